@@ -1,0 +1,83 @@
+"""Unit cell: lattice vectors, metric tensors and their inverses.
+
+A cell is ``(a, b, c, alpha, beta, gamma)`` in Å and degrees; lattice vectors are rows, so that
+``cart = frac @ lattice(cell)``. Reciprocal quantities carry no factor 2 pi. A numpy cell gives numpy
+results in double precision (host-side planning), a JAX cell gives traceable ones.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def _namespace(x):
+    return jnp if isinstance(x, jax.Array) else np
+
+
+def metric(cell):
+    """Metric tensor ``G`` (Å²), shape ``(3, 3)``, from a cell of shape ``(6,)``."""
+    xp = _namespace(cell)
+    a, b, c = cell[0], cell[1], cell[2]
+    cos = xp.cos(xp.deg2rad(cell[3:]))
+    return xp.array(
+        [
+            [a * a, a * b * cos[2], a * c * cos[1]],
+            [a * b * cos[2], b * b, b * c * cos[0]],
+            [a * c * cos[1], b * c * cos[0], c * c],
+        ]
+    )
+
+
+def cell_from_metric(g):
+    """Cell ``(6,)`` in Å and degrees from a metric tensor ``(3, 3)`` in Å²."""
+    xp = _namespace(g)
+    a, b, c = xp.sqrt(g[0, 0]), xp.sqrt(g[1, 1]), xp.sqrt(g[2, 2])
+    cos = xp.stack([g[1, 2] / (b * c), g[0, 2] / (a * c), g[0, 1] / (a * b)])
+    return xp.concatenate([xp.stack([a, b, c]), xp.rad2deg(xp.arccos(cos))])
+
+
+def reciprocal_metric(cell):
+    """Reciprocal metric tensor ``G*`` (Å⁻²), shape ``(3, 3)``: ``1/d² = h G* hᵀ``."""
+    return _namespace(cell).linalg.inv(metric(cell))
+
+
+def volume(cell):
+    """Cell volume in Å³."""
+    xp = _namespace(cell)
+    cos = xp.cos(xp.deg2rad(cell[3:]))
+    return cell[0] * cell[1] * cell[2] * xp.sqrt(1.0 - xp.sum(cos**2) + 2.0 * xp.prod(cos))
+
+
+def lattice(cell):
+    """Lattice vectors as rows ``(3, 3)`` in Å: ``a`` along x, ``b`` in the xy plane (ASE's choice)."""
+    xp = _namespace(cell)
+    cos, sin = xp.cos(xp.deg2rad(cell[3:])), xp.sin(xp.deg2rad(cell[3:]))
+    a, b, c = cell[0], cell[1], cell[2]
+    zero = xp.zeros_like(a)
+    cy = (cos[0] - cos[1] * cos[2]) / sin[2]
+    cz = volume(cell) / (a * b * c * sin[2])
+    rows = ([a, zero, zero], [b * cos[2], b * sin[2], zero], [c * cos[1], c * cy, c * cz])
+    return xp.stack([xp.stack(row) for row in rows])
+
+
+def metric_derivative(cell: np.ndarray) -> np.ndarray:
+    """Derivative ``(6, 6)`` of ``G11 G22 G33 G12 G13 G23`` by ``a b c alpha beta gamma`` (host)."""
+    a, b, c = cell[:3]
+    (ca, cb, cg), (sa, sb, sg) = np.cos(np.deg2rad(cell[3:])), np.sin(np.deg2rad(cell[3:])) * np.pi / 180.0
+    return np.array(
+        [
+            [2 * a, 0, 0, 0, 0, 0],
+            [0, 2 * b, 0, 0, 0, 0],
+            [0, 0, 2 * c, 0, 0, 0],
+            [b * cg, a * cg, 0, 0, 0, -a * b * sg],
+            [c * cb, 0, a * cb, 0, -a * c * sb, 0],
+            [0, c * ca, b * ca, -b * c * sa, 0, 0],
+        ]
+    )
+
+
+def d_spacing(cell, hkl):
+    """Interplanar distances in Å for integer ``hkl`` of shape ``(n, 3)``."""
+    xp = _namespace(cell)
+    h = xp.asarray(hkl, dtype=cell.dtype)
+    return 1.0 / xp.sqrt(xp.einsum("ni,ij,nj->n", h, reciprocal_metric(cell), h))

@@ -1,0 +1,297 @@
+"""The `Crystal`: an asymmetric unit and a space group, as a pytree."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import gemmi
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import static, struct
+from ..errors import ConventionError, ShapeError, SymmetryError
+from ..typing import Array, Quantity
+from ..units import b_to_u
+from . import cell as cells
+from .sites import SNAP_DISTANCE, Site, analyse_site, cell_basis
+from .symmetry import UIJ, SpaceGroup, unvoigt
+
+# A CIF cell is rounded to about 1e-4; a larger contradiction means the wrong group.
+_CELL_TOLERANCE = 2e-3
+
+
+@struct
+class Crystal:
+    """An asymmetric unit with its space group. Immutable; use :meth:`create` to build one.
+
+    Attributes:
+        cell: ``(6,)`` a, b, c in Å, alpha, beta, gamma in degrees.
+        xyz: ``(sites, 3)`` fractional coordinates.
+        occupancy: ``(sites,)`` site occupancies (1 for a full special position).
+        u_iso: ``(sites,)`` isotropic mean-square displacement in Å²; 0 for anisotropic sites.
+        u_aniso: ``(sites, 6)`` U11 U22 U33 U12 U13 U23 in Å² (CIF convention); 0 for isotropic sites.
+        group: the space group.
+        species: per site, the element with an optional charge as CIF type symbols write it: ``"Ca2+"``, ``"F1-"``.
+        labels: per site, a unique name.
+        anisotropic: per site, which displacement applies.
+        name: name of the phase.
+    """
+
+    cell: Array
+    xyz: Array
+    occupancy: Array
+    u_iso: Array
+    u_aniso: Array
+    group: SpaceGroup = static()
+    species: tuple[str, ...] = static()
+    labels: tuple[str, ...] = static()
+    anisotropic: tuple[bool, ...] = static()
+    name: str = static()
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        cell: Sequence[float],
+        spacegroup: str | int | SpaceGroup,
+        species: Sequence[str],
+        xyz,
+        labels: Sequence[str] | None = None,
+        occupancy=None,
+        u_iso=None,
+        u_aniso=None,
+        b_iso=None,
+        name: str = "crystal",
+        snap_distance: float = SNAP_DISTANCE,
+    ) -> Self:
+        """Build and check a crystal.
+
+        Args:
+            cell: six numbers, Å and degrees; snapped to the metric the space group requires.
+            spacegroup: symbol, number or :class:`SpaceGroup`.
+            species: per site, ``"O"``, ``"Ca2+"``, ``"D"`` ...
+            xyz: ``(sites, 3)`` fractional; snapped to special positions closer than ``snap_distance`` (Å).
+            labels: unique names; made from the species when not given.
+            occupancy: ``(sites,)``, 1 by default.
+            u_iso: ``(sites,)`` Å², or one number; 0.01 by default.
+            u_aniso: ``(sites, 6)`` Å² in the order 11 22 33 12 13 23, NaN rows for isotropic sites.
+            b_iso: ``(sites,)`` Debye-Waller B in Å² instead of ``u_iso``.
+            name: name of the phase.
+
+        Raises:
+            ShapeError: array lengths that do not match.
+            ConventionError: unknown element, bad occupancy, non-finite number.
+            SymmetryError: the cell or a site contradicts the space group, or two sites coincide.
+        """
+        group = spacegroup if isinstance(spacegroup, SpaceGroup) else SpaceGroup.from_name(spacegroup)
+        species = tuple(str(s) for s in species)
+        n = len(species)
+        if n == 0:
+            raise ShapeError("a crystal needs at least one site; got none")
+        cell = _finite("cell", cell, (6,))
+        xyz = _finite("xyz", xyz, (n, 3))
+        occupancy = _finite("occupancy", np.ones(n) if occupancy is None else occupancy, (n,))
+        labels = _unique_labels(species) if labels is None else tuple(str(label) for label in labels)
+        if len(labels) != n or len(set(labels)) != n:
+            repeated = sorted({label for label in labels if labels.count(label) > 1})
+            raise ShapeError(f"{n} sites need {n} unique labels; got {len(labels)}, repeated: {repeated or 'none'}")
+        if u_iso is not None and b_iso is not None:
+            raise ConventionError("give u_iso or b_iso, not both (B = 8 pi^2 U)")
+        if b_iso is not None:
+            u_iso = b_to_u(np.asarray(b_iso, dtype=float))
+        u_iso = _finite("u_iso", np.broadcast_to(0.01 if u_iso is None else np.asarray(u_iso, dtype=float), (n,)), (n,))
+        aniso = np.full((n, 6), np.nan) if u_aniso is None else np.asarray(u_aniso, dtype=float)
+        if aniso.shape != (n, 6):
+            raise ShapeError(f"u_aniso has shape {aniso.shape}, expected ({n}, 6): U11 U22 U33 U12 U13 U23 per site")
+        is_aniso = ~np.isnan(aniso).any(axis=1)
+        for label, symbol in zip(labels, species, strict=True):
+            element_of(symbol, label)
+        if (cell[:3] <= 0).any() or (cell[3:] <= 0).any() or (cell[3:] >= 180).any():
+            raise ConventionError(f"cell {cell.tolist()}: lengths must be positive and angles between 0 and 180 degrees")
+        if not np.linalg.det(cells.metric(cell)) > 1e-6:
+            raise ConventionError(f"cell {cell.tolist()} has no volume: these three angles cannot meet in a corner")
+        for label, value in zip(labels, occupancy, strict=True):
+            if not 0.0 <= value <= 1.0 + 1e-6:
+                raise ConventionError(f"occupancy of {label} is {value:g}, expected between 0 and 1")
+        cell = _snap_cell(group, cell)
+        g = cells.metric(cell)
+        sites = [analyse_site(group, g, x, snap_distance, label) for x, label in zip(xyz, labels, strict=True)]
+        xyz = np.stack([site.xyz for site in sites])
+        _check_shared_positions(group, g, xyz, occupancy, labels)
+        aniso = np.where(is_aniso[:, None], aniso, 0.0)
+        g_star = np.linalg.inv(g)
+        for k in np.flatnonzero(is_aniso):
+            basis = sites[k].uij_basis(g_star)
+            aniso[k] = basis @ np.linalg.lstsq(basis, aniso[k], rcond=None)[0]
+        return cls(
+            cell=cell,
+            xyz=xyz,
+            occupancy=occupancy,
+            u_iso=np.where(is_aniso, 0.0, u_iso),
+            u_aniso=aniso,
+            group=group,
+            species=species,
+            labels=labels,
+            anisotropic=tuple(bool(a) for a in is_aniso),
+            name=str(name),
+        )
+
+    @property
+    def n_sites(self) -> int:
+        return len(self.species)
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Element symbol per site, charges dropped."""
+        return tuple(element_of(s)[0] for s in self.species)
+
+    def sites(self) -> tuple[Site, ...]:
+        """Site symmetry of every site (host)."""
+        g = cells.metric(np.asarray(self.cell, dtype=float))
+        return tuple(
+            analyse_site(self.group, g, x, label=label)
+            for x, label in zip(np.asarray(self.xyz, dtype=float), self.labels, strict=True)
+        )
+
+    def volume(self):
+        """Cell volume in Å³."""
+        return cells.volume(self.cell)
+
+    def lattice(self):
+        """Lattice vectors as rows, ``(3, 3)`` in Å."""
+        return cells.lattice(self.cell)
+
+    def u_tensors(self):
+        """Displacement of every site as ``U_ij`` (CIF convention), ``(sites, 6)`` in Å².
+
+        An isotropic U becomes ``U cos(angle*)``: ``U_ij = U g*_ij / (a*_i a*_j)``.
+        """
+        g_star = cells.reciprocal_metric(jnp.asarray(self.cell))
+        length = jnp.sqrt(jnp.diag(g_star))
+        cosines = jnp.stack([g_star[i, j] / (length[i] * length[j]) for i, j in UIJ])
+        return self.u_aniso + jnp.asarray(self.u_iso)[:, None] * cosines
+
+    def u_equivalent(self):
+        """Equivalent isotropic displacement, a third of the trace of the Cartesian tensor, ``(sites,)`` in Å²."""
+        length = jnp.sqrt(jnp.diag(cells.reciprocal_metric(jnp.asarray(self.cell))))
+        g = cells.metric(jnp.asarray(self.cell))
+        weights = jnp.stack([length[i] * length[j] * g[i, j] * (1.0 if i == j else 2.0) for i, j in UIJ])
+        return self.u_tensors() @ weights / 3.0
+
+    def nonpositive_displacements(self) -> tuple[str, ...]:
+        """Labels of sites whose displacement tensor has a non-positive principal value (host)."""
+        lattice = cells.lattice(np.asarray(self.cell, dtype=float))
+        length = np.sqrt(np.diag(np.linalg.inv(lattice @ lattice.T)))
+        u = unvoigt(np.asarray(self.u_tensors(), dtype=float))
+        # U_cart = Aᵀ N U N A with N = diag(a*): the mean-square displacement along Cartesian axes
+        cart = np.einsum("ia,i,sij,j,jb->sab", lattice, length, u, length, lattice)
+        return tuple(label for label, m in zip(self.labels, cart, strict=True) if np.linalg.eigvalsh(m)[0] <= 0.0)
+
+    def quantities(self) -> dict[str, Quantity]:
+        """What can be refined, with the directions symmetry leaves free (host)."""
+        sites = self.sites()
+        g_star = np.linalg.inv(cells.metric(np.asarray(self.cell, dtype=float)))
+        iso = ~np.array(self.anisotropic)
+        n = self.n_sites
+        u_blocks = [s.uij_basis(g_star) if a else np.zeros((6, 0)) for s, a in zip(sites, self.anisotropic, strict=True)]
+        axes = ("a", "b", "c", "alpha", "beta", "gamma")
+        uij = tuple(f"U{i + 1}{j + 1}" for i, j in UIJ)
+        return {
+            "cell": Quantity(
+                value=np.asarray(self.cell, dtype=float), unit="Å, °", labels=axes, scale=0.01,
+                basis=cell_basis(self.group, np.asarray(self.cell, dtype=float)), doc="unit cell",
+            ),
+            "xyz": Quantity(
+                value=np.asarray(self.xyz, dtype=float),
+                labels=tuple(f"{label}.{axis}" for label in self.labels for axis in "xyz"),
+                scale=0.01, basis=block_diagonal([s.xyz_basis() for s in sites]), doc="fractional coordinates",
+            ),
+            "u_iso": Quantity(
+                value=np.asarray(self.u_iso, dtype=float), unit="Å²", labels=self.labels, scale=0.01,
+                basis=np.eye(n)[:, iso], doc="isotropic displacement",
+            ),
+            "u_aniso": Quantity(
+                value=np.asarray(self.u_aniso, dtype=float), unit="Å²",
+                labels=tuple(f"{label}.{u}" for label in self.labels for u in uij),
+                scale=0.01, basis=block_diagonal(u_blocks), doc="anisotropic displacement",
+            ),
+            "occupancy": Quantity(
+                value=np.asarray(self.occupancy, dtype=float), labels=self.labels, lower=0.0, upper=1.0, scale=0.1,
+                doc="site occupancy",
+            ),
+        }  # fmt: skip
+
+
+def element_of(symbol: str, label: str = "") -> tuple[str, int]:
+    """Element and charge of a type symbol: ``"Ca2+"`` or ``"Ca+2"`` gives ``("Ca", 2)``, ``"O"`` gives ``("O", 0)``.
+
+    Raises:
+        ConventionError: no such element.
+    """
+    text = symbol.strip()
+    letters = "".join(ch for ch in text if ch.isalpha())
+    letters = letters[:1].upper() + letters[1:].lower()
+    rest = text[len(letters):]
+    element = gemmi.Element(letters)
+    if not letters or element.atomic_number == 0:
+        raise ConventionError(
+            f"{symbol!r}{f' at site {label}' if label else ''} is no element; write 'O', 'D', 'Ca2+' or 'F1-'"
+        )
+    digits = "".join(ch for ch in rest if ch.isdigit())
+    sign = -1 if "-" in rest else 1 if "+" in rest else 0
+    return letters, sign * int(digits or 1)
+
+
+def block_diagonal(blocks: Sequence[np.ndarray]) -> np.ndarray:
+    """Block-diagonal matrix of rectangular blocks (a block without columns only takes up rows)."""
+    out = np.zeros((sum(b.shape[0] for b in blocks), sum(b.shape[1] for b in blocks)))
+    row = column = 0
+    for block in blocks:
+        out[row : row + block.shape[0], column : column + block.shape[1]] = block
+        row, column = row + block.shape[0], column + block.shape[1]
+    return out
+
+
+def _finite(name: str, value, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.array(value, dtype=float)
+    if array.shape != shape:
+        raise ShapeError(f"{name} has shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all():
+        raise ConventionError(f"{name} has non-finite entries at {np.argwhere(~np.isfinite(array)).tolist()[:5]}")
+    return array
+
+
+def _unique_labels(species: tuple[str, ...]) -> tuple[str, ...]:
+    counts: dict[str, int] = {}
+    labels = []
+    for symbol in species:
+        element = element_of(symbol)[0]
+        counts[element] = counts.get(element, 0) + 1
+        labels.append(f"{element}{counts[element]}")
+    return tuple(labels)
+
+
+def _snap_cell(group: SpaceGroup, cell: np.ndarray) -> np.ndarray:
+    """The nearest cell the group allows; an error when it is not near."""
+    allowed = cells.cell_from_metric(group.metric_projector(cells.metric(cell)))
+    off = np.abs(allowed - cell) / np.array([*cell[:3], 90.0, 90.0, 90.0])
+    if off.max() > _CELL_TOLERANCE:
+        raise SymmetryError(
+            f"cell {np.round(cell, 5).tolist()} contradicts {group.name}, which requires "
+            f"{np.round(allowed, 5).tolist()}: wrong space group, setting or axis order"
+        )
+    return np.round(allowed, 12)
+
+
+def _check_shared_positions(group, g, xyz, occupancy, labels) -> None:
+    """Sites on the same position share it when their occupancies allow; anything nearer than 0.4 Å is an error."""
+    for i in range(len(labels)):
+        for j in range(i + 1, len(labels)):
+            moved = group.rotations @ xyz[j] + group.translations
+            delta = moved - xyz[i]
+            delta -= np.round(delta)
+            distance = np.sqrt(np.einsum("ni,ij,nj->n", delta, g, delta).min())
+            if distance < 0.4 and occupancy[i] + occupancy[j] > 1.0 + 1e-6:
+                raise SymmetryError(
+                    f"{labels[i]} and {labels[j]} are {distance:.3f} Å apart with occupancies adding up to "
+                    f"{occupancy[i] + occupancy[j]:.3f} > 1: remove one, or share the site with occupancies that add up to 1"
+                )

@@ -1,0 +1,175 @@
+"""Space groups: operations, centring, and the subspaces symmetry leaves free.
+
+Operations come from gemmi (International Tables, volume A, all tabulated settings) or from a list of
+``x,y,z`` triplets, so that non-standard settings of a CIF are kept as they are.
+"""
+
+from functools import cached_property
+
+import gemmi
+import numpy as np
+
+from ..errors import SymmetryError
+
+UIJ = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # CIF order: U11 U22 U33 U12 U13 U23
+
+
+class SpaceGroup:
+    """An immutable, hashable set of symmetry operations ``x' = R x + t`` (fractional).
+
+    Build it with :meth:`from_name` or :meth:`from_operations`.
+
+    Attributes:
+        name: extended Hermann-Mauguin symbol, or the symbol given.
+        rotations: ``(n, 3, 3)`` integers, the whole group including centring.
+        translations: ``(n, 3)`` in [0, 1), multiples of 1/24.
+    """
+
+    def __init__(self, name: str, ops: gemmi.GroupOps):
+        self.name = name
+        self._ops = ops
+        self._key = tuple(sorted(op.triplet() for op in ops))
+
+    @classmethod
+    def from_name(cls, name: str | int) -> "SpaceGroup":
+        """From a Hermann-Mauguin symbol (``"P 63/m"``, ``"I a -3 d"``, ``"R -3 m:R"``), Hall symbol or number."""
+        group = None
+        if isinstance(name, int) or str(name).strip().isdigit():
+            group = gemmi.find_spacegroup_by_number(int(name))
+        else:
+            text = str(name).strip().strip("'\"")
+            group = gemmi.find_spacegroup_by_name(text)
+            if group is None:
+                try:
+                    ops = gemmi.symops_from_hall(text)
+                except (RuntimeError, ValueError):
+                    ops = None
+                if ops is not None:
+                    known = gemmi.find_spacegroup_by_ops(ops)
+                    return cls(known.xhm() if known else text, ops)
+        if group is None:
+            raise SymmetryError(
+                f"unknown space group {name!r}: give a Hermann-Mauguin symbol such as 'P 21/c' or 'F d -3 m:2', "
+                "a number from 1 to 230, or the operations as x,y,z triplets"
+            )
+        return cls(group.xhm(), group.operations())
+
+    @classmethod
+    def from_operations(cls, triplets, name: str | None = None) -> "SpaceGroup":
+        """From ``x,y,z`` triplets (as in a CIF); the name is looked up when not given."""
+        triplets = list(triplets)
+        try:
+            ops = gemmi.GroupOps([gemmi.Op(t) for t in triplets])
+        except (RuntimeError, ValueError) as err:
+            raise SymmetryError(f"cannot read the symmetry operations: {err}") from err
+        if len(list(ops)) != len({gemmi.Op(t).wrap().triplet() for t in triplets}):
+            raise SymmetryError(
+                f"the {len(triplets)} symmetry operations do not form a group; "
+                "give the complete list (every product of two operations must be in it)"
+            )
+        known = gemmi.find_spacegroup_by_ops(ops)
+        return cls(known.xhm() if known else (name or "unknown"), ops)
+
+    def __hash__(self):
+        return hash(self._key)
+
+    def __eq__(self, other):
+        return isinstance(other, SpaceGroup) and self._key == other._key
+
+    def __repr__(self):
+        return f"SpaceGroup({self.name!r}, {self.order} operations)"
+
+    @property
+    def order(self) -> int:
+        """Number of operations in the conventional cell, centring included."""
+        return len(self._key)
+
+    @property
+    def triplets(self) -> tuple[str, ...]:
+        """All operations as ``x,y,z`` triplets, identity first."""
+        return tuple(op.triplet() for op in self._ops)
+
+    @property
+    def number(self) -> int | None:
+        """International Tables number, or ``None`` for operations outside the tabulated settings."""
+        known = gemmi.find_spacegroup_by_ops(self._ops)
+        return known.number if known else None
+
+    @property
+    def gemmi_ops(self) -> gemmi.GroupOps:
+        """The operations as a gemmi object."""
+        return self._ops
+
+    @cached_property
+    def rotations(self) -> np.ndarray:
+        return np.array([op.rot for op in self._ops], dtype=int) // gemmi.Op.DEN
+
+    @cached_property
+    def translations(self) -> np.ndarray:
+        return np.array([op.tran for op in self._ops], dtype=float) / gemmi.Op.DEN % 1.0
+
+    @cached_property
+    def centring(self) -> np.ndarray:
+        """Centring translations ``(k, 3)``, the zero vector first."""
+        return np.array(self._ops.cen_ops, dtype=float) / gemmi.Op.DEN
+
+    @cached_property
+    def is_centrosymmetric(self) -> bool:
+        return bool(self._ops.is_centrosymmetric())
+
+    def metric_projector(self, g: np.ndarray) -> np.ndarray:
+        """Average of the metric tensor ``(3, 3)`` over the point group: the nearest allowed one."""
+        r = self.rotations.astype(float)
+        return np.einsum("nki,kl,nlj->ij", r, g, r) / len(r)
+
+
+def rref_basis(projector: np.ndarray, tolerance: float = 1e-8) -> np.ndarray:
+    """Columns spanning the range of a projector, in reduced echelon form.
+
+    The echelon form makes each free direction start with a 1 in its own component: the refined number *is*
+    that coordinate, e.g. ``(x, 2x, z)`` gives the columns ``(1, 2, 0)`` and ``(0, 0, 1)``.
+
+    Args:
+        projector: ``(n, n)``, the columns span the allowed space.
+
+    Returns:
+        ``(n, k)`` with ``k`` the rank.
+    """
+    rows = np.array(projector, dtype=float).T.copy()
+    n = rows.shape[1]
+    rank = 0
+    scale = max(np.abs(rows).max(), 1.0)
+    for column in range(n):
+        if rank == rows.shape[0]:
+            break
+        pivot = rank + int(np.argmax(np.abs(rows[rank:, column])))
+        if abs(rows[pivot, column]) <= tolerance * scale:
+            continue
+        rows[[rank, pivot]] = rows[[pivot, rank]]
+        rows[rank] /= rows[rank, column]
+        for other in range(rows.shape[0]):
+            if other != rank:
+                rows[other] -= rows[other, column] * rows[rank]
+        rank += 1
+    basis = rows[:rank].T
+    return np.where(np.abs(basis) < 1e-12, 0.0, basis)
+
+
+def voigt(matrix: np.ndarray) -> np.ndarray:
+    """Symmetric ``(..., 3, 3)`` to ``(..., 6)`` in CIF order 11 22 33 12 13 23."""
+    return np.stack([matrix[..., i, j] for i, j in UIJ], axis=-1)
+
+
+def unvoigt(six: np.ndarray) -> np.ndarray:
+    """``(..., 6)`` in CIF order to symmetric ``(..., 3, 3)``."""
+    out = np.zeros(six.shape[:-1] + (3, 3), dtype=six.dtype)
+    for k, (i, j) in enumerate(UIJ):
+        out[..., i, j] = out[..., j, i] = six[..., k]
+    return out
+
+
+def symmetric_projector(matrices: np.ndarray) -> np.ndarray:
+    """Projector ``(6, 6)`` on symmetric tensors invariant under ``T -> M T Mᵀ`` for all ``M`` of a group."""
+    unit = unvoigt(np.eye(6))
+    images = np.einsum("nij,kjl,nml->nkim", matrices, unit, matrices)
+    return voigt(images).mean(axis=0).T

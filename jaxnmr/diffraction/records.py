@@ -1,0 +1,193 @@
+"""What is measured, and with what: the `Pattern` and `Instrument` records."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self
+
+import numpy as np
+
+from .._struct import static, struct
+from ..errors import ConventionError, DataError, ShapeError
+from ..typing import Array
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A constant-wavelength diffractometer: fixed geometry, and starting values of what can be refined.
+
+    Attributes:
+        radiation: ``"xray"`` or ``"neutron"``.
+        wavelengths: one wavelength in Å, or two (Kα1, Kα2).
+        ratio: intensity of the second wavelength relative to the first.
+        geometry: ``"bragg-brentano"`` or ``"debye-scherrer"``.
+        radius_mm: goniometer radius in mm.
+        polarization: fraction of the beam polarised perpendicular to the diffraction plane
+            (0.5: unpolarised laboratory tube, about 0.99: synchrotron). Not used for neutrons.
+        monochromator_deg: 2theta of a crystal monochromator; replaces ``polarization`` when given.
+        zero: 2theta offset in degrees, added to the calculated position.
+        U, V, W: Gaussian variance, ``U tan² + V tan + W`` in centidegree² (GSAS convention).
+        X, Y, Z: Lorentzian FWHM, ``X / cos + Y tan + Z`` in centidegree.
+        shl: axial divergence ``(S + H)/L`` with ``S = H``.
+        name: where it came from.
+    """
+
+    radiation: Literal["xray", "neutron"] = "xray"
+    wavelengths: tuple[float, ...] = ()
+    ratio: float = 0.5
+    geometry: Literal["bragg-brentano", "debye-scherrer"] = "bragg-brentano"
+    radius_mm: float = 200.0
+    polarization: float = 0.5
+    monochromator_deg: float | None = None
+    zero: float = 0.0
+    U: float = 2.0
+    V: float = -2.0
+    W: float = 5.0
+    X: float = 0.0
+    Y: float = 0.0
+    Z: float = 0.0
+    shl: float = 0.002
+    name: str = field(default="instrument", compare=False)
+
+    def __post_init__(self):
+        if self.radiation not in ("xray", "neutron"):
+            raise ConventionError(f"radiation is {self.radiation!r}; expected 'xray' or 'neutron'")
+        if self.geometry not in ("bragg-brentano", "debye-scherrer"):
+            raise ConventionError(f"geometry is {self.geometry!r}; expected 'bragg-brentano' or 'debye-scherrer'")
+        if len(self.wavelengths) not in (0, 1, 2):
+            raise ConventionError(f"{len(self.wavelengths)} wavelengths; expected one, or two for a Kα doublet")
+        for wavelength in self.wavelengths:
+            if not 0.05 < wavelength < 20.0:
+                raise ConventionError(f"wavelength {wavelength:g} Å; expected between 0.05 and 20 Å (not nm, not keV)")
+        if not self.radius_mm > 0:
+            raise ConventionError(f"goniometer radius is {self.radius_mm:g} mm; expected a positive length")
+        if not 0.0 <= self.polarization <= 1.0:
+            raise ConventionError(f"polarization is {self.polarization:g}; expected between 0 and 1")
+        if self.shl < 0 or self.ratio < 0:
+            raise ConventionError(f"shl is {self.shl:g} and ratio {self.ratio:g}; neither can be negative")
+
+    def replace(self, **changes) -> "Instrument":
+        """A checked copy with some values changed."""
+        return replace(self, **changes)
+
+    def require_wavelength(self) -> "Instrument":
+        """This instrument, or a `ConventionError` when it has no wavelength."""
+        if not self.wavelengths:
+            raise ConventionError(
+                f"{self.name} has no wavelength: give wavelength = 1.5406 (Å), or two for Kα1 and Kα2, "
+                "or an instrument file"
+            )
+        return self
+
+
+@struct
+class Pattern:
+    """A measured powder pattern. Immutable; use :meth:`create` to build one.
+
+    Attributes:
+        x: ``(points,)`` 2theta in degrees, strictly increasing.
+        y: ``(points,)`` intensity (counts, or any linear scale).
+        sigma: ``(points,)`` standard uncertainty of ``y``, positive.
+        excluded: ``((low, high), ...)`` regions in degrees that are not fitted.
+        name: where it came from.
+        instrument: what the file says about the diffractometer, or ``None``.
+    """
+
+    x: Array
+    y: Array
+    sigma: Array
+    excluded: tuple[tuple[float, float], ...] = static()
+    name: str = static()
+    instrument: Instrument | None = static()
+
+    @classmethod
+    def create(
+        cls, x, y, sigma=None, *, excluded=(), name: str = "pattern", instrument: Instrument | None = None
+    ) -> Self:
+        """Build and check a pattern.
+
+        Args:
+            x: 2theta in degrees, strictly increasing.
+            y: intensities, finite and not negative.
+            sigma: standard uncertainties; ``sqrt(max(y, 1))`` (counting statistics) when not given.
+            excluded: ``(low, high)`` pairs in degrees.
+            name: shown in reports.
+            instrument: the diffractometer, when known.
+
+        Raises:
+            ShapeError: different lengths, or fewer than 3 points.
+            DataError: non-finite or negative values, non-positive sigma, 2theta unsorted, duplicated or
+                outside (-180, 180) degrees.
+        """
+        x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+        if x.ndim != 1 or x.shape != y.shape:
+            raise ShapeError(f"{name}: 2theta {x.shape} and intensity {y.shape} must be one-dimensional and equally long")
+        if len(x) < 3:
+            raise ShapeError(f"{name}: a pattern of {len(x)} points cannot be refined against")
+        sigma = np.sqrt(np.maximum(y, 1.0)) if sigma is None else np.asarray(sigma, dtype=float)
+        if sigma.shape != x.shape:
+            raise ShapeError(f"{name}: {len(sigma)} uncertainties for {len(x)} points")
+        for label, values in (("2theta", x), ("intensity", y), ("uncertainty", sigma)):
+            if not np.isfinite(values).all():
+                k = int(np.flatnonzero(~np.isfinite(values))[0])
+                raise DataError(f"{name}: {label} is {values[k]} at point {k + 1}; remove or repair that point")
+        if (np.diff(x) <= 0).any():
+            k = int(np.flatnonzero(np.diff(x) <= 0)[0])
+            word = "repeated" if x[k + 1] == x[k] else "not sorted"
+            raise DataError(
+                f"{name}: 2theta is {word} at points {k + 1} and {k + 2} ({x[k]:g}, {x[k + 1]:g}); "
+                "sort the points and merge duplicates"
+            )
+        if x[0] <= -180 or x[-1] >= 180:
+            raise DataError(f"{name}: 2theta runs from {x[0]:g} to {x[-1]:g}; expected degrees between -180 and 180")
+        if (y < 0).any():
+            k = int(np.flatnonzero(y < 0)[0])
+            raise DataError(
+                f"{name}: negative intensity {y[k]:g} at 2theta {x[k]:g}; counts cannot be negative "
+                "(do not subtract the background: refine it)"
+            )
+        if (sigma <= 0).any():
+            k = int(np.flatnonzero(sigma <= 0)[0])
+            raise DataError(
+                f"{name}: uncertainty {sigma[k]:g} (weight zero or infinite) at 2theta {x[k]:g}; give a positive one, "
+                "or exclude that region"
+            )
+        regions = tuple((float(low), float(high)) for low, high in excluded)
+        for low, high in regions:
+            if not low < high:
+                raise DataError(f"{name}: excluded region ({low:g}, {high:g}) is empty; give (low, high)")
+        return cls(x=x, y=y, sigma=sigma, excluded=regions, name=name, instrument=instrument)
+
+    def limited(self, low: float | None = None, high: float | None = None) -> Self:
+        """The part with ``low <= 2theta <= high``.
+
+        Raises:
+            DataError: fewer than 3 points are left.
+        """
+        x = np.asarray(self.x)
+        low = x[0] if low is None else low
+        high = x[-1] if high is None else high
+        keep = (x >= low - 1e-9) & (x <= high + 1e-9)
+        if keep.sum() < 3:
+            raise DataError(
+                f"{self.name}: {int(keep.sum())} points lie between {low:g} and {high:g} degrees; "
+                f"the data run from {x[0]:g} to {x[-1]:g}"
+            )
+        return self.replace(x=x[keep], y=np.asarray(self.y)[keep], sigma=np.asarray(self.sigma)[keep])
+
+    def excluding(self, *regions: tuple[float, float]) -> Self:
+        """A copy with more excluded regions."""
+        return Pattern.create(
+            self.x,
+            self.y,
+            self.sigma,
+            excluded=(*self.excluded, *regions),
+            name=self.name,
+            instrument=self.instrument,
+        )
+
+    def included(self) -> np.ndarray:
+        """Boolean mask ``(points,)`` of the points that are fitted (host)."""
+        x = np.asarray(self.x)
+        keep = np.ones(x.shape, dtype=bool)
+        for low, high in self.excluded:
+            keep &= (x < low) | (x > high)
+        return keep

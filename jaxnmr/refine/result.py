@@ -1,0 +1,152 @@
+"""What a refinement returns: the records that reports, plots and files are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ..crystal import Crystal
+    from ..objectives import Objective, Parameters
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """One solver step, as callbacks receive it.
+
+    Attributes:
+        stage: index of the stage, from 0; ``stage_name`` for people.
+        step: index of the step within the refinement, from 1.
+        chi2: sum of squared residuals of the whole objective after the step.
+        accepted: whether the trial step was kept.
+        damping: Levenberg-Marquardt damping (0 for an undamped Gauss-Newton step).
+        shift_over_esd: largest parameter shift divided by its standard uncertainty.
+        rwp: per histogram, per cent, after the step.
+        seconds: wall time of the step.
+        n_free: number of free numbers in this stage.
+        note: anything unusual ("reflection list rebuilt", "bound reached: xrd/size[FAP]" ...), else "".
+    """
+
+    stage: int
+    stage_name: str
+    step: int
+    chi2: float
+    accepted: bool
+    damping: float
+    shift_over_esd: float
+    rwp: dict[str, float]
+    seconds: float
+    n_free: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Reflections:
+    """The reflections of one phase in one histogram at the refined parameters (first wavelength).
+
+    All arrays have one row per reflection, sorted by ``two_theta``.
+    """
+
+    hkl: np.ndarray
+    multiplicity: np.ndarray
+    d: np.ndarray
+    two_theta: np.ndarray
+    f2_calc: np.ndarray
+    f2_obs: np.ndarray
+    area: np.ndarray
+    fwhm: np.ndarray
+
+
+@dataclass(frozen=True)
+class FittedPattern:
+    """Observed and calculated pattern of one histogram, fitted points only.
+
+    Attributes:
+        x: 2theta in degrees; ``observed``, ``sigma``, ``calculated``, ``background`` in the units of the data.
+        excluded: regions left out.
+        reflections: per phase.
+    """
+
+    name: str
+    x: np.ndarray
+    observed: np.ndarray
+    sigma: np.ndarray
+    calculated: np.ndarray
+    background: np.ndarray
+    excluded: tuple[tuple[float, float], ...]
+    reflections: dict[str, Reflections]
+
+
+@dataclass(frozen=True)
+class HistogramStatistics:
+    """Agreement factors of one histogram. Rwp, Rp, Rexp, R_Bragg in per cent, background included in Rwp and Rp.
+
+    Source: Hill & Howard, J. Appl. Cryst. 20, 467 (1987) (Durbin-Watson); Bérar & Lelann, J. Appl. Cryst. 24, 1
+    (1991) (SCOR, the factor by which serial correlation of the residuals makes esds too small).
+    """
+
+    n_observations: int
+    chi2: float
+    rwp: float
+    rp: float
+    rexp: float
+    gof: float
+    durbin_watson: float
+    scor: float
+    r_bragg: dict[str, float]
+    weight_fraction: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class RefinementResult:
+    """The outcome of :func:`jaxnmr.refine`.
+
+    Attributes:
+        status: ``"converged"``, ``"max_steps"``, ``"stalled"``, ``"diverged"`` or ``"interrupted"``.
+        message: a full sentence about the status.
+        parameters: the refined parameters.
+        crystals: refined crystals by phase name.
+        esds: standard uncertainty of every parameter, arrays like the values (0 where fixed), scaled by the
+            goodness of fit as is customary; ``esds_scor`` multiplied by SCOR in addition.
+        covariance: of the flat physical vector ``parameters.vector()``, scaled by GoF².
+        statistics, patterns: per histogram.
+        correlations: ``(name, name, coefficient)`` above the threshold, strongest first.
+        null_directions: sentences naming combinations of parameters the data do not determine.
+        suggestions: ``(name, expected decrease of chi2)`` for fixed parameters, best first.
+        steps: every step taken.
+        seconds: wall time; ``compile_seconds`` of it spent compiling.
+        weighted: true when a term has a weight other than 1, which makes the covariance conditional on it.
+        warnings: sentences the reader should see (non-positive displacements, bounds reached ...).
+    """
+
+    status: str
+    message: str
+    objective: Objective
+    parameters: Parameters
+    crystals: dict[str, Crystal]
+    esds: dict[str, np.ndarray]
+    esds_scor: dict[str, np.ndarray]
+    covariance: np.ndarray
+    statistics: dict[str, HistogramStatistics]
+    patterns: dict[str, FittedPattern]
+    correlations: tuple[tuple[str, str, float], ...]
+    null_directions: tuple[str, ...]
+    suggestions: tuple[tuple[str, float], ...]
+    steps: tuple[StepInfo, ...]
+    seconds: float
+    compile_seconds: float
+    weighted: bool = False
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def converged(self) -> bool:
+        return self.status == "converged"
+
+    @property
+    def crystal(self) -> Crystal:
+        """The refined crystal of a single-phase refinement."""
+        if len(self.crystals) != 1:
+            raise KeyError(f"{len(self.crystals)} phases were refined; use .crystals[name] with {sorted(self.crystals)}")
+        return next(iter(self.crystals.values()))

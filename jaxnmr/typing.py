@@ -1,0 +1,33 @@
+"""Records shared by every layer."""
+
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+
+Array = jax.Array | np.ndarray
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A refinable quantity as the physics declares it, before anybody has decided to refine it.
+
+    Attributes:
+        value: initial physical value, any shape (``()`` for a number).
+        unit: unit as it is printed, ``""`` when dimensionless.
+        labels: one name per flattened element (``("Ca1.x", "Ca1.y", ...)``); empty for a single number.
+        lower, upper: bounds valid for every element.
+        scale: size of a typical change, in the physical unit; solver steps are measured in it.
+        basis: ``(value.size, k)`` matrix whose columns are the directions symmetry leaves free; ``None``
+            when every element is free.
+        doc: one line for people.
+    """
+
+    value: np.ndarray
+    unit: str = ""
+    labels: tuple[str, ...] = ()
+    lower: float = -np.inf
+    upper: float = np.inf
+    scale: float = 1.0
+    basis: np.ndarray | None = field(default=None, repr=False)
+    doc: str = ""
