@@ -25,3 +25,42 @@ def u_to_b(u):
 def photon_energy_ev(wavelength):
     """Photon energy in eV of an X-ray wavelength in Å."""
     return HC_EV_ANGSTROM / wavelength
+
+
+def format_esd(value: float, esd: float | None = None, *, digits: int = 4) -> str:
+    """A value with its standard uncertainty in crystallographic notation: ``0.1234(5)``, ``9.37186(14)``.
+
+    The uncertainty has two digits up to 19 and one digit from 2 on (``0.0013``: ``13``; ``0.0024``: ``2``), the
+    value as many decimals as the uncertainty.
+
+    Args:
+        value: any number.
+        esd: standard uncertainty in the same unit; ``None``, 0 or not finite for a value without one.
+        digits: decimals of a value without uncertainty (trailing zeros are dropped).
+
+    Returns:
+        The text; ``"?"`` (CIF for unknown) when ``value`` is not finite.
+
+    Source: CIF core dictionary, ``_cell_length_a`` and the "rule of 19" of Acta Crystallographica.
+    """
+    value = float(value)
+    if not math.isfinite(value):
+        return "?"
+    if esd is None or not math.isfinite(esd) or esd <= 0:
+        text = f"{value:.{digits}f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        return "0" if text in ("-0", "") else text
+    decimals = -math.floor(math.log10(esd))
+    leading = round(esd * 10.0 ** (decimals + 1))
+    if leading <= 19:
+        decimals += 1
+    else:
+        leading = round(leading / 10)  # 97 in the fourth decimal becomes 10 in the third
+    if decimals >= 0:
+        text = f"{value:.{decimals}f}"
+    else:
+        text = f"{round(value, decimals):.0f}"
+        leading *= 10**-decimals
+    if float(text) == 0.0:
+        text = text.lstrip("-")
+    return f"{text}({leading})"

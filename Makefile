@@ -1,0 +1,53 @@
+# Targets: make demo | test | lint | bench | clean | help.  Needs Python 3.11, 3.12 or 3.13.
+# Another interpreter: make demo PYTHON=/path/to/python3.12
+
+PYTHON ?= python3
+VENV   ?= .venv
+OUT    ?= out
+WORKERS ?= 2
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test lint bench clean help
+
+help:
+	@echo "make demo    refine the quartz example; says where the pictures are"
+	@echo "make test    run the tests (JAXNMR_DATA=/path/to/data adds those on measured patterns)"
+	@echo "make lint    check style with ruff"
+	@echo "make bench   run the benchmarks (best on an idle machine)"
+	@echo "make clean   remove $(OUT)/, caches and build products (not $(VENV))"
+	@echo "variables    PYTHON=$(PYTHON)  VENV=$(VENV)  OUT=$(OUT)  WORKERS=$(WORKERS)"
+
+demo: $(STAMP)
+	$(BIN)/jaxnmr refine examples/quartz/quartz.toml --out $(OUT)/quartz
+	@echo
+	@echo "Pictures: $(OUT)/quartz/pattern.png, correlations.png, convergence.png"
+	@echo "Report:   $(OUT)/quartz/report.md     Structure: $(OUT)/quartz/refined.cif"
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) tests
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(STAMP)
+	@mkdir -p $(OUT)
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json=$(OUT)/benchmarks.json
+
+clean:
+	rm -rf $(OUT) build dist .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+
+# Installed once; again only when the requirements change.
+$(STAMP): pyproject.toml $(wildcard constraints/*.txt)
+	@command -v $(PYTHON) >/dev/null || \
+	{ echo "no $(PYTHON) here: jaxnmr needs Python 3.11, 3.12 or 3.13; make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; \
+	sys.exit(0 if (3, 11) <= v < (3, 14) else "jaxnmr needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is %d.%d.%d: " \
+	"name another one with  make PYTHON=/path/to/python3.12" % v[:3])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints/python-$$($(BIN)/python -c \
+	'import sys; print("%d.%d" % sys.version_info[:2])').txt -e '.[test,dev]'
+	@touch $@
