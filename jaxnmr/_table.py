@@ -1,0 +1,205 @@
+"""Strict reading of TOML tables: every value is checked, every unknown key is an error with a suggestion."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .errors import ParseError
+
+_REQUIRED: Any = object()
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def read_toml(path: str | Path) -> Table:
+    """The top table of a TOML file.
+
+    Raises:
+        ParseError: no such file, or not TOML (with the line).
+    """
+    path = Path(path)
+    try:
+        return Table(path, "", tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ParseError(path, None, "no such file") from None
+    except UnicodeDecodeError as err:
+        raise ParseError(path, None, f"not a text file in UTF-8 ({err.reason} at byte {err.start})") from None
+    except IsADirectoryError:
+        raise ParseError(path, None, "this is a folder; give the run file in it") from None
+    except tomllib.TOMLDecodeError as err:
+        found = re.search(r"\s*\(at line (\d+), column (\d+)\)", str(err))
+        if found is None:
+            raise ParseError(path, None, f"not valid TOML: {err}") from None
+        reason = str(err)[: found.start()]
+        raise ParseError(path, int(found[1]), f"not valid TOML at column {found[2]}: {reason}") from None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` and the list of what is known, for the end of an error message."""
+    known = list(known)
+    matches = difflib.get_close_matches(word.lower(), [k.lower() for k in known], n=1, cutoff=0.55)
+    close = next((k for k in known if matches and k.lower() == matches[0]), None)
+    listing = ", ".join(known) if known else "nothing"
+    return f"; did you mean {close!r}? Known: {listing}" if close else f"; known: {listing}"
+
+
+class Table:
+    """One table of a TOML file. Ask for keys with the typed methods, then call :meth:`done`.
+
+    Args:
+        file: the TOML file, for messages; relative paths are relative to its folder.
+        where: path of this table inside the file, ``""`` for the top.
+        content: the table.
+    """
+
+    def __init__(self, file: Path, where: str, content: dict[str, Any]):
+        self.file, self.where, self.content = file, where, content
+        self._asked: list[str] = []
+
+    def error(self, message: str, key: str | None = None) -> ParseError:
+        """A `ParseError` that names the file and the place in it."""
+        place = self.where if key is None else f"{self.where}.{key}" if self.where else key
+        return ParseError(self.file, None, f"{place}: {message}" if place else message)
+
+    def done(self) -> None:
+        """Refuse keys that nobody asked for."""
+        for key in self.content:
+            if key not in self._asked:
+                place = f" in {self.where}" if self.where else ""
+                raise ParseError(self.file, None, f"unknown key {key!r}{place}{nearest(key, self._asked)}")
+
+    def has(self, key: str) -> bool:
+        self._note(key)
+        return key in self.content
+
+    def text(self, key: str, default: Any = _REQUIRED, *, choices: Iterable[str] | None = None) -> Any:
+        """A string, one of ``choices`` when given."""
+        value = self._get(key, default)
+        if key not in self.content:
+            return value
+        if not isinstance(value, str):
+            raise self.error(f"expected text in quotes, got {value!r}", key)
+        if choices is not None and value not in (options := list(choices)):
+            raise self.error(f"{value!r} is not possible here{nearest(value, options)}", key)
+        return value
+
+    def number(self, key: str, default: Any = _REQUIRED, *, positive: bool = False) -> Any:
+        """A number; integers are numbers too."""
+        value = self._get(key, default)
+        if key not in self.content:
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+            raise self.error(f"expected a number, got {value!r}", key)
+        if positive and not value > 0:
+            raise self.error(f"expected a positive number, got {value!r}", key)
+        return float(value)
+
+    def integer(self, key: str, default: Any = _REQUIRED, *, minimum: int = 0) -> Any:
+        value = self._get(key, default)
+        if key not in self.content:
+            return value
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            raise self.error(f"expected a whole number from {minimum} on, got {value!r}", key)
+        return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self._get(key, default)
+        if not isinstance(value, bool):
+            raise self.error(f"expected true or false, got {value!r}", key)
+        return value
+
+    def numbers(self, key: str, default: Any = _REQUIRED, *, count: int | tuple[int, ...] | None = None) -> Any:
+        """A list of numbers of the given length (or one of several lengths), as a tuple."""
+        value = self._get(key, default)
+        if key not in self.content:
+            return value
+        return self._numbers(key, value, count)
+
+    def ranges(self, key: str) -> tuple[tuple[float, float], ...]:
+        """A list of ``[low, high]`` pairs; empty when the key is missing."""
+        value = self._get(key, [])
+        if not isinstance(value, list) or any(not isinstance(pair, list) for pair in value):
+            raise self.error(f"expected a list of [low, high] pairs such as [[14, 18]], got {value!r}", key)
+        pairs = tuple(self._numbers(f"{key}[{k}]", pair, 2) for k, pair in enumerate(value))
+        for k, (low, high) in enumerate(pairs):
+            if not low < high:
+                raise self.error(f"expected [low, high], got [{low:g}, {high:g}]", f"{key}[{k}]")
+        return pairs
+
+    def texts(self, key: str, default: Any = _REQUIRED, *, choices: Iterable[str] | None = None) -> Any:
+        """A list of strings, as a tuple."""
+        value = self._get(key, default)
+        if key not in self.content:
+            return value
+        if not isinstance(value, list) or any(not isinstance(item, str) for item in value):
+            raise self.error(f'expected a list of texts such as ["cell", "xyz"], got {value!r}', key)
+        if choices is not None:
+            options = list(choices)
+            for item in value:
+                if item not in options:
+                    raise self.error(f"{item!r} is not possible here{nearest(item, options)}", key)
+        return tuple(value)
+
+    def path(self, key: str, default: Any = _REQUIRED) -> Any:
+        """A file: environment variables as ``${NAME}``, relative to the folder of the TOML file."""
+        value = self.text(key, default)
+        if key not in self.content:
+            return value
+
+        def variable(match: re.Match[str]) -> str:
+            found = os.environ.get(match[1])
+            if not found:
+                raise self.error(
+                    f"{value!r} needs the environment variable {match[1]}, which is not set: "
+                    f"export {match[1]}=/path/to/the/folder",
+                    key,
+                )
+            return found
+
+        expanded = Path(_VARIABLE.sub(variable, value)).expanduser()
+        return expanded if expanded.is_absolute() else self.file.parent / expanded
+
+    def table(self, key: str) -> Table:
+        """A sub-table; an empty one when missing."""
+        value = self._get(key, {})
+        if not isinstance(value, dict):
+            raise self.error(f"expected a table such as [{key}] or {{...}}, got {value!r}", key)
+        return Table(self.file, f"{self.where}.{key}" if self.where else f"[{key}]", value)
+
+    def tables(self, key: str) -> list[Table]:
+        """A list of tables, ``[[key]]``; empty when missing. A ``name`` is used in messages."""
+        value = self._get(key, [])
+        if not isinstance(value, list) or any(not isinstance(item, dict) for item in value):
+            raise self.error(f"expected tables written as [[{key}]], got {type(value).__name__}", key)
+        out = []
+        for k, item in enumerate(value):
+            name = item.get("name", item.get("label"))
+            inner = f"{self.where}.{key}[{k}]" if self.where else f"[[{key}]] number {k + 1}"
+            out.append(Table(self.file, f"{inner} ({name})" if isinstance(name, str) else inner, item))
+        return out
+
+    def _note(self, key: str) -> None:
+        if key not in self._asked:
+            self._asked.append(key)
+
+    def _get(self, key: str, default: Any) -> Any:
+        self._note(key)
+        if key in self.content:
+            return self.content[key]
+        if default is _REQUIRED:
+            raise self.error(f"the key {key!r} is missing")
+        return default
+
+    def _numbers(self, key: str, value: Any, count: int | tuple[int, ...] | None) -> tuple[float, ...]:
+        lengths = (count,) if isinstance(count, int) else count
+        bad = not isinstance(value, list) or any(isinstance(v, bool) or not isinstance(v, int | float) for v in value)
+        if bad or (lengths is not None and len(value) not in lengths) or any(math.isnan(v) for v in value):
+            how_many = "" if lengths is None else " or ".join(str(n) for n in lengths) + " "
+            raise self.error(f"expected a list of {how_many}numbers, got {value!r}", key)
+        return tuple(float(v) for v in value)
