@@ -106,8 +106,8 @@ def test_a_histogram_uses_all_phases_unless_told_otherwise(write):
         ("spacegroup =", "file = 'a.cif'\nspacegroup =", "give either file or cell, spacegroup and sites"),
         ("cell = [4.916, 4.916, 5.4054, 90, 90, 120]", "", "the key 'cell' is missing"),
         ("[4.916, 4.916, 5.4054, 90, 90, 120]", "[4.916, 5.4]", "expected a list of 6 numbers, got [4.916, 5.4]"),
-        ("file = 'quartz.xye'", "", "give a file with the measured pattern, or range"),
-        ("file = 'quartz.xye'", "file = 7", "expected text in quotes, got 7"),
+        ('file = "quartz.xye"', "", "give a file with the measured pattern, or range"),
+        ('file = "quartz.xye"', "file = 7", "expected text in quotes, got 7"),
         (WAVELENGTH, "[1.5405, 1.5443, 1.39]", "expected a list of 1 or 2 numbers"),
         (WAVELENGTH, "-1.5", "expected a positive number, got -1.5"),
         (WAVELENGTH, "1.5\nphases = ['quarz']", "'quarz' is not possible here; did you mean 'quartz'?"),
@@ -127,7 +127,7 @@ def test_a_histogram_uses_all_phases_unless_told_otherwise(write):
         (WAVELENGTH, "1.5\n[solver]\nmax_steps = 0", "expected a whole number from 1 on, got 0"),
         (WAVELENGTH, "1.5\n[solver]\npositive_u = 1", "expected true or false, got 1"),
         (WAVELENGTH, "1.5\n[[stage]]\nfree = 'cell'", "expected a list of texts"),
-        ("name = 'xrd'", "name = 'a/b'", "'a/b' cannot be part of parameter names"),
+        ('name = "xrd"', "name = 'a/b'", "'a/b' cannot be part of parameter names"),
     ],
 )
 def test_mistakes_are_named_with_their_place_in_the_file(write, old, new, expected):
