@@ -27,6 +27,7 @@ class Instrument:
         U, V, W: Gaussian variance, ``U tan² + V tan + W`` in centidegree² (GSAS convention).
         X, Y, Z: Lorentzian FWHM, ``X / cos + Y tan + Z`` in centidegree.
         shl: axial divergence ``(S + H)/L`` with ``S = H``.
+        mu_r: absorption coefficient times radius of a capillary (Debye-Scherrer only).
         name: where it came from.
     """
 
@@ -45,6 +46,7 @@ class Instrument:
     Y: float = 0.0
     Z: float = 0.0
     shl: float = 0.002
+    mu_r: float = 0.0
     name: str = field(default="instrument", compare=False)
 
     def __post_init__(self):

@@ -1,0 +1,201 @@
+"""One crystalline phase in one histogram: its reflections and everything tabulated about them."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, Self
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import static, struct
+from ..crystal import Crystal
+from ..crystal.cell import reciprocal_metric, volume
+from ..typing import Array
+from ..units import CENTIDEG
+from . import corrections, widths
+from .records import Instrument
+from .reflections import laue_rotations, plan_reflections, stephens_basis
+from .structure_factors import StructureFactors
+
+Intensities = Literal["structure", "lebail", "given"]
+
+
+@struct
+class PhasePlan:
+    """The reflections of a phase, padded to a fixed length.
+
+    Attributes:
+        hkl: ``(n, 3)`` as floats; ``multiplicity`` ``(n,)``; ``present`` ``(n,)`` 0 for padding.
+        structure: what the structure factors need.
+        equivalents: ``(n, k, 3)`` Laue-equivalent hkl (``k`` = 1 without texture).
+        march_axis: ``(3,)`` hkl.
+        quartics: ``(n, k)`` Stephens' quartic forms (``k`` = 0 without).
+        given: ``(n,)`` squared structure factors to use instead of the structure's (Le Bail, or fixed).
+        name: phase name; ``intensities`` where |F|² comes from; ``textured``; ``stephens`` coefficient names.
+    """
+
+    hkl: Array
+    multiplicity: Array
+    present: Array
+    structure: StructureFactors
+    equivalents: Array
+    march_axis: Array
+    quartics: Array
+    given: Array
+    name: str = static()
+    intensities: Intensities = static()
+    textured: bool = static()
+    stephens: tuple[str, ...] = static()
+
+    @classmethod
+    def plan(
+        cls,
+        crystal: Crystal,
+        instrument: Instrument,
+        d_min: float,
+        *,
+        name: str,
+        intensities: Intensities = "structure",
+        march_axis=None,
+        stephens: bool = False,
+        reflections: tuple[np.ndarray, np.ndarray] | None = None,
+        capacity: int = 0,
+    ) -> Self:
+        """Enumerate and tabulate (host).
+
+        Args:
+            crystal: the phase.
+            instrument: for the radiation and wavelength.
+            d_min: smallest interplanar distance needed, Å.
+            name: phase name.
+            intensities: ``"structure"``, ``"lebail"`` or ``"given"``.
+            march_axis: hkl of a March-Dollase axis, or ``None``.
+            stephens: refine anisotropic microstrain.
+            reflections: ``(hkl, multiplicity)`` to use instead of the enumerated ones.
+            capacity: least number of rows.
+        """
+        cell = np.asarray(crystal.cell, dtype=float)
+        if reflections is None:
+            reflections = plan_reflections(crystal.group, cell, d_min)
+        hkl, multiplicity = reflections
+        n = len(hkl)
+        rows = max(capacity, n if intensities == "given" else 8 * int(np.ceil((n * 1.03 + 1) / 8)))
+        fill = rows - n
+        hkl = np.concatenate([hkl, np.repeat(hkl[-1:], fill, axis=0)])
+        exponents, coefficients, names = stephens_basis(crystal.group) if stephens else (None, np.zeros((0, 0)), ())
+        quartics = np.prod(hkl[:, None, :] ** exponents[None], axis=-1) @ coefficients if stephens else np.zeros((rows, 0))
+        textured = march_axis is not None
+        rotations = laue_rotations(crystal.group) if textured else np.eye(3, dtype=int)[None]
+        return cls(
+            hkl=hkl.astype(float),
+            multiplicity=np.concatenate([multiplicity, np.ones(fill)]).astype(float),
+            present=np.concatenate([np.ones(n), np.zeros(fill)]),
+            structure=StructureFactors.plan(crystal, hkl, instrument.radiation, instrument.wavelengths[0]),
+            equivalents=np.einsum("ni,kij->nkj", hkl, rotations).astype(float),
+            march_axis=np.array(march_axis if textured else (0, 0, 1), dtype=float),
+            quartics=quartics,
+            given=np.ones(rows),
+            name=name,
+            intensities=intensities,
+            textured=textured,
+            stephens=names,
+        )  # fmt: skip
+
+    def relisted(self, crystal: Crystal, instrument: Instrument, d_min: float) -> Self:
+        """The same phase with its reflections enumerated again for another cell, shapes kept where possible (host)."""
+        if self.intensities == "given":
+            return self
+        plan = PhasePlan.plan(
+            crystal,
+            instrument,
+            d_min,
+            name=self.name,
+            intensities=self.intensities,
+            march_axis=tuple(np.asarray(self.march_axis)) if self.textured else None,
+            stephens=bool(self.stephens),
+            capacity=self.hkl.shape[0],
+        )
+        extracted = {tuple(h): f for h, f in zip(np.asarray(self.hkl).tolist(), np.asarray(self.given), strict=True)}
+        kept = np.array([extracted.get(tuple(h), 1.0) for h in plan.hkl.tolist()])
+        return plan.replace(given=kept)
+
+    @property
+    def n_reflections(self) -> int:
+        """Number of reflections without the padding (host)."""
+        return int(np.asarray(self.present).sum())
+
+
+class PhasePeaks(NamedTuple):
+    """Calculated peaks of one phase: ``(lines, n)`` positions, ``(n,)`` the rest."""
+
+    position: Array
+    area: Array
+    fwhm: Array
+    eta: Array
+    f_squared: Array
+    d_spacing: Array
+    lorentzian: Array
+
+
+def phase_peaks(
+    plan: PhasePlan, crystal: Crystal, instrument: Instrument, v: Mapping[str, Array], index: int, *, approximate_doublet: bool
+) -> PhasePeaks:
+    """Positions, areas and widths of a phase's reflections (traceable).
+
+    Args:
+        plan: the phase.
+        crystal: its current structure.
+        instrument: fixed geometry.
+        v: the histogram's parameters by local name.
+        index: which entry of the per-phase parameters belongs to this phase.
+        approximate_doublet: shift the second line by ``tan(theta) Δlambda/lambda`` as GSAS-II does.
+    """
+    cell = jnp.asarray(crystal.cell)
+    g_star = reciprocal_metric(cell)
+    d_star_sq = jnp.einsum("ni,ij,nj->n", plan.hkl, g_star, plan.hkl)
+    d_star = jnp.sqrt(d_star_sq)
+    wavelength = v["wavelength"]
+    bragg = [corrections.bragg_two_theta(d_star, wavelength[k]) for k in range(len(instrument.wavelengths))]
+    if instrument.geometry == "bragg-brentano":
+        shift = lambda t: corrections.bragg_brentano_shift(t, v["displacement"], v["transparency"], instrument.radius_mm)
+    else:
+        shift = lambda t: corrections.debye_scherrer_shift(t, v["displace_x"], v["displace_y"], instrument.radius_mm)
+    position = [t + v["zero"] + shift(t) for t in bragg]
+    two_theta = jnp.minimum(position[0], 179.99)
+    tan = jnp.tan(0.5 * np.pi / 180.0 * two_theta)
+    if approximate_doublet and len(position) == 2:
+        position[1] = position[0] + 360.0 / np.pi * (wavelength[1] / wavelength[0] - 1.0) * tan
+
+    variance = widths.caglioti_variance(two_theta, v["U"], v["V"], v["W"])
+    gamma = widths.lorentzian_width(two_theta, v["X"], v["Y"], v["Z"])
+    microstrain = (
+        widths.stephens_microstrain(plan.quartics, v[f"stephens_{plan.name}"], 1.0 / d_star)
+        if plan.stephens
+        else v["strain"][index]
+    )
+    for width, mixing in (
+        (widths.size_width(two_theta, v["size"][index], wavelength[0]), v["size_mix"][index]),
+        (widths.strain_width(two_theta, microstrain), v["strain_mix"][index]),
+    ):
+        lorentzian, gaussian = widths.split_width(width, mixing)
+        gamma, variance = gamma + lorentzian, variance + gaussian
+    fwhm, eta = widths.thompson_cox_hastings(variance, gamma)
+
+    if plan.intensities == "structure":
+        f_squared = plan.structure.squared(crystal, d_star_sq)
+    else:
+        f_squared = jnp.asarray(plan.given)
+    # the factor 0.01 makes scales comparable with programs that measure areas in counts x centidegree
+    area = CENTIDEG * v["scale"][index] * plan.present * plan.multiplicity * f_squared / volume(cell)
+    area = area * corrections.lorentz_factor(two_theta)
+    if instrument.radiation == "xray":
+        if instrument.monochromator_deg is not None:
+            area = area * corrections.monochromator_polarization(two_theta, v["monochromator"])
+        else:
+            area = area * corrections.polarization_factor(two_theta, v["polarization"])
+    if instrument.geometry == "bragg-brentano":
+        area = area * corrections.surface_roughness(two_theta, v["roughness_a"], v["roughness_b"])
+    else:
+        area = area * corrections.cylinder_absorption(two_theta, v["absorption"])
+    if plan.textured:
+        area = area * corrections.march_dollase(plan.equivalents, plan.march_axis, g_star, v["march"][index])
+    return PhasePeaks(jnp.stack(position), area, fwhm, eta, f_squared, 1.0 / d_star, gamma)

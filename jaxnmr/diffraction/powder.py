@@ -1,0 +1,287 @@
+"""`PowderDiffraction`: the calculated powder pattern of one histogram, and its structured Jacobian."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import static, struct
+from ..crystal import Crystal
+from ..errors import ConventionError, DataError
+from ..typing import Array, Quantity
+from . import axial, profiles
+from .background import Background
+from .phases import PhasePeaks, PhasePlan, phase_peaks
+from .quantities import histogram_quantities
+from .records import Instrument, Pattern
+from .tiles import Tiles, plan_tiles
+
+# fraction of a peak's height at which its tail is cut
+DEFAULT_CUTOFF = 1e-4
+# relative change of the cell that brings reflections in or out of the list, with the margin it is planned for
+CELL_MARGIN = 5e-3
+
+
+class PeakTable(NamedTuple):
+    """All peaks of all phases with a dummy last row, the background coefficients, and the phases' own tables."""
+
+    peaks: profiles.Peaks
+    background: Array
+
+
+@struct
+class PowderDiffraction:
+    """A constant-wavelength powder pattern as a function of structures and histogram parameters.
+
+    Build it with :meth:`plan`, which does everything discrete on the host: reflections, background basis, which
+    peaks reach which points. :meth:`pattern` and :meth:`jacobian` are traceable and have static shapes.
+
+    Attributes:
+        x: ``(points,)`` 2theta in degrees; ``x_blocks`` the same cut into blocks of 32.
+        phases: one plan per phase.
+        core, tail: tiles of peaks near their centre and in their Lorentzian tail.
+        background: ``(points, terms)`` basis functions.
+        background_start: ``(terms,)``.
+        abscissa, weight: axial-divergence quadrature.
+        planned_position, planned_fwhm, planned_cells: what the tiles were laid out for.
+        start: ``(name, value)`` starting values that replace the defaults.
+    """
+
+    x: Array
+    x_blocks: Array
+    phases: tuple[PhasePlan, ...]
+    core: Tiles
+    tail: Tiles
+    background: Array
+    background_start: Array
+    abscissa: Array
+    weight: Array
+    planned_position: Array
+    planned_fwhm: Array
+    planned_cells: Array
+    instrument: Instrument = static()
+    background_function: Background = static()
+    axial_mode: Literal["converged", "gsas"] = static()
+    cutoff: float = static()
+
+    @classmethod
+    def plan(
+        cls,
+        crystals: Crystal | Mapping[str, Crystal],
+        pattern: Pattern,
+        *,
+        instrument: Instrument | None = None,
+        background: Background | None = None,
+        march_axis: Mapping[str, Sequence[float]] | None = None,
+        stephens: Sequence[str] = (),
+        lebail: Sequence[str] = (),
+        reflections: Mapping[str, tuple] | None = None,
+        axial_mode: Literal["converged", "gsas"] = "converged",
+        cutoff: float = DEFAULT_CUTOFF,
+    ) -> Self:
+        """Prepare the calculation of a pattern (host).
+
+        Args:
+            crystals: one crystal, or several by phase name.
+            pattern: gives the 2theta points (excluded regions are left out) and a first background.
+            instrument: the diffractometer; ``pattern.instrument`` by default.
+            background: background function; 6 Chebyshev terms by default.
+            march_axis: by phase, hkl of a March-Dollase texture axis.
+            stephens: phases with anisotropic microstrain.
+            lebail: phases whose intensities are extracted rather than calculated.
+            reflections: by phase, ``(hkl, multiplicity, f_squared)`` to use as they are.
+            axial_mode: ``"gsas"`` copies GSAS-II's quadrature and Kα2 formula, for comparison only.
+            cutoff: tails are followed until they fall to this fraction of the peak height.
+
+        Raises:
+            ConventionError: no wavelength, or a phase that is not there.
+            DataError: no reflection in range.
+        """
+        crystals = {crystals.name: crystals} if isinstance(crystals, Crystal) else dict(crystals)
+        instrument = instrument or pattern.instrument
+        if instrument is None:
+            raise ConventionError(
+                f"{pattern.name} does not say which wavelength it was measured with: "
+                "give wavelength= to read_pattern, or instrument=Instrument(wavelengths=(1.5406,))"
+            )
+        instrument.require_wavelength()
+        reflections = dict(reflections or {})
+        for what, names in (("march_axis", march_axis or {}), ("stephens", stephens), ("lebail", lebail), ("reflections", reflections)):
+            unknown = set(names) - set(crystals)
+            if unknown:
+                raise ConventionError(f"{what} names {sorted(unknown)}, but the phases are {sorted(crystals)}")
+        background = background or Background.chebyshev(6)
+        included = pattern.included()
+        x, y = np.asarray(pattern.x)[included], np.asarray(pattern.y)[included]
+        if len(x) < 3:
+            raise DataError(f"{pattern.name}: {len(x)} points are left outside the excluded regions; nothing to fit")
+        plans = []
+        for name, crystal in crystals.items():
+            given = reflections.get(name)
+            phase = PhasePlan.plan(
+                crystal,
+                instrument,
+                _d_min(x, instrument),
+                name=name,
+                intensities="given" if given is not None else "lebail" if name in lebail else "structure",
+                march_axis=(march_axis or {}).get(name),
+                stephens=name in stephens,
+                reflections=None if given is None else (np.asarray(given[0]), np.asarray(given[1])),
+            )
+            if given is not None:
+                phase = phase.replace(given=np.asarray(given[2], dtype=float))
+            plans.append(phase)
+        low, high = float(x[0]), float(x[-1])
+        empty = Tiles(block=np.zeros(0, np.int32), peaks=np.zeros((0, 16), np.int32))
+        self = cls(
+            x=x,
+            x_blocks=profiles.block_points(x),
+            phases=tuple(plans),
+            core=empty,
+            tail=empty,
+            background=background.basis(x, low, high),
+            background_start=background.start(x, y, low, high),
+            abscissa=np.zeros((1, 1)),
+            weight=np.ones((1, 1)),
+            planned_position=np.zeros(0),
+            planned_fwhm=np.zeros(0),
+            planned_cells=np.zeros((len(plans), 6)),
+            instrument=instrument,
+            background_function=background,
+            axial_mode=axial_mode,
+            cutoff=float(cutoff),
+        )
+        start = {name: q.value for name, q in self.quantities().items()}
+        return self.laid_out(crystals, start)
+
+    @property
+    def phase_names(self) -> tuple[str, ...]:
+        return tuple(p.name for p in self.phases)
+
+    def quantities(self) -> dict[str, Quantity]:
+        """The histogram's refinable quantities by local name (host)."""
+        return histogram_quantities(self)
+
+    def phase_tables(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> list[PhasePeaks]:
+        """Peaks of every phase (traceable)."""
+        return [
+            phase_peaks(p, crystals[p.name], self.instrument, values, k, approximate_doublet=self.axial_mode == "gsas")
+            for k, p in enumerate(self.phases)
+        ]
+
+    def peak_table(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> PeakTable:
+        """All peaks of all phases, one after the other, and a dummy (traceable)."""
+        tables = self.phase_tables(crystals, values)
+        joined = lambda name, dummy: jnp.concatenate([*(getattr(t, name) for t in tables), jnp.full(1, dummy)])
+        position = jnp.concatenate([*(t.position for t in tables), jnp.full((tables[0].position.shape[0], 1), 90.0)], axis=1)
+        ratio = jnp.ones(1) if len(self.instrument.wavelengths) == 1 else jnp.stack([1.0, values["ratio"]])
+        peaks = profiles.Peaks(
+            position=position,
+            area=joined("area", 0.0),
+            fwhm=joined("fwhm", 1.0),
+            eta=joined("eta", 0.5),
+            ratio=ratio,
+            shl=jnp.asarray(values["shl"]),
+        )
+        return PeakTable(peaks, jnp.asarray(values["background"]))
+
+    def _nodes(self, peaks: profiles.Peaks) -> list[profiles.AxialNodes]:
+        linear = self.axial_mode == "gsas"
+        out = []
+        for position in peaks.position:
+            place = lambda angle, shl: axial.axial_nodes(angle, shl, self.abscissa, self.weight, linear=linear)
+            one, zero = jnp.ones_like(position), jnp.zeros_like(position)
+            (delta, share), (d_angle, s_angle) = jax.jvp(place, (position, peaks.shl), (one, jnp.zeros_like(peaks.shl)))
+            _, (d_shl, s_shl) = jax.jvp(place, (position, peaks.shl), (zero, jnp.ones_like(peaks.shl)))
+            out.append(profiles.AxialNodes(delta, share, d_angle, s_angle, d_shl, s_shl))
+        return out
+
+    def pattern(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]):
+        """Calculated intensity at every point, background included, ``(points,)`` (traceable)."""
+        table = self.peak_table(crystals, values)
+        blocks = profiles.profile_sum(self.x_blocks, table.peaks, self._nodes(table.peaks), self.core, self.tail)
+        return blocks.reshape(-1)[: self.x.shape[0]] + self.background @ table.background
+
+    def background_curve(self, values: Mapping[str, Array]):
+        """Background alone, ``(points,)``."""
+        return self.background @ jnp.asarray(values["background"])
+
+    def jacobian(self, table: PeakTable, tangents: PeakTable):
+        """Derivatives of the pattern, ``(points, parameters)`` (traceable).
+
+        Args:
+            table: the peak table.
+            tangents: its derivatives, every leaf with a leading parameter axis.
+        """
+        peaks, t = table.peaks, tangents.peaks
+        nodes = self._nodes(peaks)
+        by_parameter = jnp.stack([t.area.T, t.fwhm.T, t.eta.T, *jnp.moveaxis(t.position, 0, 2)], axis=1)
+        by_pattern = jnp.concatenate([t.shl[None], t.ratio.T])
+        n_blocks = self.x_blocks.shape[0]
+        near = profiles.core_partials(self.x_blocks, peaks, nodes, self.core)
+        far = profiles.tail_partials(self.x_blocks, peaks, nodes, self.tail)
+        total = profiles.assemble_jacobian(near, self.core, by_parameter, by_pattern, n_blocks)
+        total = total + profiles.assemble_jacobian(far, self.tail, by_parameter, by_pattern, n_blocks)
+        total = total.reshape(-1, total.shape[-1])[: self.x.shape[0]]
+        return total + self.background @ tangents.background.T
+
+    def laid_out(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array], *, reflections: bool = False) -> Self:
+        """The same histogram with tiles (and, on request, reflection lists) planned for these values (host)."""
+        plan = self
+        if reflections:
+            d_min = _d_min(np.asarray(self.x), self.instrument)
+            phases = tuple(p.relisted(crystals[p.name], self.instrument, d_min) for p in self.phases)
+            plan = plan.replace(phases=phases)
+        tables = plan.phase_tables(crystals, values)
+        position = np.concatenate([np.asarray(t.position) for t in tables], axis=1)
+        fwhm = np.concatenate([np.asarray(t.fwhm) for t in tables])
+        eta = np.concatenate([np.asarray(t.eta) for t in tables])
+        present = np.concatenate([np.asarray(p.present) for p in plan.phases])
+        shl = float(values["shl"])
+        spread = position[0] - axial.lowest_angle(position[0], shl, np) if shl > 1e-6 else np.zeros(len(fwhm))
+        x = np.asarray(plan.x_blocks)
+        if plan.axial_mode == "gsas":
+            gamma = np.concatenate([np.asarray(t.lorentzian) for t in tables])
+            a, w = axial.gsas_quadrature(np.append(position[0], 90.0), shl, np.append(gamma, 1.0))
+        else:
+            inside = (present > 0) & (position[0] > x[0, 0] - 1.0) & (position[0] < x[-1, -1] + 1.0)
+            worst = np.max(np.abs(spread[inside]) / fwhm[inside], initial=0.0)
+            n = max(axial.nodes_needed(worst), np.asarray(plan.abscissa).shape[1])
+            a, w = axial.quadrature(n)
+        core, tail = plan_tiles(
+            x[:, 0], x[:, -1], position.T, fwhm, eta, spread, plan.cutoff,
+            core_only=plan.axial_mode == "gsas", present=present > 0,
+            capacity=(plan.core.capacity, plan.tail.capacity),
+        )  # fmt: skip
+        cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in plan.phases])
+        return plan.replace(
+            core=core, tail=tail, abscissa=a, weight=w,
+            planned_position=position, planned_fwhm=fwhm,
+            planned_cells=cells if reflections or not np.any(plan.planned_cells) else plan.planned_cells,
+        )  # fmt: skip
+
+    def refreshed(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> tuple[Self, str]:
+        """A plan that is still valid at these values, and what had to be renewed (``""`` for nothing) (host)."""
+        cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in self.phases])
+        moved = np.abs(cells / np.asarray(self.planned_cells) - 1.0).max()
+        if moved > CELL_MARGIN:
+            return self.laid_out(crystals, values, reflections=True), "reflection list rebuilt"
+        tables = self.phase_tables(crystals, values)
+        position = np.concatenate([np.asarray(t.position) for t in tables], axis=1)
+        fwhm = np.concatenate([np.asarray(t.fwhm) for t in tables])
+        planned = np.asarray(self.planned_fwhm)
+        shifted = np.abs(position - np.asarray(self.planned_position)).max(axis=0) > 0.5 * planned
+        grown = (fwhm > 1.15 * planned) | (fwhm < 0.7 * planned)
+        present = np.concatenate([np.asarray(p.present) for p in self.phases]) > 0
+        if ((shifted | grown) & present).any():
+            return self.laid_out(crystals, values), "peak windows renewed"
+        return self, ""
+
+
+def _d_min(x: np.ndarray, instrument: Instrument) -> float:
+    """Smallest d whose peak can reach the data, with room for shifts and the cell margin."""
+    highest = min(float(x[-1]) + 1.0, 179.0)
+    shortest = min(instrument.wavelengths)
+    return shortest / (2.0 * np.sin(np.deg2rad(0.5 * highest))) / (1.0 + 0.2 * CELL_MARGIN)

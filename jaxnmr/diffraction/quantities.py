@@ -1,0 +1,80 @@
+"""What can be refined in a histogram: names, units, bounds and typical step sizes, in one table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..typing import Quantity
+
+if TYPE_CHECKING:
+    from .powder import PowderDiffraction
+
+INF = np.inf
+
+
+def histogram_quantities(plan: PowderDiffraction) -> dict[str, Quantity]:
+    """The quantities of a histogram by local name, with values from its instrument (host)."""
+    i = plan.instrument
+    phases = plan.phase_names
+    n = len(phases)
+
+    def number(value, unit="", lower=-INF, upper=INF, scale=1.0, doc=""):
+        return Quantity(value=np.array(float(value)), unit=unit, lower=lower, upper=upper, scale=scale, doc=doc)
+
+    def per_phase(value, unit="", lower=-INF, upper=INF, scale=1.0, doc=""):
+        values = np.full(n, float(value))
+        return Quantity(value=values, unit=unit, labels=phases, lower=lower, upper=upper, scale=scale, doc=doc)
+
+    def listed(values, unit="", scale=1.0, doc="", labels=None, lower=-INF):
+        values = np.asarray(values, dtype=float)
+        labels = tuple(str(k) for k in range(len(values))) if labels is None else labels
+        return Quantity(value=values, unit=unit, labels=labels, scale=scale, lower=lower, doc=doc)
+
+    level = float(np.abs(plan.background_start).max()) or 1.0
+    table = {
+        "scale": per_phase(1.0, "", 0.0, doc="phase scale, proportional to the number of unit cells"),
+        "background": listed(plan.background_start, "counts", level, "background coefficients"),
+        "zero": number(i.zero, "°", -5.0, 5.0, 0.01, "2theta offset"),
+        "U": number(i.U, "c°²", scale=1.0, doc="Gaussian variance, tan²(theta) term"),
+        "V": number(i.V, "c°²", scale=1.0, doc="Gaussian variance, tan(theta) term"),
+        "W": number(i.W, "c°²", scale=1.0, doc="Gaussian variance, constant term"),
+        "X": number(i.X, "c°", scale=1.0, doc="Lorentzian FWHM, 1/cos(theta) term"),
+        "Y": number(i.Y, "c°", scale=1.0, doc="Lorentzian FWHM, tan(theta) term"),
+        "Z": number(i.Z, "c°", scale=1.0, doc="Lorentzian FWHM, constant term"),
+        "shl": number(i.shl, "", 0.0, 0.3, 0.01, "axial divergence (S+H)/L"),
+        "wavelength": listed(i.wavelengths, "Å", 1e-4, "wavelengths", lower=0.05),
+        "size": per_phase(1.0, "µm", 1e-3, 100.0, 0.1, "crystallite size"),
+        "size_mix": per_phase(1.0, "", 0.0, 1.0, 0.1, "Lorentzian fraction of the size broadening"),
+        "strain": per_phase(1000.0, "10⁻⁶", 0.0, 1e6, 1000.0, "microstrain"),
+        "strain_mix": per_phase(1.0, "", 0.0, 1.0, 0.1, "Lorentzian fraction of the strain broadening"),
+    }
+    if len(i.wavelengths) == 2:
+        table["ratio"] = number(i.ratio, "", 0.0, 2.0, 0.05, "intensity of the second wavelength")
+    if i.radiation == "xray":
+        if i.monochromator_deg is None:
+            table["polarization"] = number(i.polarization, "", 0.0, 1.0, 0.1, "polarised fraction")
+        else:
+            table["monochromator"] = number(i.monochromator_deg, "°", 0.0, 180.0, 1.0, "monochromator 2theta")
+    if i.geometry == "bragg-brentano":
+        table["displacement"] = number(0.0, "µm", scale=10.0, doc="specimen displacement")
+        table["transparency"] = number(0.0, "cm", scale=0.01, doc="specimen transparency")
+        table["roughness_a"] = number(1.0, "", 0.0, 1.0, 0.1, "surface roughness, Suortti a")
+        table["roughness_b"] = number(0.0, "", 0.0, 10.0, 0.1, "surface roughness, Suortti b")
+    else:
+        table["displace_x"] = number(0.0, "µm", scale=10.0, doc="capillary displacement across the beam")
+        table["displace_y"] = number(0.0, "µm", scale=10.0, doc="capillary displacement along the beam")
+        table["absorption"] = number(i.mu_r, "", 0.0, 30.0, 0.1, "capillary absorption, mu R")
+    if any(p.textured for p in plan.phases):
+        textured = np.array([p.textured for p in plan.phases])
+        table["march"] = Quantity(
+            value=np.ones(n), labels=phases, lower=0.05, upper=20.0, scale=0.1,
+            basis=np.eye(n)[:, textured], doc="March-Dollase ratio",
+        )  # fmt: skip
+    for p in plan.phases:
+        if p.stephens:
+            table[f"stephens_{p.name}"] = listed(
+                np.full(len(p.stephens), 1.0), "10⁻¹²Å⁻⁴", 1.0, "anisotropic microstrain", labels=p.stephens
+            )
+    return table

@@ -1,0 +1,116 @@
+"""Which peaks touch which points: the sparse layout of profile sums.
+
+Points are cut into blocks of 32. A *tile* is one block with up to 16 of the peaks that reach it, so work and
+memory grow with points times overlapping peaks, and there is never a points x reflections array. Near its
+centre a peak is summed over its axial-divergence nodes as a full pseudo-Voigt (*core* tiles); further out the
+Gaussian part has vanished and the nodes act as one Lorentzian at their centroid (*tail* tiles).
+"""
+
+from typing import Self
+
+import numpy as np
+
+from .._struct import struct
+from ..typing import Array
+
+POINTS = 32
+PEAKS = 16
+
+
+@struct
+class Tiles:
+    """A list of tiles, sorted by block; unused places hold the index of a dummy peak without area.
+
+    Attributes:
+        block: ``(tiles,)`` int32, which block of points.
+        peaks: ``(tiles, 16)`` int32, which peaks.
+    """
+
+    block: Array
+    peaks: Array
+
+    @classmethod
+    def plan(cls, touches: list[tuple[np.ndarray, np.ndarray]], n_blocks: int, dummy: int, capacity: int) -> Self:
+        """Pack ``(block, peak)`` pairs into tiles (host).
+
+        Args:
+            touches: lists of pairs ``(blocks, peaks)``, each pair once.
+            n_blocks: number of blocks.
+            dummy: index of the dummy peak.
+            capacity: least number of tiles, so that shapes (and compiled programs) survive a rebuild.
+        """
+        block = np.concatenate([t[0] for t in touches]) if touches else np.zeros(0, dtype=int)
+        peak = np.concatenate([t[1] for t in touches]) if touches else np.zeros(0, dtype=int)
+        order = np.lexsort((peak, block))
+        block, peak = block[order], peak[order]
+        per_block = np.bincount(block, minlength=n_blocks)
+        tiles_per_block = -(-per_block // PEAKS)
+        first_tile = np.concatenate([[0], np.cumsum(tiles_per_block)])
+        rank = np.arange(len(block)) - np.concatenate([[0], np.cumsum(per_block)])[block]
+        used = int(first_tile[-1])
+        total = max(capacity, rounded_up(used))
+        peaks = np.full((total, PEAKS), dummy, dtype=np.int32)
+        peaks[first_tile[block] + rank // PEAKS, rank % PEAKS] = peak
+        blocks = np.full(total, n_blocks - 1, dtype=np.int32)
+        blocks[:used] = np.repeat(np.arange(n_blocks), tiles_per_block)
+        return cls(block=blocks, peaks=peaks)
+
+    @property
+    def capacity(self) -> int:
+        return self.block.shape[0]
+
+
+def rounded_up(n: int) -> int:
+    """Room for growth by an eighth, in multiples of 16."""
+    return 16 * int(np.ceil((n * 1.125 + 1) / 16))
+
+
+def blocks_between(block_low: np.ndarray, block_high: np.ndarray, low: np.ndarray, high: np.ndarray):
+    """First and one-past-last block that overlap each interval ``[low, high]``."""
+    return np.searchsorted(block_high, low), np.searchsorted(block_low, high, side="right")
+
+
+def expand_ranges(first: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All ``(block, peak)`` pairs of per-peak block ranges ``[first, stop)``."""
+    count = np.maximum(stop - first, 0)
+    peak = np.repeat(np.arange(len(first)), count)
+    offset = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+    return first[peak] + offset, peak
+
+
+def plan_tiles(
+    block_low, block_high, position, fwhm, eta, spread, cutoff: float, *, core_only: bool, present, capacity=(0, 0)
+) -> tuple[Tiles, Tiles]:
+    """Lay out the core and tail tiles of a list of peaks (host).
+
+    Args:
+        block_low, block_high: ``(blocks,)`` first and last 2theta of each block.
+        position: ``(peaks, lines)`` 2theta of each line of each peak.
+        fwhm, eta: ``(peaks,)`` width in degrees and Lorentzian fraction.
+        spread: ``(peaks,)`` signed extent of the axial tail in degrees, ``2theta - 2phi_min``.
+        cutoff: a peak is followed until it has fallen to this fraction of its height.
+        core_only: sum the axial nodes all the way (exact, slower).
+        present: ``(peaks,)`` false for padding.
+        capacity: least numbers of core and tail tiles.
+    """
+    lorentz = eta * 2.0 / (np.pi * fwhm)
+    height = lorentz + (1.0 - eta) * 2.0 * np.sqrt(np.log(2.0) / np.pi) / fwhm
+    reach_lorentz = 0.5 * fwhm * np.sqrt(np.maximum(lorentz / (cutoff * height) - 1.0, 0.0))
+    reach_gauss = 0.5 * fwhm * np.sqrt(np.log(1.0 / cutoff) / np.log(2.0))
+    # beyond 3.5 FWHM the Gaussian is below 1e-14; replacing the nodes by their centroid is wrong by about
+    # 3 variance/x² of a tail that has fallen as x⁻²: below 1e-5 of the height at the distance taken here
+    variance = (0.3 * spread) ** 2
+    reach_core = np.maximum(3.5 * fwhm, (0.75e5 * fwhm**2 * variance) ** 0.25)
+    reach_all = np.maximum(reach_lorentz, reach_gauss) * 1.05 + 0.1 * fwhm
+    reach_core = reach_all if core_only else np.minimum(reach_core * 1.1, reach_all)
+    left, right = position.min(axis=1), position.max(axis=1)
+    low_tail, high_tail = np.minimum(left, left - spread), np.maximum(right, right - spread)
+    all_first, all_stop = blocks_between(block_low, block_high, low_tail - reach_all, high_tail + reach_all)
+    core_first, core_stop = blocks_between(block_low, block_high, low_tail - reach_core, high_tail + reach_core)
+    gone = ~np.asarray(present, dtype=bool)
+    all_stop, core_stop = np.where(gone, all_first, all_stop), np.where(gone, core_first, core_stop)
+    n_blocks, dummy = len(block_low), len(position)
+    core = Tiles.plan([expand_ranges(core_first, core_stop)], n_blocks, dummy, capacity[0])
+    before, after = expand_ranges(all_first, core_first), expand_ranges(core_stop, all_stop)
+    tail = Tiles.plan([before, after], n_blocks, dummy, capacity[1])
+    return core, tail
