@@ -1,21 +1,53 @@
 """Crystals: cell and metric, space groups, site symmetry, displacement, distances and angles."""
 
+from .bonds import (
+    AnglePlan,
+    AngleRecord,
+    BondPlan,
+    BondRecord,
+    plan_angles,
+    plan_bonds,
+    plan_pairs,
+    plan_triplets,
+    symmetry_code,
+)
 from .cell import cell_from_metric, d_spacing, lattice, metric, reciprocal_metric, volume
 from .crystal import Crystal, element_of
+from .expand import Expansion, FullCell, plan_expansion, positions
+from .geometry import angles, angles_from, distances, distances_from
+from .shared import shared_sites
 from .sites import Site, analyse_site, cell_basis
 from .symmetry import SpaceGroup
 
 __all__ = [
+    "AnglePlan",
+    "AngleRecord",
+    "BondPlan",
+    "BondRecord",
     "Crystal",
+    "Expansion",
+    "FullCell",
     "Site",
     "SpaceGroup",
     "analyse_site",
+    "angles",
+    "angles_from",
     "cell_basis",
     "cell_from_metric",
     "d_spacing",
+    "distances",
+    "distances_from",
     "element_of",
     "lattice",
     "metric",
+    "plan_angles",
+    "plan_bonds",
+    "plan_expansion",
+    "plan_pairs",
+    "plan_triplets",
+    "positions",
     "reciprocal_metric",
+    "shared_sites",
+    "symmetry_code",
     "volume",
 ]

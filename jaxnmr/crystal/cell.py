@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def _namespace(x):
-    return jnp if isinstance(x, jax.Array) else np
+def namespace(*arrays):
+    """``jax.numpy`` when any of the arrays is a JAX array, else ``numpy``."""
+    return jnp if any(isinstance(x, jax.Array) for x in arrays) else np
 
 
 def metric(cell):
     """Metric tensor ``G`` (Å²), shape ``(3, 3)``, from a cell of shape ``(6,)``."""
-    xp = _namespace(cell)
+    xp = namespace(cell)
     a, b, c = cell[0], cell[1], cell[2]
     cos = xp.cos(xp.deg2rad(cell[3:]))
     return xp.array(
@@ -30,7 +31,7 @@ def metric(cell):
 
 def cell_from_metric(g):
     """Cell ``(6,)`` in Å and degrees from a metric tensor ``(3, 3)`` in Å²."""
-    xp = _namespace(g)
+    xp = namespace(g)
     a, b, c = xp.sqrt(g[0, 0]), xp.sqrt(g[1, 1]), xp.sqrt(g[2, 2])
     cos = xp.stack([g[1, 2] / (b * c), g[0, 2] / (a * c), g[0, 1] / (a * b)])
     return xp.concatenate([xp.stack([a, b, c]), xp.rad2deg(xp.arccos(cos))])
@@ -38,19 +39,19 @@ def cell_from_metric(g):
 
 def reciprocal_metric(cell):
     """Reciprocal metric tensor ``G*`` (Å⁻²), shape ``(3, 3)``: ``1/d² = h G* hᵀ``."""
-    return _namespace(cell).linalg.inv(metric(cell))
+    return namespace(cell).linalg.inv(metric(cell))
 
 
 def volume(cell):
     """Cell volume in Å³."""
-    xp = _namespace(cell)
+    xp = namespace(cell)
     cos = xp.cos(xp.deg2rad(cell[3:]))
     return cell[0] * cell[1] * cell[2] * xp.sqrt(1.0 - xp.sum(cos**2) + 2.0 * xp.prod(cos))
 
 
 def lattice(cell):
     """Lattice vectors as rows ``(3, 3)`` in Å: ``a`` along x, ``b`` in the xy plane (ASE's choice)."""
-    xp = _namespace(cell)
+    xp = namespace(cell)
     cos, sin = xp.cos(xp.deg2rad(cell[3:])), xp.sin(xp.deg2rad(cell[3:]))
     a, b, c = cell[0], cell[1], cell[2]
     zero = xp.zeros_like(a)
@@ -78,6 +79,6 @@ def metric_derivative(cell: np.ndarray) -> np.ndarray:
 
 def d_spacing(cell, hkl):
     """Interplanar distances in Å for integer ``hkl`` of shape ``(n, 3)``."""
-    xp = _namespace(cell)
-    h = xp.asarray(hkl, dtype=cell.dtype)
+    xp = namespace(cell)
+    h = xp.asarray(hkl)
     return 1.0 / xp.sqrt(xp.einsum("ni,ij,nj->n", h, reciprocal_metric(cell), h))

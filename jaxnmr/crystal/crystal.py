@@ -1,5 +1,6 @@
 """The `Crystal`: an asymmetric unit and a space group, as a pytree."""
 
+import re
 from collections.abc import Sequence
 from typing import Self
 
@@ -12,7 +13,9 @@ from ..errors import ConventionError, ShapeError, SymmetryError
 from ..typing import Array, Quantity
 from ..units import b_to_u
 from . import cell as cells
-from .sites import SNAP_DISTANCE, Site, analyse_site, cell_basis
+from .expand import Expansion, FullCell, plan_expansion
+from .shared import unite_shared_positions
+from .sites import HELD_DISTANCE, SNAP_DISTANCE, Site, analyse_site, cell_basis
 from .symmetry import UIJ, SpaceGroup, unvoigt
 
 # A CIF cell is rounded to about 1e-4; a larger contradiction means the wrong group.
@@ -102,11 +105,14 @@ class Crystal:
         aniso = np.full((n, 6), np.nan) if u_aniso is None else np.asarray(u_aniso, dtype=float)
         if aniso.shape != (n, 6):
             raise ShapeError(f"u_aniso has shape {aniso.shape}, expected ({n}, 6): U11 U22 U33 U12 U13 U23 per site")
-        is_aniso = ~np.isnan(aniso).any(axis=1)
-        for label, symbol in zip(labels, species, strict=True):
-            element_of(symbol, label)
+        is_aniso = ~np.isnan(aniso).all(axis=1)
+        for k in np.flatnonzero(is_aniso & ~np.isfinite(aniso).all(axis=1)):
+            raise ConventionError(f"u_aniso of {labels[k]} is {aniso[k].tolist()}: give six finite numbers, or six NaN")
+        species = tuple(_type_symbol(symbol, label) for label, symbol in zip(labels, species, strict=True))
         if (cell[:3] <= 0).any() or (cell[3:] <= 0).any() or (cell[3:] >= 180).any():
-            raise ConventionError(f"cell {cell.tolist()}: lengths must be positive and angles between 0 and 180 degrees")
+            raise ConventionError(
+                f"cell {cell.tolist()}: lengths must be positive and angles between 0 and 180 degrees"
+            )
         if not np.linalg.det(cells.metric(cell)) > 1e-6:
             raise ConventionError(f"cell {cell.tolist()} has no volume: these three angles cannot meet in a corner")
         for label, value in zip(labels, occupancy, strict=True):
@@ -114,14 +120,16 @@ class Crystal:
                 raise ConventionError(f"occupancy of {label} is {value:g}, expected between 0 and 1")
         cell = _snap_cell(group, cell)
         g = cells.metric(cell)
-        sites = [analyse_site(group, g, x, snap_distance, label) for x, label in zip(xyz, labels, strict=True)]
+        sites = [
+            analyse_site(group, g, x, snap_distance, label, occ)
+            for x, label, occ in zip(xyz, labels, occupancy, strict=True)
+        ]
         xyz = np.stack([site.xyz for site in sites])
-        _check_shared_positions(group, g, xyz, occupancy, labels)
         aniso = np.where(is_aniso[:, None], aniso, 0.0)
         g_star = np.linalg.inv(g)
         for k in np.flatnonzero(is_aniso):
-            basis = sites[k].uij_basis(g_star)
-            aniso[k] = basis @ np.linalg.lstsq(basis, aniso[k], rcond=None)[0]
+            aniso[k] = sites[k].uij_projector(g_star) @ aniso[k]
+        xyz, aniso = unite_shared_positions(group, g, xyz, aniso, occupancy, labels)
         return cls(
             cell=cell,
             xyz=xyz,
@@ -144,11 +152,24 @@ class Crystal:
         """Element symbol per site, charges dropped."""
         return tuple(element_of(s)[0] for s in self.species)
 
+    def expand(self, plan: Expansion | None = None) -> FullCell:
+        """All atoms of the conventional cell; see :func:`plan_expansion`.
+
+        Args:
+            plan: made beforehand with ``plan_expansion(crystal)``, so that the call is traceable; made here when
+                not given, which needs concrete coordinates.
+        """
+        return (plan_expansion(self) if plan is None else plan).cell_of(self)
+
     def sites(self) -> tuple[Site, ...]:
-        """Site symmetry of every site (host)."""
+        """Site symmetry of every site (host).
+
+        Positions were snapped when the crystal was made, so that only operations which fix a site exactly count: a
+        site that a refinement moves near a special position keeps its multiplicity.
+        """
         g = cells.metric(np.asarray(self.cell, dtype=float))
         return tuple(
-            analyse_site(self.group, g, x, label=label)
+            analyse_site(self.group, g, x, HELD_DISTANCE, label, occupancy=None)
             for x, label in zip(np.asarray(self.xyz, dtype=float), self.labels, strict=True)
         )
 
@@ -192,7 +213,9 @@ class Crystal:
         g_star = np.linalg.inv(cells.metric(np.asarray(self.cell, dtype=float)))
         iso = ~np.array(self.anisotropic)
         n = self.n_sites
-        u_blocks = [s.uij_basis(g_star) if a else np.zeros((6, 0)) for s, a in zip(sites, self.anisotropic, strict=True)]
+        u_blocks = [
+            s.uij_basis(g_star) if a else np.zeros((6, 0)) for s, a in zip(sites, self.anisotropic, strict=True)
+        ]
         axes = ("a", "b", "c", "alpha", "beta", "gamma")
         uij = tuple(f"U{i + 1}{j + 1}" for i, j in UIJ)
         return {
@@ -227,18 +250,20 @@ def element_of(symbol: str, label: str = "") -> tuple[str, int]:
     Raises:
         ConventionError: no such element.
     """
-    text = symbol.strip()
-    letters = "".join(ch for ch in text if ch.isalpha())
-    letters = letters[:1].upper() + letters[1:].lower()
-    rest = text[len(letters):]
-    element = gemmi.Element(letters)
-    if not letters or element.atomic_number == 0:
+    match = re.fullmatch(r"([A-Za-z]{1,2}) ?(?:(\d?)([+-])|([+-])(\d)|0\+?)?", symbol.strip())
+    letters = match[1].capitalize() if match else ""
+    if match is None or gemmi.Element(letters).atomic_number == 0:
         raise ConventionError(
             f"{symbol!r}{f' at site {label}' if label else ''} is no element; write 'O', 'D', 'Ca2+' or 'F1-'"
         )
-    digits = "".join(ch for ch in rest if ch.isdigit())
-    sign = -1 if "-" in rest else 1 if "+" in rest else 0
-    return letters, sign * int(digits or 1)
+    sign = {"-": -1, "+": 1, None: 0}[match[3] or match[4]]
+    return letters, sign * int(match[2] or match[5] or 1)
+
+
+def _type_symbol(symbol: str, label: str) -> str:
+    """The one spelling of an element with its charge: ``"CA+2"`` becomes ``"Ca2+"``."""
+    element, charge = element_of(symbol, label)
+    return f"{element}{abs(charge)}{'-' if charge < 0 else '+'}" if charge else element
 
 
 def block_diagonal(blocks: Sequence[np.ndarray]) -> np.ndarray:
@@ -280,18 +305,3 @@ def _snap_cell(group: SpaceGroup, cell: np.ndarray) -> np.ndarray:
             f"{np.round(allowed, 5).tolist()}: wrong space group, setting or axis order"
         )
     return np.round(allowed, 12)
-
-
-def _check_shared_positions(group, g, xyz, occupancy, labels) -> None:
-    """Sites on the same position share it when their occupancies allow; anything nearer than 0.4 Å is an error."""
-    for i in range(len(labels)):
-        for j in range(i + 1, len(labels)):
-            moved = group.rotations @ xyz[j] + group.translations
-            delta = moved - xyz[i]
-            delta -= np.round(delta)
-            distance = np.sqrt(np.einsum("ni,ij,nj->n", delta, g, delta).min())
-            if distance < 0.4 and occupancy[i] + occupancy[j] > 1.0 + 1e-6:
-                raise SymmetryError(
-                    f"{labels[i]} and {labels[j]} are {distance:.3f} Å apart with occupancies adding up to "
-                    f"{occupancy[i] + occupancy[j]:.3f} > 1: remove one, or share the site with occupancies that add up to 1"
-                )

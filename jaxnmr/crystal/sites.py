@@ -10,6 +10,10 @@ from .symmetry import SpaceGroup, rref_basis, symmetric_projector
 
 # Coordinates printed as 0.333 are 0.003 Å off in a 10 Å cell, as 0.33 some 0.03 Å.
 SNAP_DISTANCE = 0.02
+# Tabulated occupancies have two decimals: 0.17 six times is 1.02.
+OCCUPANCY_ROUNDING = 0.0051
+# Positions on a special position stay there to rounding; this also holds for single precision.
+HELD_DISTANCE = 5e-4
 # Symmetry images closer than this are no two atoms: the position or the group is wrong.
 SHORTEST_IMAGE_DISTANCE = 0.4
 
@@ -43,18 +47,27 @@ class Site:
 
         ``a*_i a*_j U_ij`` transforms with the integer rotations; ``g_star`` supplies the ``a*``.
         """
+        return rref_basis(self.uij_projector(g_star))
+
+    def uij_projector(self, g_star: np.ndarray) -> np.ndarray:
+        """Average ``(6, 6)`` over the site symmetry: takes any ``U_ij`` to the nearest allowed one."""
         length = np.sqrt(np.diag(g_star))
-        matrices = self.stabiliser * (length[None, None, :] / length[None, :, None])  # N^-1 R N with N = diag(a*)
-        # N U N -> R N U N R^T, hence U -> (N^-1 R N) U (N^-1 R N)^T
-        return rref_basis(symmetric_projector(matrices))
+        # N U N -> R N U N R^T with N = diag(a*), hence U -> (N^-1 R N) U (N^-1 R N)^T
+        return symmetric_projector(self.stabiliser * (length[None, None, :] / length[None, :, None]))
 
 
-def _minimum_image(delta: np.ndarray) -> np.ndarray:
+def minimum_image(delta: np.ndarray) -> np.ndarray:
+    """A fractional difference ``(..., 3)`` reduced to [-1/2, 1/2] by lattice translations."""
     return delta - np.round(delta)
 
 
 def analyse_site(
-    group: SpaceGroup, g: np.ndarray, xyz: np.ndarray, snap_distance: float = SNAP_DISTANCE, label: str = "site"
+    group: SpaceGroup,
+    g: np.ndarray,
+    xyz: np.ndarray,
+    snap_distance: float = SNAP_DISTANCE,
+    label: str = "site",
+    occupancy: float | None = 1.0,
 ) -> Site:
     """Find the site symmetry of a position and snap it to the special position it sits on.
 
@@ -64,46 +77,54 @@ def analyse_site(
         xyz: fractional position ``(3,)``.
         snap_distance: operations that move the position by less than this (Å) belong to its site symmetry.
         label: for the error message.
+        occupancy: images may come closer than 0.4 Å when they are occupied by turns, as in a split position;
+            ``None`` accepts any distance.
 
     Raises:
-        SymmetryError: images of the position come closer than 0.4 Å without coinciding.
+        SymmetryError: images of the position come closer than 0.4 Å without coinciding, and the occupancy says
+            that they are there at the same time.
     """
     xyz = np.asarray(xyz, dtype=float)
+    exact_distance = 1e-5 * np.sqrt(np.trace(g))
+    delta, distance = _displacements(group, g, xyz)
+    near = distance < snap_distance
+    # Least squares finds the point that all near operations fix; the operations that fix it are a group.
+    shift = np.linalg.lstsq(np.concatenate(group.rotations[near] - np.eye(3)), -delta[near].reshape(-1), rcond=None)[0]
+    exact = _displacements(group, g, xyz + shift)[1] < exact_distance
+    # Averaging over a group projects perpendicularly, so that nothing moves along the free directions.
+    snapped = xyz + minimum_image(group.rotations[exact] @ xyz + group.translations[exact] - xyz).mean(axis=0)
+    delta, distance = _displacements(group, g, snapped)
+    exact = distance < exact_distance
+    close = ~exact & (distance < SHORTEST_IMAGE_DISTANCE)
+    if close.any() and occupancy is not None:
+        together = round(close.sum() / exact.sum()) + 1
+        if occupancy * together > 1.0 + OCCUPANCY_ROUNDING * together:
+            worst = int(np.flatnonzero(close)[np.argmin(distance[close])])
+            raise SymmetryError(
+                f"{label} at ({xyz[0]:.4f}, {xyz[1]:.4f}, {xyz[2]:.4f}) lies {distance[worst]:.2f} Å from its own image "
+                f"under {group.triplets[worst]} of {group.name}: two atoms cannot be that close. "
+                "Check the space group and its setting (origin choice), move the atom onto the special position, "
+                f"or give a split position an occupancy of at most 1/{together}"
+            )
+    images, primitive = _orbit(group, snapped)
+    return Site(xyz=snapped, stabiliser=group.rotations[exact], images=images, primitive_images=primitive)
+
+
+def _displacements(group: SpaceGroup, g: np.ndarray, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far every operation moves a point modulo the lattice: fractional ``(n, 3)`` and in Å ``(n,)``."""
+    delta = minimum_image(group.rotations @ xyz + group.translations - xyz)
+    return delta, np.sqrt(np.maximum(np.einsum("ni,ij,nj->n", delta, g, delta), 0.0))
+
+
+def _orbit(group: SpaceGroup, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the operations that generate the atoms of the cell, and of its primitive part."""
     moved = group.rotations @ xyz + group.translations
-    delta = _minimum_image(moved - xyz)
-    distance = np.sqrt(np.maximum(np.einsum("ni,ij,nj->n", delta, g, delta), 0.0))
-    fixed = distance < snap_distance
-    snapped = xyz + delta[fixed].mean(axis=0)
-    # after snapping, the stabiliser is a group again: every operation that now fixes the point exactly
-    moved = group.rotations @ snapped + group.translations
-    delta = _minimum_image(moved - snapped)
-    distance = np.sqrt(np.maximum(np.einsum("ni,ij,nj->n", delta, g, delta), 0.0))
-    exact = distance < 1e-5 * np.sqrt(np.trace(g))
-    near = (~exact) & (distance < SHORTEST_IMAGE_DISTANCE)
-    if near.any():
-        worst = int(np.flatnonzero(near)[np.argmin(distance[near])])
-        raise SymmetryError(
-            f"{label} at ({xyz[0]:.4f}, {xyz[1]:.4f}, {xyz[2]:.4f}) lies {distance[worst]:.2f} Å from its own image "
-            f"under {group.triplets[worst]} of {group.name}: two atoms cannot be that close. "
-            "Check the space group and its setting (origin choice), or move the atom onto the special position"
-        )
-    seen: list[np.ndarray] = []
-    seen_primitive: list[np.ndarray] = []
-    images, primitive = [], []
-    for index, point in enumerate(moved):
-        if not any(np.abs(_minimum_image(point - other)).max() < 1e-5 for other in seen):
-            seen.append(point)
-            images.append(index)
-        modulo = [point + shift for shift in group.centring]
-        if not any(np.abs(_minimum_image(m - other)).max() < 1e-5 for other in seen_primitive for m in modulo):
-            seen_primitive.append(point)
-            primitive.append(index)
-    return Site(
-        xyz=snapped,
-        stabiliser=group.rotations[exact],
-        images=np.array(images),
-        primitive_images=np.array(primitive),
-    )
+    equal = np.abs(minimum_image(moved[:, None] - moved[None])).max(axis=-1) < 1e-5
+    images = np.flatnonzero(equal.argmax(axis=1) == np.arange(len(moved)))
+    base = moved[: len(moved) // len(group.centring)]  # the operations without centring come first
+    shifted = base[:, None, None] - base[None, :, None] - group.centring
+    equal = (np.abs(minimum_image(shifted)).max(axis=-1) < 1e-5).any(axis=-1)
+    return images, np.flatnonzero(equal.argmax(axis=1) == np.arange(len(base)))
 
 
 def cell_basis(group: SpaceGroup, cell: np.ndarray) -> np.ndarray:

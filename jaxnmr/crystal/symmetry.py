@@ -4,6 +4,7 @@ Operations come from gemmi (International Tables, volume A, all tabulated settin
 ``x,y,z`` triplets, so that non-standard settings of a CIF are kept as they are.
 """
 
+import re
 from functools import cached_property
 
 import gemmi
@@ -17,7 +18,9 @@ UIJ = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # CIF order: U11 U22 U33
 class SpaceGroup:
     """An immutable, hashable set of symmetry operations ``x' = R x + t`` (fractional).
 
-    Build it with :meth:`from_name` or :meth:`from_operations`.
+    Build it with :meth:`from_name`, :meth:`from_hall` or :meth:`from_operations`. Equal groups list their
+    operations in the same order, whatever the order they were given in: an operation index means the same
+    operation for every crystal of the group.
 
     Attributes:
         name: extended Hermann-Mauguin symbol, or the symbol given.
@@ -26,27 +29,39 @@ class SpaceGroup:
     """
 
     def __init__(self, name: str, ops: gemmi.GroupOps):
+        known = gemmi.find_spacegroup_by_ops(ops)
+        if known is None:
+            ordered = sorted((op.wrap() for op in ops), key=lambda op: (op.triplet() != "x,y,z", op.triplet()))
+            ops = gemmi.GroupOps(ordered)
+        else:
+            ops = known.operations()
         self.name = name
         self._ops = ops
-        self._key = tuple(sorted(op.triplet() for op in ops))
+        self._key = tuple(op.triplet() for op in ops)
 
     @classmethod
     def from_name(cls, name: str | int) -> "SpaceGroup":
-        """From a Hermann-Mauguin symbol (``"P 63/m"``, ``"I a -3 d"``, ``"R -3 m:R"``), Hall symbol or number."""
+        """From a Hermann-Mauguin symbol (``"P 63/m"``, ``"I a -3 d"``, ``"R -3 m:R"``), Hall symbol or number.
+
+        Groups tabulated with two origins or two axes are taken with origin 1 and hexagonal axes unless the symbol
+        says otherwise: ``":2"`` or a trailing ``Z`` for origin 2, ``":R"`` or a trailing ``R`` for rhombohedral axes.
+        A symbol that reads both ways (``"P 3 2"``) is Hermann-Mauguin; use :meth:`from_hall` for the other reading.
+        """
         group = None
-        if isinstance(name, int) or str(name).strip().isdigit():
+        if isinstance(name, int | np.integer) or str(name).strip().isdigit():
             group = gemmi.find_spacegroup_by_number(int(name))
         else:
-            text = str(name).strip().strip("'\"")
+            text = " ".join(str(name).strip().strip("'\"").split())
+            origin = re.fullmatch(r"(.+?) ?(?:O([12])|([SZ]))", text, flags=re.IGNORECASE)
             group = gemmi.find_spacegroup_by_name(text)
-            if group is None:
+            if group is None and origin is not None:
+                choice = origin[2] or {"S": "1", "Z": "2"}[origin[3].upper()]
+                group = gemmi.find_spacegroup_by_name(f"{origin[1]}:{choice}")
+            if group is None and " " in text:
                 try:
-                    ops = gemmi.symops_from_hall(text)
-                except (RuntimeError, ValueError):
-                    ops = None
-                if ops is not None:
-                    known = gemmi.find_spacegroup_by_ops(ops)
-                    return cls(known.xhm() if known else text, ops)
+                    return cls.from_hall(text)
+                except SymmetryError:
+                    pass
         if group is None:
             raise SymmetryError(
                 f"unknown space group {name!r}: give a Hermann-Mauguin symbol such as 'P 21/c' or 'F d -3 m:2', "
@@ -55,20 +70,30 @@ class SpaceGroup:
         return cls(group.xhm(), group.operations())
 
     @classmethod
+    def from_hall(cls, symbol: str) -> "SpaceGroup":
+        """From a Hall symbol (``"-P 2ybc"``), which states setting and origin without ambiguity."""
+        text = str(symbol).strip().strip("'\"")
+        try:
+            ops = gemmi.symops_from_hall(text.replace("_", " "))
+        except (RuntimeError, ValueError) as err:
+            raise SymmetryError(f"cannot read the Hall symbol {symbol!r}: {err}") from err
+        return cls(_tabulated_name(ops) or text, ops)
+
+    @classmethod
     def from_operations(cls, triplets, name: str | None = None) -> "SpaceGroup":
-        """From ``x,y,z`` triplets (as in a CIF); the name is looked up when not given."""
+        """From ``x,y,z`` triplets (as in a CIF); the name is looked up when not given.
+
+        Raises:
+            SymmetryError: a triplet that cannot be read, or operations that form no group.
+        """
         triplets = list(triplets)
         try:
-            ops = gemmi.GroupOps([gemmi.Op(t) for t in triplets])
+            ops = [gemmi.Op(t).wrap() for t in triplets]
         except (RuntimeError, ValueError) as err:
             raise SymmetryError(f"cannot read the symmetry operations: {err}") from err
-        if len(list(ops)) != len({gemmi.Op(t).wrap().triplet() for t in triplets}):
-            raise SymmetryError(
-                f"the {len(triplets)} symmetry operations do not form a group; "
-                "give the complete list (every product of two operations must be in it)"
-            )
-        known = gemmi.find_spacegroup_by_ops(ops)
-        return cls(known.xhm() if known else (name or "unknown"), ops)
+        _require_group(ops)
+        group = gemmi.GroupOps(ops)
+        return cls(_tabulated_name(group) or name or "unknown", group)
 
     def __hash__(self):
         return hash(self._key)
@@ -85,9 +110,15 @@ class SpaceGroup:
         return len(self._key)
 
     @property
+    def hall(self) -> str | None:
+        """Hall symbol, or ``None`` for operations outside the tabulated settings."""
+        known = gemmi.find_spacegroup_by_ops(self._ops)
+        return known.hall if known else None
+
+    @property
     def triplets(self) -> tuple[str, ...]:
         """All operations as ``x,y,z`` triplets, identity first."""
-        return tuple(op.triplet() for op in self._ops)
+        return self._key
 
     @property
     def number(self) -> int | None:
@@ -106,7 +137,7 @@ class SpaceGroup:
 
     @cached_property
     def translations(self) -> np.ndarray:
-        return np.array([op.tran for op in self._ops], dtype=float) / gemmi.Op.DEN % 1.0
+        return np.array([op.tran for op in self._ops], dtype=float) / gemmi.Op.DEN
 
     @cached_property
     def centring(self) -> np.ndarray:
@@ -117,10 +148,53 @@ class SpaceGroup:
     def is_centrosymmetric(self) -> bool:
         return bool(self._ops.is_centrosymmetric())
 
+    @cached_property
+    def polar_basis(self) -> np.ndarray:
+        """Directions ``(3, k)`` along which the origin floats: shifting every atom along them changes nothing."""
+        return rref_basis(self.rotations.astype(float).mean(axis=0))
+
     def metric_projector(self, g: np.ndarray) -> np.ndarray:
         """Average of the metric tensor ``(3, 3)`` over the point group: the nearest allowed one."""
         r = self.rotations.astype(float)
         return np.einsum("nki,kl,nlj->ij", r, g, r) / len(r)
+
+
+def _tabulated_name(ops: gemmi.GroupOps) -> str | None:
+    known = gemmi.find_spacegroup_by_ops(ops)
+    return known.xhm() if known else None
+
+
+def _require_group(ops: list[gemmi.Op]) -> None:
+    """Raise unless the operations are integer, invertible, all different, with the identity, and closed."""
+    den = gemmi.Op.DEN
+    rotations = np.array([op.rot for op in ops], dtype=np.int64).reshape(-1, 3, 3)
+    translations = np.array([op.tran for op in ops], dtype=np.int64).reshape(-1, 3)
+    triplets = [op.triplet() for op in ops]
+    for triplet, rotation in zip(triplets, rotations, strict=True):
+        if (rotation % den).any() or abs(round(np.linalg.det(rotation / den))) != 1:
+            raise SymmetryError(f"{triplet!r} is no crystallographic operation: its matrix must be integer with det ±1")
+    if "x,y,z" not in triplets:
+        raise SymmetryError(f"the {len(ops)} symmetry operations do not contain the identity 'x,y,z'")
+    repeated = sorted({t for t in triplets if triplets.count(t) > 1})
+    if repeated:
+        raise SymmetryError(f"symmetry operations occur twice (modulo lattice translations): {', '.join(repeated)}")
+    rotations //= den
+    product_r = np.einsum("aij,bjk->abik", rotations, rotations)
+    product_t = (np.einsum("aij,bj->abi", rotations, translations) + translations[:, None]) % den
+    listed = np.unique(_operation_keys(rotations, translations))
+    missing = ~np.isin(_operation_keys(product_r, product_t), listed)
+    if missing.any():
+        first, second = np.argwhere(missing)[0]
+        raise SymmetryError(
+            f"the {len(ops)} symmetry operations do not form a group: the product of {triplets[first]!r} and "
+            f"{triplets[second]!r} is not among them. Give the complete list, centring included"
+        )
+
+
+def _operation_keys(rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
+    """One integer per operation, different for different operations."""
+    digits = np.concatenate([rotations.reshape(*rotations.shape[:-2], 9) + 8, translations], axis=-1)
+    return digits @ (24 ** np.arange(12, dtype=np.int64))
 
 
 def rref_basis(projector: np.ndarray, tolerance: float = 1e-8) -> np.ndarray:

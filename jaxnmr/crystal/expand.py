@@ -1,0 +1,97 @@
+"""From the asymmetric unit to the atoms of the cell.
+
+An atom of the crystal is five integers ``(site, operation, ta, tb, tc)``: the operation of the space group applied
+to the site, then a lattice translation. They are found once on the host; positions follow from them traceably.
+"""
+
+import numpy as np
+
+from .._struct import static, struct
+from ..typing import Array
+from .cell import lattice, namespace
+
+
+@struct
+class FullCell:
+    """All atoms of the conventional cell.
+
+    Attributes:
+        lattice: ``(3, 3)`` vectors as rows, Å.
+        fractional: ``(atoms, 3)``.
+        occupancy: ``(atoms,)``.
+        site: ``(atoms,)`` index of the site each atom is an image of.
+        species: per atom, the type symbol.
+        labels: per atom, the label of its site.
+    """
+
+    lattice: Array
+    fractional: Array
+    occupancy: Array
+    site: Array
+    species: tuple[str, ...] = static()
+    labels: tuple[str, ...] = static()
+
+    @property
+    def cartesian(self) -> Array:
+        """Positions ``(atoms, 3)`` in Å."""
+        return self.fractional @ self.lattice
+
+
+@struct
+class Expansion:
+    """Which images of which sites fill the cell; made by :func:`plan_expansion`.
+
+    Attributes:
+        atoms: ``(atoms, 5)`` integers: site, operation, lattice translation.
+        species: per atom, the type symbol.
+        labels: per atom, the label of its site.
+    """
+
+    atoms: Array
+    species: tuple[str, ...] = static()
+    labels: tuple[str, ...] = static()
+
+    @property
+    def asymmetric(self) -> np.ndarray:
+        """For every site, the index of its first atom: the site itself up to a lattice translation (host)."""
+        return np.unique(np.asarray(self.atoms)[:, 0], return_index=True)[1]
+
+    def cell_of(self, crystal) -> FullCell:
+        """The atoms of a crystal of the same group and sites (traceable)."""
+        site = self.atoms[:, 0]
+        return FullCell(
+            lattice=lattice(crystal.cell),
+            fractional=positions(crystal.xyz, crystal.group, self.atoms),
+            occupancy=crystal.occupancy[site],
+            site=site,
+            species=self.species,
+            labels=self.labels,
+        )
+
+
+def plan_expansion(crystal) -> Expansion:
+    """List the atoms of the conventional cell, site by site, each once (host).
+
+    Lattice translations bring every atom into [0, 1) at the present coordinates; they stay fixed when the
+    coordinates change, so that positions are continuous.
+    """
+    xyz = np.asarray(crystal.xyz, dtype=float)
+    rows = []
+    for index, site in enumerate(crystal.sites()):
+        moved = crystal.group.rotations[site.images] @ xyz[index] + crystal.group.translations[site.images]
+        shift = -np.floor(moved + 1e-9).astype(int)
+        rows.append(np.column_stack([np.full(len(moved), index), site.images, shift]))
+    atoms = np.concatenate(rows)
+    return Expansion(
+        atoms=atoms,
+        species=tuple(crystal.species[k] for k in atoms[:, 0]),
+        labels=tuple(crystal.labels[k] for k in atoms[:, 0]),
+    )
+
+
+def positions(xyz, group, atoms):
+    """Fractional positions ``(..., 3)`` of atoms ``(..., 5)``, traceable in ``xyz`` of shape ``(sites, 3)``."""
+    xp = namespace(xyz, atoms)
+    rotations = xp.asarray(group.rotations, dtype=xyz.dtype)[atoms[..., 1]]
+    translations = xp.asarray(group.translations, dtype=xyz.dtype)[atoms[..., 1]] + atoms[..., 2:]
+    return xp.einsum("...ij,...j->...i", rotations, xp.asarray(xyz)[atoms[..., 0]]) + translations

@@ -1,0 +1,72 @@
+"""Distances and angles between atoms of a crystal, traceable in cell and coordinates.
+
+Atoms are five integers ``(site, operation, ta, tb, tc)``: see :mod:`jaxnmr.crystal.expand`. Which atoms to look at is
+found once on the host: :func:`plan_bonds`, :func:`plan_angles`, :func:`plan_pairs`, :func:`plan_triplets`.
+"""
+
+from .cell import lattice, namespace
+from .expand import positions
+
+
+def distances(crystal, pairs):
+    """Distances in Å, shape ``(n,)``.
+
+    Args:
+        crystal: the crystal; its cell and coordinates may be traced.
+        pairs: ``(n, 2, 5)`` integers, two atoms per distance.
+    """
+    return distances_from(crystal.cell, crystal.xyz, crystal.group, pairs)
+
+
+def angles(crystal, triplets):
+    """Angles in degrees at the middle atom, shape ``(n,)``.
+
+    Args:
+        crystal: the crystal; its cell and coordinates may be traced.
+        triplets: ``(n, 3, 5)`` integers, three atoms per angle.
+    """
+    return angles_from(crystal.cell, crystal.xyz, crystal.group, triplets)
+
+
+def distances_from(cell, xyz, group, pairs):
+    """:func:`distances` as a function of its refinable arrays, for ``jax.jacobian`` and error propagation.
+
+    Args:
+        cell: ``(6,)`` Å and degrees.
+        xyz: ``(sites, 3)`` fractional.
+        group: the space group.
+        pairs: ``(n, 2, 5)`` integers.
+
+    Returns:
+        ``(n,)`` Å. Double precision numpy for numpy input. The gradient is 0 where two atoms coincide.
+    """
+    first, second = _cartesian(cell, xyz, group, pairs)
+    return _norm(second - first)
+
+
+def angles_from(cell, xyz, group, triplets):
+    """:func:`angles` as a function of its refinable arrays; arguments as :func:`distances_from`.
+
+    The angle is ``atan2(|u x v|, u.v)``, accurate at any angle. At exactly 0° and 180°, where it has a kink,
+    the gradient is 0.
+    """
+    first, middle, last = _cartesian(cell, xyz, group, triplets)
+    xp = namespace(first)
+    u, v = first - middle, last - middle
+    sine, cosine = _norm(xp.cross(u, v)), (u * v).sum(axis=-1)
+    undefined = (sine == 0) & (cosine == 0)
+    return xp.where(undefined, 0.0, xp.rad2deg(xp.arctan2(sine, xp.where(undefined, 1.0, cosine))))
+
+
+def _cartesian(cell, xyz, group, atoms):
+    xp = namespace(cell, xyz, atoms)
+    cell, xyz, atoms = xp.asarray(cell), xp.asarray(xyz), xp.asarray(atoms)
+    return xp.moveaxis(positions(xyz, group, atoms) @ lattice(cell), -2, 0)
+
+
+def _norm(vectors):
+    """Length of ``(..., 3)`` vectors with gradient 0 at the zero vector."""
+    xp = namespace(vectors)
+    squared = (vectors * vectors).sum(axis=-1)
+    zero = squared == 0
+    return xp.where(zero, 0.0, xp.sqrt(xp.where(zero, 1.0, squared)))
