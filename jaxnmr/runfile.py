@@ -32,7 +32,7 @@ instrument = "INST_XRY.PRM"              # instrument file; the keys below repla
 # radius_mm = 200.0
 # polarization = 0.5
 # monochromator_deg = 26.6
-# zero, U, V, W, X, Y, Z, shl            # starting values, refinable as xrd/zero, xrd/U ...
+# zero, U, V, W, X, Y, Z, shl, mu_r      # starting values, refinable as xrd/zero, xrd/U ... (mu_r: xrd/absorption)
 limits = [15.0, 130.0]
 # excluded = [[14.0, 18.0]]
 background = { kind = "chebyshev", terms = 9 }
@@ -86,27 +86,16 @@ max_steps = 50
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ._table import Table, nearest, read_toml
+from .diffraction.records import Instrument
 from .units import b_to_u
 
-INSTRUMENT_NUMBERS = (
-    "ratio",
-    "radius_mm",
-    "polarization",
-    "monochromator_deg",
-    "zero",
-    "U",
-    "V",
-    "W",
-    "X",
-    "Y",
-    "Z",
-    "shl",
-)
+_INSTRUMENT_WORDS = ("radiation", "geometry", "wavelengths", "name")
+INSTRUMENT_NUMBERS = tuple(f.name for f in fields(Instrument) if f.name not in _INSTRUMENT_WORDS)
 PICTURES = ("png", "pdf", "svg")
 
 
@@ -320,20 +309,20 @@ def _histogram(table: Table, phases: tuple[str, ...]) -> HistogramSpec:
 
 
 def _instrument(table: Table) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     if table.has("radiation"):
-        fields["radiation"] = table.text("radiation", choices=("xray", "neutron"))
+        changes["radiation"] = table.text("radiation", choices=("xray", "neutron"))
     if table.has("geometry"):
-        fields["geometry"] = table.text("geometry", choices=("bragg-brentano", "debye-scherrer"))
+        changes["geometry"] = table.text("geometry", choices=("bragg-brentano", "debye-scherrer"))
     if table.has("wavelength"):
         listed = isinstance(table.content["wavelength"], list)
-        fields["wavelengths"] = (
+        changes["wavelengths"] = (
             table.numbers("wavelength", count=(1, 2)) if listed else (table.number("wavelength", positive=True),)
         )
     for key in INSTRUMENT_NUMBERS:
         if table.has(key):
-            fields[key] = table.number(key)
-    return fields
+            changes[key] = table.number(key)
+    return changes
 
 
 def _background(table: Table) -> dict[str, Any]:

@@ -1,0 +1,5 @@
+"""``python -m jaxnmr``."""
+
+from .cli import main
+
+raise SystemExit(main())

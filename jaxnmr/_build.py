@@ -1,0 +1,167 @@
+"""From a checked run file to the objects of a refinement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .crystal import Crystal
+from .diffraction import Background, Instrument, Pattern, PowderDiffraction
+from .errors import ConventionError, JaxnmrError, ParseError
+from .io import read_crystal, read_instrument, read_pattern
+from .objectives import Objective, PatternTerm, Prior, Restraint
+from .refine import GaussNewton, LevenbergMarquardt, Stage
+from .runfile import HistogramSpec, PhaseSpec, Run, Setup
+
+_SOLVERS = {"levenberg-marquardt": LevenbergMarquardt, "gauss-newton": GaussNewton}
+
+
+def build(run: Run, *, simulation: bool = False) -> Setup:
+    """What :meth:`Run.build` returns; with ``simulation`` histograms need no measured pattern."""
+    crystals = {phase.name: _crystal(run, phase) for phase in run.phases}
+    terms = [_term(run, histogram, crystals, simulation) for histogram in run.histograms]
+    only = next(iter(crystals.values())) if len(crystals) == 1 else None
+    total = terms[0]
+    for term in [*terms[1:], *(_restraint(run, k, crystals) for k in range(len(run.restraints)))]:
+        total = total + term
+    objective = Objective(total, crystal=crystals if only is None else only)
+    parameters = objective.parameters()
+    for name, value in run.start.items():
+        with _place(run, f"[start] {name!r}"):
+            parameters = parameters.set(name, value)
+    if run.solver["positive_u"]:
+        parameters = parameters.bound("u_iso" if only is not None else "*/u_iso", lower=0.0)
+    for name, (low, high) in run.bounds.items():
+        with _place(run, f"[bounds] {name!r}"):
+            parameters = parameters.bound(name, lower=low, upper=high)
+    for tie in run.ties:
+        with _place(run, f"[[tie]] {tie['target']!r}"):
+            parameters = parameters.tie(tie["target"], tie["source"], factor=tie["factor"], offset=tie["offset"])
+    check = parameters
+    for stage in run.stages:
+        with _place(run, f"[[stage]] {stage.name!r}"):
+            check = check.free(*stage.free).fix(*stage.fix)
+    return Setup(objective, parameters, _stages(run), _solver(run))
+
+
+def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[str, Pattern]:
+    """Patterns calculated from the starting values of a run.
+
+    Args:
+        run: the run; histograms may have a ``range`` instead of a file.
+        counts: scale the highest point of every pattern to this and draw Poisson counts; ``None`` for the smooth curve.
+        seed: of the noise.
+
+    Returns:
+        By histogram name, with ``sigma = sqrt(max(counts, 1))``.
+    """
+    setup = build(run, simulation=True)
+    random = np.random.default_rng(seed)
+    out = {}
+    for name, (x, y) in calculated(setup).items():
+        if counts is not None:
+            y = random.poisson(np.maximum(y, 0.0) * (counts / y.max())).astype(float)
+        out[name] = Pattern.create(x, np.maximum(y, 0.0), name=name)
+    return out
+
+
+@contextmanager
+def _place(run: Run, where: str) -> Iterator[None]:
+    """Name the place in the run file in front of an error's message."""
+    try:
+        yield
+    except ParseError:
+        raise
+    except JaxnmrError as err:
+        raise ParseError(run.path, None, f"{where}: {err}") from err
+
+
+def _crystal(run: Run, phase: PhaseSpec) -> Crystal:
+    with _place(run, f"[[phase]] {phase.name!r}"):
+        if phase.inline is not None:
+            crystal = Crystal.create(**phase.inline, name=phase.name)
+        else:
+            crystal = read_crystal(phase.file, entry=phase.entry).replace(name=phase.name)
+        if not phase.species:
+            return crystal
+        unknown = [label for label in phase.species if label not in crystal.labels]
+        if unknown:
+            raise ConventionError(f"species names {unknown}, but the sites are {list(crystal.labels)}")
+        species = (phase.species.get(label, old) for label, old in zip(crystal.labels, crystal.species, strict=True))
+        return crystal.replace(species=tuple(species))
+
+
+def _term(run: Run, spec: HistogramSpec, crystals: Mapping[str, Crystal], simulation: bool) -> Any:
+    with _place(run, f"[[histogram]] {spec.name!r}"):
+        pattern = _pattern(spec, simulation)
+        chosen = {name: crystals[name] for name in spec.phases}
+        plan = PowderDiffraction.plan(
+            chosen,
+            pattern,
+            instrument=pattern.instrument,
+            background=_background(spec.background),
+            march_axis=spec.march_axis,
+            stephens=spec.stephens,
+            lebail=spec.lebail,
+        )
+        term = PatternTerm(plan, pattern, name=spec.name)
+        return term if spec.weight == 1.0 else spec.weight * term
+
+
+def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
+    known = read_instrument(spec.instrument_file, bank=spec.bank) if spec.instrument_file is not None else None
+    if spec.range is not None:
+        if not simulation:
+            raise ConventionError("range makes a simulation only; give the file of a measured pattern to refine")
+        first, last, step = spec.range
+        x = first + step * np.arange(int(np.floor((last - first) / step + 1e-6)) + 1)
+        pattern = Pattern.create(x, np.ones(len(x)), name=spec.name)
+    else:
+        pattern = read_pattern(spec.file, format=spec.format, bank=spec.bank)
+    instrument = (known or pattern.instrument or Instrument(name=spec.name)).replace(**spec.instrument)
+    if spec.limits is not None:
+        pattern = pattern.limited(*spec.limits)
+    if isinstance(spec.zoom, tuple) and not np.any((pattern.x >= spec.zoom[0]) & (pattern.x <= spec.zoom[1])):
+        raise ConventionError(
+            f"plot.zoom {list(spec.zoom)} lies outside the data, {pattern.x[0]:g} to {pattern.x[-1]:g} degrees"
+        )
+    return pattern.excluding(*spec.excluded).replace(instrument=instrument)
+
+
+def _background(spec: Mapping[str, Any]) -> Background:
+    if spec["kind"] == "chebyshev":
+        return Background.chebyshev(spec["terms"])
+    return Background.interpolate(spec["knots"], spacing=spec["spacing"])
+
+
+def _restraint(run: Run, index: int, crystals: Mapping[str, Crystal]) -> Any:
+    spec = run.restraints[index]
+    with _place(run, f"[[restraint]] number {index + 1}"):
+        phase = spec.get("phase") if len(crystals) > 1 else None
+        if spec["kind"] == "prior":
+            term = Prior(spec["parameter"], spec["value"], spec["sigma"])
+        elif spec["kind"] == "bonds":
+            term = Restraint.bonds(crystals[spec["phase"] or next(iter(crystals))], sigma=spec["sigma"])
+        elif spec["kind"] == "bond":
+            term = Restraint.bond(phase, spec["atoms"], spec["value"], spec["sigma"])
+        else:
+            term = Restraint.angle(phase, spec["atoms"], spec["value"], spec["sigma"])
+        return term if spec["weight"] == 1.0 else spec["weight"] * term
+
+
+def _stages(run: Run) -> list[Stage] | None:
+    if not run.stages:
+        return None
+    stages = []
+    for spec in run.stages:
+        steps = {} if spec.max_steps is None else {"max_steps": spec.max_steps}
+        stages.append(Stage(free=spec.free, fix=spec.fix, name=spec.name, **steps))
+    return stages
+
+
+def _solver(run: Run) -> Any:
+    options = {key: run.solver[key] for key in ("max_steps", "tolerance") if run.solver[key] is not None}
+    return _SOLVERS[run.solver["kind"]](**options)

@@ -1,0 +1,123 @@
+"""Standard uncertainties of what follows from cell and coordinates: volume, bond lengths, angles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .crystal import volume
+from .crystal.bonds import plan_angles, plan_bonds
+from .crystal.geometry import angles_from, distances_from
+
+if TYPE_CHECKING:
+    from .crystal import Crystal
+    from .refine.result import RefinementResult
+
+_ANIONS = frozenset(("N", "O", "F", "S", "Cl", "Se", "Br", "Te", "I"))
+# Angles at larger coordination polyhedra fill pages and say little.
+_MOST_NEIGHBOURS_FOR_ANGLES = 6
+_CELL = ("a", "b", "c", "alpha", "beta", "gamma")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One distance (Å) or angle (degrees).
+
+    Attributes:
+        atoms: site labels, the vertex of an angle in the middle.
+        symmetry: symmetry codes of the atoms other than the central one, as in a CIF.
+        value, esd: Å or degrees.
+        count: how many at the central site are equivalent.
+    """
+
+    atoms: tuple[str, ...]
+    symmetry: tuple[str, ...]
+    value: float
+    esd: float
+    count: int
+
+
+def phase_esds(fit: RefinementResult, name: str) -> dict[str, np.ndarray]:
+    """Standard uncertainties of the structural parameters of a phase, in the shapes of the crystal's arrays."""
+    crystal = fit.crystals[name]
+    out = {}
+    for key in ("cell", "xyz", "u_iso", "u_aniso", "occupancy"):
+        shape = np.shape(getattr(crystal, key))
+        esd = fit.esds.get(key if len(fit.crystals) == 1 else f"{name}/{key}")
+        out[key] = np.zeros(shape) if esd is None else np.asarray(esd, dtype=float).reshape(shape)
+    return out
+
+
+def phase_covariance(fit: RefinementResult, name: str) -> np.ndarray:
+    """Covariance of ``(a, b, c, alpha, beta, gamma, x1, y1, z1, x2 ...)`` of a phase, ``(6 + 3 sites,)`` squared."""
+    crystal = fit.crystals[name]
+    prefix = "" if len(fit.crystals) == 1 else f"{name}/"
+    wanted = [f"{prefix}cell[{axis}]" for axis in _CELL]
+    wanted += [f"{prefix}xyz[{label}.{axis}]" for label in crystal.labels for axis in "xyz"]
+    place = {label: k for k, label in enumerate(fit.parameters.labels)}
+    rows = np.array([place.get(label, -1) for label in wanted])
+    known = rows >= 0
+    out = np.zeros((len(wanted), len(wanted)))
+    out[np.ix_(known, known)] = np.asarray(fit.covariance, dtype=float)[np.ix_(rows[known], rows[known])]
+    return out
+
+
+def volume_esd(crystal: Crystal, covariance: np.ndarray) -> float:
+    """Standard uncertainty of the cell volume in Å³."""
+    gradient = jax.grad(volume)(jnp.asarray(np.asarray(crystal.cell, dtype=float)))
+    return float(_propagate(np.asarray(gradient, dtype=float)[None], covariance[:6, :6])[0])
+
+
+def bonds(crystal: Crystal, covariance: np.ndarray) -> list[Measured]:
+    """Bond lengths, each once, seen from its less electronegative end.
+
+    Args:
+        crystal: the refined crystal.
+        covariance: of cell and coordinates, see :func:`phase_covariance`.
+    """
+    plan = plan_bonds(crystal)
+    chosen: dict[int, int] = {}
+    for k, orbit in enumerate(plan.orbit):
+        centre = crystal.elements[plan.pairs[k][0][0]]
+        if int(orbit) not in chosen or (
+            centre not in _ANIONS and crystal.elements[plan.pairs[chosen[int(orbit)]][0][0]] in _ANIONS
+        ):
+            chosen[int(orbit)] = k
+    rows = plan.table(crystal)
+    esd = _esds(crystal, covariance, distances_from, plan.pairs)
+    return [
+        Measured(rows[k].labels, (rows[k].symmetry,), rows[k].distance, float(esd[k]), rows[k].multiplicity)
+        for k in sorted(chosen.values())
+    ]
+
+
+def angles(crystal: Crystal, covariance: np.ndarray) -> list[Measured]:
+    """Bond angles at sites with two to six neighbours; arguments as :func:`bonds`."""
+    bonds_of = plan_bonds(crystal)
+    coordination = np.bincount(bonds_of.pairs[:, 0, 0], bonds_of.multiplicity, minlength=crystal.n_sites)
+    plan = plan_angles(crystal)
+    rows = plan.table(crystal)
+    esd = _esds(crystal, covariance, angles_from, plan.triplets)
+    return [
+        Measured(row.labels, row.symmetry, row.angle, float(esd[k]), row.multiplicity)
+        for k, row in enumerate(rows)
+        if coordination[plan.triplets[k][1][0]] <= _MOST_NEIGHBOURS_FOR_ANGLES
+    ]
+
+
+def _esds(crystal: Crystal, covariance: np.ndarray, function, atoms: np.ndarray) -> np.ndarray:
+    if not len(atoms):
+        return np.zeros(0)
+    cell, xyz = (jnp.asarray(np.asarray(a, dtype=float)) for a in (crystal.cell, crystal.xyz))
+    by_cell, by_xyz = jax.jacobian(function, argnums=(0, 1))(cell, xyz, crystal.group, jnp.asarray(atoms))
+    jacobian = np.concatenate([np.asarray(by_cell), np.asarray(by_xyz).reshape(len(atoms), -1)], axis=1)
+    return _propagate(jacobian.astype(float), covariance)
+
+
+def _propagate(jacobian: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    esd = np.sqrt(np.maximum(np.einsum("mi,ij,mj->m", jacobian, covariance, jacobian), 0.0))
+    return np.where(esd < 1e-8, 0.0, esd)  # rounding errors of what symmetry fixes

@@ -1,0 +1,238 @@
+"""The Markdown report of a refinement: what one would put into a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._report_geometry import angles, bonds, phase_covariance, phase_esds, volume_esd
+from .units import format_esd
+
+if TYPE_CHECKING:
+    from .refine.result import RefinementResult
+
+_MOST_CORRELATIONS, _MOST_SUGGESTIONS = 20, 6
+
+
+def report_text(
+    fit: RefinementResult, record: dict[str, Any], run: Any = None, pictures: dict[str, str] | None = None
+) -> str:
+    """The report.
+
+    Args:
+        fit: the result.
+        record: its :func:`~jaxnmr._report_record.result_record`.
+        run: the run file it came from, for the conditions of measurement.
+        pictures: file names of pictures by what they show.
+    """
+    pictures = pictures or {}
+    parts = [f"# {record['title']}", _status(fit, record)]
+    parts += [
+        f"![{what}]({file})" for what, file in pictures.items() if "convergence" not in what and "correl" not in what
+    ]
+    parts += ["## Agreement", _agreement(fit), _remarks(fit)]
+    parts += ["## Data and model", _conditions(fit, run)]
+    for name in fit.crystals:
+        parts += _phase(fit, record, name)
+    parts += ["## Other parameters", _parameters(fit, record)]
+    parts += ["## Correlations", _correlations(fit)]
+    parts += [f"![{what}]({file})" for what, file in pictures.items() if "correl" in what]
+    parts += ["## Course of the refinement", _course(fit)]
+    parts += [f"![{what}]({file})" for what, file in pictures.items() if "convergence" in what]
+    parts += ["## How these numbers were made", _provenance(record)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; columns of numbers are right-aligned, the others left-aligned."""
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    numeric = [all(row[k][:1] in "+-–0123456789×?" for row in cells) for k in range(len(header))]
+    lines = ["| " + " | ".join(header) + " |", "|" + "|".join("--:" if right else ":--" for right in numeric) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in cells])
+
+
+def _status(fit: RefinementResult, record: dict[str, Any]) -> str:
+    word = "converged" if fit.converged else f"did **not** converge ({fit.status})"
+    return (
+        f"The refinement {word} after {record['steps']} steps, with {record['n_parameters']} parameters and "
+        f"{record['n_observations']} observations. {fit.message}"
+    )
+
+
+def _agreement(fit: RefinementResult) -> str:
+    rows = [
+        (
+            name, s.n_observations, f"{s.rwp:.3f}", f"{s.rp:.3f}", f"{s.rexp:.3f}", f"{s.gof:.3f}",
+            f"{s.durbin_watson:.3f}", f"{s.scor:.2f}",
+            ", ".join(f"{r:.2f}" + (f" ({p})" if len(s.r_bragg) > 1 else "") for p, r in s.r_bragg.items()) or "–",
+        )
+        for name, s in fit.statistics.items()
+    ]  # fmt: skip
+    header = ("histogram", "points", "Rwp / %", "Rp / %", "Rexp / %", "GoF", "Durbin-Watson", "SCOR", "R_Bragg / %")
+    text = table(header, rows) + (
+        "\n\nRwp and Rp include the background. Standard uncertainties are scaled by the goodness of fit; serial "
+        "correlation of the residuals makes them too small by about the factor SCOR (Bérar & Lelann, 1991)."
+    )
+    fractions = [
+        (name, phase, format_esd(100 * value, 100 * esd))
+        for name, s in fit.statistics.items()
+        for phase, (value, esd) in s.weight_fraction.items()
+        if len(s.weight_fraction) > 1
+    ]
+    if fractions:
+        text += "\n\n" + table(("histogram", "phase", "weight / %"), fractions)
+    return text
+
+
+def _remarks(fit: RefinementResult) -> str:
+    lines = [f"- **Warning:** {sentence}" for sentence in fit.warnings]
+    lines += [f"- **Not determined by the data:** {sentence}" for sentence in fit.null_directions]
+    if fit.weighted:
+        lines.append(
+            "- A term has a weight other than 1: standard uncertainties depend on that choice, not on the data alone."
+        )
+    if fit.suggestions:
+        gains = ", ".join(f"`{name}` ({gain:.3g})" for name, gain in fit.suggestions[:_MOST_SUGGESTIONS])
+        lines.append(f"- Which parameter next? Expected decrease of χ² (linear estimate): {gains}.")
+    return "\n".join(lines)
+
+
+def _conditions(fit: RefinementResult, run: Any) -> str:
+    specs = {h.name: h for h in getattr(run, "histograms", ())}
+    plans = {t.name: t.plan for t in getattr(fit.objective, "terms", ()) if hasattr(t, "plan")}
+    rows: list[tuple[str, ...]] = []
+    for name, data in fit.patterns.items():
+        spec, plan = specs.get(name), plans.get(name)
+        if spec is not None and spec.file is not None:
+            rows.append((name, "file", spec.file.name))
+        if plan is not None:
+            i = plan.instrument
+            rows.append((name, "radiation", {"xray": "X-rays", "neutron": "neutrons"}[i.radiation]))
+            rows.append((name, "wavelength / Å", ", ".join(f"{w:.6g}" for w in i.wavelengths)))
+            rows.append((name, "geometry", f"{i.geometry}, radius {i.radius_mm:g} mm"))
+            rows.append((name, "background", _background(plan.background_function)))
+        step = float(np.median(np.diff(data.x)))
+        rows.append((name, "2θ range / °", f"{data.x[0]:.5g} to {data.x[-1]:.5g}, step {step:.4g}"))
+        if data.excluded:
+            rows.append((name, "excluded / °", ", ".join(f"{low:g}–{high:g}" for low, high in data.excluded)))
+        rows.append((name, "largest count", f"{data.observed.max():.6g}"))
+        for phase, r in data.reflections.items():
+            d = f", d ≥ {np.min(r.d):.4g} Å" if len(r.d) else ""
+            rows.append((name, f"reflections of {phase}", f"{len(r.d)}{d}"))
+    peaks = (
+        "Peaks are pseudo-Voigt functions (Thompson, Cox & Hastings, 1987) with axial divergence after Finger, Cox & "
+        "Jephcoat (1994); the quantity minimised is the sum of squared weighted residuals."
+    )
+    return table(("histogram", "what", "value"), rows) + "\n\n" + peaks
+
+
+def _background(function: Any) -> str:
+    if function.kind == "chebyshev":
+        return f"Chebyshev polynomial, {function.terms} terms"
+    return f"linear interpolation, {function.terms} knots ({'given' if function.knots else function.spacing})"
+
+
+def _phase(fit: RefinementResult, record: dict[str, Any], name: str) -> list[str]:
+    crystal = fit.crystals[name]
+    esds = phase_esds(fit, name)
+    cell = [format_esd(v, e, digits=5) for v, e in zip(np.asarray(crystal.cell), esds["cell"], strict=True)]
+    volume = format_esd(float(crystal.volume()), volume_esd(crystal, phase_covariance(fit, name)), digits=3)
+    heading = f"## {name}: {crystal.group.name}"
+    lines = [table(("a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °", "V / Å³"), [[*cell, volume]])]
+    rows = []
+    equivalent = np.asarray(crystal.u_equivalent())
+    for k, label in enumerate(crystal.labels):
+        xyz = [format_esd(v, e, digits=5) for v, e in zip(np.asarray(crystal.xyz)[k], esds["xyz"][k], strict=True)]
+        u = format_esd(equivalent[k]) if crystal.anisotropic[k] else format_esd(crystal.u_iso[k], esds["u_iso"][k])
+        occupancy = format_esd(crystal.occupancy[k], esds["occupancy"][k])
+        rows.append((label, crystal.species[k], *xyz, occupancy, u))
+    lines.append(table(("site", "type", "x", "y", "z", "occupancy", "U / Å²"), rows))
+    if any(crystal.anisotropic):
+        rows = [
+            (
+                label,
+                *(format_esd(v, e) for v, e in zip(np.asarray(crystal.u_aniso)[k], esds["u_aniso"][k], strict=True)),
+            )
+            for k, label in enumerate(crystal.labels)
+            if crystal.anisotropic[k]
+        ]
+        lines.append("Anisotropic displacements in Å² (U above is the equivalent isotropic value):")
+        lines.append(table(("site", "U11", "U22", "U33", "U12", "U13", "U23"), rows))
+    return [heading, *lines, *_geometry(fit, name)]
+
+
+def _parameters(fit: RefinementResult, record: dict[str, Any]) -> str:
+    structural = ("cell", "xyz", "u_iso", "u_aniso", "occupancy")
+    rows = [
+        (
+            f"`{row['name']}`",
+            format_esd(row["value"], row["esd"], digits=6),
+            row["unit"],
+            f"= {row['tied_to']}" if row["tied_to"] else "",
+        )
+        for row in record["parameters"]
+        if row["free"] and row["name"].split("[")[0].rsplit("/", 1)[-1] not in structural
+    ]
+    if not rows:
+        return "No others were refined."
+    return table(("parameter", "value", "unit", "tied to"), rows)
+
+
+def _correlations(fit: RefinementResult) -> str:
+    if not fit.correlations:
+        return "No correlation is above the threshold."
+    rows = [(f"`{a}`", f"`{b}`", f"{value:+.3f}") for a, b, value in fit.correlations[:_MOST_CORRELATIONS]]
+    more = len(fit.correlations) - len(rows)
+    return table(("parameter", "parameter", "coefficient"), rows) + (
+        f"\n\n{more} more in `result.json`." if more else ""
+    )
+
+
+def _course(fit: RefinementResult) -> str:
+    last: dict[int, Any] = {}
+    count: dict[int, int] = {}
+    for step in fit.steps:
+        last[step.stage] = step
+        count[step.stage] = count.get(step.stage, 0) + 1
+    histograms = list(fit.statistics)
+    rows = [
+        (
+            s.stage_name,
+            count[stage],
+            s.n_free,
+            f"{s.chi2:.6g}",
+            *(f"{s.rwp[h]:.3f}" if h in s.rwp else "–" for h in histograms),
+        )
+        for stage, s in last.items()
+    ]
+    header = ("stage", "steps", "parameters", "χ² at the end", *(f"Rwp {h} / %" for h in histograms))
+    return table(header, rows) if rows else "No steps were taken."
+
+
+def _provenance(record: dict[str, Any]) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    lines = [
+        f"{record['created']}, {record['seconds']:.1f} s of which {record['compile_seconds']:.1f} s compilation, "
+        f"on {record['device']}. {packages}."
+    ]
+    if record["inputs"]:
+        rows = [(i["file"], i["bytes"], f"`{i['sha256']}`") for i in record["inputs"]]
+        lines.append(table(("input", "bytes", "SHA-256"), rows))
+    return "\n\n".join(lines)
+
+
+def _geometry(fit: RefinementResult, name: str) -> list[str]:
+    crystal, covariance = fit.crystals[name], phase_covariance(fit, name)
+    parts = []
+    for heading, quantity, found in (
+        ("Bond lengths", "d / Å", bonds(crystal, covariance)),
+        ("Bond angles", "angle / °", angles(crystal, covariance)),
+    ):
+        if found:
+            rows = [
+                ("–".join(m.atoms), format_esd(m.value, m.esd, digits=3), m.count, ", ".join(m.symmetry)) for m in found
+            ]
+            parts += [f"### {heading}", table(("atoms", quantity, "number", "symmetry"), rows)]
+    return parts

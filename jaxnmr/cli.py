@@ -1,0 +1,294 @@
+"""The ``jaxnmr`` command.
+
+Exit codes: 0 done, 2 something in the input is wrong (the message says what), 3 the refinement did not converge,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tomllib
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from .errors import JaxnmrError
+
+if TYPE_CHECKING:
+    from .refine.result import RefinementResult, StepInfo
+    from .runfile import Run
+
+OK, WRONG_INPUT, NOT_CONVERGED, INTERRUPTED = 0, 2, 3, 130
+CHECKPOINT = "checkpoint.json"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments (``sys.argv`` by default) and return the exit code."""
+    arguments = _parser().parse_args(argv)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=getattr(arguments, "quiet", False))
+    complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        return arguments.function(arguments, console)
+    except JaxnmrError as err:
+        complaints.print(f"[bold red]error:[/] {escape(str(err))}")
+        return WRONG_INPUT
+    except OSError as err:
+        where = f"{err.filename}: " if err.filename else ""
+        complaints.print(f"[bold red]error:[/] {escape(where + (err.strerror or str(err)))}")
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        complaints.print("[bold red]interrupted[/]")
+        return INTERRUPTED
+
+
+class ProgressLines:
+    """A solver callback that prints one line per step and a heading per stage.
+
+    Args:
+        console: where to print; a terminal gets colours, anything else plain text.
+    """
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.stage: int | None = None
+
+    def __call__(self, info: StepInfo) -> None:
+        if info.stage != self.stage:
+            self.stage = info.stage
+            self.console.print(f"[bold]stage {info.stage + 1}: {escape(info.stage_name)}[/] ({info.n_free} parameters)")
+        rwp = "  ".join(f"Rwp {escape(name)} {value:7.3f} %" for name, value in info.rwp.items())
+        text = (
+            f"{info.step:4d}  {rwp}  χ² {info.chi2:12.6g}  shift/esd {info.shift_over_esd:9.3g}  {info.seconds:6.2f} s"
+        )
+        if info.note:
+            text += f"  {escape(info.note)}"
+        self.console.print(text if info.accepted else f"[dim]{text}  rejected[/]")
+
+
+def _refine(arguments: argparse.Namespace, console: Console) -> int:
+    from .runfile import load_run
+
+    run = load_run(arguments.run)
+    _prepare(arguments)
+    return _refine_run(run, arguments.out or Path("out") / run.path.stem, console)[0]
+
+
+def _refine_run(run: Run, folder: Path, console: Console) -> tuple[int, RefinementResult | None]:
+    """Build, refine and report one run; the exit code and the result (``None`` when interrupted before one)."""
+    from .refine import refine
+    from .report import write_report
+
+    folder.mkdir(parents=True, exist_ok=True)
+    console.print(f"[bold]{escape(run.title)}[/]")
+    setup = run.build()
+    checkpoint = folder / CHECKPOINT
+    try:
+        fit = refine(
+            setup.objective,
+            setup.parameters,
+            solver=setup.solver,
+            stages=setup.stages,
+            callback=ProgressLines(console),
+            checkpoint=checkpoint,
+        )
+    except KeyboardInterrupt:
+        kept = f"the last good step is in {checkpoint}" if checkpoint.exists() else "no step was finished"
+        console.print(f"[bold red]interrupted[/]: {escape(kept)}")
+        return INTERRUPTED, None
+    write_report(fit, folder, run)
+    _summary(fit, folder, console)
+    if fit.status == "interrupted":
+        return INTERRUPTED, fit
+    return (OK if fit.converged else NOT_CONVERGED), fit
+
+
+def _summary(fit: RefinementResult, folder: Path, console: Console) -> None:
+    colour = "green" if fit.converged else "red"
+    console.print(f"[bold {colour}]{fit.status}[/]: {escape(fit.message)}")
+    for name, s in fit.statistics.items():
+        console.print(f"  {escape(name)}: Rwp {s.rwp:.3f} %, GoF {s.gof:.3f}, {s.n_observations} points")
+    for warning in (*fit.warnings, *fit.null_directions):
+        console.print(f"  [yellow]warning:[/] {escape(warning)}")
+    console.print(f"  report: {escape(str(folder / 'report.md'))}")
+
+
+def _simulate(arguments: argparse.Namespace, console: Console) -> int:
+    from .runfile import load_run
+
+    run = load_run(arguments.run)
+    _prepare(arguments)
+    from ._build import simulate
+    from .io import write_pattern
+
+    folder = arguments.out or Path("out") / run.path.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, pattern in simulate(run, counts=arguments.noise, seed=arguments.seed).items():
+        path = folder / f"{name}.xye"
+        write_pattern(pattern, path)
+        console.print(f"{escape(name)}: {len(pattern.x)} points in {escape(str(path))}")
+    return OK
+
+
+def _examples(arguments: argparse.Namespace, console: Console) -> int:
+    from .runfile import load_run
+
+    found = example_files()
+    if arguments.action != "run":
+        for name, path in found.items():
+            text = path.read_text(encoding="utf-8")
+            needs = "needs JAXNMR_DATA" if "${JAXNMR_DATA}" in text else "complete"
+            print(f"{name:12s} {needs:18s} {tomllib.loads(text).get('title', '')}")
+        print("\nrun one with: jaxnmr examples run NAME --out DIR")
+        return OK
+    if arguments.all == (arguments.name is not None):
+        raise JaxnmrError("give the name of one example, or --all for every one; jaxnmr examples lists them")
+    if arguments.name is not None and arguments.name not in found:
+        from ._table import nearest
+
+        raise JaxnmrError(f"no example {arguments.name!r}{nearest(arguments.name, found)}")
+    _prepare(arguments)
+    folder, worst = arguments.out or Path("out"), OK
+    for name in found if arguments.all else [arguments.name]:
+        try:
+            code, _ = _refine_run(load_run(found[name]), folder / name, console)
+        except JaxnmrError as err:
+            if not arguments.all:
+                raise
+            console.print(f"[bold red]error:[/] {escape(str(err))}")
+            code = WRONG_INPUT
+        if code == INTERRUPTED:
+            return code
+        worst = max(worst, code)
+    return worst
+
+
+def _help_run(arguments: argparse.Namespace, console: Console) -> int:
+    from . import runfile
+
+    print(runfile.__doc__.strip())
+    return OK
+
+
+def example_files() -> dict[str, Path]:
+    """The run files that come with jaxnmr, by name: beside the package in a checkout, else in its shared data.
+
+    Raises:
+        JaxnmrError: neither is there.
+    """
+    import sysconfig
+
+    places = [Path(__file__).resolve().parents[1] / "examples"]
+    places += [
+        Path(sysconfig.get_path("data", scheme)) / "share" / "jaxnmr" / "examples"
+        for scheme in (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
+    ]
+    for place in places:
+        files = sorted([*place.glob("*.toml"), *place.glob("*/*.toml")], key=lambda path: path.stem)
+        if files:
+            return {path.stem: path for path in files}
+    raise JaxnmrError(f"no examples in {', '.join(map(str, places))}; reinstall jaxnmr, or run from its repository")
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    """Double precision, pictures without a screen, and the cache of compiled programs."""
+    import jax
+    import matplotlib
+
+    matplotlib.use("Agg")
+    jax.config.update("jax_enable_x64", True)
+    if not arguments.no_cache:
+        cache = arguments.cache or os.environ.get("JAX_COMPILATION_CACHE_DIR") or default_cache()
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def default_cache() -> Path:
+    """Folder of compiled programs: ``jaxnmr`` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxnmr"
+
+
+def _version() -> str:
+    try:
+        return metadata.version("jaxnmr")
+    except metadata.PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jaxnmr",
+        description="Refinement of crystal structures from powder diffraction, described by run files.",
+        epilog="exit codes: 0 done, 2 wrong input, 3 not converged, 130 interrupted",
+    )
+    parser.add_argument("--version", action="version", version=f"jaxnmr {_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: out/NAME)")
+    common.add_argument("--quiet", action="store_true", help="print errors only")
+    common.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where compiled programs are kept for the next time "
+        "(default: $JAX_COMPILATION_CACHE_DIR, else jaxnmr in the user's cache folder)",
+    )
+    common.add_argument("--no-cache", action="store_true", help="compile everything anew")
+
+    def command(name, function, text, example, parents=(common,)):
+        sub = commands.add_parser(
+            name,
+            parents=list(parents),
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=f"example: {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(function=function)
+        return sub
+
+    refine = command(
+        "refine", _refine, "refine what a run file describes and write the report",
+        "jaxnmr refine run.toml --out out/run",
+    )  # fmt: skip
+    refine.add_argument("run", metavar="RUN.toml", help="the run file; jaxnmr help-run explains it")
+
+    simulate = command(
+        "simulate", _simulate, "calculate the patterns of a run file from its starting values",
+        "jaxnmr simulate run.toml --out out/sim --noise 10000 --seed 1",
+    )  # fmt: skip
+    simulate.add_argument(
+        "run", metavar="RUN.toml", help="the run file; a histogram may give a range instead of a file"
+    )
+    simulate.add_argument(
+        "--noise",
+        type=_positive,
+        metavar="COUNTS",
+        help="scale the highest point to COUNTS and draw Poisson counts (default: the smooth curve)",
+    )
+    simulate.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
+
+    examples = command("examples", _examples, "list or run the examples", "jaxnmr examples run quartz --out out")
+    examples.add_argument("action", nargs="?", choices=("list", "run"), default="list", help="list (default) or run")
+    examples.add_argument("name", nargs="?", metavar="NAME", help="which example to run")
+    examples.add_argument("--all", action="store_true", help="run every example")
+
+    command("help-run", _help_run, "explain run files", "jaxnmr help-run | less", parents=())
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""Files of a finished refinement: structure, patterns, reflections, numbers, text and pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._report_record import result_record
+from ._report_text import report_text
+from .plot import convergence, correlations, pattern
+
+if TYPE_CHECKING:
+    from .refine.result import RefinementResult
+
+
+def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) -> dict[str, Path]:
+    """Write everything about a refinement into a folder, which is made when missing.
+
+    ``refined.cif`` (one data block per phase), ``pattern.csv`` (``pattern_<name>.csv`` when there are several
+    histograms), ``reflections_<histogram>_<phase>.csv``, ``result.json``, ``report.md`` and pictures. Files of an
+    earlier refinement with the same names are replaced.
+
+    Args:
+        fit: the result.
+        directory: where to.
+        run: the :class:`~jaxnmr.runfile.Run` it came from, for the title, the input files and choices of pictures.
+
+    Returns:
+        The files written, by what they are (``"structure"``, ``"report"``, ``"result"``, ``"pattern xrd"`` ...).
+    """
+    from .io import write_crystal
+
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    written: dict[str, Path] = {}
+    written["structure"] = folder / "refined.cif"
+    write_structures(fit, written["structure"], write_crystal)
+    for name in fit.patterns:
+        written[f"pattern {name}"] = write_pattern(fit, name, folder)
+        for phase in fit.patterns[name].reflections:
+            written[f"reflections {name} {phase}"] = write_reflections(fit, name, phase, folder)
+    record = result_record(fit, run)
+    written["result"] = folder / "result.json"
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    written["result"].write_text(text + "\n", encoding="utf-8")
+    pictures = write_pictures(fit, folder, run)
+    written |= pictures
+    written["report"] = folder / "report.md"
+    embedded = {what: path.name for what, path in pictures.items() if path.suffix == ".png"}
+    written["report"].write_text(report_text(fit, record, run, embedded), encoding="utf-8")
+    return written
+
+
+def write_pattern(fit: RefinementResult, name: str, folder: Path) -> Path:
+    """Write the fitted points of one histogram as comma-separated columns."""
+    data = fit.patterns[name]
+    path = folder / ("pattern.csv" if len(fit.patterns) == 1 else f"pattern_{_file_name(name)}.csv")
+    columns = (data.x, data.observed, data.sigma, data.calculated, data.background, data.observed - data.calculated)
+    header = ("two_theta_deg", "observed", "sigma", "calculated", "background", "difference")
+    _write_csv(path, header, zip(*(_short(c) for c in columns), strict=True))
+    return path
+
+
+def write_reflections(fit: RefinementResult, name: str, phase: str, folder: Path) -> Path:
+    """Write the reflections of one phase in one histogram as comma-separated columns."""
+    r = fit.patterns[name].reflections[phase]
+    path = folder / f"reflections_{_file_name(name)}_{_file_name(phase)}.csv"
+    header = ("h", "k", "l", "multiplicity", "d_A", "two_theta_deg", "f2_calc", "f2_obs", "area", "fwhm_deg")
+    numbers = (r.d, r.two_theta, r.f2_calc, r.f2_obs, r.area, r.fwhm)
+    integers = (*np.asarray(r.hkl, dtype=int).T, np.asarray(r.multiplicity, dtype=int))
+    _write_csv(path, header, zip(*integers, *(_short(c) for c in numbers), strict=True))
+    return path
+
+
+def write_pictures(fit: RefinementResult, folder: Path, run: Any = None) -> dict[str, Path]:
+    """Write the pictures in the formats the run asks for (PNG by default)."""
+    formats: Sequence[str] = getattr(run, "pictures", ("png",))
+    choices = {h.name: h for h in getattr(run, "histograms", ())}
+    written = {}
+    several = len(fit.patterns) > 1
+    for name in fit.patterns:
+        choice = choices.get(name)
+        zoom, scale = ("auto", "linear") if choice is None else (choice.zoom, choice.scale)
+        figure = pattern(fit, name, zoom=zoom, scale=scale)
+        stem = f"pattern_{_file_name(name)}" if several else "pattern"
+        written |= _save(figure, folder, stem, f"picture of {name}", formats)
+    written |= _save(correlations(fit), folder, "correlations", "picture of correlations", formats)
+    written |= _save(convergence(fit), folder, "convergence", "picture of convergence", formats)
+    return written
+
+
+def _save(figure, folder: Path, stem: str, what: str, formats: Sequence[str]) -> dict[str, Path]:
+    import matplotlib.pyplot as plt
+
+    out = {}
+    for suffix in formats:
+        path = folder / f"{stem}.{suffix}"
+        figure.savefig(path)
+        out[what if suffix == formats[0] else f"{what} ({suffix})"] = path
+    plt.close(figure)
+    return out
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _short(column) -> list[str]:
+    return [f"{value:.8g}" for value in np.asarray(column, dtype=float)]
+
+
+def _file_name(name: str) -> str:
+    return "".join(ch if ch.isalnum() or ch in "-_." else "_" for ch in name)
