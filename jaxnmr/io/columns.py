@@ -67,9 +67,11 @@ def read_columns(path: str | Path, text: str) -> Measured:
         sigma = table[:, roles["sigma"]]
     elif "weight" in roles:
         weight = table[:, roles["weight"]]
+        if (bad := ~(np.isfinite(weight) & (weight >= 0))).any():
+            k = int(np.flatnonzero(bad)[0])
+            raise ParseError(path, rows[k][0], f"weight {weight[k]:g}; expected 1/sigma², or 0 for an unmeasured point")
         unmeasured = weight == 0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sigma = 1.0 / np.sqrt(weight)
+        sigma = 1.0 / np.sqrt(np.where(unmeasured, 1.0, weight))
     lines = np.array([number for number, _ in rows])
     return Measured(table[:, roles["x"]], table[:, roles["y"]], sigma, lines, unmeasured, excluded)
 

@@ -123,7 +123,9 @@ def _read_std(path: str | Path, head: _Bank, body: list) -> Measured:
         field = text[8 * (k % 10) : 8 * (k % 10) + 8]
         lines[k] = line
         try:
-            counts[k] = float(field[2:8])
+            if len(field) < 8:
+                raise ValueError
+            counts[k] = float(field[2:])
             given[k] = bool(field[:2].strip())
             detectors[k] = max(int(field[:2] or 1), 1) if given[k] else 1
         except ValueError:
@@ -158,6 +160,8 @@ def _read_esd(path: str | Path, head: _Bank, body: list) -> Measured:
         pair = text[16 * (k % 5) : 16 * (k % 5) + 16]
         lines[k] = line
         try:
+            if len(pair) < 16:
+                raise ValueError
             values[k] = float(pair[:8]), float(pair[8:])
         except ValueError:
             raise ParseError(

@@ -123,7 +123,7 @@ def _sniff(path: str | Path, text: str) -> str:
         return "gsas"
     if re.search(r"^\s*data_\S", text, re.MULTILINE) and re.search(r"^\s*_\w", text, re.MULTILINE):
         return "pdcif"
-    if any(re.match(r"INS [ \d]{2} ", line) for line in lines):
+    if any(re.match(r"INS [ \d]{2}", line) for line in lines):
         raise ParseError(path, None, "a GSAS instrument parameter file, not a pattern; use read_instrument")
     return _EXTENSIONS.get(Path(path).suffix.lower(), "xy")
 

@@ -63,6 +63,8 @@ def _intensities(path: str | Path, points) -> tuple[np.ndarray, np.ndarray]:
     if element is None:
         raise ParseError(path, None, "the scan has neither <intensities> nor <counts>")
     y = _numbers(path, element)
+    if len(y) < 2:
+        raise ParseError(path, None, f"<{element.tag}> holds {len(y)} values; expected at least two points")
     factors = _per_point(path, points, "beamAttenuationFactors", "commonBeamAttenuationFactor", len(y))
     times = _per_point(path, points, "countingTimes", "commonCountingTime", len(y))
     unit = element.get("unit", "counts")
@@ -119,8 +121,8 @@ def _angles(path: str | Path, scan, points, count: int) -> np.ndarray:
             path, None, f"2Theta does not move (scan axis {scan.get('scanAxis')!r}); expected a scan over 2theta"
         )
     low, high = _numbers(path, start), _numbers(path, end)
-    if len(low) != 1 or len(high) != 1 or count < 2 or not math.isfinite(low[0] + high[0]):
-        raise ParseError(path, None, "2Theta start and end must be one finite number each, with at least two points")
+    if len(low) != 1 or len(high) != 1 or not math.isfinite(low[0] + high[0]):
+        raise ParseError(path, None, "2Theta start and end are not one finite number each; the file is damaged")
     return np.linspace(low[0], high[0], count)
 
 
