@@ -27,7 +27,7 @@ def build(run: Run, *, simulation: bool = False) -> Setup:
     total = terms[0]
     for term in [*terms[1:], *(_restraint(run, k, crystals) for k in range(len(run.restraints)))]:
         total = total + term
-    objective = Objective(total, crystal=crystals if only is None else only)
+    objective = Objective.create(total, crystal=crystals)
     parameters = objective.parameters()
     for name, value in run.start.items():
         with _place(run, f"[start] {name!r}"):
@@ -59,12 +59,16 @@ def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[st
         By histogram name, with ``sigma = sqrt(max(counts, 1))``.
     """
     setup = build(run, simulation=True)
+    objective, _ = setup.objective.refreshed(setup.parameters)
+    state = objective.state(setup.parameters.values)
     random = np.random.default_rng(seed)
     out = {}
-    for name, (x, y) in calculated(setup).items():
-        if counts is not None:
-            y = random.poisson(np.maximum(y, 0.0) * (counts / y.max())).astype(float)
-        out[name] = Pattern.create(x, np.maximum(y, 0.0), name=name)
+    for term in objective.terms:
+        if isinstance(term, PatternTerm):
+            y = np.maximum(np.asarray(term.calculated(state), dtype=float), 0.0)
+            if counts is not None:
+                y = random.poisson(y * (counts / y.max())).astype(float)
+            out[term.name] = Pattern.create(np.asarray(term.model.x), y, name=term.name)
     return out
 
 
@@ -84,7 +88,7 @@ def _crystal(run: Run, phase: PhaseSpec) -> Crystal:
         if phase.inline is not None:
             crystal = Crystal.create(**phase.inline, name=phase.name)
         else:
-            crystal = read_crystal(phase.file, entry=phase.entry).replace(name=phase.name)
+            crystal = read_crystal(phase.file, block=phase.entry, name=phase.name)
         if not phase.species:
             return crystal
         unknown = [label for label in phase.species if label not in crystal.labels]
@@ -107,7 +111,7 @@ def _term(run: Run, spec: HistogramSpec, crystals: Mapping[str, Crystal], simula
             stephens=spec.stephens,
             lebail=spec.lebail,
         )
-        term = PatternTerm(plan, pattern, name=spec.name)
+        term = PatternTerm.create(plan, pattern, name=spec.name)
         return term if spec.weight == 1.0 else spec.weight * term
 
 

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .crystal import volume
-from .crystal.bonds import plan_angles, plan_bonds
+from .crystal import AnglePlan, BondPlan, plan_angles, plan_bonds, volume
 from .crystal.geometry import angles_from, distances_from
 
 if TYPE_CHECKING:
@@ -68,52 +67,72 @@ def phase_covariance(fit: RefinementResult, name: str) -> np.ndarray:
 
 def volume_esd(crystal: Crystal, covariance: np.ndarray) -> float:
     """Standard uncertainty of the cell volume in Å³."""
-    gradient = jax.grad(volume)(jnp.asarray(np.asarray(crystal.cell, dtype=float)))
+    gradient = _volume_slopes(jnp.asarray(np.asarray(crystal.cell, dtype=float)))
     return float(_propagate(np.asarray(gradient, dtype=float)[None], covariance[:6, :6])[0])
 
 
-def bonds(crystal: Crystal, covariance: np.ndarray) -> list[Measured]:
-    """Bond lengths, each once, seen from its less electronegative end.
+@dataclass(frozen=True)
+class Geometry:
+    """Bonds and angles of a phase with their standard uncertainties in the order of the plans (Å, degrees)."""
 
-    Args:
-        crystal: the refined crystal.
-        covariance: of cell and coordinates, see :func:`phase_covariance`.
-    """
-    plan = plan_bonds(crystal)
-    chosen: dict[int, int] = {}
-    for k, orbit in enumerate(plan.orbit):
-        centre = crystal.elements[plan.pairs[k][0][0]]
-        if int(orbit) not in chosen or (
-            centre not in _ANIONS and crystal.elements[plan.pairs[chosen[int(orbit)]][0][0]] in _ANIONS
-        ):
-            chosen[int(orbit)] = k
-    rows = plan.table(crystal)
-    esd = _esds(crystal, covariance, distances_from, plan.pairs)
-    return [
-        Measured(rows[k].labels, (rows[k].symmetry,), rows[k].distance, float(esd[k]), rows[k].multiplicity)
-        for k in sorted(chosen.values())
-    ]
+    crystal: Crystal
+    bond_plan: BondPlan
+    bond_esds: np.ndarray
+    angle_plan: AnglePlan
+    angle_esds: np.ndarray
+
+    @classmethod
+    def of(cls, crystal: Crystal, covariance: np.ndarray) -> Geometry:
+        """Find them in a crystal; ``covariance`` as from :func:`phase_covariance`.
+
+        Angles are kept at sites with up to six neighbours.
+        """
+        bond_plan, every = plan_bonds(crystal), plan_angles(crystal)
+        coordination = np.bincount(bond_plan.pairs[:, 0, 0], bond_plan.multiplicity, minlength=crystal.n_sites)
+        small = coordination[every.triplets[:, 1, 0]] <= _MOST_NEIGHBOURS_FOR_ANGLES
+        angle_plan = AnglePlan(every.triplets[small], every.multiplicity[small])
+        return cls(
+            crystal=crystal,
+            bond_plan=bond_plan,
+            bond_esds=_esds(crystal, covariance, _distance_slopes, bond_plan.pairs),
+            angle_plan=angle_plan,
+            angle_esds=_esds(crystal, covariance, _angle_slopes, angle_plan.triplets),
+        )
+
+    def bonds(self) -> list[Measured]:
+        """Bond lengths, each once, seen from its less electronegative end."""
+        plan, elements = self.bond_plan, self.crystal.elements
+        is_anion = [elements[first[0]] in _ANIONS for first, _ in plan.pairs]
+        chosen: dict[int, int] = {}
+        for k, orbit in enumerate(plan.orbit.tolist()):
+            if orbit not in chosen or (is_anion[chosen[orbit]] and not is_anion[k]):
+                chosen[orbit] = k
+        rows = plan.table(self.crystal)
+        return [
+            Measured(
+                rows[k].labels, (rows[k].symmetry,), rows[k].distance, float(self.bond_esds[k]), rows[k].multiplicity
+            )
+            for k in sorted(chosen.values())
+        ]
+
+    def angles(self) -> list[Measured]:
+        """Bond angles."""
+        return [
+            Measured(row.labels, row.symmetry, row.angle, float(esd), row.multiplicity)
+            for row, esd in zip(self.angle_plan.table(self.crystal), self.angle_esds, strict=True)
+        ]
 
 
-def angles(crystal: Crystal, covariance: np.ndarray) -> list[Measured]:
-    """Bond angles at sites with two to six neighbours; arguments as :func:`bonds`."""
-    bonds_of = plan_bonds(crystal)
-    coordination = np.bincount(bonds_of.pairs[:, 0, 0], bonds_of.multiplicity, minlength=crystal.n_sites)
-    plan = plan_angles(crystal)
-    rows = plan.table(crystal)
-    esd = _esds(crystal, covariance, angles_from, plan.triplets)
-    return [
-        Measured(row.labels, row.symmetry, row.angle, float(esd[k]), row.multiplicity)
-        for k, row in enumerate(rows)
-        if coordination[plan.triplets[k][1][0]] <= _MOST_NEIGHBOURS_FOR_ANGLES
-    ]
+_volume_slopes = jax.jit(jax.grad(volume))
+_distance_slopes = jax.jit(jax.jacfwd(distances_from, argnums=(0, 1)), static_argnums=2)
+_angle_slopes = jax.jit(jax.jacfwd(angles_from, argnums=(0, 1)), static_argnums=2)
 
 
-def _esds(crystal: Crystal, covariance: np.ndarray, function, atoms: np.ndarray) -> np.ndarray:
+def _esds(crystal: Crystal, covariance: np.ndarray, slopes, atoms: np.ndarray) -> np.ndarray:
     if not len(atoms):
         return np.zeros(0)
     cell, xyz = (jnp.asarray(np.asarray(a, dtype=float)) for a in (crystal.cell, crystal.xyz))
-    by_cell, by_xyz = jax.jacobian(function, argnums=(0, 1))(cell, xyz, crystal.group, jnp.asarray(atoms))
+    by_cell, by_xyz = slopes(cell, xyz, crystal.group, jnp.asarray(atoms))
     jacobian = np.concatenate([np.asarray(by_cell), np.asarray(by_xyz).reshape(len(atoms), -1)], axis=1)
     return _propagate(jacobian.astype(float), covariance)
 

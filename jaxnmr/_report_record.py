@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .crystal import volume
-from .plot import correlation_matrix
 
 if TYPE_CHECKING:
     from .refine.result import RefinementResult
@@ -24,7 +23,6 @@ _PACKAGES = ("jaxnmr", "jax", "jaxlib", "numpy", "scipy", "gemmi")
 
 def result_record(fit: RefinementResult, run: Any = None) -> dict[str, Any]:
     """Everything in ``result.json``: plain dictionaries, lists, texts and finite numbers, ``None`` for the rest."""
-    names, _ = correlation_matrix(fit)
     record = {
         "schema": SCHEMA,
         "title": getattr(run, "title", ", ".join(fit.crystals)),
@@ -35,7 +33,7 @@ def result_record(fit: RefinementResult, run: Any = None) -> dict[str, Any]:
         "steps": len(fit.steps),
         "seconds": fit.seconds,
         "compile_seconds": fit.compile_seconds,
-        "n_parameters": fit.steps[-1].n_free if fit.steps else len(names),
+        "n_parameters": fit.parameters.n_free,
         "n_observations": sum(s.n_observations for s in fit.statistics.values()),
         "chi2": fit.steps[-1].chi2 if fit.steps else None,
         "weighted": fit.weighted,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._report_geometry import angles, bonds, phase_covariance, phase_esds, volume_esd
+from ._report_geometry import Geometry, phase_covariance, phase_esds, volume_esd
 from .units import format_esd
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _remarks(fit: RefinementResult) -> str:
 
 def _conditions(fit: RefinementResult, run: Any) -> str:
     specs = {h.name: h for h in getattr(run, "histograms", ())}
-    plans = {t.name: t.plan for t in getattr(fit.objective, "terms", ()) if hasattr(t, "plan")}
+    plans = {t.name: t.model for t in getattr(fit.objective, "terms", ()) if hasattr(t, "model")}
     rows: list[tuple[str, ...]] = []
     for name, data in fit.patterns.items():
         spec, plan = specs.get(name), plans.get(name)
@@ -224,15 +224,16 @@ def _provenance(record: dict[str, Any]) -> str:
 
 
 def _geometry(fit: RefinementResult, name: str) -> list[str]:
-    crystal, covariance = fit.crystals[name], phase_covariance(fit, name)
+    found = Geometry.of(fit.crystals[name], phase_covariance(fit, name))
     parts = []
-    for heading, quantity, found in (
-        ("Bond lengths", "d / Å", bonds(crystal, covariance)),
-        ("Bond angles", "angle / °", angles(crystal, covariance)),
+    for heading, quantity, measured in (
+        ("Bond lengths", "d / Å", found.bonds()),
+        ("Bond angles", "angle / °", found.angles()),
     ):
-        if found:
+        if measured:
             rows = [
-                ("–".join(m.atoms), format_esd(m.value, m.esd, digits=3), m.count, ", ".join(m.symmetry)) for m in found
+                ("–".join(m.atoms), format_esd(m.value, m.esd, digits=3), m.count, ", ".join(m.symmetry))
+                for m in measured
             ]
             parts += [f"### {heading}", table(("atoms", quantity, "number", "symmetry"), rows)]
     return parts

@@ -94,7 +94,7 @@ def pattern(
 def correlations(fit: RefinementResult, *, annotate: bool | None = None) -> Figure:
     """Correlation matrix of the refined parameters as a map.
 
-    Elements that symmetry or a tie makes copies of another one are left out.
+    Values that follow others by symmetry or a tie are left out.
 
     Args:
         fit: the result of a refinement.
@@ -190,19 +190,14 @@ def convergence(fit: RefinementResult) -> Figure:
 
 
 def correlation_matrix(fit: RefinementResult) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names and correlation matrix ``(n, n)`` of the refined elements, copies of others left out."""
-    labels = tuple(fit.parameters.labels)
-    covariance = np.asarray(fit.covariance, dtype=float)
-    if covariance.shape != (len(labels), len(labels)):
-        raise ConventionError(f"covariance {covariance.shape} does not belong to {len(labels)} parameter elements")
+    """Names of the refined numbers and their correlation matrix ``(n, n)``."""
+    place = {label: k for k, label in enumerate(fit.parameters.labels)}
+    names = tuple(fit.parameters.free_names)
+    rows = np.array([place[name] for name in names], dtype=int)
+    covariance = np.asarray(fit.covariance, dtype=float)[np.ix_(rows, rows)]
     esd = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    free = np.flatnonzero(esd > 0)
-    matrix = covariance[np.ix_(free, free)] / np.outer(esd[free], esd[free])
-    keep: list[int] = []
-    for i in range(len(free)):
-        if not any(abs(matrix[i, j]) > 1.0 - 1e-9 for j in keep):
-            keep.append(i)
-    return tuple(labels[free[i]] for i in keep), np.clip(matrix[np.ix_(keep, keep)], -1.0, 1.0)
+    esd = np.where(esd > 0, esd, 1.0)  # an undetermined parameter without uncertainty correlates with nothing
+    return names, np.clip(covariance / np.outer(esd, esd), -1.0, 1.0)
 
 
 def _histogram(fit: RefinementResult, name: str | None) -> FittedPattern:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._report_geometry import Geometry, phase_covariance, phase_esds
 from ._report_record import result_record
 from ._report_text import report_text
+from .io import write_crystal
 from .plot import convergence, correlations, pattern
 
 if TYPE_CHECKING:
@@ -33,13 +35,10 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
     Returns:
         The files written, by what they are (``"structure"``, ``"report"``, ``"result"``, ``"pattern xrd"`` ...).
     """
-    from .io import write_crystal
-
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     written: dict[str, Path] = {}
-    written["structure"] = folder / "refined.cif"
-    write_structures(fit, written["structure"], write_crystal)
+    written["structure"] = write_structures(fit, folder)
     for name in fit.patterns:
         written[f"pattern {name}"] = write_pattern(fit, name, folder)
         for phase in fit.patterns[name].reflections:
@@ -54,6 +53,28 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
     embedded = {what: path.name for what, path in pictures.items() if path.suffix == ".png"}
     written["report"].write_text(report_text(fit, record, run, embedded), encoding="utf-8")
     return written
+
+
+def write_structures(fit: RefinementResult, folder: Path) -> Path:
+    """Write ``refined.cif``: one data block per phase, with uncertainties, bonds, angles and agreement factors."""
+    path = folder / "refined.cif"
+    extra: dict[str, Any] = {"_refine_ls_number_parameters": fit.parameters.n_free}
+    if len(fit.statistics) == 1:
+        (s,) = fit.statistics.values()
+        extra |= {
+            "_pd_proc_ls_prof_R_factor": f"{0.01 * s.rp:.5f}",
+            "_pd_proc_ls_prof_wR_factor": f"{0.01 * s.rwp:.5f}",
+            "_pd_proc_ls_prof_wR_expected": f"{0.01 * s.rexp:.5f}",
+            "_refine_ls_goodness_of_fit_all": f"{s.gof:.4f}",
+        }
+    text = []
+    for name, crystal in fit.crystals.items():
+        found = Geometry.of(crystal, phase_covariance(fit, name))
+        esds = {**phase_esds(fit, name), "bonds": found.bond_esds, "angles": found.angle_esds}
+        write_crystal({name: crystal}, path, esds, extra, bonds=found.bond_plan, angles=found.angle_plan)
+        text.append(path.read_text(encoding="utf-8"))
+    path.write_text("\n".join(text), encoding="utf-8")
+    return path
 
 
 def write_pattern(fit: RefinementResult, name: str, folder: Path) -> Path:

@@ -11,7 +11,7 @@ title = "Fluorapatite, laboratory X-rays"
 [[phase]]                                # one table per phase
 name = "FAP"
 file = "FAP.cif"                         # CIF or another structure file, or give the structure inline:
-# entry = "FAP"                          # which data block or phase, when the file has several
+# entry = "FAP"                          # which data block or phase, by name or number, when the file has several
 # species = { Ca1 = "Ca2+" }             # scattering types by site label: ions, deuterium
 # cell = [9.37, 9.37, 6.88, 90, 90, 120]
 # spacegroup = "P 63/m"
@@ -39,7 +39,7 @@ background = { kind = "chebyshev", terms = 9 }
 # background = { kind = "interpolate", knots = 9, spacing = "log" }    # or knots = [15, 30, 60, 130]
 # phases = ["FAP"]                       # all phases when left out
 # march_axis = { FAP = [0, 0, 1] }       # preferred orientation, refinable as xrd/march[FAP]
-# stephens = ["FAP"]                     # anisotropic strain, refinable as xrd/stephens[FAP.*]
+# stephens = ["FAP"]                     # anisotropic strain, refinable as xrd/stephens_FAP
 # lebail = ["FAP"]                       # free intensities instead of structure factors
 # weight = 1.0                           # multiplies chi-squared of this histogram
 # plot = { zoom = [30, 36], scale = "sqrt" }
@@ -105,7 +105,7 @@ class PhaseSpec:
 
     name: str
     file: Path | None
-    entry: str | None
+    entry: str | int | None
     species: dict[str, str]
     inline: dict[str, Any] | None
 
@@ -228,7 +228,9 @@ def load_run(path: str | Path) -> Run:
 
 def _phase(table: Table) -> PhaseSpec:
     name = table.text("name")
-    file, entry = table.path("file", None), table.text("entry", None)
+    file = table.path("file", None)
+    by_number = isinstance(table.content.get("entry"), int)
+    entry = table.integer("entry", minimum=1) if by_number else table.text("entry", None)
     overrides = table.table("species")
     species = {label: overrides.text(label) for label in overrides.content}
     inline = None

@@ -33,6 +33,14 @@ class MadeUpParameters:
     def labels(self):
         return tuple(row.name for row in self.elements)
 
+    @property
+    def free_names(self):
+        return tuple(row.name for row in self.elements if row.free and row.name[-3:] not in ("[b]", ".y]"))
+
+    @property
+    def n_free(self):
+        return len(self.free_names)
+
     def vector(self):
         return np.array([row.value for row in self.elements])
 
