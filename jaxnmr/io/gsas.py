@@ -91,7 +91,7 @@ def _header(path: str | Path, line: int, text: str) -> _Bank:
     if points < 3:
         raise ParseError(path, line, f"declares {points} points; expected at least 3")
     start, step = numbers[:2] if len(numbers) >= 2 else (math.nan, math.nan)
-    if kind in ("STD", "ESD") and not (math.isfinite(start) and step > 0):
+    if kind in ("STD", "ESD") and not (math.isfinite(start + step) and step > 0):
         raise ParseError(path, line, "no start and positive step; expected CONST start step in centidegrees")
     return _Bank(number, line, points, start, step, kind)
 

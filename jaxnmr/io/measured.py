@@ -110,6 +110,8 @@ def to_pattern(path: str | Path, found: Measured) -> Pattern:
     """
     path = Path(path)
     x, y = np.asarray(found.x, dtype=float), np.asarray(found.y, dtype=float)
+    if len(x) < 3:
+        raise ParseError(path, None, f"only {len(x)} points found; expected at least 3 (a truncated file?)")
     unmeasured = np.zeros(x.shape, dtype=bool) if found.unmeasured is None else found.unmeasured
     sigma = counting_sigma(np.nan_to_num(y)) if found.sigma is None else np.asarray(found.sigma, dtype=float)
     sigma = np.where(unmeasured, counting_sigma(np.nan_to_num(y)), sigma)
@@ -146,7 +148,7 @@ def to_pattern(path: str | Path, found: Measured) -> Pattern:
             f"{'merge the repeated points' if x[k] == x[k - 1] else 'sort the points'}"
         ),
     )
-    if len(x) and (x[0] <= -180 or x[-1] >= 180):
+    if x[0] <= -180 or x[-1] >= 180:
         refuse(
             np.abs(x) >= 180,
             lambda k: (
