@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Self
 
 import gemmi
-import jax.numpy as jnp
 import numpy as np
 
 from .._struct import static, struct
@@ -64,7 +63,7 @@ class Crystal:
         u_aniso=None,
         b_iso=None,
         name: str = "crystal",
-        snap_distance: float = SNAP_DISTANCE,
+        snap_distance: float | Sequence[float] = SNAP_DISTANCE,
     ) -> Self:
         """Build and check a crystal.
 
@@ -72,13 +71,15 @@ class Crystal:
             cell: six numbers, Å and degrees; snapped to the metric the space group requires.
             spacegroup: symbol, number or :class:`SpaceGroup`.
             species: per site, ``"O"``, ``"Ca2+"``, ``"D"`` ...
-            xyz: ``(sites, 3)`` fractional; snapped to special positions closer than ``snap_distance`` (Å).
+            xyz: ``(sites, 3)`` fractional; snapped to the special position that they lie on to rounding.
             labels: unique names; made from the species when not given.
             occupancy: ``(sites,)``, 1 by default.
             u_iso: ``(sites,)`` Å², or one number; 0.01 by default.
             u_aniso: ``(sites, 6)`` Å² in the order 11 22 33 12 13 23, NaN rows for isotropic sites.
             b_iso: ``(sites,)`` Debye-Waller B in Å² instead of ``u_iso``.
             name: name of the phase.
+            snap_distance: operations that move a site by less than this (Å, one number or ``(sites,)``) belong to its
+                site symmetry.
 
         Raises:
             ShapeError: array lengths that do not match.
@@ -121,14 +122,14 @@ class Crystal:
         cell = _snap_cell(group, cell)
         g = cells.metric(cell)
         sites = [
-            analyse_site(group, g, x, snap_distance, label, occ)
-            for x, label, occ in zip(xyz, labels, occupancy, strict=True)
+            analyse_site(group, g, x, snap, label, occ)
+            for x, snap, label, occ in zip(xyz, np.broadcast_to(snap_distance, (n,)), labels, occupancy, strict=True)
         ]
         xyz = np.stack([site.xyz for site in sites])
         aniso = np.where(is_aniso[:, None], aniso, 0.0)
         g_star = np.linalg.inv(g)
         for k in np.flatnonzero(is_aniso):
-            aniso[k] = sites[k].uij_projector(g_star) @ aniso[k]
+            aniso[k] = _symmetric_displacement(sites[k].uij_projector(g_star), aniso[k], labels[k])
         xyz, aniso = unite_shared_positions(group, g, xyz, aniso, occupancy, labels)
         return cls(
             cell=cell,
@@ -186,16 +187,18 @@ class Crystal:
 
         An isotropic U becomes ``U cos(angle*)``: ``U_ij = U g*_ij / (a*_i a*_j)``.
         """
-        g_star = cells.reciprocal_metric(jnp.asarray(self.cell))
-        length = jnp.sqrt(jnp.diag(g_star))
-        cosines = jnp.stack([g_star[i, j] / (length[i] * length[j]) for i, j in UIJ])
-        return self.u_aniso + jnp.asarray(self.u_iso)[:, None] * cosines
+        xp = cells.namespace(self.cell, self.u_iso, self.u_aniso)
+        g_star = cells.reciprocal_metric(xp.asarray(self.cell))
+        length = xp.sqrt(xp.diag(g_star))
+        cosines = xp.stack([g_star[i, j] / (length[i] * length[j]) for i, j in UIJ])
+        return self.u_aniso + xp.asarray(self.u_iso)[:, None] * cosines
 
     def u_equivalent(self):
         """Equivalent isotropic displacement, a third of the trace of the Cartesian tensor, ``(sites,)`` in Å²."""
-        length = jnp.sqrt(jnp.diag(cells.reciprocal_metric(jnp.asarray(self.cell))))
-        g = cells.metric(jnp.asarray(self.cell))
-        weights = jnp.stack([length[i] * length[j] * g[i, j] * (1.0 if i == j else 2.0) for i, j in UIJ])
+        xp = cells.namespace(self.cell, self.u_iso, self.u_aniso)
+        length = xp.sqrt(xp.diag(cells.reciprocal_metric(xp.asarray(self.cell))))
+        g = cells.metric(xp.asarray(self.cell))
+        weights = xp.stack([length[i] * length[j] * g[i, j] * (1.0 if i == j else 2.0) for i, j in UIJ])
         return self.u_tensors() @ weights / 3.0
 
     def nonpositive_displacements(self) -> tuple[str, ...]:
@@ -293,6 +296,17 @@ def _unique_labels(species: tuple[str, ...]) -> tuple[str, ...]:
         counts[element] = counts.get(element, 0) + 1
         labels.append(f"{element}{counts[element]}")
     return tuple(labels)
+
+
+def _symmetric_displacement(projector: np.ndarray, u: np.ndarray, label: str) -> np.ndarray:
+    """The nearest ``U_ij`` that the site symmetry allows; an error when it is not near."""
+    allowed = projector @ u
+    if np.abs(allowed - u).max() > 0.002 + 0.25 * np.abs(u).max():
+        raise SymmetryError(
+            f"u_aniso of {label} is {u.tolist()}, its site symmetry requires {np.round(allowed, 5).tolist()}: "
+            "expected the order U11 U22 U33 U12 U13 U23, in the axes of the cell"
+        )
+    return allowed
 
 
 def _snap_cell(group: SpaceGroup, cell: np.ndarray) -> np.ndarray:

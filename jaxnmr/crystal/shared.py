@@ -53,7 +53,8 @@ def unite_shared_positions(
         New ``xyz`` and ``u_aniso``.
 
     Raises:
-        SymmetryError: two sites nearer than 0.4 Å, or all sites of one position, whose occupancies add up to more than 1.
+        SymmetryError: two sites nearer than 0.4 Å, or all sites of one position, with occupancies that add up to
+            more than 1.
     """
     xyz, u_aniso = xyz.copy(), u_aniso.copy()
     length = np.sqrt(np.diag(np.linalg.inv(g)))

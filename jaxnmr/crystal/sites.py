@@ -1,11 +1,12 @@
 """Site symmetry: stabilisers, snapping to special positions, free directions, orbits."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from ..errors import SymmetryError
-from .cell import metric_derivative
+from .cell import cell_from_metric, metric_derivative
 from .symmetry import SpaceGroup, rref_basis, symmetric_projector
 
 # Coordinates printed as 0.333 are 0.003 Å off in a 10 Å cell, as 0.33 some 0.03 Å.
@@ -101,8 +102,8 @@ def analyse_site(
         if occupancy * together > 1.0 + OCCUPANCY_ROUNDING * together:
             worst = int(np.flatnonzero(close)[np.argmin(distance[close])])
             raise SymmetryError(
-                f"{label} at ({xyz[0]:.4f}, {xyz[1]:.4f}, {xyz[2]:.4f}) lies {distance[worst]:.2f} Å from its own image "
-                f"under {group.triplets[worst]} of {group.name}: two atoms cannot be that close. "
+                f"{label} at ({xyz[0]:.4f}, {xyz[1]:.4f}, {xyz[2]:.4f}) lies {distance[worst]:.2f} Å from its own "
+                f"image under {group.triplets[worst]} of {group.name}: two atoms cannot be that close. "
                 "Check the space group and its setting (origin choice), move the atom onto the special position, "
                 f"or give a split position an occupancy of at most 1/{together}"
             )
@@ -137,3 +138,16 @@ def cell_basis(group: SpaceGroup, cell: np.ndarray) -> np.ndarray:
     g_projector = symmetric_projector(np.swapaxes(group.rotations, 1, 2).astype(float))
     tangent = np.linalg.solve(metric_derivative(np.asarray(cell, dtype=float)), rref_basis(g_projector))
     return rref_basis(tangent @ np.linalg.pinv(tangent), tolerance=1e-6)
+
+
+@lru_cache(maxsize=256)
+def has_conventional_metric(group: SpaceGroup) -> bool:
+    """Whether the allowed cells form a linear space in lengths and angles, as in every tabulated setting.
+
+    Otherwise (a primitive setting of a body-centred tetragonal lattice, say) the tangent directions turn as the
+    cell changes.
+    """
+    bases = []
+    for g in (np.diag([50.0, 60.0, 70.0]), np.array([[80.0, 9.0, 7.0], [9.0, 65.0, 5.0], [7.0, 5.0, 45.0]])):
+        bases.append(cell_basis(group, cell_from_metric(group.metric_projector(g))))
+    return bases[0].shape == bases[1].shape and bool(np.allclose(bases[0], bases[1], atol=1e-6))

@@ -236,7 +236,7 @@ def voigt(matrix: np.ndarray) -> np.ndarray:
 
 def unvoigt(six: np.ndarray) -> np.ndarray:
     """``(..., 6)`` in CIF order to symmetric ``(..., 3, 3)``."""
-    out = np.zeros(six.shape[:-1] + (3, 3), dtype=six.dtype)
+    out = np.zeros((*six.shape[:-1], 3, 3), dtype=six.dtype)
     for k, (i, j) in enumerate(UIJ):
         out[..., i, j] = out[..., j, i] = six[..., k]
     return out

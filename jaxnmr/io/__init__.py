@@ -2,5 +2,13 @@
 
 from .instruments import read_instrument
 from .patterns import read_pattern, write_pattern
+from .structures import read_crystal, read_crystals, write_crystal
 
-__all__ = ["read_instrument", "read_pattern", "write_pattern"]
+__all__ = [
+    "read_crystal",
+    "read_crystals",
+    "read_instrument",
+    "read_pattern",
+    "write_crystal",
+    "write_pattern",
+]
