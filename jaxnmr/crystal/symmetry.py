@@ -51,7 +51,7 @@ class SpaceGroup:
         if isinstance(name, int | np.integer) or str(name).strip().isdigit():
             group = gemmi.find_spacegroup_by_number(int(name))
         else:
-            text = " ".join(str(name).strip().strip("'\"").split())
+            text = " ".join(_unquoted(str(name)).split())
             origin = re.fullmatch(r"(.+?) ?(?:O([12])|([SZ]))", text, flags=re.IGNORECASE)
             group = gemmi.find_spacegroup_by_name(text)
             if group is None and origin is not None:
@@ -72,7 +72,7 @@ class SpaceGroup:
     @classmethod
     def from_hall(cls, symbol: str) -> "SpaceGroup":
         """From a Hall symbol (``"-P 2ybc"``), which states setting and origin without ambiguity."""
-        text = str(symbol).strip().strip("'\"")
+        text = _unquoted(str(symbol))
         try:
             ops = gemmi.symops_from_hall(text.replace("_", " "))
         except (RuntimeError, ValueError) as err:
@@ -157,6 +157,12 @@ class SpaceGroup:
         """Average of the metric tensor ``(3, 3)`` over the point group: the nearest allowed one."""
         r = self.rotations.astype(float)
         return np.einsum("nki,kl,nlj->ij", r, g, r) / len(r)
+
+
+def _unquoted(text: str) -> str:
+    """Text without a surrounding pair of quotes; a Hall symbol may itself end in a prime."""
+    text = text.strip()
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
 
 def _tabulated_name(ops: gemmi.GroupOps) -> str | None:

@@ -29,15 +29,19 @@ def from_ase(atoms: ase.Atoms, *, symprec: float | None = SYMPREC, name: str | N
         u_iso: isotropic displacement of every site, Å².
 
     Raises:
-        ConventionError: no three-dimensional cell.
+        ConventionError: no three-dimensional cell, or numbers that are not finite.
         SymmetryError: spglib finds no symmetry, two atoms coincide.
     """
     name = name or atoms.get_chemical_formula(empirical=True) or "crystal"
     if len(atoms) == 0:
         raise ConventionError(f"{name} has no atoms")
-    if atoms.cell.rank < 3:
+    # spglib crashes the process on numbers that are none
+    if not (np.isfinite(atoms.cell).all() and np.isfinite(atoms.positions).all()):
+        raise ConventionError(f"{name} has non-finite cell vectors or positions")
+    if abs(np.linalg.det(atoms.cell)) < 1e-3:
         raise ConventionError(
-            f"{name} has no three-dimensional cell: its cell vectors are {atoms.cell.tolist()}; a crystal needs three"
+            f"{name} has no three-dimensional cell: its cell vectors are {atoms.cell.tolist()}; a crystal needs three "
+            "that span a volume"
         )
     mixtures = _mixtures(atoms)
     kinds = list(dict.fromkeys(mixtures))

@@ -35,15 +35,22 @@ _DEFAULT_U = 0.01
 def read_cif_document(path: Path) -> cif.Document:
     """Parse a CIF; a :class:`ParseError` names the line gemmi stopped at."""
     try:
-        return cif.read(str(path))
+        raw = path.read_bytes()
     except OSError as err:
         raise ParseError(path, None, f"cannot open the file: {err.strerror or err}") from err
-    except (ValueError, RuntimeError, UnicodeDecodeError) as err:
-        message = str(err).replace(str(path), "").lstrip(": ")
-        found = re.match(r"(\d+)(?::\d+)?(?:\(\d+\))?:? *", message)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")  # accents and degree signs of older files
+    try:
+        return cif.read_string(text)
+    except (ValueError, RuntimeError) as err:
+        found = re.match(r"(?:string)?:?(\d+)(?::\d+)?(?:\(\d+\))?:? *", str(err))
         line = int(found[1]) if found else None
-        reason = (message[found.end() :] if found else message).strip()
-        raise ParseError(path, line, f"not valid CIF: {reason}. Expected 'data_...' blocks of tags and loops") from err
+        reason = (str(err)[found.end() :] if found else str(err)).strip()
+        lines = text.splitlines()
+        got = f" at {lines[line - 1].strip()[:60]!r}" if line is not None and 0 < line <= len(lines) else ""
+        raise ParseError(path, line, f"not CIF: {reason}{got}; expected 'data_...' blocks of tags and loops") from err
 
 
 def structure_blocks(path: Path) -> list[cif.Block]:
