@@ -144,6 +144,9 @@ class Crystal:
             name=str(name),
         )
 
+    def __repr__(self):
+        return f"Crystal({self.name!r}, {self.group.name}, {self.n_sites} sites: {' '.join(self.labels)})"
+
     @property
     def n_sites(self) -> int:
         return len(self.species)

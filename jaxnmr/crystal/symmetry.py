@@ -101,6 +101,13 @@ class SpaceGroup:
     def __eq__(self, other):
         return isinstance(other, SpaceGroup) and self._key == other._key
 
+    def __reduce__(self):
+        return SpaceGroup._restore, (self.name, self._key)
+
+    @classmethod
+    def _restore(cls, name: str, triplets: tuple[str, ...]) -> "SpaceGroup":
+        return cls(name, gemmi.GroupOps([gemmi.Op(t) for t in triplets]))
+
     def __repr__(self):
         return f"SpaceGroup({self.name!r}, {self.order} operations)"
 

@@ -53,6 +53,7 @@ def _phase(path: Path, records: dict[str, tuple[int, str]], number: int) -> Crys
     atoms = sorted(int(key[8:11]) for key in records if re.match(rf"{prefix}  AT *\d+A", key))
     if not atoms:
         raise ParseError(path, line, f"phase {number} ({name}) has no atoms: expected records '{prefix}  AT  1A'")
+    multiplicity = []
     columns = {"species": [], "labels": [], "xyz": [], "occupancy": [], "u_iso": [], "u_aniso": []}
     for atom in atoms:
         line, text = _record(path, records, f"{prefix}  AT{atom:3d}A")
@@ -60,6 +61,7 @@ def _phase(path: Path, records: dict[str, tuple[int, str]], number: int) -> Crys
         columns["xyz"].append([_number(path, line, text, 22 + 10 * k, 10, "coordinate") for k in range(3)])
         columns["occupancy"].append(_number(path, line, text, 52, 10, "occupancy"))
         columns["labels"].append(re.sub(r"\s+", "_", text[62:70].strip()) or f"{text[14:22].strip()}{atom}")
+        multiplicity.append(text[70:75].strip())
         line, text = _record(path, records, f"{prefix}  AT{atom:3d}B")
         anisotropic = text[72:].strip().startswith("A")
         u = [_number(path, line, text, _KEY + 10 * k, 10, "displacement") for k in range(6 if anisotropic else 1)]
@@ -69,7 +71,14 @@ def _phase(path: Path, records: dict[str, tuple[int, str]], number: int) -> Crys
         if label in columns["labels"][:k]:
             columns["labels"][k] = f"{label}_{atoms[k]}"
     try:
-        return Crystal.create(cell=cell, spacegroup=group, name=name, **columns)
+        crystal = Crystal.create(cell=cell, spacegroup=group, name=name, **columns)
+        for label, site, stated in zip(crystal.labels, crystal.sites(), multiplicity, strict=True):
+            if stated.isdigit() and int(stated) not in (0, site.multiplicity):
+                raise SymmetryError(
+                    f"{label} has multiplicity {stated} in the file and {site.multiplicity} in {group.name}: "
+                    "the space group symbol means another setting here, or the coordinates were edited"
+                )
+        return crystal
     except JaxnmrError as err:
         raise type(err)(f"{path}, phase {number} ({name}): {err}") from err
 
