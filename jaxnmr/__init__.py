@@ -1,0 +1,51 @@
+"""jaxnmr: differentiable refinement of crystal structures from powder diffraction and solid-state NMR."""
+
+from ._compat import refuse_bad_jaxlib
+
+refuse_bad_jaxlib()
+
+from importlib import metadata as _metadata
+
+from . import crystal, errors, plot, units
+from ._precision import enable_x64
+from .crystal import Crystal
+from .diffraction import Background, Instrument, Pattern, PowderDiffraction
+from .io import read_crystal, read_instrument, read_pattern, write_crystal, write_pattern
+from .objectives import Objective, Parameters, PatternTerm, Prior, Restraint, State, Term, perturb, term
+from .refine import GaussNewton, LevenbergMarquardt, RefinementResult, Stage, progress, refine
+
+__version__ = _metadata.version("jaxnmr")
+
+__all__ = [
+    "Background",
+    "Crystal",
+    "GaussNewton",
+    "Instrument",
+    "LevenbergMarquardt",
+    "Objective",
+    "Parameters",
+    "Pattern",
+    "PatternTerm",
+    "PowderDiffraction",
+    "Prior",
+    "RefinementResult",
+    "Restraint",
+    "Stage",
+    "State",
+    "Term",
+    "__version__",
+    "crystal",
+    "enable_x64",
+    "errors",
+    "perturb",
+    "plot",
+    "progress",
+    "read_crystal",
+    "read_instrument",
+    "read_pattern",
+    "refine",
+    "term",
+    "units",
+    "write_crystal",
+    "write_pattern",
+]

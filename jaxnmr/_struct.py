@@ -15,10 +15,23 @@ def static(**kwargs: Any) -> Any:
     return dataclasses.field(metadata={"static": True}, **kwargs)
 
 
+def set_fields(obj: Any, **values: Any) -> None:
+    """Fill the fields of a frozen object from its own ``__init__``."""
+    for name, value in values.items():
+        object.__setattr__(obj, name, value)
+
+
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(static, dataclasses.field))
 def struct(cls: type) -> type:
-    """Turn a class with annotations into a frozen, keyword-only dataclass registered as a pytree."""
-    cls = dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr="__repr__" not in cls.__dict__)(cls)
+    """Turn a class with annotations into a frozen, keyword-only dataclass registered as a pytree.
+
+    A class may define its own ``__init__`` (and set its fields with :func:`set_fields`); it runs only when
+    people build the object, never when JAX does.
+    """
+    own = cls.__dict__
+    cls = dataclasses.dataclass(
+        frozen=True, kw_only=True, eq=False, init="__init__" not in own, repr="__repr__" not in own
+    )(cls)
     fields = dataclasses.fields(cls)
     leaves = tuple(f.name for f in fields if not f.metadata.get("static"))
     statics = tuple(f.name for f in fields if f.metadata.get("static"))

@@ -101,9 +101,10 @@ class Crystal:
         if u_iso is not None and b_iso is not None:
             raise ConventionError("give u_iso or b_iso, not both (B = 8 pi^2 U)")
         if b_iso is not None:
-            u_iso = b_to_u(np.asarray(b_iso, dtype=float))
-        u_iso = _finite("u_iso", np.broadcast_to(0.01 if u_iso is None else np.asarray(u_iso, dtype=float), (n,)), (n,))
-        aniso = np.full((n, 6), np.nan) if u_aniso is None else np.asarray(u_aniso, dtype=float)
+            u_iso = b_to_u(_numbers("b_iso", b_iso))
+        u_iso = _numbers("u_iso", 0.01 if u_iso is None else u_iso)
+        u_iso = _finite("u_iso", np.full(n, u_iso) if u_iso.ndim == 0 else u_iso, (n,))
+        aniso = np.full((n, 6), np.nan) if u_aniso is None else _numbers("u_aniso", u_aniso)
         if aniso.shape != (n, 6):
             raise ShapeError(f"u_aniso has shape {aniso.shape}, expected ({n}, 6): U11 U22 U33 U12 U13 U23 per site")
         is_aniso = ~np.isnan(aniso).all(axis=1)
@@ -184,6 +185,12 @@ class Crystal:
     def lattice(self):
         """Lattice vectors as rows, ``(3, 3)`` in Å."""
         return cells.lattice(self.cell)
+
+    def cell_mass(self) -> float:
+        """Mass of the atoms of one unit cell in g/mol, occupancies included (host)."""
+        weight = np.array([gemmi.Element(e).weight for e in self.elements])
+        multiplicity = np.array([site.multiplicity for site in self.sites()])
+        return float(np.sum(weight * multiplicity * np.asarray(self.occupancy, dtype=float)))
 
     def u_tensors(self):
         """Displacement of every site as ``U_ij`` (CIF convention), ``(sites, 6)`` in Å².
@@ -282,8 +289,15 @@ def block_diagonal(blocks: Sequence[np.ndarray]) -> np.ndarray:
     return out
 
 
+def _numbers(name: str, value) -> np.ndarray:
+    try:
+        return np.array(value, dtype=float)
+    except (TypeError, ValueError) as err:
+        raise ShapeError(f"{name} is no array of numbers: {err}") from err
+
+
 def _finite(name: str, value, shape: tuple[int, ...]) -> np.ndarray:
-    array = np.array(value, dtype=float)
+    array = _numbers(name, value)
     if array.shape != shape:
         raise ShapeError(f"{name} has shape {array.shape}, expected {shape}")
     if not np.isfinite(array).all():

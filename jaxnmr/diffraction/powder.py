@@ -19,7 +19,7 @@ from .records import Instrument, Pattern
 from .tiles import Tiles, plan_tiles
 
 # fraction of a peak's height at which its tail is cut
-DEFAULT_CUTOFF = 1e-4
+DEFAULT_CUTOFF = 5e-5
 # relative change of the cell that brings reflections in or out of the list, with the margin it is planned for
 CELL_MARGIN = 5e-3
 
@@ -134,7 +134,7 @@ class PowderDiffraction:
                 phase = phase.replace(given=np.asarray(given[2], dtype=float))
             plans.append(phase)
         low, high = float(x[0]), float(x[-1])
-        empty = Tiles(block=np.zeros(0, np.int32), peaks=np.zeros((0, 16), np.int32))
+        empty = Tiles(block=np.zeros(0, np.int32), peaks=np.zeros((0, 16), np.int32), used=np.int32(0))
         self = cls(
             x=x,
             x_blocks=profiles.block_points(x),
@@ -188,10 +188,10 @@ class PowderDiffraction:
         return PeakTable(peaks, jnp.asarray(values["background"]))
 
     def _nodes(self, peaks: profiles.Peaks) -> list[profiles.AxialNodes]:
-        linear = self.axial_mode == "gsas"
+        gsas = self.axial_mode == "gsas"
         out = []
         for position in peaks.position:
-            place = lambda angle, shl: axial.axial_nodes(angle, shl, self.abscissa, self.weight, linear=linear)
+            place = lambda angle, shl: axial.axial_nodes(angle, shl, self.abscissa, self.weight, gsas=gsas)
             one, zero = jnp.ones_like(position), jnp.zeros_like(position)
             (delta, share), (d_angle, s_angle) = jax.jvp(place, (position, peaks.shl), (one, jnp.zeros_like(peaks.shl)))
             _, (d_shl, s_shl) = jax.jvp(place, (position, peaks.shl), (zero, jnp.ones_like(peaks.shl)))
@@ -204,10 +204,6 @@ class PowderDiffraction:
         blocks = profiles.profile_sum(self.x_blocks, table.peaks, self._nodes(table.peaks), self.core, self.tail)
         return blocks.reshape(-1)[: self.x.shape[0]] + self.background @ table.background
 
-    def background_curve(self, values: Mapping[str, Array]):
-        """Background alone, ``(points,)``."""
-        return self.background @ jnp.asarray(values["background"])
-
     def jacobian(self, table: PeakTable, tangents: PeakTable):
         """Derivatives of the pattern, ``(points, parameters)`` (traceable).
 
@@ -217,13 +213,9 @@ class PowderDiffraction:
         """
         peaks, t = table.peaks, tangents.peaks
         nodes = self._nodes(peaks)
-        by_parameter = jnp.stack([t.area.T, t.fwhm.T, t.eta.T, *jnp.moveaxis(t.position, 0, 2)], axis=1)
+        by_peak = jnp.stack([t.area.T, t.fwhm.T, t.eta.T, *jnp.moveaxis(t.position, (0, 1, 2), (2, 0, 1))])
         by_pattern = jnp.concatenate([t.shl[None], t.ratio.T])
-        n_blocks = self.x_blocks.shape[0]
-        near = profiles.core_partials(self.x_blocks, peaks, nodes, self.core)
-        far = profiles.tail_partials(self.x_blocks, peaks, nodes, self.tail)
-        total = profiles.assemble_jacobian(near, self.core, by_parameter, by_pattern, n_blocks)
-        total = total + profiles.assemble_jacobian(far, self.tail, by_parameter, by_pattern, n_blocks)
+        total = profiles.profile_jacobian(self.x_blocks, peaks, nodes, self.core, self.tail, by_peak, by_pattern)
         total = total.reshape(-1, total.shape[-1])[: self.x.shape[0]]
         return total + self.background @ tangents.background.T
 
@@ -234,7 +226,7 @@ class PowderDiffraction:
             d_min = _d_min(np.asarray(self.x), self.instrument)
             phases = tuple(p.relisted(crystals[p.name], self.instrument, d_min) for p in self.phases)
             plan = plan.replace(phases=phases)
-        tables = plan.phase_tables(crystals, values)
+        tables = compiled_phase_tables(plan, crystals, values)
         position = np.concatenate([np.asarray(t.position) for t in tables], axis=1)
         fwhm = np.concatenate([np.asarray(t.fwhm) for t in tables])
         eta = np.concatenate([np.asarray(t.eta) for t in tables])
@@ -262,13 +254,20 @@ class PowderDiffraction:
             planned_cells=cells if reflections or not np.any(plan.planned_cells) else plan.planned_cells,
         )  # fmt: skip
 
+    def with_nodes(self, least: int) -> Self:
+        """The same plan with at least this many axial-divergence nodes, for a refinement that changes ``shl`` (host)."""
+        if self.axial_mode == "gsas" or np.shape(self.abscissa)[1] >= least:
+            return self
+        abscissa, weight = axial.quadrature(least)
+        return self.replace(abscissa=abscissa, weight=weight)
+
     def refreshed(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> tuple[Self, str]:
         """A plan that is still valid at these values, and what had to be renewed (``""`` for nothing) (host)."""
         cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in self.phases])
         moved = np.abs(cells / np.asarray(self.planned_cells) - 1.0).max()
         if moved > CELL_MARGIN:
             return self.laid_out(crystals, values, reflections=True), "reflection list rebuilt"
-        tables = self.phase_tables(crystals, values)
+        tables = compiled_phase_tables(self, crystals, values)
         position = np.concatenate([np.asarray(t.position) for t in tables], axis=1)
         fwhm = np.concatenate([np.asarray(t.fwhm) for t in tables])
         planned = np.asarray(self.planned_fwhm)
@@ -285,3 +284,41 @@ def _d_min(x: np.ndarray, instrument: Instrument) -> float:
     highest = min(float(x[-1]) + 1.0, 179.0)
     shortest = min(instrument.wavelengths)
     return shortest / (2.0 * np.sin(np.deg2rad(0.5 * highest))) / (1.0 + 0.2 * CELL_MARGIN)
+
+
+@jax.jit
+def compiled_phase_tables(plan: PowderDiffraction, crystals, values) -> list[PhasePeaks]:
+    """`PowderDiffraction.phase_tables`, compiled."""
+    return plan.phase_tables(crystals, values)
+
+
+@jax.jit
+def compiled_pattern(plan: PowderDiffraction, crystals, values):
+    """`PowderDiffraction.pattern`, compiled."""
+    return plan.pattern(crystals, values)
+
+
+@jax.jit
+def observed_over_calculated(plan: PowderDiffraction, crystals, values, observed):
+    """Observed over calculated intensity of every peak, ``(peaks,)``.
+
+    At every point the observed intensity above background is shared out in proportion to the calculated
+    contributions of the peaks, as Rietveld did; this serves R_Bragg and Le Bail extraction.
+
+    Source: Rietveld, J. Appl. Cryst. 2, 65 (1969); Le Bail, Duroy & Fourquet, Mater. Res. Bull. 23, 447 (1988).
+    """
+    table = plan.peak_table(crystals, values)
+    nodes = plan._nodes(table.peaks)
+
+    def peaks_only(area):
+        blocks = profiles.profile_sum(plan.x_blocks, table.peaks._replace(area=area), nodes, plan.core, plan.tail)
+        return blocks.reshape(-1)[: plan.x.shape[0]]
+
+    calculated, pull = jax.vjp(peaks_only, table.peaks.area)
+    seen = calculated > 1e-9 * jnp.max(calculated)
+    share = jnp.where(seen, (observed - plan.background @ table.background) / jnp.where(seen, calculated, 1.0), 1.0)
+    # weighting each point with its spacing keeps unevenly spaced patterns right
+    spacing = jnp.gradient(jnp.asarray(plan.x))
+    (own,), (total,) = pull(share * spacing), pull(spacing)
+    reached = total > 1e-6
+    return jnp.where(reached, own / jnp.where(reached, total, 1.0), 1.0)[:-1]

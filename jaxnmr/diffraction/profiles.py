@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..typing import Array
-from .tiles import POINTS, Tiles
+from .tiles import PEAKS, POINTS, Tiles
 
 _4LN2 = 4.0 * np.log(2.0)
 _GAUSS = 2.0 * np.sqrt(np.log(2.0) / np.pi)
@@ -67,141 +67,145 @@ def pseudo_voigt(x, fwhm, eta):
     return (eta * _LORENTZ / (1.0 + 4.0 * t2) + (1.0 - eta) * _GAUSS * jnp.exp(-_4LN2 * t2)) / fwhm
 
 
-def _sum_tiles(per_tile, tiles: Tiles, n_blocks: int):
-    return jax.ops.segment_sum(per_tile, tiles.block, num_segments=n_blocks, indices_are_sorted=True)
+def _over_tiles(per_tile, tiles: Tiles, shape: tuple[int, ...]):
+    """Sum ``per_tile(block, peak ids)`` into an array of ``shape`` (blocks first), a few tiles at a time.
+
+    Batches are small enough to stay in a CPU core's cache; a GPU takes everything at once. Batches behind the
+    last tile in use are skipped.
+    """
+    batch = 16 if jax.default_backend() == "cpu" else tiles.capacity
+    blocks, peaks = tiles.block.reshape(-1, batch), tiles.peaks.reshape(-1, batch, PEAKS)
+    live = jnp.arange(blocks.shape[0]) * batch < tiles.used
+
+    def add(total, columns):
+        block, ids, is_live = columns
+        compute = lambda: jax.vmap(per_tile)(block, ids)
+        nothing = lambda: jnp.zeros((batch, *shape[1:]), dtype=total.dtype)
+        return total.at[block].add(jax.lax.cond(is_live, compute, nothing)), None
+
+    return jax.lax.scan(add, jnp.zeros(shape), (blocks, peaks, live))[0]
+
+
+def _over_nodes(step, start, node_columns):
+    """Accumulate ``step(columns of one node)`` over all nodes; compiled once however many there are."""
+    add = lambda total, columns: (jax.tree.map(jnp.add, total, step(columns)), None)
+    return jax.lax.scan(add, start, jax.tree.map(lambda c: jnp.moveaxis(c, -1, 0), node_columns))[0]
 
 
 def profile_sum(x_blocks, peaks: Peaks, nodes: list[AxialNodes], core: Tiles, tail: Tiles):
     """Sum of all peaks at all points, ``(blocks, 32)``."""
-    n_blocks = x_blocks.shape[0]
-    near = _sum_tiles(_core_value(x_blocks, peaks, nodes, core), core, n_blocks)
-    return near + _sum_tiles(_tail_value(x_blocks, peaks, nodes, tail), tail, n_blocks)
+    x_blocks = jnp.asarray(x_blocks)
+    lines = [(node.position, node.share * ratio) for node, ratio in zip(nodes, peaks.ratio, strict=True)]
+    centroids = [_centroid(node) for node in nodes]
+    lorentz = peaks.area * peaks.eta * _LORENTZ / peaks.fwhm
+    gauss = peaks.area * (1.0 - peaks.eta) * _GAUSS / peaks.fwhm
+    inverse = 1.0 / peaks.fwhm
 
+    def core_value(block, ids):
+        x, l, g, i = x_blocks[block][:, None], lorentz[ids], gauss[ids], inverse[ids]
 
-def _core_value(x_blocks, peaks, nodes, tiles):
-    ids = tiles.peaks
-    x = x_blocks[tiles.block][:, :, None]
-    inverse = (1.0 / peaks.fwhm)[ids][:, None, :]
-    lorentz = (peaks.area * peaks.eta * _LORENTZ / peaks.fwhm)[ids][:, None, :]
-    gauss = (peaks.area * (1.0 - peaks.eta) * _GAUSS / peaks.fwhm)[ids][:, None, :]
-    total = 0.0
-    for line, node in enumerate(nodes):
-        for k in range(node.position.shape[1]):
-            t2 = ((x - node.position[:, k][ids][:, None, :]) * inverse) ** 2
-            share = (peaks.ratio[line] * node.share[:, k])[ids][:, None, :]
-            total = total + share * (lorentz / (1.0 + 4.0 * t2) + gauss * jnp.exp(-_4LN2 * t2))
-    return jnp.sum(total, axis=2)
+        def step(columns):
+            total = 0.0
+            for position, share in columns:
+                t2 = ((x - position) * i) ** 2
+                total = total + share * (l / (1.0 + 4.0 * t2) + g * jnp.exp(-_4LN2 * t2))
+            return jnp.sum(total, axis=1)
+
+        return _over_nodes(step, jnp.zeros_like(x[:, 0]), [(p[ids], s[ids]) for p, s in lines])
+
+    def tail_value(block, ids):
+        x, quarter = x_blocks[block][:, None], 0.25 * peaks.fwhm[ids] ** 2
+        total = sum(r / (quarter + (x - c[ids]) ** 2) for c, r in zip(centroids, peaks.ratio, strict=True))
+        return total @ (lorentz[ids] * quarter)
+
+    return _over_tiles(core_value, core, x_blocks.shape) + _over_tiles(tail_value, tail, x_blocks.shape)
 
 
 def _centroid(node: AxialNodes):
     return jnp.sum(node.position * node.share, axis=1)
 
 
-def _tail_value(x_blocks, peaks, nodes, tiles):
-    ids = tiles.peaks
-    x = x_blocks[tiles.block][:, :, None]
-    quarter = (0.25 * peaks.fwhm**2)[ids][:, None, :]
-    strength = (peaks.area * peaks.eta * _LORENTZ * 0.25 * peaks.fwhm)[ids][:, None, :]
-    total = 0.0
-    for line, node in enumerate(nodes):
-        total = total + peaks.ratio[line] / (quarter + (x - _centroid(node)[ids][:, None, :]) ** 2)
-    return jnp.sum(strength * total, axis=2)
+def profile_jacobian(x_blocks, peaks: Peaks, nodes: list[AxialNodes], core: Tiles, tail: Tiles, by_peak, by_pattern):
+    """Derivatives of the sum of peaks, ``(blocks, 32, parameters)``.
 
-
-class Partials(NamedTuple):
-    """Derivatives of a set of tiles: by peak ``(tiles, 32, columns, 16)`` and by shl and ratio ``(tiles, 32, 1 + lines)``.
-
-    Columns: area, fwhm, eta, then the position of each line.
+    Args:
+        by_peak: ``(columns, peaks, parameters)`` derivatives of area, fwhm, eta and the position of each line.
+        by_pattern: ``(1 + lines, parameters)`` derivatives of shl and of each line's ratio.
     """
+    x_blocks = jnp.asarray(x_blocks)
 
-    by_peak: Array
-    by_pattern: Array
+    def contracted(partials):
+        def per_tile(block, ids):
+            of_peak, of_pattern = partials(x_blocks[block][:, None], ids)
+            # without the barrier XLA recomputes the profiles inside the matrix product
+            of_peak, of_pattern = jax.lax.optimization_barrier((jnp.concatenate(of_peak, axis=1), of_pattern))
+            return of_peak @ by_peak[:, ids].reshape(of_peak.shape[1], -1) + of_pattern @ by_pattern
+
+        return per_tile
+
+    near = contracted(lambda x, ids: _core_partials(x, ids, peaks, nodes))
+    far = contracted(lambda x, ids: _tail_partials(x, ids, peaks, nodes))
+    shape = (*x_blocks.shape, by_peak.shape[2])
+    return _over_tiles(near, core, shape) + _over_tiles(far, tail, shape)
 
 
-def core_partials(x_blocks, peaks: Peaks, nodes: list[AxialNodes], tiles: Tiles) -> Partials:
-    """Closed-form derivatives of the full pseudo-Voigt summed over axial nodes."""
-    ids = tiles.peaks
-    pick = lambda column: column[ids][:, None, :]
-    x = x_blocks[tiles.block][:, :, None]
-    inverse, eta, area = pick(1.0 / peaks.fwhm), pick(peaks.eta), pick(peaks.area)
-    by_area = by_fwhm = by_eta = by_shl = 0.0
-    by_position, by_ratio = [], []
-    for line, node in enumerate(nodes):
-        value = by_line = 0.0
-        for k in range(node.position.shape[1]):
-            t = (x - pick(node.position[:, k])) * inverse
+def _core_partials(x, ids, peaks: Peaks, nodes: list[AxialNodes]):
+    """Closed-form derivatives of the pseudo-Voigts of one tile, summed over axial nodes.
+
+    Returns:
+        ``[(32, 16), ...]`` by area, fwhm, eta and each line's position, and ``(32, 1 + lines)`` by shl and ratios.
+    """
+    inverse, eta, area = 1.0 / peaks.fwhm[ids], peaks.eta[ids], peaks.area[ids]
+    zero = jnp.zeros((x.shape[0], ids.shape[0]), dtype=x.dtype)
+
+    def step(columns):
+        by_fwhm = by_eta = by_shl = 0.0
+        values, by_line = [], []
+        for node, ratio in zip(columns, peaks.ratio, strict=True):
+            t = (x - node.position) * inverse
             t2 = t * t
             r = 1.0 / (1.0 + 4.0 * t2)
             lorentz = _LORENTZ * r * inverse
             gauss = _GAUSS * jnp.exp(-_4LN2 * t2) * inverse
             profile = eta * lorentz + (1.0 - eta) * gauss
-            slope_l, slope_g = 8.0 * r * eta * lorentz, 2.0 * _4LN2 * (1.0 - eta) * gauss
-            slope = -t * inverse * (slope_l + slope_g)
-            share = pick(node.share[:, k])
-            value = value + share * profile
-            by_eta = by_eta + peaks.ratio[line] * share * (lorentz - gauss)
-            by_fwhm = by_fwhm + peaks.ratio[line] * share * ((slope_l + slope_g) * t2 - profile)
-            by_line = by_line + pick(node.share_by_angle[:, k]) * profile
-            by_line = by_line - pick(node.share[:, k] * node.position_by_angle[:, k]) * slope
-            by_shl = by_shl + peaks.ratio[line] * (
-                pick(node.share_by_shl[:, k]) * profile - pick(node.share[:, k] * node.position_by_shl[:, k]) * slope
-            )
-        by_area = by_area + peaks.ratio[line] * value
-        by_position.append(peaks.ratio[line] * area * by_line)
-        by_ratio.append(jnp.sum(area * value, axis=2))
-    by_peak = jnp.stack([by_area, area * inverse * by_fwhm, area * by_eta, *by_position], axis=2)
-    by_pattern = jnp.stack([jnp.sum(area * by_shl, axis=2), *by_ratio], axis=2)
-    return Partials(by_peak, by_pattern)
+            steepness = 8.0 * r * eta * lorentz + 2.0 * _4LN2 * (1.0 - eta) * gauss
+            slope = -t * inverse * steepness
+            values.append(node.share * profile)
+            by_eta = by_eta + ratio * node.share * (lorentz - gauss)
+            by_fwhm = by_fwhm + ratio * node.share * (steepness * t2 - profile)
+            by_line.append(node.share_by_angle * profile - node.share * node.position_by_angle * slope)
+            by_shl = by_shl + ratio * (node.share_by_shl * profile - node.share * node.position_by_shl * slope)
+        return by_fwhm, by_eta, by_shl, values, by_line
+
+    start = (zero, zero, zero, [zero] * len(nodes), [zero] * len(nodes))
+    columns = [jax.tree.map(lambda c: c[ids], node) for node in nodes]
+    by_fwhm, by_eta, by_shl, values, by_line = _over_nodes(step, start, columns)
+    by_area = sum(r * v for r, v in zip(peaks.ratio, values, strict=True))
+    by_position = [r * area * b for r, b in zip(peaks.ratio, by_line, strict=True)]
+    by_pattern = jnp.stack([by_shl @ area, *(v @ area for v in values)], axis=1)
+    return [by_area, area * inverse * by_fwhm, area * by_eta, *by_position], by_pattern
 
 
-def tail_partials(x_blocks, peaks: Peaks, nodes: list[AxialNodes], tiles: Tiles) -> Partials:
-    """Closed-form derivatives of the Lorentzian tail at the nodes' centroid."""
-    ids = tiles.peaks
-    pick = lambda column: column[ids][:, None, :]
-    x = x_blocks[tiles.block][:, :, None]
-    fwhm, eta, area = pick(peaks.fwhm), pick(peaks.eta), pick(peaks.area)
+def _tail_partials(x, ids, peaks: Peaks, nodes: list[AxialNodes]):
+    """The same for the Lorentzian tails, with each line's nodes replaced by their centroid."""
+    fwhm, eta, area = peaks.fwhm[ids], peaks.eta[ids], peaks.area[ids]
     quarter = 0.25 * fwhm * fwhm
-    scale = _LORENTZ * 0.25 * fwhm
     by_area = by_fwhm = by_shl = 0.0
-    by_position, by_ratio = [], []
-    for line, node in enumerate(nodes):
-        centre = pick(_centroid(node))
+    by_position, values = [], []
+    for node, ratio in zip(nodes, peaks.ratio, strict=True):
         by_angle = jnp.sum(node.position_by_angle * node.share + node.position * node.share_by_angle, axis=1)
         shift_by_shl = jnp.sum(node.position_by_shl * node.share + node.position * node.share_by_shl, axis=1)
-        u = x - centre
+        u = x - _centroid(node)[ids]
         r = 1.0 / (quarter + u * u)
-        lorentz = scale * r
-        slope = 2.0 * u * r * lorentz  # minus the derivative by x
-        ratio = peaks.ratio[line]
+        lorentz = _LORENTZ * 0.25 * fwhm * r
+        slope = 2.0 * u * r * lorentz  # derivative by the centre
         by_area = by_area + ratio * lorentz
         by_fwhm = by_fwhm + ratio * lorentz * (1.0 / fwhm - 0.5 * fwhm * r)
-        by_position.append(ratio * eta * area * slope * pick(by_angle))
-        by_shl = by_shl + ratio * slope * pick(shift_by_shl)
-        by_ratio.append(jnp.sum(area * eta * lorentz, axis=2))
-    by_peak = jnp.stack([eta * by_area, area * eta * by_fwhm, area * by_area, *by_position], axis=2)
-    by_pattern = jnp.stack([jnp.sum(area * eta * by_shl, axis=2), *by_ratio], axis=2)
-    return Partials(by_peak, by_pattern)
-
-
-def assemble_jacobian(partials: Partials, tiles: Tiles, by_parameter, pattern_by_parameter, n_blocks: int):
-    """Contract profile partials with the derivatives of the peak table.
-
-    Args:
-        partials: of ``tiles``.
-        by_parameter: ``(peaks, columns, parameters)`` derivatives of area, fwhm, eta and line positions.
-        pattern_by_parameter: ``(1 + lines, parameters)`` derivatives of shl and ratio.
-        n_blocks: number of blocks.
-
-    Returns:
-        ``(blocks, 32, parameters)``.
-    """
-    # without the barrier XLA recomputes the profiles inside the matrix product
-    by_peak, by_pattern = jax.lax.optimization_barrier(partials)
-    t, points, columns, width = by_peak.shape
-    table = jnp.swapaxes(by_parameter[tiles.peaks], 1, 2).reshape(t, columns * width, -1)
-    product = jnp.matmul(by_peak.reshape(t, points, columns * width), table)
-    product = product + jnp.einsum("tpc,cq->tpq", by_pattern, pattern_by_parameter)
-    return _sum_tiles(product, tiles, n_blocks)
+        by_position.append(ratio * eta * area * slope * by_angle[ids])
+        by_shl = by_shl + ratio * slope * shift_by_shl[ids]
+        values.append(lorentz)
+    by_pattern = jnp.stack([by_shl @ (area * eta), *(v @ (area * eta) for v in values)], axis=1)
+    return [eta * by_area, area * eta * by_fwhm, area * by_area, *by_position], by_pattern
 
 
 def block_points(x: np.ndarray) -> np.ndarray:

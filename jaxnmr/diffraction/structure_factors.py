@@ -73,25 +73,7 @@ class StructureFactors:
         """
         length = jnp.sqrt(jnp.diag(reciprocal_metric(jnp.asarray(crystal.cell))))
         atoms = (crystal.xyz, crystal.occupancy, crystal.u_iso, crystal.u_aniso, length)
-        return self._with_row_derivatives(d_star_sq / 4.0, jax.tree.map(jnp.asarray, atoms))
-
-    def _with_row_derivatives(self, s_sq, atoms):
-        # Every reflection depends on all atoms, but on no other reflection: its gradient costs about three
-        # evaluations, once, and each of the (many) tangents of a Jacobian is then one small contraction.
-        @jax.custom_jvp
-        def squared(s_sq, atoms):
-            return jax.vmap(self._one, in_axes=(0, 0, 0, None))(self.h_rotated, self.h_shift, s_sq, atoms)
-
-        @squared.defjvp
-        def squared_jvp(primals, tangents):
-            s_sq, atoms = primals
-            gradient = jax.vmap(jax.value_and_grad(self._one, argnums=(2, 3)), in_axes=(0, 0, 0, None))
-            value, (by_s, by_atoms) = gradient(self.h_rotated, self.h_shift, s_sq, atoms)
-            d_s, d_atoms = tangents
-            terms = jax.tree.map(lambda g, t: jnp.tensordot(g, t, axes=t.ndim), by_atoms, d_atoms)
-            return value, by_s * d_s + sum(jax.tree.leaves(terms))
-
-        return squared(s_sq, atoms)
+        return _squared(self, d_star_sq / 4.0, jax.tree.map(jnp.asarray, atoms))
 
     def _one(self, h_rotated, h_shift, s_sq, atoms):
         """``|F|²`` of one reflection: ``h_rotated`` ``(operations, 3)``, ``h_shift`` ``(operations,)``."""
@@ -112,3 +94,20 @@ class StructureFactors:
         return self.centring**2 * (
             jnp.dot(real, c) ** 2 + jnp.dot(real, s) ** 2 + jnp.dot(imaginary, c) ** 2 + jnp.dot(imaginary, s) ** 2
         )
+
+
+# Every reflection depends on all atoms, but on no other reflection: its gradient costs about three evaluations,
+# once, and each of the (many) tangents of a Jacobian is then one small contraction.
+@jax.custom_jvp
+def _squared(plan: StructureFactors, s_sq, atoms):
+    return jax.vmap(plan._one, in_axes=(0, 0, 0, None))(plan.h_rotated, plan.h_shift, s_sq, atoms)
+
+
+@_squared.defjvp
+def _squared_jvp(primals, tangents):
+    plan, s_sq, atoms = primals
+    _, d_s, d_atoms = tangents  # the plan is never differentiated
+    gradient = jax.vmap(jax.value_and_grad(plan._one, argnums=(2, 3)), in_axes=(0, 0, 0, None))
+    value, (by_s, by_atoms) = gradient(plan.h_rotated, plan.h_shift, s_sq, atoms)
+    terms = jax.tree.map(lambda g, t: jnp.tensordot(g, t, axes=t.ndim), by_atoms, d_atoms)
+    return value, by_s * d_s + sum(jax.tree.leaves(terms))

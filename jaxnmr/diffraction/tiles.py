@@ -24,10 +24,12 @@ class Tiles:
     Attributes:
         block: ``(tiles,)`` int32, which block of points.
         peaks: ``(tiles, 16)`` int32, which peaks.
+        used: how many of the tiles are in use; the rest is room to grow and costs no time.
     """
 
     block: Array
     peaks: Array
+    used: Array
 
     @classmethod
     def plan(cls, touches: list[tuple[np.ndarray, np.ndarray]], n_blocks: int, dummy: int, capacity: int) -> Self:
@@ -37,7 +39,7 @@ class Tiles:
             touches: lists of pairs ``(blocks, peaks)``, each pair once.
             n_blocks: number of blocks.
             dummy: index of the dummy peak.
-            capacity: least number of tiles, so that shapes (and compiled programs) survive a rebuild.
+            capacity: number of tiles to keep if they suffice, so that compiled programs survive a rebuild.
         """
         block = np.concatenate([t[0] for t in touches]) if touches else np.zeros(0, dtype=int)
         peak = np.concatenate([t[1] for t in touches]) if touches else np.zeros(0, dtype=int)
@@ -48,12 +50,12 @@ class Tiles:
         first_tile = np.concatenate([[0], np.cumsum(tiles_per_block)])
         rank = np.arange(len(block)) - np.concatenate([[0], np.cumsum(per_block)])[block]
         used = int(first_tile[-1])
-        total = max(capacity, rounded_up(used))
+        total = capacity if used <= capacity else rounded_up(used)
         peaks = np.full((total, PEAKS), dummy, dtype=np.int32)
         peaks[first_tile[block] + rank // PEAKS, rank % PEAKS] = peak
         blocks = np.full(total, n_blocks - 1, dtype=np.int32)
         blocks[:used] = np.repeat(np.arange(n_blocks), tiles_per_block)
-        return cls(block=blocks, peaks=peaks)
+        return cls(block=blocks, peaks=peaks, used=np.int32(used))
 
     @property
     def capacity(self) -> int:
@@ -61,8 +63,8 @@ class Tiles:
 
 
 def rounded_up(n: int) -> int:
-    """Room for growth by an eighth, in multiples of 16."""
-    return 16 * int(np.ceil((n * 1.125 + 1) / 16))
+    """Room for peaks to become twice as wide, in multiples of 16."""
+    return 16 * int(np.ceil((2 * n + 1) / 16))
 
 
 def blocks_between(block_low: np.ndarray, block_high: np.ndarray, low: np.ndarray, high: np.ndarray):

@@ -1,0 +1,8 @@
+"""Double precision, switched on by the user and never at import."""
+
+import jax
+
+
+def enable_x64() -> None:
+    """Compute in double precision from here on; refinements need it. Call it before creating any array."""
+    jax.config.update("jax_enable_x64", True)

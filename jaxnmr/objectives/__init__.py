@@ -1,0 +1,9 @@
+"""Objectives: parameters, states, terms, and the residuals and Jacobian that solvers work on."""
+
+from .objective import Objective
+from .parameters import ParameterRow, Parameters, perturb
+from .pattern_term import PatternTerm
+from .restraints import Prior, Restraint
+from .term import State, Term, TermSum, term
+
+__all__ = ["Objective", "ParameterRow", "Parameters", "PatternTerm", "Prior", "Restraint", "State", "Term", "TermSum", "perturb", "term"]

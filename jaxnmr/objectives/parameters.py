@@ -1,0 +1,392 @@
+"""`Parameters`: every number of an objective, which of them are refined, and how symmetry and ties connect them.
+
+All physical values form one vector. A refinement moves ``theta``, one number per free direction, and
+``vector = offset + transform @ theta`` (symmetry, ties and scaling in one small matrix), so that standard
+uncertainties and correlations of every physical value follow from the same matrix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import static, struct
+from ..errors import ParameterError
+from ..typing import Array, Quantity
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and shapes of the physical vector's parts; hashable, all that traced code needs to know."""
+
+    parts: tuple[tuple[str, tuple[int, ...]], ...]
+
+    def unflatten(self, vector) -> dict[str, Array]:
+        """Split a vector into arrays by name."""
+        out, start = {}, 0
+        for name, shape in self.parts:
+            size = int(np.prod(shape, dtype=int))
+            out[name] = vector[start : start + size].reshape(shape)
+            start += size
+        return out
+
+
+@dataclass(frozen=True)
+class Tie:
+    """``vector[target] = factor * vector[source] + offset``."""
+
+    target: int
+    source: int
+    factor: float
+    offset: float
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """One physical value, for tables.
+
+    Attributes:
+        name: full name such as ``"xyz[Ca1.x]"``.
+        value, unit, lower, upper: in physical units.
+        free: whether a refinement moves it, directly or through symmetry or a tie.
+        tied_to: the name it follows, or ``""``.
+    """
+
+    name: str
+    value: float
+    unit: str
+    free: bool
+    lower: float
+    upper: float
+    tied_to: str
+
+
+class ParameterSpec:
+    """What does not change while values move: names, symmetry directions, free flags, bounds, ties. Immutable."""
+
+    def __init__(self, quantities: Mapping[str, Quantity]):
+        self.quantities = dict(quantities)
+        self.layout = Layout(tuple((name, np.shape(q.value)) for name, q in quantities.items()))
+        self.labels: tuple[str, ...] = tuple(
+            f"{name}[{label}]" if q.labels else name for name, q in quantities.items() for label in (q.labels or ("",))
+        )
+        self.units = tuple(q.unit for q in quantities.values() for _ in range(np.size(q.value)))
+        sizes = [np.size(q.value) for q in quantities.values()]
+        self.lower = np.concatenate([np.full(s, q.lower) for s, q in zip(sizes, quantities.values(), strict=True)])
+        self.upper = np.concatenate([np.full(s, q.upper) for s, q in zip(sizes, quantities.values(), strict=True)])
+        self.scale = np.concatenate([np.full(s, q.scale) for s, q in zip(sizes, quantities.values(), strict=True)])
+        n = len(self.labels)
+        columns, start = [], 0
+        for s, q in zip(sizes, quantities.values(), strict=True):
+            block = np.eye(s) if q.basis is None else q.basis
+            wide = np.zeros((n, block.shape[1]))
+            wide[start : start + s] = block
+            columns.append(wide)
+            start += s
+        self.directions = np.concatenate(columns, axis=1)
+        self.pivots = np.array([int(np.flatnonzero(np.abs(c) > 1e-9)[0]) for c in self.directions.T], dtype=int)
+        self.free = np.zeros(len(self.pivots), dtype=bool)
+        self.ties: tuple[Tie, ...] = ()
+
+    def changed(self, **attributes) -> ParameterSpec:
+        """A copy with other free flags, bounds or ties."""
+        other = object.__new__(ParameterSpec)
+        other.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("_key", "transform", "free_pivots")})
+        other.__dict__.update(attributes)
+        return other
+
+    @cached_property
+    def _key(self):
+        return (self.layout, self.free.tobytes(), self.lower.tobytes(), self.upper.tobytes(), self.ties)
+
+    def __hash__(self):
+        return hash(self._key)
+
+    def __eq__(self, other):
+        return isinstance(other, ParameterSpec) and (self is other or self._key == other._key)
+
+    @cached_property
+    def free_pivots(self) -> np.ndarray:
+        """Index in the vector of the element each component of ``theta`` stands for."""
+        return self.pivots[self.free]
+
+    @cached_property
+    def transform(self) -> np.ndarray:
+        """``d vector / d theta``, ``(values, theta)``: symmetry, ties and scaling."""
+        matrix = self.directions[:, self.free] * self.scale[self.free_pivots]
+        for tie in self.ties:
+            matrix[tie.target] = tie.factor * matrix[tie.source]
+        return matrix
+
+    def match(self, pattern: str) -> np.ndarray:
+        """Indices of the vector that a name or pattern stands for.
+
+        Raises:
+            ParameterError: nothing matches; the message suggests what might have been meant.
+        """
+        name, bracket, element = pattern.partition("[")
+        element = element.removesuffix("]") if bracket else "*"
+        hits = []
+        for k, label in enumerate(self.labels):
+            part, _, item = label.partition("[")
+            item = item.removesuffix("]")
+            same_item = not bracket or _glob(item, element) or _glob(item, element + ".*")
+            if _glob(part, name) and same_item:
+                hits.append(k)
+        if not hits:
+            names = [n for n, _ in self.layout.parts]
+            pool = list(self.labels) if bracket else names
+            close = get_close_matches(pattern, pool, n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"the names are {', '.join(names)}"
+            raise ParameterError(f"no parameter is called {pattern!r}; {hint}")
+        return np.array(hits)
+
+
+def _glob(text: str, pattern: str) -> bool:
+    return fnmatchcase(text, pattern)
+
+
+@struct
+class Parameters:
+    """All values of an objective with what is refined of them. Immutable; every method returns a copy.
+
+    As a pytree its only leaf is the vector of physical values, so it can be differentiated, mapped and compiled.
+
+    Attributes:
+        flat: ``(values,)`` physical values, in the order of ``spec.labels``.
+        spec: names, free flags, bounds and ties.
+    """
+
+    flat: Array
+    spec: ParameterSpec = static()
+
+    @classmethod
+    def create(cls, quantities: Mapping[str, Quantity]) -> Parameters:
+        """All quantities, nothing free."""
+        return cls(
+            flat=np.concatenate([np.ravel(np.asarray(q.value, dtype=float)) for q in quantities.values()]),
+            spec=ParameterSpec(quantities),
+        )
+
+    # -- reading -------------------------------------------------------------------------------------------------
+    @property
+    def values(self) -> dict[str, Array]:
+        """Physical values by name."""
+        return self.spec.layout.unflatten(self.flat)
+
+    def __getitem__(self, name: str) -> Array:
+        """An array (``"xyz"``) or a single value (``"xyz[Ca1.x]"``)."""
+        values = self.values
+        if name in values:
+            return values[name]
+        return self.flat[_single(self.spec, name)]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Full name of every element of the vector."""
+        return self.spec.labels
+
+    @property
+    def n_free(self) -> int:
+        """Number of refined numbers."""
+        return int(self.spec.free.sum())
+
+    @property
+    def free_names(self) -> tuple[str, ...]:
+        """Full names of the refined numbers, in the order of ``theta``."""
+        return tuple(self.labels[k] for k in self.spec.free_pivots)
+
+    def rows(self) -> list[ParameterRow]:
+        """Every physical value, for tables."""
+        spec = self.spec
+        moved = np.abs(spec.transform).max(axis=1, initial=0.0) > 0
+        tied = {t.target: self.labels[t.source] for t in spec.ties}
+        flat = np.asarray(self.flat)
+        return [
+            ParameterRow(
+                label, float(flat[k]), spec.units[k], bool(moved[k]), float(spec.lower[k]), float(spec.upper[k]), tied.get(k, "")
+            )
+            for k, label in enumerate(self.labels)
+        ]
+
+    def __repr__(self) -> str:
+        if not isinstance(self.flat, np.ndarray):
+            return f"Parameters({len(self.labels)} values, {self.n_free} free)"
+        head = f"{'parameter':<28} {'value':>14}  {'unit':<8} {'free':<4}  bounds"
+        lines = [head, "-" * len(head)]
+        for row in self.rows():
+            bounds = "" if np.isinf([row.lower, row.upper]).all() else f"[{row.lower:g}, {row.upper:g}]"
+            tie = f"  = {row.tied_to}" if row.tied_to else ""
+            lines.append(f"{row.name:<28} {row.value:>14.7g}  {row.unit:<8} {'yes' if row.free else '':<4}  {bounds}{tie}")
+        return "\n".join([*lines, f"{self.n_free} refined numbers"])
+
+    # -- the map theta -> values ---------------------------------------------------------------------------------
+    @property
+    def theta(self) -> np.ndarray:
+        """The refined numbers, scaled, ``(n_free,)`` (host)."""
+        pivots = self.spec.free_pivots
+        return np.asarray(self.flat)[pivots] / self.spec.scale[pivots]
+
+    def offset(self) -> np.ndarray:
+        """The part of the vector that ``theta`` does not move (host)."""
+        flat = np.array(self.flat, dtype=float)
+        for tie in self.spec.ties:
+            flat[tie.target] = tie.factor * flat[tie.source] + tie.offset
+        return flat - self.spec.transform @ self.theta
+
+    def constrain(self, theta) -> dict[str, Array]:
+        """Physical values by name at ``theta`` (traceable)."""
+        return self.spec.layout.unflatten(self.offset() + self.spec.transform @ theta)
+
+    def at(self, theta) -> Parameters:
+        """A copy at other refined numbers (host)."""
+        return self.replace(flat=self.offset() + self.spec.transform @ np.asarray(theta))
+
+    def theta_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds of ``theta``, those of tied values included (host)."""
+        spec, pivots = self.spec, self.spec.free_pivots
+        lower, upper = spec.lower[pivots] / spec.scale[pivots], spec.upper[pivots] / spec.scale[pivots]
+        position = {int(p): k for k, p in enumerate(pivots)}
+        for tie in spec.ties:
+            k = position.get(tie.source)
+            if k is not None and tie.factor:
+                ends = (np.array([spec.lower[tie.target], spec.upper[tie.target]]) - tie.offset) / tie.factor
+                lower[k] = max(lower[k], ends.min() / spec.scale[tie.source])
+                upper[k] = min(upper[k], ends.max() / spec.scale[tie.source])
+        return lower, upper
+
+    # -- choosing ------------------------------------------------------------------------------------------------
+    def free(self, *patterns: str) -> Parameters:
+        """Refine the values with these names: ``free("cell", "xyz[O*]", "xrd/*")``.
+
+        Values that symmetry fixes stay fixed; a single value named explicitly that cannot move is an error.
+        """
+        return self._flag(patterns, True)
+
+    def fix(self, *patterns: str) -> Parameters:
+        """Stop refining these values."""
+        return self._flag(patterns, False)
+
+    def _flag(self, patterns, value: bool) -> Parameters:
+        free = self.spec.free.copy()
+        tied = {t.target for t in self.spec.ties}
+        for pattern in patterns:
+            hits = self.spec.match(pattern)
+            chosen = np.isin(self.spec.pivots, [k for k in hits if k not in tied])
+            if value and "[" in pattern and not re.search(r"[*?]", pattern) and not chosen.any():
+                partners = [self.labels[p] for p, c in zip(self.spec.pivots, self.spec.directions.T, strict=True) if (np.abs(c[hits]) > 1e-9).any()]
+                why = f"symmetry ties it to {', '.join(partners)}: free that" if partners else "symmetry fixes it"
+                if set(hits) <= tied:
+                    why = "it is tied to another parameter"
+                raise ParameterError(f"{pattern!r} cannot be refined on its own: {why}")
+            free[chosen] = value
+        return self.replace(spec=self.spec.changed(free=free))
+
+    def set(self, pattern: str, value) -> Parameters:
+        """Give values to what a name or pattern stands for: one number, or one per value.
+
+        Values along directions that symmetry forbids are projected out.
+        """
+        hits = self.spec.match(pattern)
+        new = np.ravel(np.asarray(value, dtype=float))
+        if new.size not in (1, len(hits)):
+            raise ParameterError(f"{pattern!r} stands for {len(hits)} values; got {new.size}")
+        if not np.isfinite(new).all():
+            raise ParameterError(f"{pattern!r} cannot be set to {value}: not finite")
+        flat = np.array(self.flat, dtype=float)
+        flat[hits] = new
+        # keep what symmetry allows: pivots decide, dependent components follow
+        for column, pivot in zip(self.spec.directions.T, self.spec.pivots, strict=True):
+            others = np.flatnonzero((np.abs(column) > 1e-9) & (np.arange(len(flat)) != pivot))
+            if others.size and np.isin([pivot, *others], hits).any():
+                flat[others] += column[others] * (flat[pivot] - np.asarray(self.flat)[pivot]) - (
+                    flat[others] - np.asarray(self.flat)[others]
+                )
+        low, high = self.spec.lower[hits], self.spec.upper[hits]
+        outside = (flat[hits] < low) | (flat[hits] > high)
+        if outside.any():
+            k = int(np.flatnonzero(outside)[0])
+            raise ParameterError(
+                f"{self.labels[hits[k]]} = {flat[hits[k]]:g} is outside its bounds [{low[k]:g}, {high[k]:g}]"
+            )
+        return self.replace(flat=flat)
+
+    def bound(self, pattern: str, lower: float | None = None, upper: float | None = None) -> Parameters:
+        """Set bounds; ``None`` leaves one as it is.
+
+        Raises:
+            ParameterError: the bounds cross, or exclude the present value.
+        """
+        hits = self.spec.match(pattern)
+        low, high = self.spec.lower.copy(), self.spec.upper.copy()
+        low[hits] = low[hits] if lower is None else lower
+        high[hits] = high[hits] if upper is None else upper
+        flat = np.asarray(self.flat)
+        for k in hits:
+            if not low[k] < high[k]:
+                raise ParameterError(f"bounds of {self.labels[k]} cross: [{low[k]:g}, {high[k]:g}]")
+            if not low[k] <= flat[k] <= high[k]:
+                raise ParameterError(
+                    f"{self.labels[k]} = {flat[k]:g} lies outside the bounds [{low[k]:g}, {high[k]:g}]; set it first"
+                )
+        return self.replace(spec=self.spec.changed(lower=low, upper=high))
+
+    def tie(self, target: str, source: str, factor: float = 1.0, offset: float = 0.0) -> Parameters:
+        """Make ``target = factor * source + offset``, element by element."""
+        spec = self.spec
+        targets, sources = spec.match(target), spec.match(source)
+        if len(sources) == 1:
+            sources = np.repeat(sources, len(targets))
+        if len(targets) != len(sources):
+            raise ParameterError(f"cannot tie {target!r} ({len(targets)} values) to {source!r} ({len(sources)} values)")
+        tied = {t.target for t in spec.ties} | set(targets.tolist())
+        chained = set(sources.tolist()) & tied
+        if chained:
+            raise ParameterError(
+                f"cannot tie {target!r} to {source!r}: {self.labels[min(chained)]} is tied itself; tie both to the same source"
+            )
+        new = tuple(Tie(int(t), int(s), float(factor), float(offset)) for t, s in zip(targets, sources, strict=True))
+        old = tuple(t for t in spec.ties if t.target not in set(targets.tolist()))
+        free = spec.free & ~np.isin(spec.pivots, targets)
+        flat = np.array(self.flat, dtype=float)
+        for t in new:
+            flat[t.target] = t.factor * flat[t.source] + t.offset
+        return self.replace(flat=flat, spec=spec.changed(ties=old + new, free=free))
+
+
+def _single(spec: ParameterSpec, name: str) -> int:
+    hits = spec.match(name)
+    if len(hits) != 1:
+        raise ParameterError(f"{name!r} stands for {len(hits)} values; name one, e.g. {spec.labels[hits[0]]!r}")
+    return int(hits[0])
+
+
+def perturb(params: Parameters, key, *, n: int, sigma: float = 1.0) -> Parameters:
+    """``n`` copies whose refined numbers are shifted by Gaussian noise, stacked along a leading axis.
+
+    Args:
+        params: where to start.
+        key: typed PRNG key.
+        n: number of copies.
+        sigma: standard deviation in units of each parameter's typical change (its ``scale``).
+
+    Returns:
+        Parameters with ``flat`` of shape ``(n, values)``, for ``jax.vmap``.
+    """
+    theta = jnp.asarray(params.theta)
+    lower, upper = params.theta_bounds()
+    noisy = jnp.clip(theta + sigma * jax.random.normal(key, (n, theta.size)), lower, upper)
+    return params.replace(flat=params.offset() + noisy @ params.spec.transform.T)
+
+
+def renamed(prefix: str, quantities: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    """Quantities with a prefix before their names."""
+    return {f"{prefix}/{name}": replace(q) for name, q in quantities.items()}

@@ -1,0 +1,88 @@
+"""`PatternTerm`: a measured powder pattern against a calculated one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import set_fields, static, struct
+from ..crystal import Crystal
+from ..diffraction import Pattern, PowderDiffraction
+from ..errors import ShapeError
+from ..typing import Array, Quantity
+from .term import State, Term
+
+
+@struct
+class PatternTerm(Term):
+    """Residuals ``(calculated - observed)/sigma`` of one histogram, excluded regions left out.
+
+    Attributes:
+        model: the calculated pattern.
+        observed, sigma: ``(points,)``, the points that are fitted.
+        excluded: regions left out, for plots.
+        name: prefix of the histogram's parameters.
+        source: what was measured, for reports.
+    """
+
+    model: PowderDiffraction
+    observed: Array
+    sigma: Array
+    excluded: tuple[tuple[float, float], ...] = static()
+    name: str = static()
+    source: str = static()
+
+    def __init__(self, model: PowderDiffraction, pattern: Pattern, *, name: str = "xrd"):
+        """Compare a planned histogram with the pattern it was planned for.
+
+        Raises:
+            ShapeError: the plan was made for other points.
+        """
+        keep = pattern.included()
+        x = np.asarray(pattern.x)[keep]
+        if x.shape != np.shape(model.x) or not np.array_equal(x, np.asarray(model.x)):
+            raise ShapeError(
+                f"{pattern.name} has {len(x)} fitted points, the calculation was planned for {np.shape(model.x)[0]} "
+                "others; plan it with this very pattern"
+            )
+        set_fields(
+            self,
+            model=model,
+            observed=np.asarray(pattern.y)[keep],
+            sigma=np.asarray(pattern.sigma)[keep],
+            excluded=pattern.excluded,
+            name=name,
+            source=pattern.name,
+        )
+
+    def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
+        return self.model.quantities()
+
+    def calculated(self, state: State) -> Array:
+        """The calculated pattern at the fitted points."""
+        return self.model.pattern(state.crystals, state.local(self.name))
+
+    def residuals(self, state: State) -> Array:
+        return (self.calculated(state) - self.observed) / self.sigma
+
+    def jacobian(self, state: State, tangents: State) -> Array:
+        # only the small peak table is differentiated automatically; the sum over peaks is in closed form
+        table, push = jax.linearize(lambda s: self.model.peak_table(s.crystals, s.local(self.name)), state)
+        return self.model.jacobian(table, jax.vmap(push)(tangents)) / self.sigma[:, None]
+
+    def prepared(self, free: tuple[str, ...]) -> PatternTerm:
+        # room for the asymmetry to grow without compiling again
+        return self.replace(model=self.model.with_nodes(16)) if f"{self.name}/shl" in free else self
+
+    def refreshed(self, state: State) -> tuple[PatternTerm, str]:
+        model, note = self.model.refreshed(state.crystals, state.local(self.name))
+        return (self.replace(model=model), note) if note else (self, "")
+
+
+def weighted_profile_r(observed, calculated, sigma) -> float:
+    """Rwp in per cent."""
+    observed, calculated, sigma = map(jnp.asarray, (observed, calculated, sigma))
+    return float(100.0 * jnp.sqrt(jnp.sum(((calculated - observed) / sigma) ** 2) / jnp.sum((observed / sigma) ** 2)))

@@ -1,0 +1,160 @@
+"""Soft knowledge: bond lengths, angles, and priors on any parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import set_fields, static, struct
+from ..crystal import Crystal, angles, distances, plan_bonds, plan_pairs, plan_triplets
+from ..errors import ParameterError
+from ..typing import Array
+from .term import State, Term
+
+
+def _positive(sigma, what: str) -> np.ndarray:
+    sigma = np.asarray(sigma, dtype=float)
+    if not (np.isfinite(sigma).all() and (sigma > 0).all()):
+        raise ParameterError(f"sigma of {what} is {sigma}; expected a positive number")
+    return sigma
+
+
+@struct
+class Restraint(Term):
+    """Distances (Å) or angles (degrees) with expected values. Build it with a classmethod.
+
+    Attributes:
+        atoms: ``(n, 2, 5)`` pairs or ``(n, 3, 5)`` triplets of atoms.
+        target, sigma: ``(n,)``.
+        kind: what is restrained.
+        phase: name of the crystal.
+        name: for reports.
+    """
+
+    atoms: Array
+    target: Array
+    sigma: Array
+    kind: Literal["bond", "angle"] = static()
+    phase: str = static()
+    name: str = static()
+
+    @classmethod
+    def bond(
+        cls, crystal: Crystal, atoms: Sequence[str], value: float, sigma: float, *, phase: str | None = None, name: str = ""
+    ) -> Restraint:
+        """One distance, ``Restraint.bond(crystal, ("P1", "O2"), 1.53, 0.01)``: the shortest between the two sites.
+
+        Args:
+            crystal: where the sites are; a symmetry code picks an image, ``"O2 3_655"``.
+            atoms: two labels.
+            value, sigma: Å.
+            phase: phase name in the objective; the crystal's name by default.
+            name: name of the term.
+        """
+        _expect(atoms, 2)
+        label = name or "bond " + "-".join(atoms)
+        return cls(
+            atoms=plan_pairs(crystal, [tuple(atoms)]), target=np.array([float(value)]),
+            sigma=_positive([sigma], label), kind="bond", phase=phase or crystal.name, name=label,
+        )  # fmt: skip
+
+    @classmethod
+    def angle(
+        cls, crystal: Crystal, atoms: Sequence[str], value: float, sigma: float, *, phase: str | None = None, name: str = ""
+    ) -> Restraint:
+        """One angle in degrees at the middle atom; arguments as :meth:`bond`."""
+        _expect(atoms, 3)
+        label = name or "angle " + "-".join(atoms)
+        return cls(
+            atoms=plan_triplets(crystal, [tuple(atoms)]), target=np.array([float(value)]),
+            sigma=_positive([sigma], label), kind="angle", phase=phase or crystal.name, name=label,
+        )  # fmt: skip
+
+    @classmethod
+    def bonds(
+        cls,
+        crystal: Crystal,
+        *,
+        sigma: float = 0.02,
+        target: Mapping[tuple[str, str], float] | None = None,
+        cutoffs=None,
+        phase: str | None = None,
+        name: str = "bonds",
+    ) -> Restraint:
+        """Every bond of a crystal, each once.
+
+        Args:
+            crystal: where to look for bonds.
+            sigma: Å.
+            target: expected length by element pair, ``{("Si", "O"): 1.61}``; only these pairs are restrained.
+                Without it every bond is held near its present length.
+            cutoffs: longest bonds, as for :func:`jaxnmr.crystal.plan_bonds`.
+
+        Raises:
+            ParameterError: no bond of the wanted kind.
+        """
+        pairs = plan_bonds(crystal, cutoffs).distinct()
+        length = np.asarray(distances(crystal, pairs), dtype=float)
+        if target is not None:
+            wanted = {frozenset(pair): float(value) for pair, value in target.items()}
+            kinds = [frozenset((crystal.elements[a[0]], crystal.elements[b[0]])) for a, b in pairs]
+            keep = np.array([kind in wanted for kind in kinds], dtype=bool)
+            pairs = pairs[keep]
+            length = np.array([wanted[kind] for kind, k in zip(kinds, keep, strict=True) if k])
+        if len(pairs) == 0:
+            raise ParameterError(f"{crystal.name} has no bonds to restrain{'' if target is None else f' between {sorted(target)}'}")
+        return cls(
+            atoms=pairs, target=length, sigma=_positive(np.full(len(pairs), sigma), name),
+            kind="bond", phase=phase or crystal.name, name=name,
+        )  # fmt: skip
+
+    def calculated(self, state: State) -> Array:
+        """Present distances or angles."""
+        if self.phase not in state.crystals:
+            raise ParameterError(f"restraint {self.name!r} is about {self.phase!r}; the phases are {sorted(state.crystals)}")
+        measure = distances if self.kind == "bond" else angles
+        return measure(state.crystals[self.phase], self.atoms)
+
+    def residuals(self, state: State) -> Array:
+        return (self.calculated(state) - self.target) / self.sigma
+
+
+@struct
+class Prior(Term):
+    """Expected values of parameters: ``Prior("u_iso[O1]", 0.01, 0.002)`` or ``Prior("u_iso", 0.01, 0.005)``.
+
+    Attributes:
+        target, sigma: in the parameter's unit.
+        index: ``(n,)`` places in the flat vector, known once the prior is part of an objective.
+        pattern: which parameters.
+        name: for reports.
+    """
+
+    target: Array
+    sigma: Array
+    index: Array
+    pattern: str = static()
+    name: str = static()
+
+    def __init__(self, pattern: str, value: float, sigma: float, *, name: str = ""):
+        label = name or f"prior {pattern}"
+        set_fields(
+            self, target=float(value), sigma=_positive(sigma, label), index=np.zeros(0, dtype=np.int32),
+            pattern=pattern, name=label,
+        )  # fmt: skip
+
+    def resolved(self, spec) -> Prior:
+        """Look the pattern up among an objective's parameters (host)."""
+        return self.replace(index=spec.match(self.pattern).astype(np.int32))
+
+    def residuals(self, state: State) -> Array:
+        flat = jnp.concatenate([jnp.ravel(jnp.asarray(v)) for v in state.values.values()])
+        return (flat[self.index] - self.target) / self.sigma
+
+
+def _expect(atoms: Sequence[str], count: int) -> None:
+    if isinstance(atoms, str) or len(atoms) != count:
+        raise ParameterError(f"expected {count} site labels, got {atoms!r}")

@@ -1,0 +1,147 @@
+"""`State` and `Term`: the contract between physics, data and solvers.
+
+A `State` is computed once per parameter vector. A `Term` reads it and returns whitened residuals
+``(calculated - observed) / sigma``; that one method is all a new kind of data needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from .._struct import static, struct
+from ..crystal import Crystal
+from ..errors import ParameterError
+from ..typing import Array, Quantity
+
+if TYPE_CHECKING:
+    from .parameters import ParameterSpec
+
+
+@struct
+class State:
+    """Everything terms may read, at one parameter vector.
+
+    Attributes:
+        crystals: structures by phase name.
+        values: every physical parameter by full name.
+    """
+
+    crystals: dict[str, Crystal]
+    values: dict[str, Array]
+
+    @property
+    def crystal(self) -> Crystal:
+        """The only structure.
+
+        Raises:
+            ParameterError: there are several.
+        """
+        if len(self.crystals) != 1:
+            raise ParameterError(f"there are {len(self.crystals)} phases: use state.crystals[name], {sorted(self.crystals)}")
+        return next(iter(self.crystals.values()))
+
+    def local(self, prefix: str) -> Mapping[str, Array]:
+        """The parameters below a prefix, by local name."""
+        start = prefix + "/"
+        return {name.removeprefix(start): v for name, v in self.values.items() if name.startswith(start)}
+
+
+class Term:
+    """Base class of everything that adds to the sum of squares.
+
+    Subclasses are ``@struct`` pytrees with a ``name`` and implement :meth:`residuals`. Terms add and scale:
+    ``xrd + 2.0 * restraint``; a weight multiplies chi squared.
+    """
+
+    name: str
+
+    def residuals(self, state: State) -> Array:
+        """Whitened residuals, one dimension (traceable)."""
+        raise TypeError(f"{type(self).__name__} does not define residuals(state)")
+
+    def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
+        """Nuisance parameters this term brings along, by local name; they are prefixed with the term's name."""
+        return {}
+
+    def jacobian(self, state: State, tangents: State) -> Array:
+        """Derivative of the residuals along state tangents with a leading parameter axis, ``(residuals, parameters)``."""
+        push = lambda tangent: jax.jvp(self.residuals, (state,), (tangent,))[1]
+        return jax.vmap(push, out_axes=1)(tangents)
+
+    def resolved(self, spec: ParameterSpec) -> Term:
+        """This term once the objective's parameters are known (host)."""
+        return self
+
+    def prepared(self, free: tuple[str, ...]) -> Term:
+        """This term before a refinement of parameters with these full names (host)."""
+        return self
+
+    def refreshed(self, state: State) -> tuple[Term, str]:
+        """This term with whatever discrete planning the state has outgrown renewed, and what that was (host)."""
+        return self, ""
+
+    def __add__(self, other) -> TermSum:
+        return TermSum(self) + other
+
+    def __mul__(self, weight) -> TermSum:
+        return TermSum(self) * weight
+
+    __rmul__ = __mul__
+
+
+class TermSum:
+    """Weighted terms on their way into an `Objective`; ``terms`` and ``weights`` in order."""
+
+    def __init__(self, *terms: Term, weights: tuple[float, ...] | None = None):
+        self.terms = terms
+        self.weights = (1.0,) * len(terms) if weights is None else weights
+
+    def __add__(self, other) -> TermSum:
+        other = TermSum(other) if isinstance(other, Term) else other
+        if not isinstance(other, TermSum):
+            return NotImplemented
+        return TermSum(*self.terms, *other.terms, weights=self.weights + other.weights)
+
+    def __mul__(self, weight) -> TermSum:
+        weight = float(weight)
+        if not weight >= 0:
+            raise ParameterError(f"a term cannot have the weight {weight}")
+        return TermSum(*self.terms, weights=tuple(w * weight for w in self.weights))
+
+    __rmul__ = __mul__
+
+
+@struct
+class FunctionTerm(Term):
+    """A term made from a function of the state; see :func:`term`."""
+
+    sigma: Array
+    function: Callable[[State], Any] = static()
+    name: str = static()
+
+    def residuals(self, state: State) -> Array:
+        return jnp.ravel(jnp.asarray(self.function(state))) / self.sigma
+
+    def __call__(self, state: State) -> Array:
+        """The undivided residuals, as the function returns them."""
+        return self.function(state)
+
+
+def term(name: str, *, sigma: float = 1.0) -> Callable[[Callable[[State], Any]], FunctionTerm]:
+    """Turn a function of the state into a term::
+
+        @jn.term("p_o_bond", sigma=0.01)
+        def p_o_bond(state):
+            return jn.crystal.distances(state.crystal, PAIRS) - 1.53
+
+    Args:
+        name: name of the term, for reports.
+        sigma: standard uncertainty of every residual, in the units the function returns.
+    """
+    if not sigma > 0:
+        raise ParameterError(f"sigma of term {name!r} is {sigma}; expected a positive number")
+    return lambda function: FunctionTerm(sigma=float(sigma), function=function, name=name)

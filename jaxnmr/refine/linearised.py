@@ -1,0 +1,86 @@
+"""The linear least-squares problem around a point, compressed once and solved for any subset and damping (host).
+
+Columns are scaled to unit length, ``[J, r]`` is compressed by QR, and the small triangle is decomposed by SVD:
+never the normal equations, whose condition number is the square of this one's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+# singular values below this fraction of the largest are directions the data do not determine
+NULL_TOLERANCE = 1e-7
+
+
+@dataclass(frozen=True)
+class Linearised:
+    """``min |r + J d|`` over the columns kept.
+
+    Attributes:
+        triangle: ``(rows, columns)`` triangular factor of the scaled Jacobian.
+        rotated: ``(rows,)`` the residual in the same frame.
+        norms: ``(columns,)`` lengths of the Jacobian's columns (1 for a column of zeros).
+    """
+
+    triangle: np.ndarray
+    rotated: np.ndarray
+    norms: np.ndarray
+
+    @classmethod
+    def create(cls, residuals: np.ndarray, jacobian: np.ndarray) -> Linearised:
+        """Compress residuals ``(m,)`` and Jacobian ``(m, n)``."""
+        norms = np.linalg.norm(jacobian, axis=0)
+        norms = np.where(norms > 0, norms, 1.0)
+        r = np.linalg.qr(np.column_stack([jacobian / norms, residuals]), mode="r")
+        n = jacobian.shape[1]
+        return cls(triangle=r[:, :n], rotated=r[:, n], norms=norms)
+
+    def subset(self, keep: np.ndarray) -> Linearised:
+        """The problem in some of the columns, the others held fixed."""
+        return Linearised(self.triangle[:, keep], self.rotated, self.norms[keep])
+
+    @cached_property
+    def svd(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return np.linalg.svd(self.triangle, full_matrices=False)
+
+    @cached_property
+    def determined(self) -> np.ndarray:
+        """Which singular directions the data determine."""
+        s = self.svd[1]
+        return s > NULL_TOLERANCE * max(s.max(initial=0.0), 1e-300)
+
+    def whitening(self) -> np.ndarray:
+        """``D`` ``(columns, rank)`` such that the columns of ``J D`` are orthonormal."""
+        _, s, vt = self.svd
+        keep = self.determined
+        return (vt[keep].T / s[keep]) / self.norms[:, None]
+
+    def singular_values(self) -> np.ndarray:
+        """Singular values of the scaled Jacobian, the determined ones."""
+        return self.svd[1][self.determined]
+
+    def step(self, damping: float) -> np.ndarray:
+        """Levenberg-Marquardt step ``(columns,)``; Gauss-Newton for ``damping = 0``; nothing along null directions."""
+        u, s, vt = self.svd
+        keep = self.determined
+        gain = s[keep] / (s[keep] ** 2 + damping)
+        return -(vt[keep].T @ (gain * (u[:, keep].T @ self.rotated))) / self.norms
+
+    def predicted_decrease(self, step: np.ndarray) -> float:
+        """Decrease of ``|r|²`` the linear model predicts for a step."""
+        after = self.rotated + self.triangle @ (step * self.norms)
+        return float(self.rotated @ self.rotated - after @ after)
+
+    def covariance(self) -> np.ndarray:
+        """``(JᵀJ)⁻¹`` on the determined directions, ``(columns, columns)``."""
+        d = self.whitening()
+        return d @ d.T
+
+    def null_vectors(self) -> np.ndarray:
+        """Undetermined unit combinations of the scaled columns, ``(k, columns)``."""
+        u, s, vt = np.linalg.svd(self.triangle, full_matrices=True)
+        rank = int((s > NULL_TOLERANCE * max(s.max(initial=0.0), 1e-300)).sum())
+        return vt[rank:]

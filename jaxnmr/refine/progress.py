@@ -1,0 +1,37 @@
+"""Callbacks that show or keep what a refinement does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from .result import StepInfo
+
+
+def describe(info: StepInfo) -> str:
+    """One line about a step."""
+    rwp = "  ".join(f"{name} Rwp {value:.3f} %" for name, value in info.rwp.items())
+    outcome = "" if info.accepted else "  (refused)"
+    note = f"  {info.note}" if info.note else ""
+    return (
+        f"{info.stage_name:<22} step {info.step:>3}  {rwp}  chi² {info.chi2:.6g}  shift/esd {info.shift_over_esd:.3g}  "
+        f"{info.n_free} free  {info.seconds:.2f} s{outcome}{note}"
+    )
+
+
+def progress(*, log: str | Path | None = None) -> Callable[[StepInfo], None]:
+    """A callback that prints one line per step to stderr and, on request, appends JSON lines to a file."""
+    from rich.console import Console
+
+    console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+    def show(info: StepInfo) -> None:
+        console.print(describe(info), markup=False)
+        if log is not None:
+            with open(log, "a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(info)) + "\n")
+
+    return show

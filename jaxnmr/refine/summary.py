@@ -1,0 +1,241 @@
+"""From the last point of a refinement to everything a report needs (host)."""
+
+from __future__ import annotations
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..diffraction.powder import compiled_pattern, compiled_phase_tables, observed_over_calculated
+from ..objectives import Objective, Parameters, PatternTerm
+from ..objectives.objective import residuals_and_jacobian
+from .linearised import Linearised
+from .result import FittedPattern, HistogramStatistics, RefinementResult, Reflections
+from .statistics import durbin_watson, peak_match, profile_factors, scor
+
+# below this correlation of observed and calculated peaks, a minimum is not a solution
+_MATCHED = 0.8
+
+
+def summarise(
+    *,
+    objective: Objective,
+    params: Parameters,
+    active: np.ndarray,
+    status: str,
+    message: str,
+    steps,
+    began: float,
+    compile_seconds: float,
+    correlation_threshold: float,
+    suggest: bool,
+) -> RefinementResult:
+    """Build the result; ``active`` marks the refined numbers of the last stage."""
+    spec = params.spec
+    offset, theta = params.offset(), params.theta
+    r, jacobian = map(
+        np.asarray, residuals_and_jacobian(spec.layout, objective, offset, spec.transform, jnp.asarray(theta))
+    )
+    chi2, n_free = float(r @ r), int(active.sum())
+    gof2 = chi2 / max(r.size - n_free, 1)
+    lower, upper = params.theta_bounds()
+    inside = active & (theta > lower) & (theta < upper)
+    problem = Linearised.create(r, jacobian).subset(inside)
+    names = [name for name, kept in zip(params.free_names, inside, strict=True) if kept]
+    transform = spec.transform[:, inside]
+    covariance = gof2 * transform @ problem.covariance() @ transform.T
+    state = objective.state({k: jnp.asarray(v) for k, v in params.values.items()})
+    slices = objective.row_slices(params)
+    terms = {t.name: t for t in objective.terms if isinstance(t, PatternTerm)}
+    patterns = {name: _fitted_pattern(term, state) for name, term in terms.items()}
+    statistics, inflation = {}, []
+    for name, term in terms.items():
+        fitted = patterns[name]
+        factors = profile_factors(fitted.observed, fitted.calculated, fitted.sigma, n_free)
+        weighted = (fitted.calculated - fitted.observed) / fitted.sigma
+        serial = scor(weighted)
+        part = r[slices[name]]
+        inflation.append((float(part @ part), serial))
+        statistics[name] = HistogramStatistics(
+            n_observations=fitted.observed.size,
+            durbin_watson=durbin_watson(weighted),
+            scor=serial,
+            r_bragg={p: _r_bragg(refl) for p, refl in fitted.reflections.items()},
+            weight_fraction=_weight_fractions(term, state, params, covariance),
+            **factors,
+        )
+        match = peak_match(fitted.observed, fitted.calculated, fitted.background)
+        if status in ("converged", "stalled", "max_steps") and match < _MATCHED:
+            status = "misfit"
+            message = (
+                f"The refinement ended in a minimum where the calculated peaks of '{name}' do not lie on the observed "
+                f"ones (correlation {match:.2f}): the start was too far away. Check cell, space group, wavelength and zero."
+            )
+    total = sum(c for c, _ in inflation)
+    correlated = np.sqrt(sum(c * s * s for c, s in inflation) / total) if total > 0 else 1.0
+    variance = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    crystals = {name: _on_host(c) for name, c in state.crystals.items()}
+    return RefinementResult(
+        status=status,
+        message=message,
+        objective=objective,
+        parameters=params.replace(spec=spec.changed(free=_flags(spec, active))),
+        crystals=crystals,
+        esds={k: np.asarray(v) for k, v in spec.layout.unflatten(variance).items()},
+        esds_scor={k: np.asarray(v) for k, v in spec.layout.unflatten(variance * correlated).items()},
+        covariance=covariance,
+        statistics=statistics,
+        patterns=patterns,
+        correlations=_correlations(problem, names, correlation_threshold),
+        null_directions=_null_directions(problem, names),
+        suggestions=_suggestions(objective, params, inside, jacobian, r) if suggest else (),
+        steps=steps,
+        seconds=time.perf_counter() - began,
+        compile_seconds=compile_seconds,
+        weighted=bool(np.any(np.asarray(objective.weights) != 1.0)),
+        warnings=_warnings(crystals, params, active, lower, upper),
+    )
+
+
+def _flags(spec, active):
+    free = spec.free.copy()
+    free[np.flatnonzero(spec.free)[~active]] = False
+    return free
+
+
+def _on_host(crystal):
+    return jax.tree.map(np.asarray, crystal)
+
+
+def _fitted_pattern(term: PatternTerm, state) -> FittedPattern:
+    model, values = term.model, state.local(term.name)
+    observed = np.asarray(term.observed)
+    background = np.asarray(model.background @ np.asarray(values["background"]))
+    calculated = np.asarray(compiled_pattern(model, state.crystals, values))
+    ratios = np.asarray(observed_over_calculated(model, state.crystals, values, observed))
+    reflections, start = {}, 0
+    for plan, table in zip(model.phases, compiled_phase_tables(model, state.crystals, values), strict=True):
+        n = table.area.shape[0]
+        position = np.asarray(table.position[0])
+        keep = (np.asarray(plan.present) > 0) & (position >= model.x[0]) & (position <= model.x[-1])
+        order = np.flatnonzero(keep)[np.argsort(position[keep])]
+        f2 = np.asarray(table.f_squared)
+        reflections[plan.name] = Reflections(
+            hkl=np.asarray(plan.hkl)[order].astype(int),
+            multiplicity=np.asarray(plan.multiplicity)[order].astype(int),
+            d=np.asarray(table.d_spacing)[order],
+            two_theta=position[order],
+            f2_calc=f2[order],
+            f2_obs=(f2 * ratios[start : start + n])[order],
+            area=np.asarray(table.area)[order],
+            fwhm=np.asarray(table.fwhm)[order],
+        )
+        start += n
+    return FittedPattern(
+        name=term.name, x=np.asarray(model.x), observed=observed, sigma=np.asarray(term.sigma),
+        calculated=calculated, background=background, excluded=term.excluded, reflections=reflections,
+    )  # fmt: skip
+
+
+def _r_bragg(reflections: Reflections) -> float:
+    """``sum |I_obs - I_calc| / sum I_obs`` in per cent, I_obs shared out among overlapping peaks as calculated."""
+    area = reflections.area
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(reflections.f2_calc > 0, reflections.f2_obs / reflections.f2_calc, 1.0)
+    total = np.sum(np.abs(area * ratio))
+    return float(100.0 * np.sum(np.abs(area * (ratio - 1.0))) / total) if total > 0 else float("nan")
+
+
+def _weight_fractions(term: PatternTerm, state, params: Parameters, covariance) -> dict[str, tuple[float, float]]:
+    """Mass fractions ``S M_cell / sum`` with uncertainties propagated from the scales (host)."""
+    phases = term.model.phase_names
+    masses = np.array([state.crystals[p].cell_mass() for p in phases])
+    index = params.spec.match(f"{term.name}/scale")
+    scales = np.asarray(params.flat)[index]
+    total = float(np.sum(scales * masses))
+    if total <= 0:
+        return {p: (float("nan"), float("nan")) for p in phases}
+    fraction = scales * masses / total
+    jacobian = (np.diag(masses) - np.outer(fraction, masses)) / total
+    spread = jacobian @ covariance[np.ix_(index, index)] @ jacobian.T
+    return {p: (float(f), float(np.sqrt(max(v, 0.0)))) for p, f, v in zip(phases, fraction, np.diag(spread), strict=True)}
+
+
+def _correlations(problem: Linearised, names, threshold: float) -> tuple[tuple[str, str, float], ...]:
+    covariance = problem.covariance()
+    spread = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+    matrix = covariance / np.outer(spread, spread)
+    pairs = [
+        (names[i], names[j], float(matrix[i, j]))
+        for i in range(len(names))
+        for j in range(i)
+        if abs(matrix[i, j]) >= threshold
+    ]
+    return tuple(sorted(pairs, key=lambda p: -abs(p[2])))
+
+
+def _null_directions(problem: Linearised, names) -> tuple[str, ...]:
+    sentences = []
+    for vector in problem.null_vectors():
+        order = [k for k in np.argsort(-np.abs(vector)) if abs(vector[k]) > 0.1 * np.abs(vector).max()]
+        combination = ", ".join(names[k] for k in order[:6])
+        if len(order) == 1:
+            sentences.append(f"The data do not determine {combination}.")
+        else:
+            sentences.append(f"The data do not determine a common change of {combination}.")
+    return tuple(sentences)
+
+
+def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int = 8) -> tuple[tuple[str, float], ...]:
+    """Expected decrease of chi² on freeing each fixed direction along with those refined now.
+
+    The columns of fixed parameters come from the compiled Jacobian, as many at a time as it was compiled for.
+    """
+    spec = params.spec
+    tied = {t.target for t in spec.ties}
+    refined = set(np.flatnonzero(spec.free)[inside].tolist())
+    fixed = [k for k, pivot in enumerate(spec.pivots) if k not in refined and pivot not in tied]
+    width = spec.transform.shape[1]
+    basis = np.linalg.qr(jacobian[:, inside])[0] if inside.any() else np.zeros((r.size, 0))
+    remaining = r - basis @ (basis.T @ r)
+    found = []
+    flat = np.asarray(params.flat, dtype=float)
+    for start in range(0, len(fixed), width):
+        chunk = fixed[start : start + width]
+        transform = np.zeros((len(flat), width))
+        transform[:, : len(chunk)] = spec.directions[:, chunk] * spec.scale[spec.pivots[chunk]]
+        for tie in spec.ties:
+            transform[tie.target] = tie.factor * transform[tie.source]
+        columns = np.asarray(residuals_and_jacobian(spec.layout, objective, flat, transform, jnp.zeros(width))[1])
+        for k, column in zip(chunk, columns.T, strict=False):
+            length = np.linalg.norm(column)
+            if not np.isfinite(length) or length == 0:
+                continue
+            new = column - basis @ (basis.T @ column)
+            # a column the free ones already span tells nothing
+            if np.linalg.norm(new) < 1e-3 * length:
+                continue
+            slope = float(new @ remaining)
+            shift = -slope / float(new @ new)
+            pivot = spec.pivots[k]
+            value = flat[pivot] / spec.scale[pivot] + shift
+            if value < spec.lower[pivot] / spec.scale[pivot] or value > spec.upper[pivot] / spec.scale[pivot]:
+                continue
+            found.append((params.labels[pivot], slope**2 / float(new @ new)))
+    found.sort(key=lambda item: -item[1])
+    return tuple((name, float(gain)) for name, gain in found[:most])
+
+
+def _warnings(crystals, params: Parameters, active, lower, upper) -> tuple[str, ...]:
+    sentences = []
+    for name, crystal in crystals.items():
+        bad = crystal.nonpositive_displacements()
+        if bad:
+            where = f" of {name}" if len(crystals) > 1 else ""
+            sentences.append(f"Displacement of {', '.join(bad)}{where} is not positive: physically impossible, often a sign of absorption or a wrong model.")
+    theta, names = params.theta, params.free_names
+    for k in np.flatnonzero(active & ((theta <= lower) | (theta >= upper))):
+        sentences.append(f"{names[k]} ended at its bound {params[names[k]]:g}; it has no standard uncertainty.")
+    return tuple(sentences)
