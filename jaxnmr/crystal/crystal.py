@@ -18,7 +18,7 @@ from .sites import HELD_DISTANCE, SNAP_DISTANCE, Site, analyse_site, cell_basis
 from .symmetry import UIJ, SpaceGroup, unvoigt
 
 # A CIF cell is rounded to about 1e-4; a larger contradiction means the wrong group.
-_CELL_TOLERANCE = 2e-3
+_CELL_TOLERANCE = 5e-4
 
 
 @struct

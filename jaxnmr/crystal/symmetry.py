@@ -49,7 +49,7 @@ class SpaceGroup:
         """
         group = None
         if isinstance(name, int | np.integer) or str(name).strip().isdigit():
-            group = gemmi.find_spacegroup_by_number(int(name))
+            group = gemmi.find_spacegroup_by_number(int(name)) if 1 <= int(name) <= 230 else None
         else:
             text = " ".join(_unquoted(str(name)).split())
             origin = re.fullmatch(r"(.+?) ?(?:O([12])|([SZ]))", text, flags=re.IGNORECASE)

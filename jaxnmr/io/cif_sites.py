@@ -137,7 +137,7 @@ def _distinct(labels: list[str]) -> list[str]:
     seen: set[str] = set()
     out = []
     for label in labels:
-        base = re.sub(r"[\s\[\],/]+", "_", label.strip()) or "X"
+        base = re.sub(r"[\s\[\],/*?]+", "_", label.strip()) or "X"
         candidate, k = base, 1
         while candidate in seen:
             k += 1
