@@ -201,7 +201,7 @@ def _contents_match(crystal: Crystal, wanted: dict[str, float]) -> bool:
 
 def _phase_name(path: Path, block: cif.Block) -> str:
     candidates = [text_of(block, (tag,)) for tag in _PHASE_NAME]
-    candidates += [block.name if re.match(r"[A-Za-z]\w", block.name) and block.name.lower() != "global" else None]
+    candidates += [block.name if re.match(r"[A-Za-z]", block.name) and block.name.lower() != "global" else None]
     for text in candidates:
         name = re.sub(r"[^\w.+-]+", "_", text or "").strip("_")
         if name:

@@ -57,9 +57,11 @@ def _write_symmetry(block: cif.Block, crystal: Crystal) -> None:
     number = group.number
     if number is None:  # a setting outside the tables: the type is still one of the 230
         number = group_number(group.rotations, group.translations, np.asarray(crystal.lattice(), dtype=float))
-    if number is not None:
+    # ASE adds an inversion at the origin to every group it knows as centrosymmetric, wherever the centre is
+    elsewhere = group.is_centrosymmetric and "-x,-y,-z" not in group.triplets and group.number is None
+    if number is not None and not elsewhere:
         block.set_pair("_space_group_IT_number", str(number))
-    if group.name != "unknown":
+    if group.name != "unknown" and not elsewhere:
         block.set_pair("_space_group_name_H-M_alt", cif.quote(group.name))
     if group.hall is not None:
         block.set_pair("_space_group_name_Hall", cif.quote(group.hall))
