@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import jax
 import numpy as np
 
 from .crystal import Crystal
@@ -27,7 +28,7 @@ def build(run: Run, *, simulation: bool = False) -> Setup:
     total = terms[0]
     for term in [*terms[1:], *(_restraint(run, k, crystals) for k in range(len(run.restraints)))]:
         total = total + term
-    objective = Objective.create(total, crystal=crystals)
+    objective = Objective(total, crystal=crystals)
     parameters = objective.parameters()
     for name, value in run.start.items():
         with _place(run, f"[start] {name!r}"):
@@ -65,11 +66,14 @@ def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[st
     out = {}
     for term in objective.terms:
         if isinstance(term, PatternTerm):
-            y = np.maximum(np.asarray(term.calculated(state), dtype=float), 0.0)
+            y = np.maximum(np.asarray(_calculated(term, state), dtype=float), 0.0)
             if counts is not None:
                 y = random.poisson(y * (counts / y.max())).astype(float)
             out[term.name] = Pattern.create(np.asarray(term.model.x), y, name=term.name)
     return out
+
+
+_calculated = jax.jit(lambda term, state: term.calculated(state))
 
 
 @contextmanager
@@ -111,7 +115,7 @@ def _term(run: Run, spec: HistogramSpec, crystals: Mapping[str, Crystal], simula
             stephens=spec.stephens,
             lebail=spec.lebail,
         )
-        term = PatternTerm.create(plan, pattern, name=spec.name)
+        term = PatternTerm(plan, pattern, name=spec.name)
         return term if spec.weight == 1.0 else spec.weight * term
 
 
@@ -144,15 +148,16 @@ def _background(spec: Mapping[str, Any]) -> Background:
 def _restraint(run: Run, index: int, crystals: Mapping[str, Crystal]) -> Any:
     spec = run.restraints[index]
     with _place(run, f"[[restraint]] number {index + 1}"):
-        phase = spec.get("phase") if len(crystals) > 1 else None
         if spec["kind"] == "prior":
-            term = Prior(spec["parameter"], spec["value"], spec["sigma"])
-        elif spec["kind"] == "bonds":
-            term = Restraint.bonds(crystals[spec["phase"] or next(iter(crystals))], sigma=spec["sigma"])
-        elif spec["kind"] == "bond":
-            term = Restraint.bond(phase, spec["atoms"], spec["value"], spec["sigma"])
+            term = Prior(spec["parameter"], spec["value"], spec["sigma"], name=f"prior {index + 1}")
         else:
-            term = Restraint.angle(phase, spec["atoms"], spec["value"], spec["sigma"])
+            crystal = crystals[spec["phase"] or next(iter(crystals))]
+            if spec["kind"] == "bonds":
+                term = Restraint.bonds(crystal, sigma=spec["sigma"], name=f"bonds {index + 1}")
+            else:
+                make = Restraint.bond if spec["kind"] == "bond" else Restraint.angle
+                name = f"{spec['kind']} {index + 1}: {'-'.join(spec['atoms'])}"
+                term = make(crystal, spec["atoms"], spec["value"], spec["sigma"], name=name)
         return term if spec["weight"] == 1.0 else spec["weight"] * term
 
 

@@ -57,7 +57,7 @@ def _status(fit: RefinementResult, record: dict[str, Any]) -> str:
     word = "converged" if fit.converged else f"did **not** converge ({fit.status})"
     return (
         f"The refinement {word} after {record['steps']} steps, with {record['n_parameters']} parameters and "
-        f"{record['n_observations']} observations. {fit.message}"
+        f"{record['n_observations']} observations." + ("" if fit.converged else f" {fit.message}")
     )
 
 

@@ -7,7 +7,9 @@ Exit codes: 0 done, 2 something in the input is wrong (the message says what), 3
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
+import platform
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -76,41 +78,47 @@ def _refine(arguments: argparse.Namespace, console: Console) -> int:
 
     run = load_run(arguments.run)
     _prepare(arguments)
-    return _refine_run(run, arguments.out or Path("out") / run.path.stem, console)[0]
+    return _refine_run(run, arguments.out or Path("out") / run.path.stem, console, resume=arguments.resume)
 
 
-def _refine_run(run: Run, folder: Path, console: Console) -> tuple[int, RefinementResult | None]:
-    """Build, refine and report one run; the exit code and the result (``None`` when interrupted before one)."""
-    from .refine import refine
+def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = False) -> int:
+    """Build, refine and report one run; the exit code."""
+    from .refine import read_checkpoint, refine
     from .report import write_report
 
     folder.mkdir(parents=True, exist_ok=True)
     console.print(f"[bold]{escape(run.title)}[/]")
     setup = run.build()
     checkpoint = folder / CHECKPOINT
+    start = read_checkpoint(checkpoint, setup.parameters) if resume else setup.parameters
+    if not resume:
+        checkpoint.unlink(missing_ok=True)
     try:
         fit = refine(
             setup.objective,
-            setup.parameters,
+            start,
             solver=setup.solver,
             stages=setup.stages,
             callback=ProgressLines(console),
             checkpoint=checkpoint,
+            throw=False,
+            correlation_threshold=run.correlation_threshold,
         )
     except KeyboardInterrupt:
         kept = f"the last good step is in {checkpoint}" if checkpoint.exists() else "no step was finished"
         console.print(f"[bold red]interrupted[/]: {escape(kept)}")
-        return INTERRUPTED, None
+        return INTERRUPTED
     write_report(fit, folder, run)
     _summary(fit, folder, console)
     if fit.status == "interrupted":
-        return INTERRUPTED, fit
-    return (OK if fit.converged else NOT_CONVERGED), fit
+        return INTERRUPTED
+    return OK if fit.converged else NOT_CONVERGED
 
 
 def _summary(fit: RefinementResult, folder: Path, console: Console) -> None:
     colour = "green" if fit.converged else "red"
-    console.print(f"[bold {colour}]{fit.status}[/]: {escape(fit.message)}")
+    status = "" if fit.converged else f"{fit.status}: "
+    console.print(f"[bold {colour}]{escape(status + fit.message)}[/]")
     for name, s in fit.statistics.items():
         console.print(f"  {escape(name)}: Rwp {s.rwp:.3f} %, GoF {s.gof:.3f}, {s.n_observations} points")
     for warning in (*fit.warnings, *fit.null_directions):
@@ -156,7 +164,7 @@ def _examples(arguments: argparse.Namespace, console: Console) -> int:
     folder, worst = arguments.out or Path("out"), OK
     for name in found if arguments.all else [arguments.name]:
         try:
-            code, _ = _refine_run(load_run(found[name]), folder / name, console)
+            code = _refine_run(load_run(found[name]), folder / name, console)
         except JaxnmrError as err:
             if not arguments.all:
                 raise
@@ -199,6 +207,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
     """Double precision, pictures without a screen, and the cache of compiled programs."""
     import jax
     import matplotlib
+    from jaxlib import utils as jaxlib_utils
 
     matplotlib.use("Agg")
     jax.config.update("jax_enable_x64", True)
@@ -206,11 +215,23 @@ def _prepare(arguments: argparse.Namespace) -> None:
         cache = arguments.cache or os.environ.get("JAX_COMPILATION_CACHE_DIR") or default_cache()
         jax.config.update("jax_compilation_cache_dir", str(cache))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+        # loading a program from the cache, jaxlib 0.10 writes pages about differences of tuning that do no harm
+        getattr(jaxlib_utils, "absl_set_min_log_level", int)(3)
 
 
 def default_cache() -> Path:
-    """Folder of compiled programs: ``jaxnmr`` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxnmr"
+    """Folder of compiled programs in the user's cache folder, one per jaxlib and kind of processor.
+
+    A program compiled for one processor can crash another one that shares the home directory.
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        kind = "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+    except OSError:
+        kind = platform.processor()
+    mark = hashlib.sha256(kind.encode()).hexdigest()[:8]
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "jaxnmr" / f"jaxlib-{metadata.version('jaxlib')}-{platform.machine()}-{mark}"
 
 
 def _version() -> str:
@@ -258,6 +279,12 @@ def _parser() -> argparse.ArgumentParser:
         "jaxnmr refine run.toml --out out/run",
     )  # fmt: skip
     refine.add_argument("run", metavar="RUN.toml", help="the run file; jaxnmr help-run explains it")
+
+    refine.add_argument(
+        "--resume",
+        action="store_true",
+        help=f"start from {CHECKPOINT} in the output folder, the last good step of before",
+    )
 
     simulate = command(
         "simulate", _simulate, "calculate the patterns of a run file from its starting values",

@@ -130,7 +130,7 @@ def correlations(fit: RefinementResult, *, annotate: bool | None = None) -> Figu
             for i, j in zip(*np.nonzero(np.abs(np.nan_to_num(shown)) >= 0.005), strict=True):
                 value = shown[i, j]
                 axis.text(
-                    j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=0.78 * points,
+                    j, i, f"{100 * value:.0f}".replace("-", "−"), ha="center", va="center", fontsize=0.78 * points,
                     color="white" if abs(value) > 0.7 else "#333333",
                 )  # fmt: skip
         bar = figure.colorbar(image, ax=axis, shrink=min(1.0, 3.2 / size + 0.25), pad=0.02, aspect=18)
@@ -165,7 +165,7 @@ def convergence(fit: RefinementResult) -> Figure:
             upper.legend(loc="lower left")
         upper.set_yscale("log")
         upper.set_ylabel("χ²")
-        upper.set_title(f"{fit.status}: {fit.message}" if len(fit.message) < 80 else fit.status, loc="left", pad=20)
+        upper.set_title(fit.message if len(fit.message) < 90 else fit.status, loc="left", pad=20)
         for k, histogram in enumerate(fit.statistics):
             style = dict(color=PHASES[k % len(PHASES)], marker="osD^v"[k % 5], markersize=4, linewidth=1.3)
             rwp = np.array([s.rwp.get(histogram, np.nan) for s in fit.steps])

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._report_geometry import Geometry, phase_covariance, phase_esds
+from ._report_geometry import Geometry, phase_covariance, phase_esds, volume_esd
 from ._report_record import result_record
 from ._report_text import report_text
 from .io import write_crystal
 from .plot import convergence, correlations, pattern
+from .units import format_esd
 
 if TYPE_CHECKING:
     from .refine.result import RefinementResult
@@ -69,7 +70,9 @@ def write_structures(fit: RefinementResult, folder: Path) -> Path:
         }
     text = []
     for name, crystal in fit.crystals.items():
-        found = Geometry.of(crystal, phase_covariance(fit, name))
+        covariance = phase_covariance(fit, name)
+        found = Geometry.of(crystal, covariance)
+        extra["_cell_volume"] = format_esd(float(crystal.volume()), volume_esd(crystal, covariance))
         esds = {**phase_esds(fit, name), "bonds": found.bond_esds, "angles": found.angle_esds}
         write_crystal({name: crystal}, path, esds, extra, bonds=found.bond_plan, angles=found.angle_plan)
         text.append(path.read_text(encoding="utf-8"))

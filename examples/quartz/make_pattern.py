@@ -12,12 +12,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from scipy.stats import poisson
 
-from jaxnmr.crystal import Crystal
-from jaxnmr.diffraction.background import Background
-from jaxnmr.diffraction.powder import PowderDiffraction
-from jaxnmr.diffraction.records import Instrument, Pattern
-from jaxnmr.io import write_pattern
+import jaxnmr as jn
 
 SEED = 1980
 HIGHEST_PEAK = 12000.0  # counts above background
@@ -32,29 +29,33 @@ QUARTZ = dict(
     u_iso=[0.0070, 0.0135],
     name="quartz",
 )
-DIFFRACTOMETER = Instrument(wavelengths=(1.540593, 1.544427), radius_mm=217.5, shl=0.02)
+DIFFRACTOMETER = jn.Instrument(wavelengths=(1.540593, 1.544427), radius_mm=217.5, shl=0.02)
 
 
-def simulate() -> Pattern:
+def simulate() -> jn.Pattern:
     """The pattern: calculated counts, and a Poisson draw around each."""
-    jax.config.update("jax_enable_x64", True)
-    quartz = Crystal.create(**QUARTZ)
+    quartz = jn.Crystal.create(**QUARTZ)
     x = np.linspace(18.0, 118.0, 4001)
-    plan = PowderDiffraction.plan(
-        quartz, Pattern.create(x, np.ones_like(x)), instrument=DIFFRACTOMETER, background=Background.chebyshev(5)
-    )
-    values = {name: q.value for name, q in plan.quantities().items()}
-    values |= {name: np.asarray(value, dtype=float) for name, value in TRUTH.items()}
-    plan = plan.laid_out({"quartz": quartz}, values)
-    background = plan.background_curve(values)
-    peaks = np.asarray(plan.pattern({"quartz": quartz}, values) - background)
-    counts = np.random.default_rng(SEED).poisson(peaks * (HIGHEST_PEAK / peaks.max()) + np.asarray(background))
+    empty = jn.Pattern.create(x, np.ones_like(x), instrument=DIFFRACTOMETER)
+    plan = jn.PowderDiffraction.plan(quartz, empty, background=jn.Background.chebyshev(5))
+    objective = jn.Objective(jn.PatternTerm(plan, empty), crystal=quartz)
+    truth = objective.parameters()
+    for name, value in TRUTH.items():
+        truth = truth.set(f"xrd/{name}", value)
+    objective, _ = objective.refreshed(truth)
+    (term,) = objective.terms
+    calculated = np.asarray(jax.jit(lambda term, state: term.calculated(state))(term, objective.state(truth.values)))
+    background = np.asarray(plan.background) @ TRUTH["background"]
+    peaks = calculated - background
+    expected = peaks * (HIGHEST_PEAK / peaks.max()) + background
+    counts = poisson.ppf(np.random.default_rng(SEED).uniform(size=len(x)), expected)  # one random number per point
     sigma = np.round(np.sqrt(np.maximum(counts, 1.0)), 4)
-    return Pattern.create(np.round(x, 4), counts.astype(float), sigma, name="quartz, simulated")
+    return jn.Pattern.create(np.round(x, 4), counts, sigma, name="quartz, simulated")
 
 
 def main() -> None:
-    path = write_pattern(simulate(), Path(__file__).with_name("quartz.xye"))
+    jn.enable_x64()
+    path = jn.write_pattern(simulate(), Path(__file__).with_name("quartz.xye"))
     note = "# simulated, not measured: alpha-quartz, Cu K alpha, Poisson noise; made by make_pattern.py\n"
     path.write_text(note + path.read_text(encoding="utf-8"), encoding="utf-8")
     print(path)

@@ -130,7 +130,7 @@ def test_the_correlation_map_names_its_rows_and_columns():
     assert [text.get_text() for text in axis.get_yticklabels()] == [
         "cell[c]", "xyz[O1.x]", "u_iso[O1]", "xrd/scale[rutile]",
     ]  # fmt: skip
-    assert {text.get_text() for text in axis.texts} == {"71", "-20"}
+    assert {text.get_text() for text in axis.texts} == {"71", "−20"}
 
 
 def test_sixty_parameters_stay_readable_in_the_correlation_map():

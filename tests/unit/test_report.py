@@ -196,6 +196,7 @@ def test_every_phase_has_its_block_in_the_structure_file(tmp_path):
     document = gemmi.cif.read(str(tmp_path / "refined.cif"))
     assert [block.name for block in document] == ["rutile", "anatase"]
     assert document[0].find_value("_cell_length_a") == "4.59370(14)"
+    assert document[0].find_value("_cell_volume") == "62.435(4)"
     assert list(document[0].find_values("_atom_site_fract_x"))[1] == "0.3053(4)"
 
 
