@@ -1,5 +1,6 @@
 import re
 
+import numpy as np
 import pytest
 
 from jaxnmr import runfile
@@ -153,3 +154,141 @@ def test_a_syntax_error_is_reported_with_its_line(write):
 def test_a_missing_run_file_is_reported(tmp_path):
     with pytest.raises(ParseError, match="no such file"):
         load_run(tmp_path / "nowhere.toml")
+
+
+FULL = (
+    QUARTZ.replace("[[histogram]]", 'species = { Si = "Si4+" }\n[[histogram]]')
+    + """
+limits = [22.0, 48.0]
+excluded = [[30.0, 31.0]]
+U = 3.0
+background = { kind = "interpolate", knots = [20.0, 30.0, 50.0] }
+march_axis = { quartz = [0, 0, 1] }
+stephens = ["quartz"]
+weight = 2.0
+[start]
+"xrd/size[quartz]" = 0.3
+"xyz[O]" = [0.41, 0.26, 0.12]
+[bounds]
+"xrd/displacement" = [-200.0, 200.0]
+[[tie]]
+target = "u_iso[O]"
+source = "u_iso[Si]"
+factor = 1.5
+[[restraint]]
+kind = "bond"
+atoms = ["Si", "O"]
+value = 1.61
+sigma = 0.01
+weight = 3.0
+[[restraint]]
+kind = "angle"
+atoms = ["O", "Si", "O"]
+value = 109.5
+sigma = 1.0
+[[restraint]]
+kind = "bonds"
+[[restraint]]
+kind = "prior"
+parameter = "u_iso[Si]"
+value = 0.007
+sigma = 0.002
+[[stage]]
+name = "first"
+free = ["xrd/scale"]
+max_steps = 7
+[[stage]]
+name = "second"
+free = ["cell", "u_iso"]
+fix = ["xrd/scale"]
+[solver]
+kind = "gauss-newton"
+max_steps = 9
+tolerance = 0.05
+positive_u = true
+"""
+)
+
+
+@pytest.fixture
+def measured(tmp_path):
+    x = np.arange(20.0, 50.0, 0.05)
+    y = 100.0 + 900.0 * np.exp(-(((x - 26.64) / 0.1) ** 2))
+    np.savetxt(tmp_path / "quartz.xye", np.column_stack([x, y, np.sqrt(y)]))
+
+
+@pytest.fixture
+def built(write, measured):
+    text = FULL.replace('spacegroup = "P 32 2 1"', "spacegroup = 152").replace("0.4697, 0, 0]", "0.4697, 0, 0.33333]")
+    return load_run(write(text.replace("0.1191]", "0.2142]").replace("0.12]", "0.215]"))).build()
+
+
+def test_limits_exclusions_and_instrument_overrides_reach_the_histogram(built):
+    model = built.objective.terms[0].model
+    x = np.asarray(model.x)
+    assert x[0] > 21.99 and x[-1] < 48.01
+    assert not ((x >= 30.0) & (x <= 31.0)).any()
+    assert model.instrument.wavelengths == (1.5405, 1.5443)
+    assert model.instrument.U == 3.0
+    assert np.shape(model.background) == (len(x), 3)
+
+
+def test_starting_values_bounds_and_ties_reach_the_parameters(built):
+    rows = {row.name: row for row in built.parameters.rows()}
+    assert rows["xrd/size[quartz]"].value == 0.3
+    assert rows["xyz[O.y]"].value == 0.26
+    assert (rows["xrd/displacement"].lower, rows["xrd/displacement"].upper) == (-200.0, 200.0)
+    assert rows["u_iso[O]"].tied_to == "u_iso[Si]"
+    assert rows["u_iso[O]"].value == pytest.approx(1.5 * rows["u_iso[Si]"].value)
+    assert rows["u_iso[Si]"].lower == 0.0
+    assert any(name.startswith("xrd/march") for name in rows)
+    assert any(name.startswith("xrd/stephens") for name in rows)
+
+
+def test_species_overrides_change_the_scattering_type_only(built):
+    crystal = built.objective.crystals["quartz"]
+    assert crystal.species == ("Si4+", "O")
+    assert crystal.labels == ("Si", "O")
+
+
+def test_restraints_become_weighted_terms(built):
+    names = [term.name for term in built.objective.terms]
+    assert len(names) == len(set(names)) == 5
+    np.testing.assert_allclose(built.objective.weights, [2.0, 3.0, 1.0, 1.0, 1.0])
+
+
+def test_stages_and_solver_are_those_of_the_file(built):
+    assert [stage.name for stage in built.stages] == ["first", "second"]
+    assert built.stages[0].max_steps == 7
+    assert built.stages[1].fix == ("xrd/scale",)
+    assert type(built.solver).__name__ == "GaussNewton"
+    assert (built.solver.max_steps, built.solver.tolerance) == (9, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("addition", "expected"),
+    [
+        ("[start]\n'xrd/sice' = 1.0", "[start] 'xrd/sice': no parameter is called 'xrd/sice'"),
+        ("[bounds]\n'u_iso' = [0.5, 1.0]", "[bounds] 'u_iso': u_iso[Si] = 0.007 lies outside"),
+        ("[[tie]]\ntarget = 'u_iso[Xe]'\nsource = 'u_iso[Si]'", "[[tie]] 'u_iso[Xe]'"),
+        (
+            "[[stage]]\nname = 'last'\nfree = ['xzy']",
+            "[[stage]] 'last': no parameter is called 'xzy'; did you mean 'xyz'",
+        ),
+        ("[[restraint]]\nkind = 'bond'\natoms = ['Si', 'H']\nvalue = 1\nsigma = 1", "[[restraint]] number 1"),
+        ("plot = { zoom = [80, 90] }", "plot.zoom [80.0, 90.0] lies outside the data"),
+    ],
+)
+def test_mistakes_found_while_building_name_their_place(write, measured, addition, expected):
+    text = (
+        QUARTZ.replace('"P 32 2 1"', "152").replace("0.4697, 0, 0]", "0.4697, 0, 0.33333]").replace("0.1191", "0.2142")
+    )
+    with pytest.raises(ParseError) as caught:
+        load_run(write(text + addition)).build()
+    assert expected in str(caught.value)
+    assert "run.toml" in str(caught.value)
+
+
+def test_an_unreadable_data_file_is_named(write):
+    with pytest.raises(ParseError, match=r"quartz\.xye"):
+        load_run(write(QUARTZ.replace("0.4697, 0, 0]", "0.4697, 0, 0.66667]"))).build()
