@@ -224,14 +224,18 @@ def default_cache() -> Path:
 
     A program compiled for one processor can crash another one that shares the home directory.
     """
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        kind = "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    except OSError:
-        kind = platform.processor()
-    mark = hashlib.sha256(kind.encode()).hexdigest()[:8]
+    mark = hashlib.sha256(_processor().encode()).hexdigest()[:8]
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "jaxnmr" / f"jaxlib-{metadata.version('jaxlib')}-{platform.machine()}-{mark}"
+
+
+def _processor() -> str:
+    """Model and instruction sets of the processor, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
 
 
 def _version() -> str:

@@ -2,7 +2,6 @@ import importlib
 import io
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import pytest
@@ -57,7 +56,7 @@ def refinement(monkeypatch):
 
     def replace(outcome):
         def refine(objective, parameters, **keywords):
-            calls.append(keywords)
+            calls.append({**keywords, "parameters": parameters})
             for info in steps():
                 keywords["callback"](info)
             if isinstance(outcome, BaseException):
@@ -97,6 +96,20 @@ def test_an_interrupt_before_the_first_step_returns_130(run_file, tmp_path, refi
     refinement(KeyboardInterrupt())
     assert cli.main(["refine", str(run_file), "--out", str(tmp_path / "out")]) == 130
     assert "no step was finished" in capsys.readouterr().err
+
+
+def test_a_refinement_resumes_from_the_last_good_step(run_file, tmp_path, refinement, monkeypatch):
+    calls = refinement(made_up_fit())
+    module = importlib.import_module("jaxnmr.refine")
+    monkeypatch.setattr(module, "read_checkpoint", lambda path, parameters: f"{parameters} of {path.name}")
+    assert cli.main(["refine", str(run_file), "--out", str(tmp_path / "out"), "--resume"]) == 0
+    assert calls[0]["parameters"] == "parameters of checkpoint.json"
+
+
+def test_resuming_without_a_checkpoint_is_an_input_error(run_file, tmp_path, refinement, capsys):
+    refinement(made_up_fit())
+    assert cli.main(["refine", str(run_file), "--out", str(tmp_path / "out"), "--resume"]) == 2
+    assert "checkpoint.json" in capsys.readouterr().err
 
 
 def test_wrong_input_gives_one_message_without_a_traceback(run_file, tmp_path, refinement, capsys):
@@ -255,6 +268,6 @@ def test_the_module_is_a_command_too():
 
 def test_the_cache_folder_depends_on_the_processor(monkeypatch):
     folder = cli.default_cache()
-    monkeypatch.setattr(Path, "read_text", lambda self, encoding=None: "flags : sse\nmodel name : another\n")
+    monkeypatch.setattr(cli, "_processor", lambda: "another processor")
     assert cli.default_cache() != folder
     assert cli.default_cache().parent == folder.parent
