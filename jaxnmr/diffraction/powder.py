@@ -254,6 +254,28 @@ class PowderDiffraction:
             planned_cells=cells if reflections or not np.any(plan.planned_cells) else plan.planned_cells,
         )  # fmt: skip
 
+    def extracted(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array], observed, passes: int = 5) -> Self:
+        """Renew the intensities of Le Bail phases from the observed pattern (host).
+
+        Args:
+            observed: ``(points,)`` measured intensities.
+            passes: rounds of sharing out; each starts from the intensities of the one before.
+        """
+        plan = self
+        for _ in range(passes):
+            ratio = np.asarray(observed_over_calculated(plan, crystals, values, observed))
+            phases, start = [], 0
+            for phase in plan.phases:
+                own = ratio[start : start + phase.given.shape[0]]
+                start += phase.given.shape[0]
+                if phase.intensities == "lebail":
+                    renewed = np.asarray(phase.given) * np.maximum(own, 0.0)
+                    # a reflection that reached zero could never come back
+                    phase = phase.replace(given=np.maximum(renewed, 1e-6 * renewed.max()))
+                phases.append(phase)
+            plan = plan.replace(phases=tuple(phases))
+        return plan
+
     def with_nodes(self, least: int) -> Self:
         """The same plan with at least this many axial-divergence nodes, for a refinement that changes ``shl`` (host)."""
         if self.axial_mode == "gsas" or np.shape(self.abscissa)[1] >= least:

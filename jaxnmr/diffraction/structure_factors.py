@@ -4,11 +4,13 @@
 centrosymmetric or not.
 """
 
+from functools import partial
 from typing import Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
 from .._struct import static, struct
 from ..crystal import Crystal
@@ -103,11 +105,20 @@ def _squared(plan: StructureFactors, s_sq, atoms):
     return jax.vmap(plan._one, in_axes=(0, 0, 0, None))(plan.h_rotated, plan.h_shift, s_sq, atoms)
 
 
-@_squared.defjvp
+@partial(_squared.defjvp, symbolic_zeros=True)
 def _squared_jvp(primals, tangents):
     plan, s_sq, atoms = primals
-    _, d_s, d_atoms = tangents  # the plan is never differentiated
+    of_plan, d_s, d_atoms = tangents
+    if not all(isinstance(t, SymbolicZero) for t in jax.tree.leaves(of_plan, is_leaf=_is_zero)):
+        raise TypeError("structure factors cannot be differentiated by scattering factors or reflection lists")
     gradient = jax.vmap(jax.value_and_grad(plan._one, argnums=(2, 3)), in_axes=(0, 0, 0, None))
     value, (by_s, by_atoms) = gradient(plan.h_rotated, plan.h_shift, s_sq, atoms)
-    terms = jax.tree.map(lambda g, t: jnp.tensordot(g, t, axes=t.ndim), by_atoms, d_atoms)
-    return value, by_s * d_s + sum(jax.tree.leaves(terms))
+    tangent = jnp.zeros_like(value) if _is_zero(d_s) else by_s * d_s
+    for g, t in zip(by_atoms, d_atoms, strict=True):
+        if not _is_zero(t):
+            tangent = tangent + jnp.tensordot(g, t, axes=t.ndim)
+    return value, tangent
+
+
+def _is_zero(tangent) -> bool:
+    return isinstance(tangent, SymbolicZero)

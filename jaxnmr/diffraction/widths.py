@@ -68,12 +68,14 @@ def thompson_cox_hastings(variance, gamma):
 
     Args:
         variance: Gaussian variance, centidegree².
-        gamma: Lorentzian FWHM, centidegree. Both are kept positive smoothly (1e-4).
+        gamma: Lorentzian FWHM, centidegree. Both are kept positive smoothly, the variance over a thousandth of
+            ``gamma²``: a Caglioti polynomial may dip below zero on its way to the minimum, and the width has an
+            infinite slope where the variance vanishes.
 
     Source: Thompson, Cox & Hastings, J. Appl. Cryst. 20, 79 (1987), eqs. 2 and 3.
     """
-    g = FWHM_PER_SIGMA * jnp.sqrt(smooth_positive(variance, 1e-4) + 1e-10)
     l = smooth_positive(gamma, 1e-4)
+    g = FWHM_PER_SIGMA * jnp.sqrt(smooth_positive(variance, 1e-4 + 1e-3 * l * l) + 1e-10)
     c1, c2, c3, c4 = _TCH
     total = (g**5 + c1 * g**4 * l + c2 * g**3 * l**2 + c3 * g**2 * l**3 + c4 * g * l**4 + l**5) ** 0.2
     q = l / total

@@ -128,6 +128,11 @@ class Objective:
             start += size
         return out
 
+    @property
+    def extracting(self) -> bool:
+        """Whether some term changes with every accepted step, as Le Bail extraction does."""
+        return any(t.extracting for t in self.terms)
+
     def refreshed(self, params: Parameters) -> tuple[Objective, tuple[str, ...]]:
         """The objective with outgrown plans renewed, and what was renewed (host)."""
         state = self.state({k: jnp.asarray(v) for k, v in params.values.items()})

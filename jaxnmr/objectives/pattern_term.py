@@ -77,12 +77,14 @@ class PatternTerm(Term):
         # room for the asymmetry to grow without compiling again
         return self.replace(model=self.model.with_nodes(16)) if f"{self.name}/shl" in free else self
 
+    @property
+    def extracting(self) -> bool:
+        return any(phase.intensities == "lebail" for phase in self.model.phases)
+
     def refreshed(self, state: State) -> tuple[PatternTerm, str]:
-        model, note = self.model.refreshed(state.crystals, state.local(self.name))
+        values = state.local(self.name)
+        model, note = self.model.refreshed(state.crystals, values)
+        if self.extracting:
+            model = model.extracted(state.crystals, values, jnp.asarray(self.observed))
+            note = "; ".join(filter(None, (note, "intensities extracted")))
         return (self.replace(model=model), note) if note else (self, "")
-
-
-def weighted_profile_r(observed, calculated, sigma) -> float:
-    """Rwp in per cent."""
-    observed, calculated, sigma = map(jnp.asarray, (observed, calculated, sigma))
-    return float(100.0 * jnp.sqrt(jnp.sum(((calculated - observed) / sigma) ** 2) / jnp.sum((observed / sigma) ** 2)))

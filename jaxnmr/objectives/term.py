@@ -58,6 +58,7 @@ class Term:
     """
 
     name: str
+    extracting: bool = False
 
     def residuals(self, state: State) -> Array:
         """Whitened residuals, one dimension (traceable)."""

@@ -25,6 +25,11 @@ _LARGEST_DAMPING = 1e12
 # a minimum this close (in standard uncertainties, all parameters together) counts even when rounding or a
 # renewed peak window hides any further decrease
 _STALLED_BUT_CLOSE = 0.1
+# a model with a kink (a variance held at zero, say) can creep forever: this many steps that together lower chi² by
+# less than such a distance would are an end, too
+_FLAT_STEPS = 5
+# extraction is steady when that many steps lower chi² by less than this fraction
+_EXTRACTION_GAIN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -180,8 +185,13 @@ class _Run:
         damping, grow = self.solver.initial_damping, 2.0
         name = stage.name or f"stage {index + 1}"
         limit = stage.max_steps or self.solver.max_steps
+        # only the last stage needs to be exact; the others hand over
+        tolerance = self.solver.tolerance * (1.0 if index == len(self.stages) - 1 else 10.0)
         theta = self.params.theta
-        r = None
+        decreases: list[float] = []
+        flat = False
+        best: tuple[float, Parameters, Objective] | None = None
+        since_best = 0
         for _ in range(limit):
             started = time.perf_counter()
             r, jacobian = self._linearise(theta)
@@ -194,7 +204,7 @@ class _Run:
             freedom = max(r.size - int(moving.sum()), 1)
             newton = problem.step(0.0)
             distance = np.sqrt(max(problem.predicted_decrease(newton), 0.0) / max(chi2 / freedom, 1e-300))
-            if distance < self.solver.tolerance:
+            if distance < tolerance:
                 # one undamped step costs a single evaluation and lands on the minimum of the last linear model
                 self._polish(theta, moving, newton, chi2)
                 return "converged", self._converged(name)
@@ -207,6 +217,7 @@ class _Run:
                     f"No step lowers chi² any further in stage '{name}', yet the linear model expects the minimum "
                     f"{distance:.2g} standard uncertainties away. Parameters may be strongly correlated or at their bounds."
                 )
+            decreases.append(chi2 - float(r_new @ r_new))
             theta = theta_new
             self.params = self.params.at(theta)
             shift = self._shift_over_esd(problem, theta_new - self._previous, moving, chi2 / freedom)
@@ -215,8 +226,25 @@ class _Run:
                 r_new = self._residuals(theta)
             if self.checkpoint is not None:
                 write_checkpoint(self.checkpoint, self.params, name, float(r_new @ r_new))
+            chi2_now = float(r_new @ r_new)
+            if self.objective.extracting:
+                # intensity extraction does not descend strictly: stop when it no longer gains, and keep the best
+                if best is None or chi2_now < best[0]:
+                    since_best = 0 if best is None or chi2_now < (1.0 - _EXTRACTION_GAIN) * best[0] else since_best + 1
+                    best = (chi2_now, self.params, self.objective)
+                else:
+                    since_best += 1
+                if since_best >= _FLAT_STEPS:
+                    _, self.params, self.objective = best
+                    return "converged", self._converged(name)
+            if notes:
+                decreases.clear()
+            elif len(decreases) >= _FLAT_STEPS and sum(decreases[-_FLAT_STEPS:]) < _STALLED_BUT_CLOSE**2 * chi2 / freedom:
+                flat = True
             note = "; ".join((*notes, *self._bound_notes(theta, mask)))
             self._report(index, name, float(r_new @ r_new), True, damping, shift, r_new, started, mask, note)
+            if flat:
+                return "converged", self._converged(name) + f" The last {_FLAT_STEPS} steps changed chi² by nothing that matters."
         return "max_steps", f"Stage '{name}' stopped after {limit} steps before it converged; allow more max_steps."
 
     def _trial(self, theta, r, jacobian, problem, moving, chi2, damping, grow):
