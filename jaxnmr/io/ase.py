@@ -1,16 +1,22 @@
-"""Crystals from and to ASE ``Atoms``; symmetry is found by spglib."""
+"""Crystals from and to ASE ``Atoms``; symmetry is found by spglib.
+
+ASE takes as long to import as everything else together, so that it is imported where it is used.
+"""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import ase
-import ase.io
 import numpy as np
-from ase.io.formats import UnknownFileTypeError
 
 from ..crystal import Crystal, SpaceGroup, cell_from_metric, plan_expansion, positions
 from ..crystal.sites import minimum_image
 from ..errors import ConventionError, JaxnmrError, ParseError, SymmetryError
 from ._spglib import find_symmetry, hall_symbol
+
+if TYPE_CHECKING:
+    import ase
 
 # Å; positions of relaxed structures and files with four or more decimals agree to this.
 SYMPREC = 1e-3
@@ -85,6 +91,8 @@ def to_ase(crystal: Crystal) -> ase.Atoms:
     where ASE keeps them (``info["occupancy"]`` with the array ``spacegroup_kinds``). The array ``site`` holds the index
     of the site each atom is an image of.
     """
+    import ase
+
     plan = plan_expansion(crystal)
     xyz = np.asarray(crystal.xyz, dtype=float)
     occupancy = np.asarray(crystal.occupancy, dtype=float)
@@ -118,6 +126,9 @@ def to_ase(crystal: Crystal) -> ase.Atoms:
 
 def read_ase_frames(path: Path, *, index=":") -> list[ase.Atoms]:
     """Everything ASE can read, as a list of frames; failures become :class:`ParseError`."""
+    import ase.io
+    from ase.io.formats import UnknownFileTypeError
+
     try:
         frames = ase.io.read(path, index=index)
     except OSError as err:

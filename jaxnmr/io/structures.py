@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import ase.io
-
 from ..crystal import AnglePlan, BondPlan, Crystal, SpaceGroup
 from ..errors import JaxnmrError, ParseError
 from .ase import SYMPREC, from_ase, read_ase_frames, to_ase
@@ -113,6 +111,8 @@ def write_crystal(
         if path.suffix.lower() == ".cif":
             write_cif(crystals, path, esds, extra, bonds, angles)
         else:
+            import ase.io
+
             ase.io.write(path, [to_ase(c) for c in crystals.values()])
     except JaxnmrError:
         raise

@@ -6,6 +6,7 @@ import pytest
 import spglib
 
 from jaxnmr.crystal import SpaceGroup, analyse_site, cell_from_metric, lattice, metric
+from jaxnmr.crystal.sites import has_conventional_metric
 from jaxnmr.crystal.symmetry import unvoigt
 from jaxnmr.errors import SymmetryError
 
@@ -229,3 +230,17 @@ def test_a_split_position_may_be_close_to_its_image_when_its_occupancy_says_so()
     with pytest.raises(SymmetryError, match="at most 1/3"):
         site("P 3", [0.01, 0.02, 0], cell=[8, 8, 8, 90, 90, 120], occupancy=0.5)
     assert site("P 3", [0.01, 0.02, 0], cell=[8, 8, 8, 90, 90, 120], occupancy=0.333).multiplicity == 3
+
+
+def test_cells_of_tabulated_settings_change_along_fixed_directions_and_primitive_tetragonal_ones_do_not():
+    for setting in list(gemmi.spacegroup_table())[::9]:
+        assert has_conventional_metric(SpaceGroup(setting.xhm(), setting.operations()))
+    # I 4 on primitive axes (-a+b+c)/2 ...: equal lengths, two angles that are tied nonlinearly
+    turn = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    axes = np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / 2
+    rotation = np.round(np.linalg.inv(axes).T @ turn @ axes.T).astype(int)
+    powers = [np.linalg.matrix_power(rotation, k) for k in range(4)]
+    triplets = [
+        ",".join("".join(f"{c:+d}*{x}" for c, x in zip(row, "xyz", strict=True) if c) for row in r) for r in powers
+    ]
+    assert not has_conventional_metric(SpaceGroup.from_operations(triplets))
