@@ -6,7 +6,7 @@ refuse_bad_jaxlib()
 
 from importlib import metadata as _metadata
 
-from . import crystal, errors, plot, units
+from . import crystal, errors, plot, testing, units
 from ._precision import enable_x64
 from .crystal import Crystal
 from .diffraction import Background, Instrument, Pattern, PowderDiffraction
@@ -45,6 +45,7 @@ __all__ = [
     "read_pattern",
     "refine",
     "term",
+    "testing",
     "units",
     "write_crystal",
     "write_pattern",

@@ -1,0 +1,65 @@
+"""What all tests share: double precision, compiled programs kept between runs, measured data where there are any.
+
+Tests run in double precision, as refinements do. A test that takes the ``precision`` fixture runs in both and gets the
+dtype and a tolerance. Tests that switch precision themselves need not switch back.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import matplotlib
+import numpy as np
+import pytest
+
+from jaxnmr.cli import default_cache
+
+matplotlib.use("Agg")
+
+
+class Precision(NamedTuple):
+    """A floating-point precision and how closely results in it can be expected to agree."""
+
+    dtype: type
+    rtol: float
+
+
+PRECISIONS = {"single": Precision(np.float32, 2e-4), "double": Precision(np.float64, 1e-10)}
+
+
+def pytest_configure(config):
+    jax.config.update("jax_enable_x64", True)
+    cache = getattr(config, "cache", None)
+    if cache is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        # most of the time of a first run is compilation; later runs read the programs from pytest's cache folder
+        jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("jax") / default_cache().name))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@pytest.fixture(autouse=True)
+def _double_precision():
+    """Every test starts in double precision, whatever the one before did."""
+    if not jax.config.jax_enable_x64:
+        jax.config.update("jax_enable_x64", True)
+    yield
+    if not jax.config.jax_enable_x64:
+        jax.config.update("jax_enable_x64", True)
+
+
+@pytest.fixture(params=["single", "double"])
+def precision(request) -> Precision:
+    """Run the test in single and in double precision."""
+    jax.config.update("jax_enable_x64", request.param == "double")
+    return PRECISIONS[request.param]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of measured patterns; skips where the environment variable ``JAXNMR_DATA`` does not name one."""
+    folder = os.environ.get("JAXNMR_DATA")
+    if not folder:
+        pytest.skip("set JAXNMR_DATA to the folder of measured data")
+    if not Path(folder).is_dir():
+        pytest.fail(f"JAXNMR_DATA is {folder!r}, which is not a folder")
+    return Path(folder)
