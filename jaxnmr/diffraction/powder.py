@@ -11,7 +11,7 @@ from .._struct import static, struct
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError
 from ..typing import Array, Quantity
-from . import axial, profiles
+from . import axial, profiles, widths
 from .background import Background
 from .phases import PhasePeaks, PhasePlan, phase_peaks
 from .quantities import histogram_quantities
@@ -275,6 +275,12 @@ class PowderDiffraction:
                 phases.append(phase)
             plan = plan.replace(phases=tuple(phases))
         return plan
+
+    def negative_variance(self, values: Mapping[str, Array]) -> tuple[float, float] | None:
+        """The part of the fitted 2theta range where the Caglioti polynomial is negative, or ``None`` (host)."""
+        x = np.asarray(self.x)
+        negative = x[np.asarray(widths.caglioti_variance(x, values["U"], values["V"], values["W"])) < 0]
+        return (float(negative[0]), float(negative[-1])) if negative.size else None
 
     def with_nodes(self, least: int) -> Self:
         """The same plan with at least this many axial-divergence nodes, for a refinement that changes ``shl`` (host)."""

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._struct import set_fields, struct
-from ..crystal import Crystal
+from ..crystal import Crystal, shared_sites
 from ..crystal.cell import cell_from_metric, metric
 from ..crystal.sites import has_conventional_metric
 from ..errors import ParameterError
@@ -71,7 +71,11 @@ class Objective:
         return "" if len(self.crystals) == 1 else f"{phase}/"
 
     def parameters(self) -> Parameters:
-        """All parameters at their starting values, none free (host)."""
+        """All parameters at their starting values, none free (host).
+
+        Sites that share a position (mixed occupation) have their coordinates and displacements tied to the first
+        of them; :meth:`Parameters.untie` undoes that.
+        """
         quantities = {}
         for phase, crystal in self.crystals.items():
             for name, quantity in crystal.quantities().items():
@@ -80,7 +84,18 @@ class Objective:
             quantities.update(renamed(term.name, term.quantities(self.crystals)))
         if not quantities:
             raise ParameterError("this objective has no parameters: give it a crystal, or a term that brings some")
-        return Parameters.create(quantities)
+        params = Parameters.create(quantities)
+        for phase, crystal in self.crystals.items():
+            prefix = self.phase_prefix(phase)
+            for first, *others in shared_sites(crystal):
+                for other in others:
+                    names = ["xyz"]
+                    if crystal.anisotropic[first] == crystal.anisotropic[other]:
+                        names.append("u_aniso" if crystal.anisotropic[first] else "u_iso")
+                    for name in names:
+                        target, source = (f"{prefix}{name}[{crystal.labels[k]}]" for k in (other, first))
+                        params = params.tie(target, source)
+        return params
 
     def state(self, values: Mapping[str, Array]) -> State:
         """The state at physical values by name (traceable)."""

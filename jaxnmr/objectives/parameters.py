@@ -361,6 +361,11 @@ class Parameters:
             flat[t.target] = t.factor * flat[t.source] + t.offset
         return self.replace(flat=flat, spec=spec.changed(ties=old + new, free=free))
 
+    def untie(self, pattern: str) -> Parameters:
+        """Remove the ties of these values; they keep their values and are fixed until freed."""
+        hits = set(self.spec.match(pattern).tolist())
+        return self.replace(spec=self.spec.changed(ties=tuple(t for t in self.spec.ties if t.target not in hits)))
+
 
 def _single(spec: ParameterSpec, name: str) -> int:
     hits = spec.match(name)

@@ -88,3 +88,13 @@ class PatternTerm(Term):
             model = model.extracted(state.crystals, values, jnp.asarray(self.observed))
             note = "; ".join(filter(None, (note, "intensities extracted")))
         return (self.replace(model=model), note) if note else (self, "")
+
+    def warnings(self, state: State) -> tuple[str, ...]:
+        negative = self.model.negative_variance(state.local(self.name))
+        if negative is None:
+            return ()
+        low, high = negative
+        return (
+            f"The Gaussian variance U tan² + V tan + W of {self.name!r} is negative between {low:.0f} and {high:.0f}° and "
+            "was held at zero there: fix one of U, V and W, or describe the width with X, Y, size and strain.",
+        )

@@ -85,6 +85,10 @@ class Term:
         """This term with whatever discrete planning the state has outgrown renewed, and what that was (host)."""
         return self, ""
 
+    def warnings(self, state: State) -> tuple[str, ...]:
+        """Sentences about physically doubtful values, for the report (host)."""
+        return ()
+
     def __add__(self, other) -> TermSum:
         return TermSum(self) + other
 

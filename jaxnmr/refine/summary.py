@@ -95,7 +95,10 @@ def summarise(
         seconds=time.perf_counter() - began,
         compile_seconds=compile_seconds,
         weighted=bool(np.any(np.asarray(objective.weights) != 1.0)),
-        warnings=_warnings(crystals, params, active, lower, upper),
+        warnings=(
+            *_warnings(crystals, params, active, lower, upper),
+            *(sentence for term in objective.terms for sentence in term.warnings(state)),
+        ),
     )
 
 
