@@ -143,12 +143,13 @@ def _fitted_pattern(term: PatternTerm, state) -> FittedPattern:
 
 
 def _r_bragg(reflections: Reflections) -> float:
-    """``sum |I_obs - I_calc| / sum I_obs`` in per cent, I_obs shared out among overlapping peaks as calculated."""
-    area = reflections.area
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(reflections.f2_calc > 0, reflections.f2_obs / reflections.f2_calc, 1.0)
-    total = np.sum(np.abs(area * ratio))
-    return float(100.0 * np.sum(np.abs(area * (ratio - 1.0))) / total) if total > 0 else float("nan")
+    """``sum m |F²_obs - F²_calc| / sum m F²_obs`` in per cent, F²_obs shared out among overlapping peaks as calculated.
+
+    Source: Young, The Rietveld Method (1993), table 1.3, with I_K the multiplicity times the squared structure factor.
+    """
+    total = np.sum(reflections.multiplicity * np.abs(reflections.f2_obs))
+    off = np.sum(reflections.multiplicity * np.abs(reflections.f2_obs - reflections.f2_calc))
+    return float(100.0 * off / total) if total > 0 else float("nan")
 
 
 def _weight_fractions(term: PatternTerm, state, params: Parameters, covariance) -> dict[str, tuple[float, float]]:
