@@ -138,9 +138,8 @@ class _Problems:
         for k in np.argsort(-excess.max(axis=0, initial=-1.0)):
             if not (excess[:, k] <= 0).all() and np.isfinite(a[:, k]).all():
                 row = int(np.argmax(np.where(np.isnan(excess[:, k]), np.inf, excess[:, k])))
-                self.lines.append(
-                    f"by {self.names[k]}: {one} {a[row, k]:.9g}, {two} {b[row, k]:.9g} (row {row}, allowed {allowed[k]:.2g})"
-                )
+                values = f"{one} {a[row, k]:.9g}, {two} {b[row, k]:.9g}"
+                self.lines.append(f"by {self.names[k]}: {values} (row {row}, allowed {allowed[k]:.2g})")
 
     def report(self, most: int = 12) -> None:
         if self.lines:

@@ -150,6 +150,7 @@ class Crystal:
 
     @property
     def n_sites(self) -> int:
+        """Number of sites in the asymmetric unit."""
         return len(self.species)
 
     @property

@@ -37,6 +37,7 @@ class Background:
 
     @classmethod
     def chebyshev(cls, terms: int) -> Self:
+        """``terms`` Chebyshev polynomials."""
         return cls(kind="chebyshev", terms=terms)
 
     @classmethod

@@ -142,6 +142,7 @@ class RefinementResult:
 
     @property
     def converged(self) -> bool:
+        """Whether a minimum was reached."""
         return self.status == "converged"
 
     @property

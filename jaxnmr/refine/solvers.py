@@ -53,6 +53,7 @@ class LevenbergMarquardt:
         _check(self)
 
     def step(self, problem: Linearised, residuals: np.ndarray, jacobian: np.ndarray, damping: float) -> np.ndarray:
+        """The damped step, from the singular value decomposition of the scaled columns."""
         return problem.step(damping)
 
 
@@ -76,6 +77,7 @@ class GaussNewton:
         _check(self)
 
     def step(self, problem: Linearised, residuals: np.ndarray, jacobian: np.ndarray, damping: float) -> np.ndarray:
+        """The step of the linear problem, by jaxopt."""
         whitening = problem.whitening()
         orthonormal = jnp.asarray(jacobian @ whitening)
         ridge = jnp.asarray(np.sqrt(damping) / problem.singular_values())
