@@ -131,8 +131,8 @@ def _simulate(arguments: argparse.Namespace, console: Console) -> int:
 
     run = load_run(arguments.run)
     _prepare(arguments)
-    from ._build import simulate
     from .io import write_pattern
+    from .runfile.build import simulate
 
     folder = arguments.out or Path("out") / run.path.stem
     folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def _examples(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.all == (arguments.name is not None):
         raise JaxnmrError("give the name of one example, or --all for every one; jaxnmr examples lists them")
     if arguments.name is not None and arguments.name not in found:
-        from ._table import nearest
+        from .runfile.table import nearest
 
         raise JaxnmrError(f"no example {arguments.name!r}{nearest(arguments.name, found)}")
     _prepare(arguments)

@@ -64,7 +64,7 @@ def test_the_fit_to_poisson_counts_has_a_goodness_of_fit_of_one(fit):
 def test_the_silicon_oxygen_bonds_are_those_of_the_literature(fit):
     # Levien, Prewitt & Weidner (1980): 1.605(1) and 1.614(1) Å
     _, result = fit
-    from jaxnmr._report_geometry import Geometry, phase_covariance
+    from jaxnmr.report.geometry import Geometry, phase_covariance
 
     with jax.enable_x64(True):
         bonds = Geometry.of(result.crystal, phase_covariance(result, "quartz")).bonds()

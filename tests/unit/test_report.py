@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from made_up_fit import fitted_pattern, made_up_fit, rutile, statistics
 
-from jaxnmr._report_geometry import Geometry, phase_covariance, volume_esd
-from jaxnmr._report_record import result_record
-from jaxnmr._report_text import report_text, table
 from jaxnmr.crystal import Crystal
 from jaxnmr.report import write_report
+from jaxnmr.report.geometry import Geometry, phase_covariance, volume_esd
+from jaxnmr.report.record import result_record
+from jaxnmr.report.text import report_text, table
 from jaxnmr.units import format_esd
 
 

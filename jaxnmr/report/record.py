@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .crystal import volume
+from ..crystal import volume
 
 if TYPE_CHECKING:
-    from .refine.result import RefinementResult
+    from ..refine.result import RefinementResult
 
 SCHEMA = 1
 _PACKAGES = ("jaxnmr", "jax", "jaxlib", "numpy", "scipy", "gemmi")

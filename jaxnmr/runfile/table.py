@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .errors import ParseError
+from ..errors import ParseError
 
 _REQUIRED: Any = object()
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

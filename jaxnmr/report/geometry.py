@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .crystal import AnglePlan, BondPlan, plan_angles, plan_bonds, volume
-from .crystal.geometry import angles_from, distances_from
+from ..crystal import AnglePlan, BondPlan, plan_angles, plan_bonds, volume
+from ..crystal.geometry import angles_from, distances_from
 
 if TYPE_CHECKING:
-    from .crystal import Crystal
-    from .refine.result import RefinementResult
+    from ..crystal import Crystal
+    from ..refine.result import RefinementResult
 
 _ANIONS = frozenset(("N", "O", "F", "S", "Cl", "Se", "Br", "Te", "I"))
 # Angles at larger coordination polyhedra fill pages and say little.

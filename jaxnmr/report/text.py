@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._report_geometry import Geometry, phase_covariance, phase_esds, volume_esd
-from .units import format_esd
+from ..units import format_esd
+from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
 
 if TYPE_CHECKING:
-    from .refine.result import RefinementResult
+    from ..refine.result import RefinementResult
 
 _MOST_CORRELATIONS, _MOST_SUGGESTIONS = 20, 6
 
@@ -23,7 +23,7 @@ def report_text(
 
     Args:
         fit: the result.
-        record: its :func:`~jaxnmr._report_record.result_record`.
+        record: its :func:`~jaxnmr.report.record.result_record`.
         run: the run file it came from, for the conditions of measurement.
         pictures: file names of pictures by what they show.
     """

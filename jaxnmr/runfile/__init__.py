@@ -90,9 +90,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ._table import Table, nearest, read_toml
-from .diffraction.records import Instrument
-from .units import b_to_u
+from ..diffraction.records import Instrument
+from ..units import b_to_u
+from .table import Table, nearest, read_toml
 
 _INSTRUMENT_WORDS = ("radiation", "geometry", "wavelengths", "name")
 INSTRUMENT_NUMBERS = tuple(f.name for f in fields(Instrument) if f.name not in _INSTRUMENT_WORDS)
@@ -175,7 +175,7 @@ class Run:
             JaxnmrError: a file, a structure, a pattern or a parameter name that does not fit; the message names the
                 place in the run file where that helps.
         """
-        from ._build import build
+        from .build import build
 
         return build(self)
 

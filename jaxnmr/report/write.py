@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._report_geometry import Geometry, phase_covariance, phase_esds, volume_esd
-from ._report_record import result_record
-from ._report_text import report_text
-from .io import write_crystal
-from .plot import convergence, correlations, pattern
-from .units import format_esd
+from ..io import write_crystal
+from ..plot import convergence, correlations, pattern
+from ..units import format_esd
+from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
+from .record import result_record
+from .text import report_text
 
 if TYPE_CHECKING:
-    from .refine.result import RefinementResult
+    from ..refine.result import RefinementResult
 
 
 def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) -> dict[str, Path]:

@@ -9,13 +9,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from .crystal import Crystal
-from .diffraction import Background, Instrument, Pattern, PowderDiffraction
-from .errors import ConventionError, JaxnmrError, ParseError
-from .io import read_crystal, read_instrument, read_pattern
-from .objectives import Objective, PatternTerm, Prior, Restraint
-from .refine import GaussNewton, LevenbergMarquardt, Stage
-from .runfile import HistogramSpec, PhaseSpec, Run, Setup
+from ..crystal import Crystal
+from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
+from ..errors import ConventionError, JaxnmrError, ParseError
+from ..io import read_crystal, read_instrument, read_pattern
+from ..objectives import Objective, PatternTerm, Prior, Restraint
+from ..refine import GaussNewton, LevenbergMarquardt, Stage
+from . import HistogramSpec, PhaseSpec, Run, Setup
 
 _SOLVERS = {"levenberg-marquardt": LevenbergMarquardt, "gauss-newton": GaussNewton}
 
