@@ -15,6 +15,18 @@ def static(**kwargs: Any) -> Any:
     return dataclasses.field(metadata={"static": True}, **kwargs)
 
 
+def _brief(self: Any) -> str:
+    """Class and fields, with arrays by type and shape: plans hold thousands of numbers nobody wants to scroll past."""
+    fields = (f"{f.name}={_brief_value(getattr(self, f.name))}" for f in dataclasses.fields(self))
+    return f"{type(self).__name__}({', '.join(fields)})"
+
+
+def _brief_value(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype}[{','.join(map(str, value.shape))}]"
+    return repr(value)
+
+
 def set_fields(obj: Any, **values: Any) -> None:
     """Fill the fields of a frozen object from its own ``__init__``."""
     for name, value in values.items():
@@ -30,8 +42,10 @@ def struct(cls: type) -> type:
     """
     own = cls.__dict__
     cls = dataclasses.dataclass(
-        frozen=True, kw_only=True, eq=False, init="__init__" not in own, repr="__repr__" not in own
+        frozen=True, kw_only=True, eq=False, repr=False, init="__init__" not in own
     )(cls)
+    if "__repr__" not in own:
+        cls.__repr__ = _brief
     fields = dataclasses.fields(cls)
     leaves = tuple(f.name for f in fields if not f.metadata.get("static"))
     statics = tuple(f.name for f in fields if f.metadata.get("static"))

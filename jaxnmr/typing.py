@@ -14,7 +14,7 @@ class Quantity:
 
     Attributes:
         value: initial physical value, any shape (``()`` for a number).
-        unit: unit as it is printed, ``""`` when dimensionless.
+        unit: unit as it is printed, ``""`` when dimensionless; one per flattened element when they differ.
         labels: one name per flattened element (``("Ca1.x", "Ca1.y", ...)``); empty for a single number.
         lower, upper: bounds valid for every element.
         scale: size of a typical change, in the physical unit; solver steps are measured in it.
@@ -24,7 +24,7 @@ class Quantity:
     """
 
     value: np.ndarray
-    unit: str = ""
+    unit: str | tuple[str, ...] = ""
     labels: tuple[str, ...] = ()
     lower: float = -np.inf
     upper: float = np.inf

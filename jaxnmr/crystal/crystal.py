@@ -234,7 +234,7 @@ class Crystal:
         uij = tuple(f"U{i + 1}{j + 1}" for i, j in UIJ)
         return {
             "cell": Quantity(
-                value=np.asarray(self.cell, dtype=float), unit="Å, °", labels=axes, scale=0.01,
+                value=np.asarray(self.cell, dtype=float), unit=("Å", "Å", "Å", "°", "°", "°"), labels=axes, scale=0.01,
                 basis=cell_basis(self.group, np.asarray(self.cell, dtype=float)), doc="unit cell",
             ),
             "xyz": Quantity(

@@ -78,7 +78,11 @@ class ParameterSpec:
         self.labels: tuple[str, ...] = tuple(
             f"{name}[{label}]" if q.labels else name for name, q in quantities.items() for label in (q.labels or ("",))
         )
-        self.units = tuple(q.unit for q in quantities.values() for _ in range(np.size(q.value)))
+        self.units = tuple(
+            unit
+            for q in quantities.values()
+            for unit in ((q.unit,) * np.size(q.value) if isinstance(q.unit, str) else q.unit)
+        )
         sizes = [np.size(q.value) for q in quantities.values()]
         self.lower = np.concatenate([np.full(s, q.lower) for s, q in zip(sizes, quantities.values(), strict=True)])
         self.upper = np.concatenate([np.full(s, q.upper) for s, q in zip(sizes, quantities.values(), strict=True)])

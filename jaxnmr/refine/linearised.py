@@ -81,6 +81,6 @@ class Linearised:
 
     def null_vectors(self) -> np.ndarray:
         """Undetermined unit combinations of the scaled columns, ``(k, columns)``."""
-        u, s, vt = np.linalg.svd(self.triangle, full_matrices=True)
+        _, s, vt = np.linalg.svd(self.triangle, full_matrices=True)
         rank = int((s > NULL_TOLERANCE * max(s.max(initial=0.0), 1e-300)).sum())
         return vt[rank:]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..units import format_esd
+
 if TYPE_CHECKING:
     from ..crystal import Crystal
     from ..objectives import Objective, Parameters
@@ -99,7 +101,7 @@ class HistogramStatistics:
     weight_fraction: dict[str, tuple[float, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RefinementResult:
     """The outcome of :func:`jaxnmr.refine`.
 
@@ -151,3 +153,23 @@ class RefinementResult:
         if len(self.crystals) != 1:
             raise KeyError(f"{len(self.crystals)} phases were refined; use .crystals[name] with {sorted(self.crystals)}")
         return next(iter(self.crystals.values()))
+
+    def __repr__(self) -> str:
+        """The outcome in a few lines: how it ended, agreement factors, every refined value with its uncertainty."""
+        n = sum(s.n_observations for s in self.statistics.values())
+        lines = [
+            f"RefinementResult: {self.status}. {self.message}",
+            f"{len(self.steps)} steps, {self.seconds:.1f} s, {self.parameters.n_free} parameters, {n} observations",
+        ]
+        for name, s in self.statistics.items():
+            bragg = ", ".join(f"{phase} {value:.2f}" for phase, value in s.r_bragg.items())
+            lines.append(
+                f"{name}: Rwp {s.rwp:.3f} %, Rp {s.rp:.3f} %, Rexp {s.rexp:.3f} %, GoF {s.gof:.3f}, R_Bragg {bragg} %, "
+                f"Durbin-Watson {s.durbin_watson:.2f}, SCOR {s.scor:.2f}"
+            )
+        esd = np.concatenate([np.ravel(e) for e in self.esds.values()])
+        for row, uncertainty in zip(self.parameters.rows(), esd, strict=True):
+            if row.free:
+                lines.append(f"  {row.name:<28} {format_esd(row.value, float(uncertainty))} {row.unit}".rstrip())
+        lines += [f"warning: {sentence}" for sentence in (*self.null_directions, *self.warnings)]
+        return "\n".join(lines)
