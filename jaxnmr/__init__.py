@@ -1,18 +1,17 @@
 """jaxnmr: differentiable refinement of crystal structures from powder diffraction and solid-state NMR."""
 
-from ._compat import refuse_bad_jaxlib
-
-refuse_bad_jaxlib()
-
 from importlib import metadata as _metadata
 
 from . import crystal, errors, plot, testing, units
+from ._compat import refuse_bad_jaxlib as _refuse_bad_jaxlib
 from ._precision import enable_x64
 from .crystal import Crystal
 from .diffraction import Background, Instrument, Pattern, PowderDiffraction
 from .io import read_crystal, read_instrument, read_pattern, write_crystal, write_pattern
 from .objectives import Objective, Parameters, PatternTerm, Prior, Restraint, State, Term, perturb, term
 from .refine import GaussNewton, LevenbergMarquardt, RefinementResult, Stage, progress, refine
+
+_refuse_bad_jaxlib()
 
 __version__ = _metadata.version("jaxnmr")
 
