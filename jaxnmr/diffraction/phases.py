@@ -82,7 +82,9 @@ class PhasePlan:
         fill = rows - n
         hkl = np.concatenate([hkl, np.repeat(hkl[-1:], fill, axis=0)])
         exponents, coefficients, names = stephens_basis(crystal.group) if stephens else (None, np.zeros((0, 0)), ())
-        quartics = np.prod(hkl[:, None, :] ** exponents[None], axis=-1) @ coefficients if stephens else np.zeros((rows, 0))
+        quartics = (
+            np.prod(hkl[:, None, :] ** exponents[None], axis=-1) @ coefficients if stephens else np.zeros((rows, 0))
+        )
         textured = march_axis is not None
         rotations = laue_rotations(crystal.group) if textured else np.eye(3, dtype=int)[None]
         return cls(
@@ -137,7 +139,7 @@ class PhasePeaks(NamedTuple):
 
 
 def phase_peaks(
-    plan: PhasePlan, crystal: Crystal, instrument: Instrument, v: Mapping[str, Array], index: int, *, approximate_doublet: bool
+    plan: PhasePlan, crystal: Crystal, instrument: Instrument, v: Mapping[str, Array], index: int, *, gsas: bool
 ) -> PhasePeaks:
     """Positions, areas and widths of a phase's reflections (traceable).
 
@@ -147,7 +149,8 @@ def phase_peaks(
         instrument: fixed geometry.
         v: the histogram's parameters by local name.
         index: which entry of the per-phase parameters belongs to this phase.
-        approximate_doublet: shift the second line by ``tan(theta) Δlambda/lambda`` as GSAS-II does.
+        gsas: do as GSAS-II: shift the second line by ``tan(theta) Δlambda/lambda``, and take widths and intensity
+            corrections at the angle where the peak appears, offsets included, instead of the Bragg angle.
     """
     cell = jnp.asarray(crystal.cell)
     g_star = reciprocal_metric(cell)
@@ -156,13 +159,15 @@ def phase_peaks(
     wavelength = v["wavelength"]
     bragg = [corrections.bragg_two_theta(d_star, wavelength[k]) for k in range(len(instrument.wavelengths))]
     if instrument.geometry == "bragg-brentano":
-        shift = lambda t: corrections.bragg_brentano_shift(t, v["displacement"], v["transparency"], instrument.radius_mm)
+        shift = lambda t: corrections.bragg_brentano_shift(
+            t, v["displacement"], v["transparency"], instrument.radius_mm
+        )
     else:
         shift = lambda t: corrections.debye_scherrer_shift(t, v["displace_x"], v["displace_y"], instrument.radius_mm)
     position = [t + v["zero"] + shift(t) for t in bragg]
-    two_theta = jnp.minimum(position[0], 179.99)
+    two_theta = jnp.minimum(position[0] if gsas else bragg[0], 179.99)
     tan = jnp.tan(0.5 * np.pi / 180.0 * two_theta)
-    if approximate_doublet and len(position) == 2:
+    if gsas and len(position) == 2:
         position[1] = position[0] + 360.0 / np.pi * (wavelength[1] / wavelength[0] - 1.0) * tan
 
     variance = widths.caglioti_variance(two_theta, v["U"], v["V"], v["W"])

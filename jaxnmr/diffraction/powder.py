@@ -45,7 +45,7 @@ class PowderDiffraction:
         background: ``(points, terms)`` basis functions.
         background_start: ``(terms,)``.
         abscissa, weight: axial-divergence quadrature.
-        planned_position, planned_fwhm, planned_cells: what the tiles were laid out for.
+        planned_position, planned_fwhm, planned_spread, planned_cells: what the tiles were laid out for.
         start: ``(name, value)`` starting values that replace the defaults.
     """
 
@@ -60,6 +60,7 @@ class PowderDiffraction:
     weight: Array
     planned_position: Array
     planned_fwhm: Array
+    planned_spread: Array
     planned_cells: Array
     instrument: Instrument = static()
     background_function: Background = static()
@@ -108,7 +109,12 @@ class PowderDiffraction:
             )
         instrument.require_wavelength()
         reflections = dict(reflections or {})
-        for what, names in (("march_axis", march_axis or {}), ("stephens", stephens), ("lebail", lebail), ("reflections", reflections)):
+        for what, names in (
+            ("march_axis", march_axis or {}),
+            ("stephens", stephens),
+            ("lebail", lebail),
+            ("reflections", reflections),
+        ):
             unknown = set(names) - set(crystals)
             if unknown:
                 raise ConventionError(f"{what} names {sorted(unknown)}, but the phases are {sorted(crystals)}")
@@ -147,6 +153,7 @@ class PowderDiffraction:
             weight=np.ones((1, 1)),
             planned_position=np.zeros(0),
             planned_fwhm=np.zeros(0),
+            planned_spread=np.zeros(0),
             planned_cells=np.zeros((len(plans), 6)),
             instrument=instrument,
             background_function=background,
@@ -158,6 +165,7 @@ class PowderDiffraction:
 
     @property
     def phase_names(self) -> tuple[str, ...]:
+        """Names of the phases, in the order of the per-phase parameters."""
         return tuple(p.name for p in self.phases)
 
     def quantities(self) -> dict[str, Quantity]:
@@ -167,7 +175,7 @@ class PowderDiffraction:
     def phase_tables(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> list[PhasePeaks]:
         """Peaks of every phase (traceable)."""
         return [
-            phase_peaks(p, crystals[p.name], self.instrument, values, k, approximate_doublet=self.axial_mode == "gsas")
+            phase_peaks(p, crystals[p.name], self.instrument, values, k, gsas=self.axial_mode == "gsas")
             for k, p in enumerate(self.phases)
         ]
 
@@ -175,7 +183,9 @@ class PowderDiffraction:
         """All peaks of all phases, one after the other, and a dummy (traceable)."""
         tables = self.phase_tables(crystals, values)
         joined = lambda name, dummy: jnp.concatenate([*(getattr(t, name) for t in tables), jnp.full(1, dummy)])
-        position = jnp.concatenate([*(t.position for t in tables), jnp.full((tables[0].position.shape[0], 1), 90.0)], axis=1)
+        position = jnp.concatenate(
+            [*(t.position for t in tables), jnp.full((tables[0].position.shape[0], 1), 90.0)], axis=1
+        )
         ratio = jnp.ones(1) if len(self.instrument.wavelengths) == 1 else jnp.stack([1.0, values["ratio"]])
         peaks = profiles.Peaks(
             position=position,
@@ -219,7 +229,9 @@ class PowderDiffraction:
         total = total.reshape(-1, total.shape[-1])[: self.x.shape[0]]
         return total + self.background @ tangents.background.T
 
-    def laid_out(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array], *, reflections: bool = False) -> Self:
+    def laid_out(
+        self, crystals: Mapping[str, Crystal], values: Mapping[str, Array], *, reflections: bool = False
+    ) -> Self:
         """The same histogram with tiles (and, on request, reflection lists) planned for these values (host)."""
         plan = self
         if reflections:
@@ -232,16 +244,13 @@ class PowderDiffraction:
         eta = np.concatenate([np.asarray(t.eta) for t in tables])
         present = np.concatenate([np.asarray(p.present) for p in plan.phases])
         shl = float(values["shl"])
-        spread = position[0] - axial.lowest_angle(position[0], shl, np) if shl > 1e-6 else np.zeros(len(fwhm))
+        spread = axial.axial_spread(position[0], shl)
         x = np.asarray(plan.x_blocks)
         if plan.axial_mode == "gsas":
             gamma = np.concatenate([np.asarray(t.lorentzian) for t in tables])
             a, w = axial.gsas_quadrature(np.append(position[0], 90.0), shl, np.append(gamma, 1.0))
         else:
-            inside = (present > 0) & (position[0] > x[0, 0] - 1.0) & (position[0] < x[-1, -1] + 1.0)
-            worst = np.max(np.abs(spread[inside]) / fwhm[inside], initial=0.0)
-            n = max(axial.nodes_needed(worst), np.asarray(plan.abscissa).shape[1])
-            a, w = axial.quadrature(n)
+            a, w = axial.quadrature(max(plan._nodes_wanted(position, fwhm, spread), np.shape(plan.abscissa)[1]))
         core, tail = plan_tiles(
             x[:, 0], x[:, -1], position.T, fwhm, eta, spread, plan.cutoff,
             core_only=plan.axial_mode == "gsas", present=present > 0,
@@ -250,11 +259,13 @@ class PowderDiffraction:
         cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in plan.phases])
         return plan.replace(
             core=core, tail=tail, abscissa=a, weight=w,
-            planned_position=position, planned_fwhm=fwhm,
+            planned_position=position, planned_fwhm=fwhm, planned_spread=spread,
             planned_cells=cells if reflections or not np.any(plan.planned_cells) else plan.planned_cells,
         )  # fmt: skip
 
-    def extracted(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array], observed, passes: int = 5) -> Self:
+    def extracted(
+        self, crystals: Mapping[str, Crystal], values: Mapping[str, Array], observed, passes: int = 5
+    ) -> Self:
         """Renew the intensities of Le Bail phases from the observed pattern (host).
 
         Args:
@@ -282,6 +293,13 @@ class PowderDiffraction:
         negative = x[np.asarray(widths.caglioti_variance(x, values["U"], values["V"], values["W"])) < 0]
         return (float(negative[0]), float(negative[-1])) if negative.size else None
 
+    def _nodes_wanted(self, position: np.ndarray, fwhm: np.ndarray, spread: np.ndarray) -> int:
+        """Axial-divergence nodes for the most asymmetric peak that the data show (host)."""
+        x = np.asarray(self.x)
+        inside = np.concatenate([np.asarray(p.present) for p in self.phases]) > 0
+        inside &= (position[0] > x[0] - 1.0) & (position[0] < x[-1] + 1.0)
+        return axial.nodes_needed(np.max(np.abs(spread[inside]) / fwhm[inside], initial=0.0))
+
     def with_nodes(self, least: int) -> Self:
         """The same plan with at least this many axial-divergence nodes, for a refinement that changes ``shl`` (host)."""
         if self.axial_mode == "gsas" or np.shape(self.abscissa)[1] >= least:
@@ -301,8 +319,11 @@ class PowderDiffraction:
         planned = np.asarray(self.planned_fwhm)
         shifted = np.abs(position - np.asarray(self.planned_position)).max(axis=0) > 0.5 * planned
         grown = (fwhm > 1.15 * planned) | (fwhm < 0.7 * planned)
+        spread = axial.axial_spread(position[0], float(values["shl"]))
+        longer = np.abs(spread) > np.abs(np.asarray(self.planned_spread)) + 0.5 * planned
         present = np.concatenate([np.asarray(p.present) for p in self.phases]) > 0
-        if ((shifted | grown) & present).any():
+        coarse = self.axial_mode != "gsas" and self._nodes_wanted(position, fwhm, spread) > np.shape(self.abscissa)[1]
+        if coarse or ((shifted | grown | longer) & present).any():
             return self.laid_out(crystals, values), "peak windows renewed"
         return self, ""
 

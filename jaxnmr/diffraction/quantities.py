@@ -47,7 +47,7 @@ def histogram_quantities(plan: PowderDiffraction) -> dict[str, Quantity]:
         "wavelength": listed(i.wavelengths, "Å", 1e-4, "wavelengths", lower=0.05),
         "size": per_phase(1.0, "µm", 1e-3, 100.0, 0.1, "crystallite size"),
         "size_mix": per_phase(1.0, "", 0.0, 1.0, 0.1, "Lorentzian fraction of the size broadening"),
-        "strain": per_phase(1000.0, "10⁻⁶", 0.0, 1e6, 1000.0, "microstrain"),
+        "strain": per_phase(1000.0, "10⁻⁶", 0.0, 1e6, 1000.0, "microstrain, 2 Δd/d"),
         "strain_mix": per_phase(1.0, "", 0.0, 1.0, 0.1, "Lorentzian fraction of the strain broadening"),
     }
     if len(i.wavelengths) == 2:
@@ -59,7 +59,7 @@ def histogram_quantities(plan: PowderDiffraction) -> dict[str, Quantity]:
             table["monochromator"] = number(i.monochromator_deg, "°", 0.0, 180.0, 1.0, "monochromator 2theta")
     if i.geometry == "bragg-brentano":
         table["displacement"] = number(0.0, "µm", scale=10.0, doc="specimen displacement")
-        table["transparency"] = number(0.0, "cm", scale=0.01, doc="specimen transparency")
+        table["transparency"] = number(0.0, "0.1 mm", scale=0.01, doc="specimen transparency 1/mu")
         table["roughness_a"] = number(1.0, "", 0.0, 1.0, 0.1, "surface roughness, Suortti a")
         table["roughness_b"] = number(0.0, "", 0.0, 10.0, 0.1, "surface roughness, Suortti b")
     else:

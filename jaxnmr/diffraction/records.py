@@ -121,7 +121,9 @@ class Pattern:
         """
         x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
         if x.ndim != 1 or x.shape != y.shape:
-            raise ShapeError(f"{name}: 2theta {x.shape} and intensity {y.shape} must be one-dimensional and equally long")
+            raise ShapeError(
+                f"{name}: 2theta {x.shape} and intensity {y.shape} must be one-dimensional and equally long"
+            )
         if len(x) < 3:
             raise ShapeError(f"{name}: a pattern of {len(x)} points cannot be refined against")
         sigma = np.sqrt(np.maximum(y, 1.0)) if sigma is None else np.asarray(sigma, dtype=float)

@@ -1,7 +1,7 @@
 """Scattering factors: X-ray form factors of atoms and ions with anomalous dispersion, neutron scattering lengths.
 
 Tables come from gemmi: International Tables C (1992) four-Gaussian coefficients, Cromer-Liberman f' and f'',
-and the 1992 neutron scattering lengths of Sears (Neutron News 3, 26).
+and the 1992 neutron scattering lengths of Sears (Neutron News 3, 26), real parts at thermal energies.
 """
 
 import gemmi
@@ -45,9 +45,10 @@ def scattering_factors(species: tuple[str, ...], radiation: str, wavelength: flo
 def _neutron(symbol: str):
     element, _ = element_of(symbol)
     table = gemmi.Element(element).neutron92
-    if table is None:
-        raise ConventionError(f"no neutron scattering length of {element} is tabulated")
-    return np.zeros(4), np.zeros(4), table.get_coefs()[0], 0.0, 0.0
+    length = 0.0 if table is None else table.get_coefs()[0]
+    if length == 0.0:  # how the table marks radioactive elements nobody has measured
+        raise ConventionError(f"no neutron scattering length of {element} is tabulated; use X-rays, or another element")
+    return np.zeros(4), np.zeros(4), length, 0.0, 0.0
 
 
 def _xray(symbol: str, wavelength: float):

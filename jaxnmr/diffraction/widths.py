@@ -35,7 +35,7 @@ def size_width(two_theta, size, wavelength):
 
 
 def strain_width(two_theta, microstrain):
-    """FWHM from ``10⁶ Δd/d``: ``0.018 strain tan(theta) / pi``."""
+    """FWHM from microstrain as GSAS counts it, ``10⁶`` times the FWHM of ``2 Δd/d``: ``0.018 strain tan(theta) / pi``."""
     return 0.018 / np.pi * microstrain * jnp.tan(0.5 * _DEG * two_theta)
 
 
