@@ -32,8 +32,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 
 bench: $(STAMP)
-	@mkdir -p $(OUT)
-	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-json=$(OUT)/benchmarks.json
+	$(BIN)/python benchmarks/bench_powder.py --out $(OUT)/bench
 
 clean:
 	rm -rf $(OUT) build dist .pytest_cache .ruff_cache .hypothesis .benchmarks

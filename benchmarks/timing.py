@@ -1,0 +1,92 @@
+"""Timing with the usual precautions: warm-up, finished results, several calls, processor time beside wall time."""
+
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+
+def pin(cores: int) -> list[int]:
+    """Keep this process on that many processor cores (0: leave it alone); call it before importing jax.
+
+    XLA sizes its thread pools by the cores it may use, so one core means one thread. Where the system cannot pin,
+    start the script with ``taskset -c 0`` or accept all cores; the record says which.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return []
+    allowed = sorted(os.sched_getaffinity(0))
+    if cores:
+        os.sched_setaffinity(0, allowed[:cores])
+    return sorted(os.sched_getaffinity(0))
+
+
+def time_calls(function: Callable, *arguments: Any, seconds: float = 1.5, least: int = 5) -> dict[str, float]:
+    """Call a function until ``seconds`` have passed, after one call to warm up.
+
+    Returns:
+        ``min_ms`` and ``median_ms`` of wall time, ``cpu_ms`` of processor time per call (little disturbed by what
+        else the machine does), and how many ``calls``.
+    """
+    import jax
+
+    jax.block_until_ready(function(*arguments))
+    wall, began, cpu = [], time.perf_counter(), time.process_time()
+    while len(wall) < least or time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        wall.append(time.perf_counter() - start)
+    cpu = time.process_time() - cpu
+    return {
+        "min_ms": 1e3 * min(wall),
+        "median_ms": 1e3 * statistics.median(wall),
+        "cpu_ms": 1e3 * cpu / len(wall),
+        "calls": len(wall),
+    }
+
+
+def peak_memory_mb() -> float:
+    """Largest resident size of this process so far, MB."""
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def device_peak_mb() -> float | None:
+    """Largest memory in use on the device so far, MB; ``None`` where the device does not say (CPUs do not)."""
+    import jax
+
+    used = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    return None if used is None else used / 1e6
+
+
+def machine(cores: list[int]) -> dict[str, Any]:
+    """What the numbers were measured on and with."""
+    import jax
+
+    device = jax.devices()[0]
+    return {
+        "device": device.device_kind,
+        "platform": device.platform,
+        "processor": _processor(),
+        "cores_used": cores,
+        "cores_present": os.cpu_count(),
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("jaxnmr", "jax", "jaxlib", "numpy")},
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

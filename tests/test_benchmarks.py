@@ -1,0 +1,100 @@
+"""The benchmark script runs, and what it counts is what there is. Nothing here depends on how long anything takes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import jaxnmr as jn
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import bench_powder
+    import scaling
+
+    return bench_powder, scaling
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    cache = jax.config.jax_compilation_cache_dir
+    command = [sys.executable, str(FOLDER / "bench_powder.py"), "--case", "quartz", "--quick", "--no-scaling"]
+    environment = os.environ | ({"JAX_COMPILATION_CACHE_DIR": cache} if cache else {})
+    done = subprocess.run([*command, "--out", str(folder)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "benchmarks.json").read_text())
+
+
+def test_the_record_says_on_what_and_with_what_it_was_measured(record):
+    machine = record["machine"]
+    assert machine["jax"] == jax.__version__ and machine["jaxnmr"] == jn.__version__
+    assert machine["device"] and machine["processor"] and machine["platform"]
+    if hasattr(os, "sched_setaffinity"):
+        assert len(machine["cores_used"]) == 1
+
+
+def test_three_ways_to_a_jacobian_agree(record):
+    deviation = record["cases"]["quartz"]["largest_difference_from_structured_jacobian"]
+    assert deviation["jacfwd_of_forward"] < 1e-10
+    assert deviation["central_differences"] < 1e-4
+
+
+def test_every_time_is_recorded(record):
+    case = record["cases"]["quartz"]
+    wanted = {"forward", "jacobian", "jacobian_and_normal_equations", "central_differences", "jacfwd_of_forward"}
+    assert wanted <= set(case["times"])
+    assert all(t["min_ms"] > 0 and t["calls"] >= 1 for t in case["times"].values())
+
+
+def test_the_peaks_cut_off_change_the_pattern_by_little(record):
+    cut = record["cases"]["quartz"]["truncation"]["xrd"]
+    assert 0 < cut["largest_change_of_highest_point"] < 2e-4
+
+
+def test_work_counts_every_peak_that_reaches_a_block_of_points(scripts):
+    bench, scaling = scripts
+    at, counts = scaling.problem(points=2001)
+    (histogram,) = bench.work(at[1], counts["columns"])["histograms"]
+    plan = at[1].terms[0].model
+    tables = plan.phase_tables({"quartz": at[1].crystals["quartz"]}, {k: q.value for k, q in plan.quantities().items()})
+    position, fwhm = np.asarray(tables[0].position), np.asarray(tables[0].fwhm)
+    present = np.asarray(plan.phases[0].present) > 0
+    # a peak certainly reaches the blocks within three widths of its lines
+    x = np.asarray(plan.x_blocks)
+    low, high = position.min(axis=0) - 3 * fwhm, position.max(axis=0) + 3 * fwhm
+    certain = ((x[:, -1][:, None] >= low) & (x[:, 0][:, None] <= high) & present).sum()
+    everything = x.shape[0] * present.sum()
+    pairs = histogram["points_x_overlapping_peaks_x_columns"] / counts["columns"] / x.shape[1]
+    assert histogram["reflections"] == present.sum() == counts["reflections"]
+    assert certain < pairs < everything
+    assert histogram["jacobian_mb"] == pytest.approx(2001 * counts["columns"] * 8e-6)
+
+
+def test_a_repeated_cell_is_the_same_crystal(scripts):
+    _, scaling = scripts
+    one, three = scaling.in_p1(1, 1), scaling.in_p1(3, 1)
+    assert (one.n_sites, three.n_sites) == (9, 27)
+    bonds = [jn.crystal.plan_bonds(c).table(c) for c in (one, three)]
+    lengths = [np.unique(np.round([b.distance for b in table], 6)) for table in bonds]
+    np.testing.assert_allclose(lengths[0], lengths[1])
+    assert len(bonds[1]) == 3 * len(bonds[0])
+
+
+def test_growth_curves_are_drawn_with_their_exponents(scripts, tmp_path):
+    _, scaling = scripts
+    rows = [{"points": n, "forward_ms": 0.1 * n, "normal_equations_ms": 0.01 * n**1.5} for n in (10, 20, 40)]
+    exponents = {key: scaling.exponent(rows, "points", key) for key in ("forward_ms", "normal_equations_ms")}
+    assert exponents == pytest.approx({"forward_ms": 1.0, "normal_equations_ms": 1.5})
+    series = {"points": {"label": "points", "against": "points", "rows": rows, "exponents": exponents}}
+    assert scaling.draw(series, tmp_path / "scaling.png").stat().st_size > 5000
+    assert "n^1.50" in scaling.summary(series)
