@@ -1,10 +1,12 @@
 """Axial-divergence asymmetry (Finger, Cox & Jephcoat 1994) as a weighted sum of shifted symmetric profiles.
 
-The aberration spreads a reflection at 2theta over apparent angles between ``2 phi_min`` and 2theta. Here the two
-half-heights are equal, ``S = H``, and ``shl = (S + H)/L``. The density is singular at 2theta; the substitution
-``delta = 2theta - (2theta - 2phi_min) u²`` removes the singularity, so that Gauss-Legendre in ``u`` converges fast.
+The aberration spreads a reflection at 2theta over apparent angles between ``2 phi_min`` and 2theta. Specimen and
+slit have the half-heights S and H at the distance L; ``shl = (S + H)/L`` and ``imbalance = |S - H|/(S + H)``. The
+density is singular at 2theta; the substitution ``delta = 2theta - (2theta - 2phi_min) u²`` removes the singularity,
+so that Gauss-Legendre in ``u`` converges fast. Unequal heights bend it at ``u = imbalance`` (but for terms of higher
+order in shl), where the quadrature is split.
 
-Source: Finger, Cox & Jephcoat, J. Appl. Cryst. 27, 892 (1994), eqs. 4 and 7a; van Laar & Yelon, ibid. 17, 47 (1984).
+Source: Finger, Cox & Jephcoat, J. Appl. Cryst. 27, 892 (1994), eqs. 4 and 7; van Laar & Yelon, ibid. 17, 47 (1984).
 """
 
 from math import ceil
@@ -36,13 +38,14 @@ def _lowest_angle_in_single_precision(two_theta, shl):
     return lowest.astype(two_theta.dtype) + (two_theta - rounded.astype(two_theta.dtype))
 
 
-def axial_nodes(two_theta, shl, abscissa, weight, *, gsas: bool):
+def axial_nodes(two_theta, shl, abscissa, weight, *, gsas: bool, imbalance: float = 0.0):
     """Apparent positions and normalised weights of the shifted profiles.
 
     Args:
         two_theta: ``(n,)`` degrees.
         shl: ``(S + H)/L``; below 1e-6 every node sits at 2theta.
         abscissa, weight: quadrature on [0, 1], broadcastable to ``(n, nodes)``; zero weights switch nodes off.
+        imbalance: ``|S - H|/(S + H)``, 0 for equal half-heights.
         gsas: nodes linear in 2theta and single-precision limits as in GSAS-II, for comparison with it only.
 
     Returns:
@@ -59,7 +62,9 @@ def axial_nodes(two_theta, shl, abscissa, weight, *, gsas: bool):
     # cos²(delta) - cos²(2theta) = sin(2theta - delta) sin(2theta + delta), without cancellation
     inside = gap > 1e-18
     height = jnp.sqrt(jnp.where(inside, gap, 1.0))
-    density = jnp.where(inside, safe * jnp.abs(cos0) / height - 1.0, 0.0)
+    # (overlap of specimen and slit) / h, with h the height that the ray gains on its way to the slit
+    reach = safe * jnp.abs(cos0) / height
+    density = jnp.where(inside, reach - jnp.maximum(1.0, imbalance * reach), 0.0)
     share = jnp.abs(weight * jacobian * density / cos1)
     total = jnp.sum(share, axis=1, keepdims=True)
     usable = total > 1e-12
@@ -70,10 +75,14 @@ def axial_nodes(two_theta, shl, abscissa, weight, *, gsas: bool):
     )
 
 
-def quadrature(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre on [0, 1], each ``(1, n)``."""
+def quadrature(n: int, imbalance: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre on [0, 1] with ``n`` nodes, each ``(1, n)``; with ``n`` above and ``n`` below an imbalance."""
     x, w = np.polynomial.legendre.leggauss(n)
-    return 0.5 * (x + 1.0)[None], 0.5 * w[None]
+    x, w = 0.5 * (x + 1.0)[None], 0.5 * w[None]
+    if imbalance == 0.0:
+        return x, w
+    above = 1.0 - imbalance
+    return np.hstack([imbalance * x, imbalance + above * x]), np.hstack([imbalance * w, above * w])
 
 
 def gsas_quadrature(two_theta, shl, gamma_centideg) -> tuple[np.ndarray, np.ndarray]:

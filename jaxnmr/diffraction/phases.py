@@ -116,7 +116,8 @@ class PhasePlan:
             stephens=bool(self.stephens),
             capacity=self.hkl.shape[0],
         )
-        extracted = {tuple(h): f for h, f in zip(np.asarray(self.hkl).tolist(), np.asarray(self.given), strict=True)}
+        n = self.n_reflections  # the padding repeats the last reflection
+        extracted = {tuple(h): f for h, f in zip(self.hkl[:n].tolist(), np.asarray(self.given)[:n], strict=True)}
         kept = np.array([extracted.get(tuple(h), 1.0) for h in plan.hkl.tolist()])
         return plan.replace(given=kept)
 

@@ -198,10 +198,12 @@ class PowderDiffraction:
         return PeakTable(peaks, jnp.asarray(values["background"]))
 
     def _nodes(self, peaks: profiles.Peaks) -> list[profiles.AxialNodes]:
-        gsas = self.axial_mode == "gsas"
+        gsas, imbalance = self.axial_mode == "gsas", self.instrument.axial_imbalance
         out = []
         for position in peaks.position:
-            place = lambda angle, shl: axial.axial_nodes(angle, shl, self.abscissa, self.weight, gsas=gsas)
+            place = lambda angle, shl: axial.axial_nodes(
+                angle, shl, self.abscissa, self.weight, gsas=gsas, imbalance=0.0 if gsas else imbalance
+            )
             one, zero = jnp.ones_like(position), jnp.zeros_like(position)
             (delta, share), (d_angle, s_angle) = jax.jvp(place, (position, peaks.shl), (one, jnp.zeros_like(peaks.shl)))
             _, (d_shl, s_shl) = jax.jvp(place, (position, peaks.shl), (zero, jnp.ones_like(peaks.shl)))
@@ -250,7 +252,8 @@ class PowderDiffraction:
             gamma = np.concatenate([np.asarray(t.lorentzian) for t in tables])
             a, w = axial.gsas_quadrature(np.append(position[0], 90.0), shl, np.append(gamma, 1.0))
         else:
-            a, w = axial.quadrature(max(plan._nodes_wanted(position, fwhm, spread), np.shape(plan.abscissa)[1]))
+            plan = plan.with_nodes(plan._nodes_wanted(position, fwhm, spread))
+            a, w = plan.abscissa, plan.weight
         core, tail = plan_tiles(
             x[:, 0], x[:, -1], position.T, fwhm, eta, spread, plan.cutoff,
             core_only=plan.axial_mode == "gsas", present=present > 0,
@@ -302,9 +305,9 @@ class PowderDiffraction:
 
     def with_nodes(self, least: int) -> Self:
         """The same plan with at least this many axial-divergence nodes, for a refinement that changes ``shl`` (host)."""
-        if self.axial_mode == "gsas" or np.shape(self.abscissa)[1] >= least:
+        abscissa, weight = axial.quadrature(least, self.instrument.axial_imbalance)
+        if self.axial_mode == "gsas" or np.shape(self.abscissa)[1] >= abscissa.shape[1]:
             return self
-        abscissa, weight = axial.quadrature(least)
         return self.replace(abscissa=abscissa, weight=weight)
 
     def refreshed(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> tuple[Self, str]:
@@ -322,7 +325,7 @@ class PowderDiffraction:
         spread = axial.axial_spread(position[0], float(values["shl"]))
         longer = np.abs(spread) > np.abs(np.asarray(self.planned_spread)) + 0.5 * planned
         present = np.concatenate([np.asarray(p.present) for p in self.phases]) > 0
-        coarse = self.axial_mode != "gsas" and self._nodes_wanted(position, fwhm, spread) > np.shape(self.abscissa)[1]
+        coarse = self.with_nodes(self._nodes_wanted(position, fwhm, spread)) is not self
         if coarse or ((shifted | grown | longer) & present).any():
             return self.laid_out(crystals, values), "peak windows renewed"
         return self, ""

@@ -26,7 +26,8 @@ class Instrument:
         zero: 2theta offset in degrees, added to the calculated position.
         U, V, W: Gaussian variance, ``U tan² + V tan + W`` in centidegree² (GSAS convention).
         X, Y, Z: Lorentzian FWHM, ``X / cos + Y tan + Z`` in centidegree.
-        shl: axial divergence ``(S + H)/L`` with ``S = H``.
+        shl: axial divergence ``(S + H)/L``.
+        axial_ratio: ``S/H``, height of the specimen over that of the receiving slit.
         mu_r: absorption coefficient times radius of a capillary (Debye-Scherrer only).
         name: where it came from.
     """
@@ -46,6 +47,7 @@ class Instrument:
     Y: float = 0.0
     Z: float = 0.0
     shl: float = 0.002
+    axial_ratio: float = 1.0
     mu_r: float = 0.0
     name: str = field(default="instrument", compare=False)
 
@@ -65,6 +67,13 @@ class Instrument:
             raise ConventionError(f"polarization is {self.polarization:g}; expected between 0 and 1")
         if self.shl < 0 or self.ratio < 0:
             raise ConventionError(f"shl is {self.shl:g} and ratio {self.ratio:g}; neither can be negative")
+        if not 0.0 < self.axial_ratio < np.inf:
+            raise ConventionError(f"axial_ratio (S/H) is {self.axial_ratio:g}; expected a positive number")
+
+    @property
+    def axial_imbalance(self) -> float:
+        """``|S - H|/(S + H)``; exchanging specimen and slit changes nothing."""
+        return abs(self.axial_ratio - 1.0) / (self.axial_ratio + 1.0)
 
     def replace(self, **changes) -> "Instrument":
         """A checked copy with some values changed."""

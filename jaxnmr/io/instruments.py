@@ -135,6 +135,8 @@ def _prm_profile(path: str | Path, records: dict, bank: int) -> dict[str, float]
     profile = {"U": at["U"] + extra, "V": at["V"], "W": at["W"] + extra, "X": at.get("X", 0.0), "Y": at.get("Y", 0.0)}
     if "S" in at and "H" in at:
         profile["shl"] = at["S"] + at["H"]
+        if at["S"] > 0.0 and at["H"] > 0.0:
+            profile["axial_ratio"] = at["S"] / at["H"]
     return profile
 
 
