@@ -30,18 +30,19 @@ class Layout:
     parts: tuple[tuple[str, tuple[int, ...]], ...]
 
     def unflatten(self, vector) -> dict[str, Array]:
-        """Split a vector into arrays by name."""
+        """Split a vector (or a stack of vectors) into arrays by name."""
         out, start = {}, 0
         for name, shape in self.parts:
             size = int(np.prod(shape, dtype=int))
-            out[name] = vector[start : start + size].reshape(shape)
+            part = vector[..., start : start + size]
+            out[name] = part.reshape(part.shape[:-1] + shape)
             start += size
         return out
 
 
 @dataclass(frozen=True)
 class Tie:
-    """``vector[target] = factor * vector[source] + offset``."""
+    """``vector[target] = factor * vector[source] + offset``; the target is the pivot of a free direction."""
 
     target: int
     source: int
@@ -75,9 +76,8 @@ class ParameterSpec:
     def __init__(self, quantities: Mapping[str, Quantity]):
         self.quantities = dict(quantities)
         self.layout = Layout(tuple((name, np.shape(q.value)) for name, q in quantities.items()))
-        self.labels: tuple[str, ...] = tuple(
-            f"{name}[{label}]" if q.labels else name for name, q in quantities.items() for label in (q.labels or ("",))
-        )
+        self.parts = tuple((name, label) for name, q in quantities.items() for label in (q.labels or ("",)))
+        self.labels: tuple[str, ...] = tuple(f"{name}[{label}]" if label else name for name, label in self.parts)
         self.units = tuple(
             unit
             for q in quantities.values()
@@ -109,7 +109,8 @@ class ParameterSpec:
 
     @cached_property
     def _key(self):
-        return (self.layout, self.free.tobytes(), self.lower.tobytes(), self.upper.tobytes(), self.ties)
+        arrays = (self.directions, self.scale, self.free, self.lower, self.upper)
+        return (self.layout, self.labels, self.ties, *(a.tobytes() for a in arrays))
 
     def __hash__(self):
         return hash(self._key)
@@ -125,10 +126,25 @@ class ParameterSpec:
     @cached_property
     def transform(self) -> np.ndarray:
         """``d vector / d theta``, ``(values, theta)``: symmetry, ties and scaling."""
-        matrix = self.directions[:, self.free] * self.scale[self.free_pivots]
+        return self.along(np.flatnonzero(self.free))
+
+    def along(self, columns) -> np.ndarray:
+        """``d vector`` by the scaled numbers of any directions, ties included, ``(values, columns)``."""
+        matrix = self.directions[:, columns] * self.scale[self.pivots[columns]]
         for tie in self.ties:
-            matrix[tie.target] = tie.factor * matrix[tie.source]
+            matrix += np.outer(self.direction_of(tie.target), tie.factor * matrix[tie.source])
         return matrix
+
+    def direction_of(self, pivot: int) -> np.ndarray:
+        """The direction ``(values,)`` with this pivot."""
+        return self.directions[:, int(np.flatnonzero(self.pivots == pivot)[0])]
+
+    def tied(self, flat: np.ndarray) -> np.ndarray:
+        """A copy of a vector in which tied values follow."""
+        flat = np.array(flat, dtype=float)
+        for tie in self.ties:
+            flat += self.direction_of(tie.target) * (tie.factor * flat[tie.source] + tie.offset - flat[tie.target])
+        return flat
 
     def match(self, pattern: str) -> np.ndarray:
         """Indices of the vector that a name or pattern stands for.
@@ -137,14 +153,16 @@ class ParameterSpec:
             ParameterError: nothing matches; the message suggests what might have been meant.
         """
         name, bracket, element = pattern.partition("[")
-        element = element.removesuffix("]") if bracket else "*"
-        hits = []
-        for k, label in enumerate(self.labels):
-            part, _, item = label.partition("[")
-            item = item.removesuffix("]")
-            same_item = not bracket or _glob(item, element) or _glob(item, element + ".*")
-            if _glob(part, name) and same_item:
-                hits.append(k)
+        element = element.removesuffix("]")
+        same_name = {n: n == pattern or (not bracket and _glob(n, pattern)) for n, _ in self.layout.parts}
+        in_name = {n: bool(bracket) and _glob(n, name) for n, _ in self.layout.parts}
+        hits = [
+            k
+            for k, (part, item) in enumerate(self.parts)
+            if same_name[part]
+            or self.labels[k] == pattern
+            or (in_name[part] and (_glob(item, element) or _glob(item, element + ".*")))
+        ]
         if not hits:
             names = [n for n, _ in self.layout.parts]
             pool = list(self.labels) if bracket else names
@@ -155,7 +173,7 @@ class ParameterSpec:
 
 
 def _glob(text: str, pattern: str) -> bool:
-    return fnmatchcase(text, pattern)
+    return text == pattern or fnmatchcase(text, pattern)
 
 
 @struct
@@ -216,7 +234,13 @@ class Parameters:
         flat = np.asarray(self.flat)
         return [
             ParameterRow(
-                label, float(flat[k]), spec.units[k], bool(moved[k]), float(spec.lower[k]), float(spec.upper[k]), tied.get(k, "")
+                label,
+                float(flat[k]),
+                spec.units[k],
+                bool(moved[k]),
+                float(spec.lower[k]),
+                float(spec.upper[k]),
+                tied.get(k, ""),
             )
             for k, label in enumerate(self.labels)
         ]
@@ -229,7 +253,9 @@ class Parameters:
         for row in self.rows():
             bounds = "" if np.isinf([row.lower, row.upper]).all() else f"[{row.lower:g}, {row.upper:g}]"
             tie = f"  = {row.tied_to}" if row.tied_to else ""
-            lines.append(f"{row.name:<28} {row.value:>14.7g}  {row.unit:<8} {'yes' if row.free else '':<4}  {bounds}{tie}")
+            lines.append(
+                f"{row.name:<28} {row.value:>14.7g}  {row.unit:<8} {'yes' if row.free else '':<4}  {bounds}{tie}"
+            )
         return "\n".join([*lines, f"{self.n_free} refined numbers"])
 
     # -- the map theta -> values ---------------------------------------------------------------------------------
@@ -241,10 +267,7 @@ class Parameters:
 
     def offset(self) -> np.ndarray:
         """The part of the vector that ``theta`` does not move (host)."""
-        flat = np.array(self.flat, dtype=float)
-        for tie in self.spec.ties:
-            flat[tie.target] = tie.factor * flat[tie.source] + tie.offset
-        return flat - self.spec.transform @ self.theta
+        return self.spec.tied(self.flat) - self.spec.transform @ self.theta
 
     def constrain(self, theta) -> dict[str, Array]:
         """Physical values by name at ``theta`` (traceable)."""
@@ -255,17 +278,24 @@ class Parameters:
         return self.replace(flat=self.offset() + self.spec.transform @ np.asarray(theta))
 
     def theta_bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Bounds of ``theta``, those of tied values included (host)."""
-        spec, pivots = self.spec, self.spec.free_pivots
-        lower, upper = spec.lower[pivots] / spec.scale[pivots], spec.upper[pivots] / spec.scale[pivots]
-        position = {int(p): k for k, p in enumerate(pivots)}
-        for tie in spec.ties:
-            k = position.get(tie.source)
-            if k is not None and tie.factor:
-                ends = (np.array([spec.lower[tie.target], spec.upper[tie.target]]) - tie.offset) / tie.factor
-                lower[k] = max(lower[k], ends.min() / spec.scale[tie.source])
-                upper[k] = min(upper[k], ends.max() / spec.scale[tie.source])
-        return lower, upper
+        """Bounds of ``theta`` (host), those of values that follow through symmetry or a tie included.
+
+        A bound on a value that depends on several refined numbers is no box and is left out.
+        """
+        spec, offset = self.spec, self.offset()
+        lower, upper = np.full(self.n_free, -np.inf), np.full(self.n_free, np.inf)
+        bounded = np.isfinite(spec.lower) | np.isfinite(spec.upper)
+        alone = (spec.transform != 0).sum(axis=1) == 1
+        for row in np.flatnonzero(bounded & alone):
+            k = int(np.flatnonzero(spec.transform[row])[0])
+            ends = (np.array([spec.lower[row], spec.upper[row]]) - offset[row]) / spec.transform[row, k]
+            lower[k], upper[k] = max(lower[k], ends.min()), min(upper[k], ends.max())
+        # rounding must not put a start that sits on its bound outside
+        theta = self.theta
+        near = lambda bound: np.isfinite(bound) & (np.abs(theta - bound) <= 1e-12 * np.maximum(np.abs(bound), 1.0))
+        return np.where(near(lower), np.minimum(lower, theta), lower), np.where(
+            near(upper), np.maximum(upper, theta), upper
+        )
 
     # -- choosing ------------------------------------------------------------------------------------------------
     def free(self, *patterns: str) -> Parameters:
@@ -280,40 +310,48 @@ class Parameters:
         return self._flag(patterns, False)
 
     def _flag(self, patterns, value: bool) -> Parameters:
-        free = self.spec.free.copy()
-        tied = {t.target for t in self.spec.ties}
+        spec, free = self.spec, self.spec.free.copy()
+        tied = [t.target for t in spec.ties]
         for pattern in patterns:
-            hits = self.spec.match(pattern)
-            chosen = np.isin(self.spec.pivots, [k for k in hits if k not in tied])
-            if value and "[" in pattern and not re.search(r"[*?]", pattern) and not chosen.any():
-                partners = [self.labels[p] for p, c in zip(self.spec.pivots, self.spec.directions.T, strict=True) if (np.abs(c[hits]) > 1e-9).any()]
-                why = f"symmetry ties it to {', '.join(partners)}: free that" if partners else "symmetry fixes it"
-                if set(hits) <= tied:
-                    why = "it is tied to another parameter"
-                raise ParameterError(f"{pattern!r} cannot be refined on its own: {why}")
+            hits = spec.match(pattern)
+            chosen = np.isin(spec.pivots, hits) & ~np.isin(spec.pivots, tied)
+            if _explicit(pattern, hits) and not chosen.any():
+                moved_by = spec.pivots[(np.abs(spec.directions[hits]) > 1e-9).any(axis=0)]
+                others = [self.labels[p] for p in moved_by if p not in tied and p not in hits]
+                if others:
+                    raise ParameterError(
+                        f"{pattern!r} follows {', '.join(others)} by symmetry: free or fix that instead"
+                    )
+                if value:
+                    why = "it is tied to another parameter" if moved_by.size else "symmetry fixes it"
+                    raise ParameterError(f"{pattern!r} cannot be refined on its own: {why}")
             free[chosen] = value
-        return self.replace(spec=self.spec.changed(free=free))
+        return self.replace(spec=spec.changed(free=free))
 
     def set(self, pattern: str, value) -> Parameters:
         """Give values to what a name or pattern stands for: one number, or one per value.
 
-        Values along directions that symmetry forbids are projected out.
+        Symmetry and ties decide over the rest: values that depend on others follow them, and values that symmetry
+        fixes stay.
+
+        Raises:
+            ParameterError: wrong number of values, out of bounds, or a single value that cannot be chosen freely.
         """
-        hits = self.spec.match(pattern)
+        spec, hits = self.spec, self.spec.match(pattern)
         new = np.ravel(np.asarray(value, dtype=float))
         if new.size not in (1, len(hits)):
             raise ParameterError(f"{pattern!r} stands for {len(hits)} values; got {new.size}")
         if not np.isfinite(new).all():
             raise ParameterError(f"{pattern!r} cannot be set to {value}: not finite")
-        flat = np.array(self.flat, dtype=float)
-        flat[hits] = new
-        # keep what symmetry allows: pivots decide, dependent components follow
-        for column, pivot in zip(self.spec.directions.T, self.spec.pivots, strict=True):
-            others = np.flatnonzero((np.abs(column) > 1e-9) & (np.arange(len(flat)) != pivot))
-            if others.size and np.isin([pivot, *others], hits).any():
-                flat[others] += column[others] * (flat[pivot] - np.asarray(self.flat)[pivot]) - (
-                    flat[others] - np.asarray(self.flat)[others]
-                )
+        old = np.array(self.flat, dtype=float)
+        wanted = old.copy()
+        wanted[hits] = new
+        flat = spec.tied(old + spec.directions @ (wanted - old)[spec.pivots])
+        if _explicit(pattern, hits) and len(hits) == 1 and abs(flat[hits[0]] - new[0]) > 1e-9 * max(abs(new[0]), 1.0):
+            raise ParameterError(
+                f"{pattern!r} cannot be set to {new[0]:g}: symmetry or a tie makes it {flat[hits[0]]:g}; "
+                "set the value that it follows"
+            )
         low, high = self.spec.lower[hits], self.spec.upper[hits]
         outside = (flat[hits] < low) | (flat[hits] > high)
         if outside.any():
@@ -324,12 +362,13 @@ class Parameters:
         return self.replace(flat=flat)
 
     def bound(self, pattern: str, lower: float | None = None, upper: float | None = None) -> Parameters:
-        """Set bounds; ``None`` leaves one as it is.
+        """Set bounds; ``None`` leaves one as it is. Values that symmetry fixes are passed over.
 
         Raises:
             ParameterError: the bounds cross, or exclude the present value.
         """
         hits = self.spec.match(pattern)
+        hits = hits[np.abs(self.spec.directions[hits]).max(axis=1, initial=0.0) > 1e-9]
         low, high = self.spec.lower.copy(), self.spec.upper.copy()
         low[hits] = low[hits] if lower is None else lower
         high[hits] = high[hits] if upper is None else upper
@@ -348,27 +387,49 @@ class Parameters:
         spec = self.spec
         targets, sources = spec.match(target), spec.match(source)
         if len(sources) == 1:
+            targets = targets[targets != sources[0]]
             sources = np.repeat(sources, len(targets))
-        if len(targets) != len(sources):
+        if len(targets) != len(sources) or len(targets) == 0:
             raise ParameterError(f"cannot tie {target!r} ({len(targets)} values) to {source!r} ({len(sources)} values)")
-        tied = {t.target for t in spec.ties} | set(targets.tolist())
-        chained = set(sources.tolist()) & tied
-        if chained:
+        is_pivot = np.isin(targets, spec.pivots)
+        new = tuple(
+            Tie(int(t), int(s), float(factor), float(offset))
+            for t, s in zip(targets[is_pivot], sources[is_pivot], strict=True)
+        )
+        replaced = {t.target for t in new}
+        ties = tuple(t for t in spec.ties if t.target not in replaced) + new
+        follows = (
+            np.abs(spec.directions[:, np.isin(spec.pivots, [t.target for t in ties])]).max(axis=1, initial=0.0) > 1e-9
+        )
+        chained = next((t for t in ties if follows[t.source]), None)
+        if chained is not None:
             raise ParameterError(
-                f"cannot tie {target!r} to {source!r}: {self.labels[min(chained)]} is tied itself; tie both to the same source"
+                f"cannot tie {target!r} to {source!r}: {self.labels[chained.source]} is tied itself; tie both to the "
+                "same source"
             )
-        new = tuple(Tie(int(t), int(s), float(factor), float(offset)) for t, s in zip(targets, sources, strict=True))
-        old = tuple(t for t in spec.ties if t.target not in set(targets.tolist()))
-        free = spec.free & ~np.isin(spec.pivots, targets)
-        flat = np.array(self.flat, dtype=float)
-        for t in new:
-            flat[t.target] = t.factor * flat[t.source] + t.offset
-        return self.replace(flat=flat, spec=spec.changed(ties=old + new, free=free))
+        free = spec.free & ~np.isin(spec.pivots, list(replaced))
+        spec = spec.changed(ties=ties, free=free)
+        flat = spec.tied(self.flat)
+        # values that follow others by symmetry must arrive where the tie wants them
+        slopes = spec.along(np.flatnonzero(~np.isin(spec.pivots, [t.target for t in ties])))
+        for t, s in zip(targets, sources, strict=True):
+            misses = (
+                np.abs(slopes[t] - factor * slopes[s]).max() > 1e-6 or abs(flat[t] - factor * flat[s] - offset) > 1e-6
+            )
+            if misses:
+                raise ParameterError(
+                    f"cannot tie {self.labels[t]} to {self.labels[s]}: symmetry prescribes {self.labels[t]} otherwise"
+                )
+        return self.replace(flat=flat, spec=spec)
 
     def untie(self, pattern: str) -> Parameters:
         """Remove the ties of these values; they keep their values and are fixed until freed."""
         hits = set(self.spec.match(pattern).tolist())
         return self.replace(spec=self.spec.changed(ties=tuple(t for t in self.spec.ties if t.target not in hits)))
+
+
+def _explicit(pattern: str, hits: np.ndarray) -> bool:
+    return not re.search(r"[*?]", pattern) and ("[" in pattern or len(hits) == 1)
 
 
 def _single(spec: ParameterSpec, name: str) -> int:

@@ -178,7 +178,9 @@ class _Run:
                     break
         except KeyboardInterrupt:
             status = "interrupted"
-            message = f"The refinement was interrupted after {len(self.steps)} steps; these are the last good parameters."
+            message = (
+                f"The refinement was interrupted after {len(self.steps)} steps; these are the last good parameters."
+            )
         return status, message
 
     def _stage(self, index: int, stage: Stage, mask: np.ndarray) -> tuple[str, str]:
@@ -239,12 +241,16 @@ class _Run:
                     return "converged", self._converged(name)
             if notes:
                 decreases.clear()
-            elif len(decreases) >= _FLAT_STEPS and sum(decreases[-_FLAT_STEPS:]) < _STALLED_BUT_CLOSE**2 * chi2 / freedom:
+            elif (
+                len(decreases) >= _FLAT_STEPS and sum(decreases[-_FLAT_STEPS:]) < _STALLED_BUT_CLOSE**2 * chi2 / freedom
+            ):
                 flat = True
             note = "; ".join((*notes, *self._bound_notes(theta, mask)))
             self._report(index, name, float(r_new @ r_new), True, damping, shift, r_new, started, mask, note)
             if flat:
-                return "converged", self._converged(name) + f" The last {_FLAT_STEPS} steps changed chi² by nothing that matters."
+                return "converged", self._converged(
+                    name
+                ) + f" The last {_FLAT_STEPS} steps changed chi² by nothing that matters."
         return "max_steps", f"Stage '{name}' stopped after {limit} steps before it converged; allow more max_steps."
 
     def _trial(self, theta, r, jacobian, problem, moving, chi2, damping, grow):
@@ -259,7 +265,7 @@ class _Run:
             r_new = self._residuals(trial)
             chi2_new = float(r_new @ r_new) if np.isfinite(r_new).all() else np.inf
             if chi2_new < chi2:
-                gain = (chi2 - chi2_new) / max(predicted, 1e-300)
+                gain = min((chi2 - chi2_new) / max(predicted, 1e-300), 10.0)
                 # Nielsen's rule, with tenfold instead of threefold relief when the linear model was faithful
                 damping *= max(0.1, 1.0 - (2.0 * gain - 1.0) ** 3)
                 return trial, r_new, (damping if damping > 1e-10 else 0.0), 2.0

@@ -164,7 +164,9 @@ def _weight_fractions(term: PatternTerm, state, params: Parameters, covariance) 
     fraction = scales * masses / total
     jacobian = (np.diag(masses) - np.outer(fraction, masses)) / total
     spread = jacobian @ covariance[np.ix_(index, index)] @ jacobian.T
-    return {p: (float(f), float(np.sqrt(max(v, 0.0)))) for p, f, v in zip(phases, fraction, np.diag(spread), strict=True)}
+    return {
+        p: (float(f), float(np.sqrt(max(v, 0.0)))) for p, f, v in zip(phases, fraction, np.diag(spread), strict=True)
+    }
 
 
 def _correlations(problem: Linearised, names, threshold: float) -> tuple[tuple[str, str, float], ...]:
@@ -209,9 +211,7 @@ def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int =
     for start in range(0, len(fixed), width):
         chunk = fixed[start : start + width]
         transform = np.zeros((len(flat), width))
-        transform[:, : len(chunk)] = spec.directions[:, chunk] * spec.scale[spec.pivots[chunk]]
-        for tie in spec.ties:
-            transform[tie.target] = tie.factor * transform[tie.source]
+        transform[:, : len(chunk)] = spec.along(chunk)
         columns = np.asarray(residuals_and_jacobian(spec.layout, objective, flat, transform, jnp.zeros(width))[1])
         for k, column in zip(chunk, columns.T, strict=False):
             length = np.linalg.norm(column)
@@ -238,7 +238,9 @@ def _warnings(crystals, params: Parameters, active, lower, upper) -> tuple[str, 
         bad = crystal.nonpositive_displacements()
         if bad:
             where = f" of {name}" if len(crystals) > 1 else ""
-            sentences.append(f"Displacement of {', '.join(bad)}{where} is not positive: physically impossible, often a sign of absorption or a wrong model.")
+            sentences.append(
+                f"Displacement of {', '.join(bad)}{where} is not positive: physically impossible, often a sign of absorption or a wrong model."
+            )
     theta, names = params.theta, params.free_names
     for k in np.flatnonzero(active & ((theta <= lower) | (theta >= upper))):
         sentences.append(f"{names[k]} ended at its bound {params[names[k]]:g}; it has no standard uncertainty.")
