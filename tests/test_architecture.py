@@ -25,8 +25,8 @@ PARTS = {
     "models": (4, ("models",)),
     "objectives": (5, ("objectives",)),
     "refine": (6, ("refine",)),
-    "results": (7, ("plot", "report", "_report_geometry", "_report_record", "_report_text")),
-    "command": (8, ("cli", "__main__", "runfile", "_build", "_table")),
+    "results": (7, ("plot", "report")),
+    "command": (8, ("cli", "__main__", "runfile")),
     "testing": (8, ("testing",)),
     "facade": (9, ("__init__",)),
 }
