@@ -110,7 +110,7 @@ def plan_tiles(
     all_first, all_stop = blocks_between(block_low, block_high, low_tail - reach_all, high_tail + reach_all)
     core_first, core_stop = blocks_between(block_low, block_high, low_tail - reach_core, high_tail + reach_core)
     gone = ~np.asarray(present, dtype=bool)
-    all_stop, core_stop = np.where(gone, all_first, all_stop), np.where(gone, core_first, core_stop)
+    core_first, core_stop, all_stop = (np.where(gone, all_first, edge) for edge in (core_first, core_stop, all_stop))
     n_blocks, dummy = len(block_low), len(position)
     core = Tiles.plan([expand_ranges(core_first, core_stop)], n_blocks, dummy, capacity[0])
     before, after = expand_ranges(all_first, core_first), expand_ranges(core_stop, all_stop)

@@ -50,7 +50,15 @@ def test_silicon_has_the_lines_every_textbook_lists():
     hkl, multiplicity = plan_reflections(SpaceGroup.from_name("F d -3 m:2"), [5.4311] * 3 + [90] * 3, 1.04)
     lines = [(*sorted(np.abs(h).tolist()), m) for h, m in zip(hkl, multiplicity.tolist(), strict=True)]
     # 222 is extinct for silicon atoms only, not for the group; 333 has the d of 115
-    assert lines[:7] == [(1, 1, 1, 8), (0, 2, 2, 12), (1, 1, 3, 24), (2, 2, 2, 8), (0, 0, 4, 6), (1, 3, 3, 24), (2, 2, 4, 24)]
+    assert lines[:7] == [
+        (1, 1, 1, 8),
+        (0, 2, 2, 12),
+        (1, 1, 3, 24),
+        (2, 2, 2, 8),
+        (0, 0, 4, 6),
+        (1, 3, 3, 24),
+        (2, 2, 4, 24),
+    ]
     assert sorted(lines[7:]) == [(1, 1, 5, 24), (3, 3, 3, 8)]
 
 

@@ -25,7 +25,8 @@ def test_forward_scattering_counts_the_electrons_of_every_element(wavelength):
 
 
 @pytest.mark.parametrize(
-    ("symbol", "electrons"), [("O2-", 10), ("O1-", 9), ("F1-", 10), ("Ca2+", 18), ("Al3+", 10), ("Na1+", 10), ("Fe3+", 23)]
+    ("symbol", "electrons"),
+    [("O2-", 10), ("O1-", 9), ("F1-", 10), ("Ca2+", 18), ("Al3+", 10), ("Na1+", 10), ("Fe3+", 23)],
 )
 def test_forward_scattering_of_an_ion_counts_its_electrons(symbol, electrons):
     assert form_factor(symbol, 0.0) == pytest.approx(electrons, abs=0.03)
@@ -55,7 +56,13 @@ def test_hydrogen_is_contracted_as_in_a_bond(s):
 # Kissel & Pratt, Acta Cryst. A46, 170 (1990), which matters for heavy atoms: 0.127 electrons for lead.
 @pytest.mark.parametrize(
     ("symbol", "f1", "f2"),
-    [("Si", 0.254, 0.330), ("S", 0.333, 0.557), ("Ca", 0.364, 1.286), ("Fe", -1.134, 3.197), ("Pb", -4.075 + 0.127, 8.506)],
+    [
+        ("Si", 0.254, 0.330),
+        ("S", 0.333, 0.557),
+        ("Ca", 0.364, 1.286),
+        ("Fe", -1.134, 3.197),
+        ("Pb", -4.075 + 0.127, 8.506),
+    ],
 )
 def test_anomalous_dispersion_is_that_of_cromer_and_liberman(symbol, f1, f2):
     f = scattering_factors((symbol,), "xray", CU_KA1)

@@ -42,7 +42,9 @@ def test_the_limits_are_gaussian_and_lorentzian():
 def test_the_floor_under_the_variance_is_invisible_once_the_gaussian_part_counts():
     for variance, gamma in ((1.0, 10.0), (9.0, 5.0), (0.2, 1.0)):
         l, g = gamma, FWHM * np.sqrt(variance)
-        exact = (g**5 + 2.69269 * g**4 * l + 2.42843 * g**3 * l**2 + 4.47163 * g**2 * l**3 + 0.07842 * g * l**4 + l**5) ** 0.2
+        exact = (
+            g**5 + 2.69269 * g**4 * l + 2.42843 * g**3 * l**2 + 4.47163 * g**2 * l**3 + 0.07842 * g * l**4 + l**5
+        ) ** 0.2
         assert float(widths.thompson_cox_hastings(variance, gamma)[0]) == pytest.approx(0.01 * exact, rel=2e-4)
 
 
