@@ -1,12 +1,16 @@
 """Crystals and simulated patterns that tests of objectives and refinements share; each is made once."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jaxnmr as jn
+from jaxnmr._struct import set_fields, static, struct
 from jaxnmr.diffraction.powder import compiled_pattern
+from jaxnmr.typing import Quantity
 
 DOUBLET = jn.Instrument(wavelengths=(1.54056, 1.54439), radius_mm=240.0, U=2.0, V=-2.0, W=5.0, shl=0.02)
 SYNCHROTRON = jn.Instrument(
@@ -88,6 +92,26 @@ def histogram(crystals, instrument, x, *, name="xrd", background=3, values=None,
         y = np.random.default_rng(seed).poisson(y).astype(float)
     pattern = jn.Pattern.create(x, y, np.sqrt(np.maximum(y, 1.0)), instrument=instrument, name=name)
     return jn.PatternTerm(plan, pattern, name=name), true
+
+
+@struct
+class Equations(jn.Term):
+    """Residuals that are a function of one vector of unknowns, which the term brings along as ``name/x``."""
+
+    start: jax.Array
+    function: Callable = static()
+    labels: tuple[str, ...] = static()
+    name: str = static()
+
+    def __init__(self, function, start, name="problem"):
+        start = np.asarray(start, dtype=float)
+        set_fields(self, start=start, function=function, labels=tuple("abcdefghijkl"[: start.size]), name=name)
+
+    def quantities(self, crystals):
+        return {"x": Quantity(value=np.asarray(self.start), labels=self.labels)}
+
+    def residuals(self, state):
+        return self.function(state.local(self.name)["x"])
 
 
 def at_truth(objective: jn.Objective, **by_term) -> jn.Parameters:

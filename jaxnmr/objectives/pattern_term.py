@@ -11,7 +11,7 @@ import numpy as np
 from .._struct import set_fields, static, struct
 from ..crystal import Crystal
 from ..diffraction import Pattern, PowderDiffraction
-from ..errors import ShapeError
+from ..errors import ParameterError, ShapeError
 from ..typing import Array, Quantity
 from .term import State, Term
 
@@ -59,6 +59,12 @@ class PatternTerm(Term):
         )
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
+        missing = set(self.model.phase_names) - set(crystals)
+        if missing:
+            raise ParameterError(
+                f"{self.name!r} was planned for {list(self.model.phase_names)}, the objective has {list(crystals)}: "
+                "give both the same crystals by the same names"
+            )
         return self.model.quantities()
 
     def calculated(self, state: State) -> Array:

@@ -128,31 +128,42 @@ class Prior(Term):
 
     Attributes:
         target, sigma: in the parameter's unit.
-        index: ``(n,)`` places in the flat vector, known once the prior is part of an objective.
         pattern: which parameters.
+        elements: ``(parameter, places in it)``, known once the prior is part of an objective.
         name: for reports.
     """
 
     target: Array
     sigma: Array
-    index: Array
     pattern: str = static()
+    elements: tuple[tuple[str, tuple[int, ...]], ...] = static()
     name: str = static()
 
     def __init__(self, pattern: str, value: float, sigma: float, *, name: str = ""):
         label = name or f"prior {pattern}"
         set_fields(
-            self, target=float(value), sigma=_positive(sigma, label), index=np.zeros(0, dtype=np.int32),
-            pattern=pattern, name=label,
+            self, target=float(value), sigma=_positive(sigma, label), pattern=pattern, elements=(), name=label
         )  # fmt: skip
 
     def resolved(self, spec) -> Prior:
         """Look the pattern up among an objective's parameters (host)."""
-        return self.replace(index=spec.match(self.pattern).astype(np.int32))
+        hits = spec.match(self.pattern)
+        # an anisotropic atom has no u_iso to expect anything of
+        hits = hits[(np.abs(spec.directions[hits]) > 1e-9).any(axis=1)]
+        if hits.size == 0:
+            raise ParameterError(f"{self.name!r}: symmetry fixes everything that {self.pattern!r} stands for; drop the prior")
+        elements, start = [], 0
+        for name, shape in spec.layout.parts:
+            size = int(np.prod(shape, dtype=int))
+            inside = hits[(hits >= start) & (hits < start + size)] - start
+            if inside.size:
+                elements.append((name, tuple(inside.tolist())))
+            start += size
+        return self.replace(elements=tuple(elements))
 
     def residuals(self, state: State) -> Array:
-        flat = jnp.concatenate([jnp.ravel(jnp.asarray(v)) for v in state.values.values()])
-        return (flat[self.index] - self.target) / self.sigma
+        values = [jnp.ravel(jnp.asarray(state.values[name]))[np.array(places)] for name, places in self.elements]
+        return (jnp.concatenate(values) - self.target) / self.sigma
 
 
 def _expect(atoms: Sequence[str], count: int) -> None:

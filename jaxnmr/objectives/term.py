@@ -147,6 +147,6 @@ def term(name: str, *, sigma: float = 1.0) -> Callable[[Callable[[State], Any]],
         name: name of the term, for reports.
         sigma: standard uncertainty of every residual, in the units the function returns.
     """
-    if not sigma > 0:
+    if not 0 < sigma < float("inf"):
         raise ParameterError(f"sigma of term {name!r} is {sigma}; expected a positive number")
     return lambda function: FunctionTerm(sigma=float(sigma), function=function, name=name)
