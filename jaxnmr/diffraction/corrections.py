@@ -91,8 +91,8 @@ def cylinder_absorption(two_theta, mu_r):
 
     Source: definition, International Tables C (2006), eq. 6.3.3.1.
     """
-    rho, weight_rho, arcs = _CYLINDER_NODES
     angle = _DEG * jnp.asarray(two_theta)[..., None, None]
+    rho, weight_rho, arcs = jax.tree.map(lambda node: node.astype(angle.dtype), _CYLINDER_NODES)
     r = np.sqrt(1.0 - rho * rho)
     # On the rim the path has kinks where the beam or the diffracted ray is tangent: at azimuths ±90 degrees and
     # 2theta ± 90 degrees. The sum runs over the arcs between them, on one side of the scattering vector.

@@ -1,0 +1,101 @@
+"""Patterns and instruments: what is accepted, what is refused, and why."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxnmr.diffraction import Instrument, Pattern
+from jaxnmr.errors import ConventionError, DataError, ShapeError
+
+X = np.linspace(10.0, 20.0, 11)
+Y = np.linspace(100.0, 400.0, 11)
+
+
+def test_counting_statistics_give_the_uncertainty_of_counts():
+    y = np.array([0.0, 0.5, 4.0, 100.0])
+    np.testing.assert_allclose(Pattern.create(X[:4], y).sigma, [1.0, 1.0, 2.0, 10.0])
+
+
+def test_excluded_regions_are_closed_intervals():
+    pattern = Pattern.create(X, Y, excluded=[(12.0, 14.0), (18.5, 30.0)])
+    np.testing.assert_array_equal(X[pattern.included()], [10, 11, 15, 16, 17, 18])
+    again = pattern.excluding((10.0, 10.0 + 1e-9))
+    assert not again.included()[0] and again.included().sum() == 5
+
+
+def test_a_limited_pattern_keeps_what_belongs_to_the_data():
+    instrument = Instrument(wavelengths=(1.54,))
+    pattern = Pattern.create(X, Y, 2 * np.sqrt(Y), excluded=[(12, 13)], name="scan", instrument=instrument)
+    part = pattern.limited(11.0, 15.0)
+    np.testing.assert_array_equal(part.x, X[1:6])
+    np.testing.assert_array_equal(part.sigma, 2 * np.sqrt(Y[1:6]))
+    assert (part.name, part.instrument, part.excluded) == ("scan", instrument, ((12.0, 13.0),))
+
+
+def test_patterns_are_pytrees_whose_arrays_are_leaves():
+    pattern = Pattern.create(X, Y)
+    doubled = jax.tree.map(lambda a: 2 * a, pattern)
+    np.testing.assert_allclose(doubled.y, 2 * Y)
+    assert len(jax.tree.leaves(pattern)) == 3
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "sigma", "error", "message"),
+    [
+        (X, Y[:-1], None, ShapeError, "equally long"),
+        (X[:2], Y[:2], None, ShapeError, "2 points cannot be refined"),
+        (X, Y, Y[:3], ShapeError, "3 uncertainties for 11 points"),
+        (X[::-1], Y, None, DataError, "not sorted at points 1 and 2"),
+        (np.where(X == 12, 11, X), Y, None, DataError, r"repeated at points 2 and 3 \(11, 11\)"),
+        (X, np.where(X == 12, np.nan, Y), None, DataError, "intensity is nan at point 3"),
+        (X, np.where(X == 12, -1.0, Y), None, DataError, "negative intensity -1 at 2theta 12"),
+        (X, Y, np.where(X == 12, 0.0, Y), DataError, "uncertainty 0 .* at 2theta 12"),
+        (X + 170.0, Y, None, DataError, "expected degrees between -180 and 180"),
+    ],
+)
+def test_data_that_cannot_be_right_are_refused_with_the_place(x, y, sigma, error, message):
+    with pytest.raises(error, match=message):
+        Pattern.create(x, y, sigma, name="scan")
+
+
+def test_empty_selections_are_refused():
+    with pytest.raises(DataError, match="is empty"):
+        Pattern.create(X, Y, excluded=[(14.0, 12.0)])
+    with pytest.raises(DataError, match="0 points lie between 50 and 60"):
+        Pattern.create(X, Y).limited(50.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"radiation": "electron"}, "expected 'xray' or 'neutron'"),
+        ({"geometry": "laue"}, "expected 'bragg-brentano' or 'debye-scherrer'"),
+        ({"wavelengths": (1.0, 1.1, 1.2)}, "3 wavelengths"),
+        ({"wavelengths": (0.154e-9,)}, "between 0.05 and 20 Å"),
+        ({"radius_mm": 0.0}, "positive length"),
+        ({"polarization": 1.3}, "between 0 and 1"),
+        ({"shl": -0.01}, "neither can be negative"),
+        ({"axial_ratio": 0.0}, "expected a positive number"),
+    ],
+)
+def test_impossible_instruments_are_refused(values, message):
+    with pytest.raises(ConventionError, match=message):
+        Instrument(**values)
+
+
+def test_changing_an_instrument_checks_it_again():
+    instrument = Instrument(wavelengths=(1.54,))
+    assert instrument.replace(zero=0.02).zero == 0.02
+    with pytest.raises(ConventionError, match="polarization"):
+        instrument.replace(polarization=-1.0)
+
+
+def test_a_wavelength_is_asked_for_where_it_is_needed():
+    with pytest.raises(ConventionError, match="has no wavelength"):
+        Instrument(name="lab").require_wavelength()
+
+
+def test_the_imbalance_of_axial_heights_is_symmetric():
+    assert Instrument().axial_imbalance == 0.0
+    assert Instrument(axial_ratio=3.0).axial_imbalance == pytest.approx(0.5)
+    assert Instrument(axial_ratio=1 / 3).axial_imbalance == pytest.approx(0.5)
