@@ -9,6 +9,7 @@ import numpy as np
 
 from .._struct import static, struct
 from ..crystal import Crystal
+from ..crystal.cell import metric
 from ..errors import ConventionError, DataError
 from ..typing import Array, Quantity
 from . import axial, profiles, widths
@@ -20,7 +21,7 @@ from .tiles import Tiles, plan_tiles
 
 # fraction of a peak's height at which its tail is cut
 DEFAULT_CUTOFF = 5e-5
-# relative change of the cell that brings reflections in or out of the list, with the margin it is planned for
+# relative change of any interplanar distance for which a list of reflections is planned
 CELL_MARGIN = 5e-3
 
 
@@ -313,8 +314,8 @@ class PowderDiffraction:
     def refreshed(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> tuple[Self, str]:
         """A plan that is still valid at these values, and what had to be renewed (``""`` for nothing) (host)."""
         cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in self.phases])
-        moved = np.abs(cells / np.asarray(self.planned_cells) - 1.0).max()
-        if moved > CELL_MARGIN:
+        planned_cells = np.asarray(self.planned_cells)
+        if max(_largest_strain(new, old) for new, old in zip(cells, planned_cells, strict=True)) > CELL_MARGIN:
             return self.laid_out(crystals, values, reflections=True), "reflection list rebuilt"
         tables = compiled_phase_tables(self, crystals, values)
         position = np.concatenate([np.asarray(t.position) for t in tables], axis=1)
@@ -335,7 +336,13 @@ def _d_min(x: np.ndarray, instrument: Instrument) -> float:
     """Smallest d whose peak can reach the data, with room for shifts and the cell margin."""
     highest = min(float(x[-1]) + 1.0, 179.0)
     shortest = min(instrument.wavelengths)
-    return shortest / (2.0 * np.sin(np.deg2rad(0.5 * highest))) / (1.0 + 0.2 * CELL_MARGIN)
+    return shortest / (2.0 * np.sin(np.deg2rad(0.5 * highest))) / (1.0 + CELL_MARGIN)
+
+
+def _largest_strain(cell: np.ndarray, reference: np.ndarray) -> float:
+    """Largest relative change of any distance between two cells."""
+    squared = np.linalg.eigvals(np.linalg.solve(metric(reference), metric(cell))).real
+    return float(np.abs(np.sqrt(squared) - 1.0).max())
 
 
 @jax.jit
