@@ -15,7 +15,7 @@ from jaxnmr.typing import Quantity
 DOUBLET = jn.Instrument(wavelengths=(1.54056, 1.54439), radius_mm=240.0, U=2.0, V=-2.0, W=5.0, shl=0.02)
 SYNCHROTRON = jn.Instrument(
     wavelengths=(0.4592,), geometry="debye-scherrer", radius_mm=1000.0, polarization=0.99,
-    U=1.2, V=-0.1, W=0.3, X=0.1, shl=0.002, mu_r=0.4,
+    U=1.2, V=-0.1, W=3.0, X=0.1, shl=0.002, mu_r=0.4,
 )  # fmt: skip
 NEUTRON = jn.Instrument(
     radiation="neutron",

@@ -150,10 +150,18 @@ class Objective:
 
     def refreshed(self, params: Parameters) -> tuple[Objective, tuple[str, ...]]:
         """The objective with outgrown plans renewed, and what was renewed (host)."""
-        state = self.state({k: jnp.asarray(v) for k, v in params.values.items()})
+        state = self._host_state(params)
         pairs = [t.refreshed(state) for t in self.terms]
         notes = tuple(f"{t.name}: {note}" for (t, note) in pairs if note)
         return (self.replace(terms=tuple(t for t, _ in pairs)), notes) if notes else (self, ())
+
+    def settled(self, params: Parameters) -> Objective:
+        """The objective with every plan made for these very values, so that a minimum does not depend on its history."""
+        state = self._host_state(params)
+        return self.replace(terms=tuple(t.settled(state) for t in self.terms))
+
+    def _host_state(self, params: Parameters) -> State:
+        return self.state({k: jnp.asarray(v) for k, v in params.values.items()})
 
 
 def _allowed_cell(crystal: Crystal, cell: Any) -> Any:

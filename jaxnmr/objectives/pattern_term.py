@@ -95,6 +95,9 @@ class PatternTerm(Term):
             note = "; ".join(filter(None, (note, "intensities extracted")))
         return (self.replace(model=model), note) if note else (self, "")
 
+    def settled(self, state: State) -> PatternTerm:
+        return self.replace(model=self.model.laid_out(state.crystals, state.local(self.name), reflections=True))
+
     def warnings(self, state: State) -> tuple[str, ...]:
         negative = self.model.negative_variance(state.local(self.name))
         if negative is None:

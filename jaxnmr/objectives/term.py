@@ -85,6 +85,10 @@ class Term:
         """This term with whatever discrete planning the state has outgrown renewed, and what that was (host)."""
         return self, ""
 
+    def settled(self, state: State) -> Term:
+        """This term with its discrete planning made anew for a minimum, however it was reached (host)."""
+        return self
+
     def warnings(self, state: State) -> tuple[str, ...]:
         """Sentences about physically doubtful values, for the report (host)."""
         return ()

@@ -188,13 +188,14 @@ class _Run:
         name = stage.name or f"stage {index + 1}"
         limit = stage.max_steps or self.solver.max_steps
         # only the last stage needs to be exact; the others hand over
-        tolerance = self.solver.tolerance * (1.0 if index == len(self.stages) - 1 else 10.0)
+        last, settled = index == len(self.stages) - 1, False
+        tolerance = self.solver.tolerance * (1.0 if last else 10.0)
         theta = self.params.theta
         decreases: list[float] = []
         flat = False
         best: tuple[float, Parameters, Objective] | None = None
         since_best = 0
-        for _ in range(limit):
+        for count in range(1, limit + 1):
             started = time.perf_counter()
             r, jacobian = self._linearise(theta)
             if not np.isfinite(jacobian).all():
@@ -208,8 +209,12 @@ class _Run:
             distance = np.sqrt(max(problem.predicted_decrease(newton), 0.0) / max(chi2 / freedom, 1e-300))
             if distance < tolerance:
                 # one undamped step costs a single evaluation and lands on the minimum of the last linear model
-                self._polish(theta, moving, newton, chi2)
-                return "converged", self._converged(name)
+                self._polish(name, theta, moving, newton, chi2)
+                if not last or settled or count == limit or self.objective.extracting:
+                    return "converged", self._converged(name)
+                # peak windows laid out on the way here shift a minimum by some hundredths of its uncertainty
+                self.objective, theta, settled = self.objective.settled(self.params), self.params.theta, True
+                continue
             theta_new, r_new, damping, grow = self._trial(theta, r, jacobian, problem, moving, chi2, damping, grow)
             if theta_new is None:
                 self._report(index, name, chi2, False, damping, distance, r, started, mask, "no downhill step found")
@@ -273,12 +278,14 @@ class _Run:
             grow *= 2.0
         return None, None, 1.0, 2.0
 
-    def _polish(self, theta, moving, newton, chi2) -> None:
+    def _polish(self, name, theta, moving, newton, chi2) -> None:
         trial = theta.copy()
         trial[moving] = np.clip(theta[moving] + newton, self.lower[moving], self.upper[moving])
         r = self._residuals(trial)
         if np.isfinite(r).all() and float(r @ r) <= chi2:
-            self.params = self.params.at(trial)
+            self.params, chi2 = self.params.at(trial), float(r @ r)
+        if self.checkpoint is not None:
+            write_checkpoint(self.checkpoint, self.params, name, chi2)
 
     def _held_at_bounds(self, full: Linearised, mask, theta):
         """Drop parameters that sit at a bound and want to go further, until none does."""
