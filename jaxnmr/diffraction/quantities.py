@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,6 +67,9 @@ def histogram_quantities(plan: PowderDiffraction) -> dict[str, Quantity]:
         table["displace_x"] = number(0.0, "µm", scale=10.0, doc="capillary displacement across the beam")
         table["displace_y"] = number(0.0, "µm", scale=10.0, doc="capillary displacement along the beam")
         table["absorption"] = number(i.mu_r, "", 0.0, 30.0, 0.1, "capillary absorption, mu R")
+    isotropic = np.array([not p.stephens for p in plan.phases])
+    if not isotropic.all():  # the other phases have their own strain
+        table["strain"] = replace(table["strain"], basis=np.eye(n)[:, isotropic])
     if any(p.textured for p in plan.phases):
         textured = np.array([p.textured for p in plan.phases])
         table["march"] = Quantity(
