@@ -25,6 +25,8 @@ _LARGEST_DAMPING = 1e12
 # a minimum this close (in standard uncertainties, all parameters together) counts even when rounding or a
 # renewed peak window hides any further decrease
 _STALLED_BUT_CLOSE = 0.1
+# data without noise have a vanishing chi²: a fit a thousand times better than the uncertainties asks for no better
+_SMALLEST_GOF2 = 1e-6
 # a model with a kink (a variance held at zero, say) can creep forever: this many steps that together lower chi² by
 # less than such a distance would are an end, too
 _FLAT_STEPS = 5
@@ -206,7 +208,8 @@ class _Run:
             problem, moving = self._held_at_bounds(full, mask, theta)
             freedom = max(r.size - int(moving.sum()), 1)
             newton = problem.step(0.0)
-            distance = np.sqrt(max(problem.predicted_decrease(newton), 0.0) / max(chi2 / freedom, 1e-300))
+            gof2 = max(chi2 / freedom, _SMALLEST_GOF2)
+            distance = np.sqrt(max(problem.predicted_decrease(newton), 0.0) / gof2)
             if distance < tolerance:
                 # one undamped step costs a single evaluation and lands on the minimum of the last linear model
                 self._polish(name, theta, moving, newton, chi2)
@@ -227,7 +230,7 @@ class _Run:
             decreases.append(chi2 - float(r_new @ r_new))
             theta = theta_new
             self.params = self.params.at(theta)
-            shift = self._shift_over_esd(problem, theta_new - self._previous, moving, chi2 / freedom)
+            shift = self._shift_over_esd(problem, theta_new - self._previous, moving, gof2)
             self.objective, notes = self.objective.refreshed(self.params)
             if notes:
                 r_new = self._residuals(theta)
@@ -246,9 +249,7 @@ class _Run:
                     return "converged", self._converged(name)
             if notes:
                 decreases.clear()
-            elif (
-                len(decreases) >= _FLAT_STEPS and sum(decreases[-_FLAT_STEPS:]) < _STALLED_BUT_CLOSE**2 * chi2 / freedom
-            ):
+            elif len(decreases) >= _FLAT_STEPS and sum(decreases[-_FLAT_STEPS:]) < _STALLED_BUT_CLOSE**2 * gof2:
                 flat = True
             note = "; ".join((*notes, *self._bound_notes(theta, mask)))
             self._report(index, name, float(r_new @ r_new), True, damping, shift, r_new, started, mask, note)
