@@ -346,7 +346,9 @@ class Parameters:
         old = np.array(self.flat, dtype=float)
         wanted = old.copy()
         wanted[hits] = new
-        flat = spec.tied(old + spec.directions @ (wanted - old)[spec.pivots])
+        flat = old + spec.directions @ (wanted - old)[spec.pivots]
+        flat[spec.pivots] = wanted[spec.pivots]  # to the last digit
+        flat = spec.tied(flat)
         if _explicit(pattern, hits) and len(hits) == 1 and abs(flat[hits[0]] - new[0]) > 1e-9 * max(abs(new[0]), 1.0):
             raise ParameterError(
                 f"{pattern!r} cannot be set to {new[0]:g}: symmetry or a tie makes it {flat[hits[0]]:g}; "
