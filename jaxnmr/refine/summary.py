@@ -38,6 +38,8 @@ def summarise(
     r, jacobian = map(
         np.asarray, residuals_and_jacobian(spec.layout, objective, offset, spec.transform, jnp.asarray(theta))
     )
+    # a derivative that is not finite says nothing: its parameter counts as undetermined
+    jacobian = np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
     chi2, n_free = float(r @ r), int(active.sum())
     gof2 = chi2 / max(r.size - n_free, 1)
     lower, upper = params.theta_bounds()
