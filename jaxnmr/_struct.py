@@ -1,7 +1,7 @@
 """``@struct``: frozen, keyword-only dataclasses that are JAX pytrees.
 
 Unflattening bypasses ``__init__``: JAX rebuilds these objects with tracers, with tangents and with
-placeholders, none of which a validating constructor could accept. Validation lives in classmethods.
+stand-ins, none of which a validating constructor could accept. Validation lives in classmethods.
 """
 
 import dataclasses
