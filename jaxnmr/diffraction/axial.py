@@ -11,6 +11,7 @@ Source: Finger, Cox & Jephcoat, J. Appl. Cryst. 27, 892 (1994), eqs. 4 and 7; va
 
 from math import ceil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -31,11 +32,13 @@ def axial_spread(two_theta: np.ndarray, shl: float) -> np.ndarray:
 def _lowest_angle_in_single_precision(two_theta, shl):
     # GSAS-II evaluates this in single precision; on sharp synchrotron peaks the rounding of the arc cosine (up to
     # 3e-5 degree) is the largest difference between two otherwise equal patterns, so the comparison mode rounds too
-    single = lambda v: jnp.asarray(v).astype(jnp.float32)
-    rounded = single(0.01) * (single(two_theta) * 100.0)
-    degree = single(_DEG)
-    lowest = jnp.arccos(jnp.sqrt(1.0 + single(shl) ** 2) * jnp.cos(rounded * degree)) / degree
-    return lowest.astype(two_theta.dtype) + (two_theta - rounded.astype(two_theta.dtype))
+    # (every step on its own: a compiler that fuses them rounds differently)
+    single = lambda v: jax.lax.reduce_precision(v, exponent_bits=8, mantissa_bits=23)
+    degree = float(np.float32(_DEG))
+    rounded = single(float(np.float32(0.01)) * single(two_theta * 100.0))
+    widening = single(jnp.sqrt(single(1.0 + single(single(shl) ** 2))))
+    cosine = single(widening * single(jnp.cos(single(rounded * degree))))
+    return single(single(jnp.arccos(cosine)) / degree) + (two_theta - rounded)
 
 
 def axial_nodes(two_theta, shl, abscissa, weight, *, gsas: bool, imbalance: float = 0.0):
