@@ -41,9 +41,7 @@ def struct(cls: type) -> type:
     people build the object, never when JAX does.
     """
     own = cls.__dict__
-    cls = dataclasses.dataclass(
-        frozen=True, kw_only=True, eq=False, repr=False, init="__init__" not in own
-    )(cls)
+    cls = dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False, init="__init__" not in own)(cls)
     if "__repr__" not in own:
         cls.__repr__ = _brief
     fields = dataclasses.fields(cls)

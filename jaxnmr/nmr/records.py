@@ -1,0 +1,194 @@
+"""What is measured: the `Spectrum` and `Fid` records."""
+
+from typing import Self
+
+import numpy as np
+
+from .._struct import static, struct
+from ..errors import ConventionError, DataError, ShapeError
+from ..typing import Array
+
+
+@struct
+class Spectrum:
+    """A one-dimensional spectrum on a uniform frequency axis. Immutable; use :meth:`create` to build one.
+
+    Attributes:
+        frequency_hz: ``(points,)`` offset from the reference (0 ppm) in Hz, increasing, evenly spaced; positive is
+            towards larger shifts, whatever the sign of gamma.
+        values: ``(points,)`` real or complex intensity, any linear scale. The real part is the absorption.
+        sigma: standard uncertainty (noise) of the real part, one number or ``(points,)``; ``None`` when unknown.
+        larmor_hz: frequency of 0 ppm, positive: ``ppm = 1e6 * frequency_hz / larmor_hz``.
+        isotope: such as ``"29Si"``; empty when unknown.
+        name: where it came from.
+    """
+
+    frequency_hz: Array
+    values: Array
+    sigma: Array | None
+    larmor_hz: float = static()
+    isotope: str = static()
+    name: str = static()
+
+    @classmethod
+    def create(
+        cls, frequency_hz, values, sigma=None, *, larmor_hz: float, isotope: str = "", name: str = "spectrum"
+    ) -> Self:
+        """Build and check a spectrum; a decreasing axis is turned round together with its values.
+
+        Raises:
+            ShapeError: different lengths, more than one dimension, or fewer than 4 points.
+            DataError: non-finite values, an axis that is not evenly spaced, an uncertainty that is not positive.
+            ConventionError: a Larmor frequency that is not positive.
+        """
+        frequency_hz, values = np.asarray(frequency_hz, dtype=float), np.asarray(values)
+        if frequency_hz.ndim != 1 or frequency_hz.shape != values.shape:
+            raise ShapeError(
+                f"{name}: axis {frequency_hz.shape} and values {values.shape} must be one-dimensional and equally long"
+            )
+        if len(values) < 4:
+            raise ShapeError(f"{name}: {len(values)} points are no spectrum")
+        if not 0 < larmor_hz < np.inf:
+            raise ConventionError(
+                f"{name}: the Larmor frequency is {larmor_hz:g} Hz; expected a positive number (Hz, not MHz)"
+            )
+        for label, array in (("frequency", frequency_hz), ("intensity", values)):
+            if not np.isfinite(array).all():
+                k = int(np.flatnonzero(~np.isfinite(array))[0])
+                raise DataError(f"{name}: {label} is {array[k]} at point {k + 1}; remove or repair that point")
+        step = np.diff(frequency_hz)
+        if (np.abs(step - step.mean()) > 1e-3 * abs(step.mean())).any() or step.mean() == 0:
+            k = int(np.argmax(np.abs(step - step.mean())))
+            raise DataError(
+                f"{name}: the axis is not evenly spaced: {step[k]:g} Hz after point {k + 1}, {step.mean():g} Hz on "
+                "average; interpolate onto an even axis"
+            )
+        if sigma is not None:
+            sigma = np.asarray(sigma, dtype=float)
+            if sigma.shape not in ((), values.shape):
+                raise ShapeError(f"{name}: {sigma.shape} uncertainties for {len(values)} points; give one, or one each")
+            if not (np.isfinite(sigma) & (sigma > 0)).all():
+                raise DataError(f"{name}: an uncertainty is not a positive number")
+        if step.mean() < 0:
+            frequency_hz, values = frequency_hz[::-1], values[::-1]
+            sigma = sigma[::-1] if sigma is not None and sigma.ndim else sigma
+        if not np.iscomplexobj(values):
+            values = values.astype(float)
+        return cls(
+            frequency_hz=frequency_hz,
+            values=values,
+            sigma=sigma,
+            larmor_hz=float(larmor_hz),
+            isotope=isotope,
+            name=name,
+        )
+
+    @property
+    def ppm(self) -> Array:
+        """The axis as shift in ppm, ``(points,)``."""
+        return self.frequency_hz * (1e6 / self.larmor_hz)
+
+    @property
+    def step_hz(self) -> float:
+        """Distance of two points in Hz (host)."""
+        f = np.asarray(self.frequency_hz)
+        return float((f[-1] - f[0]) / (len(f) - 1))
+
+    def limited(self, low_ppm: float, high_ppm: float) -> Self:
+        """The part between two shifts in ppm, in either order (host).
+
+        Raises:
+            DataError: fewer than 4 points are left.
+        """
+        low_ppm, high_ppm = min(low_ppm, high_ppm), max(low_ppm, high_ppm)
+        ppm = np.asarray(self.ppm)
+        keep = (ppm >= low_ppm) & (ppm <= high_ppm)
+        if keep.sum() < 4:
+            raise DataError(
+                f"{self.name}: {int(keep.sum())} points lie between {low_ppm:g} and {high_ppm:g} ppm; "
+                f"the spectrum runs from {ppm[0]:g} to {ppm[-1]:g} ppm"
+            )
+        sigma = self.sigma if self.sigma is None or np.ndim(self.sigma) == 0 else np.asarray(self.sigma)[keep]
+        return self.replace(
+            frequency_hz=np.asarray(self.frequency_hz)[keep], values=np.asarray(self.values)[keep], sigma=sigma
+        )
+
+    def noise(self, low_ppm: float | None = None, high_ppm: float | None = None) -> float:
+        """Standard deviation of the noise, from a region without signal (host).
+
+        Without a region the noise is read from second differences of neighbouring points, robustly (median), which
+        leaves smooth signals out; zero filling correlates neighbours and makes that estimate too small, so name an
+        empty region for a zero-filled spectrum. In a region, a straight baseline is taken off first.
+        """
+        if (low_ppm is None) != (high_ppm is None):
+            raise ConventionError("give both ends of the empty region in ppm, or neither")
+        if low_ppm is None:
+            second = np.diff(np.real(np.asarray(self.values)), 2)
+            return float(np.median(np.abs(second - np.median(second))) / 0.6744897501960817 / np.sqrt(6.0))
+        part = self.limited(low_ppm, high_ppm)
+        x = np.linspace(-1.0, 1.0, len(part.frequency_hz))
+        y = np.real(np.asarray(part.values))
+        return float(np.sqrt(np.sum((y - np.polyval(np.polyfit(x, y, 1), x)) ** 2) / max(len(y) - 2, 1)))
+
+
+@struct
+class Fid:
+    """A free induction decay as the spectrometer recorded it. Immutable; use :meth:`create` to build one.
+
+    Attributes:
+        values: ``(points,)`` complex; ``exp(+2 pi i f t)`` is a line at ``carrier_hz + f``.
+        dwell_s: time between points in seconds.
+        carrier_hz: offset of the carrier from the reference (0 ppm) in Hz.
+        larmor_hz: frequency of 0 ppm, positive.
+        group_delay: points by which a digital filter delays the signal; need not be whole.
+        isotope: such as ``"29Si"``; empty when unknown.
+        name: where it came from.
+    """
+
+    values: Array
+    dwell_s: float = static()
+    carrier_hz: float = static()
+    larmor_hz: float = static()
+    group_delay: float = static()
+    isotope: str = static()
+    name: str = static()
+
+    @classmethod
+    def create(
+        cls,
+        values,
+        *,
+        dwell_s: float,
+        larmor_hz: float,
+        carrier_hz: float = 0.0,
+        group_delay: float = 0.0,
+        isotope: str = "",
+        name: str = "fid",
+    ) -> Self:
+        """Build and check a decay.
+
+        Raises:
+            ShapeError: not one-dimensional, or fewer than 4 points.
+            DataError: non-finite values.
+            ConventionError: a dwell time or Larmor frequency that is not positive, a negative group delay.
+        """
+        values = np.asarray(values, dtype=complex)
+        if values.ndim != 1 or len(values) < 4:
+            raise ShapeError(f"{name}: expected one dimension with at least 4 points, got {values.shape}")
+        if not np.isfinite(values).all():
+            k = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise DataError(f"{name}: the signal is {values[k]} at point {k + 1}")
+        for label, value in (("dwell time", dwell_s), ("Larmor frequency", larmor_hz)):
+            if not 0 < value < np.inf:
+                raise ConventionError(f"{name}: the {label} is {value:g}; expected a positive number (s, Hz)")
+        if not 0 <= group_delay < len(values):
+            raise ConventionError(f"{name}: a group delay of {group_delay:g} points for {len(values)} points")
+        return cls(
+            values=values,
+            dwell_s=float(dwell_s),
+            carrier_hz=float(carrier_hz),
+            larmor_hz=float(larmor_hz),
+            group_delay=float(group_delay),
+            isotope=isotope,
+            name=name,
+        )

@@ -1,0 +1,303 @@
+"""`Site`: one line of a spectrum in the field's parameters. `Sites`: many, as Cartesian tensors, for the simulators."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import static, struct
+from ..errors import ConventionError, ShapeError
+from ..typing import Array
+from .euler import rotation
+from .isotopes import isotope as isotope_data
+from .tensors import shielding_from_haeberlen
+
+_NOT_NEGATIVE = ("amplitude", "gaussian_hz", "lorentzian_hz", "shielding_spread_ppm", "quadrupolar_spread_hz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coupling:
+    """A weak coupling to another spin: the partner's 2S + 1 states split the line.
+
+    Attributes:
+        partner: isotope of the other spin, such as ``"1H"``.
+        j_hz: isotropic J coupling.
+        dipolar_hz: dipolar coupling constant d, signed (the tensor's principal values are 2d, -d, -d).
+        euler_deg: orientation (alpha, beta, gamma) of the dipolar tensor in the common frame.
+        zeta_j_hz, eta_j: anisotropy of J (Haeberlen).
+        euler_j_deg: orientation of the J tensor.
+    """
+
+    partner: str
+    j_hz: float = 0.0
+    dipolar_hz: float = 0.0
+    euler_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    zeta_j_hz: float = 0.0
+    eta_j: float = 0.0
+    euler_j_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def __post_init__(self):
+        isotope_data(self.partner)
+        _check_asymmetry("eta_j", self.eta_j)
+
+    def tensor_hz(self) -> np.ndarray:
+        """``(3, 3)`` coupling tensor M of the energy ``h I M S``."""
+        dipolar = _turned(np.diag([-1.0, -1.0, 2.0]) * self.dipolar_hz, self.euler_deg)
+        return dipolar + _turned(_haeberlen(self.j_hz, self.zeta_j_hz, self.eta_j), self.euler_j_deg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A site by its isotropic shift, shielding and quadrupolar parameters.
+
+    Attributes:
+        isotope: the nucleus, such as ``"27Al"``.
+        shift_ppm: isotropic chemical shift.
+        zeta_ppm: reduced anisotropy of the SHIELDING, ``sigma_zz - sigma_iso`` (Haeberlen): a positive one moves the
+            unique edge of the pattern to lower shifts.
+        eta: asymmetry of the shielding, 0 to 1.
+        cq_hz: quadrupolar coupling constant C_Q, signed.
+        eta_q: asymmetry of the quadrupolar tensor, 0 to 1.
+        euler_deg: orientation (alpha, beta, gamma) of the shielding tensor in the common frame,
+            ``R diag R^T`` with ``R = Rz(gamma) Ry(beta) Rz(alpha)``. As in mrsimulator and SIMPSON the principal axes of
+            both tensors are in Haeberlen's order, ``|zz| >= |xx| >= |yy|`` (many texts swap x and y for the EFG).
+        euler_q_deg: orientation of the quadrupolar tensor; leave it at zero and the common frame is its principal frame.
+        shielding_spread_ppm, quadrupolar_spread_hz: sigma of a (extended) Czjzek distribution of zeta or C_Q; see
+            :mod:`jaxnmr.nmr.distributions`. Not both at once.
+        amplitude: relative intensity (abundance, population).
+        gaussian_hz, lorentzian_hz: full widths at half maximum of the broadening.
+        couplings: weak couplings to other spins.
+        label: shown in reports; parameters are named after it.
+    """
+
+    isotope: str
+    shift_ppm: float = 0.0
+    zeta_ppm: float = 0.0
+    eta: float = 0.0
+    cq_hz: float = 0.0
+    eta_q: float = 0.0
+    euler_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    euler_q_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    shielding_spread_ppm: float = 0.0
+    quadrupolar_spread_hz: float = 0.0
+    amplitude: float = 1.0
+    gaussian_hz: float = 0.0
+    lorentzian_hz: float = 0.0
+    couplings: tuple[Coupling, ...] = field(default=())
+    label: str = ""
+
+    def __post_init__(self):
+        spin = isotope_data(self.isotope).spin
+        for name in ("shift_ppm", "zeta_ppm", "eta", "cq_hz", "eta_q", *_NOT_NEGATIVE):
+            if not np.isfinite(getattr(self, name)):
+                raise ConventionError(f"site {self.name}: {name} is {getattr(self, name)}")
+        _check_asymmetry(f"site {self.name}: eta", self.eta)
+        _check_asymmetry(f"site {self.name}: eta_q", self.eta_q)
+        if (self.cq_hz or self.quadrupolar_spread_hz) and spin < 1:
+            raise ConventionError(f"site {self.name}: {self.isotope} has spin 1/2 and no quadrupolar coupling")
+        for name in _NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise ConventionError(f"site {self.name}: {name} is {getattr(self, name):g}; it cannot be negative")
+        object.__setattr__(self, "couplings", tuple(self.couplings))
+
+    @property
+    def name(self) -> str:
+        """The label, or the isotope and shift."""
+        return self.label or f"{self.isotope} at {self.shift_ppm:g} ppm"
+
+    def replace(self, **changes) -> "Site":
+        """A checked copy with some values changed."""
+        return replace(self, **changes)
+
+
+@struct
+class Sites:
+    """Sites of one isotope as Cartesian tensors in a common frame of each; what simulators read.
+
+    Attributes:
+        shift_ppm: ``(sites,)`` isotropic shifts.
+        shielding_ppm: ``(sites, 3, 3)`` shielding anisotropy; the trace and an antisymmetric part have no effect.
+        quadrupolar_hz: ``(sites, 3, 3)`` quadrupolar tensors eQV/h, traceless, largest principal value C_Q.
+        couplings_hz: ``(sites, couplings, 3, 3)`` coupling tensors, J and dipolar together.
+        shielding_spread_ppm, quadrupolar_spread_hz: ``(sites,)`` sigma of a distribution of the tensor.
+        amplitude: ``(sites,)`` relative intensities.
+        gaussian_hz, lorentzian_hz: ``(sites,)`` full widths at half maximum.
+        isotope: the nucleus.
+        labels: one per site.
+        partners: isotopes the sites are coupled to, one per coupling; the same for all sites.
+    """
+
+    shift_ppm: Array
+    shielding_ppm: Array
+    quadrupolar_hz: Array
+    couplings_hz: Array
+    shielding_spread_ppm: Array
+    quadrupolar_spread_hz: Array
+    amplitude: Array
+    gaussian_hz: Array
+    lorentzian_hz: Array
+    isotope: str = static()
+    labels: tuple[str, ...] = static()
+    partners: tuple[str, ...] = static()
+
+    @classmethod
+    def create(
+        cls,
+        isotope: str,
+        shift_ppm,
+        *,
+        shielding_ppm=None,
+        quadrupolar_hz=None,
+        couplings_hz=None,
+        partners: Sequence[str] = (),
+        shielding_spread_ppm=0.0,
+        quadrupolar_spread_hz=0.0,
+        amplitude=1.0,
+        gaussian_hz=0.0,
+        lorentzian_hz=0.0,
+        labels: Sequence[str] = (),
+    ) -> Self:
+        """Build and check sites from tensors (host).
+
+        Raises:
+            ShapeError: tensors that are not ``(sites, 3, 3)``.
+            ConventionError: values that are not finite, negative widths, a quadrupolar tensor that is not symmetric and
+                traceless, or one of a spin 1/2.
+        """
+        shift = np.atleast_1d(np.asarray(shift_ppm, dtype=float))
+        n = len(shift)
+        tensor = lambda value, name: _tensors(value, n, name)
+        scalar = lambda value: np.broadcast_to(np.asarray(value, dtype=float), (n,)).copy()
+        labels = tuple(labels) or tuple(f"{isotope}-{k + 1}" for k in range(n))
+        if len(labels) != n or len(set(labels)) != n:
+            raise ShapeError(f"{n} sites need {n} different labels, got {list(labels)}")
+        couplings = np.zeros((n, 0, 3, 3)) if couplings_hz is None else np.asarray(couplings_hz, dtype=float)
+        if couplings.shape != (n, len(partners), 3, 3):
+            raise ShapeError(
+                f"couplings have the shape {couplings.shape}; expected {(n, len(partners), 3, 3)} for {n} sites and "
+                f"{len(partners)} partners"
+            )
+        for partner in partners:
+            isotope_data(partner)
+        quadrupolar = tensor(quadrupolar_hz, "quadrupolar tensor")
+        spread_q = scalar(quadrupolar_spread_hz)
+        if (quadrupolar.any() or spread_q.any()) and isotope_data(isotope).spin < 1:
+            raise ConventionError(f"{isotope} has spin 1/2 and no quadrupolar coupling")
+        size = np.abs(quadrupolar).max(axis=(1, 2), initial=0.0)
+        skewed = np.abs(quadrupolar - quadrupolar.swapaxes(1, 2)).max(axis=(1, 2), initial=0.0) > 1e-6 * size
+        trace = np.abs(np.trace(quadrupolar, axis1=1, axis2=2)) > 1e-3 * size
+        for wrong, what in ((skewed, "symmetric"), (trace, "traceless")):
+            if wrong.any():
+                raise ConventionError(
+                    f"the quadrupolar tensor of {labels[int(np.argmax(wrong))]} is not {what}; an EFG always is: "
+                    "check units and the order of its nine numbers"
+                )
+        out = cls(
+            shift_ppm=shift,
+            shielding_ppm=tensor(shielding_ppm, "shielding tensor"),
+            quadrupolar_hz=quadrupolar,
+            couplings_hz=couplings,
+            shielding_spread_ppm=scalar(shielding_spread_ppm),
+            quadrupolar_spread_hz=spread_q,
+            amplitude=scalar(amplitude),
+            gaussian_hz=scalar(gaussian_hz),
+            lorentzian_hz=scalar(lorentzian_hz),
+            isotope=isotope,
+            labels=labels,
+            partners=tuple(partners),
+        )
+        for name in ("shift_ppm", "shielding_ppm", "couplings_hz", *_NOT_NEGATIVE):
+            if not np.isfinite(getattr(out, name)).all():
+                raise ConventionError(f"{name} of the {isotope} sites is not finite")
+        for name in _NOT_NEGATIVE:
+            if (getattr(out, name) < 0).any():
+                raise ConventionError(f"{name} of {labels[int(np.argmin(getattr(out, name)))]} is negative")
+        both = (out.shielding_spread_ppm > 0) & (spread_q > 0)
+        if both.any():
+            raise ConventionError(
+                f"{labels[int(np.argmax(both))]} has distributions of shielding and of quadrupolar coupling: their joint "
+                "distribution is not defined; describe one of them, or give many sites"
+            )
+        return out
+
+    @classmethod
+    def of(cls, sites: "Site | Sequence[Site] | Sites") -> "Sites":
+        """From `Site` records (host). Sites with fewer couplings than others get partners that do nothing.
+
+        Raises:
+            ConventionError: no site, or sites of several isotopes.
+        """
+        if isinstance(sites, Sites):
+            return sites
+        sites = [sites] if isinstance(sites, Site) else list(sites)
+        isotopes = {s.isotope for s in sites}
+        if len(isotopes) != 1:
+            raise ConventionError(f"a spectrum shows one isotope; the sites are of {sorted(isotopes) or 'none'}")
+        (isotope,) = isotopes
+        partners = max((tuple(c.partner for c in s.couplings) for s in sites), key=len)
+        for s in sites:
+            mine = tuple(c.partner for c in s.couplings)
+            if mine != partners[: len(mine)]:
+                raise ConventionError(
+                    f"site {s.name} is coupled to {mine}, another to {partners}: list partners in the same order"
+                )
+        couplings = np.zeros((len(sites), len(partners), 3, 3))
+        for k, s in enumerate(sites):
+            for j, coupling in enumerate(s.couplings):
+                couplings[k, j] = coupling.tensor_hz()
+        quadrupolar = [_turned(_haeberlen(0.0, s.cq_hz, s.eta_q), s.euler_q_deg) for s in sites]
+        column = lambda name: [getattr(s, name) for s in sites]
+        return cls.create(
+            isotope,
+            column("shift_ppm"),
+            shielding_ppm=[_turned(_haeberlen(0.0, s.zeta_ppm, s.eta), s.euler_deg) for s in sites],
+            quadrupolar_hz=quadrupolar,
+            couplings_hz=couplings,
+            partners=partners,
+            shielding_spread_ppm=column("shielding_spread_ppm"),
+            quadrupolar_spread_hz=column("quadrupolar_spread_hz"),
+            amplitude=column("amplitude"),
+            gaussian_hz=column("gaussian_hz"),
+            lorentzian_hz=column("lorentzian_hz"),
+            labels=unique([s.label or f"{s.isotope}-{k + 1}" for k, s in enumerate(sites)]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def unique(labels: Sequence[str]) -> tuple[str, ...]:
+    """The labels with repeated ones numbered."""
+    out = []
+    for k, label in enumerate(labels):
+        again = labels[:k].count(label)
+        out.append(f"{label}_{again + 1}" if again else label)
+    return tuple(out)
+
+
+def _tensors(value, n: int, name: str) -> np.ndarray:
+    if value is None:
+        return np.zeros((n, 3, 3))
+    value = np.asarray(value, dtype=float)
+    value = value[None] if value.shape == (3, 3) else value
+    if value.shape != (n, 3, 3):
+        raise ShapeError(f"{name}: expected {(n, 3, 3)} for {n} sites, got {value.shape}")
+    if not np.isfinite(value).all():
+        raise ConventionError(f"{name} is not finite")
+    return value
+
+
+def _haeberlen(iso: float, zeta: float, eta: float) -> np.ndarray:
+    return np.asarray(shielding_from_haeberlen(iso, zeta, eta))
+
+
+def _turned(tensor: np.ndarray, euler_deg: tuple[float, float, float]) -> np.ndarray:
+    matrix = np.asarray(rotation(*(jnp.asarray(a) for a in euler_deg)))
+    return matrix @ tensor @ matrix.T
+
+
+def _check_asymmetry(name: str, value: float) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise ConventionError(f"{name} is {value:g}; an asymmetry lies between 0 and 1 (order the principal values)")
