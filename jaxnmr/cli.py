@@ -64,7 +64,10 @@ class ProgressLines:
         if info.stage != self.stage:
             self.stage = info.stage
             self.console.print(f"[bold]stage {info.stage + 1}: {escape(info.stage_name)}[/] ({info.n_free} parameters)")
-        rwp = "  ".join(f"Rwp {escape(name)} {value:7.3f} %" for name, value in info.rwp.items())
+        rwp = "  ".join(
+            [f"Rwp {escape(name)} {value:7.3f} %" for name, value in info.rwp.items()]
+            + [f"Rw {escape(name)} {value:7.3f} %" for name, value in info.rw.items()]
+        )
         text = (
             f"{info.step:4d}  {rwp}  χ² {info.chi2:12.6g}  shift/esd {info.shift_over_esd:9.3g}  {info.seconds:6.2f} s"
         )
@@ -79,6 +82,15 @@ def _refine(arguments: argparse.Namespace, console: Console) -> int:
     run = load_run(arguments.run)
     _prepare(arguments)
     return _refine_run(run, arguments.out or Path("out") / run.path.stem, console, resume=arguments.resume)
+
+
+def _fit_spectrum(arguments: argparse.Namespace, console: Console) -> int:
+    from .runfile import load_run
+
+    run = load_run(arguments.run)
+    if not run.spectra:
+        raise JaxnmrError(f"{arguments.run}: no [[spectrum]] to fit; jaxnmr help-run explains it")
+    return _refine(arguments, console)
 
 
 def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = False) -> int:
@@ -120,7 +132,8 @@ def _summary(fit: RefinementResult, folder: Path, console: Console) -> None:
     status = "" if fit.converged else f"{fit.status}: "
     console.print(f"[bold {colour}]{escape(status + fit.message)}[/]")
     for name, s in fit.statistics.items():
-        console.print(f"  {escape(name)}: Rwp {s.rwp:.3f} %, GoF {s.gof:.3f}, {s.n_observations} points")
+        factor = f"Rwp {s.rwp:.3f}" if name in fit.patterns else f"Rw {s.rw:.3f}"
+        console.print(f"  {escape(name)}: {factor} %, GoF {s.gof:.3f}, {s.n_observations} points")
     for warning in (*fit.warnings, *fit.null_directions):
         console.print(f"  [yellow]warning:[/] {escape(warning)}")
     console.print(f"  report: {escape(str(folder / 'report.md'))}")
@@ -140,6 +153,48 @@ def _simulate(arguments: argparse.Namespace, console: Console) -> int:
         path = folder / f"{name}.xye"
         write_pattern(pattern, path)
         console.print(f"{escape(name)}: {len(pattern.x)} points in {escape(str(path))}")
+    return OK
+
+
+def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
+    import warnings
+
+    _prepare(arguments)
+    import matplotlib.pyplot as plt
+
+    from .io import write_spectrum
+    from .nmr import SpectrumWarning
+    from .plot import spectrum as picture
+    from .runfile.spectrum import simulated, specs_to_simulate
+
+    folder = arguments.out or Path("out") / Path(arguments.file).stem
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = (
+        "isotope",
+        "b0",
+        "larmor",
+        "mas",
+        "transitions",
+        "reference",
+        "slope",
+        "broadening",
+        "points",
+        "width",
+        "centre",
+    )
+    for spec in specs_to_simulate(arguments.file, {key: getattr(arguments, key) for key in keys}):
+        with warnings.catch_warnings(record=True) as doubts:
+            warnings.simplefilter("always", SpectrumWarning)
+            spectrum, sites = simulated(spec)
+        for doubt in doubts:
+            console.print(f"  [yellow]warning:[/] {escape(str(doubt.message))}")
+        for suffix in (".csdf", ".csv"):
+            write_spectrum(spectrum, folder / f"{spec.name}{suffix}")
+        figure = picture(spectrum)
+        figure.savefig(folder / f"{spec.name}.png")
+        plt.close(figure)
+        described = f"{len(sites)} sites of {sites.isotope}, {len(spectrum.values)} points"
+        console.print(f"{escape(spec.name)}: {described} in {escape(str(folder / spec.name))}.csdf, .csv and .png")
     return OK
 
 
@@ -248,7 +303,7 @@ def _version() -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="jaxnmr",
-        description="Refinement of crystal structures from powder diffraction, described by run files.",
+        description="Refinement of crystal structures from powder diffraction and NMR spectra, described by run files.",
         epilog="exit codes: 0 done, 2 wrong input, 3 not converged, 130 interrupted",
     )
     parser.add_argument("--version", action="version", version=f"jaxnmr {_version()}")
@@ -304,6 +359,34 @@ def _parser() -> argparse.ArgumentParser:
         help="scale the highest point to COUNTS and draw Poisson counts (default: the smooth curve)",
     )
     simulate.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
+
+    fit = command(
+        "fit-spectrum", _fit_spectrum, "fit the NMR spectra of a run file and write the report",
+        "jaxnmr fit-spectrum glass.toml --out out/glass",
+    )  # fmt: skip
+    fit.add_argument("run", metavar="RUN.toml", help="the run file with [[spectrum]]; jaxnmr help-run explains it")
+    fit.add_argument("--resume", action="store_true", help=f"start from {CHECKPOINT} in the output folder")
+
+    spectrum = command(
+        "simulate-spectrum", _simulate_spectrum, "simulate NMR spectra of the sites in a run file or a magres file",
+        "jaxnmr simulate-spectrum quartz.magres --isotope 29Si --b0 9.4 --mas 5000 --reference 337.3 --out out/quartz",
+    )  # fmt: skip
+    spectrum.add_argument(
+        "file", metavar="FILE", help="a run file with [[spectrum]] (without options), or a magres file"
+    )
+    spectrum.add_argument("--isotope", metavar="29Si", help="observed nucleus")
+    spectrum.add_argument("--b0", type=_positive, metavar="TESLA", help="field; or give --larmor")
+    spectrum.add_argument("--larmor", type=_positive, metavar="MHZ", help="frequency of 0 ppm")
+    spectrum.add_argument(
+        "--mas", type=float, metavar="HZ", help="spinning speed, inf for no sidebands (default: static)"
+    )
+    spectrum.add_argument("--transitions", choices=("central", "satellites", "all"), help="default: central")
+    spectrum.add_argument("--reference", type=float, metavar="PPM", help="shift of zero shielding (default: 0)")
+    spectrum.add_argument("--slope", type=float, help="of shifts against shieldings (default: -1)")
+    spectrum.add_argument("--broadening", type=_positive, metavar="HZ", help="Gaussian width (default: 50)")
+    spectrum.add_argument("--points", type=int, help="default: 2048")
+    spectrum.add_argument("--width", type=_positive, metavar="KHZ", help="spectral width (default: all that there is)")
+    spectrum.add_argument("--centre", type=float, metavar="PPM", help="centre of the axis")
 
     examples = command("examples", _examples, "list or run the examples", "jaxnmr examples run quartz --out out")
     examples.add_argument("action", nargs="?", choices=("list", "run"), default="list", help="list (default) or run")

@@ -1,4 +1,4 @@
-"""Pictures of a refinement: the fitted pattern, correlations, convergence.
+"""Pictures of a refinement: the fitted pattern or spectrum, correlations, convergence.
 
 Every function takes a :class:`~jaxnmr.refine.result.RefinementResult`, returns a matplotlib ``Figure`` and shows
 nothing by itself; ``figure.savefig("fit.png", dpi=200)`` writes it. Colours are those of Okabe and Ito, which people
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .refine.result import FittedPattern, RefinementResult
+    from .nmr import Spectrum
+    from .refine.result import FittedPattern, FittedSpectrum, RefinementResult
 
 OBSERVED, CALCULATED, BACKGROUND, DIFFERENCE = "#1a1a1a", "#D55E00", "#009E73", "#0072B2"
 PHASES = ("#8a3b78", "#b87a00", "#2b7bba", "#4d4d4d", "#00806b", "#c0504d")
 _GREY = "#8c8c8c"
+_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
+_MOST_LABELS = 24
+_PLURAL = {"histogram": "histograms", "spectrum": "spectra"}
 _STYLE = {
     "font.family": "sans-serif",
     "font.size": 9.5,
@@ -67,7 +71,7 @@ def pattern(
     """
     import matplotlib.pyplot as plt
 
-    data = _histogram(fit, name)
+    data = _one_of(fit.patterns, name, "histogram")
     if scale not in ("linear", "sqrt"):
         raise ConventionError(f"scale is {scale!r}; expected 'linear' or 'sqrt'")
     with plt.rc_context(_STYLE):
@@ -88,6 +92,53 @@ def pattern(
             detail.set_ylabel("")
             detail.set_title(f"{window[0]:.4g}–{window[1]:.4g}°", loc="left")
             main.axvspan(*window, color=_GREY, alpha=0.13, linewidth=0, zorder=0)
+        return figure
+
+
+def spectrum(
+    fit: RefinementResult | Spectrum,
+    name: str | None = None,
+    *,
+    zoom: tuple[float, float] | None = None,
+    components: bool = True,
+    axes: Axes | None = None,
+) -> Figure:
+    """A fitted NMR spectrum with the contribution of every site and the difference; or a spectrum that was read.
+
+    Shifts increase to the left, as is the custom.
+
+    Args:
+        fit: the result of a refinement, or a `Spectrum`.
+        name: the spectrum; may be left out when only one was fitted.
+        zoom: range in ppm shown enlarged in an inset. Not used with ``axes``.
+        components: draw every site.
+        axes: draw into these axes instead of a new figure.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ParameterError: no spectrum of that name.
+        ConventionError: a zoom outside the data.
+    """
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(_STYLE):
+        if hasattr(fit, "values"):
+            return _plain_spectrum(fit, zoom, axes)
+        data = _one_of(fit.spectra, name, "spectrum")
+        if axes is not None:
+            _draw_spectrum(axes, data, components)
+            return axes.figure
+        figure, main = plt.subplots(figsize=(8.6, 5.2), layout="constrained")
+        _draw_spectrum(main, data, components)
+        statistics = fit.statistics.get(data.name)
+        main.set_title(f"{data.name}: {_isotope_text(data.isotope)}", loc="left", fontweight="bold")
+        if statistics is not None:
+            main.set_title(f"Rw = {statistics.rw:.2f} %    GoF = {statistics.gof:.2f}", loc="right")
+        if zoom is not None:
+            inset = _inset(main, zoom, data.ppm)
+            _draw_spectrum(inset, data, components, window=zoom, decorated=False)
         return figure
 
 
@@ -143,7 +194,7 @@ def correlations(fit: RefinementResult, *, annotate: bool | None = None) -> Figu
 
 
 def convergence(fit: RefinementResult) -> Figure:
-    """χ² and the weighted-profile R factor of every histogram, step by step, stages apart."""
+    """χ² and the weighted R factor of every histogram and spectrum, step by step, stages apart."""
     import matplotlib.pyplot as plt
     from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
@@ -168,7 +219,7 @@ def convergence(fit: RefinementResult) -> Figure:
         upper.set_title(fit.message if len(fit.message) < 90 else fit.status, loc="left", pad=20)
         for k, histogram in enumerate(fit.statistics):
             style = dict(color=PHASES[k % len(PHASES)], marker="osD^v"[k % 5], markersize=4, linewidth=1.3)
-            rwp = np.array([s.rwp.get(histogram, np.nan) for s in fit.steps])
+            rwp = np.array([s.rwp.get(histogram, s.rw.get(histogram, np.nan)) for s in fit.steps])
             lower.plot(
                 step[kept],
                 rwp[kept],
@@ -181,7 +232,9 @@ def convergence(fit: RefinementResult) -> Figure:
             lower.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
             lower.yaxis.set_major_formatter(ScalarFormatter())
         lower.minorticks_off()
-        lower.set_ylabel("Rwp / %")
+        lower.set_ylabel(
+            " or ".join(label for label, any_of in (("Rwp", fit.patterns), ("Rw", fit.spectra)) if any_of) + " / %"
+        )
         lower.set_xlabel("step")
         lower.xaxis.set_major_locator(MaxNLocator(integer=True))
         lower.legend(loc="upper right")
@@ -200,15 +253,15 @@ def correlation_matrix(fit: RefinementResult) -> tuple[tuple[str, ...], np.ndarr
     return names, np.clip(covariance / np.outer(esd, esd), -1.0, 1.0)
 
 
-def _histogram(fit: RefinementResult, name: str | None) -> FittedPattern:
-    known = sorted(fit.patterns)
+def _one_of(fitted: dict, name: str | None, what: str):
+    known = sorted(fitted)
     if name is None:
         if len(known) != 1:
-            raise ParameterError(f"{len(known)} histograms were fitted: name one of {known}")
+            raise ParameterError(f"{len(known)} {_PLURAL[what]} were fitted: name one of {known}")
         name = known[0]
-    if name not in fit.patterns:
-        raise ParameterError(f"no histogram {name!r} was fitted; there is {known}")
-    return fit.patterns[name]
+    if name not in fitted:
+        raise ParameterError(f"no {what} {name!r} was fitted; there is {known}")
+    return fitted[name]
 
 
 def _zoom_range(data: FittedPattern, zoom) -> tuple[float, float] | None:
@@ -357,3 +410,88 @@ def _stage_bands(upper, lower, fit: RefinementResult) -> None:
             textcoords="offset points", ha="center", va="bottom", fontsize=8, color="#555555", annotation_clip=False,
         )  # fmt: skip
     lower.set_xlim(min(first.values()) - 0.5, max(last.values()) + 0.5)
+
+
+def _isotope_text(isotope: str) -> str:
+    """``29Si`` with its mass number raised."""
+    return isotope.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _shift_axis(axis, isotope: str, ppm: np.ndarray) -> None:
+    margin = 0.01 * (ppm[-1] - ppm[0])
+    axis.set_xlim(ppm[-1] + margin, ppm[0] - margin)
+    axis.set_xlabel(f"δ({_isotope_text(isotope)}) / ppm" if isotope else "δ / ppm")
+    axis.set_yticks([])
+    axis.tick_params(which="both", left=False, right=False, top=False)
+    axis.spines[["left", "right", "top"]].set_visible(False)
+
+
+def _plain_spectrum(data: Spectrum, zoom, axes):
+    import matplotlib.pyplot as plt
+
+    figure, main = (axes.figure, axes) if axes is not None else plt.subplots(figsize=(8.6, 4.2), layout="constrained")
+    ppm, values = np.asarray(data.ppm), np.real(np.asarray(data.values))
+    main.plot(ppm, values, color=OBSERVED, linewidth=0.9)
+    _shift_axis(main, data.isotope, ppm)
+    main.set_title(data.name, loc="left", fontweight="bold")
+    if zoom is not None and axes is None:
+        inset = _inset(main, zoom, ppm)
+        inside = (ppm >= min(zoom)) & (ppm <= max(zoom))
+        inset.plot(ppm[inside], values[inside], color=OBSERVED, linewidth=0.9)
+    return figure
+
+
+def _inset(axis, zoom, ppm: np.ndarray):
+    """Axes for an enlarged part, in the half of the picture where the part itself is not."""
+    low, high = sorted(float(v) for v in zoom)
+    if np.sum((ppm >= low) & (ppm <= high)) < 3:
+        raise ConventionError(
+            f"zoom ({low:g}, {high:g}) shows fewer than 3 points; the data run from {ppm[0]:g} to {ppm[-1]:g} ppm"
+        )
+    left = 0.5 * (low + high) < 0.5 * (ppm[0] + ppm[-1])  # drawn on the right, so that the left is empty
+    inset = axis.inset_axes((0.03 if left else 0.62, 0.5, 0.35, 0.46))
+    inset.set_xlim(high, low)
+    inset.set_yticks([])
+    inset.tick_params(which="both", labelsize=7.5, left=False, right=False, top=False)
+    axis.axvspan(low, high, color=_GREY, alpha=0.13, linewidth=0, zorder=0)
+    return inset
+
+
+def _draw_spectrum(axis, data: FittedSpectrum, components: bool, *, window=None, decorated: bool = True) -> None:
+    """Data, fit, sites above the baseline, and the difference below on the same scale."""
+    low, high = (data.ppm[0], data.ppm[-1]) if window is None else sorted(window)
+    inside = (data.ppm >= low) & (data.ppm <= high)
+    ppm = data.ppm[inside]
+    gaps = [(a[1], b[0]) for a, b in zip(data.region_ppm[:-1], data.region_ppm[1:], strict=True) if b[0] > a[1]]
+    curve = lambda values: _gapped(ppm, values, gaps)
+    observed, calculated = data.observed[inside], data.calculated[inside]
+    baseline, parts = data.baseline[inside], data.components[:, inside]
+    difference = observed - calculated
+    top = max(observed.max(), calculated.max())
+    floor = min(observed.min(), calculated.min(), (parts + baseline).min() if len(parts) else 0.0)
+    height = top - floor
+    zero = floor - 0.05 * height - difference.max()
+    axis.plot(*curve(observed), color=OBSERVED, linewidth=0.9, label="observed", zorder=3)
+    axis.plot(*curve(calculated), color=CALCULATED, linewidth=1.2, label="calculated", zorder=4)
+    axis.plot(*curve(difference + zero), color=DIFFERENCE, linewidth=0.7, label="difference", zorder=3)
+    axis.axhline(zero, color=_GREY, linewidth=0.6, zorder=2)
+    if np.any(baseline):
+        axis.plot(
+            *curve(baseline), color=BACKGROUND, linewidth=1.0, linestyle=(0, (5, 2)), label="baseline", zorder=3.5
+        )
+    if components and (len(parts) > 1 or window is None):
+        for k, (label, part) in enumerate(zip(data.labels, parts, strict=True)):
+            colour, style = PHASES[k % len(PHASES)], _DASHES[k // len(PHASES) % len(_DASHES)]
+            axis.plot(*curve(part + baseline), color=colour, linewidth=0.9, linestyle=style, zorder=3.2)
+            axis.fill_between(ppm, baseline, part + baseline, color=colour, alpha=0.12, linewidth=0, zorder=1)
+            if decorated and len(parts) <= _MOST_LABELS:
+                peak = int(np.argmax(np.abs(part)))
+                axis.annotate(
+                    label, (ppm[peak], part[peak] + baseline[peak]), xytext=(0, 9 + 9 * (k % 3)),
+                    textcoords="offset points", ha="center", fontsize=8, color=colour, zorder=6,
+                    bbox=dict(boxstyle="square,pad=0.1", facecolor="white", edgecolor="none", alpha=0.7),
+                )  # fmt: skip
+    axis.set_ylim(zero + difference.min() - 0.04 * height, top + 0.14 * height)
+    if decorated:
+        _shift_axis(axis, data.isotope, data.ppm)
+        axis.legend(loc="upper left", handlelength=1.6, labelspacing=0.35)

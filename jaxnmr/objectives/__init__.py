@@ -4,6 +4,20 @@ from .objective import Objective
 from .parameters import ParameterRow, Parameters, perturb
 from .pattern_term import PatternTerm
 from .restraints import Prior, Restraint
+from .spectrum_term import SpectrumTerm
 from .term import State, Term, TermSum, term
 
-__all__ = ["Objective", "ParameterRow", "Parameters", "PatternTerm", "Prior", "Restraint", "State", "Term", "TermSum", "perturb", "term"]
+__all__ = [
+    "Objective",
+    "ParameterRow",
+    "Parameters",
+    "PatternTerm",
+    "Prior",
+    "Restraint",
+    "SpectrumTerm",
+    "State",
+    "Term",
+    "TermSum",
+    "perturb",
+    "term",
+]

@@ -43,7 +43,14 @@ class Restraint(Term):
 
     @classmethod
     def bond(
-        cls, crystal: Crystal, atoms: Sequence[str], value: float, sigma: float, *, phase: str | None = None, name: str = ""
+        cls,
+        crystal: Crystal,
+        atoms: Sequence[str],
+        value: float,
+        sigma: float,
+        *,
+        phase: str | None = None,
+        name: str = "",
     ) -> Restraint:
         """One distance, ``Restraint.bond(crystal, ("P1", "O2"), 1.53, 0.01)``: the shortest between the two sites.
 
@@ -63,7 +70,14 @@ class Restraint(Term):
 
     @classmethod
     def angle(
-        cls, crystal: Crystal, atoms: Sequence[str], value: float, sigma: float, *, phase: str | None = None, name: str = ""
+        cls,
+        crystal: Crystal,
+        atoms: Sequence[str],
+        value: float,
+        sigma: float,
+        *,
+        phase: str | None = None,
+        name: str = "",
     ) -> Restraint:
         """One angle in degrees at the middle atom; arguments as :meth:`bond`."""
         _expect(atoms, 3)
@@ -105,7 +119,9 @@ class Restraint(Term):
             pairs = pairs[keep]
             length = np.array([wanted[kind] for kind, k in zip(kinds, keep, strict=True) if k])
         if len(pairs) == 0:
-            raise ParameterError(f"{crystal.name} has no bonds to restrain{'' if target is None else f' between {sorted(target)}'}")
+            raise ParameterError(
+                f"{crystal.name} has no bonds to restrain{'' if target is None else f' between {sorted(target)}'}"
+            )
         return cls(
             atoms=pairs, target=length, sigma=_positive(np.full(len(pairs), sigma), name),
             kind="bond", phase=phase or crystal.name, name=name,
@@ -114,7 +130,9 @@ class Restraint(Term):
     def calculated(self, state: State) -> Array:
         """Present distances or angles."""
         if self.phase not in state.crystals:
-            raise ParameterError(f"restraint {self.name!r} is about {self.phase!r}; the phases are {sorted(state.crystals)}")
+            raise ParameterError(
+                f"restraint {self.name!r} is about {self.phase!r}; the phases are {sorted(state.crystals)}"
+            )
         measure = distances if self.kind == "bond" else angles
         return measure(state.crystals[self.phase], self.atoms)
 
@@ -151,7 +169,9 @@ class Prior(Term):
         # an anisotropic atom has no u_iso to expect anything of
         hits = hits[(np.abs(spec.directions[hits]) > 1e-9).any(axis=1)]
         if hits.size == 0:
-            raise ParameterError(f"{self.name!r}: symmetry fixes everything that {self.pattern!r} stands for; drop the prior")
+            raise ParameterError(
+                f"{self.name!r}: symmetry fixes everything that {self.pattern!r} stands for; drop the prior"
+            )
         elements, start = [], 0
         for name, shape in spec.layout.parts:
             size = int(np.prod(shape, dtype=int))

@@ -41,7 +41,9 @@ class State:
             ParameterError: there are several.
         """
         if len(self.crystals) != 1:
-            raise ParameterError(f"there are {len(self.crystals)} phases: use state.crystals[name], {sorted(self.crystals)}")
+            raise ParameterError(
+                f"there are {len(self.crystals)} phases: use state.crystals[name], {sorted(self.crystals)}"
+            )
         return next(iter(self.crystals.values()))
 
     def local(self, prefix: str) -> Mapping[str, Array]:

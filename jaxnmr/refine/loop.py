@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import ConvergenceError, DataError, ParameterError, PrecisionError
-from ..objectives import Objective, Parameters, PatternTerm
+from ..objectives import Objective, Parameters, PatternTerm, SpectrumTerm
 from ..objectives.objective import residuals, residuals_and_jacobian
 from .checkpoint import write_checkpoint
 from .linearised import Linearised
@@ -135,7 +135,7 @@ class _Run:
         self.steps: list[StepInfo] = []
         self.compile_seconds = 0.0
         self.active = self.masks[-1]
-        self.histograms = {t.name: t for t in objective.terms if isinstance(t, PatternTerm)}
+        self.measured = {t.name: t for t in objective.terms if isinstance(t, PatternTerm | SpectrumTerm)}
 
     # -- compiled calls ------------------------------------------------------------------------------------------
     def _call(self, function, theta):
@@ -155,7 +155,8 @@ class _Run:
 
     # -- the loop ------------------------------------------------------------------------------------------------
     def execute(self) -> tuple[str, str]:
-        terms = tuple(t.prepared(self.params.free_names) for t in self.objective.terms)
+        moved = tuple(self.params.labels[k] for k in np.flatnonzero(self.params.spec.transform.any(axis=1)))
+        terms = tuple(t.prepared(moved) for t in self.objective.terms)
         self.objective, _ = self.objective.replace(terms=terms).refreshed(self.params)
         self.offset, self.transform = self.params.offset(), self.params.spec.transform
         theta = self.params.theta
@@ -323,15 +324,16 @@ class _Run:
         return "the residuals are not finite at the starting values"
 
     def _report(self, index, name, chi2, accepted, damping, shift, r, started, mask, note) -> None:
-        rwp = {}
-        for term_name, term in self.histograms.items():
+        agreement = {PatternTerm: {}, SpectrumTerm: {}}
+        for term_name, term in self.measured.items():
             observed = np.asarray(term.observed) / np.asarray(term.sigma)
             weight = float(self.objective.weights[[t.name for t in self.objective.terms].index(term_name)])
             part = r[self.slices[term_name]]
-            rwp[term_name] = float(100.0 * np.sqrt(part @ part / max(weight, 1e-300) / (observed @ observed)))
+            factor = float(100.0 * np.sqrt(part @ part / max(weight, 1e-300) / (observed @ observed)))
+            agreement[type(term)][term_name] = factor
         info = StepInfo(
             stage=index, stage_name=name, step=len(self.steps) + 1, chi2=chi2, accepted=accepted, damping=damping,
-            shift_over_esd=shift, rwp=rwp, seconds=time.perf_counter() - started, n_free=int(mask.sum()), note=note,
+            shift_over_esd=shift, rwp=agreement[PatternTerm], rw=agreement[SpectrumTerm], seconds=time.perf_counter() - started, n_free=int(mask.sum()), note=note,
         )  # fmt: skip
         self.steps.append(info)
         if self.callback is not None:

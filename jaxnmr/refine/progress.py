@@ -13,11 +13,14 @@ from .result import StepInfo
 
 def describe(info: StepInfo) -> str:
     """One line about a step."""
-    rwp = "  ".join(f"{name} Rwp {value:.3f} %" for name, value in info.rwp.items())
+    agreement = "  ".join(
+        [f"{name} Rwp {value:.3f} %" for name, value in info.rwp.items()]
+        + [f"{name} Rw {value:.3f} %" for name, value in info.rw.items()]
+    )
     outcome = "" if info.accepted else "  (refused)"
     note = f"  {info.note}" if info.note else ""
     return (
-        f"{info.stage_name:<22} step {info.step:>3}  {rwp}  chi² {info.chi2:.6g}  shift/esd {info.shift_over_esd:.3g}  "
+        f"{info.stage_name:<22} step {info.step:>3}  {agreement}  chi² {info.chi2:.6g}  shift/esd {info.shift_over_esd:.3g}  "
         f"{info.n_free} free  {info.seconds:.2f} s{outcome}{note}"
     )
 

@@ -25,7 +25,7 @@ class StepInfo:
         accepted: whether the trial step was kept.
         damping: Levenberg-Marquardt damping (0 for an undamped Gauss-Newton step).
         shift_over_esd: largest parameter shift divided by its standard uncertainty.
-        rwp: per histogram, per cent, after the step.
+        rwp: per histogram, per cent, after the step; ``rw`` the same of spectra.
         seconds: wall time of the step.
         n_free: number of free numbers in this stage.
         note: anything unusual ("reflection list rebuilt", "bound reached: xrd/size[FAP]" ...), else "".
@@ -42,6 +42,7 @@ class StepInfo:
     seconds: float
     n_free: int
     note: str = ""
+    rw: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,67 @@ class HistogramStatistics:
     r_bragg: dict[str, float]
     weight_fraction: dict[str, tuple[float, float]]
 
+    def __str__(self) -> str:
+        bragg = ", ".join(f"{phase} {value:.2f}" for phase, value in self.r_bragg.items())
+        return (
+            f"Rwp {self.rwp:.3f} %, Rp {self.rp:.3f} %, Rexp {self.rexp:.3f} %, GoF {self.gof:.3f}, R_Bragg {bragg} %, "
+            f"Durbin-Watson {self.durbin_watson:.2f}, SCOR {self.scor:.2f}"
+        )
+
+
+@dataclass(frozen=True)
+class FittedSpectrum:
+    """Observed and calculated NMR spectrum, fitted points only, by increasing shift.
+
+    Attributes:
+        frequency_hz, ppm: ``(points,)`` the axis, in Hz from the reference and as shift.
+        observed, sigma, calculated, baseline: ``(points,)`` in the units of the data.
+        components: ``(sites, points)``, what every site contributes; with the baseline they sum to ``calculated``.
+        labels: one per site.
+        region_ppm: the parts that were fitted.
+        isotope, larmor_hz: nucleus and frequency of 0 ppm.
+    """
+
+    name: str
+    frequency_hz: np.ndarray
+    ppm: np.ndarray
+    observed: np.ndarray
+    sigma: np.ndarray
+    calculated: np.ndarray
+    baseline: np.ndarray
+    components: np.ndarray
+    labels: tuple[str, ...]
+    region_ppm: tuple[tuple[float, float], ...]
+    isotope: str
+    larmor_hz: float
+
+
+@dataclass(frozen=True)
+class SpectrumStatistics:
+    """Agreement of one spectrum.
+
+    Attributes:
+        rw: ``sqrt(sum w (obs - calc)^2 / sum w obs^2)`` in per cent; grows with noise and shrinks with strong lines.
+        gof: root of chi² over the degrees of freedom; 1 when only noise is left.
+        noise: mean uncertainty of a point, in the units of the data; ``signal_to_noise`` the highest point over it.
+        durbin_watson, scor: serial correlation of the residuals, as for patterns.
+    """
+
+    n_observations: int
+    chi2: float
+    rw: float
+    gof: float
+    noise: float
+    signal_to_noise: float
+    durbin_watson: float
+    scor: float
+
+    def __str__(self) -> str:
+        return (
+            f"Rw {self.rw:.3f} %, GoF {self.gof:.3f}, noise {self.noise:.4g} (signal to noise {self.signal_to_noise:.3g}), "
+            f"Durbin-Watson {self.durbin_watson:.2f}, SCOR {self.scor:.2f}"
+        )
+
 
 @dataclass(frozen=True, repr=False)
 class RefinementResult:
@@ -113,7 +175,7 @@ class RefinementResult:
         esds: standard uncertainty of every parameter, arrays like the values (0 where fixed), scaled by the
             goodness of fit as is customary; ``esds_scor`` multiplied by SCOR in addition.
         covariance: of the flat physical vector ``parameters.vector()``, scaled by GoF².
-        statistics, patterns: per histogram.
+        statistics: per histogram and per spectrum; ``patterns`` per histogram, ``spectra`` per spectrum.
         correlations: ``(name, name, coefficient)`` above the threshold, strongest first.
         null_directions: sentences naming combinations of parameters the data do not determine.
         suggestions: ``(name, expected decrease of chi2)`` for fixed parameters, best first.
@@ -131,7 +193,7 @@ class RefinementResult:
     esds: dict[str, np.ndarray]
     esds_scor: dict[str, np.ndarray]
     covariance: np.ndarray
-    statistics: dict[str, HistogramStatistics]
+    statistics: dict[str, HistogramStatistics | SpectrumStatistics]
     patterns: dict[str, FittedPattern]
     correlations: tuple[tuple[str, str, float], ...]
     null_directions: tuple[str, ...]
@@ -141,6 +203,7 @@ class RefinementResult:
     compile_seconds: float
     weighted: bool = False
     warnings: tuple[str, ...] = field(default=())
+    spectra: dict[str, FittedSpectrum] = field(default_factory=dict)
 
     @property
     def converged(self) -> bool:
@@ -151,7 +214,9 @@ class RefinementResult:
     def crystal(self) -> Crystal:
         """The refined crystal of a single-phase refinement."""
         if len(self.crystals) != 1:
-            raise KeyError(f"{len(self.crystals)} phases were refined; use .crystals[name] with {sorted(self.crystals)}")
+            raise KeyError(
+                f"{len(self.crystals)} phases were refined; use .crystals[name] with {sorted(self.crystals)}"
+            )
         return next(iter(self.crystals.values()))
 
     def __repr__(self) -> str:
@@ -161,12 +226,7 @@ class RefinementResult:
             f"RefinementResult: {self.status}. {self.message}",
             f"{len(self.steps)} steps, {self.seconds:.1f} s, {self.parameters.n_free} parameters, {n} observations",
         ]
-        for name, s in self.statistics.items():
-            bragg = ", ".join(f"{phase} {value:.2f}" for phase, value in s.r_bragg.items())
-            lines.append(
-                f"{name}: Rwp {s.rwp:.3f} %, Rp {s.rp:.3f} %, Rexp {s.rexp:.3f} %, GoF {s.gof:.3f}, R_Bragg {bragg} %, "
-                f"Durbin-Watson {s.durbin_watson:.2f}, SCOR {s.scor:.2f}"
-            )
+        lines += [f"{name}: {s}" for name, s in self.statistics.items()]
         esd = np.concatenate([np.ravel(e) for e in self.esds.values()])
         for row, uncertainty in zip(self.parameters.rows(), esd, strict=True):
             if row.free:

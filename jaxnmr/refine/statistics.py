@@ -1,4 +1,4 @@
-"""Agreement factors of a histogram (host)."""
+"""Agreement factors of histograms and spectra (host)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,20 @@ def profile_factors(observed, calculated, sigma, n_free: int) -> dict[str, float
         "rp": float(100.0 * np.abs(observed - calculated).sum() / np.abs(observed).sum()),
         "rexp": float(100.0 * np.sqrt(freedom / total)),
         "gof": float(np.sqrt(chi2 / freedom)),
+    }
+
+
+def spectrum_factors(observed, calculated, sigma, n_free: int) -> dict[str, float]:
+    """chi², Rw (per cent), goodness of fit, noise and signal to noise of one spectrum."""
+    observed, calculated, sigma = (np.asarray(a, dtype=float) for a in (observed, calculated, sigma))
+    residual = (observed - calculated) / sigma
+    chi2, noise = float(residual @ residual), float(sigma.mean())
+    return {
+        "chi2": chi2,
+        "rw": float(100.0 * np.sqrt(chi2 / np.sum((observed / sigma) ** 2))),
+        "gof": float(np.sqrt(chi2 / max(len(observed) - n_free, 1))),
+        "noise": noise,
+        "signal_to_noise": float(np.abs(observed).max() / noise),
     }
 
 
@@ -58,8 +72,11 @@ def scor(residuals) -> float:
     return float(np.sqrt(max(_run_ratio(residuals) / _WHITE_NOISE_RUN_RATIO, 1.0)))
 
 
-def peak_match(observed, calculated, background) -> float:
-    """Correlation between observed and calculated intensity above background: near 1 when peaks coincide."""
+def peak_match(observed, calculated, background, sigma=0.0) -> float:
+    """Correlation between observed and calculated intensity above background: near 1 when peaks coincide.
+
+    With ``sigma`` the noise of the observed intensity does not count, which would make weak spectra look wrong.
+    """
     a, b = np.asarray(observed) - np.asarray(background), np.asarray(calculated) - np.asarray(background)
-    scale = np.sqrt(np.sum(a * a) * np.sum(b * b))
+    scale = np.sqrt(max(np.sum(a * a) - np.sum(np.broadcast_to(sigma, a.shape) ** 2), 0.0) * np.sum(b * b))
     return float(np.sum(a * b) / scale) if scale > 0 else 0.0

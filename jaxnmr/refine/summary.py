@@ -9,11 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..diffraction.powder import compiled_pattern, compiled_phase_tables, observed_over_calculated
-from ..objectives import Objective, Parameters, PatternTerm
+from ..objectives import Objective, Parameters, PatternTerm, SpectrumTerm
 from ..objectives.objective import residuals_and_jacobian
 from .linearised import Linearised
-from .result import FittedPattern, HistogramStatistics, RefinementResult, Reflections
-from .statistics import durbin_watson, peak_match, profile_factors, scor
+from .result import (
+    FittedPattern,
+    FittedSpectrum,
+    HistogramStatistics,
+    RefinementResult,
+    Reflections,
+    SpectrumStatistics,
+)
+from .statistics import durbin_watson, peak_match, profile_factors, scor, spectrum_factors
 
 # below this correlation of observed and calculated peaks, a minimum is not a solution
 _MATCHED = 0.8
@@ -50,30 +57,37 @@ def summarise(
     covariance = gof2 * transform @ problem.covariance() @ transform.T
     state = objective.state({k: jnp.asarray(v) for k, v in params.values.items()})
     slices = objective.row_slices(params)
-    terms = {t.name: t for t in objective.terms if isinstance(t, PatternTerm)}
-    patterns = {name: _fitted_pattern(term, state) for name, term in terms.items()}
+    patterns = {t.name: _fitted_pattern(t, state) for t in objective.terms if isinstance(t, PatternTerm)}
+    spectra = {t.name: _fitted_spectrum(t, state) for t in objective.terms if isinstance(t, SpectrumTerm)}
     statistics, inflation = {}, []
-    for name, term in terms.items():
-        fitted = patterns[name]
-        factors = profile_factors(fitted.observed, fitted.calculated, fitted.sigma, n_free)
+    for term in objective.terms:
+        fitted = patterns.get(term.name) or spectra.get(term.name)
+        if fitted is None:
+            continue
         weighted = (fitted.calculated - fitted.observed) / fitted.sigma
         serial = scor(weighted)
-        part = r[slices[name]]
+        part = r[slices[term.name]]
         inflation.append((float(part @ part), serial))
-        statistics[name] = HistogramStatistics(
-            n_observations=fitted.observed.size,
-            durbin_watson=durbin_watson(weighted),
-            scor=serial,
-            r_bragg={p: _r_bragg(refl) for p, refl in fitted.reflections.items()},
-            weight_fraction=_weight_fractions(term, state, params, covariance),
-            **factors,
-        )
-        match = peak_match(fitted.observed, fitted.calculated, fitted.background)
+        common = dict(n_observations=fitted.observed.size, durbin_watson=durbin_watson(weighted), scor=serial)
+        numbers = (fitted.observed, fitted.calculated, fitted.sigma, n_free)
+        if isinstance(fitted, FittedPattern):
+            statistics[term.name] = HistogramStatistics(
+                **common,
+                **profile_factors(*numbers),
+                r_bragg={p: _r_bragg(refl) for p, refl in fitted.reflections.items()},
+                weight_fraction=_weight_fractions(term, state, params, covariance),
+            )
+            match = peak_match(fitted.observed, fitted.calculated, fitted.background)
+            what, check = "peaks", "cell, space group, wavelength and zero"
+        else:
+            statistics[term.name] = SpectrumStatistics(**common, **spectrum_factors(*numbers))
+            match = peak_match(fitted.observed, fitted.calculated, fitted.baseline, fitted.sigma)
+            what, check = "lines", "shifts, couplings, phase and spinning speed"
         if status in ("converged", "stalled", "max_steps") and match < _MATCHED:
             status = "misfit"
             message = (
-                f"The refinement ended in a minimum where the calculated peaks of '{name}' do not lie on the observed "
-                f"ones (correlation {match:.2f}): the start was too far away. Check cell, space group, wavelength and zero."
+                f"The refinement ended in a minimum where the calculated {what} of '{term.name}' do not lie on the "
+                f"observed ones (correlation {match:.2f}): the start was too far away. Check {check}."
             )
     total = sum(c for c, _ in inflation)
     correlated = np.sqrt(sum(c * s * s for c, s in inflation) / total) if total > 0 else 1.0
@@ -90,6 +104,7 @@ def summarise(
         covariance=covariance,
         statistics=statistics,
         patterns=patterns,
+        spectra=spectra,
         correlations=_correlations(problem, names, correlation_threshold),
         null_directions=_null_directions(problem, names),
         suggestions=_suggestions(objective, params, inside, jacobian, r) if suggest else (),
@@ -142,6 +157,22 @@ def _fitted_pattern(term: PatternTerm, state) -> FittedPattern:
         name=term.name, x=np.asarray(model.x), observed=observed, sigma=np.asarray(term.sigma),
         calculated=calculated, background=background, excluded=term.excluded, reflections=reflections,
     )  # fmt: skip
+
+
+def _fitted_spectrum(term: SpectrumTerm, state) -> FittedSpectrum:
+    calculated, baseline, components = map(np.asarray, _parts(term, state))
+    return FittedSpectrum(
+        name=term.name, frequency_hz=np.asarray(term.frequency_hz), ppm=np.asarray(term.ppm),
+        observed=np.asarray(term.observed), sigma=np.asarray(term.sigma), calculated=calculated, baseline=baseline,
+        components=components.T, labels=term.labels, region_ppm=term.region_ppm, isotope=term.template.isotope,
+        larmor_hz=term.simulation.larmor_hz,
+    )  # fmt: skip
+
+
+@jax.jit
+def _parts(term: SpectrumTerm, state):
+    components, baseline = term.components(state), term.baseline(state)
+    return components.sum(axis=1) + baseline, baseline, components
 
 
 def _r_bragg(reflections: Reflections) -> float:
@@ -202,6 +233,9 @@ def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int =
     The columns of fixed parameters come from the compiled Jacobian, as many at a time as it was compiled for.
     """
     spec = params.spec
+    # spectra are differentiated by what they were told to be refined in
+    everything = lambda t: t.prepared(params.labels).replace(planned=t.planned) if isinstance(t, SpectrumTerm) else t
+    objective = objective.replace(terms=tuple(map(everything, objective.terms)))
     tied = {t.target for t in spec.ties}
     refined = set(np.flatnonzero(spec.free)[inside].tolist())
     fixed = [k for k, pivot in enumerate(spec.pivots) if k not in refined and pivot not in tied]

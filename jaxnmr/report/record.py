@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..crystal import volume
+from .spectra import derived_sites
 
 if TYPE_CHECKING:
     from ..refine.result import RefinementResult
@@ -25,7 +26,7 @@ def result_record(fit: RefinementResult, run: Any = None) -> dict[str, Any]:
     """Everything in ``result.json``: plain dictionaries, lists, texts and finite numbers, ``None`` for the rest."""
     record = {
         "schema": SCHEMA,
-        "title": getattr(run, "title", ", ".join(fit.crystals)),
+        "title": getattr(run, "title", ", ".join(fit.crystals or fit.spectra)),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "status": fit.status,
         "message": fit.message,
@@ -37,7 +38,8 @@ def result_record(fit: RefinementResult, run: Any = None) -> dict[str, Any]:
         "n_observations": sum(s.n_observations for s in fit.statistics.values()),
         "chi2": fit.steps[-1].chi2 if fit.steps else None,
         "weighted": fit.weighted,
-        "histograms": {name: vars(s) for name, s in fit.statistics.items()},
+        "histograms": {name: vars(fit.statistics[name]) for name in fit.patterns},
+        "spectra": {name: _spectrum(fit, name) for name in fit.spectra},
         "phases": {name: _phase(fit, name) for name in fit.crystals},
         "parameters": parameter_rows(fit),
         "correlations": [list(row) for row in fit.correlations],
@@ -50,6 +52,18 @@ def result_record(fit: RefinementResult, run: Any = None) -> dict[str, Any]:
         "inputs": [_fingerprint(path) for path in getattr(run, "inputs", ())],
     }
     return _plain(record)
+
+
+def _spectrum(fit: RefinementResult, name: str) -> dict[str, Any]:
+    data = fit.spectra[name]
+    return {
+        **vars(fit.statistics[name]),
+        "isotope": data.isotope,
+        "larmor_hz": data.larmor_hz,
+        "region_ppm": data.region_ppm,
+        "sites": data.labels,
+        "derived": [row._asdict() for row in derived_sites(fit, name)],
+    }
 
 
 def parameter_rows(fit: RefinementResult) -> list[dict[str, Any]]:

@@ -36,6 +36,8 @@ def report_text(
     parts += ["## Data and model", _conditions(fit, run)]
     for name in fit.crystals:
         parts += _phase(fit, record, name)
+    for name in fit.spectra:
+        parts += _sites(fit, record, name)
     parts += ["## Other parameters", _parameters(fit, record)]
     parts += ["## Correlations", _correlations(fit)]
     parts += [f"![{what}]({file})" for what, file in pictures.items() if "correl" in what]
@@ -62,13 +64,33 @@ def _status(fit: RefinementResult, record: dict[str, Any]) -> str:
 
 
 def _agreement(fit: RefinementResult) -> str:
+    parts = [_pattern_agreement(fit)] if fit.patterns else []
+    if fit.spectra:
+        header = ("spectrum", "points", "Rw / %", "GoF", "noise", "signal / noise", "Durbin-Watson", "SCOR")
+        rows = [
+            (
+                name, s.n_observations, f"{s.rw:.3f}", f"{s.gof:.3f}", f"{s.noise:.4g}", f"{s.signal_to_noise:.3g}",
+                f"{s.durbin_watson:.3f}", f"{s.scor:.2f}",
+            )
+            for name, s in ((name, fit.statistics[name]) for name in fit.spectra)
+        ]  # fmt: skip
+        parts.append(table(header, rows))
+        if not fit.patterns:
+            parts.append(
+                "A goodness of fit of 1 leaves nothing but noise. Standard uncertainties are scaled by it; serial "
+                "correlation of the residuals makes them too small by about the factor SCOR (Bérar & Lelann, 1991)."
+            )
+    return "\n\n".join(parts)
+
+
+def _pattern_agreement(fit: RefinementResult) -> str:
     rows = [
         (
             name, s.n_observations, f"{s.rwp:.3f}", f"{s.rp:.3f}", f"{s.rexp:.3f}", f"{s.gof:.3f}",
             f"{s.durbin_watson:.3f}", f"{s.scor:.2f}",
             ", ".join(f"{r:.2f}" + (f" ({p})" if len(s.r_bragg) > 1 else "") for p, r in s.r_bragg.items()) or "–",
         )
-        for name, s in fit.statistics.items()
+        for name, s in ((name, fit.statistics[name]) for name in fit.patterns)
     ]  # fmt: skip
     header = ("histogram", "points", "Rwp / %", "Rp / %", "Rexp / %", "GoF", "Durbin-Watson", "SCOR", "R_Bragg / %")
     text = table(header, rows) + (
@@ -77,7 +99,7 @@ def _agreement(fit: RefinementResult) -> str:
     )
     fractions = [
         (name, phase, format_esd(100 * value, 100 * esd))
-        for name, s in fit.statistics.items()
+        for name, s in ((name, fit.statistics[name]) for name in fit.patterns)
         for phase, (value, esd) in s.weight_fraction.items()
         if len(s.weight_fraction) > 1
     ]
@@ -121,11 +143,42 @@ def _conditions(fit: RefinementResult, run: Any) -> str:
         for phase, r in data.reflections.items():
             d = f", d ≥ {np.min(r.d):.4g} Å" if len(r.d) else ""
             rows.append((name, f"reflections of {phase}", f"{len(r.d)}{d}"))
-    peaks = (
-        "Peaks are pseudo-Voigt functions (Thompson, Cox & Hastings, 1987) with axial divergence after Finger, Cox & "
-        "Jephcoat (1994); the quantity minimised is the sum of squared weighted residuals."
-    )
-    return table(("histogram", "what", "value"), rows) + "\n\n" + peaks
+    parts = []
+    if fit.patterns:
+        parts += [table(("histogram", "what", "value"), rows), _PEAKS]
+    if fit.spectra:
+        rows = [row for name in fit.spectra for row in _spectrum_conditions(fit, run, name)]
+        parts += [table(("spectrum", "what", "value"), rows), _TENSORS]
+    return "\n\n".join(parts)
+
+
+_PEAKS = (
+    "Peaks are pseudo-Voigt functions (Thompson, Cox & Hastings, 1987) with axial divergence after Finger, Cox & Jephcoat "
+    "(1994); the quantity minimised is the sum of squared weighted residuals."
+)
+_TENSORS = (
+    "Shifts are in ppm from the reference. ζ and η are those of the SHIELDING (Haeberlen, ζ = σ_zz − σ_iso): a positive ζ "
+    "moves the unique edge of a pattern to lower shifts. Euler angles orient the shielding tensor, Rz(γ) Ry(β) Rz(α). "
+    "Widths are full widths at half maximum; amplitudes are sums over points."
+)
+
+
+def _spectrum_conditions(fit: RefinementResult, run: Any, name: str) -> list[tuple[str, ...]]:
+    data = fit.spectra[name]
+    spec = next((s for s in getattr(run, "spectra", ()) if s.name == name), None)
+    term = next((t for t in getattr(fit.objective, "terms", ()) if t.name == name), None)
+    rows = [] if spec is None else [(name, "file", spec.file.name)]
+    rows += [(name, "nucleus", f"{data.isotope} at {data.larmor_hz / 1e6:.6g} MHz")]
+    if term is not None:
+        simulation = term.simulation
+        spinning = (
+            "none" if simulation.mas_hz == 0 else f"{simulation.mas_hz:g} Hz at {simulation.rotor_angle_deg:.4f}°"
+        )
+        rows.append((name, "spinning", spinning.replace("inf Hz", "infinitely fast")))
+        rows.append((name, "transitions", ", ".join(f"{f:+g} ↔ {i:+g}" for f, i in simulation.transitions)))
+    rows.append((name, "fitted / ppm", ", ".join(f"{low:.5g} to {high:.5g}" for low, high in data.region_ppm)))
+    rows.append((name, "points", f"{len(data.ppm)}, {np.median(np.diff(data.frequency_hz)):.4g} Hz apart"))
+    return rows
 
 
 def _background(function: Any) -> str:
@@ -161,6 +214,37 @@ def _phase(fit: RefinementResult, record: dict[str, Any], name: str) -> list[str
         lines.append("Anisotropic displacements in Å² (U above is the equivalent isotropic value):")
         lines.append(table(("site", "U11", "U22", "U33", "U12", "U13", "U23"), rows))
     return [heading, *lines, *_geometry(fit, name)]
+
+
+_SITE_COLUMNS = (
+    ("shift", "δ / ppm", 1.0),
+    ("zeta", "ζ / ppm", 1.0),
+    ("eta", "η", 1.0),
+    ("shielding_spread", "σ(ζ) / ppm", 1.0),
+    ("cq", "C_Q / MHz", 1e-6),
+    ("eta_q", "η_Q", 1.0),
+    ("quadrupolar_spread", "σ(C_Q) / MHz", 1e-6),
+    ("gaussian", "Gaussian / Hz", 1.0),
+    ("lorentzian", "Lorentzian / Hz", 1.0),
+    ("amplitude", "amplitude", 1.0),
+)
+
+
+def _sites(fit: RefinementResult, record: dict[str, Any], name: str) -> list[str]:
+    """Table of the sites of a spectrum, and of what follows from them."""
+    rows = {row["name"]: row for row in record["parameters"]}
+    labels = record["spectra"][name]["sites"]
+    header, columns = ["site"], [list(labels)]
+    for key, title, factor in _SITE_COLUMNS:
+        cells = [rows.get(f"{name}/{key}[{label}]") for label in labels]
+        if None not in cells and any(cell["value"] != 0 for cell in cells):
+            header.append(title)
+            columns.append([format_esd(factor * c["value"], factor * (c["esd"] or 0.0), digits=5) for c in cells])
+    parts = [f"## {name}: sites", table(header, list(zip(*columns, strict=True)))]
+    if derived := record["spectra"][name]["derived"]:
+        cells = [(d["site"], d["quantity"], format_esd(d["value"], d["esd"], digits=5), d["unit"]) for d in derived]
+        parts += ["Derived from them:", table(("site", "quantity", "value", "unit"), cells)]
+    return parts
 
 
 def _parameters(fit: RefinementResult, record: dict[str, Any]) -> str:
@@ -203,11 +287,17 @@ def _course(fit: RefinementResult) -> str:
             count[stage],
             s.n_free,
             f"{s.chi2:.6g}",
-            *(f"{s.rwp[h]:.3f}" if h in s.rwp else "–" for h in histograms),
+            *(f"{agreement[h]:.3f}" if h in (agreement := s.rwp | s.rw) else "–" for h in histograms),
         )
         for stage, s in last.items()
     ]
-    header = ("stage", "steps", "parameters", "χ² at the end", *(f"Rwp {h} / %" for h in histograms))
+    header = (
+        "stage",
+        "steps",
+        "parameters",
+        "χ² at the end",
+        *(f"{'Rw' if h in fit.spectra else 'Rwp'} {h} / %" for h in histograms),
+    )
     return table(header, rows) if rows else "No steps were taken."
 
 

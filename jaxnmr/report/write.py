@@ -1,4 +1,4 @@
-"""Files of a finished refinement: structure, patterns, reflections, numbers, text and pictures."""
+"""Files of a finished refinement: structure, patterns, reflections, spectra, numbers, text and pictures."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..io import write_crystal
-from ..plot import convergence, correlations, pattern
+from ..plot import convergence, correlations, pattern, spectrum
 from ..units import format_esd
 from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
 from .record import result_record
+from .spectra import write_csdm_files
 from .text import report_text
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
     """Write everything about a refinement into a folder, which is made when missing.
 
     ``refined.cif`` (one data block per phase), ``pattern.csv`` (``pattern_<name>.csv`` when there are several
-    histograms), ``reflections_<histogram>_<phase>.csv``, ``result.json``, ``report.md`` and pictures. Files of an
-    earlier refinement with the same names are replaced.
+    histograms), ``reflections_<histogram>_<phase>.csv``, ``spectrum_<name>.csv`` and ``spectrum_<name>.csdf``,
+    ``result.json``, ``report.md`` and pictures. Files of an earlier refinement with the same names are replaced.
 
     Args:
         fit: the result.
@@ -39,11 +40,16 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     written: dict[str, Path] = {}
-    written["structure"] = write_structures(fit, folder)
+    if fit.crystals:
+        written["structure"] = write_structures(fit, folder)
     for name in fit.patterns:
         written[f"pattern {name}"] = write_pattern(fit, name, folder)
         for phase in fit.patterns[name].reflections:
             written[f"reflections {name} {phase}"] = write_reflections(fit, name, phase, folder)
+    for name, data in fit.spectra.items():
+        written[f"spectrum {name}"] = write_spectrum_columns(fit, name, folder)
+        for k, path in enumerate(write_csdm_files(data, folder, f"spectrum_{_file_name(name)}")):
+            written[f"spectrum {name} (CSDM{f' {k + 1}' if k else ''})"] = path
     record = result_record(fit, run)
     written["result"] = folder / "result.json"
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
@@ -60,8 +66,9 @@ def write_structures(fit: RefinementResult, folder: Path) -> Path:
     """Write ``refined.cif``: one data block per phase, with uncertainties, bonds, angles and agreement factors."""
     path = folder / "refined.cif"
     extra: dict[str, Any] = {"_refine_ls_number_parameters": fit.parameters.n_free}
-    if len(fit.statistics) == 1:
-        (s,) = fit.statistics.values()
+    if len(fit.patterns) == 1:
+        (name,) = fit.patterns
+        s = fit.statistics[name]
         extra |= {
             "_pd_proc_ls_prof_R_factor": f"{0.01 * s.rp:.5f}",
             "_pd_proc_ls_prof_wR_factor": f"{0.01 * s.rwp:.5f}",
@@ -90,6 +97,17 @@ def write_pattern(fit: RefinementResult, name: str, folder: Path) -> Path:
     return path
 
 
+def write_spectrum_columns(fit: RefinementResult, name: str, folder: Path) -> Path:
+    """Write the fitted points of one spectrum and what every site contributes as comma-separated columns."""
+    data = fit.spectra[name]
+    path = folder / f"spectrum_{_file_name(name)}.csv"
+    columns = (data.ppm, data.frequency_hz, data.observed, data.sigma, data.calculated, data.baseline)
+    columns = (*columns, data.observed - data.calculated, *data.components)
+    header = ("ppm", "frequency_hz", "observed", "sigma", "calculated", "baseline", "difference", *data.labels)
+    _write_csv(path, header, zip(*(_short(c) for c in columns), strict=True))
+    return path
+
+
 def write_reflections(fit: RefinementResult, name: str, phase: str, folder: Path) -> Path:
     """Write the reflections of one phase in one histogram as comma-separated columns."""
     r = fit.patterns[name].reflections[phase]
@@ -113,6 +131,11 @@ def write_pictures(fit: RefinementResult, folder: Path, run: Any = None) -> dict
         figure = pattern(fit, name, zoom=zoom, scale=scale)
         stem = f"pattern_{_file_name(name)}" if several else "pattern"
         written |= _save(figure, folder, stem, f"picture of {name}", formats)
+    for name in fit.spectra:
+        zoom = getattr(next((c for c in getattr(run, "spectra", ()) if c.name == name), None), "zoom", None)
+        written |= _save(
+            spectrum(fit, name, zoom=zoom), folder, f"spectrum_{_file_name(name)}", f"picture of {name}", formats
+        )
     written |= _save(correlations(fit), folder, "correlations", "picture of correlations", formats)
     written |= _save(convergence(fit), folder, "convergence", "picture of convergence", formats)
     return written

@@ -1,6 +1,6 @@
 """Run files: a whole refinement in one TOML file.
 
-``jaxnmr refine run.toml --out result`` does what the file says; ``jaxnmr.runfile.load_run("run.toml").build()``
+``jaxnmr refine run.toml --out result`` does what the file says (``jaxnmr fit-spectrum`` for NMR spectra alone); ``jaxnmr.runfile.load_run("run.toml").build()``
 gives the same objective, parameters, stages and solver to Python. Unknown keys are errors. File names may contain
 environment variables, ``"${JAXNMR_DATA}/FAP/FAP.XRA"``, and are relative to the folder of the run file. Angles are in
 degrees, lengths in Å, displacements in Å², profile coefficients U V W in centidegree² and X Y Z in centidegree.
@@ -44,6 +44,42 @@ background = { kind = "chebyshev", terms = 9 }
 # weight = 1.0                           # multiplies chi-squared of this histogram
 # plot = { zoom = [30, 36], scale = "sqrt" }
 
+[[spectrum]]                             # one table per NMR spectrum, with phases and histograms or without
+name = "nmr"                             # its parameters are called nmr/...
+file = "glass_27Al.csdf"                 # CSDM, SIMPSON, TopSpin folder or columns of text
+# format = "columns"                     # when it must not be guessed; axis = "ppm" or "hz" for columns
+isotope = "27Al"
+b0_tesla = 11.7                          # or larmor_mhz = 130.3; not needed when the file says it
+mas_hz = 12500.0                         # left out: a static spectrum; inf: no sidebands
+# rotor_angle_deg = 54.7356
+transitions = "central"                  # "satellites", "all", or pairs [[0.5, -0.5], [1.5, 0.5]]
+# integration_density = 90               # chosen when left out
+# dead_time_us = 5.0                     # missing start of the decay: the model gets the same rolling baseline
+# excitation = { kind = "pulse", length_us = 1.0, rf_hz = 50e3, carrier_ppm = 0.0 }
+#                                        # or { kind = "gaussian", fwhm_hz = 2e5, carrier_ppm = 0.0 }
+region_ppm = [[100.0, -50.0]]            # what is fitted; all when left out
+noise_region_ppm = [300.0, 250.0]        # without signal; needed for zero-filled spectra. Or sigma = 12.0
+baseline = 2                             # terms of a polynomial, refinable as nmr/baseline
+# amplitudes = "keep"                    # keep the ratios given and scale all sites; "fit" by least squares
+# pivot_ppm = 60.0                       # where nmr/phase1 has no effect
+# weight = 1.0
+# plot = { zoom = [80, 40] }
+# processing = { lorentzian_hz = 20.0, cosine = 0, size = 8192, auto = true, baseline_ppm = [[300, 250]] }
+#                                        # makes a spectrum of a decay; also start, points, gaussian_hz, first_point,
+#                                        # zero_deg, first_deg, pivot_ppm, baseline_order; topspin = 1 takes what is
+#                                        # not given from pdata/1 of a TopSpin folder
+[[spectrum.site]]                        # parameters nmr/shift[Al1], nmr/cq[Al1] ...
+label = "Al1"
+shift_ppm = 62.0
+cq_mhz = 3.2
+eta_q = 0.3                              # an asymmetry of 0 that a stage frees starts at 0.1 instead
+gaussian_hz = 300.0                      # or gaussian_ppm; four points when no width is given
+# lorentzian_hz, zeta_ppm, eta, euler_deg = [0, 0, 0], euler_q_deg, amplitude
+# quadrupolar_spread_mhz, shielding_spread_ppm: a Czjzek distribution
+# instead of sites, one width for all:   peaks_ppm = [62.0, 13.5] with peak_intensities, or
+#                                        magres = "file.magres" with reference = { reference_ppm = 550.0, slope = -1.0 }
+# without a file (simulate-spectrum):    points, width_khz, centre_ppm
+
 [start]                                  # starting values by parameter name
 "xrd/size[FAP]" = 0.3
 
@@ -67,6 +103,7 @@ sigma = 0.02
 # kind = "prior" keeps one parameter near a value: parameter, value, sigma
 
 [[stage]]                                # stages are cumulative; the last one decides what is refined in the end
+                                         # (for spectra alone they may be left out: positions, tensors, widths)
 name = "scale and background"
 free = ["xrd/scale", "xrd/background"]   # * and ? match parts of names: "xyz[O*]", "xrd/*"
 # fix = []
@@ -92,6 +129,7 @@ from typing import Any, NamedTuple
 
 from ..diffraction.records import Instrument
 from ..units import b_to_u
+from .spectrum import SpectrumSpec, read_spec
 from .table import Table, nearest, read_toml
 
 _INSTRUMENT_WORDS = ("radiation", "geometry", "wavelengths", "name")
@@ -159,6 +197,7 @@ class Run:
     solver: dict[str, Any]
     correlation_threshold: float = 0.8
     pictures: tuple[str, ...] = field(default=("png",))
+    spectra: tuple[SpectrumSpec, ...] = ()
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -166,6 +205,8 @@ class Run:
         files = [self.path, *(p.file for p in self.phases)]
         for histogram in self.histograms:
             files += [histogram.file, histogram.instrument_file]
+        for spectrum in self.spectra:
+            files += spectrum.inputs
         return tuple(dict.fromkeys(f for f in files if f is not None))
 
     def build(self) -> Setup:
@@ -199,9 +240,13 @@ def load_run(path: str | Path) -> Run:
     top = read_toml(path)
     phases = tuple(_phase(table) for table in top.tables("phase"))
     histograms = tuple(_histogram(table, tuple(p.name for p in phases)) for table in top.tables("histogram"))
+    spectra = tuple(read_spec(table) for table in top.tables("spectrum"))
     for kind, specs in (("phase", phases), ("histogram", histograms)):
-        if not specs:
-            raise top.error(f"a run needs at least one [[{kind}]]")
+        if not specs and not spectra:
+            raise top.error(f"a run needs at least one [[{kind}]], or a [[spectrum]]")
+    if bool(phases) < bool(histograms):
+        raise top.error("a [[histogram]] needs at least one [[phase]]")
+    for kind, specs in (("phase", phases), ("histogram or spectrum", histograms + spectra)):
         names = [spec.name for spec in specs]
         for name in names:
             if names.count(name) > 1:
@@ -220,6 +265,7 @@ def load_run(path: str | Path) -> Run:
         solver=_solver(top.table("solver")),
         correlation_threshold=output.number("correlation_threshold", 0.8, positive=True),
         pictures=output.texts("pictures", ("png",), choices=PICTURES),
+        spectra=spectra,
     )
     output.done()
     top.done()

@@ -13,9 +13,11 @@ from ..crystal import Crystal
 from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
 from ..errors import ConventionError, JaxnmrError, ParseError
 from ..io import read_crystal, read_instrument, read_pattern
-from ..objectives import Objective, PatternTerm, Prior, Restraint
+from ..objectives import Objective, Parameters, PatternTerm, Prior, Restraint, SpectrumTerm
 from ..refine import GaussNewton, LevenbergMarquardt, Stage
 from . import HistogramSpec, PhaseSpec, Run, Setup
+from .spectrum import SpectrumSpec
+from .spectrum import term as spectrum_term
 
 _SOLVERS = {"levenberg-marquardt": LevenbergMarquardt, "gauss-newton": GaussNewton}
 
@@ -24,6 +26,12 @@ def build(run: Run, *, simulation: bool = False) -> Setup:
     """What :meth:`Run.build` returns; with ``simulation`` histograms need no measured pattern."""
     crystals = {phase.name: _crystal(run, phase) for phase in run.phases}
     terms = [_term(run, histogram, crystals, simulation) for histogram in run.histograms]
+    spectra = [] if simulation else [_spectrum(run, spec) for spec in run.spectra]
+    terms += spectra
+    if not terms:
+        raise ParseError(
+            run.path, None, "no [[histogram]] to simulate; for a [[spectrum]] use jaxnmr simulate-spectrum"
+        )
     only = next(iter(crystals.values())) if len(crystals) == 1 else None
     total = terms[0]
     for term in [*terms[1:], *(_restraint(run, k, crystals) for k in range(len(run.restraints)))]:
@@ -45,7 +53,13 @@ def build(run: Run, *, simulation: bool = False) -> Setup:
     for stage in run.stages:
         with _place(run, f"[[stage]] {stage.name!r}"):
             check = check.free(*stage.free).fix(*stage.fix)
-    return Setup(objective, parameters, _stages(run), _solver(run))
+    for term in objective.terms:
+        if isinstance(term, SpectrumTerm):
+            parameters = _leaving_zero(term, parameters, check)
+    stages = _stages(run)
+    if stages is None and run.spectra and not run.histograms:
+        stages = _usual_stages([t for t in objective.terms if isinstance(t, SpectrumTerm)])
+    return Setup(objective, parameters, stages, _solver(run))
 
 
 def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[str, Pattern]:
@@ -159,6 +173,29 @@ def _restraint(run: Run, index: int, crystals: Mapping[str, Crystal]) -> Any:
                 name = f"{spec['kind']} {index + 1}: {'-'.join(spec['atoms'])}"
                 term = make(crystal, spec["atoms"], spec["value"], spec["sigma"], name=name)
         return term if spec["weight"] == 1.0 else spec["weight"] * term
+
+
+def _spectrum(run: Run, spec: SpectrumSpec) -> Any:
+    with _place(run, f"[[spectrum]] {spec.name!r}"):
+        return spectrum_term(spec)
+
+
+def _leaving_zero(term: SpectrumTerm, parameters: Parameters, freed: Parameters) -> Parameters:
+    """Asymmetries that are refined from 0, where their derivative vanishes, start at 0.1."""
+    for name in ("eta", "eta_q"):
+        for label in term.labels:
+            full = f"{term.name}/{name}[{label}]"
+            if full in freed.free_names and parameters[full] == 0:
+                parameters = parameters.set(full, 0.1)
+    return parameters
+
+
+def _usual_stages(terms: list[SpectrumTerm]) -> list[Stage]:
+    free: dict[str, tuple[str, ...]] = {}
+    for term in terms:
+        for name, patterns in term.stages():
+            free[name] = free.get(name, ()) + patterns
+    return [Stage(name=name, free=patterns) for name, patterns in free.items()]
 
 
 def _stages(run: Run) -> list[Stage] | None:

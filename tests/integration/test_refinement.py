@@ -85,7 +85,9 @@ def test_steps_and_stages_of_a_second_refinement_compile_nothing_new(fits):
 
 def test_the_jacobian_is_plain_jacfwd_and_central_differences(objective):
     params = objective.parameters().set("xrd/scale", 100.0)
-    params = params.free("cell", "xyz", "u_iso", "xrd/scale", "xrd/displacement", "xrd/size", "xrd/strain", "xrd/W", "xrd/shl")
+    params = params.free(
+        "cell", "xyz", "u_iso", "xrd/scale", "xrd/displacement", "xrd/size", "xrd/strain", "xrd/W", "xrd/shl"
+    )
     jacobian = np.asarray(objective.jacobian(params))
     layout, offset, transform = params.spec.layout, params.offset(), params.spec.transform
     function = lambda theta: residuals(layout, objective, offset, transform, theta)
@@ -97,7 +99,9 @@ def test_the_jacobian_is_plain_jacfwd_and_central_differences(objective):
     step = 1e-4
     for k in range(params.n_free):
         e = step * jnp.eye(params.n_free)[k]
-        differences = (8 * (function(theta + e) - function(theta - e)) - (function(theta + 2 * e) - function(theta - 2 * e))) / (12 * step)
+        differences = (
+            8 * (function(theta + e) - function(theta - e)) - (function(theta + 2 * e) - function(theta - 2 * e))
+        ) / (12 * step)
         error = np.linalg.norm(np.asarray(differences) / scale[k] - jacobian[:, k]) / size[k]
         assert error < 1e-6, params.free_names[k]
 
@@ -119,7 +123,9 @@ def test_an_interrupted_run_keeps_the_last_good_step(objective, tmp_path):
             raise KeyboardInterrupt
 
     path = tmp_path / "checkpoint.json"
-    fit = jn.refine(objective, objective.parameters().set("xrd/size", 0.5), stages=STAGES, callback=stop, checkpoint=path)
+    fit = jn.refine(
+        objective, objective.parameters().set("xrd/size", 0.5), stages=STAGES, callback=stop, checkpoint=path
+    )
     from jaxnmr.refine import read_checkpoint
 
     assert fit.status == "interrupted"

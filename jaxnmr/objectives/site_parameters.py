@@ -1,0 +1,204 @@
+"""Parameters of the sites of a spectrum: their names and bounds, the tensors they stand for, and sites to plan with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import ConventionError
+from ..nmr import (
+    Site,
+    Sites,
+    euler_from_axes,
+    haeberlen_from_shielding,
+    principal_frame,
+    quadrupolar_from,
+    quadrupolar_parameters,
+    relative_euler,
+    rotation,
+    shielding_from_haeberlen,
+)
+from ..nmr.isotopes import isotope as isotope_data
+from ..typing import Array, Quantity
+
+ANGLES = ("alpha", "beta", "gamma")
+# a tensor that is planned for although it is still zero, and room for those that are not
+_LEAST = {"cq": 1e5, "zeta": 5.0, "quadrupolar_spread": 2e4, "shielding_spread": 2.0}
+_ROOM = {"cq": 1.15, "zeta": 1.3, "quadrupolar_spread": 1.15, "shielding_spread": 1.3}
+_TILT_DEG = (20.0, 40.0, 30.0)
+
+
+def site_names(isotope: str, n_couplings: int) -> tuple[str, ...]:
+    """Parameters that a site of this isotope has."""
+    quadrupolar = isotope_data(isotope).spin >= 1
+    return (
+        "shift",
+        "amplitude",
+        "gaussian",
+        "lorentzian",
+        "zeta",
+        "eta",
+        "shielding_spread",
+        *(("cq", "eta_q", "quadrupolar_spread") if quadrupolar else ()),
+        # a tensor alone has no orientation that a powder would show
+        *(("euler",) if quadrupolar or n_couplings else ()),
+    )
+
+
+def described(sites: Site | Sequence[Site] | Sites) -> tuple[Sites, np.ndarray, dict[str, np.ndarray]]:
+    """Sites, the axes ``(sites, 3, 3)`` of their quadrupolar tensors, and their parameters by name (host).
+
+    Cartesian `Sites` are described by Haeberlen's parameters, with the orientation of the shielding relative to the
+    quadrupolar tensor (in the common frame, when there are couplings).
+    """
+    if isinstance(sites, Sites):
+        batch = sites
+        frames, columns = _from_tensors(batch)
+    else:
+        listed = [sites] if isinstance(sites, Site) else list(sites)
+        batch = Sites.of(listed)
+        frames = np.stack([np.asarray(rotation(*map(float, s.euler_q_deg))) for s in listed])
+        column = lambda name: np.array([getattr(s, name) for s in listed], dtype=float)
+        columns = {"zeta": column("zeta_ppm"), "eta": column("eta"), "cq": column("cq_hz"), "eta_q": column("eta_q")}
+        columns["euler"] = column("euler_deg")
+    columns |= {
+        "shift": batch.shift_ppm,
+        "amplitude": batch.amplitude,
+        "gaussian": batch.gaussian_hz,
+        "lorentzian": batch.lorentzian_hz,
+        "shielding_spread": batch.shielding_spread_ppm,
+        "quadrupolar_spread": batch.quadrupolar_spread_hz,
+    }
+    names = site_names(batch.isotope, len(batch.partners))
+    return batch, frames, {name: np.array(columns[name], dtype=float) for name in names}
+
+
+def _from_tensors(sites: Sites) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    frames = np.tile(np.eye(3), (len(sites), 1, 1))
+    euler = np.zeros((len(sites), 3))
+    shielding, quadrupolar = (np.asarray(t, dtype=float) for t in (sites.shielding_ppm, sites.quadrupolar_hz))
+    for k in range(len(sites)):
+        if sites.partners:
+            frames[k] = np.asarray(principal_frame(quadrupolar[k]).axes)
+            euler[k] = euler_from_axes(np.asarray(principal_frame(shielding[k]).axes))
+        else:
+            euler[k] = relative_euler(shielding[k], quadrupolar[k])
+    _, zeta, eta = (np.asarray(part, dtype=float) for part in haeberlen_from_shielding(shielding))
+    cq, eta_q = (np.asarray(part, dtype=float) for part in quadrupolar_parameters(quadrupolar))
+    return frames, {"zeta": zeta, "eta": eta, "cq": cq, "eta_q": eta_q, "euler": euler}
+
+
+def quantities(values: Mapping[str, np.ndarray], labels: tuple[str, ...], step_hz: float) -> dict[str, Quantity]:
+    """The parameters of sites for a `Parameters` table; a typical change of a width is one point.
+
+    A spectrum depends on squares of ``eta``, ``gaussian`` and the spreads where they are small: at zero their derivative
+    vanishes and they could never leave. What starts above a small value is therefore kept above it.
+    """
+    total = float(np.sum(values["amplitude"]))
+    above = lambda name, least: np.where(values[name] > least, least, 0.0) if name in values else 0.0
+    make = {
+        "shift": dict(unit="ppm", doc="isotropic chemical shift"),
+        "amplitude": dict(lower=0.0, scale=max(0.1 * total / len(labels), 1e-300), doc="intensity, a sum over points"),
+        "gaussian": dict(
+            unit="Hz", lower=above("gaussian", step_hz), scale=step_hz, doc="full width at half maximum, Gaussian"
+        ),
+        "lorentzian": dict(unit="Hz", lower=0.0, scale=step_hz, doc="full width at half maximum, Lorentzian"),
+        "zeta": dict(unit="ppm", scale=5.0, doc="reduced anisotropy of the SHIELDING (Haeberlen)"),
+        "eta": dict(lower=above("eta", 0.01), upper=1.0, scale=0.1, doc="asymmetry of the shielding"),
+        "shielding_spread": dict(
+            unit="ppm", lower=above("shielding_spread", 0.05), scale=2.0, doc="sigma of a distribution of shieldings"
+        ),
+        "cq": dict(unit="Hz", scale=5e4, doc="quadrupolar coupling constant", **_one_sign(values.get("cq"))),
+        "eta_q": dict(lower=above("eta_q", 0.01), upper=1.0, scale=0.1, doc="asymmetry of the quadrupolar tensor"),
+        "quadrupolar_spread": dict(
+            unit="Hz",
+            lower=above("quadrupolar_spread", 1e3),
+            scale=5e4,
+            doc="sigma of a distribution of field gradients",
+        ),
+    }
+    out = {name: Quantity(values[name], labels=labels, **make[name]) for name in values if name != "euler"}
+    if "euler" in values:
+        names = tuple(f"{label}.{angle}" for label in labels for angle in ANGLES)
+        doc = "orientation of the shielding tensor, Rz(gamma) Ry(beta) Rz(alpha)"
+        out["euler"] = Quantity(values["euler"], unit="°", labels=names, scale=5.0, doc=doc)
+    return out
+
+
+def _one_sign(cq: np.ndarray | None) -> dict:
+    """Bounds that keep the sign of couplings: most spectra do not show it, and a fit would wander through zero."""
+    if cq is None:
+        return {}
+    least = 0.1 * np.abs(cq)
+    return {"lower": np.where(cq > 0, least, -np.inf), "upper": np.where(cq < 0, -least, np.inf)}
+
+
+def tensors_at(values: Mapping[str, Array], template: Sites, frames: Array) -> Sites:
+    """Sites with these parameters, as tensors (traceable; polynomials of zeta, eta, cq and eta_q)."""
+    changes = {
+        "shift_ppm": values["shift"],
+        "amplitude": values["amplitude"],
+        "gaussian_hz": values["gaussian"],
+        "lorentzian_hz": values["lorentzian"],
+        "shielding_spread_ppm": values["shielding_spread"],
+        "shielding_ppm": shielding_from_haeberlen(0.0, values["zeta"], values["eta"]),
+    }
+    if "euler" in values:
+        changes["shielding_ppm"] = _turned(changes["shielding_ppm"], rotation(*jnp.moveaxis(values["euler"], -1, 0)))
+    if "cq" in values:
+        changes["quadrupolar_hz"] = _turned(quadrupolar_from(values["cq"], values["eta_q"]), frames)
+        changes["quadrupolar_spread_hz"] = values["quadrupolar_spread"]
+    filled = {name: getattr(template, name) for name in ("quadrupolar_hz", "quadrupolar_spread_hz", "couplings_hz")}
+    return template.replace(**{name: jnp.asarray(leaf) for name, leaf in (filled | changes).items()})
+
+
+def _turned(tensor: Array, axes: Array) -> Array:
+    return jnp.einsum("...ia,...ab,...jb->...ij", axes, tensor, axes)
+
+
+def planning_sites(
+    values: Mapping[str, np.ndarray],
+    template: Sites,
+    frames: np.ndarray,
+    moving: Collection[tuple[str, int]],
+    step_hz: float,
+) -> Sites:
+    """Sites to lay a spectrum out for, with room for the parameters ``(name, site)`` that move (host).
+
+    What moves is a little larger than now, and not zero, axial or aligned where it can become otherwise: the layout then
+    has the orientations, sidebands and distributions that any tensors on the way need.
+    """
+    v = {name: np.array(value, dtype=float) for name, value in values.items()}
+    for name in ("zeta", "cq", "shielding_spread", "quadrupolar_spread"):
+        for k in range(len(template)):
+            if (name, k) in moving:
+                v[name][k] = max(_ROOM[name] * abs(v[name][k]), _LEAST[name])
+    for k in range(len(template)):
+        for name in ("eta", "eta_q"):
+            if (name, k) in moving:
+                v[name][k] = 1.0
+        if ("euler", k) in moving:
+            v["euler"][k] = euler_from_axes(frames[k] @ np.asarray(rotation(*_TILT_DEG)))
+        # finer orientations for lines that become narrower
+        if {("gaussian", k), ("lorentzian", k)} & set(moving):
+            for name in ("gaussian", "lorentzian"):
+                v[name][k] = max(0.7 * v[name][k], step_hz if name == "gaussian" else 0.0)
+    return jax.tree.map(np.asarray, tensors_at(v, template, frames))
+
+
+def check_values(values: Mapping[str, np.ndarray], moving: Collection, labels: tuple[str, ...], name: str) -> None:
+    """Refuse two distributions on one site, for which there are no nodes.
+
+    Raises:
+        ConventionError: naming the site.
+    """
+    spreads = ("shielding_spread", "quadrupolar_spread")
+    for k, label in enumerate(labels):
+        if all(s in values and (values[s][k] > 0 or (s, k) in moving) for s in spreads):
+            raise ConventionError(
+                f"{name!r}: {label} has a distribution of both tensors; only one can be distributed: set shielding_spread "
+                "or quadrupolar_spread to 0 and fix it"
+            )
