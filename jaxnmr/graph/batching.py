@@ -1,0 +1,68 @@
+"""Several graphs as one of a fixed size, so that few programs need compiling."""
+
+from collections.abc import Sequence
+
+import jraph
+import numpy as np
+
+from ..errors import ShapeError
+
+
+def bucket(count: int, *, smallest: int = 16, growth: float = 1.25) -> int:
+    """The next size up in a geometric series of multiples of 8: sizes within a quarter share a program."""
+    size = smallest
+    while size < count:
+        size = 8 * int(np.ceil(size * growth / 8))
+    return size
+
+
+def batch_graphs(
+    graphs: Sequence[jraph.GraphsTuple],
+    *,
+    n_node: int | None = None,
+    n_edge: int | None = None,
+    n_graph: int | None = None,
+) -> jraph.GraphsTuple:
+    """Graphs side by side, padded (host).
+
+    Args:
+        graphs: of numpy arrays, with the same keys.
+        n_node, n_edge, n_graph: sizes with the padding, which needs at least one node and one graph of its own; by default
+            the next :func:`bucket` and one graph more than given.
+
+    Returns:
+        One graph. Padding is at the end, its edges join padding nodes, receivers stay sorted.
+
+    Raises:
+        ShapeError: no graph, or graphs that do not fit in the sizes given.
+    """
+    if not graphs:
+        raise ShapeError("there is no graph to batch")
+    offsets = np.cumsum([0, *(int(np.sum(g.n_node)) for g in graphs)])
+    joined = jraph.batch_np(graphs)
+    if "image" in joined.nodes:  # node numbers like senders and receivers, which jraph does not know of
+        images = np.concatenate([g.nodes["image"] + o for g, o in zip(graphs, offsets[:-1], strict=True)])
+        joined = joined._replace(nodes=joined.nodes | {"image": images.astype(np.int32)})
+    edges, count = len(joined.senders), len(joined.n_node)
+    n_node = bucket(int(offsets[-1]) + 1) if n_node is None else n_node
+    n_edge = bucket(edges) if n_edge is None else n_edge
+    n_graph = count + 1 if n_graph is None else n_graph
+    if n_node <= offsets[-1] or n_edge < edges or n_graph <= count:
+        raise ShapeError(
+            f"{offsets[-1]} nodes, {edges} edges and {count} graphs do not fit in {n_node}, {n_edge} and {n_graph} with "
+            "one node and one graph of padding"
+        )
+    padded = jraph.pad_with_graphs(joined, n_node, n_edge, n_graph)
+    integer = lambda array: np.asarray(array, dtype=np.int32)
+    return padded._replace(
+        senders=integer(padded.senders),
+        receivers=integer(padded.receivers),
+        n_node=integer(padded.n_node),
+        n_edge=integer(padded.n_edge),
+    )
+
+
+def pad_graph(graph: jraph.GraphsTuple, *, smallest_nodes: int = 16, smallest_edges: int = 16) -> jraph.GraphsTuple:
+    """One graph padded to the next size up, and at least to the smallest (host)."""
+    n_node = bucket(int(np.sum(graph.n_node)) + 1, smallest=smallest_nodes)
+    return batch_graphs([graph], n_node=n_node, n_edge=bucket(len(graph.senders), smallest=smallest_edges))

@@ -1,0 +1,138 @@
+"""The graph of a `Crystal`: neighbours are listed once, positions and lattice follow the crystal."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import jax.numpy as jnp
+import jraph
+import numpy as np
+
+from .._struct import static, struct
+from ..crystal import Crystal, Expansion, lattice, plan_expansion, positions
+from ..errors import ConventionError
+from ..typing import Array
+from .structure import neighbour_list_margin, structure_graph
+
+
+@struct
+class GraphPlan:
+    """Which atoms fill the cell, which are neighbours, and which operation makes which; see :func:`plan_graph`.
+
+    Attributes:
+        reference: the graph when neighbours were listed, up to ``cutoff + skin``.
+        expansion: which images of which sites the nodes are.
+        sites: ``(sites,)`` the node of every site of the crystal.
+        multiplicity: ``(sites,)`` nodes that are images of each site.
+        species: the table of elements.
+        cutoff, skin: Å.
+    """
+
+    reference: jraph.GraphsTuple
+    expansion: Expansion
+    sites: Array
+    multiplicity: Array
+    species: tuple[str, ...] = static()
+    cutoff: float = static()
+    skin: float = static()
+
+    def graph(self, crystal: Crystal) -> jraph.GraphsTuple:
+        """The graph of a crystal of the same group and sites (traceable in cell and coordinates).
+
+        A cell may change in the directions that its space group allows: in others its images are no longer equivalent.
+        """
+        vectors = jnp.asarray(lattice(jnp.asarray(crystal.cell)))
+        atoms = jnp.asarray(self.expansion.atoms)
+        fractional = positions(jnp.asarray(crystal.xyz), crystal.group, atoms)
+        nodes = self.reference.nodes | {
+            "positions": fractional @ vectors,
+            "turn": _cartesian_operations(crystal, vectors)[atoms[:, 1]],
+        }
+        return self.reference._replace(nodes=nodes, globals={"lattice": vectors[None]})
+
+    def margin(self, crystal: Crystal) -> Array:
+        """How much of the skin is left, Å (traceable); list neighbours anew when it is no longer positive."""
+        return neighbour_list_margin(self.graph(crystal), self.reference, self.cutoff, self.cutoff + self.skin)
+
+    def renewed(self, crystal: Crystal) -> Self:
+        """The plan with neighbours listed anew (host)."""
+        return plan_graph(crystal, cutoff=self.cutoff, skin=self.skin, species=self.species)
+
+
+def plan_graph(crystal: Crystal, *, cutoff: float, skin: float = 0.5, species: Sequence[str]) -> GraphPlan:
+    """List the neighbours of every site of a crystal (host).
+
+    Only one atom of every site receives edges; what the network finds for it is turned to its images. A crystal in P1 is
+    the case where every atom is a site.
+
+    Args:
+        crystal: without partial occupancies.
+        cutoff: of the model, Å.
+        skin: neighbours are listed up to ``cutoff + skin``, so that atoms may move.
+        species: the elements a model knows.
+
+    Raises:
+        ConventionError: partial occupancy, atoms on top of each other, an element that is not in the table, a cutoff or
+            skin out of range.
+    """
+    if not (np.isfinite(skin) and skin >= 0):
+        raise ConventionError(f"the skin is {skin}; expected a distance in Å, 0 or more")
+    for label, occupancy in zip(crystal.labels, np.asarray(crystal.occupancy), strict=True):
+        if occupancy < 1.0 - 1e-6:
+            raise ConventionError(
+                f"site {label} has the occupancy {occupancy:g}: tensors depend on which atom is there; order the "
+                "structure (a supercell, or the main alternative at occupancy 1)"
+            )
+    expansion = plan_expansion(crystal)
+    site, operation = expansion.atoms[:, 0], expansion.atoms[:, 1]
+    sites = expansion.asymmetric
+    cell = expansion.cell_of(crystal.replace(cell=np.asarray(crystal.cell), xyz=np.asarray(crystal.xyz)))
+    vectors = np.asarray(cell.lattice, dtype=float)
+    reference = structure_graph(
+        vectors,
+        np.asarray(cell.fractional, dtype=float) @ vectors,
+        expansion.species,
+        cutoff=cutoff + skin,
+        species=species,
+        image=sites[site],
+        turn=np.asarray(_cartesian_operations(crystal, vectors))[operation],
+    )
+    return GraphPlan(
+        reference=reference,
+        expansion=expansion,
+        sites=sites,
+        multiplicity=np.bincount(site),
+        species=tuple(species),
+        cutoff=float(cutoff),
+        skin=float(skin),
+    )
+
+
+def build_graph(
+    crystal: Crystal, *, cutoff: float, skin: float = 0.0, species: Sequence[str] | None = None
+) -> jraph.GraphsTuple:
+    """A plain graph of all atoms of the conventional cell, for networks of your own (host).
+
+    Args:
+        crystal: the crystal.
+        cutoff, skin: neighbours are those within the sum, Å.
+        species: the table that ``nodes["species"]`` refers to; the elements of the crystal in alphabetical order by default.
+
+    Raises:
+        ConventionError: atoms on top of each other, an element that is not in the table.
+    """
+    cell = crystal.expand()
+    vectors = np.asarray(cell.lattice, dtype=float)
+    return structure_graph(
+        vectors,
+        np.asarray(cell.fractional, dtype=float) @ vectors,
+        cell.species,
+        cutoff=cutoff + skin,
+        species=sorted(set(crystal.elements)) if species is None else species,
+    )
+
+
+def _cartesian_operations(crystal: Crystal, vectors) -> Array:
+    """Cartesian matrices ``(operations, 3, 3)``: with ``cart = frac @ L`` a rotation R is ``L^T R L^-T``."""
+    xp = jnp if not isinstance(vectors, np.ndarray) else np
+    rotations = xp.asarray(crystal.group.rotations, dtype=vectors.dtype)
+    return xp.einsum("ji,njk,lk->nil", vectors, rotations, xp.linalg.inv(vectors))

@@ -1,0 +1,131 @@
+"""A periodic structure as a `jraph.GraphsTuple`.
+
+Nodes are the atoms of a cell: ``positions`` ``(nodes, 3)`` in Å, ``species`` ``(nodes,)`` numbers in a table of elements.
+Edges are neighbours: ``shifts`` ``(edges, 3)``, integer translations of the sender. The global is the ``lattice``
+``(graphs, 3, 3)``. Edge vectors are functions of positions and lattice, so that both have derivatives.
+
+Where symmetry is known, atoms are images of a few representatives and only these receive edges. Three more node arrays
+say how: ``image`` ``(nodes,)``, the node whose image the atom is, ``turn`` ``(nodes, 3, 3)``, the Cartesian matrix that takes
+the representative's tensors to the atom's, and ``parity`` ``(nodes,)``, its determinant.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import jraph
+import numpy as np
+
+from ..crystal import element_of
+from ..errors import ConventionError, ShapeError
+from ..typing import Array
+from .neighbours import plan_neighbours
+
+# a deuteron moves in the same electrons as a proton
+_SAME_ELECTRONS = {"D": "H"}
+
+
+def structure_graph(
+    lattice,
+    positions,
+    elements: Sequence[str],
+    *,
+    cutoff: float,
+    species: Sequence[str],
+    image=None,
+    turn=None,
+) -> jraph.GraphsTuple:
+    """Graph of the atoms of a cell (host).
+
+    Args:
+        lattice: ``(3, 3)`` cell vectors in rows, Å.
+        positions: ``(atoms, 3)`` in Å.
+        elements: per atom; charges are dropped.
+        cutoff: Å.
+        species: the table of elements that the numbers of the graph refer to.
+        image, turn: representatives and Cartesian matrices of symmetry images, as above; every atom for itself by default.
+
+    Returns:
+        One graph of numpy arrays, edges sorted by receiver.
+
+    Raises:
+        ShapeError, ConventionError: see :func:`plan_neighbours`; an element that is not in the table.
+    """
+    numbers = species_numbers(elements, species)
+    positions = np.asarray(positions, dtype=float)
+    if positions.shape != (len(numbers), 3):
+        raise ShapeError(
+            f"positions have the shape {positions.shape}; expected ({len(numbers)}, 3), one row per element"
+        )
+    lattice = np.asarray(lattice, dtype=float)
+    centres = None if image is None else np.unique(image)
+    pairs = plan_neighbours(lattice, positions, cutoff, centres)
+    nodes = {"positions": positions, "species": numbers}
+    if image is not None:
+        turn = np.asarray(turn, dtype=float)
+        nodes |= {"image": np.asarray(image, dtype=np.int32), "turn": turn, "parity": np.sign(np.linalg.det(turn))}
+    return jraph.GraphsTuple(
+        nodes=nodes,
+        edges={"shifts": pairs.shifts},
+        senders=pairs.senders,
+        receivers=pairs.receivers,
+        globals={"lattice": lattice[None]},
+        n_node=np.array([len(numbers)], dtype=np.int32),
+        n_edge=np.array([len(pairs.senders)], dtype=np.int32),
+    )
+
+
+def edge_vectors(graph: jraph.GraphsTuple) -> Array:
+    """Vectors from receiver to sender, ``(edges, 3)`` in Å, traceable; 0 for padding edges."""
+    positions = jnp.asarray(graph.nodes["positions"])
+    lattices = jnp.asarray(graph.globals["lattice"])
+    shifts = jnp.asarray(graph.edges["shifts"]).astype(positions.dtype)
+    if len(lattices) == 1:
+        offsets = shifts @ lattices[0]
+    else:
+        total = len(graph.senders)
+        owner = jnp.repeat(jnp.arange(len(lattices)), jnp.asarray(graph.n_edge), total_repeat_length=total)
+        offsets = jnp.einsum("ei,eij->ej", shifts, lattices[owner])
+    return positions[graph.senders] - positions[graph.receivers] + offsets
+
+
+def neighbour_list_margin(graph: jraph.GraphsTuple, reference: jraph.GraphsTuple, cutoff: float, reach: float) -> Array:
+    """How far the closest pair without an edge must still be from the cutoff, in Å (traceable).
+
+    A pair that was beyond ``reach`` in the reference is now beyond ``s reach - 2 u``: s is a lower bound of how much the
+    cell shrank in any direction, ``s^2 >= 1 - |F F^T - 1|`` for the deformation F, and u the largest displacement of an
+    atom within the cell, a common one taken out. Rotations of the whole cost nothing.
+
+    Args:
+        graph, reference: one structure, now and when neighbours were listed.
+        cutoff, reach: the cutoff of the model and the larger one of the list, Å.
+
+    Returns:
+        A number; while it is positive no pair within the cutoff is missing. It has no derivative.
+    """
+    now, then = (jnp.asarray(g.globals["lattice"][0]) for g in (graph, reference))
+    deformation = jnp.linalg.solve(then, now)
+    fractional = lambda g, cell: jnp.linalg.solve(cell.T, jnp.asarray(g.nodes["positions"]).T).T
+    moved = fractional(graph, now) - fractional(reference, then)
+    moved = (moved - moved.mean(axis=0)) @ now
+    strain = deformation @ deformation.T - jnp.eye(3, dtype=now.dtype)
+    shrunk = jnp.sqrt(jnp.maximum(1.0 - jnp.sqrt(jnp.sum(strain**2)), 0.0))
+    farthest = jnp.sqrt(jnp.max(jnp.sum(moved**2, axis=-1)))
+    return jax.lax.stop_gradient(shrunk * reach - 2.0 * farthest - cutoff)
+
+
+def species_numbers(elements: Sequence[str], species: Sequence[str]) -> np.ndarray:
+    """Numbers ``(atoms,)`` of elements in a table.
+
+    Raises:
+        ConventionError: elements that are not in the table, named.
+    """
+    plain = [element_of(symbol)[0] for symbol in elements]
+    plain = [symbol if symbol in species else _SAME_ELECTRONS.get(symbol, symbol) for symbol in plain]
+    unknown = sorted(set(plain) - set(species))
+    if unknown:
+        raise ConventionError(
+            f"the structure contains {', '.join(unknown)}, which this model has never seen; it knows "
+            f"{', '.join(species)}: use a model trained on all elements of the structure"
+        )
+    return np.array([list(species).index(symbol) for symbol in plain], dtype=np.int32)
