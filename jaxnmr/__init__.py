@@ -7,8 +7,18 @@ from ._compat import refuse_bad_jaxlib as _refuse_bad_jaxlib
 from ._precision import enable_x64
 from .crystal import Crystal
 from .diffraction import Background, Instrument, Pattern, PowderDiffraction
-from .io import read_crystal, read_instrument, read_pattern, write_crystal, write_pattern
-from .objectives import Objective, Parameters, PatternTerm, Prior, Restraint, State, Term, perturb, term
+from .io import (
+    read_crystal,
+    read_instrument,
+    read_magres,
+    read_pattern,
+    read_spectrum,
+    write_crystal,
+    write_pattern,
+    write_spectrum,
+)
+from .nmr import ShiftReference, Site, Spectrum, SpectrumMAS, SpectrumStatic
+from .objectives import Objective, Parameters, PatternTerm, Prior, Restraint, SpectrumTerm, State, Term, perturb, term
 from .refine import GaussNewton, LevenbergMarquardt, RefinementResult, Stage, progress, refine
 
 _refuse_bad_jaxlib()
@@ -29,6 +39,12 @@ __all__ = [
     "Prior",
     "RefinementResult",
     "Restraint",
+    "ShiftReference",
+    "Site",
+    "Spectrum",
+    "SpectrumMAS",
+    "SpectrumStatic",
+    "SpectrumTerm",
     "Stage",
     "State",
     "Term",
@@ -41,11 +57,14 @@ __all__ = [
     "progress",
     "read_crystal",
     "read_instrument",
+    "read_magres",
     "read_pattern",
+    "read_spectrum",
     "refine",
     "term",
     "testing",
     "units",
     "write_crystal",
     "write_pattern",
+    "write_spectrum",
 ]
