@@ -64,6 +64,8 @@ class Network(nn.Module):
             features = _Layer(config, str(kept), name=f"layer_{k}")(
                 features, harmonics, radial, species, graph.senders, graph.receivers
             )
+        # what heads read, for judging how unlike the atoms of the training an atom is; dropped unless asked for
+        self.sow("intermediates", "scalars", features.filter(keep=["0e"]).array)
         return {
             head.name: e3nn.flax.Linear(
                 head.irreps, num_indexed_weights=kinds, force_irreps_out=True, name=f"head_{head.name}"

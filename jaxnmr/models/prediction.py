@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import field
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,9 +22,22 @@ from ..nmr import (
     quadrupolar_from_efg,
     quadrupolar_parameters,
 )
+from ..nmr.quadrupolar import CQ_HZ_PER_AU_BARN
 from ..nmr.tensors import Haeberlen, Maryland, PrincipalFrame, Quadrupolar, isotropic, known
 from ..typing import Array
+from .calibration import DERIVED, LEVELS, UNIT_LEVEL, interval, propagated, read_off
 from .config import EFG, SHIELDING
+
+# what sigma() and interval() are asked for: the head, and the quantity that was calibrated
+_UNCERTAIN = {
+    "iso": (SHIELDING, "iso"),
+    "shift": (SHIELDING, "iso"),
+    "span": (SHIELDING, "span"),
+    "skew": (SHIELDING, "skew"),
+    "cq": (EFG, "vzz"),
+    "eta_q": (EFG, "eta_q"),
+}
+_FOOTNOTE = "? unlike the atoms the model was trained on: numbers and uncertainties may be far off"
 
 
 @struct
@@ -37,6 +52,11 @@ class Prediction:
         site: ``(atoms,)`` the site each atom is an image of.
         turn: ``(atoms, 3, 3)`` Cartesian matrices that take tensors of the site to those of the atom.
         multiplicity: ``(sites,)`` atoms of the cell.
+        spread: by head, ``(sites, irreps)``: standard deviation of the members of an ensemble per component, as it is.
+        sigmas: by head, ``(sites, irreps)``: see :meth:`component_sigma`.
+        factors: by head and quantity, ``(sites, levels)``: calibrated half-widths in units of the propagated sigma.
+        novelty: ``(sites,)`` distance from the atoms of the training, above 1 where an atom is unlike them; not a number
+            where that is not known.
         labels, elements: per site.
         references: of chemical shifts, ``(element, reference_ppm, slope)``.
     """
@@ -47,6 +67,10 @@ class Prediction:
     site: Array
     turn: Array
     multiplicity: Array
+    spread: dict[str, Array] = field(default_factory=dict)
+    sigmas: dict[str, Array] = field(default_factory=dict)
+    factors: dict[str, Array] = field(default_factory=dict)
+    novelty: Array | None = None
     labels: tuple[str, ...] = static()
     elements: tuple[str, ...] = static()
     references: tuple[tuple[str, float, float], ...] = static()
@@ -115,6 +139,91 @@ class Prediction:
         """
         return principal_frame(self._of(name, isotope(nucleus))[1], "efg" if name == EFG else "haeberlen")
 
+    @property
+    def novel(self) -> Array:
+        """``(sites,)`` whether an atom is unlike those of the training: its uncertainty does not hold."""
+        return jnp.zeros(len(self.elements), dtype=bool) if self.novelty is None else jnp.asarray(self.novelty) > 1.0
+
+    def component_sigma(self, name: str) -> Array:
+        """Uncertainty ``(sites, irreps)`` of a component of every irrep of a head, half of its 68 % interval.
+
+        Columns are l = 0, 1, 2 of ``"shielding"`` (ppm) and l = 2 of ``"efg"`` (atomic units), for orthonormal components:
+        that of the isotropic value is that of l = 0 divided by sqrt3. Not a number for elements without calibration.
+
+        Raises:
+            ConventionError: no such head, or a model that is not calibrated.
+        """
+        self._tensor(name)
+        if name not in self.sigmas or (known(self.sigmas[name]) and np.isnan(np.asarray(self.sigmas[name])).all()):
+            raise ConventionError(f"the uncertainty of {name} is not calibrated: use jaxnmr.models.calibrate")
+        return self.sigmas[name]
+
+    def sigma(self, quantity: str, nucleus: str, *, reference: ShiftReference | None = None, q_barn=None) -> Array:
+        """Uncertainty of the sites of a nucleus, half of the 68 % interval.
+
+        Errors have heavy tails: the 95 % interval is usually more than twice as wide, see :meth:`interval`.
+
+        Args:
+            quantity: ``"iso"`` (shielding), ``"shift"``, ``"span"`` (ppm), ``"skew"``, ``"cq"`` (Hz, of its size), or
+                ``"eta_q"``. Uncertainties of components are propagated to first order, then calibrated.
+            nucleus: isotope, ``"29Si"``.
+            reference: of shifts; the model's own by default.
+            q_barn: quadrupole moment to use.
+
+        Raises:
+            ConventionError: an unknown quantity, no such element, or a model that is not calibrated for it.
+        """
+        half, _, unit = self._half_width(quantity, nucleus, 0.68, reference, q_barn)
+        return half * abs(unit)
+
+    def interval(
+        self, quantity: str, nucleus: str, level: float = 0.95, *, reference: ShiftReference | None = None, q_barn=None
+    ) -> tuple[Array, Array]:
+        """Lower and upper ends of intervals that hold the value of a calculation, for the sites of a nucleus.
+
+        Args:
+            quantity, nucleus, reference, q_barn: as for :meth:`sigma`. ``"cq"`` has the sign of the prediction; where eta is
+                near 1 the sign itself is uncertain.
+            level: share of atoms like those of the calibration, 0.5, 0.68, 0.8, 0.9 or 0.95.
+
+        Raises:
+            ConventionError: as :meth:`sigma`, or another level.
+        """
+        half, tensors, unit = self._half_width(quantity, nucleus, level, reference, q_barn)
+        what = _UNCERTAIN[quantity][1]
+        low, high = interval(what, read_off(what, tensors), half)
+        if quantity == "shift":
+            of = self._reference(isotope(nucleus), reference)
+            low, high = of.shift(low), of.shift(high)
+        elif quantity == "cq":
+            sign = jnp.sign(haeberlen_from_shielding(tensors).zeta)
+            low, high = unit * sign * low, unit * sign * high
+        return jnp.minimum(low, high), jnp.maximum(low, high)
+
+    def _half_width(self, quantity: str, nucleus: str, level: float, reference, q_barn) -> tuple[Array, Array, Array]:
+        """Half-widths in the unit of the head, the tensors, and what an atomic unit or ppm of the head is."""
+        if quantity not in _UNCERTAIN:
+            raise ConventionError(f"quantity is {quantity!r}; expected one of {', '.join(_UNCERTAIN)}")
+        if level not in LEVELS:
+            raise ConventionError(f"level is {level}; intervals are calibrated for {', '.join(map(str, LEVELS))}")
+        head, what = _UNCERTAIN[quantity]
+        atom = isotope(nucleus)
+        chosen, tensors = self._of(head, atom)
+        factor = self.factors.get(f"{head}/{what}")
+        if factor is None or (known(factor) and np.isnan(np.asarray(factor)[chosen]).all()):
+            raise ConventionError(
+                f"the uncertainty of {quantity} of {atom.element} is not calibrated: use jaxnmr.models.calibrate"
+            )
+        sigmas = jnp.asarray(self.sigmas[head])[np.array(chosen)]
+        by_rank = {0: sigmas[:, 0], 2: sigmas[:, -1]}
+        unit = 1.0
+        if quantity == "shift":
+            unit = self._reference(atom, reference).slope
+        elif quantity == "cq":
+            unit = CQ_HZ_PER_AU_BARN * (atom.quadrupole_barn if q_barn is None else q_barn)
+        half = jnp.asarray(factor)[np.array(chosen), LEVELS.index(level)] * propagated(what, tensors, by_rank)
+        return half, tensors, unit
+
     def sites(self, nucleus: str, *, reference: ShiftReference | None = None, q_barn=None, **widths) -> Sites:
         """Sites of one isotope as spectra need them, weighted by multiplicity.
 
@@ -182,24 +291,40 @@ class Prediction:
 
     def __str__(self) -> str:
         """One line per site (host)."""
-        lines = [f"{'site':<8}{'sigma/ppm':>11}{'span/ppm':>10}{'skew':>7}  {'nucleus':<8}{'CQ/MHz':>9}{'eta_Q':>7}"]
+        sure = {head: f"{head}/{of[0]}" in self.factors for head, of in DERIVED.items()}
+        plus = {head: f"{'+-':>8}" if known_ else "" for head, known_ in sure.items()}
+        lines = [
+            f"{'site':<8}{'sigma/ppm':>11}{plus[SHIELDING]}{'span/ppm':>10}{'skew':>7}  {'nucleus':<8}{'CQ/MHz':>9}"
+            f"{plus[EFG]}{'eta_Q':>7}"
+        ]
+        novel = np.asarray(self.novel)
         for k, (label, element) in enumerate(zip(self.labels, self.elements, strict=True)):
-            text = f"{label:<8}"
+            text = f"{label + ('?' if novel[k] else ''):<8}"
             tensor = np.asarray(self.tensors[SHIELDING][k]) if SHIELDING in self.tensors else np.full((3, 3), np.nan)
             if np.isfinite(tensor).all():
                 iso, span, skew = (float(v) for v in maryland_from_shielding(tensor))
-                text += f"{iso:11.2f}{span:10.2f}{skew:7.2f}"
+                text += f"{iso:11.2f}{self._plus(k, SHIELDING, 'iso', 1.0)}{span:10.2f}{skew:7.2f}"
             else:
-                text += f"{'-':>11}{'-':>10}{'-':>7}"
+                text += f"{'-':>11}{' ' * len(plus[SHIELDING])}{'-':>10}{'-':>7}"
             nucleus = next(
                 (n for n in isotopes_of(element) if n.is_quadrupolar and np.isfinite(n.quadrupole_barn)), None
             )
             efg = np.asarray(self.tensors[EFG][k]) if EFG in self.tensors else np.full((3, 3), np.nan)
             if nucleus is not None and np.isfinite(efg).all():
                 cq, eta = quadrupolar_parameters(quadrupolar_from_efg(efg, nucleus))
-                text += f"  {nucleus.symbol:<8}{float(cq) / 1e6:9.3f}{float(eta):7.2f}"
+                mhz = 1e-6 * CQ_HZ_PER_AU_BARN * abs(nucleus.quadrupole_barn)
+                text += f"  {nucleus.symbol:<8}{float(cq) / 1e6:9.3f}{self._plus(k, EFG, 'vzz', mhz)}{float(eta):7.2f}"
             lines.append(text.rstrip())
-        return "\n".join(lines)
+        return "\n".join(lines + ([_FOOTNOTE] if novel.any() else []))
+
+    def _plus(self, site: int, head: str, what: str, unit: float) -> str:
+        """Half of the 68 % interval of one site as text."""
+        if f"{head}/{what}" not in self.factors:
+            return ""
+        sigmas = np.asarray(self.sigmas[head])[site]
+        factor = float(np.asarray(self.factors[f"{head}/{what}"])[site, UNIT_LEVEL])
+        half = unit * factor * float(propagated(what, None, {0: sigmas[0], 2: sigmas[-1]}))
+        return f"{half:8.3f}" if np.isfinite(half) else f"{'-':>8}"
 
     def _tensor(self, name: str) -> Array:
         if name not in self.tensors:

@@ -1,8 +1,9 @@
-"""`TensorModel`: NMR tensors of every site of a crystal, by a trained network."""
+"""`TensorModel`: NMR tensors of every site of a crystal, by a trained network or several."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -15,14 +16,17 @@ import numpy as np
 
 from .._struct import static, struct
 from ..crystal import Crystal
-from ..errors import ShapeError
+from ..errors import ConventionError, ParseError, ShapeError
 from ..graph import GraphPlan, pad_graph, plan_graph, structure_graph
 from ..nmr.tensors import known
 from ..typing import Array
-from .checkpoint import read_checkpoint, write_checkpoint
+from .calibration import site_factors, site_sigmas
+from .checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
 from .config import HeadConfig, NetworkConfig
+from .ensemble import Outputs, check_members, compiled_outputs, mean_and_spread, stack, widths
 from .irreps import cartesian
 from .network import Network
+from .novelty import environment_shapes, novelty
 from .prediction import Prediction
 
 SKIN = 0.5
@@ -37,7 +41,7 @@ class ModelCard:
         level_of_theory: functional, pseudopotentials, program of the training data.
         training: data, split, seed, script, as plain values.
         scores: of structures it was not trained on, by metric.
-        calibration: of its uncertainty, as plain values.
+        calibration: of its uncertainty, as plain values; see :func:`jaxnmr.models.calibration.calibrate`.
         references: by element, ``(reference_ppm, slope)`` of chemical shifts, see `jaxnmr.nmr.ShiftReference`.
     """
 
@@ -51,21 +55,28 @@ class ModelCard:
 
 @struct
 class TensorModel:
-    """Parameters and description of a network; a pytree, so that it can be trained, stacked and closed over.
+    """Parameters and description of a network, or of an ensemble; a pytree, so that it can be trained and closed over.
+
+    An ensemble (:meth:`ensemble`) is several networks of one architecture: its parameters have a leading member axis, one
+    compiled program evaluates them all, what it predicts is their mean, and how far they disagree says how uncertain it is.
 
     Attributes:
         weights: parameters of the network (flax).
         scale: by head, ``(species, irreps)``: the network's numbers are multiplied by it.
         shift: by head, ``(species, irreps)``: added to the invariant ones (0e).
+        environments: by element, what atoms of the training looked like; see :mod:`jaxnmr.models.novelty`.
         config: the architecture.
         card: origin and quality.
+        members: of an ensemble; ``None`` for a single network, whose parameters have no member axis.
     """
 
     weights: dict[str, Any]
     scale: dict[str, Array]
     shift: dict[str, Array]
+    environments: dict[str, dict[str, Array]] = field(default_factory=dict)
     config: NetworkConfig = static()
     card: ModelCard = static()
+    members: int | None = static(default=None)
 
     @classmethod
     def create(
@@ -109,21 +120,70 @@ class TensorModel:
         return cls(weights=weights, scale=statistics[0], shift=statistics[1], config=config, card=card or ModelCard())
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a model that :meth:`save` wrote (host).
+    def ensemble(cls, members: Sequence[TensorModel], *, card: ModelCard | None = None) -> Self:
+        """Several networks of one architecture as one model (host).
+
+        Args:
+            members: trained from different starts, or on different parts of the data; ensembles count as their members.
+            card: origin; that of the first member by default, without its scores and calibration.
 
         Raises:
+            ConventionError: no member, or members of different architectures.
+
+        Example:
+            >>> model = TensorModel.ensemble([TensorModel.load(path) for path in paths])  # doctest: +SKIP
+        """
+        members = list(members)
+        check_members(members)
+        together = lambda name: stack([(getattr(m, name), m.members) for m in members])
+        return cls(
+            weights=together("weights"),
+            scale=together("scale"),
+            shift=together("shift"),
+            config=members[0].config,
+            card=card or dataclasses.replace(members[0].card, scores={}, calibration={}),
+            members=sum(m.members or 1 for m in members),
+        )
+
+    def member(self, index: int) -> Self:
+        """One network of an ensemble, without the calibration and environments, which belong to the whole.
+
+        Raises:
+            ConventionError: there are not so many.
+        """
+        count = self.members or 1
+        if not -count <= index < count:
+            raise ConventionError(f"there is no member {index}; the model has {count}, numbered from 0")
+        of = lambda tree: tree if self.members is None else jax.tree.map(lambda a: a[index], tree)
+        return self.replace(
+            weights=of(self.weights),
+            scale=of(self.scale),
+            shift=of(self.shift),
+            environments={},
+            card=dataclasses.replace(self.card, scores={}, calibration={}),
+            members=None,
+        )
+
+    @classmethod
+    def load(cls, path_or_name: str | Path) -> Self:
+        """Read a model that :meth:`save` wrote, single or ensemble (host).
+
+        Args:
+            path_or_name: a file, or the name of a model that comes with the package, such as ``"silica-29si"``.
+
+        Raises:
+            ConventionError: no model of that name comes with the package; the message lists those that do.
             ParseError: no such file, no model, corrupted numbers, another version, parameters that do not fit the
                 description.
         """
-        config, card, arrays = read_checkpoint(path, _names_and_shapes)
-        return cls(
-            weights=_nested(arrays, "weights/"),
-            scale=_nested(arrays, "scale/"),
-            shift=_nested(arrays, "shift/"),
-            config=config,
-            card=ModelCard(**card),
-        )
+        path = find_checkpoint(path_or_name)
+        config, card, arrays, members = read_checkpoint(path, _names_and_shapes)
+        try:
+            card = ModelCard(**card)
+        except TypeError as error:
+            raise ParseError(path, None, f"the description of the model cannot be read: {error}") from error
+        parts = {name: _nested(arrays, f"{name}/") for name in ("weights", "scale", "shift", "environments")}
+        return cls(**parts, config=config, card=card, members=members)
 
     def save(self, path: str | Path) -> Path:
         """Write parameters (safetensors) and description (JSON in the same file) (host).
@@ -131,12 +191,12 @@ class TensorModel:
         Raises:
             DataError: parameters that are not finite, or a file that cannot be written.
         """
-        return write_checkpoint(path, self.config, self.card, _flat(self))
+        return write_checkpoint(path, self.config, self.card, _flat(self), members=self.members)
 
     @property
     def count(self) -> int:
-        """Number of parameters of the network."""
-        return sum(w.size for w in jax.tree.leaves(self.weights))
+        """Number of parameters of the network, of one member."""
+        return sum(w.size for w in jax.tree.leaves(self.weights)) // (self.members or 1)
 
     def plan(self, crystal: Crystal, *, skin: float = SKIN) -> GraphPlan:
         """Neighbours of a crystal, for :meth:`tensors` (host).
@@ -147,19 +207,44 @@ class TensorModel:
         return plan_graph(crystal, cutoff=self.config.cutoff, skin=skin, species=self.config.species)
 
     def components(self, graph: jraph.GraphsTuple) -> dict[str, Array]:
-        """Irreps of every head for the nodes of a graph, ``(nodes, dim)`` in the unit of the head (traceable)."""
+        """Irreps of every head for the nodes of a graph, ``(nodes, dim)`` in the unit of the head (traceable).
+
+        Of an ensemble the mean; ``model.member(k).components(graph)`` are those of one network.
+        """
+        values, _ = self._of_members(graph)
+        return {name: value.mean(axis=0) for name, value in values.items()}
+
+    def outputs(self, graph: jraph.GraphsTuple) -> Outputs:
+        """Components with their spread and the novelty of every node (traceable; only components have derivatives)."""
+        values, scalars = self._of_members(graph)
+        species = jnp.asarray(graph.nodes["species"])
+        scalars = jax.lax.stop_gradient(jnp.moveaxis(scalars, 0, 1).reshape(len(species), -1))
+        strange = novelty(scalars, species, self.environments, self.config.species)
+        mean, spread = {}, {}
+        for name, value in values.items():
+            mean[name], spread[name] = mean_and_spread(value, self.config.head(name))
+            if len(value) == 1:
+                spread[name] = jnp.broadcast_to(jnp.nan_to_num(strange)[:, None], spread[name].shape)
+        return Outputs(mean, spread, scalars, strange)
+
+    def _of_members(self, graph: jraph.GraphsTuple) -> tuple[dict[str, Array], Array]:
+        """Components of every head ``(members, nodes, dim)`` and scalars ``(members, nodes, features)``."""
         dtype = jnp.asarray(graph.nodes["positions"]).dtype
-        of = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, dtype=dtype), tree)
-        raw = Network(self.config).apply({"params": of(self.weights)}, graph)
-        scale, shift = of(self.scale), of(self.shift)
+        own = jax.tree.map(lambda a: jnp.asarray(a, dtype=dtype), (self.weights, self.scale, self.shift))
+        if self.members is None:
+            return jax.tree.map(lambda a: a[None], self._of_one(*own, graph))
+        return jax.vmap(lambda *one: self._of_one(*one, graph))(*own)
+
+    def _of_one(self, weights, scale, shift, graph: jraph.GraphsTuple) -> tuple[dict[str, Array], Array]:
+        raw, state = Network(self.config).apply({"params": weights}, graph, mutable=["intermediates"])
         species = jnp.asarray(graph.nodes["species"])
         out = {}
         for head in self.config.heads:
-            widths, invariant = _layout(head)
-            spread = lambda values, widths=widths: jnp.repeat(values, widths, axis=1, total_repeat_length=widths.sum())
-            factor, offset = spread(scale[head.name]), spread(jnp.where(invariant, shift[head.name], 0.0))
+            size, invariant = widths(head), _invariant(head)
+            wide = lambda values, size=size: jnp.repeat(values, size, axis=1, total_repeat_length=size.sum())
+            factor, offset = wide(scale[head.name]), wide(jnp.where(invariant, shift[head.name], 0.0))
             out[head.name] = raw[head.name] * factor[species] + offset[species]
-        return out
+        return out, state["intermediates"]["scalars"][0]
 
     def tensors(self, crystal: Crystal, plan: GraphPlan | None = None) -> dict[str, Array]:
         """Predicted quantities of every site of a crystal (traceable in cell and coordinates).
@@ -170,21 +255,26 @@ class TensorModel:
 
         Returns:
             By head, ``(sites, 3, 3)`` Cartesian tensors in the frame of ``crystal.lattice()``, or ``(sites, dim)``
-            components. Not a number for elements the head was not trained on, and for all sites once atoms have moved so
+            components; of an ensemble the mean. Not a number for elements the head was not trained on, and for all sites once atoms have moved so
             far that a neighbour may be missing from the plan: a solver rejects such a step; plan anew.
         """
         plan = self.plan(crystal) if plan is None else plan
         graph = plan.graph(crystal)
-        return self._of_sites(self.components(graph), graph, plan, plan.margin(crystal))
+        valid = self._valid(graph, plan, plan.margin(crystal))
+        return self._of_sites(self.components(graph), valid, plan)
 
-    def _of_sites(self, components, graph: jraph.GraphsTuple, plan: GraphPlan, margin: Array) -> dict[str, Array]:
+    def _valid(self, graph: jraph.GraphsTuple, plan: GraphPlan, margin: Array) -> dict[str, Array]:
+        """By head, which sites ``(sites,)`` have a value that means something."""
+        species = jnp.asarray(graph.nodes["species"])[jnp.asarray(plan.sites)]
+        meant = {h.name: jnp.asarray([e in h.elements for e in self.config.species]) for h in self.config.heads}
+        return {name: (margin > 0) & known_to[species] for name, known_to in meant.items()}
+
+    def _of_sites(self, components, valid: dict[str, Array], plan: GraphPlan) -> dict[str, Array]:
         sites, out = jnp.asarray(plan.sites), {}
         for name, values in components.items():
             head = self.config.head(name)
             values = cartesian(values[sites], head.irreps) if head.is_tensor else values[sites]
-            meant = jnp.asarray([symbol in head.elements for symbol in self.config.species])
-            valid = (margin > 0) & meant[jnp.asarray(graph.nodes["species"])[sites]]
-            out[name] = jnp.where(valid.reshape(-1, *[1] * (values.ndim - 1)), values, jnp.nan)
+            out[name] = jnp.where(valid[name].reshape(-1, *[1] * (values.ndim - 1)), values, jnp.nan)
         return out
 
     def predict(self, crystal: Crystal, plan: GraphPlan | None = None) -> Prediction:
@@ -200,30 +290,34 @@ class TensorModel:
         if all(known(leaf) for leaf in jax.tree.leaves((self, graph))):
             # one program serves all crystals of about this size
             graph_of_size = pad_graph(jax.device_get(graph), smallest_nodes=32, smallest_edges=512)
-            components = _compiled(self.replace(card=_NO_CARD), graph_of_size)
+            out = compiled_outputs(self.replace(card=None), graph_of_size)
         else:
-            components = self.components(graph)
+            out = self.outputs(graph)
+        sites = jnp.asarray(plan.sites)
+        valid = self._valid(graph, plan, plan.margin(crystal))
+        spread = {name: jnp.where(valid[name][:, None], s[sites], jnp.nan) for name, s in out.spread.items()}
+        judged = jnp.any(jnp.stack(list(valid.values())), axis=0)
+        elements = [self.config.species[k] for k in np.asarray(plan.reference.nodes["species"])[np.asarray(plan.sites)]]
         return Prediction(
-            tensors=self._of_sites(components, graph, plan, plan.margin(crystal)),
+            tensors=self._of_sites(out.components, valid, plan),
             lattice=graph.globals["lattice"][0],
             positions=graph.nodes["positions"],
             site=jnp.asarray(plan.expansion.atoms)[:, 0],
             turn=graph.nodes["turn"],
             multiplicity=plan.multiplicity,
+            spread=spread,
+            sigmas=site_sigmas(self.card.calibration, elements, spread),
+            factors=site_factors(self.card.calibration, elements),
+            novelty=jnp.where(judged, out.novelty[sites], jnp.nan),
             labels=crystal.labels,
             elements=crystal.elements,
             references=tuple((element, *numbers) for element, numbers in self.card.references.items()),
         )
 
 
-_NO_CARD = ModelCard()
-_compiled = jax.jit(TensorModel.components)
-
-
-def _layout(head: HeadConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Width of every irrep of a head, and whether it is invariant."""
-    irreps = [ir for mul, ir in e3nn.Irreps(head.irreps) for _ in range(mul)]
-    return np.array([ir.dim for ir in irreps]), np.array([ir == e3nn.Irrep("0e") for ir in irreps])
+def _invariant(head: HeadConfig) -> np.ndarray:
+    """Which irreps of a head are scalars."""
+    return np.array([ir == e3nn.Irrep("0e") for mul, ir in e3nn.Irreps(head.irreps) for _ in range(mul)])
 
 
 def _two_atoms(config: NetworkConfig, dtype) -> jraph.GraphsTuple:
@@ -259,7 +353,9 @@ def _weight_shapes(config: NetworkConfig) -> dict[str, Any]:
     return jax.eval_shape(init, jax.random.key(0))
 
 
-def _names_and_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+def _names_and_shapes(
+    config: NetworkConfig, members: int | None, arrays: Mapping[str, np.ndarray]
+) -> dict[str, tuple[int, ...]]:
     """What a checkpoint of this architecture must contain."""
     statistics = {
         head.name: jax.ShapeDtypeStruct((len(config.species), len(head.ranks)), np.float32) for head in config.heads
@@ -267,4 +363,6 @@ def _names_and_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     model = TensorModel(
         weights=_weight_shapes(config), scale=statistics, shift=statistics, config=config, card=ModelCard()
     )
-    return {name: tuple(leaf.shape) for name, leaf in _flat(model).items()}
+    leading = () if members is None else (members,)
+    shapes = {name: (*leading, *leaf.shape) for name, leaf in _flat(model).items()}
+    return shapes | environment_shapes(arrays, config, members)
