@@ -5,6 +5,7 @@ dtype and a tolerance. Tests that switch precision themselves need not switch ba
 """
 
 import os
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,10 @@ class Precision(NamedTuple):
     dtype: type
     rtol: float
 
+
+_MAPS = Path("/proc/self/maps")
+MOST_MAPS = 20_000
+_tests = count()
 
 PRECISIONS = {"single": Precision(np.float32, 2e-4), "double": Precision(np.float64, 1e-10)}
 
@@ -45,6 +50,15 @@ def _double_precision():
     yield
     if not jax.config.jax_enable_x64:
         jax.config.update("jax_enable_x64", True)
+
+
+@pytest.fixture(autouse=True)
+def _few_programs():
+    """Compiled programs are dropped before the system's limit of memory maps (65,530 on Linux) would end the process."""
+    yield
+    # looking takes longer than a small test
+    if next(_tests) % 20 == 0 and _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture(params=["single", "double"])
