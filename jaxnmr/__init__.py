@@ -1,5 +1,6 @@
 """jaxnmr: differentiable refinement of crystal structures from powder diffraction and solid-state NMR."""
 
+from importlib import import_module as _import_module
 from importlib import metadata as _metadata
 
 from . import crystal, errors, plot, testing, units
@@ -47,8 +48,10 @@ __all__ = [
     "SpectrumTerm",
     "Stage",
     "State",
+    "TensorModel",
     "Term",
     "__version__",
+    "build_graph",
     "crystal",
     "enable_x64",
     "errors",
@@ -68,3 +71,17 @@ __all__ = [
     "write_pattern",
     "write_spectrum",
 ]
+
+# imported when they are asked for: networks take seconds to import
+_LAZY = {"TensorModel": "models", "build_graph": "graph"}
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        globals()[name] = value = getattr(_import_module(f".{_LAZY[name]}", __name__), name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -139,6 +139,24 @@ def _summary(fit: RefinementResult, folder: Path, console: Console) -> None:
     console.print(f"  report: {escape(str(folder / 'report.md'))}")
 
 
+def _train(arguments: argparse.Namespace, console: Console) -> int:
+    from .cli_training import train_run
+    from .runfile.training import load_training
+
+    run = load_training(arguments.run)
+    _prepare(arguments)
+    return train_run(run, arguments.out or Path("out") / run.path.stem, console)
+
+
+def _evaluate(arguments: argparse.Namespace, console: Console) -> int:
+    from .cli_training import evaluate_run
+    from .runfile.training import load_training
+
+    run = load_training(arguments.run)
+    _prepare(arguments)
+    return evaluate_run(run, arguments.models, arguments.part, arguments.out, console)
+
+
 def _simulate(arguments: argparse.Namespace, console: Console) -> int:
     from .runfile import load_run
 
@@ -201,20 +219,25 @@ def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
 def _examples(arguments: argparse.Namespace, console: Console) -> int:
     from .runfile import load_run
 
-    found = example_files()
+    found, trainings = example_files(), example_files("training")
     if arguments.action != "run":
-        for name, path in found.items():
-            text = path.read_text(encoding="utf-8")
-            needs = "needs JAXNMR_DATA" if "${JAXNMR_DATA}" in text else "complete"
-            print(f"{name:12s} {needs:18s} {tomllib.loads(text).get('title', '')}")
+        for heading, files in (("refinements", found), ("trainings of tensor models (hours)", trainings)):
+            print(f"{heading}:")
+            for name, path in files.items():
+                text = path.read_text(encoding="utf-8")
+                needs = "needs JAXNMR_DATA" if "${JAXNMR_DATA}" in text else "complete"
+                print(f"  {name:15s} {needs:18s} {tomllib.loads(text).get('title', '')}")
         print("\nrun one with: jaxnmr examples run NAME --out DIR")
         return OK
     if arguments.all == (arguments.name is not None):
         raise JaxnmrError("give the name of one example, or --all for every one; jaxnmr examples lists them")
+    if arguments.name in trainings:
+        arguments.run, arguments.out = trainings[arguments.name], arguments.out or Path("out") / arguments.name
+        return _train(arguments, console)
     if arguments.name is not None and arguments.name not in found:
         from .runfile.table import nearest
 
-        raise JaxnmrError(f"no example {arguments.name!r}{nearest(arguments.name, found)}")
+        raise JaxnmrError(f"no example {arguments.name!r}{nearest(arguments.name, [*found, *trainings])}")
     _prepare(arguments)
     folder, worst = arguments.out or Path("out"), OK
     for name in found if arguments.all else [arguments.name]:
@@ -233,13 +256,18 @@ def _examples(arguments: argparse.Namespace, console: Console) -> int:
 
 def _help_run(arguments: argparse.Namespace, console: Console) -> int:
     from . import runfile
+    from .runfile import training
 
     print(runfile.__doc__.strip())
+    print("\n" + training.__doc__.strip())
     return OK
 
 
-def example_files() -> dict[str, Path]:
+def example_files(kind: str = "refinement") -> dict[str, Path]:
     """The run files that come with jaxnmr, by name: beside the package in a checkout, else in its shared data.
+
+    Args:
+        kind: ``"refinement"`` (of structures and spectra) or ``"training"`` (of tensor models, in a folder of that name).
 
     Raises:
         JaxnmrError: neither is there.
@@ -254,7 +282,7 @@ def example_files() -> dict[str, Path]:
     for place in places:
         files = sorted([*place.glob("*.toml"), *place.glob("*/*.toml")], key=lambda path: path.stem)
         if files:
-            return {path.stem: path for path in files}
+            return {path.stem: path for path in files if (path.parent.name == "training") == (kind == "training")}
     raise JaxnmrError(f"no examples in {', '.join(map(str, places))}; reinstall jaxnmr, or run from its repository")
 
 
@@ -303,7 +331,8 @@ def _version() -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="jaxnmr",
-        description="Refinement of crystal structures from powder diffraction and NMR spectra, described by run files.",
+        description="Refinement of crystal structures from powder diffraction and NMR spectra, and training of models of "
+        "NMR tensors, described by run files.",
         epilog="exit codes: 0 done, 2 wrong input, 3 not converged, 130 interrupted",
     )
     parser.add_argument("--version", action="version", version=f"jaxnmr {_version()}")
@@ -388,10 +417,32 @@ def _parser() -> argparse.ArgumentParser:
     spectrum.add_argument("--width", type=_positive, metavar="KHZ", help="spectral width (default: all that there is)")
     spectrum.add_argument("--centre", type=float, metavar="PPM", help="centre of the axis")
 
+    train = command(
+        "train", _train, "train tensor models on computed tensors and report how good they are",
+        "jaxnmr train examples/training/silica-efg.toml --out out/silica-efg",
+    )  # fmt: skip
+    train.add_argument(
+        "run", metavar="RUN.toml", help="the run file with [data]; an interrupted training goes on where it stopped"
+    )
+
+    evaluate = command(
+        "evaluate", _evaluate, "judge tensor models on the data of a run file",
+        "jaxnmr evaluate out/silica-efg/model.safetensors examples/training/silica-efg.toml --out out/judged",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "models", metavar="MODEL.safetensors", nargs="+", type=Path, help="a model; of several the mean is judged"
+    )
+    evaluate.add_argument("run", metavar="RUN.toml", help="the run file with [data], [checks] and [split]")
+    evaluate.add_argument(
+        "--part",
+        choices=("all", "train", "valid", "test"),
+        help="of the split (default: test; all where the run file splits nothing)",
+    )
+
     examples = command("examples", _examples, "list or run the examples", "jaxnmr examples run quartz --out out")
     examples.add_argument("action", nargs="?", choices=("list", "run"), default="list", help="list (default) or run")
     examples.add_argument("name", nargs="?", metavar="NAME", help="which example to run")
-    examples.add_argument("--all", action="store_true", help="run every example")
+    examples.add_argument("--all", action="store_true", help="run every example but the trainings")
 
     command("help-run", _help_run, "explain run files", "jaxnmr help-run | less", parents=())
     return parser

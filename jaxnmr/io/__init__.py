@@ -17,6 +17,7 @@ from .nmr_sites import sites_from_magres, sites_from_peaks
 from .patterns import read_pattern, write_pattern
 from .spectra import read_fid, read_spectrum, write_spectrum
 from .structures import read_crystal, read_crystals, write_crystal
+from .tensor_data import TensorData, read_magres_folder, read_si_nmr, read_tensor_file
 from .topspin import Acquisition, read_topspin_acquisition, read_topspin_processing
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "DmfitFit",
     "DmfitLine",
     "Magres",
+    "TensorData",
     "from_ase",
     "magres_from_ase",
     "magres_to_ase",
@@ -36,8 +38,11 @@ __all__ = [
     "read_fid",
     "read_instrument",
     "read_magres",
+    "read_magres_folder",
     "read_pattern",
+    "read_si_nmr",
     "read_spectrum",
+    "read_tensor_file",
     "read_tensor_frames",
     "read_topspin_acquisition",
     "read_topspin_processing",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
 
+from ..errors import ConventionError
 from ..io.tensor_data import TensorData
-from ..nmr import haeberlen_from_shielding, isotopes_of, principal_frame
+from ..nmr import Isotope, haeberlen_from_shielding, isotopes_of, principal_frame
 from ..nmr.quadrupolar import CQ_HZ_PER_AU_BARN
 from ..nmr.tensors import maryland_from_shielding
 from .irreps import cartesian, components
@@ -40,6 +42,41 @@ class Comparison:
     weight: np.ndarray
     structure: np.ndarray
 
+    @property
+    def isotope(self) -> Isotope | None:
+        """The most abundant quadrupolar nucleus of the element; ``None`` where there is none."""
+        try:
+            return next((n for n in isotopes_of(self.element) if n.is_quadrupolar), None)
+        except ConventionError:  # an element of which no nucleus has a spin
+            return None
+
+    def values(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """What people read from the tensors, by name, as ``(predicted, true)``, each ``(n,)``.
+
+        Shieldings: ``iso``, ``span``, ``skew``, ``zeta`` (ppm, skew without unit), ``eta``. Field gradients: ``vzz`` (atomic
+        units), ``eta``, and ``cq_mhz`` of :attr:`isotope`, signed, where there is one.
+        """
+        pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        pair = lambda one, two: (np.asarray(one, dtype=float), np.asarray(two, dtype=float))
+        if self.quantity == "shielding":
+            mine, theirs = (maryland_from_shielding(t) for t in self._symmetric)
+            zetas = [haeberlen_from_shielding(t) for t in self._symmetric]
+            pairs = {name: pair(getattr(mine, name), getattr(theirs, name)) for name in ("iso", "span", "skew")}
+            return pairs | {name: pair(*(getattr(z, name) for z in zetas)) for name in ("zeta", "eta")}
+        frames = [np.asarray(principal_frame(t, "efg").values) for t in self._symmetric]
+        pairs["vzz"] = pair(*(f[:, 2] for f in frames))
+        # a site that symmetry leaves without a gradient has no asymmetry either
+        pairs["eta"] = pair(*((f[:, 0] - f[:, 1]) / np.where(f[:, 2] == 0, np.inf, f[:, 2]) for f in frames))
+        if self.isotope is not None:
+            mhz = 1e-6 * CQ_HZ_PER_AU_BARN * self.isotope.quadrupole_barn
+            pairs["cq_mhz"] = tuple(mhz * v for v in pairs["vzz"])
+        return pairs
+
+    def angles_deg(self) -> np.ndarray:
+        """Errors of the orientation of the principal axes ``(n,)``, see :func:`orientation_error_deg`."""
+        order = "haeberlen" if self.quantity == "shielding" else "efg"
+        return orientation_error_deg(*(np.asarray(principal_frame(t, order).axes) for t in self._symmetric))
+
     def metrics(self) -> dict[str, float]:
         """Errors by name; ``_mae`` are means, ``_median`` medians of absolute errors.
 
@@ -49,8 +86,8 @@ class Comparison:
         rotation that takes the true principal axes to the predicted ones, over the four equivalent sets.
         """
         mean = lambda values: float(np.average(np.abs(values), weights=self.weight))
-        symmetric = [0.5 * (t + t.swapaxes(1, 2)) for t in (self.predicted, self.true)]
-        out = {"labels": float(self.weight.sum()), "tensor_mae": mean(np.abs(symmetric[0] - symmetric[1]).mean((1, 2)))}
+        one, two = self._symmetric
+        out = {"labels": float(self.weight.sum()), "tensor_mae": mean(np.abs(one - two).mean((1, 2)))}
         for l, irreps in ((0, "0e"), (1, "1e"), (2, "2e")) if self.quantity == "shielding" else ((2, "2e"),):
             mine, theirs = (components(t, irreps) for t in (self.predicted, self.true))
             spread = theirs - (np.average(theirs, axis=0, weights=self.weight) if l == 0 else 0.0)
@@ -58,33 +95,21 @@ class Comparison:
             error = np.average(((mine - theirs) ** 2).sum(1), weights=self.weight)
             if size > 0:
                 out[f"rmse_l{l}_percent"] = float(100.0 * np.sqrt(error / size))
-        if self.quantity == "shielding":
-            mine, theirs = (maryland_from_shielding(t) for t in symmetric)
-            zetas = [haeberlen_from_shielding(t) for t in symmetric]
-            iso = np.asarray(mine.iso - theirs.iso)
-            out |= {
-                "iso_mae": mean(iso),
-                "iso_median": _median(np.abs(iso), self.weight),
-                "span_mae": mean(np.asarray(mine.span - theirs.span)),
-                "skew_mae": mean(np.asarray(mine.skew - theirs.skew)),
-                "zeta_mae": mean(np.asarray(zetas[0].zeta - zetas[1].zeta)),
-                "eta_mae": mean(np.asarray(zetas[0].eta - zetas[1].eta)),
-            }
-            order = "haeberlen"
-        else:
-            frames = [principal_frame(t, "efg") for t in symmetric]
-            vzz = [np.asarray(f.values)[:, 2] for f in frames]
-            etas = [np.asarray((f.values[:, 0] - f.values[:, 1]) / f.values[:, 2]) for f in frames]
-            out |= {"vzz_mae": mean(vzz[0] - vzz[1]), "eta_mae": mean(etas[0] - etas[1])}
-            moment = next((n.quadrupole_barn for n in isotopes_of(self.element) if n.is_quadrupolar), np.nan)
-            if np.isfinite(moment):
-                mhz = 1e-6 * CQ_HZ_PER_AU_BARN * abs(moment)
-                sizes = np.abs(vzz[0]) - np.abs(vzz[1])
-                out |= {"cq_mae_mhz": mhz * out["vzz_mae"], "cq_size_mae_mhz": mhz * mean(sizes)}
-            order = "efg"
-        axes = [np.asarray(principal_frame(t, order).axes) for t in symmetric]
-        angles = orientation_error_deg(*axes)
+        values = self.values()
+        for name, (mine, theirs) in values.items():
+            key = {"cq_mhz": "cq_mae_mhz"}.get(name, f"{name}_mae")
+            out[key] = mean(mine - theirs)
+            if name == "iso":
+                out["iso_median"] = _median(np.abs(mine - theirs), self.weight)
+        if "cq_mhz" in values:
+            mine, theirs = values["cq_mhz"]
+            out["cq_size_mae_mhz"] = mean(np.abs(mine) - np.abs(theirs))
+        angles = self.angles_deg()
         return out | {"orientation_deg": mean(angles), "orientation_deg_median": _median(angles, self.weight)}
+
+    @property
+    def _symmetric(self) -> tuple[np.ndarray, np.ndarray]:
+        return tuple(0.5 * (t + t.swapaxes(1, 2)) for t in (self.predicted, self.true))
 
 
 def compare(model: TensorModel, data: TensorData, *, batch: int = 8) -> dict[str, Comparison]:
@@ -111,6 +136,14 @@ def compare(model: TensorModel, data: TensorData, *, batch: int = 8) -> dict[str
     }
 
 
+def averaged(members: Sequence[dict[str, Comparison]]) -> dict[str, Comparison]:
+    """Comparisons of the mean prediction of several models, from :func:`compare` of each with the same data."""
+    return {
+        element: replace(first, predicted=np.mean([member[element].predicted for member in members], axis=0))
+        for element, first in members[0].items()
+    }
+
+
 def orientation_error_deg(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Angle ``(n,)`` of the smallest rotation between two principal frames ``(n, 3, 3)`` (columns, right-handed).
 
@@ -120,6 +153,14 @@ def orientation_error_deg(predicted: np.ndarray, true: np.ndarray) -> np.ndarray
     flips = np.array([np.diag(d) for d in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))], dtype=float)
     traces = np.einsum("nij,fjk,nik->nf", predicted, flips, true)
     return np.degrees(np.arccos(np.clip((traces.max(axis=1) - 1.0) / 2.0, -1.0, 1.0)))
+
+
+def random_orientation_deg(count: int, *, seed: int = 0) -> np.ndarray:
+    """Errors ``(count,)`` of frames that have nothing to do with each other: what chance gives."""
+    quaternions = np.random.default_rng(seed).normal(size=(count, 4))
+    # the four equivalent frames are the four components: the largest belongs to the smallest rotation
+    largest = np.abs(quaternions).max(axis=1) / np.linalg.norm(quaternions, axis=1)
+    return np.degrees(2.0 * np.arccos(np.clip(largest, -1.0, 1.0)))
 
 
 def _median(values: np.ndarray, weight: np.ndarray) -> float:

@@ -117,6 +117,7 @@ def train(
     """
     head = config.head(data.quantity)
     graphs = labelled_graphs(data, config)
+    origin = start
     if start is None:
         scale, shift = label_statistics(graphs, head, len(config.species))
         key = jax.random.key(recipe.seed)
@@ -131,7 +132,7 @@ def train(
     optimiser = _optimiser(recipe, recipe.epochs * per_epoch)
     state = TrainingState(start.weights, start.weights, optimiser.init(start.weights))
     step, loss_of = _compiled(start.replace(card=None), head, recipe, optimiser)
-    identity = _identity(config, recipe, data)
+    identity = _identity(config, recipe, data, origin)
     first, history = 0, []
     if checkpoint is not None and Path(checkpoint).exists():
         state, history = _read_state(checkpoint, state, identity)
@@ -216,10 +217,13 @@ def _order(recipe: Recipe, epoch: int, count: int) -> np.ndarray:
     return np.random.default_rng([recipe.seed, epoch]).permutation(count)
 
 
-def _identity(config: NetworkConfig, recipe: Recipe, data: TensorData) -> str:
-    """What must be the same for a training to go on."""
+def _identity(config: NetworkConfig, recipe: Recipe, data: TensorData, start: TensorModel | None) -> str:
+    """What must be the same for a training to go on; ``start`` where it does not begin with random parameters."""
     labels = hashlib.sha256(b"".join(np.nan_to_num(data.tensors(k)).tobytes() for k in range(len(data)))).hexdigest()
-    return json.dumps([config.to_dict(), dataclasses.asdict(recipe), data.quantity, labels], sort_keys=True)
+    entries = [config.to_dict(), dataclasses.asdict(recipe), data.quantity, labels]
+    if start is not None:
+        entries.append(hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in jax.tree.leaves(start))).hexdigest())
+    return json.dumps(entries, sort_keys=True)
 
 
 def _write_state(path: str | Path, state: TrainingState, history: list[EpochInfo], identity: str) -> None:
@@ -244,7 +248,7 @@ def _read_state(path: str | Path, like: TrainingState, identity: str) -> tuple[T
         raise ParseError(
             path,
             None,
-            "is the state of another training: network, recipe or data differ; remove it or name another file",
+            "is the state of another training: network, recipe, data or starting model differ; remove it or name another file",
         )
     shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(like)]
     if [leaf.shape for leaf in leaves] != shapes:

@@ -1,0 +1,119 @@
+"""The commands ``jaxnmr train`` and ``jaxnmr evaluate``: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .cli import INTERRUPTED, OK
+from .models.experiment import Evaluation, evaluate, load_models, run_experiment
+from .models.train import EpochInfo
+from .models.training_data import Prepared
+from .report.models import score_rows, write_evaluation, write_training
+from .runfile.training import TrainingRun
+
+
+class TrainingLines:
+    """A callback that prints one line per epoch and a heading per member of an ensemble.
+
+    Args:
+        console: where to print.
+        members: how many models are trained.
+    """
+
+    def __init__(self, console: Console, members: int = 1):
+        self.console, self.members = console, members
+        self.member: int | None = None
+        self.first, self.last_time, self.start_time = 0, 0.0, time.monotonic()
+
+    def __call__(self, member: int, info: EpochInfo) -> None:
+        now = time.monotonic()
+        if member != self.member:
+            begin = self.start_time if self.member is None else self.last_time
+            self.member, self.first, self.start_time, self.last_time = member, info.epoch - 1, begin, begin
+            if self.members > 1:
+                self.console.print(f"[bold]member {member + 1} of {self.members}[/]")
+            if self.first:
+                self.console.print(f"going on after epoch {self.first}")
+        seconds, self.last_time = now - self.last_time, now
+        valid = "" if info.valid_loss is None else f"  valid {info.valid_loss:8.5f}"
+        left = (now - self.start_time) / (info.epoch - self.first) * (info.epochs - info.epoch)
+        self.console.print(
+            f"{info.epoch:5d}/{info.epochs}  train {info.train_loss:8.5f}{valid}  {seconds:6.2f} s"
+            + (f"  {_duration(left)} left" if info.epoch < info.epochs else "")
+        )
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def train_run(run: TrainingRun, folder: Path, console: Console) -> int:
+    """Check, train and report one run; the exit code."""
+    console.print(f"[bold]{escape(run.title)}[/]")
+    prepared = run.experiment.prepare()
+    _labels(prepared, console)
+    lines = TrainingLines(console, run.experiment.members)
+    try:
+        result = run_experiment(run.experiment, folder, prepared=prepared, callback=lines)
+    except KeyboardInterrupt:
+        console.print(
+            f"[bold red]interrupted[/]: the same command goes on from the last epoch in {escape(str(folder))}"
+        )
+        return INTERRUPTED
+    if lines.member is None:
+        console.print("all epochs were done before")
+    written = write_training(result, folder, (run.path,))
+    for evaluation in result.evaluations.values():
+        _scores(evaluation, console)
+    console.print(f"  models: {escape(', '.join(str(path) for path in result.files))}")
+    console.print(f"  report: {escape(str(written['report']))}")
+    return OK
+
+
+def evaluate_run(
+    run: TrainingRun, paths: Sequence[Path], part: str | None, folder: Path | None, console: Console
+) -> int:
+    """Judge models on a part of the data of a run, the test part by default; the exit code."""
+    models = load_models(paths)
+    prepared = run.experiment.prepare()
+    part = part or ("test" if "test" in prepared.parts else "all")
+    _labels(prepared, console)
+    evaluation = evaluate(models, prepared, part)
+    folder = folder or Path("out") / f"{run.path.stem}-{part}"
+    written = write_evaluation(evaluation, prepared, models, folder, title=run.title, inputs=(run.path, *paths))
+    _scores(evaluation, console)
+    console.print(f"  report: {escape(str(written['report']))}")
+    return OK
+
+
+def _labels(prepared: Prepared, console: Console) -> None:
+    for line in prepared.labels.lines():
+        console.print(escape(line))
+    console.print("split: " + ", ".join(f"{len(indices)} {part}" for part, indices in prepared.parts.items()))
+    for warning in prepared.warnings():
+        console.print(f"  [yellow]warning:[/] {escape(warning)}")
+
+
+def _scores(evaluation: Evaluation, console: Console) -> None:
+    """One row per metric, one column per element: the table of the report on its side, for narrow terminals."""
+    header, rows = score_rows(evaluation)
+    shown = Table(title=f"{evaluation.part} part: {len(evaluation.names)} structures", title_justify="left")
+    for k, column in enumerate([header[0], *(row[0] for row in rows)]):
+        shown.add_column(column, justify="right" if k else "left")
+    for k, heading in enumerate(header[1:], start=1):
+        shown.add_row(heading, *(row[k] for row in rows))
+    console.print(shown)
+    for caveat in evaluation.caveats():
+        console.print(f"  [yellow]warning:[/] {escape(caveat)}")

@@ -1,0 +1,98 @@
+"""Published accuracies of learned NMR tensors, to read one's own scores beside (with what they were measured on)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anchor:
+    """One published number.
+
+    Attributes:
+        quantity: ``"shielding"`` or ``"efg"``.
+        elements: it speaks of.
+        metric: what was averaged, in the words of the work.
+        value: the number with its unit, as text.
+        data: what it was measured on.
+        split: how training and test structures were told apart.
+        source: name of the data set as `TensorData.source` has it; empty for data that are not ours.
+        citation: of the work.
+    """
+
+    quantity: str
+    elements: tuple[str, ...]
+    metric: str
+    value: str
+    data: str
+    split: str
+    source: str
+    citation: str
+
+    def same_data(self, source: str) -> bool:
+        """Whether it was measured on the data of this name: other data are harder or easier."""
+        return bool(self.source) and self.source == source
+
+
+_BEN_MAHMOUD = (
+    "C. Ben Mahmoud, L. A. M. Rosset, J. R. Yates, V. L. Deringer, J. Chem. Phys. (2024), doi 10.1063/5.0274240, "
+    "arXiv 2412.15063"
+)
+_GLASS = "amorphous SiO2, cells of 144 atoms, 800 training structures, CASTEP PBE"
+ANCHORS = (
+    Anchor(
+        quantity="shielding",
+        elements=("Si",),
+        metric="full tensor, mean absolute error",
+        value="1.05 ppm",
+        data="421 silicon oxides, VASP PBE",
+        split="random, near-duplicates on both sides",
+        source="si_nmr (Venetos 2023)",
+        citation="M. C. Venetos, M. Wen, K. A. Persson, J. Phys. Chem. A 127, 2388 (2023), doi 10.1021/acs.jpca.2c07530",
+    ),
+    Anchor(
+        quantity="shielding",
+        elements=("O", "Si"),
+        metric="root mean square error over spread",
+        value="6 to 7 %",
+        data=_GLASS,
+        split="random (read from a learning curve)",
+        source="",
+        citation=_BEN_MAHMOUD,
+    ),
+    Anchor(
+        quantity="efg",
+        elements=("O", "Si"),
+        metric="root mean square error over spread",
+        value="6 to 7 %",
+        data=_GLASS,
+        split="random (read from a learning curve)",
+        source="",
+        citation=_BEN_MAHMOUD,
+    ),
+    Anchor(
+        quantity="shielding",
+        elements=("C",),
+        metric="isotropic, root mean square error",
+        value="2.32 ppm",
+        data="molecular crystals, 14 000 training structures",
+        split="held-out crystals",
+        source="",
+        citation="ShiftML3, arXiv 2506.13146 (2025)",
+    ),
+    Anchor(
+        quantity="shielding",
+        elements=("H",),
+        metric="isotropic, root mean square error",
+        value="0.43 ppm",
+        data="molecular crystals, 14 000 training structures",
+        split="held-out crystals",
+        source="",
+        citation="ShiftML3, arXiv 2506.13146 (2025)",
+    ),
+)
+
+
+def anchors_for(quantity: str, elements) -> tuple[Anchor, ...]:
+    """The published numbers that speak of a quantity of any of these elements."""
+    return tuple(a for a in ANCHORS if a.quantity == quantity and set(a.elements) & set(elements))

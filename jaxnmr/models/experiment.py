@@ -1,0 +1,311 @@
+"""A training from files to scores: read, check, split, train, judge (host)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConventionError, DataError
+from ..io.magres import Magres
+from ..io.tensor_data import TensorData
+from .config import HeadConfig, NetworkConfig
+from .labels import mean_neighbours
+from .metrics import Comparison, averaged, compare
+from .tensor_model import ModelCard, TensorModel
+from .train import EpochInfo, Recipe, TrainingResult, train
+from .training_data import DataSource, Prepared, Split, check_labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything a training is made of.
+
+    Attributes:
+        title: name of the model.
+        source: the data.
+        split: of the structures.
+        network: arguments of `NetworkConfig` other than species and heads; ``irreps`` is that of the head. Empty where a model
+            is trained further.
+        recipe: of the first member; the others have the seeds that follow.
+        members: models that are trained, differing in their seed.
+        wrong_frame, wrong_sign: see :func:`check_labels`.
+        start: model whose training goes on with these data.
+        references: by element, ``(reference_ppm, slope)`` of chemical shifts.
+    """
+
+    title: str
+    source: DataSource
+    split: Split = field(default_factory=Split)
+    network: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Recipe = field(default_factory=Recipe)
+    members: int = 1
+    wrong_frame: str = "exclude"
+    wrong_sign: str = "error"
+    start: Path | None = None
+    references: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def prepare(self) -> Prepared:
+        """Read, check and split the data.
+
+        Raises:
+            ParseError, DataError, ConventionError: see `DataSource.read`, :func:`check_labels`, `Split.parts`; an element that
+                is labelled, but not in the training part.
+        """
+        data, labels = check_labels(self.source.read(), wrong_frame=self.wrong_frame, wrong_sign=self.wrong_sign)
+        prepared = Prepared(data, labels, self.split.parts(data))
+        unseen = sorted(set(data.labelled_elements) - set(prepared.part("train").labelled_elements))
+        if unseen:
+            raise DataError(
+                f"no label of {', '.join(unseen)} is in the training part: take another seed of the split, or leave it out "
+                "with elements"
+            )
+        return prepared
+
+    def configuration(self, data: TensorData, train_data: TensorData) -> NetworkConfig:
+        """The network for these data; neighbours are counted in the training part where they are not given.
+
+        Raises:
+            ConventionError: a network that cannot be.
+        """
+        arguments = dict(self.network)
+        irreps = arguments.pop("irreps", "")
+        head = HeadConfig(name=data.quantity, irreps=irreps, elements=data.labelled_elements)
+        config = NetworkConfig(species=data.species, heads=(head,), **arguments)
+        if "neighbours" not in arguments:
+            config = replace(config, neighbours=round(mean_neighbours(train_data, config), 1))
+        return config
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model, or the mean of several, judged on some structures.
+
+    Attributes:
+        part: of the split, or ``"all"``.
+        source: of the data.
+        quantity: that was predicted.
+        names: of the structures.
+        comparisons: by element.
+        members: by member and element, its own errors; empty for one model.
+        trained: how many of the structures the model was trained on, ``None`` where it does not say.
+        followed: how many of them its training was followed on (validation).
+        alike: how many others have a structure of their group in the training part.
+    """
+
+    part: str
+    source: str
+    quantity: str
+    names: tuple[str, ...] = field(repr=False)
+    comparisons: Mapping[str, Comparison] = field(repr=False)
+    members: tuple[dict[str, dict[str, float]], ...]
+    trained: int | None
+    followed: int
+    alike: int
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Errors by element, see `Comparison.metrics`."""
+        return {element: comparison.metrics() for element, comparison in self.comparisons.items()}
+
+    def caveats(self) -> list[str]:
+        """What these scores are not, in words."""
+        count = len(self.names)
+        if self.trained is None:
+            return ["The model does not say which structures it was trained on; these may be among them."]
+        out = []
+        if self.trained:
+            which = f"All {count}" if self.trained == count else f"{self.trained} of the {count}"
+            out.append(
+                f"{which} structures were TRAINED ON: these scores say how well the model remembers, not how well it predicts."
+            )
+        if self.followed:
+            out.append(
+                f"{self.followed} of the {count} structures were for validation: settings may have been chosen by them."
+            )
+        if self.alike:
+            out.append(
+                f"{self.alike} of the {count} structures have a near-duplicate (same group) in the training part."
+            )
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class ExperimentResult:
+    """Trained models with their courses and scores.
+
+    Attributes:
+        experiment: what was asked for.
+        prepared: the data.
+        members: one result per seed.
+        evaluations: of validation and test parts; of the training part where that is everything.
+        files: of the models.
+    """
+
+    experiment: Experiment
+    prepared: Prepared
+    members: tuple[TrainingResult, ...]
+    evaluations: Mapping[str, Evaluation]
+    files: tuple[Path, ...]
+
+
+def run_experiment(
+    experiment: Experiment,
+    folder: str | Path,
+    *,
+    prepared: Prepared | None = None,
+    callback: Callable[[int, EpochInfo], None] | None = None,
+) -> ExperimentResult:
+    """Train all members, judge them and write the models into a folder.
+
+    State is kept in the folder after every epoch: called again after an interruption, it goes on and ends with the same
+    numbers.
+
+    Args:
+        experiment: what to do.
+        folder: made when missing.
+        prepared: what `Experiment.prepare` gave, if it was called before.
+        callback: called with the number of the member after every epoch.
+
+    Raises:
+        ParseError: a state of another training in the folder, a starting model that cannot be read.
+        ConventionError, DataError, ConvergenceError: see `Experiment.prepare` and :func:`jaxnmr.models.train.train`.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    prepared = experiment.prepare() if prepared is None else prepared
+    start = None if experiment.start is None else TensorModel.load(experiment.start)
+    if start is not None and experiment.network:
+        raise ConventionError("the network is that of the model to start from: leave [network] out")
+    train_data = prepared.part("train")
+    config = experiment.configuration(prepared.data, train_data) if start is None else start.config
+    valid = prepared.part("valid") if "valid" in prepared.parts else None
+    results = []
+    for member in range(experiment.members):
+        recipe = replace(experiment.recipe, seed=experiment.recipe.seed + member)
+        results.append(
+            train(
+                config,
+                train_data,
+                recipe,
+                valid=valid,
+                start=start,
+                card=_card(experiment, prepared, recipe),
+                checkpoint=folder / f"member_{member}.state",
+                callback=None if callback is None else lambda info, member=member: callback(member, info),
+            )
+        )
+    judged = [part for part in prepared.parts if part != "train"] or ["train"]
+    evaluations = {part: evaluate([r.model for r in results], prepared, part) for part in judged}
+    results = [_scored(result, k, evaluations.get("test")) for k, result in enumerate(results)]
+    files = save_models([result.model for result in results], folder)
+    return ExperimentResult(experiment, prepared, tuple(results), evaluations, files)
+
+
+def evaluate(models: Sequence[TensorModel], prepared: Prepared, part: str = "test") -> Evaluation:
+    """Judge a model, or the mean of several, on a part of the data.
+
+    Args:
+        models: one or more of one architecture.
+        prepared: the data.
+        part: ``"train"``, ``"valid"``, ``"test"`` or ``"all"``.
+
+    Raises:
+        ConventionError: a quantity the model does not predict, elements it does not know or was not trained on.
+        DataError: no such part.
+    """
+    data, indices = prepared.part(part), prepared.indices(part)
+    found = [compare(model, data) for model in models]
+    comparisons = averaged(found)
+    marks = [structure_mark(s) for s in prepared.data.structures]
+    known = [model.card.training.get("structures", {}) for model in models]
+    trained = followed = alike = 0
+    if all("train" in entry for entry in known):
+        seen = {mark for entry in known for mark in entry["train"]}
+        tuned = {mark for entry in known for mark in entry.get("valid", ())} - seen
+        groups = {g for g, mark in zip(prepared.data.groups, marks, strict=True) if mark in seen}
+        trained = sum(marks[k] in seen for k in indices)
+        followed = sum(marks[k] in tuned for k in indices)
+        alike = sum(marks[k] not in seen and prepared.data.groups[k] in groups for k in indices)
+    else:
+        trained = None
+    return Evaluation(
+        part=part,
+        source=data.source,
+        quantity=data.quantity,
+        names=tuple(s.name for s in data.structures),
+        comparisons=comparisons,
+        members=tuple({e: c.metrics() for e, c in member.items()} for member in found) if len(found) > 1 else (),
+        trained=trained,
+        followed=followed,
+        alike=alike,
+    )
+
+
+def save_models(models: Sequence[TensorModel], folder: Path) -> tuple[Path, ...]:
+    """Write ``model.safetensors``, or ``member_0.safetensors`` and so on for several."""
+    if len(models) == 1:
+        return (models[0].save(folder / "model.safetensors"),)
+    return tuple(model.save(folder / f"member_{k}.safetensors") for k, model in enumerate(models))
+
+
+def load_models(paths: Sequence[str | Path]) -> tuple[TensorModel, ...]:
+    """Read models that :func:`save_models` wrote, members of one ensemble in several files.
+
+    Raises:
+        ParseError: see `TensorModel.load`.
+        ConventionError: models of different architectures.
+    """
+    models = tuple(TensorModel.load(path) for path in paths)
+    for path, model in zip(paths, models, strict=True):
+        if model.config != models[0].config:
+            raise ConventionError(f"{path} and {paths[0]} have different architectures; give members of one ensemble")
+    return models
+
+
+def structure_mark(structure: Magres) -> str:
+    """A short fingerprint of elements, cell and positions (to 0.001 Å), to know a structure again."""
+    digest = hashlib.sha256(" ".join(structure.elements).encode())
+    for numbers in (structure.lattice, structure.positions):
+        digest.update((np.round(np.asarray(numbers, dtype=float), 3) + 0.0).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _card(experiment: Experiment, prepared: Prepared, recipe: Recipe) -> ModelCard:
+    marks = {
+        part: [structure_mark(prepared.data.structures[k]) for k in prepared.parts[part]]
+        for part in ("train", "valid")
+        if part in prepared.parts
+    }
+    training = {
+        "source": prepared.data.source,
+        "quantity": prepared.data.quantity,
+        "split": dataclasses.asdict(experiment.split),
+        "counts": {part: len(indices) for part, indices in prepared.parts.items()},
+        "excluded": list(prepared.labels.excluded),
+        "recipe": dataclasses.asdict(recipe),
+        "structures": marks,
+    }
+    if experiment.start is not None:
+        training["start"] = experiment.start.name
+    return ModelCard(
+        name=experiment.title,
+        level_of_theory=prepared.data.level_of_theory,
+        training=training,
+        references=dict(experiment.references),
+    )
+
+
+def _scored(result: TrainingResult, member: int, test: Evaluation | None) -> TrainingResult:
+    """The model with its scores of the test part on its card."""
+    if test is None:
+        return result
+    scores = test.members[member] if test.members else test.scores()
+    flat = {f"{element}/{name}": value for element, of in scores.items() for name, value in of.items()}
+    flat = {name: value for name, value in flat.items() if np.isfinite(value)}
+    model = result.model
+    return replace(result, model=model.replace(card=replace(model.card, scores=flat)))

@@ -1,0 +1,170 @@
+"""Pictures of learned tensors: the course of a training, predictions against labels, errors of orientation.
+
+Every function returns a matplotlib ``Figure`` and shows nothing by itself, like those of :mod:`jaxnmr.plot`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import DataError
+from .plot import _STYLE, CALCULATED, DIFFERENCE, OBSERVED, PHASES, _isotope_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .models.metrics import Comparison
+    from .models.train import EpochInfo
+
+_GREY = "#8c8c8c"
+_DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)))
+
+
+def learning_curve(histories: Sequence[Sequence[EpochInfo]]) -> Figure:
+    """Loss of training and validation after every epoch, one pair of lines per member.
+
+    Args:
+        histories: of every member.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
+
+    with plt.rc_context(_STYLE):
+        figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+        for k, history in enumerate(histories):
+            epochs = [info.epoch for info in history]
+            faint = 1.0 if len(histories) == 1 else 0.55
+            axis.plot(
+                epochs, [info.train_loss for info in history], color=OBSERVED, alpha=faint, linewidth=1.0,
+                linestyle=_DASHES[1], label="training" if k == 0 else None,
+            )  # fmt: skip
+            if any(info.valid_loss is not None for info in history):
+                axis.plot(
+                    epochs, [info.valid_loss for info in history], color=CALCULATED, alpha=faint, linewidth=1.3,
+                    label="validation, averaged weights" if k == 0 else None,
+                )  # fmt: skip
+        axis.set_yscale("log")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_xlabel("epoch")
+        axis.set_ylabel("loss per label (scaled)")
+        if len(histories) > 1:
+            axis.set_title(f"{len(histories)} members", loc="left")
+        axis.legend()
+        return figure
+
+
+def parity(comparisons: Mapping[str, Comparison], *, title: str = "") -> Figure:
+    """Predicted against computed isotropic shielding, span and asymmetry, or ``|C_Q|`` and asymmetry, of every element.
+
+    The size of ``C_Q`` is drawn, as spectra show it: its sign turns over where the asymmetry passes 1.
+
+    Args:
+        comparisons: by element.
+        title: above the picture.
+
+    Raises:
+        DataError: nothing to draw.
+    """
+    import matplotlib.pyplot as plt
+
+    rows = {element: _panels(comparison) for element, comparison in comparisons.items()}
+    if not rows:
+        raise DataError("there is nothing to compare: no labelled atom")
+    panels_each = max(len(panels) for panels in rows.values())
+    # elements side by side where they are more than the panels of each: a page is wider than high
+    wide = len(rows) > panels_each
+    shape = (panels_each, len(rows)) if wide else (len(rows), panels_each)
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(
+            *shape, figsize=(3.4 * shape[1], 3.4 * shape[0]), layout="constrained", squeeze=False
+        )
+        for row, (element, panels) in zip(axes.T if wide else axes, rows.items(), strict=True):
+            weight = comparisons[element].weight
+            for axis in row[len(panels) :]:
+                axis.set_axis_off()
+            for axis, (label, unit, mine, theirs) in zip(row, panels, strict=False):
+                _parity_panel(axis, mine, theirs, weight)
+                axis.set_title(f"{element}: {label}", loc="left", fontsize=9.5)
+                error = float(np.average(np.abs(mine - theirs), weights=weight))
+                axis.text(
+                    0.04, 0.95, f"MAE {error:.3g}{f' {unit}' if unit else ''}\n{weight.sum():.0f} atoms", va="top",
+                    transform=axis.transAxes, fontsize=8.5,
+                )  # fmt: skip
+                axis.set_xlabel(f"computed{f' / {unit}' if unit else ''}")
+                axis.set_ylabel(f"predicted{f' / {unit}' if unit else ''}")
+        if title:
+            figure.suptitle(title, x=0.02, ha="left", fontsize=10)
+        return figure
+
+
+def orientation(comparisons: Mapping[str, Comparison], *, title: str = "") -> Figure:
+    """How many principal frames are off by less than an angle: cumulative distribution, a line per element.
+
+    The grey line is that of frames turned at random: the smallest of the four equivalent rotations is then 0 to 120 degrees.
+
+    Args:
+        comparisons: by element.
+        title: above the picture.
+
+    Raises:
+        DataError: nothing to draw.
+    """
+    import matplotlib.pyplot as plt
+
+    from .models.metrics import random_orientation_deg
+
+    if not comparisons:
+        raise DataError("there is nothing to compare: no labelled atom")
+    with plt.rc_context(_STYLE):
+        figure, axis = plt.subplots(figsize=(6.0, 4.2), layout="constrained")
+        for k, (element, comparison) in enumerate(comparisons.items()):
+            angles = comparison.angles_deg()
+            order = np.argsort(angles)
+            share = 100.0 * np.cumsum(comparison.weight[order]) / comparison.weight.sum()
+            median = angles[order][np.searchsorted(share, 50.0)]
+            x, y = np.concatenate([[0.0], angles[order], [120.0]]), np.concatenate([[0.0], share, [100.0]])
+            axis.step(
+                x, y, where="post", color=(DIFFERENCE, CALCULATED, *PHASES)[k % 8], linestyle=_DASHES[k // 8 % 4],
+                label=f"{element}: median {median:.1f}°", zorder=3,
+            )  # fmt: skip
+        chance = np.sort(random_orientation_deg(4000))
+        axis.plot(
+            chance, 100.0 * np.arange(1, 4001) / 4000, color=_GREY, linewidth=0.9, linestyle=_DASHES[2], label="chance"
+        )
+        axis.set_xlim(0.0, 120.0)
+        axis.set_ylim(0.0, 101.0)
+        axis.axhline(50.0, color=_GREY, linewidth=0.5, zorder=0)
+        axis.set_xlabel("error of the principal axes / °")
+        axis.set_ylabel("atoms below / %")
+        axis.legend(loc="lower right")
+        if title:
+            axis.set_title(title, loc="left", fontsize=10)
+        return figure
+
+
+def _panels(comparison: Comparison) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
+    """Label, unit, predicted and true of what is drawn."""
+    values = comparison.values()
+    if comparison.quantity == "shielding":
+        labels = (("iso", "σiso", "ppm"), ("span", "span", "ppm"), ("eta", "η", ""))
+        return [(label, unit, *values[name]) for name, label, unit in labels]
+    if "cq_mhz" in values:
+        size = (f"|C_Q|({_isotope_text(comparison.isotope.symbol)})", "MHz", *map(np.abs, values["cq_mhz"]))
+    else:
+        size = ("|Vzz|", "a.u.", *map(np.abs, values["vzz"]))
+    return [size, ("η", "", *values["eta"])]
+
+
+def _parity_panel(axis, mine: np.ndarray, theirs: np.ndarray, weight: np.ndarray) -> None:
+    low, high = float(min(mine.min(), theirs.min())), float(max(mine.max(), theirs.max()))
+    margin = 0.05 * (high - low) or 0.5
+    low, high = low - margin, high + margin
+    axis.plot([low, high], [low, high], color=_GREY, linewidth=0.8, zorder=1)
+    area = 9.0 * np.sqrt(weight / np.median(weight)).clip(0.5, 4.0)
+    axis.scatter(theirs, mine, s=area, color=DIFFERENCE, alpha=0.45, linewidths=0, zorder=2)
+    axis.set_xlim(low, high)
+    axis.set_ylim(low, high)
+    axis.set_aspect("equal")

@@ -1,0 +1,289 @@
+"""Files of a training or an evaluation of tensor models: numbers, text and pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..models.anchors import anchors_for
+from ..plot_models import learning_curve, orientation, parity
+from .record import SCHEMA, _fingerprint, _plain, device, versions
+from .text import table
+
+if TYPE_CHECKING:
+    from ..models.experiment import Evaluation, ExperimentResult
+    from ..models.tensor_model import TensorModel
+    from ..models.training_data import Prepared
+
+# key of a metric, heading with its unit, digits
+_COLUMNS = {
+    "shielding": (
+        ("tensor_mae", "tensor / ppm", 2), ("rmse_l0_percent", "l=0 / %", 1), ("rmse_l1_percent", "l=1 / %", 1),
+        ("rmse_l2_percent", "l=2 / %", 1), ("iso_mae", "iso / ppm", 2), ("iso_median", "iso median / ppm", 2),
+        ("span_mae", "span / ppm", 2), ("skew_mae", "skew", 3), ("zeta_mae", "ζ / ppm", 2), ("eta_mae", "η", 3),
+        ("orientation_deg", "axes / °", 1), ("orientation_deg_median", "axes median / °", 1),
+    ),
+    "efg": (
+        ("tensor_mae", "tensor / a.u.", 4), ("rmse_l2_percent", "l=2 / %", 1), ("cq_mae_mhz", "C_Q / MHz", 3),
+        ("cq_size_mae_mhz", "C_Q size / MHz", 3), ("eta_mae", "η", 3), ("orientation_deg", "axes / °", 1),
+        ("orientation_deg_median", "axes median / °", 1),
+    ),
+}  # fmt: skip
+_PACKAGES = ("flax", "optax", "e3nn-jax", "jraph", "safetensors", "ase", "spglib")
+
+
+def write_training(result: ExperimentResult, folder: str | Path, inputs: Sequence[Path] = ()) -> dict[str, Path]:
+    """Write ``result.json``, ``report.md``, ``learning-curve.png``, ``parity.png`` and ``orientation.png``.
+
+    Args:
+        result: of the training; its models are written already.
+        folder: where to.
+        inputs: files that are named in the record with their digests.
+
+    Returns:
+        The files written, by what they are.
+    """
+    folder = Path(folder)
+    part = next((name for name in ("test", "train") if name in result.evaluations), None)
+    evaluation = result.evaluations[part]
+    written = {
+        "learning curve": _save(learning_curve([m.history for m in result.members]), folder / "learning-curve.png")
+    }
+    written |= write_pictures(evaluation, folder)
+    record = training_record(result, inputs)
+    written["result"] = _write_json(folder / "result.json", record)
+    written["report"] = folder / "report.md"
+    written["report"].write_text(training_text(result, record, evaluation), encoding="utf-8")
+    return written
+
+
+def write_evaluation(
+    evaluation: Evaluation, prepared: Prepared, models: Sequence[TensorModel], folder: str | Path, *, title: str,
+    inputs: Sequence[Path] = (),
+) -> dict[str, Path]:  # fmt: skip
+    """Write ``evaluation.json``, ``evaluation.md``, ``parity.png`` and ``orientation.png``; see :func:`write_training`."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = write_pictures(evaluation, folder)
+    record = _plain(
+        {
+            **_header(title),
+            "part": evaluation.part,
+            "models": [{"name": model.card.name, "parameters": model.count} for model in models],
+            "evaluation": evaluation_record(evaluation),
+            "labels": _labels_record(prepared),
+            "structures": evaluation.names,
+            "inputs": [_fingerprint(path) for path in inputs],
+        }
+    )
+    written["result"] = _write_json(folder / "evaluation.json", record)
+    members = f" (mean of {len(models)} members)" if len(models) > 1 else ""
+    parts = [
+        f"# {title}: {evaluation.part} part",
+        f"Model {models[0].card.name}{members}, {len(evaluation.names)} structures of {evaluation.source}.",
+        *_evaluation_parts(evaluation),
+        "## Labels",
+        _bullets(prepared.labels.lines() + prepared.warnings()),
+        "## How these numbers were made",
+        _provenance(record),
+    ]
+    written["report"] = folder / "evaluation.md"
+    written["report"].write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+    return written
+
+
+def write_pictures(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
+    """Write ``parity.png`` and ``orientation.png``."""
+    title = f"{evaluation.source}, {evaluation.part} part, {len(evaluation.names)} structures"
+    return {
+        "parity": _save(parity(evaluation.comparisons, title=title), folder / "parity.png"),
+        "orientation": _save(orientation(evaluation.comparisons, title=title), folder / "orientation.png"),
+    }
+
+
+def training_record(result: ExperimentResult, inputs: Sequence[Path] = ()) -> dict[str, Any]:
+    """Everything in ``result.json``: plain dictionaries, lists, texts and finite numbers, ``None`` for the rest."""
+    experiment, prepared = result.experiment, result.prepared
+    names = [s.name for s in prepared.data.structures]
+    return _plain(
+        {
+            **_header(experiment.title),
+            "data": {**dataclasses.asdict(experiment.source), "path": experiment.source.path.name},
+            "level_of_theory": prepared.data.level_of_theory,
+            "labels": _labels_record(prepared),
+            "split": {
+                **dataclasses.asdict(experiment.split),
+                "structures": {part: [names[k] for k in indices] for part, indices in prepared.parts.items()},
+                "groups": {part: len({prepared.data.groups[k] for k in i}) for part, i in prepared.parts.items()},
+            },
+            "network": result.members[0].model.config.to_dict(),
+            "parameters": result.members[0].model.count,
+            "recipe": dataclasses.asdict(experiment.recipe),
+            "start": None if experiment.start is None else experiment.start.name,
+            "seeds": [experiment.recipe.seed + k for k in range(experiment.members)],
+            "history": [[info._asdict() for info in member.history] for member in result.members],
+            "evaluations": {part: evaluation_record(found) for part, found in result.evaluations.items()},
+            "models": [path.name for path in result.files],
+            "inputs": [_fingerprint(path) for path in inputs],
+        }
+    )
+
+
+def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
+    """Scores of an evaluation with what they are worth and what others reached."""
+    return {
+        "part": evaluation.part,
+        "quantity": evaluation.quantity,
+        "structures": len(evaluation.names),
+        "trained_on": evaluation.trained,
+        "validated_on": evaluation.followed,
+        "near_duplicates_of_training": evaluation.alike,
+        "caveats": evaluation.caveats(),
+        "scores": evaluation.scores(),
+        "members": list(evaluation.members),
+        "published": [
+            {**dataclasses.asdict(anchor), "same_data": anchor.same_data(evaluation.source)}
+            for anchor in anchors_for(evaluation.quantity, evaluation.comparisons)
+        ],
+    }
+
+
+def training_text(result: ExperimentResult, record: dict[str, Any], evaluation: Evaluation) -> str:
+    """The Markdown report of a training."""
+    experiment, prepared = result.experiment, result.prepared
+    config, last = result.members[0].model.config, result.members[0].history[-1]
+    members = f"{len(result.members)} models of " if len(result.members) > 1 else "A model of "
+    counts = {part: len(indices) for part, indices in prepared.parts.items()}
+    split = {
+        "all": "All structures were trained on: there is no test, and the scores below are those of the training data.",
+        "random": "Dealt at random: structures of one group may be on both sides.",
+        "group": "Dealt by group: alike structures are on one side.",
+    }[experiment.split.kind]
+    dealt = table(
+        ("part", "structures", "groups", "labels"),
+        [
+            (part, count, record["split"]["groups"][part], int(sum(prepared.data.mask(k).sum() for k in prepared.parts[part])))
+            for part, count in counts.items()
+        ],
+    )  # fmt: skip
+    network = [
+        ("species", ", ".join(config.species)), ("hidden", config.hidden), ("layers", config.layers),
+        ("cutoff / Å", f"{config.cutoff:g}"), ("mean neighbours", f"{config.neighbours:g}"),
+        *((f"head {head.name}", f"{head.irreps}, {head.unit}, {', '.join(head.elements)}") for head in config.heads),
+        *((name, f"{value:g}") for name, value in record["recipe"].items() if name != "seed"),
+        ("seeds", ", ".join(map(str, record["seeds"]))),
+        *([("started from", record["start"])] if record["start"] else []),
+    ]  # fmt: skip
+    loss = f"loss {last.train_loss:.4f}" + ("" if last.valid_loss is None else f", validation {last.valid_loss:.4f}")
+    parts = [
+        f"# {record['title']}",
+        f"{members}{record['parameters']} parameters, {last.epoch} epochs, {loss} (scaled units, first member).",
+        *_evaluation_parts(evaluation),
+        "## Data",
+        f"{evaluation.source}"
+        + (f", {prepared.data.level_of_theory}" if prepared.data.level_of_theory else "")
+        + f". {split} Seed {experiment.split.seed}; the names are in result.json.",
+        dealt,
+        _bullets([*prepared.labels.lines(), *prepared.warnings()]),
+        "## Network and recipe",
+        table(("what", "value"), network),
+        "## Course of the training",
+        "![learning curve](learning-curve.png)",
+        "## How these numbers were made",
+        _provenance(record),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def score_rows(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
+    """Header and one row per element of the table of scores."""
+    scores = evaluation.scores()
+    columns = [c for c in _COLUMNS[evaluation.quantity] if any(c[0] in found for found in scores.values())]
+    cell = lambda found, key, digits: f"{found[key]:.{digits}f}" if key in found else "–"
+    rows = [
+        [element, f"{found['labels']:.0f}", *(cell(found, key, digits) for key, _, digits in columns)]
+        for element, found in scores.items()
+    ]
+    return ["element", "labels", *(heading for _, heading, _ in columns)], rows
+
+
+def _evaluation_parts(evaluation: Evaluation) -> list[str]:
+    header, rows = score_rows(evaluation)
+    note = (
+        "Mean absolute errors unless it says median; l= is the root mean square error of an irrep over its spread; axes is "
+        "the smallest rotation between principal frames, over the four equivalent ones."
+    )
+    return [
+        f"## Scores ({evaluation.part} part, {len(evaluation.names)} structures)",
+        _bullets([f"**Note:** {sentence}" for sentence in evaluation.caveats()]),
+        table(header, rows),
+        note,
+        "![predicted against computed](parity.png)",
+        "![errors of orientation](orientation.png)",
+        "## What others reached",
+        _published(evaluation),
+    ]
+
+
+def _published(evaluation: Evaluation) -> str:
+    anchors = anchors_for(evaluation.quantity, evaluation.comparisons)
+    if not anchors:
+        return "No published number of these elements is known to jaxnmr."
+    rows = [
+        (
+            ", ".join(a.elements), a.metric, a.value, "yes" if a.same_data(evaluation.source) else "**no**: " + a.data,
+            a.split, a.citation,
+        )
+        for a in anchors
+    ]  # fmt: skip
+    return table(("element", "what", "value", "same data", "split", "work"), rows)
+
+
+def _labels_record(prepared: Prepared) -> dict[str, Any]:
+    labels = prepared.labels
+    return {
+        "excluded": labels.excluded,
+        "sign": None if labels.sign is None else dataclasses.asdict(labels.sign),
+        "frames": [dataclasses.asdict(c) for c in labels.frames if c.name in labels.excluded],
+        "lines": labels.lines(),
+        "warnings": prepared.warnings(),
+    }
+
+
+def _header(title: str) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "title": title,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions() | {package: metadata.version(package) for package in _PACKAGES},
+        "device": device(),
+    }
+
+
+def _provenance(record: Mapping[str, Any]) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    rows = [(i["file"], i["bytes"], f"`{i['sha256']}`") for i in record["inputs"] if i["sha256"]]
+    text = f"{record['created']}, on {record['device']}. {packages}."
+    return text + ("\n\n" + table(("input", "bytes", "SHA-256"), rows) if rows else "")
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"  - {line.strip()}" if line.startswith(" ") else f"- {line}" for line in lines)
+
+
+def _write_json(path: Path, record: Mapping[str, Any]) -> Path:
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    return path
+
+
+def _save(figure, path: Path) -> Path:
+    import matplotlib.pyplot as plt
+
+    figure.savefig(path)
+    plt.close(figure)
+    return path
