@@ -85,7 +85,7 @@ class Coverage:
         raise ConventionError(f"no coverage of {key}; there is {', '.join(f'{r[0]} {r[1]}' for r in self.rows)}")
 
     def __str__(self) -> str:
-        lines = [f"{'':<4}{'quantity':<10}{'atoms':>6}{'68 %':>8}{'95 %':>8}{'+- 68':>11}{'+- 95':>11}"]
+        lines = [f"{'':<4}{'quantity':<10}{'atoms':>6}{'68 %':>8}{'95 %':>8}{'± 68 %':>11}{'± 95 %':>11}"]
         lines += [
             f"{r.element:<4}{r.quantity:<10}{r.atoms:6d}{100 * r.within_68:8.1f}{100 * r.within_95:8.1f}"
             f"{r.half_width_68:11.4g}{r.half_width_95:11.4g}"
@@ -267,16 +267,18 @@ def _irreps(components: np.ndarray, head: HeadConfig) -> list[np.ndarray]:
 
 
 def _along(error: np.ndarray) -> np.ndarray:
-    """Sizes ``(directions, atoms)`` of the components of errors ``(atoms, 2l + 1)`` in random frames.
+    """Sizes ``(samples, atoms)`` of the components of errors ``(atoms, 2l + 1)`` along random directions.
 
     In the frame of the cell, symmetry makes many components exactly zero: a crystal turned otherwise would have another
-    coverage.
+    coverage. Cosines c of random directions have the density ``(1 - c^2)^(l - 1)``.
     """
-    size = error.shape[1]
-    if size == 1:
-        return np.abs(error.T)
-    directions = np.random.default_rng(size).normal(size=(_DIRECTIONS, size))
-    return np.abs(directions / np.linalg.norm(directions, axis=1, keepdims=True) @ error.T)
+    size = np.linalg.norm(error, axis=1)
+    if error.shape[1] == 1:
+        return size[None]
+    edges = np.linspace(0.0, 1.0, 1001)
+    share = np.cumsum((1.0 - (0.5 * (edges[1:] + edges[:-1])) ** 2) ** ((error.shape[1] - 3) / 2))
+    cosines = np.interp((np.arange(_DIRECTIONS) + 0.5) / _DIRECTIONS, np.append(0.0, share / share[-1]), edges)
+    return cosines[:, None] * size
 
 
 def _quantiles(ratios: np.ndarray, atoms: int) -> np.ndarray:
@@ -301,9 +303,9 @@ def _student(error: np.ndarray, spread: np.ndarray) -> tuple[float, float, float
         for nu in _NUS:
             scaled = squared / u / dim
             scale = float(np.median(scaled))
-            for _ in range(100):  # expectation maximisation; converges slowly only where it hardly matters
+            for _ in range(50):  # expectation maximisation
                 before, scale = scale, float(np.mean((nu + dim) / (nu + dim * scaled / scale) * scaled))
-                if abs(scale - before) < 1e-6 * scale:
+                if abs(scale - before) < 1e-4 * scale:
                     break
             log = math.lgamma(0.5 * (nu + dim)) - math.lgamma(0.5 * nu) - 0.5 * dim * math.log(nu * scale)
             total = atoms * log - float(

@@ -292,7 +292,7 @@ class Prediction:
     def __str__(self) -> str:
         """One line per site (host)."""
         sure = {head: f"{head}/{of[0]}" in self.factors for head, of in DERIVED.items()}
-        plus = {head: f"{'+-':>8}" if known_ else "" for head, known_ in sure.items()}
+        plus = {head: f"{'±':>8}" if known_ else "" for head, known_ in sure.items()}
         lines = [
             f"{'site':<8}{'sigma/ppm':>11}{plus[SHIELDING]}{'span/ppm':>10}{'skew':>7}  {'nucleus':<8}{'CQ/MHz':>9}"
             f"{plus[EFG]}{'eta_Q':>7}"
