@@ -77,7 +77,9 @@ def train_run(run: TrainingRun, folder: Path, console: Console) -> int:
     written = write_training(result, folder, (run.path,))
     for evaluation in result.evaluations.values():
         _scores(evaluation, console)
-    console.print(f"  models: {escape(', '.join(str(path) for path in result.files))}")
+    for warning in result.warnings:
+        console.print(f"  [yellow]warning:[/] {escape(warning)}")
+    console.print(f"  model:  {escape(str(result.file))}")
     console.print(f"  report: {escape(str(written['report']))}")
     return OK
 
@@ -86,13 +88,13 @@ def evaluate_run(
     run: TrainingRun, paths: Sequence[Path], part: str | None, folder: Path | None, console: Console
 ) -> int:
     """Judge models on a part of the data of a run, the test part by default; the exit code."""
-    models = load_models(paths)
+    model = load_models(paths)
     prepared = run.experiment.prepare()
     part = part or ("test" if "test" in prepared.parts else "all")
     _labels(prepared, console)
-    evaluation = evaluate(models, prepared, part)
+    evaluation = evaluate(model, prepared, part)
     folder = folder or Path("out") / f"{run.path.stem}-{part}"
-    written = write_evaluation(evaluation, prepared, models, folder, title=run.title, inputs=(run.path, *paths))
+    written = write_evaluation(evaluation, prepared, model, folder, title=run.title, inputs=(run.path, *paths))
     _scores(evaluation, console)
     console.print(f"  report: {escape(str(written['report']))}")
     return OK

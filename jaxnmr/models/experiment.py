@@ -14,11 +14,13 @@ import numpy as np
 from ..errors import ConventionError, DataError
 from ..io.magres import Magres
 from ..io.tensor_data import TensorData
+from .calibration import Coverage, calibrate, coverage
 from .config import HeadConfig, NetworkConfig
 from .labels import mean_neighbours
-from .metrics import Comparison, averaged, compare
+from .metrics import Comparison, compare
+from .novelty import with_novelty
 from .tensor_model import ModelCard, TensorModel
-from .train import EpochInfo, Recipe, TrainingResult, train
+from .train import EpochInfo, Recipe, train
 from .training_data import DataSource, Prepared, Split, check_labels
 
 
@@ -84,15 +86,16 @@ class Experiment:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A model, or the mean of several, judged on some structures.
+    """A model judged on some structures.
 
     Attributes:
         part: of the split, or ``"all"``.
         source: of the data.
         quantity: that was predicted.
         names: of the structures.
-        comparisons: by element.
-        members: by member and element, its own errors; empty for one model.
+        comparisons: by element; of an ensemble those of its mean.
+        members: errors by element of every network of an ensemble; empty for one network.
+        coverage: how often intervals of the model hold, ``None`` where it has none.
         trained: how many of the structures the model was trained on, ``None`` where it does not say.
         followed: how many of them its training was followed on (validation).
         alike: how many others have a structure of their group in the training part.
@@ -103,7 +106,8 @@ class Evaluation:
     quantity: str
     names: tuple[str, ...] = field(repr=False)
     comparisons: Mapping[str, Comparison] = field(repr=False)
-    members: tuple[dict[str, dict[str, float]], ...]
+    members: tuple[dict[str, dict[str, float]], ...] = field(repr=False)
+    coverage: Coverage | None
     trained: int | None
     followed: int
     alike: int
@@ -136,21 +140,25 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class ExperimentResult:
-    """Trained models with their courses and scores.
+    """A trained model with its course and scores.
 
     Attributes:
         experiment: what was asked for.
         prepared: the data.
-        members: one result per seed.
+        model: a network, or the ensemble of all.
+        histories: of every network.
         evaluations: of validation and test parts; of the training part where that is everything.
-        files: of the models.
+        file: of the model.
+        warnings: what to know before using it.
     """
 
     experiment: Experiment
     prepared: Prepared
-    members: tuple[TrainingResult, ...]
+    model: TensorModel
+    histories: tuple[tuple[EpochInfo, ...], ...] = field(repr=False)
     evaluations: Mapping[str, Evaluation]
-    files: tuple[Path, ...]
+    file: Path
+    warnings: tuple[str, ...]
 
 
 def run_experiment(
@@ -160,7 +168,7 @@ def run_experiment(
     prepared: Prepared | None = None,
     callback: Callable[[int, EpochInfo], None] | None = None,
 ) -> ExperimentResult:
-    """Train all members, judge them and write the models into a folder.
+    """Train all members, calibrate their uncertainty with the validation part, judge them and write ``model.safetensors``.
 
     State is kept in the folder after every epoch: called again after an interruption, it goes on and ends with the same
     numbers.
@@ -184,33 +192,40 @@ def run_experiment(
     train_data = prepared.part("train")
     config = experiment.configuration(prepared.data, train_data) if start is None else start.config
     valid = prepared.part("valid") if "valid" in prepared.parts else None
-    results = []
+    models, histories = [], []
     for member in range(experiment.members):
         recipe = replace(experiment.recipe, seed=experiment.recipe.seed + member)
-        results.append(
-            train(
-                config,
-                train_data,
-                recipe,
-                valid=valid,
-                start=start,
-                card=_card(experiment, prepared, recipe),
-                checkpoint=folder / f"member_{member}.state",
-                callback=None if callback is None else lambda info, member=member: callback(member, info),
-            )
+        result = train(
+            config,
+            train_data,
+            recipe,
+            valid=valid,
+            start=start,
+            card=_card(experiment, prepared),
+            checkpoint=folder / f"member_{member}.state",
+            callback=None if callback is None else lambda info, member=member: callback(member, info),
         )
+        models.append(result.model)
+        histories.append(result.history)
+    model, warnings = TensorModel.ensemble(models) if len(models) > 1 else models[0], _short(experiment, train_data)
+    if valid is not None:
+        try:
+            model = calibrate(with_novelty(model, train_data, valid), valid)
+        except DataError as error:
+            warnings.append(f"the model cannot say how uncertain it is: {error}")
     judged = [part for part in prepared.parts if part != "train"] or ["train"]
-    evaluations = {part: evaluate([r.model for r in results], prepared, part) for part in judged}
-    results = [_scored(result, k, evaluations.get("test")) for k, result in enumerate(results)]
-    files = save_models([result.model for result in results], folder)
-    return ExperimentResult(experiment, prepared, tuple(results), evaluations, files)
+    evaluations = {part: evaluate(model, prepared, part) for part in judged}
+    if "test" in evaluations:
+        model = _scored(model, evaluations["test"])
+    file = model.save(folder / "model.safetensors")
+    return ExperimentResult(experiment, prepared, model, tuple(histories), evaluations, file, tuple(warnings))
 
 
-def evaluate(models: Sequence[TensorModel], prepared: Prepared, part: str = "test") -> Evaluation:
-    """Judge a model, or the mean of several, on a part of the data.
+def evaluate(model: TensorModel, prepared: Prepared, part: str = "test") -> Evaluation:
+    """Judge a model on a part of the data.
 
     Args:
-        models: one or more of one architecture.
+        model: a network or an ensemble.
         prepared: the data.
         part: ``"train"``, ``"valid"``, ``"test"`` or ``"all"``.
 
@@ -219,52 +234,44 @@ def evaluate(models: Sequence[TensorModel], prepared: Prepared, part: str = "tes
         DataError: no such part.
     """
     data, indices = prepared.part(part), prepared.indices(part)
-    found = [compare(model, data) for model in models]
-    comparisons = averaged(found)
+    single = [] if model.members is None else [compare(model.member(k), data) for k in range(model.members)]
     marks = [structure_mark(s) for s in prepared.data.structures]
-    known = [model.card.training.get("structures", {}) for model in models]
-    trained = followed = alike = 0
-    if all("train" in entry for entry in known):
-        seen = {mark for entry in known for mark in entry["train"]}
-        tuned = {mark for entry in known for mark in entry.get("valid", ())} - seen
-        groups = {g for g, mark in zip(prepared.data.groups, marks, strict=True) if mark in seen}
-        trained = sum(marks[k] in seen for k in indices)
-        followed = sum(marks[k] in tuned for k in indices)
-        alike = sum(marks[k] not in seen and prepared.data.groups[k] in groups for k in indices)
-    else:
-        trained = None
+    known = model.card.training.get("structures")
+    seen = set() if known is None else set(known["train"])
+    tuned = set() if known is None else set(known.get("valid", ())) - seen
+    groups = {g for g, mark in zip(prepared.data.groups, marks, strict=True) if mark in seen}
     return Evaluation(
         part=part,
         source=data.source,
         quantity=data.quantity,
         names=tuple(s.name for s in data.structures),
-        comparisons=comparisons,
-        members=tuple({e: c.metrics() for e, c in member.items()} for member in found) if len(found) > 1 else (),
-        trained=trained,
-        followed=followed,
-        alike=alike,
+        comparisons=compare(model, data),
+        members=tuple({e: c.metrics() for e, c in member.items()} for member in single),
+        coverage=coverage(model, data) if data.quantity in model.card.calibration else None,
+        trained=None if known is None else sum(marks[k] in seen for k in indices),
+        followed=sum(marks[k] in tuned for k in indices),
+        alike=sum(marks[k] not in seen and prepared.data.groups[k] in groups for k in indices),
     )
 
 
-def save_models(models: Sequence[TensorModel], folder: Path) -> tuple[Path, ...]:
-    """Write ``model.safetensors``, or ``member_0.safetensors`` and so on for several."""
-    if len(models) == 1:
-        return (models[0].save(folder / "model.safetensors"),)
-    return tuple(model.save(folder / f"member_{k}.safetensors") for k, model in enumerate(models))
-
-
-def load_models(paths: Sequence[str | Path]) -> tuple[TensorModel, ...]:
-    """Read models that :func:`save_models` wrote, members of one ensemble in several files.
+def load_models(paths: Sequence[str | Path]) -> TensorModel:
+    """Read a model; of several files one ensemble, which was trained on what any of its members was trained on.
 
     Raises:
         ParseError: see `TensorModel.load`.
         ConventionError: models of different architectures.
     """
-    models = tuple(TensorModel.load(path) for path in paths)
-    for path, model in zip(paths, models, strict=True):
-        if model.config != models[0].config:
-            raise ConventionError(f"{path} and {paths[0]} have different architectures; give members of one ensemble")
-    return models
+    models = [TensorModel.load(path) for path in paths]
+    if len(models) == 1:
+        return models[0]
+    training = dict(models[0].card.training)
+    known = [model.card.training.get("structures") for model in models]
+    training["structures"] = None
+    if all(known):
+        training["structures"] = {
+            part: sorted({mark for marks in known for mark in marks.get(part, ())}) for part in ("train", "valid")
+        }
+    return TensorModel.ensemble(models, card=replace(models[0].card, training=training, scores={}, calibration={}))
 
 
 def structure_mark(structure: Magres) -> str:
@@ -275,7 +282,7 @@ def structure_mark(structure: Magres) -> str:
     return digest.hexdigest()[:12]
 
 
-def _card(experiment: Experiment, prepared: Prepared, recipe: Recipe) -> ModelCard:
+def _card(experiment: Experiment, prepared: Prepared) -> ModelCard:
     marks = {
         part: [structure_mark(prepared.data.structures[k]) for k in prepared.parts[part]]
         for part in ("train", "valid")
@@ -287,7 +294,8 @@ def _card(experiment: Experiment, prepared: Prepared, recipe: Recipe) -> ModelCa
         "split": dataclasses.asdict(experiment.split),
         "counts": {part: len(indices) for part, indices in prepared.parts.items()},
         "excluded": list(prepared.labels.excluded),
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": dataclasses.asdict(experiment.recipe),
+        "members": experiment.members,
         "structures": marks,
     }
     if experiment.start is not None:
@@ -300,12 +308,21 @@ def _card(experiment: Experiment, prepared: Prepared, recipe: Recipe) -> ModelCa
     )
 
 
-def _scored(result: TrainingResult, member: int, test: Evaluation | None) -> TrainingResult:
+def _scored(model: TensorModel, test: Evaluation) -> TensorModel:
     """The model with its scores of the test part on its card."""
-    if test is None:
-        return result
-    scores = test.members[member] if test.members else test.scores()
-    flat = {f"{element}/{name}": value for element, of in scores.items() for name, value in of.items()}
+    flat = {f"{element}/{name}": value for element, of in test.scores().items() for name, value in of.items()}
     flat = {name: value for name, value in flat.items() if np.isfinite(value)}
-    model = result.model
-    return replace(result, model=model.replace(card=replace(model.card, scores=flat)))
+    return model.replace(card=replace(model.card, scores=flat))
+
+
+def _short(experiment: Experiment, data: TensorData) -> list[str]:
+    """A warning where averaged weights still remember the random ones at the start."""
+    recipe = experiment.recipe
+    steps = recipe.epochs * -(-len(data) // recipe.batch)
+    memory = recipe.ema**steps
+    if memory < 0.01 or experiment.start is not None:
+        return []
+    return [
+        f"the training had about {steps} steps and averages weights over {1.0 / (1.0 - recipe.ema):.0f}: {100 * memory:.0f} % of "
+        "the model are still its random start; more epochs, or a smaller ema"
+    ]

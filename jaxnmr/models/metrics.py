@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -133,14 +132,6 @@ def compare(model: TensorModel, data: TensorData, *, batch: int = 8) -> dict[str
     return {
         element: Comparison(element, data.quantity, tensors(mine), tensors(theirs), np.array(weight), np.array(where))
         for element, (mine, theirs, weight, where) in ((e, zip(*r, strict=True)) for e, r in sorted(rows.items()))
-    }
-
-
-def averaged(members: Sequence[dict[str, Comparison]]) -> dict[str, Comparison]:
-    """Comparisons of the mean prediction of several models, from :func:`compare` of each with the same data."""
-    return {
-        element: replace(first, predicted=np.mean([member[element].predicted for member in members], axis=0))
-        for element, first in members[0].items()
     }
 
 

@@ -124,7 +124,10 @@ def train(
         start = TensorModel.create(config, key=key, scale={head.name: scale}, shift={head.name: shift})
     elif start.config != config:
         raise ConventionError("the model to start from has another architecture")
-    start = start.replace(card=card or start.card)
+    elif start.members is not None:
+        raise ConventionError("the model to start from is an ensemble: take one of its networks, model.member(0)")
+    # what start could tell of itself is not true of what it becomes
+    start = start.replace(environments={}, card=card or start.card)
     batches = Batches(graphs, recipe.batch)
     judged = None if valid is None else Batches(labelled_graphs(valid, config), recipe.batch)
 

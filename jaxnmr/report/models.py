@@ -51,9 +51,7 @@ def write_training(result: ExperimentResult, folder: str | Path, inputs: Sequenc
     folder = Path(folder)
     part = next((name for name in ("test", "train") if name in result.evaluations), None)
     evaluation = result.evaluations[part]
-    written = {
-        "learning curve": _save(learning_curve([m.history for m in result.members]), folder / "learning-curve.png")
-    }
+    written = {"learning curve": _save(learning_curve(result.histories), folder / "learning-curve.png")}
     written |= write_pictures(evaluation, folder)
     record = training_record(result, inputs)
     written["result"] = _write_json(folder / "result.json", record)
@@ -63,7 +61,7 @@ def write_training(result: ExperimentResult, folder: str | Path, inputs: Sequenc
 
 
 def write_evaluation(
-    evaluation: Evaluation, prepared: Prepared, models: Sequence[TensorModel], folder: str | Path, *, title: str,
+    evaluation: Evaluation, prepared: Prepared, model: TensorModel, folder: str | Path, *, title: str,
     inputs: Sequence[Path] = (),
 ) -> dict[str, Path]:  # fmt: skip
     """Write ``evaluation.json``, ``evaluation.md``, ``parity.png`` and ``orientation.png``; see :func:`write_training`."""
@@ -74,7 +72,7 @@ def write_evaluation(
         {
             **_header(title),
             "part": evaluation.part,
-            "models": [{"name": model.card.name, "parameters": model.count} for model in models],
+            "model": {"name": model.card.name, "parameters": model.count, "members": model.members},
             "evaluation": evaluation_record(evaluation),
             "labels": _labels_record(prepared),
             "structures": evaluation.names,
@@ -82,10 +80,10 @@ def write_evaluation(
         }
     )
     written["result"] = _write_json(folder / "evaluation.json", record)
-    members = f" (mean of {len(models)} members)" if len(models) > 1 else ""
+    members = f" (mean of {model.members} members)" if model.members else ""
     parts = [
         f"# {title}: {evaluation.part} part",
-        f"Model {models[0].card.name}{members}, {len(evaluation.names)} structures of {evaluation.source}.",
+        f"Model {model.card.name}{members}, {len(evaluation.names)} structures of {evaluation.source}.",
         *_evaluation_parts(evaluation),
         "## Labels",
         _bullets(prepared.labels.lines() + prepared.warnings()),
@@ -121,14 +119,15 @@ def training_record(result: ExperimentResult, inputs: Sequence[Path] = ()) -> di
                 "structures": {part: [names[k] for k in indices] for part, indices in prepared.parts.items()},
                 "groups": {part: len({prepared.data.groups[k] for k in i}) for part, i in prepared.parts.items()},
             },
-            "network": result.members[0].model.config.to_dict(),
-            "parameters": result.members[0].model.count,
+            "network": result.model.config.to_dict(),
+            "parameters": result.model.count,
             "recipe": dataclasses.asdict(experiment.recipe),
             "start": None if experiment.start is None else experiment.start.name,
             "seeds": [experiment.recipe.seed + k for k in range(experiment.members)],
-            "history": [[info._asdict() for info in member.history] for member in result.members],
+            "history": [[info._asdict() for info in history] for history in result.histories],
             "evaluations": {part: evaluation_record(found) for part, found in result.evaluations.items()},
-            "models": [path.name for path in result.files],
+            "model": result.file.name,
+            "warnings": result.warnings,
             "inputs": [_fingerprint(path) for path in inputs],
         }
     )
@@ -146,6 +145,7 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
         "caveats": evaluation.caveats(),
         "scores": evaluation.scores(),
         "members": list(evaluation.members),
+        "coverage": [] if evaluation.coverage is None else [row._asdict() for row in evaluation.coverage.rows],
         "published": [
             {**dataclasses.asdict(anchor), "same_data": anchor.same_data(evaluation.source)}
             for anchor in anchors_for(evaluation.quantity, evaluation.comparisons)
@@ -156,8 +156,8 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
 def training_text(result: ExperimentResult, record: dict[str, Any], evaluation: Evaluation) -> str:
     """The Markdown report of a training."""
     experiment, prepared = result.experiment, result.prepared
-    config, last = result.members[0].model.config, result.members[0].history[-1]
-    members = f"{len(result.members)} models of " if len(result.members) > 1 else "A model of "
+    config, last = result.model.config, result.histories[0][-1]
+    members = f"{len(result.histories)} networks of " if len(result.histories) > 1 else "A network of "
     counts = {part: len(indices) for part, indices in prepared.parts.items()}
     split = {
         "all": "All structures were trained on: there is no test, and the scores below are those of the training data.",
@@ -182,7 +182,8 @@ def training_text(result: ExperimentResult, record: dict[str, Any], evaluation: 
     loss = f"loss {last.train_loss:.4f}" + ("" if last.valid_loss is None else f", validation {last.valid_loss:.4f}")
     parts = [
         f"# {record['title']}",
-        f"{members}{record['parameters']} parameters, {last.epoch} epochs, {loss} (scaled units, first member).",
+        f"{members}{record['parameters']} parameters, {last.epoch} epochs, {loss} (scaled units, first network).",
+        _bullets([f"**Note:** {sentence}" for sentence in result.warnings]),
         *_evaluation_parts(evaluation),
         "## Data",
         f"{evaluation.source}"
@@ -225,9 +226,25 @@ def _evaluation_parts(evaluation: Evaluation) -> list[str]:
         note,
         "![predicted against computed](parity.png)",
         "![errors of orientation](orientation.png)",
+        *_uncertainty(evaluation),
         "## What others reached",
         _published(evaluation),
     ]
+
+
+def _uncertainty(evaluation: Evaluation) -> list[str]:
+    if evaluation.coverage is None:
+        return []
+    rows = [
+        (
+            r.element, r.quantity, r.atoms, f"{100 * r.within_68:.1f}", f"{100 * r.within_95:.1f}",
+            f"{r.half_width_68:.3g}", f"{r.half_width_95:.3g}",
+        )
+        for r in evaluation.coverage.rows
+    ]  # fmt: skip
+    header = ("element", "what", "atoms", "in 68 % / %", "in 95 % / %", "± 68 %", "± 95 %")
+    note = "How many atoms are within the intervals the model gives, and half of their median width (ppm; a.u.)."
+    return ["## Uncertainty", note, table(header, rows)]
 
 
 def _published(evaluation: Evaluation) -> str:
