@@ -25,7 +25,7 @@ demo: $(STAMP)
 	@echo "Report:   $(OUT)/quartz/report.md     Structure: $(OUT)/quartz/refined.cif"
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
