@@ -146,8 +146,8 @@ def site_sigmas(
         for k, element in enumerate(elements):
             if element in of:
                 ab[:, k] = of[element]["a"], of[element]["b"]
-        a, b = jnp.asarray(ab, dtype=values.dtype)
-        out[name] = jnp.sqrt(a**2 + (b * values) ** 2)
+        a, b = ab.astype(values.dtype)
+        out[name] = (a**2 + (b * values) ** 2) ** 0.5
     return out
 
 

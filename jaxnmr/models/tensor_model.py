@@ -18,6 +18,7 @@ from .._struct import static, struct
 from ..crystal import Crystal
 from ..errors import ConventionError, ParseError, ShapeError
 from ..graph import GraphPlan, pad_graph, plan_graph, structure_graph
+from ..graph.structure import species_numbers
 from ..nmr.tensors import known
 from ..typing import Array
 from .calibration import site_factors, site_sigmas
@@ -260,21 +261,22 @@ class TensorModel:
         """
         plan = self.plan(crystal) if plan is None else plan
         graph = plan.graph(crystal)
-        valid = self._valid(graph, plan, plan.margin(crystal))
+        valid = self._valid(crystal, plan.margin(crystal))
         return self._of_sites(self.components(graph), valid, plan)
 
-    def _valid(self, graph: jraph.GraphsTuple, plan: GraphPlan, margin: Array) -> dict[str, Array]:
+    def _valid(self, crystal: Crystal, margin: Array) -> dict[str, Array]:
         """By head, which sites ``(sites,)`` have a value that means something."""
-        species = jnp.asarray(graph.nodes["species"])[jnp.asarray(plan.sites)]
-        meant = {h.name: jnp.asarray([e in h.elements for e in self.config.species]) for h in self.config.heads}
-        return {name: (margin > 0) & known_to[species] for name, known_to in meant.items()}
+        numbers, xp = species_numbers(crystal.elements, self.config.species), np if known(margin) else jnp
+        meant = {h.name: np.array([e in h.elements for e in self.config.species])[numbers] for h in self.config.heads}
+        return {name: (xp.asarray(margin) > 0) & of for name, of in meant.items()}
 
     def _of_sites(self, components, valid: dict[str, Array], plan: GraphPlan) -> dict[str, Array]:
-        sites, out = jnp.asarray(plan.sites), {}
+        out = {}
         for name, values in components.items():
             head = self.config.head(name)
-            values = cartesian(values[sites], head.irreps) if head.is_tensor else values[sites]
-            out[name] = jnp.where(valid[name].reshape(-1, *[1] * (values.ndim - 1)), values, jnp.nan)
+            # all nodes first: their number is padded, that of the sites would need programs of its own
+            values = cartesian(values, head.irreps) if head.is_tensor else values
+            out[name] = _at_sites(values, valid[name], plan)
         return out
 
     def predict(self, crystal: Crystal, plan: GraphPlan | None = None) -> Prediction:
@@ -293,11 +295,9 @@ class TensorModel:
             out = compiled_outputs(self.replace(card=None), graph_of_size)
         else:
             out = self.outputs(graph)
-        sites = jnp.asarray(plan.sites)
-        valid = self._valid(graph, plan, plan.margin(crystal))
-        spread = {name: jnp.where(valid[name][:, None], s[sites], jnp.nan) for name, s in out.spread.items()}
-        judged = jnp.any(jnp.stack(list(valid.values())), axis=0)
-        elements = [self.config.species[k] for k in np.asarray(plan.reference.nodes["species"])[np.asarray(plan.sites)]]
+        valid = self._valid(crystal, plan.margin(crystal))
+        spread = {name: _at_sites(values, valid[name], plan) for name, values in out.spread.items()}
+        elements = [self.config.species[k] for k in species_numbers(crystal.elements, self.config.species)]
         return Prediction(
             tensors=self._of_sites(out.components, valid, plan),
             lattice=graph.globals["lattice"][0],
@@ -308,11 +308,18 @@ class TensorModel:
             spread=spread,
             sigmas=site_sigmas(self.card.calibration, elements, spread),
             factors=site_factors(self.card.calibration, elements),
-            novelty=jnp.where(judged, out.novelty[sites], jnp.nan),
+            novelty=_at_sites(out.novelty, sum(valid.values()) > 0, plan),
             labels=crystal.labels,
             elements=crystal.elements,
             references=tuple((element, *numbers) for element, numbers in self.card.references.items()),
         )
+
+
+def _at_sites(values: Array, valid: Array, plan: GraphPlan) -> Array:
+    """Values of nodes at the sites of a crystal, not a number where they mean nothing; on the host where they are known."""
+    xp = np if known(values) and known(valid) and known(plan.sites) else jnp
+    chosen = xp.asarray(values)[plan.sites]
+    return xp.where(valid.reshape(-1, *[1] * (chosen.ndim - 1)), chosen, xp.asarray(np.nan, dtype=chosen.dtype))
 
 
 def _invariant(head: HeadConfig) -> np.ndarray:

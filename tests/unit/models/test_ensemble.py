@@ -113,6 +113,18 @@ def test_derivatives_of_the_mean_are_right_even_where_members_agree():
     np.testing.assert_array_equal(spread_slope, 0.0)
 
 
+def test_plans_and_models_can_be_arguments_of_a_compiled_function(ensemble):
+    crystal = quartz()
+    plan = ensemble.plan(crystal)
+    compiled = jax.jit(lambda model, plan, crystal: model.predict(crystal, plan))
+    inside, outside = compiled(ensemble, plan, crystal), ensemble.predict(crystal, plan)
+    for name in ("efg", "shielding"):
+        np.testing.assert_allclose(inside.tensors[name], outside.tensors[name], atol=1e-9)
+        np.testing.assert_allclose(inside.spread[name], outside.spread[name], atol=1e-9)
+    np.testing.assert_allclose(inside.sigma("cq", "17O"), outside.sigma("cq", "17O"), rtol=1e-9)
+    np.testing.assert_allclose(inside.novelty, outside.novelty, atol=1e-9)
+
+
 def test_an_ensemble_read_back_is_the_one_that_was_saved(tmp_path, ensemble):
     loaded = TensorModel.load(ensemble.save(tmp_path / "three.safetensors"))
     assert (loaded.members, loaded.config) == (3, ensemble.config)
