@@ -29,24 +29,27 @@ class TrainingLines:
     def __init__(self, console: Console, members: int = 1):
         self.console, self.members = console, members
         self.member: int | None = None
-        self.first, self.last_time, self.start_time = 0, 0.0, time.monotonic()
+        self.first, self.last = 0, time.monotonic()
+        self.steady: tuple[int, float] | None = None
 
     def __call__(self, member: int, info: EpochInfo) -> None:
         now = time.monotonic()
         if member != self.member:
-            begin = self.start_time if self.member is None else self.last_time
-            self.member, self.first, self.start_time, self.last_time = member, info.epoch - 1, begin, begin
+            self.member, self.first, self.steady = member, info.epoch - 1, None
             if self.members > 1:
                 self.console.print(f"[bold]member {member + 1} of {self.members}[/]")
             if self.first:
                 self.console.print(f"going on after epoch {self.first}")
-        seconds, self.last_time = now - self.last_time, now
         valid = "" if info.valid_loss is None else f"  valid {info.valid_loss:8.5f}"
-        left = (now - self.start_time) / (info.epoch - self.first) * (info.epochs - info.epoch)
-        self.console.print(
-            f"{info.epoch:5d}/{info.epochs}  train {info.train_loss:8.5f}{valid}  {seconds:6.2f} s"
-            + (f"  {_duration(left)} left" if info.epoch < info.epochs else "")
-        )
+        text = f"{info.epoch:5d}/{info.epochs}  train {info.train_loss:8.5f}{valid}  {now - self.last:6.2f} s"
+        if self.steady is None:
+            # the first epoch has the compilation in it
+            self.steady = (info.epoch, now)
+        elif info.epoch < info.epochs:
+            epoch, time_then = self.steady
+            text += f"  {_duration((now - time_then) / (info.epoch - epoch) * (info.epochs - info.epoch))} left"
+        self.console.print(text)
+        self.last = now
 
 
 def _duration(seconds: float) -> str:

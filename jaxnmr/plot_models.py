@@ -91,7 +91,8 @@ def parity(comparisons: Mapping[str, Comparison], *, title: str = "") -> Figure:
                 error = float(np.average(np.abs(mine - theirs), weights=weight))
                 axis.text(
                     0.04, 0.95, f"MAE {error:.3g}{f' {unit}' if unit else ''}\n{weight.sum():.0f} atoms", va="top",
-                    transform=axis.transAxes, fontsize=8.5,
+                    transform=axis.transAxes, fontsize=8.5, zorder=5,
+                    bbox=dict(boxstyle="square,pad=0.15", facecolor="white", edgecolor="none", alpha=0.7),
                 )  # fmt: skip
                 axis.set_xlabel(f"computed{f' / {unit}' if unit else ''}")
                 axis.set_ylabel(f"predicted{f' / {unit}' if unit else ''}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -229,6 +230,19 @@ def _identity(config: NetworkConfig, recipe: Recipe, data: TensorData, start: Te
     return json.dumps(entries, sort_keys=True)
 
 
+def _difference(found: str, wanted: str) -> str:
+    """What two identities differ in, in words."""
+    pairs = itertools.zip_longest(json.loads(found), json.loads(wanted))
+    out = []
+    for name, (theirs, mine) in zip(("network", "recipe", "quantity", "labels", "starting model"), pairs, strict=False):
+        if isinstance(theirs, dict) and isinstance(mine, dict):
+            keys = sorted(k for k in theirs.keys() | mine.keys() if theirs.get(k) != mine.get(k))
+            out += [f"{name}: {k} {theirs.get(k)!r} there, {mine.get(k)!r} here" for k in keys]
+        elif theirs != mine:
+            out.append(f"another {name}" if theirs and mine else f"{name} only {'there' if theirs else 'here'}")
+    return "; ".join(out)
+
+
 def _write_state(path: str | Path, state: TrainingState, history: list[EpochInfo], identity: str) -> None:
     path = Path(path)
     arrays = {f"{k:05d}": np.asarray(leaf, order="C") for k, leaf in enumerate(jax.tree.leaves(state))}
@@ -251,7 +265,7 @@ def _read_state(path: str | Path, like: TrainingState, identity: str) -> tuple[T
         raise ParseError(
             path,
             None,
-            "is the state of another training: network, recipe, data or starting model differ; remove it or name another file",
+            f"is the state of another training ({_difference(found, identity)}); remove it or name another file",
         )
     shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(like)]
     if [leaf.shape for leaf in leaves] != shapes:

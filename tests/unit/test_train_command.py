@@ -236,12 +236,13 @@ def test_a_line_per_epoch_tells_what_is_left():
 
     screen = io.StringIO()
     lines = TrainingLines(Console(file=screen, width=200), members=2)
-    for member, epoch in ((0, 9), (0, 10), (1, 1)):
+    for member, epoch in ((0, 8), (0, 9), (0, 10), (1, 1)):
         lines(member, EpochInfo(epoch, 10, 0.5, None if epoch == 1 else 0.25))
     text = screen.getvalue().splitlines()
-    assert text[0] == "member 1 of 2" and text[1] == "going on after epoch 8"
-    assert "9/10" in text[2] and "valid  0.25000" in text[2] and text[2].endswith("left")
-    assert "left" not in text[3] and text[4] == "member 2 of 2" and "valid" not in text[5]
+    assert text[0] == "member 1 of 2" and text[1] == "going on after epoch 7"
+    assert "8/10" in text[2] and "valid  0.25000" in text[2] and "left" not in text[2]
+    assert text[3].endswith("0 s left") and "left" not in text[4]
+    assert text[5] == "member 2 of 2" and "valid" not in text[6]
 
 
 def comparison(element, quantity, size=1.0):

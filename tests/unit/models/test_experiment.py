@@ -79,7 +79,11 @@ def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(done, fi
 def test_the_state_of_another_training_is_refused(done, file, tmp_path):
     other = replace(experiment(file), recipe=Recipe(epochs=4, batch=4, ema=0.5, learning_rate=1e-3))
     (tmp_path / "member_0.state").write_bytes((done.file.parent / "member_0.state").read_bytes())
-    with pytest.raises(ParseError, match=r"member_0\.state.*another training.*remove it"):
+    message = r"member_0\.state.*another training \(recipe: learning_rate 0\.005 there, 0\.001 here\); remove it"
+    with pytest.raises(ParseError, match=message):
+        run_experiment(other, tmp_path)
+    other = replace(experiment(file), source=source(file, exclude=("s1",)))
+    with pytest.raises(ParseError, match=r"another training \(.*another labels\)"):
         run_experiment(other, tmp_path)
 
 
@@ -142,7 +146,7 @@ def test_a_model_is_trained_further_with_its_own_network(done, file, tmp_path):
         run_experiment(replace(further, start=done.file), tmp_path / "other")
     # the same run from another start is another training
     other = done.model.member(1).save(tmp_path / "other.safetensors")
-    with pytest.raises(ParseError, match="another training"):
+    with pytest.raises(ParseError, match=r"another training \(another starting model\)"):
         run_experiment(replace(further, start=other), tmp_path / "out")
 
 
