@@ -102,18 +102,23 @@ class TensorCalculator(Calculator):
                 self.results[f"{name}_uncertainty"] = half
 
     def annotated(self, atoms: ase.Atoms) -> ase.Atoms:
-        """A copy of the atoms with arrays ``"ms"`` and ``"efg"``, their units and unique labels.
+        """A copy of the atoms with arrays ``"ms"`` and ``"efg"`` ``(atoms, 3, 3)``, their units and unique labels.
 
-        ``ase.io.write("out.magres", ...)`` writes it; so does `jaxnmr.io.write_magres` of ``magres_from_ase(...)``, which
-        leaves out atoms without a tensor.
+        ``ase.io.write("out.magres", ...)`` writes it, with ``nan`` for atoms without a tensor; `jaxnmr.io.write_magres` of
+        ``magres_from_ase(...)`` leaves these out, as programs do.
 
         Raises:
             ConventionError: as :meth:`calculate`.
         """
         copy = atoms.copy()
         for name in (_NAMES[head][0] for head in self._heads):
-            copy.set_array(name, self.get_property(name, atoms), float, (3, 3))
-        return magres_to_ase(magres_from_ase(copy))
+            copy.set_array(name, None)
+            copy.set_array(name, self.get_property(name, atoms))
+        named = magres_to_ase(magres_from_ase(copy))
+        copy.set_array("labels", named.arrays["labels"])
+        copy.set_array("indices", named.arrays["indices"])
+        copy.info["magres_units"] = named.info["magres_units"]
+        return copy
 
     def _graph(self, atoms: ase.Atoms):
         """The graph of the atoms with the neighbours of the last list, or of a new one."""

@@ -147,8 +147,8 @@ class Prediction:
     def component_sigma(self, name: str) -> Array:
         """Uncertainty ``(sites, irreps)`` of a component of every irrep of a head, half of its 68 % interval.
 
-        Columns are l = 0, 1, 2 of ``"shielding"`` (ppm) and l = 2 of ``"efg"`` (atomic units), for orthonormal components:
-        that of the isotropic value is that of l = 0 divided by sqrt3. Not a number for elements without calibration.
+        Columns are the irreps of the head, commonly l = 0, 1, 2 of ``"shielding"`` (ppm) and l = 2 of ``"efg"`` (atomic
+        units), for orthonormal components: that of the isotropic value is that of l = 0 over sqrt3. Not a number for elements without calibration.
 
         Raises:
             ConventionError: no such head, or a model that is not calibrated.

@@ -141,8 +141,10 @@ def test_atoms_that_are_no_crystal_or_strangers_are_refused(calculator):
 def test_predictions_are_written_by_ase_and_read_with_unit_and_sign(tmp_path, calculator):
     # all atoms have a shielding; an EFG of oxygen only
     made = atoms()
+    made.info["name"], made.arrays["ms"] = "mine", np.zeros((5, 9))
     annotated = calculator.annotated(made)
-    assert annotated.info["magres_units"] == {"ms": "ppm", "efg": "au"} and made.info == {}
+    assert annotated.info == {"name": "mine", "magres_units": {"ms": "ppm", "efg": "au"}}
+    assert made.info == {"name": "mine"} and not made.arrays["ms"].any() and "labels" not in made.arrays
     del annotated.arrays["efg"], annotated.info["magres_units"]["efg"]
     ase.io.write(tmp_path / "made.magres", annotated, format="magres")
     back = read_magres(tmp_path / "made.magres")
