@@ -111,7 +111,7 @@ def cross_coverage(models: Sequence[Any], folds: Sequence[TensorData], *, batch:
     """Coverage pooled over folds, every atom judged by a model and a calibration that have not seen it (host).
 
     Args:
-        models: one per fold, single or ensemble, trained on the other folds.
+        models: one per fold, ensembles or single networks without environments, trained on the other folds.
         folds: structures that the model of the same place was not trained on, at least two. Atoms of one fold are
             calibrated with the errors that the models made in the other folds.
         batch: structures evaluated at once.
@@ -122,6 +122,11 @@ def cross_coverage(models: Sequence[Any], folds: Sequence[TensorData], *, batch:
     """
     if len(models) != len(folds) or len(folds) < 2:
         raise ConventionError(f"{len(models)} models and {len(folds)} folds; expected one model per fold, two at least")
+    if any(model.environments and (model.members or 1) == 1 for model in models):
+        raise ConventionError(
+            "the uncertainty of a single network follows its novelty, which is on a scale of its own: calibrate each model on "
+            "a part of its fold and use coverage() on the rest, or give ensembles or models without environments"
+        )
     heads = {model.config.head(fold.quantity) for model, fold in zip(models, folds, strict=True)}
     if len(heads) != 1:
         raise ConventionError("models and folds are not all of one quantity and the same elements")

@@ -130,6 +130,8 @@ def test_coverage_over_folds_uses_the_errors_of_the_other_folds(made_up):
     assert cross_coverage([model()] * 2, [folds[0], large])["O", "l2"].within_68 < 0.58
     with pytest.raises(ConventionError, match="3 models and 2 folds"):
         cross_coverage([model()] * 3, folds)
+    with pytest.raises(ConventionError, match="scale of its own"):
+        cross_coverage([model().replace(environments={"O": {}}), model()], folds)
     with pytest.raises(ConventionError, match="one quantity"):
         cross_coverage([model()] * 2, [folds[0], heavy_tailed("shielding", 0)])
 
