@@ -8,7 +8,7 @@ import numpy as np
 from small_tensor_models import ELEMENTS, LATTICE, POSITIONS, quartz, tensors
 
 # of a network that learns a little of them in seconds
-NETWORK = {"hidden": "4x0e+4x2e", "layers": 1, "cutoff": 3.0, "radial": 4, "radial_hidden": (8,)}
+NETWORK = {"hidden": "4x0e+4x2e", "layers": 1, "cutoff": 3.0, "radial": 4, "radial_hidden": (8,), "neighbours": 12.0}
 
 
 def frame(lattice=LATTICE, positions=POSITIONS, elements=ELEMENTS, **info) -> ase.Atoms:

@@ -69,6 +69,12 @@ class Experiment:
             )
         return prepared
 
+    def remembered(self, structures: int) -> float:
+        """Share of the random parameters of the start in the averaged ones, for a number of training structures."""
+        if self.start is not None:
+            return 0.0
+        return self.recipe.ema ** (self.recipe.epochs * -(-structures // self.recipe.batch))
+
     def configuration(self, data: TensorData, train_data: TensorData) -> NetworkConfig:
         """The network for these data; neighbours are counted in the training part where they are not given.
 
@@ -207,7 +213,12 @@ def run_experiment(
         )
         models.append(result.model)
         histories.append(result.history)
-    model, warnings = TensorModel.ensemble(models) if len(models) > 1 else models[0], _short(experiment, train_data)
+    model, warnings = TensorModel.ensemble(models) if len(models) > 1 else models[0], []
+    if (share := experiment.remembered(len(train_data))) > 0.01:
+        warnings.append(
+            f"{100 * share:.0f} % of the averaged parameters are still those of the random start: train for more epochs, or "
+            "with a smaller ema"
+        )
     if valid is not None:
         try:
             model = calibrate(with_novelty(model, train_data, valid), valid)
@@ -234,7 +245,8 @@ def evaluate(model: TensorModel, prepared: Prepared, part: str = "test") -> Eval
         DataError: no such part.
     """
     data, indices = prepared.part(part), prepared.indices(part)
-    single = [] if model.members is None else [compare(model.member(k), data) for k in range(model.members)]
+    single = [compare(model.member(k), data) for k in range(model.members or 1)]
+    mean = lambda element: np.mean([member[element].predicted for member in single], axis=0)
     marks = [structure_mark(s) for s in prepared.data.structures]
     known = model.card.training.get("structures")
     seen = set() if known is None else set(known["train"])
@@ -245,8 +257,8 @@ def evaluate(model: TensorModel, prepared: Prepared, part: str = "test") -> Eval
         source=data.source,
         quantity=data.quantity,
         names=tuple(s.name for s in data.structures),
-        comparisons=compare(model, data),
-        members=tuple({e: c.metrics() for e, c in member.items()} for member in single),
+        comparisons={element: replace(first, predicted=mean(element)) for element, first in single[0].items()},
+        members=tuple({e: c.metrics() for e, c in member.items()} for member in single) if model.members else (),
         coverage=coverage(model, data) if data.quantity in model.card.calibration else None,
         trained=None if known is None else sum(marks[k] in seen for k in indices),
         followed=sum(marks[k] in tuned for k in indices),
@@ -313,16 +325,3 @@ def _scored(model: TensorModel, test: Evaluation) -> TensorModel:
     flat = {f"{element}/{name}": value for element, of in test.scores().items() for name, value in of.items()}
     flat = {name: value for name, value in flat.items() if np.isfinite(value)}
     return model.replace(card=replace(model.card, scores=flat))
-
-
-def _short(experiment: Experiment, data: TensorData) -> list[str]:
-    """A warning where averaged weights still remember the random ones at the start."""
-    recipe = experiment.recipe
-    steps = recipe.epochs * -(-len(data) // recipe.batch)
-    memory = recipe.ema**steps
-    if memory < 0.01 or experiment.start is not None:
-        return []
-    return [
-        f"the training had about {steps} steps and averages weights over {1.0 / (1.0 - recipe.ema):.0f}: {100 * memory:.0f} % of "
-        "the model are still its random start; more epochs, or a smaller ema"
-    ]

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -133,9 +134,10 @@ def train(
     judged = None if valid is None else Batches(labelled_graphs(valid, config), recipe.batch)
 
     per_epoch = sum(1 for _ in batches.epoch(_order(recipe, 0, len(graphs)))) + 1
-    optimiser = _optimiser(recipe, recipe.epochs * per_epoch)
-    state = TrainingState(start.weights, start.weights, optimiser.init(start.weights))
-    step, loss_of = _compiled(start.replace(card=None), head, recipe, optimiser)
+    steps = recipe.epochs * per_epoch
+    state = TrainingState(start.weights, start.weights, _optimiser(recipe, steps).init(start.weights))
+    # what a step does not depend on is left out, so that trainings that differ in it share one program
+    rest, same = start.replace(weights={}, card=None), dataclasses.replace(recipe, seed=0)
     identity = _identity(config, recipe, data, origin)
     first, history = 0, []
     if checkpoint is not None and Path(checkpoint).exists():
@@ -144,13 +146,14 @@ def train(
     for epoch in range(first, recipe.epochs):
         total = count = 0.0
         for _, batch in batches.epoch(_order(recipe, epoch, len(graphs))):
-            state, loss, labels = step(state, batch)
+            state, loss, labels = _step(state, rest, batch, head=head, recipe=same, steps=steps)
             total, count = total + float(loss), count + float(labels)
         if not np.isfinite(total):
             raise ConvergenceError(f"the loss of epoch {epoch + 1} is no number: lower the learning rate")
         valid_loss = None
         if judged is not None:
-            pairs = [loss_of(state.averaged, b) for _, b in judged.epoch(range(len(judged.graphs)))]
+            order = range(len(judged.graphs))
+            pairs = [_loss_of(state.averaged, rest, b, head=head, delta=recipe.delta) for _, b in judged.epoch(order)]
             valid_loss = float(sum(float(p[0]) for p in pairs) / sum(float(p[1]) for p in pairs))
         history.append(EpochInfo(epoch + 1, recipe.epochs, total / count, valid_loss))
         if checkpoint is not None:
@@ -189,32 +192,30 @@ def _optimiser(recipe: Recipe, steps: int) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(recipe.clip), optax.adamw(schedule, weight_decay=recipe.weight_decay))
 
 
-def _compiled(model: TensorModel, head: HeadConfig, recipe: Recipe, optimiser):
-    """The training step and the loss, both compiled for batches of one size."""
+def _loss(weights, model: TensorModel, batch: jraph.GraphsTuple, head: HeadConfig, delta: float):
+    """Mean loss of the labels of a batch, and how many they are."""
+    nodes = batch.nodes
+    predicted = model.replace(weights=weights).components(batch)[head.name]
+    weight = nodes["weight"]
+    scale = model.scale[head.name][nodes["species"]]
+    labels = jnp.sum(weight)
+    total = tensor_loss(predicted, nodes["target"], weight, scale, head, delta)
+    return total / jnp.maximum(labels, 1.0), labels
 
-    def loss(weights, batch: jraph.GraphsTuple):
-        nodes = batch.nodes
-        predicted = model.replace(weights=weights).components(batch)[head.name]
-        weight = nodes["weight"]
-        scale = model.scale[head.name][nodes["species"]]
-        labels = jnp.sum(weight)
-        total = tensor_loss(predicted, nodes["target"], weight, scale, head, recipe.delta)
-        return total / jnp.maximum(labels, 1.0), labels
 
-    @jax.jit
-    def step(state: TrainingState, batch):
-        (value, labels), slope = jax.value_and_grad(loss, has_aux=True)(state.weights, batch)
-        updates, optimiser_state = optimiser.update(slope, state.optimiser, state.weights)
-        weights = optax.apply_updates(state.weights, updates)
-        averaged = optax.incremental_update(weights, state.averaged, 1.0 - recipe.ema)
-        return TrainingState(weights, averaged, optimiser_state), value * labels, labels
+@partial(jax.jit, static_argnames=("head", "recipe", "steps"))
+def _step(state: TrainingState, model: TensorModel, batch, *, head: HeadConfig, recipe: Recipe, steps: int):
+    (value, labels), slope = jax.value_and_grad(_loss, has_aux=True)(state.weights, model, batch, head, recipe.delta)
+    updates, optimiser = _optimiser(recipe, steps).update(slope, state.optimiser, state.weights)
+    weights = optax.apply_updates(state.weights, updates)
+    averaged = optax.incremental_update(weights, state.averaged, 1.0 - recipe.ema)
+    return TrainingState(weights, averaged, optimiser), value * labels, labels
 
-    @jax.jit
-    def summed(weights, batch):
-        value, labels = loss(weights, batch)
-        return value * labels, labels
 
-    return step, summed
+@partial(jax.jit, static_argnames=("head", "delta"))
+def _loss_of(weights, model: TensorModel, batch, *, head: HeadConfig, delta: float):
+    value, labels = _loss(weights, model, batch, head, delta)
+    return value * labels, labels
 
 
 def _order(recipe: Recipe, epoch: int, count: int) -> np.ndarray:
