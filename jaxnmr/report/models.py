@@ -82,8 +82,8 @@ def write_evaluation(
     written["result"] = _write_json(folder / "evaluation.json", record)
     members = f" (mean of {model.members} members)" if model.members else ""
     parts = [
-        f"# {title}: {evaluation.part} part",
-        f"Model {model.card.name}{members}, {len(evaluation.names)} structures of {evaluation.source}.",
+        f"# {title}: {_part(evaluation)}",
+        f"Model {model.card.name}{members}, {evaluation.source}.",
         *_evaluation_parts(evaluation),
         "## Labels",
         _bullets(prepared.labels.lines() + prepared.warnings()),
@@ -97,7 +97,7 @@ def write_evaluation(
 
 def write_pictures(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
     """Write ``parity.png`` and ``orientation.png``."""
-    title = f"{evaluation.source}, {evaluation.part} part, {len(evaluation.names)} structures"
+    title = f"{evaluation.source}, {_part(evaluation)}"
     return {
         "parity": _save(parity(evaluation.comparisons, title=title), folder / "parity.png"),
         "orientation": _save(orientation(evaluation.comparisons, title=title), folder / "orientation.png"),
@@ -213,6 +213,11 @@ def score_rows(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
     return ["element", "labels", *(heading for _, heading, _ in columns)], rows
 
 
+def _part(evaluation: Evaluation) -> str:
+    which = "all parts" if evaluation.part == "all" else f"{evaluation.part} part"
+    return f"{which}, {len(evaluation.names)} structures"
+
+
 def _evaluation_parts(evaluation: Evaluation) -> list[str]:
     header, rows = score_rows(evaluation)
     note = (
@@ -220,7 +225,7 @@ def _evaluation_parts(evaluation: Evaluation) -> list[str]:
         "the smallest rotation between principal frames, over the four equivalent ones."
     )
     return [
-        f"## Scores ({evaluation.part} part, {len(evaluation.names)} structures)",
+        f"## Scores ({_part(evaluation)})",
         _bullets([f"**Note:** {sentence}" for sentence in evaluation.caveats()]),
         table(header, rows),
         note,
