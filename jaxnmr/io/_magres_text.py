@@ -162,6 +162,8 @@ class _Reader:
             self.scan.susceptibility = self.tensor(tag, words)
         elif tag in ATOM_TENSORS:
             atom, rest = self.which(tag, words)
+            if [word.lower() for word in rest] == ["nan"] * 9:
+                return  # how ASE writes an atom without a tensor
             self.tensor(tag, rest)
             rows = self.scan.tensors.setdefault(tag, {})
             if atom in rows:

@@ -79,6 +79,12 @@ def test_every_number_of_a_file_arrives(tmp_path):
     assert found.calculation["calc_code"] == ("CASTEP",)
 
 
+def test_a_tensor_of_nans_is_the_absence_of_one(tmp_path):
+    found = read(tmp_path, TEXT.replace("ms Si 2 10 0 0 0 20 0 0 0 30", "ms Si 2" + " nan" * 9))
+    assert np.isnan(found.shielding_ppm[1]).all()
+    np.testing.assert_array_equal(found.shielding_ppm[0], read(tmp_path).shielding_ppm[0])
+
+
 def test_old_brackets_and_joined_labels_are_read(tmp_path):
     # CASTEP before version 23 joins a label and an index of three digits
     text = (
