@@ -99,6 +99,7 @@ class Evaluation:
         source: of the data.
         quantity: that was predicted.
         names: of the structures.
+        population: structures of all parts.
         comparisons: by element; of an ensemble those of its mean.
         members: errors by element of every network of an ensemble; empty for one network.
         coverage: how often intervals of the model hold, ``None`` where it has none.
@@ -111,6 +112,7 @@ class Evaluation:
     source: str
     quantity: str
     names: tuple[str, ...] = field(repr=False)
+    population: int
     comparisons: Mapping[str, Comparison] = field(repr=False)
     members: tuple[dict[str, dict[str, float]], ...] = field(repr=False)
     coverage: Coverage | None
@@ -257,6 +259,7 @@ def evaluate(model: TensorModel, prepared: Prepared, part: str = "test") -> Eval
         source=data.source,
         quantity=data.quantity,
         names=tuple(s.name for s in data.structures),
+        population=len(prepared.data),
         comparisons={element: replace(first, predicted=mean(element)) for element, first in single[0].items()},
         members=tuple({e: c.metrics() for e, c in member.items()} for member in single) if model.members else (),
         coverage=coverage(model, data) if data.quantity in model.card.calibration else None,

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..models.anchors import anchors_for
+from ..models.anchors import Anchor, anchors_for
 from ..plot_models import learning_curve, orientation, parity
 from .record import SCHEMA, _fingerprint, _plain, device, versions
 from .text import table
@@ -147,7 +147,7 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
         "members": list(evaluation.members),
         "coverage": [] if evaluation.coverage is None else [row._asdict() for row in evaluation.coverage.rows],
         "published": [
-            {**dataclasses.asdict(anchor), "same_data": anchor.same_data(evaluation.source)}
+            {**dataclasses.asdict(anchor), "same_data": _same_data(anchor, evaluation)}
             for anchor in anchors_for(evaluation.quantity, evaluation.comparisons)
         ],
     }
@@ -258,12 +258,19 @@ def _published(evaluation: Evaluation) -> str:
         return "No published number of these elements is known to jaxnmr."
     rows = [
         (
-            ", ".join(a.elements), a.metric, a.value, "yes" if a.same_data(evaluation.source) else "**no**: " + a.data,
-            a.split, a.citation,
+            ", ".join(a.elements), a.metric, a.value, _same_data(a, evaluation), a.split, a.citation,
         )
         for a in anchors
     ]  # fmt: skip
     return table(("element", "what", "value", "same data", "split", "work"), rows)
+
+
+def _same_data(anchor: Anchor, evaluation: Evaluation) -> str:
+    return {
+        True: "yes",
+        None: f"**a part**: {evaluation.population} of {anchor.structures} structures",
+        False: f"**no**: {anchor.data}",
+    }[anchor.same_data(evaluation.source, evaluation.population)]
 
 
 def _labels_record(prepared: Prepared) -> dict[str, Any]:
