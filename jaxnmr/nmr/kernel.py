@@ -1,5 +1,6 @@
 """The signal of one site on one grid: frequencies, sidebands, tents, broadening. Traceable, static shapes."""
 
+from functools import partial
 from math import log, sqrt
 
 import jax
@@ -131,6 +132,30 @@ def site_signal(experiment: Experiment, group: Group, table: Array | None, site:
         ``(bins,)`` without broadening; with it the Fourier transform of the broadened intensity, ``(bins//2 + 1,)``
         complex.
     """
+    return finished(experiment, site_pattern(experiment, group, table, site), site)
+
+
+def finished(experiment: Experiment, pattern: Array, site: Sites) -> Array:
+    """What `site_signal` returns, from the pattern of sharp lines with an amplitude of 1."""
+    signal = site.amplitude * pattern
+    return signal * _broadening(experiment, site) if experiment.broadened else signal
+
+
+def slides(experiment: Experiment, group: Group) -> bool:
+    """A change of the shift only moves the pattern, and :func:`pattern_by_shift` is its derivative."""
+    moved = experiment.broadened and (group.sharp or group.room) and experiment.excitation is None
+    return bool(moved) and len({final - initial for final, initial in group.transitions}) == 1
+
+
+def pattern_by_shift(experiment: Experiment, group: Group, pattern: Array) -> Array:
+    """Derivative of `site_pattern` by the shift in ppm, where it `slides`."""
+    (final, initial), grid = group.transitions[0], experiment.grid
+    bins_per_ppm = (final - initial) * 1e-6 * experiment.reference_hz / grid.step_hz
+    return 1j * bins_per_ppm * _turns(grid.bins, pattern.real.dtype) * pattern
+
+
+def site_pattern(experiment: Experiment, group: Group, table: Array | None, site: Sites) -> Array:
+    """`site_signal` with an amplitude of 1 and without broadening."""
     dtype = site.shift_ppm.dtype
     constants = (
         group.coefficients,
@@ -173,13 +198,10 @@ def site_signal(experiment: Experiment, group: Group, table: Array | None, site:
     total = line(elements[0])
     if len(elements) > 1:
         total, _ = jax.lax.scan(lambda so_far, element: (so_far + line(element), None), total, elements[1:])
-    total = site.amplitude * total
-    if not experiment.broadened:
+    if group.sharp or not experiment.broadened:
         return total
-    if not group.sharp:
-        total = total if group.room else jnp.fft.rfft(total)
-        total = total / collected(experiment.grid.bins, dtype)
-    return total * _broadening(experiment, site)
+    total = total if group.room else jnp.fft.rfft(total)
+    return total / collected(experiment.grid.bins, dtype)
 
 
 def _transition(experiment, group, table, rank0, rank2, rank4, nutation) -> Array:
@@ -187,10 +209,10 @@ def _transition(experiment, group, table, rank0, rank2, rank4, nutation) -> Arra
     grid, powder = experiment.grid, group.orientations
     in_rotor2, in_rotor4 = powder.rank2 @ rank2, powder.rank4 @ rank4 if experiment.spin > 0.5 else None
     if group.resting:
-        frequency = rank0 + in_rotor2[:, 0] + (0.0 if in_rotor4 is None else in_rotor4[:, 0])
+        frequency = in_rotor2[:, 0] + (0.0 if in_rotor4 is None else in_rotor4[:, 0])
     else:
         d2, d4 = reduced(experiment.angle_rad)
-        frequency = rank0 + d2[0] * in_rotor2[:, 0] + (0.0 if in_rotor4 is None else d4[0] * in_rotor4[:, 0])
+        frequency = d2[0] * in_rotor2[:, 0] + (0.0 if in_rotor4 is None else d4[0] * in_rotor4[:, 0])
     orders = jnp.asarray(group.orders, rank0.dtype)
     spacing = experiment.mas_hz if group.count > 1 else 0.0
     if group.sharp:
@@ -205,27 +227,24 @@ def _transition(experiment, group, table, rank0, rank2, rank4, nutation) -> Arra
             return _moved(experiment, table, rank0, orders * spacing, bands[:, None])
         # a position that is not a number is in no bin, and must not vanish for that
         return bin_lines(grid.bin(rank0 + orders * spacing), bands, grid.bins) + 0.0 * rank0
-    areas = powder.areas[:, None]
+    shares = powder.areas[:, None]
     if group.count > 1:
         modulation = _modulation(in_rotor2, in_rotor4, d2, d4, experiment.mas_hz)
-        areas = areas * intensities(modulation, group.count, group.orders)
+        shares = shares * intensities(modulation, group.count, group.orders)
     if experiment.excitation is not None:
-        areas = areas * _excited(experiment, frequency[:, None] + orders * spacing, nutation)
-    areas = jnp.sum(areas[powder.triangles], axis=1)
+        shares = shares * _excited(experiment, (rank0 + frequency)[:, None] + orders * spacing, nutation)
     if group.room:
-        corners = ((frequency - rank0) / grid.step_hz + group.room // 2)[powder.triangles]
-        fits = jnp.all((corners > 3) & (corners < group.room - 4))
-        patterns = jnp.where(fits, bin_tents(corners, areas, group.room, collect=BELL), jnp.nan)
-        transforms = jnp.fft.rfft(patterns.T, grid.bins)
+        position = frequency / grid.step_hz + group.room // 2
+        fits = jnp.all((position > 3) & (position < group.room - 4))
+        patterns = bin_tents(position, shares, powder.triangles, powder.rings, group.room, collect=BELL)
+        transforms = jnp.fft.rfft(jnp.where(fits, patterns, jnp.nan).T, grid.bins)
         return _moved(experiment, table, rank0, orders * spacing, transforms, first=-(group.room // 2))
-    corners = grid.bin(frequency)[powder.triangles]
+    position = grid.bin(rank0 + frequency)
     collect = BELL if experiment.broadened else BOX
-    add = lambda so_far, band: (
-        so_far + bin_tents(corners + band[0], band[1][:, None], grid.bins, collect=collect)[:, 0],
-        None,
-    )
-    bands = (orders * (spacing / grid.step_hz), areas.T)
-    return jax.lax.scan(add, jnp.zeros(grid.bins, corners.dtype), bands)[0]
+    bins = partial(bin_tents, triangles=powder.triangles, rings=powder.rings, bins=grid.bins, collect=collect)
+    add = lambda so_far, band: (so_far + bins(position + band[0], band[1][:, None])[:, 0], None)
+    bands = (orders * (spacing / grid.step_hz), shares.T)
+    return jax.lax.scan(add, jnp.zeros(grid.bins, position.dtype), bands)[0]
 
 
 def _moved(

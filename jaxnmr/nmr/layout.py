@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from math import ceil
+from math import ceil, floor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -252,21 +252,24 @@ def _room(experiment: Experiment, sites: Sites, members, pairs) -> int:
 
 
 def _orders_in_window(experiment: Experiment, sites: Sites, members, pairs, count: int) -> tuple[int, ...]:
-    """Bands that reach the window, with room for sites to move."""
+    """Bands that reach the window, with room for sites to move by a twelfth of it and for the speed to change by a tenth.
+
+    Widths carry a band a little further; what reaches the window from beyond is the far tail of a Lorentzian.
+    """
     if count == 1:
         return (0,)
     grid, mas = experiment.grid, float(experiment.mas_hz)
     width = float(grid.step_hz) * grid.points
-    room = 0.1 * width + mas
-    first, last = float(grid.first_hz) - room, float(grid.first_hz) + width + room
     d2, d4 = (np.asarray(d) for d in reduced(experiment.angle_rad))
     lowest, highest = count, -count
     for k in members:
+        room = width / 12 + 4.0 * float(sites.gaussian_hz[k]) + 10.0 * float(sites.lorentzian_hz[k])
         for pair in pairs:
             rank0, rank2, rank4 = _tensors(experiment, sites, k, pair)
-            reach = abs(d2[0]) * rank2 + abs(d4[0]) * rank4
-            lowest = min(lowest, ceil((first - rank0 - reach) / mas))
-            highest = max(highest, int(np.floor((last - rank0 + reach) / mas)))
+            reach = abs(d2[0]) * rank2 + abs(d4[0]) * rank4 + room
+            first, last = float(grid.first_hz) - rank0 - reach, float(grid.first_hz) + width - rank0 + reach
+            lowest = min(lowest, *(ceil(first / (speed * mas)) for speed in (0.9, 1.1)))
+            highest = max(highest, *(floor(last / (speed * mas)) for speed in (0.9, 1.1)))
     lowest, highest = max(lowest, -(count // 2)), min(highest, count - count // 2 - 1)
     return tuple(range(lowest, highest + 1)) if lowest <= highest else (0,)
 

@@ -27,6 +27,8 @@ class Orientations:
             ``(vertices, 1, 5)``.
         rank4: ``(vertices, 9, 9)`` the same for rank 4, or ``(vertices, 1, 9)``.
         triangles: ``(triangles, 3)`` vertices of every triangle.
+        rings: ``(6, vertices)`` neighbours of every vertex, in the order of the triangles round it; the vertex itself where
+            there is none.
         areas: ``(vertices,)``: a triangle covers the sum over its vertices; all triangles together cover 1.
         weights: ``(vertices,)`` for sums over vertices; they sum to 1.
     """
@@ -34,6 +36,7 @@ class Orientations:
     rank2: Array
     rank4: Array
     triangles: Array
+    rings: Array
     areas: Array
     weights: Array
     volume: Volume = static()
@@ -56,9 +59,10 @@ class Orientations:
             raise ConventionError(f"integration_density is {density}; expected at least 2 (70 is usual)")
         if volume not in _SIGNS:
             raise ConventionError(f"volume is {volume!r}; expected 'octant', 'hemisphere' or 'sphere'")
-        face, corners = _face(density)
+        face, corners, ring = octahedron_face(density)
         vertices = np.concatenate([face * np.array(signs) for signs in _SIGNS[volume]])
         triangles = np.concatenate([corners + len(face) * k for k in range(len(_SIGNS[volume]))])
+        rings = np.concatenate([ring + len(face) * k for k in range(len(_SIGNS[volume]))], axis=1)
         # a triangle's solid angle, shared by its vertices: proportional to 1/r^3 of the flat face's points
         areas = np.linalg.norm(vertices, axis=1) ** -3.0
         areas /= areas[triangles].sum()
@@ -70,6 +74,7 @@ class Orientations:
             rank2=np.ascontiguousarray(spherical.rotation(2, alpha, beta)[:, keep]),
             rank4=np.ascontiguousarray(spherical.rotation(4, alpha, beta)[:, keep]),
             triangles=triangles.astype(np.int32),
+            rings=rings.astype(np.int32),
             areas=areas,
             weights=weights,
             volume=volume,
@@ -77,8 +82,10 @@ class Orientations:
         )
 
 
-def _face(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points ``(vertices, 3)`` of an octahedron's face and the corners ``(n*n, 3)`` of its triangles."""
+def octahedron_face(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points ``(vertices, 3)`` of an octahedron's face, the corners ``(n*n, 3)`` of its triangles, and the neighbours
+    ``(6, vertices)`` of every point.
+    """
     i, j = (a.ravel() for a in np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij"))
     inside = i + j <= n
     number = np.full((n + 1) * (n + 1), -1)
@@ -91,4 +98,10 @@ def _face(n: int) -> tuple[np.ndarray, np.ndarray]:
         np.stack([at(i[up], j[up]), at(i[up] + 1, j[up]), at(i[up], j[up] + 1)], axis=1),
         np.stack([at(i[down] + 1, j[down]), at(i[down] + 1, j[down] + 1), at(i[down], j[down] + 1)], axis=1),
     ]
-    return np.stack([n - i - j, i, j], axis=1).astype(float), np.concatenate(triangles)
+
+    def neighbour(di, dj):
+        a, b = i + di, j + dj
+        return np.where((a >= 0) & (b >= 0) & (a + b <= n), at(np.clip(a, 0, n), np.clip(b, 0, n)), at(i, j))
+
+    rings = np.stack([neighbour(*step) for step in ((1, 0), (0, 1), (-1, 1), (-1, 0), (0, -1), (1, -1))])
+    return np.stack([n - i - j, i, j], axis=1).astype(float), np.concatenate(triangles), rings

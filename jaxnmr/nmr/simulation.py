@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -19,13 +19,25 @@ from .excitation import Excitation
 from .isotopes import isotope as isotope_data
 from .isotopes import larmor_hz as larmor_of
 from .isotopes import reference_hz
-from .kernel import Experiment, Grid, Group, band_table, site_signal
+from .kernel import (
+    Experiment,
+    Grid,
+    Group,
+    band_table,
+    finished,
+    pattern_by_shift,
+    site_pattern,
+    site_signal,
+    slides,
+)
 from .layout import SpectrumWarning, doubts, lay_groups, natural_range
 from .orientations import Volume
 from .records import Spectrum
 from .sites import Site, Sites
 from .transitions import Transitions, transitions
 
+# what a parameter changes at most: amplitudes and widths, shifts too, or anything
+SCALES, MOVES, RESHAPES = 0, 1, 2
 MAGIC_ANGLE_DEG = float(np.degrees(np.arccos(1 / np.sqrt(3))))
 
 
@@ -70,41 +82,53 @@ class SpectrumPlan:
         """Absorption + i dispersion, ``(points,)``, as a phased spectrometer shows it."""
         return self._phased(self._total(sites))
 
-    def jacobian(self, sites: Sites, tangents: Sites, columns: np.ndarray) -> Array:
-        """Derivative of :meth:`complex_spectrum` along changes of the sites, each site pushing its own columns only.
+    def jacobian(self, sites: Sites, tangents: Sites, columns: np.ndarray, reach: Sequence[int] | None = None) -> Array:
+        """Derivative of :meth:`complex_spectrum` along changes of the sites; see :meth:`value_and_jacobian`."""
+        return self.value_and_jacobian(sites, tangents, columns, reach)[1]
+
+    def value_and_jacobian(
+        self, sites: Sites, tangents: Sites, columns: np.ndarray, reach: Sequence[int] | None = None
+    ) -> tuple[Array, Array]:
+        """:meth:`complex_spectrum` and its derivative along changes of the sites, each site pushing its own columns only.
 
         Args:
             sites: where.
             tangents: changes, with a leading axis of parameters in every leaf.
             columns: ``(sites, most)`` parameters that each site depends on, on the host; -1 fills up.
+            reach: what each parameter changes at most: `SCALES` (amplitudes and widths), `MOVES` (these and shifts) or
+                `RESHAPES` (anything, the default). The first two cost next to nothing; what else their tangents hold is
+                ignored.
 
         Returns:
-            ``(points, parameters)`` complex.
+            ``(points,)`` and ``(points, parameters)``, complex.
         """
         sites, tangents = jax.tree.map(jnp.asarray, (sites, tangents))
         count = jax.tree.leaves(tangents)[0].shape[0]
-        total = None
+        reach = np.full(count, RESHAPES) if reach is None else np.asarray(reach)
+        value = total = 0.0
         for group in self.groups:
             members = np.array(group.members)
             mine = columns[members]
-            mine = mine[:, : max(int((mine >= 0).sum(axis=1).max(initial=0)), 1)]
-            signal = partial(site_signal, self.experiment, group, band_table(self.experiment, group))
+            shaping = _packed(mine, (mine >= 0) & (reach[mine] == RESHAPES))
+            others = _packed(mine, (mine >= 0) & (reach[mine] != RESHAPES))
+            moving = bool(np.isin(MOVES, reach[others[others >= 0]]))
+            push = partial(_push, self.experiment, group, band_table(self.experiment, group), moving)
 
-            def one(so_far, item, signal=signal):
-                site, which, k = item
-                push = lambda column: jax.jvp(
-                    signal,
-                    (site,),
-                    (jax.tree.map(lambda t: jnp.where(column >= 0, t[column, k], jnp.zeros_like(t[0, k])), tangents),),
-                )[1]
-                return so_far.at[jnp.where(which >= 0, which, count)].add(jax.vmap(push)(which), mode="drop"), None
+            def one(so_far, item, push=push):
+                site, shaping, others, k = item
+                which = jnp.concatenate([shaping, others])
+                at = lambda c: jax.tree.map(lambda t: jnp.where(c >= 0, t[c, k], jnp.zeros_like(t[0, k])), tangents)
+                signal, changes = push(site, jax.vmap(at)(shaping), jax.vmap(at)(others))
+                place = jnp.where(which >= 0, which, count)
+                return (so_far[0] + signal, so_far[1].at[place].add(changes, mode="drop")), None
 
             sliced = jax.tree.map(lambda leaf, members=members: leaf[members], sites)
-            if total is None:
-                shape = jax.eval_shape(signal, jax.tree.map(lambda leaf: leaf[0], sliced))
-                total = jnp.zeros((count, *shape.shape), shape.dtype)
-            total, _ = jax.lax.scan(one, total, (sliced, jnp.asarray(mine), jnp.asarray(members)))
-        return self._phased(total).T
+            if np.ndim(value) == 0:
+                shape = jax.eval_shape(self._one_signal(group), jax.tree.map(lambda leaf: leaf[0], sliced))
+                value, total = jnp.zeros(shape.shape, shape.dtype), jnp.zeros((count, *shape.shape), shape.dtype)
+            items = sliced, jnp.asarray(shaping), jnp.asarray(others), jnp.asarray(members)
+            (value, total), _ = jax.lax.scan(one, (value, total), items)
+        return self._phased(value), self._phased(total).T
 
     def with_mas(self, mas_hz) -> SpectrumPlan:
         """This plan at another spinning speed (traceable); far from the planned one, plan again."""
@@ -115,9 +139,11 @@ class SpectrumPlan:
 
     def _signals(self, group: Group, sites: Sites) -> Array:
         """What `site_signal` returns for every member of a group."""
-        signal = partial(site_signal, self.experiment, group, band_table(self.experiment, group))
         sliced = jax.tree.map(lambda leaf: jnp.asarray(leaf)[np.array(group.members)], sites)
-        return jax.lax.map(signal, sliced, batch_size=None if self.chunk == 1 else self.chunk)
+        return jax.lax.map(self._one_signal(group), sliced, batch_size=None if self.chunk == 1 else self.chunk)
+
+    def _one_signal(self, group: Group) -> Callable[[Sites], Array]:
+        return partial(site_signal, self.experiment, group, band_table(self.experiment, group))
 
     def _shown(self, signal: Array) -> Array:
         """The points of the window from what `site_signal` returns, any leading axes."""
@@ -142,6 +168,39 @@ class SpectrumPlan:
         return jnp.fft.ifft(signal * kept.astype(signal.real.dtype), grid.bins)[
             ..., grid.padding : grid.padding + grid.points
         ]
+
+
+def _packed(columns: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The wanted columns of every site, ``(sites, most)``, filled up with -1."""
+    rows = [row[keep] for row, keep in zip(columns, wanted, strict=True)]
+    most = max(map(len, rows), default=0)
+    return np.array([[*row, *[-1] * (most - len(row))] for row in rows], dtype=int).reshape(len(rows), most)
+
+
+def _push(experiment, group, table, moving: bool, site: Sites, shaping: Sites, others: Sites) -> tuple[Array, Array]:
+    """`site_signal` of one site, and its changes: along tangents that may change anything, then along those of shift,
+    amplitude and widths only. The latter follow from the pattern and from its derivative by the shift.
+    """
+    pattern_of = partial(site_pattern, experiment, group, table)
+    easy = moving and slides(experiment, group)
+    if moving and not easy:
+        by_shift = jax.tree.map(jnp.zeros_like, site).replace(shift_ppm=jnp.ones_like(site.shift_ppm))
+        shaping = jax.tree.map(lambda many, one: jnp.concatenate([many, one[None]]), shaping, by_shift)
+    changes = None
+    if len(shaping.shift_ppm):
+        pattern, changes = jax.vmap(lambda t: jax.jvp(pattern_of, (site,), (t,)), out_axes=(None, 0))(shaping)
+    else:
+        pattern = pattern_of(site)
+    slope = pattern_by_shift(experiment, group, pattern) if easy else jnp.zeros_like(pattern)
+    if moving and not easy:
+        slope, changes = changes[-1], changes[:-1]
+        shaping = jax.tree.map(lambda many: many[:-1], shaping)
+    slid = others.shift_ppm[:, None] * slope
+    changes = slid if changes is None else jnp.concatenate([changes, slid])
+    scalars = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), shaping, others)
+    finish = lambda change, tangent: jax.jvp(partial(finished, experiment), (pattern, site), (change, tangent))
+    signal = finished(experiment, pattern, site)
+    return signal, jax.vmap(lambda change, tangent: finish(change, tangent)[1])(changes, scalars)
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,15 @@ from .._struct import set_fields, static, struct
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError
 from ..nmr import Site, Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStatic
+from ..nmr.simulation import MOVES, RESHAPES, SCALES
 from ..typing import Array, Quantity
 from .site_parameters import ANGLES, check_values, described, planning_sites, quantities, site_names, tensors_at
 from .spectrum_start import at_larmor, noise, non_negative, regions
 from .term import State, Term
 
 _NUISANCES = ("scale", "baseline", "phase0", "phase1", "mas")
+# what site parameters change at most; all others change tensors
+_REACH = {"amplitude": SCALES, "gaussian": SCALES, "lorentzian": SCALES, "shift": MOVES}
 # a shift that has moved by this part of the window may have brought other sidebands into it
 _FAR = 0.08
 _DENSITIES = (40, 60, 90, 130, 180, 260)
@@ -215,12 +218,6 @@ class SpectrumTerm(Term):
         values, pushed = state.local(self.name), tangents.local(self.name)
         plan, sites = self._at(values)
         own = self._own()
-        signal = self._turned(plan.complex_spectrum(sites), values)
-        count = jax.tree.leaves(pushed)[0].shape[0]
-        out = self.basis @ pushed["baseline"].T if "baseline" in values else jnp.zeros((len(self.rows), count))
-        out = out + signal.real[:, None] * pushed["scale"]
-        angle = pushed["phase0"] + self.slope[:, None] * pushed["phase1"]
-        out = out - values["scale"] * signal.imag[:, None] * jnp.deg2rad(angle)
         if own:
             site_values = {name: values[name] for name in site_names(sites.isotope, len(sites.partners))}
             _, push = jax.linearize(self._tensors, site_values)
@@ -229,7 +226,18 @@ class SpectrumTerm(Term):
                 unit[name][(row, *place)] = 1.0
             dtype = sites.shift_ppm.dtype
             unit = {name: jnp.asarray(array, dtype) for name, array in unit.items()}
-            by_own = self._turned(plan.jacobian(sites, jax.vmap(push)(unit), self._columns(own)), values)
+            reach = [_REACH.get(name, RESHAPES) for name, *_ in own]
+            signal, by_own = plan.value_and_jacobian(sites, jax.vmap(push)(unit), self._columns(own), reach)
+        else:
+            signal = plan.complex_spectrum(sites)
+        signal = self._turned(signal, values)
+        count = jax.tree.leaves(pushed)[0].shape[0]
+        out = self.basis @ pushed["baseline"].T if "baseline" in values else jnp.zeros((len(self.rows), count))
+        out = out + signal.real[:, None] * pushed["scale"]
+        angle = pushed["phase0"] + self.slope[:, None] * pushed["phase1"]
+        out = out - values["scale"] * signal.imag[:, None] * jnp.deg2rad(angle)
+        if own:
+            by_own = self._turned(by_own, values)
             along = jnp.stack([pushed[name][(slice(None), *place)] for name, *place in own])
             out = out + values["scale"] * (by_own.real @ along)
         if self.moving_mas:
@@ -470,7 +478,7 @@ def _per_amplitude(plan: SpectrumPlan, sites: Sites) -> Array:
     n = len(sites.labels)
     tangents = jax.tree.map(lambda leaf: jnp.zeros((n, *jnp.shape(leaf)), jnp.result_type(leaf)), sites)
     tangents = tangents.replace(amplitude=jnp.eye(n, dtype=jnp.result_type(sites.amplitude)))
-    return plan.jacobian(sites, tangents, np.arange(n)[:, None])
+    return plan.jacobian(sites, tangents, np.arange(n)[:, None], [SCALES] * n)
 
 
 _per_amplitude_compiled = jax.jit(_per_amplitude)

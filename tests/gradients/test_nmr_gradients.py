@@ -1,5 +1,7 @@
 """Derivatives of spectra: forward = reverse = central differences, finite everywhere, close to those of the true spectrum."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +17,7 @@ from jaxnmr.nmr import (
     rotation,
     shielding_from_haeberlen,
 )
+from jaxnmr.nmr.simulation import MOVES, RESHAPES, SCALES
 
 LARMOR = 100e6
 FAST = float("inf")
@@ -199,9 +202,49 @@ def test_the_structured_jacobian_is_jacfwd(widths):
         return plan.complex_spectrum(jax.tree.map(lambda a, t: a + jnp.tensordot(p, t, 1), sites, tangents))
 
     whole = np.asarray(jax.jit(jax.jacfwd(function))(jnp.zeros(5)))
-    ours = np.asarray(jax.jit(lambda s, t: plan.jacobian(s, t, columns))(sites, tangents))
+    value, ours = jax.jit(lambda s, t: plan.value_and_jacobian(s, t, columns))(sites, tangents)
     assert ours.shape == (256, 5)
     np.testing.assert_allclose(ours, whole, rtol=1e-8, atol=1e-8 * np.abs(whole).max())
+    np.testing.assert_allclose(value, jax.jit(plan.complex_spectrum)(sites), atol=1e-13)
+
+
+PLANS = {
+    "collected in a room": ("spinning", 30e3, None),
+    "collected in place": ("static", 6e3, None),
+    "sharp sidebands": ("sharp sidebands", 30e3, None),
+    "unevenly excited": ("spinning", 30e3, GaussianBandwidth(20e3)),
+    "all transitions": ("static", 400e3, None),
+    "without widths": ("spinning", 30e3, None),
+}
+
+
+@pytest.mark.parametrize("kind", PLANS)
+def test_parameters_that_only_scale_or_move_a_pattern_have_the_same_derivatives(kind):
+    name, width_hz, excitation = PLANS[kind]
+    changes = {"excitation": excitation} | ({"transitions": "all"} if kind == "all transitions" else {})
+    experiment = dataclasses.replace(EXPERIMENTS[name], **changes)
+    start = START * np.where(np.array(NAMES) == "zeta", 0.2, 1.0)
+    sites = jax.tree.map(jnp.asarray, sites_of(experiment.isotope, start))
+    axis = AXIS | {"width_hz": width_hz}
+    plan = experiment.plan(host(sites), **axis, broadened=kind != "without widths")
+    assert bool(plan.groups[0].room) == (kind in ("collected in a room", "unevenly excited"))
+    function = lambda p: plan.complex_spectrum(sites_of(experiment.isotope, p))
+    whole = np.asarray(jax.jit(jax.jacfwd(function))(start))
+    reach = [{"shift": MOVES, "amplitude": SCALES, "gaussian": SCALES, "lorentzian": SCALES}.get(n, RESHAPES)
+             for n in NAMES]  # fmt: skip
+    own = jax.jacfwd(lambda p: sites_of(experiment.isotope, p))(start)
+    tangents = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1, 0), own)
+    columns = np.arange(len(NAMES))[None]
+    ours = np.asarray(jax.jit(lambda s, t: plan.jacobian(s, t, columns, reach))(sites, tangents))
+    size = np.abs(whole).max(axis=0)
+    assert (size[[0, 8]] > 0).all()
+    # the orientation of a single tensor has no effect but rounding
+    size = np.maximum(size, 1e-6 * size.max())
+    np.testing.assert_allclose(ours / size, whole / size, atol=1e-8)
+    # and alone, without anything that changes the tensors
+    few = np.array([[0, 8, 9]])
+    alone = np.asarray(jax.jit(lambda s, t: plan.jacobian(s, t, few, reach))(sites, tangents))
+    np.testing.assert_allclose(alone[:, few[0]], ours[:, few[0]], atol=1e-12 * np.abs(ours).max())
 
 
 def test_spectra_of_many_parameter_sets_can_be_mapped():

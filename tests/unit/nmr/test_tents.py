@@ -5,7 +5,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnmr.nmr.tents import BELL, BOX, bin_lines, bin_tents, collected
+from jaxnmr.nmr import tents
+from jaxnmr.nmr.orientations import octahedron_face
+from jaxnmr.nmr.tents import BELL, BOX, bin_lines, collected
+
+compiled = jax.jit(tents.bin_tents, static_argnames=("bins", "collect"))
+
+
+def bin_tents(corners, areas, bins, *, collect):
+    """Tents of triangles that share no corners."""
+    _, one, ring = octahedron_face(1)
+    triangles = np.concatenate([one + 3 * k for k in range(len(corners))])
+    rings = np.concatenate([ring + 3 * k for k in range(len(corners))], axis=1)
+    frequencies, order = corners.reshape(-1), triangles.reshape(-1)
+    frequencies = frequencies[np.argsort(order)]
+    shares = jnp.repeat(areas, 3, axis=0) / 3.0
+    return compiled(frequencies, shares, triangles, rings, bins, collect=collect)
 
 
 def cumulated(x, corners):
@@ -91,7 +106,7 @@ def test_a_triangle_without_extent_is_a_line_with_finite_derivatives():
     corners = np.array([[6.0, 6.0, 6.0], [7.25, 7.25, 7.25]])
     function = lambda c, collect: bin_tents(c, jnp.ones((2, 1)), 12, collect=collect)[:, 0]
     expected = bell(np.arange(12) - 6.0) + bell(np.arange(12) - 7.25)
-    # widened to a tenth of a point, and to a hundredth
+    # widened to a tenth of a point, and to a thousandth
     np.testing.assert_allclose(np.asarray(function(corners, BELL)), expected, atol=2e-3)
     np.testing.assert_allclose(np.asarray(function(corners, BOX))[6:8], [1.0, 1.0], atol=1e-9)
     for collect in (BOX, BELL):
