@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import e3nn_jax as e3nn
@@ -94,8 +95,14 @@ def label_statistics(
     return scale, shift
 
 
+# a batch is padded to one of these parts of the largest size
+_SIZES = (0.25, 0.5, 1.0)
+
+
 class Batches:
-    """Graphs in batches of one size, so that one program serves them all.
+    """Graphs in batches of a few sizes, so that few programs serve them all.
+
+    Structures differ much in size: were all batches as large as the largest structure, most of a small one would be padding.
 
     Args:
         graphs: labelled graphs.
@@ -126,8 +133,10 @@ class Batches:
         yield chosen, self._batch(chosen)
 
     def _batch(self, chosen: list[int]) -> jraph.GraphsTuple:
-        batch = batch_graphs(
-            [self.graphs[k] for k in chosen], n_node=self.n_node, n_edge=self.n_edge, n_graph=self.size + 1
-        )
+        graphs = [self.graphs[k] for k in chosen]
+        nodes, edges = sum(len(g.nodes["species"]) for g in graphs), sum(len(g.senders) for g in graphs)
+        sizes = [(math.ceil(part * self.n_node), math.ceil(part * self.n_edge)) for part in _SIZES]
+        n_node, n_edge = next(size for size in sizes if nodes < size[0] and edges <= size[1])
+        batch = batch_graphs(graphs, n_node=n_node, n_edge=n_edge, n_graph=self.size + 1)
         cast = lambda tree: {k: v.astype(self.dtype) if v.dtype.kind == "f" else v for k, v in tree.items()}
         return batch._replace(nodes=cast(batch.nodes), globals=cast(batch.globals))
