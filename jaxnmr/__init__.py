@@ -48,6 +48,7 @@ __all__ = [
     "SpectrumTerm",
     "Stage",
     "State",
+    "TensorCalculator",
     "TensorModel",
     "Term",
     "__version__",
@@ -73,7 +74,7 @@ __all__ = [
 ]
 
 # imported when they are asked for: networks take seconds to import
-_LAZY = {"TensorModel": "models", "build_graph": "graph"}
+_LAZY = {"TensorCalculator": "models", "TensorModel": "models", "build_graph": "graph"}
 
 
 def __getattr__(name: str):

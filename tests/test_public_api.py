@@ -30,6 +30,7 @@ PUBLIC = [
     "SpectrumTerm",
     "Stage",
     "State",
+    "TensorCalculator",
     "TensorModel",
     "Term",
     "__version__",
