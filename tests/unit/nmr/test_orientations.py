@@ -47,6 +47,16 @@ def test_triangles_are_all_alike_on_the_flat_face_and_share_their_edges():
     assert set(times) == {1, 2} and (times == 1).sum() == 3 * 6
 
 
+def test_rings_go_round_the_triangles_of_every_vertex():
+    powder = Orientations.plan(5, "hemisphere", spinning=False)
+    found = []
+    for vertex, ring in enumerate(powder.rings.T):
+        pairs = zip(ring, np.roll(ring, -1), strict=True)
+        found += [tuple(sorted((vertex, a, b))) for a, b in pairs if vertex not in (a, b)]
+    expected = sorted(tuple(sorted(t)) for t in powder.triangles.tolist())
+    assert sorted(found) == sorted(expected * 3)
+
+
 @pytest.mark.parametrize(("density", "volume", "word"), [(1, "octant", "density"), (5, "cube", "volume")])
 def test_a_grid_that_does_not_exist_is_refused(density, volume, word):
     with pytest.raises(ConventionError, match=word):

@@ -93,6 +93,25 @@ def test_bands_are_the_same_tents_weighed_differently():
 
 
 @pytest.mark.parametrize("collect", [BOX, BELL])
+@pytest.mark.parametrize("width", [60.0, 0.5])
+def test_triangles_that_share_corners_add_up_like_single_ones(width, collect):
+    points, triangles, rings = octahedron_face(6)
+    rng = np.random.default_rng(5)
+    # part of the pattern lies left of the grid, and some corners are alike
+    frequencies = np.round(width * (points[:, 0] * points[:, 1] / 9.0 - 0.2) + 3.0, 1)
+    shares = rng.uniform(0, 1, (len(points), 2))
+    shares /= shares[triangles].sum(axis=(0, 1))
+    ours = compiled(frequencies, shares, triangles, rings, 24, collect=collect)
+    corners = shares[triangles]
+    expected = sum(
+        bin_tents(frequencies[triangle][None], areas.sum(axis=0)[None], 24, collect=collect)
+        for triangle, areas in zip(triangles, corners, strict=True)
+    )
+    assert np.abs(expected).max() > 0.01
+    np.testing.assert_allclose(ours, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("collect", [BOX, BELL])
 @pytest.mark.parametrize("corners", [(-9.0, -7.5, 4.0), (-30.0, -25.0, -22.0), (17.0, 23.0, 40.0), (50.0, 51.0, 52.0),
                                      (-500.0, 3.0, 900.0)])  # fmt: skip
 def test_what_lies_outside_is_dropped_and_not_folded(corners, collect):
