@@ -241,6 +241,8 @@ def test_parameters_that_only_scale_or_move_a_pattern_have_the_same_derivatives(
     # the orientation of a single tensor has no effect but rounding
     size = np.maximum(size, 1e-6 * size.max())
     np.testing.assert_allclose(ours / size, whole / size, atol=1e-8)
+    if kind not in ("collected in a room", "collected in place"):
+        return
     # and alone, without anything that changes the tensors
     few = np.array([[0, 8, 9]])
     alone = np.asarray(jax.jit(lambda s, t: plan.jacobian(s, t, few, reach))(sites, tangents))
