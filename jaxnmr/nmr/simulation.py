@@ -321,15 +321,23 @@ class _Simulation:
             np.asarray(plan.frequency_hz), values, larmor_hz=self.larmor_hz, isotope=self.isotope, name="simulated"
         )
 
+    def check_same(self, spectrum: Spectrum) -> None:
+        """That a spectrum is of this nucleus, and was measured within a thousandth of this Larmor frequency.
+
+        Raises:
+            ConventionError: it is not.
+        """
+        if spectrum.isotope and spectrum.isotope != self.isotope:
+            raise ConventionError(f"{spectrum.name} shows {spectrum.isotope}, the simulation is of {self.isotope}")
+        if abs(spectrum.larmor_hz / self.larmor_hz - 1.0) > 1e-3:
+            raise ConventionError(
+                f"{spectrum.name} was measured at {spectrum.larmor_hz / 1e6:.4f} MHz, the simulation is for "
+                f"{self.larmor_hz / 1e6:.4f} MHz: give larmor_hz={spectrum.larmor_hz!r}"
+            )
+
     def _grid(self, experiment, sites, points, width_hz, centre_ppm, like) -> Grid:
         if like is not None:
-            if like.isotope and like.isotope != self.isotope:
-                raise ConventionError(f"{like.name} shows {like.isotope}, not {self.isotope}")
-            if abs(like.larmor_hz / self.larmor_hz - 1.0) > 1e-3:
-                raise ConventionError(
-                    f"{like.name} was measured at {like.larmor_hz / 1e6:.4f} MHz, the simulation is for "
-                    f"{self.larmor_hz / 1e6:.4f} MHz: give larmor_hz={like.larmor_hz!r}"
-                )
+            self.check_same(like)
             points, step = len(like.frequency_hz), like.step_hz
             first = float(np.asarray(like.frequency_hz)[0])
         else:

@@ -62,11 +62,7 @@ class Restraint(Term):
             name: name of the term.
         """
         _expect(atoms, 2)
-        label = name or "bond " + "-".join(atoms)
-        return cls(
-            atoms=plan_pairs(crystal, [tuple(atoms)]), target=np.array([float(value)]),
-            sigma=_positive([sigma], label), kind="bond", phase=phase or crystal.name, name=label,
-        )  # fmt: skip
+        return cls._one("bond", plan_pairs, crystal, atoms, value, sigma, phase, name)
 
     @classmethod
     def angle(
@@ -81,10 +77,14 @@ class Restraint(Term):
     ) -> Restraint:
         """One angle in degrees at the middle atom; arguments as :meth:`bond`."""
         _expect(atoms, 3)
-        label = name or "angle " + "-".join(atoms)
+        return cls._one("angle", plan_triplets, crystal, atoms, value, sigma, phase, name)
+
+    @classmethod
+    def _one(cls, kind, plan, crystal, atoms, value, sigma, phase, name) -> Restraint:
+        label = name or f"{kind} {'-'.join(atoms)}"
         return cls(
-            atoms=plan_triplets(crystal, [tuple(atoms)]), target=np.array([float(value)]),
-            sigma=_positive([sigma], label), kind="angle", phase=phase or crystal.name, name=label,
+            atoms=plan(crystal, [tuple(atoms)]), target=np.array([float(value)]),
+            sigma=_positive([sigma], label), kind=kind, phase=phase or crystal.name, name=label,
         )  # fmt: skip
 
     @classmethod

@@ -26,13 +26,7 @@ def non_negative(columns, basis, observed, sigma) -> tuple[np.ndarray, np.ndarra
 
 def at_larmor(simulation, spectrum: Spectrum):
     """The simulation at the spectrum's own Larmor frequency."""
-    if spectrum.isotope and spectrum.isotope != simulation.isotope:
-        raise ConventionError(f"{spectrum.name} shows {spectrum.isotope}, the simulation is of {simulation.isotope}")
-    if abs(spectrum.larmor_hz / simulation.larmor_hz - 1.0) > 1e-3:
-        raise ConventionError(
-            f"{spectrum.name} was measured at {spectrum.larmor_hz / 1e6:.4f} MHz, the simulation is for "
-            f"{simulation.larmor_hz / 1e6:.4f} MHz: give larmor_hz={spectrum.larmor_hz!r}"
-        )
+    simulation.check_same(spectrum)
     return replace(simulation, b0_tesla=None, larmor_hz=float(spectrum.larmor_hz))
 
 
