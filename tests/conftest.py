@@ -42,6 +42,11 @@ def pytest_configure(config):
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
+def pytest_runtest_setup(item):
+    # compiling is most of the time of small tests, running that of whole refinements; these run as they do for users
+    jax.config.update("jax_disable_most_optimizations", not {"real_data", "integration"} & set(item.path.parts))
+
+
 @pytest.fixture(autouse=True)
 def _double_precision():
     """Every test starts in double precision, whatever the one before did."""
