@@ -423,7 +423,7 @@ def draw(table: list[dict], path: Path) -> Path:
     axes.set_yticks(list(place), titles, size=8)
     axes.set_xscale("log")
     axes.set_xlabel("processor time, ms (labels: how many times less jaxnmr takes)")
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
     return path

@@ -200,6 +200,8 @@ def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
         "width",
         "centre",
     )
+    if Path(arguments.file).suffix == ".magres" and arguments.reference is None:
+        console.print("  [yellow]warning:[/] no --reference: the axis is minus the shielding, not the chemical shift")
     for spec in specs_to_simulate(arguments.file, {key: getattr(arguments, key) for key in keys}):
         with warnings.catch_warnings(record=True) as doubts:
             warnings.simplefilter("always", SpectrumWarning)

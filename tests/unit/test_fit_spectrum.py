@@ -250,6 +250,9 @@ def test_a_magres_file_is_simulated_by_the_command(tmp_path, capsys):
     found = jn.read_spectrum(tmp_path / "out" / "salt.csdf")
     assert found.isotope == "23Na" and float(np.real(found.values).sum()) == pytest.approx(2.0, abs=0.05)
     assert {p.suffix for p in (tmp_path / "out").iterdir()} == {".csdf", ".csv", ".png"}
+    assert "--reference" not in capsys.readouterr().err
+    assert main([*arguments, *options[:6], "--points", "128", "--broadening", "800"]) == 0
+    assert "no --reference: the axis is minus the shielding" in capsys.readouterr().err
     assert main(arguments) == 2
     assert "give isotope" in capsys.readouterr().err
 
