@@ -18,6 +18,7 @@ from .geometry import angles, angles_from, distances, distances_from
 from .shared import shared_sites
 from .sites import Site, analyse_site, cell_basis
 from .symmetry import SpaceGroup
+from .transform import primitive, primitive_basis, transformed
 
 __all__ = [
     "AnglePlan",
@@ -46,8 +47,11 @@ __all__ = [
     "plan_pairs",
     "plan_triplets",
     "positions",
+    "primitive",
+    "primitive_basis",
     "reciprocal_metric",
     "shared_sites",
     "symmetry_code",
+    "transformed",
     "volume",
 ]

@@ -1,0 +1,221 @@
+"""The same crystal in another cell: supercells, subgroups, primitive cells (host)."""
+
+from itertools import count, product
+from string import ascii_lowercase
+
+import gemmi
+import numpy as np
+
+from ..errors import SymmetryError
+from . import cell as cells
+from .crystal import Crystal
+from .sites import HELD_DISTANCE
+from .symmetry import SpaceGroup, unvoigt, voigt
+
+# Fractions of lattice vectors and of translations are multiples of this.
+_DEN = gemmi.Op.DEN
+_EXACT = 1e-6
+
+
+def transformed(
+    crystal: Crystal, matrix, *, spacegroup: str | int | SpaceGroup | None = None, origin=(0, 0, 0)
+) -> Crystal:
+    """The same atoms described in another cell, and in a subgroup of the symmetry if wanted (host).
+
+    Args:
+        crystal: the crystal.
+        matrix: ``(3, 3)``, the new cell vectors in terms of the old ones, as rows: ``new = matrix @ old``. (International
+            Tables list them as columns of P.) They must be translations of the crystal, centring included:
+            ``((1, 0, 0), (0, 1, 0), (0, 0, 2))`` doubles c, ``((0.5, 0.5, 0), ...)`` shrinks a centred cell.
+        spacegroup: a group in the axes and origin of the new cell, of which every operation must be one of the crystal.
+            Positions that it no longer relates become sites of their own. By default all symmetry is kept that takes the
+            new lattice to itself; what was a translation becomes a centring.
+        origin: new origin in fractional coordinates of the old cell.
+
+    Returns:
+        The crystal with the same structure. The first part of a site that falls apart keeps its label, ``"Si1"``, the
+        others are ``"Si1a"``, ``"Si1b"`` ...
+
+    Raises:
+        SymmetryError: vectors that are no translations, are coplanar or left-handed; a group that is not a subgroup; or
+            no group given and translations that are no multiples of 1/24 in the new cell.
+    """
+    matrix = _checked_matrix(crystal, matrix)
+    to_new = np.linalg.inv(matrix).T
+    origin = np.asarray(origin, dtype=float)
+    # operations without centring, and all translations within the new cell: together they make all atoms
+    shifts = _shifts(crystal.group.centring, matrix)
+    rotations, translations = (
+        np.repeat(part[: crystal.group.order // len(crystal.group.centring)], len(shifts), axis=0)
+        for part in (crystal.group.rotations, crystal.group.translations)
+    )
+    turned = to_new @ rotations @ matrix.T
+    moved = (translations + rotations @ origin - origin) @ to_new.T
+    moved += np.tile(shifts, (len(moved) // len(shifts), 1))
+    kept = np.abs(turned - np.round(turned)).max(axis=(1, 2)) < _EXACT
+    operations = np.round(turned[kept]).astype(int), moved[kept]
+    group = (
+        _group_of(crystal, matrix, *operations) if spacegroup is None else _subgroup(crystal, spacegroup, *operations)
+    )
+
+    metric = cells.metric(np.asarray(crystal.cell, dtype=float))
+    new_metric = matrix @ metric @ matrix.T
+    length, new_length = (np.sqrt(np.diag(np.linalg.inv(g))) for g in (metric, new_metric))
+    u_old = unvoigt(np.asarray(crystal.u_aniso, dtype=float))
+    parents, labels, xyz, u_aniso = [], [], [], []
+    for k, site in enumerate(crystal.sites()):
+        points = turned @ to_new @ (site.xyz - origin) + moved
+        for atom in _representatives(points, group):
+            rotation = to_new @ rotations[atom]
+            tensor = rotation @ (length[:, None] * u_old[k] * length) @ rotation.T
+            parents.append(k)
+            xyz.append(points[atom])
+            u_aniso.append(voigt(tensor / (new_length[:, None] * new_length)))
+        labels += _labels(crystal.labels[k], len(parents) - len(labels), {*crystal.labels, *labels})
+    anisotropic = np.array(crystal.anisotropic)[parents]
+    return Crystal.create(
+        cell=cells.cell_from_metric(new_metric),
+        spacegroup=group,
+        species=[crystal.species[k] for k in parents],
+        xyz=xyz,
+        labels=labels,
+        occupancy=np.asarray(crystal.occupancy, dtype=float)[parents],
+        u_iso=np.asarray(crystal.u_iso, dtype=float)[parents],
+        u_aniso=np.where(anisotropic[:, None], u_aniso, np.nan),
+        name=crystal.name,
+        snap_distance=HELD_DISTANCE,
+    )
+
+
+def primitive(crystal: Crystal) -> Crystal:
+    """The crystal in a reduced primitive cell, with the same sites and all of its symmetry (host).
+
+    The operations are then in no tabulated setting. A crystal without centring is returned as it is.
+    """
+    if len(crystal.group.centring) == 1:
+        return crystal
+    return transformed(crystal, primitive_basis(crystal.group, cells.metric(np.asarray(crystal.cell, dtype=float))))
+
+
+def primitive_basis(group: SpaceGroup, metric: np.ndarray) -> np.ndarray:
+    """Shortest vectors that span all translations, in terms of the cell vectors (host).
+
+    Args:
+        group: the space group.
+        metric: ``(3, 3)`` Å².
+
+    Returns:
+        ``(3, 3)``, rows, right-handed; the identity for a lattice without centring.
+    """
+    if len(group.centring) == 1:
+        return np.eye(3)
+    basis = _integer_basis(np.concatenate([np.eye(3), group.centring]) * _DEN) / _DEN
+    # a basis is reduced when no vector gets shorter by adding or subtracting others (Minkowski, in three dimensions)
+    while True:
+        for k, (i, j) in product(range(3), product((-1, 0, 1), repeat=2)):
+            other = np.delete(basis, k, axis=0)
+            shorter = basis[k] + i * other[0] + j * other[1]
+            if shorter @ metric @ shorter < basis[k] @ metric @ basis[k] * (1.0 - 1e-9):
+                basis[k] = shorter
+                break
+        else:
+            return basis * np.sign(np.linalg.det(basis))
+
+
+def _integer_basis(rows: np.ndarray) -> np.ndarray:
+    """Three rows that span the same lattice as many rows of integers, by Euclid's algorithm in every column."""
+    rows, basis = np.round(rows).astype(int), []
+    for column in range(3):
+        while len(used := np.flatnonzero(rows[:, column])) > 1:
+            least = used[np.argmin(np.abs(rows[used, column]))]
+            others = used[used != least]
+            rows[others] -= rows[others, column, None] // rows[least, column] * rows[least]
+        basis.append(rows[used[0]])
+        rows = np.delete(rows, used[0], axis=0)
+    return np.array(basis)
+
+
+def _checked_matrix(crystal: Crystal, matrix) -> np.ndarray:
+    matrix = np.asarray(matrix, dtype=float)
+    if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
+        raise SymmetryError(f"the new cell is {matrix.tolist()}; expected three rows of three finite numbers")
+    exact = np.round(matrix * _DEN) / _DEN
+    off = exact[:, None] - crystal.group.centring
+    if np.abs(exact - matrix).max() > 1e-4 or (np.abs(off - np.round(off)).max(axis=2).min(axis=1) > _EXACT).any():
+        raise SymmetryError(
+            f"the new cell vectors {matrix.tolist()} are not all translations of {crystal.group.name}: expected integers, "
+            f"or integers plus one of the centring translations {crystal.group.centring.tolist()}"
+        )
+    volume = np.linalg.det(exact)
+    if volume < _EXACT:
+        raise SymmetryError(
+            f"the new cell vectors {matrix.tolist()} span {volume:.3g} times the volume of the old cell: expected three "
+            "that are not coplanar, in right-handed order"
+        )
+    return exact
+
+
+def _shifts(centring: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Translations of the crystal that differ within the new cell, ``(n, 3)`` in its axes, zero first."""
+    corners = np.array(list(product((0, 1), repeat=3))) @ matrix
+    low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int)
+    cells_ = np.array(list(product(*(range(a, b + 1) for a, b in zip(low, high, strict=True)))))
+    found = _wrapped((centring[:, None] + cells_).reshape(-1, 3) @ np.linalg.inv(matrix))
+    return found[np.unique(np.round(found, 9), axis=0, return_index=True)[1]]
+
+
+def _wrapped(points: np.ndarray) -> np.ndarray:
+    """Coordinates in [0, 1), rounding errors below 1 included."""
+    points = points - np.floor(points + _EXACT)
+    return np.where(np.abs(points) < _EXACT, 0.0, points)
+
+
+def _group_of(crystal: Crystal, matrix: np.ndarray, rotations: np.ndarray, translations: np.ndarray) -> SpaceGroup:
+    """The group of operations given as arrays."""
+    ticks = translations * _DEN
+    if np.abs(ticks - np.round(ticks)).max() > 1e-4:
+        raise SymmetryError(
+            f"in the new cell translations of {crystal.group.name} are no multiples of 1/{_DEN}, so that not all of its "
+            "symmetry can be kept: name a subgroup with spacegroup=, 'P 1' if nothing else fits"
+        )
+    triplets = []
+    for rotation, translation in zip(rotations, ticks, strict=True):
+        op = gemmi.Op()
+        op.rot = (rotation * _DEN).tolist()
+        op.tran = np.round(translation).astype(int).tolist()
+        triplets.append(op.wrap().triplet())
+    axes = ", ".join("(" + " ".join(f"{v + 0.0:.4g}" for v in row) + ")" for row in matrix)
+    return SpaceGroup.from_operations(triplets, f"{crystal.group.name} on {axes}")
+
+
+def _subgroup(crystal: Crystal, spacegroup, rotations: np.ndarray, translations: np.ndarray) -> SpaceGroup:
+    """The wanted group, after checking that all its operations are among those of the crystal."""
+    group = spacegroup if isinstance(spacegroup, SpaceGroup) else SpaceGroup.from_name(spacegroup)
+    for triplet, rotation, translation in zip(group.triplets, group.rotations, group.translations, strict=True):
+        off = translations[(rotations == rotation).all(axis=(1, 2))] - translation
+        if not (np.abs(off - np.round(off)) < 1e-4).all(axis=-1).any():
+            raise SymmetryError(
+                f"{group.name} is no subgroup of {crystal.group.name} in this cell and origin: {triplet} is no symmetry "
+                f"of {crystal.name}. Check the axes and origin; symmetry that a structure has beyond its space group is "
+                "found when it is read from all its atoms with symprec"
+            )
+    return group
+
+
+def _representatives(points: np.ndarray, group: SpaceGroup) -> list[int]:
+    """One of the points ``(n, 3)`` of every orbit, the first of each."""
+    open_, chosen = np.ones(len(points), dtype=bool), []
+    for k, point in enumerate(points):
+        if open_[k]:
+            chosen.append(k)
+            orbit = group.rotations @ point + group.translations
+            off = points[open_][:, None] - orbit
+            open_[open_] = np.abs(off - np.round(off)).max(axis=-1).min(axis=1) > _EXACT
+    return chosen
+
+
+def _labels(label: str, number: int, taken: set[str]) -> list[str]:
+    """``number`` labels: the old one, then with letters behind it, none of them taken."""
+    letters = ("".join(word) for size in count(1) for word in product(ascii_lowercase, repeat=size))
+    fresh = (name for letter in letters if (name := label + letter) not in taken)
+    return [label, *(next(fresh) for _ in range(number - 1))]
