@@ -66,6 +66,7 @@ def sites_from_magres(
     gaussian_hz: float = 0.0,
     lorentzian_hz: float = 0.0,
     quadrupolar: bool = True,
+    q_barn: float | None = None,
     merge_ppm: float = 0.2,
 ) -> Sites:
     """Sites with the computed tensors of a structure, Cartesian, in the structure's own frame.
@@ -79,6 +80,7 @@ def sites_from_magres(
         reference: from shieldings to shifts.
         gaussian_hz, lorentzian_hz: widths of all.
         quadrupolar: take the field gradients of a nucleus with a quadrupole moment.
+        q_barn: quadrupole moment to use; an effective one (`jaxnmr.nmr.EffectiveQuadrupole`) corrects the calculation.
         merge_ppm: sites whose principal values agree within this (couplings within half a per cent), such as those
             equivalent by symmetry, become one with their number as amplitude and the label of the first; 0 for none.
 
@@ -99,7 +101,7 @@ def sites_from_magres(
     anisotropy = -float(reference.slope) * (shielding - iso[:, None, None] * np.eye(3))
     coupling = np.zeros_like(anisotropy)
     if isotope(nucleus).spin >= 1 and quadrupolar:
-        coupling = _coupling(part, nucleus, name)
+        coupling = _coupling(part, nucleus, name, q_barn)
     groups = _alike(shift, anisotropy, coupling, merge_ppm) if merge_ppm > 0 else [[k] for k in range(len(part))]
     first = [members[0] for members in groups]
     return Sites.create(
@@ -114,7 +116,7 @@ def sites_from_magres(
     )
 
 
-def _coupling(part: Magres, nucleus: str, name: str) -> np.ndarray:
+def _coupling(part: Magres, nucleus: str, name: str, q_barn: float | None) -> np.ndarray:
     efg = part.efg_au
     if efg is None or not np.isfinite(efg).all():
         raise DataError(
@@ -125,7 +127,8 @@ def _coupling(part: Magres, nucleus: str, name: str) -> np.ndarray:
     trace = np.trace(efg, axis1=1, axis2=2)
     if (np.abs(trace) > np.maximum(_TRACE * np.abs(efg).max(axis=(1, 2)), _TRACE_AU)).any():
         raise ConventionError(f"{name}: a field gradient is not traceless; check the order of its nine numbers")
-    return np.asarray(quadrupolar_from_efg(efg - trace[:, None, None] / 3 * np.eye(3), nucleus), dtype=float)
+    traceless = efg - trace[:, None, None] / 3 * np.eye(3)
+    return np.asarray(quadrupolar_from_efg(traceless, nucleus, q_barn=q_barn), dtype=float)
 
 
 def _alike(shift: np.ndarray, shielding: np.ndarray, coupling: np.ndarray, tolerance_ppm: float) -> list[list[int]]:

@@ -124,7 +124,7 @@ class Prediction:
 
         Args:
             nucleus: isotope, ``"17O"``.
-            q_barn: quadrupole moment to use; an effective one corrects the overestimate of a functional.
+            q_barn: quadrupole moment to use; an effective one, see `jaxnmr.nmr.EffectiveQuadrupole`, corrects the calculation.
         """
         return quadrupolar_parameters(self.quadrupolar_hz(nucleus, q_barn=q_barn))
 
@@ -168,7 +168,7 @@ class Prediction:
                 ``"eta_q"``. Uncertainties of components are propagated to first order, then calibrated.
             nucleus: isotope, ``"29Si"``.
             reference: of shifts; the model's own by default.
-            q_barn: quadrupole moment to use.
+            q_barn: quadrupole moment to use, see :meth:`quadrupolar`; its own uncertainty is not included.
 
         Raises:
             ConventionError: an unknown quantity, no such element, or a model that is not calibrated for it.
@@ -230,7 +230,7 @@ class Prediction:
         Args:
             nucleus: isotope, ``"29Si"``.
             reference: of shifts; the model's own by default, and zero shifts where it predicts no shielding.
-            q_barn: quadrupole moment to use.
+            q_barn: quadrupole moment to use, see :meth:`quadrupolar`.
             widths: ``gaussian_hz`` and ``lorentzian_hz``.
 
         Raises:

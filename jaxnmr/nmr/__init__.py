@@ -1,6 +1,7 @@
 """Solid-state NMR: tensors and conventions, sites, static and MAS spectra."""
 
 from .dipolar import dipolar_constant_hz, dipolar_tensor_hz, j_hz_from_reduced, reduced_from_j_hz
+from .effective_quadrupole import EffectiveQuadrupole
 from .euler import Euler, axes_from_euler, convert_euler, equivalent_euler, euler_from_axes, relative_euler, rotation
 from .excitation import GaussianBandwidth, Pulse
 from .isotopes import Isotope, all_isotopes, isotope, isotopes_of, larmor_hz, reference_hz
@@ -35,6 +36,7 @@ from .tensors import (
 
 __all__ = [
     "Coupling",
+    "EffectiveQuadrupole",
     "Euler",
     "Fid",
     "GaussianBandwidth",
