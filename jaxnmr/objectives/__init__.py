@@ -5,7 +5,8 @@ from .parameters import ParameterRow, Parameters, perturb
 from .pattern_term import PatternTerm
 from .restraints import Prior, Restraint
 from .spectrum_term import SpectrumTerm
-from .term import State, Term, TermSum, term
+from .state import State, TensorRead, TensorSource
+from .term import Term, TermSum, term
 
 __all__ = [
     "Objective",
@@ -16,6 +17,8 @@ __all__ = [
     "Restraint",
     "SpectrumTerm",
     "State",
+    "TensorRead",
+    "TensorSource",
     "Term",
     "TermSum",
     "perturb",

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, struct
+from .._struct import set_fields, static, struct
 from ..crystal import Crystal, shared_sites
 from ..crystal.cell import cell_from_metric, metric
 from ..crystal.sites import has_conventional_metric
 from ..errors import ParameterError
 from ..typing import Array
-from .parameters import Layout, Parameters, renamed
-from .term import State, Term, TermSum
+from .parameters import Layout, Parameters, ParameterSpec, renamed
+from .predicted import MEMORY_BYTES, Predicted, plan_predicted
+from .state import State, TensorRead
+from .term import Term, TermSum
+
+if TYPE_CHECKING:
+    from ..models import TensorModel
 
 _CRYSTAL_FIELDS = ("cell", "xyz", "u_iso", "u_aniso", "occupancy")
 
@@ -31,21 +36,37 @@ class Objective:
         crystals: starting structures by phase name.
         terms: what is compared with what.
         weights: ``(terms,)``, multiply each term's chi².
+        predicted: models of learned tensors with the neighbours of their phases.
+        memory_bytes: for derivatives of models that are calculated at once.
     """
 
     crystals: dict[str, Crystal]
     terms: tuple[Term, ...]
     weights: Array
+    predicted: tuple[Predicted, ...]
+    memory_bytes: int = static()
 
-    def __init__(self, terms: Term | TermSum, *, crystal: Crystal | Mapping[str, Crystal] | None = None):
+    def __init__(
+        self,
+        terms: Term | TermSum,
+        *,
+        crystal: Crystal | Mapping[str, Crystal] | None = None,
+        tensors: TensorModel | Sequence[TensorModel] | Mapping[str, TensorModel | Sequence[TensorModel]] | None = None,
+        memory_bytes: int = MEMORY_BYTES,
+    ):
         """Put terms together.
 
         Args:
             terms: one term, or a sum such as ``xrd + 2.0 * restraint``.
             crystal: the structure, or several by phase name.
+            tensors: a model whose tensors terms read in ``state.tensors``, several that predict different quantities, or
+                either by phase name. Of an ensemble the mean counts, in residuals and derivatives; ``model.member(0)`` is
+                cheaper, but gives no uncertainty.
+            memory_bytes: about how much derivatives of models may take at once, 1 GiB by default.
 
         Raises:
-            ParameterError: two terms with the same name, or no term.
+            ParameterError: two terms with the same name, no term, or models that contradict each other.
+            ConventionError: a crystal that a model cannot take: an unknown element, partial occupancy.
         """
         terms = terms if isinstance(terms, TermSum) else TermSum(terms)
         names = [t.name for t in terms.terms]
@@ -54,17 +75,23 @@ class Objective:
             raise ParameterError(f"several terms are called {', '.join(repeated)}; give each its own name=")
         if isinstance(crystal, Crystal):
             crystal = {crystal.name: crystal}
+        crystals = dict(crystal or {})
         set_fields(
             self,
-            crystals=dict(crystal or {}),
+            crystals=crystals,
             terms=tuple(terms.terms),
             weights=np.array(terms.weights, dtype=float),
+            predicted=plan_predicted(tensors, crystals, memory_bytes),
+            memory_bytes=int(memory_bytes),
         )
         spec = self.parameters().spec
         set_fields(self, terms=tuple(t.resolved(spec) for t in self.terms))
 
     def __add__(self, other: Term | TermSum) -> Objective:
-        return Objective(TermSum(*self.terms, weights=tuple(np.asarray(self.weights))) + other, crystal=self.crystals)
+        terms = TermSum(*self.terms, weights=tuple(np.asarray(self.weights))) + other
+        # what was known of the terms before says nothing of the new ones
+        predicted = tuple(p.prepared(None, None) for p in self.predicted)
+        return Objective(terms, crystal=self.crystals).replace(predicted=predicted, memory_bytes=self.memory_bytes)
 
     def phase_prefix(self, phase: str) -> str:
         """What precedes a phase's parameter names: nothing when it is the only one."""
@@ -99,13 +126,29 @@ class Objective:
 
     def state(self, values: Mapping[str, Array]) -> State:
         """The state at physical values by name (traceable)."""
+        state = self._structures(values)
+        found = [p.tensors(state.crystals[p.phase]) for p in self.predicted]
+        return self._with_tensors(state, found)
+
+    def _structures(self, values: Mapping[str, Array]) -> State:
+        """The state without learned tensors."""
         crystals = {}
         for phase, crystal in self.crystals.items():
             prefix = self.phase_prefix(phase)
             fields = {name: values[prefix + name] for name in _CRYSTAL_FIELDS}
             fields["cell"] = _allowed_cell(crystal, fields["cell"])
             crystals[phase] = crystal.replace(**fields)
-        return State(crystals=crystals, values=dict(values))
+        return State(crystals=crystals, values=dict(values), sources=self._sources())
+
+    def _sources(self):
+        return tuple(source for p in self.predicted for source in p.sources)
+
+    def _with_tensors(self, state: State, found: Sequence[Mapping[str, Array]]) -> State:
+        """A state with what every model predicts."""
+        tensors: dict[str, dict[str, Array]] = {}
+        for p, heads in zip(self.predicted, found, strict=True):
+            tensors.setdefault(p.phase, {}).update(heads)
+        return state.replace(tensors=tensors)
 
     def _weighted(self, arrays: list[Array]) -> Array:
         parts = [jnp.sqrt(self.weights[k]) * a for k, a in enumerate(arrays)]
@@ -128,8 +171,9 @@ class Objective:
 
         Columns are in the order of ``params.free_names``.
         """
+        objective = self.replace(predicted=self._differentiated(params.spec))
         columns = residuals_and_jacobian(
-            params.spec.layout, self, params.offset(), params.spec.transform, jnp.asarray(params.theta)
+            params.spec.layout, objective, params.offset(), params.spec.transform, jnp.asarray(params.theta)
         )[1]
         return columns / params.spec.scale[params.spec.free_pivots]
 
@@ -148,20 +192,105 @@ class Objective:
         """Whether some term changes with every accepted step, as Le Bail extraction does."""
         return any(t.extracting for t in self.terms)
 
+    def prepared(self, params: Parameters) -> Objective:
+        """The objective before a refinement of the parameters that are free in ``params`` (host)."""
+        moved = tuple(params.labels[k] for k in np.flatnonzero(params.spec.transform.any(axis=1)))
+        terms = tuple(t.prepared(moved) for t in self.terms)
+        return self.replace(terms=terms, predicted=self._differentiated(params.spec))
+
+    def _differentiated(self, spec: ParameterSpec) -> tuple[Predicted, ...]:
+        """Models that know what moves and what is read."""
+        if not self.predicted:
+            return ()
+        reads = self._reads()
+        places = spec.layout.unflatten(np.arange(len(spec.labels)))
+        out = []
+        for p in self.predicted:
+            prefix = self.phase_prefix(p.phase)
+            rows = np.concatenate([places[prefix + name].ravel() for name in ("cell", "xyz")])
+            out.append(p.prepared(np.flatnonzero(spec.transform[rows].any(axis=0)), reads))
+        return tuple(out)
+
+    def _reads(self) -> tuple[TensorRead, ...] | None:
+        """What terms read of learned tensors; ``None`` when some term does not say."""
+        found = [t.tensors_read(self.crystals) for t in self.terms]
+        if all(reads is not None for reads in found):
+            return tuple(read for reads in found for read in reads)
+        # those that do not say are watched
+        values = {k: jnp.asarray(v) for k, v in self.parameters().values.items()}
+        silent = [t for t, reads in zip(self.terms, found, strict=True) if reads is None]
+        if any(_reads_tensors(t, self._structures, values) for t in silent):
+            return None
+        return tuple(read for reads in found if reads is not None for read in reads)
+
+    def plan_notes(self) -> tuple[str, ...]:
+        """How derivatives of learned tensors are calculated and why, one sentence per model."""
+        return tuple(p.note() for p in self.predicted)
+
     def refreshed(self, params: Parameters) -> tuple[Objective, tuple[str, ...]]:
         """The objective with outgrown plans renewed, and what was renewed (host)."""
-        state = self._host_state(params)
-        pairs = [t.refreshed(state) for t in self.terms]
-        notes = tuple(f"{t.name}: {note}" for (t, note) in pairs if note)
-        return (self.replace(terms=tuple(t for t, _ in pairs)), notes) if notes else (self, ())
+        objective, notes = self._replanned(params)
+        state = objective._host_state(params)
+        pairs = [t.refreshed(state) for t in objective.terms]
+        notes += tuple(f"{t.name}: {note}" for (t, note) in pairs if note)
+        return (objective.replace(terms=tuple(t for t, _ in pairs)), notes) if notes else (self, ())
 
     def settled(self, params: Parameters) -> Objective:
         """The objective with every plan made for these very values, so that a minimum does not depend on its history."""
+        # what a network sees ends at its cutoff, however many neighbours are listed: their plans have no history
+        objective, _ = self._replanned(params)
+        state = objective._host_state(params)
+        return objective.replace(terms=tuple(t.settled(state) for t in objective.terms))
+
+    def _replanned(self, params: Parameters) -> tuple[Objective, tuple[str, ...]]:
+        """The objective with neighbours listed anew where the structure has moved far."""
+        if not self.predicted:
+            return self, ()
+        crystals = self._structures(_on_device(params)).crystals
+        pairs = [p.renewed(crystals[p.phase]) for p in self.predicted]
+        notes = tuple(dict.fromkeys(note for _, note in pairs if note))
+        return (self.replace(predicted=tuple(p for p, _ in pairs)), notes) if notes else (self, ())
+
+    def warnings(self, params: Parameters) -> tuple[str, ...]:
+        """Sentences about physically doubtful values and atoms outside the domain of a model, for the report (host)."""
         state = self._host_state(params)
-        return self.replace(terms=tuple(t.settled(state) for t in self.terms))
+        of_terms = tuple(sentence for t in self.terms for sentence in t.warnings(state))
+        return (*of_terms, *(s for p in self.predicted for s in p.warnings(state.crystals[p.phase])))
 
     def _host_state(self, params: Parameters) -> State:
-        return self.state({k: jnp.asarray(v) for k, v in params.values.items()})
+        state = self.state(_on_device(params))
+        if not any(t.wants_predictions for t in self.terms):
+            return state
+        found: dict[str, dict[str, Any]] = {}
+        for p in self.predicted:
+            prediction = p.prediction(state.crystals[p.phase])
+            found.setdefault(p.phase, {}).update(dict.fromkeys(prediction.tensors, prediction))
+        return state.replace(predictions=found)
+
+
+def _on_device(params: Parameters) -> dict[str, Array]:
+    return {k: jnp.asarray(v) for k, v in params.values.items()}
+
+
+class _Watched(Mapping):
+    """Learned tensors that nobody may look at."""
+
+    class Seen(Exception):
+        """Somebody did."""
+
+    def _seen(self, *_):
+        raise self.Seen
+
+    __getitem__ = __iter__ = __len__ = __contains__ = _seen
+
+
+def _reads_tensors(term: Term, structures, values: Mapping[str, Array]) -> bool:
+    """Whether the residuals of a term look at learned tensors; nothing is computed."""
+    try:
+        jax.eval_shape(lambda v: term.residuals(structures(v).replace(tensors=_Watched())), values)
+    except (_Watched.Seen, TypeError):  # looked at, or handed to a transformation that needs arrays
+        return True
+    return False
 
 
 def _allowed_cell(crystal: Crystal, cell: Any) -> Any:
@@ -181,9 +310,14 @@ residuals = jax.jit(_residuals, static_argnums=0)
 
 
 def _residuals_and_jacobian(layout: Layout, objective: Objective, offset, transform, theta):
-    make = lambda t: objective.state(layout.unflatten(offset + transform @ t))
+    make = lambda t: objective._structures(layout.unflatten(offset + transform @ t))
     state, push = jax.linearize(make, theta)
     tangents = jax.vmap(push)(jnp.eye(theta.shape[0], dtype=theta.dtype))
+    # networks are expensive: not along every parameter
+    moved = [(state.crystals[p.phase], tangents.crystals[p.phase]) for p in objective.predicted]
+    pairs = [p.linearised(c, t.cell, t.xyz) for p, (c, t) in zip(objective.predicted, moved, strict=True)]
+    state = objective._with_tensors(state, [values for values, _ in pairs])
+    tangents = objective._with_tensors(tangents, [pushed for _, pushed in pairs])
     values = objective._weighted([t.residuals(state) for t in objective.terms])
     return values, objective._weighted([t.jacobian(state, tangents) for t in objective.terms])
 

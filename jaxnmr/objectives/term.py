@@ -1,4 +1,4 @@
-"""`State` and `Term`: the contract between physics, data and solvers.
+"""`Term`: the contract between physics, data and solvers.
 
 A `State` is computed once per parameter vector. A `Term` reads it and returns whitened residuals
 ``(calculated - observed) / sigma``; that one method is all a new kind of data needs.
@@ -16,40 +16,10 @@ from .._struct import static, struct
 from ..crystal import Crystal
 from ..errors import ParameterError
 from ..typing import Array, Quantity
+from .state import State, TensorRead
 
 if TYPE_CHECKING:
     from .parameters import ParameterSpec
-
-
-@struct
-class State:
-    """Everything terms may read, at one parameter vector.
-
-    Attributes:
-        crystals: structures by phase name.
-        values: every physical parameter by full name.
-    """
-
-    crystals: dict[str, Crystal]
-    values: dict[str, Array]
-
-    @property
-    def crystal(self) -> Crystal:
-        """The only structure.
-
-        Raises:
-            ParameterError: there are several.
-        """
-        if len(self.crystals) != 1:
-            raise ParameterError(
-                f"there are {len(self.crystals)} phases: use state.crystals[name], {sorted(self.crystals)}"
-            )
-        return next(iter(self.crystals.values()))
-
-    def local(self, prefix: str) -> Mapping[str, Array]:
-        """The parameters below a prefix, by local name."""
-        start = prefix + "/"
-        return {name.removeprefix(start): v for name, v in self.values.items() if name.startswith(start)}
 
 
 class Term:
@@ -69,6 +39,19 @@ class Term:
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         """Nuisance parameters this term brings along, by local name; they are prefixed with the term's name."""
         return {}
+
+    def tensors_read(self, crystals: Mapping[str, Crystal]) -> tuple[TensorRead, ...] | None:
+        """Which learned tensors the residuals depend on; ``None`` when that is not known (host).
+
+        A term that says so lets an objective differentiate few tensors in reverse mode instead of all along every
+        parameter. What it says must be true: derivatives of anything else are not calculated.
+        """
+        return None
+
+    @property
+    def wants_predictions(self) -> bool:
+        """Whether :meth:`refreshed` and :meth:`settled` read ``state.predictions``."""
+        return False
 
     def jacobian(self, state: State, tangents: State) -> Array:
         """Derivative of the residuals along state tangents with a leading parameter axis, ``(residuals, parameters)``."""

@@ -1,0 +1,216 @@
+"""`State`: everything terms may read at one parameter vector, computed once however many of them read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import static, struct
+from ..crystal import Crystal
+from ..errors import ParameterError
+from ..nmr import Isotope, ShiftReference, isotope
+from ..typing import Array
+
+SHIELDING, EFG = "shielding", "efg"
+
+
+@dataclass(frozen=True)
+class TensorSource:
+    """What a model provides of one phase.
+
+    Attributes:
+        phase: name of the crystal.
+        head: the quantity, ``"shielding"``, ``"efg"`` or any other that a model has.
+        trained: per site, whether the model was trained on its element; numbers of other sites mean nothing.
+        references: of chemical shifts, ``(element, reference_ppm, slope)``.
+    """
+
+    phase: str
+    head: str
+    trained: tuple[bool, ...]
+    references: tuple[tuple[str, float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class TensorRead:
+    """What a term's residuals depend on among the tensors of a state, so that nothing else needs derivatives.
+
+    Attributes:
+        phase, head: which tensors.
+        sites: of which sites, by number.
+        part: ``"isotropic"``, ``"symmetric"`` or ``"all"`` of a tensor.
+    """
+
+    phase: str
+    head: str
+    sites: tuple[int, ...]
+    part: Literal["isotropic", "symmetric", "all"] = "all"
+
+
+@struct
+class State:
+    """Everything terms may read, at one parameter vector.
+
+    Attributes:
+        crystals: structures by phase name.
+        values: every physical parameter by full name.
+        tensors: by phase and head, what models predict for the sites of the asymmetric unit: ``(sites, 3, 3)`` in the frame
+            of ``crystal.lattice()``, or ``(sites, dim)``; shieldings in ppm, field gradients in atomic units. Not a number
+            for elements a model was not trained on. Empty when the objective was given no model.
+        predictions: by phase and head, the `Prediction` with its uncertainty; on the host only and only where some term
+            asks for it, otherwise empty.
+        sources: what ``tensors`` holds.
+    """
+
+    crystals: dict[str, Crystal]
+    values: dict[str, Array]
+    tensors: dict[str, dict[str, Array]] = field(default_factory=dict)
+    predictions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sources: tuple[TensorSource, ...] = static(default=())
+
+    @property
+    def crystal(self) -> Crystal:
+        """The only structure.
+
+        Raises:
+            ParameterError: there are several.
+        """
+        if len(self.crystals) != 1:
+            raise ParameterError(
+                f"there are {len(self.crystals)} phases: use state.crystals[name], {sorted(self.crystals)}"
+            )
+        return next(iter(self.crystals.values()))
+
+    def local(self, prefix: str) -> Mapping[str, Array]:
+        """The parameters below a prefix, by local name."""
+        start = prefix + "/"
+        return {name.removeprefix(start): v for name, v in self.values.items() if name.startswith(start)}
+
+    # -- learned tensors -----------------------------------------------------------------------------------------
+    def phase(self, name: str | None = None) -> str:
+        """The name of a phase, of the only one by default.
+
+        Raises:
+            ParameterError: no such phase, or several and none was named.
+        """
+        return only_phase(self.crystals, name)
+
+    def sites(self, nucleus: str | Isotope, phase: str | None = None) -> np.ndarray:
+        """Which sites of a phase have this nucleus, by increasing number.
+
+        Raises:
+            ParameterError: none has.
+        """
+        return sites_of(self.crystals[self.phase(phase)], nucleus)
+
+    def tensor(
+        self,
+        head: str,
+        phase: str | None = None,
+        *,
+        nucleus: str | Isotope | None = None,
+        sites: Sequence[int] | np.ndarray | None = None,
+    ) -> Array:
+        """What a model predicts for sites of a phase, ``(sites, 3, 3)`` or ``(sites, dim)`` (traceable).
+
+        Args:
+            head: the quantity.
+            phase: name of the crystal; needed when there are several.
+            nucleus: only the sites of this one, see :meth:`sites`.
+            sites: only these, by number. Without ``nucleus`` and ``sites`` all sites, not a number where the model was not
+                trained on the element.
+
+        Raises:
+            ParameterError: no model, none with this head, no such site, or an element that it was not trained on.
+        """
+        source = self._source(head, self.phase(phase))
+        values = jnp.asarray(self.tensors[source.phase][head])
+        if nucleus is None and sites is None:
+            return values
+        crystal = self.crystals[source.phase]
+        sites = sites_of(crystal, nucleus) if sites is None else np.asarray(sites, dtype=int)
+        missing = [int(k) for k in sites if not source.trained[k]]
+        if missing:
+            elements = sorted({crystal.elements[k] for k in missing})
+            raise ParameterError(
+                f"the model was not trained on the {head} of {', '.join(elements)}: leave "
+                f"{', '.join(crystal.labels[k] for k in missing)} of {source.phase} out of the data (sites=), or give the "
+                "objective a model that was"
+            )
+        return values[sites]
+
+    def shielding(self, phase: str | None = None, *, nucleus: str | Isotope | None = None) -> Array:
+        """SHIELDING tensors ``(sites, 3, 3)`` in ppm with their antisymmetric part; arguments and errors as :meth:`tensor`."""
+        return self.tensor(SHIELDING, phase, nucleus=nucleus)
+
+    def efg(self, phase: str | None = None, *, nucleus: str | Isotope | None = None) -> Array:
+        """Electric field gradients ``(sites, 3, 3)`` in atomic units; arguments and errors as :meth:`tensor`."""
+        return self.tensor(EFG, phase, nucleus=nucleus)
+
+    def shift(
+        self, nucleus: str | Isotope, reference: ShiftReference | None = None, *, phase: str | None = None
+    ) -> Array:
+        """Isotropic chemical shifts of the sites of a nucleus, ppm.
+
+        Args:
+            nucleus: isotope, ``"29Si"``.
+            reference: of shifts; the model's own by default.
+            phase: name of the crystal; needed when there are several.
+
+        Raises:
+            ParameterError: as :meth:`tensor`, or no reference.
+        """
+        shielding = self.shielding(phase, nucleus=nucleus)
+        if reference is None:
+            element = isotope(nucleus).element
+            known = {e: numbers for e, *numbers in self._source(SHIELDING, self.phase(phase)).references}
+            if element not in known:
+                raise ParameterError(
+                    f"the model has no shift reference of {element}: give reference=ShiftReference(ppm), such as one fitted "
+                    "with ShiftReference.fit"
+                )
+            reference = ShiftReference(*known[element])
+        return reference.shift(jnp.trace(shielding, axis1=-2, axis2=-1) / 3.0)
+
+    def _source(self, head: str, phase: str) -> TensorSource:
+        of_phase = {s.head: s for s in self.sources if s.phase == phase}
+        if head in of_phase:
+            return of_phase[head]
+        if of_phase:
+            raise ParameterError(
+                f"no model of {phase!r} predicts {head!r}; there is {', '.join(sorted(of_phase))}: give the objective a "
+                "model that does, Objective(..., tensors=[model, other])"
+            )
+        others = sorted({s.phase for s in self.sources})
+        raise ParameterError(
+            f"nothing predicts the {head} of {phase!r}{f', only of {others}' if others else ''}: give the objective a model, "
+            "Objective(..., tensors=model)"
+        )
+
+
+def only_phase(crystals: Mapping[str, Crystal], name: str | None) -> str:
+    """The name of a phase, of the only one when none is given; see :meth:`State.phase`."""
+    if name is None and len(crystals) == 1:
+        return next(iter(crystals))
+    if name not in crystals:
+        what = "no phase is named" if name is None else f"there is no phase {name!r}"
+        raise ParameterError(
+            f"{what}: expected phase= one of {', '.join(sorted(crystals)) or 'none, there is no crystal'}"
+        )
+    return name
+
+
+def sites_of(crystal: Crystal, nucleus: str | Isotope) -> np.ndarray:
+    """Numbers of the sites of a nucleus; protons and deuterons as they are written, but 2H may stand on H sites."""
+    atom = isotope(nucleus)
+    same = {atom.element, "D"} if atom.symbol == "2H" else {atom.element}
+    chosen = np.array([k for k, element in enumerate(crystal.elements) if element in same], dtype=int)
+    if not chosen.size:
+        raise ParameterError(
+            f"{crystal.name} has no {atom.symbol} site; it has {', '.join(sorted(set(crystal.elements)))}"
+        )
+    return chosen
