@@ -39,7 +39,7 @@ class FullCell:
 
 @struct
 class Expansion:
-    """Which images of which sites fill the cell; made by :func:`plan_expansion`.
+    """Which images of which sites fill the cell, conventional or primitive; made by :func:`plan_expansion`.
 
     Attributes:
         atoms: ``(atoms, 5)`` integers: site, operation, lattice translation.
@@ -69,18 +69,23 @@ class Expansion:
         )
 
 
-def plan_expansion(crystal) -> Expansion:
+def plan_expansion(crystal, *, primitive: bool = False) -> Expansion:
     """List the atoms of the conventional cell, site by site, each once (host).
 
     Lattice translations bring every atom into [0, 1) at the present coordinates; they stay fixed when the
     coordinates change, so that positions are continuous.
+
+    Args:
+        crystal: concrete crystal.
+        primitive: only one of the atoms that centring translations relate, as many as in a primitive cell.
     """
     xyz = np.asarray(crystal.xyz, dtype=float)
     rows = []
     for index, site in enumerate(crystal.sites()):
-        moved = crystal.group.rotations[site.images] @ xyz[index] + crystal.group.translations[site.images]
+        images = site.primitive_images if primitive else site.images
+        moved = crystal.group.rotations[images] @ xyz[index] + crystal.group.translations[images]
         shift = -np.floor(moved + 1e-9).astype(int)
-        rows.append(np.column_stack([np.full(len(moved), index), site.images, shift]))
+        rows.append(np.column_stack([np.full(len(moved), index), images, shift]))
     atoms = np.concatenate(rows)
     return Expansion(
         atoms=atoms,

@@ -8,7 +8,7 @@ import jraph
 import numpy as np
 
 from .._struct import static, struct
-from ..crystal import Crystal, Expansion, lattice, plan_expansion, positions
+from ..crystal import Crystal, Expansion, lattice, metric, plan_expansion, positions, primitive_basis
 from ..errors import ConventionError
 from ..typing import Array
 from .structure import neighbour_list_margin, structure_graph
@@ -20,15 +20,17 @@ class GraphPlan:
 
     Attributes:
         reference: the graph when neighbours were listed, up to ``cutoff + skin``.
-        expansion: which images of which sites the nodes are.
+        expansion: which images of which sites the nodes are: the atoms of a primitive cell.
+        basis: ``(3, 3)`` the vectors of the primitive cell in terms of those of the crystal, rows.
         sites: ``(sites,)`` the node of every site of the crystal.
-        multiplicity: ``(sites,)`` nodes that are images of each site.
+        multiplicity: ``(sites,)`` atoms of the conventional cell that are images of each site.
         species: the table of elements.
         cutoff, skin: Å.
     """
 
     reference: jraph.GraphsTuple
     expansion: Expansion
+    basis: Array
     sites: Array
     multiplicity: Array
     species: tuple[str, ...] = static()
@@ -40,14 +42,15 @@ class GraphPlan:
 
         A cell may change in the directions that its space group allows: in others its images are no longer equivalent.
         """
-        vectors = jnp.asarray(lattice(jnp.asarray(crystal.cell)))
+        vectors = lattice(jnp.asarray(crystal.cell))
         atoms = jnp.asarray(self.expansion.atoms)
         fractional = positions(jnp.asarray(crystal.xyz), crystal.group, atoms)
         nodes = self.reference.nodes | {
             "positions": fractional @ vectors,
             "turn": _cartesian_operations(crystal, vectors)[atoms[:, 1]],
         }
-        return self.reference._replace(nodes=nodes, globals={"lattice": vectors[None]})
+        own = jnp.asarray(self.basis, dtype=vectors.dtype) @ vectors
+        return self.reference._replace(nodes=nodes, globals={"lattice": own[None]})
 
     def margin(self, crystal: Crystal) -> Array:
         """How much of the skin is left, Å (traceable); list neighbours anew when it is no longer positive."""
@@ -61,8 +64,9 @@ class GraphPlan:
 def plan_graph(crystal: Crystal, *, cutoff: float, skin: float = 0.5, species: Sequence[str]) -> GraphPlan:
     """List the neighbours of every site of a crystal (host).
 
-    Only one atom of every site receives edges; what the network finds for it is turned to its images. A crystal in P1 is
-    the case where every atom is a site.
+    Nodes are the atoms of one primitive cell: those that centring translations relate are the same. Only one atom of every
+    site receives edges; what the network finds for it is turned to its images. A crystal in P1 is the case where every atom
+    is a site.
 
     Args:
         crystal: without partial occupancies.
@@ -82,13 +86,14 @@ def plan_graph(crystal: Crystal, *, cutoff: float, skin: float = 0.5, species: S
                 f"site {label} has the occupancy {occupancy:g}: tensors depend on which atom is there; order the "
                 "structure (a supercell, or the main alternative at occupancy 1)"
             )
-    expansion = plan_expansion(crystal)
+    expansion = plan_expansion(crystal, primitive=True)
     site, operation = expansion.atoms[:, 0], expansion.atoms[:, 1]
     sites = expansion.asymmetric
     cell = expansion.cell_of(crystal.replace(cell=np.asarray(crystal.cell), xyz=np.asarray(crystal.xyz)))
     vectors = np.asarray(cell.lattice, dtype=float)
+    basis = primitive_basis(crystal.group, metric(np.asarray(crystal.cell, dtype=float)))
     reference = structure_graph(
-        vectors,
+        basis @ vectors,
         np.asarray(cell.fractional, dtype=float) @ vectors,
         expansion.species,
         cutoff=cutoff + skin,
@@ -99,8 +104,9 @@ def plan_graph(crystal: Crystal, *, cutoff: float, skin: float = 0.5, species: S
     return GraphPlan(
         reference=reference,
         expansion=expansion,
+        basis=basis,
         sites=sites,
-        multiplicity=np.bincount(site),
+        multiplicity=np.bincount(site) * len(crystal.group.centring),
         species=tuple(species),
         cutoff=float(cutoff),
         skin=float(skin),
