@@ -19,7 +19,20 @@ from .io import (
     write_spectrum,
 )
 from .nmr import ShiftReference, Site, Spectrum, SpectrumMAS, SpectrumStatic
-from .objectives import Objective, Parameters, PatternTerm, Prior, Restraint, SpectrumTerm, State, Term, perturb, term
+from .objectives import (
+    Objective,
+    Parameters,
+    PatternTerm,
+    PeakListTerm,
+    Prior,
+    Restraint,
+    SpectrumTerm,
+    State,
+    TensorTerm,
+    Term,
+    perturb,
+    term,
+)
 from .refine import GaussNewton, LevenbergMarquardt, RefinementResult, Stage, progress, refine
 
 _refuse_bad_jaxlib()
@@ -36,6 +49,7 @@ __all__ = [
     "Parameters",
     "Pattern",
     "PatternTerm",
+    "PeakListTerm",
     "PowderDiffraction",
     "Prior",
     "RefinementResult",
@@ -50,6 +64,7 @@ __all__ = [
     "State",
     "TensorCalculator",
     "TensorModel",
+    "TensorTerm",
     "Term",
     "__version__",
     "build_graph",

@@ -3,9 +3,11 @@
 from .objective import Objective
 from .parameters import ParameterRow, Parameters, perturb
 from .pattern_term import PatternTerm
+from .peak_list_term import PeakListTerm
 from .restraints import Prior, Restraint
 from .spectrum_term import SpectrumTerm
 from .state import State, TensorRead, TensorSource
+from .tensor_term import TensorTerm
 from .term import Term, TermSum, term
 
 __all__ = [
@@ -13,12 +15,14 @@ __all__ = [
     "ParameterRow",
     "Parameters",
     "PatternTerm",
+    "PeakListTerm",
     "Prior",
     "Restraint",
     "SpectrumTerm",
     "State",
     "TensorRead",
     "TensorSource",
+    "TensorTerm",
     "Term",
     "TermSum",
     "perturb",

@@ -155,9 +155,7 @@ class _Run:
 
     # -- the loop ------------------------------------------------------------------------------------------------
     def execute(self) -> tuple[str, str]:
-        moved = tuple(self.params.labels[k] for k in np.flatnonzero(self.params.spec.transform.any(axis=1)))
-        terms = tuple(t.prepared(moved) for t in self.objective.terms)
-        self.objective, _ = self.objective.replace(terms=terms).refreshed(self.params)
+        self.objective, _ = self.objective.prepared(self.params).refreshed(self.params)
         self.offset, self.transform = self.params.offset(), self.params.spec.transform
         theta = self.params.theta
         r = self._residuals(theta)
