@@ -15,6 +15,15 @@ from .cell import cell_from_metric, d_spacing, lattice, metric, reciprocal_metri
 from .crystal import Crystal, element_of
 from .expand import Expansion, FullCell, plan_expansion, positions
 from .geometry import angles, angles_from, distances, distances_from
+from .pairs import (
+    DistancePlan,
+    Spread,
+    distinct_pairs,
+    measure_angles,
+    measure_distances,
+    plan_distances,
+    select_angles,
+)
 from .shared import shared_sites
 from .sites import Site, analyse_site, cell_basis
 from .symmetry import SpaceGroup
@@ -26,10 +35,12 @@ __all__ = [
     "BondPlan",
     "BondRecord",
     "Crystal",
+    "DistancePlan",
     "Expansion",
     "FullCell",
     "Site",
     "SpaceGroup",
+    "Spread",
     "analyse_site",
     "angles",
     "angles_from",
@@ -38,11 +49,15 @@ __all__ = [
     "d_spacing",
     "distances",
     "distances_from",
+    "distinct_pairs",
     "element_of",
     "lattice",
+    "measure_angles",
+    "measure_distances",
     "metric",
     "plan_angles",
     "plan_bonds",
+    "plan_distances",
     "plan_expansion",
     "plan_pairs",
     "plan_triplets",
@@ -50,6 +65,7 @@ __all__ = [
     "primitive",
     "primitive_basis",
     "reciprocal_metric",
+    "select_angles",
     "shared_sites",
     "symmetry_code",
     "transformed",

@@ -9,10 +9,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._struct import set_fields, static, struct
-from ..crystal import Crystal, angles, distances, plan_bonds, plan_pairs, plan_triplets
+from ..crystal import (
+    Crystal,
+    angles,
+    distances,
+    distinct_pairs,
+    plan_bonds,
+    plan_distances,
+    plan_pairs,
+    plan_triplets,
+    select_angles,
+)
 from ..errors import ParameterError
 from ..typing import Array
-from .term import State, Term
+from .state import State
+from .term import Term
+
+Count = Literal["distinct", "cell"]
 
 
 def _positive(sigma, what: str) -> np.ndarray:
@@ -26,9 +39,19 @@ def _positive(sigma, what: str) -> np.ndarray:
 class Restraint(Term):
     """Distances (Å) or angles (degrees) with expected values. Build it with a classmethod.
 
+    Those that make restraints of many distances at once take ``count``, which says what is one observation:
+
+    * ``"distinct"``: every distance that symmetry does not make equal to another, however often it occurs. The standard
+      uncertainty is then what is known of that distance, and chi squared is distributed as one: a distance in a cubic
+      crystal is not known better because it occurs 48 times. Described in P1 the same crystal has more distances that
+      might differ, and as many more parameters.
+    * ``"cell"``: every distance of the conventional cell. Chi squared is then the same in P1, in the space group and in
+      every subgroup of the same cell, and standard uncertainties of what is refined are too small by the root of how often
+      distances occur: for comparing descriptions.
+
     Attributes:
         atoms: ``(n, 2, 5)`` pairs or ``(n, 3, 5)`` triplets of atoms.
-        target, sigma: ``(n,)``.
+        target, sigma: ``(n,)``; sigma by the root of how often it occurs with ``count="cell"``.
         kind: what is restrained.
         phase: name of the crystal.
         name: for reports.
@@ -94,6 +117,7 @@ class Restraint(Term):
         *,
         sigma: float = 0.02,
         target: Mapping[tuple[str, str], float] | None = None,
+        count: Count = "distinct",
         cutoffs=None,
         phase: str | None = None,
         name: str = "bonds",
@@ -105,6 +129,7 @@ class Restraint(Term):
             sigma: Å.
             target: expected length by element pair, ``{("Si", "O"): 1.61}``; only these pairs are restrained.
                 Without it every bond is held near its present length.
+            count: what is one observation, see above.
             cutoffs: longest bonds, as for :func:`jaxnmr.crystal.plan_bonds`.
 
         Raises:
@@ -122,9 +147,73 @@ class Restraint(Term):
             raise ParameterError(
                 f"{crystal.name} has no bonds to restrain{'' if target is None else f' between {sorted(target)}'}"
             )
+        _, multiplicity = distinct_pairs(crystal, pairs)
+        return cls._many("bond", crystal, pairs, length, np.full(len(pairs), sigma), multiplicity, count, phase, name)
+
+    @classmethod
+    def distances(
+        cls,
+        crystal: Crystal,
+        expected: Mapping[tuple[str, ...], tuple[float, float]],
+        *,
+        count: Count = "distinct",
+        cutoffs=None,
+        phase: str | None = None,
+        name: str = "distances",
+    ) -> Restraint:
+        """Every bond and every distance across an atom of chosen kinds, with the mean and spread of the kind.
+
+        Args:
+            crystal: where to look for bonds.
+            expected: mean and standard deviation in Å by kind. ``("Si", "O")`` are bonds; ``("O", "Si", "O")`` distances
+                between two O bonded to one Si. ``("O", "O")`` is enough where O is not bonded to O.
+            count: what is one observation, see above.
+            cutoffs: longest bonds, as for :func:`jaxnmr.crystal.plan_bonds`.
+
+        Raises:
+            ParameterError: a kind that does not occur, or that is not clear.
+
+        Example:
+            >>> expected = {("Si", "O"): (1.60, 0.01), ("O", "O"): (2.61, 0.02), ("Si", "Si"): (3.10, 0.05)}
+            >>> jn.Restraint.distances(crystal, expected)  # doctest: +SKIP
+            >>> jn.Restraint.distances(crystal, jn.crystal.measure_distances(known, expected))  # doctest: +SKIP
+        """
+        plan = plan_distances(crystal, cutoffs)
+        chosen = [(plan.pairs[k], plan.multiplicity[k]) for k in plan.select(expected)]
+        return cls._of_kinds("bond", crystal, expected, chosen, count, phase, name)
+
+    @classmethod
+    def angles(
+        cls,
+        crystal: Crystal,
+        expected: Mapping[tuple[str, str, str], tuple[float, float]],
+        *,
+        count: Count = "distinct",
+        cutoffs=None,
+        phase: str | None = None,
+        name: str = "angles",
+    ) -> Restraint:
+        """Every angle of chosen kinds, ``{("O", "Si", "O"): (109.47, 1.5)}`` in degrees; arguments as :meth:`distances`."""
+        return cls._of_kinds("angle", crystal, expected, select_angles(crystal, expected, cutoffs), count, phase, name)
+
+    @classmethod
+    def _of_kinds(cls, kind, crystal, expected, chosen, count, phase, name) -> Restraint:
+        """Restraints on ``chosen``, atoms and multiplicity per kind of ``expected``."""
+        if not expected:
+            raise ParameterError(f"{name} expects nothing: give at least one kind, {{('Si', 'O'): (1.61, 0.01)}}")
+        numbers = [len(atoms) for atoms, _ in chosen]
+        target, sigma = (np.repeat([float(value[k]) for value in expected.values()], numbers) for k in (0, 1))
+        atoms, multiplicity = (np.concatenate(parts) for parts in zip(*chosen, strict=True))
+        return cls._many(kind, crystal, atoms, target, sigma, multiplicity, count, phase, name)
+
+    @classmethod
+    def _many(cls, kind, crystal, atoms, target, sigma, multiplicity, count, phase, name) -> Restraint:
+        if count not in ("distinct", "cell"):
+            raise ParameterError(f"count of {name} is {count!r}; expected 'distinct' or 'cell'")
+        sigma = _positive(sigma, name)
         return cls(
-            atoms=pairs, target=length, sigma=_positive(np.full(len(pairs), sigma), name),
-            kind="bond", phase=phase or crystal.name, name=name,
+            atoms=atoms, target=target, sigma=sigma / np.sqrt(multiplicity) if count == "cell" else sigma,
+            kind=kind, phase=phase or crystal.name, name=name,
         )  # fmt: skip
 
     def calculated(self, state: State) -> Array:

@@ -1,0 +1,247 @@
+"""Distances and angles by kind: bonds, distances across an atom, angles, every symmetry-distinct one once (host)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import ParameterError
+from .bonds import Cutoffs, plan_angles, plan_bonds
+from .expand import positions
+from .geometry import angles, distances
+
+# Elements of a kind: ("Si", "O"), or with an atom between, ("O", "Si", "O").
+Kind = tuple[str, ...]
+_SAME = 1e-4
+
+
+class Spread(NamedTuple):
+    """How a kind of distance (Å) or angle (degrees) is distributed: mean, standard deviation, number of values."""
+
+    mean: float
+    sigma: float
+    number: int
+
+
+@dataclass(frozen=True)
+class DistancePlan:
+    """Distances between atoms that are bonded (1-2) or bonded to a common atom (1-3); see :func:`plan_distances`.
+
+    Attributes:
+        pairs: ``(n, 2, 5)`` integers for :func:`distances`.
+        multiplicity: ``(n,)`` how many distances of the conventional cell are equivalent to this one.
+        ends: per pair, its two elements in alphabetical order.
+        across: per pair, the elements of the atoms that both ends are bonded to; empty for bonds.
+        name: of the crystal, for messages.
+    """
+
+    pairs: np.ndarray
+    multiplicity: np.ndarray
+    ends: tuple[Kind, ...]
+    across: tuple[frozenset[str], ...]
+    name: str
+
+    def select(self, kinds: Iterable[Kind]) -> list[np.ndarray]:
+        """Which pairs are of which kind.
+
+        Args:
+            kinds: ``("O", "Si", "O")`` stands for the distances between two O bonded to one Si; ``("Si", "O")`` for bonds,
+                and ``("O", "O")``, where no such bond exists, for distances across any atom. Where there are both,
+                ``("O", "O")`` stands for the bonds if a kind for the distances across atoms is asked for, too.
+
+        Returns:
+            Per kind, indices into ``pairs``.
+
+        Raises:
+            ParameterError: a kind that does not occur, that could be two things, or that shares distances with another.
+        """
+        kinds = [_checked(kind, (2, 3)) for kind in kinds]
+        spelled_out = {tuple(sorted((kind[0], kind[2]))) for kind in kinds if len(kind) == 3}
+        chosen: list[np.ndarray] = []
+        for kind in kinds:
+            ends = tuple(sorted((kind[0], kind[-1])))
+            mine = np.array([e == ends for e in self.ends], dtype=bool)
+            bonded = np.array([not between for between in self.across], dtype=bool)
+            if len(kind) == 3:
+                mine &= [kind[1] in between for between in self.across]
+            elif (mine & bonded).any():
+                if (mine & ~bonded).any() and ends not in spelled_out:
+                    middle = sorted(set().union(*(self.across[k] for k in np.flatnonzero(mine & ~bonded))))
+                    raise ParameterError(
+                        f"in {self.name}, {'-'.join(kind)} are bonds and also distances across {' and '.join(middle)}: ask for "
+                        f"{(kind[0], middle[0], kind[1])} instead, or for both"
+                    )
+                mine &= bonded
+            if not mine.any():
+                raise ParameterError(
+                    f"{self.name} has no distances of the kind {'-'.join(kind)}; there are {self._occurring()}"
+                )
+            for other, indices in zip(kinds, chosen, strict=False):
+                if mine[indices].any():
+                    raise ParameterError(f"{'-'.join(other)} and {'-'.join(kind)} have distances in common")
+            chosen.append(np.flatnonzero(mine))
+        return chosen
+
+    def _occurring(self) -> str:
+        names = {
+            "-".join((first, *middle, second))
+            for (first, second), across in zip(self.ends, self.across, strict=True)
+            for middle in ([(element,) for element in across] or [()])
+        }
+        return ", ".join(sorted(names, key=lambda name: (name.count("-"), name))) or "no bonds at all"
+
+
+def plan_distances(crystal, cutoffs: Cutoffs = None) -> DistancePlan:
+    """Find bonds and distances across one atom (host).
+
+    Args:
+        crystal: concrete crystal.
+        cutoffs: longest bonds, as for :func:`plan_bonds`.
+
+    Returns:
+        Every symmetry-distinct distance once, bonds first. Two bonded atoms that also share a neighbour are a bond.
+    """
+    bonds, triplets = plan_bonds(crystal, cutoffs).distinct(), plan_angles(crystal, cutoffs).triplets
+    pairs = np.concatenate([bonds, triplets[:, [0, 2]]])
+    leader, multiplicity = distinct_pairs(crystal, pairs)
+    across: dict[int, set[str]] = {int(k): set() for k in np.unique(leader)}
+    for first, atoms in zip(leader[len(bonds) :], triplets, strict=True):
+        if first >= len(bonds):
+            across[int(first)].add(crystal.elements[atoms[1, 0]])
+    kept = np.array(sorted(across), dtype=int)
+    return DistancePlan(
+        pairs=pairs[kept],
+        multiplicity=multiplicity[kept],
+        ends=tuple(tuple(sorted(crystal.elements[atom[0]] for atom in pairs[k])) for k in kept),
+        across=tuple(frozenset(across[k]) for k in kept.tolist()),
+        name=crystal.name,
+    )
+
+
+def distinct_pairs(crystal, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which pairs of atoms the space group relates (host).
+
+    Args:
+        crystal: concrete crystal.
+        pairs: ``(n, 2, 5)``.
+
+    Returns:
+        ``(n,)`` the first pair that is equivalent to each, and ``(n,)`` how many of the cell are equivalent to it.
+    """
+    sites, group = crystal.sites(), crystal.group
+    points = positions(np.asarray(crystal.xyz, dtype=float), group, pairs)
+    step = points[:, 1] - points[:, 0]
+    seen = []  # the step as it looks from either end, moved to where its site is
+    for end, vector in ((0, step), (1, -step)):
+        seen.append(np.linalg.solve(group.rotations[pairs[:, end, 1]].astype(float), vector[..., None])[..., 0])
+    first, second = pairs[:, 0, 0], pairs[:, 1, 0]
+    leader, multiplicity = np.full(len(pairs), -1), np.zeros(len(pairs), dtype=int)
+    for k in range(len(pairs)):
+        if leader[k] >= 0:
+            continue
+        forth, back = (sites[pairs[k, end, 0]].stabiliser @ seen[end][k] for end in (0, 1))
+        alike = np.zeros(len(pairs), dtype=bool)
+        for images, start, stop in ((forth, first[k], second[k]), (back, second[k], first[k])):
+            open_ = np.flatnonzero((leader < 0) & (first == start) & (second == stop))
+            alike[open_[_among(seen[0][open_], images)]] = True
+        number = len(np.unique(_first_like(forth))) * sites[first[k]].multiplicity
+        turned_round = first[k] == second[k] and _among(back[:1], forth)[0]
+        leader[alike] = k
+        multiplicity[alike] = number // 2 if turned_round else number
+    return leader, multiplicity
+
+
+def measure_distances(crystals: Sequence, kinds: Iterable[Kind], *, cutoffs: Cutoffs = None) -> dict[Kind, Spread]:
+    """Means and spreads of kinds of distances in known structures, to expect them in another (host).
+
+    Args:
+        crystals: known structures. Every symmetry-distinct distance is one value.
+        kinds: as for :meth:`DistancePlan.select`; every structure must have all of them.
+        cutoffs: longest bonds, as for :func:`plan_bonds`.
+
+    Returns:
+        By kind, in Å.
+
+    Raises:
+        ParameterError: a kind that a structure does not have, of which there are fewer than two values, or that could be
+            two things.
+    """
+    values: dict[Kind, list[np.ndarray]] = {tuple(kind): [] for kind in kinds}
+    for crystal in crystals:
+        plan = plan_distances(crystal, cutoffs)
+        for kind, chosen in zip(values, plan.select(values), strict=True):
+            values[kind].append(np.asarray(distances(crystal, plan.pairs[chosen]), dtype=float))
+    return _spreads(values)
+
+
+def measure_angles(crystals: Sequence, kinds: Iterable[Kind], *, cutoffs: Cutoffs = None) -> dict[Kind, Spread]:
+    """The same for angles at the middle atom, ``("Si", "O", "Si")``, in degrees; see :func:`measure_distances`."""
+    values: dict[Kind, list[np.ndarray]] = {tuple(kind): [] for kind in kinds}
+    for crystal in crystals:
+        for kind, (triplets, _) in zip(values, select_angles(crystal, values, cutoffs), strict=True):
+            values[kind].append(np.asarray(angles(crystal, triplets), dtype=float))
+    return _spreads(values)
+
+
+def _spreads(values: dict[Kind, list[np.ndarray]]) -> dict[Kind, Spread]:
+    joined = {kind: np.concatenate(lists) if lists else np.zeros(0) for kind, lists in values.items()}
+    for kind, numbers in joined.items():
+        if len(numbers) < 2:
+            raise ParameterError(f"{len(numbers)} values of {'-'.join(kind)} have no spread: give more structures")
+    return {kind: Spread(float(v.mean()), float(v.std(ddof=1)), len(v)) for kind, v in joined.items()}
+
+
+def select_angles(crystal, kinds: Iterable[Kind], cutoffs: Cutoffs = None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Angles of every kind (host).
+
+    Args:
+        crystal: concrete crystal.
+        kinds: three elements, the middle atom second; the order of the outer two does not matter.
+        cutoffs: longest bonds, as for :func:`plan_bonds`.
+
+    Returns:
+        Per kind, triplets ``(n, 3, 5)`` and how many angles of the conventional cell are equivalent to each, ``(n,)``.
+
+    Raises:
+        ParameterError: a kind that does not occur or is given twice.
+    """
+    plan = plan_angles(crystal, cutoffs)
+    middle = plan.triplets[:, 1, 0]
+    per_site = np.array([site.multiplicity for site in crystal.sites()])
+    names = [_plain([crystal.elements[atom[0]] for atom in atoms]) for atoms in plan.triplets]
+    chosen: dict[Kind, tuple[np.ndarray, np.ndarray]] = {}
+    for kind in kinds:
+        plain = _plain(_checked(kind, (3,)))
+        mine = np.array([name == plain for name in names], dtype=bool)
+        if not mine.any():
+            found = ", ".join(sorted({"-".join(name) for name in names})) or "no angles at all"
+            raise ParameterError(f"{crystal.name} has no angles of the kind {'-'.join(kind)}; there are {found}")
+        if plain in chosen:
+            raise ParameterError(f"angles of the kind {'-'.join(kind)} are given twice")
+        chosen[plain] = plan.triplets[mine], (plan.multiplicity * per_site[middle])[mine]
+    return list(chosen.values())
+
+
+def _checked(kind: Kind, sizes: tuple[int, ...]) -> Kind:
+    if isinstance(kind, str) or len(kind) not in sizes or not all(isinstance(element, str) for element in kind):
+        raise ParameterError(
+            f"a kind is {' or '.join(map(str, sizes))} elements such as ('O', 'Si', 'O'); got {kind!r}"
+        )
+    return tuple(kind)
+
+
+def _plain(kind: Sequence[str]) -> Kind:
+    """A kind of angle with its outer elements in alphabetical order."""
+    first, last = sorted((kind[0], kind[2]))
+    return first, kind[1], last
+
+
+def _among(vectors: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Which of ``(n, 3)`` vectors are among ``(m, 3)`` others."""
+    return (np.abs(vectors[:, None] - images).max(axis=-1) < _SAME).any(axis=1)
+
+
+def _first_like(vectors: np.ndarray) -> np.ndarray:
+    """For every vector the index of the first that equals it."""
+    return (np.abs(vectors[:, None] - vectors).max(axis=-1) < _SAME).argmax(axis=1)
