@@ -15,7 +15,7 @@ from .quadrupolar import (
     quadrupolar_shift_ppm,
 )
 from .records import Fid, Spectrum
-from .shift_reference import ShiftReference
+from .shift_reference import CouplingCalibration, ShiftReference
 from .simulation import MAGIC_ANGLE_DEG, SpectrumMAS, SpectrumPlan, SpectrumStatic
 from .sites import Coupling, Site, Sites
 from .tensors import (
@@ -36,6 +36,7 @@ from .tensors import (
 
 __all__ = [
     "Coupling",
+    "CouplingCalibration",
     "EffectiveQuadrupole",
     "Euler",
     "Fid",

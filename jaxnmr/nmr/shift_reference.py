@@ -1,4 +1,4 @@
-"""`ShiftReference`: chemical shifts from shieldings, and back."""
+"""`ShiftReference`: chemical shifts from shieldings, and back; `CouplingCalibration`: the same for J couplings."""
 
 from typing import Self
 
@@ -9,6 +9,14 @@ from .._struct import set_fields, struct
 from ..errors import ConventionError, DataError, ShapeError
 from ..typing import Array
 from .tensors import known
+
+# By name, reference_ppm and slope for shieldings in the usual sign, of valence electrons only.
+# nmrcryspy (github.com/mVenetos97/nmrcryspy, nmrcryspy/nmr/__init__.py) has shift = 0.8292 T - 437.69 ppm for every principal
+# component of what VASP prints without core electrons, T = dB_induced/dB: MINUS the shielding. Alpha quartz has T of about
+# 395 to 398.5 ppm in the data it was made for (see `jaxnmr.io.tensor_data.read_si_nmr`): -110 to -107 ppm, measured -107.4.
+PUBLISHED_SHIFTS = {"nmrcryspy/29Si": (-437.69, -0.8292)}
+# offset_hz and slope; the same file has J = 1.4217 J_calculated + 3.7953 Hz for 29Si-O-29Si
+PUBLISHED_COUPLINGS = {"nmrcryspy/29Si-O-29Si": (3.7953, 1.4217)}
 
 
 @struct
@@ -46,6 +54,21 @@ class ShiftReference:
         return cls(reference_shielding_ppm / scale, -1.0 / scale)
 
     @classmethod
+    def published(cls, name: str, *, core_ppm: float = 0.0) -> Self:
+        """A published regression; it belongs to one program, functional and kind of compound.
+
+        Args:
+            name: ``"nmrcryspy/29Si"``: silica, VASP with PBE.
+            core_ppm: what the core electrons add to the shieldings it will be used with: 0 for those of valence electrons
+                only; 838 for models trained on data of :func:`jaxnmr.io.tensor_data.read_si_nmr`, which adds so much.
+
+        Raises:
+            ConventionError: a name that is not in the table.
+        """
+        reference_ppm, slope = _published(PUBLISHED_SHIFTS, name)
+        return cls(reference_ppm - slope * core_ppm, slope)
+
+    @classmethod
     def fit(cls, shielding_ppm, shift_ppm, *, slope: float | None = None) -> Self:
         """Least squares of measured shifts against computed isotropic shieldings (host).
 
@@ -57,16 +80,7 @@ class ShiftReference:
             ShapeError: arrays of different lengths.
             DataError: too few different shieldings, or values that are not finite.
         """
-        s, d = np.asarray(shielding_ppm, dtype=float), np.asarray(shift_ppm, dtype=float)
-        if s.ndim != 1 or s.shape != d.shape:
-            raise ShapeError(f"{s.shape} shieldings and {d.shape} shifts; expected two lists of the same length")
-        if not (np.isfinite(s).all() and np.isfinite(d).all()):
-            raise DataError("shieldings and shifts must be finite numbers")
-        if len(s) < 1 or (slope is None and np.ptp(s) == 0):
-            raise DataError(f"{len(s)} sites of one shielding cannot give a slope; give slope=-1 or more sites")
-        if slope is None:
-            slope = float(np.sum((s - s.mean()) * (d - d.mean())) / np.sum((s - s.mean()) ** 2))
-        return cls(float(d.mean() - slope * s.mean()), slope)
+        return cls(*_line("shieldings", shielding_ppm, "shifts", shift_ppm, slope))
 
     def shift(self, shielding_ppm) -> Array:
         """Isotropic shifts of isotropic shieldings, any shape, ppm."""
@@ -86,6 +100,66 @@ class ShiftReference:
     def shielding_tensor(self, shift_ppm) -> Array:
         """Shielding tensors of shift tensors, ``(..., 3, 3)``, ppm."""
         return (jnp.asarray(shift_ppm) - self.reference_ppm * _unity(shift_ppm)) / self.slope
+
+
+@struct
+class CouplingCalibration:
+    """``J = offset_hz + slope * J_calculated``, isotropic couplings in Hz; both numbers can be refined.
+
+    Attributes:
+        offset_hz: Hz.
+        slope: 1 for calculations that are right.
+    """
+
+    offset_hz: Array
+    slope: Array
+
+    @classmethod
+    def published(cls, name: str) -> Self:
+        """A published regression; it belongs to one program, functional and kind of coupling.
+
+        Args:
+            name: ``"nmrcryspy/29Si-O-29Si"``: couplings across one O in silica.
+
+        Raises:
+            ConventionError: a name that is not in the table.
+        """
+        offset_hz, slope = _published(PUBLISHED_COUPLINGS, name)
+        return cls(offset_hz=offset_hz, slope=slope)
+
+    @classmethod
+    def fit(cls, calculated_hz, measured_hz, *, slope: float | None = None) -> Self:
+        """Least squares of measured couplings against calculated ones (host); as :meth:`ShiftReference.fit`."""
+        offset_hz, slope = _line("calculated couplings", calculated_hz, "measured ones", measured_hz, slope)
+        return cls(offset_hz=offset_hz, slope=slope)
+
+    def coupling(self, calculated_hz) -> Array:
+        """Couplings to expect in an experiment, Hz, any shape."""
+        return self.offset_hz + self.slope * jnp.asarray(calculated_hz)
+
+    def calculated(self, coupling_hz) -> Array:
+        """Calculated couplings that belong to measured ones, Hz, any shape."""
+        return (jnp.asarray(coupling_hz) - self.offset_hz) / self.slope
+
+
+def _published(table: dict[str, tuple[float, float]], name: str) -> tuple[float, float]:
+    if name not in table:
+        raise ConventionError(f"no published regression {name!r}; there is {', '.join(table)}")
+    return table[name]
+
+
+def _line(of_x: str, x, of_y: str, y, slope: float | None) -> tuple[float, float]:
+    """Offset and slope of the straight line nearest to measured values y."""
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ShapeError(f"{x.shape} {of_x} and {y.shape} {of_y}; expected two lists of the same length")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise DataError(f"{of_x} and {of_y} must be finite numbers")
+    if len(x) < 1 or (slope is None and np.ptp(x) == 0):
+        raise DataError(f"{len(x)} {of_x}, all the same, cannot give a slope; give slope= or more of them")
+    if slope is None:
+        slope = float(np.sum((x - x.mean()) * (y - y.mean())) / np.sum((x - x.mean()) ** 2))
+    return float(y.mean() - slope * x.mean()), slope
 
 
 def _unity(tensor) -> Array:

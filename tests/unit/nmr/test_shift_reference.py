@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnmr.errors import ConventionError, DataError, ShapeError
-from jaxnmr.nmr.shift_reference import ShiftReference
+from jaxnmr.nmr.shift_reference import CouplingCalibration, ShiftReference
 from jaxnmr.nmr.tensors import haeberlen_from_shielding
 from jaxnmr.testing import assert_gradients
 
@@ -67,6 +67,31 @@ def test_a_regression_finds_the_line_of_the_shifts():
     assert (fit.reference_ppm, fit.slope) == pytest.approx((310.0, -0.93))
     held = ShiftReference.fit(shielding, 320.0 - shielding + np.array([1.0, -1.0, 2.0, -2.0]), slope=-1.0)
     assert (held.reference_ppm, held.slope) == pytest.approx((320.0, -1.0))
+
+
+def test_a_published_regression_puts_quartz_where_it_is_measured():
+    # induced fields dB/dB that VASP prints for alpha quartz with the cells of two DFT relaxations and of experiment
+    induced = np.array([395.346, 397.711, 398.527])
+    reference = ShiftReference.published("nmrcryspy/29Si")
+    np.testing.assert_allclose(reference.shift(-induced), 0.8292 * induced - 437.69)
+    np.testing.assert_allclose(reference.shift(-induced), -107.4, atol=2.6)
+    # less induced field is more shielding is a smaller shift
+    assert reference.shift(-390.0) < reference.shift(-398.0)
+    with_core = ShiftReference.published("nmrcryspy/29Si", core_ppm=838.0)
+    np.testing.assert_allclose(with_core.shift(838.0 - induced), reference.shift(-induced))
+    with pytest.raises(ConventionError, match="no published regression 'other'; there is nmrcryspy/29Si"):
+        ShiftReference.published("other")
+
+
+def test_couplings_are_calibrated_and_back():
+    published = CouplingCalibration.published("nmrcryspy/29Si-O-29Si")
+    np.testing.assert_allclose(published.coupling(np.array([0.0, 5.0])), [3.7953, 10.9038])
+    np.testing.assert_allclose(published.calculated(published.coupling(7.0)), 7.0)
+    fit = CouplingCalibration.fit([1.0, 3.0, 8.0], [2.5, 4.5, 9.5])
+    assert (fit.offset_hz, fit.slope) == pytest.approx((1.5, 1.0))
+    np.testing.assert_allclose(jax.grad(lambda c: c.coupling(4.0))(published).slope, 4.0)
+    with pytest.raises(DataError, match="calculated couplings"):
+        CouplingCalibration.fit([1.0, 1.0], [2.0, 3.0])
 
 
 def test_references_that_make_no_sense_are_refused():
