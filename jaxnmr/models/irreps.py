@@ -49,26 +49,3 @@ def components(tensors, irreps: str) -> np.ndarray:
     if tensors.shape[-2:] != (3, 3):
         raise ShapeError(f"tensors have the shape {tensors.shape}; expected (..., 3, 3)")
     return np.einsum("...ij,kij->...k", tensors, tensor_basis()[parts(irreps)])
-
-
-def turned(features: e3nn.IrrepsArray, matrices: Array, parity: Array) -> e3nn.IrrepsArray:
-    """Features in rotated or reflected surroundings.
-
-    Matrices of rank l follow from those of l - 1 by Clebsch-Gordan products: polynomials in the matrix, which have
-    derivatives where Euler angles have none.
-
-    Args:
-        features: ``(nodes, dim)``.
-        matrices: ``(nodes, 3, 3)`` orthogonal.
-        parity: ``(nodes,)`` their determinants.
-    """
-    proper = matrices * parity[:, None, None]
-    ranks = [jnp.ones_like(proper[:, :1, :1]), proper]
-    for l in range(2, max((ir.l for _, ir in features.irreps), default=0) + 1):
-        cg = jnp.asarray(e3nn.clebsch_gordan(1, l - 1, l), dtype=proper.dtype)
-        ranks.append((2 * l + 1) * jnp.einsum("ijk,nia,njb,abc->nkc", cg, proper, ranks[l - 1], cg))
-    chunks = []
-    for (_, ir), chunk in zip(features.irreps, features.chunks, strict=True):
-        out = chunk if ir.l == 0 else jnp.einsum("nij,nuj->nui", ranks[ir.l], chunk)
-        chunks.append(out if ir.p == 1 else out * parity[:, None, None])
-    return e3nn.from_chunks(features.irreps, chunks, features.shape[:-1], features.dtype)

@@ -5,21 +5,33 @@ harmonics, weighted by radial functions. Norms are part of the network: every pa
 """
 
 import math
+from typing import NamedTuple
 
 import e3nn_jax as e3nn
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import jraph
+import numpy as np
 
 from ..graph import edge_vectors
 from ..typing import Array
 from .config import NetworkConfig
-from .irreps import turned
-
-# root mean square of silu and tanh of a standard normal number
-_SILU_RMS = 0.59647
-_TANH_RMS = 0.62793
+from .equivariant import (
+    EVEN,
+    SILU_RMS,
+    Features,
+    Linear,
+    add,
+    couplings,
+    gate,
+    harmonics,
+    irreps_of,
+    paths_to,
+    product,
+    rows_of_irreps,
+    turned,
+)
 
 
 class Network(nn.Module):
@@ -49,29 +61,43 @@ class Network(nn.Module):
         squared = jnp.sum(vectors**2, axis=-1)
         inside = (squared > 0.0) & (squared < config.cutoff**2)
         # edges outside are replaced before any root or quotient is taken, so that their derivatives are exact zeros
-        vectors = jnp.where(inside[:, None], vectors, jnp.array([0.0, 0.0, config.cutoff], dtype=vectors.dtype))
         length = jnp.where(inside, jnp.sqrt(jnp.where(inside, squared, 1.0)), config.cutoff)
-        radial = radial_basis(length / config.cutoff, config.radial)
-        harmonics = e3nn.spherical_harmonics(range(config.lmax + 1), e3nn.IrrepsArray("1o", vectors), True)
+        axis = jnp.array([0.0, 0.0, 1.0], dtype=vectors.dtype)
+        directions = jnp.where(inside[:, None], vectors, axis) / jnp.where(inside, length, 1.0)[:, None]
+        angular = harmonics(directions, config.lmax)
+        triples = {p.ranks for paths in paths_to(hidden, hidden, config.lmax).values() for p in paths}
+        edges = _Edges(
+            radial_basis(length / config.cutoff, config.radial),
+            angular,
+            couplings(angular, triples),
+            jnp.asarray(graph.senders),
+            jnp.asarray(graph.receivers),
+        )
 
         embedding = self.param("embedding", nn.initializers.normal(1.0), (kinds, scalars.dim), vectors.dtype)
-        features = e3nn.IrrepsArray(scalars, embedding[species])
+        features = {EVEN: embedding[species][:, None, :]}
         for k in range(config.layers):
             # the last round needs no image: heads are read at the atoms that receive edges
             features = _everywhere(features, graph) if k else features
             # nor anything that no head reads
             kept = hidden if k < config.layers - 1 else hidden.filter(keep=wanted)
-            features = _Layer(config, str(kept), name=f"layer_{k}")(
-                features, harmonics, radial, species, graph.senders, graph.receivers
-            )
+            features = _Layer(config, str(kept), name=f"layer_{k}")(features, species, edges)
         # what heads read, for judging how unlike the atoms of the training an atom is; dropped unless asked for
-        self.sow("intermediates", "scalars", features.filter(keep=["0e"]).array)
+        self.sow("intermediates", "scalars", features[EVEN][:, 0])
         return {
-            head.name: e3nn.flax.Linear(
-                head.irreps, num_indexed_weights=kinds, force_irreps_out=True, name=f"head_{head.name}"
-            )(species, features).array
+            head.name: rows_of_irreps(Linear(head.irreps, kinds, name=f"head_{head.name}")(features, species))
             for head in config.heads
         }
+
+
+class _Edges(NamedTuple):
+    """What messages need to know of edges."""
+
+    radial: Array
+    harmonics: list[Array]
+    couplings: dict[tuple[int, int, int], Array]
+    senders: Array
+    receivers: Array
 
 
 class _Layer(nn.Module):
@@ -81,32 +107,28 @@ class _Layer(nn.Module):
     target: str
 
     @nn.compact
-    def __call__(self, features, harmonics, radial, species, senders, receivers):
+    def __call__(self, features: Features, species: Array, edges: _Edges) -> Features:
         kinds, atoms = len(self.config.species), len(species)
-        sent = e3nn.flax.Linear(features.irreps, name="sent")(features)[senders]
+        sent = Linear(str(irreps_of(features)), name="sent")(features)
+        sent = {ir: x[edges.senders] for ir, x in sent}
         target = e3nn.Irreps(self.target)
-        messages = e3nn.tensor_product(sent, harmonics, filter_ir_out=[ir for _, ir in target])
-        widths = (*self.config.radial_hidden, messages.irreps.num_irreps)
-        weights = _Radial(widths, name="radial")(radial)
-        received = jax.ops.segment_sum(
-            (messages * weights).array, receivers, atoms, indices_are_sorted=True
-        ) / math.sqrt(self.config.neighbours)
-        received = e3nn.IrrepsArray(messages.irreps, received)
+        products = paths_to(target, irreps_of(features), self.config.lmax)
+        counts = [sum(sent[p.ir].shape[-1] for p in paths) for paths in products.values()]
+        weights = _Radial((*self.config.radial_hidden, sum(counts)), name="radial")(edges.radial)
+        weights = jnp.split(weights, np.cumsum(counts)[:-1], axis=1)
+        received = {}
+        for (ir, paths), weight in zip(products.items(), weights, strict=True):
+            parts = [product(sent[p.ir], p, edges.harmonics, edges.couplings) for p in paths]
+            messages = jnp.concatenate(parts, axis=-1) * weight[:, None, :]
+            received[ir] = jax.ops.segment_sum(messages, edges.receivers, atoms, indices_are_sorted=True)
 
-        reachable = target.filter(keep=messages.irreps)
-        scalars, others = reachable.filter(keep=["0e", "0o"]), reachable.filter(drop=["0e", "0o"])
+        reachable = target.filter(keep=list(products))
+        gated = reachable.filter(drop=["0e", "0o"]).num_irreps
         # the last scalars are gates; even ones, so that what they multiply keeps its parity
-        out = scalars + e3nn.Irreps([(others.num_irreps, "0e")]) + others
-        mixed = e3nn.flax.Linear(out, num_indexed_weights=kinds, force_irreps_out=True, name="own")(species, features)
-        mixed = mixed + e3nn.flax.Linear(out, force_irreps_out=True, name="received")(received)
-        return e3nn.gate(
-            mixed,
-            even_act=lambda x: nn.silu(x) / _SILU_RMS,
-            odd_act=lambda x: jnp.tanh(x) / _TANH_RMS,
-            even_gate_act=lambda x: nn.silu(x) / _SILU_RMS,
-            odd_gate_act=lambda x: jnp.tanh(x) / _TANH_RMS,
-            normalize_act=False,
-        )
+        out = reachable.filter(keep=["0e", "0o"]) + e3nn.Irreps([(gated, "0e")]) + reachable.filter(drop=["0e", "0o"])
+        received = {ir: x / math.sqrt(self.config.neighbours) for ir, x in received.items()}
+        mixed = add(Linear(str(out), kinds, name="own")(features, species), Linear(str(out), name="received")(received))
+        return gate(mixed, gated)
 
 
 class _Radial(nn.Module):
@@ -118,17 +140,20 @@ class _Radial(nn.Module):
     def __call__(self, x):
         for k, width in enumerate(self.widths):
             matrix = self.param(f"w{k}", nn.initializers.normal(1.0), (x.shape[-1], width), x.dtype)
-            x = x @ matrix / math.sqrt(x.shape[-1])
-            x = nn.silu(x) / _SILU_RMS if k < len(self.widths) - 1 else x
+            x = x @ (matrix / math.sqrt(x.shape[-1]))
+            x = nn.silu(x) / SILU_RMS if k < len(self.widths) - 1 else x
         return x
 
 
-def _everywhere(features: e3nn.IrrepsArray, graph: jraph.GraphsTuple) -> e3nn.IrrepsArray:
+def _everywhere(features: Features, graph: jraph.GraphsTuple) -> Features:
     """Features of all atoms from those of the representatives, where symmetry is known."""
     if "image" not in graph.nodes:
         return features
     nodes = graph.nodes
-    return turned(features[jnp.asarray(nodes["image"])], jnp.asarray(nodes["turn"]), jnp.asarray(nodes["parity"]))
+    image = jnp.asarray(nodes["image"])
+    return turned(
+        {ir: x[image] for ir, x in features.items()}, jnp.asarray(nodes["turn"]), jnp.asarray(nodes["parity"])
+    )
 
 
 def radial_basis(x: Array, count: int) -> Array:
