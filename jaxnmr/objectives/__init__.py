@@ -4,7 +4,8 @@ from .objective import Objective
 from .parameters import ParameterRow, Parameters, perturb
 from .pattern_term import PatternTerm
 from .peak_list_term import PeakListTerm
-from .restraints import Prior, Restraint
+from .prior import Prior
+from .restraints import Restraint
 from .spectrum_term import SpectrumTerm
 from .state import State, TensorRead, TensorSource
 from .tensor_term import TensorTerm

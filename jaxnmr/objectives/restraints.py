@@ -1,14 +1,13 @@
-"""Soft knowledge: bond lengths, angles, and priors on any parameter."""
+"""Soft knowledge of the structure: distances and angles."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, static, struct
+from .._struct import static, struct
 from ..crystal import (
     Crystal,
     angles,
@@ -22,17 +21,11 @@ from ..crystal import (
 )
 from ..errors import ParameterError
 from ..typing import Array
+from .prior import positive_sigma
 from .state import State
 from .term import Term
 
 Count = Literal["distinct", "cell"]
-
-
-def _positive(sigma, what: str) -> np.ndarray:
-    sigma = np.asarray(sigma, dtype=float)
-    if not (np.isfinite(sigma).all() and (sigma > 0).all()):
-        raise ParameterError(f"sigma of {what} is {sigma}; expected a positive number")
-    return sigma
 
 
 @struct
@@ -107,7 +100,7 @@ class Restraint(Term):
         label = name or f"{kind} {'-'.join(atoms)}"
         return cls(
             atoms=plan(crystal, [tuple(atoms)]), target=np.array([float(value)]),
-            sigma=_positive([sigma], label), kind=kind, phase=phase or crystal.name, name=label,
+            sigma=positive_sigma([sigma], label), kind=kind, phase=phase or crystal.name, name=label,
         )  # fmt: skip
 
     @classmethod
@@ -210,7 +203,7 @@ class Restraint(Term):
     def _many(cls, kind, crystal, atoms, target, sigma, multiplicity, count, phase, name) -> Restraint:
         if count not in ("distinct", "cell"):
             raise ParameterError(f"count of {name} is {count!r}; expected 'distinct' or 'cell'")
-        sigma = _positive(sigma, name)
+        sigma = positive_sigma(sigma, name)
         return cls(
             atoms=atoms, target=target, sigma=sigma / np.sqrt(multiplicity) if count == "cell" else sigma,
             kind=kind, phase=phase or crystal.name, name=name,
@@ -227,52 +220,6 @@ class Restraint(Term):
 
     def residuals(self, state: State) -> Array:
         return (self.calculated(state) - self.target) / self.sigma
-
-
-@struct
-class Prior(Term):
-    """Expected values of parameters: ``Prior("u_iso[O1]", 0.01, 0.002)`` or ``Prior("u_iso", 0.01, 0.005)``.
-
-    Attributes:
-        target, sigma: in the parameter's unit.
-        pattern: which parameters.
-        elements: ``(parameter, places in it)``, known once the prior is part of an objective.
-        name: for reports.
-    """
-
-    target: Array
-    sigma: Array
-    pattern: str = static()
-    elements: tuple[tuple[str, tuple[int, ...]], ...] = static()
-    name: str = static()
-
-    def __init__(self, pattern: str, value: float, sigma: float, *, name: str = ""):
-        label = name or f"prior {pattern}"
-        set_fields(
-            self, target=float(value), sigma=_positive(sigma, label), pattern=pattern, elements=(), name=label
-        )  # fmt: skip
-
-    def resolved(self, spec) -> Prior:
-        """Look the pattern up among an objective's parameters (host)."""
-        hits = spec.match(self.pattern)
-        # an anisotropic atom has no u_iso to expect anything of
-        hits = hits[(np.abs(spec.directions[hits]) > 1e-9).any(axis=1)]
-        if hits.size == 0:
-            raise ParameterError(
-                f"{self.name!r}: symmetry fixes everything that {self.pattern!r} stands for; drop the prior"
-            )
-        elements, start = [], 0
-        for name, shape in spec.layout.parts:
-            size = int(np.prod(shape, dtype=int))
-            inside = hits[(hits >= start) & (hits < start + size)] - start
-            if inside.size:
-                elements.append((name, tuple(inside.tolist())))
-            start += size
-        return self.replace(elements=tuple(elements))
-
-    def residuals(self, state: State) -> Array:
-        values = [jnp.ravel(jnp.asarray(state.values[name]))[np.array(places)] for name, places in self.elements]
-        return (jnp.concatenate(values) - self.target) / self.sigma
 
 
 def _expect(atoms: Sequence[str], count: int) -> None:
