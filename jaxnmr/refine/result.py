@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..units import format_esd
+from .information import Information
 
 if TYPE_CHECKING:
     from ..crystal import Crystal
@@ -172,9 +173,11 @@ class RefinementResult:
         message: a full sentence about the status.
         parameters: the refined parameters.
         crystals: refined crystals by phase name.
-        esds: standard uncertainty of every parameter, arrays like the values (0 where fixed), scaled by the
-            goodness of fit as is customary; ``esds_scor`` multiplied by SCOR in addition.
-        covariance: of the flat physical vector ``parameters.vector()``, scaled by GoF².
+        esds: standard uncertainty of every parameter, arrays like the values (0 where fixed). The residuals of every
+            pattern and spectrum are taken to be as uncertain as they turned out to be (its goodness of fit); those of
+            other terms as they claim. ``esds_scor`` multiplies by SCOR of each in addition.
+        covariance: of the flat physical vector ``parameters.flat``, with which the esds agree.
+        information: which term fixes which parameter.
         statistics: per histogram and per spectrum; ``patterns`` per histogram, ``spectra`` per spectrum.
         correlations: ``(name, name, coefficient)`` above the threshold, strongest first.
         null_directions: sentences naming combinations of parameters the data do not determine.
@@ -193,6 +196,7 @@ class RefinementResult:
     esds: dict[str, np.ndarray]
     esds_scor: dict[str, np.ndarray]
     covariance: np.ndarray
+    information: Information
     statistics: dict[str, HistogramStatistics | SpectrumStatistics]
     patterns: dict[str, FittedPattern]
     correlations: tuple[tuple[str, str, float], ...]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..models.anchors import Anchor, anchors_for
-from ..plot_models import learning_curve, orientation, parity
+from ..plot.models import learning_curve, orientation, parity
 from .record import SCHEMA, _fingerprint, _plain, device, versions
 from .text import table
 

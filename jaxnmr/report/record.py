@@ -42,6 +42,7 @@ def result_record(fit: RefinementResult, run: Any = None) -> dict[str, Any]:
         "spectra": {name: _spectrum(fit, name) for name in fit.spectra},
         "phases": {name: _phase(fit, name) for name in fit.crystals},
         "parameters": parameter_rows(fit),
+        "information": _information(fit),
         "correlations": [list(row) for row in fit.correlations],
         "null_directions": list(fit.null_directions),
         "suggestions": [{"parameter": name, "expected_chi2_decrease": gain} for name, gain in fit.suggestions],
@@ -52,6 +53,19 @@ def result_record(fit: RefinementResult, run: Any = None) -> dict[str, Any]:
         "inputs": [_fingerprint(path) for path in getattr(run, "inputs", ())],
     }
     return _plain(record)
+
+
+def _information(fit: RefinementResult) -> dict[str, Any]:
+    """Share of every term in the variance of every parameter and position, and the esds without it."""
+    info = fit.information
+    return {
+        "terms": list(info.terms),
+        "parameters": [
+            {"name": name, "esd": esd, "shares": shares, "esd_without": without}
+            for name, esd, shares, without in zip(info.names, info.esd, info.shares, info.without, strict=True)
+        ],
+        "atoms": [vars(atom) for atom in info.atoms],
+    }
 
 
 def _spectrum(fit: RefinementResult, name: str) -> dict[str, Any]:

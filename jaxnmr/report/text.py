@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..refine.information import times_larger
 from ..units import format_esd
 from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from ..refine.result import RefinementResult
 
 _MOST_CORRELATIONS, _MOST_SUGGESTIONS = 20, 6
+# pictures that have their place further down
+_LATER = ("convergence", "correlations", "what fixes what")
 
 
 def report_text(
@@ -29,9 +32,7 @@ def report_text(
     """
     pictures = pictures or {}
     parts = [f"# {record['title']}", _status(fit, record)]
-    parts += [
-        f"![{what}]({file})" for what, file in pictures.items() if "convergence" not in what and "correl" not in what
-    ]
+    parts += [f"![{what}]({file})" for what, file in pictures.items() if not any(word in what for word in _LATER)]
     parts += ["## Agreement", _agreement(fit), _remarks(fit)]
     parts += ["## Data and model", _conditions(fit, run)]
     for name in fit.crystals:
@@ -39,6 +40,9 @@ def report_text(
     for name in fit.spectra:
         parts += _sites(fit, record, name)
     parts += ["## Other parameters", _parameters(fit, record)]
+    if len(fit.information.terms) > 1:
+        parts += ["## Which data fix what", _information(fit)]
+        parts += [f"![{what}]({file})" for what, file in pictures.items() if "what fixes what" in what]
     parts += ["## Correlations", _correlations(fit)]
     parts += [f"![{what}]({file})" for what, file in pictures.items() if "correl" in what]
     parts += ["## Course of the refinement", _course(fit)]
@@ -262,6 +266,31 @@ def _parameters(fit: RefinementResult, record: dict[str, Any]) -> str:
     if not rows:
         return "No others were refined."
     return table(("parameter", "value", "unit", "tied to"), rows)
+
+
+def _information(fit: RefinementResult) -> str:
+    """Shares of the terms in the variance of every position, and how much larger the esd is without them."""
+    info = fit.information
+    if info.atoms:
+        several = len(fit.crystals) > 1
+        what, rows = "site (position / Å)", []
+        for atom in info.atoms:
+            name = f"{atom.phase}: {atom.label}" if several else atom.label
+            rows.append((name, atom.esd, [(atom.shares[t], atom.without[t] / atom.esd) for t in info.terms]))
+    else:
+        what = "parameter"
+        rows = [
+            (f"`{name}`", esd, list(zip(shares, growth, strict=True)))
+            for name, esd, shares, growth in zip(info.names, info.esd, info.shares, info.growth, strict=True)
+        ]
+    cells = [
+        (name, f"{esd:.2g}", *(f"{100 * share:.0f} % ({times_larger(growth)})" for share, growth in of))
+        for name, esd, of in rows
+    ]
+    return table((what, "esd", *info.terms), cells) + (
+        "\n\nThe part of the variance that stems from the uncertainty of each data set, and in parentheses how many times "
+        "larger the standard uncertainty would be without it (∞: not determined). For uncertainties as the data state them."
+    )
 
 
 def _correlations(fit: RefinementResult) -> str:

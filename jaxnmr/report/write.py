@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..io import write_crystal
-from ..plot import convergence, correlations, pattern, spectrum
+from ..plot import convergence, correlations, information, pattern, spectrum
 from ..units import format_esd
 from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
 from .record import result_record
@@ -136,6 +136,8 @@ def write_pictures(fit: RefinementResult, folder: Path, run: Any = None) -> dict
         written |= _save(
             spectrum(fit, name, zoom=zoom), folder, f"spectrum_{_file_name(name)}", f"picture of {name}", formats
         )
+    if len(fit.information.terms) > 1 and fit.information.names:
+        written |= _save(information(fit), folder, "information", "picture of what fixes what", formats)
     written |= _save(correlations(fit), folder, "correlations", "picture of correlations", formats)
     written |= _save(convergence(fit), folder, "convergence", "picture of convergence", formats)
     return written

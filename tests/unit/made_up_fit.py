@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jaxnmr.crystal import Crystal
+from jaxnmr.refine.information import AtomInformation, Information
 from jaxnmr.refine.result import FittedPattern, HistogramStatistics, RefinementResult, Reflections, StepInfo
 
 
@@ -112,7 +113,26 @@ def steps() -> tuple[StepInfo, ...]:
     )  # fmt: skip
 
 
-def made_up_fit(phases=("rutile",), status="converged", **changes) -> RefinementResult:
+def what_fixes_what(rows, esd, terms) -> Information:
+    """The first term knows everything, others share in the oxygen atom alone, which the first does not know without them."""
+    names = tuple(row.name for k, row in enumerate(rows) if row.free and k not in (1, 5))
+    shares = np.zeros((len(names), len(terms)))
+    shares[:, 0] = 1.0
+    shares[2] = 1.0 / len(terms)
+    without = np.repeat(esd[:, None], len(terms), axis=1)
+    without[:, 0] = np.inf
+    without[2, 1:] *= 1.5
+    oxygen = AtomInformation(
+        "O1",
+        "rutile",
+        0.0027,
+        dict(zip(terms, shares[2], strict=True)),
+        dict(zip(terms, 7.0 * without[2], strict=True)),
+    )
+    return Information(names, terms, shares, np.asarray(esd), without, (oxygen,))
+
+
+def made_up_fit(phases=("rutile",), status="converged", terms=("xrd",), **changes) -> RefinementResult:
     """Rutile: a = b by symmetry, ``x = y`` of the oxygen atom by symmetry, one histogram."""
     crystals = {p: rutile(p) for p in phases}
     prefix = "" if len(phases) == 1 else f"{phases[0]}/"
@@ -153,5 +173,6 @@ def made_up_fit(phases=("rutile",), status="converged", **changes) -> Refinement
         statistics={"xrd": statistics(phases)}, patterns={"xrd": fitted_pattern(phases=phases)},
         correlations=((f"{prefix}u_iso[O1]", "xrd/scale[rutile]", 0.71),), null_directions=(),
         suggestions=(("xrd/displacement", 25.0),), steps=steps(), seconds=1.5, compile_seconds=0.9,
+        information=what_fixes_what(rows, esd, terms),
     )  # fmt: skip
     return RefinementResult(**{**record, **changes})

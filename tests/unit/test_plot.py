@@ -1,3 +1,5 @@
+import dataclasses
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -158,3 +160,21 @@ def test_convergence_shows_kept_and_rejected_steps_and_names_the_stages():
 
 def test_a_refinement_without_steps_still_has_a_convergence_picture():
     assert "no steps" in plot.convergence(made_up_fit(steps=())).axes[0].texts[0].get_text()
+
+
+def test_information_shows_shares_that_sum_to_one_and_arrows_for_what_would_be_lost():
+    figure = plot.information(made_up_fit(terms=("xrd", "shifts")))
+    left, right = figure.axes
+    assert [text.get_text() for text in left.get_yticklabels()] == ["O1"]
+    assert np.isclose(sum(bar.get_width() for bar in left.patches), 1.0)
+    assert [line.get_marker() for line in right.lines if len(line.get_xdata())] == [">", "D", "o"]
+    figure = plot.information(made_up_fit(terms=("xrd", "shifts")), parameters=True)
+    assert len(figure.axes[0].get_yticklabels()) == 5
+
+
+def test_information_of_a_refinement_without_positions_is_that_of_its_parameters():
+    fit = made_up_fit()
+    fit = dataclasses.replace(fit, information=dataclasses.replace(fit.information, atoms=()))
+    assert len(plot.information(fit).axes[0].get_yticklabels()) == 5
+    with pytest.raises(ParameterError, match="no position of an atom"):
+        plot.information(fit, parameters=False)

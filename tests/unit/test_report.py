@@ -213,3 +213,16 @@ def test_the_report_shows_pictures_that_exist_in_the_formats_asked_for(tmp_path)
 def test_a_negative_displacement_is_in_the_record():
     fit = made_up_fit(crystals={"rutile": rutile(u_iso=(0.006, -0.002))})
     assert result_record(fit)["phases"]["rutile"]["nonpositive_displacements"] == ["O1"]
+
+
+def test_with_several_data_sets_the_report_says_which_fixes_what(tmp_path):
+    write_report(made_up_fit(terms=("xrd", "shifts")), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith("| O1 ") and "%" in line]
+    assert "50 % (∞)" in row and "50 % (×1.56)" in row
+    assert "information.png" in text and (tmp_path / "information.png").exists()
+    record = json.loads((tmp_path / "result.json").read_text())["information"]
+    assert record["terms"] == ["xrd", "shifts"] and record["parameters"][2]["shares"] == [0.5, 0.5]
+    assert record["parameters"][2]["esd_without"][0] is None  # not determined
+    write_report(made_up_fit(), tmp_path / "alone")
+    assert "Which data" not in (tmp_path / "alone" / "report.md").read_text()

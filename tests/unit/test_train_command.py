@@ -10,11 +10,12 @@ import pytest
 from rich.console import Console
 from small_tensor_data import rattled, write
 
-from jaxnmr import cli, plot_models
+from jaxnmr import cli
 from jaxnmr.errors import DataError, ParseError
 from jaxnmr.models import TensorModel
 from jaxnmr.models.metrics import Comparison
 from jaxnmr.models.train import EpochInfo
+from jaxnmr.plot import models as plot_models
 from jaxnmr.runfile.training import load_training
 
 RUN = """

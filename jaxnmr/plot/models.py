@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import DataError
-from .plot import _STYLE, CALCULATED, DIFFERENCE, OBSERVED, PHASES, _isotope_text
+from ..errors import DataError
+from .style import CALCULATED, DIFFERENCE, GREY, OBSERVED, PHASES, STYLE, isotope_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .models.metrics import Comparison
-    from .models.train import EpochInfo
+    from ..models.metrics import Comparison
+    from ..models.train import EpochInfo
 
-_GREY = "#8c8c8c"
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)))
 
 
@@ -32,7 +31,7 @@ def learning_curve(histories: Sequence[Sequence[EpochInfo]]) -> Figure:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
         for k, history in enumerate(histories):
             epochs = [info.epoch for info in history]
@@ -77,7 +76,7 @@ def parity(comparisons: Mapping[str, Comparison], *, title: str = "") -> Figure:
     # elements side by side where they are more than the panels of each: a page is wider than high
     wide = len(rows) > panels_each
     shape = (panels_each, len(rows)) if wide else (len(rows), panels_each)
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             *shape, figsize=(3.4 * shape[1], 3.4 * shape[0]), layout="constrained", squeeze=False
         )
@@ -115,11 +114,11 @@ def orientation(comparisons: Mapping[str, Comparison], *, title: str = "") -> Fi
     """
     import matplotlib.pyplot as plt
 
-    from .models.metrics import random_orientation_deg
+    from ..models.metrics import random_orientation_deg
 
     if not comparisons:
         raise DataError("there is nothing to compare: no labelled atom")
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(6.0, 4.2), layout="constrained")
         for k, (element, comparison) in enumerate(comparisons.items()):
             angles = comparison.angles_deg()
@@ -133,11 +132,11 @@ def orientation(comparisons: Mapping[str, Comparison], *, title: str = "") -> Fi
             )  # fmt: skip
         chance = np.sort(random_orientation_deg(4000))
         axis.plot(
-            chance, 100.0 * np.arange(1, 4001) / 4000, color=_GREY, linewidth=0.9, linestyle=_DASHES[2], label="chance"
+            chance, 100.0 * np.arange(1, 4001) / 4000, color=GREY, linewidth=0.9, linestyle=_DASHES[2], label="chance"
         )
         axis.set_xlim(0.0, 120.0)
         axis.set_ylim(0.0, 101.0)
-        axis.axhline(50.0, color=_GREY, linewidth=0.5, zorder=0)
+        axis.axhline(50.0, color=GREY, linewidth=0.5, zorder=0)
         axis.set_xlabel("error of the principal axes / °")
         axis.set_ylabel("atoms below / %")
         axis.legend(loc="lower right")
@@ -153,7 +152,7 @@ def _panels(comparison: Comparison) -> list[tuple[str, str, np.ndarray, np.ndarr
         labels = (("iso", "σiso", "ppm"), ("span", "span", "ppm"), ("eta", "η", ""))
         return [(label, unit, *values[name]) for name, label, unit in labels]
     if "cq_mhz" in values:
-        size = (f"|C_Q|({_isotope_text(comparison.isotope.symbol)})", "MHz", *map(np.abs, values["cq_mhz"]))
+        size = (f"|C_Q|({isotope_text(comparison.isotope.symbol)})", "MHz", *map(np.abs, values["cq_mhz"]))
     else:
         size = ("|Vzz|", "a.u.", *map(np.abs, values["vzz"]))
     return [size, ("η", "", *values["eta"])]
@@ -163,7 +162,7 @@ def _parity_panel(axis, mine: np.ndarray, theirs: np.ndarray, weight: np.ndarray
     low, high = float(min(mine.min(), theirs.min())), float(max(mine.max(), theirs.max()))
     margin = 0.05 * (high - low) or 0.5
     low, high = low - margin, high + margin
-    axis.plot([low, high], [low, high], color=_GREY, linewidth=0.8, zorder=1)
+    axis.plot([low, high], [low, high], color=GREY, linewidth=0.8, zorder=1)
     area = 9.0 * np.sqrt(weight / np.median(weight)).clip(0.5, 4.0)
     axis.scatter(theirs, mine, s=area, color=DIFFERENCE, alpha=0.45, linewidths=0, zorder=2)
     axis.set_xlim(low, high)

@@ -1,0 +1,14 @@
+"""Pictures of a refinement: the fitted pattern or spectrum, correlations, convergence, what fixes what.
+
+Every function takes a :class:`~jaxnmr.refine.result.RefinementResult`, returns a matplotlib ``Figure`` and shows
+nothing by itself; ``figure.savefig("fit.png", dpi=200)`` writes it. Colours are those of Okabe and Ito, which people
+with any colour vision tell apart, and no information is carried by colour alone. Pictures of learned tensors are in
+:mod:`jaxnmr.plot.models`.
+"""
+
+from .course import convergence, correlation_matrix, correlations
+from .information import information
+from .patterns import pattern
+from .spectra import spectrum
+
+__all__ = ["convergence", "correlation_matrix", "correlations", "information", "pattern", "spectrum"]

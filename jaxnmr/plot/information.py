@@ -1,0 +1,83 @@
+"""Which data fix which atoms and parameters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import ParameterError
+from .style import PHASES, STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..refine.result import RefinementResult
+
+_HATCHES = ("", "///", "...", "xxx", "\\\\\\", "+++")
+
+
+def information(fit: RefinementResult, *, parameters: bool | None = None) -> Figure:
+    """What every term adds to what is known of the atoms: bars of shares, and uncertainties with one term left out.
+
+    Args:
+        fit: the result of a refinement.
+        parameters: show all refined parameters instead of the positions of atoms; by default only where no position was
+            refined.
+
+    Returns:
+        The figure. Left: shares of the terms, see `jaxnmr.refine.Information`. Right: the standard uncertainty (full dot,
+        Å for atoms, otherwise relative to it), and that without each term; an arrow where it is then undetermined.
+
+    Raises:
+        ParameterError: nothing was refined, or no position although atoms are asked for.
+    """
+    import matplotlib.pyplot as plt
+
+    info = fit.information
+    if parameters is None:
+        parameters = not info.atoms
+    if not (info.names if parameters else info.atoms):
+        raise ParameterError(f"no {'parameter' if parameters else 'position of an atom'} was refined")
+    if parameters:
+        rows, shares = list(info.names), info.shares
+        esd, without = np.ones(len(rows)), info.growth
+    else:
+        several = len({atom.phase for atom in info.atoms}) > 1
+        rows = [f"{atom.phase}: {atom.label}" if several else atom.label for atom in info.atoms]
+        shares = np.array([[atom.shares[t] for t in info.terms] for atom in info.atoms])
+        esd = np.array([atom.esd for atom in info.atoms])
+        without = np.array([[atom.without[t] for t in info.terms] for atom in info.atoms])
+    place = np.arange(len(rows))[::-1]
+    with plt.rc_context({**STYLE, "ytick.minor.visible": False, "ytick.right": False, "xtick.top": False}):
+        figure, (left, right) = plt.subplots(
+            1, 2, sharey=True, figsize=(9.0, 1.5 + 0.27 * len(rows)), layout="constrained", width_ratios=(1.2, 1.0)
+        )
+        start = np.zeros(len(rows))
+        for k, term in enumerate(info.terms):
+            colour = PHASES[k % len(PHASES)]
+            left.barh(
+                place, shares[:, k], left=start, height=0.72, color=colour, hatch=_HATCHES[k % len(_HATCHES)],
+                edgecolor="white", linewidth=0.4, label=term,
+            )  # fmt: skip
+            start = start + shares[:, k]
+            if len(info.terms) > 1:
+                finite = np.isfinite(without[:, k])
+                style = dict(color=colour, marker="sD^vP<"[k % 6], fillstyle="none", linestyle="none", markersize=5)
+                right.plot(without[finite, k], place[finite], label=f"without {term}", **style)
+                right.plot(
+                    np.full((~finite).sum(), 1.0), place[~finite], transform=right.get_yaxis_transform(),
+                    clip_on=False, **(style | {"marker": ">"}),
+                )  # fmt: skip
+        right.plot(esd, place, "o", color="#1a1a1a", markersize=4.5, label="with all")
+        right.set_xscale("log")
+        right.set_xlabel("relative standard uncertainty" if parameters else "standard uncertainty of the position / Å")
+        left.set_xlabel("share in the variance")
+        left.set_xlim(0.0, 1.0)
+        left.set_yticks(place, rows)
+        left.tick_params(axis="y", length=0)
+        right.tick_params(axis="y", length=0)
+        right.grid(axis="y", color="#dddddd", linewidth=0.6)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=4)
+        right.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=8, columnspacing=0.8)
+        return figure
