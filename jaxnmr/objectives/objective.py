@@ -203,13 +203,24 @@ class Objective:
         if not self.predicted:
             return ()
         reads = self._reads()
+        moves = [spec.transform[self._places(spec, p.phase)].any(axis=0) for p in self.predicted]
+        return tuple(p.prepared(np.flatnonzero(m), reads) for p, m in zip(self.predicted, moves, strict=True))
+
+    def _places(self, spec: ParameterSpec, phase: str) -> np.ndarray:
+        """Where the cell and the coordinates of a phase are in the vector."""
         places = spec.layout.unflatten(np.arange(len(spec.labels)))
-        out = []
+        return np.concatenate([places[self.phase_prefix(phase) + name].ravel() for name in ("cell", "xyz")])
+
+    def columns_for(self, spec: ParameterSpec, change: np.ndarray) -> np.ndarray:
+        """Which columns of a prepared Jacobian may stand for another change ``(values,)`` of the vector (host).
+
+        All of them, unless the change moves atoms: models are differentiated along columns that did so before.
+        """
+        columns = np.arange(int(spec.free.sum()))
         for p in self.predicted:
-            prefix = self.phase_prefix(p.phase)
-            rows = np.concatenate([places[prefix + name].ravel() for name in ("cell", "xyz")])
-            out.append(p.prepared(np.flatnonzero(spec.transform[rows].any(axis=0)), reads))
-        return tuple(out)
+            if p.rows is None and p.columns is not None and change[self._places(spec, p.phase)].any():
+                columns = np.intersect1d(columns, p.columns).astype(int)
+        return columns
 
     def _reads(self) -> tuple[TensorRead, ...] | None:
         """What terms read of learned tensors; ``None`` when some term does not say."""

@@ -12,7 +12,6 @@ import numpy as np
 from ..diffraction.powder import compiled_pattern, compiled_phase_tables, observed_over_calculated
 from ..objectives import Objective, Parameters, PatternTerm, SpectrumTerm
 from ..objectives.objective import residuals_and_jacobian
-from .information import InformationParts, information, position_slopes
 from .linearised import Linearised
 from .result import (
     FittedPattern,
@@ -49,31 +48,29 @@ def summarise(
     )
     # a derivative that is not finite says nothing: its parameter counts as undetermined
     jacobian = np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
+    chi2, n_free = float(r @ r), int(active.sum())
+    gof2 = chi2 / max(r.size - n_free, 1)
     lower, upper = params.theta_bounds()
     inside = active & (theta > lower) & (theta < upper)
     problem = Linearised.create(r, jacobian).subset(inside)
     names = [name for name, kept in zip(params.free_names, inside, strict=True) if kept]
     transform = spec.transform[:, inside]
+    covariance = gof2 * transform @ problem.covariance() @ transform.T
     state = objective.state({k: jnp.asarray(v) for k, v in params.values.items()})
     slices = objective.row_slices(params)
-    parts = InformationParts(problem, jacobian[:, inside], slices)
     patterns = {t.name: _fitted_pattern(t, state) for t in objective.terms if isinstance(t, PatternTerm)}
     spectra = {t.name: _fitted_spectrum(t, state) for t in objective.terms if isinstance(t, SpectrumTerm)}
-    statistics, misfit, serial = {}, {}, {}
-    for name in (*patterns, *spectra):
-        part = r[slices[name]]
-        misfit[name] = float(np.sqrt(part @ part / max(part.size - parts.determined_by(name), 1.0)))
-    covariance = transform @ parts.covariance(misfit) @ transform.T
+    statistics, inflation = {}, []
     for term in objective.terms:
         fitted = patterns.get(term.name) or spectra.get(term.name)
         if fitted is None:
             continue
         weighted = (fitted.calculated - fitted.observed) / fitted.sigma
-        serial[term.name] = scor(weighted)
-        common = dict(
-            n_observations=fitted.observed.size, durbin_watson=durbin_watson(weighted), scor=serial[term.name]
-        )
-        numbers = (fitted.observed, fitted.calculated, fitted.sigma, parts.determined_by(term.name))
+        serial = scor(weighted)
+        part = r[slices[term.name]]
+        inflation.append((float(part @ part), serial))
+        common = dict(n_observations=fitted.observed.size, durbin_watson=durbin_watson(weighted), scor=serial)
+        numbers = (fitted.observed, fitted.calculated, fitted.sigma, n_free)
         if isinstance(fitted, FittedPattern):
             statistics[term.name] = HistogramStatistics(
                 **common,
@@ -93,9 +90,9 @@ def summarise(
                 f"The refinement ended in a minimum where the calculated {what} of '{term.name}' do not lie on the "
                 f"observed ones (correlation {match:.2f}): the start was too far away. Check {check}."
             )
-    inflated = transform @ parts.covariance({name: misfit[name] * serial[name] for name in misfit}) @ transform.T
-    esds = lambda of: spec.layout.unflatten(np.sqrt(np.maximum(np.diag(of), 0.0)))
-    pivots = spec.free_pivots[inside]
+    total = sum(c for c, _ in inflation)
+    correlated = np.sqrt(sum(c * s * s for c, s in inflation) / total) if total > 0 else 1.0
+    variance = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     crystals = {name: _on_host(c) for name, c in state.crystals.items()}
     return RefinementResult(
         status=status,
@@ -103,15 +100,9 @@ def summarise(
         objective=objective,
         parameters=params.replace(spec=spec.changed(free=_flags(spec, active))),
         crystals=crystals,
-        esds={k: np.asarray(v) for k, v in esds(covariance).items()},
-        esds_scor={k: np.asarray(v) for k, v in esds(inflated).items()},
+        esds={k: np.asarray(v) for k, v in spec.layout.unflatten(variance).items()},
+        esds_scor={k: np.asarray(v) for k, v in spec.layout.unflatten(variance * correlated).items()},
         covariance=covariance,
-        information=information(
-            parts,
-            tuple(names),
-            np.asarray(spec.scale)[pivots],
-            position_slopes(crystals, spec, transform, objective.phase_prefix),
-        ),
         statistics=statistics,
         patterns=patterns,
         spectra=spectra,
