@@ -12,6 +12,7 @@ import numpy as np
 from ..diffraction.powder import compiled_pattern, compiled_phase_tables, observed_over_calculated
 from ..objectives import Objective, Parameters, PatternTerm, SpectrumTerm
 from ..objectives.objective import residuals_and_jacobian
+from .information import InformationParts, information, position_slopes
 from .linearised import Linearised
 from .result import (
     FittedPattern,
@@ -48,29 +49,31 @@ def summarise(
     )
     # a derivative that is not finite says nothing: its parameter counts as undetermined
     jacobian = np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
-    chi2, n_free = float(r @ r), int(active.sum())
-    gof2 = chi2 / max(r.size - n_free, 1)
     lower, upper = params.theta_bounds()
     inside = active & (theta > lower) & (theta < upper)
     problem = Linearised.create(r, jacobian).subset(inside)
     names = [name for name, kept in zip(params.free_names, inside, strict=True) if kept]
     transform = spec.transform[:, inside]
-    covariance = gof2 * transform @ problem.covariance() @ transform.T
     state = objective.state({k: jnp.asarray(v) for k, v in params.values.items()})
     slices = objective.row_slices(params)
+    parts = InformationParts(problem, jacobian[:, inside], slices)
     patterns = {t.name: _fitted_pattern(t, state) for t in objective.terms if isinstance(t, PatternTerm)}
     spectra = {t.name: _fitted_spectrum(t, state) for t in objective.terms if isinstance(t, SpectrumTerm)}
-    statistics, inflation = {}, []
+    statistics, misfit, serial = {}, {}, {}
+    for name in (*patterns, *spectra):
+        part = r[slices[name]]
+        misfit[name] = float(np.sqrt(part @ part / max(part.size - parts.determined_by(name), 1.0)))
+    covariance = transform @ parts.covariance(misfit) @ transform.T
     for term in objective.terms:
         fitted = patterns.get(term.name) or spectra.get(term.name)
         if fitted is None:
             continue
         weighted = (fitted.calculated - fitted.observed) / fitted.sigma
-        serial = scor(weighted)
-        part = r[slices[term.name]]
-        inflation.append((float(part @ part), serial))
-        common = dict(n_observations=fitted.observed.size, durbin_watson=durbin_watson(weighted), scor=serial)
-        numbers = (fitted.observed, fitted.calculated, fitted.sigma, n_free)
+        serial[term.name] = scor(weighted)
+        common = dict(
+            n_observations=fitted.observed.size, durbin_watson=durbin_watson(weighted), scor=serial[term.name]
+        )
+        numbers = (fitted.observed, fitted.calculated, fitted.sigma, parts.determined_by(term.name))
         if isinstance(fitted, FittedPattern):
             statistics[term.name] = HistogramStatistics(
                 **common,
@@ -90,9 +93,9 @@ def summarise(
                 f"The refinement ended in a minimum where the calculated {what} of '{term.name}' do not lie on the "
                 f"observed ones (correlation {match:.2f}): the start was too far away. Check {check}."
             )
-    total = sum(c for c, _ in inflation)
-    correlated = np.sqrt(sum(c * s * s for c, s in inflation) / total) if total > 0 else 1.0
-    variance = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    inflated = transform @ parts.covariance({name: misfit[name] * serial[name] for name in misfit}) @ transform.T
+    esds = lambda of: spec.layout.unflatten(np.sqrt(np.maximum(np.diag(of), 0.0)))
+    pivots = spec.free_pivots[inside]
     crystals = {name: _on_host(c) for name, c in state.crystals.items()}
     return RefinementResult(
         status=status,
@@ -100,9 +103,15 @@ def summarise(
         objective=objective,
         parameters=params.replace(spec=spec.changed(free=_flags(spec, active))),
         crystals=crystals,
-        esds={k: np.asarray(v) for k, v in spec.layout.unflatten(variance).items()},
-        esds_scor={k: np.asarray(v) for k, v in spec.layout.unflatten(variance * correlated).items()},
+        esds={k: np.asarray(v) for k, v in esds(covariance).items()},
+        esds_scor={k: np.asarray(v) for k, v in esds(inflated).items()},
         covariance=covariance,
+        information=information(
+            parts,
+            tuple(names),
+            np.asarray(spec.scale)[pivots],
+            position_slopes(crystals, spec, transform, objective.phase_prefix),
+        ),
         statistics=statistics,
         patterns=patterns,
         spectra=spectra,
