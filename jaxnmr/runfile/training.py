@@ -4,6 +4,7 @@
 stopped. ``jaxnmr evaluate result/model.safetensors run.toml`` judges a model on the test part of these data.
 ``load_training("run.toml").experiment`` gives the same to Python. Unknown keys are errors. Paths may contain environment
 variables, ``"${JAXNMR_DATA}/si_nmr"``, and are relative to the folder of the run file.
+No set of 17O shieldings is good enough to train on yet; ``own-data.toml`` among the examples is a template for your own data.
 
 ```toml
 title = "29Si shielding of silica"
