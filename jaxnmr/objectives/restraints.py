@@ -140,7 +140,7 @@ class Restraint(Term):
             raise ParameterError(
                 f"{crystal.name} has no bonds to restrain{'' if target is None else f' between {sorted(target)}'}"
             )
-        _, multiplicity = distinct_pairs(crystal, pairs)
+        multiplicity = distinct_pairs(crystal, pairs)[1] if count == "cell" else 1
         return cls._many("bond", crystal, pairs, length, np.full(len(pairs), sigma), multiplicity, count, phase, name)
 
     @classmethod
@@ -194,6 +194,9 @@ class Restraint(Term):
         """Restraints on ``chosen``, atoms and multiplicity per kind of ``expected``."""
         if not expected:
             raise ParameterError(f"{name} expects nothing: give at least one kind, {{('Si', 'O'): (1.61, 0.01)}}")
+        for elements, value in expected.items():
+            if np.ndim(value) != 1 or len(value) < 2 or not np.isfinite(value[0]):
+                raise ParameterError(f"{name}: {'-'.join(elements)} is expected to be {value!r}; give mean and sigma")
         numbers = [len(atoms) for atoms, _ in chosen]
         target, sigma = (np.repeat([float(value[k]) for value in expected.values()], numbers) for k in (0, 1))
         atoms, multiplicity = (np.concatenate(parts) for parts in zip(*chosen, strict=True))
