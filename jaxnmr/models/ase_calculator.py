@@ -105,7 +105,7 @@ class TensorCalculator(Calculator):
         """A copy of the atoms with arrays ``"ms"`` and ``"efg"`` ``(atoms, 3, 3)``, their units and unique labels.
 
         ``ase.io.write("out.magres", ...)`` writes it, with ``nan`` for atoms without a tensor; `jaxnmr.io.write_magres` of
-        ``magres_from_ase(...)`` leaves these out, as programs do.
+        ``magres_from_ase(...)`` leaves these out, as programs do. ASE reads only files with a tensor (or ``nan``) of all atoms.
 
         Raises:
             ConventionError: as :meth:`calculate`.
