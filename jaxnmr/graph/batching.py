@@ -22,6 +22,7 @@ def batch_graphs(
     n_node: int | None = None,
     n_edge: int | None = None,
     n_graph: int | None = None,
+    n_representative: int | None = None,
 ) -> jraph.GraphsTuple:
     """Graphs side by side, padded (host).
 
@@ -29,6 +30,8 @@ def batch_graphs(
         graphs: of numpy arrays, with the same keys.
         n_node, n_edge, n_graph: sizes with the padding, which needs at least one node and one graph of its own; by default
             the next :func:`bucket` and one graph more than given.
+        n_representative: size of ``representatives``, with one padding node; by default all nodes, or a half, a quarter or
+            an eighth of them if that is enough.
 
     Returns:
         One graph. Padding is at the end, its edges join padding nodes, receivers stay sorted.
@@ -39,10 +42,16 @@ def batch_graphs(
     if not graphs:
         raise ShapeError("there is no graph to batch")
     offsets = np.cumsum([0, *(int(np.sum(g.n_node)) for g in graphs)])
-    joined = jraph.batch_np(graphs)
-    if "image" in joined.nodes:  # node numbers like senders and receivers, which jraph does not know of
-        images = np.concatenate([g.nodes["image"] + o for g, o in zip(graphs, offsets[:-1], strict=True)])
-        joined = joined._replace(nodes=joined.nodes | {"image": images.astype(np.int32)})
+    # node numbers like senders and receivers, which jraph does not know of
+    moved = {
+        name: np.concatenate([g.nodes[name] + o for g, o in zip(graphs, offsets[:-1], strict=True)]).astype(np.int32)
+        for name in ("image", "representatives")
+        if all(name in g.nodes for g in graphs)
+    }
+    representatives = moved.pop("representatives", None)
+    plain = [g._replace(nodes={k: v for k, v in g.nodes.items() if k != "representatives"}) for g in graphs]
+    joined = jraph.batch_np(plain)
+    joined = joined._replace(nodes=joined.nodes | moved)
     edges, count = len(joined.senders), len(joined.n_node)
     n_node = bucket(int(offsets[-1]) + 1) if n_node is None else n_node
     n_edge = bucket(edges) if n_edge is None else n_edge
@@ -53,6 +62,16 @@ def batch_graphs(
             "one node and one graph of padding"
         )
     padded = jraph.pad_with_graphs(joined, n_node, n_edge, n_graph)
+    if representatives is not None:
+        count = len(representatives)
+        if n_representative is None:
+            n_representative = next(n for part in (8, 4, 2, 1) if (n := -(-n_node // part)) > count)
+        if n_representative <= count:
+            raise ShapeError(f"{count} representatives do not fit in {n_representative} with one of padding")
+        # the first node of the padding, which receives the edges of the padding
+        fill = np.full(n_representative - count, offsets[-1])
+        representatives = np.concatenate([representatives, fill]).astype(np.int32)
+        padded = padded._replace(nodes=padded.nodes | {"representatives": representatives})
     integer = lambda array: np.asarray(array, dtype=np.int32)
     return padded._replace(
         senders=integer(padded.senders),

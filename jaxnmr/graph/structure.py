@@ -6,7 +6,8 @@ Edges are neighbours: ``shifts`` ``(edges, 3)``, integer translations of the sen
 
 Where symmetry is known, atoms are images of a few representatives and only these receive edges. Three more node arrays
 say how: ``image`` ``(nodes,)``, the node whose image the atom is, ``turn`` ``(nodes, 3, 3)``, the Cartesian matrix that takes
-the representative's tensors to the atom's, and ``parity`` ``(nodes,)``, its determinant.
+the representative's tensors to the atom's, and ``parity`` ``(nodes,)``, its determinant. A fourth is shorter than the others:
+``representatives``, the nodes that are their own image, in order; a network may compute for these alone.
 """
 
 from collections.abc import Sequence
@@ -64,6 +65,7 @@ def structure_graph(
     if image is not None:
         turn = np.asarray(turn, dtype=float)
         nodes |= {"image": np.asarray(image, dtype=np.int32), "turn": turn, "parity": np.sign(np.linalg.det(turn))}
+        nodes["representatives"] = centres.astype(np.int32)
     return jraph.GraphsTuple(
         nodes=nodes,
         edges={"shifts": pairs.shifts},

@@ -128,10 +128,16 @@ def _rows(x: Array, w: Array) -> Array:
 def _by_species(x: Array, w: Array, species: Array) -> Array:
     kinds, mul, wide = w.shape
     if kinds > 4:
-        return jnp.einsum("nku,nuw->nkw", x, w[species])
+        return jnp.sum(x[:, :, :, None] * take(w, species)[:, None, :, :], axis=2)
+    # few enough to multiply by all matrices, all but one of them with zeros
     mine = (species[:, None] == jnp.arange(kinds)).astype(x.dtype)
     spread = mine[:, None, :, None] * x[:, :, None, :]
     return _rows(spread.reshape(*x.shape[:2], kinds * mul), w.reshape(kinds * mul, wide))
+
+
+def take(x: Array, rows: Array) -> Array:
+    """``x[rows]`` for numbers that are known to be in range, which need not be checked."""
+    return jnp.asarray(x).at[rows].get(mode="promise_in_bounds")
 
 
 def add(own: Blocks, received: Blocks) -> Blocks:
@@ -164,27 +170,26 @@ def rows_of_irreps(blocks: Blocks) -> Array:
     return jnp.concatenate([_flat(jnp.swapaxes(x, 1, 2)) for _, x in blocks], axis=1)
 
 
-def turned(features: Features, matrices: Array, parity: Array) -> Features:
-    """Features in rotated or reflected surroundings.
+def rotations(matrices: Array, highest: int) -> list[Array]:
+    """How features of rank 0, 1, ... turn, each ``(nodes, 2l+1, 2l+1)``, with proper rotations ``(nodes, 3, 3)``.
 
     Matrices of rank l follow from those of l - 1 by Clebsch-Gordan products: polynomials in the matrix, which have
     derivatives where Euler angles have none.
-
-    Args:
-        features: ``(nodes, 2l+1, multiplicity)`` each.
-        matrices: ``(nodes, 3, 3)`` orthogonal.
-        parity: ``(nodes,)`` their determinants.
     """
-    proper = matrices * parity[:, None, None]
-    ranks = [jnp.ones_like(proper[:, :1, :1]), proper]
-    for l in range(2, max(ir.l for ir in features) + 1):
+    ranks = [jnp.ones_like(matrices[:, :1, :1]), matrices]
+    for l in range(2, highest + 1):
         cg = e3nn.clebsch_gordan(1, l - 1, l)
         step = (2 * l + 1) * np.einsum("ijk,abc->iajbkc", cg, cg).reshape(9 * (2 * l - 1) ** 2, (2 * l + 1) ** 2)
-        outer = proper.reshape(-1, 9)[:, :, None] * ranks[-1].reshape(len(proper), 1, -1)
-        ranks.append((_flat(outer) @ jnp.asarray(step, dtype=proper.dtype)).reshape(-1, 2 * l + 1, 2 * l + 1))
+        outer = matrices.reshape(-1, 9)[:, :, None] * ranks[-1].reshape(len(matrices), 1, -1)
+        ranks.append((_flat(outer) @ jnp.asarray(step, dtype=matrices.dtype)).reshape(-1, 2 * l + 1, 2 * l + 1))
+    return ranks
+
+
+def turned(features: Features, rotations: list[Array], parity: Array) -> Features:
+    """Features in rotated surroundings, reflected where the parity ``(nodes,)`` is -1."""
     out = {}
     for ir, x in features.items():
-        x = jnp.sum(ranks[ir.l][:, :, :, None] * x[:, None, :, :], axis=2) if ir.l else x
+        x = jnp.sum(rotations[ir.l][:, :, :, None] * x[:, None, :, :], axis=2) if ir.l else x
         out[ir] = x if ir.p == 1 else x * parity[:, None, None]
     return out
 

@@ -120,6 +120,8 @@ class Batches:
         # room for the largest structure, or for a batch of common ones
         self.n_node = bucket(int(max(nodes.max(), nodes.mean() * size)) + 1)
         self.n_edge = bucket(int(max(edges.max(), edges.mean() * size)))
+        # of representatives no more than so many edges have; without symmetry all nodes are
+        self.per_edge = max(len(np.unique(g.nodes["image"])) / max(len(g.senders), 1) for g in graphs)
 
     def epoch(self, order: Sequence[int]) -> Iterator[tuple[list[int], jraph.GraphsTuple]]:
         """Batches of the graphs in an order, each with the numbers of its graphs."""
@@ -137,6 +139,9 @@ class Batches:
         nodes, edges = sum(len(g.nodes["species"]) for g in graphs), sum(len(g.senders) for g in graphs)
         sizes = [(math.ceil(part * self.n_node), math.ceil(part * self.n_edge)) for part in _SIZES]
         n_node, n_edge = next(size for size in sizes if nodes < size[0] and edges <= size[1])
-        batch = batch_graphs(graphs, n_node=n_node, n_edge=n_edge, n_graph=self.size + 1)
+        representatives = min(n_node, math.ceil(self.per_edge * n_edge) + 1)
+        batch = batch_graphs(
+            graphs, n_node=n_node, n_edge=n_edge, n_graph=self.size + 1, n_representative=representatives
+        )
         cast = lambda tree: {k: v.astype(self.dtype) if v.dtype.kind == "f" else v for k, v in tree.items()}
         return batch._replace(nodes=cast(batch.nodes), globals=cast(batch.globals))

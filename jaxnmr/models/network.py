@@ -5,7 +5,8 @@ harmonics, weighted by radial functions. Norms are part of the network: every pa
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Self
 
 import e3nn_jax as e3nn
 import flax.linen as nn
@@ -29,7 +30,9 @@ from .equivariant import (
     irreps_of,
     paths_to,
     product,
+    rotations,
     rows_of_irreps,
+    take,
     turned,
 )
 
@@ -66,38 +69,74 @@ class Network(nn.Module):
         directions = jnp.where(inside[:, None], vectors, axis) / jnp.where(inside, length, 1.0)[:, None]
         angular = harmonics(directions, config.lmax)
         triples = {p.ranks for paths in paths_to(hidden, hidden, config.lmax).values() for p in paths}
-        edges = _Edges(
-            radial_basis(length / config.cutoff, config.radial),
-            angular,
-            couplings(angular, triples),
-            jnp.asarray(graph.senders),
-            jnp.asarray(graph.receivers),
-        )
+        radial = radial_basis(length / config.cutoff, config.radial)
+        atoms = _Atoms.of(graph, max(ir.l for _, ir in hidden))
+        edges = _Edges(radial, angular, couplings(angular, triples), atoms.place[graph.receivers], len(atoms.centres))
 
         embedding = self.param("embedding", nn.initializers.normal(1.0), (kinds, scalars.dim), vectors.dtype)
-        features = {EVEN: embedding[species][:, None, :]}
+        # atoms of an element do not differ in the first round: whatever is made of them alone is made once for each
+        features, rows = {EVEN: embedding[:, None, :]}, jnp.arange(kinds)
+        sent = lambda x: {ir: take(values, species[graph.senders]) for ir, values in x.items()}
+        received = lambda x: take(x, species[atoms.centres])
         for k in range(config.layers):
-            # the last round needs no image: heads are read at the atoms that receive edges
-            features = _everywhere(features, graph) if k else features
-            # nor anything that no head reads
+            # what no head reads is left out
             kept = hidden if k < config.layers - 1 else hidden.filter(keep=wanted)
-            features = _Layer(config, str(kept), name=f"layer_{k}")(features, species, edges)
+            features = _Layer(config, str(kept), name=f"layer_{k}")(features, rows, edges, sent, received)
+            rows = species[atoms.centres]
+            sent = lambda x: {ir: take(values, graph.senders) for ir, values in atoms.everywhere(x).items()}
+            received = lambda x: x
         # what heads read, for judging how unlike the atoms of the training an atom is; dropped unless asked for
-        self.sow("intermediates", "scalars", features[EVEN][:, 0])
+        self.sow("intermediates", "scalars", features[EVEN][atoms.image, 0])
         return {
-            head.name: rows_of_irreps(Linear(head.irreps, kinds, name=f"head_{head.name}")(features, species))
+            head.name: rows_of_irreps(Linear(head.irreps, kinds, name=f"head_{head.name}")(features, rows))[atoms.image]
             for head in config.heads
         }
 
 
+class _Atoms(NamedTuple):
+    """Which atoms have features of their own, ``centres``, and how those of the others follow.
+
+    Attributes:
+        centres: ``(rows,)`` nodes.
+        place: ``(nodes,)`` the row of a centre.
+        image: ``(nodes,)`` the row whose image a node is.
+        rotations, parity: of the images; ``None`` without symmetry.
+    """
+
+    centres: Array
+    place: Array
+    image: Array
+    rotations: list[Array] | None = None
+    parity: Array | None = None
+
+    @classmethod
+    def of(cls, graph: jraph.GraphsTuple, highest: int) -> Self:
+        nodes = graph.nodes
+        count = len(nodes["species"])
+        every = jnp.arange(count)
+        centres = jnp.asarray(nodes.get("representatives", every))
+        place = jnp.zeros_like(every).at[centres].set(jnp.arange(len(centres)))
+        if "image" not in nodes:
+            return cls(centres, place, place)
+        parity = jnp.asarray(nodes["parity"])
+        proper = jnp.asarray(nodes["turn"]) * parity[:, None, None]
+        return cls(centres, place, place[jnp.asarray(nodes["image"])], rotations(proper, highest), parity)
+
+    def everywhere(self, features: Features) -> Features:
+        """Features of all nodes from those of the centres."""
+        if self.rotations is None:
+            return features
+        return turned({ir: take(x, self.image) for ir, x in features.items()}, self.rotations, self.parity)
+
+
 class _Edges(NamedTuple):
-    """What messages need to know of edges."""
+    """What messages need to know of edges; ``receivers`` are numbers of ``rows`` rows."""
 
     radial: Array
     harmonics: list[Array]
     couplings: dict[tuple[int, int, int], Array]
-    senders: Array
     receivers: Array
+    rows: int
 
 
 class _Layer(nn.Module):
@@ -107,12 +146,18 @@ class _Layer(nn.Module):
     target: str
 
     @nn.compact
-    def __call__(self, features: Features, species: Array, edges: _Edges) -> Features:
-        kinds, atoms = len(self.config.species), len(species)
-        sent = Linear(str(irreps_of(features)), name="sent")(features)
-        sent = {ir: x[edges.senders] for ir, x in sent}
+    def __call__(
+        self,
+        features: Features,
+        species: Array,
+        edges: _Edges,
+        to_edges: Callable[[Features], Features],
+        to_centres: Callable[[Array], Array],
+    ) -> Features:
+        kinds, given = len(self.config.species), irreps_of(features)
+        sent = to_edges(dict(Linear(str(given), name="sent")(features)))
         target = e3nn.Irreps(self.target)
-        products = paths_to(target, irreps_of(features), self.config.lmax)
+        products = paths_to(target, given, self.config.lmax)
         counts = [sum(sent[p.ir].shape[-1] for p in paths) for paths in products.values()]
         weights = _Radial((*self.config.radial_hidden, sum(counts)), name="radial")(edges.radial)
         weights = jnp.split(weights, np.cumsum(counts)[:-1], axis=1)
@@ -120,15 +165,17 @@ class _Layer(nn.Module):
         for (ir, paths), weight in zip(products.items(), weights, strict=True):
             parts = [product(sent[p.ir], p, edges.harmonics, edges.couplings) for p in paths]
             messages = jnp.concatenate(parts, axis=-1) * weight[:, None, :]
-            received[ir] = jax.ops.segment_sum(messages, edges.receivers, atoms, indices_are_sorted=True)
+            total = jax.ops.segment_sum(
+                messages, edges.receivers, edges.rows, indices_are_sorted=True, mode="promise_in_bounds"
+            )
+            received[ir] = total / math.sqrt(self.config.neighbours)
 
         reachable = target.filter(keep=list(products))
         gated = reachable.filter(drop=["0e", "0o"]).num_irreps
         # the last scalars are gates; even ones, so that what they multiply keeps its parity
         out = reachable.filter(keep=["0e", "0o"]) + e3nn.Irreps([(gated, "0e")]) + reachable.filter(drop=["0e", "0o"])
-        received = {ir: x / math.sqrt(self.config.neighbours) for ir, x in received.items()}
-        mixed = add(Linear(str(out), kinds, name="own")(features, species), Linear(str(out), name="received")(received))
-        return gate(mixed, gated)
+        own = [(ir, to_centres(x)) for ir, x in Linear(str(out), kinds, name="own")(features, species)]
+        return gate(add(own, Linear(str(out), name="received")(received)), gated)
 
 
 class _Radial(nn.Module):
@@ -143,17 +190,6 @@ class _Radial(nn.Module):
             x = x @ (matrix / math.sqrt(x.shape[-1]))
             x = nn.silu(x) / SILU_RMS if k < len(self.widths) - 1 else x
         return x
-
-
-def _everywhere(features: Features, graph: jraph.GraphsTuple) -> Features:
-    """Features of all atoms from those of the representatives, where symmetry is known."""
-    if "image" not in graph.nodes:
-        return features
-    nodes = graph.nodes
-    image = jnp.asarray(nodes["image"])
-    return turned(
-        {ir: x[image] for ir, x in features.items()}, jnp.asarray(nodes["turn"]), jnp.asarray(nodes["parity"])
-    )
 
 
 def radial_basis(x: Array, count: int) -> Array:
