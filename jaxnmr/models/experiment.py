@@ -37,7 +37,8 @@ class Experiment:
         recipe: of the first member; the others have the seeds that follow.
         members: models that are trained, differing in their seed.
         wrong_frame, wrong_sign: see :func:`check_labels`.
-        start: model whose training goes on with these data.
+        start: model whose training goes on with these data; where it predicts another quantity, its features are taken over.
+            Of an ensemble every member starts from one of its networks in turn.
         references: by element, ``(reference_ppm, slope)`` of chemical shifts.
     """
 
@@ -75,12 +76,19 @@ class Experiment:
             return 0.0
         return self.recipe.ema ** (self.recipe.epochs * -(-structures // self.recipe.batch))
 
-    def configuration(self, data: TensorData, train_data: TensorData) -> NetworkConfig:
+    def configuration(
+        self, data: TensorData, train_data: TensorData, start: TensorModel | None = None
+    ) -> NetworkConfig:
         """The network for these data; neighbours are counted in the training part where they are not given.
 
         Raises:
             ConventionError: a network that cannot be.
         """
+        if start is not None:
+            if any(head.name == data.quantity for head in start.config.heads):
+                return start.config
+            head = HeadConfig(name=data.quantity, elements=data.labelled_elements)
+            return replace(start.config, species=data.species, heads=(head,))
         arguments = dict(self.network)
         irreps = arguments.pop("irreps", "")
         head = HeadConfig(name=data.quantity, irreps=irreps, elements=data.labelled_elements)
@@ -198,7 +206,7 @@ def run_experiment(
     if start is not None and experiment.network:
         raise ConventionError("the network is that of the model to start from: leave [network] out")
     train_data = prepared.part("train")
-    config = experiment.configuration(prepared.data, train_data) if start is None else start.config
+    config = experiment.configuration(prepared.data, train_data, start)
     valid = prepared.part("valid") if "valid" in prepared.parts else None
     models, histories = [], []
     for member in range(experiment.members):
@@ -208,7 +216,7 @@ def run_experiment(
             train_data,
             recipe,
             valid=valid,
-            start=start,
+            start=None if start is None else start.member(member % (start.members or 1)),
             card=_card(experiment, prepared),
             checkpoint=folder / f"member_{member}.state",
             callback=None if callback is None else lambda info, member=member: callback(member, info),

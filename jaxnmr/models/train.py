@@ -28,6 +28,7 @@ from ..typing import Array
 from .config import HeadConfig, NetworkConfig
 from .labels import Batches, label_statistics, labelled_graphs
 from .tensor_model import ModelCard, TensorModel
+from .transfer import transferred
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,8 @@ def train(
         data: labelled structures.
         recipe: how.
         valid: structures whose loss is followed; they change nothing.
-        start: a model to start from, for fine-tuning; its scales and shifts are kept.
+        start: a model to start from. One of the same configuration is trained further, with its scales and shifts; of one
+            with other heads or more species the features are taken over, see :func:`transferred`.
         card: origin, for the model.
         checkpoint: state after every epoch; training continues from there if it exists.
         callback: called after every epoch.
@@ -120,12 +122,10 @@ def train(
     head = config.head(data.quantity)
     graphs = labelled_graphs(data, config)
     origin = start
-    if start is None:
+    if start is None or start.config != config:
         scale, shift = label_statistics(graphs, head, len(config.species))
-        key = jax.random.key(recipe.seed)
-        start = TensorModel.create(config, key=key, scale={head.name: scale}, shift={head.name: shift})
-    elif start.config != config:
-        raise ConventionError("the model to start from has another architecture")
+        new = dict(key=jax.random.key(recipe.seed), scale={head.name: scale}, shift={head.name: shift})
+        start = TensorModel.create(config, **new) if start is None else transferred(start, config, **new)
     elif start.members is not None:
         raise ConventionError("the model to start from is an ensemble: take one of its networks, model.member(0)")
     # what start could tell of itself is not true of what it becomes
@@ -133,7 +133,8 @@ def train(
     batches = Batches(graphs, recipe.batch)
     judged = None if valid is None else Batches(labelled_graphs(valid, config), recipe.batch)
 
-    per_epoch = sum(1 for _ in batches.epoch(_order(recipe, 0, len(graphs)))) + 1
+    # in the order of the data, whatever the seed, so that members of an ensemble share one program
+    per_epoch = sum(1 for _ in batches.epoch(range(len(graphs)))) + 1
     steps = recipe.epochs * per_epoch
     state = TrainingState(start.weights, start.weights, _optimiser(recipe, steps).init(start.weights))
     # what a step does not depend on is left out, so that trainings that differ in it share one program

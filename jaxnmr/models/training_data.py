@@ -31,6 +31,7 @@ class DataSource:
         quantity: ``"shielding"`` or ``"efg"``.
         elements: whose labels are used; all by default.
         composition: only structures of these elements; all by default.
+        other_than: no structures of these elements alone; they may contain them beside others.
         group: for ``"extxyz"``, the info entry whose value says which frames are alike.
         group_pattern: regular expression searched in the name of a structure; structures are alike where what it finds (its
             first group in parentheses, if it has one) is the same.
@@ -43,6 +44,7 @@ class DataSource:
     quantity: str
     elements: tuple[str, ...] = ()
     composition: tuple[str, ...] = ()
+    other_than: tuple[str, ...] = ()
     group: str | None = None
     group_pattern: str | None = None
     exclude: tuple[str, ...] = ()
@@ -79,10 +81,14 @@ class DataSource:
         keep = [
             k
             for k, s in enumerate(data.structures)
-            if s.name not in self.exclude and (not self.composition or set(s.elements) <= set(self.composition))
+            if s.name not in self.exclude
+            and (not self.composition or set(s.elements) <= set(self.composition))
+            and not set(s.elements) <= set(self.other_than)
         ]
         if not keep:
-            raise DataError(f"no structure of {data.source} consists of {', '.join(self.composition)} alone")
+            wanted = [f"consists of {', '.join(self.composition)} alone"] if self.composition else []
+            wanted += [f"contains anything but {', '.join(self.other_than)}"] if self.other_than else []
+            raise DataError(f"no structure of {data.source} {' and '.join(wanted) or 'is left'}")
         data = data.take(keep)
         if self.group_pattern is not None:
             data = replace(data, groups=tuple(_group(self.group_pattern, s.name) for s in data.structures))

@@ -15,6 +15,7 @@ path = "${JAXNMR_DATA}/si_nmr"
 quantity = "shielding"                   # ppm; or "efg", atomic units
 # elements = ["Si"]                      # whose labels are used; all when left out
 # composition = ["O", "Si"]              # only structures of these elements
+# other_than = ["O", "Si"]               # or: none of these elements alone
 # group = "prototype"                    # extxyz: entry of a frame that says which are alike
 # group_pattern = 'T1Si\\d[b-e]?'         # or: what this finds in the name (for magres the path without suffix)
 #                                        # left out: si_nmr knows its duplicates, magres files of one name are alike
@@ -52,7 +53,8 @@ batch = 8
 # clip = 1.0
 # ema = 0.99
 # delta = 0.3
-# start = "model.safetensors"            # go on with this model, whose network is kept: leave [network] out
+# start = "model.safetensors"            # go on with this model, or take the features of one of another quantity over:
+#                                        # its network is kept, leave [network] out
 
 # [references.Si]                        # shift = reference_ppm + slope * shielding, kept with the model
 # reference_ppm = 337.3
@@ -127,6 +129,7 @@ def _source(table: Table) -> DataSource:
         "quantity": table.text("quantity", choices=QUANTITIES),
         "elements": table.texts("elements", ()),
         "composition": table.texts("composition", ()),
+        "other_than": table.texts("other_than", ()),
         "group": table.text("group", None),
         "group_pattern": table.text("group_pattern", None),
         "exclude": table.texts("exclude", ()),
