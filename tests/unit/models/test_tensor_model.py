@@ -144,6 +144,8 @@ def test_what_is_derived_follows_from_the_tensors(prediction):
     assert float(eta[0]) == pytest.approx((v[0] - v[1]) / v[2], abs=1e-9)
     half = prediction.quadrupolar("17O", q_barn=-0.01279).cq_hz
     assert float(half[0]) == pytest.approx(234.9648e6 * -0.01279 * v[2], rel=1e-6)
+    sites = prediction.sites("17O", reference=ShiftReference(300.0), q_barn=-0.01279)
+    np.testing.assert_allclose(sites.quadrupolar_hz, prediction.quadrupolar_hz("17O", q_barn=-0.01279))
     frame = prediction.principal_frame("efg", "17O")
     rebuilt = np.asarray(frame.axes[0]) @ np.diag(np.asarray(frame.values[0])) @ np.asarray(frame.axes[0]).T
     np.testing.assert_allclose(rebuilt, prediction.efg_au[1], atol=1e-12)
