@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, static, struct
+from .._struct import set_fields, struct
 from ..crystal import Crystal, shared_sites
 from ..crystal.cell import cell_from_metric, metric
 from ..crystal.sites import has_conventional_metric
 from ..errors import ParameterError
 from ..typing import Array
 from .parameters import Layout, Parameters, ParameterSpec, renamed
-from .predicted import MEMORY_BYTES, Predicted, plan_predicted
+from .predicted import Predicted, plan_predicted
 from .state import State, TensorRead
 from .term import Term, TermSum
 
@@ -37,14 +37,12 @@ class Objective:
         terms: what is compared with what.
         weights: ``(terms,)``, multiply each term's chi².
         predicted: models of learned tensors with the neighbours of their phases.
-        memory_bytes: for derivatives of models that are calculated at once.
     """
 
     crystals: dict[str, Crystal]
     terms: tuple[Term, ...]
     weights: Array
     predicted: tuple[Predicted, ...]
-    memory_bytes: int = static()
 
     def __init__(
         self,
@@ -52,7 +50,7 @@ class Objective:
         *,
         crystal: Crystal | Mapping[str, Crystal] | None = None,
         tensors: TensorModel | Sequence[TensorModel] | Mapping[str, TensorModel | Sequence[TensorModel]] | None = None,
-        memory_bytes: int = MEMORY_BYTES,
+        memory_bytes: int | None = None,
     ):
         """Put terms together.
 
@@ -62,7 +60,8 @@ class Objective:
             tensors: a model whose tensors terms read in ``state.tensors``, several that predict different quantities, or
                 either by phase name. Of an ensemble the mean counts, in residuals and derivatives; ``model.member(0)`` is
                 cheaper, but gives no uncertainty.
-            memory_bytes: about how much derivatives of models may take at once, 1 GiB by default.
+            memory_bytes: about how much derivatives of models may take at once; by default 8 MiB on processors, which are
+                fastest with what fits in their caches, and 1 GiB on accelerators.
 
         Raises:
             ParameterError: two terms with the same name, no term, or models that contradict each other.
@@ -82,7 +81,6 @@ class Objective:
             terms=tuple(terms.terms),
             weights=np.array(terms.weights, dtype=float),
             predicted=plan_predicted(tensors, crystals, memory_bytes),
-            memory_bytes=int(memory_bytes),
         )
         spec = self.parameters().spec
         set_fields(self, terms=tuple(t.resolved(spec) for t in self.terms))
@@ -91,7 +89,7 @@ class Objective:
         terms = TermSum(*self.terms, weights=tuple(np.asarray(self.weights))) + other
         # what was known of the terms before says nothing of the new ones
         predicted = tuple(p.prepared(None, None) for p in self.predicted)
-        return Objective(terms, crystal=self.crystals).replace(predicted=predicted, memory_bytes=self.memory_bytes)
+        return Objective(terms, crystal=self.crystals).replace(predicted=predicted)
 
     def phase_prefix(self, phase: str) -> str:
         """What precedes a phase's parameter names: nothing when it is the only one."""

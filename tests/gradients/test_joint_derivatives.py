@@ -81,6 +81,13 @@ def test_forward_mode_along_what_moves_atoms_is_plain_forward_mode():
     assert close(np.asarray(objective.jacobian(params)) * params.spec.scale[params.spec.free_pivots], plain())
 
 
+def test_the_gradient_of_an_objective_is_the_jacobian_times_the_residuals():
+    objective, params = problem()
+    gradient = jax.jit(jax.grad(objective))(params).flat @ params.spec.transform
+    residuals = np.asarray(jax.jit(objective.residuals)(params))
+    np.testing.assert_allclose(gradient, plain().T @ residuals, rtol=1e-9, atol=1e-9 * np.abs(gradient).max())
+
+
 def test_reverse_mode_from_what_terms_read_is_plain_forward_mode():
     objective, params = problem()
     (predicted,) = objective.predicted

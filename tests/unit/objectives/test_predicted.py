@@ -8,7 +8,7 @@ from small_tensor_models import model, quartz
 
 import jaxnmr as jn
 from jaxnmr.errors import ConventionError, ParameterError
-from jaxnmr.objectives.predicted import MEMORY_BYTES, Predicted, _mapped, plan_predicted
+from jaxnmr.objectives.predicted import Predicted, _mapped, plan_predicted
 from jaxnmr.objectives.state import TensorRead
 
 
@@ -25,6 +25,11 @@ def shift(state):
 @jn.term("hydrogen")
 def of_hydrogen(state):
     return state.efg(nucleus="29Si").ravel()
+
+
+@jn.term("volumes")
+def two_volumes(state):
+    return state.crystals["a"].volume() - state.crystals["b"].volume() + 1.0
 
 
 def restricted(*heads: str):
@@ -97,13 +102,13 @@ def test_references_of_the_model_are_used_where_none_is_given():
 def test_models_may_be_given_by_phase_and_by_quantity():
     crystals = {"a": quartz(), "b": quartz()}
     parts = [restricted("shielding"), restricted("efg")]
-    several = plan_predicted({"b": parts}, crystals, MEMORY_BYTES)
+    several = plan_predicted({"b": parts}, crystals, None)
     assert [(p.phase, [s.head for s in p.sources]) for p in several] == [("b", ["shielding"]), ("b", ["efg"])]
-    assert [p.phase for p in plan_predicted(model(), crystals, MEMORY_BYTES)] == ["a", "b"]
+    assert [p.phase for p in plan_predicted(model(), crystals, None)] == ["a", "b"]
     with pytest.raises(ParameterError, match="several models of 'a' predict efg, shielding"):
-        plan_predicted([model(), model()], crystals, MEMORY_BYTES)
+        plan_predicted([model(), model()], crystals, None)
     with pytest.raises(ParameterError, match="there is no phase 'c'"):
-        plan_predicted({"c": model()}, crystals, MEMORY_BYTES)
+        plan_predicted({"c": model()}, crystals, None)
     with pytest.raises(ParameterError, match="give the objective crystal="):
         jn.Objective(volume, tensors=model())
     with pytest.raises(ParameterError, match="memory_bytes is 0"):
@@ -167,6 +172,14 @@ def test_columns_that_move_atoms_are_known_from_what_is_free(objective):
     assert "not known which of them move atoms" in objective.plan_notes()[0]
     unread = jn.Objective(volume, crystal=quartz(), tensors=model()).prepared(params)
     assert "not calculated: no term reads them" in unread.plan_notes()[0]
+
+
+def test_every_phase_has_its_own_columns():
+    objective = jn.Objective(two_volumes, crystal={"a": quartz(), "b": quartz()}, tensors={"b": model()})
+    params = objective.parameters().free("a/cell", "b/xyz[O1.*]", "a/xyz")
+    (predicted,) = objective._differentiated(params.spec)
+    assert [params.free_names[k] for k in predicted.columns] == ["b/xyz[O1.x]", "b/xyz[O1.y]", "b/xyz[O1.z]"]
+    assert predicted.rows == ()
 
 
 def test_other_changes_of_the_structure_find_room_in_columns_that_move_it(objective):
