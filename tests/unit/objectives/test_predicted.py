@@ -10,6 +10,7 @@ import jaxnmr as jn
 from jaxnmr.errors import ConventionError, ParameterError
 from jaxnmr.objectives.predicted import Predicted, _mapped, plan_predicted
 from jaxnmr.objectives.state import TensorRead
+from jaxnmr.refine.summary import _packed
 
 
 @jn.term("volume")
@@ -189,6 +190,36 @@ def test_other_changes_of_the_structure_find_room_in_columns_that_move_it(object
     assert prepared.columns_for(spec, at("xyz[O1.x]")).tolist() == [0, 1]
     assert prepared.columns_for(spec, at("occupancy[O1]")).tolist() == [0, 1, 2, 3]
     assert objective.columns_for(spec, at("xyz[O1.x]")).tolist() == [0, 1, 2, 3]
+
+
+def test_fixed_parameters_are_tried_together_in_columns_that_may_hold_them(objective):
+    params = objective.parameters().free("u_iso", "cell")
+    prepared, spec = objective.prepared(params), params.spec
+    fixed = np.flatnonzero(~spec.free)
+    batches = list(_packed(prepared, spec, fixed))
+    assert sorted(k for placed in batches for k in placed.values()) == fixed.tolist()
+    assert [len(placed) for placed in batches] == [4, 2]
+    moves_atoms = {k for k in fixed if params.labels[spec.pivots[k]].startswith("xyz")}
+    assert len(moves_atoms) == 4
+    assert {column for placed in batches for column, k in placed.items() if k in moves_atoms} == {0, 1}
+
+
+def test_a_term_receives_the_calibrated_uncertainty_of_the_model():
+    quantiles = {"l0": [1.0] * 5, "l1": [1.0] * 5, "l2": [1.0] * 5, "iso": [0.7, 1.0, 1.3, 1.7, 2.0]}
+    of_oxygen = {"a": [3.0, 1.0, 2.0], "b": [0.0, 0.0, 0.0], "quantiles": quantiles}
+    card = type(model().card)(calibration={"shielding": {"O": of_oxygen}})
+    reference = jn.ShiftReference(337.0)
+    tensors = jn.TensorTerm("17O", np.zeros((1, 3, 3)), sigma=4.0, sigma_model="model", reference=reference)
+    peaks = jn.PeakListTerm("17O", [100.0], sigma=1.0, sigma_model="model", reference=reference)
+    objective = jn.Objective(tensors + peaks, crystal=quartz(), tensors=model().replace(card=card))
+    objective, notes = objective.refreshed(objective.parameters())
+    assert notes[0] == "tensors: uncertainty taken from the model"
+    assert notes[1].startswith("peaks: uncertainty taken from the model; assigned O1 to 100 ppm")
+    # 3 ppm of a component of l = 0 is sqrt3 ppm of the isotropic value
+    assert objective.terms[1].model_sigma == pytest.approx([3.0 / np.sqrt(3.0)])
+    isotropic = np.eye(3)[None] / np.sqrt(3.0)
+    along = np.asarray(objective.terms[0].whitening)[0] @ np.append(isotropic[0].diagonal(), np.zeros(3))
+    assert along @ along == pytest.approx(1.0 / (4.0**2 + 3.0**2))
 
 
 def test_reverse_mode_is_taken_where_few_components_are_read():
