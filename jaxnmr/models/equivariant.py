@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import e3nn_jax as e3nn
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -90,7 +91,30 @@ def product(features: Array, path: Path, harmonics: list[Array], couplings: dict
         return features
     if l1 == 0:
         return features * harmonics[l2][:, :, None]
-    return jnp.sum(features[:, :, None, :] * couplings[path.ranks][:, :, :, None], axis=1)
+    return contract(features, couplings[path.ranks])
+
+
+def _contract(x: Array, matrices: Array) -> Array:
+    return jnp.sum(x[:, :, None, :] * matrices[:, :, :, None], axis=1)
+
+
+@jax.custom_jvp
+def contract(x: Array, matrices: Array) -> Array:
+    """``x_iu m_ik`` of every row, ``(rows, k, u)``."""
+    return _contract(x, matrices)
+
+
+def _contract_jvp(primals, tangents):
+    # two sums: left to itself, JAX writes the sum of two products for all i, k and u before it adds any of them up
+    (x, matrices), (dx, dm) = primals, tangents
+    zero = lambda tangent: isinstance(tangent, jax.custom_derivatives.SymbolicZero)
+    terms = [] if zero(dx) else [_contract(dx, matrices)]
+    terms += [] if zero(dm) else [_contract(x, dm)]
+    value = _contract(x, matrices)
+    return value, sum(terms) if terms else jnp.zeros_like(value)
+
+
+contract.defjvp(_contract_jvp, symbolic_zeros=True)
 
 
 class Linear(nn.Module):
@@ -189,7 +213,7 @@ def turned(features: Features, rotations: list[Array], parity: Array) -> Feature
     """Features in rotated surroundings, reflected where the parity ``(nodes,)`` is -1."""
     out = {}
     for ir, x in features.items():
-        x = jnp.sum(rotations[ir.l][:, :, :, None] * x[:, None, :, :], axis=2) if ir.l else x
+        x = contract(x, jnp.swapaxes(rotations[ir.l], 1, 2)) if ir.l else x
         out[ir] = x if ir.p == 1 else x * parity[:, None, None]
     return out
 

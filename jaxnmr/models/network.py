@@ -98,7 +98,7 @@ class _Atoms(NamedTuple):
 
     Attributes:
         centres: ``(rows,)`` nodes.
-        place: ``(nodes,)`` the row of a centre.
+        place: ``(nodes,)`` the row of a centre, of other nodes that of the last centre before them.
         image: ``(nodes,)`` the row whose image a node is.
         rotations, parity: of the images; ``None`` without symmetry.
     """
@@ -115,7 +115,8 @@ class _Atoms(NamedTuple):
         count = len(nodes["species"])
         every = jnp.arange(count)
         centres = jnp.asarray(nodes.get("representatives", every))
-        place = jnp.zeros_like(every).at[centres].set(jnp.arange(len(centres)))
+        # grows with the number of the node, so that receivers stay sorted whatever node has the edges of a padding
+        place = jnp.maximum(jnp.cumsum(jnp.zeros_like(every).at[centres].add(1)) - 1, 0)
         if "image" not in nodes:
             return cls(centres, place, place)
         parity = jnp.asarray(nodes["parity"])
