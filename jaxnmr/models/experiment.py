@@ -32,8 +32,8 @@ class Experiment:
         title: name of the model.
         source: the data.
         split: of the structures.
-        network: arguments of `NetworkConfig` other than species and heads; ``irreps`` is that of the head. Empty where a model
-            is trained further.
+        network: arguments of `NetworkConfig` other than species and heads; ``irreps`` is that of the head. Where there is a
+            model to start from, ``irreps`` at most.
         recipe: of the first member; the others have the seeds that follow.
         members: models that are trained, differing in their seed.
         wrong_frame, wrong_sign: see :func:`check_labels`.
@@ -87,7 +87,9 @@ class Experiment:
         if start is not None:
             if any(head.name == data.quantity for head in start.config.heads):
                 return start.config
-            head = HeadConfig(name=data.quantity, elements=data.labelled_elements)
+            head = HeadConfig(
+                name=data.quantity, irreps=self.network.get("irreps", ""), elements=data.labelled_elements
+            )
             return replace(start.config, species=data.species, heads=(head,))
         arguments = dict(self.network)
         irreps = arguments.pop("irreps", "")
@@ -203,8 +205,8 @@ def run_experiment(
     folder.mkdir(parents=True, exist_ok=True)
     prepared = experiment.prepare() if prepared is None else prepared
     start = None if experiment.start is None else TensorModel.load(experiment.start)
-    if start is not None and experiment.network:
-        raise ConventionError("the network is that of the model to start from: leave [network] out")
+    if start is not None and experiment.network.keys() - {"irreps"}:
+        raise ConventionError("the network is that of the model to start from: leave [network] out, irreps aside")
     train_data = prepared.part("train")
     config = experiment.configuration(prepared.data, train_data, start)
     valid = prepared.part("valid") if "valid" in prepared.parts else None

@@ -54,7 +54,7 @@ batch = 8
 # ema = 0.99
 # delta = 0.3
 # start = "model.safetensors"            # go on with this model, or take the features of one of another quantity over:
-#                                        # its network is kept, leave [network] out
+#                                        # its network is kept, leave [network] out, irreps aside
 
 # [references.Si]                        # shift = reference_ppm + slope * shielding, kept with the model
 # reference_ppm = 337.3
@@ -103,13 +103,16 @@ def load_training(path: str | Path) -> TrainingRun:
     training = top.table("training")
     start = training.path("start", None)
     members = training.integer("members", 1, minimum=1)
-    if start is not None and top.has("network"):
-        raise top.error("the network is that of the model to start from: leave [network] or start out", "network")
+    network = _network(top.table("network"))
+    if start is not None and network.keys() - {"irreps"}:
+        raise top.error(
+            "the network is that of the model to start from: leave [network], irreps aside, or start out", "network"
+        )
     experiment = Experiment(
         title=top.text("title", Path(path).stem),
         source=source,
         split=_split(top.table("split")),
-        network=_network(top.table("network")),
+        network=network,
         recipe=_recipe(training),
         members=members,
         wrong_frame=checks.text("wrong_frame", "exclude", choices=("exclude", "error")),

@@ -180,7 +180,7 @@ def written(tmp_path, text):
         ("[0.4, 0.4, 0.2]", "[0.8, 0.2]", "expected a list of 3 numbers"),
         ("fractions = [0.4, 0.4, 0.2]", "all = true\nseed = 3", "leave kind, fractions and seed out"),
         ("radial_hidden = [8]", "radial_hidden = [8.5]", "radial_hidden: expected whole numbers"),
-        ("ema = 0.5", 'start = "m.safetensors"', r"leave \[network\] or start out"),
+        ("ema = 0.5", 'start = "m.safetensors"', r"irreps aside, or start out"),
         ('"shielding"', '"efg"', "references are for shieldings"),
         ("reference_ppm = 337.3", "", "'reference_ppm' is missing"),
         ('"small.extxyz"', '"${NOT_THERE}/x"', "environment variable NOT_THERE"),

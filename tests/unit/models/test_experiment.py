@@ -140,12 +140,20 @@ def test_a_model_is_trained_further_with_its_own_network(done, file, tmp_path):
     assert result.histories[0][0].train_loss < done.histories[0][0].train_loss
     with pytest.raises(ConventionError, match=r"leave \[network\] out"):
         run_experiment(replace(further, network=NETWORK), tmp_path / "other")
-    with pytest.raises(ConventionError, match=r"ensemble.*member\(0\)"):
-        run_experiment(replace(further, start=done.file), tmp_path / "other")
     # the same run from another start is another training
     other = done.model.member(1).save(tmp_path / "other.safetensors")
     with pytest.raises(ParseError, match=r"another training \(another starting model\)"):
         run_experiment(replace(further, start=other), tmp_path / "out")
+
+
+def test_members_start_from_the_features_of_an_ensemble_for_another_quantity(done, file, tmp_path):
+    other = experiment(
+        file, start=done.file, network={"irreps": "0e+2e"}, source=source(file, quantity="shielding"), members=2,
+        recipe=replace(done.experiment.recipe, epochs=1),
+    )  # fmt: skip
+    result = run_experiment(other, tmp_path)
+    assert [head.name for head in result.model.config.heads] == ["shielding"] and result.model.members == 2
+    assert result.model.config.layers == done.model.config.layers
 
 
 def test_elements_a_model_has_never_seen_are_named(done, tmp_path):
