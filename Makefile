@@ -34,6 +34,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_powder.py --out $(OUT)/bench
 	$(BIN)/python benchmarks/bench_spectra.py --out $(OUT)/bench
+	$(BIN)/python benchmarks/bench_models.py --out $(OUT)/bench
 
 clean:
 	rm -rf $(OUT) build dist .pytest_cache .ruff_cache .hypothesis .benchmarks

@@ -26,13 +26,18 @@ def scripts(monkeypatch):
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bench")
-    cache = jax.config.jax_compilation_cache_dir
-    command = [sys.executable, str(FOLDER / "bench_powder.py"), "--case", "quartz", "--quick", "--no-scaling"]
-    environment = os.environ | ({"JAX_COMPILATION_CACHE_DIR": cache} if cache else {})
-    done = subprocess.run([*command, "--out", str(folder)], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    folder = run("bench_powder.py", "--case", "quartz", "--no-scaling", folder=tmp_path_factory.mktemp("bench"))
     return json.loads((folder / "benchmarks.json").read_text())
+
+
+def run(script: str, *arguments: str, folder: Path) -> Path:
+    """Folder with the results of a script, run on small problems."""
+    cache = jax.config.jax_compilation_cache_dir
+    environment = os.environ | ({"JAX_COMPILATION_CACHE_DIR": cache} if cache else {})
+    command = [sys.executable, str(FOLDER / script), *arguments, "--quick", "--out", str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 def test_the_record_says_on_what_and_with_what_it_was_measured(record):
@@ -98,3 +103,17 @@ def test_growth_curves_are_drawn_with_their_exponents(scripts, tmp_path):
     series = {"points": {"label": "points", "against": "points", "rows": rows, "exponents": exponents}}
     assert scaling.draw(series, tmp_path / "scaling.png").stat().st_size > 5000
     assert "n^1.50" in scaling.summary(series)
+
+
+def test_symmetry_spares_a_network_most_of_its_messages(tmp_path):
+    folder = run("bench_models.py", folder=tmp_path)
+    record = json.loads((folder / "models.json").read_text())
+    assert record["machine"]["jax"] == jax.__version__ and record["process_peak_mb"] > 0
+    rows = {(row["function"], row["symmetry"]): row for row in record["rows"]}
+    assert set(rows) == {("forward", True), ("Jacobian", True), ("forward", False)}
+    with_symmetry, without = rows["forward", True], rows["forward", False]
+    assert (with_symmetry["atoms"], with_symmetry["sites"]) == (9, 2) and without["sites"] == without["atoms"] == 9
+    # 37 neighbours of one Si and one O, 168 of three Si and six O
+    assert with_symmetry["edges"] < without["edges"] / 4 and with_symmetry["operations"] < without["operations"] / 2
+    assert all(row["best_ms"] > 0 and row["compilation_s"] > 0 for row in rows.values())
+    assert (folder / "models.png").stat().st_size > 5000
