@@ -258,10 +258,10 @@ def _examples(arguments: argparse.Namespace, console: Console) -> int:
 
 def _help_run(arguments: argparse.Namespace, console: Console) -> int:
     from . import runfile
-    from .runfile import training
+    from .runfile import joint, training
 
-    print(runfile.__doc__.strip())
-    print("\n" + training.__doc__.strip())
+    for part in (runfile, joint, training):
+        print(part.__doc__.strip() + "\n")
     return OK
 
 

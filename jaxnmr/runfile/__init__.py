@@ -93,14 +93,21 @@ source = "u_iso[O1]"
 # offset = 0.0
 
 [[restraint]]
-kind = "bond"                            # "bond", "angle", "bonds" or "prior"
+kind = "bond"                            # "bond", "angle", "bonds", "distances", "angles" or "prior"
 atoms = ["P1", "O1"]                     # two labels for a bond, three for an angle (the middle one is the vertex)
 value = 1.53                             # Å or degrees
 sigma = 0.02
 # phase = "FAP"                          # when there are several
 # weight = 1.0
 # kind = "bonds" keeps all bond lengths of a phase where they start: phase, sigma
+# kind = "distances" restrains all of some kinds of elements, each to its mean and spread; "O-Si-O" are two O of one Si:
+#                expected = { "Si-O" = [1.61, 0.01], "O-Si-O" = [2.62, 0.03] }
+# kind = "angles" does so with angles: expected = { "O-Si-O" = [109.5, 2.0] }
+#                both and "bonds" take count = "cell": every distance of the cell is one observation, not only those that
+#                symmetry does not repeat
 # kind = "prior" keeps one parameter near a value: parameter, value, sigma
+
+# [[model]], [[peaks]], [[tensors]]      # NMR tensors that models predict from the structure: see below
 
 [[stage]]                                # stages are cumulative; the last one decides what is refined in the end
                                          # (for spectra alone they may be left out: positions, tensors, widths)
@@ -129,6 +136,7 @@ from typing import Any, NamedTuple
 
 from ..diffraction.records import Instrument
 from ..units import b_to_u
+from .joint import ModelSpec, PeaksSpec, TensorsSpec, read_model, read_peaks, read_restraint, read_tensors
 from .spectrum import SpectrumSpec, read_spec
 from .table import Table, nearest, read_toml
 
@@ -198,6 +206,9 @@ class Run:
     correlation_threshold: float = 0.8
     pictures: tuple[str, ...] = field(default=("png",))
     spectra: tuple[SpectrumSpec, ...] = ()
+    models: tuple[ModelSpec, ...] = ()
+    peaks: tuple[PeaksSpec, ...] = ()
+    tensors: tuple[TensorsSpec, ...] = ()
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -205,8 +216,8 @@ class Run:
         files = [self.path, *(p.file for p in self.phases)]
         for histogram in self.histograms:
             files += [histogram.file, histogram.instrument_file]
-        for spectrum in self.spectra:
-            files += spectrum.inputs
+        for spec in (*self.spectra, *self.models):
+            files += spec.inputs
         return tuple(dict.fromkeys(f for f in files if f is not None))
 
     def build(self) -> Setup:
@@ -239,17 +250,27 @@ def load_run(path: str | Path) -> Run:
     """
     top = read_toml(path)
     phases = tuple(_phase(table) for table in top.tables("phase"))
-    histograms = tuple(_histogram(table, tuple(p.name for p in phases)) for table in top.tables("histogram"))
+    names = tuple(p.name for p in phases)
+    histograms = tuple(_histogram(table, names) for table in top.tables("histogram"))
     spectra = tuple(read_spec(table) for table in top.tables("spectrum"))
-    for kind, specs in (("phase", phases), ("histogram", histograms)):
-        if not specs and not spectra:
-            raise top.error(f"a run needs at least one [[{kind}]], or a [[spectrum]]")
-    if bool(phases) < bool(histograms):
-        raise top.error("a [[histogram]] needs at least one [[phase]]")
-    for kind, specs in (("phase", phases), ("histogram or spectrum", histograms + spectra)):
-        names = [spec.name for spec in specs]
-        for name in names:
-            if names.count(name) > 1:
+    models = tuple(read_model(table, names) for table in top.tables("model"))
+    peaks = tuple(read_peaks(table, names) for table in top.tables("peaks"))
+    tensors = tuple(read_tensors(table, names) for table in top.tables("tensors"))
+    restraints = tuple(read_restraint(table, names) for table in top.tables("restraint"))
+    if not (phases or spectra):
+        raise top.error("a run needs at least one [[phase]], or a [[spectrum]]")
+    if not (histograms or spectra or peaks or tensors or restraints):
+        raise top.error(
+            "a run needs at least one [[histogram]], or data of another kind: [[spectrum]], [[peaks]], [[tensors]] or "
+            "[[restraint]]"
+        )
+    if bool(phases) < bool(histograms or models):
+        raise top.error(f"a [[{'histogram' if histograms else 'model'}]] needs at least one [[phase]]")
+    data = histograms + spectra + peaks + tensors
+    for kind, specs in (("phase", phases), ("histogram, spectrum, peaks or tensors", data)):
+        called = [spec.name for spec in specs]
+        for name in called:
+            if called.count(name) > 1:
                 raise top.error(f"two tables [[{kind}]] are called {name!r}; give each its own name")
     output = top.table("output")
     run = Run(
@@ -260,12 +281,15 @@ def load_run(path: str | Path) -> Run:
         start=_start(top.table("start")),
         bounds=_bounds(top.table("bounds")),
         ties=tuple(_tie(table) for table in top.tables("tie")),
-        restraints=tuple(_restraint(table, tuple(p.name for p in phases)) for table in top.tables("restraint")),
+        restraints=restraints,
         stages=tuple(_stage(table, k) for k, table in enumerate(top.tables("stage"))),
         solver=_solver(top.table("solver")),
         correlation_threshold=output.number("correlation_threshold", 0.8, positive=True),
         pictures=output.texts("pictures", ("png",), choices=PICTURES),
         spectra=spectra,
+        models=models,
+        peaks=peaks,
+        tensors=tensors,
     )
     output.done()
     top.done()
@@ -431,32 +455,6 @@ def _tie(table: Table) -> dict[str, Any]:
     }
     table.done()
     return tie
-
-
-def _restraint(table: Table, phases: tuple[str, ...]) -> dict[str, Any]:
-    kind = table.text("kind", choices=("bond", "angle", "bonds", "prior"))
-    spec: dict[str, Any] = {
-        "kind": kind,
-        "sigma": table.number("sigma", 0.02 if kind == "bonds" else None, positive=True),
-    }
-    if spec["sigma"] is None:
-        raise table.error("the key 'sigma' is missing: how closely the value is to be kept")
-    spec["weight"] = table.number("weight", 1.0, positive=True)
-    if kind == "prior":
-        spec["parameter"] = table.text("parameter")
-    else:
-        spec["phase"] = table.text("phase", None, choices=phases)
-        if spec["phase"] is None and len(phases) > 1:
-            raise table.error(f"there are {len(phases)} phases: say which with phase = {phases[0]!r}")
-    if kind in ("bond", "angle"):
-        spec["atoms"] = table.texts("atoms")
-        wanted = 2 if kind == "bond" else 3
-        if len(spec["atoms"]) != wanted:
-            raise table.error(f"expected {wanted} site labels, got {list(spec['atoms'])}", "atoms")
-    if kind != "bonds":
-        spec["value"] = table.number("value")
-    table.done()
-    return spec
 
 
 def _stage(table: Table, index: int) -> StageSpec:

@@ -13,9 +13,11 @@ from ..crystal import Crystal
 from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
 from ..errors import ConventionError, JaxnmrError, ParseError
 from ..io import read_crystal, read_instrument, read_pattern
-from ..objectives import Objective, Parameters, PatternTerm, Prior, Restraint, SpectrumTerm
+from ..objectives import Objective, Parameters, PatternTerm, Prior, Restraint, SpectrumTerm, TermSum
+from ..objectives.predicted import plan_predicted
 from ..refine import GaussNewton, LevenbergMarquardt, Stage
 from . import HistogramSpec, PhaseSpec, Run, Setup
+from .joint import ModelSpec, by_phase, load_model, peaks_term, tensors_term
 from .spectrum import SpectrumSpec
 from .spectrum import term as spectrum_term
 
@@ -25,18 +27,25 @@ _SOLVERS = {"levenberg-marquardt": LevenbergMarquardt, "gauss-newton": GaussNewt
 def build(run: Run, *, simulation: bool = False) -> Setup:
     """What :meth:`Run.build` returns; with ``simulation`` histograms need no measured pattern."""
     crystals = {phase.name: _crystal(run, phase) for phase in run.phases}
+    models = by_phase(run.models, [_model(run, k, spec) for k, spec in enumerate(run.models)], tuple(crystals))
+    with _place(run, "[[model]]"):
+        plan_predicted(models or None, crystals, None)
     terms = [_term(run, histogram, crystals, simulation) for histogram in run.histograms]
-    spectra = [] if simulation else [_spectrum(run, spec) for spec in run.spectra]
-    terms += spectra
-    if not terms:
+    if simulation and not terms:
         raise ParseError(
             run.path, None, "no [[histogram]] to simulate; for a [[spectrum]] use jaxnmr simulate-spectrum"
         )
+    terms += [] if simulation else [_spectrum(run, spec) for spec in run.spectra]
+    for kind, specs, make in (("peaks", run.peaks, peaks_term), ("tensors", run.tensors, tensors_term)):
+        for spec in specs:
+            with _place(run, f"[[{kind}]] {spec.name!r}"):
+                terms.append(make(spec, crystals, models))
+    terms += [_restraint(run, k, crystals) for k in range(len(run.restraints))]
     only = next(iter(crystals.values())) if len(crystals) == 1 else None
-    total = terms[0]
-    for term in [*terms[1:], *(_restraint(run, k, crystals) for k in range(len(run.restraints)))]:
+    total = TermSum()
+    for term in terms:
         total = total + term
-    objective = Objective(total, crystal=crystals)
+    objective = Objective(total, crystal=crystals, tensors=models or None)
     parameters = objective.parameters()
     for name, value in run.start.items():
         with _place(run, f"[start] {name!r}"):
@@ -167,12 +176,20 @@ def _restraint(run: Run, index: int, crystals: Mapping[str, Crystal]) -> Any:
         else:
             crystal = crystals[spec["phase"] or next(iter(crystals))]
             if spec["kind"] == "bonds":
-                term = Restraint.bonds(crystal, sigma=spec["sigma"], name=f"bonds {index + 1}")
+                term = Restraint.bonds(crystal, sigma=spec["sigma"], count=spec["count"], name=f"bonds {index + 1}")
+            elif spec["kind"] in ("distances", "angles"):
+                make = Restraint.distances if spec["kind"] == "distances" else Restraint.angles
+                term = make(crystal, spec["expected"], count=spec["count"], name=f"{spec['kind']} {index + 1}")
             else:
                 make = Restraint.bond if spec["kind"] == "bond" else Restraint.angle
                 name = f"{spec['kind']} {index + 1}: {'-'.join(spec['atoms'])}"
                 term = make(crystal, spec["atoms"], spec["value"], spec["sigma"], name=name)
         return term if spec["weight"] == 1.0 else spec["weight"] * term
+
+
+def _model(run: Run, index: int, spec: ModelSpec) -> Any:
+    with _place(run, f"[[model]] number {index + 1}"):
+        return load_model(spec)
 
 
 def _spectrum(run: Run, spec: SpectrumSpec) -> Any:

@@ -53,6 +53,7 @@ batch = 8
 # clip = 1.0
 # ema = 0.99
 # delta = 0.3
+# offset = 0                             # 5: isotropic labels of a structure may all be off by one constant
 # start = "model.safetensors"            # go on with this model, or take the features of one of another quantity over:
 #                                        # its network is kept, leave [network] out, irreps aside
 
