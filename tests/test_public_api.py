@@ -20,6 +20,7 @@ PUBLIC = [
     "PatternTerm",
     "PeakListTerm",
     "PowderDiffraction",
+    "PredictedSpectrumTerm",
     "Prior",
     "RefinementResult",
     "Restraint",

@@ -25,6 +25,7 @@ from ..nmr.isotopes import isotope as isotope_data
 from ..typing import Array, Quantity
 
 ANGLES = ("alpha", "beta", "gamma")
+WIDTHS = ("gaussian", "lorentzian")
 # a tensor that is planned for although it is still zero, and room for those that are not
 _LEAST = {"cq": 1e5, "zeta": 5.0, "quadrupolar_spread": 2e4, "shielding_spread": 2.0}
 _ROOM = {"cq": 1.15, "zeta": 1.3, "quadrupolar_spread": 1.15, "shielding_spread": 1.3}
@@ -102,10 +103,6 @@ def quantities(values: Mapping[str, np.ndarray], labels: tuple[str, ...], step_h
     make = {
         "shift": dict(unit="ppm", doc="isotropic chemical shift"),
         "amplitude": dict(lower=0.0, scale=max(0.1 * total / len(labels), 1e-300), doc="intensity, a sum over points"),
-        "gaussian": dict(
-            unit="Hz", lower=above("gaussian", step_hz), scale=step_hz, doc="full width at half maximum, Gaussian"
-        ),
-        "lorentzian": dict(unit="Hz", lower=0.0, scale=step_hz, doc="full width at half maximum, Lorentzian"),
         "zeta": dict(unit="ppm", scale=5.0, doc="reduced anisotropy of the SHIELDING (Haeberlen)"),
         "eta": dict(lower=above("eta", 0.01), upper=1.0, scale=0.1, doc="asymmetry of the shielding"),
         "shielding_spread": dict(
@@ -120,12 +117,23 @@ def quantities(values: Mapping[str, np.ndarray], labels: tuple[str, ...], step_h
             doc="sigma of a distribution of field gradients",
         ),
     }
-    out = {name: Quantity(values[name], labels=labels, **make[name]) for name in values if name != "euler"}
+    out = {
+        name: width(name, value, labels, step_hz) if name in WIDTHS else Quantity(value, labels=labels, **make[name])
+        for name, value in values.items()
+        if name != "euler"
+    }
     if "euler" in values:
         names = tuple(f"{label}.{angle}" for label in labels for angle in ANGLES)
         doc = "orientation of the shielding tensor, Rz(gamma) Ry(beta) Rz(alpha)"
         out["euler"] = Quantity(values["euler"], unit="°", labels=names, scale=5.0, doc=doc)
     return out
+
+
+def width(name: str, value: np.ndarray, labels: tuple[str, ...], step_hz: float) -> Quantity:
+    """A full width at half maximum in Hz; a typical change is one point, and a Gaussian that has a width keeps one."""
+    lower = np.where(value > step_hz, step_hz, 0.0) if name == "gaussian" else 0.0
+    doc = f"full width at half maximum, {name.capitalize()}"
+    return Quantity(value, labels=labels, unit="Hz", lower=lower, scale=step_hz, doc=doc)
 
 
 def _one_sign(cq: np.ndarray | None) -> dict:

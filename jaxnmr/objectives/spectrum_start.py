@@ -1,8 +1,9 @@
-"""What a `SpectrumTerm` starts from: the region and noise of a measured spectrum, amplitudes by least squares (host)."""
+"""What a term about a spectrum starts from: the region and noise that are fitted, amplitudes by least squares (host)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,52 @@ def non_negative(columns, basis, observed, sigma) -> tuple[np.ndarray, np.ndarra
         if (found >= 0).all():
             return found, solution[active.sum() :]
         active &= found > 0
+
+
+def observed_part(
+    simulation, spectrum: Spectrum, *, name: str, region_ppm, baseline: int, sigma, noise_ppm, pivot_ppm
+) -> dict[str, Any]:
+    """The fields of a `MeasuredSpectrum` that come from the data, and the starting values of all but its sites.
+
+    Raises:
+        ConventionError: a spectrum of another nucleus or field, bad regions, a negative number of baseline terms.
+        DataError: values that are not finite, no noise.
+    """
+    if not np.isfinite(np.asarray(spectrum.values)).all():
+        bad = int(np.flatnonzero(~np.isfinite(np.asarray(spectrum.values)))[0])
+        raise DataError(f"{spectrum.name}: intensity is not finite at point {bad + 1}; remove or repair that point")
+    if baseline < 0:
+        raise ConventionError(f"{name!r}: a baseline of {baseline} terms; expected 0 or more")
+    simulation = at_larmor(simulation, spectrum)
+    fitted = regions(spectrum, region_ppm, name)
+    part = spectrum.limited(fitted[0][0], fitted[-1][1])
+    frequency, ppm = np.asarray(part.frequency_hz), np.asarray(part.ppm)
+    rows = np.flatnonzero(np.any([(ppm >= low) & (ppm <= high) for low, high in fitted], axis=0))
+    observed = np.real(np.asarray(part.values))[rows].astype(float)
+    x = np.linspace(-1.0, 1.0, len(ppm))[rows]
+    pivot = float(ppm[rows][np.argmax(np.abs(observed))]) if pivot_ppm is None else float(pivot_ppm)
+    width_hz = spectrum.step_hz * len(spectrum.frequency_hz)
+    start = {"scale": np.array(1.0), "phase0": np.array(0.0), "phase1": np.array(0.0)}
+    if baseline:
+        start["baseline"] = np.zeros(baseline)
+    if 0 < simulation.mas_hz < np.inf:
+        start["mas"] = np.array(float(simulation.mas_hz))
+    return dict(
+        observed=observed,
+        sigma=noise(spectrum, part, rows, sigma, noise_ppm),
+        rows=rows,
+        basis=np.polynomial.chebyshev.chebvander(x, baseline - 1) if baseline else np.zeros((len(rows), 0)),
+        slope=(frequency[rows] - pivot * 1e-6 * spectrum.larmor_hz) / width_hz,
+        start=start,
+        planned={},
+        simulation=simulation,
+        axis=(float(frequency[0]), part.step_hz, len(frequency)),
+        moving_mas="mas" in start,
+        region_ppm=fitted,
+        pivot_ppm=pivot,
+        name=name,
+        source=spectrum.name,
+    )
 
 
 def at_larmor(simulation, spectrum: Spectrum):

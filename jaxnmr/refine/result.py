@@ -164,6 +164,25 @@ class SpectrumStatistics:
         )
 
 
+@dataclass(frozen=True)
+class TermStatistics:
+    """Agreement of a term that is neither pattern nor spectrum: a list of peaks, tensors, a restraint, one of your own.
+
+    Attributes:
+        n_observations: number of residuals.
+        chi2: sum of their squares, without the weight of the term.
+        restraint: whether it is knowledge from elsewhere (a restraint, a prior) and does not count as observed.
+    """
+
+    n_observations: int
+    chi2: float
+    restraint: bool = False
+
+    def __str__(self) -> str:
+        what = "restraint" if self.restraint else "observation"
+        return f"chi² {self.chi2:.4g} of {self.n_observations} {what}{'' if self.n_observations == 1 else 's'}"
+
+
 @dataclass(frozen=True, repr=False)
 class RefinementResult:
     """The outcome of :func:`jaxnmr.refine`.
@@ -178,7 +197,8 @@ class RefinementResult:
             other terms as they claim. ``esds_scor`` multiplies by SCOR of each in addition.
         covariance: of the flat physical vector ``parameters.flat``, with which the esds agree.
         information: which term fixes which parameter.
-        statistics: per histogram and per spectrum; ``patterns`` per histogram, ``spectra`` per spectrum.
+        statistics: per histogram and per spectrum; ``patterns`` per histogram, ``spectra`` per spectrum; ``terms`` of all
+            other terms.
         correlations: ``(name, name, coefficient)`` above the threshold, strongest first.
         null_directions: sentences naming combinations of parameters the data do not determine.
         suggestions: ``(name, expected decrease of chi2)`` for fixed parameters, best first.
@@ -208,6 +228,18 @@ class RefinementResult:
     weighted: bool = False
     warnings: tuple[str, ...] = field(default=())
     spectra: dict[str, FittedSpectrum] = field(default_factory=dict)
+    terms: dict[str, TermStatistics] = field(default_factory=dict)
+
+    @property
+    def n_observations(self) -> int:
+        """Number of measured numbers in all terms; restraints and priors are not measured."""
+        measured = (*self.statistics.values(), *(t for t in self.terms.values() if not t.restraint))
+        return sum(s.n_observations for s in measured)
+
+    @property
+    def n_restraints(self) -> int:
+        """Number of expected values in restraints and priors."""
+        return sum(t.n_observations for t in self.terms.values() if t.restraint)
 
     @property
     def converged(self) -> bool:
@@ -225,12 +257,13 @@ class RefinementResult:
 
     def __repr__(self) -> str:
         """The outcome in a few lines: how it ended, agreement factors, every refined value with its uncertainty."""
-        n = sum(s.n_observations for s in self.statistics.values())
+        restraints = f", {self.n_restraints} restraints" if self.n_restraints else ""
         lines = [
             f"RefinementResult: {self.status}. {self.message}",
-            f"{len(self.steps)} steps, {self.seconds:.1f} s, {self.parameters.n_free} parameters, {n} observations",
+            f"{len(self.steps)} steps, {self.seconds:.1f} s, {self.parameters.n_free} parameters, "
+            f"{self.n_observations} observations{restraints}",
         ]
-        lines += [f"{name}: {s}" for name, s in self.statistics.items()]
+        lines += [f"{name}: {s}" for name, s in (self.statistics | self.terms).items()]
         esd = np.concatenate([np.ravel(e) for e in self.esds.values()])
         for row, uncertainty in zip(self.parameters.rows(), esd, strict=True):
             if row.free:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..diffraction.powder import compiled_pattern, compiled_phase_tables, observed_over_calculated
-from ..objectives import Objective, Parameters, PatternTerm, SpectrumTerm
+from ..objectives import MeasuredSpectrum, Objective, Parameters, PatternTerm, Prior, Restraint
 from ..objectives.objective import residuals_and_jacobian
 from .information import InformationParts, information, position_slopes
 from .linearised import Linearised
@@ -21,6 +21,7 @@ from .result import (
     RefinementResult,
     Reflections,
     SpectrumStatistics,
+    TermStatistics,
 )
 from .statistics import durbin_watson, peak_match, profile_factors, scor, spectrum_factors
 
@@ -58,7 +59,7 @@ def summarise(
     slices = objective.row_slices(params)
     parts = InformationParts(problem, jacobian[:, inside], slices)
     patterns = {t.name: _fitted_pattern(t, state) for t in objective.terms if isinstance(t, PatternTerm)}
-    spectra = {t.name: _fitted_spectrum(t, state) for t in objective.terms if isinstance(t, SpectrumTerm)}
+    spectra = {t.name: _fitted_spectrum(t, state) for t in objective.terms if isinstance(t, MeasuredSpectrum)}
     statistics, misfit, serial = {}, {}, {}
     for name in (*patterns, *spectra):
         part = r[slices[name]]
@@ -115,6 +116,7 @@ def summarise(
         statistics=statistics,
         patterns=patterns,
         spectra=spectra,
+        terms=_other_terms(objective, r, slices, statistics),
         correlations=_correlations(problem, names, correlation_threshold),
         null_directions=_null_directions(problem, names),
         suggestions=_suggestions(objective, params, inside, jacobian, r) if suggest else (),
@@ -169,20 +171,30 @@ def _fitted_pattern(term: PatternTerm, state) -> FittedPattern:
     )  # fmt: skip
 
 
-def _fitted_spectrum(term: SpectrumTerm, state) -> FittedSpectrum:
+def _fitted_spectrum(term: MeasuredSpectrum, state) -> FittedSpectrum:
     calculated, baseline, components = map(np.asarray, _parts(term, state))
     return FittedSpectrum(
         name=term.name, frequency_hz=np.asarray(term.frequency_hz), ppm=np.asarray(term.ppm),
         observed=np.asarray(term.observed), sigma=np.asarray(term.sigma), calculated=calculated, baseline=baseline,
-        components=components.T, labels=term.labels, region_ppm=term.region_ppm, isotope=term.template.isotope,
+        components=components.T, labels=term.site_labels(state.crystals), region_ppm=term.region_ppm, isotope=term.simulation.isotope,
         larmor_hz=term.simulation.larmor_hz,
     )  # fmt: skip
 
 
 @jax.jit
-def _parts(term: SpectrumTerm, state):
+def _parts(term: MeasuredSpectrum, state):
     components, baseline = term.components(state), term.baseline(state)
     return components.sum(axis=1) + baseline, baseline, components
+
+
+def _other_terms(objective: Objective, r, slices, known) -> dict[str, TermStatistics]:
+    out = {}
+    for term, weight in zip(objective.terms, np.asarray(objective.weights, dtype=float), strict=True):
+        if term.name not in known:
+            part = r[slices[term.name]]
+            chi2 = float(part @ part) / max(weight, 1e-300)
+            out[term.name] = TermStatistics(part.size, chi2, isinstance(term, Restraint | Prior))
+    return out
 
 
 def _r_bragg(reflections: Reflections) -> float:
@@ -244,7 +256,9 @@ def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int =
     """
     spec = params.spec
     # spectra are differentiated by what they were told to be refined in
-    everything = lambda t: t.prepared(params.labels).replace(planned=t.planned) if isinstance(t, SpectrumTerm) else t
+    everything = lambda t: (
+        t.prepared(params.labels).replace(planned=t.planned) if isinstance(t, MeasuredSpectrum) else t
+    )
     objective = objective.replace(terms=tuple(map(everything, objective.terms)))
     tied = {t.target for t in spec.ties}
     refined = set(np.flatnonzero(spec.free)[inside].tolist())
