@@ -73,7 +73,9 @@ class Comparison:
         """Errors by name; ``_mae`` are means, ``_median`` medians of absolute errors.
 
         ``tensor``: mean of ``|T_ij|`` differences over the nine components of the symmetric part. ``rmse_l0_percent`` and
-        so on: root mean square of the error of an irrep relative to its spread. ``cq_size``: of ``|C_Q|``; the signed one
+        so on: root mean square of the error of an irrep relative to its spread. ``iso_offset``: root mean square of the mean
+        error of a structure, and ``iso_within``: what is left when it is taken away, over structures with several sites;
+        differences of shifts in one structure are as good as the latter. ``cq_size``: of ``|C_Q|``; the signed one
         counts double where eta is near 1 and the sign turns over. ``orientation_deg``: smallest angle of a
         rotation that takes the true principal axes to the predicted ones, over the four equivalent sets.
         """
@@ -93,11 +95,24 @@ class Comparison:
             out[key] = mean(mine - theirs)
             if name == "iso":
                 out["iso_median"] = _median(np.abs(mine - theirs), self.weight)
+                out |= self._common(mine - theirs)
         if "cq_mhz" in values:
             mine, theirs = values["cq_mhz"]
             out["cq_size_mae_mhz"] = mean(np.abs(mine) - np.abs(theirs))
         angles = self.angles_deg()
         return out | {"orientation_deg": mean(angles), "orientation_deg_median": _median(angles, self.weight)}
+
+    def _common(self, error: np.ndarray) -> dict[str, float]:
+        """Errors that the sites of a structure have in common, and those that they have not."""
+        _, place, count = np.unique(self.structure, return_inverse=True, return_counts=True)
+        total = lambda values: np.bincount(place, values)
+        mean = total(self.weight * error) / total(self.weight)
+        several = count[place] > 1
+        out = {"iso_offset_rms": float(np.sqrt(np.mean(mean**2)))}
+        if several.any():
+            rest = np.abs(error - mean[place])[several]
+            out["iso_within_mae"] = float(np.average(rest, weights=self.weight[several]))
+        return out
 
     @property
     def _symmetric(self) -> np.ndarray:

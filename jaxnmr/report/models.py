@@ -25,6 +25,7 @@ _COLUMNS = {
     "shielding": (
         ("tensor_mae", "tensor / ppm", 2), ("rmse_l0_percent", "l=0 / %", 1), ("rmse_l1_percent", "l=1 / %", 1),
         ("rmse_l2_percent", "l=2 / %", 1), ("iso_mae", "iso / ppm", 2), ("iso_median", "iso median / ppm", 2),
+        ("iso_within_mae", "iso in a structure / ppm", 2), ("iso_offset_rms", "offset of structures / ppm", 2),
         ("span_mae", "span / ppm", 2), ("skew_mae", "skew", 3), ("zeta_mae", "ζ / ppm", 2), ("eta_mae", "η", 3),
         ("orientation_deg", "axes / °", 1), ("orientation_deg_median", "axes median / °", 1),
     ),
