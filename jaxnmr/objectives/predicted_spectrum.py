@@ -393,15 +393,16 @@ def _widths(gaussian_hz, lorentzian_hz, step_hz: float, name: str) -> dict[str, 
 
 def _sum_of_data(observed: np.ndarray, start: Mapping[str, object], name: str) -> dict[str, np.ndarray]:
     """Starting values of the scale and, where there is one, of a baseline through both ends."""
-    out, level = {}, 0.0
-    if "baseline" in start:
-        end = max(1, len(observed) // 20)
-        level = float(np.mean([observed[:end], observed[-end:]]))
-        out["baseline"] = np.eye(1, len(start["baseline"]))[0] * level
+    end = max(1, len(observed) // 20)
+    level = float(np.mean([observed[:end], observed[-end:]])) if "baseline" in start else 0.0
+    if not np.sum(observed - level) > 0:
+        # a spectrum that fills the region has no baseline to show
+        level = 0.0
     total = float(np.sum(observed - level))
     if not total > 0:
         raise DataError(
             f"{name!r}: what is fitted adds up to {total:g}, which is not positive; the phase of the spectrum may be wrong by "
             "180 degrees, or it needs baseline=1"
         )
-    return out | {"scale": np.array(total)}
+    baseline = {"baseline": np.eye(1, len(start["baseline"]))[0] * level} if "baseline" in start else {}
+    return baseline | {"scale": np.array(total)}
