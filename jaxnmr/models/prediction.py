@@ -48,10 +48,10 @@ class Prediction:
         tensors: by head, ``(sites, 3, 3)`` in the frame of the crystal's lattice or ``(sites, dim)``; not a number for
             elements the model was not trained on.
         lattice: ``(3, 3)`` Å, rows.
-        positions: ``(atoms, 3)`` Å, all atoms of the conventional cell.
+        positions: ``(atoms, 3)`` Å, all atoms of one primitive cell, that of ``lattice``.
         site: ``(atoms,)`` the site each atom is an image of.
         turn: ``(atoms, 3, 3)`` Cartesian matrices that take tensors of the site to those of the atom.
-        multiplicity: ``(sites,)`` atoms of the cell.
+        multiplicity: ``(sites,)`` atoms of the conventional cell.
         spread: by head, ``(sites, irreps)``: standard deviation of the members of an ensemble per component, as it is.
         sigmas: by head, ``(sites, irreps)``: see :meth:`component_sigma`.
         factors: by head and quantity, ``(sites, levels)``: calibrated half-widths in units of the propagated sigma.
