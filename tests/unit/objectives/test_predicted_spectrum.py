@@ -32,7 +32,7 @@ def tensors(size: float = 1.0) -> dict[str, np.ndarray]:
     """Shieldings, not symmetric, and field gradients; those of silicon are not known."""
     rng = np.random.default_rng(4)
     shielding = np.array([250.0, 230.0, 390.0])[:, None, None] * np.eye(3) + 20.0 * rng.normal(size=(3, 3, 3))
-    efg = rng.normal(size=(3, 3, 3)) + 0.0
+    efg = rng.normal(size=(3, 3, 3))
     efg = 0.2 * size * (efg + efg.swapaxes(1, 2))
     efg = efg - np.trace(efg, axis1=1, axis2=2)[:, None, None] / 3 * np.eye(3)
     efg[2] = np.nan
