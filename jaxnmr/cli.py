@@ -134,6 +134,8 @@ def _summary(fit: RefinementResult, folder: Path, console: Console) -> None:
     for name, s in fit.statistics.items():
         factor = f"Rwp {s.rwp:.3f}" if name in fit.patterns else f"Rw {s.rw:.3f}"
         console.print(f"  {escape(name)}: {factor} %, GoF {s.gof:.3f}, {s.n_observations} points")
+    for name, s in fit.terms.items():
+        console.print(f"  {escape(name)}: {escape(str(s))}")
     for warning in (*fit.warnings, *fit.null_directions):
         console.print(f"  [yellow]warning:[/] {escape(warning)}")
     console.print(f"  report: {escape(str(folder / 'report.md'))}")

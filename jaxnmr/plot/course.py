@@ -98,15 +98,18 @@ def convergence(fit: RefinementResult) -> Figure:
                 label=f"{histogram}  ({rwp[kept][-1]:.2f} %)" if kept.any() else histogram,
                 **style,
             )
+        if not fit.statistics:
+            # no agreement factor of a pattern or spectrum: how far the steps went
+            shift = np.array([s.shift_over_esd for s in fit.steps])
+            lower.plot(step[kept], shift[kept], "-o", color=PHASES[0], markersize=4, linewidth=1.3, label="largest shift")
         low, high = lower.get_ylim()
         if low > 0 and high > 4 * low:
             lower.set_yscale("log")
             lower.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
             lower.yaxis.set_major_formatter(ScalarFormatter())
         lower.minorticks_off()
-        lower.set_ylabel(
-            " or ".join(label for label, any_of in (("Rwp", fit.patterns), ("Rw", fit.spectra)) if any_of) + " / %"
-        )
+        factors = " or ".join(label for label, any_of in (("Rwp", fit.patterns), ("Rw", fit.spectra)) if any_of)
+        lower.set_ylabel(f"{factors} / %" if factors else "shift / esd")
         lower.set_xlabel("step")
         lower.xaxis.set_major_locator(MaxNLocator(integer=True))
         lower.legend(loc="upper right")

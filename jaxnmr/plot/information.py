@@ -50,8 +50,15 @@ def information(fit: RefinementResult, *, parameters: bool | None = None) -> Fig
         without = np.array([[atom.without[t] for t in info.terms] for atom in info.atoms])
     place = np.arange(len(rows))[::-1]
     with plt.rc_context({**STYLE, "ytick.minor.visible": False, "ytick.right": False, "xtick.top": False}):
+        # every two terms are a line of the legend above the right panel
+        height = 1.1 + 0.2 * (len(info.terms) // 2 + 1) + 0.27 * len(rows)
         figure, (left, right) = plt.subplots(
-            1, 2, sharey=True, figsize=(9.0, 1.5 + 0.27 * len(rows)), layout="constrained", width_ratios=(1.2, 1.0)
+            1,
+            2,
+            sharey=True,
+            figsize=(9.0, max(height, 1.5 + 0.27 * len(rows))),
+            layout="constrained",
+            width_ratios=(1.2, 1.0),
         )
         start = np.zeros(len(rows))
         for k, term in enumerate(info.terms):

@@ -257,7 +257,8 @@ class RefinementResult:
 
     def __repr__(self) -> str:
         """The outcome in a few lines: how it ended, agreement factors, every refined value with its uncertainty."""
-        restraints = f", {self.n_restraints} restraints" if self.n_restraints else ""
+        count = self.n_restraints
+        restraints = f", {count} restraint{'' if count == 1 else 's'}" if count else ""
         lines = [
             f"RefinementResult: {self.status}. {self.message}",
             f"{len(self.steps)} steps, {self.seconds:.1f} s, {self.parameters.n_free} parameters, "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..crystal import volume
+from .joint import model_records, term_records
 from .spectra import derived_sites
 
 if TYPE_CHECKING:
@@ -35,11 +36,14 @@ def result_record(fit: RefinementResult, run: Any = None) -> dict[str, Any]:
         "seconds": fit.seconds,
         "compile_seconds": fit.compile_seconds,
         "n_parameters": fit.parameters.n_free,
-        "n_observations": sum(s.n_observations for s in fit.statistics.values()),
+        "n_observations": fit.n_observations,
+        "n_restraints": fit.n_restraints,
         "chi2": fit.steps[-1].chi2 if fit.steps else None,
         "weighted": fit.weighted,
         "histograms": {name: vars(fit.statistics[name]) for name in fit.patterns},
         "spectra": {name: _spectrum(fit, name) for name in fit.spectra},
+        "terms": term_records(fit),
+        "models": model_records(fit),
         "phases": {name: _phase(fit, name) for name in fit.crystals},
         "parameters": parameter_rows(fit),
         "information": _information(fit),

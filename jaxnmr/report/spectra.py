@@ -47,6 +47,8 @@ def derived_sites(fit: RefinementResult, name: str) -> list[Derived]:
         variance = slopes @ covariance[np.ix_(rows, rows)] @ slopes
         out.append(Derived(site, quantity, float(function(flat[rows])), float(np.sqrt(max(variance, 0.0))), unit))
 
+    if not all(f"{name}/amplitude[{label}]" in place for label in data.labels):
+        return []  # sites that follow from the structure
     amplitudes = [place[f"{name}/amplitude[{label}]"] for label in data.labels]
     for k, label in enumerate(data.labels):
         of = {key: place[full] for key in _INPUTS if (full := f"{name}/{key}[{label}]") in place}

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..refine.information import times_larger
 from ..units import format_esd
+from . import joint
 from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
 
 if TYPE_CHECKING:
@@ -33,12 +34,16 @@ def report_text(
     pictures = pictures or {}
     parts = [f"# {record['title']}", _status(fit, record)]
     parts += [f"![{what}]({file})" for what, file in pictures.items() if not any(word in what for word in _LATER)]
-    parts += ["## Agreement", _agreement(fit), _remarks(fit)]
-    parts += ["## Data and model", _conditions(fit, run)]
+    parts += ["## Agreement", _agreement(fit, record), _remarks(fit)]
+    parts += ["## Data and model", _conditions(fit, run), *_learned(record)]
     for name in fit.crystals:
         parts += _phase(fit, record, name)
     for name in fit.spectra:
         parts += _sites(fit, record, name)
+    for name, of in record["terms"].items():
+        if "rows" in of:
+            header = ("site", "quantity", "observed", "calculated", "difference", "σ", "difference / σ")
+            parts += [f"## {name}: {of['nucleus']}, {of['compared']}", table(header, joint.comparison_rows(of))]
     parts += ["## Other parameters", _parameters(fit, record)]
     if len(fit.information.terms) > 1:
         parts += ["## Which data fix what", _information(fit)]
@@ -61,13 +66,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _status(fit: RefinementResult, record: dict[str, Any]) -> str:
     word = "converged" if fit.converged else f"did **not** converge ({fit.status})"
+    count = record["n_restraints"]
+    restraints = f" and {count} restraint{'' if count == 1 else 's'}" if count else ""
     return (
         f"The refinement {word} after {record['steps']} steps, with {record['n_parameters']} parameters and "
-        f"{record['n_observations']} observations." + ("" if fit.converged else f" {fit.message}")
+        f"{record['n_observations']} observations{restraints}." + ("" if fit.converged else f" {fit.message}")
     )
 
 
-def _agreement(fit: RefinementResult) -> str:
+def _agreement(fit: RefinementResult, record: dict[str, Any]) -> str:
     parts = [_pattern_agreement(fit)] if fit.patterns else []
     if fit.spectra:
         header = ("spectrum", "points", "Rw / %", "GoF", "noise", "signal / noise", "Durbin-Watson", "SCOR")
@@ -84,6 +91,8 @@ def _agreement(fit: RefinementResult) -> str:
                 "A goodness of fit of 1 leaves nothing but noise. Standard uncertainties are scaled by it; serial "
                 "correlation of the residuals makes them too small by about the factor SCOR (Bérar & Lelann, 1991)."
             )
+    if rows := joint.agreement_rows(record):
+        parts.append(table(("term", "of", "number", "χ²", "χ² / number"), rows))
     return "\n\n".join(parts)
 
 
@@ -154,6 +163,17 @@ def _conditions(fit: RefinementResult, run: Any) -> str:
         rows = [row for name in fit.spectra for row in _spectrum_conditions(fit, run, name)]
         parts += [table(("spectrum", "what", "value"), rows), _TENSORS]
     return "\n\n".join(parts)
+
+
+def _learned(record: dict[str, Any]) -> list[str]:
+    """Models and the conditions of what was compared with them."""
+    parts = []
+    if rows := joint.condition_rows(record):
+        parts.append(table(("term", "what", "value"), rows))
+    if rows := joint.model_rows(record):
+        header = ("model", "phase", "predicts", "level of theory", "networks", "mean absolute errors")
+        parts += [table(header, rows), " ".join(of["derivatives"] for of in record["models"])]
+    return parts
 
 
 _PEAKS = (

@@ -309,7 +309,7 @@ def _spread(table: Table, key: str, lengths: tuple[int, ...] | None, least: floa
     """Uncertainties: a number where one will do, or as many as ``lengths`` allow; ``None`` when there is no such key."""
     if not table.has(key):
         return None
-    if isinstance(table.content[key], list) or (lengths is not None and 1 not in lengths):
+    if lengths != (1,) and (isinstance(table.content[key], list) or (lengths is not None and 1 not in lengths)):
         values = table.numbers(key, count=lengths)
     else:
         values = (table.number(key),)

@@ -1,0 +1,385 @@
+"""Run files with models, peaks, tensors and restraints of kinds: what they build, what is reported, what they refuse."""
+
+import io
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from rich.console import Console
+from small_tensor_models import model
+
+import jaxnmr as jn
+from jaxnmr import cli
+from jaxnmr.errors import ParseError
+from jaxnmr.models import ModelCard
+from jaxnmr.nmr.shift_reference import PUBLISHED_SHIFTS
+from jaxnmr.report import write_report
+from jaxnmr.runfile import joint as tables
+from jaxnmr.runfile import load_run
+
+CELL = [3.9, 4.2, 4.8, 79, 98, 74]
+HIDDEN = np.array([[0.03, 0.11, 0.07], [0.46, 0.08, 0.21], [0.31, 0.55, 0.62]])
+# one oxygen atom starts 0.1 Å away
+START = HIDDEN + np.array([[0, 0, 0], [0.018, -0.012, 0.01], [0, 0, 0]])
+REFERENCE = 337.3
+# tensors of the untrained network change by about 1 ppm, or 1 MHz, when an atom moves by 1 Å
+PPM, MHZ = 1e-3, 1e-3
+# uncertainty of isotropic shieldings and their components of l = 0
+OWN = 1e-3
+QUANTILES = {"l0": [1.0] * 5, "l1": [1.0] * 5, "l2": [1.0] * 5, "iso": [0.7, 1.0, 1.3, 1.7, 2.0]}
+CARD = ModelCard(
+    name="small",
+    level_of_theory="none",
+    scores={"O/iso_mae": 2.5, "O/labels": 7.0},
+    references={"O": (REFERENCE, -1.0)},
+    calibration={
+        "shielding": {"O": {"a": [np.sqrt(3.0) * OWN, 1.0, 1.0], "b": [0.0, 0.0, 0.0], "quantiles": QUANTILES}}
+    },
+)
+
+PHASE = f"""
+[[phase]]
+name = "hidden"
+cell = {CELL}
+spacegroup = "P 1"
+sites = [
+  {{ label = "Si1", type = "Si", xyz = {START[0].tolist()} }},
+  {{ label = "O1", type = "O", xyz = {START[1].tolist()} }},
+  {{ label = "O2", type = "O", xyz = {START[2].tolist()} }},
+]
+"""
+MODEL = """
+[[model]]
+path = "small.safetensors"
+"""
+PEAKS = """
+[[peaks]]
+name = "o"
+nucleus = "17O"
+shifts_ppm = [190.0, 191.0]
+sigma = 0.5
+reference = "model"
+"""
+COUPLINGS = """
+[[tensors]]
+name = "couplings"
+nucleus = "17O"
+sigma = [0.1, 0.05]
+[[tensors.site]]
+label = "O1"
+cq_mhz = 0.5
+eta_q = 0.7
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the model."""
+    path = tmp_path_factory.mktemp("joint")
+    model().replace(card=CARD).save(path / "small.safetensors")
+    return path
+
+
+def load(folder, text):
+    path = folder / "run.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_run(path)
+
+
+def complete_run() -> str:
+    """Everything a network predicts of the hidden structure, with noise of one standard uncertainty."""
+    crystal = jn.Crystal.create(cell=CELL, spacegroup="P 1", species=["Si", "O", "O"], xyz=HIDDEN)
+    found, noise = model().predict(crystal), np.random.default_rng(4).normal
+    shifts = np.asarray(jn.ShiftReference(REFERENCE).shift_tensor(found.shielding_ppm))
+    shifts = 0.5 * (shifts + shifts.swapaxes(1, 2))
+    peaks = np.sort(np.trace(shifts[1:], axis1=1, axis2=2) / 3.0) + PPM * noise(size=2)
+    silicon = shifts[0] + PPM * np.diag(noise(size=3))
+    principal = np.linalg.eigvalsh(shifts[1:]) + PPM * noise(size=(2, 3))
+    quadrupolar = found.quadrupolar("17O")
+    tensors = np.asarray(found.quadrupolar_hz("17O")) / 1e6 + MHZ * np.diag([1.0, 0.5, -1.5])
+    cq, eta = np.abs(quadrupolar.cq_hz) / 1e6 + 0.05, np.asarray(quadrupolar.eta) + np.array([-0.1, 0.1])
+    text = f"""
+title = "hidden"
+{PHASE}{MODEL}
+[[peaks]]
+name = "o"
+nucleus = "17O"
+shifts_ppm = {peaks.tolist()}
+sigma = {PPM}
+sigma_model = "model"
+reference = {{ reference_ppm = {REFERENCE + 0.2} }}
+[[tensors]]
+name = "silicon"
+nucleus = "29Si"
+sigma = {PPM}
+sigma_model = {PPM}
+reference = {{ reference_ppm = {REFERENCE} }}
+site = [{{ label = "Si1", tensor_ppm = {silicon.tolist()} }}]
+[[tensors]]
+name = "oxygen"
+nucleus = "17O"
+sigma = {PPM}
+reference = "model"
+weight = 2.0
+[[tensors]]
+name = "couplings"
+nucleus = "17O"
+sigma = [0.05, 0.1]
+[[tensors]]
+name = "quadrupolar"
+nucleus = "17O"
+sigma = {MHZ}
+[[restraint]]
+kind = "distances"
+expected = {{ Si-O = [1.679, 0.02] }}
+[[stage]]
+name = "all"
+free = ["xyz[O1]", "o/reference"]
+[output]
+correlation_threshold = 0.5
+"""
+    for k, label in ((0, "O1"), (1, "O2")):
+        row = f'[[tensors.site]]\nlabel = "{label}"\nprincipal_ppm = {principal[k].tolist()}\n'
+        text = text.replace('[[tensors]]\nname = "couplings"', row + '[[tensors]]\nname = "couplings"')
+        sigma = "sigma = [0.1, 0.1]\n" if label == "O2" else ""
+        row = f'[[tensors.site]]\nlabel = "{label}"\ncq_mhz = {cq[k]}\neta_q = {eta[k]}\n{sigma}'
+        text = text.replace('[[tensors]]\nname = "quadrupolar"', row + '[[tensors]]\nname = "quadrupolar"')
+        row = f'[[tensors.site]]\nlabel = "{label}"\ntensor_mhz = {tensors[k].tolist()}\n'
+        text = text.replace("[[restraint]]", row + "[[restraint]]")
+    return text
+
+
+@pytest.fixture(scope="module")
+def refined(folder):
+    run = load(folder, complete_run())
+    setup = run.build()
+    fit = jn.refine(setup.objective, setup.parameters, stages=setup.stages, solver=setup.solver, suggest=False)
+    write_report(fit, folder / "out", run)
+    said = io.StringIO()
+    cli._summary(fit, folder / "out", Console(file=said, width=200))
+    return SimpleNamespace(
+        fit=fit,
+        said=said.getvalue(),
+        record=json.loads((folder / "out" / "result.json").read_text(encoding="utf-8")),
+        text=(folder / "out" / "report.md").read_text(encoding="utf-8"),
+    )
+
+
+def test_a_run_without_a_pattern_finds_the_hidden_structure(refined):
+    fit = refined.fit
+    assert fit.converged
+    off, esd = np.asarray(fit.crystals["hidden"].xyz) - HIDDEN, fit.esds["xyz"]
+    assert (esd[1] > 0).all() and (esd[1] < 0.003).all()
+    assert (np.abs(off[1]) < 4.0 * esd[1]).all()
+    assert abs(fit.parameters["o/reference"] - REFERENCE) < 4.0 * float(fit.esds["o/reference"])
+
+
+def test_measured_numbers_of_all_terms_are_counted_and_restraints_apart(refined):
+    assert (refined.fit.n_observations, refined.fit.n_restraints) == (2 + 6 + 6 + 4 + 10, 1)
+    assert "4 parameters, 28 observations, 1 restraint\n" in repr(refined.fit)
+    assert re.search(r"^  o: chi² \S+ of 2 observations$", refined.said, re.MULTILINE)
+    assert "with 4 parameters and 28 observations and 1 restraint." in refined.text
+    assert (refined.record["n_observations"], refined.record["n_restraints"]) == (28, 1)
+    terms = refined.record["terms"]
+    assert sum(of["chi2"] * of.get("weight", 1.0) for of in terms.values()) == pytest.approx(
+        refined.record["chi2"], rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("name", ["o", "oxygen", "couplings"])
+def test_chi_squared_is_that_of_the_differences_reported(refined, name):
+    of = refined.record["terms"][name]
+    assert of["chi2"] > 0.01
+    assert sum((row["difference"] / row["sigma"]) ** 2 for row in of["rows"]) == pytest.approx(of["chi2"], rel=1e-6)
+
+
+def test_elements_of_tensors_are_reported_with_the_uncertainty_of_elements(refined):
+    rows = {row["quantity"]: row for row in refined.record["terms"]["silicon"]["rows"]}
+    assert list(rows) == ["δxx", "δyy", "δzz", "δyz", "δxz", "δxy"]
+    assert rows["δxx"]["sigma_observed"] == pytest.approx(PPM)
+    assert rows["δyz"]["sigma_observed"] == pytest.approx(PPM / np.sqrt(2.0))
+    assert rows["δxx"]["sigma"] == pytest.approx(np.sqrt(2.0) * PPM)
+    found = np.asarray(refined.fit.objective.state(refined.fit.parameters.values).tensors["hidden"]["shielding"])[0]
+    assert rows["δyz"]["calculated"] == pytest.approx(-0.5 * (found[1, 2] + found[2, 1]), abs=1e-9)
+    assert rows["δxx"]["calculated"] == pytest.approx(REFERENCE - found[0, 0], abs=1e-9)
+
+
+def test_the_report_says_what_was_compared_with_which_model(refined):
+    text = refined.text
+    assert "| small | hidden | shielding of Si, O; efg of O | none | 1 | O isotropic 2.5 ppm |" in text
+    assert "Derivatives of shielding, efg of hidden: " in text
+    assert "| o | compared | isotropic shifts of 17O in hidden, 2 sites |" in text
+    assert "| o | σ of δ / ppm | 0.001; 0.00141 with that of the model |" in text
+    assert "| silicon | σ of δxx, δyy, δzz / ppm | 0.001; 0.00141 with that of the model |" in text
+    assert "| o | uncertainty of the model | its own, calibrated" in text
+    assert "| o | assignment | found: the one of least χ²" in text
+    assert "| silicon | uncertainty of the model | typed in |" in text
+    assert "| silicon | reference | δ / ppm = 337.3 + (-1) σ, not refined |" in text
+    assert re.search(r"\| o \| reference \| δ / ppm = 337\.\d+\(\d+\) \+ \(-1\) σ \|", text)
+    assert "| couplings | σ of C_Q / MHz | 0.05 to 0.1 |" in text
+    assert "| couplings | σ of η | 0.1 |" in text
+    assert "| oxygen | weight | 2 |" in text
+    assert "## couplings: 17O, C_Q and η" in text
+    assert re.search(r"\| O2 \| η \| 0\.\d\d \| 0\.\d\d \| -?0\.\d\d \| 0\.10 \| -?\d\.\d \|", text)
+    (of_model,) = refined.record["models"]
+    assert of_model["members"] == 1 and of_model["scores"]["O/iso_mae"] == 2.5
+    assert any(entry["file"] == "small.safetensors" and entry["sha256"] for entry in refined.record["inputs"])
+
+
+def test_the_documented_tables_are_valid(folder):
+    text = re.search(r"```toml\n(.*?)```", tables.__doc__, re.DOTALL)[1]
+    phase = PHASE.replace("hidden", "quartz")
+    run = load(folder, phase + text)
+    assert run.models[0].name == "silica-29si" and run.models[0].file is None
+    assert run.peaks[0].reference == {"published": "nmrcryspy/29Si", "core_ppm": 838.0}
+    np.testing.assert_allclose(run.tensors[0].values, [[5.2e6, 0.2]])
+    # every commented key of a kind that does not exclude another
+    keep = ("assignment", "reference", "principal_ppm", "tensor_ppm", "tensor_mhz")
+    lines = []
+    for line in text.splitlines():
+        key = re.match(r"# (\w+) = .*", line)
+        lines.append(line[2:] if key and key[1] not in keep else line)
+    lines = (
+        "\n".join(lines)
+        .replace("counts = [1, 2]", "counts = [3]")
+        .replace('sigma_model = "model"                  # in', "# in")
+    )
+    run = load(folder, phase + lines)
+    assert run.models[0].member == 0 and run.peaks[0].counts == (3,)
+    np.testing.assert_allclose(run.tensors[0].sigma, [[0.2e6, 0.1]])
+    np.testing.assert_allclose(run.tensors[0].sigma_model, [[0.3e6, 0.1]])
+
+
+def test_references_are_typed_in_published_or_those_of_the_model(folder):
+    values = []
+    for reference in (
+        '"model"',
+        "{ reference_ppm = 300, slope = -0.9 }",
+        '{ published = "nmrcryspy/29Si", core_ppm = 838 }',
+    ):
+        setup = load(folder, PHASE + MODEL + PEAKS.replace('"model"', reference)).build()
+        values.append((float(setup.parameters["o/reference"]), float(setup.parameters["o/slope"])))
+    offset, slope = PUBLISHED_SHIFTS["nmrcryspy/29Si"]
+    np.testing.assert_allclose(values, [(REFERENCE, -1.0), (300.0, -0.9), (offset - 838.0 * slope, slope)])
+
+
+def test_given_assignments_counts_and_lists_of_uncertainties_reach_the_term(folder):
+    text = PEAKS.replace("sigma = 0.5", "sigma = [0.5, 1.0]\nsigma_model = [0.1, 0.2]")
+    (term,) = load(folder, PHASE + MODEL + text + 'assignment = ["O2", ["O1"]]').build().objective.terms
+    assert term.fixed and term.labels == ("O2", "O1")
+    np.testing.assert_allclose(term.sigma, [0.5, 1.0])
+    np.testing.assert_allclose(term.model_sigma, [0.1, 0.2])
+    (term,) = load(folder, PHASE + MODEL + PEAKS + "counts = [1, 1]\nweight = 3").build().objective.terms
+    assert term.counts == (1, 1)
+
+
+def test_restraints_of_kinds_take_means_and_spreads(folder):
+    text = """
+[[restraint]]
+kind = "distances"
+expected = { Si-O = [1.7, 0.01] }
+weight = 2.0
+[[restraint]]
+kind = "bonds"
+sigma = 0.05
+count = "cell"
+"""
+    objective = load(folder, PHASE + text).build().objective
+    first, second = objective.terms
+    np.testing.assert_allclose((first.target, first.sigma), ([1.7], [0.01]))
+    np.testing.assert_allclose(second.sigma, [0.05])
+    np.testing.assert_allclose(objective.weights, [2.0, 1.0])
+
+
+SITE = COUPLINGS[COUPLINGS.index("sigma") :]
+SITE_OF_TENSOR = 'sigma = 0.1\n[[tensors.site]]\nlabel = "O1"\ntensor_mhz = [[1, 2, 3]]'
+REFUSED_AT_ONCE = [
+    (MODEL, "", "path", "file", "[[model]] number 1: the key 'path' is missing"),
+    (MODEL, "", '"small.safetensors"', '"small.safetensors"\nphase = "Hidden"', "[[model]] number 1.phase: 'Hidden' is not"),
+    (MODEL, "", '"small.safetensors"', '"small.safetensors"\nmember = -1', "[[model]] number 1.member: expected a whole number"),
+    (MODEL, PEAKS, "17O", "17Q", "[[peaks]] number 1 (o).nucleus"),
+    (MODEL, PEAKS, "shifts_ppm", "shifts", "the key 'shifts_ppm' is missing"),
+    (MODEL, PEAKS, "[190.0, 191.0]", "[]", "[[peaks]] number 1 (o).shifts_ppm: expected at least one shift"),
+    (MODEL, PEAKS, "sigma = 0.5", "", "the key 'sigma' is missing"),
+    (MODEL, PEAKS, "sigma = 0.5", "sigma = [0.5, 0.5, 0.5]", "(o).sigma: expected a list of 1 or 2 numbers"),
+    (MODEL, PEAKS, "sigma = 0.5", "sigma = 0", "(o).sigma: expected positive numbers, got 0"),
+    (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\nsigma_model = 'own'", "(o).sigma_model: 'own' is not possible here"),
+    (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\nsigma_model = -1", "(o).sigma_model: expected numbers from 0 on"),
+    (MODEL, PEAKS, 'reference = "model"', "", "the key 'reference' is missing"),
+    (MODEL, PEAKS, '"model"', '"TMS"', "(o).reference: 'TMS' is not possible here"),
+    (MODEL, PEAKS, '"model"', "{ reference = 3 }", "(o).reference: the key 'reference_ppm' is missing"),
+    (MODEL, PEAKS, '"model"', "{ reference_ppm = 3, slope = 0 }", "(o).reference.slope: every site"),
+    (MODEL, PEAKS, '"model"', '{ published = "a", slope = 1 }', "unknown key 'slope' in [[peaks]] number 1 (o).reference"),
+    (MODEL, PEAKS, '"o"', '"o/p"', "'o/p' cannot be part of parameter names"),
+    (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\nassignment = [['O1']]", "(o).assignment: 1 groups of sites for 2 peaks"),
+    (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\nassignment = ['O1', 'O1']", "(o).assignment: 'O1' is named twice"),
+    (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\nassignment = ['O1', []]", "(o).assignment: expected the labels of every peak"),
+    (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\nassignment = ['O1', 'O2']\ncounts = [1, 1]", "(o).counts: an assignment"),
+    (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\ncounts = [1, 0.5]", "(o).counts: expected whole numbers"),
+    (MODEL, PEAKS + PEAKS, "[[model]]", "[[model]]", "two tables [[histogram, spectrum, peaks or tensors]] are called 'o'"),
+    (MODEL, COUPLINGS, "cq_mhz = 0.5", "", "give one of cq_mhz, principal_ppm, tensor_ppm, tensor_mhz"),
+    (MODEL, COUPLINGS, "cq_mhz = 0.5", "cq_mhz = 1\nprincipal_ppm = [1, 2, 3]", "not cq_mhz and principal_ppm"),
+    (MODEL, COUPLINGS, "cq_mhz = 0.5", "cq_mhz = -1", "site[0] (O1).cq_mhz: expected the size of C_Q"),
+    (MODEL, COUPLINGS, "eta_q = 0.7", "eta_q = 1.1", "site[0] (O1).eta_q: expected a number between 0 and 1"),
+    (MODEL, COUPLINGS, "eta_q = 0.7", "", "[[tensors]] number 1 (couplings).site[0] (O1): the key 'eta_q' is missing"),
+    (MODEL, COUPLINGS, "[0.1, 0.05]", "0.1", "(couplings).sigma: expected a list of 2 numbers"),
+    (MODEL, COUPLINGS, "sigma = [0.1, 0.05]", "", "site[0] (O1): the key 'sigma' is missing, here and in the table above"),
+    (MODEL, COUPLINGS, "eta_q = 0.7", "eta_q = 0.7\nasymmetry = 1", "unknown key 'asymmetry'"),
+    (MODEL, COUPLINGS, "sigma = [", 'reference = "model"\nsigma = [', "unknown key 'reference'"),
+    (MODEL, COUPLINGS, SITE, SITE_OF_TENSOR, "site[0] (O1).tensor_mhz: expected three rows of three numbers"),
+    (MODEL, COUPLINGS, SITE, SITE_OF_TENSOR.replace("3]]", "3], [1, 2, 3], [1, 2]]"), "tensor_mhz[2]: expected a list of 3 numbers"),
+    (MODEL, COUPLINGS, SITE, SITE_OF_TENSOR.replace("0.1", "[0.1, 0.1]"), "(couplings).sigma: expected a number"),
+    (MODEL, COUPLINGS + "[[tensors.site]]\nlabel = 'O1'\ncq_mhz = 1\neta_q = 0", "l", "l", "two sites are called 'O1'"),
+    (MODEL, COUPLINGS + "[[tensors.site]]\nlabel = 'O2'\nprincipal_ppm = [1, 2, 3]", "l", "l", "put principal_ppm into"),
+    ("", "[[tensors]]\nnucleus = '17O'", "'17O'", "'17O'", "there is no [[tensors.site]]"),
+    ("", "[[restraint]]\nkind = 'distances'", "distances", "distances", "expected mean and sigma by kind, such as"),
+    ("", "[[restraint]]\nkind = 'angles'\nexpected = { Si-O = [1, 2] }", "1", "1", ".expected.Si-O: expected elements such as O-Si-O"),
+    ("", "[[restraint]]\nkind = 'distances'\nexpected = { Si-O = [1, 0] }", "1", "1", "expected mean and sigma, a positive number"),
+    ("", "[[restraint]]\nkind = 'distances'\nexpected = { Si-O = [1, 1] }\nsigma = 1", "1", "1", "unknown key 'sigma'"),
+    ("", "", "", "", "or data of another kind: [[spectrum]], [[peaks]], [[tensors]] or [[restraint]]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "second", "old", "new", "expected"), REFUSED_AT_ONCE)
+def test_mistakes_are_named_with_their_place(folder, first, second, old, new, expected):
+    text = first + second
+    assert old in text
+    with pytest.raises(ParseError) as caught:
+        load(folder, PHASE + text.replace(old, new, 1))
+    assert expected in str(caught.value) and "run.toml" in str(caught.value)
+
+
+def test_tables_about_structures_need_one(folder):
+    for text, expected in ((PEAKS, "a [[phase]] is missing"), (MODEL, "needs at least one [[phase]]")):
+        with pytest.raises(ParseError) as caught:
+            load(folder, text)
+        assert expected in str(caught.value)
+
+
+REFUSED_WHILE_BUILDING = [
+    ("small.safetensors", "silica-nothing", "[[model]] number 1: no model 'silica-nothing' comes with jaxnmr"),
+    ("small.safetensors", "none.safetensors", "none.safetensors: no such file"),
+    ('small.safetensors"', 'small.safetensors"\nmember = 3', "[[model]] number 1: there is no member 3"),
+    (MODEL, MODEL + MODEL, "[[model]]: several models of 'hidden' predict efg, shielding"),
+    ('type = "Si"', 'type = "Ge"', "[[model]]: "),
+    (MODEL, "", "[[peaks]] 'o': no [[model]] predicts tensors of 'hidden'"),
+    ('nucleus = "17O"\nsh', 'nucleus = "29Si"\nsh', "[[peaks]] 'o': reference = 'model', but the model 'small' has none of Si"),
+    ("[190.0, 191.0]", "[190.0, 191.0, 1]", "[[peaks]] 'o': 'o': 3 peaks for 2 17O sites"),
+    ("sigma = 0.5", "sigma = 0.5\nsites = ['O1', 'O3']", "[[peaks]] 'o': 'o': O3 is no 17O site of hidden"),
+    ('"model"', '{ published = "x" }', "[[peaks]] 'o': no published regression 'x'"),
+    ('label = "O1"\ncq', 'label = "Si1"\ncq', "[[tensors]] 'couplings': 'couplings': Si1 is no 17O site"),
+    ('nucleus = "17O"\nsigma = [', 'nucleus = "27Al"\nsigma = [', "was not trained on the efg of Al"),
+    ("sigma = [0.1, 0.05]", "sigma = [0.1, 0.05]\nsigma_model = 'model'", "is not calibrated for the efg of O"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), REFUSED_WHILE_BUILDING)
+def test_mistakes_found_while_building_name_their_place(folder, old, new, expected):
+    text = PHASE + MODEL + PEAKS + COUPLINGS
+    assert old in text
+    run = load(folder, text.replace(old, new, 1))
+    with pytest.raises(ParseError) as caught:
+        run.build()
+    assert expected in str(caught.value)
