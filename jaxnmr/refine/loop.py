@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import ConvergenceError, DataError, ParameterError, PrecisionError
-from ..objectives import Objective, Parameters, PatternTerm, SpectrumTerm
+from ..objectives import MeasuredSpectrum, Objective, Parameters, PatternTerm
 from ..objectives.objective import residuals, residuals_and_jacobian
 from .checkpoint import write_checkpoint
 from .linearised import Linearised
@@ -135,7 +135,7 @@ class _Run:
         self.steps: list[StepInfo] = []
         self.compile_seconds = 0.0
         self.active = self.masks[-1]
-        self.measured = {t.name: t for t in objective.terms if isinstance(t, PatternTerm | SpectrumTerm)}
+        self.measured = {t.name: t for t in objective.terms if isinstance(t, PatternTerm | MeasuredSpectrum)}
 
     # -- compiled calls ------------------------------------------------------------------------------------------
     def _call(self, function, theta):
@@ -322,16 +322,16 @@ class _Run:
         return "the residuals are not finite at the starting values"
 
     def _report(self, index, name, chi2, accepted, damping, shift, r, started, mask, note) -> None:
-        agreement = {PatternTerm: {}, SpectrumTerm: {}}
+        rwp, rw = {}, {}
         for term_name, term in self.measured.items():
             observed = np.asarray(term.observed) / np.asarray(term.sigma)
             weight = float(self.objective.weights[[t.name for t in self.objective.terms].index(term_name)])
             part = r[self.slices[term_name]]
             factor = float(100.0 * np.sqrt(part @ part / max(weight, 1e-300) / (observed @ observed)))
-            agreement[type(term)][term_name] = factor
+            (rwp if isinstance(term, PatternTerm) else rw)[term_name] = factor
         info = StepInfo(
             stage=index, stage_name=name, step=len(self.steps) + 1, chi2=chi2, accepted=accepted, damping=damping,
-            shift_over_esd=shift, rwp=agreement[PatternTerm], rw=agreement[SpectrumTerm], seconds=time.perf_counter() - started, n_free=int(mask.sum()), note=note,
+            shift_over_esd=shift, rwp=rwp, rw=rw, seconds=time.perf_counter() - started, n_free=int(mask.sum()), note=note,
         )  # fmt: skip
         self.steps.append(info)
         if self.callback is not None:
