@@ -14,7 +14,7 @@ import numpy as np
 
 from ..crystal import volume
 from .joint import model_records, term_records
-from .spectra import derived_sites
+from .spectra import derived_sites, predicted_sites
 
 if TYPE_CHECKING:
     from ..refine.result import RefinementResult
@@ -80,6 +80,7 @@ def _spectrum(fit: RefinementResult, name: str) -> dict[str, Any]:
         "larmor_hz": data.larmor_hz,
         "region_ppm": data.region_ppm,
         "sites": data.labels,
+        "predicted": predicted_sites(fit, name),
         "derived": [row._asdict() for row in derived_sites(fit, name)],
     }
 

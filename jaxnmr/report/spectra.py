@@ -10,7 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..io import write_spectrum
-from ..nmr import Spectrum, isotope, quadrupolar_product, quadrupolar_shift_ppm
+from ..nmr import (
+    Spectrum,
+    haeberlen_from_shielding,
+    isotope,
+    quadrupolar_parameters,
+    quadrupolar_product,
+    quadrupolar_shift_ppm,
+)
+from ..objectives import PredictedSpectrumTerm
 
 if TYPE_CHECKING:
     from ..refine.result import FittedSpectrum, RefinementResult
@@ -66,6 +74,29 @@ def derived_sites(fit: RefinementResult, name: str) -> list[Derived]:
                 rows = [of["shift"], of["cq"], of["eta_q"]]
                 add(label, "centre of gravity", "ppm", lambda v, moved=moved: v[0] + moved(v[1:]), rows)
     return out
+
+
+def predicted_sites(fit: RefinementResult, name: str) -> list[dict[str, float | str]]:
+    """What a model predicts for the sites of a spectrum at the refined structure; empty where they are parameters.
+
+    Shifts and zeta in ppm, C_Q in Hz, shares of the intensity in per cent.
+    """
+    term = next((t for t in getattr(fit.objective, "terms", ()) if t.name == name), None)
+    if not isinstance(term, PredictedSpectrumTerm):
+        return []
+    values = {k: jnp.asarray(v) for k, v in fit.parameters.values.items()}
+    sites = term.sites_at(fit.objective.state(values))
+    shielding = haeberlen_from_shielding(sites.shielding_ppm)
+    columns = {"shift": sites.shift_ppm}
+    if np.any(np.asarray(sites.shielding_ppm) != 0):
+        # a spectrum without sidebands has no anisotropy to show, and none is predicted
+        columns |= {"zeta": shielding.zeta, "eta": shielding.eta}
+    if float(isotope(sites.isotope).spin) > 0.5:
+        columns["cq"], columns["eta_q"] = quadrupolar_parameters(sites.quadrupolar_hz)
+    columns["share"] = 100.0 * sites.amplitude / jnp.sum(sites.amplitude)
+    rows = zip(*(np.asarray(c, dtype=float).tolist() for c in columns.values()), strict=True)
+    labels = fit.spectra[name].labels
+    return [{"site": label, **dict(zip(columns, row, strict=True))} for label, row in zip(labels, rows, strict=True)]
 
 
 def write_csdm_files(data: FittedSpectrum, folder: Path, stem: str) -> list[Path]:

@@ -264,11 +264,22 @@ def _sites(fit: RefinementResult, record: dict[str, Any], name: str) -> list[str
         if None not in cells and any(cell["value"] != 0 for cell in cells):
             header.append(title)
             columns.append([format_esd(factor * c["value"], factor * (c["esd"] or 0.0), digits=5) for c in cells])
+    if predicted := record["spectra"][name]["predicted"]:
+        return [f"## {name}: sites", "As the models predict them for the refined structure:", _predicted(predicted)]
     parts = [f"## {name}: sites", table(header, list(zip(*columns, strict=True)))]
     if derived := record["spectra"][name]["derived"]:
         cells = [(d["site"], d["quantity"], format_esd(d["value"], d["esd"], digits=5), d["unit"]) for d in derived]
         parts += ["Derived from them:", table(("site", "quantity", "value", "unit"), cells)]
     return parts
+
+
+def _predicted(rows: list[dict[str, Any]]) -> str:
+    """Table of sites that follow from the structure."""
+    titles = {key: (title, factor) for key, title, factor in _SITE_COLUMNS} | {"share": ("share / %", 1.0)}
+    digits = {"shift": 2, "zeta": 2, "cq": 4, "share": 1}
+    keys = [key for key in rows[0] if key != "site"]
+    cells = [(row["site"], *(f"{titles[k][1] * row[k]:.{digits.get(k, 3)}f}" for k in keys)) for row in rows]
+    return table(("site", *(titles[key][0] for key in keys)), cells)
 
 
 def _parameters(fit: RefinementResult, record: dict[str, Any]) -> str:
