@@ -45,7 +45,9 @@ def build(run: Run, *, simulation: bool = False) -> Setup:
     total = TermSum()
     for term in terms:
         total = total + term
-    objective = Objective(total, crystal=crystals, tensors=models or None)
+    # all that can still be wrong are parameters that priors name
+    with _place(run, "[[restraint]]"):
+        objective = Objective(total, crystal=crystals, tensors=models or None)
     parameters = objective.parameters()
     for name, value in run.start.items():
         with _place(run, f"[start] {name!r}"):

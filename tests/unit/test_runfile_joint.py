@@ -358,6 +358,7 @@ def test_tables_about_structures_need_one(folder):
         assert expected in str(caught.value)
 
 
+PRIOR = "[[restraint]]\nkind = 'prior'\nparameter = 'xzy'\nvalue = 1\nsigma = 1\n"
 REFUSED_WHILE_BUILDING = [
     ("small.safetensors", "silica-nothing", "[[model]] number 1: no model 'silica-nothing' comes with jaxnmr"),
     ("small.safetensors", "none.safetensors", "none.safetensors: no such file"),
@@ -371,6 +372,7 @@ REFUSED_WHILE_BUILDING = [
     ('"model"', '{ published = "x" }', "[[peaks]] 'o': no published regression 'x'"),
     ('label = "O1"\ncq', 'label = "Si1"\ncq', "[[tensors]] 'couplings': 'couplings': Si1 is no 17O site"),
     ('nucleus = "17O"\nsigma = [', 'nucleus = "27Al"\nsigma = [', "was not trained on the efg of Al"),
+    (MODEL, MODEL + PRIOR, "[[restraint]]: no parameter is called 'xzy'; did you mean 'xyz"),
     ("sigma = [0.1, 0.05]", "sigma = [0.1, 0.05]\nsigma_model = 'model'", "is not calibrated for the efg of O"),
 ]  # fmt: skip
 
