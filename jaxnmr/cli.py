@@ -423,7 +423,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = command(
         "train", _train, "train tensor models on computed tensors and report how good they are",
-        "jaxnmr train examples/training/silica-efg.toml --out out/silica-efg",
+        "jaxnmr train examples/training/gehlenite-efg.toml --out out/gehlenite",
     )  # fmt: skip
     train.add_argument(
         "run", metavar="RUN.toml", help="the run file with [data]; an interrupted training goes on where it stopped"
@@ -431,7 +431,7 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = command(
         "evaluate", _evaluate, "judge tensor models on the data of a run file",
-        "jaxnmr evaluate out/silica-efg/model.safetensors examples/training/silica-efg.toml --out out/judged",
+        "jaxnmr evaluate out/gehlenite/model.safetensors examples/training/gehlenite-efg.toml --out out/judged",
     )  # fmt: skip
     evaluate.add_argument(
         "models", metavar="MODEL.safetensors", nargs="+", type=Path, help="a model; of several the mean is judged"
