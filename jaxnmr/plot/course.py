@@ -101,7 +101,9 @@ def convergence(fit: RefinementResult) -> Figure:
         if not fit.statistics:
             # no agreement factor of a pattern or spectrum: how far the steps went
             shift = np.array([s.shift_over_esd for s in fit.steps])
-            lower.plot(step[kept], shift[kept], "-o", color=PHASES[0], markersize=4, linewidth=1.3, label="largest shift")
+            lower.plot(
+                step[kept], shift[kept], "-o", color=PHASES[0], markersize=4, linewidth=1.3, label="largest shift"
+            )
         low, high = lower.get_ylim()
         if low > 0 and high > 4 * low:
             lower.set_yscale("log")
