@@ -185,7 +185,8 @@ class Sites:
         spread_q = scalar(quadrupolar_spread_hz)
         if (quadrupolar.any() or spread_q.any()) and isotope_data(isotope).spin < 1:
             raise ConventionError(f"{isotope} has spin 1/2 and no quadrupolar coupling")
-        size = np.abs(quadrupolar).max(axis=(1, 2), initial=0.0)
+        # below a microhertz rounding of numbers next to zero decides, and nothing can be seen
+        size = np.abs(quadrupolar).max(axis=(1, 2), initial=1e-6)
         skewed = np.abs(quadrupolar - quadrupolar.swapaxes(1, 2)).max(axis=(1, 2), initial=0.0) > 1e-6 * size
         trace = np.abs(np.trace(quadrupolar, axis1=1, axis2=2)) > 1e-3 * size
         for wrong, what in ((skewed, "symmetric"), (trace, "traceless")):

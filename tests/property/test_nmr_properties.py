@@ -2,7 +2,7 @@
 
 import jax
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jaxnmr.nmr import Site, Sites, SpectrumMAS, SpectrumStatic
@@ -49,6 +49,7 @@ def test_spectra_are_never_negative_and_sum_to_the_amplitude(site):
 
 @settings(max_examples=25, deadline=None)
 @given(site=sites)
+@example(site=Site(isotope="27Al", cq_hz=7.1e-308, eta_q=0.5))  # whose smallest element is rounded to zero
 def test_the_sign_of_a_lone_quadrupolar_coupling_cannot_be_seen(site):
     site = site.replace(zeta_ppm=0.0)
     for spectrum in spectra:
