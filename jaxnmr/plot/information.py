@@ -50,15 +50,10 @@ def information(fit: RefinementResult, *, parameters: bool | None = None) -> Fig
         without = np.array([[atom.without[t] for t in info.terms] for atom in info.atoms])
     place = np.arange(len(rows))[::-1]
     with plt.rc_context({**STYLE, "ytick.minor.visible": False, "ytick.right": False, "xtick.top": False}):
-        # every two terms are a line of the legend above the right panel
-        height = 1.1 + 0.2 * (len(info.terms) // 2 + 1) + 0.27 * len(rows)
+        # the legend stands beside the panels, a line for every bar and every mark
+        height = max(1.0 + 0.27 * len(rows), 0.6 + 0.42 * (len(info.terms) + 1))
         figure, (left, right) = plt.subplots(
-            1,
-            2,
-            sharey=True,
-            figsize=(9.0, max(height, 1.5 + 0.27 * len(rows))),
-            layout="constrained",
-            width_ratios=(1.2, 1.0),
+            1, 2, sharey=True, figsize=(10.0, height), layout="constrained", width_ratios=(1.2, 1.0)
         )
         start = np.zeros(len(rows))
         for k, term in enumerate(info.terms):
@@ -74,10 +69,14 @@ def information(fit: RefinementResult, *, parameters: bool | None = None) -> Fig
                 right.plot(without[finite, k], place[finite], label=f"without {term}", **style)
                 right.plot(
                     np.full((~finite).sum(), 1.0), place[~finite], transform=right.get_yaxis_transform(),
-                    clip_on=False, **(style | {"marker": ">"}),
+                    clip_on=False, in_layout=False, **(style | {"marker": ">"}),
                 )  # fmt: skip
         right.plot(esd, place, "o", color="#1a1a1a", markersize=4.5, label="with all")
-        right.set_xscale("log")
+        shown = np.append(without[np.isfinite(without)], esd)
+        if shown.max() > 5.0 * shown[shown > 0].min():
+            right.set_xscale("log")
+        else:
+            right.set_xlim(0.0, 1.1 * shown.max())
         right.set_xlabel("relative standard uncertainty" if parameters else "standard uncertainty of the position / Å")
         left.set_xlabel("share in the variance")
         left.set_xlim(0.0, 1.0)
@@ -85,6 +84,8 @@ def information(fit: RefinementResult, *, parameters: bool | None = None) -> Fig
         left.tick_params(axis="y", length=0)
         right.tick_params(axis="y", length=0)
         right.grid(axis="y", color="#dddddd", linewidth=0.6)
-        figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=4)
-        right.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=8, columnspacing=0.8)
+        handles, labels = (
+            one + two for one, two in zip(*(a.get_legend_handles_labels() for a in (left, right)), strict=True)
+        )
+        figure.legend(handles, labels, loc="outside right upper")
         return figure

@@ -168,6 +168,9 @@ def test_information_shows_shares_that_sum_to_one_and_arrows_for_what_would_be_l
     assert [text.get_text() for text in left.get_yticklabels()] == ["O1"]
     assert np.isclose(sum(bar.get_width() for bar in left.patches), 1.0)
     assert [line.get_marker() for line in right.lines if len(line.get_xdata())] == [">", "D", "o"]
+    # the arrow at the edge does not push the panels together
+    figure.canvas.draw()
+    assert min(axis.get_position().width for axis in figure.axes) > 0.25
     figure = plot.information(made_up_fit(terms=("xrd", "shifts")), parameters=True)
     assert len(figure.axes[0].get_yticklabels()) == 5
 
