@@ -10,13 +10,12 @@ atoms, and, with symmetry, its Jacobian by cell and coordinates. Compilation is 
 that XLA counts. Results: ``models.json`` and ``models.png``.
 """
 
-import argparse
 import json
 import sys
 import time
 from pathlib import Path
 
-from timing import best, device_peak_mb, machine, peak_memory_mb, pin, time_calls
+from timing import benchmark_parser, best, device_peak_mb, machine, peak_memory_mb, pin, time_calls
 
 REPEATS = (2, 3, 4, 6)
 HIDDEN, LAYERS, CUTOFF = "32x0e+16x1o+8x1e+16x2e", 3, 5.0
@@ -47,11 +46,7 @@ def main(argv=None) -> int:
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], epilog=__doc__.split("\n\n", 1)[1],
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder for results (default: out/bench)")
-    parser.add_argument("--cores", type=int, default=1, help="processor cores to use, 0 for all (default: 1)")
-    parser.add_argument("--quick", action="store_true", help="few calls of a small network; to see that it runs")
+    parser = benchmark_parser(__doc__, "few calls of a small network")
     return parser.parse_args(argv)
 
 

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from timing import best, device_peak_mb, machine, peak_memory_mb, pin, time_calls
+from timing import benchmark_parser, best, device_peak_mb, machine, peak_memory_mb, pin, time_calls
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 CASES = {"fap": EXAMPLES / "fap.toml", "pbso4": EXAMPLES / "pbso4.toml", "quartz": EXAMPLES / "quartz" / "quartz.toml"}
@@ -56,12 +56,8 @@ def main(argv=None) -> int:
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], epilog=__doc__.split("\n\n", 1)[1],
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = benchmark_parser(__doc__, "few calls, no compile times")
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), help="which cases (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder for results (default: out/bench)")
-    parser.add_argument("--cores", type=int, default=1, help="processor cores to use, 0 for all (default: 1)")
-    parser.add_argument("--quick", action="store_true", help="few calls, no compile times; to see that it runs")
     parser.add_argument("--no-scaling", dest="scaling", action="store_false", help="leave out the growth curves")
     parser.add_argument("--first-call", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(argv)

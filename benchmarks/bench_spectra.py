@@ -19,7 +19,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from timing import best, device_peak_mb, machine, peak_memory_mb, pin, time_calls
+from timing import benchmark_parser, best, device_peak_mb, machine, peak_memory_mb, pin, time_calls
 
 POINTS, DENSITY, B0, SIDEBANDS = 2048, 70, 9.4, 64
 FAST = float("inf")
@@ -89,11 +89,7 @@ def only_the_quick_ones() -> None:
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], epilog=__doc__.split("\n\n", 1)[1],
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder for results (default: out/bench)")
-    parser.add_argument("--cores", type=int, default=1, help="processor cores to use, 0 for all (default: 1)")
-    parser.add_argument("--quick", action="store_true", help="few calls of few cases; to see that it runs")
+    parser = benchmark_parser(__doc__, "few calls of few cases")
     parser.add_argument("--ours", action="store_true", help="without mrsimulator")
     parser.add_argument("--side", choices=("ours", "mrsimulator"), help=argparse.SUPPRESS)
     return parser.parse_args(argv)

@@ -1,5 +1,6 @@
 """Timing with the usual precautions: warm-up, finished results, several calls, processor time beside wall time."""
 
+import argparse
 import os
 import platform
 import resource
@@ -10,6 +11,18 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+
+def benchmark_parser(description: str, quick: str) -> argparse.ArgumentParser:
+    """Options that all benchmarks have; the description is that of the script, ``quick`` says what it leaves out then."""
+    summary, details = description.split("\n\n", 1)
+    parser = argparse.ArgumentParser(
+        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/bench"), help="folder for results (default: out/bench)")
+    parser.add_argument("--cores", type=int, default=1, help="processor cores to use, 0 for all (default: 1)")
+    parser.add_argument("--quick", action="store_true", help=f"{quick}; to see that it runs")
+    return parser
 
 
 def pin(cores: int) -> list[int]:

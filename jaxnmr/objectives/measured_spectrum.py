@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -43,7 +44,7 @@ class Changes(NamedTuple):
 
 
 @struct
-class MeasuredSpectrum(Term):
+class MeasuredSpectrum(Term, ABC):
     """Residuals ``(calculated - observed)/sigma`` of one spectrum; subclasses say what its sites are.
 
     The calculated spectrum is ``scale Re(exp(i phase) sum of sites) + baseline`` with
@@ -87,31 +88,31 @@ class MeasuredSpectrum(Term):
     _scale_step = 0.1
 
     # -- what a subclass says ------------------------------------------------------------------------------------
+    @abstractmethod
     def site_labels(self, crystals: Mapping[str, Crystal]) -> tuple[str, ...]:
         """Labels of the sites."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _site_quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         """Parameters of the sites."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _now(self, state: State) -> tuple[SpectrumPlan, Sites]:
         """The plan at the spinning speed of the state, and the sites (traceable)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _changes(self, state: State, tangents: State, sites: Sites) -> Changes:
         """How the sites change along tangents of the state (traceable)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _described(self, state: State) -> tuple[dict[str, np.ndarray], Sites, np.ndarray] | None:
         """Site parameters as `site_parameters.described` has them, with their sites and axes; ``None`` when there is nothing
         to plan for (host).
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _planned_for(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
         """``(name, site)`` of what may change while a plan is used (host)."""
-        raise NotImplementedError
 
     # -- what others read ----------------------------------------------------------------------------------------
     @property

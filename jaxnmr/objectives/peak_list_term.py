@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +13,8 @@ from ..crystal import Crystal
 from ..errors import DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference, isotope
 from ..typing import Array, Quantity
+from .site_term import SiteTerm, reference_start, site_spread
 from .state import SHIELDING, State, TensorRead
-from .tensor_term import SiteTerm, reference_start, site_spread
 
 
 @struct
@@ -32,26 +32,17 @@ class PeakListTerm(SiteTerm):
         shifts, sigma: ``(peaks,)`` ppm.
         peak: ``(sites,)`` the peak of every site; ``None`` while it is not known.
         model_sigma: ``(sites,)`` uncertainty of predictions in ppm; ``None`` while it is not known.
-        start: parameters by local name.
-        sigma_model: ``"model"`` where the model tells its own.
         counts: sites that every peak must hold; ``None`` if at least one.
         fixed: whether the assignment was given.
-        nucleus, labels, phase: which sites.
-        name: prefix of the parameters.
+        The others are those of `SiteTerm`.
     """
 
     shifts: Array
     sigma: Array
     peak: Array | None
     model_sigma: Array | None
-    start: dict[str, Array]
-    sigma_model: Any = static()
     counts: tuple[int, ...] | None = static()
     fixed: bool = static()
-    nucleus: str = static()
-    labels: tuple[str, ...] | None = static()
-    phase: str | None = static()
-    name: str = static()
 
     def __init__(
         self,

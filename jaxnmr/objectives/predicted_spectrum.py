@@ -17,9 +17,9 @@ from ..nmr.simulation import MOVES, RESHAPES, SCALES
 from ..typing import Array, Quantity
 from .measured_spectrum import Changes, MeasuredSpectrum, flat_at_zero, on_host
 from .site_parameters import WIDTHS, described, width
+from .site_term import SiteTerm, reference_start
 from .spectrum_start import observed_part
 from .state import EFG, SHIELDING, State, TensorRead
-from .tensor_term import SiteTerm, reference_start
 
 # what of a site changes, how far that reaches, and what it is called where spectra are planned
 _FIELDS = {
@@ -58,20 +58,13 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         given: anisotropy of the SHIELDING by label, ppm; ``None`` when a model predicts it.
         hz_per_au: C_Q of a field gradient of one atomic unit; 0 of a spin 1/2.
         moving: fields of `Sites` that a refinement moves; ``None`` when that is not known.
-        nucleus, labels, phase: which sites.
-        The others are those of `MeasuredSpectrum`.
+        The others are those of `MeasuredSpectrum` and `SiteTerm`; nothing is asked of the uncertainty of a model.
     """
 
     share: Array | None
     given: dict[str, Array] | None
     hz_per_au: float = static()
     moving: tuple[str, ...] | None = static()
-    nucleus: str = static()
-    labels: tuple[str, ...] | None = static()
-    phase: str | None = static()
-
-    # nothing is asked of the uncertainty of a model
-    sigma_model = None
 
     def __init__(
         self,
@@ -144,7 +137,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         start |= _sum_of_data(data["observed"], start, name)
         set_fields(
             self, plan=None, share=None, start=start, given=given, hz_per_au=hz_per_au, moving=None, nucleus=atom.symbol,
-            labels=labels, phase=phase, **data,
+            sigma_model=None, labels=labels, phase=phase, **data,
         )  # fmt: skip
 
     # -- what others read ----------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,15 +15,15 @@ from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference, isotope
 from ..nmr.quadrupolar import CQ_HZ_PER_AU_BARN
 from ..typing import Array, Quantity
-from .state import EFG, SHIELDING, State, TensorRead, only_phase, sites_of
-from .term import Term
+from .site_term import SiteTerm, positive_spread, reference_start, site_spread
+from .state import EFG, SHIELDING, State, TensorRead
 
 _KINDS = {SHIELDING: ("tensor", "principal"), EFG: ("tensor", "cq_eta")}
 # off-diagonal elements of the six numbers xx, yy, zz, sqrt2 yz, sqrt2 xz, sqrt2 xy, whose square is that of the tensor
 _OFF = ((1, 2), (0, 2), (0, 1))
 _UNIT = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
 # five orthonormal combinations of the six without trace
-_TRACELESS = np.array(
+TRACELESS = np.array(
     [
         np.array([1.0, -1.0, 0.0, 0.0, 0.0, 0.0]) / np.sqrt(2.0),
         np.array([-1.0, -1.0, 2.0, 0.0, 0.0, 0.0]) / np.sqrt(6.0),
@@ -32,55 +32,6 @@ _TRACELESS = np.array(
 )
 # the uncertainty of a model is renewed when it has changed by more than this part
 _CHANGE = 0.1
-
-
-class SiteTerm(Term):
-    """What terms about sites of one nucleus have in common: which sites, and the reference of their shifts."""
-
-    nucleus: str
-    labels: tuple[str, ...] | None
-    phase: str | None
-    sigma_model: Any
-    start: dict[str, Array]
-
-    def where(self, crystals: Mapping[str, Crystal]) -> tuple[str, np.ndarray]:
-        """The phase, and the numbers of the sites in it.
-
-        Raises:
-            ParameterError: no such phase or site, or a site of another element.
-        """
-        phase = only_phase(crystals, self.phase)
-        crystal = crystals[phase]
-        of_nucleus = sites_of(crystal, self.nucleus)
-        if self.labels is None:
-            return phase, of_nucleus
-        possible = {crystal.labels[k]: k for k in of_nucleus}
-        missing = [label for label in self.labels if label not in possible]
-        if missing:
-            raise ParameterError(
-                f"{self.name!r}: {', '.join(missing)} is no {self.nucleus} site of {phase}; these are {', '.join(possible)}"
-            )
-        return phase, np.array([possible[label] for label in self.labels])
-
-    def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
-        self.where(crystals)
-        docs = {"reference": ("ppm", 1.0, "shift without shielding"), "slope": ("", 0.01, "of data by prediction")}
-        return {
-            name: Quantity(np.array(float(value)), unit=docs[name][0], scale=docs[name][1], doc=docs[name][2])
-            for name, value in self.start.items()
-        }
-
-    @property
-    def wants_predictions(self) -> bool:
-        return isinstance(self.sigma_model, str)
-
-    def _prediction(self, state: State, head: str) -> Any:
-        phase, _ = self.where(state.crystals)
-        found = state.predictions.get(phase, {})
-        if head not in found:
-            state.tensor(head, phase)  # says what is missing
-            raise ParameterError(f"{self.name!r}: the uncertainty of the model is known in a refinement only")
-        return found[head]
 
 
 @struct
@@ -101,25 +52,17 @@ class TensorTerm(SiteTerm):
         observed: ``(sites, components)``.
         covariance: ``(sites, components, components)`` of the measurement.
         whitening: inverse Cholesky factors of the whole covariance; ``None`` while that of the model is not known.
-        start: parameters by local name.
         hz_per_au: C_Q of a field gradient of one atomic unit.
-        sigma_model: uncertainty of the prediction, or ``"model"``.
-        quantity, kind, nucleus, labels, phase: what was measured, where.
-        name: prefix of the parameters.
+        quantity, kind: what was measured.
+        The others are those of `SiteTerm`.
     """
 
     observed: Array
     covariance: Array
     whitening: Array | None
-    start: dict[str, Array]
-    sigma_model: Any = static()
     hz_per_au: float = static()
     quantity: str = static()
     kind: str = static()
-    nucleus: str = static()
-    labels: tuple[str, ...] | None = static()
-    phase: str | None = static()
-    name: str = static()
 
     def __init__(
         self,
@@ -233,7 +176,7 @@ class TensorTerm(SiteTerm):
             return _six(tensor, jnp) if self.kind == "tensor" else _principal(tensor)
         tensor = values["slope"] * self.hz_per_au * tensor
         if self.kind == "tensor":
-            return _six(tensor, jnp) @ _TRACELESS.T
+            return _six(tensor, jnp) @ TRACELESS.T
         high, middle, low = (_principal(tensor)[:, k] for k in range(3))
         size = jnp.maximum(high, -low)
         # the two small ones differ by eta times the large one
@@ -296,22 +239,8 @@ class TensorTerm(SiteTerm):
             if self.kind == "principal":
                 of_model = of_model[:, :3, :3]
             elif self.quantity == EFG:
-                of_model = _TRACELESS @ of_model @ _TRACELESS.T
+                of_model = TRACELESS @ of_model @ TRACELESS.T
         return np.linalg.inv(np.linalg.cholesky(np.asarray(self.covariance) + of_model))
-
-
-def reference_start(reference: ShiftReference | None, name: str) -> dict[str, float]:
-    """The starting values of a term's reference and slope.
-
-    Raises:
-        ConventionError: no reference.
-    """
-    if reference is None:
-        raise ConventionError(
-            f"{name!r}: shifts need a reference: give reference=ShiftReference(ppm), such as one fitted with "
-            "ShiftReference.fit or ShiftReference(*model.card.references['Si']), or ShiftReference(0, 1) for shieldings"
-        )
-    return {"reference": float(reference.reference_ppm), "slope": float(reference.slope)}
 
 
 def _measured(kind: str, quantity: str, observed: np.ndarray, sigma, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -323,12 +252,12 @@ def _measured(kind: str, quantity: str, observed: np.ndarray, sigma, name: str) 
             given = np.asarray(sigma, dtype=float)
             if given.shape != (count, 3, 3):
                 raise ShapeError(f"{name!r}: sigma has the shape {given.shape}; expected ({count}, 3, 3)")
-            width = _six(_positive(0.5 * (given + given.swapaxes(1, 2)), name), np)
+            width = _six(positive_spread(0.5 * (given + given.swapaxes(1, 2)), name), np)
         else:
             width = np.broadcast_to(site_spread(sigma, count, 1, f"sigma of {name!r}"), (count, 6))
         values, covariance = _six(0.5 * (observed + observed.swapaxes(1, 2)), np), width[:, :, None] ** 2 * np.eye(6)
         if quantity == EFG:
-            values, covariance = values @ _TRACELESS.T, _TRACELESS @ covariance @ _TRACELESS.T
+            values, covariance = values @ TRACELESS.T, TRACELESS @ covariance @ TRACELESS.T
         return values, covariance
     width = site_spread(sigma, count, observed.shape[1], f"sigma of {name!r}")
     if kind == "principal":
@@ -337,22 +266,6 @@ def _measured(kind: str, quantity: str, observed: np.ndarray, sigma, name: str) 
     elif (observed[:, 0] < 0).any() or (observed[:, 1] < 0).any() or (observed[:, 1] > 1).any():
         raise DataError(f"{name!r}: expected the size of C_Q, 0 or more, and eta between 0 and 1")
     return observed, width[:, :, None] ** 2 * np.eye(observed.shape[1])
-
-
-def site_spread(sigma, count: int, width: int, what: str, least: float | None = None) -> np.ndarray:
-    """Uncertainties ``(sites, width)`` from a number, one per site, one per component, or all."""
-    sigma = np.asarray(sigma, dtype=float)
-    shapes = {(), (count, width), (count,)} if width != 2 else {(2,), (count, 2)}
-    if sigma.shape not in shapes:
-        raise ShapeError(f"{what} has the shape {sigma.shape}; expected one of {sorted(shapes, key=len)}")
-    sigma = sigma[:, None] if sigma.shape == (count,) and width != 2 else sigma
-    return np.array(_positive(np.broadcast_to(sigma, (count, width)), what, least))
-
-
-def _positive(sigma: np.ndarray, what: str, least: float | None = None) -> np.ndarray:
-    if not (np.isfinite(sigma).all() and (sigma > 0 if least is None else sigma >= least).all()):
-        raise DataError(f"{what}: uncertainties must be positive numbers")
-    return sigma
 
 
 def _six(tensor, xp) -> Array:

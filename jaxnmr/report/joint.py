@@ -10,7 +10,7 @@ import numpy as np
 
 from ..objectives import PeakListTerm, TensorTerm
 from ..objectives.state import EFG, State
-from ..objectives.tensor_term import _TRACELESS
+from ..objectives.tensor_term import TRACELESS
 from ..units import format_esd
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def _tensor_rows(term: TensorTerm, state: State, labels: Sequence[str]) -> Itera
     else:
         if term.quantity == EFG:
             # five components without trace, back to elements
-            observed, calculated = observed @ _TRACELESS, calculated @ _TRACELESS
-            measured, total = (_TRACELESS.T @ c @ _TRACELESS for c in (measured, total))
+            observed, calculated = observed @ TRACELESS, calculated @ TRACELESS
+            measured, total = (TRACELESS.T @ c @ TRACELESS for c in (measured, total))
         names, units = tuple(("V" if term.quantity == EFG else "δ") + ij for ij in _ELEMENTS), (unit,) * 6
         scales = np.where(np.arange(6) < 3, 1.0, np.sqrt(0.5)) * scale
     for s, label in enumerate(labels):
