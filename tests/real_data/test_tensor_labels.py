@@ -99,3 +99,23 @@ def test_a_magres_folder_without_the_quantity_is_refused(data):
         read_magres_folder(data / "gehlenite_efg" / "low", "shielding")
     with pytest.raises(DataError, match=r"no \.magres file"):
         read_magres_folder(data / "si_nmr", "efg")
+
+
+def test_isotropic_shieldings_of_near_duplicates_differ_by_a_constant(si_nmr):
+    volume = [abs(np.linalg.det(s.lattice)) / len(s) for s in si_nmr.structures]
+    isotropic = [np.sort(np.trace(si_nmr.tensors(k)[si_nmr.mask(k)], axis1=1, axis2=2)) / 3 for k in range(len(si_nmr))]
+    offsets, scatter = [], []
+    for k in range(len(si_nmr)):
+        for j in range(k):
+            sizes = sorted((len(isotropic[k]), len(isotropic[j])))
+            if (
+                si_nmr.groups[k] == si_nmr.groups[j]
+                and abs(volume[k] / volume[j] - 1) < 0.002
+                and not sizes[1] % sizes[0]
+            ):
+                one, two = (np.repeat(isotropic[i], sizes[1] // len(isotropic[i])) for i in (k, j))
+                offsets.append(np.mean(one - two))
+                scatter.append(np.std(one - two))
+    assert 135 <= len(offsets) <= 150
+    assert 3.5 < np.sqrt(np.mean(np.square(offsets))) < 4.0 and 16 < np.abs(offsets).max() < 17
+    assert max(scatter) < 0.4
