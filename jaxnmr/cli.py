@@ -150,6 +150,15 @@ def _train(arguments: argparse.Namespace, console: Console) -> int:
     return train_run(run, arguments.out or Path("out") / run.path.stem, console)
 
 
+def _cross_validate(arguments: argparse.Namespace, console: Console) -> int:
+    from .cli_training import cross_validate_run
+    from .runfile.training import load_training
+
+    run = load_training(arguments.run)
+    _prepare(arguments)
+    return cross_validate_run(run, arguments.folds, arguments.out, console)
+
+
 def _evaluate(arguments: argparse.Namespace, console: Console) -> int:
     from .cli_training import evaluate_run
     from .runfile.training import load_training
@@ -442,6 +451,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=("all", "train", "valid", "test"),
         help="of the split (default: test; all where the run file splits nothing)",
     )
+
+    cross = command(
+        "cross-validate", _cross_validate, "train without one part of the data after the other and judge them all",
+        "jaxnmr cross-validate examples/training/silica-efg.toml --folds 5 --out out/folds",
+    )  # fmt: skip
+    cross.add_argument("run", metavar="RUN.toml", help="the run file of a training; of its split, kind and seed count")
+    cross.add_argument("--folds", type=int, default=5, help="parts of the data, and trainings (default: 5)")
 
     examples = command("examples", _examples, "list or run the examples", "jaxnmr examples run quartz --out out")
     examples.add_argument("action", nargs="?", choices=("list", "run"), default="list", help="list (default) or run")

@@ -1,4 +1,4 @@
-"""The commands ``jaxnmr train`` and ``jaxnmr evaluate``: what they print, and their exit codes."""
+"""The commands ``jaxnmr train``, ``jaxnmr cross-validate`` and ``jaxnmr evaluate``: what they print, and their exit codes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .cli import INTERRUPTED, OK
+from .models.cross_validation import cross_validate, deal_folds
 from .models.experiment import Evaluation, evaluate, load_models, run_experiment
 from .models.train import EpochInfo
 from .models.training_data import Prepared
@@ -71,10 +72,7 @@ def train_run(run: TrainingRun, folder: Path, console: Console) -> int:
     try:
         result = run_experiment(run.experiment, folder, prepared=prepared, callback=lines)
     except KeyboardInterrupt:
-        console.print(
-            f"[bold red]interrupted[/]: the same command goes on from the last epoch in {escape(str(folder))}"
-        )
-        return INTERRUPTED
+        return _interrupted(folder, console)
     if lines.member is None:
         console.print("all epochs were done before")
     written = write_training(result, folder, (run.path,))
@@ -103,6 +101,40 @@ def evaluate_run(
     return OK
 
 
+def cross_validate_run(run: TrainingRun, folds: int, folder: Path | None, console: Console) -> int:
+    """Train on all folds but one after the other, judge all; the exit code."""
+    prepared = deal_folds(run.experiment, folds)
+    _labels(prepared, console)
+    folder = folder or Path("out") / f"{run.path.stem}-folds"
+    lines: dict[int, TrainingLines] = {}
+
+    def follow(fold: int, member: int, info: EpochInfo) -> None:
+        if fold not in lines:
+            console.print(f"[bold]fold {fold + 1} of {folds}[/]")
+            lines[fold] = TrainingLines(console, run.experiment.members)
+        lines[fold](member, info)
+
+    try:
+        result = cross_validate(run.experiment, folder, folds=folds, prepared=prepared, callback=follow)
+    except KeyboardInterrupt:
+        return _interrupted(folder, console)
+    for fold in result.folds:
+        _scores(fold, console)
+    written = write_evaluation(
+        result.pooled, prepared, result.models[0], folder, title=run.title, inputs=(run.path,), folds=result.folds
+    )
+    _scores(result.pooled, console)
+    if result.pooled.coverage is not None:
+        console.print(escape(str(result.pooled.coverage)))
+    console.print(f"  report: {escape(str(written['report']))}")
+    return OK
+
+
+def _interrupted(folder: Path, console: Console) -> int:
+    console.print(f"[bold red]interrupted[/]: the same command goes on from the last epoch in {escape(str(folder))}")
+    return INTERRUPTED
+
+
 def _labels(prepared: Prepared, console: Console) -> None:
     for line in prepared.labels.lines():
         console.print(escape(line))
@@ -114,7 +146,7 @@ def _labels(prepared: Prepared, console: Console) -> None:
 def _scores(evaluation: Evaluation, console: Console) -> None:
     """One row per metric, one column per element: the table of the report on its side, for narrow terminals."""
     header, rows = score_rows(evaluation)
-    shown = Table(title=f"{evaluation.part} part: {len(evaluation.names)} structures", title_justify="left")
+    shown = Table(title=evaluation.title, title_justify="left")
     for k, column in enumerate([header[0], *(row[0] for row in rows)]):
         shown.add_column(column, justify="right" if k else "left")
     for k, heading in enumerate(header[1:], start=1):

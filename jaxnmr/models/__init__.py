@@ -4,6 +4,7 @@ from .ase_calculator import TensorCalculator
 from .calibration import Coverage, calibrate, coverage, cross_coverage
 from .checkpoint import shipped_models
 from .config import HeadConfig, NetworkConfig
+from .cross_validation import CrossValidation, cross_validate
 from .experiment import Evaluation, Experiment, evaluate, run_experiment
 from .metrics import Comparison, compare
 from .network import Network
@@ -16,6 +17,7 @@ from .training_data import DataSource, Split
 __all__ = [
     "Comparison",
     "Coverage",
+    "CrossValidation",
     "DataSource",
     "Evaluation",
     "Experiment",
@@ -32,6 +34,7 @@ __all__ = [
     "compare",
     "coverage",
     "cross_coverage",
+    "cross_validate",
     "evaluate",
     "run_experiment",
     "shipped_models",

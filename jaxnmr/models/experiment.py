@@ -21,7 +21,7 @@ from .metrics import Comparison, compare
 from .novelty import with_novelty
 from .tensor_model import ModelCard, TensorModel
 from .train import EpochInfo, Recipe, train
-from .training_data import DataSource, Prepared, Split, check_labels
+from .training_data import DataSource, LabelReport, Prepared, Split, check_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +60,14 @@ class Experiment:
             ParseError, DataError, ConventionError: see `DataSource.read`, :func:`check_labels`, `Split.parts`; an element that
                 is labelled, but not in the training part.
         """
-        data, labels = check_labels(self.source.read(), wrong_frame=self.wrong_frame, wrong_sign=self.wrong_sign)
+        data, labels = self.checked()
         prepared = Prepared(data, labels, self.split.parts(data))
-        unseen = sorted(set(data.labelled_elements) - set(prepared.part("train").labelled_elements))
-        if unseen:
-            raise DataError(
-                f"no label of {', '.join(unseen)} is in the training part: take another seed of the split, or leave it out "
-                "with elements"
-            )
+        prepared.require_elements()
         return prepared
+
+    def checked(self) -> tuple[TensorData, LabelReport]:
+        """The data and what was found in their labels; errors as :meth:`prepare`."""
+        return check_labels(self.source.read(), wrong_frame=self.wrong_frame, wrong_sign=self.wrong_sign)
 
     def remembered(self, structures: int) -> float:
         """Share of the random parameters of the start in the averaged ones, for a number of training structures."""
@@ -105,7 +104,7 @@ class Evaluation:
     """A model judged on some structures.
 
     Attributes:
-        part: of the split, or ``"all"``.
+        part: of the split, ``"all"``, or which folds.
         source: of the data.
         quantity: that was predicted.
         names: of the structures.
@@ -129,6 +128,12 @@ class Evaluation:
     trained: int | None
     followed: int
     alike: int
+
+    @property
+    def title(self) -> str:
+        """What was judged, in words."""
+        which = {"all": "all parts"}.get(self.part, self.part if "fold" in self.part else f"{self.part} part")
+        return f"{which}, {len(self.names)} structures"
 
     def scores(self) -> dict[str, dict[str, float]]:
         """Errors by element, see `Comparison.metrics`."""

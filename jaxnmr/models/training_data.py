@@ -247,8 +247,23 @@ class Prepared:
             )
         return self.parts[name]
 
+    def require_elements(self) -> None:
+        """Nothing is learned of an element without a label in the training part.
+
+        Raises:
+            DataError: there is one.
+        """
+        unseen = sorted(set(self.data.labelled_elements) - set(self.part("train").labelled_elements))
+        if unseen:
+            raise DataError(
+                f"no label of {', '.join(unseen)} is in the training part: take another seed of the split, or leave it out "
+                "with elements"
+            )
+
     def warnings(self) -> list[str]:
         """What makes scores of other parts than training doubtful, in words."""
+        if "train" not in self.parts:
+            return []
         known = set(self.part("train").species)
         out = []
         for name in [part for part in self.parts if part != "train"]:

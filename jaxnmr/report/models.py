@@ -63,9 +63,19 @@ def write_training(result: ExperimentResult, folder: str | Path, inputs: Sequenc
 
 def write_evaluation(
     evaluation: Evaluation, prepared: Prepared, model: TensorModel, folder: str | Path, *, title: str,
-    inputs: Sequence[Path] = (),
+    inputs: Sequence[Path] = (), folds: Sequence[Evaluation] = (),
 ) -> dict[str, Path]:  # fmt: skip
-    """Write ``evaluation.json``, ``evaluation.md``, ``parity.png`` and ``orientation.png``; see :func:`write_training`."""
+    """Write ``evaluation.json``, ``evaluation.md``, ``parity.png`` and ``orientation.png``; see :func:`write_training`.
+
+    Args:
+        evaluation: of the model.
+        prepared: the data.
+        model: that was judged, or the first of those of all folds.
+        folder: made when missing.
+        title: of the report.
+        inputs: files that are named in the record with their digests.
+        folds: evaluations that were pooled.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = write_pictures(evaluation, folder)
@@ -75,6 +85,7 @@ def write_evaluation(
             "part": evaluation.part,
             "model": {"name": model.card.name, "parameters": model.count, "members": model.members},
             "evaluation": evaluation_record(evaluation),
+            "folds": [evaluation_record(fold) | {"names": fold.names} for fold in folds],
             "labels": _labels_record(prepared),
             "structures": evaluation.names,
             "inputs": [_fingerprint(path) for path in inputs],
@@ -83,9 +94,10 @@ def write_evaluation(
     written["result"] = _write_json(folder / "evaluation.json", record)
     members = f" (mean of {model.members} members)" if model.members else ""
     parts = [
-        f"# {title}: {_part(evaluation)}",
+        f"# {title}: {evaluation.title}",
         f"Model {model.card.name}{members}, {evaluation.source}.",
         *_evaluation_parts(evaluation),
+        *(text for fold in folds for text in (f"### {fold.title.capitalize()}", table(*score_rows(fold)))),
         "## Labels",
         _bullets(prepared.labels.lines() + prepared.warnings()),
         "## How these numbers were made",
@@ -98,7 +110,7 @@ def write_evaluation(
 
 def write_pictures(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
     """Write ``parity.png`` and ``orientation.png``."""
-    title = f"{evaluation.source}, {_part(evaluation)}"
+    title = f"{evaluation.source}, {evaluation.title}"
     return {
         "parity": _save(parity(evaluation.comparisons, title=title), folder / "parity.png"),
         "orientation": _save(orientation(evaluation.comparisons, title=title), folder / "orientation.png"),
@@ -214,11 +226,6 @@ def score_rows(evaluation: Evaluation) -> tuple[list[str], list[list[str]]]:
     return ["element", "labels", *(heading for _, heading, _ in columns)], rows
 
 
-def _part(evaluation: Evaluation) -> str:
-    which = "all parts" if evaluation.part == "all" else f"{evaluation.part} part"
-    return f"{which}, {len(evaluation.names)} structures"
-
-
 def _evaluation_parts(evaluation: Evaluation) -> list[str]:
     header, rows = score_rows(evaluation)
     note = (
@@ -226,7 +233,7 @@ def _evaluation_parts(evaluation: Evaluation) -> list[str]:
         "the smallest rotation between principal frames, over the four equivalent ones."
     )
     return [
-        f"## Scores ({_part(evaluation)})",
+        f"## Scores ({evaluation.title})",
         _bullets([f"**Note:** {sentence}" for sentence in evaluation.caveats()]),
         table(header, rows),
         note,

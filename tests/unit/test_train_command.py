@@ -1,4 +1,4 @@
-"""`jaxnmr train` and `jaxnmr evaluate`: run files, what is printed and written, pictures."""
+"""`jaxnmr train`, `jaxnmr cross-validate` and `jaxnmr evaluate`: run files, what is printed and written, pictures."""
 
 import io
 import json
@@ -278,3 +278,25 @@ def test_pictures_show_every_element_and_what_spectra_show():
     for draw in (plot_models.parity, plot_models.orientation):
         with pytest.raises(DataError, match="nothing to compare"):
             draw({})
+
+
+def test_folds_are_judged_by_networks_that_have_not_seen_them_and_pooled(folder, tmp_path):
+    out = tmp_path / "folds"
+    arguments = ["cross-validate", str(folder / "run.toml"), "--folds", "3", "--out", str(out), "--quiet", "--no-cache"]
+    assert cli.main(arguments) == 0
+    record = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
+    names = [set(fold["names"]) for fold in record["folds"]]
+    assert len(names) == 3 and set.union(*names) == {f"s{k}" for k in range(30)} and sum(map(len, names)) == 30
+    # pairs of one prototype are in one fold
+    assert all({f"s{2 * k}", f"s{2 * k + 1}"} <= fold or f"s{2 * k}" not in fold for k in range(15) for fold in names)
+    assert [fold["trained_on"] for fold in record["folds"]] == [0, 0, 0]
+    pooled, folds = record["evaluation"]["scores"]["Si"], [fold["scores"]["Si"] for fold in record["folds"]]
+    labels = [fold["labels"] for fold in folds]
+    assert pooled["labels"] == sum(labels)
+    mean = np.average([fold["tensor_mae"] for fold in folds], weights=labels)
+    assert pooled["tensor_mae"] == pytest.approx(mean)
+    assert {row["quantity"] for row in record["evaluation"]["coverage"]} >= {"l0", "l2", "iso"}
+    assert "Fold 3" in (out / "evaluation.md").read_text(encoding="utf-8")
+    # called again, nothing is trained
+    before = (out / "fold_2" / "member_0.state").read_bytes()
+    assert cli.main(arguments) == 0 and (out / "fold_2" / "member_0.state").read_bytes() == before
