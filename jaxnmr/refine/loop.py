@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ from .solvers import LevenbergMarquardt, Solver
 from .summary import summarise
 
 Callback = Callable[[StepInfo], None]
+Values = Generator[tuple[Callable, np.ndarray], Any, Any]
 _LARGEST_DAMPING = 1e12
 # a minimum this close (in standard uncertainties, all parameters together) counts even when rounding or a
 # renewed peak window hides any further decrease
@@ -90,8 +92,8 @@ def refine(
         DataError: fewer observations than parameters, or residuals that are not finite at the start.
         ConvergenceError: no minimum was reached; the result is its ``result`` attribute.
     """
-    run = _Run(objective, params, solver or LevenbergMarquardt(), stages, callback, checkpoint)
-    status, message = run.execute()
+    run = Descent(objective, params, solver or LevenbergMarquardt(), stages, callback, checkpoint)
+    status, message = run.alone()
     result = summarise(
         objective=run.objective,
         params=run.params,
@@ -111,10 +113,14 @@ def refine(
     return result
 
 
-class _Run:
-    """State of one refinement."""
+class Descent:
+    """State of one refinement.
 
-    def __init__(self, objective, params, solver, stages, callback, checkpoint):
+    :meth:`execute` is a generator: it yields a compiled function and the point where it wants its value, and is sent that
+    value. So one refinement can evaluate them as they come, and many can have theirs evaluated together.
+    """
+
+    def __init__(self, objective, params, solver, stages=None, callback=None, checkpoint=None):
         if jnp.zeros(1).dtype != jnp.float64:
             raise PrecisionError(
                 "refinement in single precision loses the small shifts it is about: "
@@ -138,7 +144,8 @@ class _Run:
         self.measured = {t.name: t for t in objective.terms if isinstance(t, PatternTerm | MeasuredSpectrum)}
 
     # -- compiled calls ------------------------------------------------------------------------------------------
-    def _call(self, function, theta):
+    def evaluate(self, function, theta):
+        """What :meth:`execute` asked for."""
         arguments = (self.params.spec.layout, self.objective, self.offset, self.transform, jnp.asarray(theta))
         before = time.perf_counter()
         size = function._cache_size()
@@ -147,18 +154,34 @@ class _Run:
             self.compile_seconds += time.perf_counter() - before
         return jax.tree.map(np.asarray, out)
 
-    def _residuals(self, theta):
-        return self._call(residuals, theta)
+    def alone(self) -> tuple[str, str]:
+        """Run to the end; status and message."""
+        course = self.execute()
+        try:
+            wanted = next(course)
+            while True:
+                try:
+                    value = self.evaluate(*wanted)
+                except KeyboardInterrupt as stop:
+                    wanted = course.throw(stop)
+                else:
+                    wanted = course.send(value)
+        except StopIteration as end:
+            return end.value
 
-    def _linearise(self, theta):
-        return self._call(residuals_and_jacobian, theta)
+    def _residuals(self, theta) -> Values:
+        return (yield residuals, theta)
+
+    def _linearise(self, theta) -> Values:
+        return (yield residuals_and_jacobian, theta)
 
     # -- the loop ------------------------------------------------------------------------------------------------
-    def execute(self) -> tuple[str, str]:
+    def execute(self) -> Values:
+        """Yield what is to be evaluated; returns status and message."""
         self.objective, _ = self.objective.prepared(self.params).refreshed(self.params)
         self.offset, self.transform = self.params.offset(), self.params.spec.transform
         theta = self.params.theta
-        r = self._residuals(theta)
+        r = yield from self._residuals(theta)
         if not np.isfinite(r).all():
             raise DataError(self._not_finite(r))
         if r.size < self.params.n_free:
@@ -174,7 +197,7 @@ class _Run:
                 if not mask.any():
                     raise ParameterError(f"stage {stage.name or index + 1!r} frees nothing")
                 last = index == len(self.stages) - 1
-                status, message = self._stage(index, stage, mask)
+                status, message = yield from self._stage(index, stage, mask)
                 if status == "diverged" and not last:
                     break
         except KeyboardInterrupt:
@@ -184,7 +207,7 @@ class _Run:
             )
         return status, message
 
-    def _stage(self, index: int, stage: Stage, mask: np.ndarray) -> tuple[str, str]:
+    def _stage(self, index: int, stage: Stage, mask: np.ndarray) -> Values:
         damping, grow = self.solver.initial_damping, 2.0
         name = stage.name or f"stage {index + 1}"
         limit = stage.max_steps or self.solver.max_steps
@@ -198,7 +221,7 @@ class _Run:
         since_best = 0
         for count in range(1, limit + 1):
             started = time.perf_counter()
-            r, jacobian = self._linearise(theta)
+            r, jacobian = yield from self._linearise(theta)
             if not np.isfinite(jacobian).all():
                 bad = [self.params.free_names[k] for k in np.flatnonzero(~np.isfinite(jacobian).all(axis=0))]
                 return "diverged", f"The derivative by {', '.join(bad[:5])} is not finite; check its value and bounds."
@@ -211,13 +234,15 @@ class _Run:
             distance = np.sqrt(max(problem.predicted_decrease(newton), 0.0) / gof2)
             if distance < tolerance:
                 # one undamped step costs a single evaluation and lands on the minimum of the last linear model
-                self._polish(name, theta, moving, newton, chi2)
+                yield from self._polish(name, theta, moving, newton, chi2)
                 if not last or settled or count == limit or self.objective.extracting:
                     return "converged", self._converged(name)
                 # peak windows laid out on the way here shift a minimum by some hundredths of its uncertainty
                 self.objective, theta, settled = self.objective.settled(self.params), self.params.theta, True
                 continue
-            theta_new, r_new, damping, grow = self._trial(theta, r, jacobian, problem, moving, chi2, damping, grow)
+            theta_new, r_new, damping, grow = yield from self._trial(
+                theta, r, jacobian, problem, moving, chi2, damping, grow
+            )
             if theta_new is None:
                 self._report(index, name, chi2, False, damping, distance, r, started, mask, "no downhill step found")
                 if distance < _STALLED_BUT_CLOSE:
@@ -232,7 +257,7 @@ class _Run:
             shift = self._shift_over_esd(problem, theta_new - self._previous, moving, gof2)
             self.objective, notes = self.objective.refreshed(self.params)
             if notes:
-                r_new = self._residuals(theta)
+                r_new = yield from self._residuals(theta)
             if self.checkpoint is not None:
                 write_checkpoint(self.checkpoint, self.params, name, float(r_new @ r_new))
             chi2_now = float(r_new @ r_new)
@@ -258,7 +283,7 @@ class _Run:
                 ) + f" The last {_FLAT_STEPS} steps changed chi² by nothing that matters."
         return "max_steps", f"Stage '{name}' stopped after {limit} steps before it converged; allow more max_steps."
 
-    def _trial(self, theta, r, jacobian, problem, moving, chi2, damping, grow):
+    def _trial(self, theta, r, jacobian, problem, moving, chi2, damping, grow) -> Values:
         """Find a step that lowers chi², raising the damping until one does."""
         self._previous = theta
         columns = jacobian[:, moving]
@@ -267,7 +292,7 @@ class _Run:
             trial = theta.copy()
             trial[moving] = np.clip(theta[moving] + step, self.lower[moving], self.upper[moving])
             predicted = problem.predicted_decrease(trial[moving] - theta[moving])
-            r_new = self._residuals(trial)
+            r_new = yield from self._residuals(trial)
             chi2_new = float(r_new @ r_new) if np.isfinite(r_new).all() else np.inf
             if chi2_new < chi2:
                 gain = min((chi2 - chi2_new) / max(predicted, 1e-300), 10.0)
@@ -278,10 +303,10 @@ class _Run:
             grow *= 2.0
         return None, None, 1.0, 2.0
 
-    def _polish(self, name, theta, moving, newton, chi2) -> None:
+    def _polish(self, name, theta, moving, newton, chi2) -> Values:
         trial = theta.copy()
         trial[moving] = np.clip(theta[moving] + newton, self.lower[moving], self.upper[moving])
-        r = self._residuals(trial)
+        r = yield from self._residuals(trial)
         if np.isfinite(r).all() and float(r @ r) <= chi2:
             self.params, chi2 = self.params.at(trial), float(r @ r)
         if self.checkpoint is not None:
