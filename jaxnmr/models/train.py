@@ -216,7 +216,9 @@ def _optimiser(recipe: Recipe, steps: int) -> optax.GradientTransformation:
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, recipe.learning_rate, max(1, round(recipe.warmup * steps)), steps, 0.01 * recipe.learning_rate
     )
-    return optax.chain(optax.clip_by_global_norm(recipe.clip), optax.adamw(schedule, weight_decay=recipe.weight_decay))
+    chain = optax.chain(optax.clip_by_global_norm(recipe.clip), optax.adamw(schedule, weight_decay=recipe.weight_decay))
+    # one vector instead of thirty arrays compiles in a twentieth of the time
+    return optax.flatten(chain)
 
 
 def _loss(weights, model: TensorModel, batch: jraph.GraphsTuple, head: HeadConfig, delta: float, offset: float):
