@@ -1,5 +1,6 @@
 """Objectives: parameters, states, terms, and the residuals and Jacobian that solvers work on."""
 
+from .losses import Loss
 from .measured_spectrum import MeasuredSpectrum
 from .objective import Objective
 from .parameters import ParameterRow, Parameters, perturb
@@ -14,6 +15,7 @@ from .tensor_term import TensorTerm
 from .term import Term, TermSum, term
 
 __all__ = [
+    "Loss",
     "MeasuredSpectrum",
     "Objective",
     "ParameterRow",

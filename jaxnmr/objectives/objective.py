@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, struct
+from .._struct import set_fields, static, struct
 from ..crystal import Crystal, shared_sites
 from ..crystal.cell import cell_from_metric, metric
 from ..crystal.sites import has_conventional_metric
 from ..errors import ParameterError
 from ..typing import Array
+from .losses import Loss
 from .parameters import Layout, Parameters, ParameterSpec, renamed
 from .predicted import Predicted, plan_predicted
 from .state import State, TensorRead
@@ -36,6 +37,7 @@ class Objective:
         crystals: starting structures by phase name.
         terms: what is compared with what.
         weights: ``(terms,)``, multiply each term's chi².
+        losses: of each term, ``None`` for least squares.
         predicted: models of learned tensors with the neighbours of their phases.
     """
 
@@ -43,6 +45,7 @@ class Objective:
     terms: tuple[Term, ...]
     weights: Array
     predicted: tuple[Predicted, ...]
+    losses: tuple[Loss | None, ...] = static()
 
     def __init__(
         self,
@@ -80,13 +83,14 @@ class Objective:
             crystals=crystals,
             terms=tuple(terms.terms),
             weights=np.array(terms.weights, dtype=float),
+            losses=tuple(terms.losses),
             predicted=plan_predicted(tensors, crystals, memory_bytes),
         )
         spec = self.parameters().spec
         set_fields(self, terms=tuple(t.resolved(spec) for t in self.terms))
 
     def __add__(self, other: Term | TermSum) -> Objective:
-        terms = TermSum(*self.terms, weights=tuple(np.asarray(self.weights))) + other
+        terms = TermSum(*self.terms, weights=tuple(np.asarray(self.weights)), losses=self.losses) + other
         # what was known of the terms before says nothing of the new ones
         predicted = tuple(p.prepared(None, None) for p in self.predicted)
         return Objective(terms, crystal=self.crystals).replace(predicted=predicted)
@@ -153,8 +157,21 @@ class Objective:
         return jnp.concatenate(parts)
 
     def residuals_at(self, state: State) -> Array:
-        """All whitened residuals, term after term (traceable)."""
-        return self._weighted([t.residuals(state) for t in self.terms])
+        """All whitened residuals, term after term, whose squares add up to the losses (traceable)."""
+        plain = [t.residuals(state) for t in self.terms]
+        return self._weighted([r if of is None else of.residuals(r) for r, of in zip(plain, self.losses, strict=True)])
+
+    def _rows(self, state: State, tangents: State) -> tuple[Array, Array]:
+        """Residuals as of :meth:`residuals_at` and their derivatives along tangents (traceable)."""
+        values, rows = [], []
+        for term, loss in zip(self.terms, self.losses, strict=True):
+            r, jacobian = term.residuals(state), term.jacobian(state, tangents)
+            if loss is not None:
+                r, slope = loss.residuals_and_slopes(r)
+                jacobian = slope[:, None] * jacobian
+            values.append(r)
+            rows.append(jacobian)
+        return self._weighted(values), self._weighted(rows)
 
     def residuals(self, params: Parameters) -> Array:
         """All whitened residuals at parameters."""
@@ -327,8 +344,7 @@ def _residuals_and_jacobian(layout: Layout, objective: Objective, offset, transf
     pairs = [p.linearised(c, t.cell, t.xyz) for p, (c, t) in zip(objective.predicted, moved, strict=True)]
     state = objective._with_tensors(state, [values for values, _ in pairs])
     tangents = objective._with_tensors(tangents, [pushed for _, pushed in pairs])
-    values = objective._weighted([t.residuals(state) for t in objective.terms])
-    return values, objective._weighted([t.jacobian(state, tangents) for t in objective.terms])
+    return objective._rows(state, tangents)
 
 
 residuals_and_jacobian = jax.jit(_residuals_and_jacobian, static_argnums=0)

@@ -350,9 +350,11 @@ class Descent:
         rwp, rw = {}, {}
         for term_name, term in self.measured.items():
             observed = np.asarray(term.observed) / np.asarray(term.sigma)
-            weight = float(self.objective.weights[[t.name for t in self.objective.terms].index(term_name)])
-            part = r[self.slices[term_name]]
-            factor = float(100.0 * np.sqrt(part @ part / max(weight, 1e-300) / (observed @ observed)))
+            place = [t.name for t in self.objective.terms].index(term_name)
+            loss, weight = self.objective.losses[place], float(self.objective.weights[place])
+            part = r[self.slices[term_name]] / max(weight, 1e-300) ** 0.5
+            part = part if loss is None else loss.undone(part)
+            factor = float(100.0 * np.sqrt(part @ part / (observed @ observed)))
             (rwp if isinstance(term, PatternTerm) else rw)[term_name] = factor
         info = StepInfo(
             stage=index, stage_name=name, step=len(self.steps) + 1, chi2=chi2, accepted=accepted, damping=damping,

@@ -170,17 +170,20 @@ class TermStatistics:
 
     Attributes:
         n_observations: number of residuals.
-        chi2: sum of their squares, without the weight of the term.
+        chi2: sum of their squares, without the weight of the term or its robust loss.
         restraint: whether it is knowledge from elsewhere (a restraint, a prior) and does not count as observed.
+        discounted: of a term with a robust loss, how many residuals count less than half; otherwise ``None``.
     """
 
     n_observations: int
     chi2: float
     restraint: bool = False
+    discounted: int | None = None
 
     def __str__(self) -> str:
         what = "restraint" if self.restraint else "observation"
-        return f"chi² {self.chi2:.4g} of {self.n_observations} {what}{'' if self.n_observations == 1 else 's'}"
+        robust = "" if self.discounted is None else f", robust: {self.discounted} of them count less than half"
+        return f"chi² {self.chi2:.4g} of {self.n_observations} {what}{'' if self.n_observations == 1 else 's'}{robust}"
 
 
 @dataclass(frozen=True, repr=False)

@@ -23,6 +23,7 @@ from .result import (
     SpectrumStatistics,
     TermStatistics,
 )
+from .robust import effective_rows
 from .statistics import durbin_watson, peak_match, profile_factors, scor, spectrum_factors
 
 # below this correlation of observed and calculated peaks, a minimum is not a solution
@@ -52,18 +53,24 @@ def summarise(
     jacobian = np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
     lower, upper = params.theta_bounds()
     inside = active & (theta > lower) & (theta < upper)
+    slices = objective.row_slices(params)
+    fitted_rows, (jacobian, robust) = jacobian, effective_rows(objective, r, jacobian, slices)
     problem = Linearised.create(r, jacobian).subset(inside)
     names = [name for name, kept in zip(params.free_names, inside, strict=True) if kept]
     transform = spec.transform[:, inside]
     state = objective.state({k: jnp.asarray(v) for k, v in params.values.items()})
-    slices = objective.row_slices(params)
     parts = InformationParts(problem, jacobian[:, inside], slices)
     patterns = {t.name: _fitted_pattern(t, state) for t in objective.terms if isinstance(t, PatternTerm)}
     spectra = {t.name: _fitted_spectrum(t, state) for t in objective.terms if isinstance(t, MeasuredSpectrum)}
     statistics, misfit, serial = {}, {}, {}
+    weights = dict(zip((t.name for t in objective.terms), np.sqrt(np.asarray(objective.weights)), strict=True))
     for name in (*patterns, *spectra):
         part = r[slices[name]]
         misfit[name] = float(np.sqrt(part @ part / max(part.size - parts.determined_by(name), 1.0)))
+    for name, rows in robust.items():
+        measured = name in misfit
+        scatter = rows.scatter(parts.determined_by(name), at_least_claimed=not measured)
+        misfit[name] = weights[name] * scatter if measured else scatter
     covariance = transform @ parts.covariance(misfit) @ transform.T
     for term in objective.terms:
         fitted = patterns.get(term.name) or spectra.get(term.name)
@@ -94,7 +101,8 @@ def summarise(
                 f"The refinement ended in a minimum where the calculated {what} of '{term.name}' do not lie on the "
                 f"observed ones (correlation {match:.2f}): the start was too far away. Check {check}."
             )
-    inflated = transform @ parts.covariance({name: misfit[name] * serial[name] for name in misfit}) @ transform.T
+    inflation = {name: misfit[name] * serial.get(name, 1.0) for name in misfit}
+    inflated = transform @ parts.covariance(inflation) @ transform.T
     esds = lambda of: spec.layout.unflatten(np.sqrt(np.maximum(np.diag(of), 0.0)))
     pivots = spec.free_pivots[inside]
     crystals = {name: _on_host(c) for name, c in state.crystals.items()}
@@ -116,10 +124,10 @@ def summarise(
         statistics=statistics,
         patterns=patterns,
         spectra=spectra,
-        terms=_other_terms(objective, r, slices, statistics),
+        terms=_other_terms(objective, r, slices, statistics, robust),
         correlations=_correlations(problem, names, correlation_threshold),
         null_directions=_null_directions(problem, names),
-        suggestions=_suggestions(objective, params, inside, jacobian, r) if suggest else (),
+        suggestions=_suggestions(objective, params, inside, fitted_rows, r) if suggest else (),
         steps=steps,
         seconds=time.perf_counter() - began,
         compile_seconds=compile_seconds,
@@ -187,13 +195,16 @@ def _parts(term: MeasuredSpectrum, state):
     return components.sum(axis=1) + baseline, baseline, components
 
 
-def _other_terms(objective: Objective, r, slices, known) -> dict[str, TermStatistics]:
+def _other_terms(objective: Objective, r, slices, known, robust) -> dict[str, TermStatistics]:
     out = {}
     for term, weight in zip(objective.terms, np.asarray(objective.weights, dtype=float), strict=True):
         if term.name not in known:
-            part = r[slices[term.name]]
-            chi2 = float(part @ part) / max(weight, 1e-300)
-            out[term.name] = TermStatistics(part.size, chi2, isinstance(term, Restraint | Prior))
+            rows = robust.get(term.name)
+            part = r[slices[term.name]] / max(np.sqrt(weight), 1e-150) if rows is None else rows.plain
+            discounted = None if rows is None else rows.discounted()
+            out[term.name] = TermStatistics(
+                part.size, float(part @ part), isinstance(term, Restraint | Prior), discounted
+            )
     return out
 
 
