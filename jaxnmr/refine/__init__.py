@@ -5,6 +5,9 @@ from .loop import Stage, refine
 from .progress import progress
 from .result import FittedPattern, HistogramStatistics, RefinementResult, Reflections, StepInfo
 from .solvers import GaussNewton, LevenbergMarquardt
+from .starts import StartsResult, displaced, refine_starts
+from .variance_components import variance_components
+from .variance_report import VarianceComponent, VarianceComponents
 
 __all__ = [
     "FittedPattern",
@@ -14,9 +17,15 @@ __all__ = [
     "RefinementResult",
     "Reflections",
     "Stage",
+    "StartsResult",
     "StepInfo",
+    "displaced",
+    "VarianceComponent",
+    "VarianceComponents",
     "progress",
     "read_checkpoint",
     "refine",
+    "refine_starts",
+    "variance_components",
     "write_checkpoint",
 ]

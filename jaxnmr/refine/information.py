@@ -53,6 +53,7 @@ class Information:
             that nothing determines.
         without: ``(parameters, terms)`` the same with one term left out; infinite where the parameter is then undetermined.
         atoms: the same for every site whose position is refined.
+        determined: ``(terms,)`` how many of the refined numbers each term determines; they sum to all that are determined.
     """
 
     names: tuple[str, ...]
@@ -61,6 +62,7 @@ class Information:
     esd: np.ndarray
     without: np.ndarray
     atoms: tuple[AtomInformation, ...] = field(default=())
+    determined: tuple[float, ...] = field(default=())
 
     @property
     def growth(self) -> np.ndarray:
@@ -153,7 +155,8 @@ def information(
                 without=dict(zip(terms, np.sqrt(np.sum(left**2, axis=0)).tolist(), strict=True)),
             )
         )
-    return Information(names, terms, shares, esd, without, tuple(atoms))
+    determined = tuple(parts.determined_by(name) for name in terms)
+    return Information(names, terms, shares, esd, without, tuple(atoms), determined)
 
 
 def position_slopes(crystals: Mapping[str, Crystal], spec, transform: np.ndarray, prefix) -> dict:

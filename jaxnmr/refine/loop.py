@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +69,7 @@ def refine(
     throw: bool = True,
     correlation_threshold: float = 0.8,
     suggest: bool = True,
+    weights: Literal["variance-components"] | None = None,
 ) -> RefinementResult:
     """Minimise an objective over its free parameters.
 
@@ -82,16 +83,29 @@ def refine(
         throw: raise when the refinement does not converge; otherwise look at ``result.status``.
         correlation_threshold: report correlations above this.
         suggest: work out which fixed parameter would help most.
+        weights: by default data count as their uncertainties say. ``"variance-components"`` multiplies the uncertainties of
+            every data set by a factor that its own residuals ask for, refines again, and repeats that until the factors
+            agree; ``result.components`` says what they are. Restraints, terms with another weight than 1 and terms with a
+            redundancy below 1 are left as they are.
 
     Returns:
         The result, whatever the ending when ``throw`` is false.
 
     Raises:
         PrecisionError: single precision.
-        ParameterError: nothing is free.
+        ParameterError: nothing is free, or an unknown kind of weights.
         DataError: fewer observations than parameters, or residuals that are not finite at the start.
         ConvergenceError: no minimum was reached; the result is its ``result`` attribute.
     """
+    if weights is not None:
+        from .variance_components import refine_with_components
+
+        if weights != "variance-components":
+            raise ParameterError(f"weights is {weights!r}; expected 'variance-components' or None")
+        return refine_with_components(
+            refine, objective, params, stages, solver=solver, callback=callback, checkpoint=checkpoint, throw=throw,
+            correlation_threshold=correlation_threshold, suggest=suggest,
+        )  # fmt: skip
     run = Descent(objective, params, solver or LevenbergMarquardt(), stages, callback, checkpoint)
     status, message = run.alone()
     result = summarise(

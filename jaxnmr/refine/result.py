@@ -13,6 +13,7 @@ from .information import Information
 if TYPE_CHECKING:
     from ..crystal import Crystal
     from ..objectives import Objective, Parameters
+    from .variance_report import VarianceComponents
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,7 @@ class RefinementResult:
         seconds: wall time; ``compile_seconds`` of it spent compiling.
         weighted: true when a term has a weight other than 1, which makes the covariance conditional on it.
         warnings: sentences the reader should see (non-positive displacements, bounds reached ...).
+        components: factors by which stated uncertainties were multiplied; only of refinements that estimated them.
     """
 
     status: str
@@ -232,6 +234,7 @@ class RefinementResult:
     warnings: tuple[str, ...] = field(default=())
     spectra: dict[str, FittedSpectrum] = field(default_factory=dict)
     terms: dict[str, TermStatistics] = field(default_factory=dict)
+    components: VarianceComponents | None = None
 
     @property
     def n_observations(self) -> int:
@@ -268,6 +271,7 @@ class RefinementResult:
             f"{self.n_observations} observations{restraints}",
         ]
         lines += [f"{name}: {s}" for name, s in (self.statistics | self.terms).items()]
+        lines += [] if self.components is None else str(self.components).splitlines()
         esd = np.concatenate([np.ravel(e) for e in self.esds.values()])
         for row, uncertainty in zip(self.parameters.rows(), esd, strict=True):
             if row.free:

@@ -1,0 +1,76 @@
+"""Records of estimated variance components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..units import format_esd
+
+
+@dataclass(frozen=True)
+class VarianceComponent:
+    """What the residuals of one term say of its uncertainties.
+
+    Attributes:
+        name: of the term.
+        n_observations: number of its residuals.
+        redundancy: those less the refined numbers that the term determines.
+        serial: factor for serial correlation, 1 for data that are no curve.
+        factor: what its stated standard uncertainties are multiplied by.
+        esd: standard uncertainty of the factor, ``factor serial/sqrt(2 redundancy)``; 0 of terms that were left as they are.
+        why: why a term was left as it is, or nothing.
+    """
+
+    name: str
+    n_observations: int
+    redundancy: float
+    serial: float
+    factor: float
+    esd: float
+    why: str = ""
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the factor was estimated."""
+        return not self.why
+
+
+@dataclass(frozen=True)
+class VarianceComponents:
+    """Factors of the uncertainties of all terms, in the order of the objective.
+
+    Attributes:
+        components: one per term.
+        rounds: how often everything was refined again with new factors.
+        converged: whether the factors had stopped changing.
+    """
+
+    components: tuple[VarianceComponent, ...]
+    rounds: int = 0
+    converged: bool = True
+
+    def __getitem__(self, name: str) -> VarianceComponent:
+        """The component of a term."""
+        return {of.name: of for of in self.components}[name]
+
+    def sentences(self) -> tuple[str, ...]:
+        """What a reader must know: terms that could not be estimated, factors that did not settle."""
+        out = [
+            f"Uncertainties of {of.name!r} are taken as stated: {of.why}."
+            for of in self.components
+            if of.why and not of.why.startswith(("it is a restraint", "it was not asked for"))
+        ]
+        if not self.converged:
+            out.append(f"Factors of uncertainties were still changing after {self.rounds} rounds.")
+        return tuple(out)
+
+    def __str__(self) -> str:
+        """A table: how many residuals, how redundant, and what uncertainties were multiplied by."""
+        width = max([len(of.name) for of in self.components] + [4])
+        lines = [f"{'term':<{width}} {'residuals':>10} {'redundancy':>11} {'SCOR':>6}  sigma multiplied by"]
+        for of in self.components:
+            factor = format_esd(of.factor, of.esd) if of.estimated else f"{of.factor:.4g}, left: {of.why}"
+            lines.append(
+                f"{of.name:<{width}} {of.n_observations:>10} {of.redundancy:>11.1f} {of.serial:>6.2f}  {factor}"
+            )
+        return "\n".join(lines)
