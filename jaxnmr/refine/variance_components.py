@@ -15,7 +15,7 @@ Source: W. Foerstner, Z. Vermessungswesen 104, 149 (1979); D. A. Harville, J. Am
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
