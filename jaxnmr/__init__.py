@@ -34,7 +34,16 @@ from .objectives import (
     perturb,
     term,
 )
-from .refine import GaussNewton, LevenbergMarquardt, RefinementResult, Stage, progress, refine
+from .refine import (
+    GaussNewton,
+    LevenbergMarquardt,
+    RefinementResult,
+    Stage,
+    displaced,
+    progress,
+    refine,
+    refine_starts,
+)
 
 _refuse_bad_jaxlib()
 
@@ -71,6 +80,7 @@ __all__ = [
     "__version__",
     "build_graph",
     "crystal",
+    "displaced",
     "enable_x64",
     "errors",
     "perturb",
@@ -82,6 +92,7 @@ __all__ = [
     "read_pattern",
     "read_spectrum",
     "refine",
+    "refine_starts",
     "term",
     "testing",
     "units",
