@@ -18,8 +18,10 @@ from .io import (
     write_pattern,
     write_spectrum,
 )
-from .nmr import ShiftReference, Site, Spectrum, SpectrumMAS, SpectrumStatic
+from .nmr import CouplingCalibration, ShiftReference, Site, Spectrum, SpectrumMAS, SpectrumStatic
 from .objectives import (
+    CouplingLaw,
+    CouplingTerm,
     Objective,
     Parameters,
     PatternTerm,
@@ -51,6 +53,9 @@ __version__ = _metadata.version("jaxnmr")
 
 __all__ = [
     "Background",
+    "CouplingCalibration",
+    "CouplingLaw",
+    "CouplingTerm",
     "Crystal",
     "GaussNewton",
     "Instrument",

@@ -10,6 +10,9 @@ import jaxnmr
 
 PUBLIC = [
     "Background",
+    "CouplingCalibration",
+    "CouplingLaw",
+    "CouplingTerm",
     "Crystal",
     "GaussNewton",
     "Instrument",

@@ -1,5 +1,6 @@
 """Objectives: parameters, states, terms, and the residuals and Jacobian that solvers work on."""
 
+from .coupling_term import CouplingLaw, CouplingTerm, Linkages
 from .losses import Loss
 from .measured_spectrum import MeasuredSpectrum
 from .objective import Objective
@@ -15,6 +16,9 @@ from .tensor_term import TensorTerm
 from .term import Term, TermSum, term
 
 __all__ = [
+    "CouplingLaw",
+    "CouplingTerm",
+    "Linkages",
     "Loss",
     "MeasuredSpectrum",
     "Objective",
