@@ -6,7 +6,6 @@ from .progress import progress
 from .result import FittedPattern, HistogramStatistics, RefinementResult, Reflections, StepInfo
 from .solvers import GaussNewton, LevenbergMarquardt
 from .starts import StartsResult, displaced, refine_starts
-from .starts import StartsResult, displaced, refine_starts
 from .variance_components import variance_components
 from .variance_report import VarianceComponent, VarianceComponents
 
@@ -19,16 +18,13 @@ __all__ = [
     "Reflections",
     "Stage",
     "StartsResult",
-    "StartsResult",
     "StepInfo",
-    "displaced",
     "displaced",
     "VarianceComponent",
     "VarianceComponents",
     "progress",
     "read_checkpoint",
     "refine",
-    "refine_starts",
     "refine_starts",
     "variance_components",
     "write_checkpoint",
