@@ -29,13 +29,14 @@ def framework(data: Path) -> Crystal:
     return transformed(given, DOUBLED_C, spacegroup="C 2/c")
 
 
-def distorted(crystal: Crystal, seed: int, *, shake: float = 0.15) -> Crystal:
+def distorted(crystal: Crystal, seed: int, *, shake: float = 0.15, free=("cell", "xyz")) -> Crystal:
     """A structure of the same topology with distances as in known zeolites, in a cell of its own.
 
     Args:
         crystal: the framework.
         seed: of displacements and distances.
         shake: standard deviation of the displacements of every atom before distances are refined, Å along each axis.
+        free: what is refined to the distances; without ``"cell"`` it stays in the cell of the framework given.
 
     Raises:
         ConvergenceError: shaken so much that distances find no minimum.
@@ -43,11 +44,32 @@ def distorted(crystal: Crystal, seed: int, *, shake: float = 0.15) -> Crystal:
     rng = np.random.default_rng(seed)
     restraint = jn.Restraint.distances(crystal, SILICA)
     restraint = restraint.replace(target=rng.normal(restraint.target, restraint.sigma))
-    displacement = rng.normal(0.0, shake, crystal.xyz.shape) @ np.linalg.inv(crystal.lattice())
-    shaken = crystal.replace(xyz=crystal.xyz + displacement)
-    objective = jn.Objective(restraint, crystal=shaken)
-    fit = jn.refine(objective, objective.parameters().free("cell", "xyz"), suggest=False)
+    objective = jn.Objective(restraint, crystal=shaken(crystal, rng, shake))
+    fit = jn.refine(objective, objective.parameters().free(*free), suggest=False)
     return fit.crystal
+
+
+def shaken(crystal: Crystal, rng: np.random.Generator, sigma: float) -> Crystal:
+    """Every atom displaced at random, ``sigma`` Å along each axis."""
+    moves = rng.normal(0.0, sigma, crystal.xyz.shape) @ np.linalg.inv(crystal.lattice())
+    return crystal.replace(xyz=crystal.xyz + moves)
+
+
+def equivalent(crystal: Crystal, framework: Crystal) -> Crystal:
+    """The same structure moved by half of c, its sites named after those of the framework they fall on.
+
+    The framework repeats after half of c, C 2/c does not: every structure in it has two descriptions, alike in all they
+    predict. Which of the two a refinement finds is chance.
+    """
+    group, half = framework.group, np.array([0.0, 0.0, 0.5])
+    moved = lambda xyz: np.einsum("nij,sj->sni", group.rotations, xyz + half) + np.asarray(group.translations)
+    targets = np.asarray(framework.xyz)
+    delta = moved(targets) - targets[:, None, None]
+    away = np.linalg.norm((delta - np.round(delta)) @ np.asarray(framework.lattice()), axis=-1)
+    images, places = moved(np.asarray(crystal.xyz)), range(len(targets))
+    found = [np.unravel_index(away[k].argmin(), away[k].shape) for k in places]
+    xyz = [images[at] - np.round(delta[(k, *at)]) for k, at in zip(places, found, strict=True)]
+    return crystal.replace(xyz=np.array(xyz))
 
 
 def displacements(one: Crystal, other: Crystal) -> np.ndarray:
