@@ -255,11 +255,22 @@ class Objective:
 
     def refreshed(self, params: Parameters) -> tuple[Objective, tuple[str, ...]]:
         """The objective with outgrown plans renewed, and what was renewed (host)."""
+        objective, notes, _ = self.examined(params)
+        return objective, notes
+
+    def examined(self, params: Parameters) -> tuple[Objective, tuple[str, ...], dict[tuple[str, str, str], float]]:
+        """As :meth:`refreshed`, and which sites are outside the domain of a model: novelty by model, phase and label (host)."""
         objective, notes = self._replanned(params)
         state = objective._host_state(params)
         pairs = [t.refreshed(state) for t in objective.terms]
         notes += tuple(f"{t.name}: {note}" for (t, note) in pairs if note)
-        return (objective.replace(terms=tuple(t for t, _ in pairs)), notes) if notes else (self, ())
+        outside = {
+            (p.model.card.name, p.phase, label): novelty
+            for p in objective.predicted
+            for label, novelty in p.outside(state.crystals[p.phase], _prediction_of(state, p)).items()
+        }
+        objective = objective.replace(terms=tuple(t for t, _ in pairs)) if notes else self
+        return objective, notes, outside
 
     def settled(self, params: Parameters) -> Objective:
         """The objective with every plan made for these very values, so that a minimum does not depend on its history."""
@@ -281,7 +292,8 @@ class Objective:
         """Sentences about physically doubtful values and atoms outside the domain of a model, for the report (host)."""
         state = self._host_state(params)
         of_terms = tuple(sentence for t in self.terms for sentence in t.warnings(state))
-        return (*of_terms, *(s for p in self.predicted for s in p.warnings(state.crystals[p.phase])))
+        of_models = (p.warnings(state.crystals[p.phase], _prediction_of(state, p)) for p in self.predicted)
+        return (*of_terms, *(sentence for of in of_models for sentence in of))
 
     def _host_state(self, params: Parameters) -> State:
         state = self.state(_on_device(params))
@@ -292,6 +304,11 @@ class Objective:
             prediction = p.prediction(state.crystals[p.phase])
             found.setdefault(p.phase, {}).update(dict.fromkeys(prediction.tensors, prediction))
         return state.replace(predictions=found)
+
+
+def _prediction_of(state: State, model: Predicted) -> Any:
+    """The prediction of a model, where a state has it."""
+    return state.predictions.get(model.phase, {}).get(model.sources[0].head)
 
 
 def _on_device(params: Parameters) -> dict[str, Array]:

@@ -114,12 +114,19 @@ class Predicted:
             raise
         return self.replace(plan=plan), f"neighbours of {self.phase} listed anew"
 
-    def warnings(self, crystal: Crystal) -> tuple[str, ...]:
-        """A sentence about atoms unlike those of the training, if there are any (host)."""
+    def outside(self, crystal: Crystal, prediction: Any = None) -> dict[str, float]:
+        """Novelty of the sites that are unlike those of the training, by label; of a `Prediction` where there is one (host)."""
         if not self.model.environments:
-            return ()
-        novelty = np.asarray(self.prediction(crystal).novelty)
-        strange = [f"{crystal.labels[k]} ({novelty[k]:.1f})" for k in np.flatnonzero(novelty > 1.0)]
+            return {}
+        found = (
+            _novelty(self.model.replace(card=None), self.plan, crystal) if prediction is None else prediction.novelty
+        )
+        found = np.asarray(found)
+        return {crystal.labels[k]: float(found[k]) for k in np.flatnonzero(found > 1.0)}
+
+    def warnings(self, crystal: Crystal, prediction: Any = None) -> tuple[str, ...]:
+        """A sentence about atoms unlike those of the training, if there are any (host)."""
+        strange = [f"{label} ({novelty:.1f})" for label, novelty in self.outside(crystal, prediction).items()]
         if not strange:
             return ()
         return (
@@ -306,6 +313,7 @@ def _tensors_of(model, plan, crystal):
 
 
 _tensors = jax.jit(_tensors_of)
+_novelty = jax.jit(lambda model, plan, crystal: model.outputs(plan.graph(crystal)).novelty[plan.sites])
 _margin = jax.jit(lambda plan, crystal: plan.margin(crystal))
 
 

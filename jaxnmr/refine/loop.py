@@ -16,6 +16,7 @@ from ..errors import ConvergenceError, DataError, ParameterError, PrecisionError
 from ..objectives import MeasuredSpectrum, Objective, Parameters, PatternTerm
 from ..objectives.objective import residuals, residuals_and_jacobian
 from .checkpoint import write_checkpoint
+from .domain import DomainLog
 from .linearised import Linearised
 from .result import RefinementResult, StepInfo
 from .solvers import LevenbergMarquardt, Solver
@@ -119,6 +120,7 @@ def refine(
         compile_seconds=run.compile_seconds,
         correlation_threshold=correlation_threshold,
         suggest=suggest and status != "interrupted",
+        visited=run.domain.sentences(),
     )
     if throw and not result.converged and result.status != "interrupted":
         error = ConvergenceError(result.message)
@@ -153,6 +155,7 @@ class Descent:
         self.objective, self.params = objective, params
         self.lower, self.upper = params.theta_bounds()
         self.steps: list[StepInfo] = []
+        self.domain = DomainLog()
         self.compile_seconds = 0.0
         self.active = self.masks[-1]
         self.measured = {t.name: t for t in objective.terms if isinstance(t, PatternTerm | MeasuredSpectrum)}
@@ -192,7 +195,8 @@ class Descent:
     # -- the loop ------------------------------------------------------------------------------------------------
     def execute(self) -> Values:
         """Yield what is to be evaluated; returns status and message."""
-        self.objective, _ = self.objective.prepared(self.params).refreshed(self.params)
+        self.objective, _, outside = self.objective.prepared(self.params).examined(self.params)
+        self.domain.visit(0, outside)
         self.offset, self.transform = self.params.offset(), self.params.spec.transform
         theta = self.params.theta
         r = yield from self._residuals(theta)
@@ -269,7 +273,8 @@ class Descent:
             theta = theta_new
             self.params = self.params.at(theta)
             shift = self._shift_over_esd(problem, theta_new - self._previous, moving, gof2)
-            self.objective, notes = self.objective.refreshed(self.params)
+            self.objective, notes, outside = self.objective.examined(self.params)
+            strange = self.domain.visit(len(self.steps) + 1, outside)
             if notes:
                 r_new = yield from self._residuals(theta)
             if self.checkpoint is not None:
@@ -289,7 +294,7 @@ class Descent:
                 decreases.clear()
             elif len(decreases) >= _FLAT_STEPS and sum(decreases[-_FLAT_STEPS:]) < _STALLED_BUT_CLOSE**2 * gof2:
                 flat = True
-            note = "; ".join((*notes, *self._bound_notes(theta, mask)))
+            note = "; ".join((*notes, *([strange] if strange else ()), *self._bound_notes(theta, mask)))
             self._report(index, name, float(r_new @ r_new), True, damping, shift, r_new, started, mask, note)
             if flat:
                 return "converged", self._converged(

@@ -42,8 +42,9 @@ def summarise(
     compile_seconds: float,
     correlation_threshold: float,
     suggest: bool,
+    visited: tuple[str, ...] = (),
 ) -> RefinementResult:
-    """Build the result; ``active`` marks the refined numbers of the last stage."""
+    """Build the result; ``active`` marks the refined numbers of the last stage, ``visited`` says what was seen on the way."""
     spec = params.spec
     offset, theta = params.offset(), params.theta
     r, jacobian = map(
@@ -135,6 +136,7 @@ def summarise(
         warnings=(
             *_warnings(crystals, params, active, lower, upper),
             *objective.warnings(params),
+            *visited,
         ),
     )
 
