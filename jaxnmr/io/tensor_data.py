@@ -15,6 +15,7 @@ from ..nmr.quadrupolar import ROUNDING_AU
 from ..nmr.tensors import check_efg
 from .ase import read_ase_frames
 from .magres import Magres, magres_from_ase, read_magres
+from .near_duplicates import merged_groups
 
 # name of the array in files, unit and sign
 QUANTITIES = {
@@ -172,7 +173,8 @@ class TensorData:
 def read_si_nmr(folder: str | Path, *, core_ppm: float = SI_CORE_PPM) -> TensorData:
     """29Si shieldings of silicon oxides (VASP, PBE), ``si_nmr_data.json`` with ``duplicate_groups.json``.
 
-    The file has ``dB_induced/dB``, minus the shielding, of valence electrons; here ``sigma = core - T``.
+    The file has ``dB_induced/dB``, minus the shielding, of valence electrons; here ``sigma = core - T``. Its groups leave some
+    crystals apart that are the same, and are merged where these are, see :func:`merged_groups`.
 
     Source: M. C. Venetos, M. Wen, K. A. Persson, J. Phys. Chem. A 127, 2388 (2023).
 
@@ -208,7 +210,7 @@ def read_si_nmr(folder: str | Path, *, core_ppm: float = SI_CORE_PPM) -> TensorD
     return TensorData.create(
         structures,
         "shielding",
-        groups=[group_of.get(s.name, s.name) for s in structures],
+        groups=merged_groups(structures, [group_of.get(s.name, s.name) for s in structures]),
         source="si_nmr (Venetos 2023)",
         level_of_theory="PBE, GIPAW, VASP",
     )

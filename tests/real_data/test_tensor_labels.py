@@ -24,7 +24,12 @@ def test_the_shieldings_of_silicon_oxides_are_complete(si_nmr):
     assert len(si_nmr) == 421 and si_nmr.labelled_elements == ("Si",) and si_nmr.unit == "ppm"
     assert sum(int(si_nmr.mask(k).sum()) for k in range(len(si_nmr))) == 1335
     assert sum(len(s) for s in si_nmr.structures) == 22771
-    assert len(set(si_nmr.groups)) == 292
+    # 292 groups of duplicates as published, which leave some crystals apart that are the same to 0.001 Å
+    assert len(set(si_nmr.groups)) == 279
+    group = dict(zip((s.name for s in si_nmr.structures), si_nmr.groups, strict=True))
+    assert all(
+        group[a] == group[b] for a, b in [("20", "77"), ("32", "101"), ("43", "348"), ("132", "149"), ("202", "275")]
+    )
 
 
 def test_three_entries_have_tensors_of_another_frame_and_no_other_comes_near(si_nmr):
@@ -116,6 +121,6 @@ def test_isotropic_shieldings_of_near_duplicates_differ_by_a_constant(si_nmr):
                 one, two = (np.repeat(isotropic[i], sizes[1] // len(isotropic[i])) for i in (k, j))
                 offsets.append(np.mean(one - two))
                 scatter.append(np.std(one - two))
-    assert 135 <= len(offsets) <= 150
+    assert len(offsets) == 158
     assert 3.5 < np.sqrt(np.mean(np.square(offsets))) < 4.0 and 16 < np.abs(offsets).max() < 17
     assert max(scatter) < 0.4

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from jaxnmr.errors import ConventionError, DataError, ParseError, ShapeError
 from jaxnmr.io.magres import Magres
+from jaxnmr.io.near_duplicates import merged_groups
 from jaxnmr.io.tensor_checks import check_frame, check_frames, check_sign, check_unit, structure_symmetry
 from jaxnmr.io.tensor_data import TensorData, read_si_nmr, read_tensor_file
 
@@ -98,6 +100,26 @@ def test_labels_are_counted_and_taken():
     assert len(data.joined(data)) == 4
     with pytest.raises(ConventionError, match="not the same numbers"):
         data.joined(replace(data, level_of_theory="PBE0"))
+
+
+def test_the_same_crystal_in_another_group_joins_it():
+    one = stishovite()
+    turn = Rotation.from_euler("xyz", [20, 40, 60], degrees=True).as_matrix()
+    doubled = Magres(
+        elements=ELEMENTS * 2,
+        positions=np.vstack([one.positions, one.positions + LATTICE[2]]) @ turn,
+        lattice=(np.diag([1, 1, 2]) @ LATTICE) @ turn * 1.001,
+        labels=one.labels * 2,
+        species=ELEMENTS * 2,
+        tensors={},
+    )
+    longer, other = np.diag([0.96, 0.96, 1.085]), np.diag([1.03, 1.03, 1.03])
+    strained = replace(one, positions=one.positions @ longer, lattice=one.lattice @ longer)
+    larger = replace(one, positions=one.positions @ other, lattice=one.lattice @ other)
+    germanium = replace(one, elements=("Ge", "Ge", "O", "O", "O", "O"))
+    structures = [one, strained, larger, germanium, doubled, one]
+    assert merged_groups(structures, ["a", "b", "c", "d", "e", "b"]) == ("a", "a", "c", "d", "a", "a")
+    assert merged_groups(structures[:5], ["a", "b", "c", "d", "e"]) == ("a", "b", "c", "d", "a")
 
 
 def test_splits_keep_groups_and_are_the_same_for_the_same_seed():
