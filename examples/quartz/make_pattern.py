@@ -8,6 +8,7 @@ specimen are ours. Run it again and the same numbers come out: the seed is fixed
     python examples/quartz/make_pattern.py
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -32,33 +33,48 @@ QUARTZ = dict(
 DIFFRACTOMETER = jn.Instrument(wavelengths=(1.540593, 1.544427), radius_mm=217.5, shl=0.02)
 
 
-def simulate() -> jn.Pattern:
-    """The pattern: calculated counts, and a Poisson draw around each."""
+def expected_counts(x: np.ndarray, truth: Mapping, highest_peak: float) -> np.ndarray:
+    """Mean counts at the angles ``x``: peaks that reach ``highest_peak`` above the background."""
     quartz = jn.Crystal.create(**QUARTZ)
-    x = np.linspace(18.0, 118.0, 4001)
     empty = jn.Pattern.create(x, np.ones_like(x), instrument=DIFFRACTOMETER)
-    plan = jn.PowderDiffraction.plan(quartz, empty, background=jn.Background.chebyshev(5))
+    terms = jn.Background.chebyshev(len(truth["background"]))
+    plan = jn.PowderDiffraction.plan(quartz, empty, background=terms)
     objective = jn.Objective(jn.PatternTerm(plan, empty), crystal=quartz)
-    truth = objective.parameters()
-    for name, value in TRUTH.items():
-        truth = truth.set(f"xrd/{name}", value)
-    objective, _ = objective.refreshed(truth)
+    params = objective.parameters()
+    for name, value in truth.items():
+        params = params.set(f"xrd/{name}", value)
+    objective, _ = objective.refreshed(params)
     (term,) = objective.terms
-    calculated = np.asarray(jax.jit(lambda term, state: term.calculated(state))(term, objective.state(truth.values)))
-    background = np.asarray(plan.background) @ TRUTH["background"]
+    calculated = np.asarray(jax.jit(lambda term, state: term.calculated(state))(term, objective.state(params.values)))
+    background = np.asarray(plan.background) @ truth["background"]
     peaks = calculated - background
-    expected = peaks * (HIGHEST_PEAK / peaks.max()) + background
-    counts = poisson.ppf(np.random.default_rng(SEED).uniform(size=len(x)), expected)  # one random number per point
+    return peaks * (highest_peak / peaks.max()) + background
+
+
+def counted(x: np.ndarray, expected: np.ndarray, seed: int) -> jn.Pattern:
+    """A Poisson draw around the expected counts."""
+    counts = poisson.ppf(np.random.default_rng(seed).uniform(size=len(x)), expected)  # one random number per point
     sigma = np.round(np.sqrt(np.maximum(counts, 1.0)), 4)
     return jn.Pattern.create(np.round(x, 4), counts, sigma, name="quartz, simulated")
 
 
+def simulate() -> jn.Pattern:
+    """The pattern: calculated counts, and a Poisson draw around each."""
+    x = np.linspace(18.0, 118.0, 4001)
+    return counted(x, expected_counts(x, TRUTH, HIGHEST_PEAK), SEED)
+
+
+def write(pattern: jn.Pattern, path: Path, script: str) -> Path:
+    """Store a pattern with a note that it is simulated, and by which script."""
+    path = jn.write_pattern(pattern, path)
+    note = f"# simulated, not measured: alpha-quartz, Cu K alpha, Poisson noise; made by {script}\n"
+    path.write_text(note + path.read_text(encoding="utf-8"), encoding="utf-8")
+    return path
+
+
 def main() -> None:
     jn.enable_x64()
-    path = jn.write_pattern(simulate(), Path(__file__).with_name("quartz.xye"))
-    note = "# simulated, not measured: alpha-quartz, Cu K alpha, Poisson noise; made by make_pattern.py\n"
-    path.write_text(note + path.read_text(encoding="utf-8"), encoding="utf-8")
-    print(path)
+    print(write(simulate(), Path(__file__).with_name("quartz.xye"), "make_pattern.py"))
 
 
 if __name__ == "__main__":
