@@ -115,6 +115,7 @@ def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = Fals
             checkpoint=checkpoint,
             throw=False,
             correlation_threshold=run.correlation_threshold,
+            weights=run.solver["weights"],
         )
     except KeyboardInterrupt:
         kept = f"the last good step is in {checkpoint}" if checkpoint.exists() else "no step was finished"
@@ -269,9 +270,9 @@ def _examples(arguments: argparse.Namespace, console: Console) -> int:
 
 def _help_run(arguments: argparse.Namespace, console: Console) -> int:
     from . import runfile
-    from .runfile import joint, training
+    from .runfile import couplings, joint, predicted, training, weights
 
-    for part in (runfile, joint, training):
+    for part in (runfile, joint, predicted, couplings, weights, training):
         print(part.__doc__.strip() + "\n")
     return OK
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -175,6 +175,23 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         else:
             names = [f"{full}[{label}]" for label in self.site_labels(state.crystals)]
         return tuple(flat_at_zero(of) for of, value in zip(names, values, strict=True) if value <= 0)
+
+    def stages(
+        self, crystals: Mapping[str, Crystal], prefix: Callable[[str], str]
+    ) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Names of stages and what to free in them: intensities, then the coordinates, then widths.
+
+        Args:
+            crystals: structures by phase name.
+            prefix: what precedes the parameters of a phase, :meth:`Objective.phase_prefix`.
+        """
+        has = lambda *wanted: tuple(f"{self.name}/{name}" for name in wanted if name in self.start)
+        widths = [name for name in WIDTHS if any(value > 0 for value in _numbers(self.start[name]))]
+        return (
+            ("positions and intensities", has("scale", "shift", "baseline")),
+            ("coordinates", (prefix(self.where(crystals)[0]) + "xyz",)),
+            ("widths", has(*widths)),
+        )
 
     # -- planning ------------------------------------------------------------------------------------------------
     def prepared(self, free: tuple[str, ...]) -> PredictedSpectrumTerm:
@@ -368,7 +385,7 @@ def _widths(gaussian_hz, lorentzian_hz, step_hz: float, name: str) -> dict[str, 
     by_label = lambda value: dict(value) if isinstance(value, Mapping) else value
     widths = [by_label(gaussian_hz), by_label(lorentzian_hz)]
     for argument, value in zip(WIDTHS, widths, strict=True):
-        numbers = np.array(list(value.values()) if isinstance(value, dict) else value, dtype=float)
+        numbers = np.array(_numbers(value), dtype=float)
         if not (np.isfinite(numbers).all() and (numbers >= 0).all()):
             raise ConventionError(f"{name!r}: {argument}_hz is {value}; expected 0 or more")
     gaussian, lorentzian = widths
@@ -382,6 +399,11 @@ def _widths(gaussian_hz, lorentzian_hz, step_hz: float, name: str) -> dict[str, 
     elif gaussian + lorentzian <= 0:
         gaussian = 4.0 * step_hz
     return {"gaussian": gaussian, "lorentzian": lorentzian}
+
+
+def _numbers(value: float | Mapping[str, float]) -> list[float]:
+    """All numbers of a width."""
+    return list(value.values()) if isinstance(value, Mapping) else [value]
 
 
 def _sum_of_data(observed: np.ndarray, start: Mapping[str, object], name: str) -> dict[str, np.ndarray]:

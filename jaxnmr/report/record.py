@@ -40,6 +40,7 @@ def result_record(fit: RefinementResult, run: Any = None) -> dict[str, Any]:
         "n_restraints": fit.n_restraints,
         "chi2": fit.steps[-1].chi2 if fit.steps else None,
         "weighted": fit.weighted,
+        "variance_components": None if fit.components is None else [vars(of) for of in fit.components.components],
         "histograms": {name: vars(fit.statistics[name]) for name in fit.patterns},
         "spectra": {name: _spectrum(fit, name) for name in fit.spectra},
         "terms": term_records(fit),

@@ -124,7 +124,16 @@ def _pattern_agreement(fit: RefinementResult) -> str:
 def _remarks(fit: RefinementResult) -> str:
     lines = [f"- **Warning:** {sentence}" for sentence in fit.warnings]
     lines += [f"- **Not determined by the data:** {sentence}" for sentence in fit.null_directions]
-    if fit.weighted:
+    if fit.components is not None:
+        factors = ", ".join(
+            f"{of.name} {format_esd(of.factor, of.esd)} (redundancy {of.redundancy:.1f}, SCOR {of.serial:.2f})"
+            for of in fit.components.components
+            if of.estimated
+        )
+        lines.append(
+            f"- Stated uncertainties were multiplied by what the residuals ask for: {factors or 'none could be'}."
+        )
+    elif fit.weighted:
         lines.append(
             "- A term has a weight other than 1: standard uncertainties depend on that choice, not on the data alone."
         )

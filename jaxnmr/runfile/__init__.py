@@ -76,6 +76,7 @@ eta_q = 0.3                              # an asymmetry of 0 that a stage frees 
 gaussian_hz = 300.0                      # or gaussian_ppm; four points when no width is given
 # lorentzian_hz, zeta_ppm, eta, euler_deg = [0, 0, 0], euler_q_deg, amplitude
 # quadrupolar_spread_mhz, shielding_spread_ppm: a Czjzek distribution
+# tensors = "model" instead of sites:    they follow the structure, see below
 # instead of sites, one width for all:   peaks_ppm = [62.0, 13.5] with peak_intensities, or
 #                                        magres = "file.magres" with reference = { reference_ppm = 550.0, slope = -1.0 }
 # without a file (simulate-spectrum):    points, width_khz, centre_ppm
@@ -108,6 +109,7 @@ sigma = 0.02
 # kind = "prior" keeps one parameter near a value: parameter, value, sigma
 
 # [[model]], [[peaks]], [[tensors]]      # NMR tensors that models predict from the structure: see below
+# [[couplings]]                          # dipolar and J couplings: see below
 
 [[stage]]                                # stages are cumulative; the last one decides what is refined in the end
                                          # (for spectra alone they may be left out: positions, tensors, widths)
@@ -121,6 +123,7 @@ kind = "levenberg-marquardt"             # or "gauss-newton"
 max_steps = 50
 # tolerance = 1e-3
 # positive_u = false                     # keep isotropic displacements from becoming negative
+# weights = "variance-components"        # and robust = "cauchy" of any data: see below
 
 [output]
 # correlation_threshold = 0.8            # which correlations the report lists
@@ -135,10 +138,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..diffraction.records import Instrument
+from ..objectives import Loss
 from ..units import b_to_u
+from .couplings import CouplingsSpec, read_couplings
 from .joint import ModelSpec, PeaksSpec, TensorsSpec, read_model, read_peaks, read_restraint, read_tensors
 from .spectrum import SpectrumSpec, read_spec
 from .table import Table, nearest, read_toml
+from .weights import read_robust
 
 _INSTRUMENT_WORDS = ("radiation", "geometry", "wavelengths", "name")
 INSTRUMENT_NUMBERS = tuple(f.name for f in fields(Instrument) if f.name not in _INSTRUMENT_WORDS)
@@ -177,6 +183,7 @@ class HistogramSpec:
     weight: float
     zoom: tuple[float, float] | str | None
     scale: str
+    robust: Loss | None = None
 
 
 @dataclass(frozen=True)
@@ -209,6 +216,7 @@ class Run:
     models: tuple[ModelSpec, ...] = ()
     peaks: tuple[PeaksSpec, ...] = ()
     tensors: tuple[TensorsSpec, ...] = ()
+    couplings: tuple[CouplingsSpec, ...] = ()
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -252,22 +260,23 @@ def load_run(path: str | Path) -> Run:
     phases = tuple(_phase(table) for table in top.tables("phase"))
     names = tuple(p.name for p in phases)
     histograms = tuple(_histogram(table, names) for table in top.tables("histogram"))
-    spectra = tuple(read_spec(table) for table in top.tables("spectrum"))
+    spectra = tuple(read_spec(table, names) for table in top.tables("spectrum"))
     models = tuple(read_model(table, names) for table in top.tables("model"))
     peaks = tuple(read_peaks(table, names) for table in top.tables("peaks"))
     tensors = tuple(read_tensors(table, names) for table in top.tables("tensors"))
+    couplings = tuple(read_couplings(table, names) for table in top.tables("couplings"))
     restraints = tuple(read_restraint(table, names) for table in top.tables("restraint"))
     if not (phases or spectra):
         raise top.error("a run needs at least one [[phase]], or a [[spectrum]]")
-    if not (histograms or spectra or peaks or tensors or restraints):
+    if not (histograms or spectra or peaks or tensors or couplings or restraints):
         raise top.error(
-            "a run needs at least one [[histogram]], or data of another kind: [[spectrum]], [[peaks]], [[tensors]] or "
-            "[[restraint]]"
+            "a run needs at least one [[histogram]], or data of another kind: [[spectrum]], [[peaks]], [[tensors]], "
+            "[[couplings]] or [[restraint]]"
         )
     if bool(phases) < bool(histograms or models):
         raise top.error(f"a [[{'histogram' if histograms else 'model'}]] needs at least one [[phase]]")
-    data = histograms + spectra + peaks + tensors
-    for kind, specs in (("phase", phases), ("histogram, spectrum, peaks or tensors", data)):
+    data = histograms + spectra + peaks + tensors + couplings
+    for kind, specs in (("phase", phases), ("histogram, spectrum, peaks, tensors or couplings", data)):
         called = [spec.name for spec in specs]
         for name in called:
             if called.count(name) > 1:
@@ -290,6 +299,7 @@ def load_run(path: str | Path) -> Run:
         models=models,
         peaks=peaks,
         tensors=tensors,
+        couplings=couplings,
     )
     output.done()
     top.done()
@@ -374,6 +384,7 @@ def _histogram(table: Table, phases: tuple[str, ...]) -> HistogramSpec:
         weight=table.number("weight", 1.0, positive=True),
         zoom=None if zoom == "none" else zoom,
         scale=plot.text("scale", "linear", choices=("linear", "sqrt")),
+        robust=read_robust(table),
     )
     plot.done()
     table.done()
@@ -474,6 +485,7 @@ def _solver(table: Table) -> dict[str, Any]:
         "max_steps": table.integer("max_steps", None, minimum=1),
         "tolerance": table.number("tolerance", None, positive=True),
         "positive_u": table.flag("positive_u", False),
+        "weights": table.text("weights", None, choices=("variance-components",)),
     }
     table.done()
     return spec

@@ -13,13 +13,24 @@ from ..crystal import Crystal
 from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
 from ..errors import ConventionError, JaxnmrError, ParseError
 from ..io import read_crystal, read_instrument, read_pattern
-from ..objectives import Objective, Parameters, PatternTerm, Prior, Restraint, SpectrumTerm, TermSum
+from ..objectives import (
+    Objective,
+    Parameters,
+    PatternTerm,
+    PredictedSpectrumTerm,
+    Prior,
+    Restraint,
+    SpectrumTerm,
+    TermSum,
+)
 from ..objectives.predicted import plan_predicted
 from ..refine import GaussNewton, LevenbergMarquardt, Stage
 from . import HistogramSpec, PhaseSpec, Run, Setup
+from .couplings import couplings_term
 from .joint import ModelSpec, by_phase, load_model, peaks_term, tensors_term
 from .spectrum import SpectrumSpec
 from .spectrum import term as spectrum_term
+from .weights import weighted
 
 _SOLVERS = {"levenberg-marquardt": LevenbergMarquardt, "gauss-newton": GaussNewton}
 
@@ -35,8 +46,13 @@ def build(run: Run, *, simulation: bool = False) -> Setup:
         raise ParseError(
             run.path, None, "no [[histogram]] to simulate; for a [[spectrum]] use jaxnmr simulate-spectrum"
         )
-    terms += [] if simulation else [_spectrum(run, spec) for spec in run.spectra]
-    for kind, specs, make in (("peaks", run.peaks, peaks_term), ("tensors", run.tensors, tensors_term)):
+    terms += [] if simulation else [_spectrum(run, spec, crystals, models) for spec in run.spectra]
+    kinds = (
+        ("peaks", run.peaks, peaks_term),
+        ("tensors", run.tensors, tensors_term),
+        ("couplings", run.couplings, couplings_term),
+    )
+    for kind, specs, make in kinds:
         for spec in specs:
             with _place(run, f"[[{kind}]] {spec.name!r}"):
                 terms.append(make(spec, crystals, models))
@@ -69,7 +85,7 @@ def build(run: Run, *, simulation: bool = False) -> Setup:
             parameters = _leaving_zero(term, parameters, check)
     stages = _stages(run)
     if stages is None and run.spectra and not run.histograms:
-        stages = _usual_stages([t for t in objective.terms if isinstance(t, SpectrumTerm)])
+        stages = _usual_stages(objective)
     return Setup(objective, parameters, stages, _solver(run))
 
 
@@ -140,8 +156,7 @@ def _term(run: Run, spec: HistogramSpec, crystals: Mapping[str, Crystal], simula
             stephens=spec.stephens,
             lebail=spec.lebail,
         )
-        term = PatternTerm(plan, pattern, name=spec.name)
-        return term if spec.weight == 1.0 else spec.weight * term
+        return weighted(PatternTerm(plan, pattern, name=spec.name), spec.weight, spec.robust)
 
 
 def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
@@ -186,7 +201,7 @@ def _restraint(run: Run, index: int, crystals: Mapping[str, Crystal]) -> Any:
                 make = Restraint.bond if spec["kind"] == "bond" else Restraint.angle
                 name = f"{spec['kind']} {index + 1}: {'-'.join(spec['atoms'])}"
                 term = make(crystal, spec["atoms"], spec["value"], spec["sigma"], name=name)
-        return term if spec["weight"] == 1.0 else spec["weight"] * term
+        return weighted(term, spec["weight"], spec["robust"])
 
 
 def _model(run: Run, index: int, spec: ModelSpec) -> Any:
@@ -194,9 +209,9 @@ def _model(run: Run, index: int, spec: ModelSpec) -> Any:
         return load_model(spec)
 
 
-def _spectrum(run: Run, spec: SpectrumSpec) -> Any:
+def _spectrum(run: Run, spec: SpectrumSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
     with _place(run, f"[[spectrum]] {spec.name!r}"):
-        return spectrum_term(spec)
+        return spectrum_term(spec, crystals, models)
 
 
 def _leaving_zero(term: SpectrumTerm, parameters: Parameters, freed: Parameters) -> Parameters:
@@ -209,11 +224,17 @@ def _leaving_zero(term: SpectrumTerm, parameters: Parameters, freed: Parameters)
     return parameters
 
 
-def _usual_stages(terms: list[SpectrumTerm]) -> list[Stage]:
+def _usual_stages(objective: Objective) -> list[Stage]:
     free: dict[str, tuple[str, ...]] = {}
-    for term in terms:
-        for name, patterns in term.stages():
-            free[name] = free.get(name, ()) + patterns
+    for term in objective.terms:
+        if isinstance(term, SpectrumTerm):
+            steps = term.stages()
+        elif isinstance(term, PredictedSpectrumTerm):
+            steps = term.stages(objective.crystals, objective.phase_prefix)
+        else:
+            continue
+        for name, patterns in steps:
+            free[name] = tuple(dict.fromkeys(free.get(name, ()) + patterns))
     return [Stage(name=name, free=patterns) for name, patterns in free.items()]
 
 

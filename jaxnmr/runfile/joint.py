@@ -61,8 +61,9 @@ import numpy as np
 from ..crystal import Crystal
 from ..errors import ConventionError
 from ..nmr import ShiftReference, isotope
-from ..objectives import PeakListTerm, TensorTerm
+from ..objectives import Loss, PeakListTerm, TensorTerm
 from .table import Table
+from .weights import read_robust, weighted
 
 if TYPE_CHECKING:
     from ..models import TensorModel
@@ -102,6 +103,7 @@ class PeaksSpec:
     nucleus: str
     phase: str | None
     weight: float
+    robust: Loss | None
     sigma_model: Spread
     reference: dict[str, Any] | str
     sigma: tuple[float, ...]
@@ -119,6 +121,7 @@ class TensorsSpec:
     nucleus: str
     phase: str | None
     weight: float
+    robust: Loss | None
     sigma_model: Any
     reference: dict[str, Any] | str | None
     key: str
@@ -165,7 +168,7 @@ def read_peaks(table: Table, phases: tuple[str, ...]) -> PeaksSpec:
     spec = PeaksSpec(
         **common,
         sigma_model=_model_spread(table, None),
-        reference=_reference(table),
+        reference=read_reference(table),
         sigma=sigma,
         shifts_ppm=shifts,
         assignment=assignment,
@@ -222,7 +225,7 @@ def read_tensors(table: Table, phases: tuple[str, ...]) -> TensorsSpec:
     spec = TensorsSpec(
         **common,
         sigma_model=sigma_model,
-        reference=_reference(table) if quantity == "shielding" else None,
+        reference=read_reference(table) if quantity == "shielding" else None,
         key=key,
         labels=tuple(labels),
         values=np.array(values),
@@ -238,6 +241,7 @@ def read_restraint(table: Table, phases: tuple[str, ...]) -> dict[str, Any]:
     """Check one ``[[restraint]]`` table."""
     kind = table.text("kind", choices=("bond", "angle", "bonds", "distances", "angles", "prior"))
     spec: dict[str, Any] = {"kind": kind, "weight": table.number("weight", 1.0, positive=True)}
+    spec["robust"] = read_robust(table)
     if kind in ("distances", "angles"):
         spec["expected"] = _expected(table.table("expected"), (2, 3) if kind == "distances" else (3,))
     else:
@@ -249,11 +253,7 @@ def read_restraint(table: Table, phases: tuple[str, ...]) -> dict[str, Any]:
     if kind == "prior":
         spec["parameter"] = table.text("parameter")
     else:
-        if not phases:
-            raise table.error("a restraint of distances or angles needs a [[phase]]")
-        spec["phase"] = table.text("phase", None, choices=phases)
-        if spec["phase"] is None and len(phases) > 1:
-            raise table.error(f"there are {len(phases)} phases: say which with phase = {phases[0]!r}")
+        spec["phase"] = phase_of(table, phases, "distances and angles are those of structures")
     if kind in ("bond", "angle"):
         spec["atoms"] = table.texts("atoms")
         wanted = 2 if kind == "bond" else 3
@@ -284,14 +284,7 @@ def _expected(table: Table, lengths: tuple[int, ...]) -> dict[tuple[str, ...], t
 
 
 def _common(table: Table, default: str, phases: tuple[str, ...]) -> dict[str, Any]:
-    name = table.text("name", default)
-    if "/" in name or "[" in name:
-        raise table.error(f"{name!r} cannot be part of parameter names; leave out / and [", "name")
-    if not phases:
-        raise table.error("tensors are predicted for structures: a [[phase]] is missing")
-    phase = table.text("phase", None, choices=phases)
-    if phase is None and len(phases) > 1:
-        raise table.error(f"there are {len(phases)} phases: say which with phase = {phases[0]!r}")
+    name, phase = plain_name(table, default), phase_of(table, phases, "tensors are predicted for structures")
     nucleus = table.text("nucleus")
     try:
         nucleus = isotope(nucleus).symbol
@@ -300,9 +293,28 @@ def _common(table: Table, default: str, phases: tuple[str, ...]) -> dict[str, An
     return {
         "name": name,
         "nucleus": nucleus,
-        "phase": phase or phases[0],
+        "phase": phase,
         "weight": table.number("weight", 1.0, positive=True),
+        "robust": read_robust(table),
     }
+
+
+def plain_name(table: Table, default: str) -> str:
+    """The name of a term, as part of parameter names."""
+    name = table.text("name", default)
+    if "/" in name or "[" in name:
+        raise table.error(f"{name!r} cannot be part of parameter names; leave out / and [", "name")
+    return name
+
+
+def phase_of(table: Table, phases: tuple[str, ...], why: str) -> str:
+    """The phase that a table is about, the only one by default."""
+    if not phases:
+        raise table.error(f"{why}: a [[phase]] is missing")
+    phase = table.text("phase", None, choices=phases)
+    if phase is None and len(phases) > 1:
+        raise table.error(f"there are {len(phases)} phases: say which with phase = {phases[0]!r}")
+    return phase or phases[0]
 
 
 def _spread(table: Table, key: str, lengths: tuple[int, ...] | None, least: float | None = None) -> Any:
@@ -325,7 +337,8 @@ def _model_spread(table: Table, lengths: tuple[int, ...] | None) -> Any:
     return _spread(table, "sigma_model", lengths, least=0.0)
 
 
-def _reference(table: Table) -> dict[str, Any] | str:
+def read_reference(table: Table) -> dict[str, Any] | str:
+    """The key ``reference`` of shifts."""
     if not table.has("reference"):
         raise table.error(
             'the key \'reference\' is missing: { reference_ppm = ... }, { published = "..." }, or "model" for the one kept '
@@ -395,12 +408,12 @@ def by_phase(specs: tuple[ModelSpec, ...], models: list[TensorModel], phases: tu
 
 def peaks_term(spec: PeaksSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
     """The weighted term of a ``[[peaks]]``."""
-    model = _model_of(spec, "shielding", crystals, models)
+    model = model_of(spec.phase, spec.nucleus, "shielding", models, spec.sigma_model)
     term = PeakListTerm(
         spec.nucleus,
         spec.shifts_ppm,
         sigma=_squeezed(spec.sigma),
-        reference=_shift_reference(spec, model),
+        reference=shift_reference(spec.reference, spec.nucleus, model),
         sigma_model=_squeezed(spec.sigma_model),
         assignment=spec.assignment,
         counts=spec.counts,
@@ -408,18 +421,20 @@ def peaks_term(spec: PeaksSpec, crystals: Mapping[str, Crystal], models: Mapping
         phase=spec.phase,
         name=spec.name,
     )
-    return _weighted(term, spec, crystals)
+    # labels and numbers of sites are wrong here rather than in the middle of a refinement
+    term.quantities(crystals)
+    return weighted(term, spec.weight, spec.robust)
 
 
 def tensors_term(spec: TensorsSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
     """The weighted term of a ``[[tensors]]``."""
     quantity, kind, _, _ = _KINDS[spec.key]
-    model = _model_of(spec, quantity, crystals, models)
+    model = model_of(spec.phase, spec.nucleus, quantity, models, spec.sigma_model)
     term = TensorTerm(
         spec.nucleus,
         spec.values,
         sigma=spec.sigma[:, 0] if kind == "tensor" else spec.sigma,
-        reference=None if spec.reference is None else _shift_reference(spec, model),
+        reference=None if spec.reference is None else shift_reference(spec.reference, spec.nucleus, model),
         sigma_model=spec.sigma_model,
         quantity=quantity,
         kind=kind,
@@ -429,37 +444,31 @@ def tensors_term(spec: TensorsSpec, crystals: Mapping[str, Crystal], models: Map
         phase=spec.phase,
         name=spec.name,
     )
-    return _weighted(term, spec, crystals)
-
-
-def _weighted(term: Any, spec: PeaksSpec | TensorsSpec, crystals: Mapping[str, Crystal]) -> Any:
     # labels and numbers of sites are wrong here rather than in the middle of a refinement
     term.quantities(crystals)
-    return term if spec.weight == 1.0 else spec.weight * term
+    return weighted(term, spec.weight, spec.robust)
 
 
 def _squeezed(values: Any) -> Any:
     return values[0] if isinstance(values, tuple) and len(values) == 1 else values
 
 
-def _model_of(spec: Any, head: str, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> TensorModel:
+def model_of(phase: str, nucleus: str, head: str, models: Mapping[str, list], sigma_model: Any = None) -> TensorModel:
     """The model that a term reads."""
-    of_phase = models.get(spec.phase, [])
+    of_phase = models.get(phase, [])
     if not of_phase:
-        raise ConventionError(f"no [[model]] predicts tensors of {spec.phase!r}: add one, path = a file or a name")
+        raise ConventionError(f"no [[model]] predicts tensors of {phase!r}: add one, path = a file or a name")
     model = next((m for m in of_phase if head in [h.name for h in m.config.heads]), None)
     if model is None:
         known = ", ".join(h.name for m in of_phase for h in m.config.heads)
-        raise ConventionError(
-            f"no [[model]] predicts the {head} of {spec.phase!r}, only its {known}: add one that does"
-        )
-    element = isotope(spec.nucleus).element
+        raise ConventionError(f"no [[model]] predicts the {head} of {phase!r}, only its {known}: add one that does")
+    element = isotope(nucleus).element
     trained = model.config.head(head).elements
     if element not in trained:
         raise ConventionError(
             f"the model {model.card.name!r} was not trained on the {head} of {element}, but of {', '.join(trained)}"
         )
-    if isinstance(spec.sigma_model, str) and element not in model.card.calibration.get(head, {}):
+    if isinstance(sigma_model, str) and element not in model.card.calibration.get(head, {}):
         raise ConventionError(
             f"sigma_model = 'model', but the uncertainty of the model {model.card.name!r} is not calibrated for the {head} "
             f"of {element} (one member of an ensemble never is): give sigma_model a number"
@@ -467,15 +476,16 @@ def _model_of(spec: Any, head: str, crystals: Mapping[str, Crystal], models: Map
     return model
 
 
-def _shift_reference(spec: Any, model: TensorModel) -> ShiftReference:
-    if spec.reference == "model":
-        element, known = isotope(spec.nucleus).element, model.card.references
+def shift_reference(reference: dict[str, Any] | str, nucleus: str, model: TensorModel) -> ShiftReference:
+    """The reference that a table gives."""
+    if reference == "model":
+        element, known = isotope(nucleus).element, model.card.references
         if element not in known:
             raise ConventionError(
                 f"reference = 'model', but the model {model.card.name!r} has none of {element}: type it in, "
                 "reference = { reference_ppm = ..., slope = -1.0 }"
             )
         return ShiftReference(*known[element])
-    if "published" in spec.reference:
-        return ShiftReference.published(spec.reference["published"], core_ppm=spec.reference["core_ppm"])
-    return ShiftReference(**spec.reference)
+    if "published" in reference:
+        return ShiftReference.published(reference["published"], core_ppm=reference["core_ppm"])
+    return ShiftReference(**reference)

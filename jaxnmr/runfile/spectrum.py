@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..crystal import Crystal
 from ..errors import ConventionError
 from ..io import read_fid, read_magres, read_spectrum, read_topspin_processing
 from ..io.nmr_sites import sites_from_magres, sites_from_peaks
@@ -24,8 +26,10 @@ from ..nmr import (
     reference_hz,
 )
 from ..nmr.processing import process
-from ..objectives import SpectrumTerm
+from ..objectives import Loss, SpectrumTerm
+from .predicted import PredictedSites, predicted_term, read_predicted
 from .table import Table, read_toml
+from .weights import read_robust, weighted
 
 _WIDTHS = ("gaussian", "lorentzian")
 _TRANSITIONS = ("central", "satellites", "all")
@@ -33,7 +37,7 @@ _TRANSITIONS = ("central", "satellites", "all")
 
 @dataclass(frozen=True)
 class SpectrumSpec:
-    """One ``[[spectrum]]``; ``site_list`` holds its site tables, ``widths`` those of peaks and computed sites."""
+    """One ``[[spectrum]]``; ``site_list`` holds its site tables, ``widths`` those of all other kinds of sites."""
 
     name: str
     file: Path | None
@@ -66,6 +70,8 @@ class SpectrumSpec:
     centre_ppm: float | None
     weight: float
     zoom: tuple[float, float] | None
+    robust: Loss | None = None
+    predicted: PredictedSites | None = None
 
     @property
     def inputs(self) -> tuple[Path | None, ...]:
@@ -73,8 +79,8 @@ class SpectrumSpec:
         return (self.file, self.magres)
 
 
-def read_spec(table: Table) -> SpectrumSpec:
-    """Check one ``[[spectrum]]`` table."""
+def read_spec(table: Table, phases: tuple[str, ...] = ()) -> SpectrumSpec:
+    """Check one ``[[spectrum]]`` table of a run with these phases."""
     name = table.text("name", "nmr")
     if "/" in name or "[" in name:
         raise table.error(f"{name!r} cannot be part of parameter names; leave out / and [", "name")
@@ -91,9 +97,12 @@ def read_spec(table: Table) -> SpectrumSpec:
     if b0 is not None and larmor is not None:
         raise table.error("give b0_tesla or larmor_mhz, not both")
     sites, peaks, magres = table.tables("site"), table.numbers("peaks_ppm", ()), table.path("magres", None)
-    if sum(map(bool, (sites, peaks, magres))) != 1:
-        raise table.error("give the sites in one way: [[spectrum.site]] tables, peaks_ppm, or magres")
-    reference = table.table("reference")
+    predicted = read_predicted(table, phases)
+    if sum(map(bool, (sites, peaks, magres, predicted))) != 1:
+        raise table.error(
+            'give the sites in one way: [[spectrum.site]] tables, peaks_ppm, magres, or tensors = "model"'
+        )
+    reference = table.table("reference") if predicted is None else Table(table.file, table.where, {})
     plot = table.table("plot")
     spec = SpectrumSpec(
         name=name,
@@ -127,6 +136,8 @@ def read_spec(table: Table) -> SpectrumSpec:
         centre_ppm=table.number("centre_ppm", None),
         weight=table.number("weight", 1.0, positive=True),
         zoom=plot.numbers("zoom", None, count=2),
+        robust=read_robust(table),
+        predicted=predicted,
     )
     for part in (reference, plot, table):
         part.done()
@@ -212,10 +223,14 @@ def simulation(spec: SpectrumSpec, nucleus: str, larmor_hz: float | None) -> Spe
 
 
 def sites(spec: SpectrumSpec, nucleus: str, larmor_hz: float) -> list[Site] | Sites:
-    """The starting sites of a table."""
-    hz = lambda widths: {
-        f"{name}_hz": value * (1e-6 * larmor_hz if unit == "ppm" else 1.0) for name, (value, unit) in widths.items()
-    }
+    """The starting sites of a table.
+
+    Raises:
+        ConventionError: sites that have the same name, or that only a refinement knows.
+    """
+    if spec.predicted is not None:
+        raise ConventionError('tensors = "model" takes its sites from a structure: use jaxnmr refine')
+    hz = lambda widths: _in_hz(widths, larmor_hz)
     if spec.magres is not None:
         reference = ShiftReference(*spec.reference)
         return sites_from_magres(read_magres(spec.magres), nucleus, reference, **hz(spec.widths))
@@ -228,6 +243,12 @@ def sites(spec: SpectrumSpec, nucleus: str, larmor_hz: float) -> list[Site] | Si
     plain = [{key: value for key, value in site.items() if key != "widths"} for site in spec.site_list]
     rows = zip(plain, spec.site_list, strict=True)
     return [Site(isotope=nucleus, **values, **hz(site["widths"])) for values, site in rows]
+
+
+def _in_hz(widths: dict[str, tuple[float, str]], larmor_hz: float) -> dict[str, float]:
+    return {
+        f"{name}_hz": value * (1e-6 * larmor_hz if unit == "ppm" else 1.0) for name, (value, unit) in widths.items()
+    }
 
 
 def measured(spec: SpectrumSpec) -> Spectrum:
@@ -254,27 +275,26 @@ def measured(spec: SpectrumSpec) -> Spectrum:
         return read(reference_hz(nucleus, spec.b0_tesla))
 
 
-def term(spec: SpectrumSpec) -> Any:
-    """The weighted term of a table."""
+def term(spec: SpectrumSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
+    """The weighted term of a table; ``models`` by phase."""
     data = measured(spec)
     nucleus = nucleus_of(spec, data)
-    built = SpectrumTerm(
-        simulation(spec, nucleus, data.larmor_hz),
-        data,
-        sites(spec, nucleus, data.larmor_hz),
-        name=spec.name,
-        region_ppm=spec.region_ppm or None,
-        baseline=spec.baseline,
-        sigma=spec.sigma,
-        noise_ppm=spec.noise_region_ppm,
-        pivot_ppm=spec.pivot_ppm,
-        amplitudes=spec.amplitudes,
-    )
+    experiment = simulation(spec, nucleus, data.larmor_hz)
+    common = dict(
+        name=spec.name, region_ppm=spec.region_ppm or None, baseline=spec.baseline, sigma=spec.sigma,
+        noise_ppm=spec.noise_region_ppm, pivot_ppm=spec.pivot_ppm,
+    )  # fmt: skip
+    if spec.predicted is not None:
+        common |= _in_hz(spec.widths, data.larmor_hz)
+        built = predicted_term(spec.predicted, experiment, data, crystals, models, common)
+    else:
+        of_table = sites(spec, nucleus, data.larmor_hz)
+        built = SpectrumTerm(experiment, data, of_table, amplitudes=spec.amplitudes, **common)
     if spec.zoom is not None and not np.any(
         (np.asarray(data.ppm) > min(spec.zoom)) & (np.asarray(data.ppm) < max(spec.zoom))
     ):
         raise ConventionError(f"plot.zoom {list(spec.zoom)} lies outside the data")
-    return built if spec.weight == 1.0 else spec.weight * built
+    return weighted(built, spec.weight, spec.robust)
 
 
 def nucleus_of(spec: SpectrumSpec, data: Spectrum | None = None) -> str:

@@ -15,9 +15,10 @@ from jaxnmr import cli
 from jaxnmr.errors import ParseError
 from jaxnmr.models import ModelCard
 from jaxnmr.nmr.shift_reference import PUBLISHED_SHIFTS
+from jaxnmr.objectives import CouplingTerm, Loss
 from jaxnmr.report import write_report
+from jaxnmr.runfile import couplings, load_run, predicted, weights
 from jaxnmr.runfile import joint as tables
-from jaxnmr.runfile import load_run
 
 CELL = [3.9, 4.2, 4.8, 79, 98, 74]
 HIDDEN = np.array([[0.03, 0.11, 0.07], [0.46, 0.08, 0.21], [0.31, 0.55, 0.62]])
@@ -293,6 +294,110 @@ count = "cell"
     np.testing.assert_allclose(objective.weights, [2.0, 1.0])
 
 
+def documented(part) -> str:
+    return re.search(r"```toml\n(.*?)```", part.__doc__, re.DOTALL)[1]
+
+
+PAIRS = """
+[[couplings]]
+name = "d"
+kind = "dipolar"
+nuclei = ["29Si", "17O"]
+sigma = 5.0
+robust = "cauchy"
+pairs = [{ atoms = ["Si1", "O1"], hz = 320.0 }, { atoms = ["Si1", "O2"], hz = 100, sigma = 2.0 }]
+"""
+
+
+def test_couplings_losses_and_estimated_weights_reach_the_objective(folder):
+    text = """
+[[couplings]]
+name = "j"
+kind = "j"
+across = ["O", "Si", "O"]
+law = { form = "s_character", offset_hz = 1, slope_hz = 10 }
+calibration = { published = "nmrcryspy/29Si-O-29Si" }
+sigma = 1.0
+weight = 2.0
+pairs = [{ atoms = ["O1", "Si1", "O2"], hz = 3.0 }]
+[[restraint]]
+kind = "bond"
+atoms = ["Si1", "O1"]
+value = 1.7
+sigma = 0.05
+robust = { loss = "huber", scale = 2 }
+[solver]
+weights = "variance-components"
+"""
+    # an angle of 120 degrees at silicon
+    phase = PHASE.replace(str(CELL), "[8, 8, 8, 90, 90, 90]")
+    for before, after in zip(START.tolist(), ([0.5, 0.5, 0.5], [0.7, 0.5, 0.5], [0.4, 0.6732, 0.5]), strict=True):
+        phase = phase.replace(str(before), str(after))
+    run = load(folder, phase + PAIRS + text)
+    objective = run.build().objective
+    first, second, _ = objective.terms
+    assert isinstance(first, CouplingTerm) and objective.losses == (Loss.create("cauchy"), None, Loss("huber", 2.0))
+    np.testing.assert_allclose(objective.weights, [1.0, 2.0, 1.0])
+    np.testing.assert_allclose(first.sigma, [5.0, 2.0])
+    assert second.start == {"offset": 3.7953, "slope": 1.4217} and second.law.form == "s_character"
+    assert run.solver["weights"] == "variance-components"
+    # what is documented can be read
+    phase = PHASE.replace("hidden", "alanine")
+    assert [c.kind for c in load(folder, phase + documented(couplings)).couplings] == ["dipolar", "j"]
+    text = documented(weights).replace("# ...", PEAKS.replace("[[peaks]]", ""))
+    assert load(folder, PHASE + MODEL + text).peaks[0].robust == Loss.create("soft_l1")
+
+
+def test_spectra_of_predicted_sites_are_read_and_fit_what_they_were_made_of(folder):
+    crystal = jn.Crystal.create(cell=CELL, spacegroup="P 1", species=["Si", "O", "O"], xyz=HIDDEN)
+    mas = jn.SpectrumMAS("17O", b0_tesla=9.4, mas_hz=np.inf)
+    sites = model().predict(crystal).sites("17O", reference=jn.ShiftReference(REFERENCE), gaussian_hz=300.0)
+    jn.write_spectrum(mas.simulate(sites, points=256, width_hz=2e4, centre_ppm=190.0), folder / "o17.csdf")
+    lines = {
+        "b0_tesla": "",
+        'file = "quartz_17O.csdf"': 'file = "o17.csdf"\nsigma = 1e-3',
+        "mas_hz = 14000.0": "mas_hz = inf",
+        "gaussian_hz = 150.0": "gaussian_hz = 300.0",
+    }
+    text = documented(predicted)
+    for old, new in lines.items():
+        text = text.replace(old, new)
+    phase = PHASE
+    for before, after in zip(START.tolist(), HIDDEN.tolist(), strict=True):
+        phase = phase.replace(str(before), str(after))
+    setup = load(folder, phase + MODEL + text).build()
+    assert [(s.name, s.free) for s in setup.stages] == [
+        ("positions and intensities", ("o17/scale",)),
+        ("coordinates", ("xyz",)),
+        ("widths", ("o17/gaussian",)),
+    ]
+    objective, _ = setup.objective.refreshed(setup.parameters)
+    r, (term,) = np.asarray(objective.residuals(setup.parameters)), objective.terms
+    # made with other orientations, in another frame
+    assert np.abs(r).max() * 1e-3 < 0.02 * np.asarray(term.observed).max()
+    given = """
+[[spectrum]]
+file = "o17.csdf"
+sigma = 1e-3
+mas_hz = inf
+tensors = "model"
+shifts_ppm = { O1 = 41.0 }
+sites = ["O1"]
+q_barn = -0.03
+robust = "huber"
+"""
+    setup = load(folder, phase + MODEL + given).build()
+    assert setup.parameters["nmr/shift[O1]"] == 41.0 and setup.objective.losses == (Loss.create("huber"),)
+    assert setup.stages[0].free == ("nmr/scale", "nmr/shift")
+    for old, new, expected in (
+        ("sites = ", "sites = ['O3'] # ", "[[spectrum]] 'nmr': 'nmr': O3 is no 17O site of hidden"),
+        ("O1 = 41.0", "O2 = 41.0", "shielding names O2, the 17O sites are O1"),
+        ("shifts_ppm", "# ", "the key 'reference' is missing"),
+    ):
+        with pytest.raises(ParseError, match=re.escape(expected)):
+            load(folder, phase + MODEL + given.replace(old, new)).build()
+
+
 SITE = COUPLINGS[COUPLINGS.index("sigma") :]
 SITE_OF_TENSOR = 'sigma = 0.1\n[[tensors.site]]\nlabel = "O1"\ntensor_mhz = [[1, 2, 3]]'
 REFUSED_AT_ONCE = [
@@ -318,7 +423,7 @@ REFUSED_AT_ONCE = [
     (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\nassignment = ['O1', []]", "(o).assignment: expected the labels of every peak"),
     (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\nassignment = ['O1', 'O2']\ncounts = [1, 1]", "(o).counts: an assignment"),
     (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\ncounts = [1, 0.5]", "(o).counts: expected whole numbers"),
-    (MODEL, PEAKS + PEAKS, "[[model]]", "[[model]]", "two tables [[histogram, spectrum, peaks or tensors]] are called 'o'"),
+    (MODEL, PEAKS + PEAKS, "[[model]]", "[[model]]", "two tables [[histogram, spectrum, peaks, tensors or couplings]] are called 'o'"),
     (MODEL, COUPLINGS, "cq_mhz = 0.5", "", "give one of cq_mhz, principal_ppm, tensor_ppm, tensor_mhz"),
     (MODEL, COUPLINGS, "cq_mhz = 0.5", "cq_mhz = 1\nprincipal_ppm = [1, 2, 3]", "not cq_mhz and principal_ppm"),
     (MODEL, COUPLINGS, "cq_mhz = 0.5", "cq_mhz = -1", "site[0] (O1).cq_mhz: expected the size of C_Q"),
@@ -333,12 +438,23 @@ REFUSED_AT_ONCE = [
     (MODEL, COUPLINGS, SITE, SITE_OF_TENSOR.replace("0.1", "[0.1, 0.1]"), "(couplings).sigma: expected a number"),
     (MODEL, COUPLINGS + "[[tensors.site]]\nlabel = 'O1'\ncq_mhz = 1\neta_q = 0", "l", "l", "two sites are called 'O1'"),
     (MODEL, COUPLINGS + "[[tensors.site]]\nlabel = 'O2'\nprincipal_ppm = [1, 2, 3]", "l", "l", "put principal_ppm into"),
+    ("", PAIRS, 'kind = "dipolar"', 'kind = "dipole"', "(d).kind: 'dipole' is not possible here; did you mean 'dipolar'"),
+    ("", PAIRS, '"17O"', '"17Q"', "(d).nuclei"),
+    ("", PAIRS, '"Si1", "O1"]', '"Si1"]', "(d).pairs[0].atoms: expected 2 labels of sites"),
+    ("", PAIRS, "sigma = 5.0", "", "(d).pairs[0]: the key 'sigma' is missing, here and in the table above"),
+    ("", PAIRS, "pairs = [", "paris = [", "[[couplings]] number 1 (d): there are no pairs"),
+    ("", PAIRS, '"cauchy"', '"tukey"', "(d).robust: 'tukey' is not possible here; known: huber"),
+    ("", PAIRS, '"cauchy"', '{ loss = "huber", scale = 0 }', "(d).robust.scale: expected a positive number"),
+    ("", PAIRS, '"dipolar"', '"j"\nacross = ["Si", "O", "Si"]', "the key 'law' is missing"),
+    ("", PAIRS.replace("[[", "[[spectrum]]\ntensors = 'model'\nreference = 'x'\n[["), "x", "x", "reference: 'x' is not possible"),
+    ("", "[[spectrum]]\ntensors = 'model'\npeaks_ppm = [3]\nreference = 'model'", "3", "3", "give the sites in one way"),
+    ("", PAIRS + "[solver]\nweights = 'gof'", "gof", "gof", "[solver].weights: 'gof' is not possible here"),
     ("", "[[tensors]]\nnucleus = '17O'", "'17O'", "'17O'", "there is no [[tensors.site]]"),
     ("", "[[restraint]]\nkind = 'distances'", "distances", "distances", "expected mean and sigma by kind, such as"),
     ("", "[[restraint]]\nkind = 'angles'\nexpected = { Si-O = [1, 2] }", "1", "1", ".expected.Si-O: expected elements such as O-Si-O"),
     ("", "[[restraint]]\nkind = 'distances'\nexpected = { Si-O = [1, 0] }", "1", "1", "expected mean and sigma, a positive number"),
     ("", "[[restraint]]\nkind = 'distances'\nexpected = { Si-O = [1, 1] }\nsigma = 1", "1", "1", "unknown key 'sigma'"),
-    ("", "", "", "", "or data of another kind: [[spectrum]], [[peaks]], [[tensors]] or [[restraint]]"),
+    ("", "", "", "", "or data of another kind: [[spectrum]], [[peaks]], [[tensors]], [[couplings]] or [[restraint]]"),
 ]  # fmt: skip
 
 
@@ -372,6 +488,8 @@ REFUSED_WHILE_BUILDING = [
     ('"model"', '{ published = "x" }', "[[peaks]] 'o': no published regression 'x'"),
     ('label = "O1"\ncq', 'label = "Si1"\ncq', "[[tensors]] 'couplings': 'couplings': Si1 is no 17O site"),
     ('nucleus = "17O"\nsigma = [', 'nucleus = "27Al"\nsigma = [', "was not trained on the efg of Al"),
+    (MODEL, MODEL + PAIRS.replace('"Si1", "O1"', '"O1", "Si1"'), "[[couplings]] 'd': 'd': O1 is O, not 29Si"),
+    (MODEL, MODEL + PAIRS.replace('"O2"', '"O7"'), "[[couplings]] 'd': no site 'O7'"),
     (MODEL, MODEL + PRIOR, "[[restraint]]: no parameter is called 'xzy'; did you mean 'xyz"),
     ("sigma = [0.1, 0.05]", "sigma = [0.1, 0.05]\nsigma_model = 'model'", "is not calibrated for the efg of O"),
 ]  # fmt: skip

@@ -1,0 +1,47 @@
+"""How strongly data count: ``weight`` and ``robust`` of every table of data, and ``weights`` of the solver.
+
+```toml
+[[peaks]]
+# ...
+robust = "soft_l1"                       # few wrong peaks among many do no harm: "huber", "soft_l1" (both convex), "cauchy" or
+                                         # "geman_mcclure" (what is far off hardly counts, but several minima are possible);
+# robust = { loss = "cauchy", scale = 3.0 }                            # from how many sigmas on residuals count less
+
+[solver]
+# weights = "variance-components"        # multiply the uncertainties of every data set by what its own residuals ask for
+```
+
+Patterns, spectra, peaks, tensors, couplings and restraints may all be robust. Restraints, robust terms and terms with another
+weight than 1 keep the uncertainties they state when those of the others are estimated.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import ParameterError
+from ..objectives import Loss, TermSum
+from ..objectives.losses import SCALES
+from .table import Table
+
+
+def read_robust(table: Table) -> Loss | None:
+    """The key ``robust`` of a table, ``None`` when it is not there."""
+    if not table.has("robust"):
+        return None
+    if isinstance(table.content["robust"], str):
+        return Loss.create(table.text("robust", choices=SCALES))
+    inner = table.table("robust")
+    kind, scale = inner.text("loss", choices=SCALES), inner.number("scale", None, positive=True)
+    inner.done()
+    try:
+        return Loss.create(kind, scale)
+    except ParameterError as err:
+        raise inner.error(str(err), "scale") from None
+
+
+def weighted(term: Any, weight: float, robust: Loss | None) -> Any:
+    """A term with its weight and its loss."""
+    if robust is not None:
+        term = TermSum(term, losses=(robust,))
+    return term if weight == 1.0 else weight * term
