@@ -45,6 +45,7 @@ from .refine import (
     progress,
     refine,
     refine_starts,
+    screen,
 )
 
 _refuse_bad_jaxlib()
@@ -98,6 +99,7 @@ __all__ = [
     "read_spectrum",
     "refine",
     "refine_starts",
+    "screen",
     "term",
     "testing",
     "units",

@@ -55,6 +55,7 @@ PUBLIC = [
     "read_spectrum",
     "refine",
     "refine_starts",
+    "screen",
     "term",
     "testing",
     "units",

@@ -4,6 +4,8 @@ from .checkpoint import read_checkpoint, write_checkpoint
 from .loop import Stage, refine
 from .progress import progress
 from .result import FittedPattern, HistogramStatistics, RefinementResult, Reflections, StepInfo
+from .screening import screen
+from .screening_result import ScreeningResult, ScreeningRow
 from .solvers import GaussNewton, LevenbergMarquardt
 from .starts import StartsResult, displaced, refine_starts
 from .variance_components import variance_components
@@ -16,6 +18,8 @@ __all__ = [
     "LevenbergMarquardt",
     "RefinementResult",
     "Reflections",
+    "ScreeningResult",
+    "ScreeningRow",
     "Stage",
     "StartsResult",
     "StepInfo",
@@ -26,6 +30,7 @@ __all__ = [
     "read_checkpoint",
     "refine",
     "refine_starts",
+    "screen",
     "variance_components",
     "write_checkpoint",
 ]

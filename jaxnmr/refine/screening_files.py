@@ -1,0 +1,143 @@
+"""What a screening leaves on disk: one record and one structure per candidate, claimed by whoever refines it (host)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import re
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..crystal import Crystal
+from ..errors import ConventionError
+from ..io import write_crystal
+
+# a claim of another machine is given up for dead after this; one of this machine as soon as its process is gone
+_CLAIM_SECONDS = 24 * 3600.0
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+def fingerprint(objective, params, stages, solver, settings: str = "") -> str:
+    """Digest of everything a refinement depends on: data, structure, plans, values, bounds, stages and solver.
+
+    Functions of one's own count by name, not by what they do; ``settings`` may say more.
+    """
+    digest = hashlib.sha256()
+    leaves, tree = jax.tree.flatten((objective, params.flat))
+    spec = params.spec
+    for leaf in (*leaves, spec.free, spec.lower, spec.upper, spec.scale, spec.directions):
+        array = np.ascontiguousarray(np.asarray(leaf))
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(array.tobytes())
+    words = (tree, spec.labels, spec.ties, tuple(stages or ()), solver, settings, metadata.version("jaxnmr"))
+    digest.update(_ADDRESS.sub("", repr(words)).encode())
+    return digest.hexdigest()
+
+
+class ScreeningFolder:
+    """A folder in which several processes, on one machine or many, meet over the same candidates.
+
+    Records are written in one go, so that what is there is complete. A claim is a file only one process can make.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._mine: set[str] = set()
+
+    def stem(self, name: str, key: str) -> str:
+        """File name of a candidate, without suffix."""
+        return f"{re.sub(r'[^A-Za-z0-9._+-]+', '_', name)[:80]}-{key[:12]}"
+
+    def read(self, stem: str) -> dict[str, Any] | None:
+        """The record of a candidate that is done, else ``None``."""
+        try:
+            return json.loads((self.path / f"{stem}.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as err:
+            raise ConventionError(f"{self.path / stem}.json is no record of a screening: {err}; remove it") from err
+
+    def write(self, stem: str, record: dict[str, Any]) -> None:
+        """Put a record in place, complete or not at all."""
+        target = self.path / f"{stem}.json"
+        temporary = target.with_name(f"{target.name}.{platform.node()}.{os.getpid()}.part")
+        text = json.dumps(_plain(record), indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+        os.replace(temporary, target)
+
+    def write_structures(self, stem: str, name: str, crystals: Mapping[str, Crystal], esds: Mapping) -> None:
+        """Put refined structures in place as CIF; the only one under the name of the candidate."""
+        target = self.path / f"{stem}.cif"
+        temporary = target.with_name(f"{stem}.{platform.node()}.{os.getpid()}.part.cif")
+        only = next(iter(crystals.values())).replace(name=name) if len(crystals) == 1 else None
+        write_crystal(crystals if only is None else only, temporary, esds)
+        os.replace(temporary, target)
+
+    def claim(self, stem: str) -> bool:
+        """Whether this process may refine a candidate: nobody else who is alive has claimed it."""
+        path = self.path / f"{stem}.claim"
+        mine = json.dumps({"host": platform.node(), "process": os.getpid()})
+        for _ in range(2):
+            try:
+                with open(path, "x", encoding="utf-8") as file:
+                    file.write(mine)
+                self._mine.add(path.name)
+                return True
+            except FileExistsError:
+                if not self._abandoned(path):
+                    return False
+                # two that find it abandoned at once may both go on; they write the same record
+                path.unlink(missing_ok=True)
+        return False
+
+    def release(self, stem: str) -> None:
+        """Give a claim back."""
+        (self.path / f"{stem}.claim").unlink(missing_ok=True)
+        self._mine.discard(f"{stem}.claim")
+
+    def _abandoned(self, path: Path) -> bool:
+        try:
+            age = time.time() - path.stat().st_mtime
+            owner = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return True
+        except ValueError:  # being written, or its process died while writing
+            return age > 60.0
+        if owner["host"] == platform.node():
+            # an earlier call of this very process may have been interrupted
+            here = int(owner["process"]) == os.getpid()
+            return path.name not in self._mine if here else not _alive(int(owner["process"]))
+        return age > _CLAIM_SECONDS
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _plain(value: Any) -> Any:
+    """Plain values for strict JSON; ``None`` for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
