@@ -63,6 +63,13 @@ def time_calls(function: Callable, *arguments: Any, seconds: float = 1.5, least:
     }
 
 
+def clock() -> float:
+    """Seconds of processor time where the processor does the work, else of wall time; compare two readings."""
+    import jax
+
+    return time.process_time() if jax.default_backend() == "cpu" else time.perf_counter()
+
+
 def best(times: dict[str, float]) -> float:
     """The number to compare: processor time where the processor does the work, else the shortest wall time."""
     import jax
