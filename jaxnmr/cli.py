@@ -465,6 +465,9 @@ def _parser() -> argparse.ArgumentParser:
     examples.add_argument("name", nargs="?", metavar="NAME", help="which example to run")
     examples.add_argument("--all", action="store_true", help="run every example but the trainings")
 
+    from .cli_screening import add_screen
+
+    add_screen(command)
     command("help-run", _help_run, "explain run files", "jaxnmr help-run | less", parents=())
     return parser
 

@@ -26,7 +26,7 @@ PARTS = {
     "objectives": (5, ("objectives",)),
     "refine": (6, ("refine",)),
     "results": (7, ("plot", "report")),
-    "command": (8, ("cli", "cli_training", "__main__", "runfile")),
+    "command": (8, ("cli", "cli_screening", "cli_training", "__main__", "runfile")),
     "testing": (8, ("testing",)),
     "facade": (9, ("__init__",)),
 }

@@ -180,6 +180,10 @@ def described(name: str, start: Parameters, fit: RefinementResult) -> ScreeningR
         )
         moved = max(moved, float(np.linalg.norm((xyz - xyz0) @ lattice(cell), axis=1).max()))
         strain = max(strain, float(np.abs(cell[:3] / cell0[:3] - 1.0).max()))
+    lost = len(fit.null_directions)
+    undetermined = (
+        fit.null_directions if lost < 2 else (f"The data do not determine {lost} combinations of parameters.",)
+    )
     return ScreeningRow(
         name=name,
         status=fit.status,
@@ -191,7 +195,7 @@ def described(name: str, start: Parameters, fit: RefinementResult) -> ScreeningR
         factors={s: float(f.rwp if s in fit.patterns else f.rw) for s, f in fit.statistics.items()},
         moved=moved,
         strain=strain,
-        flags=(*(() if fit.converged else (fit.message,)), *fit.null_directions, *fit.warnings),
+        flags=(*(() if fit.converged else (fit.message,)), *undetermined, *fit.warnings),
         seconds=fit.seconds,
     )
 

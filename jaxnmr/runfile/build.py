@@ -35,9 +35,13 @@ from .weights import weighted
 _SOLVERS = {"levenberg-marquardt": LevenbergMarquardt, "gauss-newton": GaussNewton}
 
 
-def build(run: Run, *, simulation: bool = False) -> Setup:
-    """What :meth:`Run.build` returns; with ``simulation`` histograms need no measured pattern."""
-    crystals = {phase.name: _crystal(run, phase) for phase in run.phases}
+def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crystal] | None = None) -> Setup:
+    """What :meth:`Run.build` returns; with ``simulation`` histograms need no measured pattern.
+
+    ``structures`` take the place of those in the run file, by name of the phase.
+    """
+    given = dict(structures or {})
+    crystals = {phase.name: given.get(phase.name) or _crystal(run, phase) for phase in run.phases}
     models = by_phase(run.models, [_model(run, k, spec) for k, spec in enumerate(run.models)], tuple(crystals))
     with _place(run, "[[model]]"):
         plan_predicted(models or None, crystals, None)

@@ -1,0 +1,57 @@
+"""Candidates of a screening by rank."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .style import CALCULATED, DIFFERENCE, GREY, STYLE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..refine.screening_result import ScreeningResult
+
+_AXES = {"bic": "BIC − best", "aic": "AIC − best", "chi2": "χ² − best", "rwp": "R / %"}
+
+
+def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
+    """Figure of merit and R factor of every candidate, the best on top; what did not converge has an open symbol.
+
+    Args:
+        result: of :func:`jaxnmr.screen`.
+        most: show so many of the best; candidates without a figure of merit are counted, not shown.
+    """
+    import matplotlib.pyplot as plt
+
+    pairs = [(row, f) for row, f in zip(result.rows, result.figures, strict=True) if np.isfinite(f)]
+    shown = pairs[:most]
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, 2, sharey=True, figsize=(8.2, 1.6 + 0.22 * max(len(shown), 3)), layout="constrained", width_ratios=(3, 2)
+        )
+        series = [(_AXES[result.rank], np.array([f for _, f in shown])), ("R / %", np.array([r.rwp for r, _ in shown]))]
+        place = np.arange(len(shown))
+        done = np.array([row.status == "converged" for row, _ in shown], dtype=bool)
+        for axis, (label, values), colour in zip(axes, series, (DIFFERENCE, CALCULATED), strict=True):
+            axis.hlines(place, 0, values, color=GREY, linewidth=0.6)
+            axis.plot(values[done], place[done], "o", color=colour, markersize=5, label="converged")
+            axis.plot(
+                values[~done], place[~done], "o", color=colour, markersize=5, fillstyle="none", label="not converged"
+            )
+            axis.set_xlabel(label)
+            axis.tick_params(axis="y", which="minor", left=False, right=False)
+        if result.rank != "rwp":
+            axes[0].set_xscale("symlog", linthresh=10.0)
+            axes[0].axvspan(0, 10, color=GREY, alpha=0.15, linewidth=0)
+            axes[0].minorticks_off()
+        axes[1].set_xlim(left=0)
+        axes[0].set_yticks(place, [row.name if len(row.name) < 34 else row.name[:32] + "…" for row, _ in shown])
+        axes[0].invert_yaxis()
+        if (~done).any():
+            axes[1].legend(loc="upper right")
+        left = len(result.rows) - len(shown)
+        note = f"; {left} not shown" if left else ""
+        figure.suptitle(f"{len(result.rows)} candidates{note}", x=0.02, ha="left", fontsize=9)
+        return figure

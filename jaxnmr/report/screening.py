@@ -1,0 +1,99 @@
+"""Files of a finished screening: a ranked table as text and as comma-separated columns, and pictures."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..plot import pattern
+from ..plot.screening import ranking
+
+if TYPE_CHECKING:
+    from ..refine.screening_result import ScreeningResult, ScreeningRow
+
+_FIGURES = {"bic": "BIC − best", "aic": "AIC − best", "chi2": "χ² − best", "rwp": "R / %"}
+
+
+def write_screening(result: ScreeningResult, directory: str | Path, title: str = "Screening") -> dict[str, Path]:
+    """Write ``report.md``, ``ranking.csv`` and ``ranking.png``, and the pattern of the best candidate where it is at hand.
+
+    Args:
+        result: of :func:`jaxnmr.screen`.
+        directory: where to; made when missing.
+        title: heading of the report.
+
+    Returns:
+        The files written, by what they are.
+    """
+    import matplotlib.pyplot as plt
+
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {name: folder / file for name, file in (("report", "report.md"), ("table", "ranking.csv"))}
+    pictures = {"ranking": ranking(result)}
+    best = result.fits.get(result.best.name)
+    if best is not None and best.patterns:
+        pictures["best"] = pattern(best, next(iter(best.patterns)))
+    for name, figure in pictures.items():
+        written[name] = folder / f"{name}.png"
+        figure.savefig(written[name])
+        plt.close(figure)
+    with open(written["table"], "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ("rank", "candidate", "status", result.rank, "chi2", "gof", "r_percent", "observations", "parameters",
+             "moved_A", "cell_change", "seconds", "file", "remarks")
+        )  # fmt: skip
+        for k, (row, figure) in enumerate(zip(result.rows, result.figures, strict=True), start=1):
+            writer.writerow(
+                (k, row.name, row.status, figure, row.chi2, row.gof, row.rwp, row.n_observations, row.n_parameters,
+                 row.moved, row.strain, round(row.seconds, 3), row.file, _remarks(row))
+            )  # fmt: skip
+    written["report"].write_text(_text(result, title, written), encoding="utf-8")
+    return written
+
+
+def _text(result: ScreeningResult, title: str, written: dict[str, Path]) -> str:
+    lines = [f"# {title}: {len(result.rows)} candidates", "", result.message, ""]
+    lines += [
+        f"| | candidate | status | {_FIGURES[result.rank]} | χ² | GoF | R / % | parameters | atoms moved / Å | remarks |",
+        "|--:|---|---|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for k, (row, figure) in enumerate(zip(result.rows, result.figures, strict=True), start=1):
+        numbers = (
+            f"{figure:.4g}",
+            f"{row.chi2:.6g}",
+            f"{row.gof:.3f}",
+            f"{row.rwp:.2f}",
+            str(row.n_parameters),
+            f"{row.moved:.3f}",
+        )
+        shown = numbers if np.isfinite(row.chi2) else ("",) * len(numbers)
+        remarks = _remarks(row).replace("|", "\\|")
+        lines.append(f"| {k} | {row.name} | {row.status} | {' | '.join(shown)} | {remarks} |")
+    lines += ["", f"![ranking]({written['ranking'].name})", ""]
+    if "best" in written:
+        lines += [f"The best candidate, {result.best.name}:", "", f"![best]({written['best'].name})", ""]
+    lines += [*_explained(result), ""]
+    return "\n".join(lines)
+
+
+def _explained(result: ScreeningResult) -> list[str]:
+    words = {
+        "bic": "BIC is χ² + k ln n (G. Schwarz, Ann. Stat. 6, 461, 1978)",
+        "aic": "AIC is χ² + 2k (H. Akaike, IEEE Trans. Autom. Control 19, 716, 1974)",
+    }
+    if result.rank not in words:
+        return []
+    return [
+        f"{words[result.rank]}, with χ² divided by that per degree of freedom of the best candidate where this exceeds 1. "
+        "Candidates within 10 of the best are not clearly worse. Neighbouring points of a pattern are taken to be independent, "
+        "which makes differences look more certain than they are where a profile does not fit."
+    ]
+
+
+def _remarks(row: ScreeningRow) -> str:
+    return row.message if row.status == "error" else " ".join(row.flags)
