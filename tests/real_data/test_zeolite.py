@@ -1,13 +1,17 @@
-"""Zeolite ZSM-12: the framework in C 2/c, its network of bonds, and a distorted structure to find again."""
+"""Zeolite ZSM-12: the framework in C 2/c, its network of bonds, and distorted structures that are found again."""
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 import jaxnmr as jn
 from jaxnmr.crystal import distances, metric, plan_distances, primitive, primitive_basis, select_angles, transformed
 from jaxnmr.graph import edge_vectors, plan_graph
+from jaxnmr.models import HeadConfig, NetworkConfig, TensorModel
+from jaxnmr.models.irreps import tensor_basis
+from jaxnmr.objectives.objective import residuals
 
 pytestmark = pytest.mark.real_data
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -88,3 +92,55 @@ def test_a_hidden_structure_is_a_plausible_silica_and_the_same_every_time(zeolit
         length = distances(hidden, plan.pairs[chosen])
         assert length.mean() == pytest.approx(mean, abs=sigma)
         assert 0.3 * sigma < length.std() < 2.0 * sigma
+
+
+def test_a_structure_moved_by_half_of_c_is_the_same_structure(zeolite, framework):
+    hidden = zeolite.distorted(framework, seed=3, free=("xyz",))
+    np.testing.assert_array_equal(hidden.cell, framework.cell)
+    other = zeolite.equivalent(hidden, framework)
+    assert zeolite.displacements(other, hidden).max() > 0.05
+    np.testing.assert_allclose(zeolite.equivalent(other, framework).xyz, hidden.xyz, atol=1e-12)
+    np.testing.assert_allclose(zeolite.displacements(zeolite.equivalent(framework, framework), framework), 0, atol=1e-9)
+    plan = plan_distances(framework)
+    for kind in plan.select(SILICA):
+        one, two = (np.sort(distances(crystal, plan.pairs[kind])) for crystal in (hidden, other))
+        np.testing.assert_allclose(one, two, atol=1e-9)
+
+
+def test_tensors_and_distances_lead_back_to_the_structure_they_belong_to(zeolite, framework):
+    hidden = zeolite.distorted(framework, seed=3, free=("xyz",))
+    head = HeadConfig(name="shielding", irreps="1x0e+1x2e", elements=("Si",))
+    config = NetworkConfig(
+        species=("O", "Si"), heads=(head,), hidden="4x0e+3x1o+3x2e", layers=1, cutoff=3.6, radial=6, radial_hidden=(8,)
+    )
+    scale = {"shielding": np.full((2, 2), 2000.0)}
+    network = TensorModel.create(config, key=jax.random.key(3), scale=scale, dtype=np.float64)
+    blank = jn.TensorTerm("29Si", np.zeros((7, 3, 3)), sigma=1.0, reference=jn.ShiftReference(0.0, 1.0), name="nmr")
+    known = jn.Restraint.distances(framework, SILICA)
+    known = known.replace(target=distances(hidden, known.atoms), sigma=np.full(len(known.atoms), 0.01))
+    # with nothing observed and unit uncertainty the residuals are what is calculated
+    params = (objective := jn.Objective(blank + known, crystal=hidden, tensors=network)).parameters().free("xyz")
+    prepared, spec = objective.prepared(params), params.spec
+    shielding = residuals(spec.layout, prepared, params.offset(), spec.transform, params.theta)[:42].reshape(7, 6)
+    # principal directions matter, not only traces
+    assert 1.0 < np.std(shielding[:, 3:]) < 100.0 and 1.0 < np.ptp(shielding[:, :3]) < 1000.0
+
+    start = zeolite.shaken(hidden, np.random.default_rng(1), 0.02)
+    objective = jn.Objective(blank.replace(observed=shielding) + known, crystal=start, tensors=network)
+    fit = jn.refine(objective, objective.parameters().free("xyz"), suggest=False)
+    assert fit.parameters.n_free == 63 and fit.n_observations == 42
+    assert zeolite.displacements(start, hidden).max() > 0.04
+    np.testing.assert_allclose(zeolite.displacements(fit.crystal, hidden), 0.0, atol=1e-4)
+    assert all(atom.shares["nmr"] > 0.01 for atom in fit.information.atoms)
+
+
+def test_drawn_errors_of_a_model_have_its_uncertainty_in_every_component(zeolite):
+    import zeolite_data
+
+    sigma = np.broadcast_to([2.0, 0.5], (4000, 2))
+    drawn = zeolite_data.errors(sigma, np.random.default_rng(0))
+    basis = tensor_basis()
+    spread = np.einsum("sij,kij->sk", drawn, basis).std(axis=0)
+    np.testing.assert_allclose(spread[0], 2.0, rtol=0.05)
+    np.testing.assert_allclose(spread[1:4], 0.0, atol=1e-12)
+    np.testing.assert_allclose(spread[4:], 0.5, rtol=0.05)
