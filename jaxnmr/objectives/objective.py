@@ -261,7 +261,7 @@ class Objective:
     def examined(self, params: Parameters) -> tuple[Objective, tuple[str, ...], dict[tuple[str, str, str], float]]:
         """As :meth:`refreshed`, and which sites are outside the domain of a model: novelty by model, phase and label (host)."""
         objective, notes = self._replanned(params)
-        state = objective._host_state(params)
+        state = objective.host_state(params)
         pairs = [t.refreshed(state) for t in objective.terms]
         notes += tuple(f"{t.name}: {note}" for (t, note) in pairs if note)
         outside = {
@@ -276,7 +276,7 @@ class Objective:
         """The objective with every plan made for these very values, so that a minimum does not depend on its history."""
         # what a network sees ends at its cutoff, however many neighbours are listed: their plans have no history
         objective, _ = self._replanned(params)
-        state = objective._host_state(params)
+        state = objective.host_state(params)
         return objective.replace(terms=tuple(t.settled(state) for t in objective.terms))
 
     def _replanned(self, params: Parameters) -> tuple[Objective, tuple[str, ...]]:
@@ -290,20 +290,21 @@ class Objective:
 
     def warnings(self, params: Parameters) -> tuple[str, ...]:
         """Sentences about physically doubtful values and atoms outside the domain of a model, for the report (host)."""
-        state = self._host_state(params)
+        state = self.host_state(params)
         of_terms = tuple(sentence for t in self.terms for sentence in t.warnings(state))
         of_models = (p.warnings(state.crystals[p.phase], _prediction_of(state, p)) for p in self.predicted)
         return (*of_terms, *(sentence for of in of_models for sentence in of))
 
-    def _host_state(self, params: Parameters) -> State:
-        state = self.state(_on_device(params))
+    def host_state(self, params: Parameters) -> State:
+        """The state with the predictions that some term wants to see, whose tensors need not be calculated twice (host)."""
         if not any(t.wants_predictions for t in self.terms):
-            return state
+            return self.state(_on_device(params))
+        state = self._structures(_on_device(params))
+        made = [p.prediction(state.crystals[p.phase]) for p in self.predicted]
         found: dict[str, dict[str, Any]] = {}
-        for p in self.predicted:
-            prediction = p.prediction(state.crystals[p.phase])
+        for p, prediction in zip(self.predicted, made, strict=True):
             found.setdefault(p.phase, {}).update(dict.fromkeys(prediction.tensors, prediction))
-        return state.replace(predictions=found)
+        return self._with_tensors(state, [prediction.tensors for prediction in made]).replace(predictions=found)
 
 
 def _prediction_of(state: State, model: Predicted) -> Any:

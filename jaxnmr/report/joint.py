@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from ..objectives import PeakListTerm, TensorTerm
@@ -46,7 +45,7 @@ def term_records(fit: RefinementResult) -> dict[str, dict[str, Any]]:
     terms = [t for t in getattr(fit.objective, "terms", ()) if isinstance(t, PeakListTerm | TensorTerm)]
     if not terms:
         return records
-    state = fit.objective.state({k: jnp.asarray(v) for k, v in fit.parameters.values.items()})
+    state = fit.objective.host_state(fit.parameters)
     weights = {t.name: w for t, w in zip(fit.objective.terms, np.asarray(fit.objective.weights), strict=True)}
     for term in terms:
         local = {name: float(value) for name, value in state.local(term.name).items()}
