@@ -52,6 +52,7 @@ def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
         if (~done).any():
             axes[1].legend(loc="upper right")
         left = len(result.rows) - len(shown)
-        note = f"; {left} not shown" if left else ""
+        note = f", {left} not shown" if left else ""
+        note += "; shaded: not clearly worse than the best" if result.rank != "rwp" else ""
         figure.suptitle(f"{len(result.rows)} candidates{note}", x=0.02, ha="left", fontsize=9)
         return figure

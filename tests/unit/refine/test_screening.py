@@ -1,0 +1,208 @@
+"""Screening of candidates: ranking, failures as rows, folders that resume and are shared, the command."""
+
+import json
+import os
+import subprocess
+from dataclasses import asdict
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_problems import DOUBLET, histogram, rutile
+
+import jaxnmr as jn
+from jaxnmr.cli import main
+from jaxnmr.errors import ConventionError, ParameterError
+from jaxnmr.objectives.objective import residuals
+from jaxnmr.refine.rooms import Rooms
+from jaxnmr.refine.screening_files import ScreeningFolder
+from jaxnmr.refine.screening_result import ScreeningRow, ranked
+
+CELL, OXYGEN = np.array([4.594, 2.959]), 0.305
+
+
+def with_oxygen_at(x, name):
+    crystal = rutile().replace(xyz=np.array([[0, 0, 0], [x, x, 0]]), name=name)
+    return crystal.replace(cell=np.asarray(rutile().cell) * [1.01, 1.01, 0.99, 1, 1, 1])
+
+
+CANDIDATES = [with_oxygen_at(0.31, "far"), with_oxygen_at(0.305, "right"), with_oxygen_at(0.306, "near")]
+
+
+@jn.term("seen")
+def seen(state):
+    """Cell lengths measured to 0.001 Å, a coordinate to 0.0005."""
+    crystal = state.crystal
+    off = jnp.stack([crystal.cell[0] - CELL[0], crystal.cell[2] - CELL[1]]) / 1e-3
+    return jnp.concatenate([off, (crystal.xyz[1, :1] - OXYGEN) / 5e-4])
+
+
+def fixed_atoms(crystal):
+    """The cell is refined, the atoms are what distinguishes candidates."""
+    if crystal.n_sites != 2:
+        raise ParameterError("this one has too few atoms")
+    objective = jn.Objective(seen, crystal=crystal)
+    start = objective.parameters().free("cell")
+    return objective, start.replace(flat=np.full_like(start.flat, np.nan)) if crystal.xyz[1, 0] > 0.4 else start
+
+
+def test_the_right_structure_comes_first_and_failures_are_rows():
+    one_atom = jn.Crystal.create(cell=rutile().cell, spacegroup=136, species=["Ti"], xyz=[[0, 0, 0]], name="one atom")
+    given = [*CANDIDATES, one_atom, with_oxygen_at(0.42, "not a number"), "nothing.cif", jn.read_crystal]
+    result = jn.screen(dict(enumerate(given)), fixed_atoms)
+    assert [row.name for row in result.rows][:3] == ["1", "2", "0"] and result.best.status == "converged"
+    # (0.001/0.0005)² and (0.005/0.0005)²: the cell explains nothing of them
+    assert [row.chi2 for row in result.rows[:3]] == pytest.approx([0.0, 4.0, 100.0], abs=1e-6)
+    assert result.figures[:3] == pytest.approx((0.0, 4.0, 100.0), abs=1e-6)
+    errors = {row.name: row.message for row in result.rows if row.status == "error"}
+    assert set(errors) == {"3", "4", "5", "6"} and all(np.isnan(result.figures[3:]))
+    assert "too few atoms" in errors["3"] and "not finite" in errors["4"] and "no such file" in errors["5"]
+    assert "Not clearly worse: 2" in result.message and "4 could not be refined" in result.message
+    assert result.best.strain == pytest.approx(0.01, abs=1e-3) and result.best.moved == pytest.approx(0.0, abs=1e-9)
+    assert list(result.fits) == ["1"] and len(repr(result).splitlines()) == 10
+
+
+def test_an_interrupted_screening_goes_on_where_it_stopped(tmp_path):
+    def stop(row):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        jn.screen(CANDIDATES, fixed_atoms, folder=tmp_path, callback=stop)
+    assert len(list(tmp_path.glob("*.json"))) == 1
+    rest = jn.screen(CANDIDATES, fixed_atoms, folder=tmp_path)
+    assert (rest.refined, rest.resumed) == (2, 1)
+    again = jn.screen(CANDIDATES, fixed_atoms, folder=tmp_path)
+    assert (again.refined, again.resumed) == (0, 3)
+    for new, old in zip(again.rows, rest.rows, strict=True):
+        assert new == old
+    assert not [*tmp_path.glob("*.claim"), *tmp_path.glob("*.part*")]
+    # what is kept is the refined structure
+    best = jn.read_crystal(tmp_path / f"{again.best.file}.cif")
+    np.testing.assert_allclose(np.asarray(best.cell)[[0, 2]], CELL, atol=1e-3)
+    assert best.name == "right"
+    record = json.loads((tmp_path / f"{again.best.file}.json").read_text())
+    value, esd = record["parameters"]["cell[a]"]
+    assert value == pytest.approx(CELL[0], abs=1e-6) and esd == pytest.approx(1e-3, rel=1e-6)
+
+
+def test_other_data_or_settings_are_refined_anew(tmp_path):
+    jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path)
+    heavier = lambda c: (jn.Objective(2.0 * seen, crystal=c), fixed_atoms(c)[1])
+    assert jn.screen(CANDIDATES[1:2], heavier, folder=tmp_path).refined == 1
+    assert jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path, solver=jn.GaussNewton()).refined == 1
+    assert jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path, settings="second").refined == 1
+    assert jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path).refined == 0
+
+
+def test_a_candidate_that_another_process_works_on_is_left_to_it_unless_that_has_died(tmp_path):
+    stem = jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path).best.file
+    (tmp_path / f"{stem}.json").unlink()
+    claim = tmp_path / f"{stem}.claim"
+    claim.write_text(json.dumps({"host": os.uname().nodename, "process": os.getppid()}))
+    left = jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path, wait=False)
+    assert left.best.status == "elsewhere" and left.refined == 0
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    claim.write_text(json.dumps({"host": os.uname().nodename, "process": dead.pid}))
+    assert jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path, wait=False).refined == 1
+    assert not claim.exists()
+
+
+def test_a_claim_is_given_once(tmp_path):
+    folder, other = ScreeningFolder(tmp_path), ScreeningFolder(tmp_path)
+    assert folder.claim("a") and not folder.claim("a")
+    folder.release("a")
+    assert other.claim("a")
+
+
+def test_criteria_count_parameters_and_divide_by_the_misfit_of_the_best():
+    make = lambda name, chi2, k: ScreeningRow(
+        name, "converged", "", chi2=chi2, n_observations=1000, n_parameters=k, gof=np.sqrt(chi2 / (1000 - k))
+    )
+    rows = [make("simple", 3000.0, 10), make("rich", 2990.0, 12), ScreeningRow("failed", "error", "")]
+    excess = 2990.0 / 988
+    for rank, per_parameter in (("bic", np.log(1000)), ("aic", 2.0)):
+        found, figures = ranked(rows, rank)
+        difference = 10.0 / excess - 2 * per_parameter
+        assert [r.name for r in found] == (["rich", "simple"] if difference > 0 else ["simple", "rich"]) + ["failed"]
+        assert figures[1] == pytest.approx(abs(difference)) and np.isnan(figures[2])
+    assert ranked(rows, "chi2")[0][0].name == "rich"
+    fewer = ScreeningRow(**asdict(rows[0]) | {"n_observations": 900})
+    flags = {row.name: row.flags for row in ranked([rows[1], fewer], "bic")[0]}
+    assert "not comparable" in flags["simple"][-1] and not flags["rich"]
+
+
+def test_what_cannot_be_screened_is_refused(tmp_path):
+    with pytest.raises(ConventionError, match="no candidates"):
+        jn.screen([], fixed_atoms)
+    with pytest.raises(ConventionError, match="two candidates are called 'right'"):
+        jn.screen(CANDIDATES[1:2] * 2, fixed_atoms)
+    with pytest.raises(ConventionError, match="rank is 'best'"):
+        jn.screen(CANDIDATES, fixed_atoms, rank="best")
+    with pytest.raises(ConventionError, match="2 processes share candidates out in a folder"):
+        jn.screen(CANDIDATES, fixed_atoms, process_count=2)
+
+
+def test_patterns_of_different_cells_share_programs_and_keep_their_values():
+    """A cell 3 % larger has more reflections; in common rooms both take one program, and the pattern is the same."""
+    term, _ = histogram(rutile(), DOUBLET, np.arange(24, 72, 0.2))
+    pattern = jn.Pattern.create(term.model.x, term.observed, term.sigma, instrument=DOUBLET)
+    rooms, programs = Rooms(), []
+    for factor in (1.0, 1.03):
+        crystal = rutile().replace(cell=np.asarray(rutile().cell) * [factor, factor, factor, 1, 1, 1])
+        plan = jn.PowderDiffraction.plan(crystal, pattern, background=jn.Background.chebyshev(3))
+        objective = jn.Objective(jn.PatternTerm(plan, pattern), crystal=crystal)
+        params = objective.parameters().free("cell")
+        at = (params.spec.layout, params.offset(), params.spec.transform, jnp.asarray(params.theta))
+        value = lambda o, at=at: np.asarray(residuals(at[0], o, *at[1:]))
+        roomy = value(rooms.fitted(objective, params))
+        programs.append(residuals._cache_size())
+    assert programs[1] == programs[0]
+    sizes = [
+        np.shape(phase.hkl)[0]
+        for o in (objective, rooms.fitted(objective, params))
+        for phase in o.terms[0].model.phases
+    ]
+    assert sizes[0] < sizes[1]
+    np.testing.assert_allclose(roomy, value(objective), atol=1e-9)
+
+
+RUN = """
+title = "Bonds of rutile"
+[[phase]]
+name = "rutile"
+cell = [4.594, 4.594, 2.959, 90, 90, 90]
+spacegroup = "P 42/m n m"
+sites = [{ label = "Ti1", type = "Ti", xyz = [0, 0, 0] }, { label = "O1", type = "O", xyz = [0.305, 0.305, 0] }]
+[[restraint]]
+kind = "prior"
+parameter = "cell[a]"
+value = 4.594
+sigma = 0.001
+[[restraint]]
+kind = "prior"
+parameter = "xyz[O1.x]"
+value = 0.305
+sigma = 0.001
+[[stage]]
+free = ["cell[a]"]
+"""
+
+
+def test_the_command_ranks_candidates_and_writes_a_report(tmp_path, capsys):
+    (tmp_path / "run.toml").write_text(RUN)
+    files = [tmp_path / f"{c.name}.cif" for c in CANDIDATES]
+    for crystal, file in zip(CANDIDATES, files, strict=True):
+        jn.write_crystal(crystal, file)
+    out = tmp_path / "out"
+    command = ["screen", str(tmp_path / "run.toml"), *map(str, files), "nothing.cif", "--out", str(out)]
+    assert main(command) == 0
+    assert "The best of 4 candidates is right" in capsys.readouterr().err
+    report = (out / "report.md").read_text()
+    lines = [line for line in report.splitlines() if line.startswith("| ")]
+    assert [line.split("|")[2].strip() for line in lines[1:]] == ["right", "near", "far", "nothing"]
+    assert (out / "ranking.png").stat().st_size > 5000 and len((out / "ranking.csv").read_text().splitlines()) == 5
+    assert main([*command, "--rank", "chi2"]) == 0
+    assert "0 refined now, 3 taken over" in capsys.readouterr().err
+    assert main([*command, "--share", "3/2"]) == 2
+    assert main([*command, "--phase", "anatase"]) == 2
