@@ -72,6 +72,8 @@ class Objective:
         """
         terms = terms if isinstance(terms, TermSum) else TermSum(terms)
         names = [t.name for t in terms.terms]
+        if not names:
+            raise ParameterError("an objective needs something to compare: give it at least one term")
         repeated = sorted({n for n in names if names.count(n) > 1})
         if repeated:
             raise ParameterError(f"several terms are called {', '.join(repeated)}; give each its own name=")

@@ -76,7 +76,14 @@ class Predicted:
         from ..graph.structure import species_numbers
 
         config = model.config
-        numbers = species_numbers(crystal.elements, config.species)
+        try:
+            numbers = species_numbers(crystal.elements, config.species)
+        except ConventionError as error:
+            unknown = [s for s, e in zip(crystal.labels, crystal.elements, strict=True) if e not in config.species]
+            raise ConventionError(
+                f"{phase}: {error} ({', '.join(unknown)}). A model sees all atoms around a site, so that none can be left out; "
+                "a phase can: name only those that the model is for, tensors={phase: model}"
+            ) from None
         references = tuple((element, *map(float, ab)) for element, ab in model.card.references.items())
         sources = tuple(
             TensorSource(phase, h.name, tuple(config.species[k] in h.elements for k in numbers), references)

@@ -6,6 +6,7 @@ A `State` is computed once per parameter vector. A `Term` reads it and returns w
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +147,17 @@ class FunctionTerm(Term):
     name: str = static()
 
     def residuals(self, state: State) -> Array:
-        return jnp.ravel(jnp.asarray(self.function(state))) / self.sigma
+        try:
+            found = self.function(state)
+        except KeyError as err:
+            key = str(err.args[0]) if err.args else "something"
+            close = difflib.get_close_matches(key, [*state.values, *state.crystals], n=3, cutoff=0.4)
+            hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+            raise ParameterError(
+                f"term {self.name!r} asks for {key!r}, which no part of the objective provides: it is no parameter"
+                f"{' and no phase' if state.crystals else ''}{hint}"
+            ) from err
+        return jnp.ravel(jnp.asarray(found)) / self.sigma
 
     def __call__(self, state: State) -> Array:
         """The undivided residuals, as the function returns them."""

@@ -77,8 +77,14 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
     for name, (low, high) in run.bounds.items():
         with _place(run, f"[bounds] {name!r}"):
             parameters = parameters.bound(name, lower=low, upper=high)
+    tied: dict[str, str] = {}
     for tie in run.ties:
         with _place(run, f"[[tie]] {tie['target']!r}"):
+            for label in (parameters.labels[k] for k in parameters.spec.match(tie["target"])):
+                if tied.setdefault(label, tie["source"]) != tie["source"]:
+                    raise ConventionError(
+                        f"{label} is tied to {tied[label]!r} and to {tie['source']!r}; keep one of them"
+                    )
             parameters = parameters.tie(tie["target"], tie["source"], factor=tie["factor"], offset=tie["offset"])
     check = parameters
     for stage in run.stages:

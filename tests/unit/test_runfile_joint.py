@@ -474,13 +474,14 @@ def test_tables_about_structures_need_one(folder):
         assert expected in str(caught.value)
 
 
+TIES = "".join(f"[[tie]]\ntarget = 'xyz[O1.x]'\nsource = 'xyz[{of}.x]'\n" for of in ("O2", "Si1"))
 PRIOR = "[[restraint]]\nkind = 'prior'\nparameter = 'xzy'\nvalue = 1\nsigma = 1\n"
 REFUSED_WHILE_BUILDING = [
     ("small.safetensors", "silica-nothing", "[[model]] number 1: no model 'silica-nothing' comes with jaxnmr"),
     ("small.safetensors", "none.safetensors", "none.safetensors: no such file"),
     ('small.safetensors"', 'small.safetensors"\nmember = 3', "[[model]] number 1: there is no member 3"),
     (MODEL, MODEL + MODEL, "[[model]]: several models of 'hidden' predict efg, shielding"),
-    ('type = "Si"', 'type = "Ge"', "[[model]]: "),
+    ('type = "Si"', 'type = "Ge"', "it knows O, Si: use a model trained on all elements of the structure (Si1)"),
     (MODEL, "", "[[peaks]] 'o': no [[model]] predicts tensors of 'hidden'"),
     ('nucleus = "17O"\nsh', 'nucleus = "29Si"\nsh', "[[peaks]] 'o': reference = 'model', but the model 'small' has none of Si"),
     ("[190.0, 191.0]", "[190.0, 191.0, 1]", "[[peaks]] 'o': 'o': 3 peaks for 2 17O sites"),
@@ -490,6 +491,7 @@ REFUSED_WHILE_BUILDING = [
     ('nucleus = "17O"\nsigma = [', 'nucleus = "27Al"\nsigma = [', "was not trained on the efg of Al"),
     (MODEL, MODEL + PAIRS.replace('"Si1", "O1"', '"O1", "Si1"'), "[[couplings]] 'd': 'd': O1 is O, not 29Si"),
     (MODEL, MODEL + PAIRS.replace('"O2"', '"O7"'), "[[couplings]] 'd': no site 'O7'"),
+    (MODEL, MODEL + TIES, "[[tie]] 'xyz[O1.x]': xyz[O1.x] is tied to 'xyz[O2.x]' and to 'xyz[Si1.x]'; keep one"),
     (MODEL, MODEL + PRIOR, "[[restraint]]: no parameter is called 'xzy'; did you mean 'xyz"),
     ("sigma = [0.1, 0.05]", "sigma = [0.1, 0.05]\nsigma_model = 'model'", "is not calibrated for the efg of O"),
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from small_problems import monoclinic, rutile
 import jaxnmr as jn
 from jaxnmr import testing
 from jaxnmr.errors import ParameterError
-from jaxnmr.objectives.term import FunctionTerm
+from jaxnmr.objectives.term import FunctionTerm, TermSum
 
 
 @jn.term("volume", sigma=2.0)
@@ -80,3 +80,22 @@ def test_a_state_knows_its_only_crystal_and_local_names():
     both = jn.Objective(volume, crystal={"a": monoclinic(), "b": rutile()})
     with pytest.raises(ParameterError, match=r"there are 2 phases: use state.crystals\[name\], \['a', 'b'\]"):
         both.residuals(both.parameters())
+
+
+def test_a_term_that_reads_what_no_part_provides_says_what_it_asked_for():
+    asks = lambda key: jn.term("asks")(lambda state: state.values[key] - state.crystals.get("mono", None).volume())
+    params = jn.Objective(volume, crystal=monoclinic()).parameters()
+    for key, expected in (
+        ("xrd/scale", "term 'asks' asks for 'xrd/scale', which no part of the objective provides: it is no parameter"),
+        ("u_isoo", "did you mean 'u_iso'"),
+    ):
+        with pytest.raises(ParameterError, match=expected):
+            jn.Objective(asks(key), crystal=monoclinic()).residuals(params)
+    other = jn.term("other")(lambda state: state.crystals["rutile"].volume())
+    with pytest.raises(ParameterError, match="asks for 'rutile', .* and no phase"):
+        jn.Objective(other, crystal=monoclinic()).residuals(params)
+
+
+def test_an_objective_compares_something():
+    with pytest.raises(ParameterError, match="give it at least one term"):
+        jn.Objective(TermSum(), crystal=monoclinic())
