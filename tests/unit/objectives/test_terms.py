@@ -92,7 +92,7 @@ def test_a_term_that_reads_what_no_part_provides_says_what_it_asked_for():
         with pytest.raises(ParameterError, match=expected):
             jn.Objective(asks(key), crystal=monoclinic()).residuals(params)
     other = jn.term("other")(lambda state: state.crystals["rutile"].volume())
-    with pytest.raises(ParameterError, match="asks for 'rutile', .* and no phase"):
+    with pytest.raises(ParameterError, match=r"asks for 'rutile', .* and no phase"):
         jn.Objective(other, crystal=monoclinic()).residuals(params)
 
 
