@@ -16,7 +16,7 @@ from ..objectives import Objective, Parameters
 from ..objectives.objective import residuals_and_jacobian
 from .batched import Batches, Ending, together
 from .linearised import Linearised
-from .loop import Descent, Stage
+from .loop import _SMALLEST_GOF2, Descent, Stage
 from .result import RefinementResult
 from .solvers import LevenbergMarquardt, Solver
 from .summary import summarise
@@ -238,7 +238,7 @@ def _outcome(endings: list[Ending], batches: Batches, began: float, same: float,
         chi2[e.index] = float(r @ r)
         if np.isfinite(jacobian).all():
             freedom = max(r.size - int(e.descent.active.sum()), 1)
-            local[e.index] = Linearised.create(r, jacobian), max(float(r @ r) / freedom, 1e-300)
+            local[e.index] = Linearised.create(r, jacobian), max(float(r @ r) / freedom, _SMALLEST_GOF2)
     representatives: list[int] = []
     minimum: dict[int, int] = {}
 
