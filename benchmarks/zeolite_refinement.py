@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,12 @@ def main(argv=None) -> int:
     return 0
 
 
+@cache
 def models(sigma_model: bool):
-    """The model that is refined with: a single network, or the ensemble that knows its uncertainty."""
+    """The model that is refined with: a single network, or the ensemble that knows its uncertainty.
+
+    Read once: programs belong to a model, and one read again would be another.
+    """
     import jaxnmr as jn
 
     model = jn.TensorModel.load("silica-29si")
@@ -193,16 +198,13 @@ def expected(fit) -> dict[str, float]:
 def line(row: dict) -> str:
     """A refinement in a line."""
     rms = {element: float(np.sqrt(np.mean(np.square(row["error"][element])))) for element in ("Si", "O")}
+    worse = np.sort(np.array(row["chi2_of_starts"]) - min(row["chi2_of_starts"]))[1:]
+    starts = f"  other starts +{np.round(worse, 1)}" if len(worse) else ""
     ratio, chi2 = np.array(row["over_esd"]), ", ".join(f"{name} {value:.1f}" for name, value in row["chi2"].items())
     return (
         f"{row['realisation']:3d} {row['case']:<19}{row['status']:<10}{row['steps']:4d} steps  Si {rms['Si']:.4f} "
         f"({row['expected']['Si']:.4f})  O {rms['O']:.4f} ({row['expected']['O']:.4f}) Å  largest {ratio.max():5.2f} esd  "
-        f"{'elsewhere  ' if row['elsewhere'] else ''}chi2 {chi2}  {row['cpu_s']:.1f} s"
-        + (
-            f"  starts +{np.round(np.sort(np.array(row['chi2_of_starts']) - min(row['chi2_of_starts'])), 1)[1:]}"
-            if len(row["chi2_of_starts"]) > 1
-            else ""
-        )
+        f"{'elsewhere  ' if row['elsewhere'] else ''}chi2 {chi2}  {row['cpu_s']:.1f} s{starts}"
     )
 
 
