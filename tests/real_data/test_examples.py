@@ -5,6 +5,7 @@ Reference values: GSAS-II on the same patterns, refined in the same stages (Rwp 
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import jaxnmr as jn
@@ -52,3 +53,28 @@ def test_an_example_finds_what_dmfit_found_in_the_spectrum(name, found, data):
     assert fit.converged
     for label, (value, tolerance) in found.items():
         assert abs(fit.parameters[label] - value) < tolerance, label
+
+
+def test_pattern_and_spectra_of_nanbo2f2_tell_of_different_things_and_hold_as_many_f1_as_f2(data):
+    # no model covers these elements: what is refined together is what is refined apart
+    setup = load_run(EXAMPLES / "nanbo2f2_joint.toml").build()
+    fit = jn.refine(setup.objective, setup.parameters, stages=setup.stages, solver=setup.solver, suggest=False)
+    assert fit.converged and fit.statistics["xrd"].rwp <= 4.75
+    shares, terms = fit.information.shares, fit.information.terms
+    for name, share in zip(fit.information.names, shares, strict=True):
+        owner = name.split("/")[0] if "/" in name else "xrd"
+        assert share[terms.index(owner)] == pytest.approx(1.0, abs=1e-6), name
+    alone = load_run(EXAMPLES / "nanbo2f2_19f.toml").build()
+    apart = jn.refine(alone.objective, alone.parameters, stages=alone.stages, solver=alone.solver, suggest=False)
+    free = [row.name for row in apart.parameters.rows() if row.free]
+    esd = dict(zip(apart.parameters.labels, np.concatenate([np.ravel(e) for e in apart.esds.values()]), strict=True))
+    for name in free:
+        assert abs(fit.parameters[name] - apart.parameters[name]) < 0.2 * esd[name], name
+    # both fluorine atoms stand on general positions: a line and its shoulders are as strong as the other and its own
+    labels = list(fit.parameters.labels)
+    weight = np.zeros(len(labels))
+    for site, sign in (("F1", 1.0), ("F2", -1.0)):
+        for part in ("", "_broad", "_side"):
+            weight[labels.index(f"f/amplitude[{site}{part}]")] = sign
+    difference, total = weight @ fit.parameters.flat, np.abs(weight) @ fit.parameters.flat
+    assert abs(difference) < 3.0 * np.sqrt(weight @ fit.covariance @ weight) < 0.03 * total
