@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -79,13 +80,17 @@ class GaussNewton:
     def step(self, problem: Linearised, residuals: np.ndarray, jacobian: np.ndarray, damping: float) -> np.ndarray:
         """The step of the linear problem, by jaxopt."""
         whitening = problem.whitening()
-        orthonormal = jnp.asarray(jacobian @ whitening)
-        ridge = jnp.asarray(np.sqrt(damping) / problem.singular_values())
-        solver = _jaxopt().GaussNewton(residual_fun=_linear_residual, maxiter=1)
-        start = jnp.zeros(whitening.shape[1])
-        arguments = (jnp.asarray(residuals), orthonormal, ridge)
-        y, _ = solver.update(start, solver.init_state(start, *arguments), *arguments)
-        return whitening @ np.asarray(y)
+        ridge = np.sqrt(damping) / problem.singular_values()
+        return whitening @ np.asarray(_linear_step(residuals, jacobian @ whitening, ridge))
+
+
+# outside of a compiled function jaxopt compiles its conjugate gradients anew at every call
+@jax.jit
+def _linear_step(*arguments):
+    """One step of jaxopt for ``(residuals, orthonormal, ridge)``, ``(rank,)``."""
+    solver = _jaxopt().GaussNewton(residual_fun=_linear_residual, maxiter=1)
+    start = jnp.zeros(arguments[1].shape[1])
+    return solver.update(start, solver.init_state(start, *arguments), *arguments)[0]
 
 
 def _linear_residual(y, residuals, orthonormal, ridge):
