@@ -56,19 +56,17 @@ def main() -> None:
 
     jn.enable_x64()
     options.out.mkdir(parents=True, exist_ok=True)
-    study = Study()
-    rows = []
+    study, rows = Study(), []
     for case in options.case:
         for best in (False, True) if case != "pattern" else (False,):
             began = time.process_time()
-            found = [study.fit(case, best, seed) for seed in range(options.realisations)]
-            rows += found
+            rows += [study.fit(case, best, seed) for seed in range(options.realisations)]
             print(f"{case}{' (BEST CASE)' if best else ''}: {time.process_time() - began:.0f} s of processor time")
-    table = summary(rows)
-    record = {"machine": machine(cores), "start_angstrom": START, "summary": table, "fits": rows}
-    record["models"] = study.weights
-    (options.out / "replicates.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(words(table))
+            # after every case: a study that is cut short keeps what it has
+            record = {"machine": machine(cores), "models": study.weights, "start_angstrom": START}
+            record |= {"summary": summary(rows), "fits": rows}
+            (options.out / "replicates.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(words(summary(rows)))
     print(f"written to {options.out / 'replicates.json'}")
 
 
