@@ -80,7 +80,7 @@ class CouplingLaw:
 
     No numbers are built in. That 2J(Si-O-Si) follows mostly this angle, and then the mean of those around, is found by D. J.
     Srivastava, P. Florian, J. H. Baltisberger & P. J. Grandinetti, doi 10.1039/C7CP06486A; S. Cadars, D. H. Brouwer & B. F.
-    Chmelka, doi 10.1039/b815361b, find dependences too complicated for such a law. Fit the numbers to calculations on
+    Chmelka, Phys. Chem. Chem. Phys. (2009), find dependences too complicated for such a law. Fit the numbers to calculations on
     compounds like yours, ``CouplingCalibration.fit(f, couplings)``, and let sigma contain the scatter that is left.
     """
 

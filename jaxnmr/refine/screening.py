@@ -217,7 +217,7 @@ class _Screening:
             fit = summarise(
                 objective=d.objective, params=d.params, active=d.active, status=ending.status, message=ending.message,
                 steps=tuple(d.steps), began=d.began, compile_seconds=d.compile_seconds, correlation_threshold=0.8,
-                suggest=False,
+                suggest=False, visited=d.domain.sentences(),
             )  # fmt: skip
             row = replace(described(name, start, fit), key=key, file=stem)
             if self.folder is not None:

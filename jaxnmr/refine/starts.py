@@ -288,6 +288,7 @@ def _result(ending: Ending) -> RefinementResult:
     return summarise(
         objective=d.objective, params=d.params, active=d.active, status=ending.status, message=ending.message,
         steps=tuple(d.steps), began=d.began, compile_seconds=d.compile_seconds, correlation_threshold=0.8, suggest=False,
+        visited=d.domain.sentences(),
     )  # fmt: skip
 
 
