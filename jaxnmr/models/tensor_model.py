@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,6 +46,8 @@ class ModelCard:
         scores: of structures it was not trained on, by metric.
         calibration: of its uncertainty, as plain values; see :func:`jaxnmr.models.calibration.calibrate`.
         references: by element, ``(reference_ppm, slope)`` of chemical shifts, see `jaxnmr.nmr.ShiftReference`.
+
+    Cards are equal when they say the same, so that a model read twice shares compiled programs.
     """
 
     name: str = "model"
@@ -52,6 +56,16 @@ class ModelCard:
     scores: Mapping[str, float] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
     references: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @cached_property
+    def _content(self) -> str:
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelCard) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
 
 
 @struct

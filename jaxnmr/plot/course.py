@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .style import DIFFERENCE, GREY, PHASES, STYLE
+from .style import DIFFERENCE, GREY, PHASES, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ def correlations(fit: RefinementResult, *, annotate: bool | None = None) -> Figu
 
     names, matrix = correlation_matrix(fit)
     n = len(names)
-    with plt.rc_context({**STYLE, "xtick.minor.visible": False, "xtick.top": False, "ytick.right": False}):
+    with styled({"xtick.minor.visible": False, "xtick.top": False, "ytick.right": False}):
         if n < 2:
             figure, axis = plt.subplots(figsize=(6, 1.2), layout="constrained")
             axis.set_axis_off()
@@ -70,7 +70,7 @@ def convergence(fit: RefinementResult) -> Figure:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
-    with plt.rc_context(STYLE):
+    with styled():
         if not fit.steps:
             figure, axis = plt.subplots(figsize=(6, 1.2), layout="constrained")
             axis.set_axis_off()

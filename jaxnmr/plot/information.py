@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ParameterError
-from .style import PHASES, STYLE
+from .style import PHASES, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ def information(fit: RefinementResult, *, parameters: bool | None = None) -> Fig
         esd = np.array([atom.esd for atom in info.atoms])
         without = np.array([[atom.without[t] for t in info.terms] for atom in info.atoms])
     place = np.arange(len(rows))[::-1]
-    with plt.rc_context({**STYLE, "ytick.minor.visible": False, "ytick.right": False, "xtick.top": False}):
+    with styled({"ytick.minor.visible": False, "ytick.right": False, "xtick.top": False}):
         # the legend stands beside the panels, a line for every bar and every mark
         height = max(1.0 + 0.27 * len(rows), 0.6 + 0.42 * (len(info.terms) + 1))
         figure, (left, right) = plt.subplots(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DataError
-from .style import CALCULATED, DIFFERENCE, GREY, OBSERVED, PHASES, STYLE, isotope_text
+from .style import CALCULATED, DIFFERENCE, GREY, OBSERVED, PHASES, isotope_text, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ def learning_curve(histories: Sequence[Sequence[EpochInfo]]) -> Figure:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
         for k, history in enumerate(histories):
             epochs = [info.epoch for info in history]
@@ -76,7 +76,7 @@ def parity(comparisons: Mapping[str, Comparison], *, title: str = "") -> Figure:
     # elements side by side where they are more than the panels of each: a page is wider than high
     wide = len(rows) > panels_each
     shape = (panels_each, len(rows)) if wide else (len(rows), panels_each)
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axes = plt.subplots(
             *shape, figsize=(3.4 * shape[1], 3.4 * shape[0]), layout="constrained", squeeze=False
         )
@@ -118,7 +118,7 @@ def orientation(comparisons: Mapping[str, Comparison], *, title: str = "") -> Fi
 
     if not comparisons:
         raise DataError("there is nothing to compare: no labelled atom")
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axis = plt.subplots(figsize=(6.0, 4.2), layout="constrained")
         for k, (element, comparison) in enumerate(comparisons.items()):
             angles = comparison.angles_deg()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import ConventionError
-from .style import BACKGROUND, CALCULATED, DIFFERENCE, GREY, OBSERVED, PHASES, STYLE, gapped, one_of
+from .style import BACKGROUND, CALCULATED, DIFFERENCE, GREY, OBSERVED, PHASES, gapped, one_of, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def pattern(
     data = one_of(fit.patterns, name, "histogram")
     if scale not in ("linear", "sqrt"):
         raise ConventionError(f"scale is {scale!r}; expected 'linear' or 'sqrt'")
-    with plt.rc_context(STYLE):
+    with styled():
         if axes is not None:
             _draw(axes, data, scale, (data.x[0], data.x[-1]), legend=True)
             return axes.figure

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .style import CALCULATED, DIFFERENCE, GREY, STYLE
+from .style import CALCULATED, DIFFERENCE, GREY, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
 
     pairs = [(row, f) for row, f in zip(result.rows, result.figures, strict=True) if np.isfinite(f)]
     shown = pairs[:most]
-    with plt.rc_context(STYLE):
+    with styled():
         figure, axes = plt.subplots(
             1, 2, sharey=True, figsize=(8.2, 1.6 + 0.22 * max(len(shown), 3)), layout="constrained", width_ratios=(3, 2)
         )

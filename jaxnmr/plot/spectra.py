@@ -15,10 +15,10 @@ from .style import (
     GREY,
     OBSERVED,
     PHASES,
-    STYLE,
     gapped,
     isotope_text,
     one_of,
+    styled,
 )
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def spectrum(
     """
     import matplotlib.pyplot as plt
 
-    with plt.rc_context(STYLE):
+    with styled():
         if hasattr(fit, "values"):
             return _plain_spectrum(fit, zoom, axes)
         data = one_of(fit.spectra, name, "spectrum")

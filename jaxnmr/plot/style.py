@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +30,19 @@ STYLE = {
     "figure.dpi": 150,
 }
 _PLURAL = {"histogram": "histograms", "spectrum": "spectra"}
+
+
+@contextmanager
+def styled(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Matplotlib's settings for a picture, those of `STYLE` with changes, and as they were afterwards."""
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context({**STYLE, **(changes or {})}):
+        yield
+        interactive = matplotlib.is_interactive()
+    # the first figure of a notebook switches this on for all that follow; undone, they would not be shown
+    matplotlib.interactive(interactive)
 
 
 def one_of(fitted: dict, name: str | None, what: str):

@@ -1,5 +1,6 @@
 """`TensorModel`, its checkpoints and what a `Prediction` says."""
 
+import dataclasses
 import json
 import struct
 
@@ -227,3 +228,11 @@ def test_single_precision_gives_single_precision_also_where_double_is_at_hand():
     graph = jax.tree.map(lambda a: a.astype(np.float32) if a.dtype.kind == "f" else a, plain_graph())
     out = components(model(), graph)
     assert {v.dtype for v in out.values()} == {np.dtype(np.float32)}
+
+
+def test_a_model_read_twice_shares_compiled_programs(tmp_path):
+    path = model().save(tmp_path / "model.safetensors")
+    one, two = TensorModel.load(path), TensorModel.load(path)
+    assert jax.tree.structure(one) == jax.tree.structure(two) and hash(one.card) == hash(two.card)
+    renamed = two.replace(card=dataclasses.replace(two.card, name="another"))
+    assert jax.tree.structure(one) != jax.tree.structure(renamed)
