@@ -10,10 +10,10 @@ them share one compiled program per case:
 - ``nmr``: 29Si shift and principal values, 17O C_Q and eta alone, in the true cell;
 - ``joint``: all of it.
 
-NMR data are what the models predict of the true structure, with an error of the model drawn from its stated uncertainty (of the
-whole tensor, along every component) and one of the measurement. In the BEST CASE, marked so, the model makes no error and claims
-none. What is tested is the arithmetic of refinement and uncertainty, not the model, whose real errors need not be drawn from
-what it states. ``replicates.json`` holds every fit.
+NMR data are what the models predict of the true structure, with errors drawn from the uncertainties that the terms work with there:
+those of the measurement, and those the model states of what is compared. In the BEST CASE, marked so, the model makes no error
+and claims none. What is tested is the arithmetic of refinement and uncertainty, not the model, whose real errors need not be
+drawn from what it states. ``replicates.json`` holds every fit.
 """
 
 import dataclasses
@@ -90,31 +90,34 @@ class Study:
         }
         self.setups = {False: run.build(), True: dataclasses.replace(run, **exact).build()}
         self.weights = {spec.name: path.name for spec in run.models for path in spec.inputs}
-        self.predictions = [p.model.predict(self.crystal) for p in self.setups[False].objective.predicted]
+        self.expected = {best: self._expected(setup) for best, setup in self.setups.items()}
+
+    def _expected(self, setup) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """By term of NMR data, what the true structure gives, and a factor of the covariance of its errors."""
+        params = setup.parameters.set("cell", self.crystal.cell).set("xyz", self.crystal.xyz)
+        objective, _ = setup.objective.prepared(params).refreshed(params)
+        state, terms = objective.host_state(params), {t.name: t for t in objective.terms}
+        shift = terms["shift"]
+        factors = {"shift": np.hypot(np.asarray(shift.sigma), np.asarray(shift.model_sigma))[:, None]}
+        factors |= {name: np.linalg.inv(np.asarray(terms[name].whitening)[0]) for name in NMR[1:]}
+        return {name: (np.ravel(terms[name].calculated(state)), factor) for name, factor in factors.items()}
 
     # -- data ----------------------------------------------------------------------------------------------------
     def drawn(self, terms: dict, best: bool, rng) -> dict:
         """The terms with other data."""
         counts = rng.poisson(self.mean_counts).astype(float)
         xrd = terms["xrd"].replace(observed=counts, sigma=np.sqrt(np.maximum(counts, 1.0)))
-        silicon, oxygen = self.predictions
-        shielding = _shaken(np.asarray(silicon.shielding_ppm)[0], silicon, "shielding", 0, best, rng)
-        gradient = _shaken(np.asarray(oxygen.efg_au)[1], oxygen, "efg", 1, best, rng)
-        shift, span, coupling = (terms[name] for name in NMR)
-        values = shift.start["reference"] + shift.start["slope"] * np.linalg.eigvalsh(shielding)
-        measured = np.mean(values) + np.asarray(shift.sigma) * rng.normal(size=1)
-        principal = values + np.sqrt(np.diagonal(span.covariance[0])) * rng.normal(size=3)
-        vzz = np.linalg.eigvalsh(gradient)
-        vzz = vzz[np.argsort(np.abs(vzz))]
-        couplings = np.array([abs(coupling.start["slope"] * coupling.hz_per_au * vzz[2]), (vzz[1] - vzz[0]) / vzz[2]])
-        couplings[1] = abs(couplings[1])
-        couplings += np.sqrt(np.diagonal(coupling.covariance[0])) * rng.normal(size=2)
+        shift, span, oxygen = (
+            mean + factor @ rng.normal(size=len(mean)) for mean, factor in map(self.expected[best].get, NMR)
+        )
+        # what a measurement can be
+        oxygen = np.clip(np.abs(oxygen), 0.0, [np.inf, 1.0])
         prior = terms["prior 1"]
         return terms | {
             "xrd": xrd,
-            "shift": shift.replace(shifts=measured),
-            "span": span.replace(observed=np.sort(principal)[None, ::-1]),
-            "oxygen": coupling.replace(observed=np.clip(couplings, 0.0, [np.inf, 1.0])[None]),
+            "shift": terms["shift"].replace(shifts=shift),
+            "span": terms["span"].replace(observed=np.sort(span)[None, ::-1]),
+            "oxygen": terms["oxygen"].replace(observed=oxygen[None]),
             "prior 1": prior.replace(target=rng.normal(float(self.crystal.u_iso[0]), float(prior.sigma))),
         }
 
@@ -157,20 +160,6 @@ class Study:
             "steps": len(fit.steps),
             "processor_seconds": time.process_time() - began,
         }
-
-
-def _shaken(tensor, prediction, head: str, site: int, best: bool, rng) -> np.ndarray:
-    """The symmetric part of a tensor with an error of the model along each of its orthonormal components."""
-    tensor = (tensor + tensor.T) / 2
-    if best:
-        return tensor
-    sigma = np.asarray(prediction.component_sigma(head))[site]
-    noise = rng.normal(size=(3, 3))
-    # symmetric, without trace, each of the five components with variance 1
-    noise = (noise + noise.T) / 2
-    noise -= np.trace(noise) / 3 * np.eye(3)
-    error = sigma[-1] * noise
-    return tensor + error + (sigma[0] * rng.normal() * np.eye(3) / np.sqrt(3.0) if head == "shielding" else 0.0)
 
 
 # -- what they come to -----------------------------------------------------------------------------------------------
