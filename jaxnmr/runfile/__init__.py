@@ -76,7 +76,7 @@ eta_q = 0.3                              # an asymmetry of 0 that a stage frees 
 gaussian_hz = 300.0                      # or gaussian_ppm; four points when no width is given
 # lorentzian_hz, zeta_ppm, eta, euler_deg = [0, 0, 0], euler_q_deg, amplitude
 # quadrupolar_spread_mhz, shielding_spread_ppm: a Czjzek distribution
-# tensors = "model" instead of sites:    they follow the structure, see below
+# instead of sites:                      tensors = "model": they follow the structure, see below
 # instead of sites, one width for all:   peaks_ppm = [62.0, 13.5] with peak_intensities, or
 #                                        magres = "file.magres" with reference = { reference_ppm = 550.0, slope = -1.0 }
 # without a file (simulate-spectrum):    points, width_khz, centre_ppm
