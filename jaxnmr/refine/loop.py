@@ -94,7 +94,7 @@ def refine(
 
     Raises:
         PrecisionError: single precision.
-        ParameterError: nothing is free, or an unknown kind of weights.
+        ParameterError: nothing is free, parameters of another objective, or an unknown kind of weights.
         DataError: fewer observations than parameters, or residuals that are not finite at the start.
         ConvergenceError: no minimum was reached; the result is its ``result`` attribute.
     """
@@ -141,6 +141,12 @@ class Descent:
             raise PrecisionError(
                 "refinement in single precision loses the small shifts it is about: "
                 "call jaxnmr.enable_x64() before anything else"
+            )
+        missing = [name for name in objective.parameters().values if name not in params.values]
+        if missing:
+            raise ParameterError(
+                f"these parameters are of another objective: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''} "
+                f"{'is' if len(missing) == 1 else 'are'} missing; start from objective.parameters()"
             )
         self.began = time.perf_counter()
         self.solver, self.callback, self.checkpoint = solver, callback, checkpoint

@@ -311,6 +311,13 @@ def test_nothing_free_is_refused(powder):
         jn.refine(objective, truth, stages=[jn.Stage(name="nothing")])
 
 
+def test_parameters_of_another_objective_are_refused(powder):
+    objective, truth = powder
+    more = objective + objective.terms[0].replace(name="again")
+    with pytest.raises(ParameterError, match=r"of another objective: again/.* are missing; start from objective.param"):
+        jn.refine(more, truth.free("xyz"))
+
+
 def test_a_stage_that_frees_nothing_is_refused(powder):
     objective, truth = powder
     with pytest.raises(ParameterError, match="stage 'empty' frees nothing"):
