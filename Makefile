@@ -37,6 +37,9 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_powder.py --out $(OUT)/bench
 	$(BIN)/python benchmarks/bench_spectra.py --out $(OUT)/bench
 	$(BIN)/python benchmarks/bench_models.py --out $(OUT)/bench
+	$(BIN)/python benchmarks/bench_screening.py --out $(OUT)/bench
+	@if [ -n "$$JAXNMR_DATA" ]; then $(BIN)/python benchmarks/bench_zeolite.py --out $(OUT)/bench; \
+	else echo "JAXNMR_DATA is not set: benchmarks/bench_zeolite.py left out"; fi
 
 clean:
 	rm -rf $(OUT) build dist .pytest_cache .ruff_cache .hypothesis .benchmarks
