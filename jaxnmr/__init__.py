@@ -41,12 +41,10 @@ from .refine import (
     LevenbergMarquardt,
     RefinementResult,
     Stage,
-    displaced,
     progress,
     refine,
-    refine_starts,
-    screen,
 )
+from .search import displaced, refine_starts, screen
 
 _refuse_bad_jaxlib()
 

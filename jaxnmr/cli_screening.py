@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from .cli import NOT_CONVERGED, OK, _prepare
 from .errors import ParseError
-from .refine.screening_result import RANKINGS, ScreeningResult, ScreeningRow
+from .search.ranking import RANKINGS, ScreeningResult, ScreeningRow
 
 
 def add_screen(command: Callable) -> None:
@@ -37,7 +37,7 @@ def _screen(arguments: argparse.Namespace, console: Console) -> int:
     run = load_run(arguments.run)
     index, count = _share(arguments.share)
     _prepare(arguments)
-    from .refine import screen
+    from .search import screen
     from .report.screening import write_screening
     from .runfile.build import build
 

@@ -25,10 +25,11 @@ PARTS = {
     "models": (4, ("models",)),
     "objectives": (5, ("objectives",)),
     "refine": (6, ("refine",)),
-    "results": (7, ("plot", "report")),
-    "command": (8, ("cli", "cli_screening", "cli_training", "__main__", "runfile")),
-    "testing": (8, ("testing",)),
-    "facade": (9, ("__init__",)),
+    "search": (7, ("search",)),
+    "results": (8, ("plot", "report")),
+    "command": (9, ("cli", "cli_screening", "cli_training", "__main__", "runfile")),
+    "testing": (9, ("testing",)),
+    "facade": (10, ("__init__",)),
 }
 PART_OF = {member: part for part, (_, members) in PARTS.items() for member in members}
 
@@ -43,6 +44,7 @@ ALLOWED = {
     "models": {"jax", "numpy", "ase", "flax", "optax", "e3nn_jax", "jraph", "safetensors"},
     "objectives": {"jax", "numpy", "scipy"},
     "refine": {"jax", "numpy", "jaxopt", "rich"},
+    "search": {"jax", "numpy"},
     "results": {"jax", "numpy", "matplotlib"},
     "command": {"jax", "jaxlib", "numpy", "rich", "matplotlib"},
     "testing": {"jax", "numpy"},

@@ -4,10 +4,7 @@ from .checkpoint import read_checkpoint, write_checkpoint
 from .loop import Stage, refine
 from .progress import progress
 from .result import FittedPattern, HistogramStatistics, RefinementResult, Reflections, StepInfo
-from .screening import screen
-from .screening_result import ScreeningResult, ScreeningRow
 from .solvers import GaussNewton, LevenbergMarquardt
-from .starts import StartsResult, displaced, refine_starts
 from .variance_components import variance_components
 from .variance_report import VarianceComponent, VarianceComponents
 
@@ -18,19 +15,13 @@ __all__ = [
     "LevenbergMarquardt",
     "RefinementResult",
     "Reflections",
-    "ScreeningResult",
-    "ScreeningRow",
     "Stage",
-    "StartsResult",
     "StepInfo",
-    "displaced",
     "VarianceComponent",
     "VarianceComponents",
     "progress",
     "read_checkpoint",
     "refine",
-    "refine_starts",
-    "screen",
     "variance_components",
     "write_checkpoint",
 ]

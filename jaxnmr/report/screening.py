@@ -12,7 +12,7 @@ from ..plot import pattern
 from ..plot.screening import ranking
 
 if TYPE_CHECKING:
-    from ..refine.screening_result import ScreeningResult, ScreeningRow
+    from ..search.ranking import ScreeningResult, ScreeningRow
 
 _FIGURES = {"bic": "BIC − best", "aic": "AIC − best", "chi2": "χ² − best", "rwp": "R / %"}
 

@@ -14,12 +14,12 @@ from ..crystal.cell import lattice
 from ..errors import ConvergenceError, JaxnmrError, ParameterError
 from ..objectives import Objective, Parameters
 from ..objectives.objective import residuals_and_jacobian
+from ..refine.linearised import Linearised
+from ..refine.loop import _SMALLEST_GOF2, Descent, Stage
+from ..refine.result import RefinementResult
+from ..refine.solvers import LevenbergMarquardt, Solver
+from ..refine.summary import summarise
 from .batched import Batches, Ending, together
-from .linearised import Linearised
-from .loop import _SMALLEST_GOF2, Descent, Stage
-from .result import RefinementResult
-from .solvers import LevenbergMarquardt, Solver
-from .summary import summarise
 
 # two ends are the same minimum when they are this close in standard uncertainties, all parameters together
 SAME_MINIMUM = 0.5

@@ -14,9 +14,9 @@ import jaxnmr as jn
 from jaxnmr.cli import main
 from jaxnmr.errors import ConventionError, ParameterError
 from jaxnmr.objectives.objective import residuals
-from jaxnmr.refine.rooms import Rooms
-from jaxnmr.refine.screening_files import ScreeningFolder
-from jaxnmr.refine.screening_result import ScreeningRow, ranked
+from jaxnmr.search.folder import ScreeningFolder
+from jaxnmr.search.ranking import ScreeningRow, ranked
+from jaxnmr.search.rooms import Rooms
 
 CELL, OXYGEN = np.array([4.594, 2.959]), 0.305
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..crystal.cell import lattice
 from ..objectives import Parameters
 from ..objectives.objective import residuals
-from .result import RefinementResult
+from ..refine.result import RefinementResult
 
 RANKINGS = ("bic", "aic", "chi2", "rwp")
 # candidates whose criterion is this close to the best one are not clearly worse (Kass & Raftery, J. Am. Stat. Assoc. 90, 773)

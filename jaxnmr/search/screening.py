@@ -18,14 +18,14 @@ from ..errors import ConventionError, PrecisionError
 from ..io import read_crystal
 from ..io.ase import from_ase
 from ..objectives import Parameters
+from ..refine.loop import Descent, Stage
+from ..refine.result import RefinementResult
+from ..refine.solvers import LevenbergMarquardt, Solver
+from ..refine.summary import summarise
 from .batched import Batches, Ending, together
-from .loop import Descent, Stage
-from .result import RefinementResult
+from .folder import ScreeningFolder, fingerprint
+from .ranking import RANKINGS, ScreeningResult, ScreeningRow, described, parameter_record, ranked
 from .rooms import Rooms
-from .screening_files import ScreeningFolder, fingerprint
-from .screening_result import RANKINGS, ScreeningResult, ScreeningRow, described, parameter_record, ranked
-from .solvers import LevenbergMarquardt, Solver
-from .summary import summarise
 
 # the name under which every candidate is handed over: names are part of compiled programs
 CANDIDATE = "candidate"
