@@ -30,7 +30,9 @@ REPEATS = (2, 3, 4, 5)
 
 def main(argv=None) -> int:
     parser = benchmark_parser(__doc__, "few calls of a small network")
-    parser.add_argument("--data", type=Path, default=os.environ.get("JAXNMR_DATA"), help="folder of measured data")
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("JAXNMR_DATA") or None, help="folder of measured data"
+    )
     parser.add_argument("--float32", action="store_true", help="single precision, for accelerators")
     parser.add_argument("--no-other-ways", dest="other_ways", action="store_false", help="only the steps of jaxnmr")
     parser.add_argument("--no-atoms", dest="atoms", action="store_false", help="leave out the supercells")

@@ -63,18 +63,22 @@ def time_calls(function: Callable, *arguments: Any, seconds: float = 1.5, least:
     }
 
 
-def clock() -> float:
-    """Seconds of processor time where the processor does the work, else of wall time; compare two readings."""
+def one_core() -> bool:
+    """Whether all work is done by one processor core, so that its time is a measure that other processes disturb little."""
     import jax
 
-    return time.process_time() if jax.default_backend() == "cpu" else time.perf_counter()
+    pinned = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == 1
+    return pinned and jax.default_backend() == "cpu"
+
+
+def clock() -> float:
+    """Seconds of processor time where one core does the work, else of wall time; compare two readings."""
+    return time.process_time() if one_core() else time.perf_counter()
 
 
 def best(times: dict[str, float]) -> float:
-    """The number to compare: processor time where the processor does the work, else the shortest wall time."""
-    import jax
-
-    return times["cpu_ms" if jax.default_backend() == "cpu" else "min_ms"]
+    """The number to compare: processor time where one core does the work, else the shortest wall time."""
+    return times["cpu_ms" if one_core() else "min_ms"]
 
 
 def peak_memory_mb() -> float:

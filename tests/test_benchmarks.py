@@ -1,4 +1,4 @@
-"""The benchmark script runs, and what it counts is what there is. Nothing here depends on how long anything takes."""
+"""The benchmark scripts run, and what they count is what there is. Nothing here depends on how long anything takes."""
 
 import json
 import os
@@ -117,3 +117,37 @@ def test_symmetry_spares_a_network_most_of_its_messages(tmp_path):
     assert with_symmetry["edges"] < without["edges"] / 4 and with_symmetry["operations"] < without["operations"] / 2
     assert all(row["best_ms"] > 0 and row["compilation_s"] > 0 for row in rows.values())
     assert (folder / "models.png").stat().st_size > 5000
+
+
+def test_other_ways_to_the_derivatives_of_a_step_agree(scripts):
+    import bench_models
+    import bench_zeolite
+    import other_ways
+    import zeolite
+
+    problem = bench_zeolite.problem(bench_models.quartz(None), bench_zeolite.network("quick"), zeolite.SILICA, 6)
+    row = bench_zeolite.measured("quartz", *problem, 0.0)
+    # x of silicon on its axis, and x, y, z of oxygen
+    assert (row["atoms"], row["coordinates"], row["centres"]) == (9, 4, 2) and row["temporary_mb"] > 0
+    objective = problem[0]
+    ways = {name: found for name, (_, found) in other_ways.steps(objective, [0]).items()}
+    exact = ways.pop("jax.jacfwd, coordinates of the sites")
+    # six elements of one tensor, and the distances
+    assert exact.shape == (6 + len(objective.terms[-1].atoms), 2, 3) and len(ways) == 3
+    # off its axis silicon is several atoms: what a derivative means there is another matter in every way
+    movable = np.array([[True, False, False], [True, True, True]])
+    for name, found in ways.items():
+        # differences of distances, with steps of 1e-5 of the cell, are good to about 1e-9
+        np.testing.assert_allclose(found[:, movable], exact[:, movable], atol=1e-8 * np.abs(exact).max(), err_msg=name)
+
+
+def test_starts_and_candidates_that_are_counted_end_in_one_minimum(tmp_path):
+    folder = run("bench_screening.py", folder=tmp_path)
+    record = json.loads((folder / "screening.json").read_text())
+    (row,) = record["starts"]
+    assert row["starts"] == 2 and row["found"] == [2] and row["per_minute"] > 0
+    assert row["largest_shift_from_first_over_esd"] < 0.1
+    screening = record["screening"]
+    assert screening["candidates"] == 2 and {row["status"] for row in screening["rows"]} == {"converged"}
+    np.testing.assert_allclose(*(row["chi2"] for row in screening["rows"]), rtol=1e-6)
+    assert screening["per_minute"] > 0 and (folder / "screening.png").stat().st_size > 5000
