@@ -29,7 +29,7 @@ _LARGEST_DAMPING = 1e12
 # renewed peak window hides any further decrease
 _STALLED_BUT_CLOSE = 0.1
 # data without noise have a vanishing chi²: a fit a thousand times better than the uncertainties asks for no better
-_SMALLEST_GOF2 = 1e-6
+SMALLEST_GOF2 = 1e-6
 # a model with a kink (a variance held at zero, say) can creep forever: this many steps that together lower chi² by
 # less than such a distance would are an end, too
 _FLAT_STEPS = 5
@@ -254,7 +254,7 @@ class Descent:
             problem, moving = self._held_at_bounds(full, mask, theta)
             freedom = max(r.size - int(moving.sum()), 1)
             newton = problem.step(0.0)
-            gof2 = max(chi2 / freedom, _SMALLEST_GOF2)
+            gof2 = max(chi2 / freedom, SMALLEST_GOF2)
             distance = np.sqrt(max(problem.predicted_decrease(newton), 0.0) / gof2)
             if distance < tolerance:
                 # one undamped step costs a single evaluation and lands on the minimum of the last linear model

@@ -15,7 +15,7 @@ from ..errors import ConvergenceError, JaxnmrError, ParameterError
 from ..objectives import Objective, Parameters
 from ..objectives.objective import residuals_and_jacobian
 from ..refine.linearised import Linearised
-from ..refine.loop import _SMALLEST_GOF2, Descent, Stage
+from ..refine.loop import SMALLEST_GOF2, Descent, Stage
 from ..refine.result import RefinementResult
 from ..refine.solvers import LevenbergMarquardt, Solver
 from ..refine.summary import summarise
@@ -238,7 +238,7 @@ def _outcome(endings: list[Ending], batches: Batches, began: float, same: float,
         chi2[e.index] = float(r @ r)
         if np.isfinite(jacobian).all():
             freedom = max(r.size - int(e.descent.active.sum()), 1)
-            local[e.index] = Linearised.create(r, jacobian), max(float(r @ r) / freedom, _SMALLEST_GOF2)
+            local[e.index] = Linearised.create(r, jacobian), max(float(r @ r) / freedom, SMALLEST_GOF2)
     representatives: list[int] = []
     minimum: dict[int, int] = {}
 
