@@ -32,6 +32,8 @@ TRACELESS = np.array(
 )
 # the uncertainty of a model is renewed when it has changed by more than this part
 _CHANGE = 0.1
+# couplings beyond are numbers in another unit: 5.19 MHz given as 5.19, or as 5.19e6 where MHz are asked for
+_CQ_HZ = (100.0, 1e11)
 
 
 @struct
@@ -265,6 +267,12 @@ def _measured(kind: str, quantity: str, observed: np.ndarray, sigma, name: str) 
         observed, width = (np.take_along_axis(a, order, axis=1) for a in (observed, width))
     elif (observed[:, 0] < 0).any() or (observed[:, 1] < 0).any() or (observed[:, 1] > 1).any():
         raise DataError(f"{name!r}: expected the size of C_Q, 0 or more, and eta between 0 and 1")
+    else:
+        odd = [cq for cq in observed[:, 0] if cq and not _CQ_HZ[0] <= cq <= _CQ_HZ[1]]
+        if odd:
+            raise DataError(
+                f"{name!r}: a C_Q of {odd[0]:g} Hz; expected 0, or 100 Hz to 100 GHz: is it in another unit?"
+            )
     return observed, width[:, :, None] ** 2 * np.eye(observed.shape[1])
 
 

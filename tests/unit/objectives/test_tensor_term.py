@@ -248,6 +248,8 @@ WRONG = {
     "sigma": (lambda: oxygen(general(5, 1), sigma=0.0), DataError, "must be positive"),
     "sigmas": (lambda: oxygen(general(5, 1), sigma=[1.0, 2.0]), ShapeError, r"sigma of 'tensors' has the shape \(2,\)"),
     "eta": (lambda: jn.TensorTerm("17O", [[1e6, 1.2]], sigma=(1.0, 1.0), quantity="efg", kind="cq_eta"), DataError, "eta between 0 and 1"),
+    "C_Q in MHz": (lambda: jn.TensorTerm("17O", [[5.19, 0.2]], sigma=(1e4, 0.1), quantity="efg", kind="cq_eta"), DataError, "C_Q of 5.19 Hz; expected 0, or 100 Hz to"),
+    "C_Q too large": (lambda: jn.TensorTerm("17O", [[5.19e12, 0.2]], sigma=(1e4, 0.1), quantity="efg", kind="cq_eta"), DataError, "is it in another unit"),
     "model": (lambda: oxygen(general(5, 1), sigma_model="good"), ConventionError, "expected numbers or 'model'"),
 }  # fmt: skip
 
