@@ -135,7 +135,8 @@ def _place(run: Run, where: str) -> Iterator[None]:
     except ParseError:
         raise
     except JaxnmrError as err:
-        raise ParseError(run.path, None, f"{where}: {err}") from err
+        message = str(err).removeprefix(f"{where.rpartition(' ')[2]}: ")  # terms say their name themselves
+        raise ParseError(run.path, None, f"{where}: {message}") from err
 
 
 def _crystal(run: Run, phase: PhaseSpec) -> Crystal:
