@@ -81,8 +81,9 @@ class Predicted:
         except ConventionError as error:
             unknown = [s for s, e in zip(crystal.labels, crystal.elements, strict=True) if e not in config.species]
             raise ConventionError(
-                f"{phase}: {error} ({', '.join(unknown)}). A model sees all atoms around a site, so that none can be left out; "
-                "a phase can: name only those that the model is for, tensors={phase: model}"
+                f"model {model.card.name!r} of {phase!r}: {error} ({', '.join(unknown)}). A model sees all atoms around a site, "
+                "so that none can be left out; a phase can: name only those that the model is for, tensors={phase: model}, "
+                "in a run file phase = of [[model]]"
             ) from None
         references = tuple((element, *map(float, ab)) for element, ab in model.card.references.items())
         sources = tuple(
