@@ -391,7 +391,9 @@ class Parameters:
         if len(sources) == 1:
             targets = targets[targets != sources[0]]
             sources = np.repeat(sources, len(targets))
-        if len(targets) != len(sources) or len(targets) == 0:
+        if len(targets) == 0:
+            raise ParameterError(f"cannot tie {target!r} to itself; name another source")
+        if len(targets) != len(sources):
             raise ParameterError(f"cannot tie {target!r} ({len(targets)} values) to {source!r} ({len(sources)} values)")
         is_pivot = np.isin(targets, spec.pivots)
         new = tuple(
