@@ -466,7 +466,8 @@ def model_of(phase: str, nucleus: str, head: str, models: Mapping[str, list], si
     trained = model.config.head(head).elements
     if element not in trained:
         raise ConventionError(
-            f"the model {model.card.name!r} was not trained on the {head} of {element}, but of {', '.join(trained)}"
+            f"the model {model.card.name!r} was not trained on the {head} of {element}, but of {', '.join(trained)}: take "
+            "one that was, or leave these data out (a [[spectrum]] does without shieldings where shifts_ppm are given)"
         )
     if isinstance(sigma_model, str) and element not in model.card.calibration.get(head, {}):
         raise ConventionError(
