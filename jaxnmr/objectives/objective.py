@@ -67,9 +67,11 @@ class Objective:
                 fastest with what fits in their caches, and 1 GiB on accelerators.
 
         Raises:
-            ParameterError: two terms with the same name, no term, or models that contradict each other.
+            ParameterError: two terms with the same name, no term, no models, or models that contradict each other.
             ConventionError: a crystal that a model cannot take: an unknown element, partial occupancy.
         """
+        if not isinstance(terms, Term | TermSum):
+            raise ParameterError(f"terms is a {type(terms).__name__}; expected a term, or a sum of terms: a + 2.0 * b")
         terms = terms if isinstance(terms, TermSum) else TermSum(terms)
         names = [t.name for t in terms.terms]
         if not names:

@@ -157,6 +157,8 @@ class FunctionTerm(Term):
                 f"term {self.name!r} asks for {key!r}, which no part of the objective provides: it is no parameter"
                 f"{' and no phase' if state.crystals else ''}{hint}"
             ) from err
+        if found is None:
+            raise ParameterError(f"term {self.name!r} returns nothing; expected calculated - observed")
         return jnp.ravel(jnp.asarray(found)) / self.sigma
 
     def __call__(self, state: State) -> Array:

@@ -99,3 +99,11 @@ def test_a_term_that_reads_what_no_part_provides_says_what_it_asked_for():
 def test_an_objective_compares_something():
     with pytest.raises(ParameterError, match="give it at least one term"):
         jn.Objective(TermSum(), crystal=monoclinic())
+    with pytest.raises(ParameterError, match="terms is a list; expected a term, or a sum of terms"):
+        jn.Objective([volume], crystal=monoclinic())
+
+
+def test_a_term_that_forgets_to_return_is_named():
+    objective = jn.Objective(jn.term("silent")(lambda state: None), crystal=monoclinic())
+    with pytest.raises(ParameterError, match="term 'silent' returns nothing"):
+        objective.residuals(objective.parameters())
