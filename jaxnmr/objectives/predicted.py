@@ -291,7 +291,7 @@ def plan_predicted(models, crystals: Mapping[str, Crystal], memory_bytes: int | 
         memory_bytes: see `MEMORY_BYTES`.
 
     Raises:
-        ParameterError: no such phase, two models with the same head, or a budget that is no number of bytes.
+        ParameterError: no such phase, no model, two models with the same head, or a budget that is no number of bytes.
         ConventionError: a crystal that a model cannot take.
     """
     if models is None:
@@ -305,6 +305,9 @@ def plan_predicted(models, crystals: Mapping[str, Crystal], memory_bytes: int | 
     for phase, given in by_phase.items():
         phase = only_phase(crystals, phase)
         of_phase = list(given) if isinstance(given, list | tuple) else [given]
+        strange = next((model for model in of_phase if not hasattr(model, "config")), None)
+        if strange is not None:
+            raise ParameterError(f"tensors: {strange!r} is no model; expected TensorModel.load(name or path)")
         heads = [head.name for model in of_phase for head in model.config.heads]
         repeated = sorted({h for h in heads if heads.count(h) > 1})
         if repeated:

@@ -108,6 +108,8 @@ def test_models_may_be_given_by_phase_and_by_quantity():
     assert [p.phase for p in plan_predicted(model(), crystals, None)] == ["a", "b"]
     with pytest.raises(ParameterError, match="several models of 'a' predict efg, shielding"):
         plan_predicted([model(), model()], crystals, None)
+    with pytest.raises(ParameterError, match=r"'silica-29si' is no model; expected TensorModel\.load"):
+        plan_predicted("silica-29si", crystals, None)
     with pytest.raises(ParameterError, match="there is no phase 'c'"):
         plan_predicted({"c": model()}, crystals, None)
     with pytest.raises(ParameterError, match="give the objective crystal="):
