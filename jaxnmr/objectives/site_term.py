@@ -80,9 +80,9 @@ def reference_start(reference: ShiftReference | None, name: str) -> dict[str, fl
     """The starting values of a term's reference and slope.
 
     Raises:
-        ConventionError: no reference.
+        ConventionError: no reference, or a bare number.
     """
-    if reference is None:
+    if not isinstance(reference, ShiftReference):
         raise ConventionError(
             f"{name!r}: shifts need a reference: give reference=ShiftReference(ppm), such as one fitted with "
             "ShiftReference.fit or ShiftReference(*model.card.references['Si']), or ShiftReference(0, 1) for shieldings"
