@@ -246,7 +246,7 @@ class Parameters:
         ]
 
     def __repr__(self) -> str:
-        if not isinstance(self.flat, np.ndarray):
+        if not isinstance(self.flat, np.ndarray) or self.flat.ndim != 1:
             return f"Parameters({len(self.labels)} values, {self.n_free} free)"
         head = f"{'parameter':<28} {'value':>14}  {'unit':<8} {'free':<4}  bounds"
         lines = [head, "-" * len(head)]

@@ -383,6 +383,7 @@ def test_perturbed_copies_are_stacked_and_respect_symmetry_ties_and_bounds():
     np.testing.assert_allclose(xyz[:, 1], np.broadcast_to(params["xyz"][1], (200, 3)), atol=1e-15)
     single = jax.vmap(lambda p: p["xyz[O1.x]"])(many)
     np.testing.assert_allclose(single, xyz[:, 2, 0])
+    assert "free)" in repr(many.replace(flat=np.asarray(many.flat)))
 
 
 def test_the_table_shows_free_bounded_and_tied_values():
