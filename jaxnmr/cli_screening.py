@@ -37,9 +37,9 @@ def _screen(arguments: argparse.Namespace, console: Console) -> int:
     run = load_run(arguments.run)
     index, count = _share(arguments.share)
     _prepare(arguments)
-    from .search import screen
     from .report.screening import write_screening
     from .runfile.build import build
+    from .search import screen
 
     phase = _phase(arguments, [p.name for p in run.phases])
     folder = arguments.out or Path("out") / f"{run.path.stem}_screen"
