@@ -97,7 +97,7 @@ def larmor_hz(nucleus: str | Isotope, b0_tesla: float) -> float:
     """Larmor frequency ``|gamma| B0 / 2 pi`` of the bare nucleus in Hz, positive.
 
     Raises:
-        ConventionError: an unknown nucleus, or a field that is not a positive number.
+        ConventionError: an unknown nucleus, or a field that is not between 0 and 100 T.
     """
     return abs(isotope(nucleus).gamma_hz_per_tesla) * _field(b0_tesla)
 
@@ -106,7 +106,7 @@ def reference_hz(nucleus: str | Isotope, b0_tesla: float) -> float:
     """Frequency of 0 ppm in Hz: that of the IUPAC's reference compound, or of the bare nucleus where none is defined.
 
     Raises:
-        ConventionError: an unknown nucleus, or a field that is not a positive number.
+        ConventionError: an unknown nucleus, or a field that is not between 0 and 100 T.
     """
     ratio = isotope(nucleus).frequency_ratio
     if not math.isfinite(ratio):
@@ -115,8 +115,10 @@ def reference_hz(nucleus: str | Isotope, b0_tesla: float) -> float:
 
 
 def _field(b0_tesla: float) -> float:
-    if not (math.isfinite(b0_tesla) and b0_tesla > 0):
-        raise ConventionError(f"b0_tesla is {b0_tesla}; expected the magnetic field in tesla, a positive number")
+    if not 0 < b0_tesla <= 100:  # an infinite field and one that is not a number as well
+        raise ConventionError(
+            f"b0_tesla is {b0_tesla}; expected the magnetic field in tesla, between 0 and 100 (a 500 MHz magnet has 11.74)"
+        )
     return float(b0_tesla)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jaxnmr.errors import ConventionError
-from jaxnmr.nmr.isotopes import Isotope, all_isotopes, isotope, isotopes_of, larmor_hz
+from jaxnmr.nmr.isotopes import Isotope, all_isotopes, isotope, isotopes_of, larmor_hz, reference_hz
 
 # R. K. Harris et al., Pure Appl. Chem. 73, 1795 (2001), tables 1 and 3: spin, gamma in 1e7 rad/s/T
 HARRIS = {
@@ -59,6 +59,13 @@ def test_quadrupole_moments_are_the_standard_values(symbol):
 def test_a_400_MHz_magnet_has_9_4_tesla():
     assert larmor_hz("1H", 9.3947) == pytest.approx(400.0e6, rel=1e-4)
     assert larmor_hz("29Si", 9.3947) == pytest.approx(79.5e6, rel=1e-3), "positive for a negative gyromagnetic ratio"
+
+
+@pytest.mark.parametrize("field", [500.0, 0.0, -9.4, math.inf, math.nan])
+def test_a_field_in_another_unit_than_tesla_is_refused(field):
+    for frequency in (larmor_hz, reference_hz):
+        with pytest.raises(ConventionError, match=f"b0_tesla is {field}; expected the magnetic field in tesla"):
+            frequency("27Al", field)
 
 
 def test_frequency_ratios_follow_the_gyromagnetic_ratios():
