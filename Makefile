@@ -54,6 +54,6 @@ $(STAMP): pyproject.toml $(wildcard constraints/*.txt)
 	"name another one with  make PYTHON=/path/to/python3.12" % v[:3])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints/python-$$($(BIN)/python -c \
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c constraints/python-$$($(BIN)/python -c \
 	'import sys; print("%d.%d" % sys.version_info[:2])').txt -e '.[test,dev]'
 	@touch $@
