@@ -107,7 +107,8 @@ class TensorTerm(SiteTerm):
         Raises:
             ConventionError: an unknown quantity or kind, no reference, a nucleus without quadrupole moment.
             ShapeError: data or uncertainties of another shape.
-            DataError: numbers that are not finite, uncertainties that are not positive, eta outside 0 to 1.
+            DataError: numbers that are not finite, uncertainties that are not positive, eta outside 0 to 1, a C_Q that is
+                hardly in Hz.
         """
         atom = isotope(nucleus)
         if kind not in _KINDS.get(quantity, ()):
