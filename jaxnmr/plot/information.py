@@ -71,6 +71,8 @@ def information(fit: RefinementResult, *, parameters: bool | None = None) -> Fig
                     np.full((~finite).sum(), 1.0), place[~finite], transform=right.get_yaxis_transform(),
                     clip_on=False, in_layout=False, **(style | {"marker": ">"}),
                 )  # fmt: skip
+        if not np.isfinite(without).all():
+            right.plot([], [], ">", color="#1a1a1a", fillstyle="none", markersize=5, label="then undetermined")
         right.plot(esd, place, "o", color="#1a1a1a", markersize=4.5, label="with all")
         shown = np.append(without[np.isfinite(without)], esd)
         if shown.max() > 5.0 * shown[shown > 0].min():
