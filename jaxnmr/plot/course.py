@@ -57,7 +57,7 @@ def correlations(fit: RefinementResult, *, annotate: bool | None = None) -> Figu
                     color="white" if value > 0.7 or value < -0.45 else "#333333",
                 )  # fmt: skip
         bar = figure.colorbar(image, ax=axis, shrink=min(1.0, 3.2 / size + 0.25), pad=0.02, aspect=18)
-        bar.set_label("correlation coefficient, in the cells × 100")
+        bar.set_label("correlation coefficient (cells: in %)")
         bar.outline.set_visible(False)
         strongest = fit.correlations[0] if fit.correlations else None
         note = f"strongest {strongest[2]:+.3f}: {strongest[0]} ↔ {strongest[1]}" if strongest else ""
