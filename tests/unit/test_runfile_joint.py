@@ -489,7 +489,7 @@ REFUSED_WHILE_BUILDING = [
     ('"model"', '{ published = "x" }', "[[peaks]] 'o': no published regression 'x'"),
     ('label = "O1"\ncq', 'label = "Si1"\ncq', "[[tensors]] 'couplings': Si1 is no 17O site"),
     ('nucleus = "17O"\nsigma = [', 'nucleus = "27Al"\nsigma = [', "was not trained on the efg of Al"),
-    (MODEL, MODEL + PAIRS.replace('"Si1", "O1"', '"O1", "Si1"'), "[[couplings]] 'd': 'd': O1 is O, not 29Si"),
+    (MODEL, MODEL + PAIRS.replace('"Si1", "O1"', '"O1", "Si1"'), "[[couplings]] 'd': O1 is O, not 29Si"),
     (MODEL, MODEL + PAIRS.replace('"O2"', '"O7"'), "[[couplings]] 'd': no site 'O7'"),
     (MODEL, MODEL + TIES, "[[tie]] 'xyz[O1.x]': xyz[O1.x] is tied to 'xyz[O2.x]' and to 'xyz[Si1.x]'; keep one"),
     (MODEL, MODEL + PRIOR, "[[restraint]]: no parameter is called 'xzy'; did you mean 'xyz"),
