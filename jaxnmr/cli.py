@@ -198,7 +198,6 @@ def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
     from .runfile.spectrum import simulated, specs_to_simulate
 
     folder = arguments.out or Path("out") / Path(arguments.file).stem
-    folder.mkdir(parents=True, exist_ok=True)
     keys = (
         "isotope",
         "b0",
@@ -220,6 +219,7 @@ def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
             spectrum, sites = simulated(spec)
         for doubt in doubts:
             console.print(f"  [yellow]warning:[/] {escape(str(doubt.message))}")
+        folder.mkdir(parents=True, exist_ok=True)  # none where the input is wrong
         for suffix in (".csdf", ".csv"):
             write_spectrum(spectrum, folder / f"{spec.name}{suffix}")
         figure = picture(spectrum)

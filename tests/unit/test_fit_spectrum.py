@@ -255,6 +255,8 @@ def test_a_magres_file_is_simulated_by_the_command(tmp_path, capsys):
     assert "no --reference: the axis is minus the shielding" in capsys.readouterr().err
     assert main(arguments) == 2
     assert "give isotope" in capsys.readouterr().err
+    assert main([*arguments[:-1], str(tmp_path / "none"), *options[:2], "--b0", "400"]) == 2
+    assert "expected the magnetic field in tesla" in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
 def test_a_run_file_is_simulated_from_its_sites(tmp_path, capsys):
