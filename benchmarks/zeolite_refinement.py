@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,8 @@ def main(argv=None) -> int:
         return 0
     if options.starts:
         for case in options.case:
-            print(same_minimum(options.first, case, options), flush=True)
+            for text in same_minimum(options.first, case, options):
+                print(text, flush=True)
         return 0
     rows = []
     for k in numbers:
@@ -107,7 +109,7 @@ def realisation(k: int, options):
         yield row | {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - worked}
 
 
-def same_minimum(k: int, case: str, options) -> str:
+def same_minimum(k: int, case: str, options) -> Iterator[str]:
     """Starts near the minimum of a case, refined by both solvers: what they say, and how far their minima are apart."""
     import jax
     from zeolite import displacements
@@ -123,19 +125,16 @@ def same_minimum(k: int, case: str, options) -> str:
         objective, params, solver=jn.LevenbergMarquardt(max_steps=options.max_steps), suggest=False, throw=False
     )
     near = jn.displaced(objective, reported.parameters, jax.random.key(k), n=options.starts, distance=NEAR)
-    lines = [f"{case}, realisation {k}: reported {reported.status}, chi² {total_chi2(reported):.2f}"]
+    yield f"{case}, realisation {k}: reported {reported.status}, chi² {total_chi2(reported):.2f}"
     for solver in (jn.LevenbergMarquardt, jn.GaussNewton):
         found = jn.refine_starts(objective, near, solver=solver(max_steps=options.max_steps), throw=False)
-        lines += [f"{solver.__name__}: {found.message} {found.found}", found.table()]
+        yield f"{solver.__name__}: {found.message}\n{found.table()}"
         for number, other in enumerate(found.minima, start=1):
-            esds = np.abs(np.asarray(other.crystal.xyz) - np.asarray(found.best.crystal.xyz)) / np.asarray(
-                found.best.esds["xyz"]
-            )
-            lines.append(
+            esds = np.abs(other.crystal.xyz - found.best.crystal.xyz) / found.best.esds["xyz"]
+            yield (
                 f"minimum {number}: {rms(displacements(other.crystal, found.best.crystal)):.4f} Å rms and at most "
                 f"{esds.max():.2f} esds of a coordinate from minimum 1, O {rms(of.errors(other.crystal)['O']):.4f} Å from the truth"
             )
-    return "\n".join(lines)
 
 
 def line(row: dict) -> str:
