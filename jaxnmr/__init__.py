@@ -6,6 +6,7 @@ from importlib import metadata as _metadata
 from . import crystal, errors, plot, testing, units
 from ._compat import refuse_bad_jaxlib as _refuse_bad_jaxlib
 from ._precision import enable_x64
+from ._struct import static, struct
 from .crystal import Crystal
 from .diffraction import Background, Instrument, Pattern, PowderDiffraction
 from .io import (
@@ -45,6 +46,7 @@ from .refine import (
     refine,
 )
 from .search import displaced, refine_starts, screen
+from .typing import Quantity
 
 _refuse_bad_jaxlib()
 
@@ -67,6 +69,7 @@ __all__ = [
     "PowderDiffraction",
     "PredictedSpectrumTerm",
     "Prior",
+    "Quantity",
     "RefinementResult",
     "Restraint",
     "ShiftReference",
@@ -98,6 +101,8 @@ __all__ = [
     "refine",
     "refine_starts",
     "screen",
+    "static",
+    "struct",
     "term",
     "testing",
     "units",

@@ -20,6 +20,7 @@ class Quantity:
         scale: size of a typical change, in the physical unit; solver steps are measured in it.
         basis: ``(value.size, k)`` matrix whose columns are the directions symmetry leaves free; ``None``
             when every element is free.
+        intensity: whether what is calculated is proportional to it or to it and a constant: scales and backgrounds.
         doc: one line for people.
     """
 
@@ -30,4 +31,5 @@ class Quantity:
     upper: float = np.inf
     scale: float = 1.0
     basis: np.ndarray | None = field(default=None, repr=False)
+    intensity: bool = False
     doc: str = ""

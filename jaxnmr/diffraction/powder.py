@@ -23,6 +23,8 @@ from .tiles import Tiles, plan_tiles
 DEFAULT_CUTOFF = 5e-5
 # relative change of any interplanar distance for which a list of reflections is planned
 CELL_MARGIN = 5e-3
+# Å: total scattering goes to 30 inverse Å or so, and nobody refines Bragg peaks there
+SHORTEST_D = 0.2
 
 
 class PeakTable(NamedTuple):
@@ -98,7 +100,7 @@ class PowderDiffraction:
             cutoff: tails are followed until they fall to this fraction of the peak height.
 
         Raises:
-            ConventionError: no wavelength, or a phase that is not there.
+            ConventionError: no wavelength, one that no diffractometer can have at these angles, or a phase that is not there.
             DataError: no reflection in range.
         """
         crystals = {crystals.name: crystals} if isinstance(crystals, Crystal) else dict(crystals)
@@ -124,13 +126,19 @@ class PowderDiffraction:
         x, y = np.asarray(pattern.x)[included], np.asarray(pattern.y)[included]
         if len(x) < 3:
             raise DataError(f"{pattern.name}: {len(x)} points are left outside the excluded regions; nothing to fit")
+        shortest = _d_min(x, instrument)
+        if shortest < SHORTEST_D:
+            raise ConventionError(
+                f"{pattern.name} would end at d = {shortest:.2g} Å with the wavelength {min(instrument.wavelengths):g} Å; "
+                "no diffractometer reaches that: give wavelengths in Å (Cu Kα1 is 1.5406) and 2theta in degrees"
+            )
         plans = []
         for name, crystal in crystals.items():
             given = reflections.get(name)
             phase = PhasePlan.plan(
                 crystal,
                 instrument,
-                _d_min(x, instrument),
+                shortest,
                 name=name,
                 intensities="given" if given is not None else "lebail" if name in lebail else "structure",
                 march_axis=(march_axis or {}).get(name),

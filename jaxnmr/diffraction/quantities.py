@@ -34,9 +34,11 @@ def histogram_quantities(plan: PowderDiffraction) -> dict[str, Quantity]:
         return Quantity(value=values, unit=unit, labels=labels, scale=scale, lower=lower, doc=doc)
 
     level = float(np.abs(plan.background_start).max()) or 1.0
+    scale = per_phase(1.0, "", 0.0, doc="phase scale, proportional to the number of unit cells")
+    background = listed(plan.background_start, "counts", level, "background coefficients")
     table = {
-        "scale": per_phase(1.0, "", 0.0, doc="phase scale, proportional to the number of unit cells"),
-        "background": listed(plan.background_start, "counts", level, "background coefficients"),
+        "scale": replace(scale, intensity=True),
+        "background": replace(background, intensity=True),
         "zero": number(i.zero, "°", -5.0, 5.0, 0.01, "2theta offset"),
         "U": number(i.U, "c°²", scale=1.0, doc="Gaussian variance, tan²(theta) term"),
         "V": number(i.V, "c°²", scale=1.0, doc="Gaussian variance, tan(theta) term"),

@@ -132,12 +132,15 @@ class MeasuredSpectrum(Term, ABC):
         return self.axis[1]
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
-        out = {"scale": Quantity(self.start["scale"], lower=0.0, scale=self._scale_step, doc="multiplies all sites")}
+        scale, step = self.start["scale"], self._scale_step
+        out = {"scale": Quantity(scale, lower=0.0, scale=step, intensity=True, doc="multiplies all sites")}
         out |= self._site_quantities(crystals)
         if "baseline" in self.start:
             numbers = tuple(str(k) for k in range(self.basis.shape[1]))
             size = max(float(np.abs(self.observed).max()) * 0.01, 1e-300)
-            out["baseline"] = Quantity(self.start["baseline"], labels=numbers, scale=size, doc="Chebyshev coefficients")
+            out["baseline"] = Quantity(
+                self.start["baseline"], labels=numbers, scale=size, intensity=True, doc="Chebyshev coefficients"
+            )
         out["phase0"] = Quantity(self.start["phase0"], unit="°", scale=1.0, doc="phase of the data at the pivot")
         out["phase1"] = Quantity(self.start["phase1"], unit="°", scale=5.0, doc="change of it over the spectral width")
         if "mas" in self.start:

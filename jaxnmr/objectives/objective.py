@@ -132,12 +132,12 @@ class Objective:
 
     def state(self, values: Mapping[str, Array]) -> State:
         """The state at physical values by name (traceable)."""
-        state = self._structures(values)
+        state = self.structures(values)
         found = [p.tensors(state.crystals[p.phase]) for p in self.predicted]
         return self._with_tensors(state, found)
 
-    def _structures(self, values: Mapping[str, Array]) -> State:
-        """The state without learned tensors."""
+    def structures(self, values: Mapping[str, Array]) -> State:
+        """The state at physical values by name, without learned tensors: structures and values (traceable)."""
         crystals = {}
         for phase, crystal in self.crystals.items():
             prefix = self.phase_prefix(phase)
@@ -249,7 +249,7 @@ class Objective:
         # those that do not say are watched
         values = {k: jnp.asarray(v) for k, v in self.parameters().values.items()}
         silent = [t for t, reads in zip(self.terms, found, strict=True) if reads is None]
-        if any(_reads_tensors(t, self._structures, values) for t in silent):
+        if any(_reads_tensors(t, self.structures, values) for t in silent):
             return None
         return tuple(read for reads in found if reads is not None for read in reads)
 
@@ -287,7 +287,7 @@ class Objective:
         """The objective with neighbours listed anew where the structure has moved far."""
         if not self.predicted:
             return self, ()
-        crystals = self._structures(_on_device(params)).crystals
+        crystals = self.structures(_on_device(params)).crystals
         pairs = [p.renewed(crystals[p.phase]) for p in self.predicted]
         notes = tuple(dict.fromkeys(note for _, note in pairs if note))
         return (self.replace(predicted=tuple(p for p, _ in pairs)), notes) if notes else (self, ())
@@ -303,7 +303,7 @@ class Objective:
         """The state with the predictions that some term wants to see, whose tensors need not be calculated twice (host)."""
         if not any(t.wants_predictions for t in self.terms):
             return self.state(_on_device(params))
-        state = self._structures(_on_device(params))
+        state = self.structures(_on_device(params))
         made = [p.prediction(state.crystals[p.phase]) for p in self.predicted]
         found: dict[str, dict[str, Any]] = {}
         for p, prediction in zip(self.predicted, made, strict=True):
@@ -358,7 +358,7 @@ residuals = jax.jit(_residuals, static_argnums=0)
 
 
 def _residuals_and_jacobian(layout: Layout, objective: Objective, offset, transform, theta):
-    make = lambda t: objective._structures(layout.unflatten(offset + transform @ t))
+    make = lambda t: objective.structures(layout.unflatten(offset + transform @ t))
     state, push = jax.linearize(make, theta)
     tangents = jax.vmap(push)(jnp.eye(theta.shape[0], dtype=theta.dtype))
     # networks are expensive: not along every parameter

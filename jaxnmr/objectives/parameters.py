@@ -87,6 +87,9 @@ class ParameterSpec:
         self.lower = np.concatenate([np.full(s, q.lower) for s, q in zip(sizes, quantities.values(), strict=True)])
         self.upper = np.concatenate([np.full(s, q.upper) for s, q in zip(sizes, quantities.values(), strict=True)])
         self.scale = np.concatenate([np.full(s, q.scale) for s, q in zip(sizes, quantities.values(), strict=True)])
+        self.intensity = np.concatenate(
+            [np.full(s, q.intensity) for s, q in zip(sizes, quantities.values(), strict=True)]
+        )
         n = len(self.labels)
         columns, start = [], 0
         for s, q in zip(sizes, quantities.values(), strict=True):

@@ -102,7 +102,9 @@ def quantities(values: Mapping[str, np.ndarray], labels: tuple[str, ...], step_h
     above = lambda name, least: np.where(values[name] > least, least, 0.0) if name in values else 0.0
     make = {
         "shift": dict(unit="ppm", doc="isotropic chemical shift"),
-        "amplitude": dict(lower=0.0, scale=max(0.1 * total / len(labels), 1e-300), doc="intensity, a sum over points"),
+        "amplitude": dict(
+            lower=0.0, scale=max(0.1 * total / len(labels), 1e-300), intensity=True, doc="intensity, a sum over points"
+        ),
         "zeta": dict(unit="ppm", scale=5.0, doc="reduced anisotropy of the SHIELDING (Haeberlen)"),
         "eta": dict(lower=above("eta", 0.01), upper=1.0, scale=0.1, doc="asymmetry of the shielding"),
         "shielding_spread": dict(

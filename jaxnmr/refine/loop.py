@@ -33,6 +33,8 @@ SMALLEST_GOF2 = 1e-6
 # a model with a kink (a variance held at zero, say) can creep forever: this many steps that together lower chi² by
 # less than such a distance would are an end, too
 _FLAT_STEPS = 5
+# of chi² at the start, what makes scales and backgrounds go first
+_MOST = 0.5
 # extraction is steady when that many steps lower chi² by less than this fraction
 _EXTRACTION_GAIN = 1e-3
 
@@ -163,6 +165,7 @@ class Descent:
         self.steps: list[StepInfo] = []
         self.domain = DomainLog()
         self.compile_seconds = 0.0
+        self.opening = True
         self.active = self.masks[-1]
         self.measured = {t.name: t for t in objective.terms if isinstance(t, PatternTerm | MeasuredSpectrum)}
 
@@ -264,6 +267,9 @@ class Descent:
                 # peak windows laid out on the way here shift a minimum by some hundredths of its uncertainty
                 self.objective, theta, settled = self.objective.settled(self.params), self.params.theta, True
                 continue
+            opening = self._opening(full, moving, chi2)
+            if opening is not None:
+                problem, moving = full.subset(opening), opening
             theta_new, r_new, damping, grow = yield from self._trial(
                 theta, r, jacobian, problem, moving, chi2, damping, grow
             )
@@ -300,13 +306,36 @@ class Descent:
                 decreases.clear()
             elif len(decreases) >= _FLAT_STEPS and sum(decreases[-_FLAT_STEPS:]) < _STALLED_BUT_CLOSE**2 * gof2:
                 flat = True
-            note = "; ".join((*notes, *([strange] if strange else ()), *self._bound_notes(theta, mask)))
+            first = ["scales and backgrounds first"] if opening is not None else []
+            note = "; ".join((*first, *notes, *([strange] if strange else ()), *self._bound_notes(theta, mask)))
             self._report(index, name, float(r_new @ r_new), True, damping, shift, r_new, started, mask, note)
             if flat:
                 return "converged", self._converged(
                     name
                 ) + f" The last {_FLAT_STEPS} steps changed chi² by nothing that matters."
-        return "max_steps", f"Stage '{name}' stopped after {limit} steps before it converged; allow more max_steps."
+        hint = (
+            ""
+            if len(self.stages) > 1
+            else ", or free parameters in stages, with scale, background and cell before atoms"
+        )
+        return (
+            "max_steps",
+            f"Stage '{name}' stopped after {limit} steps before it converged; allow more max_steps{hint}.",
+        )
+
+    def _opening(self, full: Linearised, moving, chi2: float) -> np.ndarray | None:
+        """Scales and backgrounds, where they alone remove most of the misfit of the start.
+
+        Until they fit, shapes and positions are changed to make peaks higher or lower.
+        """
+        spec = self.params.spec
+        these = moving & spec.intensity[spec.free_pivots]
+        if self.opening and these.any() and not these[moving].all():
+            alone = full.subset(these)
+            if alone.predicted_decrease(alone.step(0.0)) > _MOST * chi2:
+                return these
+        self.opening = False
+        return None
 
     def _trial(self, theta, r, jacobian, problem, moving, chi2, damping, grow) -> Values:
         """Find a step that lowers chi², raising the damping until one does."""
@@ -318,7 +347,9 @@ class Descent:
             trial[moving] = np.clip(theta[moving] + step, self.lower[moving], self.upper[moving])
             predicted = problem.predicted_decrease(trial[moving] - theta[moving])
             r_new = yield from self._residuals(trial)
-            chi2_new = float(r_new @ r_new) if np.isfinite(r_new).all() else np.inf
+            # far too long a step makes residuals whose squares overflow
+            with np.errstate(over="ignore"):
+                chi2_new = float(r_new @ r_new) if np.isfinite(r_new).all() else np.inf
             if chi2_new < chi2:
                 gain = min((chi2 - chi2_new) / max(predicted, 1e-300), 10.0)
                 # Nielsen's rule, with tenfold instead of threefold relief when the linear model was faithful

@@ -54,6 +54,11 @@ def test_a_pattern_without_wavelength_cannot_be_planned():
         PowderDiffraction.plan(QUARTZ, empty(instrument=Instrument()))
 
 
+def test_a_wavelength_in_nanometres_is_refused():
+    with pytest.raises(ConventionError, match=r"would end at d = 0.12 Å.*give wavelengths in Å"):
+        PowderDiffraction.plan(QUARTZ, empty(instrument=Instrument(wavelengths=(0.15406,))))
+
+
 @pytest.mark.parametrize(
     "option", [{"march_axis": {"quarz": (0, 0, 1)}}, {"stephens": ["quarz"]}, {"lebail": ["quarz"]}]
 )

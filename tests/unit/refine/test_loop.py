@@ -63,6 +63,19 @@ def test_a_staged_refinement_finds_the_truth(powder, far_fit):
     assert fit.statistics["xrd"].gof == pytest.approx(1.0, abs=0.1)
 
 
+def test_a_wrong_scale_is_mended_before_anything_else_moves(powder):
+    objective, truth = powder
+    start = truth.free(*ALL).set("xrd/scale", 1e-3 * truth["xrd/scale"]).set("xrd/background", 0.0)
+    fit = jn.refine(objective, start, suggest=False)
+    assert fit.converged and len(fit.steps) < 8
+    first, *others = fit.steps
+    assert first.note == "scales and backgrounds first" and first.n_free == 10
+    # the rest was at the truth: once the intensities are right, only noise is left
+    assert first.chi2 < 1.1 * fit.steps[-1].chi2
+    assert not any("first" in step.note for step in others)
+    assert not any("first" in step.note for step in jn.refine(objective, truth.free(*ALL), suggest=False).steps)
+
+
 def test_stages_add_up_and_are_reported_in_order(far_fit):
     fit, _ = far_fit
     assert [s.step for s in fit.steps] == list(range(1, len(fit.steps) + 1))
