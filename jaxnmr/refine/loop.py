@@ -76,6 +76,9 @@ def refine(
 ) -> RefinementResult:
     """Minimise an objective over its free parameters.
 
+    Where scales and backgrounds alone remove more than half of the misfit of the start, they go first; the note of such a step
+    says so. Whatever else a rough start needs is said with ``stages``.
+
     Args:
         objective: what to minimise.
         params: starting values; without ``stages``, the parameters that are free in it are refined.
@@ -306,8 +309,8 @@ class Descent:
                 decreases.clear()
             elif len(decreases) >= _FLAT_STEPS and sum(decreases[-_FLAT_STEPS:]) < _STALLED_BUT_CLOSE**2 * gof2:
                 flat = True
-            first = ["scales and backgrounds first"] if opening is not None else []
-            note = "; ".join((*first, *notes, *([strange] if strange else ()), *self._bound_notes(theta, mask)))
+            first = "" if opening is None else "scales and backgrounds first"
+            note = "; ".join(filter(None, (first, *notes, strange, *self._bound_notes(theta, mask))))
             self._report(index, name, float(r_new @ r_new), True, damping, shift, r_new, started, mask, note)
             if flat:
                 return "converged", self._converged(
