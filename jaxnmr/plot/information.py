@@ -79,6 +79,7 @@ def information(fit: RefinementResult, *, parameters: bool | None = None) -> Fig
             right.set_xscale("log")
         else:
             right.set_xlim(0.0, 1.1 * shown.max())
+            right.locator_params(axis="x", nbins=5)
         right.set_xlabel("relative standard uncertainty" if parameters else "standard uncertainty of the position / Å")
         left.set_xlabel("share in the variance")
         left.set_xlim(0.0, 1.0)

@@ -46,6 +46,10 @@ def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
             axes[0].set_xscale("symlog", linthresh=10.0)
             axes[0].axvspan(0, 10, color=GREY, alpha=0.15, linewidth=0)
             axes[0].minorticks_off()
+            decades = int(np.ceil(np.log10(max(series[0][1].max(initial=0.0), 10.0))))
+            if decades > 1:
+                # the shade ends at 10: its number would stand upon the 0
+                axes[0].set_xticks([0.0, *10.0 ** np.arange(2, decades + 1, 1 + decades // 6)])
         axes[1].set_xlim(left=0)
         axes[0].set_yticks(place, [row.name if len(row.name) < 34 else row.name[:32] + "…" for row, _ in shown])
         axes[0].invert_yaxis()
