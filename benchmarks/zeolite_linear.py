@@ -10,14 +10,14 @@ from zeolite_problem import NMR, Realisation, expected
 
 TERMS = ("xrd", *NMR, "whole", "distances")
 KNOWN = ("xrd", "distances")
-# terms and how many times more information than measured
+# terms; or a term and its weight: uncertainties 5 times smaller, those of a model too, are 25 times the information
 COMBINATIONS = {
     "pattern": ("xrd",),
     "pattern, restraints": KNOWN,
     "... and 29Si": (*KNOWN, "nmr"),
-    "... and 29Si to 0.1 ppm": (*KNOWN, ("nmr", 25.0)),
+    "... and 29Si, 5 times as precise": (*KNOWN, ("nmr", 25.0)),
     "... and whole tensors of 29Si": (*KNOWN, "whole"),
-    "... and whole tensors of 29Si to 0.1 ppm": (*KNOWN, ("whole", 25.0)),
+    "... and those 5 times as precise": (*KNOWN, ("whole", 25.0)),
     "... and 17O": (*KNOWN, "oxygen"),
     "... and J": (*KNOWN, "couplings"),
     "everything": (*KNOWN, *NMR),
