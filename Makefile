@@ -8,7 +8,7 @@ WORKERS ?= 2
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint bench clean help
+.PHONY: demo test selection lint bench clean help
 
 help:
 	@echo "make demo    refine quartz against a powder pattern and NMR data together; says where the pictures are"
@@ -18,10 +18,9 @@ help:
 	@echo "make clean   remove $(OUT)/, caches and build products (not $(VENV))"
 	@echo "variables    PYTHON=$(PYTHON)  VENV=$(VENV)  OUT=$(OUT)  WORKERS=$(WORKERS)"
 
-# A dozen steps take less time than compiling them well: these options compile in a third of the time and run five times longer.
+# A dozen steps take less time than compiling them well.
 demo: $(STAMP)
-	XLA_FLAGS="$$XLA_FLAGS --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false" \
-	$(BIN)/jaxnmr refine examples/quartz/quartz_joint.toml --out $(OUT)/quartz_joint
+	JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(BIN)/jaxnmr refine examples/quartz/quartz_joint.toml --out $(OUT)/quartz_joint
 	@echo
 	@echo "Pictures: $(OUT)/quartz_joint/pattern.png, information.png (which data fix what), correlations.png, convergence.png"
 	@echo "Report:   $(OUT)/quartz_joint/report.md     Structure: $(OUT)/quartz_joint/refined.cif"
@@ -46,14 +45,8 @@ clean:
 	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
 
 # Installed once; again only when the requirements change.
-$(STAMP): pyproject.toml $(wildcard constraints/*.txt)
+$(STAMP): pyproject.toml tools/install.py $(wildcard constraints/*.txt)
 	@command -v $(PYTHON) >/dev/null || \
-	{ echo "no $(PYTHON) here: jaxnmr needs Python 3.11, 3.12 or 3.13; make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info; \
-	sys.exit(0 if (3, 11) <= v < (3, 14) else "jaxnmr needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is %d.%d.%d: " \
-	"name another one with  make PYTHON=/path/to/python3.12" % v[:3])'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet -c constraints/python-$$($(BIN)/python -c \
-	'import sys; print("%d.%d" % sys.version_info[:2])').txt -e '.[test,dev]'
+	{ echo "no $(PYTHON) here: jaxnmr needs Python 3.11, 3.12 or 3.13; make PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@$(PYTHON) tools/install.py $(VENV)
 	@touch $@

@@ -37,8 +37,7 @@ def main(argv=None) -> int:
     arguments = parse(argv)
     cores = pin(arguments.cores)
     if arguments.devices > 1:
-        flag = f"--xla_force_host_platform_device_count={arguments.devices}"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}"
+        os.environ["JAX_NUM_CPU_DEVICES"] = str(arguments.devices)
     import jax
 
     jax.config.update("jax_enable_x64", True)
