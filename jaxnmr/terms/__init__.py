@@ -1,0 +1,25 @@
+"""Terms: what an objective compares with data or with knowledge."""
+
+from .couplings import CouplingLaw, CouplingTerm, Linkages
+from .measured_spectrum import MeasuredSpectrum
+from .pattern import PatternTerm
+from .peaks import PeakListTerm
+from .predicted_spectrum import PredictedSpectrumTerm
+from .prior import Prior
+from .restraints import Restraint
+from .spectrum import SpectrumTerm
+from .tensors import TensorTerm
+
+__all__ = [
+    "CouplingLaw",
+    "CouplingTerm",
+    "Linkages",
+    "MeasuredSpectrum",
+    "PatternTerm",
+    "PeakListTerm",
+    "PredictedSpectrumTerm",
+    "Prior",
+    "Restraint",
+    "SpectrumTerm",
+    "TensorTerm",
+]
