@@ -1,6 +1,7 @@
 """The rooms of the package and their floors, read from its imports: a file imports only lower floors and its own room."""
 
 import ast
+import importlib
 import json
 import re
 import subprocess
@@ -198,6 +199,10 @@ def test_no_file_has_grown_beyond_what_one_can_read_at_once():
     assert {name: n for name, n in lines.items() if n > MOST_LINES} == {}
 
 
+def run_script(script: str) -> str:
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
 def test_importing_changes_no_setting_and_starts_no_device():
     script = """
 import json, sys, warnings
@@ -206,12 +211,83 @@ import jax
 settings = dict(jax.config.values)
 from jax._src import xla_bridge
 import jaxnmr
+for name in set(jaxnmr.__all__) - {"TensorModel", "TensorCalculator"}:
+    getattr(jaxnmr, name)
 changed = [name for name, value in jax.config.values.items() if settings.get(name) != value]
-heavy = [name for name in ("matplotlib", "jaxopt", "rich", "flax", "optax") if name in sys.modules]
+libraries = ("matplotlib", "jaxopt", "rich", "flax", "optax", "e3nn_jax", "ase", "spglib", "scipy")
+heavy = [name for name in libraries if name in sys.modules]
 print(json.dumps([changed, list(xla_bridge._backends), heavy]))
 """
-    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-    changed, backends, heavy = json.loads(out.stdout)
+    changed, backends, heavy = json.loads(run_script(script))
     assert changed == []
     assert backends == []
     assert heavy == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["help-run"], ["examples"], ["refine", "--help"]])
+def test_the_command_line_answers_questions_without_jax(arguments):
+    script = f"""
+import contextlib, io, sys
+from jaxnmr.cli import main
+with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+    main({arguments!r})
+print(len(said.getvalue()) > 5, [name for name in ("jax", "numpy", "matplotlib") if name in sys.modules])
+"""
+    assert run_script(script).strip() == "True []"
+
+
+def faces() -> dict[str, tuple[dict[str, str], dict]]:
+    """Packages that import their public names when asked for: what type checkers see, and what is said to `lazy`."""
+    found = {}
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and "__getattr__" in ast.unparse(node.targets[0]):
+                (block,) = [other for other in tree.body if isinstance(other, ast.If)]
+                imported = {alias.name: line.module or "" for line in block.body for alias in line.names}
+                found[name] = imported, {k.arg: ast.literal_eval(k.value) for k in node.value.keywords}
+    return found
+
+
+FACES = faces()
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_a_lazy_name_is_the_same_to_type_checkers_and_at_run_time(package):
+    imported, said = FACES[package]
+    assert imported == said["names"] | dict.fromkeys(said.get("modules", ()), "")
+    module = importlib.import_module(package)
+    assert sorted(module.__all__) == sorted(imported)
+    assert set(module.__all__) <= set(dir(module))
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_no_lazy_name_is_that_of_a_module_beside_it(package):
+    """Importing that module would put it in the place of what the name stands for."""
+    modules = {name.rpartition(".")[2] for name in MODULES if name.rpartition(".")[0] == package}
+    assert modules & FACES[package][1]["names"].keys() == set()
+
+
+def test_a_name_that_no_face_shows_is_an_attribute_error():
+    assert {"jaxnmr", "jaxnmr.io", "jaxnmr.models", "jaxnmr.terms", "jaxnmr.search"} == FACES.keys()
+    for package in FACES:
+        with pytest.raises(AttributeError, match=f"'{package}' has no attribute 'objectives'"):
+            getattr(importlib.import_module(package), "objectives")  # noqa: B009
+
+
+def test_public_names_are_what_they_are_in_whatever_order_modules_are_imported():
+    script = f"""
+import importlib
+for module in {sorted(MODULES.keys() - {"jaxnmr", "jaxnmr.__main__"})!r}:
+    importlib.import_module(module)
+import jaxnmr as jn
+from types import ModuleType
+names = {{name: getattr(jn, name) for name in jn.__all__}}
+modules = sorted(name for name, value in names.items() if isinstance(value, ModuleType))
+functions = (
+    jn.refine, jn.progress, jn.term, jn.plot.pattern, jn.plot.information, jn.crystal.distances, jn.screen, jn.io.read_crystal,
+    jn.runfile.build, jn.cli.main,
+)
+print(modules, [f.__name__ for f in functions if isinstance(f, ModuleType) or not callable(f)])
+"""
+    assert run_script(script).strip() == "['crystal', 'errors', 'plot', 'testing', 'units'] []"
