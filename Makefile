@@ -33,6 +33,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 
 bench: $(STAMP)
+	$(BIN)/python benchmarks/bench_import.py --out $(OUT)/bench
 	$(BIN)/python benchmarks/bench_powder.py --out $(OUT)/bench
 	$(BIN)/python benchmarks/bench_spectra.py --out $(OUT)/bench
 	$(BIN)/python benchmarks/bench_models.py --out $(OUT)/bench

@@ -69,11 +69,11 @@ def measure(name: str, arguments) -> dict:
     import numpy as np
 
     import jaxnmr as jn
-    from jaxnmr.objectives.objective import residuals, residuals_and_jacobian
-    from jaxnmr.refine.linearised import Linearised
-    from jaxnmr.runfile import load_run
+    from jaxnmr.objective.objective import residuals, residuals_and_jacobian
+    from jaxnmr.refinement.linearised import Linearised
+    from jaxnmr.runfile import build, load_run
 
-    objective, params, stages, solver = load_run(CASES[name]).build()
+    objective, params, stages, solver = build(load_run(CASES[name]))
     fit = jn.refine(objective, params, stages=stages, solver=solver, suggest=False)
     spec = fit.parameters.spec
     arrays = (fit.objective, fit.parameters.offset(), spec.transform, fit.parameters.theta)
@@ -120,7 +120,7 @@ def normal_equations():
     """Jacobian and normal equations as one compiled function."""
     import jax
 
-    from jaxnmr.objectives.objective import residuals_and_jacobian
+    from jaxnmr.objective.objective import residuals_and_jacobian
 
     def function(layout, *rest):
         r, jacobian = residuals_and_jacobian(layout, *rest)
@@ -133,7 +133,7 @@ def central_differences(at):
     """Jacobian by twice as many patterns as there are columns."""
     import numpy as np
 
-    from jaxnmr.objectives.objective import residuals
+    from jaxnmr.objective.objective import residuals
 
     layout, objective, offset, transform, theta = at
 
@@ -151,7 +151,7 @@ def jacfwd(at):
     """Jacobian by ``jax.jacfwd`` of the pattern as it is."""
     import jax
 
-    from jaxnmr.objectives.objective import residuals
+    from jaxnmr.objective.objective import residuals
 
     layout, objective, offset, transform, theta = at
     compiled = jax.jit(lambda o, theta: jax.jacfwd(lambda t: residuals(layout, o, offset, transform, t))(theta))
@@ -241,11 +241,11 @@ def first_call(name: str) -> int:
 
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    from jaxnmr.objectives.objective import residuals, residuals_and_jacobian
-    from jaxnmr.runfile import load_run
+    from jaxnmr.objective.objective import residuals, residuals_and_jacobian
+    from jaxnmr.runfile import build, load_run
 
     clock.append(time.perf_counter())
-    objective, params, stages, _ = load_run(CASES[name]).build()
+    objective, params, stages, _ = build(load_run(CASES[name]))
     for stage in stages:
         params = params.free(*stage.free)
     clock.append(time.perf_counter())

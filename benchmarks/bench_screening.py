@@ -75,9 +75,9 @@ def starts(counts, both: bool) -> list[dict]:
     import numpy as np
 
     import jaxnmr as jn
-    from jaxnmr.runfile import load_run
+    from jaxnmr.runfile import build, load_run
 
-    setup = load_run(RUN).build()
+    setup = build(load_run(RUN))
     rows, best = [], None
     solvers = [(jn.LevenbergMarquardt(), n) for n in (1, *counts)]
     if both:
@@ -129,8 +129,7 @@ def screening(n: int, others: dict) -> dict:
     """All candidates in one call; the rate is that of the last half of the distorted ones."""
 
     import jaxnmr as jn
-    from jaxnmr.runfile import load_run
-    from jaxnmr.runfile.build import build
+    from jaxnmr.runfile import build, load_run
 
     run = load_run(RUN)
     candidates = distorted(n) | {name: jn.Crystal.create(**given, name=name) for name, given in others.items()}

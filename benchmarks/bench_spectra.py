@@ -261,7 +261,7 @@ def jacobian(nucleus: str, kind: str, count: int):
     import jax.numpy as jnp
     import numpy as np
 
-    from jaxnmr.nmr.simulation import MOVES, RESHAPES, SCALES
+    from jaxnmr.nmr.powder.simulation import MOVES, RESHAPES, SCALES
 
     known = {
         "29Si": [MOVES, RESHAPES, RESHAPES, SCALES, SCALES, SCALES],

@@ -136,8 +136,8 @@ def measured(what: str, objective, params, seconds: float) -> dict:
     import jax
     import numpy as np
 
-    from jaxnmr.objectives.objective import residuals_and_jacobian
-    from jaxnmr.refine.linearised import Linearised
+    from jaxnmr.objective.objective import residuals_and_jacobian
+    from jaxnmr.refinement.linearised import Linearised
 
     spec = params.spec
     at = (spec.layout, *jax.device_put((objective, params.offset(), spec.transform, params.theta)))

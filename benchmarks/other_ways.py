@@ -18,7 +18,7 @@ from timing import clock
 from jaxnmr.crystal import distances, plan_expansion
 from jaxnmr.graph import structure_graph
 from jaxnmr.models import TensorModel
-from jaxnmr.models.irreps import cartesian
+from jaxnmr.models.networks.irreps import cartesian
 
 # columns at once, where all of them would not fit in the memory
 BATCH = 8

@@ -75,7 +75,7 @@ class Study:
 
     def __init__(self):
         import jaxnmr as jn
-        from jaxnmr.runfile import load_run
+        from jaxnmr.runfile import build, load_run
 
         sys.path.insert(0, str(EXAMPLE))
         import make_joint_data as recipe
@@ -88,7 +88,7 @@ class Study:
             kind: tuple(dataclasses.replace(spec, sigma_model=None) for spec in getattr(run, kind))
             for kind in ("peaks", "tensors")
         }
-        self.setups = {False: run.build(), True: dataclasses.replace(run, **exact).build()}
+        self.setups = {False: build(run), True: build(dataclasses.replace(run, **exact))}
         self.weights = {spec.name: path.name for spec in run.models for path in spec.inputs}
         self.expected = {best: self._expected(setup) for best, setup in self.setups.items()}
 

@@ -28,7 +28,7 @@ def measure(quick: bool = False) -> dict:
     """
     from bench_powder import normal_equations, program_memory
 
-    from jaxnmr.objectives.objective import residuals
+    from jaxnmr.objective.objective import residuals
 
     normal = normal_equations()
     record = {}

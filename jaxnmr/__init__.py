@@ -1,56 +1,45 @@
 """jaxnmr: differentiable refinement of crystal structures from powder diffraction and solid-state NMR."""
 
-from importlib import import_module as _import_module
-from importlib import metadata as _metadata
+from typing import TYPE_CHECKING
 
-from . import crystal, errors, plot, testing, units
 from ._compat import refuse_bad_jaxlib as _refuse_bad_jaxlib
-from ._precision import enable_x64
-from ._struct import static, struct
-from .crystal import Crystal
-from .diffraction import Background, Instrument, Pattern, PowderDiffraction
-from .io import (
-    read_crystal,
-    read_instrument,
-    read_magres,
-    read_pattern,
-    read_spectrum,
-    write_crystal,
-    write_pattern,
-    write_spectrum,
-)
-from .nmr import CouplingCalibration, ShiftReference, Site, Spectrum, SpectrumMAS, SpectrumStatic
-from .objectives import (
-    CouplingLaw,
-    CouplingTerm,
-    Objective,
-    Parameters,
-    PatternTerm,
-    PeakListTerm,
-    PredictedSpectrumTerm,
-    Prior,
-    Restraint,
-    SpectrumTerm,
-    State,
-    TensorTerm,
-    Term,
-    perturb,
-    term,
-)
-from .refine import (
-    GaussNewton,
-    LevenbergMarquardt,
-    RefinementResult,
-    Stage,
-    progress,
-    refine,
-)
-from .search import displaced, refine_starts, screen
-from .typing import Quantity
+from ._lazy import lazy as _lazy
 
-_refuse_bad_jaxlib()
-
-__version__ = _metadata.version("jaxnmr")
+if TYPE_CHECKING:
+    from . import crystal, errors, plot, testing, units
+    from ._precision import enable_x64
+    from ._struct import static, struct
+    from ._version import __version__
+    from .crystal import Crystal
+    from .diffraction import Background, Instrument, Pattern, PowderDiffraction
+    from .graph import build_graph
+    from .io import (
+        read_crystal,
+        read_instrument,
+        read_magres,
+        read_pattern,
+        read_spectrum,
+        write_crystal,
+        write_pattern,
+        write_spectrum,
+    )
+    from .models import TensorCalculator, TensorModel
+    from .nmr import CouplingCalibration, ShiftReference, Site, Spectrum, SpectrumMAS, SpectrumStatic
+    from .objective import Objective, Parameters, State, Term, perturb, term
+    from .refinement import GaussNewton, LevenbergMarquardt, RefinementResult, Stage, progress, refine
+    from .search import displaced, refine_starts, screen
+    from .terms import (
+        CouplingLaw,
+        CouplingTerm,
+        PatternTerm,
+        PeakListTerm,
+        PredictedSpectrumTerm,
+        Prior,
+        Restraint,
+        SpectrumTerm,
+        TensorTerm,
+    )
+    from .typing import Quantity
 
 __all__ = [
     "Background",
@@ -111,16 +100,63 @@ __all__ = [
     "write_spectrum",
 ]
 
-# imported when they are asked for: networks take seconds to import
-_LAZY = {"TensorCalculator": "models", "TensorModel": "models", "build_graph": "graph"}
+_refuse_bad_jaxlib()
 
-
-def __getattr__(name: str):
-    if name in _LAZY:
-        globals()[name] = value = getattr(_import_module(f".{_LAZY[name]}", __name__), name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+# imported when first asked for: a script pays for what it uses, and the command line answers at once
+__getattr__, __dir__ = _lazy(
+    __name__,
+    modules=("crystal", "errors", "plot", "testing", "units"),
+    names={
+        "Background": "diffraction",
+        "CouplingCalibration": "nmr",
+        "CouplingLaw": "terms",
+        "CouplingTerm": "terms",
+        "Crystal": "crystal",
+        "GaussNewton": "refinement",
+        "Instrument": "diffraction",
+        "LevenbergMarquardt": "refinement",
+        "Objective": "objective",
+        "Parameters": "objective",
+        "Pattern": "diffraction",
+        "PatternTerm": "terms",
+        "PeakListTerm": "terms",
+        "PowderDiffraction": "diffraction",
+        "PredictedSpectrumTerm": "terms",
+        "Prior": "terms",
+        "Quantity": "typing",
+        "RefinementResult": "refinement",
+        "Restraint": "terms",
+        "ShiftReference": "nmr",
+        "Site": "nmr",
+        "Spectrum": "nmr",
+        "SpectrumMAS": "nmr",
+        "SpectrumStatic": "nmr",
+        "SpectrumTerm": "terms",
+        "Stage": "refinement",
+        "State": "objective",
+        "TensorCalculator": "models",
+        "TensorModel": "models",
+        "TensorTerm": "terms",
+        "Term": "objective",
+        "__version__": "_version",
+        "build_graph": "graph",
+        "displaced": "search",
+        "enable_x64": "_precision",
+        "perturb": "objective",
+        "progress": "refinement",
+        "read_crystal": "io",
+        "read_instrument": "io",
+        "read_magres": "io",
+        "read_pattern": "io",
+        "read_spectrum": "io",
+        "refine": "refinement",
+        "refine_starts": "search",
+        "screen": "search",
+        "static": "_struct",
+        "struct": "_struct",
+        "term": "objective",
+        "write_crystal": "io",
+        "write_pattern": "io",
+        "write_spectrum": "io",
+    },
+)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .errors import DataError, ParameterError, PrecisionError
-from .objectives import Term
+from .objective import Term
 
 # A difference quotient is a good derivative for some step only: too long a step sees curvature, too short a one
 # rounding. A wrong derivative agrees with none of these.

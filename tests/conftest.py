@@ -15,7 +15,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from jaxnmr.cli import default_cache
+from jaxnmr.cli.commands import default_cache
 
 matplotlib.use("Agg")
 

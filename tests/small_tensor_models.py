@@ -8,7 +8,7 @@ import numpy as np
 from jaxnmr import Crystal
 from jaxnmr.graph import batch_graphs, structure_graph
 from jaxnmr.models import HeadConfig, NetworkConfig, TensorModel
-from jaxnmr.models.irreps import cartesian
+from jaxnmr.models.networks.irreps import cartesian
 
 SPECIES = ("O", "Si")
 CUTOFF = 3.6

@@ -1,6 +1,7 @@
-"""The layers of the package, read from its imports: a file imports only lower layers and its own package."""
+"""The rooms of the package and their floors, read from its imports: a file imports only lower floors and its own room."""
 
 import ast
+import importlib
 import json
 import re
 import subprocess
@@ -14,53 +15,78 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "jaxnmr"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# layer and members of every part of the package; a part is a folder, or files that belong together
-PARTS = {
-    "foundations": (0, ("_compat", "_precision", "_struct", "errors", "typing", "units")),
-    "crystal": (1, ("crystal",)),
-    "diffraction": (2, ("diffraction",)),
-    "nmr": (2, ("nmr",)),
-    "graph": (2, ("graph",)),
-    "io": (3, ("io",)),
-    "models": (4, ("models",)),
-    "objectives": (5, ("objectives",)),
-    "refine": (6, ("refine",)),
-    "search": (7, ("search",)),
-    "results": (8, ("plot", "report")),
-    "command": (9, ("cli", "cli_screening", "cli_training", "__main__", "runfile")),
-    "testing": (9, ("testing",)),
-    "facade": (10, ("__init__",)),
-}
-PART_OF = {member: part for part, (_, members) in PARTS.items() for member in members}
+# From the ground up: a room imports from lower floors and from itself, never from above or from beside it. A part of a room
+# may have a floor of its own (nmr.powder). Rooms to come are listed where they will stand.
+FLOORS = (
+    ("ground",),
+    ("crystal",),
+    ("diffraction", "nmr", "graph"),
+    ("nmr.powder",),
+    ("nmr.echo",),
+    ("objective", "io", "models.networks"),
+    ("terms", "models.data"),
+    ("models.tensors", "models", "energy", "electronic", "density"),
+    ("refinement",),
+    ("search", "solve", "landscape", "dynamics", "inference"),
+    ("plot",),
+    ("report",),
+    ("runfile",),
+    ("cli", "testing"),
+    ("__main__", "facade"),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+GROUND = {"_compat", "_lazy", "_precision", "_struct", "_version", "errors", "typing", "units"}
 
-# third-party packages each part may import
+# third-party packages each room may import
 ALLOWED = {
-    "foundations": {"jax", "jaxlib", "numpy"},
+    "ground": {"jax", "jaxlib", "numpy"},
     "crystal": {"jax", "numpy", "gemmi"},
     "diffraction": {"jax", "numpy", "gemmi"},
     "nmr": {"jax", "numpy"},
+    "nmr.powder": {"jax", "numpy"},
     "graph": {"jax", "numpy", "jraph"},
     "io": {"numpy", "gemmi", "ase", "spglib", "nmrglue"},
-    "models": {"jax", "numpy", "ase", "flax", "optax", "e3nn_jax", "jraph", "safetensors"},
-    "objectives": {"jax", "numpy", "scipy"},
-    "refine": {"jax", "numpy", "jaxopt", "rich"},
+    "objective": {"jax", "numpy"},
+    "terms": {"jax", "numpy", "scipy"},
+    "models": set(),
+    "models.networks": {"jax", "numpy", "flax", "e3nn_jax", "jraph"},
+    "models.data": {"numpy", "ase", "e3nn_jax", "jraph"},
+    "models.tensors": {"jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
+    "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy"},
-    "results": {"jax", "numpy", "matplotlib"},
-    "command": {"jax", "jaxlib", "numpy", "rich", "matplotlib"},
+    "plot": {"numpy", "matplotlib"},
+    "report": {"jax", "numpy", "matplotlib"},
+    "runfile": {"jax", "numpy"},
+    "cli": {"jax", "jaxlib", "numpy", "rich", "matplotlib"},
     "testing": {"jax", "numpy"},
+    "__main__": set(),
     "facade": set(),
 }
-PHYSICS = ("crystal", "diffraction", "nmr", "graph")
+PHYSICS = ("crystal", "diffraction", "nmr", "nmr.powder", "graph")
 FILESYSTEM = {"os", "pathlib", "io", "shutil", "tempfile", "glob", "subprocess", "tomllib", "csv"}
 MOST_LINES = 500
 
 
-def part_of(path: Path) -> str:
-    return PART_OF[path.relative_to(PACKAGE).parts[0].removesuffix(".py")]
+def room_of(module: str) -> str:
+    """The room of a dotted name that begins with the package; that of the package itself is the facade."""
+    parts = module.split(".")[1:]
+    if not parts:
+        return "facade"
+    if parts[0] in GROUND:
+        return "ground"
+    part = ".".join(parts[:2])
+    return part if part in FLOOR else parts[0]
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in FILES}
 
 
 def imports(path: Path) -> list[tuple[int, str]]:
-    """Every import of a file as ``(line, absolute dotted name)``, lazy ones included."""
+    """Every import of a file as ``(line, absolute dotted name)``, lazy ones and those for type checkers included."""
     module = path.relative_to(ROOT).with_suffix("").parts
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -68,10 +94,12 @@ def imports(path: Path) -> list[tuple[int, str]]:
             found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = list(module[: len(module) - node.level]) if node.level else []
-            base += node.module.split(".") if node.module else []
-            # "from . import crystal": the names are the modules
-            names = [".".join([*base, alias.name]) for alias in node.names] if base == ["jaxnmr"] else [".".join(base)]
-            found += [(node.lineno, name) for name in names]
+            base = ".".join(base + (node.module.split(".") if node.module else []))
+            # "from . import crystal": where the names are modules, these are what is imported
+            names = {f"{base}.{alias.name}" for alias in node.names}
+            found += [(node.lineno, name) for name in sorted(names & MODULES.keys())]
+            if names - MODULES.keys():
+                found.append((node.lineno, base))
     return found
 
 
@@ -88,39 +116,70 @@ def relative(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def test_every_file_belongs_to_a_part():
-    strangers = [relative(f) for f in FILES if f.relative_to(PACKAGE).parts[0].removesuffix(".py") not in PART_OF]
-    assert not strangers, f"give these a layer in PARTS: {strangers}"
+def test_every_file_belongs_to_a_room():
+    strangers = [relative(path) for name, path in MODULES.items() if room_of(name) not in FLOOR]
+    assert not strangers, f"give these a floor in FLOORS: {strangers}"
 
 
 def test_the_import_reader_sees_relative_and_lazy_imports():
-    seen = {name for _, name in imports(PACKAGE / "refine" / "loop.py")}
-    assert {"jaxnmr.errors", "jaxnmr.objectives", "jaxnmr.refine.linearised", "jax.numpy"} <= seen
-    assert "jaxopt" in {name for _, name in third_party(PACKAGE / "refine" / "solvers.py")}
+    seen = {name for _, name in imports(PACKAGE / "refinement" / "loop.py")}
+    assert {"jaxnmr.errors", "jaxnmr.objective", "jaxnmr.refinement.linearised", "jax.numpy"} <= seen
+    assert "jaxopt" in {name for _, name in third_party(PACKAGE / "refinement" / "solvers.py")}
     assert "jaxnmr.crystal" in {name for _, name in imports(PACKAGE / "__init__.py")}
+    assert "jaxnmr.diffraction.corrections" in {name for _, name in imports(PACKAGE / "diffraction" / "phases.py")}
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
-def test_a_file_imports_only_lower_layers_and_its_own_package(path):
-    part = part_of(path)
-    layer = PARTS[part][0]
+def test_a_file_imports_only_lower_floors_and_its_own_room(path):
+    module = module_of(path)
+    room = room_of(module)
     wrong = []
     for line, name in imports(path):
-        if ours(name) and name != "jaxnmr":
-            other = PART_OF.get(name.split(".")[1], "facade")
-            if other != part and PARTS[other][0] >= layer:
-                wrong.append(f"{relative(path)}:{line} ({part}) imports {name} ({other})")
+        # the face of a package, its __init__, shows what is in it
+        face = path.name == "__init__.py" and name.startswith(f"{module}.")
+        if ours(name) and name != "jaxnmr" and not face:
+            other = room_of(name)
+            if other != room and FLOOR[other] >= FLOOR[room]:
+                wrong.append(f"{relative(path)}:{line} ({room}) imports {name} ({other})")
     assert not wrong, "\n".join(wrong)
 
 
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """One circle for every module that is reached again from itself, as the modules on the way."""
+    found, done = [], set()
+
+    def follow(module: str, way: list[str]) -> None:
+        if module in way:
+            found.append([*way[way.index(module) :], module])
+        elif module not in done:
+            for other in sorted(graph.get(module, ())):
+                follow(other, [*way, module])
+            done.add(module)
+
+    for module in graph:
+        follow(module, [])
+    return found
+
+
+def test_a_circle_is_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c", "b"]]
+    assert circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_module_imports_itself_on_a_roundabout_way():
+    """Neither through imports inside functions nor through those for type checkers."""
+    graph = {module: {name for _, name in imports(path) if ours(name)} for module, path in MODULES.items()}
+    assert circles(graph) == []
+
+
 @pytest.mark.parametrize("path", FILES, ids=relative)
-def test_a_file_imports_only_the_libraries_its_part_may_use(path):
-    allowed = ALLOWED[part_of(path)]
+def test_a_file_imports_only_the_libraries_its_room_may_use(path):
+    allowed = ALLOWED[room_of(module_of(path))]
     wrong = [f"{relative(path)}:{line} imports {root}" for line, root in third_party(path) if root not in allowed]
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", [f for f in FILES if part_of(f) in PHYSICS], ids=relative)
+@pytest.mark.parametrize("path", [f for f in FILES if room_of(module_of(f)) in PHYSICS], ids=relative)
 def test_physics_never_touches_the_filesystem(path):
     wrong = [f"{relative(path)}:{line} imports {n}" for line, n in imports(path) if n.split(".")[0] in FILESYSTEM]
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -140,6 +199,10 @@ def test_no_file_has_grown_beyond_what_one_can_read_at_once():
     assert {name: n for name, n in lines.items() if n > MOST_LINES} == {}
 
 
+def run_script(script: str) -> str:
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
 def test_importing_changes_no_setting_and_starts_no_device():
     script = """
 import json, sys, warnings
@@ -148,12 +211,83 @@ import jax
 settings = dict(jax.config.values)
 from jax._src import xla_bridge
 import jaxnmr
+for name in set(jaxnmr.__all__) - {"TensorModel", "TensorCalculator"}:
+    getattr(jaxnmr, name)
 changed = [name for name, value in jax.config.values.items() if settings.get(name) != value]
-heavy = [name for name in ("matplotlib", "jaxopt", "rich", "flax", "optax") if name in sys.modules]
+libraries = ("matplotlib", "jaxopt", "rich", "flax", "optax", "e3nn_jax", "ase", "spglib", "scipy")
+heavy = [name for name in libraries if name in sys.modules]
 print(json.dumps([changed, list(xla_bridge._backends), heavy]))
 """
-    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-    changed, backends, heavy = json.loads(out.stdout)
+    changed, backends, heavy = json.loads(run_script(script))
     assert changed == []
     assert backends == []
     assert heavy == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["help-run"], ["examples"], ["refine", "--help"]])
+def test_the_command_line_answers_questions_without_jax(arguments):
+    script = f"""
+import contextlib, io, sys
+from jaxnmr.cli import main
+with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
+    main({arguments!r})
+print(len(said.getvalue()) > 5, [name for name in ("jax", "numpy", "matplotlib") if name in sys.modules])
+"""
+    assert run_script(script).strip() == "True []"
+
+
+def faces() -> dict[str, tuple[dict[str, str], dict]]:
+    """Packages that import their public names when asked for: what type checkers see, and what is said to `lazy`."""
+    found = {}
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and "__getattr__" in ast.unparse(node.targets[0]):
+                (block,) = [other for other in tree.body if isinstance(other, ast.If)]
+                imported = {alias.name: line.module or "" for line in block.body for alias in line.names}
+                found[name] = imported, {k.arg: ast.literal_eval(k.value) for k in node.value.keywords}
+    return found
+
+
+FACES = faces()
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_a_lazy_name_is_the_same_to_type_checkers_and_at_run_time(package):
+    imported, said = FACES[package]
+    assert imported == said["names"] | dict.fromkeys(said.get("modules", ()), "")
+    module = importlib.import_module(package)
+    assert sorted(module.__all__) == sorted(imported)
+    assert set(module.__all__) <= set(dir(module))
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_no_lazy_name_is_that_of_a_module_beside_it(package):
+    """Importing that module would put it in the place of what the name stands for."""
+    modules = {name.rpartition(".")[2] for name in MODULES if name.rpartition(".")[0] == package}
+    assert modules & FACES[package][1]["names"].keys() == set()
+
+
+def test_a_name_that_no_face_shows_is_an_attribute_error():
+    assert {"jaxnmr", "jaxnmr.io", "jaxnmr.models", "jaxnmr.terms", "jaxnmr.search"} == FACES.keys()
+    for package in FACES:
+        with pytest.raises(AttributeError, match=f"'{package}' has no attribute 'objectives'"):
+            getattr(importlib.import_module(package), "objectives")  # noqa: B009
+
+
+def test_public_names_are_what_they_are_in_whatever_order_modules_are_imported():
+    script = f"""
+import importlib
+for module in {sorted(MODULES.keys() - {"jaxnmr", "jaxnmr.__main__"})!r}:
+    importlib.import_module(module)
+import jaxnmr as jn
+from types import ModuleType
+names = {{name: getattr(jn, name) for name in jn.__all__}}
+modules = sorted(name for name, value in names.items() if isinstance(value, ModuleType))
+functions = (
+    jn.refine, jn.progress, jn.term, jn.plot.pattern, jn.plot.information, jn.crystal.distances, jn.screen, jn.io.read_crystal,
+    jn.runfile.build, jn.cli.main,
+)
+print(modules, [f.__name__ for f in functions if isinstance(f, ModuleType) or not callable(f)])
+"""
+    assert run_script(script).strip() == "['crystal', 'errors', 'plot', 'testing', 'units'] []"

@@ -151,3 +151,11 @@ def test_starts_and_candidates_that_are_counted_end_in_one_minimum(tmp_path):
     assert screening["candidates"] == 2 and {row["status"] for row in screening["rows"]} == {"converged"}
     np.testing.assert_allclose(*(row["chi2"] for row in screening["rows"]), rtol=1e-6)
     assert screening["per_minute"] > 0 and (folder / "screening.png").stat().st_size > 5000
+
+
+def test_every_way_to_import_is_timed_and_compared_with_jax(tmp_path):
+    record = json.loads((run("bench_import.py", folder=tmp_path) / "import.json").read_text())
+    assert {"python", "import jax", "import jaxnmr", "every public name", "jaxnmr --help"} <= record["times"].keys()
+    for times in record["times"].values():
+        assert 0 < times["min_s"] <= times["cpu_s"] <= times["max_s"]
+    assert set(record["ratio_to_import_jax"]) < set(record["times"])

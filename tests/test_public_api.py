@@ -105,3 +105,16 @@ def test_every_public_method_says_what_it_does(path):
 def test_the_installed_package_is_the_version_of_the_sources():
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert jaxnmr.__version__ == project["version"]
+
+
+def test_every_file_that_is_no_code_is_installed_with_the_package():
+    root = Path(__file__).parents[1]
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    installed = set()
+    for package, patterns in settings["package-data"].items():
+        # the examples stand beside the package
+        folder = root.joinpath(*package.replace("jaxnmr.examples", "examples").split("."))
+        installed |= {path for pattern in patterns for path in folder.glob(pattern)}
+    there = {path for path in (root / "jaxnmr").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    there |= {path for path in (root / "examples").rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert there == installed

@@ -179,7 +179,7 @@ class PowderDiffraction:
 
     def quantities(self) -> dict[str, Quantity]:
         """The histogram's refinable quantities by local name (host)."""
-        return histogram_quantities(self)
+        return histogram_quantities(self.instrument, self.phases, self.background_start)
 
     def phase_tables(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> list[PhasePeaks]:
         """Peaks of every phase (traceable)."""

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..typing import Quantity
-
-if TYPE_CHECKING:
-    from .powder import PowderDiffraction
+from ..typing import Array, Quantity
+from .phases import PhasePlan
+from .records import Instrument
 
 INF = np.inf
 
 
-def histogram_quantities(plan: PowderDiffraction) -> dict[str, Quantity]:
+def histogram_quantities(
+    instrument: Instrument, plans: tuple[PhasePlan, ...], background_start: Array
+) -> dict[str, Quantity]:
     """The quantities of a histogram by local name, with values from its instrument (host)."""
-    i = plan.instrument
-    phases = plan.phase_names
+    i = instrument
+    phases = tuple(p.name for p in plans)
     n = len(phases)
 
     def number(value, unit="", lower=-INF, upper=INF, scale=1.0, doc=""):
@@ -33,9 +33,9 @@ def histogram_quantities(plan: PowderDiffraction) -> dict[str, Quantity]:
         labels = tuple(str(k) for k in range(len(values))) if labels is None else labels
         return Quantity(value=values, unit=unit, labels=labels, scale=scale, lower=lower, doc=doc)
 
-    level = float(np.abs(plan.background_start).max()) or 1.0
+    level = float(np.abs(background_start).max()) or 1.0
     scale = per_phase(1.0, "", 0.0, doc="phase scale, proportional to the number of unit cells")
-    background = listed(plan.background_start, "counts", level, "background coefficients")
+    background = listed(background_start, "counts", level, "background coefficients")
     table = {
         "scale": replace(scale, intensity=True),
         "background": replace(background, intensity=True),
@@ -69,16 +69,16 @@ def histogram_quantities(plan: PowderDiffraction) -> dict[str, Quantity]:
         table["displace_x"] = number(0.0, "µm", scale=10.0, doc="capillary displacement across the beam")
         table["displace_y"] = number(0.0, "µm", scale=10.0, doc="capillary displacement along the beam")
         table["absorption"] = number(i.mu_r, "", 0.0, 30.0, 0.1, "capillary absorption, mu R")
-    isotropic = np.array([not p.stephens for p in plan.phases])
+    isotropic = np.array([not p.stephens for p in plans])
     if not isotropic.all():  # the other phases have their own strain
         table["strain"] = replace(table["strain"], basis=np.eye(n)[:, isotropic])
-    if any(p.textured for p in plan.phases):
-        textured = np.array([p.textured for p in plan.phases])
+    if any(p.textured for p in plans):
+        textured = np.array([p.textured for p in plans])
         table["march"] = Quantity(
             value=np.ones(n), labels=phases, lower=0.05, upper=20.0, scale=0.1,
             basis=np.eye(n)[:, textured], doc="March-Dollase ratio",
         )  # fmt: skip
-    for p in plan.phases:
+    for p in plans:
         if p.stephens:
             table[f"stephens_{p.name}"] = listed(
                 np.full(len(p.stephens), 1.0), "10⁻¹²Å⁻⁴", 1.0, "anisotropic microstrain", labels=p.stephens

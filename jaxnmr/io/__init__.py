@@ -1,24 +1,21 @@
 """Reading and writing: structures, powder patterns, instruments, spectra."""
 
-from .ase import from_ase, to_ase
-from .csdm import CsdmData, CsdmDimension, read_csdm, write_csdm
-from .dmfit import DmfitFit, DmfitLine, read_dmfit
-from .instruments import read_instrument
-from .magres import (
-    Magres,
-    magres_from_ase,
-    magres_to_ase,
-    read_magres,
-    read_tensor_frames,
-    write_magres,
-)
-from .mrsimulator import write_mrsimulator
-from .nmr_sites import sites_from_magres, sites_from_peaks
-from .patterns import read_pattern, write_pattern
-from .spectra import read_fid, read_spectrum, write_spectrum
-from .structures import read_crystal, read_crystals, write_crystal
-from .tensor_data import TensorData, read_magres_folder, read_si_nmr, read_tensor_file
-from .topspin import Acquisition, read_topspin_acquisition, read_topspin_processing
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy
+
+if TYPE_CHECKING:
+    from .patterns.formats import read_pattern, write_pattern
+    from .patterns.instruments import read_instrument
+    from .spectra.csdm import CsdmData, CsdmDimension, read_csdm, write_csdm
+    from .spectra.dmfit import DmfitFit, DmfitLine, read_dmfit
+    from .spectra.formats import read_fid, read_spectrum, write_spectrum
+    from .spectra.mrsimulator import write_mrsimulator
+    from .spectra.nmr_sites import sites_from_magres, sites_from_peaks
+    from .spectra.topspin import Acquisition, read_topspin_acquisition, read_topspin_processing
+    from .structures.ase import from_ase, to_ase
+    from .structures.formats import read_crystal, read_crystals, write_crystal
+    from .structures.magres import Magres, magres_from_ase, magres_to_ase, read_magres, read_tensor_frames, write_magres
 
 __all__ = [
     "Acquisition",
@@ -27,7 +24,6 @@ __all__ = [
     "DmfitFit",
     "DmfitLine",
     "Magres",
-    "TensorData",
     "from_ase",
     "magres_from_ase",
     "magres_to_ase",
@@ -38,11 +34,8 @@ __all__ = [
     "read_fid",
     "read_instrument",
     "read_magres",
-    "read_magres_folder",
     "read_pattern",
-    "read_si_nmr",
     "read_spectrum",
-    "read_tensor_file",
     "read_tensor_frames",
     "read_topspin_acquisition",
     "read_topspin_processing",
@@ -56,3 +49,39 @@ __all__ = [
     "write_pattern",
     "write_spectrum",
 ]
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    names={
+        "Acquisition": "spectra.topspin",
+        "CsdmData": "spectra.csdm",
+        "CsdmDimension": "spectra.csdm",
+        "DmfitFit": "spectra.dmfit",
+        "DmfitLine": "spectra.dmfit",
+        "Magres": "structures.magres",
+        "from_ase": "structures.ase",
+        "magres_from_ase": "structures.magres",
+        "magres_to_ase": "structures.magres",
+        "read_crystal": "structures.formats",
+        "read_crystals": "structures.formats",
+        "read_csdm": "spectra.csdm",
+        "read_dmfit": "spectra.dmfit",
+        "read_fid": "spectra.formats",
+        "read_instrument": "patterns.instruments",
+        "read_magres": "structures.magres",
+        "read_pattern": "patterns.formats",
+        "read_spectrum": "spectra.formats",
+        "read_tensor_frames": "structures.magres",
+        "read_topspin_acquisition": "spectra.topspin",
+        "read_topspin_processing": "spectra.topspin",
+        "sites_from_magres": "spectra.nmr_sites",
+        "sites_from_peaks": "spectra.nmr_sites",
+        "to_ase": "structures.ase",
+        "write_crystal": "structures.formats",
+        "write_csdm": "spectra.csdm",
+        "write_magres": "structures.magres",
+        "write_mrsimulator": "spectra.mrsimulator",
+        "write_pattern": "patterns.formats",
+        "write_spectrum": "spectra.formats",
+    },
+)

@@ -1,18 +1,23 @@
 """Learned NMR tensors: an equivariant message-passing network and what follows from its predictions."""
 
-from .ase_calculator import TensorCalculator
-from .calibration import Coverage, calibrate, coverage, cross_coverage
-from .checkpoint import shipped_models
-from .config import HeadConfig, NetworkConfig
-from .cross_validation import CrossValidation, cross_validate
-from .experiment import Evaluation, Experiment, evaluate, run_experiment
-from .metrics import Comparison, compare
-from .network import Network
-from .novelty import with_novelty
-from .prediction import Prediction
-from .tensor_model import ModelCard, TensorModel
-from .train import Recipe
-from .training_data import DataSource, Split
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy
+
+if TYPE_CHECKING:
+    from .data.training_data import DataSource, Split
+    from .networks.config import HeadConfig, NetworkConfig
+    from .networks.network import Network
+    from .tensors.ase_calculator import TensorCalculator
+    from .tensors.calibration import Coverage, calibrate, coverage, cross_coverage
+    from .tensors.checkpoint import shipped_models
+    from .tensors.cross_validation import CrossValidation, cross_validate
+    from .tensors.experiment import Evaluation, Experiment, evaluate, run_experiment
+    from .tensors.metrics import Comparison, compare
+    from .tensors.novelty import with_novelty
+    from .tensors.prediction import Prediction
+    from .tensors.tensor_model import ModelCard, TensorModel
+    from .tensors.train import Recipe
 
 __all__ = [
     "Comparison",
@@ -40,3 +45,33 @@ __all__ = [
     "shipped_models",
     "with_novelty",
 ]
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    names={
+        "Comparison": "tensors.metrics",
+        "Coverage": "tensors.calibration",
+        "CrossValidation": "tensors.cross_validation",
+        "DataSource": "data.training_data",
+        "Evaluation": "tensors.experiment",
+        "Experiment": "tensors.experiment",
+        "HeadConfig": "networks.config",
+        "ModelCard": "tensors.tensor_model",
+        "Network": "networks.network",
+        "NetworkConfig": "networks.config",
+        "Prediction": "tensors.prediction",
+        "Recipe": "tensors.train",
+        "Split": "data.training_data",
+        "TensorCalculator": "tensors.ase_calculator",
+        "TensorModel": "tensors.tensor_model",
+        "calibrate": "tensors.calibration",
+        "compare": "tensors.metrics",
+        "coverage": "tensors.calibration",
+        "cross_coverage": "tensors.calibration",
+        "cross_validate": "tensors.cross_validation",
+        "evaluate": "tensors.experiment",
+        "run_experiment": "tensors.experiment",
+        "shipped_models": "tensors.checkpoint",
+        "with_novelty": "tensors.novelty",
+    },
+)

@@ -5,7 +5,8 @@ from .effective_quadrupole import EffectiveQuadrupole
 from .euler import Euler, axes_from_euler, convert_euler, equivalent_euler, euler_from_axes, relative_euler, rotation
 from .excitation import GaussianBandwidth, Pulse
 from .isotopes import Isotope, all_isotopes, isotope, isotopes_of, larmor_hz, reference_hz
-from .layout import SpectrumWarning
+from .powder.layout import SpectrumWarning
+from .powder.simulation import MAGIC_ANGLE_DEG, SpectrumMAS, SpectrumPlan, SpectrumStatic
 from .quadrupolar import (
     cq_from_quadrupolar_frequency,
     efg_from_quadrupolar,
@@ -16,7 +17,6 @@ from .quadrupolar import (
 )
 from .records import Fid, Spectrum
 from .shift_reference import CouplingCalibration, ShiftReference
-from .simulation import MAGIC_ANGLE_DEG, SpectrumMAS, SpectrumPlan, SpectrumStatic
 from .sites import Coupling, Site, Sites
 from .tensors import (
     haeberlen_from_shielding,

@@ -13,7 +13,7 @@ from .tensors import known
 # By name, reference_ppm and slope for shieldings in the usual sign, of valence electrons only.
 # nmrcryspy (github.com/mVenetos97/nmrcryspy, nmrcryspy/nmr/__init__.py) has shift = 0.8292 T - 437.69 ppm for every principal
 # component of what VASP prints without core electrons, T = dB_induced/dB: MINUS the shielding. Alpha quartz has T of about
-# 395 to 398.5 ppm in the data it was made for (see `jaxnmr.io.tensor_data.read_si_nmr`): -110 to -107 ppm, measured -107.4.
+# 395 to 398.5 ppm in the data it was made for (see `jaxnmr.models.data.tensor_data.read_si_nmr`): -110 to -107 ppm, measured -107.4.
 PUBLISHED_SHIFTS = {"nmrcryspy/29Si": (-437.69, -0.8292)}
 # offset_hz and slope; the same file has J = 1.4217 J_calculated + 3.7953 Hz for 29Si-O-29Si
 PUBLISHED_COUPLINGS = {"nmrcryspy/29Si-O-29Si": (3.7953, 1.4217)}
@@ -60,7 +60,7 @@ class ShiftReference:
         Args:
             name: ``"nmrcryspy/29Si"``: silica, VASP with PBE.
             core_ppm: what the core electrons add to the shieldings it will be used with: 0 for those of valence electrons
-                only; 838 for models trained on data of :func:`jaxnmr.io.tensor_data.read_si_nmr`, which adds so much.
+                only; 838 for models trained on data of :func:`jaxnmr.models.data.tensor_data.read_si_nmr`, which adds so much.
 
         Raises:
             ConventionError: a name that is not in the table.

@@ -65,7 +65,7 @@ class Site:
             both tensors are in Haeberlen's order, ``|zz| >= |xx| >= |yy|`` (many texts swap x and y for the EFG).
         euler_q_deg: orientation of the quadrupolar tensor; leave it at zero and the common frame is its principal frame.
         shielding_spread_ppm, quadrupolar_spread_hz: sigma of a (extended) Czjzek distribution of zeta or C_Q; see
-            :mod:`jaxnmr.nmr.distributions`. Not both at once.
+            :mod:`jaxnmr.nmr.powder.distributions`. Not both at once.
         amplitude: relative intensity (abundance, population).
         gaussian_hz, lorentzian_hz: full widths at half maximum of the broadening.
         couplings: weak couplings to other spins.

@@ -1,6 +1,6 @@
 """Pictures of a refinement: the fitted pattern or spectrum, correlations, convergence, what fixes what.
 
-Every function takes a :class:`~jaxnmr.refine.result.RefinementResult`, returns a matplotlib ``Figure`` and shows
+Every function takes a :class:`~jaxnmr.refinement.result.RefinementResult`, returns a matplotlib ``Figure`` and shows
 nothing by itself; ``figure.savefig("fit.png", dpi=200)`` writes it. Colours are those of Okabe and Ito, which people
 with any colour vision tell apart, and no information is carried by colour alone. Pictures of learned tensors are in
 :mod:`jaxnmr.plot.models`.

@@ -11,7 +11,7 @@ from .style import DIFFERENCE, GREY, PHASES, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..refine.result import RefinementResult
+    from ..refinement.result import RefinementResult
 
 
 def correlations(fit: RefinementResult, *, annotate: bool | None = None) -> Figure:

@@ -12,7 +12,7 @@ from .style import PHASES, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..refine.result import RefinementResult
+    from ..refinement.result import RefinementResult
 
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "+++")
 
@@ -26,7 +26,7 @@ def information(fit: RefinementResult, *, parameters: bool | None = None) -> Fig
             refined.
 
     Returns:
-        The figure. Left: shares of the terms, see `jaxnmr.refine.Information`. Right: the standard uncertainty (full dot,
+        The figure. Left: shares of the terms, see `jaxnmr.refinement.information.Information`. Right: the standard uncertainty (full dot,
         Å for atoms, otherwise relative to it), and that without each term; an arrow where it is then undetermined.
 
     Raises:

@@ -16,8 +16,8 @@ from .style import CALCULATED, DIFFERENCE, GREY, OBSERVED, PHASES, isotope_text,
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..models.metrics import Comparison
-    from ..models.train import EpochInfo
+    from ..models.tensors.metrics import Comparison
+    from ..models.tensors.train import EpochInfo
 
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)))
 
@@ -114,7 +114,7 @@ def orientation(comparisons: Mapping[str, Comparison], *, title: str = "") -> Fi
     """
     import matplotlib.pyplot as plt
 
-    from ..models.metrics import random_orientation_deg
+    from ..models.tensors.metrics import random_orientation_deg
 
     if not comparisons:
         raise DataError("there is nothing to compare: no labelled atom")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..refine.result import FittedPattern, RefinementResult
+    from ..refinement.result import FittedPattern, RefinementResult
 
 
 def pattern(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..nmr import Spectrum
-    from ..refine.result import FittedSpectrum, RefinementResult
+    from ..refinement.result import FittedSpectrum, RefinementResult
 
 _MOST_LABELS = 24
 

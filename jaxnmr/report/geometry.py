@@ -14,7 +14,7 @@ from ..crystal.geometry import angles_from, distances_from
 
 if TYPE_CHECKING:
     from ..crystal import Crystal
-    from ..refine.result import RefinementResult
+    from ..refinement.result import RefinementResult
 
 _ANIONS = frozenset(("N", "O", "F", "S", "Cl", "Se", "Br", "Te", "I"))
 # Angles at larger coordination polyhedra fill pages and say little.

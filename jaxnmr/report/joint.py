@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..objectives import PeakListTerm, TensorTerm
-from ..objectives.state import EFG, State
-from ..objectives.tensor_term import TRACELESS
+from ..objective.state import EFG, State
+from ..terms import PeakListTerm, TensorTerm
+from ..terms.tensors import TRACELESS
 from ..units import format_esd
 
 if TYPE_CHECKING:
-    from ..refine.result import RefinementResult
+    from ..refinement.result import RefinementResult
 
 _ELEMENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
 # metric of a model card, what people call it, its unit

@@ -10,15 +10,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..models.anchors import Anchor, anchors_for
+from ..models.tensors.anchors import Anchor, anchors_for
 from ..plot.models import learning_curve, orientation, parity
 from .record import SCHEMA, _fingerprint, _plain, device, versions
 from .text import table
 
 if TYPE_CHECKING:
-    from ..models.experiment import Evaluation, ExperimentResult
-    from ..models.tensor_model import TensorModel
-    from ..models.training_data import Prepared
+    from ..models.data.training_data import Prepared
+    from ..models.tensors.experiment import Evaluation, ExperimentResult
+    from ..models.tensors.tensor_model import TensorModel
 
 # key of a metric, heading with its unit, digits
 _COLUMNS = {

@@ -17,7 +17,7 @@ from .joint import model_records, term_records
 from .spectra import derived_sites, predicted_sites
 
 if TYPE_CHECKING:
-    from ..refine.result import RefinementResult
+    from ..refinement.result import RefinementResult
 
 SCHEMA = 1
 _PACKAGES = ("jaxnmr", "jax", "jaxlib", "numpy", "scipy", "gemmi")

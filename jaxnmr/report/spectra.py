@@ -18,10 +18,10 @@ from ..nmr import (
     quadrupolar_product,
     quadrupolar_shift_ppm,
 )
-from ..objectives import PredictedSpectrumTerm
+from ..terms import PredictedSpectrumTerm
 
 if TYPE_CHECKING:
-    from ..refine.result import FittedSpectrum, RefinementResult
+    from ..refinement.result import FittedSpectrum, RefinementResult
 
 _INPUTS = ("shift", "zeta", "eta", "cq", "eta_q")
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..refine.information import times_larger
+from ..refinement.information import times_larger
 from ..units import format_esd
 from . import joint
 from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
 
 if TYPE_CHECKING:
-    from ..refine.result import RefinementResult
+    from ..refinement.result import RefinementResult
 
 _MOST_CORRELATIONS, _MOST_SUGGESTIONS = 20, 6
 # pictures that have their place further down

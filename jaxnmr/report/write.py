@@ -19,7 +19,7 @@ from .spectra import write_csdm_files
 from .text import report_text
 
 if TYPE_CHECKING:
-    from ..refine.result import RefinementResult
+    from ..refinement.result import RefinementResult
 
 
 def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) -> dict[str, Path]:

@@ -1,32 +1,4 @@
-"""``[[couplings]]``: couplings between pairs of spins, beside patterns, spectra, peaks and tensors.
-
-```toml
-[[couplings]]
-name = "redor"                           # its parameter is called redor/slope, which motion makes smaller than 1
-kind = "dipolar"                         # they measure distances and need no calibration
-nuclei = ["13C", "15N"]
-sigma = 20.0                             # Hz, of every pair that has none of its own
-pairs = [
-  { atoms = ["C1", "N1"], hz = 905.0 },  # the shortest distance of two sites, in the order of nuclei; "N1 3_655" picks an image
-  { atoms = ["C2", "N1"], hz = 190.0, sigma = 10.0 },
-]
-# signed = true                          # signs were measured: negative for gyromagnetic ratios of one sign
-# slope = 0.9                            # starting value
-# phase = "alanine"                      # when there are several
-# weight = 1.0
-
-[[couplings]]
-name = "j"                               # its parameters are called j/offset and j/slope
-kind = "j"                               # J couplings across a bridging atom, by a law of its angle that you state
-across = ["Si", "O", "Si"]
-law = { form = "cosine", offset_hz = -5.0, slope_hz = -25.0 }          # offset + slope cos(angle), or form = "s_character"
-# calibration = { offset_hz = 0.0, slope = 1.0 }                       # of computed couplings, or { published = "..." }
-sigma = 1.0                              # Hz, of the measurement and of the law
-pairs = [
-  { atoms = ["Si1", "Si2"], hz = 12.3 }, # where one linkage joins the two; otherwise ["Si1", "O3", "Si2 2_655"]
-]
-```
-"""
+"""``[[couplings]]``: couplings between pairs of spins, beside patterns, spectra, peaks and tensors."""
 
 from __future__ import annotations
 
@@ -37,8 +9,9 @@ from typing import Any
 from ..crystal import Crystal
 from ..errors import ConventionError
 from ..nmr import CouplingCalibration, isotope
-from ..objectives import CouplingLaw, CouplingTerm, Loss
-from .joint import phase_of, plain_name
+from ..objective import Loss
+from ..terms import CouplingLaw, CouplingTerm
+from .shared import phase_of, plain_name
 from .table import Table
 from .weights import read_robust, weighted
 

@@ -1,23 +1,4 @@
-"""``[[spectrum]]`` whose sites follow the structure, through the tensors that a ``[[model]]`` predicts.
-
-Everything but the sites is said as for other spectra: data, field, spinning, region, baseline, widths.
-
-```toml
-[[spectrum]]
-name = "o17"                             # o17/scale, o17/reference, o17/slope, o17/gaussian, o17/lorentzian, o17/baseline
-file = "quartz_17O.csdf"
-isotope = "17O"
-mas_hz = 14000.0
-tensors = "model"                        # instead of [[spectrum.site]], peaks_ppm and magres
-reference = "model"                      # of shifts: that of the model, { reference_ppm = ..., slope = -1.0 } or { published = ... }
-gaussian_hz = 150.0                      # one width for all sites; four points when no width is given
-# lorentzian_hz = 50.0
-# shifts_ppm = { O1 = 41.0 }             # instead of a reference: where no model predicts shieldings; o17/shift[O1]
-# sites = ["O1"]                         # sites that the spectrum shows, all of the nucleus when left out
-# q_barn = -0.02558                      # quadrupole moment to use
-# phase = "quartz"                       # when there are several
-```
-"""
+"""``[[spectrum]]`` whose sites follow the structure, through the tensors that a ``[[model]]`` predicts."""
 
 from __future__ import annotations
 
@@ -28,8 +9,9 @@ from typing import Any
 from ..crystal import Crystal
 from ..errors import ConventionError
 from ..nmr import Spectrum, SpectrumMAS, SpectrumStatic, isotope
-from ..objectives import PredictedSpectrumTerm
-from .joint import model_of, phase_of, read_reference, shift_reference
+from ..terms import PredictedSpectrumTerm
+from .models import model_of, read_reference, shift_reference
+from .shared import phase_of
 from .table import Table
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..crystal import Crystal
 from ..errors import ConventionError
 from ..io import read_fid, read_magres, read_spectrum, read_topspin_processing
-from ..io.nmr_sites import sites_from_magres, sites_from_peaks
+from ..io.spectra.nmr_sites import sites_from_magres, sites_from_peaks
 from ..nmr import (
     GaussianBandwidth,
     Pulse,
@@ -26,7 +26,8 @@ from ..nmr import (
     reference_hz,
 )
 from ..nmr.processing import process
-from ..objectives import Loss, SpectrumTerm
+from ..objective import Loss
+from ..terms import SpectrumTerm
 from .predicted import PredictedSites, predicted_term, read_predicted
 from .table import Table, read_toml
 from .weights import read_robust, weighted

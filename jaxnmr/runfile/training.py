@@ -1,67 +1,4 @@
-"""Run files of trainings: data, checks, split, network and recipe of a tensor model in one TOML file.
-
-``jaxnmr train run.toml --out result`` trains what the file describes; the same command goes on where an interrupted one
-stopped. ``jaxnmr evaluate result/model.safetensors run.toml`` judges a model on the test part of these data.
-``load_training("run.toml").experiment`` gives the same to Python. Unknown keys are errors. Paths may contain environment
-variables, ``"${JAXNMR_DATA}/si_nmr"``, and are relative to the folder of the run file.
-No set of 17O shieldings is good enough to train on yet; ``own-data.toml`` among the examples is a template for your own data.
-
-```toml
-title = "29Si shielding of silica"
-
-[data]
-format = "si_nmr"                        # that data set; "magres": a folder of files; "extxyz": a file with ms or efg arrays
-path = "${JAXNMR_DATA}/si_nmr"
-quantity = "shielding"                   # ppm; or "efg", atomic units
-# elements = ["Si"]                      # whose labels are used; all when left out
-# composition = ["O", "Si"]              # only structures of these elements
-# other_than = ["O", "Si"]               # or: none of these elements alone
-# group = "prototype"                    # extxyz: entry of a frame that says which are alike
-# group_pattern = 'T1Si\\d[b-e]?'         # or: what this finds in the name (for magres the path without suffix)
-#                                        # left out: si_nmr knows its duplicates, magres files of one name are alike
-# exclude = ["90"]                       # names of structures
-# level_of_theory = "PBE, CASTEP"        # kept with the model
-
-[checks]                                 # units are always tested, and labels that are not finite refused
-# wrong_frame = "exclude"                # structures whose tensors violate their own symmetry; or "error"
-# wrong_sign = "error"                   # or "ignore"
-
-[split]
-kind = "group"                           # keeps groups together; "random" lets near-duplicates leak into the test
-fractions = [0.8, 0.1, 0.1]              # training, validation, test
-seed = 0
-# all = true                             # instead: train on everything, for a model that was judged before
-
-[network]
-# irreps = "0e+2e"                       # of the prediction; without 1e a symmetric tensor
-hidden = "16x0e+16x1o+8x1e+8x2e"
-layers = 2
-cutoff = 5.0                             # Å
-# lmax = 2
-# radial = 8
-# radial_hidden = [32]
-# neighbours = 35.0                      # counted in the training data when left out
-
-[training]
-epochs = 200
-batch = 8
-# members = 1                            # an ensemble: models with the seeds seed, seed + 1 ...
-# seed = 0
-# learning_rate = 5e-3
-# warmup = 0.05
-# weight_decay = 1e-5
-# clip = 1.0
-# ema = 0.99
-# delta = 0.3
-# offset = 0                             # 5: isotropic labels of a structure may all be off by one constant
-# start = "model.safetensors"            # go on with this model, or take the features of one of another quantity over:
-#                                        # its network is kept, leave [network] out, irreps aside
-
-# [references.Si]                        # shift = reference_ppm + slope * shielding, kept with the model
-# reference_ppm = 337.3
-# slope = -1.0
-```
-"""
+"""Run files of trainings: data, checks, split, network and recipe of a tensor model in one TOML file."""
 
 from __future__ import annotations
 
@@ -69,10 +6,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..errors import ConventionError
-from ..io.tensor_data import QUANTITIES
-from ..models.experiment import Experiment
-from ..models.train import Recipe
-from ..models.training_data import FORMATS, DataSource, Split
+from ..models.data.tensor_data import QUANTITIES
+from ..models.data.training_data import FORMATS, DataSource, Split
+from ..models.tensors.experiment import Experiment
+from ..models.tensors.train import Recipe
 from .table import Table, read_toml
 
 

@@ -1,27 +1,12 @@
-"""How strongly data count: ``weight`` and ``robust`` of every table of data, and ``weights`` of the solver.
-
-```toml
-[[peaks]]
-# ...
-robust = "soft_l1"                       # few wrong peaks among many do no harm: "huber", "soft_l1" (both convex), "cauchy" or
-                                         # "geman_mcclure" (what is far off hardly counts, but several minima are possible);
-# robust = { loss = "cauchy", scale = 3.0 }                            # from how many sigmas on residuals count less
-
-[solver]
-# weights = "variance-components"        # multiply the uncertainties of every data set by what its own residuals ask for
-```
-
-Patterns, spectra, peaks, tensors, couplings and restraints may all be robust. Restraints, robust terms and terms with another
-weight than 1 keep the uncertainties they state when those of the others are estimated.
-"""
+"""How strongly data count: ``weight`` and ``robust`` of every table of data, and ``weights`` of the solver."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..errors import ParameterError
-from ..objectives import Loss, TermSum
-from ..objectives.losses import SCALES
+from ..objective import Loss, TermSum
+from ..objective.losses import SCALES
 from .table import Table
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ..errors import ConventionError
-from ..refine.loop import Descent
+from ..refinement.loop import Descent
 
 # problems a device of each kind takes at a time; processors are slower with several (skipped work is done after all)
 _WIDTH = {"cpu": 1}

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..crystal.cell import lattice
-from ..objectives import Parameters
-from ..objectives.objective import residuals
-from ..refine.result import RefinementResult
+from ..objective import Parameters
+from ..objective.objective import residuals
+from ..refinement.result import RefinementResult
 
-RANKINGS = ("bic", "aic", "chi2", "rwp")
 # candidates whose criterion is this close to the best one are not clearly worse (Kass & Raftery, J. Am. Stat. Assoc. 90, 773)
 CLEARLY_WORSE = 10.0
 # and this close they have most likely become the same structure

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..diffraction.tiles import Tiles
-from ..objectives import Objective, Parameters, PatternTerm
+from ..objective import Objective, Parameters
+from ..terms import PatternTerm
 
 # room for candidates somewhat larger than the first one of their kind
 _SPARE = 1.3

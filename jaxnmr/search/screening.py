@@ -16,15 +16,16 @@ import numpy as np
 from ..crystal import Crystal
 from ..errors import ConventionError, PrecisionError
 from ..io import read_crystal
-from ..io.ase import from_ase
-from ..objectives import Parameters
-from ..refine.loop import Descent, Stage
-from ..refine.result import RefinementResult
-from ..refine.solvers import LevenbergMarquardt, Solver
-from ..refine.summary import summarise
+from ..io.structures.ase import from_ase
+from ..objective import Parameters
+from ..refinement.loop import Descent, Stage
+from ..refinement.result import RefinementResult
+from ..refinement.solvers import LevenbergMarquardt, Solver
+from ..refinement.summary import summarise
 from .batched import Batches, Ending, together
+from .criteria import RANKINGS
 from .folder import ScreeningFolder, fingerprint
-from .ranking import RANKINGS, ScreeningResult, ScreeningRow, described, parameter_record, ranked
+from .ranking import ScreeningResult, ScreeningRow, described, parameter_record, ranked
 from .rooms import Rooms
 
 # the name under which every candidate is handed over: names are part of compiled programs

@@ -12,13 +12,13 @@ import numpy as np
 
 from ..crystal.cell import lattice
 from ..errors import ConvergenceError, JaxnmrError, ParameterError
-from ..objectives import Objective, Parameters
-from ..objectives.objective import residuals_and_jacobian
-from ..refine.linearised import Linearised
-from ..refine.loop import SMALLEST_GOF2, Descent, Stage
-from ..refine.result import RefinementResult
-from ..refine.solvers import LevenbergMarquardt, Solver
-from ..refine.summary import summarise
+from ..objective import Objective, Parameters
+from ..objective.objective import residuals_and_jacobian
+from ..refinement.linearised import Linearised
+from ..refinement.loop import SMALLEST_GOF2, Descent, Stage
+from ..refinement.result import RefinementResult
+from ..refinement.solvers import LevenbergMarquardt, Solver
+from ..refinement.summary import summarise
 from .batched import Batches, Ending, together
 
 # two ends are the same minimum when they are this close in standard uncertainties, all parameters together

@@ -9,7 +9,7 @@ from small_tensor_models import CUTOFF, SPECIES, quartz
 
 import jaxnmr as jn
 from jaxnmr.models import HeadConfig, NetworkConfig, TensorModel
-from jaxnmr.objectives.objective import residuals_and_jacobian
+from jaxnmr.objective.objective import residuals_and_jacobian
 
 REFERENCE = jn.ShiftReference(330.0)
 

@@ -17,7 +17,7 @@ from jaxnmr.nmr import (
     rotation,
     shielding_from_haeberlen,
 )
-from jaxnmr.nmr.simulation import MOVES, RESHAPES, SCALES
+from jaxnmr.nmr.powder.simulation import MOVES, RESHAPES, SCALES
 
 LARMOR = 100e6
 FAST = float("inf")

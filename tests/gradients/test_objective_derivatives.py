@@ -9,7 +9,7 @@ import pytest
 from small_problems import DOUBLET, NEUTRON, SYNCHROTRON, anatase, at_truth, histogram, monoclinic, rutile
 
 import jaxnmr as jn
-from jaxnmr.objectives.objective import residuals_and_jacobian
+from jaxnmr.objective.objective import residuals_and_jacobian
 
 # away from the ends of ranges and from points where a derivative vanishes
 _LABORATORY = {

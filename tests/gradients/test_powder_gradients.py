@@ -9,7 +9,7 @@ from jaxnmr import Objective, PatternTerm
 from jaxnmr.crystal import Crystal
 from jaxnmr.diffraction import Background, Instrument, Pattern, PowderDiffraction, corrections
 from jaxnmr.diffraction.widths import stephens_microstrain, thompson_cox_hastings
-from jaxnmr.objectives.objective import residuals
+from jaxnmr.objective.objective import residuals
 from jaxnmr.testing import assert_gradients
 
 NONE = [np.nan] * 6

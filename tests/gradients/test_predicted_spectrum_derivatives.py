@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxnmr as jn
-from jaxnmr.objectives.state import TensorSource
+from jaxnmr.objective.state import TensorSource
 
 CRYSTAL = jn.Crystal.create(
     cell=[5, 6, 7, 90, 90, 90], spacegroup="P 1", species=["O", "O", "Si"], xyz=[[0, 0, 0], [0.5, 0.4, 0.3], [0.2, 0.7, 0.6]],

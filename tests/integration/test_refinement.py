@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import jaxnmr as jn
-from jaxnmr.objectives.objective import residuals, residuals_and_jacobian
-from jaxnmr.refine.linearised import Linearised
+from jaxnmr.objective.objective import residuals, residuals_and_jacobian
+from jaxnmr.refinement.linearised import Linearised
 
 PATTERN = Path(__file__).parents[2] / "examples" / "quartz" / "quartz.xye"
 TRUE_XYZ = {"xyz[Si1.x]": 0.4697, "xyz[O1.x]": 0.4135, "xyz[O1.y]": 0.2669, "xyz[O1.z]": 0.78577}
@@ -126,7 +126,7 @@ def test_an_interrupted_run_keeps_the_last_good_step(objective, tmp_path):
     fit = jn.refine(
         objective, objective.parameters().set("xrd/size", 0.5), stages=STAGES, callback=stop, checkpoint=path
     )
-    from jaxnmr.refine import read_checkpoint
+    from jaxnmr.refinement import read_checkpoint
 
     assert fit.status == "interrupted"
     assert np.array_equal(read_checkpoint(path, objective.parameters()).flat, fit.parameters.flat)

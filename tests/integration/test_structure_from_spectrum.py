@@ -7,7 +7,7 @@ from small_tensor_models import CUTOFF, SPECIES, quartz
 
 import jaxnmr as jn
 from jaxnmr.models import HeadConfig, NetworkConfig, TensorModel
-from jaxnmr.objectives.objective import residuals
+from jaxnmr.objective.objective import residuals
 
 
 def network() -> TensorModel:

@@ -19,7 +19,7 @@ from small_tensor_models import (
 
 from jaxnmr import Crystal
 from jaxnmr.graph import batch_graphs, structure_graph
-from jaxnmr.models.irreps import cartesian
+from jaxnmr.models.networks.irreps import cartesian
 
 PROPER = Rotation.from_rotvec([0.7, -1.1, 0.4]).as_matrix()
 

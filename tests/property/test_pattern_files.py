@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jaxnmr.diffraction.records import Pattern
 from jaxnmr.errors import JaxnmrError
 from jaxnmr.io import read_instrument, read_pattern, write_pattern
-from jaxnmr.io.patterns import FORMATS
+from jaxnmr.io.patterns.formats import FORMATS
 
 finite = {"allow_nan": False, "allow_infinity": False}
 POINTS = st.lists(

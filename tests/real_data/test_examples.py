@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import jaxnmr as jn
-from jaxnmr.runfile import load_run
+from jaxnmr.runfile import build, load_run
 
 pytestmark = pytest.mark.real_data
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def refined(name):
-    setup = load_run(EXAMPLES / f"{name}.toml").build()
+    setup = build(load_run(EXAMPLES / f"{name}.toml"))
     fit = jn.refine(setup.objective, setup.parameters, stages=setup.stages, solver=setup.solver, suggest=False)
     assert fit.converged
     return fit
@@ -44,7 +44,7 @@ def test_nanbo2f2_reaches_the_agreement_of_gsas(nanbo2f2):
 
 @pytest.mark.parametrize("name", ["pbso4", "nanbo2f2", "nanbo2f2_23na", "nanbo2f2_93nb"])
 def test_the_examples_of_parts_can_be_refined(name, data):
-    setup = load_run(EXAMPLES / f"{name}.toml").build()
+    setup = build(load_run(EXAMPLES / f"{name}.toml"))
     assert setup.parameters.free("*").n_free > 0 and setup.stages
     assert np.isfinite(setup.objective(setup.parameters))
 

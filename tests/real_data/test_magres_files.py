@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxnmr.errors import ParseError
-from jaxnmr.io.magres import read_magres, read_tensor_frames, write_magres
+from jaxnmr.io.structures.magres import read_magres, read_tensor_frames, write_magres
 from jaxnmr.nmr.isotopes import isotope
 from jaxnmr.nmr.quadrupolar import quadrupolar_from_efg
 from jaxnmr.nmr.tensors import antisymmetric_part, isotropic, maryland_from_shielding, quadrupolar_parameters

@@ -11,8 +11,8 @@ import pytest
 
 from jaxnmr.io import magres_from_ase, read_magres
 from jaxnmr.models import TensorModel
-from jaxnmr.models.calibration import LEVELS
-from jaxnmr.models.metrics import orientation_error_deg
+from jaxnmr.models.tensors.calibration import LEVELS
+from jaxnmr.models.tensors.metrics import orientation_error_deg
 from jaxnmr.nmr import (
     EffectiveQuadrupole,
     ShiftReference,

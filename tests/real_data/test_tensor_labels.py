@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from jaxnmr.errors import ConventionError, DataError
-from jaxnmr.io.tensor_checks import check_frames, check_sign, check_unit, structure_symmetry
-from jaxnmr.io.tensor_data import TensorData, read_magres_folder, read_si_nmr, read_tensor_file
+from jaxnmr.models.data.tensor_checks import check_frames, check_sign, check_unit, structure_symmetry
+from jaxnmr.models.data.tensor_data import TensorData, read_magres_folder, read_si_nmr, read_tensor_file
 
 pytestmark = pytest.mark.real_data
 

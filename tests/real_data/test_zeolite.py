@@ -10,8 +10,8 @@ import jaxnmr as jn
 from jaxnmr.crystal import distances, metric, plan_distances, primitive, primitive_basis, select_angles, transformed
 from jaxnmr.graph import edge_vectors, plan_graph
 from jaxnmr.models import HeadConfig, NetworkConfig, TensorModel
-from jaxnmr.models.irreps import tensor_basis
-from jaxnmr.objectives.objective import residuals
+from jaxnmr.models.networks.irreps import tensor_basis
+from jaxnmr.objective.objective import residuals
 
 pytestmark = pytest.mark.real_data
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"

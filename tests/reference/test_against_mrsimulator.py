@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from jaxnmr.nmr import Coupling, Site, Sites, SpectrumMAS, SpectrumStatic
-from jaxnmr.nmr.simulation import MAGIC_ANGLE_DEG
+from jaxnmr.nmr.powder.simulation import MAGIC_ANGLE_DEG
 
 with warnings.catch_warnings():
     # mrsimulator and what it imports announce changes of other packages at import

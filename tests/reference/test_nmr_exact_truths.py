@@ -11,9 +11,9 @@ import pytest
 from scipy.special import ellipk, jv
 
 from jaxnmr.nmr import Site, Sites, SpectrumMAS, SpectrumStatic, rotation
-from jaxnmr.nmr.simulation import MAGIC_ANGLE_DEG
-from jaxnmr.nmr.spherical import rotation as components_in_turned_frame
-from jaxnmr.nmr.transitions import coefficients, frequency_tensors, transitions
+from jaxnmr.nmr.powder.simulation import MAGIC_ANGLE_DEG
+from jaxnmr.nmr.powder.spherical import rotation as components_in_turned_frame
+from jaxnmr.nmr.powder.transitions import coefficients, frequency_tensors, transitions
 
 LARMOR = 100e6
 FAST = float("inf")

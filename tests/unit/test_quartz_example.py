@@ -5,8 +5,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnmr import Crystal, ShiftReference, TensorModel, read_pattern, refine
-from jaxnmr.runfile import load_run
+from jaxnmr import Crystal, ShiftReference, TensorModel, read_pattern
+from jaxnmr import refinement as refine
+from jaxnmr.runfile import build, load_run
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "quartz"
 
@@ -26,7 +27,7 @@ def recipe():
 @pytest.fixture(scope="module")
 def fit():
     with jax.enable_x64(True):
-        setup = load_run(FOLDER / "quartz.toml").build()
+        setup = build(load_run(FOLDER / "quartz.toml"))
         return setup.parameters, refine(
             setup.objective, setup.parameters, solver=setup.solver, stages=setup.stages, throw=False
         )

@@ -13,7 +13,7 @@ from small_problems import DOUBLET, histogram, rutile
 import jaxnmr as jn
 from jaxnmr.cli import main
 from jaxnmr.errors import ConventionError, ParameterError
-from jaxnmr.objectives.objective import residuals
+from jaxnmr.objective.objective import residuals
 from jaxnmr.search.folder import ScreeningFolder
 from jaxnmr.search.ranking import ScreeningRow, ranked
 from jaxnmr.search.rooms import Rooms

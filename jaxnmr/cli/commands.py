@@ -1,0 +1,285 @@
+"""The commands of ``jaxnmr``: what each prints and writes, and its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import tomllib
+from importlib import metadata, resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from ..errors import JaxnmrError
+from .codes import INTERRUPTED, NOT_CONVERGED, OK, WRONG_INPUT
+from .examples import example_files
+
+if TYPE_CHECKING:
+    from ..refinement.result import RefinementResult, StepInfo
+    from ..runfile import Run
+
+CHECKPOINT = "checkpoint.json"
+
+
+class ProgressLines:
+    """A solver callback that prints one line per step and a heading per stage.
+
+    Args:
+        console: where to print; a terminal gets colours, anything else plain text.
+    """
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.stage: int | None = None
+
+    def __call__(self, info: StepInfo) -> None:
+        if info.stage != self.stage:
+            self.stage = info.stage
+            self.console.print(f"[bold]stage {info.stage + 1}: {escape(info.stage_name)}[/] ({info.n_free} parameters)")
+        rwp = "  ".join(
+            [f"Rwp {escape(name)} {value:7.3f} %" for name, value in info.rwp.items()]
+            + [f"Rw {escape(name)} {value:7.3f} %" for name, value in info.rw.items()]
+        )
+        text = (
+            f"{info.step:4d}  {rwp}  χ² {info.chi2:12.6g}  shift/esd {info.shift_over_esd:9.3g}  {info.seconds:6.2f} s"
+        )
+        if info.note:
+            text += f"  {escape(info.note)}"
+        self.console.print(text if info.accepted else f"[dim]{text}  rejected[/]")
+
+
+def _refine(arguments: argparse.Namespace, console: Console) -> int:
+    from ..runfile import load_run
+
+    run = load_run(arguments.run)
+    _prepare(arguments)
+    return _refine_run(run, arguments.out or Path("out") / run.path.stem, console, resume=arguments.resume)
+
+
+def _fit_spectrum(arguments: argparse.Namespace, console: Console) -> int:
+    from ..runfile import load_run
+
+    run = load_run(arguments.run)
+    if not run.spectra:
+        raise JaxnmrError(f"{arguments.run}: no [[spectrum]] to fit; jaxnmr help-run explains it")
+    return _refine(arguments, console)
+
+
+def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = False) -> int:
+    """Build, refine and report one run; the exit code."""
+    from ..refinement import read_checkpoint, refine
+    from ..report import write_report
+    from ..runfile import build
+
+    folder.mkdir(parents=True, exist_ok=True)
+    console.print(f"[bold]{escape(run.title)}[/]")
+    setup = build(run)
+    checkpoint = folder / CHECKPOINT
+    start = read_checkpoint(checkpoint, setup.parameters) if resume else setup.parameters
+    if not resume:
+        checkpoint.unlink(missing_ok=True)
+    try:
+        fit = refine(
+            setup.objective,
+            start,
+            solver=setup.solver,
+            stages=setup.stages,
+            callback=ProgressLines(console),
+            checkpoint=checkpoint,
+            throw=False,
+            correlation_threshold=run.correlation_threshold,
+            weights=run.solver["weights"],
+        )
+    except KeyboardInterrupt:
+        kept = f"the last good step is in {checkpoint}" if checkpoint.exists() else "no step was finished"
+        console.print(f"[bold red]interrupted[/]: {escape(kept)}")
+        return INTERRUPTED
+    write_report(fit, folder, run)
+    _summary(fit, folder, console)
+    if fit.status == "interrupted":
+        return INTERRUPTED
+    return OK if fit.converged else NOT_CONVERGED
+
+
+def _summary(fit: RefinementResult, folder: Path, console: Console) -> None:
+    colour = "green" if fit.converged else "red"
+    status = "" if fit.converged else f"{fit.status}: "
+    console.print(f"[bold {colour}]{escape(status + fit.message)}[/]")
+    for name, s in fit.statistics.items():
+        factor = f"Rwp {s.rwp:.3f}" if name in fit.patterns else f"Rw {s.rw:.3f}"
+        console.print(f"  {escape(name)}: {factor} %, GoF {s.gof:.3f}, {s.n_observations} points")
+    for name, s in fit.terms.items():
+        console.print(f"  {escape(name)}: {escape(str(s))}")
+    for warning in (*fit.warnings, *fit.null_directions):
+        console.print(f"  [yellow]warning:[/] {escape(warning)}")
+    console.print(f"  report: {escape(str(folder / 'report.md'))}")
+
+
+def _train(arguments: argparse.Namespace, console: Console) -> int:
+    from ..runfile.training import load_training
+    from .training import train_run
+
+    run = load_training(arguments.run)
+    _prepare(arguments)
+    return train_run(run, arguments.out or Path("out") / run.path.stem, console)
+
+
+def _cross_validate(arguments: argparse.Namespace, console: Console) -> int:
+    from ..runfile.training import load_training
+    from .training import cross_validate_run
+
+    run = load_training(arguments.run)
+    _prepare(arguments)
+    return cross_validate_run(run, arguments.folds, arguments.out, console)
+
+
+def _evaluate(arguments: argparse.Namespace, console: Console) -> int:
+    from ..runfile.training import load_training
+    from .training import evaluate_run
+
+    run = load_training(arguments.run)
+    _prepare(arguments)
+    return evaluate_run(run, arguments.models, arguments.part, arguments.out, console)
+
+
+def _simulate(arguments: argparse.Namespace, console: Console) -> int:
+    from ..io import write_pattern
+    from ..runfile import load_run, simulate
+
+    run = load_run(arguments.run)
+    _prepare(arguments)
+
+    folder = arguments.out or Path("out") / run.path.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, pattern in simulate(run, counts=arguments.noise, seed=arguments.seed).items():
+        path = folder / f"{name}.xye"
+        write_pattern(pattern, path)
+        console.print(f"{escape(name)}: {len(pattern.x)} points in {escape(str(path))}")
+    return OK
+
+
+def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
+    import warnings
+
+    _prepare(arguments)
+    import matplotlib.pyplot as plt
+
+    from ..io import write_spectrum
+    from ..nmr import SpectrumWarning
+    from ..plot import spectrum as picture
+    from ..runfile.spectrum import simulated, specs_to_simulate
+
+    folder = arguments.out or Path("out") / Path(arguments.file).stem
+    keys = (
+        "isotope",
+        "b0",
+        "larmor",
+        "mas",
+        "transitions",
+        "reference",
+        "slope",
+        "broadening",
+        "points",
+        "width",
+        "centre",
+    )
+    if Path(arguments.file).suffix == ".magres" and arguments.reference is None:
+        console.print("  [yellow]warning:[/] no --reference: the axis is minus the shielding, not the chemical shift")
+    for spec in specs_to_simulate(arguments.file, {key: getattr(arguments, key) for key in keys}):
+        with warnings.catch_warnings(record=True) as doubts:
+            warnings.simplefilter("always", SpectrumWarning)
+            spectrum, sites = simulated(spec)
+        for doubt in doubts:
+            console.print(f"  [yellow]warning:[/] {escape(str(doubt.message))}")
+        folder.mkdir(parents=True, exist_ok=True)  # none where the input is wrong
+        for suffix in (".csdf", ".csv"):
+            write_spectrum(spectrum, folder / f"{spec.name}{suffix}")
+        figure = picture(spectrum)
+        figure.savefig(folder / f"{spec.name}.png")
+        plt.close(figure)
+        described = f"{len(sites)} sites of {sites.isotope}, {len(spectrum.values)} points"
+        console.print(f"{escape(spec.name)}: {described} in {escape(str(folder / spec.name))}.csdf, .csv and .png")
+    return OK
+
+
+def _examples(arguments: argparse.Namespace, console: Console) -> int:
+    found, trainings = example_files(), example_files("training")
+    if arguments.action != "run":
+        for heading, files in (("refinements", found), ("trainings of tensor models (hours)", trainings)):
+            print(f"{heading}:")
+            for name, path in files.items():
+                text = path.read_text(encoding="utf-8")
+                needs = "needs JAXNMR_DATA" if "${JAXNMR_DATA}" in text else "complete"
+                print(f"  {name:15s} {needs:18s} {tomllib.loads(text).get('title', '')}")
+        print("\nrun one with: jaxnmr examples run NAME --out DIR")
+        return OK
+    if arguments.all == (arguments.name is not None):
+        raise JaxnmrError("give the name of one example, or --all for every one; jaxnmr examples lists them")
+    if arguments.name in trainings:
+        arguments.run, arguments.out = trainings[arguments.name], arguments.out or Path("out") / arguments.name
+        return _train(arguments, console)
+    if arguments.name is not None and arguments.name not in found:
+        from ..runfile.table import nearest
+
+        raise JaxnmrError(f"no example {arguments.name!r}{nearest(arguments.name, [*found, *trainings])}")
+    from ..runfile import load_run
+
+    _prepare(arguments)
+    folder, worst = arguments.out or Path("out"), OK
+    for name in found if arguments.all else [arguments.name]:
+        try:
+            code = _refine_run(load_run(found[name]), folder / name, console)
+        except JaxnmrError as err:
+            if not arguments.all:
+                raise
+            console.print(f"[bold red]error:[/] {escape(str(err))}")
+            code = WRONG_INPUT
+        if code == INTERRUPTED:
+            return code
+        worst = max(worst, code)
+    return worst
+
+
+def _help_run(arguments: argparse.Namespace, console: Console) -> int:
+    # not through the package of run files, which imports all that a run may need
+    print((resources.files("jaxnmr") / "runfile" / "manual.md").read_text(encoding="utf-8"))
+    return OK
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+    """Double precision, pictures without a screen, and the cache of compiled programs."""
+    import jax
+    import matplotlib
+    from jaxlib import utils as jaxlib_utils
+
+    matplotlib.use("Agg")
+    jax.config.update("jax_enable_x64", True)
+    if not arguments.no_cache:
+        cache = arguments.cache or os.environ.get("JAX_COMPILATION_CACHE_DIR") or default_cache()
+        jax.config.update("jax_compilation_cache_dir", str(cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+        # loading a program from the cache, jaxlib 0.10 writes pages about differences of tuning that do no harm
+        getattr(jaxlib_utils, "absl_set_min_log_level", int)(3)
+
+
+def default_cache() -> Path:
+    """Folder of compiled programs in the user's cache folder, one per jaxlib and kind of processor.
+
+    A program compiled for one processor can crash another one that shares the home directory.
+    """
+    mark = hashlib.sha256(_processor().encode()).hexdigest()[:8]
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "jaxnmr" / f"jaxlib-{metadata.version('jaxlib')}-{platform.machine()}-{mark}"
+
+
+def _processor() -> str:
+    """Model and instruction sets of the processor, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))

@@ -1,0 +1,183 @@
+"""The ``jaxnmr`` command: its arguments, and what becomes of errors.
+
+Exit codes: 0 done, 2 something in the input is wrong (the message says what), 3 the refinement did not converge,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from ..errors import JaxnmrError
+from . import commands
+from .codes import INTERRUPTED, WRONG_INPUT
+from .screening import add_screen
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments (``sys.argv`` by default) and return the exit code."""
+    arguments = _parser().parse_args(argv)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=getattr(arguments, "quiet", False))
+    complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        return arguments.function(arguments, console)
+    except JaxnmrError as err:
+        complaints.print(f"[bold red]error:[/] {escape(str(err))}")
+        return WRONG_INPUT
+    except OSError as err:
+        where = f"{err.filename}: " if err.filename else ""
+        complaints.print(f"[bold red]error:[/] {escape(where + (err.strerror or str(err)))}")
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        complaints.print("[bold red]interrupted[/]")
+        return INTERRUPTED
+
+
+def _version() -> str:
+    try:
+        return metadata.version("jaxnmr")
+    except metadata.PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jaxnmr",
+        description="Refinement of crystal structures from powder diffraction and NMR spectra, and training of models of "
+        "NMR tensors, described by run files.",
+        epilog="exit codes: 0 done, 2 wrong input, 3 not converged, 130 interrupted",
+    )
+    parser.add_argument("--version", action="version", version=f"jaxnmr {_version()}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (default: out/NAME)")
+    common.add_argument("--quiet", action="store_true", help="print errors only")
+    common.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where compiled programs are kept for the next time "
+        "(default: $JAX_COMPILATION_CACHE_DIR, else jaxnmr in the user's cache folder)",
+    )
+    common.add_argument("--no-cache", action="store_true", help="compile everything anew")
+
+    def command(name, function, text, example, parents=(common,)):
+        sub = subparsers.add_parser(
+            name,
+            parents=list(parents),
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=f"example: {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(function=function)
+        return sub
+
+    refine = command(
+        "refine", commands._refine, "refine what a run file describes and write the report",
+        "jaxnmr refine run.toml --out out/run",
+    )  # fmt: skip
+    refine.add_argument("run", metavar="RUN.toml", help="the run file; jaxnmr help-run explains it")
+
+    refine.add_argument(
+        "--resume",
+        action="store_true",
+        help=f"start from {commands.CHECKPOINT} in the output folder, the last good step of before",
+    )
+
+    simulate = command(
+        "simulate", commands._simulate, "calculate the patterns of a run file from its starting values",
+        "jaxnmr simulate run.toml --out out/sim --noise 10000 --seed 1",
+    )  # fmt: skip
+    simulate.add_argument(
+        "run", metavar="RUN.toml", help="the run file; a histogram may give a range instead of a file"
+    )
+    simulate.add_argument(
+        "--noise",
+        type=_positive,
+        metavar="COUNTS",
+        help="scale the highest point to COUNTS and draw Poisson counts (default: the smooth curve)",
+    )
+    simulate.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
+
+    fit = command(
+        "fit-spectrum", commands._fit_spectrum, "fit the NMR spectra of a run file and write the report",
+        "jaxnmr fit-spectrum glass.toml --out out/glass",
+    )  # fmt: skip
+    fit.add_argument("run", metavar="RUN.toml", help="the run file with [[spectrum]]; jaxnmr help-run explains it")
+    fit.add_argument("--resume", action="store_true", help=f"start from {commands.CHECKPOINT} in the output folder")
+
+    spectrum = command(
+        "simulate-spectrum", commands._simulate_spectrum, "simulate NMR spectra of the sites in a run file or a magres file",
+        "jaxnmr simulate-spectrum quartz.magres --isotope 29Si --b0 9.4 --mas 5000 --reference 337.3 --out out/quartz",
+    )  # fmt: skip
+    spectrum.add_argument(
+        "file", metavar="FILE", help="a run file with [[spectrum]] (without options), or a magres file"
+    )
+    spectrum.add_argument("--isotope", metavar="29Si", help="observed nucleus")
+    spectrum.add_argument("--b0", type=_positive, metavar="TESLA", help="field; or give --larmor")
+    spectrum.add_argument("--larmor", type=_positive, metavar="MHZ", help="frequency of 0 ppm")
+    spectrum.add_argument(
+        "--mas", type=float, metavar="HZ", help="spinning speed, inf for no sidebands (default: static)"
+    )
+    spectrum.add_argument("--transitions", choices=("central", "satellites", "all"), help="default: central")
+    spectrum.add_argument("--reference", type=float, metavar="PPM", help="shift of zero shielding (default: 0)")
+    spectrum.add_argument("--slope", type=float, help="of shifts against shieldings (default: -1)")
+    spectrum.add_argument("--broadening", type=_positive, metavar="HZ", help="Gaussian width (default: 50)")
+    spectrum.add_argument("--points", type=int, help="default: 2048")
+    spectrum.add_argument("--width", type=_positive, metavar="KHZ", help="spectral width (default: all that there is)")
+    spectrum.add_argument("--centre", type=float, metavar="PPM", help="centre of the axis")
+
+    train = command(
+        "train", commands._train, "train tensor models on computed tensors and report how good they are",
+        "jaxnmr train examples/training/gehlenite-efg.toml --out out/gehlenite",
+    )  # fmt: skip
+    train.add_argument(
+        "run", metavar="RUN.toml", help="the run file with [data]; an interrupted training goes on where it stopped"
+    )
+
+    evaluate = command(
+        "evaluate", commands._evaluate, "judge tensor models on the data of a run file",
+        "jaxnmr evaluate out/gehlenite/model.safetensors examples/training/gehlenite-efg.toml --out out/judged",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "models", metavar="MODEL.safetensors", nargs="+", type=Path, help="a model; of several the mean is judged"
+    )
+    evaluate.add_argument("run", metavar="RUN.toml", help="the run file with [data], [checks] and [split]")
+    evaluate.add_argument(
+        "--part",
+        choices=("all", "train", "valid", "test"),
+        help="of the split (default: test; all where the run file splits nothing)",
+    )
+
+    cross = command(
+        "cross-validate", commands._cross_validate, "train without one part of the data after the other and judge them all",
+        "jaxnmr cross-validate examples/training/silica-efg.toml --folds 5 --out out/folds",
+    )  # fmt: skip
+    cross.add_argument("run", metavar="RUN.toml", help="the run file of a training; of its split, kind and seed count")
+    cross.add_argument("--folds", type=int, default=5, help="parts of the data, and trainings (default: 5)")
+
+    examples = command(
+        "examples", commands._examples, "list or run the examples", "jaxnmr examples run quartz --out out"
+    )
+    examples.add_argument("action", nargs="?", choices=("list", "run"), default="list", help="list (default) or run")
+    examples.add_argument("name", nargs="?", metavar="NAME", help="which example to run")
+    examples.add_argument("--all", action="store_true", help="run every example but the trainings")
+
+    add_screen(command)
+    command("help-run", commands._help_run, "explain run files", "jaxnmr help-run | less", parents=())
+    return parser
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text}")
+    return value

@@ -1,0 +1,156 @@
+"""The commands ``jaxnmr train``, ``jaxnmr cross-validate`` and ``jaxnmr evaluate``: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..models.data.training_data import Prepared
+from ..models.tensors.cross_validation import cross_validate, deal_folds
+from ..models.tensors.experiment import Evaluation, evaluate, load_models, run_experiment
+from ..models.tensors.train import EpochInfo
+from ..report.models import score_rows, write_evaluation, write_training
+from ..runfile.training import TrainingRun
+from .codes import INTERRUPTED, OK
+
+
+class TrainingLines:
+    """A callback that prints one line per epoch and a heading per member of an ensemble.
+
+    Args:
+        console: where to print.
+        members: how many models are trained.
+    """
+
+    def __init__(self, console: Console, members: int = 1):
+        self.console, self.members = console, members
+        self.member: int | None = None
+        self.first, self.last = 0, time.monotonic()
+        self.steady: tuple[int, float] | None = None
+
+    def __call__(self, member: int, info: EpochInfo) -> None:
+        now = time.monotonic()
+        if member != self.member:
+            self.member, self.first, self.steady = member, info.epoch - 1, None
+            if self.members > 1:
+                self.console.print(f"[bold]member {member + 1} of {self.members}[/]")
+            if self.first:
+                self.console.print(f"going on after epoch {self.first}")
+        valid = "" if info.valid_loss is None else f"  valid {info.valid_loss:8.5f}"
+        text = f"{info.epoch:5d}/{info.epochs}  train {info.train_loss:8.5f}{valid}  {now - self.last:6.2f} s"
+        if self.steady is None:
+            # the first epoch has the compilation in it
+            self.steady = (info.epoch, now)
+        elif info.epoch < info.epochs:
+            epoch, time_then = self.steady
+            text += f"  {_duration((now - time_then) / (info.epoch - epoch) * (info.epochs - info.epoch))} left"
+        self.console.print(text)
+        self.last = now
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def train_run(run: TrainingRun, folder: Path, console: Console) -> int:
+    """Check, train and report one run; the exit code."""
+    console.print(f"[bold]{escape(run.title)}[/]")
+    prepared = run.experiment.prepare()
+    _labels(prepared, console)
+    lines = TrainingLines(console, run.experiment.members)
+    try:
+        result = run_experiment(run.experiment, folder, prepared=prepared, callback=lines)
+    except KeyboardInterrupt:
+        return _interrupted(folder, console)
+    if lines.member is None:
+        console.print("all epochs were done before")
+    written = write_training(result, folder, (run.path,))
+    for evaluation in result.evaluations.values():
+        _scores(evaluation, console)
+    for warning in result.warnings:
+        console.print(f"  [yellow]warning:[/] {escape(warning)}")
+    console.print(f"  model:  {escape(str(result.file))}")
+    console.print(f"  report: {escape(str(written['report']))}")
+    return OK
+
+
+def evaluate_run(
+    run: TrainingRun, paths: Sequence[Path], part: str | None, folder: Path | None, console: Console
+) -> int:
+    """Judge models on a part of the data of a run, the test part by default; the exit code."""
+    model = load_models(paths)
+    prepared = run.experiment.prepare()
+    part = part or ("test" if "test" in prepared.parts else "all")
+    _labels(prepared, console)
+    evaluation = evaluate(model, prepared, part)
+    folder = folder or Path("out") / f"{run.path.stem}-{part}"
+    written = write_evaluation(evaluation, prepared, model, folder, title=run.title, inputs=(run.path, *paths))
+    _scores(evaluation, console)
+    console.print(f"  report: {escape(str(written['report']))}")
+    return OK
+
+
+def cross_validate_run(run: TrainingRun, folds: int, folder: Path | None, console: Console) -> int:
+    """Train on all folds but one after the other, judge all; the exit code."""
+    prepared = deal_folds(run.experiment, folds)
+    _labels(prepared, console)
+    folder = folder or Path("out") / f"{run.path.stem}-folds"
+    lines: dict[int, TrainingLines] = {}
+
+    def follow(fold: int, member: int, info: EpochInfo) -> None:
+        if fold not in lines:
+            console.print(f"[bold]fold {fold + 1} of {folds}[/]")
+            lines[fold] = TrainingLines(console, run.experiment.members)
+        lines[fold](member, info)
+
+    try:
+        result = cross_validate(run.experiment, folder, folds=folds, prepared=prepared, callback=follow)
+    except KeyboardInterrupt:
+        return _interrupted(folder, console)
+    for fold in result.folds:
+        _scores(fold, console)
+    written = write_evaluation(
+        result.pooled, prepared, result.models[0], folder, title=run.title, inputs=(run.path,), folds=result.folds
+    )
+    _scores(result.pooled, console)
+    if result.pooled.coverage is not None:
+        console.print(escape(str(result.pooled.coverage)))
+    console.print(f"  report: {escape(str(written['report']))}")
+    return OK
+
+
+def _interrupted(folder: Path, console: Console) -> int:
+    console.print(f"[bold red]interrupted[/]: the same command goes on from the last epoch in {escape(str(folder))}")
+    return INTERRUPTED
+
+
+def _labels(prepared: Prepared, console: Console) -> None:
+    for line in prepared.labels.lines():
+        console.print(escape(line))
+    console.print("split: " + ", ".join(f"{len(indices)} {part}" for part, indices in prepared.parts.items()))
+    for warning in prepared.warnings():
+        console.print(f"  [yellow]warning:[/] {escape(warning)}")
+
+
+def _scores(evaluation: Evaluation, console: Console) -> None:
+    """One row per metric, one column per element: the table of the report on its side, for narrow terminals."""
+    header, rows = score_rows(evaluation)
+    shown = Table(title=evaluation.title, title_justify="left")
+    for k, column in enumerate([header[0], *(row[0] for row in rows)]):
+        shown.add_column(column, justify="right" if k else "left")
+    for k, heading in enumerate(header[1:], start=1):
+        shown.add_row(heading, *(row[k] for row in rows))
+    console.print(shown)
+    for caveat in evaluation.caveats():
+        console.print(f"  [yellow]warning:[/] {escape(caveat)}")

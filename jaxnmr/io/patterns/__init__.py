@@ -1,0 +1,1 @@
+"""Powder patterns and instruments on disk."""

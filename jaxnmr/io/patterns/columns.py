@@ -1,0 +1,214 @@
+"""Patterns as columns of text: xy, xye, csv, and FullProf's "start step end" layout."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from ...diffraction.records import Pattern
+from ...errors import ParseError
+from ..files import split_lines
+from .measured import Measured
+
+_NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?|nan|inf(?:inity)?)", re.IGNORECASE | re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
+_COMMENT = re.compile(r"[#!].*$|^\s*(?:;|//|%).*$")
+_EXCLUDED = re.compile(r"^# jaxnmr excluded:\s*(\S+)\s+(\S+)\s*$")
+_ROLES = {
+    "x": re.compile(r"2[ _*-]?(theta|th|θ)|two[ _-]?theta|ttheta|tth|angle|x\b"),
+    "sigma": re.compile(r"[yi]?_?(sig|σ|esd|e\.s\.d|s\.?u\b|std|err|unc)|d[yi]\b|e\b"),
+    "weight": re.compile(r"weight|wt?\b"),
+    "y": re.compile(r"[yi]?_?(obs|meas|exp)|intensity\b(?!.*calc)|int\b|counts?\b|y\b|i\b"),
+}
+_OTHER_AXIS = re.compile(r"(q|d|s|tof|time|energy|t)\b|q[_(\[]|d[ _-]?spac|sin")
+
+
+def read_columns(path: str | Path, text: str) -> Measured:
+    """Read two columns (2theta, intensity), three (with uncertainty), more when named, or start-step-end.
+
+    Columns are separated by blanks, tabs, commas or semicolons; decimal commas are understood where they cannot
+    be separators. ``#`` and ``!`` start comments, as do ``;``, ``//`` and ``%`` at the start of a line; text before
+    the first numbers is skipped. When a header names the columns it decides which is which (``weight`` is 1/sigma²,
+    and weight 0 means not measured); a third column named otherwise (calculated, background) is not taken for an
+    uncertainty.
+
+    Args:
+        path: named in errors.
+        text: the file.
+
+    Raises:
+        ParseError: no numbers, text among the numbers, a changing number of columns, unnamed extra columns.
+    """
+    titles, rows, excluded = _table(path, text)
+    if not rows:
+        shown = next((line.strip() for line in split_lines(text) if line.strip()), "")
+        raise ParseError(
+            path,
+            None,
+            f"no line of two or three numbers found (the file starts with {shown[:40]!r}); "
+            "expected columns: 2theta (degrees), intensity, and optionally its uncertainty",
+        )
+    line, first = rows[0]
+    if _is_range(first) and any(len(values) != 3 for _, values in rows[1:]):
+        return _start_step_end(path, rows)
+    for number, values in rows:
+        if len(values) != len(first):
+            raise ParseError(
+                path,
+                number,
+                f"{len(values)} numbers here and {len(first)} in line {line}; expected the same columns in every line "
+                "(a truncated last line?)",
+            )
+    if len(first) < 2:
+        raise ParseError(path, line, "one number per line; expected 2theta and intensity, or a line 'start step end'")
+    table = np.array([values for _, values in rows])
+    roles = _roles(path, line, titles, len(first))
+    sigma = unmeasured = None
+    if "sigma" in roles:
+        sigma = table[:, roles["sigma"]]
+    elif "weight" in roles:
+        weight = table[:, roles["weight"]]
+        if (bad := ~(np.isfinite(weight) & (weight >= 0))).any():
+            k = int(np.flatnonzero(bad)[0])
+            raise ParseError(path, rows[k][0], f"weight {weight[k]:g}; expected 1/sigma², or 0 for an unmeasured point")
+        unmeasured = weight == 0
+        sigma = 1.0 / np.sqrt(np.where(unmeasured, 1.0, weight))
+    lines = np.array([number for number, _ in rows])
+    return Measured(table[:, roles["x"]], table[:, roles["y"]], sigma, lines, unmeasured, excluded)
+
+
+def write_columns(path: Path, pattern: Pattern) -> None:
+    """Write a pattern as text: ``.csv`` with a header, ``.xy`` with two columns, else three columns (xye).
+
+    Numbers are written so that reading them gives the same doubles; excluded regions are kept in comments. The
+    instrument is not written.
+    """
+    columns = [np.asarray(c, dtype=float).tolist() for c in (pattern.x, pattern.y, pattern.sigma)]
+    suffix = path.suffix.lower()
+    names, separator = ["2theta_deg", "intensity", "sigma"], "," if suffix == ".csv" else " "
+    if suffix == ".xy":
+        columns, names = columns[:2], names[:2]
+    lines = [f"# jaxnmr excluded: {low!r} {high!r}" for low, high in pattern.excluded]
+    lines.append(("" if suffix == ".csv" else "# ") + separator.join(names))
+    lines += [separator.join(map(repr, row)) for row in zip(*columns, strict=True)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _table(path: str | Path, text: str):
+    """Titles above the numbers, ``[(line number, numbers)]``, and the excluded regions of our own comments."""
+    titles, rows, excluded = [], [], []
+    for number, line in enumerate(split_lines(text), 1):
+        if (region := _EXCLUDED.match(line)) and all(map(_NUMBER.fullmatch, region.groups())):
+            excluded.append((float(region[1]), float(region[2])))
+        words = _words(_COMMENT.sub("", line))
+        if not words:
+            if not rows and line.strip(" \t#!;/%"):
+                titles.append(line.strip(" \t#!;/%"))
+            continue
+        count = next((k for k, word in enumerate(words) if not _NUMBER.fullmatch(word)), len(words))
+        values = [float(word.replace("D", "E").replace("d", "e")) for word in words[:count]]
+        if count == len(words) and (count > 1 or rows):
+            rows.append((number, values))
+        elif not rows and count >= 3 and _is_range(values[:3]):
+            rows.append((number, values[:3]))
+        elif not rows:
+            titles.append(line.strip())
+            _check_factors(path, number, words)
+        else:
+            raise ParseError(
+                path,
+                number,
+                f"found {words[count][:40]!r} among the numbers; expected {len(rows[-1][1])} numbers "
+                "(start a comment with #)",
+            )
+    return titles, rows, tuple(excluded)
+
+
+def _words(line: str) -> list[str]:
+    """The fields of a line; a decimal comma becomes a point."""
+    line = line.strip()
+    if ";" in line:
+        words = [word.strip() for word in line.split(";")]
+        if not any("." in word for word in words):
+            words = [word.replace(",", ".") if _DECIMAL_COMMA.fullmatch(word) else word for word in words]
+    elif "," in line:
+        words = line.split()
+        decimal = [bool(_DECIMAL_COMMA.fullmatch(word)) for word in words]
+        plain = all(d or word.lstrip("+-").isdigit() for d, word in zip(decimal, words, strict=True))
+        if len(words) > 1 and any(decimal) and plain:
+            words = [word.replace(",", ".") for word in words]
+        else:
+            words = [word.strip() for word in line.split(",")]
+    elif "\t" in line:
+        words = [word for part in line.split("\t") for word in (part.split() or [""])]
+    else:
+        words = line.split()
+    while words and not words[-1]:
+        words.pop()
+    return [word.strip("\"'") for word in words]
+
+
+def _roles(path: str | Path, line: int, titles: list[str], width: int) -> dict[str, int]:
+    """Which column is what: by the titles when one of the last two names both angle and intensity, else by order."""
+    for title in reversed(titles[-2:]):
+        names = [name.strip().strip("\"'").lower() for name in _title_fields(title, width)]
+        if len(names) != width:
+            continue
+        roles: dict[str, int] = {}
+        for column, name in enumerate(names):
+            role = next((r for r, pattern in _ROLES.items() if r not in roles and pattern.match(name)), None)
+            if role is not None:
+                roles[role] = column
+        if "x" in roles and "y" in roles:
+            return roles
+        if "y" in roles and _OTHER_AXIS.match(names[0]):
+            raise ParseError(
+                path, line, f"the first column is {names[0]!r}; expected 2theta in degrees: convert it first"
+            )
+    if width > 3:
+        raise ParseError(
+            path,
+            line,
+            f"{width} columns without names; expected two or three, or a header such as "
+            "2theta,intensity,sigma (or weight) above them",
+        )
+    return {"x": 0, "y": 1} | ({"sigma": 2} if width == 3 else {})
+
+
+def _title_fields(title: str, width: int) -> list[str]:
+    for separator in (";", "\t", ","):
+        if title.count(separator) == width - 1:
+            return title.split(separator)
+    return title.split()
+
+
+def _check_factors(path: str | Path, line: int, words: list[str]) -> None:
+    """Refuse FullProf XYDATA files whose ``INTER`` line rescales the axes."""
+    if words[0].upper() == "INTER" and len(words) >= 3:
+        factors = [float(word) for word in words[1:3] if _NUMBER.fullmatch(word)]
+        if any(factor not in (0.0, 1.0) for factor in factors):
+            raise ParseError(path, line, f"INTER with factors {factors}; apply them to the columns and set them to 1")
+
+
+def _is_range(values: list[float]) -> bool:
+    """Whether three numbers can be ``start step end``."""
+    if len(values) != 3 or not np.isfinite(values).all():
+        return False
+    start, step, end = values
+    return start < end and 0 < step and 2 * step <= end - start
+
+
+def _start_step_end(path: str | Path, rows: list) -> Measured:
+    """FullProf's free format: one line ``start step end``, then intensities, any number per line."""
+    (line, (start, step, end)), body = rows[0], rows[1:]
+    y = np.array([value for _, values in body for value in values])
+    lines = np.array([number for number, values in body for _ in values], dtype=int)
+    steps = (end - start) / step
+    if abs(len(y) - 1 - steps) > 1.0:
+        raise ParseError(
+            path,
+            line,
+            f"start {start:g}, step {step:g} and end {end:g} make {steps + 1:.6g} points, and {len(y)} intensities "
+            "follow; the file is truncated, or this is not a 'start step end' line",
+        )
+    return Measured(start + step * np.arange(len(y)), y, lines=lines)

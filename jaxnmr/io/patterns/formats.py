@@ -1,0 +1,139 @@
+"""`read_pattern` and `write_pattern`: powder patterns of any supported format."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...diffraction.records import Instrument, Pattern
+from ...errors import ConventionError, DataError, ParseError
+from ..files import decode, read_bytes, split_lines
+from .bruker_raw import looks_like_bruker_raw, read_bruker_raw
+from .columns import read_columns, write_columns
+from .gsas import looks_like_gsas, read_gsas
+from .instruments import read_instrument
+from .measured import to_pattern
+from .pdcif import read_pdcif
+from .xrdml import read_xrdml
+
+FORMATS = ("xy", "xye", "csv", "fullprof", "gsas", "bruker-raw", "xrdml", "pdcif")
+_EXTENSIONS = {".xrdml": "xrdml", ".cif": "pdcif", ".fxye": "gsas", ".gsa": "gsas", ".gsas": "gsas", ".gss": "gsas"}
+_WRITTEN = (".xye", ".xy", ".csv", ".dat", ".txt")
+
+
+def read_pattern(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    wavelength: float | Sequence[float] | None = None,
+    bank: int | None = None,
+    instrument: Instrument | str | Path | None = None,
+) -> Pattern:
+    """Read a constant-wavelength powder pattern.
+
+    The format is recognised by the content, then by the extension: columns of text (xy, xye, csv, FullProf), GSAS
+    (STD, ESD, FXYE), Bruker RAW1.01, PANalytical xrdml, pdCIF. Points without counts get sigma = 1 unless the file
+    gives an uncertainty; points the file gives no weight are excluded.
+
+    Args:
+        path: the file.
+        format: one of ``FORMATS``, when it must not be guessed.
+        wavelength: in Å, one or two (Kα1, Kα2); replaces that of the file or of ``instrument``.
+        bank: bank, range, scan or data block, for files that hold several.
+        instrument: the diffractometer, or its parameter file; replaces what the pattern file says.
+
+    Returns:
+        The pattern, named after the file; ``pattern.instrument`` is ``None`` when nothing is known of it.
+
+    Raises:
+        ParseError: the file cannot be read or holds numbers that cannot be used (file, line, how to fix it).
+        ConventionError: an unknown ``format`` or an impossible ``wavelength``.
+
+    Example:
+        >>> read_pattern("quartz.xye", wavelength=1.54056)  # doctest: +SKIP
+    """
+    if format is not None and format not in FORMATS:
+        raise ConventionError(f"format is {format!r}; expected one of {', '.join(FORMATS)}")
+    data = read_bytes(path)
+    if isinstance(instrument, str | Path):
+        instrument = read_instrument(instrument)
+    if format == "bruker-raw" or (format is None and looks_like_bruker_raw(data)):
+        found = read_bruker_raw(path, data, bank)
+    else:
+        text = decode(path, data)
+        kind = format or _sniff(path, text)
+        if kind == "xrdml":
+            found = read_xrdml(path, data, bank)
+        elif kind == "gsas":
+            found = read_gsas(path, text, bank)
+        elif kind == "pdcif":
+            found = read_pdcif(path, text, bank)
+        else:
+            if bank not in (None, 1):
+                raise ParseError(path, None, f"columns hold a single pattern, not bank {bank}; leave bank out")
+            found = read_columns(path, text)
+    pattern = to_pattern(path, found)
+    known = instrument if instrument is not None else pattern.instrument
+    if wavelength is not None:
+        known = (known or Instrument(name=Path(path).name)).replace(wavelengths=_wavelengths(wavelength))
+    return pattern.replace(instrument=known)
+
+
+def write_pattern(pattern: Pattern | Sequence, path: str | Path) -> Path:
+    """Write a pattern as columns of text.
+
+    Args:
+        pattern: a `Pattern`, or ``(x, y)`` or ``(x, y, sigma)``: 2theta in degrees, intensity, uncertainty.
+        path: ends in ``.xye``, ``.dat`` or ``.txt`` (three columns), ``.xy`` (two) or ``.csv`` (with a header).
+
+    Returns:
+        The path. Reading it gives the same numbers; excluded regions are kept, the instrument is not.
+
+    Raises:
+        ConventionError: another extension.
+        DataError: arrays that make no pattern, or a file that cannot be written.
+        ShapeError: arrays of different lengths.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _WRITTEN:
+        raise ConventionError(
+            f"{path}: cannot write {path.suffix or 'a file without extension'}; use {', '.join(_WRITTEN)}"
+        )
+    if not isinstance(pattern, Pattern):
+        columns = tuple(pattern)
+        if len(columns) not in (2, 3):
+            raise DataError(f"{len(columns)} arrays; expected (2theta, intensity) or (2theta, intensity, sigma)")
+        pattern = Pattern.create(*columns, name=path.name)
+    try:
+        write_columns(path, pattern)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be written: {error}") from error
+    return path
+
+
+def _sniff(path: str | Path, text: str) -> str:
+    """The format of a text file, by content and then by extension."""
+    start = text.lstrip()
+    if start.startswith("<"):
+        if "xrdMeasurement" in text:
+            return "xrdml"
+        raise ParseError(
+            path, 1, f"XML or HTML ({start[:40]!r}); expected a powder pattern (of XML formats only xrdml)"
+        )
+    lines = split_lines(text)
+    if looks_like_gsas(lines):
+        return "gsas"
+    if re.search(r"^\s*data_\S", text, re.MULTILINE) and re.search(r"^\s*_\w", text, re.MULTILINE):
+        return "pdcif"
+    if any(re.match(r"INS [ \d]{2}", line) for line in lines):
+        raise ParseError(path, None, "a GSAS instrument parameter file, not a pattern; use read_instrument")
+    return _EXTENSIONS.get(Path(path).suffix.lower(), "xy")
+
+
+def _wavelengths(wavelength: float | Sequence[float]) -> tuple[float, ...]:
+    try:
+        if isinstance(wavelength, str):
+            raise TypeError
+        values = tuple(wavelength) if hasattr(wavelength, "__iter__") else (wavelength,)
+        return tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise ConventionError(f"wavelength is {wavelength!r}; expected a number in Å, or two (Kα1, Kα2)") from None

@@ -1,0 +1,1 @@
+"""NMR spectra, decays and sites on disk."""

@@ -1,0 +1,155 @@
+"""`read_spectrum`, `read_fid` and `write_spectrum`: NMR data of any supported format."""
+
+from pathlib import Path
+
+from ...errors import ConventionError, ParseError
+from ...nmr.processing import fourier_transform
+from ...nmr.records import Fid, Spectrum
+from ..files import read_bytes
+from .columns import read_spectrum_columns, write_spectrum_columns
+from .csdm import from_csdm, read_csdm, to_csdm, write_csdm
+from .simpson import looks_like_simpson, read_simpson, write_simpson
+from .topspin import is_topspin, read_topspin, read_topspin_fid
+
+SPECTRUM_FORMATS = ("csdm", "simpson", "topspin", "columns")
+_WRITTEN = {".csdf": "csdm", ".csdfe": "csdm", ".spe": "simpson", ".fid": "simpson"}
+_WRITTEN |= {".csv": "columns", ".txt": "columns", ".dat": "columns"}
+
+
+def read_spectrum(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    larmor_hz: float | None = None,
+    isotope: str = "",
+    axis: str | None = None,
+    procno: int | None = None,
+    variable: int = 0,
+) -> Spectrum:
+    """Read a one-dimensional NMR spectrum.
+
+    The format is recognised by content: a Bruker TopSpin folder (an experiment, its ``pdata/N``, or ``1r`` in it),
+    CSDM (.csdf, .csdfe), SIMPSON (.spe, .fid), columns of text (ppm or Hz, real, imaginary). A decay is Fourier
+    transformed, free of the delay of a digital filter, and otherwise unprocessed: see `read_fid` and
+    `jaxnmr.nmr.processing.process` to do more.
+
+    Args:
+        path: file or TopSpin folder.
+        format: one of ``SPECTRUM_FORMATS``, when it must not be guessed.
+        larmor_hz: frequency of 0 ppm in Hz (not MHz); for formats that do not hold it, or to replace it. TopSpin data
+            have their own.
+        isotope: such as ``"29Si"``, for files that do not say it.
+        axis: ``"ppm"``, ``"hz"`` or ``"khz"``: the first column of text files without a header.
+        procno: which ``pdata/N`` of a TopSpin experiment.
+        variable: which dependent variable of a CSDM file.
+
+    Returns:
+        The spectrum, on an axis of increasing shift; complex when the file has both parts.
+
+    Raises:
+        ParseError: the file cannot be read (which file, which line, how to fix it).
+        ConventionError: an unknown format or axis, or no Larmor frequency.
+
+    Example:
+        >>> read_spectrum("quartz_29Si.csdf")  # doctest: +SKIP
+    """
+    found = _read(path, format, larmor_hz, isotope, axis, procno, variable, decay=False)
+    return fourier_transform(found) if isinstance(found, Fid) else found
+
+
+def read_fid(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    larmor_hz: float | None = None,
+    isotope: str = "",
+    procno: int | None = None,
+    variable: int = 0,
+) -> Fid:
+    """Read a free induction decay: TopSpin ``fid``, SIMPSON .fid, or CSDM with an axis of time.
+
+    Arguments and errors are those of `read_spectrum`.
+
+    Raises:
+        ParseError: the file cannot be read, or holds a spectrum.
+    """
+    found = _read(path, format, larmor_hz, isotope, None, procno, variable, decay=True)
+    if not isinstance(found, Fid):
+        raise ParseError(path, None, "holds a spectrum, not a decay; use read_spectrum")
+    return found
+
+
+def write_spectrum(spectrum: Spectrum | Fid, path: str | Path, *, format: str | None = None) -> Path:
+    """Write a spectrum, or a decay.
+
+    Args:
+        spectrum: what to write.
+        path: ends in ``.csdf``, ``.csdfe`` (CSDM; keeps everything), ``.spe``, ``.fid`` (SIMPSON; without Larmor
+            frequency and uncertainties) or ``.csv``, ``.txt``, ``.dat`` (columns; spectra only).
+        format: ``"csdm"``, ``"simpson"`` or ``"columns"``, when the extension must not decide.
+
+    Returns:
+        The path. The Larmor frequency must be given again to read SIMPSON files.
+
+    Raises:
+        ConventionError: another extension or format, or a record it cannot hold.
+        DataError: the file cannot be written.
+    """
+    path = Path(path)
+    kind = format or _WRITTEN.get(path.suffix.lower())
+    if kind not in _WRITTEN.values():
+        what = f"format {format!r}" if format else path.suffix or "a file without extension"
+        raise ConventionError(f"{path}: cannot write {what}; use {', '.join(_WRITTEN)}")
+    if kind == "csdm":
+        return write_csdm(to_csdm(spectrum), path)
+    if kind == "simpson":
+        expected = ".fid" if isinstance(spectrum, Fid) else ".spe"
+        if path.suffix.lower() in (".fid", ".spe") and path.suffix.lower() != expected:
+            raise ConventionError(f"{path}: a {type(spectrum).__name__} is written as {expected}")
+        return write_simpson(spectrum, path)
+    if isinstance(spectrum, Fid):
+        raise ConventionError(f"{path}: a decay is not written as columns; use .csdf or .fid")
+    return write_spectrum_columns(spectrum, path)
+
+
+def _read(path, format, larmor_hz, isotope, axis, procno, variable, *, decay: bool) -> Spectrum | Fid:
+    path = Path(path)
+    if format is not None and format not in SPECTRUM_FORMATS:
+        raise ConventionError(f"format is {format!r}; expected one of {', '.join(SPECTRUM_FORMATS)}")
+    if larmor_hz is not None and not 1e4 < larmor_hz < 1e11:
+        raise ConventionError(f"larmor_hz is {larmor_hz:g}; expected the frequency of 0 ppm in Hz (not MHz)")
+    if format == "topspin" or (format is None and is_topspin(path)):
+        if larmor_hz is not None:
+            raise ConventionError(f"{path}: TopSpin data know their Larmor frequency; leave larmor_hz out")
+        wanted = decay or path.name in ("fid", "acqus") or (path.is_dir() and not _processed(path))
+        found = read_topspin_fid(path, procno=procno) if wanted else read_topspin(path, procno=procno)
+    elif path.is_dir():
+        raise ParseError(path, None, "no TopSpin experiment in this folder (no acqus, procs or pdata)")
+    else:
+        data = read_bytes(path)
+        text = _decode(path, data)
+        if format == "csdm" or (format is None and text.lstrip().startswith("{")):
+            found = from_csdm(path, read_csdm(path), variable=variable, larmor_hz=larmor_hz)
+        elif format == "simpson" or (format is None and looks_like_simpson(text)):
+            found = read_simpson(path, text, larmor_hz=larmor_hz)
+        else:
+            found = read_spectrum_columns(path, text, axis=axis, larmor_hz=larmor_hz)
+    return found.replace(isotope=isotope) if isotope else found
+
+
+def _processed(folder: Path) -> bool:
+    """Whether a TopSpin folder holds processed data, or is of processed data itself."""
+    return any((folder / name).exists() for name in ("1r", "procs", "2rr")) or any(folder.glob("pdata/*/1r"))
+
+
+def _decode(path: Path, data: bytes) -> str:
+    """Text of a file: UTF-8, UTF-16 with a byte-order mark, or Latin-1."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", errors="replace")
+    if b"\x00" in data or data.startswith((b"PK\x03\x04", b"\x1f\x8b")):
+        kinds = "a TopSpin folder, CSDM, SIMPSON text or columns of text"
+        raise ParseError(path, None, f"binary data; expected {kinds}: unpack or export it")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")

@@ -1,0 +1,159 @@
+"""Sites of a spectrum from a list of peaks and from computed tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...errors import ConventionError, DataError, ShapeError
+from ...nmr import ShiftReference, Site, Sites, isotope, quadrupolar_from_efg
+from ..structures.magres import Magres
+
+# magres files hold so many digits of a field gradient, and ASE and programs leave such a trace
+_TRACE, _TRACE_AU = 1e-2, 1e-3
+# quadrupolar couplings of equivalent atoms differ by less than this fraction of the largest
+_ALIKE, _ALIKE_HZ = 5e-3, 1e3
+
+
+def sites_from_peaks(
+    nucleus: str,
+    shifts_ppm: Sequence[float],
+    intensities: Sequence[float] | None = None,
+    *,
+    gaussian_hz: float = 0.0,
+    lorentzian_hz: float = 0.0,
+    labels: Sequence[str] = (),
+) -> list[Site]:
+    """One isotropic site per peak, to start a fit from.
+
+    Asymmetries are 0.1, so that they can be refined once a site has got an anisotropy.
+
+    Args:
+        nucleus: isotope such as ``"19F"``.
+        shifts_ppm: positions of the peaks.
+        intensities: relative areas; equal by default.
+        gaussian_hz, lorentzian_hz: widths of all.
+        labels: one per peak; ``F1``, ``F2`` ... by default.
+
+    Raises:
+        ShapeError: lists of different lengths, or none.
+        ConventionError: an unknown isotope, values that are not finite, negative intensities or widths.
+    """
+    shifts = np.asarray(shifts_ppm, dtype=float)
+    areas = np.ones(len(shifts)) if intensities is None else np.asarray(intensities, dtype=float)
+    element = isotope(nucleus).element
+    labels = tuple(labels) or tuple(f"{element}{k + 1}" for k in range(len(shifts)))
+    if shifts.ndim != 1 or not len(shifts) or shifts.shape != areas.shape or len(labels) != len(shifts):
+        raise ShapeError(
+            f"{len(shifts)} peaks, {len(areas)} intensities and {len(labels)} labels; expected at least one peak, and one "
+            "of each per peak"
+        )
+    asymmetry = {"eta": 0.1} | ({"eta_q": 0.1} if isotope(nucleus).spin >= 1 else {})
+    widths = {"gaussian_hz": gaussian_hz, "lorentzian_hz": lorentzian_hz}
+    rows = zip(shifts, areas, labels, strict=True)
+    return [
+        Site(isotope=nucleus, shift_ppm=float(s), amplitude=float(a), label=label, **asymmetry, **widths)
+        for s, a, label in rows
+    ]
+
+
+def sites_from_magres(
+    structure: Magres,
+    nucleus: str,
+    reference: ShiftReference,
+    *,
+    gaussian_hz: float = 0.0,
+    lorentzian_hz: float = 0.0,
+    quadrupolar: bool = True,
+    q_barn: float | None = None,
+    merge_ppm: float = 0.2,
+) -> Sites:
+    """Sites with the computed tensors of a structure, Cartesian, in the structure's own frame.
+
+    The shielding keeps its symmetric part, scaled by the reference's slope as the shifts are. `SpectrumTerm` turns the
+    tensors into Haeberlen's parameters and relative Euler angles.
+
+    Args:
+        structure: from `read_magres` or `magres_from_ase`.
+        nucleus: isotope such as ``"27Al"``.
+        reference: from shieldings to shifts.
+        gaussian_hz, lorentzian_hz: widths of all.
+        quadrupolar: take the field gradients of a nucleus with a quadrupole moment.
+        q_barn: quadrupole moment to use; an effective one (`jaxnmr.nmr.EffectiveQuadrupole`) corrects the calculation.
+        merge_ppm: sites whose principal values agree within this (couplings within half a per cent), such as those
+            equivalent by symmetry, become one with their number as amplitude and the label of the first; 0 for none.
+
+    Raises:
+        ConventionError: no such element.
+        DataError: no shieldings, or no field gradients, in the structure.
+    """
+    part = structure.select(isotope(nucleus).element)
+    name = structure.name or "the structure"
+    shielding = part.shielding_ppm
+    if shielding is None or not np.isfinite(shielding).all():
+        raise DataError(
+            f"{name} has no shielding tensors (ms) of {isotope(nucleus).element}: compute them, or use sites"
+        )
+    shielding = (shielding + shielding.swapaxes(1, 2)) / 2
+    iso = np.trace(shielding, axis1=1, axis2=2) / 3
+    shift = np.asarray(reference.shift(iso), dtype=float)
+    anisotropy = -float(reference.slope) * (shielding - iso[:, None, None] * np.eye(3))
+    coupling = np.zeros_like(anisotropy)
+    if isotope(nucleus).spin >= 1 and quadrupolar:
+        coupling = _coupling(part, nucleus, name, q_barn)
+    groups = _alike(shift, anisotropy, coupling, merge_ppm) if merge_ppm > 0 else [[k] for k in range(len(part))]
+    first = [members[0] for members in groups]
+    return Sites.create(
+        nucleus,
+        shift[first],
+        shielding_ppm=anisotropy[first],
+        quadrupolar_hz=coupling[first] if coupling.any() else None,
+        amplitude=[float(len(members)) for members in groups],
+        gaussian_hz=gaussian_hz,
+        lorentzian_hz=lorentzian_hz,
+        labels=[part.labels[k] for k in first],
+    )
+
+
+def _coupling(part: Magres, nucleus: str, name: str, q_barn: float | None) -> np.ndarray:
+    efg = part.efg_au
+    if efg is None or not np.isfinite(efg).all():
+        raise DataError(
+            f"{name} has no field gradients (efg) of {isotope(nucleus).element}, which {nucleus} needs: compute them, or "
+            "pass quadrupolar=False for a spectrum without"
+        )
+    efg = (efg + efg.swapaxes(1, 2)) / 2
+    trace = np.trace(efg, axis1=1, axis2=2)
+    if (np.abs(trace) > np.maximum(_TRACE * np.abs(efg).max(axis=(1, 2)), _TRACE_AU)).any():
+        raise ConventionError(f"{name}: a field gradient is not traceless; check the order of its nine numbers")
+    traceless = efg - trace[:, None, None] / 3 * np.eye(3)
+    return np.asarray(quadrupolar_from_efg(traceless, nucleus, q_barn=q_barn), dtype=float)
+
+
+def _alike(shift: np.ndarray, shielding: np.ndarray, coupling: np.ndarray, tolerance_ppm: float) -> list[list[int]]:
+    """Sites that a powder spectrum cannot tell apart: the same principal values and relative orientation of both tensors,
+    mirror images included.
+    """
+    size = lambda tensors: np.maximum(np.linalg.norm(tensors, axis=(1, 2)), 1e-300)[:, None, None]
+    s, q = shielding / size(shielding), coupling / size(coupling)
+    cross = np.stack([np.trace(p, axis1=1, axis2=2) for p in (s @ q, s @ s @ q, s @ q @ q)], axis=1)
+    marks = np.concatenate(
+        [
+            shift[:, None] / tolerance_ppm,
+            np.linalg.eigvalsh(shielding) / tolerance_ppm,
+            np.linalg.eigvalsh(coupling) / max(_ALIKE * np.abs(coupling).max(), _ALIKE_HZ),
+            # the orientation of a small tensor is noise
+            cross / (2 * (_ALIKE + tolerance_ppm / size(shielding)[:, 0] + _ALIKE_HZ / size(coupling)[:, 0])),
+        ],
+        axis=1,
+    )
+    groups: list[list[int]] = []
+    for k in range(len(shift)):
+        for members in groups:
+            if np.abs(marks[k] - marks[members[0]]).max() <= 1.0:
+                members.append(k)
+                break
+        else:
+            groups.append([k])
+    return groups

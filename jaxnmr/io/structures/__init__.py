@@ -1,0 +1,1 @@
+"""Crystal structures and computed tensors on disk."""

@@ -1,0 +1,163 @@
+"""Reading and writing crystal structures: CIF, GSAS-I ``.EXP`` and every format ASE knows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ...crystal import AnglePlan, BondPlan, Crystal, SpaceGroup
+from ...errors import JaxnmrError, ParseError
+from .ase import SYMPREC, from_ase, read_ase_frames, to_ase
+from .cif import crystal_from_block, structure_blocks
+from .cif_write import write_cif
+from .gsas_exp import read_exp_phases
+
+
+def read_crystal(
+    path: str | Path,
+    *,
+    block: str | int | None = None,
+    name: str | None = None,
+    phase: str | int | None = None,
+    spacegroup: str | int | SpaceGroup | None = None,
+    symprec: float | None = SYMPREC,
+) -> Crystal:
+    """Read one crystal structure.
+
+    Args:
+        path: a CIF, a GSAS-I ``.EXP`` file, or anything ASE reads (extxyz, POSCAR, CASTEP, magres ...).
+        block: CIF data block, by name or number from 1; needed when several blocks list atoms.
+        name: name of the phase; from the file by default.
+        phase: phase of a GSAS file, by name or number from 1, or frame of an ASE file from 1.
+        spacegroup: CIF only: overrides the symmetry of the file, for example to choose an origin.
+        symprec: ASE formats only, which state all atoms of a cell: largest displacement in Å that counts as noise
+            when spglib looks for symmetry; ``None`` reads P1.
+
+    Returns:
+        The crystal, on its special positions.
+
+    Raises:
+        ParseError: a file that cannot be read, or several structures and none chosen.
+        SymmetryError, ConventionError, ShapeError: a structure that contradicts itself.
+    """
+    path = Path(path)
+    choice = block if block is not None else phase
+    kind = _kind(path)
+    if kind == "cif":
+        blocks = structure_blocks(path)
+        chosen = _choose(path, {b.name: b for b in blocks}, choice, "data blocks with atoms", "block")
+        return crystal_from_block(path, chosen, name, spacegroup)
+    if kind == "exp":
+        crystal = _choose(path, read_exp_phases(path), choice, "phases", "phase")
+    else:
+        frames = {str(k): frame for k, frame in enumerate(read_ase_frames(path), start=1)}
+        crystal = _from_frame(path, _choose(path, frames, choice, "frames", "phase"), symprec, name or path.stem)
+    return crystal if name is None else crystal.replace(name=name)
+
+
+def read_crystals(path: str | Path, *, symprec: float | None = SYMPREC) -> dict[str, Crystal]:
+    """Read all structures of a file, by the name of the phase.
+
+    Args:
+        path: as for :func:`read_crystal`.
+        symprec: as for :func:`read_crystal`.
+    """
+    path = Path(path)
+    kind = _kind(path)
+    if kind == "exp":
+        return read_exp_phases(path)
+    if kind == "cif":
+        crystals = [crystal_from_block(path, block, None) for block in structure_blocks(path)]
+    else:
+        frames = read_ase_frames(path)
+        crystals = [_from_frame(path, frame, symprec, path.stem) for frame in frames]
+    named: dict[str, Crystal] = {}
+    for crystal in crystals:
+        name, k = crystal.name, 1
+        while name in named:
+            k += 1
+            name = f"{crystal.name}_{k}"
+        named[name] = crystal.replace(name=name)
+    return named
+
+
+def write_crystal(
+    crystal: Crystal | Mapping[str, Crystal],
+    path: str | Path,
+    esds: Mapping | None = None,
+    extra: Mapping | None = None,
+    *,
+    bonds: BondPlan | bool | None = None,
+    angles: AnglePlan | bool | None = None,
+) -> None:
+    """Write a crystal, or several by name, as CIF (``.cif``) or in the format ASE gives the suffix.
+
+    Args:
+        crystal: a crystal, or ``{name: crystal}`` for one data block each.
+        path: the file; a suffix other than ``.cif`` writes all atoms of the cell with ASE, without uncertainties.
+        esds: standard uncertainties in the shapes of the crystal's arrays, keyed ``"cell"``, ``"xyz"``, ``"u_iso"``,
+            ``"u_aniso"``, ``"occupancy"``, and ``"bonds"``, ``"angles"`` one per line of those plans; with the name of
+            the phase in front (``"FAP/cell"``) for several. Numbers are written ``0.1234(5)``; without or with zero
+            uncertainty they are written in full.
+        extra: further CIF items, ``{tag: value}``, or loops, ``{(tag, tag, ...): rows}``.
+        bonds: ``True``, or the bonds to list.
+        angles: ``True``, or the angles to list.
+
+    Raises:
+        ShapeError: uncertainties of the wrong length.
+        ParseError: the file cannot be written.
+    """
+    path = Path(path)
+    crystals = crystal if isinstance(crystal, Mapping) else {crystal.name: crystal}
+    try:
+        if path.suffix.lower() == ".cif":
+            write_cif(crystals, path, esds, extra, bonds, angles)
+        else:
+            import ase.io
+
+            ase.io.write(path, [to_ase(c) for c in crystals.values()])
+    except JaxnmrError:
+        raise
+    except OSError as err:
+        raise ParseError(path, None, f"cannot write the file: {err.strerror or err}") from err
+    except Exception as err:  # ASE's writers raise whatever they run into
+        raise ParseError(path, None, f"ASE cannot write it: {type(err).__name__}: {err}; use the suffix .cif") from err
+
+
+def _kind(path: Path) -> str:
+    """``"cif"``, ``"exp"`` or ``"ase"``, by suffix, else by the first lines."""
+    if not path.is_file():
+        raise ParseError(path, None, "no such file")
+    suffix = path.suffix.lower()
+    if suffix in (".cif", ".mcif"):
+        return "cif"
+    if suffix == ".exp":
+        return "exp"
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if any(line.strip().startswith((b"data_", b"#\\#CIF")) for line in head.splitlines()[:40]):
+        return "cif"
+    return "ase"
+
+
+def _choose(path: Path, items: Mapping, choice: str | int | None, what: str, argument: str):
+    """One of several structures by name or by number from 1."""
+    names = list(items)
+    listing = ", ".join(f"{k} {name!r}" for k, name in enumerate(names, start=1))
+    if choice is None:
+        if len(names) > 1:
+            listing = listing if len(names) <= 20 else f"1 to {len(names)}"
+            raise ParseError(path, None, f"{len(names)} {what}: {listing}. Choose one with {argument}=")
+        return items[names[0]]
+    if isinstance(choice, str):
+        found = [name for name in names if name.lower() == choice.lower()]
+        if found:
+            return items[found[0]]
+    elif 1 <= int(choice) <= len(names):
+        return items[names[int(choice) - 1]]
+    raise ParseError(path, None, f"no {argument} {choice!r}; the file has {listing}")
+
+
+def _from_frame(path: Path, frame, symprec: float | None, name: str) -> Crystal:
+    try:
+        return from_ase(frame, symprec=symprec, name=name)
+    except JaxnmrError as err:
+        raise type(err)(f"{path}: {err}") from err

@@ -1,0 +1,35 @@
+"""The two questions put to spglib, with one way to say that it has no answer.
+
+Its releases differ in how they fail (``None``, an exception) and warn about the change on every call.
+"""
+
+import warnings
+
+import numpy as np
+
+
+def _ask(function: str, *args, **kwargs):
+    import spglib  # a structure with its symmetry does without
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return getattr(spglib, function)(*args, **kwargs)
+        except Exception:  # SpglibError derives from Exception, and older releases lack it
+            return None
+
+
+def find_symmetry(lattice: np.ndarray, xyz: np.ndarray, types: list[int], symprec: float):
+    """The symmetry data set of all atoms of a cell, or ``None``."""
+    return _ask("get_symmetry_dataset", (lattice, xyz, types), symprec=symprec)
+
+
+def hall_symbol(hall_number: int) -> str:
+    """Hall symbol of one of spglib's 530 settings."""
+    return _ask("get_spacegroup_type", hall_number).hall_symbol
+
+
+def group_number(rotations: np.ndarray, translations: np.ndarray, lattice: np.ndarray) -> int | None:
+    """International Tables number of a list of operations in any setting, or ``None``."""
+    found = _ask("get_spacegroup_type_from_symmetry", rotations, translations, lattice=lattice)
+    return found.number if found is not None else None

@@ -1,0 +1,1 @@
+"""Equivariant networks: their configuration, layers and irreps."""

@@ -1,0 +1,226 @@
+"""Products, linear maps and gates of features that turn with the structure, laid out for speed.
+
+Features are ``{irrep: (rows, 2l+1, multiplicity)}``. The multiplicity is the last axis, tens of numbers next to each other:
+loops over it are vectorised and linear maps are one matrix product for all components. Coefficients, their normalisation
+("component"), the order of paths and the names of parameters are those of e3nn, M. Geiger, T. Smidt, arXiv:2207.09453.
+"""
+
+import math
+from typing import NamedTuple
+
+import e3nn_jax as e3nn
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...typing import Array
+
+Features = dict[e3nn.Irrep, Array]
+Blocks = list[tuple[e3nn.Irrep, Array]]
+
+EVEN = e3nn.Irrep("0e")
+
+# root mean square of silu and tanh of a standard normal number
+SILU_RMS = 0.59647
+TANH_RMS = 0.62793
+
+
+def irreps_of(features: Features) -> e3nn.Irreps:
+    """Irreps of features, sorted as e3nn does."""
+    return e3nn.Irreps([(array.shape[-1], ir) for ir, array in features.items()]).regroup()
+
+
+class Path(NamedTuple):
+    """One product: features times harmonics of rank ``rank`` to the irrep ``out``."""
+
+    ir: e3nn.Irrep
+    rank: int
+    out: e3nn.Irrep
+
+    @property
+    def ranks(self) -> tuple[int, int, int]:
+        """Of the features, the harmonics and the product."""
+        return self.ir.l, self.rank, self.out.l
+
+
+def paths_to(target: e3nn.Irreps, features: e3nn.Irreps, lmax: int) -> dict[e3nn.Irrep, list[Path]]:
+    """All products of features with harmonics up to ``lmax`` that give one of the target irreps, sorted by it."""
+    wanted = {ir for _, ir in target}
+    paths = [
+        Path(ir, l, out)
+        for _, ir in features.regroup()
+        for l in range(lmax + 1)
+        for out in ir * e3nn.Irrep(l, (-1) ** l)
+        if out in wanted
+    ]
+    return {out: [p for p in paths if p.out == out] for out in sorted({p.out for p in paths})}
+
+
+def harmonics(directions: Array, lmax: int) -> list[Array]:
+    """Real spherical harmonics of unit vectors ``(edges, 3)``, each ``(edges, 2l+1)`` with the norm sqrt(2l+1)."""
+    out = [jnp.ones_like(directions[:, :1])]
+    for l in range(1, lmax + 1):
+        step = e3nn.clebsch_gordan(l - 1, 1, l) * (2 * l + 1) / math.sqrt(l)
+        outer = out[-1][:, :, None] * directions[:, None, :]
+        out.append(_flat(outer) @ jnp.asarray(step.reshape(-1, 2 * l + 1), dtype=directions.dtype))
+    return out
+
+
+def couplings(harmonics: list[Array], triples: set[tuple[int, int, int]]) -> dict[tuple[int, int, int], Array]:
+    """Clebsch-Gordan coefficients contracted with the harmonics, ``(edges, 2l1+1, 2l3+1)`` for ranks ``(l1, l2, l3)``."""
+    triples = sorted(t for t in triples if t[0] and t[1])
+    if not triples:
+        return {}
+    start = np.cumsum([0] + [h.shape[-1] for h in harmonics])
+    blocks = []
+    for l1, l2, l3 in triples:
+        block = np.zeros((start[-1], (2 * l1 + 1) * (2 * l3 + 1)))
+        cg = e3nn.clebsch_gordan(l1, l2, l3) * math.sqrt(2 * l3 + 1)
+        block[start[l2] : start[l2 + 1]] = np.moveaxis(cg, 1, 0).reshape(2 * l2 + 1, -1)
+        blocks.append(block)
+    table = jnp.concatenate(harmonics, axis=1) @ jnp.asarray(np.concatenate(blocks, axis=1), harmonics[0].dtype)
+    parts = jnp.split(table, np.cumsum([b.shape[1] for b in blocks])[:-1], axis=1)
+    return {t: p.reshape(-1, 2 * t[0] + 1, 2 * t[2] + 1) for t, p in zip(triples, parts, strict=True)}
+
+
+def product(features: Array, path: Path, harmonics: list[Array], couplings: dict[tuple[int, int, int], Array]) -> Array:
+    """One path of a tensor product, ``(edges, 2l3+1, multiplicity)``, from ``(edges, 2l1+1, multiplicity)``."""
+    l1, l2, _ = path.ranks
+    if l2 == 0:
+        return features
+    if l1 == 0:
+        return features * harmonics[l2][:, :, None]
+    return contract(features, couplings[path.ranks])
+
+
+def _contract(x: Array, matrices: Array) -> Array:
+    return jnp.sum(x[:, :, None, :] * matrices[:, :, :, None], axis=1)
+
+
+@jax.custom_jvp
+def contract(x: Array, matrices: Array) -> Array:
+    """``x_iu m_ik`` of every row, ``(rows, k, u)``."""
+    return _contract(x, matrices)
+
+
+def _contract_jvp(primals, tangents):
+    # two sums: left to itself, JAX writes the sum of two products for all i, k and u before it adds any of them up
+    (x, matrices), (dx, dm) = primals, tangents
+    zero = lambda tangent: isinstance(tangent, jax.custom_derivatives.SymbolicZero)
+    terms = [] if zero(dx) else [_contract(dx, matrices)]
+    terms += [] if zero(dm) else [_contract(x, dm)]
+    value = _contract(x, matrices)
+    return value, sum(terms) if terms else jnp.zeros_like(value)
+
+
+contract.defjvp(_contract_jvp, symbolic_zeros=True)
+
+
+class Linear(nn.Module):
+    """Mixes features of the same irrep; as `e3nn.flax.Linear`, whose names and shapes of parameters these are.
+
+    Attributes:
+        irreps: of the result; those that the features lack are left out of it.
+        kinds: number of matrices, of which every row takes the one of its species; one for all rows by default.
+    """
+
+    irreps: str
+    kinds: int | None = None
+
+    @nn.compact
+    def __call__(self, features: Features, species: Array | None = None) -> Blocks:
+        """Blocks in the order of the irreps."""
+        given = irreps_of(features)
+        place = {ir: k for k, (_, ir) in enumerate(given)}
+        leading, out = () if self.kinds is None else (self.kinds,), []
+        for k, (mul, ir) in enumerate(e3nn.Irreps(self.irreps).simplify()):
+            if ir not in place:
+                continue
+            x = features[ir]
+            name = f"w[{place[ir]},{k}] {given[place[ir]]},{mul}x{ir}"
+            w = self.param(name, nn.initializers.normal(1.0), (*leading, x.shape[-1], mul), x.dtype)
+            w = w / math.sqrt(x.shape[-1])
+            out.append((ir, _rows(x, w) if self.kinds is None else _by_species(x, w, species)))
+        return out
+
+
+def _rows(x: Array, w: Array) -> Array:
+    return (x.reshape(-1, x.shape[-1]) @ w).reshape(*x.shape[:-1], w.shape[-1])
+
+
+def _by_species(x: Array, w: Array, species: Array) -> Array:
+    kinds, mul, wide = w.shape
+    if kinds > 4:
+        return jnp.sum(x[:, :, :, None] * take(w, species)[:, None, :, :], axis=2)
+    # few enough to multiply by all matrices, all but one of them with zeros
+    mine = (species[:, None] == jnp.arange(kinds)).astype(x.dtype)
+    spread = mine[:, None, :, None] * x[:, :, None, :]
+    return _rows(spread.reshape(*x.shape[:2], kinds * mul), w.reshape(kinds * mul, wide))
+
+
+def take(x: Array, rows: Array) -> Array:
+    """``x[rows]`` for numbers that are known to be in range, which need not be checked."""
+    return jnp.asarray(x).at[rows].get(mode="promise_in_bounds")
+
+
+def add(own: Blocks, received: Blocks) -> Blocks:
+    """Sum of what may lack a few blocks (``own``) and what has all of them."""
+    own = list(own)
+    return [
+        (ir, x + own.pop(0)[1]) if own and own[0][0] == ir and own[0][1].shape == x.shape else (ir, x)
+        for ir, x in received
+    ]
+
+
+def gate(blocks: Blocks, gated: int) -> Features:
+    """Scalars through activation functions, and everything else multiplied by the activated last ``gated`` scalars."""
+    scalars, others = [(ir, x) for ir, x in blocks if not ir.l], [(ir, x) for ir, x in blocks if ir.l]
+    ir, last = scalars.pop()
+    own, gates = jnp.split(last, [last.shape[-1] - gated], axis=-1)
+    if own.shape[-1]:
+        scalars.append((ir, own))
+    gates, start, out = _even(gates), 0, {}
+    for ir, x in scalars:
+        out[ir] = _even(x) if ir.p == 1 else jnp.tanh(x) / TANH_RMS
+    for ir, x in others:
+        out[ir] = x * gates[:, :, start : start + x.shape[-1]]
+        start += x.shape[-1]
+    return out
+
+
+def rows_of_irreps(blocks: Blocks) -> Array:
+    """Components ``(rows, dim)`` in the order of e3nn: multiplicity first."""
+    return jnp.concatenate([_flat(jnp.swapaxes(x, 1, 2)) for _, x in blocks], axis=1)
+
+
+def rotations(matrices: Array, highest: int) -> list[Array]:
+    """How features of rank 0, 1, ... turn, each ``(nodes, 2l+1, 2l+1)``, with proper rotations ``(nodes, 3, 3)``.
+
+    Matrices of rank l follow from those of l - 1 by Clebsch-Gordan products: polynomials in the matrix, which have
+    derivatives where Euler angles have none.
+    """
+    ranks = [jnp.ones_like(matrices[:, :1, :1]), matrices]
+    for l in range(2, highest + 1):
+        cg = e3nn.clebsch_gordan(1, l - 1, l)
+        step = (2 * l + 1) * np.einsum("ijk,abc->iajbkc", cg, cg).reshape(9 * (2 * l - 1) ** 2, (2 * l + 1) ** 2)
+        outer = matrices.reshape(-1, 9)[:, :, None] * ranks[-1].reshape(len(matrices), 1, -1)
+        ranks.append((_flat(outer) @ jnp.asarray(step, dtype=matrices.dtype)).reshape(-1, 2 * l + 1, 2 * l + 1))
+    return ranks
+
+
+def turned(features: Features, rotations: list[Array], parity: Array) -> Features:
+    """Features in rotated surroundings, reflected where the parity ``(nodes,)`` is -1."""
+    out = {}
+    for ir, x in features.items():
+        x = contract(x, jnp.swapaxes(rotations[ir.l], 1, 2)) if ir.l else x
+        out[ir] = x if ir.p == 1 else x * parity[:, None, None]
+    return out
+
+
+def _even(x: Array) -> Array:
+    return nn.silu(x) / SILU_RMS
+
+
+def _flat(x: Array) -> Array:
+    return x.reshape(len(x), -1)

@@ -1,0 +1,211 @@
+"""The equivariant network: species, distances and directions in, irreps per atom out.
+
+Source: S. Batzner et al., Nat. Commun. 13, 2453 (2022) (NequIP): messages are tensor products of features with spherical
+harmonics, weighted by radial functions. Norms are part of the network: every parameter starts as a standard normal number.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple, Self
+
+import e3nn_jax as e3nn
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import jraph
+import numpy as np
+
+from ...graph import edge_vectors
+from ...typing import Array
+from .config import NetworkConfig
+from .equivariant import (
+    EVEN,
+    SILU_RMS,
+    Features,
+    Linear,
+    add,
+    couplings,
+    gate,
+    harmonics,
+    irreps_of,
+    paths_to,
+    product,
+    rotations,
+    rows_of_irreps,
+    take,
+    turned,
+)
+
+
+class Network(nn.Module):
+    """Maps a graph to ``{head: (nodes, dim)}``; nodes that are images of others and receive no edges are meaningless."""
+
+    config: NetworkConfig
+
+    @nn.compact
+    def __call__(self, graph: jraph.GraphsTuple) -> dict[str, Array]:
+        """Predict (traceable).
+
+        Args:
+            graph: see :mod:`jaxnmr.graph.structure`; padded or not, edges sorted by receiver. Edges beyond the cutoff and of
+                length 0 (padding) have no effect.
+
+        Returns:
+            Components in the order of e3nn, without units; dtype of the positions.
+        """
+        config = self.config
+        species = jnp.asarray(graph.nodes["species"])
+        vectors = edge_vectors(graph)
+        hidden = e3nn.Irreps(config.hidden)
+        scalars = hidden.filter(keep=["0e"])
+        wanted = [e3nn.Irrep("0e"), *(ir for head in config.heads for _, ir in e3nn.Irreps(head.irreps))]
+        kinds = len(config.species)
+
+        squared = jnp.sum(vectors**2, axis=-1)
+        inside = (squared > 0.0) & (squared < config.cutoff**2)
+        # edges outside are replaced before any root or quotient is taken, so that their derivatives are exact zeros
+        length = jnp.where(inside, jnp.sqrt(jnp.where(inside, squared, 1.0)), config.cutoff)
+        axis = jnp.array([0.0, 0.0, 1.0], dtype=vectors.dtype)
+        directions = jnp.where(inside[:, None], vectors, axis) / jnp.where(inside, length, 1.0)[:, None]
+        angular = harmonics(directions, config.lmax)
+        triples = {p.ranks for paths in paths_to(hidden, hidden, config.lmax).values() for p in paths}
+        radial = radial_basis(length / config.cutoff, config.radial)
+        atoms = _Atoms.of(graph, max(ir.l for _, ir in hidden))
+        edges = _Edges(radial, angular, couplings(angular, triples), atoms.place[graph.receivers], len(atoms.centres))
+
+        embedding = self.param("embedding", nn.initializers.normal(1.0), (kinds, scalars.dim), vectors.dtype)
+        # atoms of an element do not differ in the first round: whatever is made of them alone is made once for each
+        features, rows = {EVEN: embedding[:, None, :]}, jnp.arange(kinds)
+        sent = lambda x: {ir: take(values, species[graph.senders]) for ir, values in x.items()}
+        received = lambda x: take(x, species[atoms.centres])
+        for k in range(config.layers):
+            # what no head reads is left out
+            kept = hidden if k < config.layers - 1 else hidden.filter(keep=wanted)
+            features = _Layer(config, str(kept), name=f"layer_{k}")(features, rows, edges, sent, received)
+            rows = species[atoms.centres]
+            sent = lambda x: {ir: take(values, graph.senders) for ir, values in atoms.everywhere(x).items()}
+            received = lambda x: x
+        # what heads read, for judging how unlike the atoms of the training an atom is; dropped unless asked for
+        self.sow("intermediates", "scalars", features[EVEN][atoms.image, 0])
+        return {
+            head.name: rows_of_irreps(Linear(head.irreps, kinds, name=f"head_{head.name}")(features, rows))[atoms.image]
+            for head in config.heads
+        }
+
+
+class _Atoms(NamedTuple):
+    """Which atoms have features of their own, ``centres``, and how those of the others follow.
+
+    Attributes:
+        centres: ``(rows,)`` nodes.
+        place: ``(nodes,)`` the row of a centre, of other nodes that of the last centre before them.
+        image: ``(nodes,)`` the row whose image a node is.
+        rotations, parity: of the images; ``None`` without symmetry.
+    """
+
+    centres: Array
+    place: Array
+    image: Array
+    rotations: list[Array] | None = None
+    parity: Array | None = None
+
+    @classmethod
+    def of(cls, graph: jraph.GraphsTuple, highest: int) -> Self:
+        nodes = graph.nodes
+        count = len(nodes["species"])
+        every = jnp.arange(count)
+        centres = jnp.asarray(nodes.get("representatives", every))
+        # grows with the number of the node, so that receivers stay sorted whatever node has the edges of a padding
+        place = jnp.maximum(jnp.cumsum(jnp.zeros_like(every).at[centres].add(1)) - 1, 0)
+        if "image" not in nodes:
+            return cls(centres, place, place)
+        parity = jnp.asarray(nodes["parity"])
+        proper = jnp.asarray(nodes["turn"]) * parity[:, None, None]
+        return cls(centres, place, place[jnp.asarray(nodes["image"])], rotations(proper, highest), parity)
+
+    def everywhere(self, features: Features) -> Features:
+        """Features of all nodes from those of the centres."""
+        if self.rotations is None:
+            return features
+        return turned({ir: take(x, self.image) for ir, x in features.items()}, self.rotations, self.parity)
+
+
+class _Edges(NamedTuple):
+    """What messages need to know of edges; ``receivers`` are numbers of ``rows`` rows."""
+
+    radial: Array
+    harmonics: list[Array]
+    couplings: dict[tuple[int, int, int], Array]
+    receivers: Array
+    rows: int
+
+
+class _Layer(nn.Module):
+    """One round of messages: tensor product, radial weights, sum over neighbours, self-connection by species, gate."""
+
+    config: NetworkConfig
+    target: str
+
+    @nn.compact
+    def __call__(
+        self,
+        features: Features,
+        species: Array,
+        edges: _Edges,
+        to_edges: Callable[[Features], Features],
+        to_centres: Callable[[Array], Array],
+    ) -> Features:
+        kinds, given = len(self.config.species), irreps_of(features)
+        sent = to_edges(dict(Linear(str(given), name="sent")(features)))
+        target = e3nn.Irreps(self.target)
+        products = paths_to(target, given, self.config.lmax)
+        counts = [sum(sent[p.ir].shape[-1] for p in paths) for paths in products.values()]
+        weights = _Radial((*self.config.radial_hidden, sum(counts)), name="radial")(edges.radial)
+        weights = jnp.split(weights, np.cumsum(counts)[:-1], axis=1)
+        received = {}
+        for (ir, paths), weight in zip(products.items(), weights, strict=True):
+            parts = [product(sent[p.ir], p, edges.harmonics, edges.couplings) for p in paths]
+            messages = jnp.concatenate(parts, axis=-1) * weight[:, None, :]
+            total = jax.ops.segment_sum(
+                messages, edges.receivers, edges.rows, indices_are_sorted=True, mode="promise_in_bounds"
+            )
+            received[ir] = total / math.sqrt(self.config.neighbours)
+
+        reachable = target.filter(keep=list(products))
+        gated = reachable.filter(drop=["0e", "0o"]).num_irreps
+        # the last scalars are gates; even ones, so that what they multiply keeps its parity
+        out = reachable.filter(keep=["0e", "0o"]) + e3nn.Irreps([(gated, "0e")]) + reachable.filter(drop=["0e", "0o"])
+        own = [(ir, to_centres(x)) for ir, x in Linear(str(out), kinds, name="own")(features, species)]
+        return gate(add(own, Linear(str(out), name="received")(received)), gated)
+
+
+class _Radial(nn.Module):
+    """Weights ``(edges, count)`` of messages. Without biases, so that they vanish with the envelope."""
+
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x):
+        for k, width in enumerate(self.widths):
+            matrix = self.param(f"w{k}", nn.initializers.normal(1.0), (x.shape[-1], width), x.dtype)
+            x = x @ (matrix / math.sqrt(x.shape[-1]))
+            x = nn.silu(x) / SILU_RMS if k < len(self.widths) - 1 else x
+        return x
+
+
+def radial_basis(x: Array, count: int) -> Array:
+    """``sin(n pi x)/(4 x)`` times the envelope, ``(edges, count)``, of distances in units of the cutoff, ``0 < x <= 1``.
+
+    Bessel functions of unit size at a quarter of the cutoff, where the closest neighbours are. Larger ones make the first
+    outputs so large that training is slower and ends worse.
+    """
+    n = jnp.arange(1, count + 1, dtype=x.dtype)
+    return jnp.sin(math.pi * n * x[:, None]) * (envelope(x) / (4.0 * x))[:, None]
+
+
+def envelope(x: Array) -> Array:
+    """1 at 0 and 0 at 1 with two vanishing derivatives, ``1 - 28 x^6 + 48 x^7 - 21 x^8``.
+
+    Source: J. Gasteiger, J. Groß, S. Günnemann, ICLR 2020, eq. 8 with p = 6.
+    """
+    return 1.0 + x**6 * (-28.0 + x * (48.0 - 21.0 * x))

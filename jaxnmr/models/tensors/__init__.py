@@ -1,0 +1,1 @@
+"""Tensor models: training, calibration, prediction, and what takes them elsewhere."""

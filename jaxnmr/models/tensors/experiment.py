@@ -1,0 +1,345 @@
+"""A training from files to scores: read, check, split, train, judge (host)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import ConventionError, DataError
+from ...io.structures.magres import Magres
+from ..data.labels import mean_neighbours
+from ..data.tensor_data import TensorData
+from ..data.training_data import DataSource, LabelReport, Prepared, Split, check_labels
+from ..networks.config import HeadConfig, NetworkConfig
+from .calibration import Coverage, calibrate, coverage
+from .metrics import Comparison, compare
+from .novelty import with_novelty
+from .tensor_model import ModelCard, TensorModel
+from .train import EpochInfo, Recipe, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything a training is made of.
+
+    Attributes:
+        title: name of the model.
+        source: the data.
+        split: of the structures.
+        network: arguments of `NetworkConfig` other than species and heads; ``irreps`` is that of the head. Where there is a
+            model to start from, ``irreps`` at most.
+        recipe: of the first member; the others have the seeds that follow.
+        members: models that are trained, differing in their seed.
+        wrong_frame, wrong_sign: see :func:`check_labels`.
+        start: model whose training goes on with these data; where it predicts another quantity, its features are taken over.
+            Of an ensemble every member starts from one of its networks in turn.
+        references: by element, ``(reference_ppm, slope)`` of chemical shifts.
+    """
+
+    title: str
+    source: DataSource
+    split: Split = field(default_factory=Split)
+    network: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Recipe = field(default_factory=Recipe)
+    members: int = 1
+    wrong_frame: str = "exclude"
+    wrong_sign: str = "error"
+    start: Path | None = None
+    references: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def prepare(self) -> Prepared:
+        """Read, check and split the data.
+
+        Raises:
+            ParseError, DataError, ConventionError: see `DataSource.read`, :func:`check_labels`, `Split.parts`; an element that
+                is labelled, but not in the training part.
+        """
+        data, labels = self.checked()
+        prepared = Prepared(data, labels, self.split.parts(data))
+        prepared.require_elements()
+        return prepared
+
+    def checked(self) -> tuple[TensorData, LabelReport]:
+        """The data and what was found in their labels; errors as :meth:`prepare`."""
+        return check_labels(self.source.read(), wrong_frame=self.wrong_frame, wrong_sign=self.wrong_sign)
+
+    def remembered(self, structures: int) -> float:
+        """Share of the random parameters of the start in the averaged ones, for a number of training structures."""
+        if self.start is not None:
+            return 0.0
+        return self.recipe.ema ** (self.recipe.epochs * -(-structures // self.recipe.batch))
+
+    def configuration(
+        self, data: TensorData, train_data: TensorData, start: TensorModel | None = None
+    ) -> NetworkConfig:
+        """The network for these data; neighbours are counted in the training part where they are not given.
+
+        Raises:
+            ConventionError: a network that cannot be.
+        """
+        if start is not None:
+            if any(head.name == data.quantity for head in start.config.heads):
+                return start.config
+            head = HeadConfig(
+                name=data.quantity, irreps=self.network.get("irreps", ""), elements=data.labelled_elements
+            )
+            return replace(start.config, species=data.species, heads=(head,))
+        arguments = dict(self.network)
+        irreps = arguments.pop("irreps", "")
+        head = HeadConfig(name=data.quantity, irreps=irreps, elements=data.labelled_elements)
+        config = NetworkConfig(species=data.species, heads=(head,), **arguments)
+        if "neighbours" not in arguments:
+            config = replace(config, neighbours=round(mean_neighbours(train_data, config), 1))
+        return config
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A model judged on some structures.
+
+    Attributes:
+        part: of the split, ``"all"``, or which folds.
+        source: of the data.
+        quantity: that was predicted.
+        names: of the structures.
+        population: structures of all parts.
+        comparisons: by element; of an ensemble those of its mean.
+        members: errors by element of every network of an ensemble; empty for one network.
+        coverage: how often intervals of the model hold, ``None`` where it has none.
+        trained: how many of the structures the model was trained on, ``None`` where it does not say.
+        followed: how many of them its training was followed on (validation).
+        alike: how many others have a structure of their group in the training part.
+    """
+
+    part: str
+    source: str
+    quantity: str
+    names: tuple[str, ...] = field(repr=False)
+    population: int
+    comparisons: Mapping[str, Comparison] = field(repr=False)
+    members: tuple[dict[str, dict[str, float]], ...] = field(repr=False)
+    coverage: Coverage | None
+    trained: int | None
+    followed: int
+    alike: int
+
+    @property
+    def title(self) -> str:
+        """What was judged, in words."""
+        which = {"all": "all parts"}.get(self.part, self.part if "fold" in self.part else f"{self.part} part")
+        return f"{which}, {len(self.names)} structures"
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Errors by element, see `Comparison.metrics`."""
+        return {element: comparison.metrics() for element, comparison in self.comparisons.items()}
+
+    def caveats(self) -> list[str]:
+        """What these scores are not, in words."""
+        count = len(self.names)
+        if self.trained is None:
+            return ["The model does not say which structures it was trained on; these may be among them."]
+        out = []
+        if self.trained:
+            which = f"All {count}" if self.trained == count else f"{self.trained} of the {count}"
+            out.append(
+                f"{which} structures were TRAINED ON: these scores say how well the model remembers, not how well it predicts."
+            )
+        if self.followed:
+            out.append(
+                f"{self.followed} of the {count} structures were for validation: settings may have been chosen by them."
+            )
+        if self.alike:
+            out.append(
+                f"{self.alike} of the {count} structures have a near-duplicate (same group) in the training part."
+            )
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class ExperimentResult:
+    """A trained model with its course and scores.
+
+    Attributes:
+        experiment: what was asked for.
+        prepared: the data.
+        model: a network, or the ensemble of all.
+        histories: of every network.
+        evaluations: of validation and test parts; of the training part where that is everything.
+        file: of the model.
+        warnings: what to know before using it.
+    """
+
+    experiment: Experiment
+    prepared: Prepared
+    model: TensorModel
+    histories: tuple[tuple[EpochInfo, ...], ...] = field(repr=False)
+    evaluations: Mapping[str, Evaluation]
+    file: Path
+    warnings: tuple[str, ...]
+
+
+def run_experiment(
+    experiment: Experiment,
+    folder: str | Path,
+    *,
+    prepared: Prepared | None = None,
+    callback: Callable[[int, EpochInfo], None] | None = None,
+) -> ExperimentResult:
+    """Train all members, calibrate their uncertainty with the validation part, judge them and write ``model.safetensors``.
+
+    State is kept in the folder after every epoch: called again after an interruption, it goes on and ends with the same
+    numbers.
+
+    Args:
+        experiment: what to do.
+        folder: made when missing.
+        prepared: what `Experiment.prepare` gave, if it was called before.
+        callback: called with the number of the member after every epoch.
+
+    Raises:
+        ParseError: a state of another training in the folder, a starting model that cannot be read.
+        ConventionError, DataError, ConvergenceError: see `Experiment.prepare` and :func:`jaxnmr.models.tensors.train.train`.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    prepared = experiment.prepare() if prepared is None else prepared
+    start = None if experiment.start is None else TensorModel.load(experiment.start)
+    if start is not None and experiment.network.keys() - {"irreps"}:
+        raise ConventionError("the network is that of the model to start from: leave [network] out, irreps aside")
+    train_data = prepared.part("train")
+    config = experiment.configuration(prepared.data, train_data, start)
+    valid = prepared.part("valid") if "valid" in prepared.parts else None
+    models, histories = [], []
+    for member in range(experiment.members):
+        recipe = replace(experiment.recipe, seed=experiment.recipe.seed + member)
+        result = train(
+            config,
+            train_data,
+            recipe,
+            valid=valid,
+            start=None if start is None else start.member(member % (start.members or 1)),
+            card=_card(experiment, prepared),
+            checkpoint=folder / f"member_{member}.state",
+            callback=None if callback is None else lambda info, member=member: callback(member, info),
+        )
+        models.append(result.model)
+        histories.append(result.history)
+    model, warnings = TensorModel.ensemble(models) if len(models) > 1 else models[0], []
+    if (share := experiment.remembered(len(train_data))) > 0.01:
+        warnings.append(
+            f"{100 * share:.0f} % of the averaged parameters are still those of the random start: train for more epochs, or "
+            "with a smaller ema"
+        )
+    if valid is not None:
+        try:
+            model = calibrate(with_novelty(model, train_data, valid), valid)
+        except DataError as error:
+            warnings.append(f"the model cannot say how uncertain it is: {error}")
+    judged = [part for part in prepared.parts if part != "train"] or ["train"]
+    evaluations = {part: evaluate(model, prepared, part) for part in judged}
+    if "test" in evaluations:
+        model = _scored(model, evaluations["test"])
+    file = model.save(folder / "model.safetensors")
+    return ExperimentResult(experiment, prepared, model, tuple(histories), evaluations, file, tuple(warnings))
+
+
+def evaluate(model: TensorModel, prepared: Prepared, part: str = "test") -> Evaluation:
+    """Judge a model on a part of the data.
+
+    Args:
+        model: a network or an ensemble.
+        prepared: the data.
+        part: ``"train"``, ``"valid"``, ``"test"`` or ``"all"``.
+
+    Raises:
+        ConventionError: a quantity the model does not predict, elements it does not know or was not trained on.
+        DataError: no such part.
+    """
+    data, indices = prepared.part(part), prepared.indices(part)
+    single = [compare(model.member(k), data) for k in range(model.members or 1)]
+    mean = lambda element: np.mean([member[element].predicted for member in single], axis=0)
+    marks = [structure_mark(s) for s in prepared.data.structures]
+    known = model.card.training.get("structures")
+    seen = set() if known is None else set(known["train"])
+    tuned = set() if known is None else set(known.get("valid", ())) - seen
+    groups = {g for g, mark in zip(prepared.data.groups, marks, strict=True) if mark in seen}
+    return Evaluation(
+        part=part,
+        source=data.source,
+        quantity=data.quantity,
+        names=tuple(s.name for s in data.structures),
+        population=len(prepared.data),
+        comparisons={element: replace(first, predicted=mean(element)) for element, first in single[0].items()},
+        members=tuple({e: c.metrics() for e, c in member.items()} for member in single) if model.members else (),
+        coverage=coverage(model, data) if data.quantity in model.card.calibration else None,
+        trained=None if known is None else sum(marks[k] in seen for k in indices),
+        followed=sum(marks[k] in tuned for k in indices),
+        alike=sum(marks[k] not in seen and prepared.data.groups[k] in groups for k in indices),
+    )
+
+
+def load_models(paths: Sequence[str | Path]) -> TensorModel:
+    """Read a model; of several files one ensemble, which was trained on what any of its members was trained on.
+
+    Raises:
+        ParseError: see `TensorModel.load`.
+        ConventionError: models of different architectures.
+    """
+    models = [TensorModel.load(path) for path in paths]
+    if len(models) == 1:
+        return models[0]
+    training = dict(models[0].card.training)
+    known = [model.card.training.get("structures") for model in models]
+    training["structures"] = None
+    if all(known):
+        training["structures"] = {
+            part: sorted({mark for marks in known for mark in marks.get(part, ())}) for part in ("train", "valid")
+        }
+    return TensorModel.ensemble(models, card=replace(models[0].card, training=training, scores={}, calibration={}))
+
+
+def structure_mark(structure: Magres) -> str:
+    """A short fingerprint of elements, cell and positions (to 0.001 Å), to know a structure again."""
+    digest = hashlib.sha256(" ".join(structure.elements).encode())
+    for numbers in (structure.lattice, structure.positions):
+        digest.update((np.round(np.asarray(numbers, dtype=float), 3) + 0.0).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _card(experiment: Experiment, prepared: Prepared) -> ModelCard:
+    marks = {
+        part: [structure_mark(prepared.data.structures[k]) for k in prepared.parts[part]]
+        for part in ("train", "valid")
+        if part in prepared.parts
+    }
+    training = {
+        "source": prepared.data.source,
+        "quantity": prepared.data.quantity,
+        "split": dataclasses.asdict(experiment.split),
+        "counts": {part: len(indices) for part, indices in prepared.parts.items()},
+        "excluded": list(prepared.labels.excluded),
+        "recipe": dataclasses.asdict(experiment.recipe),
+        "members": experiment.members,
+        "structures": marks,
+    }
+    if experiment.start is not None:
+        training["start"] = experiment.start.name
+    return ModelCard(
+        name=experiment.title,
+        level_of_theory=prepared.data.level_of_theory,
+        training=training,
+        references=dict(experiment.references),
+    )
+
+
+def _scored(model: TensorModel, test: Evaluation) -> TensorModel:
+    """The model with its scores of the test part on its card."""
+    flat = {f"{element}/{name}": value for element, of in test.scores().items() for name, value in of.items()}
+    flat = {name: value for name, value in flat.items() if np.isfinite(value)}
+    return model.replace(card=replace(model.card, scores=flat))

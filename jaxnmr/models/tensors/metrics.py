@@ -1,0 +1,196 @@
+"""How good a model is: errors of tensors and of what people read from them (host)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...errors import ConventionError
+from ...graph import bucket
+from ...nmr import Isotope, haeberlen_from_shielding, isotopes_of, principal_frame
+from ...nmr.quadrupolar import CQ_HZ_PER_AU_BARN
+from ...nmr.tensors import maryland_from_shielding
+from ...typing import Array
+from ..data.labels import Batches, labelled_graphs
+from ..data.tensor_data import TensorData
+from ..networks.irreps import cartesian, components
+from .tensor_model import ModelCard, TensorModel
+
+_NO_CARD = ModelCard()
+_components = jax.jit(TensorModel.components)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Predicted and true tensors of the labelled atoms of one element.
+
+    Equivalent atoms count as one, with a weight.
+
+    Attributes:
+        element: of the atoms.
+        quantity: ``"shielding"`` (ppm) or ``"efg"`` (atomic units).
+        predicted, true: ``(n, 3, 3)``.
+        weight: ``(n,)`` how many labelled atoms each stands for.
+        structure: ``(n,)`` numbers of the structures they belong to.
+    """
+
+    element: str
+    quantity: str
+    predicted: np.ndarray
+    true: np.ndarray
+    weight: np.ndarray
+    structure: np.ndarray
+
+    @property
+    def isotope(self) -> Isotope | None:
+        """The most abundant quadrupolar nucleus of the element; ``None`` where there is none."""
+        try:
+            return next((n for n in isotopes_of(self.element) if n.is_quadrupolar), None)
+        except ConventionError:  # an element of which no nucleus has a spin
+            return None
+
+    def values(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """What people read from the tensors, by name, as ``(predicted, true)``, each ``(n,)``.
+
+        Shieldings: ``iso``, ``span``, ``skew``, ``zeta`` (ppm, skew without unit), ``eta``. Field gradients: ``vzz`` (atomic
+        units), ``eta``, and ``cq_mhz`` of :attr:`isotope`, signed, where there is one.
+        """
+        pairs = {name: tuple(both) for name, both in self._read.items() if name != "axes"}
+        if "vzz" in pairs and self.isotope is not None:
+            mhz = 1e-6 * CQ_HZ_PER_AU_BARN * self.isotope.quadrupole_barn
+            pairs["cq_mhz"] = tuple(mhz * v for v in pairs["vzz"])
+        return pairs
+
+    def angles_deg(self) -> np.ndarray:
+        """Errors of the orientation of the principal axes ``(n,)``, see :func:`orientation_error_deg`."""
+        return orientation_error_deg(*self._read["axes"])
+
+    def metrics(self) -> dict[str, float]:
+        """Errors by name; ``_mae`` are means, ``_median`` medians of absolute errors.
+
+        ``tensor``: mean of ``|T_ij|`` differences over the nine components of the symmetric part. ``rmse_l0_percent`` and
+        so on: root mean square of the error of an irrep relative to its spread. ``iso_offset``: root mean square of the mean
+        error of a structure, and ``iso_within``: what is left when it is taken away, over structures with several sites;
+        differences of shifts in one structure are as good as the latter. ``cq_size``: of ``|C_Q|``; the signed one
+        counts double where eta is near 1 and the sign turns over. ``orientation_deg``: smallest angle of a
+        rotation that takes the true principal axes to the predicted ones, over the four equivalent sets.
+        """
+        mean = lambda values: float(np.average(np.abs(values), weights=self.weight))
+        one, two = self._symmetric
+        out = {"labels": float(self.weight.sum()), "tensor_mae": mean(np.abs(one - two).mean((1, 2)))}
+        for l, irreps in ((0, "0e"), (1, "1e"), (2, "2e")) if self.quantity == "shielding" else ((2, "2e"),):
+            mine, theirs = (components(t, irreps) for t in (self.predicted, self.true))
+            spread = theirs - (np.average(theirs, axis=0, weights=self.weight) if l == 0 else 0.0)
+            size = np.average((spread**2).sum(1), weights=self.weight)
+            error = np.average(((mine - theirs) ** 2).sum(1), weights=self.weight)
+            if size > 0:
+                out[f"rmse_l{l}_percent"] = float(100.0 * np.sqrt(error / size))
+        values = self.values()
+        for name, (mine, theirs) in values.items():
+            key = {"cq_mhz": "cq_mae_mhz"}.get(name, f"{name}_mae")
+            out[key] = mean(mine - theirs)
+            if name == "iso":
+                out["iso_median"] = _median(np.abs(mine - theirs), self.weight)
+                out |= self._common(mine - theirs)
+        if "cq_mhz" in values:
+            mine, theirs = values["cq_mhz"]
+            out["cq_size_mae_mhz"] = mean(np.abs(mine) - np.abs(theirs))
+        angles = self.angles_deg()
+        return out | {"orientation_deg": mean(angles), "orientation_deg_median": _median(angles, self.weight)}
+
+    def _common(self, error: np.ndarray) -> dict[str, float]:
+        """Errors that the sites of a structure have in common, and those that they have not."""
+        _, place, count = np.unique(self.structure, return_inverse=True, return_counts=True)
+        total = lambda values: np.bincount(place, values)
+        mean = total(self.weight * error) / total(self.weight)
+        several = count[place] > 1
+        out = {"iso_offset_rms": float(np.sqrt(np.mean(mean**2)))}
+        if several.any():
+            rest = np.abs(error - mean[place])[several]
+            out["iso_within_mae"] = float(np.average(rest, weights=self.weight[several]))
+        return out
+
+    @property
+    def _symmetric(self) -> np.ndarray:
+        """Predicted and true, ``(2, n, 3, 3)``."""
+        both = np.stack([self.predicted, self.true])
+        return 0.5 * (both + both.swapaxes(2, 3))
+
+    @cached_property
+    def _read(self) -> dict[str, np.ndarray]:
+        """What is read from predicted and true tensors, each ``(2, n)``, and their ``axes`` ``(2, n, 3, 3)``."""
+        flat = self._symmetric.reshape(-1, 3, 3)
+        # sizes within a quarter share a program
+        filled = np.concatenate(
+            [flat, np.broadcast_to(np.diag([-0.3, -0.7, 1.0]), (bucket(len(flat)) - len(flat), 3, 3))]
+        )
+        found = (_read_shielding if self.quantity == "shielding" else _read_efg)(filled)
+        cut = lambda a: np.asarray(a, dtype=float)[: len(flat)].reshape(2, -1, *np.shape(a)[1:])
+        return {name: cut(values) for name, values in found.items()}
+
+
+@jax.jit
+def _read_shielding(tensors: Array) -> dict[str, Array]:
+    maryland, haeberlen = maryland_from_shielding(tensors), haeberlen_from_shielding(tensors)
+    out = {name: getattr(maryland, name) for name in ("iso", "span", "skew")}
+    return out | {"zeta": haeberlen.zeta, "eta": haeberlen.eta, "axes": principal_frame(tensors).axes}
+
+
+@jax.jit
+def _read_efg(tensors: Array) -> dict[str, Array]:
+    (x, y, z), axes = (lambda frame: (jnp.moveaxis(frame.values, -1, 0), frame.axes))(principal_frame(tensors, "efg"))
+    # a site that symmetry leaves without a gradient has no asymmetry either
+    return {"vzz": z, "eta": (x - y) / jnp.where(z == 0, jnp.inf, z), "axes": axes}
+
+
+def compare(model: TensorModel, data: TensorData, *, batch: int = 8) -> dict[str, Comparison]:
+    """Predict all labelled atoms of a data set, by element.
+
+    Raises:
+        ConventionError: a model without the head, or elements it does not know.
+    """
+    head = model.config.head(data.quantity)
+    batches = Batches(labelled_graphs(data, model.config), batch)
+    rows: dict[str, list] = {}
+    for chosen, graph in batches.epoch(range(len(batches.graphs))):
+        predicted = np.asarray(_components(model.replace(card=_NO_CARD), graph)[head.name], dtype=float)
+        nodes = graph.nodes
+        structure = np.repeat([*chosen, *[-1] * (len(graph.n_node) - len(chosen))], graph.n_node)
+        for k in np.flatnonzero(nodes["weight"]):
+            element = model.config.species[nodes["species"][k]]
+            row = (predicted[k], np.asarray(nodes["target"][k], dtype=float), float(nodes["weight"][k]), structure[k])
+            rows.setdefault(element, []).append(row)
+    tensors = lambda values: np.asarray(cartesian(np.array(values), head.irreps))
+    return {
+        element: Comparison(element, data.quantity, tensors(mine), tensors(theirs), np.array(weight), np.array(where))
+        for element, (mine, theirs, weight, where) in ((e, zip(*r, strict=True)) for e, r in sorted(rows.items()))
+    }
+
+
+def orientation_error_deg(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Angle ``(n,)`` of the smallest rotation between two principal frames ``(n, 3, 3)`` (columns, right-handed).
+
+    Axes have no sign: turning a frame by 180 degrees about one of its axes gives the same tensor, so that four frames
+    are compared.
+    """
+    flips = np.array([np.diag(d) for d in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))], dtype=float)
+    traces = np.einsum("nij,fjk,nik->nf", predicted, flips, true)
+    return np.degrees(np.arccos(np.clip((traces.max(axis=1) - 1.0) / 2.0, -1.0, 1.0)))
+
+
+def random_orientation_deg(count: int, *, seed: int = 0) -> np.ndarray:
+    """Errors ``(count,)`` of frames that have nothing to do with each other: what chance gives."""
+    quaternions = np.random.default_rng(seed).normal(size=(count, 4))
+    # the four equivalent frames are the four components: the largest belongs to the smallest rotation
+    largest = np.abs(quaternions).max(axis=1) / np.linalg.norm(quaternions, axis=1)
+    return np.degrees(2.0 * np.arccos(np.clip(largest, -1.0, 1.0)))
+
+
+def _median(values: np.ndarray, weight: np.ndarray) -> float:
+    order = np.argsort(values)
+    share = np.cumsum(weight[order]) / weight.sum()
+    return float(values[order][np.searchsorted(share, 0.5)])

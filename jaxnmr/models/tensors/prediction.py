@@ -1,0 +1,356 @@
+"""`Prediction`: the tensors of a crystal and everything that is reported of them."""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..._struct import static, struct
+from ...errors import ConventionError
+from ...io import Magres
+from ...nmr import (
+    Isotope,
+    ShiftReference,
+    Sites,
+    haeberlen_from_shielding,
+    isotope,
+    isotopes_of,
+    maryland_from_shielding,
+    principal_frame,
+    quadrupolar_from_efg,
+    quadrupolar_parameters,
+)
+from ...nmr.quadrupolar import CQ_HZ_PER_AU_BARN
+from ...nmr.tensors import Haeberlen, Maryland, PrincipalFrame, Quadrupolar, isotropic, known
+from ...typing import Array
+from ..networks.config import EFG, SHIELDING
+from .calibration import DERIVED, LEVELS, UNIT_LEVEL, interval, propagated, read_off
+
+# what sigma() and interval() are asked for: the head, and the quantity that was calibrated
+_UNCERTAIN = {
+    "iso": (SHIELDING, "iso"),
+    "shift": (SHIELDING, "iso"),
+    "span": (SHIELDING, "span"),
+    "skew": (SHIELDING, "skew"),
+    "cq": (EFG, "vzz"),
+    "eta_q": (EFG, "eta_q"),
+}
+_FOOTNOTE = "? unlike the atoms the model was trained on: numbers and uncertainties may be far off"
+
+
+@struct
+class Prediction:
+    """Predicted quantities of the sites of a crystal; everything here can be traced.
+
+    Attributes:
+        tensors: by head, ``(sites, 3, 3)`` in the frame of the crystal's lattice or ``(sites, dim)``; not a number for
+            elements the model was not trained on.
+        lattice: ``(3, 3)`` Å, rows.
+        positions: ``(atoms, 3)`` Å, all atoms of one primitive cell, that of ``lattice``.
+        site: ``(atoms,)`` the site each atom is an image of.
+        turn: ``(atoms, 3, 3)`` Cartesian matrices that take tensors of the site to those of the atom.
+        multiplicity: ``(sites,)`` atoms of the conventional cell.
+        spread: by head, ``(sites, irreps)``: standard deviation of the members of an ensemble per component, as it is.
+        sigmas: by head, ``(sites, irreps)``: see :meth:`component_sigma`.
+        factors: by head and quantity, ``(sites, levels)``: calibrated half-widths in units of the propagated sigma.
+        novelty: ``(sites,)`` distance from the atoms of the training, above 1 where an atom is unlike them; not a number
+            where that is not known.
+        labels, elements: per site.
+        references: of chemical shifts, ``(element, reference_ppm, slope)``.
+    """
+
+    tensors: dict[str, Array]
+    lattice: Array
+    positions: Array
+    site: Array
+    turn: Array
+    multiplicity: Array
+    spread: dict[str, Array] = field(default_factory=dict)
+    sigmas: dict[str, Array] = field(default_factory=dict)
+    factors: dict[str, Array] = field(default_factory=dict)
+    novelty: Array | None = None
+    labels: tuple[str, ...] = static()
+    elements: tuple[str, ...] = static()
+    references: tuple[tuple[str, float, float], ...] = static()
+
+    @property
+    def shielding_ppm(self) -> Array:
+        """SHIELDING tensors ``(sites, 3, 3)`` with their antisymmetric part.
+
+        Raises:
+            ConventionError: the model does not predict shieldings.
+        """
+        return self._tensor(SHIELDING)
+
+    @property
+    def efg_au(self) -> Array:
+        """Electric field gradients ``(sites, 3, 3)`` in atomic units.
+
+        Raises:
+            ConventionError: the model does not predict them.
+        """
+        return self._tensor(EFG)
+
+    def of_atoms(self, name: str) -> Array:
+        """Tensors of all atoms of the cell ``(atoms, 3, 3)``: those of their site, turned."""
+        tensors = self._tensor(name)[jnp.asarray(self.site)]
+        return jnp.einsum("nij,njk,nlk->nil", self.turn, tensors, self.turn)
+
+    def shift(self, nucleus: str, reference: ShiftReference | None = None) -> Array:
+        """Isotropic chemical shifts of the sites of a nucleus, ppm.
+
+        Args:
+            nucleus: isotope, ``"29Si"``.
+            reference: of shifts; the model's own by default.
+
+        Raises:
+            ConventionError: no such element in the crystal, no reference, or the model was not trained on it.
+        """
+        shielding = self._of(SHIELDING, isotope(nucleus))[1]
+        return self._reference(isotope(nucleus), reference).shift(isotropic(shielding))
+
+    def maryland(self, nucleus: str) -> Maryland:
+        """Isotropic SHIELDING, span and skew of the sites of a nucleus, ppm."""
+        return maryland_from_shielding(self._of(SHIELDING, isotope(nucleus))[1])
+
+    def haeberlen(self, nucleus: str) -> Haeberlen:
+        """Isotropic SHIELDING, zeta and eta of the sites of a nucleus, ppm; at eta near 1 zeta may flip its sign."""
+        return haeberlen_from_shielding(self._of(SHIELDING, isotope(nucleus))[1])
+
+    def quadrupolar(self, nucleus: str, *, q_barn=None) -> Quadrupolar:
+        """C_Q in Hz, signed, and eta of the sites of a nucleus.
+
+        Args:
+            nucleus: isotope, ``"17O"``.
+            q_barn: quadrupole moment to use; an effective one, see `jaxnmr.nmr.EffectiveQuadrupole`, corrects the calculation.
+        """
+        return quadrupolar_parameters(self.quadrupolar_hz(nucleus, q_barn=q_barn))
+
+    def quadrupolar_hz(self, nucleus: str, *, q_barn=None) -> Array:
+        """Quadrupolar tensors eQV/h ``(sites of the nucleus, 3, 3)``."""
+        return quadrupolar_from_efg(self._of(EFG, isotope(nucleus))[1], nucleus, q_barn=q_barn)
+
+    def principal_frame(self, name: str, nucleus: str) -> PrincipalFrame:
+        """Principal values and axes, in the order of Haeberlen for shieldings and ``|zz| >= |yy| >= |xx|`` for EFGs.
+
+        Axes are columns in the Cartesian frame of the lattice. They are for reports: they have no derivative.
+        """
+        return principal_frame(self._of(name, isotope(nucleus))[1], "efg" if name == EFG else "haeberlen")
+
+    @property
+    def novel(self) -> Array:
+        """``(sites,)`` whether an atom is unlike those of the training: its uncertainty does not hold."""
+        return jnp.zeros(len(self.elements), dtype=bool) if self.novelty is None else jnp.asarray(self.novelty) > 1.0
+
+    def component_sigma(self, name: str) -> Array:
+        """Uncertainty ``(sites, irreps)`` of a component of every irrep of a head, half of its 68 % interval.
+
+        Columns are the irreps of the head, commonly l = 0, 1, 2 of ``"shielding"`` (ppm) and l = 2 of ``"efg"`` (atomic
+        units), for orthonormal components: that of the isotropic value is that of l = 0 over sqrt3. Not a number for elements without calibration.
+
+        Raises:
+            ConventionError: no such head, or a model that is not calibrated.
+        """
+        self._tensor(name)
+        if name not in self.sigmas or (known(self.sigmas[name]) and np.isnan(np.asarray(self.sigmas[name])).all()):
+            raise ConventionError(f"the uncertainty of {name} is not calibrated: use jaxnmr.models.calibrate")
+        return self.sigmas[name]
+
+    def sigma(self, quantity: str, nucleus: str, *, reference: ShiftReference | None = None, q_barn=None) -> Array:
+        """Uncertainty of the sites of a nucleus, half of the 68 % interval.
+
+        Errors have heavy tails: the 95 % interval is usually more than twice as wide, see :meth:`interval`.
+
+        Args:
+            quantity: ``"iso"`` (shielding), ``"shift"``, ``"span"`` (ppm), ``"skew"``, ``"cq"`` (Hz, of its size), or
+                ``"eta_q"``. Uncertainties of components are propagated to first order, then calibrated.
+            nucleus: isotope, ``"29Si"``.
+            reference: of shifts; the model's own by default.
+            q_barn: quadrupole moment to use, see :meth:`quadrupolar`; its own uncertainty is not included.
+
+        Raises:
+            ConventionError: an unknown quantity, no such element, or a model that is not calibrated for it.
+        """
+        half, _, unit = self._half_width(quantity, nucleus, 0.68, reference, q_barn)
+        return half * abs(unit)
+
+    def interval(
+        self, quantity: str, nucleus: str, level: float = 0.95, *, reference: ShiftReference | None = None, q_barn=None
+    ) -> tuple[Array, Array]:
+        """Lower and upper ends of intervals that hold the value of a calculation, for the sites of a nucleus.
+
+        Args:
+            quantity, nucleus, reference, q_barn: as for :meth:`sigma`. ``"cq"`` has the sign of the prediction; where eta is
+                near 1 the sign itself is uncertain.
+            level: share of atoms like those of the calibration, 0.5, 0.68, 0.8, 0.9 or 0.95.
+
+        Raises:
+            ConventionError: as :meth:`sigma`, or another level.
+        """
+        half, tensors, unit = self._half_width(quantity, nucleus, level, reference, q_barn)
+        what = _UNCERTAIN[quantity][1]
+        low, high = interval(what, read_off(what, tensors), half)
+        if quantity == "shift":
+            of = self._reference(isotope(nucleus), reference)
+            low, high = of.shift(low), of.shift(high)
+        elif quantity == "cq":
+            sign = jnp.sign(haeberlen_from_shielding(tensors).zeta)
+            low, high = unit * sign * low, unit * sign * high
+        return jnp.minimum(low, high), jnp.maximum(low, high)
+
+    def _half_width(self, quantity: str, nucleus: str, level: float, reference, q_barn) -> tuple[Array, Array, Array]:
+        """Half-widths in the unit of the head, the tensors, and what an atomic unit or ppm of the head is."""
+        if quantity not in _UNCERTAIN:
+            raise ConventionError(f"quantity is {quantity!r}; expected one of {', '.join(_UNCERTAIN)}")
+        if level not in LEVELS:
+            raise ConventionError(f"level is {level}; intervals are calibrated for {', '.join(map(str, LEVELS))}")
+        head, what = _UNCERTAIN[quantity]
+        atom = isotope(nucleus)
+        chosen, tensors = self._of(head, atom)
+        factor = self.factors.get(f"{head}/{what}")
+        if factor is None or (known(factor) and np.isnan(np.asarray(factor)[chosen]).all()):
+            raise ConventionError(
+                f"the uncertainty of {quantity} of {atom.element} is not calibrated: use jaxnmr.models.calibrate"
+            )
+        sigmas = jnp.asarray(self.sigmas[head])[np.array(chosen)]
+        by_rank = {0: sigmas[:, 0], 2: sigmas[:, -1]}
+        unit = 1.0
+        if quantity == "shift":
+            unit = self._reference(atom, reference).slope
+        elif quantity == "cq":
+            unit = CQ_HZ_PER_AU_BARN * (atom.quadrupole_barn if q_barn is None else q_barn)
+        half = jnp.asarray(factor)[np.array(chosen), LEVELS.index(level)] * propagated(what, tensors, by_rank)
+        return half, tensors, unit
+
+    def sites(self, nucleus: str, *, reference: ShiftReference | None = None, q_barn=None, **widths) -> Sites:
+        """Sites of one isotope as spectra need them, weighted by multiplicity.
+
+        Args:
+            nucleus: isotope, ``"29Si"``.
+            reference: of shifts; the model's own by default, and zero shifts where it predicts no shielding.
+            q_barn: quadrupole moment to use, see :meth:`quadrupolar`.
+            widths: ``gaussian_hz`` and ``lorentzian_hz``.
+
+        Raises:
+            ConventionError: the crystal has no such site, or the model predicts nothing of it.
+        """
+        nucleus = isotope(nucleus)
+        names = [n for n in (SHIELDING, EFG) if n in self.tensors and (n == SHIELDING or nucleus.is_quadrupolar)]
+        chosen, parts = None, {}
+        for name in names:
+            index, tensors = self._of(name, nucleus, strict=False)
+            if not (known(tensors) and np.isnan(np.asarray(tensors)).all()):
+                chosen, parts[name] = index, tensors
+        if chosen is None:
+            raise ConventionError(f"the model predicts nothing that a {nucleus.symbol} spectrum shows")
+        count = len(chosen)
+        zero = jnp.zeros((count, 3, 3), dtype=self.lattice.dtype)
+        shift, anisotropy, quadrupolar = zero[:, 0, 0], zero, zero
+        if SHIELDING in parts:
+            reference = self._reference(nucleus, reference)
+            shift = reference.shift(isotropic(parts[SHIELDING]))
+            anisotropy = -reference.shift_tensor(parts[SHIELDING])
+        if EFG in parts:
+            quadrupolar = quadrupolar_from_efg(parts[EFG], nucleus, q_barn=q_barn)
+        unknown = sorted(widths.keys() - {"gaussian_hz", "lorentzian_hz"})
+        if unknown:
+            raise ConventionError(f"unknown widths {unknown}; expected gaussian_hz, lorentzian_hz")
+        of_sites = lambda value: jnp.broadcast_to(jnp.asarray(value, dtype=self.lattice.dtype), (count,))
+        return Sites(
+            shift_ppm=shift,
+            shielding_ppm=anisotropy,
+            quadrupolar_hz=quadrupolar,
+            couplings_hz=jnp.zeros((count, 0, 3, 3), dtype=self.lattice.dtype),
+            shielding_spread_ppm=of_sites(0.0),
+            quadrupolar_spread_hz=of_sites(0.0),
+            amplitude=of_sites(jnp.asarray(self.multiplicity)[jnp.asarray(chosen)]),
+            gaussian_hz=of_sites(widths.get("gaussian_hz", 0.0)),
+            lorentzian_hz=of_sites(widths.get("lorentzian_hz", 0.0)),
+            isotope=nucleus.symbol,
+            labels=tuple(self.labels[k] for k in chosen),
+            partners=(),
+        )
+
+    def to_magres(self, name: str = "prediction") -> Magres:
+        """All atoms of the cell with their tensors, to write as ``.magres`` or hand to ASE (host)."""
+        site = np.asarray(self.site)
+        elements = tuple("H" if self.elements[k] == "D" else self.elements[k] for k in site)
+        counts = [elements[: k + 1].count(e) for k, e in enumerate(elements)]
+        files = {SHIELDING: "ms", EFG: "efg"}
+        return Magres(
+            elements=elements,
+            positions=np.asarray(self.positions, dtype=float),
+            lattice=np.asarray(self.lattice, dtype=float),
+            labels=tuple(f"{e}_{k}" for e, k in zip(elements, counts, strict=True)),
+            species=elements,
+            tensors={files[n]: np.asarray(self.of_atoms(n), dtype=float) for n in files if n in self.tensors},
+            name=name,
+        )
+
+    def __str__(self) -> str:
+        """One line per site (host)."""
+        sure = {head: f"{head}/{of[0]}" in self.factors for head, of in DERIVED.items()}
+        plus = {head: f"{'±':>8}" if known_ else "" for head, known_ in sure.items()}
+        lines = [
+            f"{'site':<8}{'sigma/ppm':>11}{plus[SHIELDING]}{'span/ppm':>10}{'skew':>7}  {'nucleus':<8}{'CQ/MHz':>9}"
+            f"{plus[EFG]}{'eta_Q':>7}"
+        ]
+        novel = np.asarray(self.novel)
+        for k, (label, element) in enumerate(zip(self.labels, self.elements, strict=True)):
+            text = f"{label + ('?' if novel[k] else ''):<8}"
+            tensor = np.asarray(self.tensors[SHIELDING][k]) if SHIELDING in self.tensors else np.full((3, 3), np.nan)
+            if np.isfinite(tensor).all():
+                iso, span, skew = (float(v) for v in maryland_from_shielding(tensor))
+                text += f"{iso:11.2f}{self._plus(k, SHIELDING, 'iso', 1.0)}{span:10.2f}{skew:7.2f}"
+            else:
+                text += f"{'-':>11}{' ' * len(plus[SHIELDING])}{'-':>10}{'-':>7}"
+            nucleus = next(
+                (n for n in isotopes_of(element) if n.is_quadrupolar and np.isfinite(n.quadrupole_barn)), None
+            )
+            efg = np.asarray(self.tensors[EFG][k]) if EFG in self.tensors else np.full((3, 3), np.nan)
+            if nucleus is not None and np.isfinite(efg).all():
+                cq, eta = quadrupolar_parameters(quadrupolar_from_efg(efg, nucleus))
+                mhz = 1e-6 * CQ_HZ_PER_AU_BARN * abs(nucleus.quadrupole_barn)
+                text += f"  {nucleus.symbol:<8}{float(cq) / 1e6:9.3f}{self._plus(k, EFG, 'vzz', mhz)}{float(eta):7.2f}"
+            lines.append(text.rstrip())
+        return "\n".join(lines + ([_FOOTNOTE] if novel.any() else []))
+
+    def _plus(self, site: int, head: str, what: str, unit: float) -> str:
+        """Half of the 68 % interval of one site as text."""
+        if f"{head}/{what}" not in self.factors:
+            return ""
+        sigmas = np.asarray(self.sigmas[head])[site]
+        factor = float(np.asarray(self.factors[f"{head}/{what}"])[site, UNIT_LEVEL])
+        half = unit * factor * float(propagated(what, None, {0: sigmas[0], 2: sigmas[-1]}))
+        return f"{half:8.3f}" if np.isfinite(half) else f"{'-':>8}"
+
+    def _tensor(self, name: str) -> Array:
+        if name not in self.tensors:
+            raise ConventionError(f"the model does not predict {name!r}; it predicts {', '.join(self.tensors)}")
+        return self.tensors[name]
+
+    def _of(self, name: str, nucleus: Isotope, *, strict: bool = True) -> tuple[list[int], Array]:
+        """Sites of an element and their tensors."""
+        same = {nucleus.element, "D"} if nucleus.symbol == "2H" else {nucleus.element}
+        chosen = [k for k, element in enumerate(self.elements) if element in same]
+        if not chosen:
+            raise ConventionError(
+                f"the crystal has no {nucleus.symbol} site; it has {', '.join(sorted(set(self.elements)))}"
+            )
+        tensors = jnp.asarray(self._tensor(name))[np.array(chosen)]
+        if strict and known(tensors) and np.isnan(np.asarray(tensors)).all():
+            raise ConventionError(f"the model was not trained on {name} of {nucleus.element}")
+        return chosen, tensors
+
+    def _reference(self, nucleus: Isotope, given: ShiftReference | None) -> ShiftReference:
+        if given is not None:
+            return given
+        for element, ppm, slope in self.references:
+            if element == nucleus.element:
+                return ShiftReference(ppm, slope)
+        raise ConventionError(
+            f"the model has no shift reference of {nucleus.element}: give reference=ShiftReference(ppm), such as one fitted "
+            "with ShiftReference.fit"
+        )

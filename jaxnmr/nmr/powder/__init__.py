@@ -1,0 +1,1 @@
+"""Spectra of powders: frequencies of transitions, averages over orientations, sidebands, the simulation."""

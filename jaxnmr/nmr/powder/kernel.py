@@ -1,0 +1,349 @@
+"""The signal of one site on one grid: frequencies, sidebands, tents, broadening. Traceable, static shapes."""
+
+from functools import partial
+from math import log, sqrt
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..._struct import static, struct
+from ...typing import Array
+from ..excitation import Excitation
+from ..sites import Sites
+from .orientations import Orientations
+from .sidebands import intensities, sincos, summed_intensities
+from .spherical import from_cartesian
+from .tents import BELL, BOX, bin_lines, bin_tents, collected
+from .transitions import frequency_tensors
+
+
+@struct
+class Grid:
+    """Where intensity is collected, in Hz from the reference.
+
+    Attributes:
+        first_hz, step_hz: the first point that is shown, and the distance of points.
+        points: number of points shown.
+        padding: points collected beyond each end; broadening carries their intensity into the window.
+    """
+
+    first_hz: Array
+    step_hz: Array
+    points: int = static()
+    padding: int = static()
+
+    @property
+    def bins(self) -> int:
+        """Points in all."""
+        return self.points + 2 * self.padding
+
+    def bin(self, frequency_hz: Array) -> Array:
+        """Position in bins."""
+        return (frequency_hz - self.first_hz) / self.step_hz + self.padding
+
+
+@struct
+class Experiment:
+    """What all sites of a spectrum share.
+
+    Attributes:
+        larmor_hz: Larmor frequency of the bare nucleus.
+        reference_hz: frequency of 0 ppm.
+        mas_hz: spinning speed; 0 without spinning, infinite where sidebands do not matter.
+        angle_rad: angle between rotor and field.
+        excitation: how evenly lines are excited, or ``None``.
+        grid: where intensity is collected.
+        spin: I of the observed nucleus.
+        broadened: lines have a width. Otherwise bins hold integrals, and sharp lines are shared by two bins.
+    """
+
+    larmor_hz: Array
+    reference_hz: Array
+    mas_hz: Array
+    angle_rad: Array
+    excitation: Excitation | None
+    grid: Grid
+    spin: float = static()
+    broadened: bool = static()
+
+
+@struct
+class Group:
+    """Sites that are calculated alike.
+
+    Attributes:
+        orientations: the powder.
+        coefficients: ``(transitions, 5)`` of :func:`transitions.coefficients`.
+        weights: ``(transitions,)`` relative intensities.
+        nutations: ``(transitions,)`` nutation frequencies over that of a spin 1/2.
+        partner_states: ``(states, couplings)`` quantum numbers of the coupled spins in all their states.
+        nodes, node_weights: ``(nodes, 3, 3)`` and ``(nodes,)``, quadrature over a distribution of tensors; a single
+            zero without one.
+        transitions: quantum numbers of the transitions.
+        members: which sites.
+        count: points per rotor period; 1 when there are no sidebands.
+        orders: sidebands that are calculated.
+        resting: no spinning.
+        sharp: every band is a single frequency, alike in all orientations.
+        aligned: all tensors share principal axes (needed for an octant).
+        room: bins for the pattern of one band, collected round its own centre and then moved to its place; 0 to collect
+            every band where it lies, for patterns wider than the window and for spectra without broadening.
+    """
+
+    orientations: Orientations
+    coefficients: Array
+    weights: Array
+    nutations: Array
+    partner_states: Array
+    nodes: Array
+    node_weights: Array
+    transitions: tuple[tuple[float, float], ...] = static()
+    members: tuple[int, ...] = static()
+    count: int = static()
+    orders: tuple[int, ...] = static()
+    resting: bool = static()
+    sharp: bool = static()
+    aligned: bool = static()
+    room: int = static()
+
+
+def band_table(experiment: Experiment, group: Group) -> Array | None:
+    """``(2, bands, bins//2 + 1)`` cosine and sine of the phases that move the bands from the centre to their places; the
+    same for all sites.
+    """
+    if not (experiment.broadened and (group.sharp or group.room) and group.count > 1):
+        return None
+    dtype = experiment.grid.step_hz.dtype
+    distance = jnp.asarray(group.orders, dtype) * (experiment.mas_hz / experiment.grid.step_hz)
+    return jnp.stack(sincos(distance[:, None] * _turns(experiment.grid.bins, dtype))[::-1])
+
+
+def site_signal(experiment: Experiment, group: Group, table: Array | None, site: Sites) -> Array:
+    """Intensity of one site.
+
+    Args:
+        experiment: what all sites share.
+        group: how this site is calculated.
+        table: from :func:`band_table`.
+        site: one site, without a leading axis.
+
+    Returns:
+        ``(bins,)`` without broadening; with it the Fourier transform of the broadened intensity, ``(bins//2 + 1,)``
+        complex.
+    """
+    return finished(experiment, site_pattern(experiment, group, table, site), site)
+
+
+def finished(experiment: Experiment, pattern: Array, site: Sites) -> Array:
+    """What `site_signal` returns, from the pattern of sharp lines with an amplitude of 1."""
+    signal = site.amplitude * pattern
+    return signal * _broadening(experiment, site) if experiment.broadened else signal
+
+
+def slides(experiment: Experiment, group: Group) -> bool:
+    """A change of the shift only moves the pattern, and :func:`pattern_by_shift` is its derivative."""
+    moved = experiment.broadened and (group.sharp or group.room) and experiment.excitation is None
+    return bool(moved) and len({final - initial for final, initial in group.transitions}) == 1
+
+
+def pattern_by_shift(experiment: Experiment, group: Group, pattern: Array) -> Array:
+    """Derivative of `site_pattern` by the shift in ppm, where it `slides`."""
+    (final, initial), grid = group.transitions[0], experiment.grid
+    bins_per_ppm = (final - initial) * 1e-6 * experiment.reference_hz / grid.step_hz
+    return 1j * bins_per_ppm * _turns(grid.bins, pattern.real.dtype) * pattern
+
+
+def site_pattern(experiment: Experiment, group: Group, table: Array | None, site: Sites) -> Array:
+    """`site_signal` with an amplitude of 1 and without broadening."""
+    dtype = site.shift_ppm.dtype
+    constants = (
+        group.coefficients,
+        group.weights,
+        group.nutations,
+        group.partner_states,
+        group.nodes,
+        group.node_weights,
+    )
+    all_coefficients, weights, nutations, states, nodes, node_weights = (jnp.asarray(c, dtype) for c in constants)
+
+    def line(element):
+        transition, state, node = element
+        coefficients, state = all_coefficients[transition], states[state]
+        weight = weights[transition] * node_weights[node] / len(states)
+        shielding = site.shielding_ppm + site.shielding_spread_ppm * nodes[node]
+        quadrupolar = site.quadrupolar_hz + site.quadrupolar_spread_hz * nodes[node]
+        couplings = site.couplings_hz
+        if group.sharp and experiment.spin > 0.5:
+            # planned for sites without quadrupolar coupling: anything else would lose its width unnoticed
+            quadrupolar = jnp.where(jnp.any(quadrupolar != 0), jnp.nan, quadrupolar)
+        if group.aligned:
+            shielding, quadrupolar, couplings = _in_shared_axes(shielding, quadrupolar, couplings)
+        rank0, rank2, rank4 = frequency_tensors(
+            coefficients,
+            experiment.spin,
+            experiment.larmor_hz,
+            experiment.reference_hz,
+            site.shift_ppm,
+            shielding,
+            quadrupolar,
+        )
+        if couplings.shape[0]:
+            rank0 = rank0 + coefficients[0] * state @ (jnp.trace(couplings, axis1=1, axis2=2) / 3.0)
+            rank2 = rank2 + coefficients[0] * state @ coupling_components(couplings)
+        return weight * _transition(experiment, group, table, rank0, rank2, rank4, nutations[transition])
+
+    counts = (len(weights), len(states), len(nodes))
+    elements = jnp.stack([jnp.asarray(k.ravel()) for k in np.indices(counts)], axis=1)
+    total = line(elements[0])
+    if len(elements) > 1:
+        total, _ = jax.lax.scan(lambda so_far, element: (so_far + line(element), None), total, elements[1:])
+    if group.sharp or not experiment.broadened:
+        return total
+    total = total if group.room else jnp.fft.rfft(total)
+    return total / collected(experiment.grid.bins, dtype)
+
+
+def _transition(experiment, group, table, rank0, rank2, rank4, nutation) -> Array:
+    """Intensity ``(bins,)`` of one transition, or its Fourier transform when bands are moved to their places."""
+    grid, powder = experiment.grid, group.orientations
+    in_rotor2, in_rotor4 = powder.rank2 @ rank2, powder.rank4 @ rank4 if experiment.spin > 0.5 else None
+    if group.resting:
+        frequency = in_rotor2[:, 0] + (0.0 if in_rotor4 is None else in_rotor4[:, 0])
+    else:
+        d2, d4 = reduced(experiment.angle_rad)
+        frequency = d2[0] * in_rotor2[:, 0] + (0.0 if in_rotor4 is None else d4[0] * in_rotor4[:, 0])
+    orders = jnp.asarray(group.orders, rank0.dtype)
+    spacing = experiment.mas_hz if group.count > 1 else 0.0
+    if group.sharp:
+        if group.count > 1:
+            modulation = _modulation(in_rotor2, None, d2, None, experiment.mas_hz)
+            bands = summed_intensities(modulation, powder.weights, group.count, group.orders)
+        else:
+            bands = jnp.ones(1, rank0.dtype)
+        if experiment.excitation is not None:
+            bands = bands * _excited(experiment, rank0 + orders * spacing, nutation)
+        if experiment.broadened:
+            return _moved(experiment, table, rank0, orders * spacing, bands[:, None])
+        # a position that is not a number is in no bin, and must not vanish for that
+        return bin_lines(grid.bin(rank0 + orders * spacing), bands, grid.bins) + 0.0 * rank0
+    shares = powder.areas[:, None]
+    if group.count > 1:
+        modulation = _modulation(in_rotor2, in_rotor4, d2, d4, experiment.mas_hz)
+        shares = shares * intensities(modulation, group.count, group.orders)
+    if experiment.excitation is not None:
+        shares = shares * _excited(experiment, (rank0 + frequency)[:, None] + orders * spacing, nutation)
+    if group.room:
+        position = frequency / grid.step_hz + group.room // 2
+        fits = jnp.all((position > 3) & (position < group.room - 4))
+        patterns = bin_tents(position, shares, powder.triangles, powder.rings, group.room, collect=BELL)
+        transforms = jnp.fft.rfft(jnp.where(fits, patterns, jnp.nan).T, grid.bins)
+        return _moved(experiment, table, rank0, orders * spacing, transforms, first=-(group.room // 2))
+    position = grid.bin(rank0 + frequency)
+    collect = BELL if experiment.broadened else BOX
+    bins = partial(bin_tents, triangles=powder.triangles, rings=powder.rings, bins=grid.bins, collect=collect)
+    add = lambda so_far, band: (so_far + bins(position + band[0], band[1][:, None])[:, 0], None)
+    bands = (orders * (spacing / grid.step_hz), shares.T)
+    return jax.lax.scan(add, jnp.zeros(grid.bins, position.dtype), bands)[0]
+
+
+def _moved(
+    experiment: Experiment, table: Array | None, centre_hz: Array, distances_hz: Array, bands: Array, first: int = 0
+) -> Array:
+    """Fourier transform ``(bins//2 + 1,)`` of the sum of bands at their places, exact between points.
+
+    Args:
+        experiment: with the grid.
+        table: from :func:`band_table`; ``None`` for a single band.
+        centre_hz: where the centre band belongs.
+        distances_hz: ``(bands,)`` from the centre band.
+        bands: ``(bands, bins//2 + 1)`` transforms of the bands, or ``(bands, 1)`` intensities of sharp lines.
+        first: where the first bin of a band lies, from the band's own centre.
+    """
+    grid = experiment.grid
+    sin, cos = sincos((grid.bin(centre_hz) + first) * _turns(grid.bins, bands.real.dtype))
+    # what is moved beyond the grid comes in again from the other side. Bands are narrower than half the grid (see `room`),
+    # so those with their centre inside it return to the padding only, and the others do not reach the window
+    centres = grid.bin(centre_hz + distances_hz)
+    bands = jnp.where(((centres > 0) & (centres < grid.bins - 1))[:, None], bands, 0.0)
+    if table is not None and bands.shape[1] == 1:
+        bands = jax.lax.complex(bands[:, 0] @ table[0], bands[:, 0] @ table[1])
+    elif table is not None:
+        bands = jnp.sum(jax.lax.complex(table[0], table[1]) * bands, axis=0)
+    else:
+        bands = bands[0]
+    return jax.lax.complex(cos, sin) * bands
+
+
+def _turns(bins: int, dtype) -> Array:
+    """Phase per bin of every point of the Fourier transform, radian."""
+    return jnp.asarray(-2 * np.pi / bins * np.arange(bins // 2 + 1), dtype)
+
+
+def _modulation(in_rotor2, in_rotor4, d2, d4, mas_hz) -> Array:
+    """``(vertices, harmonics, 2)``: components m = 1, 2 ... over ``m nu_r``."""
+    pairs = lambda r: r[:, 1:].reshape(len(r), -1, 2)
+    scale = lambda d: (d[1:] / (np.arange(1, len(d)) * mas_hz))[:, None]
+    out = pairs(in_rotor2) * scale(d2)
+    if in_rotor4 is None:
+        return out
+    return pairs(in_rotor4) * scale(d4) + jnp.pad(out, ((0, 0), (0, 2), (0, 0)))
+
+
+def reduced(angle: Array) -> tuple[Array, Array]:
+    """``d^2_m0`` for m = 0..2 and ``d^4_m0`` for m = 0..4 at an angle."""
+    c, s = jnp.cos(angle), jnp.sin(angle)
+    d2 = jnp.stack([(3 * c**2 - 1) / 2, -sqrt(3 / 2) * s * c, sqrt(3 / 8) * s**2])
+    d4 = jnp.stack(
+        [
+            (35 * c**4 - 30 * c**2 + 3) / 8,
+            -sqrt(5) / 4 * (7 * c**3 - 3 * c) * s,
+            sqrt(10) / 8 * (7 * c**2 - 1) * s**2,
+            -sqrt(35) / 4 * c * s**3,
+            sqrt(70) / 16 * s**4,
+        ]
+    )
+    return d2, d4
+
+
+def _excited(experiment: Experiment, frequency_hz: Array, nutation: Array) -> Array:
+    carrier = experiment.excitation.carrier_ppm * 1e-6 * experiment.reference_hz
+    return experiment.excitation.weight(frequency_hz - carrier, nutation)
+
+
+def _broadening(experiment: Experiment, site: Sites) -> Array:
+    """Decay ``(bins//2 + 1,)`` of a Gaussian and a Lorentzian line, by their widths."""
+    bins = experiment.grid.bins
+    time = jnp.arange(bins // 2 + 1, dtype=site.gaussian_hz.dtype) / (bins * experiment.grid.step_hz)
+    gaussian = (np.pi * site.gaussian_hz * time) ** 2 / (4 * log(2.0))
+    return jnp.exp(-gaussian - np.pi * site.lorentzian_hz * time)
+
+
+def coupling_components(couplings: Array) -> Array:
+    """``(couplings, 5)`` rank-2 components of the secular part of coupling tensors."""
+    return sqrt(2 / 3) * jnp.einsum("kij,cij->ck", from_cartesian().astype(couplings.dtype), couplings)
+
+
+def _in_shared_axes(shielding, quadrupolar, couplings) -> tuple[Array, Array, Array]:
+    """The diagonals of tensors in the principal axes they share; not a number where they do not share them.
+
+    The axes count as constants: a powder does not notice a common rotation, and a tilt of one tensor against another
+    changes its spectrum in second order only, so derivatives by the diagonal elements are the whole derivative.
+    """
+    tensors = jnp.concatenate([shielding[None], quadrupolar[None], couplings])
+    tensors = (tensors + tensors.swapaxes(1, 2)) / 2
+    tensors = tensors - jnp.trace(tensors, axis1=1, axis2=2)[:, None, None] / 3 * jnp.eye(3, dtype=tensors.dtype)
+    fixed = jax.lax.stop_gradient(tensors)
+    size = jnp.sqrt(jnp.sum(fixed**2, axis=(1, 2)))
+    tiny = jnp.finfo(fixed.dtype).tiny
+    # an uneven mixture, so that no axes are lost where one tensor is axial
+    mixture = jnp.einsum("t,tij->ij", 1.0 / ((1.0 + 0.618 * jnp.arange(len(fixed))) * jnp.maximum(size, tiny)), fixed)
+    axes = jnp.linalg.eigh(mixture)[1]
+    turned = jnp.einsum("ia,tij,jb->tab", axes, tensors, axes)
+    diagonal = jnp.eye(3, dtype=bool)
+    tilt = jnp.max(jnp.abs(jax.lax.stop_gradient(jnp.where(diagonal, 0.0, turned))), axis=(1, 2))
+    tolerance = 1e-5 if fixed.dtype == jnp.float64 else 2e-3
+    shared = jnp.all(tilt <= tolerance * jnp.maximum(size, tiny))
+    turned = jnp.where(diagonal & shared, turned, jnp.where(shared, 0.0, jnp.nan))
+    isotropic = jnp.trace(couplings, axis1=1, axis2=2)[:, None, None] / 3 * jnp.eye(3, dtype=tensors.dtype)
+    return turned[0], turned[1], turned[2:] + isotropic

@@ -1,0 +1,413 @@
+"""Spectra of sites: `SpectrumStatic`, `SpectrumMAS`, and the `SpectrumPlan` that is compiled."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..._struct import static, struct
+from ...errors import ConventionError, DataError
+from ...typing import Array
+from ..excitation import Excitation
+from ..isotopes import isotope as isotope_data
+from ..isotopes import larmor_hz as larmor_of
+from ..isotopes import reference_hz
+from ..records import Spectrum
+from ..sites import Site, Sites
+from .kernel import (
+    Experiment,
+    Grid,
+    Group,
+    band_table,
+    finished,
+    pattern_by_shift,
+    site_pattern,
+    site_signal,
+    slides,
+)
+from .layout import SpectrumWarning, doubts, lay_groups, natural_range
+from .orientations import Volume
+from .transitions import Transitions, transitions
+
+# what a parameter changes at most: amplitudes and widths, shifts too, or anything
+SCALES, MOVES, RESHAPES = 0, 1, 2
+MAGIC_ANGLE_DEG = float(np.degrees(np.arccos(1 / np.sqrt(3))))
+
+
+@struct
+class SpectrumPlan:
+    """A spectrum laid out for certain sites: which orientations, sidebands and points. Traceable.
+
+    The tensors, shifts, widths and amplitudes of the sites may change, and the numbers of ``experiment`` (spinning speed,
+    field); the layout was made with room for moderate changes.
+
+    Attributes:
+        experiment: field, spinning, axis.
+        groups: sites that are calculated alike.
+        chunk: sites in flight at once.
+        dead_time_s: the decay before this time is missing.
+    """
+
+    experiment: Experiment
+    groups: tuple[Group, ...]
+    chunk: int = static()
+    dead_time_s: float = static()
+
+    @property
+    def frequency_hz(self) -> Array:
+        """``(points,)`` axis in Hz from the reference."""
+        grid = self.experiment.grid
+        return grid.first_hz + grid.step_hz * jnp.arange(grid.points)
+
+    def components(self, sites: Sites) -> Array:
+        """Absorption of every site, ``(sites, points)``; a site inside the window sums to its amplitude."""
+        out = jnp.zeros((len(sites), self.experiment.grid.points), sites.shift_ppm.dtype)
+        for group in self.groups:
+            # a site is in several groups when its transitions are calculated differently
+            out = out.at[np.array(group.members)].add(self._shown(self._signals(group, sites)))
+        return out
+
+    def spectrum(self, sites: Sites) -> Array:
+        """Sum over all sites, ``(points,)``: absorption, per point."""
+        return self._shown(self._total(sites))
+
+    def complex_spectrum(self, sites: Sites) -> Array:
+        """Absorption + i dispersion, ``(points,)``, as a phased spectrometer shows it."""
+        return self._phased(self._total(sites))
+
+    def jacobian(self, sites: Sites, tangents: Sites, columns: np.ndarray, reach: Sequence[int] | None = None) -> Array:
+        """Derivative of :meth:`complex_spectrum` along changes of the sites; see :meth:`value_and_jacobian`."""
+        return self.value_and_jacobian(sites, tangents, columns, reach)[1]
+
+    def value_and_jacobian(
+        self, sites: Sites, tangents: Sites, columns: np.ndarray, reach: Sequence[int] | None = None
+    ) -> tuple[Array, Array]:
+        """:meth:`complex_spectrum` and its derivative along changes of the sites, each site pushing its own columns only.
+
+        Args:
+            sites: where.
+            tangents: changes, with a leading axis of parameters in every leaf.
+            columns: ``(sites, most)`` parameters that each site depends on, on the host; -1 fills up.
+            reach: what each parameter changes at most: `SCALES` (amplitudes and widths), `MOVES` (these and shifts) or
+                `RESHAPES` (anything, the default). The first two cost next to nothing; what else their tangents hold is
+                ignored.
+
+        Returns:
+            ``(points,)`` and ``(points, parameters)``, complex.
+        """
+        sites, tangents = jax.tree.map(jnp.asarray, (sites, tangents))
+        count = jax.tree.leaves(tangents)[0].shape[0]
+        reach = np.full(count, RESHAPES) if reach is None else np.asarray(reach)
+        value = total = 0.0
+        for group in self.groups:
+            members = np.array(group.members)
+            mine = columns[members]
+            shaping = _packed(mine, (mine >= 0) & (reach[mine] == RESHAPES))
+            others = _packed(mine, (mine >= 0) & (reach[mine] != RESHAPES))
+            moving = bool(np.isin(MOVES, reach[others[others >= 0]]))
+            push = partial(_push, self.experiment, group, band_table(self.experiment, group), moving)
+
+            def one(so_far, item, push=push):
+                site, shaping, others, k = item
+                which = jnp.concatenate([shaping, others])
+                at = lambda c: jax.tree.map(lambda t: jnp.where(c >= 0, t[c, k], jnp.zeros_like(t[0, k])), tangents)
+                signal, changes = push(site, jax.vmap(at)(shaping), jax.vmap(at)(others))
+                place = jnp.where(which >= 0, which, count)
+                return (so_far[0] + signal, so_far[1].at[place].add(changes, mode="drop")), None
+
+            sliced = jax.tree.map(lambda leaf, members=members: leaf[members], sites)
+            if np.ndim(value) == 0:
+                shape = jax.eval_shape(self._one_signal(group), jax.tree.map(lambda leaf: leaf[0], sliced))
+                value, total = jnp.zeros(shape.shape, shape.dtype), jnp.zeros((count, *shape.shape), shape.dtype)
+            items = sliced, jnp.asarray(shaping), jnp.asarray(others), jnp.asarray(members)
+            (value, total), _ = jax.lax.scan(one, (value, total), items)
+        return self._phased(value), self._phased(total).T
+
+    def with_mas(self, mas_hz) -> SpectrumPlan:
+        """This plan at another spinning speed (traceable); far from the planned one, plan again."""
+        return self.replace(experiment=self.experiment.replace(mas_hz=mas_hz))
+
+    def _total(self, sites: Sites) -> Array:
+        return sum(self._signals(group, sites).sum(axis=0) for group in self.groups)
+
+    def _signals(self, group: Group, sites: Sites) -> Array:
+        """What `site_signal` returns for every member of a group."""
+        sliced = jax.tree.map(lambda leaf: jnp.asarray(leaf)[np.array(group.members)], sites)
+        return jax.lax.map(self._one_signal(group), sliced, batch_size=None if self.chunk == 1 else self.chunk)
+
+    def _one_signal(self, group: Group) -> Callable[[Sites], Array]:
+        return partial(site_signal, self.experiment, group, band_table(self.experiment, group))
+
+    def _shown(self, signal: Array) -> Array:
+        """The points of the window from what `site_signal` returns, any leading axes."""
+        if self.dead_time_s:
+            return jnp.real(self._phased(signal))
+        grid = self.experiment.grid
+        if self.experiment.broadened:
+            signal = jnp.fft.irfft(signal, grid.bins)
+        return signal[..., grid.padding : grid.padding + grid.points]
+
+    def _phased(self, signal: Array) -> Array:
+        """The same with dispersion, as imaginary part."""
+        grid = self.experiment.grid
+        if not self.experiment.broadened:
+            signal = jnp.fft.rfft(signal)
+        # the one-sided signal of a decay: twice the positive times, none of the negative ones
+        kept = np.ones(grid.bins // 2 + 1)
+        kept[1 : (grid.bins + 1) // 2] = 2.0
+        if self.dead_time_s:
+            dead = self.dead_time_s * grid.bins * grid.step_hz
+            kept = kept * jnp.clip(jnp.arange(len(kept)) - dead + 0.5, 0.0, 1.0)
+        return jnp.fft.ifft(signal * kept.astype(signal.real.dtype), grid.bins)[
+            ..., grid.padding : grid.padding + grid.points
+        ]
+
+
+def _packed(columns: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The wanted columns of every site, ``(sites, most)``, filled up with -1."""
+    rows = [row[keep] for row, keep in zip(columns, wanted, strict=True)]
+    most = max(map(len, rows), default=0)
+    return np.array([[*row, *[-1] * (most - len(row))] for row in rows], dtype=int).reshape(len(rows), most)
+
+
+def _push(experiment, group, table, moving: bool, site: Sites, shaping: Sites, others: Sites) -> tuple[Array, Array]:
+    """`site_signal` of one site, and its changes: along tangents that may change anything, then along those of shift,
+    amplitude and widths only. The latter follow from the pattern and from its derivative by the shift.
+    """
+    pattern_of = partial(site_pattern, experiment, group, table)
+    easy = moving and slides(experiment, group)
+    if moving and not easy:
+        by_shift = jax.tree.map(jnp.zeros_like, site).replace(shift_ppm=jnp.ones_like(site.shift_ppm))
+        shaping = jax.tree.map(lambda many, one: jnp.concatenate([many, one[None]]), shaping, by_shift)
+    changes = None
+    if len(shaping.shift_ppm):
+        pattern, changes = jax.vmap(lambda t: jax.jvp(pattern_of, (site,), (t,)), out_axes=(None, 0))(shaping)
+    else:
+        pattern = pattern_of(site)
+    slope = pattern_by_shift(experiment, group, pattern) if easy else jnp.zeros_like(pattern)
+    if moving and not easy:
+        slope, changes = changes[-1], changes[:-1]
+        shaping = jax.tree.map(lambda many: many[:-1], shaping)
+    slid = others.shift_ppm[:, None] * slope
+    changes = slid if changes is None else jnp.concatenate([changes, slid])
+    scalars = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), shaping, others)
+    finish = lambda change, tangent: jax.jvp(partial(finished, experiment), (pattern, site), (change, tangent))
+    signal = finished(experiment, pattern, site)
+    return signal, jax.vmap(lambda change, tangent: finish(change, tangent)[1])(changes, scalars)
+
+
+@dataclass(frozen=True)
+class _Simulation:
+    """Common to both kinds of spectra; see `SpectrumStatic`."""
+
+    isotope: str
+    b0_tesla: float | None = None
+    larmor_hz: float | None = None
+    transitions: Transitions = "central"
+    transition_weights: Literal["short pulse", "equal"] = "short pulse"
+    integration_density: int | Literal["auto"] = "auto"
+    volume: Volume | Literal["auto"] = "auto"
+    excitation: Excitation | None = None
+    dead_time_s: float = 0.0
+    chunk: int | None = None
+
+    mas_hz = 0.0
+    rotor_angle_deg = MAGIC_ANGLE_DEG
+    sidebands = "auto"
+
+    def __post_init__(self):
+        spin = isotope_data(self.isotope).spin
+        if (self.b0_tesla is None) == (self.larmor_hz is None):
+            raise ConventionError("give b0_tesla or larmor_hz, and not both")
+        if self.larmor_hz is not None and not 0 < self.larmor_hz < np.inf:
+            raise ConventionError(f"larmor_hz is {self.larmor_hz:g}; expected a positive number in Hz")
+        if self.larmor_hz is None:
+            object.__setattr__(self, "larmor_hz", reference_hz(self.isotope, self.b0_tesla))
+        if spin.is_integer() and self.transitions == "central":
+            object.__setattr__(self, "transitions", "all")
+        object.__setattr__(self, "transitions", transitions(spin, self.transitions))
+        if self.integration_density != "auto" and not int(self.integration_density) >= 2:
+            raise ConventionError(f"integration_density is {self.integration_density!r}; expected 'auto' or at least 2")
+        if self.transition_weights not in ("short pulse", "equal"):
+            raise ConventionError(
+                f"transition_weights is {self.transition_weights!r}; expected 'short pulse' or 'equal'"
+            )
+        if not 0 <= self.dead_time_s < np.inf:
+            raise ConventionError(f"dead_time_s is {self.dead_time_s:g}; expected a time in s, not negative")
+        if self.volume not in ("auto", "octant", "hemisphere", "sphere"):
+            raise ConventionError(f"volume is {self.volume!r}; expected 'auto', 'octant', 'hemisphere' or 'sphere'")
+
+    @property
+    def spin(self) -> float:
+        """I of the observed nucleus."""
+        return isotope_data(self.isotope).spin
+
+    @property
+    def field_tesla(self) -> float:
+        """Magnetic field."""
+        return self.larmor_hz / reference_hz(self.isotope, 1.0)
+
+    def plan(
+        self,
+        sites: Site | Sequence[Site] | Sites,
+        *,
+        points: int = 2048,
+        width_hz: float | None = None,
+        centre_ppm: float | None = None,
+        like: Spectrum | None = None,
+        broadened: bool | None = None,
+    ) -> SpectrumPlan:
+        """Lay out a spectrum of these sites (host).
+
+        Args:
+            sites: of this isotope.
+            points, width_hz, centre_ppm: the axis, ``points`` from ``centre - width/2``. What is not given is chosen to
+                show everything.
+            like: a spectrum whose axis is taken instead; its frequency of 0 ppm must be this one's.
+            broadened: lines have widths (default: when a site has one).
+
+        Raises:
+            ConventionError: sites of another isotope, an axis without extent, spectra of another nucleus or field.
+        """
+        sites = Sites.of(sites)
+        if sites.isotope != self.isotope:
+            raise ConventionError(f"the sites are of {sites.isotope}, the spectrum of {self.isotope}")
+        broadened = bool((sites.gaussian_hz + sites.lorentzian_hz > 0).any()) if broadened is None else broadened
+        experiment = Experiment(
+            larmor_hz=np.asarray(self.larmor_hz * larmor_of(self.isotope, 1.0) / reference_hz(self.isotope, 1.0)),
+            reference_hz=np.asarray(self.larmor_hz),
+            mas_hz=np.asarray(float(self.mas_hz)),
+            angle_rad=np.asarray(np.radians(self.rotor_angle_deg)),
+            excitation=self.excitation,
+            grid=None,
+            spin=self.spin,
+            broadened=broadened,
+        )
+        experiment = experiment.replace(grid=self._grid(experiment, sites, points, width_hz, centre_ppm, like))
+        groups = lay_groups(
+            experiment,
+            sites,
+            transitions=self.transitions,
+            equal_weights=self.transition_weights == "equal",
+            density=None if self.integration_density == "auto" else int(self.integration_density),
+            volume=None if self.volume == "auto" else self.volume,
+            sidebands=None if self.sidebands == "auto" else int(self.sidebands),
+        )
+        chunk = self.chunk or (1 if jax.default_backend() == "cpu" else 16)
+        return SpectrumPlan(experiment=experiment, groups=groups, chunk=chunk, dead_time_s=float(self.dead_time_s))
+
+    def simulate(self, sites: Site | Sequence[Site] | Sites, **axis) -> Spectrum:
+        """The spectrum of these sites (host); takes what :meth:`plan` takes.
+
+        Warns:
+            SpectrumWarning: intensity beyond the sidebands that are calculated or outside the window, a grid of
+                orientations too coarse for the points, lines narrower than two points.
+        """
+        sites = Sites.of(sites)
+        plan = self.plan(sites, **axis)
+        values = np.asarray(_compiled_spectrum(plan, jax.tree.map(jnp.asarray, sites)))
+        if not np.isfinite(values).all():
+            raise DataError("the spectrum is not finite; tensors that share no axes need volume='hemisphere'")
+        for text in doubts(plan.experiment, plan.groups, sites, values):
+            warnings.warn(text, SpectrumWarning, stacklevel=2)
+        return Spectrum.create(
+            np.asarray(plan.frequency_hz), values, larmor_hz=self.larmor_hz, isotope=self.isotope, name="simulated"
+        )
+
+    def check_same(self, spectrum: Spectrum) -> None:
+        """That a spectrum is of this nucleus, and was measured within a thousandth of this Larmor frequency.
+
+        Raises:
+            ConventionError: it is not.
+        """
+        if spectrum.isotope and spectrum.isotope != self.isotope:
+            raise ConventionError(f"{spectrum.name} shows {spectrum.isotope}, the simulation is of {self.isotope}")
+        if abs(spectrum.larmor_hz / self.larmor_hz - 1.0) > 1e-3:
+            raise ConventionError(
+                f"{spectrum.name} was measured at {spectrum.larmor_hz / 1e6:.4f} MHz, the simulation is for "
+                f"{self.larmor_hz / 1e6:.4f} MHz: give larmor_hz={spectrum.larmor_hz!r}"
+            )
+
+    def _grid(self, experiment, sites, points, width_hz, centre_ppm, like) -> Grid:
+        if like is not None:
+            self.check_same(like)
+            points, step = len(like.frequency_hz), like.step_hz
+            first = float(np.asarray(like.frequency_hz)[0])
+        else:
+            if points < 4:
+                raise ConventionError(f"{points} points; expected at least 4")
+            low, high = natural_range(experiment, sites, self.transitions)
+            centre = (low + high) / 2 if centre_ppm is None else centre_ppm * 1e-6 * self.larmor_hz
+            width = 2.2 * max(high - centre, centre - low) if width_hz is None else width_hz
+            if not 0 < width < np.inf:
+                raise ConventionError(f"a spectrum {width:g} Hz wide; expected a positive width_hz")
+            step = width / points
+            first = centre - step * (points // 2)
+        return Grid(
+            first_hz=np.asarray(first),
+            step_hz=np.asarray(step),
+            points=points,
+            padding=points // 2 if experiment.broadened else 0,
+        )
+
+
+@dataclass(frozen=True)
+class SpectrumStatic(_Simulation):
+    """Spectrum of a powder at rest.
+
+    Attributes:
+        isotope: observed nucleus.
+        b0_tesla: field; or give ``larmor_hz``, the frequency of 0 ppm. Shifts are relative to that frequency, tensors
+            act on the Larmor frequency of the bare nucleus, a little higher (the reference compound is shielded).
+        transitions: ``"central"`` (all, for whole spins, which have no central one), ``"satellites"``, ``"all"``, or
+            pairs of quantum numbers.
+        transition_weights: ``"short pulse"`` for the intensities a short pulse gives, ``I(I+1) - m(m-1)`` (3:4:3 for spin
+            3/2), or ``"equal"`` ones, as mrsimulator has them. All together have the site's amplitude.
+        integration_density: divisions of an octahedron's edge; ``"auto"`` takes what pattern and line width need for an
+            error of 4e-3, or 1e-3 with sidebands. Derivatives need more than spectra: fit lines broader than four points,
+            or take 200.
+        volume: part of the sphere that is averaged; ``"auto"`` takes an octant where the tensors of a site share
+            axes, else a hemisphere.
+        excitation: how evenly lines are excited, `Pulse` or `GaussianBandwidth`.
+        dead_time_s: the decay before this time was not recorded. Phased to time zero, such a spectrum has a rolling
+            baseline under its strong lines, which this reproduces.
+        chunk: sites in flight at once; memory grows with it.
+    """
+
+
+@dataclass(frozen=True)
+class SpectrumMAS(_Simulation):
+    """Spectrum of a powder spinning about an axis at an angle to the field, the magic angle by default.
+
+    Attributes:
+        mas_hz: spinning speed; ``float("inf")`` for one so fast that all intensity is in the centre band.
+        rotor_angle_deg: angle between rotor and field.
+        sidebands: how many are calculated (points per rotor period); ``"auto"`` takes what the tensors need.
+
+    The other attributes are those of `SpectrumStatic`.
+    """
+
+    mas_hz: float = np.inf
+    rotor_angle_deg: float = MAGIC_ANGLE_DEG
+    sidebands: int | Literal["auto"] = "auto"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.mas_hz > 0:
+            raise ConventionError(
+                f"mas_hz is {self.mas_hz:g}; expected a positive speed in Hz (SpectrumStatic is without spinning)"
+            )
+        if not 0.0 <= self.rotor_angle_deg <= 90.0:
+            raise ConventionError(f"rotor_angle_deg is {self.rotor_angle_deg:g}; expected between 0 and 90")
+        if self.sidebands != "auto" and not int(self.sidebands) >= 2:
+            raise ConventionError(f"sidebands is {self.sidebands!r}; expected 'auto' or at least 2")
+
+
+_compiled_spectrum = jax.jit(lambda plan, sites: plan.spectrum(sites))

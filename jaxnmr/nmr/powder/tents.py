@@ -1,0 +1,247 @@
+"""Powder patterns from frequencies on a triangulated sphere.
+
+Over one triangle the frequency varies linearly, so its intensity is spread as a triangle over frequency, from the
+smallest to the largest corner with the apex at the middle one (Alderman, Solum & Grant 1986). Such a tent is the second
+divided difference of a ramp: three kinks of weight ``h/(b-a)``, ``-h/(b-a) - h/(c-b)`` and ``h/(c-b)``, with ``h`` twice
+the area over ``c - a``. The kinks of all triangles round a vertex lie at its frequency, so they are summed there first.
+Scattering these sums with B-spline weights and summing twice gives the bins exactly, at a cost that grows with
+vertices + bins and with no window per triangle.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...typing import Array
+
+# order of the B-spline that a bin weighs its neighbourhood with: a box one bin wide, or a smooth bell four bins wide
+BOX, BELL = 1, 4
+SLICES = 64
+
+
+def bin_tents(
+    frequencies: Array, intensities: Array, triangles: Array, rings: Array, bins: int, *, collect: int
+) -> Array:
+    """Sum of the tents of all triangles.
+
+    Args:
+        frequencies: ``(vertices,)`` in bins; bin k is centred at k.
+        intensities: ``(vertices, bands)``; a triangle has the sum of its corners' intensity, in several bands at once.
+        triangles: ``(triangles, 3)`` corners of the triangles.
+        rings: ``(6, vertices)`` neighbours, see `Orientations`.
+        bins: number of bins; what lies outside is dropped.
+        collect: `BOX` for the integral over every bin, `BELL` to weigh the neighbourhood of a bin smoothly: that keeps
+            the position of patterns narrower than a bin and its gradient, and a Fourier transform can take it off again
+            (:func:`collected`).
+
+    Returns:
+        ``(bins, bands)``, dtype of ``frequencies``.
+    """
+    if frequencies.dtype != jnp.float64:
+        areas = jnp.sum(intensities[triangles], axis=1)
+        return _bin_slices(frequencies[triangles], areas, bins, collect=collect)
+    frequencies, intensities, rings = (jnp.asarray(a) for a in (frequencies, intensities, rings))
+    pieces, shift = collect + 2, 1.0 - collect / 2
+    position = frequencies + (pieces + shift)
+    start = jnp.floor(position)
+    # weights grow as one over the square of the least distance, and their rounding with them; a box, unlike a bell, shows
+    # kinks that were moved over the edge of their bin
+    kinks, moved = _kinks(position, rings, 1e-3 if collect == BOX else 0.1)
+    # left of the guard a kink is a straight line over the whole grid, all of them are summed in a row of their own; also a
+    # position that is not a number is, which must not vanish
+    last, before = bins + pieces, ~(start >= 0)
+    index = jnp.where(before, last, jnp.where(start < last, start, last + 1)).astype(jnp.int32)
+    # a kink may leave the bin of its vertex by the least distance; it keeps the spline's polynomial of that bin
+    place = position - jnp.where(before, 0.0, start) + moved
+
+    def gathered(kinks, rings):
+        """Kinks of the triangles round every vertex, times one power of their place in a bin, by bin."""
+        weights = jnp.sum(kinks, axis=0)[:, None] * intensities
+        for k, ring in enumerate(rings):
+            weights = weights + (kinks[k] + kinks[k - 1])[:, None] * intensities.at[ring].get(mode="promise_in_bounds")
+        return kinks * place, jnp.zeros((last + 1, weights.shape[1]), weights.dtype).at[index].add(weights, mode="drop")
+
+    # neighbours change from turn to turn as far as the compiler knows: it must not write down the intensities of all
+    _, powers = jax.lax.scan(gathered, kinks, jnp.broadcast_to(rings, (pieces, *rings.shape)))
+    return _integrated(powers, shift)[pieces:]
+
+
+def _integrated(powers: Array, shift: float) -> Array:
+    """Second integral of kinks from their sums by bin, ``(powers, bins + 1, ...)``; the last row is of straight lines."""
+    pieces, bins = powers.shape[0], powers.shape[1] - 1
+    parts = jnp.tensordot(_spline(pieces).T, powers, 1)
+    none = [(0, 0)] * (powers.ndim - 2)
+    spread = sum(jnp.pad(part[: bins - k], [(k, 0), *none]) for k, part in enumerate(parts))
+    x = (jnp.arange(bins) + shift).reshape(-1, *[1] * len(none))
+    return jnp.cumsum(jnp.cumsum(spread, axis=0), axis=0) + x * powers[0, -1] - powers[1, -1]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _kinks(position: Array, rings: Array, least: float) -> tuple[Array, Array]:
+    """Kink at every vertex of the six triangles round it, for an area of 1, and how far from the vertex it lies,
+    ``(6, vertices)`` each.
+
+    Sides of a triangle are divided by, so they are made larger round the same centre where a kink would weigh more than
+    ``1/least^2``: ``least`` bins where a triangle collapses, much less for a steep side of a wide tent. That moves kinks.
+    """
+    *sides, role, _ = _sides_round(position, rings, least)
+    return _kinks_of(*sides, role)
+
+
+@_kinks.defjvp
+def _kinks_jvp(least, primals, tangents):
+    """By hand, and from few numbers that are written down: the compiler would divide again for each of them."""
+    *sides, role, ordered = _sides_round(*primals, least)
+    rise, fall, bound, slope, inverse = sides
+    ones, none = jnp.ones_like(rise), jnp.zeros_like(rise)
+    wide, far = jnp.maximum(rise, bound), jnp.maximum(fall, bound)
+    # how the sides change with the true ones
+    by_rise = jnp.where(rise >= bound, ones, slope), jnp.where(fall >= bound, none, slope)
+    by_fall = jnp.where(rise >= bound, none, slope), jnp.where(fall >= bound, ones, slope)
+    both = 2.0 * inverse**2
+
+    def weights(change):
+        left = -both * far**2 * ((2.0 * wide + far) * change[0] + wide * change[1])
+        right = -both * wide**2 * ((2.0 * far + wide) * change[1] + far * change[0])
+        return _by_role(role, left, -left - right, right)
+
+    def moves(change, rise, fall):
+        return _moves(role, change[0] - rise, change[1] - fall)
+
+    first = tangents[0][primals[1]] - tangents[0]
+    second = jnp.roll(first, -1, axis=0)
+    out = []
+    for a, b in ((weights(by_rise), weights(by_fall)), (moves(by_rise, 1.0, 0.0), moves(by_fall, 0.0, 1.0))):
+        # the lower and the higher of the other two corners end the rise, the fall, or both
+        lower, higher = _by_role(role, a - b, -a, -a), _by_role(role, b, b, a - b)
+        by_first, by_second = jnp.where(ordered, lower, higher), jnp.where(ordered, higher, lower)
+        out.append(by_first * first + by_second * second)
+    return _kinks_of(*sides, role), tuple(out)
+
+
+def _kinks_of(rise, fall, bound, _, inverse, role) -> tuple[Array, Array]:
+    wide, far = jnp.maximum(rise, bound), jnp.maximum(fall, bound)
+    left, right = 2.0 * far * inverse, 2.0 * wide * inverse
+    return _by_role(role, left, -left - right, right), _moves(role, wide - rise, far - fall)
+
+
+def _moves(role, longer, further) -> Array:
+    """How far corners are moved where the sides are longer than they were."""
+    return _by_role(role, -2.0 * longer - further, longer - further, longer + 2.0 * further) / 3.0
+
+
+def _by_role(role, lowest, middle, highest) -> Array:
+    return jnp.where(role < 0, lowest, jnp.where(role > 0, highest, middle))
+
+
+def _sides_round(position: Array, rings: Array, least: float) -> tuple[Array, ...]:
+    """Of the triangles round every vertex, ``(6, vertices)`` each: distances from the lowest to the middle corner and on
+    to the highest one; the least that such a side may have, and its derivative by their sum; one over the product of both
+    sides and their sum, as large as they may be, 0 without a triangle; whether the vertex is the lowest (-1) or highest (1)
+    corner; whether the next neighbour is above this one.
+    """
+    numbers = jnp.arange(len(position))
+
+    def one(pair):
+        (first_number, second_number), (first, second) = pair, position[pair]
+        small, large = jnp.minimum(first, second), jnp.maximum(first, second)
+        low, high = jnp.minimum(small, position), jnp.maximum(large, position)
+        middle = jnp.maximum(small, jnp.minimum(large, position))
+        # all corners of a triangle must agree on their order
+        above_first = jnp.where(first_number > numbers, first >= position, first > position)
+        above_second = jnp.where(second_number > numbers, second >= position, second > position)
+        role = 1.0 - above_first - above_second
+        rise, fall = middle - low, high - middle
+        bound = 2.0 * least**2 / jnp.maximum(rise + fall, 2.0 * least)
+        slope = jnp.where(rise + fall > 2.0 * least, -(bound**2) / (2.0 * least**2), 0.0)
+        wide, far = jnp.maximum(rise, bound), jnp.maximum(fall, bound)
+        # no triangle; and one that ends left of the grid leaves nothing: better exactly than by rounding
+        there = (first_number != numbers) & (second_number != numbers) & ~(high < 0)
+        inverse = jnp.where(there, 1.0 / (wide * far * (wide + far)), 0.0)
+        return rise, fall, bound, slope, inverse, role, first <= second
+
+    return jax.lax.map(one, jnp.stack([rings, jnp.roll(rings, -1, axis=0)], axis=1))
+
+
+def collected(bins: int, dtype) -> Array:
+    """Fourier transform of the bell of :func:`bin_tents`, ``(bins//2 + 1,)``; divide by it to take it off."""
+    return jnp.asarray(np.sinc(np.arange(bins // 2 + 1) / bins) ** BELL, dtype)
+
+
+def bin_lines(positions: Array, intensities: Array, bins: int) -> Array:
+    """Sharp lines, each shared by its two nearest bins so that its position is kept.
+
+    Args:
+        positions: ``(lines,)`` in bins.
+        intensities: ``(lines,)``.
+        bins: number of bins; what lies outside is dropped.
+
+    Returns:
+        ``(bins,)``, dtype of ``positions``.
+    """
+    start = jnp.floor(positions)
+    part = positions - start
+    start = start.astype(jnp.int32)
+    index = jnp.stack([start, start + 1])
+    index = jnp.where(index < 0, bins, index)
+    return jnp.zeros(bins, positions.dtype).at[index].add(intensities * jnp.stack([1.0 - part, part]), mode="drop")
+
+
+def _sides(corners: Array, least: float) -> tuple[Array, Array, Array]:
+    """Lowest corner, and the distances to the middle and from there to the highest one, made larger as in `_kinks`."""
+    low, high = jnp.min(corners, axis=1), jnp.max(corners, axis=1)
+    total = jnp.sum(corners, axis=1)
+    middle = total - low - high
+    bound = 2.0 * least**2 / jnp.maximum(high - low, 2.0 * least)
+    rise, fall = jnp.maximum(middle - low, bound), jnp.maximum(high - middle, bound)
+    return (total - 2.0 * rise - fall) / 3.0, rise, fall
+
+
+def _bin_slices(corners: Array, areas: Array, bins: int, *, collect: int) -> Array:
+    """`bin_tents` for single precision, where sums of kinks lose the digits: every tent is cut into even slices of which
+    each falls into one or two bins. Exact up to the slope within a slice, for tents of up to ``SLICES`` bins.
+    """
+    a, rise, fall = _sides(corners, 2e-2)
+    width = (rise + fall) / SLICES
+    edges = jnp.arange(SLICES + 1, dtype=corners.dtype)[:, None] * width  # (slices + 1, triangles), from a
+    rising = edges**2 / ((rise + fall) * rise)
+    falling = 1.0 - (rise + fall - edges) ** 2 / ((rise + fall) * fall)
+    share = jnp.diff(jnp.where(edges < rise, rising, falling), axis=0)
+    centre = a + edges[:-1] + width / 2
+    if collect == BOX:
+        # the part of a slice, at most a bin wide, that lies beyond the edge of the bin its lower end is in
+        reach = jnp.minimum(width, 1.0)
+        start = jnp.floor(centre - reach / 2 + 0.5)
+        beyond = jnp.clip((centre + reach / 2 - start - 0.5) / reach, 0.0, 1.0)
+        parts = (1.0 - beyond, beyond)
+    else:
+        start = jnp.floor(centre + 1.0 - collect / 2)
+        part = centre + 1.0 - collect / 2 - start
+        parts = sum(c * part**k for k, c in enumerate(_spline(collect).astype(part.dtype)[..., None, None]))
+    guard = len(parts)
+    start = jnp.where((start < -guard) | (start > bins), bins, start).astype(jnp.int32)
+    pattern = jnp.zeros((bins + guard, areas.shape[1]), corners.dtype)
+    for k, part in enumerate(parts):
+        pattern = pattern.at[start + guard + k].add((share * part)[..., None] * areas, mode="drop")
+    return pattern[guard:]
+
+
+def _spline(order: int) -> np.ndarray:
+    """``(order, order)``: the pieces ``M(1 - u), M(2 - u) ...`` of a cardinal B-spline on [0, order], as coefficients of
+    powers of u (rows), for u in [0, 1).
+    """
+    pieces = np.ones((1, 1))
+    for n in range(2, order + 1):
+        wider = np.zeros((n, n))
+        for p in range(n):
+            # ((p + 1 - u) M'_p + (n - 1 - p + u) M'_(p-1))/(n - 1) with the pieces M' of the order below
+            if p < n - 1:
+                wider[:-1, p] += (p + 1) * pieces[:, p]
+                wider[1:, p] -= pieces[:, p]
+            if p > 0:
+                wider[:-1, p] += (n - 1 - p) * pieces[:, p - 1]
+                wider[1:, p] += pieces[:, p - 1]
+        pieces = wider / (n - 1)
+    return pieces

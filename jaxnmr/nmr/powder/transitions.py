@@ -1,0 +1,128 @@
+"""Transitions of a spin, and the frequency every interaction gives them in every orientation.
+
+First and second order in the interactions over the Larmor frequency; positive frequencies mean larger shifts, for
+either sign of gamma. Source: Grandinetti, Ash & Trease, Prog. NMR Spectrosc. 59, 121 (2011); the coefficients were
+checked against exact diagonalisation.
+"""
+
+from collections.abc import Sequence
+from math import sqrt
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from ...errors import ConventionError
+from ...typing import Array
+from . import spherical
+
+Transitions = Literal["central", "satellites", "all"] | tuple[tuple[float, float], ...]
+
+
+def transitions(spin: float, which: Transitions | Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Pairs ``(m_final, m_initial)`` of quantum numbers.
+
+    Args:
+        spin: I, half-integer or integer.
+        which: ``"central"`` (1/2 <-> -1/2), ``"satellites"`` (all other single-quantum ones), ``"all"`` single-quantum
+            ones, or pairs such as ``[(1.5, 0.5)]``, of any order.
+
+    Raises:
+        ConventionError: a spin that does not exist, a name that is not known, levels that the spin does not have.
+    """
+    check_spin(spin)
+    levels = np.arange(-spin, spin + 0.5)
+    single = tuple((float(m + 1), float(m)) for m in levels[:-1])
+    if isinstance(which, str):
+        central = tuple(t for t in single if t == (0.5, -0.5))
+        if which == "all":
+            return single
+        if which == "central":
+            if not central:
+                raise ConventionError(f"spin {spin:g} has no central transition; ask for transitions='all'")
+            return central
+        if which == "satellites":
+            rest = tuple(t for t in single if t not in central)
+            if not rest:
+                raise ConventionError("spin 1/2 has no satellites; ask for transitions='all'")
+            return rest
+        raise ConventionError(f"transitions={which!r}; expected 'central', 'satellites', 'all', or pairs (m_f, m_i)")
+    pairs = tuple((float(f), float(i)) for f, i in which)
+    for pair in pairs:
+        if not set(pair) <= set(levels.tolist()) or pair[0] == pair[1]:
+            raise ConventionError(f"no transition {pair} in a spin {spin:g}; its levels are {levels.tolist()}")
+    if not pairs:
+        raise ConventionError("no transition was asked for")
+    return pairs
+
+
+def check_spin(spin: float) -> None:
+    """Raise `ConventionError` unless the spin is a positive multiple of 1/2 up to 9/2 (or whole up to 6)."""
+    if not (spin > 0 and float(2 * spin).is_integer() and spin <= 7):
+        raise ConventionError(f"spin I = {spin:g}; expected a positive multiple of 1/2, such as 1/2, 1, 3/2 ... 9/2")
+
+
+def coefficients(spin: float, final: float, initial: float) -> np.ndarray:
+    """``(p, d, c0, c2, c4)``: the order of the transition, and how first-order quadrupolar, and the parts of rank 0, 2
+    and 4 of second-order quadrupolar interactions act on it.
+    """
+    casimir = spin * (spin + 1)
+    p = final - initial
+    d = sqrt(3 / 2) * (final**2 - initial**2)
+    f = ((1 - 3 * casimir) * p + 5 * (final**3 - initial**3)) / sqrt(10)
+    t = (casimir - 3 / 4) * p
+    return np.array(
+        [
+            p,
+            d,
+            4 / sqrt(125) * t + sqrt(18 / 25) * f,
+            sqrt(2 / 175) * t - 6 / sqrt(35) * f,
+            -sqrt(18 / 875) * t - 17 / sqrt(175) * f,
+        ]
+    )
+
+
+def strength(spin: float, final: float, initial: float) -> float:
+    """``I(I+1) - m_f m_i`` of a single-quantum transition: its intensity after a short pulse, and the square of its
+    nutation frequency over that of a spin 1/2. Transitions of other orders, which no short pulse excites, get 1.
+    """
+    return spin * (spin + 1) - final * initial if abs(final - initial) == 1 else 1.0
+
+
+def frequency_tensors(
+    coefficients: Array,
+    spin: float,
+    larmor_hz: Array,
+    reference_hz: Array,
+    shift_ppm: Array,
+    shielding_ppm: Array,
+    quadrupolar_hz: Array,
+) -> tuple[Array, Array, Array]:
+    """Parts of rank 0, 2 and 4 of the frequency of one transition of one site.
+
+    Args:
+        coefficients: ``(5,)`` from :func:`coefficients`.
+        spin: I.
+        larmor_hz: Larmor frequency of the bare nucleus, positive.
+        reference_hz: frequency of 0 ppm.
+        shift_ppm: isotropic shift.
+        shielding_ppm: ``(3, 3)`` shielding anisotropy (the trace drops out).
+        quadrupolar_hz: ``(3, 3)`` quadrupolar tensor; its largest principal value is C_Q.
+
+    Returns:
+        Hz: a number, ``(5,)`` and ``(9,)`` real components (see `spherical`).
+    """
+    p, d, c0, c2, c4 = (coefficients[k] for k in range(5))
+    dtype = jnp.result_type(shift_ppm, shielding_ppm, quadrupolar_hz)
+    to_spherical = spherical.from_cartesian().astype(dtype)
+    s = -sqrt(2 / 3) * 1e-6 * larmor_hz * jnp.einsum("kij,ij->k", to_spherical, shielding_ppm)
+    rank0, rank2 = reference_hz * 1e-6 * shift_ppm * p, s * p
+    if spin < 1:
+        return rank0, rank2, jnp.zeros(9, dtype)
+    q = jnp.einsum("kij,ij->k", to_spherical, quadrupolar_hz) / (2 * spin * (2 * spin - 1))
+    # products over the Larmor frequency, scaled first: squares of MHz would leave single precision's digits
+    times = lambda rank, other: jnp.einsum("kab,a,b->k", spherical.product(rank).astype(dtype), q / larmor_hz, other)
+    rank0 = rank0 + c0 * times(0, q)[0] + d * (3 / sqrt(5)) * times(0, s)[0]
+    rank2 = rank2 + d * q + c2 * times(2, q) - d * (3 / sqrt(14)) * times(2, s)
+    rank4 = c4 * times(4, q) - d * sqrt(72 / 35) * times(4, s)
+    return rank0, rank2, rank4

@@ -1,0 +1,361 @@
+"""Tensors that a model predicts for one phase of an objective, and their derivatives along what a refinement moves.
+
+A network is expensive, so it is evaluated once per parameter vector and differentiated no more than needed: forward, along
+the refined numbers that move the cell or the atoms of this phase and no others; or backward, from the components that terms
+read, where these are clearly fewer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import static, struct
+from ..crystal import Crystal
+from ..errors import ConventionError, ParameterError
+from ..typing import Array
+from .source import TensorModel
+from .state import TensorRead, TensorSource, only_phase
+
+if TYPE_CHECKING:
+    from ..graph import GraphPlan
+
+MEMORY_BYTES = {"cpu": 2**23, "other": 2**30}
+"""Memory for derivatives of a model that are calculated at once, by default: 8 MiB on processors, where what leaves the cache
+is slower (36 columns one by one took a third of the time of all at once, for 36 atoms), 1 GiB on accelerators.
+"""
+
+# neighbours are listed anew when less than this part of the skin is left, so that the next step has room
+_ROOM = 0.5
+# edges are padded to multiples of this, so that few changes of neighbours compile anew
+_EDGES = 128
+# a row of reverse mode takes 1.0 to 1.2 times as long as a column of forward mode, and about as much memory: it is taken
+# where it is clearly cheaper
+REVERSE_COST = 1.5
+# numbers kept per edge and tangent, in units of the product of features and spherical harmonics: 0.53 were measured
+_INTERMEDIATES = 0.7
+
+
+@struct
+class Predicted:
+    """One model for one phase.
+
+    Attributes:
+        model: single network or ensemble.
+        plan: neighbours of the phase, edges padded.
+        phase: name of the crystal.
+        sources: per head, what the state is told of it.
+        columns: which refined numbers move the cell or atoms of the phase; ``None`` when that is not known.
+        rows: ``(head, site, part)`` of all that terms read, for reverse mode; ``None`` for forward mode.
+        read: number of components that terms read; ``None`` when that is not known.
+        memory_bytes: for derivatives that are calculated at once.
+    """
+
+    model: TensorModel
+    plan: GraphPlan
+    phase: str = static()
+    sources: tuple[TensorSource, ...] = static()
+    columns: tuple[int, ...] | None = static(default=None)
+    rows: tuple[tuple[str, int, str], ...] | None = static(default=None)
+    read: int | None = static(default=None)
+    memory_bytes: int = static(default=MEMORY_BYTES["cpu"])
+
+    @classmethod
+    def create(cls, model: TensorModel, phase: str, crystal: Crystal, memory_bytes: int | None = None) -> Predicted:
+        """List neighbours (host).
+
+        Raises:
+            ConventionError: an element the model does not know, partial occupancy, atoms on top of each other.
+        """
+        from ..graph.structure import species_numbers
+
+        config = model.config
+        try:
+            numbers = species_numbers(crystal.elements, config.species)
+        except ConventionError as error:
+            unknown = [s for s, e in zip(crystal.labels, crystal.elements, strict=True) if e not in config.species]
+            raise ConventionError(
+                f"model {model.card.name!r} of {phase!r}: {error} ({', '.join(unknown)}). A model sees all atoms around a site, "
+                "so that none can be left out; a phase can: name only those that the model is for, tensors={phase: model}, "
+                "in a run file phase = of [[model]]"
+            ) from None
+        references = tuple((element, *map(float, ab)) for element, ab in model.card.references.items())
+        sources = tuple(
+            TensorSource(phase, h.name, tuple(config.species[k] in h.elements for k in numbers), references)
+            for h in config.heads
+        )
+        if memory_bytes is None:
+            memory_bytes = MEMORY_BYTES["cpu" if jax.default_backend() == "cpu" else "other"]
+        plan = _padded(model.plan(crystal), 0)
+        return cls(model=model, plan=plan, phase=phase, sources=sources, memory_bytes=int(memory_bytes))
+
+    # -- values --------------------------------------------------------------------------------------------------
+    def tensors(self, crystal: Crystal) -> dict[str, Array]:
+        """By head, predictions for all sites (traceable); compiled where it is not traced."""
+        return _tensors(self._bare(), self.plan, crystal)
+
+    def _bare(self) -> TensorModel:
+        # description and environments would make programs of their own
+        return self.model.replace(card=None, environments={})
+
+    def prediction(self, crystal: Crystal) -> Any:
+        """The `Prediction` with its uncertainty and novelty (host)."""
+        return self.model.predict(_on_host(crystal), self.plan)
+
+    def renewed(self, crystal: Crystal) -> tuple[Predicted, str]:
+        """A copy with neighbours listed anew when the skin is about to be used up, and why (host)."""
+        margin = float(_margin(self.plan, crystal))
+        if margin >= _ROOM * self.plan.skin:
+            return self, ""
+        try:
+            plan = _padded(self.plan.renewed(_on_host(crystal)), len(self.plan.reference.senders))
+        except ConventionError:
+            # atoms on top of each other, on the way to somewhere else; without any margin there is no going on
+            if margin > 0:
+                return self, ""
+            raise
+        return self.replace(plan=plan), f"neighbours of {self.phase} listed anew"
+
+    def outside(self, crystal: Crystal, prediction: Any = None) -> dict[str, float]:
+        """Novelty of the sites that are unlike those of the training, by label; of a `Prediction` where there is one (host)."""
+        if not self.model.environments:
+            return {}
+        found = (
+            _novelty(self.model.replace(card=None), self.plan, crystal) if prediction is None else prediction.novelty
+        )
+        found = np.asarray(found)
+        return {crystal.labels[k]: float(found[k]) for k in np.flatnonzero(found > 1.0)}
+
+    def warnings(self, crystal: Crystal, prediction: Any = None) -> tuple[str, ...]:
+        """A sentence about atoms unlike those of the training, if there are any (host)."""
+        strange = [f"{label} ({novelty:.1f})" for label, novelty in self.outside(crystal, prediction).items()]
+        if not strange:
+            return ()
+        return (
+            f"The model {self.model.card.name!r} has seen nothing like {', '.join(strange)} of {self.phase} (novelty; above 1 "
+            "an atom is outside its domain): its tensors there, and what was refined from them, may be far off.",
+        )
+
+    # -- what a refinement moves ---------------------------------------------------------------------------------
+    def prepared(self, columns: Sequence[int] | None, reads: Sequence[TensorRead] | None) -> Predicted:
+        """A copy that knows what moves and what is read, and differentiates accordingly (host).
+
+        Args:
+            columns: refined numbers that move the phase; ``None`` when that is not known.
+            reads: what terms read; ``None`` when that is not known.
+        """
+        rows = None if reads is None else self._rows(reads)
+        read = None if rows is None else sum(len(self._basis(head, part)) for head, _, part in rows)
+        columns = None if columns is None else tuple(int(k) for k in columns)
+        backward = read is not None and columns is not None and read * REVERSE_COST < len(columns)
+        return self.replace(columns=columns, rows=rows if backward or read == 0 else None, read=read)
+
+    def note(self) -> str:
+        """How derivatives are calculated and why, in a sentence."""
+        if self.columns is None:
+            how = "forward mode along every refined number, as it is not known which of them move atoms"
+        elif self.read == 0 or not self.columns:
+            why = "no term reads them" if self.read == 0 else "nothing refined moves its cell or atoms"
+            how = f"not calculated: {why}"
+        elif self.rows is not None:
+            how = (
+                f"reverse mode from {self.read} components that terms read, fewer than the {len(self.columns)} refined "
+                f"numbers that move cell or atoms; {self._batch(self.read)} at a time"
+            )
+        else:
+            read = "an unknown number of" if self.read is None else str(self.read)
+            how = (
+                f"forward mode along the {len(self.columns)} refined numbers that move cell or atoms, for {read} components "
+                f"that terms read; {self._batch(len(self.columns))} at a time"
+            )
+        return f"Derivatives of {', '.join(s.head for s in self.sources)} of {self.phase}: {how}."
+
+    # -- derivatives ---------------------------------------------------------------------------------------------
+    def linearised(self, crystal: Crystal, cell: Array, xyz: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Predictions and their derivatives along tangents of the crystal (traceable).
+
+        Args:
+            crystal: where.
+            cell, xyz: tangents ``(columns, 6)`` and ``(columns, sites, 3)``.
+
+        Returns:
+            By head, values as :meth:`tensors`, and derivatives with a leading axis of columns: not a number in columns that
+            move the phase though :meth:`prepared` was told otherwise, and for sites that no term reads.
+        """
+        bare = self._bare()
+        at = lambda cell, xyz: _tensors(bare, self.plan, crystal.replace(cell=cell, xyz=xyz))
+        where = (jnp.asarray(crystal.cell), jnp.asarray(crystal.xyz))
+        if self.rows is not None:
+            return self._backward(at, where, cell, xyz)
+        chosen = np.arange(len(cell)) if self.columns is None else np.array(self.columns, dtype=int)
+        if chosen.size:
+            values, push = jax.linearize(at, *where)
+            moved = _mapped(lambda t: push(*t), (cell[chosen], xyz[chosen]), self._batch(chosen.size))
+        else:
+            values = at(*where)
+        stray = jnp.any(cell != 0, axis=1) | jnp.any(xyz != 0, axis=(1, 2))
+        stray = stray.at[chosen].set(False)
+        out = {}
+        for head, value in values.items():
+            still = jnp.where(
+                stray.reshape(-1, *[1] * value.ndim), jnp.nan, jnp.zeros((len(cell), *value.shape), value.dtype)
+            )
+            out[head] = still.at[chosen].set(moved[head]) if chosen.size else still
+        return values, out
+
+    def _backward(self, at, where, cell, xyz) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Derivatives of what is read, component by component."""
+        if not self.rows:
+            values = at(*where)
+            return values, {head: jnp.full((len(cell), *v.shape), jnp.nan, v.dtype) for head, v in values.items()}
+        values, pull = jax.vjp(at, *where)
+        one = [(head, site, dyad) for head, site, part in self.rows for dyad in self._basis(head, part)]
+        site = jnp.array([s for _, s, _ in one])
+        dyads = {
+            head: jnp.stack([d if h == head else np.zeros(value.shape[1:]) for h, _, d in one])
+            for head, value in values.items()
+        }
+
+        def gradient(row):
+            k, of = row
+            return pull({head: jnp.zeros_like(value).at[k].set(of[head]) for head, value in values.items()})
+
+        by_cell, by_xyz = _mapped(gradient, (site, dyads), self._batch(len(one)))
+        along = by_cell @ cell.T + jnp.einsum("rsi,psi->rp", by_xyz, xyz)
+        out = {}
+        for head, value in values.items():
+            read = np.unique([s for h, s, _ in one if h == head]).astype(int)
+            # what is not read has no derivative here: not a number, rather than silently none
+            blank = jnp.full((len(cell), *value.shape), jnp.nan, value.dtype).at[:, read].set(0.0)
+            mine = np.array([k for k, (h, _, _) in enumerate(one) if h == head], dtype=int)
+            parts = jnp.einsum("rp,r...->pr...", along[mine], dyads[head][mine])
+            out[head] = blank.at[:, site[mine]].add(parts)
+        return values, out
+
+    def _rows(self, reads: Sequence[TensorRead]) -> tuple[tuple[str, int, str], ...]:
+        """What is read of this model, every site once with the largest part."""
+        order = ("isotropic", "symmetric", "all")
+        largest: dict[tuple[str, int], str] = {}
+        heads = {s.head for s in self.sources}
+        for read in reads:
+            if read.phase == self.phase and read.head in heads:
+                for site in read.sites:
+                    before = largest.get((read.head, site), order[0])
+                    largest[read.head, site] = max(before, read.part, key=order.index)
+        return tuple((head, site, part) for (head, site), part in sorted(largest.items()))
+
+    def _basis(self, head: str, part: str) -> np.ndarray:
+        """Orthonormal tensors ``(k, 3, 3)``, or components ``(dim, dim)``, of what is read of one site."""
+        config = self.model.config.head(head)
+        if not config.is_tensor:
+            return np.eye(sum(2 * l + 1 for l in config.ranks))
+        dyads = []
+        if 0 in config.ranks:
+            dyads.append(np.eye(3) / math.sqrt(3.0))
+        if part != "isotropic":
+            dyads += [np.diag(d) / np.linalg.norm(d) for d in ([1.0, -1.0, 0.0], [1.0, 1.0, -2.0])]
+            for i, j in ((0, 1), (0, 2), (1, 2)):
+                for sign in (1.0, -1.0) if part == "all" and 1 in config.ranks else (1.0,):
+                    dyad = np.zeros((3, 3))
+                    dyad[i, j], dyad[j, i] = math.sqrt(0.5), sign * math.sqrt(0.5)
+                    dyads.append(dyad)
+        return np.array(dyads).reshape(-1, 3, 3)
+
+    def _batch(self, count: int) -> int:
+        """How many tangents at once fit in the memory, evened out."""
+        most = max(1, min(count, self.memory_bytes // self.tangent_bytes))
+        return math.ceil(count / math.ceil(count / most))
+
+    @property
+    def tangent_bytes(self) -> int:
+        """Estimated memory of one tangent in double precision: messages of all edges, for all members."""
+        config = self.model.config
+        width = sum(int(mul) * (2 * int(l) + 1) for mul, l in re.findall(r"(\d+)x(\d+)[eo]", config.hidden))
+        width *= (config.lmax + 1) ** 2
+        edges = len(self.plan.reference.senders)
+        return max(1, int(8 * _INTERMEDIATES * edges * width)) * (self.model.members or 1)
+
+
+def plan_predicted(models, crystals: Mapping[str, Crystal], memory_bytes: int | None) -> tuple[Predicted, ...]:
+    """Models of phases (host).
+
+    Args:
+        models: ``None``, a model, several with different heads, or either by phase name.
+        crystals: by phase name.
+        memory_bytes: see `MEMORY_BYTES`.
+
+    Raises:
+        ParameterError: no such phase, no model, two models with the same head, or a budget that is no number of bytes.
+        ConventionError: a crystal that a model cannot take.
+    """
+    if models is None:
+        return ()
+    if memory_bytes is not None and not memory_bytes >= 1:
+        raise ParameterError(f"memory_bytes is {memory_bytes}; expected a number of bytes, such as {2**30} for 1 GiB")
+    if not crystals:
+        raise ParameterError("tensors are predicted for crystals: give the objective crystal=, too")
+    by_phase = models if isinstance(models, Mapping) else dict.fromkeys(crystals, models)
+    out = []
+    for phase, given in by_phase.items():
+        phase = only_phase(crystals, phase)
+        of_phase = list(given) if isinstance(given, list | tuple) else [given]
+        strange = next((model for model in of_phase if not hasattr(model, "config")), None)
+        if strange is not None:
+            raise ParameterError(f"tensors: {strange!r} is no model; expected TensorModel.load(name or path)")
+        heads = [head.name for model in of_phase for head in model.config.heads]
+        repeated = sorted({h for h in heads if heads.count(h) > 1})
+        if repeated:
+            raise ParameterError(
+                f"several models of {phase!r} predict {', '.join(repeated)}: choose one of them, or join networks of one "
+                "architecture with TensorModel.ensemble"
+            )
+        out += [Predicted.create(model, phase, crystals[phase], memory_bytes) for model in of_phase]
+    return tuple(out)
+
+
+def _tensors_of(model, plan, crystal):
+    return model.tensors(crystal, plan)
+
+
+_tensors = jax.jit(_tensors_of)
+_novelty = jax.jit(lambda model, plan, crystal: model.outputs(plan.graph(crystal)).novelty[plan.sites])
+_margin = jax.jit(lambda plan, crystal: plan.margin(crystal))
+
+
+def _mapped(function, rows, batch: int):
+    """``vmap`` over leading axes, ``batch`` rows at a time; rows repeated at the end even the batches out."""
+    count = jax.tree.leaves(rows)[0].shape[0]
+    if batch >= count:
+        return jax.vmap(function)(rows)
+    batches = math.ceil(count / batch)
+    order = np.minimum(np.arange(batches * batch), count - 1)
+    parts = jax.tree.map(lambda a: a[order].reshape(batches, batch, *a.shape[1:]), rows)
+    out = jax.lax.map(jax.vmap(function), parts)
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], out)
+
+
+def _padded(plan: GraphPlan, before: int) -> GraphPlan:
+    """The plan with edges of no length at the end, as many as before if they suffice."""
+    graph = plan.reference
+    count = len(graph.senders)
+    wanted = _EDGES * math.ceil(1.04 * count / _EDGES)
+    size = before if count <= before <= 1.25 * wanted else wanted
+    last = np.full(size - count, len(graph.nodes["positions"]) - 1, dtype=graph.senders.dtype)
+    shifts = np.asarray(graph.edges["shifts"])
+    graph = graph._replace(
+        senders=np.concatenate([graph.senders, last]),
+        receivers=np.concatenate([graph.receivers, last]),
+        edges=graph.edges | {"shifts": np.concatenate([shifts, np.zeros((len(last), 3), dtype=shifts.dtype)])},
+        n_edge=np.array([size], dtype=graph.n_edge.dtype),
+    )
+    return plan.replace(reference=graph)
+
+
+def _on_host(crystal: Crystal) -> Crystal:
+    return jax.tree.map(np.asarray, crystal)

@@ -1,0 +1,35 @@
+"""The last good parameters on disk, in a file people can read (host)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ParseError
+from ..objective import Parameters
+
+
+def write_checkpoint(path: str | Path, params: Parameters, stage: str, chi2: float) -> None:
+    """Write every physical value by name; the file is replaced in one go, so it is never half written."""
+    path = Path(path)
+    values = dict(zip(params.labels, map(float, np.asarray(params.flat)), strict=True))
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps({"stage": stage, "chi2": chi2, "values": values}, indent=1, ensure_ascii=False))
+    os.replace(temporary, path)
+
+
+def read_checkpoint(path: str | Path, params: Parameters) -> Parameters:
+    """Parameters with the values of a checkpoint; names must match.
+
+    Raises:
+        ParseError: not a checkpoint, or one of another model.
+    """
+    try:
+        values = json.loads(Path(path).read_text())["values"]
+        flat = np.array([values[label] for label in params.labels], dtype=float)
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise ParseError(path, None, f"not a checkpoint of this model: {err!r}") from err
+    return params.replace(flat=flat)

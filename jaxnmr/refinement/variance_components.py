@@ -1,0 +1,150 @@
+"""Variance components: how large the uncertainties of every data set are, told by how well all of them agree (host).
+
+Uncertainties of data sets of different kinds are stated by different people; their ratio decides which of them a joint
+refinement believes. Where a data set has redundancy, its own residuals say how large its uncertainties really were:
+``s² = chi²/r`` with the redundancy ``r = n - tr(C F)``, the number of residuals less the refined numbers that the set
+determines. Uncertainties are multiplied by s, everything is refined again, and so on until nothing changes: for normal
+errors these are the estimates of restricted maximum likelihood.
+
+Residuals of patterns and spectra are not independent. Those of one sign in a row count as one observation (`statistics.scor`),
+as they do for standard uncertainties: their factors are ``s SCOR``.
+
+Source: W. Foerstner, Z. Vermessungswesen 104, 149 (1979); D. A. Harville, J. Am. Stat. Assoc. 72, 320 (1977).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import ParameterError
+from ..objective import Objective, Parameters
+from ..terms import Prior, Restraint
+from .result import RefinementResult
+from .variance_report import VarianceComponent, VarianceComponents
+
+_MOST_ROUNDS = 12
+# factors that change by less than this part of their own uncertainty are found
+_STEADY = 0.05
+# smaller residuals than this are a sign of data without noise, not of uncertainties that were overstated
+_SMALLEST = 1e-2
+_REDUNDANT = 1.0
+
+
+def variance_components(fit: RefinementResult, terms: Sequence[str] | None = None) -> VarianceComponents:
+    """What the residuals of a fit say of the uncertainties of every data set; one round of the estimation.
+
+    The fit was made with weights of its own; `refine` with ``weights="variance-components"`` repeats it with those found here
+    until they agree.
+
+    Args:
+        fit: a result.
+        terms: names of the terms to estimate; by default all data with the weight 1, or with one found here before. Restraints
+            and priors are knowledge from elsewhere and stay as they are, unless they are named.
+
+    Raises:
+        ParameterError: a name that is no term, or a term with a robust loss.
+    """
+    before = () if fit.components is None else [of.name for of in fit.components.components if of.estimated]
+    return _estimated(fit, _eligible(fit.objective, terms, before))
+
+
+def refine_with_components(refine, objective: Objective, params: Parameters, stages, **options) -> RefinementResult:
+    """Refine, estimate the factors, and refine again until they agree; see `jaxnmr.refine`."""
+    eligible = _eligible(objective)
+    throw, suggest, callback = options.pop("throw"), options.pop("suggest"), options.pop("callback")
+    steps: list = []
+
+    def numbered(info):
+        info = replace(info, step=len(steps) + 1)
+        steps.append(info)
+        if callback is not None:
+            callback(info)
+
+    again = lambda objective, params, stages, **of: refine(
+        objective, params, stages=stages, callback=numbered, throw=throw, **options, **of
+    )
+    fit = again(objective, params, stages, suggest=False)
+    seconds, compiling, before, rounds = fit.seconds, fit.compile_seconds, None, 0
+    found = _estimated(fit, eligible)
+    steady = not any(of.estimated for of in found.components)
+    while fit.converged and not steady and rounds < _MOST_ROUNDS:
+        rounds, before = rounds + 1, found
+        weights = np.asarray(fit.objective.weights, dtype=float).copy()
+        for k, of in enumerate(found.components):
+            if of.estimated:
+                weights[k] = of.factor**-2
+        fit = again(fit.objective.replace(weights=weights), fit.parameters, None, suggest=suggest)
+        seconds, compiling = seconds + fit.seconds, compiling + fit.compile_seconds
+        found = _estimated(fit, eligible)
+        steady = all(
+            abs(new.factor - old.factor) <= _STEADY * new.esd
+            for new, old in zip(found.components, before.components, strict=True)
+        )
+    # what was used, not what would be used next
+    used = found if before is None else before
+    used = replace(used, rounds=rounds, converged=steady or not fit.converged)
+    return replace(
+        fit,
+        steps=tuple(steps),
+        seconds=seconds,
+        compile_seconds=compiling,
+        components=used,
+        warnings=(*used.sentences(), *fit.warnings),
+    )
+
+
+def _eligible(objective: Objective, terms: Sequence[str] | None = None, before: Sequence[str] = ()) -> dict[str, str]:
+    """By name of the term why it is left as it is; nothing for those that are estimated, such as those that were ``before``."""
+    names = [t.name for t in objective.terms]
+    unknown = sorted(set(terms or ()) - set(names))
+    if unknown:
+        raise ParameterError(f"no term is called {', '.join(unknown)}; the terms are {', '.join(names)}")
+    out = {}
+    for term, loss, weight in zip(objective.terms, objective.losses, np.asarray(objective.weights), strict=True):
+        why = ""
+        if loss is not None:
+            if terms is not None and term.name in terms:
+                raise ParameterError(f"{term.name!r} has a robust loss, which does not say how large uncertainties are")
+            why = "it has a robust loss"
+        elif terms is not None:
+            why = "" if term.name in terms else "it was not asked for"
+        elif isinstance(term, Restraint | Prior):
+            why = "it is a restraint"
+        elif term.extracting:
+            why = "its intensities are extracted, not calculated"
+        elif weight != 1.0 and term.name not in before:
+            why = f"it was given the weight {weight:g}"
+        out[term.name] = why
+    return out
+
+
+def _estimated(fit: RefinementResult, eligible: dict[str, str]) -> VarianceComponents:
+    known = fit.statistics | fit.terms
+    determined = dict(zip(fit.information.terms, fit.information.determined, strict=True))
+    components = []
+    for term, weight in zip(fit.objective.terms, np.asarray(fit.objective.weights, dtype=float), strict=True):
+        name, of = term.name, known[term.name]
+        serial = float(getattr(of, "scor", 1.0))
+        redundancy = of.n_observations - determined[name]
+        factor, why = weight**-0.5 if weight > 0 else np.inf, eligible[name]
+        if not why and redundancy < _REDUNDANT:
+            factor, why = 1.0, f"its redundancy, {redundancy:.2f}, is below {_REDUNDANT:g}"
+        elif not why:
+            factor = serial * float(np.sqrt(of.chi2 / redundancy))
+            if factor < _SMALLEST:
+                factor, why = 1.0, "its residuals vanish: they have no noise"
+        components.append(
+            VarianceComponent(
+                name=name,
+                n_observations=of.n_observations,
+                redundancy=float(redundancy),
+                serial=serial,
+                factor=float(factor),
+                esd=0.0 if why else float(factor * serial / np.sqrt(2.0 * redundancy)),
+                why=why,
+            )
+        )
+    return VarianceComponents(tuple(components))

@@ -1,0 +1,261 @@
+"""From a checked run file to the objects of a refinement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ..crystal import Crystal
+from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
+from ..errors import ConventionError, JaxnmrError, ParseError
+from ..io import read_crystal, read_instrument, read_pattern
+from ..objective import Objective, Parameters, TermSum
+from ..objective.predicted import plan_predicted
+from ..refinement import GaussNewton, LevenbergMarquardt, Stage
+from ..terms import PatternTerm, PredictedSpectrumTerm, SpectrumTerm
+from .couplings import couplings_term
+from .models import ModelSpec, by_phase, load_model
+from .peaks import peaks_term
+from .restraints import restraint_term
+from .run import HistogramSpec, PhaseSpec, Run
+from .spectrum import SpectrumSpec
+from .spectrum import term as spectrum_term
+from .tensors import tensors_term
+from .weights import weighted
+
+_SOLVERS = {"levenberg-marquardt": LevenbergMarquardt, "gauss-newton": GaussNewton}
+
+
+class Setup(NamedTuple):
+    """What :func:`build` returns, in the order :func:`jaxnmr.refine` wants it."""
+
+    objective: Any
+    parameters: Any
+    stages: Any
+    solver: Any
+
+
+def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crystal] | None = None) -> Setup:
+    """Read the files of a run and build what :func:`jaxnmr.refine` takes.
+
+    Args:
+        run: the run.
+        simulation: histograms need no measured pattern.
+        structures: these take the place of those in the run file, by name of the phase.
+
+    Raises:
+        JaxnmrError: a file, a structure, a pattern or a parameter name that does not fit; the message names the place in
+            the run file where that helps.
+    """
+    given = dict(structures or {})
+    crystals = {phase.name: given.get(phase.name) or _crystal(run, phase) for phase in run.phases}
+    models = by_phase(run.models, [_model(run, k, spec) for k, spec in enumerate(run.models)], tuple(crystals))
+    with _place(run, "[[model]]"):
+        plan_predicted(models or None, crystals, None)
+    terms = [_term(run, histogram, crystals, simulation) for histogram in run.histograms]
+    if simulation and not terms:
+        raise ParseError(
+            run.path, None, "no [[histogram]] to simulate; for a [[spectrum]] use jaxnmr simulate-spectrum"
+        )
+    terms += [] if simulation else [_spectrum(run, spec, crystals, models) for spec in run.spectra]
+    kinds = (
+        ("peaks", run.peaks, peaks_term),
+        ("tensors", run.tensors, tensors_term),
+        ("couplings", run.couplings, couplings_term),
+    )
+    for kind, specs, make in kinds:
+        for spec in specs:
+            with _place(run, f"[[{kind}]] {spec.name!r}"):
+                terms.append(make(spec, crystals, models))
+    terms += [_restraint(run, k, crystals) for k in range(len(run.restraints))]
+    only = next(iter(crystals.values())) if len(crystals) == 1 else None
+    total = TermSum()
+    for term in terms:
+        total = total + term
+    # all that can still be wrong are parameters that priors name
+    with _place(run, "[[restraint]]"):
+        objective = Objective(total, crystal=crystals, tensors=models or None)
+    parameters = objective.parameters()
+    for name, value in run.start.items():
+        with _place(run, f"[start] {name!r}"):
+            parameters = parameters.set(name, value)
+    if run.solver["positive_u"]:
+        parameters = parameters.bound("u_iso" if only is not None else "*/u_iso", lower=0.0)
+    for name, (low, high) in run.bounds.items():
+        with _place(run, f"[bounds] {name!r}"):
+            parameters = parameters.bound(name, lower=low, upper=high)
+    tied: dict[str, str] = {}
+    for tie in run.ties:
+        with _place(run, f"[[tie]] {tie['target']!r}"):
+            for label in (parameters.labels[k] for k in parameters.spec.match(tie["target"])):
+                if tied.setdefault(label, tie["source"]) != tie["source"]:
+                    raise ConventionError(
+                        f"{label} is tied to {tied[label]!r} and to {tie['source']!r}; keep one of them"
+                    )
+            parameters = parameters.tie(tie["target"], tie["source"], factor=tie["factor"], offset=tie["offset"])
+    check = parameters
+    for stage in run.stages:
+        with _place(run, f"[[stage]] {stage.name!r}"):
+            check = check.free(*stage.free).fix(*stage.fix)
+    for term in objective.terms:
+        if isinstance(term, SpectrumTerm):
+            parameters = _leaving_zero(term, parameters, check)
+    stages = _stages(run)
+    if stages is None and run.spectra and not run.histograms:
+        stages = _usual_stages(objective)
+    return Setup(objective, parameters, stages, _solver(run))
+
+
+def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[str, Pattern]:
+    """Patterns calculated from the starting values of a run.
+
+    Args:
+        run: the run; histograms may have a ``range`` instead of a file.
+        counts: scale the highest point of every pattern to this and draw Poisson counts; ``None`` for the smooth curve.
+        seed: of the noise.
+
+    Returns:
+        By histogram name, with ``sigma = sqrt(max(counts, 1))``.
+    """
+    setup = build(run, simulation=True)
+    objective, _ = setup.objective.refreshed(setup.parameters)
+    state = objective.state(setup.parameters.values)
+    random = np.random.default_rng(seed)
+    out = {}
+    for term in objective.terms:
+        if isinstance(term, PatternTerm):
+            y = np.maximum(np.asarray(_calculated(term, state), dtype=float), 0.0)
+            if counts is not None:
+                y = random.poisson(y * (counts / y.max())).astype(float)
+            out[term.name] = Pattern.create(np.asarray(term.model.x), y, name=term.name)
+    return out
+
+
+_calculated = jax.jit(lambda term, state: term.calculated(state))
+
+
+@contextmanager
+def _place(run: Run, where: str) -> Iterator[None]:
+    """Name the place in the run file in front of an error's message."""
+    try:
+        yield
+    except ParseError:
+        raise
+    except JaxnmrError as err:
+        message = str(err).removeprefix(f"{where.rpartition(' ')[2]}: ")  # terms say their name themselves
+        raise ParseError(run.path, None, f"{where}: {message}") from err
+
+
+def _crystal(run: Run, phase: PhaseSpec) -> Crystal:
+    with _place(run, f"[[phase]] {phase.name!r}"):
+        if phase.inline is not None:
+            crystal = Crystal.create(**phase.inline, name=phase.name)
+        else:
+            crystal = read_crystal(phase.file, block=phase.entry, name=phase.name)
+        if not phase.species:
+            return crystal
+        unknown = [label for label in phase.species if label not in crystal.labels]
+        if unknown:
+            raise ConventionError(f"species names {unknown}, but the sites are {list(crystal.labels)}")
+        species = (phase.species.get(label, old) for label, old in zip(crystal.labels, crystal.species, strict=True))
+        return crystal.replace(species=tuple(species))
+
+
+def _term(run: Run, spec: HistogramSpec, crystals: Mapping[str, Crystal], simulation: bool) -> Any:
+    with _place(run, f"[[histogram]] {spec.name!r}"):
+        pattern = _pattern(spec, simulation)
+        chosen = {name: crystals[name] for name in spec.phases}
+        plan = PowderDiffraction.plan(
+            chosen,
+            pattern,
+            instrument=pattern.instrument,
+            background=_background(spec.background),
+            march_axis=spec.march_axis,
+            stephens=spec.stephens,
+            lebail=spec.lebail,
+        )
+        return weighted(PatternTerm(plan, pattern, name=spec.name), spec.weight, spec.robust)
+
+
+def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
+    known = read_instrument(spec.instrument_file, bank=spec.bank) if spec.instrument_file is not None else None
+    if spec.range is not None:
+        if not simulation:
+            raise ConventionError("range makes a simulation only; give the file of a measured pattern to refine")
+        first, last, step = spec.range
+        x = first + step * np.arange(int(np.floor((last - first) / step + 1e-6)) + 1)
+        pattern = Pattern.create(x, np.ones(len(x)), name=spec.name)
+    else:
+        pattern = read_pattern(spec.file, format=spec.format, bank=spec.bank)
+    instrument = (known or pattern.instrument or Instrument(name=spec.name)).replace(**spec.instrument)
+    if spec.limits is not None:
+        pattern = pattern.limited(*spec.limits)
+    if isinstance(spec.zoom, tuple) and not np.any((pattern.x >= spec.zoom[0]) & (pattern.x <= spec.zoom[1])):
+        raise ConventionError(
+            f"plot.zoom {list(spec.zoom)} lies outside the data, {pattern.x[0]:g} to {pattern.x[-1]:g} degrees"
+        )
+    return pattern.excluding(*spec.excluded).replace(instrument=instrument)
+
+
+def _background(spec: Mapping[str, Any]) -> Background:
+    if spec["kind"] == "chebyshev":
+        return Background.chebyshev(spec["terms"])
+    return Background.interpolate(spec["knots"], spacing=spec["spacing"])
+
+
+def _restraint(run: Run, index: int, crystals: Mapping[str, Crystal]) -> Any:
+    with _place(run, f"[[restraint]] number {index + 1}"):
+        return restraint_term(run.restraints[index], index + 1, crystals)
+
+
+def _model(run: Run, index: int, spec: ModelSpec) -> Any:
+    with _place(run, f"[[model]] number {index + 1}"):
+        return load_model(spec)
+
+
+def _spectrum(run: Run, spec: SpectrumSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
+    with _place(run, f"[[spectrum]] {spec.name!r}"):
+        return spectrum_term(spec, crystals, models)
+
+
+def _leaving_zero(term: SpectrumTerm, parameters: Parameters, freed: Parameters) -> Parameters:
+    """Asymmetries that are refined from 0, where their derivative vanishes, start at 0.1."""
+    for name in ("eta", "eta_q"):
+        for label in term.labels:
+            full = f"{term.name}/{name}[{label}]"
+            if full in freed.free_names and parameters[full] == 0:
+                parameters = parameters.set(full, 0.1)
+    return parameters
+
+
+def _usual_stages(objective: Objective) -> list[Stage]:
+    free: dict[str, tuple[str, ...]] = {}
+    for term in objective.terms:
+        if isinstance(term, SpectrumTerm):
+            steps = term.stages()
+        elif isinstance(term, PredictedSpectrumTerm):
+            steps = term.stages(objective.crystals, objective.phase_prefix)
+        else:
+            continue
+        for name, patterns in steps:
+            free[name] = tuple(dict.fromkeys(free.get(name, ()) + patterns))
+    return [Stage(name=name, free=patterns) for name, patterns in free.items()]
+
+
+def _stages(run: Run) -> list[Stage] | None:
+    if not run.stages:
+        return None
+    stages = []
+    for spec in run.stages:
+        steps = {} if spec.max_steps is None else {"max_steps": spec.max_steps}
+        stages.append(Stage(free=spec.free, fix=spec.fix, name=spec.name, **steps))
+    return stages
+
+
+def _solver(run: Run) -> Any:
+    options = {key: run.solver[key] for key in ("max_steps", "tolerance") if run.solver[key] is not None}
+    return _SOLVERS[run.solver["kind"]](**options)

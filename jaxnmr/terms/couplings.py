@@ -1,0 +1,356 @@
+"""`CouplingTerm`: couplings between pairs of spins, measured in Hz, against the geometry that makes them.
+
+Dipolar couplings fall off with the cube of the distance and nothing else: they need no calibration, and are the distance
+measurement of solid-state NMR. J couplings across a bridging atom follow the angle there in an approximate way that somebody
+has to state, as a law of the geometry of the linkage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import set_fields, static, struct
+from ..crystal import Crystal, angles, distances, plan_pairs, plan_triplets, select_angles, symmetry_code
+from ..errors import ConventionError, DataError, ParameterError, ShapeError
+from ..nmr import CouplingCalibration, isotope
+from ..nmr.dipolar import dipolar_constant_hz
+from ..objective.state import State
+from ..objective.term import Term
+from ..typing import Array, Quantity
+
+Atoms = Sequence[Sequence[str]]
+
+
+@struct
+class Linkages:
+    """The geometry of atoms A - bridge - B, all that a law of couplings may read (traceable).
+
+    Attributes:
+        crystal: where they are.
+        atoms: ``(n, 3, 5)``, the bridge second.
+        others: ``(k, 3, 5)`` every symmetry-distinct linkage of the same elements.
+        share: ``(n, k)`` how often each of those meets one of the two ends, the linkage itself counted twice.
+    """
+
+    crystal: Crystal
+    atoms: Array
+    others: Array
+    share: Array
+
+    @property
+    def angle_deg(self) -> Array:
+        """Angle at the bridge in degrees, ``(n,)``."""
+        return angles(self.crystal, self.atoms)
+
+    @property
+    def cosine(self) -> Array:
+        """Its cosine, smooth at 180 degrees."""
+        return jnp.cos(jnp.deg2rad(self.angle_deg))
+
+    @property
+    def lengths(self) -> Array:
+        """Lengths of both bonds in Å, ``(n, 2)``."""
+        first, second = self.atoms[:, :2], self.atoms[:, 1:]
+        return jnp.stack([distances(self.crystal, first), distances(self.crystal, second)], axis=1)
+
+    @property
+    def distance(self) -> Array:
+        """Distance of the ends in Å, ``(n,)``."""
+        return distances(self.crystal, self.atoms[:, ::2])
+
+    @property
+    def mean_angle_deg(self) -> Array:
+        """Mean angle in degrees of all linkages that meet the two ends, ``(n,)``: of seven between two Si in silica."""
+        share = jnp.asarray(self.share)
+        total = share @ angles(self.crystal, self.others) - self.angle_deg
+        return total / (jnp.sum(share, axis=1) - 1.0)
+
+
+@dataclass(frozen=True)
+class CouplingLaw:
+    """Couplings that are linear in a function of the angle at the bridge, ``offset_hz + slope_hz f``.
+
+    ``form="cosine"`` has ``f = cos(angle)``; ``"s_character"`` has ``f = cos(angle)/(cos(angle) - 1)``, the share of s in two
+    equivalent hybrids of the bridge that enclose this angle: 1/2 at 180 degrees, 1/4 in a tetrahedron.
+
+    No numbers are built in. That 2J(Si-O-Si) follows mostly this angle, and then the mean of those around, is found by D. J.
+    Srivastava, P. Florian, J. H. Baltisberger & P. J. Grandinetti, doi 10.1039/C7CP06486A; S. Cadars, D. H. Brouwer & B. F.
+    Chmelka, Phys. Chem. Chem. Phys. (2009), find dependences too complicated for such a law. Fit the numbers to calculations on
+    compounds like yours, ``CouplingCalibration.fit(f, couplings)``, and let sigma contain the scatter that is left.
+    """
+
+    offset_hz: float
+    slope_hz: float
+    form: Literal["cosine", "s_character"] = "cosine"
+
+    def __post_init__(self):
+        if self.form not in ("cosine", "s_character"):
+            raise ConventionError(f"a coupling law has the form {self.form!r}; expected 'cosine' or 's_character'")
+        if not np.isfinite([self.offset_hz, self.slope_hz]).all():
+            raise ConventionError(
+                f"a coupling law has the numbers {self.offset_hz} and {self.slope_hz}; they must be finite"
+            )
+
+    def __call__(self, linkages: Linkages) -> Array:
+        """Couplings in Hz, ``(n,)``."""
+        cosine = linkages.cosine
+        return self.offset_hz + self.slope_hz * (cosine if self.form == "cosine" else cosine / (cosine - 1.0))
+
+
+@struct
+class CouplingTerm(Term):
+    """Residuals ``(calculated - observed)/sigma`` of couplings between pairs of spins. Build it with a classmethod.
+
+    Parameters, below the term's name, fixed unless freed: of J couplings ``offset`` in Hz and ``slope`` of the calibration; of
+    dipolar ones ``slope``, which motion makes smaller than 1.
+
+    Attributes:
+        atoms: ``(n, 2, 5)`` pairs, or ``(n, 3, 5)`` with the bridge between.
+        observed, sigma: ``(n,)`` Hz.
+        start: parameters by local name.
+        constant_hz: dipolar coupling at 1 Å.
+        others, share: of `Linkages`.
+        law: of J couplings; ``None`` for dipolar ones.
+        labels: the two ends of every coupling, for people.
+        phase: name of the crystal.
+        name: prefix of the parameters.
+    """
+
+    atoms: Array
+    observed: Array
+    sigma: Array
+    start: dict[str, Array]
+    constant_hz: Array
+    others: Array
+    share: Array
+    law: Callable[[Linkages], Array] | None = static()
+    labels: tuple[str, ...] = static()
+    phase: str = static()
+    name: str = static()
+
+    def __init__(self, **fields: Any):
+        raise ParameterError("make coupling terms with CouplingTerm.dipolar or CouplingTerm.across")
+
+    @classmethod
+    def dipolar(
+        cls,
+        crystal: Crystal,
+        nuclei: tuple[str, str],
+        atoms: Atoms,
+        observed_hz,
+        *,
+        sigma,
+        signed: bool = False,
+        scale: float = 1.0,
+        phase: str | None = None,
+        name: str = "dipolar",
+    ) -> CouplingTerm:
+        """Dipolar couplings ``d = -(mu0/4 pi) gamma1 gamma2 hbar/(2 pi r³)``, from REDOR and its relatives.
+
+        Args:
+            crystal: where the sites are.
+            nuclei: the two isotopes, ``("13C", "15N")``.
+            atoms: pairs of labels in the order of ``nuclei``: the shortest distance between two sites, or with a symmetry
+                code, ``("C1", "N1 3_655")``, another.
+            observed_hz: ``(pairs,)`` d; its size, unless it is ``signed``.
+            sigma: Hz, a number or ``(pairs,)``.
+            signed: whether the signs were measured. Of two nuclei with gyromagnetic ratios of the same sign d is negative.
+            scale: start of ``slope``, by which motion scales couplings down.
+            phase: name of the phase in the objective; the crystal's name by default.
+            name: prefix of the parameters.
+
+        Raises:
+            ConventionError: an unknown isotope or label.
+            ParameterError: sites of another element.
+            ShapeError, DataError: data that do not fit the pairs, are not finite, or negative sizes.
+        """
+        if isinstance(nuclei, str) or len(nuclei) != 2:
+            raise ConventionError(f"{name!r}: nuclei are {nuclei!r}; expected two isotopes, ('13C', '15N')")
+        pair = tuple(isotope(nucleus) for nucleus in nuclei)
+        _expect(atoms, (2,), name)
+        places = plan_pairs(crystal, [tuple(of) for of in atoms])
+        for row, labels in zip(places, atoms, strict=True):
+            for atom, nucleus, label in zip(row, pair, labels, strict=True):
+                if crystal.elements[atom[0]] not in (
+                    {nucleus.element, "D"} if nucleus.symbol == "2H" else {nucleus.element}
+                ):
+                    raise ParameterError(
+                        f"{name!r}: {label} is {crystal.elements[atom[0]]}, not {nucleus.symbol}; give pairs in the order of nuclei"
+                    )
+            if (row[0] == row[1]).all():
+                raise ParameterError(f"{name!r}: {labels[0]} and {labels[1]} are one atom")
+        observed, spread = _data(observed_hz, sigma, len(places), name)
+        constant = float(dipolar_constant_hz(*pair, 1.0))
+        if not signed:
+            constant = abs(constant)
+            if (observed < 0).any():
+                raise DataError(
+                    f"{name!r}: sizes of couplings are negative; with their signs measured, say signed=True"
+                )
+        none = np.zeros((len(places), 0))
+        return cls._made(
+            atoms=places, observed=observed, sigma=spread, start={"slope": float(scale)}, constant_hz=constant,
+            others=np.zeros((0, 3, 5), dtype=int), share=none, law=None, labels=tuple(" ".join(of) for of in atoms),
+            phase=phase or crystal.name, name=name,
+        )  # fmt: skip
+
+    @classmethod
+    def across(
+        cls,
+        crystal: Crystal,
+        kind: tuple[str, str, str],
+        observed_hz,
+        *,
+        sigma,
+        law: Callable[[Linkages], Array],
+        atoms: Atoms | None = None,
+        calibration: CouplingCalibration | None = None,
+        cutoffs=None,
+        phase: str | None = None,
+        name: str = "couplings",
+    ) -> CouplingTerm:
+        """J couplings across a bridging atom, ``("Si", "O", "Si")``.
+
+        Args:
+            crystal: where to look for linkages.
+            kind: three elements, the bridge second.
+            observed_hz: ``(n,)`` in the order of ``atoms``.
+            sigma: Hz, a number or ``(n,)``: of the measurement and of the law.
+            law: from `Linkages` to couplings in Hz, ``(n,)``; traceable. A `CouplingLaw`, or a function of your own.
+            atoms: labels of the ends, ``("Si1", "Si2")``, where one linkage joins them; or of all three atoms, as
+                :meth:`linkages` lists them. By default all symmetry-distinct linkages, in the order of that list.
+            calibration: of calculated couplings, ``CouplingCalibration.published("nmrcryspy/29Si-O-29Si")`` where the law
+                was made from the same kind of calculation.
+            cutoffs: longest bonds, as for :func:`jaxnmr.crystal.plan_bonds`.
+            phase: name of the phase in the objective; the crystal's name by default.
+            name: prefix of the parameters.
+
+        Raises:
+            ParameterError: a kind that does not occur, ends that no linkage joins, or several.
+            ShapeError, DataError: data that do not fit the linkages or are not finite.
+        """
+        found, multiplicity = select_angles(crystal, [kind], cutoffs)[0]
+        if atoms is None:
+            places = found
+        else:
+            _expect(atoms, (2, 3), name)
+            places = np.array([_place(crystal, kind, found, tuple(of), name) for of in atoms]).reshape(-1, 3, 5)
+        if atoms is None and np.size(observed_hz) != len(places):
+            listed = "; ".join(" - ".join(of) for of in cls.linkages(crystal, kind, cutoffs)[:12])
+            raise ShapeError(
+                f"{name!r}: {np.size(observed_hz)} couplings for {len(places)} linkages of {crystal.name}: {listed}. Say which "
+                "were measured with atoms="
+            )
+        observed, spread = _data(observed_hz, sigma, len(places), name)
+        calibration = CouplingCalibration(offset_hz=0.0, slope=1.0) if calibration is None else calibration
+        start = {"offset": float(calibration.offset_hz), "slope": float(calibration.slope)}
+        return cls._made(
+            atoms=places, observed=observed, sigma=spread, start=start, constant_hz=0.0, others=found,
+            share=_share(crystal, places, found, multiplicity), law=law,
+            labels=tuple(" ".join(crystal.labels[row[k, 0]] for k in range(3)) for row in places),
+            phase=phase or crystal.name, name=name,
+        )  # fmt: skip
+
+    @classmethod
+    def _made(cls, **fields) -> CouplingTerm:
+        term = object.__new__(cls)
+        set_fields(term, **fields)
+        return term
+
+    @staticmethod
+    def linkages(crystal: Crystal, kind: tuple[str, str, str], cutoffs=None) -> list[tuple[str, str, str]]:
+        """The symmetry-distinct linkages of a kind, as labels with symmetry codes (host)."""
+        name = lambda atom: f"{crystal.labels[atom[0]]} {symmetry_code(atom).replace('.', '1_555')}"
+        triplets = select_angles(crystal, [kind], cutoffs)[0][0]
+        return [(name(first), crystal.labels[bridge[0]], name(last)) for first, bridge, last in triplets]
+
+    # -- what others read ----------------------------------------------------------------------------------------
+    def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
+        if self.phase not in crystals:
+            raise ParameterError(f"{self.name!r} is about {self.phase!r}; the phases are {sorted(crystals)}")
+        docs = {
+            "offset": ("Hz", 1.0, "coupling where none is calculated"),
+            "slope": ("", 0.01, "of data by calculation"),
+        }
+        return {
+            name: Quantity(np.array(value), unit=docs[name][0], scale=docs[name][1], doc=docs[name][2])
+            for name, value in self.start.items()
+        }
+
+    def tensors_read(self, crystals: Mapping[str, Crystal]) -> tuple:
+        return ()
+
+    def calculated(self, state: State) -> Array:
+        """Couplings in Hz, ``(n,)``, as they are compared with the data."""
+        crystal, values = state.crystals[self.phase], state.local(self.name)
+        if self.law is None:
+            return values["slope"] * self.constant_hz / distances(crystal, self.atoms) ** 3
+        linkages = Linkages(crystal=crystal, atoms=self.atoms, others=self.others, share=self.share)
+        found = jnp.asarray(self.law(linkages))
+        if found.shape != self.observed.shape:
+            raise ShapeError(
+                f"the law of {self.name!r} returns the shape {found.shape}; expected {self.observed.shape}, Hz"
+            )
+        return CouplingCalibration(offset_hz=values["offset"], slope=values["slope"]).coupling(found)
+
+    def residuals(self, state: State) -> Array:
+        return (self.calculated(state) - self.observed) / self.sigma
+
+
+def _expect(atoms: Atoms, lengths: tuple[int, ...], name: str) -> None:
+    wrong = next((of for of in atoms if isinstance(of, str) or len(of) not in lengths), None)
+    if isinstance(atoms, str) or wrong is not None or not len(atoms):
+        raise ParameterError(
+            f"{name!r}: expected a list of {' or '.join(map(str, lengths))} site labels each, got {wrong or atoms!r}"
+        )
+
+
+def _data(observed, sigma, count: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    observed, sigma = np.asarray(observed, dtype=float), np.asarray(sigma, dtype=float)
+    if observed.shape != (count,) or sigma.shape not in ((), (count,)):
+        raise ShapeError(
+            f"{name!r}: {count} pairs, observed couplings of the shape {observed.shape}, sigma of {sigma.shape}; expected "
+            f"({count},), and a number or ({count},)"
+        )
+    if not np.isfinite(observed).all():
+        raise DataError(f"{name!r}: coupling {int(np.flatnonzero(~np.isfinite(observed))[0]) + 1} is not finite")
+    if not (np.isfinite(sigma).all() and (sigma > 0).all()):
+        raise DataError(f"{name!r}: uncertainties must be positive numbers")
+    return observed, np.broadcast_to(sigma, (count,)).copy()
+
+
+def _place(crystal: Crystal, kind, found: np.ndarray, labels: tuple[str, ...], name: str) -> np.ndarray:
+    """Atoms ``(3, 5)`` of one linkage."""
+    if len(labels) == 3:
+        return plan_triplets(crystal, [labels])[0]
+    for label in labels:
+        if label not in crystal.labels:
+            raise ParameterError(
+                f"{name!r}: no site {label!r} in {crystal.name}; ends are labels without symmetry code, some of "
+                f"{', '.join(crystal.labels)}"
+            )
+    ends = [sorted((crystal.labels[row[0, 0]], crystal.labels[row[2, 0]])) for row in found]
+    mine = [k for k, of in enumerate(ends) if of == sorted(labels)]
+    if len(mine) == 1:
+        return found[mine[0]]
+    joined = CouplingTerm.linkages(crystal, kind)
+    listed = (
+        "; ".join(" - ".join(joined[k]) for k in mine) if mine else ", ".join(sorted({"-".join(of) for of in ends}))
+    )
+    what = "several linkages join" if mine else "no linkage joins"
+    hint = "give all three atoms of the one that is meant, of" if mine else "the pairs are"
+    raise ParameterError(f"{name!r}: {what} {labels[0]} and {labels[1]}: {hint} {listed}")
+
+
+def _share(crystal: Crystal, places: np.ndarray, found: np.ndarray, multiplicity: np.ndarray) -> np.ndarray:
+    """How often each distinct linkage meets the two ends of each place, ``(n, k)``."""
+    per_cell = np.array([site.multiplicity for site in crystal.sites()], dtype=float)
+    # linkages of a class that meet one atom of every site
+    meets = np.stack([(found[:, 0, 0] == s).astype(float) + (found[:, 2, 0] == s) for s in range(crystal.n_sites)])
+    meets *= multiplicity / per_cell[:, None]
+    return meets[places[:, 0, 0]] + meets[places[:, 2, 0]]

@@ -1,0 +1,293 @@
+"""`MeasuredSpectrum`: what terms about a measured NMR spectrum have in common, wherever their sites come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import static, struct
+from ..crystal import Crystal
+from ..nmr import Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStatic
+from ..nmr.powder.simulation import SCALES
+from ..objective.state import State
+from ..objective.term import Term
+from ..typing import Array, Quantity
+from .site_parameters import planning_sites
+
+# a shift that has moved by this part of the window may have brought other sidebands into it
+_FAR = 0.08
+_DENSITIES = (40, 60, 90, 130, 180, 260)
+
+
+class Changes(NamedTuple):
+    """How sites change along an objective's parameters: directions that each belong to one site, and their combinations.
+
+    Attributes:
+        tangents: of the sites along every direction, with a leading axis; ``None`` when there is no direction.
+        columns: ``(sites, most)`` directions of every site, filled up with -1.
+        reach: what each direction changes at most, see `SpectrumPlan.value_and_jacobian`.
+        along: ``(directions, parameters)``; ``None`` when there is no direction.
+        strays: ``(parameters,)`` which of them change something that was not announced.
+    """
+
+    tangents: Sites | None
+    columns: np.ndarray
+    reach: Sequence[int]
+    along: Array | None
+    strays: Array
+
+
+@struct
+class MeasuredSpectrum(Term, ABC):
+    """Residuals ``(calculated - observed)/sigma`` of one spectrum; subclasses say what its sites are.
+
+    The calculated spectrum is ``scale Re(exp(i phase) sum of sites) + baseline`` with
+    ``phase = phase0 + phase1 (f - pivot)/width`` (width of the whole spectrum), so that the data stay as they are. An
+    amplitude is the sum of a site's intensity over all points, and the baseline a Chebyshev polynomial over the region.
+
+    Attributes:
+        plan: the calculated spectrum; ``None`` before its sites are known.
+        observed, sigma: ``(points,)``, the points that are fitted, by increasing shift.
+        rows: ``(points,)`` which points of the plan they are.
+        basis: ``(points, terms)`` of the baseline.
+        slope: ``(points,)`` distance from the pivot in spectral widths, for the first-order phase.
+        start: parameters by local name.
+        planned: site parameters the plan was made for; empty when it must be made.
+        simulation: how to plan.
+        axis: of the plan: first point and step in Hz, number of points.
+        moving_mas: whether a refinement moves the spinning speed.
+        region_ppm: parts that are fitted.
+        pivot_ppm: where ``phase1`` has no effect.
+        name: prefix of the parameters.
+        source: what was measured, for reports.
+    """
+
+    plan: SpectrumPlan | None
+    observed: Array
+    sigma: Array
+    rows: Array
+    basis: Array
+    slope: Array
+    start: dict[str, Array]
+    planned: dict[str, Array]
+    simulation: SpectrumStatic | SpectrumMAS = static()
+    axis: tuple[float, float, int] = static()
+    moving_mas: bool = static()
+    region_ppm: tuple[tuple[float, float], ...] = static()
+    pivot_ppm: float = static()
+    name: str = static()
+    source: str = static()
+
+    # a typical change of the scale
+    _scale_step = 0.1
+
+    # -- what a subclass says ------------------------------------------------------------------------------------
+    @abstractmethod
+    def site_labels(self, crystals: Mapping[str, Crystal]) -> tuple[str, ...]:
+        """Labels of the sites."""
+
+    @abstractmethod
+    def _site_quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
+        """Parameters of the sites."""
+
+    @abstractmethod
+    def _now(self, state: State) -> tuple[SpectrumPlan, Sites]:
+        """The plan at the spinning speed of the state, and the sites (traceable)."""
+
+    @abstractmethod
+    def _changes(self, state: State, tangents: State, sites: Sites) -> Changes:
+        """How the sites change along tangents of the state (traceable)."""
+
+    @abstractmethod
+    def _described(self, state: State) -> tuple[dict[str, np.ndarray], Sites, np.ndarray] | None:
+        """Site parameters as `site_parameters.described` has them, with their sites and axes; ``None`` when there is nothing
+        to plan for (host).
+        """
+
+    @abstractmethod
+    def _planned_for(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
+        """``(name, site)`` of what may change while a plan is used (host)."""
+
+    # -- what others read ----------------------------------------------------------------------------------------
+    @property
+    def ppm(self) -> Array:
+        """``(points,)`` shifts of the fitted points."""
+        return self.frequency_hz * (1e6 / self.simulation.larmor_hz)
+
+    @property
+    def frequency_hz(self) -> Array:
+        """``(points,)`` frequencies of the fitted points, Hz from the reference."""
+        first, step, points = self.axis
+        return (first + step * jnp.arange(points))[self.rows]
+
+    @property
+    def step_hz(self) -> float:
+        """Distance of points."""
+        return self.axis[1]
+
+    def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
+        scale, step = self.start["scale"], self._scale_step
+        out = {"scale": Quantity(scale, lower=0.0, scale=step, intensity=True, doc="multiplies all sites")}
+        out |= self._site_quantities(crystals)
+        if "baseline" in self.start:
+            numbers = tuple(str(k) for k in range(self.basis.shape[1]))
+            size = max(float(np.abs(self.observed).max()) * 0.01, 1e-300)
+            out["baseline"] = Quantity(
+                self.start["baseline"], labels=numbers, scale=size, intensity=True, doc="Chebyshev coefficients"
+            )
+        out["phase0"] = Quantity(self.start["phase0"], unit="°", scale=1.0, doc="phase of the data at the pivot")
+        out["phase1"] = Quantity(self.start["phase1"], unit="°", scale=5.0, doc="change of it over the spectral width")
+        if "mas" in self.start:
+            out["mas"] = Quantity(self.start["mas"], unit="Hz", lower=1.0, scale=10.0, doc="spinning speed")
+        return out
+
+    def calculated(self, state: State) -> Array:
+        """The calculated spectrum at the fitted points."""
+        values = state.local(self.name)
+        plan, sites = self._now(state)
+        return values["scale"] * self._turned(plan.complex_spectrum(sites), values).real + self._baseline(values)
+
+    def baseline(self, state: State) -> Array:
+        """The baseline at the fitted points."""
+        return self._baseline(state.local(self.name))
+
+    def components(self, state: State) -> Array:
+        """What every site contributes at the fitted points, ``(points, sites)``."""
+        values = state.local(self.name)
+        plan, sites = self._now(state)
+        turned = self._turned(per_amplitude(plan, sites), values)
+        return values["scale"] * turned.real * sites.amplitude
+
+    def residuals(self, state: State) -> Array:
+        return (self.calculated(state) - self.observed) / self.sigma
+
+    def jacobian(self, state: State, tangents: State) -> Array:
+        # every site is differentiated along its own directions only, whatever the objective's parameters are; these are
+        # then combined
+        values, pushed = state.local(self.name), tangents.local(self.name)
+        plan, sites = self._now(state)
+        changes = self._changes(state, tangents, sites)
+        if changes.tangents is not None:
+            signal, by_own = plan.value_and_jacobian(sites, changes.tangents, changes.columns, changes.reach)
+        else:
+            signal = plan.complex_spectrum(sites)
+        signal = self._turned(signal, values)
+        count = jax.tree.leaves(pushed)[0].shape[0]
+        out = self.basis @ pushed["baseline"].T if "baseline" in values else jnp.zeros((len(self.rows), count))
+        out = out + signal.real[:, None] * pushed["scale"]
+        angle = pushed["phase0"] + self.slope[:, None] * pushed["phase1"]
+        out = out - values["scale"] * signal.imag[:, None] * jnp.deg2rad(angle)
+        if changes.tangents is not None:
+            out = out + values["scale"] * (self._turned(by_own, values).real @ changes.along)
+        strays = changes.strays
+        if self.moving_mas:
+            by_mas = jax.jvp(
+                lambda mas: plan.with_mas(mas).complex_spectrum(sites), (values["mas"],), (1.0 + 0 * values["mas"],)
+            )
+            out = out + values["scale"] * self._turned(by_mas[1], values).real[:, None] * pushed["mas"]
+        elif "mas" in pushed:
+            strays = strays | (pushed["mas"] != 0)
+        # what was not announced to `prepared` has no derivative here: not a number, rather than silently none
+        return jnp.where(strays, jnp.nan, out) / self.sigma[:, None]
+
+    # -- planning ------------------------------------------------------------------------------------------------
+    def refreshed(self, state: State) -> tuple[MeasuredSpectrum, str]:
+        found = self._described(state)
+        reason = "" if found is None else self._outgrown(found[0], found[1].labels)
+        return (self._laid_out(*found), f"orientations and sidebands planned: {reason}") if reason else (self, "")
+
+    def settled(self, state: State) -> MeasuredSpectrum:
+        found = self._described(state)
+        return self if found is None else self._laid_out(*found)
+
+    def _laid_out(self, values: Mapping[str, np.ndarray], template: Sites, frames: np.ndarray) -> MeasuredSpectrum:
+        """A copy planned for these values and what moves."""
+        sites = planning_sites(values, template, frames, self._planned_for(values), self.step_hz)
+        simulation, axis = self.simulation, self._axis()
+        if "mas" in values:
+            simulation = replace(simulation, mas_hz=float(values["mas"]))
+        plan = simulation.plan(sites, like=axis, broadened=True)
+        distributed = any(len(group.nodes) > 1 for group in plan.groups)
+        if simulation.integration_density == "auto" and not distributed:
+            # few different densities: less to compile, and a small change of a tensor leaves the plan as it is
+            needed = max(group.orientations.density for group in plan.groups)
+            density = next((n for n in _DENSITIES if n >= needed), needed)
+            plan = replace(simulation, integration_density=density).plan(sites, like=axis, broadened=True)
+        planned = {name: np.array(value, dtype=float) for name, value in values.items()}
+        for name, reach in (("zeta", sites.shielding_ppm), ("cq", sites.quadrupolar_hz)):
+            if name in planned:
+                planned[name] = np.abs(np.linalg.eigvalsh(np.asarray(reach))).max(axis=1)
+        for name, reach in (
+            ("shielding_spread", sites.shielding_spread_ppm),
+            ("quadrupolar_spread", sites.quadrupolar_spread_hz),
+        ):
+            if name in planned:
+                planned[name] = np.array(reach)
+        return self.replace(plan=plan, planned=planned)
+
+    def _outgrown(self, values: Mapping[str, np.ndarray], labels: tuple[str, ...]) -> str:
+        """Why the plan must be made anew; empty when it serves."""
+        if not self.planned:
+            return "for what is refined"
+        was = self.planned
+        for name, what in (
+            ("zeta", "anisotropy"),
+            ("cq", "coupling"),
+            ("shielding_spread", "distribution"),
+            ("quadrupolar_spread", "distribution"),
+        ):
+            if name in was and (np.abs(values[name]) > was[name] * (1 + 1e-9)).any():
+                k = int(np.argmax(np.abs(values[name]) - was[name]))
+                return f"the {what} of {labels[k]} has grown"
+        _, step, points = self.axis
+        reach_ppm = _FAR * points * step / self.simulation.larmor_hz * 1e6
+        if (np.abs(values["shift"] - was["shift"]) > reach_ppm).any():
+            return "a line has moved far"
+        fwhm, before = (v["gaussian"] + v["lorentzian"] for v in (values, was))
+        if (fwhm < 0.5 * before).any():
+            return "a line has become narrow"
+        if "mas" in was and not 0.9 < values["mas"] / was["mas"] < 1.1:
+            return "the spinning speed has changed"
+        return ""
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+    def _turned(self, signal: Array, values: Mapping[str, Array]) -> Array:
+        """The fitted points of a complex spectrum ``(points, ...)``, with the phase of the data."""
+        angle = jnp.deg2rad(values["phase0"] + values["phase1"] * self.slope)
+        turn = jax.lax.complex(jnp.cos(angle), jnp.sin(angle))
+        return signal[self.rows] * turn.reshape(-1, *(1,) * (signal.ndim - 1))
+
+    def _baseline(self, values: Mapping[str, Array]) -> Array:
+        return self.basis @ values["baseline"] if "baseline" in values else jnp.zeros(len(self.rows))
+
+    def _axis(self) -> Spectrum:
+        first, step, points = self.axis
+        frequency, larmor = first + step * np.arange(points), self.simulation.larmor_hz
+        return Spectrum.create(frequency, np.zeros(points), larmor_hz=larmor, isotope=self.simulation.isotope)
+
+
+def per_amplitude(plan: SpectrumPlan, sites: Sites) -> Array:
+    """Complex spectra of the sites with amplitude 1, ``(points, sites)`` (traceable)."""
+    n = len(sites.labels)
+    tangents = jax.tree.map(lambda leaf: jnp.zeros((n, *jnp.shape(leaf)), jnp.result_type(leaf)), sites)
+    tangents = tangents.replace(amplitude=jnp.eye(n, dtype=jnp.result_type(sites.amplitude)))
+    return plan.jacobian(sites, tangents, np.arange(n)[:, None], [SCALES] * n)
+
+
+def on_host(values: Mapping[str, Array]) -> dict[str, np.ndarray]:
+    """Parameters as numpy arrays in double precision."""
+    return {name: np.asarray(v, dtype=float) for name, v in values.items()}
+
+
+def flat_at_zero(full: str) -> str:
+    """What to do about a refined parameter that is 0, where the spectrum does not depend on it to first order."""
+    return (
+        f"{full} is 0, where the spectrum does not depend on it to first order: it cannot leave by itself. Set it to a small "
+        "value and refine again, or fix it."
+    )

@@ -1,0 +1,109 @@
+"""`PatternTerm`: a measured powder pattern against a calculated one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import set_fields, static, struct
+from ..crystal import Crystal
+from ..diffraction import Pattern, PowderDiffraction
+from ..errors import ParameterError, ShapeError
+from ..objective.term import State, Term
+from ..typing import Array, Quantity
+
+
+@struct
+class PatternTerm(Term):
+    """Residuals ``(calculated - observed)/sigma`` of one histogram, excluded regions left out.
+
+    Attributes:
+        model: the calculated pattern.
+        observed, sigma: ``(points,)``, the points that are fitted.
+        excluded: regions left out, for plots.
+        name: prefix of the histogram's parameters.
+        source: what was measured, for reports.
+    """
+
+    model: PowderDiffraction
+    observed: Array
+    sigma: Array
+    excluded: tuple[tuple[float, float], ...] = static()
+    name: str = static()
+    source: str = static()
+
+    def __init__(self, model: PowderDiffraction, pattern: Pattern, *, name: str = "xrd"):
+        """Compare a planned histogram with the pattern it was planned for.
+
+        Raises:
+            ShapeError: the plan was made for other points.
+        """
+        keep = pattern.included()
+        x = np.asarray(pattern.x)[keep]
+        if x.shape != np.shape(model.x) or not np.array_equal(x, np.asarray(model.x)):
+            raise ShapeError(
+                f"{pattern.name} has {len(x)} fitted points, the calculation was planned for {np.shape(model.x)[0]} "
+                "others; plan it with this very pattern"
+            )
+        set_fields(
+            self,
+            model=model,
+            observed=np.asarray(pattern.y)[keep],
+            sigma=np.asarray(pattern.sigma)[keep],
+            excluded=pattern.excluded,
+            name=name,
+            source=pattern.name,
+        )
+
+    def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
+        missing = set(self.model.phase_names) - set(crystals)
+        if missing:
+            raise ParameterError(
+                f"{self.name!r} was planned for {list(self.model.phase_names)}, the objective has {list(crystals)}: "
+                "give both the same crystals by the same names"
+            )
+        return self.model.quantities()
+
+    def calculated(self, state: State) -> Array:
+        """The calculated pattern at the fitted points."""
+        return self.model.pattern(state.crystals, state.local(self.name))
+
+    def residuals(self, state: State) -> Array:
+        return (self.calculated(state) - self.observed) / self.sigma
+
+    def jacobian(self, state: State, tangents: State) -> Array:
+        # only the small peak table is differentiated automatically; the sum over peaks is in closed form
+        table, push = jax.linearize(lambda s: self.model.peak_table(s.crystals, s.local(self.name)), state)
+        return self.model.jacobian(table, jax.vmap(push)(tangents)) / self.sigma[:, None]
+
+    def prepared(self, free: tuple[str, ...]) -> PatternTerm:
+        # room for the asymmetry to grow without compiling again
+        return self.replace(model=self.model.with_nodes(16)) if f"{self.name}/shl" in free else self
+
+    @property
+    def extracting(self) -> bool:
+        return any(phase.intensities == "lebail" for phase in self.model.phases)
+
+    def refreshed(self, state: State) -> tuple[PatternTerm, str]:
+        values = state.local(self.name)
+        model, note = self.model.refreshed(state.crystals, values)
+        if self.extracting:
+            model = model.extracted(state.crystals, values, jnp.asarray(self.observed))
+            note = "; ".join(filter(None, (note, "intensities extracted")))
+        return (self.replace(model=model), note) if note else (self, "")
+
+    def settled(self, state: State) -> PatternTerm:
+        return self.replace(model=self.model.laid_out(state.crystals, state.local(self.name), reflections=True))
+
+    def warnings(self, state: State) -> tuple[str, ...]:
+        negative = self.model.negative_variance(state.local(self.name))
+        if negative is None:
+            return ()
+        low, high = negative
+        return (
+            f"The Gaussian variance U tan² + V tan + W of {self.name!r} is negative between {low:.0f} and {high:.0f}° and "
+            "was held at zero there: fix one of U, V and W, or describe the width with X, Y, size and strain.",
+        )

@@ -1,0 +1,217 @@
+"""`PeakListTerm`: isotropic shifts read off a spectrum against those of the sites that a model predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import set_fields, static, struct
+from ..crystal import Crystal
+from ..errors import DataError, ParameterError, ShapeError
+from ..nmr import ShiftReference, isotope
+from ..objective.state import SHIELDING, State, TensorRead
+from ..typing import Array, Quantity
+from .site_term import SiteTerm, reference_start, site_spread
+
+
+@struct
+class PeakListTerm(SiteTerm):
+    """Residuals ``(shift of the site - shift of its peak)/sigma``, one for every site.
+
+    Which site belongs to which peak is given, or found: the assignment with the least chi² in which every peak has a site.
+    It is held while derivatives are taken and looked for anew after every step; a change is noted in the history. Peaks may
+    hold several sites, each of which is expected at the peak: lines that overlap cannot be far apart. An automatic
+    assignment follows the structure into whatever minimum is closest; a wrong start can make a wrong one look right.
+
+    Parameters, below the term's name: ``reference`` in ppm and ``slope``, both fixed unless freed.
+
+    Attributes:
+        shifts, sigma: ``(peaks,)`` ppm.
+        peak: ``(sites,)`` the peak of every site; ``None`` while it is not known.
+        model_sigma: ``(sites,)`` uncertainty of predictions in ppm; ``None`` while it is not known.
+        counts: sites that every peak must hold; ``None`` if at least one.
+        fixed: whether the assignment was given.
+        The others are those of `SiteTerm`.
+    """
+
+    shifts: Array
+    sigma: Array
+    peak: Array | None
+    model_sigma: Array | None
+    counts: tuple[int, ...] | None = static()
+    fixed: bool = static()
+
+    def __init__(
+        self,
+        nucleus: str,
+        shifts_ppm,
+        *,
+        sigma,
+        reference: ShiftReference | None = None,
+        sigma_model: float | Sequence[float] | Literal["model"] | None = None,
+        assignment: Sequence[str | Sequence[str]] | None = None,
+        counts: Sequence[int] | None = None,
+        sites: Sequence[str] | None = None,
+        phase: str | None = None,
+        name: str = "peaks",
+    ):
+        """Compare a list of peaks with the isotropic shifts of sites.
+
+        Args:
+            nucleus: isotope, ``"29Si"``.
+            shifts_ppm: of the peaks, ``(peaks,)``.
+            sigma: uncertainty of where a site of the peak may be, ppm, a number or ``(peaks,)``: the error of the shift, or
+                half the width of a peak in which several are hidden.
+            reference: of shifts.
+            sigma_model: uncertainty of predictions in ppm, a number or ``(sites,)``; ``"model"`` takes the model's own,
+                calibrated, at the structure of the moment.
+            assignment: for every peak the label of its site, or several; found automatically by default.
+            counts: how many sites each peak holds, from intensities; at least one by default.
+            sites: labels of the sites that the peaks are of; by default all of the nucleus.
+            phase: name of the crystal; needed when there are several.
+            name: prefix of the parameters.
+
+        Raises:
+            ConventionError: no reference.
+            ShapeError: lists of different lengths.
+            DataError: numbers that are not finite, uncertainties that are not positive.
+            ParameterError: an assignment that contradicts itself or other arguments.
+        """
+        atom = isotope(nucleus)
+        shifts = np.asarray(shifts_ppm, dtype=float)
+        if shifts.ndim != 1 or not len(shifts):
+            raise ShapeError(f"{name!r}: shifts_ppm has the shape {shifts.shape}; expected a list of numbers")
+        if not np.isfinite(shifts).all():
+            raise DataError(f"{name!r}: peak {int(np.flatnonzero(~np.isfinite(shifts))[0]) + 1} is not finite")
+        peak = None
+        if assignment is not None:
+            if sites is not None or counts is not None:
+                raise ParameterError(
+                    f"{name!r}: an assignment already says which sites there are; leave out sites, counts"
+                )
+            groups = [(of,) if isinstance(of, str) else tuple(of) for of in assignment]
+            if len(groups) != len(shifts):
+                raise ShapeError(f"{name!r}: {len(groups)} assignments for {len(shifts)} peaks; expected one of each")
+            sites = tuple(label for group in groups for label in group)
+            peak = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        labels = None if sites is None else tuple(sites)
+        repeated = [] if labels is None else sorted({label for label in labels if labels.count(label) > 1})
+        if repeated:
+            raise ParameterError(f"{name!r}: {', '.join(repeated)} is named twice; a site has one peak")
+        if counts is not None:
+            counts = tuple(int(n) for n in counts)
+            if len(counts) != len(shifts) or min(counts) < 1:
+                raise ShapeError(f"{name!r}: counts are {counts}; expected a number of sites, 1 or more, for each peak")
+        model_sigma = None
+        if isinstance(sigma_model, str):
+            if sigma_model != "model":
+                raise ParameterError(f"{name!r}: sigma_model is {sigma_model!r}; expected numbers or 'model'")
+        else:
+            model_sigma = np.asarray(0.0 if sigma_model is None else sigma_model, dtype=float)
+            if not (np.isfinite(model_sigma).all() and (model_sigma >= 0).all()):
+                raise DataError(f"{name!r}: sigma_model is {sigma_model}; expected 0 or more")
+            sigma_model = None
+        set_fields(
+            self, shifts=shifts, sigma=site_spread(sigma, len(shifts), 1, f"sigma of {name!r}")[:, 0], peak=peak,
+            model_sigma=model_sigma, start=reference_start(reference, name), sigma_model=sigma_model, counts=counts,
+            fixed=peak is not None, nucleus=atom.symbol, labels=labels, phase=phase, name=name,
+        )  # fmt: skip
+
+    def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
+        phase, sites = self.where(crystals)
+        found, peaks = len(sites), len(self.shifts)
+        if found < peaks:
+            raise ParameterError(
+                f"{self.name!r}: {peaks} peaks for {found} {self.nucleus} sites of {phase}: leave out those of impurities, or "
+                "use a structure with lower symmetry"
+            )
+        if self.counts is not None and sum(self.counts) != found:
+            raise ParameterError(
+                f"{self.name!r}: counts {self.counts} add up to {sum(self.counts)}, but {phase} has {found} {self.nucleus} "
+                "sites; name those that are meant with sites="
+            )
+        if self.model_sigma is not None and np.shape(self.model_sigma) not in ((), (found,)):
+            raise ShapeError(
+                f"{self.name!r}: sigma_model has the shape {np.shape(self.model_sigma)}; expected ({found},)"
+            )
+        return super().quantities(crystals)
+
+    def tensors_read(self, crystals: Mapping[str, Crystal]) -> tuple[TensorRead, ...]:
+        phase, sites = self.where(crystals)
+        return (TensorRead(phase, SHIELDING, tuple(int(k) for k in sites), "isotropic"),)
+
+    def calculated(self, state: State) -> Array:
+        """Isotropic shifts of the sites, ppm."""
+        phase, sites = self.where(state.crystals)
+        values = state.local(self.name)
+        shielding = state.tensor(SHIELDING, phase, sites=sites)
+        return values["reference"] + values["slope"] * jnp.trace(shielding, axis1=1, axis2=2) / 3.0
+
+    def residuals(self, state: State) -> Array:
+        if self.peak is None or self.model_sigma is None:
+            raise ParameterError(
+                f"{self.name!r} is not assigned yet: use objective.refreshed(params)[0] before evaluating it yourself, or give "
+                "assignment= and a number for sigma_model"
+            )
+        peak = jnp.asarray(self.peak)
+        sigma = jnp.sqrt(jnp.asarray(self.sigma)[peak] ** 2 + jnp.asarray(self.model_sigma) ** 2)
+        return (self.calculated(state) - jnp.asarray(self.shifts)[peak]) / sigma
+
+    def assigned(self, state: State) -> dict[str, float]:
+        """Shift of the peak of every site, ppm, by label (host)."""
+        phase, sites = self.where(state.crystals)
+        labels = [state.crystals[phase].labels[k] for k in sites]
+        peak = self.peak if self.peak is not None else self._best(state)
+        return dict(zip(labels, np.asarray(self.shifts)[np.asarray(peak)].tolist(), strict=True))
+
+    def refreshed(self, state: State) -> tuple[PeakListTerm, str]:
+        term, notes = self, []
+        if self.wants_predictions:
+            sigma = self._of_model(state)
+            # a kink in chi² at every step would confuse the search: only when it matters
+            if self.model_sigma is None or (np.abs(sigma / np.asarray(self.model_sigma) - 1.0) > 0.1).any():
+                notes.append("uncertainty taken from the model")
+                term = term.replace(model_sigma=sigma)
+        if self.fixed:
+            return term, "; ".join(notes)
+        peak = term._best(state)
+        if self.peak is None or (peak != np.asarray(self.peak)).any():
+            term = term.replace(peak=peak)
+            now = term.assigned(state)
+            before = {} if self.peak is None else self.assigned(state)
+            changed = [f"{label} to {ppm:g}" for label, ppm in now.items() if before.get(label) != ppm]
+            notes.append(f"assigned {', '.join(changed[:8])}{' ...' if len(changed) > 8 else ''} ppm")
+        return term, "; ".join(notes)
+
+    def settled(self, state: State) -> PeakListTerm:
+        term = self.replace(model_sigma=self._of_model(state)) if self.wants_predictions else self
+        return term if self.fixed else term.replace(peak=term._best(state))
+
+    def _of_model(self, state: State) -> np.ndarray:
+        phase, sites = self.where(state.crystals)
+        slope = float(state.local(self.name)["slope"])
+        sigma = np.asarray(self._prediction(state, SHIELDING).sigma("iso", self.nucleus), dtype=float)
+        return abs(slope) * sigma[np.searchsorted(state.sites(self.nucleus, phase), sites)]
+
+    def _best(self, state: State) -> np.ndarray:
+        """The peak of every site ``(sites,)`` with the least chi²: every peak holds its number of sites, or at least one."""
+        from scipy.optimize import linear_sum_assignment
+
+        shifts = np.asarray(self.calculated(state))
+        model = 0.0 if self.model_sigma is None else np.asarray(self.model_sigma)
+        variance = np.asarray(self.sigma) ** 2 + np.broadcast_to(model, shifts.shape)[:, None] ** 2
+        cost = (shifts[:, None] - np.asarray(self.shifts)) ** 2 / variance
+        peaks = cost.shape[1]
+        if not np.isfinite(cost).all():
+            raise DataError(f"{self.name!r}: predicted shifts are not finite; no peak can be assigned")
+        if self.counts is not None:
+            place = np.repeat(np.arange(peaks), self.counts)
+            return place[linear_sum_assignment(cost[:, place])[1]]
+        # one place for every peak; the sites that are left over take the closest
+        nearest = cost.argmin(axis=1)
+        spare = np.repeat(cost.min(axis=1)[:, None], len(cost) - peaks, axis=1)
+        column = linear_sum_assignment(np.concatenate([cost, spare], axis=1))[1]
+        return np.where(column < peaks, column, nearest)

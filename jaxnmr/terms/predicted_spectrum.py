@@ -1,0 +1,423 @@
+"""`PredictedSpectrumTerm`: a measured NMR spectrum against that of the sites whose tensors a model predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import set_fields, static, struct
+from ..crystal import Crystal
+from ..errors import ConventionError, DataError, ParameterError, ShapeError
+from ..nmr import ShiftReference, Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStatic, isotope
+from ..nmr.powder.simulation import MOVES, RESHAPES, SCALES
+from ..nmr.quadrupolar import CQ_HZ_PER_AU_BARN
+from ..objective.state import EFG, SHIELDING, State, TensorRead
+from ..typing import Array, Quantity
+from .measured_spectrum import Changes, MeasuredSpectrum, flat_at_zero, on_host
+from .site_parameters import WIDTHS, described, width
+from .site_term import SiteTerm, reference_start
+from .spectrum_start import observed_part
+
+# what of a site changes, how far that reaches, and what it is called where spectra are planned
+_FIELDS = {
+    "shift_ppm": (MOVES, ("shift",)),
+    "shielding_ppm": (RESHAPES, ("zeta", "eta")),
+    "quadrupolar_hz": (RESHAPES, ("cq", "eta_q")),
+    "gaussian_hz": (SCALES, ("gaussian",)),
+    "lorentzian_hz": (SCALES, ("lorentzian",)),
+}
+_TENSORS = ("shielding_ppm", "quadrupolar_hz")
+# orthonormal symmetric tensors without trace
+_DYADS = np.array(
+    [np.diag([1.0, -1.0, 0.0]), np.diag([-1.0, -1.0, 2.0]) / np.sqrt(3.0)]
+    + [np.eye(3)[[i]].T @ np.eye(3)[[j]] + np.eye(3)[[j]].T @ np.eye(3)[[i]] for i, j in ((1, 2), (0, 2), (0, 1))]
+) / np.sqrt(2.0)
+
+
+@struct
+class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
+    """Residuals ``(calculated - observed)/sigma`` of one spectrum whose sites follow the structure.
+
+    Shifts are ``reference + slope sigma_iso`` and their anisotropy that of the whole predicted SHIELDING tensor times
+    ``-slope``; quadrupolar tensors come from the predicted field gradient. Both stand in the frame of the crystal, so that
+    their relative orientation needs no angles. Sites count by their multiplicity. See `MeasuredSpectrum` for how the
+    spectrum is calculated. The objective needs a model for every head that is read.
+
+    A spectrum is differentiated by the components of each site's own tensors, however many parameters move the atoms. Lines
+    must start closer to those observed than they are wide: a spectrum does not tell a far line where to go.
+
+    Parameters, below the term's name: ``scale``, the intensity of all sites together; ``reference`` in ppm and ``slope``,
+    or ``shift[O1]`` where shieldings are given; ``gaussian`` and ``lorentzian`` in Hz, one for all sites or
+    ``gaussian[O1]``; ``baseline[0]``, ``phase0``, ``phase1`` in degrees and ``mas`` in Hz.
+
+    Attributes:
+        share: ``(sites,)`` of the intensity; ``None`` before the first structure is known.
+        given: anisotropy of the SHIELDING by label, ppm; ``None`` when a model predicts it.
+        hz_per_au: C_Q of a field gradient of one atomic unit; 0 of a spin 1/2.
+        moving: fields of `Sites` that a refinement moves; ``None`` when that is not known.
+        The others are those of `MeasuredSpectrum` and `SiteTerm`; nothing is asked of the uncertainty of a model.
+    """
+
+    share: Array | None
+    given: dict[str, Array] | None
+    hz_per_au: float = static()
+    moving: tuple[str, ...] | None = static()
+
+    def __init__(
+        self,
+        simulation: SpectrumStatic | SpectrumMAS,
+        spectrum: Spectrum,
+        *,
+        reference: ShiftReference | None = None,
+        phase: str | None = None,
+        sites: Sequence[str] | None = None,
+        name: str = "nmr",
+        region_ppm: Sequence[tuple[float, float]] | tuple[float, float] | None = None,
+        baseline: int = 0,
+        sigma: float | None = None,
+        noise_ppm: tuple[float, float] | None = None,
+        pivot_ppm: float | None = None,
+        gaussian_hz: float | Mapping[str, float] = 0.0,
+        lorentzian_hz: float | Mapping[str, float] = 0.0,
+        q_barn: float | None = None,
+        shielding: Mapping[str, object] | None = None,
+    ):
+        """Compare a measured spectrum with that of predicted tensors; the scale starts at the sum of the data.
+
+        Args:
+            simulation: nucleus, field, spinning, transitions. Its Larmor frequency is replaced by the spectrum's when the
+                two agree to a thousandth.
+            spectrum: measured; only the real part is fitted.
+            reference: of shifts.
+            phase: name of the crystal; needed when there are several.
+            sites: labels of the sites that the spectrum shows; by default all of the nucleus.
+            name: prefix of the parameters.
+            region_ppm: the part that is fitted, ``(low, high)`` or several; all by default.
+            baseline: terms of the polynomial.
+            sigma: noise of every point; by default the spectrum's own, or else measured in it.
+            noise_ppm: region without signal for that measurement; without it differences of neighbours decide, which is
+                wrong for zero-filled spectra.
+            pivot_ppm: where ``phase1`` has no effect; by default at the highest point.
+            gaussian_hz, lorentzian_hz: widths at the start, a number for all sites or one by label for each. Without any a
+                Gaussian of four points.
+            q_barn: quadrupole moment to use; an effective one, see `jaxnmr.nmr.EffectiveQuadrupole`, corrects the model.
+            shielding: for every site by label, where no model predicts it: an isotropic SHIFT in ppm, or a SHIELDING tensor
+                ``(3, 3)`` in ppm in the frame of ``crystal.lattice()``. Tensors stay; the shifts are parameters.
+
+        Raises:
+            ConventionError: a spectrum of another nucleus or field, no reference, a nucleus without quadrupole moment, bad
+                regions or widths.
+            ShapeError: a shielding that is neither a number nor a tensor.
+            DataError: values that are not finite, no noise, data whose sum is not positive.
+            ParameterError: a site that is named twice.
+        """
+        atom = isotope(simulation.isotope)
+        data = observed_part(
+            simulation, spectrum, name=name, region_ppm=region_ppm, baseline=baseline, sigma=sigma, noise_ppm=noise_ppm,
+            pivot_ppm=pivot_ppm,
+        )  # fmt: skip
+        labels = None if sites is None else tuple(sites)
+        if labels is not None and len(set(labels)) != len(labels):
+            raise ParameterError(f"{name!r}: {', '.join(labels)}: a site is named twice")
+        hz_per_au = 0.0
+        if atom.is_quadrupolar:
+            moment = atom.quadrupole_barn if q_barn is None else q_barn
+            if not (np.isfinite(moment) and moment != 0):
+                raise ConventionError(f"{name!r}: {atom.symbol} has no known quadrupole moment; give q_barn=")
+            hz_per_au = float(CQ_HZ_PER_AU_BARN * moment)
+        start, given = data.pop("start"), None
+        if shielding is None:
+            start |= reference_start(reference, name)
+        else:
+            start["shift"], given = _given(shielding, reference, name)
+        start |= _widths(gaussian_hz, lorentzian_hz, data["axis"][1], name)
+        start |= _sum_of_data(data["observed"], start, name)
+        set_fields(
+            self, plan=None, share=None, start=start, given=given, hz_per_au=hz_per_au, moving=None, nucleus=atom.symbol,
+            sigma_model=None, labels=labels, phase=phase, **data,
+        )  # fmt: skip
+
+    # -- what others read ----------------------------------------------------------------------------------------
+    def site_labels(self, crystals: Mapping[str, Crystal]) -> tuple[str, ...]:
+        phase, sites = self.where(crystals)
+        return tuple(crystals[phase].labels[k] for k in sites)
+
+    def tensors_read(self, crystals: Mapping[str, Crystal]) -> tuple[TensorRead, ...]:
+        phase, sites = self.where(crystals)
+        read = lambda head, part: TensorRead(phase, head, tuple(int(k) for k in sites), part)
+        shielding = (
+            () if self.given is not None else (read(SHIELDING, "symmetric" if self._anisotropic else "isotropic"),)
+        )
+        return (*shielding, *((read(EFG, "symmetric"),) if self.hz_per_au else ()))
+
+    def sites_at(self, state: State) -> Sites:
+        """The sites, with amplitudes that add up to 1 (traceable).
+
+        Raises:
+            ParameterError: no model predicts what the spectrum shows, or the sites were never planned for.
+        """
+        if self.share is None:
+            raise ParameterError(
+                f"{self.name!r} is not laid out yet: use objective.refreshed(params)[0] before evaluating it yourself"
+            )
+        return self._sites(state, self.share)
+
+    def warnings(self, state: State) -> tuple[str, ...]:
+        if "gaussian_hz" not in (self.moving or ()):
+            return ()
+        values = np.atleast_1d(state.local(self.name)["gaussian"])
+        full = f"{self.name}/gaussian"
+        if len(values) == 1:
+            names = [full]
+        else:
+            names = [f"{full}[{label}]" for label in self.site_labels(state.crystals)]
+        return tuple(flat_at_zero(of) for of, value in zip(names, values, strict=True) if value <= 0)
+
+    def stages(
+        self, crystals: Mapping[str, Crystal], prefix: Callable[[str], str]
+    ) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Names of stages and what to free in them: intensities, then the coordinates, then widths.
+
+        Args:
+            crystals: structures by phase name.
+            prefix: what precedes the parameters of a phase, :meth:`Objective.phase_prefix`.
+        """
+        has = lambda *wanted: tuple(f"{self.name}/{name}" for name in wanted if name in self.start)
+        widths = [name for name in WIDTHS if any(value > 0 for value in _numbers(self.start[name]))]
+        return (
+            ("positions and intensities", has("scale", "shift", "baseline")),
+            ("coordinates", (prefix(self.where(crystals)[0]) + "xyz",)),
+            ("widths", has(*widths)),
+        )
+
+    # -- planning ------------------------------------------------------------------------------------------------
+    def prepared(self, free: tuple[str, ...]) -> PredictedSpectrumTerm:
+        prefix = self.name + "/"
+        mine = {full.removeprefix(prefix).partition("[")[0] for full in free if full.startswith(prefix)}
+        atoms = any(full.partition("[")[0].rpartition("/")[2] in ("cell", "xyz") for full in free)
+        moved = {f"{name}_hz" for name in WIDTHS if name in mine}
+        if self.given is not None:
+            moved |= {"shift_ppm"} if "shift" in mine else set()
+        elif atoms or "slope" in mine:
+            moved |= {"shift_ppm", "shielding_ppm"}
+        elif "reference" in mine:
+            moved.add("shift_ppm")
+        moved |= {"quadrupolar_hz"} if atoms else set()
+        moving = tuple(name for name in self._present if name in moved)
+        return self.replace(moving=moving, moving_mas="mas" in self.start and "mas" in mine, planned={})
+
+    def _described(self, state: State) -> tuple[dict[str, np.ndarray], Sites, np.ndarray] | None:
+        share = self.share
+        if share is None:
+            phase, sites = self.where(state.crystals)
+            atoms = np.array([site.multiplicity for site in state.crystals[phase].sites()], dtype=float)[sites]
+            share = atoms / atoms.sum()
+        found = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), self._sites(state, share))
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found)):
+            if self.plan is None:
+                raise DataError(f"{self.name!r}: predicted tensors are not finite at the starting structure")
+            return None
+        template, frames, values = described(found)
+        local = state.local(self.name)
+        return values | on_host({"mas": local["mas"]} if "mas" in local else {}), template, frames
+
+    def _planned_for(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
+        moving = self._present if self.moving is None else self.moving
+        names = [name for field in moving for name in _FIELDS[field][1]]
+        pairs = [(name, k) for name in names for k in range(len(values["shift"]))]
+        if self.hz_per_au and set(moving) & set(_TENSORS):
+            both = ("shielding_ppm" in moving) | (values["zeta"] != 0)
+            pairs += [("euler", k) for k in np.flatnonzero(np.broadcast_to(both, values["zeta"].shape))]
+        return pairs
+
+    def _laid_out(self, values, template: Sites, frames) -> PredictedSpectrumTerm:
+        return super()._laid_out(values, template, frames).replace(share=template.amplitude)
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+    @property
+    def _scale_step(self) -> float:
+        return 0.1 * float(self.start["scale"])
+
+    @property
+    def _anisotropic(self) -> bool:
+        """Whether an anisotropy of the shielding shows: not when spinning averages it away."""
+        simulation = self.simulation
+        along = 1.5 * np.cos(np.radians(simulation.rotor_angle_deg)) ** 2 - 0.5
+        return not (np.isinf(simulation.mas_hz) and abs(along) < 1e-9)
+
+    @property
+    def _present(self) -> tuple[str, ...]:
+        """Fields of the sites that can change."""
+        absent = set() if self.hz_per_au else {"quadrupolar_hz"}
+        absent |= {"shielding_ppm"} if self.given is not None or not self._anisotropic else set()
+        return tuple(name for name in _FIELDS if name not in absent)
+
+    def _site_quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
+        labels, out = self.site_labels(crystals), {}
+        if self.given is None:
+            number = lambda name, **of: Quantity(np.array(self.start[name]), **of)
+            out["reference"] = number("reference", unit="ppm", doc="shift without shielding")
+            out["slope"] = number("slope", scale=0.01, doc="of shifts by predicted shieldings")
+        else:
+            shift = self._by_site("shift", labels)
+            out["shift"] = Quantity(shift, unit="ppm", labels=labels, doc="isotropic chemical shift")
+        for name in WIDTHS:
+            each = isinstance(self.start[name], dict)
+            value = self._by_site(name, labels) if each else np.array(self.start[name])
+            out[name] = width(name, value, labels if each else (), self.step_hz)
+        return out
+
+    def _by_site(self, name: str, labels: tuple[str, ...]) -> np.ndarray:
+        """Numbers that were given by label, in the order of the sites."""
+        numbers = self.start[name]
+        wrong = sorted(set(labels) ^ set(numbers))
+        if wrong:
+            argument = "shielding" if name == "shift" else f"{name}_hz"
+            raise ParameterError(
+                f"{self.name!r}: {argument} names {', '.join(numbers)}, the {self.nucleus} sites are {', '.join(labels)}: "
+                "give a value for each of them, or name those that the spectrum shows with sites="
+            )
+        return np.array([numbers[label] for label in labels], dtype=float)
+
+    def _tensor(self, state: State, head: str, hint: str = "") -> Array:
+        """Symmetric part of predicted tensors, ``(sites, 3, 3)``."""
+        phase, sites = self.where(state.crystals)
+        try:
+            tensor = state.tensor(head, phase, sites=sites)
+        except ParameterError as error:
+            raise ParameterError(f"{self.name!r}: {error}{hint}") from None
+        tensor = tensor.astype(jnp.result_type(state.values[f"{self.name}/scale"]))
+        return 0.5 * (tensor + jnp.swapaxes(tensor, 1, 2))
+
+    def _sites(self, state: State, share: Array) -> Sites:
+        values, labels = state.local(self.name), self.site_labels(state.crystals)
+        count = len(labels)
+        traceless = lambda tensor: tensor - jnp.trace(tensor, axis1=1, axis2=2)[:, None, None] / 3.0 * jnp.eye(3)
+        none = jnp.zeros((count, 3, 3), jnp.result_type(values["scale"]))
+        anisotropy, quadrupolar = none, none
+        if self.given is None:
+            tensor = self._tensor(state, SHIELDING, "; or give its shifts, shielding={label: ppm}")
+            shift = values["reference"] + values["slope"] * jnp.trace(tensor, axis1=1, axis2=2) / 3.0
+            if self._anisotropic:
+                anisotropy = -values["slope"] * traceless(tensor)
+        else:
+            shift = jnp.asarray(values["shift"])
+            if self._anisotropic:
+                anisotropy = jnp.stack([jnp.asarray(self.given[label]) for label in labels])
+        if self.hz_per_au:
+            quadrupolar = self.hz_per_au * traceless(self._tensor(state, EFG))
+        # a tensor that is not a number must not drop out of the window unnoticed
+        known = jnp.isfinite(shift + jnp.sum(anisotropy + quadrupolar, axis=(1, 2)))
+        zero = jnp.zeros_like(shift)
+        return Sites(
+            shift_ppm=shift, shielding_ppm=anisotropy, quadrupolar_hz=quadrupolar,
+            couplings_hz=jnp.zeros((count, 0, 3, 3), none.dtype), shielding_spread_ppm=zero, quadrupolar_spread_hz=zero,
+            amplitude=jnp.where(known, jnp.asarray(share), jnp.nan),
+            gaussian_hz=jnp.broadcast_to(values["gaussian"], (count,)),
+            lorentzian_hz=jnp.broadcast_to(values["lorentzian"], (count,)),
+            isotope=self.nucleus, labels=labels, partners=(),
+        )  # fmt: skip
+
+    def _now(self, state: State) -> tuple[SpectrumPlan, Sites]:
+        sites = self.sites_at(state)
+        values = state.local(self.name)
+        return (self.plan.with_mas(values["mas"]) if "mas" in values else self.plan), sites
+
+    def _changes(self, state: State, tangents: State, sites: Sites) -> Changes:
+        push = lambda tangent: jax.jvp(self.sites_at, (state,), (tangent,))[1]
+        pushed = jax.vmap(push)(tangents)
+        moving = self._present if self.moving is None else self.moving
+        strays = [
+            jnp.any(getattr(pushed, field) != 0, axis=tuple(range(1, 4 if field in _TENSORS else 2)))
+            for field in _FIELDS
+            if field not in moving
+        ]
+        strays = jnp.any(jnp.stack(strays), axis=0) if strays else jnp.zeros(len(pushed.shift_ppm), bool)
+        count = len(sites)
+        if not moving:
+            return Changes(None, np.zeros((count, 0), dtype=int), (), None, strays)
+        parts = [len(_DYADS) if field in _TENSORS else 1 for field in moving]
+        total = count * sum(parts)
+        tangent = {f: np.zeros((total, *np.shape(getattr(sites, f)))) for f in moving}
+        columns, along, reach, first = [], [], [], 0
+        for field, many in zip(moving, parts, strict=True):
+            rows = first + np.arange(count * many).reshape(count, many)
+            of = getattr(pushed, field)
+            if field in _TENSORS:
+                tangent[field][rows, np.arange(count)[:, None]] = _DYADS
+                along.append(jnp.einsum("pkij,aij->kap", of, _DYADS).reshape(count * many, -1))
+            else:
+                tangent[field][rows[:, 0], np.arange(count)] = 1.0
+                along.append(of.T)
+            columns.append(rows)
+            reach += [_FIELDS[field][0]] * rows.size
+            first += rows.size
+        blank = jax.tree.map(lambda leaf: jnp.zeros((total, *jnp.shape(leaf)), jnp.result_type(leaf)), sites)
+        dtype = sites.shift_ppm.dtype
+        directions = blank.replace(**{field: jnp.asarray(array, dtype) for field, array in tangent.items()})
+        return Changes(directions, np.concatenate(columns, axis=1), reach, jnp.concatenate(along), strays)
+
+
+def _given(shielding: Mapping[str, object], reference: ShiftReference | None, name: str):
+    """Isotropic shifts and anisotropies of the shielding, by label, of what was given."""
+    shifts, tensors = {}, {}
+    for label, value in shielding.items():
+        value = np.asarray(value, dtype=float)
+        if value.shape not in ((), (3, 3)):
+            raise ShapeError(f"{name!r}: shielding of {label} has the shape {value.shape}; expected a number or (3, 3)")
+        if not np.isfinite(value).all():
+            raise DataError(f"{name!r}: shielding of {label} is not finite")
+        tensors[label] = np.zeros((3, 3))
+        if value.ndim:
+            of = reference_start(reference, name)
+            iso = np.trace(value) / 3.0
+            tensors[label] = -of["slope"] * (0.5 * (value + value.T) - iso * np.eye(3))
+            value = of["reference"] + of["slope"] * iso
+        shifts[label] = float(value)
+    return shifts, tensors
+
+
+def _widths(gaussian_hz, lorentzian_hz, step_hz: float, name: str) -> dict[str, float | dict[str, float]]:
+    """Starting widths: numbers, or by label; a Gaussian of four points where there would be none."""
+    by_label = lambda value: dict(value) if isinstance(value, Mapping) else value
+    widths = [by_label(gaussian_hz), by_label(lorentzian_hz)]
+    for argument, value in zip(WIDTHS, widths, strict=True):
+        numbers = np.array(_numbers(value), dtype=float)
+        if not (np.isfinite(numbers).all() and (numbers >= 0).all()):
+            raise ConventionError(f"{name!r}: {argument}_hz is {value}; expected 0 or more")
+    gaussian, lorentzian = widths
+    if isinstance(gaussian, dict) or isinstance(lorentzian, dict):
+        at = lambda value, label: float(value.get(label, 0.0) if isinstance(value, dict) else value)
+        bare = lambda label: at(gaussian, label) + at(lorentzian, label) <= 0
+        if isinstance(gaussian, dict):
+            gaussian = {label: 4.0 * step_hz if bare(label) else float(v) for label, v in gaussian.items()}
+        elif any(bare(label) for label in lorentzian):
+            gaussian = 4.0 * step_hz
+    elif gaussian + lorentzian <= 0:
+        gaussian = 4.0 * step_hz
+    return {"gaussian": gaussian, "lorentzian": lorentzian}
+
+
+def _numbers(value: float | Mapping[str, float]) -> list[float]:
+    """All numbers of a width."""
+    return list(value.values()) if isinstance(value, Mapping) else [value]
+
+
+def _sum_of_data(observed: np.ndarray, start: Mapping[str, object], name: str) -> dict[str, np.ndarray]:
+    """Starting values of the scale and, where there is one, of a baseline through both ends."""
+    end = max(1, len(observed) // 20)
+    level = float(np.mean([observed[:end], observed[-end:]])) if "baseline" in start else 0.0
+    if not np.sum(observed - level) > 0:
+        # a spectrum that fills the region has no baseline to show
+        level = 0.0
+    total = float(np.sum(observed - level))
+    if not total > 0:
+        raise DataError(
+            f"{name!r}: what is fitted adds up to {total:g}, which is not positive; the phase of the spectrum may be wrong by "
+            "180 degrees, or it needs baseline=1"
+        )
+    baseline = {"baseline": np.eye(1, len(start["baseline"]))[0] * level} if "baseline" in start else {}
+    return baseline | {"scale": np.array(total)}

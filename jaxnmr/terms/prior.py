@@ -1,0 +1,70 @@
+"""Soft knowledge of any parameter."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import set_fields, static, struct
+from ..errors import ParameterError
+from ..objective.state import State
+from ..objective.term import Term
+from ..typing import Array
+
+
+@struct
+class Prior(Term):
+    """Expected values of parameters: ``Prior("u_iso[O1]", 0.01, 0.002)`` or ``Prior("u_iso", 0.01, 0.005)``.
+
+    Attributes:
+        target, sigma: in the parameter's unit.
+        pattern: which parameters.
+        elements: ``(parameter, places in it)``, known once the prior is part of an objective.
+        name: for reports.
+    """
+
+    target: Array
+    sigma: Array
+    pattern: str = static()
+    elements: tuple[tuple[str, tuple[int, ...]], ...] = static()
+    name: str = static()
+
+    def __init__(self, pattern: str, value: float, sigma: float, *, name: str = ""):
+        label = name or f"prior {pattern}"
+        set_fields(
+            self, target=float(value), sigma=positive_sigma(sigma, label), pattern=pattern, elements=(), name=label
+        )  # fmt: skip
+
+    def resolved(self, spec) -> Prior:
+        """Look the pattern up among an objective's parameters (host)."""
+        hits = spec.match(self.pattern)
+        # an anisotropic atom has no u_iso to expect anything of
+        hits = hits[(np.abs(spec.directions[hits]) > 1e-9).any(axis=1)]
+        if hits.size == 0:
+            raise ParameterError(
+                f"{self.name!r}: symmetry fixes everything that {self.pattern!r} stands for; drop the prior"
+            )
+        elements, start = [], 0
+        for name, shape in spec.layout.parts:
+            size = int(np.prod(shape, dtype=int))
+            inside = hits[(hits >= start) & (hits < start + size)] - start
+            if inside.size:
+                elements.append((name, tuple(inside.tolist())))
+            start += size
+        return self.replace(elements=tuple(elements))
+
+    def residuals(self, state: State) -> Array:
+        values = [jnp.ravel(jnp.asarray(state.values[name]))[np.array(places)] for name, places in self.elements]
+        return (jnp.concatenate(values) - self.target) / self.sigma
+
+
+def positive_sigma(sigma, what: str) -> np.ndarray:
+    """Standard uncertainties as an array.
+
+    Raises:
+        ParameterError: one that is not a positive number.
+    """
+    sigma = np.asarray(sigma, dtype=float)
+    if not (np.isfinite(sigma).all() and (sigma > 0).all()):
+        raise ParameterError(f"sigma of {what} is {sigma}; expected a positive number")
+    return sigma

@@ -1,0 +1,107 @@
+"""`SiteTerm`: what terms about the sites of one nucleus have in common, whatever was measured of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .._struct import static, struct
+from ..crystal import Crystal
+from ..errors import ConventionError, DataError, ParameterError, ShapeError
+from ..nmr import ShiftReference
+from ..objective.state import State, only_phase, sites_of
+from ..objective.term import Term
+from ..typing import Array, Quantity
+
+
+@struct
+class SiteTerm(Term):
+    """What terms about sites of one nucleus have in common: which sites, and the reference of their shifts.
+
+    Attributes:
+        start: parameters by local name.
+        sigma_model: ``"model"`` where the model tells its own uncertainty.
+        nucleus: isotope.
+        labels: of the sites; ``None`` for all of the nucleus.
+        phase: name of the crystal; ``None`` for the only one.
+        name: prefix of the parameters.
+    """
+
+    start: dict[str, Array]
+    sigma_model: Any = static()
+    nucleus: str = static()
+    labels: tuple[str, ...] | None = static()
+    phase: str | None = static()
+    name: str = static()
+
+    def where(self, crystals: Mapping[str, Crystal]) -> tuple[str, np.ndarray]:
+        """The phase, and the numbers of the sites in it.
+
+        Raises:
+            ParameterError: no such phase or site, or a site of another element.
+        """
+        phase = only_phase(crystals, self.phase)
+        crystal = crystals[phase]
+        of_nucleus = sites_of(crystal, self.nucleus)
+        if self.labels is None:
+            return phase, of_nucleus
+        possible = {crystal.labels[k]: k for k in of_nucleus}
+        missing = [label for label in self.labels if label not in possible]
+        if missing:
+            raise ParameterError(
+                f"{self.name!r}: {', '.join(missing)} is no {self.nucleus} site of {phase}; these are {', '.join(possible)}"
+            )
+        return phase, np.array([possible[label] for label in self.labels])
+
+    def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
+        self.where(crystals)
+        docs = {"reference": ("ppm", 1.0, "shift without shielding"), "slope": ("", 0.01, "of data by prediction")}
+        return {
+            name: Quantity(np.array(float(value)), unit=docs[name][0], scale=docs[name][1], doc=docs[name][2])
+            for name, value in self.start.items()
+        }
+
+    @property
+    def wants_predictions(self) -> bool:
+        return isinstance(self.sigma_model, str)
+
+    def _prediction(self, state: State, head: str) -> Any:
+        phase, _ = self.where(state.crystals)
+        found = state.predictions.get(phase, {})
+        if head not in found:
+            state.tensor(head, phase)  # says what is missing
+            raise ParameterError(f"{self.name!r}: the uncertainty of the model is known in a refinement only")
+        return found[head]
+
+
+def reference_start(reference: ShiftReference | None, name: str) -> dict[str, float]:
+    """The starting values of a term's reference and slope.
+
+    Raises:
+        ConventionError: no reference, or a bare number.
+    """
+    if not isinstance(reference, ShiftReference):
+        raise ConventionError(
+            f"{name!r}: shifts need a reference: give reference=ShiftReference(ppm), such as one fitted with "
+            "ShiftReference.fit or ShiftReference(*model.card.references['Si']), or ShiftReference(0, 1) for shieldings"
+        )
+    return {"reference": float(reference.reference_ppm), "slope": float(reference.slope)}
+
+
+def site_spread(sigma, count: int, width: int, what: str, least: float | None = None) -> np.ndarray:
+    """Uncertainties ``(sites, width)`` from a number, one per site, one per component, or all."""
+    sigma = np.asarray(sigma, dtype=float)
+    shapes = {(), (count, width), (count,)} if width != 2 else {(2,), (count, 2)}
+    if sigma.shape not in shapes:
+        raise ShapeError(f"{what} has the shape {sigma.shape}; expected one of {sorted(shapes, key=len)}")
+    sigma = sigma[:, None] if sigma.shape == (count,) and width != 2 else sigma
+    return np.array(positive_spread(np.broadcast_to(sigma, (count, width)), what, least))
+
+
+def positive_spread(sigma: np.ndarray, what: str, least: float | None = None) -> np.ndarray:
+    """The same uncertainties, unless one is not positive (or below ``least``)."""
+    if not (np.isfinite(sigma).all() and (sigma > 0 if least is None else sigma >= least).all()):
+        raise DataError(f"{what}: uncertainties must be positive numbers")
+    return sigma

@@ -1,0 +1,290 @@
+"""`TensorTerm`: measured NMR tensors, whole or as principal values, against those that a model predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import set_fields, static, struct
+from ..crystal import Crystal
+from ..errors import ConventionError, DataError, ParameterError, ShapeError
+from ..nmr import ShiftReference, isotope
+from ..nmr.quadrupolar import CQ_HZ_PER_AU_BARN
+from ..objective.state import EFG, SHIELDING, State, TensorRead
+from ..typing import Array, Quantity
+from .site_term import SiteTerm, positive_spread, reference_start, site_spread
+
+_KINDS = {SHIELDING: ("tensor", "principal"), EFG: ("tensor", "cq_eta")}
+# off-diagonal elements of the six numbers xx, yy, zz, sqrt2 yz, sqrt2 xz, sqrt2 xy, whose square is that of the tensor
+_OFF = ((1, 2), (0, 2), (0, 1))
+_UNIT = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+# five orthonormal combinations of the six without trace
+TRACELESS = np.array(
+    [
+        np.array([1.0, -1.0, 0.0, 0.0, 0.0, 0.0]) / np.sqrt(2.0),
+        np.array([-1.0, -1.0, 2.0, 0.0, 0.0, 0.0]) / np.sqrt(6.0),
+        *np.eye(6)[3:],
+    ]
+)
+# the uncertainty of a model is renewed when it has changed by more than this part
+_CHANGE = 0.1
+# couplings beyond are numbers in another unit: 5.19 MHz given as 5.19, or as 5.19e6 where MHz are asked for
+_CQ_HZ = (100.0, 1e11)
+
+
+@struct
+class TensorTerm(SiteTerm):
+    """Residuals of tensors measured at sites of one nucleus, whitened by their covariance.
+
+    A whole tensor gives six residuals (five for a field gradient, which has no trace): the elements of the symmetric part,
+    those off the diagonal times sqrt2, so that chi² is that of the tensor and does not depend on the axes. Principal values
+    are compared in order and C_Q by its size. They have kinks, not poles: where two principal values coincide, derivatives
+    are those of one of the possible orders, exact along every change that leaves them equal.
+
+    Variances are ``sigma² + sigma_model²``. Nothing else weighs the residuals, and those that symmetry makes zero count.
+
+    Parameters, below the term's name: ``slope``, and of shieldings ``reference`` in ppm; data are ``reference + slope
+    sigma``, or ``slope V``. Both are fixed unless freed.
+
+    Attributes:
+        observed: ``(sites, components)``.
+        covariance: ``(sites, components, components)`` of the measurement.
+        whitening: inverse Cholesky factors of the whole covariance; ``None`` while that of the model is not known.
+        hz_per_au: C_Q of a field gradient of one atomic unit.
+        quantity, kind: what was measured.
+        The others are those of `SiteTerm`.
+    """
+
+    observed: Array
+    covariance: Array
+    whitening: Array | None
+    hz_per_au: float = static()
+    quantity: str = static()
+    kind: str = static()
+
+    def __init__(
+        self,
+        nucleus: str,
+        observed,
+        *,
+        sigma,
+        reference: ShiftReference | None = None,
+        sigma_model: float | Sequence[float] | Literal["model"] | None = None,
+        quantity: Literal["shielding", "efg"] = "shielding",
+        kind: Literal["tensor", "principal", "cq_eta"] = "tensor",
+        sites: Sequence[str] | None = None,
+        slope: float = 1.0,
+        q_barn: float | None = None,
+        phase: str | None = None,
+        name: str = "tensors",
+    ):
+        """Compare measured tensors with predicted ones.
+
+        Args:
+            nucleus: isotope, ``"29Si"``.
+            observed: of every site: ``"tensor"``, ``(sites, 3, 3)`` SHIFT tensors in ppm or quadrupolar tensors e Q V/h in
+                Hz, in the frame of ``crystal.lattice()``; ``"principal"``, ``(sites, 3)`` principal values of the shift in
+                ppm, which are sorted to d11 >= d22 >= d33; ``"cq_eta"``, ``(sites, 2)``, the size of C_Q in Hz and eta.
+            sigma: their uncertainty, in the same units. Of tensors a number or ``(sites,)``, that of a component along any
+                direction (an element off the diagonal then has sigma/sqrt2), or ``(sites, 3, 3)``, that of each element. Of
+                principal values a number, ``(sites,)`` or ``(sites, 3)``; of C_Q and eta ``(2,)`` or ``(sites, 2)``.
+            reference: of shifts. For SHIELDING tensors give ``ShiftReference(0, 1)``.
+            sigma_model: uncertainty of the prediction, a number or ``(sites,)`` (``(2,)`` or ``(sites, 2)`` of C_Q and eta)
+                in the units of the data; ``"model"`` takes the model's own, calibrated, at the structure of the moment. It
+                is held while derivatives are taken, and renewed between steps when it changed by more than a tenth.
+            quantity: which head of the model.
+            kind: what of the tensor; ``"principal"`` of shieldings, ``"cq_eta"`` of field gradients.
+            sites: labels, in the order of the data; by default all sites of the nucleus.
+            slope: of field gradients, start of the parameter.
+            q_barn: quadrupole moment to use.
+            phase: name of the crystal; needed when there are several.
+            name: prefix of the parameters.
+
+        Raises:
+            ConventionError: an unknown quantity or kind, no reference, a nucleus without quadrupole moment.
+            ShapeError: data or uncertainties of another shape.
+            DataError: numbers that are not finite, uncertainties that are not positive, eta outside 0 to 1, a C_Q that is
+                hardly in Hz.
+        """
+        atom = isotope(nucleus)
+        if kind not in _KINDS.get(quantity, ()):
+            kinds = "; ".join(f"{of} of {head}" for head, of in _KINDS.items())
+            raise ConventionError(f"{name!r}: kind {kind!r} of quantity {quantity!r}; there are {kinds}")
+        start, hz_per_au = {"slope": float(slope)}, 0.0
+        if quantity == SHIELDING:
+            start = reference_start(reference, name)
+        else:
+            moment = atom.quadrupole_barn if q_barn is None else q_barn
+            if not (np.isfinite(moment) and moment != 0):
+                raise ConventionError(f"{name!r}: {atom.symbol} has no known quadrupole moment; give q_barn=")
+            hz_per_au = float(CQ_HZ_PER_AU_BARN * moment)
+        shape = {"tensor": (3, 3), "principal": (3,), "cq_eta": (2,)}[kind]
+        observed = np.asarray(observed, dtype=float)
+        if observed.ndim != len(shape) + 1 or observed.shape[1:] != shape:
+            raise ShapeError(f"{name!r}: observed has the shape {observed.shape}; expected (sites, {str(shape)[1:]}")
+        if not np.isfinite(observed).all():
+            raise DataError(
+                f"{name!r}: observed tensor {int(np.argwhere(~np.isfinite(observed))[0, 0]) + 1} is not finite"
+            )
+        labels = None if sites is None else tuple(sites)
+        if labels is not None and (len(labels) != len(observed) or len(set(labels)) != len(labels)):
+            raise ShapeError(
+                f"{name!r}: {len(observed)} tensors for the sites {', '.join(labels)}; expected one of each"
+            )
+        observed, covariance = _measured(kind, quantity, observed, sigma, name)
+        if not (sigma_model is None or isinstance(sigma_model, str)):
+            width = 2 if kind == "cq_eta" else 1
+            given = site_spread(sigma_model, len(observed), width, f"sigma_model of {name!r}", least=0.0)
+            sigma_model = tuple(map(tuple, given.tolist()))
+        elif isinstance(sigma_model, str) and sigma_model != "model":
+            raise ConventionError(f"{name!r}: sigma_model is {sigma_model!r}; expected numbers or 'model'")
+        set_fields(
+            self, observed=observed, covariance=covariance, whitening=None, start=start, sigma_model=sigma_model,
+            hz_per_au=hz_per_au, quantity=quantity, kind=kind, nucleus=atom.symbol, labels=labels, phase=phase, name=name,
+        )  # fmt: skip
+        if not self.wants_predictions:
+            sigmas = (
+                np.zeros((len(observed), 2))
+                if sigma_model is None
+                else np.broadcast_to(sigma_model, (len(observed), 2))
+            )
+            set_fields(self, whitening=self._whitening(sigmas))
+
+    # -- what others read ----------------------------------------------------------------------------------------
+    def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
+        phase, sites = self.where(crystals)
+        if len(sites) != len(self.observed):
+            raise ShapeError(
+                f"{self.name!r}: {len(self.observed)} tensors for {len(sites)} {self.nucleus} sites of {phase}; name the "
+                f"measured ones with sites=, some of {', '.join(crystals[phase].labels[k] for k in sites)}"
+            )
+        return super().quantities(crystals)
+
+    def tensors_read(self, crystals: Mapping[str, Crystal]) -> tuple[TensorRead, ...]:
+        phase, sites = self.where(crystals)
+        return (TensorRead(phase, self.quantity, tuple(int(k) for k in sites), "symmetric"),)
+
+    def calculated(self, state: State) -> Array:
+        """What the data are compared with: elements or components, principal values, or C_Q and eta; ``(sites, k)``."""
+        phase, sites = self.where(state.crystals)
+        values = state.local(self.name)
+        tensor = state.tensor(self.quantity, phase, sites=sites)
+        tensor = 0.5 * (tensor + jnp.swapaxes(tensor, -1, -2))
+        if self.quantity == SHIELDING:
+            tensor = values["reference"] * jnp.eye(3, dtype=tensor.dtype) + values["slope"] * tensor
+            return _six(tensor, jnp) if self.kind == "tensor" else _principal(tensor)
+        tensor = values["slope"] * self.hz_per_au * tensor
+        if self.kind == "tensor":
+            return _six(tensor, jnp) @ TRACELESS.T
+        high, middle, low = (_principal(tensor)[:, k] for k in range(3))
+        size = jnp.maximum(high, -low)
+        # the two small ones differ by eta times the large one
+        difference = jnp.where(high >= -low, middle - low, high - middle)
+        nothing = size == 0
+        return jnp.stack([size, jnp.where(nothing, 0.0, difference / jnp.where(nothing, 1.0, size))], axis=1)
+
+    def residuals(self, state: State) -> Array:
+        if self.whitening is None:
+            raise ParameterError(
+                f"{self.name!r} needs the model's uncertainty at the starting structure: use objective.refreshed(params)[0] "
+                "before evaluating it yourself"
+            )
+        return jnp.einsum("skl,sl->sk", self.whitening, self.calculated(state) - self.observed).ravel()
+
+    # -- uncertainty of the model --------------------------------------------------------------------------------
+    def refreshed(self, state: State) -> tuple[TensorTerm, str]:
+        if not self.wants_predictions:
+            return self, ""
+        whitening = self._whitening(self._of_model(state))
+        if self.whitening is None:
+            return self.replace(whitening=whitening), "uncertainty taken from the model"
+        size = lambda w: np.trace(np.asarray(w), axis1=1, axis2=2)
+        if (np.abs(size(whitening) / size(self.whitening) - 1.0) > _CHANGE).any():
+            return self.replace(whitening=whitening), "uncertainty of the model has changed"
+        return self, ""
+
+    def settled(self, state: State) -> TensorTerm:
+        return self.replace(whitening=self._whitening(self._of_model(state))) if self.wants_predictions else self
+
+    def _of_model(self, state: State) -> np.ndarray:
+        """Uncertainties ``(sites, 2)``: of components of l = 0 and 2 in the units of the data, or of C_Q and eta."""
+        _, sites = self.where(state.crystals)
+        prediction, slope = self._prediction(state, self.quantity), abs(float(state.local(self.name)["slope"]))
+        if self.kind == "cq_eta":
+            rows = np.searchsorted(state.sites(self.nucleus, self.where(state.crystals)[0]), sites)
+            cq = np.asarray(prediction.sigma("cq", self.nucleus, q_barn=abs(self.hz_per_au) / CQ_HZ_PER_AU_BARN))
+            out = np.stack([slope * cq, np.asarray(prediction.sigma("eta_q", self.nucleus))], axis=1)[rows]
+        else:
+            by_irrep = np.asarray(prediction.component_sigma(self.quantity), dtype=float)[sites]
+            unit = slope if self.quantity == SHIELDING else slope * abs(self.hz_per_au)
+            isotropic = by_irrep[:, 0] if self.quantity == SHIELDING else np.zeros(len(sites))
+            out = unit * np.stack([isotropic, by_irrep[:, -1]], axis=1)
+        if not np.isfinite(out).all():
+            raise ParameterError(
+                f"{self.name!r}: the model's uncertainty of {self.nucleus} is not calibrated: use jaxnmr.models.calibrate, or "
+                "give sigma_model a number"
+            )
+        return out
+
+    def _whitening(self, sigmas: np.ndarray) -> np.ndarray:
+        """Inverse Cholesky factors ``(sites, k, k)`` with the uncertainty of the model."""
+        first, second = (s**2 for s in np.asarray(sigmas, dtype=float).T)
+        if self.kind == "cq_eta":
+            of_model = np.stack([first, second], axis=1)[:, :, None] * np.eye(2)
+        else:
+            # independent errors of the isotropic part and of the rest; principal values change by the diagonal elements
+            dyad = np.outer(_UNIT, _UNIT) / 3.0
+            of_model = first[:, None, None] * dyad + second[:, None, None] * (np.eye(6) - dyad)
+            if self.kind == "principal":
+                of_model = of_model[:, :3, :3]
+            elif self.quantity == EFG:
+                of_model = TRACELESS @ of_model @ TRACELESS.T
+        return np.linalg.inv(np.linalg.cholesky(np.asarray(self.covariance) + of_model))
+
+
+def _measured(kind: str, quantity: str, observed: np.ndarray, sigma, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Components ``(sites, k)`` of the data and their covariance ``(sites, k, k)``."""
+    count = len(observed)
+    if kind == "tensor":
+        elements = np.ndim(sigma) == 3
+        if elements:
+            given = np.asarray(sigma, dtype=float)
+            if given.shape != (count, 3, 3):
+                raise ShapeError(f"{name!r}: sigma has the shape {given.shape}; expected ({count}, 3, 3)")
+            width = _six(positive_spread(0.5 * (given + given.swapaxes(1, 2)), name), np)
+        else:
+            width = np.broadcast_to(site_spread(sigma, count, 1, f"sigma of {name!r}"), (count, 6))
+        values, covariance = _six(0.5 * (observed + observed.swapaxes(1, 2)), np), width[:, :, None] ** 2 * np.eye(6)
+        if quantity == EFG:
+            values, covariance = values @ TRACELESS.T, TRACELESS @ covariance @ TRACELESS.T
+        return values, covariance
+    width = site_spread(sigma, count, observed.shape[1], f"sigma of {name!r}")
+    if kind == "principal":
+        order = np.argsort(-observed, axis=1)
+        observed, width = (np.take_along_axis(a, order, axis=1) for a in (observed, width))
+    elif (observed[:, 0] < 0).any() or (observed[:, 1] < 0).any() or (observed[:, 1] > 1).any():
+        raise DataError(f"{name!r}: expected the size of C_Q, 0 or more, and eta between 0 and 1")
+    else:
+        odd = [cq for cq in observed[:, 0] if cq and not _CQ_HZ[0] <= cq <= _CQ_HZ[1]]
+        if odd:
+            raise DataError(
+                f"{name!r}: a C_Q of {odd[0]:g} Hz; expected 0, or 100 Hz to 100 GHz: is it in another unit?"
+            )
+    return observed, width[:, :, None] ** 2 * np.eye(observed.shape[1])
+
+
+def _six(tensor, xp) -> Array:
+    """The six numbers of symmetric tensors, ``(sites, 6)``."""
+    diagonal = [tensor[:, k, k] for k in range(3)]
+    return xp.stack([*diagonal, *(np.sqrt(2.0) * tensor[:, i, j] for i, j in _OFF)], axis=1)
+
+
+def _principal(tensor: Array) -> Array:
+    """Principal values in descending order, with derivatives that are finite where some of them coincide."""
+    # axes are constants: to first order a principal value changes by the diagonal element in their frame
+    axes = jnp.linalg.eigh(jax.lax.stop_gradient(tensor))[1][..., ::-1]
+    return jnp.einsum("sik,sij,sjk->sk", axes, tensor, axes)
