@@ -4,6 +4,7 @@ from importlib import import_module as _import_module
 from importlib import metadata as _metadata
 
 from . import crystal, errors, plot, testing, units
+from ._cache import enable_cache
 from ._compat import refuse_bad_jaxlib as _refuse_bad_jaxlib
 from ._precision import enable_x64
 from ._struct import static, struct
@@ -88,6 +89,7 @@ __all__ = [
     "build_graph",
     "crystal",
     "displaced",
+    "enable_cache",
     "enable_x64",
     "errors",
     "perturb",

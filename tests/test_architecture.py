@@ -16,7 +16,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # layer and members of every part of the package; a part is a folder, or files that belong together
 PARTS = {
-    "foundations": (0, ("_compat", "_precision", "_struct", "errors", "typing", "units")),
+    "foundations": (
+        0,
+        ("_cache", "_compat", "_precision", "_struct", "errors", "typing", "units"),
+    ),
     "crystal": (1, ("crystal",)),
     "diffraction": (2, ("diffraction",)),
     "nmr": (2, ("nmr",)),
@@ -46,7 +49,7 @@ ALLOWED = {
     "refine": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy"},
     "results": {"jax", "numpy", "matplotlib"},
-    "command": {"jax", "jaxlib", "numpy", "rich", "matplotlib"},
+    "command": {"jax", "numpy", "rich", "matplotlib"},
     "testing": {"jax", "numpy"},
     "facade": set(),
 }

@@ -195,7 +195,7 @@ def test_the_command_ranks_candidates_and_writes_a_report(tmp_path, capsys):
     for crystal, file in zip(CANDIDATES, files, strict=True):
         jn.write_crystal(crystal, file)
     out = tmp_path / "out"
-    command = ["screen", str(tmp_path / "run.toml"), *map(str, files), "nothing.cif", "--out", str(out)]
+    command = ["screen", str(tmp_path / "run.toml"), *map(str, files), "nothing.cif", "--out", str(out), "--no-cache"]
     assert main(command) == 0
     assert "The best of 4 candidates is right" in capsys.readouterr().err
     report = (out / "report.md").read_text()
