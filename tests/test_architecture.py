@@ -18,7 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 PARTS = {
     "foundations": (
         0,
-        ("_cache", "_compat", "_precision", "_struct", "errors", "typing", "units"),
+        ("_cache", "_compat", "_compilations", "_precision", "_struct", "errors", "typing", "units"),
     ),
     "crystal": (1, ("crystal",)),
     "diffraction": (2, ("diffraction",)),

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from .._compilations import watch_compilations
 from ..errors import ConventionError
 from ..refine.loop import Descent
 
@@ -105,9 +106,10 @@ class Batches:
         own.append(np.stack([theta for _, theta in filled]))
         layout, tree, *_ = family
         program, sharding = _program(function, layout, tree, tuple(members.own), self.devices, self.width == 1)
-        before, size = time.perf_counter(), program._cache_size()
-        out = jax.block_until_ready(program(jax.device_put(own, sharding), shared))
-        if program._cache_size() != size:
+        before = time.perf_counter()
+        with watch_compilations() as compiled:
+            out = jax.block_until_ready(program(jax.device_put(own, sharding), shared))
+        if compiled.count:
             self.compile_seconds += time.perf_counter() - before
         out = jax.tree.map(np.asarray, out)
         return [jax.tree.map(lambda a, k=k: a[k], out) for k in range(len(wanted))]

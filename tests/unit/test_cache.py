@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import jaxnmr as jn
 from jaxnmr import _cache
+from jaxnmr._compilations import watch_compilations
 
 ROOT = Path(__file__).resolve().parents[2]
 # compiles a program without a cache, then one per folder, and prints how many of these were found
@@ -94,3 +96,20 @@ def test_pythons_loggers_stay_as_they_were(tmp_path, monkeypatch):
         assert jax.config.jax_logging_level == "NOTSET"
     finally:
         logger.setLevel(before[0])
+
+
+def test_a_program_that_is_loaded_counts_as_compiled(tmp_path):
+    jn.enable_cache(tmp_path)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    hits = []
+    found = lambda event, **_: hits.append(event) if event.endswith("/cache_hits") else None
+    x = jnp.ones((7, 7))
+    jax.monitoring.register_event_listener(found)
+    try:
+        for _ in range(2):
+            with watch_compilations() as watch:
+                jax.jit(lambda x: jnp.cos(x) @ x)(x)
+            assert watch.count == 1
+    finally:
+        jax.monitoring.unregister_event_listener(found)
+    assert len(hits) == 1
