@@ -19,12 +19,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._compilations import watch_compilations
+from .._tuning import of_platform
 from ..errors import ConventionError
 from ..refine.loop import Descent
 
-# problems a device of each kind takes at a time; processors are slower with several (skipped work is done after all)
-_WIDTH = {"cpu": 1}
-_ACCELERATOR_WIDTH = 8
 _AXIS = "refinements"
 
 Wanted = tuple[Descent, np.ndarray]
@@ -64,7 +62,7 @@ class Batches:
     def __init__(self, devices: Sequence[jax.Device] | None = None, width: int | None = None):
         self.devices = tuple(jax.local_devices() if devices is None else devices)
         if width is None:
-            width = _WIDTH.get(self.devices[0].platform, _ACCELERATOR_WIDTH)
+            width = of_platform(self.devices[0].platform).refinements
         if width < 1:
             raise ConventionError(f"width is {width}: each device takes at least one problem at a time")
         self.width, self.size = int(width), len(self.devices) * int(width)
