@@ -7,6 +7,7 @@ from ._lazy import lazy as _lazy
 
 if TYPE_CHECKING:
     from . import crystal, errors, plot, testing, units
+    from ._cache import enable_cache
     from ._precision import enable_x64
     from ._struct import static, struct
     from ._version import __version__
@@ -77,6 +78,7 @@ __all__ = [
     "build_graph",
     "crystal",
     "displaced",
+    "enable_cache",
     "enable_x64",
     "errors",
     "perturb",
@@ -141,6 +143,7 @@ __getattr__, __dir__ = _lazy(
         "__version__": "_version",
         "build_graph": "graph",
         "displaced": "search",
+        "enable_cache": "_cache",
         "enable_x64": "_precision",
         "perturb": "objective",
         "progress": "refinement",

@@ -15,7 +15,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from jaxnmr.cli.commands import default_cache
+from jaxnmr._cache import default_cache
 
 matplotlib.use("Agg")
 

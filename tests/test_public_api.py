@@ -44,6 +44,7 @@ PUBLIC = [
     "build_graph",
     "crystal",
     "displaced",
+    "enable_cache",
     "enable_x64",
     "errors",
     "perturb",

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import os
-import platform
 import tomllib
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -252,34 +249,12 @@ def _help_run(arguments: argparse.Namespace, console: Console) -> int:
 
 def _prepare(arguments: argparse.Namespace) -> None:
     """Double precision, pictures without a screen, and the cache of compiled programs."""
-    import jax
     import matplotlib
-    from jaxlib import utils as jaxlib_utils
+
+    from .._cache import enable_cache
+    from .._precision import enable_x64
 
     matplotlib.use("Agg")
-    jax.config.update("jax_enable_x64", True)
+    enable_x64()
     if not arguments.no_cache:
-        cache = arguments.cache or os.environ.get("JAX_COMPILATION_CACHE_DIR") or default_cache()
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-        # loading a program from the cache, jaxlib 0.10 writes pages about differences of tuning that do no harm
-        getattr(jaxlib_utils, "absl_set_min_log_level", int)(3)
-
-
-def default_cache() -> Path:
-    """Folder of compiled programs in the user's cache folder, one per jaxlib and kind of processor.
-
-    A program compiled for one processor can crash another one that shares the home directory.
-    """
-    mark = hashlib.sha256(_processor().encode()).hexdigest()[:8]
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "jaxnmr" / f"jaxlib-{metadata.version('jaxlib')}-{platform.machine()}-{mark}"
-
-
-def _processor() -> str:
-    """Model and instruction sets of the processor, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+        enable_cache(arguments.cache)

@@ -91,6 +91,10 @@ def cylinder_absorption(two_theta, mu_r):
 
     Source: definition, International Tables C (2006), eq. 6.3.3.1.
     """
+    return _cylinder_average(two_theta, mu_r)
+
+
+def _cylinder_average(two_theta, mu_r):
     angle = _DEG * jnp.asarray(two_theta)[..., None, None]
     rho, weight_rho, arcs = jax.tree.map(lambda node: node.astype(angle.dtype), _CYLINDER_NODES)
     r = np.sqrt(1.0 - rho * rho)
@@ -113,9 +117,8 @@ def cylinder_absorption(two_theta, mu_r):
 def _cylinder_absorption_jvp(primals, tangents):
     # the sum over the cross section is differentiated once, not once per parameter of a Jacobian
     two_theta, mu_r = (jnp.asarray(p) for p in primals)
-    evaluate = cylinder_absorption.fun
-    value, by_angle = jax.jvp(lambda t: evaluate(t, mu_r), (two_theta,), (jnp.ones_like(two_theta),))
-    by_mu_r = jax.jvp(lambda m: evaluate(two_theta, m), (mu_r,), (jnp.ones_like(mu_r),))[1]
+    value, by_angle = jax.jvp(lambda t: _cylinder_average(t, mu_r), (two_theta,), (jnp.ones_like(two_theta),))
+    by_mu_r = jax.jvp(lambda m: _cylinder_average(two_theta, m), (mu_r,), (jnp.ones_like(mu_r),))[1]
     return value, by_angle * tangents[0] + by_mu_r * tangents[1]
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._struct import static, struct
+from .._tuning import tuning
 from ..crystal import Crystal
 from ..crystal.cell import metric
 from ..errors import ConventionError, DataError
@@ -50,6 +51,7 @@ class PowderDiffraction:
         abscissa, weight: axial-divergence quadrature.
         planned_position, planned_fwhm, planned_spread, planned_cells: what the tiles were laid out for.
         start: ``(name, value)`` starting values that replace the defaults.
+        tiles_at_once: how many are summed at a time; chosen by the kind of device.
     """
 
     x: Array
@@ -69,6 +71,7 @@ class PowderDiffraction:
     background_function: Background = static()
     axial_mode: Literal["converged", "gsas"] = static()
     cutoff: float = static()
+    tiles_at_once: int = static()
 
     @classmethod
     def plan(
@@ -84,6 +87,7 @@ class PowderDiffraction:
         reflections: Mapping[str, tuple] | None = None,
         axial_mode: Literal["converged", "gsas"] = "converged",
         cutoff: float = DEFAULT_CUTOFF,
+        device: str | None = None,
     ) -> Self:
         """Prepare the calculation of a pattern (host).
 
@@ -98,9 +102,11 @@ class PowderDiffraction:
             reflections: by phase, ``(hkl, multiplicity, f_squared)`` to use as they are.
             axial_mode: ``"gsas"`` copies GSAS-II's quadrature and Kα2 formula, for comparison only.
             cutoff: tails are followed until they fall to this fraction of the peak height.
+            device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind to calculate on; by default the one JAX computes on.
 
         Raises:
-            ConventionError: no wavelength, one that no diffractometer can have at these angles, or a phase that is not there.
+            ConventionError: no wavelength, one that no diffractometer can have at these angles, a phase or a kind of device that
+                is not there.
             DataError: no reflection in range.
         """
         crystals = {crystals.name: crystals} if isinstance(crystals, Crystal) else dict(crystals)
@@ -168,6 +174,7 @@ class PowderDiffraction:
             background_function=background,
             axial_mode=axial_mode,
             cutoff=float(cutoff),
+            tiles_at_once=tuning(device).tiles,
         )
         start = {name: q.value for name, q in self.quantities().items()}
         return self.laid_out(crystals, start)
@@ -222,7 +229,8 @@ class PowderDiffraction:
     def pattern(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]):
         """Calculated intensity at every point, background included, ``(points,)`` (traceable)."""
         table = self.peak_table(crystals, values)
-        blocks = profiles.profile_sum(self.x_blocks, table.peaks, self._nodes(table.peaks), self.core, self.tail)
+        nodes, tiles = self._nodes(table.peaks), (self.core, self.tail, self.tiles_at_once)
+        blocks = profiles.profile_sum(self.x_blocks, table.peaks, nodes, *tiles)
         return blocks.reshape(-1)[: self.x.shape[0]] + self.background @ table.background
 
     def jacobian(self, table: PeakTable, tangents: PeakTable):
@@ -236,7 +244,8 @@ class PowderDiffraction:
         nodes = self._nodes(peaks)
         by_peak = jnp.stack([t.area.T, t.fwhm.T, t.eta.T, *jnp.moveaxis(t.position, (0, 1, 2), (2, 0, 1))])
         by_pattern = jnp.concatenate([t.shl[None], t.ratio.T])
-        total = profiles.profile_jacobian(self.x_blocks, peaks, nodes, self.core, self.tail, by_peak, by_pattern)
+        tiles = self.core, self.tail, self.tiles_at_once
+        total = profiles.profile_jacobian(self.x_blocks, peaks, nodes, *tiles, by_peak, by_pattern)
         total = total.reshape(-1, total.shape[-1])[: self.x.shape[0]]
         return total + self.background @ tangents.background.T
 
@@ -378,7 +387,8 @@ def observed_over_calculated(plan: PowderDiffraction, crystals, values, observed
     nodes = plan._nodes(table.peaks)
 
     def peaks_only(area):
-        blocks = profiles.profile_sum(plan.x_blocks, table.peaks._replace(area=area), nodes, plan.core, plan.tail)
+        tiles = plan.core, plan.tail, plan.tiles_at_once
+        blocks = profiles.profile_sum(plan.x_blocks, table.peaks._replace(area=area), nodes, *tiles)
         return blocks.reshape(-1)[: plan.x.shape[0]]
 
     calculated, pull = jax.vjp(peaks_only, table.peaks.area)

@@ -67,13 +67,13 @@ def pseudo_voigt(x, fwhm, eta):
     return (eta * _LORENTZ / (1.0 + 4.0 * t2) + (1.0 - eta) * _GAUSS * jnp.exp(-_4LN2 * t2)) / fwhm
 
 
-def _over_tiles(per_tile, tiles: Tiles, shape: tuple[int, ...]):
+def _over_tiles(per_tile, tiles: Tiles, shape: tuple[int, ...], at_once: int):
     """Sum ``per_tile(block, peak ids)`` into an array of ``shape`` (blocks first), a few tiles at a time.
 
-    Batches are small enough to stay in a CPU core's cache; a GPU takes everything at once. Batches behind the
-    last tile in use are skipped.
+    Batches behind the last tile in use are skipped.
     """
-    batch = 16 if jax.default_backend() == "cpu" else tiles.capacity
+    # a pattern without tails has no tiles of them
+    batch = max(1, min(at_once, tiles.capacity))
     blocks, peaks = tiles.block.reshape(-1, batch), tiles.peaks.reshape(-1, batch, PEAKS)
     live = jnp.arange(blocks.shape[0]) * batch < tiles.used
 
@@ -92,8 +92,8 @@ def _over_nodes(step, start, node_columns):
     return jax.lax.scan(add, start, jax.tree.map(lambda c: jnp.moveaxis(c, -1, 0), node_columns))[0]
 
 
-def profile_sum(x_blocks, peaks: Peaks, nodes: list[AxialNodes], core: Tiles, tail: Tiles):
-    """Sum of all peaks at all points, ``(blocks, 32)``."""
+def profile_sum(x_blocks, peaks: Peaks, nodes: list[AxialNodes], core: Tiles, tail: Tiles, at_once: int):
+    """Sum of all peaks at all points, ``(blocks, 32)``, ``at_once`` tiles at a time (see `Tuning`)."""
     x_blocks = jnp.asarray(x_blocks)
     lines = [(node.position, node.share * ratio) for node, ratio in zip(nodes, peaks.ratio, strict=True)]
     centroids = [_centroid(node) for node in nodes]
@@ -118,17 +118,21 @@ def profile_sum(x_blocks, peaks: Peaks, nodes: list[AxialNodes], core: Tiles, ta
         total = sum(r / (quarter + (x - c[ids]) ** 2) for c, r in zip(centroids, peaks.ratio, strict=True))
         return total @ (lorentz[ids] * quarter)
 
-    return _over_tiles(core_value, core, x_blocks.shape) + _over_tiles(tail_value, tail, x_blocks.shape)
+    shape = x_blocks.shape
+    return _over_tiles(core_value, core, shape, at_once) + _over_tiles(tail_value, tail, shape, at_once)
 
 
 def _centroid(node: AxialNodes):
     return jnp.sum(node.position * node.share, axis=1)
 
 
-def profile_jacobian(x_blocks, peaks: Peaks, nodes: list[AxialNodes], core: Tiles, tail: Tiles, by_peak, by_pattern):
+def profile_jacobian(
+    x_blocks, peaks: Peaks, nodes: list[AxialNodes], core: Tiles, tail: Tiles, at_once: int, by_peak, by_pattern
+):
     """Derivatives of the sum of peaks, ``(blocks, 32, parameters)``.
 
     Args:
+        at_once: tiles at a time.
         by_peak: ``(columns, peaks, parameters)`` derivatives of area, fwhm, eta and the position of each line.
         by_pattern: ``(1 + lines, parameters)`` derivatives of shl and of each line's ratio.
     """
@@ -146,7 +150,7 @@ def profile_jacobian(x_blocks, peaks: Peaks, nodes: list[AxialNodes], core: Tile
     near = contracted(lambda x, ids: _core_partials(x, ids, peaks, nodes))
     far = contracted(lambda x, ids: _tail_partials(x, ids, peaks, nodes))
     shape = (*x_blocks.shape, by_peak.shape[2])
-    return _over_tiles(near, core, shape) + _over_tiles(far, tail, shape)
+    return _over_tiles(near, core, shape, at_once) + _over_tiles(far, tail, shape, at_once)
 
 
 def _core_partials(x, ids, peaks: Peaks, nodes: list[AxialNodes]):

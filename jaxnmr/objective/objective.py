@@ -52,6 +52,7 @@ class Objective:
         crystal: Crystal | Mapping[str, Crystal] | None = None,
         tensors: TensorModel | Sequence[TensorModel] | Mapping[str, TensorModel | Sequence[TensorModel]] | None = None,
         memory_bytes: int | None = None,
+        device: str | None = None,
     ):
         """Put terms together.
 
@@ -63,6 +64,7 @@ class Objective:
                 cheaper, but gives no uncertainty.
             memory_bytes: about how much derivatives of models may take at once; by default 8 MiB on processors, which are
                 fastest with what fits in their caches, and 1 GiB on accelerators.
+            device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind on which models are evaluated; by default the one JAX computes on.
 
         Raises:
             ParameterError: two terms with the same name, no term, no models, or models that contradict each other.
@@ -86,7 +88,7 @@ class Objective:
             terms=tuple(terms.terms),
             weights=np.array(terms.weights, dtype=float),
             losses=tuple(terms.losses),
-            predicted=plan_predicted(tensors, crystals, memory_bytes),
+            predicted=plan_predicted(tensors, crystals, memory_bytes, device),
         )
         spec = self.parameters().spec
         set_fields(self, terms=tuple(t.resolved(spec) for t in self.terms))

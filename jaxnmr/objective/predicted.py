@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._struct import static, struct
+from .._tuning import tuning
 from ..crystal import Crystal
 from ..errors import ConventionError, ParameterError
 from ..typing import Array
@@ -25,11 +26,6 @@ from .state import TensorRead, TensorSource, only_phase
 
 if TYPE_CHECKING:
     from ..graph import GraphPlan
-
-MEMORY_BYTES = {"cpu": 2**23, "other": 2**30}
-"""Memory for derivatives of a model that are calculated at once, by default: 8 MiB on processors, where what leaves the cache
-is slower (36 columns one by one took a third of the time of all at once, for 36 atoms), 1 GiB on accelerators.
-"""
 
 # neighbours are listed anew when less than this part of the skin is left, so that the next step has room
 _ROOM = 0.5
@@ -64,14 +60,29 @@ class Predicted:
     columns: tuple[int, ...] | None = static(default=None)
     rows: tuple[tuple[str, int, str], ...] | None = static(default=None)
     read: int | None = static(default=None)
-    memory_bytes: int = static(default=MEMORY_BYTES["cpu"])
+    memory_bytes: int = static()
 
     @classmethod
-    def create(cls, model: TensorModel, phase: str, crystal: Crystal, memory_bytes: int | None = None) -> Predicted:
+    def create(
+        cls,
+        model: TensorModel,
+        phase: str,
+        crystal: Crystal,
+        memory_bytes: int | None = None,
+        *,
+        device: str | None = None,
+    ) -> Predicted:
         """List neighbours (host).
 
+        Args:
+            model: single network or ensemble.
+            phase: name of the crystal.
+            crystal: where neighbours are listed.
+            memory_bytes: for derivatives that are calculated at once; by default what suits the device.
+            device: kind of device to calculate on; by default the one JAX computes on.
+
         Raises:
-            ConventionError: an element the model does not know, partial occupancy, atoms on top of each other.
+            ConventionError: an element the model does not know, partial occupancy, atoms on top of each other, no such device.
         """
         from ..graph.structure import species_numbers
 
@@ -91,7 +102,7 @@ class Predicted:
             for h in config.heads
         )
         if memory_bytes is None:
-            memory_bytes = MEMORY_BYTES["cpu" if jax.default_backend() == "cpu" else "other"]
+            memory_bytes = tuning(device).derivative_bytes
         plan = _padded(model.plan(crystal), 0)
         return cls(model=model, plan=plan, phase=phase, sources=sources, memory_bytes=int(memory_bytes))
 
@@ -282,13 +293,15 @@ class Predicted:
         return max(1, int(8 * _INTERMEDIATES * edges * width)) * (self.model.members or 1)
 
 
-def plan_predicted(models, crystals: Mapping[str, Crystal], memory_bytes: int | None) -> tuple[Predicted, ...]:
+def plan_predicted(
+    models, crystals: Mapping[str, Crystal], memory_bytes: int | None, device: str | None = None
+) -> tuple[Predicted, ...]:
     """Models of phases (host).
 
     Args:
         models: ``None``, a model, several with different heads, or either by phase name.
         crystals: by phase name.
-        memory_bytes: see `MEMORY_BYTES`.
+        memory_bytes, device: see :meth:`Predicted.create`.
 
     Raises:
         ParameterError: no such phase, no model, two models with the same head, or a budget that is no number of bytes.
@@ -315,7 +328,7 @@ def plan_predicted(models, crystals: Mapping[str, Crystal], memory_bytes: int | 
                 f"several models of {phase!r} predict {', '.join(repeated)}: choose one of them, or join networks of one "
                 "architecture with TensorModel.ensemble"
             )
-        out += [Predicted.create(model, phase, crystals[phase], memory_bytes) for model in of_phase]
+        out += [Predicted.create(model, phase, crystals[phase], memory_bytes, device=device) for model in of_phase]
     return tuple(out)
 
 

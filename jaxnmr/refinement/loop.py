@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._compilations import watch_compilations
 from ..errors import ConvergenceError, DataError, ParameterError, PrecisionError
 from ..objective import Objective, Parameters
 from ..objective.objective import residuals, residuals_and_jacobian
@@ -178,9 +179,9 @@ class Descent:
         """What :meth:`execute` asked for."""
         arguments = (self.params.spec.layout, self.objective, self.offset, self.transform, jnp.asarray(theta))
         before = time.perf_counter()
-        size = function._cache_size()
-        out = jax.block_until_ready(function(*arguments))
-        if function._cache_size() != size:
+        with watch_compilations() as compiled:
+            out = jax.block_until_ready(function(*arguments))
+        if compiled.count:
             self.compile_seconds += time.perf_counter() - before
         return jax.tree.map(np.asarray, out)
 

@@ -18,12 +18,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from .._compilations import watch_compilations
+from .._tuning import of_platform
 from ..errors import ConventionError
 from ..refinement.loop import Descent
 
-# problems a device of each kind takes at a time; processors are slower with several (skipped work is done after all)
-_WIDTH = {"cpu": 1}
-_ACCELERATOR_WIDTH = 8
 _AXIS = "refinements"
 
 Wanted = tuple[Descent, np.ndarray]
@@ -63,7 +62,7 @@ class Batches:
     def __init__(self, devices: Sequence[jax.Device] | None = None, width: int | None = None):
         self.devices = tuple(jax.local_devices() if devices is None else devices)
         if width is None:
-            width = _WIDTH.get(self.devices[0].platform, _ACCELERATOR_WIDTH)
+            width = of_platform(self.devices[0].platform).refinements
         if width < 1:
             raise ConventionError(f"width is {width}: each device takes at least one problem at a time")
         self.width, self.size = int(width), len(self.devices) * int(width)
@@ -105,9 +104,10 @@ class Batches:
         own.append(np.stack([theta for _, theta in filled]))
         layout, tree, *_ = family
         program, sharding = _program(function, layout, tree, tuple(members.own), self.devices, self.width == 1)
-        before, size = time.perf_counter(), program._cache_size()
-        out = jax.block_until_ready(program(jax.device_put(own, sharding), shared))
-        if program._cache_size() != size:
+        before = time.perf_counter()
+        with watch_compilations() as compiled:
+            out = jax.block_until_ready(program(jax.device_put(own, sharding), shared))
+        if compiled.count:
             self.compile_seconds += time.perf_counter() - before
         out = jax.tree.map(np.asarray, out)
         return [jax.tree.map(lambda a, k=k: a[k], out) for k in range(len(wanted))]

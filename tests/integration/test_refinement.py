@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jaxnmr as jn
+from jaxnmr._compilations import watch_compilations
 from jaxnmr.objective.objective import residuals, residuals_and_jacobian
 from jaxnmr.refinement.linearised import Linearised
 
@@ -55,8 +56,9 @@ def fits(objective):
     programs = []
     out = {}
     for solver in (jn.LevenbergMarquardt(), jn.GaussNewton()):
-        out[solver.name] = jn.refine(objective, start, stages=STAGES, solver=solver, suggest=False)
-        programs.append((residuals._cache_size(), residuals_and_jacobian._cache_size()))
+        with watch_compilations() as watch:
+            out[solver.name] = jn.refine(objective, start, stages=STAGES, solver=solver, suggest=False)
+        programs.append([watch.programs[f"jit({f.__name__})"] for f in (residuals, residuals_and_jacobian)])
     return out, programs
 
 
@@ -80,7 +82,8 @@ def test_both_solvers_reach_the_same_minimum(fits):
 
 def test_steps_and_stages_of_a_second_refinement_compile_nothing_new(fits):
     first, second = fits[1]
-    assert first == second
+    assert max(first) <= 1
+    assert second == [0, 0]
 
 
 def test_the_jacobian_is_plain_jacfwd_and_central_differences(objective):

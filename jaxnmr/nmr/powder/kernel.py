@@ -56,6 +56,7 @@ class Experiment:
         grid: where intensity is collected.
         spin: I of the observed nucleus.
         broadened: lines have a width. Otherwise bins hold integrals, and sharp lines are shared by two bins.
+        crystallites: whose sidebands are calculated at once; chosen by the kind of device.
     """
 
     larmor_hz: Array
@@ -66,6 +67,7 @@ class Experiment:
     grid: Grid
     spin: float = static()
     broadened: bool = static()
+    crystallites: int = static()
 
 
 @struct
@@ -218,7 +220,7 @@ def _transition(experiment, group, table, rank0, rank2, rank4, nutation) -> Arra
     if group.sharp:
         if group.count > 1:
             modulation = _modulation(in_rotor2, None, d2, None, experiment.mas_hz)
-            bands = summed_intensities(modulation, powder.weights, group.count, group.orders)
+            bands = summed_intensities(modulation, powder.weights, group.count, group.orders, experiment.crystallites)
         else:
             bands = jnp.ones(1, rank0.dtype)
         if experiment.excitation is not None:
@@ -230,7 +232,7 @@ def _transition(experiment, group, table, rank0, rank2, rank4, nutation) -> Arra
     shares = powder.areas[:, None]
     if group.count > 1:
         modulation = _modulation(in_rotor2, in_rotor4, d2, d4, experiment.mas_hz)
-        shares = shares * intensities(modulation, group.count, group.orders)
+        shares = shares * intensities(modulation, group.count, group.orders, experiment.crystallites)
     if experiment.excitation is not None:
         shares = shares * _excited(experiment, (rank0 + frequency)[:, None] + orders * spacing, nutation)
     if group.room:

@@ -2,8 +2,8 @@
 
 ``|FFT_j exp(i phase_j)/N|^2`` with the phase a rotor-periodic modulation has gathered after ``j`` N-ths of a turn (Eden &
 Levitt, J. Magn. Reson. 132, 220 (1998)). The modulation has few harmonics, so a derivative of the amplitudes is a short
-convolution of the amplitudes with themselves and needs neither exponentials nor Fourier transforms of its own. On a CPU
-crystallites are taken in parcels that stay in the cache; all at once take several times longer.
+convolution of the amplitudes with themselves and needs neither exponentials nor Fourier transforms of its own. Crystallites
+are taken in parcels, whose size the kind of device decides.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...typing import Array
-
-# crystallites in a parcel: their amplitudes, of some 64 bands, take a quarter of a megabyte
-PARCEL = 256
 
 
 def _amplitudes(modulation: Array, count: int, first: int) -> tuple[Array, Array]:
@@ -33,8 +30,8 @@ def _amplitudes(modulation: Array, count: int, first: int) -> tuple[Array, Array
     return amplitudes.real, amplitudes.imag
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def intensities(modulation: Array, count: int, orders: tuple[int, ...]) -> Array:
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
+def intensities(modulation: Array, count: int, orders: tuple[int, ...], at_once: int) -> Array:
     """Intensity of spinning sidebands.
 
     Args:
@@ -42,6 +39,7 @@ def intensities(modulation: Array, count: int, orders: tuple[int, ...]) -> Array
             components of the frequency in the rotor frame over the harmonic's frequency, dimensionless.
         count: points per rotor period; all intensities sum to 1, and orders are meant modulo ``count``.
         orders: the bands wanted, 0 the centre band.
+        at_once: crystallites in a parcel, see `Tuning`.
 
     Returns:
         ``(crystallites, orders)``.
@@ -51,11 +49,11 @@ def intensities(modulation: Array, count: int, orders: tuple[int, ...]) -> Array
         real, imag = (_pick(part, orders, orders[0]) for part in _amplitudes(modulation, count, orders[0]))
         return real**2 + imag**2
 
-    return _joined(_in_parcels(of, modulation), len(modulation))
+    return _joined(_in_parcels(at_once, of, modulation), len(modulation))
 
 
 @intensities.defjvp
-def _intensities_jvp(count, orders, primals, tangents):
+def _intensities_jvp(count, orders, at_once, primals, tangents):
     harmonics = primals[0].shape[-2]
     first = orders[0] - harmonics
 
@@ -71,23 +69,23 @@ def _intensities_jvp(count, orders, primals, tangents):
             out = out + 2.0 * (real * (now[0] - then[0]) - imag * (now[1] - then[1]))
         return here[0] ** 2 + here[1] ** 2, out
 
-    parcels = _in_parcels(of, *primals, *tangents)
+    parcels = _in_parcels(at_once, of, *primals, *tangents)
     return tuple(_joined(part, len(primals[0])) for part in parcels)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def summed_intensities(modulation: Array, weights: Array, count: int, orders: tuple[int, ...]) -> Array:
+@partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
+def summed_intensities(modulation: Array, weights: Array, count: int, orders: tuple[int, ...], at_once: int) -> Array:
     """`intensities` summed over crystallites with ``weights`` ``(crystallites,)``; returns ``(orders,)``."""
 
     def of(modulation, weights):
         real, imag = _amplitudes(modulation, count, orders[0])
         return weights @ (real**2 + imag**2)
 
-    return _pick(_in_parcels(of, modulation, weights).sum(axis=0), orders, orders[0])
+    return _pick(_in_parcels(at_once, of, modulation, weights).sum(axis=0), orders, orders[0])
 
 
 @summed_intensities.defjvp
-def _summed_intensities_jvp(count, orders, primals, tangents):
+def _summed_intensities_jvp(count, orders, at_once, primals, tangents):
     (modulation, weights), (tangent, _) = primals, tangents
 
     def of(modulation, weights, tangent):
@@ -102,7 +100,7 @@ def _summed_intensities_jvp(count, orders, primals, tangents):
             out = out + 2.0 * (change - jnp.roll(change, -m, axis=-1))
         return weights @ (parts[0] ** 2 + parts[1] ** 2), out
 
-    parcels = _in_parcels(of, modulation, weights, tangent)
+    parcels = _in_parcels(at_once, of, modulation, weights, tangent)
     return tuple(_pick(part.sum(axis=0), orders, orders[0]) for part in parcels)
 
 
@@ -111,12 +109,12 @@ def _product(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Arr
     return a[0] * b[0] + a[1] * b[1], a[0] * b[1] - a[1] * b[0]
 
 
-def _in_parcels(function: Callable, *arrays: Array):
+def _in_parcels(at_once: int, function: Callable, *arrays: Array):
     """A function of parcels of crystallites (the leading axis), one after the other; results with a leading axis of
     parcels. The last parcel is filled up with zeros.
     """
     count = len(arrays[0])
-    size = min(PARCEL, count) if jax.default_backend() == "cpu" else count
+    size = min(at_once, count)
     parcels = -(-count // size)
     filled = [jnp.pad(a, [(0, parcels * size - count), *[(0, 0)] * (a.ndim - 1)]) for a in arrays]
     return jax.lax.map(lambda items: function(*items), [a.reshape(parcels, size, *a.shape[1:]) for a in filled])

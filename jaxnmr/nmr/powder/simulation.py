@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._struct import static, struct
+from ..._tuning import tuning
 from ...errors import ConventionError, DataError
 from ...typing import Array
 from ..excitation import Excitation
@@ -217,6 +218,7 @@ class _Simulation:
     excitation: Excitation | None = None
     dead_time_s: float = 0.0
     chunk: int | None = None
+    device: str | None = None
 
     mas_hz = 0.0
     rotor_angle_deg = MAGIC_ANGLE_DEG
@@ -263,6 +265,7 @@ class _Simulation:
         centre_ppm: float | None = None,
         like: Spectrum | None = None,
         broadened: bool | None = None,
+        device: str | None = None,
     ) -> SpectrumPlan:
         """Lay out a spectrum of these sites (host).
 
@@ -272,11 +275,13 @@ class _Simulation:
                 show everything.
             like: a spectrum whose axis is taken instead; its frequency of 0 ppm must be this one's.
             broadened: lines have widths (default: when a site has one).
+            device: kind of device to calculate on; by default that of the simulation.
 
         Raises:
-            ConventionError: sites of another isotope, an axis without extent, spectra of another nucleus or field.
+            ConventionError: sites of another isotope, an axis without extent, spectra of another nucleus or field, no such
+                device.
         """
-        sites = Sites.of(sites)
+        sites, tuned = Sites.of(sites), tuning(self.device if device is None else device)
         if sites.isotope != self.isotope:
             raise ConventionError(f"the sites are of {sites.isotope}, the spectrum of {self.isotope}")
         broadened = bool((sites.gaussian_hz + sites.lorentzian_hz > 0).any()) if broadened is None else broadened
@@ -289,6 +294,7 @@ class _Simulation:
             grid=None,
             spin=self.spin,
             broadened=broadened,
+            crystallites=tuned.crystallites,
         )
         experiment = experiment.replace(grid=self._grid(experiment, sites, points, width_hz, centre_ppm, like))
         groups = lay_groups(
@@ -300,7 +306,7 @@ class _Simulation:
             volume=None if self.volume == "auto" else self.volume,
             sidebands=None if self.sidebands == "auto" else int(self.sidebands),
         )
-        chunk = self.chunk or (1 if jax.default_backend() == "cpu" else 16)
+        chunk = self.chunk or tuned.sites
         return SpectrumPlan(experiment=experiment, groups=groups, chunk=chunk, dead_time_s=float(self.dead_time_s))
 
     def simulate(self, sites: Site | Sequence[Site] | Sites, **axis) -> Spectrum:
@@ -378,7 +384,8 @@ class SpectrumStatic(_Simulation):
         excitation: how evenly lines are excited, `Pulse` or `GaussianBandwidth`.
         dead_time_s: the decay before this time was not recorded. Phased to time zero, such a spectrum has a rolling
             baseline under its strong lines, which this reproduces.
-        chunk: sites in flight at once; memory grows with it.
+        chunk: sites in flight at once; memory grows with it. Chosen by the kind of device when not given.
+        device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind to calculate on; by default the one JAX computes on.
     """
 
 

@@ -171,7 +171,7 @@ def test_physical_nonsense_in_a_run_file_names_the_spectrum(folder, old, new, sa
 
 def test_fit_spectrum_refuses_a_run_without_one(write, capsys):
     text = '[[phase]]\nname = "a"\nfile = "a.cif"\n[[histogram]]\nname = "x"\nfile = "x.xye"\n'
-    assert main(["fit-spectrum", str(write(text))]) == 2
+    assert main(["fit-spectrum", str(write(text)), "--no-cache"]) == 2
     assert "no [[spectrum]] to fit" in capsys.readouterr().err
 
 

@@ -84,12 +84,12 @@ def nodes_of(peaks: profiles.Peaks) -> list[profiles.AxialNodes]:
 
 @jax.jit
 def tiled(peaks: profiles.Peaks, blocks, core, tail):
-    return profiles.profile_sum(blocks, peaks, nodes_of(peaks), core, tail)
+    return profiles.profile_sum(blocks, peaks, nodes_of(peaks), core, tail, 16)
 
 
 @jax.jit
 def tiled_jacobian(peaks: profiles.Peaks, blocks, core, tail, by_peak, by_pattern):
-    return profiles.profile_jacobian(blocks, peaks, nodes_of(peaks), core, tail, by_peak, by_pattern)
+    return profiles.profile_jacobian(blocks, peaks, nodes_of(peaks), core, tail, 16, by_peak, by_pattern)
 
 
 def test_the_tiled_sum_is_the_sum_of_all_peaks(scene):
@@ -123,7 +123,7 @@ def test_tails_have_the_derivatives_of_their_own_values(scene):
     )  # fmt: skip
     assert tail.used > 10
     evaluate = jax.jit(
-        lambda *v: profiles.profile_sum(scene.blocks, scene.peaks(*v), nodes_of(scene.peaks(*v)), core, tail)
+        lambda *v: profiles.profile_sum(scene.blocks, scene.peaks(*v), nodes_of(scene.peaks(*v)), core, tail, 16)
     )
     tangents = [jnp.asarray(np.random.default_rng(7).normal(size=np.shape(v))) for v in scene.values]
     expected = np.asarray(jax.jvp(evaluate, scene.values, tuple(tangents))[1])

@@ -85,7 +85,7 @@ def one_peak(x_blocks, two_theta, shl, fwhm, eta, abscissa, weight, core, tail):
     position, share = axial.axial_nodes(peaks.position[0], shl, abscissa, weight, gsas=False)
     zero = jnp.zeros_like(position)
     nodes = profiles.AxialNodes(position, share, zero, zero, zero, zero)
-    return profiles.profile_sum(x_blocks, peaks, [nodes], core, tail), position[0], share[0]
+    return profiles.profile_sum(x_blocks, peaks, [nodes], core, tail, 16), position[0], share[0]
 
 
 def deviations(two_theta: float, shl: float, fwhm: float, eta: float) -> tuple[float, float]:
