@@ -64,19 +64,19 @@ class Tiles:
 
 
 def room(n: int) -> int:
-    """Tiles to lay out where ``n`` are in use: three to five times as many, so that peaks can become wider, in sizes that
-    similar patterns share. On a processor room costs next to no time.
+    """Tiles to lay out where ``n`` are in use: 2.5 to 5 times as many, so that peaks can become wider, in sizes that similar
+    patterns share. On a processor room costs next to no time.
     """
-    return rounded_up(3.2 * n + 1, 1.5, 16)
+    return rounded_up(2.5 * n, first=64, factor=2.0)
 
 
-def rounded_up(n: float, factor: float, multiple: int) -> int:
-    """The first of the sizes ``16, 16 factor, 16 factor² ...`` that holds ``n``, as a multiple of something.
+def rounded_up(n: float, *, first: int, factor: float) -> int:
+    """The least of the sizes ``first``, ``first factor``, ``first factor²`` ... that holds ``n``, as a multiple of 8.
 
-    What is planned for similar structures or data has similar sizes; rounded so, they are mostly equal, and programs shared.
+    Similar structures and data need similar numbers of things; rounded so, they are mostly equal, and programs shared.
     """
-    exponent = max(ceil(log(n / 16) / log(factor) - 1e-9), 0)
-    return multiple * ceil(16 * factor**exponent / multiple - 1e-9)
+    steps = max(ceil(log(max(n, 1.0) / first) / log(factor) - 1e-9), 0)
+    return 8 * ceil(first * factor**steps / 8 - 1e-9)
 
 
 def blocks_between(block_low: np.ndarray, block_high: np.ndarray, low: np.ndarray, high: np.ndarray):
