@@ -90,7 +90,8 @@ def struct(cls: type) -> type:
 
     def without_notes(self):
         """A copy whose notes, and those of all it holds, are blank; see :func:`bare`."""
-        return replace(self, **{name: bare(getattr(self, name)) for name in leaves}, **blanks)
+        values = ((name, getattr(self, name)) for name in leaves)
+        return replace(self, **{name: v if hasattr(v, "dtype") else bare(v) for name, v in values}, **blanks)
 
     cls.replace, cls._without_notes = replace, without_notes
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)

@@ -13,9 +13,9 @@ _EVENT = "/jax/core/compile/backend_compile_duration"
 def compilations() -> Iterator[Counter]:
     """The programs that are compiled (or read from disk) meanwhile, by name::
 
-        with compilations() as programs:
-            refine(...)
-        assert programs["residuals"] == 1
+    with compilations() as programs:
+        refine(...)
+    assert programs["residuals"] == 1
     """
     programs = Counter()
 
