@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilations import compilations
 
 import jaxnmr as jn
-from jaxnmr.objectives.objective import residuals, residuals_and_jacobian
+from jaxnmr.objectives.objective import residuals
 from jaxnmr.refine.linearised import Linearised
 
 PATTERN = Path(__file__).parents[2] / "examples" / "quartz" / "quartz.xye"
@@ -52,12 +53,13 @@ def objective(pattern):
 @pytest.fixture(scope="module")
 def fits(objective):
     start = objective.parameters().set("xrd/size", 0.5)
-    programs = []
+    counted = []
     out = {}
     for solver in (jn.LevenbergMarquardt(), jn.GaussNewton()):
-        out[solver.name] = jn.refine(objective, start, stages=STAGES, solver=solver, suggest=False)
-        programs.append((residuals._cache_size(), residuals_and_jacobian._cache_size()))
-    return out, programs
+        with compilations() as programs:
+            out[solver.name] = jn.refine(objective, start, stages=STAGES, solver=solver, suggest=False)
+        counted.append(programs)
+    return out, counted
 
 
 def test_a_distorted_start_returns_to_the_true_coordinates_within_four_esds(fits):
@@ -79,8 +81,8 @@ def test_both_solvers_reach_the_same_minimum(fits):
 
 
 def test_steps_and_stages_of_a_second_refinement_compile_nothing_new(fits):
-    first, second = fits[1]
-    assert first == second
+    _, second = fits[1]
+    assert not second["residuals"] and not second["residuals_and_jacobian"]
 
 
 def test_the_jacobian_is_plain_jacfwd_and_central_differences(objective):
