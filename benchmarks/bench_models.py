@@ -114,7 +114,7 @@ def untrained(hidden: str, layers: int, cutoff: float):
 
     head = HeadConfig(name="shielding", elements=("O", "Si"))
     config = NetworkConfig(species=("O", "Si"), heads=(head,), hidden=hidden, layers=layers, cutoff=cutoff)
-    return TensorModel.create(config, key=jax.random.key(0)).replace(card=None)
+    return TensorModel.create(config, key=jax.random.key(0))
 
 
 def quartz(repeat: int | None):

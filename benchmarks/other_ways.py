@@ -61,8 +61,7 @@ def re_enacted(path: Path, crystal, pairs, sites, *, compiled: bool):
         forward, backward = jax.jit(forward), jax.jit(backward)
 
     def step():
-        # the description would make a program of its own
-        model = TensorModel.load(path).replace(card=None)
+        model = TensorModel.load(path)
         graph, at, chain = all_atoms(model, crystal, sites)
         values, pull = forward(model, graph, at, jnp.asarray(graph.nodes["positions"]))
         rows = [np.asarray(backward(pull, row)) for row in jnp.eye(values.size, dtype=values.dtype)]
@@ -96,7 +95,7 @@ def all_coordinates(model, crystal, pairs, sites):
         return jax.lax.map(one, columns, batch_size=BATCH)
 
     def step():
-        columns = np.asarray(jacobian(model.replace(card=None), start))
+        columns = np.asarray(jacobian(model, start))
         tensors = np.einsum("ajn,ajsk->nsk", columns.reshape(*start.shape, -1), chain)
         return np.concatenate([tensors, np.asarray(slopes(crystal, pairs))])
 
@@ -116,7 +115,7 @@ def coordinates_of_sites(model, crystal, pairs, sites):
         return jax.jacfwd(at)(xyz)
 
     def step():
-        tensors = np.asarray(jacobian(model.replace(card=None), jnp.asarray(crystal.xyz)))
+        tensors = np.asarray(jacobian(model, jnp.asarray(crystal.xyz)))
         return np.concatenate([tensors, np.asarray(slopes(crystal, pairs))])
 
     return step

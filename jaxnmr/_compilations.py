@@ -19,7 +19,7 @@ class Compilations:
 
     Attributes:
         seconds: spent by XLA, without tracing; of programs found in the cache of `jaxnmr.enable_cache`, loading them.
-        programs: how many, by name of the compiled function; "jit(f)" of ``f``.
+        programs: how many, by name of the compiled function.
     """
 
     seconds: float = 0.0
@@ -67,4 +67,4 @@ def _report(event: str, seconds: float, **details: Any) -> None:
     if event == _EVENT:
         for watch in getattr(_here, "watches", ()):
             watch.seconds += seconds
-            watch.programs[str(details.get("fun_name", "unknown"))] += 1
+            watch.programs[str(details.get("fun_name", "unknown")).removeprefix("jit(").removesuffix(")")] += 1

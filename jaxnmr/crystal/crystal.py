@@ -47,7 +47,7 @@ class Crystal:
     species: tuple[str, ...] = static()
     labels: tuple[str, ...] = static()
     anisotropic: tuple[bool, ...] = static()
-    name: str = static()
+    name: str = static(note=True)
 
     @classmethod
     def create(

@@ -12,9 +12,10 @@ from ..crystal.cell import reciprocal_metric, volume
 from ..typing import Array
 from ..units import CENTIDEG
 from . import corrections, widths
-from .records import Instrument
+from .records import Fixed, Instrument
 from .reflections import laue_rotations, plan_reflections, stephens_basis
 from .structure_factors import StructureFactors
+from .tiles import rounded_up
 
 Intensities = Literal["structure", "lebail", "given"]
 
@@ -78,7 +79,7 @@ class PhasePlan:
             reflections = plan_reflections(crystal.group, cell, d_min)
         hkl, multiplicity = reflections
         n = len(hkl)
-        rows = max(capacity, n if intensities == "given" else 8 * int(np.ceil((n * 1.03 + 1) / 8)))
+        rows = max(capacity, n if intensities == "given" else rounded_up(1.03 * n + 1, first=32, factor=1.125))
         fill = rows - n
         hkl = np.concatenate([hkl, np.repeat(hkl[-1:], fill, axis=0)])
         exponents, coefficients, names = stephens_basis(crystal.group) if stephens else (None, np.zeros((0, 0)), ())
@@ -140,14 +141,14 @@ class PhasePeaks(NamedTuple):
 
 
 def phase_peaks(
-    plan: PhasePlan, crystal: Crystal, instrument: Instrument, v: Mapping[str, Array], index: int, *, gsas: bool
+    plan: PhasePlan, crystal: Crystal, fixed: Fixed, v: Mapping[str, Array], index: int, *, gsas: bool
 ) -> PhasePeaks:
     """Positions, areas and widths of a phase's reflections (traceable).
 
     Args:
         plan: the phase.
         crystal: its current structure.
-        instrument: fixed geometry.
+        fixed: geometry of the instrument.
         v: the histogram's parameters by local name.
         index: which entry of the per-phase parameters belongs to this phase.
         gsas: do as GSAS-II: shift the second line by ``tan(theta) Δlambda/lambda``, and take widths and intensity
@@ -158,13 +159,11 @@ def phase_peaks(
     d_star_sq = jnp.einsum("ni,ij,nj->n", plan.hkl, g_star, plan.hkl)
     d_star = jnp.sqrt(d_star_sq)
     wavelength = v["wavelength"]
-    bragg = [corrections.bragg_two_theta(d_star, wavelength[k]) for k in range(len(instrument.wavelengths))]
-    if instrument.geometry == "bragg-brentano":
-        shift = lambda t: corrections.bragg_brentano_shift(
-            t, v["displacement"], v["transparency"], instrument.radius_mm
-        )
+    bragg = [corrections.bragg_two_theta(d_star, wavelength[k]) for k in range(fixed.lines)]
+    if fixed.geometry == "bragg-brentano":
+        shift = lambda t: corrections.bragg_brentano_shift(t, v["displacement"], v["transparency"], fixed.radius_mm)
     else:
-        shift = lambda t: corrections.debye_scherrer_shift(t, v["displace_x"], v["displace_y"], instrument.radius_mm)
+        shift = lambda t: corrections.debye_scherrer_shift(t, v["displace_x"], v["displace_y"], fixed.radius_mm)
     position = [t + v["zero"] + shift(t) for t in bragg]
     two_theta = jnp.minimum(position[0] if gsas else bragg[0], 179.99)
     tan = jnp.tan(0.5 * np.pi / 180.0 * two_theta)
@@ -193,12 +192,12 @@ def phase_peaks(
     # the factor 0.01 makes scales comparable with programs that measure areas in counts x centidegree
     area = CENTIDEG * v["scale"][index] * plan.present * plan.multiplicity * f_squared / volume(cell)
     area = area * corrections.lorentz_factor(two_theta)
-    if instrument.radiation == "xray":
-        if instrument.monochromator_deg is not None:
+    if fixed.radiation == "xray":
+        if fixed.monochromator:
             area = area * corrections.monochromator_polarization(two_theta, v["monochromator"])
         else:
             area = area * corrections.polarization_factor(two_theta, v["polarization"])
-    if instrument.geometry == "bragg-brentano":
+    if fixed.geometry == "bragg-brentano":
         area = area * corrections.surface_roughness(two_theta, v["roughness_a"], v["roughness_b"])
     else:
         area = area * corrections.cylinder_absorption(two_theta, v["absorption"])

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import static, struct
+from .._struct import compiled, static, struct
 from .._tuning import tuning
 from ..crystal import Crystal
 from ..crystal.cell import metric
@@ -17,7 +17,7 @@ from . import axial, profiles, widths
 from .background import Background
 from .phases import PhasePeaks, PhasePlan, phase_peaks
 from .quantities import histogram_quantities
-from .records import Instrument, Pattern
+from .records import Fixed, Instrument, Pattern
 from .tiles import Tiles, plan_tiles
 
 # fraction of a peak's height at which its tail is cut
@@ -50,7 +50,9 @@ class PowderDiffraction:
         background_start: ``(terms,)``.
         abscissa, weight: axial-divergence quadrature.
         planned_position, planned_fwhm, planned_spread, planned_cells: what the tiles were laid out for.
-        start: ``(name, value)`` starting values that replace the defaults.
+        fixed: geometry of the instrument; ``instrument`` with starting values, ``background_function`` and ``cutoff`` of
+            peak tails, for planning and reports.
+        axial_mode: as of :meth:`plan`.
         tiles_at_once: how many are summed at a time; chosen by the kind of device.
     """
 
@@ -67,10 +69,11 @@ class PowderDiffraction:
     planned_fwhm: Array
     planned_spread: Array
     planned_cells: Array
-    instrument: Instrument = static()
-    background_function: Background = static()
+    fixed: Fixed = static()
+    instrument: Instrument = static(note=True)
+    background_function: Background = static(note=True)
     axial_mode: Literal["converged", "gsas"] = static()
-    cutoff: float = static()
+    cutoff: float = static(note=True)
     tiles_at_once: int = static()
 
     @classmethod
@@ -170,6 +173,7 @@ class PowderDiffraction:
             planned_fwhm=np.zeros(0),
             planned_spread=np.zeros(0),
             planned_cells=np.zeros((len(plans), 6)),
+            fixed=instrument.fixed,
             instrument=instrument,
             background_function=background,
             axial_mode=axial_mode,
@@ -190,10 +194,7 @@ class PowderDiffraction:
 
     def phase_tables(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> list[PhasePeaks]:
         """Peaks of every phase (traceable)."""
-        return [
-            phase_peaks(p, crystals[p.name], self.instrument, values, k, gsas=self.axial_mode == "gsas")
-            for k, p in enumerate(self.phases)
-        ]
+        return _phase_tables(self.phases, crystals, values, fixed=self.fixed, gsas=self.axial_mode == "gsas")
 
     def peak_table(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> PeakTable:
         """All peaks of all phases, one after the other, and a dummy (traceable)."""
@@ -202,7 +203,7 @@ class PowderDiffraction:
         position = jnp.concatenate(
             [*(t.position for t in tables), jnp.full((tables[0].position.shape[0], 1), 90.0)], axis=1
         )
-        ratio = jnp.ones(1) if len(self.instrument.wavelengths) == 1 else jnp.stack([1.0, values["ratio"]])
+        ratio = jnp.ones(1) if self.fixed.lines == 1 else jnp.stack([1.0, values["ratio"]])
         peaks = profiles.Peaks(
             position=position,
             area=joined("area", 0.0),
@@ -214,7 +215,7 @@ class PowderDiffraction:
         return PeakTable(peaks, jnp.asarray(values["background"]))
 
     def _nodes(self, peaks: profiles.Peaks) -> list[profiles.AxialNodes]:
-        gsas, imbalance = self.axial_mode == "gsas", self.instrument.axial_imbalance
+        gsas, imbalance = self.axial_mode == "gsas", self.fixed.axial_imbalance
         out = []
         for position in peaks.position:
             place = lambda angle, shl: axial.axial_nodes(
@@ -323,7 +324,7 @@ class PowderDiffraction:
 
     def with_nodes(self, least: int) -> Self:
         """The same plan with at least this many axial-divergence nodes, for a refinement that changes ``shl`` (host)."""
-        abscissa, weight = axial.quadrature(least, self.instrument.axial_imbalance)
+        abscissa, weight = axial.quadrature(least, self.fixed.axial_imbalance)
         if self.axial_mode == "gsas" or np.shape(self.abscissa)[1] >= abscissa.shape[1]:
             return self
         return self.replace(abscissa=abscissa, weight=weight)
@@ -362,19 +363,25 @@ def _largest_strain(cell: np.ndarray, reference: np.ndarray) -> float:
     return float(np.abs(np.sqrt(squared) - 1.0).max())
 
 
-@jax.jit
 def compiled_phase_tables(plan: PowderDiffraction, crystals, values) -> list[PhasePeaks]:
-    """`PowderDiffraction.phase_tables`, compiled."""
-    return plan.phase_tables(crystals, values)
+    """`PowderDiffraction.phase_tables`, compiled; the program does not depend on where peaks are laid out."""
+    return _compiled_tables(plan.phases, crystals, values, fixed=plan.fixed, gsas=plan.axial_mode == "gsas")
 
 
-@jax.jit
+def _phase_tables(phases: tuple[PhasePlan, ...], crystals, values, *, fixed: Fixed, gsas: bool) -> list[PhasePeaks]:
+    return [phase_peaks(p, crystals[p.name], fixed, values, k, gsas=gsas) for k, p in enumerate(phases)]
+
+
+_compiled_tables = compiled(_phase_tables, static_argnames=("fixed", "gsas"))
+
+
+@compiled
 def compiled_pattern(plan: PowderDiffraction, crystals, values):
     """`PowderDiffraction.pattern`, compiled."""
     return plan.pattern(crystals, values)
 
 
-@jax.jit
+@compiled
 def observed_over_calculated(plan: PowderDiffraction, crystals, values, observed):
     """Observed over calculated intensity of every peak, ``(peaks,)``.
 

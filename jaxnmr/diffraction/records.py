@@ -11,6 +11,25 @@ from ..typing import Array
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """What of an `Instrument` no refinement changes: patterns that agree in it are calculated by the same program.
+
+    Attributes:
+        radiation, geometry, radius_mm: as of `Instrument`.
+        lines: number of wavelengths.
+        monochromator: whether a crystal monochromator polarises.
+        axial_imbalance: ``|S - H|/(S + H)``.
+    """
+
+    radiation: Literal["xray", "neutron"]
+    geometry: Literal["bragg-brentano", "debye-scherrer"]
+    radius_mm: float
+    lines: int
+    monochromator: bool
+    axial_imbalance: float
+
+
+@dataclass(frozen=True)
 class Instrument:
     """A constant-wavelength diffractometer: fixed geometry, and starting values of what can be refined.
 
@@ -74,6 +93,14 @@ class Instrument:
     def axial_imbalance(self) -> float:
         """``|S - H|/(S + H)``; exchanging specimen and slit changes nothing."""
         return abs(self.axial_ratio - 1.0) / (self.axial_ratio + 1.0)
+
+    @property
+    def fixed(self) -> Fixed:
+        """The part that is no starting value."""
+        return Fixed(
+            radiation=self.radiation, geometry=self.geometry, radius_mm=self.radius_mm, lines=len(self.wavelengths),
+            monochromator=self.monochromator_deg is not None, axial_imbalance=self.axial_imbalance,
+        )  # fmt: skip
 
     def replace(self, **changes) -> "Instrument":
         """A checked copy with some values changed."""

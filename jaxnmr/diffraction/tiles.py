@@ -6,6 +6,7 @@ centre a peak is summed over its axial-divergence nodes as a full pseudo-Voigt (
 Gaussian part has vanished and the nodes act as one Lorentzian at their centroid (*tail* tiles).
 """
 
+from math import ceil, log
 from typing import Self
 
 import numpy as np
@@ -50,7 +51,7 @@ class Tiles:
         first_tile = np.concatenate([[0], np.cumsum(tiles_per_block)])
         rank = np.arange(len(block)) - np.concatenate([[0], np.cumsum(per_block)])[block]
         used = int(first_tile[-1])
-        total = capacity if used <= capacity else rounded_up(used)
+        total = capacity if used <= capacity else room(used)
         peaks = np.full((total, PEAKS), dummy, dtype=np.int32)
         peaks[first_tile[block] + rank // PEAKS, rank % PEAKS] = peak
         blocks = np.full(total, n_blocks - 1, dtype=np.int32)
@@ -62,9 +63,20 @@ class Tiles:
         return self.block.shape[0]
 
 
-def rounded_up(n: int) -> int:
-    """Room for peaks to become four times as wide, in multiples of 16; room costs next to no time."""
-    return 16 * int(np.ceil((4 * n + 1) / 16))
+def room(n: int) -> int:
+    """Tiles to lay out where ``n`` are in use: 2.5 to 5 times as many, so that peaks can become wider, in sizes that similar
+    patterns share. On a processor room costs next to no time.
+    """
+    return rounded_up(2.5 * n, first=64, factor=2.0)
+
+
+def rounded_up(n: float, *, first: int, factor: float) -> int:
+    """The least of the sizes ``first``, ``first factor``, ``first factor²`` ... that holds ``n``, as a multiple of 8.
+
+    Similar structures and data need similar numbers of things; rounded so, they are mostly equal, and programs shared.
+    """
+    steps = max(ceil(log(max(n, 1.0) / first) / log(factor) - 1e-9), 0)
+    return 8 * ceil(first * factor**steps / 8 - 1e-9)
 
 
 def blocks_between(block_low: np.ndarray, block_high: np.ndarray, low: np.ndarray, high: np.ndarray):

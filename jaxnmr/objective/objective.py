@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, static, struct
+from .._struct import compiled, set_fields, static, struct
 from ..crystal import Crystal, shared_sites
 from ..crystal.cell import cell_from_metric, metric
 from ..crystal.sites import has_conventional_metric
@@ -198,10 +199,10 @@ class Objective:
 
     def row_slices(self, params: Parameters) -> dict[str, slice]:
         """Which rows of residuals and Jacobian belong to which term (host)."""
-        state = jax.eval_shape(lambda p: self.state(p.values), params)
+        state = cache(lambda: jax.eval_shape(lambda p: self.state(p.values), params))
         out, start = {}, 0
         for t in self.terms:
-            size = jax.eval_shape(t.residuals, state).shape[0]
+            size = t.length(state)
             out[t.name] = slice(start, start + size)
             start += size
         return out
@@ -349,15 +350,15 @@ def _allowed_cell(crystal: Crystal, cell: Any) -> Any:
     return cell_from_metric(jnp.einsum("nki,kl,nlj->ij", r, metric(cell), r) / r.shape[0])
 
 
-def _residuals(layout: Layout, objective: Objective, offset, transform, theta):
+@compiled(static_argnums=0)
+def residuals(layout: Layout, objective: Objective, offset, transform, theta):
+    """Residuals at ``theta``, compiled once per shape."""
     return objective.residuals_at(objective.state(layout.unflatten(offset + transform @ theta)))
 
 
-residuals = jax.jit(_residuals, static_argnums=0)
-"""Residuals at ``theta``: ``(layout, objective, offset, transform, theta)``, compiled once per shape."""
-
-
-def _residuals_and_jacobian(layout: Layout, objective: Objective, offset, transform, theta):
+@compiled(static_argnums=0)
+def residuals_and_jacobian(layout: Layout, objective: Objective, offset, transform, theta):
+    """Residuals and dense Jacobian by scaled ``theta``; every term contributes through its own ``jacobian``."""
     make = lambda t: objective.structures(layout.unflatten(offset + transform @ t))
     state, push = jax.linearize(make, theta)
     tangents = jax.vmap(push)(jnp.eye(theta.shape[0], dtype=theta.dtype))
@@ -367,7 +368,3 @@ def _residuals_and_jacobian(layout: Layout, objective: Objective, offset, transf
     state = objective._with_tensors(state, [values for values, _ in pairs])
     tangents = objective._with_tensors(tangents, [pushed for _, pushed in pairs])
     return objective._rows(state, tangents)
-
-
-residuals_and_jacobian = jax.jit(_residuals_and_jacobian, static_argnums=0)
-"""Residuals and dense Jacobian by scaled ``theta``; every term contributes through its own ``jacobian``."""

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import static, struct
+from .._struct import compiled, static, struct
 from .._tuning import tuning
 from ..crystal import Crystal
 from ..errors import ConventionError, ParameterError
@@ -112,8 +112,8 @@ class Predicted:
         return _tensors(self._bare(), self.plan, crystal)
 
     def _bare(self) -> TensorModel:
-        # description and environments would make programs of their own
-        return self.model.replace(card=None, environments={})
+        # environments would make programs of their own
+        return self.model.replace(environments={})
 
     def prediction(self, crystal: Crystal) -> Any:
         """The `Prediction` with its uncertainty and novelty (host)."""
@@ -137,9 +137,7 @@ class Predicted:
         """Novelty of the sites that are unlike those of the training, by label; of a `Prediction` where there is one (host)."""
         if not self.model.environments:
             return {}
-        found = (
-            _novelty(self.model.replace(card=None), self.plan, crystal) if prediction is None else prediction.novelty
-        )
+        found = _novelty(self.model, self.plan, crystal) if prediction is None else prediction.novelty
         found = np.asarray(found)
         return {crystal.labels[k]: float(found[k]) for k in np.flatnonzero(found > 1.0)}
 
@@ -336,9 +334,9 @@ def _tensors_of(model, plan, crystal):
     return model.tensors(crystal, plan)
 
 
-_tensors = jax.jit(_tensors_of)
-_novelty = jax.jit(lambda model, plan, crystal: model.outputs(plan.graph(crystal)).novelty[plan.sites])
-_margin = jax.jit(lambda plan, crystal: plan.margin(crystal))
+_tensors = compiled(_tensors_of)
+_novelty = compiled(lambda model, plan, crystal: model.outputs(plan.graph(crystal)).novelty[plan.sites])
+_margin = compiled(lambda plan, crystal: plan.margin(crystal))
 
 
 def _mapped(function, rows, batch: int):

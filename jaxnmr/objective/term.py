@@ -38,6 +38,14 @@ class Term:
         """Whitened residuals, one dimension (traceable)."""
         raise TypeError(f"{type(self).__name__} does not define residuals(state)")
 
+    def length(self, state: Callable[[], State]) -> int:
+        """Number of residuals; a term that knows it from its data need not be traced for that (host).
+
+        Args:
+            state: shapes of all that terms may read.
+        """
+        return jax.eval_shape(self.residuals, state()).shape[0]
+
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         """Nuisance parameters this term brings along, by local name; they are prefixed with the term's name."""
         return {}

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._struct import compiled
 from ..diffraction.powder import compiled_pattern, compiled_phase_tables, observed_over_calculated
 from ..objective import Objective, Parameters
 from ..objective.objective import residuals_and_jacobian
@@ -192,7 +193,7 @@ def _fitted_spectrum(term: MeasuredSpectrum, state) -> FittedSpectrum:
     )  # fmt: skip
 
 
-@jax.jit
+@compiled
 def _parts(term: MeasuredSpectrum, state):
     components, baseline = term.components(state), term.baseline(state)
     return components.sum(axis=1) + baseline, baseline, components

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
+from .._struct import compiled
 from ..crystal import Crystal
 from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
 from ..errors import ConventionError, JaxnmrError, ParseError
@@ -135,7 +135,7 @@ def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[st
     return out
 
 
-_calculated = jax.jit(lambda term, state: term.calculated(state))
+_calculated = compiled(lambda term, state: term.calculated(state))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._compilations import watch_compilations
+from .._struct import bare
 from .._tuning import of_platform
 from ..errors import ConventionError
 from ..refinement.loop import Descent
@@ -84,7 +85,7 @@ class Batches:
 
     def family(self, descent: Descent) -> Any:
         """What refinements must have in common to share a compiled program: structure and shapes of all arrays."""
-        leaves, tree = jax.tree.flatten(descent.objective)
+        leaves, tree = jax.tree.flatten(bare(descent.objective))
         shapes = tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)
         return descent.params.spec.layout, tree, shapes, descent.transform.shape
 

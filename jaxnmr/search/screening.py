@@ -28,7 +28,7 @@ from .folder import ScreeningFolder, fingerprint
 from .ranking import ScreeningResult, ScreeningRow, described, parameter_record, ranked
 from .rooms import Rooms
 
-# the name under which every candidate is handed over: names are part of compiled programs
+# the name under which every candidate is handed over: terms find their phase by it, so it is part of compiled programs
 CANDIDATE = "candidate"
 _POLL_SECONDS = 1.0
 

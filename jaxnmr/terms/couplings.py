@@ -298,6 +298,9 @@ class CouplingTerm(Term):
             )
         return CouplingCalibration(offset_hz=values["offset"], slope=values["slope"]).coupling(found)
 
+    def length(self, state: Callable[[], State]) -> int:
+        return len(self.observed)
+
     def residuals(self, state: State) -> Array:
         return (self.calculated(state) - self.observed) / self.sigma
 

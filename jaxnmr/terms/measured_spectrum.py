@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -76,13 +76,13 @@ class MeasuredSpectrum(Term, ABC):
     slope: Array
     start: dict[str, Array]
     planned: dict[str, Array]
-    simulation: SpectrumStatic | SpectrumMAS = static()
-    axis: tuple[float, float, int] = static()
+    simulation: SpectrumStatic | SpectrumMAS = static(note=True)
+    axis: tuple[float, float, int] = static(note=True)
     moving_mas: bool = static()
-    region_ppm: tuple[tuple[float, float], ...] = static()
-    pivot_ppm: float = static()
+    region_ppm: tuple[tuple[float, float], ...] = static(note=True)
+    pivot_ppm: float = static(note=True)
     name: str = static()
-    source: str = static()
+    source: str = static(note=True)
 
     # a typical change of the scale
     _scale_step = 0.1
@@ -163,6 +163,9 @@ class MeasuredSpectrum(Term, ABC):
         plan, sites = self._now(state)
         turned = self._turned(per_amplitude(plan, sites), values)
         return values["scale"] * turned.real * sites.amplitude
+
+    def length(self, state: Callable[[], State]) -> int:
+        return len(self.observed)
 
     def residuals(self, state: State) -> Array:
         return (self.calculated(state) - self.observed) / self.sigma

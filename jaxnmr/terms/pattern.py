@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -31,9 +31,9 @@ class PatternTerm(Term):
     model: PowderDiffraction
     observed: Array
     sigma: Array
-    excluded: tuple[tuple[float, float], ...] = static()
+    excluded: tuple[tuple[float, float], ...] = static(note=True)
     name: str = static()
-    source: str = static()
+    source: str = static(note=True)
 
     def __init__(self, model: PowderDiffraction, pattern: Pattern, *, name: str = "xrd"):
         """Compare a planned histogram with the pattern it was planned for.
@@ -70,6 +70,9 @@ class PatternTerm(Term):
     def calculated(self, state: State) -> Array:
         """The calculated pattern at the fitted points."""
         return self.model.pattern(state.crystals, state.local(self.name))
+
+    def length(self, state: Callable[[], State]) -> int:
+        return len(self.observed)
 
     def residuals(self, state: State) -> Array:
         return (self.calculated(state) - self.observed) / self.sigma

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import jax.numpy as jnp
@@ -149,6 +149,9 @@ class PeakListTerm(SiteTerm):
         values = state.local(self.name)
         shielding = state.tensor(SHIELDING, phase, sites=sites)
         return values["reference"] + values["slope"] * jnp.trace(shielding, axis1=1, axis2=2) / 3.0
+
+    def length(self, state: Callable[[], State]) -> int:
+        return super().length(state) if self.peak is None else len(self.peak)
 
     def residuals(self, state: State) -> Array:
         if self.peak is None or self.model_sigma is None:

@@ -58,6 +58,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         given: anisotropy of the SHIELDING by label, ppm; ``None`` when a model predicts it.
         hz_per_au: C_Q of a field gradient of one atomic unit; 0 of a spin 1/2.
         moving: fields of `Sites` that a refinement moves; ``None`` when that is not known.
+        anisotropic: whether an anisotropy of the shielding shows: not when spinning averages it away.
         The others are those of `MeasuredSpectrum` and `SiteTerm`; nothing is asked of the uncertainty of a model.
     """
 
@@ -65,6 +66,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
     given: dict[str, Array] | None
     hz_per_au: float = static()
     moving: tuple[str, ...] | None = static()
+    anisotropic: bool = static()
 
     def __init__(
         self,
@@ -135,9 +137,11 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
             start["shift"], given = _given(shielding, reference, name)
         start |= _widths(gaussian_hz, lorentzian_hz, data["axis"][1], name)
         start |= _sum_of_data(data["observed"], start, name)
+        along = 1.5 * np.cos(np.radians(simulation.rotor_angle_deg)) ** 2 - 0.5
+        averaged = bool(np.isinf(simulation.mas_hz) and abs(along) < 1e-9)
         set_fields(
-            self, plan=None, share=None, start=start, given=given, hz_per_au=hz_per_au, moving=None, nucleus=atom.symbol,
-            sigma_model=None, labels=labels, phase=phase, **data,
+            self, plan=None, share=None, start=start, given=given, hz_per_au=hz_per_au, moving=None,
+            anisotropic=not averaged, nucleus=atom.symbol, sigma_model=None, labels=labels, phase=phase, **data,
         )  # fmt: skip
 
     # -- what others read ----------------------------------------------------------------------------------------
@@ -149,7 +153,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         phase, sites = self.where(crystals)
         read = lambda head, part: TensorRead(phase, head, tuple(int(k) for k in sites), part)
         shielding = (
-            () if self.given is not None else (read(SHIELDING, "symmetric" if self._anisotropic else "isotropic"),)
+            () if self.given is not None else (read(SHIELDING, "symmetric" if self.anisotropic else "isotropic"),)
         )
         return (*shielding, *((read(EFG, "symmetric"),) if self.hz_per_au else ()))
 
@@ -242,17 +246,10 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         return 0.1 * float(self.start["scale"])
 
     @property
-    def _anisotropic(self) -> bool:
-        """Whether an anisotropy of the shielding shows: not when spinning averages it away."""
-        simulation = self.simulation
-        along = 1.5 * np.cos(np.radians(simulation.rotor_angle_deg)) ** 2 - 0.5
-        return not (np.isinf(simulation.mas_hz) and abs(along) < 1e-9)
-
-    @property
     def _present(self) -> tuple[str, ...]:
         """Fields of the sites that can change."""
         absent = set() if self.hz_per_au else {"quadrupolar_hz"}
-        absent |= {"shielding_ppm"} if self.given is not None or not self._anisotropic else set()
+        absent |= {"shielding_ppm"} if self.given is not None or not self.anisotropic else set()
         return tuple(name for name in _FIELDS if name not in absent)
 
     def _site_quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
@@ -301,11 +298,11 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         if self.given is None:
             tensor = self._tensor(state, SHIELDING, "; or give its shifts, shielding={label: ppm}")
             shift = values["reference"] + values["slope"] * jnp.trace(tensor, axis1=1, axis2=2) / 3.0
-            if self._anisotropic:
+            if self.anisotropic:
                 anisotropy = -values["slope"] * traceless(tensor)
         else:
             shift = jnp.asarray(values["shift"])
-            if self._anisotropic:
+            if self.anisotropic:
                 anisotropy = jnp.stack([jnp.asarray(self.given[label]) for label in labels])
         if self.hz_per_au:
             quadrupolar = self.hz_per_au * traceless(self._tensor(state, EFG))

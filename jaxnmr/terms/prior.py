@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -52,6 +54,9 @@ class Prior(Term):
                 elements.append((name, tuple(inside.tolist())))
             start += size
         return self.replace(elements=tuple(elements))
+
+    def length(self, state: Callable[[], State]) -> int:
+        return sum(len(places) for _, places in self.elements)
 
     def residuals(self, state: State) -> Array:
         values = [jnp.ravel(jnp.asarray(state.values[name]))[np.array(places)] for name, places in self.elements]

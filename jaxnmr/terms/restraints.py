@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -220,6 +220,9 @@ class Restraint(Term):
             )
         measure = distances if self.kind == "bond" else angles
         return measure(state.crystals[self.phase], self.atoms)
+
+    def length(self, state: Callable[[], State]) -> int:
+        return len(self.target)
 
     def residuals(self, state: State) -> Array:
         return (self.calculated(state) - self.target) / self.sigma

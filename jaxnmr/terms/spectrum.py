@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, static, struct
+from .._struct import compiled, set_fields, static, struct
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError
 from ..nmr import Site, Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStatic
@@ -280,4 +280,4 @@ class SpectrumTerm(MeasuredSpectrum):
         return start | ({"baseline": baseline} if "baseline" in start else {})
 
 
-_per_amplitude_compiled = jax.jit(per_amplitude)
+_per_amplitude_compiled = compiled(per_amplitude)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import jax
@@ -186,6 +186,9 @@ class TensorTerm(SiteTerm):
         difference = jnp.where(high >= -low, middle - low, high - middle)
         nothing = size == 0
         return jnp.stack([size, jnp.where(nothing, 0.0, difference / jnp.where(nothing, 1.0, size))], axis=1)
+
+    def length(self, state: Callable[[], State]) -> int:
+        return np.size(self.observed)
 
     def residuals(self, state: State) -> Array:
         if self.whitening is None:

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxnmr.objectives.predicted import Predicted
 from small_problems import DOUBLET, rutile
 from small_tensor_models import model, quartz
 
@@ -12,6 +11,7 @@ import jaxnmr as jn
 from jaxnmr._tuning import ACCELERATOR, PROCESSOR, of_platform, tuning
 from jaxnmr.errors import ConventionError
 from jaxnmr.nmr.sites import Sites
+from jaxnmr.objective.predicted import Predicted
 
 ALUMINIUM = [
     jn.Site(isotope="27Al", shift_ppm=float(k), cq_hz=2e6 + 1e5 * k, eta_q=0.3, gaussian_hz=600.0) for k in range(3)

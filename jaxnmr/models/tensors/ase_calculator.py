@@ -85,7 +85,7 @@ class TensorCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         atoms, model = self.atoms, self.model
         graph = pad_graph(self._graph(atoms), smallest_nodes=32, smallest_edges=512)
-        out = jax.device_get(compiled_outputs(model.replace(card=None), graph))
+        out = jax.device_get(compiled_outputs(model, graph))
         count, symbols = len(atoms), [model.config.species[k] for k in graph.nodes["species"][: len(atoms)]]
         spread = {name: values[:count] for name, values in out.spread.items()}
         sigmas = site_sigmas(model.card.calibration, symbols, spread)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._struct import compiled
 from ...errors import ConventionError
 from ...typing import Array
 from ..data.labels import Batches, labelled_graphs
@@ -101,7 +102,7 @@ def judge(model, data: TensorData, *, batch: int = 8) -> dict[str, Judged]:
     batches = Batches(labelled_graphs(data, model.config), batch)
     rows: dict[str, list] = {}
     for _, graph in batches.epoch(range(len(batches.graphs))):
-        out = jax.device_get(compiled_outputs(model.replace(card=None), graph))
+        out = jax.device_get(compiled_outputs(model, graph))
         parts = (out.components[head.name], graph.nodes["target"], out.spread[head.name], out.scalars, out.novelty)
         for kind in np.unique(graph.nodes["species"][graph.nodes["mask"]]):
             chosen = graph.nodes["mask"] & (graph.nodes["species"] == kind)
@@ -109,5 +110,4 @@ def judge(model, data: TensorData, *, batch: int = 8) -> dict[str, Judged]:
     return {element: Judged(*map(np.concatenate, zip(*found, strict=True))) for element, found in sorted(rows.items())}
 
 
-# of a model without its card, which would make a program of its own
-compiled_outputs = jax.jit(lambda model, graph: model.outputs(graph))
+compiled_outputs = compiled(lambda model, graph: model.outputs(graph))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._struct import compiled
 from ...errors import ConventionError
 from ...graph import bucket
 from ...nmr import Isotope, haeberlen_from_shielding, isotopes_of, principal_frame
@@ -18,10 +19,9 @@ from ...typing import Array
 from ..data.labels import Batches, labelled_graphs
 from ..data.tensor_data import TensorData
 from ..networks.irreps import cartesian, components
-from .tensor_model import ModelCard, TensorModel
+from .tensor_model import TensorModel
 
-_NO_CARD = ModelCard()
-_components = jax.jit(TensorModel.components)
+_components = compiled(TensorModel.components)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +157,7 @@ def compare(model: TensorModel, data: TensorData, *, batch: int = 8) -> dict[str
     batches = Batches(labelled_graphs(data, model.config), batch)
     rows: dict[str, list] = {}
     for chosen, graph in batches.epoch(range(len(batches.graphs))):
-        predicted = np.asarray(_components(model.replace(card=_NO_CARD), graph)[head.name], dtype=float)
+        predicted = np.asarray(_components(model, graph)[head.name], dtype=float)
         nodes = graph.nodes
         structure = np.repeat([*chosen, *[-1] * (len(graph.n_node) - len(chosen))], graph.n_node)
         for k in np.flatnonzero(nodes["weight"]):

@@ -47,7 +47,7 @@ class ModelCard:
         calibration: of its uncertainty, as plain values; see :func:`jaxnmr.models.tensors.calibration.calibrate`.
         references: by element, ``(reference_ppm, slope)`` of chemical shifts, see `jaxnmr.nmr.ShiftReference`.
 
-    Cards are equal when they say the same, so that a model read twice shares compiled programs.
+    Cards are equal when they say the same.
     """
 
     name: str = "model"
@@ -90,7 +90,7 @@ class TensorModel:
     shift: dict[str, Array]
     environments: dict[str, dict[str, Array]] = field(default_factory=dict)
     config: NetworkConfig = static()
-    card: ModelCard = static()
+    card: ModelCard = static(note=True)
     members: int | None = static(default=None)
 
     @classmethod
@@ -306,7 +306,7 @@ class TensorModel:
         if all(known(leaf) for leaf in jax.tree.leaves((self, graph))):
             # one program serves all crystals of about this size
             graph_of_size = pad_graph(jax.device_get(graph), smallest_nodes=32, smallest_edges=512)
-            out = compiled_outputs(self.replace(card=None), graph_of_size)
+            out = compiled_outputs(self, graph_of_size)
         else:
             out = self.outputs(graph)
         valid = self._valid(crystal, plan.margin(crystal))

@@ -22,6 +22,7 @@ import optax
 import safetensors
 import safetensors.numpy
 
+from ..._struct import compiled
 from ...errors import ConventionError, ConvergenceError, ParseError
 from ...typing import Array
 from ..data.labels import Batches, label_statistics, labelled_graphs
@@ -144,7 +145,7 @@ def train(
     steps = recipe.epochs * per_epoch
     state = TrainingState(start.weights, start.weights, _optimiser(recipe, steps).init(start.weights))
     # what a step does not depend on is left out, so that trainings that differ in it share one program
-    rest, same = start.replace(weights={}, card=None), dataclasses.replace(recipe, seed=0)
+    rest, same = start.replace(weights={}), dataclasses.replace(recipe, seed=0)
     identity = _identity(config, recipe, data, origin)
     first, history = 0, []
     if checkpoint is not None and Path(checkpoint).exists():
@@ -239,7 +240,7 @@ def _loss(weights, model: TensorModel, batch: jraph.GraphsTuple, head: HeadConfi
     return total / jnp.maximum(labels, 1.0), labels
 
 
-@partial(jax.jit, static_argnames=("head", "recipe", "steps"))
+@compiled(static_argnames=("head", "recipe", "steps"))
 def _step(state: TrainingState, model: TensorModel, batch, *, head: HeadConfig, recipe: Recipe, steps: int):
     (value, labels), slope = jax.value_and_grad(_loss, has_aux=True)(
         state.weights, model, batch, head, recipe.delta, recipe.offset
@@ -250,7 +251,7 @@ def _step(state: TrainingState, model: TensorModel, batch, *, head: HeadConfig, 
     return TrainingState(weights, averaged, optimiser), value * labels, labels
 
 
-@partial(jax.jit, static_argnames=("head", "delta", "offset"))
+@compiled(static_argnames=("head", "delta", "offset"))
 def _loss_of(weights, model: TensorModel, batch, *, head: HeadConfig, delta: float, offset: float):
     value, labels = _loss(weights, model, batch, head, delta, offset)
     return value * labels, labels

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._struct import static, struct
+from ..._struct import compiled, static, struct
 from ..._tuning import tuning
 from ...errors import ConventionError, DataError
 from ...typing import Array
@@ -417,4 +417,4 @@ class SpectrumMAS(_Simulation):
             raise ConventionError(f"sidebands is {self.sidebands!r}; expected 'auto' or at least 2")
 
 
-_compiled_spectrum = jax.jit(lambda plan, sites: plan.spectrum(sites))
+_compiled_spectrum = compiled(lambda plan, sites: plan.spectrum(sites))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnmr.diffraction import axial, profiles
-from jaxnmr.diffraction.tiles import PEAKS, Tiles, blocks_between, expand_ranges, plan_tiles, rounded_up
+from jaxnmr.diffraction.tiles import PEAKS, Tiles, blocks_between, expand_ranges, plan_tiles, room
 
 CUTOFF = 5e-5
 N_POINTS = 1632
@@ -35,7 +35,7 @@ def test_every_pair_is_laid_out_exactly_once():
 def test_room_is_kept_so_that_a_new_layout_has_the_same_shape():
     few, many = (np.zeros(n, dtype=int) for n in (3, 40))
     first = Tiles.plan([(many, np.arange(40))], 4, dummy=99, capacity=0)
-    assert first.capacity == rounded_up(3) and first.capacity % 16 == 0
+    assert first.capacity == room(3) and first.capacity % 16 == 0
     assert Tiles.plan([(few, np.arange(3))], 4, dummy=99, capacity=first.capacity).capacity == first.capacity
     assert Tiles.plan([], 4, dummy=99, capacity=16).used == 0
 

@@ -220,6 +220,5 @@ def test_a_spectrum_term_is_a_pytree_that_compiles_once(sodium):
     params = objective.parameters()
     first = value(objective, params)
     with watch_compilations() as watch:
-        second = value(objective, params.set("nmr/shift", 4.0))
-    assert np.isfinite(first) and second > first
-    assert not watch.count
+        assert np.isfinite(first) and value(objective, params.set("nmr/shift", 4.0)) > first
+    assert not watch.programs["<lambda>"]

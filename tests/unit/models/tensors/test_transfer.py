@@ -36,7 +36,7 @@ def scalars(model):
     graph = structure_graph(
         np.asarray(atoms.cell), atoms.positions, atoms.get_chemical_symbols(), cutoff=3.0, species=model.config.species
     )
-    return np.asarray(jax.jit(lambda m, g: m.outputs(g).scalars)(model.replace(card=None), graph))
+    return np.asarray(jax.jit(lambda m, g: m.outputs(g).scalars)(model, graph))
 
 
 def test_features_are_those_of_the_source_whatever_the_order_of_species(source):
