@@ -101,8 +101,9 @@ class Predicted:
             TensorSource(phase, h.name, tuple(config.species[k] in h.elements for k in numbers), references)
             for h in config.heads
         )
+        tuned = tuning(device)
         if memory_bytes is None:
-            memory_bytes = tuning(device).derivative_bytes
+            memory_bytes = tuned.derivative_bytes
         plan = _padded(model.plan(crystal), 0)
         return cls(model=model, plan=plan, phase=phase, sources=sources, memory_bytes=int(memory_bytes))
 

@@ -112,3 +112,5 @@ def test_the_default_is_the_kind_that_jax_computes_on():
 def test_an_unknown_kind_of_device_is_refused():
     with pytest.raises(ConventionError, match="device is 'cuda'; expected one of 'cpu', 'gpu', 'tpu'"):
         tuning("cuda")
+    with pytest.raises(ConventionError, match="device is 'cuda'"):
+        Predicted.create(model(), "quartz", quartz(), 2**20, device="cuda")
