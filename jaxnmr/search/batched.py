@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from .._struct import bare
+from .._struct import NoteRead, bare
 from ..errors import ConventionError
 from ..refine.loop import Descent
 
@@ -80,7 +80,12 @@ class Batches:
         for family, members in families.items():
             for first in range(0, len(members), self.size):
                 chosen = members[first : first + self.size]
-                for k, value in zip(chosen, self._batch(function, family, [wanted[k] for k in chosen]), strict=True):
+                these = [wanted[k] for k in chosen]
+                try:
+                    values = self._batch(function, family, these)
+                except NoteRead:  # a term looks at a name, say: then each needs a program of its own
+                    values = [descent.evaluate(function, theta) for descent, theta in these]
+                for k, value in zip(chosen, values, strict=True):
                     found[k] = value
         return found
 
