@@ -79,7 +79,7 @@ class PhasePlan:
             reflections = plan_reflections(crystal.group, cell, d_min)
         hkl, multiplicity = reflections
         n = len(hkl)
-        rows = max(capacity, n if intensities == "given" else rounded_up(1.03 * n + 1, first=32, factor=1.125))
+        rows = max(capacity, n if intensities == "given" else rounded_up(1.03 * n + 1, first=32, factor=1.25))
         fill = rows - n
         hkl = np.concatenate([hkl, np.repeat(hkl[-1:], fill, axis=0)])
         exponents, coefficients, names = stephens_basis(crystal.group) if stephens else (None, np.zeros((0, 0)), ())

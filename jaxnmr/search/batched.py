@@ -19,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .._compilations import watch_compilations
-from .._struct import bare
+from .._struct import NoteRead, bare
 from .._tuning import of_platform
 from ..errors import ConventionError
 from ..refinement.loop import Descent
@@ -79,7 +79,12 @@ class Batches:
         for family, members in families.items():
             for first in range(0, len(members), self.size):
                 chosen = members[first : first + self.size]
-                for k, value in zip(chosen, self._batch(function, family, [wanted[k] for k in chosen]), strict=True):
+                these = [wanted[k] for k in chosen]
+                try:
+                    values = self._batch(function, family, these)
+                except NoteRead:  # a term looks at a name, say: then each needs a program of its own
+                    values = [descent.evaluate(function, theta) for descent, theta in these]
+                for k, value in zip(chosen, values, strict=True):
                     found[k] = value
         return found
 

@@ -86,11 +86,16 @@ def test_a_term_may_read_the_name_of_a_structure():
     def objective(name):
         return jn.Objective(volume, crystal={"rutile": rutile().replace(name=name)})
 
-    ends = [
-        jn.refine(objective(name), objective(name).parameters().free("cell[a]"), suggest=False).crystal.volume()
-        for name in ("hot", "cold")
-    ]
+    def start(name):
+        return objective(name), objective(name).parameters().free("cell[a]")
+
+    ends = [jn.refine(*start(name), suggest=False).crystal.volume() for name in ("hot", "cold")]
     np.testing.assert_allclose(ends, [64.0, 62.0], rtol=1e-9)
+    for name in ("hot", "cold"):
+        of, params = start(name)
+        many = params.replace(flat=np.tile(params.flat, (3, 1)))
+        found = jn.refine_starts(of, many, devices=jax.devices()[:1], width=2)
+        np.testing.assert_allclose(found.best.crystal.volume(), {"hot": 64.0, "cold": 62.0}[name], rtol=1e-9)
 
 
 def test_errors_while_compiling_name_what_they_are_about():
