@@ -201,6 +201,17 @@ def test_no_file_has_grown_beyond_what_one_can_read_at_once():
     assert {name: n for name, n in lines.items() if n > MOST_LINES} == {}
 
 
+def test_the_documents_name_files_that_exist():
+    named = {
+        (document.name, file)
+        for document in (*ROOT.glob("docs/*.md"), ROOT / "README.md")
+        for file in re.findall(r"`([\w/]+/[\w/]*(?:\.py)?)`", document.read_text(encoding="utf-8"))
+        if file.endswith(".py") or (PACKAGE / file.split("/")[0]).is_dir() or file.startswith("jaxnmr/")
+    }
+    assert len(named) > 30
+    assert [(d, file) for d, file in sorted(named) if not ((PACKAGE / file).exists() or (ROOT / file).exists())] == []
+
+
 def run_script(script: str) -> str:
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
