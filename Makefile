@@ -28,6 +28,10 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests
 
+# A part of the tests that touches every package, for interpreters that are not tested in full (listed in the file).
+selection: $(STAMP)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal @tests/selection.txt
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

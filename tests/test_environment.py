@@ -77,6 +77,14 @@ def test_pinned_versions_are_all_that_this_python_needs_and_nothing_else():
     assert set(pins(RUNNING)) == set(found)
 
 
+def test_the_selection_for_other_interpreters_covers_every_package():
+    selected = [ROOT / line for line in (ROOT / "tests" / "selection.txt").read_text(encoding="utf-8").split()]
+    assert [path for path in selected if not path.exists()] == []
+    packages = {path.parent.name for path in (ROOT / "jaxnmr").glob("*/__init__.py")}
+    covered = {path.relative_to(ROOT / "tests" / "unit").parts[0] for path in selected if "unit" in path.parts}
+    assert packages - covered == set()
+
+
 @pytest.mark.parametrize(("version", "refused"), [((3, 10, 4), True), ((3, 11, 0), False), ((3, 14, 0), True)])
 def test_an_unsupported_python_is_refused_with_the_way_out(version, refused):
     sentence = tool("install").refusal(version)
