@@ -168,5 +168,4 @@ def compiled(function: Callable | None = None, **options: Any) -> Callable:
             return program(*arguments, **settings)
 
     call.lower = lambda *arguments: program.lower(*bare(arguments))
-    call._cache_size = program._cache_size
     return call
