@@ -191,7 +191,7 @@ def described(name: str, start: Parameters, fit: RefinementResult) -> ScreeningR
         n_observations=fit.n_observations,
         n_parameters=k,
         gof=float(np.sqrt(chi2 / max(r.size - k, 1))),
-        factors={s: float(f.rwp if s in fit.patterns else f.rw) for s, f in fit.statistics.items()},
+        factors={name: next(iter(s.factors.values())) for name, s in fit.statistics.items() if s.factors},
         moved=moved,
         strain=strain,
         flags=(*(() if fit.converged else (fit.message,)), *undetermined, *fit.warnings),

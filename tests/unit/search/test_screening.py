@@ -82,7 +82,8 @@ def test_an_interrupted_screening_goes_on_where_it_stopped(tmp_path):
     np.testing.assert_allclose(np.asarray(best.cell)[[0, 2]], CELL, atol=1e-3)
     assert best.name == "right"
     record = json.loads((tmp_path / f"{again.best.file}.json").read_text())
-    value, esd = record["parameters"]["cell[a]"]
+    assert (record["schema"], record["kind"], record["title"]) == (2, "candidate", "right")
+    value, esd = record["result"]["parameters"]["cell[a]"]
     assert value == pytest.approx(CELL[0], abs=1e-6) and esd == pytest.approx(1e-3, rel=1e-6)
 
 
