@@ -356,6 +356,6 @@ def _span(values: Sequence[float]) -> str:
 
 def _cells(r: Row) -> tuple[str, ...]:
     places = int(np.clip(1 - np.floor(np.log10(r.sigma)), 0, 8)) if r.sigma > 0 else 6
-    numbers = (f"{x:.{places}f}" for x in (r.observed, r.calculated, r.difference, r.sigma))
+    numbers = (f"{x:z.{places}f}" for x in (r.observed, r.calculated, r.difference, r.sigma))
     what = f"{r.quantity} / {r.unit}" if r.unit else r.quantity
-    return (r.label, what, *numbers, f"{r.relative:.1f}" if r.sigma > 0 else "–")
+    return (r.label, what, *numbers, f"{r.relative:z.1f}" if r.sigma > 0 else "–")

@@ -75,7 +75,8 @@ def _agreement(fit: RefinementResult) -> str:
         groups.setdefault(tuple(cells), []).append(tuple(cells.values()))
     notes = list(dict.fromkeys(of.agreement_note for of in fit.evidence.values() if of.agreement_note))
     notes += [_SCALED] if any(of.by_scatter for of in fit.evidence.values()) else []
-    return "\n\n".join([*(table(header, rows) for header, rows in groups.items()), " ".join(notes)])
+    parts = [*(table(header, rows) for header, rows in groups.items()), " ".join(notes)]
+    return "\n\n".join(filter(None, parts))
 
 
 def _remarks(fit: RefinementResult) -> str:

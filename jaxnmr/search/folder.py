@@ -74,11 +74,8 @@ class ScreeningFolder:
 
     def write_structures(self, stem: str, name: str, crystals: Mapping[str, Crystal], esds: Mapping) -> None:
         """Put refined structures in place as CIF; the only one under the name of the candidate."""
-        target = self.path / f"{stem}.cif"
-        temporary = target.with_name(f"{stem}.{platform.node()}.{os.getpid()}.part.cif")
         only = next(iter(crystals.values())).replace(name=name) if len(crystals) == 1 else None
-        write_crystal(crystals if only is None else only, temporary, esds)
-        os.replace(temporary, target)
+        write_crystal(crystals if only is None else only, self.path / f"{stem}.cif", esds)
 
     def claim(self, stem: str) -> bool:
         """Whether this process may refine a candidate: nobody else who is alive has claimed it."""

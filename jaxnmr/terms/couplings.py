@@ -311,7 +311,7 @@ class CouplingTerm(Term):
         labels = [atom_names(state.crystals[self.phase], atoms) for atoms in np.asarray(self.atoms)]
         rows = rows_of(labels, "d" if dipolar else "J", "Hz", self.observed, self.calculated(state), self.sigma)
         slope, offset = (f"{{{self.name}/{name}}}" for name in ("slope", "offset"))
-        scaled = f"{slope} times the calculated ones" if dipolar else f"J / Hz = {offset} + ({slope}) J_calc / Hz"
+        scaled = f"d = {slope} d_calc" if dipolar else f"J / Hz = {offset} + ({slope}) J_calc / Hz"
         return Rows(
             name=self.name,
             what=what,

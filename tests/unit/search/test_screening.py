@@ -206,6 +206,10 @@ def test_the_command_ranks_candidates_and_writes_a_report(tmp_path, capsys):
     lines = [line for line in report.splitlines() if line.startswith("| ")]
     assert [line.split("|")[2].strip() for line in lines[1:]] == ["right", "near", "far", "nothing"]
     assert (out / "ranking.png").stat().st_size > 5000 and len((out / "ranking.csv").read_text().splitlines()) == 5
+    record = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert (record["schema"], record["kind"]) == (2, "screening")
+    assert [row["name"] for row in record["result"]["candidates"]] == ["right", "near", "far", "nothing"]
+    assert record["result"]["candidates"][0]["figure"] == 0.0 and record["result"]["candidates"][-1]["chi2"] is None
     assert main([*command, "--rank", "chi2"]) == 0
     assert "0 refined now, 3 taken over" in capsys.readouterr().err
     assert main([*command, "--share", "3/2"]) == 2
