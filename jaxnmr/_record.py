@@ -22,7 +22,7 @@ from ._files import write_atomically
 from .errors import ParseError
 
 SCHEMA = 2
-Kind = Literal["refinement", "starts", "screening", "candidate", "training", "evaluation", "cross-validation"]
+Kind = Literal["refinement", "screening", "candidate", "training", "evaluation", "cross-validation"]
 _PACKAGES = ("jaxnmr", "jax", "jaxlib", "numpy", "scipy", "gemmi")
 
 

@@ -50,7 +50,7 @@ def test_what_is_no_record_of_the_kind_asked_for_is_an_error_with_its_place(tmp_
 
 
 def test_records_are_strict_json(tmp_path):
-    path = write_record(tmp_path / "r.json", envelope("starts", "t", {"x": float("nan")}))
+    path = write_record(tmp_path / "r.json", envelope("refinement", "t", {"x": float("nan")}))
     assert json.loads(path.read_text(), parse_constant=lambda text: pytest.fail(text))["result"] == {"x": None}
 
 
