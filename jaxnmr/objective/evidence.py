@@ -3,8 +3,8 @@
 Statistics, reports, pictures, result files and progress lines read nothing else of a term: whoever wants to be seen there says
 so here, and nobody asks a term for its class.
 
-Texts may name parameters in braces, ``"δ / ppm = {peaks/reference}"``; whoever writes a report puts refined values with their
-standard uncertainties in their place.
+Texts may name parameters in braces, ``"δ / ppm = {peaks/reference}"``, also times a factor, ``"{nmr/cq[Na1] × 1e-06}"``; whoever
+writes a report puts refined values with their standard uncertainties in their place.
 """
 
 from __future__ import annotations
@@ -25,21 +25,13 @@ _MOST_ROWS = 100
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The value of a parameter in a table, times a factor, with its standard uncertainty once that is known."""
-
-    parameter: str
-    factor: float = 1.0
-
-
-@dataclass(frozen=True)
 class Table:
     """A table of a report.
 
     Attributes:
         title: heading, below the name of the term.
         header: of the columns.
-        rows: of cells: texts, numbers, or `Shown`.
+        rows: of cells: texts, in which parameters may be named, or numbers.
         lead, tail: sentences before and after it.
     """
 
@@ -86,7 +78,7 @@ class Evidence:
         conditions: ``(what, value)`` of how it was measured and is calculated.
         remarks: sentences about conventions, each said once in a report.
         facts: plain values that only files have room for.
-        kind: how it is drawn and listed: ``"histogram"``, ``"spectrum"``, or a ``"term"`` like others.
+        kind: how it is drawn and listed: ``"histogram"``, ``"spectrum"``, ``"curve"``, or a ``"term"`` like others.
         measured: whether it is data, not knowledge from elsewhere.
         by_scatter: whether its uncertainties are taken to be what its residuals say, not what is claimed.
     """
@@ -169,7 +161,7 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile(Evidence):
-    """A curve, fitted points only.
+    """A curve, fitted points only; of the kind ``"curve"`` unless a subclass says what it is.
 
     Attributes:
         axis: where the points are.
@@ -189,6 +181,7 @@ class Profile(Evidence):
     regions: tuple[tuple[float, float], ...] = ()
     excluded: tuple[tuple[float, float], ...] = ()
 
+    kind: ClassVar[str] = "curve"
     by_scatter: ClassVar[bool] = True
     factor: ClassVar[str] = "Rw"
     lines: ClassVar[str] = "lines"

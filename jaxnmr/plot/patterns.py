@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..refinement.result import RefinementResult
-    from ..terms.pattern_evidence import PatternEvidence
+    from ..terms import PatternEvidence
 
 
 def pattern(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ..nmr import Spectrum
     from ..refinement.result import RefinementResult
-    from ..terms.spectrum_evidence import SpectrumEvidence
+    from ..terms import SpectrumEvidence
 
 _MOST_LABELS = 24
 

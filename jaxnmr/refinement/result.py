@@ -13,8 +13,7 @@ from .information import Information
 if TYPE_CHECKING:
     from ..crystal import Crystal
     from ..objective import Derived, Evidence, Objective, Parameters, Statistics
-    from ..terms.pattern_evidence import PatternEvidence
-    from ..terms.spectrum_evidence import SpectrumEvidence
+    from ..terms import PatternEvidence, SpectrumEvidence
     from .variance_report import VarianceComponents
 
 

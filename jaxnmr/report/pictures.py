@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..plot import convergence, correlations, information, pattern, spectrum
+from ..plot import convergence, correlations, curve, information, pattern, spectrum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DATA, INFORMATION, CORRELATIONS, COURSE = "data", "information", "correlations", "course"
 # who draws what, by the kind of evidence
-_DRAWN = {"histogram": (pattern, "pattern"), "spectrum": (spectrum, "spectrum")}
+_DRAWN = {"histogram": (pattern, "pattern"), "spectrum": (spectrum, "spectrum"), "curve": (curve, "curve")}
 
 
 @dataclass(frozen=True)

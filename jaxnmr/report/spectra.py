@@ -9,7 +9,7 @@ from ..io import write_spectrum
 from ..nmr import Spectrum
 
 if TYPE_CHECKING:
-    from ..terms.spectrum_evidence import SpectrumEvidence
+    from ..terms import SpectrumEvidence
 
 
 def write_csdm_files(data: SpectrumEvidence, folder: Path, stem: str) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._tables import markdown as table
-from ..objective.evidence import Shown, Table
+from ..objective.evidence import Table
 from ..refinement.information import times_larger
 from ..units import format_esd
 from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..refinement.result import RefinementResult
 
 _MOST_CORRELATIONS, _MOST_SUGGESTIONS = 20, 6
-_PARAMETER = re.compile(r"\{([^{}]+)\}")
+_PARAMETER = re.compile(r"\{([^{}]+?)(?: × ([^{}]+))?\}")
 _SCALED = (
     "Standard uncertainties are scaled by the goodness of fit of each curve; serial correlation of its residuals makes them "
     "too small by about the factor SCOR (Bérar & Lelann, 1991)."
@@ -109,7 +109,7 @@ def _conditions(fit: RefinementResult, values: Mapping[str, dict[str, Any]], run
         rows = groups.setdefault(shown.kind, [])
         if files.get(name) is not None:
             rows.append((name, "file", files[name].name))
-        rows += [(name, what, _filled(value, values)) for what, value in shown.conditions]
+        rows += [(name, what, _filled(value, values, 6) + _fixed(value, values)) for what, value in shown.conditions]
         if fit.statistics[name].weight != 1.0:
             rows.append((name, "weight", f"{fit.statistics[name].weight:g}"))
     tables = [table((kind, "what", "value"), rows) for kind, rows in groups.items() if rows]
@@ -117,15 +117,22 @@ def _conditions(fit: RefinementResult, values: Mapping[str, dict[str, Any]], run
     return [*tables, *remarks]
 
 
-def _filled(text: str, values: Mapping[str, dict[str, Any]]) -> str:
-    """A text with refined values for the parameters it names."""
-    named = _PARAMETER.findall(text)
-    fixed = ", not refined" if named and not any(values[name]["free"] for name in named) else ""
-    return _PARAMETER.sub(lambda found: _value(values[found[1]], digits=6), text) + fixed
+def _filled(text: Any, values: Mapping[str, dict[str, Any]], digits: int = 5) -> str:
+    """A text with refined values for the parameters that it names."""
+
+    def value(found: re.Match) -> str:
+        row, factor = values.get(found[1]), float(found[2] or 1.0)
+        return (
+            found[0] if row is None else format_esd(factor * row["value"], factor * (row["esd"] or 0.0), digits=digits)
+        )
+
+    return _PARAMETER.sub(value, str(text))
 
 
-def _value(row: dict[str, Any], factor: float = 1.0, digits: int = 5) -> str:
-    return format_esd(factor * row["value"], factor * (row["esd"] or 0.0), digits=digits)
+def _fixed(text: str, values: Mapping[str, dict[str, Any]]) -> str:
+    """What to add to a text none of whose parameters was refined."""
+    named = [values[found[0]] for found in _PARAMETER.findall(text) if found[0] in values]
+    return ", not refined" if named and not any(row["free"] for row in named) else ""
 
 
 def _models(models: Sequence[dict[str, Any]]) -> list[str]:
@@ -144,7 +151,7 @@ def _section(fit: RefinementResult, values: Mapping[str, dict[str, Any]], name: 
         tables.append(Table("", ("of", "quantity", "value", "unit"), tuple(rows), lead="Derived from them:"))
     parts = []
     for of in tables:
-        rows = [[_value(values[c.parameter], c.factor) if isinstance(c, Shown) else c for c in row] for row in of.rows]
+        rows = [[_filled(cell, values) for cell in row] for row in of.rows]
         parts += [f"## {name}: {of.title}" if of.title else "", of.lead, table(of.header, rows), of.tail]
     return parts
 

@@ -27,7 +27,7 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
     """Write everything about a refinement into a folder, which is made when missing.
 
     ``refined.cif`` (one data block per phase), ``pattern.csv`` (``pattern_<name>.csv`` when there are several
-    histograms), ``reflections_<histogram>_<phase>.csv``, ``spectrum_<name>.csv`` and ``spectrum_<name>.csdf``,
+    histograms), ``reflections_<histogram>_<phase>.csv``, ``spectrum_<name>.csv`` and ``spectrum_<name>.csdf``, ``curve_<name>.csv``,
     ``result.json``, ``report.md`` and pictures. Files of an earlier refinement with the same names are replaced.
 
     Args:
@@ -43,14 +43,18 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
     written: dict[str, Path] = {}
     if fit.crystals:
         written["structure"] = write_structures(fit, folder)
-    for name in fit.patterns:
-        written[f"pattern {name}"] = write_pattern(fit, name, folder)
-        for phase in fit.patterns[name].reflections:
+    for name, pattern in fit.patterns.items():
+        stem = "pattern" if len(fit.patterns) == 1 else f"pattern_{file_name(name)}"
+        written[f"pattern {name}"] = write_columns(fit, name, folder, stem)
+        for phase in pattern.reflections:
             written[f"reflections {name} {phase}"] = write_reflections(fit, name, phase, folder)
     for name, data in fit.spectra.items():
-        written[f"spectrum {name}"] = write_spectrum_columns(fit, name, folder)
-        for k, path in enumerate(write_csdm_files(data, folder, f"spectrum_{file_name(name)}")):
+        stem = f"spectrum_{file_name(name)}"
+        written[f"spectrum {name}"] = write_columns(fit, name, folder, stem)
+        for k, path in enumerate(write_csdm_files(data, folder, stem)):
             written[f"spectrum {name} (CSDM{f' {k + 1}' if k else ''})"] = path
+    for name in fit.of_kind("curve"):
+        written[f"curve {name}"] = write_columns(fit, name, folder, f"curve_{file_name(name)}")
     record = result_record(fit, run)
     written["result"] = write_record(folder / "result.json", record)
     pictures = write_pictures(fit, folder, run)
@@ -85,20 +89,10 @@ def write_structures(fit: RefinementResult, folder: Path) -> Path:
     return path
 
 
-def write_pattern(fit: RefinementResult, name: str, folder: Path) -> Path:
-    """Write the fitted points of one histogram as comma-separated columns."""
-    data = fit.patterns[name]
-    path = folder / ("pattern.csv" if len(fit.patterns) == 1 else f"pattern_{file_name(name)}.csv")
-    columns = (data.x, data.observed, data.sigma, data.calculated, data.background, data.observed - data.calculated)
-    header = ("two_theta_deg", "observed", "sigma", "calculated", "background", "difference")
-    _write_csv(path, header, zip(*(_short(c) for c in columns), strict=True))
-    return path
-
-
-def write_spectrum_columns(fit: RefinementResult, name: str, folder: Path) -> Path:
-    """Write the fitted points of one spectrum and what every site contributes as comma-separated columns."""
-    path = folder / f"spectrum_{file_name(name)}.csv"
-    columns = fit.spectra[name].columns()
+def write_columns(fit: RefinementResult, name: str, folder: Path, stem: str) -> Path:
+    """Write the fitted points of one curve, and what its parts contribute, as comma-separated columns."""
+    path = folder / f"{stem}.csv"
+    columns = fit.evidence[name].columns()
     _write_csv(path, tuple(columns), zip(*(_short(c) for c in columns.values()), strict=True))
     return path
 

@@ -83,6 +83,16 @@ class PatternEvidence(Profile):
         """R_Bragg of every phase, per cent."""
         return {phase: r.r_bragg for phase, r in self.reflections.items()}
 
+    def columns(self) -> dict[str, np.ndarray]:
+        return {
+            "two_theta_deg": self.x,
+            "observed": self.observed,
+            "sigma": self.sigma,
+            "calculated": self.calculated,
+            "background": self.background,
+            "difference": self.difference,
+        }
+
     def match(self) -> float:
         # counts are far above their noise
         return peak_match(self.observed, self.calculated, self.baseline)

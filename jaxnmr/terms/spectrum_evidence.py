@@ -20,7 +20,7 @@ from ..nmr import (
     quadrupolar_product,
     quadrupolar_shift_ppm,
 )
-from ..objective.evidence import Condition, Derived, Profile, Shown, Table
+from ..objective.evidence import Condition, Derived, Profile, Table
 
 TENSOR_CONVENTIONS = (
     "Shifts are in ppm from the reference. ζ and η are those of the SHIELDING (Haeberlen, ζ = σ_zz − σ_iso): a positive ζ "
@@ -105,7 +105,8 @@ class SpectrumEvidence(Profile):
             return (Table("sites", header, rows, lead="As the models predict them for the refined structure:"),)
         keys = [key for key in _COLUMNS if key in self.values and np.any(self.values[key] != 0)]
         rows = tuple(
-            (label, *(Shown(f"{self.name}/{key}[{label}]", _COLUMNS[key][1]) for key in keys)) for label in self.labels
+            (label, *(f"{{{self.name}/{key}[{label}] × {_COLUMNS[key][1]:g}}}" for key in keys))
+            for label in self.labels
         )
         return (Table("sites", ("site", *(_COLUMNS[key][0] for key in keys)), rows),)
 

@@ -1,14 +1,18 @@
 """What terms show of themselves: observed and calculated values of every kind, in reports and files."""
 
 import json
+import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_problems import monoclinic
 
 import jaxnmr as jn
-from jaxnmr.objective.evidence import Derived, Rows, residual_rows, rows_of, uncertainties
+from jaxnmr.errors import ParameterError
+from jaxnmr.objective.evidence import Axis, Derived, Profile, Rows, residual_rows, rows_of, uncertainties
+from jaxnmr.objective.statistics import weighted_factor
 from jaxnmr.report import write_report
 from jaxnmr.terms import CouplingTerm
 from jaxnmr.terms.pattern_evidence import PatternEvidence
@@ -131,3 +135,55 @@ def test_weight_fractions_add_up_to_one_and_change_as_their_slopes_say():
         after = np.array([s * m for s, m in moved.values()])
         slopes = [of.slopes[f"xrd/scale[{phase}]"] for of in derived]
         np.testing.assert_allclose(slopes, 100.0 * (after / after.sum() - mass / mass.sum()) / step, rtol=1e-4)
+
+
+TIMES = np.linspace(0.0, 4.0, 41)
+
+
+@jn.struct
+class Decay(jn.Term):
+    """A decay that nobody in the package knows of."""
+
+    observed: np.ndarray
+    name: str = jn.static()
+
+    def quantities(self, crystals):
+        return {"rate": jn.Quantity(value=np.array(1.5), unit="1/s", lower=0.0)}
+
+    def calculated(self, state):
+        return 10.0 * jnp.exp(-state.local(self.name)["rate"] * TIMES)
+
+    def residuals(self, state):
+        return (self.calculated(state) - self.observed) / 0.1
+
+    def evidence(self, state):
+        none = np.zeros_like(TIMES)
+        return Profile(
+            name=self.name, what="decay", conditions=(("rate", "{decay/rate} per s"),), axis=Axis(TIMES, "time", "s"),
+            observed=self.observed, sigma=none + 0.1, calculated=np.asarray(self.calculated(state)), baseline=none,
+        )  # fmt: skip
+
+    def agreement(self, residuals):
+        return {"Rw": weighted_factor(residuals, self.observed, 0.1)}
+
+
+def test_a_curve_of_ones_own_is_drawn_listed_and_followed_like_any_other(tmp_path):
+    noise = np.random.default_rng(1).normal(0.0, 0.1, TIMES.size)
+    objective = jn.Objective(Decay(observed=10.0 * np.exp(-TIMES) + noise, name="decay"))
+    fit = jn.refine(objective, objective.parameters().free("decay/rate"))
+    s = fit.statistics["decay"]
+    assert 0.7 < s.gof < 1.3 and fit.steps[-1].agreement()[0] == ("decay", "Rw", pytest.approx(s.rw, rel=1e-3))
+    # uncertainties are scaled by the goodness of fit, as those of spectra
+    slope = np.asarray(objective.jacobian(fit.parameters))[:, 0]
+    assert float(fit.esds["decay/rate"]) == pytest.approx(s.gof / np.linalg.norm(slope), rel=0.02)
+    written = write_report(fit, tmp_path)
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "![picture of decay](curve_decay.png)" in text and "| curve | points | Rw / % | GoF |" in text
+    assert re.search(r"\| decay \| rate \| \d\.\d+\(\d+\) per s \|", text)
+    table = np.genfromtxt(written["curve decay"], delimiter=",", names=True)
+    np.testing.assert_allclose(table["observed"] - table["calculated"], table["difference"], atol=1e-6)
+    assert (tmp_path / "curve_decay.png").stat().st_size > 5000
+    line = jn.plot.curve(fit).axes[0].lines[0]
+    np.testing.assert_array_equal(line.get_xdata(), TIMES)
+    with pytest.raises(ParameterError, match="no curve 'echo'"):
+        jn.plot.curve(fit, "echo")
