@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import static, struct
+from .._struct import compiled, static, struct
 from ..crystal import Crystal
 from ..errors import ParameterError
 from ..typing import Array, Quantity
@@ -99,7 +99,9 @@ class Term:
 
     def evidence(self, state: State) -> Evidence:
         """What this term shows of itself: the base class knows its residuals only (host)."""
-        return Rows(name=self.name, what="other data", rows=residual_rows(self.residuals(state), 1.0), header=_NUMBERED)
+        return Rows(
+            name=self.name, what="other data", rows=residual_rows(_residuals(self, state), 1.0), header=_NUMBERED
+        )
 
     def agreement(self, residuals: np.ndarray) -> dict[str, float]:
         """Agreement factors by name, per cent, for progress lines; of curves only (host).
@@ -139,6 +141,17 @@ class Term:
         return TermSum(self) * weight
 
     __rmul__ = __mul__
+
+
+@compiled
+def calculated_of(term, state: State) -> Array:
+    """What a term calculates, ``term.calculated(state)``, compiled: what it shows costs no time step by step."""
+    return term.calculated(state)
+
+
+@compiled
+def _residuals(term: Term, state: State) -> Array:
+    return term.residuals(state)
 
 
 class TermSum:
@@ -204,7 +217,7 @@ class FunctionTerm(Term):
         return self.function(state)
 
     def evidence(self, state: State) -> Evidence:
-        rows = residual_rows(np.asarray(self.residuals(state)) * np.asarray(self.sigma), self.sigma)
+        rows = residual_rows(np.asarray(_residuals(self, state)) * np.asarray(self.sigma), self.sigma)
         return Rows(name=self.name, what="other data", rows=rows, header=_NUMBERED)
 
 

@@ -21,7 +21,7 @@ from ..nmr import CouplingCalibration, isotope
 from ..nmr.dipolar import dipolar_constant_hz
 from ..objective.evidence import Rows, rows_of, uncertainties
 from ..objective.state import State
-from ..objective.term import Term
+from ..objective.term import Term, calculated_of
 from ..typing import Array, Quantity
 
 Atoms = Sequence[Sequence[str]]
@@ -309,7 +309,7 @@ class CouplingTerm(Term):
         dipolar = self.law is None
         what = "dipolar couplings" if dipolar else "J couplings"
         labels = [atom_names(state.crystals[self.phase], atoms) for atoms in np.asarray(self.atoms)]
-        rows = rows_of(labels, "d" if dipolar else "J", "Hz", self.observed, self.calculated(state), self.sigma)
+        rows = rows_of(labels, "d" if dipolar else "J", "Hz", self.observed, calculated_of(self, state), self.sigma)
         slope, offset = (f"{{{self.name}/{name}}}" for name in ("slope", "offset"))
         scaled = f"d = {slope} d_calc" if dipolar else f"J / Hz = {offset} + ({slope}) J_calc / Hz"
         return Rows(

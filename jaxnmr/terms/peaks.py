@@ -15,6 +15,7 @@ from ..errors import DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference, isotope
 from ..objective.evidence import Rows, rows_of
 from ..objective.state import SHIELDING, State, TensorRead
+from ..objective.term import calculated_of
 from ..typing import Array, Quantity
 from .site_term import SiteTerm, reference_start, site_spread
 
@@ -197,7 +198,7 @@ class PeakListTerm(SiteTerm):
 
     def evidence(self, state: State) -> Rows:
         peak = np.asarray(self.peak)
-        labels, calculated = self.site_names(state.crystals), np.asarray(self.calculated(state))
+        labels, calculated = self.site_names(state.crystals), np.asarray(calculated_of(self, state))
         measured = np.asarray(self.sigma)[peak]
         sigma = np.hypot(measured, np.asarray(self.model_sigma))
         rows = rows_of(labels, "δ", "ppm", np.asarray(self.shifts)[peak], calculated, sigma, measured)

@@ -23,7 +23,7 @@ from ..crystal import (
 from ..errors import ParameterError
 from ..objective.evidence import Knowledge, rows_of
 from ..objective.state import State
-from ..objective.term import Term
+from ..objective.term import Term, calculated_of
 from ..typing import Array
 from .prior import positive_sigma
 
@@ -236,7 +236,7 @@ class Restraint(Term):
             name=self.name,
             what="restraints",
             title=f"restrained {what}",
-            rows=rows_of(labels, quantity, unit, self.target, self.calculated(state), self.sigma),
+            rows=rows_of(labels, quantity, unit, self.target, calculated_of(self, state), self.sigma),
             header=("atoms", "expected", "calculated"),
             facts={"phase": self.phase},
         )

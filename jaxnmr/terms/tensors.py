@@ -16,6 +16,7 @@ from ..nmr import ShiftReference, isotope
 from ..nmr.quadrupolar import CQ_HZ_PER_AU_BARN
 from ..objective.evidence import Row, Rows
 from ..objective.state import EFG, SHIELDING, State, TensorRead
+from ..objective.term import calculated_of
 from ..typing import Array, Quantity
 from .site_term import SiteTerm, positive_spread, reference_start, site_spread
 
@@ -223,7 +224,7 @@ class TensorTerm(SiteTerm):
 
     def _rows(self, state: State) -> Iterator[Row]:
         """Elements, principal values, or C_Q and eta of every site, in MHz and ppm."""
-        observed, calculated = np.asarray(self.observed), np.asarray(self.calculated(state))
+        observed, calculated = np.asarray(self.observed), np.asarray(calculated_of(self, state))
         measured, factors = np.asarray(self.covariance), np.asarray(self.whitening)
         total = np.linalg.inv(np.swapaxes(factors, 1, 2) @ factors)
         efg = self.quantity == EFG

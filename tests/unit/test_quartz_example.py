@@ -5,8 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnmr import Crystal, ShiftReference, TensorModel, read_pattern
-from jaxnmr import refinement as refine
+from jaxnmr import Crystal, ShiftReference, TensorModel, read_pattern, refine
 from jaxnmr.runfile import build, load_run
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "quartz"
