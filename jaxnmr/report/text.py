@@ -148,7 +148,7 @@ def _section(fit: RefinementResult, values: Mapping[str, dict[str, Any]], name: 
     tables = [*shown.tables()]
     if derived:
         rows = [(of.part, of.quantity, format_esd(of.value, esd, digits=5), of.unit) for of, esd in derived]
-        tables.append(Table("", ("of", "quantity", "value", "unit"), tuple(rows), lead="Derived from them:"))
+        tables.append(Table("", ("of", "quantity", "value", "unit"), tuple(rows), lead="What follows from them:"))
     parts = []
     for of in tables:
         rows = [[_filled(cell, values) for cell in row] for row in of.rows]
