@@ -98,7 +98,7 @@ def measure(name: str, arguments) -> dict:
     return {
         "points": int(r.size),
         "columns": int(jacobian.shape[1]),
-        "rwp_percent": {k: s.rwp for k, s in fit.statistics.items()},
+        "rwp_percent": {k: fit.statistics[k].rwp for k in fit.patterns},
         "steps": len(fit.steps),
         "refinement_s": {"first": fit.seconds, "compiling": fit.compile_seconds, "again": again},
         "times": times,

@@ -160,7 +160,7 @@ class Realisation:
             "status": fit.status,
             "steps": len(fit.steps),
             "compile_s": fit.compile_seconds,
-            "chi2": {name: float(s.chi2) for name, s in (fit.statistics | fit.terms).items()},
+            "chi2": {name: float(s.chi2) for name, s in fit.statistics.items()},
             "error": self.errors(fit.crystal),
             "before": self.errors(self.framework),
             "expected": expected(fit.crystal, fit.parameters, fit.covariance),
@@ -179,7 +179,7 @@ def expected(crystal, params, covariance) -> dict[str, float]:
 
 def total_chi2(fit) -> float:
     """Of all terms."""
-    return float(sum(s.chi2 for s in (fit.statistics | fit.terms).values()))
+    return float(sum(s.chi2 for s in fit.statistics.values()))
 
 
 def rms(values) -> float:

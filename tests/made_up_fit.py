@@ -1,12 +1,16 @@
 """A refinement result made of formulas, for tests of pictures and reports that need no refinement."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 
 from jaxnmr.crystal import Crystal
+from jaxnmr.objective import ProfileStatistics
+from jaxnmr.objective.evidence import Axis
 from jaxnmr.refinement.information import AtomInformation, Information
-from jaxnmr.refinement.result import FittedPattern, HistogramStatistics, RefinementResult, Reflections, StepInfo
+from jaxnmr.refinement.result import RefinementResult, StepInfo
+from jaxnmr.terms.pattern_evidence import PatternEvidence, Reflections
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def reflections(positions, areas) -> Reflections:
     )
 
 
-def fitted_pattern(name="xrd", phases=("rutile",), excluded=((62.0, 64.0),)) -> FittedPattern:
+def fitted_pattern(name="xrd", phases=("rutile",), excluded=((62.0, 64.0),)) -> PatternEvidence:
     x = np.arange(20.0, 100.0, 0.05)
     keep = np.ones(x.shape, bool)
     for low, high in excluded:
@@ -88,16 +92,17 @@ def fitted_pattern(name="xrd", phases=("rutile",), excluded=((62.0, 64.0),)) -> 
             calculated += area * np.exp(-0.5 * ((x - position) / 0.08) ** 2)
         lists[phase] = reflections(positions, areas)
     observed = np.random.default_rng(5).poisson(calculated).astype(float)
-    return FittedPattern(
-        name=name, x=x, observed=observed, sigma=np.sqrt(np.maximum(observed, 1)), calculated=calculated,
-        background=background, excluded=tuple(excluded), reflections=lists,
+    return PatternEvidence(
+        name=name, what="powder pattern", axis=Axis(x, "2θ", "°"), observed=observed,
+        sigma=np.sqrt(np.maximum(observed, 1)), calculated=calculated, baseline=background, excluded=tuple(excluded),
+        reflections=lists,
     )  # fmt: skip
 
 
-def statistics(phases=("rutile",)) -> HistogramStatistics:
-    return HistogramStatistics(
-        n_observations=1560, chi2=1640.0, rwp=8.41, rp=6.2, rexp=8.15, gof=1.032, durbin_watson=1.93, scor=1.1,
-        r_bragg={p: 2.5 for p in phases}, weight_fraction={p: (1.0 / len(phases), 0.01) for p in phases},
+def statistics() -> ProfileStatistics:
+    return ProfileStatistics(
+        n_observations=1560, chi2=1640.0, factor="Rwp", r_weighted=8.41, rp=6.2, rexp=8.15, gof=1.032, noise=10.0,
+        signal_to_noise=90.0, durbin_watson=1.93, scor=1.1,
     )  # fmt: skip
 
 
@@ -107,7 +112,7 @@ def steps() -> tuple[StepInfo, ...]:
     return tuple(
         StepInfo(
             stage=stage, stage_name=name, step=k + 1, chi2=chi2, accepted=accepted, damping=0.01,
-            shift_over_esd=10.0 / (k + 1), rwp={"xrd": float(np.sqrt(chi2 / 23.0))}, seconds=0.1, n_free=3 + 4 * stage,
+            shift_over_esd=10.0 / (k + 1), factors={"xrd": {"Rwp": float(np.sqrt(chi2 / 23.0))}}, seconds=0.1, n_free=3 + 4 * stage,
         )
         for k, (stage, name, chi2, accepted) in enumerate(rows)
     )  # fmt: skip
@@ -167,10 +172,10 @@ def made_up_fit(phases=("rutile",), status="converged", terms=("xrd",), **change
         "xrd/scale": np.array([0.08]),
     }
     record = dict(
-        status=status, message="The largest shift is 0.004 of its standard uncertainty.", objective=None,
+        status=status, message="The largest shift is 0.004 of its standard uncertainty.", objective=SimpleNamespace(predicted=()),
         parameters=MadeUpParameters(values, rows), crystals=crystals, esds=esds,
         esds_scor={k: 1.1 * v for k, v in esds.items()}, covariance=covariance,
-        statistics={"xrd": statistics(phases)}, patterns={"xrd": fitted_pattern(phases=phases)},
+        statistics={"xrd": statistics()}, evidence={"xrd": fitted_pattern(phases=phases)},
         correlations=((f"{prefix}u_iso[O1]", "xrd/scale[rutile]", 0.71),), null_directions=(),
         suggestions=(("xrd/displacement", 25.0),), steps=steps(), seconds=1.5, compile_seconds=0.9,
         information=what_fixes_what(rows, esd, terms),

@@ -37,13 +37,8 @@ class ProgressLines:
         if info.stage != self.stage:
             self.stage = info.stage
             self.console.print(f"[bold]stage {info.stage + 1}: {escape(info.stage_name)}[/] ({info.n_free} parameters)")
-        rwp = "  ".join(
-            [f"Rwp {escape(name)} {value:7.3f} %" for name, value in info.rwp.items()]
-            + [f"Rw {escape(name)} {value:7.3f} %" for name, value in info.rw.items()]
-        )
-        text = (
-            f"{info.step:4d}  {rwp}  χ² {info.chi2:12.6g}  shift/esd {info.shift_over_esd:9.3g}  {info.seconds:6.2f} s"
-        )
+        agreement = "  ".join(f"{factor} {escape(term)} {value:7.3f} %" for term, factor, value in info.agreement())
+        text = f"{info.step:4d}  {agreement}  χ² {info.chi2:12.6g}  shift/esd {info.shift_over_esd:9.3g}  {info.seconds:6.2f} s"
         if info.note:
             text += f"  {escape(info.note)}"
         self.console.print(text if info.accepted else f"[dim]{text}  rejected[/]")
@@ -107,10 +102,7 @@ def _summary(fit: RefinementResult, folder: Path, console: Console) -> None:
     status = "" if fit.converged else f"{fit.status}: "
     console.print(f"[bold {colour}]{escape(status + fit.message)}[/]")
     for name, s in fit.statistics.items():
-        factor = f"Rwp {s.rwp:.3f}" if name in fit.patterns else f"Rw {s.rw:.3f}"
-        console.print(f"  {escape(name)}: {factor} %, GoF {s.gof:.3f}, {s.n_observations} points")
-    for name, s in fit.terms.items():
-        console.print(f"  {escape(name)}: {escape(str(s))}")
+        console.print(f"  {escape(name)}: {escape(s.brief())}")
     for warning in (*fit.warnings, *fit.null_directions):
         console.print(f"  [yellow]warning:[/] {escape(warning)}")
     console.print(f"  report: {escape(str(folder / 'report.md'))}")

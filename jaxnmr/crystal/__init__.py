@@ -5,6 +5,7 @@ from .bonds import (
     AngleRecord,
     BondPlan,
     BondRecord,
+    atom_names,
     plan_angles,
     plan_bonds,
     plan_pairs,
@@ -30,6 +31,7 @@ from .symmetry import SpaceGroup
 from .transform import primitive, primitive_basis, transformed
 
 __all__ = [
+    "atom_names",
     "AnglePlan",
     "AngleRecord",
     "BondPlan",

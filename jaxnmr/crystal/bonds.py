@@ -235,6 +235,13 @@ def symmetry_code(atom) -> str:
     return "." if code == "1_555" else code
 
 
+def atom_names(crystal, atoms) -> str:
+    """Labels of atoms ``(n, 5)`` with the symmetry codes of images, ``"Si1–O2 3_655"``."""
+    codes = [symmetry_code(atom) for atom in atoms]
+    names = (crystal.labels[int(atom[0])] for atom in atoms)
+    return "–".join(name if code == "." else f"{name} {code}" for name, code in zip(names, codes, strict=True))
+
+
 def _itself(site: int) -> np.ndarray:
     return np.array([site, 0, 0, 0, 0])
 

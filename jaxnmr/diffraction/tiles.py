@@ -58,6 +58,12 @@ class Tiles:
         blocks[:used] = np.repeat(np.arange(n_blocks), tiles_per_block)
         return cls(block=blocks, peaks=peaks, used=np.int32(used))
 
+    @classmethod
+    def empty(cls, capacity: int) -> Self:
+        """Room for so many tiles, none of them in use."""
+        peaks = np.zeros((capacity, PEAKS), np.int32)
+        return cls(block=np.zeros(capacity, np.int32), peaks=peaks, used=np.int32(0))
+
     @property
     def capacity(self) -> int:
         return self.block.shape[0]

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._struct import static, struct
+from .._tables import plain
 from ..errors import ParameterError
 from ..typing import Array, Quantity
 
@@ -251,15 +252,13 @@ class Parameters:
     def __repr__(self) -> str:
         if not isinstance(self.flat, np.ndarray) or self.flat.ndim != 1:
             return f"Parameters({len(self.labels)} values, {self.n_free} free)"
-        head = f"{'parameter':<28} {'value':>14}  {'unit':<8} {'free':<4}  bounds"
-        lines = [head, "-" * len(head)]
+        rows = []
         for row in self.rows():
             bounds = "" if np.isinf([row.lower, row.upper]).all() else f"[{row.lower:g}, {row.upper:g}]"
             tie = f"  = {row.tied_to}" if row.tied_to else ""
-            lines.append(
-                f"{row.name:<28} {row.value:>14.7g}  {row.unit:<8} {'yes' if row.free else '':<4}  {bounds}{tie}"
-            )
-        return "\n".join([*lines, f"{self.n_free} refined numbers"])
+            rows.append((row.name, f"{row.value:.7g}", row.unit, "yes" if row.free else "", f"{bounds}{tie}".strip()))
+        table = plain(("parameter", "value", "unit", "free", "bounds"), rows)
+        return "\n".join([table, f"{self.n_free} refined numbers"])
 
     # -- the map theta -> values ---------------------------------------------------------------------------------
     @property

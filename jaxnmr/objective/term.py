@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from .._struct import static, struct
+from .._struct import compiled, static, struct
 from ..crystal import Crystal
 from ..errors import ParameterError
 from ..typing import Array, Quantity
+from .evidence import Evidence, Rows, residual_rows
 from .losses import Loss, LossKind
 from .state import State, TensorRead
 
 if TYPE_CHECKING:
     from .parameters import ParameterSpec
+
+# residuals of functions have numbers for names
+_NUMBERED = ("number", "expected", "calculated")
 
 
 class Term:
@@ -76,6 +81,10 @@ class Term:
         """This term before a refinement of parameters with these full names (host)."""
         return self
 
+    def differentiable(self, free: tuple[str, ...]) -> Term:
+        """This term, planned as it is, but with derivatives by these parameters, by full name (host)."""
+        return self
+
     def refreshed(self, state: State) -> tuple[Term, str]:
         """This term with whatever discrete planning the state has outgrown renewed, and what that was (host)."""
         return self, ""
@@ -87,6 +96,29 @@ class Term:
     def warnings(self, state: State) -> tuple[str, ...]:
         """Sentences about physically doubtful values, for the report (host)."""
         return ()
+
+    def evidence(self, state: State) -> Evidence:
+        """What this term shows of itself: the base class knows its residuals only (host)."""
+        return Rows(
+            name=self.name, what="other data", rows=residual_rows(_residuals(self, state), 1.0), header=_NUMBERED
+        )
+
+    def agreement(self, residuals: np.ndarray) -> dict[str, float]:
+        """Agreement factors by name, per cent, for progress lines; of curves only (host).
+
+        Args:
+            residuals: ``(n,)`` without weight and loss.
+        """
+        return {}
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sizes of what is planned, where other structures may share compiled programs if these are equal (host)."""
+        return ()
+
+    def in_room(self, sizes: tuple[int, ...], state: State) -> Term:
+        """This term planned anew for a state, with ``sizes`` of at least its own (host)."""
+        return self
 
     def robust(self, loss: LossKind = "soft_l1", *, scale: float | None = None) -> TermSum:
         """This term such that few wrong observations among many do no harm: ``xrd + peaks.robust("cauchy")``.
@@ -109,6 +141,17 @@ class Term:
         return TermSum(self) * weight
 
     __rmul__ = __mul__
+
+
+@compiled
+def calculated_of(term, state: State) -> Array:
+    """What a term calculates, ``term.calculated(state)``, compiled: what it shows costs no time step by step."""
+    return term.calculated(state)
+
+
+@compiled
+def _residuals(term: Term, state: State) -> Array:
+    return term.residuals(state)
 
 
 class TermSum:
@@ -172,6 +215,10 @@ class FunctionTerm(Term):
     def __call__(self, state: State) -> Array:
         """The undivided residuals, as the function returns them."""
         return self.function(state)
+
+    def evidence(self, state: State) -> Evidence:
+        rows = residual_rows(np.asarray(_residuals(self, state)) * np.asarray(self.sigma), self.sigma)
+        return Rows(name=self.name, what="other data", rows=rows, header=_NUMBERED)
 
 
 def term(name: str, *, sigma: float = 1.0) -> Callable[[Callable[[State], Any]], FunctionTerm]:

@@ -89,16 +89,13 @@ def convergence(fit: RefinementResult) -> Figure:
         upper.set_yscale("log")
         upper.set_ylabel("χ²")
         upper.set_title(fit.message if len(fit.message) < 90 else fit.status, loc="left", pad=20)
-        for k, histogram in enumerate(fit.statistics):
+        curves = list(dict.fromkeys((term, factor) for s in fit.steps for term, factor, _ in s.agreement()))
+        for k, (term, factor) in enumerate(curves):
             style = dict(color=PHASES[k % len(PHASES)], marker="osD^v"[k % 5], markersize=4, linewidth=1.3)
-            rwp = np.array([s.rwp.get(histogram, s.rw.get(histogram, np.nan)) for s in fit.steps])
-            lower.plot(
-                step[kept],
-                rwp[kept],
-                label=f"{histogram}  ({rwp[kept][-1]:.2f} %)" if kept.any() else histogram,
-                **style,
-            )
-        if not fit.statistics:
+            percent = np.array([s.factors.get(term, {}).get(factor, np.nan) for s in fit.steps])
+            label = f"{term}  ({percent[kept][-1]:.2f} %)" if kept.any() else term
+            lower.plot(step[kept], percent[kept], label=label, **style)
+        if not curves:
             # no agreement factor of a pattern or spectrum: how far the steps went
             shift = np.array([s.shift_over_esd for s in fit.steps])
             lower.plot(
@@ -110,7 +107,7 @@ def convergence(fit: RefinementResult) -> Figure:
             lower.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
             lower.yaxis.set_major_formatter(ScalarFormatter())
         lower.minorticks_off()
-        factors = " or ".join(label for label, any_of in (("Rwp", fit.patterns), ("Rw", fit.spectra)) if any_of)
+        factors = " or ".join(dict.fromkeys(factor for _, factor in curves))
         lower.set_ylabel(f"{factors} / %" if factors else "shift / esd")
         lower.set_xlabel("step")
         lower.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..refinement.result import FittedPattern, RefinementResult
+    from ..refinement.result import RefinementResult
+    from ..terms import PatternEvidence
 
 
 def pattern(
@@ -67,7 +68,7 @@ def pattern(
         return figure
 
 
-def _zoom_range(data: FittedPattern, zoom) -> tuple[float, float] | None:
+def _zoom_range(data: PatternEvidence, zoom) -> tuple[float, float] | None:
     if zoom is None:
         return None
     if isinstance(zoom, str):
@@ -82,7 +83,7 @@ def _zoom_range(data: FittedPattern, zoom) -> tuple[float, float] | None:
     return low, high
 
 
-def _busiest_range(data: FittedPattern) -> tuple[float, float]:
+def _busiest_range(data: PatternEvidence) -> tuple[float, float]:
     """The twelfth of the pattern with the most peaks: square roots of intensity are summed, the strongest capped."""
     width = (data.x[-1] - data.x[0]) / 12
     root = np.sqrt(np.maximum(data.calculated - data.background, 0.0))
@@ -95,7 +96,7 @@ def _busiest_range(data: FittedPattern) -> tuple[float, float]:
     return float(data.x[best]), float(min(data.x[best] + width, data.x[-1]))
 
 
-def _draw(axis, data: FittedPattern, scale: str, window: tuple[float, float], *, legend: bool) -> None:
+def _draw(axis, data: PatternEvidence, scale: str, window: tuple[float, float], *, legend: bool) -> None:
     """Draw the classic picture: pattern, a row of ticks per phase, difference on the same scale below."""
     from matplotlib.lines import Line2D
 
@@ -177,9 +178,9 @@ def _positive_ticks(axis, base: float, top: float) -> None:
     )
 
 
-def _titles(axis, fit: RefinementResult, data: FittedPattern) -> None:
+def _titles(axis, fit: RefinementResult, data: PatternEvidence) -> None:
     statistics = fit.statistics.get(data.name)
     phases = ", ".join(data.reflections)
     axis.set_title(data.name if phases in ("", data.name) else f"{data.name}: {phases}", loc="left", fontweight="bold")
     if statistics is not None:
-        axis.set_title(f"Rwp = {statistics.rwp:.2f} %    GoF = {statistics.gof:.2f}", loc="right")
+        axis.set_title(f"Rwp = {statistics.r_weighted:.2f} %    GoF = {statistics.gof:.2f}", loc="right")

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..nmr import Spectrum
-    from ..refinement.result import FittedSpectrum, RefinementResult
+    from ..refinement.result import RefinementResult
+    from ..terms import SpectrumEvidence
 
 _MOST_LABELS = 24
 
@@ -71,7 +72,7 @@ def spectrum(
         statistics = fit.statistics.get(data.name)
         main.set_title(f"{data.name}: {isotope_text(data.isotope)}", loc="left", fontweight="bold")
         if statistics is not None:
-            main.set_title(f"Rw = {statistics.rw:.2f} %    GoF = {statistics.gof:.2f}", loc="right")
+            main.set_title(f"Rw = {statistics.r_weighted:.2f} %    GoF = {statistics.gof:.2f}", loc="right")
         if zoom is not None:
             inset = _inset(main, zoom, data.ppm)
             _draw_spectrum(inset, data, components, window=zoom, decorated=False)
@@ -118,7 +119,7 @@ def _inset(axis, zoom, ppm: np.ndarray):
     return inset
 
 
-def _draw_spectrum(axis, data: FittedSpectrum, components: bool, *, window=None, decorated: bool = True) -> None:
+def _draw_spectrum(axis, data: SpectrumEvidence, components: bool, *, window=None, decorated: bool = True) -> None:
     """Data, fit, sites above the baseline, and the difference below on the same scale."""
     low, high = (data.ppm[0], data.ppm[-1]) if window is None else sorted(window)
     inside = (data.ppm >= low) & (data.ppm <= high)

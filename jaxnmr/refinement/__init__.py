@@ -3,18 +3,15 @@
 from .checkpoint import read_checkpoint, write_checkpoint
 from .loop import Stage, refine
 from .progress import progress
-from .result import FittedPattern, HistogramStatistics, RefinementResult, Reflections, StepInfo
+from .result import RefinementResult, StepInfo
 from .solvers import GaussNewton, LevenbergMarquardt
 from .variance_components import variance_components
 from .variance_report import VarianceComponent, VarianceComponents
 
 __all__ = [
-    "FittedPattern",
     "GaussNewton",
-    "HistogramStatistics",
     "LevenbergMarquardt",
     "RefinementResult",
-    "Reflections",
     "Stage",
     "StepInfo",
     "VarianceComponent",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._tables import plain
 from .linearised import Linearised
 
 if TYPE_CHECKING:
@@ -72,15 +73,13 @@ class Information:
 
     def __str__(self) -> str:
         """A table: parameters by terms, shares in per cent and how much larger the esd is without the term."""
-        width = max([len(name) for name in self.names] + [9])
-        lines = [f"{'parameter':<{width}} {'esd':>10}" + "".join(f"{name[:16]:>18}" for name in self.terms)]
-        for k, name in enumerate(self.names):
-            cells = [
-                f"{100 * share:.0f} % ({times_larger(growth)})"
-                for share, growth in zip(self.shares[k], self.growth[k], strict=True)
-            ]
-            lines.append(f"{name:<{width}} {self.esd[k]:>10.3g}" + "".join(f"{cell:>18}" for cell in cells))
-        return "\n".join([*lines, "share of the term in the variance (how many times larger the esd is without it)"])
+        cell = lambda share, growth: f"{100 * share:.0f} % ({times_larger(growth)})"
+        rows = [
+            (name, f"{self.esd[k]:.3g}", *map(cell, self.shares[k], self.growth[k]))
+            for k, name in enumerate(self.names)
+        ]
+        table = plain(("parameter", "esd", *self.terms), rows)
+        return "\n".join([table, "share of the term in the variance (how many times larger the esd is without it)"])
 
 
 class InformationParts:

@@ -16,7 +16,6 @@ from .._compilations import watch_compilations
 from ..errors import ConvergenceError, DataError, ParameterError, PrecisionError
 from ..objective import Objective, Parameters
 from ..objective.objective import residuals, residuals_and_jacobian
-from ..terms import MeasuredSpectrum, PatternTerm
 from .checkpoint import write_checkpoint
 from .domain import DomainLog
 from .linearised import Linearised
@@ -172,7 +171,6 @@ class Descent:
         self.compile_seconds = 0.0
         self.opening = True
         self.active = self.masks[-1]
-        self.measured = {t.name: t for t in objective.terms if isinstance(t, PatternTerm | MeasuredSpectrum)}
 
     # -- compiled calls ------------------------------------------------------------------------------------------
     def evaluate(self, function, theta):
@@ -408,18 +406,15 @@ class Descent:
         return "the residuals are not finite at the starting values"
 
     def _report(self, index, name, chi2, accepted, damping, shift, r, started, mask, note) -> None:
-        rwp, rw = {}, {}
-        for term_name, term in self.measured.items():
-            observed = np.asarray(term.observed) / np.asarray(term.sigma)
-            place = [t.name for t in self.objective.terms].index(term_name)
-            loss, weight = self.objective.losses[place], float(self.objective.weights[place])
-            part = r[self.slices[term_name]] / max(weight, 1e-300) ** 0.5
-            part = part if loss is None else loss.undone(part)
-            factor = float(100.0 * np.sqrt(part @ part / (observed @ observed)))
-            (rwp if isinstance(term, PatternTerm) else rw)[term_name] = factor
+        factors = {}
+        terms = zip(self.objective.terms, self.objective.losses, np.asarray(self.objective.weights), strict=True)
+        for term, loss, weight in terms:
+            part = r[self.slices[term.name]] / max(float(weight), 1e-300) ** 0.5
+            if found := term.agreement(part if loss is None else loss.undone(part)):
+                factors[term.name] = found
         info = StepInfo(
             stage=index, stage_name=name, step=len(self.steps) + 1, chi2=chi2, accepted=accepted, damping=damping,
-            shift_over_esd=shift, rwp=rwp, rw=rw, seconds=time.perf_counter() - started, n_free=int(mask.sum()), note=note,
+            shift_over_esd=shift, factors=factors, seconds=time.perf_counter() - started, n_free=int(mask.sum()), note=note,
         )  # fmt: skip
         self.steps.append(info)
         if self.callback is not None:

@@ -13,10 +13,7 @@ from .result import StepInfo
 
 def describe(info: StepInfo) -> str:
     """One line about a step."""
-    agreement = "  ".join(
-        [f"{name} Rwp {value:.3f} %" for name, value in info.rwp.items()]
-        + [f"{name} Rw {value:.3f} %" for name, value in info.rw.items()]
-    )
+    agreement = "  ".join(f"{term} {factor} {value:.3f} %" for term, factor, value in info.agreement())
     outcome = "" if info.accepted else "  (refused)"
     note = f"  {info.note}" if info.note else ""
     return (

@@ -9,27 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import compiled
-from ..diffraction.powder import compiled_pattern, compiled_phase_tables, observed_over_calculated
 from ..objective import Objective, Parameters
 from ..objective.objective import residuals_and_jacobian
-from ..terms import MeasuredSpectrum, PatternTerm, Prior, Restraint
 from .information import InformationParts, information, position_slopes
 from .linearised import Linearised
-from .result import (
-    FittedPattern,
-    FittedSpectrum,
-    HistogramStatistics,
-    RefinementResult,
-    Reflections,
-    SpectrumStatistics,
-    TermStatistics,
-)
+from .result import RefinementResult
 from .robust import effective_rows
-from .statistics import durbin_watson, peak_match, profile_factors, scor, spectrum_factors
-
-# below this correlation of observed and calculated peaks, a minimum is not a solution
-_MATCHED = 0.8
 
 
 def summarise(
@@ -63,48 +48,24 @@ def summarise(
     transform = spec.transform[:, inside]
     state = objective.host_state(params).replace(predictions={})
     parts = InformationParts(problem, jacobian[:, inside], slices)
-    patterns = {t.name: _fitted_pattern(t, state) for t in objective.terms if isinstance(t, PatternTerm)}
-    spectra = {t.name: _fitted_spectrum(t, state) for t in objective.terms if isinstance(t, MeasuredSpectrum)}
-    statistics, misfit, serial = {}, {}, {}
-    weights = dict(zip((t.name for t in objective.terms), np.sqrt(np.asarray(objective.weights)), strict=True))
-    for name in (*patterns, *spectra):
-        part = r[slices[name]]
-        misfit[name] = float(np.sqrt(part @ part / max(part.size - parts.determined_by(name), 1.0)))
-    for name, rows in robust.items():
-        measured = name in misfit
-        scatter = rows.scatter(parts.determined_by(name), at_least_claimed=not measured)
-        misfit[name] = weights[name] * scatter if measured else scatter
-    covariance = transform @ parts.covariance(misfit) @ transform.T
-    for term in objective.terms:
-        fitted = patterns.get(term.name) or spectra.get(term.name)
-        if fitted is None:
-            continue
-        weighted = (fitted.calculated - fitted.observed) / fitted.sigma
-        serial[term.name] = scor(weighted)
-        common = dict(
-            n_observations=fitted.observed.size, durbin_watson=durbin_watson(weighted), scor=serial[term.name]
-        )
-        numbers = (fitted.observed, fitted.calculated, fitted.sigma, parts.determined_by(term.name))
-        if isinstance(fitted, FittedPattern):
-            statistics[term.name] = HistogramStatistics(
-                **common,
-                **profile_factors(*numbers),
-                r_bragg={p: _r_bragg(refl) for p, refl in fitted.reflections.items()},
-                weight_fraction=_weight_fractions(term, state, params, covariance),
-            )
-            match = peak_match(fitted.observed, fitted.calculated, fitted.background)
-            what, check = "peaks", "cell, space group, wavelength and zero"
+    evidence = {t.name: t.evidence(state) for t in objective.terms}
+    statistics, misfit = {}, {}
+    for (name, shown), weight in zip(evidence.items(), np.asarray(objective.weights, dtype=float), strict=True):
+        part, determined, rows = r[slices[name]], parts.determined_by(name), robust.get(name)
+        if rows is not None:
+            scatter = rows.scatter(determined, at_least_claimed=not shown.by_scatter)
+            misfit[name] = float(np.sqrt(weight)) * scatter if shown.by_scatter else scatter
+            plain, discounted = rows.plain, rows.discounted()
         else:
-            statistics[term.name] = SpectrumStatistics(**common, **spectrum_factors(*numbers))
-            match = peak_match(fitted.observed, fitted.calculated, fitted.baseline, fitted.sigma)
-            what, check = "lines", "shifts, couplings, phase and spinning speed"
-        if status in ("converged", "stalled", "max_steps") and match < _MATCHED:
-            status = "misfit"
-            message = (
-                f"The refinement ended in a minimum where the calculated {what} of '{term.name}' do not lie on the "
-                f"observed ones (correlation {match:.2f}): the start was too far away. Check {check}."
-            )
-    inflation = {name: misfit[name] * serial.get(name, 1.0) for name in misfit}
+            if shown.by_scatter:
+                misfit[name] = float(np.sqrt(part @ part / max(part.size - determined, 1.0)))
+            plain, discounted = part / max(np.sqrt(weight), 1e-150), None
+        statistics[name] = shown.statistics(plain, determined, float(weight), discounted)
+        complaint = shown.complaint()
+        if complaint and status in ("converged", "stalled", "max_steps"):
+            status, message = "misfit", complaint
+    covariance = transform @ parts.covariance(misfit) @ transform.T
+    inflation = {name: misfit[name] * statistics[name].scor for name in misfit}
     inflated = transform @ parts.covariance(inflation) @ transform.T
     esds = lambda of: spec.layout.unflatten(np.sqrt(np.maximum(np.diag(of), 0.0)))
     pivots = spec.free_pivots[inside]
@@ -125,9 +86,7 @@ def summarise(
             position_slopes(crystals, spec, transform, objective.phase_prefix),
         ),
         statistics=statistics,
-        patterns=patterns,
-        spectra=spectra,
-        terms=_other_terms(objective, r, slices, statistics, robust),
+        evidence=evidence,
         correlations=_correlations(problem, names, correlation_threshold),
         null_directions=_null_directions(problem, names),
         suggestions=_suggestions(objective, params, inside, fitted_rows, r) if suggest else (),
@@ -151,92 +110,6 @@ def _flags(spec, active):
 
 def _on_host(crystal):
     return jax.tree.map(np.asarray, crystal)
-
-
-def _fitted_pattern(term: PatternTerm, state) -> FittedPattern:
-    model, values = term.model, state.local(term.name)
-    observed = np.asarray(term.observed)
-    background = np.asarray(model.background @ np.asarray(values["background"]))
-    calculated = np.asarray(compiled_pattern(model, state.crystals, values))
-    ratios = np.asarray(observed_over_calculated(model, state.crystals, values, observed))
-    reflections, start = {}, 0
-    for plan, table in zip(model.phases, compiled_phase_tables(model, state.crystals, values), strict=True):
-        n = table.area.shape[0]
-        position = np.asarray(table.position[0])
-        keep = (np.asarray(plan.present) > 0) & (position >= model.x[0]) & (position <= model.x[-1])
-        order = np.flatnonzero(keep)[np.argsort(position[keep])]
-        f2 = np.asarray(table.f_squared)
-        reflections[plan.name] = Reflections(
-            hkl=np.asarray(plan.hkl)[order].astype(int),
-            multiplicity=np.asarray(plan.multiplicity)[order].astype(int),
-            d=np.asarray(table.d_spacing)[order],
-            two_theta=position[order],
-            f2_calc=f2[order],
-            f2_obs=(f2 * ratios[start : start + n])[order],
-            area=np.asarray(table.area)[order],
-            fwhm=np.asarray(table.fwhm)[order],
-        )
-        start += n
-    return FittedPattern(
-        name=term.name, x=np.asarray(model.x), observed=observed, sigma=np.asarray(term.sigma),
-        calculated=calculated, background=background, excluded=term.excluded, reflections=reflections,
-    )  # fmt: skip
-
-
-def _fitted_spectrum(term: MeasuredSpectrum, state) -> FittedSpectrum:
-    calculated, baseline, components = map(np.asarray, _parts(term, state))
-    return FittedSpectrum(
-        name=term.name, frequency_hz=np.asarray(term.frequency_hz), ppm=np.asarray(term.ppm),
-        observed=np.asarray(term.observed), sigma=np.asarray(term.sigma), calculated=calculated, baseline=baseline,
-        components=components.T, labels=term.site_labels(state.crystals), region_ppm=term.region_ppm, isotope=term.simulation.isotope,
-        larmor_hz=term.simulation.larmor_hz,
-    )  # fmt: skip
-
-
-@compiled
-def _parts(term: MeasuredSpectrum, state):
-    components, baseline = term.components(state), term.baseline(state)
-    return components.sum(axis=1) + baseline, baseline, components
-
-
-def _other_terms(objective: Objective, r, slices, known, robust) -> dict[str, TermStatistics]:
-    out = {}
-    for term, weight in zip(objective.terms, np.asarray(objective.weights, dtype=float), strict=True):
-        if term.name not in known:
-            rows = robust.get(term.name)
-            part = r[slices[term.name]] / max(np.sqrt(weight), 1e-150) if rows is None else rows.plain
-            discounted = None if rows is None else rows.discounted()
-            out[term.name] = TermStatistics(
-                part.size, float(part @ part), isinstance(term, Restraint | Prior), discounted
-            )
-    return out
-
-
-def _r_bragg(reflections: Reflections) -> float:
-    """``sum m |F²_obs - F²_calc| / sum m F²_obs`` in per cent, F²_obs shared out among overlapping peaks as calculated.
-
-    Source: Young, The Rietveld Method (1993), table 1.3, with I_K the multiplicity times the squared structure factor.
-    """
-    total = np.sum(reflections.multiplicity * np.abs(reflections.f2_obs))
-    off = np.sum(reflections.multiplicity * np.abs(reflections.f2_obs - reflections.f2_calc))
-    return float(100.0 * off / total) if total > 0 else float("nan")
-
-
-def _weight_fractions(term: PatternTerm, state, params: Parameters, covariance) -> dict[str, tuple[float, float]]:
-    """Mass fractions ``S M_cell / sum`` with uncertainties propagated from the scales (host)."""
-    phases = term.model.phase_names
-    masses = np.array([state.crystals[p].cell_mass() for p in phases])
-    index = params.spec.match(f"{term.name}/scale")
-    scales = np.asarray(params.flat)[index]
-    total = float(np.sum(scales * masses))
-    if total <= 0:
-        return {p: (float("nan"), float("nan")) for p in phases}
-    fraction = scales * masses / total
-    jacobian = (np.diag(masses) - np.outer(fraction, masses)) / total
-    spread = jacobian @ covariance[np.ix_(index, index)] @ jacobian.T
-    return {
-        p: (float(f), float(np.sqrt(max(v, 0.0)))) for p, f, v in zip(phases, fraction, np.diag(spread), strict=True)
-    }
 
 
 def _correlations(problem: Linearised, names, threshold: float) -> tuple[tuple[str, str, float], ...]:
@@ -270,11 +143,7 @@ def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int =
     The columns of fixed parameters come from the compiled Jacobian, as many at a time as it was compiled for.
     """
     spec = params.spec
-    # spectra are differentiated by what they were told to be refined in
-    everything = lambda t: (
-        t.prepared(params.labels).replace(planned=t.planned) if isinstance(t, MeasuredSpectrum) else t
-    )
-    objective = objective.replace(terms=tuple(map(everything, objective.terms)))
+    objective = objective.replace(terms=tuple(t.differentiable(params.labels) for t in objective.terms))
     tied = {t.target for t in spec.ties}
     refined = set(np.flatnonzero(spec.free)[inside].tolist())
     fixed = [k for k, pivot in enumerate(spec.pivots) if k not in refined and pivot not in tied]

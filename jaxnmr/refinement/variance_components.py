@@ -21,7 +21,6 @@ import numpy as np
 
 from ..errors import ParameterError
 from ..objective import Objective, Parameters
-from ..terms import Prior, Restraint
 from .result import RefinementResult
 from .variance_report import VarianceComponent, VarianceComponents
 
@@ -48,12 +47,11 @@ def variance_components(fit: RefinementResult, terms: Sequence[str] | None = Non
         ParameterError: a name that is no term, or a term with a robust loss.
     """
     before = () if fit.components is None else [of.name for of in fit.components.components if of.estimated]
-    return _estimated(fit, _eligible(fit.objective, terms, before))
+    return _estimated(fit, _eligible(fit, terms, before))
 
 
 def refine_with_components(refine, objective: Objective, params: Parameters, stages, **options) -> RefinementResult:
     """Refine, estimate the factors, and refine again until they agree; see `jaxnmr.refine`."""
-    eligible = _eligible(objective)
     throw, suggest, callback = options.pop("throw"), options.pop("suggest"), options.pop("callback")
     steps: list = []
 
@@ -68,6 +66,7 @@ def refine_with_components(refine, objective: Objective, params: Parameters, sta
     )
     fit = again(objective, params, stages, suggest=False)
     seconds, compiling, before, rounds = fit.seconds, fit.compile_seconds, None, 0
+    eligible = _eligible(fit)
     found = _estimated(fit, eligible)
     steady = not any(of.estimated for of in found.components)
     while fit.converged and not steady and rounds < _MOST_ROUNDS:
@@ -96,8 +95,9 @@ def refine_with_components(refine, objective: Objective, params: Parameters, sta
     )
 
 
-def _eligible(objective: Objective, terms: Sequence[str] | None = None, before: Sequence[str] = ()) -> dict[str, str]:
+def _eligible(fit: RefinementResult, terms: Sequence[str] | None = None, before: Sequence[str] = ()) -> dict[str, str]:
     """By name of the term why it is left as it is; nothing for those that are estimated, such as those that were ``before``."""
+    objective = fit.objective
     names = [t.name for t in objective.terms]
     unknown = sorted(set(terms or ()) - set(names))
     if unknown:
@@ -111,7 +111,7 @@ def _eligible(objective: Objective, terms: Sequence[str] | None = None, before: 
             why = "it has a robust loss"
         elif terms is not None:
             why = "" if term.name in terms else "it was not asked for"
-        elif isinstance(term, Restraint | Prior):
+        elif not fit.evidence[term.name].measured:
             why = "it is a restraint"
         elif term.extracting:
             why = "its intensities are extracted, not calculated"
@@ -122,13 +122,11 @@ def _eligible(objective: Objective, terms: Sequence[str] | None = None, before: 
 
 
 def _estimated(fit: RefinementResult, eligible: dict[str, str]) -> VarianceComponents:
-    known = fit.statistics | fit.terms
     determined = dict(zip(fit.information.terms, fit.information.determined, strict=True))
     components = []
     for term, weight in zip(fit.objective.terms, np.asarray(fit.objective.weights, dtype=float), strict=True):
-        name, of = term.name, known[term.name]
-        serial = float(getattr(of, "scor", 1.0))
-        redundancy = of.n_observations - determined[name]
+        name, of = term.name, fit.statistics[term.name]
+        serial, redundancy = of.scor, of.n_observations - determined[name]
         factor, why = weight**-0.5 if weight > 0 else np.inf, eligible[name]
         if not why and redundancy < _REDUNDANT:
             factor, why = 1.0, f"its redundancy, {redundancy:.2f}, is below {_REDUNDANT:g}"

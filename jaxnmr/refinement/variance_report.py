@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .._tables import plain
 from ..units import format_esd
 
 
@@ -66,11 +67,9 @@ class VarianceComponents:
 
     def __str__(self) -> str:
         """A table: how many residuals, how redundant, and what uncertainties were multiplied by."""
-        width = max([len(of.name) for of in self.components] + [4])
-        lines = [f"{'term':<{width}} {'residuals':>10} {'redundancy':>11} {'SCOR':>6}  sigma multiplied by"]
-        for of in self.components:
-            factor = format_esd(of.factor, of.esd) if of.estimated else f"{of.factor:.4g}, left: {of.why}"
-            lines.append(
-                f"{of.name:<{width}} {of.n_observations:>10} {of.redundancy:>11.1f} {of.serial:>6.2f}  {factor}"
-            )
-        return "\n".join(lines)
+        factor = lambda of: format_esd(of.factor, of.esd) if of.estimated else f"{of.factor:.4g}, left: {of.why}"
+        rows = [
+            (of.name, of.n_observations, f"{of.redundancy:.1f}", f"{of.serial:.2f}", factor(of))
+            for of in self.components
+        ]
+        return plain(("term", "residuals", "redundancy", "SCOR", "sigma multiplied by"), rows)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._record import envelope, write_record
+from .._tables import markdown as table
 from ..models.tensors.anchors import Anchor, anchors_for
 from ..plot.models import learning_curve, orientation, parity
-from .record import SCHEMA, _fingerprint, _plain, device, versions
-from .text import table
 
 if TYPE_CHECKING:
     from ..models.data.training_data import Prepared
@@ -55,7 +52,7 @@ def write_training(result: ExperimentResult, folder: str | Path, inputs: Sequenc
     written = {"learning curve": _save(learning_curve(result.histories), folder / "learning-curve.png")}
     written |= write_pictures(evaluation, folder)
     record = training_record(result, inputs)
-    written["result"] = _write_json(folder / "result.json", record)
+    written["result"] = write_record(folder / "result.json", record)
     written["report"] = folder / "report.md"
     written["report"].write_text(training_text(result, record, evaluation), encoding="utf-8")
     return written
@@ -79,19 +76,21 @@ def write_evaluation(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = write_pictures(evaluation, folder)
-    record = _plain(
+    record = envelope(
+        "cross-validation" if folds else "evaluation",
+        title,
         {
-            **_header(title),
             "part": evaluation.part,
             "model": {"name": model.card.name, "parameters": model.count, "members": model.members},
             "evaluation": evaluation_record(evaluation),
             "folds": [evaluation_record(fold) | {"names": fold.names} for fold in folds],
             "labels": _labels_record(prepared),
             "structures": evaluation.names,
-            "inputs": [_fingerprint(path) for path in inputs],
-        }
+        },
+        inputs=inputs,
+        packages=_PACKAGES,
     )
-    written["result"] = _write_json(folder / "evaluation.json", record)
+    written["result"] = write_record(folder / "evaluation.json", record)
     members = f" (mean of {model.members} members)" if model.members else ""
     parts = [
         f"# {title}: {evaluation.title}",
@@ -118,12 +117,13 @@ def write_pictures(evaluation: Evaluation, folder: Path) -> dict[str, Path]:
 
 
 def training_record(result: ExperimentResult, inputs: Sequence[Path] = ()) -> dict[str, Any]:
-    """Everything in ``result.json``: plain dictionaries, lists, texts and finite numbers, ``None`` for the rest."""
+    """Everything in ``result.json``: an envelope of the kind ``"training"``, see `jaxnmr._record`."""
     experiment, prepared = result.experiment, result.prepared
     names = [s.name for s in prepared.data.structures]
-    return _plain(
+    return envelope(
+        "training",
+        experiment.title,
         {
-            **_header(experiment.title),
             "data": {**dataclasses.asdict(experiment.source), "path": experiment.source.path.name},
             "level_of_theory": prepared.data.level_of_theory,
             "labels": _labels_record(prepared),
@@ -141,8 +141,9 @@ def training_record(result: ExperimentResult, inputs: Sequence[Path] = ()) -> di
             "evaluations": {part: evaluation_record(found) for part, found in result.evaluations.items()},
             "model": result.file.name,
             "warnings": result.warnings,
-            "inputs": [_fingerprint(path) for path in inputs],
-        }
+        },
+        inputs=inputs,
+        packages=_PACKAGES,
     )
 
 
@@ -180,7 +181,7 @@ def training_text(result: ExperimentResult, record: dict[str, Any], evaluation: 
     dealt = table(
         ("part", "structures", "groups", "labels"),
         [
-            (part, count, record["split"]["groups"][part], int(sum(prepared.data.mask(k).sum() for k in prepared.parts[part])))
+            (part, count, record["result"]["split"]["groups"][part], int(sum(prepared.data.mask(k).sum() for k in prepared.parts[part])))
             for part, count in counts.items()
         ],
     )  # fmt: skip
@@ -188,14 +189,14 @@ def training_text(result: ExperimentResult, record: dict[str, Any], evaluation: 
         ("species", ", ".join(config.species)), ("hidden", config.hidden), ("layers", config.layers),
         ("cutoff / Å", f"{config.cutoff:g}"), ("mean neighbours", f"{config.neighbours:g}"),
         *((f"head {head.name}", f"{head.irreps}, {head.unit}, {', '.join(head.elements)}") for head in config.heads),
-        *((name, f"{value:g}") for name, value in record["recipe"].items() if name != "seed"),
-        ("seeds", ", ".join(map(str, record["seeds"]))),
-        *([("started from", record["start"])] if record["start"] else []),
+        *((name, f"{value:g}") for name, value in record["result"]["recipe"].items() if name != "seed"),
+        ("seeds", ", ".join(map(str, record["result"]["seeds"]))),
+        *([("started from", record["result"]["start"])] if record["result"]["start"] else []),
     ]  # fmt: skip
     loss = f"loss {last.train_loss:.4f}" + ("" if last.valid_loss is None else f", validation {last.valid_loss:.4f}")
     parts = [
         f"# {record['title']}",
-        f"{members}{record['parameters']} parameters, {last.epoch} epochs, {loss} (scaled units, first network).",
+        f"{members}{record['result']['parameters']} parameters, {last.epoch} epochs, {loss} (scaled units, first network).",
         _bullets([f"**Note:** {sentence}" for sentence in result.warnings]),
         *_evaluation_parts(evaluation),
         "## Data",
@@ -292,16 +293,6 @@ def _labels_record(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _header(title: str) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "title": title,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions() | {package: metadata.version(package) for package in _PACKAGES},
-        "device": device(),
-    }
-
-
 def _provenance(record: Mapping[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     rows = [(i["file"], i["bytes"], f"`{i['sha256']}`") for i in record["inputs"] if i["sha256"]]
@@ -311,11 +302,6 @@ def _provenance(record: Mapping[str, Any]) -> str:
 
 def _bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"  - {line.strip()}" if line.startswith(" ") else f"- {line}" for line in lines)
-
-
-def _write_json(path: Path, record: Mapping[str, Any]) -> Path:
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    return path
 
 
 def _save(figure, path: Path) -> Path:

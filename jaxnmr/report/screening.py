@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._files import write_atomically
+from .._record import envelope, write_record
+from .._tables import markdown
 from ..plot import pattern
 from ..plot.screening import ranking
 
@@ -18,7 +21,7 @@ _FIGURES = {"bic": "BIC − best", "aic": "AIC − best", "chi2": "χ² − best
 
 
 def write_screening(result: ScreeningResult, directory: str | Path, title: str = "Screening") -> dict[str, Path]:
-    """Write ``report.md``, ``ranking.csv`` and ``ranking.png``, and the pattern of the best candidate where it is at hand.
+    """Write ``report.md``, ``result.json``, ``ranking.csv`` and ``ranking.png``, and the pattern of the best candidate where it is at hand.
 
     Args:
         result: of :func:`jaxnmr.screen`.
@@ -52,16 +55,29 @@ def write_screening(result: ScreeningResult, directory: str | Path, title: str =
                 (k, row.name, row.status, figure, row.chi2, row.gof, row.rwp, row.n_observations, row.n_parameters,
                  row.moved, row.strain, round(row.seconds, 3), row.file, _remarks(row))
             )  # fmt: skip
-    written["report"].write_text(_text(result, title, written), encoding="utf-8")
+    write_atomically(written["report"], _text(result, title, written))
+    written["result"] = write_record(folder / "result.json", envelope("screening", title, screening_record(result)))
     return written
+
+
+def screening_record(result: ScreeningResult) -> dict[str, Any]:
+    """The ranking as plain values; the numbers of a candidate are in the record of its own, see ``file``."""
+    pairs = zip(result.rows, result.figures, strict=True)
+    return {
+        "message": result.message,
+        "rank": result.rank,
+        "candidates": [{"figure": figure, "r_percent": row.rwp, **vars(row)} for row, figure in pairs],
+        "refined": result.refined,
+        "resumed": result.resumed,
+        "seconds": result.seconds,
+        "compile_seconds": result.compile_seconds,
+    }
 
 
 def _text(result: ScreeningResult, title: str, written: dict[str, Path]) -> str:
     lines = [f"# {title}: {len(result.rows)} candidates", "", result.message, ""]
-    lines += [
-        f"| | candidate | status | {_FIGURES[result.rank]} | χ² | GoF | R / % | parameters | atoms moved / Å | remarks |",
-        "|--:|---|---|--:|--:|--:|--:|--:|--:|---|",
-    ]
+    header = ("", "candidate", "status", _FIGURES[result.rank], "χ²", "GoF", "R / %", "parameters", "atoms moved / Å")
+    rows = []
     for k, (row, figure) in enumerate(zip(result.rows, result.figures, strict=True), start=1):
         numbers = (
             f"{figure:.4g}",
@@ -72,8 +88,8 @@ def _text(result: ScreeningResult, title: str, written: dict[str, Path]) -> str:
             f"{row.moved:.3f}",
         )
         shown = numbers if np.isfinite(row.chi2) else ("",) * len(numbers)
-        remarks = _remarks(row).replace("|", "\\|")
-        lines.append(f"| {k} | {row.name} | {row.status} | {' | '.join(shown)} | {remarks} |")
+        rows.append((k, row.name, row.status, *shown, _remarks(row)))
+    lines += [markdown((*header, "remarks"), rows)]
     lines += ["", f"![ranking]({written['ranking'].name})", ""]
     if "best" in written:
         lines += [f"The best candidate, {result.best.name}:", "", f"![best]({written['best'].name})", ""]

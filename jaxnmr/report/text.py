@@ -2,123 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._tables import markdown as table
+from ..objective.evidence import Table
 from ..refinement.information import times_larger
 from ..units import format_esd
-from . import joint
 from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
+from .learned import model_rows
+from .pictures import CORRELATIONS, COURSE, DATA, INFORMATION, Picture
 
 if TYPE_CHECKING:
     from ..refinement.result import RefinementResult
 
 _MOST_CORRELATIONS, _MOST_SUGGESTIONS = 20, 6
-# pictures that have their place further down
-_LATER = ("convergence", "correlations", "what fixes what")
+_PARAMETER = re.compile(r"\{([^{}]+?)(?: × ([^{}]+))?\}")
+_SCALED = (
+    "Standard uncertainties are scaled by the goodness of fit of each curve; serial correlation of its residuals makes them "
+    "too small by about the factor SCOR (Bérar & Lelann, 1991)."
+)
 
 
 def report_text(
-    fit: RefinementResult, record: dict[str, Any], run: Any = None, pictures: dict[str, str] | None = None
+    fit: RefinementResult, record: dict[str, Any], run: Any = None, pictures: Sequence[Picture] = ()
 ) -> str:
     """The report.
 
     Args:
         fit: the result.
         record: its :func:`~jaxnmr.report.record.result_record`.
-        run: the run file it came from, for the conditions of measurement.
-        pictures: file names of pictures by what they show.
+        run: the run file it came from, for the names of data files.
+        pictures: that were written; each stands in the section it belongs to.
     """
-    pictures = pictures or {}
-    parts = [f"# {record['title']}", _status(fit, record)]
-    parts += [f"![{what}]({file})" for what, file in pictures.items() if not any(word in what for word in _LATER)]
-    parts += ["## Agreement", _agreement(fit, record), _remarks(fit)]
-    parts += ["## Data and model", _conditions(fit, run), *_learned(record)]
+    show = lambda section: [picture.markdown() for picture in pictures if picture.section == section]
+    result = record["result"]
+    values = {row["name"]: row for row in result["parameters"]}
+    parts = [f"# {record['title']}", _status(fit, result), *show(DATA)]
+    parts += ["## Agreement", _agreement(fit), _remarks(fit)]
+    parts += ["## Data and model", *_conditions(fit, values, run), *_models(result["models"])]
     for name in fit.crystals:
-        parts += _phase(fit, record, name)
-    for name in fit.spectra:
-        parts += _sites(fit, record, name)
-    for name, of in record["terms"].items():
-        if "rows" in of:
-            header = ("site", "quantity", "observed", "calculated", "difference", "σ", "difference / σ")
-            parts += [f"## {name}: {of['nucleus']}, {of['compared']}", table(header, joint.comparison_rows(of))]
-    parts += ["## Other parameters", _parameters(fit, record)]
+        parts += _phase(fit, name)
+    for name in fit.evidence:
+        parts += _section(fit, values, name)
+    parts += ["## Other parameters", _parameters(result["parameters"])]
     if len(fit.information.terms) > 1:
-        parts += ["## Which data fix what", _information(fit)]
-        parts += [f"![{what}]({file})" for what, file in pictures.items() if "what fixes what" in what]
-    parts += ["## Correlations", _correlations(fit)]
-    parts += [f"![{what}]({file})" for what, file in pictures.items() if "correl" in what]
-    parts += ["## Course of the refinement", _course(fit)]
-    parts += [f"![{what}]({file})" for what, file in pictures.items() if "convergence" in what]
+        parts += ["## Which data fix what", _information(fit), *show(INFORMATION)]
+    parts += ["## Correlations", _correlations(fit), *show(CORRELATIONS)]
+    parts += ["## Course of the refinement", _course(fit), *show(COURSE)]
     parts += ["## How these numbers were made", _provenance(record)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; columns of numbers are right-aligned, the others left-aligned."""
-    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    numeric = [all(row[k][:1] in "+-–0123456789×?" for row in cells) for k in range(len(header))]
-    lines = ["| " + " | ".join(header) + " |", "|" + "|".join("--:" if right else ":--" for right in numeric) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in cells])
-
-
-def _status(fit: RefinementResult, record: dict[str, Any]) -> str:
+def _status(fit: RefinementResult, result: dict[str, Any]) -> str:
     word = "converged" if fit.converged else f"did **not** converge ({fit.status})"
-    count = record["n_restraints"]
+    count = result["n_restraints"]
     restraints = f" and {count} restraint{'' if count == 1 else 's'}" if count else ""
     return (
-        f"The refinement {word} after {record['steps']} steps, with {record['n_parameters']} parameters and "
-        f"{record['n_observations']} observations{restraints}." + ("" if fit.converged else f" {fit.message}")
+        f"The refinement {word} after {result['steps']} steps, with {result['n_parameters']} parameters and "
+        f"{result['n_observations']} observations{restraints}." + ("" if fit.converged else f" {fit.message}")
     )
 
 
-def _agreement(fit: RefinementResult, record: dict[str, Any]) -> str:
-    parts = [_pattern_agreement(fit)] if fit.patterns else []
-    if fit.spectra:
-        header = ("spectrum", "points", "Rw / %", "GoF", "noise", "signal / noise", "Durbin-Watson", "SCOR")
-        rows = [
-            (
-                name, s.n_observations, f"{s.rw:.3f}", f"{s.gof:.3f}", f"{s.noise:.4g}", f"{s.signal_to_noise:.3g}",
-                f"{s.durbin_watson:.3f}", f"{s.scor:.2f}",
-            )
-            for name, s in ((name, fit.statistics[name]) for name in fit.spectra)
-        ]  # fmt: skip
-        parts.append(table(header, rows))
-        if not fit.patterns:
-            parts.append(
-                "A goodness of fit of 1 leaves nothing but noise. Standard uncertainties are scaled by it; serial "
-                "correlation of the residuals makes them too small by about the factor SCOR (Bérar & Lelann, 1991)."
-            )
-    if rows := joint.agreement_rows(record):
-        parts.append(table(("term", "of", "number", "χ²", "χ² / number"), rows))
-    return "\n\n".join(parts)
-
-
-def _pattern_agreement(fit: RefinementResult) -> str:
-    rows = [
-        (
-            name, s.n_observations, f"{s.rwp:.3f}", f"{s.rp:.3f}", f"{s.rexp:.3f}", f"{s.gof:.3f}",
-            f"{s.durbin_watson:.3f}", f"{s.scor:.2f}",
-            ", ".join(f"{r:.2f}" + (f" ({p})" if len(s.r_bragg) > 1 else "") for p, r in s.r_bragg.items()) or "–",
-        )
-        for name, s in ((name, fit.statistics[name]) for name in fit.patterns)
-    ]  # fmt: skip
-    header = ("histogram", "points", "Rwp / %", "Rp / %", "Rexp / %", "GoF", "Durbin-Watson", "SCOR", "R_Bragg / %")
-    text = table(header, rows) + (
-        "\n\nRwp and Rp include the background. Standard uncertainties are scaled by the goodness of fit; serial "
-        "correlation of the residuals makes them too small by about the factor SCOR (Bérar & Lelann, 1991)."
-    )
-    fractions = [
-        (name, phase, format_esd(100 * value, 100 * esd))
-        for name, s in ((name, fit.statistics[name]) for name in fit.patterns)
-        for phase, (value, esd) in s.weight_fraction.items()
-        if len(s.weight_fraction) > 1
-    ]
-    if fractions:
-        text += "\n\n" + table(("histogram", "phase", "weight / %"), fractions)
-    return text
+def _agreement(fit: RefinementResult) -> str:
+    """Tables of agreement, one for every kind of line."""
+    groups: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
+    for name, shown in fit.evidence.items():
+        cells = shown.agreement(fit.statistics[name])
+        groups.setdefault(tuple(cells), []).append(tuple(cells.values()))
+    notes = list(dict.fromkeys(of.agreement_note for of in fit.evidence.values() if of.agreement_note))
+    notes += [_SCALED] if any(of.by_scatter for of in fit.evidence.values()) else []
+    parts = [*(table(header, rows) for header, rows in groups.items()), " ".join(notes)]
+    return "\n\n".join(filter(None, parts))
 
 
 def _remarks(fit: RefinementResult) -> str:
@@ -143,84 +101,62 @@ def _remarks(fit: RefinementResult) -> str:
     return "\n".join(lines)
 
 
-def _conditions(fit: RefinementResult, run: Any) -> str:
-    specs = {h.name: h for h in getattr(run, "histograms", ())}
-    plans = {t.name: t.model for t in getattr(fit.objective, "terms", ()) if hasattr(t, "model")}
-    rows: list[tuple[str, ...]] = []
-    for name, data in fit.patterns.items():
-        spec, plan = specs.get(name), plans.get(name)
-        if spec is not None and spec.file is not None:
-            rows.append((name, "file", spec.file.name))
-        if plan is not None:
-            i = plan.instrument
-            rows.append((name, "radiation", {"xray": "X-rays", "neutron": "neutrons"}[i.radiation]))
-            rows.append((name, "wavelength / Å", ", ".join(f"{w:.6g}" for w in i.wavelengths)))
-            rows.append((name, "geometry", f"{i.geometry}, radius {i.radius_mm:g} mm"))
-            rows.append((name, "background", _background(plan.background_function)))
-        step = float(np.median(np.diff(data.x)))
-        rows.append((name, "2θ range / °", f"{data.x[0]:.5g} to {data.x[-1]:.5g}, step {step:.4g}"))
-        if data.excluded:
-            rows.append((name, "excluded / °", ", ".join(f"{low:g}–{high:g}" for low, high in data.excluded)))
-        rows.append((name, "largest count", f"{data.observed.max():.6g}"))
-        for phase, r in data.reflections.items():
-            d = f", d ≥ {np.min(r.d):.4g} Å" if len(r.d) else ""
-            rows.append((name, f"reflections of {phase}", f"{len(r.d)}{d}"))
-    parts = []
-    if fit.patterns:
-        parts += [table(("histogram", "what", "value"), rows), _PEAKS]
-    if fit.spectra:
-        rows = [row for name in fit.spectra for row in _spectrum_conditions(fit, run, name)]
-        parts += [table(("spectrum", "what", "value"), rows), _TENSORS]
-    return "\n\n".join(parts)
+def _conditions(fit: RefinementResult, values: Mapping[str, dict[str, Any]], run: Any) -> list[str]:
+    """How everything was measured and is calculated: a table for every kind of term, and conventions."""
+    files = {h.name: h.file for h in (*getattr(run, "histograms", ()), *getattr(run, "spectra", ()))}
+    groups: dict[str, list[tuple[str, ...]]] = {}
+    for name, shown in fit.evidence.items():
+        rows = groups.setdefault(shown.kind, [])
+        if files.get(name) is not None:
+            rows.append((name, "file", files[name].name))
+        rows += [(name, what, _filled(value, values, 6) + _fixed(value, values)) for what, value in shown.conditions]
+        if fit.statistics[name].weight != 1.0:
+            rows.append((name, "weight", f"{fit.statistics[name].weight:g}"))
+    tables = [table((kind, "what", "value"), rows) for kind, rows in groups.items() if rows]
+    remarks = dict.fromkeys(sentence for of in fit.evidence.values() for sentence in of.remarks)
+    return [*tables, *remarks]
 
 
-def _learned(record: dict[str, Any]) -> list[str]:
-    """Models and the conditions of what was compared with them."""
+def _filled(text: Any, values: Mapping[str, dict[str, Any]], digits: int = 5) -> str:
+    """A text with refined values for the parameters that it names."""
+
+    def value(found: re.Match) -> str:
+        row, factor = values.get(found[1]), float(found[2] or 1.0)
+        return (
+            found[0] if row is None else format_esd(factor * row["value"], factor * (row["esd"] or 0.0), digits=digits)
+        )
+
+    return _PARAMETER.sub(value, str(text))
+
+
+def _fixed(text: str, values: Mapping[str, dict[str, Any]]) -> str:
+    """What to add to a text none of whose parameters was refined."""
+    named = [values[found[0]] for found in _PARAMETER.findall(text) if found[0] in values]
+    return ", not refined" if named and not any(row["free"] for row in named) else ""
+
+
+def _models(models: Sequence[dict[str, Any]]) -> list[str]:
+    if not models:
+        return []
+    header = ("model", "phase", "predicts", "level of theory", "networks", "mean absolute errors")
+    return [table(header, model_rows(models)), " ".join(of["derivatives"] for of in models)]
+
+
+def _section(fit: RefinementResult, values: Mapping[str, dict[str, Any]], name: str) -> list[str]:
+    """What a term shows, and what follows from its parameters."""
+    shown, derived = fit.evidence[name], fit.derived(name)
+    tables = [*shown.tables()]
+    if derived:
+        rows = [(of.part, of.quantity, format_esd(of.value, esd, digits=5), of.unit) for of, esd in derived]
+        tables.append(Table("", ("of", "quantity", "value", "unit"), tuple(rows), lead="What follows from them:"))
     parts = []
-    if rows := joint.condition_rows(record):
-        parts.append(table(("term", "what", "value"), rows))
-    if rows := joint.model_rows(record):
-        header = ("model", "phase", "predicts", "level of theory", "networks", "mean absolute errors")
-        parts += [table(header, rows), " ".join(of["derivatives"] for of in record["models"])]
+    for of in tables:
+        rows = [[_filled(cell, values) for cell in row] for row in of.rows]
+        parts += [f"## {name}: {of.title}" if of.title else "", of.lead, table(of.header, rows), of.tail]
     return parts
 
 
-_PEAKS = (
-    "Peaks are pseudo-Voigt functions (Thompson, Cox & Hastings, 1987) with axial divergence after Finger, Cox & Jephcoat "
-    "(1994); the quantity minimised is the sum of squared weighted residuals."
-)
-_TENSORS = (
-    "Shifts are in ppm from the reference. ζ and η are those of the SHIELDING (Haeberlen, ζ = σ_zz − σ_iso): a positive ζ "
-    "moves the unique edge of a pattern to lower shifts. Euler angles orient the shielding tensor, Rz(γ) Ry(β) Rz(α). "
-    "Widths are full widths at half maximum; amplitudes are sums over points."
-)
-
-
-def _spectrum_conditions(fit: RefinementResult, run: Any, name: str) -> list[tuple[str, ...]]:
-    data = fit.spectra[name]
-    spec = next((s for s in getattr(run, "spectra", ()) if s.name == name), None)
-    term = next((t for t in getattr(fit.objective, "terms", ()) if t.name == name), None)
-    rows = [] if spec is None else [(name, "file", spec.file.name)]
-    rows += [(name, "nucleus", f"{data.isotope} at {data.larmor_hz / 1e6:.6g} MHz")]
-    if term is not None:
-        simulation = term.simulation
-        spinning = (
-            "none" if simulation.mas_hz == 0 else f"{simulation.mas_hz:g} Hz at {simulation.rotor_angle_deg:.4f}°"
-        )
-        rows.append((name, "spinning", spinning.replace("inf Hz", "infinitely fast")))
-        rows.append((name, "transitions", ", ".join(f"{f:+g} ↔ {i:+g}" for f, i in simulation.transitions)))
-    rows.append((name, "fitted / ppm", ", ".join(f"{low:.5g} to {high:.5g}" for low, high in data.region_ppm)))
-    rows.append((name, "points", f"{len(data.ppm)}, {np.median(np.diff(data.frequency_hz)):.4g} Hz apart"))
-    return rows
-
-
-def _background(function: Any) -> str:
-    if function.kind == "chebyshev":
-        return f"Chebyshev polynomial, {function.terms} terms"
-    return f"linear interpolation, {function.terms} knots ({'given' if function.knots else function.spacing})"
-
-
-def _phase(fit: RefinementResult, record: dict[str, Any], name: str) -> list[str]:
+def _phase(fit: RefinementResult, name: str) -> list[str]:
     crystal = fit.crystals[name]
     esds = phase_esds(fit, name)
     cell = [format_esd(v, e, digits=5) for v, e in zip(np.asarray(crystal.cell), esds["cell"], strict=True)]
@@ -249,49 +185,7 @@ def _phase(fit: RefinementResult, record: dict[str, Any], name: str) -> list[str
     return [heading, *lines, *_geometry(fit, name)]
 
 
-_SITE_COLUMNS = (
-    ("shift", "δ / ppm", 1.0),
-    ("zeta", "ζ / ppm", 1.0),
-    ("eta", "η", 1.0),
-    ("shielding_spread", "σ(ζ) / ppm", 1.0),
-    ("cq", "C_Q / MHz", 1e-6),
-    ("eta_q", "η_Q", 1.0),
-    ("quadrupolar_spread", "σ(C_Q) / MHz", 1e-6),
-    ("gaussian", "Gaussian / Hz", 1.0),
-    ("lorentzian", "Lorentzian / Hz", 1.0),
-    ("amplitude", "amplitude", 1.0),
-)
-
-
-def _sites(fit: RefinementResult, record: dict[str, Any], name: str) -> list[str]:
-    """Table of the sites of a spectrum, and of what follows from them."""
-    rows = {row["name"]: row for row in record["parameters"]}
-    labels = record["spectra"][name]["sites"]
-    header, columns = ["site"], [list(labels)]
-    for key, title, factor in _SITE_COLUMNS:
-        cells = [rows.get(f"{name}/{key}[{label}]") for label in labels]
-        if None not in cells and any(cell["value"] != 0 for cell in cells):
-            header.append(title)
-            columns.append([format_esd(factor * c["value"], factor * (c["esd"] or 0.0), digits=5) for c in cells])
-    if predicted := record["spectra"][name]["predicted"]:
-        return [f"## {name}: sites", "As the models predict them for the refined structure:", _predicted(predicted)]
-    parts = [f"## {name}: sites", table(header, list(zip(*columns, strict=True)))]
-    if derived := record["spectra"][name]["derived"]:
-        cells = [(d["site"], d["quantity"], format_esd(d["value"], d["esd"], digits=5), d["unit"]) for d in derived]
-        parts += ["Derived from them:", table(("site", "quantity", "value", "unit"), cells)]
-    return parts
-
-
-def _predicted(rows: list[dict[str, Any]]) -> str:
-    """Table of sites that follow from the structure."""
-    titles = {key: (title, factor) for key, title, factor in _SITE_COLUMNS} | {"share": ("share / %", 1.0)}
-    digits = {"shift": 2, "zeta": 2, "cq": 4, "share": 1}
-    keys = [key for key in rows[0] if key != "site"]
-    cells = [(row["site"], *(f"{titles[k][1] * row[k]:.{digits.get(k, 3)}f}" for k in keys)) for row in rows]
-    return table(("site", *(titles[key][0] for key in keys)), cells)
-
-
-def _parameters(fit: RefinementResult, record: dict[str, Any]) -> str:
+def _parameters(values: Sequence[dict[str, Any]]) -> str:
     structural = ("cell", "xyz", "u_iso", "u_aniso", "occupancy")
     rows = [
         (
@@ -300,7 +194,7 @@ def _parameters(fit: RefinementResult, record: dict[str, Any]) -> str:
             row["unit"],
             f"= {row['tied_to']}" if row["tied_to"] else "",
         )
-        for row in record["parameters"]
+        for row in values
         if row["free"] and row["name"].split("[")[0].rsplit("/", 1)[-1] not in structural
     ]
     if not rows:
@@ -349,31 +243,19 @@ def _course(fit: RefinementResult) -> str:
     for step in fit.steps:
         last[step.stage] = step
         count[step.stage] = count.get(step.stage, 0) + 1
-    histograms = list(fit.statistics)
-    rows = [
-        (
-            s.stage_name,
-            count[stage],
-            s.n_free,
-            f"{s.chi2:.6g}",
-            *(f"{agreement[h]:.3f}" if h in (agreement := s.rwp | s.rw) else "–" for h in histograms),
-        )
-        for stage, s in last.items()
-    ]
-    header = (
-        "stage",
-        "steps",
-        "parameters",
-        "χ² at the end",
-        *(f"{'Rw' if h in fit.spectra else 'Rwp'} {h} / %" for h in histograms),
-    )
+    factors = list(dict.fromkeys((term, factor) for step in fit.steps for term, factor, _ in step.agreement()))
+    rows = []
+    for stage, s in last.items():
+        found = {(term, factor): f"{value:.3f}" for term, factor, value in s.agreement()}
+        rows.append((s.stage_name, count[stage], s.n_free, f"{s.chi2:.6g}", *(found.get(of, "–") for of in factors)))
+    header = ("stage", "steps", "parameters", "χ² at the end", *(f"{factor} {term} / %" for term, factor in factors))
     return table(header, rows) if rows else "No steps were taken."
 
 
 def _provenance(record: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     lines = [
-        f"{record['created']}, {record['seconds']:.1f} s of which {record['compile_seconds']:.1f} s compilation, "
+        f"{record['created']}, {record['result']['seconds']:.1f} s of which {record['result']['compile_seconds']:.1f} s compilation, "
         f"on {record['device']}. {packages}."
     ]
     if record["inputs"]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._files import write_atomically
+from .._record import write_record
 from ..io import write_crystal
-from ..plot import convergence, correlations, information, pattern, spectrum
 from ..units import format_esd
 from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
+from .pictures import file_name, write_pictures
 from .record import result_record
 from .spectra import write_csdm_files
 from .text import report_text
@@ -26,7 +27,7 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
     """Write everything about a refinement into a folder, which is made when missing.
 
     ``refined.cif`` (one data block per phase), ``pattern.csv`` (``pattern_<name>.csv`` when there are several
-    histograms), ``reflections_<histogram>_<phase>.csv``, ``spectrum_<name>.csv`` and ``spectrum_<name>.csdf``,
+    histograms), ``reflections_<histogram>_<phase>.csv``, ``spectrum_<name>.csv`` and ``spectrum_<name>.csdf``, ``curve_<name>.csv``,
     ``result.json``, ``report.md`` and pictures. Files of an earlier refinement with the same names are replaced.
 
     Args:
@@ -42,23 +43,24 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
     written: dict[str, Path] = {}
     if fit.crystals:
         written["structure"] = write_structures(fit, folder)
-    for name in fit.patterns:
-        written[f"pattern {name}"] = write_pattern(fit, name, folder)
-        for phase in fit.patterns[name].reflections:
+    for name, pattern in fit.patterns.items():
+        stem = "pattern" if len(fit.patterns) == 1 else f"pattern_{file_name(name)}"
+        written[f"pattern {name}"] = write_columns(fit, name, folder, stem)
+        for phase in pattern.reflections:
             written[f"reflections {name} {phase}"] = write_reflections(fit, name, phase, folder)
     for name, data in fit.spectra.items():
-        written[f"spectrum {name}"] = write_spectrum_columns(fit, name, folder)
-        for k, path in enumerate(write_csdm_files(data, folder, f"spectrum_{_file_name(name)}")):
+        stem = f"spectrum_{file_name(name)}"
+        written[f"spectrum {name}"] = write_columns(fit, name, folder, stem)
+        for k, path in enumerate(write_csdm_files(data, folder, stem)):
             written[f"spectrum {name} (CSDM{f' {k + 1}' if k else ''})"] = path
+    for name in fit.of_kind("curve"):
+        written[f"curve {name}"] = write_columns(fit, name, folder, f"curve_{file_name(name)}")
     record = result_record(fit, run)
-    written["result"] = folder / "result.json"
-    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-    written["result"].write_text(text + "\n", encoding="utf-8")
+    written["result"] = write_record(folder / "result.json", record)
     pictures = write_pictures(fit, folder, run)
-    written |= pictures
-    written["report"] = folder / "report.md"
-    embedded = {what: path.name for what, path in pictures.items() if path.suffix == ".png"}
-    written["report"].write_text(report_text(fit, record, run, embedded), encoding="utf-8")
+    for picture in pictures:
+        written |= picture.named()
+    written["report"] = write_atomically(folder / "report.md", report_text(fit, record, run, pictures))
     return written
 
 
@@ -87,72 +89,23 @@ def write_structures(fit: RefinementResult, folder: Path) -> Path:
     return path
 
 
-def write_pattern(fit: RefinementResult, name: str, folder: Path) -> Path:
-    """Write the fitted points of one histogram as comma-separated columns."""
-    data = fit.patterns[name]
-    path = folder / ("pattern.csv" if len(fit.patterns) == 1 else f"pattern_{_file_name(name)}.csv")
-    columns = (data.x, data.observed, data.sigma, data.calculated, data.background, data.observed - data.calculated)
-    header = ("two_theta_deg", "observed", "sigma", "calculated", "background", "difference")
-    _write_csv(path, header, zip(*(_short(c) for c in columns), strict=True))
-    return path
-
-
-def write_spectrum_columns(fit: RefinementResult, name: str, folder: Path) -> Path:
-    """Write the fitted points of one spectrum and what every site contributes as comma-separated columns."""
-    data = fit.spectra[name]
-    path = folder / f"spectrum_{_file_name(name)}.csv"
-    columns = (data.ppm, data.frequency_hz, data.observed, data.sigma, data.calculated, data.baseline)
-    columns = (*columns, data.observed - data.calculated, *data.components)
-    header = ("ppm", "frequency_hz", "observed", "sigma", "calculated", "baseline", "difference", *data.labels)
-    _write_csv(path, header, zip(*(_short(c) for c in columns), strict=True))
+def write_columns(fit: RefinementResult, name: str, folder: Path, stem: str) -> Path:
+    """Write the fitted points of one curve, and what its parts contribute, as comma-separated columns."""
+    path = folder / f"{stem}.csv"
+    columns = fit.evidence[name].columns()
+    _write_csv(path, tuple(columns), zip(*(_short(c) for c in columns.values()), strict=True))
     return path
 
 
 def write_reflections(fit: RefinementResult, name: str, phase: str, folder: Path) -> Path:
     """Write the reflections of one phase in one histogram as comma-separated columns."""
     r = fit.patterns[name].reflections[phase]
-    path = folder / f"reflections_{_file_name(name)}_{_file_name(phase)}.csv"
+    path = folder / f"reflections_{file_name(name)}_{file_name(phase)}.csv"
     header = ("h", "k", "l", "multiplicity", "d_A", "two_theta_deg", "f2_calc", "f2_obs", "area", "fwhm_deg")
     numbers = (r.d, r.two_theta, r.f2_calc, r.f2_obs, r.area, r.fwhm)
     integers = (*np.asarray(r.hkl, dtype=int).T, np.asarray(r.multiplicity, dtype=int))
     _write_csv(path, header, zip(*integers, *(_short(c) for c in numbers), strict=True))
     return path
-
-
-def write_pictures(fit: RefinementResult, folder: Path, run: Any = None) -> dict[str, Path]:
-    """Write the pictures in the formats the run asks for (PNG by default)."""
-    formats: Sequence[str] = getattr(run, "pictures", ("png",))
-    choices = {h.name: h for h in getattr(run, "histograms", ())}
-    written = {}
-    several = len(fit.patterns) > 1
-    for name in fit.patterns:
-        choice = choices.get(name)
-        zoom, scale = ("auto", "linear") if choice is None else (choice.zoom, choice.scale)
-        figure = pattern(fit, name, zoom=zoom, scale=scale)
-        stem = f"pattern_{_file_name(name)}" if several else "pattern"
-        written |= _save(figure, folder, stem, f"picture of {name}", formats)
-    for name in fit.spectra:
-        zoom = getattr(next((c for c in getattr(run, "spectra", ()) if c.name == name), None), "zoom", None)
-        written |= _save(
-            spectrum(fit, name, zoom=zoom), folder, f"spectrum_{_file_name(name)}", f"picture of {name}", formats
-        )
-    if len(fit.information.terms) > 1 and fit.information.names:
-        written |= _save(information(fit), folder, "information", "picture of what fixes what", formats)
-    written |= _save(correlations(fit), folder, "correlations", "picture of correlations", formats)
-    written |= _save(convergence(fit), folder, "convergence", "picture of convergence", formats)
-    return written
-
-
-def _save(figure, folder: Path, stem: str, what: str, formats: Sequence[str]) -> dict[str, Path]:
-    import matplotlib.pyplot as plt
-
-    out = {}
-    for suffix in formats:
-        path = folder / f"{stem}.{suffix}"
-        figure.savefig(path)
-        out[what if suffix == formats[0] else f"{what} ({suffix})"] = path
-    plt.close(figure)
-    return out
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -164,7 +117,3 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]])
 
 def _short(column) -> list[str]:
     return [f"{value:.8g}" for value in np.asarray(column, dtype=float)]
-
-
-def _file_name(name: str) -> str:
-    return "".join(ch if ch.isalnum() or ch in "-_." else "_" for ch in name)

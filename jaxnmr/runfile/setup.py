@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from ..io import read_crystal, read_instrument, read_pattern
 from ..objective import Objective, Parameters, TermSum
 from ..objective.predicted import plan_predicted
 from ..refinement import GaussNewton, LevenbergMarquardt, Stage
-from ..terms import PatternTerm, PredictedSpectrumTerm, SpectrumTerm
+from ..terms import PatternTerm
 from .couplings import couplings_term
 from .models import ModelSpec, by_phase, load_model
 from .peaks import peaks_term
@@ -101,12 +101,11 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
     for stage in run.stages:
         with _place(run, f"[[stage]] {stage.name!r}"):
             check = check.free(*stage.free).fix(*stage.fix)
-    for term in objective.terms:
-        if isinstance(term, SpectrumTerm):
-            parameters = _leaving_zero(term, parameters, check)
+    for spec in run.spectra:
+        parameters = _leaving_zero(spec.name, parameters, check)
     stages = _stages(run)
     if stages is None and run.spectra and not run.histograms:
-        stages = _usual_stages(objective)
+        stages = _usual_stages(objective, [spec.name for spec in run.spectra])
     return Setup(objective, parameters, stages, _solver(run))
 
 
@@ -126,8 +125,9 @@ def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[st
     state = objective.state(setup.parameters.values)
     random = np.random.default_rng(seed)
     out = {}
+    histograms = {spec.name for spec in run.histograms}
     for term in objective.terms:
-        if isinstance(term, PatternTerm):
+        if term.name in histograms:
             y = np.maximum(np.asarray(_calculated(term, state), dtype=float), 0.0)
             if counts is not None:
                 y = random.poisson(y * (counts / y.max())).astype(float)
@@ -222,27 +222,20 @@ def _spectrum(run: Run, spec: SpectrumSpec, crystals: Mapping[str, Crystal], mod
         return spectrum_term(spec, crystals, models)
 
 
-def _leaving_zero(term: SpectrumTerm, parameters: Parameters, freed: Parameters) -> Parameters:
-    """Asymmetries that are refined from 0, where their derivative vanishes, start at 0.1."""
-    for name in ("eta", "eta_q"):
-        for label in term.labels:
-            full = f"{term.name}/{name}[{label}]"
-            if full in freed.free_names and parameters[full] == 0:
-                parameters = parameters.set(full, 0.1)
+def _leaving_zero(name: str, parameters: Parameters, freed: Parameters) -> Parameters:
+    """Asymmetries of a spectrum that are refined from 0, where their derivative vanishes, start at 0.1."""
+    for full in freed.free_names:
+        if full.startswith((f"{name}/eta[", f"{name}/eta_q[")) and parameters[full] == 0:
+            parameters = parameters.set(full, 0.1)
     return parameters
 
 
-def _usual_stages(objective: Objective) -> list[Stage]:
+def _usual_stages(objective: Objective, spectra: Collection[str]) -> list[Stage]:
     free: dict[str, tuple[str, ...]] = {}
     for term in objective.terms:
-        if isinstance(term, SpectrumTerm):
-            steps = term.stages()
-        elif isinstance(term, PredictedSpectrumTerm):
-            steps = term.stages(objective.crystals, objective.phase_prefix)
-        else:
-            continue
-        for name, patterns in steps:
-            free[name] = tuple(dict.fromkeys(free.get(name, ()) + patterns))
+        if term.name in spectra:
+            for name, patterns in term.stages(objective.crystals, objective.phase_prefix):
+                free[name] = tuple(dict.fromkeys(free.get(name, ()) + patterns))
     return [Stage(name=name, free=patterns) for name, patterns in free.items()]
 
 

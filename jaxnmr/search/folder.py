@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import platform
 import re
@@ -17,8 +16,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._record import envelope, read_record, write_record
 from ..crystal import Crystal
-from ..errors import ConventionError
 from ..io import write_crystal
 
 # a claim of another machine is given up for dead after this; one of this machine as soon as its process is gone
@@ -59,29 +58,24 @@ class ScreeningFolder:
         return f"{re.sub(r'[^A-Za-z0-9._+-]+', '_', name)[:80]}-{key[:12]}"
 
     def read(self, stem: str) -> dict[str, Any] | None:
-        """The record of a candidate that is done, else ``None``."""
+        """The result of a candidate that is done, else ``None``.
+
+        Raises:
+            ParseError: a file that is no record of a candidate.
+        """
         try:
-            return json.loads((self.path / f"{stem}.json").read_text(encoding="utf-8"))
+            return read_record(self.path / f"{stem}.json", "candidate")["result"]
         except FileNotFoundError:
             return None
-        except ValueError as err:
-            raise ConventionError(f"{self.path / stem}.json is no record of a screening: {err}; remove it") from err
 
-    def write(self, stem: str, record: dict[str, Any]) -> None:
-        """Put a record in place, complete or not at all."""
-        target = self.path / f"{stem}.json"
-        temporary = target.with_name(f"{target.name}.{platform.node()}.{os.getpid()}.part")
-        text = json.dumps(_plain(record), indent=1, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        os.replace(temporary, target)
+    def write(self, stem: str, name: str, result: dict[str, Any]) -> None:
+        """Put the result of a candidate in place, complete or not at all."""
+        write_record(self.path / f"{stem}.json", envelope("candidate", name, result))
 
     def write_structures(self, stem: str, name: str, crystals: Mapping[str, Crystal], esds: Mapping) -> None:
         """Put refined structures in place as CIF; the only one under the name of the candidate."""
-        target = self.path / f"{stem}.cif"
-        temporary = target.with_name(f"{stem}.{platform.node()}.{os.getpid()}.part.cif")
         only = next(iter(crystals.values())).replace(name=name) if len(crystals) == 1 else None
-        write_crystal(crystals if only is None else only, temporary, esds)
-        os.replace(temporary, target)
+        write_crystal(crystals if only is None else only, self.path / f"{stem}.cif", esds)
 
     def claim(self, stem: str) -> bool:
         """Whether this process may refine a candidate: nobody else who is alive has claimed it."""
@@ -128,16 +122,3 @@ def _alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _plain(value: Any) -> Any:
-    """Plain values for strict JSON; ``None`` for numbers that are not finite."""
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value

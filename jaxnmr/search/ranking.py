@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .._tables import plain
 from ..crystal.cell import lattice
 from ..objective import Parameters
 from ..objective.objective import residuals
@@ -111,19 +112,16 @@ class ScreeningResult:
 
     def table(self) -> str:
         """One line per candidate, ranked."""
-        width = max(12, *(len(r.name) for r in self.rows))
-        head = (
-            f"{'':>4} {'candidate':<{width}}  {'status':<10} {_HEADS[self.rank]:>12} {'chi²':>12} {'GoF':>8} {'R/%':>7} "
-            f"{'k':>4} {'moved/Å':>8}  flags"
-        )
-        lines = [head, "-" * len(head)]
-        for k, (row, figure) in enumerate(zip(self.rows, self.figures, strict=True), start=1):
-            flags = row.message if row.status == "error" else "; ".join(row.flags)
-            lines.append(
-                f"{k:>4} {row.name:<{width}}  {row.status:<10} {figure:>12.6g} {row.chi2:>12.6g} {row.gof:>8.3f} "
-                f"{row.rwp:>7.2f} {row.n_parameters:>4} {row.moved:>8.3f}  {flags[:100]}"
+        said = lambda row: row.message if row.status == "error" else "; ".join(row.flags)
+        rows = [
+            (
+                k, row.name, row.status, f"{figure:.6g}", f"{row.chi2:.6g}", f"{row.gof:.3f}", f"{row.rwp:.2f}",
+                row.n_parameters, f"{row.moved:.3f}", said(row)[:100],
             )
-        return "\n".join(lines)
+            for k, (row, figure) in enumerate(zip(self.rows, self.figures, strict=True), start=1)
+        ]  # fmt: skip
+        head = ("", "candidate", "status", _HEADS[self.rank], "chi²", "GoF", "R/%", "k", "moved/Å", "flags")
+        return plain(head, rows)
 
     def __repr__(self) -> str:
         """The sentences and the table."""
@@ -191,7 +189,7 @@ def described(name: str, start: Parameters, fit: RefinementResult) -> ScreeningR
         n_observations=fit.n_observations,
         n_parameters=k,
         gof=float(np.sqrt(chi2 / max(r.size - k, 1))),
-        factors={s: float(f.rwp if s in fit.patterns else f.rw) for s, f in fit.statistics.items()},
+        factors={name: next(iter(s.factors.values())) for name, s in fit.statistics.items() if s.factors},
         moved=moved,
         strain=strain,
         flags=(*(() if fit.converged else (fit.message,)), *undetermined, *fit.warnings),

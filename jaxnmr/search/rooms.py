@@ -5,9 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from ..diffraction.tiles import Tiles
 from ..objective import Objective, Parameters
-from ..terms import PatternTerm
 
 # room for candidates somewhat larger than the first one of their kind
 _SPARE = 1.3
@@ -24,25 +22,12 @@ class Rooms:
         self._known: dict[str, list[tuple[int, ...]]] = {}
 
     def fitted(self, objective: Objective, params: Parameters) -> Objective:
-        """The objective with its patterns planned anew for ``params``, in such rooms (host)."""
-        if not any(isinstance(term, PatternTerm) for term in objective.terms):
+        """The objective with its terms planned anew for ``params``, in such rooms (host)."""
+        if not any(term.sizes for term in objective.terms):
             return objective
         state = objective.state({k: jnp.asarray(v) for k, v in params.values.items()})
-        return objective.replace(terms=tuple(self._term(term, state) for term in objective.terms))
-
-    def _term(self, term, state):
-        if not isinstance(term, PatternTerm):
-            return term
-        model = term.model
-        core, tail, *rows = self._room(
-            term.name, (model.core.capacity, model.tail.capacity, *(p.hkl.shape[0] for p in model.phases))
-        )
-        phases = tuple(
-            p if p.intensities == "given" else p.replace(hkl=np.zeros((n, 3)))
-            for p, n in zip(model.phases, rows, strict=True)
-        )
-        model = model.replace(phases=phases, core=_empty(core, model.core), tail=_empty(tail, model.tail))
-        return term.replace(model=model.laid_out(state.crystals, state.local(term.name), reflections=True))
+        fitted = (t.in_room(self._room(t.name, t.sizes), state) if t.sizes else t for t in objective.terms)
+        return objective.replace(terms=tuple(fitted))
 
     def _room(self, name: str, needed: tuple[int, ...]) -> tuple[int, ...]:
         rooms = self._known.setdefault(name, [])
@@ -51,8 +36,3 @@ class Rooms:
                 return room
         rooms.append(tuple(16 * int(np.ceil(_SPARE * n / 16)) for n in needed))
         return rooms[-1]
-
-
-def _empty(capacity: int, like: Tiles) -> Tiles:
-    peaks = np.zeros((capacity, like.peaks.shape[1]), np.int32)
-    return Tiles(block=np.zeros(capacity, np.int32), peaks=peaks, used=np.int32(0))

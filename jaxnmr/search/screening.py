@@ -197,7 +197,7 @@ class _Screening:
         row = ScreeningRow(name, "error", f"{type(err).__name__}: {err}", key=key, file=stem)
         if self.folder is not None:
             row = replace(row, file=stem or self.folder.stem(name, "not-set-up"))
-            self.folder.write(row.file, asdict(row))
+            self.folder.write(row.file, name, asdict(row))
             self.folder.release(row.file)
         return row
 
@@ -224,7 +224,9 @@ class _Screening:
             if self.folder is not None:
                 self.folder.write_structures(stem, name, fit.crystals, fit.esds)
                 process = {"host": platform.node(), "process": os.getpid(), "index": jax.process_index()}
-                self.folder.write(stem, asdict(row) | {"parameters": parameter_record(fit), "refined_by": process})
+                self.folder.write(
+                    stem, name, asdict(row) | {"parameters": parameter_record(fit), "refined_by": process}
+                )
                 self.folder.release(stem)
         except Exception as err:
             self._done(self._failed(name, err))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
+from .._tables import plain
 from ..crystal.cell import lattice
 from ..errors import ConvergenceError, JaxnmrError, ParameterError
 from ..objective import Objective, Parameters
@@ -125,14 +126,11 @@ class StartsResult:
 
     def table(self) -> str:
         """One line per start: how it ended, chi², steps, distance from the best minimum, which minimum."""
-        head = f"{'start':>5}  {'status':<12} {'chi²':>13} {'steps':>6} {'distance/esd':>13} {'minimum':>8}"
-        lines = [head, "-" * len(head)]
-        for row in self.rows:
-            where = f"{row.minimum:>8}" if row.minimum else f"{'-':>8}"
-            lines.append(
-                f"{row.start:>5}  {row.status:<12} {row.chi2:>13.7g} {row.steps:>6} {row.distance:>13.3g} {where}"
-            )
-        return "\n".join(lines)
+        rows = [
+            (row.start, row.status, f"{row.chi2:.7g}", row.steps, f"{row.distance:.3g}", row.minimum or "-")
+            for row in self.rows
+        ]
+        return plain(("start", "status", "chi²", "steps", "distance/esd", "minimum"), rows)
 
     def __repr__(self) -> str:
         """The sentence, and the table when not all starts agree."""

@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from .couplings import CouplingLaw, CouplingTerm, Linkages
     from .measured_spectrum import MeasuredSpectrum
     from .pattern import PatternTerm
+    from .pattern_evidence import PatternEvidence, Reflections
     from .peaks import PeakListTerm
     from .predicted_spectrum import PredictedSpectrumTerm
     from .prior import Prior
     from .restraints import Restraint
     from .spectrum import SpectrumTerm
+    from .spectrum_evidence import SpectrumEvidence
     from .tensors import TensorTerm
 
 __all__ = [
@@ -20,11 +22,14 @@ __all__ = [
     "CouplingTerm",
     "Linkages",
     "MeasuredSpectrum",
+    "PatternEvidence",
     "PatternTerm",
     "PeakListTerm",
     "PredictedSpectrumTerm",
     "Prior",
+    "Reflections",
     "Restraint",
+    "SpectrumEvidence",
     "SpectrumTerm",
     "TensorTerm",
 ]
@@ -36,11 +41,14 @@ __getattr__, __dir__ = lazy(
         "CouplingTerm": "couplings",
         "Linkages": "couplings",
         "MeasuredSpectrum": "measured_spectrum",
+        "PatternEvidence": "pattern_evidence",
         "PatternTerm": "pattern",
         "PeakListTerm": "peaks",
         "PredictedSpectrumTerm": "predicted_spectrum",
         "Prior": "prior",
+        "Reflections": "pattern_evidence",
         "Restraint": "restraints",
+        "SpectrumEvidence": "spectrum_evidence",
         "SpectrumTerm": "spectrum",
         "TensorTerm": "tensors",
     },

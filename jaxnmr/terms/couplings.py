@@ -15,12 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._struct import set_fields, static, struct
-from ..crystal import Crystal, angles, distances, plan_pairs, plan_triplets, select_angles, symmetry_code
+from ..crystal import Crystal, angles, atom_names, distances, plan_pairs, plan_triplets, select_angles, symmetry_code
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import CouplingCalibration, isotope
 from ..nmr.dipolar import dipolar_constant_hz
+from ..objective.evidence import Rows, rows_of, uncertainties
 from ..objective.state import State
-from ..objective.term import Term
+from ..objective.term import Term, calculated_of
 from ..typing import Array, Quantity
 
 Atoms = Sequence[Sequence[str]]
@@ -303,6 +304,27 @@ class CouplingTerm(Term):
 
     def residuals(self, state: State) -> Array:
         return (self.calculated(state) - self.observed) / self.sigma
+
+    def evidence(self, state: State) -> Rows:
+        dipolar = self.law is None
+        what = "dipolar couplings" if dipolar else "J couplings"
+        labels = [atom_names(state.crystals[self.phase], atoms) for atoms in np.asarray(self.atoms)]
+        rows = rows_of(labels, "d" if dipolar else "J", "Hz", self.observed, calculated_of(self, state), self.sigma)
+        slope, offset = (f"{{{self.name}/{name}}}" for name in ("slope", "offset"))
+        scaled = f"d = {slope} d_calc" if dipolar else f"J / Hz = {offset} + ({slope}) J_calc / Hz"
+        return Rows(
+            name=self.name,
+            what=what,
+            title=what,
+            conditions=(
+                ("compared", f"{what} in {self.phase}, {len(rows)} pair{'' if len(rows) == 1 else 's'}"),
+                *uncertainties(rows),
+                ("calibration", scaled),
+            ),
+            rows=rows,
+            header=("atoms", "observed", "calculated"),
+            facts={"phase": self.phase},
+        )
 
 
 def _expect(atoms: Atoms, lengths: tuple[int, ...], name: str) -> None:

@@ -11,14 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import static, struct
+from .._struct import compiled, static, struct
 from ..crystal import Crystal
 from ..nmr import Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStatic
 from ..nmr.powder.simulation import SCALES
+from ..objective.evidence import Axis
 from ..objective.state import State
+from ..objective.statistics import weighted_factor
 from ..objective.term import Term
 from ..typing import Array, Quantity
 from .site_parameters import planning_sites
+from .spectrum_evidence import TENSOR_CONVENTIONS, SpectrumEvidence, spectrum_conditions
 
 # a shift that has moved by this part of the window may have brought other sidebands into it
 _FAR = 0.08
@@ -199,7 +202,46 @@ class MeasuredSpectrum(Term, ABC):
         # what was not announced to `prepared` has no derivative here: not a number, rather than silently none
         return jnp.where(strays, jnp.nan, out) / self.sigma[:, None]
 
+    # -- what it shows -------------------------------------------------------------------------------------------
+    def evidence(self, state: State) -> SpectrumEvidence:
+        return self._evidence(state)
+
+    def _evidence(self, state: State, **sites: Mapping[str, np.ndarray]) -> SpectrumEvidence:
+        """What is shown of any spectrum, with ``values`` or what is ``predicted`` of its sites."""
+        calculated, baseline, components = map(np.asarray, _curves(self, state))
+        ppm, frequency_hz = np.asarray(self.ppm), np.asarray(self.frequency_hz)
+        what = f"{self.simulation.isotope} spectrum"
+        return SpectrumEvidence(
+            name=self.name,
+            what=what,
+            title=what,
+            conditions=(
+                *spectrum_conditions(self.simulation),
+                ("fitted / ppm", ", ".join(f"{low:.5g} to {high:.5g}" for low, high in self.region_ppm)),
+                ("points", f"{len(ppm)}, {np.median(np.diff(frequency_hz)):.4g} Hz apart"),
+            ),
+            remarks=(TENSOR_CONVENTIONS,),
+            axis=Axis(ppm, "δ", "ppm", to_the_left=True),
+            observed=np.asarray(self.observed),
+            sigma=np.asarray(self.sigma),
+            calculated=calculated,
+            baseline=baseline,
+            parts=dict(zip(self.site_labels(state.crystals), components.T, strict=True)),
+            regions=self.region_ppm,
+            frequency_hz=frequency_hz,
+            isotope=self.simulation.isotope,
+            larmor_hz=self.simulation.larmor_hz,
+            **sites,
+        )
+
+    def agreement(self, residuals: np.ndarray) -> dict[str, float]:
+        return {SpectrumEvidence.factor: weighted_factor(residuals, self.observed, self.sigma)}
+
     # -- planning ------------------------------------------------------------------------------------------------
+    def differentiable(self, free: tuple[str, ...]) -> MeasuredSpectrum:
+        # spectra are differentiated by what they were told to be refined in
+        return self.prepared(free).replace(planned=self.planned)
+
     def refreshed(self, state: State) -> tuple[MeasuredSpectrum, str]:
         found = self._described(state)
         reason = "" if found is None else self._outgrown(found[0], found[1].labels)
@@ -281,6 +323,12 @@ def per_amplitude(plan: SpectrumPlan, sites: Sites) -> Array:
     tangents = jax.tree.map(lambda leaf: jnp.zeros((n, *jnp.shape(leaf)), jnp.result_type(leaf)), sites)
     tangents = tangents.replace(amplitude=jnp.eye(n, dtype=jnp.result_type(sites.amplitude)))
     return plan.jacobian(sites, tangents, np.arange(n)[:, None], [SCALES] * n)
+
+
+@compiled
+def _curves(term: MeasuredSpectrum, state: State):
+    components, baseline = term.components(state), term.baseline(state)
+    return components.sum(axis=1) + baseline, baseline, components
 
 
 def on_host(values: Mapping[str, Array]) -> dict[str, np.ndarray]:

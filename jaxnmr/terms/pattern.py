@@ -11,9 +11,12 @@ import numpy as np
 from .._struct import set_fields, static, struct
 from ..crystal import Crystal
 from ..diffraction import Pattern, PowderDiffraction
+from ..diffraction.tiles import Tiles
 from ..errors import ParameterError, ShapeError
+from ..objective.statistics import weighted_factor
 from ..objective.term import State, Term
 from ..typing import Array, Quantity
+from .pattern_evidence import PatternEvidence, pattern_evidence
 
 
 @struct
@@ -110,3 +113,24 @@ class PatternTerm(Term):
             f"The Gaussian variance U tan² + V tan + W of {self.name!r} is negative between {low:.0f} and {high:.0f}° and "
             "was held at zero there: fix one of U, V and W, or describe the width with X, Y, size and strain.",
         )
+
+    # -- what it shows -------------------------------------------------------------------------------------------
+    def evidence(self, state: State) -> PatternEvidence:
+        return pattern_evidence(self.name, self.model, self.observed, self.sigma, self.excluded, state)
+
+    def agreement(self, residuals: np.ndarray) -> dict[str, float]:
+        return {PatternEvidence.factor: weighted_factor(residuals, self.observed, self.sigma)}
+
+    # -- common sizes --------------------------------------------------------------------------------------------
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (self.model.core.capacity, self.model.tail.capacity, *(p.hkl.shape[0] for p in self.model.phases))
+
+    def in_room(self, sizes: tuple[int, ...], state: State) -> PatternTerm:
+        core, tail, *rows = sizes
+        phases = tuple(
+            p if p.intensities == "given" else p.replace(hkl=np.zeros((n, 3)))
+            for p, n in zip(self.model.phases, rows, strict=True)
+        )
+        model = self.model.replace(phases=phases, core=Tiles.empty(core), tail=Tiles.empty(tail))
+        return self.replace(model=model.laid_out(state.crystals, state.local(self.name), reflections=True))

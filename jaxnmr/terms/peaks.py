@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import jax.numpy as jnp
@@ -12,7 +13,9 @@ from .._struct import set_fields, static, struct
 from ..crystal import Crystal
 from ..errors import DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference, isotope
+from ..objective.evidence import Rows, rows_of
 from ..objective.state import SHIELDING, State, TensorRead
+from ..objective.term import calculated_of
 from ..typing import Array, Quantity
 from .site_term import SiteTerm, reference_start, site_spread
 
@@ -192,6 +195,26 @@ class PeakListTerm(SiteTerm):
     def settled(self, state: State) -> PeakListTerm:
         term = self.replace(model_sigma=self._of_model(state)) if self.wants_predictions else self
         return term if self.fixed else term.replace(peak=term._best(state))
+
+    def evidence(self, state: State) -> Rows:
+        peak = np.asarray(self.peak)
+        labels, calculated = self.site_names(state.crystals), np.asarray(calculated_of(self, state))
+        measured = np.asarray(self.sigma)[peak]
+        sigma = np.hypot(measured, np.asarray(self.model_sigma))
+        rows = rows_of(labels, "δ", "ppm", np.asarray(self.shifts)[peak], calculated, sigma, measured)
+        found = "found: the one of least χ² in which every peak has a site"
+        spread = self.sigma_model if self.wants_predictions else np.asarray(self.model_sigma)
+        shown = self._shown(state, "isotropic shifts", rows, spread)
+        return replace(
+            shown,
+            conditions=(*shown.conditions, ("assignment", "given" if self.fixed else found)),
+            facts={
+                **shown.facts,
+                "shifts_ppm": np.asarray(self.shifts),
+                "sigma": np.asarray(self.sigma),
+                "assignment": "given" if self.fixed else "found",
+            },
+        )
 
     def _of_model(self, state: State) -> np.ndarray:
         phase, sites = self.where(state.crystals)

@@ -19,6 +19,7 @@ from ..typing import Array, Quantity
 from .measured_spectrum import Changes, MeasuredSpectrum, flat_at_zero, on_host
 from .site_parameters import WIDTHS, described, width
 from .site_term import SiteTerm, reference_start
+from .spectrum_evidence import SpectrumEvidence, predicted_columns
 from .spectrum_start import observed_part
 
 # what of a site changes, how far that reaches, and what it is called where spectra are planned
@@ -179,6 +180,9 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         else:
             names = [f"{full}[{label}]" for label in self.site_labels(state.crystals)]
         return tuple(flat_at_zero(of) for of, value in zip(names, values, strict=True) if value <= 0)
+
+    def evidence(self, state: State) -> SpectrumEvidence:
+        return self._evidence(state, predicted=predicted_columns(self.sites_at(state)))
 
     def stages(
         self, crystals: Mapping[str, Crystal], prefix: Callable[[str], str]

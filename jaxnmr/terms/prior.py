@@ -9,6 +9,7 @@ import numpy as np
 
 from .._struct import set_fields, static, struct
 from ..errors import ParameterError
+from ..objective.evidence import Knowledge, rows_of
 from ..objective.state import State
 from ..objective.term import Term
 from ..typing import Array
@@ -61,6 +62,30 @@ class Prior(Term):
     def residuals(self, state: State) -> Array:
         values = [jnp.ravel(jnp.asarray(state.values[name]))[np.array(places)] for name, places in self.elements]
         return (jnp.concatenate(values) - self.target) / self.sigma
+
+    def evidence(self, state: State) -> Knowledge:
+        known = _element_names(state)
+        labels, values = [], []
+        for name, places in self.elements:
+            numbers = np.ravel(np.asarray(state.values[name], dtype=float))
+            labels += [known.get(name, {}).get(k, f"{name}[{k}]" if numbers.size > 1 else name) for k in places]
+            values += numbers[list(places)].tolist()
+        if len(labels) == 1:
+            labels = [self.pattern]
+        rows = rows_of(labels, "value", "", self.target, values, self.sigma)
+        header = ("parameter", "expected", "value")
+        return Knowledge(name=self.name, what="restraints", title="expected values", rows=rows, header=header)
+
+
+def _element_names(state: State) -> dict[str, dict[int, str]]:
+    """Full names of the elements of structural parameters, by parameter and place."""
+    found = {}
+    for phase, crystal in state.crystals.items():
+        prefix = "" if len(state.crystals) == 1 else f"{phase}/"
+        for name, quantity in crystal.quantities().items():
+            full = prefix + name
+            found[full] = {k: f"{full}[{label}]" for k, label in enumerate(quantity.labels)}
+    return found
 
 
 def positive_sigma(sigma, what: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from .._struct import static, struct
 from ..crystal import (
     Crystal,
     angles,
+    atom_names,
     distances,
     distinct_pairs,
     plan_bonds,
@@ -20,8 +21,9 @@ from ..crystal import (
     select_angles,
 )
 from ..errors import ParameterError
+from ..objective.evidence import Knowledge, rows_of
 from ..objective.state import State
-from ..objective.term import Term
+from ..objective.term import Term, calculated_of
 from ..typing import Array
 from .prior import positive_sigma
 
@@ -226,6 +228,18 @@ class Restraint(Term):
 
     def residuals(self, state: State) -> Array:
         return (self.calculated(state) - self.target) / self.sigma
+
+    def evidence(self, state: State) -> Knowledge:
+        quantity, unit, what = {"bond": ("d", "Å", "distances"), "angle": ("angle", "°", "angles")}[self.kind]
+        labels = [atom_names(state.crystals[self.phase], atoms) for atoms in np.asarray(self.atoms)]
+        return Knowledge(
+            name=self.name,
+            what="restraints",
+            title=f"restrained {what}",
+            rows=rows_of(labels, quantity, unit, self.target, calculated_of(self, state), self.sigma),
+            header=("atoms", "expected", "calculated"),
+            facts={"phase": self.phase},
+        )
 
 
 def _expect(atoms: Sequence[str], count: int) -> None:

@@ -11,6 +11,7 @@ from .._struct import static, struct
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference
+from ..objective.evidence import Row, Rows, uncertainties
 from ..objective.state import State, only_phase, sites_of
 from ..objective.term import Term
 from ..typing import Array, Quantity
@@ -66,6 +67,36 @@ class SiteTerm(Term):
     @property
     def wants_predictions(self) -> bool:
         return isinstance(self.sigma_model, str)
+
+    def site_names(self, crystals: Mapping[str, Crystal]) -> tuple[str, ...]:
+        """Labels of the sites, in the order of the data."""
+        phase, sites = self.where(crystals)
+        return tuple(crystals[phase].labels[k] for k in sites)
+
+    def _shown(self, state: State, what: str, rows: tuple[Row, ...], spread: Any) -> Rows:
+        """Evidence of numbers of the sites; ``spread`` is the uncertainty of the model, ``"model"`` for its own."""
+        phase, sites = self.where(state.crystals)
+        local = {name: float(value) for name, value in state.local(self.name).items()}
+        if isinstance(spread, str):
+            doubt = "its own, calibrated, at the refined structure"
+        else:
+            counts = spread is not None and np.any(np.asarray(spread, dtype=float) > 0)
+            doubt = "typed in" if counts else "none: predictions count as exact"
+        reference, slope = (f"{{{self.name}/{name}}}" for name in ("reference", "slope"))
+        scaled = ("reference", f"δ / ppm = {reference} + ({slope}) σ") if "reference" in local else ("slope", slope)
+        return Rows(
+            name=self.name,
+            what=what,
+            title=f"{self.nucleus}, {what}",
+            conditions=(
+                ("compared", f"{what} of {self.nucleus} in {phase}, {len(sites)} site{'' if len(sites) == 1 else 's'}"),
+                *uncertainties(rows),
+                ("uncertainty of the model", doubt),
+                scaled,
+            ),
+            rows=rows,
+            facts={"nucleus": self.nucleus, "phase": phase, **local, "sigma_model": spread},
+        )
 
     def _prediction(self, state: State, head: str) -> Any:
         phase, _ = self.where(state.crystals)

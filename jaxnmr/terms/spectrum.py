@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 import jax
@@ -18,6 +18,7 @@ from ..objective.state import State
 from ..typing import Array, Quantity
 from .measured_spectrum import Changes, MeasuredSpectrum, flat_at_zero, on_host, per_amplitude
 from .site_parameters import ANGLES, check_values, described, quantities, site_names, tensors_at
+from .spectrum_evidence import SpectrumEvidence
 from .spectrum_start import non_negative, observed_part
 
 _NUISANCES = ("scale", "baseline", "phase0", "phase1", "mas")
@@ -109,10 +110,17 @@ class SpectrumTerm(MeasuredSpectrum):
     def _site_quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         return quantities({name: self.start[name] for name in self._names}, self.labels, self.step_hz)
 
-    def stages(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    def evidence(self, state: State) -> SpectrumEvidence:
+        values = on_host(state.local(self.name))
+        return self._evidence(state, values={name: values[name] for name in self._names})
+
+    def stages(
+        self, crystals: Mapping[str, Crystal] | None = None, prefix: Callable[[str], str] | None = None
+    ) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Names of stages and what to free in them, in an order that finds its way from rough starting values.
 
-        All at once, a pattern that starts in the wrong place is rather broadened or made axial than moved.
+        All at once, a pattern that starts in the wrong place is rather broadened or made axial than moved. What there is of
+        crystals does not matter here.
         """
         names = self.start
         has = lambda *wanted: tuple(f"{self.name}/{name}" for name in wanted if name in names)

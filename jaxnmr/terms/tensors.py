@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import jax
@@ -14,13 +14,16 @@ from ..crystal import Crystal
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference, isotope
 from ..nmr.quadrupolar import CQ_HZ_PER_AU_BARN
+from ..objective.evidence import Row, Rows
 from ..objective.state import EFG, SHIELDING, State, TensorRead
+from ..objective.term import calculated_of
 from ..typing import Array, Quantity
 from .site_term import SiteTerm, positive_spread, reference_start, site_spread
 
 _KINDS = {SHIELDING: ("tensor", "principal"), EFG: ("tensor", "cq_eta")}
 # off-diagonal elements of the six numbers xx, yy, zz, sqrt2 yz, sqrt2 xz, sqrt2 xy, whose square is that of the tensor
 _OFF = ((1, 2), (0, 2), (0, 1))
+_ELEMENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
 _UNIT = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
 # five orthonormal combinations of the six without trace
 TRACELESS = np.array(
@@ -212,6 +215,36 @@ class TensorTerm(SiteTerm):
 
     def settled(self, state: State) -> TensorTerm:
         return self.replace(whitening=self._whitening(self._of_model(state))) if self.wants_predictions else self
+
+    def evidence(self, state: State) -> Rows:
+        efg = self.quantity == EFG
+        what = {"cq_eta": "C_Q and η", "principal": "principal values of shift tensors"}.get(self.kind)
+        what = what or ("quadrupolar tensors" if efg else "shift tensors")
+        return self._shown(state, what, tuple(self._rows(state)), self.sigma_model)
+
+    def _rows(self, state: State) -> Iterator[Row]:
+        """Elements, principal values, or C_Q and eta of every site, in MHz and ppm."""
+        observed, calculated = np.asarray(self.observed), np.asarray(calculated_of(self, state))
+        measured, factors = np.asarray(self.covariance), np.asarray(self.whitening)
+        total = np.linalg.inv(np.swapaxes(factors, 1, 2) @ factors)
+        efg = self.quantity == EFG
+        unit, scale = ("MHz", 1e-6) if efg else ("ppm", 1.0)
+        if self.kind == "cq_eta":
+            names, units, scales = ("C_Q", "η"), (unit, ""), np.array([scale, 1.0])
+        elif self.kind == "principal":
+            names, units, scales = ("δ11", "δ22", "δ33"), (unit,) * 3, np.full(3, scale)
+        else:
+            if efg:
+                # five components without trace, back to elements
+                observed, calculated = observed @ TRACELESS, calculated @ TRACELESS
+                measured, total = (TRACELESS.T @ c @ TRACELESS for c in (measured, total))
+            names, units = tuple(("V" if efg else "δ") + ij for ij in _ELEMENTS), (unit,) * 6
+            scales = np.where(np.arange(6) < 3, 1.0, np.sqrt(0.5)) * scale
+        for s, label in enumerate(self.site_names(state.crystals)):
+            spreads = (scales * np.sqrt(np.diagonal(c[s])) for c in (total, measured))
+            columns = (names, units, scales * observed[s], scales * calculated[s], *spreads)
+            for name, of, *numbers in zip(*columns, strict=True):
+                yield Row(label, name, of, *map(float, numbers))
 
     def _of_model(self, state: State) -> np.ndarray:
         """Uncertainties ``(sites, 2)``: of components of l = 0 and 2 in the units of the data, or of C_Q and eta."""

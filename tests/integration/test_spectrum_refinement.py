@@ -92,7 +92,7 @@ def test_a_pattern_and_a_spectrum_are_refined_together(tmp_path):
     fit = jn.refine(objective, params, suggest=False)
     within(fit, {"cell[a]": 4.594, "nmr/zeta[P1]": 60.0, "nmr/eta[P1]": 0.3, "nmr/shift[P1]": 0.0}, 4)
     assert set(fit.patterns) == {"xrd"} and set(fit.spectra) == {"nmr"} and set(fit.statistics) == {"xrd", "nmr"}
-    assert fit.steps[-1].rwp.keys() == {"xrd"} and fit.steps[-1].rw.keys() == {"nmr"}
+    assert [row[:2] for row in fit.steps[-1].agreement()] == [("xrd", "Rwp"), ("nmr", "Rw")]
     from jaxnmr.report import write_report
 
     written = write_report(fit, tmp_path)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from gemmi import cif
 
+from ..._files import write_atomically
 from ...crystal import AnglePlan, BondPlan, Crystal, plan_angles, plan_bonds
 from ...errors import ShapeError
 from ...units import format_esd
@@ -40,7 +41,7 @@ def write_cif(
                 block.set_pair(tag, _cif_value(value))
             else:
                 _loop(block, list(tag), value)
-    path.write_text(document.as_string(), encoding="utf-8")
+    write_atomically(path, document.as_string())
 
 
 def _write_cell(block: cif.Block, crystal: Crystal, esds: Mapping) -> None:

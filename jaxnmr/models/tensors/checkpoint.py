@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from ..._files import write_atomically
 from ...errors import ConventionError, DataError, ParseError
 from ..networks.config import NetworkConfig
 
@@ -78,10 +78,8 @@ def write_checkpoint(
         text = json.dumps(description, allow_nan=False, sort_keys=True, ensure_ascii=False)
     except (TypeError, ValueError) as error:
         raise DataError(f"the description of the model does not fit in JSON: {error}") from error
-    temporary = path.with_name(path.name + ".part")
     try:
-        temporary.write_bytes(safetensors.numpy.save(arrays, metadata={_KEY: text}))
-        os.replace(temporary, path)
+        write_atomically(path, safetensors.numpy.save(arrays, metadata={_KEY: text}))
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
     return path

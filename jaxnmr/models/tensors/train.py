@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ import optax
 import safetensors
 import safetensors.numpy
 
+from ..._files import write_atomically
 from ..._struct import compiled
 from ...errors import ConventionError, ConvergenceError, ParseError
 from ...typing import Array
@@ -284,12 +284,9 @@ def _difference(found: str, wanted: str) -> str:
 
 
 def _write_state(path: str | Path, state: TrainingState, history: list[EpochInfo], identity: str) -> None:
-    path = Path(path)
     arrays = {f"{k:05d}": np.asarray(leaf, order="C") for k, leaf in enumerate(jax.tree.leaves(state))}
     metadata = {"history": json.dumps([info._asdict() for info in history]), "identity": identity}
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(safetensors.numpy.save(arrays, metadata=metadata))
-    os.replace(temporary, path)
+    write_atomically(path, safetensors.numpy.save(arrays, metadata=metadata))
 
 
 def _read_state(path: str | Path, like: TrainingState, identity: str) -> tuple[TrainingState, list[EpochInfo]]:

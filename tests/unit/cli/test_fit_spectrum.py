@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(folder):
-    return json.loads((folder / "out" / "result.json").read_text(encoding="utf-8"))
+    return json.loads((folder / "out" / "result.json").read_text(encoding="utf-8"))["result"]
 
 
 def test_the_command_finds_the_lines_without_stages_or_scale(result):
@@ -68,11 +68,13 @@ def test_the_command_finds_the_lines_without_stages_or_scale(result):
 
 
 def test_result_json_speaks_of_spectra_not_of_patterns(result):
-    assert result["histograms"] == {} and result["phases"] == {}
-    spectrum = result["spectra"]["p"]
+    assert result["phases"] == {}
+    ((name, spectrum),) = result["terms"].items()
+    assert name == "p" and spectrum["kind"] == "spectrum"
     assert spectrum["isotope"] == "31P" and spectrum["sites"] == ["P1", "P2"]
-    assert 0.8 < spectrum["gof"] < 1.2 and spectrum["rw"] > 0
-    assert spectrum["noise"] == pytest.approx(5e-4, rel=0.3)
+    numbers = spectrum["statistics"]
+    assert 0.8 < numbers["gof"] < 1.2 and numbers["factor"] == "Rw" and numbers["r_weighted"] > 0
+    assert numbers["noise"] == pytest.approx(5e-4, rel=0.3)
     populations = [d["value"] for d in spectrum["derived"] if d["quantity"] == "population"]
     assert sum(populations) == pytest.approx(100.0) and populations[0] == pytest.approx(200 / 3, abs=2)
 

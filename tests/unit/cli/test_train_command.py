@@ -67,9 +67,16 @@ def folder(tmp_path_factory):
     return place
 
 
+def recorded(path, kind):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert (record["schema"], record["kind"]) == (2, kind)
+    assert {"jax", "flax", "e3nn-jax", "jaxnmr"} <= set(record["versions"])
+    return record
+
+
 @pytest.fixture(scope="module")
 def result(folder):
-    return json.loads((folder / "out" / "result.json").read_text(encoding="utf-8"))
+    return recorded(folder / "out" / "result.json", "training")["result"]
 
 
 def test_a_training_leaves_model_numbers_text_and_pictures(folder, result):
@@ -80,7 +87,6 @@ def test_a_training_leaves_model_numbers_text_and_pictures(folder, result):
     assert {part: len(found) for part, found in parts.items()} == {"train": 12, "valid": 12, "test": 6}
     assert sorted(name for found in parts.values() for name in found) == sorted(f"s{k}" for k in range(30))
     assert result["seeds"] == [0] and result["split"]["seed"] == 0 and len(result["history"][0]) == 3
-    assert {"jax", "flax", "e3nn-jax", "jaxnmr"} <= set(result["versions"])
     test = result["evaluations"]["test"]
     assert test["trained_on"] == 0 and test["scores"]["Si"]["labels"] == 12 and test["caveats"] == []
     assert [p["value"] for p in test["published"] if "Venetos" in p["citation"]] == ["1.05 ppm"]
@@ -123,7 +129,7 @@ def test_a_model_is_judged_on_the_test_part_or_says_that_it_knows_the_structures
     model, run = str(folder / "out" / "model.safetensors"), str(folder / "run.toml")
     assert cli.main(["evaluate", model, run, "--out", str(folder / "test"), "--no-cache"]) == 0
     assert "TRAINED ON" not in capsys.readouterr().err
-    found = json.loads((folder / "test" / "evaluation.json").read_text(encoding="utf-8"))
+    found = recorded(folder / "test" / "evaluation.json", "evaluation")["result"]
     assert found["evaluation"]["scores"] == result["evaluations"]["test"]["scores"]
     assert {p.name for p in (folder / "test").iterdir()} == {
         "evaluation.json", "evaluation.md", "parity.png", "orientation.png",
@@ -286,7 +292,7 @@ def test_folds_are_judged_by_networks_that_have_not_seen_them_and_pooled(folder,
     out = tmp_path / "folds"
     arguments = ["cross-validate", str(folder / "run.toml"), "--folds", "3", "--out", str(out), "--quiet", "--no-cache"]
     assert cli.main(arguments) == 0
-    record = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
+    record = recorded(out / "evaluation.json", "cross-validation")["result"]
     names = [set(fold["names"]) for fold in record["folds"]]
     assert len(names) == 3 and set.union(*names) == {f"s{k}" for k in range(30)} and sum(map(len, names)) == 30
     # pairs of one prototype are in one fold

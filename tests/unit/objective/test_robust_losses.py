@@ -113,7 +113,7 @@ def test_a_point_that_is_ten_sigma_off_no_longer_moves_the_answer(kind):
     assert moved.max() > 2.0
     # a convex loss still feels the sign of an outlier, the others forget it
     assert left.max() < (0.7 if kind in ("huber", "soft_l1") else 0.4)
-    of = robust.terms["points"]
+    of = robust.statistics["points"]
     assert of.discounted == 1 and of.chi2 > 80.0
     assert "robust: 1 of them count less than half" in str(robust)
 

@@ -114,7 +114,7 @@ def test_impossible_requests_say_what_is_possible(arguments, error, message):
 
 
 def test_the_histogram_must_be_named_when_there_are_two():
-    fit = made_up_fit(patterns={"x": fitted_pattern("x"), "n": fitted_pattern("n")})
+    fit = made_up_fit(evidence={"x": fitted_pattern("x"), "n": fitted_pattern("n")})
     with pytest.raises(ParameterError, match=r"2 histograms.*\['n', 'x'\]"):
         plot.pattern(fit)
 

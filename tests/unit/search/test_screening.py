@@ -82,7 +82,8 @@ def test_an_interrupted_screening_goes_on_where_it_stopped(tmp_path):
     np.testing.assert_allclose(np.asarray(best.cell)[[0, 2]], CELL, atol=1e-3)
     assert best.name == "right"
     record = json.loads((tmp_path / f"{again.best.file}.json").read_text())
-    value, esd = record["parameters"]["cell[a]"]
+    assert (record["schema"], record["kind"], record["title"]) == (2, "candidate", "right")
+    value, esd = record["result"]["parameters"]["cell[a]"]
     assert value == pytest.approx(CELL[0], abs=1e-6) and esd == pytest.approx(1e-3, rel=1e-6)
 
 
@@ -205,6 +206,10 @@ def test_the_command_ranks_candidates_and_writes_a_report(tmp_path, capsys):
     lines = [line for line in report.splitlines() if line.startswith("| ")]
     assert [line.split("|")[2].strip() for line in lines[1:]] == ["right", "near", "far", "nothing"]
     assert (out / "ranking.png").stat().st_size > 5000 and len((out / "ranking.csv").read_text().splitlines()) == 5
+    record = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert (record["schema"], record["kind"]) == (2, "screening")
+    assert [row["name"] for row in record["result"]["candidates"]] == ["right", "near", "far", "nothing"]
+    assert record["result"]["candidates"][0]["figure"] == 0.0 and record["result"]["candidates"][-1]["chi2"] is None
     assert main([*command, "--rank", "chi2"]) == 0
     assert "0 refined now, 3 taken over" in capsys.readouterr().err
     assert main([*command, "--share", "3/2"]) == 2

@@ -1,0 +1,23 @@
+"""Files that are complete or not there at all."""
+
+import os
+import platform
+from pathlib import Path
+
+
+def write_atomically(path: str | Path, content: str | bytes) -> Path:
+    """Put a file in place in one go, so that nobody ever reads half of it; text is UTF-8.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = Path(path)
+    # several processes may write the same file at the same time
+    temporary = path.with_name(f"{path.name}.{platform.node()}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path

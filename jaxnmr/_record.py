@@ -1,0 +1,120 @@
+"""Files of results: one envelope around whatever a command found, in strict JSON.
+
+``{"schema": 2, "kind", "title", "created", "versions", "device", "inputs", "result"}``; what is in ``result`` depends on the kind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from ._files import write_atomically
+from .errors import ParseError
+
+SCHEMA = 2
+Kind = Literal["refinement", "screening", "candidate", "training", "evaluation", "cross-validation"]
+_PACKAGES = ("jaxnmr", "jax", "jaxlib", "numpy", "scipy", "gemmi")
+
+
+def envelope(
+    kind: Kind, title: str, result: Mapping[str, Any], *, inputs: Sequence[Path] = (), packages: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A result with what is needed to know how it was made: plain values, ``None`` for numbers that are not finite.
+
+    Args:
+        kind: what it is the result of.
+        title: for people.
+        result: dictionaries, sequences, arrays, texts and numbers.
+        inputs: files it was made from; named with size and SHA-256.
+        packages: whose versions matter beside the usual ones.
+    """
+    return plain(
+        {
+            "schema": SCHEMA,
+            "kind": kind,
+            "title": title,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(packages),
+            "device": device(),
+            "inputs": [fingerprint(path) for path in inputs],
+            "result": result,
+        }
+    )
+
+
+def write_record(path: str | Path, record: Mapping[str, Any]) -> Path:
+    """Write an :func:`envelope`, complete or not at all."""
+    return write_atomically(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_record(path: str | Path, kind: Kind) -> dict[str, Any]:
+    """An envelope of this kind from a file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ParseError: no record, one of another schema, or of another kind.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as err:
+        raise ParseError(path, None, f"is no record of jaxnmr: {err}; remove it") from err
+    schema, found = (record.get(key) if isinstance(record, dict) else None for key in ("schema", "kind"))
+    if schema != SCHEMA or found != kind:
+        raise ParseError(
+            path, None, f"has the schema {schema} and the kind {found!r}; expected {SCHEMA} and {kind!r}: remove it, or write "
+            "it again"
+        )  # fmt: skip
+    return record
+
+
+def versions(packages: Sequence[str] = ()) -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers."""
+    found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    for package in (*_PACKAGES, *packages):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found
+
+
+def device() -> str:
+    """What JAX computes on, for example ``"cpu: cpu"`` or ``"gpu: NVIDIA H200"``."""
+    first = jax.devices()[0]
+    return f"{first.platform}: {first.device_kind}"
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Name, size and SHA-256 of an input file (the folder is left out: it says nothing on another machine)."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return {"file": path.name, "bytes": None, "sha256": None}
+    return {"file": path.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def plain(value: Any) -> Any:
+    """Plain Python values; numbers that JSON does not know become ``None``, what it does not know at all a text."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | jax.Array):
+        return plain(np.asarray(value).tolist())
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value if value is None else str(value)

@@ -1,0 +1,354 @@
+"""`Evidence`: what a term shows of itself at one state, in plain arrays (host).
+
+Statistics, reports, pictures, result files and progress lines read nothing else of a term: whoever wants to be seen there says
+so here, and nobody asks a term for its class.
+
+Texts may name parameters in braces, ``"δ / ppm = {peaks/reference}"``, also times a factor, ``"{nmr/cq[Na1] × 1e-06}"``; whoever
+writes a report puts refined values with their standard uncertainties in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .statistics import ProfileStatistics, Statistics, peak_match
+
+Condition = tuple[str, str]
+# below this correlation of observed and calculated peaks, a minimum is not a solution
+_MATCHED = 0.8
+# a report shows no more rows of one term than this: those that differ most
+_MOST_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a report.
+
+    Attributes:
+        title: heading, below the name of the term.
+        header: of the columns.
+        rows: of cells: texts, in which parameters may be named, or numbers.
+        lead, tail: sentences before and after it.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    lead: str = ""
+    tail: str = ""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A number that follows from parameters.
+
+    Attributes:
+        part: what it is of: a site, a phase.
+        quantity, unit: what it is.
+        value: at the state.
+        slopes: its derivative by each parameter that it depends on, by full name.
+    """
+
+    part: str
+    quantity: str
+    unit: str
+    value: float
+    slopes: Mapping[str, float]
+
+    def esd(self, place: Mapping[str, int], covariance: np.ndarray) -> float:
+        """Standard uncertainty, given the covariance ``(values, values)`` and where parameters are in it, by name."""
+        rows = np.array([place[name] for name in self.slopes])
+        slopes = np.array(list(self.slopes.values()), dtype=float)
+        variance = slopes @ covariance[np.ix_(rows, rows)] @ slopes
+        return float(np.sqrt(max(variance, 0.0)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a term shows of itself; see the kinds `Profile`, `Rows` and `Knowledge`.
+
+    Attributes:
+        name: of the term.
+        what: in a few words, ``"isotropic shifts"``, ``"bonds"``.
+        title: of its section in a report.
+        conditions: ``(what, value)`` of how it was measured and is calculated.
+        remarks: sentences about conventions, each said once in a report.
+        facts: plain values that only files have room for.
+        kind: how it is drawn and listed: ``"histogram"``, ``"spectrum"``, ``"curve"``, or a ``"term"`` like others.
+        measured: whether it is data, not knowledge from elsewhere.
+        by_scatter: whether its uncertainties are taken to be what its residuals say, not what is claimed.
+    """
+
+    name: str
+    what: str
+    title: str = ""
+    conditions: tuple[Condition, ...] = ()
+    remarks: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    kind: ClassVar[str] = "term"
+    measured: ClassVar[bool] = True
+    by_scatter: ClassVar[bool] = False
+    # said below the table of agreement
+    agreement_note: ClassVar[str] = ""
+
+    def statistics(
+        self, residuals: np.ndarray, determined: float, weight: float = 1.0, discounted: int | None = None
+    ) -> Statistics:
+        """How well it agrees.
+
+        Args:
+            residuals: ``(n,)`` of the term, without weight and robust loss.
+            determined: how many refined numbers it determines.
+            weight: of the term.
+            discounted: how many residuals a robust loss makes count less than half; ``None`` without one.
+        """
+        return Statistics(
+            n_observations=residuals.size,
+            chi2=float(residuals @ residuals),
+            measured=self.measured,
+            weight=weight,
+            discounted=discounted,
+        )
+
+    def agreement(self, s: Statistics) -> dict[str, Any]:
+        """Its line in the table of agreement, cells by heading; lines with the same headings stand in one table."""
+        n = s.n_observations
+        return {
+            "term": self.name,
+            "of": self.what,
+            "number": n,
+            "χ²": f"{s.chi2:.4g}",
+            "χ² / number": f"{s.chi2 / n:.3g}" if n else "–",
+        }
+
+    def complaint(self) -> str:
+        """Why this minimum is no solution, whatever its chi²; empty unless that is plain to see."""
+        return ""
+
+    def tables(self) -> tuple[Table, ...]:
+        """What its section in a report shows."""
+        return ()
+
+    def derived(self) -> tuple[Derived, ...]:
+        """Numbers that follow from its parameters."""
+        return ()
+
+    def record(self) -> dict[str, Any]:
+        """Plain values, for files."""
+        return {"kind": self.kind, "what": self.what, "measured": self.measured, **self.facts}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where the points of a curve are.
+
+    Attributes:
+        values: ``(points,)``, increasing.
+        label, unit: for pictures and tables.
+        to_the_left: whether it increases to the left in pictures.
+    """
+
+    values: np.ndarray
+    label: str
+    unit: str
+    to_the_left: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile(Evidence):
+    """A curve, fitted points only; of the kind ``"curve"`` unless a subclass says what it is.
+
+    Attributes:
+        axis: where the points are.
+        observed, sigma, calculated, baseline: ``(points,)`` in the units of the data; the baseline is part of ``calculated``.
+        parts: contributions to ``calculated`` by name, ``(points,)`` each, where they can be told apart.
+        regions: what was fitted, ``excluded`` what was left out, in the units of the axis.
+        factor: name of the agreement factor.
+        lines: what a line of it is called, ``check`` what to look at when they are in wrong places.
+    """
+
+    axis: Axis
+    observed: np.ndarray
+    sigma: np.ndarray
+    calculated: np.ndarray
+    baseline: np.ndarray
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    regions: tuple[tuple[float, float], ...] = ()
+    excluded: tuple[tuple[float, float], ...] = ()
+
+    kind: ClassVar[str] = "curve"
+    by_scatter: ClassVar[bool] = True
+    factor: ClassVar[str] = "Rw"
+    lines: ClassVar[str] = "lines"
+    check: ClassVar[str] = "starting values"
+
+    @property
+    def difference(self) -> np.ndarray:
+        """``(points,)`` observed less calculated."""
+        return self.observed - self.calculated
+
+    def match(self) -> float:
+        """Correlation of observed and calculated lines above the baseline: near 1 when they coincide."""
+        return peak_match(self.observed, self.calculated, self.baseline, self.sigma)
+
+    def complaint(self) -> str:
+        match = self.match()
+        if match >= _MATCHED:
+            return ""
+        return (
+            f"The refinement ended in a minimum where the calculated {self.lines} of '{self.name}' do not lie on the "
+            f"observed ones (correlation {match:.2f}): the start was too far away. Check {self.check}."
+        )
+
+    def statistics(
+        self, residuals: np.ndarray, determined: float, weight: float = 1.0, discounted: int | None = None
+    ) -> ProfileStatistics:
+        return ProfileStatistics.create(
+            self.observed, self.calculated, self.sigma, determined=determined, factor=self.factor,
+            measured=self.measured, weight=weight, discounted=discounted,
+        )  # fmt: skip
+
+    def agreement(self, s: Any) -> dict[str, Any]:
+        return {
+            self.kind: self.name,
+            "points": s.n_observations,
+            f"{self.factor} / %": f"{s.r_weighted:.3f}",
+            "GoF": f"{s.gof:.3f}",
+            "noise": f"{s.noise:.4g}",
+            "signal / noise": f"{s.signal_to_noise:.3g}",
+            "Durbin-Watson": f"{s.durbin_watson:.3f}",
+            "SCOR": f"{s.scor:.2f}",
+        }
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Columns ``(points,)`` of a file, by heading."""
+        return {
+            self.axis.label: self.axis.values,
+            "observed": self.observed,
+            "sigma": self.sigma,
+            "calculated": self.calculated,
+            "baseline": self.baseline,
+            "difference": self.difference,
+            **self.parts,
+        }
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number that is compared.
+
+    Attributes:
+        label: of what: a site, two atoms, a parameter.
+        quantity, unit: what it is.
+        observed, calculated: the number.
+        sigma: standard uncertainty of the difference; ``sigma_observed`` the part of it that the measurement has.
+    """
+
+    label: str
+    quantity: str
+    unit: str
+    observed: float
+    calculated: float
+    sigma: float
+    sigma_observed: float
+
+    @property
+    def difference(self) -> float:
+        """Observed less calculated."""
+        return self.observed - self.calculated
+
+    @property
+    def relative(self) -> float:
+        """The difference in standard uncertainties; NaN without any."""
+        return self.difference / self.sigma if self.sigma > 0 else float("nan")
+
+    def record(self) -> dict[str, Any]:
+        """Plain values, for files."""
+        return {**vars(self), "difference": self.difference}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows(Evidence):
+    """Numbers one by one.
+
+    Attributes:
+        rows: all of them; they need not be independent, so that chi² is that of the residuals.
+        header: what the label of a row is, and what stands in its columns of expected and calculated numbers.
+    """
+
+    rows: tuple[Row, ...]
+    header: tuple[str, str, str] = ("site", "observed", "calculated")
+
+    def tables(self) -> tuple[Table, ...]:
+        if not self.rows:
+            return ()
+        label, observed, calculated = self.header
+        shown, tail = self.rows, ""
+        if len(shown) > _MOST_ROWS:
+            worst = sorted(range(len(shown)), key=lambda k: -abs(np.nan_to_num(shown[k].relative)))[:_MOST_ROWS]
+            shown = tuple(shown[k] for k in sorted(worst))
+            tail = f"{len(self.rows) - len(shown)} more, all closer to what is {observed}, in `result.json`."
+        header = (label, "quantity", observed, calculated, "difference", "σ", "difference / σ")
+        return (Table(self.title or self.what, header, tuple(_cells(row) for row in shown), tail=tail),)
+
+    def record(self) -> dict[str, Any]:
+        return {**super().record(), "rows": [row.record() for row in self.rows]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knowledge(Rows):
+    """Numbers that were not measured: restraints and priors."""
+
+    header: tuple[str, str, str] = ("of", "expected", "calculated")
+
+    measured: ClassVar[bool] = False
+
+
+def rows_of(
+    labels: Iterable[str], quantity: str, unit: str, observed, calculated, sigma, sigma_observed=None
+) -> tuple[Row, ...]:
+    """Rows of one quantity from arrays ``(n,)`` or numbers; ``sigma_observed`` is ``sigma`` unless it is given."""
+    labels = tuple(labels)
+    sigma_observed = sigma if sigma_observed is None else sigma_observed
+    numbers = (
+        np.broadcast_to(np.asarray(a, dtype=float), (len(labels),))
+        for a in (observed, calculated, sigma, sigma_observed)
+    )
+    return tuple(Row(label, quantity, unit, *map(float, of)) for label, *of in zip(labels, *numbers, strict=True))
+
+
+def residual_rows(values, sigma) -> tuple[Row, ...]:
+    """Rows of differences ``(n,)`` that are known as such only: numbered, and expected to be 0."""
+    values = np.ravel(np.asarray(values, dtype=float))
+    return rows_of(map(str, range(1, len(values) + 1)), "residual", "", 0.0, values, sigma)
+
+
+def uncertainties(rows: Sequence[Row]) -> tuple[Condition, ...]:
+    """What is to be said of the uncertainties of rows: those of several quantities together where they are alike."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for quantity, unit in {(r.quantity, r.unit): None for r in rows}:
+        pairs = [(r.sigma_observed, r.sigma) for r in rows if r.quantity == quantity]
+        measured, total = map(list, zip(*pairs, strict=True))
+        text = _span(measured)
+        if not np.allclose(measured, total, rtol=1e-6):
+            text += f"; {_span(total)} with that of the model"
+        found.setdefault(text, {}).setdefault(unit, []).append(quantity)
+    name = lambda unit, quantities: ", ".join(quantities) + (f" / {unit}" if unit else "")
+    return tuple((f"σ of {'; '.join(name(*pair) for pair in of.items())}", text) for text, of in found.items())
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _cells(r: Row) -> tuple[str, ...]:
+    places = int(np.clip(1 - np.floor(np.log10(r.sigma)), 0, 8)) if r.sigma > 0 else 6
+    numbers = (f"{x:z.{places}f}" for x in (r.observed, r.calculated, r.difference, r.sigma))
+    what = f"{r.quantity} / {r.unit}" if r.unit else r.quantity
+    return (r.label, what, *numbers, f"{r.relative:z.1f}" if r.sigma > 0 else "–")

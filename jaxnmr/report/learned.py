@@ -1,0 +1,50 @@
+"""What a report says of the models that a refinement used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..objective import Objective
+
+# metric of a model card, what people call it, its unit
+_SCORES = (("iso_mae", "isotropic", " ppm"), ("span_mae", "span", " ppm"), ("cq_size_mae_mhz", "C_Q", " MHz"))
+
+
+def model_records(objective: Objective) -> list[dict[str, Any]]:
+    """Models that the refinement used, one for every phase they predicted tensors of."""
+    return [
+        {
+            "name": p.model.card.name,
+            "phase": p.phase,
+            "predicts": {head.name: list(head.elements) for head in p.model.config.heads},
+            "level_of_theory": p.model.card.level_of_theory,
+            "members": p.model.members or 1,
+            "parameters": p.model.count,
+            "scores": dict(p.model.card.scores),
+            "derivatives": p.note(),
+        }
+        for p in objective.predicted
+    ]
+
+
+def model_rows(models: Sequence[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Name, phase, heads, level of theory, members and errors of every model."""
+    rows = []
+    for of in models:
+        heads = "; ".join(f"{head} of {', '.join(elements)}" for head, elements in of["predicts"].items())
+        rows.append(
+            (of["name"], of["phase"], heads, of["level_of_theory"] or "–", of["members"], _errors(of["scores"]))
+        )
+    return rows
+
+
+def _errors(scores: dict[str, float]) -> str:
+    found = [
+        f"{key.split('/')[0]} {what} {value:.2g}{unit}"
+        for metric, what, unit in _SCORES
+        for key, value in scores.items()
+        if value is not None and key.split("/")[-1] == metric
+    ]
+    return ", ".join(found) or "not given"

@@ -1,0 +1,85 @@
+"""Pictures of a refinement: which there are, and where they belong in a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..plot import convergence, correlations, curve, information, pattern, spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..refinement.result import RefinementResult
+
+DATA, INFORMATION, CORRELATIONS, COURSE = "data", "information", "correlations", "course"
+# who draws what, by the kind of evidence
+_DRAWN = {"histogram": (pattern, "pattern"), "spectrum": (spectrum, "spectrum"), "curve": (curve, "curve")}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture on disk.
+
+    Attributes:
+        section: of the report, where it stands.
+        caption: what it shows.
+        files: one per format, the one that reports embed first.
+    """
+
+    section: str
+    caption: str
+    files: tuple[Path, ...]
+
+    def markdown(self) -> str:
+        """The line that shows it in a report; empty when no browser could."""
+        shown = [file.name for file in self.files if file.suffix == ".png"]
+        return f"![{self.caption}]({shown[0]})" if shown else ""
+
+    def named(self) -> dict[str, Path]:
+        """Its files, by what they are."""
+        first, *others = self.files
+        return {self.caption: first, **{f"{self.caption} ({file.suffix[1:]})": file for file in others}}
+
+
+def write_pictures(fit: RefinementResult, folder: Path, run: Any = None) -> list[Picture]:
+    """Write the pictures in the formats the run asks for (PNG by default)."""
+    formats: Sequence[str] = getattr(run, "pictures", ("png",))
+    return [
+        Picture(section, caption, _save(figure, folder, stem, formats))
+        for section, caption, stem, figure in _figures(fit, run)
+    ]
+
+
+def _figures(fit: RefinementResult, run: Any) -> Iterator[tuple[str, str, str, Figure]]:
+    """Section, caption, stem of the file, and the picture."""
+    choices = {h.name: {"zoom": h.zoom, "scale": h.scale} for h in getattr(run, "histograms", ())}
+    choices |= {s.name: {"zoom": s.zoom} for s in getattr(run, "spectra", ())}
+    for name, shown in fit.evidence.items():
+        if shown.kind in _DRAWN:
+            draw, stem = _DRAWN[shown.kind]
+            # the picture of the only pattern needs no name
+            alone = shown.kind == "histogram" and len(fit.of_kind(shown.kind)) == 1
+            stem = stem if alone else f"{stem}_{file_name(name)}"
+            yield DATA, f"picture of {name}", stem, draw(fit, name, **choices.get(name, {}))
+    if len(fit.information.terms) > 1 and fit.information.names:
+        yield INFORMATION, "picture of what fixes what", "information", information(fit)
+    yield CORRELATIONS, "picture of correlations", "correlations", correlations(fit)
+    yield COURSE, "picture of convergence", "convergence", convergence(fit)
+
+
+def file_name(name: str) -> str:
+    """The name of a term as part of the name of a file."""
+    return "".join(ch if ch.isalnum() or ch in "-_." else "_" for ch in name)
+
+
+def _save(figure: Figure, folder: Path, stem: str, formats: Sequence[str]) -> tuple[Path, ...]:
+    import matplotlib.pyplot as plt
+
+    paths = tuple(folder / f"{stem}.{suffix}" for suffix in formats)
+    for path in paths:
+        figure.savefig(path)
+    plt.close(figure)
+    return paths

@@ -1,0 +1,220 @@
+"""What a powder pattern shows of itself: curves, reflections, R_Bragg and weight fractions (host)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..diffraction import Background, PowderDiffraction
+from ..diffraction.powder import compiled_pattern, compiled_phase_tables, observed_over_calculated
+from ..objective.evidence import Axis, Condition, Derived, Profile, Table
+from ..objective.state import State
+from ..objective.statistics import peak_match
+from ..typing import Array
+
+_RADIATION = {"xray": "X-rays", "neutron": "neutrons"}
+_PEAKS = (
+    "Peaks are pseudo-Voigt functions (Thompson, Cox & Hastings, 1987) with axial divergence after Finger, Cox & Jephcoat "
+    "(1994); the quantity minimised is the sum of squared weighted residuals."
+)
+
+
+@dataclass(frozen=True)
+class Reflections:
+    """The reflections of one phase in one histogram at the refined parameters (first wavelength).
+
+    All arrays have one row per reflection, sorted by ``two_theta``: ``hkl`` ``(n, 3)``, the others ``(n,)``; ``d`` in Å,
+    ``two_theta`` and ``fwhm`` in degrees.
+    """
+
+    hkl: np.ndarray
+    multiplicity: np.ndarray
+    d: np.ndarray
+    two_theta: np.ndarray
+    f2_calc: np.ndarray
+    f2_obs: np.ndarray
+    area: np.ndarray
+    fwhm: np.ndarray
+
+    @property
+    def r_bragg(self) -> float:
+        """``sum m |F²_obs - F²_calc| / sum m F²_obs`` in per cent, F²_obs shared out among overlapping peaks as calculated.
+
+        Source: Young, The Rietveld Method (1993), table 1.3, with I_K the multiplicity times the squared structure factor.
+        """
+        total = np.sum(self.multiplicity * np.abs(self.f2_obs))
+        off = np.sum(self.multiplicity * np.abs(self.f2_obs - self.f2_calc))
+        return float(100.0 * off / total) if total > 0 else float("nan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatternEvidence(Profile):
+    """A powder pattern.
+
+    Attributes:
+        reflections: per phase.
+        amounts: ``(scale, mass of the cell)`` of every phase, for weight fractions; empty when they say nothing.
+    """
+
+    reflections: Mapping[str, Reflections]
+    amounts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    kind: ClassVar[str] = "histogram"
+    factor: ClassVar[str] = "Rwp"
+    lines: ClassVar[str] = "peaks"
+    check: ClassVar[str] = "cell, space group, wavelength and zero"
+    agreement_note: ClassVar[str] = "Rwp and Rp include the background."
+
+    @property
+    def x(self) -> np.ndarray:
+        """``(points,)`` 2theta in degrees."""
+        return self.axis.values
+
+    @property
+    def background(self) -> np.ndarray:
+        """``(points,)`` what there is between peaks: the baseline by its usual name."""
+        return self.baseline
+
+    @property
+    def r_bragg(self) -> dict[str, float]:
+        """R_Bragg of every phase, per cent."""
+        return {phase: r.r_bragg for phase, r in self.reflections.items()}
+
+    def columns(self) -> dict[str, np.ndarray]:
+        return {
+            "two_theta_deg": self.x,
+            "observed": self.observed,
+            "sigma": self.sigma,
+            "calculated": self.calculated,
+            "background": self.background,
+            "difference": self.difference,
+        }
+
+    def match(self) -> float:
+        # counts are far above their noise
+        return peak_match(self.observed, self.calculated, self.baseline)
+
+    def agreement(self, s: Any) -> dict[str, Any]:
+        bragg = [f"{r:.2f}" + (f" ({p})" if len(self.r_bragg) > 1 else "") for p, r in self.r_bragg.items()]
+        return {
+            self.kind: self.name,
+            "points": s.n_observations,
+            "Rwp / %": f"{s.r_weighted:.3f}",
+            "Rp / %": f"{s.rp:.3f}",
+            "Rexp / %": f"{s.rexp:.3f}",
+            "GoF": f"{s.gof:.3f}",
+            "Durbin-Watson": f"{s.durbin_watson:.3f}",
+            "SCOR": f"{s.scor:.2f}",
+            "R_Bragg / %": ", ".join(bragg) or "–",
+        }
+
+    def tables(self) -> tuple[Table, ...]:
+        if len(self.reflections) < 2:
+            return ()
+        rows = tuple((phase, len(r.d), f"{r.r_bragg:.2f}") for phase, r in self.reflections.items())
+        return (Table("phases", ("phase", "reflections", "R_Bragg / %"), rows),)
+
+    def derived(self) -> tuple[Derived, ...]:
+        """Mass fractions ``S M_cell / sum`` of several phases."""
+        scales, masses = (
+            (np.array(column) for column in zip(*self.amounts.values(), strict=True)) if self.amounts else ([], [])
+        )
+        total = float(np.sum(scales * masses)) if len(self.amounts) > 1 else 0.0
+        if total <= 0:
+            return ()
+        fraction = scales * masses / total
+        slopes = (np.diag(masses) - np.outer(fraction, masses)) / total
+        names = [f"{self.name}/scale[{phase}]" for phase in self.amounts]
+        return tuple(
+            Derived(phase, "weight", "%", 100.0 * float(f), dict(zip(names, (100.0 * row).tolist(), strict=True)))
+            for phase, f, row in zip(self.amounts, fraction, slopes, strict=True)
+        )
+
+    def record(self) -> dict[str, Any]:
+        return {**super().record(), "r_bragg": self.r_bragg}
+
+
+def pattern_evidence(
+    name: str,
+    model: PowderDiffraction,
+    observed: Array,
+    sigma: Array,
+    excluded: tuple[tuple[float, float], ...],
+    state: State,
+) -> PatternEvidence:
+    """Evidence of a histogram, ``observed`` and ``sigma`` ``(points,)``."""
+    values = state.local(name)
+    observed = np.asarray(observed)
+    x = np.asarray(model.x)
+    found = _reflections(model, state, values, observed)
+    scales = np.ravel(np.asarray(values["scale"], dtype=float))
+    return PatternEvidence(
+        name=name,
+        what="powder pattern",
+        title="powder pattern",
+        conditions=tuple(_conditions(model, x, observed, excluded, found)),
+        remarks=(_PEAKS,),
+        axis=Axis(x, "2θ", "°"),
+        observed=observed,
+        sigma=np.asarray(sigma),
+        calculated=np.asarray(compiled_pattern(model, state.crystals, values)),
+        baseline=np.asarray(model.background @ np.asarray(values["background"])),
+        excluded=excluded,
+        reflections=found,
+        amounts={
+            phase: (float(scale), float(state.crystals[phase].cell_mass()))
+            for phase, scale in zip(model.phase_names, scales, strict=True)
+        },
+    )
+
+
+def _reflections(model: PowderDiffraction, state: State, values, observed: np.ndarray) -> dict[str, Reflections]:
+    ratios = np.asarray(observed_over_calculated(model, state.crystals, values, observed))
+    out, start = {}, 0
+    for plan, table in zip(model.phases, compiled_phase_tables(model, state.crystals, values), strict=True):
+        n = table.area.shape[0]
+        position = np.asarray(table.position[0])
+        keep = (np.asarray(plan.present) > 0) & (position >= model.x[0]) & (position <= model.x[-1])
+        order = np.flatnonzero(keep)[np.argsort(position[keep])]
+        f2 = np.asarray(table.f_squared)
+        out[plan.name] = Reflections(
+            hkl=np.asarray(plan.hkl)[order].astype(int),
+            multiplicity=np.asarray(plan.multiplicity)[order].astype(int),
+            d=np.asarray(table.d_spacing)[order],
+            two_theta=position[order],
+            f2_calc=f2[order],
+            f2_obs=(f2 * ratios[start : start + n])[order],
+            area=np.asarray(table.area)[order],
+            fwhm=np.asarray(table.fwhm)[order],
+        )
+        start += n
+    return out
+
+
+def _conditions(
+    model: PowderDiffraction, x, observed, excluded, reflections: Mapping[str, Reflections]
+) -> list[Condition]:
+    i = model.instrument
+    rows = [
+        ("radiation", _RADIATION[i.radiation]),
+        ("wavelength / Å", ", ".join(f"{w:.6g}" for w in i.wavelengths)),
+        ("geometry", f"{i.geometry}, radius {i.radius_mm:g} mm"),
+        ("background", _background(model.background_function)),
+        ("2θ range / °", f"{x[0]:.5g} to {x[-1]:.5g}, step {float(np.median(np.diff(x))):.4g}"),
+    ]
+    if excluded:
+        rows.append(("excluded / °", ", ".join(f"{low:g}–{high:g}" for low, high in excluded)))
+    rows.append(("largest count", f"{observed.max():.6g}"))
+    for phase, r in reflections.items():
+        d = f", d ≥ {np.min(r.d):.4g} Å" if len(r.d) else ""
+        rows.append((f"reflections of {phase}", f"{len(r.d)}{d}"))
+    return rows
+
+
+def _background(function: Background) -> str:
+    if function.kind == "chebyshev":
+        return f"Chebyshev polynomial, {function.terms} terms"
+    return f"linear interpolation, {function.terms} knots ({'given' if function.knots else function.spacing})"

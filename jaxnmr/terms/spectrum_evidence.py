@@ -1,0 +1,183 @@
+"""What an NMR spectrum shows of itself: curves, and sites that are refined or follow from the structure (host)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..nmr import (
+    Sites,
+    SpectrumMAS,
+    SpectrumStatic,
+    haeberlen_from_shielding,
+    isotope,
+    quadrupolar_parameters,
+    quadrupolar_product,
+    quadrupolar_shift_ppm,
+)
+from ..objective.evidence import Condition, Derived, Profile, Table
+
+TENSOR_CONVENTIONS = (
+    "Shifts are in ppm from the reference. ζ and η are those of the SHIELDING (Haeberlen, ζ = σ_zz − σ_iso): a positive ζ "
+    "moves the unique edge of a pattern to lower shifts. Euler angles orient the shielding tensor, Rz(γ) Ry(β) Rz(α). "
+    "Widths are full widths at half maximum; amplitudes are sums over points."
+)
+# parameters of a site by key: heading, factor
+_COLUMNS = {
+    "shift": ("δ / ppm", 1.0),
+    "zeta": ("ζ / ppm", 1.0),
+    "eta": ("η", 1.0),
+    "shielding_spread": ("σ(ζ) / ppm", 1.0),
+    "cq": ("C_Q / MHz", 1e-6),
+    "eta_q": ("η_Q", 1.0),
+    "quadrupolar_spread": ("σ(C_Q) / MHz", 1e-6),
+    "gaussian": ("Gaussian / Hz", 1.0),
+    "lorentzian": ("Lorentzian / Hz", 1.0),
+    "amplitude": ("amplitude", 1.0),
+    "share": ("share / %", 1.0),
+}
+_DIGITS = {"shift": 2, "zeta": 2, "cq": 4, "share": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectrumEvidence(Profile):
+    """An NMR spectrum; ``parts`` are its sites.
+
+    Attributes:
+        frequency_hz: ``(points,)`` from the reference.
+        isotope, larmor_hz: nucleus and frequency of 0 ppm.
+        values: parameters of the sites by name, ``(sites,)``, where they are parameters.
+        predicted: what follows from the structure, ``(sites,)`` by name: shift and zeta in ppm, cq in Hz, share in per cent.
+    """
+
+    frequency_hz: np.ndarray
+    isotope: str
+    larmor_hz: float
+    values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    predicted: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    kind: ClassVar[str] = "spectrum"
+    factor: ClassVar[str] = "Rw"
+    lines: ClassVar[str] = "lines"
+    check: ClassVar[str] = "shifts, couplings, phase and spinning speed"
+    agreement_note: ClassVar[str] = "A goodness of fit of 1 leaves nothing but noise."
+
+    @property
+    def ppm(self) -> np.ndarray:
+        """``(points,)`` shifts."""
+        return self.axis.values
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the sites."""
+        return tuple(self.parts)
+
+    @property
+    def components(self) -> np.ndarray:
+        """``(sites, points)``, what every site contributes; with the baseline they sum to ``calculated``."""
+        return np.stack(list(self.parts.values()))
+
+    @property
+    def region_ppm(self) -> tuple[tuple[float, float], ...]:
+        """What was fitted."""
+        return self.regions
+
+    def columns(self) -> dict[str, np.ndarray]:
+        curves = super().columns()
+        return {"ppm": curves.pop(self.axis.label), "frequency_hz": self.frequency_hz, **curves}
+
+    def tables(self) -> tuple[Table, ...]:
+        if self.predicted:
+            digits = [_DIGITS.get(key, 3) for key in self.predicted]
+            rows = tuple(
+                (
+                    label,
+                    *(f"{_COLUMNS[key][1] * v:.{n}f}" for key, v, n in zip(self.predicted, of, digits, strict=True)),
+                )
+                for label, *of in zip(self.labels, *self.predicted.values(), strict=True)
+            )
+            header = ("site", *(_COLUMNS[key][0] for key in self.predicted))
+            return (Table("sites", header, rows, lead="As the models predict them for the refined structure:"),)
+        keys = [key for key in _COLUMNS if key in self.values and np.any(self.values[key] != 0)]
+        rows = tuple(
+            (label, *(f"{{{self.name}/{key}[{label}] × {_COLUMNS[key][1]:g}}}" for key in keys))
+            for label in self.labels
+        )
+        return (Table("sites", ("site", *(_COLUMNS[key][0] for key in keys)), rows),)
+
+    def derived(self) -> tuple[Derived, ...]:
+        """Span and skew, quadrupolar product and shift, and populations of the sites.
+
+        Populations are amplitudes over their sum. The quadrupolar shift is the one of the central transition, to second
+        order; the centre of gravity is the isotropic shift with it.
+        """
+        if "amplitude" not in self.values:
+            return ()  # sites that follow from the structure
+        of, spin = self.values, isotope(self.isotope).spin
+        out = []
+
+        def add(k, quantity, unit, function, *keys, sites=None):
+            """A function of the vector of these parameters of one site, or of one parameter of several."""
+            names = [f"{self.name}/{key}[{self.labels[j]}]" for key in keys for j in sites or (k,)]
+            values = np.array([of[key][j] for key in keys for j in sites or (k,)])
+            slopes = np.asarray(jax.grad(function)(jnp.asarray(values))).tolist()
+            value = float(function(values))
+            out.append(Derived(self.labels[k], quantity, unit, value, dict(zip(names, slopes, strict=True))))
+
+        every = range(len(self.labels))
+        moved = lambda v: quadrupolar_shift_ppm(v[0], v[1], spin, self.larmor_hz)
+        for k in every:
+            if len(every) > 1:
+                add(k, "population", "%", lambda v, k=k: 100.0 * v[k] / v.sum(), "amplitude", sites=every)
+            if of["zeta"][k] != 0:
+                add(k, "span Ω", "ppm", lambda v: jnp.abs(v[0]) * (3.0 + v[1]) / 2.0, "zeta", "eta")
+                add(k, "skew κ", "", lambda v: jnp.sign(v[0]) * 3.0 * (1.0 - v[1]) / (3.0 + v[1]), "zeta", "eta")
+            if "cq" in of and of["cq"][k] != 0:
+                add(k, "P_Q", "Hz", lambda v: quadrupolar_product(v[0], v[1]), "cq", "eta_q")
+                if not float(spin).is_integer():
+                    add(k, "quadrupolar shift", "ppm", moved, "cq", "eta_q")
+                    add(k, "centre of gravity", "ppm", lambda v: v[0] + moved(v[1:]), "shift", "cq", "eta_q")
+        return tuple(out)
+
+    def record(self) -> dict[str, Any]:
+        columns = {key: np.asarray(v, dtype=float).tolist() for key, v in self.predicted.items()}
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return {
+            **super().record(),
+            "isotope": self.isotope,
+            "larmor_hz": self.larmor_hz,
+            "region_ppm": self.regions,
+            "sites": self.labels,
+            "predicted": [{"site": label, **row} for label, row in zip(self.labels, rows, strict=True)] if rows else [],
+        }
+
+
+def predicted_columns(sites: Sites) -> dict[str, np.ndarray]:
+    """Parameters of sites that follow from the structure, ``(sites,)`` each.
+
+    Shifts and zeta in ppm, C_Q in Hz, shares of the intensity in per cent.
+    """
+    columns = {"shift": sites.shift_ppm}
+    if np.any(np.asarray(sites.shielding_ppm) != 0):
+        # a spectrum without sidebands has no anisotropy to show, and none is predicted
+        shielding = haeberlen_from_shielding(sites.shielding_ppm)
+        columns |= {"zeta": shielding.zeta, "eta": shielding.eta}
+    if float(isotope(sites.isotope).spin) > 0.5:
+        columns["cq"], columns["eta_q"] = quadrupolar_parameters(sites.quadrupolar_hz)
+    columns["share"] = 100.0 * sites.amplitude / jnp.sum(sites.amplitude)
+    return {key: np.asarray(column, dtype=float) for key, column in columns.items()}
+
+
+def spectrum_conditions(simulation: SpectrumStatic | SpectrumMAS) -> tuple[Condition, ...]:
+    """How a spectrum was measured and is calculated, in words."""
+    spinning = "none" if simulation.mas_hz == 0 else f"{simulation.mas_hz:g} Hz at {simulation.rotor_angle_deg:.4f}°"
+    return (
+        ("nucleus", f"{simulation.isotope} at {simulation.larmor_hz / 1e6:.6g} MHz"),
+        ("spinning", spinning.replace("inf Hz", "infinitely fast")),
+        ("transitions", ", ".join(f"{f:+g} ↔ {i:+g}" for f, i in simulation.transitions)),
+    )
