@@ -1,11 +1,17 @@
 """Records shared by every layer."""
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 Array = jax.Array | np.ndarray
+ArrayT = TypeVar("ArrayT", bound=jax.Array | np.ndarray)
+"""The same kind of array as was given."""
+Scalar = Float[Array, ""] | float
+"""A number, traced or not."""
 
 
 @dataclass(frozen=True)

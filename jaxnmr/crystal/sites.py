@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from ..errors import SymmetryError
 from .cell import cell_from_metric, metric_derivative
@@ -24,48 +25,48 @@ class Site:
     """Symmetry of one position.
 
     Attributes:
-        xyz: the position snapped to its special position, ``(3,)``.
-        stabiliser: rotations of the site-symmetry group, ``(k, 3, 3)``.
+        xyz: the position snapped to its special position.
+        stabiliser: rotations of the site-symmetry group.
         images: indices of the operations that generate the orbit, one per atom of the cell.
         primitive_images: the same without centring translations.
     """
 
-    xyz: np.ndarray
-    stabiliser: np.ndarray
-    images: np.ndarray
-    primitive_images: np.ndarray
+    xyz: Float[np.ndarray, "3"]
+    stabiliser: Int[np.ndarray, "k 3 3"]
+    images: Int[np.ndarray, " atoms"]
+    primitive_images: Int[np.ndarray, " primitive_atoms"]
 
     @property
     def multiplicity(self) -> int:
         return len(self.images)
 
-    def xyz_basis(self) -> np.ndarray:
-        """Directions in which the position may move, ``(3, k)``."""
+    def xyz_basis(self) -> Float[np.ndarray, "3 k"]:
+        """Directions in which the position may move."""
         return rref_basis(self.stabiliser.astype(float).mean(axis=0))
 
-    def uij_basis(self, g_star: np.ndarray) -> np.ndarray:
-        """Directions in which ``U11 U22 U33 U12 U13 U23`` may change, ``(6, k)``.
+    def uij_basis(self, g_star: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "6 k"]:
+        """Directions in which ``U11 U22 U33 U12 U13 U23`` may change.
 
         ``a*_i a*_j U_ij`` transforms with the integer rotations; ``g_star`` supplies the ``a*``.
         """
         return rref_basis(self.uij_projector(g_star))
 
-    def uij_projector(self, g_star: np.ndarray) -> np.ndarray:
-        """Average ``(6, 6)`` over the site symmetry: takes any ``U_ij`` to the nearest allowed one."""
+    def uij_projector(self, g_star: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "6 6"]:
+        """Average over the site symmetry: takes any ``U_ij`` to the nearest allowed one."""
         length = np.sqrt(np.diag(g_star))
         # N U N -> R N U N R^T with N = diag(a*), hence U -> (N^-1 R N) U (N^-1 R N)^T
         return symmetric_projector(self.stabiliser * (length[None, None, :] / length[None, :, None]))
 
 
-def minimum_image(delta: np.ndarray) -> np.ndarray:
-    """A fractional difference ``(..., 3)`` reduced to [-1/2, 1/2] by lattice translations."""
+def minimum_image(delta: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
+    """A fractional difference reduced to [-1/2, 1/2] by lattice translations."""
     return delta - np.round(delta)
 
 
 def analyse_site(
     group: SpaceGroup,
-    g: np.ndarray,
-    xyz: np.ndarray,
+    g: Float[np.ndarray, "3 3"],
+    xyz: Float[np.ndarray, "3"],
     snap_distance: float = SNAP_DISTANCE,
     label: str = "site",
     occupancy: float | None = 1.0,
@@ -74,8 +75,8 @@ def analyse_site(
 
     Args:
         group: the space group.
-        g: metric tensor ``(3, 3)`` in Å².
-        xyz: fractional position ``(3,)``.
+        g: metric tensor in Å².
+        xyz: fractional position.
         snap_distance: operations that move the position by less than this (Å) belong to its site symmetry.
         label: for the error message.
         occupancy: images may come closer than 0.4 Å when they are occupied by turns, as in a split position;
@@ -111,8 +112,10 @@ def analyse_site(
     return Site(xyz=snapped, stabiliser=group.rotations[exact], images=images, primitive_images=primitive)
 
 
-def _displacements(group: SpaceGroup, g: np.ndarray, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far every operation moves a point modulo the lattice: fractional ``(n, 3)`` and in Å ``(n,)``."""
+def _displacements(
+    group: SpaceGroup, g: Float[np.ndarray, "3 3"], xyz: Float[np.ndarray, "3"]
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
+    """How far every operation moves a point modulo the lattice: fractional and in Å."""
     delta = minimum_image(group.rotations @ xyz + group.translations - xyz)
     return delta, np.sqrt(np.maximum(np.einsum("ni,ij,nj->n", delta, g, delta), 0.0))
 
@@ -128,8 +131,8 @@ def _orbit(group: SpaceGroup, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return images, np.flatnonzero(equal.argmax(axis=1) == np.arange(len(base)))
 
 
-def cell_basis(group: SpaceGroup, cell: np.ndarray) -> np.ndarray:
-    """Directions in which ``(a, b, c, alpha, beta, gamma)`` may change, ``(6, k)``.
+def cell_basis(group: SpaceGroup, cell: Float[np.ndarray, "6"]) -> Float[np.ndarray, "6 k"]:
+    """Directions in which ``(a, b, c, alpha, beta, gamma)`` may change.
 
     The allowed metric tensors form a linear space; this is its tangent space at ``cell`` in lengths and
     angles, which for the conventional settings is exact for steps of any size.

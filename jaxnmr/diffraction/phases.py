@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, Self
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..crystal import Crystal
 from ..crystal.cell import reciprocal_metric, volume
 from ..typing import Array
@@ -20,8 +20,7 @@ from .tiles import rounded_up
 Intensities = Literal["structure", "lebail", "given"]
 
 
-@struct
-class PhasePlan:
+class PhasePlan(Struct):
     """The reflections of a phase, padded to a fixed length.
 
     Attributes:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import compiled, static, struct
+from .._struct import Struct, compiled, static
 from .._tuning import tuning
 from ..crystal import Crystal
 from ..crystal.cell import metric
@@ -35,8 +35,7 @@ class PeakTable(NamedTuple):
     background: Array
 
 
-@struct
-class PowderDiffraction:
+class PowderDiffraction(Struct):
     """A constant-wavelength powder pattern as a function of structures and histogram parameters.
 
     Build it with :meth:`plan`, which does everything discrete on the host: reflections, background basis, which

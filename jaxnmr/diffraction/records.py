@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..errors import ConventionError, DataError, ShapeError
 from ..typing import Array
 
@@ -116,8 +116,7 @@ class Instrument:
         return self
 
 
-@struct
-class Pattern:
+class Pattern(Struct):
     """A measured powder pattern. Immutable; use :meth:`create` to build one.
 
     Attributes:

@@ -7,15 +7,14 @@ and the 1992 neutron scattering lengths of Sears (Neutron News 3, 26), real part
 import gemmi
 import numpy as np
 
-from .._struct import struct
+from .._struct import Struct
 from ..crystal import element_of
 from ..errors import ConventionError
 from ..typing import Array
 from ..units import photon_energy_ev
 
 
-@struct
-class ScatteringFactors:
+class ScatteringFactors(Struct):
     """Scattering of each site: ``f(s) = sum_k a_k exp(-b_k s²) + c + f1 + i f2`` with ``s = sin(theta)/lambda``.
 
     Attributes:

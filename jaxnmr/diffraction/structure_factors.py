@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..crystal import Crystal
 from ..crystal.cell import reciprocal_metric
 from ..crystal.symmetry import UIJ
@@ -23,8 +23,7 @@ from .scattering import ScatteringFactors, scattering_factors
 _TWO_PI = 2.0 * np.pi
 
 
-@struct
-class StructureFactors:
+class StructureFactors(Struct):
     """Everything about a phase's structure factors that does not change in a refinement.
 
     Attributes:

@@ -11,15 +11,14 @@ from typing import Self
 
 import numpy as np
 
-from .._struct import struct
+from .._struct import Struct
 from ..typing import Array
 
 POINTS = 32
 PEAKS = 16
 
 
-@struct
-class Tiles:
+class Tiles(Struct):
     """A list of tiles, sorted by block; unused places hold the index of a dummy peak without area.
 
     Attributes:

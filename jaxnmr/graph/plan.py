@@ -7,15 +7,14 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..crystal import Crystal, Expansion, lattice, metric, plan_expansion, positions, primitive_basis
 from ..errors import ConventionError
 from ..typing import Array
 from .structure import neighbour_list_margin, structure_graph
 
 
-@struct
-class GraphPlan:
+class GraphPlan(Struct):
     """Which atoms fill the cell, which are neighbours, and which operation makes which; see :func:`plan_graph`.
 
     Attributes:

@@ -5,13 +5,12 @@ from math import log
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, struct
+from .._struct import Struct, set_fields
 from ..errors import ConventionError
 from ..typing import Array
 
 
-@struct
-class GaussianBandwidth:
+class GaussianBandwidth(Struct):
     """An empirical envelope, ``exp(-4 ln 2 (offset/fwhm)^2)``.
 
     Attributes:
@@ -32,8 +31,7 @@ class GaussianBandwidth:
         return jnp.exp(-4.0 * log(2.0) * (offset_hz / self.fwhm_hz) ** 2)
 
 
-@struct
-class Pulse:
+class Pulse(Struct):
     """A rectangular pulse acting on one transition as on an isolated spin 1/2, relative to its signal on resonance.
 
     A transition m <-> m-1 nutates ``sqrt(I(I+1) - m(m-1))`` times as fast as a spin 1/2 (exact when the quadrupolar

@@ -4,13 +4,12 @@ from typing import Self
 
 import numpy as np
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..errors import ConventionError, DataError, ShapeError
 from ..typing import Array
 
 
-@struct
-class Spectrum:
+class Spectrum(Struct):
     """A one-dimensional spectrum on a uniform frequency axis. Immutable; use :meth:`create` to build one.
 
     Attributes:
@@ -131,8 +130,7 @@ class Spectrum:
         return float(np.sqrt(np.sum((y - np.polyval(np.polyfit(x, y, 1), x)) ** 2) / max(len(y) - 2, 1)))
 
 
-@struct
-class Fid:
+class Fid(Struct):
     """A free induction decay as the spectrometer recorded it. Immutable; use :meth:`create` to build one.
 
     Attributes:

@@ -5,7 +5,7 @@ from typing import Self
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, struct
+from .._struct import Struct, set_fields
 from ..errors import ConventionError, DataError, ShapeError
 from ..typing import Array
 from .tensors import known
@@ -19,8 +19,7 @@ PUBLISHED_SHIFTS = {"nmrcryspy/29Si": (-437.69, -0.8292)}
 PUBLISHED_COUPLINGS = {"nmrcryspy/29Si-O-29Si": (3.7953, 1.4217)}
 
 
-@struct
-class ShiftReference:
+class ShiftReference(Struct):
     """``shift = reference_ppm + slope * shielding``, for isotropic values and for tensors; both numbers can be refined.
 
     Attributes:
@@ -102,8 +101,7 @@ class ShiftReference:
         return (jnp.asarray(shift_ppm) - self.reference_ppm * _unity(shift_ppm)) / self.slope
 
 
-@struct
-class CouplingCalibration:
+class CouplingCalibration(Struct):
     """``J = offset_hz + slope * J_calculated``, isotropic couplings in Hz; both numbers can be refined.
 
     Attributes:

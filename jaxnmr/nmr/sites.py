@@ -7,7 +7,7 @@ from typing import Self
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..errors import ConventionError, ShapeError
 from ..typing import Array
 from .euler import rotation
@@ -112,8 +112,7 @@ class Site:
         return replace(self, **changes)
 
 
-@struct
-class Sites:
+class Sites(Struct):
     """Sites of one isotope as Cartesian tensors in a common frame of each; what simulators read.
 
     Attributes:

@@ -7,7 +7,7 @@ from dataclasses import field
 import jax.numpy as jnp
 import numpy as np
 
-from ..._struct import static, struct
+from ..._struct import Struct, static
 from ...errors import ConventionError
 from ...io import Magres
 from ...nmr import (
@@ -40,8 +40,7 @@ _UNCERTAIN = {
 _FOOTNOTE = "? unlike the atoms the model was trained on: numbers and uncertainties may be far off"
 
 
-@struct
-class Prediction:
+class Prediction(Struct):
     """Predicted quantities of the sites of a crystal; everything here can be traced.
 
     Attributes:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 
-from ..._struct import static, struct
+from ..._struct import Struct, static
 from ...crystal import Crystal
 from ...errors import ConventionError, ParseError, ShapeError
 from ...graph import GraphPlan, pad_graph, plan_graph, structure_graph
@@ -68,8 +68,7 @@ class ModelCard:
         return hash(self._content)
 
 
-@struct
-class TensorModel:
+class TensorModel(Struct):
     """Parameters and description of a network, or of an ensemble; a pytree, so that it can be trained and closed over.
 
     An ensemble (:meth:`ensemble`) is several networks of one architecture: its parameters have a leading member axis, one

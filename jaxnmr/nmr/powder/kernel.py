@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._struct import static, struct
+from ..._struct import Struct, static
 from ...typing import Array
 from ..excitation import Excitation
 from ..sites import Sites
@@ -18,8 +18,7 @@ from .tents import BELL, BOX, bin_lines, bin_tents, collected
 from .transitions import frequency_tensors
 
 
-@struct
-class Grid:
+class Grid(Struct):
     """Where intensity is collected, in Hz from the reference.
 
     Attributes:
@@ -43,8 +42,7 @@ class Grid:
         return (frequency_hz - self.first_hz) / self.step_hz + self.padding
 
 
-@struct
-class Experiment:
+class Experiment(Struct):
     """What all sites of a spectrum share.
 
     Attributes:
@@ -70,8 +68,7 @@ class Experiment:
     crystallites: int = static()
 
 
-@struct
-class Group:
+class Group(Struct):
     """Sites that are calculated alike.
 
     Attributes:

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from ..._struct import static, struct
+from ..._struct import Struct, static
 from ...errors import ConventionError
 from ...typing import Array
 from . import spherical
@@ -18,8 +18,7 @@ _SIGNS = {
 }
 
 
-@struct
-class Orientations:
+class Orientations(Struct):
     """Directions of the rotor axis (of the field, when static) in the crystal, with the triangles between them.
 
     Attributes:

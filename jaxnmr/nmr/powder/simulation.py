@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._struct import compiled, static, struct
+from ..._struct import Struct, compiled, static
 from ..._tuning import tuning
 from ...errors import ConventionError, DataError
 from ...typing import Array
@@ -42,8 +42,7 @@ SCALES, MOVES, RESHAPES = 0, 1, 2
 MAGIC_ANGLE_DEG = float(np.degrees(np.arccos(1 / np.sqrt(3))))
 
 
-@struct
-class SpectrumPlan:
+class SpectrumPlan(Struct):
     """A spectrum laid out for certain sites: which orientations, sidebands and points. Traceable.
 
     The tensors, shifts, widths and amplitudes of the sites may change, and the numbers of ``experiment`` (spinning speed,
