@@ -1,13 +1,17 @@
 """Records shared by every layer."""
 
 from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Float
 
 Array = jax.Array | np.ndarray
+Numbers = ArrayLike | Sequence[Any]
+"""What a function that checks its input makes an array of: numbers, arrays, and sequences of any depth."""
 ArrayT = TypeVar("ArrayT", bound=jax.Array | np.ndarray)
 """The same kind of array as was given."""
 Scalar = Float[Array, ""] | float

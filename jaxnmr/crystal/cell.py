@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Real
 
-from ..typing import Array, ArrayT
+from ..typing import Array, ArrayT, Numbers
 
 
 def namespace(*arrays: object) -> ModuleType:
@@ -20,7 +20,7 @@ def namespace(*arrays: object) -> ModuleType:
     return jnp if any(isinstance(x, jax.Array) for x in arrays) else np
 
 
-def metric(cell: Float[ArrayT, "6"]) -> Float[ArrayT, "3 3"]:
+def metric(cell: Real[ArrayT, "6"]) -> Float[ArrayT, "3 3"]:
     """Metric tensor ``G`` (Å²)."""
     xp = namespace(cell)
     a, b, c = cell[0], cell[1], cell[2]
@@ -42,19 +42,19 @@ def cell_from_metric(g: Float[ArrayT, "3 3"]) -> Float[ArrayT, "6"]:
     return xp.concatenate([xp.stack([a, b, c]), xp.rad2deg(xp.arccos(cos))])
 
 
-def reciprocal_metric(cell: Float[ArrayT, "6"]) -> Float[ArrayT, "3 3"]:
+def reciprocal_metric(cell: Real[ArrayT, "6"]) -> Float[ArrayT, "3 3"]:
     """Reciprocal metric tensor ``G*`` (Å⁻²): ``1/d² = h G* hᵀ``."""
     return namespace(cell).linalg.inv(metric(cell))
 
 
-def volume(cell: Float[Array, "6"]) -> Float[Array, ""] | np.floating:
+def volume(cell: Real[Array, "6"]) -> Float[Array, ""] | np.floating:
     """Cell volume in Å³."""
     xp = namespace(cell)
     cos = xp.cos(xp.deg2rad(cell[3:]))
     return cell[0] * cell[1] * cell[2] * xp.sqrt(1.0 - xp.sum(cos**2) + 2.0 * xp.prod(cos))
 
 
-def lattice(cell: Float[ArrayT, "6"]) -> Float[ArrayT, "3 3"]:
+def lattice(cell: Real[ArrayT, "6"]) -> Float[ArrayT, "3 3"]:
     """Lattice vectors as rows, Å: ``a`` along x, ``b`` in the xy plane (ASE's choice)."""
     xp = namespace(cell)
     cos, sin = xp.cos(xp.deg2rad(cell[3:])), xp.sin(xp.deg2rad(cell[3:]))
@@ -82,8 +82,8 @@ def metric_derivative(cell: Float[np.ndarray, "6"]) -> Float[np.ndarray, "6 6"]:
     )
 
 
-def d_spacing(cell: Float[Array, "6"], hkl: Real[Array, "n 3"]) -> Float[Array, " n"]:
-    """Interplanar distances in Å for integer ``hkl``."""
+def d_spacing(cell: Real[Array, "6"], hkl: Numbers) -> Float[Array, " n"]:
+    """Interplanar distances in Å for integer ``hkl``, ``(n, 3)``."""
     xp = namespace(cell)
     h = xp.asarray(hkl)
     return 1.0 / xp.sqrt(xp.einsum("ni,ij,nj->n", h, reciprocal_metric(cell), h))

@@ -7,11 +7,10 @@ from typing import Self
 import gemmi
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from .._struct import Struct, static
 from ..errors import ConventionError, ShapeError, SymmetryError
-from ..typing import Array, Quantity
+from ..typing import Array, Numbers, Quantity
 from ..units import b_to_u
 from . import cell as cells
 from .expand import Expansion, FullCell, plan_expansion
@@ -54,15 +53,15 @@ class Crystal(Struct):
     def create(
         cls,
         *,
-        cell: ArrayLike,
+        cell: Numbers,
         spacegroup: str | int | SpaceGroup,
         species: Sequence[str],
-        xyz: ArrayLike,
+        xyz: Numbers,
         labels: Sequence[str] | None = None,
-        occupancy: ArrayLike | None = None,
-        u_iso: ArrayLike | None = None,
-        u_aniso: ArrayLike | None = None,
-        b_iso: ArrayLike | None = None,
+        occupancy: Numbers | None = None,
+        u_iso: Numbers | None = None,
+        u_aniso: Numbers | None = None,
+        b_iso: Numbers | None = None,
         name: str = "crystal",
         snap_distance: float | Sequence[float] = SNAP_DISTANCE,
     ) -> Self:
@@ -281,7 +280,7 @@ def _type_symbol(symbol: str, label: str) -> str:
     return f"{element}{abs(charge)}{'-' if charge < 0 else '+'}" if charge else element
 
 
-def block_diagonal(blocks: Sequence[Float[np.ndarray, "?rows ?columns"]]) -> Float[np.ndarray, "_ _"]:
+def block_diagonal(blocks: Sequence[Float[np.ndarray, "_ _"]]) -> Float[np.ndarray, "_ _"]:
     """Block-diagonal matrix of rectangular blocks (a block without columns only takes up rows)."""
     out = np.zeros((sum(b.shape[0] for b in blocks), sum(b.shape[1] for b in blocks)))
     row = column = 0
@@ -291,14 +290,14 @@ def block_diagonal(blocks: Sequence[Float[np.ndarray, "?rows ?columns"]]) -> Flo
     return out
 
 
-def _numbers(name: str, value: ArrayLike) -> np.ndarray:
+def _numbers(name: str, value: Numbers) -> np.ndarray:
     try:
         return np.array(value, dtype=float)
     except (TypeError, ValueError) as err:
         raise ShapeError(f"{name} is no array of numbers: {err}") from err
 
 
-def _finite(name: str, value: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+def _finite(name: str, value: Numbers, shape: tuple[int, ...]) -> np.ndarray:
     array = _numbers(name, value)
     if array.shape != shape:
         raise ShapeError(f"{name} has shape {array.shape}, expected {shape}")

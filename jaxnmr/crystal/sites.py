@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..errors import SymmetryError
+from ..typing import Numbers
 from .cell import cell_from_metric, metric_derivative
 from .symmetry import SpaceGroup, rref_basis, symmetric_projector
 
@@ -66,7 +67,7 @@ def minimum_image(delta: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]
 def analyse_site(
     group: SpaceGroup,
     g: Float[np.ndarray, "3 3"],
-    xyz: Float[np.ndarray, "3"],
+    xyz: Numbers,
     snap_distance: float = SNAP_DISTANCE,
     label: str = "site",
     occupancy: float | None = 1.0,
@@ -76,7 +77,7 @@ def analyse_site(
     Args:
         group: the space group.
         g: metric tensor in Å².
-        xyz: fractional position.
+        xyz: fractional position ``(3,)``.
         snap_distance: operations that move the position by less than this (Å) belong to its site symmetry.
         label: for the error message.
         occupancy: images may come closer than 0.4 Å when they are occupied by turns, as in a split position;
@@ -86,15 +87,15 @@ def analyse_site(
         SymmetryError: images of the position come closer than 0.4 Å without coinciding, and the occupancy says
             that they are there at the same time.
     """
-    xyz = np.asarray(xyz, dtype=float)
+    point = np.asarray(xyz, dtype=float)
     exact_distance = 1e-5 * np.sqrt(np.trace(g))
-    delta, distance = _displacements(group, g, xyz)
+    delta, distance = _displacements(group, g, point)
     near = distance < snap_distance
     # Least squares finds the point that all near operations fix; the operations that fix it are a group.
     shift = np.linalg.lstsq(np.concatenate(group.rotations[near] - np.eye(3)), -delta[near].reshape(-1), rcond=None)[0]
-    exact = _displacements(group, g, xyz + shift)[1] < exact_distance
+    exact = _displacements(group, g, point + shift)[1] < exact_distance
     # Averaging over a group projects perpendicularly, so that nothing moves along the free directions.
-    snapped = xyz + minimum_image(group.rotations[exact] @ xyz + group.translations[exact] - xyz).mean(axis=0)
+    snapped = point + minimum_image(group.rotations[exact] @ point + group.translations[exact] - point).mean(axis=0)
     delta, distance = _displacements(group, g, snapped)
     exact = distance < exact_distance
     close = ~exact & (distance < SHORTEST_IMAGE_DISTANCE)
@@ -103,7 +104,7 @@ def analyse_site(
         if occupancy * together > 1.0 + OCCUPANCY_ROUNDING * together:
             worst = int(np.flatnonzero(close)[np.argmin(distance[close])])
             raise SymmetryError(
-                f"{label} at ({xyz[0]:.4f}, {xyz[1]:.4f}, {xyz[2]:.4f}) lies {distance[worst]:.2f} Å from its own "
+                f"{label} at ({point[0]:.4f}, {point[1]:.4f}, {point[2]:.4f}) lies {distance[worst]:.2f} Å from its own "
                 f"image under {group.triplets[worst]} of {group.name}: two atoms cannot be that close. "
                 "Check the space group and its setting (origin choice), move the atom onto the special position, "
                 f"or give a split position an occupancy of at most 1/{together}"

@@ -42,7 +42,7 @@ class SpaceGroup:
         self._key = tuple(op.triplet() for op in ops)
 
     @classmethod
-    def from_name(cls, name: str | int) -> "SpaceGroup":
+    def from_name(cls, name: str | int | np.integer) -> "SpaceGroup":
         """From a Hermann-Mauguin symbol (``"P 63/m"``, ``"I a -3 d"``, ``"R -3 m:R"``), Hall symbol or number.
 
         Groups tabulated with two origins or two axes are taken with origin 1 and hexagonal axes unless the symbol

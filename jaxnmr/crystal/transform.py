@@ -6,9 +6,9 @@ from string import ascii_lowercase
 import gemmi
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import ArrayLike
 
 from ..errors import SymmetryError
+from ..typing import Numbers
 from . import cell as cells
 from .crystal import Crystal
 from .sites import HELD_DISTANCE
@@ -21,10 +21,10 @@ _EXACT = 1e-6
 
 def transformed(
     crystal: Crystal,
-    matrix: ArrayLike,
+    matrix: Numbers,
     *,
     spacegroup: str | int | SpaceGroup | None = None,
-    origin: ArrayLike = (0, 0, 0),
+    origin: Numbers = (0, 0, 0),
 ) -> Crystal:
     """The same atoms described in another cell, and in a subgroup of the symmetry if wanted (host).
 
@@ -142,7 +142,7 @@ def _integer_basis(rows: np.ndarray) -> np.ndarray:
     return np.array(basis)
 
 
-def _checked_matrix(crystal: Crystal, given: ArrayLike) -> np.ndarray:
+def _checked_matrix(crystal: Crystal, given: Numbers) -> np.ndarray:
     matrix = np.asarray(given, dtype=float)
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
         raise SymmetryError(f"the new cell is {matrix.tolist()}; expected three rows of three finite numbers")

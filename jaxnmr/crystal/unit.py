@@ -1,6 +1,6 @@
 """`AsymmetricUnit`: what the functions of this package need of a `Crystal`."""
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from jaxtyping import Float
 
@@ -9,7 +9,6 @@ from .sites import Site
 from .symmetry import SpaceGroup
 
 
-@runtime_checkable
 class AsymmetricUnit(Protocol):
     """A cell, sites in it and a space group; see :class:`~jaxnmr.Crystal`."""
 
