@@ -95,9 +95,7 @@ def plan_expansion(crystal: AsymmetricUnit, *, primitive: bool = False) -> Expan
     )
 
 
-def positions(
-    xyz: Float[Array, "sites 3"], group: SpaceGroup, atoms: Int[Array, "*n 5"]
-) -> Float[Array, "*n 3"]:
+def positions(xyz: Float[Array, "sites 3"], group: SpaceGroup, atoms: Int[Array, "*n 5"]) -> Float[Array, "*n 3"]:
     """Fractional positions of atoms, traceable in ``xyz``."""
     xp = namespace(xyz, atoms)
     rotations = xp.asarray(group.rotations, dtype=xyz.dtype)[atoms[..., 1]]

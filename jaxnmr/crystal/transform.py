@@ -195,7 +195,9 @@ def _group_of(crystal: Crystal, matrix: np.ndarray, rotations: np.ndarray, trans
     return SpaceGroup.from_operations(triplets, f"{crystal.group.name} on {axes}")
 
 
-def _subgroup(crystal: Crystal, spacegroup: str | int | SpaceGroup, rotations: np.ndarray, translations: np.ndarray) -> SpaceGroup:
+def _subgroup(
+    crystal: Crystal, spacegroup: str | int | SpaceGroup, rotations: np.ndarray, translations: np.ndarray
+) -> SpaceGroup:
     """The wanted group, after checking that all its operations are among those of the crystal."""
     group = spacegroup if isinstance(spacegroup, SpaceGroup) else SpaceGroup.from_name(spacegroup)
     for triplet, rotation, translation in zip(group.triplets, group.rotations, group.translations, strict=True):
