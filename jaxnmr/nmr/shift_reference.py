@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from .._struct import Struct, set_fields
 from ..errors import ConventionError, DataError, ShapeError
-from ..typing import Array, Numbers, Scalar
+from ..typing import Array, Numbers, Values
 from .tensors import known
 
 # By name, reference_ppm and slope for shieldings in the usual sign, of valence electrons only.
@@ -28,10 +28,10 @@ class ShiftReference(Struct):
         slope: -1 by definition; regressions of computed shieldings on measured shifts give -0.9 to -1.1.
     """
 
-    reference_ppm: Scalar
-    slope: Scalar
+    reference_ppm: Values
+    slope: Values
 
-    def __init__(self, reference_ppm: Scalar, slope: Scalar = -1.0) -> None:
+    def __init__(self, reference_ppm: Values, slope: Values = -1.0) -> None:
         """Numbers or traced values.
 
         Raises:
@@ -45,7 +45,7 @@ class ShiftReference(Struct):
         set_fields(self, reference_ppm=reference_ppm, slope=slope)
 
     @classmethod
-    def from_shielding(cls, reference_shielding_ppm: Scalar) -> Self:
+    def from_shielding(cls, reference_shielding_ppm: Values) -> Self:
         """The definition, ``shift = (s_ref - s)/(1 - s_ref)`` in ppm, of a reference compound's absolute shielding.
 
         Source: R. K. Harris et al., Pure Appl. Chem. 80, 59 (2008).
@@ -110,8 +110,8 @@ class CouplingCalibration(Struct):
         slope: 1 for calculations that are right.
     """
 
-    offset_hz: Scalar
-    slope: Scalar
+    offset_hz: Values
+    slope: Values
 
     @classmethod
     def published(cls, name: str) -> Self:

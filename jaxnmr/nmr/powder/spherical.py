@@ -40,7 +40,7 @@ def _to_complex(rank: int) -> Complex[np.ndarray, "size size"]:
     return matrix
 
 
-def _to_real(components: Complex[np.ndarray, "size *n"]) -> Float[np.ndarray, "size *n"]:
+def _to_real(components: Complex[np.ndarray, " size *n"]) -> Float[np.ndarray, " size *n"]:
     """Real vector (first axis) from complex components ``m = -l..l`` (first axis)."""
     rank = (len(components) - 1) // 2
     rows = [components[rank].real]

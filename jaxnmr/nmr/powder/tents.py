@@ -98,7 +98,7 @@ def bin_tents(
     return _integrated(powers, shift)[pieces:]
 
 
-def _integrated(powers: Float[jax.Array, "powers rows *n"], shift: float) -> Float[jax.Array, "bins *n"]:
+def _integrated(powers: Float[jax.Array, " powers rows *n"], shift: float) -> Float[jax.Array, " bins *n"]:
     """Second integral of kinks from their sums by bin; the last row is of straight lines."""
     pieces, bins = powers.shape[0], powers.shape[1] - 1
     parts = jnp.tensordot(_spline(pieces).T, powers, 1)
