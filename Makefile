@@ -1,4 +1,4 @@
-# Targets: make demo | test | lint | bench | clean | help.  Needs Python 3.11, 3.12 or 3.13.
+# Targets: make demo | test | lint | types | bench | clean | help.  Needs Python 3.11, 3.12 or 3.13.
 # Another interpreter: make demo PYTHON=/path/to/python3.12
 
 PYTHON ?= python3
@@ -8,12 +8,13 @@ WORKERS ?= 2
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test selection lint bench clean help
+.PHONY: demo test selection lint types bench clean help
 
 help:
 	@echo "make demo    refine quartz against a powder pattern and NMR data together; says where the pictures are"
 	@echo "make test    run the tests (JAXNMR_DATA=/path/to/data adds those on measured patterns)"
 	@echo "make lint    check style with ruff"
+	@echo "make types   check types with mypy"
 	@echo "make bench   run the benchmarks (best on an idle machine)"
 	@echo "make clean   remove $(OUT)/, caches and build products (not $(VENV))"
 	@echo "variables    PYTHON=$(PYTHON)  VENV=$(VENV)  OUT=$(OUT)  WORKERS=$(WORKERS)"
@@ -35,6 +36,9 @@ selection: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_import.py --out $(OUT)/bench

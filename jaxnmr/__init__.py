@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from . import crystal, errors, plot, testing, units
     from ._cache import enable_cache
     from ._precision import enable_x64
-    from ._struct import static, struct
+    from ._struct import Struct, static, struct
     from ._version import __version__
     from .crystal import Crystal
     from .diffraction import Background, Instrument, Pattern, PowderDiffraction
@@ -70,6 +70,7 @@ __all__ = [
     "SpectrumTerm",
     "Stage",
     "State",
+    "Struct",
     "TensorCalculator",
     "TensorModel",
     "TensorTerm",
@@ -136,6 +137,7 @@ __getattr__, __dir__ = _lazy(
         "SpectrumTerm": "terms",
         "Stage": "refinement",
         "State": "objective",
+        "Struct": "_struct",
         "TensorCalculator": "models",
         "TensorModel": "models",
         "TensorTerm": "terms",

@@ -62,7 +62,7 @@ def _silence() -> None:
     instructions the processor lacks. The environment variable ``TF_CPP_MIN_LOG_LEVEL`` is read when jaxlib is imported; this
     option works later, too. Set back to "NOTSET" it leaves the compiled part silent and Python's loggers as they were.
     """
-    if jax.config.jax_logging_level != "NOTSET":
+    if jax.config.jax_logging_level != "NOTSET":  # type: ignore[attr-defined]  # options are added at run time
         return
     loggers = [logging.getLogger(name) for name in ("jax", "jaxlib")]
     levels = [logger.level for logger in loggers]

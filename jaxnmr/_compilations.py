@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import jax
 
@@ -63,8 +62,8 @@ def _register() -> None:
             _registered = True
 
 
-def _report(event: str, seconds: float, **details: Any) -> None:
+def _report(event: str, duration_secs: float, **details: str | int) -> None:
     if event == _EVENT:
         for watch in getattr(_here, "watches", ()):
-            watch.seconds += seconds
+            watch.seconds += duration_secs
             watch.programs[str(details.get("fun_name", "unknown")).removeprefix("jit(").removesuffix(")")] += 1

@@ -1,4 +1,4 @@
-"""``@struct``: frozen, keyword-only dataclasses that are JAX pytrees, and ``@compiled``: functions of them.
+"""`Struct`: frozen, keyword-only dataclasses that are JAX pytrees, and ``@compiled``: functions of them.
 
 Unflattening bypasses ``__init__``: JAX rebuilds these objects with tracers, with tangents and with
 stand-ins, none of which a validating constructor could accept. Validation lives in classmethods.
@@ -6,12 +6,15 @@ stand-ins, none of which a validating constructor could accept. Validation lives
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, dataclass_transform
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Generic, ParamSpec, Self, TypeVar, dataclass_transform, overload
 
 import jax
 
 from .errors import JaxnmrError
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 def static(*, note: bool = False, **kwargs: Any) -> Any:
@@ -25,13 +28,7 @@ def static(*, note: bool = False, **kwargs: Any) -> Any:
     return dataclasses.field(metadata={"static": True, "note": note}, **kwargs)
 
 
-def _brief(self: Any) -> str:
-    """Class and fields, with arrays by type and shape: plans hold thousands of numbers nobody wants to scroll past."""
-    fields = (f"{f.name}={_brief_value(getattr(self, f.name))}" for f in dataclasses.fields(self))
-    return f"{type(self).__name__}({', '.join(fields)})"
-
-
-def _brief_value(value: Any) -> str:
+def _brief(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{value.dtype}[{','.join(map(str, value.shape))}]"
     return repr(value)
@@ -43,59 +40,88 @@ def set_fields(obj: Any, **values: Any) -> None:
         object.__setattr__(obj, name, value)
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(static, dataclasses.field))
-def struct(cls: type) -> type:
-    """Turn a class with annotations into a frozen, keyword-only dataclass registered as a pytree.
+@dataclass_transform(
+    kw_only_default=True, frozen_default=True, eq_default=False, field_specifiers=(static, dataclasses.field)
+)
+class Struct:
+    """Base class of frozen, keyword-only dataclasses that are JAX pytrees: ``class Sample(Struct)`` and its fields.
 
     A class may define its own ``__init__`` (and set its fields with :func:`set_fields`); it runs only when
     people build the object, never when JAX does.
     """
-    own = cls.__dict__
-    cls = dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False, init="__init__" not in own)(cls)
-    if "__repr__" not in own:
-        cls.__repr__ = _brief
+
+    _leaves: ClassVar[tuple[str, ...]]
+    _statics: ClassVar[tuple[str, ...]]
+    _notes: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _make_pytree(cls)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields replaced; no validation, so it works on traced values."""
+        names = (*self._leaves, *self._statics)
+        if unknown := changes.keys() - set(names):
+            raise TypeError(f"{type(self).__name__} has no field {sorted(unknown)}")
+        return _build(type(self), {name: changes.get(name, getattr(self, name)) for name in names})
+
+    def _without_notes(self) -> Self:
+        """A copy whose notes, and those of all it holds, are blank; see :func:`bare`."""
+        values = ((name, getattr(self, name)) for name in self._leaves)
+        held = {name: value if hasattr(value, "dtype") else bare(value) for name, value in values}
+        return Struct.replace(self, **held, **dict.fromkeys(self._notes, BLANK))
+
+    def __repr__(self) -> str:
+        """Class and fields, with arrays by type and shape: plans hold thousands of numbers nobody wants to scroll past."""
+        fields = (f"{f.name}={_brief(getattr(self, f.name))}" for f in dataclasses.fields(type(self)))  # type: ignore[arg-type]  # only subclasses are dataclasses
+        return f"{type(self).__name__}({', '.join(fields)})"
+
+
+@dataclass_transform(
+    kw_only_default=True, frozen_default=True, eq_default=False, field_specifiers=(static, dataclasses.field)
+)
+def struct(cls: type[T]) -> type[T]:
+    """The same for a class that does not inherit from :class:`Struct`."""
+    if not issubclass(cls, Struct):
+        for name in ("replace", "_without_notes", *(() if "__repr__" in cls.__dict__ else ("__repr__",))):
+            setattr(cls, name, Struct.__dict__[name])
+        _make_pytree(cls)
+    return cls
+
+
+def _make_pytree(cls: type) -> None:
+    """Make a class a dataclass and tell JAX how to take it apart."""
+    dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False, init="__init__" not in cls.__dict__)(cls)
     fields = dataclasses.fields(cls)
     leaves = tuple(f.name for f in fields if not f.metadata.get("static"))
     statics = tuple(f.name for f in fields if f.metadata.get("static"))
-    blanks = {f.name: BLANK for f in fields if f.metadata.get("note")}
+    notes = tuple(f.name for f in fields if f.metadata.get("note"))
+    for name, names in (("_leaves", leaves), ("_statics", statics), ("_notes", notes)):
+        setattr(cls, name, names)
 
-    def described(obj):
+    def described(obj: Any) -> tuple[Any, ...]:
         values = (getattr(obj, name) for name in statics)
         return tuple(_Hidden if value is BLANK else value for value in values)
 
-    def flatten_with_keys(obj):
+    def flatten_with_keys(obj: Any) -> tuple[tuple[tuple[jax.tree_util.GetAttrKey, Any], ...], tuple[Any, ...]]:
         keyed = tuple((jax.tree_util.GetAttrKey(name), getattr(obj, name)) for name in leaves)
         return keyed, described(obj)
 
-    def flatten(obj):
+    def flatten(obj: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         return tuple(getattr(obj, name) for name in leaves), described(obj)
 
-    def unflatten(aux, children):
-        obj = object.__new__(cls)
-        for name, value in zip(leaves, children, strict=True):
-            object.__setattr__(obj, name, value)
-        for name, value in zip(statics, aux, strict=True):
-            object.__setattr__(obj, name, BLANK if value is _Hidden else value)
-        return obj
+    def unflatten(aux: tuple[Any, ...], children: Iterable[Any]) -> Any:
+        shown = (BLANK if value is _Hidden else value for value in aux)
+        return _build(cls, dict(zip(leaves + statics, (*children, *shown), strict=True)))
 
-    def replace(self, **changes):
-        """A copy with some fields replaced; no validation, so it works on traced values."""
-        unknown = changes.keys() - set(leaves) - set(statics)
-        if unknown:
-            raise TypeError(f"{cls.__name__} has no field {sorted(unknown)}")
-        obj = object.__new__(cls)
-        for name in leaves + statics:
-            object.__setattr__(obj, name, changes.get(name, getattr(self, name)))
-        return obj
-
-    def without_notes(self):
-        """A copy whose notes, and those of all it holds, are blank; see :func:`bare`."""
-        values = ((name, getattr(self, name)) for name in leaves)
-        return replace(self, **{name: v if hasattr(v, "dtype") else bare(v) for name, v in values}, **blanks)
-
-    cls.replace, cls._without_notes = replace, without_notes
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-    return cls
+
+
+def _build(cls: type[T], fields: Mapping[str, Any]) -> T:
+    """An object with these fields, without ``__init__``."""
+    obj = object.__new__(cls)
+    set_fields(obj, **fields)
+    return obj
 
 
 class NoteRead(JaxnmrError):
@@ -129,7 +155,7 @@ class _Hidden:
 BLANK = _Blank()
 
 
-def bare(tree: Any) -> Any:
+def bare(tree: T) -> T:
     """A copy of a pytree in which every note is blank: equal in structure to all that differ from it in notes only.
 
     Notes are blanked rather than kept out of comparisons: of objects that merely compare equal ``jit`` takes the first
@@ -142,7 +168,34 @@ def _is_struct(node: Any) -> bool:
     return hasattr(type(node), "_without_notes")
 
 
-def compiled(function: Callable | None = None, **options: Any) -> Callable:
+class Compiled(Generic[P, T]):
+    """A function as :func:`compiled` returns it."""
+
+    def __init__(self, function: Callable[P, T], **options: Any) -> None:
+        functools.update_wrapper(self, function)
+        self._program = jax.jit(function, **options)
+        self._curious: set[jax.tree_util.PyTreeDef] = set()
+
+    def __call__(self, *arguments: P.args, **settings: P.kwargs) -> T:
+        blank = bare(arguments)
+        if self._curious and jax.tree.structure(blank) in self._curious:
+            return self._program(*arguments, **settings)
+        try:
+            return self._program(*blank, **settings)
+        except NoteRead:
+            self._curious.add(jax.tree.structure(blank))
+            return self._program(*arguments, **settings)
+
+    def lower(self, *arguments: P.args, **settings: P.kwargs) -> jax.stages.Lowered:
+        """The program before it is compiled, as of ``jax.jit``."""
+        return self._program.lower(*bare(arguments), **settings)
+
+
+@overload
+def compiled(function: Callable[P, T], **options: Any) -> Compiled[P, T]: ...
+@overload
+def compiled(**options: Any) -> Callable[[Callable[P, T]], Compiled[P, T]]: ...
+def compiled(function: Any = None, **options: Any) -> Any:
     """``jax.jit`` of a function of structs, with programs that serve all arguments that differ in notes only.
 
     A function that does look at a note (to name it in an error, say) is traced with it and gets a program of its own.
@@ -151,21 +204,4 @@ def compiled(function: Callable | None = None, **options: Any) -> Callable:
         function: of positional arguments, and of keywords that are static. What it returns has blank notes.
         options: as of ``jax.jit``.
     """
-    if function is None:
-        return functools.partial(compiled, **options)
-    program = jax.jit(function, **options)
-    curious = set()
-
-    @functools.wraps(function)
-    def call(*arguments: Any, **settings: Any) -> Any:
-        blank = bare(arguments)
-        if curious and jax.tree.structure(blank) in curious:
-            return program(*arguments, **settings)
-        try:
-            return program(*blank, **settings)
-        except NoteRead:
-            curious.add(jax.tree.structure(blank))
-            return program(*arguments, **settings)
-
-    call.lower = lambda *arguments: program.lower(*bare(arguments))
-    return call
+    return functools.partial(Compiled, **options) if function is None else Compiled(function, **options)

@@ -1,11 +1,23 @@
 """Records shared by every layer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Float, Real
 
 Array = jax.Array | np.ndarray
+Numbers = ArrayLike | Sequence[Any]
+"""What a function that checks its input makes an array of: numbers, arrays, and sequences of any depth."""
+Values = Real[Array, "*#n"] | float | np.floating
+"""Numbers of shapes that fit each other, for functions that take each by itself."""
+ArrayT = TypeVar("ArrayT", bound=jax.Array | np.ndarray)
+"""The same kind of array as was given."""
+Scalar = Float[Array, ""] | float | np.floating
+"""A number, traced or not."""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,11 @@ import jax
 import matplotlib
 import numpy as np
 import pytest
+from annotations import check_annotations
 
 from jaxnmr._cache import default_cache
 
+check_annotations()
 matplotlib.use("Agg")
 
 

@@ -42,12 +42,12 @@ GROUND = {
 
 # third-party packages each room may import
 ALLOWED = {
-    "ground": {"jax", "jaxlib", "numpy"},
-    "crystal": {"jax", "numpy", "gemmi"},
-    "diffraction": {"jax", "numpy", "gemmi"},
-    "nmr": {"jax", "numpy"},
-    "nmr.powder": {"jax", "numpy"},
-    "graph": {"jax", "numpy", "jraph"},
+    "ground": {"jax", "jaxlib", "numpy", "jaxtyping"},
+    "crystal": {"jax", "numpy", "gemmi", "jaxtyping"},
+    "diffraction": {"jax", "numpy", "gemmi", "jaxtyping"},
+    "nmr": {"jax", "numpy", "jaxtyping"},
+    "nmr.powder": {"jax", "numpy", "jaxtyping"},
+    "graph": {"jax", "numpy", "jraph", "jaxtyping"},
     "io": {"numpy", "gemmi", "ase", "spglib", "nmrglue"},
     "objective": {"jax", "numpy"},
     "terms": {"jax", "numpy", "scipy"},

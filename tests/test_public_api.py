@@ -36,6 +36,7 @@ PUBLIC = [
     "SpectrumTerm",
     "Stage",
     "State",
+    "Struct",
     "TensorCalculator",
     "TensorModel",
     "TensorTerm",

@@ -1,17 +1,19 @@
 """Which bonds and angles a crystal has: neighbours with periodic images, unique under site symmetry (host)."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import gemmi
 import numpy as np
+from jaxtyping import Float, Int
 
 from ..errors import ConventionError, ShapeError
 from . import cell as cells
 from .expand import plan_expansion, positions
 from .geometry import angles, distances
 from .sites import SHORTEST_IMAGE_DISTANCE
+from .unit import AsymmetricUnit
 
 # Bonds are up to a fifth longer than the sum of covalent radii (Ca-O 2.9 Å against 2.42 Å).
 _STRETCH = 1.2
@@ -54,23 +56,23 @@ class BondPlan:
     """Bonds around every site of the asymmetric unit, one per class under the site symmetry.
 
     Attributes:
-        pairs: ``(n, 2, 5)`` integers for :func:`distances`; the first atom is a site itself.
-        multiplicity: ``(n,)`` equivalent bonds around the first atom.
-        orbit: ``(n,)`` equal for bonds that the space group relates: A-B seen from A and from B.
+        pairs: atoms for :func:`distances`; the first atom is a site itself.
+        multiplicity: equivalent bonds around the first atom.
+        orbit: equal for bonds that the space group relates: A-B seen from A and from B.
     """
 
-    pairs: np.ndarray
-    multiplicity: np.ndarray
-    orbit: np.ndarray
+    pairs: Int[np.ndarray, "n 2 5"]
+    multiplicity: Int[np.ndarray, " n"]
+    orbit: Int[np.ndarray, " n"]
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def distinct(self) -> np.ndarray:
-        """Pairs ``(k, 2, 5)`` with every distance of the crystal once, for restraints."""
+    def distinct(self) -> Int[np.ndarray, "k 2 5"]:
+        """Pairs with every distance of the crystal once, for restraints."""
         return self.pairs[np.unique(self.orbit, return_index=True)[1]]
 
-    def table(self, crystal) -> tuple[BondRecord, ...]:
+    def table(self, crystal: AsymmetricUnit) -> tuple[BondRecord, ...]:
         """The bonds with their lengths in a crystal (host)."""
         length = np.asarray(distances(crystal, self.pairs), dtype=float)
         return tuple(
@@ -89,31 +91,31 @@ class AnglePlan:
     """Angles at every site of the asymmetric unit, one per class under the site symmetry.
 
     Attributes:
-        triplets: ``(n, 3, 5)`` integers for :func:`angles`; the middle atom is a site itself.
-        multiplicity: ``(n,)`` equivalent angles at the middle atom.
+        triplets: atoms for :func:`angles`; the middle atom is a site itself.
+        multiplicity: equivalent angles at the middle atom.
     """
 
-    triplets: np.ndarray
-    multiplicity: np.ndarray
+    triplets: Int[np.ndarray, "n 3 5"]
+    multiplicity: Int[np.ndarray, " n"]
 
     def __len__(self) -> int:
         return len(self.triplets)
 
-    def table(self, crystal) -> tuple[AngleRecord, ...]:
+    def table(self, crystal: AsymmetricUnit) -> tuple[AngleRecord, ...]:
         """The angles with their values in a crystal (host)."""
         value = np.asarray(angles(crystal, self.triplets), dtype=float)
         return tuple(
             AngleRecord(
-                labels=tuple(crystal.labels[atom[0]] for atom in atoms),
-                symmetry=(symmetry_code(atoms[0]), symmetry_code(atoms[2])),
+                labels=(crystal.labels[first[0]], crystal.labels[middle[0]], crystal.labels[last[0]]),
+                symmetry=(symmetry_code(first), symmetry_code(last)),
                 angle=float(a),
                 multiplicity=int(m),
             )
-            for atoms, a, m in zip(self.triplets, value, self.multiplicity, strict=True)
+            for (first, middle, last), a, m in zip(self.triplets, value, self.multiplicity, strict=True)
         )
 
 
-def plan_bonds(crystal, cutoffs: Cutoffs = None) -> BondPlan:
+def plan_bonds(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> BondPlan:
     """Find the bonds of every site, with periodic images of cells of any size and shape.
 
     Args:
@@ -126,16 +128,18 @@ def plan_bonds(crystal, cutoffs: Cutoffs = None) -> BondPlan:
         Bonds ordered by first site and length. Atoms nearer than 0.4 Å are alternatives, not bonds.
     """
     sites = crystal.sites()
-    pairs, multiplicity, class_of, shells = [], [], [], []
+    rows: list[np.ndarray] = []
+    multiplicity: list[int] = []
+    class_of, shells = [], []
     for index, (atoms, vectors, _) in enumerate(_neighbours(crystal, cutoffs)):
         permutation = _permutations(vectors, atoms, sites[index].stabiliser)
         leader = permutation.min(axis=0) if len(atoms) else np.zeros(0, dtype=int)
         leaders, inverse, counts = np.unique(leader, return_inverse=True, return_counts=True)
-        class_of.append(inverse + len(pairs))
+        class_of.append(inverse + len(rows))
         shells.append((atoms, vectors))
-        pairs.extend(np.stack([_itself(index), atoms[k]]) for k in leaders)
+        rows.extend(np.stack([_itself(index), atoms[k]]) for k in leaders)
         multiplicity.extend(counts)
-    pairs = np.array(pairs, dtype=int).reshape(-1, 2, 5)
+    pairs = np.array(rows, dtype=int).reshape(-1, 2, 5)
     orbit = np.arange(len(pairs))
     for k, (first, second) in enumerate(pairs):
         # seen from the second site, the first atom lies at -R^-1 v
@@ -149,10 +153,11 @@ def plan_bonds(crystal, cutoffs: Cutoffs = None) -> BondPlan:
     return BondPlan(pairs=pairs, multiplicity=np.array(multiplicity, dtype=int), orbit=orbit)
 
 
-def plan_angles(crystal, cutoffs: Cutoffs = None) -> AnglePlan:
+def plan_angles(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> AnglePlan:
     """Find the angles between the bonds of every site; arguments as :func:`plan_bonds`."""
     sites = crystal.sites()
-    triplets, multiplicity = [], []
+    triplets: list[np.ndarray] = []
+    multiplicity: list[int] = []
     for index, (atoms, vectors, _) in enumerate(_neighbours(crystal, cutoffs)):
         a, b = np.triu_indices(len(atoms), k=1)
         if not len(a):
@@ -168,8 +173,8 @@ def plan_angles(crystal, cutoffs: Cutoffs = None) -> AnglePlan:
     )
 
 
-def plan_pairs(crystal, labels: Sequence[tuple[str, str]]) -> np.ndarray:
-    """Atoms ``(n, 2, 5)`` of named pairs: ``("P", "O1")`` is the shortest distance between the two sites.
+def plan_pairs(crystal: AsymmetricUnit, labels: Sequence[tuple[str, str]]) -> Int[np.ndarray, "n 2 5"]:
+    """Atoms of named pairs: ``("P", "O1")`` is the shortest distance between the two sites.
 
     A symmetry code picks an image: ``("P", "O3 3_655")``.
 
@@ -184,8 +189,8 @@ def plan_pairs(crystal, labels: Sequence[tuple[str, str]]) -> np.ndarray:
     return np.array(rows, dtype=int).reshape(-1, 2, 5)
 
 
-def plan_triplets(crystal, labels: Sequence[tuple[str, str, str]]) -> np.ndarray:
-    """Atoms ``(n, 3, 5)`` of named angles, the middle atom second: its nearest atoms of the other two sites.
+def plan_triplets(crystal: AsymmetricUnit, labels: Sequence[tuple[str, str, str]]) -> Int[np.ndarray, "n 3 5"]:
+    """Atoms of named angles, the middle atom second: its nearest atoms of the other two sites.
 
     When the outer labels are equal, the two nearest images are taken. Symmetry codes pick images.
 
@@ -208,7 +213,7 @@ def plan_triplets(crystal, labels: Sequence[tuple[str, str, str]]) -> np.ndarray
     return np.array(rows, dtype=int).reshape(-1, 3, 5)
 
 
-def parse_atom(crystal, text: str) -> tuple[np.ndarray, bool]:
+def parse_atom(crystal: AsymmetricUnit, text: str) -> tuple[Int[np.ndarray, "5"], bool]:
     """Five integers of ``"O3"`` or ``"O3 3_655"``, and whether a symmetry code was given."""
     label, _, code = text.strip().partition(" ")
     if label not in crystal.labels:
@@ -226,7 +231,7 @@ def parse_atom(crystal, text: str) -> tuple[np.ndarray, bool]:
     return np.array([site, int(match[1]) - 1, *shift]), True
 
 
-def symmetry_code(atom) -> str:
+def symmetry_code(atom: Int[np.ndarray, "5"] | Sequence[int]) -> str:
     """CIF symmetry code ``n_klm`` of an atom; ``"."`` for the site itself, ``"?"`` beyond four cells."""
     _, operation, *shift = (int(k) for k in atom)
     if max(abs(t) for t in shift) > 4:
@@ -235,19 +240,19 @@ def symmetry_code(atom) -> str:
     return "." if code == "1_555" else code
 
 
-def atom_names(crystal, atoms) -> str:
+def atom_names(crystal: Crystal, atoms: Int[np.ndarray, "atoms 5"]) -> str:
     """Labels of atoms ``(n, 5)`` with the symmetry codes of images, ``"Si1–O2 3_655"``."""
     codes = [symmetry_code(atom) for atom in atoms]
     names = (crystal.labels[int(atom[0])] for atom in atoms)
     return "–".join(name if code == "." else f"{name} {code}" for name, code in zip(names, codes, strict=True))
 
 
-def _itself(site: int) -> np.ndarray:
+def _itself(site: int | np.integer) -> Int[np.ndarray, "5"]:
     return np.array([site, 0, 0, 0, 0])
 
 
-def _cutoff_matrix(crystal, cutoffs: Cutoffs) -> np.ndarray:
-    """Longest bond ``(sites, sites)`` in Å; 0 where there is none."""
+def _cutoff_matrix(crystal: AsymmetricUnit, cutoffs: Cutoffs) -> Float[np.ndarray, "sites sites"]:
+    """Longest bond in Å; 0 where there is none."""
     elements = crystal.elements
     if cutoffs is None:
         info = [gemmi.Element(e) for e in elements]
@@ -272,14 +277,16 @@ def _cutoff_matrix(crystal, cutoffs: Cutoffs) -> np.ndarray:
     return matrix
 
 
-def _neighbours(crystal, cutoffs: Cutoffs, sites: Sequence[int] | None = None):
-    """Per site: neighbours ``(n, 5)``, fractional vectors to them ``(n, 3)`` and distances ``(n,)``, nearest first."""
+def _neighbours(
+    crystal: AsymmetricUnit, cutoffs: Cutoffs, sites: Sequence[int] | None = None
+) -> Iterator[tuple[Int[np.ndarray, "n 5"], Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]]:
+    """Per site: neighbours, fractional vectors to them and distances, nearest first."""
     limit = _cutoff_matrix(crystal, cutoffs)
     xyz = np.asarray(crystal.xyz, dtype=float)
     cell = np.asarray(crystal.cell, dtype=float)
     g, reach = cells.metric(cell), np.sqrt(np.diag(cells.reciprocal_metric(cell)))
-    atoms = plan_expansion(crystal).atoms
-    points = positions(xyz, crystal.group, atoms)
+    atoms = np.asarray(plan_expansion(crystal).atoms)
+    points = np.asarray(positions(xyz, crystal.group, atoms))
     for index in range(crystal.n_sites) if sites is None else sites:
         cutoff = limit[index][atoms[:, 0]]
         wanted = cutoff > 0
@@ -297,16 +304,18 @@ def _neighbours(crystal, cutoffs: Cutoffs, sites: Sequence[int] | None = None):
         yield found[order], vectors[a, s][order], length[a, s][order]
 
 
-def _permutations(vectors: np.ndarray, atoms: np.ndarray, stabiliser: np.ndarray) -> np.ndarray:
-    """``(operations, n)``: which neighbour every operation of the site symmetry takes each neighbour to."""
+def _permutations(
+    vectors: Float[np.ndarray, "n 3"], atoms: Int[np.ndarray, "n 5"], stabiliser: Int[np.ndarray, "operations 3 3"]
+) -> Int[np.ndarray, "operations n"]:
+    """Which neighbour every operation of the site symmetry takes each neighbour to."""
     moved = np.einsum("sij,nj->sni", stabiliser, vectors)
     distance = np.abs(moved[:, :, None] - vectors[None, None]).max(axis=-1)
     distance = np.where(atoms[:, None, 0] == atoms[None, :, 0], distance, np.inf)
     return distance.argmin(axis=-1) if len(vectors) else np.zeros((len(stabiliser), 0), dtype=int)
 
 
-def _nearest(crystal, first: int, second: int, count: int = 1) -> np.ndarray:
-    """The ``count`` nearest atoms of site ``second`` around site ``first``, ``(count, 5)``."""
+def _nearest(crystal: AsymmetricUnit, first: int, second: int, count: int = 1) -> Int[np.ndarray, "count 5"]:
+    """The ``count`` nearest atoms of site ``second`` around site ``first``."""
     cutoff = 2.0
     while True:
         atoms, _, _ = next(_neighbours(crystal, cutoff, sites=(first,)))

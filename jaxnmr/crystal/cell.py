@@ -5,18 +5,23 @@ A cell is ``(a, b, c, alpha, beta, gamma)`` in Å and degrees; lattice vectors a
 results in double precision (host-side planning), a JAX cell gives traceable ones.
 """
 
+from types import ModuleType
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Real
+
+from ..typing import Array, ArrayT, Numbers
 
 
-def namespace(*arrays):
+def namespace(*arrays: object) -> ModuleType:
     """``jax.numpy`` when any of the arrays is a JAX array, else ``numpy``."""
     return jnp if any(isinstance(x, jax.Array) for x in arrays) else np
 
 
-def metric(cell):
-    """Metric tensor ``G`` (Å²), shape ``(3, 3)``, from a cell of shape ``(6,)``."""
+def metric(cell: Real[ArrayT, "6"]) -> Float[ArrayT, "3 3"]:
+    """Metric tensor ``G`` (Å²)."""
     xp = namespace(cell)
     a, b, c = cell[0], cell[1], cell[2]
     cos = xp.cos(xp.deg2rad(cell[3:]))
@@ -29,28 +34,28 @@ def metric(cell):
     )
 
 
-def cell_from_metric(g):
-    """Cell ``(6,)`` in Å and degrees from a metric tensor ``(3, 3)`` in Å²."""
+def cell_from_metric(g: Float[ArrayT, "3 3"]) -> Float[ArrayT, "6"]:
+    """Cell in Å and degrees from a metric tensor in Å²."""
     xp = namespace(g)
     a, b, c = xp.sqrt(g[0, 0]), xp.sqrt(g[1, 1]), xp.sqrt(g[2, 2])
     cos = xp.stack([g[1, 2] / (b * c), g[0, 2] / (a * c), g[0, 1] / (a * b)])
     return xp.concatenate([xp.stack([a, b, c]), xp.rad2deg(xp.arccos(cos))])
 
 
-def reciprocal_metric(cell):
-    """Reciprocal metric tensor ``G*`` (Å⁻²), shape ``(3, 3)``: ``1/d² = h G* hᵀ``."""
+def reciprocal_metric(cell: Real[ArrayT, "6"]) -> Float[ArrayT, "3 3"]:
+    """Reciprocal metric tensor ``G*`` (Å⁻²): ``1/d² = h G* hᵀ``."""
     return namespace(cell).linalg.inv(metric(cell))
 
 
-def volume(cell):
+def volume(cell: Real[Array, "6"]) -> Float[Array, ""] | np.floating:
     """Cell volume in Å³."""
     xp = namespace(cell)
     cos = xp.cos(xp.deg2rad(cell[3:]))
     return cell[0] * cell[1] * cell[2] * xp.sqrt(1.0 - xp.sum(cos**2) + 2.0 * xp.prod(cos))
 
 
-def lattice(cell):
-    """Lattice vectors as rows ``(3, 3)`` in Å: ``a`` along x, ``b`` in the xy plane (ASE's choice)."""
+def lattice(cell: Real[ArrayT, "6"]) -> Float[ArrayT, "3 3"]:
+    """Lattice vectors as rows, Å: ``a`` along x, ``b`` in the xy plane (ASE's choice)."""
     xp = namespace(cell)
     cos, sin = xp.cos(xp.deg2rad(cell[3:])), xp.sin(xp.deg2rad(cell[3:]))
     a, b, c = cell[0], cell[1], cell[2]
@@ -61,8 +66,8 @@ def lattice(cell):
     return xp.stack([xp.stack(row) for row in rows])
 
 
-def metric_derivative(cell: np.ndarray) -> np.ndarray:
-    """Derivative ``(6, 6)`` of ``G11 G22 G33 G12 G13 G23`` by ``a b c alpha beta gamma`` (host)."""
+def metric_derivative(cell: Float[np.ndarray, "6"]) -> Float[np.ndarray, "6 6"]:
+    """Derivative of ``G11 G22 G33 G12 G13 G23`` by ``a b c alpha beta gamma`` (host)."""
     a, b, c = cell[:3]
     (ca, cb, cg), (sa, sb, sg) = np.cos(np.deg2rad(cell[3:])), np.sin(np.deg2rad(cell[3:])) * np.pi / 180.0
     return np.array(
@@ -77,8 +82,8 @@ def metric_derivative(cell: np.ndarray) -> np.ndarray:
     )
 
 
-def d_spacing(cell, hkl):
-    """Interplanar distances in Å for integer ``hkl`` of shape ``(n, 3)``."""
+def d_spacing(cell: Real[Array, "6"], hkl: Numbers) -> Float[Array, " n"]:
+    """Interplanar distances in Å for integer ``hkl``, ``(n, 3)``."""
     xp = namespace(cell)
     h = xp.asarray(hkl)
     return 1.0 / xp.sqrt(xp.einsum("ni,ij,nj->n", h, reciprocal_metric(cell), h))

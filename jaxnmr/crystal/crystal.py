@@ -6,10 +6,11 @@ from typing import Self
 
 import gemmi
 import numpy as np
+from jaxtyping import Float
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..errors import ConventionError, ShapeError, SymmetryError
-from ..typing import Array, Quantity
+from ..typing import Array, Numbers, Quantity
 from ..units import b_to_u
 from . import cell as cells
 from .expand import Expansion, FullCell, plan_expansion
@@ -21,16 +22,15 @@ from .symmetry import UIJ, SpaceGroup, unvoigt
 _CELL_TOLERANCE = 5e-4
 
 
-@struct
-class Crystal:
+class Crystal(Struct):
     """An asymmetric unit with its space group. Immutable; use :meth:`create` to build one.
 
     Attributes:
-        cell: ``(6,)`` a, b, c in Å, alpha, beta, gamma in degrees.
-        xyz: ``(sites, 3)`` fractional coordinates.
-        occupancy: ``(sites,)`` site occupancies (1 for a full special position).
-        u_iso: ``(sites,)`` isotropic mean-square displacement in Å²; 0 for anisotropic sites.
-        u_aniso: ``(sites, 6)`` U11 U22 U33 U12 U13 U23 in Å² (CIF convention); 0 for isotropic sites.
+        cell: a, b, c in Å, alpha, beta, gamma in degrees.
+        xyz: fractional coordinates.
+        occupancy: site occupancies (1 for a full special position).
+        u_iso: isotropic mean-square displacement in Å²; 0 for anisotropic sites.
+        u_aniso: U11 U22 U33 U12 U13 U23 in Å² (CIF convention); 0 for isotropic sites.
         group: the space group.
         species: per site, the element with an optional charge as CIF type symbols write it: ``"Ca2+"``, ``"F1-"``.
         labels: per site, a unique name.
@@ -38,11 +38,11 @@ class Crystal:
         name: name of the phase.
     """
 
-    cell: Array
-    xyz: Array
-    occupancy: Array
-    u_iso: Array
-    u_aniso: Array
+    cell: Float[Array, "6"]
+    xyz: Float[Array, "sites 3"]
+    occupancy: Float[Array, " sites"]
+    u_iso: Float[Array, " sites"]
+    u_aniso: Float[Array, "sites 6"]
     group: SpaceGroup = static()
     species: tuple[str, ...] = static()
     labels: tuple[str, ...] = static()
@@ -53,15 +53,15 @@ class Crystal:
     def create(
         cls,
         *,
-        cell: Sequence[float],
+        cell: Numbers,
         spacegroup: str | int | SpaceGroup,
         species: Sequence[str],
-        xyz,
+        xyz: Numbers,
         labels: Sequence[str] | None = None,
-        occupancy=None,
-        u_iso=None,
-        u_aniso=None,
-        b_iso=None,
+        occupancy: Numbers | None = None,
+        u_iso: Numbers | None = None,
+        u_aniso: Numbers | None = None,
+        b_iso: Numbers | None = None,
         name: str = "crystal",
         snap_distance: float | Sequence[float] = SNAP_DISTANCE,
     ) -> Self:
@@ -91,9 +91,9 @@ class Crystal:
         n = len(species)
         if n == 0:
             raise ShapeError("a crystal needs at least one site; got none")
-        cell = _finite("cell", cell, (6,))
-        xyz = _finite("xyz", xyz, (n, 3))
-        occupancy = _finite("occupancy", np.ones(n) if occupancy is None else occupancy, (n,))
+        given = _finite("cell", cell, (6,))
+        points = _finite("xyz", xyz, (n, 3))
+        occupied = _finite("occupancy", np.ones(n) if occupancy is None else occupancy, (n,))
         labels = _unique_labels(species) if labels is None else tuple(str(label) for label in labels)
         if len(labels) != n or len(set(labels)) != n:
             repeated = sorted({label for label in labels if labels.count(label) > 1})
@@ -102,8 +102,8 @@ class Crystal:
             raise ConventionError("give u_iso or b_iso, not both (B = 8 pi^2 U)")
         if b_iso is not None:
             u_iso = b_to_u(_numbers("b_iso", b_iso))
-        u_iso = _numbers("u_iso", 0.01 if u_iso is None else u_iso)
-        u_iso = _finite("u_iso", np.full(n, u_iso) if u_iso.ndim == 0 else u_iso, (n,))
+        iso = _numbers("u_iso", 0.01 if u_iso is None else u_iso)
+        iso = _finite("u_iso", np.full(n, iso) if iso.ndim == 0 else iso, (n,))
         aniso = np.full((n, 6), np.nan) if u_aniso is None else _numbers("u_aniso", u_aniso)
         if aniso.shape != (n, 6):
             raise ShapeError(f"u_aniso has shape {aniso.shape}, expected ({n}, 6): U11 U22 U33 U12 U13 U23 per site")
@@ -111,32 +111,32 @@ class Crystal:
         for k in np.flatnonzero(is_aniso & ~np.isfinite(aniso).all(axis=1)):
             raise ConventionError(f"u_aniso of {labels[k]} is {aniso[k].tolist()}: give six finite numbers, or six NaN")
         species = tuple(_type_symbol(symbol, label) for label, symbol in zip(labels, species, strict=True))
-        if (cell[:3] <= 0).any() or (cell[3:] <= 0).any() or (cell[3:] >= 180).any():
+        if (given[:3] <= 0).any() or (given[3:] <= 0).any() or (given[3:] >= 180).any():
             raise ConventionError(
-                f"cell {cell.tolist()}: lengths must be positive and angles between 0 and 180 degrees"
+                f"cell {given.tolist()}: lengths must be positive and angles between 0 and 180 degrees"
             )
-        if not np.linalg.det(cells.metric(cell)) > 1e-6:
-            raise ConventionError(f"cell {cell.tolist()} has no volume: these three angles cannot meet in a corner")
-        for label, value in zip(labels, occupancy, strict=True):
+        if not np.linalg.det(cells.metric(given)) > 1e-6:
+            raise ConventionError(f"cell {given.tolist()} has no volume: these three angles cannot meet in a corner")
+        for label, value in zip(labels, occupied, strict=True):
             if not 0.0 <= value <= 1.0 + 1e-6:
                 raise ConventionError(f"occupancy of {label} is {value:g}, expected between 0 and 1")
-        cell = _snap_cell(group, cell)
-        g = cells.metric(cell)
+        snapped = _snap_cell(group, given)
+        g = cells.metric(snapped)
         sites = [
             analyse_site(group, g, x, snap, label, occ)
-            for x, snap, label, occ in zip(xyz, np.broadcast_to(snap_distance, (n,)), labels, occupancy, strict=True)
+            for x, snap, label, occ in zip(points, np.broadcast_to(snap_distance, (n,)), labels, occupied, strict=True)
         ]
-        xyz = np.stack([site.xyz for site in sites])
+        points = np.stack([site.xyz for site in sites])
         aniso = np.where(is_aniso[:, None], aniso, 0.0)
         g_star = np.linalg.inv(g)
         for k in np.flatnonzero(is_aniso):
             aniso[k] = _symmetric_displacement(sites[k].uij_projector(g_star), aniso[k], labels[k])
-        xyz, aniso = unite_shared_positions(group, g, xyz, aniso, occupancy, labels)
+        points, aniso = unite_shared_positions(group, g, points, aniso, occupied, labels)
         return cls(
-            cell=cell,
-            xyz=xyz,
-            occupancy=occupancy,
-            u_iso=np.where(is_aniso, 0.0, u_iso),
+            cell=snapped,
+            xyz=points,
+            occupancy=occupied,
+            u_iso=np.where(is_aniso, 0.0, iso),
             u_aniso=aniso,
             group=group,
             species=species,
@@ -145,7 +145,7 @@ class Crystal:
             name=str(name),
         )
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Crystal({self.name!r}, {self.group.name}, {self.n_sites} sites: {' '.join(self.labels)})"
 
     @property
@@ -179,12 +179,12 @@ class Crystal:
             for x, label in zip(np.asarray(self.xyz, dtype=float), self.labels, strict=True)
         )
 
-    def volume(self):
+    def volume(self) -> Float[Array, ""] | np.floating:
         """Cell volume in Å³."""
         return cells.volume(self.cell)
 
-    def lattice(self):
-        """Lattice vectors as rows, ``(3, 3)`` in Å."""
+    def lattice(self) -> Float[Array, "3 3"]:
+        """Lattice vectors as rows, Å."""
         return cells.lattice(self.cell)
 
     def cell_mass(self) -> float:
@@ -193,8 +193,8 @@ class Crystal:
         multiplicity = np.array([site.multiplicity for site in self.sites()])
         return float(np.sum(weight * multiplicity * np.asarray(self.occupancy, dtype=float)))
 
-    def u_tensors(self):
-        """Displacement of every site as ``U_ij`` (CIF convention), ``(sites, 6)`` in Å².
+    def u_tensors(self) -> Float[Array, "sites 6"]:
+        """Displacement of every site as ``U_ij`` (CIF convention) in Å².
 
         An isotropic U becomes ``U cos(angle*)``: ``U_ij = U g*_ij / (a*_i a*_j)``.
         """
@@ -204,8 +204,8 @@ class Crystal:
         cosines = xp.stack([g_star[i, j] / (length[i] * length[j]) for i, j in UIJ])
         return self.u_aniso + xp.asarray(self.u_iso)[:, None] * cosines
 
-    def u_equivalent(self):
-        """Equivalent isotropic displacement, a third of the trace of the Cartesian tensor, ``(sites,)`` in Å²."""
+    def u_equivalent(self) -> Float[Array, " sites"]:
+        """Equivalent isotropic displacement, a third of the trace of the Cartesian tensor, in Å²."""
         xp = cells.namespace(self.cell, self.u_iso, self.u_aniso)
         length = xp.sqrt(xp.diag(cells.reciprocal_metric(xp.asarray(self.cell))))
         g = cells.metric(xp.asarray(self.cell))
@@ -280,7 +280,7 @@ def _type_symbol(symbol: str, label: str) -> str:
     return f"{element}{abs(charge)}{'-' if charge < 0 else '+'}" if charge else element
 
 
-def block_diagonal(blocks: Sequence[np.ndarray]) -> np.ndarray:
+def block_diagonal(blocks: Sequence[Float[np.ndarray, "_ _"]]) -> Float[np.ndarray, "_ _"]:
     """Block-diagonal matrix of rectangular blocks (a block without columns only takes up rows)."""
     out = np.zeros((sum(b.shape[0] for b in blocks), sum(b.shape[1] for b in blocks)))
     row = column = 0
@@ -290,14 +290,14 @@ def block_diagonal(blocks: Sequence[np.ndarray]) -> np.ndarray:
     return out
 
 
-def _numbers(name: str, value) -> np.ndarray:
+def _numbers(name: str, value: Numbers) -> np.ndarray:
     try:
         return np.array(value, dtype=float)
     except (TypeError, ValueError) as err:
         raise ShapeError(f"{name} is no array of numbers: {err}") from err
 
 
-def _finite(name: str, value, shape: tuple[int, ...]) -> np.ndarray:
+def _finite(name: str, value: Numbers, shape: tuple[int, ...]) -> np.ndarray:
     array = _numbers(name, value)
     if array.shape != shape:
         raise ShapeError(f"{name} has shape {array.shape}, expected {shape}")
@@ -316,7 +316,9 @@ def _unique_labels(species: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _symmetric_displacement(projector: np.ndarray, u: np.ndarray, label: str) -> np.ndarray:
+def _symmetric_displacement(
+    projector: Float[np.ndarray, "6 6"], u: Float[np.ndarray, "6"], label: str
+) -> Float[np.ndarray, "6"]:
     """The nearest ``U_ij`` that the site symmetry allows; an error when it is not near."""
     allowed = projector @ u
     if np.abs(allowed - u).max() > 0.002 + 0.25 * np.abs(u).max():
@@ -327,7 +329,7 @@ def _symmetric_displacement(projector: np.ndarray, u: np.ndarray, label: str) ->
     return allowed
 
 
-def _snap_cell(group: SpaceGroup, cell: np.ndarray) -> np.ndarray:
+def _snap_cell(group: SpaceGroup, cell: Float[np.ndarray, "6"]) -> Float[np.ndarray, "6"]:
     """The nearest cell the group allows; an error when it is not near."""
     allowed = cells.cell_from_metric(group.metric_projector(cells.metric(cell)))
     off = np.abs(allowed - cell) / np.array([*cell[:3], 90.0, 90.0, 90.0])

@@ -5,58 +5,59 @@ to the site, then a lattice translation. They are found once on the host; positi
 """
 
 import numpy as np
+from jaxtyping import Float, Int
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..typing import Array
 from .cell import lattice, namespace
+from .symmetry import SpaceGroup
+from .unit import AsymmetricUnit
 
 
-@struct
-class FullCell:
+class FullCell(Struct):
     """All atoms of the conventional cell.
 
     Attributes:
-        lattice: ``(3, 3)`` vectors as rows, Å.
-        fractional: ``(atoms, 3)``.
-        occupancy: ``(atoms,)``.
-        site: ``(atoms,)`` index of the site each atom is an image of.
+        lattice: vectors as rows, Å.
+        fractional: coordinates in the cell.
+        occupancy: of every atom.
+        site: index of the site each atom is an image of.
         species: per atom, the type symbol.
         labels: per atom, the label of its site.
     """
 
-    lattice: Array
-    fractional: Array
-    occupancy: Array
-    site: Array
+    lattice: Float[Array, "3 3"]
+    fractional: Float[Array, "atoms 3"]
+    occupancy: Float[Array, " atoms"]
+    site: Int[Array, " atoms"]
     species: tuple[str, ...] = static()
     labels: tuple[str, ...] = static()
 
     @property
-    def cartesian(self) -> Array:
-        """Positions ``(atoms, 3)`` in Å."""
+    def cartesian(self) -> Float[Array, "atoms 3"]:
+        """Positions in Å."""
         return self.fractional @ self.lattice
 
 
-@struct
-class Expansion:
+class Expansion(Struct):
     """Which images of which sites fill the cell, conventional or primitive; made by :func:`plan_expansion`.
 
     Attributes:
-        atoms: ``(atoms, 5)`` integers: site, operation, lattice translation.
+        atoms: site, operation, lattice translation.
         species: per atom, the type symbol.
         labels: per atom, the label of its site.
     """
 
-    atoms: Array
+    atoms: Int[Array, "atoms 5"]
     species: tuple[str, ...] = static()
     labels: tuple[str, ...] = static()
 
     @property
-    def asymmetric(self) -> np.ndarray:
+    def asymmetric(self) -> Int[np.ndarray, " sites"]:
         """For every site, the index of its first atom: the site itself up to a lattice translation (host)."""
         return np.unique(np.asarray(self.atoms)[:, 0], return_index=True)[1]
 
-    def cell_of(self, crystal) -> FullCell:
+    def cell_of(self, crystal: AsymmetricUnit) -> FullCell:
         """The atoms of a crystal of the same group and sites (traceable)."""
         site = self.atoms[:, 0]
         return FullCell(
@@ -69,7 +70,7 @@ class Expansion:
         )
 
 
-def plan_expansion(crystal, *, primitive: bool = False) -> Expansion:
+def plan_expansion(crystal: AsymmetricUnit, *, primitive: bool = False) -> Expansion:
     """List the atoms of the conventional cell, site by site, each once (host).
 
     Lattice translations bring every atom into [0, 1) at the present coordinates; they stay fixed when the
@@ -94,8 +95,8 @@ def plan_expansion(crystal, *, primitive: bool = False) -> Expansion:
     )
 
 
-def positions(xyz, group, atoms):
-    """Fractional positions ``(..., 3)`` of atoms ``(..., 5)``, traceable in ``xyz`` of shape ``(sites, 3)``."""
+def positions(xyz: Float[Array, "sites 3"], group: SpaceGroup, atoms: Int[Array, "*n 5"]) -> Float[Array, "*n 3"]:
+    """Fractional positions of atoms, traceable in ``xyz``."""
     xp = namespace(xyz, atoms)
     rotations = xp.asarray(group.rotations, dtype=xyz.dtype)[atoms[..., 1]]
     translations = xp.asarray(group.translations, dtype=xyz.dtype)[atoms[..., 1]] + atoms[..., 2:]

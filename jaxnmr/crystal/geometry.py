@@ -4,47 +4,56 @@ Atoms are five integers ``(site, operation, ta, tb, tc)``: see :mod:`jaxnmr.crys
 found once on the host: :func:`plan_bonds`, :func:`plan_angles`, :func:`plan_pairs`, :func:`plan_triplets`.
 """
 
+from jaxtyping import Float, Int
+
+from ..typing import Array
 from .cell import lattice, namespace
 from .expand import positions
+from .symmetry import SpaceGroup
+from .unit import AsymmetricUnit
 
 
-def distances(crystal, pairs):
-    """Distances in Å, shape ``(n,)``.
+def distances(crystal: AsymmetricUnit, pairs: Int[Array, "n 2 5"]) -> Float[Array, " n"]:
+    """Distances in Å.
 
     Args:
         crystal: the crystal; its cell and coordinates may be traced.
-        pairs: ``(n, 2, 5)`` integers, two atoms per distance.
+        pairs: two atoms per distance.
     """
     return distances_from(crystal.cell, crystal.xyz, crystal.group, pairs)
 
 
-def angles(crystal, triplets):
-    """Angles in degrees at the middle atom, shape ``(n,)``.
+def angles(crystal: AsymmetricUnit, triplets: Int[Array, "n 3 5"]) -> Float[Array, " n"]:
+    """Angles in degrees at the middle atom.
 
     Args:
         crystal: the crystal; its cell and coordinates may be traced.
-        triplets: ``(n, 3, 5)`` integers, three atoms per angle.
+        triplets: three atoms per angle.
     """
     return angles_from(crystal.cell, crystal.xyz, crystal.group, triplets)
 
 
-def distances_from(cell, xyz, group, pairs):
+def distances_from(
+    cell: Float[Array, "6"], xyz: Float[Array, "sites 3"], group: SpaceGroup, pairs: Int[Array, "n 2 5"]
+) -> Float[Array, " n"]:
     """:func:`distances` as a function of its refinable arrays, for ``jax.jacobian`` and error propagation.
 
     Args:
-        cell: ``(6,)`` Å and degrees.
-        xyz: ``(sites, 3)`` fractional.
+        cell: Å and degrees.
+        xyz: fractional.
         group: the space group.
-        pairs: ``(n, 2, 5)`` integers.
+        pairs: two atoms per distance.
 
     Returns:
-        ``(n,)`` Å. Double precision numpy for numpy input. The gradient is 0 where two atoms coincide.
+        Å. Double precision numpy for numpy input. The gradient is 0 where two atoms coincide.
     """
     first, second = _cartesian(cell, xyz, group, pairs)
     return _norm(second - first)
 
 
-def angles_from(cell, xyz, group, triplets):
+def angles_from(
+    cell: Float[Array, "6"], xyz: Float[Array, "sites 3"], group: SpaceGroup, triplets: Int[Array, "n 3 5"]
+) -> Float[Array, " n"]:
     """:func:`angles` as a function of its refinable arrays; arguments as :func:`distances_from`.
 
     The angle is ``atan2(|u x v|, u.v)``, accurate at any angle. At exactly 0° and 180°, where it has a kink,
@@ -58,14 +67,16 @@ def angles_from(cell, xyz, group, triplets):
     return xp.where(undefined, 0.0, xp.rad2deg(xp.arctan2(sine, xp.where(undefined, 1.0, cosine))))
 
 
-def _cartesian(cell, xyz, group, atoms):
+def _cartesian(
+    cell: Float[Array, "6"], xyz: Float[Array, "sites 3"], group: SpaceGroup, atoms: Int[Array, "n k 5"]
+) -> Float[Array, "k n 3"]:
     xp = namespace(cell, xyz, atoms)
     cell, xyz, atoms = xp.asarray(cell), xp.asarray(xyz), xp.asarray(atoms)
     return xp.moveaxis(positions(xyz, group, atoms) @ lattice(cell), -2, 0)
 
 
-def _norm(vectors):
-    """Length of ``(..., 3)`` vectors with gradient 0 at the zero vector."""
+def _norm(vectors: Float[Array, "*n 3"]) -> Float[Array, "*n"]:
+    """Length of vectors with gradient 0 at the zero vector."""
     xp = namespace(vectors)
     squared = (vectors * vectors).sum(axis=-1)
     zero = squared == 0

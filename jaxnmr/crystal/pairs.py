@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from ..errors import ParameterError
 from .bonds import Cutoffs, plan_angles, plan_bonds
 from .expand import positions
 from .geometry import angles, distances
+from .unit import AsymmetricUnit
 
 # Elements of a kind: ("Si", "O"), or with an atom between, ("O", "Si", "O").
 Kind = tuple[str, ...]
@@ -29,20 +31,20 @@ class DistancePlan:
     """Distances between atoms that are bonded (1-2) or bonded to a common atom (1-3); see :func:`plan_distances`.
 
     Attributes:
-        pairs: ``(n, 2, 5)`` integers for :func:`distances`.
-        multiplicity: ``(n,)`` how many distances of the conventional cell are equivalent to this one.
+        pairs: atoms for :func:`distances`.
+        multiplicity: how many distances of the conventional cell are equivalent to this one.
         ends: per pair, its two elements in alphabetical order.
         across: per pair, the elements of the atoms that both ends are bonded to; empty for bonds.
         name: of the crystal, for messages.
     """
 
-    pairs: np.ndarray
-    multiplicity: np.ndarray
+    pairs: Int[np.ndarray, "n 2 5"]
+    multiplicity: Int[np.ndarray, " n"]
     ends: tuple[Kind, ...]
     across: tuple[frozenset[str], ...]
     name: str
 
-    def select(self, kinds: Iterable[Kind]) -> list[np.ndarray]:
+    def select(self, kinds: Iterable[Kind]) -> list[Int[np.ndarray, " _"]]:
         """Which pairs are of which kind.
 
         Args:
@@ -87,12 +89,12 @@ class DistancePlan:
         names = {
             "-".join((first, *middle, second))
             for (first, second), across in zip(self.ends, self.across, strict=True)
-            for middle in ([(element,) for element in across] or [()])
+            for middle in [(element,) for element in across] or ((),)
         }
         return ", ".join(sorted(names, key=lambda name: (name.count("-"), name))) or "no bonds at all"
 
 
-def plan_distances(crystal, cutoffs: Cutoffs = None) -> DistancePlan:
+def plan_distances(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> DistancePlan:
     """Find bonds and distances across one atom (host).
 
     Args:
@@ -119,15 +121,17 @@ def plan_distances(crystal, cutoffs: Cutoffs = None) -> DistancePlan:
     )
 
 
-def distinct_pairs(crystal, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distinct_pairs(
+    crystal: AsymmetricUnit, pairs: Int[np.ndarray, "n 2 5"]
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Which pairs of atoms the space group relates (host).
 
     Args:
         crystal: concrete crystal.
-        pairs: ``(n, 2, 5)``.
+        pairs: two atoms each.
 
     Returns:
-        ``(n,)`` the first pair that is equivalent to each, and ``(n,)`` how many of the cell are equivalent to it.
+        The first pair that is equivalent to each, and how many of the cell are equivalent to it.
     """
     sites, group = crystal.sites(), crystal.group
     points = positions(np.asarray(crystal.xyz, dtype=float), group, pairs)
@@ -152,7 +156,9 @@ def distinct_pairs(crystal, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return leader, multiplicity
 
 
-def measure_distances(crystals: Sequence, kinds: Iterable[Kind], *, cutoffs: Cutoffs = None) -> dict[Kind, Spread]:
+def measure_distances(
+    crystals: Sequence[AsymmetricUnit], kinds: Iterable[Kind], *, cutoffs: Cutoffs = None
+) -> dict[Kind, Spread]:
     """Means and spreads of kinds of distances in known structures, to expect them in another (host).
 
     Args:
@@ -175,7 +181,9 @@ def measure_distances(crystals: Sequence, kinds: Iterable[Kind], *, cutoffs: Cut
     return _spreads(values)
 
 
-def measure_angles(crystals: Sequence, kinds: Iterable[Kind], *, cutoffs: Cutoffs = None) -> dict[Kind, Spread]:
+def measure_angles(
+    crystals: Sequence[AsymmetricUnit], kinds: Iterable[Kind], *, cutoffs: Cutoffs = None
+) -> dict[Kind, Spread]:
     """The same for angles at the middle atom, ``("Si", "O", "Si")``, in degrees; see :func:`measure_distances`."""
     values: dict[Kind, list[np.ndarray]] = {tuple(kind): [] for kind in kinds}
     for crystal in crystals:
@@ -192,7 +200,9 @@ def _spreads(values: dict[Kind, list[np.ndarray]]) -> dict[Kind, Spread]:
     return {kind: Spread(float(v.mean()), float(v.std(ddof=1)), len(v)) for kind, v in joined.items()}
 
 
-def select_angles(crystal, kinds: Iterable[Kind], cutoffs: Cutoffs = None) -> list[tuple[np.ndarray, np.ndarray]]:
+def select_angles(
+    crystal: AsymmetricUnit, kinds: Iterable[Kind], cutoffs: Cutoffs = None
+) -> list[tuple[Int[np.ndarray, "_ 3 5"], Int[np.ndarray, " _"]]]:
     """Angles of every kind (host).
 
     Args:
@@ -201,7 +211,7 @@ def select_angles(crystal, kinds: Iterable[Kind], cutoffs: Cutoffs = None) -> li
         cutoffs: longest bonds, as for :func:`plan_bonds`.
 
     Returns:
-        Per kind, triplets ``(n, 3, 5)`` and how many angles of the conventional cell are equivalent to each, ``(n,)``.
+        Per kind, triplets and how many angles of the conventional cell are equivalent to each.
 
     Raises:
         ParameterError: a kind that does not occur or is given twice.
@@ -237,11 +247,11 @@ def _plain(kind: Sequence[str]) -> Kind:
     return first, kind[1], last
 
 
-def _among(vectors: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Which of ``(n, 3)`` vectors are among ``(m, 3)`` others."""
+def _among(vectors: Float[np.ndarray, "n 3"], images: Float[np.ndarray, "m 3"]) -> Bool[np.ndarray, " n"]:
+    """Which vectors are among others."""
     return (np.abs(vectors[:, None] - images).max(axis=-1) < _SAME).any(axis=1)
 
 
-def _first_like(vectors: np.ndarray) -> np.ndarray:
+def _first_like(vectors: Float[np.ndarray, "n 3"]) -> Int[np.ndarray, " n"]:
     """For every vector the index of the first that equals it."""
     return (np.abs(vectors[:, None] - vectors).max(axis=-1) < _SAME).argmax(axis=1)

@@ -1,17 +1,21 @@
 """Sites that share a position: mixed occupation (O/F, Si/Al), and atoms that cannot be where they are."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Float
 
 from ..errors import SymmetryError
 from .cell import metric
 from .sites import OCCUPANCY_ROUNDING, SHORTEST_IMAGE_DISTANCE, minimum_image
 from .symmetry import SpaceGroup, unvoigt, voigt
+from .unit import AsymmetricUnit
 
 # Sites nearer than this (Å) are one position with several species.
 SHARED_DISTANCE = 0.01
 
 
-def shared_sites(crystal) -> tuple[tuple[int, ...], ...]:
+def shared_sites(crystal: AsymmetricUnit) -> tuple[tuple[int, ...], ...]:
     """Groups of sites that occupy one position together (host).
 
     Coordinates and displacements of such sites are usually refined as one. :meth:`Crystal.create` lists shared
@@ -37,16 +41,21 @@ def shared_sites(crystal) -> tuple[tuple[int, ...], ...]:
 
 
 def unite_shared_positions(
-    group: SpaceGroup, g: np.ndarray, xyz: np.ndarray, u_aniso: np.ndarray, occupancy: np.ndarray, labels
-) -> tuple[np.ndarray, np.ndarray]:
+    group: SpaceGroup,
+    g: Float[np.ndarray, "3 3"],
+    xyz: Float[np.ndarray, "sites 3"],
+    u_aniso: Float[np.ndarray, "sites 6"],
+    occupancy: Float[np.ndarray, " sites"],
+    labels: Sequence[str],
+) -> tuple[Float[np.ndarray, "sites 3"], Float[np.ndarray, "sites 6"]]:
     """Give sites on symmetry images of one position the same coordinates, after checking that they may be there.
 
     Args:
         group: the space group.
-        g: metric tensor ``(3, 3)`` in Å².
-        xyz: ``(sites, 3)`` fractional, on their special positions.
-        u_aniso: ``(sites, 6)`` Å², CIF order; rotated along with the sites that are moved.
-        occupancy: ``(sites,)``.
+        g: metric tensor in Å².
+        xyz: fractional, on their special positions.
+        u_aniso: Å², CIF order; rotated along with the sites that are moved.
+        occupancy: of every site.
         labels: for the error message.
 
     Returns:
@@ -82,7 +91,7 @@ def unite_shared_positions(
     return xyz, u_aniso
 
 
-def _too_close(labels, distance: float, total: float) -> str:
+def _too_close(labels: Sequence[str], distance: float, total: float) -> str:
     return (
         f"{' and '.join(labels)} are {distance:.3f} Å apart with occupancies adding up to {total:.3f} > 1: "
         "remove one, or share the position with occupancies that add up to at most 1"

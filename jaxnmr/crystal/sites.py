@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from ..errors import SymmetryError
+from ..typing import Numbers
 from .cell import cell_from_metric, metric_derivative
 from .symmetry import SpaceGroup, rref_basis, symmetric_projector
 
@@ -24,48 +26,48 @@ class Site:
     """Symmetry of one position.
 
     Attributes:
-        xyz: the position snapped to its special position, ``(3,)``.
-        stabiliser: rotations of the site-symmetry group, ``(k, 3, 3)``.
+        xyz: the position snapped to its special position.
+        stabiliser: rotations of the site-symmetry group.
         images: indices of the operations that generate the orbit, one per atom of the cell.
         primitive_images: the same without centring translations.
     """
 
-    xyz: np.ndarray
-    stabiliser: np.ndarray
-    images: np.ndarray
-    primitive_images: np.ndarray
+    xyz: Float[np.ndarray, "3"]
+    stabiliser: Int[np.ndarray, "k 3 3"]
+    images: Int[np.ndarray, " atoms"]
+    primitive_images: Int[np.ndarray, " primitive_atoms"]
 
     @property
     def multiplicity(self) -> int:
         return len(self.images)
 
-    def xyz_basis(self) -> np.ndarray:
-        """Directions in which the position may move, ``(3, k)``."""
+    def xyz_basis(self) -> Float[np.ndarray, "3 k"]:
+        """Directions in which the position may move."""
         return rref_basis(self.stabiliser.astype(float).mean(axis=0))
 
-    def uij_basis(self, g_star: np.ndarray) -> np.ndarray:
-        """Directions in which ``U11 U22 U33 U12 U13 U23`` may change, ``(6, k)``.
+    def uij_basis(self, g_star: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "6 k"]:
+        """Directions in which ``U11 U22 U33 U12 U13 U23`` may change.
 
         ``a*_i a*_j U_ij`` transforms with the integer rotations; ``g_star`` supplies the ``a*``.
         """
         return rref_basis(self.uij_projector(g_star))
 
-    def uij_projector(self, g_star: np.ndarray) -> np.ndarray:
-        """Average ``(6, 6)`` over the site symmetry: takes any ``U_ij`` to the nearest allowed one."""
+    def uij_projector(self, g_star: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "6 6"]:
+        """Average over the site symmetry: takes any ``U_ij`` to the nearest allowed one."""
         length = np.sqrt(np.diag(g_star))
         # N U N -> R N U N R^T with N = diag(a*), hence U -> (N^-1 R N) U (N^-1 R N)^T
         return symmetric_projector(self.stabiliser * (length[None, None, :] / length[None, :, None]))
 
 
-def minimum_image(delta: np.ndarray) -> np.ndarray:
-    """A fractional difference ``(..., 3)`` reduced to [-1/2, 1/2] by lattice translations."""
+def minimum_image(delta: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
+    """A fractional difference reduced to [-1/2, 1/2] by lattice translations."""
     return delta - np.round(delta)
 
 
 def analyse_site(
     group: SpaceGroup,
-    g: np.ndarray,
-    xyz: np.ndarray,
+    g: Float[np.ndarray, "3 3"],
+    xyz: Numbers,
     snap_distance: float = SNAP_DISTANCE,
     label: str = "site",
     occupancy: float | None = 1.0,
@@ -74,7 +76,7 @@ def analyse_site(
 
     Args:
         group: the space group.
-        g: metric tensor ``(3, 3)`` in Å².
+        g: metric tensor in Å².
         xyz: fractional position ``(3,)``.
         snap_distance: operations that move the position by less than this (Å) belong to its site symmetry.
         label: for the error message.
@@ -85,15 +87,15 @@ def analyse_site(
         SymmetryError: images of the position come closer than 0.4 Å without coinciding, and the occupancy says
             that they are there at the same time.
     """
-    xyz = np.asarray(xyz, dtype=float)
+    point = np.asarray(xyz, dtype=float)
     exact_distance = 1e-5 * np.sqrt(np.trace(g))
-    delta, distance = _displacements(group, g, xyz)
+    delta, distance = _displacements(group, g, point)
     near = distance < snap_distance
     # Least squares finds the point that all near operations fix; the operations that fix it are a group.
     shift = np.linalg.lstsq(np.concatenate(group.rotations[near] - np.eye(3)), -delta[near].reshape(-1), rcond=None)[0]
-    exact = _displacements(group, g, xyz + shift)[1] < exact_distance
+    exact = _displacements(group, g, point + shift)[1] < exact_distance
     # Averaging over a group projects perpendicularly, so that nothing moves along the free directions.
-    snapped = xyz + minimum_image(group.rotations[exact] @ xyz + group.translations[exact] - xyz).mean(axis=0)
+    snapped = point + minimum_image(group.rotations[exact] @ point + group.translations[exact] - point).mean(axis=0)
     delta, distance = _displacements(group, g, snapped)
     exact = distance < exact_distance
     close = ~exact & (distance < SHORTEST_IMAGE_DISTANCE)
@@ -102,7 +104,7 @@ def analyse_site(
         if occupancy * together > 1.0 + OCCUPANCY_ROUNDING * together:
             worst = int(np.flatnonzero(close)[np.argmin(distance[close])])
             raise SymmetryError(
-                f"{label} at ({xyz[0]:.4f}, {xyz[1]:.4f}, {xyz[2]:.4f}) lies {distance[worst]:.2f} Å from its own "
+                f"{label} at ({point[0]:.4f}, {point[1]:.4f}, {point[2]:.4f}) lies {distance[worst]:.2f} Å from its own "
                 f"image under {group.triplets[worst]} of {group.name}: two atoms cannot be that close. "
                 "Check the space group and its setting (origin choice), move the atom onto the special position, "
                 f"or give a split position an occupancy of at most 1/{together}"
@@ -111,8 +113,10 @@ def analyse_site(
     return Site(xyz=snapped, stabiliser=group.rotations[exact], images=images, primitive_images=primitive)
 
 
-def _displacements(group: SpaceGroup, g: np.ndarray, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far every operation moves a point modulo the lattice: fractional ``(n, 3)`` and in Å ``(n,)``."""
+def _displacements(
+    group: SpaceGroup, g: Float[np.ndarray, "3 3"], xyz: Float[np.ndarray, "3"]
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
+    """How far every operation moves a point modulo the lattice: fractional and in Å."""
     delta = minimum_image(group.rotations @ xyz + group.translations - xyz)
     return delta, np.sqrt(np.maximum(np.einsum("ni,ij,nj->n", delta, g, delta), 0.0))
 
@@ -128,8 +132,8 @@ def _orbit(group: SpaceGroup, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return images, np.flatnonzero(equal.argmax(axis=1) == np.arange(len(base)))
 
 
-def cell_basis(group: SpaceGroup, cell: np.ndarray) -> np.ndarray:
-    """Directions in which ``(a, b, c, alpha, beta, gamma)`` may change, ``(6, k)``.
+def cell_basis(group: SpaceGroup, cell: Float[np.ndarray, "6"]) -> Float[np.ndarray, "6 k"]:
+    """Directions in which ``(a, b, c, alpha, beta, gamma)`` may change.
 
     The allowed metric tensors form a linear space; this is its tangent space at ``cell`` in lengths and
     angles, which for the conventional settings is exact for steps of any size.

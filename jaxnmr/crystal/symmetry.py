@@ -5,10 +5,12 @@ Operations come from gemmi (International Tables, volume A, all tabulated settin
 """
 
 import re
+from collections.abc import Iterable
 from functools import cached_property
 
 import gemmi
 import numpy as np
+from jaxtyping import Float, Int
 
 from ..errors import SymmetryError
 
@@ -28,7 +30,7 @@ class SpaceGroup:
         translations: ``(n, 3)`` in [0, 1), multiples of 1/24.
     """
 
-    def __init__(self, name: str, ops: gemmi.GroupOps):
+    def __init__(self, name: str, ops: gemmi.GroupOps) -> None:
         known = gemmi.find_spacegroup_by_ops(ops)
         if known is None:
             ordered = sorted((op.wrap() for op in ops), key=lambda op: (op.triplet() != "x,y,z", op.triplet()))
@@ -40,7 +42,7 @@ class SpaceGroup:
         self._key = tuple(op.triplet() for op in ops)
 
     @classmethod
-    def from_name(cls, name: str | int) -> "SpaceGroup":
+    def from_name(cls, name: str | int | np.integer) -> "SpaceGroup":
         """From a Hermann-Mauguin symbol (``"P 63/m"``, ``"I a -3 d"``, ``"R -3 m:R"``), Hall symbol or number.
 
         Groups tabulated with two origins or two axes are taken with origin 1 and hexagonal axes unless the symbol
@@ -80,7 +82,7 @@ class SpaceGroup:
         return cls(_tabulated_name(ops) or text, ops)
 
     @classmethod
-    def from_operations(cls, triplets, name: str | None = None) -> "SpaceGroup":
+    def from_operations(cls, triplets: Iterable[str], name: str | None = None) -> "SpaceGroup":
         """From ``x,y,z`` triplets (as in a CIF); the name is looked up when not given.
 
         Raises:
@@ -95,20 +97,20 @@ class SpaceGroup:
         group = gemmi.GroupOps(ops)
         return cls(_tabulated_name(group) or name or "unknown", group)
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self._key)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, SpaceGroup) and self._key == other._key
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return SpaceGroup._restore, (self.name, self._key)
 
     @classmethod
     def _restore(cls, name: str, triplets: tuple[str, ...]) -> "SpaceGroup":
         return cls(name, gemmi.GroupOps([gemmi.Op(t) for t in triplets]))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"SpaceGroup({self.name!r}, {self.order} operations)"
 
     @property
@@ -139,16 +141,16 @@ class SpaceGroup:
         return self._ops
 
     @cached_property
-    def rotations(self) -> np.ndarray:
+    def rotations(self) -> Int[np.ndarray, "operations 3 3"]:
         return np.array([op.rot for op in self._ops], dtype=int) // gemmi.Op.DEN
 
     @cached_property
-    def translations(self) -> np.ndarray:
+    def translations(self) -> Float[np.ndarray, "operations 3"]:
         return np.array([op.tran for op in self._ops], dtype=float) / gemmi.Op.DEN
 
     @cached_property
-    def centring(self) -> np.ndarray:
-        """Centring translations ``(k, 3)``, the zero vector first."""
+    def centring(self) -> Float[np.ndarray, "k 3"]:
+        """Centring translations, the zero vector first."""
         return np.array(self._ops.cen_ops, dtype=float) / gemmi.Op.DEN
 
     @cached_property
@@ -156,12 +158,12 @@ class SpaceGroup:
         return bool(self._ops.is_centrosymmetric())
 
     @cached_property
-    def polar_basis(self) -> np.ndarray:
-        """Directions ``(3, k)`` along which the origin floats: shifting every atom along them changes nothing."""
+    def polar_basis(self) -> Float[np.ndarray, "3 k"]:
+        """Directions along which the origin floats: shifting every atom along them changes nothing."""
         return rref_basis(self.rotations.astype(float).mean(axis=0))
 
-    def metric_projector(self, g: np.ndarray) -> np.ndarray:
-        """Average of the metric tensor ``(3, 3)`` over the point group: the nearest allowed one."""
+    def metric_projector(self, g: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
+        """Average of the metric tensor over the point group: the nearest allowed one."""
         r = self.rotations.astype(float)
         return np.einsum("nki,kl,nlj->ij", r, g, r) / len(r)
 
@@ -204,23 +206,25 @@ def _require_group(ops: list[gemmi.Op]) -> None:
         )
 
 
-def _operation_keys(rotations: np.ndarray, translations: np.ndarray) -> np.ndarray:
+def _operation_keys(
+    rotations: Int[np.ndarray, "*n 3 3"], translations: Int[np.ndarray, "*n 3"]
+) -> Int[np.ndarray, "*n"]:
     """One integer per operation, different for different operations."""
     digits = np.concatenate([rotations.reshape(*rotations.shape[:-2], 9) + 8, translations], axis=-1)
     return digits @ (24 ** np.arange(12, dtype=np.int64))
 
 
-def rref_basis(projector: np.ndarray, tolerance: float = 1e-8) -> np.ndarray:
+def rref_basis(projector: Float[np.ndarray, "n n"], tolerance: float = 1e-8) -> Float[np.ndarray, "n k"]:
     """Columns spanning the range of a projector, in reduced echelon form.
 
     The echelon form makes each free direction start with a 1 in its own component: the refined number *is*
     that coordinate, e.g. ``(x, 2x, z)`` gives the columns ``(1, 2, 0)`` and ``(0, 0, 1)``.
 
     Args:
-        projector: ``(n, n)``, the columns span the allowed space.
+        projector: the columns span the allowed space.
 
     Returns:
-        ``(n, k)`` with ``k`` the rank.
+        As many columns as the rank.
     """
     rows = np.array(projector, dtype=float).T.copy()
     n = rows.shape[1]
@@ -242,21 +246,21 @@ def rref_basis(projector: np.ndarray, tolerance: float = 1e-8) -> np.ndarray:
     return np.where(np.abs(basis) < 1e-12, 0.0, basis)
 
 
-def voigt(matrix: np.ndarray) -> np.ndarray:
-    """Symmetric ``(..., 3, 3)`` to ``(..., 6)`` in CIF order 11 22 33 12 13 23."""
+def voigt(matrix: Float[np.ndarray, "*n 3 3"]) -> Float[np.ndarray, "*n 6"]:
+    """Symmetric matrices to six numbers in CIF order 11 22 33 12 13 23."""
     return np.stack([matrix[..., i, j] for i, j in UIJ], axis=-1)
 
 
-def unvoigt(six: np.ndarray) -> np.ndarray:
-    """``(..., 6)`` in CIF order to symmetric ``(..., 3, 3)``."""
+def unvoigt(six: Float[np.ndarray, "*n 6"]) -> Float[np.ndarray, "*n 3 3"]:
+    """Six numbers in CIF order to symmetric matrices."""
     out = np.zeros((*six.shape[:-1], 3, 3), dtype=six.dtype)
     for k, (i, j) in enumerate(UIJ):
         out[..., i, j] = out[..., j, i] = six[..., k]
     return out
 
 
-def symmetric_projector(matrices: np.ndarray) -> np.ndarray:
-    """Projector ``(6, 6)`` on symmetric tensors invariant under ``T -> M T Mᵀ`` for all ``M`` of a group."""
+def symmetric_projector(matrices: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "6 6"]:
+    """Projector on symmetric tensors invariant under ``T -> M T Mᵀ`` for all ``M`` of a group."""
     unit = unvoigt(np.eye(6))
     images = np.einsum("nij,kjl,nml->nkim", matrices, unit, matrices)
     return voigt(images).mean(axis=0).T

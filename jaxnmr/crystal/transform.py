@@ -5,8 +5,10 @@ from string import ascii_lowercase
 
 import gemmi
 import numpy as np
+from jaxtyping import Float
 
 from ..errors import SymmetryError
+from ..typing import Numbers
 from . import cell as cells
 from .crystal import Crystal
 from .sites import HELD_DISTANCE
@@ -18,7 +20,11 @@ _EXACT = 1e-6
 
 
 def transformed(
-    crystal: Crystal, matrix, *, spacegroup: str | int | SpaceGroup | None = None, origin=(0, 0, 0)
+    crystal: Crystal,
+    matrix: Numbers,
+    *,
+    spacegroup: str | int | SpaceGroup | None = None,
+    origin: Numbers = (0, 0, 0),
 ) -> Crystal:
     """The same atoms described in another cell, and in a subgroup of the symmetry if wanted (host).
 
@@ -40,31 +46,32 @@ def transformed(
         SymmetryError: vectors that are no translations, are coplanar or left-handed; a group that is not a subgroup; or
             no group given and translations that are no multiples of 1/24 in the new cell.
     """
-    matrix = _checked_matrix(crystal, matrix)
-    to_new = np.linalg.inv(matrix).T
-    origin = np.asarray(origin, dtype=float)
+    basis = _checked_matrix(crystal, matrix)
+    to_new = np.linalg.inv(basis).T
+    start = np.asarray(origin, dtype=float)
     # operations without centring, and all translations within the new cell: together they make all atoms
-    shifts = _shifts(crystal.group.centring, matrix)
+    shifts = _shifts(crystal.group.centring, basis)
     rotations, translations = (
         np.repeat(part[: crystal.group.order // len(crystal.group.centring)], len(shifts), axis=0)
         for part in (crystal.group.rotations, crystal.group.translations)
     )
-    turned = to_new @ rotations @ matrix.T
-    moved = (translations + rotations @ origin - origin) @ to_new.T
+    turned = to_new @ rotations @ basis.T
+    moved = (translations + rotations @ start - start) @ to_new.T
     moved += np.tile(shifts, (len(moved) // len(shifts), 1))
     kept = np.abs(turned - np.round(turned)).max(axis=(1, 2)) < _EXACT
     operations = np.round(turned[kept]).astype(int), moved[kept]
     group = (
-        _group_of(crystal, matrix, *operations) if spacegroup is None else _subgroup(crystal, spacegroup, *operations)
+        _group_of(crystal, basis, *operations) if spacegroup is None else _subgroup(crystal, spacegroup, *operations)
     )
 
     metric = cells.metric(np.asarray(crystal.cell, dtype=float))
-    new_metric = matrix @ metric @ matrix.T
+    new_metric = basis @ metric @ basis.T
     length, new_length = (np.sqrt(np.diag(np.linalg.inv(g))) for g in (metric, new_metric))
     u_old = unvoigt(np.asarray(crystal.u_aniso, dtype=float))
-    parents, labels, xyz, u_aniso = [], [], [], []
+    parents, xyz, u_aniso = [], [], []
+    labels: list[str] = []
     for k, site in enumerate(crystal.sites()):
-        points = turned @ to_new @ (site.xyz - origin) + moved
+        points = turned @ to_new @ (site.xyz - start) + moved
         for atom in _representatives(points, group):
             rotation = to_new @ rotations[atom]
             tensor = rotation @ (length[:, None] * u_old[k] * length) @ rotation.T
@@ -97,15 +104,15 @@ def primitive(crystal: Crystal) -> Crystal:
     return transformed(crystal, primitive_basis(crystal.group, cells.metric(np.asarray(crystal.cell, dtype=float))))
 
 
-def primitive_basis(group: SpaceGroup, metric: np.ndarray) -> np.ndarray:
+def primitive_basis(group: SpaceGroup, metric: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
     """Shortest vectors that span all translations, in terms of the cell vectors (host).
 
     Args:
         group: the space group.
-        metric: ``(3, 3)`` Å².
+        metric: Å².
 
     Returns:
-        ``(3, 3)``, rows, right-handed; the identity for a lattice without centring.
+        Rows, right-handed; the identity for a lattice without centring.
     """
     if len(group.centring) == 1:
         return np.eye(3)
@@ -135,8 +142,8 @@ def _integer_basis(rows: np.ndarray) -> np.ndarray:
     return np.array(basis)
 
 
-def _checked_matrix(crystal: Crystal, matrix) -> np.ndarray:
-    matrix = np.asarray(matrix, dtype=float)
+def _checked_matrix(crystal: Crystal, given: Numbers) -> np.ndarray:
+    matrix = np.asarray(given, dtype=float)
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
         raise SymmetryError(f"the new cell is {matrix.tolist()}; expected three rows of three finite numbers")
     exact = np.round(matrix * _DEN) / _DEN
@@ -188,7 +195,9 @@ def _group_of(crystal: Crystal, matrix: np.ndarray, rotations: np.ndarray, trans
     return SpaceGroup.from_operations(triplets, f"{crystal.group.name} on {axes}")
 
 
-def _subgroup(crystal: Crystal, spacegroup, rotations: np.ndarray, translations: np.ndarray) -> SpaceGroup:
+def _subgroup(
+    crystal: Crystal, spacegroup: str | int | SpaceGroup, rotations: np.ndarray, translations: np.ndarray
+) -> SpaceGroup:
     """The wanted group, after checking that all its operations are among those of the crystal."""
     group = spacegroup if isinstance(spacegroup, SpaceGroup) else SpaceGroup.from_name(spacegroup)
     for triplet, rotation, translation in zip(group.triplets, group.rotations, group.translations, strict=True):

@@ -10,26 +10,30 @@ Source: Finger, Cox & Jephcoat, J. Appl. Cryst. 27, 892 (1994), eqs. 4 and 7; va
 """
 
 from math import ceil
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
+
+from ..typing import Array, Scalar, Values
 
 _DEG = np.pi / 180.0
 _GSAS_TABLE_SIZES = np.array([*range(2, 31, 2), *range(40, 121, 10), *range(140, 301, 20), 400])
 
 
-def lowest_angle(two_theta, shl, xp=jnp):
+def lowest_angle(two_theta: Values, shl: Scalar, xp: ModuleType = jnp) -> Values:
     """``2 phi_min`` in degrees: the far end of the asymmetric tail, beyond which nothing is seen."""
     return xp.arccos(xp.clip(xp.sqrt(1.0 + shl * shl) * xp.cos(_DEG * two_theta), -1 + 1e-12, 1 - 1e-12)) / _DEG
 
 
-def axial_spread(two_theta: np.ndarray, shl: float) -> np.ndarray:
+def axial_spread(two_theta: Float[np.ndarray, " n"], shl: float) -> Float[np.ndarray, " n"]:
     """Signed extent of the asymmetric tails in degrees, ``2theta - 2phi_min`` (host)."""
-    return two_theta - lowest_angle(two_theta, shl, np) if shl > 1e-6 else np.zeros_like(two_theta)
+    return two_theta - np.asarray(lowest_angle(two_theta, shl, np)) if shl > 1e-6 else np.zeros_like(two_theta)
 
 
-def _lowest_angle_in_single_precision(two_theta, shl):
+def _lowest_angle_in_single_precision(two_theta: Float[Array, "*n"], shl: Scalar) -> Float[Array, "*n"]:
     # GSAS-II evaluates this in single precision; on sharp synchrotron peaks the rounding of the arc cosine (up to
     # 3e-5 degree) is the largest difference between two otherwise equal patterns, so the comparison mode rounds too
     # (every step on its own: a compiler that fuses them rounds differently)
@@ -41,27 +45,35 @@ def _lowest_angle_in_single_precision(two_theta, shl):
     return single(single(jnp.arccos(cosine)) / degree) + (two_theta - rounded)
 
 
-def axial_nodes(two_theta, shl, abscissa, weight, *, gsas: bool, imbalance: float = 0.0):
+def axial_nodes(
+    two_theta: Float[Array, " n"],
+    shl: Scalar,
+    abscissa: Float[Array, "#n nodes"],
+    weight: Float[Array, "#n nodes"],
+    *,
+    gsas: bool,
+    imbalance: float = 0.0,
+) -> tuple[Float[Array, "n nodes"], Float[Array, "n nodes"]]:
     """Apparent positions and normalised weights of the shifted profiles.
 
     Args:
-        two_theta: ``(n,)`` degrees.
+        two_theta: degrees.
         shl: ``(S + H)/L``; below 1e-6 every node sits at 2theta.
-        abscissa, weight: quadrature on [0, 1], broadcastable to ``(n, nodes)``; zero weights switch nodes off.
+        abscissa, weight: quadrature on [0, 1], the same for all or one for each; zero weights switch nodes off.
         imbalance: ``|S - H|/(S + H)``, 0 for equal half-heights.
         gsas: nodes linear in 2theta and single-precision limits as in GSAS-II, for comparison with it only.
 
     Returns:
-        ``position`` and ``share``, both ``(n, nodes)``; shares add up to 1.
+        ``position`` and ``share``; shares add up to 1.
     """
     active = shl > 1e-6
     safe = jnp.where(active, shl, 1e-2)
-    two_theta = two_theta[:, None]
-    spread = two_theta - (_lowest_angle_in_single_precision if gsas else lowest_angle)(two_theta, safe)
+    column = two_theta[:, None]
+    spread = column - (_lowest_angle_in_single_precision if gsas else lowest_angle)(column, safe)
     fraction, jacobian = (1.0 - abscissa, 1.0) if gsas else (abscissa**2, abscissa)
-    delta = two_theta - spread * fraction
-    cos0, cos1 = jnp.cos(_DEG * two_theta), jnp.cos(_DEG * delta)
-    gap = jnp.sin(_DEG * spread * fraction) * jnp.sin(_DEG * (2.0 * two_theta - spread * fraction))
+    delta = column - spread * fraction
+    cos0, cos1 = jnp.cos(_DEG * column), jnp.cos(_DEG * delta)
+    gap = jnp.sin(_DEG * spread * fraction) * jnp.sin(_DEG * (2.0 * column - spread * fraction))
     # cos²(delta) - cos²(2theta) = sin(2theta - delta) sin(2theta + delta), without cancellation
     inside = gap > 1e-18
     height = jnp.sqrt(jnp.where(inside, gap, 1.0))
@@ -73,13 +85,13 @@ def axial_nodes(two_theta, shl, abscissa, weight, *, gsas: bool, imbalance: floa
     usable = total > 1e-12
     share = jnp.where(usable, share / jnp.where(usable, total, 1.0), weight / jnp.sum(weight, axis=-1, keepdims=True))
     return (
-        jnp.where(active & usable, delta, two_theta * jnp.ones_like(delta)),
+        jnp.where(active & usable, delta, column * jnp.ones_like(delta)),
         jnp.where(active, share, jnp.broadcast_to(weight / jnp.sum(weight, axis=-1, keepdims=True), share.shape)),
     )
 
 
-def quadrature(n: int, imbalance: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre on [0, 1] with ``n`` nodes, each ``(1, n)``; with ``n`` above and ``n`` below an imbalance."""
+def quadrature(n: int, imbalance: float = 0.0) -> tuple[Float[np.ndarray, "1 nodes"], Float[np.ndarray, "1 nodes"]]:
+    """Gauss-Legendre on [0, 1] with ``n`` nodes; with ``n`` above and ``n`` below an imbalance."""
     x, w = np.polynomial.legendre.leggauss(n)
     x, w = 0.5 * (x + 1.0)[None], 0.5 * w[None]
     if imbalance == 0.0:
@@ -88,15 +100,17 @@ def quadrature(n: int, imbalance: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     return np.hstack([imbalance * x, imbalance + above * x]), np.hstack([imbalance * w, above * w])
 
 
-def gsas_quadrature(two_theta, shl, gamma_centideg) -> tuple[np.ndarray, np.ndarray]:
+def gsas_quadrature(
+    two_theta: Float[np.ndarray, " n"], shl: float, gamma_centideg: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, "n nodes"], Float[np.ndarray, "n nodes"]]:
     """GSAS-II's nodes (host): the upper half of a rule whose size follows spread and Lorentzian width.
 
     They are too few for laboratory data (1 to 3), so this is for comparison with GSAS-II only.
 
     Returns:
-        abscissa and weight, ``(n, nodes)``, unused nodes with weight 0.
+        Abscissa and weight, unused nodes with weight 0.
     """
-    spread = np.abs(two_theta - lowest_angle(two_theta, shl, np))
+    spread = np.abs(two_theta - np.asarray(lowest_angle(two_theta, shl, np)))
     wanted = np.where(gamma_centideg > 0, 300.0 * spread / np.maximum(gamma_centideg, 1e-9), 200.0 * spread).astype(int)
     index = np.minimum(np.searchsorted(_GSAS_TABLE_SIZES, wanted), len(_GSAS_TABLE_SIZES) - 1)
     half = _GSAS_TABLE_SIZES[index] // 2

@@ -1,9 +1,11 @@
 """Backgrounds: linear in their coefficients, prepared as a matrix of basis functions (host)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
+from jaxtyping import Float, Real
 
 from ..errors import ConventionError
 
@@ -25,7 +27,7 @@ class Background:
     knots: tuple[float, ...] = ()
     spacing: Literal["linear", "log"] = "linear"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in ("chebyshev", "interpolate"):
             raise ConventionError(f"background kind is {self.kind!r}; expected 'chebyshev' or 'interpolate'")
         if self.spacing not in ("linear", "log"):
@@ -41,15 +43,15 @@ class Background:
         return cls(kind="chebyshev", terms=terms)
 
     @classmethod
-    def interpolate(cls, knots, spacing: str = "linear") -> Self:
+    def interpolate(cls, knots: int | Iterable[float], spacing: Literal["linear", "log"] = "linear") -> Self:
         """``knots`` is a number of knots, or their positions in degrees."""
         if isinstance(knots, int):
             return cls(kind="interpolate", terms=knots, spacing=spacing)
         positions = tuple(float(k) for k in knots)
         return cls(kind="interpolate", terms=len(positions), knots=positions, spacing=spacing)
 
-    def basis(self, x: np.ndarray, low: float, high: float) -> np.ndarray:
-        """Basis functions at ``x``, ``(points, terms)``, for the fitted range ``low`` to ``high``."""
+    def basis(self, x: Float[np.ndarray, " points"], low: float, high: float) -> Float[np.ndarray, "points terms"]:
+        """Basis functions at ``x`` for the fitted range ``low`` to ``high``."""
         if self.kind == "chebyshev":
             return np.polynomial.chebyshev.chebvander(2.0 * (x - low) / (high - low) - 1.0, self.terms - 1)
         if self.knots:
@@ -62,8 +64,10 @@ class Background:
             knots = np.linspace(low, high, self.terms)
         return np.stack([np.interp(x, knots, row) for row in np.eye(self.terms)], axis=1)
 
-    def start(self, x: np.ndarray, y: np.ndarray, low: float, high: float) -> np.ndarray:
-        """A first guess ``(terms,)``: the least-squares fit to the lower envelope of the data."""
+    def start(
+        self, x: Float[np.ndarray, " points"], y: Real[np.ndarray, " points"], low: float, high: float
+    ) -> Float[np.ndarray, " terms"]:
+        """A first guess: the least-squares fit to the lower envelope of the data."""
         segments = np.array_split(np.arange(len(x)), max(4 * self.terms, 12))
         chosen = np.array([s[np.argsort(y[s])[len(s) // 5]] for s in segments if len(s)])
         return np.linalg.lstsq(self.basis(x[chosen], low, high), y[chosen], rcond=1e-6)[0]

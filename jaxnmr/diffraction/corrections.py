@@ -4,31 +4,39 @@ Angles are 2theta in degrees, arrays have one entry per reflection. Nothing here
 """
 
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
+
+from ..typing import Array, Scalar, Values
 
 _DEG = np.pi / 180.0
 
 
-def _cylinder_nodes(radial: int = 16, angular: tuple[int, ...] = (7, 14, 7)):
+def _cylinder_nodes(
+    radial: int = 16, angular: tuple[int, ...] = (7, 14, 7)
+) -> tuple[np.ndarray, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
     """``rho = sqrt(1 - r²)`` and weights of ``r dr`` as columns; for each arc, fractions of it and weights as rows."""
     x, w = np.polynomial.legendre.leggauss(radial)
     psi = 0.25 * np.pi * (x + 1.0)[:, None]
-    arcs = [tuple(0.5 * v[None] for v in (t + 1.0, u)) for t, u in map(np.polynomial.legendre.leggauss, angular)]
+    arcs = [(0.5 * (t + 1.0)[None], 0.5 * u[None]) for t, u in map(np.polynomial.legendre.leggauss, angular)]
     return np.sin(psi), 0.125 * np.pi * w[:, None] * np.sin(2.0 * psi), arcs
 
 
 _CYLINDER_NODES = _cylinder_nodes()
 
 
-def bragg_two_theta(d_star, wavelength):
+def bragg_two_theta(d_star: Values, wavelength: Scalar) -> Float[Array, "*n"]:
     """2theta in degrees from ``d* = 1/d`` (1/Å); finite (just below 180) beyond the limiting sphere."""
     return 2.0 / _DEG * jnp.arcsin(jnp.minimum(0.5 * wavelength * d_star, 1.0 - 1e-9))
 
 
-def bragg_brentano_shift(two_theta, displacement, transparency, radius_mm):
+def bragg_brentano_shift(
+    two_theta: Values, displacement: Scalar, transparency: Scalar, radius_mm: float
+) -> Float[Array, "*n"]:
     """2theta shift (degrees, to be added) of a flat specimen in parafocusing geometry.
 
     Args:
@@ -48,7 +56,9 @@ def bragg_brentano_shift(two_theta, displacement, transparency, radius_mm):
     )
 
 
-def debye_scherrer_shift(two_theta, displace_x, displace_y, radius_mm):
+def debye_scherrer_shift(
+    two_theta: Values, displace_x: Scalar, displace_y: Scalar, radius_mm: float
+) -> Float[Array, "*n"]:
     """2theta shift (degrees) of a capillary off the goniometer axis, in µm.
 
     ``x`` is across the beam, away from the detector's side; ``y`` along the beam, downstream. Both shift to lower
@@ -58,50 +68,50 @@ def debye_scherrer_shift(two_theta, displace_x, displace_y, radius_mm):
     return -0.18 / (np.pi * radius_mm) * (displace_x * jnp.cos(angle) + displace_y * jnp.sin(angle))
 
 
-def lorentz_factor(two_theta):
+def lorentz_factor(two_theta: Values) -> Float[Array, "*n"]:
     """Powder Lorentz factor ``1 / (2 sin²(theta) cos(theta))``."""
     theta = 0.5 * _DEG * two_theta
     return 0.5 / (jnp.sin(theta) ** 2 * jnp.cos(theta))
 
 
-def polarization_factor(two_theta, polarization):
+def polarization_factor(two_theta: Values, polarization: Scalar) -> Float[Array, "*n"]:
     """``(1 - p) cos²(2 theta) + p`` with ``p`` the fraction polarised out of the diffraction plane."""
     return (1.0 - polarization) * jnp.cos(_DEG * two_theta) ** 2 + polarization
 
 
-def monochromator_polarization(two_theta, monochromator_deg):
+def monochromator_polarization(two_theta: Values, monochromator_deg: Scalar) -> Float[Array, "*n"]:
     """Unpolarised beam with a crystal monochromator at 2theta_m: ``(1 + c_m² cos²(2 theta)) / (1 + c_m²)``."""
     c = jnp.cos(_DEG * monochromator_deg) ** 2
     return (1.0 + c * jnp.cos(_DEG * two_theta) ** 2) / (1.0 + c)
 
 
 @jax.custom_jvp
-def cylinder_absorption(two_theta, mu_r):
+def cylinder_absorption(two_theta: Float[Array, " n"], mu_r: Scalar) -> Float[Array, " n"]:
     """Transmission of a cylinder of radius R bathed in the beam, ``A = <exp(-mu (l_in + l_out))>``.
 
     The average over the cross section is a Gauss-Legendre sum without fitted polynomials. Its relative error is
     below 1e-6 up to ``mu_r = 1``, 5e-5 up to 5 and 5e-4 up to 10.
 
     Args:
-        two_theta: degrees, shape ``(n,)``.
-        mu_r: linear absorption coefficient times radius, a number; 0 for no absorption.
+        two_theta: degrees.
+        mu_r: linear absorption coefficient times radius; 0 for no absorption.
 
     Returns:
-        ``(n,)`` in (0, 1].
+        In (0, 1].
 
     Source: definition, International Tables C (2006), eq. 6.3.3.1.
     """
     return _cylinder_average(two_theta, mu_r)
 
 
-def _cylinder_average(two_theta, mu_r):
+def _cylinder_average(two_theta: Float[Array, "*n"], mu_r: Scalar) -> Float[Array, "*n"]:
     angle = _DEG * jnp.asarray(two_theta)[..., None, None]
     rho, weight_rho, arcs = jax.tree.map(lambda node: node.astype(angle.dtype), _CYLINDER_NODES)
     r = np.sqrt(1.0 - rho * rho)
     # On the rim the path has kinks where the beam or the diffracted ray is tangent: at azimuths ±90 degrees and
     # 2theta ± 90 degrees. The sum runs over the arcs between them, on one side of the scattering vector.
-    ends = [0.5 * np.pi + 0.5 * angle, 0.5 * np.pi + angle, 1.5 * np.pi, 1.5 * np.pi + 0.5 * angle]
-    total = 0.0
+    ends: list[Any] = [0.5 * np.pi + 0.5 * angle, 0.5 * np.pi + angle, 1.5 * np.pi, 1.5 * np.pi + 0.5 * angle]
+    total: Array | float = 0.0
     for (low, high), (phi, weight_phi) in zip(pairwise(ends), arcs, strict=True):
         azimuth = low + (high - low) * phi
         # the incoming beam travels along azimuth 0, the outgoing one along 2theta
@@ -110,11 +120,11 @@ def _cylinder_average(two_theta, mu_r):
         total = (
             total + jnp.sum(weight_rho * weight_phi * jnp.exp(-mu_r * path), axis=(-2, -1)) * (high - low)[..., 0, 0]
         )
-    return 2.0 / np.pi * total
+    return jnp.asarray(2.0 / np.pi * total)
 
 
 @cylinder_absorption.defjvp
-def _cylinder_absorption_jvp(primals, tangents):
+def _cylinder_absorption_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     # the sum over the cross section is differentiated once, not once per parameter of a Jacobian
     two_theta, mu_r = (jnp.asarray(p) for p in primals)
     value, by_angle = jax.jvp(lambda t: _cylinder_average(t, mu_r), (two_theta,), (jnp.ones_like(two_theta),))
@@ -122,7 +132,7 @@ def _cylinder_absorption_jvp(primals, tangents):
     return value, by_angle * tangents[0] + by_mu_r * tangents[1]
 
 
-def surface_roughness(two_theta, a, b):
+def surface_roughness(two_theta: Values, a: Scalar, b: Scalar) -> Float[Array, "*n"]:
     """Suortti's surface roughness, 1 for ``b = 0``: ``(a + (1-a) exp(-b/sin theta)) / (a + (1-a) exp(-b))``.
 
     Source: Suortti, J. Appl. Cryst. 5, 325 (1972).
@@ -131,17 +141,16 @@ def surface_roughness(two_theta, a, b):
     return (a + (1.0 - a) * jnp.exp(-b / s)) / (a + (1.0 - a) * jnp.exp(-b))
 
 
-def march_dollase(equivalents, axis, g_star, ratio):
+def march_dollase(
+    equivalents: Float[Array, "n k 3"], axis: Float[Array, "3"], g_star: Float[Array, "3 3"], ratio: Scalar
+) -> Float[Array, " n"]:
     """March-Dollase preferred orientation, averaged over symmetry equivalents.
 
     Args:
-        equivalents: ``(n, k, 3)`` Laue-equivalent hkl of each reflection.
-        axis: ``(3,)`` hkl of the texture axis.
-        g_star: ``(3, 3)`` reciprocal metric.
+        equivalents: Laue-equivalent hkl of each reflection.
+        axis: hkl of the texture axis.
+        g_star: reciprocal metric.
         ratio: March coefficient, 1 for no texture, below 1 for plates.
-
-    Returns:
-        ``(n,)`` factor.
 
     Source: Dollase, J. Appl. Cryst. 19, 267 (1986).
     """

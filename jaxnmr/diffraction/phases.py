@@ -5,11 +5,12 @@ from typing import Literal, NamedTuple, Self
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..crystal import Crystal
 from ..crystal.cell import reciprocal_metric, volume
-from ..typing import Array
+from ..typing import Array, Numbers
 from ..units import CENTIDEG
 from . import corrections, widths
 from .records import Fixed, Instrument
@@ -20,28 +21,27 @@ from .tiles import rounded_up
 Intensities = Literal["structure", "lebail", "given"]
 
 
-@struct
-class PhasePlan:
+class PhasePlan(Struct):
     """The reflections of a phase, padded to a fixed length.
 
     Attributes:
-        hkl: ``(n, 3)`` as floats; ``multiplicity`` ``(n,)``; ``present`` ``(n,)`` 0 for padding.
+        hkl: as floats; ``multiplicity``; ``present``, 0 for padding.
         structure: what the structure factors need.
-        equivalents: ``(n, k, 3)`` Laue-equivalent hkl (``k`` = 1 without texture).
-        march_axis: ``(3,)`` hkl.
-        quartics: ``(n, k)`` Stephens' quartic forms (``k`` = 0 without).
-        given: ``(n,)`` squared structure factors to use instead of the structure's (Le Bail, or fixed).
+        equivalents: Laue-equivalent hkl, one without texture.
+        march_axis: hkl.
+        quartics: Stephens' quartic forms, none without.
+        given: squared structure factors to use instead of the structure's (Le Bail, or fixed).
         name: phase name; ``intensities`` where |F|² comes from; ``textured``; ``stephens`` coefficient names.
     """
 
-    hkl: Array
-    multiplicity: Array
-    present: Array
+    hkl: Float[Array, "n 3"]
+    multiplicity: Float[Array, " n"]
+    present: Float[Array, " n"]
     structure: StructureFactors
-    equivalents: Array
-    march_axis: Array
-    quartics: Array
-    given: Array
+    equivalents: Float[Array, "n equivalents 3"]
+    march_axis: Float[Array, "3"]
+    quartics: Float[Array, "n quartics"]
+    given: Float[Array, " n"]
     name: str = static()
     intensities: Intensities = static()
     textured: bool = static()
@@ -56,9 +56,9 @@ class PhasePlan:
         *,
         name: str,
         intensities: Intensities = "structure",
-        march_axis=None,
+        march_axis: Numbers | None = None,
         stephens: bool = False,
-        reflections: tuple[np.ndarray, np.ndarray] | None = None,
+        reflections: tuple[Int[np.ndarray, "n 3"], Int[np.ndarray, " n"]] | None = None,
         capacity: int = 0,
     ) -> Self:
         """Enumerate and tabulate (host).
@@ -82,10 +82,11 @@ class PhasePlan:
         rows = max(capacity, n if intensities == "given" else rounded_up(1.03 * n + 1, first=32, factor=1.25))
         fill = rows - n
         hkl = np.concatenate([hkl, np.repeat(hkl[-1:], fill, axis=0)])
-        exponents, coefficients, names = stephens_basis(crystal.group) if stephens else (None, np.zeros((0, 0)), ())
-        quartics = (
-            np.prod(hkl[:, None, :] ** exponents[None], axis=-1) @ coefficients if stephens else np.zeros((rows, 0))
-        )
+        quartics = np.zeros((rows, 0))
+        names: tuple[str, ...] = ()
+        if stephens:
+            exponents, coefficients, names = stephens_basis(crystal.group)
+            quartics = np.prod(hkl[:, None, :] ** exponents[None], axis=-1) @ coefficients
         textured = march_axis is not None
         rotations = laue_rotations(crystal.group) if textured else np.eye(3, dtype=int)[None]
         return cls(
@@ -94,7 +95,7 @@ class PhasePlan:
             present=np.concatenate([np.ones(n), np.zeros(fill)]),
             structure=StructureFactors.plan(crystal, hkl, instrument.radiation, instrument.wavelengths[0]),
             equivalents=np.einsum("ni,kij->nkj", hkl, rotations).astype(float),
-            march_axis=np.array(march_axis if textured else (0, 0, 1), dtype=float),
+            march_axis=np.array((0, 0, 1) if march_axis is None else march_axis, dtype=float),
             quartics=quartics,
             given=np.ones(rows),
             name=name,
@@ -107,7 +108,7 @@ class PhasePlan:
         """The same phase with its reflections enumerated again for another cell, shapes kept where possible (host)."""
         if self.intensities == "given":
             return self
-        plan = PhasePlan.plan(
+        plan = self.plan(
             crystal,
             instrument,
             d_min,
@@ -129,15 +130,15 @@ class PhasePlan:
 
 
 class PhasePeaks(NamedTuple):
-    """Calculated peaks of one phase: ``(lines, n)`` positions, ``(n,)`` the rest."""
+    """Calculated peaks of one phase."""
 
-    position: Array
-    area: Array
-    fwhm: Array
-    eta: Array
-    f_squared: Array
-    d_spacing: Array
-    lorentzian: Array
+    position: Float[Array, "lines n"]
+    area: Float[Array, " n"]
+    fwhm: Float[Array, " n"]
+    eta: Float[Array, " n"]
+    f_squared: Float[Array, " n"]
+    d_spacing: Float[Array, " n"]
+    lorentzian: Float[Array, " n"]
 
 
 def phase_peaks(

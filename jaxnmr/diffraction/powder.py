@@ -6,13 +6,14 @@ from typing import Literal, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
-from .._struct import compiled, static, struct
+from .._struct import Struct, compiled, static
 from .._tuning import tuning
 from ..crystal import Crystal
 from ..crystal.cell import metric
 from ..errors import ConventionError, DataError
-from ..typing import Array, Quantity
+from ..typing import Array, Numbers, Quantity
 from . import axial, profiles, widths
 from .background import Background
 from .phases import PhasePeaks, PhasePlan, phase_peaks
@@ -32,22 +33,21 @@ class PeakTable(NamedTuple):
     """All peaks of all phases with a dummy last row, the background coefficients, and the phases' own tables."""
 
     peaks: profiles.Peaks
-    background: Array
+    background: Float[Array, " terms"]
 
 
-@struct
-class PowderDiffraction:
+class PowderDiffraction(Struct):
     """A constant-wavelength powder pattern as a function of structures and histogram parameters.
 
     Build it with :meth:`plan`, which does everything discrete on the host: reflections, background basis, which
     peaks reach which points. :meth:`pattern` and :meth:`jacobian` are traceable and have static shapes.
 
     Attributes:
-        x: ``(points,)`` 2theta in degrees; ``x_blocks`` the same cut into blocks of 32.
+        x: 2theta in degrees; ``x_blocks`` the same cut into blocks of 32.
         phases: one plan per phase.
         core, tail: tiles of peaks near their centre and in their Lorentzian tail.
-        background: ``(points, terms)`` basis functions.
-        background_start: ``(terms,)``.
+        background: basis functions.
+        background_start: coefficients to start from.
         abscissa, weight: axial-divergence quadrature.
         planned_position, planned_fwhm, planned_spread, planned_cells: what the tiles were laid out for.
         fixed: geometry of the instrument; ``instrument`` with starting values, ``background_function`` and ``cutoff`` of
@@ -56,19 +56,19 @@ class PowderDiffraction:
         tiles_at_once: how many are summed at a time; chosen by the kind of device.
     """
 
-    x: Array
-    x_blocks: Array
+    x: Float[Array, " points"]
+    x_blocks: Float[Array, "blocks 32"]
     phases: tuple[PhasePlan, ...]
     core: Tiles
     tail: Tiles
-    background: Array
-    background_start: Array
-    abscissa: Array
-    weight: Array
-    planned_position: Array
-    planned_fwhm: Array
-    planned_spread: Array
-    planned_cells: Array
+    background: Float[Array, "points terms"]
+    background_start: Float[Array, " terms"]
+    abscissa: Float[Array, "rules nodes"]
+    weight: Float[Array, "rules nodes"]
+    planned_position: Float[Array, "lines peaks"]
+    planned_fwhm: Float[Array, " peaks"]
+    planned_spread: Float[Array, " peaks"]
+    planned_cells: Float[Array, "phases 6"]
     fixed: Fixed = static()
     instrument: Instrument = static(note=True)
     background_function: Background = static(note=True)
@@ -87,7 +87,7 @@ class PowderDiffraction:
         march_axis: Mapping[str, Sequence[float]] | None = None,
         stephens: Sequence[str] = (),
         lebail: Sequence[str] = (),
-        reflections: Mapping[str, tuple] | None = None,
+        reflections: Mapping[str, tuple[Numbers, Numbers, Numbers]] | None = None,
         axial_mode: Literal["converged", "gsas"] = "converged",
         cutoff: float = DEFAULT_CUTOFF,
         device: str | None = None,
@@ -169,7 +169,7 @@ class PowderDiffraction:
             background_start=background.start(x, y, low, high),
             abscissa=np.zeros((1, 1)),
             weight=np.ones((1, 1)),
-            planned_position=np.zeros(0),
+            planned_position=np.zeros((instrument.fixed.lines, 0)),
             planned_fwhm=np.zeros(0),
             planned_spread=np.zeros(0),
             planned_cells=np.zeros((len(plans), 6)),
@@ -227,15 +227,15 @@ class PowderDiffraction:
             out.append(profiles.AxialNodes(delta, share, d_angle, s_angle, d_shl, s_shl))
         return out
 
-    def pattern(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]):
-        """Calculated intensity at every point, background included, ``(points,)`` (traceable)."""
+    def pattern(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[jax.Array, " points"]:
+        """Calculated intensity at every point, background included (traceable)."""
         table = self.peak_table(crystals, values)
         nodes, tiles = self._nodes(table.peaks), (self.core, self.tail, self.tiles_at_once)
         blocks = profiles.profile_sum(self.x_blocks, table.peaks, nodes, *tiles)
         return blocks.reshape(-1)[: self.x.shape[0]] + self.background @ table.background
 
-    def jacobian(self, table: PeakTable, tangents: PeakTable):
-        """Derivatives of the pattern, ``(points, parameters)`` (traceable).
+    def jacobian(self, table: PeakTable, tangents: PeakTable) -> Float[jax.Array, "points parameters"]:
+        """Derivatives of the pattern (traceable).
 
         Args:
             table: the peak table.
@@ -269,10 +269,10 @@ class PowderDiffraction:
         x = np.asarray(plan.x_blocks)
         if plan.axial_mode == "gsas":
             gamma = np.concatenate([np.asarray(t.lorentzian) for t in tables])
-            a, w = axial.gsas_quadrature(np.append(position[0], 90.0), shl, np.append(gamma, 1.0))
+            abscissa, weight = axial.gsas_quadrature(np.append(position[0], 90.0), shl, np.append(gamma, 1.0))
+            plan = plan.replace(abscissa=abscissa, weight=weight)
         else:
             plan = plan.with_nodes(plan._nodes_wanted(position, fwhm, spread))
-            a, w = plan.abscissa, plan.weight
         core, tail = plan_tiles(
             x[:, 0], x[:, -1], position.T, fwhm, eta, spread, plan.cutoff,
             core_only=plan.axial_mode == "gsas", present=present > 0,
@@ -280,18 +280,22 @@ class PowderDiffraction:
         )  # fmt: skip
         cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in plan.phases])
         return plan.replace(
-            core=core, tail=tail, abscissa=a, weight=w,
+            core=core, tail=tail,
             planned_position=position, planned_fwhm=fwhm, planned_spread=spread,
             planned_cells=cells if reflections or not np.any(plan.planned_cells) else plan.planned_cells,
         )  # fmt: skip
 
     def extracted(
-        self, crystals: Mapping[str, Crystal], values: Mapping[str, Array], observed, passes: int = 5
+        self,
+        crystals: Mapping[str, Crystal],
+        values: Mapping[str, Array],
+        observed: Float[Array, " points"],
+        passes: int = 5,
     ) -> Self:
         """Renew the intensities of Le Bail phases from the observed pattern (host).
 
         Args:
-            observed: ``(points,)`` measured intensities.
+            observed: measured intensities.
             passes: rounds of sharing out; each starts from the intensities of the one before.
         """
         plan = self
@@ -315,7 +319,12 @@ class PowderDiffraction:
         negative = x[np.asarray(widths.caglioti_variance(x, values["U"], values["V"], values["W"])) < 0]
         return (float(negative[0]), float(negative[-1])) if negative.size else None
 
-    def _nodes_wanted(self, position: np.ndarray, fwhm: np.ndarray, spread: np.ndarray) -> int:
+    def _nodes_wanted(
+        self,
+        position: Float[np.ndarray, "lines peaks"],
+        fwhm: Float[np.ndarray, " peaks"],
+        spread: Float[np.ndarray, " peaks"],
+    ) -> int:
         """Axial-divergence nodes for the most asymmetric peak that the data show (host)."""
         x = np.asarray(self.x)
         inside = np.concatenate([np.asarray(p.present) for p in self.phases]) > 0
@@ -350,25 +359,34 @@ class PowderDiffraction:
         return self, ""
 
 
-def _d_min(x: np.ndarray, instrument: Instrument) -> float:
+def _d_min(x: Float[np.ndarray, " points"], instrument: Instrument) -> float:
     """Smallest d whose peak can reach the data, with room for shifts and the cell margin."""
     highest = min(float(x[-1]) + 1.0, 179.0)
     shortest = min(instrument.wavelengths)
     return shortest / (2.0 * np.sin(np.deg2rad(0.5 * highest))) / (1.0 + CELL_MARGIN)
 
 
-def _largest_strain(cell: np.ndarray, reference: np.ndarray) -> float:
+def _largest_strain(cell: Float[np.ndarray, "6"], reference: Float[np.ndarray, "6"]) -> float:
     """Largest relative change of any distance between two cells."""
     squared = np.linalg.eigvals(np.linalg.solve(metric(reference), metric(cell))).real
     return float(np.abs(np.sqrt(squared) - 1.0).max())
 
 
-def compiled_phase_tables(plan: PowderDiffraction, crystals, values) -> list[PhasePeaks]:
+def compiled_phase_tables(
+    plan: PowderDiffraction, crystals: Mapping[str, Crystal], values: Mapping[str, Array]
+) -> list[PhasePeaks]:
     """`PowderDiffraction.phase_tables`, compiled; the program does not depend on where peaks are laid out."""
     return _compiled_tables(plan.phases, crystals, values, fixed=plan.fixed, gsas=plan.axial_mode == "gsas")
 
 
-def _phase_tables(phases: tuple[PhasePlan, ...], crystals, values, *, fixed: Fixed, gsas: bool) -> list[PhasePeaks]:
+def _phase_tables(
+    phases: tuple[PhasePlan, ...],
+    crystals: Mapping[str, Crystal],
+    values: Mapping[str, Array],
+    *,
+    fixed: Fixed,
+    gsas: bool,
+) -> list[PhasePeaks]:
     return [phase_peaks(p, crystals[p.name], fixed, values, k, gsas=gsas) for k, p in enumerate(phases)]
 
 
@@ -376,14 +394,21 @@ _compiled_tables = compiled(_phase_tables, static_argnames=("fixed", "gsas"))
 
 
 @compiled
-def compiled_pattern(plan: PowderDiffraction, crystals, values):
+def compiled_pattern(
+    plan: PowderDiffraction, crystals: Mapping[str, Crystal], values: Mapping[str, Array]
+) -> Float[jax.Array, " points"]:
     """`PowderDiffraction.pattern`, compiled."""
     return plan.pattern(crystals, values)
 
 
 @compiled
-def observed_over_calculated(plan: PowderDiffraction, crystals, values, observed):
-    """Observed over calculated intensity of every peak, ``(peaks,)``.
+def observed_over_calculated(
+    plan: PowderDiffraction,
+    crystals: Mapping[str, Crystal],
+    values: Mapping[str, Array],
+    observed: Float[Array, " points"],
+) -> Float[jax.Array, " peaks"]:
+    """Observed over calculated intensity of every peak.
 
     At every point the observed intensity above background is shared out in proportion to the calculated
     contributions of the peaks, as Rietveld did; this serves R_Bragg and Le Bail extraction.
@@ -393,7 +418,7 @@ def observed_over_calculated(plan: PowderDiffraction, crystals, values, observed
     table = plan.peak_table(crystals, values)
     nodes = plan._nodes(table.peaks)
 
-    def peaks_only(area):
+    def peaks_only(area: jax.Array) -> jax.Array:
         tiles = plan.core, plan.tail, plan.tiles_at_once
         blocks = profiles.profile_sum(plan.x_blocks, table.peaks._replace(area=area), nodes, *tiles)
         return blocks.reshape(-1)[: plan.x.shape[0]]

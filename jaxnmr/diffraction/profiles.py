@@ -5,13 +5,15 @@ Lorentzian fraction and line positions of each peak. The first factor is compute
 tiles; the second is a small table; their product is a batched matrix product.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int
 
-from ..typing import Array
+from ..typing import Array, Values
 from .tiles import PEAKS, POINTS, Tiles
 
 _4LN2 = 4.0 * np.log(2.0)
@@ -23,34 +25,41 @@ class Peaks(NamedTuple):
     """What the profile sum needs to know of each peak; one more (dummy, zero area) row than there are peaks.
 
     Attributes:
-        position: ``(lines, peaks)`` 2theta of each line.
-        area: ``(peaks,)`` integrated intensity (first line), counts·degree.
-        fwhm: ``(peaks,)`` degrees.
-        eta: ``(peaks,)`` Lorentzian fraction.
-        ratio: ``(lines,)`` intensity of each line relative to the first.
-        shl: axial divergence, a number.
+        position: 2theta of each line.
+        area: integrated intensity (first line), counts·degree.
+        fwhm: degrees.
+        eta: Lorentzian fraction.
+        ratio: intensity of each line relative to the first.
+        shl: axial divergence.
     """
 
-    position: Array
-    area: Array
-    fwhm: Array
-    eta: Array
-    ratio: Array
-    shl: Array
+    position: Float[Array, "lines peaks"]
+    area: Float[Array, " peaks"]
+    fwhm: Float[Array, " peaks"]
+    eta: Float[Array, " peaks"]
+    ratio: Float[Array, " lines"]
+    shl: Float[Array, ""]
 
 
 class AxialNodes(NamedTuple):
-    """Apparent positions and shares of a line's axial nodes ``(peaks, nodes)``, and their derivatives."""
+    """Apparent positions and shares of a line's axial nodes, and their derivatives."""
 
-    position: Array
-    share: Array
-    position_by_angle: Array
-    share_by_angle: Array
-    position_by_shl: Array
-    share_by_shl: Array
+    position: Float[jax.Array, "peaks nodes"]
+    share: Float[jax.Array, "peaks nodes"]
+    position_by_angle: Float[jax.Array, "peaks nodes"]
+    share_by_angle: Float[jax.Array, "peaks nodes"]
+    position_by_shl: Float[jax.Array, "peaks nodes"]
+    share_by_shl: Float[jax.Array, "peaks nodes"]
 
 
-def pseudo_voigt(x, fwhm, eta):
+Total = TypeVar("Total")
+# of one tile: its block, a number, and its 16 peaks
+PerTile = Callable[[jax.Array, jax.Array], jax.Array]
+# of one tile: by area, fwhm, eta and each line's position, and by shl and ratios
+Partials = tuple[list[Float[jax.Array, "32 16"]], Float[jax.Array, "32 patterns"]]
+
+
+def pseudo_voigt(x: Values, fwhm: Values, eta: Values) -> Float[Array, "*n"]:
     """Area-normalised pseudo-Voigt, ``eta L + (1 - eta) G``.
 
     Args:
@@ -67,17 +76,17 @@ def pseudo_voigt(x, fwhm, eta):
     return (eta * _LORENTZ / (1.0 + 4.0 * t2) + (1.0 - eta) * _GAUSS * jnp.exp(-_4LN2 * t2)) / fwhm
 
 
-def _over_tiles(per_tile, tiles: Tiles, shape: tuple[int, ...], at_once: int):
+def _over_tiles(per_tile: PerTile, tiles: Tiles, shape: tuple[int, ...], at_once: int) -> jax.Array:
     """Sum ``per_tile(block, peak ids)`` into an array of ``shape`` (blocks first), a few tiles at a time.
 
     Batches behind the last tile in use are skipped.
     """
     # a pattern without tails has no tiles of them
     batch = max(1, min(at_once, tiles.capacity))
-    blocks, peaks = tiles.block.reshape(-1, batch), tiles.peaks.reshape(-1, batch, PEAKS)
+    blocks, peaks = (jnp.asarray(tiles.block).reshape(-1, batch), jnp.asarray(tiles.peaks).reshape(-1, batch, PEAKS))
     live = jnp.arange(blocks.shape[0]) * batch < tiles.used
 
-    def add(total, columns):
+    def add(total: jax.Array, columns: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         block, ids, is_live = columns
         compute = lambda: jax.vmap(per_tile)(block, ids)
         nothing = lambda: jnp.zeros((batch, *shape[1:]), dtype=total.dtype)
@@ -86,14 +95,21 @@ def _over_tiles(per_tile, tiles: Tiles, shape: tuple[int, ...], at_once: int):
     return jax.lax.scan(add, jnp.zeros(shape), (blocks, peaks, live))[0]
 
 
-def _over_nodes(step, start, node_columns):
+def _over_nodes(step: Callable[[Any], Total], start: Total, node_columns: Any) -> Total:
     """Accumulate ``step(columns of one node)`` over all nodes; compiled once however many there are."""
     add = lambda total, columns: (jax.tree.map(jnp.add, total, step(columns)), None)
     return jax.lax.scan(add, start, jax.tree.map(lambda c: jnp.moveaxis(c, -1, 0), node_columns))[0]
 
 
-def profile_sum(x_blocks, peaks: Peaks, nodes: list[AxialNodes], core: Tiles, tail: Tiles, at_once: int):
-    """Sum of all peaks at all points, ``(blocks, 32)``, ``at_once`` tiles at a time (see `Tuning`)."""
+def profile_sum(
+    x_blocks: Float[Array, "blocks 32"],
+    peaks: Peaks,
+    nodes: Sequence[AxialNodes],
+    core: Tiles,
+    tail: Tiles,
+    at_once: int,
+) -> Float[jax.Array, "blocks 32"]:
+    """Sum of all peaks at all points, ``at_once`` tiles at a time (see `Tuning`)."""
     x_blocks = jnp.asarray(x_blocks)
     lines = [(node.position, node.share * ratio) for node, ratio in zip(nodes, peaks.ratio, strict=True)]
     centroids = [_centroid(node) for node in nodes]
@@ -101,11 +117,11 @@ def profile_sum(x_blocks, peaks: Peaks, nodes: list[AxialNodes], core: Tiles, ta
     gauss = peaks.area * (1.0 - peaks.eta) * _GAUSS / peaks.fwhm
     inverse = 1.0 / peaks.fwhm
 
-    def core_value(block, ids):
+    def core_value(block: jax.Array, ids: jax.Array) -> jax.Array:
         x, l, g, i = x_blocks[block][:, None], lorentz[ids], gauss[ids], inverse[ids]
 
-        def step(columns):
-            total = 0.0
+        def step(columns: list[tuple[jax.Array, jax.Array]]) -> jax.Array:
+            total: jax.Array | float = 0.0
             for position, share in columns:
                 t2 = ((x - position) * i) ** 2
                 total = total + share * (l / (1.0 + 4.0 * t2) + g * jnp.exp(-_4LN2 * t2))
@@ -113,7 +129,7 @@ def profile_sum(x_blocks, peaks: Peaks, nodes: list[AxialNodes], core: Tiles, ta
 
         return _over_nodes(step, jnp.zeros_like(x[:, 0]), [(p[ids], s[ids]) for p, s in lines])
 
-    def tail_value(block, ids):
+    def tail_value(block: jax.Array, ids: jax.Array) -> jax.Array:
         x, quarter = x_blocks[block][:, None], 0.25 * peaks.fwhm[ids] ** 2
         total = sum(r / (quarter + (x - c[ids]) ** 2) for c, r in zip(centroids, peaks.ratio, strict=True))
         return total @ (lorentz[ids] * quarter)
@@ -122,27 +138,34 @@ def profile_sum(x_blocks, peaks: Peaks, nodes: list[AxialNodes], core: Tiles, ta
     return _over_tiles(core_value, core, shape, at_once) + _over_tiles(tail_value, tail, shape, at_once)
 
 
-def _centroid(node: AxialNodes):
+def _centroid(node: AxialNodes) -> Float[jax.Array, " peaks"]:
     return jnp.sum(node.position * node.share, axis=1)
 
 
 def profile_jacobian(
-    x_blocks, peaks: Peaks, nodes: list[AxialNodes], core: Tiles, tail: Tiles, at_once: int, by_peak, by_pattern
-):
-    """Derivatives of the sum of peaks, ``(blocks, 32, parameters)``.
+    x_blocks: Float[Array, "blocks 32"],
+    peaks: Peaks,
+    nodes: Sequence[AxialNodes],
+    core: Tiles,
+    tail: Tiles,
+    at_once: int,
+    by_peak: Float[Array, "columns peaks parameters"],
+    by_pattern: Float[Array, "rows parameters"],
+) -> Float[jax.Array, "blocks 32 parameters"]:
+    """Derivatives of the sum of peaks.
 
     Args:
         at_once: tiles at a time.
-        by_peak: ``(columns, peaks, parameters)`` derivatives of area, fwhm, eta and the position of each line.
-        by_pattern: ``(1 + lines, parameters)`` derivatives of shl and of each line's ratio.
+        by_peak: derivatives of area, fwhm, eta and the position of each line.
+        by_pattern: derivatives of shl and of each line's ratio.
     """
     x_blocks = jnp.asarray(x_blocks)
 
-    def contracted(partials):
-        def per_tile(block, ids):
-            of_peak, of_pattern = partials(x_blocks[block][:, None], ids)
+    def contracted(partials: Callable[[jax.Array, jax.Array], Partials]) -> PerTile:
+        def per_tile(block: jax.Array, ids: jax.Array) -> jax.Array:
+            columns, of_pattern = partials(x_blocks[block][:, None], ids)
             # without the barrier XLA recomputes the profiles inside the matrix product
-            of_peak, of_pattern = jax.lax.optimization_barrier((jnp.concatenate(of_peak, axis=1), of_pattern))
+            of_peak, of_pattern = jax.lax.optimization_barrier((jnp.concatenate(columns, axis=1), of_pattern))
             return of_peak @ by_peak[:, ids].reshape(of_peak.shape[1], -1) + of_pattern @ by_pattern
 
         return per_tile
@@ -153,16 +176,14 @@ def profile_jacobian(
     return _over_tiles(near, core, shape, at_once) + _over_tiles(far, tail, shape, at_once)
 
 
-def _core_partials(x, ids, peaks: Peaks, nodes: list[AxialNodes]):
-    """Closed-form derivatives of the pseudo-Voigts of one tile, summed over axial nodes.
-
-    Returns:
-        ``[(32, 16), ...]`` by area, fwhm, eta and each line's position, and ``(32, 1 + lines)`` by shl and ratios.
-    """
+def _core_partials(
+    x: Float[jax.Array, "32 1"], ids: Int[jax.Array, "16"], peaks: Peaks, nodes: Sequence[AxialNodes]
+) -> Partials:
+    """Closed-form derivatives of the pseudo-Voigts of one tile, summed over axial nodes."""
     inverse, eta, area = 1.0 / peaks.fwhm[ids], peaks.eta[ids], peaks.area[ids]
     zero = jnp.zeros((x.shape[0], ids.shape[0]), dtype=x.dtype)
 
-    def step(columns):
+    def step(columns: list[AxialNodes]) -> tuple[Any, Any, Any, list[jax.Array], list[jax.Array]]:
         by_fwhm = by_eta = by_shl = 0.0
         values, by_line = [], []
         for node, ratio in zip(columns, peaks.ratio, strict=True):
@@ -190,7 +211,9 @@ def _core_partials(x, ids, peaks: Peaks, nodes: list[AxialNodes]):
     return [by_area, area * inverse * by_fwhm, area * by_eta, *by_position], by_pattern
 
 
-def _tail_partials(x, ids, peaks: Peaks, nodes: list[AxialNodes]):
+def _tail_partials(
+    x: Float[jax.Array, "32 1"], ids: Int[jax.Array, "16"], peaks: Peaks, nodes: Sequence[AxialNodes]
+) -> Partials:
     """The same for the Lorentzian tails, with each line's nodes replaced by their centroid."""
     fwhm, eta, area = peaks.fwhm[ids], peaks.eta[ids], peaks.area[ids]
     quarter = 0.25 * fwhm * fwhm
@@ -212,7 +235,7 @@ def _tail_partials(x, ids, peaks: Peaks, nodes: list[AxialNodes]):
     return [eta * by_area, area * eta * by_fwhm, area * by_area, *by_position], by_pattern
 
 
-def block_points(x: np.ndarray) -> np.ndarray:
-    """Cut points into blocks of 32, ``(blocks, 32)``; the last is filled up with its last point (host)."""
+def block_points(x: Float[np.ndarray, " points"]) -> Float[np.ndarray, "blocks 32"]:
+    """Cut points into blocks of 32; the last is filled up with its last point (host)."""
     padded = np.concatenate([x, np.full(-len(x) % POINTS, x[-1])])
     return padded.reshape(-1, POINTS)

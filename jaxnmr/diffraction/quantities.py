@@ -1,12 +1,11 @@
 """What can be refined in a histogram: names, units, bounds and typical step sizes, in one table."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float
 
-from ..typing import Array, Quantity
+from ..typing import Array, Numbers, Quantity
 from .phases import PhasePlan
 from .records import Instrument
 
@@ -14,24 +13,35 @@ INF = np.inf
 
 
 def histogram_quantities(
-    instrument: Instrument, plans: tuple[PhasePlan, ...], background_start: Array
+    instrument: Instrument, plans: tuple[PhasePlan, ...], background_start: Float[Array, " terms"]
 ) -> dict[str, Quantity]:
     """The quantities of a histogram by local name, with values from its instrument (host)."""
     i = instrument
     phases = tuple(p.name for p in plans)
     n = len(phases)
 
-    def number(value, unit="", lower=-INF, upper=INF, scale=1.0, doc=""):
+    def number(
+        value: float, unit: str = "", lower: float = -INF, upper: float = INF, scale: float = 1.0, doc: str = ""
+    ) -> Quantity:
         return Quantity(value=np.array(float(value)), unit=unit, lower=lower, upper=upper, scale=scale, doc=doc)
 
-    def per_phase(value, unit="", lower=-INF, upper=INF, scale=1.0, doc=""):
+    def per_phase(
+        value: float, unit: str = "", lower: float = -INF, upper: float = INF, scale: float = 1.0, doc: str = ""
+    ) -> Quantity:
         values = np.full(n, float(value))
         return Quantity(value=values, unit=unit, labels=phases, lower=lower, upper=upper, scale=scale, doc=doc)
 
-    def listed(values, unit="", scale=1.0, doc="", labels=None, lower=-INF):
-        values = np.asarray(values, dtype=float)
-        labels = tuple(str(k) for k in range(len(values))) if labels is None else labels
-        return Quantity(value=values, unit=unit, labels=labels, scale=scale, lower=lower, doc=doc)
+    def listed(
+        values: Numbers,
+        unit: str = "",
+        scale: float = 1.0,
+        doc: str = "",
+        labels: tuple[str, ...] | None = None,
+        lower: float = -INF,
+    ) -> Quantity:
+        array = np.asarray(values, dtype=float)
+        labels = tuple(str(k) for k in range(len(array))) if labels is None else labels
+        return Quantity(value=array, unit=unit, labels=labels, scale=scale, lower=lower, doc=doc)
 
     level = float(np.abs(background_start).max()) or 1.0
     scale = per_phase(1.0, "", 0.0, doc="phase scale, proportional to the number of unit cells")

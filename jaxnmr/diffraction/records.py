@@ -1,13 +1,15 @@
 """What is measured, and with what: the `Pattern` and `Instrument` records."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
+from jaxtyping import Bool, Float
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..errors import ConventionError, DataError, ShapeError
-from ..typing import Array
+from ..typing import Array, Numbers
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Instrument:
     mu_r: float = 0.0
     name: str = field(default="instrument", compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.radiation not in ("xray", "neutron"):
             raise ConventionError(f"radiation is {self.radiation!r}; expected 'xray' or 'neutron'")
         if self.geometry not in ("bragg-brentano", "debye-scherrer"):
@@ -102,7 +104,7 @@ class Instrument:
             monochromator=self.monochromator_deg is not None, axial_imbalance=self.axial_imbalance,
         )  # fmt: skip
 
-    def replace(self, **changes) -> "Instrument":
+    def replace(self, **changes: Any) -> "Instrument":
         """A checked copy with some values changed."""
         return replace(self, **changes)
 
@@ -116,29 +118,35 @@ class Instrument:
         return self
 
 
-@struct
-class Pattern:
+class Pattern(Struct):
     """A measured powder pattern. Immutable; use :meth:`create` to build one.
 
     Attributes:
-        x: ``(points,)`` 2theta in degrees, strictly increasing.
-        y: ``(points,)`` intensity (counts, or any linear scale).
-        sigma: ``(points,)`` standard uncertainty of ``y``, positive.
+        x: 2theta in degrees, strictly increasing.
+        y: intensity (counts, or any linear scale).
+        sigma: standard uncertainty of ``y``, positive.
         excluded: ``((low, high), ...)`` regions in degrees that are not fitted.
         name: where it came from.
         instrument: what the file says about the diffractometer, or ``None``.
     """
 
-    x: Array
-    y: Array
-    sigma: Array
+    x: Float[Array, " points"]
+    y: Float[Array, " points"]
+    sigma: Float[Array, " points"]
     excluded: tuple[tuple[float, float], ...] = static()
     name: str = static()
     instrument: Instrument | None = static()
 
     @classmethod
     def create(
-        cls, x, y, sigma=None, *, excluded=(), name: str = "pattern", instrument: Instrument | None = None
+        cls,
+        x: Numbers,
+        y: Numbers,
+        sigma: Numbers | None = None,
+        *,
+        excluded: Iterable[tuple[float, float]] = (),
+        name: str = "pattern",
+        instrument: Instrument | None = None,
     ) -> Self:
         """Build and check a pattern.
 
@@ -215,7 +223,7 @@ class Pattern:
 
     def excluding(self, *regions: tuple[float, float]) -> Self:
         """A copy with more excluded regions."""
-        return Pattern.create(
+        return self.create(
             self.x,
             self.y,
             self.sigma,
@@ -224,8 +232,8 @@ class Pattern:
             instrument=self.instrument,
         )
 
-    def included(self) -> np.ndarray:
-        """Boolean mask ``(points,)`` of the points that are fitted (host)."""
+    def included(self) -> Bool[np.ndarray, " points"]:
+        """Mask of the points that are fitted (host)."""
         x = np.asarray(self.x)
         keep = np.ones(x.shape, dtype=bool)
         for low, high in self.excluded:

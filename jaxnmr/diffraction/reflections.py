@@ -3,20 +3,24 @@
 from itertools import combinations_with_replacement
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from ..crystal import SpaceGroup
 from ..crystal.cell import reciprocal_metric
 from ..crystal.symmetry import rref_basis
 from ..errors import DataError
+from ..typing import Numbers
 
 
-def laue_rotations(group: SpaceGroup) -> np.ndarray:
-    """Distinct rotations of the Laue class, ``(k, 3, 3)`` integers (the inversion included)."""
+def laue_rotations(group: SpaceGroup) -> Int[np.ndarray, "k 3 3"]:
+    """Distinct rotations of the Laue class (the inversion included)."""
     r = np.concatenate([group.rotations, -group.rotations])
     return np.unique(r.reshape(len(r), 9), axis=0).reshape(-1, 3, 3)
 
 
-def plan_reflections(group: SpaceGroup, cell: np.ndarray, d_min: float) -> tuple[np.ndarray, np.ndarray]:
+def plan_reflections(
+    group: SpaceGroup, cell: Numbers, d_min: float
+) -> tuple[Int[np.ndarray, "n 3"], Int[np.ndarray, " n"]]:
     """All symmetry-allowed reflections with ``d >= d_min``, one per Laue-equivalent set.
 
     Args:
@@ -25,13 +29,14 @@ def plan_reflections(group: SpaceGroup, cell: np.ndarray, d_min: float) -> tuple
         d_min: smallest interplanar distance in Å.
 
     Returns:
-        ``hkl`` ``(n, 3)`` integers sorted by falling d, and ``multiplicity`` ``(n,)`` counting Friedel mates.
+        ``hkl`` sorted by falling d, and ``multiplicity`` counting Friedel mates.
 
     Raises:
         DataError: no reflection is left.
     """
-    g_star = reciprocal_metric(np.asarray(cell, dtype=float))
-    limit = np.floor(np.asarray(cell[:3]) / d_min + 1e-9).astype(int)
+    numbers = np.asarray(cell, dtype=float)
+    g_star, lengths = reciprocal_metric(numbers), numbers[:3]
+    limit = np.floor(lengths / d_min + 1e-9).astype(int)
     axes = [np.arange(-m, m + 1) for m in limit]
     hkl = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     d2 = np.einsum("ni,ij,nj->n", hkl, g_star, hkl)
@@ -53,14 +58,14 @@ def plan_reflections(group: SpaceGroup, cell: np.ndarray, d_min: float) -> tuple
     unique, multiplicity = unique[allowed], multiplicity[allowed]
     if len(unique) == 0:
         raise DataError(
-            f"no reflection of {group.name} with cell {np.round(cell, 4).tolist()} has d >= {d_min:.4f} Å: "
+            f"no reflection of {group.name} with cell {np.round(numbers, 4).tolist()} has d >= {d_min:.4f} Å: "
             "check the wavelength, the 2theta limits and the cell"
         )
     order = np.lexsort((*unique.T[::-1], np.einsum("ni,ij,nj->n", unique, g_star, unique).round(12)))
     return unique[order], multiplicity[order]
 
 
-def _absent(group: SpaceGroup, hkl: np.ndarray) -> np.ndarray:
+def _absent(group: SpaceGroup, hkl: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
     """Systematic absence: some operation maps ``h`` on itself with a phase shift."""
     absent = np.zeros(len(hkl), dtype=bool)
     for rotation, translation in zip(group.rotations, group.translations, strict=True):
@@ -70,11 +75,13 @@ def _absent(group: SpaceGroup, hkl: np.ndarray) -> np.ndarray:
     return absent
 
 
-def stephens_basis(group: SpaceGroup) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def stephens_basis(
+    group: SpaceGroup,
+) -> tuple[Int[np.ndarray, "15 3"], Float[np.ndarray, "15 k"], tuple[str, ...]]:
     """Laue-invariant quartic forms ``h^H k^K l^L`` (H + K + L = 4) of anisotropic microstrain.
 
     Returns:
-        exponents ``(15, 3)``, coefficients ``(15, k)`` and a name per column such as ``"S220"``. The leading
+        Exponents, coefficients and a name per column such as ``"S220"``. The leading
         coefficient is the multinomial-type factor of the source (3 for S220, 2 for S310, 4 for S211).
 
     Source: Stephens, J. Appl. Cryst. 32, 281 (1999), eq. 4 and table 1.

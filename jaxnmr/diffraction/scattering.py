@@ -6,29 +6,29 @@ and the 1992 neutron scattering lengths of Sears (Neutron News 3, 26), real part
 
 import gemmi
 import numpy as np
+from jaxtyping import Float
 
-from .._struct import struct
+from .._struct import Struct
 from ..crystal import element_of
 from ..errors import ConventionError
 from ..typing import Array
 from ..units import photon_energy_ev
 
 
-@struct
-class ScatteringFactors:
+class ScatteringFactors(Struct):
     """Scattering of each site: ``f(s) = sum_k a_k exp(-b_k s²) + c + f1 + i f2`` with ``s = sin(theta)/lambda``.
 
     Attributes:
-        a, b: ``(sites, 4)`` electrons and Å² (zero for neutrons).
-        c: ``(sites,)`` electrons, or the bound coherent scattering length in fm.
-        f1, f2: ``(sites,)`` anomalous dispersion in electrons (zero for neutrons).
+        a, b: electrons and Å² (zero for neutrons).
+        c: electrons, or the bound coherent scattering length in fm.
+        f1, f2: anomalous dispersion in electrons (zero for neutrons).
     """
 
-    a: Array
-    b: Array
-    c: Array
-    f1: Array
-    f2: Array
+    a: Float[Array, "sites 4"]
+    b: Float[Array, "sites 4"]
+    c: Float[Array, " sites"]
+    f1: Float[Array, " sites"]
+    f2: Float[Array, " sites"]
 
 
 def scattering_factors(species: tuple[str, ...], radiation: str, wavelength: float) -> ScatteringFactors:
@@ -42,7 +42,7 @@ def scattering_factors(species: tuple[str, ...], radiation: str, wavelength: flo
     return ScatteringFactors(a=a, b=b, c=c, f1=f1, f2=f2)
 
 
-def _neutron(symbol: str):
+def _neutron(symbol: str) -> tuple[np.ndarray, np.ndarray, float, float, float]:
     element, _ = element_of(symbol)
     table = gemmi.Element(element).neutron92
     length = 0.0 if table is None else table.get_coefs()[0]
@@ -51,7 +51,7 @@ def _neutron(symbol: str):
     return np.zeros(4), np.zeros(4), length, 0.0, 0.0
 
 
-def _xray(symbol: str, wavelength: float):
+def _xray(symbol: str, wavelength: float) -> tuple[np.ndarray, np.ndarray, float, float, float]:
     element, charge = element_of(symbol)
     table = _it92(element, charge)
     if table is None:
@@ -66,7 +66,7 @@ def _xray(symbol: str, wavelength: float):
     return np.array(table.a), np.array(table.b), float(table.c), f1, f2
 
 
-def _it92(element: str, charge: int):
+def _it92(element: str, charge: int) -> gemmi.IT92Coef | None:
     # gemmi ignores charges unless told otherwise, through a process-wide switch: set it for the look-up only.
     before = gemmi.IT92_get_ignore_charge()
     gemmi.IT92_set_ignore_charge(False)

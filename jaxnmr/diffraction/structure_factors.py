@@ -5,50 +5,59 @@ centrosymmetric or not.
 """
 
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Float, Int, Real
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..crystal import Crystal
 from ..crystal.cell import reciprocal_metric
 from ..crystal.symmetry import UIJ
-from ..typing import Array
+from ..typing import Array, Scalar
 from ..units import EIGHT_PI2
 from .scattering import ScatteringFactors, scattering_factors
 
 _TWO_PI = 2.0 * np.pi
 
+# coordinates, occupancies, isotropic and anisotropic displacements of the sites, and lengths of the reciprocal axes
+Atoms = tuple[
+    Float[Array, "sites 3"],
+    Float[Array, " sites"],
+    Float[Array, " sites"],
+    Float[Array, "sites 6"],
+    Float[Array, "3"],
+]
 
-@struct
-class StructureFactors:
+
+class StructureFactors(Struct):
     """Everything about a phase's structure factors that does not change in a refinement.
 
     Attributes:
-        h_rotated: ``(reflections, operations, 3)`` the row vectors ``h R``.
-        h_shift: ``(reflections, operations)`` the products ``h t``.
-        image_operation, image_site: ``(images,)`` which operation and site make each atom of the primitive cell.
-        membership: ``(images, sites)`` 1 where the image belongs to the site.
+        h_rotated: the row vectors ``h R``.
+        h_shift: the products ``h t``.
+        image_operation, image_site: which operation and site make each atom of the primitive cell.
+        membership: 1 where the image belongs to the site.
         centring: number of lattice points per cell.
         factors: scattering factors per site.
         has_aniso: whether any site has anisotropic displacement.
     """
 
-    h_rotated: Array
-    h_shift: Array
-    image_operation: Array
-    image_site: Array
-    membership: Array
-    centring: Array
+    h_rotated: Float[Array, "reflections operations 3"]
+    h_shift: Float[Array, "reflections operations"]
+    image_operation: Int[Array, " images"]
+    image_site: Int[Array, " images"]
+    membership: Float[Array, "images sites"]
+    centring: Scalar
     factors: ScatteringFactors
     has_aniso: bool = static()
 
     @classmethod
-    def plan(cls, crystal: Crystal, hkl: np.ndarray, radiation: str, wavelength: float) -> Self:
-        """Prepare the structure factors of ``hkl`` ``(n, 3)`` (host)."""
+    def plan(cls, crystal: Crystal, hkl: Real[np.ndarray, "n 3"], radiation: str, wavelength: float) -> Self:
+        """Prepare the structure factors of ``hkl`` (host)."""
         group = crystal.group
         sites = crystal.sites()
         used = sorted({int(k) for site in sites for k in site.primitive_images})
@@ -66,19 +75,21 @@ class StructureFactors:
             has_aniso=any(crystal.anisotropic),
         )
 
-    def squared(self, crystal: Crystal, d_star_sq):
-        """``|F|²`` per conventional cell, ``(reflections,)``, in electrons² (fm² for neutrons).
+    def squared(self, crystal: Crystal, d_star_sq: Float[Array, " reflections"]) -> Float[Array, " reflections"]:
+        """``|F|²`` per conventional cell in electrons² (fm² for neutrons).
 
         Args:
             crystal: the structure, on any values of its parameters.
-            d_star_sq: ``(reflections,)`` ``1/d²`` in Å⁻².
+            d_star_sq: ``1/d²`` in Å⁻².
         """
         length = jnp.sqrt(jnp.diag(reciprocal_metric(jnp.asarray(crystal.cell))))
         atoms = (crystal.xyz, crystal.occupancy, crystal.u_iso, crystal.u_aniso, length)
         return _squared(self, d_star_sq / 4.0, jax.tree.map(jnp.asarray, atoms))
 
-    def _one(self, h_rotated, h_shift, s_sq, atoms):
-        """``|F|²`` of one reflection: ``h_rotated`` ``(operations, 3)``, ``h_shift`` ``(operations,)``."""
+    def _one(
+        self, h_rotated: Float[Array, "operations 3"], h_shift: Float[Array, " operations"], s_sq: Scalar, atoms: Atoms
+    ) -> Float[Array, ""]:
+        """``|F|²`` of one reflection."""
         xyz, occupancy, u_iso, u_aniso, length = atoms
         f = self.factors
         h = h_rotated[self.image_operation]
@@ -101,12 +112,12 @@ class StructureFactors:
 # Every reflection depends on all atoms, but on no other reflection: its gradient costs about three evaluations,
 # once, and each of the (many) tangents of a Jacobian is then one small contraction.
 @jax.custom_jvp
-def _squared(plan: StructureFactors, s_sq, atoms):
+def _squared(plan: StructureFactors, s_sq: Float[Array, " reflections"], atoms: Atoms) -> Float[Array, " reflections"]:
     return jax.vmap(plan._one, in_axes=(0, 0, 0, None))(plan.h_rotated, plan.h_shift, s_sq, atoms)
 
 
 @partial(_squared.defjvp, symbolic_zeros=True)
-def _squared_jvp(primals, tangents):
+def _squared_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     plan, s_sq, atoms = primals
     of_plan, d_s, d_atoms = tangents
     if not all(isinstance(t, SymbolicZero) for t in jax.tree.leaves(of_plan, is_leaf=_is_zero)):
@@ -120,5 +131,5 @@ def _squared_jvp(primals, tangents):
     return value, tangent
 
 
-def _is_zero(tangent) -> bool:
+def _is_zero(tangent: object) -> bool:
     return isinstance(tangent, SymbolicZero)

@@ -6,34 +6,41 @@ centre a peak is summed over its axial-divergence nodes as a full pseudo-Voigt (
 Gaussian part has vanished and the nodes act as one Lorentzian at their centroid (*tail* tiles).
 """
 
+from collections.abc import Sequence
 from math import ceil, log
 from typing import Self
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
-from .._struct import struct
+from .._struct import Struct
 from ..typing import Array
 
 POINTS = 32
 PEAKS = 16
 
 
-@struct
-class Tiles:
+class Tiles(Struct):
     """A list of tiles, sorted by block; unused places hold the index of a dummy peak without area.
 
     Attributes:
-        block: ``(tiles,)`` int32, which block of points.
-        peaks: ``(tiles, 16)`` int32, which peaks.
+        block: which block of points.
+        peaks: which peaks.
         used: how many of the tiles are in use; the rest is room to grow and costs no time.
     """
 
-    block: Array
-    peaks: Array
-    used: Array
+    block: Int[Array, " tiles"]
+    peaks: Int[Array, "tiles 16"]
+    used: Int[Array, ""] | np.int32
 
     @classmethod
-    def plan(cls, touches: list[tuple[np.ndarray, np.ndarray]], n_blocks: int, dummy: int, capacity: int) -> Self:
+    def plan(
+        cls,
+        touches: Sequence[tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]],
+        n_blocks: int,
+        dummy: int,
+        capacity: int,
+    ) -> Self:
         """Pack ``(block, peak)`` pairs into tiles (host).
 
         Args:
@@ -85,12 +92,19 @@ def rounded_up(n: float, *, first: int, factor: float) -> int:
     return 8 * ceil(first * factor**steps / 8 - 1e-9)
 
 
-def blocks_between(block_low: np.ndarray, block_high: np.ndarray, low: np.ndarray, high: np.ndarray):
+def blocks_between(
+    block_low: Float[np.ndarray, " blocks"],
+    block_high: Float[np.ndarray, " blocks"],
+    low: Float[np.ndarray, " n"],
+    high: Float[np.ndarray, " n"],
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """First and one-past-last block that overlap each interval ``[low, high]``."""
     return np.searchsorted(block_high, low), np.searchsorted(block_low, high, side="right")
 
 
-def expand_ranges(first: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def expand_ranges(
+    first: Int[np.ndarray, " peaks"], stop: Int[np.ndarray, " peaks"]
+) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
     """All ``(block, peak)`` pairs of per-peak block ranges ``[first, stop)``."""
     count = np.maximum(stop - first, 0)
     peak = np.repeat(np.arange(len(first)), count)
@@ -99,18 +113,28 @@ def expand_ranges(first: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def plan_tiles(
-    block_low, block_high, position, fwhm, eta, spread, cutoff: float, *, core_only: bool, present, capacity=(0, 0)
+    block_low: Float[np.ndarray, " blocks"],
+    block_high: Float[np.ndarray, " blocks"],
+    position: Float[np.ndarray, "peaks lines"],
+    fwhm: Float[np.ndarray, " peaks"],
+    eta: Float[np.ndarray, " peaks"],
+    spread: Float[np.ndarray, " peaks"],
+    cutoff: float,
+    *,
+    core_only: bool,
+    present: Bool[np.ndarray, " peaks"],
+    capacity: tuple[int, int] = (0, 0),
 ) -> tuple[Tiles, Tiles]:
     """Lay out the core and tail tiles of a list of peaks (host).
 
     Args:
-        block_low, block_high: ``(blocks,)`` first and last 2theta of each block.
-        position: ``(peaks, lines)`` 2theta of each line of each peak.
-        fwhm, eta: ``(peaks,)`` width in degrees and Lorentzian fraction.
-        spread: ``(peaks,)`` signed extent of the axial tail in degrees, ``2theta - 2phi_min``.
+        block_low, block_high: first and last 2theta of each block.
+        position: 2theta of each line of each peak.
+        fwhm, eta: width in degrees and Lorentzian fraction.
+        spread: signed extent of the axial tail in degrees, ``2theta - 2phi_min``.
         cutoff: a peak is followed until it has fallen to this fraction of its height.
         core_only: sum the axial nodes all the way (exact, slower).
-        present: ``(peaks,)`` false for padding.
+        present: false for padding.
         capacity: least numbers of core and tail tiles.
     """
     lorentz = eta * 2.0 / (np.pi * fwhm)
@@ -127,7 +151,7 @@ def plan_tiles(
     low_tail, high_tail = np.minimum(left, left - spread), np.maximum(right, right - spread)
     all_first, all_stop = blocks_between(block_low, block_high, low_tail - reach_all, high_tail + reach_all)
     core_first, core_stop = blocks_between(block_low, block_high, low_tail - reach_core, high_tail + reach_core)
-    gone = ~np.asarray(present, dtype=bool)
+    gone = ~present
     core_first, core_stop, all_stop = (np.where(gone, all_first, edge) for edge in (core_first, core_stop, all_stop))
     n_blocks, dummy = len(block_low), len(position)
     core = Tiles.plan([expand_ranges(core_first, core_stop)], n_blocks, dummy, capacity[0])

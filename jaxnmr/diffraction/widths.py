@@ -5,47 +5,51 @@ Gaussian variances are centidegree², Lorentzian FWHM centidegree (GSAS conventi
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
+from ..typing import Array, Scalar, Values
 from ..units import CENTIDEG, FWHM_PER_SIGMA
 
 _DEG = np.pi / 180.0
 _TCH = (2.69269, 2.42843, 4.47163, 0.07842)
 
 
-def smooth_positive(x, width: float):
+def smooth_positive(x: Values, width: Values) -> Float[Array, "*n"]:
     """A smooth ``max(x, 0)``: ``(x + sqrt(x² + width²))/2``; differs by ``width²/(4 x)`` where ``x >> width``."""
     return 0.5 * (x + jnp.sqrt(x * x + width * width))
 
 
-def caglioti_variance(two_theta, u, v, w):
+def caglioti_variance(two_theta: Values, u: Scalar, v: Scalar, w: Scalar) -> Float[Array, "*n"]:
     """Instrumental Gaussian variance ``U tan² + V tan + W``. Source: Caglioti et al., Nucl. Instrum. 3, 223 (1958)."""
     tan = jnp.tan(0.5 * _DEG * two_theta)
     return u * tan**2 + v * tan + w
 
 
-def lorentzian_width(two_theta, x, y, z):
+def lorentzian_width(two_theta: Values, x: Scalar, y: Scalar, z: Scalar) -> Float[Array, "*n"]:
     """Instrumental Lorentzian FWHM ``X/cos + Y tan + Z``."""
     theta = 0.5 * _DEG * two_theta
     return x / jnp.cos(theta) + y * jnp.tan(theta) + z
 
 
-def size_width(two_theta, size, wavelength):
+def size_width(two_theta: Values, size: Scalar, wavelength: Scalar) -> Float[Array, "*n"]:
     """FWHM from a crystallite size in µm (Scherrer, K = 1): ``1.8 lambda / (pi size cos(theta))``."""
     return 1.8 * wavelength / (np.pi * size * jnp.cos(0.5 * _DEG * two_theta))
 
 
-def strain_width(two_theta, microstrain):
+def strain_width(two_theta: Values, microstrain: Values) -> Float[Array, "*n"]:
     """FWHM from microstrain as GSAS counts it, ``10⁶`` times the FWHM of ``2 Δd/d``: ``0.018 strain tan(theta) / pi``."""
     return 0.018 / np.pi * microstrain * jnp.tan(0.5 * _DEG * two_theta)
 
 
-def stephens_microstrain(monomials, coefficients, d_spacing):
+def stephens_microstrain(
+    monomials: Float[Array, "n k"], coefficients: Float[Array, " k"], d_spacing: Float[Array, " n"]
+) -> Float[Array, " n"]:
     """Anisotropic microstrain ``d² sqrt(sum S_HKL h^H k^K l^L)`` in 10⁻⁶; 0 (with zero slope) where the sum is negative.
 
     Args:
-        monomials: ``(n, k)`` Laue-invariant quartic forms of each reflection.
-        coefficients: ``(k,)``.
-        d_spacing: ``(n,)`` Å.
+        monomials: Laue-invariant quartic forms of each reflection.
+        coefficients: of the forms.
+        d_spacing: Å.
 
     Source: Stephens, J. Appl. Cryst. 32, 281 (1999).
     """
@@ -54,7 +58,7 @@ def stephens_microstrain(monomials, coefficients, d_spacing):
     return d_spacing**2 * jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
 
 
-def split_width(width, mixing):
+def split_width(width: Values, mixing: Scalar) -> tuple[Values, Values]:
     """Share a broadening between the Lorentzian FWHM (``mixing``) and the Gaussian variance (``1 - mixing``).
 
     Returns:
@@ -63,7 +67,7 @@ def split_width(width, mixing):
     return width * mixing, ((1.0 - mixing) * width / FWHM_PER_SIGMA) ** 2
 
 
-def thompson_cox_hastings(variance, gamma):
+def thompson_cox_hastings(variance: Values, gamma: Values) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
     """Total FWHM (degrees) and Lorentzian fraction of the pseudo-Voigt that matches a Voigt.
 
     Args:

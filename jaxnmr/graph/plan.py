@@ -1,38 +1,37 @@
 """The graph of a `Crystal`: neighbours are listed once, positions and lattice follow the crystal."""
 
 from collections.abc import Sequence
-from typing import Self
 
 import jax.numpy as jnp
 import jraph
 import numpy as np
+from jaxtyping import Float, Int
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..crystal import Crystal, Expansion, lattice, metric, plan_expansion, positions, primitive_basis
 from ..errors import ConventionError
 from ..typing import Array
 from .structure import neighbour_list_margin, structure_graph
 
 
-@struct
-class GraphPlan:
+class GraphPlan(Struct):
     """Which atoms fill the cell, which are neighbours, and which operation makes which; see :func:`plan_graph`.
 
     Attributes:
         reference: the graph when neighbours were listed, up to ``cutoff + skin``.
         expansion: which images of which sites the nodes are: the atoms of a primitive cell.
-        basis: ``(3, 3)`` the vectors of the primitive cell in terms of those of the crystal, rows.
-        sites: ``(sites,)`` the node of every site of the crystal.
-        multiplicity: ``(sites,)`` atoms of the conventional cell that are images of each site.
+        basis: the vectors of the primitive cell in terms of those of the crystal, rows.
+        sites: the node of every site of the crystal.
+        multiplicity: atoms of the conventional cell that are images of each site.
         species: the table of elements.
         cutoff, skin: Å.
     """
 
     reference: jraph.GraphsTuple
     expansion: Expansion
-    basis: Array
-    sites: Array
-    multiplicity: Array
+    basis: Float[Array, "3 3"]
+    sites: Int[Array, " sites"]
+    multiplicity: Int[Array, " sites"]
     species: tuple[str, ...] = static()
     cutoff: float = static()
     skin: float = static()
@@ -52,11 +51,11 @@ class GraphPlan:
         own = jnp.asarray(self.basis, dtype=vectors.dtype) @ vectors
         return self.reference._replace(nodes=nodes, globals={"lattice": own[None]})
 
-    def margin(self, crystal: Crystal) -> Array:
+    def margin(self, crystal: Crystal) -> Float[Array, ""]:
         """How much of the skin is left, Å (traceable); list neighbours anew when it is no longer positive."""
         return neighbour_list_margin(self.graph(crystal), self.reference, self.cutoff, self.cutoff + self.skin)
 
-    def renewed(self, crystal: Crystal) -> Self:
+    def renewed(self, crystal: Crystal) -> "GraphPlan":
         """The plan with neighbours listed anew (host)."""
         return plan_graph(crystal, cutoff=self.cutoff, skin=self.skin, species=self.species)
 
@@ -137,8 +136,8 @@ def build_graph(
     )
 
 
-def _cartesian_operations(crystal: Crystal, vectors) -> Array:
-    """Cartesian matrices ``(operations, 3, 3)``: with ``cart = frac @ L`` a rotation R is ``L^T R L^-T``."""
+def _cartesian_operations(crystal: Crystal, vectors: Float[Array, "3 3"]) -> Float[Array, "operations 3 3"]:
+    """Cartesian matrices: with ``cart = frac @ L`` a rotation R is ``L^T R L^-T``."""
     xp = jnp if not isinstance(vectors, np.ndarray) else np
     rotations = xp.asarray(crystal.group.rotations, dtype=vectors.dtype)
     return xp.einsum("ji,njk,lk->nil", vectors, rotations, xp.linalg.inv(vectors))

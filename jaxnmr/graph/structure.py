@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import jraph
 import numpy as np
+from jaxtyping import Float, Int
 
 from ..crystal import element_of
 from ..errors import ConventionError, ShapeError
-from ..typing import Array
+from ..typing import Array, Numbers
 from .neighbours import plan_neighbours
 
 # a deuteron moves in the same electrons as a proton
@@ -27,14 +28,14 @@ _SAME_ELECTRONS = {"D": "H"}
 
 
 def structure_graph(
-    lattice,
-    positions,
+    lattice: Numbers,
+    positions: Numbers,
     elements: Sequence[str],
     *,
     cutoff: float,
     species: Sequence[str],
-    image=None,
-    turn=None,
+    image: Numbers | None = None,
+    turn: Numbers | None = None,
 ) -> jraph.GraphsTuple:
     """Graph of the atoms of a cell (host).
 
@@ -53,32 +54,30 @@ def structure_graph(
         ShapeError, ConventionError: see :func:`plan_neighbours`; an element that is not in the table.
     """
     numbers = species_numbers(elements, species)
-    positions = np.asarray(positions, dtype=float)
-    if positions.shape != (len(numbers), 3):
-        raise ShapeError(
-            f"positions have the shape {positions.shape}; expected ({len(numbers)}, 3), one row per element"
-        )
-    lattice = np.asarray(lattice, dtype=float)
-    centres = None if image is None else np.unique(image)
-    pairs = plan_neighbours(lattice, positions, cutoff, centres)
-    nodes = {"positions": positions, "species": numbers}
-    if image is not None:
-        turn = np.asarray(turn, dtype=float)
-        nodes |= {"image": np.asarray(image, dtype=np.int32), "turn": turn, "parity": np.sign(np.linalg.det(turn))}
+    points = np.asarray(positions, dtype=float)
+    if points.shape != (len(numbers), 3):
+        raise ShapeError(f"positions have the shape {points.shape}; expected ({len(numbers)}, 3), one row per element")
+    vectors = np.asarray(lattice, dtype=float)
+    centres = None if image is None else np.unique(np.asarray(image))
+    pairs = plan_neighbours(vectors, points, cutoff, centres)
+    nodes = {"positions": points, "species": numbers}
+    if centres is not None:
+        turns = np.asarray(turn, dtype=float)
+        nodes |= {"image": np.asarray(image, dtype=np.int32), "turn": turns, "parity": np.sign(np.linalg.det(turns))}
         nodes["representatives"] = centres.astype(np.int32)
     return jraph.GraphsTuple(
         nodes=nodes,
         edges={"shifts": pairs.shifts},
         senders=pairs.senders,
         receivers=pairs.receivers,
-        globals={"lattice": lattice[None]},
+        globals={"lattice": vectors[None]},
         n_node=np.array([len(numbers)], dtype=np.int32),
         n_edge=np.array([len(pairs.senders)], dtype=np.int32),
     )
 
 
-def edge_vectors(graph: jraph.GraphsTuple) -> Array:
-    """Vectors from receiver to sender, ``(edges, 3)`` in Å, traceable; 0 for padding edges."""
+def edge_vectors(graph: jraph.GraphsTuple) -> Float[Array, "edges 3"]:
+    """Vectors from receiver to sender in Å, traceable; 0 for padding edges."""
     positions = jnp.asarray(graph.nodes["positions"])
     lattices = jnp.asarray(graph.globals["lattice"])
     shifts = jnp.asarray(graph.edges["shifts"]).astype(positions.dtype)
@@ -91,7 +90,9 @@ def edge_vectors(graph: jraph.GraphsTuple) -> Array:
     return positions[graph.senders] - positions[graph.receivers] + offsets
 
 
-def neighbour_list_margin(graph: jraph.GraphsTuple, reference: jraph.GraphsTuple, cutoff: float, reach: float) -> Array:
+def neighbour_list_margin(
+    graph: jraph.GraphsTuple, reference: jraph.GraphsTuple, cutoff: float, reach: float
+) -> Float[Array, ""]:
     """How far the closest pair without an edge must still be from the cutoff, in Å (traceable).
 
     A pair that was beyond ``reach`` in the reference is now beyond ``s reach - 2 u``: s is a lower bound of how much the
@@ -116,8 +117,8 @@ def neighbour_list_margin(graph: jraph.GraphsTuple, reference: jraph.GraphsTuple
     return jax.lax.stop_gradient(shrunk * reach - 2.0 * farthest - cutoff)
 
 
-def species_numbers(elements: Sequence[str], species: Sequence[str]) -> np.ndarray:
-    """Numbers ``(atoms,)`` of elements in a table.
+def species_numbers(elements: Sequence[str], species: Sequence[str]) -> Int[np.ndarray, " atoms"]:
+    """Numbers of elements in a table.
 
     Raises:
         ConventionError: elements that are not in the table, named.

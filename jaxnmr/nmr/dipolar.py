@@ -6,9 +6,10 @@ add to it. d is negative for two nuclei with gyromagnetic ratios of the same sig
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from ..errors import ConventionError, ShapeError
-from ..typing import Array
+from ..typing import Array, Numbers
 from .isotopes import Isotope, isotope
 from .tensors import known
 
@@ -18,7 +19,7 @@ ANGSTROM_M = 1e-10
 REDUCED_COUPLING_SI = 1e19  # T^2/J, the unit of K in magres files
 
 
-def dipolar_constant_hz(first: str | Isotope, second: str | Isotope, distance_angstrom) -> Array:
+def dipolar_constant_hz(first: str | Isotope, second: str | Isotope, distance_angstrom: Numbers) -> Float[Array, "*n"]:
     """``d = -(mu0/4 pi) gamma1 gamma2 hbar/(2 pi r^3)`` in Hz: -120.12 kHz for two protons at 1 Å.
 
     Args:
@@ -34,8 +35,8 @@ def dipolar_constant_hz(first: str | Isotope, second: str | Isotope, distance_an
     return _constant_at_one_angstrom(first, second) / distance**3
 
 
-def dipolar_tensor_hz(first: str | Isotope, second: str | Isotope, vector_angstrom) -> Array:
-    """Dipolar tensors ``d (3 u u^T - 1)`` in Hz, ``(..., 3, 3)``, of vectors ``(..., 3)`` from one nucleus to the other.
+def dipolar_tensor_hz(first: str | Isotope, second: str | Isotope, vector_angstrom: Numbers) -> Float[Array, "*n 3 3"]:
+    """Dipolar tensors ``d (3 u u^T - 1)`` in Hz of vectors ``(..., 3)`` from one nucleus to the other.
 
     Traceless and symmetric; differentiable in the vector.
 
@@ -55,7 +56,7 @@ def dipolar_tensor_hz(first: str | Isotope, second: str | Isotope, vector_angstr
     return _constant_at_one_angstrom(first, second) * traceless * square**-2.5
 
 
-def j_hz_from_reduced(first: str | Isotope, second: str | Isotope, k_1e19) -> Array:
+def j_hz_from_reduced(first: str | Isotope, second: str | Isotope, k_1e19: Numbers) -> Float[Array, "*n"]:
     """J in Hz, a number or a tensor, from the reduced coupling K in 10^19 T^2/J: ``J = h K gamma1 gamma2/(4 pi^2)``.
 
     Raises:
@@ -64,7 +65,7 @@ def j_hz_from_reduced(first: str | Isotope, second: str | Isotope, k_1e19) -> Ar
     return jnp.asarray(k_1e19) * (PLANCK_J_S * REDUCED_COUPLING_SI * _gamma_product(first, second))
 
 
-def reduced_from_j_hz(first: str | Isotope, second: str | Isotope, j_hz) -> Array:
+def reduced_from_j_hz(first: str | Isotope, second: str | Isotope, j_hz: Numbers) -> Float[Array, "*n"]:
     """K in 10^19 T^2/J from J in Hz; the inverse of `j_hz_from_reduced`."""
     return jnp.asarray(j_hz) / (PLANCK_J_S * REDUCED_COUPLING_SI * _gamma_product(first, second))
 

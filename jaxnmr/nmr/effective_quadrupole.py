@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 
 from ..errors import ConventionError, DataError, ShapeError
+from ..typing import Numbers
 from ..units import format_esd
 from .isotopes import Isotope, isotope
 from .quadrupolar import CQ_HZ_PER_AU_BARN
@@ -39,7 +40,7 @@ class EffectiveQuadrupole:
     sites: int
 
     @classmethod
-    def fit(cls, nucleus: str | Isotope, vzz_au, cq_hz) -> Self:
+    def fit(cls, nucleus: str | Isotope, vzz_au: Numbers, cq_hz: Numbers) -> Self:
         """Least squares of measured ``|C_Q|`` against computed ``|Vzz|``, through zero (host).
 
         Args:

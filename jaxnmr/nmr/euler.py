@@ -18,13 +18,15 @@ spectrum of two non-coincident tensors before copying angles. Beware also of the
 axis of the middle value y, conventions of field gradients x (see `principal_frame`).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from ..errors import ConventionError, ShapeError
-from ..typing import Array
+from ..typing import Array, Numbers
 from .tensors import principal_frame
 
 CONVENTIONS = ("mrsimulator", "rose", "mrsimulator-p", "rose-p")
@@ -44,8 +46,8 @@ class Euler(NamedTuple):
     gamma_deg: float
 
 
-def rotation(alpha_deg, beta_deg, gamma_deg) -> Array:
-    """``Rz(gamma) Ry(beta) Rz(alpha)`` with active, right-handed factors, ``(..., 3, 3)``.
+def rotation(alpha_deg: Numbers, beta_deg: Numbers, gamma_deg: Numbers) -> Float[Array, "*n 3 3"]:
+    """``Rz(gamma) Ry(beta) Rz(alpha)`` with active, right-handed factors.
 
     A tensor with principal values d has the form ``R diag(d) R^T`` in the common frame: the columns of R are its
     principal axes. These are the angles of mrsimulator. Differentiable; angles broadcast.
@@ -67,8 +69,10 @@ def rotation(alpha_deg, beta_deg, gamma_deg) -> Array:
     return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def axes_from_euler(alpha_deg, beta_deg, gamma_deg, *, convention: str = "mrsimulator") -> Array:
-    """Principal axes ``(..., 3, 3)``, as columns in the common frame, of angles in a named convention.
+def axes_from_euler(
+    alpha_deg: Numbers, beta_deg: Numbers, gamma_deg: Numbers, *, convention: str = "mrsimulator"
+) -> Float[Array, "*n 3 3"]:
+    """Principal axes, as columns in the common frame, of angles in a named convention.
 
     Raises:
         ConventionError: an unknown convention.
@@ -80,7 +84,7 @@ def axes_from_euler(alpha_deg, beta_deg, gamma_deg, *, convention: str = "mrsimu
     return jnp.swapaxes(matrix, -1, -2) if convention.endswith("-p") else matrix
 
 
-def euler_from_axes(axes, *, convention: str = "mrsimulator") -> Euler:
+def euler_from_axes(axes: Numbers, *, convention: str = "mrsimulator") -> Euler:
     """Angles of one set of axes (host): alpha and gamma in [0, 360), beta in [0, 180].
 
     Where beta is 0 or 180 only the sum or difference of the others is defined: all of it goes into the angle about the
@@ -90,23 +94,24 @@ def euler_from_axes(axes, *, convention: str = "mrsimulator") -> Euler:
         ShapeError, ConventionError: no proper rotation matrix, or an unknown convention.
     """
     _known_convention(convention)
-    axes = np.asarray(axes, dtype=float)
-    if axes.shape != (3, 3):
-        raise ShapeError(f"axes have the shape {axes.shape}; expected (3, 3)")
-    if not (np.abs(axes.T @ axes - np.eye(3)).max() < 1e-5 and np.linalg.det(axes) > 0):
-        raise ConventionError(f"{axes.tolist()} is no rotation: its columns must be orthonormal and right-handed")
-    matrix = axes.T if convention.endswith("-p") else axes
+    given = np.asarray(axes, dtype=float)
+    if given.shape != (3, 3):
+        raise ShapeError(f"axes have the shape {given.shape}; expected (3, 3)")
+    if not (np.abs(given.T @ given - np.eye(3)).max() < 1e-5 and np.linalg.det(given) > 0):
+        raise ConventionError(f"{given.tolist()} is no rotation: its columns must be orthonormal and right-handed")
+    matrix = given.T if convention.endswith("-p") else given
     angles = _angles(matrix)
     return Euler(*angles[::-1]) if convention.startswith("rose") else Euler(*angles)
 
 
-def convert_euler(angles, *, source: str, target: str) -> Euler:
+def convert_euler(angles: Sequence[float], *, source: str, target: str) -> Euler:
     """The same orientation in another convention (host)."""
-    return euler_from_axes(axes_from_euler(*angles, convention=source), convention=target)
+    alpha, beta, gamma = angles
+    return euler_from_axes(axes_from_euler(alpha, beta, gamma, convention=source), convention=target)
 
 
-def equivalent_euler(alpha_deg: float, beta_deg: float, gamma_deg: float) -> np.ndarray:
-    """All angle sets of mrsimulator's convention that describe the same pair of symmetric tensors, ``(16, 3)`` (host).
+def equivalent_euler(alpha_deg: float, beta_deg: float, gamma_deg: float) -> Float[np.ndarray, "16 3"]:
+    """All angle sets of mrsimulator's convention that describe the same pair of symmetric tensors (host).
 
     Half turns about the axes of either principal frame change nothing, so a relative orientation has 16 sets of angles
     with alpha and gamma in [0, 360) and beta in [0, 180]. (A spectrum cannot tell further ones apart: all tensors
@@ -116,7 +121,7 @@ def equivalent_euler(alpha_deg: float, beta_deg: float, gamma_deg: float) -> np.
     return np.array([_angles(left @ matrix @ right) for left in HALF_TURNS for right in HALF_TURNS])
 
 
-def relative_euler(tensor, frame, *, convention: str = "mrsimulator") -> Euler:
+def relative_euler(tensor: Numbers, frame: Numbers, *, convention: str = "mrsimulator") -> Euler:
     """Orientation of one symmetric tensor in the principal frame of another, the canonical set (host).
 
     Of the 16 equivalent sets (those of mrsimulator) the one with beta and gamma in [0, 90] and alpha in [0, 180) is
@@ -154,7 +159,7 @@ def relative_euler(tensor, frame, *, convention: str = "mrsimulator") -> Euler:
     return convert_euler(chosen, source="mrsimulator", target=convention) if convention != "mrsimulator" else chosen
 
 
-def _host_frame(tensor) -> tuple[np.ndarray, bool] | None:
+def _host_frame(tensor: Numbers) -> tuple[Float[np.ndarray, "3 3"], bool] | None:
     """Haeberlen axes and whether the tensor is axial; ``None`` for an isotropic one."""
     if np.shape(tensor) != (3, 3):
         raise ShapeError(f"a tensor has the shape {np.shape(tensor)}; expected (3, 3)")
@@ -162,10 +167,10 @@ def _host_frame(tensor) -> tuple[np.ndarray, bool] | None:
     spread = np.ptp(values)
     if spread <= AXIAL * np.abs(values).max():
         return None
-    return axes, abs(values[0] - values[1]) <= AXIAL * spread
+    return axes, bool(abs(values[0] - values[1]) <= AXIAL * spread)
 
 
-def _angles(matrix: np.ndarray) -> tuple[float, float, float]:
+def _angles(matrix: Float[np.ndarray, "3 3"]) -> tuple[float, float, float]:
     """Angles of ``Rz(gamma) Ry(beta) Rz(alpha)``."""
     sine = np.hypot(matrix[0, 2], matrix[1, 2])
     beta = np.arctan2(sine, matrix[2, 2])
@@ -178,7 +183,7 @@ def _angles(matrix: np.ndarray) -> tuple[float, float, float]:
     return alpha, float(np.rad2deg(beta)), gamma
 
 
-def _canonical(sets: np.ndarray) -> Euler:
+def _canonical(sets: Float[np.ndarray, "sets 3"]) -> Euler:
     """The smallest set (beta, gamma, alpha) in the canonical ranges; rounding must not push one over an edge."""
     alpha = np.array([_turn(a, 180.0) for a in sets[:, 0]])
     gamma = np.array([_turn(g, 180.0) for g in sets[:, 2]])

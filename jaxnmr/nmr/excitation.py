@@ -4,14 +4,14 @@ from math import log
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
-from .._struct import set_fields, struct
+from .._struct import Struct, set_fields
 from ..errors import ConventionError
-from ..typing import Array
+from ..typing import Array, Scalar, Values
 
 
-@struct
-class GaussianBandwidth:
+class GaussianBandwidth(Struct):
     """An empirical envelope, ``exp(-4 ln 2 (offset/fwhm)^2)``.
 
     Attributes:
@@ -19,21 +19,20 @@ class GaussianBandwidth:
         carrier_ppm: where it is centred.
     """
 
-    fwhm_hz: Array
-    carrier_ppm: Array
+    fwhm_hz: Scalar
+    carrier_ppm: Scalar
 
-    def __init__(self, fwhm_hz: float, carrier_ppm: float = 0.0):
+    def __init__(self, fwhm_hz: float, carrier_ppm: float = 0.0) -> None:
         if not fwhm_hz > 0:
             raise ConventionError(f"an excitation bandwidth of {fwhm_hz:g} Hz; expected a positive width")
         set_fields(self, fwhm_hz=float(fwhm_hz), carrier_ppm=float(carrier_ppm))
 
-    def weight(self, offset_hz: Array, nutation: float) -> Array:
+    def weight(self, offset_hz: Values, nutation: Scalar) -> Float[Array, "*n"]:
         """Relative signal at offsets from the carrier in Hz, 1 on resonance."""
         return jnp.exp(-4.0 * log(2.0) * (offset_hz / self.fwhm_hz) ** 2)
 
 
-@struct
-class Pulse:
+class Pulse(Struct):
     """A rectangular pulse acting on one transition as on an isolated spin 1/2, relative to its signal on resonance.
 
     A transition m <-> m-1 nutates ``sqrt(I(I+1) - m(m-1))`` times as fast as a spin 1/2 (exact when the quadrupolar
@@ -48,20 +47,20 @@ class Pulse:
     Source: Bloch equations without relaxation; Wokaun & Ernst, J. Chem. Phys. 67, 1752 (1977) for the transition.
     """
 
-    length_s: Array
-    rf_hz: Array
-    carrier_ppm: Array
+    length_s: Scalar
+    rf_hz: Scalar
+    carrier_ppm: Scalar
 
-    def __init__(self, length_s: float, rf_hz: float, carrier_ppm: float = 0.0):
+    def __init__(self, length_s: float, rf_hz: float, carrier_ppm: float = 0.0) -> None:
         if not (length_s > 0 and rf_hz > 0):
             raise ConventionError(f"a pulse of {length_s:g} s at {rf_hz:g} Hz; expected a positive length and field")
         set_fields(self, length_s=float(length_s), rf_hz=float(rf_hz), carrier_ppm=float(carrier_ppm))
 
-    def weight(self, offset_hz: Array, nutation: float) -> Array:
+    def weight(self, offset_hz: Values, nutation: Scalar) -> Float[Array, "*n"]:
         """Relative signal at offsets from the carrier in Hz, 1 on resonance.
 
         Args:
-            offset_hz: any shape.
+            offset_hz: of the lines.
             nutation: nutation frequency of the transition over that of a spin 1/2.
         """
         rf = self.rf_hz * nutation

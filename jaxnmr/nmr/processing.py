@@ -6,8 +6,10 @@ build-up before time zero (negative times) stays part of the signal, which keeps
 """
 
 import numpy as np
+from jaxtyping import Complex, Float
 
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
+from ..typing import Numbers
 from .records import Fid, Spectrum
 
 __all__ = [
@@ -23,8 +25,8 @@ __all__ = [
 ]
 
 
-def times_s(fid: Fid) -> np.ndarray:
-    """Time of every point in seconds from time zero, negative within the group delay; ``(points,)``."""
+def times_s(fid: Fid) -> Float[np.ndarray, " points"]:
+    """Time of every point in seconds from time zero, negative within the group delay."""
     return (np.arange(len(fid.values)) - fid.group_delay) * fid.dwell_s
 
 
@@ -170,7 +172,7 @@ def autophase(spectrum: Spectrum, *, first_limit_deg: float = 360.0) -> tuple[fl
     centre = float(np.sum(power * x) / power.sum())
     turn = 2j * np.pi * (x - centre)
 
-    def cost(zero, first):
+    def cost(zero: float, first: float) -> float:
         real = (smooth * np.exp(1j * np.radians(zero) + turn * (first / 360.0))).real
         size = np.abs(real).sum() + np.maximum(-real, 0.0).sum()
         # strong points decide the sign: the plain sum is the signal at time zero, which may not have been recorded
@@ -195,7 +197,9 @@ def autophase(spectrum: Spectrum, *, first_limit_deg: float = 360.0) -> tuple[fl
     return float((zero + 180.0) % 360.0 - 180.0), float(first)
 
 
-def _smoothed(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _smoothed(
+    values: Complex[np.ndarray, " points"],
+) -> tuple[Complex[np.ndarray, " fewer"], Float[np.ndarray, " fewer"]]:
     """The spectrum convolved with a Gaussian of 1/512 of its width, on at most 4096 points, and its axis in widths."""
     n = len(values)
     m = min(n, 4096)
@@ -205,7 +209,7 @@ def _smoothed(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.fft.fftshift(np.fft.fft(signal)), np.fft.fftshift(np.fft.fftfreq(m))
 
 
-def baseline(spectrum: Spectrum, regions_ppm, order: int = 1) -> Spectrum:
+def baseline(spectrum: Spectrum, regions_ppm: Numbers, order: int = 1) -> Spectrum:
     """Subtract the polynomial that fits the regions without signal, from real and imaginary part each.
 
     Args:
@@ -250,7 +254,7 @@ def process(
     first_deg: float = 0.0,
     pivot_ppm: float = 0.0,
     auto: bool = False,
-    baseline_ppm=None,
+    baseline_ppm: Numbers | None = None,
     baseline_order: int = 1,
 ) -> Spectrum:
     """The usual way from a decay to a spectrum, in one call; each step is a function of this module.

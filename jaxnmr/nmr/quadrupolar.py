@@ -7,9 +7,10 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from ..errors import ConventionError
-from ..typing import Array
+from ..typing import Array, Numbers, Scalar
 from .isotopes import Isotope, isotope
 from .tensors import check_efg, isotropic, symmetric_part
 
@@ -22,8 +23,10 @@ ROUNDING_AU = 3e-4  # of a trace of three numbers with four decimals, as Quantum
 CQ_HZ_PER_AU_BARN = E_OVER_H_HZ_PER_V * EFG_AU_V_PER_M2 * BARN_M2  # 234.9648 MHz
 
 
-def quadrupolar_from_efg(efg, nucleus: str | Isotope | None = None, *, unit: str = "au", q_barn=None) -> Array:
-    """Quadrupolar tensor ``e Q V/h`` in Hz, ``(..., 3, 3)``, in the frame of the field gradient.
+def quadrupolar_from_efg(
+    efg: Numbers, nucleus: str | Isotope | None = None, *, unit: str = "au", q_barn: Scalar | None = None
+) -> Float[Array, "*n 3 3"]:
+    """Quadrupolar tensor ``e Q V/h`` in Hz in the frame of the field gradient.
 
     Its largest principal value is Cq, signed: that of a nucleus with negative Q has the sign opposite to Vzz. The sign of
     the field gradient is that of ``Vij = d2 V/dxi dxj`` of the potential (CASTEP, Quantum ESPRESSO and magres files).
@@ -46,19 +49,23 @@ def quadrupolar_from_efg(efg, nucleus: str | Isotope | None = None, *, unit: str
 
 
 def efg_from_quadrupolar(
-    quadrupolar_hz, nucleus: str | Isotope | None = None, *, unit: str = "au", q_barn=None
-) -> Array:
+    quadrupolar_hz: Numbers,
+    nucleus: str | Isotope | None = None,
+    *,
+    unit: str = "au",
+    q_barn: Scalar | None = None,
+) -> Float[Array, "*n 3 3"]:
     """Field gradient of a quadrupolar tensor in Hz; the inverse of `quadrupolar_from_efg`."""
     check_efg(quadrupolar_hz, "quadrupolar tensor")
     return jnp.asarray(quadrupolar_hz) / (_hz_per_v_m2(nucleus, q_barn) * _unit(unit))
 
 
-def quadrupolar_product(cq_hz, eta) -> Array:
+def quadrupolar_product(cq_hz: Numbers, eta: Numbers) -> Float[Array, "*n"]:
     """``P_Q = Cq sqrt(1 + eta^2/3)`` in Hz: what the quadrupolar shift of a MAS line measures; it has the sign of Cq."""
     return jnp.asarray(cq_hz) * jnp.sqrt(1.0 + jnp.asarray(eta) ** 2 / 3.0)
 
 
-def quadrupolar_frequency(cq_hz, spin: float) -> Array:
+def quadrupolar_frequency(cq_hz: Numbers, spin: float) -> Float[Array, "*n"]:
     """``nu_Q = 3 Cq/(2 I (2I - 1))`` in Hz: the spacing of the lines of a crystal with the axis along the field.
 
     With eta = 0 the first-order energy difference of m and m - 1 is ``nu_Q (m - 1/2) (3 cos^2 theta - 1)/2``. Others call
@@ -70,12 +77,12 @@ def quadrupolar_frequency(cq_hz, spin: float) -> Array:
     return 3.0 * jnp.asarray(cq_hz) / _spin_factor(spin)
 
 
-def cq_from_quadrupolar_frequency(nu_q_hz, spin: float) -> Array:
+def cq_from_quadrupolar_frequency(nu_q_hz: Numbers, spin: float) -> Float[Array, "*n"]:
     """``Cq = 2 I (2I - 1) nu_Q/3`` in Hz; the inverse of `quadrupolar_frequency`."""
     return jnp.asarray(nu_q_hz) * _spin_factor(spin) / 3.0
 
 
-def quadrupolar_shift_ppm(cq_hz, eta, spin: float, larmor_hz: float) -> Array:
+def quadrupolar_shift_ppm(cq_hz: Numbers, eta: Numbers, spin: float, larmor_hz: float) -> Float[Array, "*n"]:
     """Quadrupolar induced shift of the central transition in ppm, second order: centre of gravity less isotropic shift.
 
     ``-(3/40) (P_Q/nu_L)^2 (I (I + 1) - 3/4)/(I^2 (2I - 1)^2) 10^6``, negative.
@@ -107,7 +114,7 @@ def _unit(unit: str) -> float:
     return EFG_UNITS[unit]
 
 
-def _hz_per_v_m2(nucleus: str | Isotope | None, q_barn) -> Array | float:
+def _hz_per_v_m2(nucleus: str | Isotope | None, q_barn: Scalar | None) -> Scalar:
     if q_barn is None:
         if nucleus is None:
             raise ConventionError("a quadrupolar coupling needs a nucleus or its moment q_barn")

@@ -3,36 +3,43 @@
 from typing import Self
 
 import numpy as np
+from jaxtyping import Complex, Float, Inexact
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..errors import ConventionError, DataError, ShapeError
-from ..typing import Array
+from ..typing import Array, Numbers
 
 
-@struct
-class Spectrum:
+class Spectrum(Struct):
     """A one-dimensional spectrum on a uniform frequency axis. Immutable; use :meth:`create` to build one.
 
     Attributes:
-        frequency_hz: ``(points,)`` offset from the reference (0 ppm) in Hz, increasing, evenly spaced; positive is
+        frequency_hz: offset from the reference (0 ppm) in Hz, increasing, evenly spaced; positive is
             towards larger shifts, whatever the sign of gamma.
-        values: ``(points,)`` real or complex intensity, any linear scale. The real part is the absorption.
-        sigma: standard uncertainty (noise) of the real part, one number or ``(points,)``; ``None`` when unknown.
+        values: real or complex intensity, any linear scale. The real part is the absorption.
+        sigma: standard uncertainty (noise) of the real part, one number or one each; ``None`` when unknown.
         larmor_hz: frequency of 0 ppm, positive: ``ppm = 1e6 * frequency_hz / larmor_hz``.
         isotope: such as ``"29Si"``; empty when unknown.
         name: where it came from.
     """
 
-    frequency_hz: Array
-    values: Array
-    sigma: Array | None
+    frequency_hz: Float[Array, " points"]
+    values: Inexact[Array, " points"]
+    sigma: Float[Array, "*points_or_one"] | None
     larmor_hz: float = static()
     isotope: str = static()
     name: str = static()
 
     @classmethod
     def create(
-        cls, frequency_hz, values, sigma=None, *, larmor_hz: float, isotope: str = "", name: str = "spectrum"
+        cls,
+        frequency_hz: Numbers,
+        values: Numbers,
+        sigma: Numbers | None = None,
+        *,
+        larmor_hz: float,
+        isotope: str = "",
+        name: str = "spectrum",
     ) -> Self:
         """Build and check a spectrum; a decreasing axis is turned round together with its values.
 
@@ -41,51 +48,51 @@ class Spectrum:
             DataError: non-finite values, an axis that is not evenly spaced, an uncertainty that is not positive.
             ConventionError: a Larmor frequency that is not positive.
         """
-        frequency_hz, values = np.asarray(frequency_hz, dtype=float), np.asarray(values)
-        if frequency_hz.ndim != 1 or frequency_hz.shape != values.shape:
+        axis, signal = np.asarray(frequency_hz, dtype=float), np.asarray(values)
+        if axis.ndim != 1 or axis.shape != signal.shape:
             raise ShapeError(
-                f"{name}: axis {frequency_hz.shape} and values {values.shape} must be one-dimensional and equally long"
+                f"{name}: axis {axis.shape} and values {signal.shape} must be one-dimensional and equally long"
             )
-        if len(values) < 4:
-            raise ShapeError(f"{name}: {len(values)} points are no spectrum")
+        if len(signal) < 4:
+            raise ShapeError(f"{name}: {len(signal)} points are no spectrum")
         if not 0 < larmor_hz < np.inf:
             raise ConventionError(
                 f"{name}: the Larmor frequency is {larmor_hz:g} Hz; expected a positive number (Hz, not MHz)"
             )
-        for label, array in (("frequency", frequency_hz), ("intensity", values)):
+        for label, array in (("frequency", axis), ("intensity", signal)):
             if not np.isfinite(array).all():
                 k = int(np.flatnonzero(~np.isfinite(array))[0])
                 raise DataError(f"{name}: {label} is {array[k]} at point {k + 1}; remove or repair that point")
-        step = np.diff(frequency_hz)
+        step = np.diff(axis)
         if (np.abs(step - step.mean()) > 1e-3 * abs(step.mean())).any() or step.mean() == 0:
             k = int(np.argmax(np.abs(step - step.mean())))
             raise DataError(
                 f"{name}: the axis is not evenly spaced: {step[k]:g} Hz after point {k + 1}, {step.mean():g} Hz on "
                 "average; interpolate onto an even axis"
             )
-        if sigma is not None:
-            sigma = np.asarray(sigma, dtype=float)
-            if sigma.shape not in ((), values.shape):
-                raise ShapeError(f"{name}: {sigma.shape} uncertainties for {len(values)} points; give one, or one each")
-            if not (np.isfinite(sigma) & (sigma > 0)).all():
+        noise = None if sigma is None else np.asarray(sigma, dtype=float)
+        if noise is not None:
+            if noise.shape not in ((), signal.shape):
+                raise ShapeError(f"{name}: {noise.shape} uncertainties for {len(signal)} points; give one, or one each")
+            if not (np.isfinite(noise) & (noise > 0)).all():
                 raise DataError(f"{name}: an uncertainty is not a positive number")
         if step.mean() < 0:
-            frequency_hz, values = frequency_hz[::-1], values[::-1]
-            sigma = sigma[::-1] if sigma is not None and sigma.ndim else sigma
-        if not np.iscomplexobj(values):
-            values = values.astype(float)
+            axis, signal = axis[::-1], signal[::-1]
+            noise = noise[::-1] if noise is not None and noise.ndim else noise
+        if not np.iscomplexobj(signal):
+            signal = signal.astype(float)
         return cls(
-            frequency_hz=frequency_hz,
-            values=values,
-            sigma=sigma,
+            frequency_hz=axis,
+            values=signal,
+            sigma=noise,
             larmor_hz=float(larmor_hz),
             isotope=isotope,
             name=name,
         )
 
     @property
-    def ppm(self) -> Array:
-        """The axis as shift in ppm, ``(points,)``."""
+    def ppm(self) -> Float[Array, " points"]:
+        """The axis as shift in ppm."""
         return self.frequency_hz * (1e6 / self.larmor_hz)
 
     @property
@@ -122,7 +129,7 @@ class Spectrum:
         """
         if (low_ppm is None) != (high_ppm is None):
             raise ConventionError("give both ends of the empty region in ppm, or neither")
-        if low_ppm is None:
+        if low_ppm is None or high_ppm is None:
             second = np.diff(np.real(np.asarray(self.values)), 2)
             return float(np.median(np.abs(second - np.median(second))) / 0.6744897501960817 / np.sqrt(6.0))
         part = self.limited(low_ppm, high_ppm)
@@ -131,12 +138,11 @@ class Spectrum:
         return float(np.sqrt(np.sum((y - np.polyval(np.polyfit(x, y, 1), x)) ** 2) / max(len(y) - 2, 1)))
 
 
-@struct
-class Fid:
+class Fid(Struct):
     """A free induction decay as the spectrometer recorded it. Immutable; use :meth:`create` to build one.
 
     Attributes:
-        values: ``(points,)`` complex; ``exp(+2 pi i f t)`` is a line at ``carrier_hz + f``.
+        values: ``exp(+2 pi i f t)`` is a line at ``carrier_hz + f``.
         dwell_s: time between points in seconds.
         carrier_hz: offset of the carrier from the reference (0 ppm) in Hz.
         larmor_hz: frequency of 0 ppm, positive.
@@ -145,7 +151,7 @@ class Fid:
         name: where it came from.
     """
 
-    values: Array
+    values: Complex[Array, " points"]
     dwell_s: float = static()
     carrier_hz: float = static()
     larmor_hz: float = static()
@@ -156,7 +162,7 @@ class Fid:
     @classmethod
     def create(
         cls,
-        values,
+        values: Numbers,
         *,
         dwell_s: float,
         larmor_hz: float,
@@ -172,19 +178,19 @@ class Fid:
             DataError: non-finite values.
             ConventionError: a dwell time or Larmor frequency that is not positive, a negative group delay.
         """
-        values = np.asarray(values, dtype=complex)
-        if values.ndim != 1 or len(values) < 4:
-            raise ShapeError(f"{name}: expected one dimension with at least 4 points, got {values.shape}")
-        if not np.isfinite(values).all():
-            k = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise DataError(f"{name}: the signal is {values[k]} at point {k + 1}")
+        signal = np.asarray(values, dtype=complex)
+        if signal.ndim != 1 or len(signal) < 4:
+            raise ShapeError(f"{name}: expected one dimension with at least 4 points, got {signal.shape}")
+        if not np.isfinite(signal).all():
+            k = int(np.flatnonzero(~np.isfinite(signal))[0])
+            raise DataError(f"{name}: the signal is {signal[k]} at point {k + 1}")
         for label, value in (("dwell time", dwell_s), ("Larmor frequency", larmor_hz)):
             if not 0 < value < np.inf:
                 raise ConventionError(f"{name}: the {label} is {value:g}; expected a positive number (s, Hz)")
-        if not 0 <= group_delay < len(values):
-            raise ConventionError(f"{name}: a group delay of {group_delay:g} points for {len(values)} points")
+        if not 0 <= group_delay < len(signal):
+            raise ConventionError(f"{name}: a group delay of {group_delay:g} points for {len(signal)} points")
         return cls(
-            values=values,
+            values=signal,
             dwell_s=float(dwell_s),
             carrier_hz=float(carrier_hz),
             larmor_hz=float(larmor_hz),

@@ -4,10 +4,11 @@ from typing import Self
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
-from .._struct import set_fields, struct
+from .._struct import Struct, set_fields
 from ..errors import ConventionError, DataError, ShapeError
-from ..typing import Array
+from ..typing import Array, Numbers, Values
 from .tensors import known
 
 # By name, reference_ppm and slope for shieldings in the usual sign, of valence electrons only.
@@ -19,8 +20,7 @@ PUBLISHED_SHIFTS = {"nmrcryspy/29Si": (-437.69, -0.8292)}
 PUBLISHED_COUPLINGS = {"nmrcryspy/29Si-O-29Si": (3.7953, 1.4217)}
 
 
-@struct
-class ShiftReference:
+class ShiftReference(Struct):
     """``shift = reference_ppm + slope * shielding``, for isotropic values and for tensors; both numbers can be refined.
 
     Attributes:
@@ -28,10 +28,10 @@ class ShiftReference:
         slope: -1 by definition; regressions of computed shieldings on measured shifts give -0.9 to -1.1.
     """
 
-    reference_ppm: Array
-    slope: Array
+    reference_ppm: Values
+    slope: Values
 
-    def __init__(self, reference_ppm, slope=-1.0):
+    def __init__(self, reference_ppm: Values, slope: Values = -1.0) -> None:
         """Numbers or traced values.
 
         Raises:
@@ -45,7 +45,7 @@ class ShiftReference:
         set_fields(self, reference_ppm=reference_ppm, slope=slope)
 
     @classmethod
-    def from_shielding(cls, reference_shielding_ppm) -> Self:
+    def from_shielding(cls, reference_shielding_ppm: Values) -> Self:
         """The definition, ``shift = (s_ref - s)/(1 - s_ref)`` in ppm, of a reference compound's absolute shielding.
 
         Source: R. K. Harris et al., Pure Appl. Chem. 80, 59 (2008).
@@ -69,7 +69,7 @@ class ShiftReference:
         return cls(reference_ppm - slope * core_ppm, slope)
 
     @classmethod
-    def fit(cls, shielding_ppm, shift_ppm, *, slope: float | None = None) -> Self:
+    def fit(cls, shielding_ppm: Numbers, shift_ppm: Numbers, *, slope: float | None = None) -> Self:
         """Least squares of measured shifts against computed isotropic shieldings (host).
 
         Args:
@@ -82,28 +82,27 @@ class ShiftReference:
         """
         return cls(*_line("shieldings", shielding_ppm, "shifts", shift_ppm, slope))
 
-    def shift(self, shielding_ppm) -> Array:
+    def shift(self, shielding_ppm: Numbers) -> Float[Array, "*n"]:
         """Isotropic shifts of isotropic shieldings, any shape, ppm."""
         return self.reference_ppm + self.slope * jnp.asarray(shielding_ppm)
 
-    def shielding(self, shift_ppm) -> Array:
+    def shielding(self, shift_ppm: Numbers) -> Float[Array, "*n"]:
         """Isotropic shieldings of isotropic shifts, any shape, ppm."""
         return (jnp.asarray(shift_ppm) - self.reference_ppm) / self.slope
 
-    def shift_tensor(self, shielding_ppm) -> Array:
-        """Shift tensors ``reference 1 + slope sigma`` of shielding tensors, ``(..., 3, 3)``, ppm.
+    def shift_tensor(self, shielding_ppm: Numbers) -> Float[Array, "*n 3 3"]:
+        """Shift tensors ``reference 1 + slope sigma`` of shielding tensors, ppm.
 
         Simulators ask for the anisotropy of the SHIELDING that belongs to it: ``-shift_tensor(sigma)``.
         """
         return self.reference_ppm * _unity(shielding_ppm) + self.slope * jnp.asarray(shielding_ppm)
 
-    def shielding_tensor(self, shift_ppm) -> Array:
-        """Shielding tensors of shift tensors, ``(..., 3, 3)``, ppm."""
+    def shielding_tensor(self, shift_ppm: Numbers) -> Float[Array, "*n 3 3"]:
+        """Shielding tensors of shift tensors, ppm."""
         return (jnp.asarray(shift_ppm) - self.reference_ppm * _unity(shift_ppm)) / self.slope
 
 
-@struct
-class CouplingCalibration:
+class CouplingCalibration(Struct):
     """``J = offset_hz + slope * J_calculated``, isotropic couplings in Hz; both numbers can be refined.
 
     Attributes:
@@ -111,8 +110,8 @@ class CouplingCalibration:
         slope: 1 for calculations that are right.
     """
 
-    offset_hz: Array
-    slope: Array
+    offset_hz: Values
+    slope: Values
 
     @classmethod
     def published(cls, name: str) -> Self:
@@ -128,16 +127,16 @@ class CouplingCalibration:
         return cls(offset_hz=offset_hz, slope=slope)
 
     @classmethod
-    def fit(cls, calculated_hz, measured_hz, *, slope: float | None = None) -> Self:
+    def fit(cls, calculated_hz: Numbers, measured_hz: Numbers, *, slope: float | None = None) -> Self:
         """Least squares of measured couplings against calculated ones (host); as :meth:`ShiftReference.fit`."""
         offset_hz, slope = _line("calculated couplings", calculated_hz, "measured ones", measured_hz, slope)
         return cls(offset_hz=offset_hz, slope=slope)
 
-    def coupling(self, calculated_hz) -> Array:
+    def coupling(self, calculated_hz: Numbers) -> Float[Array, "*n"]:
         """Couplings to expect in an experiment, Hz, any shape."""
         return self.offset_hz + self.slope * jnp.asarray(calculated_hz)
 
-    def calculated(self, coupling_hz) -> Array:
+    def calculated(self, coupling_hz: Numbers) -> Float[Array, "*n"]:
         """Calculated couplings that belong to measured ones, Hz, any shape."""
         return (jnp.asarray(coupling_hz) - self.offset_hz) / self.slope
 
@@ -148,9 +147,9 @@ def _published(table: dict[str, tuple[float, float]], name: str) -> tuple[float,
     return table[name]
 
 
-def _line(of_x: str, x, of_y: str, y, slope: float | None) -> tuple[float, float]:
+def _line(of_x: str, x_values: Numbers, of_y: str, y_values: Numbers, slope: float | None) -> tuple[float, float]:
     """Offset and slope of the straight line nearest to measured values y."""
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    x, y = np.asarray(x_values, dtype=float), np.asarray(y_values, dtype=float)
     if x.ndim != 1 or x.shape != y.shape:
         raise ShapeError(f"{x.shape} {of_x} and {y.shape} {of_y}; expected two lists of the same length")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
@@ -162,7 +161,7 @@ def _line(of_x: str, x, of_y: str, y, slope: float | None) -> tuple[float, float
     return float(y.mean() - slope * x.mean()), slope
 
 
-def _unity(tensor) -> Array:
+def _unity(tensor: Numbers) -> Float[Array, "3 3"]:
     if np.shape(tensor)[-2:] != (3, 3):
         raise ShapeError(f"a tensor has the shape {np.shape(tensor)}; expected (..., 3, 3)")
     return jnp.eye(3, dtype=jnp.asarray(tensor).dtype)

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..errors import ConventionError, ShapeError
-from ..typing import Array
+from ..typing import Array, Numbers
 from .euler import rotation
 from .isotopes import isotope as isotope_data
 from .tensors import shielding_from_haeberlen
@@ -38,12 +39,12 @@ class Coupling:
     eta_j: float = 0.0
     euler_j_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         isotope_data(self.partner)
         _check_asymmetry("eta_j", self.eta_j)
 
-    def tensor_hz(self) -> np.ndarray:
-        """``(3, 3)`` coupling tensor M of the energy ``h I M S``."""
+    def tensor_hz(self) -> Float[np.ndarray, "3 3"]:
+        """Coupling tensor M of the energy ``h I M S``."""
         dipolar = _turned(np.diag([-1.0, -1.0, 2.0]) * self.dipolar_hz, self.euler_deg)
         return dipolar + _turned(_haeberlen(self.j_hz, self.zeta_j_hz, self.eta_j), self.euler_j_deg)
 
@@ -88,7 +89,7 @@ class Site:
     couplings: tuple[Coupling, ...] = field(default=())
     label: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         spin = isotope_data(self.isotope).spin
         for name in ("shift_ppm", "zeta_ppm", "eta", "cq_hz", "eta_q", *_NOT_NEGATIVE):
             if not np.isfinite(getattr(self, name)):
@@ -107,37 +108,36 @@ class Site:
         """The label, or the isotope and shift."""
         return self.label or f"{self.isotope} at {self.shift_ppm:g} ppm"
 
-    def replace(self, **changes) -> "Site":
+    def replace(self, **changes: Any) -> "Site":
         """A checked copy with some values changed."""
         return replace(self, **changes)
 
 
-@struct
-class Sites:
+class Sites(Struct):
     """Sites of one isotope as Cartesian tensors in a common frame of each; what simulators read.
 
     Attributes:
-        shift_ppm: ``(sites,)`` isotropic shifts.
-        shielding_ppm: ``(sites, 3, 3)`` shielding anisotropy; the trace and an antisymmetric part have no effect.
-        quadrupolar_hz: ``(sites, 3, 3)`` quadrupolar tensors eQV/h, traceless, largest principal value C_Q.
-        couplings_hz: ``(sites, couplings, 3, 3)`` coupling tensors, J and dipolar together.
-        shielding_spread_ppm, quadrupolar_spread_hz: ``(sites,)`` sigma of a distribution of the tensor.
-        amplitude: ``(sites,)`` relative intensities.
-        gaussian_hz, lorentzian_hz: ``(sites,)`` full widths at half maximum.
+        shift_ppm: isotropic shifts.
+        shielding_ppm: shielding anisotropy; the trace and an antisymmetric part have no effect.
+        quadrupolar_hz: quadrupolar tensors eQV/h, traceless, largest principal value C_Q.
+        couplings_hz: coupling tensors, J and dipolar together.
+        shielding_spread_ppm, quadrupolar_spread_hz: sigma of a distribution of the tensor.
+        amplitude: relative intensities.
+        gaussian_hz, lorentzian_hz: full widths at half maximum.
         isotope: the nucleus.
         labels: one per site.
         partners: isotopes the sites are coupled to, one per coupling; the same for all sites.
     """
 
-    shift_ppm: Array
-    shielding_ppm: Array
-    quadrupolar_hz: Array
-    couplings_hz: Array
-    shielding_spread_ppm: Array
-    quadrupolar_spread_hz: Array
-    amplitude: Array
-    gaussian_hz: Array
-    lorentzian_hz: Array
+    shift_ppm: Float[Array, " sites"]
+    shielding_ppm: Float[Array, "sites 3 3"]
+    quadrupolar_hz: Float[Array, "sites 3 3"]
+    couplings_hz: Float[Array, "sites couplings 3 3"]
+    shielding_spread_ppm: Float[Array, " sites"]
+    quadrupolar_spread_hz: Float[Array, " sites"]
+    amplitude: Float[Array, " sites"]
+    gaussian_hz: Float[Array, " sites"]
+    lorentzian_hz: Float[Array, " sites"]
     isotope: str = static()
     labels: tuple[str, ...] = static()
     partners: tuple[str, ...] = static()
@@ -146,17 +146,17 @@ class Sites:
     def create(
         cls,
         isotope: str,
-        shift_ppm,
+        shift_ppm: Numbers,
         *,
-        shielding_ppm=None,
-        quadrupolar_hz=None,
-        couplings_hz=None,
+        shielding_ppm: Numbers | None = None,
+        quadrupolar_hz: Numbers | None = None,
+        couplings_hz: Numbers | None = None,
         partners: Sequence[str] = (),
-        shielding_spread_ppm=0.0,
-        quadrupolar_spread_hz=0.0,
-        amplitude=1.0,
-        gaussian_hz=0.0,
-        lorentzian_hz=0.0,
+        shielding_spread_ppm: Numbers = 0.0,
+        quadrupolar_spread_hz: Numbers = 0.0,
+        amplitude: Numbers = 1.0,
+        gaussian_hz: Numbers = 0.0,
+        lorentzian_hz: Numbers = 0.0,
         labels: Sequence[str] = (),
     ) -> Self:
         """Build and check sites from tensors (host).
@@ -271,30 +271,30 @@ class Sites:
 
 def unique(labels: Sequence[str]) -> tuple[str, ...]:
     """The labels with repeated ones numbered."""
-    out = []
+    out: list[str] = []
     for k, label in enumerate(labels):
         again = labels[:k].count(label)
         out.append(f"{label}_{again + 1}" if again else label)
     return tuple(out)
 
 
-def _tensors(value, n: int, name: str) -> np.ndarray:
+def _tensors(value: Numbers | None, n: int, name: str) -> Float[np.ndarray, "sites 3 3"]:
     if value is None:
         return np.zeros((n, 3, 3))
-    value = np.asarray(value, dtype=float)
-    value = value[None] if value.shape == (3, 3) else value
-    if value.shape != (n, 3, 3):
-        raise ShapeError(f"{name}: expected {(n, 3, 3)} for {n} sites, got {value.shape}")
-    if not np.isfinite(value).all():
+    tensors = np.asarray(value, dtype=float)
+    tensors = tensors[None] if tensors.shape == (3, 3) else tensors
+    if tensors.shape != (n, 3, 3):
+        raise ShapeError(f"{name}: expected {(n, 3, 3)} for {n} sites, got {tensors.shape}")
+    if not np.isfinite(tensors).all():
         raise ConventionError(f"{name} is not finite")
-    return value
+    return tensors
 
 
-def _haeberlen(iso: float, zeta: float, eta: float) -> np.ndarray:
+def _haeberlen(iso: float, zeta: float, eta: float) -> Float[np.ndarray, "3 3"]:
     return np.asarray(shielding_from_haeberlen(iso, zeta, eta))
 
 
-def _turned(tensor: np.ndarray, euler_deg: tuple[float, float, float]) -> np.ndarray:
+def _turned(tensor: Float[np.ndarray, "3 3"], euler_deg: tuple[float, float, float]) -> Float[np.ndarray, "3 3"]:
     matrix = np.asarray(rotation(*(jnp.asarray(a) for a in euler_deg)))
     return matrix @ tensor @ matrix.T
 

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Complex, Float, Inexact
 
 from ..errors import ConventionError, ShapeError
-from ..typing import Array
+from ..typing import Array, Numbers
 
 # how principal values are labelled x, y, z; see principal_frame
 ORDERS = ("haeberlen", "efg", "ascending", "descending")
@@ -24,10 +25,10 @@ TIE = 1e-9
 
 
 class PrincipalFrame(NamedTuple):
-    """Principal values ``(..., 3)`` and the axes ``(..., 3, 3)`` as columns of a right-handed rotation matrix."""
+    """Principal values and the axes as columns of a right-handed rotation matrix."""
 
-    values: Array
-    axes: Array
+    values: Float[Array, "*n 3"]
+    axes: Float[Array, "*n 3 3"]
 
 
 class Haeberlen(NamedTuple):
@@ -36,12 +37,12 @@ class Haeberlen(NamedTuple):
     ``|zz - iso| >= |xx - iso| >= |yy - iso|``. The anisotropy of textbooks, ``zz - (xx + yy)/2``, is ``3 zeta/2``.
     """
 
-    iso: Array
-    zeta: Array
-    eta: Array
+    iso: Float[Array, "*n"]
+    zeta: Float[Array, "*n"]
+    eta: Float[Array, "*n"]
 
     @property
-    def anisotropy(self) -> Array:
+    def anisotropy(self) -> Float[Array, "*n"]:
         """``Delta = zz - (xx + yy)/2 = 3 zeta/2``."""
         return 1.5 * self.zeta
 
@@ -52,9 +53,9 @@ class Iupac(NamedTuple):
     Of a shift they descend, ``d11 >= d22 >= d33``; of a shielding they ascend, ``s11 <= s22 <= s33``.
     """
 
-    p11: Array
-    p22: Array
-    p33: Array
+    p11: Float[Array, "*n"]
+    p22: Float[Array, "*n"]
+    p33: Float[Array, "*n"]
 
 
 class Maryland(NamedTuple):
@@ -63,16 +64,16 @@ class Maryland(NamedTuple):
     Span and skew of a shift and of its shielding are the same.
     """
 
-    iso: Array
-    span: Array
-    skew: Array
+    iso: Float[Array, "*n"]
+    span: Float[Array, "*n"]
+    skew: Float[Array, "*n"]
 
 
 class HerzfeldBerger(NamedTuple):
     """The parameters of spinning-sideband intensities: ``mu = span nu_L/nu_r`` and ``rho``, which is the skew."""
 
-    mu: Array
-    rho: Array
+    mu: Float[Array, "*n"]
+    rho: Float[Array, "*n"]
 
 
 class Quadrupolar(NamedTuple):
@@ -80,59 +81,58 @@ class Quadrupolar(NamedTuple):
     ``|Vzz| >= |Vyy| >= |Vxx|``.
     """
 
-    cq_hz: Array
-    eta: Array
+    cq_hz: Float[Array, "*n"]
+    eta: Float[Array, "*n"]
 
 
 class Spherical(NamedTuple):
-    """Components of rank 0 ``(...,)``, 1 ``(..., 3)`` and 2 ``(..., 5)``, complex, ordered from m = -l to m = l."""
+    """Components of rank 0, 1 and 2, ordered from m = -l to m = l."""
 
-    rank0: Array
-    rank1: Array
-    rank2: Array
-
-
-def isotropic(tensor) -> Array:
-    """A third of the trace, ``(...,)``."""
-    tensor = _tensor(tensor)
-    return jnp.trace(tensor, axis1=-2, axis2=-1) / 3.0
+    rank0: Complex[Array, "*n"]
+    rank1: Complex[Array, "*n 3"]
+    rank2: Complex[Array, "*n 5"]
 
 
-def symmetric_part(tensor) -> Array:
-    """``(T + T^T)/2``, ``(..., 3, 3)``: what first-order spectra see."""
-    tensor = _tensor(tensor)
-    return 0.5 * (tensor + jnp.swapaxes(tensor, -1, -2))
+def isotropic(tensor: Numbers) -> Inexact[Array, "*n"]:
+    """A third of the trace."""
+    return jnp.trace(_tensor(tensor), axis1=-2, axis2=-1) / 3.0
 
 
-def antisymmetric_part(tensor) -> Array:
-    """``(T - T^T)/2``, ``(..., 3, 3)``: GIPAW shieldings have one; it acts only in second order (relaxation)."""
-    tensor = _tensor(tensor)
-    return 0.5 * (tensor - jnp.swapaxes(tensor, -1, -2))
+def symmetric_part(tensor: Numbers) -> Inexact[Array, "*n 3 3"]:
+    """``(T + T^T)/2``: what first-order spectra see."""
+    t = _tensor(tensor)
+    return 0.5 * (t + jnp.swapaxes(t, -1, -2))
 
 
-def vector_from_antisymmetric(tensor) -> Array:
-    """The axial vector ``(Tyz - Tzy, Tzx - Txz, Txy - Tyx)/2`` of the antisymmetric part, ``(..., 3)``."""
+def antisymmetric_part(tensor: Numbers) -> Inexact[Array, "*n 3 3"]:
+    """``(T - T^T)/2``: GIPAW shieldings have one; it acts only in second order (relaxation)."""
+    t = _tensor(tensor)
+    return 0.5 * (t - jnp.swapaxes(t, -1, -2))
+
+
+def vector_from_antisymmetric(tensor: Numbers) -> Inexact[Array, "*n 3"]:
+    """The axial vector ``(Tyz - Tzy, Tzx - Txz, Txy - Tyx)/2`` of the antisymmetric part."""
     part = antisymmetric_part(tensor)
     return jnp.stack([part[..., 1, 2], part[..., 2, 0], part[..., 0, 1]], axis=-1)
 
 
-def antisymmetric_from_vector(vector) -> Array:
-    """The antisymmetric tensor ``(..., 3, 3)`` of an axial vector, ``Tij = sum_k eps_ijk v_k``.
+def antisymmetric_from_vector(vector: Numbers) -> Inexact[Array, "*n 3 3"]:
+    """The antisymmetric tensor of an axial vector, ``Tij = sum_k eps_ijk v_k``.
 
     Raises:
         ShapeError: the last axis is not 3.
     """
-    vector = jnp.asarray(vector)
-    if vector.shape[-1:] != (3,):
-        raise ShapeError(f"an axial vector has the shape {vector.shape}; expected (..., 3)")
-    x, y, z = (vector[..., k] for k in range(3))
+    v = jnp.asarray(vector)
+    if v.shape[-1:] != (3,):
+        raise ShapeError(f"an axial vector has the shape {v.shape}; expected (..., 3)")
+    x, y, z = (v[..., k] for k in range(3))
     zero = jnp.zeros_like(x)
     return jnp.stack(
         [jnp.stack([zero, z, -y], -1), jnp.stack([-z, zero, x], -1), jnp.stack([y, -x, zero], -1)], axis=-2
     )
 
 
-def spherical_from_cartesian(tensor) -> Spherical:
+def spherical_from_cartesian(tensor: Numbers) -> Spherical:
     """Spherical components of a Cartesian tensor.
 
     ``T00 = -(Txx + Tyy + Tzz)/sqrt3``; ``T10 = -i (Txy - Tyx)/sqrt2``,
@@ -161,8 +161,8 @@ def spherical_from_cartesian(tensor) -> Spherical:
     )
 
 
-def cartesian_from_spherical(components: Spherical) -> Array:
-    """The Cartesian tensor ``(..., 3, 3)`` of spherical components; the inverse of `spherical_from_cartesian`."""
+def cartesian_from_spherical(components: Spherical) -> Float[Array, "*n 3 3"]:
+    """The Cartesian tensor of spherical components; the inverse of `spherical_from_cartesian`."""
     iso = -jnp.real(components.rank0) / math.sqrt(3.0)
     low, mid, high = (components.rank1[..., k] for k in range(3))
     vector = jnp.stack(
@@ -177,7 +177,7 @@ def cartesian_from_spherical(components: Spherical) -> Array:
     return symmetric + antisymmetric_from_vector(vector)
 
 
-def principal_frame(tensor, order: str = "haeberlen") -> PrincipalFrame:
+def principal_frame(tensor: Numbers, order: str = "haeberlen") -> PrincipalFrame:
     """Principal values and axes of the symmetric part.
 
     Args:
@@ -208,8 +208,8 @@ def principal_frame(tensor, order: str = "haeberlen") -> PrincipalFrame:
     return PrincipalFrame(jnp.einsum("...ik,...ij,...jk->...k", axes, symmetric, axes), axes)
 
 
-def shielding_from_haeberlen(iso, zeta, eta) -> Array:
-    """Shielding tensor ``(..., 3, 3)`` in its principal frame: ``diag(iso - zeta (1 + eta)/2, iso - zeta (1 - eta)/2,
+def shielding_from_haeberlen(iso: Numbers, zeta: Numbers, eta: Numbers) -> Float[Array, "*n 3 3"]:
+    """Shielding tensor in its principal frame: ``diag(iso - zeta (1 + eta)/2, iso - zeta (1 - eta)/2,
     iso + zeta)``, in the unit of iso and zeta (a SHIELDING anisotropy, as in mrsimulator).
 
     Raises:
@@ -220,7 +220,7 @@ def shielding_from_haeberlen(iso, zeta, eta) -> Array:
     return _diagonal(iso - 0.5 * zeta * (1.0 + eta), iso - 0.5 * zeta * (1.0 - eta), iso + zeta)
 
 
-def haeberlen_from_shielding(shielding) -> Haeberlen:
+def haeberlen_from_shielding(shielding: Numbers) -> Haeberlen:
     """Haeberlen parameters of a SHIELDING tensor; of a shift tensor they come out with the anisotropy of the shift.
 
     An isotropic tensor has ``zeta = eta = 0``; at eta = 1, where both signs describe the tensor, zeta is positive.
@@ -231,7 +231,7 @@ def haeberlen_from_shielding(shielding) -> Haeberlen:
     return Haeberlen(iso, zeta, _ratio(y - x, zeta))
 
 
-def shielding_from_iupac(s11, s22, s33) -> Array:
+def shielding_from_iupac(s11: Numbers, s22: Numbers, s33: Numbers) -> Float[Array, "*n 3 3"]:
     """Shielding tensor ``diag(s11, s22, s33)`` of IUPAC values, ``s11 <= s22 <= s33``.
 
     Raises:
@@ -242,12 +242,12 @@ def shielding_from_iupac(s11, s22, s33) -> Array:
     return _diagonal(s11, s22, s33)
 
 
-def iupac_from_shielding(shielding) -> Iupac:
+def iupac_from_shielding(shielding: Numbers) -> Iupac:
     """IUPAC values of a SHIELDING tensor, ``s11 <= s22 <= s33``."""
     return Iupac(*_split(principal_frame(shielding, "ascending").values))
 
 
-def shift_from_iupac(d11, d22, d33) -> Array:
+def shift_from_iupac(d11: Numbers, d22: Numbers, d33: Numbers) -> Float[Array, "*n 3 3"]:
     """Shift tensor ``diag(d11, d22, d33)`` of IUPAC values, ``d11 >= d22 >= d33``.
 
     Raises:
@@ -258,12 +258,12 @@ def shift_from_iupac(d11, d22, d33) -> Array:
     return _diagonal(d11, d22, d33)
 
 
-def iupac_from_shift(shift) -> Iupac:
+def iupac_from_shift(shift: Numbers) -> Iupac:
     """IUPAC values of a SHIFT tensor, ``d11 >= d22 >= d33``."""
     return Iupac(*_split(principal_frame(shift, "descending").values))
 
 
-def shift_from_maryland(iso, span, skew) -> Array:
+def shift_from_maryland(iso: Numbers, span: Numbers, skew: Numbers) -> Float[Array, "*n 3 3"]:
     """Shift tensor ``diag(d11, d22, d33)`` of isotropic shift, span and skew.
 
     Raises:
@@ -277,25 +277,27 @@ def shift_from_maryland(iso, span, skew) -> Array:
     return _diagonal(outer + 0.5 * span, middle, outer - 0.5 * span)
 
 
-def maryland_from_shift(shift) -> Maryland:
+def maryland_from_shift(shift: Numbers) -> Maryland:
     """Isotropic shift, span and skew of a SHIFT tensor; the skew of an isotropic tensor is 0."""
     d33, d22, d11 = _split(principal_frame(shift, "ascending").values)
     iso = (d11 + d22 + d33) / 3.0
     return Maryland(iso, d11 - d33, _ratio(3.0 * (d22 - iso), d11 - d33))
 
 
-def shielding_from_maryland(iso, span, skew) -> Array:
+def shielding_from_maryland(iso: Numbers, span: Numbers, skew: Numbers) -> Float[Array, "*n 3 3"]:
     """Shielding tensor ``diag(s11, s22, s33)`` of isotropic shielding, span and skew (both as for the shift)."""
     return -shift_from_maryland(-jnp.asarray(iso), span, skew)
 
 
-def maryland_from_shielding(shielding) -> Maryland:
+def maryland_from_shielding(shielding: Numbers) -> Maryland:
     """Isotropic shielding, span and skew of a SHIELDING tensor; span and skew are those of its shift."""
     of_shift = maryland_from_shift(-_tensor(shielding))
     return of_shift._replace(iso=-of_shift.iso)
 
 
-def herzfeld_berger_from_maryland(span_ppm, skew, *, larmor_hz: float, mas_hz: float) -> HerzfeldBerger:
+def herzfeld_berger_from_maryland(
+    span_ppm: Numbers, skew: Numbers, *, larmor_hz: float, mas_hz: float
+) -> HerzfeldBerger:
     """Sideband parameters of a span and a skew at a spinning rate.
 
     Source: J. Herzfeld, A. E. Berger, J. Chem. Phys. 73, 6021 (1980), eq. 25, with s11 <= s22 <= s33:
@@ -310,7 +312,9 @@ def herzfeld_berger_from_maryland(span_ppm, skew, *, larmor_hz: float, mas_hz: f
     return HerzfeldBerger(span_ppm * _spinning(larmor_hz, mas_hz), skew)
 
 
-def maryland_from_herzfeld_berger(mu, rho, *, larmor_hz: float, mas_hz: float, iso_ppm=0.0) -> Maryland:
+def maryland_from_herzfeld_berger(
+    mu: Numbers, rho: Numbers, *, larmor_hz: float, mas_hz: float, iso_ppm: Numbers = 0.0
+) -> Maryland:
     """Span in ppm and skew from sideband parameters; the inverse of `herzfeld_berger_from_maryland`."""
     mu, rho, iso_ppm = _numbers(mu=mu, rho=rho, iso_ppm=iso_ppm)
     _within("mu", mu, 0.0, np.inf)
@@ -318,8 +322,8 @@ def maryland_from_herzfeld_berger(mu, rho, *, larmor_hz: float, mas_hz: float, i
     return Maryland(iso_ppm, mu / _spinning(larmor_hz, mas_hz), rho)
 
 
-def quadrupolar_from(cq_hz, eta) -> Array:
-    """Quadrupolar tensor ``e Q V/h`` ``(..., 3, 3)`` in Hz in its principal frame, largest component ``Cq`` along z.
+def quadrupolar_from(cq_hz: Numbers, eta: Numbers) -> Float[Array, "*n 3 3"]:
+    """Quadrupolar tensor ``e Q V/h`` in Hz in its principal frame, largest component ``Cq`` along z.
 
     ``diag(-Cq (1 + eta)/2, -Cq (1 - eta)/2, Cq)``: x and y as in mrsimulator, whose x is the axis of the larger of the two.
     For the frame of ``eta = (Vxx - Vyy)/Vzz`` with ``|Vyy| >= |Vxx|`` turn by 90 degrees about z.
@@ -330,7 +334,7 @@ def quadrupolar_from(cq_hz, eta) -> Array:
     return shielding_from_haeberlen(jnp.zeros_like(jnp.asarray(cq_hz)), cq_hz, eta)
 
 
-def quadrupolar_parameters(quadrupolar_hz) -> Quadrupolar:
+def quadrupolar_parameters(quadrupolar_hz: Numbers) -> Quadrupolar:
     """Cq (signed) and eta of a quadrupolar tensor in Hz; eta is 0 where Cq is 0, and Cq positive where eta is 1.
 
     Raises:
@@ -341,7 +345,7 @@ def quadrupolar_parameters(quadrupolar_hz) -> Quadrupolar:
     return Quadrupolar(of.zeta, of.eta)
 
 
-def check_efg(tensor, name: str = "EFG tensor", slack: float = 0.0) -> None:
+def check_efg(tensor: Numbers, name: str = "EFG tensor", slack: float = 0.0) -> None:
     """Refuse what cannot be an electric field gradient.
 
     Args:
@@ -353,13 +357,13 @@ def check_efg(tensor, name: str = "EFG tensor", slack: float = 0.0) -> None:
         ConventionError: a tensor that is not symmetric and traceless to a thousandth of its largest element.
         ShapeError: it is not ``(..., 3, 3)``.
     """
-    tensor = _tensor(tensor, name)
-    if not known(tensor):
+    checked = _tensor(tensor, name)
+    if not known(checked):
         return
-    tensor = np.asarray(tensor)
-    size = np.abs(tensor).max(axis=(-1, -2))
-    skewed = np.abs(tensor - tensor.swapaxes(-1, -2)).max(axis=(-1, -2))
-    trace = np.abs(np.trace(tensor, axis1=-2, axis2=-1))
+    t = np.asarray(checked)
+    size = np.abs(t).max(axis=(-1, -2))
+    skewed = np.abs(t - t.swapaxes(-1, -2)).max(axis=(-1, -2))
+    trace = np.abs(np.trace(t, axis1=-2, axis2=-1))
     for value, rule in ((skewed, "symmetric"), (trace, "traceless")):
         if (value > np.maximum(1e-3 * size, slack)).any():
             raise ConventionError(
@@ -375,23 +379,23 @@ def _spinning(larmor_hz: float, mas_hz: float) -> float:
     return 1e-6 * larmor_hz / mas_hz
 
 
-def known(value) -> bool:
+def known(value: object) -> bool:
     """Whether the numbers can be looked at: outside ``jit``, ``vmap`` and ``grad``."""
     return not isinstance(value, jax.core.Tracer)
 
 
-def _tensor(value, name: str = "tensor") -> Array:
-    value = jnp.asarray(value)
-    if value.shape[-2:] != (3, 3):
-        raise ShapeError(f"{name} has the shape {value.shape}; expected (..., 3, 3)")
-    if not jnp.issubdtype(value.dtype, jnp.inexact):
-        value = value.astype(float)
-    if known(value) and not np.isfinite(np.asarray(value)).all():
+def _tensor(value: Numbers, name: str = "tensor") -> Inexact[jax.Array, "*n 3 3"]:
+    tensor = jnp.asarray(value)
+    if tensor.shape[-2:] != (3, 3):
+        raise ShapeError(f"{name} has the shape {tensor.shape}; expected (..., 3, 3)")
+    if not jnp.issubdtype(tensor.dtype, jnp.inexact):
+        tensor = tensor.astype(float)
+    if known(tensor) and not np.isfinite(np.asarray(tensor)).all():
         raise ConventionError(f"{name} has values that are not finite")
-    return value
+    return tensor
 
 
-def _numbers(**named) -> tuple[Array, ...]:
+def _numbers(**named: Numbers) -> tuple[Float[jax.Array, "*n"], ...]:
     """The arguments as broadcast floating-point arrays, checked to be finite."""
     arrays = jnp.broadcast_arrays(*(jnp.asarray(value) for value in named.values()))
     dtype = jnp.result_type(*named.values(), float)
@@ -401,7 +405,7 @@ def _numbers(**named) -> tuple[Array, ...]:
     return tuple(value.astype(dtype) for value in arrays)
 
 
-def _within(name: str, value: Array, low: float, high: float) -> None:
+def _within(name: str, value: Float[jax.Array, "*n"], low: float, high: float) -> None:
     slack = 1e-6  # rounding in single precision
     if known(value):
         wrong = np.asarray((value < low - slack) | (value > high + slack))
@@ -415,15 +419,17 @@ def _ordered(rule: str, low: Array, mid: Array, high: Array) -> None:
         raise ConventionError(f"principal values are not in the order {rule}: {low}, {mid}, {high}")
 
 
-def _diagonal(x: Array, y: Array, z: Array) -> Array:
+def _diagonal(x: Float[Array, "*n"], y: Float[Array, "*n"], z: Float[Array, "*n"]) -> Float[Array, "*n 3 3"]:
     return jnp.stack([x, y, z], axis=-1)[..., None] * jnp.eye(3, dtype=x.dtype)
 
 
-def _split(values: Array) -> tuple[Array, Array, Array]:
+def _split(
+    values: Float[Array, "*n 3"],
+) -> tuple[Float[Array, "*n"], Float[Array, "*n"], Float[Array, "*n"]]:
     return values[..., 0], values[..., 1], values[..., 2]
 
 
-def _ratio(top: Array, bottom: Array) -> Array:
+def _ratio(top: Float[Array, "*n"], bottom: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """``top/bottom``, 0 with finite derivatives where bottom is 0."""
     nothing = bottom == 0
     return jnp.where(nothing, 0.0, top / jnp.where(nothing, 1.0, bottom))

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """One ``[[model]]``: a file, or the ``name`` of a model that comes with the package."""
+    """One ``[[model]]``: a file, or the ``name`` of a model that comes with the package, else empty."""
 
     file: Path | None
-    name: str | None
+    name: str
     phase: str | None
     member: int | None
 
@@ -41,7 +41,7 @@ def read_model(table: Table, phases: tuple[str, ...]) -> ModelSpec:
     named = plain and not file.is_file()
     spec = ModelSpec(
         file=None if named else file,
-        name=text if named else None,
+        name=text if named else "",
         phase=table.text("phase", None, choices=phases),
         member=table.integer("member", None),
     )
@@ -110,7 +110,7 @@ def model_of(phase: str, nucleus: str, head: str, models: Mapping[str, list], si
 
 def shift_reference(reference: dict[str, Any] | str, nucleus: str, model: TensorModel) -> ShiftReference:
     """The reference that a table gives."""
-    if reference == "model":
+    if isinstance(reference, str):
         element, known = isotope(nucleus).element, model.card.references
         if element not in known:
             raise ConventionError(

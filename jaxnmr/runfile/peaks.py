@@ -21,7 +21,7 @@ class PeaksSpec:
 
     name: str
     nucleus: str
-    phase: str | None
+    phase: str
     weight: float
     robust: Loss | None
     sigma_model: Spread
@@ -67,7 +67,7 @@ def _assignment(table: Table, peaks: int) -> tuple[tuple[str, ...], ...] | None:
     if not table.has("assignment"):
         return None
     value = table.content["assignment"]
-    groups = [[of] if isinstance(of, str) else of for of in value] if isinstance(value, list) else [None]
+    groups: list[Any] = [[of] if isinstance(of, str) else of for of in value] if isinstance(value, list) else [None]
     if any(not isinstance(of, list) or not of or any(not isinstance(x, str) for x in of) for of in groups):
         raise table.error(f'expected the labels of every peak, [["Si1"], ["Si2", "Si3"]], got {value!r}', "assignment")
     if len(groups) != peaks:

@@ -58,7 +58,7 @@ def predicted_term(
 ) -> PredictedSpectrumTerm:
     """The term of such a table; ``options`` are all other arguments of `PredictedSpectrumTerm`."""
     nucleus, reference = simulation.isotope, None
-    if spec.shifts_ppm is None:
+    if spec.reference is not None:
         model = model_of(spec.phase, nucleus, "shielding", models)
         reference = shift_reference(spec.reference, nucleus, model)
     elif not isotope(nucleus).is_quadrupolar:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..crystal import Crystal
+from ..objective import Term
 from ..terms import Prior, Restraint
 from .shared import phase_of
 from .table import Table
@@ -60,6 +61,8 @@ def _expected(table: Table, lengths: tuple[int, ...]) -> dict[tuple[str, ...], t
 
 def restraint_term(spec: dict[str, Any], number: int, crystals: Mapping[str, Crystal]) -> Any:
     """The weighted term of the ``[[restraint]]`` of this number, counted from 1."""
+    term: Term
+    make: Callable[..., Restraint]
     if spec["kind"] == "prior":
         term = Prior(spec["parameter"], spec["value"], spec["sigma"], name=f"prior {number}")
     else:

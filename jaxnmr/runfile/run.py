@@ -93,11 +93,13 @@ class Run:
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Every file the run reads, the run file first, each once."""
-        files = [self.path, *(p.file for p in self.phases)]
+        files: list[Path | None] = [self.path, *(p.file for p in self.phases)]
         for histogram in self.histograms:
             files += [histogram.file, histogram.instrument_file]
-        for spec in (*self.spectra, *self.models):
-            files += spec.inputs
+        for spectrum in self.spectra:
+            files += spectrum.inputs
+        for model in self.models:
+            files += model.inputs
         return tuple(dict.fromkeys(f for f in files if f is not None))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, cast
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from ..nmr import (
     reference_hz,
 )
 from ..nmr.processing import process
-from ..objective import Loss
+from ..objective import Loss, Term
 from ..terms import SpectrumTerm
 from .predicted import PredictedSites, predicted_term, read_predicted
 from .table import Table, read_toml
@@ -57,7 +57,7 @@ class SpectrumSpec:
     noise_region_ppm: tuple[float, float] | None
     sigma: float | None
     baseline: int
-    amplitudes: str
+    amplitudes: Literal["fit", "keep"]
     pivot_ppm: float | None
     processing: dict[str, Any] | None
     site_list: tuple[dict[str, Any], ...]
@@ -246,26 +246,33 @@ def sites(spec: SpectrumSpec, nucleus: str, larmor_hz: float) -> list[Site] | Si
     return [Site(isotope=nucleus, **values, **hz(site["widths"])) for values, site in rows]
 
 
-def _in_hz(widths: dict[str, tuple[float, str]], larmor_hz: float) -> dict[str, float]:
-    return {
+class _Widths(TypedDict, total=False):
+    gaussian_hz: float
+    lorentzian_hz: float
+
+
+def _in_hz(widths: dict[str, tuple[float, str]], larmor_hz: float) -> _Widths:
+    in_hz = {
         f"{name}_hz": value * (1e-6 * larmor_hz if unit == "ppm" else 1.0) for name, (value, unit) in widths.items()
     }
+    return cast(_Widths, in_hz)
 
 
 def measured(spec: SpectrumSpec) -> Spectrum:
     """Read, and process where asked, the data of a table."""
-    if spec.file is None:
+    file = spec.file
+    if file is None:
         raise ConventionError("give file, the measured spectrum (without it, jaxnmr simulate-spectrum calculates one)")
     nucleus = spec.isotope or ""
 
-    def read(larmor_hz):
+    def read(larmor_hz: float | None) -> Spectrum:
         if spec.processing is not None:
-            fid = read_fid(spec.file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus)
+            fid = read_fid(file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus)
             given = dict(spec.processing)
             number = given.pop("topspin", None)
-            theirs = {} if number is None else read_topspin_processing(spec.file, procno=number)
+            theirs = {} if number is None else read_topspin_processing(file, procno=number)
             return process(fid, **(theirs | given))
-        return read_spectrum(spec.file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus, axis=spec.axis)
+        return read_spectrum(file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus, axis=spec.axis)
 
     if spec.b0_tesla is None or not nucleus:
         return read(spec.larmor_hz)
@@ -281,13 +288,13 @@ def term(spec: SpectrumSpec, crystals: Mapping[str, Crystal], models: Mapping[st
     data = measured(spec)
     nucleus = nucleus_of(spec, data)
     experiment = simulation(spec, nucleus, data.larmor_hz)
-    common = dict(
+    common: dict[str, Any] = dict(
         name=spec.name, region_ppm=spec.region_ppm or None, baseline=spec.baseline, sigma=spec.sigma,
         noise_ppm=spec.noise_region_ppm, pivot_ppm=spec.pivot_ppm,
     )  # fmt: skip
     if spec.predicted is not None:
         common |= _in_hz(spec.widths, data.larmor_hz)
-        built = predicted_term(spec.predicted, experiment, data, crystals, models, common)
+        built: Term = predicted_term(spec.predicted, experiment, data, crystals, models, common)
     else:
         of_table = sites(spec, nucleus, data.larmor_hz)
         built = SpectrumTerm(experiment, data, of_table, amplitudes=spec.amplitudes, **common)

@@ -126,7 +126,8 @@ class Table:
         value = self._get(key, [])
         if not isinstance(value, list) or any(not isinstance(pair, list) for pair in value):
             raise self.error(f"expected a list of [low, high] pairs such as [[14, 18]], got {value!r}", key)
-        pairs = tuple(self._numbers(f"{key}[{k}]", pair, 2) for k, pair in enumerate(value))
+        lists = [self._numbers(f"{key}[{k}]", pair, 2) for k, pair in enumerate(value)]
+        pairs = tuple((low, high) for low, high in lists)
         for k, (low, high) in enumerate(pairs):
             if not low < high:
                 raise self.error(f"expected [low, high], got [{low:g}, {high:g}]", f"{key}[{k}]")

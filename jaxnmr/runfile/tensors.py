@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from .table import Table
 from .weights import weighted
 
 # by the key that a site gives: quantity, kind, how many sigmas it may have, factor to ppm or Hz
-_KINDS = {
+_KINDS: dict[
+    str, tuple[Literal["shielding", "efg"], Literal["tensor", "principal", "cq_eta"], tuple[int, ...], float]
+] = {
     "cq_mhz": ("efg", "cq_eta", (2,), 1e6),
     "principal_ppm": ("shielding", "principal", (1, 3), 1.0),
     "tensor_ppm": ("shielding", "tensor", (1,), 1.0),
@@ -31,7 +33,7 @@ class TensorsSpec:
 
     name: str
     nucleus: str
-    phase: str | None
+    phase: str
     weight: float
     robust: Loss | None
     sigma_model: Any

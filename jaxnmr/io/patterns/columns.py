@@ -96,7 +96,9 @@ def write_columns(path: Path, pattern: Pattern) -> None:
 
 def _table(path: str | Path, text: str):
     """Titles above the numbers, ``[(line number, numbers)]``, and the excluded regions of our own comments."""
-    titles, rows, excluded = [], [], []
+    titles: list[str] = []
+    rows: list[tuple[int, list[float]]] = []
+    excluded: list[tuple[float, float]] = []
     for number, line in enumerate(split_lines(text), 1):
         if (region := _EXCLUDED.match(line)) and all(map(_NUMBER.fullmatch, region.groups())):
             excluded.append((float(region[1]), float(region[2])))

@@ -51,10 +51,11 @@ def read_gsas(path: str | Path, text: str, bank: int | None = None) -> Measured:
         ParseError: no such bank, several banks and no choice, time-of-flight data, or a truncated file.
     """
     lines = split_lines(text)
-    marks = [k for k, line in enumerate(lines) if _BANK.match(line)]
+    found = {k: match for k, line in enumerate(lines) if (match := _BANK.match(line))}
+    marks = list(found)
     if not marks:
         raise ParseError(path, None, "no BANK record; expected a GSAS powder data file")
-    numbers = [int(_BANK.match(lines[k])[1]) for k in marks]
+    numbers = [int(match[1]) for match in found.values()]
     listing = ", ".join(map(str, numbers))
     if bank is None:
         if len(marks) > 1:
@@ -65,13 +66,12 @@ def read_gsas(path: str | Path, text: str, bank: int | None = None) -> Measured:
     else:
         raise ParseError(path, None, f"has no bank {bank}; it holds {listing}")
     end = marks[chosen + 1] if chosen + 1 < len(marks) else len(lines)
-    head = _header(path, marks[chosen] + 1, lines[marks[chosen]])
+    head = _header(path, marks[chosen] + 1, found[marks[chosen]])
     body = [(k + 1, lines[k]) for k in range(marks[chosen] + 1, end) if lines[k].strip()]
     return {"STD": _read_std, "ESD": _read_esd, "FXYE": _read_free, "FXY": _read_free}[head.kind](path, head, body)
 
 
-def _header(path: str | Path, line: int, text: str) -> _Bank:
-    match = _BANK.match(text)
+def _header(path: str | Path, line: int, match: re.Match[str]) -> _Bank:
     words = match[2].split()
     names = [k for k, word in enumerate(words) if word[:1].isalpha()]
     try:
@@ -81,7 +81,7 @@ def _header(path: str | Path, line: int, text: str) -> _Bank:
         number = int(match[1])
     except (ValueError, IndexError):
         raise ParseError(
-            path, line, f"{text.strip()!r}; expected BANK number points records CONST start step 0 0 type"
+            path, line, f"{match[0].strip()!r}; expected BANK number points records CONST start step 0 0 type"
         ) from None
     if binning in _TIME_OF_FLIGHT:
         raise ParseError(path, line, f"{binning} is time-of-flight data; only constant-wavelength (CONST) is supported")

@@ -57,10 +57,10 @@ def _read_prm(path: str | Path, lines: list[str], bank: int | None) -> Instrumen
             field, key = line[3:6].strip(), line[6:12].ljust(6)
             key = key if key.startswith("PRCF") else key.strip()
             records[int(field) if field.isascii() and field.isdigit() else None, key] = (number, line[12:])
-    number, kind = records.get((None, "HTYPE"), (None, ""))
+    stated, kind = records.get((None, "HTYPE"), (None, ""))
     kind = kind.strip().upper()
     if kind[:3] not in ("PXC", "PNC"):
-        raise ParseError(path, number, f"HTYPE is {kind or 'missing'}; expected {_SUPPORTED}")
+        raise ParseError(path, stated, f"HTYPE is {kind or 'missing'}; expected {_SUPPORTED}")
     bank = _choose(path, sorted({b for b, key in records if b is not None and key == "ICONS"}), bank, "ICONS record")
     number, text = records[bank, "ICONS"]
     wavelength, second, zero, _, polarization, mode, ratio = _icons(path, number, text)
@@ -156,7 +156,7 @@ def _read_instprm(path: str | Path, lines: list[str], bank: int | None) -> Instr
                 raise ParseError(path, number, f"{item.strip()[:40]!r}; expected key:value")
             banks[-1][key.strip()] = (number, value.strip())
 
-    def number_of(entries: dict, key: str, default: float | None = None) -> float | None:
+    def number_of(entries: dict[str, tuple[int, str]], key: str, default: float) -> float:
         if key not in entries:
             return default
         line, value = entries[key]
@@ -172,12 +172,12 @@ def _read_instprm(path: str | Path, lines: list[str], bank: int | None) -> Instr
             raise ParseError(path, entries["Bank"][0], f"Bank is {name}; expected a positive number")
         numbered[int(name)] = entries
     entries = numbered[_choose(path, sorted(numbered), bank, "parameter set")]
-    line, kind = entries.get("Type", (None, "missing"))
+    stated, kind = entries.get("Type", (None, "missing"))
     if kind[:3] not in ("PXC", "PNC"):
-        raise ParseError(path, line, f"Type is {kind}; expected {_SUPPORTED}")
-    wavelength, second = number_of(entries, "Lam1", number_of(entries, "Lam")), number_of(entries, "Lam2", 0.0)
+        raise ParseError(path, stated, f"Type is {kind}; expected {_SUPPORTED}")
+    wavelength, second = number_of(entries, "Lam1", number_of(entries, "Lam", 0.0)), number_of(entries, "Lam2", 0.0)
     if not wavelength:
-        raise ParseError(path, line, "no wavelength; expected Lam (one) or Lam1 and Lam2 (a Kα doublet), in Å")
+        raise ParseError(path, stated, "no wavelength; expected Lam (one) or Lam1 and Lam2 (a Kα doublet), in Å")
     names = {
         "Zero": "zero",
         "SH/L": "shl",
@@ -186,13 +186,13 @@ def _read_instprm(path: str | Path, lines: list[str], bank: int | None) -> Instr
         "Gonio. radius": "radius_mm",
     }
     names |= {name: name for name in "UVWXYZ"}
-    values = {ours: number_of(entries, theirs) for theirs, ours in names.items() if theirs in entries}
+    values = {ours: number_of(entries, theirs, math.nan) for theirs, ours in names.items() if theirs in entries}
     if kind[1] == "N":
         values.pop("polarization", None)
     if not second:
         values.pop("ratio", None)
     tube = kind[1] == "X" and (bool(second) or entries.get("Source", (0, ""))[1].lower() in _TUBES)
-    return _instrument(path, line, kind[1] == "N", wavelength, second, tube, values)
+    return _instrument(path, stated, kind[1] == "N", wavelength, second, tube, values)
 
 
 def _choose(path: str | Path, banks: list[int], bank: int | None, what: str) -> int:

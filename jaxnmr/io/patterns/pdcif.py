@@ -103,9 +103,9 @@ def _angles(path: str | Path, block, tag: str, count: int) -> np.ndarray:
         if len(words) > 1:
             raise ParseError(path, None, f"{name} has {len(words)} values and {tag} {count}; expected the same number")
     for name in _RANGE:
-        words = [_column(block, f"{name}_{end}") for end in ("min", "max", "inc")]
-        if all(len(w) == 1 for w in words):
-            low, high, step = (float(_values(path, name, w)[0]) for w in words)
+        ends = [_column(block, f"{name}_{end}") for end in ("min", "max", "inc")]
+        if all(len(w) == 1 for w in ends):
+            low, high, step = (float(_values(path, name, w)[0]) for w in ends)
             if not (step > 0 and abs((high - low) / step + 1 - count) < 0.5):
                 raise ParseError(
                     path,

@@ -140,14 +140,17 @@ def _instrument(path: str | Path, measurement) -> Instrument | None:
     if alpha1 is None:
         return None
     used = measurement.find("usedWavelength")
-    ratio = number("usedWavelength", "ratioKAlpha2KAlpha1")
+    second = number("usedWavelength", "ratioKAlpha2KAlpha1")
     filtered = used.get("intended") == "K-Alpha 1" and measurement.find("incidentBeamPath/monochromator") is not None
-    doublet = alpha2 is not None and ratio is not None and not filtered
+    wavelengths: tuple[float, ...] = (alpha1,)
+    ratio = 0.5
+    if alpha2 is not None and second is not None and not filtered:
+        wavelengths, ratio = (alpha1, alpha2), second
     radius = number("diffractedBeamPath", "radius") or number("incidentBeamPath", "radius")
     try:
         return Instrument(
-            wavelengths=(alpha1, alpha2) if doublet else (alpha1,),
-            ratio=ratio if doublet else 0.5,
+            wavelengths=wavelengths,
+            ratio=ratio,
             geometry="debye-scherrer" if measurement.get("sampleMode") == "Transmission" else "bragg-brentano",
             radius_mm=radius or Instrument.radius_mm,
             name=Path(path).name,

@@ -108,7 +108,9 @@ def write_spectrum_columns(spectrum: Spectrum, path: str | Path) -> Path:
 
 def _table(path: Path, text: str):
     """Titles above the numbers, ``[(line, numbers)]``, and notes ``{key: (line, value)}`` from comments."""
-    titles, rows, notes = [], [], {}
+    titles: list[str] = []
+    rows: list[tuple[int, list[float]]] = []
+    notes: dict[str, tuple[int, str]] = {}
     for number, line in enumerate(split_lines(text), 1):
         line = line.strip()
         if found := _NOTE.match(line):

@@ -234,7 +234,8 @@ def to_csdm(record: Spectrum | Fid) -> CsdmData:
         )
         return CsdmData((axis,), (np.asarray(record.values)[None],), description=record.name, tags=tags)
     axis = CsdmDimension(np.asarray(record.frequency_hz), "Hz", record.larmor_hz, "frequency")
-    values, names = (np.asarray(record.values)[None],), ("intensity",)
+    values: tuple[np.ndarray, ...] = (np.asarray(record.values)[None],)
+    names: tuple[str, ...] = ("intensity",)
     if record.sigma is not None:
         sigma = np.broadcast_to(np.asarray(record.sigma, dtype=float), axis.coordinates.shape)
         values, names = (*values, sigma[None]), (*names, "sigma")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ...errors import ConventionError
 from ...nmr import Site, Spectrum, SpectrumMAS, SpectrumStatic, isotope
@@ -30,7 +31,7 @@ def write_mrsimulator(
         ConventionError: a distribution of tensors, which mrsimulator describes by many spin systems; a simulation without
             an axis; transitions that are neither the central one nor all.
     """
-    content = {"spin_systems": [_system(site) for site in sites]}
+    content: dict[str, Any] = {"spin_systems": [_system(site) for site in sites]}
     if simulation is not None:
         if axis is None:
             raise ConventionError("a method needs its axis: give axis=spectrum")
@@ -44,15 +45,15 @@ def write_mrsimulator(
     Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _system(site: Site) -> dict:
+def _system(site: Site) -> dict[str, Any]:
     if site.quadrupolar_spread_hz or site.shielding_spread_ppm:
         raise ConventionError(f"site {site.name} has a distribution of tensors; write the sites it stands for")
-    observed = {"isotope": site.isotope, "isotropic_chemical_shift": f"{site.shift_ppm!r} ppm"}
+    observed: dict[str, Any] = {"isotope": site.isotope, "isotropic_chemical_shift": f"{site.shift_ppm!r} ppm"}
     if site.zeta_ppm:
         observed["shielding_symmetric"] = {"zeta": f"{site.zeta_ppm!r} ppm", "eta": site.eta, **_angles(site.euler_deg)}
     if site.cq_hz:
         observed["quadrupolar"] = {"Cq": f"{site.cq_hz!r} Hz", "eta": site.eta_q, **_angles(site.euler_q_deg)}
-    system = {
+    system: dict[str, Any] = {
         "name": site.name,
         "sites": [observed, *({"isotope": c.partner} for c in site.couplings)],
         "abundance": f"{100.0 * site.amplitude!r} %",

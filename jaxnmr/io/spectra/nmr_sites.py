@@ -49,13 +49,14 @@ def sites_from_peaks(
             f"{len(shifts)} peaks, {len(areas)} intensities and {len(labels)} labels; expected at least one peak, and one "
             "of each per peak"
         )
-    asymmetry = {"eta": 0.1} | ({"eta_q": 0.1} if isotope(nucleus).spin >= 1 else {})
-    widths = {"gaussian_hz": gaussian_hz, "lorentzian_hz": lorentzian_hz}
-    rows = zip(shifts, areas, labels, strict=True)
+    eta_q = 0.1 if isotope(nucleus).spin >= 1 else 0.0
     return [
-        Site(isotope=nucleus, shift_ppm=float(s), amplitude=float(a), label=label, **asymmetry, **widths)
-        for s, a, label in rows
-    ]
+        Site(
+            isotope=nucleus, shift_ppm=float(s), amplitude=float(a), label=label, eta=0.1, eta_q=eta_q,
+            gaussian_hz=gaussian_hz, lorentzian_hz=lorentzian_hz,
+        )
+        for s, a, label in zip(shifts, areas, labels, strict=True)
+    ]  # fmt: skip
 
 
 def sites_from_magres(

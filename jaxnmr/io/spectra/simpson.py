@@ -74,14 +74,20 @@ def read_simpson(path: str | Path, text: str, *, larmor_hz: float | None = None,
         if larmor_hz <= 0:
             raise ConventionError(f"{path}: SIMPSON files do not say the Larmor frequency; give larmor_hz")
     kind = header.get("TYPE", (None, "missing"))
-    reference = {"larmor_hz": larmor_hz, "isotope": isotope, "name": path.name}
     try:
         if kind[1].upper() == "FID":
-            return Fid.create(values, dwell_s=1.0 / width_hz, carrier_hz=number_of("REF", 0.0), **reference)
+            return Fid.create(
+                values,
+                dwell_s=1.0 / width_hz,
+                carrier_hz=number_of("REF", 0.0),
+                larmor_hz=larmor_hz,
+                isotope=isotope,
+                name=path.name,
+            )
         if kind[1].upper() == "SPE":
             steps = np.arange(len(values)) * (width_hz / len(values))
             axis = number_of("X0") - steps if "X0" in header else number_of("REF", 0.0) - 0.5 * width_hz + steps
-            return Spectrum.create(axis, values, **reference)
+            return Spectrum.create(axis, values, larmor_hz=larmor_hz, isotope=isotope, name=path.name)
     except JaxnmrError as error:
         raise ParseError(path, None, str(error)) from error
     raise ParseError(path, kind[0], f"TYPE is {kind[1]}; expected SPE or FID")

@@ -122,6 +122,7 @@ def _groups(path: Path, block: cif.Block, cell: np.ndarray) -> list[SpaceGroup]:
     """The space groups the block may mean: one, or two for a symbol that leaves the origin open."""
     operations = column_of(block, *_SYMOPS)
     symbol, hall, number = text_of(block, _HERMANN_MAUGUIN), text_of(block, _HALL), text_of(block, _NUMBER)
+    stated = symbol or number
     known = gemmi.find_spacegroup_by_name(symbol, cell[3], cell[5]) if symbol else None
     if operations:
         # a loop that repeats an operation means the same group
@@ -137,9 +138,9 @@ def _groups(path: Path, block: cif.Block, cell: np.ndarray) -> list[SpaceGroup]:
         try:
             return [SpaceGroup.from_hall(hall)]
         except SymmetryError:
-            if not (symbol or number):
+            if not stated:
                 raise
-    if not (symbol or number):
+    if not stated:
         raise ParseError(
             path, None, f"data_{block.name} states no symmetry: expected a loop of {_SYMOPS[0]}, "
             f"{_HALL[0]}, {_HERMANN_MAUGUIN[0]} or {_NUMBER[0]}; or give spacegroup="
@@ -147,13 +148,13 @@ def _groups(path: Path, block: cif.Block, cell: np.ndarray) -> list[SpaceGroup]:
     chosen = SpaceGroup(known.xhm(), known.operations()) if known else None
     if chosen is None:
         try:
-            chosen = SpaceGroup.from_name(symbol or number)
+            chosen = SpaceGroup.from_name(stated)
         except SymmetryError:
             if not (symbol and number):
                 raise
             chosen = SpaceGroup.from_name(number)
-    stated = symbol and re.search(r"(:[12HR]| [SZHR])$", symbol, flags=re.IGNORECASE)
-    if not stated and chosen.name.endswith(":1"):
+    setting = symbol and re.search(r"(:[12HR]| [SZHR])$", symbol, flags=re.IGNORECASE)
+    if not setting and chosen.name.endswith(":1"):
         return [chosen, SpaceGroup.from_name(chosen.name[:-1] + "2")]
     return [chosen]
 

@@ -117,7 +117,7 @@ def _species(path: Path, block: cif.Block, symbol: str, label: str) -> str:
             element_of(text)
             return text
         except ConventionError:
-            letters = re.match(r"[A-Za-z]*", text)[0]
+            letters = re.sub(r"[^A-Za-z].*", "", text, flags=re.DOTALL)
             if letters.lower().startswith("wat"):
                 return "O"  # a water molecule whose hydrogen is not located
             # CA1 is calcium, OW1 oxygen, HOA hydrogen; HO1 holmium only where the formula has it

@@ -111,14 +111,14 @@ def _write_geometry(block: cif.Block, crystal: Crystal, esds: Mapping, bonds, an
         ]
         _loop(block, [f"_geom_bond_{tag}" for tag in tags], rows)
     if angles is not None and angles is not False:
-        plan = plan_angles(crystal) if angles is True else angles
-        table, esd = plan.table(crystal), _esd(esds, "angles", (len(plan),))
-        tags = (
+        corners = plan_angles(crystal) if angles is True else angles
+        lines, esd = corners.table(crystal), _esd(esds, "angles", (len(corners),))
+        names = [
             "_geom_angle_atom_site_label_1", "_geom_angle_atom_site_label_2", "_geom_angle_atom_site_label_3",
             "_geom_angle", "_geom_angle_site_symmetry_1", "_geom_angle_site_symmetry_3",
-        )  # fmt: skip
-        rows = [[*r.labels, format_esd(r.angle, s, digits=2), *r.symmetry] for r, s in zip(table, esd, strict=True)]
-        _loop(block, list(tags), rows)
+        ]  # fmt: skip
+        rows = [[*r.labels, format_esd(r.angle, s, digits=2), *r.symmetry] for r, s in zip(lines, esd, strict=True)]
+        _loop(block, names, rows)
 
 
 def _loop(block: cif.Block, tags: Sequence[str], rows: Sequence[Sequence]) -> None:

@@ -7,6 +7,7 @@ multiplicity) and a line ``B`` (displacement).
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,14 @@ def _phase(path: Path, records: dict[str, tuple[int, str]], number: int) -> Crys
     if not atoms:
         raise ParseError(path, line, f"phase {number} ({name}) has no atoms: expected records '{prefix}  AT  1A'")
     multiplicity = []
-    columns = {"species": [], "labels": [], "xyz": [], "occupancy": [], "u_iso": [], "u_aniso": []}
+    columns: dict[str, list[Any]] = {
+        "species": [],
+        "labels": [],
+        "xyz": [],
+        "occupancy": [],
+        "u_iso": [],
+        "u_aniso": [],
+    }
     for atom in atoms:
         line, text = _record(path, records, f"{prefix}  AT{atom:3d}A")
         columns["species"].append(text[14:22].strip())

@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -98,11 +98,22 @@ class Magres:
         """
         return from_ase(magres_to_ase(self), symprec=None, name=name or self.name or None)
 
+    @property
+    def vectors(self) -> np.ndarray:
+        """Cell vectors in rows, ``(3, 3)`` Å.
+
+        Raises:
+            ConventionError: a molecule without a cell.
+        """
+        if self.lattice is None:
+            raise ConventionError(f"{self.name or 'the structure'} has no cell: expected a periodic structure")
+        return self.lattice
+
     def in_crystal_frame(self) -> Magres:
         """The same structure turned to the orientation of ``crystal().lattice()``, tensors and all."""
         target = np.asarray(self.crystal().lattice(), dtype=float)
         # columns: where the old axes go; improper for a left-handed cell, which does not matter for these tensors
-        turn = np.linalg.solve(self.lattice, target).T
+        turn = np.linalg.solve(self.vectors, target).T
         turned = lambda t: turn @ t @ turn.T
         return replace(
             self,
@@ -152,7 +163,7 @@ def read_magres(path: str | Path, *, assume_units: bool = False) -> Magres:
     try:
         import ase.io
 
-        atoms = ase.io.read(io.StringIO(scan.standard_text()), format="magres")
+        atoms = cast("ase.Atoms", ase.io.read(io.StringIO(scan.standard_text()), format="magres"))
     except Exception as error:  # ASE's readers raise whatever their parsing runs into
         raise ParseError(path, None, f"ASE cannot read it: {type(error).__name__}: {error}") from error
     found = magres_from_ase(atoms, name=path.stem)

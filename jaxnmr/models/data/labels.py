@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import e3nn_jax as e3nn
 import jraph
@@ -43,7 +43,7 @@ def labelled_graphs(data: TensorData, config: NetworkConfig, *, symmetry: bool =
         if symmetry:
             image, turn = structure_symmetry(structure, _SYMPREC).representatives()
         graph = structure_graph(
-            structure.lattice,
+            structure.vectors,
             structure.positions,
             structure.elements,
             cutoff=config.cutoff,
@@ -123,9 +123,10 @@ class Batches:
         # of representatives no more than so many edges have; without symmetry all nodes are
         self.per_edge = max(len(np.unique(g.nodes["image"])) / max(len(g.senders), 1) for g in graphs)
 
-    def epoch(self, order: Sequence[int]) -> Iterator[tuple[list[int], jraph.GraphsTuple]]:
+    def epoch(self, order: Iterable[int]) -> Iterator[tuple[list[int], jraph.GraphsTuple]]:
         """Batches of the graphs in an order, each with the numbers of its graphs."""
-        chosen, nodes, edges = [], 0, 0
+        chosen: list[int] = []
+        nodes = edges = 0
         for k in order:
             n, e = len(self.graphs[k].nodes["species"]), len(self.graphs[k].senders)
             if chosen and (nodes + n >= self.n_node or edges + e > self.n_edge or len(chosen) == self.size):

@@ -41,7 +41,7 @@ def merged_groups(structures: Sequence[Magres], groups: Sequence[str]) -> tuple[
     by_composition = defaultdict(list)
     for k, structure in enumerate(structures):
         by_composition[_composition(structure)].append(k)
-    density = np.array([len(s.elements) / abs(np.linalg.det(s.lattice)) for s in structures])
+    density = np.array([len(s.elements) / abs(np.linalg.det(s.vectors)) for s in structures])
     counts = cache(lambda k: _counts(structures[k]))
     for alike in by_composition.values():
         for i, j in combinations(alike, 2):

@@ -50,7 +50,7 @@ def structure_symmetry(structure: Magres, symprec: float = SYMPREC) -> Symmetry:
     Raises:
         DataError: spglib finds atoms on top of each other.
     """
-    lattice = structure.lattice
+    lattice = structure.vectors
     fractional = np.linalg.solve(lattice.T, structure.positions.T).T
     kinds = sorted(set(structure.elements))
     types = np.array([kinds.index(e) for e in structure.elements])
@@ -205,8 +205,8 @@ def _bridges(structure: Magres) -> list[tuple[tuple[int, int], float, int]]:
     """Oxygen atoms with two neighbours that make networks: ``((atom, atom), angle in degrees, oxygen)``."""
     elements = np.array(structure.elements)
     former, oxygen = np.isin(elements, ("Si", "Al", "P", "B")), elements == "O"
-    pairs = plan_neighbours(structure.lattice, structure.positions, 2.2, np.flatnonzero(oxygen))
-    vectors = pairs.vectors(structure.lattice, structure.positions)
+    pairs = plan_neighbours(structure.vectors, structure.positions, 2.2, np.flatnonzero(oxygen))
+    vectors = pairs.vectors(structure.vectors, structure.positions)
     out = []
     for atom in np.flatnonzero(oxygen):
         mine = np.flatnonzero((pairs.receivers == atom) & former[pairs.senders])

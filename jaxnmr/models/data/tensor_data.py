@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -109,7 +109,7 @@ class TensorData:
         """Which atoms of a structure have a label, ``(atoms,)``."""
         return np.isfinite(self.tensors(index)).all(axis=(1, 2))
 
-    def take(self, indices: Sequence[int]) -> Self:
+    def take(self, indices: Iterable[int]) -> Self:
         """Some of the structures."""
         indices = [int(k) for k in indices]
         return replace(
@@ -152,20 +152,21 @@ class TensorData:
             ConventionError: fractions that are not positive or do not sum to 1.
             DataError: fewer groups than parts.
         """
-        fractions = np.asarray(fractions, dtype=float)
-        if (fractions <= 0).any() or abs(fractions.sum() - 1.0) > 1e-6:
-            raise ConventionError(f"fractions are {fractions.tolist()}; expected positive numbers that sum to 1")
+        shares = np.asarray(fractions, dtype=float)
+        if (shares <= 0).any() or abs(shares.sum() - 1.0) > 1e-6:
+            raise ConventionError(f"fractions are {shares.tolist()}; expected positive numbers that sum to 1")
         names = self.groups if by_group else [str(k) for k in range(len(self))]
         members: dict[str, list[int]] = {}
         for k, name in enumerate(names):
             members.setdefault(name, []).append(k)
-        if len(members) < len(fractions):
-            raise DataError(f"{len(members)} groups cannot be split in {len(fractions)} parts")
+        if len(members) < len(shares):
+            raise DataError(f"{len(members)} groups cannot be split in {len(shares)} parts")
         order = np.random.default_rng(seed).permutation(len(members))
-        keys, parts = list(members), [[] for _ in fractions]
+        keys = list(members)
+        parts: list[list[int]] = [[] for _ in shares]
         for k in order:
             # an empty part first, or a large group could leave one without any
-            need = [np.inf if not part else f * len(self) - len(part) for f, part in zip(fractions, parts, strict=True)]
+            need = [np.inf if not part else f * len(self) - len(part) for f, part in zip(shares, parts, strict=True)]
             parts[int(np.argmax(need))] += members[keys[k]]
         return tuple(np.array(sorted(part)) for part in parts)
 

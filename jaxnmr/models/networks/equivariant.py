@@ -59,7 +59,7 @@ def paths_to(target: e3nn.Irreps, features: e3nn.Irreps, lmax: int) -> dict[e3nn
 
 def harmonics(directions: Array, lmax: int) -> list[Array]:
     """Real spherical harmonics of unit vectors ``(edges, 3)``, each ``(edges, 2l+1)`` with the norm sqrt(2l+1)."""
-    out = [jnp.ones_like(directions[:, :1])]
+    out: list[Array] = [jnp.ones_like(directions[:, :1])]
     for l in range(1, lmax + 1):
         step = e3nn.clebsch_gordan(l - 1, 1, l) * (2 * l + 1) / math.sqrt(l)
         outer = out[-1][:, :, None] * directions[:, None, :]
@@ -69,12 +69,12 @@ def harmonics(directions: Array, lmax: int) -> list[Array]:
 
 def couplings(harmonics: list[Array], triples: set[tuple[int, int, int]]) -> dict[tuple[int, int, int], Array]:
     """Clebsch-Gordan coefficients contracted with the harmonics, ``(edges, 2l1+1, 2l3+1)`` for ranks ``(l1, l2, l3)``."""
-    triples = sorted(t for t in triples if t[0] and t[1])
-    if not triples:
+    coupled = sorted(t for t in triples if t[0] and t[1])
+    if not coupled:
         return {}
     start = np.cumsum([0] + [h.shape[-1] for h in harmonics])
     blocks = []
-    for l1, l2, l3 in triples:
+    for l1, l2, l3 in coupled:
         block = np.zeros((start[-1], (2 * l1 + 1) * (2 * l3 + 1)))
         cg = e3nn.clebsch_gordan(l1, l2, l3) * math.sqrt(2 * l3 + 1)
         block[start[l2] : start[l2 + 1]] = np.moveaxis(cg, 1, 0).reshape(2 * l2 + 1, -1)
@@ -141,7 +141,7 @@ class Linear(nn.Module):
             name = f"w[{place[ir]},{k}] {given[place[ir]]},{mul}x{ir}"
             w = self.param(name, nn.initializers.normal(1.0), (*leading, x.shape[-1], mul), x.dtype)
             w = w / math.sqrt(x.shape[-1])
-            out.append((ir, _rows(x, w) if self.kinds is None else _by_species(x, w, species)))
+            out.append((ir, _rows(x, w) if self.kinds is None else _by_species(x, w, jnp.asarray(species))))
         return out
 
 
@@ -180,11 +180,12 @@ def gate(blocks: Blocks, gated: int) -> Features:
     own, gates = jnp.split(last, [last.shape[-1] - gated], axis=-1)
     if own.shape[-1]:
         scalars.append((ir, own))
-    gates, start, out = _even(gates), 0, {}
+    opened, start = _even(gates), 0
+    out: Features = {}
     for ir, x in scalars:
         out[ir] = _even(x) if ir.p == 1 else jnp.tanh(x) / TANH_RMS
     for ir, x in others:
-        out[ir] = x * gates[:, :, start : start + x.shape[-1]]
+        out[ir] = x * opened[:, :, start : start + x.shape[-1]]
         start += x.shape[-1]
     return out
 

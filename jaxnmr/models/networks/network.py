@@ -75,7 +75,8 @@ class Network(nn.Module):
 
         embedding = self.param("embedding", nn.initializers.normal(1.0), (kinds, scalars.dim), vectors.dtype)
         # atoms of an element do not differ in the first round: whatever is made of them alone is made once for each
-        features, rows = {EVEN: embedding[:, None, :]}, jnp.arange(kinds)
+        features: Features = {EVEN: embedding[:, None, :]}
+        rows = jnp.arange(kinds)
         sent = lambda x: {ir: take(values, species[graph.senders]) for ir, values in x.items()}
         received = lambda x: take(x, species[atoms.centres])
         for k in range(config.layers):
@@ -125,7 +126,7 @@ class _Atoms(NamedTuple):
 
     def everywhere(self, features: Features) -> Features:
         """Features of all nodes from those of the centres."""
-        if self.rotations is None:
+        if self.rotations is None or self.parity is None:
             return features
         return turned({ir: take(x, self.image) for ir, x in features.items()}, self.rotations, self.parity)
 
@@ -162,7 +163,7 @@ class _Layer(nn.Module):
         counts = [sum(sent[p.ir].shape[-1] for p in paths) for paths in products.values()]
         weights = _Radial((*self.config.radial_hidden, sum(counts)), name="radial")(edges.radial)
         weights = jnp.split(weights, np.cumsum(counts)[:-1], axis=1)
-        received = {}
+        received: Features = {}
         for (ir, paths), weight in zip(products.items(), weights, strict=True):
             parts = [product(sent[p.ir], p, edges.harmonics, edges.couplings) for p in paths]
             messages = jnp.concatenate(parts, axis=-1) * weight[:, None, :]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import ase
 import jax
+import jraph
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
@@ -73,7 +74,7 @@ class TensorCalculator(Calculator):
         names += [f"{_NAMES[head][0]}_uncertainty" for head in heads if head in model.card.calibration]
         self.implemented_properties = names + (["novelty"] if model.environments else [])
         self._heads = heads
-        self._reference = None
+        self._reference: tuple[list[str], jraph.GraphsTuple] | None = None
 
     def calculate(self, atoms=None, properties=("ms",), system_changes=all_changes):
         """Called by ASE; predicts everything at once.

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ...errors import ConventionError, DataError
+from ...errors import ConventionError, DataError, ShapeError
 from ...nmr.tensors import haeberlen_from_shielding, maryland_from_shielding
 from ...typing import Array
 from ..data.tensor_data import TensorData
@@ -156,10 +156,10 @@ def site_sigmas(
     return out
 
 
-def site_factors(calibration: Mapping[str, Any], elements: Sequence[str]) -> dict[str, np.ndarray]:
+def site_factors(calibration: Mapping[str, Any], elements: Sequence[str]) -> dict[str, Array]:
     """By quantity, half-widths of intervals in units of the propagated sigma ``(sites, levels)``."""
     names = {q: h for h, of in calibration.items() for found in of.values() for q in found["quantiles"]}
-    out = {}
+    out: dict[str, Array] = {}
     for quantity, head in names.items():
         none = [math.nan] * len(LEVELS)
         of = [calibration[head].get(element, {"quantiles": {}})["quantiles"] for element in elements]
@@ -175,7 +175,7 @@ def read_off(quantity: str, tensors: Array) -> Array:
     return getattr(maryland_from_shielding(tensors), quantity)
 
 
-def propagated(quantity: str, tensors: Array, sigmas: Mapping[int, Array]) -> Array:
+def propagated(quantity: str, tensors: Array | None, sigmas: Mapping[int, Array]) -> Array:
     """Uncertainty ``(n,)`` of what is read off tensors, to first order, for independent errors of all components.
 
     With ``e_k`` the principal axes, the span changes by ``(e3 e3 - e1 e1) : dT``, whose two dyads have the norm sqrt2; a
@@ -183,8 +183,11 @@ def propagated(quantity: str, tensors: Array, sigmas: Mapping[int, Array]) -> Ar
 
     Args:
         quantity: see :func:`read_off`.
-        tensors: ``(n, 3, 3)``.
+        tensors: ``(n, 3, 3)``; of ``"iso"``, ``"span"`` and ``"vzz"`` they do not matter.
         sigmas: by l, ``(n,)`` of a component.
+
+    Raises:
+        ShapeError: no tensors where they do.
     """
     if quantity == "iso":
         return sigmas[0] / math.sqrt(3.0)
@@ -192,9 +195,11 @@ def propagated(quantity: str, tensors: Array, sigmas: Mapping[int, Array]) -> Ar
         return math.sqrt(2.0) * sigmas[2]
     if quantity == "vzz":
         return math.sqrt(2.0 / 3.0) * sigmas[2]
+    if tensors is None:
+        raise ShapeError(f"the uncertainty of {quantity} depends on the tensors; expected (n, 3, 3), got none")
     if quantity == "skew":
-        of = maryland_from_shielding(tensors)
-        return sigmas[2] * jnp.sqrt(6.0 + 2.0 * of.skew**2) / of.span
+        shape = maryland_from_shielding(tensors)
+        return sigmas[2] * jnp.sqrt(6.0 + 2.0 * shape.skew**2) / shape.span
     of = haeberlen_from_shielding(tensors)
     return sigmas[2] * jnp.sqrt(2.0 + 2.0 * of.eta**2 / 3.0) / jnp.abs(of.zeta)
 

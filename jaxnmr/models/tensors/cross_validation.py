@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def cross_validate(
             experiment,
             Path(folder) / name.replace(" ", "_"),
             prepared=mine,
-            callback=None if callback is None else lambda member, info, k=k: callback(k, member, info),
+            callback=None if callback is None else partial(callback, k),
         )
         models.append(result.model)
         judged.append(replace(result.evaluations["test"], part=name))
@@ -109,9 +110,9 @@ def _pooled(judged: Sequence[Evaluation]) -> dict[str, Comparison]:
     out = {}
     for element, parts in sorted(found.items()):
         starts = np.cumsum([0, *(part.structure.max() + 1 for part in parts)])
-        joined = {
-            name: np.concatenate([getattr(part, name) for part in parts]) for name in ("predicted", "true", "weight")
-        }
+        joined = lambda name, parts=parts: np.concatenate([getattr(part, name) for part in parts])
         structure = np.concatenate([part.structure + start for part, start in zip(parts, starts, strict=False)])
-        out[element] = replace(parts[0], **joined, structure=structure)
+        out[element] = replace(
+            parts[0], predicted=joined("predicted"), true=joined("true"), weight=joined("weight"), structure=structure
+        )
     return out

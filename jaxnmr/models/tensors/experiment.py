@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +227,7 @@ def run_experiment(
             start=None if start is None else start.member(member % (start.members or 1)),
             card=_card(experiment, prepared),
             checkpoint=folder / f"member_{member}.state",
-            callback=None if callback is None else lambda info, member=member: callback(member, info),
+            callback=None if callback is None else partial(callback, member),
         )
         models.append(result.model)
         histories.append(result.history)
@@ -297,9 +298,10 @@ def load_models(paths: Sequence[str | Path]) -> TensorModel:
     training = dict(models[0].card.training)
     known = [model.card.training.get("structures") for model in models]
     training["structures"] = None
-    if all(known):
+    listed = [marks for marks in known if marks]
+    if len(listed) == len(known):
         training["structures"] = {
-            part: sorted({mark for marks in known for mark in marks.get(part, ())}) for part in ("train", "valid")
+            part: sorted({mark for marks in listed for mark in marks.get(part, ())}) for part in ("train", "valid")
         }
     return TensorModel.ensemble(models, card=replace(models[0].card, training=training, scores={}, calibration={}))
 

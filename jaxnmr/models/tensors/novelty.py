@@ -82,7 +82,7 @@ def environment_shapes(
 ) -> dict[str, tuple[int, ...]]:
     """Shapes that the environments among the arrays of a checkpoint must have; numbers of points and directions are free."""
     features = e3nn.Irreps(config.hidden).count("0e") * (members or 1)
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for element in {name.split("/")[1] for name in arrays if name.startswith("environments/")} & set(config.species):
         points = np.shape(arrays.get(f"environments/{element}/points", np.zeros((1, 1))))
         count, directions = points if len(points) == 2 else (1, 1)
@@ -91,7 +91,7 @@ def environment_shapes(
     return shapes
 
 
-def _environments(known: np.ndarray, fresh: np.ndarray) -> dict[str, np.ndarray]:
+def _environments(known: np.ndarray, fresh: np.ndarray) -> dict[str, Array]:
     mean = known.mean(axis=0)
     variance, axes = np.linalg.eigh((known - mean).T @ (known - mean) / len(known))
     variance, axes = variance[::-1][:_MOST_DIRECTIONS], axes[:, ::-1][:, :_MOST_DIRECTIONS]

@@ -7,7 +7,7 @@ from dataclasses import field
 import jax.numpy as jnp
 import numpy as np
 
-from ..._struct import static, struct
+from ..._struct import Struct, static
 from ...errors import ConventionError
 from ...io import Magres
 from ...nmr import (
@@ -24,7 +24,7 @@ from ...nmr import (
 )
 from ...nmr.quadrupolar import CQ_HZ_PER_AU_BARN
 from ...nmr.tensors import Haeberlen, Maryland, PrincipalFrame, Quadrupolar, isotropic, known
-from ...typing import Array
+from ...typing import Array, Scalar, Values
 from ..networks.config import EFG, SHIELDING
 from .calibration import DERIVED, LEVELS, UNIT_LEVEL, interval, propagated, read_off
 
@@ -40,8 +40,7 @@ _UNCERTAIN = {
 _FOOTNOTE = "? unlike the atoms the model was trained on: numbers and uncertainties may be far off"
 
 
-@struct
-class Prediction:
+class Prediction(Struct):
     """Predicted quantities of the sites of a crystal; everything here can be traced.
 
     Attributes:
@@ -128,7 +127,7 @@ class Prediction:
         """
         return quadrupolar_parameters(self.quadrupolar_hz(nucleus, q_barn=q_barn))
 
-    def quadrupolar_hz(self, nucleus: str, *, q_barn=None) -> Array:
+    def quadrupolar_hz(self, nucleus: str, *, q_barn: Scalar | None = None) -> Array:
         """Quadrupolar tensors eQV/h ``(sites of the nucleus, 3, 3)``."""
         return quadrupolar_from_efg(self._of(EFG, isotope(nucleus))[1], nucleus, q_barn=q_barn)
 
@@ -158,7 +157,9 @@ class Prediction:
             raise ConventionError(f"the uncertainty of {name} is not calibrated: use jaxnmr.models.calibrate")
         return self.sigmas[name]
 
-    def sigma(self, quantity: str, nucleus: str, *, reference: ShiftReference | None = None, q_barn=None) -> Array:
+    def sigma(
+        self, quantity: str, nucleus: str, *, reference: ShiftReference | None = None, q_barn: Scalar | None = None
+    ) -> Array:
         """Uncertainty of the sites of a nucleus, half of the 68 % interval.
 
         Errors have heavy tails: the 95 % interval is usually more than twice as wide, see :meth:`interval`.
@@ -174,10 +175,16 @@ class Prediction:
             ConventionError: an unknown quantity, no such element, or a model that is not calibrated for it.
         """
         half, _, unit = self._half_width(quantity, nucleus, 0.68, reference, q_barn)
-        return half * abs(unit)
+        return half * jnp.abs(unit)
 
     def interval(
-        self, quantity: str, nucleus: str, level: float = 0.95, *, reference: ShiftReference | None = None, q_barn=None
+        self,
+        quantity: str,
+        nucleus: str,
+        level: float = 0.95,
+        *,
+        reference: ShiftReference | None = None,
+        q_barn: Scalar | None = None,
     ) -> tuple[Array, Array]:
         """Lower and upper ends of intervals that hold the value of a calculation, for the sites of a nucleus.
 
@@ -200,7 +207,9 @@ class Prediction:
             low, high = unit * sign * low, unit * sign * high
         return jnp.minimum(low, high), jnp.maximum(low, high)
 
-    def _half_width(self, quantity: str, nucleus: str, level: float, reference, q_barn) -> tuple[Array, Array, Array]:
+    def _half_width(
+        self, quantity: str, nucleus: str, level: float, reference: ShiftReference | None, q_barn: Scalar | None
+    ) -> tuple[Array, Array, Values]:
         """Half-widths in the unit of the head, the tensors, and what an atomic unit or ppm of the head is."""
         if quantity not in _UNCERTAIN:
             raise ConventionError(f"quantity is {quantity!r}; expected one of {', '.join(_UNCERTAIN)}")
@@ -216,7 +225,7 @@ class Prediction:
             )
         sigmas = jnp.asarray(self.sigmas[head])[np.array(chosen)]
         by_rank = {0: sigmas[:, 0], 2: sigmas[:, -1]}
-        unit = 1.0
+        unit: Values = 1.0
         if quantity == "shift":
             unit = self._reference(atom, reference).slope
         elif quantity == "cq":
@@ -224,7 +233,9 @@ class Prediction:
         half = jnp.asarray(factor)[np.array(chosen), LEVELS.index(level)] * propagated(what, tensors, by_rank)
         return half, tensors, unit
 
-    def sites(self, nucleus: str, *, reference: ShiftReference | None = None, q_barn=None, **widths) -> Sites:
+    def sites(
+        self, nucleus: str, *, reference: ShiftReference | None = None, q_barn: Scalar | None = None, **widths: float
+    ) -> Sites:
         """Sites of one isotope as spectra need them, weighted by multiplicity.
 
         Args:
@@ -236,24 +247,26 @@ class Prediction:
         Raises:
             ConventionError: the crystal has no such site, or the model predicts nothing of it.
         """
-        nucleus = isotope(nucleus)
-        names = [n for n in (SHIELDING, EFG) if n in self.tensors and (n == SHIELDING or nucleus.is_quadrupolar)]
+        atom = isotope(nucleus)
+        names = [n for n in (SHIELDING, EFG) if n in self.tensors and (n == SHIELDING or atom.is_quadrupolar)]
         chosen, parts = None, {}
         for name in names:
-            index, tensors = self._of(name, nucleus, strict=False)
+            index, tensors = self._of(name, atom, strict=False)
             if not (known(tensors) and np.isnan(np.asarray(tensors)).all()):
                 chosen, parts[name] = index, tensors
         if chosen is None:
-            raise ConventionError(f"the model predicts nothing that a {nucleus.symbol} spectrum shows")
+            raise ConventionError(f"the model predicts nothing that a {atom.symbol} spectrum shows")
         count = len(chosen)
         zero = jnp.zeros((count, 3, 3), dtype=self.lattice.dtype)
-        shift, anisotropy, quadrupolar = zero[:, 0, 0], zero, zero
+        shift: Array = zero[:, 0, 0]
+        anisotropy: Array = zero
+        quadrupolar: Array = zero
         if SHIELDING in parts:
-            reference = self._reference(nucleus, reference)
-            shift = reference.shift(isotropic(parts[SHIELDING]))
-            anisotropy = -reference.shift_tensor(parts[SHIELDING])
+            scale = self._reference(atom, reference)
+            shift = scale.shift(isotropic(parts[SHIELDING]))
+            anisotropy = -scale.shift_tensor(parts[SHIELDING])
         if EFG in parts:
-            quadrupolar = quadrupolar_from_efg(parts[EFG], nucleus, q_barn=q_barn)
+            quadrupolar = quadrupolar_from_efg(parts[EFG], atom, q_barn=q_barn)
         unknown = sorted(widths.keys() - {"gaussian_hz", "lorentzian_hz"})
         if unknown:
             raise ConventionError(f"unknown widths {unknown}; expected gaussian_hz, lorentzian_hz")
@@ -268,7 +281,7 @@ class Prediction:
             amplitude=of_sites(jnp.asarray(self.multiplicity)[jnp.asarray(chosen)]),
             gaussian_hz=of_sites(widths.get("gaussian_hz", 0.0)),
             lorentzian_hz=of_sites(widths.get("lorentzian_hz", 0.0)),
-            isotope=nucleus.symbol,
+            isotope=atom.symbol,
             labels=tuple(self.labels[k] for k in chosen),
             partners=(),
         )

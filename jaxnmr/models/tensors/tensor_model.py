@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import e3nn_jax as e3nn
 import jax
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 
-from ..._struct import static, struct
+from ..._struct import Struct, static
 from ...crystal import Crystal
 from ...errors import ConventionError, ParseError, ShapeError
 from ...graph import GraphPlan, pad_graph, plan_graph, structure_graph
@@ -68,8 +68,7 @@ class ModelCard:
         return hash(self._content)
 
 
-@struct
-class TensorModel:
+class TensorModel(Struct):
     """Parameters and description of a network, or of an ensemble; a pytree, so that it can be trained and closed over.
 
     An ensemble (:meth:`ensemble`) is several networks of one architecture: its parameters have a leading member axis, one
@@ -117,7 +116,7 @@ class TensorModel:
             ShapeError: scales or shifts of another shape.
         """
         shapes = {head.name: (len(config.species), len(head.ranks)) for head in config.heads}
-        statistics = []
+        statistics: list[dict[str, Array]] = []
         for given, default in ((scale, 1.0), (shift, 0.0)):
             filled = {name: np.full(shape, default) for name, shape in shapes.items()} | dict(given or {})
             for name, values in filled.items():
@@ -126,8 +125,7 @@ class TensorModel:
                         f"scale or shift of {name!r} has the shape {np.shape(values)}; expected {shapes.get(name)}"
                     )
             statistics.append({name: jnp.asarray(values, dtype=dtype) for name, values in filled.items()})
-        shapes = _weight_shapes(config)
-        leaves, treedef = jax.tree.flatten(shapes)
+        leaves, treedef = jax.tree.flatten(_weight_shapes(config))
         ends = np.cumsum([leaf.size for leaf in leaves])
         # the initialisers of the network are all standard normal; one draw compiles in no time
         numbers = jnp.split(jax.random.normal(key, (ends[-1],), dtype=dtype), ends[:-1])
@@ -192,9 +190,9 @@ class TensorModel:
                 description.
         """
         path = find_checkpoint(path_or_name)
-        config, card, arrays, members = read_checkpoint(path, _names_and_shapes)
+        config, described, arrays, members = read_checkpoint(path, _names_and_shapes)
         try:
-            card = ModelCard(**card)
+            card = ModelCard(**described)
         except TypeError as error:
             raise ParseError(path, None, f"the description of the model cannot be read: {error}") from error
         parts = {name: _nested(arrays, f"{name}/") for name in ("weights", "scale", "shift", "environments")}
@@ -246,11 +244,18 @@ class TensorModel:
         """Components of every head ``(members, nodes, dim)`` and scalars ``(members, nodes, features)``."""
         dtype = jnp.asarray(graph.nodes["positions"]).dtype
         own = jax.tree.map(lambda a: jnp.asarray(a, dtype=dtype), (self.weights, self.scale, self.shift))
+        of_one = lambda weights, scale, shift: self._of_one(weights, scale, shift, graph)
         if self.members is None:
-            return jax.tree.map(lambda a: a[None], self._of_one(*own, graph))
-        return jax.vmap(lambda *one: self._of_one(*one, graph))(*own)
+            return jax.tree.map(lambda a: a[None], of_one(*own))
+        return jax.vmap(of_one)(*own)
 
-    def _of_one(self, weights, scale, shift, graph: jraph.GraphsTuple) -> tuple[dict[str, Array], Array]:
+    def _of_one(
+        self,
+        weights: Mapping[str, Any],
+        scale: Mapping[str, Array],
+        shift: Mapping[str, Array],
+        graph: jraph.GraphsTuple,
+    ) -> tuple[dict[str, Array], Array]:
         raw, state = Network(self.config).apply({"params": weights}, graph, mutable=["intermediates"])
         species = jnp.asarray(graph.nodes["species"])
         out = {}
@@ -322,7 +327,7 @@ class TensorModel:
             spread=spread,
             sigmas=site_sigmas(self.card.calibration, elements, spread),
             factors=site_factors(self.card.calibration, elements),
-            novelty=_at_sites(out.novelty, sum(valid.values()) > 0, plan),
+            novelty=_at_sites(out.novelty, cast(Array, sum(valid.values()) > 0), plan),
             labels=crystal.labels,
             elements=crystal.elements,
             references=tuple((element, *numbers) for element, numbers in self.card.references.items()),
@@ -382,7 +387,11 @@ def _names_and_shapes(
         head.name: jax.ShapeDtypeStruct((len(config.species), len(head.ranks)), np.float32) for head in config.heads
     }
     model = TensorModel(
-        weights=_weight_shapes(config), scale=statistics, shift=statistics, config=config, card=ModelCard()
+        weights=_weight_shapes(config),
+        scale=statistics,  # type: ignore[arg-type]  # shapes stand for arrays
+        shift=statistics,  # type: ignore[arg-type]  # as above
+        config=config,
+        card=ModelCard(),
     )
     leading = () if members is None else (members,)
     shapes = {name: (*leading, *leaf.shape) for name, leaf in _flat(model).items()}

@@ -131,8 +131,8 @@ def train(
     origin = start
     if start is None or start.config != config:
         scale, shift = label_statistics(graphs, head, len(config.species))
-        new = dict(key=jax.random.key(recipe.seed), scale={head.name: scale}, shift={head.name: shift})
-        start = TensorModel.create(config, **new) if start is None else transferred(start, config, **new)
+        make = TensorModel.create if start is None else partial(transferred, start)
+        start = make(config, key=jax.random.key(recipe.seed), scale={head.name: scale}, shift={head.name: shift})
     elif start.members is not None:
         raise ConventionError("the model to start from is an ensemble: take one of its networks, model.member(0)")
     # what start could tell of itself is not true of what it becomes
@@ -147,7 +147,8 @@ def train(
     # what a step does not depend on is left out, so that trainings that differ in it share one program
     rest, same = start.replace(weights={}), dataclasses.replace(recipe, seed=0)
     identity = _identity(config, recipe, data, origin)
-    first, history = 0, []
+    first = 0
+    history: list[EpochInfo] = []
     if checkpoint is not None and Path(checkpoint).exists():
         state, history = _read_state(checkpoint, state, identity)
         first = len(history)

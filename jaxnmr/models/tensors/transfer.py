@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +54,7 @@ def transferred(
         keys = [part.key for part in path]
         if keys[0].startswith("head_"):
             return new
-        old = source.weights
+        old: Any = source.weights
         for part in keys:
             old = old.get(part) if isinstance(old, Mapping) else None
         old = None if old is None else jnp.asarray(old)[rows] if set(keys) & set(_BY_SPECIES) else jnp.asarray(old)

@@ -12,16 +12,19 @@ Source: Czjzek et al., Phys. Rev. B 23, 2513 (1981); Le Caer, Bureau & Massiot, 
 from statistics import NormalDist
 
 import numpy as np
+from jaxtyping import Float
 
 
-def czjzek_nodes(sizes: int = 40, asymmetries: int = 12) -> tuple[np.ndarray, np.ndarray]:
+def czjzek_nodes(
+    sizes: int = 40, asymmetries: int = 12
+) -> tuple[Float[np.ndarray, "nodes 3 3"], Float[np.ndarray, " nodes"]]:
     """Nodes for noise on nothing, in principal axes.
 
     The size of the noise and its asymmetry are independent: a Gauss rule in eta, and in the size evenly spaced nodes that
     are shifted from one eta to the next, so that the edges of their patterns interleave.
 
     Returns:
-        ``(nodes, 3, 3)`` tensors for sigma = 1, half of them with the opposite sign, and their weights ``(nodes,)``.
+        Tensors for sigma = 1, half of them with the opposite sign, and their weights.
     """
     x, weight = np.polynomial.legendre.leggauss(asymmetries)
     eta = (x + 1) / 2
@@ -38,11 +41,11 @@ def czjzek_nodes(sizes: int = 40, asymmetries: int = 12) -> tuple[np.ndarray, np
     return tensors[keep], weight[keep] / weight[keep].sum()
 
 
-def gaussian_nodes(count: int = 512) -> tuple[np.ndarray, np.ndarray]:
+def gaussian_nodes(count: int = 512) -> tuple[Float[np.ndarray, "nodes 3 3"], Float[np.ndarray, " nodes"]]:
     """Nodes for noise on a tensor: a low-discrepancy set of normal numbers, made exact in mean and covariance.
 
     Returns:
-        ``(count, 3, 3)`` tensors for sigma = 1 and their weights ``(count,)``.
+        Tensors for sigma = 1 and their weights.
     """
     half = count // 2
     # additive recurrence on the generalised golden ratio of five dimensions (root of x^6 = x + 1)

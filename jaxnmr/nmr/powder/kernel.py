@@ -6,9 +6,11 @@ from math import log, sqrt
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Complex, Float, Inexact
 
-from ..._struct import static, struct
-from ...typing import Array
+from ..._struct import Struct, static
+from ...typing import Array, Scalar, Values
 from ..excitation import Excitation
 from ..sites import Sites
 from .orientations import Orientations
@@ -18,8 +20,7 @@ from .tents import BELL, BOX, bin_lines, bin_tents, collected
 from .transitions import frequency_tensors
 
 
-@struct
-class Grid:
+class Grid(Struct):
     """Where intensity is collected, in Hz from the reference.
 
     Attributes:
@@ -28,8 +29,8 @@ class Grid:
         padding: points collected beyond each end; broadening carries their intensity into the window.
     """
 
-    first_hz: Array
-    step_hz: Array
+    first_hz: Float[Array, ""]
+    step_hz: Float[Array, ""]
     points: int = static()
     padding: int = static()
 
@@ -38,13 +39,12 @@ class Grid:
         """Points in all."""
         return self.points + 2 * self.padding
 
-    def bin(self, frequency_hz: Array) -> Array:
+    def bin(self, frequency_hz: Values) -> Float[Array, "*n"]:
         """Position in bins."""
         return (frequency_hz - self.first_hz) / self.step_hz + self.padding
 
 
-@struct
-class Experiment:
+class Experiment(Struct):
     """What all sites of a spectrum share.
 
     Attributes:
@@ -59,10 +59,10 @@ class Experiment:
         crystallites: whose sidebands are calculated at once; chosen by the kind of device.
     """
 
-    larmor_hz: Array
-    reference_hz: Array
-    mas_hz: Array
-    angle_rad: Array
+    larmor_hz: Float[Array, ""]
+    reference_hz: Float[Array, ""]
+    mas_hz: Scalar
+    angle_rad: Float[Array, ""]
     excitation: Excitation | None
     grid: Grid
     spin: float = static()
@@ -70,17 +70,16 @@ class Experiment:
     crystallites: int = static()
 
 
-@struct
-class Group:
+class Group(Struct):
     """Sites that are calculated alike.
 
     Attributes:
         orientations: the powder.
-        coefficients: ``(transitions, 5)`` of :func:`transitions.coefficients`.
-        weights: ``(transitions,)`` relative intensities.
-        nutations: ``(transitions,)`` nutation frequencies over that of a spin 1/2.
-        partner_states: ``(states, couplings)`` quantum numbers of the coupled spins in all their states.
-        nodes, node_weights: ``(nodes, 3, 3)`` and ``(nodes,)``, quadrature over a distribution of tensors; a single
+        coefficients: of :func:`transitions.coefficients`.
+        weights: relative intensities.
+        nutations: nutation frequencies over that of a spin 1/2.
+        partner_states: quantum numbers of the coupled spins in all their states.
+        nodes, node_weights: quadrature over a distribution of tensors; a single
             zero without one.
         transitions: quantum numbers of the transitions.
         members: which sites.
@@ -94,12 +93,12 @@ class Group:
     """
 
     orientations: Orientations
-    coefficients: Array
-    weights: Array
-    nutations: Array
-    partner_states: Array
-    nodes: Array
-    node_weights: Array
+    coefficients: Float[Array, "transitions 5"]
+    weights: Float[Array, " transitions"]
+    nutations: Float[Array, " transitions"]
+    partner_states: Float[Array, "states couplings"]
+    nodes: Float[Array, "nodes 3 3"]
+    node_weights: Float[Array, " nodes"]
     transitions: tuple[tuple[float, float], ...] = static()
     members: tuple[int, ...] = static()
     count: int = static()
@@ -110,8 +109,8 @@ class Group:
     room: int = static()
 
 
-def band_table(experiment: Experiment, group: Group) -> Array | None:
-    """``(2, bands, bins//2 + 1)`` cosine and sine of the phases that move the bands from the centre to their places; the
+def band_table(experiment: Experiment, group: Group) -> Float[jax.Array, "2 bands half"] | None:
+    """Cosine and sine of the phases that move the bands from the centre to their places; the
     same for all sites.
     """
     if not (experiment.broadened and (group.sharp or group.room) and group.count > 1):
@@ -121,7 +120,9 @@ def band_table(experiment: Experiment, group: Group) -> Array | None:
     return jnp.stack(sincos(distance[:, None] * _turns(experiment.grid.bins, dtype))[::-1])
 
 
-def site_signal(experiment: Experiment, group: Group, table: Array | None, site: Sites) -> Array:
+def site_signal(
+    experiment: Experiment, group: Group, table: Float[Array, "2 bands half"] | None, site: Sites
+) -> Inexact[Array, " signal"]:
     """Intensity of one site.
 
     Args:
@@ -131,13 +132,13 @@ def site_signal(experiment: Experiment, group: Group, table: Array | None, site:
         site: one site, without a leading axis.
 
     Returns:
-        ``(bins,)`` without broadening; with it the Fourier transform of the broadened intensity, ``(bins//2 + 1,)``
-        complex.
+        As many real numbers as there are bins without broadening; with it the Fourier transform of the broadened
+        intensity, ``bins//2 + 1`` complex ones.
     """
     return finished(experiment, site_pattern(experiment, group, table, site), site)
 
 
-def finished(experiment: Experiment, pattern: Array, site: Sites) -> Array:
+def finished(experiment: Experiment, pattern: Inexact[Array, " signal"], site: Sites) -> Inexact[Array, " signal"]:
     """What `site_signal` returns, from the pattern of sharp lines with an amplitude of 1."""
     signal = site.amplitude * pattern
     return signal * _broadening(experiment, site) if experiment.broadened else signal
@@ -149,14 +150,16 @@ def slides(experiment: Experiment, group: Group) -> bool:
     return bool(moved) and len({final - initial for final, initial in group.transitions}) == 1
 
 
-def pattern_by_shift(experiment: Experiment, group: Group, pattern: Array) -> Array:
+def pattern_by_shift(experiment: Experiment, group: Group, pattern: Complex[Array, " half"]) -> Complex[Array, " half"]:
     """Derivative of `site_pattern` by the shift in ppm, where it `slides`."""
     (final, initial), grid = group.transitions[0], experiment.grid
     bins_per_ppm = (final - initial) * 1e-6 * experiment.reference_hz / grid.step_hz
     return 1j * bins_per_ppm * _turns(grid.bins, pattern.real.dtype) * pattern
 
 
-def site_pattern(experiment: Experiment, group: Group, table: Array | None, site: Sites) -> Array:
+def site_pattern(
+    experiment: Experiment, group: Group, table: Float[Array, "2 bands half"] | None, site: Sites
+) -> Inexact[Array, " signal"]:
     """`site_signal` with an amplitude of 1 and without broadening."""
     dtype = site.shift_ppm.dtype
     constants = (
@@ -169,7 +172,7 @@ def site_pattern(experiment: Experiment, group: Group, table: Array | None, site
     )
     all_coefficients, weights, nutations, states, nodes, node_weights = (jnp.asarray(c, dtype) for c in constants)
 
-    def line(element):
+    def line(element: jax.Array) -> Array:
         transition, state, node = element
         coefficients, state = all_coefficients[transition], states[state]
         weight = weights[transition] * node_weights[node] / len(states)
@@ -193,7 +196,7 @@ def site_pattern(experiment: Experiment, group: Group, table: Array | None, site
         if couplings.shape[0]:
             rank0 = rank0 + coefficients[0] * state @ (jnp.trace(couplings, axis1=1, axis2=2) / 3.0)
             rank2 = rank2 + coefficients[0] * state @ coupling_components(couplings)
-        return weight * _transition(experiment, group, table, rank0, rank2, rank4, nutations[transition])
+        return weight * _transition(experiment, group, table, jnp.asarray(rank0), rank2, rank4, nutations[transition])
 
     counts = (len(weights), len(states), len(nodes))
     elements = jnp.stack([jnp.asarray(k.ravel()) for k in np.indices(counts)], axis=1)
@@ -206,8 +209,16 @@ def site_pattern(experiment: Experiment, group: Group, table: Array | None, site
     return total / collected(experiment.grid.bins, dtype)
 
 
-def _transition(experiment, group, table, rank0, rank2, rank4, nutation) -> Array:
-    """Intensity ``(bins,)`` of one transition, or its Fourier transform when bands are moved to their places."""
+def _transition(
+    experiment: Experiment,
+    group: Group,
+    table: Float[Array, "2 bands half"] | None,
+    rank0: Float[Array, ""],
+    rank2: Float[Array, "5"],
+    rank4: Float[Array, "9"],
+    nutation: Float[Array, ""],
+) -> Inexact[Array, " signal"]:
+    """Intensity of one transition, or its Fourier transform when bands are moved to their places."""
     grid, powder = experiment.grid, group.orientations
     in_rotor2, in_rotor4 = powder.rank2 @ rank2, powder.rank4 @ rank4 if experiment.spin > 0.5 else None
     if group.resting:
@@ -219,12 +230,12 @@ def _transition(experiment, group, table, rank0, rank2, rank4, nutation) -> Arra
     spacing = experiment.mas_hz if group.count > 1 else 0.0
     if group.sharp:
         if group.count > 1:
-            modulation = _modulation(in_rotor2, None, d2, None, experiment.mas_hz)
+            modulation = _modulation(in_rotor2, None, d2, d4, experiment.mas_hz)
             bands = summed_intensities(modulation, powder.weights, group.count, group.orders, experiment.crystallites)
         else:
             bands = jnp.ones(1, rank0.dtype)
         if experiment.excitation is not None:
-            bands = bands * _excited(experiment, rank0 + orders * spacing, nutation)
+            bands = bands * _excited(experiment.excitation, experiment.reference_hz, rank0 + orders * spacing, nutation)
         if experiment.broadened:
             return _moved(experiment, table, rank0, orders * spacing, bands[:, None])
         # a position that is not a number is in no bin, and must not vanish for that
@@ -234,7 +245,9 @@ def _transition(experiment, group, table, rank0, rank2, rank4, nutation) -> Arra
         modulation = _modulation(in_rotor2, in_rotor4, d2, d4, experiment.mas_hz)
         shares = shares * intensities(modulation, group.count, group.orders, experiment.crystallites)
     if experiment.excitation is not None:
-        shares = shares * _excited(experiment, (rank0 + frequency)[:, None] + orders * spacing, nutation)
+        shares = shares * _excited(
+            experiment.excitation, experiment.reference_hz, (rank0 + frequency)[:, None] + orders * spacing, nutation
+        )
     if group.room:
         position = frequency / grid.step_hz + group.room // 2
         fits = jnp.all((position > 3) & (position < group.room - 4))
@@ -245,21 +258,26 @@ def _transition(experiment, group, table, rank0, rank2, rank4, nutation) -> Arra
     collect = BELL if experiment.broadened else BOX
     bins = partial(bin_tents, triangles=powder.triangles, rings=powder.rings, bins=grid.bins, collect=collect)
     add = lambda so_far, band: (so_far + bins(position + band[0], band[1][:, None])[:, 0], None)
-    bands = (orders * (spacing / grid.step_hz), shares.T)
-    return jax.lax.scan(add, jnp.zeros(grid.bins, position.dtype), bands)[0]
+    distances_and_shares = (orders * (spacing / grid.step_hz), shares.T)
+    return jax.lax.scan(add, jnp.zeros(grid.bins, position.dtype), distances_and_shares)[0]
 
 
 def _moved(
-    experiment: Experiment, table: Array | None, centre_hz: Array, distances_hz: Array, bands: Array, first: int = 0
-) -> Array:
-    """Fourier transform ``(bins//2 + 1,)`` of the sum of bands at their places, exact between points.
+    experiment: Experiment,
+    table: Float[Array, "2 bands half"] | None,
+    centre_hz: Scalar,
+    distances_hz: Float[Array, " bands"],
+    bands: Inexact[Array, "bands half_or_one"],
+    first: int = 0,
+) -> Complex[Array, " half"]:
+    """Fourier transform of the sum of bands at their places, exact between points.
 
     Args:
         experiment: with the grid.
         table: from :func:`band_table`; ``None`` for a single band.
         centre_hz: where the centre band belongs.
-        distances_hz: ``(bands,)`` from the centre band.
-        bands: ``(bands, bins//2 + 1)`` transforms of the bands, or ``(bands, 1)`` intensities of sharp lines.
+        distances_hz: from the centre band.
+        bands: transforms of the bands, or intensities of sharp lines.
         first: where the first bin of a band lies, from the band's own centre.
     """
     grid = experiment.grid
@@ -269,21 +287,27 @@ def _moved(
     centres = grid.bin(centre_hz + distances_hz)
     bands = jnp.where(((centres > 0) & (centres < grid.bins - 1))[:, None], bands, 0.0)
     if table is not None and bands.shape[1] == 1:
-        bands = jax.lax.complex(bands[:, 0] @ table[0], bands[:, 0] @ table[1])
+        joined = jax.lax.complex(bands[:, 0] @ table[0], bands[:, 0] @ table[1])
     elif table is not None:
-        bands = jnp.sum(jax.lax.complex(table[0], table[1]) * bands, axis=0)
+        joined = jnp.sum(jax.lax.complex(table[0], table[1]) * bands, axis=0)
     else:
-        bands = bands[0]
-    return jax.lax.complex(cos, sin) * bands
+        joined = bands[0]
+    return jax.lax.complex(cos, sin) * joined
 
 
-def _turns(bins: int, dtype) -> Array:
+def _turns(bins: int, dtype: DTypeLike) -> Float[jax.Array, " half"]:
     """Phase per bin of every point of the Fourier transform, radian."""
     return jnp.asarray(-2 * np.pi / bins * np.arange(bins // 2 + 1), dtype)
 
 
-def _modulation(in_rotor2, in_rotor4, d2, d4, mas_hz) -> Array:
-    """``(vertices, harmonics, 2)``: components m = 1, 2 ... over ``m nu_r``."""
+def _modulation(
+    in_rotor2: Float[Array, "vertices 5"],
+    in_rotor4: Float[Array, "vertices 9"] | None,
+    d2: Float[Array, "3"],
+    d4: Float[Array, "5"],
+    mas_hz: Scalar,
+) -> Float[Array, "vertices harmonics 2"]:
+    """Components m = 1, 2 ... over ``m nu_r``."""
     pairs = lambda r: r[:, 1:].reshape(len(r), -1, 2)
     scale = lambda d: (d[1:] / (np.arange(1, len(d)) * mas_hz))[:, None]
     out = pairs(in_rotor2) * scale(d2)
@@ -292,7 +316,7 @@ def _modulation(in_rotor2, in_rotor4, d2, d4, mas_hz) -> Array:
     return pairs(in_rotor4) * scale(d4) + jnp.pad(out, ((0, 0), (0, 2), (0, 0)))
 
 
-def reduced(angle: Array) -> tuple[Array, Array]:
+def reduced(angle: Scalar) -> tuple[Float[jax.Array, "3"], Float[jax.Array, "5"]]:
     """``d^2_m0`` for m = 0..2 and ``d^4_m0`` for m = 0..4 at an angle."""
     c, s = jnp.cos(angle), jnp.sin(angle)
     d2 = jnp.stack([(3 * c**2 - 1) / 2, -sqrt(3 / 2) * s * c, sqrt(3 / 8) * s**2])
@@ -308,25 +332,29 @@ def reduced(angle: Array) -> tuple[Array, Array]:
     return d2, d4
 
 
-def _excited(experiment: Experiment, frequency_hz: Array, nutation: Array) -> Array:
-    carrier = experiment.excitation.carrier_ppm * 1e-6 * experiment.reference_hz
-    return experiment.excitation.weight(frequency_hz - carrier, nutation)
+def _excited(
+    excitation: Excitation, reference_hz: Float[Array, ""], frequency_hz: Float[Array, "*n"], nutation: Float[Array, ""]
+) -> Float[Array, "*n"]:
+    carrier = excitation.carrier_ppm * 1e-6 * reference_hz
+    return excitation.weight(frequency_hz - carrier, nutation)
 
 
-def _broadening(experiment: Experiment, site: Sites) -> Array:
-    """Decay ``(bins//2 + 1,)`` of a Gaussian and a Lorentzian line, by their widths."""
+def _broadening(experiment: Experiment, site: Sites) -> Float[Array, " half"]:
+    """Decay of a Gaussian and a Lorentzian line, by their widths."""
     bins = experiment.grid.bins
     time = jnp.arange(bins // 2 + 1, dtype=site.gaussian_hz.dtype) / (bins * experiment.grid.step_hz)
     gaussian = (np.pi * site.gaussian_hz * time) ** 2 / (4 * log(2.0))
     return jnp.exp(-gaussian - np.pi * site.lorentzian_hz * time)
 
 
-def coupling_components(couplings: Array) -> Array:
-    """``(couplings, 5)`` rank-2 components of the secular part of coupling tensors."""
+def coupling_components(couplings: Float[Array, "couplings 3 3"]) -> Float[Array, "couplings 5"]:
+    """Rank-2 components of the secular part of coupling tensors."""
     return sqrt(2 / 3) * jnp.einsum("kij,cij->ck", from_cartesian().astype(couplings.dtype), couplings)
 
 
-def _in_shared_axes(shielding, quadrupolar, couplings) -> tuple[Array, Array, Array]:
+def _in_shared_axes(
+    shielding: Float[Array, "3 3"], quadrupolar: Float[Array, "3 3"], couplings: Float[Array, "couplings 3 3"]
+) -> tuple[Float[Array, "3 3"], Float[Array, "3 3"], Float[Array, "couplings 3 3"]]:
     """The diagonals of tensors in the principal axes they share; not a number where they do not share them.
 
     The axes count as constants: a powder does not notice a common rotation, and a tilt of one tensor against another

@@ -1,19 +1,24 @@
 """Laying out a spectrum on the host: averaging volumes, sidebands, which sites go together, and what to doubt after."""
 
-from __future__ import annotations
-
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from math import ceil, floor
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from ...errors import ConventionError
+from ...typing import Array
 from ..isotopes import isotope as isotope_data
 from ..sites import Sites
 from .distributions import czjzek_nodes, gaussian_nodes
 from .kernel import Experiment, Group, coupling_components, reduced
 from .orientations import Orientations, Volume
 from .transitions import coefficients, frequency_tensors, strength
+
+# quantum numbers of a transition
+Pair = tuple[float, float]
 
 MOST_SIDEBANDS = 4096
 # the widest a rank-2 pattern can be, in norms of its components (an axial one has 1.5/1.0, one of asymmetry 1 has 1.73)
@@ -24,11 +29,22 @@ class SpectrumWarning(UserWarning):
     """A simulated spectrum that is not what it seems: clipped, too coarse, or with too few sidebands."""
 
 
+class _Kind(NamedTuple):
+    """In what sites and transitions of a group agree."""
+
+    volume: Volume
+    aligned: bool
+    sharp: bool
+    bands: int
+    divisions: int
+    nodes: str
+
+
 def lay_groups(
     experiment: Experiment,
     sites: Sites,
     *,
-    transitions: tuple[tuple[float, float], ...],
+    transitions: Sequence[Pair],
     equal_weights: bool,
     density: int | None,
     volume: Volume | None,
@@ -50,7 +66,7 @@ def lay_groups(
     """
     magic = abs(float(reduced(experiment.angle_rad)[0][0])) < 1e-9
     mas = float(experiment.mas_hz)
-    together = defaultdict(list)
+    together: defaultdict[tuple[_Kind, Pair], list[int]] = defaultdict(list)
     for k in range(len(sites)):
         aligned = share_axes(sites, k)
         if volume == "octant" and not aligned:
@@ -58,9 +74,9 @@ def lay_groups(
                 f"the tensors of {sites.labels[k]} share no principal axes: an octant is wrong for them; leave "
                 "volume='auto', or ask for a hemisphere"
             )
-        chosen = volume or ("octant" if aligned else "hemisphere")
+        chosen: Volume = volume or ("octant" if aligned else "hemisphere")
         sharp = mas > 0 and magic and not (sites.quadrupolar_hz[k].any() or sites.quadrupolar_spread_hz[k] > 0)
-        nodes = _kind_of_distribution(sites, k)
+        distribution = _kind_of_distribution(sites, k)
         for pair in transitions:
             _, rank2, rank4 = _tensors(experiment, sites, k, pair)
             width = _SPREAD * (rank2 + rank4)
@@ -71,11 +87,12 @@ def lay_groups(
                     "sidebands"
                 )
             # the pattern of one node of a distribution need not be smooth
-            divisions = density or (36 if nodes else needed_density(experiment, sites, k, pair, sharp))
-            together[chosen, aligned and chosen == "octant", sharp, count, divisions, nodes, pair].append(k)
-    merged = defaultdict(list)
-    for (*kind, pair), members in together.items():
-        merged[(*kind, tuple(members))].append(pair)
+            divisions = density or (36 if distribution else needed_density(experiment, sites, k, pair, sharp))
+            kind = _Kind(chosen, aligned and chosen == "octant", sharp, count, divisions, distribution)
+            together[kind, pair].append(k)
+    merged: defaultdict[tuple[_Kind, tuple[int, ...]], list[Pair]] = defaultdict(list)
+    for (kind, pair), members in together.items():
+        merged[kind, tuple(members)].append(pair)
     spins = [isotope_data(p).spin for p in sites.partners]
     states = (
         np.stack(np.meshgrid(*[np.arange(-s, s + 0.5) for s in spins], indexing="ij"), axis=-1)
@@ -84,12 +101,13 @@ def lay_groups(
     )
     states = states.reshape(-1, len(spins)) if spins else np.zeros((1, 0))
     intensity = lambda *pair: 1.0 if equal_weights else strength(experiment.spin, *pair)
-    powders = {}
+    powders: dict[tuple[int, Volume, bool], Orientations] = {}
     groups = []
-    for (chosen, aligned, sharp, count, divisions, nodes, members), pairs in merged.items():
-        powder = (divisions, chosen, count > 1)
+    for (kind, group_members), pairs in merged.items():
+        powder = (kind.divisions, kind.volume, kind.bands > 1)
         if powder not in powders:
-            powders[powder] = Orientations.plan(divisions, chosen, spinning=count > 1)
+            powders[powder] = Orientations.plan(kind.divisions, kind.volume, spinning=kind.bands > 1)
+        nodes, node_weights = _NODES[kind.nodes]()
         groups.append(
             Group(
                 orientations=powders[powder],
@@ -98,15 +116,15 @@ def lay_groups(
                 weights=np.array([intensity(*p) for p in pairs]) / sum(intensity(*p) for p in transitions),
                 nutations=np.array([np.sqrt(strength(experiment.spin, *p)) for p in pairs]),
                 partner_states=states,
-                nodes=_NODES[nodes]()[0],
-                node_weights=_NODES[nodes]()[1],
-                members=members,
-                count=count,
-                orders=_orders_in_window(experiment, sites, members, pairs, count),
+                nodes=nodes,
+                node_weights=node_weights,
+                members=group_members,
+                count=kind.bands,
+                orders=_orders_in_window(experiment, sites, group_members, pairs, kind.bands),
                 resting=mas == 0,
-                sharp=sharp,
-                aligned=aligned,
-                room=0 if sharp else _room(experiment, sites, members, pairs),
+                sharp=kind.sharp,
+                aligned=kind.aligned,
+                room=0 if kind.sharp else _room(experiment, sites, group_members, pairs),
             )
         )
     return tuple(groups)
@@ -156,7 +174,7 @@ def needed_sidebands(width_hz: float, mas_hz: float) -> int:
     return 1 << (2 * ceil(1.2 * width_hz / mas_hz) + 8 - 1).bit_length()
 
 
-def needed_density(experiment: Experiment, sites: Sites, k: int, pair, sharp: bool) -> int:
+def needed_density(experiment: Experiment, sites: Sites, k: int, pair: Pair, sharp: bool) -> int:
     """Divisions of an octahedron's edge for an error of about 4e-3, or 1e-3 with sidebands."""
     if sharp:
         return 70
@@ -179,7 +197,7 @@ def _width(sites: Sites, k: int) -> float:
     return float(sites.gaussian_hz[k]) + float(sites.lorentzian_hz[k])
 
 
-def _spread(experiment: Experiment, sites: Sites, k: int, pair) -> float:
+def _spread(experiment: Experiment, sites: Sites, k: int, pair: Pair) -> float:
     """Width of the centre band over all orientations, Hz."""
     _, rank2, rank4 = _tensors(experiment, sites, k, pair)
     if float(experiment.mas_hz) == 0:
@@ -188,7 +206,7 @@ def _spread(experiment: Experiment, sites: Sites, k: int, pair) -> float:
     return _SPREAD * (abs(d2[0]) * rank2 + abs(d4[0]) * rank4)
 
 
-def natural_range(experiment: Experiment, sites: Sites, transitions) -> tuple[float, float]:
+def natural_range(experiment: Experiment, sites: Sites, transitions: Iterable[Pair]) -> tuple[float, float]:
     """Lowest and highest frequency in Hz at which these sites can have intensity, their widths included (host)."""
     fast = np.isinf(float(experiment.mas_hz))
     d2, d4 = (np.asarray(d) for d in reduced(experiment.angle_rad))
@@ -205,7 +223,7 @@ def natural_range(experiment: Experiment, sites: Sites, transitions) -> tuple[fl
     return low - room, high + room
 
 
-def _tensors(experiment: Experiment, sites: Sites, k: int, pair) -> tuple[float, float, float]:
+def _tensors(experiment: Experiment, sites: Sites, k: int, pair: Pair) -> tuple[float, float, float]:
     """Frequency of rank 0, and sizes of those of rank 2 and 4 (couplings added), in Hz."""
     # a distribution reaches three sigma
     wide = 3.0 * np.diag([-0.75, -0.25, 1.0])
@@ -226,13 +244,13 @@ def _tensors(experiment: Experiment, sites: Sites, k: int, pair) -> tuple[float,
     return float(rank0), size2, _size(rank4)
 
 
-def _size(components) -> float:
+def _size(components: Float[Array, " components"]) -> float:
     """Largest frequency a tensor can give: the norm of its components, in both signs of m."""
     c = np.asarray(components)
     return float(np.sqrt(c[0] ** 2 + 2 * np.sum(c[1:] ** 2)))
 
 
-def _room(experiment: Experiment, sites: Sites, members, pairs) -> int:
+def _room(experiment: Experiment, sites: Sites, members: Iterable[int], pairs: Sequence[Pair]) -> int:
     """Bins for the pattern of a band, which may grow up to fourfold; 0 when it must be collected where it lies.
 
     At most as many as the window has points: padded by half a window on either side, what is moved never comes in again.
@@ -247,7 +265,9 @@ def _room(experiment: Experiment, sites: Sites, members, pairs) -> int:
     return min(1 << ceil(4.0 * widest + 64.0).bit_length(), experiment.grid.points)
 
 
-def _orders_in_window(experiment: Experiment, sites: Sites, members, pairs, count: int) -> tuple[int, ...]:
+def _orders_in_window(
+    experiment: Experiment, sites: Sites, members: Iterable[int], pairs: Sequence[Pair], count: int
+) -> tuple[int, ...]:
     """Bands that reach the window, with room for sites to move by a twelfth of it and for the speed to change by a tenth.
 
     Widths carry a band a little further; what reaches the window from beyond is the far tail of a Lorentzian.
@@ -270,7 +290,9 @@ def _orders_in_window(experiment: Experiment, sites: Sites, members, pairs, coun
     return tuple(range(lowest, highest + 1)) if lowest <= highest else (0,)
 
 
-def doubts(experiment: Experiment, groups: tuple[Group, ...], sites: Sites, values: np.ndarray) -> list[str]:
+def doubts(
+    experiment: Experiment, groups: tuple[Group, ...], sites: Sites, values: Float[np.ndarray, " points"]
+) -> list[str]:
     """Sentences about a simulated spectrum that its reader should know (host)."""
     grid, out = experiment.grid, []
     step = float(grid.step_hz)

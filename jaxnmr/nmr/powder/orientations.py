@@ -3,8 +3,9 @@
 from typing import Literal, Self
 
 import numpy as np
+from jaxtyping import Float, Int
 
-from ..._struct import static, struct
+from ..._struct import Struct, static
 from ...errors import ConventionError
 from ...typing import Array
 from . import spherical
@@ -18,27 +19,25 @@ _SIGNS = {
 }
 
 
-@struct
-class Orientations:
+class Orientations(Struct):
     """Directions of the rotor axis (of the field, when static) in the crystal, with the triangles between them.
 
     Attributes:
-        rank2: ``(vertices, 5, 5)`` turns rank-2 components into the rotor frame; without spinning only the first row,
-            ``(vertices, 1, 5)``.
-        rank4: ``(vertices, 9, 9)`` the same for rank 4, or ``(vertices, 1, 9)``.
-        triangles: ``(triangles, 3)`` vertices of every triangle.
-        rings: ``(6, vertices)`` neighbours of every vertex, in the order of the triangles round it; the vertex itself where
+        rank2: turns rank-2 components into the rotor frame; without spinning only the first of five rows.
+        rank4: the same for rank 4, nine rows or the first.
+        triangles: vertices of every triangle.
+        rings: neighbours of every vertex, in the order of the triangles round it; the vertex itself where
             there is none.
-        areas: ``(vertices,)``: a triangle covers the sum over its vertices; all triangles together cover 1.
-        weights: ``(vertices,)`` for sums over vertices; they sum to 1.
+        areas: a triangle covers the sum over its vertices; all triangles together cover 1.
+        weights: for sums over vertices; they sum to 1.
     """
 
-    rank2: Array
-    rank4: Array
-    triangles: Array
-    rings: Array
-    areas: Array
-    weights: Array
+    rank2: Float[Array, "vertices rows2 5"]
+    rank4: Float[Array, "vertices rows4 9"]
+    triangles: Int[Array, "triangles 3"]
+    rings: Int[Array, "6 vertices"]
+    areas: Float[Array, " vertices"]
+    weights: Float[Array, " vertices"]
     volume: Volume = static()
     density: int = static()
 
@@ -82,10 +81,10 @@ class Orientations:
         )
 
 
-def octahedron_face(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points ``(vertices, 3)`` of an octahedron's face, the corners ``(n*n, 3)`` of its triangles, and the neighbours
-    ``(6, vertices)`` of every point.
-    """
+def octahedron_face(
+    n: int,
+) -> tuple[Float[np.ndarray, "vertices 3"], Int[np.ndarray, "triangles 3"], Int[np.ndarray, "6 vertices"]]:
+    """Points of an octahedron's face, the corners of its triangles, and the neighbours of every point."""
     i, j = (a.ravel() for a in np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij"))
     inside = i + j <= n
     number = np.full((n + 1) * (n + 1), -1)
@@ -99,7 +98,7 @@ def octahedron_face(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         np.stack([at(i[down] + 1, j[down]), at(i[down] + 1, j[down] + 1), at(i[down], j[down] + 1)], axis=1),
     ]
 
-    def neighbour(di, dj):
+    def neighbour(di: int, dj: int) -> np.ndarray:
         a, b = i + di, j + dj
         return np.where((a >= 0) & (b >= 0) & (a + b <= n), at(np.clip(a, 0, n), np.clip(b, 0, n)), at(i, j))
 

@@ -6,20 +6,22 @@ convolution of the amplitudes with themselves and needs neither exponentials nor
 are taken in parcels, whose size the kind of device decides.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from ...typing import Array
 
 
-def _amplitudes(modulation: Array, count: int, first: int) -> tuple[Array, Array]:
-    """Real and imaginary part of the amplitudes ``(..., count)`` of all bands, from the band ``first`` upwards and then
-    round, from the modulation ``(..., harmonics, 2)``.
-    """
+def _amplitudes(
+    modulation: Float[Array, "*n harmonics 2"], count: int, first: int
+) -> tuple[Float[jax.Array, "*n count"], Float[jax.Array, "*n count"]]:
+    """Real and imaginary part of the amplitudes of all ``count`` bands, from the band ``first`` upwards and then round."""
     harmonics, points = modulation.shape[-2], np.arange(count)
     angle = 2 * np.pi * np.outer(np.arange(1, harmonics + 1), points) / count
     table = np.stack([np.sin(angle), np.cos(angle)], axis=1).reshape(2 * harmonics, count)
@@ -31,21 +33,20 @@ def _amplitudes(modulation: Array, count: int, first: int) -> tuple[Array, Array
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
-def intensities(modulation: Array, count: int, orders: tuple[int, ...], at_once: int) -> Array:
+def intensities(
+    modulation: Float[Array, "crystallites harmonics 2"], count: int, orders: tuple[int, ...], at_once: int
+) -> Float[jax.Array, "crystallites orders"]:
     """Intensity of spinning sidebands.
 
     Args:
-        modulation: ``(crystallites, harmonics, 2)`` real and imaginary part of ``r_m d_m0/(m nu_r)``, m = 1, 2, ...: the
+        modulation: real and imaginary part of ``r_m d_m0/(m nu_r)``, m = 1, 2, ...: the
             components of the frequency in the rotor frame over the harmonic's frequency, dimensionless.
         count: points per rotor period; all intensities sum to 1, and orders are meant modulo ``count``.
         orders: the bands wanted, 0 the centre band.
         at_once: crystallites in a parcel, see `Tuning`.
-
-    Returns:
-        ``(crystallites, orders)``.
     """
 
-    def of(modulation):
+    def of(modulation: jax.Array) -> jax.Array:
         real, imag = (_pick(part, orders, orders[0]) for part in _amplitudes(modulation, count, orders[0]))
         return real**2 + imag**2
 
@@ -53,14 +54,17 @@ def intensities(modulation: Array, count: int, orders: tuple[int, ...], at_once:
 
 
 @intensities.defjvp
-def _intensities_jvp(count, orders, at_once, primals, tangents):
+def _intensities_jvp(
+    count: int, orders: tuple[int, ...], at_once: int, primals: Any, tangents: Any
+) -> tuple[jax.Array, jax.Array]:
     harmonics = primals[0].shape[-2]
     first = orders[0] - harmonics
 
-    def of(modulation, tangent):
+    def of(modulation: jax.Array, tangent: jax.Array) -> tuple[jax.Array, jax.Array | float]:
         parts = _amplitudes(modulation, count, first)
         at = lambda shift: [_pick(part, [order + shift for order in orders], first) for part in parts]
-        here, out = at(0), 0.0
+        here = at(0)
+        out: jax.Array | float = 0.0
         for k in range(harmonics):
             below, above = at(-k - 1), at(k + 1)
             # conj(A_k) A_{k-m} now and m bands further up
@@ -69,15 +73,21 @@ def _intensities_jvp(count, orders, at_once, primals, tangents):
             out = out + 2.0 * (real * (now[0] - then[0]) - imag * (now[1] - then[1]))
         return here[0] ** 2 + here[1] ** 2, out
 
-    parcels = _in_parcels(at_once, of, *primals, *tangents)
-    return tuple(_joined(part, len(primals[0])) for part in parcels)
+    value, change = _in_parcels(at_once, of, *primals, *tangents)
+    return _joined(value, len(primals[0])), _joined(change, len(primals[0]))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3, 4))
-def summed_intensities(modulation: Array, weights: Array, count: int, orders: tuple[int, ...], at_once: int) -> Array:
-    """`intensities` summed over crystallites with ``weights`` ``(crystallites,)``; returns ``(orders,)``."""
+def summed_intensities(
+    modulation: Float[Array, "crystallites harmonics 2"],
+    weights: Float[Array, " crystallites"],
+    count: int,
+    orders: tuple[int, ...],
+    at_once: int,
+) -> Float[jax.Array, " orders"]:
+    """`intensities` summed over crystallites with weights."""
 
-    def of(modulation, weights):
+    def of(modulation: jax.Array, weights: jax.Array) -> jax.Array:
         real, imag = _amplitudes(modulation, count, orders[0])
         return weights @ (real**2 + imag**2)
 
@@ -85,12 +95,14 @@ def summed_intensities(modulation: Array, weights: Array, count: int, orders: tu
 
 
 @summed_intensities.defjvp
-def _summed_intensities_jvp(count, orders, at_once, primals, tangents):
+def _summed_intensities_jvp(
+    count: int, orders: tuple[int, ...], at_once: int, primals: Any, tangents: Any
+) -> tuple[jax.Array, jax.Array]:
     (modulation, weights), (tangent, _) = primals, tangents
 
-    def of(modulation, weights, tangent):
+    def of(modulation: jax.Array, weights: jax.Array, tangent: jax.Array) -> tuple[jax.Array, jax.Array | float]:
         parts = _amplitudes(modulation, count, orders[0])
-        out = 0.0
+        out: jax.Array | float = 0.0
         for k in range(modulation.shape[-2]):
             m = k + 1
             # the sum over crystallites is a matrix product, shared by all tangents
@@ -100,16 +112,16 @@ def _summed_intensities_jvp(count, orders, at_once, primals, tangents):
             out = out + 2.0 * (change - jnp.roll(change, -m, axis=-1))
         return weights @ (parts[0] ** 2 + parts[1] ** 2), out
 
-    parcels = _in_parcels(at_once, of, modulation, weights, tangent)
-    return tuple(_pick(part.sum(axis=0), orders, orders[0]) for part in parcels)
+    value, change = (part.sum(axis=0) for part in _in_parcels(at_once, of, modulation, weights, tangent))
+    return _pick(value, orders, orders[0]), _pick(change, orders, orders[0])
 
 
-def _product(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
+def _product(a: Sequence[jax.Array], b: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
     """``conj(a) b`` of real and imaginary parts; the compiler vectorises no complex numbers."""
     return a[0] * b[0] + a[1] * b[1], a[0] * b[1] - a[1] * b[0]
 
 
-def _in_parcels(at_once: int, function: Callable, *arrays: Array):
+def _in_parcels(at_once: int, function: Callable[..., Any], *arrays: Array) -> Any:
     """A function of parcels of crystallites (the leading axis), one after the other; results with a leading axis of
     parcels. The last parcel is filled up with zeros.
     """
@@ -120,11 +132,11 @@ def _in_parcels(at_once: int, function: Callable, *arrays: Array):
     return jax.lax.map(lambda items: function(*items), [a.reshape(parcels, size, *a.shape[1:]) for a in filled])
 
 
-def _joined(parcels: Array, count: int) -> Array:
+def _joined(parcels: jax.Array, count: int) -> jax.Array:
     return parcels.reshape(-1, *parcels.shape[2:])[:count]
 
 
-def _pick(values: Array, orders, first: int) -> Array:
+def _pick(values: Float[jax.Array, "*n bands"], orders: Sequence[int], first: int) -> Float[jax.Array, "*n picked"]:
     """Columns of the bands ``orders``, modulo the number of bands, of which the first column is the band ``first``."""
     count = values.shape[-1]
     columns = (np.array(orders) - first) % count
@@ -133,7 +145,7 @@ def _pick(values: Array, orders, first: int) -> Array:
     return values[..., columns]
 
 
-def sincos(x: Array) -> tuple[Array, Array]:
+def sincos(x: Float[Array, "*n"]) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
     """Sine and cosine; in double precision about ten times faster than the library's on a CPU.
 
     The library calls a scalar function per number. This is arithmetic that the compiler vectorises: reduction to
@@ -153,7 +165,7 @@ def sincos(x: Array) -> tuple[Array, Array]:
 
 
 def _horner(coefficients: tuple[float, ...], x: Array) -> Array:
-    out = coefficients[-1]
+    out: Any = coefficients[-1]
     for value in coefficients[-2::-1]:
         out = out * x + value
     return out

@@ -1,21 +1,20 @@
 """Spectra of sites: `SpectrumStatic`, `SpectrumMAS`, and the `SpectrumPlan` that is compiled."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, Self, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Complex, Float, Inexact, Int
 
-from ..._struct import compiled, static, struct
+from ..._struct import Struct, compiled, static
 from ..._tuning import tuning
 from ...errors import ConventionError, DataError
-from ...typing import Array
+from ...typing import Array, Scalar
 from ..excitation import Excitation
 from ..isotopes import isotope as isotope_data
 from ..isotopes import larmor_hz as larmor_of
@@ -39,11 +38,12 @@ from .transitions import Transitions, transitions
 
 # what a parameter changes at most: amplitudes and widths, shifts too, or anything
 SCALES, MOVES, RESHAPES = 0, 1, 2
+# of an experiment whose axis is still to be found
+_NO_GRID = Grid(first_hz=np.zeros(()), step_hz=np.ones(()), points=0, padding=0)
 MAGIC_ANGLE_DEG = float(np.degrees(np.arccos(1 / np.sqrt(3))))
 
 
-@struct
-class SpectrumPlan:
+class SpectrumPlan(Struct):
     """A spectrum laid out for certain sites: which orientations, sidebands and points. Traceable.
 
     The tensors, shifts, widths and amplitudes of the sites may change, and the numbers of ``experiment`` (spinning speed,
@@ -62,60 +62,73 @@ class SpectrumPlan:
     dead_time_s: float = static()
 
     @property
-    def frequency_hz(self) -> Array:
-        """``(points,)`` axis in Hz from the reference."""
+    def frequency_hz(self) -> Float[Array, " points"]:
+        """Axis in Hz from the reference."""
         grid = self.experiment.grid
         return grid.first_hz + grid.step_hz * jnp.arange(grid.points)
 
-    def components(self, sites: Sites) -> Array:
-        """Absorption of every site, ``(sites, points)``; a site inside the window sums to its amplitude."""
+    def components(self, sites: Sites) -> Float[Array, "sites points"]:
+        """Absorption of every site; a site inside the window sums to its amplitude."""
         out = jnp.zeros((len(sites), self.experiment.grid.points), sites.shift_ppm.dtype)
         for group in self.groups:
             # a site is in several groups when its transitions are calculated differently
             out = out.at[np.array(group.members)].add(self._shown(self._signals(group, sites)))
         return out
 
-    def spectrum(self, sites: Sites) -> Array:
-        """Sum over all sites, ``(points,)``: absorption, per point."""
+    def spectrum(self, sites: Sites) -> Float[Array, " points"]:
+        """Sum over all sites: absorption, per point."""
         return self._shown(self._total(sites))
 
-    def complex_spectrum(self, sites: Sites) -> Array:
-        """Absorption + i dispersion, ``(points,)``, as a phased spectrometer shows it."""
+    def complex_spectrum(self, sites: Sites) -> Complex[Array, " points"]:
+        """Absorption + i dispersion, as a phased spectrometer shows it."""
         return self._phased(self._total(sites))
 
-    def jacobian(self, sites: Sites, tangents: Sites, columns: np.ndarray, reach: Sequence[int] | None = None) -> Array:
+    def jacobian(
+        self,
+        sites: Sites,
+        tangents: Sites,
+        columns: Int[np.ndarray, "sites most"],
+        reach: Sequence[int] | Int[np.ndarray, " parameters"] | None = None,
+    ) -> Complex[Array, "points parameters"]:
         """Derivative of :meth:`complex_spectrum` along changes of the sites; see :meth:`value_and_jacobian`."""
         return self.value_and_jacobian(sites, tangents, columns, reach)[1]
 
     def value_and_jacobian(
-        self, sites: Sites, tangents: Sites, columns: np.ndarray, reach: Sequence[int] | None = None
-    ) -> tuple[Array, Array]:
+        self,
+        sites: Sites,
+        tangents: Sites,
+        columns: Int[np.ndarray, "sites most"],
+        reach: Sequence[int] | Int[np.ndarray, " parameters"] | None = None,
+    ) -> tuple[Complex[Array, " points"], Complex[Array, "points parameters"]]:
         """:meth:`complex_spectrum` and its derivative along changes of the sites, each site pushing its own columns only.
 
         Args:
             sites: where.
             tangents: changes, with a leading axis of parameters in every leaf.
-            columns: ``(sites, most)`` parameters that each site depends on, on the host; -1 fills up.
+            columns: parameters that each site depends on, on the host; -1 fills up.
             reach: what each parameter changes at most: `SCALES` (amplitudes and widths), `MOVES` (these and shifts) or
                 `RESHAPES` (anything, the default). The first two cost next to nothing; what else their tangents hold is
                 ignored.
-
-        Returns:
-            ``(points,)`` and ``(points, parameters)``, complex.
         """
         sites, tangents = jax.tree.map(jnp.asarray, (sites, tangents))
         count = jax.tree.leaves(tangents)[0].shape[0]
-        reach = np.full(count, RESHAPES) if reach is None else np.asarray(reach)
-        value = total = 0.0
+        reached = np.full(count, RESHAPES) if reach is None else np.asarray(reach)
+        site = jax.tree.map(lambda leaf: leaf[self.groups[0].members[0]], sites)
+        shape = jax.eval_shape(self._one_signal(self.groups[0]), site)
+        value, total = jnp.zeros(shape.shape, shape.dtype), jnp.zeros((count, *shape.shape), shape.dtype)
         for group in self.groups:
             members = np.array(group.members)
             mine = columns[members]
-            shaping = _packed(mine, (mine >= 0) & (reach[mine] == RESHAPES))
-            others = _packed(mine, (mine >= 0) & (reach[mine] != RESHAPES))
-            moving = bool(np.isin(MOVES, reach[others[others >= 0]]))
+            shaping = _packed(mine, (mine >= 0) & (reached[mine] == RESHAPES))
+            others = _packed(mine, (mine >= 0) & (reached[mine] != RESHAPES))
+            moving = bool(np.isin(MOVES, reached[others[others >= 0]]))
             push = partial(_push, self.experiment, group, band_table(self.experiment, group), moving)
 
-            def one(so_far, item, push=push):
+            def one(
+                so_far: tuple[jax.Array, jax.Array],
+                item: tuple[Sites, jax.Array, jax.Array, jax.Array],
+                push: Callable[..., tuple[Array, Array]] = push,
+            ) -> tuple[tuple[jax.Array, jax.Array], None]:
                 site, shaping, others, k = item
                 which = jnp.concatenate([shaping, others])
                 at = lambda c: jax.tree.map(lambda t: jnp.where(c >= 0, t[c, k], jnp.zeros_like(t[0, k])), tangents)
@@ -124,21 +137,18 @@ class SpectrumPlan:
                 return (so_far[0] + signal, so_far[1].at[place].add(changes, mode="drop")), None
 
             sliced = jax.tree.map(lambda leaf, members=members: leaf[members], sites)
-            if np.ndim(value) == 0:
-                shape = jax.eval_shape(self._one_signal(group), jax.tree.map(lambda leaf: leaf[0], sliced))
-                value, total = jnp.zeros(shape.shape, shape.dtype), jnp.zeros((count, *shape.shape), shape.dtype)
             items = sliced, jnp.asarray(shaping), jnp.asarray(others), jnp.asarray(members)
             (value, total), _ = jax.lax.scan(one, (value, total), items)
         return self._phased(value), self._phased(total).T
 
-    def with_mas(self, mas_hz) -> SpectrumPlan:
+    def with_mas(self, mas_hz: Scalar) -> Self:
         """This plan at another spinning speed (traceable); far from the planned one, plan again."""
         return self.replace(experiment=self.experiment.replace(mas_hz=mas_hz))
 
-    def _total(self, sites: Sites) -> Array:
-        return sum(self._signals(group, sites).sum(axis=0) for group in self.groups)
+    def _total(self, sites: Sites) -> Inexact[Array, " signal"]:
+        return jnp.asarray(sum(self._signals(group, sites).sum(axis=0) for group in self.groups))
 
-    def _signals(self, group: Group, sites: Sites) -> Array:
+    def _signals(self, group: Group, sites: Sites) -> Inexact[Array, "members signal"]:
         """What `site_signal` returns for every member of a group."""
         sliced = jax.tree.map(lambda leaf: jnp.asarray(leaf)[np.array(group.members)], sites)
         return jax.lax.map(self._one_signal(group), sliced, batch_size=None if self.chunk == 1 else self.chunk)
@@ -146,7 +156,7 @@ class SpectrumPlan:
     def _one_signal(self, group: Group) -> Callable[[Sites], Array]:
         return partial(site_signal, self.experiment, group, band_table(self.experiment, group))
 
-    def _shown(self, signal: Array) -> Array:
+    def _shown(self, signal: Inexact[Array, "*n signal"]) -> Float[Array, "*n points"]:
         """The points of the window from what `site_signal` returns, any leading axes."""
         if self.dead_time_s:
             return jnp.real(self._phased(signal))
@@ -155,7 +165,7 @@ class SpectrumPlan:
             signal = jnp.fft.irfft(signal, grid.bins)
         return signal[..., grid.padding : grid.padding + grid.points]
 
-    def _phased(self, signal: Array) -> Array:
+    def _phased(self, signal: Inexact[Array, "*n signal"]) -> Complex[Array, "*n points"]:
         """The same with dispersion, as imaginary part."""
         grid = self.experiment.grid
         if not self.experiment.broadened:
@@ -171,14 +181,24 @@ class SpectrumPlan:
         ]
 
 
-def _packed(columns: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The wanted columns of every site, ``(sites, most)``, filled up with -1."""
+def _packed(
+    columns: Int[np.ndarray, "sites most"], wanted: Bool[np.ndarray, "sites most"]
+) -> Int[np.ndarray, "sites fewer"]:
+    """The wanted columns of every site, filled up with -1."""
     rows = [row[keep] for row, keep in zip(columns, wanted, strict=True)]
     most = max(map(len, rows), default=0)
     return np.array([[*row, *[-1] * (most - len(row))] for row in rows], dtype=int).reshape(len(rows), most)
 
 
-def _push(experiment, group, table, moving: bool, site: Sites, shaping: Sites, others: Sites) -> tuple[Array, Array]:
+def _push(
+    experiment: Experiment,
+    group: Group,
+    table: Float[Array, "2 bands half"] | None,
+    moving: bool,
+    site: Sites,
+    shaping: Sites,
+    others: Sites,
+) -> tuple[Inexact[Array, " signal"], Inexact[Array, "parameters signal"]]:
     """`site_signal` of one site, and its changes: along tangents that may change anything, then along those of shift,
     amplitude and widths only. The latter follow from the pattern and from its derivative by the shift.
     """
@@ -187,17 +207,17 @@ def _push(experiment, group, table, moving: bool, site: Sites, shaping: Sites, o
     if moving and not easy:
         by_shift = jax.tree.map(jnp.zeros_like, site).replace(shift_ppm=jnp.ones_like(site.shift_ppm))
         shaping = jax.tree.map(lambda many, one: jnp.concatenate([many, one[None]]), shaping, by_shift)
-    changes = None
     if len(shaping.shift_ppm):
         pattern, changes = jax.vmap(lambda t: jax.jvp(pattern_of, (site,), (t,)), out_axes=(None, 0))(shaping)
     else:
         pattern = pattern_of(site)
+        changes = jnp.zeros((0, *pattern.shape), pattern.dtype)
     slope = pattern_by_shift(experiment, group, pattern) if easy else jnp.zeros_like(pattern)
     if moving and not easy:
         slope, changes = changes[-1], changes[:-1]
         shaping = jax.tree.map(lambda many: many[:-1], shaping)
     slid = others.shift_ppm[:, None] * slope
-    changes = slid if changes is None else jnp.concatenate([changes, slid])
+    changes = jnp.concatenate([changes, slid])
     scalars = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), shaping, others)
     finish = lambda change, tangent: jax.jvp(partial(finished, experiment), (pattern, site), (change, tangent))
     signal = finished(experiment, pattern, site)
@@ -210,7 +230,7 @@ class _Simulation:
 
     isotope: str
     b0_tesla: float | None = None
-    larmor_hz: float | None = None
+    larmor_hz: float = None  # type: ignore[assignment]  # what is not given follows from b0_tesla
     transitions: Transitions = "central"
     transition_weights: Literal["short pulse", "equal"] = "short pulse"
     integration_density: int | Literal["auto"] = "auto"
@@ -222,15 +242,15 @@ class _Simulation:
 
     mas_hz = 0.0
     rotor_angle_deg = MAGIC_ANGLE_DEG
-    sidebands = "auto"
+    sidebands = cast(int | Literal["auto"], "auto")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         spin = isotope_data(self.isotope).spin
         if (self.b0_tesla is None) == (self.larmor_hz is None):
             raise ConventionError("give b0_tesla or larmor_hz, and not both")
         if self.larmor_hz is not None and not 0 < self.larmor_hz < np.inf:
             raise ConventionError(f"larmor_hz is {self.larmor_hz:g}; expected a positive number in Hz")
-        if self.larmor_hz is None:
+        if self.b0_tesla is not None:
             object.__setattr__(self, "larmor_hz", reference_hz(self.isotope, self.b0_tesla))
         if spin.is_integer() and self.transitions == "central":
             object.__setattr__(self, "transitions", "all")
@@ -291,7 +311,7 @@ class _Simulation:
             mas_hz=np.asarray(float(self.mas_hz)),
             angle_rad=np.asarray(np.radians(self.rotor_angle_deg)),
             excitation=self.excitation,
-            grid=None,
+            grid=_NO_GRID,
             spin=self.spin,
             broadened=broadened,
             crystallites=tuned.crystallites,
@@ -300,7 +320,7 @@ class _Simulation:
         groups = lay_groups(
             experiment,
             sites,
-            transitions=self.transitions,
+            transitions=transitions(self.spin, self.transitions),
             equal_weights=self.transition_weights == "equal",
             density=None if self.integration_density == "auto" else int(self.integration_density),
             volume=None if self.volume == "auto" else self.volume,
@@ -309,7 +329,7 @@ class _Simulation:
         chunk = self.chunk or tuned.sites
         return SpectrumPlan(experiment=experiment, groups=groups, chunk=chunk, dead_time_s=float(self.dead_time_s))
 
-    def simulate(self, sites: Site | Sequence[Site] | Sites, **axis) -> Spectrum:
+    def simulate(self, sites: Site | Sequence[Site] | Sites, **axis: Any) -> Spectrum:
         """The spectrum of these sites (host); takes what :meth:`plan` takes.
 
         Warns:
@@ -341,7 +361,15 @@ class _Simulation:
                 f"{self.larmor_hz / 1e6:.4f} MHz: give larmor_hz={spectrum.larmor_hz!r}"
             )
 
-    def _grid(self, experiment, sites, points, width_hz, centre_ppm, like) -> Grid:
+    def _grid(
+        self,
+        experiment: Experiment,
+        sites: Sites,
+        points: int,
+        width_hz: float | None,
+        centre_ppm: float | None,
+        like: Spectrum | None,
+    ) -> Grid:
         if like is not None:
             self.check_same(like)
             points, step = len(like.frequency_hz), like.step_hz
@@ -349,7 +377,7 @@ class _Simulation:
         else:
             if points < 4:
                 raise ConventionError(f"{points} points; expected at least 4")
-            low, high = natural_range(experiment, sites, self.transitions)
+            low, high = natural_range(experiment, sites, transitions(self.spin, self.transitions))
             centre = (low + high) / 2 if centre_ppm is None else centre_ppm * 1e-6 * self.larmor_hz
             width = 2.2 * max(high - centre, centre - low) if width_hz is None else width_hz
             if not 0 < width < np.inf:
@@ -405,7 +433,7 @@ class SpectrumMAS(_Simulation):
     rotor_angle_deg: float = MAGIC_ANGLE_DEG
     sidebands: int | Literal["auto"] = "auto"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not self.mas_hz > 0:
             raise ConventionError(

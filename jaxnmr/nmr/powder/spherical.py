@@ -11,11 +11,14 @@ from functools import cache
 from math import factorial, sqrt
 
 import numpy as np
+from jaxtyping import Complex, Float
+
+from ...typing import Numbers
 
 
 @cache
-def from_cartesian() -> np.ndarray:
-    """``(5, 3, 3)``: rank-2 components of a Cartesian tensor, ``T20 = (2 Tzz - Txx - Tyy)/sqrt(6)``, ``T21 = -Txz - i Tyz``,
+def from_cartesian() -> Float[np.ndarray, "5 3 3"]:
+    """Rank-2 components of a Cartesian tensor, ``T20 = (2 Tzz - Txx - Tyy)/sqrt(6)``, ``T21 = -Txz - i Tyz``,
     ``T22 = (Txx - Tyy)/2 + i Txy``; the trace and the antisymmetric part drop out.
     """
     matrix = np.zeros((5, 3, 3))
@@ -27,8 +30,8 @@ def from_cartesian() -> np.ndarray:
 
 
 @cache
-def _to_complex(rank: int) -> np.ndarray:
-    """``(2l+1, 2l+1)``: complex components ``m = -l..l`` from the real vector."""
+def _to_complex(rank: int) -> Complex[np.ndarray, "size size"]:
+    """Complex components ``m = -l..l`` from the real vector."""
     matrix = np.zeros((2 * rank + 1, 2 * rank + 1), dtype=complex)
     matrix[rank, 0] = 1.0
     for m in range(1, rank + 1):
@@ -37,7 +40,7 @@ def _to_complex(rank: int) -> np.ndarray:
     return matrix
 
 
-def _to_real(components: np.ndarray) -> np.ndarray:
+def _to_real(components: Complex[np.ndarray, " size *n"]) -> Float[np.ndarray, " size *n"]:
     """Real vector (first axis) from complex components ``m = -l..l`` (first axis)."""
     rank = (len(components) - 1) // 2
     rows = [components[rank].real]
@@ -47,8 +50,8 @@ def _to_real(components: np.ndarray) -> np.ndarray:
 
 
 @cache
-def product(rank: int) -> np.ndarray:
-    """``(2k+1, 5, 5)``: the rank-k part ``{A x B}_k`` of the product of two rank-2 tensors, k = 0, 2 or 4.
+def product(rank: int) -> Float[np.ndarray, "size 5 5"]:
+    """The rank-k part ``{A x B}_k`` of the product of two rank-2 tensors, k = 0, 2 or 4.
 
     ``{A x B}_kM = sum_m <2 m 2 M-m|k M> A_m B_{M-m}``.
     """
@@ -60,8 +63,10 @@ def product(rank: int) -> np.ndarray:
     return _to_real(whole)
 
 
-def rotation(rank: int, alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
-    """``(orientations, 2l+1, 2l+1)``: components in a frame turned by Euler angles ``(alpha, beta, 0)`` (radian).
+def rotation(
+    rank: int, alpha: Float[np.ndarray, " n"], beta: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, "n size size"]:
+    """Components in a frame turned by Euler angles ``(alpha, beta, 0)`` (radian).
 
     ``r_m' = sum_m T_m exp(-i m alpha) d^l_mm'(beta)``.
     """
@@ -71,11 +76,11 @@ def rotation(rank: int, alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
     return np.moveaxis(_to_real(turned), 0, 1)
 
 
-def wigner_d(rank: int, beta) -> np.ndarray:
-    """Reduced rotation matrices ``d^l_mm'(beta)``, shape ``(..., 2l+1, 2l+1)``, m and m' from -l to l."""
-    beta = np.asarray(beta, dtype=float)
-    c, s = np.cos(beta / 2), np.sin(beta / 2)
-    out = np.zeros((*beta.shape, 2 * rank + 1, 2 * rank + 1))
+def wigner_d(rank: int, beta: Numbers) -> Float[np.ndarray, "*n size size"]:
+    """Reduced rotation matrices ``d^l_mm'(beta)``, m and m' from -l to l."""
+    half = np.asarray(beta, dtype=float) / 2
+    c, s = np.cos(half), np.sin(half)
+    out = np.zeros((*half.shape, 2 * rank + 1, 2 * rank + 1))
     f = factorial
     for a in range(-rank, rank + 1):
         for b in range(-rank, rank + 1):

@@ -9,46 +9,76 @@ vertices + bins and with no window per triangle.
 """
 
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Bool, Float, Int
 
 from ...typing import Array
 
 # order of the B-spline that a bin weighs its neighbourhood with: a box one bin wide, or a smooth bell four bins wide
 BOX, BELL = 1, 4
 SLICES = 64
+Pair = tuple[jax.Array, jax.Array]
+
+
+class Sides(NamedTuple):
+    """Of the six triangles round every vertex.
+
+    Attributes:
+        rise, fall: distances from the lowest to the middle corner and on to the highest one.
+        bound, slope: the least that such a side may have, and its derivative by their sum.
+        inverse: one over the product of both sides and their sum, as large as they may be, 0 without a triangle.
+        role: whether the vertex is the lowest (-1) or highest (1) corner.
+        ordered: whether the next neighbour is above this one.
+    """
+
+    rise: Float[jax.Array, "6 vertices"]
+    fall: Float[jax.Array, "6 vertices"]
+    bound: Float[jax.Array, "6 vertices"]
+    slope: Float[jax.Array, "6 vertices"]
+    inverse: Float[jax.Array, "6 vertices"]
+    role: Float[jax.Array, "6 vertices"]
+    ordered: Bool[jax.Array, "6 vertices"]
 
 
 def bin_tents(
-    frequencies: Array, intensities: Array, triangles: Array, rings: Array, bins: int, *, collect: int
-) -> Array:
+    frequencies: Float[Array, " vertices"],
+    intensities: Float[Array, "#vertices bands"],
+    triangles: Int[Array, "triangles 3"],
+    rings: Int[Array, "6 vertices"],
+    bins: int,
+    *,
+    collect: int,
+) -> Float[jax.Array, "bins bands"]:
     """Sum of the tents of all triangles.
 
     Args:
-        frequencies: ``(vertices,)`` in bins; bin k is centred at k.
-        intensities: ``(vertices, bands)``; a triangle has the sum of its corners' intensity, in several bands at once.
-        triangles: ``(triangles, 3)`` corners of the triangles.
-        rings: ``(6, vertices)`` neighbours, see `Orientations`.
+        frequencies: in bins; bin k is centred at k.
+        intensities: a triangle has the sum of its corners' intensity, in several bands at once.
+        triangles: corners of the triangles.
+        rings: neighbours, see `Orientations`.
         bins: number of bins; what lies outside is dropped.
         collect: `BOX` for the integral over every bin, `BELL` to weigh the neighbourhood of a bin smoothly: that keeps
             the position of patterns narrower than a bin and its gradient, and a Fourier transform can take it off again
             (:func:`collected`).
 
     Returns:
-        ``(bins, bands)``, dtype of ``frequencies``.
+        In the dtype of ``frequencies``.
     """
     if frequencies.dtype != jnp.float64:
         areas = jnp.sum(intensities[triangles], axis=1)
         return _bin_slices(frequencies[triangles], areas, bins, collect=collect)
-    frequencies, intensities, rings = (jnp.asarray(a) for a in (frequencies, intensities, rings))
+    frequencies, intensities, around = jnp.asarray(frequencies), jnp.asarray(intensities), jnp.asarray(rings)
     pieces, shift = collect + 2, 1.0 - collect / 2
     position = frequencies + (pieces + shift)
     start = jnp.floor(position)
     # weights grow as one over the square of the least distance, and their rounding with them; a box, unlike a bell, shows
     # kinks that were moved over the edge of their bin
-    kinks, moved = _kinks(position, rings, 1e-3 if collect == BOX else 0.1)
+    kinks, moved = _kinks(position, around, 1e-3 if collect == BOX else 0.1)
     # left of the guard a kink is a straight line over the whole grid, all of them are summed in a row of their own; also a
     # position that is not a number is, which must not vanish
     last, before = bins + pieces, ~(start >= 0)
@@ -56,7 +86,7 @@ def bin_tents(
     # a kink may leave the bin of its vertex by the least distance; it keeps the spline's polynomial of that bin
     place = position - jnp.where(before, 0.0, start) + moved
 
-    def gathered(kinks, rings):
+    def gathered(kinks: jax.Array, rings: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Kinks of the triangles round every vertex, times one power of their place in a bin, by bin."""
         weights = jnp.sum(kinks, axis=0)[:, None] * intensities
         for k, ring in enumerate(rings):
@@ -64,12 +94,12 @@ def bin_tents(
         return kinks * place, jnp.zeros((last + 1, weights.shape[1]), weights.dtype).at[index].add(weights, mode="drop")
 
     # neighbours change from turn to turn as far as the compiler knows: it must not write down the intensities of all
-    _, powers = jax.lax.scan(gathered, kinks, jnp.broadcast_to(rings, (pieces, *rings.shape)))
+    _, powers = jax.lax.scan(gathered, kinks, jnp.broadcast_to(around, (pieces, *around.shape)))
     return _integrated(powers, shift)[pieces:]
 
 
-def _integrated(powers: Array, shift: float) -> Array:
-    """Second integral of kinks from their sums by bin, ``(powers, bins + 1, ...)``; the last row is of straight lines."""
+def _integrated(powers: Float[jax.Array, " powers rows *n"], shift: float) -> Float[jax.Array, " bins *n"]:
+    """Second integral of kinks from their sums by bin; the last row is of straight lines."""
     pieces, bins = powers.shape[0], powers.shape[1] - 1
     parts = jnp.tensordot(_spline(pieces).T, powers, 1)
     none = [(0, 0)] * (powers.ndim - 2)
@@ -79,22 +109,23 @@ def _integrated(powers: Array, shift: float) -> Array:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _kinks(position: Array, rings: Array, least: float) -> tuple[Array, Array]:
-    """Kink at every vertex of the six triangles round it, for an area of 1, and how far from the vertex it lies,
-    ``(6, vertices)`` each.
+def _kinks(
+    position: Float[jax.Array, " vertices"], rings: Int[jax.Array, "6 vertices"], least: float
+) -> tuple[Float[jax.Array, "6 vertices"], Float[jax.Array, "6 vertices"]]:
+    """Kink at every vertex of the six triangles round it, for an area of 1, and how far from the vertex it lies.
 
     Sides of a triangle are divided by, so they are made larger round the same centre where a kink would weigh more than
     ``1/least^2``: ``least`` bins where a triangle collapses, much less for a steep side of a wide tent. That moves kinks.
     """
-    *sides, role, _ = _sides_round(position, rings, least)
-    return _kinks_of(*sides, role)
+    return _kinks_of(_sides_round(position, rings, least))
 
 
 @_kinks.defjvp
-def _kinks_jvp(least, primals, tangents):
+def _kinks_jvp(least: float, primals: Any, tangents: Any) -> tuple[Pair, Pair]:
     """By hand, and from few numbers that are written down: the compiler would divide again for each of them."""
-    *sides, role, ordered = _sides_round(*primals, least)
-    rise, fall, bound, slope, inverse = sides
+    position, rings = primals
+    sides = _sides_round(position, rings, least)
+    rise, fall, bound, slope, inverse, role, ordered = sides
     ones, none = jnp.ones_like(rise), jnp.zeros_like(rise)
     wide, far = jnp.maximum(rise, bound), jnp.maximum(fall, bound)
     # how the sides change with the true ones
@@ -102,15 +133,15 @@ def _kinks_jvp(least, primals, tangents):
     by_fall = jnp.where(rise >= bound, none, slope), jnp.where(fall >= bound, ones, slope)
     both = 2.0 * inverse**2
 
-    def weights(change):
+    def weights(change: Pair) -> jax.Array:
         left = -both * far**2 * ((2.0 * wide + far) * change[0] + wide * change[1])
         right = -both * wide**2 * ((2.0 * far + wide) * change[1] + far * change[0])
         return _by_role(role, left, -left - right, right)
 
-    def moves(change, rise, fall):
+    def moves(change: Pair, rise: float, fall: float) -> jax.Array:
         return _moves(role, change[0] - rise, change[1] - fall)
 
-    first = tangents[0][primals[1]] - tangents[0]
+    first = tangents[0][rings] - tangents[0]
     second = jnp.roll(first, -1, axis=0)
     out = []
     for a, b in ((weights(by_rise), weights(by_fall)), (moves(by_rise, 1.0, 0.0), moves(by_fall, 0.0, 1.0))):
@@ -118,33 +149,29 @@ def _kinks_jvp(least, primals, tangents):
         lower, higher = _by_role(role, a - b, -a, -a), _by_role(role, b, b, a - b)
         by_first, by_second = jnp.where(ordered, lower, higher), jnp.where(ordered, higher, lower)
         out.append(by_first * first + by_second * second)
-    return _kinks_of(*sides, role), tuple(out)
+    return _kinks_of(sides), (out[0], out[1])
 
 
-def _kinks_of(rise, fall, bound, _, inverse, role) -> tuple[Array, Array]:
+def _kinks_of(sides: Sides) -> Pair:
+    rise, fall, bound, _, inverse, role, _ = sides
     wide, far = jnp.maximum(rise, bound), jnp.maximum(fall, bound)
     left, right = 2.0 * far * inverse, 2.0 * wide * inverse
     return _by_role(role, left, -left - right, right), _moves(role, wide - rise, far - fall)
 
 
-def _moves(role, longer, further) -> Array:
+def _moves(role: jax.Array, longer: jax.Array, further: jax.Array) -> jax.Array:
     """How far corners are moved where the sides are longer than they were."""
     return _by_role(role, -2.0 * longer - further, longer - further, longer + 2.0 * further) / 3.0
 
 
-def _by_role(role, lowest, middle, highest) -> Array:
+def _by_role(role: jax.Array, lowest: jax.Array, middle: jax.Array, highest: jax.Array) -> jax.Array:
     return jnp.where(role < 0, lowest, jnp.where(role > 0, highest, middle))
 
 
-def _sides_round(position: Array, rings: Array, least: float) -> tuple[Array, ...]:
-    """Of the triangles round every vertex, ``(6, vertices)`` each: distances from the lowest to the middle corner and on
-    to the highest one; the least that such a side may have, and its derivative by their sum; one over the product of both
-    sides and their sum, as large as they may be, 0 without a triangle; whether the vertex is the lowest (-1) or highest (1)
-    corner; whether the next neighbour is above this one.
-    """
+def _sides_round(position: Float[jax.Array, " vertices"], rings: Int[jax.Array, "6 vertices"], least: float) -> Sides:
     numbers = jnp.arange(len(position))
 
-    def one(pair):
+    def one(pair: jax.Array) -> Sides:
         (first_number, second_number), (first, second) = pair, position[pair]
         small, large = jnp.minimum(first, second), jnp.maximum(first, second)
         low, high = jnp.minimum(small, position), jnp.maximum(large, position)
@@ -160,26 +187,28 @@ def _sides_round(position: Array, rings: Array, least: float) -> tuple[Array, ..
         # no triangle; and one that ends left of the grid leaves nothing: better exactly than by rounding
         there = (first_number != numbers) & (second_number != numbers) & ~(high < 0)
         inverse = jnp.where(there, 1.0 / (wide * far * (wide + far)), 0.0)
-        return rise, fall, bound, slope, inverse, role, first <= second
+        return Sides(rise, fall, bound, slope, inverse, role, first <= second)
 
     return jax.lax.map(one, jnp.stack([rings, jnp.roll(rings, -1, axis=0)], axis=1))
 
 
-def collected(bins: int, dtype) -> Array:
-    """Fourier transform of the bell of :func:`bin_tents`, ``(bins//2 + 1,)``; divide by it to take it off."""
+def collected(bins: int, dtype: DTypeLike) -> Float[jax.Array, " half"]:
+    """Fourier transform of the bell of :func:`bin_tents`, of ``bins//2 + 1`` points; divide by it to take it off."""
     return jnp.asarray(np.sinc(np.arange(bins // 2 + 1) / bins) ** BELL, dtype)
 
 
-def bin_lines(positions: Array, intensities: Array, bins: int) -> Array:
+def bin_lines(
+    positions: Float[Array, " lines"], intensities: Float[Array, " lines"], bins: int
+) -> Float[jax.Array, " bins"]:
     """Sharp lines, each shared by its two nearest bins so that its position is kept.
 
     Args:
-        positions: ``(lines,)`` in bins.
-        intensities: ``(lines,)``.
+        positions: in bins.
+        intensities: of the lines.
         bins: number of bins; what lies outside is dropped.
 
     Returns:
-        ``(bins,)``, dtype of ``positions``.
+        In the dtype of ``positions``.
     """
     start = jnp.floor(positions)
     part = positions - start
@@ -189,7 +218,7 @@ def bin_lines(positions: Array, intensities: Array, bins: int) -> Array:
     return jnp.zeros(bins, positions.dtype).at[index].add(intensities * jnp.stack([1.0 - part, part]), mode="drop")
 
 
-def _sides(corners: Array, least: float) -> tuple[Array, Array, Array]:
+def _sides(corners: Float[Array, "triangles 3"], least: float) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Lowest corner, and the distances to the middle and from there to the highest one, made larger as in `_kinks`."""
     low, high = jnp.min(corners, axis=1), jnp.max(corners, axis=1)
     total = jnp.sum(corners, axis=1)
@@ -199,7 +228,9 @@ def _sides(corners: Array, least: float) -> tuple[Array, Array, Array]:
     return (total - 2.0 * rise - fall) / 3.0, rise, fall
 
 
-def _bin_slices(corners: Array, areas: Array, bins: int, *, collect: int) -> Array:
+def _bin_slices(
+    corners: Float[Array, "triangles 3"], areas: Float[Array, "#triangles bands"], bins: int, *, collect: int
+) -> Float[jax.Array, "bins bands"]:
     """`bin_tents` for single precision, where sums of kinks lose the digits: every tent is cut into even slices of which
     each falls into one or two bins. Exact up to the slope within a slice, for tents of up to ``SLICES`` bins.
     """
@@ -228,8 +259,8 @@ def _bin_slices(corners: Array, areas: Array, bins: int, *, collect: int) -> Arr
     return pattern[guard:]
 
 
-def _spline(order: int) -> np.ndarray:
-    """``(order, order)``: the pieces ``M(1 - u), M(2 - u) ...`` of a cardinal B-spline on [0, order], as coefficients of
+def _spline(order: int) -> Float[np.ndarray, "order order"]:
+    """The pieces ``M(1 - u), M(2 - u) ...`` of a cardinal B-spline on [0, order], as coefficients of
     powers of u (rows), for u in [0, 1).
     """
     pieces = np.ones((1, 1))

@@ -11,9 +11,10 @@ from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from ...errors import ConventionError
-from ...typing import Array
+from ...typing import Array, Scalar
 from . import spherical
 
 Transitions = Literal["central", "satellites", "all"] | tuple[tuple[float, float], ...]
@@ -62,7 +63,7 @@ def check_spin(spin: float) -> None:
         raise ConventionError(f"spin I = {spin:g}; expected a positive multiple of 1/2, such as 1/2, 1, 3/2 ... 9/2")
 
 
-def coefficients(spin: float, final: float, initial: float) -> np.ndarray:
+def coefficients(spin: float, final: float, initial: float) -> Float[np.ndarray, "5"]:
     """``(p, d, c0, c2, c4)``: the order of the transition, and how first-order quadrupolar, and the parts of rank 0, 2
     and 4 of second-order quadrupolar interactions act on it.
     """
@@ -90,27 +91,27 @@ def strength(spin: float, final: float, initial: float) -> float:
 
 
 def frequency_tensors(
-    coefficients: Array,
+    coefficients: Float[Array, "5"],
     spin: float,
-    larmor_hz: Array,
-    reference_hz: Array,
-    shift_ppm: Array,
-    shielding_ppm: Array,
-    quadrupolar_hz: Array,
-) -> tuple[Array, Array, Array]:
+    larmor_hz: Scalar,
+    reference_hz: Scalar,
+    shift_ppm: Scalar,
+    shielding_ppm: Float[Array, "3 3"],
+    quadrupolar_hz: Float[Array, "3 3"],
+) -> tuple[Scalar, Float[Array, "5"], Float[Array, "9"]]:
     """Parts of rank 0, 2 and 4 of the frequency of one transition of one site.
 
     Args:
-        coefficients: ``(5,)`` from :func:`coefficients`.
+        coefficients: from :func:`coefficients`.
         spin: I.
         larmor_hz: Larmor frequency of the bare nucleus, positive.
         reference_hz: frequency of 0 ppm.
         shift_ppm: isotropic shift.
-        shielding_ppm: ``(3, 3)`` shielding anisotropy (the trace drops out).
-        quadrupolar_hz: ``(3, 3)`` quadrupolar tensor; its largest principal value is C_Q.
+        shielding_ppm: shielding anisotropy (the trace drops out).
+        quadrupolar_hz: quadrupolar tensor; its largest principal value is C_Q.
 
     Returns:
-        Hz: a number, ``(5,)`` and ``(9,)`` real components (see `spherical`).
+        Hz; real components (see `spherical`).
     """
     p, d, c0, c2, c4 = (coefficients[k] for k in range(5))
     dtype = jnp.result_type(shift_ppm, shielding_ppm, quadrupolar_hz)
