@@ -240,7 +240,7 @@ def symmetry_code(atom: Int[np.ndarray, "5"] | Sequence[int]) -> str:
     return "." if code == "1_555" else code
 
 
-def atom_names(crystal: Crystal, atoms: Int[np.ndarray, "atoms 5"]) -> str:
+def atom_names(crystal: AsymmetricUnit, atoms: Int[np.ndarray, "atoms 5"]) -> str:
     """Labels of atoms ``(n, 5)`` with the symmetry codes of images, ``"Si1–O2 3_655"``."""
     codes = [symmetry_code(atom) for atom in atoms]
     names = (crystal.labels[int(atom[0])] for atom in atoms)
