@@ -36,7 +36,7 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 GROUND = {
-    "_cache", "_compat", "_compilations", "_lazy", "_precision", "_struct", "_tuning", "_version", "errors", "typing", "units",
+    "_cache", "_compat", "_compilations", "_functions", "_lazy", "_precision", "_struct", "_tuning", "_version", "errors", "typing", "units",
 }  # fmt: skip
 
 # third-party packages each room may import

@@ -61,7 +61,7 @@ def summarise(
     problem = Linearised.create(r, jacobian).subset(inside)
     names = [name for name, kept in zip(params.free_names, inside, strict=True) if kept]
     transform = spec.transform[:, inside]
-    state = objective.host_state(params).replace(predictions={})
+    state = objective.host_state(params).replace()
     parts = InformationParts(problem, jacobian[:, inside], slices)
     patterns = {t.name: _fitted_pattern(t, state) for t in objective.terms if isinstance(t, PatternTerm)}
     spectra = {t.name: _fitted_spectrum(t, state) for t in objective.terms if isinstance(t, MeasuredSpectrum)}
@@ -271,10 +271,7 @@ def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int =
     """
     spec = params.spec
     # spectra are differentiated by what they were told to be refined in
-    everything = lambda t: (
-        t.prepared(params.labels).replace(planned=t.planned) if isinstance(t, MeasuredSpectrum) else t
-    )
-    objective = objective.replace(terms=tuple(map(everything, objective.terms)))
+    objective = objective.replace(terms=tuple(t.unrestricted() for t in objective.terms))
     tied = {t.target for t in spec.ties}
     refined = set(np.flatnonzero(spec.free)[inside].tolist())
     fixed = [k for k, pivot in enumerate(spec.pivots) if k not in refined and pivot not in tied]

@@ -24,19 +24,7 @@ Row = dict[str, Any]
 # -- numbers ---------------------------------------------------------------------------------------------------------
 def model_records(fit: RefinementResult) -> list[dict[str, Any]]:
     """Models that the refinement used, one for every phase they predicted tensors of."""
-    return [
-        {
-            "name": p.model.card.name,
-            "phase": p.phase,
-            "predicts": {head.name: list(head.elements) for head in p.model.config.heads},
-            "level_of_theory": p.model.card.level_of_theory,
-            "members": p.model.members or 1,
-            "parameters": p.model.count,
-            "scores": dict(p.model.card.scores),
-            "derivatives": p.note(),
-        }
-        for p in getattr(fit.objective, "predicted", ())
-    ]
+    return [source.record() for source in getattr(fit.objective, "sources", ())]
 
 
 def term_records(fit: RefinementResult) -> dict[str, dict[str, Any]]:

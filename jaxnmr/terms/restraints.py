@@ -57,6 +57,8 @@ class Restraint(Term):
     phase: str = static()
     name: str = static()
 
+    reads = ()
+
     @classmethod
     def bond(
         cls,

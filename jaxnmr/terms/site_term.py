@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,9 +11,22 @@ from .._struct import static, struct
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference
-from ..objective.state import State, only_phase, sites_of
+from ..objective.state import only_phase, sites_of
 from ..objective.term import Term
 from ..typing import Array, Quantity
+
+
+class Place(NamedTuple):
+    """Where the sites of a term are, looked up once.
+
+    Attributes:
+        phase: name of the crystal.
+        sites: their numbers in it; ``labels`` their labels.
+    """
+
+    phase: str
+    sites: tuple[int, ...]
+    labels: tuple[str, ...]
 
 
 @struct
@@ -55,6 +68,11 @@ class SiteTerm(Term):
             )
         return phase, np.array([possible[label] for label in self.labels])
 
+    def place(self, crystals: Mapping[str, Crystal]) -> Place:
+        """The phase, and numbers and labels of the sites; errors as :meth:`where`."""
+        phase, sites = self.where(crystals)
+        return Place(phase, tuple(int(k) for k in sites), tuple(crystals[phase].labels[k] for k in sites))
+
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         self.where(crystals)
         docs = {"reference": ("ppm", 1.0, "shift without shielding"), "slope": ("", 0.01, "of data by prediction")}
@@ -65,15 +83,8 @@ class SiteTerm(Term):
 
     @property
     def wants_predictions(self) -> bool:
+        """Whether the model tells its own uncertainty."""
         return isinstance(self.sigma_model, str)
-
-    def _prediction(self, state: State, head: str) -> Any:
-        phase, _ = self.where(state.crystals)
-        found = state.predictions.get(phase, {})
-        if head not in found:
-            state.tensor(head, phase)  # says what is missing
-            raise ParameterError(f"{self.name!r}: the uncertainty of the model is known in a refinement only")
-        return found[head]
 
 
 def reference_start(reference: ShiftReference | None, name: str) -> dict[str, float]:

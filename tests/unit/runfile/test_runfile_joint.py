@@ -368,8 +368,7 @@ def test_spectra_of_predicted_sites_are_read_and_fit_what_they_were_made_of(fold
         ("coordinates", ("xyz",)),
         ("widths", ("o17/gaussian",)),
     ]
-    objective, _ = setup.objective.refreshed(setup.parameters)
-    r, (term,) = np.asarray(objective.residuals(setup.parameters)), objective.terms
+    r, (term,) = np.asarray(setup.objective.residuals(setup.parameters)), setup.objective.terms
     # made with other orientations, in another frame
     assert np.abs(r).max() * 1e-3 < 0.02 * np.asarray(term.observed).max()
     given = """
