@@ -86,8 +86,8 @@ class Term:
         """This bound term with outdated plans made again, and a note saying which; ``""`` when all serve (host)."""
         return self, ""
 
-    def unrestricted(self) -> Term:
-        """This bound term, differentiated along whatever there is, though a refinement moves less (host)."""
+    def differentiable(self, free: tuple[str, ...]) -> Term:
+        """This bound term, planned as it is, but with derivatives by these parameters, by full name (host)."""
         return self
 
     def warnings(self, state: State) -> tuple[str, ...]:

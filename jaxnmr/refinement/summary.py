@@ -271,7 +271,7 @@ def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int =
     """
     spec = params.spec
     # spectra are differentiated by what they were told to be refined in
-    objective = objective.replace(terms=tuple(t.unrestricted() for t in objective.terms))
+    objective = objective.replace(terms=tuple(t.differentiable(params.labels) for t in objective.terms))
     tied = {t.target for t in spec.ties}
     refined = set(np.flatnonzero(spec.free)[inside].tolist())
     fixed = [k for k, pivot in enumerate(spec.pivots) if k not in refined and pivot not in tied]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 
 from ..diffraction.tiles import Tiles
@@ -26,7 +27,7 @@ class Rooms:
         """The objective with its patterns planned anew for ``params``, in such rooms (host)."""
         if not any(isinstance(term, PatternTerm) for term in objective.terms):
             return objective
-        state = objective.host_state(params)
+        state = objective.state({k: jnp.asarray(v) for k, v in params.values.items()})
         return objective.replace(terms=tuple(self._term(term, state) for term in objective.terms))
 
     def _term(self, term, state):

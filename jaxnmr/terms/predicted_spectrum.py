@@ -174,13 +174,12 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         described = placed._described(state)
         if described is None:
             raise DataError(f"{self.name!r}: predicted tensors are not finite at the starting structure")
-        moved = self._moving(params)
+        moved = self._moving(params.moved_names or params.labels)
         plan, planned = placed._made(*described, self._reached(moved["moving"], described[0]))
         return bound_as(BoundPredictedSpectrum, placed, plan=plan, planned=planned, **moved)
 
-    def _moving(self, params: Parameters) -> dict[str, object]:
-        """Which fields of `Sites` a refinement moves, and whether it moves the spinning speed."""
-        free = params.moved_names or params.labels
+    def _moving(self, free: tuple[str, ...]) -> dict[str, object]:
+        """Which fields of `Sites` these parameters move, and whether they move the spinning speed."""
         prefix = self.name + "/"
         mine = {full.removeprefix(prefix).partition("[")[0] for full in free if full.startswith(prefix)}
         atoms = any(full.partition("[")[0].rpartition("/")[2] in ("cell", "xyz") for full in free)
@@ -336,10 +335,10 @@ class BoundPredictedSpectrum(_Placed, PlannedSpectrum):
 
     # -- planning ------------------------------------------------------------------------------------------------
     def bind(self, state: HostState, params: Parameters) -> BoundPredictedSpectrum:
-        return self.replace(**self._moving(params))._planned(state)
+        return self.differentiable(params.moved_names or params.labels)._planned(state)
 
-    def unrestricted(self) -> BoundPredictedSpectrum:
-        return self.replace(moving=self._present, moving_mas="mas" in self.start)
+    def differentiable(self, free: tuple[str, ...]) -> BoundPredictedSpectrum:
+        return self.replace(**self._moving(free))
 
     def _planned_for(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
         return self._reached(self.moving, values)

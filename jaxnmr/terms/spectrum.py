@@ -151,9 +151,10 @@ class SpectrumTerm(PlannedSpectrum):
 
     # -- planning ------------------------------------------------------------------------------------------------
     def bind(self, state: HostState, params: Parameters) -> SpectrumTerm:
-        if not params.n_free:
-            return self
-        free, place = params.moved_names, {label: k for k, label in enumerate(self.labels)}
+        return self.differentiable(params.moved_names)._planned(state) if params.n_free else self
+
+    def differentiable(self, free: tuple[str, ...]) -> SpectrumTerm:
+        place = {label: k for k, label in enumerate(self.labels)}
         moving = set()
         for full in free:
             name, _, element = full.removeprefix(self.name + "/").partition("[")
@@ -161,10 +162,7 @@ class SpectrumTerm(PlannedSpectrum):
                 label = element.removesuffix("]")
                 moving.add((name, place[label.rpartition(".")[0] if name == "euler" else label]))
         moving_mas = "mas" in self.start and f"{self.name}/mas" in free
-        return self.replace(moving=tuple(sorted(moving)), moving_mas=moving_mas)._planned(state)
-
-    def unrestricted(self) -> SpectrumTerm:
-        return self.replace(moving=self._all(self.template), moving_mas="mas" in self.start)
+        return self.replace(moving=tuple(sorted(moving)), moving_mas=moving_mas)
 
     def warnings(self, state: State) -> tuple[str, ...]:
         values = on_host(state.local(self.name))

@@ -259,5 +259,5 @@ def test_binding_again_keeps_intensities_and_plans_for_what_is_free():
     assert everything.moving == ("shift_ppm", "quadrupolar_hz", "gaussian_hz", "lorentzian_hz")
     few = bound(everything, None, "nmr/reference")
     assert type(few) is type(everything) and few.moving == ("shift_ppm",) and few.share is everything.share
-    whole = few.unrestricted()
+    whole = few.differentiable(("cell[a]", "nmr/gaussian", "nmr/lorentzian", "nmr/reference"))
     assert whole.moving == everything.moving and whole.plan is few.plan
