@@ -9,6 +9,7 @@ from small_tensor_models import CUTOFF, SPECIES, quartz
 
 import jaxnmr as jn
 from jaxnmr.models import HeadConfig, NetworkConfig, TensorModel
+from jaxnmr.models.tensors.derivatives import Backward, Everywhere, Forward
 from jaxnmr.objective.objective import residuals_and_jacobian
 
 REFERENCE = jn.ShiftReference(330.0)
@@ -74,9 +75,9 @@ def changed(objective, **what):
 def test_forward_mode_along_what_moves_atoms_is_plain_forward_mode():
     objective, params = problem()
     (predicted,) = objective.sources
-    moved = [params.free_names[k] for k in predicted.columns]
+    moved = [params.free_names[k] for k in predicted.way.columns]
     assert moved == ["cell[a]", "cell[c]", "xyz[Si1.x]", "xyz[O1.x]", "xyz[O1.y]", "xyz[O1.z]"]
-    assert predicted.rows is None and predicted.read == 12
+    assert predicted.way == Forward(predicted.way.columns, 12)
     assert close(structured(objective, params), plain())
     assert close(np.asarray(objective.jacobian(params)) * params.spec.scale[params.spec.free_pivots], plain())
 
@@ -91,7 +92,8 @@ def test_the_gradient_of_an_objective_is_the_jacobian_times_the_residuals():
 def test_reverse_mode_from_what_terms_read_is_plain_forward_mode():
     objective, params = problem()
     (predicted,) = objective.sources
-    backward = changed(objective, rows=predicted._rows(objective._reads()), memory_bytes=5 * predicted.tangent_bytes)
+    way = Backward(predicted.way.columns, predicted._rows(objective._reads()), 12)
+    backward = changed(objective, way=way, memory_bytes=5 * predicted.tangent_bytes)
     assert "reverse mode from 12 components" in backward.plan_notes()[0] and "; 4 at a time" in backward.plan_notes()[0]
     assert close(structured(backward, params), plain())
 
@@ -99,7 +101,7 @@ def test_reverse_mode_from_what_terms_read_is_plain_forward_mode():
 def test_terms_that_do_not_say_what_they_read_have_everything_differentiated():
     objective, params = problem(custom=True)
     (predicted,) = objective.sources
-    assert predicted.read is None and predicted.rows is None
+    assert predicted.way == Forward(predicted.way.columns, None)
     jacobian, peaks = structured(objective, params), objective.row_slices(params)["peaks"]
     assert close(jacobian[:-1], plain())
     # the same shift with another uncertainty and weight; the reference of the list is not that of the state
@@ -125,11 +127,11 @@ linearised = jax.jit(lambda predicted, crystal, tangents: predicted.linearised(c
 @lru_cache
 def pushed() -> dict[str, np.ndarray]:
     """Derivatives along all of them at once."""
-    return linearised(changed(problem()[0], columns=None).sources[0], quartz(), directions())
+    return linearised(changed(problem()[0], way=Everywhere()).sources[0], quartz(), directions())
 
 
 def test_a_small_memory_takes_batches_and_changes_nothing():
-    predicted = changed(problem()[0], columns=(0, 1, 3, 4, 5, 7, 8)).sources[0]
+    predicted = changed(problem()[0], way=Forward((0, 1, 3, 4, 5, 7, 8), 12)).sources[0]
     small = predicted.replace(memory_bytes=4 * predicted.tangent_bytes)
     assert "; 4 at a time." in small.note()
     for head, found in linearised(small, quartz(), directions()).items():
@@ -139,13 +141,13 @@ def test_a_small_memory_takes_batches_and_changes_nothing():
 
 
 def test_a_column_that_was_not_announced_is_not_a_number_rather_than_wrong():
-    short = changed(problem()[0], columns=(1, 3, 4, 5, 7)).sources[0]
+    short = changed(problem()[0], way=Forward((1, 3, 4, 5, 7), 12)).sources[0]
     found = np.asarray(linearised(short, quartz(), directions())["shielding"])
     assert np.isnan(found[[0, 8]]).all() and np.isfinite(found[1:8]).all()
 
 
 def test_an_ensemble_is_differentiated_as_its_mean():
-    first, predicted = model(), changed(problem()[0], columns=None).sources[0]
+    first, predicted = model(), changed(problem()[0], way=Everywhere()).sources[0]
     second = first.replace(scale=jax.tree.map(lambda a: 1.3 * a, first.scale))
     both = predicted.replace(model=TensorModel.ensemble([first, second]))
     assert both.tangent_bytes == 2 * predicted.tangent_bytes

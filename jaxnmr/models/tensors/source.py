@@ -1,8 +1,7 @@
-"""A tensor model as the source of one phase of an objective, and its derivatives along what a refinement moves.
+"""A tensor model as the source of one phase of an objective: neighbours, values, uncertainty, domain.
 
-A network is expensive, so it is evaluated once per parameter vector and differentiated no more than needed: forward, along
-the refined numbers that move the cell or the atoms of this phase and no others; or backward, from the components that terms
-read, where these are clearly fewer.
+A network is expensive, so it is evaluated once per parameter vector and differentiated no more than needed; `derivatives` says
+in which ways.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from ...graph.structure import species_numbers
 from ...objective.source import PhaseSource
 from ...objective.state import Provision, TensorRead
 from ...typing import Array
+from .derivatives import Backward, Everywhere, Forward
 
 # neighbours are listed anew when less than this part of the skin is left, so that the next step has room
 _ROOM = 0.5
@@ -75,9 +75,7 @@ class Predicted(PhaseSource):
         plan: neighbours of the phase, edges padded.
         phase: name of the crystal.
         provisions: per head, what the state is told of it.
-        columns: which refined numbers move the cell or atoms of the phase; ``None`` when that is not known.
-        rows: ``(head, site, part)`` of all that terms read, for reverse mode; ``None`` for forward mode.
-        read: number of components that terms read; ``None`` when that is not known.
+        way: how it is differentiated.
         memory_bytes: for derivatives that are calculated at once.
     """
 
@@ -85,9 +83,7 @@ class Predicted(PhaseSource):
     plan: GraphPlan
     phase: str = static()
     provisions: tuple[Provision, ...] = static()
-    columns: tuple[int, ...] | None = static(default=None)
-    rows: tuple[tuple[str, int, str], ...] | None = static(default=None)
-    read: int | None = static(default=None)
+    way: Everywhere | Forward | Backward = static(default=Everywhere())
     memory_bytes: int = static()
 
     @classmethod
@@ -193,23 +189,17 @@ class Predicted(PhaseSource):
 
     # -- what a refinement moves ---------------------------------------------------------------------------------
     def differentiated(self, columns: Sequence[int] | None, reads: Sequence[TensorRead] | None) -> Predicted:
-        """A copy that knows what moves and what is read, and differentiates accordingly (host).
-
-        Args:
-            columns: refined numbers that move the phase; ``None`` when that is not known.
-            reads: what terms read; ``None`` when that is not known.
-        """
         rows = None if reads is None else self._rows(reads)
         read = None if rows is None else sum(len(self._basis(head, part)) for head, _, part in rows)
-        columns = None if columns is None else tuple(int(k) for k in columns)
-        backward = read is not None and columns is not None and read * REVERSE_COST < len(columns)
-        return self.replace(columns=columns, rows=rows if backward or read == 0 else None, read=read)
+        if columns is None:
+            return self.replace(way=Everywhere())
+        columns = tuple(int(k) for k in columns)
+        if rows is not None and (read == 0 or read * REVERSE_COST < len(columns)):
+            return self.replace(way=Backward(columns, rows, read))
+        return self.replace(way=Forward(columns, read))
 
     def columns_for(self, columns: np.ndarray) -> np.ndarray:
-        if self.rows is not None or self.columns is None:
-            return columns
-        # forward mode was taken along those that moved atoms
-        return np.intersect1d(columns, self.columns).astype(int)
+        return self.way.columns_for(columns)
 
     def record(self) -> dict[str, Any]:
         model = self.model
@@ -222,23 +212,9 @@ class Predicted(PhaseSource):
 
     def note(self) -> str:
         """How derivatives are calculated and why, in a sentence."""
-        if self.columns is None:
-            how = "forward mode along every refined number, as it is not known which of them move atoms"
-        elif self.read == 0 or not self.columns:
-            why = "no term reads them" if self.read == 0 else "nothing refined moves its cell or atoms"
-            how = f"not calculated: {why}"
-        elif self.rows is not None:
-            how = (
-                f"reverse mode from {self.read} components that terms read, fewer than the {len(self.columns)} refined "
-                f"numbers that move cell or atoms; {self._batch(self.read)} at a time"
-            )
-        else:
-            read = "an unknown number of" if self.read is None else str(self.read)
-            how = (
-                f"forward mode along the {len(self.columns)} refined numbers that move cell or atoms, for {read} components "
-                f"that terms read; {self._batch(len(self.columns))} at a time"
-            )
-        return f"Derivatives of {', '.join(p.name for p in self.provisions)} of {self.phase}: {how}."
+        return (
+            f"Derivatives of {', '.join(p.name for p in self.provisions)} of {self.phase}: {self.way.how(self._batch)}."
+        )
 
     # -- derivatives ---------------------------------------------------------------------------------------------
     def linearised(self, crystal: Crystal, tangents: Crystal) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -252,56 +228,10 @@ class Predicted(PhaseSource):
             By head, values as :meth:`evaluate`, and derivatives with a leading axis of columns: NaN in columns that move the
             phase though :meth:`differentiated` was told otherwise, and for sites that no term reads.
         """
-        cell, xyz = tangents.cell, tangents.xyz
         bare = self._bare()
         at = lambda cell, xyz: _tensors(bare, self.plan, crystal.replace(cell=cell, xyz=xyz))
         where = (jnp.asarray(crystal.cell), jnp.asarray(crystal.xyz))
-        if self.rows is not None:
-            return self._backward(at, where, cell, xyz)
-        chosen = np.arange(len(cell)) if self.columns is None else np.array(self.columns, dtype=int)
-        if chosen.size:
-            values, push = jax.linearize(at, *where)
-            moved = _mapped(lambda t: push(*t), (cell[chosen], xyz[chosen]), self._batch(chosen.size))
-        else:
-            values = at(*where)
-        stray = jnp.any(cell != 0, axis=1) | jnp.any(xyz != 0, axis=(1, 2))
-        stray = stray.at[chosen].set(False)
-        out = {}
-        for head, value in values.items():
-            still = jnp.where(
-                stray.reshape(-1, *[1] * value.ndim), jnp.nan, jnp.zeros((len(cell), *value.shape), value.dtype)
-            )
-            out[head] = still.at[chosen].set(moved[head]) if chosen.size else still
-        return values, out
-
-    def _backward(self, at, where, cell, xyz) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Derivatives of what is read, component by component."""
-        if not self.rows:
-            values = at(*where)
-            return values, {head: jnp.full((len(cell), *v.shape), jnp.nan, v.dtype) for head, v in values.items()}
-        values, pull = jax.vjp(at, *where)
-        one = [(head, site, dyad) for head, site, part in self.rows for dyad in self._basis(head, part)]
-        site = jnp.array([s for _, s, _ in one])
-        dyads = {
-            head: jnp.stack([d if h == head else np.zeros(value.shape[1:]) for h, _, d in one])
-            for head, value in values.items()
-        }
-
-        def gradient(row):
-            k, of = row
-            return pull({head: jnp.zeros_like(value).at[k].set(of[head]) for head, value in values.items()})
-
-        by_cell, by_xyz = _mapped(gradient, (site, dyads), self._batch(len(one)))
-        along = by_cell @ cell.T + jnp.einsum("rsi,psi->rp", by_xyz, xyz)
-        out = {}
-        for head, value in values.items():
-            read = np.unique([s for h, s, _ in one if h == head]).astype(int)
-            # what is not read has no derivative here: not a number, rather than silently none
-            blank = jnp.full((len(cell), *value.shape), jnp.nan, value.dtype).at[:, read].set(0.0)
-            mine = np.array([k for k, (h, _, _) in enumerate(one) if h == head], dtype=int)
-            parts = jnp.einsum("rp,r...->pr...", along[mine], dyads[head][mine])
-            out[head] = blank.at[:, site[mine]].add(parts)
-        return values, out
+        return self.way.derivatives(at, where, (tangents.cell, tangents.xyz), self._basis, self._batch)
 
     def _rows(self, reads: Sequence[TensorRead]) -> tuple[tuple[str, int, str], ...]:
         """What is read of this model, every site once with the largest part."""
@@ -354,18 +284,6 @@ def _tensors_of(model, plan, crystal):
 _tensors = compiled(_tensors_of)
 _novelty = compiled(lambda model, plan, crystal: model.outputs(plan.graph(crystal)).novelty[plan.sites])
 _margin = compiled(lambda plan, crystal: plan.margin(crystal))
-
-
-def _mapped(function, rows, batch: int):
-    """``vmap`` over leading axes, ``batch`` rows at a time; rows repeated at the end even the batches out."""
-    count = jax.tree.leaves(rows)[0].shape[0]
-    if batch >= count:
-        return jax.vmap(function)(rows)
-    batches = math.ceil(count / batch)
-    order = np.minimum(np.arange(batches * batch), count - 1)
-    parts = jax.tree.map(lambda a: a[order].reshape(batches, batch, *a.shape[1:]), rows)
-    out = jax.lax.map(jax.vmap(function), parts)
-    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], out)
 
 
 def _padded(plan: GraphPlan, before: int) -> GraphPlan:

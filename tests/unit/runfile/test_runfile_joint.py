@@ -203,7 +203,7 @@ def test_elements_of_tensors_are_reported_with_the_uncertainty_of_elements(refin
     assert rows["δxx"]["sigma_observed"] == pytest.approx(PPM)
     assert rows["δyz"]["sigma_observed"] == pytest.approx(PPM / np.sqrt(2.0))
     assert rows["δxx"]["sigma"] == pytest.approx(np.sqrt(2.0) * PPM)
-    found = np.asarray(refined.fit.objective.state(refined.fit.parameters.values).tensors["hidden"]["shielding"])[0]
+    found = np.asarray(refined.fit.objective.state(refined.fit.parameters.values).provided["hidden"]["shielding"])[0]
     assert rows["δyz"]["calculated"] == pytest.approx(-0.5 * (found[1, 2] + found[2, 1]), abs=1e-9)
     assert rows["δxx"]["calculated"] == pytest.approx(REFERENCE - found[0, 0], abs=1e-9)
 

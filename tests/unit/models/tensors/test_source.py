@@ -8,7 +8,8 @@ from small_tensor_models import model, quartz
 
 import jaxnmr as jn
 from jaxnmr.errors import ConventionError, ParameterError
-from jaxnmr.models.tensors.source import Predicted, _mapped
+from jaxnmr.models.tensors.derivatives import Backward, Everywhere, Forward, mapped
+from jaxnmr.models.tensors.source import Predicted
 from jaxnmr.objective import TensorRead
 from jaxnmr.objective.source import plan_sources
 from jaxnmr.refinement.summary import _packed
@@ -121,7 +122,7 @@ def test_models_may_be_given_by_phase_and_by_quantity():
 
 def test_an_objective_keeps_its_models_when_terms_are_added(objective):
     more = objective.bind(objective.parameters().free("xyz")) + 2.0 * of_hydrogen
-    assert [p.columns for p in more.sources] == [None]
+    assert [p.way for p in more.sources] == [Everywhere()]
     assert more.sources[0].model is objective.sources[0].model and len(more.terms) == 3
 
 
@@ -167,7 +168,7 @@ def test_atoms_on_top_of_each_other_leave_the_old_neighbours(objective):
 def test_columns_that_move_atoms_are_known_from_what_is_free(objective):
     params = objective.parameters().free("u_iso", "cell", "xyz[O1.y]")
     prepared = objective.bind(params)
-    named = [params.free_names[k] for k in prepared.sources[0].columns]
+    named = [params.free_names[k] for k in prepared.sources[0].way.columns]
     assert named == ["cell[a]", "cell[c]", "xyz[O1.y]"]
     (note,) = prepared.plan_notes()
     assert "forward mode along the 3 refined numbers that move cell or atoms, for an unknown number" in note
@@ -182,8 +183,8 @@ def test_every_phase_has_its_own_columns():
     objective = jn.Objective(two_volumes, crystal={"a": quartz(), "b": quartz()}, models={"b": model()})
     params = objective.parameters().free("a/cell", "b/xyz[O1.*]", "a/xyz")
     (predicted,) = objective._differentiated(params.spec)
-    assert [params.free_names[k] for k in predicted.columns] == ["b/xyz[O1.x]", "b/xyz[O1.y]", "b/xyz[O1.z]"]
-    assert predicted.rows == ()
+    assert [params.free_names[k] for k in predicted.way.columns] == ["b/xyz[O1.x]", "b/xyz[O1.y]", "b/xyz[O1.z]"]
+    assert predicted.way.rows == ()
 
 
 def test_other_changes_of_the_structure_find_room_in_columns_that_move_it(objective):
@@ -230,11 +231,12 @@ def test_reverse_mode_is_taken_where_few_components_are_read():
         TensorRead("quartz", "shielding", (0, 1), "symmetric"),
     )
     few = predicted.differentiated(range(40), read)
-    assert few.rows == (("shielding", 0, "symmetric"), ("shielding", 1, "symmetric")) and few.read == 12
+    both = (("shielding", 0, "symmetric"), ("shielding", 1, "symmetric"))
+    assert few.way == Backward(tuple(range(40)), both, 12)
     assert "reverse mode from 12 components that terms read, fewer than the 40 refined numbers" in few.note()
     many = predicted.differentiated(range(10), read)
-    assert many.rows is None and "forward mode along the 10 refined numbers" in many.note()
-    assert predicted.differentiated(range(10), ()).rows == ()
+    assert many.way == Forward(tuple(range(10)), 12) and "forward mode along the 10 refined numbers" in many.note()
+    assert predicted.differentiated(range(10), ()).way.rows == ()
     assert [
         len(predicted._basis(*of)) for of in (("shielding", "all"), ("shielding", "isotropic"), ("efg", "all"))
     ] == [9, 1, 5]
@@ -249,7 +251,7 @@ def test_tangents_are_pushed_in_batches_that_fit_in_the_memory():
     rows = (jnp.arange(17.0), jnp.ones((17, 2)))
     function = lambda row: {"x": jnp.sin(row[0]) + row[1]}
     for batch in (1, 4, 9, 17, 30):
-        np.testing.assert_array_equal(_mapped(function, rows, batch)["x"], jax.vmap(function)(rows)["x"])
+        np.testing.assert_array_equal(mapped(function, rows, batch)["x"], jax.vmap(function)(rows)["x"])
 
 
 def test_atoms_unlike_those_of_the_training_are_named_in_a_warning():
