@@ -339,7 +339,9 @@ class BoundPredictedSpectrum(_Placed, PlannedSpectrum):
 
     # -- planning ------------------------------------------------------------------------------------------------
     def bind(self, state: HostState, params: Parameters) -> BoundPredictedSpectrum:
-        return self.differentiable(params.moved_names or params.labels)._planned(state)
+        if not params.n_free:
+            return super().bind(state, params)  # in a new objective, of another structure perhaps
+        return self.differentiable(params.moved_names)._planned(state)
 
     def differentiable(self, free: tuple[str, ...]) -> BoundPredictedSpectrum:
         return self.replace(**self._moving(free))

@@ -159,7 +159,9 @@ class SpectrumTerm(PlannedSpectrum):
 
     # -- planning ------------------------------------------------------------------------------------------------
     def bind(self, state: HostState, params: Parameters) -> SpectrumTerm:
-        return self.differentiable(params.moved_names)._planned(state) if params.n_free else self
+        if not params.n_free:
+            return self.differentiable(params.labels)
+        return self.differentiable(params.moved_names)._planned(state)
 
     def differentiable(self, free: tuple[str, ...]) -> SpectrumTerm:
         place = {label: k for k, label in enumerate(self.labels)}

@@ -186,7 +186,7 @@ def test_tensors_that_are_not_numbers_give_residuals_that_are_none_and_no_error(
     lost[head][1] = np.nan
     state = state_of(term, lost)
     assert np.isnan(residuals(term, state)).all()
-    assert term.replan(HostState(state)) == (term, "") and bound(term, state).plan is term.plan
+    assert term.replan(HostState(state)) == (term, "") and bound(term, state, "xyz").plan is term.plan
     with pytest.raises(DataError, match="not finite at the starting structure"):
         bound(term_of(FAST), state)
 
@@ -257,6 +257,7 @@ def test_a_spectrum_that_is_not_bound_has_no_residuals():
 def test_binding_again_keeps_intensities_and_plans_for_what_is_free():
     everything = bound(term_of(FAST))
     assert everything.moving == ("shift_ppm", "quadrupolar_hz", "gaussian_hz", "lorentzian_hz")
+    assert bound(everything).share is not everything.share, "in a new objective the structure may be another one"
     few = bound(everything, None, "nmr/reference")
     assert type(few) is type(everything) and few.moving == ("shift_ppm",) and few.share is everything.share
     whole = few.differentiable(("cell[a]", "nmr/gaussian", "nmr/lorentzian", "nmr/reference"))

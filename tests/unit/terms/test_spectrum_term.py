@@ -220,3 +220,10 @@ def test_a_spectrum_term_is_a_pytree_that_compiles_once(sodium):
     with watch_compilations() as watch:
         assert np.isfinite(first) and value(objective, params.set("nmr/shift", 4.0)) > first
     assert not watch.programs["<lambda>"]
+
+
+def test_what_was_bound_for_few_parameters_is_differentiated_by_all_in_a_new_objective(sodium):
+    objective = jn.Objective(jn.SpectrumTerm(SODIUM, sodium, NA1, sigma=1e-4))
+    (few,) = objective.bind(objective.parameters().free("nmr/cq")).terms
+    assert few.moving == (("cq", 0),) and not few.moving_mas
+    assert jn.Objective(few).terms[0].moving == objective.terms[0].moving
