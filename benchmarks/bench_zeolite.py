@@ -125,10 +125,10 @@ def problem(crystal, model, expected, coordinates: int):
     tensors = jn.TensorTerm(
         "29Si", shifts, sigma=0.5, kind="principal", reference=jn.ShiftReference(330.0), sites=sites, name="nmr"
     )
-    objective = jn.Objective(tensors + jn.Restraint.distances(crystal, expected), crystal=crystal, tensors=model)
+    objective = jn.Objective(tensors + jn.Restraint.distances(crystal, expected), crystal=crystal, models=model)
     moved = crystal.labels[: coordinates // 3]
     params = objective.parameters().free(*(f"xyz[{label}.*]" for label in moved))
-    return objective.prepared(params).refreshed(params)[0], params
+    return objective.bind(params), params
 
 
 def measured(what: str, objective, params, seconds: float) -> dict:
@@ -150,7 +150,7 @@ def measured(what: str, objective, params, seconds: float) -> dict:
         return Linearised.create(r, jacobian).step(1e-3)
 
     times = time_calls(step, seconds=seconds, least=1 if not seconds else 5)
-    plan, model = objective.predicted[0].plan, objective.predicted[0].model
+    plan, model = objective.sources[0].plan, objective.sources[0].model
     return {
         "what": what,
         "parameters_of_network": model.count,

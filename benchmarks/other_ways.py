@@ -33,7 +33,7 @@ def steps(objective, sites) -> dict[str, tuple[float, np.ndarray]]:
         sites: numbers of those with tensors.
     """
     (crystal,) = objective.crystals.values()
-    model, pairs = objective.predicted[0].model, objective.terms[-1].atoms
+    model, pairs = objective.sources[0].model, objective.terms[-1].atoms
     out = {}
     with tempfile.TemporaryDirectory() as folder:
         saved = model.save(Path(folder) / "model.safetensors")

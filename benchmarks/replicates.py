@@ -95,7 +95,7 @@ class Study:
     def _expected(self, setup) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """By term of NMR data, what the true structure gives, and a factor of the covariance of its errors."""
         params = setup.parameters.set("cell", self.crystal.cell).set("xyz", self.crystal.xyz)
-        objective, _ = setup.objective.prepared(params).refreshed(params)
+        objective = setup.objective.bind(params)
         state, terms = objective.host_state(params), {t.name: t for t in objective.terms}
         shift = terms["shift"]
         factors = {"shift": np.hypot(np.asarray(shift.sigma), np.asarray(shift.model_sigma))[:, None]}
@@ -129,9 +129,9 @@ class Study:
         names, free = CASES[case]
         setup, rng = self.setups[best], np.random.default_rng(seed)
         terms = self.drawn({t.name: t for t in setup.objective.terms}, best, rng)
-        models = [p.model for p in setup.objective.predicted] if set(names) & set(NMR) else None
+        models = [p.model for p in setup.objective.sources] if set(names) & set(NMR) else None
         together = reduce(operator.add, (1.0 * terms[name] for name in names))
-        objective = jn.Objective(together, crystal=self.crystal, tensors=models)
+        objective = jn.Objective(together, crystal=self.crystal, models=models)
         params = objective.parameters()
         moved = np.random.default_rng([seed, 1]).normal(0.0, START, (2, 3)) @ np.linalg.inv(self.crystal.lattice())
         # symmetry keeps silicon on its axis

@@ -38,7 +38,7 @@ def promises(of: Realisation) -> dict[str, dict[str, float]]:
     for element, label in kinds.items():
         params = params.set(f"u_iso[{label}]", zeolite_data.U_ISO[element])
     params = params.set("xrd/background", np.array(zeolite_data.BACKGROUND))
-    objective, _ = objective.prepared(params).refreshed(params)
+    objective = objective.bind(params)
     jacobian = np.asarray(objective.jacobian(params)) * params.spec.scale[params.spec.free_pivots]
     information = {name: jacobian[rows].T @ jacobian[rows] for name, rows in objective.row_slices(params).items()}
     out = {}

@@ -90,7 +90,7 @@ class Realisation:
         objective = jn.Objective(
             reduce(add, (1.0 * possible[name]() for name in terms)),
             crystal=begin,
-            tensors=[
+            models=[
                 model
                 for model, readers in zip(models(self.sigma_model), ({"nmr", "whole"}, {"oxygen"}), strict=True)
                 if readers & set(terms)

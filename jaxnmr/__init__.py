@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from .models import TensorCalculator, TensorModel
     from .nmr import CouplingCalibration, ShiftReference, Site, Spectrum, SpectrumMAS, SpectrumStatic
-    from .objective import Objective, Parameters, State, Term, perturb, term
+    from .objective import Objective, Parameters, Source, State, Term, perturb, source, term
     from .refinement import GaussNewton, LevenbergMarquardt, RefinementResult, Stage, progress, refine
     from .search import displaced, refine_starts, screen
     from .terms import (
@@ -64,6 +64,7 @@ __all__ = [
     "Restraint",
     "ShiftReference",
     "Site",
+    "Source",
     "Spectrum",
     "SpectrumMAS",
     "SpectrumStatic",
@@ -93,6 +94,7 @@ __all__ = [
     "refine",
     "refine_starts",
     "screen",
+    "source",
     "static",
     "struct",
     "term",
@@ -131,6 +133,7 @@ __getattr__, __dir__ = _lazy(
         "Restraint": "terms",
         "ShiftReference": "nmr",
         "Site": "nmr",
+        "Source": "objective",
         "Spectrum": "nmr",
         "SpectrumMAS": "nmr",
         "SpectrumStatic": "nmr",
@@ -157,6 +160,7 @@ __getattr__, __dir__ = _lazy(
         "refine": "refinement",
         "refine_starts": "search",
         "screen": "search",
+        "source": "objective",
         "static": "_struct",
         "struct": "_struct",
         "term": "objective",

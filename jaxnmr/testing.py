@@ -26,7 +26,7 @@ def assert_gradients(
     Every real number in ``state`` is moved by itself. A term that brings its own ``jacobian`` has that checked, too.
 
     Args:
-        function: a term, or any traceable function of ``state`` that returns an array.
+        function: a term as ``objective.terms`` has it, or any traceable function of ``state`` that returns an array.
         state: where to look: an :class:`~jaxnmr.State`, or any pytree of double precision arrays.
         rtol: allowed difference, relative to the largest derivative by the same number.
         atol: allowed difference, relative to the largest derivative of all.

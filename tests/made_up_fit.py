@@ -172,7 +172,7 @@ def made_up_fit(phases=("rutile",), status="converged", terms=("xrd",), **change
         "xrd/scale": np.array([0.08]),
     }
     record = dict(
-        status=status, message="The largest shift is 0.004 of its standard uncertainty.", objective=SimpleNamespace(predicted=()),
+        status=status, message="The largest shift is 0.004 of its standard uncertainty.", objective=SimpleNamespace(sources=()),
         parameters=MadeUpParameters(values, rows), crystals=crystals, esds=esds,
         esds_scor={k: 1.1 * v for k, v in esds.items()}, covariance=covariance,
         statistics={"xrd": statistics()}, evidence={"xrd": fitted_pattern(phases=phases)},

@@ -36,8 +36,8 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 GROUND = {
-    "_cache", "_compat", "_compilations", "_files", "_lazy", "_precision", "_record", "_struct", "_tables", "_tuning",
-    "_version", "errors", "typing", "units",
+    "_cache", "_compat", "_compilations", "_files", "_functions", "_lazy", "_precision", "_record", "_struct", "_tables",
+    "_tuning", "_version", "errors", "typing", "units",
 }  # fmt: skip
 
 # third-party packages each room may import

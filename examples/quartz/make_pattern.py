@@ -43,7 +43,7 @@ def expected_counts(x: np.ndarray, truth: Mapping, highest_peak: float) -> np.nd
     params = objective.parameters()
     for name, value in truth.items():
         params = params.set(f"xrd/{name}", value)
-    objective, _ = objective.refreshed(params)
+    objective = objective.replan(params).objective
     (term,) = objective.terms
     calculated = np.asarray(jax.jit(lambda term, state: term.calculated(state))(term, objective.state(params.values)))
     background = np.asarray(plan.background) @ truth["background"]

@@ -1,32 +1,38 @@
 """Objectives: parameters, states, and the residuals and Jacobian that solvers work on."""
 
 from .evidence import Derived, Evidence, Knowledge, Profile, Row, Rows, Table
+from .host_state import HostState
 from .losses import Loss
 from .objective import Objective
 from .parameters import ParameterRow, Parameters, perturb
-from .state import State, TensorRead, TensorSource
+from .source import PhaseSource, Source, source
+from .state import Provision, State, TensorRead
 from .statistics import ProfileStatistics, Statistics
 from .term import Term, TermSum, term
 
 __all__ = [
     "Derived",
     "Evidence",
+    "HostState",
     "Knowledge",
     "Loss",
     "Objective",
     "ParameterRow",
     "Parameters",
+    "PhaseSource",
     "Profile",
     "ProfileStatistics",
+    "Provision",
     "Row",
     "Rows",
+    "Source",
     "State",
     "Statistics",
     "Table",
     "TensorRead",
-    "TensorSource",
     "Term",
     "TermSum",
     "perturb",
+    "source",
     "term",
 ]

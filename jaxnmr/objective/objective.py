@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +16,28 @@ from ..crystal.cell import cell_from_metric, metric
 from ..crystal.sites import has_conventional_metric
 from ..errors import ParameterError
 from ..typing import Array
+from .host_state import HostState
 from .losses import Loss
 from .parameters import Layout, Parameters, ParameterSpec, renamed
-from .predicted import Predicted, plan_predicted
-from .source import TensorModel
+from .source import PhaseSource, Source, plan_sources
 from .state import State, TensorRead
 from .term import Term, TermSum
 
 _CRYSTAL_FIELDS = ("cell", "xyz", "u_iso", "u_aniso", "occupancy")
+
+
+class Replanned(NamedTuple):
+    """What :meth:`Objective.replan` returns.
+
+    Attributes:
+        objective: with outdated plans made again; the same one when all serve.
+        notes: what was planned again and why; chi² is another one where there is any.
+        outside: novelty of the sites outside the domain of a model, by model, phase and label.
+    """
+
+    objective: Objective
+    notes: tuple[str, ...]
+    outside: dict[tuple[str, str, str], float]
 
 
 @struct
@@ -34,16 +48,16 @@ class Objective:
 
     Attributes:
         crystals: starting structures by phase name.
-        terms: what is compared with what.
+        terms: what is compared with what, bound to the structures.
         weights: ``(terms,)``, multiply each term's chi².
         losses: of each term, ``None`` for least squares.
-        predicted: models of learned tensors with the neighbours of their phases.
+        sources: what calculates learned tensors and the like, with the plans of their phases.
     """
 
     crystals: dict[str, Crystal]
     terms: tuple[Term, ...]
     weights: Array
-    predicted: tuple[Predicted, ...]
+    sources: tuple[PhaseSource, ...]
     losses: tuple[Loss | None, ...] = static()
 
     def __init__(
@@ -51,18 +65,18 @@ class Objective:
         terms: Term | TermSum,
         *,
         crystal: Crystal | Mapping[str, Crystal] | None = None,
-        tensors: TensorModel | Sequence[TensorModel] | Mapping[str, TensorModel | Sequence[TensorModel]] | None = None,
+        models: Source | Sequence[Source] | Mapping[str, Source | Sequence[Source]] | None = None,
         memory_bytes: int | None = None,
         device: str | None = None,
     ):
-        """Put terms together.
+        """Put terms together and bind them to the starting structures.
 
         Args:
             terms: one term, or a sum such as ``xrd + 2.0 * restraint``.
             crystal: the structure, or several by phase name.
-            tensors: a model whose tensors terms read in ``state.tensors``, several that predict different quantities, or
-                either by phase name. Of an ensemble the mean counts, in residuals and derivatives; ``model.member(0)`` is
-                cheaper, but gives no uncertainty.
+            models: a source of what terms read in the state: a `TensorModel`, or a function with ``@jn.source``; several that
+                provide different quantities, or either by phase name. Of an ensemble the mean counts, in residuals and
+                derivatives; ``model.member(0)`` is cheaper, but gives no uncertainty.
             memory_bytes: about how much derivatives of models may take at once; by default 8 MiB on processors, which are
                 fastest with what fits in their caches, and 1 GiB on accelerators.
             device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind on which models are evaluated; by default the one JAX computes on.
@@ -74,31 +88,36 @@ class Objective:
         if not isinstance(terms, Term | TermSum):
             raise ParameterError(f"terms is a {type(terms).__name__}; expected a term, or a sum of terms: a + 2.0 * b")
         terms = terms if isinstance(terms, TermSum) else TermSum(terms)
+        if isinstance(crystal, Crystal):
+            crystal = {crystal.name: crystal}
+        crystals = dict(crystal or {})
+        self._fill(terms, crystals, plan_sources(models, crystals, memory_bytes, device))
+
+    def _fill(self, terms: TermSum, crystals: dict[str, Crystal], sources: tuple[PhaseSource, ...]) -> None:
         names = [t.name for t in terms.terms]
         if not names:
             raise ParameterError("an objective needs something to compare: give it at least one term")
         repeated = sorted({n for n in names if names.count(n) > 1})
         if repeated:
             raise ParameterError(f"several terms are called {', '.join(repeated)}; give each its own name=")
-        if isinstance(crystal, Crystal):
-            crystal = {crystal.name: crystal}
-        crystals = dict(crystal or {})
         set_fields(
             self,
             crystals=crystals,
             terms=tuple(terms.terms),
             weights=np.array(terms.weights, dtype=float),
             losses=tuple(terms.losses),
-            predicted=plan_predicted(tensors, crystals, memory_bytes, device),
+            sources=sources,
         )
-        spec = self.parameters().spec
-        set_fields(self, terms=tuple(t.resolved(spec) for t in self.terms))
+        params = self.parameters()
+        set_fields(self, terms=self._bound(params))
 
     def __add__(self, other: Term | TermSum) -> Objective:
         terms = TermSum(*self.terms, weights=tuple(np.asarray(self.weights)), losses=self.losses) + other
         # what was known of the terms before says nothing of the new ones
-        predicted = tuple(p.prepared(None, None) for p in self.predicted)
-        return Objective(terms, crystal=self.crystals).replace(predicted=predicted)
+        sources = tuple(s.differentiated(None, None) for s in self.sources)
+        made = object.__new__(Objective)
+        made._fill(terms, self.crystals, sources)
+        return made
 
     def phase_prefix(self, phase: str) -> str:
         """What precedes a phase's parameter names: nothing when it is the only one."""
@@ -134,28 +153,27 @@ class Objective:
     def state(self, values: Mapping[str, Array]) -> State:
         """The state at physical values by name (traceable)."""
         state = self.structures(values)
-        found = [p.tensors(state.crystals[p.phase]) for p in self.predicted]
-        return self._with_tensors(state, found)
+        return self._providing(state, [s.evaluate(state.crystals[s.phase]) for s in self.sources])
 
     def structures(self, values: Mapping[str, Array]) -> State:
-        """The state at physical values by name, without learned tensors: structures and values (traceable)."""
+        """The state at physical values by name, without what sources provide: structures and values (traceable)."""
         crystals = {}
         for phase, crystal in self.crystals.items():
             prefix = self.phase_prefix(phase)
             fields = {name: values[prefix + name] for name in _CRYSTAL_FIELDS}
             fields["cell"] = _allowed_cell(crystal, fields["cell"])
             crystals[phase] = crystal.replace(**fields)
-        return State(crystals=crystals, values=dict(values), sources=self._sources())
+        return State(crystals=crystals, values=dict(values), provisions=self._provisions())
 
-    def _sources(self):
-        return tuple(source for p in self.predicted for source in p.sources)
+    def _provisions(self):
+        return tuple(provision for s in self.sources for provision in s.provisions)
 
-    def _with_tensors(self, state: State, found: Sequence[Mapping[str, Array]]) -> State:
-        """A state with what every model predicts."""
-        tensors: dict[str, dict[str, Array]] = {}
-        for p, heads in zip(self.predicted, found, strict=True):
-            tensors.setdefault(p.phase, {}).update(heads)
-        return state.replace(tensors=tensors)
+    def _providing(self, state: State, values: Iterable[Mapping[str, Array]]) -> State:
+        """A state with what every source provides."""
+        provided: dict[str, dict[str, Array]] = {}
+        for s, of in zip(self.sources, values, strict=True):
+            provided.setdefault(s.phase, {}).update(of)
+        return state.replace(provided=provided)
 
     def _weighted(self, arrays: list[Array]) -> Array:
         parts = [jnp.sqrt(self.weights[k]) * a for k, a in enumerate(arrays)]
@@ -191,7 +209,7 @@ class Objective:
 
         Columns are in the order of ``params.free_names``.
         """
-        objective = self.replace(predicted=self._differentiated(params.spec))
+        objective = self.replace(sources=self._differentiated(params.spec))
         columns = residuals_and_jacobian(
             params.spec.layout, objective, params.offset(), params.spec.transform, jnp.asarray(params.theta)
         )[1]
@@ -212,19 +230,27 @@ class Objective:
         """Whether some term changes with every accepted step, as Le Bail extraction does."""
         return any(t.extracting for t in self.terms)
 
-    def prepared(self, params: Parameters) -> Objective:
-        """The objective before a refinement of the parameters that are free in ``params`` (host)."""
-        moved = tuple(params.labels[k] for k in np.flatnonzero(params.spec.transform.any(axis=1)))
-        terms = tuple(t.prepared(moved) for t in self.terms)
-        return self.replace(terms=terms, predicted=self._differentiated(params.spec))
+    def bind(self, params: Parameters) -> Objective:
+        """The objective planned for these very values, and for a refinement of what is free in ``params`` (host).
 
-    def _differentiated(self, spec: ParameterSpec) -> tuple[Predicted, ...]:
-        """Models that know what moves and what is read."""
-        if not self.predicted:
+        A minimum that is planned for itself does not depend on the way there.
+        """
+        # what a network sees ends at its cutoff, however many neighbours are listed: their plans have no history
+        objective, _ = self._sources_replanned(params)
+        objective = objective.replace(terms=objective._bound(params))
+        return objective.replace(sources=objective._differentiated(params.spec))
+
+    def _bound(self, params: Parameters) -> tuple[Term, ...]:
+        state = self.host_state(params)
+        return tuple(t.bind(state, params) for t in self.terms)
+
+    def _differentiated(self, spec: ParameterSpec) -> tuple[PhaseSource, ...]:
+        """Sources that know what moves and what is read."""
+        if not self.sources:
             return ()
         reads = self._reads()
-        moves = [spec.transform[self._places(spec, p.phase)].any(axis=0) for p in self.predicted]
-        return tuple(p.prepared(np.flatnonzero(m), reads) for p, m in zip(self.predicted, moves, strict=True))
+        moves = [spec.transform[self._places(spec, s.phase)].any(axis=0) for s in self.sources]
+        return tuple(s.differentiated(np.flatnonzero(m), reads) for s, m in zip(self.sources, moves, strict=True))
 
     def _places(self, spec: ParameterSpec, phase: str) -> np.ndarray:
         """Where the cell and the coordinates of a phase are in the vector."""
@@ -232,114 +258,76 @@ class Objective:
         return np.concatenate([places[self.phase_prefix(phase) + name].ravel() for name in ("cell", "xyz")])
 
     def columns_for(self, spec: ParameterSpec, change: np.ndarray) -> np.ndarray:
-        """Which columns of a prepared Jacobian may stand for another change ``(values,)`` of the vector (host).
+        """Which columns of a bound objective's Jacobian may stand for another change ``(values,)`` of the vector (host).
 
         All of them, unless the change moves atoms: models are differentiated along columns that did so before.
         """
         columns = np.arange(int(spec.free.sum()))
-        for p in self.predicted:
-            if p.rows is None and p.columns is not None and change[self._places(spec, p.phase)].any():
-                columns = np.intersect1d(columns, p.columns).astype(int)
+        for s in self.sources:
+            if change[self._places(spec, s.phase)].any():
+                columns = s.columns_for(columns)
         return columns
 
     def _reads(self) -> tuple[TensorRead, ...] | None:
-        """What terms read of learned tensors; ``None`` when some term does not say."""
-        found = [t.tensors_read(self.crystals) for t in self.terms]
-        if all(reads is not None for reads in found):
-            return tuple(read for reads in found for read in reads)
-        # those that do not say are watched
+        """What terms read of learned tensors; ``None`` when some term that reads them does not say what."""
+        said = tuple(read for t in self.terms for read in t.reads or ())
+        silent = [t for t in self.terms if t.reads is None]
+        if not silent:
+            return said
         values = {k: jnp.asarray(v) for k, v in self.parameters().values.items()}
-        silent = [t for t, reads in zip(self.terms, found, strict=True) if reads is None]
-        if any(_reads_tensors(t, self.structures, values) for t in silent):
-            return None
-        return tuple(read for reads in found if reads is not None for read in reads)
+        shapes = self._providing(self.structures(values), [s.shapes(self.crystals[s.phase]) for s in self.sources])
+        return None if any(_uses(t, self.structures, values, shapes.provided) for t in silent) else said
 
     def plan_notes(self) -> tuple[str, ...]:
-        """How derivatives of learned tensors are calculated and why, one sentence per model."""
-        return tuple(p.note() for p in self.predicted)
+        """How derivatives of what sources provide are calculated and why, one sentence for each."""
+        return tuple(s.note() for s in self.sources)
 
-    def refreshed(self, params: Parameters) -> tuple[Objective, tuple[str, ...]]:
-        """The objective with outgrown plans renewed, and what was renewed (host)."""
-        objective, notes, _ = self.examined(params)
-        return objective, notes
-
-    def examined(self, params: Parameters) -> tuple[Objective, tuple[str, ...], dict[tuple[str, str, str], float]]:
-        """As :meth:`refreshed`, and which sites are outside the domain of a model: novelty by model, phase and label (host)."""
-        objective, notes = self._replanned(params)
+    def replan(self, params: Parameters) -> Replanned:
+        """The objective with what these values have outgrown planned again (host)."""
+        objective, notes = self._sources_replanned(params)
         state = objective.host_state(params)
-        pairs = [t.refreshed(state) for t in objective.terms]
+        pairs = [t.replan(state) for t in objective.terms]
         notes += tuple(f"{t.name}: {note}" for (t, note) in pairs if note)
         outside = {
-            (p.model.card.name, p.phase, label): novelty
-            for p in objective.predicted
-            for label, novelty in p.outside(state.crystals[p.phase], _prediction_of(state, p)).items()
+            (s.name, s.phase, label): novelty
+            for k, s in enumerate(objective.sources)
+            for label, novelty in s.outside(state.crystals[s.phase], state.predicted(k)).items()
         }
-        objective = objective.replace(terms=tuple(t for t, _ in pairs)) if notes else self
-        return objective, notes, outside
+        return Replanned(objective.replace(terms=tuple(t for t, _ in pairs)) if notes else self, notes, outside)
 
-    def settled(self, params: Parameters) -> Objective:
-        """The objective with every plan made for these very values, so that a minimum does not depend on its history."""
-        # what a network sees ends at its cutoff, however many neighbours are listed: their plans have no history
-        objective, _ = self._replanned(params)
-        state = objective.host_state(params)
-        return objective.replace(terms=tuple(t.settled(state) for t in objective.terms))
-
-    def _replanned(self, params: Parameters) -> tuple[Objective, tuple[str, ...]]:
-        """The objective with neighbours listed anew where the structure has moved far."""
-        if not self.predicted:
+    def _sources_replanned(self, params: Parameters) -> tuple[Objective, tuple[str, ...]]:
+        """The objective with neighbours listed again where the structure has moved far."""
+        if not self.sources:
             return self, ()
         crystals = self.structures(_on_device(params)).crystals
-        pairs = [p.renewed(crystals[p.phase]) for p in self.predicted]
+        pairs = [s.replan(crystals[s.phase]) for s in self.sources]
         notes = tuple(dict.fromkeys(note for _, note in pairs if note))
-        return (self.replace(predicted=tuple(p for p, _ in pairs)), notes) if notes else (self, ())
+        return (self.replace(sources=tuple(s for s, _ in pairs)), notes) if notes else (self, ())
 
     def warnings(self, params: Parameters) -> tuple[str, ...]:
         """Sentences about physically doubtful values and atoms outside the domain of a model, for the report (host)."""
         state = self.host_state(params)
         of_terms = tuple(sentence for t in self.terms for sentence in t.warnings(state))
-        of_models = (p.warnings(state.crystals[p.phase], _prediction_of(state, p)) for p in self.predicted)
-        return (*of_terms, *(sentence for of in of_models for sentence in of))
+        of_sources = (s.warnings(state.crystals[s.phase], state.predicted(k)) for k, s in enumerate(self.sources))
+        return (*of_terms, *(sentence for of in of_sources for sentence in of))
 
-    def host_state(self, params: Parameters) -> State:
-        """The state with the predictions that some term wants to see, whose tensors need not be calculated twice (host)."""
-        if not any(t.wants_predictions for t in self.terms):
-            return self.state(_on_device(params))
-        state = self.structures(_on_device(params))
-        made = [p.prediction(state.crystals[p.phase]) for p in self.predicted]
-        found: dict[str, dict[str, Any]] = {}
-        for p, prediction in zip(self.predicted, made, strict=True):
-            found.setdefault(p.phase, {}).update(dict.fromkeys(prediction.tensors, prediction))
-        return self._with_tensors(state, [prediction.tensors for prediction in made]).replace(predictions=found)
-
-
-def _prediction_of(state: State, model: Predicted) -> Any:
-    """The prediction of a model, where a state has it."""
-    return state.predictions.get(model.phase, {}).get(model.sources[0].head)
+    def host_state(self, params: Parameters) -> HostState:
+        """The state at parameters for planning and reports; sources are evaluated when they are asked for (host)."""
+        return HostState(self.structures(_on_device(params)), self.sources)
 
 
 def _on_device(params: Parameters) -> dict[str, Array]:
     return {k: jnp.asarray(v) for k, v in params.values.items()}
 
 
-class _Watched(Mapping):
-    """Learned tensors that nobody may look at."""
-
-    class Seen(Exception):
-        """Somebody did."""
-
-    def _seen(self, *_):
-        raise self.Seen
-
-    __getitem__ = __iter__ = __len__ = __contains__ = _seen
-
-
-def _reads_tensors(term: Term, structures, values: Mapping[str, Array]) -> bool:
-    """Whether the residuals of a term look at learned tensors; nothing is computed."""
-    try:
-        jax.eval_shape(lambda v: term.residuals(structures(v).replace(tensors=_Watched())), values)
-    except (_Watched.Seen, TypeError):  # looked at, or handed to a transformation that needs arrays
-        return True
-    return False
+def _uses(term: Term, structures, values: Mapping[str, Array], provided: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the residuals of a term are calculated from what sources provide; nothing is computed."""
+    traced = jax.make_jaxpr(lambda provided, values: term.residuals(structures(values).replace(provided=provided)))
+    program = traced(provided, values).jaxpr
+    asked = set(program.invars[: len(jax.tree.leaves(provided))])
+    used = [*program.outvars, *(v for step in program.eqns for v in step.invars)]
+    # the others are constants
+    return not asked.isdisjoint(v for v in used if isinstance(v, type(program.invars[0])))
 
 
 def _allowed_cell(crystal: Crystal, cell: Any) -> Any:
@@ -363,8 +351,7 @@ def residuals_and_jacobian(layout: Layout, objective: Objective, offset, transfo
     state, push = jax.linearize(make, theta)
     tangents = jax.vmap(push)(jnp.eye(theta.shape[0], dtype=theta.dtype))
     # networks are expensive: not along every parameter
-    moved = [(state.crystals[p.phase], tangents.crystals[p.phase]) for p in objective.predicted]
-    pairs = [p.linearised(c, t.cell, t.xyz) for p, (c, t) in zip(objective.predicted, moved, strict=True)]
-    state = objective._with_tensors(state, [values for values, _ in pairs])
-    tangents = objective._with_tensors(tangents, [pushed for _, pushed in pairs])
+    pairs = [s.linearised(state.crystals[s.phase], tangents.crystals[s.phase]) for s in objective.sources]
+    state = objective._providing(state, [values for values, _ in pairs])
+    tangents = objective._providing(tangents, [pushed for _, pushed in pairs])
     return objective._rows(state, tangents)

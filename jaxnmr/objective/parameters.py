@@ -230,6 +230,11 @@ class Parameters:
         """Full names of the refined numbers, in the order of ``theta``."""
         return tuple(self.labels[k] for k in self.spec.free_pivots)
 
+    @property
+    def moved_names(self) -> tuple[str, ...]:
+        """Full names of all values that a refinement moves, those that follow others included."""
+        return tuple(self.labels[k] for k in np.flatnonzero(self.spec.transform.any(axis=1)))
+
     def rows(self) -> list[ParameterRow]:
         """Every physical value, for tables."""
         spec = self.spec
@@ -276,8 +281,9 @@ class Parameters:
         return self.spec.layout.unflatten(self.offset() + self.spec.transform @ theta)
 
     def at(self, theta) -> Parameters:
-        """A copy at other refined numbers (host)."""
-        return self.replace(flat=self.offset() + self.spec.transform @ np.asarray(theta))
+        """A copy at other refined numbers (traceable)."""
+        theta = theta if isinstance(theta, jax.core.Tracer) else np.asarray(theta)
+        return self.replace(flat=self.offset() + self.spec.transform @ theta)
 
     def theta_bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Bounds of ``theta`` (host), those of values that follow through symmetry or a tie included.

@@ -1,38 +1,236 @@
-"""What an objective asks of a model that predicts tensors, so that it need know no network."""
+"""`Source`: what fills the state, whatever it calculates of a structure: tensors, an energy, a density.
+
+A `Source` is what people hand to an objective. For every phase it becomes a `PhaseSource`, which holds what is planned for that
+structure, its neighbours say. A function of a crystal is a source as it is; see :func:`source`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._functions import pickled_function, unpickled_function
+from .._struct import static, struct
 from ..crystal import Crystal
+from ..errors import ParameterError
 from ..typing import Array
+from .state import Provision, TensorRead, only_phase
 
 
-class TensorModel(Protocol):
-    """A model of the tensors of crystals; `jaxnmr.TensorModel` is one.
+class Source:
+    """Base class of what calculates quantities of a crystal; `jaxnmr.TensorModel` is one, :func:`source` makes others."""
+
+    def for_phase(
+        self, phase: str, crystal: Crystal, *, memory_bytes: int | None = None, device: str | None = None
+    ) -> PhaseSource:
+        """Plan for one phase (host).
+
+        Args:
+            phase: name of the crystal.
+            crystal: its starting structure.
+            memory_bytes: about how much derivatives may take at once; what suits the device by default.
+            device: kind of device to calculate on; by default the one JAX computes on.
+        """
+        raise TypeError(f"{type(self).__name__} does not define for_phase(phase, crystal)")
+
+
+class PhaseSource:
+    """A source for one phase. Subclasses are ``@struct`` pytrees and define :meth:`evaluate`; the rest has defaults.
 
     Attributes:
-        config: heads, species and cutoff.
-        card: what is known about it: name, references of shifts, calibration.
-        environments: what atoms of its training looked like, by element.
+        name: of the source, for reports.
+        phase: name of the crystal.
+        provisions: what it provides.
     """
 
-    config: Any
-    card: Any
-    environments: Mapping[str, Array]
+    name: str
+    phase: str
+    provisions: tuple[Provision, ...]
 
-    def plan(self, crystal: Crystal) -> Any:
-        """The neighbours of every atom (host)."""
+    # -- values and derivatives ----------------------------------------------------------------------------------
+    def evaluate(self, crystal: Crystal) -> dict[str, Array]:
+        """What is provided, by name (traceable)."""
+        raise TypeError(f"{type(self).__name__} does not define evaluate(crystal)")
 
-    def tensors(self, crystal: Crystal, plan: Any) -> dict[str, Array]:
-        """Predictions for all sites by head (traceable)."""
+    def linearised(self, crystal: Crystal, tangents: Crystal) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Values and their derivatives along tangents of the crystal (traceable); by default in forward mode.
 
-    def outputs(self, graph: Any) -> Any:
-        """Predictions with their spread and novelty, by node (traceable)."""
+        Args:
+            crystal: where.
+            tangents: of its numbers, with a leading axis.
 
-    def predict(self, crystal: Crystal, plan: Any = None) -> Any:
-        """The prediction with its uncertainty (host)."""
+        Returns:
+            By name, values as :meth:`evaluate`, and derivatives with the leading axis of the tangents.
+        """
+        values, push = jax.linearize(self.evaluate, crystal)
+        return values, jax.vmap(push)(tangents)
 
-    def replace(self, **changes: Any) -> Self:
-        """A copy with other fields."""
+    def shapes(self, crystal: Crystal) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes of what is provided, by name."""
+        return jax.eval_shape(self.evaluate, crystal)
+
+    def differentiated(self, columns: Sequence[int] | None, reads: Sequence[TensorRead] | None) -> PhaseSource:
+        """This source, differentiated no more than needed (host).
+
+        Args:
+            columns: numbers of the refined numbers that move the cell or the atoms of the phase; ``None`` when that is not
+                known.
+            reads: what terms read; ``None`` when some of them do not say.
+        """
+        return self
+
+    def columns_for(self, columns: np.ndarray) -> np.ndarray:
+        """Which of the columns of a Jacobian may stand for another change of the structure; all by default (host)."""
+        return columns
+
+    # -- on the host ---------------------------------------------------------------------------------------------
+    def replan(self, crystal: Crystal) -> tuple[PhaseSource, str]:
+        """This source with what the structure has outgrown planned again, and what that was (host)."""
+        return self, ""
+
+    def prediction(self, crystal: Crystal) -> Any:
+        """Values together with their uncertainties (host).
+
+        Raises:
+            ParameterError: the source knows no uncertainties.
+        """
+        raise ParameterError(f"{self.name!r} does not know how uncertain it is: give sigma_model a number")
+
+    def values_of(self, prediction: Any) -> Mapping[str, Array]:
+        """The values that a prediction holds (host)."""
+        return prediction.tensors
+
+    def outside(self, crystal: Crystal, prediction: Any = None) -> dict[str, float]:
+        """By label, novelty of the sites outside the domain of the source; of a prediction where there is one (host)."""
+        return {}
+
+    def warnings(self, crystal: Crystal, prediction: Any = None) -> tuple[str, ...]:
+        """Sentences for the report (host)."""
+        return ()
+
+    def note(self) -> str:
+        """How derivatives are calculated and why, in a sentence."""
+        names = ", ".join(p.name for p in self.provisions)
+        return f"Derivatives of {names} of {self.phase}: forward mode along every refined number."
+
+    def record(self) -> dict[str, Any]:
+        """What reports say of it: name, phase, quantities with the elements they are of, theory, size, scores."""
+        return {
+            "name": self.name, "phase": self.phase, "predicts": {p.name: [] for p in self.provisions},
+            "level_of_theory": "", "members": 1, "parameters": 0, "scores": {}, "derivatives": self.note(),
+        }  # fmt: skip
+
+
+@struct
+class FunctionSource(Source):
+    """A source made from a function of a crystal; see :func:`source`."""
+
+    function: Callable[[Crystal], Any] = static()
+    name: str = static()
+
+    def __call__(self, crystal: Crystal) -> Any:
+        """What the function returns."""
+        return self.function(crystal)
+
+    def for_phase(
+        self, phase: str, crystal: Crystal, *, memory_bytes: int | None = None, device: str | None = None
+    ) -> PhaseSource:
+        shapes = jax.eval_shape(self.function, crystal)
+        names = tuple(shapes) if isinstance(shapes, Mapping) else (self.name,)
+        provisions = tuple(Provision(phase, name) for name in names)
+        return PhaseFunction(function=self.function, name=self.name, phase=phase, provisions=provisions)
+
+    def __reduce__(self):
+        function = pickled_function(self.function, f"source {self.name!r}")
+        return _function_source, (function, self.name)
+
+
+@struct
+class PhaseFunction(PhaseSource):
+    """A function of a crystal, for one phase."""
+
+    function: Callable[[Crystal], Any] = static()
+    name: str = static()
+    phase: str = static()
+    provisions: tuple[Provision, ...] = static()
+
+    def evaluate(self, crystal: Crystal) -> dict[str, Array]:
+        made = self.function(crystal)
+        made = made if isinstance(made, Mapping) else {self.name: made}
+        return {name: jnp.asarray(value) for name, value in made.items()}
+
+    def __reduce__(self):
+        function = pickled_function(self.function, f"source {self.name!r}")
+        return _phase_function, (function, self.name, self.phase, self.provisions)
+
+
+def _function_source(function, name):
+    return FunctionSource(function=unpickled_function(function), name=name)
+
+
+def _phase_function(function, name, phase, provisions):
+    return PhaseFunction(function=unpickled_function(function), name=name, phase=phase, provisions=provisions)
+
+
+def source(name: str) -> Callable[[Callable[[Crystal], Any]], FunctionSource]:
+    """Turn a function of a crystal into a source, whose values terms read with ``state.of(name)``::
+
+        @jn.source("energy")
+        def energy(crystal):
+            return jnp.sum((jn.crystal.distances(crystal, PAIRS) - 1.6) ** 2)
+
+        objective = jn.Objective(terms, crystal=crystal, models=energy)
+
+    Args:
+        name: the quantity. A function that returns a dictionary of arrays provides each of them by its own name.
+    """
+    return lambda function: FunctionSource(function=function, name=name)
+
+
+def plan_sources(
+    models: Any, crystals: Mapping[str, Crystal], memory_bytes: int | None = None, device: str | None = None
+) -> tuple[PhaseSource, ...]:
+    """Sources of phases (host).
+
+    Args:
+        models: ``None``, a source, several that provide different quantities, or either by phase name.
+        crystals: by phase name.
+        memory_bytes, device: see :meth:`Source.for_phase`.
+
+    Raises:
+        ParameterError: no such phase, no source, two that provide the same, or a budget that is no number of bytes.
+        ConventionError: a crystal that a model cannot take.
+    """
+    if models is None:
+        return ()
+    if memory_bytes is not None and not memory_bytes >= 1:
+        raise ParameterError(f"memory_bytes is {memory_bytes}; expected a number of bytes, such as {2**30} for 1 GiB")
+    if not crystals:
+        raise ParameterError("models calculate what they do of crystals: give the objective crystal=, too")
+    by_phase = models if isinstance(models, Mapping) else dict.fromkeys(crystals, models)
+    out: list[PhaseSource] = []
+    for phase, given in by_phase.items():
+        phase = only_phase(crystals, phase)
+        of_phase = list(given) if isinstance(given, list | tuple) else [given]
+        strange = next((model for model in of_phase if not isinstance(model, Source)), None)
+        if strange is not None:
+            raise ParameterError(
+                f"models: {strange!r} is no model; expected TensorModel.load(name or path), or a function of a crystal with "
+                "@jn.source"
+            )
+        planned = [
+            model.for_phase(phase, crystals[phase], memory_bytes=memory_bytes, device=device) for model in of_phase
+        ]
+        names = [p.name for of in planned for p in of.provisions]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ParameterError(
+                f"several models of {phase!r} predict {', '.join(repeated)}: choose one of them, or join networks of one "
+                "architecture with TensorModel.ensemble"
+            )
+        out += planned
+    return tuple(out)

@@ -19,25 +19,25 @@ SHIELDING, EFG = "shielding", "efg"
 
 
 @dataclass(frozen=True)
-class TensorSource:
-    """What a model provides of one phase.
+class Provision:
+    """A quantity that a source provides for one phase.
 
     Attributes:
         phase: name of the crystal.
-        head: the quantity, ``"shielding"``, ``"efg"`` or any other that a model has.
-        trained: per site, whether the model was trained on its element; numbers of other sites mean nothing.
+        name: the quantity: ``"shielding"``, ``"efg"``, ``"energy"``.
+        trained: per site, whether its numbers mean something (a model was trained on its element); empty where all do.
         references: of chemical shifts, ``(element, reference_ppm, slope)``.
     """
 
     phase: str
-    head: str
-    trained: tuple[bool, ...]
+    name: str
+    trained: tuple[bool, ...] = ()
     references: tuple[tuple[str, float, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class TensorRead:
-    """What a term's residuals depend on among the tensors of a state, so that nothing else needs derivatives.
+    """Declares which tensor components a term reads, so that only those are differentiated.
 
     Attributes:
         phase, head: which tensors.
@@ -58,19 +58,16 @@ class State:
     Attributes:
         crystals: structures by phase name.
         values: every physical parameter by full name.
-        tensors: by phase and head, what models predict for the sites of the asymmetric unit: ``(sites, 3, 3)`` in the frame
-            of ``crystal.lattice()``, or ``(sites, dim)``; shieldings in ppm, field gradients in atomic units. Not a number
-            for elements a model was not trained on. Empty when the objective was given no model.
-        predictions: by phase and head, the `Prediction` with its uncertainty; on the host only and only where some term
-            asks for it, otherwise empty.
-        sources: what ``tensors`` holds.
+        provided: by phase and name, what sources calculate of a structure. Tensors are those of the sites of the asymmetric
+            unit: ``(sites, 3, 3)`` in the frame of ``crystal.lattice()``, or ``(sites, dim)``; shieldings in ppm, field
+            gradients in atomic units, NaN for elements a model was not trained on. Empty when the objective has no source.
+        provisions: what ``provided`` holds.
     """
 
     crystals: dict[str, Crystal]
     values: dict[str, Array]
-    tensors: dict[str, dict[str, Array]] = field(default_factory=dict)
-    predictions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    sources: tuple[TensorSource, ...] = static(default=())
+    provided: dict[str, dict[str, Array]] = field(default_factory=dict)
+    provisions: tuple[Provision, ...] = static(default=())
 
     @property
     def crystal(self) -> Crystal:
@@ -90,7 +87,7 @@ class State:
         start = prefix + "/"
         return {name.removeprefix(start): v for name, v in self.values.items() if name.startswith(start)}
 
-    # -- learned tensors -----------------------------------------------------------------------------------------
+    # -- what sources provide -----------------------------------------------------------------------------------------
     def phase(self, name: str | None = None) -> str:
         """The name of a phase, of the only one by default.
 
@@ -106,6 +103,30 @@ class State:
             ParameterError: none has.
         """
         return sites_of(self.crystals[self.phase(phase)], nucleus)
+
+    def of(self, name: str, phase: str | None = None) -> Array:
+        """What a source calculates of a phase, ``state.of("energy")``, in the shape it returns (traceable).
+
+        Args:
+            name: the quantity.
+            phase: name of the crystal; needed when there are several.
+
+        Raises:
+            ParameterError: no source provides it, or no phase is named and there are several.
+        """
+        of = self._provision(name, self.phase(phase))
+        return jnp.asarray(self.provided[of.phase][name])
+
+    def prediction(self, name: str, phase: str | None = None) -> Any:
+        """What a source says of a quantity together with its uncertainty; a `HostState` knows it.
+
+        Raises:
+            ParameterError: always; this state is for evaluation, where uncertainties are held.
+        """
+        raise ParameterError(
+            f"the uncertainty of {name!r} is known where a term is bound, not where it is evaluated: "
+            "use objective.host_state(params)"
+        )
 
     def tensor(
         self,
@@ -127,13 +148,13 @@ class State:
         Raises:
             ParameterError: no model, none with this head, no such site, or an element that it was not trained on.
         """
-        source = self._source(head, self.phase(phase))
-        values = jnp.asarray(self.tensors[source.phase][head])
+        source = self._provision(head, self.phase(phase))
+        values = jnp.asarray(self.provided[source.phase][head])
         if nucleus is None and sites is None:
             return values
         crystal = self.crystals[source.phase]
         sites = sites_of(crystal, nucleus) if sites is None else np.asarray(sites, dtype=int)
-        missing = [int(k) for k in sites if not source.trained[k]]
+        missing = [int(k) for k in sites if source.trained and not source.trained[k]]
         if missing:
             elements = sorted({crystal.elements[k] for k in missing})
             raise ParameterError(
@@ -167,7 +188,7 @@ class State:
         shielding = self.shielding(phase, nucleus=nucleus)
         if reference is None:
             element = isotope(nucleus).element
-            known = {e: numbers for e, *numbers in self._source(SHIELDING, self.phase(phase)).references}
+            known = {e: numbers for e, *numbers in self._provision(SHIELDING, self.phase(phase)).references}
             if element not in known:
                 raise ParameterError(
                     f"the model has no shift reference of {element}: give reference=ShiftReference(ppm), such as one fitted "
@@ -176,19 +197,19 @@ class State:
             reference = ShiftReference(*known[element])
         return reference.shift(jnp.trace(shielding, axis1=-2, axis2=-1) / 3.0)
 
-    def _source(self, head: str, phase: str) -> TensorSource:
-        of_phase = {s.head: s for s in self.sources if s.phase == phase}
-        if head in of_phase:
-            return of_phase[head]
+    def _provision(self, name: str, phase: str) -> Provision:
+        of_phase = {p.name: p for p in self.provisions if p.phase == phase}
+        if name in of_phase:
+            return of_phase[name]
         if of_phase:
             raise ParameterError(
-                f"no model of {phase!r} predicts {head!r}; there is {', '.join(sorted(of_phase))}: give the objective a "
-                "model that does, Objective(..., tensors=[model, other])"
+                f"no model of {phase!r} predicts {name!r}; there is {', '.join(sorted(of_phase))}: give the objective a "
+                "model that does, Objective(..., models=[model, other])"
             )
-        others = sorted({s.phase for s in self.sources})
+        others = sorted({p.phase for p in self.provisions})
         raise ParameterError(
-            f"nothing predicts the {head} of {phase!r}{f', only of {others}' if others else ''}: give the objective a model, "
-            "Objective(..., tensors=model)"
+            f"nothing predicts the {name} of {phase!r}{f', only of {others}' if others else ''}: give the objective a model, "
+            "Objective(..., models=model)"
         )
 
 

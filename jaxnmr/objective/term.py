@@ -2,10 +2,15 @@
 
 A `State` is computed once per parameter vector. A `Term` reads it and returns whitened residuals
 ``(calculated - observed) / sigma``; that one method is all a new kind of data needs.
+
+A term is what people write: data, an experiment, options. An objective binds it to its structures and parameters
+(:meth:`Term.bind`) and works with what it is bound to, in which everything that depends on them is known: numbers of sites, a
+plan, an assignment. A term that needs nothing of the kind is bound as it is.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,7 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import compiled, static, struct
+from .._functions import pickled_function, unpickled_function
+from .._struct import compiled, set_fields, static, struct
 from ..crystal import Crystal
 from ..errors import ParameterError
 from ..typing import Array, Quantity
@@ -23,7 +29,8 @@ from .losses import Loss, LossKind
 from .state import State, TensorRead
 
 if TYPE_CHECKING:
-    from .parameters import ParameterSpec
+    from .host_state import HostState
+    from .parameters import Parameters
 
 # residuals of functions have numbers for names
 _NUMBERED = ("number", "expected", "calculated")
@@ -34,14 +41,43 @@ class Term:
 
     Subclasses are ``@struct`` pytrees with a ``name`` and implement :meth:`residuals`. Terms add and scale:
     ``xrd + 2.0 * restraint``; a weight multiplies chi squared.
+
+    Attributes:
+        name: prefix of the parameters, and what reports call it.
+        extracting: whether the term changes with every accepted step, as Le Bail extraction does.
+        reads: which learned tensors the residuals depend on; ``None`` when the term does not say. A term that does lets an
+            objective differentiate few tensors in reverse mode instead of all along every parameter. What it says must be
+            true: derivatives by anything else are not calculated.
     """
 
     name: str
     extracting: bool = False
+    reads: tuple[TensorRead, ...] | None = None
 
+    # -- as people write it --------------------------------------------------------------------------------------
+    def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
+        """Nuisance parameters this term brings along, by local name; they are prefixed with the term's name."""
+        return {}
+
+    def bind(self, state: HostState, params: Parameters) -> Term:
+        """This term bound to structures and parameters, planned for these very values (host).
+
+        Args:
+            state: structures and values; tensors and their uncertainties are calculated when they are asked for.
+            params: whose free values a refinement moves. Where none is free, everything may come to move.
+        """
+        return self
+
+    # -- bound ---------------------------------------------------------------------------------------------------
     def residuals(self, state: State) -> Array:
         """Whitened residuals, one dimension (traceable)."""
-        raise TypeError(f"{type(self).__name__} does not define residuals(state)")
+        hint = "" if type(self).bind is Term.bind else ": bind it first, jn.Objective(term, ...).terms[0]"
+        raise TypeError(f"{type(self).__name__} does not define residuals(state){hint}")
+
+    def jacobian(self, state: State, tangents: State) -> Array:
+        """Derivative of the residuals along state tangents with a leading parameter axis, ``(residuals, parameters)``."""
+        push = lambda tangent: jax.jvp(self.residuals, (state,), (tangent,))[1]
+        return jax.vmap(push, out_axes=1)(tangents)
 
     def length(self, state: Callable[[], State]) -> int:
         """Number of residuals; a term that knows it from its data need not be traced for that (host).
@@ -51,52 +87,19 @@ class Term:
         """
         return jax.eval_shape(self.residuals, state()).shape[0]
 
-    def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
-        """Nuisance parameters this term brings along, by local name; they are prefixed with the term's name."""
-        return {}
-
-    def tensors_read(self, crystals: Mapping[str, Crystal]) -> tuple[TensorRead, ...] | None:
-        """Which learned tensors the residuals depend on; ``None`` when that is not known (host).
-
-        A term that says so lets an objective differentiate few tensors in reverse mode instead of all along every
-        parameter. What it says must be true: derivatives of anything else are not calculated.
-        """
-        return None
-
-    @property
-    def wants_predictions(self) -> bool:
-        """Whether :meth:`refreshed` and :meth:`settled` read ``state.predictions``."""
-        return False
-
-    def jacobian(self, state: State, tangents: State) -> Array:
-        """Derivative of the residuals along state tangents with a leading parameter axis, ``(residuals, parameters)``."""
-        push = lambda tangent: jax.jvp(self.residuals, (state,), (tangent,))[1]
-        return jax.vmap(push, out_axes=1)(tangents)
-
-    def resolved(self, spec: ParameterSpec) -> Term:
-        """This term once the objective's parameters are known (host)."""
-        return self
-
-    def prepared(self, free: tuple[str, ...]) -> Term:
-        """This term before a refinement of parameters with these full names (host)."""
-        return self
-
-    def differentiable(self, free: tuple[str, ...]) -> Term:
-        """This term, planned as it is, but with derivatives by these parameters, by full name (host)."""
-        return self
-
-    def refreshed(self, state: State) -> tuple[Term, str]:
-        """This term with whatever discrete planning the state has outgrown renewed, and what that was (host)."""
+    def replan(self, state: HostState) -> tuple[Term, str]:
+        """This bound term with outdated plans made again, and a note saying which; ``""`` when all serve (host)."""
         return self, ""
 
-    def settled(self, state: State) -> Term:
-        """This term with its discrete planning made anew for a minimum, however it was reached (host)."""
+    def differentiable(self, free: tuple[str, ...]) -> Term:
+        """This bound term, planned as it is, but with derivatives by these parameters, by full name (host)."""
         return self
 
     def warnings(self, state: State) -> tuple[str, ...]:
         """Sentences about physically doubtful values, for the report (host)."""
         return ()
 
+    # -- what it shows -------------------------------------------------------------------------------------------
     def evidence(self, state: State) -> Evidence:
         """What this term shows of itself: the base class knows its residuals only (host)."""
         return Rows(
@@ -120,6 +123,7 @@ class Term:
         """This term planned anew for a state, with ``sizes`` of at least its own (host)."""
         return self
 
+    # -- sums ----------------------------------------------------------------------------------------------------
     def robust(self, loss: LossKind = "soft_l1", *, scale: float | None = None) -> TermSum:
         """This term such that few wrong observations among many do no harm: ``xrd + peaks.robust("cauchy")``.
 
@@ -219,6 +223,21 @@ class FunctionTerm(Term):
     def evidence(self, state: State) -> Evidence:
         rows = residual_rows(np.asarray(_residuals(self, state)) * np.asarray(self.sigma), self.sigma)
         return Rows(name=self.name, what="other data", rows=rows, header=_NUMBERED)
+
+    def __reduce__(self):
+        return _function_term, (self.sigma, pickled_function(self.function, f"term {self.name!r}"), self.name)
+
+
+def _function_term(sigma, function, name):
+    return FunctionTerm(sigma=sigma, function=unpickled_function(function), name=name)
+
+
+def bound_as(kind: type, term: Term, **fields: Any) -> Any:
+    """A bound term of a kind that extends the fields of a term: those of the term, and what binding added."""
+    made = object.__new__(kind)
+    kept = {f.name: getattr(term, f.name) for f in dataclasses.fields(kind) if f.name not in fields}
+    set_fields(made, **kept, **fields)
+    return made
 
 
 def term(name: str, *, sigma: float = 1.0) -> Callable[[Callable[[State], Any]], FunctionTerm]:

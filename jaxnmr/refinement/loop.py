@@ -170,7 +170,14 @@ class Descent:
         self.domain = DomainLog()
         self.compile_seconds = 0.0
         self.opening = True
+        # rows of every term; none before the first residuals were calculated
+        self.slices: dict[str, slice] = {}
         self.active = self.masks[-1]
+
+    @property
+    def begun(self) -> bool:
+        """Whether residuals were calculated, at the start at least."""
+        return bool(self.slices)
 
     # -- compiled calls ------------------------------------------------------------------------------------------
     def evaluate(self, function, theta):
@@ -207,7 +214,7 @@ class Descent:
     # -- the loop ------------------------------------------------------------------------------------------------
     def execute(self) -> Values:
         """Yield what is to be evaluated; returns status and message."""
-        self.objective, _, outside = self.objective.prepared(self.params).examined(self.params)
+        self.objective, _, outside = self.objective.bind(self.params).replan(self.params)
         self.domain.visit(0, outside)
         self.offset, self.transform = self.params.offset(), self.params.spec.transform
         theta = self.params.theta
@@ -268,7 +275,7 @@ class Descent:
                 if not last or settled or count == limit or self.objective.extracting:
                     return "converged", self._converged(name)
                 # peak windows laid out on the way here shift a minimum by some hundredths of its uncertainty
-                self.objective, theta, settled = self.objective.settled(self.params), self.params.theta, True
+                self.objective, theta, settled = self.objective.bind(self.params), self.params.theta, True
                 continue
             opening = self._opening(full, moving, chi2)
             if opening is not None:
@@ -285,10 +292,10 @@ class Descent:
                     f"{distance:.2g} standard uncertainties away. Parameters may be strongly correlated or at their bounds."
                 )
             decreases.append(chi2 - float(r_new @ r_new))
+            shift = self._shift_over_esd(problem, theta_new - theta, moving, gof2)
             theta = theta_new
             self.params = self.params.at(theta)
-            shift = self._shift_over_esd(problem, theta_new - self._previous, moving, gof2)
-            self.objective, notes, outside = self.objective.examined(self.params)
+            self.objective, notes, outside = self.objective.replan(self.params)
             strange = self.domain.visit(len(self.steps) + 1, outside)
             if notes:
                 r_new = yield from self._residuals(theta)
@@ -342,7 +349,6 @@ class Descent:
 
     def _trial(self, theta, r, jacobian, problem, moving, chi2, damping, grow) -> Values:
         """Find a step that lowers chi², raising the damping until one does."""
-        self._previous = theta
         columns = jacobian[:, moving]
         while damping <= _LARGEST_DAMPING:
             step = self.solver.step(problem, r, columns, damping)

@@ -14,19 +14,7 @@ _SCORES = (("iso_mae", "isotropic", " ppm"), ("span_mae", "span", " ppm"), ("cq_
 
 def model_records(objective: Objective) -> list[dict[str, Any]]:
     """Models that the refinement used, one for every phase they predicted tensors of."""
-    return [
-        {
-            "name": p.model.card.name,
-            "phase": p.phase,
-            "predicts": {head.name: list(head.elements) for head in p.model.config.heads},
-            "level_of_theory": p.model.card.level_of_theory,
-            "members": p.model.members or 1,
-            "parameters": p.model.count,
-            "scores": dict(p.model.card.scores),
-            "derivatives": p.note(),
-        }
-        for p in objective.predicted
-    ]
+    return [source.record() for source in objective.sources]
 
 
 def model_rows(models: Sequence[dict[str, Any]]) -> list[tuple[Any, ...]]:

@@ -14,7 +14,7 @@ from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
 from ..errors import ConventionError, JaxnmrError, ParseError
 from ..io import read_crystal, read_instrument, read_pattern
 from ..objective import Objective, Parameters, TermSum
-from ..objective.predicted import plan_predicted
+from ..objective.source import plan_sources
 from ..refinement import GaussNewton, LevenbergMarquardt, Stage
 from ..terms import PatternTerm
 from .couplings import couplings_term
@@ -55,7 +55,7 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
     crystals = {phase.name: given.get(phase.name) or _crystal(run, phase) for phase in run.phases}
     models = by_phase(run.models, [_model(run, k, spec) for k, spec in enumerate(run.models)], tuple(crystals))
     with _place(run, "[[model]]"):
-        plan_predicted(models or None, crystals, None)
+        plan_sources(models or None, crystals)
     terms = [_term(run, histogram, crystals, simulation) for histogram in run.histograms]
     if simulation and not terms:
         raise ParseError(
@@ -78,7 +78,7 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
         total = total + term
     # all that can still be wrong are parameters that priors name
     with _place(run, "[[restraint]]"):
-        objective = Objective(total, crystal=crystals, tensors=models or None)
+        objective = Objective(total, crystal=crystals, models=models or None)
     parameters = objective.parameters()
     for name, value in run.start.items():
         with _place(run, f"[start] {name!r}"):
@@ -121,7 +121,7 @@ def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[st
         By histogram name, with ``sigma = sqrt(max(counts, 1))``.
     """
     setup = build(run, simulation=True)
-    objective, _ = setup.objective.refreshed(setup.parameters)
+    objective = setup.objective.replan(setup.parameters).objective
     state = objective.state(setup.parameters.values)
     random = np.random.default_rng(seed)
     out = {}

@@ -130,8 +130,8 @@ class _Family:
     def __init__(self, first: Descent):
         self.common, tree = jax.tree.flatten(first.objective)
         self.own = [False] * len(self.common)
-        # what a settled plan replaces will differ sooner or later: know it before anything is compiled
-        later, other = jax.tree.flatten(first.objective.settled(first.params))
+        # what binding replaces will differ sooner or later: know it before anything is compiled
+        later, other = jax.tree.flatten(first.objective.bind(first.params))
         if other == tree:
             self.own = [a is not b for a, b in zip(self.common, later, strict=True)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax.numpy as jnp
 import numpy as np
 
 from ..objective import Objective, Parameters
@@ -25,7 +24,7 @@ class Rooms:
         """The objective with its terms planned anew for ``params``, in such rooms (host)."""
         if not any(term.sizes for term in objective.terms):
             return objective
-        state = objective.state({k: jnp.asarray(v) for k, v in params.values.items()})
+        state = objective.host_state(params)
         fitted = (t.in_room(self._room(t.name, t.sizes), state) if t.sizes else t for t in objective.terms)
         return objective.replace(terms=tuple(fitted))
 

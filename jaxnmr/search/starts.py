@@ -227,7 +227,7 @@ def _row(ending: Ending, chi2: float, distance: float = float("nan"), minimum: i
 
 def _outcome(endings: list[Ending], batches: Batches, began: float, same: float, most_minima: int) -> StartsResult:
     """Which ends are the same minimum, and results of the best ones."""
-    ended = [e for e in endings if e.status != "error" and hasattr(e.descent, "slices")]
+    ended = [e for e in endings if e.status != "error" and e.descent.begun]
     places = {e.index: e.descent.params.theta for e in ended}
     wanted = [(e.descent, places[e.index]) for e in ended]
     values = batches.values(residuals_and_jacobian, wanted)

@@ -134,6 +134,8 @@ class CouplingTerm(Term):
     phase: str = static()
     name: str = static()
 
+    reads = ()
+
     def __init__(self, **fields: Any):
         raise ParameterError("make coupling terms with CouplingTerm.dipolar or CouplingTerm.across")
 
@@ -282,9 +284,6 @@ class CouplingTerm(Term):
             name: Quantity(np.array(value), unit=docs[name][0], scale=docs[name][1], doc=docs[name][2])
             for name, value in self.start.items()
         }
-
-    def tensors_read(self, crystals: Mapping[str, Crystal]) -> tuple:
-        return ()
 
     def calculated(self, state: State) -> Array:
         """Couplings in Hz, ``(n,)``, as they are compared with the data."""

@@ -1,11 +1,14 @@
-"""`MeasuredSpectrum`: what terms about a measured NMR spectrum have in common, wherever their sites come from."""
+"""`MeasuredSpectrum`: what terms about a measured NMR spectrum have in common, wherever their sites come from.
+
+`PlannedSpectrum` adds the plan of the calculated spectrum, and with it residuals and derivatives.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +26,9 @@ from ..typing import Array, Quantity
 from .site_parameters import planning_sites
 from .spectrum_evidence import TENSOR_CONVENTIONS, SpectrumEvidence, spectrum_conditions
 
+if TYPE_CHECKING:
+    from ..objective import HostState
+
 # a shift that has moved by this part of the window may have brought other sidebands into it
 _FAR = 0.08
 _DENSITIES = (40, 60, 90, 130, 180, 260)
@@ -36,7 +42,7 @@ class Changes(NamedTuple):
         columns: ``(sites, most)`` directions of every site, filled up with -1.
         reach: what each direction changes at most, see `SpectrumPlan.value_and_jacobian`.
         along: ``(directions, parameters)``; ``None`` when there is no direction.
-        strays: ``(parameters,)`` which of them change something that was not announced.
+        strays: ``(parameters,)`` which of them change something that binding was not told of.
     """
 
     tangents: Sites | None
@@ -48,40 +54,34 @@ class Changes(NamedTuple):
 
 @struct
 class MeasuredSpectrum(Term, ABC):
-    """Residuals ``(calculated - observed)/sigma`` of one spectrum; subclasses say what its sites are.
+    """One measured spectrum, what of it is fitted, and how to calculate it; subclasses say what its sites are.
 
     The calculated spectrum is ``scale Re(exp(i phase) sum of sites) + baseline`` with
     ``phase = phase0 + phase1 (f - pivot)/width`` (width of the whole spectrum), so that the data stay as they are. An
     amplitude is the sum of a site's intensity over all points, and the baseline a Chebyshev polynomial over the region.
 
     Attributes:
-        plan: the calculated spectrum; ``None`` before its sites are known.
         observed, sigma: ``(points,)``, the points that are fitted, by increasing shift.
         rows: ``(points,)`` which points of the plan they are.
         basis: ``(points, terms)`` of the baseline.
         slope: ``(points,)`` distance from the pivot in spectral widths, for the first-order phase.
         start: parameters by local name.
-        planned: site parameters the plan was made for; empty when it must be made.
         simulation: how to plan.
         axis: of the plan: first point and step in Hz, number of points.
-        moving_mas: whether a refinement moves the spinning speed.
         region_ppm: parts that are fitted.
         pivot_ppm: where ``phase1`` has no effect.
         name: prefix of the parameters.
         source: what was measured, for reports.
     """
 
-    plan: SpectrumPlan | None
     observed: Array
     sigma: Array
     rows: Array
     basis: Array
     slope: Array
     start: dict[str, Array]
-    planned: dict[str, Array]
     simulation: SpectrumStatic | SpectrumMAS = static(note=True)
     axis: tuple[float, float, int] = static(note=True)
-    moving_mas: bool = static()
     region_ppm: tuple[tuple[float, float], ...] = static(note=True)
     pivot_ppm: float = static(note=True)
     name: str = static()
@@ -98,24 +98,6 @@ class MeasuredSpectrum(Term, ABC):
     @abstractmethod
     def _site_quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         """Parameters of the sites."""
-
-    @abstractmethod
-    def _now(self, state: State) -> tuple[SpectrumPlan, Sites]:
-        """The plan at the spinning speed of the state, and the sites (traceable)."""
-
-    @abstractmethod
-    def _changes(self, state: State, tangents: State, sites: Sites) -> Changes:
-        """How the sites change along tangents of the state (traceable)."""
-
-    @abstractmethod
-    def _described(self, state: State) -> tuple[dict[str, np.ndarray], Sites, np.ndarray] | None:
-        """Site parameters as `site_parameters.described` has them, with their sites and axes; ``None`` when there is nothing
-        to plan for (host).
-        """
-
-    @abstractmethod
-    def _planned_for(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
-        """``(name, site)`` of what may change while a plan is used (host)."""
 
     # -- what others read ----------------------------------------------------------------------------------------
     @property
@@ -149,6 +131,86 @@ class MeasuredSpectrum(Term, ABC):
         if "mas" in self.start:
             out["mas"] = Quantity(self.start["mas"], unit="Hz", lower=1.0, scale=10.0, doc="spinning speed")
         return out
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+    def _turned(self, signal: Array, values: Mapping[str, Array]) -> Array:
+        """The fitted points of a complex spectrum ``(points, ...)``, with the phase of the data."""
+        angle = jnp.deg2rad(values["phase0"] + values["phase1"] * self.slope)
+        turn = jax.lax.complex(jnp.cos(angle), jnp.sin(angle))
+        return signal[self.rows] * turn.reshape(-1, *(1,) * (signal.ndim - 1))
+
+    def _baseline(self, values: Mapping[str, Array]) -> Array:
+        return self.basis @ values["baseline"] if "baseline" in values else jnp.zeros(len(self.rows))
+
+    def _made(
+        self,
+        values: Mapping[str, np.ndarray],
+        template: Sites,
+        frames: np.ndarray,
+        moving: Collection[tuple[str, int]],
+    ) -> tuple[SpectrumPlan, dict[str, np.ndarray]]:
+        """A plan for these values of sites of which this may move, and how far it reaches (host)."""
+        sites = planning_sites(values, template, frames, moving, self.step_hz)
+        simulation, axis = self.simulation, self._axis()
+        if "mas" in values:
+            simulation = replace(simulation, mas_hz=float(values["mas"]))
+        plan = simulation.plan(sites, like=axis, broadened=True)
+        distributed = any(len(group.nodes) > 1 for group in plan.groups)
+        if simulation.integration_density == "auto" and not distributed:
+            # few different densities: less to compile, and a small change of a tensor leaves the plan as it is
+            needed = max(group.orientations.density for group in plan.groups)
+            density = next((n for n in _DENSITIES if n >= needed), needed)
+            plan = replace(simulation, integration_density=density).plan(sites, like=axis, broadened=True)
+        planned = {name: np.array(value, dtype=float) for name, value in values.items()}
+        for name, reach in (("zeta", sites.shielding_ppm), ("cq", sites.quadrupolar_hz)):
+            if name in planned:
+                planned[name] = np.abs(np.linalg.eigvalsh(np.asarray(reach))).max(axis=1)
+        for name, reach in (
+            ("shielding_spread", sites.shielding_spread_ppm),
+            ("quadrupolar_spread", sites.quadrupolar_spread_hz),
+        ):
+            if name in planned:
+                planned[name] = np.array(reach)
+        return plan, planned
+
+    def _axis(self) -> Spectrum:
+        first, step, points = self.axis
+        frequency, larmor = first + step * np.arange(points), self.simulation.larmor_hz
+        return Spectrum.create(frequency, np.zeros(points), larmor_hz=larmor, isotope=self.simulation.isotope)
+
+
+@struct
+class PlannedSpectrum(MeasuredSpectrum):
+    """Residuals ``(calculated - observed)/sigma`` of one spectrum.
+
+    Attributes:
+        plan: the calculated spectrum.
+        planned: site parameters the plan was made for.
+        moving_mas: whether a refinement moves the spinning speed.
+        The others are those of `MeasuredSpectrum`.
+    """
+
+    plan: SpectrumPlan
+    planned: dict[str, Array]
+    moving_mas: bool = static()
+
+    @abstractmethod
+    def _now(self, state: State) -> tuple[SpectrumPlan, Sites]:
+        """The plan at the spinning speed of the state, and the sites (traceable)."""
+
+    @abstractmethod
+    def _changes(self, state: State, tangents: State, sites: Sites) -> Changes:
+        """How the sites change along tangents of the state (traceable)."""
+
+    @abstractmethod
+    def _described(self, state: HostState) -> tuple[dict[str, np.ndarray], Sites, np.ndarray] | None:
+        """Site parameters as `site_parameters.described` has them, with their sites and axes; ``None`` when they are
+        not finite, so that there is nothing to plan for (host).
+        """
+
+    @abstractmethod
+    def _planned_for(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
+        """``(name, site)`` of what may change while a plan is used (host)."""
 
     def calculated(self, state: State) -> Array:
         """The calculated spectrum at the fitted points."""
@@ -199,7 +261,7 @@ class MeasuredSpectrum(Term, ABC):
             out = out + values["scale"] * self._turned(by_mas[1], values).real[:, None] * pushed["mas"]
         elif "mas" in pushed:
             strays = strays | (pushed["mas"] != 0)
-        # what was not announced to `prepared` has no derivative here: not a number, rather than silently none
+        # what binding was not told of has no derivative here: NaN, rather than silently none
         return jnp.where(strays, jnp.nan, out) / self.sigma[:, None]
 
     # -- what it shows -------------------------------------------------------------------------------------------
@@ -238,48 +300,25 @@ class MeasuredSpectrum(Term, ABC):
         return {SpectrumEvidence.factor: weighted_factor(residuals, self.observed, self.sigma)}
 
     # -- planning ------------------------------------------------------------------------------------------------
-    def differentiable(self, free: tuple[str, ...]) -> MeasuredSpectrum:
-        # spectra are differentiated by what they were told to be refined in
-        return self.prepared(free).replace(planned=self.planned)
+    def replan(self, state: HostState) -> tuple[PlannedSpectrum, str]:
+        described = self._described(state)
+        reason = "" if described is None else self._outgrown(described[0], described[1].labels)
+        if not reason:
+            return self, ""
+        return self._laid_out(*described), f"orientations and sidebands planned: {reason}"
 
-    def refreshed(self, state: State) -> tuple[MeasuredSpectrum, str]:
-        found = self._described(state)
-        reason = "" if found is None else self._outgrown(found[0], found[1].labels)
-        return (self._laid_out(*found), f"orientations and sidebands planned: {reason}") if reason else (self, "")
+    def _planned(self, state: HostState) -> PlannedSpectrum:
+        """A copy planned for this very state, as far as it is finite (host)."""
+        described = self._described(state)
+        return self if described is None else self._laid_out(*described)
 
-    def settled(self, state: State) -> MeasuredSpectrum:
-        found = self._described(state)
-        return self if found is None else self._laid_out(*found)
-
-    def _laid_out(self, values: Mapping[str, np.ndarray], template: Sites, frames: np.ndarray) -> MeasuredSpectrum:
+    def _laid_out(self, values: Mapping[str, np.ndarray], template: Sites, frames: np.ndarray) -> PlannedSpectrum:
         """A copy planned for these values and what moves."""
-        sites = planning_sites(values, template, frames, self._planned_for(values), self.step_hz)
-        simulation, axis = self.simulation, self._axis()
-        if "mas" in values:
-            simulation = replace(simulation, mas_hz=float(values["mas"]))
-        plan = simulation.plan(sites, like=axis, broadened=True)
-        distributed = any(len(group.nodes) > 1 for group in plan.groups)
-        if simulation.integration_density == "auto" and not distributed:
-            # few different densities: less to compile, and a small change of a tensor leaves the plan as it is
-            needed = max(group.orientations.density for group in plan.groups)
-            density = next((n for n in _DENSITIES if n >= needed), needed)
-            plan = replace(simulation, integration_density=density).plan(sites, like=axis, broadened=True)
-        planned = {name: np.array(value, dtype=float) for name, value in values.items()}
-        for name, reach in (("zeta", sites.shielding_ppm), ("cq", sites.quadrupolar_hz)):
-            if name in planned:
-                planned[name] = np.abs(np.linalg.eigvalsh(np.asarray(reach))).max(axis=1)
-        for name, reach in (
-            ("shielding_spread", sites.shielding_spread_ppm),
-            ("quadrupolar_spread", sites.quadrupolar_spread_hz),
-        ):
-            if name in planned:
-                planned[name] = np.array(reach)
+        plan, planned = self._made(values, template, frames, self._planned_for(values))
         return self.replace(plan=plan, planned=planned)
 
     def _outgrown(self, values: Mapping[str, np.ndarray], labels: tuple[str, ...]) -> str:
-        """Why the plan must be made anew; empty when it serves."""
-        if not self.planned:
-            return "for what is refined"
+        """Why the plan must be made again; empty when it serves."""
         was = self.planned
         for name, what in (
             ("zeta", "anisotropy"),
@@ -301,21 +340,6 @@ class MeasuredSpectrum(Term, ABC):
             return "the spinning speed has changed"
         return ""
 
-    # -- parts ---------------------------------------------------------------------------------------------------
-    def _turned(self, signal: Array, values: Mapping[str, Array]) -> Array:
-        """The fitted points of a complex spectrum ``(points, ...)``, with the phase of the data."""
-        angle = jnp.deg2rad(values["phase0"] + values["phase1"] * self.slope)
-        turn = jax.lax.complex(jnp.cos(angle), jnp.sin(angle))
-        return signal[self.rows] * turn.reshape(-1, *(1,) * (signal.ndim - 1))
-
-    def _baseline(self, values: Mapping[str, Array]) -> Array:
-        return self.basis @ values["baseline"] if "baseline" in values else jnp.zeros(len(self.rows))
-
-    def _axis(self) -> Spectrum:
-        first, step, points = self.axis
-        frequency, larmor = first + step * np.arange(points), self.simulation.larmor_hz
-        return Spectrum.create(frequency, np.zeros(points), larmor_hz=larmor, isotope=self.simulation.isotope)
-
 
 def per_amplitude(plan: SpectrumPlan, sites: Sites) -> Array:
     """Complex spectra of the sites with amplitude 1, ``(points, sites)`` (traceable)."""
@@ -326,7 +350,7 @@ def per_amplitude(plan: SpectrumPlan, sites: Sites) -> Array:
 
 
 @compiled
-def _curves(term: MeasuredSpectrum, state: State):
+def _curves(term: PlannedSpectrum, state: State):
     components, baseline = term.components(state), term.baseline(state)
     return components.sum(axis=1) + baseline, baseline, components
 

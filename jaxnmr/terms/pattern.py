@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +14,21 @@ from ..crystal import Crystal
 from ..diffraction import Pattern, PowderDiffraction
 from ..diffraction.tiles import Tiles
 from ..errors import ParameterError, ShapeError
+from ..objective.state import State
 from ..objective.statistics import weighted_factor
-from ..objective.term import State, Term
+from ..objective.term import Term
 from ..typing import Array, Quantity
 from .pattern_evidence import PatternEvidence, pattern_evidence
+
+if TYPE_CHECKING:
+    from ..objective import HostState, Parameters
 
 
 @struct
 class PatternTerm(Term):
     """Residuals ``(calculated - observed)/sigma`` of one histogram, excluded regions left out.
+
+    It is handed over with a plan; binding it lays out the windows of peaks for what is refined.
 
     Attributes:
         model: the calculated pattern.
@@ -37,6 +44,8 @@ class PatternTerm(Term):
     excluded: tuple[tuple[float, float], ...] = static(note=True)
     name: str = static()
     source: str = static(note=True)
+
+    reads = ()
 
     def __init__(self, model: PowderDiffraction, pattern: Pattern, *, name: str = "xrd"):
         """Compare a planned histogram with the pattern it was planned for.
@@ -85,24 +94,24 @@ class PatternTerm(Term):
         table, push = jax.linearize(lambda s: self.model.peak_table(s.crystals, s.local(self.name)), state)
         return self.model.jacobian(table, jax.vmap(push)(tangents)) / self.sigma[:, None]
 
-    def prepared(self, free: tuple[str, ...]) -> PatternTerm:
-        # room for the asymmetry to grow without compiling again
-        return self.replace(model=self.model.with_nodes(16)) if f"{self.name}/shl" in free else self
-
     @property
     def extracting(self) -> bool:
         return any(phase.intensities == "lebail" for phase in self.model.phases)
 
-    def refreshed(self, state: State) -> tuple[PatternTerm, str]:
+    def bind(self, state: HostState, params: Parameters) -> PatternTerm:
+        if not params.n_free:
+            return self
+        # room for the asymmetry to grow without compiling again
+        model = self.model.with_nodes(16) if f"{self.name}/shl" in params.moved_names else self.model
+        return self.replace(model=model.laid_out(state.crystals, state.local(self.name), reflections=True))
+
+    def replan(self, state: HostState) -> tuple[PatternTerm, str]:
         values = state.local(self.name)
         model, note = self.model.refreshed(state.crystals, values)
         if self.extracting:
             model = model.extracted(state.crystals, values, jnp.asarray(self.observed))
             note = "; ".join(filter(None, (note, "intensities extracted")))
         return (self.replace(model=model), note) if note else (self, "")
-
-    def settled(self, state: State) -> PatternTerm:
-        return self.replace(model=self.model.laid_out(state.crystals, state.local(self.name), reflections=True))
 
     def warnings(self, state: State) -> tuple[str, ...]:
         negative = self.model.negative_variance(state.local(self.name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,14 +15,17 @@ from ..errors import DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference, isotope
 from ..objective.evidence import Rows, rows_of
 from ..objective.state import SHIELDING, State, TensorRead
-from ..objective.term import calculated_of
+from ..objective.term import bound_as, calculated_of
 from ..typing import Array, Quantity
-from .site_term import SiteTerm, reference_start, site_spread
+from .site_term import Place, SiteTerm, reference_start, site_spread
+
+if TYPE_CHECKING:
+    from ..objective import HostState, Parameters
 
 
 @struct
 class PeakListTerm(SiteTerm):
-    """Residuals ``(shift of the site - shift of its peak)/sigma``, one for every site.
+    """Isotropic shifts of peaks, to be compared with those of sites; see `BoundPeaks` for the residuals.
 
     Which site belongs to which peak is given, or found: the assignment with the least chi² in which every peak has a site.
     It is held while derivatives are taken and looked for anew after every step; a change is noted in the history. Peaks may
@@ -33,19 +36,17 @@ class PeakListTerm(SiteTerm):
 
     Attributes:
         shifts, sigma: ``(peaks,)`` ppm.
-        peak: ``(sites,)`` the peak of every site; ``None`` while it is not known.
-        model_sigma: ``(sites,)`` uncertainty of predictions in ppm; ``None`` while it is not known.
+        model_sigma: uncertainty of predictions in ppm, a number or ``(sites,)``; 0 where the model tells its own.
+        assignment: the peak of every site as it was given; empty where it is to be found.
         counts: sites that every peak must hold; ``None`` if at least one.
-        fixed: whether the assignment was given.
         The others are those of `SiteTerm`.
     """
 
     shifts: Array
     sigma: Array
-    peak: Array | None
-    model_sigma: Array | None
+    model_sigma: Array
+    assignment: tuple[int, ...] = static()
     counts: tuple[int, ...] | None = static()
-    fixed: bool = static()
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class PeakListTerm(SiteTerm):
             raise ShapeError(f"{name!r}: shifts_ppm has the shape {shifts.shape}; expected a list of numbers")
         if not np.isfinite(shifts).all():
             raise DataError(f"{name!r}: peak {int(np.flatnonzero(~np.isfinite(shifts))[0]) + 1} is not finite")
-        peak = None
+        peak: tuple[int, ...] = ()
         if assignment is not None:
             if sites is not None or counts is not None:
                 raise ParameterError(
@@ -99,7 +100,7 @@ class PeakListTerm(SiteTerm):
             if len(groups) != len(shifts):
                 raise ShapeError(f"{name!r}: {len(groups)} assignments for {len(shifts)} peaks; expected one of each")
             sites = tuple(label for group in groups for label in group)
-            peak = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+            peak = tuple(k for k, group in enumerate(groups) for _ in group)
         labels = None if sites is None else tuple(sites)
         repeated = [] if labels is None else sorted({label for label in labels if labels.count(label) > 1})
         if repeated:
@@ -108,7 +109,7 @@ class PeakListTerm(SiteTerm):
             counts = tuple(int(n) for n in counts)
             if len(counts) != len(shifts) or min(counts) < 1:
                 raise ShapeError(f"{name!r}: counts are {counts}; expected a number of sites, 1 or more, for each peak")
-        model_sigma = None
+        model_sigma = np.zeros(())
         if isinstance(sigma_model, str):
             if sigma_model != "model":
                 raise ParameterError(f"{name!r}: sigma_model is {sigma_model!r}; expected numbers or 'model'")
@@ -118,10 +119,15 @@ class PeakListTerm(SiteTerm):
                 raise DataError(f"{name!r}: sigma_model is {sigma_model}; expected 0 or more")
             sigma_model = None
         set_fields(
-            self, shifts=shifts, sigma=site_spread(sigma, len(shifts), 1, f"sigma of {name!r}")[:, 0], peak=peak,
+            self, shifts=shifts, sigma=site_spread(sigma, len(shifts), 1, f"sigma of {name!r}")[:, 0],
             model_sigma=model_sigma, start=reference_start(reference, name), sigma_model=sigma_model, counts=counts,
-            fixed=peak is not None, nucleus=atom.symbol, labels=labels, phase=phase, name=name,
+            assignment=peak, nucleus=atom.symbol, labels=labels, phase=phase, name=name,
         )  # fmt: skip
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the assignment was given."""
+        return bool(self.assignment)
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         phase, sites = self.where(crystals)
@@ -136,75 +142,85 @@ class PeakListTerm(SiteTerm):
                 f"{self.name!r}: counts {self.counts} add up to {sum(self.counts)}, but {phase} has {found} {self.nucleus} "
                 "sites; name those that are meant with sites="
             )
-        if self.model_sigma is not None and np.shape(self.model_sigma) not in ((), (found,)):
+        if np.shape(self.model_sigma) not in ((), (found,)):
             raise ShapeError(
                 f"{self.name!r}: sigma_model has the shape {np.shape(self.model_sigma)}; expected ({found},)"
             )
         return super().quantities(crystals)
 
-    def tensors_read(self, crystals: Mapping[str, Crystal]) -> tuple[TensorRead, ...]:
-        phase, sites = self.where(crystals)
-        return (TensorRead(phase, SHIELDING, tuple(int(k) for k in sites), "isotropic"),)
+    def bind(self, state: HostState, params: Parameters) -> BoundPeaks:
+        bound = bound_as(
+            BoundPeaks, self, at=self.place(state.crystals), peak=np.array(self.assignment, dtype=int),
+            model_sigma=np.zeros(()) if self.wants_predictions else self.model_sigma,
+        )  # fmt: skip
+        if self.wants_predictions:
+            bound = bound.replace(model_sigma=bound._of_model(state))
+        return bound if self.fixed else bound.replace(peak=bound._best(state))
+
+
+@struct
+class BoundPeaks(PeakListTerm):
+    """Residuals ``(shift of the site - shift of its peak)/sigma``, one for every site.
+
+    Attributes:
+        peak: ``(sites,)`` the peak of every site.
+        model_sigma: uncertainty of predictions in ppm, a number or ``(sites,)``.
+        at: where the sites are.
+        The others are those of `PeakListTerm`.
+    """
+
+    peak: Array
+    at: Place = static()
+
+    @property
+    def reads(self) -> tuple[TensorRead, ...]:
+        return (TensorRead(self.at.phase, SHIELDING, self.at.sites, "isotropic"),)
 
     def calculated(self, state: State) -> Array:
         """Isotropic shifts of the sites, ppm."""
-        phase, sites = self.where(state.crystals)
         values = state.local(self.name)
-        shielding = state.tensor(SHIELDING, phase, sites=sites)
+        shielding = state.tensor(SHIELDING, self.at.phase, sites=self.at.sites)
         return values["reference"] + values["slope"] * jnp.trace(shielding, axis1=1, axis2=2) / 3.0
 
     def length(self, state: Callable[[], State]) -> int:
-        return super().length(state) if self.peak is None else len(self.peak)
+        return len(self.peak)
 
     def residuals(self, state: State) -> Array:
-        if self.peak is None or self.model_sigma is None:
-            raise ParameterError(
-                f"{self.name!r} is not assigned yet: use objective.refreshed(params)[0] before evaluating it yourself, or give "
-                "assignment= and a number for sigma_model"
-            )
         peak = jnp.asarray(self.peak)
         sigma = jnp.sqrt(jnp.asarray(self.sigma)[peak] ** 2 + jnp.asarray(self.model_sigma) ** 2)
         return (self.calculated(state) - jnp.asarray(self.shifts)[peak]) / sigma
 
-    def assigned(self, state: State) -> dict[str, float]:
+    def assigned(self) -> dict[str, float]:
         """Shift of the peak of every site, ppm, by label (host)."""
-        phase, sites = self.where(state.crystals)
-        labels = [state.crystals[phase].labels[k] for k in sites]
-        peak = self.peak if self.peak is not None else self._best(state)
-        return dict(zip(labels, np.asarray(self.shifts)[np.asarray(peak)].tolist(), strict=True))
+        return dict(zip(self.at.labels, np.asarray(self.shifts)[np.asarray(self.peak)].tolist(), strict=True))
 
-    def refreshed(self, state: State) -> tuple[PeakListTerm, str]:
+    def replan(self, state: HostState) -> tuple[BoundPeaks, str]:
         term, notes = self, []
         if self.wants_predictions:
             sigma = self._of_model(state)
             # a kink in chi² at every step would confuse the search: only when it matters
-            if self.model_sigma is None or (np.abs(sigma / np.asarray(self.model_sigma) - 1.0) > 0.1).any():
+            if (np.abs(sigma / np.asarray(self.model_sigma) - 1.0) > 0.1).any():
                 notes.append("uncertainty taken from the model")
                 term = term.replace(model_sigma=sigma)
         if self.fixed:
             return term, "; ".join(notes)
         peak = term._best(state)
-        if self.peak is None or (peak != np.asarray(self.peak)).any():
+        if (peak != np.asarray(self.peak)).any():
             term = term.replace(peak=peak)
-            now = term.assigned(state)
-            before = {} if self.peak is None else self.assigned(state)
-            changed = [f"{label} to {ppm:g}" for label, ppm in now.items() if before.get(label) != ppm]
+            now, before = term.assigned(), self.assigned()
+            changed = [f"{label} to {ppm:g}" for label, ppm in now.items() if before[label] != ppm]
             notes.append(f"assigned {', '.join(changed[:8])}{' ...' if len(changed) > 8 else ''} ppm")
         return term, "; ".join(notes)
 
-    def settled(self, state: State) -> PeakListTerm:
-        term = self.replace(model_sigma=self._of_model(state)) if self.wants_predictions else self
-        return term if self.fixed else term.replace(peak=term._best(state))
-
     def evidence(self, state: State) -> Rows:
         peak = np.asarray(self.peak)
-        labels, calculated = self.site_names(state.crystals), np.asarray(calculated_of(self, state))
+        labels, calculated = self.at.labels, np.asarray(calculated_of(self, state))
         measured = np.asarray(self.sigma)[peak]
         sigma = np.hypot(measured, np.asarray(self.model_sigma))
         rows = rows_of(labels, "δ", "ppm", np.asarray(self.shifts)[peak], calculated, sigma, measured)
         found = "found: the one of least χ² in which every peak has a site"
         spread = self.sigma_model if self.wants_predictions else np.asarray(self.model_sigma)
-        shown = self._shown(state, "isotropic shifts", rows, spread)
+        shown = self._shown(state, self.at, "isotropic shifts", rows, spread)
         return replace(
             shown,
             conditions=(*shown.conditions, ("assignment", "given" if self.fixed else found)),
@@ -216,19 +232,18 @@ class PeakListTerm(SiteTerm):
             },
         )
 
-    def _of_model(self, state: State) -> np.ndarray:
-        phase, sites = self.where(state.crystals)
+    def _of_model(self, state: HostState) -> np.ndarray:
         slope = float(state.local(self.name)["slope"])
-        sigma = np.asarray(self._prediction(state, SHIELDING).sigma("iso", self.nucleus), dtype=float)
-        return abs(slope) * sigma[np.searchsorted(state.sites(self.nucleus, phase), sites)]
+        sigma = np.asarray(state.prediction(SHIELDING, self.at.phase).sigma("iso", self.nucleus), dtype=float)
+        return abs(slope) * sigma[np.searchsorted(state.sites(self.nucleus, self.at.phase), self.at.sites)]
 
-    def _best(self, state: State) -> np.ndarray:
+    def _best(self, state: HostState) -> np.ndarray:
         """The peak of every site ``(sites,)`` with the least chi²: every peak holds its number of sites, or at least one."""
         from scipy.optimize import linear_sum_assignment
 
         shifts = np.asarray(self.calculated(state))
-        model = 0.0 if self.model_sigma is None else np.asarray(self.model_sigma)
-        variance = np.asarray(self.sigma) ** 2 + np.broadcast_to(model, shifts.shape)[:, None] ** 2
+        model = np.broadcast_to(np.asarray(self.model_sigma), shifts.shape)
+        variance = np.asarray(self.sigma) ** 2 + model[:, None] ** 2
         cost = (shifts[:, None] - np.asarray(self.shifts)) ** 2 / variance
         peaks = cost.shape[1]
         if not np.isfinite(cost).all():

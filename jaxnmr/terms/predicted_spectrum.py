@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +16,16 @@ from ..nmr import ShiftReference, Sites, Spectrum, SpectrumMAS, SpectrumPlan, Sp
 from ..nmr.powder.simulation import MOVES, RESHAPES, SCALES
 from ..nmr.quadrupolar import CQ_HZ_PER_AU_BARN
 from ..objective.state import EFG, SHIELDING, State, TensorRead
+from ..objective.term import bound_as
 from ..typing import Array, Quantity
-from .measured_spectrum import Changes, MeasuredSpectrum, flat_at_zero, on_host
+from .measured_spectrum import Changes, MeasuredSpectrum, PlannedSpectrum, flat_at_zero, on_host
 from .site_parameters import WIDTHS, described, width
-from .site_term import SiteTerm, reference_start
+from .site_term import Place, SiteTerm, reference_start
 from .spectrum_evidence import SpectrumEvidence, predicted_columns
 from .spectrum_start import observed_part
+
+if TYPE_CHECKING:
+    from ..objective import HostState, Parameters
 
 # what of a site changes, how far that reaches, and what it is called where spectra are planned
 _FIELDS = {
@@ -40,33 +45,29 @@ _DYADS = np.array(
 
 @struct
 class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
-    """Residuals ``(calculated - observed)/sigma`` of one spectrum whose sites follow the structure.
+    """A measured spectrum whose sites follow the structure; see `BoundPredictedSpectrum` for the residuals.
 
     Shifts are ``reference + slope sigma_iso`` and their anisotropy that of the whole predicted SHIELDING tensor times
     ``-slope``; quadrupolar tensors come from the predicted field gradient. Both stand in the frame of the crystal, so that
     their relative orientation needs no angles. Sites count by their multiplicity. See `MeasuredSpectrum` for how the
     spectrum is calculated. The objective needs a model for every head that is read.
 
-    A spectrum is differentiated by the components of each site's own tensors, however many parameters move the atoms. Lines
-    must start closer to those observed than they are wide: a spectrum does not tell a far line where to go.
+    A spectrum is differentiated by the components of each site's own tensors, however many parameters move the atoms. Start each
+    line within one linewidth of the observed one: beyond that the gradient carries no information.
 
     Parameters, below the term's name: ``scale``, the intensity of all sites together; ``reference`` in ppm and ``slope``,
     or ``shift[O1]`` where shieldings are given; ``gaussian`` and ``lorentzian`` in Hz, one for all sites or
     ``gaussian[O1]``; ``baseline[0]``, ``phase0``, ``phase1`` in degrees and ``mas`` in Hz.
 
     Attributes:
-        share: ``(sites,)`` of the intensity; ``None`` before the first structure is known.
         given: anisotropy of the SHIELDING by label, ppm; ``None`` when a model predicts it.
         hz_per_au: C_Q of a field gradient of one atomic unit; 0 of a spin 1/2.
-        moving: fields of `Sites` that a refinement moves; ``None`` when that is not known.
         anisotropic: whether an anisotropy of the shielding shows: not when spinning averages it away.
         The others are those of `MeasuredSpectrum` and `SiteTerm`; nothing is asked of the uncertainty of a model.
     """
 
-    share: Array | None
     given: dict[str, Array] | None
     hz_per_au: float = static()
-    moving: tuple[str, ...] | None = static()
     anisotropic: bool = static()
 
     def __init__(
@@ -141,48 +142,14 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         along = 1.5 * np.cos(np.radians(simulation.rotor_angle_deg)) ** 2 - 0.5
         averaged = bool(np.isinf(simulation.mas_hz) and abs(along) < 1e-9)
         set_fields(
-            self, plan=None, share=None, start=start, given=given, hz_per_au=hz_per_au, moving=None,
-            anisotropic=not averaged, nucleus=atom.symbol, sigma_model=None, labels=labels, phase=phase, **data,
+            self, start=start, given=given, hz_per_au=hz_per_au, anisotropic=not averaged, nucleus=atom.symbol,
+            sigma_model=None, labels=labels, phase=phase, **data,
         )  # fmt: skip
 
     # -- what others read ----------------------------------------------------------------------------------------
     def site_labels(self, crystals: Mapping[str, Crystal]) -> tuple[str, ...]:
         phase, sites = self.where(crystals)
         return tuple(crystals[phase].labels[k] for k in sites)
-
-    def tensors_read(self, crystals: Mapping[str, Crystal]) -> tuple[TensorRead, ...]:
-        phase, sites = self.where(crystals)
-        read = lambda head, part: TensorRead(phase, head, tuple(int(k) for k in sites), part)
-        shielding = (
-            () if self.given is not None else (read(SHIELDING, "symmetric" if self.anisotropic else "isotropic"),)
-        )
-        return (*shielding, *((read(EFG, "symmetric"),) if self.hz_per_au else ()))
-
-    def sites_at(self, state: State) -> Sites:
-        """The sites, with amplitudes that add up to 1 (traceable).
-
-        Raises:
-            ParameterError: no model predicts what the spectrum shows, or the sites were never planned for.
-        """
-        if self.share is None:
-            raise ParameterError(
-                f"{self.name!r} is not laid out yet: use objective.refreshed(params)[0] before evaluating it yourself"
-            )
-        return self._sites(state, self.share)
-
-    def warnings(self, state: State) -> tuple[str, ...]:
-        if "gaussian_hz" not in (self.moving or ()):
-            return ()
-        values = np.atleast_1d(state.local(self.name)["gaussian"])
-        full = f"{self.name}/gaussian"
-        if len(values) == 1:
-            names = [full]
-        else:
-            names = [f"{full}[{label}]" for label in self.site_labels(state.crystals)]
-        return tuple(flat_at_zero(of) for of, value in zip(names, values, strict=True) if value <= 0)
-
-    def evidence(self, state: State) -> SpectrumEvidence:
-        return self._evidence(state, predicted=predicted_columns(self.sites_at(state)))
 
     def stages(
         self, crystals: Mapping[str, Crystal], prefix: Callable[[str], str]
@@ -201,8 +168,19 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
             ("widths", has(*widths)),
         )
 
-    # -- planning ------------------------------------------------------------------------------------------------
-    def prepared(self, free: tuple[str, ...]) -> PredictedSpectrumTerm:
+    def bind(self, state: HostState, params: Parameters) -> BoundPredictedSpectrum:
+        at = self.place(state.crystals)
+        atoms = np.array([site.multiplicity for site in state.crystals[at.phase].sites()], dtype=float)[list(at.sites)]
+        placed = bound_as(_Placed, self, at=at, share=atoms / atoms.sum())
+        described = placed._described(state)
+        if described is None:
+            raise DataError(f"{self.name!r}: predicted tensors are not finite at the starting structure")
+        moved = self._moving(params.moved_names or params.labels)
+        plan, planned = placed._made(*described, self._reached(moved["moving"], described[0]))
+        return bound_as(BoundPredictedSpectrum, placed, plan=plan, planned=planned, **moved)
+
+    def _moving(self, free: tuple[str, ...]) -> dict[str, object]:
+        """Which fields of `Sites` these parameters move, and whether they move the spinning speed."""
         prefix = self.name + "/"
         mine = {full.removeprefix(prefix).partition("[")[0] for full in free if full.startswith(prefix)}
         atoms = any(full.partition("[")[0].rpartition("/")[2] in ("cell", "xyz") for full in free)
@@ -215,34 +193,16 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
             moved.add("shift_ppm")
         moved |= {"quadrupolar_hz"} if atoms else set()
         moving = tuple(name for name in self._present if name in moved)
-        return self.replace(moving=moving, moving_mas="mas" in self.start and "mas" in mine, planned={})
+        return {"moving": moving, "moving_mas": "mas" in self.start and "mas" in mine}
 
-    def _described(self, state: State) -> tuple[dict[str, np.ndarray], Sites, np.ndarray] | None:
-        share = self.share
-        if share is None:
-            phase, sites = self.where(state.crystals)
-            atoms = np.array([site.multiplicity for site in state.crystals[phase].sites()], dtype=float)[sites]
-            share = atoms / atoms.sum()
-        found = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), self._sites(state, share))
-        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found)):
-            if self.plan is None:
-                raise DataError(f"{self.name!r}: predicted tensors are not finite at the starting structure")
-            return None
-        template, frames, values = described(found)
-        local = state.local(self.name)
-        return values | on_host({"mas": local["mas"]} if "mas" in local else {}), template, frames
-
-    def _planned_for(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
-        moving = self._present if self.moving is None else self.moving
+    def _reached(self, moving: Sequence[str], values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
+        """``(name, site)`` of what may change while these fields of `Sites` move (host)."""
         names = [name for field in moving for name in _FIELDS[field][1]]
         pairs = [(name, k) for name in names for k in range(len(values["shift"]))]
         if self.hz_per_au and set(moving) & set(_TENSORS):
             both = ("shielding_ppm" in moving) | (values["zeta"] != 0)
             pairs += [("euler", k) for k in np.flatnonzero(np.broadcast_to(both, values["zeta"].shape))]
         return pairs
-
-    def _laid_out(self, values, template: Sites, frames) -> PredictedSpectrumTerm:
-        return super()._laid_out(values, template, frames).replace(share=template.amplitude)
 
     # -- parts ---------------------------------------------------------------------------------------------------
     @property
@@ -283,18 +243,21 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
             )
         return np.array([numbers[label] for label in labels], dtype=float)
 
-    def _tensor(self, state: State, head: str, hint: str = "") -> Array:
-        """Symmetric part of predicted tensors, ``(sites, 3, 3)``."""
-        phase, sites = self.where(state.crystals)
-        try:
-            tensor = state.tensor(head, phase, sites=sites)
-        except ParameterError as error:
-            raise ParameterError(f"{self.name!r}: {error}{hint}") from None
-        tensor = tensor.astype(jnp.result_type(state.values[f"{self.name}/scale"]))
-        return 0.5 * (tensor + jnp.swapaxes(tensor, 1, 2))
 
-    def _sites(self, state: State, share: Array) -> Sites:
-        values, labels = state.local(self.name), self.site_labels(state.crystals)
+@struct
+class _Placed(PredictedSpectrumTerm):
+    """Sites of known numbers and intensities; see `BoundPredictedSpectrum`."""
+
+    share: Array
+    at: Place = static()
+
+    def sites_at(self, state: State) -> Sites:
+        """The sites, with amplitudes that add up to 1 (traceable).
+
+        Raises:
+            ParameterError: no model predicts what the spectrum shows.
+        """
+        values, labels = state.local(self.name), self.at.labels
         count = len(labels)
         traceless = lambda tensor: tensor - jnp.trace(tensor, axis1=1, axis2=2)[:, None, None] / 3.0 * jnp.eye(3)
         none = jnp.zeros((count, 3, 3), jnp.result_type(values["scale"]))
@@ -316,21 +279,85 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         return Sites(
             shift_ppm=shift, shielding_ppm=anisotropy, quadrupolar_hz=quadrupolar,
             couplings_hz=jnp.zeros((count, 0, 3, 3), none.dtype), shielding_spread_ppm=zero, quadrupolar_spread_hz=zero,
-            amplitude=jnp.where(known, jnp.asarray(share), jnp.nan),
+            amplitude=jnp.where(known, jnp.asarray(self.share), jnp.nan),
             gaussian_hz=jnp.broadcast_to(values["gaussian"], (count,)),
             lorentzian_hz=jnp.broadcast_to(values["lorentzian"], (count,)),
             isotope=self.nucleus, labels=labels, partners=(),
         )  # fmt: skip
 
+    def _tensor(self, state: State, head: str, hint: str = "") -> Array:
+        """Symmetric part of predicted tensors, ``(sites, 3, 3)``."""
+        try:
+            tensor = state.tensor(head, self.at.phase, sites=self.at.sites)
+        except ParameterError as error:
+            raise ParameterError(f"{self.name!r}: {error}{hint}") from None
+        tensor = tensor.astype(jnp.result_type(state.values[f"{self.name}/scale"]))
+        return 0.5 * (tensor + jnp.swapaxes(tensor, 1, 2))
+
+    def _described(self, state: HostState) -> tuple[dict[str, np.ndarray], Sites, np.ndarray] | None:
+        sites = jax.tree.map(lambda leaf: np.asarray(leaf, dtype=float), self.sites_at(state))
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(sites)):
+            return None
+        template, frames, values = described(sites)
+        local = state.local(self.name)
+        return values | on_host({"mas": local["mas"]} if "mas" in local else {}), template, frames
+
+
+@struct
+class BoundPredictedSpectrum(_Placed, PlannedSpectrum):
+    """Residuals ``(calculated - observed)/sigma`` of one spectrum whose sites follow the structure.
+
+    Attributes:
+        share: ``(sites,)`` of the intensity.
+        at: where the sites are.
+        moving: fields of `Sites` by which the spectrum is differentiated.
+        The others are those of `PlannedSpectrum` and `PredictedSpectrumTerm`.
+    """
+
+    moving: tuple[str, ...] = static()
+
+    @property
+    def reads(self) -> tuple[TensorRead, ...]:
+        read = lambda head, part: TensorRead(self.at.phase, head, self.at.sites, part)
+        part = "symmetric" if self.anisotropic else "isotropic"
+        shielding = () if self.given is not None else (read(SHIELDING, part),)
+        return (*shielding, *((read(EFG, "symmetric"),) if self.hz_per_au else ()))
+
+    def evidence(self, state: State) -> SpectrumEvidence:
+        return self._evidence(state, predicted=predicted_columns(self.sites_at(state)))
+
+    def warnings(self, state: State) -> tuple[str, ...]:
+        if "gaussian_hz" not in self.moving:
+            return ()
+        values = np.atleast_1d(state.local(self.name)["gaussian"])
+        full = f"{self.name}/gaussian"
+        if len(values) == 1:
+            names = [full]
+        else:
+            names = [f"{full}[{label}]" for label in self.at.labels]
+        return tuple(flat_at_zero(of) for of, value in zip(names, values, strict=True) if value <= 0)
+
+    # -- planning ------------------------------------------------------------------------------------------------
+    def bind(self, state: HostState, params: Parameters) -> BoundPredictedSpectrum:
+        if not params.n_free:
+            return super().bind(state, params)  # in a new objective, of another structure perhaps
+        return self.differentiable(params.moved_names)._planned(state)
+
+    def differentiable(self, free: tuple[str, ...]) -> BoundPredictedSpectrum:
+        return self.replace(**self._moving(free))
+
+    def _planned_for(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
+        return self._reached(self.moving, values)
+
+    # -- derivatives ---------------------------------------------------------------------------------------------
     def _now(self, state: State) -> tuple[SpectrumPlan, Sites]:
-        sites = self.sites_at(state)
-        values = state.local(self.name)
+        sites, values = self.sites_at(state), state.local(self.name)
         return (self.plan.with_mas(values["mas"]) if "mas" in values else self.plan), sites
 
     def _changes(self, state: State, tangents: State, sites: Sites) -> Changes:
         push = lambda tangent: jax.jvp(self.sites_at, (state,), (tangent,))[1]
         pushed = jax.vmap(push)(tangents)
-        moving = self._present if self.moving is None else self.moving
+        moving = self.moving
         strays = [
             jnp.any(getattr(pushed, field) != 0, axis=tuple(range(1, 4 if field in _TENSORS else 2)))
             for field in _FIELDS

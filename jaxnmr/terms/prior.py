@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +12,11 @@ from .._struct import set_fields, static, struct
 from ..errors import ParameterError
 from ..objective.evidence import Knowledge, rows_of
 from ..objective.state import State
-from ..objective.term import Term
+from ..objective.term import Term, bound_as
 from ..typing import Array
+
+if TYPE_CHECKING:
+    from ..objective import HostState, Parameters
 
 
 @struct
@@ -22,24 +26,22 @@ class Prior(Term):
     Attributes:
         target, sigma: in the parameter's unit.
         pattern: which parameters.
-        elements: ``(parameter, places in it)``, known once the prior is part of an objective.
         name: for reports.
     """
 
     target: Array
     sigma: Array
     pattern: str = static()
-    elements: tuple[tuple[str, tuple[int, ...]], ...] = static()
     name: str = static()
+
+    reads = ()
 
     def __init__(self, pattern: str, value: float, sigma: float, *, name: str = ""):
         label = name or f"prior {pattern}"
-        set_fields(
-            self, target=float(value), sigma=positive_sigma(sigma, label), pattern=pattern, elements=(), name=label
-        )  # fmt: skip
+        set_fields(self, target=float(value), sigma=positive_sigma(sigma, label), pattern=pattern, name=label)
 
-    def resolved(self, spec) -> Prior:
-        """Look the pattern up among an objective's parameters (host)."""
+    def bind(self, state: HostState, params: Parameters) -> BoundPrior:
+        spec = params.spec
         hits = spec.match(self.pattern)
         # an anisotropic atom has no u_iso to expect anything of
         hits = hits[(np.abs(spec.directions[hits]) > 1e-9).any(axis=1)]
@@ -54,7 +56,19 @@ class Prior(Term):
             if inside.size:
                 elements.append((name, tuple(inside.tolist())))
             start += size
-        return self.replace(elements=tuple(elements))
+        return bound_as(BoundPrior, self, elements=tuple(elements))
+
+
+@struct
+class BoundPrior(Prior):
+    """Residuals ``(value - expected)/sigma``.
+
+    Attributes:
+        elements: ``(parameter, places in it)``.
+        The others are those of `Prior`.
+    """
+
+    elements: tuple[tuple[str, tuple[int, ...]], ...] = static()
 
     def length(self, state: Callable[[], State]) -> int:
         return sum(len(places) for _, places in self.elements)

@@ -59,6 +59,8 @@ class Restraint(Term):
     phase: str = static()
     name: str = static()
 
+    reads = ()
+
     @classmethod
     def bond(
         cls,

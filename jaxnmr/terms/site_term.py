@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,19 @@ from ..objective.evidence import Row, Rows, uncertainties
 from ..objective.state import State, only_phase, sites_of
 from ..objective.term import Term
 from ..typing import Array, Quantity
+
+
+class Place(NamedTuple):
+    """Where the sites of a term are, looked up once.
+
+    Attributes:
+        phase: name of the crystal.
+        sites: their numbers in it; ``labels`` their labels.
+    """
+
+    phase: str
+    sites: tuple[int, ...]
+    labels: tuple[str, ...]
 
 
 @struct
@@ -56,6 +69,11 @@ class SiteTerm(Term):
             )
         return phase, np.array([possible[label] for label in self.labels])
 
+    def place(self, crystals: Mapping[str, Crystal]) -> Place:
+        """The phase, and numbers and labels of the sites; errors as :meth:`where`."""
+        phase, sites = self.where(crystals)
+        return Place(phase, tuple(int(k) for k in sites), tuple(crystals[phase].labels[k] for k in sites))
+
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         self.where(crystals)
         docs = {"reference": ("ppm", 1.0, "shift without shielding"), "slope": ("", 0.01, "of data by prediction")}
@@ -66,16 +84,11 @@ class SiteTerm(Term):
 
     @property
     def wants_predictions(self) -> bool:
+        """Whether the model tells its own uncertainty."""
         return isinstance(self.sigma_model, str)
 
-    def site_names(self, crystals: Mapping[str, Crystal]) -> tuple[str, ...]:
-        """Labels of the sites, in the order of the data."""
-        phase, sites = self.where(crystals)
-        return tuple(crystals[phase].labels[k] for k in sites)
-
-    def _shown(self, state: State, what: str, rows: tuple[Row, ...], spread: Any) -> Rows:
+    def _shown(self, state: State, at: Place, what: str, rows: tuple[Row, ...], spread: Any) -> Rows:
         """Evidence of numbers of the sites; ``spread`` is the uncertainty of the model, ``"model"`` for its own."""
-        phase, sites = self.where(state.crystals)
         local = {name: float(value) for name, value in state.local(self.name).items()}
         if isinstance(spread, str):
             doubt = "its own, calibrated, at the refined structure"
@@ -89,22 +102,17 @@ class SiteTerm(Term):
             what=what,
             title=f"{self.nucleus}, {what}",
             conditions=(
-                ("compared", f"{what} of {self.nucleus} in {phase}, {len(sites)} site{'' if len(sites) == 1 else 's'}"),
+                (
+                    "compared",
+                    f"{what} of {self.nucleus} in {at.phase}, {len(at.sites)} site{'' if len(at.sites) == 1 else 's'}",
+                ),
                 *uncertainties(rows),
                 ("uncertainty of the model", doubt),
                 scaled,
             ),
             rows=rows,
-            facts={"nucleus": self.nucleus, "phase": phase, **local, "sigma_model": spread},
+            facts={"nucleus": self.nucleus, "phase": at.phase, **local, "sigma_model": spread},
         )
-
-    def _prediction(self, state: State, head: str) -> Any:
-        phase, _ = self.where(state.crystals)
-        found = state.predictions.get(phase, {})
-        if head not in found:
-            state.tensor(head, phase)  # says what is missing
-            raise ParameterError(f"{self.name!r}: the uncertainty of the model is known in a refinement only")
-        return found[head]
 
 
 def reference_start(reference: ShiftReference | None, name: str) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,13 @@ from ..nmr import Site, Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStat
 from ..nmr.powder.simulation import MOVES, RESHAPES, SCALES
 from ..objective.state import State
 from ..typing import Array, Quantity
-from .measured_spectrum import Changes, MeasuredSpectrum, flat_at_zero, on_host, per_amplitude
+from .measured_spectrum import Changes, PlannedSpectrum, flat_at_zero, on_host, per_amplitude
 from .site_parameters import ANGLES, check_values, described, quantities, site_names, tensors_at
 from .spectrum_evidence import SpectrumEvidence
 from .spectrum_start import non_negative, observed_part
+
+if TYPE_CHECKING:
+    from ..objective import HostState, Parameters
 
 _NUISANCES = ("scale", "baseline", "phase0", "phase1", "mas")
 # what site parameters change at most; all others change tensors
@@ -29,8 +32,11 @@ _FLAT_AT_ZERO = ("eta", "eta_q", "gaussian", "shielding_spread", "quadrupolar_sp
 
 
 @struct
-class SpectrumTerm(MeasuredSpectrum):
+class SpectrumTerm(PlannedSpectrum):
     """Residuals ``(calculated - observed)/sigma`` of one spectrum; see `MeasuredSpectrum` for how it is calculated.
+
+    It knows its sites, so that it has a plan for their starting values from the beginning, which takes what is zero for absent;
+    binding it plans for what is refined.
 
     Parameters, below the term's name: ``shift[Na1]`` and ``zeta`` in ppm, ``eta``, ``cq`` in Hz, ``eta_q``,
     ``euler[Na1.alpha]`` in degrees, ``amplitude``, ``gaussian`` and ``lorentzian`` (full widths at half maximum) in Hz,
@@ -41,13 +47,15 @@ class SpectrumTerm(MeasuredSpectrum):
 
     Attributes:
         template, frames: what of the sites is not refined, and the axes of their quadrupolar tensors.
-        moving: ``(name, site)`` of the site parameters a refinement moves; ``None`` when that is not known.
-        The others are those of `MeasuredSpectrum`.
+        moving: ``(name, site)`` of the site parameters by which the spectrum is differentiated.
+        The others are those of `PlannedSpectrum`.
     """
 
     template: Sites
     frames: Array
-    moving: tuple[tuple[str, int], ...] | None = static()
+    moving: tuple[tuple[str, int], ...] = static()
+
+    reads = ()
 
     def __init__(
         self,
@@ -94,8 +102,11 @@ class SpectrumTerm(MeasuredSpectrum):
         missing = start["gaussian"] + start["lorentzian"] <= 0
         start["gaussian"] = np.where(missing, 4.0 * data["axis"][1], start["gaussian"])
         start |= data.pop("start")
-        set_fields(self, plan=None, start=start, template=template, frames=frames, moving=None, **data)
-        set_fields(self, plan=self._laid_out(start, template, frames).plan)
+        set_fields(
+            self, start=start, template=template, frames=frames, moving_mas="mas" in start, moving=self._all(template), **data
+        )  # fmt: skip
+        plan, planned = self._made(start, template, frames, self._present(start))
+        set_fields(self, plan=plan, planned=planned)
         set_fields(self, start=self._scaled(start, keep=amplitudes == "keep"))
 
     # -- what others read ----------------------------------------------------------------------------------------
@@ -147,7 +158,12 @@ class SpectrumTerm(MeasuredSpectrum):
         return tuple((name, free) for name, free in steps if free)
 
     # -- planning ------------------------------------------------------------------------------------------------
-    def prepared(self, free: tuple[str, ...]) -> SpectrumTerm:
+    def bind(self, state: HostState, params: Parameters) -> SpectrumTerm:
+        if not params.n_free:
+            return self.differentiable(params.labels)
+        return self.differentiable(params.moved_names)._planned(state)
+
+    def differentiable(self, free: tuple[str, ...]) -> SpectrumTerm:
         place = {label: k for k, label in enumerate(self.labels)}
         moving = set()
         for full in free:
@@ -156,13 +172,12 @@ class SpectrumTerm(MeasuredSpectrum):
                 label = element.removesuffix("]")
                 moving.add((name, place[label.rpartition(".")[0] if name == "euler" else label]))
         moving_mas = "mas" in self.start and f"{self.name}/mas" in free
-        return self.replace(moving=tuple(sorted(moving)), moving_mas=moving_mas, planned={})
+        return self.replace(moving=tuple(sorted(moving)), moving_mas=moving_mas)
 
     def warnings(self, state: State) -> tuple[str, ...]:
         values = on_host(state.local(self.name))
-        moving = self.moving or ()
         sentences = []
-        for name, k in moving:
+        for name, k in self.moving:
             value = values[name][k]
             full = f"{self.name}/{name}[{self.labels[k]}]"
             if name in _FLAT_AT_ZERO and np.ndim(value) == 0 and value <= 0:
@@ -175,32 +190,33 @@ class SpectrumTerm(MeasuredSpectrum):
                 )
         return tuple(sentences)
 
-    def _described(self, state: State) -> tuple[dict[str, np.ndarray], Sites, np.ndarray]:
+    def _described(self, state: HostState) -> tuple[dict[str, np.ndarray], Sites, np.ndarray]:
         return on_host(state.local(self.name)), self.template, np.asarray(self.frames)
 
     def _planned_for(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
-        moving = self.moving
-        if moving is None:
-            # what is zero now is taken for absent
-            present = lambda name, k: bool(
-                np.any(np.asarray(values[{"eta": "zeta", "eta_q": "cq"}.get(name, name)])[k])
-            )
-            moving = [
-                (name, k)
-                for name in self._names
-                if name != "euler"
-                for k in range(len(self.labels))
-                if present(name, k)
-            ]
-            both = {k for name, k in moving if name == "cq"} & {k for name, k in moving if name == "zeta"}
-            moving += [("euler", k) for k in both]
-        check_values(values, moving, self.labels, self.name)
-        return moving
+        check_values(values, self.moving, self.labels, self.name)
+        return self.moving
+
+    def _present(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
+        """What can be seen of the sites: what is zero is taken for absent (host)."""
+        there = lambda name, k: bool(np.any(np.asarray(values[{"eta": "zeta", "eta_q": "cq"}.get(name, name)])[k]))
+        names = [name for name in self._names if name != "euler"]
+        seen = [(name, k) for name in names for k in range(len(self.labels)) if there(name, k)]
+        both = {k for name, k in seen if name == "cq"} & {k for name, k in seen if name == "zeta"}
+        seen += [("euler", k) for k in both]
+        check_values(values, seen, self.labels, self.name)
+        return seen
 
     # -- parts ---------------------------------------------------------------------------------------------------
     @property
     def _names(self) -> tuple[str, ...]:
         return site_names(self.template.isotope, len(self.template.partners))
+
+    @staticmethod
+    def _all(template: Sites) -> tuple[tuple[str, int], ...]:
+        """Every parameter of every site."""
+        names = site_names(template.isotope, len(template.partners))
+        return tuple(sorted((name, k) for k in range(len(template.labels)) for name in names))
 
     def _tensors(self, values: Mapping[str, Array]) -> Sites:
         return tensors_at(values, self.template, self.frames)
@@ -237,12 +253,9 @@ class SpectrumTerm(MeasuredSpectrum):
 
     def _own(self) -> list[tuple]:
         """``(name, site)`` or ``("euler", site, angle)`` of the parameters the Jacobian is taken by."""
-        moving = self.moving
-        if moving is None:
-            moving = [(name, k) for k in range(len(self.labels)) for name in self._names]
         return [
             item
-            for name, k in sorted(moving, key=lambda pair: (pair[1], pair[0]))
+            for name, k in sorted(self.moving, key=lambda pair: (pair[1], pair[0]))
             for item in ([(name, k, angle) for angle in range(len(ANGLES))] if name == "euler" else [(name, k)])
         ]
 
@@ -253,7 +266,7 @@ class SpectrumTerm(MeasuredSpectrum):
         return np.array([rows + [-1] * (most - len(rows)) for rows in by_site])
 
     def _strays(self, pushed: Mapping[str, Array], own: list[tuple]) -> Array:
-        """Which columns move a site in what was not announced to `prepared`, ``(columns,)``."""
+        """Which columns move a site in what binding was not told of, ``(columns,)``."""
         known = {name: np.zeros(np.shape(pushed[name])[1:], dtype=bool) for name in self._names}
         for name, *place in own:
             known[name][tuple(place)] = True

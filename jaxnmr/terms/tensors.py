@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +16,12 @@ from ..nmr import ShiftReference, isotope
 from ..nmr.quadrupolar import CQ_HZ_PER_AU_BARN
 from ..objective.evidence import Row, Rows
 from ..objective.state import EFG, SHIELDING, State, TensorRead
-from ..objective.term import calculated_of
+from ..objective.term import bound_as, calculated_of
 from ..typing import Array, Quantity
-from .site_term import SiteTerm, positive_spread, reference_start, site_spread
+from .site_term import Place, SiteTerm, positive_spread, reference_start, site_spread
+
+if TYPE_CHECKING:
+    from ..objective import HostState, Parameters
 
 _KINDS = {SHIELDING: ("tensor", "principal"), EFG: ("tensor", "cq_eta")}
 # off-diagonal elements of the six numbers xx, yy, zz, sqrt2 yz, sqrt2 xz, sqrt2 xy, whose square is that of the tensor
@@ -41,7 +44,7 @@ _CQ_HZ = (100.0, 1e11)
 
 @struct
 class TensorTerm(SiteTerm):
-    """Residuals of tensors measured at sites of one nucleus, whitened by their covariance.
+    """Tensors measured at sites of one nucleus; the residuals of `BoundTensors` are whitened by their covariance.
 
     A whole tensor gives six residuals (five for a field gradient, which has no trace): the elements of the symmetric part,
     those off the diagonal times sqrt2, so that chi² is that of the tensor and does not depend on the axes. Principal values
@@ -56,7 +59,6 @@ class TensorTerm(SiteTerm):
     Attributes:
         observed: ``(sites, components)``.
         covariance: ``(sites, components, components)`` of the measurement.
-        whitening: inverse Cholesky factors of the whole covariance; ``None`` while that of the model is not known.
         hz_per_au: C_Q of a field gradient of one atomic unit.
         quantity, kind: what was measured.
         The others are those of `SiteTerm`.
@@ -64,7 +66,6 @@ class TensorTerm(SiteTerm):
 
     observed: Array
     covariance: Array
-    whitening: Array | None
     hz_per_au: float = static()
     quantity: str = static()
     kind: str = static()
@@ -146,16 +147,9 @@ class TensorTerm(SiteTerm):
         elif isinstance(sigma_model, str) and sigma_model != "model":
             raise ConventionError(f"{name!r}: sigma_model is {sigma_model!r}; expected numbers or 'model'")
         set_fields(
-            self, observed=observed, covariance=covariance, whitening=None, start=start, sigma_model=sigma_model,
+            self, observed=observed, covariance=covariance, start=start, sigma_model=sigma_model,
             hz_per_au=hz_per_au, quantity=quantity, kind=kind, nucleus=atom.symbol, labels=labels, phase=phase, name=name,
         )  # fmt: skip
-        if not self.wants_predictions:
-            sigmas = (
-                np.zeros((len(observed), 2))
-                if sigma_model is None
-                else np.broadcast_to(sigma_model, (len(observed), 2))
-            )
-            set_fields(self, whitening=self._whitening(sigmas))
 
     # -- what others read ----------------------------------------------------------------------------------------
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
@@ -167,91 +161,21 @@ class TensorTerm(SiteTerm):
             )
         return super().quantities(crystals)
 
-    def tensors_read(self, crystals: Mapping[str, Crystal]) -> tuple[TensorRead, ...]:
-        phase, sites = self.where(crystals)
-        return (TensorRead(phase, self.quantity, tuple(int(k) for k in sites), "symmetric"),)
-
-    def calculated(self, state: State) -> Array:
-        """What the data are compared with: elements or components, principal values, or C_Q and eta; ``(sites, k)``."""
-        phase, sites = self.where(state.crystals)
-        values = state.local(self.name)
-        tensor = state.tensor(self.quantity, phase, sites=sites)
-        tensor = 0.5 * (tensor + jnp.swapaxes(tensor, -1, -2))
-        if self.quantity == SHIELDING:
-            tensor = values["reference"] * jnp.eye(3, dtype=tensor.dtype) + values["slope"] * tensor
-            return _six(tensor, jnp) if self.kind == "tensor" else _principal(tensor)
-        tensor = values["slope"] * self.hz_per_au * tensor
-        if self.kind == "tensor":
-            return _six(tensor, jnp) @ TRACELESS.T
-        high, middle, low = (_principal(tensor)[:, k] for k in range(3))
-        size = jnp.maximum(high, -low)
-        # the two small ones differ by eta times the large one
-        difference = jnp.where(high >= -low, middle - low, high - middle)
-        nothing = size == 0
-        return jnp.stack([size, jnp.where(nothing, 0.0, difference / jnp.where(nothing, 1.0, size))], axis=1)
-
-    def length(self, state: Callable[[], State]) -> int:
-        return np.size(self.observed)
-
-    def residuals(self, state: State) -> Array:
-        if self.whitening is None:
-            raise ParameterError(
-                f"{self.name!r} needs the model's uncertainty at the starting structure: use objective.refreshed(params)[0] "
-                "before evaluating it yourself"
-            )
-        return jnp.einsum("skl,sl->sk", self.whitening, self.calculated(state) - self.observed).ravel()
+    def bind(self, state: HostState, params: Parameters) -> BoundTensors:
+        place = self.place(state.crystals)
+        if self.wants_predictions:
+            sigmas = self._of_model(state, place)
+        else:
+            sigmas = np.broadcast_to(0.0 if self.sigma_model is None else self.sigma_model, (len(self.observed), 2))
+        return bound_as(BoundTensors, self, at=place, whitening=self._whitening(sigmas))
 
     # -- uncertainty of the model --------------------------------------------------------------------------------
-    def refreshed(self, state: State) -> tuple[TensorTerm, str]:
-        if not self.wants_predictions:
-            return self, ""
-        whitening = self._whitening(self._of_model(state))
-        if self.whitening is None:
-            return self.replace(whitening=whitening), "uncertainty taken from the model"
-        size = lambda w: np.trace(np.asarray(w), axis1=1, axis2=2)
-        if (np.abs(size(whitening) / size(self.whitening) - 1.0) > _CHANGE).any():
-            return self.replace(whitening=whitening), "uncertainty of the model has changed"
-        return self, ""
-
-    def settled(self, state: State) -> TensorTerm:
-        return self.replace(whitening=self._whitening(self._of_model(state))) if self.wants_predictions else self
-
-    def evidence(self, state: State) -> Rows:
-        efg = self.quantity == EFG
-        what = {"cq_eta": "C_Q and η", "principal": "principal values of shift tensors"}.get(self.kind)
-        what = what or ("quadrupolar tensors" if efg else "shift tensors")
-        return self._shown(state, what, tuple(self._rows(state)), self.sigma_model)
-
-    def _rows(self, state: State) -> Iterator[Row]:
-        """Elements, principal values, or C_Q and eta of every site, in MHz and ppm."""
-        observed, calculated = np.asarray(self.observed), np.asarray(calculated_of(self, state))
-        measured, factors = np.asarray(self.covariance), np.asarray(self.whitening)
-        total = np.linalg.inv(np.swapaxes(factors, 1, 2) @ factors)
-        efg = self.quantity == EFG
-        unit, scale = ("MHz", 1e-6) if efg else ("ppm", 1.0)
-        if self.kind == "cq_eta":
-            names, units, scales = ("C_Q", "η"), (unit, ""), np.array([scale, 1.0])
-        elif self.kind == "principal":
-            names, units, scales = ("δ11", "δ22", "δ33"), (unit,) * 3, np.full(3, scale)
-        else:
-            if efg:
-                # five components without trace, back to elements
-                observed, calculated = observed @ TRACELESS, calculated @ TRACELESS
-                measured, total = (TRACELESS.T @ c @ TRACELESS for c in (measured, total))
-            names, units = tuple(("V" if efg else "δ") + ij for ij in _ELEMENTS), (unit,) * 6
-            scales = np.where(np.arange(6) < 3, 1.0, np.sqrt(0.5)) * scale
-        for s, label in enumerate(self.site_names(state.crystals)):
-            spreads = (scales * np.sqrt(np.diagonal(c[s])) for c in (total, measured))
-            columns = (names, units, scales * observed[s], scales * calculated[s], *spreads)
-            for name, of, *numbers in zip(*columns, strict=True):
-                yield Row(label, name, of, *map(float, numbers))
-
-    def _of_model(self, state: State) -> np.ndarray:
+    def _of_model(self, state: HostState, at: Place) -> np.ndarray:
         """Uncertainties ``(sites, 2)``: of components of l = 0 and 2 in the units of the data, or of C_Q and eta."""
-        _, sites = self.where(state.crystals)
-        prediction, slope = self._prediction(state, self.quantity), abs(float(state.local(self.name)["slope"]))
+        sites = list(at.sites)
+        prediction, slope = state.prediction(self.quantity, at.phase), abs(float(state.local(self.name)["slope"]))
         if self.kind == "cq_eta":
-            rows = np.searchsorted(state.sites(self.nucleus, self.where(state.crystals)[0]), sites)
+            rows = np.searchsorted(state.sites(self.nucleus, at.phase), sites)
             cq = np.asarray(prediction.sigma("cq", self.nucleus, q_barn=abs(self.hz_per_au) / CQ_HZ_PER_AU_BARN))
             out = np.stack([slope * cq, np.asarray(prediction.sigma("eta_q", self.nucleus))], axis=1)[rows]
         else:
@@ -280,6 +204,87 @@ class TensorTerm(SiteTerm):
             elif self.quantity == EFG:
                 of_model = TRACELESS @ of_model @ TRACELESS.T
         return np.linalg.inv(np.linalg.cholesky(np.asarray(self.covariance) + of_model))
+
+
+@struct
+class BoundTensors(TensorTerm):
+    """Residuals of tensors at known sites.
+
+    Attributes:
+        whitening: inverse Cholesky factors of the whole covariance, that of the model included.
+        at: where the sites are.
+        The others are those of `TensorTerm`.
+    """
+
+    whitening: Array
+    at: Place = static()
+
+    @property
+    def reads(self) -> tuple[TensorRead, ...]:
+        return (TensorRead(self.at.phase, self.quantity, self.at.sites, "symmetric"),)
+
+    def calculated(self, state: State) -> Array:
+        """What the data are compared with: elements or components, principal values, or C_Q and eta; ``(sites, k)``."""
+        values = state.local(self.name)
+        tensor = state.tensor(self.quantity, self.at.phase, sites=self.at.sites)
+        tensor = 0.5 * (tensor + jnp.swapaxes(tensor, -1, -2))
+        if self.quantity == SHIELDING:
+            tensor = values["reference"] * jnp.eye(3, dtype=tensor.dtype) + values["slope"] * tensor
+            return _six(tensor, jnp) if self.kind == "tensor" else _principal(tensor)
+        tensor = values["slope"] * self.hz_per_au * tensor
+        if self.kind == "tensor":
+            return _six(tensor, jnp) @ TRACELESS.T
+        high, middle, low = (_principal(tensor)[:, k] for k in range(3))
+        size = jnp.maximum(high, -low)
+        # the two small ones differ by eta times the large one
+        difference = jnp.where(high >= -low, middle - low, high - middle)
+        nothing = size == 0
+        return jnp.stack([size, jnp.where(nothing, 0.0, difference / jnp.where(nothing, 1.0, size))], axis=1)
+
+    def length(self, state: Callable[[], State]) -> int:
+        return np.size(self.observed)
+
+    def residuals(self, state: State) -> Array:
+        return jnp.einsum("skl,sl->sk", self.whitening, self.calculated(state) - self.observed).ravel()
+
+    def replan(self, state: HostState) -> tuple[BoundTensors, str]:
+        if not self.wants_predictions:
+            return self, ""
+        whitening = self._whitening(self._of_model(state, self.at))
+        size = lambda w: np.trace(np.asarray(w), axis1=1, axis2=2)
+        if (np.abs(size(whitening) / size(self.whitening) - 1.0) > _CHANGE).any():
+            return self.replace(whitening=whitening), "uncertainty of the model has changed"
+        return self, ""
+
+    def evidence(self, state: State) -> Rows:
+        efg = self.quantity == EFG
+        what = {"cq_eta": "C_Q and η", "principal": "principal values of shift tensors"}.get(self.kind)
+        what = what or ("quadrupolar tensors" if efg else "shift tensors")
+        return self._shown(state, self.at, what, tuple(self._rows(state)), self.sigma_model)
+
+    def _rows(self, state: State) -> Iterator[Row]:
+        """Elements, principal values, or C_Q and eta of every site, in MHz and ppm."""
+        observed, calculated = np.asarray(self.observed), np.asarray(calculated_of(self, state))
+        measured, factors = np.asarray(self.covariance), np.asarray(self.whitening)
+        total = np.linalg.inv(np.swapaxes(factors, 1, 2) @ factors)
+        efg = self.quantity == EFG
+        unit, scale = ("MHz", 1e-6) if efg else ("ppm", 1.0)
+        if self.kind == "cq_eta":
+            names, units, scales = ("C_Q", "η"), (unit, ""), np.array([scale, 1.0])
+        elif self.kind == "principal":
+            names, units, scales = ("δ11", "δ22", "δ33"), (unit,) * 3, np.full(3, scale)
+        else:
+            if efg:
+                # five components without trace, back to elements
+                observed, calculated = observed @ TRACELESS, calculated @ TRACELESS
+                measured, total = (TRACELESS.T @ c @ TRACELESS for c in (measured, total))
+            names, units = tuple(("V" if efg else "δ") + ij for ij in _ELEMENTS), (unit,) * 6
+            scales = np.where(np.arange(6) < 3, 1.0, np.sqrt(0.5)) * scale
+        for s, label in enumerate(self.at.labels):
+            spreads = (scales * np.sqrt(np.diagonal(c[s])) for c in (total, measured))
+            columns = (names, units, scales * observed[s], scales * calculated[s], *spreads)
+            for name, of, *numbers in zip(*columns, strict=True):
+                yield Row(label, name, of, *map(float, numbers))
 
 
 def _measured(kind: str, quantity: str, observed: np.ndarray, sigma, name: str) -> tuple[np.ndarray, np.ndarray]:

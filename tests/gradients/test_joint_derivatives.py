@@ -9,6 +9,7 @@ from small_tensor_models import CUTOFF, SPECIES, quartz
 
 import jaxnmr as jn
 from jaxnmr.models import HeadConfig, NetworkConfig, TensorModel
+from jaxnmr.models.tensors.derivatives import Backward, Everywhere, Forward
 from jaxnmr.objective.objective import residuals_and_jacobian
 
 REFERENCE = jn.ShiftReference(330.0)
@@ -44,10 +45,10 @@ def problem(custom: bool = False):
         + jn.Restraint.bonds(crystal, sigma=0.02)
         + jn.Prior("u_iso", 0.01, 0.002)
     )
-    objective = jn.Objective(terms + again if custom else terms, crystal=crystal, tensors=model())
+    objective = jn.Objective(terms + again if custom else terms, crystal=crystal, models=model())
     params = objective.parameters().free("cell", "xyz", "u_iso", "si/*", "o/slope", "peaks/reference")
     params = params.at(params.theta + 0.1 * np.random.default_rng(1).normal(size=params.n_free))
-    return objective.prepared(params).refreshed(params)[0], params
+    return objective.bind(params), params
 
 
 @lru_cache
@@ -68,15 +69,15 @@ def close(found: np.ndarray, expected: np.ndarray) -> bool:
 
 
 def changed(objective, **what):
-    return objective.replace(predicted=tuple(p.replace(**what) for p in objective.predicted))
+    return objective.replace(sources=tuple(p.replace(**what) for p in objective.sources))
 
 
 def test_forward_mode_along_what_moves_atoms_is_plain_forward_mode():
     objective, params = problem()
-    (predicted,) = objective.predicted
-    moved = [params.free_names[k] for k in predicted.columns]
+    (predicted,) = objective.sources
+    moved = [params.free_names[k] for k in predicted.way.columns]
     assert moved == ["cell[a]", "cell[c]", "xyz[Si1.x]", "xyz[O1.x]", "xyz[O1.y]", "xyz[O1.z]"]
-    assert predicted.rows is None and predicted.read == 12
+    assert predicted.way == Forward(predicted.way.columns, 12)
     assert close(structured(objective, params), plain())
     assert close(np.asarray(objective.jacobian(params)) * params.spec.scale[params.spec.free_pivots], plain())
 
@@ -90,16 +91,17 @@ def test_the_gradient_of_an_objective_is_the_jacobian_times_the_residuals():
 
 def test_reverse_mode_from_what_terms_read_is_plain_forward_mode():
     objective, params = problem()
-    (predicted,) = objective.predicted
-    backward = changed(objective, rows=predicted._rows(objective._reads()), memory_bytes=5 * predicted.tangent_bytes)
+    (predicted,) = objective.sources
+    way = Backward(predicted.way.columns, predicted._rows(objective._reads()), 12)
+    backward = changed(objective, way=way, memory_bytes=5 * predicted.tangent_bytes)
     assert "reverse mode from 12 components" in backward.plan_notes()[0] and "; 4 at a time" in backward.plan_notes()[0]
     assert close(structured(backward, params), plain())
 
 
 def test_terms_that_do_not_say_what_they_read_have_everything_differentiated():
     objective, params = problem(custom=True)
-    (predicted,) = objective.predicted
-    assert predicted.read is None and predicted.rows is None
+    (predicted,) = objective.sources
+    assert predicted.way == Forward(predicted.way.columns, None)
     jacobian, peaks = structured(objective, params), objective.row_slices(params)["peaks"]
     assert close(jacobian[:-1], plain())
     # the same shift with another uncertainty and weight; the reference of the list is not that of the state
@@ -110,44 +112,46 @@ def test_terms_that_do_not_say_what_they_read_have_everything_differentiated():
 
 
 @lru_cache
-def directions() -> tuple[np.ndarray, np.ndarray]:
+def directions() -> jn.Crystal:
     """Tangents of the cell and of the coordinates, some of them of nothing."""
     rng = np.random.default_rng(2)
     moving = np.array([1, 1, 0, 1, 1, 1, 0, 1, 1])
-    return moving[:, None] * rng.normal(size=(9, 6)), moving[:, None, None] * rng.normal(size=(9, 2, 3))
+    cell, xyz = moving[:, None] * rng.normal(size=(9, 6)), moving[:, None, None] * rng.normal(size=(9, 2, 3))
+    still = jax.tree.map(lambda leaf: np.zeros((9, *np.shape(leaf))), quartz())
+    return still.replace(cell=cell, xyz=xyz)
 
 
-linearised = jax.jit(lambda predicted, crystal, cell, xyz: predicted.linearised(crystal, cell, xyz)[1])
+linearised = jax.jit(lambda predicted, crystal, tangents: predicted.linearised(crystal, tangents)[1])
 
 
 @lru_cache
 def pushed() -> dict[str, np.ndarray]:
     """Derivatives along all of them at once."""
-    return linearised(changed(problem()[0], columns=None).predicted[0], quartz(), *directions())
+    return linearised(changed(problem()[0], way=Everywhere()).sources[0], quartz(), directions())
 
 
 def test_a_small_memory_takes_batches_and_changes_nothing():
-    predicted = changed(problem()[0], columns=(0, 1, 3, 4, 5, 7, 8)).predicted[0]
+    predicted = changed(problem()[0], way=Forward((0, 1, 3, 4, 5, 7, 8), 12)).sources[0]
     small = predicted.replace(memory_bytes=4 * predicted.tangent_bytes)
     assert "; 4 at a time." in small.note()
-    for head, found in linearised(small, quartz(), *directions()).items():
+    for head, found in linearised(small, quartz(), directions()).items():
         assert found.shape == (9, 2, 3, 3)
         np.testing.assert_allclose(found, pushed()[head], rtol=1e-9, atol=1e-10)
         assert (found[2] == 0).all() and (found[6] == 0).all()
 
 
 def test_a_column_that_was_not_announced_is_not_a_number_rather_than_wrong():
-    short = changed(problem()[0], columns=(1, 3, 4, 5, 7)).predicted[0]
-    found = np.asarray(linearised(short, quartz(), *directions())["shielding"])
+    short = changed(problem()[0], way=Forward((1, 3, 4, 5, 7), 12)).sources[0]
+    found = np.asarray(linearised(short, quartz(), directions())["shielding"])
     assert np.isnan(found[[0, 8]]).all() and np.isfinite(found[1:8]).all()
 
 
 def test_an_ensemble_is_differentiated_as_its_mean():
-    first, predicted = model(), changed(problem()[0], columns=None).predicted[0]
+    first, predicted = model(), changed(problem()[0], way=Everywhere()).sources[0]
     second = first.replace(scale=jax.tree.map(lambda a: 1.3 * a, first.scale))
     both = predicted.replace(model=TensorModel.ensemble([first, second]))
     assert both.tangent_bytes == 2 * predicted.tangent_bytes
-    found = linearised(both, quartz(), *directions())
+    found = linearised(both, quartz(), directions())
     # outputs are linear in the scales
     for head, one in pushed().items():
         np.testing.assert_allclose(found[head], 1.15 * one, rtol=1e-9, atol=1e-10)

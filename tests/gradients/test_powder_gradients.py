@@ -87,7 +87,7 @@ def test_the_fast_jacobian_is_the_plain_one_for_every_parameter(tube):
     params = objective.parameters()
     for name, value in GENERIC["tube"].items():
         params = params.set(f"xrd/{name}", value)
-    objective, _ = objective.refreshed(params)
+    objective = objective.replan(params).objective
     params = params.free("*")
     fast = np.asarray(objective.jacobian(params))
     spec = params.spec

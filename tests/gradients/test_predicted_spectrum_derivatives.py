@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import jaxnmr as jn
-from jaxnmr.objective.state import TensorSource
+from jaxnmr.objective import HostState, Parameters, Provision
+from jaxnmr.objective.parameters import renamed
 
 CRYSTAL = jn.Crystal.create(
     cell=[5, 6, 7, 90, 90, 90], spacegroup="P 1", species=["O", "O", "Si"], xyz=[[0, 0, 0], [0.5, 0.4, 0.3], [0.2, 0.7, 0.6]],
     name="box",
 )  # fmt: skip
-SOURCES = tuple(TensorSource("box", head, (True, True, False)) for head in ("shielding", "efg"))
+SOURCES = tuple(Provision("box", head, (True, True, False)) for head in ("shielding", "efg"))
 AXIS = dict(points=160, width_hz=60e3)
 WIDTHS = dict(gaussian_hz=2500.0, lorentzian_hz=200.0)
 # directions in the space of states: what a structure would move, and every parameter of the term
@@ -31,7 +32,7 @@ def state_of(term, crystals=CRYSTAL, **changed) -> jn.State:
     values = {f"{term.name}/{name}": jnp.asarray(q.value, float) for name, q in term.quantities(crystals).items()}
     values |= {f"{term.name}/{name}": jnp.asarray(value, float) for name, value in changed.items()}
     tensors = {"box": {"shielding": jnp.asarray(shielding), "efg": jnp.asarray(efg)}}
-    return jn.State(crystals=crystals, values=values, tensors=tensors, sources=SOURCES)
+    return jn.State(crystals=crystals, values=values, provided=tensors, provisions=SOURCES)
 
 
 def tangents_of(state, term, only=None):
@@ -46,9 +47,9 @@ def tangents_of(state, term, only=None):
     change = {"shielding": np.zeros((count, 3, 3, 3)), "efg": np.zeros((count, 3, 3, 3))}
     change["shielding"][:DIRECTIONS] = rng.normal(size=(DIRECTIONS, 3, 3, 3))
     change["efg"][:DIRECTIONS] = 1e-2 * rng.normal(size=(DIRECTIONS, 3, 3, 3))
-    change = {head: np.where(np.isnan(state.tensors["box"][head]), np.nan, of) for head, of in change.items()}
+    change = {head: np.where(np.isnan(state.provided["box"][head]), np.nan, of) for head, of in change.items()}
     tensors = {"box": {head: jnp.asarray(of) for head, of in change.items()}}
-    return out.replace(values={k: jnp.asarray(v) for k, v in values.items()}, tensors=tensors)
+    return out.replace(values={k: jnp.asarray(v) for k, v in values.items()}, provided=tensors)
 
 
 def term_of(simulation, **options):
@@ -58,6 +59,12 @@ def term_of(simulation, **options):
     )  # fmt: skip
     options = {"reference": jn.ShiftReference(250.0), "baseline": 2, **WIDTHS, **options}
     return jn.PredictedSpectrumTerm(simulation, data, **options)
+
+
+def bound(term, state, *free):
+    """The term at these tensors, for a refinement of these parameters; for one of everything without any."""
+    params = Parameters.create(CRYSTAL.quantities() | renamed(term.name, term.quantities({"box": CRYSTAL})))
+    return term.bind(HostState(state), params.free(*free) if free else params)
 
 
 fast = jax.jit(lambda term, state, tangents: term.jacobian(state, tangents))
@@ -79,7 +86,7 @@ def spinning():
     """Both tensors at a finite speed, where each element of either shows."""
     term = term_of(jn.SpectrumMAS("17O", b0_tesla=9.4, mas_hz=14e3, integration_density=8))
     state = state_of(term, **TURNED)
-    return term.refreshed(state)[0], state
+    return bound(term, state), state
 
 
 def test_the_fast_jacobian_is_the_automatic_one_for_every_direction(spinning):
@@ -89,8 +96,8 @@ def test_the_fast_jacobian_is_the_automatic_one_for_every_direction(spinning):
 
 def test_what_does_not_move_is_not_differentiated_and_strays_are_not_numbers(spinning):
     term, state = spinning
-    still = term.prepared(("nmr/scale", "nmr/reference"))  # with the same plan
-    assert still.moving == ("shift_ppm",) and still.plan is term.plan
+    still = bound(term, state, "nmr/scale", "nmr/reference").replace(plan=term.plan)
+    assert still.moving == ("shift_ppm",)
     few = ("nmr/scale", "nmr/reference", "nmr/phase0", "nmr/slope", "nmr/gaussian", "nmr/mas")
     tangents = tangents_of(state, term, only=few)
     found = np.asarray(fast(still, state, tangents))
@@ -112,5 +119,5 @@ def test_given_shieldings_and_widths_by_site_have_exact_derivatives():
     by_site = dict(gaussian_hz={"O1": 2500.0, "O2": 1800.0}, lorentzian_hz={"O1": 200.0, "O2": 300.0})
     term = term_of(simulation, reference=None, shielding={"O1": 10.0, "O2": -20.0}, **by_site)
     state = state_of(term, **TURNED)
-    term, _ = term.refreshed(state)
+    term = bound(term, state)
     assert_equal(term, state, tangents_of(state, term))

@@ -88,10 +88,10 @@ def test_models_and_predicted_spectra_by_other_names_compile_nothing_again():
             iso = np.trace(np.asarray(network.predict(crystal["quartz"]).tensors["shielding"][0])) / 3.0
             reference = jn.ShiftReference(iso - 106.0, -1.0)
             term = jn.PredictedSpectrumTerm(at, data, reference=reference, sigma=1e-3, gaussian_hz=700.0)
-            objective = jn.Objective(term, crystal=crystal, tensors=network)
+            objective = jn.Objective(term, crystal=crystal, models=network)
             fit = jn.refine(objective, objective.parameters().free("nmr/scale", "nmr/reference", "nmr/gaussian"))
         counted.append(watch.programs)
-        assert fit.converged and fit.objective.predicted[0].model.card.name == f"model {k}"
+        assert fit.converged and fit.objective.sources[0].model.card.name == f"model {k}"
     assert counted[0]["residuals"] == 1
     assert not counted[1] and not counted[2]
 

@@ -38,9 +38,9 @@ def problem():
         + jn.PeakListTerm("17O", np.trace(shift[1:], axis1=1, axis2=2) / 3, sigma=SIGMA_PPM, reference=REFERENCE)
     )  # fmt: skip
     start = triclinic(1.0)
-    objective = jn.Objective(terms, crystal=start, tensors=model())
-    thin = [p.replace(plan=p.model.plan(start, skin=0.06)) for p in objective.predicted]
-    return objective.replace(predicted=tuple(thin)), objective.parameters().free("xyz[O*]")
+    objective = jn.Objective(terms, crystal=start, models=model())
+    thin = [p.replace(plan=p.model.plan(start, skin=0.06)) for p in objective.sources]
+    return objective.replace(sources=tuple(thin)), objective.parameters().free("xyz[O*]")
 
 
 def furthest(fit) -> float:

@@ -35,9 +35,9 @@ def fit():
     blank = jn.Spectrum.create(frequency, np.full(160, 60.0), larmor_hz=MAS.larmor_hz, isotope="17O", sigma=1.0)
     reference = jn.ShiftReference(4070.0)
     term = jn.PredictedSpectrumTerm(MAS, blank, reference=reference, baseline=1, gaussian_hz=1200.0, pivot_ppm=0.0)
-    objective = jn.Objective(term, crystal=quartz(), tensors=network())
+    objective = jn.Objective(term, crystal=quartz(), models=network())
     params = objective.parameters().set("nmr/baseline", 0.0).set("nmr/scale", 1e4).free(*FREE)
-    objective = objective.prepared(params).refreshed(params)[0]
+    objective = objective.bind(params)
     hidden = params.set("nmr/gaussian", 900.0)
     for name, value in HIDDEN.items():
         hidden = hidden.set(name, value)

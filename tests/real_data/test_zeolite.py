@@ -119,14 +119,14 @@ def test_tensors_and_distances_lead_back_to_the_structure_they_belong_to(zeolite
     known = jn.Restraint.distances(framework, SILICA)
     known = known.replace(target=distances(hidden, known.atoms), sigma=np.full(len(known.atoms), 0.01))
     # with nothing observed and unit uncertainty the residuals are what is calculated
-    params = (objective := jn.Objective(blank + known, crystal=hidden, tensors=network)).parameters().free("xyz")
-    prepared, spec = objective.prepared(params), params.spec
+    params = (objective := jn.Objective(blank + known, crystal=hidden, models=network)).parameters().free("xyz")
+    prepared, spec = objective.bind(params), params.spec
     shielding = residuals(spec.layout, prepared, params.offset(), spec.transform, params.theta)[:42].reshape(7, 6)
     # principal directions matter, not only traces
     assert 1.0 < np.std(shielding[:, 3:]) < 100.0 and 1.0 < np.ptp(shielding[:, :3]) < 1000.0
 
     start = zeolite.shaken(hidden, np.random.default_rng(1), 0.02)
-    objective = jn.Objective(blank.replace(observed=shielding) + known, crystal=start, tensors=network)
+    objective = jn.Objective(blank.replace(observed=shielding) + known, crystal=start, models=network)
     fit = jn.refine(objective, objective.parameters().free("xyz"), suggest=False)
     assert fit.parameters.n_free == 63 and fit.n_observations == 42
     assert zeolite.displacements(start, hidden).max() > 0.04

@@ -10,8 +10,8 @@ from small_tensor_models import model, quartz
 import jaxnmr as jn
 from jaxnmr._tuning import ACCELERATOR, PROCESSOR, of_platform, tuning
 from jaxnmr.errors import ConventionError
+from jaxnmr.models.tensors.source import Predicted
 from jaxnmr.nmr.sites import Sites
-from jaxnmr.objective.predicted import Predicted
 
 ALUMINIUM = [
     jn.Site(isotope="27Al", shift_ppm=float(k), cq_hz=2e6 + 1e5 * k, eta_q=0.3, gaussian_hz=600.0) for k in range(3)
@@ -58,11 +58,11 @@ COLUMNS = 40
 
 def predicted(device):
     crystal, rng = quartz(), np.random.default_rng(1)
-    made = Predicted.create(model(), "quartz", crystal, device=device).prepared(range(COLUMNS), None)
+    made = Predicted.create(model(), "quartz", crystal, device=device).differentiated(range(COLUMNS), None)
     cell, xyz = rng.normal(size=(COLUMNS, 6)), rng.normal(size=(COLUMNS, *np.shape(crystal.xyz)))
 
     def evaluate(made, crystal, cell, xyz):
-        values, moved = made.linearised(crystal, cell, xyz)
+        values, moved = made.linearised(crystal, crystal.replace(cell=cell, xyz=xyz))
         # the field gradient of silicon was not trained
         return {head: (values[head][-1], moved[head][:, -1]) for head in values}
 

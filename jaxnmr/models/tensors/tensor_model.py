@@ -22,6 +22,7 @@ from ...errors import ConventionError, ParseError, ShapeError
 from ...graph import GraphPlan, pad_graph, plan_graph, structure_graph
 from ...graph.structure import species_numbers
 from ...nmr.tensors import known
+from ...objective.source import Source
 from ...typing import Array
 from ..networks.config import HeadConfig, NetworkConfig
 from ..networks.irreps import cartesian
@@ -31,6 +32,7 @@ from .checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
 from .ensemble import Outputs, check_members, compiled_outputs, mean_and_spread, stack, widths
 from .novelty import environment_shapes, novelty
 from .prediction import Prediction
+from .source import Predicted
 
 SKIN = 0.5
 
@@ -68,7 +70,7 @@ class ModelCard:
         return hash(self._content)
 
 
-class TensorModel(Struct):
+class TensorModel(Struct, Source):
     """Parameters and description of a network, or of an ensemble; a pytree, so that it can be trained and closed over.
 
     An ensemble (:meth:`ensemble`) is several networks of one architecture: its parameters have a leading member axis, one
@@ -218,6 +220,12 @@ class TensorModel(Struct):
             ConventionError: an element the model does not know, partial occupancy, atoms on top of each other.
         """
         return plan_graph(crystal, cutoff=self.config.cutoff, skin=skin, species=self.config.species)
+
+    def for_phase(
+        self, phase: str, crystal: Crystal, *, memory_bytes: int | None = None, device: str | None = None
+    ) -> Predicted:
+        """This model as the source of one phase of an objective (host); see `jaxnmr.objective.Source`."""
+        return Predicted.create(self, phase, crystal, memory_bytes, device=device)
 
     def components(self, graph: jraph.GraphsTuple) -> dict[str, Array]:
         """Irreps of every head for the nodes of a graph, ``(nodes, dim)`` in the unit of the head (traceable).

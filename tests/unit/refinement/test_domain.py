@@ -27,7 +27,7 @@ def knowing_only_quartz():
 
 def test_structures_outside_the_domain_are_noted_at_every_step_and_in_the_result():
     start = quartz().replace(xyz=np.add(quartz().xyz, [[0, 0, 0], [0.02, -0.01, 0.015]]))
-    objective = jn.Objective(pull, crystal=start, tensors=knowing_only_quartz())
+    objective = jn.Objective(pull, crystal=start, models=knowing_only_quartz())
     # strongly damped: it gets there in small steps
     solver = jn.LevenbergMarquardt(initial_damping=3.0)
     fit = jn.refine(objective, objective.parameters().free("xyz[O1*]"), solver=solver, suggest=False)
@@ -37,9 +37,9 @@ def test_structures_outside_the_domain_are_noted_at_every_step_and_in_the_result
     assert len(sentences) == 1 and "O1 of quartz was unlike anything the model 'model' has seen" in sentences[0]
     assert not any("has seen nothing like" in s for s in fit.warnings)
     # without a record of the training there is nothing to say
-    plain = jn.Objective(pull, crystal=start, tensors=model())
-    assert plain.examined(plain.parameters())[2] == {}
-    outside = objective.examined(objective.parameters())[2]
+    plain = jn.Objective(pull, crystal=start, models=model())
+    assert plain.replan(plain.parameters()).outside == {}
+    outside = objective.replan(objective.parameters()).outside
     assert list(outside) == [("model", "quartz", "O1")] and outside["model", "quartz", "O1"] > 1.0
 
 

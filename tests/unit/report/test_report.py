@@ -12,7 +12,7 @@ from made_up_fit import fitted_pattern, made_up_fit, rutile, statistics
 import jaxnmr as jn
 from jaxnmr.crystal import Crystal
 from jaxnmr.nmr import quadrupolar_from_efg, quadrupolar_parameters
-from jaxnmr.objective import TensorSource
+from jaxnmr.objective import HostState, Parameters, Provision
 from jaxnmr.report import write_report
 from jaxnmr.report.geometry import Geometry, phase_covariance, volume_esd
 from jaxnmr.report.record import result_record
@@ -242,21 +242,21 @@ def test_sites_that_a_model_predicts_are_reported_with_their_tensors():
     simulation = jn.SpectrumMAS("17O", b0_tesla=9.4, mas_hz=10e3)
     blank = jn.Spectrum.create(np.linspace(-3e4, 3e4, 64), np.ones(64), larmor_hz=simulation.larmor_hz, sigma=1.0)
     term = jn.PredictedSpectrumTerm(simulation, blank, reference=jn.ShiftReference(300.0), gaussian_hz=500.0)
-    term = term.replace(share=np.ones(1))
     values = {f"nmr/{name}": q.value for name, q in term.quantities({"chain": crystal}).items()}
     state = jn.State(
         crystals={"chain": crystal},
         values=values,
-        tensors={
+        provided={
             "chain": {
                 "shielding": np.array([np.diag([240.0, 250.0, 290.0]), np.eye(3)]),
                 "efg": np.array([np.diag([0.3, 0.7, -1.0]), np.zeros((3, 3))]),
             }
         },
-        sources=tuple(TensorSource("chain", head, (True, True)) for head in ("shielding", "efg")),
+        provisions=tuple(Provision("chain", head, (True, True)) for head in ("shielding", "efg")),
     )
+    term = term.bind(HostState(state), Parameters.create(crystal.quantities() | term.quantities({"chain": crystal})))
     found = predicted_columns(term.sites_at(state))
-    cq = float(quadrupolar_parameters(quadrupolar_from_efg(state.tensors["chain"]["efg"][0], "17O")).cq_hz)
+    cq = float(quadrupolar_parameters(quadrupolar_from_efg(state.provided["chain"]["efg"][0], "17O")).cq_hz)
     assert {key: float(of[0]) for key, of in found.items()} == pytest.approx(
         {"shift": 40.0, "zeta": 30.0, "eta": 1.0 / 3.0, "cq": cq, "eta_q": 0.4, "share": 100.0}
     )

@@ -205,7 +205,7 @@ def test_elements_of_tensors_are_reported_with_the_uncertainty_of_elements(refin
     assert rows["δxx"]["sigma_observed"] == pytest.approx(PPM)
     assert rows["δyz"]["sigma_observed"] == pytest.approx(PPM / np.sqrt(2.0))
     assert rows["δxx"]["sigma"] == pytest.approx(np.sqrt(2.0) * PPM)
-    found = np.asarray(refined.fit.objective.state(refined.fit.parameters.values).tensors["hidden"]["shielding"])[0]
+    found = np.asarray(refined.fit.objective.state(refined.fit.parameters.values).provided["hidden"]["shielding"])[0]
     assert rows["δyz"]["calculated"] == pytest.approx(-0.5 * (found[1, 2] + found[2, 1]), abs=1e-9)
     assert rows["δxx"]["calculated"] == pytest.approx(REFERENCE - found[0, 0], abs=1e-9)
 
@@ -370,8 +370,7 @@ def test_spectra_of_predicted_sites_are_read_and_fit_what_they_were_made_of(fold
         ("coordinates", ("xyz",)),
         ("widths", ("o17/gaussian",)),
     ]
-    objective, _ = setup.objective.refreshed(setup.parameters)
-    r, (term,) = np.asarray(objective.residuals(setup.parameters)), objective.terms
+    r, (term,) = np.asarray(setup.objective.residuals(setup.parameters)), setup.objective.terms
     # made with other orientations, in another frame
     assert np.abs(r).max() * 1e-3 < 0.02 * np.asarray(term.observed).max()
     given = """

@@ -9,7 +9,8 @@ import jaxnmr as jn
 from jaxnmr.errors import ConventionError, DataError, ParameterError, ShapeError
 from jaxnmr.nmr import Sites, quadrupolar_from_efg
 from jaxnmr.nmr.tensors import isotropic
-from jaxnmr.objective.state import TensorRead, TensorSource
+from jaxnmr.objective import HostState, Parameters, Provision, TensorRead
+from jaxnmr.objective.parameters import renamed
 
 REFERENCE = jn.ShiftReference(300.0, -0.95)
 FAST = jn.SpectrumMAS("17O", b0_tesla=14.1, integration_density=8)
@@ -47,8 +48,8 @@ def state_of(term, given=None, heads=("shielding", "efg"), **values) -> jn.State
     return jn.State(
         crystals={"box": CRYSTAL},
         values={f"{term.name}/{name}": value for name, value in start.items()},
-        tensors={"box": {head: jnp.asarray(given[head]) for head in heads}},
-        sources=tuple(TensorSource("box", head, trained[head]) for head in heads),
+        provided={"box": {head: jnp.asarray(given[head]) for head in heads}},
+        provisions=tuple(Provision("box", head, trained[head]) for head in heads),
     )
 
 
@@ -64,6 +65,13 @@ def term_of(simulation, **options):
     return jn.PredictedSpectrumTerm(simulation, bump(simulation), **{"reference": REFERENCE, **options})
 
 
+def bound(term, state=None, *free):
+    """A term at tensors that are given, for a refinement of these parameters; for one of everything without any."""
+    of = {"box": CRYSTAL}
+    params = Parameters.create(CRYSTAL.quantities() | renamed(term.name, term.quantities(of)))
+    return term.bind(HostState(state_of(term) if state is None else state), params.free(*free) if free else params)
+
+
 residuals = jax.jit(lambda term, state: term.residuals(state))
 
 
@@ -72,7 +80,7 @@ def test_the_spectrum_is_that_of_cartesian_sites_with_the_same_tensors(simulatio
     widths = dict(gaussian_hz=2500.0, lorentzian_hz=300.0)
     term = term_of(simulation, **widths)
     state = state_of(term, scale=7.0)
-    term, _ = term.refreshed(state)
+    term = bound(term, state)
     rows, parts = (2,) if simulation is STATIC else (0, 1), tensors()
     shielding = parts["shielding"][list(rows)]
     quadrupolar = None if simulation is STATIC else quadrupolar_from_efg(parts["efg"][:2], "17O")
@@ -94,7 +102,7 @@ def test_the_spectrum_is_that_of_cartesian_sites_with_the_same_tensors(simulatio
 def test_sites_follow_reference_slope_moment_and_multiplicity():
     term = term_of(SLOW, q_barn=-0.03, gaussian_hz={"O1": 100.0, "O2": 200.0}, lorentzian_hz=7.0)
     state = state_of(term, reference=310.0, slope=-1.1)
-    term, _ = term.refreshed(state)
+    term = bound(term, state)
     sites, parts = term.sites_at(state), tensors()
     assert sites.labels == ("O1", "O2") and sites.isotope == "17O"
     np.testing.assert_allclose(sites.amplitude, [1 / 3, 2 / 3], err_msg="one atom on the inversion centre, two images")
@@ -132,81 +140,80 @@ def test_given_shieldings_stand_in_for_predicted_ones():
     given = dict(zip(("O1", "O2"), parts["shielding"], strict=False))
     term = term_of(SLOW, shielding=given)
     state = state_of(term, heads=("efg",))
-    term, _ = term.refreshed(state)
+    term = bound(term, state)
     whole = term_of(SLOW)
-    expected = whole.refreshed(state_of(whole))[0].sites_at(state_of(whole))
+    expected = bound(whole).sites_at(state_of(whole))
     for found, of in zip(*map(jax.tree.leaves, (term.sites_at(state), expected)), strict=True):
         np.testing.assert_allclose(found, of, rtol=1e-12, atol=1e-9)
     plain = term_of(SLOW, reference=None, shielding={"O1": 40.0, "O2": 60.0})
-    sites = plain.refreshed(state_of(plain, heads=("efg",)))[0].sites_at(state_of(plain, heads=("efg",)))
+    state = state_of(plain, heads=("efg",))
+    sites = bound(plain, state).sites_at(state)
     np.testing.assert_allclose(sites.shift_ppm, [40.0, 60.0])
     assert not np.asarray(sites.shielding_ppm).any()
 
 
 def test_only_what_shows_is_read():
-    of = {"box": CRYSTAL}
     oxygen, silicon = (0, 1), (2,)
-    assert term_of(SLOW).tensors_read(of) == (
+    assert bound(term_of(SLOW)).reads == (
         TensorRead("box", "shielding", oxygen, "symmetric"), TensorRead("box", "efg", oxygen, "symmetric"),
     )  # fmt: skip
-    assert term_of(STATIC).tensors_read(of) == (TensorRead("box", "shielding", silicon, "symmetric"),)
+    assert bound(term_of(STATIC)).reads == (TensorRead("box", "shielding", silicon, "symmetric"),)
     # fast spinning at the magic angle averages the anisotropy of shieldings
-    assert term_of(FAST).tensors_read(of)[0].part == "isotropic"
-    assert term_of(FAST, shielding={"O2": 1.0}, sites=["O2"]).tensors_read(of) == (
+    assert bound(term_of(FAST)).reads[0].part == "isotropic"
+    assert bound(term_of(FAST, shielding={"O2": 1.0}, sites=["O2"])).reads == (
         TensorRead("box", "efg", (1,), "symmetric"),
     )
     wobbling = jn.SpectrumMAS("17O", b0_tesla=14.1, rotor_angle_deg=54.0)
-    assert term_of(wobbling).tensors_read(of)[0].part == "symmetric"
+    assert bound(term_of(wobbling)).reads[0].part == "symmetric"
 
 
 def test_plans_have_room_and_are_renewed_when_outgrown():
-    term = term_of(FAST).prepared(("xyz[O1.x]", "nmr/scale"))
+    term = bound(term_of(FAST), None, "xyz[O2.x]", "nmr/scale")
     assert term.moving == ("shift_ppm", "quadrupolar_hz")
-    term, note = term.refreshed(state_of(term))
-    assert note == "orientations and sidebands planned: for what is refined"
-    assert term.refreshed(state_of(term, tensors(1.1))) == (term, "")
-    grown, note = term.refreshed(state_of(term, tensors(1.4)))
-    assert "the coupling of O" in note and "has grown" in note
-    assert "a line has moved far" in term.refreshed(state_of(term, reference=REFERENCE.reference_ppm + 120.0))[1]
-    assert "become narrow" in term.refreshed(state_of(term, gaussian=400.0))[1]
+    replan = lambda *of, **values: term.replan(HostState(state_of(term, *of, **values)))
+    assert replan(tensors(1.1)) == (term, "")
+    grown, note = replan(tensors(1.4))
+    assert note.startswith("orientations and sidebands planned: the coupling of O") and "has grown" in note
+    assert "a line has moved far" in replan(reference=REFERENCE.reference_ppm + 120.0)[1]
+    assert "become narrow" in replan(gaussian=400.0)[1]
     assert np.isfinite(residuals(grown, state_of(term, tensors(1.4)))).all()
 
 
 @pytest.mark.parametrize("head", ["shielding", "efg"])
 def test_tensors_that_are_not_numbers_give_residuals_that_are_none_and_no_error(head):
-    term = term_of(FAST)
-    term, _ = term.refreshed(state_of(term))
+    term = bound(term_of(FAST))
     lost = tensors()
     lost[head][1] = np.nan
     state = state_of(term, lost)
     assert np.isnan(residuals(term, state)).all()
-    assert term.refreshed(state) == (term, "") and term.settled(state) is term
+    assert term.replan(HostState(state)) == (term, "") and bound(term, state, "xyz").plan is term.plan
     with pytest.raises(DataError, match="not finite at the starting structure"):
-        term_of(FAST).refreshed(state)
+        bound(term_of(FAST), state)
 
 
 def test_what_moves_is_known_from_what_is_free():
-    moving = lambda term, *free: term.prepared(free).moving
+    moving = lambda term, *free: bound(term, state_of(term), *free).moving
     assert moving(term_of(SLOW), "nmr/scale", "u_iso[O1]", "nmr/mas") == ()
-    assert term_of(SLOW).prepared(("nmr/mas",)).moving_mas and not term_of(SLOW).prepared(("box/mas",)).moving_mas
-    assert moving(term_of(SLOW), "box/cell[a]") == ("shift_ppm", "shielding_ppm", "quadrupolar_hz")
+    assert bound(term_of(SLOW), None, "nmr/mas").moving_mas and not bound(term_of(SLOW), None, "nmr/scale").moving_mas
+    assert moving(term_of(SLOW), "cell[a]") == ("shift_ppm", "shielding_ppm", "quadrupolar_hz")
     assert moving(term_of(SLOW), "nmr/reference", "nmr/gaussian") == ("shift_ppm", "gaussian_hz")
     assert moving(term_of(SLOW), "nmr/slope") == ("shift_ppm", "shielding_ppm")
     given = term_of(SLOW, shielding={"O1": 1.0, "O2": 2.0})
-    assert moving(given, "xyz[O1.x]") == ("quadrupolar_hz",) and moving(given, "nmr/shift[O1]") == ("shift_ppm",)
+    assert moving(given, "xyz[O2.x]") == ("quadrupolar_hz",) and moving(given, "nmr/shift[O1]") == ("shift_ppm",)
 
 
 def test_a_gaussian_that_cannot_leave_zero_is_explained():
     term = term_of(FAST, lorentzian_hz=500.0)
-    assert "nmr/gaussian is 0" in term.prepared(("nmr/gaussian",)).warnings(state_of(term))[0]
-    assert term.prepared(("nmr/lorentzian",)).warnings(state_of(term)) == ()
+    state = state_of(term)
+    assert "nmr/gaussian is 0" in bound(term, state, "nmr/gaussian").warnings(state)[0]
+    assert bound(term, state, "nmr/lorentzian").warnings(state) == ()
 
 
 def laid_out(**options):
     heads = options.pop("heads", ("shielding", "efg"))
     simulation = options.pop("simulation", SLOW)
     term = term_of(simulation, **options)
-    return term.refreshed(state_of(term, heads=heads))
+    return bound(term, state_of(term, heads=heads))
 
 
 BAD = {
@@ -214,7 +221,7 @@ BAD = {
     "tensor": (dict(reference=None, shielding={"O1": np.eye(3)}), ConventionError, "shifts need a reference"),
     "shielding": (dict(heads=("efg",)), ParameterError, r"'nmr': no model of 'box' predicts 'shielding'; there is efg: .*shielding=\{label: ppm\}"),
     "efg": (dict(heads=("shielding",)), ParameterError, "'nmr': no model of 'box' predicts 'efg'; there is shielding: give the objective"),
-    "nothing": (dict(heads=()), ParameterError, "'nmr': nothing predicts the shielding of 'box'.*tensors=model"),
+    "nothing": (dict(heads=()), ParameterError, "'nmr': nothing predicts the shielding of 'box'.*models=model"),
     "label": (dict(sites=["O1", "O7"]), ParameterError, "O7 is no 17O site of box; these are O1, O2"),
     "twice": (dict(sites=["O1", "O1"]), ParameterError, "named twice"),
     "nucleus": (dict(simulation=jn.SpectrumMAS("27Al", b0_tesla=9.4)), ParameterError, "box has no 27Al site"),
@@ -241,7 +248,17 @@ def test_data_upside_down_are_refused():
         jn.PredictedSpectrumTerm(FAST, upside, reference=REFERENCE)
 
 
-def test_a_term_that_was_not_laid_out_says_so():
+def test_a_spectrum_that_is_not_bound_has_no_residuals():
     term = term_of(FAST)
-    with pytest.raises(ParameterError, match=r"not laid out yet: use objective.refreshed\(params\)"):
+    with pytest.raises(TypeError, match=r"PredictedSpectrumTerm does not define residuals\(state\): bind it first"):
         term.residuals(state_of(term))
+
+
+def test_binding_again_keeps_intensities_and_plans_for_what_is_free():
+    everything = bound(term_of(FAST))
+    assert everything.moving == ("shift_ppm", "quadrupolar_hz", "gaussian_hz", "lorentzian_hz")
+    assert bound(everything).share is not everything.share, "in a new objective the structure may be another one"
+    few = bound(everything, None, "nmr/reference")
+    assert type(few) is type(everything) and few.moving == ("shift_ppm",) and few.share is everything.share
+    whole = few.differentiable(("cell[a]", "nmr/gaussian", "nmr/lorentzian", "nmr/reference"))
+    assert whole.moving == everything.moving and whole.plan is few.plan

@@ -122,7 +122,6 @@ def test_cartesian_sites_keep_the_relative_orientation_of_their_tensors(coupled)
 def test_a_tensor_that_starts_at_zero_is_planned_for_when_it_is_refined(sodium):
     bare = NA1.replace(cq_hz=0.0, eta_q=0.1, eta=0.1)
     objective = jn.Objective(jn.SpectrumTerm(SODIUM, sodium, bare, sigma=1e-4))
-    (term,) = objective.terms
     refined = (
         "nmr/cq[Na1]",
         "nmr/eta_q[Na1]",
@@ -131,14 +130,13 @@ def test_a_tensor_that_starts_at_zero_is_planned_for_when_it_is_refined(sodium):
         "nmr/euler[Na1.alpha]",
         "nmr/euler[Na1.beta]",
     )
-    objective, notes = objective.replace(terms=(term.prepared(refined),)).refreshed(objective.parameters())
-    assert notes
     params = objective.parameters()
+    objective = objective.bind(params.free(*refined))
     tilted = params.set("nmr/cq", 9e4).set("nmr/zeta", 4.0).set("nmr/euler", [10.0, 40.0, 0.0]).set("nmr/eta", 0.9)
     assert np.isfinite(objective.residuals(params)).all() and np.isfinite(objective.residuals(tilted)).all()
-    again, notes = objective.refreshed(tilted)
-    assert not notes, "moderate changes need no other plan"
-    again, notes = objective.refreshed(tilted.set("nmr/cq", 2e6))
+    again, notes, _ = objective.replan(tilted)
+    assert again is objective and not notes, "moderate changes need no other plan"
+    again, notes, _ = objective.replan(tilted.set("nmr/cq", 2e6))
     assert "coupling of Na1 has grown" in notes[0]
     assert np.isfinite(again.residuals(tilted.set("nmr/cq", 2e6))).all()
 
@@ -151,8 +149,8 @@ def test_a_distribution_that_was_not_planned_for_is_not_left_out_silently(sodium
 
 def test_an_asymmetry_of_zero_or_one_is_explained(sodium):
     objective = jn.Objective(jn.SpectrumTerm(SODIUM, sodium, NA1.replace(eta_q=0.0), sigma=1e-4))
-    term = objective.terms[0].prepared(("nmr/eta_q[Na1]",))
     values = objective.parameters()
+    term = objective.bind(values.free("nmr/eta_q[Na1]")).terms[0]
     at = lambda params: term.warnings(objective.state(params.values))
     assert "does not depend on it to first order" in at(values)[0]
     assert "cq changes its sign" in at(values.set("nmr/eta_q", 1.0))[0]
@@ -222,3 +220,10 @@ def test_a_spectrum_term_is_a_pytree_that_compiles_once(sodium):
     with watch_compilations() as watch:
         assert np.isfinite(first) and value(objective, params.set("nmr/shift", 4.0)) > first
     assert not watch.programs["<lambda>"]
+
+
+def test_what_was_bound_for_few_parameters_is_differentiated_by_all_in_a_new_objective(sodium):
+    objective = jn.Objective(jn.SpectrumTerm(SODIUM, sodium, NA1, sigma=1e-4))
+    (few,) = objective.bind(objective.parameters().free("nmr/cq")).terms
+    assert few.moving == (("cq", 0),) and not few.moving_mas
+    assert jn.Objective(few).terms[0].moving == objective.terms[0].moving

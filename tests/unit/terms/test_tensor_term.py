@@ -11,9 +11,12 @@ from jaxnmr import testing
 from jaxnmr.errors import ConventionError, DataError, ParameterError, ShapeError
 from jaxnmr.models import Prediction
 from jaxnmr.nmr import quadrupolar_from_efg, quadrupolar_parameters
-from jaxnmr.objective.state import TensorRead, TensorSource
+from jaxnmr.objective import HostState, PhaseSource, Provision, TensorRead
 
 REFERENCE = jn.ShiftReference(300.0, -0.95)
+
+
+PROVISIONS = (Provision("quartz", "shielding", (True, True)), Provision("quartz", "efg", (False, True)))
 
 
 def general(seed: int, count: int = 2, size: float = 20.0) -> np.ndarray:
@@ -34,7 +37,7 @@ def traceless(tensors: np.ndarray) -> np.ndarray:
     return s - np.trace(s, axis1=-2, axis2=-1)[:, None, None] / 3 * np.eye(3)
 
 
-def state_of(term, *, shielding=None, efg=None, predictions=None, **values) -> jn.State:
+def state_of(term, *, shielding=None, efg=None, **values) -> jn.State:
     """Quartz with these tensors of Si1 and O1, and a term's parameters at their start but for some."""
     tensors = {
         "shielding": general(0) if shielding is None else shielding,
@@ -45,14 +48,39 @@ def state_of(term, *, shielding=None, efg=None, predictions=None, **values) -> j
     return jn.State(
         crystals=crystals,
         values={f"{term.name}/{name}": value for name, value in start.items()},
-        tensors={"quartz": {k: jnp.asarray(v) for k, v in tensors.items()}},
-        predictions={} if predictions is None else {"quartz": dict.fromkeys(tensors, predictions)},
-        sources=(TensorSource("quartz", "shielding", (True, True)), TensorSource("quartz", "efg", (False, True))),
+        provided={"quartz": {k: jnp.asarray(v) for k, v in tensors.items()}},
+        provisions=PROVISIONS,
     )
 
 
-def oxygen(observed, **arguments) -> jn.TensorTerm:
+class Known(PhaseSource):
+    """A source of one prediction, whatever the structure is."""
+
+    name, phase, provisions = "known", "quartz", PROVISIONS
+
+    def __init__(self, found):
+        self.found = found
+
+    def prediction(self, crystal):
+        return self.found
+
+
+def host(term, found=None) -> HostState:
+    """The state for planning, with what a model says of its uncertainty."""
+    return HostState(state_of(term), () if found is None else (Known(found),))
+
+
+def bound(term, found=None):
+    """A term at known sites; what is free does not matter to tensors."""
+    return term.bind(host(term, found), None)
+
+
+def unbound(observed, **arguments) -> jn.TensorTerm:
     return jn.TensorTerm("17O", observed, **({"sigma": 1.0, "reference": REFERENCE} | arguments))
+
+
+def oxygen(observed, **arguments):
+    return bound(unbound(observed, **arguments))
 
 
 def chi2(term, state) -> float:
@@ -102,7 +130,7 @@ def test_coupling_and_asymmetry_are_those_of_the_quadrupolar_tensor_whatever_its
     efg = traceless(general(1, size=0.3))
     for sign in (1.0, -1.0):
         expected = quadrupolar_parameters(quadrupolar_from_efg(sign * efg[1:], "17O"))
-        term = jn.TensorTerm("17O", [[1e6, 0.2]], sigma=(1e4, 0.1), quantity="efg", kind="cq_eta")
+        term = bound(jn.TensorTerm("17O", [[1e6, 0.2]], sigma=(1e4, 0.1), quantity="efg", kind="cq_eta"))
         found = term.calculated(state_of(term, efg=sign * efg))
         np.testing.assert_allclose(found[0], [abs(expected.cq_hz[0]), expected.eta[0]], rtol=1e-10)
         np.testing.assert_allclose(
@@ -112,7 +140,7 @@ def test_coupling_and_asymmetry_are_those_of_the_quadrupolar_tensor_whatever_its
 
 def test_a_field_gradient_has_five_residuals_and_the_norm_of_the_tensor():
     efg, observed = traceless(general(1, size=0.3)), 1e6 * traceless(general(7, 1))
-    term = jn.TensorTerm("17O", observed, sigma=3e4, quantity="efg", slope=0.9, name="q")
+    term = bound(jn.TensorTerm("17O", observed, sigma=3e4, quantity="efg", slope=0.9, name="q"))
     state = state_of(term, efg=efg)
     difference = 0.9 * np.asarray(quadrupolar_from_efg(efg[1:], "17O")) - observed
     assert term.residuals(state).shape == (5,)
@@ -124,7 +152,7 @@ def test_a_field_gradient_has_five_residuals_and_the_norm_of_the_tensor():
         quantity="efg",
         slope=0.9,
     )
-    assert chi2(elementwise, state_of(elementwise, efg=efg)) == pytest.approx(chi2(term, state))
+    assert chi2(bound(elementwise), state_of(elementwise, efg=efg)) == pytest.approx(chi2(term, state))
 
 
 SPECIAL = {
@@ -142,7 +170,7 @@ def test_derivatives_are_finite_and_true_where_principal_values_coincide(tensor,
     both = turned(np.stack([tensor, tensor]))
     if kind == "cq_eta":
         both = traceless(both)
-        term = jn.TensorTerm("17O", [[1e6, 0.2]], sigma=(1e6, 0.1), quantity="efg", kind=kind)
+        term = bound(jn.TensorTerm("17O", [[1e6, 0.2]], sigma=(1e6, 0.1), quantity="efg", kind=kind))
         at = lambda t: state_of(term, efg=t)
     else:
         term = oxygen(general(5, 1) if kind == "tensor" else general(5, 1)[:, 0], kind=kind)
@@ -161,7 +189,7 @@ def test_derivatives_agree_with_central_differences_in_general_positions():
     for term in (
         oxygen(general(5, 1), sigma=2.0),
         oxygen(general(5, 1)[:, 0], kind="principal"),
-        jn.TensorTerm("17O", [[1e6, 0.2]], sigma=(1e5, 0.1), quantity="efg", kind="cq_eta"),
+        bound(jn.TensorTerm("17O", [[1e6, 0.2]], sigma=(1e5, 0.1), quantity="efg", kind="cq_eta")),
     ):
         testing.assert_gradients(term, state_of(term))
 
@@ -184,20 +212,18 @@ def test_the_uncertainty_of_the_model_adds_to_the_variance_of_isotropic_and_anis
     of_model = {"sigma": 4.0, "sigma_model": "model"}
     for kind, off in (("tensor", np.eye(3)), ("principal", np.ones(3))):
         data = observed if kind == "tensor" else np.linalg.eigvalsh(symmetric(observed))
-        term = oxygen(data + 5.0 * off, kind=kind, **of_model)
-        term, note = term.refreshed(state_of(term, predictions=prediction()))
-        assert note == "uncertainty taken from the model"
+        term = bound(unbound(data + 5.0 * off, kind=kind, **of_model), prediction())
         # 5 ppm in all directions: sqrt3 times 5 along the isotropic component
         assert chi2(term, state_of(term)) == pytest.approx(3 * 5.0**2 / (4.0**2 + (0.95 * 2.0) ** 2))
     stretch = np.diag([-3.0, -3.0, 6.0])
-    term = oxygen(observed + stretch, **of_model).settled(state_of(oxygen(observed), predictions=prediction()))
+    term = bound(unbound(observed + stretch, **of_model), prediction())
     assert chi2(term, state_of(term)) == pytest.approx(np.sum(stretch**2) / (4.0**2 + (0.95 * 3.0) ** 2))
 
 
 def test_the_uncertainty_of_couplings_is_that_of_the_prediction():
     term = jn.TensorTerm("17O", [[1e6, 0.2]], sigma=(1e5, 0.1), quantity="efg", kind="cq_eta", sigma_model="model")
     found = prediction()
-    term, _ = term.refreshed(state_of(term, predictions=found))
+    term = bound(term, found)
     calculated = np.asarray(term.calculated(state_of(term)))[0]
     sigma = np.array([found.sigma("cq", "17O")[0], found.sigma("eta_q", "17O")[0]])
     expected = np.sum((calculated - [1e6, 0.2]) ** 2 / (np.array([1e5, 0.1]) ** 2 + sigma**2))
@@ -205,22 +231,22 @@ def test_the_uncertainty_of_couplings_is_that_of_the_prediction():
     given = jn.TensorTerm(
         "17O", [[1e6, 0.2]], sigma=(1e5, 0.1), quantity="efg", kind="cq_eta", sigma_model=tuple(sigma)
     )
-    assert chi2(given, state_of(given)) == pytest.approx(expected)
+    assert chi2(bound(given), state_of(given)) == pytest.approx(expected)
 
 
 def test_the_uncertainty_of_the_model_is_renewed_when_it_has_changed_enough_to_matter():
-    term = oxygen(general(5, 1), sigma_model="model")
-    with pytest.raises(ParameterError, match=r"needs the model's uncertainty .*objective.refreshed"):
-        term.residuals(state_of(term))
-    first, _ = term.refreshed(state_of(term, predictions=prediction()))
+    term = unbound(general(5, 1), sigma_model="model")
+    with pytest.raises(ParameterError, match=r"the uncertainty of 'shielding' is known where a term is bound"):
+        term.bind(host(term), None)
+    first = bound(term, prediction())
     slightly = prediction(sigmas={"shielding": np.array([[1.0, 9.0, 1.0], [2.0, 9.0, 3.05]])})
-    assert first.refreshed(state_of(term, predictions=slightly)) == (first, "")
-    assert chi2(first.settled(state_of(term, predictions=slightly)), state_of(term)) < chi2(first, state_of(term))
+    assert first.replan(host(term, slightly)) == (first, "")
+    assert chi2(bound(first, slightly), state_of(term)) < chi2(first, state_of(term))
     much = prediction(sigmas={"shielding": np.array([[1.0, 9.0, 1.0], [2.0, 9.0, 6.0]])})
-    assert first.refreshed(state_of(term, predictions=much))[1] == "uncertainty of the model has changed"
+    assert first.replan(host(term, much))[1] == "uncertainty of the model has changed"
     unknown = prediction(sigmas={"shielding": np.array([[1.0, 1.0, 1.0], [np.nan] * 3])})
     with pytest.raises(ParameterError, match="uncertainty of 17O is not calibrated"):
-        term.refreshed(state_of(term, predictions=unknown))
+        bound(term, unknown)
 
 
 def test_a_number_as_the_uncertainty_of_the_model_adds_to_the_variance():
@@ -229,28 +255,26 @@ def test_a_number_as_the_uncertainty_of_the_model_adds_to_the_variance():
 
 
 def test_what_is_read_is_declared():
-    assert oxygen(general(5, 1)).tensors_read({"quartz": quartz()}) == (
-        TensorRead("quartz", "shielding", (1,), "symmetric"),
-    )
+    assert oxygen(general(5, 1)).reads == (TensorRead("quartz", "shielding", (1,), "symmetric"),)
 
 
 WRONG = {
-    "tensor for two": (lambda: jn.Objective(oxygen(general(5)), crystal=quartz()), ShapeError, "2 tensors for 1 17O sites of quartz"),
-    "label": (lambda: jn.Objective(oxygen(general(5, 1), sites=["O7"]), crystal=quartz()), ParameterError, "O7 is no 17O site of quartz; these are O1"),
-    "another element": (lambda: jn.Objective(oxygen(general(5, 1), sites=["Si1"]), crystal=quartz()), ParameterError, "Si1 is no 17O site"),
-    "phase": (lambda: jn.Objective(oxygen(general(5, 1), phase="x"), crystal=quartz()), ParameterError, "there is no phase 'x'"),
-    "shape": (lambda: oxygen(np.zeros((3, 3))), ShapeError, r"shape \(3, 3\); expected \(sites, 3, 3\)"),
-    "labels": (lambda: oxygen(general(5), sites=["O1"]), ShapeError, "2 tensors for the sites O1"),
-    "reference": (lambda: oxygen(general(5, 1), reference=None), ConventionError, "shifts need a reference"),
-    "kind": (lambda: oxygen(general(5, 1), kind="cq_eta"), ConventionError, "kind 'cq_eta' of quantity 'shielding'; there are"),
+    "tensor for two": (lambda: jn.Objective(unbound(general(5)), crystal=quartz()), ShapeError, "2 tensors for 1 17O sites of quartz"),
+    "label": (lambda: jn.Objective(unbound(general(5, 1), sites=["O7"]), crystal=quartz()), ParameterError, "O7 is no 17O site of quartz; these are O1"),
+    "another element": (lambda: jn.Objective(unbound(general(5, 1), sites=["Si1"]), crystal=quartz()), ParameterError, "Si1 is no 17O site"),
+    "phase": (lambda: jn.Objective(unbound(general(5, 1), phase="x"), crystal=quartz()), ParameterError, "there is no phase 'x'"),
+    "shape": (lambda: unbound(np.zeros((3, 3))), ShapeError, r"shape \(3, 3\); expected \(sites, 3, 3\)"),
+    "labels": (lambda: unbound(general(5), sites=["O1"]), ShapeError, "2 tensors for the sites O1"),
+    "reference": (lambda: unbound(general(5, 1), reference=None), ConventionError, "shifts need a reference"),
+    "kind": (lambda: unbound(general(5, 1), kind="cq_eta"), ConventionError, "kind 'cq_eta' of quantity 'shielding'; there are"),
     "moment": (lambda: jn.TensorTerm("29Si", general(5, 1), sigma=1.0, quantity="efg"), ConventionError, "no known quadrupole moment"),
-    "nan": (lambda: oxygen(np.full((1, 3, 3), np.nan)), DataError, "tensor 1 is not finite"),
-    "sigma": (lambda: oxygen(general(5, 1), sigma=0.0), DataError, "must be positive"),
-    "sigmas": (lambda: oxygen(general(5, 1), sigma=[1.0, 2.0]), ShapeError, r"sigma of 'tensors' has the shape \(2,\)"),
+    "nan": (lambda: unbound(np.full((1, 3, 3), np.nan)), DataError, "tensor 1 is not finite"),
+    "sigma": (lambda: unbound(general(5, 1), sigma=0.0), DataError, "must be positive"),
+    "sigmas": (lambda: unbound(general(5, 1), sigma=[1.0, 2.0]), ShapeError, r"sigma of 'tensors' has the shape \(2,\)"),
     "eta": (lambda: jn.TensorTerm("17O", [[1e6, 1.2]], sigma=(1.0, 1.0), quantity="efg", kind="cq_eta"), DataError, "eta between 0 and 1"),
     "C_Q in MHz": (lambda: jn.TensorTerm("17O", [[5.19, 0.2]], sigma=(1e4, 0.1), quantity="efg", kind="cq_eta"), DataError, "C_Q of 5.19 Hz; expected 0, or 100 Hz to"),
     "C_Q too large": (lambda: jn.TensorTerm("17O", [[5.19e12, 0.2]], sigma=(1e4, 0.1), quantity="efg", kind="cq_eta"), DataError, "is it in another unit"),
-    "model": (lambda: oxygen(general(5, 1), sigma_model="good"), ConventionError, "expected numbers or 'model'"),
+    "model": (lambda: unbound(general(5, 1), sigma_model="good"), ConventionError, "expected numbers or 'model'"),
 }  # fmt: skip
 
 

@@ -8,8 +8,10 @@ from small_tensor_models import model, quartz
 
 import jaxnmr as jn
 from jaxnmr.errors import ConventionError, ParameterError
-from jaxnmr.objective.predicted import Predicted, _mapped, plan_predicted
-from jaxnmr.objective.state import TensorRead
+from jaxnmr.models.tensors.derivatives import Backward, Everywhere, Forward, mapped
+from jaxnmr.models.tensors.source import Predicted
+from jaxnmr.objective import TensorRead
+from jaxnmr.objective.source import plan_sources
 from jaxnmr.refinement.summary import _packed
 
 
@@ -45,7 +47,7 @@ def restricted(*heads: str):
 
 @pytest.fixture(scope="module")
 def objective():
-    return jn.Objective(volume + shift, crystal=quartz(), tensors=model())
+    return jn.Objective(volume + shift, crystal=quartz(), models=model())
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def state(objective):
 
 def test_the_state_holds_what_the_model_predicts(state):
     expected = model().predict(quartz()).tensors
-    assert state.tensors["quartz"]["shielding"].shape == (2, 3, 3)
+    assert state.provided["quartz"]["shielding"].shape == (2, 3, 3)
     np.testing.assert_allclose(state.shielding(), expected["shielding"], rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(state.efg("quartz", nucleus="17O"), expected["efg"][1:], rtol=1e-9, atol=1e-12)
     assert np.isnan(state.efg()[0]).all()
@@ -71,7 +73,7 @@ def test_a_custom_term_reads_shifts(objective, state):
 
 def test_reading_what_nothing_provides_says_what_is_missing(objective, state):
     bare = jn.Objective(shift, crystal=quartz())
-    with pytest.raises(ParameterError, match=r"nothing predicts the shielding of 'quartz': .*tensors=model"):
+    with pytest.raises(ParameterError, match=r"nothing predicts the shielding of 'quartz': .*models=model"):
         bare.residuals(bare.parameters())
     with pytest.raises(ParameterError, match="predicts 'j_coupling'; there is efg, shielding"):
         state.tensor("j_coupling")
@@ -88,14 +90,14 @@ def test_reading_what_nothing_provides_says_what_is_missing(objective, state):
 
 
 def test_a_term_that_reads_untrained_elements_is_told_when_the_objective_is_evaluated():
-    objective = jn.Objective(of_hydrogen, crystal=quartz(), tensors=model())
+    objective = jn.Objective(of_hydrogen, crystal=quartz(), models=model())
     with pytest.raises(ParameterError, match="not trained on the efg of Si"):
         jax.eval_shape(objective.residuals, objective.parameters())
 
 
 def test_references_of_the_model_are_used_where_none_is_given():
     card = type(model().card)(name="small", references={"Si": (330.0, -0.95)})
-    objective = jn.Objective(volume, crystal=quartz(), tensors=model().replace(card=card))
+    objective = jn.Objective(volume, crystal=quartz(), models=model().replace(card=card))
     state = objective.state(objective.parameters().values)
     np.testing.assert_allclose(state.shift("29Si"), state.shift("29Si", jn.ShiftReference(330.0, -0.95)))
 
@@ -103,91 +105,91 @@ def test_references_of_the_model_are_used_where_none_is_given():
 def test_models_may_be_given_by_phase_and_by_quantity():
     crystals = {"a": quartz(), "b": quartz()}
     parts = [restricted("shielding"), restricted("efg")]
-    several = plan_predicted({"b": parts}, crystals, None)
-    assert [(p.phase, [s.head for s in p.sources]) for p in several] == [("b", ["shielding"]), ("b", ["efg"])]
-    assert [p.phase for p in plan_predicted(model(), crystals, None)] == ["a", "b"]
+    several = plan_sources({"b": parts}, crystals)
+    assert [(p.phase, [of.name for of in p.provisions]) for p in several] == [("b", ["shielding"]), ("b", ["efg"])]
+    assert [p.phase for p in plan_sources(model(), crystals)] == ["a", "b"]
     with pytest.raises(ParameterError, match="several models of 'a' predict efg, shielding"):
-        plan_predicted([model(), model()], crystals, None)
+        plan_sources([model(), model()], crystals)
     with pytest.raises(ParameterError, match=r"'silica-29si' is no model; expected TensorModel\.load"):
-        plan_predicted("silica-29si", crystals, None)
+        plan_sources("silica-29si", crystals)
     with pytest.raises(ParameterError, match="there is no phase 'c'"):
-        plan_predicted({"c": model()}, crystals, None)
+        plan_sources({"c": model()}, crystals)
     with pytest.raises(ParameterError, match="give the objective crystal="):
-        jn.Objective(volume, tensors=model())
+        jn.Objective(volume, models=model())
     with pytest.raises(ParameterError, match="memory_bytes is 0"):
-        jn.Objective(volume, crystal=quartz(), tensors=model(), memory_bytes=0)
+        jn.Objective(volume, crystal=quartz(), models=model(), memory_bytes=0)
 
 
 def test_an_objective_keeps_its_models_when_terms_are_added(objective):
-    more = objective.prepared(objective.parameters().free("xyz")) + 2.0 * of_hydrogen
-    assert [p.columns for p in more.predicted] == [None]
-    assert more.predicted[0].model is objective.predicted[0].model and len(more.terms) == 3
+    more = objective.bind(objective.parameters().free("xyz")) + 2.0 * of_hydrogen
+    assert [p.way for p in more.sources] == [Everywhere()]
+    assert more.sources[0].model is objective.sources[0].model and len(more.terms) == 3
 
 
 def test_neighbours_are_listed_anew_before_the_skin_is_used_up(objective):
     params = objective.parameters()
     near = params.set("xyz[O1.x]", 0.4135 + 0.005)  # 0.025 Å: half of the skin is not touched
-    same, notes = objective.refreshed(near)
+    same, notes, _ = objective.replan(near)
     assert same is objective and notes == ()
     far = params.set("xyz[O1.x]", 0.4135 + 0.04)  # 0.2 Å, twice of it between two atoms: 0.1 Å of 0.5 are left
-    renewed, notes = objective.refreshed(far)
+    renewed, notes, _ = objective.replan(far)
     assert notes == ("neighbours of quartz listed anew",)
     assert np.isfinite(objective.residuals(far)).all()
     np.testing.assert_allclose(renewed.residuals(far), objective.residuals(far), rtol=1e-9)
     beyond = params.set("xyz[O1.x]", 0.4135 + 0.07)
     assert np.isnan(objective.residuals(beyond)[1]) and np.isfinite(objective.residuals(beyond)[0])
-    assert np.isfinite(objective.settled(beyond).residuals(beyond)).all()
+    assert np.isfinite(objective.bind(beyond).residuals(beyond)).all()
 
 
 def test_new_neighbours_need_no_new_program(objective):
     params = objective.parameters()
-    renewed, _ = objective.refreshed(params.set("xyz[O1.x]", 0.4135 + 0.04))
-    kinds = lambda o: jax.tree.flatten(jax.tree.map(np.shape, o.predicted[0].plan))
+    renewed = objective.replan(params.set("xyz[O1.x]", 0.4135 + 0.04)).objective
+    kinds = lambda o: jax.tree.flatten(jax.tree.map(np.shape, o.sources[0].plan))
     assert kinds(renewed) == kinds(objective)
-    graph = renewed.predicted[0].plan.reference
+    graph = renewed.sources[0].plan.reference
     assert (np.diff(graph.receivers) >= 0).all() and len(graph.senders) % 128 == 0
     padding = (graph.senders == graph.receivers) & ~np.asarray(graph.edges["shifts"]).any(axis=1)
     assert padding.any() and graph.n_edge.tolist() == [len(graph.senders)]
 
 
 def test_atoms_on_top_of_each_other_leave_the_old_neighbours(objective):
-    predicted = objective.predicted[0]
+    predicted = objective.sources[0]
     xyz = np.array(quartz().xyz)
     xyz[1] = [0.4697, 0.02, 2 / 3]
     with pytest.raises(ConventionError, match="Å apart"):
-        predicted.renewed(quartz().replace(xyz=xyz))
+        predicted.replan(quartz().replace(xyz=xyz))
     # two thirds of a thicker skin are used up: time for new neighbours, but not needed yet
     used = predicted.plan.skin - float(predicted.plan.margin(quartz().replace(xyz=xyz)))
     thick = predicted.replace(plan=predicted.plan.replace(skin=1.5 * used))
-    same, note = thick.renewed(quartz().replace(xyz=xyz))
+    same, note = thick.replan(quartz().replace(xyz=xyz))
     assert same is thick and note == ""
 
 
 def test_columns_that_move_atoms_are_known_from_what_is_free(objective):
     params = objective.parameters().free("u_iso", "cell", "xyz[O1.y]")
-    prepared = objective.prepared(params)
-    named = [params.free_names[k] for k in prepared.predicted[0].columns]
+    prepared = objective.bind(params)
+    named = [params.free_names[k] for k in prepared.sources[0].way.columns]
     assert named == ["cell[a]", "cell[c]", "xyz[O1.y]"]
     (note,) = prepared.plan_notes()
     assert "forward mode along the 3 refined numbers that move cell or atoms, for an unknown number" in note
-    nothing = objective.prepared(objective.parameters().free("u_iso"))
+    nothing = objective.bind(objective.parameters().free("u_iso"))
     assert "not calculated: nothing refined moves" in nothing.plan_notes()[0]
     assert "not known which of them move atoms" in objective.plan_notes()[0]
-    unread = jn.Objective(volume, crystal=quartz(), tensors=model()).prepared(params)
+    unread = jn.Objective(volume, crystal=quartz(), models=model()).bind(params)
     assert "not calculated: no term reads them" in unread.plan_notes()[0]
 
 
 def test_every_phase_has_its_own_columns():
-    objective = jn.Objective(two_volumes, crystal={"a": quartz(), "b": quartz()}, tensors={"b": model()})
+    objective = jn.Objective(two_volumes, crystal={"a": quartz(), "b": quartz()}, models={"b": model()})
     params = objective.parameters().free("a/cell", "b/xyz[O1.*]", "a/xyz")
     (predicted,) = objective._differentiated(params.spec)
-    assert [params.free_names[k] for k in predicted.columns] == ["b/xyz[O1.x]", "b/xyz[O1.y]", "b/xyz[O1.z]"]
-    assert predicted.rows == ()
+    assert [params.free_names[k] for k in predicted.way.columns] == ["b/xyz[O1.x]", "b/xyz[O1.y]", "b/xyz[O1.z]"]
+    assert predicted.way.rows == ()
 
 
 def test_other_changes_of_the_structure_find_room_in_columns_that_move_it(objective):
     params = objective.parameters().free("u_iso", "cell")
-    prepared, spec = objective.prepared(params), params.spec
+    prepared, spec = objective.bind(params), params.spec
     at = lambda name: spec.along([int(np.flatnonzero(spec.pivots == spec.match(name)[0])[0])])[:, 0]
     assert prepared.columns_for(spec, at("xyz[O1.x]")).tolist() == [0, 1]
     assert prepared.columns_for(spec, at("occupancy[O1]")).tolist() == [0, 1, 2, 3]
@@ -196,7 +198,7 @@ def test_other_changes_of_the_structure_find_room_in_columns_that_move_it(object
 
 def test_fixed_parameters_are_tried_together_in_columns_that_may_hold_them(objective):
     params = objective.parameters().free("u_iso", "cell")
-    prepared, spec = objective.prepared(params), params.spec
+    prepared, spec = objective.bind(params), params.spec
     fixed = np.flatnonzero(~spec.free)
     batches = list(_packed(prepared, spec, fixed))
     assert sorted(k for placed in batches for k in placed.values()) == fixed.tolist()
@@ -213,10 +215,8 @@ def test_a_term_receives_the_calibrated_uncertainty_of_the_model():
     reference = jn.ShiftReference(337.0)
     tensors = jn.TensorTerm("17O", np.zeros((1, 3, 3)), sigma=4.0, sigma_model="model", reference=reference)
     peaks = jn.PeakListTerm("17O", [100.0], sigma=1.0, sigma_model="model", reference=reference)
-    objective = jn.Objective(tensors + peaks, crystal=quartz(), tensors=model().replace(card=card))
-    objective, notes = objective.refreshed(objective.parameters())
-    assert notes[0] == "tensors: uncertainty taken from the model"
-    assert notes[1].startswith("peaks: uncertainty taken from the model; assigned O1 to 100 ppm")
+    objective = jn.Objective(tensors + peaks, crystal=quartz(), models=model().replace(card=card))
+    assert objective.terms[1].assigned() == {"O1": 100.0} and objective.replan(objective.parameters()).notes == ()
     # 3 ppm of a component of l = 0 is sqrt3 ppm of the isotropic value
     assert objective.terms[1].model_sigma == pytest.approx([3.0 / np.sqrt(3.0)])
     isotropic = np.eye(3)[None] / np.sqrt(3.0)
@@ -230,12 +230,13 @@ def test_reverse_mode_is_taken_where_few_components_are_read():
         TensorRead("quartz", "shielding", (0,), "isotropic"),
         TensorRead("quartz", "shielding", (0, 1), "symmetric"),
     )
-    few = predicted.prepared(range(40), read)
-    assert few.rows == (("shielding", 0, "symmetric"), ("shielding", 1, "symmetric")) and few.read == 12
+    few = predicted.differentiated(range(40), read)
+    both = (("shielding", 0, "symmetric"), ("shielding", 1, "symmetric"))
+    assert few.way == Backward(tuple(range(40)), both, 12)
     assert "reverse mode from 12 components that terms read, fewer than the 40 refined numbers" in few.note()
-    many = predicted.prepared(range(10), read)
-    assert many.rows is None and "forward mode along the 10 refined numbers" in many.note()
-    assert predicted.prepared(range(10), ()).rows == ()
+    many = predicted.differentiated(range(10), read)
+    assert many.way == Forward(tuple(range(10)), 12) and "forward mode along the 10 refined numbers" in many.note()
+    assert predicted.differentiated(range(10), ()).way.rows == ()
     assert [
         len(predicted._basis(*of)) for of in (("shielding", "all"), ("shielding", "isotropic"), ("efg", "all"))
     ] == [9, 1, 5]
@@ -250,7 +251,7 @@ def test_tangents_are_pushed_in_batches_that_fit_in_the_memory():
     rows = (jnp.arange(17.0), jnp.ones((17, 2)))
     function = lambda row: {"x": jnp.sin(row[0]) + row[1]}
     for batch in (1, 4, 9, 17, 30):
-        np.testing.assert_array_equal(_mapped(function, rows, batch)["x"], jax.vmap(function)(rows)["x"])
+        np.testing.assert_array_equal(mapped(function, rows, batch)["x"], jax.vmap(function)(rows)["x"])
 
 
 def test_atoms_unlike_those_of_the_training_are_named_in_a_warning():
@@ -260,10 +261,10 @@ def test_atoms_unlike_those_of_the_training_are_named_in_a_warning():
         "mean": jnp.zeros(features), "projection": jnp.eye(features) / scale, "points": jnp.zeros((1, features))
     }  # fmt: skip
     strange = model().replace(environments={"Si": of(1e3), "O": of(1e-3)})
-    objective = jn.Objective(volume, crystal=quartz(), tensors=strange)
+    objective = jn.Objective(volume, crystal=quartz(), models=strange)
     (sentence,) = objective.warnings(objective.parameters())
     assert (
         sentence.startswith("The model 'model' has seen nothing like O1 (")
         and "of quartz (novelty; above 1" in sentence
     )
-    assert jn.Objective(volume, crystal=quartz(), tensors=model()).warnings(objective.parameters()) == ()
+    assert jn.Objective(volume, crystal=quartz(), models=model()).warnings(objective.parameters()) == ()

@@ -1,8 +1,7 @@
-"""Tensors that a model predicts for one phase of an objective, and their derivatives along what a refinement moves.
+"""A tensor model as the source of one phase of an objective: neighbours, values, uncertainty, domain.
 
-A network is expensive, so it is evaluated once per parameter vector and differentiated no more than needed: forward, along
-the refined numbers that move the cell or the atoms of this phase and no others; or backward, from the components that terms
-read, where these are clearly fewer.
+A network is expensive, so it is evaluated once per parameter vector and differentiated no more than needed; `derivatives` says
+in which ways.
 """
 
 from __future__ import annotations
@@ -10,22 +9,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import compiled, static, struct
-from .._tuning import tuning
-from ..crystal import Crystal
-from ..errors import ConventionError, ParameterError
-from ..typing import Array
-from .source import TensorModel
-from .state import TensorRead, TensorSource, only_phase
-
-if TYPE_CHECKING:
-    from ..graph import GraphPlan
+from ..._struct import compiled, static, struct
+from ..._tuning import tuning
+from ...crystal import Crystal
+from ...errors import ConventionError
+from ...graph import GraphPlan
+from ...graph.structure import species_numbers
+from ...objective.source import PhaseSource
+from ...objective.state import Provision, TensorRead
+from ...typing import Array
+from .derivatives import Backward, Everywhere, Forward
 
 # neighbours are listed anew when less than this part of the skin is left, so that the next step has room
 _ROOM = 0.5
@@ -38,34 +37,59 @@ REVERSE_COST = 1.5
 _INTERMEDIATES = 0.7
 
 
+class Predicting(Protocol):
+    """What is asked of a model; `jaxnmr.TensorModel` is one.
+
+    Attributes:
+        config: heads, species and cutoff.
+        card: what is known about it: name, references of shifts, calibration.
+        environments: what atoms of its training looked like, by element.
+    """
+
+    config: Any
+    card: Any
+    environments: Mapping[str, Array]
+
+    def plan(self, crystal: Crystal) -> Any:
+        """The neighbours of every atom (host)."""
+
+    def tensors(self, crystal: Crystal, plan: Any) -> dict[str, Array]:
+        """Predictions for all sites by head (traceable)."""
+
+    def outputs(self, graph: Any) -> Any:
+        """Predictions with their spread and novelty, by node (traceable)."""
+
+    def predict(self, crystal: Crystal, plan: Any = None) -> Any:
+        """The prediction with its uncertainty (host)."""
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other fields."""
+
+
 @struct
-class Predicted:
+class Predicted(PhaseSource):
     """One model for one phase.
 
     Attributes:
         model: single network or ensemble.
         plan: neighbours of the phase, edges padded.
         phase: name of the crystal.
-        sources: per head, what the state is told of it.
-        columns: which refined numbers move the cell or atoms of the phase; ``None`` when that is not known.
-        rows: ``(head, site, part)`` of all that terms read, for reverse mode; ``None`` for forward mode.
-        read: number of components that terms read; ``None`` when that is not known.
+        provisions: per head, what the state is told of it.
+        way: how it is differentiated.
         memory_bytes: for derivatives that are calculated at once.
     """
 
-    model: TensorModel
+    model: Predicting
     plan: GraphPlan
     phase: str = static()
-    sources: tuple[TensorSource, ...] = static()
-    columns: tuple[int, ...] | None = static(default=None)
-    rows: tuple[tuple[str, int, str], ...] | None = static(default=None)
-    read: int | None = static(default=None)
+    provisions: tuple[Provision, ...] = static()
+    way: Everywhere | Forward | Backward = static(default=Everywhere())
     memory_bytes: int = static()
 
     @classmethod
     def create(
         cls,
-        model: TensorModel,
+        model: Predicting,
         phase: str,
         crystal: Crystal,
         memory_bytes: int | None = None,
@@ -84,8 +108,6 @@ class Predicted:
         Raises:
             ConventionError: an element the model does not know, partial occupancy, atoms on top of each other, no such device.
         """
-        from ..graph.structure import species_numbers
-
         config = model.config
         try:
             numbers = species_numbers(crystal.elements, config.species)
@@ -93,26 +115,31 @@ class Predicted:
             unknown = [s for s, e in zip(crystal.labels, crystal.elements, strict=True) if e not in config.species]
             raise ConventionError(
                 f"model {model.card.name!r} of {phase!r}: {error} ({', '.join(unknown)}). A model sees all atoms around a site, "
-                "so that none can be left out; a phase can: name only those that the model is for, tensors={phase: model}, "
+                "so that none can be left out; a phase can: name only those that the model is for, models={phase: model}, "
                 "in a run file phase = of [[model]]"
             ) from None
         references = tuple((element, *map(float, ab)) for element, ab in model.card.references.items())
-        sources = tuple(
-            TensorSource(phase, h.name, tuple(config.species[k] in h.elements for k in numbers), references)
+        provisions = tuple(
+            Provision(phase, h.name, tuple(config.species[k] in h.elements for k in numbers), references)
             for h in config.heads
         )
         tuned = tuning(device)
         if memory_bytes is None:
             memory_bytes = tuned.derivative_bytes
         plan = _padded(model.plan(crystal), 0)
-        return cls(model=model, plan=plan, phase=phase, sources=sources, memory_bytes=int(memory_bytes))
+        return cls(model=model, plan=plan, phase=phase, provisions=provisions, memory_bytes=int(memory_bytes))
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.model.card.name
 
     # -- values --------------------------------------------------------------------------------------------------
-    def tensors(self, crystal: Crystal) -> dict[str, Array]:
+    def evaluate(self, crystal: Crystal) -> dict[str, Array]:
         """By head, predictions for all sites (traceable); compiled where it is not traced."""
         return _tensors(self._bare(), self.plan, crystal)
 
-    def _bare(self) -> TensorModel:
+    def _bare(self) -> Predicting:
         # environments would make programs of their own
         return self.model.replace(environments={})
 
@@ -120,7 +147,16 @@ class Predicted:
         """The `Prediction` with its uncertainty and novelty (host)."""
         return self.model.predict(_on_host(crystal), self.plan)
 
-    def renewed(self, crystal: Crystal) -> tuple[Predicted, str]:
+    def shapes(self, crystal: Crystal) -> dict[str, jax.ShapeDtypeStruct]:
+        heads = [self.model.config.head(p.name) for p in self.provisions]
+        tails = [(3, 3) if head.is_tensor else (sum(2 * l + 1 for l in head.ranks),) for head in heads]
+        sites = len(crystal.labels)
+        return {
+            h.name: jax.ShapeDtypeStruct((sites, *tail), jnp.result_type(float))
+            for h, tail in zip(heads, tails, strict=True)
+        }
+
+    def replan(self, crystal: Crystal) -> tuple[Predicted, str]:
         """A copy with neighbours listed anew when the skin is about to be used up, and why (host)."""
         margin = float(_margin(self.plan, crystal))
         if margin >= _ROOM * self.plan.skin:
@@ -153,106 +189,56 @@ class Predicted:
         )
 
     # -- what a refinement moves ---------------------------------------------------------------------------------
-    def prepared(self, columns: Sequence[int] | None, reads: Sequence[TensorRead] | None) -> Predicted:
-        """A copy that knows what moves and what is read, and differentiates accordingly (host).
-
-        Args:
-            columns: refined numbers that move the phase; ``None`` when that is not known.
-            reads: what terms read; ``None`` when that is not known.
-        """
+    def differentiated(self, columns: Sequence[int] | None, reads: Sequence[TensorRead] | None) -> Predicted:
         rows = None if reads is None else self._rows(reads)
         read = None if rows is None else sum(len(self._basis(head, part)) for head, _, part in rows)
-        columns = None if columns is None else tuple(int(k) for k in columns)
-        backward = read is not None and columns is not None and read * REVERSE_COST < len(columns)
-        return self.replace(columns=columns, rows=rows if backward or read == 0 else None, read=read)
+        if columns is None:
+            return self.replace(way=Everywhere())
+        columns = tuple(int(k) for k in columns)
+        if rows is not None and (read == 0 or read * REVERSE_COST < len(columns)):
+            return self.replace(way=Backward(columns, rows, read))
+        return self.replace(way=Forward(columns, read))
+
+    def columns_for(self, columns: np.ndarray) -> np.ndarray:
+        return self.way.columns_for(columns)
+
+    def record(self) -> dict[str, Any]:
+        model = self.model
+        return {
+            "name": self.name, "phase": self.phase,
+            "predicts": {head.name: list(head.elements) for head in model.config.heads},
+            "level_of_theory": model.card.level_of_theory, "members": model.members or 1, "parameters": model.count,
+            "scores": dict(model.card.scores), "derivatives": self.note(),
+        }  # fmt: skip
 
     def note(self) -> str:
         """How derivatives are calculated and why, in a sentence."""
-        if self.columns is None:
-            how = "forward mode along every refined number, as it is not known which of them move atoms"
-        elif self.read == 0 or not self.columns:
-            why = "no term reads them" if self.read == 0 else "nothing refined moves its cell or atoms"
-            how = f"not calculated: {why}"
-        elif self.rows is not None:
-            how = (
-                f"reverse mode from {self.read} components that terms read, fewer than the {len(self.columns)} refined "
-                f"numbers that move cell or atoms; {self._batch(self.read)} at a time"
-            )
-        else:
-            read = "an unknown number of" if self.read is None else str(self.read)
-            how = (
-                f"forward mode along the {len(self.columns)} refined numbers that move cell or atoms, for {read} components "
-                f"that terms read; {self._batch(len(self.columns))} at a time"
-            )
-        return f"Derivatives of {', '.join(s.head for s in self.sources)} of {self.phase}: {how}."
+        return (
+            f"Derivatives of {', '.join(p.name for p in self.provisions)} of {self.phase}: {self.way.how(self._batch)}."
+        )
 
     # -- derivatives ---------------------------------------------------------------------------------------------
-    def linearised(self, crystal: Crystal, cell: Array, xyz: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+    def linearised(self, crystal: Crystal, tangents: Crystal) -> tuple[dict[str, Array], dict[str, Array]]:
         """Predictions and their derivatives along tangents of the crystal (traceable).
 
         Args:
             crystal: where.
-            cell, xyz: tangents ``(columns, 6)`` and ``(columns, sites, 3)``.
+            tangents: of its cell ``(columns, 6)`` and coordinates ``(columns, sites, 3)``; others do not count.
 
         Returns:
-            By head, values as :meth:`tensors`, and derivatives with a leading axis of columns: not a number in columns that
-            move the phase though :meth:`prepared` was told otherwise, and for sites that no term reads.
+            By head, values as :meth:`evaluate`, and derivatives with a leading axis of columns: NaN in columns that move the
+            phase though :meth:`differentiated` was told otherwise, and for sites that no term reads.
         """
         bare = self._bare()
         at = lambda cell, xyz: _tensors(bare, self.plan, crystal.replace(cell=cell, xyz=xyz))
         where = (jnp.asarray(crystal.cell), jnp.asarray(crystal.xyz))
-        if self.rows is not None:
-            return self._backward(at, where, cell, xyz)
-        chosen = np.arange(len(cell)) if self.columns is None else np.array(self.columns, dtype=int)
-        if chosen.size:
-            values, push = jax.linearize(at, *where)
-            moved = _mapped(lambda t: push(*t), (cell[chosen], xyz[chosen]), self._batch(chosen.size))
-        else:
-            values = at(*where)
-        stray = jnp.any(cell != 0, axis=1) | jnp.any(xyz != 0, axis=(1, 2))
-        stray = stray.at[chosen].set(False)
-        out = {}
-        for head, value in values.items():
-            still = jnp.where(
-                stray.reshape(-1, *[1] * value.ndim), jnp.nan, jnp.zeros((len(cell), *value.shape), value.dtype)
-            )
-            out[head] = still.at[chosen].set(moved[head]) if chosen.size else still
-        return values, out
-
-    def _backward(self, at, where, cell, xyz) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Derivatives of what is read, component by component."""
-        if not self.rows:
-            values = at(*where)
-            return values, {head: jnp.full((len(cell), *v.shape), jnp.nan, v.dtype) for head, v in values.items()}
-        values, pull = jax.vjp(at, *where)
-        one = [(head, site, dyad) for head, site, part in self.rows for dyad in self._basis(head, part)]
-        site = jnp.array([s for _, s, _ in one])
-        dyads = {
-            head: jnp.stack([d if h == head else np.zeros(value.shape[1:]) for h, _, d in one])
-            for head, value in values.items()
-        }
-
-        def gradient(row):
-            k, of = row
-            return pull({head: jnp.zeros_like(value).at[k].set(of[head]) for head, value in values.items()})
-
-        by_cell, by_xyz = _mapped(gradient, (site, dyads), self._batch(len(one)))
-        along = by_cell @ cell.T + jnp.einsum("rsi,psi->rp", by_xyz, xyz)
-        out = {}
-        for head, value in values.items():
-            read = np.unique([s for h, s, _ in one if h == head]).astype(int)
-            # what is not read has no derivative here: not a number, rather than silently none
-            blank = jnp.full((len(cell), *value.shape), jnp.nan, value.dtype).at[:, read].set(0.0)
-            mine = np.array([k for k, (h, _, _) in enumerate(one) if h == head], dtype=int)
-            parts = jnp.einsum("rp,r...->pr...", along[mine], dyads[head][mine])
-            out[head] = blank.at[:, site[mine]].add(parts)
-        return values, out
+        return self.way.derivatives(at, where, (tangents.cell, tangents.xyz), self._basis, self._batch)
 
     def _rows(self, reads: Sequence[TensorRead]) -> tuple[tuple[str, int, str], ...]:
         """What is read of this model, every site once with the largest part."""
         order = ("isotropic", "symmetric", "all")
         largest: dict[tuple[str, int], str] = {}
-        heads = {s.head for s in self.sources}
+        heads = {p.name for p in self.provisions}
         for read in reads:
             if read.phase == self.phase and read.head in heads:
                 for site in read.sites:
@@ -292,45 +278,6 @@ class Predicted:
         return max(1, int(8 * _INTERMEDIATES * edges * width)) * (self.model.members or 1)
 
 
-def plan_predicted(
-    models, crystals: Mapping[str, Crystal], memory_bytes: int | None, device: str | None = None
-) -> tuple[Predicted, ...]:
-    """Models of phases (host).
-
-    Args:
-        models: ``None``, a model, several with different heads, or either by phase name.
-        crystals: by phase name.
-        memory_bytes, device: see :meth:`Predicted.create`.
-
-    Raises:
-        ParameterError: no such phase, no model, two models with the same head, or a budget that is no number of bytes.
-        ConventionError: a crystal that a model cannot take.
-    """
-    if models is None:
-        return ()
-    if memory_bytes is not None and not memory_bytes >= 1:
-        raise ParameterError(f"memory_bytes is {memory_bytes}; expected a number of bytes, such as {2**30} for 1 GiB")
-    if not crystals:
-        raise ParameterError("tensors are predicted for crystals: give the objective crystal=, too")
-    by_phase = models if isinstance(models, Mapping) else dict.fromkeys(crystals, models)
-    out = []
-    for phase, given in by_phase.items():
-        phase = only_phase(crystals, phase)
-        of_phase = list(given) if isinstance(given, list | tuple) else [given]
-        strange = next((model for model in of_phase if not hasattr(model, "config")), None)
-        if strange is not None:
-            raise ParameterError(f"tensors: {strange!r} is no model; expected TensorModel.load(name or path)")
-        heads = [head.name for model in of_phase for head in model.config.heads]
-        repeated = sorted({h for h in heads if heads.count(h) > 1})
-        if repeated:
-            raise ParameterError(
-                f"several models of {phase!r} predict {', '.join(repeated)}: choose one of them, or join networks of one "
-                "architecture with TensorModel.ensemble"
-            )
-        out += [Predicted.create(model, phase, crystals[phase], memory_bytes, device=device) for model in of_phase]
-    return tuple(out)
-
-
 def _tensors_of(model, plan, crystal):
     return model.tensors(crystal, plan)
 
@@ -338,18 +285,6 @@ def _tensors_of(model, plan, crystal):
 _tensors = compiled(_tensors_of)
 _novelty = compiled(lambda model, plan, crystal: model.outputs(plan.graph(crystal)).novelty[plan.sites])
 _margin = compiled(lambda plan, crystal: plan.margin(crystal))
-
-
-def _mapped(function, rows, batch: int):
-    """``vmap`` over leading axes, ``batch`` rows at a time; rows repeated at the end even the batches out."""
-    count = jax.tree.leaves(rows)[0].shape[0]
-    if batch >= count:
-        return jax.vmap(function)(rows)
-    batches = math.ceil(count / batch)
-    order = np.minimum(np.arange(batches * batch), count - 1)
-    parts = jax.tree.map(lambda a: a[order].reshape(batches, batch, *a.shape[1:]), rows)
-    out = jax.lax.map(jax.vmap(function), parts)
-    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], out)
 
 
 def _padded(plan: GraphPlan, before: int) -> GraphPlan:

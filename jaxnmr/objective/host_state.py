@@ -1,0 +1,65 @@
+"""`HostState`: a state for planning, which knows in addition how uncertain its sources are (host)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .._struct import set_fields
+from ..typing import Array
+from .source import PhaseSource
+from .state import State
+
+
+class HostState(State):
+    """A state for planning (host): sources are evaluated when they are asked for, and say how uncertain they are.
+
+    No pytree: what is handed to a compiled function is a `State` without predictions. Make it with
+    :meth:`Objective.host_state`.
+    """
+
+    def __init__(self, state: State, sources: Sequence[PhaseSource] = ()):
+        """Add sources to a state of structures and values.
+
+        Args:
+            state: structures and values; what it has ``provided`` stands for what no source is asked for.
+            sources: of its phases.
+        """
+        set_fields(
+            self, crystals=state.crystals, values=state.values, provisions=state.provisions, _given=state.provided,
+            _sources=tuple(sources), _values={}, _predictions={},
+        )  # fmt: skip
+
+    @property
+    def provided(self) -> dict[str, dict[str, Array]]:
+        """By phase and name, what sources calculate."""
+        out = {phase: dict(of) for phase, of in self._given.items()}
+        for k, source in enumerate(self._sources):
+            if k not in self._values:
+                crystal, made = self.crystals[source.phase], self._predictions.get(k)
+                # what comes with an uncertainty need not be calculated twice
+                self._values[k] = source.evaluate(crystal) if made is None else source.values_of(made)
+            out.setdefault(source.phase, {}).update(self._values[k])
+        return out
+
+    def prediction(self, name: str, phase: str | None = None) -> Any:
+        """What a source says of a quantity together with its uncertainty, the `Prediction` of a `TensorModel` (host).
+
+        Raises:
+            ParameterError: no source provides it, or its source knows no uncertainty.
+        """
+        phase = self._provision(name, self.phase(phase)).phase
+        for k, source in enumerate(self._sources):
+            if source.phase == phase and name in (p.name for p in source.provisions):
+                if k not in self._predictions:
+                    self._predictions[k] = source.prediction(self.crystals[phase])
+                return self._predictions[k]
+        return super().prediction(name, phase)
+
+    def traceable(self) -> State:
+        """What this knows but for the uncertainties: a pytree, for compiled functions."""
+        return State(crystals=self.crystals, values=self.values, provided=self.provided, provisions=self.provisions)
+
+    def predicted(self, index: int) -> Any:
+        """The prediction of one of its sources, by number, where somebody asked for it; otherwise ``None``."""
+        return self._predictions.get(index)
