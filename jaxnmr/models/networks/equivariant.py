@@ -81,7 +81,7 @@ def couplings(harmonics: list[Array], triples: set[tuple[int, int, int]]) -> dic
         blocks.append(block)
     table = jnp.concatenate(harmonics, axis=1) @ jnp.asarray(np.concatenate(blocks, axis=1), harmonics[0].dtype)
     parts = jnp.split(table, np.cumsum([b.shape[1] for b in blocks])[:-1], axis=1)
-    return {t: p.reshape(-1, 2 * t[0] + 1, 2 * t[2] + 1) for t, p in zip(triples, parts, strict=True)}
+    return {t: p.reshape(-1, 2 * t[0] + 1, 2 * t[2] + 1) for t, p in zip(coupled, parts, strict=True)}
 
 
 def product(features: Array, path: Path, harmonics: list[Array], couplings: dict[tuple[int, int, int], Array]) -> Array:
