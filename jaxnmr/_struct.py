@@ -75,8 +75,9 @@ class Struct:
 
     def __repr__(self) -> str:
         """Class and fields, with arrays by type and shape: plans hold thousands of numbers nobody wants to scroll past."""
-        fields = (f"{f.name}={_brief(getattr(self, f.name))}" for f in dataclasses.fields(type(self)))  # type: ignore[arg-type]  # only subclasses are dataclasses
-        return f"{type(self).__name__}({', '.join(fields)})"
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]  # subclasses are dataclasses
+        shown = (f"{f.name}={_brief(getattr(self, f.name))}" for f in fields)
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 @dataclass_transform(
@@ -113,7 +114,7 @@ def _make_pytree(cls: type) -> None:
         return tuple(getattr(obj, name) for name in leaves), described(obj)
 
     def unflatten(aux: tuple[Any, ...], children: Iterable[Any]) -> Any:
-        obj = object.__new__(cls)
+        obj: Any = object.__new__(cls)
         for name, value in zip(leaves, children, strict=True):
             object.__setattr__(obj, name, value)
         for name, value in zip(statics, aux, strict=True):
