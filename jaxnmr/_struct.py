@@ -6,7 +6,7 @@ stand-ins, none of which a validating constructor could accept. Validation lives
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, ParamSpec, Self, TypeVar, dataclass_transform, overload
 
 import jax
@@ -63,7 +63,9 @@ class Struct:
         names = (*self._leaves, *self._statics)
         if unknown := changes.keys() - set(names):
             raise TypeError(f"{type(self).__name__} has no field {sorted(unknown)}")
-        return _build(type(self), {name: changes.get(name, getattr(self, name)) for name in names})
+        obj = object.__new__(type(self))
+        set_fields(obj, **{name: changes.get(name, getattr(self, name)) for name in names})
+        return obj
 
     def _without_notes(self) -> Self:
         """A copy whose notes, and those of all it holds, are blank; see :func:`bare`."""
@@ -73,8 +75,9 @@ class Struct:
 
     def __repr__(self) -> str:
         """Class and fields, with arrays by type and shape: plans hold thousands of numbers nobody wants to scroll past."""
-        fields = (f"{f.name}={_brief(getattr(self, f.name))}" for f in dataclasses.fields(type(self)))  # type: ignore[arg-type]  # only subclasses are dataclasses
-        return f"{type(self).__name__}({', '.join(fields)})"
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]  # subclasses are dataclasses
+        shown = (f"{f.name}={_brief(getattr(self, f.name))}" for f in fields)
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 @dataclass_transform(
@@ -111,17 +114,14 @@ def _make_pytree(cls: type) -> None:
         return tuple(getattr(obj, name) for name in leaves), described(obj)
 
     def unflatten(aux: tuple[Any, ...], children: Iterable[Any]) -> Any:
-        shown = (BLANK if value is _Hidden else value for value in aux)
-        return _build(cls, dict(zip(leaves + statics, (*children, *shown), strict=True)))
+        obj: Any = object.__new__(cls)
+        for name, value in zip(leaves, children, strict=True):
+            object.__setattr__(obj, name, value)
+        for name, value in zip(statics, aux, strict=True):
+            object.__setattr__(obj, name, BLANK if value is _Hidden else value)
+        return obj
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-
-
-def _build(cls: type[T], fields: Mapping[str, Any]) -> T:
-    """An object with these fields, without ``__init__``."""
-    obj = object.__new__(cls)
-    set_fields(obj, **fields)
-    return obj
 
 
 class NoteRead(JaxnmrError):
