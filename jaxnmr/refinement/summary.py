@@ -61,7 +61,7 @@ def summarise(
     problem = Linearised.create(r, jacobian).subset(inside)
     names = [name for name, kept in zip(params.free_names, inside, strict=True) if kept]
     transform = spec.transform[:, inside]
-    state = objective.host_state(params).replace()
+    state = objective.host_state(params).plain()
     parts = InformationParts(problem, jacobian[:, inside], slices)
     patterns = {t.name: _fitted_pattern(t, state) for t in objective.terms if isinstance(t, PatternTerm)}
     spectra = {t.name: _fitted_spectrum(t, state) for t in objective.terms if isinstance(t, MeasuredSpectrum)}
