@@ -14,7 +14,7 @@ from .state import State
 class HostState(State):
     """A state for planning (host): sources are evaluated when they are asked for, and say how uncertain they are.
 
-    No pytree: what is handed to a compiled function is a `State` without predictions. Make it with
+    No pytree: what is handed to a compiled function is :meth:`plain`, without predictions. Make it with
     :meth:`Objective.host_state`.
     """
 
@@ -56,9 +56,18 @@ class HostState(State):
                 return self._predictions[k]
         return super().prediction(name, phase)
 
-    def traceable(self) -> State:
-        """What this knows but for the uncertainties: a pytree, for compiled functions."""
-        return State(crystals=self.crystals, values=self.values, provided=self.provided, provisions=self.provisions)
+    def plain(self) -> State:
+        """The state without what only the host knows, to be traced."""
+        return State(
+            crystals=self.crystals, values=self.values, provided=self.provided, provisions=self.provisions
+        )  # fmt: skip
+
+    def replace(self, **changes: Any) -> State:
+        """A copy of :meth:`plain` with some fields replaced."""
+        return self.plain().replace(**changes)
+
+    def _without_notes(self) -> State:
+        return self.plain()._without_notes()
 
     def predicted(self, index: int) -> Any:
         """The prediction of one of its sources, by number, where somebody asked for it; otherwise ``None``."""

@@ -125,7 +125,7 @@ def test_what_is_no_source_is_refused():
 def test_states_are_compiled_without_what_only_the_host_knows(objective):
     """A `HostState` is for planning; handed to a compiled function it is a plain state."""
     host = objective.host_state(objective.parameters())
-    plain = host.traceable()
+    plain = host.plain()
     assert type(plain) is jn.State and jax.tree.structure(plain) == jax.tree.structure(
         objective.state(objective.parameters().values)
     )
