@@ -234,7 +234,7 @@ def test_the_documented_tables_are_valid(folder):
     text = documented("Models, peaks and tensors")
     phase = PHASE.replace("hidden", "quartz")
     run = load(folder, phase + text)
-    assert run.models[0].name == "silica-29si" and run.models[0].file is None
+    assert run.models[0].path == "silica-29si"
     assert run.peaks[0].reference == {"published": "nmrcryspy/29Si", "core_ppm": 838.0}
     np.testing.assert_allclose(run.tensors[0].values, [[5.2e6, 0.2]])
     # every commented key of a kind that does not exclude another
@@ -250,8 +250,8 @@ def test_the_documented_tables_are_valid(folder):
     )
     run = load(folder, phase + lines)
     assert run.models[0].member == 0 and run.peaks[0].counts == (3,)
-    np.testing.assert_allclose(run.tensors[0].sigma, [[0.2e6, 0.1]])
-    np.testing.assert_allclose(run.tensors[0].sigma_model, [[0.3e6, 0.1]])
+    np.testing.assert_allclose(run.tensors[0].sigmas, [[0.2e6, 0.1]])
+    np.testing.assert_allclose(run.tensors[0].model_sigmas, [[0.3e6, 0.1]])
 
 
 def test_references_are_typed_in_published_or_those_of_the_model(folder):
