@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from .table import REQUIRED, Table
 
 Reader = Callable[..., Any]
+# the default of tables whose keys all have defaults
+EMPTY = REQUIRED
 
 
 class Spec:
@@ -52,7 +54,8 @@ def key(
         read: called with the table, the name of the key, its default and ``options``: a method of `Table`, or one of the
             functions below.
         default: when the key is left out; `REQUIRED` when it must not be.
-        example: value in the manual, as TOML; the default when left out. Several lines are shown as they are.
+        example: value in the manual, as TOML; the default when left out. A header, ``[[phase]]``, stands for all keys of a
+            table, and lines after it are shown as they are.
         help: what the manual says.
         name: of the key, where it is not that of the field.
         kinds: values of the key ``kind`` of the table with which this one is possible, when not with all.
@@ -134,10 +137,10 @@ def by_name(table: Table, name: str, default: Any = REQUIRED, *, each: Reader, *
 
 
 def either(kind: type | tuple[type, ...], then: Reader, otherwise: Reader) -> Reader:
-    """A reader for values of a TOML type, and another one for those of all other types."""
-    return lambda table, name, default=REQUIRED: (then if isinstance(table.content.get(name), kind) else otherwise)(
-        table, name, default
-    )
+    """A reader for values of a TOML type, and another one for those of all other types; ``of`` is what the manual shows."""
+    return lambda table, name, default=REQUIRED, of=None: (
+        then if isinstance(table.content.get(name), kind) else otherwise
+    )(table, name, default)
 
 
 def scaled(factor: float, read: Reader = Table.number) -> Reader:

@@ -52,7 +52,7 @@ class ModelSpec(Spec):
 class ReferenceSpec(Spec):
     """``reference = { ... }``: typed in."""
 
-    reference_ppm: float = required(Table.number, "337.3", "the shift where the shielding is 0")
+    reference_ppm: float = required(Table.number, "337.3", "instead: the shift where the shielding is 0")
     slope: float = key(Table.number, -1.0)
 
     def check(self, table: Table) -> None:
@@ -64,19 +64,18 @@ class ReferenceSpec(Spec):
 class PublishedSpec(Spec):
     """``reference = { published = ... }``."""
 
-    published: str = required(Table.text, '"nmrcryspy/29Si"', "or a regression of the literature")
+    published: str = required(Table.text, '"nmrcryspy/29Si"', "a regression of the literature")
     core_ppm: float = key(Table.number, 0.0, help="shielding by core electrons that the model does not know")
 
 
 def reference_key(read: Reader | None = None, default: Any = REQUIRED) -> Any:
     """The key ``reference`` of shifts."""
     example = '{ published = "nmrcryspy/29Si", core_ppm = 838.0 }'
-    return key(
-        read or read_reference, default, example, 'or { reference_ppm, slope }; "model": the one kept with the model'
-    )
+    help, of = 'or "model": the one kept with the model', (PublishedSpec, ReferenceSpec)
+    return key(read or read_reference, default, example, help, of=of, shown=default is REQUIRED)
 
 
-def read_reference(table: Table, name: str, default: Any = REQUIRED) -> Reference:
+def read_reference(table: Table, name: str, default: Any = REQUIRED, *, of: tuple[type[Spec], type[Spec]]) -> Reference:
     """Arguments of a `ShiftReference`, or the word ``"model"``."""
     if not table.has(name):
         raise table.error(
@@ -85,7 +84,8 @@ def read_reference(table: Table, name: str, default: Any = REQUIRED) -> Referenc
         )
     if isinstance(table.content[name], str):
         return table.text(name, choices=("model",))
-    return vars(part(table, name, of=PublishedSpec if table.table(name).has("published") else ReferenceSpec))
+    published, typed = of
+    return vars(part(table, name, of=published if table.table(name).has("published") else typed))
 
 
 def load_model(spec: ModelSpec) -> TensorModel:

@@ -26,15 +26,18 @@ def _shifts(table: Table, name: str, default: Any = REQUIRED) -> dict[str, float
     return shifts
 
 
-def _reference(table: Table, name: str, default: Any = REQUIRED) -> Reference | None:
-    return default if table.has("shifts_ppm") else read_reference(table, name)
+def _reference(table: Table, name: str, default: Any, *, of: Any) -> Reference | None:
+    return default if table.has("shifts_ppm") else read_reference(table, name, of=of)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictedSites(Spec):
     """Where the sites of a ``[[spectrum]]`` come from when a model predicts them."""
 
-    tensors: str = required(Table.text, '"model"', "the sites follow the structure, see below", choices=("model",))
+    tensors: str = required(
+        Table.text, '"model"', choices=("model",),
+        help="the sites follow the structure, see below; with the keys that follow",
+    )  # fmt: skip
     shifts_ppm: dict[str, float] | None = key(
         _shifts, None, "{ O1 = 41.0 }",
         help="with tensors, instead of a reference: where no model predicts shieldings; nmr/shift[O1]",

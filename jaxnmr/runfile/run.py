@@ -9,7 +9,7 @@ from typing import Any
 from ..objective import Loss
 from ..units import b_to_u
 from .couplings import CouplingsSpec
-from .keys import Spec, by_name, either, flat, given, key, part, parts, read, record, records, required
+from .keys import EMPTY, Spec, by_name, either, flat, given, key, part, parts, read, record, records, required
 from .models import ModelSpec
 from .peaks import PeaksSpec
 from .restraints import RestraintSpec
@@ -84,8 +84,8 @@ class PhaseSpec(Spec):
         either(int, _by_number, Table.text), None, '"FAP"',
         help="which data block or phase, by name or number, when the file has several",
     )  # fmt: skip
-    species: dict[str, str] = required(
-        by_name, '{ Ca1 = "Ca2+" }', "scattering types by site label: ions, deuterium", each=Table.text, shown=False
+    species: dict[str, str] = key(
+        by_name, EMPTY, '{ Ca1 = "Ca2+" }', "scattering types by site label: ions, deuterium", each=Table.text
     )
     structure: StructureSpec | None = key(_structure, None, of=StructureSpec)
 
@@ -211,13 +211,13 @@ class HistogramSpec(Spec):
         record, '{ kind = "chebyshev", terms = 9 }', "a polynomial, or a curve through knots", of=BackgroundSpec
     )
     phases: tuple[str, ...] = key(_phases, None, '["FAP"]', "all phases when left out")
-    march_axis: dict[str, tuple[int, int, int]] = required(
-        by_name, "{ FAP = [0, 0, 1] }", "preferred orientation, refinable as xrd/march[FAP]", each=_axis, shown=False
+    march_axis: dict[str, tuple[int, int, int]] = key(
+        by_name, EMPTY, "{ FAP = [0, 0, 1] }", "preferred orientation, refinable as xrd/march[FAP]", each=_axis
     )
     stephens: tuple[str, ...] = key(_phases, (), '["FAP"]', "anisotropic strain, refinable as xrd/stephens_FAP")
     lebail: tuple[str, ...] = key(_phases, (), '["FAP"]', "free intensities instead of structure factors")
     weight: float = weight_key()
-    plot: PlotSpec = required(part, '{ zoom = [30, 36], scale = "sqrt" }', of=PlotSpec, shown=False)
+    plot: PlotSpec = key(part, EMPTY, '{ zoom = [30, 36], scale = "sqrt" }', of=PlotSpec)
     robust: Loss | None = robust_key()
 
     @property
@@ -326,18 +326,20 @@ class Run(Spec):
 
     path: Path
     title: str = key(Table.text, "", '"Fluorapatite, laboratory X-rays"', shown=True)
-    phases: tuple[PhaseSpec, ...] = required(_named_phases, help="one table per phase", name="phase", of=PhaseSpec)
+    phases: tuple[PhaseSpec, ...] = required(
+        _named_phases, "[[phase]]", "one table per phase", name="phase", of=PhaseSpec
+    )
     histograms: tuple[HistogramSpec, ...] = required(
-        parts, help="one table per measured pattern", name="histogram", of=HistogramSpec
+        parts, "[[histogram]]", "one table per measured pattern", name="histogram", of=HistogramSpec
     )
     spectra: tuple[SpectrumSpec, ...] = required(
-        parts, name="spectrum", of=SpectrumSpec,
+        parts, "[[spectrum]]", name="spectrum", of=SpectrumSpec,
         help="one table per NMR spectrum, with phases and histograms or without",
     )  # fmt: skip
-    models: tuple[ModelSpec, ...] = required(parts, name="model", of=ModelSpec)
-    peaks: tuple[PeaksSpec, ...] = required(parts, help="isotropic shifts read off a spectrum", of=PeaksSpec)
-    tensors: tuple[TensorsSpec, ...] = required(parts, help="tensors measured at sites", of=TensorsSpec)
-    couplings: tuple[CouplingsSpec, ...] = required(parts, of=CouplingsSpec)
+    models: tuple[ModelSpec, ...] = required(parts, "[[model]]", name="model", of=ModelSpec)
+    peaks: tuple[PeaksSpec, ...] = required(parts, "[[peaks]]", "isotropic shifts read off a spectrum", of=PeaksSpec)
+    tensors: tuple[TensorsSpec, ...] = required(parts, "[[tensors]]", "tensors measured at sites", of=TensorsSpec)
+    couplings: tuple[CouplingsSpec, ...] = required(parts, "[[couplings]]", "between pairs of spins", of=CouplingsSpec)
     start: dict[str, float | tuple[float, ...]] = required(
         by_name, '[start]\n"xrd/size[FAP]" = 0.3', each=_parameter(either(list, Table.numbers, Table.number)),
         help="starting values by parameter name",
@@ -346,16 +348,16 @@ class Run(Spec):
         by_name, '[bounds]\n"u_iso" = [0.0, inf]', each=_parameter(_bound)
     )
     ties: tuple[dict[str, Any], ...] = required(
-        records, help="target = factor * source + offset", name="tie", of=TieSpec
+        records, "[[tie]]", "target = factor * source + offset", name="tie", of=TieSpec
     )
-    restraints: tuple[RestraintSpec, ...] = required(parts, name="restraint", of=RestraintSpec)
+    restraints: tuple[RestraintSpec, ...] = required(parts, "[[restraint]]", name="restraint", of=RestraintSpec)
     stages: tuple[StageSpec, ...] = required(
-        _stages, name="stage", of=StageSpec,
+        _stages, "[[stage]]", name="stage", of=StageSpec,
         help="stages are cumulative; the last one decides what is refined in the end (for spectra alone they may be "
         "left out: positions, tensors, widths)",
     )  # fmt: skip
-    solver: dict[str, Any] = required(record, of=SolverSpec)
-    output: OutputSpec = required(part, of=OutputSpec)
+    solver: dict[str, Any] = required(record, "[solver]", of=SolverSpec)
+    output: OutputSpec = required(part, "[output]", of=OutputSpec)
 
     @property
     def correlation_threshold(self) -> float:

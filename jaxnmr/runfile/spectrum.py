@@ -28,7 +28,7 @@ from ..nmr import (
 from ..nmr.processing import process
 from ..objective import Loss
 from ..terms import SpectrumTerm
-from .keys import Spec, either, flat, given, key, part, parts, read, record, required, scaled
+from .keys import EMPTY, Spec, either, flat, given, key, part, parts, read, record, required, scaled
 from .predicted import PredictedSites, predicted_term, read_predicted
 from .shared import plain_name
 from .table import REQUIRED, Table, read_toml
@@ -63,7 +63,7 @@ class WidthsSpec(Spec):
     """Widths of lines."""
 
     gaussian_hz: float | None = key(
-        Table.number, None, "300.0", "or gaussian_ppm; four points when no width is given", shown=True
+        Table.number, None, "300.0", "of a site, or one for all; four points when no width is given", shown=True
     )
     gaussian_ppm: float | None = key(Table.number, None, "2.0")
     lorentzian_hz: float | None = key(Table.number, None, "50.0")
@@ -219,7 +219,7 @@ class SpectrumSpec(Spec):
     pivot_ppm: float | None = key(Table.number, None, "60.0", "where nmr/phase1 has no effect")
     weight: float = weight_key()
     robust: Loss | None = robust_key()
-    plot: PlotSpec = required(part, "{ zoom = [80, 40] }", of=PlotSpec, shown=False)
+    plot: PlotSpec = key(part, EMPTY, "{ zoom = [80, 40] }", of=PlotSpec)
     processing: ProcessingSpec | None = key(
         part, None, "{ lorentzian_hz = 20.0, cosine = 0, size = 8192, auto = true, baseline_ppm = [[300, 250]] }", of=ProcessingSpec,
         help="makes a spectrum of a decay",
@@ -231,14 +231,13 @@ class SpectrumSpec(Spec):
     peak_intensities: tuple[float, ...] | None = key(_intensities, None, "[2.0, 1.0]")
     magres: Path | None = key(Table.path, None, '"file.magres"', "instead of sites: those of a calculation")
     sites: tuple[SiteSpec, ...] = required(
-        _sites, help="parameters nmr/shift[Al1], nmr/cq[Al1] ...", name="site", of=SiteSpec
+        _sites, "[[spectrum.site]]", "parameters nmr/shift[Al1], nmr/cq[Al1] ...", name="site", of=SiteSpec
     )
-    reference: ShiftsSpec = required(
-        _magres_reference, "{ reference_ppm = 550.0, slope = -1.0 }", of=ShiftsSpec, shown=False,
-        help="of the shifts of magres",
-    )  # fmt: skip
+    reference: ShiftsSpec = key(
+        _magres_reference, EMPTY, "{ reference_ppm = 550.0, slope = -1.0 }", "of the shifts of magres", of=ShiftsSpec
+    )
     predicted: PredictedSites | None = key(read_predicted, None, of=PredictedSites)
-    widths: WidthsSpec = required(_common_widths, of=WidthsSpec)
+    widths: WidthsSpec = key(_common_widths, EMPTY, of=WidthsSpec)
 
     @property
     def inputs(self) -> tuple[Path | None, ...]:

@@ -77,7 +77,9 @@ def _own_sigma_model(table: Table, name: str, default: Any = REQUIRED) -> Spread
 
 def _of(quantity: str, read: Reader) -> Reader:
     """A reader of keys that tensors of one quantity have."""
-    return lambda table, name, default: read(table, name, default) if _KINDS[_given(table)][0] == quantity else default
+    return lambda table, name, default, **options: (
+        read(table, name, default, **options) if _KINDS[_given(table)][0] == quantity else default
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +133,7 @@ class TensorsSpec(Spec):
     reference: Reference | None = reference_key(_of("shielding", read_reference), None)
     slope: float = key(_of("efg", Table.number), 1.0, help="of C_Q: starting value")
     q_barn: float | None = key(_of("efg", Table.number), None, "-0.02558", "quadrupole moment to use")
-    site: tuple[TensorSpec, ...] = required(parts, help="all sites give the same", of=TensorSpec)
+    site: tuple[TensorSpec, ...] = required(parts, "[[tensors.site]]", "all sites give the same", of=TensorSpec)
 
     def check(self, table: Table) -> None:
         for site, inner in zip(self.site, table.tables("site"), strict=True):

@@ -12,7 +12,7 @@ from ..models.data.tensor_data import QUANTITIES
 from ..models.data.training_data import FORMATS, DataSource, Split
 from ..models.tensors.experiment import Experiment
 from ..models.tensors.train import Recipe
-from .keys import Spec, by_name, flat, given, key, part, read, required
+from .keys import EMPTY, Spec, by_name, flat, given, key, part, read, required
 from .table import REQUIRED, Table, read_toml
 
 
@@ -21,9 +21,8 @@ class SourceSpec(Spec):
     """The table ``[data]``."""
 
     format: str = required(
-        Table.text, '"si_nmr"', choices=FORMATS,
-        help='that data set; "magres": a folder of files; "extxyz": a file with ms or efg arrays',
-    )  # fmt: skip
+        Table.text, '"si_nmr"', help="magres is a folder of files, extxyz a file with ms or efg arrays", choices=FORMATS
+    )
     path: Path = required(Table.path, '"${JAXNMR_DATA}/si_nmr"')
     quantity: str = required(Table.text, '"shielding"', "in ppm and atomic units", choices=QUANTITIES)
     elements: tuple[str, ...] = key(Table.texts, (), '["Si"]', "whose labels are used; all when left out")
@@ -58,7 +57,7 @@ class SplitSpec(Spec):
     )
     kind: str = key(
         Table.text, Split.kind, choices=("random", "group"), shown=True,
-        help='"group" keeps groups together; "random" lets near-duplicates leak into the test',
+        help="group keeps groups together, random lets near-duplicates leak into the test",
     )  # fmt: skip
     fractions: tuple[float, ...] = key(
         Table.numbers, Split.fractions, help="training, validation, test", count=3, shown=True
@@ -170,15 +169,15 @@ class TrainingRun(Spec):
 
     path: Path
     title: str = key(Table.text, "", '"29Si shielding of silica"', shown=True)
-    source: DataSource = required(_data, name="data", of=SourceSpec)
+    source: DataSource = required(_data, "[data]", name="data", of=SourceSpec)
     checks: ChecksSpec = required(
-        part, help="units are always tested, and labels that are not finite refused", of=ChecksSpec
+        part, "[checks]", "units are always tested, and labels that are not finite refused", of=ChecksSpec
     )
-    split: Split = required(_split, of=SplitSpec)
-    network: NetworkSpec = required(part, of=NetworkSpec)
-    training: TrainingSpec = required(part, of=TrainingSpec)
-    references: dict[str, tuple[float, float]] = required(
-        by_name, "[references.Si]\nreference_ppm = 337.3\nslope = -1.0", each=_reference, shown=False,
+    split: Split = required(_split, "[split]", of=SplitSpec)
+    network: NetworkSpec = required(part, "[network]", of=NetworkSpec)
+    training: TrainingSpec = required(part, "[training]", of=TrainingSpec)
+    references: dict[str, tuple[float, float]] = key(
+        by_name, EMPTY, "[references.Si]\nreference_ppm = 337.3\nslope = -1.0", each=_reference,
         help="shift = reference_ppm + slope * shielding, kept with the model",
     )  # fmt: skip
 

@@ -19,7 +19,8 @@ def weight_key() -> Any:
 
 def robust_key() -> Any:
     """The key ``robust``: a `Loss`, ``None`` when it is not there."""
-    return key(either(str, _by_name, _scaled), None, '"soft_l1"', "few wrong data do no harm: see below")
+    help = "few wrong data do no harm, see below; also a table:"
+    return key(either(str, _by_name, _scaled), None, '"soft_l1"', help, of=LossSpec)
 
 
 def _by_name(table: Table, name: str, default: Any = REQUIRED) -> Loss:
@@ -31,7 +32,7 @@ class LossSpec(Spec):
     """``robust = { ... }``."""
 
     loss: str = required(Table.text, '"cauchy"', choices=SCALES)
-    scale: float | None = key(Table.positive, None, "3.0")
+    scale: float | None = key(Table.positive, None, "3.0", "from how many sigmas on residuals count less")
 
 
 def _scaled(table: Table, name: str, default: Any = REQUIRED) -> Loss | None:
