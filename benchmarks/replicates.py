@@ -89,7 +89,7 @@ class Study:
             for kind in ("peaks", "tensors")
         }
         self.setups = {False: build(run), True: build(dataclasses.replace(run, **exact))}
-        self.weights = {spec.name: path.name for spec in run.models for path in spec.inputs}
+        self.weights = {str(spec.path): path.name for spec in run.models for path in spec.inputs}
         self.expected = {best: self._expected(setup) for best, setup in self.setups.items()}
 
     def _expected(self, setup) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -11,105 +11,138 @@ from ..errors import ConventionError
 from ..nmr import CouplingCalibration, isotope
 from ..objective import Loss
 from ..terms import CouplingLaw, CouplingTerm
-from .shared import phase_of, plain_name
-from .table import Table
-from .weights import read_robust, weighted
+from .keys import Spec, key, part, parts, required
+from .shared import phase_key, plain_name
+from .table import REQUIRED, Table
+from .weights import robust_key, weight_key, weighted
 
 
-@dataclass(frozen=True)
-class CouplingsSpec:
-    """One ``[[couplings]]``; ``options`` are those of `CouplingTerm.dipolar` or `CouplingTerm.across`."""
+@dataclass(frozen=True, kw_only=True)
+class PairSpec(Spec):
+    """One of the ``pairs``."""
 
-    name: str
-    kind: str
-    phase: str
-    weight: float
-    robust: Loss | None
-    atoms: tuple[tuple[str, ...], ...]
-    hz: tuple[float, ...]
-    sigma: tuple[float, ...]
-    options: dict[str, Any]
+    atoms: tuple[str, ...] = required(
+        Table.texts, '["C1", "N1"]',
+        help='the shortest distance of two sites, in the order of nuclei; "N1 3_655" picks an image. For J also three, '
+        '["Si1", "O3", "Si2 2_655"], where several linkages join two sites',
+    )  # fmt: skip
+    hz: float = required(Table.number, "905.0")
+    sigma: float | None = key(Table.positive, None, "10.0")
 
 
-def read_couplings(table: Table, phases: tuple[str, ...]) -> CouplingsSpec:
-    """Check one ``[[couplings]]`` table."""
-    name, kind = plain_name(table, "couplings"), table.text("kind", choices=("dipolar", "j"))
-    phase = phase_of(table, phases, "couplings follow structures")
-    common = table.number("sigma", None, positive=True)
-    atoms, hz, sigma = [], [], []
-    for pair in table.tables("pairs"):
-        labels = pair.texts("atoms")
-        if len(labels) not in ((2,) if kind == "dipolar" else (2, 3)):
-            raise pair.error(
-                f"expected {'2' if kind == 'dipolar' else '2 or 3'} labels of sites, got {list(labels)}", "atoms"
-            )
-        atoms.append(labels)
-        hz.append(pair.number("hz"))
-        sigma.append(pair.number("sigma", common, positive=True))
-        if sigma[-1] is None:
-            raise pair.error("the key 'sigma' is missing, here and in the table above: the uncertainty in Hz")
-        pair.done()
-    if not atoms:
-        raise table.error('there are no pairs: give pairs = [{ atoms = ["Si1", "Si2"], hz = 12.3 }]')
-    spec = CouplingsSpec(
-        name=name,
-        kind=kind,
-        phase=phase,
-        weight=table.number("weight", 1.0, positive=True),
-        robust=read_robust(table),
-        atoms=tuple(atoms),
-        hz=tuple(hz),
-        sigma=tuple(sigma),
-        options=_dipolar(table) if kind == "dipolar" else _across(table),
-    )
-    table.done()
-    return spec
+@dataclass(frozen=True, kw_only=True)
+class LawSpec(Spec):
+    """``law = { ... }``."""
+
+    form: str = key(Table.text, "cosine", help="cosine: offset + slope cos(angle)", choices=("cosine", "s_character"))
+    offset_hz: float = required(Table.number, "-5.0")
+    slope_hz: float = required(Table.number, "-25.0")
 
 
-def _dipolar(table: Table) -> dict[str, Any]:
-    nuclei = table.texts("nuclei")
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSpec(Spec):
+    """``calibration = { ... }``: typed in."""
+
+    offset_hz: float = key(Table.number, 0.0)
+    slope: float = key(Table.number, 1.0, help="or { published = ... }")
+
+
+def _nuclei(table: Table, key: str, default: Any = REQUIRED) -> tuple[str, str]:
+    nuclei = table.texts(key)
     if len(nuclei) != 2:
-        raise table.error(f"expected two isotopes, got {list(nuclei)}", "nuclei")
+        raise table.error(f"expected two isotopes, got {list(nuclei)}", key)
     try:
-        nuclei = tuple(isotope(of).symbol for of in nuclei)
+        return tuple(isotope(of).symbol for of in nuclei)
     except ConventionError as err:
-        raise table.error(str(err), "nuclei") from None
-    return {"nuclei": nuclei, "signed": table.flag("signed", False), "scale": table.number("slope", 1.0)}
+        raise table.error(str(err), key) from None
 
 
-def _across(table: Table) -> dict[str, Any]:
-    kind = table.texts("across")
+def _across(table: Table, key: str, default: Any = REQUIRED) -> tuple[str, ...]:
+    kind = table.texts(key)
     if len(kind) != 3:
-        raise table.error(f'expected three elements such as ["Si", "O", "Si"], got {list(kind)}', "across")
-    if not table.has("law"):
+        raise table.error(f'expected three elements such as ["Si", "O", "Si"], got {list(kind)}', key)
+    return kind
+
+
+def _law(table: Table, key: str, default: Any = REQUIRED, *, of: type[LawSpec]) -> CouplingLaw:
+    if not table.has(key):
         raise table.error("the key 'law' is missing: { form = \"cosine\", offset_hz = ..., slope_hz = ... }")
-    inner = table.table("law")
-    form = inner.text("form", "cosine", choices=("cosine", "s_character"))
-    law = CouplingLaw(inner.number("offset_hz"), inner.number("slope_hz"), form)
+    return CouplingLaw(**vars(part(table, key, of=of)))
+
+
+def _calibration(table: Table, key: str, default: Any, *, of: type[CalibrationSpec]) -> CouplingCalibration | None:
+    if not table.has(key):
+        return default
+    inner = table.table(key)
+    if not inner.has("published"):
+        return CouplingCalibration(**vars(part(table, key, of=of)))
+    try:
+        found = CouplingCalibration.published(inner.text("published"))
+    except ConventionError as err:
+        raise inner.error(str(err), "published") from None
     inner.done()
-    calibration = None
-    if table.has("calibration"):
-        inner = table.table("calibration")
-        if inner.has("published"):
-            try:
-                calibration = CouplingCalibration.published(inner.text("published"))
-            except ConventionError as err:
-                raise inner.error(str(err), "published") from None
-        else:
-            calibration = CouplingCalibration(
-                offset_hz=inner.number("offset_hz", 0.0), slope=inner.number("slope", 1.0)
-            )
-        inner.done()
-    return {"kind": kind, "law": law, "calibration": calibration}
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class CouplingsSpec(Spec):
+    """One ``[[couplings]]``."""
+
+    name: str = key(
+        plain_name, "couplings", '"redor"', shown=True,
+        help="its parameter is called redor/slope, which motion makes smaller than 1; of J redor/offset and "
+        "redor/slope",
+    )  # fmt: skip
+    kind: str = required(
+        Table.text, '"dipolar"', choices=("dipolar", "j"),
+        help="dipolar couplings measure distances and need no calibration; J couplings across a bridging atom follow a "
+        "law of its angle that you state",
+    )  # fmt: skip
+    phase: str = phase_key("couplings follow structures")
+    weight: float = weight_key()
+    robust: Loss | None = robust_key()
+    nuclei: tuple[str, str] | None = required(_nuclei, '["13C", "15N"]', kinds=("dipolar",))
+    signed: bool = key(
+        Table.flag, False, help="signs were measured: negative for gyromagnetic ratios of one sign", kinds=("dipolar",)
+    )
+    slope: float = key(Table.number, 1.0, help="starting value", kinds=("dipolar",))
+    across: tuple[str, ...] | None = required(_across, '["Si", "O", "Si"]', kinds=("j",))
+    law: CouplingLaw | None = required(
+        _law, '{ form = "cosine", offset_hz = -5.0, slope_hz = -25.0 }', of=LawSpec, kinds=("j",)
+    )
+    calibration: CouplingCalibration | None = key(
+        _calibration, None, '{ published = "nmrcryspy/29Si-O-29Si" }', of=CalibrationSpec, kinds=("j",),
+        help="of computed couplings",
+    )  # fmt: skip
+    sigma: float | None = key(
+        Table.positive, None, "20.0", shown=True,
+        help="Hz, of every pair that has none of its own; for J of the measurement and of the law",
+    )  # fmt: skip
+    pairs: tuple[PairSpec, ...] = required(
+        parts, '[{ atoms = ["C1", "N1"], hz = 905.0 }, { atoms = ["C2", "N1"], hz = 190.0, sigma = 10.0 }]', of=PairSpec
+    )
+
+    def check(self, table: Table) -> None:
+        lengths = (2,) if self.kind == "dipolar" else (2, 3)
+        for pair, inner in zip(self.pairs, table.tables("pairs"), strict=True):
+            if len(pair.atoms) not in lengths:
+                wanted = " or ".join(map(str, lengths))
+                raise inner.error(f"expected {wanted} labels of sites, got {list(pair.atoms)}", "atoms")
+            if pair.sigma is None and self.sigma is None:
+                raise inner.error("the key 'sigma' is missing, here and in the table above: the uncertainty in Hz")
+        if not self.pairs:
+            raise table.error('there are no pairs: give pairs = [{ atoms = ["Si1", "Si2"], hz = 12.3 }]')
 
 
 def couplings_term(spec: CouplingsSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
     """The weighted term of a ``[[couplings]]``."""
-    options = dict(spec.options)
-    make, second = (CouplingTerm.dipolar, "nuclei") if spec.kind == "dipolar" else (CouplingTerm.across, "kind")
-    arguments = (spec.atoms, spec.hz) if spec.kind == "dipolar" else (spec.hz,)
-    if spec.kind != "dipolar":
-        options["atoms"] = spec.atoms
-    crystal, first = crystals[spec.phase], options.pop(second)
-    term = make(crystal, first, *arguments, sigma=spec.sigma, phase=spec.phase, name=spec.name, **options)
+    crystal, atoms, hz = crystals[spec.phase], tuple(p.atoms for p in spec.pairs), tuple(p.hz for p in spec.pairs)
+    sigma = tuple(spec.sigma if p.sigma is None else p.sigma for p in spec.pairs)
+    common: dict[str, Any] = {"sigma": sigma, "phase": spec.phase, "name": spec.name}
+    if spec.kind == "dipolar":
+        options = {"signed": spec.signed, "scale": spec.slope}
+        term = CouplingTerm.dipolar(crystal, spec.nuclei, atoms, hz, **options, **common)
+    else:
+        options = {"atoms": atoms, "law": spec.law, "calibration": spec.calibration}
+        term = CouplingTerm.across(crystal, spec.across, hz, **options, **common)
     return weighted(term, spec.weight, spec.robust)

@@ -10,70 +10,89 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConventionError
 from ..nmr import ShiftReference, isotope
-from .table import Table
+from .keys import Reader, Spec, key, part, required
+from .table import REQUIRED, Table
 
 if TYPE_CHECKING:
     from ..models import TensorModel
 
+Reference = dict[str, Any] | str
 
-@dataclass(frozen=True)
-class ModelSpec:
-    """One ``[[model]]``: a file, or the ``name`` of a model that comes with the package, else empty."""
 
-    file: Path | None
-    name: str
-    phase: str | None
-    member: int | None
+def _file_or_name(table: Table, key: str, default: Any = REQUIRED) -> Path | str:
+    """A plain word is a name, unless there is a file of that name."""
+    text, file = table.text(key), table.path(key)
+    plain = not (Path(text).suffix or os.sep in text or "/" in text or "$" in text)
+    return text if plain and not file.is_file() else file
+
+
+def _phase(table: Table, key: str, default: Any = REQUIRED) -> str | None:
+    return table.text(key, default, choices=table.phases)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(Spec):
+    """One ``[[model]]``: a file, or the name of a model that comes with the package."""
+
+    path: Path | str = required(_file_or_name, '"silica-29si"', "a file, or the name of a model that comes with jaxnmr")
+    phase: str | None = key(_phase, None, '"quartz"', "whose tensors it predicts; those of every phase when left out")
+    member: int | None = key(
+        Table.integer, None, "0", "one network of an ensemble: cheaper, but without uncertainty of its own"
+    )
 
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The file it is read from."""
         from ..models.tensors.checkpoint import find_checkpoint
 
-        return (find_checkpoint(self.file or self.name),)
+        return (find_checkpoint(self.path),)
 
 
-def read_model(table: Table, phases: tuple[str, ...]) -> ModelSpec:
-    """Check one ``[[model]]`` table."""
-    text, file = table.text("path"), table.path("path")
-    # a plain word is a name, unless there is a file of that name
-    plain = not (Path(text).suffix or os.sep in text or "/" in text or "$" in text)
-    named = plain and not file.is_file()
-    spec = ModelSpec(
-        file=None if named else file,
-        name=text if named else "",
-        phase=table.text("phase", None, choices=phases),
-        member=table.integer("member", None),
-    )
-    table.done()
-    return spec
+@dataclass(frozen=True, kw_only=True)
+class ReferenceSpec(Spec):
+    """``reference = { ... }``: typed in."""
+
+    reference_ppm: float = required(Table.number, "337.3", "instead: the shift where the shielding is 0")
+    slope: float = key(Table.number, -1.0)
+
+    def check(self, table: Table) -> None:
+        if self.slope == 0:
+            raise table.error("every site would have the same shift; expected about -1", "slope")
 
 
-def read_reference(table: Table) -> dict[str, Any] | str:
+@dataclass(frozen=True, kw_only=True)
+class PublishedSpec(Spec):
+    """``reference = { published = ... }``."""
+
+    published: str = required(Table.text, '"nmrcryspy/29Si"', "a regression of the literature")
+    core_ppm: float = key(Table.number, 0.0, help="shielding by core electrons that the model does not know")
+
+
+def reference_key(read: Reader | None = None, default: Any = REQUIRED) -> Any:
     """The key ``reference`` of shifts."""
-    if not table.has("reference"):
+    example = '{ published = "nmrcryspy/29Si", core_ppm = 838.0 }'
+    help, of = 'or "model": the one kept with the model', (PublishedSpec, ReferenceSpec)
+    return key(read or read_reference, default, example, help, of=of, shown=default is REQUIRED)
+
+
+def read_reference(table: Table, name: str, default: Any = REQUIRED, *, of: tuple[type[Spec], type[Spec]]) -> Reference:
+    """Arguments of a `ShiftReference`, or the word ``"model"``."""
+    if not table.has(name):
         raise table.error(
-            'the key \'reference\' is missing: { reference_ppm = ... }, { published = "..." }, or "model" for the one kept '
+            f'the key {name!r} is missing: {{ reference_ppm = ... }}, {{ published = "..." }}, or "model" for the one kept '
             "with the model"
         )
-    if isinstance(table.content["reference"], str):
-        return table.text("reference", choices=("model",))
-    inner = table.table("reference")
-    if inner.has("published"):
-        found = {"published": inner.text("published"), "core_ppm": inner.number("core_ppm", 0.0)}
-    else:
-        found = {"reference_ppm": inner.number("reference_ppm"), "slope": inner.number("slope", -1.0)}
-        if found["slope"] == 0:
-            raise inner.error("every site would have the same shift; expected about -1", "slope")
-    inner.done()
-    return found
+    if isinstance(table.content[name], str):
+        return table.text(name, choices=("model",))
+    published, typed = of
+    return vars(part(table, name, of=published if table.table(name).has("published") else typed))
 
 
 def load_model(spec: ModelSpec) -> TensorModel:
     """The model of a table."""
     from ..models import TensorModel
 
-    model = TensorModel.load(spec.file or spec.name)
+    model = TensorModel.load(spec.path)
     return model if spec.member is None else model.member(spec.member)
 
 
@@ -108,9 +127,9 @@ def model_of(phase: str, nucleus: str, head: str, models: Mapping[str, list], si
     return model
 
 
-def shift_reference(reference: dict[str, Any] | str, nucleus: str, model: TensorModel) -> ShiftReference:
+def shift_reference(reference: Reference, nucleus: str, model: TensorModel) -> ShiftReference:
     """The reference that a table gives."""
-    if isinstance(reference, str):
+    if reference == "model":
         element, known = isotope(nucleus).element, model.card.references
         if element not in known:
             raise ConventionError(

@@ -9,73 +9,87 @@ from typing import Any
 from ..crystal import Crystal
 from ..objective import Loss
 from ..terms import PeakListTerm
-from .models import model_of, read_reference, shift_reference
-from .shared import Spread, common, model_spread, spread, squeezed
-from .table import Table
-from .weights import weighted
+from .keys import Spec, key, required
+from .models import Reference, model_of, reference_key, shift_reference
+from .shared import Spread, isotope_of, model_spread, phase_key, plain_name, spread, squeezed
+from .table import REQUIRED, Table
+from .weights import robust_key, weight_key, weighted
 
 
-@dataclass(frozen=True)
-class PeaksSpec:
-    """One ``[[peaks]]``."""
-
-    name: str
-    nucleus: str
-    phase: str
-    weight: float
-    robust: Loss | None
-    sigma_model: Spread
-    reference: dict[str, Any] | str
-    sigma: tuple[float, ...]
-    shifts_ppm: tuple[float, ...]
-    assignment: tuple[tuple[str, ...], ...] | None
-    counts: tuple[int, ...] | None
-    sites: tuple[str, ...] | None
-
-
-def read_peaks(table: Table, phases: tuple[str, ...]) -> PeaksSpec:
-    """Check one ``[[peaks]]`` table."""
-    shared = common(table, "peaks", phases)
-    shifts = table.numbers("shifts_ppm")
+def _shifts(table: Table, key: str, default: Any = REQUIRED) -> tuple[float, ...]:
+    shifts = table.numbers(key)
     if not shifts:
-        raise table.error("expected at least one shift", "shifts_ppm")
-    sigma = spread(table, "sigma", (1, len(shifts)))
-    if sigma is None:
+        raise table.error("expected at least one shift", key)
+    return shifts
+
+
+def _sigma(table: Table, key: str, default: Any = REQUIRED) -> tuple[float, ...]:
+    if not table.has(key):
         raise table.error("the key 'sigma' is missing: how closely a site is expected at its peak, in ppm")
-    counts = table.numbers("counts", None, count=len(shifts))
-    if counts is not None and any(n != round(n) or n < 1 for n in counts):
-        raise table.error(f"expected whole numbers from 1 on, got {table.content['counts']!r}", "counts")
-    assignment = _assignment(table, len(shifts))
-    for other in ("counts", "sites"):
-        if assignment is not None and table.has(other):
-            raise table.error(f"an assignment already says it; leave {other} out", other)
-    spec = PeaksSpec(
-        **shared,
-        sigma_model=model_spread(table, None),
-        reference=read_reference(table),
-        sigma=sigma,
-        shifts_ppm=shifts,
-        assignment=assignment,
-        counts=None if counts is None else tuple(round(n) for n in counts),
-        sites=table.texts("sites", None),
-    )
-    table.done()
-    return spec
+    return spread(table, key, lengths=(1, len(table.content["shifts_ppm"])))
 
 
-def _assignment(table: Table, peaks: int) -> tuple[tuple[str, ...], ...] | None:
-    if not table.has("assignment"):
+def _counts(table: Table, key: str, default: Any = REQUIRED) -> tuple[int, ...] | None:
+    counts = table.numbers(key, default, count=len(table.content["shifts_ppm"]))
+    if counts is None:
         return None
-    value = table.content["assignment"]
-    groups: list[Any] = [[of] if isinstance(of, str) else of for of in value] if isinstance(value, list) else [None]
+    if any(n != round(n) or n < 1 for n in counts):
+        raise table.error(f"expected whole numbers from 1 on, got {table.content[key]!r}", key)
+    return tuple(round(n) for n in counts)
+
+
+def _assignment(table: Table, key: str, default: Any = REQUIRED) -> tuple[tuple[str, ...], ...] | None:
+    if not table.has(key):
+        return default
+    value, peaks = table.content[key], len(table.content["shifts_ppm"])
+    groups = [[of] if isinstance(of, str) else of for of in value] if isinstance(value, list) else [None]
     if any(not isinstance(of, list) or not of or any(not isinstance(x, str) for x in of) for of in groups):
-        raise table.error(f'expected the labels of every peak, [["Si1"], ["Si2", "Si3"]], got {value!r}', "assignment")
+        raise table.error(f'expected the labels of every peak, [["Si1"], ["Si2", "Si3"]], got {value!r}', key)
     if len(groups) != peaks:
-        raise table.error(f"{len(groups)} groups of sites for {peaks} peaks; expected one of each", "assignment")
+        raise table.error(f"{len(groups)} groups of sites for {peaks} peaks; expected one of each", key)
     labels = [label for of in groups for label in of]
     if repeated := sorted({label for label in labels if labels.count(label) > 1}):
-        raise table.error(f"{repeated[0]!r} is named twice; a site has one peak", "assignment")
+        raise table.error(f"{repeated[0]!r} is named twice; a site has one peak", key)
     return tuple(map(tuple, groups))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeaksSpec(Spec):
+    """One ``[[peaks]]``."""
+
+    name: str = key(
+        plain_name, "peaks", '"si"', shown=True,
+        help="its parameters are called si/reference and si/slope; stages may free them",
+    )  # fmt: skip
+    phase: str = phase_key("tensors are predicted for structures")
+    nucleus: str = required(isotope_of, '"29Si"')
+    weight: float = weight_key()
+    robust: Loss | None = robust_key()
+    shifts_ppm: tuple[float, ...] = required(_shifts, "[-107.4]")
+    sigma: tuple[float, ...] = required(
+        _sigma, "0.5", "ppm, one for all or one per peak: where a site of the peak may be"
+    )
+    counts: tuple[int, ...] | None = key(
+        _counts, None, "[1]", "how many sites each peak holds, at least one when left out"
+    )
+    assignment: tuple[tuple[str, ...], ...] | None = key(
+        _assignment, None, '[["Si1", "Si2"]]',
+        help="instead: sites of every peak; the assignment of least chi-squared when left out",
+    )  # fmt: skip
+    sites: tuple[str, ...] | None = key(
+        Table.texts, None, '["Si1", "Si2"]', "sites the peaks are of, all of the nucleus when left out"
+    )
+    sigma_model: Spread = key(
+        model_spread, None, '"model"', shown=True,
+        help='that of predictions in ppm, one for all or one per site; "model": its own; without it they count as '
+        "exact",
+    )  # fmt: skip
+    reference: Reference = reference_key()
+
+    def check(self, table: Table) -> None:
+        for other in ("counts", "sites"):
+            if self.assignment is not None and table.has(other):
+                raise table.error(f"an assignment already says it; leave {other} out", other)
 
 
 def peaks_term(spec: PeaksSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:

@@ -10,42 +10,51 @@ from ..crystal import Crystal
 from ..errors import ConventionError
 from ..nmr import Spectrum, SpectrumMAS, SpectrumStatic, isotope
 from ..terms import PredictedSpectrumTerm
-from .models import model_of, read_reference, shift_reference
-from .shared import phase_of
-from .table import Table
+from .keys import Spec, by_name, flat, key, required
+from .models import Reference, model_of, read_reference, reference_key, shift_reference
+from .shared import phase_key
+from .table import REQUIRED, Table
 
 
-@dataclass(frozen=True)
-class PredictedSites:
-    """Where the sites of a ``[[spectrum]]`` come from when a model predicts them."""
-
-    phase: str
-    sites: tuple[str, ...] | None
-    reference: dict[str, Any] | str | None
-    shifts_ppm: dict[str, float] | None
-    q_barn: float | None
-
-
-def read_predicted(table: Table, phases: tuple[str, ...]) -> PredictedSites | None:
-    """The keys of a ``[[spectrum]]`` with ``tensors = "model"``; ``None`` for one without."""
-    if not table.has("tensors"):
-        return None
-    table.text("tensors", choices=("model",))
-    shifts = None
-    if table.has("shifts_ppm"):
-        inner = table.table("shifts_ppm")
-        shifts = {label: inner.number(label) for label in inner.content}
+def _shifts(table: Table, name: str, default: Any = REQUIRED) -> dict[str, float] | None:
+    shifts = by_name(table, name, default, each=Table.number)
+    if shifts is not None:
         if not shifts:
-            raise table.error("expected a shift of every site, such as { O1 = 41.0 }", "shifts_ppm")
+            raise table.error("expected a shift of every site, such as { O1 = 41.0 }", name)
         if table.has("reference"):
             raise table.error("shifts that are given need no reference; leave it out", "reference")
-    return PredictedSites(
-        phase=phase_of(table, phases, "tensors are predicted for structures"),
-        sites=table.texts("sites", None),
-        reference=None if shifts is not None else read_reference(table),
-        shifts_ppm=shifts,
-        q_barn=table.number("q_barn", None),
+    return shifts
+
+
+def _reference(table: Table, name: str, default: Any, *, of: Any) -> Reference | None:
+    return default if table.has("shifts_ppm") else read_reference(table, name, of=of)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedSites(Spec):
+    """Where the sites of a ``[[spectrum]]`` come from when a model predicts them."""
+
+    tensors: str = required(
+        Table.text, '"model"', choices=("model",),
+        help="the sites follow the structure, see below; with the keys that follow",
+    )  # fmt: skip
+    shifts_ppm: dict[str, float] | None = key(
+        _shifts, None, "{ O1 = 41.0 }",
+        help="with tensors, instead of a reference: where no model predicts shieldings; nmr/shift[O1]",
+    )  # fmt: skip
+    phase: str = phase_key("tensors are predicted for structures")
+    sites: tuple[str, ...] | None = key(
+        Table.texts, None, '["O1"]', "sites that the spectrum shows, all of the nucleus when left out"
     )
+    reference: Reference | None = reference_key(_reference, None)
+    q_barn: float | None = key(Table.number, None, "-0.02558", "quadrupole moment to use")
+
+
+def read_predicted(
+    table: Table, name: str, default: Any = REQUIRED, *, of: type[PredictedSites]
+) -> PredictedSites | None:
+    """The keys of a ``[[spectrum]]`` with ``tensors = "model"``; ``None`` for one without."""
+    return flat(table, name, of=of) if table.has("tensors") else default
 
 
 def predicted_term(

@@ -2,78 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..crystal import Crystal
-from ..objective import Term
+from ..objective import Loss
 from ..terms import Prior, Restraint
+from .keys import Spec, key, required
 from .shared import phase_of
-from .table import Table
-from .weights import read_robust, weighted
+from .table import REQUIRED, Table
+from .weights import robust_key, weight_key, weighted
+
+_KINDS = ("bond", "angle", "bonds", "distances", "angles", "prior")
+_STRUCTURAL = _KINDS[:-1]
 
 
-def read_restraint(table: Table, phases: tuple[str, ...]) -> dict[str, Any]:
-    """Check one ``[[restraint]]`` table."""
-    kind = table.text("kind", choices=("bond", "angle", "bonds", "distances", "angles", "prior"))
-    spec: dict[str, Any] = {"kind": kind, "weight": table.number("weight", 1.0, positive=True)}
-    spec["robust"] = read_robust(table)
-    if kind in ("distances", "angles"):
-        spec["expected"] = _expected(table.table("expected"), (2, 3) if kind == "distances" else (3,))
-    else:
-        spec["sigma"] = table.number("sigma", 0.02 if kind == "bonds" else None, positive=True)
-        if spec["sigma"] is None:
-            raise table.error("the key 'sigma' is missing: how closely the value is to be kept")
-    if kind in ("bonds", "distances", "angles"):
-        spec["count"] = table.text("count", "distinct", choices=("distinct", "cell"))
-    if kind == "prior":
-        spec["parameter"] = table.text("parameter")
-    else:
-        spec["phase"] = phase_of(table, phases, "distances and angles are those of structures")
-    if kind in ("bond", "angle"):
-        spec["atoms"] = table.texts("atoms")
-        wanted = 2 if kind == "bond" else 3
-        if len(spec["atoms"]) != wanted:
-            raise table.error(f"expected {wanted} site labels, got {list(spec['atoms'])}", "atoms")
-    if kind in ("bond", "angle", "prior"):
-        spec["value"] = table.number("value")
-    table.done()
-    return spec
+def _sigma(table: Table, key: str, default: Any = REQUIRED) -> float:
+    sigma = table.positive(key, 0.02 if table.content["kind"] == "bonds" else None)
+    if sigma is None:
+        raise table.error("the key 'sigma' is missing: how closely the value is to be kept")
+    return sigma
 
 
-def _expected(table: Table, lengths: tuple[int, ...]) -> dict[tuple[str, ...], tuple[float, float]]:
+def _atoms(table: Table, key: str, default: Any = REQUIRED) -> tuple[str, ...]:
+    atoms, wanted = table.texts(key), 2 if table.content["kind"] == "bond" else 3
+    if len(atoms) != wanted:
+        raise table.error(f"expected {wanted} site labels, got {list(atoms)}", key)
+    return atoms
+
+
+def _expected(table: Table, key: str, default: Any = REQUIRED) -> dict[tuple[str, ...], tuple[float, float]]:
     """Mean and spread by kind, ``"O-Si-O"`` as a tuple."""
-    if not table.content:
+    lengths = (2, 3) if table.content["kind"] == "distances" else (3,)
+    inner = table.table(key)
+    if not inner.content:
         example = '{ "Si-O" = [1.61, 0.01] }' if 2 in lengths else '{ "O-Si-O" = [109.5, 2.0] }'
-        raise table.error(f"expected mean and sigma by kind, such as {example}")
+        raise inner.error(f"expected mean and sigma by kind, such as {example}")
     out = {}
-    for key in table.content:
-        elements = tuple(key.split("-"))
+    for kind in inner.content:
+        elements = tuple(kind.split("-"))
         if len(elements) not in lengths or not all(elements):
             wanted = " or ".join(("Si-O" if n == 2 else "O-Si-O") for n in lengths)
-            raise table.error(f"expected elements such as {wanted}", key)
-        mean, sigma = table.numbers(key, count=2)
+            raise inner.error(f"expected elements such as {wanted}", kind)
+        mean, sigma = inner.numbers(kind, count=2)
         if not sigma > 0:
-            raise table.error(f"expected mean and sigma, a positive number, got {table.content[key]!r}", key)
+            raise inner.error(f"expected mean and sigma, a positive number, got {inner.content[kind]!r}", kind)
         out[elements] = (mean, sigma)
     return out
 
 
-def restraint_term(spec: dict[str, Any], number: int, crystals: Mapping[str, Crystal]) -> Any:
+@dataclass(frozen=True, kw_only=True)
+class RestraintSpec(Spec):
+    """One ``[[restraint]]``."""
+
+    kind: str = required(
+        Table.text, '"bond"', choices=_KINDS,
+        help="bonds keeps all bond lengths of a phase where they start; distances and angles restrain all of some "
+        "kinds of elements, each to its mean and spread; prior keeps a parameter near a value",
+    )  # fmt: skip
+    weight: float = weight_key()
+    robust: Loss | None = robust_key()
+    expected: dict[tuple[str, ...], tuple[float, float]] | None = required(
+        _expected, '{ "Si-O" = [1.61, 0.01], "O-Si-O" = [2.62, 0.03] }', kinds=("distances", "angles"),
+        help="mean and sigma; O-Si-O are two O of one Si",
+    )  # fmt: skip
+    sigma: float | None = required(_sigma, "0.02", kinds=("bond", "angle", "bonds", "prior"))
+    count: str = key(
+        Table.text, "distinct", kinds=("bonds", "distances", "angles"), choices=("distinct", "cell"),
+        help="what is one observation: a distance that symmetry does not repeat, or every one of the cell",
+    )  # fmt: skip
+    parameter: str | None = required(Table.text, '"u_iso[O1]"', kinds=("prior",))
+    phase: str | None = key(
+        phase_of, None, '"FAP"', kinds=_STRUCTURAL, why="distances and angles are those of structures",
+        help="when there are several",
+    )  # fmt: skip
+    atoms: tuple[str, ...] | None = required(
+        _atoms, '["P1", "O1"]', kinds=("bond", "angle"),
+        help="labels, two for a bond, three for an angle (the middle one is the vertex)",
+    )  # fmt: skip
+    value: float | None = required(Table.number, "1.53", "Å or degrees", kinds=("bond", "angle", "prior"))
+
+
+def restraint_term(spec: RestraintSpec, number: int, crystals: Mapping[str, Crystal]) -> Any:
     """The weighted term of the ``[[restraint]]`` of this number, counted from 1."""
-    term: Term
-    make: Callable[..., Restraint]
-    if spec["kind"] == "prior":
-        term = Prior(spec["parameter"], spec["value"], spec["sigma"], name=f"prior {number}")
+    crystal, name = crystals.get(spec.phase), f"{spec.kind} {number}"
+    if spec.kind == "prior":
+        term = Prior(spec.parameter, spec.value, spec.sigma, name=name)
+    elif spec.kind == "bonds":
+        term = Restraint.bonds(crystal, sigma=spec.sigma, count=spec.count, name=name)
+    elif spec.kind in ("distances", "angles"):
+        make = Restraint.distances if spec.kind == "distances" else Restraint.angles
+        term = make(crystal, spec.expected, count=spec.count, name=name)
     else:
-        crystal = crystals[spec["phase"] or next(iter(crystals))]
-        if spec["kind"] == "bonds":
-            term = Restraint.bonds(crystal, sigma=spec["sigma"], count=spec["count"], name=f"bonds {number}")
-        elif spec["kind"] in ("distances", "angles"):
-            make = Restraint.distances if spec["kind"] == "distances" else Restraint.angles
-            term = make(crystal, spec["expected"], count=spec["count"], name=f"{spec['kind']} {number}")
-        else:
-            make = Restraint.bond if spec["kind"] == "bond" else Restraint.angle
-            name = f"{spec['kind']} {number}: {'-'.join(spec['atoms'])}"
-            term = make(crystal, spec["atoms"], spec["value"], spec["sigma"], name=name)
-    return weighted(term, spec["weight"], spec["robust"])
+        make = Restraint.bond if spec.kind == "bond" else Restraint.angle
+        term = make(crystal, spec.atoms, spec.value, spec.sigma, name=f"{name}: {'-'.join(spec.atoms)}")
+    return weighted(term, spec.weight, spec.robust)

@@ -2,93 +2,372 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..diffraction.records import Instrument
 from ..objective import Loss
 from ..units import b_to_u
-from .couplings import CouplingsSpec, read_couplings
-from .models import ModelSpec, read_model
-from .peaks import PeaksSpec, read_peaks
-from .restraints import read_restraint
-from .spectrum import SpectrumSpec, read_spec
-from .table import Table, nearest, read_toml
-from .tensors import TensorsSpec, read_tensors
-from .weights import read_robust
-
-_INSTRUMENT_WORDS = ("radiation", "geometry", "wavelengths", "name")
-INSTRUMENT_NUMBERS = tuple(f.name for f in fields(Instrument) if f.name not in _INSTRUMENT_WORDS)
-PICTURES = ("png", "pdf", "svg")
+from .couplings import CouplingsSpec
+from .keys import EMPTY, Spec, by_name, either, flat, given, key, part, parts, read, record, records, required
+from .models import ModelSpec
+from .peaks import PeaksSpec
+from .restraints import RestraintSpec
+from .shared import plain_name
+from .spectrum import SpectrumSpec
+from .table import REQUIRED, Table, nearest, read_toml
+from .tensors import TensorsSpec
+from .weights import robust_key, weight_key
 
 
-@dataclass(frozen=True)
-class PhaseSpec:
-    """One ``[[phase]]``: a file, or ``inline`` arguments of :meth:`jaxnmr.Crystal.create`."""
+@dataclass(frozen=True, kw_only=True)
+class AtomSpec(Spec):
+    """One of the ``sites`` of a structure."""
 
-    name: str
-    file: Path | None
-    entry: str | int | None
-    species: dict[str, str]
-    inline: dict[str, Any] | None
+    label: str = required(Table.text, '"Ca1"')
+    type: str = required(Table.text, '"Ca"')
+    xyz: tuple[float, ...] = required(Table.numbers, "[0.3333, 0.6667, 0.0]", count=3)
+    occupancy: float = key(Table.number, 1.0)
+    u_iso: float | None = key(Table.number, None, "0.01")
+    b_iso: float | None = key(Table.number, None, "0.8", "instead of u_iso")
+    u_aniso: tuple[float, ...] | None = key(
+        Table.numbers, None, "[0.01, 0.01, 0.01, 0.0, 0.0, 0.0]", "U11, U22, U33, U12, U13, U23", count=6
+    )
 
+    def check(self, table: Table) -> None:
+        if sum(value is not None for value in (self.u_iso, self.b_iso, self.u_aniso)) > 1:
+            raise table.error("give one of u_iso, b_iso and u_aniso")
 
-@dataclass(frozen=True)
-class HistogramSpec:
-    """One ``[[histogram]]``; ``instrument`` holds the fields that replace those of the file."""
-
-    name: str
-    file: Path | None
-    range: tuple[float, float, float] | None
-    format: str | None
-    bank: int | None
-    instrument_file: Path | None
-    instrument: dict[str, Any]
-    limits: tuple[float, float] | None
-    excluded: tuple[tuple[float, float], ...]
-    background: dict[str, Any]
-    phases: tuple[str, ...]
-    march_axis: dict[str, tuple[int, int, int]]
-    stephens: tuple[str, ...]
-    lebail: tuple[str, ...]
-    weight: float
-    zoom: tuple[float, float] | str | None
-    scale: str
-    robust: Loss | None = None
+    @property
+    def isotropic(self) -> float:
+        """U in Å²."""
+        return b_to_u(self.b_iso) if self.b_iso is not None else 0.01 if self.u_iso is None else self.u_iso
 
 
-@dataclass(frozen=True)
-class StageSpec:
+def _by_number(table: Table, name: str, default: Any = REQUIRED) -> int:
+    return table.integer(name, minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructureSpec(Spec):
+    """A structure that is typed in."""
+
+    cell: tuple[float, ...] = required(Table.numbers, "[9.37, 9.37, 6.88, 90, 90, 120]", count=6)
+    spacegroup: str | int = required(either(int, _by_number, Table.text), '"P 63/m"', "or its number")
+    sites: tuple[AtomSpec, ...] = required(
+        parts, '[{ label = "Ca1", type = "Ca", xyz = [0.3333, 0.6667, 0.0], u_iso = 0.01 }]', of=AtomSpec
+    )
+
+    def check(self, table: Table) -> None:
+        if not self.sites:
+            raise table.error("sites is empty: a structure needs at least one")
+
+
+def _structure(table: Table, name: str, default: Any = REQUIRED, *, of: type[StructureSpec]) -> StructureSpec | None:
+    inline = any([table.has(key) for key in ("cell", "sites", "spacegroup")])
+    if inline and table.has("file"):
+        raise table.error("give either file or cell, spacegroup and sites, not both")
+    if not (inline or table.has("file")):
+        raise table.error("give file, or the structure itself with cell, spacegroup and sites")
+    return flat(table, name, of=of) if inline else default
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseSpec(Spec):
+    """One ``[[phase]]``: a file, or a structure."""
+
+    name: str = required(Table.text, '"FAP"')
+    file: Path | None = key(
+        Table.path, None, '"FAP.cif"', "CIF or another structure file; or give cell, spacegroup and sites", shown=True
+    )
+    entry: str | int | None = key(
+        either(int, _by_number, Table.text), None, '"FAP"',
+        help="which data block or phase, by name or number, when the file has several",
+    )  # fmt: skip
+    species: dict[str, str] = key(
+        by_name, EMPTY, '{ Ca1 = "Ca2+" }', "scattering types by site label: ions, deuterium", each=Table.text
+    )
+    structure: StructureSpec | None = key(_structure, None, of=StructureSpec)
+
+    @property
+    def inline(self) -> dict[str, Any] | None:
+        """The structure that is typed in, as arguments of :meth:`jaxnmr.Crystal.create`."""
+        if self.structure is None:
+            return None
+        sites, nan = self.structure.sites, (float("nan"),) * 6
+        return {
+            "cell": self.structure.cell,
+            "spacegroup": self.structure.spacegroup,
+            "labels": [site.label for site in sites],
+            "species": [site.type for site in sites],
+            "xyz": [site.xyz for site in sites],
+            "occupancy": [site.occupancy for site in sites],
+            "u_iso": [site.isotropic for site in sites],
+            "u_aniso": [site.u_aniso or nan for site in sites],
+        }
+
+
+def _one_wavelength(table: Table, name: str, default: Any = REQUIRED) -> tuple[float, ...] | None:
+    return (table.positive(name),) if table.has(name) else default
+
+
+def _wavelengths(table: Table, name: str, default: Any = REQUIRED) -> tuple[float, ...]:
+    return table.numbers(name, count=(1, 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstrumentSpec(Spec):
+    """Fields of an :class:`~jaxnmr.diffraction.Instrument` that replace those of its file."""
+
+    radiation: str | None = key(Table.text, None, '"xray"', choices=("xray", "neutron"))
+    geometry: str | None = key(Table.text, None, '"bragg-brentano"', choices=("bragg-brentano", "debye-scherrer"))
+    wavelengths: tuple[float, ...] | None = key(
+        either(list, _wavelengths, _one_wavelength), None, "[1.5405, 1.5443]", "or one number", name="wavelength"
+    )
+    ratio: float | None = key(Table.number, None, "0.5", "intensity of the second wavelength")
+    radius_mm: float | None = key(Table.number, None, "200.0")
+    polarization: float | None = key(Table.number, None, "0.5")
+    monochromator_deg: float | None = key(Table.number, None, "26.6")
+    zero: float | None = key(
+        Table.number, None, "0.0", "this and the following are starting values, refinable as xrd/zero, xrd/U ..."
+    )
+    U: float | None = key(Table.number, None, "2.0")
+    V: float | None = key(Table.number, None, "-2.0")
+    W: float | None = key(Table.number, None, "5.0")
+    X: float | None = key(Table.number, None, "0.0")
+    Y: float | None = key(Table.number, None, "0.0")
+    Z: float | None = key(Table.number, None, "0.0")
+    shl: float | None = key(Table.number, None, "0.002", "axial divergence (S + H)/L")
+    axial_ratio: float | None = key(Table.number, None, "1.0", "S/H")
+    mu_r: float | None = key(Table.number, None, "0.0", "absorption of a capillary: xrd/absorption")
+
+
+def _number_of_knots(table: Table, name: str, default: Any = REQUIRED) -> int:
+    return table.integer(name, default, minimum=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackgroundSpec(Spec):
+    """``background = { ... }``."""
+
+    kind: str = key(Table.text, "chebyshev", choices=("chebyshev", "interpolate"))
+    terms: int = key(Table.integer, 6, minimum=1, kinds=("chebyshev",))
+    knots: int | tuple[float, ...] = key(
+        either(list, Table.numbers, _number_of_knots), 9, help="or [15, 30, 60, 130]", kinds=("interpolate",)
+    )
+    spacing: str = key(Table.text, "linear", choices=("linear", "log"), kinds=("interpolate",))
+
+
+def _zoom_word(table: Table, name: str, default: Any = REQUIRED) -> str | None:
+    word = table.text(name, default, choices=("auto", "none"))
+    return None if word == "none" else word
+
+
+def _zoom_range(table: Table, name: str, default: Any = REQUIRED) -> tuple[float, float]:
+    return table.numbers(name, default, count=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlotSpec(Spec):
+    """``plot = { ... }``."""
+
+    zoom: tuple[float, float] | str | None = key(
+        either(str, _zoom_word, _zoom_range), "auto", help='or "none", or a range of degrees'
+    )
+    scale: str = key(Table.text, "linear", choices=("linear", "sqrt"))
+
+
+def _phases(table: Table, name: str, default: Any = REQUIRED) -> tuple[str, ...]:
+    return table.texts(name, table.phases if default is None else default, choices=table.phases)
+
+
+def _axis(table: Table, phase: str) -> tuple[int, int, int]:
+    if phase not in table.phases:
+        raise table.error(f"no phase {phase!r}{nearest(phase, table.phases)}")
+    h, k, l = table.numbers(phase, count=3)
+    return (round(h), round(k), round(l))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistogramSpec(Spec):
+    """One ``[[histogram]]``."""
+
+    name: str = required(plain_name, '"xrd"', "its parameters are called xrd/...")
+    file: Path | None = key(Table.path, None, '"FAP.XRA"', shown=True)
+    range: tuple[float, float, float] | None = key(
+        Table.numbers, None, "[10, 120, 0.02]", count=3,
+        help="instead of a file: first, last and step in degrees, for simulations",
+    )  # fmt: skip
+    format: str | None = key(Table.text, None, '"gsas"', "when the suffix does not tell")
+    bank: int | None = key(Table.integer, None, "1", minimum=1)
+    instrument_file: Path | None = key(
+        Table.path, None, '"INST_XRY.PRM"', name="instrument", shown=True,
+        help="instrument file; the keys below, from radiation to mu_r, replace what it says",
+    )  # fmt: skip
+    own_instrument: InstrumentSpec = required(flat, of=InstrumentSpec)
+    limits: tuple[float, float] | None = key(Table.numbers, None, "[15.0, 130.0]", count=2, shown=True)
+    excluded: tuple[tuple[float, float], ...] = key(Table.ranges, (), "[[14.0, 18.0]]")
+    background: dict[str, Any] = required(
+        record, '{ kind = "chebyshev", terms = 9 }', "a polynomial, or a curve through knots", of=BackgroundSpec
+    )
+    phases: tuple[str, ...] = key(_phases, None, '["FAP"]', "all phases when left out")
+    march_axis: dict[str, tuple[int, int, int]] = key(
+        by_name, EMPTY, "{ FAP = [0, 0, 1] }", "preferred orientation, refinable as xrd/march[FAP]", each=_axis
+    )
+    stephens: tuple[str, ...] = key(_phases, (), '["FAP"]', "anisotropic strain, refinable as xrd/stephens_FAP")
+    lebail: tuple[str, ...] = key(_phases, (), '["FAP"]', "free intensities instead of structure factors")
+    weight: float = weight_key()
+    plot: PlotSpec = key(part, EMPTY, '{ zoom = [30, 36], scale = "sqrt" }', of=PlotSpec)
+    robust: Loss | None = robust_key()
+
+    @property
+    def instrument(self) -> dict[str, Any]:
+        """Fields of the instrument that replace those of its file."""
+        return given(self.own_instrument)
+
+    @property
+    def zoom(self) -> tuple[float, float] | str | None:
+        """What its picture shows enlarged."""
+        return self.plot.zoom
+
+    @property
+    def scale(self) -> str:
+        """Of the intensities in its picture."""
+        return self.plot.scale
+
+    def check(self, table: Table) -> None:
+        grid, limits = self.range, self.limits
+        if (self.file is None) == (grid is None):
+            raise table.error("give a file with the measured pattern, or range = [first, last, step] to simulate one")
+        if grid is not None and not (grid[2] > 0 and grid[1] > grid[0] + 3 * grid[2]):
+            raise table.error(f"expected [first, last, step] in degrees, got {list(grid)}", "range")
+        if limits is not None and not limits[0] < limits[1]:
+            raise table.error(f"expected [low, high], got {list(limits)}", "limits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TieSpec(Spec):
+    """One ``[[tie]]``."""
+
+    target: str = required(Table.text, '"u_iso[O2]"')
+    source: str = required(Table.text, '"u_iso[O1]"')
+    factor: float = key(Table.number, 1.0)
+    offset: float = key(Table.number, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSpec(Spec):
     """One ``[[stage]]``."""
 
-    name: str
-    free: tuple[str, ...]
-    fix: tuple[str, ...]
-    max_steps: int | None
+    name: str = key(Table.text, "", '"scale and background"', shown=True)
+    free: tuple[str, ...] = key(
+        Table.texts, (), '["xrd/scale", "xrd/background"]', shown=True,
+        help='* and ? match parts of names: "xyz[O*]", "xrd/*"',
+    )  # fmt: skip
+    fix: tuple[str, ...] = key(Table.texts, ())
+    max_steps: int | None = key(Table.integer, None, "20", minimum=1)
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, kw_only=True)
+class SolverSpec(Spec):
+    """The table ``[solver]``."""
+
+    kind: str = key(Table.text, "levenberg-marquardt", choices=("levenberg-marquardt", "gauss-newton"), shown=True)
+    max_steps: int | None = key(Table.integer, None, "50", minimum=1, shown=True)
+    tolerance: float | None = key(Table.positive, None, "1e-3")
+    positive_u: bool = key(Table.flag, False, help="keep isotropic displacements from becoming negative")
+    weights: str | None = key(
+        Table.text, None, '"variance-components"', choices=("variance-components",),
+        help="multiply the uncertainties of every data set by what its own residuals ask for: see below",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSpec(Spec):
+    """The table ``[output]``."""
+
+    correlation_threshold: float = key(Table.positive, 0.8, help="which correlations the report lists")
+    pictures: tuple[str, ...] = key(Table.texts, ("png",), choices=("png", "pdf", "svg"))
+
+
+def _parameter(read: Any) -> Any:
+    """A reader of a value by the name of a parameter."""
+
+    def reader(table: Table, name: str) -> Any:
+        if isinstance(table.content[name], dict):
+            raise table.error(
+                'TOML splits this name at its dots; put parameter names in quotes: "xyz[O1.x]" = ...', name
+            )
+        return read(table, name)
+
+    return reader
+
+
+def _bound(table: Table, name: str) -> tuple[float, float]:
+    low, high = table.numbers(name, count=2)
+    if not low < high:
+        raise table.error(f"expected [low, high] (inf for none), got [{low:g}, {high:g}]", name)
+    return (low, high)
+
+
+def _named_phases(table: Table, name: str, default: Any = REQUIRED, *, of: type[PhaseSpec]) -> tuple[PhaseSpec, ...]:
+    found = parts(table, name, of=of)
+    table.phases = tuple(phase.name for phase in found)
+    return found
+
+
+def _stages(table: Table, name: str, default: Any = REQUIRED, *, of: type[StageSpec]) -> tuple[StageSpec, ...]:
+    return tuple(read(inner, of, name=f"stage {k}") for k, inner in enumerate(table.tables(name), 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Spec):
     """A checked run file; :func:`jaxnmr.runfile.build` reads the data and makes the objects of a refinement."""
 
     path: Path
-    title: str
-    phases: tuple[PhaseSpec, ...]
-    histograms: tuple[HistogramSpec, ...]
-    start: dict[str, float | tuple[float, ...]]
-    bounds: dict[str, tuple[float, float]]
-    ties: tuple[dict[str, Any], ...]
-    restraints: tuple[dict[str, Any], ...]
-    stages: tuple[StageSpec, ...]
-    solver: dict[str, Any]
-    correlation_threshold: float = 0.8
-    pictures: tuple[str, ...] = field(default=("png",))
-    spectra: tuple[SpectrumSpec, ...] = ()
-    models: tuple[ModelSpec, ...] = ()
-    peaks: tuple[PeaksSpec, ...] = ()
-    tensors: tuple[TensorsSpec, ...] = ()
-    couplings: tuple[CouplingsSpec, ...] = ()
+    title: str = key(Table.text, "", '"Fluorapatite, laboratory X-rays"', shown=True)
+    phases: tuple[PhaseSpec, ...] = required(
+        _named_phases, "[[phase]]", "one table per phase", name="phase", of=PhaseSpec
+    )
+    histograms: tuple[HistogramSpec, ...] = required(
+        parts, "[[histogram]]", "one table per measured pattern", name="histogram", of=HistogramSpec
+    )
+    spectra: tuple[SpectrumSpec, ...] = required(
+        parts, "[[spectrum]]", name="spectrum", of=SpectrumSpec,
+        help="one table per NMR spectrum, with phases and histograms or without",
+    )  # fmt: skip
+    models: tuple[ModelSpec, ...] = required(parts, "[[model]]", name="model", of=ModelSpec)
+    peaks: tuple[PeaksSpec, ...] = required(parts, "[[peaks]]", "isotropic shifts read off a spectrum", of=PeaksSpec)
+    tensors: tuple[TensorsSpec, ...] = required(parts, "[[tensors]]", "tensors measured at sites", of=TensorsSpec)
+    couplings: tuple[CouplingsSpec, ...] = required(parts, "[[couplings]]", "between pairs of spins", of=CouplingsSpec)
+    start: dict[str, float | tuple[float, ...]] = required(
+        by_name, '[start]\n"xrd/size[FAP]" = 0.3', each=_parameter(either(list, Table.numbers, Table.number)),
+        help="starting values by parameter name",
+    )  # fmt: skip
+    bounds: dict[str, tuple[float, float]] = required(
+        by_name, '[bounds]\n"u_iso" = [0.0, inf]', each=_parameter(_bound)
+    )
+    ties: tuple[dict[str, Any], ...] = required(
+        records, "[[tie]]", "target = factor * source + offset", name="tie", of=TieSpec
+    )
+    restraints: tuple[RestraintSpec, ...] = required(parts, "[[restraint]]", name="restraint", of=RestraintSpec)
+    stages: tuple[StageSpec, ...] = required(
+        _stages, "[[stage]]", name="stage", of=StageSpec,
+        help="stages are cumulative; the last one decides what is refined in the end (for spectra alone they may be "
+        "left out: positions, tensors, widths)",
+    )  # fmt: skip
+    solver: dict[str, Any] = required(record, "[solver]", of=SolverSpec)
+    output: OutputSpec = required(part, "[output]", of=OutputSpec)
+
+    @property
+    def correlation_threshold(self) -> float:
+        """Which correlations the report lists."""
+        return self.output.correlation_threshold
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """Formats of the pictures."""
+        return self.output.pictures
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -102,6 +381,23 @@ class Run:
             files += model.inputs
         return tuple(dict.fromkeys(f for f in files if f is not None))
 
+    def check(self, table: Table) -> None:
+        data = self.histograms + self.spectra + self.peaks + self.tensors + self.couplings
+        if not (self.phases or self.spectra):
+            raise table.error("a run needs at least one [[phase]], or a [[spectrum]]")
+        if not (data or self.restraints):
+            raise table.error(
+                "a run needs at least one [[histogram]], or data of another kind: [[spectrum]], [[peaks]], [[tensors]], "
+                "[[couplings]] or [[restraint]]"
+            )
+        if bool(self.phases) < bool(self.histograms or self.models):
+            raise table.error(f"a [[{'histogram' if self.histograms else 'model'}]] needs at least one [[phase]]")
+        for kind, specs in (("phase", self.phases), ("histogram, spectrum, peaks, tensors or couplings", data)):
+            called = [spec.name for spec in specs]
+            for name in called:
+                if called.count(name) > 1:
+                    raise table.error(f"two tables [[{kind}]] are called {name!r}; give each its own name")
+
 
 def load_run(path: str | Path) -> Run:
     """Read and check a run file; data files are not touched yet.
@@ -110,236 +406,4 @@ def load_run(path: str | Path) -> Run:
         ParseError: no such file, not TOML, an unknown or missing key, a value of the wrong kind, an unset
             environment variable, a phase that is not defined.
     """
-    top = read_toml(path)
-    phases = tuple(_phase(table) for table in top.tables("phase"))
-    names = tuple(p.name for p in phases)
-    histograms = tuple(_histogram(table, names) for table in top.tables("histogram"))
-    spectra = tuple(read_spec(table, names) for table in top.tables("spectrum"))
-    models = tuple(read_model(table, names) for table in top.tables("model"))
-    peaks = tuple(read_peaks(table, names) for table in top.tables("peaks"))
-    tensors = tuple(read_tensors(table, names) for table in top.tables("tensors"))
-    couplings = tuple(read_couplings(table, names) for table in top.tables("couplings"))
-    restraints = tuple(read_restraint(table, names) for table in top.tables("restraint"))
-    if not (phases or spectra):
-        raise top.error("a run needs at least one [[phase]], or a [[spectrum]]")
-    if not (histograms or spectra or peaks or tensors or couplings or restraints):
-        raise top.error(
-            "a run needs at least one [[histogram]], or data of another kind: [[spectrum]], [[peaks]], [[tensors]], "
-            "[[couplings]] or [[restraint]]"
-        )
-    if bool(phases) < bool(histograms or models):
-        raise top.error(f"a [[{'histogram' if histograms else 'model'}]] needs at least one [[phase]]")
-    data = histograms + spectra + peaks + tensors + couplings
-    for kind, specs in (("phase", phases), ("histogram, spectrum, peaks, tensors or couplings", data)):
-        called = [spec.name for spec in specs]
-        for name in called:
-            if called.count(name) > 1:
-                raise top.error(f"two tables [[{kind}]] are called {name!r}; give each its own name")
-    output = top.table("output")
-    run = Run(
-        path=Path(path),
-        title=top.text("title", Path(path).stem),
-        phases=phases,
-        histograms=histograms,
-        start=_start(top.table("start")),
-        bounds=_bounds(top.table("bounds")),
-        ties=tuple(_tie(table) for table in top.tables("tie")),
-        restraints=restraints,
-        stages=tuple(_stage(table, k) for k, table in enumerate(top.tables("stage"))),
-        solver=_solver(top.table("solver")),
-        correlation_threshold=output.number("correlation_threshold", 0.8, positive=True),
-        pictures=output.texts("pictures", ("png",), choices=PICTURES),
-        spectra=spectra,
-        models=models,
-        peaks=peaks,
-        tensors=tensors,
-        couplings=couplings,
-    )
-    output.done()
-    top.done()
-    return run
-
-
-def _phase(table: Table) -> PhaseSpec:
-    name = table.text("name")
-    file = table.path("file", None)
-    by_number = isinstance(table.content.get("entry"), int)
-    entry = table.integer("entry", minimum=1) if by_number else table.text("entry", None)
-    overrides = table.table("species")
-    species = {label: overrides.text(label) for label in overrides.content}
-    inline = None
-    if table.has("cell") or table.has("sites") or table.has("spacegroup"):
-        if file is not None:
-            raise table.error("give either file or cell, spacegroup and sites, not both")
-        inline = _structure(table)
-    elif file is None:
-        raise table.error("give file, or the structure itself with cell, spacegroup and sites")
-    table.done()
-    return PhaseSpec(name=name, file=file, entry=entry, species=species, inline=inline)
-
-
-def _structure(table: Table) -> dict[str, Any]:
-    group = table.integer("spacegroup", minimum=1) if isinstance(table.content.get("spacegroup"), int) else None
-    arguments: dict[str, Any] = {
-        "cell": table.numbers("cell", count=6),
-        "spacegroup": table.text("spacegroup") if group is None else group,
-    }
-    columns: dict[str, list] = {key: [] for key in ("labels", "species", "xyz", "occupancy", "u_iso", "u_aniso")}
-    nan = (float("nan"),) * 6
-    for site in table.tables("sites"):
-        columns["species"].append(site.text("type"))
-        columns["labels"].append(site.text("label"))
-        columns["xyz"].append(site.numbers("xyz", count=3))
-        columns["occupancy"].append(site.number("occupancy", 1.0))
-        u_iso, b_iso = site.number("u_iso", None), site.number("b_iso", None)
-        aniso = site.numbers("u_aniso", None, count=6)
-        if sum(value is not None for value in (u_iso, b_iso, aniso)) > 1:
-            raise site.error("give one of u_iso, b_iso and u_aniso")
-        columns["u_iso"].append(b_to_u(b_iso) if b_iso is not None else 0.01 if u_iso is None else u_iso)
-        columns["u_aniso"].append(nan if aniso is None else aniso)
-        site.done()
-    if not columns["species"]:
-        raise table.error("sites is empty: a structure needs at least one")
-    return {**arguments, **columns}
-
-
-def _histogram(table: Table, phases: tuple[str, ...]) -> HistogramSpec:
-    name = table.text("name")
-    if "/" in name or "[" in name:
-        raise table.error(f"{name!r} cannot be part of parameter names; leave out / and [", "name")
-    file, grid = table.path("file", None), table.numbers("range", None, count=3)
-    if (file is None) == (grid is None):
-        raise table.error("give a file with the measured pattern, or range = [first, last, step] to simulate one")
-    if grid is not None and not (grid[2] > 0 and grid[1] > grid[0] + 3 * grid[2]):
-        raise table.error(f"expected [first, last, step] in degrees, got {list(grid)}", "range")
-    limits = table.numbers("limits", None, count=2)
-    if limits is not None and not limits[0] < limits[1]:
-        raise table.error(f"expected [low, high], got {list(limits)}", "limits")
-    plot = table.table("plot")
-    zoom = plot.content.get("zoom", "auto")
-    zoom = (
-        plot.text("zoom", "auto", choices=("auto", "none")) if isinstance(zoom, str) else plot.numbers("zoom", count=2)
-    )
-    spec = HistogramSpec(
-        name=name,
-        file=file,
-        range=grid,
-        format=table.text("format", None),
-        bank=table.integer("bank", None, minimum=1),
-        instrument_file=table.path("instrument", None),
-        instrument=_instrument(table),
-        limits=limits,
-        excluded=table.ranges("excluded"),
-        background=_background(table.table("background")),
-        phases=table.texts("phases", phases, choices=phases),
-        march_axis=_axes(table.table("march_axis"), phases),
-        stephens=table.texts("stephens", (), choices=phases),
-        lebail=table.texts("lebail", (), choices=phases),
-        weight=table.number("weight", 1.0, positive=True),
-        zoom=None if zoom == "none" else zoom,
-        scale=plot.text("scale", "linear", choices=("linear", "sqrt")),
-        robust=read_robust(table),
-    )
-    plot.done()
-    table.done()
-    return spec
-
-
-def _instrument(table: Table) -> dict[str, Any]:
-    changes: dict[str, Any] = {}
-    if table.has("radiation"):
-        changes["radiation"] = table.text("radiation", choices=("xray", "neutron"))
-    if table.has("geometry"):
-        changes["geometry"] = table.text("geometry", choices=("bragg-brentano", "debye-scherrer"))
-    if table.has("wavelength"):
-        listed = isinstance(table.content["wavelength"], list)
-        changes["wavelengths"] = (
-            table.numbers("wavelength", count=(1, 2)) if listed else (table.number("wavelength", positive=True),)
-        )
-    for key in INSTRUMENT_NUMBERS:
-        if table.has(key):
-            changes[key] = table.number(key)
-    return changes
-
-
-def _background(table: Table) -> dict[str, Any]:
-    kind = table.text("kind", "chebyshev", choices=("chebyshev", "interpolate"))
-    if kind == "chebyshev":
-        spec: dict[str, Any] = {"kind": kind, "terms": table.integer("terms", 6, minimum=1)}
-    else:
-        listed = isinstance(table.content.get("knots"), list)
-        knots = table.numbers("knots") if listed else table.integer("knots", 9, minimum=2)
-        spec = {"kind": kind, "knots": knots, "spacing": table.text("spacing", "linear", choices=("linear", "log"))}
-    table.done()
-    return spec
-
-
-def _axes(table: Table, phases: tuple[str, ...]) -> dict[str, tuple[int, int, int]]:
-    out = {}
-    for phase in table.content:
-        if phase not in phases:
-            raise table.error(f"no phase {phase!r}{nearest(phase, phases)}")
-        h, k, l = table.numbers(phase, count=3)
-        out[phase] = (round(h), round(k), round(l))
-    return out
-
-
-def _start(table: Table) -> dict[str, float | tuple[float, ...]]:
-    _quoted(table)
-    return {
-        name: table.numbers(name) if isinstance(value, list) else table.number(name)
-        for name, value in table.content.items()
-    }
-
-
-def _quoted(table: Table) -> None:
-    for name, value in table.content.items():
-        if isinstance(value, dict):
-            raise table.error(
-                'TOML splits this name at its dots; put parameter names in quotes: "xyz[O1.x]" = ...', name
-            )
-
-
-def _bounds(table: Table) -> dict[str, tuple[float, float]]:
-    _quoted(table)
-    out = {}
-    for name in table.content:
-        low, high = table.numbers(name, count=2)
-        if not low < high:
-            raise table.error(f"expected [low, high] (inf for none), got [{low:g}, {high:g}]", name)
-        out[name] = (low, high)
-    return out
-
-
-def _tie(table: Table) -> dict[str, Any]:
-    tie = {
-        "target": table.text("target"),
-        "source": table.text("source"),
-        "factor": table.number("factor", 1.0),
-        "offset": table.number("offset", 0.0),
-    }
-    table.done()
-    return tie
-
-
-def _stage(table: Table, index: int) -> StageSpec:
-    stage = StageSpec(
-        name=table.text("name", f"stage {index + 1}"),
-        free=table.texts("free", ()),
-        fix=table.texts("fix", ()),
-        max_steps=table.integer("max_steps", None, minimum=1),
-    )
-    table.done()
-    return stage
-
-
-def _solver(table: Table) -> dict[str, Any]:
-    spec = {
-        "kind": table.text("kind", "levenberg-marquardt", choices=("levenberg-marquardt", "gauss-newton")),
-        "max_steps": table.integer("max_steps", None, minimum=1),
-        "tolerance": table.number("tolerance", None, positive=True),
-        "positive_u": table.flag("positive_u", False),
-        "weights": table.text("weights", None, choices=("variance-components",)),
-    }
-    table.done()
-    return spec
+    return read(read_toml(path), Run, path=Path(path), title=Path(path).stem)

@@ -6,48 +6,47 @@ from typing import Any
 
 from ..errors import ConventionError
 from ..nmr import isotope
-from .table import Table
-from .weights import read_robust
+from .keys import key
+from .table import REQUIRED, Table
 
 Spread = tuple[float, ...] | str | None
 
 
-def common(table: Table, default: str, phases: tuple[str, ...]) -> dict[str, Any]:
-    """The keys that tables of peaks and tensors share, as arguments of their specs."""
-    name, phase = plain_name(table, default), phase_of(table, phases, "tensors are predicted for structures")
-    nucleus = table.text("nucleus")
-    try:
-        nucleus = isotope(nucleus).symbol
-    except ConventionError as err:
-        raise table.error(str(err), "nucleus") from None
-    return {
-        "name": name,
-        "nucleus": nucleus,
-        "phase": phase,
-        "weight": table.number("weight", 1.0, positive=True),
-        "robust": read_robust(table),
-    }
+def phase_key(why: str) -> Any:
+    """The key ``phase``; ``why`` says why there must be phases."""
+    return key(phase_of, None, '"quartz"', "when there are several", why=why)
 
 
-def plain_name(table: Table, default: str) -> str:
+def plain_name(table: Table, key: str, default: Any = REQUIRED) -> str:
     """The name of a term, as part of parameter names."""
-    name = table.text("name", default)
+    name = table.text(key, default)
     if "/" in name or "[" in name:
-        raise table.error(f"{name!r} cannot be part of parameter names; leave out / and [", "name")
+        raise table.error(f"{name!r} cannot be part of parameter names; leave out / and [", key)
     return name
 
 
-def phase_of(table: Table, phases: tuple[str, ...], why: str) -> str:
+def isotope_of(table: Table, key: str, default: Any = REQUIRED) -> str:
+    """An isotope."""
+    try:
+        return isotope(table.text(key)).symbol
+    except ConventionError as err:
+        raise table.error(str(err), key) from None
+
+
+def phase_of(table: Table, key: str, default: Any = REQUIRED, *, why: str) -> str:
     """The phase that a table is about, the only one by default."""
+    phases = table.phases
     if not phases:
         raise table.error(f"{why}: a [[phase]] is missing")
-    phase = table.text("phase", None, choices=phases)
+    phase = table.text(key, None, choices=phases)
     if phase is None and len(phases) > 1:
         raise table.error(f"there are {len(phases)} phases: say which with phase = {phases[0]!r}")
     return phase or phases[0]
 
 
-def spread(table: Table, key: str, lengths: tuple[int, ...] | None, least: float | None = None) -> Any:
+def spread(
+    table: Table, key: str, default: Any = None, *, lengths: tuple[int, ...] | None = None, least: float | None = None
+) -> Any:
     """Uncertainties: a number where one will do, or as many as ``lengths`` allow; ``None`` when there is no such key."""
     if not table.has(key):
         return None
@@ -61,11 +60,11 @@ def spread(table: Table, key: str, lengths: tuple[int, ...] | None, least: float
     return values
 
 
-def model_spread(table: Table, lengths: tuple[int, ...] | None) -> Any:
-    """The key ``sigma_model``: the word ``"model"``, or as :func:`spread`."""
-    if isinstance(table.content.get("sigma_model"), str):
-        return table.text("sigma_model", choices=("model",))
-    return spread(table, "sigma_model", lengths, least=0.0)
+def model_spread(table: Table, key: str, default: Any = None, *, lengths: tuple[int, ...] | None = None) -> Any:
+    """That of a model: the word ``"model"``, or as :func:`spread`."""
+    if isinstance(table.content.get(key), str):
+        return table.text(key, choices=("model",))
+    return spread(table, key, lengths=lengths, least=0.0)
 
 
 def squeezed(values: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict, cast
+from typing import Any
 
 import numpy as np
 
@@ -26,183 +26,232 @@ from ..nmr import (
     reference_hz,
 )
 from ..nmr.processing import process
-from ..objective import Loss, Term
+from ..objective import Loss
 from ..terms import SpectrumTerm
+from .keys import EMPTY, Spec, either, flat, given, key, part, parts, read, record, required, scaled
 from .predicted import PredictedSites, predicted_term, read_predicted
-from .table import Table, read_toml
-from .weights import read_robust, weighted
-
-_WIDTHS = ("gaussian", "lorentzian")
-_TRANSITIONS = ("central", "satellites", "all")
+from .shared import plain_name
+from .table import REQUIRED, Table, read_toml
+from .weights import robust_key, weight_key, weighted
 
 
-@dataclass(frozen=True)
-class SpectrumSpec:
-    """One ``[[spectrum]]``; ``site_list`` holds its site tables, ``widths`` those of all other kinds of sites."""
+def _unordered(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[float, float], ...] | None:
+    """Pairs in either order: shifts are written from high to low."""
+    if not table.has(name):
+        return default
+    value = table.content[name]
+    pairs = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
+    if isinstance(pairs, list):
+        pairs = [sorted(p) if isinstance(p, list) and all(isinstance(x, int | float) for x in p) else p for p in pairs]
+    return table.inner(table.where, {name: pairs}).ranges(name)
 
-    name: str
-    file: Path | None
-    format: str | None
-    axis: str | None
-    isotope: str | None
-    b0_tesla: float | None
-    larmor_hz: float | None
-    mas_hz: float
-    rotor_angle_deg: float | None
-    transitions: Any
-    integration_density: int | None
-    dead_time_s: float
-    excitation: dict[str, Any] | None
-    region_ppm: tuple[tuple[float, float], ...]
-    noise_region_ppm: tuple[float, float] | None
-    sigma: float | None
-    baseline: int
-    amplitudes: Literal["fit", "keep"]
-    pivot_ppm: float | None
-    processing: dict[str, Any] | None
-    site_list: tuple[dict[str, Any], ...]
-    peaks_ppm: tuple[float, ...]
-    peak_intensities: tuple[float, ...] | None
-    magres: Path | None
-    reference: tuple[float, float]
-    widths: dict[str, tuple[float, str]]
-    points: int
-    width_hz: float | None
-    centre_ppm: float | None
-    weight: float
-    zoom: tuple[float, float] | None
-    robust: Loss | None = None
-    predicted: PredictedSites | None = None
+
+def _pairs(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[float, ...], ...] | str:
+    """Pairs of quantum numbers, which are not ordered as ranges are."""
+    if not table.has(name):
+        return default
+    pairs = table.content[name] if isinstance(table.content[name], list) else [table.content[name]]
+    return tuple(table.inner(table.where, {name: pair}).numbers(name, count=2) for pair in pairs)
+
+
+def _transitions(table: Table, name: str, default: Any = REQUIRED) -> str:
+    return table.text(name, default, choices=("central", "satellites", "all"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidthsSpec(Spec):
+    """Widths of lines."""
+
+    gaussian_hz: float | None = key(
+        Table.number, None, "300.0", "of a site, or one for all; four points when no width is given", shown=True
+    )
+    gaussian_ppm: float | None = key(Table.number, None, "2.0")
+    lorentzian_hz: float | None = key(Table.number, None, "50.0")
+    lorentzian_ppm: float | None = key(Table.number, None, "0.5")
+
+    def check(self, table: Table) -> None:
+        for name in ("gaussian", "lorentzian"):
+            if getattr(self, f"{name}_hz") is not None and getattr(self, f"{name}_ppm") is not None:
+                raise table.error(f"give {name}_hz or {name}_ppm, not both")
+
+    def in_hz(self, larmor_hz: float) -> dict[str, float]:
+        """Those that are given."""
+        pairs = [(*name.rsplit("_", 1), value) for name, value in given(self).items()]
+        return {f"{name}_hz": value * (1e-6 * larmor_hz if unit == "ppm" else 1.0) for name, unit, value in pairs}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteSpec(Spec):
+    """One ``[[spectrum.site]]``."""
+
+    label: str = required(Table.text, '"Al1"')
+    shift_ppm: float = required(Table.number, "62.0")
+    zeta_ppm: float | None = key(Table.number, None, "-40.0")
+    eta: float | None = key(Table.number, None, "0.2")
+    cq_hz: float | None = key(scaled(1e6), None, "3.2", name="cq_mhz", shown=True)
+    eta_q: float | None = key(
+        Table.number, None, "0.3", "an asymmetry of 0 that a stage frees starts at 0.1 instead", shown=True
+    )
+    euler_deg: tuple[float, ...] | None = key(Table.numbers, None, "[0, 0, 0]", count=3)
+    euler_q_deg: tuple[float, ...] | None = key(Table.numbers, None, "[0, 90, 0]", count=3)
+    amplitude: float | None = key(Table.number, None, "1.0")
+    quadrupolar_spread_hz: float | None = key(
+        scaled(1e6), None, "1.0", "a Czjzek distribution", name="quadrupolar_spread_mhz"
+    )
+    shielding_spread_ppm: float | None = key(Table.number, None, "5.0", "the same")
+    widths: WidthsSpec = required(flat, of=WidthsSpec)
+
+    def site(self, nucleus: str, larmor_hz: float) -> Site:
+        """The site."""
+        found = given(self)
+        widths = found.pop("widths").in_hz(larmor_hz)
+        return Site(isotope=nucleus, **found, **widths)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExcitationSpec(Spec):
+    """``excitation = { ... }``."""
+
+    kind: str = required(Table.text, '"pulse"', choices=("gaussian", "pulse"))
+    carrier_ppm: float = key(Table.number, 0.0)
+    fwhm_hz: float | None = required(Table.positive, "2e5", kinds=("gaussian",))
+    length_s: float | None = required(scaled(1e-6, Table.positive), "1.0", kinds=("pulse",), name="length_us")
+    rf_hz: float | None = required(Table.positive, "50e3", kinds=("pulse",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessingSpec(Spec):
+    """``processing = { ... }``, arguments of :func:`jaxnmr.nmr.processing.process`."""
+
+    lorentzian_hz: float | None = key(Table.number, None, "20.0")
+    gaussian_hz: float | None = key(Table.number, None, "20.0")
+    first_point: float | None = key(Table.number, None, "0.5")
+    zero_deg: float | None = key(Table.number, None, "0.0")
+    first_deg: float | None = key(Table.number, None, "0.0")
+    pivot_ppm: float | None = key(Table.number, None, "60.0")
+    start: int | None = key(Table.integer, None, "0")
+    points: int | None = key(Table.integer, None, "1024")
+    cosine: int | None = key(Table.integer, None, "0")
+    size: int | None = key(Table.integer, None, "8192")
+    baseline_order: int | None = key(Table.integer, None, "3")
+    topspin: int | None = key(Table.integer, None, "1", "takes what is not given from pdata/1 of a TopSpin folder")
+    auto: bool = key(Table.flag, False)
+    baseline_ppm: tuple[tuple[float, float], ...] | None = key(_unordered, None, "[[300, 250]]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlotSpec(Spec):
+    """``plot = { ... }``."""
+
+    zoom: tuple[float, float] | None = key(Table.numbers, None, "[80, 40]", count=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShiftsSpec(Spec):
+    """``reference = { ... }`` of a magres file."""
+
+    reference_ppm: float = key(Table.number, 0.0)
+    slope: float = key(Table.number, -1.0)
+
+
+def _sites(table: Table, name: str, default: Any = REQUIRED, *, of: type[SiteSpec]) -> tuple[SiteSpec, ...]:
+    if sum(bool(table.content.get(kind)) for kind in (name, "peaks_ppm", "magres", "tensors")) != 1:
+        raise table.error(
+            'give the sites in one way: [[spectrum.site]] tables, peaks_ppm, magres, or tensors = "model"'
+        )
+    return parts(table, name, of=of)
+
+
+def _intensities(table: Table, name: str, default: Any = REQUIRED) -> tuple[float, ...] | None:
+    peaks = table.content.get("peaks_ppm")
+    return table.numbers(name, default, count=len(peaks)) if peaks else default
+
+
+def _magres_reference(table: Table, name: str, default: Any = REQUIRED, *, of: type[ShiftsSpec]) -> ShiftsSpec:
+    return of() if table.has("tensors") else part(table, name, of=of)
+
+
+def _common_widths(table: Table, name: str, default: Any = REQUIRED, *, of: type[WidthsSpec]) -> WidthsSpec:
+    return of() if table.content.get("site") else flat(table, name, of=of)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectrumSpec(Spec):
+    """One ``[[spectrum]]``; ``sites`` are its site tables, ``widths`` those of all other kinds of sites."""
+
+    name: str = key(plain_name, "nmr", help="its parameters are called nmr/...", shown=True)
+    file: Path | None = key(
+        Table.path, None, '"glass_27Al.csdf"', shown=True,
+        help="CSDM, SIMPSON, TopSpin folder or columns of text; simulate-spectrum needs none",
+    )  # fmt: skip
+    format: str | None = key(Table.text, None, '"columns"', "when it must not be guessed")
+    axis: str | None = key(Table.text, None, '"ppm"', "of columns", choices=("ppm", "hz", "khz"))
+    isotope: str | None = key(Table.text, None, '"27Al"', shown=True)
+    b0_tesla: float | None = key(Table.positive, None, "11.7", "not needed when the file says it", shown=True)
+    larmor_hz: float | None = key(scaled(1e6, Table.positive), None, "130.3", "instead of b0_tesla", name="larmor_mhz")
+    mas_hz: float = key(Table.number, 0.0, "12500.0", "left out: a static spectrum; inf: no sidebands", shown=True)
+    rotor_angle_deg: float | None = key(Table.number, None, "54.7356")
+    transitions: Any = key(
+        either((str, type(None)), _transitions, _pairs), "central", shown=True,
+        help='"satellites", "all", or pairs [[0.5, -0.5], [1.5, 0.5]]',
+    )  # fmt: skip
+    integration_density: int | None = key(Table.integer, None, "90", "chosen when left out", minimum=2)
+    dead_time_s: float = key(
+        scaled(1e-6), 0.0, "5.0", name="dead_time_us",
+        help="missing start of the decay: the model gets the same rolling baseline",
+    )  # fmt: skip
+    excitation: dict[str, Any] | None = key(
+        record, None, '{ kind = "pulse", length_us = 1.0, rf_hz = 50e3, carrier_ppm = 0.0 }', of=ExcitationSpec
+    )
+    region_ppm: tuple[tuple[float, float], ...] = key(
+        _unordered, (), "[[100.0, -50.0]]", "what is fitted; all when left out", shown=True
+    )
+    noise_region_ppm: tuple[float, float] | None = key(
+        Table.numbers, None, "[300.0, 250.0]", count=2, shown=True,
+        help="without signal; needed for zero-filled spectra, or sigma",
+    )  # fmt: skip
+    sigma: float | None = key(Table.positive, None, "12.0", "noise, in units of the data")
+    baseline: int = key(Table.integer, 0, "2", "terms of a polynomial, refinable as nmr/baseline", shown=True)
+    amplitudes: str = key(
+        Table.text, "fit", choices=("fit", "keep"),
+        help="by least squares, or keep the ratios given and scale all sites",
+    )  # fmt: skip
+    pivot_ppm: float | None = key(Table.number, None, "60.0", "where nmr/phase1 has no effect")
+    weight: float = weight_key()
+    robust: Loss | None = robust_key()
+    plot: PlotSpec = key(part, EMPTY, "{ zoom = [80, 40] }", of=PlotSpec)
+    processing: ProcessingSpec | None = key(
+        part, None, "{ lorentzian_hz = 20.0, cosine = 0, size = 8192, auto = true, baseline_ppm = [[300, 250]] }", of=ProcessingSpec,
+        help="makes a spectrum of a decay",
+    )  # fmt: skip
+    points: int = key(Table.integer, 2048, help="of a spectrum without a file, with width and centre", minimum=4)
+    width_hz: float | None = key(scaled(1e3, Table.positive), None, "50.0", name="width_khz")
+    centre_ppm: float | None = key(Table.number, None, "60.0")
+    peaks_ppm: tuple[float, ...] = key(Table.numbers, (), "[62.0, 13.5]", "instead of sites: lines of one width")
+    peak_intensities: tuple[float, ...] | None = key(_intensities, None, "[2.0, 1.0]")
+    magres: Path | None = key(Table.path, None, '"file.magres"', "instead of sites: those of a calculation")
+    sites: tuple[SiteSpec, ...] = required(
+        _sites, "[[spectrum.site]]", "parameters nmr/shift[Al1], nmr/cq[Al1] ...", name="site", of=SiteSpec
+    )
+    reference: ShiftsSpec = key(
+        _magres_reference, EMPTY, "{ reference_ppm = 550.0, slope = -1.0 }", "of the shifts of magres", of=ShiftsSpec
+    )
+    predicted: PredictedSites | None = key(read_predicted, None, of=PredictedSites)
+    widths: WidthsSpec = key(_common_widths, EMPTY, of=WidthsSpec)
 
     @property
     def inputs(self) -> tuple[Path | None, ...]:
         """Files it reads."""
         return (self.file, self.magres)
 
+    @property
+    def zoom(self) -> tuple[float, float] | None:
+        """What the picture of it shows."""
+        return self.plot.zoom
 
-def read_spec(table: Table, phases: tuple[str, ...] = ()) -> SpectrumSpec:
-    """Check one ``[[spectrum]]`` table of a run with these phases."""
-    name = table.text("name", "nmr")
-    if "/" in name or "[" in name:
-        raise table.error(f"{name!r} cannot be part of parameter names; leave out / and [", "name")
-    transitions = table.content.get("transitions", "central")
-    if isinstance(transitions, str):
-        transitions = table.text("transitions", "central", choices=_TRANSITIONS)
-    else:
-        # pairs of quantum numbers are not ordered as ranges are
-        table.has("transitions")
-        transitions = tuple(
-            Table(table.file, table.where, {"transitions": p}).numbers("transitions", count=2) for p in transitions
-        )
-    b0, larmor = table.number("b0_tesla", None, positive=True), table.number("larmor_mhz", None, positive=True)
-    if b0 is not None and larmor is not None:
-        raise table.error("give b0_tesla or larmor_mhz, not both")
-    sites, peaks, magres = table.tables("site"), table.numbers("peaks_ppm", ()), table.path("magres", None)
-    predicted = read_predicted(table, phases)
-    if sum(map(bool, (sites, peaks, magres, predicted))) != 1:
-        raise table.error(
-            'give the sites in one way: [[spectrum.site]] tables, peaks_ppm, magres, or tensors = "model"'
-        )
-    reference = table.table("reference") if predicted is None else Table(table.file, table.where, {})
-    plot = table.table("plot")
-    spec = SpectrumSpec(
-        name=name,
-        file=table.path("file", None),
-        format=table.text("format", None),
-        axis=table.text("axis", None, choices=("ppm", "hz", "khz")),
-        isotope=table.text("isotope", None),
-        b0_tesla=b0,
-        larmor_hz=None if larmor is None else 1e6 * larmor,
-        mas_hz=table.number("mas_hz", 0.0),
-        rotor_angle_deg=table.number("rotor_angle_deg", None),
-        transitions=transitions,
-        integration_density=table.integer("integration_density", None, minimum=2),
-        dead_time_s=1e-6 * table.number("dead_time_us", 0.0),
-        excitation=_excitation(table.table("excitation")) if table.has("excitation") else None,
-        region_ppm=_unordered(table, "region_ppm"),
-        noise_region_ppm=table.numbers("noise_region_ppm", None, count=2),
-        sigma=table.number("sigma", None, positive=True),
-        baseline=table.integer("baseline", 0),
-        amplitudes=table.text("amplitudes", "fit", choices=("fit", "keep")),
-        pivot_ppm=table.number("pivot_ppm", None),
-        processing=_processing(table.table("processing")) if table.has("processing") else None,
-        site_list=tuple(_site(site) for site in sites),
-        peaks_ppm=peaks,
-        peak_intensities=table.numbers("peak_intensities", None, count=len(peaks)) if peaks else None,
-        magres=magres,
-        reference=(reference.number("reference_ppm", 0.0), reference.number("slope", -1.0)),
-        widths={} if sites else _widths(table),
-        points=table.integer("points", 2048, minimum=4),
-        width_hz=None if not table.has("width_khz") else 1e3 * table.number("width_khz", positive=True),
-        centre_ppm=table.number("centre_ppm", None),
-        weight=table.number("weight", 1.0, positive=True),
-        zoom=plot.numbers("zoom", None, count=2),
-        robust=read_robust(table),
-        predicted=predicted,
-    )
-    for part in (reference, plot, table):
-        part.done()
-    return spec
-
-
-def _unordered(table: Table, key: str) -> tuple[tuple[float, float], ...]:
-    """Pairs in either order: shifts are written from high to low."""
-    value = table.content.get(key, [])
-    pairs = [value] if isinstance(value, list) and value and not isinstance(value[0], list) else value
-    ordered = [sorted(p) if isinstance(p, list) and all(isinstance(x, int | float) for x in p) else p for p in pairs]
-    table.has(key)
-    return Table(table.file, table.where, {key: ordered}).ranges(key)
-
-
-def _excitation(table: Table) -> dict[str, Any]:
-    kind = table.text("kind", choices=("gaussian", "pulse"))
-    spec: dict[str, Any] = {"kind": kind, "carrier_ppm": table.number("carrier_ppm", 0.0)}
-    if kind == "gaussian":
-        spec["fwhm_hz"] = table.number("fwhm_hz", positive=True)
-    else:
-        spec["length_s"] = 1e-6 * table.number("length_us", positive=True)
-        spec["rf_hz"] = table.number("rf_hz", positive=True)
-    table.done()
-    return spec
-
-
-def _processing(table: Table) -> dict[str, Any]:
-    numbers = ("lorentzian_hz", "gaussian_hz", "first_point", "zero_deg", "first_deg", "pivot_ppm")
-    whole = ("start", "points", "cosine", "size", "baseline_order", "topspin")
-    spec: dict[str, Any] = {key: table.number(key) for key in numbers if table.has(key)}
-    spec |= {key: table.integer(key) for key in whole if table.has(key)}
-    spec["auto"] = table.flag("auto", False)
-    if table.has("baseline_ppm"):
-        spec["baseline_ppm"] = _unordered(table, "baseline_ppm")
-    table.done()
-    return spec
-
-
-def _widths(table: Table) -> dict[str, tuple[float, str]]:
-    out = {}
-    for name in _WIDTHS:
-        given = [unit for unit in ("hz", "ppm") if table.has(f"{name}_{unit}")]
-        if len(given) == 2:
-            raise table.error(f"give {name}_hz or {name}_ppm, not both")
-        if given:
-            out[name] = (table.number(f"{name}_{given[0]}"), given[0])
-    return out
-
-
-def _site(table: Table) -> dict[str, Any]:
-    spec: dict[str, Any] = {"label": table.text("label"), "shift_ppm": table.number("shift_ppm")}
-    for key in ("zeta_ppm", "eta", "eta_q", "amplitude", "shielding_spread_ppm"):
-        if table.has(key):
-            spec[key] = table.number(key)
-    for key, field in (("cq_mhz", "cq_hz"), ("quadrupolar_spread_mhz", "quadrupolar_spread_hz")):
-        if table.has(key):
-            spec[field] = 1e6 * table.number(key)
-    for key in ("euler_deg", "euler_q_deg"):
-        if table.has(key):
-            spec[key] = table.numbers(key, count=3)
-    spec["widths"] = _widths(table)
-    table.done()
-    return spec
+    def check(self, table: Table) -> None:
+        if self.b0_tesla is not None and self.larmor_hz is not None:
+            raise table.error("give b0_tesla or larmor_mhz, not both")
 
 
 def simulation(spec: SpectrumSpec, nucleus: str, larmor_hz: float | None) -> SpectrumStatic | SpectrumMAS:
@@ -231,56 +280,40 @@ def sites(spec: SpectrumSpec, nucleus: str, larmor_hz: float) -> list[Site] | Si
     """
     if spec.predicted is not None:
         raise ConventionError('tensors = "model" takes its sites from a structure: use jaxnmr refine')
-    hz = lambda widths: _in_hz(widths, larmor_hz)
     if spec.magres is not None:
-        reference = ShiftReference(*spec.reference)
-        return sites_from_magres(read_magres(spec.magres), nucleus, reference, **hz(spec.widths))
+        reference = ShiftReference(**vars(spec.reference))
+        return sites_from_magres(read_magres(spec.magres), nucleus, reference, **spec.widths.in_hz(larmor_hz))
     if spec.peaks_ppm:
-        return sites_from_peaks(nucleus, spec.peaks_ppm, spec.peak_intensities, **hz(spec.widths))
-    labels = [site["label"] for site in spec.site_list]
+        return sites_from_peaks(nucleus, spec.peaks_ppm, spec.peak_intensities, **spec.widths.in_hz(larmor_hz))
+    labels = [site.label for site in spec.sites]
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
         raise ConventionError(f"two sites are called {repeated[0]!r}; parameters are named after them")
-    plain = [{key: value for key, value in site.items() if key != "widths"} for site in spec.site_list]
-    rows = zip(plain, spec.site_list, strict=True)
-    return [Site(isotope=nucleus, **values, **hz(site["widths"])) for values, site in rows]
-
-
-class _Widths(TypedDict, total=False):
-    gaussian_hz: float
-    lorentzian_hz: float
-
-
-def _in_hz(widths: dict[str, tuple[float, str]], larmor_hz: float) -> _Widths:
-    in_hz = {
-        f"{name}_hz": value * (1e-6 * larmor_hz if unit == "ppm" else 1.0) for name, (value, unit) in widths.items()
-    }
-    return cast(_Widths, in_hz)
+    return [site.site(nucleus, larmor_hz) for site in spec.sites]
 
 
 def measured(spec: SpectrumSpec) -> Spectrum:
     """Read, and process where asked, the data of a table."""
-    file = spec.file
-    if file is None:
+    if spec.file is None:
         raise ConventionError("give file, the measured spectrum (without it, jaxnmr simulate-spectrum calculates one)")
     nucleus = spec.isotope or ""
 
-    def read(larmor_hz: float | None) -> Spectrum:
+    def read_at(larmor_hz):
         if spec.processing is not None:
-            fid = read_fid(file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus)
-            given = dict(spec.processing)
-            number = given.pop("topspin", None)
-            theirs = {} if number is None else read_topspin_processing(file, procno=number)
-            return process(fid, **(theirs | given))
-        return read_spectrum(file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus, axis=spec.axis)
+            fid = read_fid(spec.file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus)
+            ours = given(spec.processing)
+            number = ours.pop("topspin", None)
+            theirs = {} if number is None else read_topspin_processing(spec.file, procno=number)
+            return process(fid, **(theirs | ours))
+        return read_spectrum(spec.file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus, axis=spec.axis)
 
     if spec.b0_tesla is None or not nucleus:
-        return read(spec.larmor_hz)
+        return read_at(spec.larmor_hz)
     try:
-        return read(None)
+        return read_at(None)
     except ConventionError:
         # a file that does not say its field
-        return read(reference_hz(nucleus, spec.b0_tesla))
+        return read_at(reference_hz(nucleus, spec.b0_tesla))
 
 
 def term(spec: SpectrumSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
@@ -288,20 +321,19 @@ def term(spec: SpectrumSpec, crystals: Mapping[str, Crystal], models: Mapping[st
     data = measured(spec)
     nucleus = nucleus_of(spec, data)
     experiment = simulation(spec, nucleus, data.larmor_hz)
-    common: dict[str, Any] = dict(
+    common = dict(
         name=spec.name, region_ppm=spec.region_ppm or None, baseline=spec.baseline, sigma=spec.sigma,
         noise_ppm=spec.noise_region_ppm, pivot_ppm=spec.pivot_ppm,
     )  # fmt: skip
     if spec.predicted is not None:
-        common |= _in_hz(spec.widths, data.larmor_hz)
-        built: Term = predicted_term(spec.predicted, experiment, data, crystals, models, common)
+        common |= spec.widths.in_hz(data.larmor_hz)
+        built = predicted_term(spec.predicted, experiment, data, crystals, models, common)
     else:
         of_table = sites(spec, nucleus, data.larmor_hz)
         built = SpectrumTerm(experiment, data, of_table, amplitudes=spec.amplitudes, **common)
-    if spec.zoom is not None and not np.any(
-        (np.asarray(data.ppm) > min(spec.zoom)) & (np.asarray(data.ppm) < max(spec.zoom))
-    ):
-        raise ConventionError(f"plot.zoom {list(spec.zoom)} lies outside the data")
+    zoom, ppm = spec.zoom, np.asarray(data.ppm)
+    if zoom is not None and not np.any((ppm > min(zoom)) & (ppm < max(zoom))):
+        raise ConventionError(f"plot.zoom {list(zoom)} lies outside the data")
     return weighted(built, spec.weight, spec.robust)
 
 
@@ -326,27 +358,27 @@ def specs_to_simulate(path: str | Path, options: dict[str, Any]) -> tuple[Spectr
         ParseError: a run file without a spectrum, or a wrong one.
     """
     path = Path(path)
-    given = {key: value for key, value in options.items() if value is not None}
+    said = {key: value for key, value in options.items() if value is not None}
     if path.suffix.lower() == ".toml":
-        if given:
-            raise ConventionError(f"--{next(iter(given))} belongs to magres files; {path.name} says everything itself")
+        if said:
+            raise ConventionError(f"--{next(iter(said))} belongs to magres files; {path.name} says everything itself")
         top = read_toml(path)
         tables = top.tables("spectrum")
         if not tables:
             raise top.error("no [[spectrum]] to simulate; jaxnmr help-run explains it")
-        return tuple(map(read_spec, tables))
+        return tuple(read(inner, SpectrumSpec) for inner in tables)
     names = {
         "isotope": "isotope", "b0": "b0_tesla", "larmor": "larmor_mhz", "mas": "mas_hz", "transitions": "transitions",
         "points": "points", "width": "width_khz", "centre": "centre_ppm",
     }  # fmt: skip
-    content: dict[str, Any] = {names[key]: value for key, value in given.items() if key in names}
+    content: dict[str, Any] = {names[key]: value for key, value in said.items() if key in names}
     content |= {
         "name": path.stem.replace("[", "("),
         "magres": str(path.resolve()),
-        "gaussian_hz": given.get("broadening", 50.0),
+        "gaussian_hz": said.get("broadening", 50.0),
     }
-    content["reference"] = {"reference_ppm": given.get("reference", 0.0), "slope": given.get("slope", -1.0)}
-    return (read_spec(Table(path, "", content)),)
+    content["reference"] = {"reference_ppm": said.get("reference", 0.0), "slope": said.get("slope", -1.0)}
+    return (read(Table(path, "", content), SpectrumSpec),)
 
 
 def simulated(spec: SpectrumSpec) -> tuple[Spectrum, Sites]:

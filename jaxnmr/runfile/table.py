@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ParseError
 
-_REQUIRED: Any = object()
+REQUIRED: Any = object()
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -56,11 +56,16 @@ class Table:
         file: the TOML file, for messages; relative paths are relative to its folder.
         where: path of this table inside the file, ``""`` for the top.
         content: the table.
+        phases: names of the phases of the run.
     """
 
-    def __init__(self, file: Path, where: str, content: dict[str, Any]):
-        self.file, self.where, self.content = file, where, content
+    def __init__(self, file: Path, where: str, content: dict[str, Any], phases: tuple[str, ...] = ()):
+        self.file, self.where, self.content, self.phases = file, where, content, phases
         self._asked: list[str] = []
+
+    def inner(self, where: str, content: dict[str, Any]) -> Table:
+        """A table of the same run."""
+        return Table(self.file, where, content, self.phases)
 
     def error(self, message: str, key: str | None = None) -> ParseError:
         """A `ParseError` that names the file and the place in it."""
@@ -78,7 +83,7 @@ class Table:
         self._note(key)
         return key in self.content
 
-    def text(self, key: str, default: Any = _REQUIRED, *, choices: Iterable[str] | None = None) -> Any:
+    def text(self, key: str, default: Any = REQUIRED, *, choices: Iterable[str] | None = None) -> Any:
         """A string, one of ``choices`` when given."""
         value = self._get(key, default)
         if key not in self.content:
@@ -89,18 +94,23 @@ class Table:
             raise self.error(f"{value!r} is not possible here{nearest(value, options)}", key)
         return value
 
-    def number(self, key: str, default: Any = _REQUIRED, *, positive: bool = False) -> Any:
+    def number(self, key: str, default: Any = REQUIRED) -> Any:
         """A number; integers are numbers too."""
         value = self._get(key, default)
         if key not in self.content:
             return value
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
             raise self.error(f"expected a number, got {value!r}", key)
-        if positive and not value > 0:
-            raise self.error(f"expected a positive number, got {value!r}", key)
         return float(value)
 
-    def integer(self, key: str, default: Any = _REQUIRED, *, minimum: int = 0) -> Any:
+    def positive(self, key: str, default: Any = REQUIRED) -> Any:
+        """A positive number."""
+        value = self.number(key, default)
+        if key in self.content and not value > 0:
+            raise self.error(f"expected a positive number, got {self.content[key]!r}", key)
+        return value
+
+    def integer(self, key: str, default: Any = REQUIRED, *, minimum: int = 0) -> Any:
         value = self._get(key, default)
         if key not in self.content:
             return value
@@ -108,22 +118,24 @@ class Table:
             raise self.error(f"expected a whole number from {minimum} on, got {value!r}", key)
         return value
 
-    def flag(self, key: str, default: bool) -> bool:
+    def flag(self, key: str, default: Any = REQUIRED) -> bool:
         value = self._get(key, default)
         if not isinstance(value, bool):
             raise self.error(f"expected true or false, got {value!r}", key)
         return value
 
-    def numbers(self, key: str, default: Any = _REQUIRED, *, count: int | tuple[int, ...] | None = None) -> Any:
+    def numbers(self, key: str, default: Any = REQUIRED, *, count: int | tuple[int, ...] | None = None) -> Any:
         """A list of numbers of the given length (or one of several lengths), as a tuple."""
         value = self._get(key, default)
         if key not in self.content:
             return value
         return self._numbers(key, value, count)
 
-    def ranges(self, key: str) -> tuple[tuple[float, float], ...]:
+    def ranges(self, key: str, default: Any = ()) -> tuple[tuple[float, float], ...]:
         """A list of ``[low, high]`` pairs; empty when the key is missing."""
-        value = self._get(key, [])
+        if not self.has(key):
+            return default
+        value = self.content[key]
         if not isinstance(value, list) or any(not isinstance(pair, list) for pair in value):
             raise self.error(f"expected a list of [low, high] pairs such as [[14, 18]], got {value!r}", key)
         lists = [self._numbers(f"{key}[{k}]", pair, 2) for k, pair in enumerate(value)]
@@ -133,7 +145,7 @@ class Table:
                 raise self.error(f"expected [low, high], got [{low:g}, {high:g}]", f"{key}[{k}]")
         return pairs
 
-    def texts(self, key: str, default: Any = _REQUIRED, *, choices: Iterable[str] | None = None) -> Any:
+    def texts(self, key: str, default: Any = REQUIRED, *, choices: Iterable[str] | None = None) -> Any:
         """A list of strings, as a tuple."""
         value = self._get(key, default)
         if key not in self.content:
@@ -147,7 +159,7 @@ class Table:
                     raise self.error(f"{item!r} is not possible here{nearest(item, options)}", key)
         return tuple(value)
 
-    def path(self, key: str, default: Any = _REQUIRED) -> Any:
+    def path(self, key: str, default: Any = REQUIRED) -> Any:
         """A file: environment variables as ``${NAME}``, relative to the folder of the TOML file."""
         value = self.text(key, default)
         if key not in self.content:
@@ -171,7 +183,7 @@ class Table:
         value = self._get(key, {})
         if not isinstance(value, dict):
             raise self.error(f"expected a table such as [{key}] or {{...}}, got {value!r}", key)
-        return Table(self.file, f"{self.where}.{key}" if self.where else f"[{key}]", value)
+        return self.inner(f"{self.where}.{key}" if self.where else f"[{key}]", value)
 
     def tables(self, key: str) -> list[Table]:
         """A list of tables, ``[[key]]``; empty when missing. A ``name`` is used in messages."""
@@ -182,7 +194,7 @@ class Table:
         for k, item in enumerate(value):
             name = item.get("name", item.get("label"))
             inner = f"{self.where}.{key}[{k}]" if self.where else f"[[{key}]] number {k + 1}"
-            out.append(Table(self.file, f"{inner} ({name})" if isinstance(name, str) else inner, item))
+            out.append(self.inner(f"{inner} ({name})" if isinstance(name, str) else inner, item))
         return out
 
     def _note(self, key: str) -> None:
@@ -193,7 +205,7 @@ class Table:
         self._note(key)
         if key in self.content:
             return self.content[key]
-        if default is _REQUIRED:
+        if default is REQUIRED:
             raise self.error(f"the key {key!r} is missing")
         return default
 

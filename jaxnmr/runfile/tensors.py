@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ..crystal import Crystal
 from ..objective import Loss
 from ..terms import TensorTerm
-from .models import model_of, read_reference, shift_reference
-from .shared import common, model_spread, spread
-from .table import Table
-from .weights import weighted
+from .keys import Reader, Spec, key, parts, required
+from .models import Reference, model_of, read_reference, reference_key, shift_reference
+from .shared import Spread, isotope_of, model_spread, phase_key, plain_name, spread
+from .table import REQUIRED, Table
+from .weights import robust_key, weight_key, weighted
 
 # by the key that a site gives: quantity, kind, how many sigmas it may have, factor to ppm or Hz
-_KINDS: dict[
-    str, tuple[Literal["shielding", "efg"], Literal["tensor", "principal", "cq_eta"], tuple[int, ...], float]
-] = {
+_KINDS = {
     "cq_mhz": ("efg", "cq_eta", (2,), 1e6),
     "principal_ppm": ("shielding", "principal", (1, 3), 1.0),
     "tensor_ppm": ("shielding", "tensor", (1,), 1.0),
@@ -27,114 +26,175 @@ _KINDS: dict[
 }
 
 
-@dataclass(frozen=True)
-class TensorsSpec:
-    """One ``[[tensors]]``; ``key`` says what its sites give, ``values`` and uncertainties per site, in ppm, Hz and 1."""
-
-    name: str
-    nucleus: str
-    phase: str
-    weight: float
-    robust: Loss | None
-    sigma_model: Any
-    reference: dict[str, Any] | str | None
-    key: str
-    labels: tuple[str, ...]
-    values: np.ndarray
-    sigma: np.ndarray
-    slope: float
-    q_barn: float | None
+def _own(site: Table) -> str:
+    """The key that says what a site gives."""
+    keys = [kind for kind in _KINDS if kind in site.content]
+    if len(keys) != 1:
+        raise site.error(f"give one of {', '.join(_KINDS)}" + (f", not {' and '.join(keys)}" if keys else ""))
+    return keys[0]
 
 
-def read_tensors(table: Table, phases: tuple[str, ...]) -> TensorsSpec:
-    """Check one ``[[tensors]]`` table."""
-    shared = common(table, "tensors", phases)
+def _given(table: Table) -> str:
+    """The one of all sites."""
     sites = table.tables("site")
     if not sites:
         raise table.error(
             "there is no [[tensors.site]]: give label and cq_mhz, principal_ppm, tensor_ppm or tensor_mhz"
         )
-    given = [[key for key in _KINDS if site.has(key)] for site in sites]
-    for site, keys in zip(sites, given, strict=True):
-        if len(keys) != 1:
-            raise site.error(f"give one of {', '.join(_KINDS)}" + (f", not {' and '.join(keys)}" if keys else ""))
-        if keys != given[0]:
-            raise site.error(f"the sites before it give {given[0][0]}; put {keys[0]} into a [[tensors]] of its own")
-    key = given[0][0]
-    quantity, _, widths, factor = _KINDS[key]
-    units = np.array([factor, 1.0]) if key == "cq_mhz" else factor
-    sigma, sigma_model = spread(table, "sigma", widths), model_spread(table, widths[:1])
-    labels, values, spreads, of_model = [], [], [], []
+    first = _own(sites[0])
     for site in sites:
-        labels.append(site.text("label"))
-        values.append(np.asarray(_values(site, key)) * units)
-        own = spread(site, "sigma", widths) or sigma
-        if own is None:
-            raise site.error("the key 'sigma' is missing, here and in the table above: the uncertainty of the data")
-        size = max(widths)
-        spreads.append(np.broadcast_to(own, (size,)) * units)
-        if site.has("sigma_model"):
-            if isinstance(sigma_model, str):
-                raise site.error("the table above says sigma_model = 'model' for all sites", "sigma_model")
-            of_model.append(spread(site, "sigma_model", widths[:1], least=0.0))
-        else:
-            of_model.append(sigma_model)
-        site.done()
-    repeated = sorted({label for label in labels if labels.count(label) > 1})
-    if repeated:
-        raise table.error(f"two sites are called {repeated[0]!r}; every site has one tensor", "site")
-    if not isinstance(sigma_model, str):
-        sigma_model = None
-        if any(of is not None for of in of_model):
-            of_model = [np.zeros(1) if of is None else np.asarray(of) for of in of_model]
-            sigma_model = np.array([np.broadcast_to(of, (widths[0],)) for of in of_model]) * units
-            sigma_model = sigma_model if widths[0] == 2 else sigma_model[:, 0]
-    spec = TensorsSpec(
-        **shared,
-        sigma_model=sigma_model,
-        reference=read_reference(table) if quantity == "shielding" else None,
-        key=key,
-        labels=tuple(labels),
-        values=np.array(values),
-        sigma=np.array(spreads),
-        slope=1.0 if quantity == "shielding" else table.number("slope", 1.0),
-        q_barn=None if quantity == "shielding" else table.number("q_barn", None),
-    )
-    table.done()
-    return spec
+        if _own(site) != first:
+            raise site.error(f"the sites before it give {first}; put {_own(site)} into a [[tensors]] of its own")
+    return first
 
 
-def _values(site: Table, key: str) -> Any:
-    if key == "cq_mhz":
-        cq, eta = site.number(key), site.number("eta_q")
-        if cq < 0:
-            raise site.error(f"expected the size of C_Q, 0 or more, got {cq:g}", key)
-        if not 0 <= eta <= 1:
-            raise site.error(f"expected a number between 0 and 1, got {eta:g}", "eta_q")
-        return (cq, eta)
-    if key == "principal_ppm":
-        return site.numbers(key, count=3)
-    rows = site.content[key]
+def _rows(table: Table, name: str, default: Any = REQUIRED) -> Any:
+    if not table.has(name):
+        return default
+    rows = table.content[name]
     if not isinstance(rows, list) or len(rows) != 3 or any(not isinstance(row, list) for row in rows):
-        raise site.error(f"expected three rows of three numbers, got {rows!r}", key)
-    return [
-        Table(site.file, site.where, {f"{key}[{k}]": row}).numbers(f"{key}[{k}]", count=3) for k, row in enumerate(rows)
-    ]
+        raise table.error(f"expected three rows of three numbers, got {rows!r}", name)
+    keys = [f"{name}[{k}]" for k in range(3)]
+    return [table.inner(table.where, {key: row}).numbers(key, count=3) for key, row in zip(keys, rows, strict=True)]
+
+
+def _eta(table: Table, name: str, default: Any = REQUIRED) -> float | None:
+    return table.number(name) if "cq_mhz" in table.content else default
+
+
+def _sigma(given: Callable[[Table], str]) -> Reader:
+    """A reader of uncertainties of what a table gives."""
+    return lambda table, name, default: spread(table, name, lengths=_KINDS[given(table)][2])
+
+
+def _sigma_model(table: Table, name: str, default: Any = REQUIRED) -> Spread:
+    return model_spread(table, name, lengths=_KINDS[_given(table)][2][:1])
+
+
+def _own_sigma_model(table: Table, name: str, default: Any = REQUIRED) -> Spread:
+    return spread(table, name, lengths=_KINDS[_own(table)][2][:1], least=0.0)
+
+
+def _of(quantity: str, read: Reader) -> Reader:
+    """A reader of keys that tensors of one quantity have."""
+    return lambda table, name, default, **options: (
+        read(table, name, default, **options) if _KINDS[_given(table)][0] == quantity else default
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec(Spec):
+    """One ``[[tensors.site]]``."""
+
+    label: str = required(Table.text, '"O1"')
+    cq_mhz: float | None = key(Table.number, None, "5.2", "its size, with eta_q; sigma is a pair", shown=True)
+    eta_q: float | None = key(_eta, None, "0.2", shown=True)
+    principal_ppm: tuple[float, ...] | None = key(
+        Table.numbers, None, "[40.0, 10.0, -20.0]", count=3,
+        help="or principal values of the shift; sigma is a number or three",
+    )  # fmt: skip
+    tensor_ppm: list[tuple[float, ...]] | None = key(
+        _rows, None, "[[40.0, 1.0, 0.0], [1.0, 10.0, 0.0], [0.0, 0.0, -20.0]]",
+        help="or the whole shift tensor, in the Cartesian frame of the cell (a along x, b in the xy plane); sigma is a "
+        "number. Of SHIELDING: reference_ppm = 0, slope = 1",
+    )  # fmt: skip
+    tensor_mhz: list[tuple[float, ...]] | None = key(
+        _rows, None, "[[5.2, 0.0, 0.0], [0.0, -2.0, 0.0], [0.0, 0.0, -3.2]]",
+        help="or the quadrupolar tensor e Q V/h, in the same frame",
+    )  # fmt: skip
+    sigma: Spread = key(_sigma(_own), None, "[0.2, 0.1]")
+    sigma_model: Spread = key(_own_sigma_model, None, "[0.3, 0.1]")
+
+    def check(self, table: Table) -> None:
+        if self.cq_mhz is not None and self.cq_mhz < 0:
+            raise table.error(f"expected the size of C_Q, 0 or more, got {self.cq_mhz:g}", "cq_mhz")
+        if self.eta_q is not None and not 0 <= self.eta_q <= 1:
+            raise table.error(f"expected a number between 0 and 1, got {self.eta_q:g}", "eta_q")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorsSpec(Spec):
+    """One ``[[tensors]]``."""
+
+    name: str = key(
+        plain_name, "tensors", '"efg"', "its parameters are called efg/slope, and efg/reference of shifts", shown=True
+    )
+    phase: str = phase_key("tensors are predicted for structures")
+    nucleus: str = required(isotope_of, '"17O"')
+    weight: float = weight_key()
+    robust: Loss | None = robust_key()
+    sigma: Spread = key(
+        _sigma(_given), None, "[0.1, 0.05]", shown=True,
+        help="of every site that has none of its own, in the units of the data",
+    )  # fmt: skip
+    sigma_model: Spread = key(
+        _sigma_model, None, '"model"', "in the same units; without it the prediction counts as exact"
+    )
+    reference: Reference | None = reference_key(_of("shielding", read_reference), None)
+    slope: float = key(_of("efg", Table.number), 1.0, help="of C_Q: starting value")
+    q_barn: float | None = key(_of("efg", Table.number), None, "-0.02558", "quadrupole moment to use")
+    site: tuple[TensorSpec, ...] = required(parts, "[[tensors.site]]", "all sites give the same", of=TensorSpec)
+
+    def check(self, table: Table) -> None:
+        for site, inner in zip(self.site, table.tables("site"), strict=True):
+            if site.sigma is None and self.sigma is None:
+                raise inner.error(
+                    "the key 'sigma' is missing, here and in the table above: the uncertainty of the data"
+                )
+            if site.sigma_model is not None and isinstance(self.sigma_model, str):
+                raise inner.error("the table above says sigma_model = 'model' for all sites", "sigma_model")
+        labels = [site.label for site in self.site]
+        if repeated := sorted({label for label in labels if labels.count(label) > 1}):
+            raise table.error(f"two sites are called {repeated[0]!r}; every site has one tensor", "site")
+
+    @property
+    def given(self) -> str:
+        """The key that says what the sites give."""
+        return next(kind for kind in _KINDS if getattr(self.site[0], kind) is not None)
+
+    @property
+    def units(self) -> Any:
+        """Ppm, Hz and 1 per unit of what the sites give."""
+        factor = _KINDS[self.given][3]
+        return np.array([factor, 1.0]) if self.given == "cq_mhz" else factor
+
+    @property
+    def values(self) -> np.ndarray:
+        """Per site, in ppm, Hz and 1."""
+        pairs = self.given == "cq_mhz"
+        values = [(site.cq_mhz, site.eta_q) if pairs else getattr(site, self.given) for site in self.site]
+        return np.array([np.asarray(of) * self.units for of in values])
+
+    @property
+    def sigmas(self) -> np.ndarray:
+        """Uncertainties per site, in the same units."""
+        size = max(_KINDS[self.given][2])
+        return np.array([np.broadcast_to(site.sigma or self.sigma, (size,)) * self.units for site in self.site])
+
+    @property
+    def model_sigmas(self) -> np.ndarray | str | None:
+        """Those of the model per site, in the same units."""
+        of_model = [self.sigma_model if site.sigma_model is None else site.sigma_model for site in self.site]
+        if isinstance(self.sigma_model, str) or all(of is None for of in of_model):
+            return self.sigma_model
+        size = _KINDS[self.given][2][0]
+        found = np.array([np.broadcast_to((0.0,) if of is None else of, (size,)) for of in of_model]) * self.units
+        return found if size == 2 else found[:, 0]
 
 
 def tensors_term(spec: TensorsSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
     """The weighted term of a ``[[tensors]]``."""
-    quantity, kind, _, _ = _KINDS[spec.key]
+    quantity, kind, _, _ = _KINDS[spec.given]
     model = model_of(spec.phase, spec.nucleus, quantity, models, spec.sigma_model)
     term = TensorTerm(
         spec.nucleus,
         spec.values,
-        sigma=spec.sigma[:, 0] if kind == "tensor" else spec.sigma,
+        sigma=spec.sigmas[:, 0] if kind == "tensor" else spec.sigmas,
         reference=None if spec.reference is None else shift_reference(spec.reference, spec.nucleus, model),
-        sigma_model=spec.sigma_model,
+        sigma_model=spec.model_sigmas,
         quantity=quantity,
         kind=kind,
-        sites=spec.labels,
+        sites=tuple(site.label for site in spec.site),
         slope=spec.slope,
         q_barn=spec.q_barn,
         phase=spec.phase,

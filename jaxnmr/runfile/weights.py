@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ParameterError
 from ..objective import Loss, TermSum
 from ..objective.losses import SCALES
-from .table import Table
+from .keys import Spec, either, key, read, required
+from .table import REQUIRED, Table
 
 
-def read_robust(table: Table) -> Loss | None:
-    """The key ``robust`` of a table, ``None`` when it is not there."""
-    if not table.has("robust"):
-        return None
-    if isinstance(table.content["robust"], str):
-        return Loss.create(table.text("robust", choices=SCALES))
-    inner = table.table("robust")
-    kind, scale = inner.text("loss", choices=SCALES), inner.number("scale", None, positive=True)
-    inner.done()
+def weight_key() -> Any:
+    """The key ``weight``."""
+    return key(Table.positive, 1.0, help="multiplies chi-squared of these data")
+
+
+def robust_key() -> Any:
+    """The key ``robust``: a `Loss`, ``None`` when it is not there."""
+    help = "few wrong data do no harm, see below; also a table:"
+    return key(either(str, _by_name, _scaled), None, '"soft_l1"', help, of=LossSpec)
+
+
+def _by_name(table: Table, name: str, default: Any = REQUIRED) -> Loss:
+    return Loss.create(table.text(name, choices=SCALES))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec(Spec):
+    """``robust = { ... }``."""
+
+    loss: str = required(Table.text, '"cauchy"', choices=SCALES)
+    scale: float | None = key(Table.positive, None, "3.0", "from how many sigmas on residuals count less")
+
+
+def _scaled(table: Table, name: str, default: Any = REQUIRED) -> Loss | None:
+    if not table.has(name):
+        return default
+    inner = table.table(name)
+    found = read(inner, LossSpec)
     try:
-        return Loss.create(kind, scale)
+        return Loss.create(found.loss, found.scale)
     except ParameterError as err:
         raise inner.error(str(err), "scale") from None
 

@@ -51,7 +51,24 @@ def test_the_documented_run_file_is_a_valid_one(write):
 
 def test_every_commented_key_of_the_documentation_is_understood(write):
     text = documented("Refinements")
-    alternatives = ("cell =", "spacegroup =", "sites =", "range =", 'background = { kind = "interpolate"', "kind = ")
+    alternatives = tuple(
+        f"{key} ="
+        for key in (
+            *(
+                "cell",
+                "spacegroup",
+                "sites",
+                "range",
+                "larmor_mhz",
+                "peaks_ppm",
+                "peak_intensities",
+                "magres",
+                "tensors",
+            ),
+            *("shifts_ppm", "reference", "q_barn", "gaussian_hz", "gaussian_ppm", "lorentzian_hz", "lorentzian_ppm"),
+            *("expected", "count", "parameter", "phase"),
+        )
+    )
     uncommented = []
     for line in text.splitlines():
         key = re.match(r"# (\w+ = .*)", line)

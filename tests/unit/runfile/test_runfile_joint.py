@@ -236,7 +236,7 @@ def test_the_documented_tables_are_valid(folder):
     text = documented("Models, peaks and tensors")
     phase = PHASE.replace("hidden", "quartz")
     run = load(folder, phase + text)
-    assert run.models[0].name == "silica-29si" and run.models[0].file is None
+    assert run.models[0].path == "silica-29si"
     assert run.peaks[0].reference == {"published": "nmrcryspy/29Si", "core_ppm": 838.0}
     np.testing.assert_allclose(run.tensors[0].values, [[5.2e6, 0.2]])
     # every commented key of a kind that does not exclude another
@@ -247,13 +247,13 @@ def test_the_documented_tables_are_valid(folder):
         lines.append(line[2:] if key and key[1] not in keep else line)
     lines = (
         "\n".join(lines)
-        .replace("counts = [1, 2]", "counts = [3]")
+        .replace("counts = [1]", "counts = [3]")
         .replace('sigma_model = "model"                  # in', "# in")
     )
     run = load(folder, phase + lines)
     assert run.models[0].member == 0 and run.peaks[0].counts == (3,)
-    np.testing.assert_allclose(run.tensors[0].sigma, [[0.2e6, 0.1]])
-    np.testing.assert_allclose(run.tensors[0].sigma_model, [[0.3e6, 0.1]])
+    np.testing.assert_allclose(run.tensors[0].sigmas, [[0.2e6, 0.1]])
+    np.testing.assert_allclose(run.tensors[0].model_sigmas, [[0.3e6, 0.1]])
 
 
 def test_references_are_typed_in_published_or_those_of_the_model(folder):
@@ -342,7 +342,14 @@ weights = "variance-components"
     assert run.solver["weights"] == "variance-components"
     # what is documented can be read
     phase = PHASE.replace("hidden", "alanine")
-    assert [c.kind for c in load(folder, phase + documented("Couplings")).couplings] == ["dipolar", "j"]
+    text = documented("Couplings")
+    for kind, keys in {"dipolar": (), "j": ("across", "law", "calibration")}.items():
+        for key in keys:
+            text = text.replace(f"\n# {key} =", f"\n{key} =")
+        chosen = (
+            text if kind == "dipolar" else text.replace('kind = "dipolar"', 'kind = "j"').replace("\nnuclei", "\n#")
+        )
+        assert load(folder, phase + chosen).couplings[0].kind == kind
     text = documented("How strongly data count").replace("# ...", PEAKS.replace("[[peaks]]", ""))
     assert load(folder, PHASE + MODEL + text).peaks[0].robust == Loss.create("soft_l1")
 
