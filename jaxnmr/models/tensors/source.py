@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._struct import compiled, static, struct
+from ..._struct import Struct, compiled, static
 from ..._tuning import tuning
 from ...crystal import Crystal
 from ...errors import ConventionError
@@ -44,11 +44,24 @@ class Predicting(Protocol):
         config: heads, species and cutoff.
         card: what is known about it: name, references of shifts, calibration.
         environments: what atoms of its training looked like, by element.
+        members: of an ensemble; ``None`` for a single network.
+        count: number of parameters.
     """
 
-    config: Any
-    card: Any
-    environments: Mapping[str, Array]
+    @property
+    def config(self) -> Any: ...
+
+    @property
+    def card(self) -> Any: ...
+
+    @property
+    def environments(self) -> Mapping[str, Any]: ...
+
+    @property
+    def members(self) -> int | None: ...
+
+    @property
+    def count(self) -> int: ...
 
     def plan(self, crystal: Crystal) -> Any:
         """The neighbours of every atom (host)."""
@@ -66,8 +79,7 @@ class Predicting(Protocol):
         """A copy with other fields."""
 
 
-@struct
-class Predicted(PhaseSource):
+class Predicted(Struct, PhaseSource):
     """One model for one phase.
 
     Attributes:
@@ -130,7 +142,7 @@ class Predicted(PhaseSource):
         return cls(model=model, plan=plan, phase=phase, provisions=provisions, memory_bytes=int(memory_bytes))
 
     @property
-    def name(self) -> str:
+    def name(self) -> str:  # type: ignore[override]
         """Name of the model."""
         return self.model.card.name
 
@@ -190,12 +202,14 @@ class Predicted(PhaseSource):
 
     # -- what a refinement moves ---------------------------------------------------------------------------------
     def differentiated(self, columns: Sequence[int] | None, reads: Sequence[TensorRead] | None) -> Predicted:
-        rows = None if reads is None else self._rows(reads)
-        read = None if rows is None else sum(len(self._basis(head, part)) for head, _, part in rows)
         if columns is None:
             return self.replace(way=Everywhere())
         columns = tuple(int(k) for k in columns)
-        if rows is not None and (read == 0 or read * REVERSE_COST < len(columns)):
+        if reads is None:
+            return self.replace(way=Forward(columns, None))
+        rows = self._rows(reads)
+        read = sum(len(self._basis(head, part)) for head, _, part in rows)
+        if read == 0 or read * REVERSE_COST < len(columns):
             return self.replace(way=Backward(columns, rows, read))
         return self.replace(way=Forward(columns, read))
 
