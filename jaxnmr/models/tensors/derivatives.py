@@ -126,7 +126,7 @@ class Backward:
 
         by_cell, by_xyz = mapped(gradient, (site, dyads), batch(len(one)))
         along = by_cell @ cell.T + jnp.einsum("rsi,psi->rp", by_xyz, xyz)
-        out = {}
+        out: dict[str, Array] = {}
         for head, value in values.items():
             read = np.unique([s for h, s, _ in one if h == head]).astype(int)
             # what is not read has no derivative here: NaN, rather than silently none
@@ -147,7 +147,7 @@ def _forward(chosen: np.ndarray, at, where, tangents: tuple[Array, Array], batch
         values = at(*where)
     stray = jnp.any(cell != 0, axis=1) | jnp.any(xyz != 0, axis=(1, 2))
     stray = stray.at[chosen].set(False)
-    out = {}
+    out: dict[str, Array] = {}
     for head, value in values.items():
         still = jnp.where(
             stray.reshape(-1, *[1] * value.ndim), jnp.nan, jnp.zeros((len(cell), *value.shape), value.dtype)
