@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from . import crystal, errors, plot, testing, units
     from ._cache import enable_cache
     from ._precision import enable_x64
-    from ._struct import Struct, static, struct
+    from ._struct import Struct, static
     from ._version import __version__
     from .crystal import Crystal
     from .diffraction import Background, Instrument, Pattern, PowderDiffraction
@@ -96,7 +96,6 @@ __all__ = [
     "screen",
     "source",
     "static",
-    "struct",
     "term",
     "testing",
     "units",
@@ -162,7 +161,6 @@ __getattr__, __dir__ = _lazy(
         "screen": "search",
         "source": "objective",
         "static": "_struct",
-        "struct": "_struct",
         "term": "objective",
         "write_crystal": "io",
         "write_pattern": "io",

@@ -47,16 +47,18 @@ class Struct:
     """Base class of frozen, keyword-only dataclasses that are JAX pytrees: ``class Sample(Struct)`` and its fields.
 
     A class may define its own ``__init__`` (and set its fields with :func:`set_fields`); it runs only when
-    people build the object, never when JAX does.
+    people build the object, never when JAX does. ``class Base(Struct, pytree=False)`` is no dataclass and no pytree, only
+    the classes that inherit from it are.
     """
 
     _leaves: ClassVar[tuple[str, ...]]
     _statics: ClassVar[tuple[str, ...]]
     _notes: ClassVar[tuple[str, ...]]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, pytree: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _make_pytree(cls)
+        if pytree:
+            _make_pytree(cls)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields replaced; no validation, so it works on traced values."""
@@ -78,18 +80,6 @@ class Struct:
         fields = dataclasses.fields(self)  # type: ignore[arg-type]  # subclasses are dataclasses
         shown = (f"{f.name}={_brief(getattr(self, f.name))}" for f in fields)
         return f"{type(self).__name__}({', '.join(shown)})"
-
-
-@dataclass_transform(
-    kw_only_default=True, frozen_default=True, eq_default=False, field_specifiers=(static, dataclasses.field)
-)
-def struct(cls: type[T]) -> type[T]:
-    """The same for a class that does not inherit from :class:`Struct`."""
-    if not issubclass(cls, Struct):
-        for name in ("replace", "_without_notes", *(() if "__repr__" in cls.__dict__ else ("__repr__",))):
-            setattr(cls, name, Struct.__dict__[name])
-        _make_pytree(cls)
-    return cls
 
 
 def _make_pytree(cls: type) -> None:
@@ -165,7 +155,8 @@ def bare(tree: T) -> T:
 
 
 def _is_struct(node: Any) -> bool:
-    return hasattr(type(node), "_without_notes")
+    # of a pytree itself: a class that only inherits from one is a leaf to JAX
+    return "_leaves" in vars(type(node))
 
 
 class Compiled(Generic[P, T]):

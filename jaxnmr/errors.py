@@ -1,6 +1,7 @@
 """The typed errors of jaxnmr: each message says what was wrong, where, and how to fix it."""
 
 from pathlib import Path
+from typing import Any
 
 
 class JaxnmrError(Exception):
@@ -39,7 +40,13 @@ class ShapeError(JaxnmrError):
 
 
 class ConvergenceError(JaxnmrError):
-    """A refinement stopped without reaching a minimum."""
+    """A refinement stopped without reaching a minimum.
+
+    Attributes:
+        result: how far it came, a `RefinementResult` or a `StartsResult`.
+    """
+
+    result: Any
 
 
 class ParameterError(JaxnmrError):

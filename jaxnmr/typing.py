@@ -28,7 +28,7 @@ class Quantity:
         value: initial physical value, any shape (``()`` for a number).
         unit: unit as it is printed, ``""`` when dimensionless; one per flattened element when they differ.
         labels: one name per flattened element (``("Ca1.x", "Ca1.y", ...)``); empty for a single number.
-        lower, upper: bounds valid for every element.
+        lower, upper: bounds, valid for every element or one for each.
         scale: size of a typical change, in the physical unit; solver steps are measured in it.
         basis: ``(value.size, k)`` matrix whose columns are the directions symmetry leaves free; ``None``
             when every element is free.
@@ -36,11 +36,11 @@ class Quantity:
         doc: one line for people.
     """
 
-    value: np.ndarray
+    value: Array
     unit: str | tuple[str, ...] = ""
     labels: tuple[str, ...] = ()
-    lower: float = -np.inf
-    upper: float = np.inf
+    lower: float | np.ndarray = -np.inf
+    upper: float | np.ndarray = np.inf
     scale: float = 1.0
     basis: np.ndarray | None = field(default=None, repr=False)
     intensity: bool = False

@@ -4,7 +4,7 @@ Everything here is a plain number: kernels carry no unit objects.
 """
 
 import math
-from typing import TypeVar
+from typing import SupportsFloat, TypeVar
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def photon_energy_ev(wavelength: float) -> float:
     return HC_EV_ANGSTROM / wavelength
 
 
-def format_esd(value: float, esd: float | None = None, *, digits: int = 4) -> str:
+def format_esd(value: SupportsFloat, esd: float | None = None, *, digits: int = 4) -> str:
     """A value with its standard uncertainty in crystallographic notation: ``0.1234(5)``, ``9.37186(14)``.
 
     The uncertainty has two digits up to 19 and one digit from 2 on (``0.0013``: ``13``; ``0.0024``: ``2``), the

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxnmr as jn
-from jaxnmr._struct import set_fields, static, struct
+from jaxnmr._struct import set_fields, static
 from jaxnmr.diffraction.powder import compiled_pattern
 from jaxnmr.typing import Quantity
 
@@ -94,7 +94,6 @@ def histogram(crystals, instrument, x, *, name="xrd", background=3, values=None,
     return jn.PatternTerm(plan, pattern, name=name), true
 
 
-@struct
 class Equations(jn.Term):
     """Residuals that are a function of one vector of unknowns, which the term brings along as ``name/x``."""
 

@@ -62,7 +62,6 @@ PUBLIC = [
     "screen",
     "source",
     "static",
-    "struct",
     "term",
     "testing",
     "units",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._struct import set_fields
@@ -11,12 +11,18 @@ from .source import PhaseSource
 from .state import State
 
 
-class HostState(State):
+class HostState(State, pytree=False):
     """A state for planning (host): sources are evaluated when they are asked for, and say how uncertain they are.
 
     No pytree: what is handed to a compiled function is :meth:`plain`, without predictions. Make it with
     :meth:`Objective.host_state`.
     """
+
+    _given: dict[str, dict[str, Array]]
+    _sources: tuple[PhaseSource, ...]
+    # by number of the source, what was asked for so far
+    _values: dict[int, Mapping[str, Array]]
+    _predictions: dict[int, Any]
 
     def __init__(self, state: State, sources: Sequence[PhaseSource] = ()):
         """Add sources to a state of structures and values.
@@ -30,7 +36,7 @@ class HostState(State):
             _sources=tuple(sources), _values={}, _predictions={},
         )  # fmt: skip
 
-    @property
+    @property  # type: ignore[misc]  # overrides a field: this is no pytree
     def provided(self) -> dict[str, dict[str, Array]]:
         """By phase and name, what sources calculate."""
         out = {phase: dict(of) for phase, of in self._given.items()}

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import compiled, set_fields, static, struct
+from .._struct import Struct, compiled, set_fields, static
 from ..crystal import Crystal, shared_sites
 from ..crystal.cell import cell_from_metric, metric
 from ..crystal.sites import has_conventional_metric
@@ -40,8 +40,7 @@ class Replanned(NamedTuple):
     outside: dict[tuple[str, str, str], float]
 
 
-@struct
-class Objective:
+class Objective(Struct):
     """Half a weighted sum of squares as a function of `Parameters`. A callable pytree.
 
     ``objective(params)`` is chi²/2; ``jax.grad(objective)(params)`` a `Parameters` of derivatives.
@@ -168,7 +167,7 @@ class Objective:
     def _provisions(self):
         return tuple(provision for s in self.sources for provision in s.provisions)
 
-    def _providing(self, state: State, values: Iterable[Mapping[str, Array]]) -> State:
+    def _providing(self, state: State, values: Iterable[Mapping[str, Any]]) -> State:
         """A state with what every source provides."""
         provided: dict[str, dict[str, Array]] = {}
         for s, of in zip(self.sources, values, strict=True):

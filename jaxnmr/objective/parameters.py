@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from .._tables import plain
 from ..errors import ParameterError
 from ..typing import Array, Quantity
@@ -143,7 +143,7 @@ class ParameterSpec:
         """The direction ``(values,)`` with this pivot."""
         return self.directions[:, int(np.flatnonzero(self.pivots == pivot)[0])]
 
-    def tied(self, flat: np.ndarray) -> np.ndarray:
+    def tied(self, flat: Array) -> np.ndarray:
         """A copy of a vector in which tied values follow."""
         flat = np.array(flat, dtype=float)
         for tie in self.ties:
@@ -180,8 +180,7 @@ def _glob(text: str, pattern: str) -> bool:
     return text == pattern or fnmatchcase(text, pattern)
 
 
-@struct
-class Parameters:
+class Parameters(Struct):
     """All values of an objective with what is refined of them. Immutable; every method returns a copy.
 
     As a pytree its only leaf is the vector of physical values, so it can be differentiated, mapped and compiled.

@@ -14,14 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._functions import pickled_function, unpickled_function
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..crystal import Crystal
 from ..errors import ParameterError
 from ..typing import Array
 from .state import Provision, TensorRead, only_phase
 
 
-class Source:
+class Source(Struct, pytree=False):
     """Base class of what calculates quantities of a crystal; `jaxnmr.TensorModel` is one, :func:`source` makes others."""
 
     def for_phase(
@@ -38,8 +38,8 @@ class Source:
         raise TypeError(f"{type(self).__name__} does not define for_phase(phase, crystal)")
 
 
-class PhaseSource:
-    """A source for one phase. Subclasses are ``@struct`` pytrees and define :meth:`evaluate`; the rest has defaults.
+class PhaseSource(Struct, pytree=False):
+    """A source for one phase. Subclasses are pytrees (:class:`jaxnmr.Struct`) and define :meth:`evaluate`; the rest has defaults.
 
     Attributes:
         name: of the source, for reports.
@@ -73,7 +73,9 @@ class PhaseSource:
         """Shapes of what is provided, by name."""
         return jax.eval_shape(self.evaluate, crystal)
 
-    def differentiated(self, columns: Sequence[int] | None, reads: Sequence[TensorRead] | None) -> PhaseSource:
+    def differentiated(
+        self, columns: Sequence[int] | np.ndarray | None, reads: Sequence[TensorRead] | None
+    ) -> PhaseSource:
         """This source, differentiated no more than needed (host).
 
         Args:
@@ -125,7 +127,6 @@ class PhaseSource:
         }  # fmt: skip
 
 
-@struct
 class FunctionSource(Source):
     """A source made from a function of a crystal; see :func:`source`."""
 
@@ -149,7 +150,6 @@ class FunctionSource(Source):
         return _function_source, (function, self.name)
 
 
-@struct
 class PhaseFunction(PhaseSource):
     """A function of a crystal, for one phase."""
 

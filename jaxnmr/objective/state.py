@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import static, struct
+from .._struct import Struct, static
 from ..crystal import Crystal
 from ..errors import ParameterError
 from ..nmr import Isotope, ShiftReference, isotope
@@ -51,8 +51,7 @@ class TensorRead:
     part: Literal["isotropic", "symmetric", "all"] = "all"
 
 
-@struct
-class State:
+class State(Struct):
     """Everything terms may read, at one parameter vector.
 
     Attributes:
@@ -150,10 +149,13 @@ class State:
         """
         source = self._provision(head, self.phase(phase))
         values = jnp.asarray(self.provided[source.phase][head])
-        if nucleus is None and sites is None:
-            return values
         crystal = self.crystals[source.phase]
-        sites = sites_of(crystal, nucleus) if sites is None else np.asarray(sites, dtype=int)
+        if sites is not None:
+            sites = np.asarray(sites, dtype=int)
+        elif nucleus is not None:
+            sites = sites_of(crystal, nucleus)
+        else:
+            return values
         missing = [int(k) for k in sites if source.trained and not source.trained[k]]
         if missing:
             elements = sorted({crystal.elements[k] for k in missing})
@@ -217,7 +219,7 @@ def only_phase(crystals: Mapping[str, Crystal], name: str | None) -> str:
     """The name of a phase, of the only one when none is given; see :meth:`State.phase`."""
     if name is None and len(crystals) == 1:
         return next(iter(crystals))
-    if name not in crystals:
+    if name is None or name not in crystals:
         what = "no phase is named" if name is None else f"there is no phase {name!r}"
         raise ParameterError(
             f"{what}: expected phase= one of {', '.join(sorted(crystals)) or 'none, there is no crystal'}"

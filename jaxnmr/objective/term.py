@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._functions import pickled_function, unpickled_function
-from .._struct import compiled, set_fields, static, struct
+from .._struct import Struct, compiled, set_fields, static
 from ..crystal import Crystal
 from ..errors import ParameterError
 from ..typing import Array, Quantity
@@ -36,23 +36,31 @@ if TYPE_CHECKING:
 _NUMBERED = ("number", "expected", "calculated")
 
 
-class Term:
+class Term(Struct, pytree=False):
     """Base class of everything that adds to the sum of squares.
 
-    Subclasses are ``@struct`` pytrees with a ``name`` and implement :meth:`residuals`. Terms add and scale:
+    Subclasses are pytrees (:class:`jaxnmr.Struct`) with a ``name`` and implement :meth:`residuals`. Terms add and scale:
     ``xrd + 2.0 * restraint``; a weight multiplies chi squared.
 
     Attributes:
         name: prefix of the parameters, and what reports call it.
-        extracting: whether the term changes with every accepted step, as Le Bail extraction does.
-        reads: which learned tensors the residuals depend on; ``None`` when the term does not say. A term that does lets an
-            objective differentiate few tensors in reverse mode instead of all along every parameter. What it says must be
-            true: derivatives by anything else are not calculated.
     """
 
     name: str
-    extracting: bool = False
-    reads: tuple[TensorRead, ...] | None = None
+
+    @property
+    def extracting(self) -> bool:
+        """Whether the term changes with every accepted step, as Le Bail extraction does."""
+        return False
+
+    @property
+    def reads(self) -> tuple[TensorRead, ...] | None:
+        """Which learned tensors the residuals depend on; ``None`` when the term does not say.
+
+        A term that does lets an objective differentiate few tensors in reverse mode instead of all along every parameter.
+        What it says must be true: derivatives by anything else are not calculated.
+        """
+        return None
 
     # -- as people write it --------------------------------------------------------------------------------------
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
@@ -193,11 +201,10 @@ class TermSum:
     __rmul__ = __mul__
 
 
-@struct
 class FunctionTerm(Term):
     """A term made from a function of the state; see :func:`term`."""
 
-    sigma: Array
+    sigma: Array | float
     function: Callable[[State], Any] = static()
     name: str = static()
 
@@ -234,7 +241,7 @@ def _function_term(sigma, function, name):
 
 def bound_as(kind: type, term: Term, **fields: Any) -> Any:
     """A bound term of a kind that extends the fields of a term: those of the term, and what binding added."""
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     kept = {f.name: getattr(term, f.name) for f in dataclasses.fields(kind) if f.name not in fields}
     set_fields(made, **kept, **fields)
     return made

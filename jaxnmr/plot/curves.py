@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ..objective import ProfileStatistics
     from ..refinement.result import RefinementResult
 
 
@@ -44,7 +45,9 @@ def curve(fit: RefinementResult, name: str | None = None, *, axes: Axes | None =
         if np.any(data.baseline):
             main.plot(*along(data.baseline), color=BACKGROUND, linewidth=1.0, linestyle=DASHES[1], label="baseline")
         for k, (part, values) in enumerate(data.parts.items()):
-            style = dict(color=PHASES[k % len(PHASES)], linestyle=DASHES[k // len(PHASES) % len(DASHES)], linewidth=0.9)
+            style: dict[str, Any] = dict(
+                color=PHASES[k % len(PHASES)], linestyle=DASHES[k // len(PHASES) % len(DASHES)], linewidth=0.9
+            )
             main.plot(*along(values + data.baseline), label=part, **style)
         main.plot(*along(data.difference + zero), color=DIFFERENCE, linewidth=0.8, label="difference", zorder=3)
         main.axhline(zero, color=GREY, linewidth=0.6, zorder=2)
@@ -52,7 +55,7 @@ def curve(fit: RefinementResult, name: str | None = None, *, axes: Axes | None =
         if data.axis.to_the_left:
             main.invert_xaxis()
         main.set_title(f"{data.name}: {data.what}", loc="left", fontweight="bold")
-        s = fit.statistics[data.name]
+        s = cast("ProfileStatistics", fit.statistics[data.name])
         main.set_title(f"{data.factor} = {s.r_weighted:.2f} %    GoF = {s.gof:.2f}", loc="right")
         main.legend()
-        return figure
+        return cast("Figure", figure)

@@ -6,7 +6,7 @@ Every function returns a matplotlib ``Figure`` and shows nothing by itself, like
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,14 +35,15 @@ def learning_curve(histories: Sequence[Sequence[EpochInfo]]) -> Figure:
         figure, axis = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
         for k, history in enumerate(histories):
             epochs = [info.epoch for info in history]
+            valid: list[Any] = [info.valid_loss for info in history]
             faint = 1.0 if len(histories) == 1 else 0.55
             axis.plot(
                 epochs, [info.train_loss for info in history], color=OBSERVED, alpha=faint, linewidth=1.0,
                 linestyle=_DASHES[1], label="training" if k == 0 else None,
             )  # fmt: skip
-            if any(info.valid_loss is not None for info in history):
+            if any(loss is not None for loss in valid):
                 axis.plot(
-                    epochs, [info.valid_loss for info in history], color=CALCULATED, alpha=faint, linewidth=1.3,
+                    epochs, valid, color=CALCULATED, alpha=faint, linewidth=1.3,
                     label="validation, averaged weights" if k == 0 else None,
                 )  # fmt: skip
         axis.set_yscale("log")
@@ -151,11 +152,11 @@ def _panels(comparison: Comparison) -> list[tuple[str, str, np.ndarray, np.ndarr
     if comparison.quantity == "shielding":
         labels = (("iso", "σiso", "ppm"), ("span", "span", "ppm"), ("eta", "η", ""))
         return [(label, unit, *values[name]) for name, label, unit in labels]
-    if "cq_mhz" in values:
-        size = (f"|C_Q|({isotope_text(comparison.isotope.symbol)})", "MHz", *map(np.abs, values["cq_mhz"]))
+    if "cq_mhz" in values and comparison.isotope is not None:
+        label, unit, (mine, theirs) = f"|C_Q|({isotope_text(comparison.isotope.symbol)})", "MHz", values["cq_mhz"]
     else:
-        size = ("|Vzz|", "a.u.", *map(np.abs, values["vzz"]))
-    return [size, ("η", "", *values["eta"])]
+        label, unit, (mine, theirs) = "|Vzz|", "a.u.", values["vzz"]
+    return [(label, unit, np.abs(mine), np.abs(theirs)), ("η", "", *values["eta"])]
 
 
 def _parity_panel(axis, mine: np.ndarray, theirs: np.ndarray, weight: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ..objective import ProfileStatistics
     from ..refinement.result import RefinementResult
     from ..terms import PatternEvidence
 
@@ -50,7 +51,7 @@ def pattern(
     with styled():
         if axes is not None:
             _draw(axes, data, scale, (data.x[0], data.x[-1]), legend=True)
-            return axes.figure
+            return cast("Figure", axes.figure)
         window = _zoom_range(data, zoom)
         if window is None:
             figure, main = plt.subplots(figsize=(8.6, 5.2), layout="constrained")
@@ -179,7 +180,7 @@ def _positive_ticks(axis, base: float, top: float) -> None:
 
 
 def _titles(axis, fit: RefinementResult, data: PatternEvidence) -> None:
-    statistics = fit.statistics.get(data.name)
+    statistics = cast("ProfileStatistics | None", fit.statistics.get(data.name))
     phases = ", ".join(data.reflections)
     axis.set_title(data.name if phases in ("", data.name) else f"{data.name}: {phases}", loc="left", fontweight="bold")
     if statistics is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..nmr import Spectrum
+    from ..objective import ProfileStatistics
     from ..refinement.result import RefinementResult
     from ..terms import SpectrumEvidence
 
@@ -62,14 +63,14 @@ def spectrum(
 
     with styled():
         if hasattr(fit, "values"):
-            return _plain_spectrum(fit, zoom, axes)
+            return _plain_spectrum(cast("Spectrum", fit), zoom, axes)
         data = one_of(fit.spectra, name, "spectrum")
         if axes is not None:
             _draw_spectrum(axes, data, components)
-            return axes.figure
+            return cast("Figure", axes.figure)
         figure, main = plt.subplots(figsize=(8.6, 5.2), layout="constrained")
         _draw_spectrum(main, data, components)
-        statistics = fit.statistics.get(data.name)
+        statistics = cast("ProfileStatistics | None", fit.statistics.get(data.name))
         main.set_title(f"{data.name}: {isotope_text(data.isotope)}", loc="left", fontweight="bold")
         if statistics is not None:
             main.set_title(f"Rw = {statistics.r_weighted:.2f} %    GoF = {statistics.gof:.2f}", loc="right")

@@ -38,7 +38,8 @@ def styled(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
     import matplotlib
     import matplotlib.pyplot as plt
 
-    with plt.rc_context({**STYLE, **(changes or {})}):
+    settings: dict[Any, Any] = {**STYLE, **(changes or {})}
+    with plt.rc_context(settings):
         yield
         interactive = matplotlib.is_interactive()
     # the first figure of a notebook switches this on for all that follow; undone, they would not be shown

@@ -34,7 +34,7 @@ class Linearised:
         """Compress residuals ``(m,)`` and Jacobian ``(m, n)``."""
         norms = np.linalg.norm(jacobian, axis=0)
         norms = np.where(norms > 0, norms, 1.0)
-        r = np.linalg.qr(np.column_stack([jacobian / norms, residuals]), mode="r")
+        r = np.asarray(np.linalg.qr(np.column_stack([jacobian / norms, residuals]), mode="r"))
         n = jacobian.shape[1]
         return cls(triangle=r[:, :n], rotated=r[:, n], norms=norms)
 

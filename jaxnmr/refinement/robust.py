@@ -69,7 +69,7 @@ def effective_rows(
     Returns:
         ``(m, n)``, and by name of the terms with a loss.
     """
-    found = {}
+    found: dict[str, RobustRows] = {}
     for term, loss, weight in zip(objective.terms, objective.losses, np.asarray(objective.weights), strict=True):
         rows = slices[term.name]
         if loss is None or weight == 0:

@@ -17,10 +17,25 @@ from .linearised import Linearised
 class Solver(Protocol):
     """How a step follows from a linearised problem; acceptance, bounds and stages belong to the loop."""
 
-    max_steps: int
-    tolerance: float
-    initial_damping: float
-    name: str
+    @property
+    def max_steps(self) -> int:
+        """Steps in each stage."""
+        ...
+
+    @property
+    def tolerance(self) -> float:
+        """Converged when a step would be shorter than this many standard uncertainties."""
+        ...
+
+    @property
+    def initial_damping(self) -> float:
+        """Of the first step; 0 for a solver that does not damp."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """For reports and checkpoints."""
+        ...
 
     def step(self, problem: Linearised, residuals: np.ndarray, jacobian: np.ndarray, damping: float) -> np.ndarray:
         """A step in the columns of ``problem`` (``jacobian`` has the same columns)."""

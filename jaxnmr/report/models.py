@@ -47,7 +47,7 @@ def write_training(result: ExperimentResult, folder: str | Path, inputs: Sequenc
         The files written, by what they are.
     """
     folder = Path(folder)
-    part = next((name for name in ("test", "train") if name in result.evaluations), None)
+    part = next((name for name in ("test", "train") if name in result.evaluations), "train")
     evaluation = result.evaluations[part]
     written = {"learning curve": _save(learning_curve(result.histories), folder / "learning-curve.png")}
     written |= write_pictures(evaluation, folder)

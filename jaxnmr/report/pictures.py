@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 DATA, INFORMATION, CORRELATIONS, COURSE = "data", "information", "correlations", "course"
 # who draws what, by the kind of evidence
-_DRAWN = {"histogram": (pattern, "pattern"), "spectrum": (spectrum, "spectrum"), "curve": (curve, "curve")}
+_DRAWN: dict[str, tuple[Callable[..., Figure], str]] = {
+    "histogram": (pattern, "pattern"),
+    "spectrum": (spectrum, "spectrum"),
+    "curve": (curve, "curve"),
+}
 
 
 @dataclass(frozen=True)

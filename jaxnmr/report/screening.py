@@ -36,7 +36,7 @@ def write_screening(result: ScreeningResult, directory: str | Path, title: str =
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     written = {name: folder / file for name, file in (("report", "report.md"), ("table", "ranking.csv"))}
-    pictures = {"ranking": ranking(result)}
+    pictures: dict[str, Any] = {"ranking": ranking(result)}
     best = result.fits.get(result.best.name)
     if best is not None and best.patterns:
         pictures["best"] = pattern(best, next(iter(best.patterns)))

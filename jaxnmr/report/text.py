@@ -147,7 +147,7 @@ def _section(fit: RefinementResult, values: Mapping[str, dict[str, Any]], name: 
     shown, derived = fit.evidence[name], fit.derived(name)
     tables = [*shown.tables()]
     if derived:
-        rows = [(of.part, of.quantity, format_esd(of.value, esd, digits=5), of.unit) for of, esd in derived]
+        rows: list[Any] = [(of.part, of.quantity, format_esd(of.value, esd, digits=5), of.unit) for of, esd in derived]
         tables.append(Table("", ("of", "quantity", "value", "unit"), tuple(rows), lead="What follows from them:"))
     parts = []
     for of in tables:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .spectra import write_csdm_files
 from .text import report_text
 
 if TYPE_CHECKING:
+    from ..objective import Profile, ProfileStatistics
     from ..refinement.result import RefinementResult
 
 
@@ -70,7 +71,7 @@ def write_structures(fit: RefinementResult, folder: Path) -> Path:
     extra: dict[str, Any] = {"_refine_ls_number_parameters": fit.parameters.n_free}
     if len(fit.patterns) == 1:
         (name,) = fit.patterns
-        s = fit.statistics[name]
+        s = cast("ProfileStatistics", fit.statistics[name])
         extra |= {
             "_pd_proc_ls_prof_R_factor": f"{0.01 * s.rp:.5f}",
             "_pd_proc_ls_prof_wR_factor": f"{0.01 * s.rwp:.5f}",
@@ -92,7 +93,7 @@ def write_structures(fit: RefinementResult, folder: Path) -> Path:
 def write_columns(fit: RefinementResult, name: str, folder: Path, stem: str) -> Path:
     """Write the fitted points of one curve, and what its parts contribute, as comma-separated columns."""
     path = folder / f"{stem}.csv"
-    columns = fit.evidence[name].columns()
+    columns = cast("Profile", fit.evidence[name]).columns()
     _write_csv(path, tuple(columns), zip(*(_short(c) for c in columns.values()), strict=True))
     return path
 

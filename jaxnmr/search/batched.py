@@ -38,7 +38,7 @@ class Ending(NamedTuple):
         error: that exception.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # nobody asks this tuple where something is in it
     descent: Descent
     status: str
     message: str
@@ -131,6 +131,7 @@ class _Family:
         self.common, tree = jax.tree.flatten(first.objective)
         self.own = [False] * len(self.common)
         # what binding replaces will differ sooner or later: know it before anything is compiled
+        other: Any
         later, other = jax.tree.flatten(first.objective.bind(first.params))
         if other == tree:
             self.own = [a is not b for a, b in zip(self.common, later, strict=True)]
@@ -223,8 +224,8 @@ class _Course:
     def __init__(self, index: int, descent: Descent):
         self.index, self.descent = index, descent
         self.generator = descent.execute()
-        self.function: Callable | None = None
-        self.theta: np.ndarray | None = None
+        self.function: Any = None
+        self.theta: Any = None
 
     def go_on(self, answer) -> Ending | None:
         """Hand over what was asked for (or an exception), up to the next question or the end."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -149,8 +149,9 @@ class _Screening:
                 if name in self.places and not self._taken(name):
                     continue
                 crystal = self._crystal(name)
-                setup = tuple(self.make(crystal.replace(name=CANDIDATE)))
-                objective, params, stages, solver = (*setup, *(None,) * (4 - len(setup)))
+                setup: Any = list(self.make(crystal.replace(name=CANDIDATE)))
+                setup += [None] * (4 - len(setup))
+                objective, params, stages, solver = setup
                 stages, solver = stages or self.stages, solver or self.solver
                 if self.folder is not None and name not in self.places:
                     key = fingerprint(objective, params, stages, solver, self.settings)
@@ -166,12 +167,12 @@ class _Screening:
 
     def _taken(self, name: str) -> bool:
         """Claim a candidate, unless it is done or somebody else's."""
-        stem = self.places[name][1]
-        if self._known(name) or not self.folder.claim(stem):
+        stem, folder = self.places[name][1], cast(ScreeningFolder, self.folder)
+        if self._known(name) or not folder.claim(stem):
             return False
         # it may have been finished between the look and the claim
         if self._known(name):
-            self.folder.release(stem)
+            folder.release(stem)
             return False
         return True
 
@@ -183,7 +184,8 @@ class _Screening:
 
     def _known(self, name: str) -> bool:
         """Whether a candidate's record is in the folder, and if so taken over."""
-        record = self.folder.read(self.places[name][1])
+        # only what is kept in a folder has a place
+        record = cast(ScreeningFolder, self.folder).read(self.places[name][1])
         if record is None:
             return False
         known = {f: record[f] for f in ScreeningRow.__dataclass_fields__ if f in record}

@@ -194,8 +194,9 @@ def refine_starts(
             callback(_row(ending, steps[-1].chi2 if steps else float("nan")))
     interrupted = lambda k: Ending(k, descents[k], "interrupted", "The refinement had not begun.")
     known = [ending or interrupted(k) for k, ending in enumerate(endings)]
-    if all(e.error is not None and not isinstance(e.error, JaxnmrError) for e in known):
-        raise known[0].error
+    first = known[0].error
+    if first is not None and all(e.error is not None and not isinstance(e.error, JaxnmrError) for e in known):
+        raise first
     result = _outcome(known, batches, began, same, most_minima)
     if throw and not result.converged and not any(row.status == "interrupted" for row in result.rows):
         error = ConvergenceError(result.message)

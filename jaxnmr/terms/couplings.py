@@ -14,7 +14,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, static, struct
+from .._struct import Struct, set_fields, static
 from ..crystal import Crystal, angles, atom_names, distances, plan_pairs, plan_triplets, select_angles, symmetry_code
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import CouplingCalibration, isotope
@@ -27,8 +27,7 @@ from ..typing import Array, Quantity
 Atoms = Sequence[Sequence[str]]
 
 
-@struct
-class Linkages:
+class Linkages(Struct):
     """The geometry of atoms A - bridge - B, all that a law of couplings may read (traceable).
 
     Attributes:
@@ -103,7 +102,6 @@ class CouplingLaw:
         return self.offset_hz + self.slope_hz * (cosine if self.form == "cosine" else cosine / (cosine - 1.0))
 
 
-@struct
 class CouplingTerm(Term):
     """Residuals ``(calculated - observed)/sigma`` of couplings between pairs of spins. Build it with a classmethod.
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import compiled, static, struct
+from .._struct import compiled, static
 from ..crystal import Crystal
 from ..nmr import Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStatic
 from ..nmr.powder.simulation import SCALES
@@ -52,7 +52,6 @@ class Changes(NamedTuple):
     strays: Array
 
 
-@struct
 class MeasuredSpectrum(Term, ABC):
     """One measured spectrum, what of it is fitted, and how to calculate it; subclasses say what its sites are.
 
@@ -179,7 +178,6 @@ class MeasuredSpectrum(Term, ABC):
         return Spectrum.create(frequency, np.zeros(points), larmor_hz=larmor, isotope=self.simulation.isotope)
 
 
-@struct
 class PlannedSpectrum(MeasuredSpectrum):
     """Residuals ``(calculated - observed)/sigma`` of one spectrum.
 

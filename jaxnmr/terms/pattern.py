@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, static, struct
+from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..diffraction import Pattern, PowderDiffraction
 from ..diffraction.tiles import Tiles
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
 
-@struct
 class PatternTerm(Term):
     """Residuals ``(calculated - observed)/sigma`` of one histogram, excluded regions left out.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, static, struct
+from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..errors import DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference, isotope
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
 
-@struct
 class PeakListTerm(SiteTerm):
     """Isotropic shifts of peaks, to be compared with those of sites; see `BoundPeaks` for the residuals.
 
@@ -158,7 +157,6 @@ class PeakListTerm(SiteTerm):
         return bound if self.fixed else bound.replace(peak=bound._best(state))
 
 
-@struct
 class BoundPeaks(PeakListTerm):
     """Residuals ``(shift of the site - shift of its peak)/sigma``, one for every site.
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, static, struct
+from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference, Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStatic, isotope
@@ -43,7 +43,6 @@ _DYADS = np.array(
 ) / np.sqrt(2.0)
 
 
-@struct
 class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
     """A measured spectrum whose sites follow the structure; see `BoundPredictedSpectrum` for the residuals.
 
@@ -244,7 +243,6 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         return np.array([numbers[label] for label in labels], dtype=float)
 
 
-@struct
 class _Placed(PredictedSpectrumTerm):
     """Sites of known numbers and intensities; see `BoundPredictedSpectrum`."""
 
@@ -303,7 +301,6 @@ class _Placed(PredictedSpectrumTerm):
         return values | on_host({"mas": local["mas"]} if "mas" in local else {}), template, frames
 
 
-@struct
 class BoundPredictedSpectrum(_Placed, PlannedSpectrum):
     """Residuals ``(calculated - observed)/sigma`` of one spectrum whose sites follow the structure.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, static, struct
+from .._struct import set_fields, static
 from ..errors import ParameterError
 from ..objective.evidence import Knowledge, rows_of
 from ..objective.state import State
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
 
-@struct
 class Prior(Term):
     """Expected values of parameters: ``Prior("u_iso[O1]", 0.01, 0.002)`` or ``Prior("u_iso", 0.01, 0.005)``.
 
@@ -59,7 +58,6 @@ class Prior(Term):
         return bound_as(BoundPrior, self, elements=tuple(elements))
 
 
-@struct
 class BoundPrior(Prior):
     """Residuals ``(value - expected)/sigma``.
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from .._struct import static, struct
+from .._struct import static
 from ..crystal import (
     Crystal,
     angles,
@@ -30,7 +30,6 @@ from .prior import positive_sigma
 Count = Literal["distinct", "cell"]
 
 
-@struct
 class Restraint(Term):
     """Distances (Å) or angles (degrees) with expected values. Build it with a classmethod.
 

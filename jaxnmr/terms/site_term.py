@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._struct import static, struct
+from .._struct import static
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference
@@ -30,7 +30,6 @@ class Place(NamedTuple):
     labels: tuple[str, ...]
 
 
-@struct
 class SiteTerm(Term):
     """What terms about sites of one nucleus have in common: which sites, and the reference of their shifts.
 

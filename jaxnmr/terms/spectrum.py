@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import compiled, set_fields, static, struct
+from .._struct import compiled, set_fields, static
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError
 from ..nmr import Site, Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStatic
@@ -31,7 +31,6 @@ _REACH = {"amplitude": SCALES, "gaussian": SCALES, "lorentzian": SCALES, "shift"
 _FLAT_AT_ZERO = ("eta", "eta_q", "gaussian", "shielding_spread", "quadrupolar_spread")
 
 
-@struct
 class SpectrumTerm(PlannedSpectrum):
     """Residuals ``(calculated - observed)/sigma`` of one spectrum; see `MeasuredSpectrum` for how it is calculated.
 

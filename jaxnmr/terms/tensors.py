@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import set_fields, static, struct
+from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference, isotope
@@ -42,7 +42,6 @@ _CHANGE = 0.1
 _CQ_HZ = (100.0, 1e11)
 
 
-@struct
 class TensorTerm(SiteTerm):
     """Tensors measured at sites of one nucleus; the residuals of `BoundTensors` are whitened by their covariance.
 
@@ -206,7 +205,6 @@ class TensorTerm(SiteTerm):
         return np.linalg.inv(np.linalg.cholesky(np.asarray(self.covariance) + of_model))
 
 
-@struct
 class BoundTensors(TensorTerm):
     """Residuals of tensors at known sites.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import jaxnmr as jn
-from jaxnmr._struct import static, struct
+from jaxnmr._struct import static
 from jaxnmr.errors import DataError, ParameterError, PrecisionError
 from jaxnmr.testing import assert_gradients
 
@@ -19,7 +19,6 @@ def slightly_wrong(x):
 slightly_wrong.defjvp(lambda primal, tangent: (primal[0] ** 2, 2.001 * primal[0] * tangent[0]))
 
 
-@struct
 class Squares(jn.Term):
     """A term with a fast derivative of its own, right when ``factor`` is 2."""
 

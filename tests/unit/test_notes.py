@@ -8,19 +8,17 @@ from small_problems import DOUBLET, histogram, rutile
 
 import jaxnmr as jn
 from jaxnmr._compilations import watch_compilations
-from jaxnmr._struct import BLANK, NoteRead, bare, compiled, static, struct
+from jaxnmr._struct import BLANK, NoteRead, Struct, bare, compiled, static
 from jaxnmr.errors import ParameterError
 
 
-@struct
-class Sample:
+class Sample(Struct):
     mass: jax.Array
     shape: str = static()
     file: str = static(note=True)
 
 
-@struct
-class Batch:
+class Batch(Struct):
     samples: dict[str, Sample]
     title: str = static(note=True)
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._struct import Struct, compiled, static
+from ..._struct import compiled, static
 from ..._tuning import tuning
 from ...crystal import Crystal
 from ...errors import ConventionError
@@ -38,30 +38,27 @@ _INTERMEDIATES = 0.7
 
 
 class Predicting(Protocol):
-    """What is asked of a model; `jaxnmr.TensorModel` is one.
-
-    Attributes:
-        config: heads, species and cutoff.
-        card: what is known about it: name, references of shifts, calibration.
-        environments: what atoms of its training looked like, by element.
-        members: of an ensemble; ``None`` for a single network.
-        count: number of parameters.
-    """
+    """What is asked of a model; `jaxnmr.TensorModel` is one."""
 
     @property
-    def config(self) -> Any: ...
+    def config(self) -> Any:
+        """Heads, species and cutoff."""
 
     @property
-    def card(self) -> Any: ...
+    def card(self) -> Any:
+        """What is known about it: name, references of shifts, calibration."""
 
     @property
-    def environments(self) -> Mapping[str, Any]: ...
+    def environments(self) -> Mapping[str, Any]:
+        """What atoms of its training looked like, by element."""
 
     @property
-    def members(self) -> int | None: ...
+    def members(self) -> int | None:
+        """Networks of an ensemble; ``None`` for a single one."""
 
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """Number of its parameters."""
 
     def plan(self, crystal: Crystal) -> Any:
         """The neighbours of every atom (host)."""
@@ -79,12 +76,13 @@ class Predicting(Protocol):
         """A copy with other fields."""
 
 
-class Predicted(Struct, PhaseSource):
+class Predicted(PhaseSource):
     """One model for one phase.
 
     Attributes:
         model: single network or ensemble.
         plan: neighbours of the phase, edges padded.
+        name: of the model.
         phase: name of the crystal.
         provisions: per head, what the state is told of it.
         way: how it is differentiated.
@@ -93,6 +91,7 @@ class Predicted(Struct, PhaseSource):
 
     model: Predicting
     plan: GraphPlan
+    name: str = static(note=True)
     phase: str = static()
     provisions: tuple[Provision, ...] = static()
     way: Everywhere | Forward | Backward = static(default=Everywhere())
@@ -139,12 +138,9 @@ class Predicted(Struct, PhaseSource):
         if memory_bytes is None:
             memory_bytes = tuned.derivative_bytes
         plan = _padded(model.plan(crystal), 0)
-        return cls(model=model, plan=plan, phase=phase, provisions=provisions, memory_bytes=int(memory_bytes))
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """Name of the model."""
-        return self.model.card.name
+        return cls(
+            model=model, plan=plan, name=model.card.name, phase=phase, provisions=provisions, memory_bytes=int(memory_bytes)
+        )  # fmt: skip
 
     # -- values --------------------------------------------------------------------------------------------------
     def evaluate(self, crystal: Crystal) -> dict[str, Array]:
@@ -201,15 +197,15 @@ class Predicted(Struct, PhaseSource):
         )
 
     # -- what a refinement moves ---------------------------------------------------------------------------------
-    def differentiated(self, columns: Sequence[int] | None, reads: Sequence[TensorRead] | None) -> Predicted:
+    def differentiated(
+        self, columns: Sequence[int] | np.ndarray | None, reads: Sequence[TensorRead] | None
+    ) -> Predicted:
+        rows = None if reads is None else self._rows(reads)
+        read = None if rows is None else sum(len(self._basis(head, part)) for head, _, part in rows)
         if columns is None:
             return self.replace(way=Everywhere())
         columns = tuple(int(k) for k in columns)
-        if reads is None:
-            return self.replace(way=Forward(columns, None))
-        rows = self._rows(reads)
-        read = sum(len(self._basis(head, part)) for head, _, part in rows)
-        if read == 0 or read * REVERSE_COST < len(columns):
+        if rows is not None and read is not None and (read == 0 or read * REVERSE_COST < len(columns)):
             return self.replace(way=Backward(columns, rows, read))
         return self.replace(way=Forward(columns, read))
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 
-from ..._struct import Struct, static
+from ..._struct import static
 from ...crystal import Crystal
 from ...errors import ConventionError, ParseError, ShapeError
 from ...graph import GraphPlan, pad_graph, plan_graph, structure_graph
@@ -70,7 +70,7 @@ class ModelCard:
         return hash(self._content)
 
 
-class TensorModel(Struct, Source):
+class TensorModel(Source):
     """Parameters and description of a network, or of an ensemble; a pytree, so that it can be trained and closed over.
 
     An ensemble (:meth:`ensemble`) is several networks of one architecture: its parameters have a leading member axis, one

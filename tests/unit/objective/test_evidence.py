@@ -140,7 +140,6 @@ def test_weight_fractions_add_up_to_one_and_change_as_their_slopes_say():
 TIMES = np.linspace(0.0, 4.0, 41)
 
 
-@jn.struct
 class Decay(jn.Term):
     """A decay that nobody in the package knows of."""
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxnmr as jn
-from jaxnmr._struct import set_fields, static, struct
+from jaxnmr._struct import set_fields, static
 from jaxnmr.errors import ParameterError
 from jaxnmr.objective import Loss
 from jaxnmr.objective.losses import SCALES
@@ -27,7 +27,6 @@ DEFINED = {
 }
 
 
-@struct
 class Parabola(jn.Term):
     """Measured points of a parabola; their uncertainty is 0.1."""
 

@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 from scipy.stats import chi2, norm
 
 import jaxnmr as jn
-from jaxnmr._struct import set_fields, static, struct
+from jaxnmr._struct import set_fields, static
 from jaxnmr.errors import ParameterError
 from jaxnmr.objective import TermSum
 from jaxnmr.refinement import variance_components
@@ -18,7 +18,6 @@ DESIGNS = {"shifts": RNG.normal(size=(24, 4)), "couplings": RNG.normal(size=(16,
 TRUTH = np.array([1.0, -2.0, 0.5, 3.0])
 
 
-@struct
 class Linear(jn.Term):
     """Linear functions of the same four unknowns, measured with a stated uncertainty of 0.1."""
 

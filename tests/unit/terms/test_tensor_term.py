@@ -1,5 +1,7 @@
 """Residuals of tensors: invariant, whitened as stated, finite where principal values coincide. States are made by hand."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,10 +58,8 @@ def state_of(term, *, shielding=None, efg=None, **values) -> jn.State:
 class Known(PhaseSource):
     """A source of one prediction, whatever the structure is."""
 
+    found: Any
     name, phase, provisions = "known", "quartz", PROVISIONS
-
-    def __init__(self, found):
-        self.found = found
 
     def prediction(self, crystal):
         return self.found
@@ -67,7 +67,7 @@ class Known(PhaseSource):
 
 def host(term, found=None) -> HostState:
     """The state for planning, with what a model says of its uncertainty."""
-    return HostState(state_of(term), () if found is None else (Known(found),))
+    return HostState(state_of(term), () if found is None else (Known(found=found),))
 
 
 def bound(term, found=None):
