@@ -36,8 +36,8 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 GROUND = {
-    "_cache", "_compat", "_compilations", "_files", "_functions", "_lazy", "_precision", "_record", "_struct", "_tables",
-    "_tuning", "_version", "errors", "typing", "units",
+    "_arrays", "_cache", "_compat", "_compilations", "_files", "_functions", "_lazy", "_precision", "_record", "_struct", "_tables",
+    "_tuning", "_version", "_words", "errors", "typing", "units",
 }  # fmt: skip
 
 # third-party packages each room may import
@@ -205,7 +205,7 @@ def test_no_file_has_grown_beyond_what_one_can_read_at_once():
 def test_the_documents_name_files_that_exist():
     named = {
         (document.name, file)
-        for document in (*ROOT.glob("docs/*.md"), ROOT / "README.md")
+        for document in (*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md")
         for file in re.findall(r"`([\w/]+/[\w/]*(?:\.py)?)`", document.read_text(encoding="utf-8"))
         if file.endswith(".py") or (PACKAGE / file.split("/")[0]).is_dir() or file.startswith("jaxnmr/")
     }

@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         help="where compiled programs are kept for the next time "
         "(default: $JAX_COMPILATION_CACHE_DIR, else jaxnmr in the user's cache folder)",
     )
-    common.add_argument("--no-cache", action="store_true", help="compile everything anew")
+    common.add_argument("--no-cache", action="store_true", help="compile everything again")
 
     def command(name, function, text, example, parents=(common,)):
         sub = subparsers.add_parser(
@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     cross = command(
-        "cross-validate", commands._cross_validate, "train without one part of the data after the other and judge them all",
+        "cross-validate", commands._cross_validate, "k-fold cross-validation: train k times, score each held-out fold",
         "jaxnmr cross-validate examples/training/silica-efg.toml --folds 5 --out out/folds",
     )  # fmt: skip
     cross.add_argument("run", metavar="RUN.toml", help="the run file of a training; of its split, kind and seed count")

@@ -32,7 +32,7 @@ def add_screen(command: Callable) -> None:
     screen.add_argument(
         "--share",
         metavar="K/N",
-        help="this is process K (from 1) of N that share the candidates out; all are given the same --out",
+        help="run as worker K (from 1) of N on the same candidates; all are given the same --out",
     )
 
 

@@ -5,19 +5,11 @@ A cell is ``(a, b, c, alpha, beta, gamma)`` in Å and degrees; lattice vectors a
 results in double precision (host-side planning), a JAX cell gives traceable ones.
 """
 
-from types import ModuleType
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Real
 
+from .._arrays import namespace
 from ..typing import Array, ArrayT, Numbers
-
-
-def namespace(*arrays: object) -> ModuleType:
-    """``jax.numpy`` when any of the arrays is a JAX array, else ``numpy``."""
-    return jnp if any(isinstance(x, jax.Array) for x in arrays) else np
 
 
 def metric(cell: Real[ArrayT, "6"]) -> Float[ArrayT, "3 3"]:

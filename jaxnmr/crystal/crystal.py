@@ -8,6 +8,7 @@ import gemmi
 import numpy as np
 from jaxtyping import Float
 
+from .._arrays import namespace
 from .._struct import Struct, static
 from ..errors import ConventionError, ShapeError, SymmetryError
 from ..typing import Array, Numbers, Quantity
@@ -198,7 +199,7 @@ class Crystal(Struct):
 
         An isotropic U becomes ``U cos(angle*)``: ``U_ij = U g*_ij / (a*_i a*_j)``.
         """
-        xp = cells.namespace(self.cell, self.u_iso, self.u_aniso)
+        xp = namespace(self.cell, self.u_iso, self.u_aniso)
         g_star = cells.reciprocal_metric(xp.asarray(self.cell))
         length = xp.sqrt(xp.diag(g_star))
         cosines = xp.stack([g_star[i, j] / (length[i] * length[j]) for i, j in UIJ])
@@ -206,7 +207,7 @@ class Crystal(Struct):
 
     def u_equivalent(self) -> Float[Array, " sites"]:
         """Equivalent isotropic displacement, a third of the trace of the Cartesian tensor, in Å²."""
-        xp = cells.namespace(self.cell, self.u_iso, self.u_aniso)
+        xp = namespace(self.cell, self.u_iso, self.u_aniso)
         length = xp.sqrt(xp.diag(cells.reciprocal_metric(xp.asarray(self.cell))))
         g = cells.metric(xp.asarray(self.cell))
         weights = xp.stack([length[i] * length[j] * g[i, j] * (1.0 if i == j else 2.0) for i, j in UIJ])

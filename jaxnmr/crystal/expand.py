@@ -7,9 +7,10 @@ to the site, then a lattice translation. They are found once on the host; positi
 import numpy as np
 from jaxtyping import Float, Int
 
+from .._arrays import namespace
 from .._struct import Struct, static
 from ..typing import Array
-from .cell import lattice, namespace
+from .cell import lattice
 from .symmetry import SpaceGroup
 from .unit import AsymmetricUnit
 

@@ -6,8 +6,9 @@ found once on the host: :func:`plan_bonds`, :func:`plan_angles`, :func:`plan_pai
 
 from jaxtyping import Float, Int
 
+from .._arrays import namespace
 from ..typing import Array
-from .cell import lattice, namespace
+from .cell import lattice
 from .expand import positions
 from .symmetry import SpaceGroup
 from .unit import AsymmetricUnit

@@ -7,6 +7,7 @@ import jraph
 import numpy as np
 from jaxtyping import Float, Int
 
+from .._arrays import namespace
 from .._struct import Struct, static
 from ..crystal import Crystal, Expansion, lattice, metric, plan_expansion, positions, primitive_basis
 from ..errors import ConventionError
@@ -52,11 +53,11 @@ class GraphPlan(Struct):
         return self.reference._replace(nodes=nodes, globals={"lattice": own[None]})
 
     def margin(self, crystal: Crystal) -> Float[Array, ""]:
-        """How much of the skin is left, Å (traceable); list neighbours anew when it is no longer positive."""
+        """How much of the skin is left, Å (traceable); list neighbours again when it is no longer positive."""
         return neighbour_list_margin(self.graph(crystal), self.reference, self.cutoff, self.cutoff + self.skin)
 
     def renewed(self, crystal: Crystal) -> "GraphPlan":
-        """The plan with neighbours listed anew (host)."""
+        """The plan with neighbours listed again (host)."""
         return plan_graph(crystal, cutoff=self.cutoff, skin=self.skin, species=self.species)
 
 
@@ -138,6 +139,6 @@ def build_graph(
 
 def _cartesian_operations(crystal: Crystal, vectors: Float[Array, "3 3"]) -> Float[Array, "operations 3 3"]:
     """Cartesian matrices: with ``cart = frac @ L`` a rotation R is ``L^T R L^-T``."""
-    xp = jnp if not isinstance(vectors, np.ndarray) else np
+    xp = namespace(vectors)
     rotations = xp.asarray(crystal.group.rotations, dtype=vectors.dtype)
     return xp.einsum("ji,njk,lk->nil", vectors, rotations, xp.linalg.inv(vectors))

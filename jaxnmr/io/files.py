@@ -34,15 +34,20 @@ def read_bytes(path: str | Path) -> bytes:
     return data
 
 
-def decode(path: str | Path, data: bytes) -> str:
+def decode(path: str | Path, data: bytes, expected: str = "a powder pattern in two or three columns (xy, xye)") -> str:
     """Text of a file: UTF-8 or UTF-16 with a byte-order mark, else UTF-8, else Latin-1.
+
+    Args:
+        path: named in errors.
+        data: all of it.
+        expected: what it should hold, for the message.
 
     Raises:
         ParseError: binary data.
     """
     for magic, what in _ARCHIVES.items():
         if data.startswith(magic):
-            raise ParseError(path, None, f"is {what}; expected a powder pattern: unpack or export it as text (xye)")
+            raise ParseError(path, None, f"is {what}; expected {expected}: unpack it or export it as text")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = data.decode("utf-16", errors="replace")
     else:
@@ -56,8 +61,8 @@ def decode(path: str | Path, data: bytes) -> str:
         raise ParseError(
             path,
             line,
-            f"binary data (byte 0x{ord(found[0]):02x}); expected text. Export the pattern from the "
-            "instrument's software as two or three columns (xy, xye)",
+            f"binary data (byte 0x{ord(found[0]):02x}); expected {expected}: export it as text with the software that "
+            "wrote it",
         )
     return text
 

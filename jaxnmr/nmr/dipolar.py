@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from .._arrays import is_concrete
 from ..errors import ConventionError, ShapeError
 from ..typing import Array, Numbers
 from .isotopes import Isotope, isotope
-from .tensors import known
 
 PLANCK_J_S = 6.62607015e-34  # exact
 MU0_OVER_4PI = 1.00000000055e-7  # T m/A, CODATA 2018
@@ -30,7 +30,7 @@ def dipolar_constant_hz(first: str | Isotope, second: str | Isotope, distance_an
         ConventionError: an unknown nucleus, or a distance that is not positive.
     """
     distance = jnp.asarray(distance_angstrom)
-    if known(distance) and not (np.isfinite(np.asarray(distance)).all() and (np.asarray(distance) > 0).all()):
+    if is_concrete(distance) and not (np.isfinite(np.asarray(distance)).all() and (np.asarray(distance) > 0).all()):
         raise ConventionError(f"distance_angstrom is {distance_angstrom}; expected positive distances in Å")
     return _constant_at_one_angstrom(first, second) / distance**3
 
@@ -48,7 +48,7 @@ def dipolar_tensor_hz(first: str | Isotope, second: str | Isotope, vector_angstr
     if vector.shape[-1:] != (3,):
         raise ShapeError(f"vector_angstrom has the shape {vector.shape}; expected (..., 3)")
     square = jnp.sum(vector**2, axis=-1)
-    if known(square) and not ((np.asarray(square) > 0).all() and np.isfinite(np.asarray(square)).all()):
+    if is_concrete(square) and not ((np.asarray(square) > 0).all() and np.isfinite(np.asarray(square)).all()):
         raise ConventionError("vector_angstrom has a vector that is zero or not finite; two nuclei cannot coincide")
     outer = vector[..., :, None] * vector[..., None, :]
     square = square[..., None, None]

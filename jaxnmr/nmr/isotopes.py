@@ -6,11 +6,15 @@ The table is package data (``data/isotopes.csv``); ``tools/make_isotopes.py`` ma
 import difflib
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from ..errors import ConventionError
+import numpy as np
+from jaxtyping import Int
+
+from ..errors import ConventionError, ParameterError
 
 # CODATA 2018: nuclear magneton / h in Hz/T
 NUCLEAR_MAGNETON_HZ_PER_TESLA = 7.6225932291e6
@@ -51,6 +55,10 @@ class Isotope:
         """Whether the spin is above one half."""
         return self.spin > 0.5
 
+    def stands_on(self, element: str) -> bool:
+        """Whether a site of this element can hold the nucleus: one of its own, and for 2H one written as D too."""
+        return element == self.element or (self.symbol == "2H" and element == "D")
+
 
 def isotope(symbol: "str | Isotope") -> Isotope:
     """The nucleus of that symbol: ``"27Al"``, ``"27al"`` and ``"Al-27"`` are the same; ``"D"`` is 2H.
@@ -88,6 +96,24 @@ def isotopes_of(element: str) -> tuple[Isotope, ...]:
     return tuple(sorted(found, key=lambda nucleus: -nucleus.abundance))
 
 
+def sites_of(elements: Sequence[str], nucleus: str | Isotope, where: str = "the crystal") -> Int[np.ndarray, " sites"]:
+    """Numbers of the sites that hold a nucleus, in ascending order (host); see :meth:`Isotope.stands_on`.
+
+    Args:
+        elements: one per site.
+        nucleus: isotope, ``"29Si"``.
+        where: for the message.
+
+    Raises:
+        ParameterError: no site holds it.
+    """
+    atom = isotope(nucleus)
+    chosen = [k for k, element in enumerate(elements) if atom.stands_on(element)]
+    if not chosen:
+        raise ParameterError(f"{where} has no {atom.symbol} site; it has {', '.join(sorted(set(elements)))}")
+    return np.array(chosen)
+
+
 def all_isotopes() -> tuple[Isotope, ...]:
     """Every nucleus of the table, in the order of the periodic table."""
     return tuple(_table().values())
@@ -115,7 +141,7 @@ def reference_hz(nucleus: str | Isotope, b0_tesla: float) -> float:
 
 
 def _field(b0_tesla: float) -> float:
-    if not 0 < b0_tesla <= 100:  # an infinite field and one that is not a number as well
+    if not 0 < b0_tesla <= 100:  # refuses infinity and NaN as well
         raise ConventionError(
             f"b0_tesla is {b0_tesla}; expected the magnetic field in tesla, between 0 and 100 (a 500 MHz magnet has 11.74)"
         )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from .._arrays import is_concrete
 from ..errors import ConventionError
 from ..typing import Array, Numbers, Scalar
 from .isotopes import Isotope, isotope
@@ -58,6 +59,24 @@ def efg_from_quadrupolar(
     """Field gradient of a quadrupolar tensor in Hz; the inverse of `quadrupolar_from_efg`."""
     check_efg(quadrupolar_hz, "quadrupolar tensor")
     return jnp.asarray(quadrupolar_hz) / (_hz_per_v_m2(nucleus, q_barn) * _unit(unit))
+
+
+def cq_hz_per_au(nucleus: str | Isotope, q_barn: Scalar | None = None, *, prefix: str = "") -> Scalar:
+    """C_Q in Hz, signed, that belongs to a field gradient Vzz of one atomic unit.
+
+    Args:
+        nucleus: whose quadrupole moment to take without ``q_barn``.
+        q_barn: quadrupole moment in barn; may be traced.
+        prefix: of the message, such as the name of a term.
+
+    Raises:
+        ConventionError: a moment that is zero or not finite, where it can be looked at.
+    """
+    nucleus = isotope(nucleus)
+    moment = nucleus.quadrupole_barn if q_barn is None else q_barn
+    if is_concrete(moment) and not (np.isfinite(moment) and moment != 0):
+        raise ConventionError(f"{prefix}{nucleus.symbol} has no known quadrupole moment; give q_barn=")
+    return CQ_HZ_PER_AU_BARN * moment
 
 
 def quadrupolar_product(cq_hz: Numbers, eta: Numbers) -> Float[Array, "*n"]:
@@ -123,5 +142,5 @@ def _hz_per_v_m2(nucleus: str | Isotope | None, q_barn: Scalar | None) -> Scalar
             raise ConventionError(f"{nucleus.symbol} has spin 1/2 and no quadrupolar coupling")
         q_barn = nucleus.quadrupole_barn
         if np.isnan(q_barn):
-            raise ConventionError(f"the quadrupole moment of {nucleus.symbol} is not known; give q_barn")
+            raise ConventionError(f"{nucleus.symbol} has no known quadrupole moment; give q_barn=")
     return E_OVER_H_HZ_PER_V * BARN_M2 * q_barn

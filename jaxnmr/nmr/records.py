@@ -1,4 +1,4 @@
-"""What is measured: the `Spectrum` and `Fid` records."""
+"""Records of what is measured: `Spectrum` and `Fid`."""
 
 from typing import Self
 
@@ -54,7 +54,7 @@ class Spectrum(Struct):
                 f"{name}: axis {axis.shape} and values {signal.shape} must be one-dimensional and equally long"
             )
         if len(signal) < 4:
-            raise ShapeError(f"{name}: {len(signal)} points are no spectrum")
+            raise ShapeError(f"{name}: a spectrum needs at least 4 points, got {len(signal)}")
         if not 0 < larmor_hz < np.inf:
             raise ConventionError(
                 f"{name}: the Larmor frequency is {larmor_hz:g} Hz; expected a positive number (Hz, not MHz)"

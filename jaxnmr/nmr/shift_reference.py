@@ -1,15 +1,16 @@
 """`ShiftReference`: chemical shifts from shieldings, and back; `CouplingCalibration`: the same for J couplings."""
 
+from collections.abc import Iterable
 from typing import Self
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from .._arrays import is_concrete
 from .._struct import Struct, set_fields
 from ..errors import ConventionError, DataError, ShapeError
 from ..typing import Array, Numbers, Values
-from .tensors import known
 
 # By name, reference_ppm and slope for shieldings in the usual sign, of valence electrons only.
 # nmrcryspy (github.com/mVenetos97/nmrcryspy, nmrcryspy/nmr/__init__.py) has shift = 0.8292 T - 437.69 ppm for every principal
@@ -38,9 +39,9 @@ class ShiftReference(Struct):
             ConventionError: values that are not finite, or a slope of zero.
         """
         for name, value in (("reference_ppm", reference_ppm), ("slope", slope)):
-            if known(value) and not np.isfinite(np.asarray(value, dtype=float)).all():
+            if is_concrete(value) and not np.isfinite(np.asarray(value, dtype=float)).all():
                 raise ConventionError(f"{name} is {value}; expected a finite number")
-        if known(slope) and not np.asarray(slope).all():
+        if is_concrete(slope) and not np.asarray(slope).all():
             raise ConventionError("slope is 0: every nucleus would have the same shift; expected about -1")
         set_fields(self, reference_ppm=reference_ppm, slope=slope)
 
@@ -100,6 +101,25 @@ class ShiftReference(Struct):
     def shielding_tensor(self, shift_ppm: Numbers) -> Float[Array, "*n 3 3"]:
         """Shielding tensors of shift tensors, ppm."""
         return (jnp.asarray(shift_ppm) - self.reference_ppm * _unity(shift_ppm)) / self.slope
+
+
+def reference_of(element: str, references: Iterable[tuple[str, float, float]]) -> ShiftReference:
+    """The shift reference that a model has of an element.
+
+    Args:
+        element: ``"Si"``.
+        references: all that it has, ``(element, reference_ppm, slope)``.
+
+    Raises:
+        ConventionError: none of this element.
+    """
+    for other, reference_ppm, slope in references:
+        if other == element:
+            return ShiftReference(reference_ppm, slope)
+    raise ConventionError(
+        f"the model has no shift reference of {element}: give reference=ShiftReference(ppm), such as one fitted with "
+        "ShiftReference.fit"
+    )
 
 
 class CouplingCalibration(Struct):

@@ -224,6 +224,47 @@ class Sites(Struct):
         return out
 
     @classmethod
+    def traced(
+        cls,
+        isotope: str,
+        labels: tuple[str, ...],
+        shift_ppm: Array,
+        *,
+        shielding_ppm: Array | None = None,
+        quadrupolar_hz: Array | None = None,
+        amplitude: Numbers = 1.0,
+        gaussian_hz: Numbers = 0.0,
+        lorentzian_hz: Numbers = 0.0,
+        dtype: Any = None,
+    ) -> Self:
+        """Sites without couplings and distributions, from arrays that may be traced; nothing is checked.
+
+        Args:
+            isotope, labels: as they will stand in the record.
+            shift_ppm: ``(sites,)``.
+            shielding_ppm, quadrupolar_hz: ``(sites, 3, 3)``; zero by default.
+            amplitude, gaussian_hz, lorentzian_hz: a number or ``(sites,)``.
+            dtype: of all but the shifts and the tensors that are given; that of the shifts by default.
+        """
+        count, dtype = len(labels), shift_ppm.dtype if dtype is None else dtype
+        column = lambda value: jnp.broadcast_to(jnp.asarray(value, dtype=dtype), (count,))
+        zero = jnp.zeros((count, 3, 3), dtype)
+        return cls(
+            shift_ppm=shift_ppm,
+            shielding_ppm=zero if shielding_ppm is None else shielding_ppm,
+            quadrupolar_hz=zero if quadrupolar_hz is None else quadrupolar_hz,
+            couplings_hz=jnp.zeros((count, 0, 3, 3), dtype),
+            shielding_spread_ppm=column(0.0),
+            quadrupolar_spread_hz=column(0.0),
+            amplitude=column(amplitude),
+            gaussian_hz=column(gaussian_hz),
+            lorentzian_hz=column(lorentzian_hz),
+            isotope=isotope,
+            labels=labels,
+            partners=(),
+        )
+
+    @classmethod
     def of(cls, sites: "Site | Sequence[Site] | Sites") -> "Sites":
         """From `Site` records (host). Sites with fewer couplings than others get partners that do nothing.
 

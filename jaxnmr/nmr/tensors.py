@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Complex, Float, Inexact
 
+from .._arrays import is_concrete
 from ..errors import ConventionError, ShapeError
 from ..typing import Array, Numbers
 
@@ -22,6 +23,19 @@ from ..typing import Array, Numbers
 ORDERS = ("haeberlen", "efg", "ascending", "descending")
 # an eta of 1 leaves the sign of zeta open; within this fraction of the span it is taken positive
 TIE = 1e-9
+
+
+def _traceless_dyads() -> Float[np.ndarray, "5 3 3"]:
+    dyads = np.zeros((5, 3, 3))
+    dyads[0] = np.diag([1.0, -1.0, 0.0]) / np.sqrt(2.0)
+    dyads[1] = np.diag([-1.0, -1.0, 2.0]) / np.sqrt(6.0)
+    for k, (i, j) in enumerate(((1, 2), (0, 2), (0, 1)), start=2):
+        dyads[k, i, j] = dyads[k, j, i] = 1.0 / np.sqrt(2.0)
+    return dyads
+
+
+# the orthonormal symmetric tensors without trace: xx - yy, 2 zz - xx - yy, yz, xz, xy
+TRACELESS_DYADS = _traceless_dyads()
 
 
 class PrincipalFrame(NamedTuple):
@@ -358,7 +372,7 @@ def check_efg(tensor: Numbers, name: str = "EFG tensor", slack: float = 0.0) -> 
         ShapeError: it is not ``(..., 3, 3)``.
     """
     checked = _tensor(tensor, name)
-    if not known(checked):
+    if not is_concrete(checked):
         return
     t = np.asarray(checked)
     size = np.abs(t).max(axis=(-1, -2))
@@ -379,18 +393,13 @@ def _spinning(larmor_hz: float, mas_hz: float) -> float:
     return 1e-6 * larmor_hz / mas_hz
 
 
-def known(value: object) -> bool:
-    """Whether the numbers can be looked at: outside ``jit``, ``vmap`` and ``grad``."""
-    return not isinstance(value, jax.core.Tracer)
-
-
 def _tensor(value: Numbers, name: str = "tensor") -> Inexact[jax.Array, "*n 3 3"]:
     tensor = jnp.asarray(value)
     if tensor.shape[-2:] != (3, 3):
         raise ShapeError(f"{name} has the shape {tensor.shape}; expected (..., 3, 3)")
     if not jnp.issubdtype(tensor.dtype, jnp.inexact):
         tensor = tensor.astype(float)
-    if known(tensor) and not np.isfinite(np.asarray(tensor)).all():
+    if is_concrete(tensor) and not np.isfinite(np.asarray(tensor)).all():
         raise ConventionError(f"{name} has values that are not finite")
     return tensor
 
@@ -400,14 +409,14 @@ def _numbers(**named: Numbers) -> tuple[Float[jax.Array, "*n"], ...]:
     arrays = jnp.broadcast_arrays(*(jnp.asarray(value) for value in named.values()))
     dtype = jnp.result_type(*named.values(), float)
     for name, value in zip(named, arrays, strict=True):
-        if known(value) and not np.isfinite(np.asarray(value)).all():
+        if is_concrete(value) and not np.isfinite(np.asarray(value)).all():
             raise ConventionError(f"{name} is {np.asarray(value)}; expected finite numbers")
     return tuple(value.astype(dtype) for value in arrays)
 
 
 def _within(name: str, value: Float[jax.Array, "*n"], low: float, high: float) -> None:
     slack = 1e-6  # rounding in single precision
-    if known(value):
+    if is_concrete(value):
         wrong = np.asarray((value < low - slack) | (value > high + slack))
         if wrong.any():
             bad = np.asarray(value)[wrong].flat[0]
@@ -415,7 +424,7 @@ def _within(name: str, value: Float[jax.Array, "*n"], low: float, high: float) -
 
 
 def _ordered(rule: str, low: Array, mid: Array, high: Array) -> None:
-    if all(map(known, (low, mid, high))) and not np.all((np.asarray(low) <= mid) & (np.asarray(mid) <= high)):
+    if is_concrete(low, mid, high) and not np.all((np.asarray(low) <= mid) & (np.asarray(mid) <= high)):
         raise ConventionError(f"principal values are not in the order {rule}: {low}, {mid}, {high}")
 
 

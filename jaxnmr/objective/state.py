@@ -13,6 +13,8 @@ from .._struct import Struct, static
 from ..crystal import Crystal
 from ..errors import ParameterError
 from ..nmr import Isotope, ShiftReference, isotope
+from ..nmr.isotopes import sites_of
+from ..nmr.shift_reference import reference_of
 from ..typing import Array
 
 SHIELDING, EFG = "shielding", "efg"
@@ -96,15 +98,16 @@ class State(Struct):
         return only_phase(self.crystals, name)
 
     def sites(self, nucleus: str | Isotope, phase: str | None = None) -> np.ndarray:
-        """Which sites of a phase have this nucleus, by increasing number.
+        """Numbers of the sites of a phase that hold this nucleus, in ascending order.
 
         Raises:
-            ParameterError: none has.
+            ParameterError: none does.
         """
-        return sites_of(self.crystals[self.phase(phase)], nucleus)
+        crystal = self.crystals[self.phase(phase)]
+        return sites_of(crystal.elements, nucleus, crystal.name)
 
     def of(self, name: str, phase: str | None = None) -> Array:
-        """What a source calculates of a phase, ``state.of("energy")``, in the shape it returns (traceable).
+        """A quantity that a source calculates of a phase, ``state.of("energy")``, in the shape it returns (traceable).
 
         Args:
             name: the quantity.
@@ -113,11 +116,11 @@ class State(Struct):
         Raises:
             ParameterError: no source provides it, or no phase is named and there are several.
         """
-        of = self._provision(name, self.phase(phase))
-        return jnp.asarray(self.provided[of.phase][name])
+        provision = self._provision(name, self.phase(phase))
+        return jnp.asarray(self.provided[provision.phase][name])
 
     def prediction(self, name: str, phase: str | None = None) -> Any:
-        """What a source says of a quantity together with its uncertainty; a `HostState` knows it.
+        """A quantity together with its uncertainty; a `HostState` knows it.
 
         Raises:
             ParameterError: always; this state is for evaluation, where uncertainties are held.
@@ -135,14 +138,14 @@ class State(Struct):
         nucleus: str | Isotope | None = None,
         sites: Sequence[int] | np.ndarray | None = None,
     ) -> Array:
-        """What a model predicts for sites of a phase, ``(sites, 3, 3)`` or ``(sites, dim)`` (traceable).
+        """Predicted tensors of sites of a phase, ``(sites, 3, 3)`` or ``(sites, dim)`` (traceable).
 
         Args:
             head: the quantity.
             phase: name of the crystal; needed when there are several.
             nucleus: only the sites of this one, see :meth:`sites`.
-            sites: only these, by number. Without ``nucleus`` and ``sites`` all sites, not a number where the model was not
-                trained on the element.
+            sites: only these, by number. Without ``nucleus`` and ``sites`` all sites, NaN where the model was not trained on
+                the element.
 
         Raises:
             ParameterError: no model, none with this head, no such site, or an element that it was not trained on.
@@ -153,7 +156,7 @@ class State(Struct):
         if sites is not None:
             sites = np.asarray(sites, dtype=int)
         elif nucleus is not None:
-            sites = sites_of(crystal, nucleus)
+            sites = sites_of(crystal.elements, nucleus, crystal.name)
         else:
             return values
         missing = [int(k) for k in sites if source.trained and not source.trained[k]]
@@ -185,18 +188,13 @@ class State(Struct):
             phase: name of the crystal; needed when there are several.
 
         Raises:
-            ParameterError: as :meth:`tensor`, or no reference.
+            ParameterError: as :meth:`tensor`.
+            ConventionError: no reference.
         """
         shielding = self.shielding(phase, nucleus=nucleus)
         if reference is None:
-            element = isotope(nucleus).element
-            known = {e: numbers for e, *numbers in self._provision(SHIELDING, self.phase(phase)).references}
-            if element not in known:
-                raise ParameterError(
-                    f"the model has no shift reference of {element}: give reference=ShiftReference(ppm), such as one fitted "
-                    "with ShiftReference.fit"
-                )
-            reference = ShiftReference(*known[element])
+            references = self._provision(SHIELDING, self.phase(phase)).references
+            reference = reference_of(isotope(nucleus).element, references)
         return reference.shift(jnp.trace(shielding, axis1=-2, axis2=-1) / 3.0)
 
     def _provision(self, name: str, phase: str) -> Provision:
@@ -225,15 +223,3 @@ def only_phase(crystals: Mapping[str, Crystal], name: str | None) -> str:
             f"{what}: expected phase= one of {', '.join(sorted(crystals)) or 'none, there is no crystal'}"
         )
     return name
-
-
-def sites_of(crystal: Crystal, nucleus: str | Isotope) -> np.ndarray:
-    """Numbers of the sites of a nucleus; protons and deuterons as they are written, but 2H may stand on H sites."""
-    atom = isotope(nucleus)
-    same = {atom.element, "D"} if atom.symbol == "2H" else {atom.element}
-    chosen = np.array([k for k, element in enumerate(crystal.elements) if element in same], dtype=int)
-    if not chosen.size:
-        raise ParameterError(
-            f"{crystal.name} has no {atom.symbol} site; it has {', '.join(sorted(set(crystal.elements)))}"
-        )
-    return chosen

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._words import counted
+
 # expectation of _run_ratio for independent normal residuals: 1 + 2 sum_k (2/pi) 2^-k = 1 + 4/pi
 _WHITE_NOISE_RUN_RATIO = 1.0 + 4.0 / np.pi
 
@@ -47,7 +49,7 @@ class Statistics:
         """All numbers in one line."""
         what = "observation" if self.measured else "restraint"
         robust = "" if self.discounted is None else f", robust: {self.discounted} of them count less than half"
-        return f"chi² {self.chi2:.4g} of {self.n_observations} {what}{'' if self.n_observations == 1 else 's'}{robust}"
+        return f"chi² {self.chi2:.4g} of {counted(self.n_observations, what)}{robust}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,7 +128,7 @@ class Term(Struct, pytree=False):
         return ()
 
     def in_room(self, sizes: tuple[int, ...], state: State) -> Term:
-        """This term planned anew for a state, with ``sizes`` of at least its own (host)."""
+        """This term planned again for a state, with ``sizes`` of at least its own (host)."""
         return self
 
     # -- sums ----------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ _EXTRACTION_GAIN = 1e-3
 
 @dataclass(frozen=True)
 class Stage:
-    """What to free at one stage of a refinement; stages add up.
+    """One stage of a refinement, by what it frees; stages add up.
 
     Attributes:
         free: names or patterns to free from this stage on.
@@ -77,8 +77,8 @@ def refine(
 ) -> RefinementResult:
     """Minimise an objective over its free parameters.
 
-    Where scales and backgrounds alone remove more than half of the misfit of the start, they go first; the note of such a step
-    says so. Whatever else a rough start needs is said with ``stages``.
+    If scales and backgrounds alone would remove over half of the initial chi², they are refined first; the step's note says
+    so. Whatever else a rough start needs is said with ``stages``.
 
     Args:
         objective: what to minimise.
@@ -115,18 +115,8 @@ def refine(
         )  # fmt: skip
     run = Descent(objective, params, solver or LevenbergMarquardt(), stages, callback, checkpoint)
     status, message = run.alone()
-    result = summarise(
-        objective=run.objective,
-        params=run.params,
-        active=run.active,
-        status=status,
-        message=message,
-        steps=tuple(run.steps),
-        began=run.began,
-        compile_seconds=run.compile_seconds,
-        correlation_threshold=correlation_threshold,
-        suggest=suggest and status != "interrupted",
-        visited=run.domain.sentences(),
+    result = run.result(
+        status, message, correlation_threshold=correlation_threshold, suggest=suggest and status != "interrupted"
     )
     if throw and not result.converged and result.status != "interrupted":
         error = ConvergenceError(result.message)
@@ -179,9 +169,27 @@ class Descent:
         """Whether residuals were calculated, at the start at least."""
         return bool(self.slices)
 
+    def result(
+        self, status: str, message: str, *, correlation_threshold: float = 0.8, suggest: bool = False
+    ) -> RefinementResult:
+        """Everything a report needs of where it stands now; arguments as those of :func:`refine`."""
+        return summarise(
+            objective=self.objective,
+            params=self.params,
+            active=self.active,
+            status=status,
+            message=message,
+            steps=tuple(self.steps),
+            began=self.began,
+            compile_seconds=self.compile_seconds,
+            correlation_threshold=correlation_threshold,
+            suggest=suggest,
+            visited=self.domain.sentences(),
+        )
+
     # -- compiled calls ------------------------------------------------------------------------------------------
     def evaluate(self, function, theta):
-        """What :meth:`execute` asked for."""
+        """The value that :meth:`execute` asked for."""
         arguments = (self.params.spec.layout, self.objective, self.offset, self.transform, jnp.asarray(theta))
         before = time.perf_counter()
         with watch_compilations() as compiled:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._words import counted
 from ..units import format_esd
 from .information import Information
 
@@ -145,11 +146,11 @@ class RefinementResult:
     def __repr__(self) -> str:
         """The outcome in a few lines: how it ended, agreement factors, every refined value with its uncertainty."""
         count = self.n_restraints
-        restraints = f", {count} restraint{'' if count == 1 else 's'}" if count else ""
+        restraints = f", {counted(count, 'restraint')}" if count else ""
         lines = [
             f"RefinementResult: {self.status}. {self.message}",
-            f"{len(self.steps)} steps, {self.seconds:.1f} s, {self.parameters.n_free} parameters, "
-            f"{self.n_observations} observations{restraints}",
+            f"{counted(len(self.steps), 'step')}, {self.seconds:.1f} s, "
+            f"{counted(self.parameters.n_free, 'parameter')}, {counted(self.n_observations, 'observation')}{restraints}",
         ]
         lines += [f"{name}: {s}" for name, s in self.statistics.items()]
         lines += [] if self.components is None else str(self.components).splitlines()

@@ -99,7 +99,7 @@ class GaussNewton:
         return whitening @ np.asarray(_linear_step(residuals, jacobian @ whitening, ridge))
 
 
-# outside of a compiled function jaxopt compiles its conjugate gradients anew at every call
+# outside of a compiled function jaxopt compiles its conjugate gradients again at every call
 @jax.jit
 def _linear_step(*arguments):
     """One step of jaxopt for ``(residuals, orthonormal, ridge)``, ``(rank,)``."""

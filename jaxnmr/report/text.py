@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._tables import markdown as table
+from .._words import counted
 from ..objective.evidence import Table
 from ..refinement.information import times_larger
 from ..units import format_esd
@@ -60,10 +61,11 @@ def report_text(
 def _status(fit: RefinementResult, result: dict[str, Any]) -> str:
     word = "converged" if fit.converged else f"did **not** converge ({fit.status})"
     count = result["n_restraints"]
-    restraints = f" and {count} restraint{'' if count == 1 else 's'}" if count else ""
+    restraints = f" and {counted(count, 'restraint')}" if count else ""
     return (
-        f"The refinement {word} after {result['steps']} steps, with {result['n_parameters']} parameters and "
-        f"{result['n_observations']} observations{restraints}." + ("" if fit.converged else f" {fit.message}")
+        f"The refinement {word} after {counted(result['steps'], 'step')}, with "
+        f"{counted(result['n_parameters'], 'parameter')} and {counted(result['n_observations'], 'observation')}{restraints}."
+        + ("" if fit.converged else f" {fit.message}")
     )
 
 

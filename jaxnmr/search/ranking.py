@@ -156,7 +156,7 @@ def ranked(rows: Iterable[ScreeningRow], rank: str) -> tuple[tuple[ScreeningRow,
         figure = chi2 / (1.0 if rank == "chi2" else excess) + penalty
         figure = figure - np.min(figure[np.isfinite(figure)], initial=np.inf)
     figure = np.where(np.isfinite(figure), figure, np.nan)
-    order = np.argsort(figure, kind="stable")  # what is not a number comes last
+    order = np.argsort(figure, kind="stable")  # NaN comes last
     most = max((r.n_observations for r in rows), default=0)
     fewer = lambda r: r if r.n_observations in (0, most) else replace(
         r, flags=(*r.flags, f"fitted to {r.n_observations} numbers, others to {most}: not comparable")

@@ -21,7 +21,7 @@ class Rooms:
         self._known: dict[str, list[tuple[int, ...]]] = {}
 
     def fitted(self, objective: Objective, params: Parameters) -> Objective:
-        """The objective with its terms planned anew for ``params``, in such rooms (host)."""
+        """The objective with its terms planned again for ``params``, in such rooms (host)."""
         if not any(term.sizes for term in objective.terms):
             return objective
         state = objective.host_state(params)

@@ -21,7 +21,6 @@ from ..objective import Parameters
 from ..refinement.loop import Descent, Stage
 from ..refinement.result import RefinementResult
 from ..refinement.solvers import LevenbergMarquardt, Solver
-from ..refinement.summary import summarise
 from .batched import Batches, Ending, together
 from .criteria import RANKINGS
 from .folder import ScreeningFolder, fingerprint
@@ -206,8 +205,7 @@ class _Screening:
     def _end(self, ending: Ending) -> None:
         name, start = self.started[ending.index]
         key, stem = self.places.get(name, ("", ""))
-        d = ending.descent
-        self.compile_seconds += d.compile_seconds
+        self.compile_seconds += ending.descent.compile_seconds
         if ending.status == "interrupted":
             self.interrupted = True
             if self.folder is not None:
@@ -217,11 +215,7 @@ class _Screening:
             self._done(self._failed(name, ending.error))
             return
         try:
-            fit = summarise(
-                objective=d.objective, params=d.params, active=d.active, status=ending.status, message=ending.message,
-                steps=tuple(d.steps), began=d.began, compile_seconds=d.compile_seconds, correlation_threshold=0.8,
-                suggest=False, visited=d.domain.sentences(),
-            )  # fmt: skip
+            fit = ending.descent.result(ending.status, ending.message)
             row = replace(described(name, start, fit), key=key, file=stem)
             if self.folder is not None:
                 self.folder.write_structures(stem, name, fit.crystals, fit.esds)

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from .._tables import plain
+from .._words import counted
 from ..crystal.cell import lattice
 from ..errors import ConvergenceError, JaxnmrError, ParameterError
 from ..objective import Objective, Parameters
@@ -19,7 +20,6 @@ from ..refinement.linearised import Linearised
 from ..refinement.loop import SMALLEST_GOF2, Descent, Stage
 from ..refinement.result import RefinementResult
 from ..refinement.solvers import LevenbergMarquardt, Solver
-from ..refinement.summary import summarise
 from .batched import Batches, Ending, together
 
 # two ends are the same minimum when they are this close in standard uncertainties, all parameters together
@@ -134,7 +134,7 @@ class StartsResult:
 
     def __repr__(self) -> str:
         """The sentence, and the table when not all starts agree."""
-        where = f"{self.devices} device{'' if self.devices == 1 else 's'}"
+        where = counted(self.devices, "device")
         lines = [f"StartsResult: {self.message}", f"{self.evaluations} evaluations on {where}, {self.seconds:.1f} s"]
         return "\n".join(
             lines if len(set(self.found)) == 1 and sum(self.found) == len(self.rows) else [*lines, self.table()]
@@ -283,12 +283,7 @@ def _outcome(endings: list[Ending], batches: Batches, began: float, same: float,
 
 
 def _result(ending: Ending) -> RefinementResult:
-    d = ending.descent
-    return summarise(
-        objective=d.objective, params=d.params, active=d.active, status=ending.status, message=ending.message,
-        steps=tuple(d.steps), began=d.began, compile_seconds=d.compile_seconds, correlation_threshold=0.8, suggest=False,
-        visited=d.domain.sentences(),
-    )  # fmt: skip
+    return ending.descent.result(ending.status, ending.message)
 
 
 def displaced(objective: Objective, params: Parameters, key, *, n: int, distance: float = 0.05) -> Parameters:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._struct import Struct, set_fields, static
+from .._words import counted
 from ..crystal import Crystal, angles, atom_names, distances, plan_pairs, plan_triplets, select_angles, symmetry_code
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import CouplingCalibration, isotope
@@ -177,11 +178,10 @@ class CouplingTerm(Term):
         places = plan_pairs(crystal, [tuple(of) for of in atoms])
         for row, labels in zip(places, atoms, strict=True):
             for atom, nucleus, label in zip(row, pair, labels, strict=True):
-                if crystal.elements[atom[0]] not in (
-                    {nucleus.element, "D"} if nucleus.symbol == "2H" else {nucleus.element}
-                ):
+                element = crystal.elements[atom[0]]
+                if not nucleus.stands_on(element):
                     raise ParameterError(
-                        f"{name!r}: {label} is {crystal.elements[atom[0]]}, not {nucleus.symbol}; give pairs in the order of nuclei"
+                        f"{name!r}: {label} is {element}, not {nucleus.symbol}; give pairs in the order of nuclei"
                     )
             if (row[0] == row[1]).all():
                 raise ParameterError(f"{name!r}: {labels[0]} and {labels[1]} are one atom")
@@ -314,7 +314,7 @@ class CouplingTerm(Term):
             what=what,
             title=what,
             conditions=(
-                ("compared", f"{what} in {self.phase}, {len(rows)} pair{'' if len(rows) == 1 else 's'}"),
+                ("compared", f"{what} in {self.phase}, {counted(len(rows), 'pair')}"),
                 *uncertainties(rows),
                 ("calibration", scaled),
             ),

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._struct import set_fields, static
 from ..crystal import Crystal
-from ..errors import DataError, ParameterError, ShapeError
+from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference, isotope
 from ..objective.evidence import Rows, rows_of
 from ..objective.state import SHIELDING, State, TensorRead
@@ -27,7 +27,7 @@ class PeakListTerm(SiteTerm):
     """Isotropic shifts of peaks, to be compared with those of sites; see `BoundPeaks` for the residuals.
 
     Which site belongs to which peak is given, or found: the assignment with the least chi² in which every peak has a site.
-    It is held while derivatives are taken and looked for anew after every step; a change is noted in the history. Peaks may
+    It is held while derivatives are taken and looked for again after every step; a change is noted in the history. Peaks may
     hold several sites, each of which is expected at the peak: lines that overlap cannot be far apart. An automatic
     assignment follows the structure into whatever minimum is closest; a wrong start can make a wrong one look right.
 
@@ -78,7 +78,7 @@ class PeakListTerm(SiteTerm):
             name: prefix of the parameters.
 
         Raises:
-            ConventionError: no reference.
+            ConventionError: no reference, or a sigma_model of another name.
             ShapeError: lists of different lengths.
             DataError: numbers that are not finite, uncertainties that are not positive.
             ParameterError: an assignment that contradicts itself or other arguments.
@@ -111,7 +111,7 @@ class PeakListTerm(SiteTerm):
         model_sigma = np.zeros(())
         if isinstance(sigma_model, str):
             if sigma_model != "model":
-                raise ParameterError(f"{name!r}: sigma_model is {sigma_model!r}; expected numbers or 'model'")
+                raise ConventionError(f"{name!r}: sigma_model is {sigma_model!r}; expected numbers or 'model'")
         else:
             model_sigma = np.asarray(0.0 if sigma_model is None else sigma_model, dtype=float)
             if not (np.isfinite(model_sigma).all() and (model_sigma >= 0).all()):

@@ -14,7 +14,8 @@ from ..crystal import Crystal
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference, Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStatic, isotope
 from ..nmr.powder.simulation import MOVES, RESHAPES, SCALES
-from ..nmr.quadrupolar import CQ_HZ_PER_AU_BARN
+from ..nmr.quadrupolar import cq_hz_per_au
+from ..nmr.tensors import TRACELESS_DYADS
 from ..objective.state import EFG, SHIELDING, State, TensorRead
 from ..objective.term import bound_as
 from ..typing import Array, Quantity
@@ -36,11 +37,6 @@ _FIELDS = {
     "lorentzian_hz": (SCALES, ("lorentzian",)),
 }
 _TENSORS = ("shielding_ppm", "quadrupolar_hz")
-# orthonormal symmetric tensors without trace
-_DYADS = np.array(
-    [np.diag([1.0, -1.0, 0.0]), np.diag([-1.0, -1.0, 2.0]) / np.sqrt(3.0)]
-    + [np.eye(3)[[i]].T @ np.eye(3)[[j]] + np.eye(3)[[j]].T @ np.eye(3)[[i]] for i, j in ((1, 2), (0, 2), (0, 1))]
-) / np.sqrt(2.0)
 
 
 class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
@@ -127,10 +123,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
             raise ParameterError(f"{name!r}: {', '.join(labels)}: a site is named twice")
         hz_per_au = 0.0
         if atom.is_quadrupolar:
-            moment = atom.quadrupole_barn if q_barn is None else q_barn
-            if not (np.isfinite(moment) and moment != 0):
-                raise ConventionError(f"{name!r}: {atom.symbol} has no known quadrupole moment; give q_barn=")
-            hz_per_au = float(CQ_HZ_PER_AU_BARN * moment)
+            hz_per_au = float(cq_hz_per_au(atom, q_barn, prefix=f"{name!r}: "))
         start, given = data.pop("start"), None
         if shielding is None:
             start |= reference_start(reference, name)
@@ -179,7 +172,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         return bound_as(BoundPredictedSpectrum, placed, plan=plan, planned=planned, **moved)
 
     def _moving(self, free: tuple[str, ...]) -> dict[str, object]:
-        """Which fields of `Sites` these parameters move, and whether they move the spinning speed."""
+        """The fields of `Sites` that these parameters move, and whether they move the spinning speed."""
         prefix = self.name + "/"
         mine = {full.removeprefix(prefix).partition("[")[0] for full in free if full.startswith(prefix)}
         atoms = any(full.partition("[")[0].rpartition("/")[2] in ("cell", "xyz") for full in free)
@@ -258,8 +251,7 @@ class _Placed(PredictedSpectrumTerm):
         values, labels = state.local(self.name), self.at.labels
         count = len(labels)
         traceless = lambda tensor: tensor - jnp.trace(tensor, axis1=1, axis2=2)[:, None, None] / 3.0 * jnp.eye(3)
-        none = jnp.zeros((count, 3, 3), jnp.result_type(values["scale"]))
-        anisotropy, quadrupolar = none, none
+        anisotropy = quadrupolar = jnp.zeros((count, 3, 3), jnp.result_type(values["scale"]))
         if self.given is None:
             tensor = self._tensor(state, SHIELDING, "; or give its shifts, shielding={label: ppm}")
             shift = values["reference"] + values["slope"] * jnp.trace(tensor, axis1=1, axis2=2) / 3.0
@@ -271,16 +263,12 @@ class _Placed(PredictedSpectrumTerm):
                 anisotropy = jnp.stack([jnp.asarray(self.given[label]) for label in labels])
         if self.hz_per_au:
             quadrupolar = self.hz_per_au * traceless(self._tensor(state, EFG))
-        # a tensor that is not a number must not drop out of the window unnoticed
+        # a tensor of NaN must not drop out of the window unnoticed
         known = jnp.isfinite(shift + jnp.sum(anisotropy + quadrupolar, axis=(1, 2)))
-        zero = jnp.zeros_like(shift)
-        return Sites(
-            shift_ppm=shift, shielding_ppm=anisotropy, quadrupolar_hz=quadrupolar,
-            couplings_hz=jnp.zeros((count, 0, 3, 3), none.dtype), shielding_spread_ppm=zero, quadrupolar_spread_hz=zero,
+        return Sites.traced(
+            self.nucleus, labels, shift, shielding_ppm=anisotropy, quadrupolar_hz=quadrupolar,
             amplitude=jnp.where(known, jnp.asarray(self.share), jnp.nan),
-            gaussian_hz=jnp.broadcast_to(values["gaussian"], (count,)),
-            lorentzian_hz=jnp.broadcast_to(values["lorentzian"], (count,)),
-            isotope=self.nucleus, labels=labels, partners=(),
+            gaussian_hz=values["gaussian"], lorentzian_hz=values["lorentzian"],
         )  # fmt: skip
 
     def _tensor(self, state: State, head: str, hint: str = "") -> Array:
@@ -364,7 +352,7 @@ class BoundPredictedSpectrum(_Placed, PlannedSpectrum):
         count = len(sites)
         if not moving:
             return Changes(None, np.zeros((count, 0), dtype=int), (), None, strays)
-        parts = [len(_DYADS) if field in _TENSORS else 1 for field in moving]
+        parts = [len(TRACELESS_DYADS) if field in _TENSORS else 1 for field in moving]
         total = count * sum(parts)
         tangent = {f: np.zeros((total, *np.shape(getattr(sites, f)))) for f in moving}
         columns, along, reach, first = [], [], [], 0
@@ -372,8 +360,8 @@ class BoundPredictedSpectrum(_Placed, PlannedSpectrum):
             rows = first + np.arange(count * many).reshape(count, many)
             of = getattr(pushed, field)
             if field in _TENSORS:
-                tangent[field][rows, np.arange(count)[:, None]] = _DYADS
-                along.append(jnp.einsum("pkij,aij->kap", of, _DYADS).reshape(count * many, -1))
+                tangent[field][rows, np.arange(count)[:, None]] = TRACELESS_DYADS
+                along.append(jnp.einsum("pkij,aij->kap", of, TRACELESS_DYADS).reshape(count * many, -1))
             else:
                 tangent[field][rows[:, 0], np.arange(count)] = 1.0
                 along.append(of.T)

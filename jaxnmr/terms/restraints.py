@@ -33,7 +33,7 @@ Count = Literal["distinct", "cell"]
 class Restraint(Term):
     """Distances (Å) or angles (degrees) with expected values. Build it with a classmethod.
 
-    Those that make restraints of many distances at once take ``count``, which says what is one observation:
+    Constructors that restrain many distances at once take ``count``: what counts as one observation. It is one of
 
     * ``"distinct"``: every distance that symmetry does not make equal to another, however often it occurs. The standard
       uncertainty is then what is known of that distance, and chi squared is distributed as one: a distance in a cubic

@@ -8,17 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._struct import static
+from .._words import counted
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference
+from ..nmr.isotopes import sites_of
 from ..objective.evidence import Row, Rows, uncertainties
-from ..objective.state import State, only_phase, sites_of
+from ..objective.state import State, only_phase
 from ..objective.term import Term
 from ..typing import Array, Quantity
 
 
 class Place(NamedTuple):
-    """Where the sites of a term are, looked up once.
+    """The sites of a term, looked up once.
 
     Attributes:
         phase: name of the crystal.
@@ -31,7 +33,7 @@ class Place(NamedTuple):
 
 
 class SiteTerm(Term):
-    """What terms about sites of one nucleus have in common: which sites, and the reference of their shifts.
+    """Base class of terms about sites of one nucleus: which sites, and the reference of their shifts.
 
     Attributes:
         start: parameters by local name.
@@ -57,14 +59,14 @@ class SiteTerm(Term):
         """
         phase = only_phase(crystals, self.phase)
         crystal = crystals[phase]
-        of_nucleus = sites_of(crystal, self.nucleus)
+        of_nucleus = sites_of(crystal.elements, self.nucleus, crystal.name)
         if self.labels is None:
             return phase, of_nucleus
         possible = {crystal.labels[k]: k for k in of_nucleus}
         missing = [label for label in self.labels if label not in possible]
         if missing:
             raise ParameterError(
-                f"{self.name!r}: {', '.join(missing)} is no {self.nucleus} site of {phase}; these are {', '.join(possible)}"
+                f"{self.name!r}: {', '.join(missing)} is not a {self.nucleus} site of {phase}; these are {', '.join(possible)}"
             )
         return phase, np.array([possible[label] for label in self.labels])
 
@@ -103,7 +105,7 @@ class SiteTerm(Term):
             conditions=(
                 (
                     "compared",
-                    f"{what} of {self.nucleus} in {at.phase}, {len(at.sites)} site{'' if len(at.sites) == 1 else 's'}",
+                    f"{what} of {self.nucleus} in {at.phase}, {counted(len(at.sites), 'site')}",
                 ),
                 *uncertainties(rows),
                 ("uncertainty of the model", doubt),

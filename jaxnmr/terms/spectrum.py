@@ -228,7 +228,7 @@ class SpectrumTerm(PlannedSpectrum):
         distributed = np.zeros(len(self.labels), dtype=bool)
         for group in self.plan.groups:
             distributed[list(group.members)] |= len(group.nodes) > 1
-        # the plan has no nodes for a distribution that was zero and fixed: not a number, rather than no distribution
+        # the plan has no nodes for a distribution that was zero and fixed: NaN, rather than no distribution
         spread = sites.shielding_spread_ppm + sites.quadrupolar_spread_hz
         lost = ~distributed & (spread > 0)
         sites = sites.replace(amplitude=jnp.where(lost, jnp.nan, sites.amplitude))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
 import jax
@@ -13,7 +14,8 @@ from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import ShiftReference, isotope
-from ..nmr.quadrupolar import CQ_HZ_PER_AU_BARN
+from ..nmr.quadrupolar import CQ_HZ_PER_AU_BARN, cq_hz_per_au
+from ..nmr.tensors import TRACELESS_DYADS
 from ..objective.evidence import Row, Rows
 from ..objective.state import EFG, SHIELDING, State, TensorRead
 from ..objective.term import bound_as, calculated_of
@@ -23,19 +25,18 @@ from .site_term import Place, SiteTerm, positive_spread, reference_start, site_s
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
+
+def _six(tensor: Array, xp: ModuleType) -> Array:
+    """The numbers xx, yy, zz, sqrt2 yz, sqrt2 xz, sqrt2 xy of symmetric tensors, ``(n, 6)``; they have its norm."""
+    diagonal = [tensor[:, k, k] for k in range(3)]
+    return xp.stack([*diagonal, *(np.sqrt(2.0) * tensor[:, i, j] for i, j in ((1, 2), (0, 2), (0, 1)))], axis=1)
+
+
+# five orthonormal combinations of the six without trace
+TRACELESS = _six(TRACELESS_DYADS, np)
 _KINDS = {SHIELDING: ("tensor", "principal"), EFG: ("tensor", "cq_eta")}
-# off-diagonal elements of the six numbers xx, yy, zz, sqrt2 yz, sqrt2 xz, sqrt2 xy, whose square is that of the tensor
-_OFF = ((1, 2), (0, 2), (0, 1))
 _ELEMENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
 _UNIT = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
-# five orthonormal combinations of the six without trace
-TRACELESS = np.array(
-    [
-        np.array([1.0, -1.0, 0.0, 0.0, 0.0, 0.0]) / np.sqrt(2.0),
-        np.array([-1.0, -1.0, 2.0, 0.0, 0.0, 0.0]) / np.sqrt(6.0),
-        *np.eye(6)[3:],
-    ]
-)
 # the uncertainty of a model is renewed when it has changed by more than this part
 _CHANGE = 0.1
 # couplings beyond are numbers in another unit: 5.19 MHz given as 5.19, or as 5.19e6 where MHz are asked for
@@ -121,10 +122,7 @@ class TensorTerm(SiteTerm):
         if quantity == SHIELDING:
             start = reference_start(reference, name)
         else:
-            moment = atom.quadrupole_barn if q_barn is None else q_barn
-            if not (np.isfinite(moment) and moment != 0):
-                raise ConventionError(f"{name!r}: {atom.symbol} has no known quadrupole moment; give q_barn=")
-            hz_per_au = float(CQ_HZ_PER_AU_BARN * moment)
+            hz_per_au = float(cq_hz_per_au(atom, q_barn, prefix=f"{name!r}: "))
         shape = {"tensor": (3, 3), "principal": (3,), "cq_eta": (2,)}[kind]
         observed = np.asarray(observed, dtype=float)
         if observed.ndim != len(shape) + 1 or observed.shape[1:] != shape:
@@ -222,7 +220,7 @@ class BoundTensors(TensorTerm):
         return (TensorRead(self.at.phase, self.quantity, self.at.sites, "symmetric"),)
 
     def calculated(self, state: State) -> Array:
-        """What the data are compared with: elements or components, principal values, or C_Q and eta; ``(sites, k)``."""
+        """Numbers that the data are compared with: elements or components, principal values, or C_Q and eta; ``(sites, k)``."""
         values = state.local(self.name)
         tensor = state.tensor(self.quantity, self.at.phase, sites=self.at.sites)
         tensor = 0.5 * (tensor + jnp.swapaxes(tensor, -1, -2))
@@ -314,12 +312,6 @@ def _measured(kind: str, quantity: str, observed: np.ndarray, sigma, name: str) 
                 f"{name!r}: a C_Q of {odd[0]:g} Hz; expected 0, or 100 Hz to 100 GHz: is it in another unit?"
             )
     return observed, width[:, :, None] ** 2 * np.eye(observed.shape[1])
-
-
-def _six(tensor, xp) -> Array:
-    """The six numbers of symmetric tensors, ``(sites, 6)``."""
-    diagonal = [tensor[:, k, k] for k in range(3)]
-    return xp.stack([*diagonal, *(np.sqrt(2.0) * tensor[:, i, j] for i, j in _OFF)], axis=1)
 
 
 def _principal(tensor: Array) -> Array:

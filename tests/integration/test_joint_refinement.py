@@ -52,7 +52,7 @@ def furthest(fit) -> float:
 
 @pytest.mark.parametrize("solver", [jn.GaussNewton(), jn.LevenbergMarquardt()], ids=lambda s: s.name)
 def test_both_solvers_find_a_hidden_structure_though_steps_leave_the_listed_neighbours(solver):
-    # atoms are 0.14 Å away and neighbours good for 0.03 Å: the first steps are refused, and neighbours listed anew on the way
+    # atoms are 0.14 Å away and neighbours good for 0.03 Å: the first steps are refused, and neighbours listed again on the way
     objective, params = problem()
     assert furthest(objective) > 0.1
     fit = jn.refine(objective, params, solver=solver, suggest=False)
@@ -60,6 +60,6 @@ def test_both_solvers_find_a_hidden_structure_though_steps_leave_the_listed_neig
     assert fit.steps[-1].chi2 < 1e-3
     assert furthest(fit) < 1e-5
     assert (fit.esds["xyz"][1:] > 0).all() and (fit.esds["xyz"][0] == 0).all()
-    renewed = [step for step in fit.steps if "neighbours of hidden listed anew" in step.note]
+    renewed = [step for step in fit.steps if "neighbours of hidden listed again" in step.note]
     assert len(renewed) >= 2
     assert fit.steps[0].damping > solver.initial_damping

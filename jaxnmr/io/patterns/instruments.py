@@ -38,7 +38,7 @@ def read_instrument(path: str | Path, bank: int | None = None) -> Instrument:
     Source: Larson & Von Dreele (2004), GSAS, Los Alamos report LAUR 86-748, instrument parameter file and CW
     profile functions 1 to 4.
     """
-    text = decode(path, read_bytes(path))
+    text = decode(path, read_bytes(path), "instrument parameters")
     lines = split_lines(text)
     if any(line.startswith("INS ") for line in lines):
         return _read_prm(path, lines, bank)

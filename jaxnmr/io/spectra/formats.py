@@ -5,7 +5,7 @@ from pathlib import Path
 from ...errors import ConventionError, ParseError
 from ...nmr.processing import fourier_transform
 from ...nmr.records import Fid, Spectrum
-from ..files import read_bytes
+from ..files import decode, read_bytes
 from .columns import read_spectrum_columns, write_spectrum_columns
 from .csdm import from_csdm, read_csdm, to_csdm, write_csdm
 from .simpson import looks_like_simpson, read_simpson, write_simpson
@@ -127,7 +127,7 @@ def _read(path, format, larmor_hz, isotope, axis, procno, variable, *, decay: bo
         raise ParseError(path, None, "no TopSpin experiment in this folder (no acqus, procs or pdata)")
     else:
         data = read_bytes(path)
-        text = _decode(path, data)
+        text = decode(path, data, "a TopSpin folder, CSDM, SIMPSON or columns of text")
         if format == "csdm" or (format is None and text.lstrip().startswith("{")):
             found = from_csdm(path, read_csdm(path), variable=variable, larmor_hz=larmor_hz)
         elif format == "simpson" or (format is None and looks_like_simpson(text)):
@@ -140,16 +140,3 @@ def _read(path, format, larmor_hz, isotope, axis, procno, variable, *, decay: bo
 def _processed(folder: Path) -> bool:
     """Whether a TopSpin folder holds processed data, or is of processed data itself."""
     return any((folder / name).exists() for name in ("1r", "procs", "2rr")) or any(folder.glob("pdata/*/1r"))
-
-
-def _decode(path: Path, data: bytes) -> str:
-    """Text of a file: UTF-8, UTF-16 with a byte-order mark, or Latin-1."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", errors="replace")
-    if b"\x00" in data or data.startswith((b"PK\x03\x04", b"\x1f\x8b")):
-        kinds = "a TopSpin folder, CSDM, SIMPSON text or columns of text"
-        raise ParseError(path, None, f"binary data; expected {kinds}: unpack or export it")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")

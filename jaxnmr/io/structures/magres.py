@@ -159,7 +159,7 @@ def read_magres(path: str | Path, *, assume_units: bool = False) -> Magres:
         >>> read_magres("quartz.magres").select("Si").shielding_ppm  # doctest: +SKIP
     """
     path = Path(path)
-    scan = scan_magres(path, decode(path, read_bytes(path)), assume_units)
+    scan = scan_magres(path, decode(path, read_bytes(path), "a magres file"), assume_units)
     try:
         import ase.io
 

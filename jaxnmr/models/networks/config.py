@@ -29,7 +29,7 @@ class HeadConfig:
             anything else a list of components.
         unit: of the numbers.
         sign: of the numbers, in words.
-        elements: those it was trained on; predictions for others mean nothing and are not a number.
+        elements: those it was trained on; predictions for others mean nothing and are NaN.
     """
 
     name: str
@@ -172,7 +172,9 @@ def _irreps(text: str, where: str) -> e3nn.Irreps:
     try:
         irreps = e3nn.Irreps(text)
     except Exception as error:  # e3nn raises whatever its parsing runs into
-        raise ConventionError(f"{where}: {text!r} are no irreps; expected such as '16x0e+8x1o'") from error
+        raise ConventionError(
+            f"{where}: {text!r} is not a valid irreps string; expected one such as '16x0e+8x1o'"
+        ) from error
     if not irreps.dim:
-        raise ConventionError(f"{where}: no irreps in {text!r}")
+        raise ConventionError(f"{where}: {text!r} holds no irreps")
     return irreps

@@ -13,6 +13,7 @@ from ...typing import Array
 @cache
 def tensor_basis() -> np.ndarray:
     """Orthonormal basis ``(9, 3, 3)`` of Cartesian tensors: 0e, which is trace/sqrt3, then 1e, antisymmetric, then 2e."""
+    # weights of networks belong to these, in the order and signs of e3nn, whose polar axis is y: not `TRACELESS_DYADS`
     basis = np.zeros((9, 3, 3))
     basis[0] = np.eye(3) / np.sqrt(3.0)
     for k, (i, j) in enumerate([(1, 2), (2, 0), (0, 1)], start=1):
@@ -25,7 +26,7 @@ def tensor_basis() -> np.ndarray:
 
 
 def parts(irreps: str) -> np.ndarray:
-    """Which of the nine components a head of these irreps has: 0e is the first, 1e the next three, 2e the last five."""
+    """Indices of the components, of nine, that a head of these irreps has: 0e is the first, 1e the next three, 2e the last five."""
     at = {0: range(0, 1), 1: range(1, 4), 2: range(4, 9)}
     return np.concatenate([np.array(at[ir.l]) for _, ir in e3nn.Irreps(irreps)])
 

@@ -36,7 +36,7 @@ class TensorCalculator(Calculator):
       ``(atoms,)``: of the size of Vzz, atomic units. Only of calibrated models.
     - ``"novelty"`` ``(atoms,)``: above 1 where an atom is unlike those of the training. Only of models that know them.
 
-    Neighbours are listed anew only when atoms or cell have moved by more than the skin allows, so that a trajectory costs
+    Neighbours are listed again only when atoms or cell have moved by more than the skin allows, so that a trajectory costs
     little more than the network. Energies and forces are not predicted.
 
     Args:

@@ -121,7 +121,7 @@ def read_checkpoint(
     if version != FORMAT:
         raise ParseError(path, None, f"is of format {version}; this version of jaxnmr reads format {FORMAT}")
     if _digest(arrays) != digest:
-        raise ParseError(path, None, "numbers differ from those that were saved: the file is damaged; get it anew")
+        raise ParseError(path, None, "numbers differ from those that were saved: the file is damaged; get it again")
     expected = dict(names_and_shapes(config, members, arrays))
     shapes = {name: array.shape for name, array in arrays.items()}
     if shapes != expected:

@@ -26,7 +26,7 @@ class Outputs(NamedTuple):
         spread: by head, ``(nodes, irreps)``: standard deviation of the members per component of an irrep, the same in every
             frame; of a single network its novelty, or 0 where that is not known.
         scalars: ``(nodes, features)`` invariants that the heads read, of all members.
-        novelty: ``(nodes,)``, see :mod:`jaxnmr.models.tensors.novelty`; not a number where the model has no environments.
+        novelty: ``(nodes,)``, see :mod:`jaxnmr.models.tensors.novelty`; NaN where the model has no environments.
     """
 
     components: dict[str, Array]

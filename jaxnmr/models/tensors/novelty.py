@@ -51,7 +51,7 @@ def with_novelty(model, training: TensorData, held_out: TensorData, *, batch: in
     known, fresh = judge(model, training, batch=batch), judge(model, held_out, batch=batch)
     missing = sorted(known.keys() - fresh.keys())
     if missing:
-        raise DataError(f"no held-out atom of {', '.join(missing)}: the threshold of novelty needs some; split anew")
+        raise DataError(f"no held-out atom of {', '.join(missing)}: the threshold of novelty needs some; split again")
     found = {element: _environments(known[element].scalars, fresh[element].scalars) for element in known}
     return model.replace(environments=dict(model.environments) | found, card=replace(model.card, calibration={}))
 
@@ -59,7 +59,7 @@ def with_novelty(model, training: TensorData, held_out: TensorData, *, batch: in
 def novelty(
     scalars: Array, species: Array, environments: Mapping[str, Mapping[str, Array]], table: tuple[str, ...]
 ) -> Array:
-    """Novelty ``(nodes,)`` of atoms (traceable); not a number for elements without environments.
+    """Novelty ``(nodes,)`` of atoms (traceable); NaN for elements without environments.
 
     Args:
         scalars: ``(nodes, features)``.

@@ -7,6 +7,7 @@ from dataclasses import field
 import jax.numpy as jnp
 import numpy as np
 
+from ..._arrays import is_concrete
 from ..._struct import Struct, static
 from ...errors import ConventionError
 from ...io import Magres
@@ -22,8 +23,10 @@ from ...nmr import (
     quadrupolar_from_efg,
     quadrupolar_parameters,
 )
-from ...nmr.quadrupolar import CQ_HZ_PER_AU_BARN
-from ...nmr.tensors import Haeberlen, Maryland, PrincipalFrame, Quadrupolar, isotropic, known
+from ...nmr.isotopes import sites_of
+from ...nmr.quadrupolar import CQ_HZ_PER_AU_BARN, cq_hz_per_au
+from ...nmr.shift_reference import reference_of
+from ...nmr.tensors import Haeberlen, Maryland, PrincipalFrame, Quadrupolar, isotropic
 from ...typing import Array, Scalar, Values
 from ..networks.config import EFG, SHIELDING
 from .calibration import DERIVED, LEVELS, UNIT_LEVEL, interval, propagated, read_off
@@ -44,8 +47,8 @@ class Prediction(Struct):
     """Predicted quantities of the sites of a crystal; everything here can be traced.
 
     Attributes:
-        tensors: by head, ``(sites, 3, 3)`` in the frame of the crystal's lattice or ``(sites, dim)``; not a number for
-            elements the model was not trained on.
+        tensors: by head, ``(sites, 3, 3)`` in the frame of the crystal's lattice or ``(sites, dim)``; NaN for elements
+            the model was not trained on.
         lattice: ``(3, 3)`` Å, rows.
         positions: ``(atoms, 3)`` Å, all atoms of one primitive cell, that of ``lattice``.
         site: ``(atoms,)`` the site each atom is an image of.
@@ -54,8 +57,8 @@ class Prediction(Struct):
         spread: by head, ``(sites, irreps)``: standard deviation of the members of an ensemble per component, as it is.
         sigmas: by head, ``(sites, irreps)``: see :meth:`component_sigma`.
         factors: by head and quantity, ``(sites, levels)``: calibrated half-widths in units of the propagated sigma.
-        novelty: ``(sites,)`` distance from the atoms of the training, above 1 where an atom is unlike them; not a number
-            where that is not known.
+        novelty: ``(sites,)`` distance from the atoms of the training, above 1 where an atom is unlike them; NaN where that
+            is not known.
         labels, elements: per site.
         references: of chemical shifts, ``(element, reference_ppm, slope)``.
     """
@@ -105,7 +108,8 @@ class Prediction(Struct):
             reference: of shifts; the model's own by default.
 
         Raises:
-            ConventionError: no such element in the crystal, no reference, or the model was not trained on it.
+            ParameterError: no such site in the crystal.
+            ConventionError: no reference, or the model was not trained on the element.
         """
         shielding = self._of(SHIELDING, isotope(nucleus))[1]
         return self._reference(isotope(nucleus), reference).shift(isotropic(shielding))
@@ -147,13 +151,16 @@ class Prediction(Struct):
         """Uncertainty ``(sites, irreps)`` of a component of every irrep of a head, half of its 68 % interval.
 
         Columns are the irreps of the head, commonly l = 0, 1, 2 of ``"shielding"`` (ppm) and l = 2 of ``"efg"`` (atomic
-        units), for orthonormal components: that of the isotropic value is that of l = 0 over sqrt3. Not a number for elements without calibration.
+        units), for orthonormal components: that of the isotropic value is that of l = 0 over sqrt3. NaN for elements
+        without calibration.
 
         Raises:
             ConventionError: no such head, or a model that is not calibrated.
         """
         self._tensor(name)
-        if name not in self.sigmas or (known(self.sigmas[name]) and np.isnan(np.asarray(self.sigmas[name])).all()):
+        if name not in self.sigmas or (
+            is_concrete(self.sigmas[name]) and np.isnan(np.asarray(self.sigmas[name])).all()
+        ):
             raise ConventionError(f"the uncertainty of {name} is not calibrated: use jaxnmr.models.calibrate")
         return self.sigmas[name]
 
@@ -172,7 +179,8 @@ class Prediction(Struct):
             q_barn: quadrupole moment to use, see :meth:`quadrupolar`; its own uncertainty is not included.
 
         Raises:
-            ConventionError: an unknown quantity, no such element, or a model that is not calibrated for it.
+            ParameterError: no such site in the crystal.
+            ConventionError: an unknown quantity, or a model that is not calibrated for it.
         """
         half, _, unit = self._half_width(quantity, nucleus, 0.68, reference, q_barn)
         return half * jnp.abs(unit)
@@ -194,7 +202,7 @@ class Prediction(Struct):
             level: share of atoms like those of the calibration, 0.5, 0.68, 0.8, 0.9 or 0.95.
 
         Raises:
-            ConventionError: as :meth:`sigma`, or another level.
+            ParameterError, ConventionError: as :meth:`sigma`, or another level.
         """
         half, tensors, unit = self._half_width(quantity, nucleus, level, reference, q_barn)
         what = _UNCERTAIN[quantity][1]
@@ -219,18 +227,18 @@ class Prediction(Struct):
         atom = isotope(nucleus)
         chosen, tensors = self._of(head, atom)
         factor = self.factors.get(f"{head}/{what}")
-        if factor is None or (known(factor) and np.isnan(np.asarray(factor)[chosen]).all()):
+        if factor is None or (is_concrete(factor) and np.isnan(np.asarray(factor)[chosen]).all()):
             raise ConventionError(
                 f"the uncertainty of {quantity} of {atom.element} is not calibrated: use jaxnmr.models.calibrate"
             )
-        sigmas = jnp.asarray(self.sigmas[head])[np.array(chosen)]
+        sigmas = jnp.asarray(self.sigmas[head])[chosen]
         by_rank = {0: sigmas[:, 0], 2: sigmas[:, -1]}
         unit: Values = 1.0
         if quantity == "shift":
             unit = self._reference(atom, reference).slope
         elif quantity == "cq":
-            unit = CQ_HZ_PER_AU_BARN * (atom.quadrupole_barn if q_barn is None else q_barn)
-        half = jnp.asarray(factor)[np.array(chosen), LEVELS.index(level)] * propagated(what, tensors, by_rank)
+            unit = cq_hz_per_au(atom, q_barn)
+        half = jnp.asarray(factor)[chosen, LEVELS.index(level)] * propagated(what, tensors, by_rank)
         return half, tensors, unit
 
     def sites(
@@ -245,22 +253,21 @@ class Prediction(Struct):
             widths: ``gaussian_hz`` and ``lorentzian_hz``.
 
         Raises:
-            ConventionError: the crystal has no such site, or the model predicts nothing of it.
+            ParameterError: no such site in the crystal.
+            ConventionError: the model predicts nothing of it, or widths of another name.
         """
         atom = isotope(nucleus)
         names = [n for n in (SHIELDING, EFG) if n in self.tensors and (n == SHIELDING or atom.is_quadrupolar)]
         chosen, parts = None, {}
         for name in names:
             index, tensors = self._of(name, atom, strict=False)
-            if not (known(tensors) and np.isnan(np.asarray(tensors)).all()):
+            if not (is_concrete(tensors) and np.isnan(np.asarray(tensors)).all()):
                 chosen, parts[name] = index, tensors
         if chosen is None:
             raise ConventionError(f"the model predicts nothing that a {atom.symbol} spectrum shows")
-        count = len(chosen)
-        zero = jnp.zeros((count, 3, 3), dtype=self.lattice.dtype)
-        shift: Array = zero[:, 0, 0]
-        anisotropy: Array = zero
-        quadrupolar: Array = zero
+        shift: Array = jnp.zeros(len(chosen), dtype=self.lattice.dtype)
+        anisotropy: Array | None = None
+        quadrupolar: Array | None = None
         if SHIELDING in parts:
             scale = self._reference(atom, reference)
             shift = scale.shift(isotropic(parts[SHIELDING]))
@@ -270,20 +277,15 @@ class Prediction(Struct):
         unknown = sorted(widths.keys() - {"gaussian_hz", "lorentzian_hz"})
         if unknown:
             raise ConventionError(f"unknown widths {unknown}; expected gaussian_hz, lorentzian_hz")
-        of_sites = lambda value: jnp.broadcast_to(jnp.asarray(value, dtype=self.lattice.dtype), (count,))
-        return Sites(
-            shift_ppm=shift,
+        return Sites.traced(
+            atom.symbol,
+            tuple(self.labels[k] for k in chosen),
+            shift,
             shielding_ppm=anisotropy,
             quadrupolar_hz=quadrupolar,
-            couplings_hz=jnp.zeros((count, 0, 3, 3), dtype=self.lattice.dtype),
-            shielding_spread_ppm=of_sites(0.0),
-            quadrupolar_spread_hz=of_sites(0.0),
-            amplitude=of_sites(jnp.asarray(self.multiplicity)[jnp.asarray(chosen)]),
-            gaussian_hz=of_sites(widths.get("gaussian_hz", 0.0)),
-            lorentzian_hz=of_sites(widths.get("lorentzian_hz", 0.0)),
-            isotope=atom.symbol,
-            labels=tuple(self.labels[k] for k in chosen),
-            partners=(),
+            amplitude=jnp.asarray(self.multiplicity)[chosen],
+            dtype=self.lattice.dtype,
+            **widths,
         )
 
     def to_magres(self, name: str = "prediction") -> Magres:
@@ -344,26 +346,13 @@ class Prediction(Struct):
             raise ConventionError(f"the model does not predict {name!r}; it predicts {', '.join(self.tensors)}")
         return self.tensors[name]
 
-    def _of(self, name: str, nucleus: Isotope, *, strict: bool = True) -> tuple[list[int], Array]:
-        """Sites of an element and their tensors."""
-        same = {nucleus.element, "D"} if nucleus.symbol == "2H" else {nucleus.element}
-        chosen = [k for k, element in enumerate(self.elements) if element in same]
-        if not chosen:
-            raise ConventionError(
-                f"the crystal has no {nucleus.symbol} site; it has {', '.join(sorted(set(self.elements)))}"
-            )
-        tensors = jnp.asarray(self._tensor(name))[np.array(chosen)]
-        if strict and known(tensors) and np.isnan(np.asarray(tensors)).all():
+    def _of(self, name: str, nucleus: Isotope, *, strict: bool = True) -> tuple[np.ndarray, Array]:
+        """Sites of a nucleus and their tensors."""
+        chosen = sites_of(self.elements, nucleus)
+        tensors = jnp.asarray(self._tensor(name))[chosen]
+        if strict and is_concrete(tensors) and np.isnan(np.asarray(tensors)).all():
             raise ConventionError(f"the model was not trained on {name} of {nucleus.element}")
         return chosen, tensors
 
     def _reference(self, nucleus: Isotope, given: ShiftReference | None) -> ShiftReference:
-        if given is not None:
-            return given
-        for element, ppm, slope in self.references:
-            if element == nucleus.element:
-                return ShiftReference(ppm, slope)
-        raise ConventionError(
-            f"the model has no shift reference of {nucleus.element}: give reference=ShiftReference(ppm), such as one fitted "
-            "with ShiftReference.fit"
-        )
+        return reference_of(nucleus.element, self.references) if given is None else given

@@ -21,14 +21,16 @@ from ...crystal import Crystal
 from ...errors import ConventionError
 from ...graph import GraphPlan
 from ...graph.structure import species_numbers
+from ...nmr.tensors import TRACELESS_DYADS
 from ...objective.source import PhaseSource
 from ...objective.state import Provision, TensorRead
 from ...typing import Array
+from ..networks.irreps import tensor_basis
 from .derivatives import Backward, Everywhere, Forward
 
-# neighbours are listed anew when less than this part of the skin is left, so that the next step has room
+# neighbours are listed again when less than this part of the skin is left, so that the next step has room
 _ROOM = 0.5
-# edges are padded to multiples of this, so that few changes of neighbours compile anew
+# edges are padded to multiples of this, so that few changes of neighbours compile again
 _EDGES = 128
 # a row of reverse mode takes 1.0 to 1.2 times as long as a column of forward mode, and about as much memory: it is taken
 # where it is clearly cheaper
@@ -38,7 +40,7 @@ _INTERMEDIATES = 0.7
 
 
 class Predicting(Protocol):
-    """What is asked of a model; `jaxnmr.TensorModel` is one."""
+    """A model that a phase can be predicted with; `jaxnmr.TensorModel` is one."""
 
     @property
     def config(self) -> Any:
@@ -165,7 +167,7 @@ class Predicted(PhaseSource):
         }
 
     def replan(self, crystal: Crystal) -> tuple[Predicted, str]:
-        """A copy with neighbours listed anew when the skin is about to be used up, and why (host)."""
+        """A copy with neighbours listed again when the skin is about to be used up, and why (host)."""
         margin = float(_margin(self.plan, crystal))
         if margin >= _ROOM * self.plan.skin:
             return self, ""
@@ -176,7 +178,7 @@ class Predicted(PhaseSource):
             if margin > 0:
                 return self, ""
             raise
-        return self.replace(plan=plan), f"neighbours of {self.phase} listed anew"
+        return self.replace(plan=plan), f"neighbours of {self.phase} listed again"
 
     def outside(self, crystal: Crystal, prediction: Any = None) -> dict[str, float]:
         """Novelty of the sites that are unlike those of the training, by label; of a `Prediction` where there is one (host)."""
@@ -261,16 +263,12 @@ class Predicted(PhaseSource):
         config = self.model.config.head(head)
         if not config.is_tensor:
             return np.eye(sum(2 * l + 1 for l in config.ranks))
-        dyads = []
-        if 0 in config.ranks:
-            dyads.append(np.eye(3) / math.sqrt(3.0))
-        if part != "isotropic":
-            dyads += [np.diag(d) / np.linalg.norm(d) for d in ([1.0, -1.0, 0.0], [1.0, 1.0, -2.0])]
-            for i, j in ((0, 1), (0, 2), (1, 2)):
-                for sign in (1.0, -1.0) if part == "all" and 1 in config.ranks else (1.0,):
-                    dyad = np.zeros((3, 3))
-                    dyad[i, j], dyad[j, i] = math.sqrt(0.5), sign * math.sqrt(0.5)
-                    dyads.append(dyad)
+        isotropic, antisymmetric = tensor_basis()[:1], tensor_basis()[1:4]
+        dyads = [
+            *(isotropic if 0 in config.ranks else ()),
+            *(TRACELESS_DYADS if part != "isotropic" else ()),
+            *(antisymmetric if part == "all" and 1 in config.ranks else ()),
+        ]
         return np.array(dyads).reshape(-1, 3, 3)
 
     def _batch(self, count: int) -> int:

@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 
+from ..._arrays import is_concrete
 from ..._struct import static
 from ...crystal import Crystal
 from ...errors import ConventionError, ParseError, ShapeError
 from ...graph import GraphPlan, pad_graph, plan_graph, structure_graph
 from ...graph.structure import species_numbers
-from ...nmr.tensors import known
 from ...objective.source import Source
 from ...typing import Array
 from ..networks.config import HeadConfig, NetworkConfig
@@ -39,7 +39,7 @@ SKIN = 0.5
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ModelCard:
-    """What people should know of a model; written to its checkpoint.
+    """Facts about a model that people should know; written to its checkpoint.
 
     Attributes:
         name: of the model.
@@ -284,7 +284,7 @@ class TensorModel(Source):
         Returns:
             By head, ``(sites, 3, 3)`` Cartesian tensors in the frame of ``crystal.lattice()``, or ``(sites, dim)``
             components; of an ensemble the mean. Not a number for elements the head was not trained on, and for all sites once atoms have moved so
-            far that a neighbour may be missing from the plan: a solver rejects such a step; plan anew.
+            far that a neighbour may be missing from the plan: a solver rejects such a step; plan again.
         """
         plan = self.plan(crystal) if plan is None else plan
         graph = plan.graph(crystal)
@@ -293,7 +293,7 @@ class TensorModel(Source):
 
     def _valid(self, crystal: Crystal, margin: Array) -> dict[str, Array]:
         """By head, which sites ``(sites,)`` have a value that means something."""
-        numbers, xp = species_numbers(crystal.elements, self.config.species), np if known(margin) else jnp
+        numbers, xp = species_numbers(crystal.elements, self.config.species), np if is_concrete(margin) else jnp
         meant = {h.name: np.array([e in h.elements for e in self.config.species])[numbers] for h in self.config.heads}
         return {name: (xp.asarray(margin) > 0) & of for name, of in meant.items()}
 
@@ -316,7 +316,7 @@ class TensorModel(Source):
         """
         plan = self.plan(crystal) if plan is None else plan
         graph = plan.graph(crystal)
-        if all(known(leaf) for leaf in jax.tree.leaves((self, graph))):
+        if is_concrete(*jax.tree.leaves((self, graph))):
             # one program serves all crystals of about this size
             graph_of_size = pad_graph(jax.device_get(graph), smallest_nodes=32, smallest_edges=512)
             out = compiled_outputs(self, graph_of_size)
@@ -343,8 +343,8 @@ class TensorModel(Source):
 
 
 def _at_sites(values: Array, valid: Array, plan: GraphPlan) -> Array:
-    """Values of nodes at the sites of a crystal, not a number where they mean nothing; on the host where they are known."""
-    xp = np if known(values) and known(valid) and known(plan.sites) else jnp
+    """Values of nodes at the sites of a crystal, NaN where they mean nothing; on the host where they are known."""
+    xp = np if is_concrete(values, valid, plan.sites) else jnp
     chosen = xp.asarray(values)[plan.sites]
     return xp.where(valid.reshape(-1, *[1] * (chosen.ndim - 1)), chosen, xp.asarray(np.nan, dtype=chosen.dtype))
 

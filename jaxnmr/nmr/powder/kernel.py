@@ -238,7 +238,7 @@ def _transition(
             bands = bands * _excited(experiment.excitation, experiment.reference_hz, rank0 + orders * spacing, nutation)
         if experiment.broadened:
             return _moved(experiment, table, rank0, orders * spacing, bands[:, None])
-        # a position that is not a number is in no bin, and must not vanish for that
+        # a position of NaN is in no bin, and must not vanish for that
         return bin_lines(grid.bin(rank0 + orders * spacing), bands, grid.bins) + 0.0 * rank0
     shares = powder.areas[:, None]
     if group.count > 1:
@@ -355,7 +355,7 @@ def coupling_components(couplings: Float[Array, "couplings 3 3"]) -> Float[Array
 def _in_shared_axes(
     shielding: Float[Array, "3 3"], quadrupolar: Float[Array, "3 3"], couplings: Float[Array, "couplings 3 3"]
 ) -> tuple[Float[Array, "3 3"], Float[Array, "3 3"], Float[Array, "couplings 3 3"]]:
-    """The diagonals of tensors in the principal axes they share; not a number where they do not share them.
+    """The diagonals of tensors in the principal axes they share; NaN where they do not share them.
 
     The axes count as constants: a powder does not notice a common rotation, and a tilt of one tensor against another
     changes its spectrum in second order only, so derivatives by the diagonal elements are the whole derivative.

@@ -301,7 +301,7 @@ def doubts(
     if missing > 0.01:
         out.append(
             f"{100 * missing:.1f} % of the intensity lies outside the window of {step * grid.points:.6g} Hz: the spectrum "
-            "is clipped there, not folded; widen it, or mean it"
+            "is clipped there, not folded; increase width_hz, or ignore this if clipping is intended"
         )
     fwhm = np.asarray(sites.gaussian_hz) + np.asarray(sites.lorentzian_hz)
     if experiment.broadened and (fwhm < 2 * step).any():

@@ -21,6 +21,7 @@ def from_cartesian() -> Float[np.ndarray, "5 3 3"]:
     """Rank-2 components of a Cartesian tensor, ``T20 = (2 Tzz - Txx - Tyy)/sqrt(6)``, ``T21 = -Txz - i Tyz``,
     ``T22 = (Txx - Tyy)/2 + i Txy``; the trace and the antisymmetric part drop out.
     """
+    # real and imaginary parts of m > 0, which are not orthonormal: not `TRACELESS_DYADS`
     matrix = np.zeros((5, 3, 3))
     matrix[0] = np.diag([-1.0, -1.0, 2.0]) / sqrt(6.0)
     for row, (i, j), value in ((1, (0, 2), -0.5), (2, (1, 2), -0.5), (4, (0, 1), 0.5)):

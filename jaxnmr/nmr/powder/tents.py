@@ -80,7 +80,7 @@ def bin_tents(
     # kinks that were moved over the edge of their bin
     kinks, moved = _kinks(position, around, 1e-3 if collect == BOX else 0.1)
     # left of the guard a kink is a straight line over the whole grid, all of them are summed in a row of their own; also a
-    # position that is not a number is, which must not vanish
+    # position of NaN is, which must not vanish
     last, before = bins + pieces, ~(start >= 0)
     index = jnp.where(before, last, jnp.where(start < last, start, last + 1)).astype(jnp.int32)
     # a kink may leave the bin of its vertex by the least distance; it keeps the spline's polynomial of that bin

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxnmr.errors import ConventionError
-from jaxnmr.nmr.isotopes import Isotope, all_isotopes, isotope, isotopes_of, larmor_hz, reference_hz
+from jaxnmr.errors import ConventionError, ParameterError
+from jaxnmr.nmr.isotopes import Isotope, all_isotopes, isotope, isotopes_of, larmor_hz, reference_hz, sites_of
 
 # R. K. Harris et al., Pure Appl. Chem. 73, 1795 (2001), tables 1 and 3: spin, gamma in 1e7 rad/s/T
 HARRIS = {
@@ -152,3 +152,12 @@ def test_an_element_without_spin_is_refused():
     assert [n.symbol for n in isotopes_of("Cl")][:2] == ["35Cl", "37Cl"]
     with pytest.raises(ConventionError, match="'Ce'"):
         isotopes_of("Ce")
+
+
+def test_deuterons_stand_on_sites_of_hydrogen_too_but_protons_not_on_those_of_deuterium():
+    elements = ("H", "O", "D", "H")
+    assert sites_of(elements, "2H").tolist() == [0, 2, 3]
+    assert sites_of(elements, "1H").tolist() == [0, 3]
+    assert sites_of(elements, "17O").tolist() == [1]
+    with pytest.raises(ParameterError, match="ice has no 29Si site; it has D, H, O"):
+        sites_of(elements, "29Si", "ice")

@@ -101,7 +101,8 @@ def test_the_quadrupolar_shift_is_the_powder_average_of_the_exact_levels(spin):
     ("call", "message"),
     [
         (lambda: q.quadrupolar_from_efg(EFG, "29Si"), "spin 1/2"),
-        (lambda: q.quadrupolar_from_efg(EFG, "125Sb"), "not known"),
+        (lambda: q.quadrupolar_from_efg(EFG, "125Sb"), "no known quadrupole moment"),
+        (lambda: q.cq_hz_per_au("29Si", prefix="'o': "), "'o': 29Si has no known quadrupole moment; give q_barn="),
         (lambda: q.quadrupolar_from_efg(EFG), "needs a nucleus"),
         (lambda: q.quadrupolar_from_efg(EFG, "27Al", unit="Hartree"), "Hartree"),
         (lambda: q.quadrupolar_from_efg(np.eye(3), "27Al"), "not traceless"),

@@ -211,3 +211,11 @@ def test_arrays_that_are_no_tensors_are_refused(shape):
         t.haeberlen_from_shielding(np.ones(shape))
     with pytest.raises(ShapeError, match=r"\.\.\., 3"):
         t.antisymmetric_from_vector(np.ones((2, 4)))
+
+
+def test_the_dyads_are_an_orthonormal_basis_of_symmetric_tensors_without_trace():
+    np.testing.assert_allclose(np.einsum("aij,bij->ab", t.TRACELESS_DYADS, t.TRACELESS_DYADS), np.eye(5), atol=1e-15)
+    symmetric = np.asarray(t.symmetric_part(RANDOM))
+    traceless = symmetric - np.asarray(t.isotropic(RANDOM))[:, None, None] * np.eye(3)
+    parts = np.einsum("nij,aij->na", RANDOM, t.TRACELESS_DYADS)
+    np.testing.assert_allclose(np.einsum("na,aij->nij", parts, t.TRACELESS_DYADS), traceless, atol=1e-6)

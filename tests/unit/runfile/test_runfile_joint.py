@@ -395,7 +395,7 @@ robust = "huber"
     assert setup.parameters["nmr/shift[O1]"] == 41.0 and setup.objective.losses == (Loss.create("huber"),)
     assert setup.stages[0].free == ("nmr/scale", "nmr/shift")
     for old, new, expected in (
-        ("sites = ", "sites = ['O3'] # ", "[[spectrum]] 'nmr': O3 is no 17O site of hidden"),
+        ("sites = ", "sites = ['O3'] # ", "[[spectrum]] 'nmr': O3 is not a 17O site of hidden"),
         ("O1 = 41.0", "O2 = 41.0", "shielding names O2, the 17O sites are O1"),
         ("shifts_ppm", "# ", "the key 'reference' is missing"),
     ):
@@ -490,9 +490,9 @@ REFUSED_WHILE_BUILDING = [
     (MODEL, "", "[[peaks]] 'o': no [[model]] predicts tensors of 'hidden'"),
     ('nucleus = "17O"\nsh', 'nucleus = "29Si"\nsh', "[[peaks]] 'o': reference = 'model', but the model 'small' has none of Si"),
     ("[190.0, 191.0]", "[190.0, 191.0, 1]", "[[peaks]] 'o': 3 peaks for 2 17O sites"),
-    ("sigma = 0.5", "sigma = 0.5\nsites = ['O1', 'O3']", "[[peaks]] 'o': O3 is no 17O site of hidden"),
+    ("sigma = 0.5", "sigma = 0.5\nsites = ['O1', 'O3']", "[[peaks]] 'o': O3 is not a 17O site of hidden"),
     ('"model"', '{ published = "x" }', "[[peaks]] 'o': no published regression 'x'"),
-    ('label = "O1"\ncq', 'label = "Si1"\ncq', "[[tensors]] 'couplings': Si1 is no 17O site"),
+    ('label = "O1"\ncq', 'label = "Si1"\ncq', "[[tensors]] 'couplings': Si1 is not a 17O site"),
     ('nucleus = "17O"\nsigma = [', 'nucleus = "27Al"\nsigma = [', "was not trained on the efg of Al"),
     (MODEL, MODEL + PAIRS.replace('"Si1", "O1"', '"O1", "Si1"'), "[[couplings]] 'd': O1 is O, not 29Si"),
     (MODEL, MODEL + PAIRS.replace('"O2"', '"O7"'), "[[couplings]] 'd': no site 'O7'"),

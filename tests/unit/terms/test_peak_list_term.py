@@ -135,7 +135,7 @@ def test_a_list_that_is_not_bound_has_no_residuals():
 WRONG = {
     "too many": (lambda: jn.Objective(peaks([-1.0] * 7), crystal=crystal()), ParameterError, "7 peaks for 6 29Si sites of row: leave out"),
     "counts": (lambda: jn.Objective(peaks([-1.0, 0.0], counts=[1, 2]), crystal=crystal()), ParameterError, r"add up to 3, but row has 6"),
-    "label": (lambda: jn.Objective(peaks([-1.0], assignment=["Si9"]), crystal=crystal()), ParameterError, "Si9 is no 29Si site"),
+    "label": (lambda: jn.Objective(peaks([-1.0], assignment=["Si9"]), crystal=crystal()), ParameterError, "Si9 is not a 29Si site"),
     "errors": (lambda: jn.Objective(peaks([-1.0], sigma_model=[1.0, 2.0]), crystal=crystal()), ShapeError, r"shape \(2,\); expected \(6,\)"),
     "count": (lambda: peaks([-1.0, 0.0], counts=[6]), ShapeError, r"counts are \(6,\)"),
     "assignments": (lambda: peaks([-1.0, 0.0], assignment=["Si1"]), ShapeError, "1 assignments for 2 peaks"),
@@ -147,7 +147,7 @@ WRONG = {
     "none": (lambda: peaks([]), ShapeError, "expected a list of numbers"),
     "sigma": (lambda: peaks([-1.0], sigma=-1.0), DataError, "must be positive"),
     "model": (lambda: peaks([-1.0], sigma_model=-1.0), DataError, "expected 0 or more"),
-    "word": (lambda: peaks([-1.0], sigma_model="own"), ParameterError, "expected numbers or 'model'"),
+    "word": (lambda: peaks([-1.0], sigma_model="own"), ConventionError, "expected numbers or 'model'"),
 }  # fmt: skip
 
 

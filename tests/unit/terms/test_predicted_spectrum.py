@@ -222,7 +222,7 @@ BAD = {
     "shielding": (dict(heads=("efg",)), ParameterError, r"'nmr': no model of 'box' predicts 'shielding'; there is efg: .*shielding=\{label: ppm\}"),
     "efg": (dict(heads=("shielding",)), ParameterError, "'nmr': no model of 'box' predicts 'efg'; there is shielding: give the objective"),
     "nothing": (dict(heads=()), ParameterError, "'nmr': nothing predicts the shielding of 'box'.*models=model"),
-    "label": (dict(sites=["O1", "O7"]), ParameterError, "O7 is no 17O site of box; these are O1, O2"),
+    "label": (dict(sites=["O1", "O7"]), ParameterError, "O7 is not a 17O site of box; these are O1, O2"),
     "twice": (dict(sites=["O1", "O1"]), ParameterError, "named twice"),
     "nucleus": (dict(simulation=jn.SpectrumMAS("27Al", b0_tesla=9.4)), ParameterError, "box has no 27Al site"),
     "phase": (dict(phase="other"), ParameterError, "there is no phase 'other'"),

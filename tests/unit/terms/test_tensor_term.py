@@ -260,8 +260,8 @@ def test_what_is_read_is_declared():
 
 WRONG = {
     "tensor for two": (lambda: jn.Objective(unbound(general(5)), crystal=quartz()), ShapeError, "2 tensors for 1 17O sites of quartz"),
-    "label": (lambda: jn.Objective(unbound(general(5, 1), sites=["O7"]), crystal=quartz()), ParameterError, "O7 is no 17O site of quartz; these are O1"),
-    "another element": (lambda: jn.Objective(unbound(general(5, 1), sites=["Si1"]), crystal=quartz()), ParameterError, "Si1 is no 17O site"),
+    "label": (lambda: jn.Objective(unbound(general(5, 1), sites=["O7"]), crystal=quartz()), ParameterError, "O7 is not a 17O site of quartz; these are O1"),
+    "another element": (lambda: jn.Objective(unbound(general(5, 1), sites=["Si1"]), crystal=quartz()), ParameterError, "Si1 is not a 17O site"),
     "phase": (lambda: jn.Objective(unbound(general(5, 1), phase="x"), crystal=quartz()), ParameterError, "there is no phase 'x'"),
     "shape": (lambda: unbound(np.zeros((3, 3))), ShapeError, r"shape \(3, 3\); expected \(sites, 3, 3\)"),
     "labels": (lambda: unbound(general(5), sites=["O1"]), ShapeError, "2 tensors for the sites O1"),

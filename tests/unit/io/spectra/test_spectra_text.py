@@ -184,10 +184,10 @@ def test_a_named_column_is_an_uncertainty_and_others_are_not_used(tmp_path):
         ("ppm real\n1 2\n2 3\n3 inf\n4 5\n", ParseError, "intensity is inf", None),
         ("ppm real\n1 2\n2 3\n4 4\n5 5\n", ParseError, "not evenly spaced", None),
         ("ppm a b c\n1 2 3 4\n2 2 3 4\n3 2 3 4\n4 2 3 4\n", ParseError, "4 columns", 2),
-        ("ppm real\n1 2\n2 3\n", ParseError, "2 points are no spectrum", None),
+        ("ppm real\n1 2\n2 3\n", ParseError, "at least 4 points, got 2", None),
         ("ppm real\n", ParseError, "no line of numbers", None),
         (b"\x00\x01\x02\x03 binary", ParseError, "binary data", None),
-        (b"PK\x03\x04zip", ParseError, "binary data", None),
+        (b"PK\x03\x04zip", ParseError, "a zip archive", None),
         ("", ParseError, "is empty", None),
     ],
 )

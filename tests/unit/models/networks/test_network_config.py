@@ -43,7 +43,7 @@ GOOD = dict(species=("O", "Si"), heads=(HEAD,))
         ({"heads": (HEAD, HEAD)}, "different names"),
         ({"hidden": "8x0e+8x1o"}, "needs 2e"),
         ({"hidden": "8x1o+8x2e"}, "needs 0e"),
-        ({"hidden": "nonsense"}, "no irreps"),
+        ({"hidden": "nonsense"}, "not a valid irreps string"),
         ({"layers": 0}, "layers"),
         ({"layers": 2.5}, "layers"),
         ({"cutoff": -1.0}, "cutoff"),

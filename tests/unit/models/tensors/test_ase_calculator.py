@@ -54,7 +54,7 @@ def test_a_crystal_and_its_atoms_have_the_same_shieldings(calculator):
     np.testing.assert_allclose(calculator.get_property("ms", made), expected, atol=1e-9)
 
 
-def test_neighbours_are_listed_anew_only_when_atoms_have_moved_by_more_than_the_skin(monkeypatch):
+def test_neighbours_are_listed_again_only_when_atoms_have_moved_by_more_than_the_skin(monkeypatch):
     lists, original = [], ase_calculator.structure_graph
     monkeypatch.setattr(ase_calculator, "structure_graph", lambda *a, **k: lists.append(1) or original(*a, **k))
     calculator, made = TensorCalculator(model(), skin=0.4), atoms()

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 from small_tensor_models import ELEMENTS, LATTICE, POSITIONS, components, config, model, plain_graph, quartz
 
-from jaxnmr.errors import ConventionError, DataError
+from jaxnmr.errors import ConventionError, DataError, ParameterError
 from jaxnmr.io.structures.magres import Magres
 from jaxnmr.models import ModelCard
 from jaxnmr.models.data.tensor_data import TensorData
@@ -227,7 +227,7 @@ def test_uncertainties_are_asked_for_by_known_names_and_levels(prediction):
         prediction.interval("iso", "29Si", 0.99)
     with pytest.raises(ConventionError, match="iso of O is not calibrated"):
         prediction.sigma("iso", "17O")
-    with pytest.raises(ConventionError, match="no 27Al site"):
+    with pytest.raises(ParameterError, match="no 27Al site"):
         prediction.sigma("cq", "27Al")
 
 

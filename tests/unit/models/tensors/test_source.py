@@ -81,7 +81,7 @@ def test_reading_what_nothing_provides_says_what_is_missing(objective, state):
         state.efg(nucleus="29Si")
     with pytest.raises(ParameterError, match="quartz has no 27Al site; it has O, Si"):
         state.shielding(nucleus="27Al")
-    with pytest.raises(ParameterError, match="no shift reference of Si: give reference="):
+    with pytest.raises(ConventionError, match="no shift reference of Si: give reference="):
         state.shift("29Si")
     with pytest.raises(ParameterError, match="there is no phase 'coesite'"):
         state.shielding("coesite")
@@ -126,14 +126,14 @@ def test_an_objective_keeps_its_models_when_terms_are_added(objective):
     assert more.sources[0].model is objective.sources[0].model and len(more.terms) == 3
 
 
-def test_neighbours_are_listed_anew_before_the_skin_is_used_up(objective):
+def test_neighbours_are_listed_again_before_the_skin_is_used_up(objective):
     params = objective.parameters()
     near = params.set("xyz[O1.x]", 0.4135 + 0.005)  # 0.025 Å: half of the skin is not touched
     same, notes, _ = objective.replan(near)
     assert same is objective and notes == ()
     far = params.set("xyz[O1.x]", 0.4135 + 0.04)  # 0.2 Å, twice of it between two atoms: 0.1 Å of 0.5 are left
     renewed, notes, _ = objective.replan(far)
-    assert notes == ("neighbours of quartz listed anew",)
+    assert notes == ("neighbours of quartz listed again",)
     assert np.isfinite(objective.residuals(far)).all()
     np.testing.assert_allclose(renewed.residuals(far), objective.residuals(far), rtol=1e-9)
     beyond = params.set("xyz[O1.x]", 0.4135 + 0.07)
