@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ..crystal import Crystal
 from ..errors import ConventionError
@@ -15,6 +15,9 @@ from .keys import Spec, key, part, parts, required
 from .shared import phase_key, plain_name
 from .table import REQUIRED, Table
 from .weights import robust_key, weight_key, weighted
+
+Form = Literal["cosine", "s_character"]
+Kind = Literal["dipolar", "j"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,7 @@ class PairSpec(Spec):
 class LawSpec(Spec):
     """``law = { ... }``."""
 
-    form: str = key(Table.text, "cosine", help="cosine: offset + slope cos(angle)", choices=("cosine", "s_character"))
+    form: Form = key(Table.text, "cosine", help="cosine: offset + slope cos(angle)", choices=get_args(Form))
     offset_hz: float = required(Table.number, "-5.0")
     slope_hz: float = required(Table.number, "-25.0")
 
@@ -52,12 +55,13 @@ def _nuclei(table: Table, key: str, default: Any = REQUIRED) -> tuple[str, str]:
     if len(nuclei) != 2:
         raise table.error(f"expected two isotopes, got {list(nuclei)}", key)
     try:
-        return tuple(isotope(of).symbol for of in nuclei)
+        first, second = (isotope(of).symbol for of in nuclei)
     except ConventionError as err:
         raise table.error(str(err), key) from None
+    return first, second
 
 
-def _across(table: Table, key: str, default: Any = REQUIRED) -> tuple[str, ...]:
+def _across(table: Table, key: str, default: Any = REQUIRED) -> tuple[str, str, str]:
     kind = table.texts(key)
     if len(kind) != 3:
         raise table.error(f'expected three elements such as ["Si", "O", "Si"], got {list(kind)}', key)
@@ -93,21 +97,21 @@ class CouplingsSpec(Spec):
         help="its parameter is called redor/slope, which motion makes smaller than 1; of J redor/offset and "
         "redor/slope",
     )  # fmt: skip
-    kind: str = required(
-        Table.text, '"dipolar"', choices=("dipolar", "j"),
+    kind: Kind = required(
+        Table.text, '"dipolar"', choices=get_args(Kind),
         help="dipolar couplings measure distances and need no calibration; J couplings across a bridging atom follow a "
         "law of its angle that you state",
     )  # fmt: skip
     phase: str = phase_key("couplings follow structures")
     weight: float = weight_key()
     robust: Loss | None = robust_key()
-    nuclei: tuple[str, str] | None = required(_nuclei, '["13C", "15N"]', kinds=("dipolar",))
+    nuclei: tuple[str, str] = required(_nuclei, '["13C", "15N"]', kinds=("dipolar",))
     signed: bool = key(
         Table.flag, False, help="signs were measured: negative for gyromagnetic ratios of one sign", kinds=("dipolar",)
     )
     slope: float = key(Table.number, 1.0, help="starting value", kinds=("dipolar",))
-    across: tuple[str, ...] | None = required(_across, '["Si", "O", "Si"]', kinds=("j",))
-    law: CouplingLaw | None = required(
+    across: tuple[str, str, str] = required(_across, '["Si", "O", "Si"]', kinds=("j",))
+    law: CouplingLaw = required(
         _law, '{ form = "cosine", offset_hz = -5.0, slope_hz = -25.0 }', of=LawSpec, kinds=("j",)
     )
     calibration: CouplingCalibration | None = key(
@@ -140,9 +144,8 @@ def couplings_term(spec: CouplingsSpec, crystals: Mapping[str, Crystal], models:
     sigma = tuple(spec.sigma if p.sigma is None else p.sigma for p in spec.pairs)
     common: dict[str, Any] = {"sigma": sigma, "phase": spec.phase, "name": spec.name}
     if spec.kind == "dipolar":
-        options = {"signed": spec.signed, "scale": spec.slope}
-        term = CouplingTerm.dipolar(crystal, spec.nuclei, atoms, hz, **options, **common)
+        term = CouplingTerm.dipolar(crystal, spec.nuclei, atoms, hz, signed=spec.signed, scale=spec.slope, **common)
     else:
-        options = {"atoms": atoms, "law": spec.law, "calibration": spec.calibration}
-        term = CouplingTerm.across(crystal, spec.across, hz, **options, **common)
+        common |= {"law": spec.law, "calibration": spec.calibration}
+        term = CouplingTerm.across(crystal, spec.across, hz, atoms=atoms, **common)
     return weighted(term, spec.weight, spec.robust)

@@ -58,13 +58,14 @@ def key(
             table, and lines after it are shown as they are.
         help: what the manual says.
         name: of the key, where it is not that of the field.
-        kinds: values of the key ``kind`` of the table with which this one is possible, when not with all.
+        kinds: values of the key ``kind`` of the table with which this one is possible, when not with all. What is made of
+            a table of another kind does not have the field.
         shown: in the manual as part of the example, not commented out.
     """
     metadata = {"key": Key(read, default, example, help, name, kinds, shown, options)}
-    if default is not REQUIRED:
-        return field(default=default, metadata=metadata)
-    return field(default=None, metadata=metadata) if kinds else field(metadata=metadata)
+    if kinds:
+        return field(init=False, repr=False, metadata=metadata)
+    return field(metadata=metadata) if default is REQUIRED else field(default=default, metadata=metadata)
 
 
 def required(read: Reader, example: str | None = None, help: str = "", *, shown: bool = True, **options: Any) -> Any:
@@ -97,7 +98,11 @@ def read(table: Table, of: type[Kind], /, **defaults: Any) -> Kind:
 
 def flat(table: Table, name: str, default: Any = REQUIRED, /, *, of: type[Kind], **defaults: Any) -> Kind:
     """A Spec whose keys stand in the table itself."""
-    spec = of(**values(table, of, **defaults))
+    found = values(table, of, **defaults)
+    of_kind = {name: found.pop(name) for name, told in keys_of(of) if told.kinds and name in found}
+    spec = of(**found)
+    # past the frozen dataclass, for whose constructor these are not
+    vars(spec).update(of_kind)
     spec.check(table)
     return spec
 

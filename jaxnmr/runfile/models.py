@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConventionError
 from ..nmr import ShiftReference, isotope
@@ -15,8 +15,6 @@ from .table import REQUIRED, Table
 
 if TYPE_CHECKING:
     from ..models import TensorModel
-
-Reference = dict[str, Any] | str
 
 
 def _file_or_name(table: Table, key: str, default: Any = REQUIRED) -> Path | str:
@@ -59,6 +57,10 @@ class ReferenceSpec(Spec):
         if self.slope == 0:
             raise table.error("every site would have the same shift; expected about -1", "slope")
 
+    def reference(self) -> ShiftReference:
+        """The reference."""
+        return ShiftReference(self.reference_ppm, self.slope)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedSpec(Spec):
@@ -66,6 +68,13 @@ class PublishedSpec(Spec):
 
     published: str = required(Table.text, '"nmrcryspy/29Si"', "a regression of the literature")
     core_ppm: float = key(Table.number, 0.0, help="shielding by core electrons that the model does not know")
+
+    def reference(self) -> ShiftReference:
+        """The reference."""
+        return ShiftReference.published(self.published, core_ppm=self.core_ppm)
+
+
+Reference = ReferenceSpec | PublishedSpec | Literal["model"]
 
 
 def reference_key(read: Reader | None = None, default: Any = REQUIRED) -> Any:
@@ -76,7 +85,7 @@ def reference_key(read: Reader | None = None, default: Any = REQUIRED) -> Any:
 
 
 def read_reference(table: Table, name: str, default: Any = REQUIRED, *, of: tuple[type[Spec], type[Spec]]) -> Reference:
-    """Arguments of a `ShiftReference`, or the word ``"model"``."""
+    """A reference that is given, or the word ``"model"``."""
     if not table.has(name):
         raise table.error(
             f'the key {name!r} is missing: {{ reference_ppm = ... }}, {{ published = "..." }}, or "model" for the one kept '
@@ -85,7 +94,7 @@ def read_reference(table: Table, name: str, default: Any = REQUIRED, *, of: tupl
     if isinstance(table.content[name], str):
         return table.text(name, choices=("model",))
     published, typed = of
-    return vars(part(table, name, of=published if table.table(name).has("published") else typed))
+    return part(table, name, of=published if table.table(name).has("published") else typed)
 
 
 def load_model(spec: ModelSpec) -> TensorModel:
@@ -137,6 +146,4 @@ def shift_reference(reference: Reference, nucleus: str, model: TensorModel) -> S
                 "reference = { reference_ppm = ..., slope = -1.0 }"
             )
         return ShiftReference(*known[element])
-    if "published" in reference:
-        return ShiftReference.published(reference["published"], core_ppm=reference["core_ppm"])
-    return ShiftReference(**reference)
+    return reference.reference()

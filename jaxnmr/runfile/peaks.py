@@ -11,7 +11,7 @@ from ..objective import Loss
 from ..terms import PeakListTerm
 from .keys import Spec, key, required
 from .models import Reference, model_of, reference_key, shift_reference
-from .shared import Spread, isotope_of, model_spread, phase_key, plain_name, spread, squeezed
+from .shared import ModelSpread, isotope_of, model_spread, phase_key, plain_name, spread, squeezed
 from .table import REQUIRED, Table
 from .weights import robust_key, weight_key, weighted
 
@@ -42,7 +42,7 @@ def _assignment(table: Table, key: str, default: Any = REQUIRED) -> tuple[tuple[
     if not table.has(key):
         return default
     value, peaks = table.content[key], len(table.content["shifts_ppm"])
-    groups = [[of] if isinstance(of, str) else of for of in value] if isinstance(value, list) else [None]
+    groups: list[Any] = [[of] if isinstance(of, str) else of for of in value] if isinstance(value, list) else [None]
     if any(not isinstance(of, list) or not of or any(not isinstance(x, str) for x in of) for of in groups):
         raise table.error(f'expected the labels of every peak, [["Si1"], ["Si2", "Si3"]], got {value!r}', key)
     if len(groups) != peaks:
@@ -50,7 +50,7 @@ def _assignment(table: Table, key: str, default: Any = REQUIRED) -> tuple[tuple[
     labels = [label for of in groups for label in of]
     if repeated := sorted({label for label in labels if labels.count(label) > 1}):
         raise table.error(f"{repeated[0]!r} is named twice; a site has one peak", key)
-    return tuple(map(tuple, groups))
+    return tuple(tuple(of) for of in groups)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class PeaksSpec(Spec):
     sites: tuple[str, ...] | None = key(
         Table.texts, None, '["Si1", "Si2"]', "sites the peaks are of, all of the nucleus when left out"
     )
-    sigma_model: Spread = key(
+    sigma_model: ModelSpread = key(
         model_spread, None, '"model"', shown=True,
         help='that of predictions in ppm, one for all or one per site; "model": its own; without it they count as '
         "exact",

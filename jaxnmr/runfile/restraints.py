@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ..crystal import Crystal
 from ..objective import Loss
 from ..terms import Prior, Restraint
+from ..terms.restraints import Count
 from .keys import Spec, key, required
 from .shared import phase_of
 from .table import REQUIRED, Table
 from .weights import robust_key, weight_key, weighted
 
-_KINDS = ("bond", "angle", "bonds", "distances", "angles", "prior")
+Kind = Literal["bond", "angle", "bonds", "distances", "angles", "prior"]
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 _STRUCTURAL = _KINDS[:-1]
 
 
@@ -56,45 +58,49 @@ def _expected(table: Table, key: str, default: Any = REQUIRED) -> dict[tuple[str
 class RestraintSpec(Spec):
     """One ``[[restraint]]``."""
 
-    kind: str = required(
+    kind: Kind = required(
         Table.text, '"bond"', choices=_KINDS,
         help="bonds keeps all bond lengths of a phase where they start; distances and angles restrain all of some "
         "kinds of elements, each to its mean and spread; prior keeps a parameter near a value",
     )  # fmt: skip
     weight: float = weight_key()
     robust: Loss | None = robust_key()
-    expected: dict[tuple[str, ...], tuple[float, float]] | None = required(
+    expected: dict[tuple[str, ...], tuple[float, float]] = required(
         _expected, '{ "Si-O" = [1.61, 0.01], "O-Si-O" = [2.62, 0.03] }', kinds=("distances", "angles"),
         help="mean and sigma; O-Si-O are two O of one Si",
     )  # fmt: skip
-    sigma: float | None = required(_sigma, "0.02", kinds=("bond", "angle", "bonds", "prior"))
-    count: str = key(
-        Table.text, "distinct", kinds=("bonds", "distances", "angles"), choices=("distinct", "cell"),
+    sigma: float = required(_sigma, "0.02", kinds=("bond", "angle", "bonds", "prior"))
+    count: Count = key(
+        Table.text, "distinct", kinds=("bonds", "distances", "angles"), choices=get_args(Count),
         help="what is one observation: a distance that symmetry does not repeat, or every one of the cell",
     )  # fmt: skip
-    parameter: str | None = required(Table.text, '"u_iso[O1]"', kinds=("prior",))
-    phase: str | None = key(
+    parameter: str = required(Table.text, '"u_iso[O1]"', kinds=("prior",))
+    phase: str = key(
         phase_of, None, '"FAP"', kinds=_STRUCTURAL, why="distances and angles are those of structures",
         help="when there are several",
     )  # fmt: skip
-    atoms: tuple[str, ...] | None = required(
+    atoms: tuple[str, ...] = required(
         _atoms, '["P1", "O1"]', kinds=("bond", "angle"),
         help="labels, two for a bond, three for an angle (the middle one is the vertex)",
     )  # fmt: skip
-    value: float | None = required(Table.number, "1.53", "Å or degrees", kinds=("bond", "angle", "prior"))
+    value: float = required(Table.number, "1.53", "Å or degrees", kinds=("bond", "angle", "prior"))
 
 
 def restraint_term(spec: RestraintSpec, number: int, crystals: Mapping[str, Crystal]) -> Any:
     """The weighted term of the ``[[restraint]]`` of this number, counted from 1."""
-    crystal, name = crystals.get(spec.phase), f"{spec.kind} {number}"
+    return weighted(_term(spec, f"{spec.kind} {number}", crystals), spec.weight, spec.robust)
+
+
+def _term(spec: RestraintSpec, name: str, crystals: Mapping[str, Crystal]) -> Prior | Restraint:
     if spec.kind == "prior":
-        term = Prior(spec.parameter, spec.value, spec.sigma, name=name)
-    elif spec.kind == "bonds":
-        term = Restraint.bonds(crystal, sigma=spec.sigma, count=spec.count, name=name)
-    elif spec.kind in ("distances", "angles"):
-        make = Restraint.distances if spec.kind == "distances" else Restraint.angles
-        term = make(crystal, spec.expected, count=spec.count, name=name)
-    else:
-        make = Restraint.bond if spec.kind == "bond" else Restraint.angle
-        term = make(crystal, spec.atoms, spec.value, spec.sigma, name=f"{name}: {'-'.join(spec.atoms)}")
-    return weighted(term, spec.weight, spec.robust)
+        return Prior(spec.parameter, spec.value, spec.sigma, name=name)
+    crystal = crystals[spec.phase]
+    if spec.kind == "bonds":
+        return Restraint.bonds(crystal, sigma=spec.sigma, count=spec.count, name=name)
+    if spec.kind == "distances":
+        return Restraint.distances(crystal, spec.expected, count=spec.count, name=name)
+    if spec.kind == "angles":
+        expected = {(first, vertex, last): of for (first, vertex, last), of in spec.expected.items()}
+        return Restraint.angles(crystal, expected, count=spec.count, name=name)
+    make = Restraint.bond if spec.kind == "bond" else Restraint.angle
+    return make(crystal, spec.atoms, spec.value, spec.sigma, name=f"{name}: {'-'.join(spec.atoms)}")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import ConventionError
 from ..nmr import isotope
 from .keys import key
 from .table import REQUIRED, Table
 
-Spread = tuple[float, ...] | str | None
+Spread = tuple[float, ...] | None
+ModelSpread = Spread | Literal["model"]
 
 
 def phase_key(why: str) -> Any:

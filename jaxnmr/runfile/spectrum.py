@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -27,12 +27,16 @@ from ..nmr import (
 )
 from ..nmr.processing import process
 from ..objective import Loss
-from ..terms import SpectrumTerm
+from ..terms import PredictedSpectrumTerm, SpectrumTerm
 from .keys import EMPTY, Spec, either, flat, given, key, part, parts, read, record, required, scaled
 from .predicted import PredictedSites, predicted_term, read_predicted
 from .shared import plain_name
 from .table import REQUIRED, Table, read_toml
 from .weights import robust_key, weight_key, weighted
+
+Axis = Literal["ppm", "hz", "khz"]
+Amplitudes = Literal["fit", "keep"]
+Transitions = Literal["central", "satellites", "all"]
 
 
 def _unordered(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[float, float], ...] | None:
@@ -46,7 +50,7 @@ def _unordered(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[
     return table.inner(table.where, {name: pairs}).ranges(name)
 
 
-def _pairs(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[float, ...], ...] | str:
+def _pairs(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[float, float], ...]:
     """Pairs of quantum numbers, which are not ordered as ranges are."""
     if not table.has(name):
         return default
@@ -54,8 +58,8 @@ def _pairs(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[floa
     return tuple(table.inner(table.where, {name: pair}).numbers(name, count=2) for pair in pairs)
 
 
-def _transitions(table: Table, name: str, default: Any = REQUIRED) -> str:
-    return table.text(name, default, choices=("central", "satellites", "all"))
+def _transitions(table: Table, name: str, default: Any = REQUIRED) -> Transitions:
+    return table.text(name, default, choices=get_args(Transitions))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +78,8 @@ class WidthsSpec(Spec):
             if getattr(self, f"{name}_hz") is not None and getattr(self, f"{name}_ppm") is not None:
                 raise table.error(f"give {name}_hz or {name}_ppm, not both")
 
-    def in_hz(self, larmor_hz: float) -> dict[str, float]:
-        """Those that are given."""
+    def in_hz(self, larmor_hz: float) -> dict[str, Any]:
+        """Those that are given, ``gaussian_hz`` and ``lorentzian_hz``, as arguments."""
         pairs = [(*name.rsplit("_", 1), value) for name, value in given(self).items()]
         return {f"{name}_hz": value * (1e-6 * larmor_hz if unit == "ppm" else 1.0) for name, unit, value in pairs}
 
@@ -92,8 +96,8 @@ class SiteSpec(Spec):
     eta_q: float | None = key(
         Table.number, None, "0.3", "an asymmetry of 0 that a stage frees starts at 0.1 instead", shown=True
     )
-    euler_deg: tuple[float, ...] | None = key(Table.numbers, None, "[0, 0, 0]", count=3)
-    euler_q_deg: tuple[float, ...] | None = key(Table.numbers, None, "[0, 90, 0]", count=3)
+    euler_deg: tuple[float, float, float] | None = key(Table.numbers, None, "[0, 0, 0]", count=3)
+    euler_q_deg: tuple[float, float, float] | None = key(Table.numbers, None, "[0, 90, 0]", count=3)
     amplitude: float | None = key(Table.number, None, "1.0")
     quadrupolar_spread_hz: float | None = key(
         scaled(1e6), None, "1.0", "a Czjzek distribution", name="quadrupolar_spread_mhz"
@@ -112,11 +116,11 @@ class SiteSpec(Spec):
 class ExcitationSpec(Spec):
     """``excitation = { ... }``."""
 
-    kind: str = required(Table.text, '"pulse"', choices=("gaussian", "pulse"))
+    kind: Literal["gaussian", "pulse"] = required(Table.text, '"pulse"', choices=("gaussian", "pulse"))
     carrier_ppm: float = key(Table.number, 0.0)
-    fwhm_hz: float | None = required(Table.positive, "2e5", kinds=("gaussian",))
-    length_s: float | None = required(scaled(1e-6, Table.positive), "1.0", kinds=("pulse",), name="length_us")
-    rf_hz: float | None = required(Table.positive, "50e3", kinds=("pulse",))
+    fwhm_hz: float = required(Table.positive, "2e5", kinds=("gaussian",))
+    length_s: float = required(scaled(1e-6, Table.positive), "1.0", kinds=("pulse",), name="length_us")
+    rf_hz: float = required(Table.positive, "50e3", kinds=("pulse",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,13 +189,13 @@ class SpectrumSpec(Spec):
         help="CSDM, SIMPSON, TopSpin folder or columns of text; simulate-spectrum needs none",
     )  # fmt: skip
     format: str | None = key(Table.text, None, '"columns"', "when it must not be guessed")
-    axis: str | None = key(Table.text, None, '"ppm"', "of columns", choices=("ppm", "hz", "khz"))
+    axis: Axis | None = key(Table.text, None, '"ppm"', "of columns", choices=get_args(Axis))
     isotope: str | None = key(Table.text, None, '"27Al"', shown=True)
     b0_tesla: float | None = key(Table.positive, None, "11.7", "not needed when the file says it", shown=True)
     larmor_hz: float | None = key(scaled(1e6, Table.positive), None, "130.3", "instead of b0_tesla", name="larmor_mhz")
     mas_hz: float = key(Table.number, 0.0, "12500.0", "left out: a static spectrum; inf: no sidebands", shown=True)
     rotor_angle_deg: float | None = key(Table.number, None, "54.7356")
-    transitions: Any = key(
+    transitions: Transitions | tuple[tuple[float, float], ...] = key(
         either((str, type(None)), _transitions, _pairs), "central", shown=True,
         help='"satellites", "all", or pairs [[0.5, -0.5], [1.5, 0.5]]',
     )  # fmt: skip
@@ -212,8 +216,8 @@ class SpectrumSpec(Spec):
     )  # fmt: skip
     sigma: float | None = key(Table.positive, None, "12.0", "noise, in units of the data")
     baseline: int = key(Table.integer, 0, "2", "terms of a polynomial, refinable as nmr/baseline", shown=True)
-    amplitudes: str = key(
-        Table.text, "fit", choices=("fit", "keep"),
+    amplitudes: Amplitudes = key(
+        Table.text, "fit", choices=get_args(Amplitudes),
         help="by least squares, or keep the ratios given and scale all sites",
     )  # fmt: skip
     pivot_ppm: float | None = key(Table.number, None, "60.0", "where nmr/phase1 has no effect")
@@ -294,18 +298,19 @@ def sites(spec: SpectrumSpec, nucleus: str, larmor_hz: float) -> list[Site] | Si
 
 def measured(spec: SpectrumSpec) -> Spectrum:
     """Read, and process where asked, the data of a table."""
-    if spec.file is None:
+    file = spec.file
+    if file is None:
         raise ConventionError("give file, the measured spectrum (without it, jaxnmr simulate-spectrum calculates one)")
     nucleus = spec.isotope or ""
 
-    def read_at(larmor_hz):
+    def read_at(larmor_hz: float | None) -> Spectrum:
         if spec.processing is not None:
-            fid = read_fid(spec.file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus)
+            fid = read_fid(file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus)
             ours = given(spec.processing)
             number = ours.pop("topspin", None)
-            theirs = {} if number is None else read_topspin_processing(spec.file, procno=number)
+            theirs = {} if number is None else read_topspin_processing(file, procno=number)
             return process(fid, **(theirs | ours))
-        return read_spectrum(spec.file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus, axis=spec.axis)
+        return read_spectrum(file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus, axis=spec.axis)
 
     if spec.b0_tesla is None or not nucleus:
         return read_at(spec.larmor_hz)
@@ -321,10 +326,11 @@ def term(spec: SpectrumSpec, crystals: Mapping[str, Crystal], models: Mapping[st
     data = measured(spec)
     nucleus = nucleus_of(spec, data)
     experiment = simulation(spec, nucleus, data.larmor_hz)
-    common = dict(
+    common: dict[str, Any] = dict(
         name=spec.name, region_ppm=spec.region_ppm or None, baseline=spec.baseline, sigma=spec.sigma,
         noise_ppm=spec.noise_region_ppm, pivot_ppm=spec.pivot_ppm,
     )  # fmt: skip
+    built: SpectrumTerm | PredictedSpectrumTerm
     if spec.predicted is not None:
         common |= spec.widths.in_hz(data.larmor_hz)
         built = predicted_term(spec.predicted, experiment, data, crystals, models, common)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -13,16 +13,25 @@ from ..objective import Loss
 from ..terms import TensorTerm
 from .keys import Reader, Spec, key, parts, required
 from .models import Reference, model_of, read_reference, reference_key, shift_reference
-from .shared import Spread, isotope_of, model_spread, phase_key, plain_name, spread
+from .shared import ModelSpread, Spread, isotope_of, model_spread, phase_key, plain_name, spread
 from .table import REQUIRED, Table
 from .weights import robust_key, weight_key, weighted
 
-# by the key that a site gives: quantity, kind, how many sigmas it may have, factor to ppm or Hz
+
+class _Kind(NamedTuple):
+    """What a key of a site stands for: also how many sigmas it may have, and its factor to ppm or Hz."""
+
+    quantity: Literal["shielding", "efg"]
+    kind: Literal["tensor", "principal", "cq_eta"]
+    lengths: tuple[int, ...]
+    factor: float
+
+
 _KINDS = {
-    "cq_mhz": ("efg", "cq_eta", (2,), 1e6),
-    "principal_ppm": ("shielding", "principal", (1, 3), 1.0),
-    "tensor_ppm": ("shielding", "tensor", (1,), 1.0),
-    "tensor_mhz": ("efg", "tensor", (1,), 1e6),
+    "cq_mhz": _Kind("efg", "cq_eta", (2,), 1e6),
+    "principal_ppm": _Kind("shielding", "principal", (1, 3), 1.0),
+    "tensor_ppm": _Kind("shielding", "tensor", (1,), 1.0),
+    "tensor_mhz": _Kind("efg", "tensor", (1,), 1e6),
 }
 
 
@@ -64,21 +73,21 @@ def _eta(table: Table, name: str, default: Any = REQUIRED) -> float | None:
 
 def _sigma(given: Callable[[Table], str]) -> Reader:
     """A reader of uncertainties of what a table gives."""
-    return lambda table, name, default: spread(table, name, lengths=_KINDS[given(table)][2])
+    return lambda table, name, default: spread(table, name, lengths=_KINDS[given(table)].lengths) or default
 
 
-def _sigma_model(table: Table, name: str, default: Any = REQUIRED) -> Spread:
-    return model_spread(table, name, lengths=_KINDS[_given(table)][2][:1])
+def _sigma_model(table: Table, name: str, default: Any = REQUIRED) -> ModelSpread:
+    return model_spread(table, name, lengths=_KINDS[_given(table)].lengths[:1])
 
 
 def _own_sigma_model(table: Table, name: str, default: Any = REQUIRED) -> Spread:
-    return spread(table, name, lengths=_KINDS[_own(table)][2][:1], least=0.0)
+    return spread(table, name, lengths=_KINDS[_own(table)].lengths[:1], least=0.0)
 
 
 def _of(quantity: str, read: Reader) -> Reader:
     """A reader of keys that tensors of one quantity have."""
     return lambda table, name, default, **options: (
-        read(table, name, default, **options) if _KINDS[_given(table)][0] == quantity else default
+        read(table, name, default, **options) if _KINDS[_given(table)].quantity == quantity else default
     )
 
 
@@ -89,20 +98,20 @@ class TensorSpec(Spec):
     label: str = required(Table.text, '"O1"')
     cq_mhz: float | None = key(Table.number, None, "5.2", "its size, with eta_q; sigma is a pair", shown=True)
     eta_q: float | None = key(_eta, None, "0.2", shown=True)
-    principal_ppm: tuple[float, ...] | None = key(
+    principal_ppm: tuple[float, float, float] | None = key(
         Table.numbers, None, "[40.0, 10.0, -20.0]", count=3,
         help="or principal values of the shift; sigma is a number or three",
     )  # fmt: skip
-    tensor_ppm: list[tuple[float, ...]] | None = key(
+    tensor_ppm: list[tuple[float, float, float]] | None = key(
         _rows, None, "[[40.0, 1.0, 0.0], [1.0, 10.0, 0.0], [0.0, 0.0, -20.0]]",
         help="or the whole shift tensor, in the Cartesian frame of the cell (a along x, b in the xy plane); sigma is a "
         "number. Of SHIELDING: reference_ppm = 0, slope = 1",
     )  # fmt: skip
-    tensor_mhz: list[tuple[float, ...]] | None = key(
+    tensor_mhz: list[tuple[float, float, float]] | None = key(
         _rows, None, "[[5.2, 0.0, 0.0], [0.0, -2.0, 0.0], [0.0, 0.0, -3.2]]",
         help="or the quadrupolar tensor e Q V/h, in the same frame",
     )  # fmt: skip
-    sigma: Spread = key(_sigma(_own), None, "[0.2, 0.1]")
+    sigma: tuple[float, ...] = key(_sigma(_own), (), "[0.2, 0.1]")
     sigma_model: Spread = key(_own_sigma_model, None, "[0.3, 0.1]")
 
     def check(self, table: Table) -> None:
@@ -123,11 +132,11 @@ class TensorsSpec(Spec):
     nucleus: str = required(isotope_of, '"17O"')
     weight: float = weight_key()
     robust: Loss | None = robust_key()
-    sigma: Spread = key(
-        _sigma(_given), None, "[0.1, 0.05]", shown=True,
+    sigma: tuple[float, ...] = key(
+        _sigma(_given), (), "[0.1, 0.05]", shown=True,
         help="of every site that has none of its own, in the units of the data",
     )  # fmt: skip
-    sigma_model: Spread = key(
+    sigma_model: ModelSpread = key(
         _sigma_model, None, '"model"', "in the same units; without it the prediction counts as exact"
     )
     reference: Reference | None = reference_key(_of("shielding", read_reference), None)
@@ -137,7 +146,7 @@ class TensorsSpec(Spec):
 
     def check(self, table: Table) -> None:
         for site, inner in zip(self.site, table.tables("site"), strict=True):
-            if site.sigma is None and self.sigma is None:
+            if not (site.sigma or self.sigma):
                 raise inner.error(
                     "the key 'sigma' is missing, here and in the table above: the uncertainty of the data"
                 )
@@ -155,7 +164,7 @@ class TensorsSpec(Spec):
     @property
     def units(self) -> Any:
         """Ppm, Hz and 1 per unit of what the sites give."""
-        factor = _KINDS[self.given][3]
+        factor = _KINDS[self.given].factor
         return np.array([factor, 1.0]) if self.given == "cq_mhz" else factor
 
     @property
@@ -168,23 +177,26 @@ class TensorsSpec(Spec):
     @property
     def sigmas(self) -> np.ndarray:
         """Uncertainties per site, in the same units."""
-        size = max(_KINDS[self.given][2])
+        size = max(_KINDS[self.given].lengths)
         return np.array([np.broadcast_to(site.sigma or self.sigma, (size,)) * self.units for site in self.site])
 
     @property
-    def model_sigmas(self) -> np.ndarray | str | None:
+    def model_sigmas(self) -> np.ndarray | Literal["model"] | None:
         """Those of the model per site, in the same units."""
-        of_model = [self.sigma_model if site.sigma_model is None else site.sigma_model for site in self.site]
-        if isinstance(self.sigma_model, str) or all(of is None for of in of_model):
-            return self.sigma_model
-        size = _KINDS[self.given][2][0]
+        common = self.sigma_model
+        if isinstance(common, str):
+            return common
+        of_model = [common if site.sigma_model is None else site.sigma_model for site in self.site]
+        if all(of is None for of in of_model):
+            return None
+        size = _KINDS[self.given].lengths[0]
         found = np.array([np.broadcast_to((0.0,) if of is None else of, (size,)) for of in of_model]) * self.units
         return found if size == 2 else found[:, 0]
 
 
 def tensors_term(spec: TensorsSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
     """The weighted term of a ``[[tensors]]``."""
-    quantity, kind, _, _ = _KINDS[spec.given]
+    quantity, kind, *_ = _KINDS[spec.given]
     model = model_of(spec.phase, spec.nucleus, quantity, models, spec.sigma_model)
     term = TensorTerm(
         spec.nucleus,

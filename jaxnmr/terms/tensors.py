@@ -77,7 +77,7 @@ class TensorTerm(SiteTerm):
         *,
         sigma,
         reference: ShiftReference | None = None,
-        sigma_model: float | Sequence[float] | Literal["model"] | None = None,
+        sigma_model: float | Sequence[float] | np.ndarray | Literal["model"] | None = None,
         quantity: Literal["shielding", "efg"] = "shielding",
         kind: Literal["tensor", "principal", "cq_eta"] = "tensor",
         sites: Sequence[str] | None = None,

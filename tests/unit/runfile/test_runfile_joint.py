@@ -19,6 +19,7 @@ from jaxnmr.nmr.shift_reference import PUBLISHED_SHIFTS
 from jaxnmr.objective import Loss
 from jaxnmr.report import write_report
 from jaxnmr.runfile import build, load_run
+from jaxnmr.runfile.models import PublishedSpec
 from jaxnmr.terms import CouplingTerm
 
 CELL = [3.9, 4.2, 4.8, 79, 98, 74]
@@ -237,7 +238,7 @@ def test_the_documented_tables_are_valid(folder):
     phase = PHASE.replace("hidden", "quartz")
     run = load(folder, phase + text)
     assert run.models[0].path == "silica-29si"
-    assert run.peaks[0].reference == {"published": "nmrcryspy/29Si", "core_ppm": 838.0}
+    assert run.peaks[0].reference == PublishedSpec(published="nmrcryspy/29Si", core_ppm=838.0)
     np.testing.assert_allclose(run.tensors[0].values, [[5.2e6, 0.2]])
     # every commented key of a kind that does not exclude another
     keep = ("assignment", "reference", "principal_ppm", "tensor_ppm", "tensor_mhz")
@@ -349,7 +350,12 @@ weights = "variance-components"
         chosen = (
             text if kind == "dipolar" else text.replace('kind = "dipolar"', 'kind = "j"').replace("\nnuclei", "\n#")
         )
-        assert load(folder, phase + chosen).couplings[0].kind == kind
+        (spec,) = load(folder, phase + chosen).couplings
+        assert spec.kind == kind
+        # what belongs to the other kind is not there at all
+        fields = ("nuclei", "signed", "slope", "across", "law", "calibration")
+        assert {name for name in fields if hasattr(spec, name)} == set(fields[:3] if kind == "dipolar" else fields[3:])
+        assert kind in repr(spec)
     text = documented("How strongly data count").replace("# ...", PEAKS.replace("[[peaks]]", ""))
     assert load(folder, PHASE + MODEL + text).peaks[0].robust == Loss.create("soft_l1")
 
