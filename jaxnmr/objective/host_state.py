@@ -68,11 +68,11 @@ class HostState(State, pytree=False):
             crystals=self.crystals, values=self.values, provided=self.provided, provisions=self.provisions
         )  # fmt: skip
 
-    def replace(self, **changes: Any) -> State:
+    def replace(self, **changes: Any) -> State:  # type: ignore[override]  # what is changed is no longer what sources say
         """A copy of :meth:`plain` with some fields replaced."""
         return self.plain().replace(**changes)
 
-    def _without_notes(self) -> State:
+    def _without_notes(self) -> State:  # type: ignore[override]  # compiled functions take the plain state
         return self.plain()._without_notes()
 
     def predicted(self, index: int) -> Any:

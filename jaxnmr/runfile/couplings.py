@@ -88,7 +88,7 @@ def _calibration(table: Table, key: str, default: Any, *, of: type[CalibrationSp
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class CouplingsSpec(Spec):
     """One ``[[couplings]]``."""
 

@@ -54,7 +54,7 @@ def _expected(table: Table, key: str, default: Any = REQUIRED) -> dict[tuple[str
     return out
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RestraintSpec(Spec):
     """One ``[[restraint]]``."""
 
