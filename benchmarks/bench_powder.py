@@ -194,8 +194,6 @@ def truncation(fit) -> dict:
     """How much the pattern changes when tails are followed ten thousand times further down."""
     import numpy as np
 
-    from jaxnmr.diffraction.powder import compiled_pattern
-
     state = fit.objective.state(fit.parameters.values)
     out = {}
     for term in fit.objective.terms:
@@ -204,7 +202,7 @@ def truncation(fit) -> dict:
         values = state.local(term.name)
         plan = term.model.laid_out(state.crystals, values)
         endless = plan.replace(cutoff=plan.cutoff * 1e-4).laid_out(state.crystals, values)
-        y, full = (np.asarray(compiled_pattern(p, state.crystals, values)) for p in (plan, endless))
+        y, full = (p.curve(state.crystals, values) for p in (plan, endless))
         out[term.name] = {
             "cutoff_of_peak_height": plan.cutoff,
             "largest_change_of_highest_point": float(np.abs(y - full).max() / full.max()),

@@ -66,8 +66,8 @@ def problem(points: int = 4001, reflections: int = 1, supercell: int = 1, column
     x = np.linspace(*RANGE, points)
     instrument = jn.Instrument(wavelengths=(1.540593, 1.544427), shl=0.02)
     pattern = jn.Pattern.create(x, np.full(points, 100.0), instrument=instrument)
-    plan = jn.PowderDiffraction.plan(crystal, pattern, background=jn.Background.chebyshev(5))
-    objective = jn.Objective(jn.PatternTerm(plan, pattern), crystal=crystal)
+    experiment = jn.PowderDiffraction(background=jn.Background.chebyshev(5))
+    objective = jn.Objective(jn.PatternTerm(experiment, pattern), crystal=crystal)
     params = objective.parameters().free("xrd/scale", "xrd/background", "cell", "xrd/size", "xrd/strain")
     for label in params.labels:
         # one atom stays where it is: the origin of P1 is free
@@ -75,6 +75,7 @@ def problem(points: int = 4001, reflections: int = 1, supercell: int = 1, column
             params = params.free(label)
     spec = params.spec
     at = (spec.layout, *jax.device_put((objective, params.offset(), spec.transform, params.theta)))
+    plan = objective.terms[0].model
     tiles = int(plan.core.used) + int(plan.tail.used)
     counts = {
         "points": points,

@@ -11,7 +11,6 @@ import numpy as np
 
 import jaxnmr as jn
 from jaxnmr.crystal import Crystal
-from jaxnmr.diffraction.powder import compiled_pattern
 from jaxnmr.models import TensorModel
 
 COUNTS, SHORTEST, STEP_DEG = 10000.0, 1.5, 0.02
@@ -70,11 +69,9 @@ def two_theta() -> np.ndarray:
     return np.arange(5.0, end, STEP_DEG)
 
 
-def planned(crystal: Crystal) -> jn.PowderDiffraction:
-    """The calculation of the pattern; its reflections and shapes belong to the cell."""
-    x = two_theta()
-    flat = jn.Pattern.create(x, np.full(x.shape, BACKGROUND[0]), instrument=INSTRUMENT)
-    return jn.PowderDiffraction.plan(crystal, flat, background=jn.Background.chebyshev(len(BACKGROUND)))
+def experiment() -> jn.PowderDiffraction:
+    """How the pattern is measured."""
+    return jn.PowderDiffraction(INSTRUMENT, jn.Background.chebyshev(len(BACKGROUND)))
 
 
 def linkages(framework: Crystal) -> list[tuple[str, str, str]]:
@@ -128,11 +125,11 @@ def measure(
     couplings = others.normal(np.asarray(alone.residuals(alone.parameters())), sigma_couplings)
 
     crystal = hidden.replace(u_iso=np.array([U_ISO[element] for element in hidden.elements]))
-    plan = planned(crystal)
+    plan = experiment().plan(crystal, two_theta())
     true = {name: np.array(q.value, dtype=float) for name, q in plan.quantities().items()}
     true["background"] = np.array(BACKGROUND)
     plan = plan.laid_out({crystal.name: crystal}, true)
-    pattern = lambda: np.asarray(compiled_pattern(plan, {crystal.name: crystal}, true))
+    pattern = lambda: plan.curve({crystal.name: crystal}, true)
     level = plan.background @ true["background"]
     true["scale"] = true["scale"] * (counts - BACKGROUND[0]) / (pattern() - level).max()
     drawn = rng.poisson(pattern()).astype(float)

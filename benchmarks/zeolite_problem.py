@@ -101,7 +101,9 @@ class Realisation:
             for element in ("O", "T"):
                 first = next(label for label in begin.labels if label.startswith(element))
                 params = params.tie(f"u_iso[{element}*]", f"u_iso[{first}]").free(f"u_iso[{first}]")
-            params = params.set("xrd/scale", self.measured.scale).free("xrd/scale", "xrd/background", "xrd/size")
+            level = [zeolite_data.BACKGROUND[0], *[0.0] * (len(zeolite_data.BACKGROUND) - 1)]
+            params = params.set("xrd/scale", self.measured.scale).set("xrd/background", level)
+            params = params.free("xrd/scale", "xrd/background", "xrd/size")
         return objective, params
 
     def _terms(self, begin):
@@ -120,7 +122,7 @@ class Realisation:
                 begin, zeolite_data.BRIDGES, known.couplings, sigma=known.sigma_couplings, law=zeolite_data.LAW,
                 calibration=zeolite_data.CALIBRATION, atoms=known.atoms, name="couplings",
             ),
-            "xrd": lambda: jn.PatternTerm(zeolite_data.planned(begin), known.pattern, name="xrd"),
+            "xrd": lambda: jn.PatternTerm(zeolite_data.experiment(), known.pattern, name="xrd"),
             "distances": lambda: jn.Restraint.distances(begin, zeolite.SILICA),
         }  # fmt: skip
 

@@ -9,7 +9,6 @@ import numpy as np
 
 import jaxnmr as jn
 from jaxnmr._struct import set_fields, static
-from jaxnmr.diffraction.powder import compiled_pattern
 from jaxnmr.typing import Quantity
 
 DOUBLET = jn.Instrument(wavelengths=(1.54056, 1.54439), radius_mm=240.0, U=2.0, V=-2.0, W=5.0, shl=0.02)
@@ -79,19 +78,19 @@ def histogram(crystals, instrument, x, *, name="xrd", background=3, values=None,
     x = np.asarray(x, dtype=float)
     start = np.zeros(background)
     start[0] = level
-    flat = jn.Pattern.create(x, np.full(x.shape, level), instrument=instrument, name=name)
-    plan = jn.PowderDiffraction.plan(crystals, flat, background=jn.Background.chebyshev(background))
+    experiment = jn.PowderDiffraction(instrument, jn.Background.chebyshev(background))
+    plan = experiment.plan(crystals, x)
     true = {k: np.array(q.value, dtype=float) for k, q in plan.quantities().items()} | {"background": start}
     for key, value in (values or {}).items():
         true[key] = np.broadcast_to(np.asarray(value, dtype=float), true[key].shape).copy()
     plan = plan.laid_out(crystals, true)
-    peaks = np.asarray(compiled_pattern(plan, crystals, true)) - start[0]
+    peaks = plan.curve(crystals, true) - start[0]
     true["scale"] = true["scale"] * top / peaks.max()
-    y = np.asarray(compiled_pattern(plan, crystals, true))
+    y = plan.curve(crystals, true)
     if seed is not None:
         y = np.random.default_rng(seed).poisson(y).astype(float)
     pattern = jn.Pattern.create(x, y, np.sqrt(np.maximum(y, 1.0)), instrument=instrument, name=name)
-    return jn.PatternTerm(plan, pattern, name=name), true
+    return jn.PatternTerm(experiment, pattern, name=name), true
 
 
 class Equations(jn.Term):

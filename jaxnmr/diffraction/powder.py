@@ -1,172 +1,121 @@
-"""`PowderDiffraction`: the calculated powder pattern of one histogram, and its structured Jacobian."""
+"""`PowderDiffraction`: a powder experiment, which plans and simulates patterns of structures."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Self
+from dataclasses import dataclass, field
+from typing import Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .._struct import Struct, compiled, static
 from .._tuning import tuning
 from ..crystal import Crystal
-from ..crystal.cell import metric
-from ..errors import ConventionError, DataError
-from ..typing import Array, Numbers, Quantity
-from . import axial, profiles, widths
+from ..errors import ConventionError, DataError, ParameterError, ShapeError
+from ..typing import Numbers, Quantity
+from . import profiles
 from .background import Background
-from .phases import PhasePeaks, PhasePlan, phase_peaks
-from .quantities import histogram_quantities
-from .records import Fixed, Instrument, Pattern
-from .tiles import Tiles, plan_tiles
+from .pattern_plan import PatternPlan, shortest_d
+from .phases import PhasePlan
+from .quantities import PhaseKind, histogram_quantities
+from .records import Instrument, Pattern
+from .reflections import stephens_basis
+from .tiles import Tiles
 
 # fraction of a peak's height at which its tail is cut
 DEFAULT_CUTOFF = 5e-5
-# relative change of any interplanar distance for which a list of reflections is planned
-CELL_MARGIN = 5e-3
 # Å: total scattering goes to 30 inverse Å or so, and nobody refines Bragg peaks there
 SHORTEST_D = 0.2
 
 
-class PeakTable(NamedTuple):
-    """All peaks of all phases with a dummy last row, the background coefficients, and the phases' own tables."""
-
-    peaks: profiles.Peaks
-    background: Float[Array, " terms"]
-
-
-class PowderDiffraction(Struct):
-    """A constant-wavelength powder pattern as a function of structures and histogram parameters.
-
-    Build it with :meth:`plan`, which does everything discrete on the host: reflections, background basis, which
-    peaks reach which points. :meth:`pattern` and :meth:`jacobian` are traceable and have static shapes.
+@dataclass(frozen=True)
+class PowderDiffraction:
+    """A constant-wavelength powder experiment, and how its pattern is calculated.
 
     Attributes:
-        x: 2theta in degrees; ``x_blocks`` the same cut into blocks of 32.
-        phases: one plan per phase.
-        core, tail: tiles of peaks near their centre and in their Lorentzian tail.
-        background: basis functions.
-        background_start: coefficients to start from.
-        abscissa, weight: axial-divergence quadrature.
-        planned_position, planned_fwhm, planned_spread, planned_cells: what the tiles were laid out for.
-        fixed: geometry of the instrument; ``instrument`` with starting values, ``background_function`` and ``cutoff`` of
-            peak tails, for planning and reports.
-        axial_mode: as of :meth:`plan`.
-        tiles_at_once: how many are summed at a time; chosen by the kind of device.
+        instrument: the diffractometer; by default that of the measured pattern.
+        background: background function; 6 Chebyshev terms by default.
+        phases: names of those that the specimen contains; all there are by default.
+        march_axis: by phase, hkl of a March-Dollase texture axis.
+        stephens: phases with anisotropic microstrain.
+        lebail: phases whose intensities are extracted rather than calculated.
+        axial_mode: ``"gsas"`` copies GSAS-II's quadrature and Kα2 formula, for comparison only.
+        cutoff: tails are followed until they fall to this fraction of the peak height.
+        device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind to calculate on; by default the one JAX computes on.
     """
 
-    x: Float[Array, " points"]
-    x_blocks: Float[Array, "blocks 32"]
-    phases: tuple[PhasePlan, ...]
-    core: Tiles
-    tail: Tiles
-    background: Float[Array, "points terms"]
-    background_start: Float[Array, " terms"]
-    abscissa: Float[Array, "rules nodes"]
-    weight: Float[Array, "rules nodes"]
-    planned_position: Float[Array, "lines peaks"]
-    planned_fwhm: Float[Array, " peaks"]
-    planned_spread: Float[Array, " peaks"]
-    planned_cells: Float[Array, "phases 6"]
-    fixed: Fixed = static()
-    instrument: Instrument = static(note=True)
-    background_function: Background = static(note=True)
-    axial_mode: Literal["converged", "gsas"] = static()
-    cutoff: float = static(note=True)
-    tiles_at_once: int = static()
+    instrument: Instrument | None = None
+    background: Background = field(default_factory=Background)
+    phases: Sequence[str] = ()
+    march_axis: Mapping[str, Sequence[float]] | Sequence[tuple[str, Sequence[float]]] = ()
+    stephens: Sequence[str] = ()
+    lebail: Sequence[str] = ()
+    axial_mode: Literal["converged", "gsas"] = "converged"
+    cutoff: float = DEFAULT_CUTOFF
+    device: str | None = None
 
-    @classmethod
+    def __post_init__(self) -> None:
+        if self.axial_mode not in ("converged", "gsas"):
+            raise ConventionError(f"axial_mode is {self.axial_mode!r}; expected 'converged' or 'gsas'")
+        if not 0 < self.cutoff < 1:
+            raise ConventionError(f"cutoff is {self.cutoff!r}; expected a fraction of the peak height, as 5e-5")
+        axes = ((phase, tuple(float(k) for k in hkl)) for phase, hkl in dict(self.march_axis).items())
+        # tuples: experiments are compared and hashed
+        object.__setattr__(self, "march_axis", tuple(axes))
+        for name in ("phases", "stephens", "lebail"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     def plan(
-        cls,
+        self,
         crystals: Crystal | Mapping[str, Crystal],
-        pattern: Pattern,
+        two_theta: tuple[float, float, float] | Numbers | None = None,
         *,
-        instrument: Instrument | None = None,
-        background: Background | None = None,
-        march_axis: Mapping[str, Sequence[float]] | None = None,
-        stephens: Sequence[str] = (),
-        lebail: Sequence[str] = (),
+        like: Pattern | None = None,
         reflections: Mapping[str, tuple[Numbers, Numbers, Numbers]] | None = None,
-        axial_mode: Literal["converged", "gsas"] = "converged",
-        cutoff: float = DEFAULT_CUTOFF,
-        device: str | None = None,
-    ) -> Self:
-        """Prepare the calculation of a pattern (host).
+    ) -> PatternPlan:
+        """Lay out the pattern of these structures (host).
 
         Args:
             crystals: one crystal, or several by phase name.
-            pattern: gives the 2theta points (excluded regions are left out) and a first background.
-            instrument: the diffractometer; ``pattern.instrument`` by default.
-            background: background function; 6 Chebyshev terms by default.
-            march_axis: by phase, hkl of a March-Dollase texture axis.
-            stephens: phases with anisotropic microstrain.
-            lebail: phases whose intensities are extracted rather than calculated.
+            two_theta: the points in degrees: ``(points,)``, or a tuple ``(first, last, step)``.
+            like: a measured pattern whose points are taken instead (excluded regions are left out); it also gives a first
+                background, which is zero without.
             reflections: by phase, ``(hkl, multiplicity, f_squared)`` to use as they are.
-            axial_mode: ``"gsas"`` copies GSAS-II's quadrature and Kα2 formula, for comparison only.
-            cutoff: tails are followed until they fall to this fraction of the peak height.
-            device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind to calculate on; by default the one JAX computes on.
 
         Raises:
-            ConventionError: no wavelength, one that no diffractometer can have at these angles, a phase or a kind of device that
-                is not there.
-            DataError: no reflection in range.
+            ConventionError: no points, no wavelength, one that no diffractometer can have at these angles, a phase or a kind
+                of device that is not there.
+            DataError: no reflection in range, points that do not increase.
         """
-        crystals = {crystals.name: crystals} if isinstance(crystals, Crystal) else dict(crystals)
-        instrument = instrument or pattern.instrument
-        if instrument is None:
-            raise ConventionError(
-                f"{pattern.name} does not say which wavelength it was measured with: "
-                "give wavelength= to read_pattern, or instrument=Instrument(wavelengths=(1.5406,))"
-            )
-        instrument.require_wavelength()
-        reflections = dict(reflections or {})
-        for what, names in (
-            ("march_axis", march_axis or {}),
-            ("stephens", stephens),
-            ("lebail", lebail),
-            ("reflections", reflections),
-        ):
-            unknown = set(names) - set(crystals)
-            if unknown:
-                raise ConventionError(f"{what} names {sorted(unknown)}, but the phases are {sorted(crystals)}")
-        background = background or Background.chebyshev(6)
-        included = pattern.included()
-        x, y = np.asarray(pattern.x)[included], np.asarray(pattern.y)[included]
-        if len(x) < 3:
-            raise DataError(f"{pattern.name}: {len(x)} points are left outside the excluded regions; nothing to fit")
-        shortest = _d_min(x, instrument)
-        if shortest < SHORTEST_D:
-            raise ConventionError(
-                f"{pattern.name} would end at d = {shortest:.2g} Å with the wavelength {min(instrument.wavelengths):g} Å; "
-                "no diffractometer reaches that: give wavelengths in Å (Cu Kα1 is 1.5406) and 2theta in degrees"
-            )
+        pattern = self._points(two_theta, like)
+        instrument, x, y = self.measured(pattern)
+        crystals = self.among(crystals)
+        given = dict(reflections or {})
+        _require_phases("reflections", given, crystals)
+        shortest, axes = shortest_d(x, instrument), dict(self.march_axis)
         plans = []
         for name, crystal in crystals.items():
-            given = reflections.get(name)
             phase = PhasePlan.plan(
                 crystal,
                 instrument,
                 shortest,
                 name=name,
-                intensities="given" if given is not None else "lebail" if name in lebail else "structure",
-                march_axis=(march_axis or {}).get(name),
-                stephens=name in stephens,
-                reflections=None if given is None else (np.asarray(given[0]), np.asarray(given[1])),
+                intensities="given" if name in given else "lebail" if name in self.lebail else "structure",
+                march_axis=axes.get(name),
+                stephens=name in self.stephens,
+                reflections=(np.asarray(given[name][0]), np.asarray(given[name][1])) if name in given else None,
             )
-            if given is not None:
-                phase = phase.replace(given=np.asarray(given[2], dtype=float))
+            if name in given:
+                phase = phase.replace(given=np.asarray(given[name][2], dtype=float))
             plans.append(phase)
         low, high = float(x[0]), float(x[-1])
         empty = Tiles(block=np.zeros(0, np.int32), peaks=np.zeros((0, 16), np.int32), used=np.int32(0))
-        self = cls(
+        plan = PatternPlan(
             x=x,
             x_blocks=profiles.block_points(x),
             phases=tuple(plans),
             core=empty,
             tail=empty,
-            background=background.basis(x, low, high),
-            background_start=background.start(x, y, low, high),
+            background=self.background.basis(x, low, high),
+            background_start=self.background.start(x, y, low, high),
             abscissa=np.zeros((1, 1)),
             weight=np.ones((1, 1)),
             planned_position=np.zeros((instrument.fixed.lines, 0)),
@@ -175,259 +124,128 @@ class PowderDiffraction(Struct):
             planned_cells=np.zeros((len(plans), 6)),
             fixed=instrument.fixed,
             instrument=instrument,
-            background_function=background,
-            axial_mode=axial_mode,
-            cutoff=float(cutoff),
-            tiles_at_once=tuning(device).tiles,
+            background_function=self.background,
+            axial_mode=self.axial_mode,
+            cutoff=float(self.cutoff),
+            tiles_at_once=tuning(self.device).tiles,
         )
-        start = {name: q.value for name, q in self.quantities().items()}
-        return self.laid_out(crystals, start)
+        return plan.laid_out(crystals, {name: q.value for name, q in plan.quantities().items()})
 
-    @property
-    def phase_names(self) -> tuple[str, ...]:
-        """Names of the phases, in the order of the per-phase parameters."""
-        return tuple(p.name for p in self.phases)
+    def simulate(
+        self,
+        crystals: Crystal | Mapping[str, Crystal],
+        two_theta: tuple[float, float, float] | Numbers | None = None,
+        *,
+        values: Mapping[str, Numbers] | None = None,
+        like: Pattern | None = None,
+        reflections: Mapping[str, tuple[Numbers, Numbers, Numbers]] | None = None,
+    ) -> Pattern:
+        """The pattern of these structures, without noise (host); takes what :meth:`plan` takes.
 
-    def quantities(self) -> dict[str, Quantity]:
-        """The histogram's refinable quantities by local name (host)."""
-        return histogram_quantities(self.instrument, self.phases, self.background_start)
+        Args:
+            values: of what can be refined, by local name (``scale``, ``size``, ``background`` ...); the others have the
+                instrument's and the usual starting values. One number stands for all of its kind.
 
-    def phase_tables(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> list[PhasePeaks]:
-        """Peaks of every phase (traceable)."""
-        return _phase_tables(self.phases, crystals, values, fixed=self.fixed, gsas=self.axial_mode == "gsas")
+        Returns:
+            Intensities, none below zero, with ``sigma = sqrt(max(y, 1))``.
 
-    def peak_table(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> PeakTable:
-        """All peaks of all phases, one after the other, and a dummy (traceable)."""
-        tables = self.phase_tables(crystals, values)
-        joined = lambda name, dummy: jnp.concatenate([*(getattr(t, name) for t in tables), jnp.full(1, dummy)])
-        position = jnp.concatenate(
-            [*(t.position for t in tables), jnp.full((tables[0].position.shape[0], 1), 90.0)], axis=1
-        )
-        ratio = jnp.ones(1) if self.fixed.lines == 1 else jnp.stack([1.0, values["ratio"]])
-        peaks = profiles.Peaks(
-            position=position,
-            area=joined("area", 0.0),
-            fwhm=joined("fwhm", 1.0),
-            eta=joined("eta", 0.5),
-            ratio=ratio,
-            shl=jnp.asarray(values["shl"]),
-        )
-        return PeakTable(peaks, jnp.asarray(values["background"]))
+        Raises:
+            ParameterError: a value of something that this experiment does not have.
+            ShapeError: the wrong number of values.
+            ConventionError, DataError: as of :meth:`plan`.
+        """
+        crystals = self.among(crystals)
+        plan = self.plan(crystals, two_theta, like=like, reflections=reflections)
+        start = {name: np.asarray(q.value, dtype=float) for name, q in plan.quantities().items()}
+        for name, value in (values or {}).items():
+            if name not in start:
+                raise ParameterError(f"{name!r} is none of the values of this experiment: {', '.join(start)}")
+            try:
+                start[name] = np.broadcast_to(np.asarray(value, dtype=float), start[name].shape)
+            except ValueError:
+                shapes = f"{np.shape(value)}; expected {start[name].shape} or one number"
+                raise ShapeError(f"{name!r} has values of shape {shapes}") from None
+        plan, _ = plan.refreshed(crystals, start)
+        y = np.maximum(plan.curve(crystals, start), 0.0)
+        return Pattern.create(np.asarray(plan.x), y, name="simulated", instrument=plan.instrument)
 
-    def _nodes(self, peaks: profiles.Peaks) -> list[profiles.AxialNodes]:
-        gsas, imbalance = self.axial_mode == "gsas", self.fixed.axial_imbalance
-        out = []
-        for position in peaks.position:
-            place = lambda angle, shl: axial.axial_nodes(
-                angle, shl, self.abscissa, self.weight, gsas=gsas, imbalance=0.0 if gsas else imbalance
+    def quantities(self, crystals: Crystal | Mapping[str, Crystal], like: Pattern) -> dict[str, Quantity]:
+        """What can be refined in a measured pattern besides the structures, by local name (host)."""
+        instrument, x, y = self.measured(like)
+        axes = dict(self.march_axis)
+        kinds = [
+            PhaseKind(name, name in axes, stephens_basis(crystal.group)[2] if name in self.stephens else ())
+            for name, crystal in self.among(crystals).items()
+        ]
+        return histogram_quantities(instrument, kinds, self.background.start(x, y, float(x[0]), float(x[-1])))
+
+    def among(self, crystals: Crystal | Mapping[str, Crystal]) -> dict[str, Crystal]:
+        """The phases of this experiment, by name (host).
+
+        Raises:
+            ConventionError: the experiment names one that is not there.
+        """
+        crystals = {crystals.name: crystals} if isinstance(crystals, Crystal) else dict(crystals)
+        _require_phases("phases", self.phases, crystals)
+        chosen = {name: crystals[name] for name in self.phases} or crystals
+        if not chosen:
+            raise ConventionError("a powder pattern needs at least one crystal")
+        for what in ("march_axis", "stephens", "lebail"):
+            _require_phases(what, dict(self.march_axis) if what == "march_axis" else getattr(self, what), chosen)
+        return chosen
+
+    def measured(
+        self, pattern: Pattern
+    ) -> tuple[Instrument, Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+        """Diffractometer, fitted points and intensities of a pattern, if they can belong together (host).
+
+        Raises:
+            ConventionError: no wavelength, or one that no diffractometer can have at these angles.
+            DataError: fewer than 3 points are fitted.
+        """
+        instrument = self.instrument or pattern.instrument
+        if instrument is None:
+            raise ConventionError(
+                f"{pattern.name} does not say which wavelength it was measured with: "
+                "give wavelength= to read_pattern, or instrument=Instrument(wavelengths=(1.5406,))"
             )
-            one, zero = jnp.ones_like(position), jnp.zeros_like(position)
-            (delta, share), (d_angle, s_angle) = jax.jvp(place, (position, peaks.shl), (one, jnp.zeros_like(peaks.shl)))
-            _, (d_shl, s_shl) = jax.jvp(place, (position, peaks.shl), (zero, jnp.ones_like(peaks.shl)))
-            out.append(profiles.AxialNodes(delta, share, d_angle, s_angle, d_shl, s_shl))
-        return out
+        instrument.require_wavelength()
+        included = pattern.included()
+        x, y = np.asarray(pattern.x)[included], np.asarray(pattern.y)[included]
+        if len(x) < 3:
+            raise DataError(f"{pattern.name}: {len(x)} points are left outside the excluded regions; nothing to fit")
+        shortest = shortest_d(x, instrument)
+        if shortest < SHORTEST_D:
+            raise ConventionError(
+                f"{pattern.name} would end at d = {shortest:.2g} Å with the wavelength {min(instrument.wavelengths):g} Å; "
+                "no diffractometer reaches that: give wavelengths in Å (Cu Kα1 is 1.5406) and 2theta in degrees"
+            )
+        return instrument, x, y
 
-    def pattern(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[jax.Array, " points"]:
-        """Calculated intensity at every point, background included (traceable)."""
-        table = self.peak_table(crystals, values)
-        nodes, tiles = self._nodes(table.peaks), (self.core, self.tail, self.tiles_at_once)
-        blocks = profiles.profile_sum(self.x_blocks, table.peaks, nodes, *tiles)
-        return blocks.reshape(-1)[: self.x.shape[0]] + self.background @ table.background
-
-    def jacobian(self, table: PeakTable, tangents: PeakTable) -> Float[jax.Array, "points parameters"]:
-        """Derivatives of the pattern (traceable).
-
-        Args:
-            table: the peak table.
-            tangents: its derivatives, every leaf with a leading parameter axis.
-        """
-        peaks, t = table.peaks, tangents.peaks
-        nodes = self._nodes(peaks)
-        by_peak = jnp.stack([t.area.T, t.fwhm.T, t.eta.T, *jnp.moveaxis(t.position, (0, 1, 2), (2, 0, 1))])
-        by_pattern = jnp.concatenate([t.shl[None], t.ratio.T])
-        tiles = self.core, self.tail, self.tiles_at_once
-        total = profiles.profile_jacobian(self.x_blocks, peaks, nodes, *tiles, by_peak, by_pattern)
-        total = total.reshape(-1, total.shape[-1])[: self.x.shape[0]]
-        return total + self.background @ tangents.background.T
-
-    def laid_out(
-        self, crystals: Mapping[str, Crystal], values: Mapping[str, Array], *, reflections: bool = False
-    ) -> Self:
-        """The same histogram with tiles (and, on request, reflection lists) planned for these values (host)."""
-        plan = self
-        if reflections:
-            d_min = _d_min(np.asarray(self.x), self.instrument)
-            phases = tuple(p.relisted(crystals[p.name], self.instrument, d_min) for p in self.phases)
-            plan = plan.replace(phases=phases)
-        tables = compiled_phase_tables(plan, crystals, values)
-        position = np.concatenate([np.asarray(t.position) for t in tables], axis=1)
-        fwhm = np.concatenate([np.asarray(t.fwhm) for t in tables])
-        eta = np.concatenate([np.asarray(t.eta) for t in tables])
-        present = np.concatenate([np.asarray(p.present) for p in plan.phases])
-        shl = float(values["shl"])
-        spread = axial.axial_spread(position[0], shl)
-        x = np.asarray(plan.x_blocks)
-        if plan.axial_mode == "gsas":
-            gamma = np.concatenate([np.asarray(t.lorentzian) for t in tables])
-            abscissa, weight = axial.gsas_quadrature(np.append(position[0], 90.0), shl, np.append(gamma, 1.0))
-            plan = plan.replace(abscissa=abscissa, weight=weight)
-        else:
-            plan = plan.with_nodes(plan._nodes_wanted(position, fwhm, spread))
-        core, tail = plan_tiles(
-            x[:, 0], x[:, -1], position.T, fwhm, eta, spread, plan.cutoff,
-            core_only=plan.axial_mode == "gsas", present=present > 0,
-            capacity=(plan.core.capacity, plan.tail.capacity),
-        )  # fmt: skip
-        cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in plan.phases])
-        return plan.replace(
-            core=core, tail=tail,
-            planned_position=position, planned_fwhm=fwhm, planned_spread=spread,
-            planned_cells=cells if reflections or not np.any(plan.planned_cells) else plan.planned_cells,
-        )  # fmt: skip
-
-    def extracted(
-        self,
-        crystals: Mapping[str, Crystal],
-        values: Mapping[str, Array],
-        observed: Float[Array, " points"],
-        passes: int = 5,
-    ) -> Self:
-        """Renew the intensities of Le Bail phases from the observed pattern (host).
-
-        Args:
-            observed: measured intensities.
-            passes: rounds of sharing out; each starts from the intensities of the one before.
-        """
-        plan = self
-        for _ in range(passes):
-            ratio = np.asarray(observed_over_calculated(plan, crystals, values, observed))
-            phases, start = [], 0
-            for phase in plan.phases:
-                own = ratio[start : start + phase.given.shape[0]]
-                start += phase.given.shape[0]
-                if phase.intensities == "lebail":
-                    renewed = np.asarray(phase.given) * np.maximum(own, 0.0)
-                    # a reflection that reached zero could never come back
-                    phase = phase.replace(given=np.maximum(renewed, 1e-6 * renewed.max()))
-                phases.append(phase)
-            plan = plan.replace(phases=tuple(phases))
-        return plan
-
-    def negative_variance(self, values: Mapping[str, Array]) -> tuple[float, float] | None:
-        """The part of the fitted 2theta range where the Caglioti polynomial is negative, or ``None`` (host)."""
-        x = np.asarray(self.x)
-        negative = x[np.asarray(widths.caglioti_variance(x, values["U"], values["V"], values["W"])) < 0]
-        return (float(negative[0]), float(negative[-1])) if negative.size else None
-
-    def _nodes_wanted(
-        self,
-        position: Float[np.ndarray, "lines peaks"],
-        fwhm: Float[np.ndarray, " peaks"],
-        spread: Float[np.ndarray, " peaks"],
-    ) -> int:
-        """Axial-divergence nodes for the most asymmetric peak that the data show (host)."""
-        x = np.asarray(self.x)
-        inside = np.concatenate([np.asarray(p.present) for p in self.phases]) > 0
-        inside &= (position[0] > x[0] - 1.0) & (position[0] < x[-1] + 1.0)
-        return axial.nodes_needed(np.max(np.abs(spread[inside]) / fwhm[inside], initial=0.0))
-
-    def with_nodes(self, least: int) -> Self:
-        """The same plan with at least this many axial-divergence nodes, for a refinement that changes ``shl`` (host)."""
-        abscissa, weight = axial.quadrature(least, self.fixed.axial_imbalance)
-        if self.axial_mode == "gsas" or np.shape(self.abscissa)[1] >= abscissa.shape[1]:
-            return self
-        return self.replace(abscissa=abscissa, weight=weight)
-
-    def refreshed(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> tuple[Self, str]:
-        """A plan that is still valid at these values, and what had to be renewed (``""`` for nothing) (host)."""
-        cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in self.phases])
-        planned_cells = np.asarray(self.planned_cells)
-        if max(_largest_strain(new, old) for new, old in zip(cells, planned_cells, strict=True)) > CELL_MARGIN:
-            return self.laid_out(crystals, values, reflections=True), "reflection list rebuilt"
-        tables = compiled_phase_tables(self, crystals, values)
-        position = np.concatenate([np.asarray(t.position) for t in tables], axis=1)
-        fwhm = np.concatenate([np.asarray(t.fwhm) for t in tables])
-        planned = np.asarray(self.planned_fwhm)
-        shifted = np.abs(position - np.asarray(self.planned_position)).max(axis=0) > 0.5 * planned
-        grown = (fwhm > 1.15 * planned) | (fwhm < 0.7 * planned)
-        spread = axial.axial_spread(position[0], float(values["shl"]))
-        longer = np.abs(spread) > np.abs(np.asarray(self.planned_spread)) + 0.5 * planned
-        present = np.concatenate([np.asarray(p.present) for p in self.phases]) > 0
-        coarse = self.with_nodes(self._nodes_wanted(position, fwhm, spread)) is not self
-        if coarse or ((shifted | grown | longer) & present).any():
-            return self.laid_out(crystals, values), "peak windows renewed"
-        return self, ""
+    def _points(self, two_theta: tuple[float, float, float] | Numbers | None, like: Pattern | None) -> Pattern:
+        """The pattern to calculate like; nothing was counted where only points are given."""
+        if (two_theta is None) == (like is None):
+            raise ConventionError("give two_theta=, or a pattern with the same points as like=, and not both")
+        if like is not None:
+            return like
+        x = two_theta_points(*two_theta) if isinstance(two_theta, tuple) else np.asarray(two_theta, dtype=float)
+        return Pattern.create(x, np.zeros(x.shape), name="simulated")
 
 
-def _d_min(x: Float[np.ndarray, " points"], instrument: Instrument) -> float:
-    """Smallest d whose peak can reach the data, with room for shifts and the cell margin."""
-    highest = min(float(x[-1]) + 1.0, 179.0)
-    shortest = min(instrument.wavelengths)
-    return shortest / (2.0 * np.sin(np.deg2rad(0.5 * highest))) / (1.0 + CELL_MARGIN)
+def two_theta_points(first: float, last: float, step: float) -> Float[np.ndarray, " points"]:
+    """Points from ``first`` to ``last`` (included when it is on the grid), degrees.
 
-
-def _largest_strain(cell: Float[np.ndarray, "6"], reference: Float[np.ndarray, "6"]) -> float:
-    """Largest relative change of any distance between two cells."""
-    squared = np.linalg.eigvals(np.linalg.solve(metric(reference), metric(cell))).real
-    return float(np.abs(np.sqrt(squared) - 1.0).max())
-
-
-def compiled_phase_tables(
-    plan: PowderDiffraction, crystals: Mapping[str, Crystal], values: Mapping[str, Array]
-) -> list[PhasePeaks]:
-    """`PowderDiffraction.phase_tables`, compiled; the program does not depend on where peaks are laid out."""
-    return _compiled_tables(plan.phases, crystals, values, fixed=plan.fixed, gsas=plan.axial_mode == "gsas")
-
-
-def _phase_tables(
-    phases: tuple[PhasePlan, ...],
-    crystals: Mapping[str, Crystal],
-    values: Mapping[str, Array],
-    *,
-    fixed: Fixed,
-    gsas: bool,
-) -> list[PhasePeaks]:
-    return [phase_peaks(p, crystals[p.name], fixed, values, k, gsas=gsas) for k, p in enumerate(phases)]
-
-
-_compiled_tables = compiled(_phase_tables, static_argnames=("fixed", "gsas"))
-
-
-@compiled
-def compiled_pattern(
-    plan: PowderDiffraction, crystals: Mapping[str, Crystal], values: Mapping[str, Array]
-) -> Float[jax.Array, " points"]:
-    """`PowderDiffraction.pattern`, compiled."""
-    return plan.pattern(crystals, values)
-
-
-@compiled
-def observed_over_calculated(
-    plan: PowderDiffraction,
-    crystals: Mapping[str, Crystal],
-    values: Mapping[str, Array],
-    observed: Float[Array, " points"],
-) -> Float[jax.Array, " peaks"]:
-    """Observed over calculated intensity of every peak.
-
-    At every point the observed intensity above background is shared out in proportion to the calculated
-    contributions of the peaks, as Rietveld did; this serves R_Bragg and Le Bail extraction.
-
-    Source: Rietveld, J. Appl. Cryst. 2, 65 (1969); Le Bail, Duroy & Fourquet, Mater. Res. Bull. 23, 447 (1988).
+    Raises:
+        ConventionError: no step, or none in this direction.
     """
-    table = plan.peak_table(crystals, values)
-    nodes = plan._nodes(table.peaks)
+    if not (step > 0 and last > first):
+        raise ConventionError(
+            f"2theta from {first:g} to {last:g} in steps of {step:g}; expected first < last, step > 0"
+        )
+    return first + step * np.arange(int(np.floor((last - first) / step + 1e-6)) + 1)
 
-    def peaks_only(area: jax.Array) -> jax.Array:
-        tiles = plan.core, plan.tail, plan.tiles_at_once
-        blocks = profiles.profile_sum(plan.x_blocks, table.peaks._replace(area=area), nodes, *tiles)
-        return blocks.reshape(-1)[: plan.x.shape[0]]
 
-    calculated, pull = jax.vjp(peaks_only, table.peaks.area)
-    seen = calculated > 1e-9 * jnp.max(calculated)
-    share = jnp.where(seen, (observed - plan.background @ table.background) / jnp.where(seen, calculated, 1.0), 1.0)
-    # weighting each point with its spacing keeps unevenly spaced patterns right
-    spacing = jnp.gradient(jnp.asarray(plan.x))
-    (own,), (total,) = pull(share * spacing), pull(spacing)
-    reached = total > 1e-6
-    return jnp.where(reached, own / jnp.where(reached, total, 1.0), 1.0)[:-1]
+def _require_phases(what: str, names: Sequence[str] | Mapping[str, object], crystals: Mapping[str, Crystal]) -> None:
+    unknown = set(names) - set(crystals)
+    if unknown:
+        raise ConventionError(f"{what} names {sorted(unknown)}, but the phases are {sorted(crystals)}")

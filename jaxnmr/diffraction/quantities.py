@@ -1,19 +1,39 @@
 """What can be refined in a histogram: names, units, bounds and typical step sizes, in one table."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float
 
 from ..typing import Array, Numbers, Quantity
-from .phases import PhasePlan
 from .records import Instrument
 
 INF = np.inf
 
 
+class DescribedPhase(Protocol):
+    """What of a phase decides what can be refined: its name, texture, and coefficients of anisotropic microstrain."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def textured(self) -> bool: ...
+    @property
+    def stephens(self) -> tuple[str, ...]: ...
+
+
+class PhaseKind(NamedTuple):
+    """A `DescribedPhase` without reflections."""
+
+    name: str
+    textured: bool
+    stephens: tuple[str, ...]
+
+
 def histogram_quantities(
-    instrument: Instrument, plans: tuple[PhasePlan, ...], background_start: Float[Array, " terms"]
+    instrument: Instrument, plans: Sequence[DescribedPhase], background_start: Float[Array, " terms"]
 ) -> dict[str, Quantity]:
     """The quantities of a histogram by local name, with values from its instrument (host)."""
     i = instrument

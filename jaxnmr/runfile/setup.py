@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._struct import compiled
 from ..crystal import Crystal
 from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
+from ..diffraction.powder import two_theta_points
 from ..errors import ConventionError, JaxnmrError, ParseError
 from ..io import read_crystal, read_instrument, read_pattern
 from ..objective import Objective, Parameters, TermSum
@@ -76,9 +76,7 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
     total = TermSum()
     for term in terms:
         total = total + term
-    # all that can still be wrong are parameters that priors name
-    with _place(run, "[[restraint]]"):
-        objective = Objective(total, crystal=crystals, models=models or None)
+    objective = _objective(run, total, crystals, models, simulation)
     parameters = objective.parameters()
     for name, value in run.start.items():
         with _place(run, f"[start] {name!r}"):
@@ -128,14 +126,11 @@ def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[st
     histograms = {spec.name for spec in run.histograms}
     for term in objective.terms:
         if term.name in histograms:
-            y = np.maximum(np.asarray(_calculated(term, state), dtype=float), 0.0)
+            y = np.maximum(term.model.curve(state.crystals, state.local(term.name)), 0.0)
             if counts is not None:
                 y = random.poisson(y * (counts / y.max())).astype(float)
             out[term.name] = Pattern.create(np.asarray(term.model.x), y, name=term.name)
     return out
-
-
-_calculated = compiled(lambda term, state: term.calculated(state))
 
 
 @contextmanager
@@ -168,17 +163,19 @@ def _crystal(run: Run, phase: PhaseSpec) -> Crystal:
 def _term(run: Run, spec: HistogramSpec, crystals: Mapping[str, Crystal], simulation: bool) -> Any:
     with _place(run, f"[[histogram]] {spec.name!r}"):
         pattern = _pattern(spec, simulation)
-        chosen = {name: crystals[name] for name in spec.phases}
-        plan = PowderDiffraction.plan(
-            chosen,
-            pattern,
-            instrument=pattern.instrument,
-            background=_background(spec.background),
-            march_axis=spec.march_axis,
-            stephens=spec.stephens,
-            lebail=spec.lebail,
-        )
-        return weighted(PatternTerm(plan, pattern, name=spec.name), spec.weight, spec.robust)
+        experiment = _experiment(spec)
+        experiment.among(crystals)  # what is wrong with names of phases is wrong here
+        return weighted(PatternTerm(experiment, pattern, name=spec.name), spec.weight, spec.robust)
+
+
+def _experiment(spec: HistogramSpec) -> PowderDiffraction:
+    return PowderDiffraction(
+        background=_background(spec.background),
+        phases=spec.phases,
+        march_axis=spec.march_axis,
+        stephens=spec.stephens,
+        lebail=spec.lebail,
+    )
 
 
 def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
@@ -186,8 +183,7 @@ def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
     if spec.range is not None:
         if not simulation:
             raise ConventionError("range makes a simulation only; give the file of a measured pattern to refine")
-        first, last, step = spec.range
-        x = first + step * np.arange(int(np.floor((last - first) / step + 1e-6)) + 1)
+        x = two_theta_points(*spec.range)
         pattern = Pattern.create(x, np.ones(len(x)), name=spec.name)
     else:
         pattern = read_pattern(spec.file, format=spec.format, bank=spec.bank)
@@ -205,6 +201,18 @@ def _background(spec: Mapping[str, Any]) -> Background:
     if spec["kind"] == "chebyshev":
         return Background.chebyshev(spec["terms"])
     return Background.interpolate(spec["knots"], spacing=spec["spacing"])
+
+
+def _objective(run: Run, total: TermSum, crystals: Mapping[str, Crystal], models: Any, simulation: bool) -> Objective:
+    with _place(run, "[[restraint]]"):
+        try:
+            return Objective(total, crystal=crystals, models=models or None)
+        except JaxnmrError:
+            for spec in run.histograms:
+                with _place(run, f"[[histogram]] {spec.name!r}"):
+                    _experiment(spec).plan(crystals, like=_pattern(spec, simulation))
+            # all that can still be wrong are parameters that priors name
+            raise
 
 
 def _restraint(run: Run, index: int, crystals: Mapping[str, Crystal]) -> Any:

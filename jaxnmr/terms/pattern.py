@@ -11,9 +11,9 @@ import numpy as np
 
 from .._struct import set_fields, static
 from ..crystal import Crystal
-from ..diffraction import Pattern, PowderDiffraction
+from ..diffraction import Pattern, PatternPlan, PowderDiffraction
 from ..diffraction.tiles import Tiles
-from ..errors import ParameterError, ShapeError
+from ..errors import ParameterError
 from ..objective.state import State
 from ..objective.statistics import weighted_factor
 from ..objective.term import Term
@@ -27,7 +27,52 @@ if TYPE_CHECKING:
 class PatternTerm(Term):
     """Residuals ``(calculated - observed)/sigma`` of one histogram, excluded regions left out.
 
-    It is handed over with a plan; binding it lays out the windows of peaks for what is refined.
+    Binding it plans the pattern of the structures that the objective has; see `BoundPattern`.
+
+    Attributes:
+        experiment: how the pattern is measured and calculated.
+        pattern: what was measured.
+        name: prefix of the histogram's parameters.
+    """
+
+    pattern: Pattern
+    experiment: PowderDiffraction = static(note=True)
+    name: str = static()
+
+    reads = ()
+
+    def __init__(self, experiment: PowderDiffraction, pattern: Pattern, *, name: str = "xrd"):
+        """Compare a measured pattern with the calculated one.
+
+        Raises:
+            ConventionError: no wavelength, or one that no diffractometer can have at these angles.
+            DataError: no points outside the excluded regions.
+        """
+        experiment.measured(pattern)
+        set_fields(self, experiment=experiment, pattern=pattern, name=name)
+
+    def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
+        if not crystals:
+            raise ParameterError(
+                f"{self.name!r} is a powder pattern, and the objective has no crystal: give it crystal="
+            )
+        return self.experiment.quantities(crystals, self.pattern)
+
+    def bind(self, state: HostState, params: Parameters) -> BoundPattern:
+        keep = self.pattern.included()
+        bound = BoundPattern(
+            model=self.experiment.plan(state.crystals, like=self.pattern),
+            observed=np.asarray(self.pattern.y)[keep],
+            sigma=np.asarray(self.pattern.sigma)[keep],
+            excluded=self.pattern.excluded,
+            name=self.name,
+            source=self.pattern.name,
+        )
+        return bound.bind(state, params)
+
+
+class BoundPattern(Term):
+    """A `PatternTerm` of known structures; binding it again lays out the windows of peaks for what is refined.
 
     Attributes:
         model: the calculated pattern.
@@ -37,7 +82,7 @@ class PatternTerm(Term):
         source: what was measured, for reports.
     """
 
-    model: PowderDiffraction
+    model: PatternPlan
     observed: Array
     sigma: Array
     excluded: tuple[tuple[float, float], ...] = static(note=True)
@@ -45,29 +90,6 @@ class PatternTerm(Term):
     source: str = static(note=True)
 
     reads = ()
-
-    def __init__(self, model: PowderDiffraction, pattern: Pattern, *, name: str = "xrd"):
-        """Compare a planned histogram with the pattern it was planned for.
-
-        Raises:
-            ShapeError: the plan was made for other points.
-        """
-        keep = pattern.included()
-        x = np.asarray(pattern.x)[keep]
-        if x.shape != np.shape(model.x) or not np.array_equal(x, np.asarray(model.x)):
-            raise ShapeError(
-                f"{pattern.name} has {len(x)} fitted points, the calculation was planned for {np.shape(model.x)[0]} "
-                "others; plan it with this very pattern"
-            )
-        set_fields(
-            self,
-            model=model,
-            observed=np.asarray(pattern.y)[keep],
-            sigma=np.asarray(pattern.sigma)[keep],
-            excluded=pattern.excluded,
-            name=name,
-            source=pattern.name,
-        )
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         missing = set(self.model.phase_names) - set(crystals)
@@ -97,14 +119,14 @@ class PatternTerm(Term):
     def extracting(self) -> bool:
         return any(phase.intensities == "lebail" for phase in self.model.phases)
 
-    def bind(self, state: HostState, params: Parameters) -> PatternTerm:
+    def bind(self, state: HostState, params: Parameters) -> BoundPattern:
         if not params.n_free:
             return self
         # room for the asymmetry to grow without compiling again
         model = self.model.with_nodes(16) if f"{self.name}/shl" in params.moved_names else self.model
         return self.replace(model=model.laid_out(state.crystals, state.local(self.name), reflections=True))
 
-    def replan(self, state: HostState) -> tuple[PatternTerm, str]:
+    def replan(self, state: HostState) -> tuple[BoundPattern, str]:
         values = state.local(self.name)
         model, note = self.model.refreshed(state.crystals, values)
         if self.extracting:
@@ -134,7 +156,7 @@ class PatternTerm(Term):
     def sizes(self) -> tuple[int, ...]:
         return (self.model.core.capacity, self.model.tail.capacity, *(p.hkl.shape[0] for p in self.model.phases))
 
-    def in_room(self, sizes: tuple[int, ...], state: State) -> PatternTerm:
+    def in_room(self, sizes: tuple[int, ...], state: State) -> BoundPattern:
         core, tail, *rows = sizes
         phases = tuple(
             p if p.intensities == "given" else p.replace(hkl=np.zeros((n, 3)))

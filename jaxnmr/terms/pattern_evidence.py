@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..diffraction import Background, PowderDiffraction
-from ..diffraction.powder import compiled_pattern, compiled_phase_tables, observed_over_calculated
+from ..diffraction import Background, PatternPlan
+from ..diffraction.pattern_plan import compiled_phase_tables, observed_over_calculated
 from ..objective.evidence import Axis, Condition, Derived, Profile, Table
 from ..objective.state import State
 from ..objective.statistics import peak_match
@@ -139,7 +139,7 @@ class PatternEvidence(Profile):
 
 def pattern_evidence(
     name: str,
-    model: PowderDiffraction,
+    model: PatternPlan,
     observed: Array,
     sigma: Array,
     excluded: tuple[tuple[float, float], ...],
@@ -160,7 +160,7 @@ def pattern_evidence(
         axis=Axis(x, "2θ", "°"),
         observed=observed,
         sigma=np.asarray(sigma),
-        calculated=np.asarray(compiled_pattern(model, state.crystals, values)),
+        calculated=model.curve(state.crystals, values),
         baseline=np.asarray(model.background @ np.asarray(values["background"])),
         excluded=excluded,
         reflections=found,
@@ -171,7 +171,7 @@ def pattern_evidence(
     )
 
 
-def _reflections(model: PowderDiffraction, state: State, values, observed: np.ndarray) -> dict[str, Reflections]:
+def _reflections(model: PatternPlan, state: State, values, observed: np.ndarray) -> dict[str, Reflections]:
     ratios = np.asarray(observed_over_calculated(model, state.crystals, values, observed))
     out, start = {}, 0
     for plan, table in zip(model.phases, compiled_phase_tables(model, state.crystals, values), strict=True):
@@ -194,9 +194,7 @@ def _reflections(model: PowderDiffraction, state: State, values, observed: np.nd
     return out
 
 
-def _conditions(
-    model: PowderDiffraction, x, observed, excluded, reflections: Mapping[str, Reflections]
-) -> list[Condition]:
+def _conditions(model: PatternPlan, x, observed, excluded, reflections: Mapping[str, Reflections]) -> list[Condition]:
     i = model.instrument
     rows = [
         ("radiation", _RADIATION[i.radiation]),

@@ -7,7 +7,7 @@ import pytest
 
 from jaxnmr import Objective, PatternTerm
 from jaxnmr.crystal import Crystal
-from jaxnmr.diffraction import Background, Instrument, Pattern, PowderDiffraction, corrections
+from jaxnmr.diffraction import Background, Instrument, Pattern, PatternPlan, PowderDiffraction, corrections
 from jaxnmr.diffraction.widths import stephens_microstrain, thompson_cox_hastings
 from jaxnmr.objective.objective import residuals
 from jaxnmr.testing import assert_gradients
@@ -34,7 +34,8 @@ class Scene:
     def __init__(self, crystal, instrument, x, **options):
         self.crystal = crystal
         self.pattern = Pattern.create(x, np.full(len(x), 400.0), instrument=instrument)
-        self.plan = PowderDiffraction.plan(crystal, self.pattern, background=Background.chebyshev(3), **options)
+        self.experiment = PowderDiffraction(background=Background.chebyshev(3), **options)
+        self.plan = self.experiment.plan(crystal, like=self.pattern)
         values = {name: np.asarray(q.value, dtype=float) for name, q in self.plan.quantities().items()}
         atoms = {name: np.asarray(getattr(crystal, name)) for name in ("cell", "xyz", "u_iso", "u_aniso", "occupancy")}
         self.state = values | {"crystal." + name: value for name, value in atoms.items()}
@@ -50,7 +51,7 @@ class Scene:
             out[name] = np.broadcast_to(np.asarray(value, dtype=float), out[name].shape).copy()
         return out
 
-    def laid_out(self, state) -> PowderDiffraction:
+    def laid_out(self, state) -> PatternPlan:
         return self.plan.laid_out({self.crystal.name: self.crystal}, state)
 
 
@@ -82,7 +83,7 @@ def test_derivatives_agree_forward_reverse_and_with_differences(name, request):
 
 
 def test_the_fast_jacobian_is_the_plain_one_for_every_parameter(tube):
-    term = PatternTerm(tube.plan, tube.pattern)
+    term = PatternTerm(tube.experiment, tube.pattern)
     objective = Objective(term, crystal=QUARTZ)
     params = objective.parameters()
     for name, value in GENERIC["tube"].items():

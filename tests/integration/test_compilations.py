@@ -24,10 +24,10 @@ def member(k: int, x) -> tuple[jn.Objective, jn.Parameters, jn.Crystal]:
     true = heated(CELLS[k], "rutile")
     term, _ = histogram(true, DOUBLET, x, values={"size": 0.1}, seed=k)
     instrument = DOUBLET.replace(U=2.0 * WIDTHS[k], V=-2.0 * WIDTHS[k], W=5.0 * WIDTHS[k], name=f"diffractometer {k}")
-    pattern = jn.Pattern.create(x, term.observed, term.sigma, instrument=instrument, name=f"run{k:03}.xye")
+    pattern = term.pattern.replace(instrument=instrument, name=f"run{k:03}.xye")
     start = {"rutile": heated(CELLS[k] * 1.001, f"from run{k:03}.cif")}
-    plan = jn.PowderDiffraction.plan(start, pattern, background=jn.Background.chebyshev(3))
-    objective = jn.Objective(jn.PatternTerm(plan, pattern), crystal=start)
+    experiment = jn.PowderDiffraction(background=jn.Background.chebyshev(3))
+    objective = jn.Objective(jn.PatternTerm(experiment, pattern), crystal=start)
     return objective, objective.parameters().set("xrd/size", 0.12), true
 
 

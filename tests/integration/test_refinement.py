@@ -41,8 +41,8 @@ def pattern():
 
 
 def objective_of(pattern, crystal):
-    plan = jn.PowderDiffraction.plan(crystal, pattern, background=jn.Background.chebyshev(5))
-    return jn.Objective(jn.PatternTerm(plan, pattern), crystal=crystal)
+    experiment = jn.PowderDiffraction(background=jn.Background.chebyshev(5))
+    return jn.Objective(jn.PatternTerm(experiment, pattern), crystal=crystal)
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 
 from jaxnmr.crystal import Crystal, SpaceGroup, cell_from_metric, d_spacing, metric, volume
 from jaxnmr.crystal.symmetry import unvoigt, voigt
-from jaxnmr.diffraction import Instrument, Pattern, PowderDiffraction
+from jaxnmr.diffraction import Instrument, PatternPlan, PowderDiffraction
 from jaxnmr.diffraction.corrections import march_dollase
-from jaxnmr.diffraction.powder import compiled_pattern, compiled_phase_tables
+from jaxnmr.diffraction.pattern_plan import compiled_phase_tables
 from jaxnmr.diffraction.reflections import laue_rotations, plan_reflections
 from jaxnmr.diffraction.structure_factors import StructureFactors
 
@@ -193,11 +193,11 @@ def test_the_texture_axis_may_be_any_equivalent_direction():
 X = np.linspace(20.0, 80.0, 3001)
 
 
-def planned(crystal: Crystal, x=X, instrument=TUBE, **options) -> PowderDiffraction:
-    return PowderDiffraction.plan(crystal, Pattern.create(x, np.ones_like(x), instrument=instrument), **options)
+def planned(crystal: Crystal, x=X, instrument=TUBE, **options) -> PatternPlan:
+    return PowderDiffraction(instrument, **options).plan(crystal, x)
 
 
-def values_of(plan: PowderDiffraction, **changes) -> dict:
+def values_of(plan: PatternPlan, **changes) -> dict:
     values = {name: np.array(q.value) for name, q in plan.quantities().items()}
     values["background"] = np.zeros_like(values["background"])
     return values | {
@@ -206,11 +206,11 @@ def values_of(plan: PowderDiffraction, **changes) -> dict:
 
 
 def curve(plan, crystal, values) -> np.ndarray:
-    return np.asarray(compiled_pattern(plan, {crystal.name: crystal}, values))
+    return plan.curve({crystal.name: crystal}, values)
 
 
 @pytest.fixture(scope="module")
-def plan() -> PowderDiffraction:
+def plan() -> PatternPlan:
     return planned(ROCK_SALT)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from jaxnmr.crystal import Crystal, metric
-from jaxnmr.diffraction import Background, Instrument, Pattern, PowderDiffraction
-from jaxnmr.diffraction.powder import compiled_pattern, compiled_phase_tables
+from jaxnmr.diffraction import Background, Instrument, Pattern, PatternPlan, PowderDiffraction
+from jaxnmr.diffraction.pattern_plan import compiled_phase_tables
 from jaxnmr.diffraction.structure_factors import StructureFactors
 
 pytestmark = pytest.mark.real_data
@@ -61,13 +61,11 @@ class Refined:
             **{key: values[key] for key in "UVWXYZ"},
         )
         kind, _, terms, *coefficients = histogram["background"][0]
-        plan = PowderDiffraction.plan(
+        background = Background.interpolate(terms, "log") if "log" in kind else Background.chebyshev(terms)
+        plan = PowderDiffraction(instrument, background, axial_mode="gsas").plan(
             self.crystals,
-            self.pattern,
-            instrument=instrument,
-            background=Background.interpolate(terms, "log") if "log" in kind else Background.chebyshev(terms),
+            like=self.pattern,
             reflections={phase: (r[:, :3].astype(int), r[:, 3], r[:, 9]) for phase, r in self.lists.items()},
-            axial_mode="gsas",
         )
         self.values = {key: np.array(quantity.value) for key, quantity in plan.quantities().items()}
         self.values["background"] = np.array(coefficients[:terms])
@@ -111,9 +109,9 @@ class Refined:
             name=phase,
         )
 
-    def deviation(self, plan: PowderDiffraction) -> float:
+    def deviation(self, plan: PatternPlan) -> float:
         """Largest difference of two patterns, relative to the highest point."""
-        ours = np.asarray(compiled_pattern(plan, self.crystals, self.values))
+        ours = plan.curve(self.crystals, self.values)
         return float(np.abs(ours - self.calculated).max() / self.calculated.max())
 
     def structure_factors(self, phase: str) -> StructureFactors:

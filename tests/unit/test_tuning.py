@@ -20,8 +20,7 @@ ALUMINIUM = [
 
 def powder(device):
     x = np.arange(24.0, 72.0, 0.1)
-    pattern = jn.Pattern.create(x, np.ones_like(x), np.ones_like(x), instrument=DOUBLET)
-    plan = jn.PowderDiffraction.plan(rutile(), pattern, background=jn.Background.chebyshev(3), device=device)
+    plan = jn.PowderDiffraction(DOUBLET, jn.Background.chebyshev(3), device=device).plan(rutile(), x)
     values = {name: jnp.asarray(q.value) for name, q in plan.quantities().items()}
     crystals = {"rutile": rutile()}
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from jaxnmr.crystal import Crystal, volume
-from jaxnmr.diffraction import Background, Instrument, Pattern, PowderDiffraction
-from jaxnmr.diffraction.powder import compiled_pattern, compiled_phase_tables
-from jaxnmr.errors import ConventionError, DataError
+from jaxnmr.diffraction import Background, Instrument, Pattern, PatternPlan, PowderDiffraction
+from jaxnmr.diffraction.pattern_plan import compiled_phase_tables
+from jaxnmr.errors import ConventionError, DataError, ParameterError, ShapeError
 
 DOUBLET = (1.540593, 1.544427)
 QUARTZ = Crystal.create(
@@ -27,7 +27,7 @@ def empty(x=X, instrument=TUBE, **kwargs) -> Pattern:
     return Pattern.create(x, np.full(len(x), 100.0), instrument=instrument, **kwargs)
 
 
-def start(plan: PowderDiffraction, **changes) -> dict:
+def start(plan: PatternPlan, **changes) -> dict:
     values = {name: np.array(q.value) for name, q in plan.quantities().items()}
     values["background"] = np.zeros_like(values["background"])
     for name, value in changes.items():
@@ -36,27 +36,27 @@ def start(plan: PowderDiffraction, **changes) -> dict:
 
 
 @pytest.fixture(scope="module")
-def plan() -> PowderDiffraction:
-    return PowderDiffraction.plan(QUARTZ, empty())
+def plan() -> PatternPlan:
+    return PowderDiffraction().plan(QUARTZ, like=empty())
 
 
 CRYSTALS = {"quartz": QUARTZ}
 
 
 def curve(plan, values, crystals=CRYSTALS) -> np.ndarray:
-    return np.asarray(compiled_pattern(plan, crystals, values))
+    return plan.curve(crystals, values)
 
 
 def test_a_pattern_without_wavelength_cannot_be_planned():
     with pytest.raises(ConventionError, match="does not say which wavelength"):
-        PowderDiffraction.plan(QUARTZ, empty(instrument=None))
+        PowderDiffraction().plan(QUARTZ, like=empty(instrument=None))
     with pytest.raises(ConventionError, match="has no wavelength"):
-        PowderDiffraction.plan(QUARTZ, empty(instrument=Instrument()))
+        PowderDiffraction().plan(QUARTZ, like=empty(instrument=Instrument()))
 
 
 def test_a_wavelength_in_nanometres_is_refused():
     with pytest.raises(ConventionError, match=r"would end at d = 0.12 Å.*give wavelengths in Å"):
-        PowderDiffraction.plan(QUARTZ, empty(instrument=Instrument(wavelengths=(0.15406,))))
+        PowderDiffraction().plan(QUARTZ, like=empty(instrument=Instrument(wavelengths=(0.15406,))))
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,17 @@ def test_a_wavelength_in_nanometres_is_refused():
 )
 def test_a_phase_that_is_not_there_is_named_with_those_that_are(option):
     with pytest.raises(ConventionError, match=r"names \['quarz'\], but the phases are \['quartz'\]"):
-        PowderDiffraction.plan(QUARTZ, empty(), **option)
+        PowderDiffraction(**option).plan(QUARTZ, like=empty())
 
 
 def test_a_pattern_that_is_excluded_altogether_is_refused():
     with pytest.raises(DataError, match="0 points are left"):
-        PowderDiffraction.plan(QUARTZ, empty(excluded=[(0.0, 100.0)]))
+        PowderDiffraction().plan(QUARTZ, like=empty(excluded=[(0.0, 100.0)]))
 
 
 def test_refinable_quantities_follow_from_radiation_geometry_and_options():
     def names(instrument, **options):
-        return set(PowderDiffraction.plan(QUARTZ, empty(instrument=instrument), **options).quantities())
+        return set(PowderDiffraction(**options).plan(QUARTZ, like=empty(instrument=instrument)).quantities())
 
     flat, capillary = (
         {"displacement", "transparency", "roughness_a", "roughness_b"},
@@ -101,7 +101,7 @@ def test_both_lines_of_a_doublet_obey_braggs_law_exactly(plan):
 
 def test_the_second_line_of_gsas_ii_is_a_first_order_shift():
     given = {"quartz": (np.array([[1, 0, 0], [3, 1, 4]]), np.array([6, 12]), np.array([100.0, 100.0]))}
-    plan = PowderDiffraction.plan(QUARTZ, empty(np.linspace(18, 140, 500)), reflections=given, axial_mode="gsas")
+    plan = PowderDiffraction(axial_mode="gsas").plan(QUARTZ, like=empty(np.linspace(18, 140, 500)), reflections=given)
     (table,) = compiled_phase_tables(plan, CRYSTALS, start(plan))
     first, second = np.asarray(table.position)
     exact = 2 * np.rad2deg(np.arcsin(DOUBLET[1] / (2 * np.asarray(table.d_spacing))))
@@ -134,7 +134,7 @@ def test_intensity_corrections_belong_to_the_bragg_angle_not_to_where_the_peak_a
 
 
 def test_excluded_points_are_left_out_and_the_others_unchanged(plan):
-    cut = PowderDiffraction.plan(QUARTZ, empty(excluded=[(26.0, 27.5), (60.0, 61.0)]))
+    cut = PowderDiffraction().plan(QUARTZ, like=empty(excluded=[(26.0, 27.5), (60.0, 61.0)]))
     keep = ((X < 26.0) | (X > 27.5)) & ((X < 60.0) | (X > 61.0))
     values = start(plan, scale=50.0)
     whole, part = curve(plan, values), curve(cut, values)
@@ -144,13 +144,13 @@ def test_excluded_points_are_left_out_and_the_others_unchanged(plan):
 
 def test_phases_add_up():
     both = {"quartz": QUARTZ, "corundum": CORUNDUM}
-    mixed = PowderDiffraction.plan(both, empty())
+    mixed = PowderDiffraction().plan(both, like=empty())
     assert mixed.phase_names == ("quartz", "corundum")
     values = start(mixed, scale=[2.0, 5.0], background=[100.0, 5, 0, 0, 0, 0])
     total = curve(mixed, values, both)
     parts = []
     for k, (name, crystal) in enumerate(both.items()):
-        single = PowderDiffraction.plan(crystal, empty())
+        single = PowderDiffraction().plan(crystal, like=empty())
         parts.append(curve(single, start(single, scale=values["scale"][k]), {name: crystal}))
     background = mixed.background @ values["background"]
     np.testing.assert_allclose(total, sum(parts) + background, atol=1e-6 * total.max())
@@ -160,7 +160,7 @@ def test_peaks_of_a_wide_range_come_from_beyond_its_end():
     # the last line lies just outside the data, its flank inside
     d = 0.5 * DOUBLET[0] / np.sin(np.deg2rad(0.5 * 80.2))
     cubic = Crystal.create(cell=[d * np.sqrt(3)] * 3 + [90] * 3, spacegroup="P m -3 m", species=["Po"], xyz=[[0, 0, 0]])
-    plan = PowderDiffraction.plan(cubic, empty())
+    plan = PowderDiffraction().plan(cubic, like=empty())
     y = curve(plan, start(plan, size=0.02), {cubic.name: cubic})
     assert y[-1] > 5 * y[-200]
 
@@ -179,7 +179,7 @@ def test_windows_are_renewed_when_peaks_outgrow_them(plan, changes):
     renewed, note = plan.refreshed(CRYSTALS, values)
     assert note == "peak windows renewed"
     assert renewed.refreshed(CRYSTALS, values)[0] is renewed
-    wide = PowderDiffraction.plan(QUARTZ, empty(), cutoff=1e-7).laid_out(CRYSTALS, values).with_nodes(128)
+    wide = PowderDiffraction(cutoff=1e-7).plan(QUARTZ, like=empty()).laid_out(CRYSTALS, values).with_nodes(128)
     exact = curve(wide, values)
     assert np.abs(curve(renewed, values) - exact).max() < 2e-4 * exact.max()
 
@@ -190,7 +190,7 @@ def test_the_reflection_list_is_rebuilt_when_the_cell_has_moved(plan):
     renewed, note = plan.refreshed({"quartz": longer}, values)
     assert note == "reflection list rebuilt"
     assert renewed.phases[0].n_reflections >= plan.phases[0].n_reflections
-    fresh = PowderDiffraction.plan(longer, empty())
+    fresh = PowderDiffraction().plan(longer, like=empty())
     expected = curve(fresh, values, {"quartz": longer})
     np.testing.assert_allclose(curve(renewed, values, {"quartz": longer}), expected, atol=1e-5 * expected.max())
     assert renewed.refreshed({"quartz": longer}, values)[1] == ""
@@ -211,20 +211,20 @@ def test_more_axial_nodes_change_nothing_visible(plan):
 
 
 def test_unequal_axial_heights_sharpen_the_asymmetry(plan):
-    thin = PowderDiffraction.plan(QUARTZ, empty(instrument=TUBE.replace(axial_ratio=0.1)))
+    thin = PowderDiffraction().plan(QUARTZ, like=empty(instrument=TUBE.replace(axial_ratio=0.1)))
     assert np.shape(thin.abscissa)[1] == 2 * np.shape(plan.abscissa)[1]
     values = start(plan, scale=50.0)
     equal, unequal = curve(plan, values), curve(thin, values)
     assert np.trapezoid(unequal, X) == pytest.approx(np.trapezoid(equal, X), rel=1e-3)
     assert 1e-3 < np.abs(unequal - equal).max() / equal.max() < 0.2
     np.testing.assert_allclose(
-        curve(PowderDiffraction.plan(QUARTZ, empty(instrument=TUBE.replace(axial_ratio=10.0))), values), unequal
+        curve(PowderDiffraction().plan(QUARTZ, like=empty(instrument=TUBE.replace(axial_ratio=10.0))), values), unequal
     )
 
 
 def test_texture_and_anisotropic_strain_of_nothing_change_nothing():
-    plain = PowderDiffraction.plan(QUARTZ, empty())
-    special = PowderDiffraction.plan(QUARTZ, empty(), march_axis={"quartz": (0, 0, 1)}, stephens=["quartz"])
+    plain = PowderDiffraction().plan(QUARTZ, like=empty())
+    special = PowderDiffraction(march_axis={"quartz": (0, 0, 1)}, stephens=["quartz"]).plan(QUARTZ, like=empty())
     values = start(special, scale=50.0, strain=0.0)
     values["stephens_quartz"] *= 0.0
     expected = curve(plain, start(plain, scale=50.0, strain=0.0))
@@ -237,7 +237,7 @@ def test_texture_and_anisotropic_strain_of_nothing_change_nothing():
 def test_le_bail_intensities_reproduce_a_pattern_without_knowing_the_structure(plan):
     values = start(plan, scale=50.0, background=[30.0, 0, 0, 0, 0, 0])
     observed = curve(plan, values)
-    free = PowderDiffraction.plan(QUARTZ, empty(), lebail=["quartz"])
+    free = PowderDiffraction(lebail=["quartz"]).plan(QUARTZ, like=empty())
     extracted = free.extracted(CRYSTALS, values, observed, passes=25)
     assert np.abs(curve(extracted, values) - observed).max() < 0.01 * observed.max()
     (truth,), n = compiled_phase_tables(plan, CRYSTALS, values), plan.phases[0].n_reflections
@@ -252,7 +252,7 @@ def test_le_bail_intensities_reproduce_a_pattern_without_knowing_the_structure(p
 
 
 def test_le_bail_intensities_survive_a_new_reflection_list():
-    free = PowderDiffraction.plan(QUARTZ, empty(), lebail=["quartz"])
+    free = PowderDiffraction(lebail=["quartz"]).plan(QUARTZ, like=empty())
     phase, n = free.phases[0], free.phases[0].n_reflections
     marked = phase.replace(given=np.concatenate([10.0 + np.arange(n), np.full(len(phase.given) - n, -1.0)]))
     free = free.replace(phases=(marked,))
@@ -265,16 +265,16 @@ def test_le_bail_intensities_survive_a_new_reflection_list():
 
 def test_given_structure_factors_are_used_as_they_are():
     hkl, multiplicity, squares = np.array([[1, 0, 0], [1, 0, 1]]), np.array([6, 6]), np.array([200.0, 50.0])
-    plan = PowderDiffraction.plan(QUARTZ, empty(), reflections={"quartz": (hkl, multiplicity, squares)})
+    plan = PowderDiffraction().plan(QUARTZ, like=empty(), reflections={"quartz": (hkl, multiplicity, squares)})
     (table,) = compiled_phase_tables(plan, CRYSTALS, start(plan))
     np.testing.assert_array_equal(table.f_squared, squares)
 
 
 def test_a_pattern_in_single_precision_is_good_to_a_thousandth(precision):
     instrument = SYNCHROTRON.replace(shl=0.005)
-    plan = PowderDiffraction.plan(CORUNDUM, empty(np.linspace(10.0, 60.0, 1001), instrument))
+    plan = PowderDiffraction().plan(CORUNDUM, like=empty(np.linspace(10.0, 60.0, 1001), instrument))
     values = start(plan, scale=50.0, absorption=0.5)
-    y = compiled_pattern(plan, {"corundum": CORUNDUM}, values)
+    y = plan.curve({"corundum": CORUNDUM}, values)
     assert y.dtype == precision.dtype
     with jax.enable_x64(True):
         exact = curve(plan, values, {"corundum": CORUNDUM})
@@ -285,3 +285,70 @@ def test_chebyshev_background_of_six_terms_is_the_default(plan):
     assert plan.background_function == Background.chebyshev(6)
     values = start(plan, scale=0.0, background=[5.0, 1.0, 0, 0, 0, 0])
     np.testing.assert_allclose(curve(plan, values), 5.0 + (2 * (X - X[0]) / (X[-1] - X[0]) - 1), atol=1e-9)
+
+
+# -- simulations
+def test_a_simulated_pattern_is_that_of_its_plan():
+    background = Background.chebyshev(2)
+    experiment = PowderDiffraction(TUBE, background)
+    values = {"size": 0.05, "scale": [20.0], "background": [200.0, -40.0]}
+    pattern = experiment.simulate(QUARTZ, (20.0, 40.0, 0.05), values=values)
+    x = np.linspace(20.0, 40.0, 401)
+    np.testing.assert_allclose(pattern.x, x, rtol=1e-12)
+    assert pattern.instrument == TUBE
+    plan = experiment.plan(QUARTZ, x)
+    full = start(plan) | {"size": np.array([0.05]), "scale": np.array([20.0]), "background": np.array([200.0, -40.0])}
+    np.testing.assert_allclose(pattern.y, plan.laid_out(CRYSTALS, full).curve(CRYSTALS, full), rtol=1e-9)
+    np.testing.assert_allclose(pattern.sigma, np.sqrt(pattern.y))
+    peaks = experiment.simulate(QUARTZ, x, values={"size": 0.05, "scale": 20.0})
+    np.testing.assert_allclose(pattern.y - peaks.y, background.basis(x, x[0], x[-1]) @ values["background"], atol=1e-9)
+
+
+def test_a_simulation_like_a_pattern_has_its_points_and_instrument():
+    pattern = PowderDiffraction().simulate(QUARTZ, like=empty(excluded=[(26.0, 27.5)]))
+    assert not ((pattern.x >= 26.0) & (pattern.x <= 27.5)).any()
+    assert pattern.instrument == empty().instrument
+
+
+def test_only_named_phases_are_simulated():
+    both = {"quartz": QUARTZ, "corundum": CORUNDUM}
+    only, alone = (
+        e.simulate(c, (20.0, 40.0, 0.1))
+        for e, c in ((PowderDiffraction(TUBE, phases=["quartz"]), both), (PowderDiffraction(TUBE), QUARTZ))
+    )
+    np.testing.assert_array_equal(only.y, alone.y)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({}, ConventionError, "give two_theta="),
+        ({"two_theta": (20.0, 40.0, 0.1), "like": empty()}, ConventionError, "and not both"),
+        ({"two_theta": (40.0, 20.0, 0.1)}, ConventionError, "expected first < last, step > 0"),
+        ({"two_theta": (20.0, 40.0, 0.1), "values": {"sise": 1.0}}, ParameterError, "'sise' is none of the values"),
+        (
+            {"two_theta": (20.0, 40.0, 0.1), "values": {"size": [1.0, 2.0]}},
+            ShapeError,
+            r"shape \(2,\); expected \(1,\)",
+        ),
+    ],
+)
+def test_a_simulation_that_cannot_be_is_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        PowderDiffraction(TUBE).simulate(QUARTZ, **arguments)
+
+
+def test_experiments_are_compared_by_what_they_are():
+    first, same = (PowderDiffraction(TUBE, march_axis={"quartz": axis}) for axis in ((0, 0, 1), [0, 0, 1.0]))
+    assert first == same and hash(first) == hash(same)
+    assert first != PowderDiffraction(TUBE, march_axis={"quartz": (1, 0, 0)})
+    with pytest.raises(ConventionError, match="axial_mode is 'GSAS'"):
+        PowderDiffraction(axial_mode="GSAS")
+    with pytest.raises(ConventionError, match=r"cutoff is 2\.0"):
+        PowderDiffraction(cutoff=2.0)
+
+
+def test_quantities_of_an_experiment_are_those_of_its_plan():
+    experiment = PowderDiffraction(march_axis={"quartz": (0, 0, 1)}, stephens=["quartz"])
+    planned, before = experiment.plan(QUARTZ, like=empty()).quantities(), experiment.quantities(QUARTZ, empty())
+    assert repr(planned) == repr(before)

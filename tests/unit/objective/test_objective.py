@@ -8,7 +8,7 @@ from small_problems import DOUBLET, Equations, anatase, at_truth, histogram, mon
 
 import jaxnmr as jn
 from jaxnmr._compilations import watch_compilations
-from jaxnmr.errors import ConventionError, ParameterError, ShapeError
+from jaxnmr.errors import ConventionError, ParameterError
 
 
 @jn.term("volume", sigma=2.0)
@@ -139,25 +139,24 @@ def test_residuals_are_calculated_minus_observed_in_standard_uncertainties(powde
 def test_excluded_points_are_no_residuals():
     x = np.arange(24, 60, 0.15)
     pattern = jn.Pattern.create(x, np.full(x.shape, 10.0), instrument=DOUBLET).excluding((30.0, 40.0))
-    plan = jn.PowderDiffraction.plan(rutile(), pattern)
-    term = jn.PatternTerm(plan, pattern)
-    objective = jn.Objective(term, crystal=rutile())
+    objective = jn.Objective(jn.PatternTerm(jn.PowderDiffraction(), pattern), crystal=rutile())
     assert objective.residuals(objective.parameters()).size == ((x < 30) | (x > 40)).sum()
-    assert term.excluded == ((30.0, 40.0),)
+    assert objective.terms[0].excluded == ((30.0, 40.0),)
 
 
-def test_a_plan_belongs_to_its_pattern():
-    x = np.arange(24, 60, 0.15)
-    pattern = jn.Pattern.create(x, np.full(x.shape, 10.0), instrument=DOUBLET, name="mine")
-    plan = jn.PowderDiffraction.plan(rutile(), pattern)
-    with pytest.raises(ShapeError, match="mine has 67 fitted points, the calculation was planned for 240"):
-        jn.PatternTerm(plan, pattern.limited(30, 40))
-
-
-def test_a_plan_for_another_phase_is_refused():
+def test_phases_that_are_not_there_are_refused():
     x = np.arange(24, 60, 0.15)
     pattern = jn.Pattern.create(x, np.full(x.shape, 10.0), instrument=DOUBLET)
-    term = jn.PatternTerm(jn.PowderDiffraction.plan({"TiO2": rutile()}, pattern), pattern)
+    with pytest.raises(ConventionError, match=r"phases names \['TiO2'\], but the phases are \['rutile'\]"):
+        jn.Objective(jn.PatternTerm(jn.PowderDiffraction(phases=["TiO2"]), pattern), crystal=rutile())
+    with pytest.raises(ParameterError, match="'xrd' is a powder pattern, and the objective has no crystal"):
+        jn.Objective(jn.PatternTerm(jn.PowderDiffraction(), pattern))
+
+
+def test_a_term_of_another_phase_is_refused():
+    x = np.arange(24, 60, 0.15)
+    pattern = jn.Pattern.create(x, np.full(x.shape, 10.0), instrument=DOUBLET)
+    (term,) = jn.Objective(jn.PatternTerm(jn.PowderDiffraction(), pattern), crystal={"TiO2": rutile()}).terms
     with pytest.raises(ParameterError, match=r"'xrd' was planned for \['TiO2'\], the objective has \['rutile'\]"):
         jn.Objective(term, crystal=rutile())
 
@@ -166,12 +165,10 @@ def test_phases_may_come_in_any_order():
     x = np.arange(24, 60, 0.15)
     pattern = jn.Pattern.create(x, np.full(x.shape, 10.0), instrument=DOUBLET)
     phases = {"rutile": rutile(), "anatase": anatase()}
-    term = jn.PatternTerm(jn.PowderDiffraction.plan(phases, pattern), pattern)
+    term = jn.PatternTerm(jn.PowderDiffraction(), pattern)
     objective = jn.Objective(term, crystal=dict(reversed(phases.items())))
     params = objective.parameters().set("xrd/scale[anatase]", 0.0)
-    own = jn.Objective(
-        jn.PatternTerm(jn.PowderDiffraction.plan(rutile(), pattern), pattern), crystal=rutile()
-    )  # fmt: skip
+    own = jn.Objective(jn.PatternTerm(jn.PowderDiffraction(phases=["rutile"]), pattern), crystal=phases)
     ours = objective.terms[0].calculated(objective.state(values_of(params)))
     np.testing.assert_allclose(
         ours, own.terms[0].calculated(own.state(values_of(own.parameters()))), rtol=1e-4, atol=1e-3
@@ -182,7 +179,7 @@ def test_a_histogram_needs_a_wavelength():
     x = np.arange(24, 60, 0.15)
     pattern = jn.Pattern.create(x, np.full(x.shape, 10.0), name="mine")
     with pytest.raises(ConventionError, match="mine does not say which wavelength"):
-        jn.PowderDiffraction.plan(rutile(), pattern)
+        jn.PatternTerm(jn.PowderDiffraction(), pattern)
 
 
 def test_jnp_and_numpy_values_give_the_same_state():

@@ -36,8 +36,8 @@ def far_start(pattern_term):
     crystal = rutile().replace(cell=cell, xyz=np.array([[0, 0, 0], [0.31, 0.31, 0]]))
     x, y = np.asarray(pattern_term.model.x), np.asarray(pattern_term.observed)
     pattern = jn.Pattern.create(x, y, pattern_term.sigma, instrument=DOUBLET, name="xrd")
-    plan = jn.PowderDiffraction.plan(crystal, pattern, background=jn.Background.chebyshev(3))
-    objective = jn.Objective(jn.PatternTerm(plan, pattern), crystal=crystal)
+    experiment = jn.PowderDiffraction(background=jn.Background.chebyshev(3))
+    objective = jn.Objective(jn.PatternTerm(experiment, pattern), crystal=crystal)
     return objective, objective.parameters().set("xrd/size", 0.09)
 
 
@@ -363,11 +363,11 @@ def test_everything_excluded_is_refused():
     x = np.arange(24, 60, 0.1)
     pattern = jn.Pattern.create(x, np.full(x.shape, 10.0), instrument=DOUBLET, name="mine").excluding((0.0, 100.0))
     with pytest.raises(DataError, match="mine: 0 points are left outside the excluded regions"):
-        jn.PowderDiffraction.plan(rutile(), pattern)
+        jn.PowderDiffraction().plan(rutile(), like=pattern)
 
 
 def test_a_range_without_reflections_is_refused():
     x = np.arange(2.0, 9.0, 0.05)
     pattern = jn.Pattern.create(x, np.full(x.shape, 10.0), instrument=DOUBLET, name="mine")
     with pytest.raises(DataError, match="check the wavelength, the 2theta limits and the cell"):
-        jn.PowderDiffraction.plan(rutile(), pattern)
+        jn.PowderDiffraction().plan(rutile(), like=pattern)

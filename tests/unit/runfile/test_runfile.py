@@ -240,6 +240,12 @@ def built(write, measured):
     return build(load_run(write(text.replace("0.1191]", "0.2142]").replace("0.12]", "0.215]"))))
 
 
+def test_structures_and_data_that_do_not_fit_are_named_with_their_histogram(write, measured):
+    run = load_run(write(QUARTZ.replace("0.1191]", "0.2142]").replace(WAVELENGTH, "12.0")))
+    with pytest.raises(ParseError, match=r"\[\[histogram\]\] 'xrd': no reflection of"):
+        build(run)
+
+
 def test_limits_exclusions_and_instrument_overrides_reach_the_histogram(built):
     model = built.objective.terms[0].model
     x = np.asarray(model.x)

@@ -148,12 +148,11 @@ def test_what_cannot_be_screened_is_refused(tmp_path):
 def test_patterns_of_different_cells_share_programs_and_keep_their_values():
     """A cell 3 % larger has more reflections; in common rooms both take one program, and the pattern is the same."""
     term, _ = histogram(rutile(), DOUBLET, np.arange(24, 72, 0.2))
-    pattern = jn.Pattern.create(term.model.x, term.observed, term.sigma, instrument=DOUBLET)
     rooms, counted = Rooms(), []
     for factor in (1.0, 1.03):
         crystal = rutile().replace(cell=np.asarray(rutile().cell) * [factor, factor, factor, 1, 1, 1])
-        plan = jn.PowderDiffraction.plan(crystal, pattern, background=jn.Background.chebyshev(3))
-        objective = jn.Objective(jn.PatternTerm(plan, pattern), crystal=crystal)
+        experiment = jn.PowderDiffraction(background=jn.Background.chebyshev(3))
+        objective = jn.Objective(jn.PatternTerm(experiment, term.pattern), crystal=crystal)
         params = objective.parameters().free("cell")
         at = (params.spec.layout, params.offset(), params.spec.transform, jnp.asarray(params.theta))
         value = lambda o, at=at: np.asarray(residuals(at[0], o, *at[1:]))

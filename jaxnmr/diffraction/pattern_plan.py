@@ -1,0 +1,319 @@
+"""`PatternPlan`: the calculated powder pattern of one histogram, laid out for certain structures, and its structured Jacobian."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from .._struct import Struct, compiled, static
+from ..crystal import Crystal
+from ..crystal.cell import metric
+from ..typing import Array, Quantity
+from . import axial, profiles, widths
+from .background import Background
+from .phases import PhasePeaks, PhasePlan, phase_peaks
+from .quantities import histogram_quantities
+from .records import Fixed, Instrument
+from .tiles import Tiles, plan_tiles
+
+# relative change of any interplanar distance for which a list of reflections is planned
+CELL_MARGIN = 5e-3
+
+
+class PeakTable(NamedTuple):
+    """All peaks of all phases with a dummy last row, the background coefficients, and the phases' own tables."""
+
+    peaks: profiles.Peaks
+    background: Float[Array, " terms"]
+
+
+class PatternPlan(Struct):
+    """A powder pattern as a function of structures and histogram parameters.
+
+    `PowderDiffraction.plan` builds it and does everything discrete on the host: reflections, background basis, which
+    peaks reach which points. :meth:`pattern` and :meth:`jacobian` are traceable and have static shapes.
+
+    Attributes:
+        x: 2theta in degrees; ``x_blocks`` the same cut into blocks of 32.
+        phases: one plan per phase.
+        core, tail: tiles of peaks near their centre and in their Lorentzian tail.
+        background: basis functions.
+        background_start: coefficients to start from.
+        abscissa, weight: axial-divergence quadrature.
+        planned_position, planned_fwhm, planned_spread, planned_cells: what the tiles were laid out for.
+        fixed: geometry of the instrument; ``instrument`` with starting values, ``background_function`` and ``cutoff`` of
+            peak tails, for planning and reports.
+        axial_mode: as of `PowderDiffraction`.
+        tiles_at_once: how many are summed at a time; chosen by the kind of device.
+    """
+
+    x: Float[Array, " points"]
+    x_blocks: Float[Array, "blocks 32"]
+    phases: tuple[PhasePlan, ...]
+    core: Tiles
+    tail: Tiles
+    background: Float[Array, "points terms"]
+    background_start: Float[Array, " terms"]
+    abscissa: Float[Array, "rules nodes"]
+    weight: Float[Array, "rules nodes"]
+    planned_position: Float[Array, "lines peaks"]
+    planned_fwhm: Float[Array, " peaks"]
+    planned_spread: Float[Array, " peaks"]
+    planned_cells: Float[Array, "phases 6"]
+    fixed: Fixed = static()
+    instrument: Instrument = static(note=True)
+    background_function: Background = static(note=True)
+    axial_mode: Literal["converged", "gsas"] = static()
+    cutoff: float = static(note=True)
+    tiles_at_once: int = static()
+
+    @property
+    def phase_names(self) -> tuple[str, ...]:
+        """Names of the phases, in the order of the per-phase parameters."""
+        return tuple(p.name for p in self.phases)
+
+    def quantities(self) -> dict[str, Quantity]:
+        """The histogram's refinable quantities by local name (host)."""
+        return histogram_quantities(self.instrument, self.phases, self.background_start)
+
+    def phase_tables(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> list[PhasePeaks]:
+        """Peaks of every phase (traceable)."""
+        return _phase_tables(self.phases, crystals, values, fixed=self.fixed, gsas=self.axial_mode == "gsas")
+
+    def peak_table(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> PeakTable:
+        """All peaks of all phases, one after the other, and a dummy (traceable)."""
+        tables = self.phase_tables(crystals, values)
+        joined = lambda name, dummy: jnp.concatenate([*(getattr(t, name) for t in tables), jnp.full(1, dummy)])
+        position = jnp.concatenate(
+            [*(t.position for t in tables), jnp.full((tables[0].position.shape[0], 1), 90.0)], axis=1
+        )
+        ratio = jnp.ones(1) if self.fixed.lines == 1 else jnp.stack([1.0, values["ratio"]])
+        peaks = profiles.Peaks(
+            position=position,
+            area=joined("area", 0.0),
+            fwhm=joined("fwhm", 1.0),
+            eta=joined("eta", 0.5),
+            ratio=ratio,
+            shl=jnp.asarray(values["shl"]),
+        )
+        return PeakTable(peaks, jnp.asarray(values["background"]))
+
+    def _nodes(self, peaks: profiles.Peaks) -> list[profiles.AxialNodes]:
+        gsas, imbalance = self.axial_mode == "gsas", self.fixed.axial_imbalance
+        out = []
+        for position in peaks.position:
+            place = lambda angle, shl: axial.axial_nodes(
+                angle, shl, self.abscissa, self.weight, gsas=gsas, imbalance=0.0 if gsas else imbalance
+            )
+            one, zero = jnp.ones_like(position), jnp.zeros_like(position)
+            (delta, share), (d_angle, s_angle) = jax.jvp(place, (position, peaks.shl), (one, jnp.zeros_like(peaks.shl)))
+            _, (d_shl, s_shl) = jax.jvp(place, (position, peaks.shl), (zero, jnp.ones_like(peaks.shl)))
+            out.append(profiles.AxialNodes(delta, share, d_angle, s_angle, d_shl, s_shl))
+        return out
+
+    def pattern(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[jax.Array, " points"]:
+        """Calculated intensity at every point, background included (traceable)."""
+        table = self.peak_table(crystals, values)
+        nodes, tiles = self._nodes(table.peaks), (self.core, self.tail, self.tiles_at_once)
+        blocks = profiles.profile_sum(self.x_blocks, table.peaks, nodes, *tiles)
+        return blocks.reshape(-1)[: self.x.shape[0]] + self.background @ table.background
+
+    def curve(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[np.ndarray, " points"]:
+        """:meth:`pattern`, compiled (host)."""
+        return np.asarray(_compiled_pattern(self, crystals, values))
+
+    def jacobian(self, table: PeakTable, tangents: PeakTable) -> Float[jax.Array, "points parameters"]:
+        """Derivatives of the pattern (traceable).
+
+        Args:
+            table: the peak table.
+            tangents: its derivatives, every leaf with a leading parameter axis.
+        """
+        peaks, t = table.peaks, tangents.peaks
+        nodes = self._nodes(peaks)
+        by_peak = jnp.stack([t.area.T, t.fwhm.T, t.eta.T, *jnp.moveaxis(t.position, (0, 1, 2), (2, 0, 1))])
+        by_pattern = jnp.concatenate([t.shl[None], t.ratio.T])
+        tiles = self.core, self.tail, self.tiles_at_once
+        total = profiles.profile_jacobian(self.x_blocks, peaks, nodes, *tiles, by_peak, by_pattern)
+        total = total.reshape(-1, total.shape[-1])[: self.x.shape[0]]
+        return total + self.background @ tangents.background.T
+
+    def laid_out(
+        self, crystals: Mapping[str, Crystal], values: Mapping[str, Array], *, reflections: bool = False
+    ) -> Self:
+        """The same histogram with tiles (and, on request, reflection lists) planned for these values (host)."""
+        plan = self
+        if reflections:
+            d_min = shortest_d(np.asarray(self.x), self.instrument)
+            phases = tuple(p.relisted(crystals[p.name], self.instrument, d_min) for p in self.phases)
+            plan = plan.replace(phases=phases)
+        tables = compiled_phase_tables(plan, crystals, values)
+        position = np.concatenate([np.asarray(t.position) for t in tables], axis=1)
+        fwhm = np.concatenate([np.asarray(t.fwhm) for t in tables])
+        eta = np.concatenate([np.asarray(t.eta) for t in tables])
+        present = np.concatenate([np.asarray(p.present) for p in plan.phases])
+        shl = float(values["shl"])
+        spread = axial.axial_spread(position[0], shl)
+        x = np.asarray(plan.x_blocks)
+        if plan.axial_mode == "gsas":
+            gamma = np.concatenate([np.asarray(t.lorentzian) for t in tables])
+            abscissa, weight = axial.gsas_quadrature(np.append(position[0], 90.0), shl, np.append(gamma, 1.0))
+            plan = plan.replace(abscissa=abscissa, weight=weight)
+        else:
+            plan = plan.with_nodes(plan._nodes_wanted(position, fwhm, spread))
+        core, tail = plan_tiles(
+            x[:, 0], x[:, -1], position.T, fwhm, eta, spread, plan.cutoff,
+            core_only=plan.axial_mode == "gsas", present=present > 0,
+            capacity=(plan.core.capacity, plan.tail.capacity),
+        )  # fmt: skip
+        cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in plan.phases])
+        return plan.replace(
+            core=core, tail=tail,
+            planned_position=position, planned_fwhm=fwhm, planned_spread=spread,
+            planned_cells=cells if reflections or not np.any(plan.planned_cells) else plan.planned_cells,
+        )  # fmt: skip
+
+    def extracted(
+        self,
+        crystals: Mapping[str, Crystal],
+        values: Mapping[str, Array],
+        observed: Float[Array, " points"],
+        passes: int = 5,
+    ) -> Self:
+        """Renew the intensities of Le Bail phases from the observed pattern (host).
+
+        Args:
+            observed: measured intensities.
+            passes: rounds of sharing out; each starts from the intensities of the one before.
+        """
+        plan = self
+        for _ in range(passes):
+            ratio = np.asarray(observed_over_calculated(plan, crystals, values, observed))
+            phases, start = [], 0
+            for phase in plan.phases:
+                own = ratio[start : start + phase.given.shape[0]]
+                start += phase.given.shape[0]
+                if phase.intensities == "lebail":
+                    renewed = np.asarray(phase.given) * np.maximum(own, 0.0)
+                    # a reflection that reached zero could never come back
+                    phase = phase.replace(given=np.maximum(renewed, 1e-6 * renewed.max()))
+                phases.append(phase)
+            plan = plan.replace(phases=tuple(phases))
+        return plan
+
+    def negative_variance(self, values: Mapping[str, Array]) -> tuple[float, float] | None:
+        """The part of the fitted 2theta range where the Caglioti polynomial is negative, or ``None`` (host)."""
+        x = np.asarray(self.x)
+        negative = x[np.asarray(widths.caglioti_variance(x, values["U"], values["V"], values["W"])) < 0]
+        return (float(negative[0]), float(negative[-1])) if negative.size else None
+
+    def _nodes_wanted(
+        self,
+        position: Float[np.ndarray, "lines peaks"],
+        fwhm: Float[np.ndarray, " peaks"],
+        spread: Float[np.ndarray, " peaks"],
+    ) -> int:
+        """Axial-divergence nodes for the most asymmetric peak that the data show (host)."""
+        x = np.asarray(self.x)
+        inside = np.concatenate([np.asarray(p.present) for p in self.phases]) > 0
+        inside &= (position[0] > x[0] - 1.0) & (position[0] < x[-1] + 1.0)
+        return axial.nodes_needed(np.max(np.abs(spread[inside]) / fwhm[inside], initial=0.0))
+
+    def with_nodes(self, least: int) -> Self:
+        """The same plan with at least this many axial-divergence nodes, for a refinement that changes ``shl`` (host)."""
+        abscissa, weight = axial.quadrature(least, self.fixed.axial_imbalance)
+        if self.axial_mode == "gsas" or np.shape(self.abscissa)[1] >= abscissa.shape[1]:
+            return self
+        return self.replace(abscissa=abscissa, weight=weight)
+
+    def refreshed(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> tuple[Self, str]:
+        """A plan that is still valid at these values, and what had to be renewed (``""`` for nothing) (host)."""
+        cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in self.phases])
+        planned_cells = np.asarray(self.planned_cells)
+        if max(_largest_strain(new, old) for new, old in zip(cells, planned_cells, strict=True)) > CELL_MARGIN:
+            return self.laid_out(crystals, values, reflections=True), "reflection list rebuilt"
+        tables = compiled_phase_tables(self, crystals, values)
+        position = np.concatenate([np.asarray(t.position) for t in tables], axis=1)
+        fwhm = np.concatenate([np.asarray(t.fwhm) for t in tables])
+        planned = np.asarray(self.planned_fwhm)
+        shifted = np.abs(position - np.asarray(self.planned_position)).max(axis=0) > 0.5 * planned
+        grown = (fwhm > 1.15 * planned) | (fwhm < 0.7 * planned)
+        spread = axial.axial_spread(position[0], float(values["shl"]))
+        longer = np.abs(spread) > np.abs(np.asarray(self.planned_spread)) + 0.5 * planned
+        present = np.concatenate([np.asarray(p.present) for p in self.phases]) > 0
+        coarse = self.with_nodes(self._nodes_wanted(position, fwhm, spread)) is not self
+        if coarse or ((shifted | grown | longer) & present).any():
+            return self.laid_out(crystals, values), "peak windows renewed"
+        return self, ""
+
+
+def shortest_d(x: Float[np.ndarray, " points"], instrument: Instrument) -> float:
+    """Smallest d whose peak can reach the data, with room for shifts and the cell margin."""
+    highest = min(float(x[-1]) + 1.0, 179.0)
+    shortest = min(instrument.wavelengths)
+    return shortest / (2.0 * np.sin(np.deg2rad(0.5 * highest))) / (1.0 + CELL_MARGIN)
+
+
+def _largest_strain(cell: Float[np.ndarray, "6"], reference: Float[np.ndarray, "6"]) -> float:
+    """Largest relative change of any distance between two cells."""
+    squared = np.linalg.eigvals(np.linalg.solve(metric(reference), metric(cell))).real
+    return float(np.abs(np.sqrt(squared) - 1.0).max())
+
+
+def compiled_phase_tables(
+    plan: PatternPlan, crystals: Mapping[str, Crystal], values: Mapping[str, Array]
+) -> list[PhasePeaks]:
+    """`PatternPlan.phase_tables`, compiled; the program does not depend on where peaks are laid out."""
+    return _compiled_tables(plan.phases, crystals, values, fixed=plan.fixed, gsas=plan.axial_mode == "gsas")
+
+
+def _phase_tables(
+    phases: tuple[PhasePlan, ...],
+    crystals: Mapping[str, Crystal],
+    values: Mapping[str, Array],
+    *,
+    fixed: Fixed,
+    gsas: bool,
+) -> list[PhasePeaks]:
+    return [phase_peaks(p, crystals[p.name], fixed, values, k, gsas=gsas) for k, p in enumerate(phases)]
+
+
+_compiled_tables = compiled(_phase_tables, static_argnames=("fixed", "gsas"))
+
+
+_compiled_pattern = compiled(PatternPlan.pattern)
+
+
+@compiled
+def observed_over_calculated(
+    plan: PatternPlan,
+    crystals: Mapping[str, Crystal],
+    values: Mapping[str, Array],
+    observed: Float[Array, " points"],
+) -> Float[jax.Array, " peaks"]:
+    """Observed over calculated intensity of every peak.
+
+    At every point the observed intensity above background is shared out in proportion to the calculated
+    contributions of the peaks, as Rietveld did; this serves R_Bragg and Le Bail extraction.
+
+    Source: Rietveld, J. Appl. Cryst. 2, 65 (1969); Le Bail, Duroy & Fourquet, Mater. Res. Bull. 23, 447 (1988).
+    """
+    table = plan.peak_table(crystals, values)
+    nodes = plan._nodes(table.peaks)
+
+    def peaks_only(area: jax.Array) -> jax.Array:
+        tiles = plan.core, plan.tail, plan.tiles_at_once
+        blocks = profiles.profile_sum(plan.x_blocks, table.peaks._replace(area=area), nodes, *tiles)
+        return blocks.reshape(-1)[: plan.x.shape[0]]
+
+    calculated, pull = jax.vjp(peaks_only, table.peaks.area)
+    seen = calculated > 1e-9 * jnp.max(calculated)
+    share = jnp.where(seen, (observed - plan.background @ table.background) / jnp.where(seen, calculated, 1.0), 1.0)
+    # weighting each point with its spacing keeps unevenly spaced patterns right
+    spacing = jnp.gradient(jnp.asarray(plan.x))
+    (own,), (total,) = pull(share * spacing), pull(spacing)
+    reached = total > 1e-6
+    return jnp.where(reached, own / jnp.where(reached, total, 1.0), 1.0)[:-1]
