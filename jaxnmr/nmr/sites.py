@@ -228,10 +228,10 @@ class Sites(Struct):
         cls,
         isotope: str,
         labels: tuple[str, ...],
-        shift_ppm: Array,
+        shift_ppm: Float[Array, " sites"],
         *,
-        shielding_ppm: Array | None = None,
-        quadrupolar_hz: Array | None = None,
+        shielding_ppm: Float[Array, "sites 3 3"] | None = None,
+        quadrupolar_hz: Float[Array, "sites 3 3"] | None = None,
         amplitude: Numbers = 1.0,
         gaussian_hz: Numbers = 0.0,
         lorentzian_hz: Numbers = 0.0,
@@ -241,8 +241,7 @@ class Sites(Struct):
 
         Args:
             isotope, labels: as they will stand in the record.
-            shift_ppm: ``(sites,)``.
-            shielding_ppm, quadrupolar_hz: ``(sites, 3, 3)``; zero by default.
+            shielding_ppm, quadrupolar_hz: zero by default.
             amplitude, gaussian_hz, lorentzian_hz: a number or ``(sites,)``.
             dtype: of all but the shifts and the tensors that are given; that of the shifts by default.
         """
