@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .._tuning import tuning
 from ..crystal import Crystal
@@ -101,7 +101,7 @@ class PowderDiffraction:
                 intensities="given" if name in given else "lebail" if name in self.lebail else "structure",
                 march_axis=axes.get(name),
                 stephens=name in self.stephens,
-                reflections=(np.asarray(given[name][0]), np.asarray(given[name][1])) if name in given else None,
+                reflections=(_whole(given[name][0]), _whole(given[name][1])) if name in given else None,
             )
             if name in given:
                 phase = phase.replace(given=np.asarray(given[name][2], dtype=float))
@@ -243,6 +243,10 @@ def two_theta_points(first: float, last: float, step: float) -> Float[np.ndarray
             f"2theta from {first:g} to {last:g} in steps of {step:g}; expected first < last, step > 0"
         )
     return first + step * np.arange(int(np.floor((last - first) / step + 1e-6)) + 1)
+
+
+def _whole(numbers: Numbers) -> Int[np.ndarray, "..."]:
+    return np.rint(numbers).astype(int)
 
 
 def _require_phases(what: str, names: Sequence[str] | Mapping[str, object], crystals: Mapping[str, Crystal]) -> None:

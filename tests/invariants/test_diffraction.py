@@ -193,8 +193,8 @@ def test_the_texture_axis_may_be_any_equivalent_direction():
 X = np.linspace(20.0, 80.0, 3001)
 
 
-def planned(crystal: Crystal, x=X, instrument=TUBE, **options) -> PatternPlan:
-    return PowderDiffraction(instrument, **options).plan(crystal, x)
+def planned(crystal: Crystal, x=X, instrument=TUBE, reflections=None, **options) -> PatternPlan:
+    return PowderDiffraction(instrument, **options).plan(crystal, x, reflections=reflections)
 
 
 def values_of(plan: PatternPlan, **changes) -> dict:
