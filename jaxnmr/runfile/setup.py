@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ..io import read_crystal, read_instrument, read_pattern
 from ..objective import Objective, Parameters, TermSum
 from ..objective.source import plan_sources
 from ..refinement import GaussNewton, LevenbergMarquardt, Stage
-from ..terms import PatternTerm
+from ..terms import PatternTerm, PredictedSpectrumTerm, SpectrumTerm
 from .couplings import couplings_term
 from .models import ModelSpec, by_phase, load_model
 from .peaks import peaks_term
@@ -62,7 +63,7 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
             run.path, None, "no [[histogram]] to simulate; for a [[spectrum]] use jaxnmr simulate-spectrum"
         )
     terms += [] if simulation else [_spectrum(run, spec, crystals, models) for spec in run.spectra]
-    kinds = (
+    kinds: tuple[tuple[str, Sequence[Any], Callable[..., Any]], ...] = (
         ("peaks", run.peaks, peaks_term),
         ("tensors", run.tensors, tensors_term),
         ("couplings", run.couplings, couplings_term),
@@ -150,7 +151,7 @@ def _crystal(run: Run, phase: PhaseSpec) -> Crystal:
         if phase.inline is not None:
             crystal = Crystal.create(**phase.inline, name=phase.name)
         else:
-            crystal = read_crystal(phase.file, block=phase.entry, name=phase.name)
+            crystal = read_crystal(cast(Path, phase.file), block=phase.entry, name=phase.name)
         if not phase.species:
             return crystal
         unknown = [label for label in phase.species if label not in crystal.labels]
@@ -186,7 +187,7 @@ def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
         x = two_theta_points(*spec.range)
         pattern = Pattern.create(x, np.ones(len(x)), name=spec.name)
     else:
-        pattern = read_pattern(spec.file, format=spec.format, bank=spec.bank)
+        pattern = read_pattern(cast(Path, spec.file), format=spec.format, bank=spec.bank)
     instrument = (known or pattern.instrument or Instrument(name=spec.name)).replace(**spec.instrument)
     if spec.limits is not None:
         pattern = pattern.limited(*spec.limits)
@@ -242,7 +243,9 @@ def _usual_stages(objective: Objective, spectra: Collection[str]) -> list[Stage]
     free: dict[str, tuple[str, ...]] = {}
     for term in objective.terms:
         if term.name in spectra:
-            for name, patterns in term.stages(objective.crystals, objective.phase_prefix):
+            for name, patterns in cast(SpectrumTerm | PredictedSpectrumTerm, term).stages(
+                objective.crystals, objective.phase_prefix
+            ):
                 free[name] = tuple(dict.fromkeys(free.get(name, ()) + patterns))
     return [Stage(name=name, free=patterns) for name, patterns in free.items()]
 

@@ -175,7 +175,7 @@ class CouplingTerm(Term):
             raise ConventionError(f"{name!r}: nuclei are {nuclei!r}; expected two isotopes, ('13C', '15N')")
         pair = tuple(isotope(nucleus) for nucleus in nuclei)
         _expect(atoms, (2,), name)
-        places = plan_pairs(crystal, [tuple(of) for of in atoms])
+        places = plan_pairs(crystal, [(first, second) for first, second in atoms])
         for row, labels in zip(places, atoms, strict=True):
             for atom, nucleus, label in zip(row, pair, labels, strict=True):
                 element = crystal.elements[atom[0]]
@@ -186,7 +186,7 @@ class CouplingTerm(Term):
             if (row[0] == row[1]).all():
                 raise ParameterError(f"{name!r}: {labels[0]} and {labels[1]} are one atom")
         observed, spread = _data(observed_hz, sigma, len(places), name)
-        constant = float(dipolar_constant_hz(*pair, 1.0))
+        constant = float(dipolar_constant_hz(pair[0], pair[1], 1.0))
         if not signed:
             constant = abs(constant)
             if (observed < 0).any():

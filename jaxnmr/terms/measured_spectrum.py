@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import jax
 import jax.numpy as jnp
@@ -86,10 +86,12 @@ class MeasuredSpectrum(Term, ABC):
     name: str = static()
     source: str = static(note=True)
 
-    # a typical change of the scale
-    _scale_step = 0.1
-
     # -- what a subclass says ------------------------------------------------------------------------------------
+    @property
+    def _scale_step(self) -> float:
+        """A typical change of the scale."""
+        return 0.1
+
     @abstractmethod
     def site_labels(self, crystals: Mapping[str, Crystal]) -> tuple[str, ...]:
         """Labels of the sites."""
@@ -152,7 +154,7 @@ class MeasuredSpectrum(Term, ABC):
         sites = planning_sites(values, template, frames, moving, self.step_hz)
         simulation, axis = self.simulation, self._axis()
         if "mas" in values:
-            simulation = replace(simulation, mas_hz=float(values["mas"]))
+            simulation = replace(cast(SpectrumMAS, simulation), mas_hz=float(values["mas"]))
         plan = simulation.plan(sites, like=axis, broadened=True)
         distributed = any(len(group.nodes) > 1 for group in plan.groups)
         if simulation.integration_density == "auto" and not distributed:
@@ -249,7 +251,7 @@ class PlannedSpectrum(MeasuredSpectrum):
         out = out + signal.real[:, None] * pushed["scale"]
         angle = pushed["phase0"] + self.slope[:, None] * pushed["phase1"]
         out = out - values["scale"] * signal.imag[:, None] * jnp.deg2rad(angle)
-        if changes.tangents is not None:
+        if changes.tangents is not None and changes.along is not None:
             out = out + values["scale"] * (self._turned(by_own, values).real @ changes.along)
         strays = changes.strays
         if self.moving_mas:
@@ -266,7 +268,7 @@ class PlannedSpectrum(MeasuredSpectrum):
     def evidence(self, state: State) -> SpectrumEvidence:
         return self._evidence(state)
 
-    def _evidence(self, state: State, **sites: Mapping[str, np.ndarray]) -> SpectrumEvidence:
+    def _evidence(self, state: State, **sites: Any) -> SpectrumEvidence:
         """What is shown of any spectrum, with ``values`` or what is ``predicted`` of its sites."""
         calculated, baseline, components = map(np.asarray, _curves(self, state))
         ppm, frequency_hz = np.asarray(self.ppm), np.asarray(self.frequency_hz)
@@ -298,19 +300,19 @@ class PlannedSpectrum(MeasuredSpectrum):
         return {SpectrumEvidence.factor: weighted_factor(residuals, self.observed, self.sigma)}
 
     # -- planning ------------------------------------------------------------------------------------------------
-    def replan(self, state: HostState) -> tuple[PlannedSpectrum, str]:
+    def replan(self, state: HostState) -> tuple[Self, str]:
         described = self._described(state)
         reason = "" if described is None else self._outgrown(described[0], described[1].labels)
-        if not reason:
+        if described is None or not reason:
             return self, ""
         return self._laid_out(*described), f"orientations and sidebands planned: {reason}"
 
-    def _planned(self, state: HostState) -> PlannedSpectrum:
+    def _planned(self, state: HostState) -> Self:
         """A copy planned for this very state, as far as it is finite (host)."""
         described = self._described(state)
         return self if described is None else self._laid_out(*described)
 
-    def _laid_out(self, values: Mapping[str, np.ndarray], template: Sites, frames: np.ndarray) -> PlannedSpectrum:
+    def _laid_out(self, values: Mapping[str, np.ndarray], template: Sites, frames: np.ndarray) -> Self:
         """A copy planned for these values and what moves."""
         plan, planned = self._made(values, template, frames, self._planned_for(values))
         return self.replace(plan=plan, planned=planned)

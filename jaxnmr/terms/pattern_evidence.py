@@ -119,9 +119,8 @@ class PatternEvidence(Profile):
 
     def derived(self) -> tuple[Derived, ...]:
         """Mass fractions ``S M_cell / sum`` of several phases."""
-        scales, masses = (
-            (np.array(column) for column in zip(*self.amounts.values(), strict=True)) if self.amounts else ([], [])
-        )
+        columns: Any = zip(*self.amounts.values(), strict=True) if self.amounts else ([], [])
+        scales, masses = (np.array(column) for column in columns)
         total = float(np.sum(scales * masses)) if len(self.amounts) > 1 else 0.0
         if total <= 0:
             return ()

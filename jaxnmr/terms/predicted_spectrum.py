@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -171,7 +171,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         plan, planned = placed._made(*described, self._reached(moved["moving"], described[0]))
         return bound_as(BoundPredictedSpectrum, placed, plan=plan, planned=planned, **moved)
 
-    def _moving(self, free: tuple[str, ...]) -> dict[str, object]:
+    def _moving(self, free: tuple[str, ...]) -> dict[str, Any]:
         """The fields of `Sites` that these parameters move, and whether they move the spinning speed."""
         prefix = self.name + "/"
         mine = {full.removeprefix(prefix).partition("[")[0] for full in free if full.startswith(prefix)}
@@ -193,7 +193,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         pairs = [(name, k) for name in names for k in range(len(values["shift"]))]
         if self.hz_per_au and set(moving) & set(_TENSORS):
             both = ("shielding_ppm" in moving) | (values["zeta"] != 0)
-            pairs += [("euler", k) for k in np.flatnonzero(np.broadcast_to(both, values["zeta"].shape))]
+            pairs += [("euler", int(k)) for k in np.flatnonzero(np.broadcast_to(both, values["zeta"].shape))]
         return pairs
 
     # -- parts ---------------------------------------------------------------------------------------------------
@@ -343,7 +343,7 @@ class BoundPredictedSpectrum(_Placed, PlannedSpectrum):
         push = lambda tangent: jax.jvp(self.sites_at, (state,), (tangent,))[1]
         pushed = jax.vmap(push)(tangents)
         moving = self.moving
-        strays = [
+        strays: Any = [
             jnp.any(getattr(pushed, field) != 0, axis=tuple(range(1, 4 if field in _TENSORS else 2)))
             for field in _FIELDS
             if field not in moving
@@ -414,12 +414,12 @@ def _widths(gaussian_hz, lorentzian_hz, step_hz: float, name: str) -> dict[str, 
     return {"gaussian": gaussian, "lorentzian": lorentzian}
 
 
-def _numbers(value: float | Mapping[str, float]) -> list[float]:
+def _numbers(value: Any) -> list[float]:
     """All numbers of a width."""
     return list(value.values()) if isinstance(value, Mapping) else [value]
 
 
-def _sum_of_data(observed: np.ndarray, start: Mapping[str, object], name: str) -> dict[str, np.ndarray]:
+def _sum_of_data(observed: np.ndarray, start: Mapping[str, Any], name: str) -> dict[str, np.ndarray]:
     """Starting values of the scale and, where there is one, of a baseline through both ends."""
     end = max(1, len(observed) // 20)
     level = float(np.mean([observed[:end], observed[-end:]])) if "baseline" in start else 0.0

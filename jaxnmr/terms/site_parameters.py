@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -77,7 +78,7 @@ def described(sites: Site | Sequence[Site] | Sites) -> tuple[Sites, np.ndarray, 
     return batch, frames, {name: np.array(columns[name], dtype=float) for name in names}
 
 
-def _from_tensors(sites: Sites) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _from_tensors(sites: Sites) -> tuple[np.ndarray, dict[str, Array]]:
     frames = np.tile(np.eye(3), (len(sites), 1, 1))
     euler = np.zeros((len(sites), 3))
     shielding, quadrupolar = (np.asarray(t, dtype=float) for t in (sites.shielding_ppm, sites.quadrupolar_hz))
@@ -92,7 +93,7 @@ def _from_tensors(sites: Sites) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return frames, {"zeta": zeta, "eta": eta, "cq": cq, "eta_q": eta_q, "euler": euler}
 
 
-def quantities(values: Mapping[str, np.ndarray], labels: tuple[str, ...], step_hz: float) -> dict[str, Quantity]:
+def quantities(values: Mapping[str, Array], labels: tuple[str, ...], step_hz: float) -> dict[str, Quantity]:
     """The parameters of sites for a `Parameters` table; a typical change of a width is one point.
 
     A spectrum depends on squares of ``eta``, ``gaussian`` and the spreads where they are small: at zero their derivative
@@ -100,7 +101,7 @@ def quantities(values: Mapping[str, np.ndarray], labels: tuple[str, ...], step_h
     """
     total = float(np.sum(values["amplitude"]))
     above = lambda name, least: np.where(values[name] > least, least, 0.0) if name in values else 0.0
-    make = {
+    make: dict[str, dict[str, Any]] = {
         "shift": dict(unit="ppm", doc="isotropic chemical shift"),
         "amplitude": dict(
             lower=0.0, scale=max(0.1 * total / len(labels), 1e-300), intensity=True, doc="intensity, a sum over points"
@@ -131,14 +132,14 @@ def quantities(values: Mapping[str, np.ndarray], labels: tuple[str, ...], step_h
     return out
 
 
-def width(name: str, value: np.ndarray, labels: tuple[str, ...], step_hz: float) -> Quantity:
+def width(name: str, value: Array, labels: tuple[str, ...], step_hz: float) -> Quantity:
     """A full width at half maximum in Hz; a typical change is one point, and a Gaussian that has a width keeps one."""
     lower = np.where(value > step_hz, step_hz, 0.0) if name == "gaussian" else 0.0
     doc = f"full width at half maximum, {name.capitalize()}"
     return Quantity(value, labels=labels, unit="Hz", lower=lower, scale=step_hz, doc=doc)
 
 
-def _one_sign(cq: np.ndarray | None) -> dict:
+def _one_sign(cq: Array | None) -> dict:
     """Bounds that keep the sign of couplings: most spectra do not show it, and a fit would wander through zero."""
     if cq is None:
         return {}

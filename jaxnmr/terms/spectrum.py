@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -198,7 +198,8 @@ class SpectrumTerm(PlannedSpectrum):
 
     def _present(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
         """What can be seen of the sites: what is zero is taken for absent (host)."""
-        there = lambda name, k: bool(np.any(np.asarray(values[{"eta": "zeta", "eta_q": "cq"}.get(name, name)])[k]))
+        shown_by = {"eta": "zeta", "eta_q": "cq"}
+        there = lambda name, k: bool(np.any(np.asarray(values[shown_by[name] if name in shown_by else name])[k]))
         names = [name for name in self._names if name != "euler"]
         seen = [(name, k) for name in names for k in range(len(self.labels)) if there(name, k)]
         both = {k for name, k in seen if name == "cq"} & {k for name, k in seen if name == "zeta"}
@@ -242,7 +243,7 @@ class SpectrumTerm(PlannedSpectrum):
             return Changes(None, np.zeros((len(sites), 0), dtype=int), (), None, strays)
         site_values = {name: values[name] for name in self._names}
         _, push = jax.linearize(self._tensors, site_values)
-        unit = {name: np.zeros((len(own), *np.shape(v))) for name, v in site_values.items()}
+        unit: dict[str, Any] = {name: np.zeros((len(own), *np.shape(v))) for name, v in site_values.items()}
         for row, (name, *place) in enumerate(own):
             unit[name][(row, *place)] = 1.0
         unit = {name: jnp.asarray(array, sites.shift_ppm.dtype) for name, array in unit.items()}

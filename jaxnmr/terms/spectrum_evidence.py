@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -175,9 +175,11 @@ def predicted_columns(sites: Sites) -> dict[str, np.ndarray]:
 
 def spectrum_conditions(simulation: SpectrumStatic | SpectrumMAS) -> tuple[Condition, ...]:
     """How a spectrum was measured and is calculated, in words."""
+    # words have been replaced by what they stand for
+    transitions = cast("tuple[tuple[float, float], ...]", simulation.transitions)
     spinning = "none" if simulation.mas_hz == 0 else f"{simulation.mas_hz:g} Hz at {simulation.rotor_angle_deg:.4f}°"
     return (
         ("nucleus", f"{simulation.isotope} at {simulation.larmor_hz / 1e6:.6g} MHz"),
         ("spinning", spinning.replace("inf Hz", "infinitely fast")),
-        ("transitions", ", ".join(f"{f:+g} ↔ {i:+g}" for f, i in simulation.transitions)),
+        ("transitions", ", ".join(f"{f:+g} ↔ {i:+g}" for f, i in transitions)),
     )

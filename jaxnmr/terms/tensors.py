@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +19,14 @@ from ..nmr.tensors import TRACELESS_DYADS
 from ..objective.evidence import Row, Rows
 from ..objective.state import EFG, SHIELDING, State, TensorRead
 from ..objective.term import bound_as, calculated_of
-from ..typing import Array, Quantity
+from ..typing import Array, ArrayT, Quantity
 from .site_term import Place, SiteTerm, positive_spread, reference_start, site_spread
 
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
 
-def _six(tensor: Array, xp: ModuleType) -> Array:
+def _six(tensor: ArrayT, xp: ModuleType) -> ArrayT:
     """The numbers xx, yy, zz, sqrt2 yz, sqrt2 xz, sqrt2 xy of symmetric tensors, ``(n, 6)``; they have its norm."""
     diagonal = [tensor[:, k, k] for k in range(3)]
     return xp.stack([*diagonal, *(np.sqrt(2.0) * tensor[:, i, j] for i, j in ((1, 2), (0, 2), (0, 1)))], axis=1)
@@ -140,7 +140,7 @@ class TensorTerm(SiteTerm):
         if not (sigma_model is None or isinstance(sigma_model, str)):
             width = 2 if kind == "cq_eta" else 1
             given = site_spread(sigma_model, len(observed), width, f"sigma_model of {name!r}", least=0.0)
-            sigma_model = tuple(map(tuple, given.tolist()))
+            sigma_model = cast(Any, tuple(map(tuple, given.tolist())))
         elif isinstance(sigma_model, str) and sigma_model != "model":
             raise ConventionError(f"{name!r}: sigma_model is {sigma_model!r}; expected numbers or 'model'")
         set_fields(
@@ -265,6 +265,8 @@ class BoundTensors(TensorTerm):
         total = np.linalg.inv(np.swapaxes(factors, 1, 2) @ factors)
         efg = self.quantity == EFG
         unit, scale = ("MHz", 1e-6) if efg else ("ppm", 1.0)
+        names: tuple[str, ...]
+        units: tuple[str, ...]
         if self.kind == "cq_eta":
             names, units, scales = ("C_Q", "η"), (unit, ""), np.array([scale, 1.0])
         elif self.kind == "principal":

@@ -37,6 +37,27 @@ def test_structures_that_differ_in_notes_only_are_equal_once_bare():
     assert one.title == "first"
 
 
+def test_a_base_is_no_pytree_and_what_inherits_from_it_is():
+    class Base(Struct, pytree=False):
+        name: str
+
+    class Made(Base):
+        mass: jax.Array
+        name: str = static()
+
+    class Kept(Made, pytree=False):
+        """One more that is none."""
+
+    class Mine(jn.Term):
+        name: str = static()
+
+    made = Made(mass=np.array(2.0), name="it")
+    assert jax.tree.leaves(made) == [made.mass] and float(jax.jit(lambda m: m.mass)(made)) == 2.0
+    kept = Kept(mass=np.array(2.0), name="it")
+    assert jax.tree.leaves(kept) == [kept] and bare(kept) is kept and type(kept.replace(name="other")) is Kept
+    assert jax.tree.leaves(Mine(name="it")) == []
+
+
 def test_notes_survive_transformations_of_what_is_not_compiled():
     doubled = jax.tree.map(lambda a: 2 * a, sample("here"))
     assert doubled.file == "here"
