@@ -13,6 +13,7 @@ from ..._struct import compiled
 from ...errors import ConventionError
 from ...graph import bucket
 from ...nmr import Isotope, haeberlen_from_shielding, isotopes_of, principal_frame
+from ...nmr.euler import HALF_TURNS
 from ...nmr.quadrupolar import CQ_HZ_PER_AU_BARN
 from ...nmr.tensors import maryland_from_shielding
 from ...typing import Array
@@ -177,8 +178,7 @@ def orientation_error_deg(predicted: np.ndarray, true: np.ndarray) -> np.ndarray
     Axes have no sign: turning a frame by 180 degrees about one of its axes gives the same tensor, so that four frames
     are compared.
     """
-    flips = np.array([np.diag(d) for d in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))], dtype=float)
-    traces = np.einsum("nij,fjk,nik->nf", predicted, flips, true)
+    traces = np.einsum("nij,fjk,nik->nf", predicted, HALF_TURNS, true)
     return np.degrees(np.arccos(np.clip((traces.max(axis=1) - 1.0) / 2.0, -1.0, 1.0)))
 
 
