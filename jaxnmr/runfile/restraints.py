@@ -86,15 +86,16 @@ class RestraintSpec(Spec):
 
 def restraint_term(spec: RestraintSpec, number: int, crystals: Mapping[str, Crystal]) -> Any:
     """The weighted term of the ``[[restraint]]`` of this number, counted from 1."""
-    crystal, name = crystals.get(spec.phase), f"{spec.kind} {number}"
+    said, name = vars(spec), f"{spec.kind} {number}"
+    term: Prior | Restraint
     if spec.kind == "prior":
-        term = Prior(spec.parameter, spec.value, spec.sigma, name=name)
+        term = Prior(said["parameter"], said["value"], said["sigma"], name=name)
     elif spec.kind == "bonds":
-        term = Restraint.bonds(crystal, sigma=spec.sigma, count=spec.count, name=name)
+        term = Restraint.bonds(crystals[said["phase"]], sigma=said["sigma"], count=said["count"], name=name)
     elif spec.kind in ("distances", "angles"):
-        make = Restraint.distances if spec.kind == "distances" else Restraint.angles
-        term = make(crystal, spec.expected, count=spec.count, name=name)
+        of_kinds: Any = Restraint.distances if spec.kind == "distances" else Restraint.angles
+        term = of_kinds(crystals[said["phase"]], said["expected"], count=said["count"], name=name)
     else:
-        make = Restraint.bond if spec.kind == "bond" else Restraint.angle
-        term = make(crystal, spec.atoms, spec.value, spec.sigma, name=f"{name}: {'-'.join(spec.atoms)}")
+        make, atoms = Restraint.bond if spec.kind == "bond" else Restraint.angle, said["atoms"]
+        term = make(crystals[said["phase"]], atoms, said["value"], said["sigma"], name=f"{name}: {'-'.join(atoms)}")
     return weighted(term, spec.weight, spec.robust)

@@ -375,8 +375,8 @@ class Run(Spec):
         files = [self.path, *(p.file for p in self.phases)]
         for histogram in self.histograms:
             files += [histogram.file, histogram.instrument_file]
-        for spec in (*self.spectra, *self.models):
-            files += spec.inputs
+        files += [file for spectrum in self.spectra for file in spectrum.inputs]
+        files += [file for model in self.models for file in model.inputs]
         return tuple(dict.fromkeys(f for f in files if f is not None))
 
     def check(self, table: Table) -> None:
