@@ -372,11 +372,13 @@ class Run(Spec):
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Every file the run reads, the run file first, each once."""
-        files = [self.path, *(p.file for p in self.phases)]
+        files: list[Path | None] = [self.path, *(p.file for p in self.phases)]
         for histogram in self.histograms:
             files += [histogram.file, histogram.instrument_file]
-        files += [file for spectrum in self.spectra for file in spectrum.inputs]
-        files += [file for model in self.models for file in model.inputs]
+        for spectrum in self.spectra:
+            files += spectrum.inputs
+        for model in self.models:
+            files += model.inputs
         return tuple(dict.fromkeys(f for f in files if f is not None))
 
     def check(self, table: Table) -> None:
