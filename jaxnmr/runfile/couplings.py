@@ -47,7 +47,7 @@ class CalibrationSpec(Spec):
     slope: float = key(Table.number, 1.0, help="or { published = ... }")
 
 
-def _nuclei(table: Table, key: str, default: Any = REQUIRED) -> tuple[str, ...]:
+def _nuclei(table: Table, key: str, default: Any = REQUIRED) -> tuple[str, str]:
     nuclei = table.texts(key)
     if len(nuclei) != 2:
         raise table.error(f"expected two isotopes, got {list(nuclei)}", key)
@@ -101,7 +101,7 @@ class CouplingsSpec(Spec):
     phase: str = phase_key("couplings follow structures")
     weight: float = weight_key()
     robust: Loss | None = robust_key()
-    nuclei: tuple[str, ...] | None = required(_nuclei, '["13C", "15N"]', kinds=("dipolar",))
+    nuclei: tuple[str, str] | None = required(_nuclei, '["13C", "15N"]', kinds=("dipolar",))
     signed: bool = key(
         Table.flag, False, help="signs were measured: negative for gyromagnetic ratios of one sign", kinds=("dipolar",)
     )
@@ -136,16 +136,13 @@ class CouplingsSpec(Spec):
 
 def couplings_term(spec: CouplingsSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
     """The weighted term of a ``[[couplings]]``."""
-    crystal = crystals[spec.phase]
-    common: dict[str, Any] = {
-        "atoms": tuple(pair.atoms for pair in spec.pairs),
-        "observed_hz": tuple(pair.hz for pair in spec.pairs),
-        "sigma": tuple(spec.sigma if pair.sigma is None else pair.sigma for pair in spec.pairs),
-        "phase": spec.phase,
-        "name": spec.name,
-    }
+    crystal, atoms, hz = crystals[spec.phase], tuple(p.atoms for p in spec.pairs), tuple(p.hz for p in spec.pairs)
+    sigma = tuple(spec.sigma if p.sigma is None else p.sigma for p in spec.pairs)
+    common: dict[str, Any] = {"sigma": sigma, "phase": spec.phase, "name": spec.name}
     if spec.kind == "dipolar":
-        common |= {"nuclei": spec.nuclei, "signed": spec.signed, "scale": spec.slope}
-        return weighted(CouplingTerm.dipolar(crystal, **common), spec.weight, spec.robust)
-    common |= {"kind": spec.across, "law": spec.law, "calibration": spec.calibration}
-    return weighted(CouplingTerm.across(crystal, **common), spec.weight, spec.robust)
+        options = {"signed": spec.signed, "scale": spec.slope}
+        term = CouplingTerm.dipolar(crystal, spec.nuclei, atoms, hz, **options, **common)
+    else:
+        options = {"atoms": atoms, "law": spec.law, "calibration": spec.calibration}
+        term = CouplingTerm.across(crystal, spec.across, hz, **options, **common)
+    return weighted(term, spec.weight, spec.robust)

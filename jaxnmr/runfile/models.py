@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConventionError
 from ..nmr import ShiftReference, isotope
-from .keys import Reader, Spec, key, read, required
+from .keys import Reader, Spec, key, part, required
 from .table import REQUIRED, Table
 
 if TYPE_CHECKING:
@@ -68,11 +68,11 @@ class PublishedSpec(Spec):
     core_ppm: float = key(Table.number, 0.0, help="shielding by core electrons that the model does not know")
 
 
-def reference_key(reader: Reader | None = None, default: Any = REQUIRED) -> Any:
+def reference_key(read: Reader | None = None, default: Any = REQUIRED) -> Any:
     """The key ``reference`` of shifts."""
     example = '{ published = "nmrcryspy/29Si", core_ppm = 838.0 }'
     help, of = 'or "model": the one kept with the model', (PublishedSpec, ReferenceSpec)
-    return key(reader or read_reference, default, example, help, of=of, shown=default is REQUIRED)
+    return key(read or read_reference, default, example, help, of=of, shown=default is REQUIRED)
 
 
 def read_reference(table: Table, name: str, default: Any = REQUIRED, *, of: tuple[type[Spec], type[Spec]]) -> Reference:
@@ -85,8 +85,7 @@ def read_reference(table: Table, name: str, default: Any = REQUIRED, *, of: tupl
     if isinstance(table.content[name], str):
         return table.text(name, choices=("model",))
     published, typed = of
-    inner = table.table(name)
-    return vars(read(inner, published if inner.has("published") else typed))
+    return vars(part(table, name, of=published if table.table(name).has("published") else typed))
 
 
 def load_model(spec: ModelSpec) -> TensorModel:

@@ -42,7 +42,7 @@ def _assignment(table: Table, key: str, default: Any = REQUIRED) -> tuple[tuple[
     if not table.has(key):
         return default
     value, peaks = table.content[key], len(table.content["shifts_ppm"])
-    groups: list[Any] = [[of] if isinstance(of, str) else of for of in value] if isinstance(value, list) else [None]
+    groups = [[of] if isinstance(of, str) else of for of in value] if isinstance(value, list) else [None]
     if any(not isinstance(of, list) or not of or any(not isinstance(x, str) for x in of) for of in groups):
         raise table.error(f'expected the labels of every peak, [["Si1"], ["Si2", "Si3"]], got {value!r}', key)
     if len(groups) != peaks:

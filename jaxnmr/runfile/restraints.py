@@ -86,16 +86,15 @@ class RestraintSpec(Spec):
 
 def restraint_term(spec: RestraintSpec, number: int, crystals: Mapping[str, Crystal]) -> Any:
     """The weighted term of the ``[[restraint]]`` of this number, counted from 1."""
-    said, name = vars(spec), f"{spec.kind} {number}"
-    term: Prior | Restraint
+    crystal, name = crystals.get(spec.phase), f"{spec.kind} {number}"
     if spec.kind == "prior":
-        term = Prior(said["parameter"], said["value"], said["sigma"], name=name)
+        term = Prior(spec.parameter, spec.value, spec.sigma, name=name)
     elif spec.kind == "bonds":
-        term = Restraint.bonds(crystals[said["phase"]], sigma=said["sigma"], count=said["count"], name=name)
+        term = Restraint.bonds(crystal, sigma=spec.sigma, count=spec.count, name=name)
     elif spec.kind in ("distances", "angles"):
-        of_kinds: Any = Restraint.distances if spec.kind == "distances" else Restraint.angles
-        term = of_kinds(crystals[said["phase"]], said["expected"], count=said["count"], name=name)
+        make = Restraint.distances if spec.kind == "distances" else Restraint.angles
+        term = make(crystal, spec.expected, count=spec.count, name=name)
     else:
-        make, atoms = Restraint.bond if spec.kind == "bond" else Restraint.angle, said["atoms"]
-        term = make(crystals[said["phase"]], atoms, said["value"], said["sigma"], name=f"{name}: {'-'.join(atoms)}")
+        make = Restraint.bond if spec.kind == "bond" else Restraint.angle
+        term = make(crystal, spec.atoms, spec.value, spec.sigma, name=f"{name}: {'-'.join(spec.atoms)}")
     return weighted(term, spec.weight, spec.robust)
