@@ -11,7 +11,7 @@ from ..errors import ConventionError
 from ..nmr import CouplingCalibration, isotope
 from ..objective import Loss
 from ..terms import CouplingLaw, CouplingTerm
-from .keys import Spec, key, part, parts, required
+from .keys import Spec, key, part, parts, read, required
 from .shared import phase_key, plain_name
 from .table import REQUIRED, Table
 from .weights import robust_key, weight_key, weighted
@@ -79,7 +79,7 @@ def _calibration(table: Table, key: str, default: Any, *, of: type[CalibrationSp
         return default
     inner = table.table(key)
     if not inner.has("published"):
-        return CouplingCalibration(**vars(part(table, key, of=of)))
+        return CouplingCalibration(**vars(read(inner, of)))
     try:
         found = CouplingCalibration.published(inner.text("published"))
     except ConventionError as err:

@@ -13,8 +13,9 @@ Reader = Callable[..., Any]
 EMPTY = REQUIRED
 
 
+@dataclass(frozen=True)
 class Spec:
-    """What a table of a run file says: a frozen dataclass whose fields are made by :func:`key`."""
+    """What a table of a run file says; the fields of its kinds are made by :func:`key`."""
 
     def check(self, table: Table) -> None:
         """Refuse keys that do not go together."""
@@ -75,7 +76,7 @@ def required(read: Reader, example: str | None = None, help: str = "", *, shown:
 
 def keys_of(spec: type[Spec]) -> list[tuple[str, Key]]:
     """The keys of a Spec with the names of their fields."""
-    return [(f.name, f.metadata["key"]) for f in fields(spec) if "key" in f.metadata]  # type: ignore[arg-type]
+    return [(f.name, f.metadata["key"]) for f in fields(spec) if "key" in f.metadata]
 
 
 def values(table: Table, of: type[Spec], /, **defaults: Any) -> dict[str, Any]:

@@ -159,11 +159,13 @@ class ShiftsSpec(Spec):
 
 
 def _sites(table: Table, name: str, default: Any = REQUIRED, *, of: type[SiteSpec]) -> tuple[SiteSpec, ...]:
-    if sum(bool(table.content.get(kind)) for kind in (name, "peaks_ppm", "magres", "tensors")) != 1:
+    found = parts(table, name, of=of)
+    ways = (found, table.content.get("peaks_ppm"), "magres" in table.content, "tensors" in table.content)
+    if sum(map(bool, ways)) != 1:
         raise table.error(
             'give the sites in one way: [[spectrum.site]] tables, peaks_ppm, magres, or tensors = "model"'
         )
-    return parts(table, name, of=of)
+    return found
 
 
 def _intensities(table: Table, name: str, default: Any = REQUIRED) -> tuple[float, ...] | None:
@@ -234,13 +236,13 @@ class SpectrumSpec(Spec):
     peaks_ppm: tuple[float, ...] = key(Table.numbers, (), "[62.0, 13.5]", "instead of sites: lines of one width")
     peak_intensities: tuple[float, ...] | None = key(_intensities, None, "[2.0, 1.0]")
     magres: Path | None = key(Table.path, None, '"file.magres"', "instead of sites: those of a calculation")
+    predicted: PredictedSites | None = key(read_predicted, None, of=PredictedSites)
     sites: tuple[SiteSpec, ...] = required(
         _sites, "[[spectrum.site]]", "parameters nmr/shift[Al1], nmr/cq[Al1] ...", name="site", of=SiteSpec
     )
     reference: ShiftsSpec = key(
         _magres_reference, EMPTY, "{ reference_ppm = 550.0, slope = -1.0 }", "of the shifts of magres", of=ShiftsSpec
     )
-    predicted: PredictedSites | None = key(read_predicted, None, of=PredictedSites)
     widths: WidthsSpec = key(_common_widths, EMPTY, of=WidthsSpec)
 
     @property

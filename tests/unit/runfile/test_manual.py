@@ -2,14 +2,18 @@
 
 import importlib.util
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from jaxnmr.diffraction import Instrument
+from jaxnmr.models.data.training_data import DataSource
+from jaxnmr.models.tensors.train import Recipe
 from jaxnmr.runfile.keys import keys_of
-from jaxnmr.runfile.run import Run
+from jaxnmr.runfile.run import InstrumentSpec, Run
 from jaxnmr.runfile.table import REQUIRED, Table
-from jaxnmr.runfile.training import TrainingRun
+from jaxnmr.runfile.training import RecipeSpec, SourceSpec, TrainingRun
 
 
 def _tool():
@@ -62,3 +66,11 @@ def test_every_example_of_the_manual_can_be_read(spec, name, key, monkeypatch):
         content["kind"] = key.kinds[0]
     table = Table(Path("run.toml"), "", content, ("FAP", "quartz"))
     assert key.read(table, name, key.default, **key.options) is not REQUIRED
+
+
+@pytest.mark.parametrize(
+    ("spec", "made", "others"),
+    [(InstrumentSpec, Instrument, {"name"}), (RecipeSpec, Recipe, set()), (SourceSpec, DataSource, set())],
+)
+def test_every_field_of_what_is_made_has_a_key(spec, made, others):
+    assert {name for name, _ in keys_of(spec)} == {f.name for f in fields(made)} - others
