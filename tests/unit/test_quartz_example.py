@@ -108,7 +108,7 @@ def test_nmr_data_of_the_joint_example_are_those_of_the_true_structure_within_th
     # measured or calculated by others, not by these models: chi squared of 5 numbers beyond 20.5 has a chance of 0.1 %
     crystal = Crystal.create(**recipe.QUARTZ)
     with jax.enable_x64(True):
-        silicon, oxygen = (TensorModel.load(model.name).predict(crystal) for model in joint.models)
+        silicon, oxygen = (TensorModel.load(model.path).predict(crystal) for model in joint.models)
     (peaks,), (span, coupling) = joint.peaks, joint.tensors
     reference = ShiftReference.published(peaks.reference["published"], core_ppm=peaks.reference["core_ppm"])
     tensor = np.asarray(reference.shift_tensor(silicon.shielding_ppm))[0]
