@@ -5,7 +5,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxnmr import Crystal, ShiftReference, TensorModel, read_pattern, refine
+from jaxnmr import Crystal, TensorModel, read_pattern, refine
 from jaxnmr.runfile import build, load_run
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "quartz"
@@ -110,18 +110,18 @@ def test_nmr_data_of_the_joint_example_are_those_of_the_true_structure_within_th
     with jax.enable_x64(True):
         silicon, oxygen = (TensorModel.load(model.path).predict(crystal) for model in joint.models)
     (peaks,), (span, coupling) = joint.peaks, joint.tensors
-    reference = ShiftReference.published(peaks.reference["published"], core_ppm=peaks.reference["core_ppm"])
+    reference = peaks.reference.reference()
     tensor = np.asarray(reference.shift_tensor(silicon.shielding_ppm))[0]
     shifts = np.sort(np.linalg.eigvalsh((tensor + tensor.T) / 2))[::-1]
     sigma_iso, sigma_rest = silicon.component_sigma("shielding")[0] * abs(reference.slope)
     chi2 = (shifts.mean() - peaks.shifts_ppm[0]) ** 2 / (sigma_iso**2 / 3 + peaks.sigma[0] ** 2)
     # two principal values of a tensor without trace
     rest = shifts - shifts.mean() - (span.values[0] - span.values[0].mean())
-    chi2 += np.sum(rest**2) / (sigma_rest**2 + span.sigma[0][0] ** 2)
+    chi2 += np.sum(rest**2) / (sigma_rest**2 + span.sigmas[0][0] ** 2)
     quadrupolar = oxygen.quadrupolar("17O")
     found = np.array([abs(quadrupolar.cq_hz[0]) * coupling.slope, quadrupolar.eta[0]])
     half = [np.ptp(np.array(oxygen.interval(what, "17O", 0.68)), axis=0)[0] / 2 for what in ("cq", "eta_q")]
-    chi2 += np.sum((found - coupling.values[0]) ** 2 / (np.array(half) ** 2 + coupling.sigma[0] ** 2))
+    chi2 += np.sum((found - coupling.values[0]) ** 2 / (np.array(half) ** 2 + coupling.sigmas[0] ** 2))
     assert chi2 < 20.5
     # GIPAW calculations of quartz by three programs have spans of 6.8 to 7.0 ppm of shielding
     assert np.ptp(span.values[0]) == pytest.approx(6.9 * abs(reference.slope), abs=0.1)
