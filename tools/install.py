@@ -75,7 +75,18 @@ def main(folder):
         )
     if os.path.exists(log):
         os.remove(log)
-    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", "--log", log, "install"]
+    pip = [
+        python,
+        "-m",
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--log",
+        log,
+        "install",
+        "--progress-bar",
+        "off",
+    ]
     # Python's own warnings are about pip's and setuptools' code, and nothing that a reader could act on
     quiet = dict(os.environ, PYTHONWARNINGS="ignore")
     for what in (["--upgrade", "pip"], ["-c", os.path.join(ROOT, constraints), "-e", f"{ROOT}[{EXTRAS}]"]):
