@@ -10,6 +10,8 @@ from pathlib import Path
 import jax
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
+from .errors import ConventionError
+
 # keeping what compiles faster than this costs more than it saves
 _LEAST_SECONDS = 0.3
 
@@ -26,8 +28,19 @@ def enable_cache(folder: str | Path | None = None) -> Path:
 
     Returns:
         The folder.
+
+    Raises:
+        ConventionError: a folder that was named cannot be made.
     """
-    folder = Path(folder or os.environ.get("JAX_COMPILATION_CACHE_DIR") or default_cache())
+    named = folder or os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    folder = Path(named or default_cache())
+    if named:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise ConventionError(
+                f"compiled programs cannot be kept in {folder} ({err.strerror}): name a folder that can be written to"
+            ) from None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
     # JAX decides once per process whether and where it keeps programs, when it compiles the first

@@ -67,7 +67,10 @@ def main(folder):
     print(f"Installing {count} packages ({constraints}) into {folder}: 1.4 GB, about a minute ...", flush=True)
     began = time.time()
     if not os.path.exists(python) and subprocess.call([sys.executable, "-m", "venv", folder]):
-        return f"`{sys.executable} -m venv {folder}` failed (Debian and Ubuntu: apt install python3-venv)"
+        return (
+            f"`{sys.executable} -m venv {folder!r}` failed, as said above: where ensurepip is missing, install Python's venv "
+            "(Debian and Ubuntu: apt install python3-venv); a folder that cannot be made is another one with VENV=..."
+        )
     tell = "import sys; sys.exit(sys.version_info[:2] != ({}, {}))".format(*sys.version_info[:2])
     if subprocess.call([python, "-c", tell]):
         return (
@@ -98,4 +101,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1]) if len(sys.argv) == 2 else __doc__)

@@ -7,6 +7,8 @@ Exit codes: 0 done, 2 something in the input is wrong (the message says what), 3
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +18,7 @@ from rich.markup import escape
 
 from ..errors import JaxnmrError
 from . import commands
-from .codes import INTERRUPTED, WRONG_INPUT
+from .codes import INTERRUPTED, OK, WRONG_INPUT
 from .screening import add_screen
 
 
@@ -30,6 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except JaxnmrError as err:
         complaints.print(f"[bold red]error:[/] {escape(str(err))}")
         return WRONG_INPUT
+    except BrokenPipeError:
+        # whoever reads the output has seen enough; Python would complain when it closes the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
     except OSError as err:
         where = f"{err.filename}: " if err.filename else ""
         complaints.print(f"[bold red]error:[/] {escape(where + (err.strerror or str(err)))}")

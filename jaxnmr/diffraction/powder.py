@@ -207,7 +207,7 @@ class PowderDiffraction:
         if instrument is None:
             raise ConventionError(
                 f"{pattern.name} does not say which wavelength it was measured with: "
-                "give wavelength= to read_pattern, or instrument=Instrument(wavelengths=(1.5406,))"
+                "PowderDiffraction(instrument=Instrument(wavelengths=(1.5406,))) says it, or read_pattern(..., wavelength=1.5406)"
             )
         instrument.require_wavelength()
         included = pattern.included()

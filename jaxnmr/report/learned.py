@@ -21,7 +21,9 @@ def model_rows(models: Sequence[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """Name, phase, heads, level of theory, members and errors of every model."""
     rows = []
     for of in models:
-        heads = "; ".join(f"{head} of {', '.join(elements)}" for head, elements in of["predicts"].items())
+        heads = "; ".join(
+            f"{head} of {', '.join(elements)}" if elements else head for head, elements in of["predicts"].items()
+        )
         rows.append(
             (of["name"], of["phase"], heads, of["level_of_theory"] or "–", of["members"], _errors(of["scores"]))
         )

@@ -14,6 +14,7 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 import jaxnmr as jn
 from jaxnmr import _cache
 from jaxnmr._compilations import watch_compilations
+from jaxnmr.errors import ConventionError
 
 ROOT = Path(__file__).resolve().parents[2]
 # compiles a program without a cache, then one per folder, and prints how many of these were found
@@ -113,3 +114,10 @@ def test_a_program_that_is_loaded_counts_as_compiled(tmp_path):
     finally:
         jax.monitoring.unregister_event_listener(found)
     assert len(hits) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ConventionError, match="cannot be kept in .*file"):
+        jn.enable_cache(file)

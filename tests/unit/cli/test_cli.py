@@ -269,3 +269,9 @@ def test_every_command_shows_an_example_in_its_help(command, capsys):
 def test_the_module_is_a_command_too():
     done = subprocess.run([sys.executable, "-m", "jaxnmr", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("jaxnmr ")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m jaxnmr help-run | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("# What run files can say")
