@@ -119,5 +119,5 @@ def test_a_program_that_is_loaded_counts_as_compiled(tmp_path):
 def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(ConventionError, match="cannot be kept in .*file"):
+    with pytest.raises(ConventionError, match="cannot be kept in"):
         jn.enable_cache(file)
