@@ -346,11 +346,15 @@ def residuals(layout: Layout, objective: Objective, offset, transform, theta):
 @compiled(static_argnums=0)
 def residuals_and_jacobian(layout: Layout, objective: Objective, offset, transform, theta):
     """Residuals and dense Jacobian by scaled ``theta``; every term contributes through its own ``jacobian``."""
+    return objective._rows(*linearised(layout, objective, offset, transform, theta))
+
+
+def linearised(layout: Layout, objective: Objective, offset, transform, theta) -> tuple[State, State]:
+    """The state at ``theta`` and its tangents, every leaf with a leading parameter axis (traceable)."""
     make = lambda t: objective.structures(layout.unflatten(offset + transform @ t))
     state, push = jax.linearize(make, theta)
     tangents = jax.vmap(push)(jnp.eye(theta.shape[0], dtype=theta.dtype))
     # networks are expensive: not along every parameter
     pairs = [s.linearised(state.crystals[s.phase], tangents.crystals[s.phase]) for s in objective.sources]
     state = objective._providing(state, [values for values, _ in pairs])
-    tangents = objective._providing(tangents, [pushed for _, pushed in pairs])
-    return objective._rows(state, tangents)
+    return state, objective._providing(tangents, [pushed for _, pushed in pairs])

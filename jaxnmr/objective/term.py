@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arrays import gram
 from .._functions import pickled_function, unpickled_function
 from .._struct import Struct, compiled, set_fields, static
 from ..crystal import Crystal
@@ -86,6 +87,22 @@ class Term(Struct, pytree=False):
         """Derivative of the residuals along state tangents with a leading parameter axis, ``(residuals, parameters)``."""
         push = lambda tangent: jax.jvp(self.residuals, (state,), (tangent,))[1]
         return jax.vmap(push, out_axes=1)(tangents)
+
+    def normal(self, state: State, tangents: State, weights: Array, pull: Array) -> tuple[Array, Array]:
+        """Products of the columns of :meth:`jacobian` ``J``: ``Jᵀ diag(weights) J`` and ``Jᵀ pull`` (traceable).
+
+        Terms with many residuals may know them without writing the Jacobian down.
+
+        Args:
+            state, tangents: as of :meth:`jacobian`.
+            weights: ``(residuals,)``, none negative.
+            pull: ``(residuals,)``.
+
+        Returns:
+            ``(parameters, parameters)`` and ``(parameters,)``.
+        """
+        jacobian = self.jacobian(state, tangents)
+        return gram(jacobian, weights), pull @ jacobian
 
     def length(self, state: Callable[[], State]) -> int:
         """Number of residuals; a term that knows it from its data need not be traced for that (host).
