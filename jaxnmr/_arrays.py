@@ -16,8 +16,3 @@ def is_concrete(*values: object) -> bool:
     """Whether all the numbers can be looked at: outside ``jit``, ``vmap`` and ``grad``."""
     return not any(isinstance(value, jax.core.Tracer) for value in values)
 
-
-def gram(columns: jax.Array, weights: jax.Array) -> jax.Array:
-    """``columnsᵀ diag(weights) columns`` of ``(rows, n)`` and ``(rows,)``, exactly symmetric ``(n, n)`` (traceable)."""
-    product = columns.T @ (weights[:, None] * columns)
-    return 0.5 * (product + product.T)

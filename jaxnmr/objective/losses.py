@@ -144,6 +144,21 @@ class Loss:
         return _normal_moments(self)
 
 
+def slopes(loss: Loss | None, r: Array, weight: Array) -> tuple[Array, Array]:
+    """Residuals with loss and weight, ``sqrt(weight) f(r)``, and their derivatives by ``r``; any shape (traceable).
+
+    Args:
+        loss: ``None`` for least squares.
+        r: whitened residuals.
+        weight: of their squares.
+    """
+    size = jnp.sqrt(weight)
+    if loss is None:
+        return size * r, jnp.broadcast_to(size, r.shape)
+    f, slope = loss.residuals_and_slopes(r)
+    return size * f, size * slope
+
+
 @lru_cache
 def _normal_moments(loss: Loss) -> tuple[float, float]:
     # the corner of huber at the scale is an edge of the intervals

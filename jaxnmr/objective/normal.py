@@ -7,7 +7,6 @@ Jacobian comes about say what its products are without writing it down (:meth:`j
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 
 from .._struct import compiled
 from .objective import Objective, linearised
@@ -32,18 +31,5 @@ def normal_equations(
     Returns:
         ``(m,)``, ``(n, n)`` and ``(n,)``; all of the float type of theta.
     """
-    state, tangents = linearised(layout, objective, offset, transform, theta)
-    n = theta.shape[0]
-    products, gradient = jnp.zeros((n, n), theta.dtype), jnp.zeros(n, theta.dtype)
-    values = []
-    for k, (term, loss) in enumerate(zip(objective.terms, objective.losses, strict=True)):
-        r = term.residuals(state)
-        weights = jnp.broadcast_to(objective.weights[k], r.shape)
-        pull = weights * r
-        if loss is not None:
-            r, slope = loss.residuals_and_slopes(r)
-            pull, weights = weights * slope * r, weights * slope * slope
-        values.append(jnp.sqrt(objective.weights[k]) * r)
-        more, along = term.normal(state, tangents, weights, pull)
-        products, gradient = products + more, gradient + along
-    return jnp.concatenate(values), products, gradient
+    r, products, gradient = objective._normal(*linearised(layout, objective, offset, transform, theta))
+    return r, 0.5 * (products + products.T), gradient

@@ -185,15 +185,15 @@ class Objective(Struct):
 
     def _rows(self, state: State, tangents: State) -> tuple[Array, Array]:
         """Residuals as of :meth:`residuals_at` and their derivatives along tangents (traceable)."""
-        values, rows = [], []
-        for term, loss in zip(self.terms, self.losses, strict=True):
-            r, jacobian = term.residuals(state), term.jacobian(state, tangents)
-            if loss is not None:
-                r, slope = loss.residuals_and_slopes(r)
-                jacobian = slope[:, None] * jacobian
-            values.append(r)
-            rows.append(jacobian)
-        return self._weighted(values), self._weighted(rows)
+        parts = zip(self.terms, self.losses, jnp.asarray(self.weights), strict=True)
+        values, rows = zip(*(term.rows(state, tangents, loss, weight) for term, loss, weight in parts), strict=True)
+        return jnp.concatenate(values), jnp.concatenate(rows)
+
+    def _normal(self, state: State, tangents: State) -> tuple[Array, Array, Array]:
+        """The same residuals, and products with the same derivatives (traceable)."""
+        parts = zip(self.terms, self.losses, jnp.asarray(self.weights), strict=True)
+        values, products, along = zip(*(t.normal(state, tangents, loss, w) for t, loss, w in parts), strict=True)
+        return jnp.concatenate(values), sum(products), sum(along)
 
     def residuals(self, params: Parameters) -> Array:
         """All whitened residuals at parameters."""

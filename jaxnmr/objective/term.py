@@ -19,14 +19,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arrays import gram
 from .._functions import pickled_function, unpickled_function
 from .._struct import Struct, compiled, set_fields, static
 from ..crystal import Crystal
 from ..errors import ParameterError
 from ..typing import Array, Quantity
 from .evidence import Evidence, Rows, residual_rows
-from .losses import Loss, LossKind
+from .losses import Loss, LossKind, slopes
 from .state import State, TensorRead
 
 if TYPE_CHECKING:
@@ -88,21 +87,31 @@ class Term(Struct, pytree=False):
         push = lambda tangent: jax.jvp(self.residuals, (state,), (tangent,))[1]
         return jax.vmap(push, out_axes=1)(tangents)
 
-    def normal(self, state: State, tangents: State, weights: Array, pull: Array) -> tuple[Array, Array]:
-        """Products of the columns of :meth:`jacobian` ``J``: ``Jᵀ diag(weights) J`` and ``Jᵀ pull`` (traceable).
-
-        Terms with many residuals may know them without writing the Jacobian down.
+    def rows(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array]:
+        """Residuals and Jacobian with loss and weight, whose squares are what the term adds to chi squared (traceable).
 
         Args:
             state, tangents: as of :meth:`jacobian`.
-            weights: ``(residuals,)``, none negative.
-            pull: ``(residuals,)``.
+            loss: ``None`` for least squares.
+            weight: multiplies chi squared.
 
         Returns:
-            ``(parameters, parameters)`` and ``(parameters,)``.
+            ``(residuals,)`` and ``(residuals, parameters)``.
         """
-        jacobian = self.jacobian(state, tangents)
-        return gram(jacobian, weights), pull @ jacobian
+        r, slope = slopes(loss, self.residuals(state), weight)
+        return r, slope[:, None] * self.jacobian(state, tangents)
+
+    def normal(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array, Array]:
+        """Residuals ``r`` of :meth:`rows` and products with its Jacobian ``J``: ``JᵀJ`` and ``Jᵀr`` (traceable).
+
+        Terms with many residuals may know them without writing the Jacobian down.
+
+        Returns:
+            ``(residuals,)``, ``(parameters, parameters)`` and ``(parameters,)``.
+        """
+        # without the barrier XLA makes the Jacobian once for each product
+        r, jacobian = jax.lax.optimization_barrier(self.rows(state, tangents, loss, weight))
+        return r, jacobian.T @ jacobian, r @ jacobian
 
     def length(self, state: Callable[[], State]) -> int:
         """Number of residuals; a term that knows it from its data need not be traced for that (host).
