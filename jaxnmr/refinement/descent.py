@@ -311,7 +311,7 @@ class Descent:
                     n_free=int(self.masks[stage].sum()),
                     note="; ".join(filter(None, (first, *bounds))),
                     compile_seconds=0.0 if k else compile_seconds,
-                )  # fmt: skip
+                )
             )
         return infos
 
