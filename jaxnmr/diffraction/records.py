@@ -152,7 +152,7 @@ class Pattern(Struct):
 
         Args:
             x: 2theta in degrees, strictly increasing.
-            y: intensities, finite and not negative.
+            y: intensities, finite; negative ones (net intensities) need uncertainties.
             sigma: standard uncertainties; ``sqrt(max(y, 1))`` (counting statistics) when not given.
             excluded: ``(low, high)`` pairs in degrees.
             name: shown in reports.
@@ -160,7 +160,7 @@ class Pattern(Struct):
 
         Raises:
             ShapeError: different lengths, or fewer than 3 points.
-            DataError: non-finite or negative values, non-positive sigma, 2theta unsorted, duplicated or
+            DataError: non-finite values, negative ones without sigma, non-positive sigma, 2theta unsorted, duplicated or
                 outside (-180, 180) degrees.
         """
         x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
@@ -170,6 +170,7 @@ class Pattern(Struct):
             )
         if len(x) < 3:
             raise ShapeError(f"{name}: a pattern of {len(x)} points cannot be refined against")
+        counted = sigma is None
         sigma = np.sqrt(np.maximum(y, 1.0)) if sigma is None else np.asarray(sigma, dtype=float)
         if sigma.shape != x.shape:
             raise ShapeError(f"{name}: {len(sigma)} uncertainties for {len(x)} points")
@@ -186,11 +187,11 @@ class Pattern(Struct):
             )
         if x[0] <= -180 or x[-1] >= 180:
             raise DataError(f"{name}: 2theta runs from {x[0]:g} to {x[-1]:g}; expected degrees between -180 and 180")
-        if (y < 0).any():
+        if counted and (y < 0).any():
             k = int(np.flatnonzero(y < 0)[0])
             raise DataError(
                 f"{name}: negative intensity {y[k]:g} at 2theta {x[k]:g}; counts cannot be negative "
-                "(do not subtract the background: refine it)"
+                "(do not subtract the background: refine it; or give the uncertainties of net intensities)"
             )
         if (sigma <= 0).any():
             k = int(np.flatnonzero(sigma <= 0)[0])

@@ -187,7 +187,11 @@ def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
         x = two_theta_points(*spec.range)
         pattern = Pattern.create(x, np.ones(len(x)), name=spec.name)
     else:
-        pattern = read_pattern(cast(Path, spec.file), format=spec.format, bank=spec.bank)
+        # an axis in Q or d becomes 2theta with the wavelength that the calculation will use
+        wavelength = spec.instrument.get("wavelengths")
+        pattern = read_pattern(
+            cast(Path, spec.file), format=spec.format, bank=spec.bank, instrument=known, wavelength=wavelength
+        )
     instrument = (known or pattern.instrument or Instrument(name=spec.name)).replace(**spec.instrument)
     if spec.limits is not None:
         pattern = pattern.limited(*spec.limits)

@@ -1,13 +1,15 @@
 """Patterns as columns of text: xy, xye, csv, and FullProf's "start step end" layout."""
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from ...diffraction.records import Pattern
+from ...diffraction.records import Instrument, Pattern
 from ...errors import ParseError
 from ..files import split_lines
+from .axis import Axis, Refusal, axis_of, plain_title, stated_wavelength
 from .measured import Measured
 
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?|nan|inf(?:inity)?)", re.IGNORECASE | re.ASCII)
@@ -15,12 +17,14 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 _COMMENT = re.compile(r"[#!].*$|^\s*(?:;|//|%).*$")
 _EXCLUDED = re.compile(r"^# jaxnmr excluded:\s*(\S+)\s+(\S+)\s*$")
 _ROLES = {
-    "x": re.compile(r"2[ _*-]?(theta|th|θ)|two[ _-]?theta|ttheta|tth|angle|x\b"),
     "sigma": re.compile(r"[yi]?_?(sig|σ|esd|e\.s\.d|s\.?u\b|std|err|unc)|d[yi]\b|e\b"),
     "weight": re.compile(r"weight|wt?\b"),
     "y": re.compile(r"[yi]?_?(obs|meas|exp)|intensity\b(?!.*calc)|int\b|counts?\b|y\b|i\b"),
 }
-_OTHER_AXIS = re.compile(r"(q|d|s|tof|time|energy|t)\b|q[_(\[]|d[ _-]?spac|sin")
+_INTENSITY = re.compile(r"intens|counts?|impuls|cps|signal|\bint\b|\b[yi]_?(obs|meas|exp|raw|net)?\b|(obs|meas)", re.IGNORECASE)
+_CERTAIN = re.compile(r"theta|q|tof|d[ _-]?spacing|channel", re.IGNORECASE)
+_UNIT = re.compile(r"\W*(?:deg\w*|m?rad|(?:1/)?(?:a|nm)|(?:a|nm)\^?-1|counts|cts|cps|arb\W*units?|a\W*u)?\W*")
+_LABEL = re.compile(r"(?:x[\s_-]*(?:axis|label|unit|title)|unit|axis|abscissa)\w*\W*[:=]\s*(\S.*)", re.IGNORECASE)
 
 
 def read_columns(path: str | Path, text: str) -> Measured:
@@ -30,14 +34,16 @@ def read_columns(path: str | Path, text: str) -> Measured:
     be separators. ``#`` and ``!`` start comments, as do ``;``, ``//`` and ``%`` at the start of a line; text before
     the first numbers is skipped. When a header names the columns it decides which is which (``weight`` is 1/sigma²,
     and weight 0 means not measured); a third column named otherwise (calculated, background) is not taken for an
-    uncertainty.
+    uncertainty. A first column that the header, or the label of a .chi file, calls something else than 2theta in
+    degrees is recognised: what `Axis` holds is converted later, all else is refused.
 
     Args:
         path: named in errors.
         text: the file.
 
     Raises:
-        ParseError: no numbers, text among the numbers, a changing number of columns, unnamed extra columns.
+        ParseError: no numbers, text among the numbers, a changing number of columns, unnamed extra columns, an axis
+            that does not become 2theta.
     """
     titles, rows, excluded = _table(path, text)
     if not rows:
@@ -62,7 +68,20 @@ def read_columns(path: str | Path, text: str) -> Measured:
     if len(first) < 2:
         raise ParseError(path, line, "one number per line; expected 2theta and intensity, or a line 'start step end'")
     table = np.array([values for _, values in rows])
-    roles = _roles(path, line, titles, len(first))
+    try:
+        roles, axis = _roles(path, titles, len(first))
+        axis = axis or _labelled(titles, len(rows))
+    except Refusal as error:
+        raise ParseError(path, line, str(error)) from None
+    if roles is None:
+        if len(first) > 3:
+            raise ParseError(
+                path,
+                line,
+                f"{len(first)} columns without names; expected two or three, or a header such as "
+                "2theta,intensity,sigma (or weight) above them",
+            )
+        roles = {"x": 0, "y": 1} | ({"sigma": 2} if len(first) == 3 else {})
     sigma = unmeasured = None
     if "sigma" in roles:
         sigma = table[:, roles["sigma"]]
@@ -74,7 +93,12 @@ def read_columns(path: str | Path, text: str) -> Measured:
         unmeasured = weight == 0
         sigma = 1.0 / np.sqrt(np.where(unmeasured, 1.0, weight))
     lines = np.array([number for number, _ in rows])
-    return Measured(table[:, roles["x"]], table[:, roles["y"]], sigma, lines, unmeasured, excluded)
+    wavelength, in_metres = stated_wavelength(titles)
+    known = wavelength is not None and (in_metres or (axis is not None and not axis.plain))
+    return Measured(
+        table[:, roles["x"]], table[:, roles["y"]], sigma, lines, unmeasured, excluded, axis=axis,
+        instrument=Instrument(wavelengths=(wavelength,), name=Path(path).name) if known else None,
+    )  # fmt: skip
 
 
 def write_columns(path: Path, pattern: Pattern) -> None:
@@ -150,38 +174,105 @@ def _words(line: str) -> list[str]:
     return [word.strip("\"'") for word in words]
 
 
-def _roles(path: str | Path, line: int, titles: list[str], width: int) -> dict[str, int]:
-    """Which column is what: by the titles when one of the last two names both angle and intensity, else by order."""
-    for title in reversed(titles[-2:]):
-        names = [name.strip().strip("\"'").lower() for name in _title_fields(title, width)]
-        if len(names) != width:
+def _roles(path: str | Path, titles: list[str], width: int) -> tuple[dict[str, int] | None, Axis | None]:
+    """Which column is what, by the titles when one of the last two names angle and intensity, and what the angle is.
+
+    A row of units may stand below that of the names.
+    """
+    rows = [_title_fields(title, width) for title in titles[-3:]]
+    for k in range(len(rows) - 1, max(len(rows) - 3, -1), -1):
+        names = rows[k]
+        above = rows[k - 1] if k > 0 else None
+        if names is None or (above is not None and all(_UNIT.fullmatch(plain_title(name)) for name in names)):
             continue
+        units = rows[k + 1] if k + 1 < len(rows) else None
+        column, axis = _angle_column(names, units)
         roles: dict[str, int] = {}
-        for column, name in enumerate(names):
-            role = next((r for r, pattern in _ROLES.items() if r not in roles and pattern.match(name)), None)
-            if role is not None:
-                roles[role] = column
-        if "x" in roles and "y" in roles:
-            return roles
-        if "y" in roles and _OTHER_AXIS.match(names[0]):
-            raise ParseError(
-                path, line, f"the first column is {names[0]!r}; expected 2theta in degrees: convert it first"
-            )
-    if width > 3:
-        raise ParseError(
-            path,
-            line,
-            f"{width} columns without names; expected two or three, or a header such as "
-            "2theta,intensity,sigma (or weight) above them",
-        )
-    return {"x": 0, "y": 1} | ({"sigma": 2} if width == 3 else {})
+        for other, name in enumerate(names):
+            role = next((r for r, pattern in _ROLES.items() if r not in roles and pattern.match(name.lower())), None)
+            if role is not None and other != column:
+                roles[role] = other
+        if column is None:
+            if roles.get("y") == 1 and width < 4 and not _INTENSITY.search(names[0]):
+                warnings.warn(f"{path}: the first column, {names[0]!r}, is read as 2theta in degrees", stacklevel=4)
+                return None, None
+            continue
+        if "y" in roles:
+            return {"x": column} | roles, axis
+        if axis is not None and (axis.united or _CERTAIN.fullmatch(names[0])) and width < 4 and column == 0:
+            return None, axis
+    return None, None
 
 
-def _title_fields(title: str, width: int) -> list[str]:
-    for separator in (";", "\t", ","):
+def _angle_column(names: list[str], units: list[str] | None) -> tuple[int | None, Axis | None]:
+    """The column of the angles, 2theta before all others, and what it holds.
+
+    Raises:
+        Refusal: the only candidate, the first column, is named as something that does not become an angle.
+    """
+    found: dict[int, Axis] = {}
+    refused: Refusal | None = None
+    certain = any(_INTENSITY.search(name) for name in names[1:]) or _CERTAIN.fullmatch(names[0])
+    for column, name in enumerate(names):
+        if _INTENSITY.search(name) or (column > 0 and any(p.match(name.lower()) for p in _ROLES.values())):
+            continue
+        try:
+            axis = axis_of(name)
+            if units is not None and axis is not None and not axis.united:
+                axis = axis_of(f"{name} ({units[column]})") or axis
+        except Refusal as error:
+            if units is not None and not error.united:
+                try:
+                    axis = axis_of(f"{name} ({units[column]})")
+                except Refusal:
+                    axis = None
+                if axis is not None:
+                    found[column] = axis
+                    continue
+            if column == 0 and certain:
+                refused = error
+            continue
+        if axis is not None:
+            found[column] = axis
+    best = next((c for c, axis in found.items() if axis.quantity == "2theta"), next(iter(found), None))
+    if best is None and refused is not None:
+        raise refused
+    return best, None if best is None else found[best]
+
+
+def _labelled(titles: list[str], points: int) -> Axis | None:
+    """The axis of labels that are no header of columns: fit2d's .chi (title, x label, y label, points) and x-label: Q.
+
+    Raises:
+        Refusal: a label of something that does not become an angle.
+    """
+    if len(titles) >= 4 and titles[-1].split()[:1] == [str(points)]:
+        return axis_of(titles[-3])
+    if len(titles) >= 2 and len(titles[-2]) < 60 and _INTENSITY.match(titles[-1]):
+        return axis_of(titles[-2])
+    for title in titles:
+        if label := _LABEL.match(title):
+            return axis_of(label[1])
+    return None
+
+
+def _title_fields(title: str, width: int) -> list[str] | None:
+    """The names of ``width`` columns in a line, or ``None`` when it cannot be divided into so many."""
+    for separator in (";", "\t", ",", "|"):
         if title.count(separator) == width - 1:
-            return title.split(separator)
-    return title.split()
+            return [name.strip().strip("\"'") for name in title.split(separator)]
+    for names in (re.split(r"\s{2,}", title.strip()), title.split(), _words_with_units(title)):
+        if len(names) == width:
+            return [name.strip(" \"',;") for name in names]
+    return None
+
+
+def _words_with_units(title: str) -> list[str]:
+    """The words of a line; a unit in brackets or behind a slash, and theta behind 2, belong to the word before."""
+    title = re.sub(r"\s*([(\[][^)\]]*[)\]])", lambda found: found[1].replace(" ", "_"), title)
+    title = re.sub(r"\s*/\s*", "/", title)
+    title = re.sub(r"(?<!\S)(2|two)\s+(?=th|θ)", r"\1", title, flags=re.IGNORECASE)
+    return re.sub(r"(?<=\w)\s+(?=(?:space|spacing|vector|transfer|of|flight|angle|number)\b)", "_", title, flags=re.IGNORECASE).split()
 
 
 def _check_factors(path: str | Path, line: int, words: list[str]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from ...diffraction.records import Instrument, Pattern
 from ...errors import ConventionError, DataError, ParseError
 from ..files import decode, read_bytes, split_lines
+from .axis import in_degrees
 from .bruker_raw import looks_like_bruker_raw, read_bruker_raw
 from .columns import read_columns, write_columns
 from .gsas import looks_like_gsas, read_gsas
@@ -71,10 +72,13 @@ def read_pattern(
             if bank not in (None, 1):
                 raise ParseError(path, None, f"columns hold a single pattern, not bank {bank}; leave bank out")
             found = read_columns(path, text)
-    pattern = to_pattern(path, found)
-    known = instrument if instrument is not None else pattern.instrument
+    known = instrument if instrument is not None else found.instrument
     if wavelength is not None:
         known = (known or Instrument(name=Path(path).name)).replace(wavelengths=_wavelengths(wavelength))
+    if known is not None and not known.wavelengths and found.instrument is not None and found.axis is not None:
+        known = known.replace(wavelengths=found.instrument.wavelengths)
+    lengths = known.wavelengths if known is not None else ()
+    pattern = to_pattern(path, in_degrees(path, found, lengths[0] if lengths else None))
     return pattern.replace(instrument=known)
 
 

@@ -149,7 +149,7 @@ def _read_std(path: str | Path, head: _Bank, body: list) -> Measured:
     padding = np.zeros(head.points, dtype=bool)
     padding[first + (filled[-1] + 1 if len(filled) else 0) :] = True
     sigma = np.sqrt(np.maximum(counts * detectors, 1.0)) / detectors
-    return Measured(_angles(head), counts, sigma, lines, padding)
+    return Measured(_angles(head), counts, sigma, lines, padding, counted=True)
 
 
 def _read_esd(path: str | Path, head: _Bank, body: list) -> Measured:

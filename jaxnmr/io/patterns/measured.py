@@ -1,12 +1,17 @@
 """From the columns of a file to a checked `Pattern`: shared by all pattern readers."""
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...diffraction.records import Instrument, Pattern
 from ...errors import JaxnmrError, ParseError
+
+if TYPE_CHECKING:
+    from .axis import Axis
 
 
 @dataclass(frozen=True)
@@ -14,7 +19,7 @@ class Measured:
     """What a reader found, before any check.
 
     Attributes:
-        x: ``(points,)`` 2theta in degrees.
+        x: ``(points,)`` 2theta in degrees, or what ``axis`` says.
         y: ``(points,)`` intensities.
         sigma: ``(points,)`` uncertainties given by the file, or ``None``: counting statistics.
         lines: ``(points,)`` 1-based line number of each point, or ``None`` when the file has no lines.
@@ -22,6 +27,8 @@ class Measured:
             excluded from fits, not dropped.
         excluded: ``((low, high), ...)`` regions in degrees that the file itself excludes.
         instrument: what the file says about the diffractometer.
+        axis: what ``x`` is, ``None`` for 2theta in degrees.
+        counted: whether ``sigma`` follows from counts, which cannot be negative; net intensities have their own.
     """
 
     x: np.ndarray
@@ -31,6 +38,13 @@ class Measured:
     unmeasured: np.ndarray | None = None
     excluded: tuple[tuple[float, float], ...] = ()
     instrument: Instrument | None = None
+    axis: "Axis | None" = None
+    counted: bool = False
+
+    def turned(self) -> "Measured":
+        """The same points in the opposite order."""
+        names = ("x", "y", "sigma", "lines", "unmeasured")
+        return replace(self, **{name: of[::-1] for name in names if (of := getattr(self, name)) is not None})
 
 
 def counting_sigma(y: np.ndarray) -> np.ndarray:
@@ -41,12 +55,17 @@ def counting_sigma(y: np.ndarray) -> np.ndarray:
 def to_pattern(path: str | Path, found: Measured) -> Pattern:
     """Check what a reader found and build the `Pattern`.
 
-    Zero counts without a given uncertainty get sigma = 1. Points without weight become excluded regions.
+    Zero counts without a given uncertainty get sigma = 1. Points without weight become excluded regions. A scan from
+    high to low angles is turned, with a warning. Negative intensities are those of data that have an uncertainty of
+    their own.
 
     Raises:
         ParseError: any value that cannot be used, with file and line.
     """
     path = Path(path)
+    if len(found.x) > 2 and np.all(np.diff(found.x) < 0):
+        warnings.warn(f"{path}: scanned from {found.x[0]:g} down to {found.x[-1]:g} degrees; sorted", stacklevel=3)
+        found = found.turned()
     x, y = np.asarray(found.x, dtype=float), np.asarray(found.y, dtype=float)
     if len(x) < 3:
         raise ParseError(path, None, f"only {len(x)} points found; expected at least 3 (a truncated file?)")
@@ -66,10 +85,11 @@ def to_pattern(path: str | Path, found: Measured) -> Pattern:
         lambda k: f"intensity is {y[k]} at 2theta {x[k]:g}; expected a number: remove or repair that point",
     )
     refuse(
-        y < 0,
+        (y < 0) & (found.sigma is None or found.counted),
         lambda k: (
             f"negative intensity {y[k]:g} at 2theta {x[k]:g}; counts cannot be negative "
-            "(give the data without background subtraction: the background is refined)"
+            "(give the data without background subtraction: the background is refined; or give net intensities with "
+            "their uncertainties)"
         ),
     )
     refuse(

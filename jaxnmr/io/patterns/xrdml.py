@@ -53,7 +53,9 @@ def read_xrdml(path: str | Path, data: bytes, bank: int | None = None) -> Measur
     if points is None:
         raise ParseError(path, None, "the scan has no <dataPoints>; it was not completed")
     y, sigma = _intensities(path, points)
-    return Measured(_angles(path, scan, points, len(y)), y, sigma, instrument=_instrument(path, measurement))
+    return Measured(
+        _angles(path, scan, points, len(y)), y, sigma, instrument=_instrument(path, measurement), counted=True
+    )
 
 
 def _intensities(path: str | Path, points) -> tuple[np.ndarray, np.ndarray]:
