@@ -9,6 +9,7 @@ from ...diffraction.records import Pattern
 from ...errors import ParseError
 from ..files import split_lines
 from .measured import Measured
+from .uncertainty import is_rate, stated_seconds
 
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?|nan|inf(?:inity)?)", re.IGNORECASE | re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
@@ -30,7 +31,8 @@ def read_columns(path: str | Path, text: str) -> Measured:
     be separators. ``#`` and ``!`` start comments, as do ``;``, ``//`` and ``%`` at the start of a line; text before
     the first numbers is skipped. When a header names the columns it decides which is which (``weight`` is 1/sigma²,
     and weight 0 means not measured); a third column named otherwise (calculated, background) is not taken for an
-    uncertainty.
+    uncertainty. One without a name is, unless it is constant, holds the factors of an attenuator or follows the intensity.
+    A header may say that intensities are counts per second, and how long a step took.
 
     Args:
         path: named in errors.
@@ -63,7 +65,7 @@ def read_columns(path: str | Path, text: str) -> Measured:
         raise ParseError(path, line, "one number per line; expected 2theta and intensity, or a line 'start step end'")
     table = np.array([values for _, values in rows])
     roles = _roles(path, line, titles, len(first))
-    sigma = unmeasured = None
+    sigma = unmeasured = third = None
     if "sigma" in roles:
         sigma = table[:, roles["sigma"]]
     elif "weight" in roles:
@@ -73,8 +75,20 @@ def read_columns(path: str | Path, text: str) -> Measured:
             raise ParseError(path, rows[k][0], f"weight {weight[k]:g}; expected 1/sigma², or 0 for an unmeasured point")
         unmeasured = weight == 0
         sigma = 1.0 / np.sqrt(np.where(unmeasured, 1.0, weight))
-    lines = np.array([number for number, _ in rows])
-    return Measured(table[:, roles["x"]], table[:, roles["y"]], sigma, lines, unmeasured, excluded)
+    elif "third" in roles:
+        third = table[:, roles["third"]]
+    header = "\n".join(titles)
+    return Measured(
+        table[:, roles["x"]],
+        table[:, roles["y"]],
+        sigma,
+        lines=np.array([number for number, _ in rows]),
+        unmeasured=unmeasured,
+        excluded=excluded,
+        third=third,
+        per_second=is_rate(header),
+        seconds=stated_seconds(header),
+    )
 
 
 def write_columns(path: Path, pattern: Pattern) -> None:
@@ -174,7 +188,7 @@ def _roles(path: str | Path, line: int, titles: list[str], width: int) -> dict[s
             f"{width} columns without names; expected two or three, or a header such as "
             "2theta,intensity,sigma (or weight) above them",
         )
-    return {"x": 0, "y": 1} | ({"sigma": 2} if width == 3 else {})
+    return {"x": 0, "y": 1} | ({"third": 2} if width == 3 else {})
 
 
 def _title_fields(title: str, width: int) -> list[str]:

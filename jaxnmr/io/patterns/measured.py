@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ...diffraction.records import Instrument, Pattern
-from ...errors import JaxnmrError, ParseError
+from ...errors import DataError, JaxnmrError, ParseError
+from .uncertainty import Estimate, counting_sigma, doubtful_sigma, estimate_sigma, third_column
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Measured:
             excluded from fits, not dropped.
         excluded: ``((low, high), ...)`` regions in degrees that the file itself excludes.
         instrument: what the file says about the diffractometer.
+        third: ``(points,)`` a column that the file does not name: uncertainties, or something else.
+        per_second: whether intensities are counts per second; ``seconds`` for how long a point was counted, where known,
+            a number or ``(points,)``.
+        notes: sentences about the data that the reader of a result must know.
     """
 
     x: np.ndarray
@@ -31,17 +36,34 @@ class Measured:
     unmeasured: np.ndarray | None = None
     excluded: tuple[tuple[float, float], ...] = ()
     instrument: Instrument | None = None
+    third: np.ndarray | None = None
+    per_second: bool = False
+    seconds: float | np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
-def counting_sigma(y: np.ndarray) -> np.ndarray:
-    """``sqrt(y)``, and 1 where nothing was counted; ``(points,)``."""
-    return np.sqrt(np.maximum(y, 1.0))
+def _weighed(path: Path, found: Measured, y: np.ndarray) -> Estimate:
+    """Intensities, uncertainties and what is to be said of them."""
+    sigma, notes = found.sigma, ()
+    factor: np.ndarray | float = 1.0
+    if found.third is not None:
+        try:
+            third = third_column(np.nan_to_num(y), found.third)
+        except DataError as error:
+            raise ParseError(path, None, str(error)) from error
+        sigma, notes = third.sigma, third.notes
+        factor = 1.0 if third.factor is None else third.factor
+    if sigma is None:
+        estimate = estimate_sigma(y, rate=found.per_second, seconds=found.seconds)
+        return Estimate(y * factor, estimate.sigma * factor, (*found.notes, *notes, *estimate.notes))
+    sigma = np.asarray(sigma, dtype=float)
+    return Estimate(y, sigma, (*found.notes, *notes, *doubtful_sigma(np.nan_to_num(y), sigma)))
 
 
 def to_pattern(path: str | Path, found: Measured) -> Pattern:
     """Check what a reader found and build the `Pattern`.
 
-    Zero counts without a given uncertainty get sigma = 1. Points without weight become excluded regions.
+    Intensities without uncertainties get those of counts, or of what their scatter shows; see `uncertainty`. Points without weight become excluded regions.
 
     Raises:
         ParseError: any value that cannot be used, with file and line.
@@ -51,7 +73,7 @@ def to_pattern(path: str | Path, found: Measured) -> Pattern:
     if len(x) < 3:
         raise ParseError(path, None, f"only {len(x)} points found; expected at least 3 (a truncated file?)")
     unmeasured = np.zeros(x.shape, dtype=bool) if found.unmeasured is None else found.unmeasured
-    sigma = counting_sigma(np.nan_to_num(y)) if found.sigma is None else np.asarray(found.sigma, dtype=float)
+    y, sigma, notes = _weighed(path, found, y)
     sigma = np.where(unmeasured, counting_sigma(np.nan_to_num(y)), sigma)
 
     def refuse(bad: np.ndarray, describe) -> None:
@@ -96,7 +118,7 @@ def to_pattern(path: str | Path, found: Measured) -> Pattern:
         )
     try:
         excluded = (*found.excluded, *_regions(x, unmeasured))
-        return Pattern.create(x, y, sigma, excluded=excluded, name=path.name, instrument=found.instrument)
+        return Pattern.create(x, y, sigma, excluded=excluded, name=path.name, instrument=found.instrument, notes=notes)
     except JaxnmrError as error:
         raise ParseError(path, None, str(error)) from error
 
