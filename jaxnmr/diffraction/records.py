@@ -128,6 +128,7 @@ class Pattern(Struct):
         excluded: ``((low, high), ...)`` regions in degrees that are not fitted.
         name: where it came from.
         instrument: what the file says about the diffractometer, or ``None``.
+        notes: sentences about how the data were read that the reader of a result must know.
     """
 
     x: Float[Array, " points"]
@@ -136,6 +137,7 @@ class Pattern(Struct):
     excluded: tuple[tuple[float, float], ...] = static()
     name: str = static()
     instrument: Instrument | None = static()
+    notes: tuple[str, ...] = static(note=True, default=())
 
     @classmethod
     def create(
@@ -147,6 +149,7 @@ class Pattern(Struct):
         excluded: Iterable[tuple[float, float]] = (),
         name: str = "pattern",
         instrument: Instrument | None = None,
+        notes: Iterable[str] = (),
     ) -> Self:
         """Build and check a pattern.
 
@@ -157,6 +160,7 @@ class Pattern(Struct):
             excluded: ``(low, high)`` pairs in degrees.
             name: shown in reports.
             instrument: the diffractometer, when known.
+            notes: on how it was read.
 
         Raises:
             ShapeError: different lengths, or fewer than 3 points.
@@ -203,7 +207,7 @@ class Pattern(Struct):
         for low, high in regions:
             if not low < high:
                 raise DataError(f"{name}: excluded region ({low:g}, {high:g}) is empty; give (low, high)")
-        return cls(x=x, y=y, sigma=sigma, excluded=regions, name=name, instrument=instrument)
+        return cls(x=x, y=y, sigma=sigma, excluded=regions, name=name, instrument=instrument, notes=tuple(notes))
 
     def limited(self, low: float | None = None, high: float | None = None) -> Self:
         """The part with ``low <= 2theta <= high``.
@@ -231,6 +235,7 @@ class Pattern(Struct):
             excluded=(*self.excluded, *regions),
             name=self.name,
             instrument=self.instrument,
+            notes=self.notes,
         )
 
     def included(self) -> Bool[np.ndarray, " points"]:

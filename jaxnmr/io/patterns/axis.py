@@ -2,17 +2,13 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from ...errors import ParseError
-from .measured import Measured
-
 Quantity = Literal["2theta", "theta", "Q", "d", "1/d", "1/d^2", "sin(theta)/lambda"]
-_ANGLES = ("2theta", "theta")
+ANGLES = ("2theta", "theta")
 
 _SPELLINGS = (
     (r"[\\${}\"']|\\?mathrm|\\?text", ""),
@@ -28,14 +24,20 @@ _TWO_THETA = re.compile(
     r"|scattering angle|diffraction angle|beugungswinkel"
 )
 _THETA = re.compile(r"theta|^th(?![a-z])")
-_ANY_ANGLE = re.compile(r"^(?:pos(?:ition|\.)?\W*)?(?:angle|winkel|deg(?:ree)?s?(?![a-z])|m?rad(?:ians?)?(?![a-z]))|^x(?![a-z])")
+_ANY_ANGLE = re.compile(
+    r"^(?:pos(?:ition|\.)?\W*)?(?:angle|winkel|deg(?:ree)?s?(?![a-z])|m?rad(?:ians?)?(?![a-z]))|^x(?![a-z])"
+)
 _Q = re.compile(
     r"^[|]?q(?![a-z])|^q(?=nm|inv)|q[\s_-]?(?:space|range|vector|axis|value)|(?:scattering|diffraction)[\s_-]*vector"
     r"|momentum[\s_-]*transfer"
 )
-_RECIPROCAL = re.compile(r"^1\s*/\s*d(?![a-z])|^d\s*(?:\^?-1|\*)|^d[\s_-]*star|^inv(?:erse)?[\s_-]*d(?![a-z])|reciprocal d")
+_RECIPROCAL = re.compile(
+    r"^1\s*/\s*d(?![a-z])|^d\s*(?:\^?-1|\*)|^d[\s_-]*star|^inv(?:erse)?[\s_-]*d(?![a-z])|reciprocal d"
+)
 _SQUARED = re.compile(r"^d\s*(?:\*|[\s_-]*star)\s*\^?2|^1\s*/\s*d\s*\^?2")
-_D = re.compile(r"^d(?![a-z])|d[\s_-]*(?:spac|value|wert)|^d[\s_-]*hkl|interplanar|(?:lattice|lattice[\s_-]*plane)[\s_-]*spacing")
+_D = re.compile(
+    r"^d(?![a-z])|d[\s_-]*(?:spac|value|wert)|^d[\s_-]*hkl|interplanar|(?:lattice|lattice[\s_-]*plane)[\s_-]*spacing"
+)
 _SINE = re.compile(r"sin\W*theta\W*(?:/|over)\W*(?:lambda|wavelength)|^sthl|^stol|^sintl")
 _LENGTHS = (
     (re.compile(r"(?<![a-z])(?:inv|per)?[\s_]*(?:nm|nanomet(?:er|re)s?)(?![a-z])"), 10.0),
@@ -187,53 +189,3 @@ def stated_wavelength(titles: list[str]) -> tuple[float | None, bool]:
         if 0.05 < value * unit < 20.0:
             return value * unit, unit == 1e10
     return None, False
-
-
-def in_degrees(path: str | Path, found: Measured, wavelength: float | None) -> Measured:
-    """A pattern over 2theta in degrees, whatever axis its file has.
-
-    Args:
-        path: named in errors.
-        found: what a reader found.
-        wavelength: in Å, for Q, d and sin(θ)/λ.
-
-    Raises:
-        ParseError: no wavelength and one is needed, or values that no angle has.
-    """
-    axis = found.axis
-    if axis is None or axis.plain:
-        return found
-    x = np.asarray(found.x, dtype=float) * axis.factor
-    if axis.quantity in _ANGLES:
-        return replace(found, x=2.0 * x if axis.quantity == "theta" else x, axis=None)
-    if wavelength is None:
-        raise ParseError(
-            path,
-            None,
-            f"is given over {axis.title.strip()!r}: a wavelength is needed to make it 2theta. Give wavelength = 1.5406 (Å) "
-            "in the run file or when reading, or an instrument file",
-        )
-    line = None if found.lines is None else int(found.lines[0])
-    wrong = np.flatnonzero(~np.isfinite(x) | (x < 0) | ((x <= 0) & (axis.quantity == "d")))
-    if len(wrong):
-        at = line if found.lines is None else int(found.lines[wrong[0]])
-        raise ParseError(path, at, f"{axis.title.strip()!r} is {found.x[wrong[0]]:g}; expected a positive number")
-    # sin(theta)/lambda of each
-    sine = wavelength * {
-        "Q": lambda: x / (4.0 * np.pi),
-        "d": lambda: 0.5 / x,
-        "1/d": lambda: 0.5 * x,
-        "1/d^2": lambda: 0.5 * np.sqrt(x),
-        "sin(theta)/lambda": lambda: x,
-    }[axis.quantity]()
-    if (sine >= 1.0).any():
-        k = int(np.argmax(sine))
-        at = line if found.lines is None else int(found.lines[k])
-        raise ParseError(
-            path,
-            at,
-            f"{axis.title.strip()!r} is {found.x[k]:g}, which no angle has at {wavelength:g} Å (sin θ = {sine[k]:.3g}); "
-            "check the wavelength and the unit",
-        )
-    found = replace(found, x=2.0 * np.degrees(np.arcsin(sine)), axis=None)
-    return found.turned() if axis.quantity == "d" and np.all(np.diff(found.x) < 0) else found

@@ -1,7 +1,6 @@
 """Patterns as columns of text: xy, xye, csv, and FullProf's "start step end" layout."""
 
 import re
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from ...errors import ParseError
 from ..files import split_lines
 from .axis import Axis, Refusal, axis_of, plain_title, stated_wavelength
 from .measured import Measured
+from .uncertainty import is_rate, stated_seconds
 
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?|nan|inf(?:inity)?)", re.IGNORECASE | re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
@@ -21,7 +21,9 @@ _ROLES = {
     "weight": re.compile(r"weight|wt?\b"),
     "y": re.compile(r"[yi]?_?(obs|meas|exp)|intensity\b(?!.*calc)|int\b|counts?\b|y\b|i\b"),
 }
-_INTENSITY = re.compile(r"intens|counts?|impuls|cps|signal|\bint\b|\b[yi]_?(obs|meas|exp|raw|net)?\b|(obs|meas)", re.IGNORECASE)
+_INTENSITY = re.compile(
+    r"intens|counts?|impuls|cps|signal|\bint\b|\b[yi]_?(obs|meas|exp|raw|net)?\b|(obs|meas)", re.IGNORECASE
+)
 _CERTAIN = re.compile(r"theta|q|tof|d[ _-]?spacing|channel", re.IGNORECASE)
 _UNIT = re.compile(r"\W*(?:deg\w*|m?rad|(?:1/)?(?:a|nm)|(?:a|nm)\^?-1|counts|cts|cps|arb\W*units?|a\W*u)?\W*")
 _LABEL = re.compile(r"(?:x[\s_-]*(?:axis|label|unit|title)|unit|axis|abscissa)\w*\W*[:=]\s*(\S.*)", re.IGNORECASE)
@@ -34,8 +36,10 @@ def read_columns(path: str | Path, text: str) -> Measured:
     be separators. ``#`` and ``!`` start comments, as do ``;``, ``//`` and ``%`` at the start of a line; text before
     the first numbers is skipped. When a header names the columns it decides which is which (``weight`` is 1/sigma²,
     and weight 0 means not measured); a third column named otherwise (calculated, background) is not taken for an
-    uncertainty. A first column that the header, or the label of a .chi file, calls something else than 2theta in
-    degrees is recognised: what `Axis` holds is converted later, all else is refused.
+    uncertainty. One without a name is, unless it is constant, holds the factors of an attenuator or follows the intensity.
+    A header may say that intensities are counts per second, and how long a step took. A first column that the header, or
+    the label of a .chi file, calls something else than 2theta in degrees is recognised: what `Axis` holds is converted
+    later, all else is refused.
 
     Args:
         path: named in errors.
@@ -69,7 +73,7 @@ def read_columns(path: str | Path, text: str) -> Measured:
         raise ParseError(path, line, "one number per line; expected 2theta and intensity, or a line 'start step end'")
     table = np.array([values for _, values in rows])
     try:
-        roles, axis = _roles(path, titles, len(first))
+        roles, axis, notes = _roles(titles, len(first))
         axis = axis or _labelled(titles, len(rows))
     except Refusal as error:
         raise ParseError(path, line, str(error)) from None
@@ -81,8 +85,8 @@ def read_columns(path: str | Path, text: str) -> Measured:
                 f"{len(first)} columns without names; expected two or three, or a header such as "
                 "2theta,intensity,sigma (or weight) above them",
             )
-        roles = {"x": 0, "y": 1} | ({"sigma": 2} if len(first) == 3 else {})
-    sigma = unmeasured = None
+        roles = {"x": 0, "y": 1} | ({"third": 2} if len(first) == 3 else {})
+    sigma = unmeasured = third = None
     if "sigma" in roles:
         sigma = table[:, roles["sigma"]]
     elif "weight" in roles:
@@ -92,13 +96,25 @@ def read_columns(path: str | Path, text: str) -> Measured:
             raise ParseError(path, rows[k][0], f"weight {weight[k]:g}; expected 1/sigma², or 0 for an unmeasured point")
         unmeasured = weight == 0
         sigma = 1.0 / np.sqrt(np.where(unmeasured, 1.0, weight))
-    lines = np.array([number for number, _ in rows])
+    elif "third" in roles:
+        third = table[:, roles["third"]]
+    header = "\n".join(titles)
     wavelength, in_metres = stated_wavelength(titles)
     known = wavelength is not None and (in_metres or (axis is not None and not axis.plain))
     return Measured(
-        table[:, roles["x"]], table[:, roles["y"]], sigma, lines, unmeasured, excluded, axis=axis,
+        table[:, roles["x"]],
+        table[:, roles["y"]],
+        sigma,
+        lines=np.array([number for number, _ in rows]),
+        unmeasured=unmeasured,
+        excluded=excluded,
         instrument=Instrument(wavelengths=(wavelength,), name=Path(path).name) if known else None,
-    )  # fmt: skip
+        third=third,
+        per_second=is_rate(header),
+        seconds=stated_seconds(header),
+        axis=axis,
+        notes=notes,
+    )
 
 
 def write_columns(path: Path, pattern: Pattern) -> None:
@@ -174,8 +190,8 @@ def _words(line: str) -> list[str]:
     return [word.strip("\"'") for word in words]
 
 
-def _roles(path: str | Path, titles: list[str], width: int) -> tuple[dict[str, int] | None, Axis | None]:
-    """Which column is what, by the titles when one of the last two names angle and intensity, and what the angle is.
+def _roles(titles: list[str], width: int) -> tuple[dict[str, int] | None, Axis | None, tuple[str, ...]]:
+    """Which column is what, by the titles when one of the last two names angle and intensity; the axis; a doubt to note.
 
     A row of units may stand below that of the names.
     """
@@ -194,14 +210,13 @@ def _roles(path: str | Path, titles: list[str], width: int) -> tuple[dict[str, i
                 roles[role] = other
         if column is None:
             if roles.get("y") == 1 and width < 4 and not _INTENSITY.search(names[0]):
-                warnings.warn(f"{path}: the first column, {names[0]!r}, is read as 2theta in degrees", stacklevel=4)
-                return None, None
+                return None, None, (f"The first column is named {names[0]!r}; it was read as 2theta in degrees.",)
             continue
         if "y" in roles:
-            return {"x": column} | roles, axis
+            return {"x": column} | roles, axis, ()
         if axis is not None and (axis.united or _CERTAIN.fullmatch(names[0])) and width < 4 and column == 0:
-            return None, axis
-    return None, None
+            return None, axis, ()
+    return None, None, ()
 
 
 def _angle_column(names: list[str], units: list[str] | None) -> tuple[int | None, Axis | None]:
@@ -272,7 +287,9 @@ def _words_with_units(title: str) -> list[str]:
     title = re.sub(r"\s*([(\[][^)\]]*[)\]])", lambda found: found[1].replace(" ", "_"), title)
     title = re.sub(r"\s*/\s*", "/", title)
     title = re.sub(r"(?<!\S)(2|two)\s+(?=th|θ)", r"\1", title, flags=re.IGNORECASE)
-    return re.sub(r"(?<=\w)\s+(?=(?:space|spacing|vector|transfer|of|flight|angle|number)\b)", "_", title, flags=re.IGNORECASE).split()
+    return re.sub(
+        r"(?<=\w)\s+(?=(?:space|spacing|vector|transfer|of|flight|angle|number)\b)", "_", title, flags=re.IGNORECASE
+    ).split()
 
 
 def _check_factors(path: str | Path, line: int, words: list[str]) -> None:

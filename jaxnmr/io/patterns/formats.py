@@ -7,12 +7,11 @@ from pathlib import Path
 from ...diffraction.records import Instrument, Pattern
 from ...errors import ConventionError, DataError, ParseError
 from ..files import decode, read_bytes, split_lines
-from .axis import in_degrees
 from .bruker_raw import looks_like_bruker_raw, read_bruker_raw
 from .columns import read_columns, write_columns
 from .gsas import looks_like_gsas, read_gsas
 from .instruments import read_instrument
-from .measured import to_pattern
+from .measured import in_degrees, to_pattern
 from .pdcif import read_pdcif
 from .xrdml import read_xrdml
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...diffraction.records import Instrument
 from ...errors import ConventionError, ParseError
-from .measured import Measured, counting_sigma
+from .measured import Measured
+from .uncertainty import counting_sigma
 
 _INTENSITY = ("_pd_meas_counts_total", "_pd_meas_intensity_total", "_pd_proc_intensity_total")
 _ANGLE = ("_pd_proc_2theta_corrected", "_pd_meas_2theta_scan")

@@ -8,7 +8,8 @@ import numpy as np
 
 from ...diffraction.records import Instrument
 from ...errors import ConventionError, ParseError
-from .measured import Measured, counting_sigma
+from .measured import Measured
+from .uncertainty import counting_sigma
 
 
 def read_xrdml(path: str | Path, data: bytes, bank: int | None = None) -> Measured:
