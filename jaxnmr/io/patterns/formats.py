@@ -11,7 +11,7 @@ from .archive import Archive
 from .brml import looks_like_brml, read_brml
 from .bruker_raw import looks_like_bruker_raw, read_bruker_raw
 from .columns import read_columns, write_columns
-from .gsas import looks_like_gsas, read_gsas
+from .gsas import looks_like_gsas, read_gsas, without_control_bytes
 from .instruments import read_instrument
 from .measured import Measured, in_degrees, to_pattern
 from .pdcif import read_pdcif
@@ -66,7 +66,7 @@ def read_pattern(
     elif format in ("brml", "rasx") or (format is None and data.startswith(b"PK")):
         found = _read_archive(path, Archive(path, data), bank)
     else:
-        text = decode(path, data)
+        text = decode(path, without_control_bytes(data))
         kind = format or _sniff(path, text)
         if kind == "xrdml":
             found = read_xrdml(path, data, bank)
