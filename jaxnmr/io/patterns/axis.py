@@ -28,7 +28,7 @@ _ANY_ANGLE = re.compile(
     r"^(?:pos(?:ition|\.)?\W*)?(?:angle|winkel|deg(?:ree)?s?(?![a-z])|m?rad(?:ians?)?(?![a-z]))|^x(?![a-z])"
 )
 _Q = re.compile(
-    r"^[|]?q(?![a-z])|^q(?=nm|inv)|q[\s_-]?(?:space|range|vector|axis|value)|(?:scattering|diffraction)[\s_-]*vector"
+    r"^[|]?q(?![a-z0-9])|^q(?=nm|inv)|q[\s_-]?(?:space|range|vector|axis|value)|(?:scattering|diffraction)[\s_-]*vector"
     r"|momentum[\s_-]*transfer"
 )
 _RECIPROCAL = re.compile(
@@ -36,7 +36,7 @@ _RECIPROCAL = re.compile(
 )
 _SQUARED = re.compile(r"^d\s*(?:\*|[\s_-]*star)\s*\^?2|^1\s*/\s*d\s*\^?2")
 _D = re.compile(
-    r"^d(?![a-z])|d[\s_-]*(?:spac|value|wert)|^d[\s_-]*hkl|interplanar|(?:lattice|lattice[\s_-]*plane)[\s_-]*spacing"
+    r"^d(?![a-z0-9])|d[\s_-]*(?:spac|value|wert)|^d[\s_-]*hkl|interplanar|(?:lattice|lattice[\s_-]*plane)[\s_-]*spacing"
 )
 _SINE = re.compile(r"sin\W*theta\W*(?:/|over)\W*(?:lambda|wavelength)|^sthl|^stol|^sintl")
 _LENGTHS = (
@@ -55,16 +55,17 @@ _TURNS = (
 # what a pattern cannot be over, and what to do about it
 _REFUSED = (
     (r"^(?:log|ln\W|arcsinh|sinh|sqrt)|^[|]?q[|]?\s*\^?[2-9]", "a function of the scattering vector", "write Q itself"),
-    (r"^s(?![a-z])", "either 2 sin(theta)/lambda or 4 pi sin(theta)/lambda", "name it 1/d or Q, with its unit"),
+    (r"^q[xyz](?![a-z])", "a component of the scattering vector", "give its length Q"),
+    (r"^s(?![a-z0-9])", "either 2 sin(theta)/lambda or 4 pi sin(theta)/lambda", "name it 1/d or Q, with its unit"),
     (r"bragg[\s_-]*(?:angle|winkel)", "either theta or 2theta", "name it theta or 2theta"),
     (r"temp|^t[\s_]*[(\[]?(?:k|c|deg c)[)\]]?$|pressure|(?<![a-z])(?:gpa|kbar)(?![a-z])", "no angle of diffraction", "give 2theta"),
-    (r"tof|flight|flugzeit|^t(?![a-z])|^time|^zeit|(?<![a-z])(?:us|μs|ms|micro[\s_-]?s\w*|s|sec\w*)(?![a-z])",
+    (r"tof|flight|flugzeit|^t(?![a-z0-9])|^time|^zeit|(?<![a-z])(?:us|μs|ms|micro[\s_-]?s\w*|s|sec\w*)(?![a-z])",
      "time", "only constant-wavelength data over 2theta are supported"),
-    (r"energ|^e(?![a-z])|(?<![a-z])k?ev(?![a-z])", "energy", "energy-dispersive data are not supported"),
-    (r"wave[\s_-]*length|^lambda", "wavelength", "only constant-wavelength data over 2theta are supported"),
+    (r"energ|^e(?![a-z0-9])|(?<![a-z])k?ev(?![a-z])", "energy", "energy-dispersive data are not supported"),
+    (r"wave[\s_-]*length|wave[\s_-]*number|wellenl|^lambda", "wavelength or wavenumber", "only constant-wavelength data over 2theta are supported"),
     (r"chan|kanal|^ch(?![a-z])|pixel|^col(?:umn)?s?(?![a-z])|(?<![a-z])(?:px|bins?|points?|index|idx|no\.?|nr\.?|number|step|frame|rows?|pt)(?![a-z])",
      "a number of a channel or point", "give 2theta, or a line 'start step end' above the intensities"),
-    (r"^r(?![a-z])|radius|radial|(?<![a-z])(?:mm|cm|m|um|μm|mils?)(?![a-z])",
+    (r"^r(?![a-z0-9])|radius|radial|(?<![a-z])(?:mm|cm|m|um|μm|mils?)(?![a-z])",
      "a distance on the detector", "integrate over 2theta, or convert it: 2theta = atan(r / distance of the detector)"),
     (r"omega|^om(?![a-z])|(?<![a-z])(?:chi|phi|psi|eta|kappa)(?![a-z])|azimut|tilt", "another angle than 2theta", "give a scan over 2theta"),
     (r"^(?:1\s*/\s*|inv\w*\s*)?(?:a|nm|ang\w*)(?:\s*\^?-1)?$", "a unit without a quantity", "name it d or Q, with its unit"),

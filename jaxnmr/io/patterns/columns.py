@@ -1,7 +1,9 @@
 """Patterns as columns of text: xy, xye, csv, and FullProf's "start step end" layout."""
 
+import contextlib
 import re
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -22,11 +24,14 @@ _ROLES = {
     "y": re.compile(r"[yi]?_?(obs|meas|exp)|intensity\b(?!.*calc)|int\b|counts?\b|y\b|i\b"),
 }
 _INTENSITY = re.compile(
-    r"intens|counts?|impuls|cps|signal|\bint\b|\b[yi]_?(obs|meas|exp|raw|net)?\b|(obs|meas)", re.IGNORECASE
+    r"intens|counts?|\b[gsf]\([qr]\)|impuls|cps|signal|\bint\b|\b[yi]_?(obs|meas|exp|raw|net)?\b|(obs|meas)",
+    re.IGNORECASE,
 )
 _CERTAIN = re.compile(r"theta|q|tof|d[ _-]?spacing|channel", re.IGNORECASE)
 _UNIT = re.compile(r"\W*(?:deg\w*|m?rad|(?:1/)?(?:a|nm)|(?:a|nm)\^?-1|counts|cts|cps|arb\W*units?|a\W*u)?\W*")
-_LABEL = re.compile(r"(?:x[\s_-]*(?:axis|label|unit|title)|unit|axis|abscissa)\w*\W*[:=]\s*(\S.*)", re.IGNORECASE)
+_LABEL = re.compile(
+    r"(?:(?P<x>x)[\s_-]*(?:axis|label|unit|title)|unit|axis|abscissa)\w*\W*[:=]\s*(?P<what>\S.*)", re.IGNORECASE
+)
 
 
 def read_columns(path: str | Path, text: str) -> Measured:
@@ -108,13 +113,19 @@ def read_columns(path: str | Path, text: str) -> Measured:
         lines=np.array([number for number, _ in rows]),
         unmeasured=unmeasured,
         excluded=excluded,
-        instrument=Instrument(wavelengths=(wavelength,), name=Path(path).name) if known else None,
+        instrument=_instrument(path, wavelength, in_metres) if known else None,
         third=third,
         per_second=is_rate(header),
         seconds=stated_seconds(header),
         axis=axis,
         notes=notes,
     )
+
+
+def _instrument(path: str | Path, wavelength: float, in_metres: bool) -> Instrument:
+    """Of a stated wavelength; in metres it stands above patterns integrated from images, which are taken in transmission."""
+    geometry: Literal["bragg-brentano", "debye-scherrer"] = "debye-scherrer" if in_metres else "bragg-brentano"
+    return Instrument(wavelengths=(wavelength,), geometry=geometry, name=Path(path).name)
 
 
 def write_columns(path: Path, pattern: Pattern) -> None:
@@ -263,11 +274,23 @@ def _labelled(titles: list[str], points: int) -> Axis | None:
     """
     if len(titles) >= 4 and titles[-1].split()[:1] == [str(points)]:
         return axis_of(titles[-3])
-    if len(titles) >= 2 and len(titles[-2]) < 60 and _INTENSITY.match(titles[-1]):
-        return axis_of(titles[-2])
+    # what only looks like a label must be quite clear
     for title in titles:
-        if label := _LABEL.match(title):
-            return axis_of(label[1])
+        label = _LABEL.match(title)
+        if label is None:
+            continue
+        try:
+            axis = axis_of(label["what"])
+        except Refusal:
+            if label["x"]:
+                raise
+        else:
+            if axis is not None and (label["x"] or axis.united):
+                return axis
+    if len(titles) >= 2 and len(titles[-2].split()) <= 4 and _INTENSITY.match(titles[-1]):
+        with contextlib.suppress(Refusal):
+            axis = axis_of(titles[-2])
+            return axis if axis is not None and axis.united else None
     return None
 
 
@@ -277,7 +300,7 @@ def _title_fields(title: str, width: int) -> list[str] | None:
         if title.count(separator) == width - 1:
             return [name.strip().strip("\"'") for name in title.split(separator)]
     for names in (re.split(r"\s{2,}", title.strip()), title.split(), _words_with_units(title)):
-        if len(names) == width:
+        if len(names) == width and not any(name.startswith(("(", "[")) for name in names):
             return [name.strip(" \"',;") for name in names]
     return None
 
