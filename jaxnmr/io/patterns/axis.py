@@ -103,8 +103,7 @@ class Axis:
 class Refusal(Exception):
     """The title of an axis that cannot be used; says what it is and what to do."""
 
-    def __init__(self, title: str, message: str, united: bool = True):
-        self.united = united
+    def __init__(self, title: str, message: str):
         super().__init__(f"the angle column is {title.strip()!r}, {message}")
 
 
@@ -144,7 +143,7 @@ def axis_of(title: str) -> Axis | None:
             return _angle(title, name, "2theta")
     for pattern, what, remedy in _REFUSED_PATTERNS:
         if pattern.search(name):
-            raise Refusal(title, f"{what}; {remedy}", united=bool(re.search(r"[(\[_/]", name)))
+            raise Refusal(title, f"{what}; {remedy}")
     return None
 
 
@@ -168,7 +167,7 @@ def _angle(title: str, rest: str, quantity: Quantity) -> Axis:
 def _per_length(title: str, rest: str, quantity: Quantity, power: int = 1, default: float | None = None) -> Axis:
     length = _length(rest)
     if length is None and default is None:
-        raise Refusal(title, f"{quantity} without a unit; write {quantity} (1/A) or {quantity} (1/nm)", united=False)
+        raise Refusal(title, f"{quantity} without a unit; write {quantity} (1/A) or {quantity} (1/nm)")
     return Axis(title, quantity, (length or default or 1.0) ** -power, length is not None)
 
 

@@ -126,7 +126,8 @@ def _ranges_v3(path: str | Path, data: bytes) -> list[_Range]:
 
 
 def _ranges_v4(path: str | Path, data: bytes) -> tuple[list[_Range], Instrument | None]:
-    at, found, instrument = _FIRST_SEGMENT, [], None
+    at, instrument = _FIRST_SEGMENT, None
+    found: list[_Range] = []
     while at + 8 <= len(data) and len(found) < _MOST_RANGES:
         kind, length = _at(path, data, at, "<2I")
         if kind in (0, 160):

@@ -1,6 +1,5 @@
 """Patterns as columns of text: xy, xye, csv, and FullProf's "start step end" layout."""
 
-import contextlib
 import re
 from pathlib import Path
 from typing import Literal
@@ -10,7 +9,8 @@ import numpy as np
 from ...diffraction.records import Instrument, Pattern
 from ...errors import ParseError
 from ..files import split_lines
-from .axis import Axis, Refusal, axis_of, plain_title, stated_wavelength
+from .axis import Refusal, stated_wavelength
+from .headers import labelled_axis, roles_of
 from .measured import Measured
 from .uncertainty import is_rate, stated_seconds
 
@@ -18,20 +18,6 @@ _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?|nan|inf(?:
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 _COMMENT = re.compile(r"[#!].*$|^\s*(?:;|//|%).*$")
 _EXCLUDED = re.compile(r"^# jaxnmr excluded:\s*(\S+)\s+(\S+)\s*$")
-_ROLES = {
-    "sigma": re.compile(r"[yi]?_?(sig|σ|esd|e\.s\.d|s\.?u\b|std|err|unc)|d[yi]\b|e\b"),
-    "weight": re.compile(r"weight|wt?\b"),
-    "y": re.compile(r"[yi]?_?(obs|meas|exp)|intensity\b(?!.*calc)|int\b|counts?\b|y\b|i\b"),
-}
-_INTENSITY = re.compile(
-    r"intens|counts?|\b[gsf]\([qr]\)|impuls|cps|signal|\bint\b|\b[yi]_?(obs|meas|exp|raw|net)?\b|(obs|meas)",
-    re.IGNORECASE,
-)
-_CERTAIN = re.compile(r"theta|q|tof|d[ _-]?spacing|channel", re.IGNORECASE)
-_UNIT = re.compile(r"\W*(?:deg\w*|m?rad|(?:1/)?(?:a|nm)|(?:a|nm)\^?-1|counts|cts|cps|arb\W*units?|a\W*u)?\W*")
-_LABEL = re.compile(
-    r"(?:(?P<x>x)[\s_-]*(?:axis|label|unit|title)|unit|axis|abscissa)\w*\W*[:=]\s*(?P<what>\S.*)", re.IGNORECASE
-)
 
 
 def read_columns(path: str | Path, text: str) -> Measured:
@@ -78,8 +64,8 @@ def read_columns(path: str | Path, text: str) -> Measured:
         raise ParseError(path, line, "one number per line; expected 2theta and intensity, or a line 'start step end'")
     table = np.array([values for _, values in rows])
     try:
-        roles, axis, notes = _roles(titles, len(first))
-        axis = axis or _labelled(titles, len(rows))
+        roles, axis, notes = roles_of(titles, len(first))
+        axis = axis or labelled_axis(titles, len(rows))
     except Refusal as error:
         raise ParseError(path, line, str(error)) from None
     if roles is None:
@@ -105,7 +91,7 @@ def read_columns(path: str | Path, text: str) -> Measured:
         third = table[:, roles["third"]]
     header = "\n".join(titles)
     wavelength, in_metres = stated_wavelength(titles)
-    known = wavelength is not None and (in_metres or (axis is not None and not axis.plain))
+    used = in_metres or (axis is not None and not axis.plain)
     return Measured(
         table[:, roles["x"]],
         table[:, roles["y"]],
@@ -113,7 +99,7 @@ def read_columns(path: str | Path, text: str) -> Measured:
         lines=np.array([number for number, _ in rows]),
         unmeasured=unmeasured,
         excluded=excluded,
-        instrument=_instrument(path, wavelength, in_metres) if known else None,
+        instrument=_instrument(path, wavelength, in_metres) if used and wavelength is not None else None,
         third=third,
         per_second=is_rate(header),
         seconds=stated_seconds(header),
@@ -199,120 +185,6 @@ def _words(line: str) -> list[str]:
     while words and not words[-1]:
         words.pop()
     return [word.strip("\"'") for word in words]
-
-
-def _roles(titles: list[str], width: int) -> tuple[dict[str, int] | None, Axis | None, tuple[str, ...]]:
-    """Which column is what, by the titles when one of the last two names angle and intensity; the axis; a doubt to note.
-
-    A row of units may stand below that of the names.
-    """
-    rows = [_title_fields(title, width) for title in titles[-3:]]
-    for k in range(len(rows) - 1, max(len(rows) - 3, -1), -1):
-        names = rows[k]
-        above = rows[k - 1] if k > 0 else None
-        if names is None or (above is not None and all(_UNIT.fullmatch(plain_title(name)) for name in names)):
-            continue
-        units = rows[k + 1] if k + 1 < len(rows) else None
-        column, axis = _angle_column(names, units)
-        roles: dict[str, int] = {}
-        for other, name in enumerate(names):
-            role = next((r for r, pattern in _ROLES.items() if r not in roles and pattern.match(name.lower())), None)
-            if role is not None and other != column:
-                roles[role] = other
-        if column is None:
-            if roles.get("y") == 1 and width < 4 and not _INTENSITY.search(names[0]):
-                return None, None, (f"The first column is named {names[0]!r}; it was read as 2theta in degrees.",)
-            continue
-        if "y" in roles:
-            return {"x": column} | roles, axis, ()
-        if axis is not None and (axis.united or _CERTAIN.fullmatch(names[0])) and width < 4 and column == 0:
-            return None, axis, ()
-    return None, None, ()
-
-
-def _angle_column(names: list[str], units: list[str] | None) -> tuple[int | None, Axis | None]:
-    """The column of the angles, 2theta before all others, and what it holds.
-
-    Raises:
-        Refusal: the only candidate, the first column, is named as something that does not become an angle.
-    """
-    found: dict[int, Axis] = {}
-    refused: Refusal | None = None
-    certain = any(_INTENSITY.search(name) for name in names[1:]) or _CERTAIN.fullmatch(names[0])
-    for column, name in enumerate(names):
-        if _INTENSITY.search(name) or (column > 0 and any(p.match(name.lower()) for p in _ROLES.values())):
-            continue
-        try:
-            axis = axis_of(name)
-            if units is not None and axis is not None and not axis.united:
-                axis = axis_of(f"{name} ({units[column]})") or axis
-        except Refusal as error:
-            if units is not None and not error.united:
-                try:
-                    axis = axis_of(f"{name} ({units[column]})")
-                except Refusal:
-                    axis = None
-                if axis is not None:
-                    found[column] = axis
-                    continue
-            if column == 0 and certain:
-                refused = error
-            continue
-        if axis is not None:
-            found[column] = axis
-    best = next((c for c, axis in found.items() if axis.quantity == "2theta"), next(iter(found), None))
-    if best is None and refused is not None:
-        raise refused
-    return best, None if best is None else found[best]
-
-
-def _labelled(titles: list[str], points: int) -> Axis | None:
-    """The axis of labels that are no header of columns: fit2d's .chi (title, x label, y label, points) and x-label: Q.
-
-    Raises:
-        Refusal: a label of something that does not become an angle.
-    """
-    if len(titles) >= 4 and titles[-1].split()[:1] == [str(points)]:
-        return axis_of(titles[-3])
-    # what only looks like a label must be quite clear
-    for title in titles:
-        label = _LABEL.match(title)
-        if label is None:
-            continue
-        try:
-            axis = axis_of(label["what"])
-        except Refusal:
-            if label["x"]:
-                raise
-        else:
-            if axis is not None and (label["x"] or axis.united):
-                return axis
-    if len(titles) >= 2 and len(titles[-2].split()) <= 4 and _INTENSITY.match(titles[-1]):
-        with contextlib.suppress(Refusal):
-            axis = axis_of(titles[-2])
-            return axis if axis is not None and axis.united else None
-    return None
-
-
-def _title_fields(title: str, width: int) -> list[str] | None:
-    """The names of ``width`` columns in a line, or ``None`` when it cannot be divided into so many."""
-    for separator in (";", "\t", ",", "|"):
-        if title.count(separator) == width - 1:
-            return [name.strip().strip("\"'") for name in title.split(separator)]
-    for names in (re.split(r"\s{2,}", title.strip()), title.split(), _words_with_units(title)):
-        if len(names) == width and not any(name.startswith(("(", "[")) for name in names):
-            return [name.strip(" \"',;") for name in names]
-    return None
-
-
-def _words_with_units(title: str) -> list[str]:
-    """The words of a line; a unit in brackets or behind a slash, and theta behind 2, belong to the word before."""
-    title = re.sub(r"\s*([(\[][^)\]]*[)\]])", lambda found: found[1].replace(" ", "_"), title)
-    title = re.sub(r"\s*/\s*", "/", title)
-    title = re.sub(r"(?<!\S)(2|two)\s+(?=th|θ)", r"\1", title, flags=re.IGNORECASE)
-    return re.sub(
-        r"(?<=\w)\s+(?=(?:space|spacing|vector|transfer|of|flight|angle|number)\b)", "_", title, flags=re.IGNORECASE
-    ).split()
 
 
 def _check_factors(path: str | Path, line: int, words: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,8 +51,10 @@ class Measured:
 
     def turned(self) -> "Measured":
         """The same points in the opposite order."""
-        arrays = {f.name: of for f in fields(self) if isinstance(of := getattr(self, f.name), np.ndarray)}
-        return replace(self, **{name: of[::-1] for name, of in arrays.items()})
+        turned: dict[str, Any] = {
+            f.name: of[::-1] for f in fields(self) if isinstance(of := getattr(self, f.name), np.ndarray)
+        }
+        return replace(self, **turned)
 
 
 def in_degrees(path: str | Path, found: Measured, wavelength: float | None) -> Measured:
@@ -109,7 +112,8 @@ def in_degrees(path: str | Path, found: Measured, wavelength: float | None) -> M
 
 def _weighed(path: Path, found: Measured, y: np.ndarray) -> tuple[Estimate, bool]:
     """Intensities, uncertainties and what is to be said of them; whether the file has the uncertainties."""
-    sigma, notes = found.sigma, ()
+    sigma = found.sigma
+    notes: tuple[str, ...] = ()
     factor: np.ndarray | float = 1.0 if found.factor is None else found.factor
     if found.third is not None:
         try:

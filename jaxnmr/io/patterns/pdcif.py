@@ -38,10 +38,9 @@ class Block:
         for item in block:
             if item.pair is not None:
                 self._keep(item.pair[0], [item.pair[1]])
-            elif item.loop is not None:
-                tags = item.loop.tags
-                for k, tag in enumerate(tags):
-                    self._keep(tag, [item.loop[row, k] for row in range(item.loop.length())])
+            elif (loop := item.loop) is not None:
+                for tag in loop.tags:
+                    self._keep(tag, list(block.find_loop(tag)))
 
     def _keep(self, tag: str, values: list[str]) -> None:
         self._columns.setdefault(tag.lower().replace(".", "_"), values)
@@ -75,8 +74,8 @@ def read_pdcif(path: str | Path, text: str, bank: int | None = None) -> Measured
     try:
         document = gemmi.cif.read_string(text)
     except (ValueError, RuntimeError) as error:
-        found = re.match(r"string:(\d+):(?:\d+)?", str(error))
-        raise ParseError(path, int(found[1]) if found else None, f"broken CIF: {error}") from error
+        place = re.match(r"string:(\d+):(?:\d+)?", str(error))
+        raise ParseError(path, int(place[1]) if place else None, f"broken CIF: {error}") from error
     every = [Block(block) for block in document]
     blocks = [block for block in every if any(len(block.column(tag)) > 1 for tag in _INTENSITY)]
     block = blocks[_choose(path, blocks, bank)]
@@ -124,7 +123,8 @@ def _uncertainties(
         if len(words) == len(y) and not (esd > 0).any():
             esd = np.nan_to_num(_values(path, tag + suffix, words))
     unmeasured = np.zeros(len(y), dtype=bool)
-    given, notes = esd, ()
+    given = esd
+    notes: tuple[str, ...] = ()
     weights = block.column(_WEIGHT)
     if len(weights) == len(y):
         weight = np.nan_to_num(_values(path, _WEIGHT, weights))
