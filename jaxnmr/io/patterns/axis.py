@@ -99,6 +99,16 @@ class Axis:
         """Whether it is 2theta in degrees, as everything else here expects."""
         return self.quantity == "2theta" and self.factor == 1.0
 
+    def sine_over_wavelength(self, x: np.ndarray) -> np.ndarray:
+        """sin(θ)/λ in 1/Å of values ``(points,)`` in the unit of the file; not for angles."""
+        x = self.factor * np.asarray(x, dtype=float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.quantity == "Q":
+                return x / (4.0 * np.pi)
+            if self.quantity == "sin(theta)/lambda":
+                return x
+            return 0.5 * {"d": 1.0 / x, "1/d": x, "1/d^2": np.sqrt(x)}[self.quantity]
+
 
 class Refusal(Exception):
     """The title of an axis that cannot be used; says what it is and what to do."""

@@ -71,9 +71,8 @@ def in_degrees(path: str | Path, found: Measured, wavelength: float | None) -> M
     axis = found.axis
     if axis is None or axis.plain:
         return found
-    x = np.asarray(found.x, dtype=float) * axis.factor
     if axis.quantity in ANGLES:
-        return replace(found, x=2.0 * x if axis.quantity == "theta" else x, axis=None)
+        return replace(found, x=axis.factor * (2.0 if axis.quantity == "theta" else 1.0) * found.x, axis=None)
     if wavelength is None:
         raise ParseError(
             path,
@@ -81,28 +80,13 @@ def in_degrees(path: str | Path, found: Measured, wavelength: float | None) -> M
             f"is given over {axis.title.strip()!r}: a wavelength is needed to make it 2theta. Give wavelength = 1.5406 (Å) "
             "in the run file or when reading, or an instrument file",
         )
-    line = None if found.lines is None else int(found.lines[0])
-    wrong = np.flatnonzero(~np.isfinite(x) | (x < 0) | ((x <= 0) & (axis.quantity == "d")))
+    sine = wavelength * axis.sine_over_wavelength(found.x)
+    wrong = np.flatnonzero(~(np.isfinite(sine) & (sine >= 0.0) & (sine < 1.0)))
     if len(wrong):
-        at = line if found.lines is None else int(found.lines[wrong[0]])
-        raise ParseError(path, at, f"{axis.title.strip()!r} is {found.x[wrong[0]]:g}; expected a positive number")
-    # sin(theta)/lambda of each
-    sine = (
-        wavelength
-        * {
-            "Q": lambda: x / (4.0 * np.pi),
-            "d": lambda: 0.5 / x,
-            "1/d": lambda: 0.5 * x,
-            "1/d^2": lambda: 0.5 * np.sqrt(x),
-            "sin(theta)/lambda": lambda: x,
-        }[axis.quantity]()
-    )
-    if (sine >= 1.0).any():
-        k = int(np.argmax(sine))
-        at = line if found.lines is None else int(found.lines[k])
+        k = int(wrong[0])
         raise ParseError(
             path,
-            at,
+            None if found.lines is None else int(found.lines[k]),
             f"{axis.title.strip()!r} is {found.x[k]:g}, which no angle has at {wavelength:g} Å (sin θ = {sine[k]:.3g}); "
             "check the wavelength and the unit",
         )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import gemmi
 import numpy as np
@@ -37,7 +38,8 @@ class Block:
         self._columns: dict[str, list[str]] = {}
         for item in block:
             if item.pair is not None:
-                self._keep(item.pair[0], [item.pair[1]])
+                tag, value = cast(tuple[str, str], item.pair)
+                self._keep(tag, [value])
             elif (loop := item.loop) is not None:
                 for tag in loop.tags:
                     self._keep(tag, list(block.find_loop(tag)))
