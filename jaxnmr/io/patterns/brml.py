@@ -51,7 +51,10 @@ def read_brml(path: str | Path, archive: Archive, bank: int | None = None) -> Me
     y = _column(path, table, columns["counts"], "counts")
     factor = _positive(path, table, columns.get("AbsorptionFactor"))
     times = _positive(path, table, columns.get("MeasuredTime"))
+    planned = (next((e.text for e in route.iter("MeasurementPoints")), None) or "").strip()
     notes: tuple[str, ...] = ()
+    if planned.isdigit() and int(planned) > len(table):
+        notes += (f"The scan was stopped after {len(table)} of {planned} points.",)
     if (factor != factor[0]).any() or factor[0] != 1.0:
         notes += (f"Intensities were multiplied by the factors of the absorber, {factor.min():g} to {factor.max():g}.",)
     if times.max() > 1.01 * times.min():
@@ -72,13 +75,6 @@ def _table(path: str | Path, route: Element) -> np.ndarray:
     except ValueError:
         bad = next(row for row in rows if not all(re.fullmatch(r"\s*[-+\d.eE]+\s*", word) for word in row))
         raise ParseError(path, None, f"<Datum> holds {','.join(bad)[:60]!r}; expected numbers") from None
-    declared = next((e.text for e in route.iter("MeasurementPoints")), None)
-    if declared is not None and declared.strip().isdigit() and int(declared) > len(table):
-        raise ParseError(
-            path,
-            None,
-            f"{declared.strip()} points were planned and {len(table)} are there; the scan was stopped: export it as xy",
-        )
     return table
 
 

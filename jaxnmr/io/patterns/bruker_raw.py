@@ -3,6 +3,7 @@
 import math
 import struct
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def read_bruker_raw(path: str | Path, data: bytes, bank: int | None = None) -> M
     elif data.startswith(b"RAW4.00"):
         found, instrument = _ranges_v4(path, data)
     else:
-        version = data[: next((k for k in range(7) if not 32 < data[k] < 127), 7)].decode("latin-1") or "unknown"
+        version = bytes(takewhile(lambda byte: 32 < byte < 127, data[:7])).decode() or "unknown"
         raise ParseError(
             path,
             None,

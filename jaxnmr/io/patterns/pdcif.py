@@ -26,8 +26,9 @@ _NO_ANGLE = ("_pd_meas_time_of_flight", "_pd_proc_energy_incident", "_pd_meas_po
 _OFFSET = "_pd_calib_2theta_offset"
 _WEIGHT = "_pd_proc_ls_weight"
 _WITH_ESD = re.compile(r"[+-]?(\d+\.?(\d*)|\.(\d+))\((\d+)\)")
-# windows in which weights at the highest and the lowest point are compared, and how many of the strongest are
-_WINDOW, _STRONGEST = 40, 12
+# points of the windows in which weights at the highest and the lowest point are compared; windows count where the
+# intensity rises by this part of the largest rise
+_WINDOW, _STRONG = 40, 0.1
 
 
 class Block:
@@ -157,7 +158,8 @@ def _from_weights(weight: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, tuple[
         if len(part) > 2:
             top, foot = part[np.argmax(y[part])], part[np.argmin(y[part])]
             found.append((y[top] - y[foot], np.log(weight[top] / weight[foot]), y[top], y[foot]))
-    strongest = sorted(found, reverse=True)[:_STRONGEST]
+    largest = max((rise for rise, *_ in found), default=0.0)
+    strongest = [one for one in found if one[0] >= _STRONG * largest > 0]
     if not strongest or float(np.median([growth for _, growth, _, _ in strongest])) < np.log(1.2):
         return by_definition, ()
     rises = [growth / np.log(top / foot) for _, growth, top, foot in strongest if top > foot > 0]
