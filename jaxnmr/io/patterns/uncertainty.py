@@ -6,6 +6,7 @@ that out, and neighbouring points scatter by ``sqrt(q y)``.
 """
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -110,7 +111,7 @@ def scatter_of_counts(y: np.ndarray) -> float | None:
     if len(y) < _FEWEST_POINTS:
         return None
     found = [_by_differences(y, order) for order in _ORDERS]
-    for lower, higher in zip(found[:-1], found[1:], strict=True):
+    for lower, higher in pairwise(found):
         if higher > 0.7 * lower > 0:
             return higher
     return None
@@ -219,12 +220,8 @@ def doubtful_sigma(y: np.ndarray, sigma: np.ndarray) -> tuple[str, ...]:
     )
 
 
-_CONSTANT = (
-    "The third column is {} at every point, which is no uncertainty; it was left out, and the uncertainties are those of counts."
-)
-_ATTENUATED = (
-    "The third column (1 to {}) was read as the factors of a beam attenuator, which multiply intensities and uncertainties."
-)
+_CONSTANT = "The third column is {} at every point, which is no uncertainty; it was left out, and the uncertainties are those of counts."
+_ATTENUATED = "The third column (1 to {}) was read as the factors of a beam attenuator, which multiply intensities and uncertainties."
 _UNKNOWN = (
     "The intensities are no counts, and neither their scatter nor their steps show what one count is: the uncertainties "
     "sqrt(max(I, 1)) are arbitrary, and so is the goodness of fit. Give a third column with uncertainties, or the counts."
