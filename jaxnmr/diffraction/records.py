@@ -21,6 +21,7 @@ class Fixed:
         lines: number of wavelengths.
         monochromator: whether a crystal monochromator polarises.
         axial_imbalance: ``|S - H|/(S + H)``.
+        divergence_slit: as of `Instrument`.
     """
 
     radiation: Literal["xray", "neutron"]
@@ -29,6 +30,7 @@ class Fixed:
     lines: int
     monochromator: bool
     axial_imbalance: float
+    divergence_slit: Literal["fixed", "automatic"] = "fixed"
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,17 @@ class Instrument:
         radius_mm: goniometer radius in mm.
         polarization: fraction of the beam polarised perpendicular to the diffraction plane
             (0.5: unpolarised laboratory tube, about 0.99: synchrotron). Not used for neutrons.
-        monochromator_deg: 2theta of a crystal monochromator; replaces ``polarization`` when given.
+        monochromator_deg: 2theta of a crystal monochromator, in the incident or the diffracted beam; replaces
+            ``polarization`` when given.
+        divergence_slit: ``"fixed"``, or ``"automatic"``: opens with the angle so that the same length of a flat specimen is
+            irradiated, and the calculated peaks are multiplied by sin(theta).
         zero: 2theta offset in degrees, added to the calculated position.
         U, V, W: Gaussian variance, ``U tan² + V tan + W`` in centidegree² (GSAS convention).
         X, Y, Z: Lorentzian FWHM, ``X / cos + Y tan + Z`` in centidegree.
         shl: axial divergence ``(S + H)/L``.
         axial_ratio: ``S/H``, height of the specimen over that of the receiving slit.
         mu_r: absorption coefficient times radius of a capillary (Debye-Scherrer only).
+        optics: what else a file says is in the beam, for reports.
         name: where it came from.
     """
 
@@ -60,6 +66,7 @@ class Instrument:
     radius_mm: float = 200.0
     polarization: float = 0.5
     monochromator_deg: float | None = None
+    divergence_slit: Literal["fixed", "automatic"] = "fixed"
     zero: float = 0.0
     U: float = 2.0
     V: float = -2.0
@@ -70,6 +77,7 @@ class Instrument:
     shl: float = 0.002
     axial_ratio: float = 1.0
     mu_r: float = 0.0
+    optics: tuple[str, ...] = field(default=(), compare=False)
     name: str = field(default="instrument", compare=False)
 
     def __post_init__(self) -> None:
@@ -82,10 +90,29 @@ class Instrument:
         for wavelength in self.wavelengths:
             if not 0.05 < wavelength < 20.0:
                 raise ConventionError(f"wavelength {wavelength:g} Å; expected between 0.05 and 20 Å (not nm, not keV)")
+        if len(self.wavelengths) == 2 and self.radiation == "xray":
+            first, second = self.wavelengths
+            # no doublet of a tube lies further apart than this; λ/2 and Kβ do
+            if 1.0 < first / second < 1.02 and self.ratio < 1.0:
+                raise ConventionError(
+                    f"the wavelengths {first:g} and {second:g} Å are Kα2 before Kα1: the shorter one is the stronger; give "
+                    f"wavelength = [{second:g}, {first:g}]"
+                )
+        if self.divergence_slit not in ("fixed", "automatic"):
+            raise ConventionError(f"divergence_slit is {self.divergence_slit!r}; expected 'fixed' or 'automatic'")
+        if self.divergence_slit == "automatic" and self.geometry == "debye-scherrer":
+            raise ConventionError(
+                "an automatic divergence slit keeps the irradiated length of a flat specimen constant, and the geometry is "
+                "'debye-scherrer'; give divergence_slit = 'fixed', or the geometry 'bragg-brentano'"
+            )
         if not self.radius_mm > 0:
             raise ConventionError(f"goniometer radius is {self.radius_mm:g} mm; expected a positive length")
         if not 0.0 <= self.polarization <= 1.0:
             raise ConventionError(f"polarization is {self.polarization:g}; expected between 0 and 1")
+        if self.monochromator_deg is not None and not 0.0 <= self.monochromator_deg < 180.0:
+            raise ConventionError(
+                f"monochromator_deg is {self.monochromator_deg:g}; expected 2theta, from 0 to 180 degrees"
+            )
         if self.shl < 0 or self.ratio < 0:
             raise ConventionError(f"shl is {self.shl:g} and ratio {self.ratio:g}; neither can be negative")
         if not 0.0 < self.axial_ratio < np.inf:
@@ -102,6 +129,7 @@ class Instrument:
         return Fixed(
             radiation=self.radiation, geometry=self.geometry, radius_mm=self.radius_mm, lines=len(self.wavelengths),
             monochromator=self.monochromator_deg is not None, axial_imbalance=self.axial_imbalance,
+            divergence_slit=self.divergence_slit,
         )  # fmt: skip
 
     def replace(self, **changes: Any) -> "Instrument":

@@ -176,6 +176,8 @@ def _experiment(spec: HistogramSpec) -> PowderDiffraction:
         march_axis=spec.march_axis,
         stephens=spec.stephens,
         lebail=spec.lebail,
+        axial_mode=spec.axial_mode,
+        cutoff=spec.cutoff,
     )
 
 

@@ -6,6 +6,7 @@ that out, and neighbouring points scatter by ``sqrt(q y)``.
 """
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -80,7 +81,8 @@ def estimate_sigma(y: np.ndarray, *, rate: bool = False, seconds: float | np.nda
     unit = 1.0 if whole else _rounding(y)
     quantum = _quantum(level, 0.0 if whole else unit)
     scatter = scatter_of_counts(level)
-    if scatter is not None and scatter * _typical(level) < (0.6 * unit) ** 2:
+    rounding = unit**2 / 12.0
+    if scatter is not None and scatter * _typical(level) < 2.5 * rounding:
         scatter = None  # all that is seen is the rounding
     if whole and quantum == 1.0 and not rate:
         return Estimate(y, counting_sigma(level), _odd_counts(scatter))
@@ -92,11 +94,12 @@ def estimate_sigma(y: np.ndarray, *, rate: bool = False, seconds: float | np.nda
         return Estimate(y, counting_sigma(level))
     else:
         factor, how = scatter, "their scatter shows"
+        if not whole:
+            factor = scatter - rounding / _typical(level)
     # nearby factors are as good as one: means over channels are still counts for all that matters
-    if not rate and factor == scatter and 1.0 / _BELIEVED < factor < _BELIEVED:
+    if not rate and factor != quantum and 1.0 / _BELIEVED < factor < _BELIEVED:
         return Estimate(y, counting_sigma(level))
-    rounded = 0.0 if whole else unit
-    sigma = np.sqrt(factor * np.maximum(level, factor) + rounded**2 / 12.0)
+    sigma = np.sqrt(factor * np.maximum(level, factor) + (0.0 if whole else rounding))
     return Estimate(y, sigma, () if abs(factor - 1.0) < 1e-9 else (_scaled(factor, how),))
 
 
@@ -110,7 +113,7 @@ def scatter_of_counts(y: np.ndarray) -> float | None:
     if len(y) < _FEWEST_POINTS:
         return None
     found = [_by_differences(y, order) for order in _ORDERS]
-    for lower, higher in zip(found[:-1], found[1:], strict=True):
+    for lower, higher in pairwise(found):
         if higher > 0.7 * lower > 0:
             return higher
     return None
@@ -219,12 +222,8 @@ def doubtful_sigma(y: np.ndarray, sigma: np.ndarray) -> tuple[str, ...]:
     )
 
 
-_CONSTANT = (
-    "The third column is {} at every point, which is no uncertainty; it was left out, and the uncertainties are those of counts."
-)
-_ATTENUATED = (
-    "The third column (1 to {}) was read as the factors of a beam attenuator, which multiply intensities and uncertainties."
-)
+_CONSTANT = "The third column is {} at every point, which is no uncertainty; it was left out, and the uncertainties are those of counts."
+_ATTENUATED = "The third column (1 to {}) was read as the factors of a beam attenuator, which multiply intensities and uncertainties."
 _UNKNOWN = (
     "The intensities are no counts, and neither their scatter nor their steps show what one count is: the uncertainties "
     "sqrt(max(I, 1)) are arbitrary, and so is the goodness of fit. Give a third column with uncertainties, or the counts."
