@@ -144,17 +144,17 @@ def _instrument(path: str | Path, root: Element) -> tuple[Instrument | None, tup
         return None, ()
     doublet = alpha2 > 0 and ratio > 0 and alpha2 != alpha1
     notes: tuple[str, ...] = ()
-    crystals = [
-        o.get("VisibleName") or o.get("LogicName") or "monochromator"
-        for track in root.iter("PrimaryTracks")
-        for o in track.iter("InfoData")
-        if "Monochromator" in (o.get(_TYPE) or "")
-    ]
-    if doublet and crystals:
+    before, behind = (_monochromators(root, tracks) for tracks in ("PrimaryTracks", "SecondaryTracks"))
+    if doublet and before:
         doublet = False
         notes = (
-            f"A monochromator ({crystals[0]}) stands in the incident beam: Kα1 alone was taken; "
+            f"A monochromator ({before[0]}) stands in the incident beam: Kα1 alone was taken; "
             "give both wavelengths if it passes Kα2.",
+        )
+    if behind:
+        notes += (
+            f"A monochromator ({behind[0]}) stands in the diffracted beam, and the file does not say its angle: "
+            "give monochromator_deg = 26.6 for graphite and Cu Kα.",
         )
     stage = " ".join(s.get("LogicName") or "" for s in root.iter("Stage"))
     through = re.search(r"capillar|transmission", stage, re.IGNORECASE)
@@ -169,3 +169,13 @@ def _instrument(path: str | Path, root: Element) -> tuple[Instrument | None, tup
         ), notes
     except ConventionError as error:
         raise ParseError(path, None, f"instrument: {error}") from error
+
+
+def _monochromators(root: Element, tracks: str) -> list[str]:
+    """Names of the crystals in the incident or the diffracted beam."""
+    return [
+        optic.get("VisibleName") or optic.get("LogicName") or "monochromator"
+        for track in root.iter(tracks)
+        for optic in track.iter("InfoData")
+        if "Monochromator" in (optic.get(_TYPE) or "")
+    ]

@@ -58,7 +58,7 @@ def instrument_of(path: str | Path, blocks: Sequence[_Items]) -> Instrument | No
     if not pairs:
         return None
     doublet = len(pairs) == 2
-    if doublet and 1.0 < pairs[0][0] / pairs[1][0] < 1.01:
+    if doublet and 1.0 < pairs[0][0] / pairs[1][0] < 1.02:
         pairs.reverse()  # Kα1, the shorter of such a pair, comes first
     known = doublet and all(np.isfinite(w) and w > 0 for _, w in pairs)
     neutron = "neutron" in stated(_PROBE)

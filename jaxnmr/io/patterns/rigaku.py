@@ -192,12 +192,15 @@ def _instrument(path: str | Path, header: Mapping[str, str]) -> Instrument | Non
     )
     place = " ".join(header.get(key, "") for key in _PLACES)
     through = re.search(r"capillar|transmission", place, re.IGNORECASE)
+    irradiated = header.get("MEAS_COND_IRRADIATION_MODE", "").upper()
     # the distance from the source to the specimen; other numbers are those of slits
     radius = _number(header, "HW_GONIOMETER_RADIUS-3")
     try:
         return Instrument(
             wavelengths=lines,
             geometry="debye-scherrer" if through else "bragg-brentano",
+            # a constant irradiated length is asked for
+            divergence_slit="automatic" if irradiated == "ON" and not through else "fixed",
             radius_mm=radius if radius and 100.0 < radius < 1000.0 else Instrument.radius_mm,
             name=Path(path).name,
         )

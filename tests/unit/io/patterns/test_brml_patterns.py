@@ -25,16 +25,25 @@ RAW = """<?xml version="1.0"?><RawData xmlns:xsi="http://www.w3.org/2001/XMLSche
  <PrimaryTracks><TrackInfoData><Radius Unit="mm" Value="280"/><MountedOptics>
   <InfoData xsi:type="TubeMountInfoData"><Tube><WaveLengthAlpha1 Value="1.5406"/><WaveLengthAlpha2 Value="1.54439"/>
   <WaveLengthRatio Value="0.48"/></Tube></InfoData>{optics}</MountedOptics></TrackInfoData></PrimaryTracks>
+ <SecondaryTracks><TrackInfoData><MountedOptics>{behind}</MountedOptics></TrackInfoData></SecondaryTracks>
  </Instrument></FixedInformation></RawData>"""
 POINTS = ("10,1,20,10,100", "10,1,20.02,10.01,400", "10,1,20.04,10.02,9", "10,1,20.06,10.03,0")
 
 
 def brml(
-    points=POINTS, first="TwoTheta", second="Theta", views=VIEWS, planned=4, stage="Rotation", optics="", ranges=1
+    points=POINTS,
+    first="TwoTheta",
+    second="Theta",
+    views=VIEWS,
+    planned=4,
+    stage="Rotation",
+    optics="",
+    behind="",
+    ranges=1,
 ):
     text = RAW.format(
         points="".join(f"<Datum>{p}</Datum>" for p in points), views=views.format(first=first, second=second),
-        first=first, second=second, planned=planned, stage=stage, optics=optics,
+        first=first, second=second, planned=planned, stage=stage, optics=optics, behind=behind,
     )  # fmt: skip
     kept = io.BytesIO()
     with zipfile.ZipFile(kept, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -80,6 +89,8 @@ def test_the_optics_decide_on_lines_and_geometry(tmp_path):
     optics = '<InfoData xsi:type="MonochromatorInfoData" VisibleName="Johansson Ge"/>'
     pattern = read(tmp_path, brml(optics=optics))
     assert pattern.instrument.wavelengths == (1.5406,) and "Johansson Ge" in pattern.notes[0]
+    pattern = read(tmp_path, brml(behind=optics))
+    assert len(pattern.instrument.wavelengths) == 2 and "diffracted beam" in pattern.notes[0]
     assert read(tmp_path, brml(stage="CapillaryStage")).instrument.geometry == "debye-scherrer"
 
 

@@ -102,6 +102,11 @@ def test_a_capillary_is_debye_scherrer_and_a_header_without_lines_says_nothing(t
     assert read(tmp_path, ras(scan(HW_XG_WAVE_LENGTH_ALPHA1=""))).instrument is None
 
 
+def test_a_constant_irradiated_length_means_an_automatic_slit(tmp_path):
+    assert read(tmp_path, ras(scan(MEAS_COND_IRRADIATION_MODE="ON"))).instrument.divergence_slit == "automatic"
+    assert read(tmp_path, ras(scan(MEAS_COND_IRRADIATION_MODE="OFF"))).instrument.divergence_slit == "fixed"
+
+
 def test_the_elements_of_rasx_serve_where_its_header_is_silent(tmp_path):
     elements = """<HWConfigurations><Distances><Distance To="AttachmentStage" From="XrayGenerator" Value="285"/></Distances>
         <XrayGenerator><WaveType>Ka</WaveType><WavelengthKalpha1>0.70932</WavelengthKalpha1>
