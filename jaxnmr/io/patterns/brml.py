@@ -25,9 +25,9 @@ def looks_like_brml(names: Iterable[str]) -> bool:
 def read_brml(path: str | Path, archive: Archive, bank: int | None = None) -> Measured:
     """Read one range of a ``.brml`` file.
 
-    A range has a measured data route: one ``<Datum>`` for each point, whose columns ``<DataViews>`` name. The factor of an
-    automatic absorber multiplies intensities and uncertainties; with a counting time that changes from point to point,
-    intensities are scaled to its mean.
+    A range has a measured data route: one ``<Datum>`` for each point, whose columns ``<DataViews>`` name. Intensities
+    contain the factor of an automatic absorber, so that their uncertainties are those of the counts behind it times the
+    factor; with a counting time that changes from point to point, both are scaled to its mean.
 
     Args:
         path: named in errors.
@@ -55,14 +55,15 @@ def read_brml(path: str | Path, archive: Archive, bank: int | None = None) -> Me
     notes: tuple[str, ...] = ()
     if planned.isdigit() and int(planned) > len(table):
         notes += (f"The scan was stopped after {len(table)} of {planned} points.",)
-    if (factor != factor[0]).any() or factor[0] != 1.0:
-        notes += (f"Intensities were multiplied by the factors of the absorber, {factor.min():g} to {factor.max():g}.",)
+    detected = y / factor
+    if (factor != 1.0).any():
+        notes += (f"Intensities contain the factors of an absorber, {factor.min():g} to {factor.max():g}.",)
     if times.max() > 1.01 * times.min():
         factor = factor * times.mean() / times
         notes += (f"The counting time runs from {times.min():g} to {times.max():g} s; scaled to its mean.",)
     instrument, doubt = _instrument(path, root)
     plain = bool((factor == 1.0).all())
-    return Measured(x, y, factor=None if plain else factor, instrument=instrument, notes=notes + doubt)
+    return Measured(x, detected, factor=None if plain else factor, instrument=instrument, notes=notes + doubt)
 
 
 def _table(path: str | Path, route: Element) -> np.ndarray:

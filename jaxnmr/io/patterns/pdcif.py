@@ -194,7 +194,7 @@ def _over_angles(path: str | Path, block: Block, tag: str, found: Measured) -> M
             x = _range(path, block, name, count)
         else:
             words = block.column(name)
-            if 1 < len(words) != count:
+            if axis is None and 1 < len(words) != count:
                 raise ParseError(
                     path, None, f"{name} has {len(words)} values and {tag} {count}; expected the same number"
                 )

@@ -135,6 +135,8 @@ def _measured(path: str | Path, header: Mapping[str, str], body: list[tuple[int,
     if declared is not None and declared > len(body):
         raise ParseError(path, None, f"declares {declared:g} points, and {len(body)} follow; the file is truncated")
     x, y, factor = values.T
+    if (factor == 0.0).all():
+        factor = np.ones(len(y))  # nothing was in the beam, or nothing is known of it
     if not (np.isfinite(factor).all() and (factor > 0).all()):
         k = int(np.argmin(np.where(np.isfinite(factor), factor, -1.0)))
         raise ParseError(path, body[k][0], f"the factor of the attenuator is {factor[k]:g}; expected a positive number")

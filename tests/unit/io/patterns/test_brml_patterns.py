@@ -76,13 +76,21 @@ def test_views_say_where_2theta_is(tmp_path):
     np.testing.assert_allclose(read(tmp_path, data).x, [20, 20.02, 20.04])
 
 
-def test_an_absorber_and_a_changing_time_scale_counts_and_uncertainties(tmp_path):
-    """Twice the time and a factor of eight: 400 counts are 400 · 8 · (15/20) at the mean time of 15 s."""
-    points = ("10,1,20,10,100", "20,8,20.02,10.01,400")
-    pattern = read(tmp_path, brml((*points, "10,1,20.04,10.02,9", "20,1,20.06,10.03,16")))
-    np.testing.assert_allclose(pattern.y, [150, 2400, 13.5, 12])
-    np.testing.assert_allclose(pattern.sigma, [15, 120, 4.5, 3])
-    assert "absorber, 1 to 8" in pattern.notes[0] and "10 to 20 s" in pattern.notes[1]
+def test_intensities_contain_the_factor_of_the_absorber(tmp_path):
+    """25735 counts behind a factor of 8.3 are written as 213600.5."""
+    points = ("1,1,20,10,182114", "1,8.3,20.02,10.01,213600.5", "1,1,20.04,10.02,400")
+    pattern = read(tmp_path, brml(points, planned=3))
+    np.testing.assert_allclose(pattern.y, [182114, 213600.5, 400])
+    np.testing.assert_allclose(pattern.sigma, [np.sqrt(182114), 8.3 * np.sqrt(25735), 20])
+    assert "absorber, 1 to 8.3" in pattern.notes[0]
+
+
+def test_a_changing_time_scales_counts_and_uncertainties_to_its_mean(tmp_path):
+    points = ("10,1,20,10,100", "20,1,20.02,10.01,400", "10,1,20.04,10.02,9", "20,1,20.06,10.03,16")
+    pattern = read(tmp_path, brml(points))
+    np.testing.assert_allclose(pattern.y, [150, 300, 13.5, 12])
+    np.testing.assert_allclose(pattern.sigma, [15, 15, 4.5, 3])
+    assert "10 to 20 s" in pattern.notes[0]
 
 
 def test_the_optics_decide_on_lines_and_geometry(tmp_path):
