@@ -55,7 +55,9 @@ def read_brml(path: str | Path, archive: Archive, bank: int | None = None) -> Me
     notes: tuple[str, ...] = ()
     if planned.isdigit() and int(planned) > len(table):
         notes += (f"The scan was stopped after {len(table)} of {planned} points.",)
+    # what was written with a few decimals are whole numbers of counts
     detected = y / factor
+    detected = np.where(np.abs(detected - np.round(detected)) < 0.02, np.round(detected), detected)
     if (factor != 1.0).any():
         notes += (f"Intensities contain the factors of an absorber, {factor.min():g} to {factor.max():g}.",)
     if times.max() > 1.01 * times.min():

@@ -16,9 +16,10 @@ from .instruments import read_instrument
 from .measured import Measured, in_degrees, to_pattern
 from .pdcif import read_pdcif
 from .rigaku import looks_like_ras, looks_like_rasx, read_ras, read_rasx
+from .rigaku_asc import looks_like_asc, read_asc
 from .xrdml import read_xrdml
 
-FORMATS = ("xy", "xye", "csv", "chi", "fullprof", "gsas", "bruker-raw", "brml", "ras", "rasx", "xrdml", "pdcif")
+FORMATS = ("xy", "xye", "csv", "chi", "fullprof", "gsas", "bruker-raw", "brml", "ras", "rasx", "asc", "xrdml", "pdcif")
 _EXTENSIONS = {".xrdml": "xrdml", ".cif": "pdcif", ".fxye": "gsas", ".gsa": "gsas", ".gsas": "gsas", ".gss": "gsas"}
 _WRITTEN = (".xye", ".xy", ".csv", ".dat", ".txt")
 
@@ -34,7 +35,7 @@ def read_pattern(
     """Read a constant-wavelength powder pattern.
 
     The format is recognised by the content, then by the extension: columns of text (xy, xye, csv, chi, FullProf), GSAS
-    (STD, ESD, FXYE), Bruker RAW1.01, RAW4.00 and brml, Rigaku ras and rasx, PANalytical xrdml, pdCIF. Points without counts
+    (STD, ESD, FXYE), Bruker RAW1.01, RAW4.00 and brml, Rigaku ras, rasx and asc, PANalytical xrdml, pdCIF. Points without counts
     get sigma = 1 unless the file gives an uncertainty; points the file gives no weight are excluded. Columns over Q,
     d, 1/d, sin(θ)/λ, θ or radians, when a header says so, are converted to 2theta in degrees.
 
@@ -76,6 +77,8 @@ def read_pattern(
             found = read_pdcif(path, text, bank)
         elif kind == "ras":
             found = read_ras(path, text, bank)
+        elif kind == "asc":
+            found = read_asc(path, text, bank)
         else:
             if bank not in (None, 1):
                 raise ParseError(path, None, f"columns hold a single pattern, not bank {bank}; leave bank out")
@@ -147,6 +150,8 @@ def _sniff(path: str | Path, text: str) -> str:
     lines = split_lines(text)
     if looks_like_ras(text):
         return "ras"
+    if looks_like_asc(text):
+        return "asc"
     if looks_like_gsas(lines):
         return "gsas"
     if re.search(r"^\s*data_\S", text, re.MULTILINE) and re.search(r"^\s*_\w", text, re.MULTILINE):

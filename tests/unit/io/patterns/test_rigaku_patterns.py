@@ -1,4 +1,4 @@
-"""Rigaku ras and rasx: headers, several scans, attenuation, counts per second."""
+"""Rigaku ras, rasx and asc: headers, several scans, attenuation, counts per second."""
 
 import io
 import zipfile
@@ -146,4 +146,52 @@ def test_one_of_several_scans_is_chosen_by_its_number(tmp_path):
 def test_what_cannot_be_used_is_named(tmp_path, data, words):
     with pytest.raises(ParseError) as caught:
         read(tmp_path, data)
+    assert words in str(caught.value)
+
+
+ASC = """*TYPE = Raw
+*SCAN_AXIS = {axis}
+*XRAY_CHAR = {line}
+*WAVE_LENGTH1 = 1.54059
+*WAVE_LENGTH2 = 1.54441
+*SPEED_DIM = sec./step
+*YUNIT = {unit}
+*BEGIN
+*START = 20
+*STEP = 0.5
+*SPEED = 2
+*COUNT = {count}
+100, 400, 9, 0
+25
+*END
+*EOF
+"""
+
+
+def asc(axis="2theta/theta", line="K-ALPHA", unit="counts", count=5):
+    return ASC.format(axis=axis, line=line, unit=unit, count=count).encode()
+
+
+def test_asc_has_counts_at_equidistant_angles(tmp_path):
+    pattern = read(tmp_path, asc(), "p.asc")
+    np.testing.assert_allclose(pattern.x, [20, 20.5, 21, 21.5, 22])
+    np.testing.assert_array_equal(pattern.y, [100, 400, 9, 0, 25])
+    np.testing.assert_array_equal(pattern.sigma, [10, 20, 3, 1, 5])
+    assert pattern.instrument.wavelengths == (1.54059, 1.54441)
+    assert read(tmp_path, asc(line="K-ALPHA1"), "p.asc").instrument.wavelengths == (1.54059,)
+    np.testing.assert_allclose(read(tmp_path, asc(unit="cps"), "p.asc").sigma[0], np.sqrt(200) / 2)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (asc(axis="Omega"), "the scan is over 'Omega'"),
+        (asc(count=6), "declares 6 counts and 5 follow"),
+        (asc().replace(b"400", b"x"), "'100, x, 9, 0' among the counts"),
+        (asc().replace(b"*STEP", b"*STOP"), "no *START and positive *STEP"),
+    ],
+)
+def test_an_asc_file_that_cannot_be_used_says_why(tmp_path, data, words):
+    with pytest.raises(ParseError) as caught:
+        read(tmp_path, data, "p.asc")
     assert words in str(caught.value)
