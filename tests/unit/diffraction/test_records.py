@@ -102,7 +102,9 @@ def test_the_imbalance_of_axial_heights_is_symmetric():
 
 
 def test_the_lines_of_a_doublet_come_in_order():
-    with pytest.raises(ConventionError, match=r"1.5444 and 1.5406 Å are Kα2 before Kα1.*wavelength = \[1.5406, 1.5444\]"):
+    with pytest.raises(
+        ConventionError, match=r"1.5444 and 1.5406 Å are Kα2 before Kα1.*wavelength = \[1.5406, 1.5444\]"
+    ):
         Instrument(wavelengths=(1.5444, 1.5406))
     with pytest.raises(ConventionError, match="Kα2 before Kα1"):
         Instrument(wavelengths=(0.71359, 0.70930))

@@ -339,7 +339,9 @@ XRDML = """<xrdMeasurements><xrdMeasurement sampleMode="Reflection"><usedWavelen
 def test_a_parameter_file_without_slits_leaves_those_of_the_pattern_and_names_what_it_contradicts(write, tmp_path):
     (tmp_path / "quartz.xrdml").write_text(XRDML)
     (tmp_path / "tube.instprm").write_text("Type:PXC\nLam1:1.5405\nLam2:1.5443\nPolariz.:0.5\nU:2\nV:-2\nW:5\n")
-    text = QUARTZ.replace('"quartz.xye"', '"quartz.xrdml"\ninstrument = "tube.instprm"').replace(f"wavelength = {WAVELENGTH}", "")
+    text = QUARTZ.replace('"quartz.xye"', '"quartz.xrdml"\ninstrument = "tube.instprm"').replace(
+        f"wavelength = {WAVELENGTH}", ""
+    )
     bound = build(load_run(write(text))).objective.terms[0]
     assert bound.model.instrument.divergence_slit == "automatic" and bound.model.instrument.monochromator_deg is None
     assert "monochromator_deg = 26.6" in bound.notes[0]

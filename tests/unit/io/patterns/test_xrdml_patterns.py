@@ -66,7 +66,9 @@ def test_an_automatic_divergence_slit_is_part_of_the_instrument_and_counts_stay_
         assert pattern.instrument.divergence_slit == "automatic"
         np.testing.assert_array_equal(pattern.y, [100, 400, 0, 9, 25])
         np.testing.assert_array_equal(pattern.sigma, [10, 20, 1, 3, 5])
-    unnamed = '<divergenceSlit name="Prog. Div. Slit"><irradiatedLength unit="mm">10</irradiatedLength></divergenceSlit>'
+    unnamed = (
+        '<divergenceSlit name="Prog. Div. Slit"><irradiatedLength unit="mm">10</irradiatedLength></divergenceSlit>'
+    )
     assert read(tmp_path, optics=unnamed).instrument.divergence_slit == "automatic"
     assert read(tmp_path, optics=FIXED).instrument.divergence_slit == "fixed"
     assert read(tmp_path, optics=AUTOMATIC, mode="Transmission").instrument.divergence_slit == "fixed"
