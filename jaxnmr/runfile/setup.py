@@ -14,6 +14,7 @@ from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
 from ..diffraction.powder import two_theta_points
 from ..errors import ConventionError, JaxnmrError, ParseError
 from ..io import read_crystal, read_instrument, read_pattern
+from ..io.patterns.formats import with_parameters
 from ..objective import Objective, Parameters, TermSum
 from ..objective.source import plan_sources
 from ..refinement import GaussNewton, LevenbergMarquardt, Stage
@@ -190,18 +191,20 @@ def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
         pattern = Pattern.create(x, np.ones(len(x)), name=spec.name)
     else:
         # an axis in Q or d becomes 2theta with the wavelength that the calculation will use
-        wavelength = spec.instrument.get("wavelengths")
-        pattern = read_pattern(
-            cast(Path, spec.file), format=spec.format, bank=spec.bank, instrument=known, wavelength=wavelength
-        )
-    instrument = (known or pattern.instrument or Instrument(name=spec.name)).replace(**spec.instrument)
+        wavelength = spec.instrument.get("wavelengths") or (known.wavelengths if known is not None else None)
+        pattern = read_pattern(cast(Path, spec.file), format=spec.format, bank=spec.bank, wavelength=wavelength or None)
+    pattern = pattern if known is None else with_parameters(pattern, known)
+    instrument = (pattern.instrument or Instrument(name=spec.name)).replace(**spec.instrument)
     if spec.limits is not None:
         pattern = pattern.limited(*spec.limits)
     if isinstance(spec.zoom, tuple) and not np.any((pattern.x >= spec.zoom[0]) & (pattern.x <= spec.zoom[1])):
         raise ConventionError(
             f"plot.zoom {list(spec.zoom)} lies outside the data, {pattern.x[0]:g} to {pattern.x[-1]:g} degrees"
         )
-    return pattern.excluding(*spec.excluded).replace(instrument=instrument)
+    notes = pattern.notes
+    if {"monochromator_deg", "polarization"} & set(spec.instrument):  # what they ask for was given
+        notes = tuple(note for note in notes if "monochromator_deg" not in note)
+    return pattern.excluding(*spec.excluded).replace(instrument=instrument, notes=notes)
 
 
 def _background(spec: Mapping[str, Any]) -> Background:

@@ -23,8 +23,7 @@ _NAMES = {
     "lithium fluoride": "lif",
 }
 _CRYSTAL = re.compile(
-    r"(?:(\d)\s*x?\s*)?\b\d?x?(germanium|silicon|graphite|hopg|pg|quartz|insb|lif|ge|si|c)\b[\s(]*"
-    r"(?:(\d)\s*(\d)\s*(\d)\b)?",
+    r"(?:(\d)\s*x\s*)?\b(germanium|silicon|graphite|hopg|pg|quartz|insb|lif|ge|si|c(?=[\s(]*002))\b[\s(]*(?:(\d)\s*(\d)\s*(\d)\b)?",
     re.IGNORECASE,
 )
 
@@ -52,8 +51,7 @@ def monochromator(*names: str | None, hkl: tuple[int, int, int] | None = None) -
         spaced = re.sub(r"(?<=[A-Za-z])(?=\d)|(?<=\dx)(?=[A-Z])", " ", text)
         for found in _CRYSTAL.finditer(spaced):
             crystal = _NAMES.get(found[2].lower(), found[2].lower())
-            before = re.search(r"(\d)\s*x\s*$", spaced[: found.start(2)])
-            bounces = max(int(before[1]), 1) if before else 1
+            bounces = max(int(found[1] or 1), 1)
             if crystal in _OTHERS:
                 return Monochromator(shown, _OTHERS[crystal], bounces)
             edge, usual = _CUBIC[crystal]

@@ -171,7 +171,7 @@ def _crystals(measurement) -> list[Monochromator]:
             else []
         )
         plane = (int(digits[0]), int(digits[1]), int(digits[2])) if len(digits) == 3 and any(map(int, digits)) else None
-        found.append(monochromator(type_, element.get("name"), hkl=plane))
+        found.append(monochromator(element.get("name"), type_, hkl=plane))
     return found
 
 

@@ -352,3 +352,27 @@ def test_quantities_of_an_experiment_are_those_of_its_plan():
     experiment = PowderDiffraction(march_axis={"quartz": (0, 0, 1)}, stephens=["quartz"])
     planned, before = experiment.plan(QUARTZ, like=empty()).quantities(), experiment.quantities(QUARTZ, empty())
     assert repr(planned) == repr(before)
+
+
+SLIT = TUBE.replace(divergence_slit="automatic")
+
+
+def test_an_automatic_slit_multiplies_the_peaks_by_the_sine_at_every_point():
+    x = X[::8]
+    fixed, automatic = (PowderDiffraction(i).simulate(QUARTZ, x, values={"scale": 30.0}) for i in (TUBE, SLIT))
+    np.testing.assert_allclose(automatic.y, fixed.y * np.sin(np.deg2rad(x / 2)), rtol=1e-12)
+    # the background is what was measured, and has no slit
+    plan = PowderDiffraction(SLIT, Background.chebyshev(2)).plan(QUARTZ, x)
+    nothing = start(plan, scale=0.0) | {"background": np.array([7.0, 0.0])}
+    np.testing.assert_allclose(curve(plan, nothing), 7.0)
+
+
+def test_derivatives_behind_an_automatic_slit_are_those_of_the_pattern():
+    x = X[700:764]
+    plan = PowderDiffraction(SLIT, Background.chebyshev(1)).plan(QUARTZ, x)
+    values = start(plan, scale=30.0)
+    moved = lambda by: values | {"zero": values["zero"] + by}
+    table, push = jax.linearize(lambda by: plan.peak_table(CRYSTALS, moved(by)), 0.0)
+    ours = jax.jit(PatternPlan.jacobian)(plan, table, jax.tree.map(lambda leaf: leaf[None], push(1.0)))[:, 0]
+    numeric = (plan.curve(CRYSTALS, moved(1e-5)) - plan.curve(CRYSTALS, moved(-1e-5))) / 2e-5
+    np.testing.assert_allclose(ours, numeric, atol=1e-5 * np.abs(numeric).max())

@@ -114,7 +114,10 @@ def test_headers_tell_rates_from_counts():
 
 def written(tmp_path, columns, header="", name="p.xy"):
     path = tmp_path / name
-    lines = [header, *(" ".join(f"{value:g}" if k else f"{value:.2f}" for k, value in enumerate(row)) for row in columns)]
+    lines = [
+        header,
+        *(" ".join(f"{value:g}" if k else f"{value:.2f}" for k, value in enumerate(row)) for row in columns),
+    ]
     path.write_text("\n".join(lines) + "\n")
     return read_pattern(path)
 
@@ -142,7 +145,11 @@ def test_attenuator_factors_multiply_intensity_and_uncertainty(tmp_path, counts)
 
 
 def test_a_third_column_of_uncertainties_stays_as_it_is(tmp_path, counts):
-    sigmas = {"counts": np.sqrt(counts), "monitor": np.sqrt(counts) * 3e-4, "overestimated": 3.0 * np.sqrt(counts + 40.0)}
+    sigmas = {
+        "counts": np.sqrt(counts),
+        "monitor": np.sqrt(counts) * 3e-4,
+        "overestimated": 3.0 * np.sqrt(counts + 40.0),
+    }
     for name, sigma in sigmas.items():
         scale = 3e-4 if name == "monitor" else 1.0
         path = tmp_path / f"{name}.xye"
