@@ -12,6 +12,7 @@ from ...diffraction.records import Instrument
 from ...errors import ConventionError, ParseError
 from .archive import Archive, choose
 from .measured import Measured
+from .optics import monochromator, monochromator_deg
 
 _RAW = re.compile(r"Experiment(\d+)/RawData(\d+)\.xml$")
 _TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
@@ -154,7 +155,8 @@ def _instrument(path: str | Path, root: Element) -> tuple[Instrument | None, tup
             f"A monochromator ({before[0]}) stands in the incident beam: Kα1 alone was taken; "
             "give both wavelengths if it passes Kα2.",
         )
-    if behind:
+    angle = monochromator_deg(map(monochromator, behind), alpha1)
+    if behind and angle is None:
         notes += (
             f"A monochromator ({behind[0]}) stands in the diffracted beam, and the file does not say its angle: "
             "give monochromator_deg = 26.6 for graphite and Cu Kα.",
@@ -168,6 +170,7 @@ def _instrument(path: str | Path, root: Element) -> tuple[Instrument | None, tup
             ratio=ratio if doublet else 0.5,
             geometry="debye-scherrer" if through else "bragg-brentano",
             radius_mm=radius if radius > 0 else Instrument.radius_mm,
+            monochromator_deg=angle,
             name=Path(path).name,
         ), notes
     except ConventionError as error:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...diffraction.records import Instrument
 from ...errors import ConventionError, ParseError
+from .optics import monochromator, monochromator_deg
 
 _LENGTHS = ("_diffrn_radiation_wavelength", "_diffrn_radiation_wavelength_value")
 _WEIGHTS = ("_diffrn_radiation_wavelength_wt", "_diffrn_radiation_wavelength_weight")
@@ -19,6 +20,7 @@ _MODE = ("_pd_spec_mount_mode",)
 _PLACE = ("_pd_instr_geometry", "_pd_spec_mounting")
 _SHAPE = ("_pd_spec_shape",)
 _MONOCHROMATORS = ("_pd_instr_2theta_monochr_post", "_pd_instr_2theta_monochr_pre")
+_CRYSTALS = ("_pd_instr_monochr_post_spec", "_pd_instr_monochr_pre_spec", "_diffrn_radiation_monochromator")
 
 
 class _Items(Protocol):
@@ -68,7 +70,14 @@ def instrument_of(path: str | Path, blocks: Sequence[_Items]) -> Instrument | No
             wavelengths=tuple(float(length) for length, _ in pairs),
             ratio=float(pairs[1][1] / pairs[0][1]) if known else 0.5,
             geometry=_geometry(stated(_MODE), stated(_PLACE), stated(_SHAPE), doublet),
-            monochromator_deg=None if neutron else _monochromator(numbers(_MONOCHROMATORS), stated(_SOURCE)),
+            monochromator_deg=None
+            if neutron
+            else _monochromator(
+                numbers(_MONOCHROMATORS),
+                next(filter(None, (stated([tag]) for tag in _CRYSTALS)), ""),
+                stated(_SOURCE),
+                pairs[0][0],
+            ),
             name=Path(path).name,
         )
     except ConventionError as error:
@@ -85,8 +94,10 @@ def _geometry(mode: str, place: str, shape: str, doublet: bool) -> Literal["brag
     return "bragg-brentano" if doublet else "debye-scherrer"
 
 
-def _monochromator(angles: list[float], source: str) -> float | None:
+def _monochromator(angles: list[float], crystal: str, source: str, wavelength: float) -> float | None:
     """2theta of a monochromator at an X-ray tube; that of a synchrotron says nothing of the polarisation."""
     tube = re.search(r"tube|anode|sealed|laborator|k\s*\\?a|kalpha|kα|k-l", source) and "synchrotron" not in source
     stated = [angle for angle in angles if np.isfinite(angle) and 0.0 < angle < 90.0]
-    return float(stated[0]) if tube and stated else None
+    if not tube:
+        return None
+    return float(stated[0]) if stated else monochromator_deg([monochromator(crystal)], wavelength)
