@@ -77,6 +77,7 @@ def write(tmp_path, header, x, name="p.xy"):
         ("q", "x-axis: Q (1/A)"),
         ("q", "Q (1/A)\nIntensity"),
         ("q", "sample.tif\nQ Space (Angstroms^-1)\nIntensity\n   21"),
+        ("q", "sample.tif\nQ Space (Angstroms^-1)\nIntensity\n   1000,"),
         ("q_nm", "# q_nm^-1      I"),
         ("q_nm", "q(nm^-1)   I(q)"),
         ("q_nm", "scattering vector (1/nm), intensity"),
