@@ -48,7 +48,8 @@ class Instrument:
         monochromator_deg: 2theta of a crystal monochromator, in the incident or the diffracted beam; replaces
             ``polarization`` when given.
         divergence_slit: ``"fixed"``, or ``"automatic"``: opens with the angle so that the same length of a flat specimen is
-            irradiated, and the calculated peaks are multiplied by sin(theta).
+            irradiated, and the calculated peaks are multiplied by sin(theta). ``None`` is fixed, unless the file of a
+            pattern says something else.
         zero: 2theta offset in degrees, added to the calculated position.
         U, V, W: Gaussian variance, ``U tan² + V tan + W`` in centidegree² (GSAS convention).
         X, Y, Z: Lorentzian FWHM, ``X / cos + Y tan + Z`` in centidegree.
@@ -66,7 +67,7 @@ class Instrument:
     radius_mm: float = 200.0
     polarization: float = 0.5
     monochromator_deg: float | None = None
-    divergence_slit: Literal["fixed", "automatic"] = "fixed"
+    divergence_slit: Literal["fixed", "automatic"] | None = None
     zero: float = 0.0
     U: float = 2.0
     V: float = -2.0
@@ -98,7 +99,7 @@ class Instrument:
                     f"the wavelengths {first:g} and {second:g} Å are Kα2 before Kα1: the shorter one is the stronger; give "
                     f"wavelength = [{second:g}, {first:g}]"
                 )
-        if self.divergence_slit not in ("fixed", "automatic"):
+        if self.divergence_slit not in (None, "fixed", "automatic"):
             raise ConventionError(f"divergence_slit is {self.divergence_slit!r}; expected 'fixed' or 'automatic'")
         if self.divergence_slit == "automatic" and self.geometry == "debye-scherrer":
             raise ConventionError(
@@ -129,7 +130,7 @@ class Instrument:
         return Fixed(
             radiation=self.radiation, geometry=self.geometry, radius_mm=self.radius_mm, lines=len(self.wavelengths),
             monochromator=self.monochromator_deg is not None, axial_imbalance=self.axial_imbalance,
-            divergence_slit=self.divergence_slit,
+            divergence_slit=self.divergence_slit or "fixed",
         )  # fmt: skip
 
     def replace(self, **changes: Any) -> "Instrument":
@@ -183,7 +184,7 @@ class Pattern(Struct):
 
         Args:
             x: 2theta in degrees, strictly increasing.
-            y: intensities, finite and not negative.
+            y: intensities, finite; negative ones (net intensities) need uncertainties.
             sigma: standard uncertainties; ``sqrt(max(y, 1))`` (counting statistics) when not given.
             excluded: ``(low, high)`` pairs in degrees.
             name: shown in reports.
@@ -192,7 +193,7 @@ class Pattern(Struct):
 
         Raises:
             ShapeError: different lengths, or fewer than 3 points.
-            DataError: non-finite or negative values, non-positive sigma, 2theta unsorted, duplicated or
+            DataError: non-finite values, negative ones without sigma, non-positive sigma, 2theta unsorted, duplicated or
                 outside (-180, 180) degrees.
         """
         x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
@@ -202,6 +203,7 @@ class Pattern(Struct):
             )
         if len(x) < 3:
             raise ShapeError(f"{name}: a pattern of {len(x)} points cannot be refined against")
+        counted = sigma is None
         sigma = np.sqrt(np.maximum(y, 1.0)) if sigma is None else np.asarray(sigma, dtype=float)
         if sigma.shape != x.shape:
             raise ShapeError(f"{name}: {len(sigma)} uncertainties for {len(x)} points")
@@ -218,11 +220,11 @@ class Pattern(Struct):
             )
         if x[0] <= -180 or x[-1] >= 180:
             raise DataError(f"{name}: 2theta runs from {x[0]:g} to {x[-1]:g}; expected degrees between -180 and 180")
-        if (y < 0).any():
+        if counted and (y < 0).any():
             k = int(np.flatnonzero(y < 0)[0])
             raise DataError(
                 f"{name}: negative intensity {y[k]:g} at 2theta {x[k]:g}; counts cannot be negative "
-                "(do not subtract the background: refine it)"
+                "(do not subtract the background: refine it; or give the uncertainties of net intensities)"
             )
         if (sigma <= 0).any():
             k = int(np.flatnonzero(sigma <= 0)[0])

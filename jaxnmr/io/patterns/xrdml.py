@@ -61,7 +61,7 @@ def read_xrdml(path: str | Path, data: bytes, bank: int | None = None) -> Measur
     y, sigma = _intensities(path, points, automatic=automatic)
     x = _angles(path, scan, points, len(y))
     instrument, notes = _instrument(path, measurement, automatic=automatic and not converted)
-    return Measured(x, y, sigma, instrument=instrument, notes=notes)
+    return Measured(x, y, sigma, instrument=instrument, notes=notes, counted=True)
 
 
 def _intensities(path: str | Path, points, *, automatic: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -133,6 +133,14 @@ def test_a_transmission_sample_is_debye_scherrer(tmp_path):
     assert read(tmp_path, mode="Transmission").instrument.geometry == "debye-scherrer"
 
 
+def test_a_scan_from_high_to_low_angles_is_sorted_and_noted(tmp_path):
+    pattern = read(tmp_path, positions=MOVING.replace("12.0", "8.0"))
+    np.testing.assert_allclose(pattern.x, [8, 8.5, 9, 9.5, 10])
+    np.testing.assert_array_equal(pattern.y, [25, 9, 0, 400, 100])
+    np.testing.assert_array_equal(pattern.sigma, [5, 3, 1, 20, 10])
+    assert pattern.notes == ("The scan runs from 10 down to 8 degrees; it was sorted.",)
+
+
 def test_attenuation_is_already_in_intensities_and_not_yet_in_counts(tmp_path):
     factors = "<beamAttenuationFactors>1 100 1 1 4</beamAttenuationFactors>"
     old = read(tmp_path, factors + '<intensities unit="counts">16 90000 0 9 400</intensities>')
@@ -195,7 +203,6 @@ def test_one_of_several_scans_is_chosen_by_its_number(tmp_path):
         ),
         ({"positions": "<commonPosition>30</commonPosition>"}, "2Theta does not move"),
         ({"positions": "<listPositions>1 2</listPositions>"}, "2 angles for 5 intensities"),
-        ({"positions": MOVING.replace("12.0", "9.0")}, "sort the points"),
         ({"positions": MOVING.replace("12.0", "inf")}, "finite"),
     ],
 )
