@@ -99,6 +99,10 @@ class Instrument:
                     f"the wavelengths {first:g} and {second:g} Å are Kα2 before Kα1: the shorter one is the stronger; give "
                     f"wavelength = [{second:g}, {first:g}]"
                 )
+            if 1.0 < second / first < 1.02 and self.ratio > 1.0:
+                raise ConventionError(
+                    f"ratio is {self.ratio:g}, the intensity of Kα2 ({second:g} Å) over that of Kα1: expected about 0.5"
+                )
         if self.divergence_slit not in (None, "fixed", "automatic"):
             raise ConventionError(f"divergence_slit is {self.divergence_slit!r}; expected 'fixed' or 'automatic'")
         if self.divergence_slit == "automatic" and self.geometry == "debye-scherrer":

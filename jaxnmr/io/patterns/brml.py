@@ -12,6 +12,7 @@ from ...diffraction.records import Instrument
 from ...errors import ConventionError, ParseError
 from .archive import Archive, choose
 from .measured import Measured
+from .optics import monochromator, monochromator_deg
 
 _RAW = re.compile(r"Experiment(\d+)/RawData(\d+)\.xml$")
 _TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
@@ -154,9 +155,11 @@ def _instrument(path: str | Path, root: Element) -> tuple[Instrument | None, tup
             f"A monochromator ({before[0]}) stands in the incident beam: Kα1 alone was taken; "
             "give both wavelengths if it passes Kα2.",
         )
-    if behind:
+    crystals = [monochromator(name) for name in (*before, *behind)]
+    unknown = [name for name, crystal in zip((*before, *behind), crystals, strict=True) if crystal.spacing is None]
+    if unknown and unknown[0] in behind:
         notes += (
-            f"A monochromator ({behind[0]}) stands in the diffracted beam, and the file does not say its angle: "
+            f"A monochromator ({unknown[0]}) stands in the diffracted beam, and the file does not say its angle: "
             "give monochromator_deg = 26.6 for graphite and Cu Kα.",
         )
     stage = " ".join(s.get("LogicName") or "" for s in root.iter("Stage"))
@@ -168,6 +171,7 @@ def _instrument(path: str | Path, root: Element) -> tuple[Instrument | None, tup
             ratio=ratio if doublet else 0.5,
             geometry="debye-scherrer" if through else "bragg-brentano",
             radius_mm=radius if radius > 0 else Instrument.radius_mm,
+            monochromator_deg=monochromator_deg(crystals, alpha1),
             name=Path(path).name,
         ), notes
     except ConventionError as error:

@@ -98,7 +98,13 @@ def test_the_optics_decide_on_lines_and_geometry(tmp_path):
     pattern = read(tmp_path, brml(optics=optics))
     assert pattern.instrument.wavelengths == (1.5406,) and "Johansson Ge" in pattern.notes[0]
     pattern = read(tmp_path, brml(behind=optics))
-    assert len(pattern.instrument.wavelengths) == 2 and "diffracted beam" in pattern.notes[0]
+    assert len(pattern.instrument.wavelengths) == 2 and pattern.instrument.monochromator_deg == pytest.approx(
+        27.28, abs=0.01
+    )
+    pattern = read(tmp_path, brml(behind=optics.replace("Johansson Ge", "secondary")))
+    assert (
+        pattern.instrument.monochromator_deg is None and "(secondary) stands in the diffracted beam" in pattern.notes[0]
+    )
     assert read(tmp_path, brml(stage="CapillaryStage")).instrument.geometry == "debye-scherrer"
 
 
