@@ -48,7 +48,8 @@ class Instrument:
         monochromator_deg: 2theta of a crystal monochromator, in the incident or the diffracted beam; replaces
             ``polarization`` when given.
         divergence_slit: ``"fixed"``, or ``"automatic"``: opens with the angle so that the same length of a flat specimen is
-            irradiated, and the calculated peaks are multiplied by sin(theta).
+            irradiated, and the calculated peaks are multiplied by sin(theta). ``None`` is fixed, unless the file of a
+            pattern says something else.
         zero: 2theta offset in degrees, added to the calculated position.
         U, V, W: Gaussian variance, ``U tan² + V tan + W`` in centidegree² (GSAS convention).
         X, Y, Z: Lorentzian FWHM, ``X / cos + Y tan + Z`` in centidegree.
@@ -66,7 +67,7 @@ class Instrument:
     radius_mm: float = 200.0
     polarization: float = 0.5
     monochromator_deg: float | None = None
-    divergence_slit: Literal["fixed", "automatic"] = "fixed"
+    divergence_slit: Literal["fixed", "automatic"] | None = None
     zero: float = 0.0
     U: float = 2.0
     V: float = -2.0
@@ -98,7 +99,11 @@ class Instrument:
                     f"the wavelengths {first:g} and {second:g} Å are Kα2 before Kα1: the shorter one is the stronger; give "
                     f"wavelength = [{second:g}, {first:g}]"
                 )
-        if self.divergence_slit not in ("fixed", "automatic"):
+            if 1.0 < second / first < 1.02 and self.ratio > 1.0:
+                raise ConventionError(
+                    f"ratio is {self.ratio:g}, the intensity of Kα2 ({second:g} Å) over that of Kα1: expected about 0.5"
+                )
+        if self.divergence_slit not in (None, "fixed", "automatic"):
             raise ConventionError(f"divergence_slit is {self.divergence_slit!r}; expected 'fixed' or 'automatic'")
         if self.divergence_slit == "automatic" and self.geometry == "debye-scherrer":
             raise ConventionError(
@@ -129,7 +134,7 @@ class Instrument:
         return Fixed(
             radiation=self.radiation, geometry=self.geometry, radius_mm=self.radius_mm, lines=len(self.wavelengths),
             monochromator=self.monochromator_deg is not None, axial_imbalance=self.axial_imbalance,
-            divergence_slit=self.divergence_slit,
+            divergence_slit=self.divergence_slit or "fixed",
         )  # fmt: skip
 
     def replace(self, **changes: Any) -> "Instrument":

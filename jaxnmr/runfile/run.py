@@ -206,7 +206,9 @@ class HistogramSpec(Spec):
         help="instead of a file: first, last and step in degrees, for simulations",
     )  # fmt: skip
     format: str | None = key(Table.text, None, '"gsas"', "when the content does not tell")
-    bank: int | None = key(Table.integer, None, "1", minimum=1, help="which scan, range or block, of a file with several")
+    bank: int | None = key(
+        Table.integer, None, "1", minimum=1, help="which scan, range or block, of a file with several"
+    )
     instrument_file: Path | None = key(
         Table.path, None, '"INST_XRY.PRM"', name="instrument", shown=True,
         help="instrument file; the keys below, from radiation to mu_r, replace what it says",

@@ -14,7 +14,6 @@ from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
 from ..diffraction.powder import two_theta_points
 from ..errors import ConventionError, JaxnmrError, ParseError
 from ..io import read_crystal, read_instrument, read_pattern
-from ..io.patterns.formats import with_parameters
 from ..objective import Objective, Parameters, TermSum
 from ..objective.source import plan_sources
 from ..refinement import GaussNewton, LevenbergMarquardt, Stage
@@ -191,10 +190,11 @@ def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
         pattern = Pattern.create(x, np.ones(len(x)), name=spec.name)
     else:
         # an axis in Q or d becomes 2theta with the wavelength that the calculation will use
-        wavelength = spec.instrument.get("wavelengths") or (known.wavelengths if known is not None else None)
-        pattern = read_pattern(cast(Path, spec.file), format=spec.format, bank=spec.bank, wavelength=wavelength or None)
-    pattern = pattern if known is None else with_parameters(pattern, known)
-    instrument = (pattern.instrument or Instrument(name=spec.name)).replace(**spec.instrument)
+        wavelength = spec.instrument.get("wavelengths")
+        pattern = read_pattern(
+            cast(Path, spec.file), format=spec.format, bank=spec.bank, instrument=known, wavelength=wavelength
+        )
+    instrument = (pattern.instrument or known or Instrument(name=spec.name)).replace(**spec.instrument)
     if spec.limits is not None:
         pattern = pattern.limited(*spec.limits)
     if isinstance(spec.zoom, tuple) and not np.any((pattern.x >= spec.zoom[0]) & (pattern.x <= spec.zoom[1])):

@@ -155,10 +155,11 @@ def _instrument(path: str | Path, root: Element) -> tuple[Instrument | None, tup
             f"A monochromator ({before[0]}) stands in the incident beam: Kα1 alone was taken; "
             "give both wavelengths if it passes Kα2.",
         )
-    angle = monochromator_deg(map(monochromator, behind), alpha1)
-    if behind and angle is None:
+    crystals = [monochromator(name) for name in (*before, *behind)]
+    unknown = [name for name, crystal in zip((*before, *behind), crystals, strict=True) if crystal.spacing is None]
+    if unknown and unknown[0] in behind:
         notes += (
-            f"A monochromator ({behind[0]}) stands in the diffracted beam, and the file does not say its angle: "
+            f"A monochromator ({unknown[0]}) stands in the diffracted beam, and the file does not say its angle: "
             "give monochromator_deg = 26.6 for graphite and Cu Kα.",
         )
     stage = " ".join(s.get("LogicName") or "" for s in root.iter("Stage"))
@@ -170,7 +171,7 @@ def _instrument(path: str | Path, root: Element) -> tuple[Instrument | None, tup
             ratio=ratio if doublet else 0.5,
             geometry="debye-scherrer" if through else "bragg-brentano",
             radius_mm=radius if radius > 0 else Instrument.radius_mm,
-            monochromator_deg=angle,
+            monochromator_deg=monochromator_deg(crystals, alpha1),
             name=Path(path).name,
         ), notes
     except ConventionError as error:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...diffraction.records import Instrument, Pattern
@@ -45,8 +46,8 @@ def read_pattern(
         wavelength: in Å, one or two (Kα1, Kα2); replaces that of the file or of ``instrument``. The first converts an axis
             in Q or d.
         bank: bank, range, scan or data block, for files that hold several.
-        instrument: the diffractometer, which replaces what the pattern file says, or its parameter file, see
-            `with_parameters`.
+        instrument: the diffractometer, or its parameter file; replaces what the pattern file says, but for slits and
+            filters of which it says nothing.
 
     Returns:
         The pattern, named after the file; ``pattern.instrument`` is ``None`` when nothing is known of it.
@@ -61,9 +62,8 @@ def read_pattern(
     if format is not None and format not in FORMATS:
         raise ConventionError(f"format is {format!r}; expected one of {', '.join(FORMATS)}")
     data = read_bytes(path)
-    parameters = None
     if isinstance(instrument, str | Path):
-        instrument = parameters = read_instrument(instrument)
+        instrument = read_instrument(instrument)
     if format == "bruker-raw" or (format is None and looks_like_bruker_raw(data)):
         found = read_bruker_raw(path, data, bank)
     elif format in ("brml", "rasx") or (format is None and data.startswith(b"PK")):
@@ -85,39 +85,34 @@ def read_pattern(
             if bank not in (None, 1):
                 raise ParseError(path, None, f"columns hold a single pattern, not bank {bank}; leave bank out")
             found = read_columns(path, text)
-    lengths: tuple[float, ...] = ()
+    known = found.instrument
+    if instrument is not None:
+        known, doubts = _described(instrument, found.instrument)
+        found = replace(found, notes=(*found.notes, *doubts))
     if wavelength is not None:
-        lengths = _wavelengths(wavelength)
-    elif (
-        source := next((i for i in (instrument, found.instrument) if i is not None and i.wavelengths), None)
-    ) is not None:
-        lengths = source.wavelengths
+        known = (known or Instrument(name=Path(path).name)).replace(wavelengths=_wavelengths(wavelength))
+    if known is not None and not known.wavelengths and found.instrument is not None and found.axis is not None:
+        known = known.replace(wavelengths=found.instrument.wavelengths)
+    lengths = known.wavelengths if known is not None else ()
     pattern = to_pattern(path, in_degrees(path, found, lengths[0] if lengths else None))
-    if parameters is not None:
-        pattern = with_parameters(pattern, parameters)
-        instrument = pattern.instrument
-    known = instrument if instrument is not None else pattern.instrument
-    if wavelength is not None or (found.axis is not None and lengths):
-        known = (known or Instrument(name=Path(path).name)).replace(wavelengths=lengths)
     return pattern.replace(instrument=known)
 
 
-def with_parameters(pattern: Pattern, instrument: Instrument) -> Pattern:
-    """A pattern and what a parameter file says of its diffractometer.
-
-    Parameter files know no slits and filters, so that these are still what the pattern file says. A monochromator is in
-    the polarization of a parameter file; where that is the one of a tube without, a note says what was not taken.
-    """
-    said, notes = pattern.instrument, pattern.notes
-    if said is not None and instrument.geometry == said.geometry:
-        instrument = instrument.replace(divergence_slit=said.divergence_slit, optics=said.optics)
-        plain = instrument.polarization == 0.5 and instrument.monochromator_deg is None
-        if said.monochromator_deg is not None and plain and instrument.radiation == "xray":
-            notes += (
-                f"The parameter file {instrument.name} has the polarization 0.5 of a beam without monochromator, and the "
-                f"pattern says that there is one: give monochromator_deg = {said.monochromator_deg:.1f} to have it.",
-            )
-    return pattern.replace(instrument=instrument, notes=notes)
+def _described(instrument: Instrument, said: Instrument | None) -> tuple[Instrument, tuple[str, ...]]:
+    """An instrument and what it says nothing of, slits and filters, from the pattern's file; what the two contradict."""
+    if said is None or instrument.geometry != said.geometry:
+        return instrument, ()
+    instrument = instrument.replace(
+        divergence_slit=instrument.divergence_slit or said.divergence_slit, optics=instrument.optics or said.optics
+    )
+    # in the files of other programs a monochromator is part of the polarization
+    plain = instrument.radiation == "xray" and instrument.polarization == 0.5 and instrument.monochromator_deg is None
+    if said.monochromator_deg is None or not plain:
+        return instrument, ()
+    return instrument, (
+        f"The instrument {instrument.name} has the polarization 0.5 of a beam without monochromator, and the pattern says that "
+        f"there is one: give monochromator_deg = {said.monochromator_deg:.1f} to have it.",
+    )
 
 
 def write_pattern(pattern: Pattern | Sequence, path: str | Path) -> Path:

@@ -48,7 +48,7 @@ def monochromator(*names: str | None, hkl: tuple[int, int, int] | None = None) -
     shown = ", ".join(dict.fromkeys(texts)) or "monochromator"
     for text in texts:
         # "4xGe220" -> "4x Ge 220"
-        spaced = re.sub(r"(?<=[A-Za-z])(?=\d)|(?<=\dx)(?=[A-Z])", " ", text)
+        spaced = re.sub(r"(?<=[A-Za-z])(?=\d)|(?<=\dx)(?=[A-Za-z])", " ", text)
         for found in _CRYSTAL.finditer(spaced):
             crystal = _NAMES.get(found[2].lower(), found[2].lower())
             bounces = max(int(found[1] or 1), 1)

@@ -19,8 +19,9 @@ _SOURCE = (*_PROBE, "_diffrn_source", "_diffrn_source_type", "_diffrn_radiation_
 _MODE = ("_pd_spec_mount_mode",)
 _PLACE = ("_pd_instr_geometry", "_pd_spec_mounting")
 _SHAPE = ("_pd_spec_shape",)
+_SLIT = ("_pd_instr_cons_illum_flag",)
+_CRYSTALS = ("_pd_instr_monochr_pre_spec", "_pd_instr_monochr_post_spec", "_diffrn_radiation_monochromator")
 _MONOCHROMATORS = ("_pd_instr_2theta_monochr_post", "_pd_instr_2theta_monochr_pre")
-_CRYSTALS = ("_pd_instr_monochr_post_spec", "_pd_instr_monochr_pre_spec", "_diffrn_radiation_monochromator")
 
 
 class _Items(Protocol):
@@ -64,20 +65,22 @@ def instrument_of(path: str | Path, blocks: Sequence[_Items]) -> Instrument | No
         pairs.reverse()  # Kα1, the shorter of such a pair, comes first
     known = doublet and all(np.isfinite(w) and w > 0 for _, w in pairs)
     neutron = "neutron" in stated(_PROBE)
+    geometry = _geometry(stated(_MODE), stated(_PLACE), stated(_SHAPE), doublet)
+    # theta-compensated slits, which irradiate a constant length
+    automatic = geometry == "bragg-brentano" and stated(_SLIT).startswith("y")
+    crystals = [monochromator(text) for tag in _CRYSTALS if (text := stated((tag,)))]
     try:
         return Instrument(
             radiation="neutron" if neutron else "xray",
             wavelengths=tuple(float(length) for length, _ in pairs),
             ratio=float(pairs[1][1] / pairs[0][1]) if known else 0.5,
-            geometry=_geometry(stated(_MODE), stated(_PLACE), stated(_SHAPE), doublet),
+            geometry=geometry,
             monochromator_deg=None
             if neutron
             else _monochromator(
-                numbers(_MONOCHROMATORS),
-                next(filter(None, (stated([tag]) for tag in _CRYSTALS)), ""),
-                stated(_SOURCE),
-                pairs[0][0],
+                numbers(_MONOCHROMATORS), monochromator_deg(crystals[:1], pairs[0][0]), stated(_SOURCE)
             ),
+            divergence_slit="automatic" if automatic else None,
             name=Path(path).name,
         )
     except ConventionError as error:
@@ -94,10 +97,8 @@ def _geometry(mode: str, place: str, shape: str, doublet: bool) -> Literal["brag
     return "bragg-brentano" if doublet else "debye-scherrer"
 
 
-def _monochromator(angles: list[float], crystal: str, source: str, wavelength: float) -> float | None:
+def _monochromator(angles: list[float], of_crystal: float | None, source: str) -> float | None:
     """2theta of a monochromator at an X-ray tube; that of a synchrotron says nothing of the polarisation."""
     tube = re.search(r"tube|anode|sealed|laborator|k\s*\\?a|kalpha|kα|k-l", source) and "synchrotron" not in source
     stated = [angle for angle in angles if np.isfinite(angle) and 0.0 < angle < 90.0]
-    if not tube:
-        return None
-    return float(stated[0]) if stated else monochromator_deg([monochromator(crystal)], wavelength)
+    return None if not tube else float(stated[0]) if stated else of_crystal

@@ -87,13 +87,13 @@ def estimate_sigma(y: np.ndarray, *, rate: bool = False, seconds: float | np.nda
     if whole and quantum == 1.0 and not rate:
         return Estimate(y, counting_sigma(level), _odd_counts(scatter))
     if quantum is not None and (scatter is None or 0.5 < scatter / quantum < 2.0):
-        factor, how = quantum, "all of them are multiples of"
+        factor, how = quantum, "all are multiples of {}, which was taken for one count"
     elif scatter is None:
         if rate or _typical(level) < 1.0:
             return Estimate(y, counting_sigma(level), (_UNKNOWN,))
         return Estimate(y, counting_sigma(level))
     else:
-        factor, how = scatter, "their scatter shows"
+        factor, how = scatter, "by their scatter one count is {}"
         if not whole:
             factor = scatter - rounding / _typical(level)
     # nearby factors are as good as one: means over channels are still counts for all that matters
@@ -232,7 +232,7 @@ _UNKNOWN = (
 
 def _scaled(factor: float, how: str) -> str:
     return (
-        f"The intensities are no counts: {how} {factor:.3g} per count, and their uncertainties are sqrt({factor:.3g} I). "
+        f"The intensities are no counts: {how.format(f'{factor:.3g}')}, so that their uncertainties are sqrt({factor:.3g} I). "
         "Give the counts, or a third column with uncertainties, to have others."
     )
 

@@ -108,6 +108,8 @@ def test_the_lines_of_a_doublet_come_in_order():
         Instrument(wavelengths=(1.5444, 1.5406))
     with pytest.raises(ConventionError, match="Kα2 before Kα1"):
         Instrument(wavelengths=(0.71359, 0.70930))
+    with pytest.raises(ConventionError, match="over that of Kα1"):
+        Instrument(wavelengths=(1.5406, 1.5444), ratio=2.0)
     # the stronger line first, as the ratio says; Kβ and half a wavelength are no doublets
     assert Instrument(wavelengths=(1.5444, 1.5406), ratio=2.0).ratio == 2.0
     assert Instrument(wavelengths=(1.5406, 1.39222), ratio=0.1).wavelengths[1] == 1.39222

@@ -193,6 +193,17 @@ def test_the_lines_of_a_doublet_are_put_in_order(tmp_path):
     assert instrument.wavelengths == (1.5406, 1.5444) and instrument.ratio == 0.5
 
 
+def test_crystals_and_slits_that_a_cif_names_are_part_of_the_instrument(tmp_path):
+    columns = {"pd_meas_2theta_scan": [10, 11, 12], "pd_meas_counts_total": [1, 4, 9]}
+    stated = "_diffrn_radiation_wavelength 1.5406\n_diffrn_source 'sealed tube'\n_pd_spec_mount_mode reflection\n"
+    graphite = read(
+        tmp_path, loop(columns, stated + "_diffrn_radiation_monochromator 'pyrolytic graphite'\n")
+    ).instrument
+    assert graphite.monochromator_deg == pytest.approx(26.6, abs=0.06) and graphite.divergence_slit is None
+    slit = read(tmp_path, loop(columns, stated + "_pd_instr_cons_illum_flag yes\n")).instrument
+    assert slit.divergence_slit == "automatic" and slit.monochromator_deg is None
+
+
 def test_the_monochromator_of_a_tube_polarises_and_that_of_a_synchrotron_is_not_taken_for_one(tmp_path):
     columns = {"pd_meas_2theta_scan": [10, 11, 12], "pd_meas_counts_total": [1, 4, 9]}
     stated = "_diffrn_radiation_wavelength 1.5406\n_pd_instr_2theta_monochr_post 26.6\n_diffrn_source '{}'\n"
