@@ -13,7 +13,7 @@ from .._struct import Struct, compiled, static
 from ..crystal import Crystal
 from ..crystal.cell import metric
 from ..typing import Array, Quantity
-from . import axial, profiles, widths
+from . import axial, corrections, profiles, widths
 from .background import Background
 from .phases import PhasePeaks, PhasePlan, phase_peaks
 from .quantities import histogram_quantities
@@ -130,9 +130,13 @@ class PatternPlan(Struct):
     def pattern(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[jax.Array, " points"]:
         """Calculated intensity at every point, background included (traceable)."""
         table = self.peak_table(crystals, values)
-        nodes, tiles = self._nodes(table.peaks), (self.core, self.tail, self.tiles_at_once)
-        blocks = profiles.profile_sum(self.x_blocks, table.peaks, nodes, *tiles)
-        return blocks.reshape(-1)[: self.x.shape[0]] + self.background @ table.background
+        return self.sum_of_peaks(table.peaks, self._nodes(table.peaks)) + self.background @ table.background
+
+    def sum_of_peaks(self, peaks: profiles.Peaks, nodes: list[profiles.AxialNodes]) -> Float[jax.Array, " points"]:
+        """The pattern without its background (traceable)."""
+        blocks = profiles.profile_sum(self.x_blocks, peaks, nodes, self.core, self.tail, self.tiles_at_once)
+        total = blocks.reshape(-1)[: self.x.shape[0]]
+        return total if self.fixed.divergence_slit == "fixed" else total * corrections.automatic_slit(self.x)
 
     def curve(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[np.ndarray, " points"]:
         """:meth:`pattern`, compiled (host)."""
@@ -321,9 +325,7 @@ def observed_over_calculated(
     nodes = plan._nodes(table.peaks)
 
     def peaks_only(area: jax.Array) -> jax.Array:
-        tiles = plan.core, plan.tail, plan.tiles_at_once
-        blocks = profiles.profile_sum(plan.x_blocks, table.peaks._replace(area=area), nodes, *tiles)
-        return blocks.reshape(-1)[: plan.x.shape[0]]
+        return plan.sum_of_peaks(table.peaks._replace(area=area), nodes)
 
     calculated, pull = jax.vjp(peaks_only, table.peaks.area)
     seen = calculated > 1e-9 * jnp.max(calculated)

@@ -20,6 +20,9 @@ from .statistics import ProfileStatistics, Statistics, peak_match
 Condition = tuple[str, str]
 # below this correlation of observed and calculated peaks, a minimum is not a solution
 _MATCHED = 0.8
+# a goodness of fit below this, or an expected R factor above (per cent), is one of uncertainties that are none
+_TOO_GOOD = 0.3
+_NOISE_ALONE = 50.0
 # a report shows no more rows of one term than this: those that differ most
 _MOST_ROWS = 100
 
@@ -130,6 +133,10 @@ class Evidence:
         """Why this minimum is no solution, whatever its chi²; empty unless that is plain to see."""
         return ""
 
+    def doubts(self, s: Any) -> tuple[str, ...]:
+        """What its agreement says against its uncertainties, for the warnings of a result."""
+        return ()
+
     def tables(self) -> tuple[Table, ...]:
         """What its section in a report shows."""
         return ()
@@ -170,6 +177,7 @@ class Profile(Evidence):
         regions: what was fitted, ``excluded`` what was left out, in the units of the axis.
         factor: name of the agreement factor.
         lines: what a line of it is called, ``check`` what to look at when they are in wrong places.
+        better_sigma: what to do when uncertainties turn out to be too large.
     """
 
     axis: Axis
@@ -186,6 +194,7 @@ class Profile(Evidence):
     factor: ClassVar[str] = "Rw"
     lines: ClassVar[str] = "lines"
     check: ClassVar[str] = "starting values"
+    better_sigma: ClassVar[str] = "Give those of the measurement"
 
     @property
     def difference(self) -> np.ndarray:
@@ -204,6 +213,15 @@ class Profile(Evidence):
             f"The refinement ended in a minimum where the calculated {self.lines} of '{self.name}' do not lie on the "
             f"observed ones (correlation {match:.2f}): the start was too far away. Check {self.check}."
         )
+
+    def doubts(self, s: ProfileStatistics) -> tuple[str, ...]:
+        found = []
+        if s.gof < _TOO_GOOD:
+            times = f"{1.0 / s.gof:.3g} times" if s.gof > 1e-6 else "beyond measure"
+            found.append(f"the goodness of fit is {s.gof:.2g}: uncertainties of points are {times} what the fit leaves")
+        if s.rexp > _NOISE_ALONE:
+            found.append(f"Rexp is {s.rexp:.3g} %: uncertainties of points are of the size of the intensities")
+        return (f"'{self.name}': {', and '.join(found)}. {self.better_sigma}.",) if found else ()
 
     def statistics(
         self, residuals: np.ndarray, determined: float, weight: float = 1.0, discounted: int | None = None

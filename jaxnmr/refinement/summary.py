@@ -101,6 +101,7 @@ def summarise(
         warnings=(
             *_warnings(crystals, params, active, lower, upper),
             *objective.warnings(params),
+            *(sentence for name, shown in evidence.items() for sentence in shown.doubts(statistics[name])),
             *visited,
         ),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..diffraction.powder import DEFAULT_CUTOFF
 from ..objective import Loss
 from ..units import b_to_u
 from .couplings import CouplingsSpec
@@ -127,7 +128,13 @@ class InstrumentSpec(Spec):
     ratio: float | None = key(Table.number, None, "0.5", "intensity of the second wavelength")
     radius_mm: float | None = key(Table.number, None, "200.0")
     polarization: float | None = key(Table.number, None, "0.5")
-    monochromator_deg: float | None = key(Table.number, None, "26.6")
+    monochromator_deg: float | None = key(
+        Table.number, None, "26.6", "2θ of a monochromator crystal in either beam; replaces polarization"
+    )
+    divergence_slit: str | None = key(
+        Table.text, None, '"automatic"', choices=("fixed", "automatic"),
+        help="automatic: opens with the angle, the irradiated length is constant; calculated peaks are multiplied by sin θ",
+    )  # fmt: skip
     zero: float | None = key(
         Table.number, None, "0.0", "this and the following are starting values, refinable as xrd/zero, xrd/U ..."
     )
@@ -198,8 +205,10 @@ class HistogramSpec(Spec):
         Table.numbers, None, "[10, 120, 0.02]", count=3,
         help="instead of a file: first, last and step in degrees, for simulations",
     )  # fmt: skip
-    format: str | None = key(Table.text, None, '"gsas"', "when the suffix does not tell")
-    bank: int | None = key(Table.integer, None, "1", minimum=1)
+    format: str | None = key(Table.text, None, '"gsas"', "when the content does not tell")
+    bank: int | None = key(
+        Table.integer, None, "1", minimum=1, help="which scan, range or block, of a file with several"
+    )
     instrument_file: Path | None = key(
         Table.path, None, '"INST_XRY.PRM"', name="instrument", shown=True,
         help="instrument file; the keys below, from radiation to mu_r, replace what it says",
@@ -216,6 +225,11 @@ class HistogramSpec(Spec):
     )
     stephens: tuple[str, ...] = key(_phases, (), '["FAP"]', "anisotropic strain, refinable as xrd/stephens_FAP")
     lebail: tuple[str, ...] = key(_phases, (), '["FAP"]', "free intensities instead of structure factors")
+    axial_mode: str = key(
+        Table.text, "converged", choices=("converged", "gsas"),
+        help="how axial divergence is integrated: gsas takes the one to three nodes of GSAS-II, for comparisons with it",
+    )  # fmt: skip
+    cutoff: float = key(Table.positive, DEFAULT_CUTOFF, "5e-5", "tails of peaks end at this fraction of their height")
     weight: float = weight_key()
     plot: PlotSpec = key(part, EMPTY, '{ zoom = [30, 36], scale = "sqrt" }', of=PlotSpec)
     robust: Loss | None = robust_key()

@@ -176,6 +176,8 @@ def _experiment(spec: HistogramSpec) -> PowderDiffraction:
         march_axis=spec.march_axis,
         stephens=spec.stephens,
         lebail=spec.lebail,
+        axial_mode=spec.axial_mode,
+        cutoff=spec.cutoff,
     )
 
 
@@ -187,15 +189,22 @@ def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
         x = two_theta_points(*spec.range)
         pattern = Pattern.create(x, np.ones(len(x)), name=spec.name)
     else:
-        pattern = read_pattern(cast(Path, spec.file), format=spec.format, bank=spec.bank)
-    instrument = (known or pattern.instrument or Instrument(name=spec.name)).replace(**spec.instrument)
+        # an axis in Q or d becomes 2theta with the wavelength that the calculation will use
+        wavelength = spec.instrument.get("wavelengths")
+        pattern = read_pattern(
+            cast(Path, spec.file), format=spec.format, bank=spec.bank, instrument=known, wavelength=wavelength
+        )
+    instrument = (pattern.instrument or known or Instrument(name=spec.name)).replace(**spec.instrument)
     if spec.limits is not None:
         pattern = pattern.limited(*spec.limits)
     if isinstance(spec.zoom, tuple) and not np.any((pattern.x >= spec.zoom[0]) & (pattern.x <= spec.zoom[1])):
         raise ConventionError(
             f"plot.zoom {list(spec.zoom)} lies outside the data, {pattern.x[0]:g} to {pattern.x[-1]:g} degrees"
         )
-    return pattern.excluding(*spec.excluded).replace(instrument=instrument)
+    notes = pattern.notes
+    if {"monochromator_deg", "polarization"} & set(spec.instrument):  # what they ask for was given
+        notes = tuple(note for note in notes if "monochromator_deg" not in note)
+    return pattern.excluding(*spec.excluded).replace(instrument=instrument, notes=notes)
 
 
 def _background(spec: Mapping[str, Any]) -> Background:

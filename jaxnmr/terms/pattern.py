@@ -82,6 +82,7 @@ class PatternTerm(Term):
             excluded=self.pattern.excluded,
             name=self.name,
             source=self.pattern.name,
+            notes=self.pattern.notes,
         )
         return bound.bind(state, params)
 
@@ -95,6 +96,7 @@ class BoundPattern(Term):
         excluded: regions left out, for plots.
         name: prefix of the histogram's parameters.
         source: what was measured, for reports.
+        notes: on how it was read, for the warnings of a result.
     """
 
     model: PatternPlan
@@ -103,6 +105,7 @@ class BoundPattern(Term):
     excluded: tuple[tuple[float, float], ...] = static(note=True)
     name: str = static()
     source: str = static(note=True)
+    notes: tuple[str, ...] = static(note=True, default=())
 
     reads = ()
 
@@ -187,11 +190,13 @@ class BoundPattern(Term):
         return self.extracting or self.model.outgrown(state.crystals, state.local(self.name))
 
     def warnings(self, state: State) -> tuple[str, ...]:
+        read = tuple(f"{self.source}: {note}" for note in self.notes)
         negative = self.model.negative_variance(state.local(self.name))
         if negative is None:
-            return ()
+            return read
         low, high = negative
         return (
+            *read,
             f"The Gaussian variance U tan² + V tan + W of {self.name!r} is negative between {low:.0f} and {high:.0f}° and "
             "was held at zero there: fix one of U, V and W, or describe the width with X, Y, size and strain.",
         )

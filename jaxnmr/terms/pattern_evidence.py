@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..diffraction import Background, PatternPlan
+from ..diffraction import Background, Instrument, PatternPlan
 from ..diffraction.pattern_plan import compiled_phase_tables, observed_over_calculated
 from ..objective.evidence import Axis, Condition, Derived, Profile, Table
 from ..objective.state import State
@@ -66,6 +66,9 @@ class PatternEvidence(Profile):
     factor: ClassVar[str] = "Rwp"
     lines: ClassVar[str] = "peaks"
     check: ClassVar[str] = "cell, space group, wavelength and zero"
+    better_sigma: ClassVar[str] = (
+        "They are not those of counts: give the counts as they were measured, or a column with uncertainties"
+    )
     agreement_note: ClassVar[str] = "Rwp and Rp include the background."
 
     @property
@@ -199,6 +202,7 @@ def _conditions(model: PatternPlan, x, observed, excluded, reflections: Mapping[
         ("radiation", _RADIATION[i.radiation]),
         ("wavelength / Å", ", ".join(f"{w:.6g}" for w in i.wavelengths)),
         ("geometry", f"{i.geometry}, radius {i.radius_mm:g} mm"),
+        *(("optics", text) for text in (_optics(i),) if text),
         ("background", _background(model.background_function)),
         ("2θ range / °", f"{x[0]:.5g} to {x[-1]:.5g}, step {float(np.median(np.diff(x))):.4g}"),
     ]
@@ -209,6 +213,17 @@ def _conditions(model: PatternPlan, x, observed, excluded, reflections: Mapping[
         d = f", d ≥ {np.min(r.d):.4g} Å" if len(r.d) else ""
         rows.append((f"reflections of {phase}", f"{len(r.d)}{d}"))
     return rows
+
+
+def _optics(i: Instrument) -> str:
+    """What is in the beam: what is calculated of it, and what else a file says."""
+    calculated = []
+    if i.divergence_slit == "automatic":
+        calculated.append("automatic divergence slit (peaks times sin θ)")
+    if i.monochromator_deg is not None and i.radiation == "xray":
+        calculated.append(f"polarised by a monochromator at 2θ = {i.monochromator_deg:.4g}°")
+    said = (text for text in i.optics if not text.startswith("automatic"))
+    return "; ".join((*calculated, *said))
 
 
 def _background(function: Background) -> str:

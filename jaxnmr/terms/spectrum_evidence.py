@@ -65,6 +65,10 @@ class SpectrumEvidence(Profile):
     factor: ClassVar[str] = "Rw"
     lines: ClassVar[str] = "lines"
     check: ClassVar[str] = "shifts, couplings, phase and spinning speed"
+    better_sigma: ClassVar[str] = (
+        "The noise was not measured beside the signal: name an empty region for it (noise_ppm; noise_region_ppm in a run "
+        "file), or give sigma"
+    )
     agreement_note: ClassVar[str] = "A goodness of fit of 1 leaves nothing but noise."
 
     @property
