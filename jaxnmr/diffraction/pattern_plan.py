@@ -281,13 +281,13 @@ def _phase_tables(
     return [phase_peaks(p, crystals[p.name], fixed, values, k, gsas=gsas) for k, p in enumerate(phases)]
 
 
-_compiled_tables = compiled(_phase_tables, static_argnames=("fixed", "gsas"))
+_compiled_tables = compiled(_phase_tables, kept=True, static_argnames=("fixed", "gsas"))
 
 
-_compiled_pattern = compiled(PatternPlan.pattern)
+_compiled_pattern = compiled(PatternPlan.pattern, kept=True)
 
 
-@compiled
+@compiled(kept=True)
 def observed_over_calculated(
     plan: PatternPlan,
     crystals: Mapping[str, Crystal],

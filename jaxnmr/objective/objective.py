@@ -337,13 +337,13 @@ def _allowed_cell(crystal: Crystal, cell: Any) -> Any:
     return cell_from_metric(jnp.einsum("nki,kl,nlj->ij", r, metric(cell), r) / r.shape[0])
 
 
-@compiled(static_argnums=0)
+@compiled(kept=True, static_argnums=0)
 def residuals(layout: Layout, objective: Objective, offset, transform, theta):
     """Residuals at ``theta``, compiled once per shape."""
     return objective.residuals_at(objective.state(layout.unflatten(offset + transform @ theta)))
 
 
-@compiled(static_argnums=0)
+@compiled(kept=True, static_argnums=0)
 def residuals_and_jacobian(layout: Layout, objective: Objective, offset, transform, theta):
     """Residuals and dense Jacobian by scaled ``theta``; every term contributes through its own ``jacobian``."""
     make = lambda t: objective.structures(layout.unflatten(offset + transform @ t))

@@ -110,4 +110,7 @@ def judge(model, data: TensorData, *, batch: int = 8) -> dict[str, Judged]:
     return {element: Judged(*map(np.concatenate, zip(*found, strict=True))) for element, found in sorted(rows.items())}
 
 
-compiled_outputs = compiled(lambda model, graph: model.outputs(graph))
+@compiled(kept=True)
+def compiled_outputs(model, graph):
+    """What a model says of a graph, compiled."""
+    return model.outputs(graph)

@@ -290,9 +290,13 @@ def _tensors_of(model, plan, crystal):
     return model.tensors(crystal, plan)
 
 
-_tensors = compiled(_tensors_of)
-_novelty = compiled(lambda model, plan, crystal: model.outputs(plan.graph(crystal)).novelty[plan.sites])
-_margin = compiled(lambda plan, crystal: plan.margin(crystal))
+def _novelty_of(model, plan, crystal):
+    return model.outputs(plan.graph(crystal)).novelty[plan.sites]
+
+
+_tensors = compiled(_tensors_of, kept=True)
+_novelty = compiled(_novelty_of, kept=True)
+_margin = compiled(GraphPlan.margin, kept=True)
 
 
 def _padded(plan: GraphPlan, before: int) -> GraphPlan:

@@ -241,7 +241,7 @@ def _loss(weights, model: TensorModel, batch: jraph.GraphsTuple, head: HeadConfi
     return total / jnp.maximum(labels, 1.0), labels
 
 
-@compiled(static_argnames=("head", "recipe", "steps"))
+@compiled(kept=True, static_argnames=("head", "recipe", "steps"))
 def _step(state: TrainingState, model: TensorModel, batch, *, head: HeadConfig, recipe: Recipe, steps: int):
     (value, labels), slope = jax.value_and_grad(_loss, has_aux=True)(
         state.weights, model, batch, head, recipe.delta, recipe.offset
@@ -252,7 +252,7 @@ def _step(state: TrainingState, model: TensorModel, batch, *, head: HeadConfig, 
     return TrainingState(weights, averaged, optimiser), value * labels, labels
 
 
-@compiled(static_argnames=("head", "delta", "offset"))
+@compiled(kept=True, static_argnames=("head", "delta", "offset"))
 def _loss_of(weights, model: TensorModel, batch, *, head: HeadConfig, delta: float, offset: float):
     value, labels = _loss(weights, model, batch, head, delta, offset)
     return value * labels, labels
