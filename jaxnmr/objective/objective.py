@@ -273,7 +273,7 @@ class Objective(Struct):
         silent = [t for t in self.terms if t.reads is None]
         if not silent:
             return said
-        values = {k: jnp.asarray(v) for k, v in self.parameters().values.items()}
+        values = self.parameters().values
         shapes = self._providing(self.structures(values), [s.shapes(self.crystals[s.phase]) for s in self.sources])
         return None if any(_uses(t, self.structures, values, shapes.provided) for t in silent) else said
 
@@ -316,7 +316,8 @@ class Objective(Struct):
 
 
 def _on_device(params: Parameters) -> dict[str, Array]:
-    return {k: jnp.asarray(v) for k, v in params.values.items()}
+    # as it is: outside of compiled functions `jnp.asarray` is a program for every shape
+    return jax.device_put(params.values)
 
 
 def _uses(term: Term, structures, values: Mapping[str, Array], provided: Mapping[str, Mapping[str, Any]]) -> bool:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..objective import Objective, Parameters
@@ -34,9 +33,7 @@ def summarise(
     """Build the result; ``active`` marks the refined numbers of the last stage, ``visited`` says what was seen on the way."""
     spec = params.spec
     offset, theta = params.offset(), params.theta
-    r, jacobian = map(
-        np.asarray, residuals_and_jacobian(spec.layout, objective, offset, spec.transform, jnp.asarray(theta))
-    )
+    r, jacobian = map(np.asarray, residuals_and_jacobian(spec.layout, objective, offset, spec.transform, theta))
     # a derivative that is not finite says nothing: its parameter counts as undetermined
     jacobian = np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
     lower, upper = params.theta_bounds()
@@ -155,7 +152,7 @@ def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int =
     for placed in _packed(objective, spec, fixed):
         transform = np.zeros((len(flat), width))
         transform[:, list(placed)] = spec.along(list(placed.values()))
-        columns = np.asarray(residuals_and_jacobian(spec.layout, objective, flat, transform, jnp.zeros(width))[1])
+        columns = np.asarray(residuals_and_jacobian(spec.layout, objective, flat, transform, np.zeros(width))[1])
         for place, k in placed.items():
             column = columns[:, place]
             length = np.linalg.norm(column)

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import e3nn_jax as e3nn
 import jax
 import jax.numpy as jnp
 import jraph
@@ -28,6 +27,7 @@ from ...typing import Array
 from ..data.labels import Batches, label_statistics, labelled_graphs
 from ..data.tensor_data import TensorData
 from ..networks.config import HeadConfig, NetworkConfig
+from ..networks.irreps import Irreps
 from .tensor_model import ModelCard, TensorModel
 from .transfer import transferred
 
@@ -187,7 +187,7 @@ def tensor_loss(predicted: Array, target: Array, weight: Array, scale: Array, he
         delta: where it turns from quadratic to linear.
     """
     start, total = 0, jnp.zeros((), dtype=predicted.dtype)
-    for k, ir in enumerate(ir for mul, ir in e3nn.Irreps(head.irreps) for _ in range(mul)):
+    for k, ir in enumerate(Irreps.read(head.irreps).each):
         error = (predicted - target)[:, start : start + ir.dim] / scale[:, k : k + 1]
         squared = jnp.mean(error**2, axis=1) / delta**2
         total += jnp.sum(weight * delta**2 * (jnp.sqrt(1.0 + squared) - 1.0))
