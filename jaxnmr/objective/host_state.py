@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._struct import compiled, set_fields
-from ..crystal import Crystal
+from .._struct import set_fields
 from ..typing import Array
 from .source import PhaseSource
 from .state import State
@@ -45,7 +44,7 @@ class HostState(State, pytree=False):
             if k not in self._values:
                 crystal, made = self.crystals[source.phase], self._predictions.get(k)
                 # what comes with an uncertainty need not be calculated twice
-                self._values[k] = _evaluated(source, crystal) if made is None else source.values_of(made)
+                self._values[k] = source.evaluate(crystal) if made is None else source.values_of(made)
             out.setdefault(source.phase, {}).update(self._values[k])
         return out
 
@@ -79,8 +78,3 @@ class HostState(State, pytree=False):
     def predicted(self, index: int) -> Any:
         """The prediction of one of its sources, by number, where somebody asked for it; otherwise ``None``."""
         return self._predictions.get(index)
-
-
-@compiled(kept=True)
-def _evaluated(source: PhaseSource, crystal: Crystal) -> Mapping[str, Array]:
-    return source.evaluate(crystal)
