@@ -52,7 +52,7 @@ PROCESSOR = Tuning(
 # wide devices: as much at once as memory allows
 ACCELERATOR = Tuning(
     # all tiles at once, and so the empty ones as well
-    tiles=ALL, room=(1.4, 1.1), crystallites=ALL, sites=16, derivative_bytes=2**30, refinements=8,
+    tiles=ALL, room=(1.4, 1.1), crystallites=ALL, sites=16, derivative_bytes=2**30, refinements=64,
 )  # fmt: skip
 KINDS = {"cpu": PROCESSOR, "gpu": ACCELERATOR, "tpu": ACCELERATOR}
 
