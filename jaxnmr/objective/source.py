@@ -101,6 +101,11 @@ class PhaseSource(Struct, pytree=False):
         """
         return type(self).replan is not PhaseSource.replan or type(self).outside is not PhaseSource.outside
 
+    @property
+    def predicts(self) -> bool:
+        """Whether values come with their uncertainties at no further cost, so that :meth:`prediction` serves for both."""
+        return False
+
     def prediction(self, crystal: Crystal) -> Any:
         """Values together with their uncertainties (host).
 

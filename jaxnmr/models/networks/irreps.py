@@ -5,7 +5,7 @@ What a network predicts is known without the library that it is built with, whos
 
 import re
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -104,11 +104,12 @@ def cartesian(components, irreps: str) -> Array:
     Raises:
         ShapeError: another number of components.
     """
-    components = jnp.asarray(components)
+    xp: Any = np if isinstance(components, np.ndarray) else jnp
+    components = xp.asarray(components)
     basis = tensor_basis()[parts(irreps)]
     if components.shape[-1:] != (len(basis),):
         raise ShapeError(f"components have the shape {components.shape}; {irreps} needs (..., {len(basis)})")
-    return jnp.einsum("...k,kij->...ij", components, jnp.asarray(basis, dtype=components.dtype))
+    return xp.einsum("...k,kij->...ij", components, xp.asarray(basis, dtype=components.dtype))
 
 
 def components(tensors, irreps: str) -> np.ndarray:

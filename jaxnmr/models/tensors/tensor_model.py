@@ -318,21 +318,25 @@ class TensorModel(Source):
             >>> model.predict(crystal).shift("29Si")  # doctest: +SKIP
         """
         plan = self.plan(crystal) if plan is None else plan
-        graph = plan.graph(crystal)
-        if is_concrete(*jax.tree.leaves((self, graph))):
+        known = is_concrete(*jax.tree.leaves((self, plan, crystal)))
+        if known:
+            # numpy: outside of compiled functions every operation of JAX is a program of its own
+            plan, crystal = jax.device_get((plan, crystal))
+        graph, margin = plan.graph(crystal), plan.margin(crystal)
+        if known:
             # one program serves all crystals of about this size
-            graph_of_size = pad_graph(jax.device_get(graph), smallest_nodes=32, smallest_edges=512)
-            out = compiled_outputs(self, graph_of_size)
+            graph_of_size = pad_graph(graph, smallest_nodes=32, smallest_edges=512)
+            out = jax.device_get(compiled_outputs(self, graph_of_size))
         else:
             out = self.outputs(graph)
-        valid = self._valid(crystal, plan.margin(crystal))
+        valid = self._valid(crystal, margin)
         spread = {name: _at_sites(values, valid[name], plan) for name, values in out.spread.items()}
         elements = [self.config.species[k] for k in species_numbers(crystal.elements, self.config.species)]
         return Prediction(
             tensors=self._of_sites(out.components, valid, plan),
             lattice=graph.globals["lattice"][0],
             positions=graph.nodes["positions"],
-            site=jnp.asarray(plan.expansion.atoms)[:, 0],
+            site=(np if known else jnp).asarray(plan.expansion.atoms)[:, 0],
             turn=graph.nodes["turn"],
             multiplicity=plan.multiplicity,
             spread=spread,
