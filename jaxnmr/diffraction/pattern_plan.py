@@ -48,7 +48,7 @@ class PatternPlan(Struct):
         fixed: geometry of the instrument; ``instrument`` with starting values, ``background_function`` and ``cutoff`` of
             peak tails, for planning and reports.
         axial_mode: as of `PowderDiffraction`.
-        tiles_at_once: how many are summed at a time; chosen by the kind of device.
+        tiles_at_once: how many are summed at a time; chosen by the kind of device, as is the ``room`` for more of them.
     """
 
     x: Float[Array, " points"]
@@ -70,6 +70,7 @@ class PatternPlan(Struct):
     axial_mode: Literal["converged", "gsas"] = static()
     cutoff: float = static(note=True)
     tiles_at_once: int = static()
+    room: tuple[float, float] = static(note=True)
 
     @property
     def phase_names(self) -> tuple[str, ...]:
@@ -168,7 +169,7 @@ class PatternPlan(Struct):
         core, tail = plan_tiles(
             x[:, 0], x[:, -1], position.T, fwhm, eta, spread, plan.cutoff,
             core_only=plan.axial_mode == "gsas", present=present > 0,
-            capacity=(plan.core.capacity, plan.tail.capacity),
+            capacity=(plan.core.capacity, plan.tail.capacity), room=plan.room,
         )  # fmt: skip
         cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in plan.phases])
         return plan.replace(
@@ -301,13 +302,13 @@ def _phase_tables(
     return [phase_peaks(p, crystals[p.name], fixed, values, k, gsas=gsas) for k, p in enumerate(phases)]
 
 
-_compiled_tables = compiled(_phase_tables, static_argnames=("fixed", "gsas"))
+_compiled_tables = compiled(_phase_tables, kept=True, static_argnames=("fixed", "gsas"))
 
 
-_compiled_pattern = compiled(PatternPlan.pattern)
+_compiled_pattern = compiled(PatternPlan.pattern, kept=True)
 
 
-@compiled
+@compiled(kept=True)
 def observed_over_calculated(
     plan: PatternPlan,
     crystals: Mapping[str, Crystal],

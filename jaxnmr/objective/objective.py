@@ -283,7 +283,7 @@ class Objective(Struct):
         silent = [t for t in self.terms if t.reads is None]
         if not silent:
             return said
-        values = {k: jnp.asarray(v) for k, v in self.parameters().values.items()}
+        values = self.parameters().values
         shapes = self._providing(self.structures(values), [s.shapes(self.crystals[s.phase]) for s in self.sources])
         return None if any(_uses(t, self.structures, values, shapes.provided) for t in silent) else said
 
@@ -314,7 +314,7 @@ class Objective(Struct):
         """The objective with neighbours listed again where the structure has moved far."""
         if not self.sources:
             return self, ()
-        crystals = self.structures(_on_device(params)).crystals
+        crystals = self.structures(_on_host(params)).crystals
         pairs = [s.replan(crystals[s.phase]) for s in self.sources]
         notes = tuple(dict.fromkeys(note for _, note in pairs if note))
         return (self.replace(sources=tuple(s for s, _ in pairs)), notes) if notes else (self, ())
@@ -328,11 +328,12 @@ class Objective(Struct):
 
     def host_state(self, params: Parameters) -> HostState:
         """The state at parameters for planning and reports; sources are evaluated when they are asked for (host)."""
-        return HostState(self.structures(_on_device(params)), self.sources)
+        return HostState(self.structures(_on_host(params)), self.sources)
 
 
-def _on_device(params: Parameters) -> dict[str, Array]:
-    return {k: jnp.asarray(v) for k, v in params.values.items()}
+def _on_host(params: Parameters) -> dict[str, Array]:
+    # numpy: outside of compiled functions every operation of JAX is a program of its own
+    return {name: np.asarray(value) for name, value in params.values.items()}
 
 
 def _uses(term: Term, structures, values: Mapping[str, Array], provided: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -353,7 +354,7 @@ def _allowed_cell(crystal: Crystal, cell: Any) -> Any:
     return cell_from_metric(jnp.einsum("nki,kl,nlj->ij", r, metric(cell), r) / r.shape[0])
 
 
-@compiled(static_argnums=0)
+@compiled(kept=True, static_argnums=0)
 def residuals(layout: Layout, objective: Objective, offset, transform, theta):
     """Residuals at ``theta``, compiled once per shape."""
     return objective.residuals_at(objective.state(layout.unflatten(offset + transform @ theta)))
@@ -385,7 +386,7 @@ def linearised(layout: Layout, objective: Objective, offset, transform, theta) -
     )
 
 
-@compiled(static_argnums=0)
+@compiled(kept=True, static_argnums=0)
 def residuals_and_jacobian(layout: Layout, objective: Objective, offset, transform, theta):
     """Residuals and dense Jacobian by scaled ``theta``, compiled once per shape."""
     return linearised(layout, objective, offset, transform, theta)[:2]

@@ -189,13 +189,13 @@ class Term(Struct, pytree=False):
     __rmul__ = __mul__
 
 
-@compiled
+@compiled(kept=True)
 def calculated_of(term, state: State) -> Array:
     """What a term calculates, ``term.calculated(state)``, compiled: what it shows costs no time step by step."""
     return term.calculated(state)
 
 
-@compiled
+@compiled(kept=True)
 def _residuals(term: Term, state: State) -> Array:
     return term.residuals(state)
 

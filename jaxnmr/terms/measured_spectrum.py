@@ -349,7 +349,7 @@ def per_amplitude(plan: SpectrumPlan, sites: Sites) -> Array:
     return plan.jacobian(sites, tangents, np.arange(n)[:, None], [SCALES] * n)
 
 
-@compiled
+@compiled(kept=True)
 def _curves(term: PlannedSpectrum, state: State):
     components, baseline = term.components(state), term.baseline(state)
     return components.sum(axis=1) + baseline, baseline, components

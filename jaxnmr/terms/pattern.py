@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._struct import set_fields, static
@@ -182,7 +181,7 @@ class BoundPattern(Term):
         values = state.local(self.name)
         model, note = self.model.refreshed(state.crystals, values)
         if self.extracting:
-            model = model.extracted(state.crystals, values, jnp.asarray(self.observed))
+            model = model.extracted(state.crystals, values, self.observed)
             note = "; ".join(filter(None, (note, "intensities extracted")))
         return (self.replace(model=model), note) if note else (self, "")
 

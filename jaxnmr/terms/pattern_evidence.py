@@ -178,7 +178,7 @@ def _reflections(model: PatternPlan, state: State, values, observed: np.ndarray)
     out, start = {}, 0
     for plan, table in zip(model.phases, compiled_phase_tables(model, state.crystals, values), strict=True):
         n = table.area.shape[0]
-        position = np.asarray(table.position[0])
+        position = np.asarray(table.position)[0]
         keep = (np.asarray(plan.present) > 0) & (position >= model.x[0]) & (position <= model.x[-1])
         order = np.flatnonzero(keep)[np.argsort(position[keep])]
         f2 = np.asarray(table.f_squared)

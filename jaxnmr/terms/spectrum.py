@@ -301,4 +301,4 @@ class SpectrumTerm(PlannedSpectrum):
         return start | ({"baseline": baseline} if "baseline" in start else {})
 
 
-_per_amplitude_compiled = compiled(per_amplitude)
+_per_amplitude_compiled = compiled(per_amplitude, kept=True)

@@ -445,4 +445,6 @@ class SpectrumMAS(_Simulation):
             raise ConventionError(f"sidebands is {self.sidebands!r}; expected 'auto' or at least 2")
 
 
-_compiled_spectrum = compiled(lambda plan, sites: plan.spectrum(sites))
+@compiled(kept=True)
+def _compiled_spectrum(plan, sites):
+    return plan.spectrum(sites)
