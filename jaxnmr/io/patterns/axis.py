@@ -13,7 +13,7 @@ ANGLES = ("2theta", "theta")
 _SPELLINGS = (
     (r"[\\${}\"']|\\?mathrm|\\?text", ""),
     (r"[‐‑‒–—−]", "-"),
-    (r"θ|ϑ", "theta"),
+    (r"θ|ϑ|ɵ|ө|(?<=2)\s?te(?:tha|ta)\b", "theta"),
     (r"λ", "lambda"),
     (r"å|\baa\b", "a"),
     (r"\^?circ\b|°", " deg "),
@@ -21,7 +21,7 @@ _SPELLINGS = (
 )
 _TWO_THETA = re.compile(
     r"(?<![a-z0-9.])(?:2|two)[\s_*x.-]*(?:theta|(?:thet|tht|th|t)(?![a-su-z]))|(?<![a-z])t[\s_-]?th(?:eta)?(?![a-z])"
-    r"|scattering angle|diffraction angle|beugungswinkel"
+    r"|(?<![a-z])th(?:eta)?[\s/_-]*2\s?th|scattering angle|diffraction angle|beugungswinkel"
 )
 _THETA = re.compile(r"theta|^th(?![a-z])")
 _ANY_ANGLE = re.compile(
@@ -42,7 +42,7 @@ _SINE = re.compile(r"sin\W*theta\W*(?:/|over)\W*(?:lambda|wavelength)|^sthl|^sto
 _LENGTHS = (
     (re.compile(r"(?<![a-z])(?:inv|per)?[\s_]*(?:nm|nanomet(?:er|re)s?)(?![a-z])"), 10.0),
     (re.compile(r"(?<![a-z])(?:inv|per)?[\s_]*(?:pm|picomet(?:er|re)s?)(?![a-z])"), 0.01),
-    (re.compile(r"(?<![a-z])(?:inv|per)?[\s_]*(?:ang|angstr(?:o|oe|ö)ms?|angs?|a)(?![a-z.])"), 1.0),
+    (re.compile(r"(?<![a-z])(?:inv|per)?[\s_]*(?:(?:ang|angstr(?:o|oe|ö)ms?|angs?)(?![a-z])|a(?![a-z.]))"), 1.0),
 )
 _INVERSE = re.compile(r"1\s*/|-1|inv|per|recipr")
 _TURNS = (
@@ -55,19 +55,20 @@ _TURNS = (
 # what a pattern cannot be over, and what to do about it
 _REFUSED = (
     (r"^(?:log|ln\W|arcsinh|sinh|sqrt)|^[|]?q[|]?\s*\^?[2-9]", "a function of the scattering vector", "write Q itself"),
+    (r"(?<![a-z])(?:sin|cos|tan)(?:(?![a-z])|\W*theta)", "a function of theta", "give 2theta"),
     (r"^q[xyz](?![a-z])", "a component of the scattering vector", "give its length Q"),
     (r"^s(?![a-z0-9])", "either 2 sin(theta)/lambda or 4 pi sin(theta)/lambda", "name it 1/d or Q, with its unit"),
     (r"bragg[\s_-]*(?:angle|winkel)", "either theta or 2theta", "name it theta or 2theta"),
-    (r"temp|^t[\s_]*[(\[]?(?:k|c|deg c)[)\]]?$|pressure|(?<![a-z])(?:gpa|kbar)(?![a-z])", "no angle of diffraction", "give 2theta"),
-    (r"tof|flight|flugzeit|^t(?![a-z0-9])|^time|^zeit|(?<![a-z])(?:us|μs|ms|micro[\s_-]?s\w*|s|sec\w*)(?![a-z])",
+    (r"temp(?:erature)?(?![a-z])|^t\s*[(\[/_]\s*(?:k|c|deg c)[)\]]?$|pressure|(?<![a-z])(?:gpa|kbar)(?![a-z])", "no angle of diffraction", "give 2theta"),
+    (r"wave[\s_-]*length|raman|cm\s*\^?-1|wave[\s_-]*number|wellenl|^lambda", "wavelength or wavenumber", "only constant-wavelength data over 2theta are supported"),
+    (r"tof|flight|flugzeit|^t(?![a-z0-9])|^time|^zeit|(?<![a-z])(?:us|μs|ms|micro[\s_-]?s\w*|s|secs?|seconds?|min|minutes?|hours?)(?![a-z])",
      "time", "only constant-wavelength data over 2theta are supported"),
-    (r"energ|^e(?![a-z0-9])|(?<![a-z])k?ev(?![a-z])", "energy", "energy-dispersive data are not supported"),
-    (r"wave[\s_-]*length|wave[\s_-]*number|wellenl|^lambda", "wavelength or wavenumber", "only constant-wavelength data over 2theta are supported"),
-    (r"chan|kanal|^ch(?![a-z])|pixel|^col(?:umn)?s?(?![a-z])|(?<![a-z])(?:px|bins?|points?|index|idx|no\.?|nr\.?|number|step|frame|rows?|pt)(?![a-z])",
+    (r"energ|^e(?![a-z0-9])|(?<![a-z])[kmn]?ev(?![a-z])", "energy", "energy-dispersive data are not supported"),
+    (r"chan|kanal|(?<![a-z])mca(?![a-z])|(?<![a-z])pix|^ch(?![a-z])|pixel|^col(?:umn)?s?(?![a-z])|(?<![a-z])(?:px|bins?|points?|index|idx|no\.?|nr\.?|number|step|frame|rows?|pt)(?![a-z])",
      "a number of a channel or point", "give 2theta, or a line 'start step end' above the intensities"),
     (r"^r(?![a-z0-9])|radius|radial|(?<![a-z])(?:mm|cm|m|um|μm|mils?)(?![a-z])",
      "a distance on the detector", "integrate over 2theta, or convert it: 2theta = atan(r / distance of the detector)"),
-    (r"omega|^om(?![a-z])|(?<![a-z])(?:chi|phi|psi|eta|kappa)(?![a-z])|azimut|tilt", "another angle than 2theta", "give a scan over 2theta"),
+    (r"omega|^om(?![a-z])|(?<![a-z])(?:chi|phi|psi|eta|kappa)(?![a-z])|azim|tilt", "another angle than 2theta", "give a scan over 2theta"),
     (r"^(?:1\s*/\s*|inv\w*\s*)?(?:a|nm|ang\w*)(?:\s*\^?-1)?$", "a unit without a quantity", "name it d or Q, with its unit"),
 )  # fmt: skip
 _REFUSED_PATTERNS = tuple((re.compile(pattern), what, remedy) for pattern, what, remedy in _REFUSED)
@@ -154,6 +155,9 @@ def axis_of(title: str) -> Axis | None:
     for pattern, what, remedy in _REFUSED_PATTERNS:
         if pattern.search(name):
             raise Refusal(title, f"{what}; {remedy}")
+    unit = re.search(r"[(\[/]\s*(.+)$", name)
+    if unit is not None and _length(unit[1]) is not None:
+        raise Refusal(title, "a length or its reciprocal; name it d or Q, with its unit")
     return None
 
 

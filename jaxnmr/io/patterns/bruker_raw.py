@@ -1,9 +1,8 @@
-"""Bruker DIFFRAC-plus ``RAW1.01`` and ``RAW4.00`` files (binary, little-endian)."""
+"""Bruker and Siemens RAW files, versions 1 to 4: ``RAW ``, ``RAW2``, ``RAW1.01``, ``RAW4.00`` (binary, little-endian)."""
 
 import math
 import struct
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +34,17 @@ class _Range:
 
 def looks_like_bruker_raw(data: bytes) -> bool:
     """Whether the file starts with the mark of any Bruker or Siemens RAW version."""
-    return data.startswith((b"RAW1.01", b"RAW4.", b"RAW2", b"RAW \x00")) or (
-        data.startswith(b"RAW ") and b"\x00" in data[:64]
-    )
+    return data.startswith((b"RAW1.01", b"RAW4.", b"RAW2")) or (data.startswith(b"RAW ") and b"\0" in data[:64])
 
 
 def read_bruker_raw(path: str | Path, data: bytes, bank: int | None = None) -> Measured:
-    """Read one range of a ``RAW1.01`` or ``RAW4.00`` file.
+    """Read one range of a RAW file.
+
+    ``RAW ``, repeated or not before each range: number of steps at 4, step at 12, 2theta start at 24, Kα1 and Kα2 at 72,
+    whether another range follows at 152, and a float32 per step from 156 on.
+
+    ``RAW2``: number of ranges at 4, Kα1, Kα2 and their ratio at 190, and from 256 on each range with its header (its length
+    at 0, number of steps at 2, step at 12, 2theta start at 16) and a float32 per step.
 
     ``RAW1.01``: a file header of 712 bytes (number of ranges at 12, goniometer radius in mm at 564, Kα1, Kα2 and their
     ratio at 624), then for each range a header (number of steps at 4, 2theta start at 16, step at 176, kind of
@@ -69,12 +72,16 @@ def read_bruker_raw(path: str | Path, data: bytes, bank: int | None = None) -> M
         found, instrument = _ranges_v3(path, data), None
     elif data.startswith(b"RAW4.00"):
         found, instrument = _ranges_v4(path, data)
+    elif data.startswith(b"RAW2"):
+        found, instrument = _ranges_v2(path, data)
+    elif data.startswith(b"RAW "):
+        found, instrument = _ranges_v1(path, data)
     else:
-        version = bytes(takewhile(lambda byte: 32 < byte < 127, data[:7])).decode() or "unknown"
+        version = data[:7].split(b"\0")[0].decode("latin-1").strip() or "unknown"
         raise ParseError(
             path,
             None,
-            f"Bruker RAW version {version!r}; expected 'RAW1.01' or 'RAW4.00': export it as RAW V3 or as two columns (xy)",
+            f"Bruker RAW version {version!r}; expected 'RAW ', 'RAW2', 'RAW1.01' or 'RAW4.00': export it as two columns (xy)",
         )
     one = found[choose(path, len(found), bank, "range")]
     if not (math.isfinite(one.start) and math.isfinite(one.step) and one.step > 0):
@@ -87,6 +94,46 @@ def read_bruker_raw(path: str | Path, data: bytes, bank: int | None = None) -> M
     if one.angles:
         x = np.ascontiguousarray(points[:, 4:12]).view("<f8")[:, 0].astype(float)
     return Measured(x, y, instrument=instrument or _instrument(path, data))
+
+
+def _ranges_v1(path: str | Path, data: bytes) -> tuple[list[_Range], Instrument | None]:
+    at, follows, instrument = 0, True, None
+    found: list[_Range] = []
+    while follows and len(found) < _MOST_RANGES:
+        if data[at : at + 4] != b"RAW ":
+            at -= 4  # only the first range has the mark
+        steps, follows = _at(path, data, at + 4, "<I"), _at(path, data, at + 152, "<I")
+        step, start = _at(path, data, at + 12, "<f"), _at(path, data, at + 24, "<f")
+        if instrument is None:
+            alpha1, alpha2 = _at(path, data, at + 72, "<2f")
+            instrument = _described(path, round(alpha1, 6), round(alpha2, 6), 0.5, 0.0)
+        found.append(_counted(path, data, _Range(start, step, steps, at + 156, 4), len(found) + 1))
+        at += 156 + 4 * steps
+    return found, instrument
+
+
+def _ranges_v2(path: str | Path, data: bytes) -> tuple[list[_Range], Instrument | None]:
+    at = 256
+    found: list[_Range] = []
+    for k in range(_at(path, data, 4, "<H")):
+        length, steps = _at(path, data, at, "<2H")
+        step, start = _at(path, data, at + 12, "<2f")
+        found.append(_counted(path, data, _Range(start, step, steps, at + length, 4), k + 1))
+        at += length + 4 * steps
+    alpha1, alpha2, ratio = _at(path, data, 190, "<3f")
+    return found, _described(path, round(alpha1, 6), round(alpha2, 6), round(ratio, 6), 0.0)
+
+
+def _counted(path: str | Path, data: bytes, one: _Range, number: int) -> _Range:
+    """The range, where the file holds all its points."""
+    if one.at + one.stride * one.steps > len(data):
+        raise ParseError(
+            path,
+            None,
+            f"range {number} declares {one.steps} points and the file ends after "
+            f"{max(0, (len(data) - one.at) // one.stride)}; the file is truncated",
+        )
+    return one
 
 
 def _ranges_v3(path: str | Path, data: bytes) -> list[_Range]:
@@ -104,18 +151,11 @@ def _ranges_v3(path: str | Path, data: bytes) -> list[_Range]:
                 f"range {k + 1} stores {width} bytes per point; expected 4, and 8 for each of {varies.bit_count()} quantities "
                 "that vary: export it as xy",
             )
-        values = offset + length + extra
-        if values + width * steps > len(data):
-            raise ParseError(
-                path,
-                None,
-                f"range {k + 1} declares {steps} points and the file ends after {max(0, (len(data) - values) // width)}; "
-                "the file is truncated",
-            )
         start, step = _at(path, data, offset + 16, "<d"), _at(path, data, offset + 176, "<d")
         scan = _at(path, data, offset + 196, "<I")
-        found.append(_Range(start, step, steps, values, width, bool(varies & 1), scan=str(scan)))
-        offset = values + width * steps
+        one = _Range(start, step, steps, offset + length + extra, width, bool(varies & 1), scan=str(scan))
+        found.append(_counted(path, data, one, k + 1))
+        offset = one.at + width * steps
     if not found:
         raise ParseError(path, None, "declares no range; expected at least one scan")
     for one in found:
@@ -132,7 +172,7 @@ def _ranges_v4(path: str | Path, data: bytes) -> tuple[list[_Range], Instrument 
     while at + 8 <= len(data) and len(found) < _MOST_RANGES:
         kind, length = _at(path, data, at, "<2I")
         if kind in (0, 160):
-            one = _range_v4(path, data, at)
+            one = _range_v4(path, data, at, len(found) + 1)
             found.append(one)
             at = one.at + one.stride * one.steps
             continue
@@ -142,19 +182,13 @@ def _ranges_v4(path: str | Path, data: bytes) -> tuple[list[_Range], Instrument 
     return found, instrument
 
 
-def _range_v4(path: str | Path, data: bytes, at: int) -> _Range:
+def _range_v4(path: str | Path, data: bytes, at: int, number: int) -> _Range:
     start, step, steps = _at(path, data, at + 72, "<2dI")
     stride, size = _at(path, data, at + 136, "<2I")
     first = at + 160 + size
     if stride < 4:
         raise ParseError(path, None, f"a range stores {stride} bytes per point; expected at least 4: export it as xy")
-    if first + stride * steps > len(data):
-        raise ParseError(
-            path,
-            None,
-            f"a range declares {steps} points and the file ends after {max(0, (len(data) - first) // stride)}; "
-            "the file is truncated",
-        )
+    one = _counted(path, data, _Range(start, step, steps, first, stride), number)
     scan, drives, segment = _text(data, at + 32, 24), [], at + 160
     while segment + 8 <= first:
         kind, length = _at(path, data, segment, "<2I")
@@ -170,7 +204,7 @@ def _range_v4(path: str | Path, data: bytes, at: int) -> _Range:
         raise ParseError(
             path, None, f"the scan ({scan}) is over {drive or 'something else'}; expected a powder scan over 2theta"
         )
-    return _Range(start, step, steps, first, stride)
+    return one
 
 
 def _source_v4(path: str | Path, data: bytes, at: int) -> Instrument | None:

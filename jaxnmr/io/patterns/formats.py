@@ -36,7 +36,7 @@ def read_pattern(
     """Read a constant-wavelength powder pattern.
 
     The format is recognised by the content, then by the extension: columns of text (xy, xye, csv, chi, FullProf), GSAS
-    (STD, ESD, FXYE), Bruker RAW1.01, RAW4.00 and brml, Rigaku ras, rasx and asc, PANalytical xrdml, pdCIF. Points without counts
+    (STD, ESD, FXYE), Bruker RAW (versions 1 to 4) and brml, Rigaku ras, rasx and asc, PANalytical xrdml, pdCIF. Points without counts
     get sigma = 1 unless the file gives an uncertainty; points the file gives no weight are excluded. Columns over Q,
     d, 1/d, sin(θ)/λ, θ or radians, when a header says so, are converted to 2theta in degrees.
 

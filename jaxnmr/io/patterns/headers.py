@@ -96,7 +96,8 @@ def labelled_axis(titles: list[str], points: int) -> Axis | None:
     Raises:
         Refusal: a label of something that does not become an angle.
     """
-    if len(titles) >= 4 and titles[-1].split()[:1] == [str(points)]:
+    count = re.fullmatch(r"(\d+)[\s,]*\d*", titles[-1].strip()) if len(titles) >= 4 else None
+    if count is not None and (int(count[1]) == points or _INTENSITY.search(titles[-2])):
         return axis_of(titles[-3])
     # what only looks like a label must be quite clear
     for title in titles:

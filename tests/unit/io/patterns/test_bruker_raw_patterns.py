@@ -1,4 +1,4 @@
-"""Bruker RAW1.01 and RAW4.00: header fields, several ranges, truncation."""
+"""Bruker RAW, versions 1 to 4: header fields, several ranges, truncation."""
 
 import struct
 
@@ -68,8 +68,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path, cut):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"RAW2" + bytes(900), "RAW version 'RAW2'"),
-        (b"RAW \x03" + bytes(900), "RAW version 'RAW'"),
+        (b"RAW4.10" + bytes(900), "RAW version 'RAW4.10'"),
         (raw(ranges=()), "no range"),
         (raw(width=12), "12 bytes per point"),
         (raw(scan=5), "not over 2theta"),
@@ -147,3 +146,45 @@ def test_version_4_names_what_cannot_be_used(tmp_path, data, words):
     with pytest.raises(ParseError) as caught:
         read(tmp_path, data)
     assert words in str(caught.value)
+
+
+RANGES = ((10.0, 0.5, [100, 0, 9, 4]), (30.0, 0.25, [5, 6, 7]))
+
+
+def raw1(ranges=RANGES, marks=True):
+    data = b"RAW "
+    for k, (start, step, counts) in enumerate(ranges):
+        head = bytearray(152)
+        struct.pack_into("<I2f", head, 0, len(counts), 1.0, step)
+        struct.pack_into("<f", head, 20, start)
+        struct.pack_into("<2f", head, 68, 1.5406, 1.54439)
+        struct.pack_into("<I", head, 148, k + 1 < len(ranges))
+        data += (b"RAW " if marks and k else b"") + head + np.asarray(counts, dtype="<f4").tobytes()
+    return data
+
+
+def raw2(ranges=RANGES, length=48):
+    data = bytearray(256)
+    data[:4] = b"RAW2"
+    struct.pack_into("<H", data, 4, len(ranges))
+    struct.pack_into("<3f", data, 190, 1.5406, 1.54439, 0.48)
+    for start, step, counts in ranges:
+        head = bytearray(length)
+        struct.pack_into("<2H", head, 0, length, len(counts))
+        struct.pack_into("<2f", head, 12, step, start)
+        data += head + np.asarray(counts, dtype="<f4").tobytes()
+    return bytes(data)
+
+
+@pytest.mark.parametrize("data", [raw1(), raw1(marks=False), raw2(), raw2(length=80)])
+def test_versions_1_and_2_are_read(tmp_path, data):
+    first, second = (read(tmp_path, data, bank=bank) for bank in (1, 2))
+    np.testing.assert_allclose(first.x, [10, 10.5, 11, 11.5])
+    np.testing.assert_array_equal(first.y, [100, 0, 9, 4])
+    np.testing.assert_allclose(second.x, [30, 30.25, 30.5])
+    np.testing.assert_array_equal(second.y, [5, 6, 7])
+    assert first.instrument.wavelengths == (1.5406, 1.54439)
+    with pytest.raises(ParseError, match="2 ranges"):
+        read(tmp_path, data)
+    with pytest.raises(ParseError, match="range 2 declares 3 points and the file ends after 2"):
+        read(tmp_path, data[:-4])

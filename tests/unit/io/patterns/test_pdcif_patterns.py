@@ -209,6 +209,9 @@ def test_the_monochromator_of_a_tube_polarises_and_that_of_a_synchrotron_is_not_
     stated = "_diffrn_radiation_wavelength 1.5406\n_pd_instr_2theta_monochr_post 26.6\n_diffrn_source '{}'\n"
     tube = read(tmp_path, loop(columns, stated.format("sealed X-ray tube")))
     assert tube.instrument.monochromator_deg == 26.6
+    named = stated.replace("_pd_instr_2theta_monochr_post 26.6", "_diffrn_radiation_monochromator graphite")
+    tube = read(tmp_path, loop(columns, named.format("sealed X-ray tube")))
+    assert tube.instrument.monochromator_deg == pytest.approx(26.6, abs=0.1)
     assert read(tmp_path, loop(columns, stated.format("synchrotron"))).instrument.monochromator_deg is None
 
 
