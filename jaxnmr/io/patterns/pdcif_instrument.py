@@ -64,6 +64,9 @@ def instrument_of(path: str | Path, blocks: Sequence[_Items]) -> Instrument | No
     if doublet and 1.0 < pairs[0][0] / pairs[1][0] < 1.02:
         pairs.reverse()  # Kα1, the shorter of such a pair, comes first
     known = doublet and all(np.isfinite(w) and w > 0 for _, w in pairs)
+    ratio = float(pairs[1][1] / pairs[0][1]) if known else 0.5
+    if doublet and pairs[0][0] < pairs[1][0] < 1.02 * pairs[0][0]:
+        ratio = min(ratio, 1.0 / ratio)  # and is the stronger
     neutron = "neutron" in stated(_PROBE)
     geometry = _geometry(stated(_MODE), stated(_PLACE), stated(_SHAPE), doublet)
     # theta-compensated slits, which irradiate a constant length
@@ -73,7 +76,7 @@ def instrument_of(path: str | Path, blocks: Sequence[_Items]) -> Instrument | No
         return Instrument(
             radiation="neutron" if neutron else "xray",
             wavelengths=tuple(float(length) for length, _ in pairs),
-            ratio=float(pairs[1][1] / pairs[0][1]) if known else 0.5,
+            ratio=ratio,
             geometry=geometry,
             monochromator_deg=None
             if neutron

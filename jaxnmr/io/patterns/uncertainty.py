@@ -14,7 +14,9 @@ import numpy as np
 from ...errors import DataError
 
 # words that make numbers counts per second, and what comes before the seconds that one point was counted
-_RATE = re.compile(r"\bcps\b|\bc/s\b|\bcts?/s|counts?\s*(/|per)\s*s|counts?\s*s-?\^?-?1\b|\bs\^?-1\b", re.IGNORECASE)
+_RATE = re.compile(
+    r"\bcps\b|\bc/s\b|\bcts?/s|counts?\s*(/|per)\s*s|counts?\s*s\^?-1\b|[(\[]\s*s\^?-1\s*[)\]]", re.IGNORECASE
+)
 _SECONDS = re.compile(
     r"(?:time\s*(?:per|/)\s*(?:step|point)|(?:step|count(?:ing)?|exposure|scan\s*step|dwell|integration|acquisition)[\s_-]*time"
     r"|seconds?\s*(?:per|/)\s*(?:step|point)|steptime)"
@@ -64,9 +66,10 @@ def stated_seconds(header: str) -> float | None:
 def estimate_sigma(y: np.ndarray, *, rate: bool = False, seconds: float | np.ndarray | None = None) -> Estimate:
     """Uncertainties of intensities ``(points,)`` that came without.
 
-    Whole numbers are counts and have their square roots. Other numbers are taken as counts times a factor, which is, in this
-    order: one over the counting time where they are known to be rates; what their scatter shows, when it is noise and clearly
-    not that of counts; what all of them are multiples of. What can be told by none of these keeps the square roots.
+    Whole numbers are counts and have their square roots, unless all have a common divisor. Other numbers are taken as counts
+    times a factor, which is, in this order: one over the counting time, where they are known to be rates and scatter as such;
+    what all of them are multiples of, where their scatter agrees; what their scatter shows, when it is noise and clearly not
+    that of counts. What can be told by none of these keeps the square roots.
 
     Args:
         y: intensities; what is negative or not a number has the uncertainty of nothing counted.
@@ -75,12 +78,12 @@ def estimate_sigma(y: np.ndarray, *, rate: bool = False, seconds: float | np.nda
     """
     y = np.nan_to_num(np.asarray(y, dtype=float), posinf=0.0, neginf=0.0)
     level = np.maximum(y, 0.0)
-    if rate and seconds is not None:
+    scatter = scatter_of_counts(level)
+    if rate and seconds is not None and (scatter is None or 0.25 < scatter * float(np.median(seconds)) < 4.0):
         return Estimate(y, np.sqrt(np.maximum(level, 1.0 / np.asarray(seconds)) / np.asarray(seconds)))
     whole = bool(np.all(y == np.round(y)))
     unit = 1.0 if whole else _rounding(y)
     quantum = _quantum(level, 0.0 if whole else unit)
-    scatter = scatter_of_counts(level)
     rounding = unit**2 / 12.0
     if scatter is not None and scatter * _typical(level) < 2.5 * rounding:
         scatter = None  # all that is seen is the rounding

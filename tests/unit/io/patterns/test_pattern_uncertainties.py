@@ -90,6 +90,9 @@ def test_a_rate_with_its_time_has_the_uncertainty_of_what_was_counted(counts):
         found = estimate_sigma(counts / seconds, rate=True, seconds=seconds)
         np.testing.assert_allclose(found.sigma, np.sqrt(np.maximum(counts, 1.0)) / seconds)
         assert found.notes == ()
+    # what is called a rate and scatters as counts
+    found = estimate_sigma(counts, rate=True, seconds=40.0)
+    np.testing.assert_array_equal(found.sigma, np.sqrt(np.maximum(counts, 1.0)))
     # without its time: half a second a step, which alone would pass for counts
     found = estimate_sigma(counts / 0.5, rate=True)
     np.testing.assert_allclose(found.sigma, np.sqrt(np.maximum(counts, 1.0)) / 0.5, rtol=1e-6)
@@ -109,7 +112,7 @@ def test_headers_tell_the_time_of_a_step(header, seconds):
 
 def test_headers_tell_rates_from_counts():
     assert all(map(is_rate, ("2theta(deg) intensity(cps)", "I / counts per second", "Counts/s", "intensity [c/s]")))
-    assert not any(map(is_rate, ("2theta intensity", "counts", "2theta(deg),counts", "scan of caps")))
+    assert not any(map(is_rate, ("2theta intensity", "counts", "2theta(deg),counts", "scan of caps", "sample S-1")))
 
 
 def written(tmp_path, columns, header="", name="p.xy"):

@@ -189,8 +189,9 @@ def test_the_geometry_is_that_stated_not_that_of_the_number_of_lines(tmp_path, s
 def test_the_lines_of_a_doublet_are_put_in_order(tmp_path):
     columns = {"pd_meas_2theta_scan": [10, 11, 12], "pd_meas_counts_total": [1, 4, 9]}
     two = "loop_\n_diffrn_radiation_wavelength\n_diffrn_radiation_wavelength_wt\n1.5444 0.5\n1.5406 1\n"
-    instrument = read(tmp_path, loop(columns, two)).instrument
-    assert instrument.wavelengths == (1.5406, 1.5444) and instrument.ratio == 0.5
+    for stated in (two, two.replace("0.5", "1").replace("1.5406 1", "1.5406 0.5")):
+        instrument = read(tmp_path, loop(columns, stated)).instrument
+        assert instrument.wavelengths == (1.5406, 1.5444) and instrument.ratio == 0.5
 
 
 def test_crystals_and_slits_that_a_cif_names_are_part_of_the_instrument(tmp_path):
