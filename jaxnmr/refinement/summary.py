@@ -49,7 +49,7 @@ def summarise(
     state = objective.host_state(params).plain()
     parts = InformationParts(problem, jacobian[:, inside], slices)
     evidence = {t.name: t.evidence(state) for t in objective.terms}
-    statistics, misfit = {}, {}
+    statistics, misfit, doubts = {}, {}, []
     for (name, shown), weight in zip(evidence.items(), np.asarray(objective.weights, dtype=float), strict=True):
         part, determined, rows = r[slices[name]], parts.determined_by(name), robust.get(name)
         if rows is not None:
@@ -61,6 +61,7 @@ def summarise(
                 misfit[name] = float(np.sqrt(part @ part / max(part.size - determined, 1.0)))
             plain, discounted = part / max(np.sqrt(weight), 1e-150), None
         statistics[name] = shown.statistics(plain, determined, float(weight), discounted)
+        doubts += shown.doubts(statistics[name]) if status != "interrupted" else ()
         complaint = shown.complaint()
         if complaint and status in ("converged", "stalled", "max_steps"):
             status, message = "misfit", complaint
@@ -95,6 +96,7 @@ def summarise(
         compile_seconds=compile_seconds,
         weighted=bool(np.any(np.asarray(objective.weights) != 1.0)),
         warnings=(
+            *doubts,
             *_warnings(crystals, params, active, lower, upper),
             *objective.warnings(params),
             *visited,
@@ -144,7 +146,9 @@ def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int =
     """
     spec = params.spec
     objective = objective.replace(terms=tuple(t.differentiable(params.labels) for t in objective.terms))
-    tied = {t.target for t in spec.ties}
+    # a pattern knows the ratio of cell and wavelength only
+    scales = {k for k, label in enumerate(params.labels) if "/wavelength" in label} if _cell_moves(params) else set()
+    tied = {t.target for t in spec.ties} | scales
     refined = set(np.flatnonzero(spec.free)[inside].tolist())
     fixed = [k for k, pivot in enumerate(spec.pivots) if k not in refined and pivot not in tied]
     width = spec.transform.shape[1]
@@ -174,6 +178,10 @@ def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int =
             found.append((params.labels[pivot], slope**2 / float(new @ new)))
     found.sort(key=lambda item: -item[1])
     return tuple((name, float(gain)) for name, gain in found[:most])
+
+
+def _cell_moves(params: Parameters) -> bool:
+    return any(name.partition("[")[0].rpartition("/")[2] == "cell" for name in params.moved_names)
 
 
 def _packed(objective: Objective, spec, fixed) -> Iterator[dict[int, int]]:
