@@ -14,7 +14,7 @@ import numpy as np
 # a line stands out when it is so many standard uncertainties high (smoothed over its width) ...
 _SIGNIFICANT = 10.0
 # ... of the highest line so much ...
-_HIGH = 0.01
+_HIGH, _HIGH_IF_STIFF = 0.01, 0.05
 # ... and this part of it is missing on the other side
 _MISSING = 0.6
 # part of its height by which it has to rise above what lies beside it, within so many widths
@@ -23,6 +23,8 @@ _RISES, _BESIDE = 0.5, 2.5
 _WINDOWS, _FURTHEST = 24, 0.3
 # part of chi² that a better baseline has to remove to be worth saying
 _STIFF = 0.1
+# and by how many of its standard uncertainties it has to be off in most windows: waves, not scatter
+_WAVES = 3.0
 _MOST_LISTED = 8
 # median of the absolute value of the difference of two normal deviates
 _MEDIAN_STEP = 0.6744897501960817 * np.sqrt(2.0)
@@ -69,13 +71,18 @@ def misfit(x, observed, sigma, calculated, baseline, *, widths: Sequence[float])
     )
     if x.size < 20:
         return Misfit((), (), 0.0)
-    residual = observed - calculated
+    lines, residual = calculated - baseline, observed - calculated
     noise = sigma * _noise_ratio(residual / sigma)
-    lines = calculated - baseline
+    smooth, gain = _between(residual, noise, sigma, lines)
+    stiff = gain > _STIFF
+    if stiff:
+        # lines are looked for above where the baseline should be, as far as that can be told
+        residual, baseline = residual - smooth, baseline + smooth
+    least = _HIGH_IF_STIFF if stiff else _HIGH
     return Misfit(
-        _lacking(x, observed - baseline, residual, noise, widths),
-        _lacking(x, lines, -residual, noise, widths),
-        _stiffness(residual, noise, sigma, lines),
+        _lacking(x, observed - baseline, residual, noise, widths, least),
+        _lacking(x, lines, -residual, noise, widths, least),
+        gain if stiff else 0.0,
     )
 
 
@@ -84,7 +91,7 @@ def _noise_ratio(r: np.ndarray) -> float:
     return max(float(np.median(np.abs(np.diff(r)))) / _MEDIAN_STEP, 1.0)
 
 
-def _lacking(x, curve, lacking, noise, widths) -> tuple[Line, ...]:
+def _lacking(x, curve, lacking, noise, widths, least) -> tuple[Line, ...]:
     """Lines of a curve above its baseline, most of whose height is lacking in the other one."""
     found: list[tuple[float, int, int, float]] = []
     for width in sorted({int(np.clip(round(w), 2, x.size // 10)) for w in widths}):
@@ -94,7 +101,7 @@ def _lacking(x, curve, lacking, noise, widths) -> tuple[Line, ...]:
         highest = float(smooth.max())
         spread = np.sqrt(_smoothed(noise**2, kernel) * np.sum(kernel**2))
         top = (smooth[1:-1] >= smooth[:-2]) & (smooth[1:-1] > smooth[2:])
-        high = (missing > _SIGNIFICANT * spread) & (missing > _MISSING * smooth) & (smooth > _HIGH * highest)
+        high = (missing > _SIGNIFICANT * spread) & (missing > _MISSING * smooth) & (smooth > least * highest)
         reach = int(np.ceil(_BESIDE * width))
         for k in 1 + np.flatnonzero(top & high[1:-1]):
             # at an end of the data it cannot be told whether it is a line
@@ -120,23 +127,23 @@ def _smoothed(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return np.convolve(np.pad(values, len(kernel) // 2, mode="edge"), kernel, mode="valid")
 
 
-def _stiffness(residual, noise, sigma, lines) -> float:
-    """Part of chi² that a smooth curve through the points furthest from lines removes."""
+def _between(residual, noise, sigma, lines) -> tuple[np.ndarray, float]:
+    """A smooth curve through the residuals furthest from lines, and the part of chi² that it removes; 0 for mere scatter."""
+    places = np.arange(residual.size)
     if residual.size < 4 * _WINDOWS:
-        return 0.0
-    gain, centre, off, sure = 0.0, [], [], []
-    for part in np.array_split(np.arange(residual.size), _WINDOWS):
+        return 0.0 * residual, 0.0
+    centre, off, sure = [], [], []
+    for part in np.array_split(places, _WINDOWS):
         chosen = part[np.argsort(lines[part], kind="stable")[: max(int(_FURTHEST * part.size), 3)]]
         centre.append(part.mean())
         off.append(np.median(residual[chosen]))
         # a median is less certain than a mean
         sure.append(1.25 * np.median(noise[chosen]) / np.sqrt(chosen.size))
-    smooth = np.interp(np.arange(residual.size), centre, off)
-    chi2 = float(np.sum((residual / sigma) ** 2))
-    gain = (chi2 - float(np.sum(((residual - smooth) / sigma) ** 2))) / max(chi2, 1e-300)
-    # waves, not scatter: most windows have to be off by more than what is by chance
-    waves = float(np.median(np.abs(off) / np.array(sure)))
-    return gain if gain > _STIFF and waves > 3.0 else 0.0
+    smooth = np.interp(places, centre, off)
+    if np.median(np.abs(off) / np.array(sure)) < _WAVES:
+        return smooth, 0.0
+    chi2 = lambda r: float(np.sum((r / sigma) ** 2))
+    return smooth, 1.0 - chi2(residual - smooth) / chi2(residual)
 
 
 def listed(lines: Sequence[Line], unit: str, digits: int = 5) -> str:
