@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from ..errors import JaxnmrError
+from ..errors import JaxnmrError, ParseError
 from .codes import INTERRUPTED, NOT_CONVERGED, OK, WRONG_INPUT
 from .examples import example_files
+from .folders import CHECKPOINT, unfinished, usable
 
 if TYPE_CHECKING:
     from ..refinement.result import RefinementResult, StepInfo
     from ..runfile import Run
-
-CHECKPOINT = "checkpoint.json"
 
 
 class ProgressLines:
@@ -49,7 +48,8 @@ def _refine(arguments: argparse.Namespace, console: Console) -> int:
 
     run = load_run(arguments.run)
     _prepare(arguments)
-    return _refine_run(run, arguments.out or Path("out") / run.path.stem, console, resume=arguments.resume)
+    folder = arguments.out or Path("out") / run.path.stem
+    return _refine_run(run, folder, console, resume=arguments.resume, restart=arguments.restart)
 
 
 def _fit_spectrum(arguments: argparse.Namespace, console: Console) -> int:
@@ -61,17 +61,34 @@ def _fit_spectrum(arguments: argparse.Namespace, console: Console) -> int:
     return _refine(arguments, console)
 
 
-def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = False) -> int:
+def _refine_run(
+    run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False
+) -> int:
     """Build, refine and report one run; the exit code."""
     from ..refinement import read_checkpoint, refine
     from ..report import write_report
+    from ..report.earlier import PREVIOUS, RESULT
     from ..runfile import build
 
-    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / CHECKPOINT
+    usable(folder)
+    if resume and not checkpoint.exists():
+        raise JaxnmrError(f"{checkpoint}: no such file, so there is nothing to go on from; leave --resume out")
+    if not (resume or restart) and unfinished(folder):
+        raise JaxnmrError(
+            f"{checkpoint} is the last good step of a refinement that did not end: go on from it with --resume, begin again "
+            "with --restart, or name another folder with --out"
+        )
     console.print(f"[bold]{escape(run.title)}[/]")
     setup = build(run)
-    checkpoint = folder / CHECKPOINT
-    start = read_checkpoint(checkpoint, setup.parameters) if resume else setup.parameters
+    start = setup.parameters
+    if resume:
+        try:
+            start = read_checkpoint(checkpoint, setup.parameters)
+        except ParseError as err:
+            reason = err.reason.removesuffix("; start from the beginning")
+            raise ParseError(checkpoint, None, f"{reason}; begin again with --restart in place of --resume") from err
+    earlier = (folder / RESULT).exists()
     if not resume:
         checkpoint.unlink(missing_ok=True)
     try:
@@ -92,6 +109,8 @@ def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = Fals
         return INTERRUPTED
     write_report(fit, folder, run)
     _summary(fit, folder, console)
+    if earlier and (folder / PREVIOUS).exists():
+        console.print(f"  results that were there before: {escape(str(folder / PREVIOUS))}")
     if fit.status == "interrupted":
         return INTERRUPTED
     return OK if fit.converged else NOT_CONVERGED
@@ -142,9 +161,10 @@ def _simulate(arguments: argparse.Namespace, console: Console) -> int:
     run = load_run(arguments.run)
     _prepare(arguments)
 
-    folder = arguments.out or Path("out") / run.path.stem
+    folder = usable(arguments.out or Path("out") / run.path.stem)
+    patterns = simulate(run, counts=arguments.noise, seed=arguments.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, pattern in simulate(run, counts=arguments.noise, seed=arguments.seed).items():
+    for name, pattern in patterns.items():
         path = folder / f"{name}.xye"
         write_pattern(pattern, path)
         console.print(f"{escape(name)}: {len(pattern.x)} points in {escape(str(path))}")
@@ -162,7 +182,7 @@ def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
     from ..plot import spectrum as picture
     from ..runfile.spectrum import simulated, specs_to_simulate
 
-    folder = arguments.out or Path("out") / Path(arguments.file).stem
+    folder = usable(arguments.out or Path("out") / Path(arguments.file).stem)
     keys = (
         "isotope",
         "b0",
@@ -221,7 +241,8 @@ def _examples(arguments: argparse.Namespace, console: Console) -> int:
     folder, worst = arguments.out or Path("out"), OK
     for name in found if arguments.all else [arguments.name]:
         try:
-            code = _refine_run(load_run(found[name]), folder / name, console)
+            # examples are there to be tried again
+            code = _refine_run(load_run(found[name]), folder / name, console, restart=True)
         except JaxnmrError as err:
             if not arguments.all:
                 raise
