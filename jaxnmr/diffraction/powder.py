@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from .._tuning import tuning
 from ..crystal import Crystal
-from ..errors import ConventionError, DataError, ParameterError, ShapeError
+from ..errors import ConventionError, DataError, ParameterError, ShapeError, require_kind
 from ..typing import Numbers, Quantity
 from . import profiles
 from .background import Background
@@ -24,6 +24,8 @@ from .tiles import Tiles
 DEFAULT_CUTOFF = 5e-5
 # Å: total scattering goes to 30 inverse Å or so, and nobody refines Bragg peaks there
 SHORTEST_D = 0.2
+# of a simulated pattern: far more than any diffractometer gives, and still a small array
+MOST_POINTS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,9 @@ class PowderDiffraction:
     device: str | None = None
 
     def __post_init__(self) -> None:
+        if self.instrument is not None:
+            require_kind(self.instrument, Instrument, "the instrument", "such as Instrument(wavelengths=(1.5406,))")
+        require_kind(self.background, Background, "the background", "such as Background.chebyshev(6)")
         if self.axial_mode not in ("converged", "gsas"):
             raise ConventionError(f"axial_mode is {self.axial_mode!r}; expected 'converged' or 'gsas'")
         if not 0 < self.cutoff < 1:
@@ -150,13 +155,14 @@ class PowderDiffraction:
             Intensities, none below zero, with ``sigma = sqrt(max(y, 1))``.
 
         Raises:
-            ParameterError: a value of something that this experiment does not have.
+            ParameterError: a value of something that this experiment does not have, or one that it cannot have.
             ShapeError: the wrong number of values.
             ConventionError, DataError: as of :meth:`plan`.
         """
         crystals = self.among(crystals)
         plan = self.plan(crystals, two_theta, like=like, reflections=reflections)
-        start = {name: np.asarray(q.value, dtype=float) for name, q in plan.quantities().items()}
+        quantities = plan.quantities()
+        start = {name: np.asarray(q.value, dtype=float) for name, q in quantities.items()}
         for name, value in (values or {}).items():
             if name not in start:
                 raise ParameterError(f"{name!r} is none of the values of this experiment: {', '.join(start)}")
@@ -165,6 +171,11 @@ class PowderDiffraction:
             except ValueError:
                 shapes = f"{np.shape(value)}; expected {start[name].shape} or one number"
                 raise ShapeError(f"{name!r} has values of shape {shapes}") from None
+            quantity = quantities[name]
+            if not np.all((start[name] >= quantity.lower) & (start[name] <= quantity.upper)):
+                raise ParameterError(
+                    f"{name!r} is {value}; expected from {quantity.lower:g} to {quantity.upper:g} {quantity.unit}".rstrip()
+                )
         plan, _ = plan.refreshed(crystals, start)
         y = np.maximum(plan.curve(crystals, start), 0.0)
         return Pattern.create(np.asarray(plan.x), y, name="simulated", instrument=plan.instrument)
@@ -185,7 +196,10 @@ class PowderDiffraction:
         Raises:
             ConventionError: the experiment names one that is not there.
         """
-        crystals = {crystals.name: crystals} if isinstance(crystals, Crystal) else dict(crystals)
+        if not isinstance(crystals, Mapping):
+            require_kind(crystals, Crystal, "the structure", "as of read_crystal, or several by phase name")
+            crystals = {crystals.name: crystals}
+        crystals = dict(crystals)
         _require_phases("phases", self.phases, crystals)
         chosen = {name: crystals[name] for name in self.phases} or crystals
         if not chosen:
@@ -203,6 +217,7 @@ class PowderDiffraction:
             ConventionError: no wavelength, or one that no diffractometer can have at these angles.
             DataError: fewer than 3 points are fitted.
         """
+        require_kind(pattern, Pattern, "what was measured", "as of read_pattern")
         instrument = self.instrument or pattern.instrument
         if instrument is None:
             raise ConventionError(
@@ -241,6 +256,11 @@ def two_theta_points(first: float, last: float, step: float) -> Float[np.ndarray
     if not (step > 0 and last > first):
         raise ConventionError(
             f"2theta from {first:g} to {last:g} in steps of {step:g}; expected first < last, step > 0"
+        )
+    if (last - first) / step > MOST_POINTS:
+        raise ConventionError(
+            f"2theta from {first:g} to {last:g} in steps of {step:g} are {(last - first) / step:.2g} points, more than "
+            f"{MOST_POINTS:.0e}; expected a step in degrees such as 0.02"
         )
     return first + step * np.arange(int(np.floor((last - first) / step + 1e-6)) + 1)
 

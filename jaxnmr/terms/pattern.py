@@ -13,7 +13,7 @@ from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..diffraction import Pattern, PatternPlan, PowderDiffraction
 from ..diffraction.tiles import Tiles
-from ..errors import ParameterError
+from ..errors import ParameterError, require_kind
 from ..objective.state import State
 from ..objective.statistics import weighted_factor
 from ..objective.term import Term
@@ -48,6 +48,8 @@ class PatternTerm(Term):
             ConventionError: no wavelength, or one that no diffractometer can have at these angles.
             DataError: no points outside the excluded regions.
         """
+        require_kind(experiment, PowderDiffraction, "the experiment of a PatternTerm(experiment, pattern)")
+        require_kind(pattern, Pattern, "the pattern of a PatternTerm(experiment, pattern)", "as of read_pattern")
         experiment.measured(pattern)
         set_fields(self, experiment=experiment, pattern=pattern, name=name)
 

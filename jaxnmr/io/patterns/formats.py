@@ -4,8 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ...diffraction.records import Instrument, Pattern
-from ...errors import ConventionError, DataError, ParseError
+from ...errors import ConventionError, DataError, ParseError, require_kind, require_path
 from ..files import decode, read_bytes, split_lines
 from .bruker_raw import looks_like_bruker_raw, read_bruker_raw
 from .columns import read_columns, write_columns
@@ -93,6 +95,9 @@ def write_pattern(pattern: Pattern | Sequence, path: str | Path) -> Path:
         DataError: arrays that make no pattern, or a file that cannot be written.
         ShapeError: arrays of different lengths.
     """
+    require_path(path, "write_pattern(pattern, path)")
+    if not isinstance(pattern, Pattern):
+        require_kind(pattern, (Pattern, Sequence, np.ndarray), "the pattern of write_pattern(pattern, path)")
     path = Path(path)
     if path.suffix.lower() not in _WRITTEN:
         raise ConventionError(
