@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import tomllib
+import warnings
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +71,7 @@ def _refine_run(
     from ..report import write_report
     from ..report.earlier import PREVIOUS, RESULT
     from ..runfile import build
+    from ..runfile.advice import in_keys
 
     checkpoint = folder / CHECKPOINT
     usable(folder)
@@ -80,7 +83,10 @@ def _refine_run(
             "with --restart, or name another folder with --out"
         )
     console.print(f"[bold]{escape(run.title)}[/]")
-    setup = build(run)
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always", UserWarning)
+        setup = build(run)
+    said = tuple(dict.fromkeys(in_keys(str(doubt.message)) for doubt in doubts if issubclass(doubt.category, UserWarning)))
     start = setup.parameters
     if resume:
         try:
@@ -107,6 +113,9 @@ def _refine_run(
         kept = f"the last good step is in {checkpoint}" if checkpoint.exists() else "no step was finished"
         console.print(f"[bold red]interrupted[/]: {escape(kept)}")
         return INTERRUPTED
+    if said:
+        # what reading the files gave cause to say belongs to the results
+        fit = replace(fit, warnings=(*said, *fit.warnings))
     write_report(fit, folder, run)
     _summary(fit, folder, console)
     if earlier and (folder / PREVIOUS).exists():
@@ -172,8 +181,6 @@ def _simulate(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
-    import warnings
-
     _prepare(arguments)
     import matplotlib.pyplot as plt
 

@@ -31,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.function(arguments, console)
     except JaxnmrError as err:
-        complaints.print(f"[bold red]error:[/] {escape(str(err))}")
+        from ..runfile.advice import in_keys
+
+        complaints.print(f"[bold red]error:[/] {escape(in_keys(str(err)))}")
         return WRONG_INPUT
     except BrokenPipeError:
         # whoever reads the output has seen enough; Python would complain when it closes the pipe

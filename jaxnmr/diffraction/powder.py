@@ -63,8 +63,12 @@ class PowderDiffraction:
         if not 0 < self.cutoff < 1:
             raise ConventionError(f"cutoff is {self.cutoff!r}; expected a fraction of the peak height, as 5e-5")
         axes = ((phase, tuple(float(k) for k in hkl)) for phase, hkl in dict(self.march_axis).items())
+        axes = tuple(axes)
+        for phase, hkl in axes:
+            if len(hkl) != 3 or not np.isfinite(hkl).all() or not any(hkl):
+                raise ConventionError(f"march_axis of {phase!r} is {hkl}; expected hkl that are not all 0, such as (0, 0, 1)")
         # tuples: experiments are compared and hashed
-        object.__setattr__(self, "march_axis", tuple(axes))
+        object.__setattr__(self, "march_axis", axes)
         for name in ("phases", "stephens", "lebail"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 

@@ -18,6 +18,7 @@ from ..objective import Objective, Parameters, TermSum
 from ..objective.source import plan_sources
 from ..refinement import GaussNewton, LevenbergMarquardt, Stage
 from ..terms import PatternTerm, PredictedSpectrumTerm, SpectrumTerm
+from .advice import in_keys
 from .couplings import couplings_term
 from .models import ModelSpec, by_phase, load_model
 from .peaks import peaks_term
@@ -143,7 +144,7 @@ def _place(run: Run, where: str) -> Iterator[None]:
         raise
     except JaxnmrError as err:
         message = str(err).removeprefix(f"{where.rpartition(' ')[2]}: ")  # terms say their name themselves
-        raise ParseError(run.path, None, f"{where}: {message}") from err
+        raise ParseError(run.path, None, f"{where}: {in_keys(message)}") from err
 
 
 def _crystal(run: Run, phase: PhaseSpec) -> Crystal:

@@ -13,7 +13,7 @@ from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..diffraction import Pattern, PatternPlan, PowderDiffraction
 from ..diffraction.tiles import Tiles
-from ..errors import ParameterError, require_kind
+from ..errors import ConventionError, ParameterError, require_kind
 from ..objective.state import State
 from ..objective.statistics import weighted_factor
 from ..objective.term import Term
@@ -22,6 +22,10 @@ from .pattern_evidence import PatternEvidence, pattern_evidence
 
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
+
+
+# as many terms of a background do not stand out even in a short pattern
+_FEW_TERMS = 20
 
 
 class PatternTerm(Term):
@@ -47,10 +51,17 @@ class PatternTerm(Term):
         Raises:
             ConventionError: no wavelength, or one that no diffractometer can have at these angles.
             DataError: no points outside the excluded regions.
+            ConventionError: more terms of the background than half of the points.
+            ParameterError: arguments of another kind.
         """
         require_kind(experiment, PowderDiffraction, "the experiment of a PatternTerm(experiment, pattern)")
         require_kind(pattern, Pattern, "the pattern of a PatternTerm(experiment, pattern)", "as of read_pattern")
-        experiment.measured(pattern)
+        _, x, _ = experiment.measured(pattern)
+        terms = experiment.background.terms
+        if terms > max(len(x) // 2, _FEW_TERMS):
+            raise ConventionError(
+                f"{name!r}: a background of {terms} terms for {len(x)} points; expected far fewer terms than points, such as 12"
+            )
         set_fields(self, experiment=experiment, pattern=pattern, name=name)
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:

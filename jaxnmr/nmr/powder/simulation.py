@@ -39,6 +39,8 @@ from .transitions import Transitions, transitions
 # what a parameter changes at most: amplitudes and widths, shifts too, or anything
 SCALES, MOVES, RESHAPES = 0, 1, 2
 # of an experiment whose axis is still to be found
+# a spectrum of more is a mistake in typing
+MOST_POINTS = 2**24
 _NO_GRID = Grid(first_hz=np.zeros(()), step_hz=np.ones(()), points=0, padding=0)
 MAGIC_ANGLE_DEG = float(np.degrees(np.arccos(1 / np.sqrt(3))))
 
@@ -375,8 +377,8 @@ class _Simulation:
             points, step = len(like.frequency_hz), like.step_hz
             first = float(np.asarray(like.frequency_hz)[0])
         else:
-            if points < 4:
-                raise ConventionError(f"{points} points; expected at least 4")
+            if not 4 <= points <= MOST_POINTS:
+                raise ConventionError(f"{points} points; expected from 4 to {MOST_POINTS}, such as 2048")
             low, high = natural_range(experiment, sites, transitions(self.spin, self.transitions))
             centre = (low + high) / 2 if centre_ppm is None else centre_ppm * 1e-6 * self.larmor_hz
             width = 2.2 * max(high - centre, centre - low) if width_hz is None else width_hz
