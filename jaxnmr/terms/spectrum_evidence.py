@@ -169,7 +169,7 @@ class SpectrumEvidence(Profile):
                 add(k, "span Ω", "ppm", lambda v: jnp.abs(v[0]) * (3.0 + v[1]) / 2.0, "zeta", "eta")
                 add(k, "skew κ", "", lambda v: jnp.sign(v[0]) * 3.0 * (1.0 - v[1]) / (3.0 + v[1]), "zeta", "eta")
             if "cq" in of and of["cq"][k] != 0:
-                add(k, "P_Q", "Hz", lambda v: quadrupolar_product(v[0], v[1]), "cq", "eta_q")
+                add(k, "P_Q", "MHz", lambda v: 1e-6 * quadrupolar_product(v[0], v[1]), "cq", "eta_q")
                 if not float(spin).is_integer():
                     add(k, "quadrupolar shift", "ppm", moved, "cq", "eta_q")
                     add(k, "centre of gravity", "ppm", lambda v: v[0] + moved(v[1:]), "shift", "cq", "eta_q")
