@@ -63,9 +63,7 @@ def _fit_spectrum(arguments: argparse.Namespace, console: Console) -> int:
     return _refine(arguments, console)
 
 
-def _refine_run(
-    run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False
-) -> int:
+def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False) -> int:
     """Build, refine and report one run; the exit code."""
     from ..refinement import read_checkpoint, refine
     from ..report import write_report
@@ -86,7 +84,9 @@ def _refine_run(
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always", UserWarning)
         setup = build(run)
-    said = tuple(dict.fromkeys(in_keys(str(doubt.message)) for doubt in doubts if issubclass(doubt.category, UserWarning)))
+    said = tuple(
+        dict.fromkeys(in_keys(str(doubt.message)) for doubt in doubts if issubclass(doubt.category, UserWarning))
+    )
     start = setup.parameters
     if resume:
         try:

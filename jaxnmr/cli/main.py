@@ -185,7 +185,9 @@ def _add_restarts(sub: argparse.ArgumentParser) -> None:
     """What to do about the last good step of a refinement that was killed."""
     choice = sub.add_mutually_exclusive_group()
     choice.add_argument(
-        "--resume", action="store_true", help=f"go on from {CHECKPOINT} in the output folder, the last good step of before"
+        "--resume",
+        action="store_true",
+        help=f"go on from {CHECKPOINT} in the output folder, the last good step of before",
     )
     choice.add_argument("--restart", action="store_true", help=f"begin again although {CHECKPOINT} is there")
 

@@ -73,7 +73,9 @@ def _phase(arguments: argparse.Namespace, names: list[str]) -> str:
         raise ParseError(arguments.run, None, "no [[phase]] whose place candidates could take")
     if arguments.phase is None and len(names) > 1:
         raise ParseError(
-            arguments.run, None, f"which phase do the candidates replace? Give --phase NAME with one of {', '.join(names)}"
+            arguments.run,
+            None,
+            f"which phase do the candidates replace? Give --phase NAME with one of {', '.join(names)}",
         )
     chosen = arguments.phase or names[0]
     if chosen not in names:

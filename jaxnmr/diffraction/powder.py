@@ -66,7 +66,9 @@ class PowderDiffraction:
         axes = tuple(axes)
         for phase, hkl in axes:
             if len(hkl) != 3 or not np.isfinite(hkl).all() or not any(hkl):
-                raise ConventionError(f"march_axis of {phase!r} is {hkl}; expected hkl that are not all 0, such as (0, 0, 1)")
+                raise ConventionError(
+                    f"march_axis of {phase!r} is {hkl}; expected hkl that are not all 0, such as (0, 0, 1)"
+                )
         # tuples: experiments are compared and hashed
         object.__setattr__(self, "march_axis", axes)
         for name in ("phases", "stephens", "lebail"):

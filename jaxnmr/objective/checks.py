@@ -80,10 +80,14 @@ def check_residuals(term: Any, state: Callable[[], Any]) -> None:
         found = jax.eval_shape(term.residuals, state())
     shape, kind = getattr(found, "shape", None), getattr(found, "dtype", None)
     if shape is None or kind is None:
-        raise ShapeError(f"residuals of term {term.name!r} are a {type(found).__name__}; expected an array of one dimension")
+        raise ShapeError(
+            f"residuals of term {term.name!r} are a {type(found).__name__}; expected an array of one dimension"
+        )
     if len(shape) != 1:
         raise ShapeError(
             f"residuals of term {term.name!r} have the shape {shape}; expected one dimension: return jnp.ravel(...) of them"
         )
     if not jnp.issubdtype(kind, jnp.floating):
-        raise ShapeError(f"residuals of term {term.name!r} are {kind}; expected real numbers, as jnp.real(...) or 1.0 * ...")
+        raise ShapeError(
+            f"residuals of term {term.name!r} are {kind}; expected real numbers, as jnp.real(...) or 1.0 * ..."
+        )

@@ -109,7 +109,9 @@ class PatternEvidence(Profile):
     def _unexplained(self, found: Misfit) -> str:
         if found.absent:
             return "With the next line: the cell or the space group is likely a wrong one."
-        return "A further phase, a larger cell, or a lower symmetry; exclude them if they do not belong to the specimen."
+        return (
+            "A further phase, a larger cell, or a lower symmetry; exclude them if they do not belong to the specimen."
+        )
 
     def _absent(self, found: Misfit) -> str:
         return "" if found.unexplained else "A phase that is not there, or a symmetry that is too low."

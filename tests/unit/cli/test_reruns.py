@@ -48,7 +48,12 @@ def refine(tmp_path, monkeypatch):
             if raises is not None:
                 raise raises
             return SimpleNamespace(
-                status=status, converged=status == "converged", message="", statistics={}, warnings=(), null_directions=()
+                status=status,
+                converged=status == "converged",
+                message="",
+                statistics={},
+                warnings=(),
+                null_directions=(),
             )
 
         def written(fit, folder, run):

@@ -98,7 +98,9 @@ def test_a_term_that_cannot_work_is_refused_when_the_objective_is_made(term, err
 
 
 def test_the_line_that_cannot_be_traced_is_shown():
-    with pytest.raises(ParameterError, match=r"test_own_terms.py, line \d+: return np.sqrt\(state.crystal.volume\(\)\)"):
+    with pytest.raises(
+        ParameterError, match=r"test_own_terms.py, line \d+: return np.sqrt\(state.crystal.volume\(\)\)"
+    ):
         jn.Objective(jn.term("mine")(numpy_inside), crystal=rutile())
 
 

@@ -74,7 +74,11 @@ ASKED = [
     (PHASE + HISTOGRAM, '[[stage]], free = ["cell", "xyz"]'),
     (PHASE + HISTOGRAM.replace("wavelength = 1.5406\n", ""), "give wavelength = 1.5406"),
     ('[[phase]]\nname = "two"\nfile = "two.cif"\n' + HISTOGRAM, "entry"),
-    (PHASE + '[[peaks]]\nname = "na"\nnucleus = "23Na"\nshifts_ppm = [1.0]\nsigma = 0.1\nreference = { reference_ppm = 300.0 }\n', "[[model]]"),
+    (
+        PHASE
+        + '[[peaks]]\nname = "na"\nnucleus = "23Na"\nshifts_ppm = [1.0]\nsigma = 0.1\nreference = { reference_ppm = 300.0 }\n',
+        "[[model]]",
+    ),
 ]
 
 

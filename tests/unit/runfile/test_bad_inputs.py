@@ -53,7 +53,7 @@ def test_the_run_file_that_is_changed_below_can_be_read(folder):
     assert made(folder, GOOD).objective.terms[0].name == "xrd"
 
 
-MARCH = 'wavelength = 1.5406\nmarch_axis = { salt = %s }'
+MARCH = "wavelength = 1.5406\nmarch_axis = { salt = %s }"
 BAD = [
     (GOOD.replace("[[histogram]]", "[[histograms]]"), "unknown key 'histograms'; did you mean 'histogram'?"),
     (GOOD.replace("[[phase]]", "[[phases]]"), "unknown key 'phases'; did you mean 'phase'?"),
@@ -86,7 +86,7 @@ def test_a_spectrum_of_points_that_nothing_can_hold_is_refused(folder, capsys, p
 
 def test_a_texture_axis_is_a_direction():
     for axis in ((0, 0, 0), (0, 1), (np.nan, 0, 1)):
-        with pytest.raises(ConventionError, match="march_axis of 'a'.*expected hkl that are not all 0"):
+        with pytest.raises(ConventionError, match=r"march_axis of 'a'.*expected hkl that are not all 0"):
             jn.PowderDiffraction(march_axis={"a": axis})
 
 
