@@ -150,9 +150,7 @@ def _suggestions(
     """
     spec = params.spec
     objective = objective.replace(terms=tuple(t.differentiable(params.labels) for t in objective.terms))
-    # a pattern knows the ratio of cell and wavelength only
-    scales = {k for k, label in enumerate(params.labels) if "/wavelength" in label} if _cell_moves(params) else set()
-    tied = {t.target for t in spec.ties} | scales
+    tied = {t.target for t in spec.ties} | _not_beside_a_cell(params)
     refined = set(np.flatnonzero(spec.free)[inside].tolist())
     fixed = [k for k, pivot in enumerate(spec.pivots) if k not in refined and pivot not in tied]
     width = spec.transform.shape[1]
@@ -184,8 +182,11 @@ def _suggestions(
     return tuple((name, float(gain)) for name, gain in found[:most])
 
 
-def _cell_moves(params: Parameters) -> bool:
-    return any(name.partition("[")[0].rpartition("/")[2] == "cell" for name in params.moved_names)
+def _not_beside_a_cell(params: Parameters) -> set[int]:
+    """Numbers of the wavelengths, where a cell is refined: a pattern knows the ratio of the two only."""
+    if not any(name.partition("[")[0].rpartition("/")[2] == "cell" for name in params.moved_names):
+        return set()
+    return {k for k, label in enumerate(params.labels) if label.partition("[")[0].endswith("/wavelength")}
 
 
 def _packed(objective: Objective, spec, fixed) -> Iterator[dict[int, int]]:
