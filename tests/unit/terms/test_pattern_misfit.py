@@ -82,7 +82,7 @@ def test_a_background_with_too_few_terms_asks_for_more_before_anything_else(meas
 
 
 def test_a_wavelength_is_not_advised_beside_a_cell_that_is_refined(measured):
-    pure, _, true = measured
+    pure = measured[0]
     pattern = jn.Pattern.create(X, pure, np.sqrt(np.maximum(pure, 1.0)), instrument=DOUBLET, name="xrd")
     term = jn.PatternTerm(jn.PowderDiffraction(DOUBLET, jn.Background.chebyshev(3)), pattern, name="xrd")
     params = jn.Objective(term, crystal=rutile()).parameters().free("xrd/scale")
