@@ -1,5 +1,7 @@
 """Arguments that were swapped or are of another kind are named, with what was expected."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from small_problems import DOUBLET, rutile
@@ -57,3 +59,15 @@ def test_values_that_cannot_be_are_not_simulated(name, value):
 def test_a_grid_of_more_points_than_any_diffractometer_gives_is_refused_before_it_is_made():
     with pytest.raises(ConventionError, match=r"4e\+13 points"):
         POWDER.simulate(rutile(), (20, 60, 1e-12))
+
+
+def test_a_simulation_can_be_replaced_in_what_does_not_contradict_its_field():
+    slow = jn.SpectrumMAS("27Al", b0_tesla=9.4, mas_hz=1e4)
+    fast = dataclasses.replace(slow, mas_hz=3e4)
+    assert (fast.mas_hz, fast.larmor_hz, fast.transitions) == (3e4, slow.larmor_hz, slow.transitions)
+    for change in (dict(b0_tesla=18.8), dict(isotope="23Na")):
+        with pytest.raises(ConventionError, match="replace larmor_hz by None, too"):
+            dataclasses.replace(slow, **change)
+    assert dataclasses.replace(slow, b0_tesla=18.8, larmor_hz=None).larmor_hz == pytest.approx(2.0 * slow.larmor_hz)
+    with pytest.raises(ConventionError, match="and not both"):
+        jn.SpectrumMAS("27Al")

@@ -1,5 +1,6 @@
 """Spectra of sites: `SpectrumStatic`, `SpectrumMAS`, and the `SpectrumPlan` that is compiled."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -248,12 +249,20 @@ class _Simulation:
 
     def __post_init__(self) -> None:
         spin = isotope_data(self.isotope).spin
-        if (self.b0_tesla is None) == (self.larmor_hz is None):
+        if self.b0_tesla is None and self.larmor_hz is None:
             raise ConventionError("give b0_tesla or larmor_hz, and not both")
         if self.larmor_hz is not None and not 0 < self.larmor_hz < np.inf:
             raise ConventionError(f"larmor_hz is {self.larmor_hz:g}; expected a positive number in Hz")
         if self.b0_tesla is not None:
-            object.__setattr__(self, "larmor_hz", reference_hz(self.isotope, self.b0_tesla))
+            larmor_hz = reference_hz(self.isotope, self.b0_tesla)
+            # dataclasses.replace hands over both, as they were
+            if self.larmor_hz is not None and not math.isclose(self.larmor_hz, larmor_hz, rel_tol=1e-9):
+                raise ConventionError(
+                    f"give b0_tesla or larmor_hz, and not both: {self.larmor_hz / 1e6:.6g} MHz is not the frequency of "
+                    f"{self.isotope} at {self.b0_tesla:g} T ({larmor_hz / 1e6:.6g} MHz). To change the field or the isotope of a "
+                    "simulation, replace larmor_hz by None, too"
+                )
+            object.__setattr__(self, "larmor_hz", larmor_hz)
         if spin.is_integer() and self.transitions == "central":
             object.__setattr__(self, "transitions", "all")
         object.__setattr__(self, "transitions", transitions(spin, self.transitions))
