@@ -13,7 +13,7 @@ from rich.markup import escape
 from .._words import counted
 from ..errors import ParseError
 from ..search.criteria import RANKINGS
-from .codes import NOT_CONVERGED, OK
+from .codes import NOT_CONVERGED, OK, WRONG_INPUT
 from .commands import _prepare
 from .folders import usable
 
@@ -63,6 +63,8 @@ def _screen(arguments: argparse.Namespace, console: Console) -> int:
     if index == 0:
         write_screening(result, folder, run.title)
     _summary(result, folder, console, report=index == 0)
+    if all(row.status == "error" for row in result.rows):
+        return WRONG_INPUT
     return OK if result.best.status == "converged" else NOT_CONVERGED
 
 

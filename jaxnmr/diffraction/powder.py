@@ -62,8 +62,7 @@ class PowderDiffraction:
             raise ConventionError(f"axial_mode is {self.axial_mode!r}; expected 'converged' or 'gsas'")
         if not 0 < self.cutoff < 1:
             raise ConventionError(f"cutoff is {self.cutoff!r}; expected a fraction of the peak height, as 5e-5")
-        axes = ((phase, tuple(float(k) for k in hkl)) for phase, hkl in dict(self.march_axis).items())
-        axes = tuple(axes)
+        axes = tuple((phase, tuple(float(k) for k in hkl)) for phase, hkl in dict(self.march_axis).items())
         for phase, hkl in axes:
             if len(hkl) != 3 or not np.isfinite(hkl).all() or not any(hkl):
                 raise ConventionError(

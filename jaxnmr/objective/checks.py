@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import ParameterError, ShapeError
 
-_LIBRARIES = tuple(str(Path(module.__file__).parent) for module in (jax, np))
+_LIBRARIES = tuple(module.__path__[0] for module in (jax, np))
 _OURS = str(Path(__file__).parents[1])
 
 

@@ -66,7 +66,9 @@ def test_the_folder_can_be_changed_on_the_way(tmp_path):
 
 
 def test_a_folder_of_the_environment_makes_no_noise_in_double_precision_either(tmp_path):
-    program = "import jax, jax.numpy as jnp, jaxnmr as jn; jn.enable_x64(); print(int(jax.jit(lambda x: x @ x)(jnp.ones(3))))"
+    program = (
+        "import jax, jax.numpy as jnp, jaxnmr as jn; jn.enable_x64(); print(int(jax.jit(lambda x: x @ x)(jnp.ones(3))))"
+    )
     variables = dict(JAX_COMPILATION_CACHE_DIR=str(tmp_path), JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0")
     for _ in range(2):
         assert run(program=program, **variables) == (3, "")
