@@ -94,7 +94,10 @@ def _noise_ratio(r: np.ndarray) -> float:
 def _lacking(x, curve, lacking, noise, widths, least) -> tuple[Line, ...]:
     """Lines of a curve above its baseline, most of whose height is lacking in the other one."""
     found: list[tuple[float, int, int, float]] = []
-    for width in sorted({int(np.clip(round(w), 2, x.size // 10)) for w in widths}):
+    every = sorted({int(np.clip(round(w), 2, x.size // 10)) for w in widths})
+    # heights that are told are those of the narrowest look
+    sharp = _smoothed(curve, _gaussian(every[0]))
+    for width in every:
         kernel = _gaussian(width)
         smooth, missing = _smoothed(curve, kernel), _smoothed(lacking, kernel)
         # heights are compared with those of lines as smooth
@@ -108,7 +111,7 @@ def _lacking(x, curve, lacking, noise, widths, least) -> tuple[Line, ...]:
             if width <= k < x.size - width:
                 beside = max(smooth[max(k - reach, 0) : k].min(), smooth[k + 1 : k + 1 + reach].min())
                 if smooth[k] - beside > _RISES * missing[k]:
-                    found.append((float(missing[k] / spread[k]), int(k), width, float(smooth[k] / highest)))
+                    found.append((float(missing[k] / spread[k]), int(k), width, float(sharp[k] / sharp.max())))
     kept: list[tuple[float, int, int, float]] = []
     for line in sorted(found, reverse=True):
         if all(abs(line[1] - other[1]) > max(line[2], other[2]) for other in kept):
