@@ -141,6 +141,10 @@ class Evidence:
         """
         return ()
 
+    def first(self) -> str:
+        """What comes before freeing any other parameter, in a few words; empty where nothing does."""
+        return ""
+
     def tables(self) -> tuple[Table, ...]:
         """What its section in a report shows."""
         return ()
@@ -180,7 +184,8 @@ class Profile(Evidence):
         parts: contributions to ``calculated`` by name, ``(points,)`` each, where they can be told apart.
         regions: what was fitted, ``excluded`` what was left out, in the units of the axis.
         factor: name of the agreement factor.
-        lines: what a line of it is called, ``check`` what to look at when they are in wrong places.
+        lines: what a line of it is called, ``check`` what to look at when they are in wrong places; ``baseline_name`` the
+            parameter of what lies between them.
         width: of a line (full width at half maximum) in units of the axis; 0 where it is not known.
     """
 
@@ -199,6 +204,7 @@ class Profile(Evidence):
     factor: ClassVar[str] = "Rw"
     lines: ClassVar[str] = "lines"
     check: ClassVar[str] = "starting values"
+    baseline_name: ClassVar[str] = "baseline"
 
     @property
     def difference(self) -> np.ndarray:
@@ -223,6 +229,9 @@ class Profile(Evidence):
         step = float(np.median(np.diff(self.axis.values))) if len(self.observed) > 1 else 1.0
         widths = [self.width / step * factor for factor in (0.7, 1.5)] if self.width > 0 else [3.0, 8.0, 20.0, 50.0]
         return misfit(self.axis.values, self.observed, self.sigma, self.calculated, self.baseline, widths=widths)
+
+    def first(self) -> str:
+        return f"more terms of {self.name}/{self.baseline_name}" if self.misfit().stiff else ""
 
     def doubts(self, s: Any) -> tuple[str, ...]:
         found, out = self.misfit(), []

@@ -100,7 +100,9 @@ def _remarks(fit: RefinementResult) -> str:
         )
     if fit.suggestions:
         gains = ", ".join(f"`{name}` ({gain:.3g})" for name, gain in fit.suggestions[:_MOST_SUGGESTIONS])
-        lines.append(f"- Which parameter next? Expected decrease of χ² (linear estimate): {gains}.")
+        first = ", ".join(filter(None, (of.first() for of in fit.evidence.values())))
+        before = f"First {first}, then: expected" if first else "Expected"
+        lines.append(f"- Which parameter next? {before} decrease of χ² (linear estimate): {gains}.")
     return "\n".join(lines)
 
 

@@ -69,6 +69,7 @@ class PatternEvidence(Profile):
     factor: ClassVar[str] = "Rwp"
     lines: ClassVar[str] = "peaks"
     check: ClassVar[str] = "cell, space group, wavelength and zero"
+    baseline_name: ClassVar[str] = "background"
     agreement_note: ClassVar[str] = "Rwp and Rp include the background."
 
     @property

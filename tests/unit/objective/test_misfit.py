@@ -91,9 +91,10 @@ def test_a_curve_says_what_is_wrong_with_it_in_sentences():
     assert "not described to within its noise" in said[0] and "Durbin-Watson 0." in said[0]
     assert "does not follow the data between the lines" in said[1]
     assert "nothing calculated explains" in said[2] and "36° (1" in said[2]
+    assert curve.first() == "more terms of scan/baseline"
     noise = np.random.default_rng(1).normal(size=X.size)
     good = Profile(
         name="scan", what="curve", axis=Axis(X, "2θ", "°"), observed=flat + noise, sigma=np.ones(X.size), calculated=flat,
         baseline=flat,
     )  # fmt: skip
-    assert good.doubts(good.statistics(noise, 3.0)) == ()
+    assert good.doubts(good.statistics(noise, 3.0)) == () and good.first() == ""

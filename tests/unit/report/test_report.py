@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import gemmi
@@ -266,3 +267,14 @@ def test_sites_that_a_model_predicts_are_reported_with_their_tensors():
     assert {key: float(of[0]) for key, of in found.items()} == pytest.approx(
         {"shift": 40.0, "zeta": 30.0, "eta": 1.0 / 3.0, "cq": cq, "eta_q": 0.4, "share": 100.0}
     )
+
+
+def test_a_stiff_background_comes_before_every_other_advice(tmp_path):
+    fit = made_up_fit()
+    (name,) = fit.patterns
+    record = result_record(fit)
+    assert "Which parameter next? Expected decrease" in report_text(fit, record)
+    wave = 200.0 * np.sin(np.linspace(0.0, 9.0, len(fit.patterns[name].observed)))
+    bent = replace(fit.patterns[name], observed=fit.patterns[name].observed + wave)
+    text = report_text(replace(fit, evidence={name: bent}), record)
+    assert f"Which parameter next? First more terms of {name}/background, then: expected decrease" in text
