@@ -50,7 +50,7 @@ def enable_cache(folder: str | Path | None = None) -> Path:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
     # JAX decides once per process whether and where it keeps programs, when it compiles the first
     reset_cache()
-    _silence()
+    silence()
     return folder
 
 
@@ -82,7 +82,7 @@ def processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
 
 
-def _silence() -> None:
+def silence() -> None:
     """Silence the log of JAX's compiled part.
 
     For every program that it loads, jaxlib 0.10 logs pages of errors about preferences of the compiler that it takes for

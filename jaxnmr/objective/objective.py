@@ -14,8 +14,9 @@ from .._struct import Struct, compiled, set_fields, static
 from ..crystal import Crystal, shared_sites
 from ..crystal.cell import cell_from_metric, metric
 from ..crystal.sites import has_conventional_metric
-from ..errors import ParameterError
+from ..errors import ParameterError, require_kind
 from ..typing import Array
+from .checks import check_residuals, named
 from .host_state import HostState
 from .losses import Loss
 from .parameters import Layout, Parameters, ParameterSpec, renamed
@@ -105,11 +106,18 @@ class Objective(Struct):
         terms = terms if isinstance(terms, TermSum) else TermSum(terms)
         if isinstance(crystal, Crystal):
             crystal = {crystal.name: crystal}
+        if not isinstance(crystal, Mapping | None):
+            raise ParameterError(
+                f"crystal is a {type(crystal).__name__}; expected a Crystal, as of read_crystal, or several by name: "
+                "{'quartz': ..., 'halite': ...}"
+            )
+        for phase, of in (crystal or {}).items():
+            require_kind(of, Crystal, f"crystal[{phase!r}]", "as of read_crystal")
         crystals = dict(crystal or {})
         self._fill(terms, crystals, plan_sources(models, crystals, memory_bytes, device))
 
     def _fill(self, terms: TermSum, crystals: dict[str, Crystal], sources: tuple[PhaseSource, ...]) -> None:
-        names = [t.name for t in terms.terms]
+        names = named(terms.terms)
         if not names:
             raise ParameterError("an objective needs something to compare: give it at least one term")
         repeated = sorted({n for n in names if names.count(n) > 1})
@@ -125,6 +133,15 @@ class Objective(Struct):
         )
         params = self.parameters()
         set_fields(self, terms=self._bound(params))
+        shapes = cache(lambda: self._shapes(params))
+        for term in self.terms:
+            # those that know their length from data are ours, or as good
+            if type(term).length is Term.length:
+                check_residuals(term, shapes)
+
+    def _shapes(self, params: Parameters) -> State:
+        """A state with the shapes of what sources provide."""
+        return self._providing(self.structures(params.values), [s.shapes(self.crystals[s.phase]) for s in self.sources])
 
     def __add__(self, other: Term | TermSum) -> Objective:
         terms = TermSum(*self.terms, weights=tuple(np.asarray(self.weights)), losses=self.losses) + other
@@ -207,6 +224,7 @@ class Objective(Struct):
 
     def residuals(self, params: Parameters) -> Array:
         """All whitened residuals at parameters."""
+        require_kind(params, Parameters, "what an objective is evaluated at", "as of objective.parameters()")
         return self.residuals_at(self.state(params.values))
 
     def __call__(self, params: Parameters) -> Array:
@@ -218,6 +236,7 @@ class Objective(Struct):
 
         Columns are in the order of ``params.free_names``.
         """
+        require_kind(params, Parameters, "what an objective is evaluated at", "as of objective.parameters()")
         objective = self.replace(sources=self._differentiated(params.spec))
         columns = residuals_and_jacobian(
             params.spec.layout, objective, params.offset(), params.spec.transform, jnp.asarray(params.theta)
@@ -283,8 +302,8 @@ class Objective(Struct):
         silent = [t for t in self.terms if t.reads is None]
         if not silent:
             return said
-        values = self.parameters().values
-        shapes = self._providing(self.structures(values), [s.shapes(self.crystals[s.phase]) for s in self.sources])
+        params = self.parameters()
+        values, shapes = params.values, self._shapes(params)
         return None if any(_uses(t, self.structures, values, shapes.provided) for t in silent) else said
 
     def outgrown(self, state: State) -> Array:

@@ -53,7 +53,7 @@ def summarise(
     state = objective.host_state(params).plain()
     parts = InformationParts(problem, jacobian[:, inside], slices)
     evidence = {t.name: t.evidence(state) for t in objective.terms}
-    statistics, misfit = {}, {}
+    statistics, misfit, doubts = {}, {}, []
     for (name, shown), weight in zip(evidence.items(), np.asarray(objective.weights, dtype=float), strict=True):
         part, determined, rows = r[slices[name]], parts.determined_by(name), robust.get(name)
         if rows is not None:
@@ -65,6 +65,7 @@ def summarise(
                 misfit[name] = float(np.sqrt(part @ part / max(part.size - determined, 1.0)))
             plain, discounted = part / max(np.sqrt(weight), 1e-150), None
         statistics[name] = shown.statistics(plain, determined, float(weight), discounted)
+        doubts += shown.doubts(statistics[name]) if status != "interrupted" else ()
         complaint = shown.complaint()
         if complaint and status in ("converged", "stalled", "max_steps"):
             status, message = "misfit", complaint
@@ -99,9 +100,9 @@ def summarise(
         compile_seconds=compile_seconds,
         weighted=bool(np.any(np.asarray(objective.weights) != 1.0)),
         warnings=(
+            *doubts,
             *_warnings(crystals, params, active, lower, upper),
             *objective.warnings(params),
-            *(sentence for name, shown in evidence.items() for sentence in shown.doubts(statistics[name])),
             *visited,
         ),
     )
@@ -155,7 +156,7 @@ def _suggestions(
     known = all(new is old for new, old in zip(terms, objective.terms, strict=True))
     linearise = partial(evaluated, spec.layout, rule) if known else partial(residuals_and_jacobian, spec.layout)
     objective = objective.replace(terms=terms)
-    tied = {t.target for t in spec.ties}
+    tied = {t.target for t in spec.ties} | _not_beside_a_cell(params)
     refined = set(np.flatnonzero(spec.free)[inside].tolist())
     fixed = [k for k, pivot in enumerate(spec.pivots) if k not in refined and pivot not in tied]
     width = spec.transform.shape[1]
@@ -185,6 +186,13 @@ def _suggestions(
             found.append((params.labels[pivot], slope**2 / float(new @ new)))
     found.sort(key=lambda item: -item[1])
     return tuple((name, float(gain)) for name, gain in found[:most])
+
+
+def _not_beside_a_cell(params: Parameters) -> set[int]:
+    """Numbers of the wavelengths, where a cell is refined: a pattern knows the ratio of the two only."""
+    if not any(name.partition("[")[0].rpartition("/")[2] == "cell" for name in params.moved_names):
+        return set()
+    return {k for k, label in enumerate(params.labels) if label.partition("[")[0].endswith("/wavelength")}
 
 
 def _packed(objective: Objective, spec, fixed) -> Iterator[dict[int, int]]:

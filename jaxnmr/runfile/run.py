@@ -191,8 +191,13 @@ def _phases(table: Table, name: str, default: Any = REQUIRED) -> tuple[str, ...]
 def _axis(table: Table, phase: str) -> tuple[int, int, int]:
     if phase not in table.phases:
         raise table.error(f"no phase {phase!r}{nearest(phase, table.phases)}")
-    h, k, l = table.numbers(phase, count=3)
-    return (round(h), round(k), round(l))
+    axis = table.numbers(phase, count=3)
+    h, k, l = (round(n) if abs(n) < 1e6 else 0 for n in axis)
+    if (h, k, l) != axis or not any(axis):
+        raise table.error(
+            f"expected hkl of the texture axis in whole numbers, such as [0, 0, 1]; got {list(axis)}", phase
+        )
+    return (h, k, l)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from ..objective import Objective, Parameters, TermSum
 from ..objective.source import plan_sources
 from ..refinement import GaussNewton, LevenbergMarquardt, Stage
 from ..terms import PatternTerm, PredictedSpectrumTerm, SpectrumTerm
+from .advice import in_keys
 from .couplings import couplings_term
 from .models import ModelSpec, by_phase, load_model
 from .peaks import peaks_term
@@ -104,7 +105,7 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
         parameters = _leaving_zero(spec.name, parameters, check)
     stages = _stages(run)
     if stages is None and run.spectra and not run.histograms:
-        stages = _usual_stages(objective, [spec.name for spec in run.spectra])
+        stages = _usual_stages(objective, parameters, [spec.name for spec in run.spectra])
     return Setup(objective, parameters, stages, _solver(run))
 
 
@@ -143,7 +144,7 @@ def _place(run: Run, where: str) -> Iterator[None]:
         raise
     except JaxnmrError as err:
         message = str(err).removeprefix(f"{where.rpartition(' ')[2]}: ")  # terms say their name themselves
-        raise ParseError(run.path, None, f"{where}: {message}") from err
+        raise ParseError(run.path, None, f"{where}: {in_keys(message)}") from err
 
 
 def _crystal(run: Run, phase: PhaseSpec) -> Crystal:
@@ -248,15 +249,18 @@ def _leaving_zero(name: str, parameters: Parameters, freed: Parameters) -> Param
     return parameters
 
 
-def _usual_stages(objective: Objective, spectra: Collection[str]) -> list[Stage]:
+def _usual_stages(objective: Objective, parameters: Parameters, spectra: Collection[str]) -> list[Stage]:
+    """The stages of spectra alone, without what is tied: that follows what it is tied to."""
+    tied = [tie.target for tie in parameters.spec.ties]
     free: dict[str, tuple[str, ...]] = {}
     for term in objective.terms:
         if term.name in spectra:
             for name, patterns in cast(SpectrumTerm | PredictedSpectrumTerm, term).stages(
                 objective.crystals, objective.phase_prefix
             ):
-                free[name] = tuple(dict.fromkeys(free.get(name, ()) + patterns))
-    return [Stage(name=name, free=patterns) for name, patterns in free.items()]
+                own = tuple(p for p in patterns if not np.isin(parameters.spec.match(p), tied).all())
+                free[name] = tuple(dict.fromkeys(free.get(name, ()) + own))
+    return [Stage(name=name, free=patterns) for name, patterns in free.items() if patterns]
 
 
 def _stages(run: Run) -> list[Stage] | None:

@@ -293,6 +293,7 @@ class PlannedSpectrum(MeasuredSpectrum):
             frequency_hz=frequency_hz,
             isotope=self.simulation.isotope,
             larmor_hz=self.simulation.larmor_hz,
+            mas_hz=float(self.simulation.mas_hz),
             **sites,
         )
 

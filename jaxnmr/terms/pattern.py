@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._struct import set_fields, static
@@ -13,7 +14,7 @@ from ..crystal import Crystal
 from ..diffraction import Pattern, PatternPlan, PowderDiffraction
 from ..diffraction.linear_pattern import LinearPattern, linear_pattern
 from ..diffraction.tiles import Tiles
-from ..errors import ParameterError
+from ..errors import ConventionError, ParameterError, require_kind
 from ..objective.losses import Loss, slopes
 from ..objective.state import State
 from ..objective.statistics import weighted_factor
@@ -23,6 +24,10 @@ from .pattern_evidence import PatternEvidence, pattern_evidence
 
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
+
+
+# as many terms of a background do not stand out even in a short pattern
+_FEW_TERMS = 20
 
 
 def _written(total: Array, first: Array, rows: Array) -> Array:
@@ -61,8 +66,17 @@ class PatternTerm(Term):
         Raises:
             ConventionError: no wavelength, or one that no diffractometer can have at these angles.
             DataError: no points outside the excluded regions.
+            ConventionError: more terms of the background than half of the points.
+            ParameterError: arguments of another kind.
         """
-        experiment.measured(pattern)
+        require_kind(experiment, PowderDiffraction, "the experiment of a PatternTerm(experiment, pattern)")
+        require_kind(pattern, Pattern, "the pattern of a PatternTerm(experiment, pattern)", "as of read_pattern")
+        _, x, _ = experiment.measured(pattern)
+        terms = experiment.background.terms
+        if terms > max(len(x) // 2, _FEW_TERMS):
+            raise ConventionError(
+                f"{name!r}: a background of {terms} terms for {len(x)} points; expected far fewer terms than points, such as 12"
+            )
         set_fields(self, experiment=experiment, pattern=pattern, name=name)
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:

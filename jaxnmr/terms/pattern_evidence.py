@@ -11,6 +11,7 @@ import numpy as np
 from ..diffraction import Background, Instrument, PatternPlan
 from ..diffraction.pattern_plan import compiled_phase_tables, observed_over_calculated
 from ..objective.evidence import Axis, Condition, Derived, Profile, Table
+from ..objective.misfit import Misfit
 from ..objective.state import State
 from ..objective.statistics import peak_match
 from ..typing import Array
@@ -57,10 +58,12 @@ class PatternEvidence(Profile):
     Attributes:
         reflections: per phase.
         amounts: ``(scale, mass of the cell)`` of every phase, for weight fractions; empty when they say nothing.
+        background_terms: number of coefficients of the background.
     """
 
     reflections: Mapping[str, Reflections]
     amounts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    background_terms: int = 0
 
     kind: ClassVar[str] = "histogram"
     factor: ClassVar[str] = "Rwp"
@@ -69,6 +72,7 @@ class PatternEvidence(Profile):
     better_sigma: ClassVar[str] = (
         "They are not those of counts: give the counts as they were measured, or a column with uncertainties"
     )
+    baseline_name: ClassVar[str] = "background"
     agreement_note: ClassVar[str] = "Rwp and Rp include the background."
 
     @property
@@ -99,6 +103,22 @@ class PatternEvidence(Profile):
     def match(self) -> float:
         # counts are far above their noise
         return peak_match(self.observed, self.calculated, self.baseline)
+
+    def _stiff(self, gain: float) -> str:
+        return (
+            f"The background of '{self.name}' is too stiff: what it misses between the peaks makes {100 * gain:.0f} % of chi². "
+            f"Refine it with more terms than {self.background_terms} before anything else is freed."
+        )
+
+    def _unexplained(self, found: Misfit) -> str:
+        if found.absent:
+            return "With the next line: the cell or the space group is likely a wrong one."
+        return (
+            "A further phase, a larger cell, or a lower symmetry; exclude them if they do not belong to the specimen."
+        )
+
+    def _absent(self, found: Misfit) -> str:
+        return "" if found.unexplained else "A phase that is not there, or a symmetry that is too low."
 
     def agreement(self, s: Any) -> dict[str, Any]:
         bragg = [f"{r:.2f}" + (f" ({p})" if len(self.r_bragg) > 1 else "") for p, r in self.r_bragg.items()]
@@ -165,12 +185,21 @@ def pattern_evidence(
         calculated=model.curve(state.crystals, values),
         baseline=np.asarray(model.background @ np.asarray(values["background"])),
         excluded=excluded,
+        width=_width(found),
         reflections=found,
+        background_terms=model.background_function.terms,
         amounts={
             phase: (float(scale), float(state.crystals[phase].cell_mass()))
             for phase, scale in zip(model.phase_names, scales, strict=True)
         },
     )
+
+
+def _width(reflections: Mapping[str, Reflections]) -> float:
+    """The usual width of a peak in degrees; 0 without any."""
+    widths = np.concatenate([r.fwhm for r in reflections.values()] or [np.zeros(0)])
+    widths = widths[np.isfinite(widths) & (widths > 0)]
+    return float(np.median(widths)) if widths.size else 0.0
 
 
 def _reflections(model: PatternPlan, state: State, values, observed: np.ndarray) -> dict[str, Reflections]:

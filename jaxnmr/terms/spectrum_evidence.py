@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
@@ -21,6 +21,7 @@ from ..nmr import (
     quadrupolar_shift_ppm,
 )
 from ..objective.evidence import Condition, Derived, Profile, Table
+from ..objective.misfit import Misfit
 
 TENSOR_CONVENTIONS = (
     "Shifts are in ppm from the reference. ζ and η are those of the SHIELDING (Haeberlen, ζ = σ_zz − σ_iso): a positive ζ "
@@ -51,6 +52,7 @@ class SpectrumEvidence(Profile):
     Attributes:
         frequency_hz: ``(points,)`` from the reference.
         isotope, larmor_hz: nucleus and frequency of 0 ppm.
+        mas_hz: spinning speed; 0 for none, infinite for one without sidebands.
         values: parameters of the sites by name, ``(sites,)``, where they are parameters.
         predicted: what follows from the structure, ``(sites,)`` by name: shift and zeta in ppm, cq in Hz, share in per cent.
     """
@@ -58,6 +60,7 @@ class SpectrumEvidence(Profile):
     frequency_hz: np.ndarray
     isotope: str
     larmor_hz: float
+    mas_hz: float = 0.0
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
     predicted: Mapping[str, np.ndarray] = field(default_factory=dict)
 
@@ -94,6 +97,34 @@ class SpectrumEvidence(Profile):
     def columns(self) -> dict[str, np.ndarray]:
         curves = super().columns()
         return {"ppm": curves.pop(self.axis.label), "frequency_hz": self.frequency_hz, **curves}
+
+    def _stiff(self, gain: float) -> str:
+        return (
+            f"The baseline of '{self.name}' does not follow the data between the lines, which makes {100 * gain:.0f} % of chi²: "
+            f"refine {self.name}/baseline, or give the spectrum a baseline of more terms; check the phase, too."
+        )
+
+    def _unexplained(self, found: Misfit) -> str:
+        sidebands = self._spaced_by_spinning([line.position for line in found.unexplained])
+        if sidebands:
+            return (
+                f"{sidebands} of these are whole spinning speeds away from what is calculated: spinning sidebands, or satellite "
+                "transitions that are not calculated."
+            )
+        return "A site or a phase that is missing, a site with another coupling, or an impurity."
+
+    def _absent(self, found: Misfit) -> str:
+        return "Couplings, linewidths or the spinning speed are not those of the data." if not found.unexplained else ""
+
+    def _spaced_by_spinning(self, positions: Sequence[float]) -> int:
+        """How many positions lie whole spinning speeds away from the highest calculated point (host)."""
+        if not 0.0 < self.mas_hz < np.inf:
+            return 0
+        speed = self.mas_hz / self.larmor_hz * 1e6
+        top = self.ppm[int(np.argmax(self.calculated - self.baseline))]
+        away = (np.asarray(positions) - top) / speed
+        near = np.maximum(3.0 * float(np.median(np.diff(self.ppm))), 0.03 * speed) / speed
+        return int(np.sum((np.abs(away - np.rint(away)) < near) & (np.rint(away) != 0)))
 
     def tables(self) -> tuple[Table, ...]:
         if self.predicted:
@@ -142,7 +173,7 @@ class SpectrumEvidence(Profile):
                 add(k, "span Ω", "ppm", lambda v: jnp.abs(v[0]) * (3.0 + v[1]) / 2.0, "zeta", "eta")
                 add(k, "skew κ", "", lambda v: jnp.sign(v[0]) * 3.0 * (1.0 - v[1]) / (3.0 + v[1]), "zeta", "eta")
             if "cq" in of and of["cq"][k] != 0:
-                add(k, "P_Q", "Hz", lambda v: quadrupolar_product(v[0], v[1]), "cq", "eta_q")
+                add(k, "P_Q", "MHz", lambda v: 1e-6 * quadrupolar_product(v[0], v[1]), "cq", "eta_q")
                 if not float(spin).is_integer():
                     add(k, "quadrupolar shift", "ppm", moved, "cq", "eta_q")
                     add(k, "centre of gravity", "ppm", lambda v: v[0] + moved(v[1:]), "shift", "cq", "eta_q")

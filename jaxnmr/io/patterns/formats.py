@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ...diffraction.records import Instrument, Pattern
-from ...errors import ConventionError, DataError, ParseError
+from ...errors import ConventionError, DataError, ParseError, require_kind, require_path
 from ..files import decode, read_bytes, split_lines
 from .archive import Archive
 from .brml import looks_like_brml, read_brml
@@ -130,6 +132,9 @@ def write_pattern(pattern: Pattern | Sequence, path: str | Path) -> Path:
         DataError: arrays that make no pattern, or a file that cannot be written.
         ShapeError: arrays of different lengths.
     """
+    require_path(path, "write_pattern(pattern, path)")
+    if not isinstance(pattern, Pattern):
+        require_kind(pattern, (Pattern, Sequence, np.ndarray), "the pattern of write_pattern(pattern, path)")
     path = Path(path)
     if path.suffix.lower() not in _WRITTEN:
         raise ConventionError(

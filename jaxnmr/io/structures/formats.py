@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...crystal import AnglePlan, BondPlan, Crystal, SpaceGroup
-from ...errors import JaxnmrError, ParseError
+from ...errors import JaxnmrError, ParseError, require_kind, require_path
 from .ase import SYMPREC, from_ase, read_ase_frames, to_ase
 from .cif import crystal_from_block, structure_blocks
 from .cif_write import write_cif
@@ -105,6 +105,9 @@ def write_crystal(
         ShapeError: uncertainties of the wrong length.
         ParseError: the file cannot be written.
     """
+    require_path(path, "write_crystal(crystal, path)")
+    for of in crystal.values() if isinstance(crystal, Mapping) else (crystal,):
+        require_kind(of, Crystal, "the crystal of write_crystal(crystal, path)", "or several by name")
     path = Path(path)
     crystals = crystal if isinstance(crystal, Mapping) else {crystal.name: crystal}
     try:

@@ -1,5 +1,6 @@
 """Spectra of sites: `SpectrumStatic`, `SpectrumMAS`, and the `SpectrumPlan` that is compiled."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ from .transitions import Transitions, transitions
 # what a parameter changes at most: amplitudes and widths, shifts too, or anything
 SCALES, MOVES, RESHAPES = 0, 1, 2
 # of an experiment whose axis is still to be found
+# a spectrum of more is a mistake in typing
+MOST_POINTS = 2**24
 _NO_GRID = Grid(first_hz=np.zeros(()), step_hz=np.ones(()), points=0, padding=0)
 MAGIC_ANGLE_DEG = float(np.degrees(np.arccos(1 / np.sqrt(3))))
 
@@ -246,12 +249,20 @@ class _Simulation:
 
     def __post_init__(self) -> None:
         spin = isotope_data(self.isotope).spin
-        if (self.b0_tesla is None) == (self.larmor_hz is None):
+        if self.b0_tesla is None and self.larmor_hz is None:
             raise ConventionError("give b0_tesla or larmor_hz, and not both")
         if self.larmor_hz is not None and not 0 < self.larmor_hz < np.inf:
             raise ConventionError(f"larmor_hz is {self.larmor_hz:g}; expected a positive number in Hz")
         if self.b0_tesla is not None:
-            object.__setattr__(self, "larmor_hz", reference_hz(self.isotope, self.b0_tesla))
+            larmor_hz = reference_hz(self.isotope, self.b0_tesla)
+            # dataclasses.replace hands over both, as they were
+            if self.larmor_hz is not None and not math.isclose(self.larmor_hz, larmor_hz, rel_tol=1e-9):
+                raise ConventionError(
+                    f"give b0_tesla or larmor_hz, and not both: {self.larmor_hz / 1e6:.6g} MHz is not the frequency of "
+                    f"{self.isotope} at {self.b0_tesla:g} T ({larmor_hz / 1e6:.6g} MHz). To change the field or the isotope of a "
+                    "simulation, replace larmor_hz by None, too"
+                )
+            object.__setattr__(self, "larmor_hz", larmor_hz)
         if spin.is_integer() and self.transitions == "central":
             object.__setattr__(self, "transitions", "all")
         object.__setattr__(self, "transitions", transitions(spin, self.transitions))
@@ -375,8 +386,8 @@ class _Simulation:
             points, step = len(like.frequency_hz), like.step_hz
             first = float(np.asarray(like.frequency_hz)[0])
         else:
-            if points < 4:
-                raise ConventionError(f"{points} points; expected at least 4")
+            if not 4 <= points <= MOST_POINTS:
+                raise ConventionError(f"{points} points; expected from 4 to {MOST_POINTS}, such as 2048")
             low, high = natural_range(experiment, sites, transitions(self.spin, self.transitions))
             centre = (low + high) / 2 if centre_ppm is None else centre_ppm * 1e-6 * self.larmor_hz
             width = 2.2 * max(high - centre, centre - low) if width_hz is None else width_hz
