@@ -70,7 +70,7 @@ class Crystal(Struct):
 
         Args:
             cell: six numbers, Å and degrees; snapped to the metric the space group requires.
-            spacegroup: symbol, number or :class:`SpaceGroup`.
+            spacegroup: symbol, number or :class:`SpaceGroup`, see :meth:`SpaceGroup.from_name`.
             species: per site, ``"O"``, ``"Ca2+"``, ``"D"`` ...
             xyz: ``(sites, 3)`` fractional; snapped to the special position that they lie on to rounding.
             labels: unique names; made from the species when not given.
@@ -87,12 +87,12 @@ class Crystal(Struct):
             ConventionError: unknown element, bad occupancy, non-finite number.
             SymmetryError: the cell or a site contradicts the space group, or two sites coincide.
         """
-        group = spacegroup if isinstance(spacegroup, SpaceGroup) else SpaceGroup.from_name(spacegroup)
+        given = _finite("cell", cell, (6,))
+        group = spacegroup if isinstance(spacegroup, SpaceGroup) else SpaceGroup.from_name(spacegroup, given)
         species = tuple(str(s) for s in species)
         n = len(species)
         if n == 0:
             raise ShapeError("a crystal needs at least one site; got none")
-        given = _finite("cell", cell, (6,))
         points = _finite("xyz", xyz, (n, 3))
         occupied = _finite("occupancy", np.ones(n) if occupancy is None else occupancy, (n,))
         labels = _unique_labels(species) if labels is None else tuple(str(label) for label in labels)
