@@ -32,8 +32,9 @@ def tabulated(name: str | int, cell: tuple[float, float] | None = None) -> tuple
     """
     text = " ".join(str(name).split())
     if text.isdigit():
-        known = gemmi.find_spacegroup_by_number(int(text)) if 1 <= int(text) <= 230 else None
-        text = known.hm if known else text
+        if not 1 <= int(text) <= 230:
+            return ()
+        text = gemmi.find_spacegroup_by_number(int(text)).hm
     alpha, gamma = (0.0, 0.0) if cell is None else cell
     known = gemmi.find_spacegroup_by_name(text, alpha, gamma)
     if known is None:

@@ -56,7 +56,11 @@ def groups_of(path: Path, block: cif.Block, cell: np.ndarray) -> list[SpaceGroup
     numbered = () if number in (None, "0") else _meanings(number, cell, text_of(block, _CODE))
     if not (operations or hall or named or numbered):
         if symbol or number or text_of(block, HALL):
-            return [SpaceGroup.from_name(symbol or number) if symbol or number else SpaceGroup.from_hall(text_of(block, HALL))]
+            return [
+                SpaceGroup.from_name(symbol or number)
+                if symbol or number
+                else SpaceGroup.from_hall(text_of(block, HALL))
+            ]
         raise ParseError(
             path, None, f"data_{block.name} states no symmetry: expected a loop of {OPERATIONS[0]}, "
             f"{HALL[0]}, {HERMANN_MAUGUIN[0]} or {NUMBER[0]}; or give spacegroup = \"P 63/m\", say, beside the file"
@@ -113,18 +117,18 @@ def _compare(path: Path, block: cif.Block, cell: np.ndarray, first: _Witness, ot
     same_type &= first.groups[0].order == other.groups[0].order or other.kind == "number"
     what = f"data_{block.name}: {first.says()} and {other.says()}"
     if not same_type:
+        fewer = not first.advice and first.groups[0].order < other.groups[0].order
+        complete = "The loop may lack operations. " if fewer else ""
         choice = " or ".join(w.advice for w in (first, other) if w.advice)
         raise SymmetryError(
-            f"the symmetry contradicts itself in {what}. Correct the file, or say which is right beside it: "
+            f"the symmetry contradicts itself in {what}. {complete}Correct the file, or say which is right beside it: "
             f"spacegroup = {choice}"
         )
     if other.kind == "number" or len(other.groups) > 1:
         return
     if len(first.groups) == 1 and not first.advice:
         if first.groups[0].number:  # outside the tables no symbol could be right
-            warnings.warn(
-                f"{path}: {what} are two settings of one space group; the operations are used", stacklevel=5
-            )
+            warnings.warn(f"{path}: {what} are two settings of one space group; the operations are used", stacklevel=5)
         return
     raise SymmetryError(
         f"two settings of one space group in {what}: atoms have other positions in the other one. Correct the file, or say "
