@@ -53,7 +53,8 @@ def fitting_formula(path: Path, block: cif.Block, crystals: list[Crystal]) -> Cr
         path,
         next((line for tag in HERMANN_MAUGUIN if (line := line_of(block, tag))), None),
         f"the symmetry of data_{block.name} is only a symbol that leaves the origin open: {first!r} and {second!r} both fit. "
-        f'Give spacegroup = "{first}", or spacegroup = "{second}" with the origin at the centre of symmetry',
+        f'Give spacegroup = "{first}", or spacegroup = "{second}" with the origin at the centre of symmetry, or write that '
+        "symbol into the file",
     )
 
 

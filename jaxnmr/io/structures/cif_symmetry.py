@@ -63,7 +63,7 @@ def groups_of(path: Path, block: cif.Block, cell: np.ndarray) -> list[SpaceGroup
             ]
         raise ParseError(
             path, None, f"data_{block.name} states no symmetry: expected a loop of {OPERATIONS[0]}, "
-            f"{HALL[0]}, {HERMANN_MAUGUIN[0]} or {NUMBER[0]}; or give spacegroup = \"P 63/m\", say, beside the file"
+            f"{HALL[0]}, {HERMANN_MAUGUIN[0]} or {NUMBER[0]}; or give spacegroup = \"P 63/m\", say"
         )  # fmt: skip
     witnesses = [
         _Witness("loop of symmetry operations,", operations[0].name if operations else "", operations, ""),
