@@ -72,7 +72,7 @@ def open_origin(settings: tuple[gemmi.SpaceGroup, ...]) -> SymmetryError:
 
 def near_misses(text: str) -> list[str]:
     """Up to three tabulated symbols that a misspelt one may stand for, the nearest first."""
-    plain = _plain(text)
+    plain = _plain(_CHOICE.sub("", text))
     names: dict[str, str] = {}
     for setting in gemmi.spacegroup_table():
         for symbol in (setting.short_name(), setting.hm):

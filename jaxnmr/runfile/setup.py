@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from ..crystal import Crystal
+from ..crystal import Crystal, element_of
 from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
 from ..diffraction.powder import two_theta_points
 from ..errors import ConventionError, JaxnmrError, ParseError
@@ -161,6 +161,8 @@ def _crystal(run: Run, phase: PhaseSpec) -> Crystal:
         unknown = [label for label in phase.species if label not in crystal.labels]
         if unknown:
             raise ConventionError(f"species names {unknown}, but the sites are {list(crystal.labels)}")
+        for label, symbol in phase.species.items():
+            element_of(symbol, label)
         species = (phase.species.get(label, old) for label, old in zip(crystal.labels, crystal.species, strict=True))
         return crystal.replace(species=tuple(species))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from gemmi import cif
 
-from ...crystal import Crystal, SpaceGroup
+from ...crystal import Crystal, SpaceGroup, metric
 from ...errors import JaxnmrError, ParseError, SymmetryError
 from ._cif_block import column_of, line_of, text_of
 from .cif_contents import check_contents, fitting_formula
@@ -112,9 +112,18 @@ def _cell(path: Path, block: cif.Block) -> np.ndarray:
             raise ParseError(
                 path, line_of(block, full), f"{full} of data_{block.name} {got}, expected a number such as 9.3719(2)"
             )
-        if value <= 0.0:
-            raise ParseError(path, line_of(block, full), f"{full} of data_{block.name} is {raw}, expected more than 0")
+        if value <= 0.0 or (value >= 180.0 and tag.startswith("angle")):
+            limit = " and less than 180 degrees" if tag.startswith("angle") else ""
+            raise ParseError(
+                path, line_of(block, full), f"{full} of data_{block.name} is {raw}, expected more than 0{limit}"
+            )
         cell.append(value)
+    if not np.linalg.det(metric(np.array(cell))) > 0.0:
+        raise ParseError(
+            path,
+            line_of(block, "_cell_angle_alpha"),
+            f"the cell of data_{block.name} has no volume: angles {cell[3:]} cannot meet in a corner",
+        )
     return np.array(cell)
 
 

@@ -1,6 +1,7 @@
 """Which element a site of a CIF holds, from its type symbol, or from the letters of type or label where that is no guess."""
 
 import re
+import warnings
 from pathlib import Path
 
 import gemmi
@@ -31,6 +32,13 @@ def species_of(path: Path, block: cif.Block, symbols: list[str], labels: list[st
     formula = set(formula_of(block))
     known = [_stated(symbol) or _stated(label) for symbol, label in zip(symbols, labels, strict=True)]
     placed = {element_of(species)[0] for species in known if species}
+    water = [
+        label
+        for species, symbol, label in zip(known, symbols, labels, strict=True)
+        if not species and any(_is_water(text) for text in (symbol, label))
+    ]
+    if water:
+        warnings.warn(f"{path}: water molecules {', '.join(water)} are read as their oxygen atoms", stacklevel=6)
     return [
         species or _from_letters(path, block, symbol.strip(), label.strip(), formula, placed)
         for species, symbol, label in zip(known, symbols, labels, strict=True)
@@ -62,8 +70,8 @@ def _from_letters(path: Path, block: cif.Block, symbol: str, label: str, formula
                 "a site of several elements is listed once for each, with the same coordinates and their occupancies"
             )
         letters = re.sub(r"[^A-Za-z].*", "", text, flags=re.DOTALL)
-        if letters.lower().startswith("wat"):
-            return "O"  # a water molecule whose hydrogen is not located
+        if _is_water(text):
+            return "O"  # the hydrogen is not located
         group = _GROUP.match(text)
         if group and not {part for part in group.groups() if part} <= placed | {"H"} - formula:
             raise refuse(f"{group[0]} is a group of atoms, each of which needs a site of its own")
@@ -79,6 +87,10 @@ def _from_letters(path: Path, block: cif.Block, symbol: str, label: str, formula
                 )
             return found or guesses[0]
     raise refuse("its letters begin with none")
+
+
+def _is_water(text: str) -> bool:
+    return text.strip().lower().startswith("wat")
 
 
 def _in(element: str, formula: set[str]) -> bool:

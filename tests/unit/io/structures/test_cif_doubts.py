@@ -154,6 +154,16 @@ class TestCells:
         with pytest.raises(ParseError, match=r"line 3: _cell_length_b of data_sample is .*expected more than 0"):
             read_crystal(cif(tmp_path, CUBIC.replace("b 5.64", f"b {edge}"), GROUP, atoms(site("Na1", "Na"))))
 
+    @pytest.mark.parametrize(
+        ("angles", "reason"),
+        [("0 90 90", "alpha .* is 0,"), ("90 90 190", "gamma .* is 190,"), ("30 30 120", "no volume")],
+    )
+    def test_angles_that_make_no_cell_are_refused(self, tmp_path, angles, reason):
+        names = zip(("alpha", "beta", "gamma"), angles.split(), strict=True)
+        tags = "".join(f"_cell_angle_{name} {angle}\n" for name, angle in names)
+        with pytest.raises(ParseError, match=reason):
+            read_crystal(cif(tmp_path, CUBIC, tags, GROUP, atoms(site("Na1", "Na"))))
+
 
 def test_dotted_names_are_read_as_those_with_underscores(tmp_path):
     rows = atoms("La1 La 0 0 0 0.01", "Co1 Co 0.5 0.5 0.5 0.02")

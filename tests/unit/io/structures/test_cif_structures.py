@@ -126,6 +126,7 @@ class TestReadingCif:
         crystal = read_crystal(cif(tmp_path, CELL, GROUP, loop, ANISO.format("U"), "O1 0.01 0.01 0.01 0.005 0 0\n"))
         assert crystal.anisotropic == (False,)
 
+    @pytest.mark.filterwarnings("ignore:.*water molecules Wat3 are read as")
     @pytest.mark.parametrize(
         ("label", "symbol", "species"),
         [
