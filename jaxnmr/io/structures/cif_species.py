@@ -14,7 +14,8 @@ from .cif_contents import formula_of
 
 _NO_ATOM = re.compile(r"(va|vac|vacan\w*|void|du|dum|dummy|cen|cent\w*|lp|none|null)(?![a-z])", re.IGNORECASE)
 # Fe3+M1 is an ion on M1, Fe+Mg are two
-_MIXED = re.compile(r"[A-Z][a-z]?([\d.()]*\s*[/,&]|\s*\+)\s*[\d.()]*[A-Z]")
+_MIXED = re.compile(r"[A-Z][a-z]?([\d.()]*\s*[/,&|;:]|\s*\+)\s*[\d.()]*[A-Z]")
+_SEVERAL = "a site of several elements is listed once for each, with the same coordinates and their occupancies"
 # the first two atoms of molecules and ions that people put on one site
 _GROUP = re.compile(
     r"(H)2(O)|(H)3(O)|(O)H2()|(N)(O)[23]|(N)H[34]()|(C)(O)3|(S)(O)4|(P)(O)4|(Cl)(O)4|(B)H4()|(B)(F)4|(P)(F)6|(C)H[34]()"
@@ -30,7 +31,10 @@ def species_of(path: Path, block: cif.Block, symbols: list[str], labels: list[st
         ParseError: a site whose element can only be guessed, named by its label.
     """
     formula = set(formula_of(block))
-    known = [_stated(symbol) or _stated(label) for symbol, label in zip(symbols, labels, strict=True)]
+    known = [
+        _stated(symbol, formula, is_label=False) or _stated(label, formula, is_label=True)
+        for symbol, label in zip(symbols, labels, strict=True)
+    ]
     placed = {element_of(species)[0] for species in known if species}
     water = [
         label
@@ -45,11 +49,19 @@ def species_of(path: Path, block: cif.Block, symbols: list[str], labels: list[st
     ]
 
 
-def _stated(text: str) -> str:
-    """A text that is an element, charged or not, and nothing else; empty for others."""
+def _stated(text: str, formula: set[str], *, is_label: bool) -> str:
+    """A text that is an element, charged or not, and nothing else; empty for others.
+
+    A label is only taken for an element that the formula has (CO may be carbonyl), NO not for nobelium.
+    """
     try:
-        element_of(text)
+        element = element_of(text)[0]
     except ConventionError:
+        return ""
+    known = _in(element, formula)
+    if is_label and formula and not known:
+        return ""
+    if gemmi.Element(element).atomic_number > _HEAVIEST_GUESS and not known and (is_label or text[:2].isupper()):
         return ""
     return text.strip()
 
@@ -66,9 +78,10 @@ def _from_letters(path: Path, block: cif.Block, symbol: str, label: str, formula
         if _NO_ATOM.match(text) and not _in_formula(text, formula):
             raise refuse("a vacancy or dummy scatters nothing and is left out of the list of sites")
         if _MIXED.search(text):
-            raise refuse(
-                "a site of several elements is listed once for each, with the same coordinates and their occupancies"
-            )
+            raise refuse(_SEVERAL)
+        pair = re.match(r"([A-Z][a-z])([A-Z][a-z])", text)
+        if pair and all(gemmi.Element(element).atomic_number > 0 for element in pair.groups()):
+            raise refuse(_SEVERAL)
         letters = re.sub(r"[^A-Za-z].*", "", text, flags=re.DOTALL)
         if _is_water(text):
             return "O"  # the hydrogen is not located

@@ -72,6 +72,12 @@ def groups_of(path: Path, block: cif.Block, cell: np.ndarray) -> list[SpaceGroup
         _Witness("number", str(number), numbered, str(number)),
     ]
     first, *others = [witness for witness in witnesses if witness.groups]
+    if first.kind == "number" and symbol:
+        warnings.warn(
+            f"{path}: data_{block.name} has the space-group symbol {symbol!r}, which is unknown, and the number {number}: the "
+            f"usual setting {first.groups[0].name} is taken",
+            stacklevel=4,
+        )
     for other in others:
         _compare(path, block, cell, first, other)
     return list(first.groups)

@@ -31,7 +31,7 @@ class TestSpecies:
         [
             ("V1", "Vac", "vacancy"), ("M1", "Va", "vacancy"), ("X1", "Du", "dummy"), ("Dum1", "?", "dummy"), ("A1", "Void", "vacancy"),
             ("A1", "La/Nd", "several elements"), ("'La,Nd'", "?", "several elements"), ("A1", "'0.8Nb + 0.2Zr'", "several elements"),
-            ("A1", "Fe+Mg", "several elements"), ("H2O1", "?", "H2O is a group"), ("N1", "NO3", "NO3 is a group"),
+            ("A1", "Fe+Mg", "several elements"), ("A1", "LaNd", "several elements"), ("A1", "Nb|Ta", "several elements"), ("H2O1", "?", "H2O is a group"), ("N1", "NO3", "NO3 is a group"),
             ("NH4", "?", "NH4 is a group"), ("SO4a", ".", "SO4 is a group"), ("M1", "?", "begin with none"), ("T2", "T", "begin with none"),
         ],
     )  # fmt: skip
@@ -56,6 +56,15 @@ class TestSpecies:
         assert crystal.species == ("D", "O", "D")
         crystal = read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(site("H2O1", "?"), site("O1", "O", "0.5 0.5 0.5"))))
         assert crystal.species == ("H", "O")
+
+    @pytest.mark.parametrize(
+        ("label", "formula", "species"),
+        [("NO", "'N O'", "N"), ("NO", "", "N"), ("CO", "'C O'", "C"), ("CO", "'Co O'", "CO")],
+    )
+    def test_labels_of_two_capitals_are_the_element_that_the_formula_has(self, tmp_path, label, formula, species):
+        said = f"_chemical_formula_sum {formula}\n" if formula else ""
+        rows = atoms(site(label, "?"), site("O1", "O", "0.5 0.5 0.5"))
+        assert read_crystal(cif(tmp_path, CUBIC, GROUP, said, rows)).species[0] in (species, species.capitalize())
 
     def test_isotopes_are_read_and_counted_as_their_element(self, tmp_path):
         formula = "_chemical_formula_sum 'F Li'\n_cell_formula_units_Z 4\n"

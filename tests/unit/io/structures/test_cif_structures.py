@@ -241,7 +241,8 @@ class TestSymmetryOfCif:
 
     def test_an_unknown_symbol_falls_back_on_the_number(self, tmp_path):
         symmetry = "_symmetry_space_group_name_H-M 'P nonsense'\n_symmetry_Int_Tables_number 176\n"
-        assert self.group(tmp_path, symmetry).number == 176
+        with pytest.warns(UserWarning, match="symbol 'P nonsense', which is unknown.*usual setting P 63/m is taken"):
+            assert self.group(tmp_path, symmetry).number == 176
 
     def test_angles_tell_rhombohedral_from_hexagonal_axes(self, tmp_path):
         symbol = "_symmetry_space_group_name_H-M 'R -3'\n"
