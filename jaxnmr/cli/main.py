@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=getattr(arguments, "quiet", False))
     complaints = Console(stderr=True, highlight=False, soft_wrap=True)
 
-    def say(message: Warning | str, category: type[Warning], *place: object) -> None:
+    def say(message: Warning | str, *place: object, **more: object) -> None:
         """Warnings are for whoever wrote the input, not the place in the code."""
         console.print(f"[yellow]warning:[/] {escape(str(message))}")
 

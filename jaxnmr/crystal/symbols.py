@@ -78,8 +78,9 @@ def near_misses(text: str) -> list[str]:
         for symbol in (setting.short_name(), setting.hm):
             names.setdefault(_plain(symbol), setting.xhm())
     typed = [name for name in names if len(name) == len(plain) > 2 and _differing(name, plain) == 1]
+    unusual = lambda name: not gemmi.find_spacegroup_by_name(names[name]).is_reference_setting()
     close = get_close_matches(plain, names, n=3, cutoff=0.75)
-    return list(dict.fromkeys(names[name] for name in (*sorted(typed, key=_commonness(names)), *close)))[:3]
+    return list(dict.fromkeys(names[name] for name in (*sorted(typed, key=unusual), *close)))[:3]
 
 
 def _plain(symbol: str) -> str:
@@ -88,11 +89,6 @@ def _plain(symbol: str) -> str:
 
 def _differing(first: str, second: str) -> int:
     return sum(a != b for a, b in zip(first, second, strict=True))
-
-
-def _commonness(names: dict[str, str]):
-    """Settings of the tables before unusual ones."""
-    return lambda name: not gemmi.find_spacegroup_by_name(names[name]).is_reference_setting()
 
 
 def _is_hall(text: str) -> bool:

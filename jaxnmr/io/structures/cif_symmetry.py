@@ -55,20 +55,19 @@ def groups_of(path: Path, block: cif.Block, cell: np.ndarray) -> list[SpaceGroup
     named = _meanings(symbol, cell, text_of(block, _CODE))
     numbered = () if number in (None, "0") else _meanings(number, cell, text_of(block, _CODE))
     if not (operations or hall or named or numbered):
-        if symbol or number or text_of(block, HALL):
-            return [
-                SpaceGroup.from_name(symbol or number)
-                if symbol or number
-                else SpaceGroup.from_hall(text_of(block, HALL))
-            ]
+        unreadable = text_of(block, HALL)
+        if stated := symbol or number:
+            return [SpaceGroup.from_name(stated)]
+        if unreadable:
+            return [SpaceGroup.from_hall(unreadable)]
         raise ParseError(
             path, None, f"data_{block.name} states no symmetry: expected a loop of {OPERATIONS[0]}, "
             f"{HALL[0]}, {HERMANN_MAUGUIN[0]} or {NUMBER[0]}; or give spacegroup = \"P 63/m\", say"
         )  # fmt: skip
     witnesses = [
         _Witness("loop of symmetry operations,", operations[0].name if operations else "", operations, ""),
-        _Witness("Hall symbol", repr(text_of(block, HALL)), hall, f'"hall: {text_of(block, HALL)}"'),
-        _Witness("Hermann-Mauguin symbol", repr(symbol), named, f'"{named[0].name}"' if named else ""),
+        _Witness("Hall symbol", repr(text_of(block, HALL)), hall, _quoted(f"hall: {text_of(block, HALL)}")),
+        _Witness("Hermann-Mauguin symbol", repr(symbol), named, " or ".join(_quoted(group.name) for group in named)),
         _Witness("number", str(number), numbered, str(number)),
     ]
     first, *others = [witness for witness in witnesses if witness.groups]
@@ -140,6 +139,11 @@ def _compare(path: Path, block: cif.Block, cell: np.ndarray, first: _Witness, ot
         f"two settings of one space group in {what}: atoms have other positions in the other one. Correct the file, or say "
         f"which is right beside it: spacegroup = {first.advice} or {other.advice}"
     )
+
+
+def _quoted(symbol: str) -> str:
+    """As Python and run files write it; Hall symbols may end in a prime or two."""
+    return f"'{symbol}'" if '"' in symbol else f'"{symbol}"'
 
 
 def _type(group: SpaceGroup, cell: np.ndarray) -> int | None:

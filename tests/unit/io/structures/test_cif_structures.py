@@ -203,13 +203,14 @@ class TestSymmetryOfCif:
             ("_space_group_name_Hall 'P 4 2 3'\n_space_group_name_H-M_alt 'F m -3 m'\n", ["'P 4 2 3'", "'F m -3 m'", "192"]),
             ("_space_group_name_Hall '-P 2yn'\n_space_group_name_H-M_alt 'P 1 21/c 1'\n", ["'-P 2yn'", "'P 1 21/c 1'"]),
             ("_space_group_name_Hall '-P 2ybc'\n_space_group_name_H-M_alt 'P 1 21/n 1'\n", ["two settings", "'P 1 21/n 1'"]),
+            ("_space_group_name_Hall 'P 31 2\"'\n_space_group_name_H-M_alt 'P 31'\n", ["= 'hall: P 31 2\"' or \"P 31\""]),
             ("_space_group_name_H-M_alt 'P 63'\n_space_group_IT_number 176\n", ["'P 63'", "number 176"]),
             ("_space_group_name_H-M_alt 'P -3'\nloop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,-y,-z\n", ["'P -3'", "No. 2, 2"]),
         ],
     )  # fmt: skip
     def test_statements_that_contradict_each_other_are_refused_with_both_named(self, tmp_path, statements, named):
         cell = "".join(f"_cell_length_{a} 6.0\n" for a in "abc")
-        with pytest.raises(SymmetryError, match=r'spacegroup = "') as caught:
+        with pytest.raises(SymmetryError, match=r"spacegroup = ['\"]") as caught:
             self.group(tmp_path, statements, cell=cell)
         assert all(text in str(caught.value) for text in named)
 
