@@ -10,8 +10,8 @@ from . import cell as cells
 from .symmetry import SpaceGroup
 
 # Volume per atom in Å³. Solids have 3 (diamond under pressure) to 115 (caesium), open frameworks without their guests and
-# hydrogen a few hundred, molecules in a box up to some ten thousand; the wrong unit is a factor of 10⁶ or 10³.
-_LEAST_VOLUME, _MOST_VOLUME = 0.5, 1e5
+# hydrogen a few hundred, molecules in a box some ten thousand; the wrong unit is a factor of 10⁶ or 10⁻³.
+_LEAST_VOLUME, _MOST_VOLUME = 0.5, 1e6
 # U in Å²: room temperature gives 0.003 to 0.1, B = 8π²U 0.2 to 8.
 _LARGE_U = 0.2
 
@@ -27,18 +27,17 @@ def require_plausible_cell(
     Raises:
         ConventionError: with the unit that the lengths may be in.
     """
-    volume = float(cells.volume(cell))
-    order, smallest = group.order, float(occupancy.sum())
-    if smallest <= 0.0 or _LEAST_VOLUME * order * smallest < volume < _MOST_VOLUME * smallest:
+    volume, sites, weight = float(cells.volume(cell)), len(xyz), float(occupancy.sum())
+    if _LEAST_VOLUME * group.order * weight < volume < _MOST_VOLUME * sites:
         return  # for general and for special positions
-    atoms = _atoms(group, xyz, occupancy)
-    each = volume / atoms
-    if _LEAST_VOLUME < each < _MOST_VOLUME:
+    positions, atoms = _contents(group, xyz, occupancy)
+    if _LEAST_VOLUME * atoms < volume < _MOST_VOLUME * positions:
         return
+    each = volume / positions
     unit, factor = ("pm", "divide the lengths by 100") if each > 1.0 else ("nm", "multiply the lengths by 10")
     lengths = ", ".join(f"{length:g}" for length in cell[:3])
     raise ConventionError(
-        f"a cell of {lengths} Å leaves {each:.3g} Å³ to each of its {atoms:.4g} atoms; solids have 3 to 300. "
+        f"a cell of {lengths} Å leaves {each:.3g} Å³ to each of its {positions} atoms; solids have 3 to 300. "
         f"Are these {unit}? Then {factor}"
     )
 
@@ -54,10 +53,9 @@ def question_displacements(name: str, u: Float[np.ndarray, " sites"]) -> None:
         )
 
 
-def _atoms(group: SpaceGroup, xyz: np.ndarray, occupancy: np.ndarray) -> float:
-    """Atoms of the cell; the metric is in doubt, so that coordinates equal to 0.01 make one position."""
-    number = 0.0
-    for point, share in zip(xyz, occupancy, strict=True):
-        moved = np.round((group.rotations @ point + group.translations) * 100.0).astype(int) % 100
-        number += share * len(np.unique(moved, axis=0))
-    return number
+def _contents(group: SpaceGroup, xyz: np.ndarray, occupancy: np.ndarray) -> tuple[int, float]:
+    """Positions of the cell, and atoms on them; the metric is in doubt: coordinates equal to 0.01 make one position."""
+    moved = np.einsum("nij,sj->sni", group.rotations, xyz) + group.translations
+    moved = np.round(moved * 100.0).astype(int) % 100
+    number = np.array([len(np.unique(images, axis=0)) for images in moved])
+    return int(number.sum()), float(number @ occupancy)
