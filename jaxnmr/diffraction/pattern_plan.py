@@ -1,4 +1,4 @@
-"""`PatternPlan`: the calculated powder pattern of one histogram, laid out for certain structures, and its structured Jacobian."""
+"""`PatternPlan`: the calculated powder pattern of one histogram, laid out for certain structures; derivatives are in `linear_pattern`."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Self
@@ -35,7 +35,7 @@ class PatternPlan(Struct):
     """A powder pattern as a function of structures and histogram parameters.
 
     `PowderDiffraction.plan` builds it and does everything discrete on the host: reflections, background basis, which
-    peaks reach which points. :meth:`pattern` and :meth:`jacobian` are traceable and have static shapes.
+    peaks reach which points. :meth:`pattern` is traceable and has static shapes.
 
     Attributes:
         x: 2theta in degrees; ``x_blocks`` the same cut into blocks of 32.
@@ -87,17 +87,29 @@ class PatternPlan(Struct):
     def peak_table(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> PeakTable:
         """All peaks of all phases, one after the other, and a dummy (traceable)."""
         tables = self.phase_tables(crystals, values)
-        joined = lambda name, dummy: jnp.concatenate([*(getattr(t, name) for t in tables), jnp.full(1, dummy)])
-        position = jnp.concatenate(
-            [*(t.position for t in tables), jnp.full((tables[0].position.shape[0], 1), 90.0)], axis=1
+        joined = (
+            jnp.concatenate([getattr(t, name) for t in tables], axis=-1) for name in ("position", "area", "fwhm", "eta")
         )
-        ratio = jnp.ones(1) if self.fixed.lines == 1 else jnp.stack([1.0, values["ratio"]])
+        return self.table_of(*joined, values)
+
+    def table_of(
+        self,
+        position: Float[Array, "lines peaks"],
+        area: Float[Array, " peaks"],
+        fwhm: Float[Array, " peaks"],
+        eta: Float[Array, " peaks"],
+        values: Mapping[str, Array],
+    ) -> PeakTable:
+        """Peaks of all phases together with what belongs to the whole pattern (traceable)."""
+        with_dummy = lambda of_peaks, dummy: jnp.concatenate(
+            [of_peaks, jnp.full_like(of_peaks[..., :1], dummy)], axis=-1
+        )
         peaks = profiles.Peaks(
-            position=position,
-            area=joined("area", 0.0),
-            fwhm=joined("fwhm", 1.0),
-            eta=joined("eta", 0.5),
-            ratio=ratio,
+            position=with_dummy(position, 90.0),
+            area=with_dummy(area, 0.0),
+            fwhm=with_dummy(fwhm, 1.0),
+            eta=with_dummy(eta, 0.5),
+            ratio=jnp.ones(1) if self.fixed.lines == 1 else jnp.stack([1.0, values["ratio"]]),
             shl=jnp.asarray(values["shl"]),
         )
         return PeakTable(peaks, jnp.asarray(values["background"]))
@@ -125,22 +137,6 @@ class PatternPlan(Struct):
     def curve(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[np.ndarray, " points"]:
         """:meth:`pattern`, compiled (host)."""
         return np.asarray(_compiled_pattern(self, crystals, values))
-
-    def jacobian(self, table: PeakTable, tangents: PeakTable) -> Float[jax.Array, "points parameters"]:
-        """Derivatives of the pattern (traceable).
-
-        Args:
-            table: the peak table.
-            tangents: its derivatives, every leaf with a leading parameter axis.
-        """
-        peaks, t = table.peaks, tangents.peaks
-        nodes = self._nodes(peaks)
-        by_peak = jnp.stack([t.area.T, t.fwhm.T, t.eta.T, *jnp.moveaxis(t.position, (0, 1, 2), (2, 0, 1))])
-        by_pattern = jnp.concatenate([t.shl[None], t.ratio.T])
-        tiles = self.core, self.tail, self.tiles_at_once
-        total = profiles.profile_jacobian(self.x_blocks, peaks, nodes, *tiles, by_peak, by_pattern)
-        total = total.reshape(-1, total.shape[-1])[: self.x.shape[0]]
-        return total + self.background @ tangents.background.T
 
     def laid_out(
         self, crystals: Mapping[str, Crystal], values: Mapping[str, Array], *, reflections: bool = False
@@ -223,7 +219,9 @@ class PatternPlan(Struct):
         tables = compiled_phase_tables(self, crystals, values)
         position = np.concatenate([np.asarray(t.position) for t in tables], axis=1)
         fwhm = np.concatenate([np.asarray(t.fwhm) for t in tables])
-        cells, windows = self._outgrown(position, fwhm, [np.asarray(crystals[p.name].cell) for p in self.phases], values)
+        cells, windows = self._outgrown(
+            position, fwhm, [np.asarray(crystals[p.name].cell) for p in self.phases], values
+        )
         if cells:
             return self.laid_out(crystals, values, reflections=True), "reflection list rebuilt"
         return (self.laid_out(crystals, values), "peak windows renewed") if windows else (self, "")

@@ -199,18 +199,11 @@ class Objective(Struct):
         plain = [t.residuals(state) for t in self.terms]
         return self._weighted([r if of is None else of.residuals(r) for r, of in zip(plain, self.losses, strict=True)])
 
-    def _rows(self, state: State, tangents: State) -> tuple[Array, Array, Array]:
-        """Residuals as of :meth:`residuals_at`, their derivatives along tangents, sums of squares by term (traceable)."""
-        values, rows, squares = [], [], []
-        for term, loss in zip(self.terms, self.losses, strict=True):
-            r, jacobian = term.residuals(state), term.jacobian(state, tangents)
-            squares.append(jnp.sum(r**2))
-            if loss is not None:
-                r, slope = loss.residuals_and_slopes(r)
-                jacobian = slope[:, None] * jacobian
-            values.append(r)
-            rows.append(jacobian)
-        return self._weighted(values), self._weighted(rows), jnp.stack(squares)
+    def _normal(self, state: State, tangents: State) -> tuple[Array, Array, Array]:
+        """Residuals as of :meth:`residuals_at`, and products of their derivatives along tangents (traceable)."""
+        parts = zip(self.terms, self.losses, jnp.asarray(self.weights), strict=True)
+        values, products, along = zip(*(t.normal(state, tangents, loss, w) for t, loss, w in parts), strict=True)
+        return jnp.concatenate(values), sum(products), sum(along)
 
     def residuals(self, params: Parameters) -> Array:
         """All whitened residuals at parameters."""
@@ -366,23 +359,33 @@ def residuals(layout: Layout, objective: Objective, offset, transform, theta):
     return objective.residuals_at(objective.state(layout.unflatten(offset + transform @ theta)))
 
 
-def linearised(layout: Layout, objective: Objective, offset, transform, theta) -> Linearisation:
-    """Residuals, dense Jacobian by scaled ``theta`` and what goes with them (traceable).
-
-    Every term contributes through its own ``jacobian``.
-    """
+def state_and_tangents(layout: Layout, objective: Objective, offset, transform, theta) -> tuple[State, State]:
+    """The state at ``theta`` and its tangents, every leaf with a leading parameter axis (traceable)."""
     make = lambda t: objective.structures(layout.unflatten(offset + transform @ t))
     state, push = jax.linearize(make, theta)
     tangents = jax.vmap(push)(jnp.eye(theta.shape[0], dtype=theta.dtype))
     # networks are expensive: not along every parameter
     pairs = [s.linearised(state.crystals[s.phase], tangents.crystals[s.phase]) for s in objective.sources]
     state = objective._providing(state, [values for values, _ in pairs])
-    tangents = objective._providing(tangents, [pushed for _, pushed in pairs])
-    r, jacobian, squares = objective._rows(state, tangents)
-    return Linearisation(r, jacobian, squares, objective.outgrown(state))
+    return state, objective._providing(tangents, [pushed for _, pushed in pairs])
+
+
+def linearised(layout: Layout, objective: Objective, offset, transform, theta) -> Linearisation:
+    """Residuals, dense Jacobian by scaled ``theta`` and what goes with them (traceable)."""
+    state, tangents = state_and_tangents(layout, objective, offset, transform, theta)
+    parts = list(zip(objective.terms, objective.losses, jnp.asarray(objective.weights), strict=True))
+    rows = [term.rows(state, tangents, loss, weight) for term, loss, weight in parts]
+    plain = [r / jnp.sqrt(jnp.maximum(weight, 1e-300)) for (r, _), (_, _, weight) in zip(rows, parts, strict=True)]
+    plain = [r if loss is None else loss.undone(r) for r, loss in zip(plain, objective.losses, strict=True)]
+    return Linearisation(
+        residuals=jnp.concatenate([r for r, _ in rows]),
+        jacobian=jnp.concatenate([jacobian for _, jacobian in rows]),
+        squares=jnp.stack([jnp.sum(r**2) for r in plain]),
+        outgrown=objective.outgrown(state),
+    )
 
 
 @compiled(static_argnums=0)
 def residuals_and_jacobian(layout: Layout, objective: Objective, offset, transform, theta):
-    """Residuals and dense Jacobian of :func:`linearised`, compiled once per shape."""
+    """Residuals and dense Jacobian by scaled ``theta``, compiled once per shape."""
     return linearised(layout, objective, offset, transform, theta)[:2]

@@ -25,7 +25,7 @@ from ..crystal import Crystal
 from ..errors import ParameterError
 from ..typing import Array, Quantity
 from .evidence import Evidence, Rows, residual_rows
-from .losses import Loss, LossKind
+from .losses import Loss, LossKind, slopes
 from .state import State, TensorRead
 
 if TYPE_CHECKING:
@@ -86,6 +86,32 @@ class Term(Struct, pytree=False):
         """Derivative of the residuals along state tangents with a leading parameter axis, ``(residuals, parameters)``."""
         push = lambda tangent: jax.jvp(self.residuals, (state,), (tangent,))[1]
         return jax.vmap(push, out_axes=1)(tangents)
+
+    def rows(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array]:
+        """Residuals and Jacobian with loss and weight, whose squares are what the term adds to chi squared (traceable).
+
+        Args:
+            state, tangents: as of :meth:`jacobian`.
+            loss: ``None`` for least squares.
+            weight: multiplies chi squared.
+
+        Returns:
+            ``(residuals,)`` and ``(residuals, parameters)``.
+        """
+        r, slope = slopes(loss, self.residuals(state), weight)
+        return r, slope[:, None] * self.jacobian(state, tangents)
+
+    def normal(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array, Array]:
+        """Residuals ``r`` of :meth:`rows` and products with its Jacobian ``J``: ``JᵀJ`` and ``Jᵀr`` (traceable).
+
+        Terms with many residuals may know them without writing the Jacobian down.
+
+        Returns:
+            ``(residuals,)``, ``(parameters, parameters)`` and ``(parameters,)``.
+        """
+        # without the barrier XLA makes the Jacobian once for each product
+        r, jacobian = jax.lax.optimization_barrier(self.rows(state, tangents, loss, weight))
+        return r, jacobian.T @ jacobian, r @ jacobian
 
     def length(self, state: Callable[[], State]) -> int:
         """Number of residuals; a term that knows it from its data need not be traced for that (host).

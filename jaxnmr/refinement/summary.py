@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import jax
 import numpy as np
 
 from ..objective import Objective, Parameters
+from ..objective.objective import residuals_and_jacobian
 from .information import InformationParts, information, position_slopes
 from .linearised import Linearised
 from .loop import evaluated
@@ -147,7 +149,11 @@ def _suggestions(
     The columns of fixed parameters come from the compiled Jacobian, as many at a time as it was compiled for.
     """
     spec = params.spec
-    objective = objective.replace(terms=tuple(t.differentiable(params.labels) for t in objective.terms))
+    terms = tuple(t.differentiable(params.labels) for t in objective.terms)
+    # the loop is compiled already, where all it needs are other columns
+    known = all(new is old for new, old in zip(terms, objective.terms, strict=True))
+    linearise = partial(evaluated, spec.layout, rule) if known else partial(residuals_and_jacobian, spec.layout)
+    objective = objective.replace(terms=terms)
     tied = {t.target for t in spec.ties}
     refined = set(np.flatnonzero(spec.free)[inside].tolist())
     fixed = [k for k, pivot in enumerate(spec.pivots) if k not in refined and pivot not in tied]
@@ -159,7 +165,7 @@ def _suggestions(
     for placed in _packed(objective, spec, fixed):
         transform = np.zeros((len(flat), width))
         transform[:, list(placed)] = spec.along(list(placed.values()))
-        columns = evaluated(spec.layout, rule, objective, flat, transform, np.zeros(width))[1]
+        columns = np.asarray(linearise(objective, flat, transform, np.zeros(width))[1])
         for place, k in placed.items():
             column = columns[:, place]
             length = np.linalg.norm(column)
