@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from .._struct import compiled
-from ..crystal import AnglePlan, BondPlan, plan_angles, plan_bonds, volume
+from ..crystal import AnglePlan, BondPlan, plan_angles, plan_bonds, shared_sites, volume
 from ..crystal.geometry import angles_from, distances_from
 
 if TYPE_CHECKING:
@@ -85,10 +85,12 @@ class Geometry:
     def of(cls, crystal: Crystal, covariance: np.ndarray) -> Geometry:
         """Find them in a crystal; ``covariance`` as from :func:`phase_covariance`.
 
-        Angles are kept at sites with up to six neighbours.
+        Angles are kept at sites with up to six neighbours, of which those that share a position are one.
         """
         bond_plan, every = plan_bonds(crystal), plan_angles(crystal)
-        coordination = np.bincount(bond_plan.pairs[:, 0, 0], bond_plan.multiplicity, minlength=crystal.n_sites)
+        others = [site for _, *rest in shared_sites(crystal) for site in rest]
+        positions = np.where(np.isin(bond_plan.pairs[:, 1, 0], others), 0, bond_plan.multiplicity)
+        coordination = np.bincount(bond_plan.pairs[:, 0, 0], positions, minlength=crystal.n_sites)
         small = coordination[every.triplets[:, 1, 0]] <= _MOST_NEIGHBOURS_FOR_ANGLES
         angle_plan = AnglePlan(every.triplets[small], every.multiplicity[small])
         return cls(

@@ -54,7 +54,6 @@ class StructureSpec(Spec):
     """A structure that is typed in."""
 
     cell: tuple[float, ...] = required(Table.numbers, "[9.37, 9.37, 6.88, 90, 90, 120]", count=6)
-    spacegroup: str | int = required(either(int, _by_number, Table.text), '"P 63/m"', "or its number")
     sites: tuple[AtomSpec, ...] = required(
         parts, '[{ label = "Ca1", type = "Ca", xyz = [0.3333, 0.6667, 0.0], u_iso = 0.01 }]', of=AtomSpec
     )
@@ -65,9 +64,13 @@ class StructureSpec(Spec):
 
 
 def _structure(table: Table, name: str, default: Any = REQUIRED, *, of: type[StructureSpec]) -> StructureSpec | None:
-    inline = any([table.has(key) for key in ("cell", "sites", "spacegroup")])
+    inline = any([table.has(key) for key in ("cell", "sites")])
     if inline and table.has("file"):
-        raise table.error("give either file or cell, spacegroup and sites, not both")
+        raise table.error(
+            "give either file or cell, spacegroup and sites, not both; spacegroup alone may stand beside file"
+        )
+    if inline and not table.has("spacegroup"):
+        raise table.error("a structure that is typed in needs spacegroup, its symbol or number")
     if not (inline or table.has("file")):
         raise table.error("give file, or the structure itself with cell, spacegroup and sites")
     return flat(table, name, of=of) if inline else default
@@ -88,6 +91,11 @@ class PhaseSpec(Spec):
     species: dict[str, str] = key(
         by_name, EMPTY, '{ Ca1 = "Ca2+" }', "scattering types by site label: ions, deuterium", each=Table.text
     )
+    spacegroup: str | int | None = key(
+        either(int, _by_number, Table.text), None, '"P 63/m"',
+        help='or its number; "F d -3 m:2" where there are two origins, "hall: -P 6c" as a Hall symbol. Beside a CIF or SHELX '
+        "file only where the file leaves the origin open or contradicts itself",
+    )  # fmt: skip
     structure: StructureSpec | None = key(_structure, None, of=StructureSpec)
 
     @property
@@ -98,7 +106,7 @@ class PhaseSpec(Spec):
         sites, nan = self.structure.sites, (float("nan"),) * 6
         return {
             "cell": self.structure.cell,
-            "spacegroup": self.structure.spacegroup,
+            "spacegroup": self.spacegroup,
             "labels": [site.label for site in sites],
             "species": [site.type for site in sites],
             "xyz": [site.xyz for site in sites],

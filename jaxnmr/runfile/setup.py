@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from ..crystal import Crystal
+from ..crystal import Crystal, element_of
 from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
 from ..diffraction.powder import two_theta_points
 from ..errors import ConventionError, JaxnmrError, ParseError
@@ -101,6 +102,7 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
     for stage in run.stages:
         with _place(run, f"[[stage]] {stage.name!r}"):
             check = check.free(*stage.free).fix(*stage.fix)
+    _say_what_stays(run, crystals, check)
     for spec in run.spectra:
         parameters = _leaving_zero(spec.name, parameters, check)
     stages = _stages(run)
@@ -152,14 +154,32 @@ def _crystal(run: Run, phase: PhaseSpec) -> Crystal:
         if phase.inline is not None:
             crystal = Crystal.create(**phase.inline, name=phase.name)
         else:
-            crystal = read_crystal(cast(Path, phase.file), block=phase.entry, name=phase.name)
+            crystal = read_crystal(
+                cast(Path, phase.file), block=phase.entry, name=phase.name, spacegroup=phase.spacegroup
+            )
         if not phase.species:
             return crystal
         unknown = [label for label in phase.species if label not in crystal.labels]
         if unknown:
             raise ConventionError(f"species names {unknown}, but the sites are {list(crystal.labels)}")
+        for label, symbol in phase.species.items():
+            element_of(symbol, label)
         species = (phase.species.get(label, old) for label, old in zip(crystal.labels, crystal.species, strict=True))
         return crystal.replace(species=tuple(species))
+
+
+def _say_what_stays(run: Run, crystals: Mapping[str, Crystal], parameters: Parameters) -> None:
+    """Warn where some sites have their displacement refined, and others not because theirs is of the other kind."""
+    for phase, crystal in crystals.items():
+        prefix = f"{phase}/" if len(crystals) > 1 else ""
+        free = lambda name, prefix=prefix: any(moved.startswith(f"{prefix}{name}[") for moved in parameters.free_names)
+        held = [label for label, anisotropic in zip(crystal.labels, crystal.anisotropic, strict=True) if anisotropic]
+        if held and free("u_iso") and not free("u_aniso"):
+            warnings.warn(
+                f"{run.path}: u_iso does not move {', '.join(held)} of {phase}, which are anisotropic; free "
+                f"{prefix + 'u_aniso'!r}, too, or they keep their displacements",
+                stacklevel=3,
+            )
 
 
 def _term(run: Run, spec: HistogramSpec, crystals: Mapping[str, Crystal], simulation: bool) -> Any:
