@@ -21,6 +21,10 @@ from .transitions import coefficients, frequency_tensors, strength
 Pair = tuple[float, float]
 
 MOST_SIDEBANDS = 4096
+# an angle is the magic one when this part of an anisotropy is left: 54.7356° is, with 3e-7
+_MAGIC = 1e-6
+# points that the pattern of a band must span for integrals over bins to show where it lies
+_NARROW = 2.0
 # the widest a rank-2 pattern can be, in norms of its components (an axial one has 1.5/1.0, one of asymmetry 1 has 1.73)
 _SPREAD = 1.75
 
@@ -35,6 +39,7 @@ class _Kind(NamedTuple):
     volume: Volume
     aligned: bool
     sharp: bool
+    narrow: bool
     bands: int
     divisions: int
     nodes: str
@@ -64,7 +69,7 @@ def lay_groups(
     Raises:
         ConventionError: an octant for tensors that do not share axes, spinning too slow to count its sidebands.
     """
-    magic = abs(float(reduced(experiment.angle_rad)[0][0])) < 1e-9
+    magic = abs(float(reduced(experiment.angle_rad)[0][0])) < _MAGIC
     mas = float(experiment.mas_hz)
     together: defaultdict[tuple[_Kind, Pair], list[int]] = defaultdict(list)
     for k in range(len(sites)):
@@ -88,7 +93,9 @@ def lay_groups(
                 )
             # the pattern of one node of a distribution need not be smooth
             divisions = density or (36 if distribution else needed_density(experiment, sites, k, pair, sharp))
-            kind = _Kind(chosen, aligned and chosen == "octant", sharp, count, divisions, distribution)
+            band_width = _spread(experiment, sites, k, pair)
+            narrow = not (sharp or experiment.broadened) and band_width < _NARROW * float(experiment.grid.step_hz)
+            kind = _Kind(chosen, aligned and chosen == "octant", sharp, narrow, count, divisions, distribution)
             together[kind, pair].append(k)
     merged: defaultdict[tuple[_Kind, tuple[int, ...]], list[Pair]] = defaultdict(list)
     for (kind, pair), members in together.items():
@@ -123,6 +130,7 @@ def lay_groups(
                 orders=_orders_in_window(experiment, sites, group_members, pairs, kind.bands),
                 resting=mas == 0,
                 sharp=kind.sharp,
+                narrow=kind.narrow,
                 aligned=kind.aligned,
                 room=0 if kind.sharp else _room(experiment, sites, group_members, pairs),
             )
@@ -216,6 +224,7 @@ def natural_range(experiment: Experiment, sites: Sites, transitions: Iterable[Pa
         for pair in transitions:
             rank0, rank2, rank4 = _tensors(experiment, sites, k, pair)
             reach = abs(d2[0]) * rank2 + abs(d4[0]) * rank4 if fast else rank2 + rank4
+            reach += _splitting(sites, k, pair)
             low, high = min(low, rank0 - reach - tails), max(high, rank0 + reach + tails)
     if 0 < float(experiment.mas_hz) < np.inf:
         low, high = low - float(experiment.mas_hz), high + float(experiment.mas_hz)
@@ -224,7 +233,7 @@ def natural_range(experiment: Experiment, sites: Sites, transitions: Iterable[Pa
 
 
 def _tensors(experiment: Experiment, sites: Sites, k: int, pair: Pair) -> tuple[float, float, float]:
-    """Frequency of rank 0, and sizes of those of rank 2 and 4 (couplings added), in Hz."""
+    """Frequency of rank 0, and sizes of those of rank 2 and 4 (anisotropic couplings added), in Hz."""
     # a distribution reaches three sigma
     wide = 3.0 * np.diag([-0.75, -0.25, 1.0])
     site = (
@@ -237,11 +246,14 @@ def _tensors(experiment: Experiment, sites: Sites, k: int, pair: Pair) -> tuple[
     )
     size2 = _size(rank2)
     for partner, tensor in zip(sites.partners, np.asarray(sites.couplings_hz)[k], strict=True):
-        spin = isotope_data(partner).spin
-        size2 += (
-            spin * abs(pair[0] - pair[1]) * (_size(coupling_components(tensor[None])[0]) + abs(np.trace(tensor)) / 3)
-        )
+        size2 += isotope_data(partner).spin * abs(pair[0] - pair[1]) * _size(coupling_components(tensor[None])[0])
     return float(rank0), size2, _size(rank4)
+
+
+def _splitting(sites: Sites, k: int, pair: Pair) -> float:
+    """How far isotropic couplings move a line at most, Hz."""
+    coupled = zip(sites.partners, np.asarray(sites.couplings_hz)[k], strict=True)
+    return abs(pair[0] - pair[1]) * sum(isotope_data(partner).spin * abs(np.trace(t)) / 3 for partner, t in coupled)
 
 
 def _size(components: Float[Array, " components"]) -> float:
@@ -282,7 +294,7 @@ def _orders_in_window(
         room = width / 12 + 4.0 * float(sites.gaussian_hz[k]) + 10.0 * float(sites.lorentzian_hz[k])
         for pair in pairs:
             rank0, rank2, rank4 = _tensors(experiment, sites, k, pair)
-            reach = abs(d2[0]) * rank2 + abs(d4[0]) * rank4 + room
+            reach = abs(d2[0]) * rank2 + abs(d4[0]) * rank4 + _splitting(sites, k, pair) + room
             first, last = float(grid.first_hz) - rank0 - reach, float(grid.first_hz) + width - rank0 + reach
             lowest = min(lowest, *(ceil(first / (speed * mas)) for speed in (0.9, 1.1)))
             highest = max(highest, *(floor(last / (speed * mas)) for speed in (0.9, 1.1)))
