@@ -11,6 +11,7 @@ import numpy as np
 
 from ..objective import Objective, Parameters
 from ..objective.objective import residuals_and_jacobian
+from .bounds import held_at_bounds
 from .information import InformationParts, information, position_slopes
 from .linearised import Linearised
 from .result import RefinementResult
@@ -32,14 +33,19 @@ def summarise(
     visited: tuple[str, ...] = (),
 ) -> RefinementResult:
     """Build the result; ``active`` marks the refined numbers of the last stage, ``visited`` says what was seen on the way."""
-    spec = params.spec
-    offset, theta = params.offset(), params.theta
-    r, jacobian = map(
-        np.asarray, residuals_and_jacobian(spec.layout, objective, offset, spec.transform, jnp.asarray(theta))
-    )
-    # a derivative that is not finite says nothing: its parameter counts as undetermined
-    jacobian = np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
+    params = objective.in_range(params)
+    spec, offset = params.spec, params.offset()
+
+    def linearise(theta):
+        arguments = (spec.layout, objective, offset, spec.transform, jnp.asarray(theta))
+        r, jacobian = map(np.asarray, residuals_and_jacobian(*arguments))
+        # a derivative that is not finite says nothing: its parameter counts as undetermined
+        return r, np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
+
     lower, upper = params.theta_bounds()
+    ended = params.theta
+    theta, (r, jacobian) = held_at_bounds(linearise, ended, lower, upper, active, linearise(ended))
+    params = params if theta is ended else params.at(theta)
     inside = active & (theta > lower) & (theta < upper)
     slices = objective.row_slices(params)
     fitted_rows, (jacobian, robust) = jacobian, effective_rows(objective, r, jacobian, slices)
@@ -88,7 +94,7 @@ def summarise(
         statistics=statistics,
         evidence=evidence,
         correlations=_correlations(problem, names, correlation_threshold),
-        null_directions=_null_directions(problem, names),
+        null_directions=_null_directions(problem, names, spec),
         suggestions=_suggestions(objective, params, inside, fitted_rows, r) if suggest else (),
         steps=steps,
         seconds=time.perf_counter() - began,
@@ -96,6 +102,7 @@ def summarise(
         weighted=bool(np.any(np.asarray(objective.weights) != 1.0)),
         warnings=(
             *_warnings(crystals, params, active, lower, upper),
+            *spec.notes.values(),
             *objective.warnings(params),
             *visited,
         ),
@@ -125,13 +132,16 @@ def _correlations(problem: Linearised, names, threshold: float) -> tuple[tuple[s
     return tuple(sorted(pairs, key=lambda p: -abs(p[2])))
 
 
-def _null_directions(problem: Linearised, names) -> tuple[str, ...]:
+def _null_directions(problem: Linearised, names, spec) -> tuple[str, ...]:
     sentences = []
+    symmetric = {name for name, q in spec.quantities.items() if q.leave is not None}
     for vector in problem.null_vectors():
         order = [k for k in np.argsort(-np.abs(vector)) if abs(vector[k]) > 0.1 * np.abs(vector).max()]
         combination = ", ".join(names[k] for k in order[:6])
         if len(order) == 1:
-            sentences.append(f"The data do not determine {combination}.")
+            at = " at its value, which may be a point of symmetry: try another start"
+            where = at if combination.partition("[")[0] in symmetric else ""
+            sentences.append(f"The data do not determine {combination}{where}.")
         else:
             sentences.append(f"The data do not determine a common change of {combination}.")
     return tuple(sentences)

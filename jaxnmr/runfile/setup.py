@@ -105,7 +105,7 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
     stages = _stages(run)
     if stages is None and run.spectra and not run.histograms:
         stages = _usual_stages(objective, [spec.name for spec in run.spectra])
-    return Setup(objective, parameters, stages, _solver(run))
+    return Setup(objective, _off_symmetry(parameters, stages or ()), stages, _solver(run))
 
 
 def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[str, Pattern]:
@@ -237,6 +237,14 @@ def _leaving_zero(name: str, parameters: Parameters, freed: Parameters) -> Param
         if full.startswith((f"{name}/eta[", f"{name}/eta_q[")) and parameters[full] == 0:
             parameters = parameters.set(full, 0.1)
     return parameters
+
+
+def _off_symmetry(parameters: Parameters, stages: Sequence[Stage]) -> Parameters:
+    """Parameters that start where all that a stage frees can move."""
+    freed = parameters
+    for stage in stages:
+        freed = freed.free(*stage.free).fix(*stage.fix)
+    return freed.replace(spec=parameters.spec.changed(notes=freed.spec.notes))
 
 
 def _usual_stages(objective: Objective, spectra: Collection[str]) -> list[Stage]:

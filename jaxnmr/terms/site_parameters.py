@@ -31,6 +31,8 @@ WIDTHS = ("gaussian", "lorentzian")
 _LEAST = {"cq": 1e5, "zeta": 5.0, "quadrupolar_spread": 2e4, "shielding_spread": 2.0}
 _ROOM = {"cq": 1.15, "zeta": 1.3, "quadrupolar_spread": 1.15, "shielding_spread": 1.3}
 _TILT_DEG = (20.0, 40.0, 30.0)
+# how far an angle is moved that is freed where it has no slope
+_OFF_DEG = 10.0
 
 
 def site_names(isotope: str, n_couplings: int) -> tuple[str, ...]:
@@ -128,8 +130,58 @@ def quantities(values: Mapping[str, Array], labels: tuple[str, ...], step_hz: fl
     if "euler" in values:
         names = tuple(f"{label}.{angle}" for label in labels for angle in ANGLES)
         doc = "orientation of the shielding tensor, Rz(gamma) Ry(beta) Rz(alpha)"
-        out["euler"] = Quantity(values["euler"], unit="°", labels=names, scale=5.0, doc=doc)
+        out["euler"] = Quantity(
+            values["euler"], unit="°", labels=names, lower=-360.0, upper=720.0, scale=5.0, leave=off_symmetry, doc=doc
+        )
     return out
+
+
+def off_symmetry(euler: np.ndarray, freed: np.ndarray) -> np.ndarray:
+    """Euler angles ``(sites, 3)`` of which those that are freed, and that spectra have no slope by, are moved a little.
+
+    A powder does not tell a pair of tensors from its mirror image, nor from one in which either tensor made half a turn about
+    an axis of its own. So all depends on the square of beta near 0 and 180, on those of alpha and gamma near multiples of 90
+    if both are there, and at beta = 90 on the square of every angle that is near one.
+    """
+    euler = np.array(euler, dtype=float)
+    for angles, free in zip(euler, freed, strict=True):
+        upright, sideways = _multiple(angles[1], 180.0), _multiple(angles[1] - 90.0, 180.0)
+        turned = [_multiple(angles[k], 90.0) for k in (0, 2)]
+        # upright, one rotation about z is left
+        turn = angles[0] + angles[2] * np.cos(np.deg2rad(angles[1]))
+        about = all(turned) or (upright and _multiple(turn, 90.0))
+        flat = (
+            about or (sideways and turned[0]),
+            upright or (sideways and any(turned)),
+            about or (sideways and turned[1]),
+        )
+        angles += np.where(np.array(flat) & free, _OFF_DEG, 0.0)
+    return euler
+
+
+def _multiple(angle: float, of: float) -> bool:
+    return abs(angle - of * np.round(angle / of)) < 0.01
+
+
+def usual_angles(euler: np.ndarray, moved: np.ndarray, frame: np.ndarray, *, coupled: bool) -> np.ndarray:
+    """Angles ``(3,)`` of the same tensor, or of one that no spectrum tells apart, with beta in [0, 180] and the others within a turn.
+
+    Args:
+        euler: alpha, beta, gamma in degrees.
+        moved: ``(3,)`` which of them may be changed.
+        frame: ``(3, 3)`` axes of the quadrupolar tensor.
+        coupled: there are couplings, which know directions in the common frame.
+    """
+    alpha, beta, gamma = map(float, euler)
+    if moved[1] and not 0.0 <= beta <= 180.0:
+        beta %= 360.0
+        # half turns about z: that of the tensor itself changes nothing, that of the frame nothing where it has no direction
+        free = abs(frame[2, 2]) > 1.0 - 1e-9 and not coupled
+        if beta > 180.0 and (moved[2] or free):
+            beta = 360.0 - beta
+            alpha, gamma = alpha + 180.0 * moved[0], gamma + 180.0 * moved[2]
+    wrapped = lambda angle, may: angle % 360.0 if may and not -180.0 <= angle < 360.0 else angle
+    return np.array([wrapped(alpha, moved[0]), beta, wrapped(gamma, moved[2])])
 
 
 def width(name: str, value: Array, labels: tuple[str, ...], step_hz: float) -> Quantity:

@@ -17,7 +17,7 @@ from ..nmr.powder.simulation import MOVES, RESHAPES, SCALES
 from ..objective.state import State
 from ..typing import Array, Quantity
 from .measured_spectrum import Changes, PlannedSpectrum, flat_at_zero, on_host, per_amplitude
-from .site_parameters import ANGLES, check_values, described, quantities, site_names, tensors_at
+from .site_parameters import ANGLES, check_values, described, quantities, site_names, tensors_at, usual_angles
 from .spectrum_evidence import SpectrumEvidence
 from .spectrum_start import non_negative, observed_part
 
@@ -172,6 +172,14 @@ class SpectrumTerm(PlannedSpectrum):
                 moving.add((name, place[label.rpartition(".")[0] if name == "euler" else label]))
         moving_mas = "mas" in self.start and f"{self.name}/mas" in free
         return self.replace(moving=tuple(sorted(moving)), moving_mas=moving_mas)
+
+    def in_range(self, values: Mapping[str, np.ndarray], moved: frozenset[str]) -> dict[str, np.ndarray]:
+        if "euler" not in values:
+            return {}
+        coupled, frames = bool(self.template.partners), np.asarray(self.frames)
+        free = [[f"{self.name}/euler[{label}.{angle}]" in moved for angle in ANGLES] for label in self.labels]
+        rows = zip(values["euler"], np.array(free), frames, strict=True)
+        return {"euler": np.stack([usual_angles(*row, coupled=coupled) for row in rows])}
 
     def warnings(self, state: State) -> tuple[str, ...]:
         values = on_host(state.local(self.name))
