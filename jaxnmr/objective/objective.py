@@ -40,6 +40,22 @@ class Replanned(NamedTuple):
     outside: dict[tuple[str, str, str], float]
 
 
+class Linearisation(NamedTuple):
+    """What :func:`linearised` returns.
+
+    Attributes:
+        residuals: ``(residuals,)`` with weights and losses.
+        jacobian: ``(residuals, n_free)`` their derivatives by scaled ``theta``.
+        squares: ``(terms,)`` sum of squared residuals of every term, without weight and loss.
+        outgrown: whether something that was planned must be planned again, or may have to be.
+    """
+
+    residuals: Array
+    jacobian: Array
+    squares: Array
+    outgrown: Array
+
+
 class Objective(Struct):
     """Half a weighted sum of squares as a function of `Parameters`. A callable pytree.
 
@@ -183,17 +199,18 @@ class Objective(Struct):
         plain = [t.residuals(state) for t in self.terms]
         return self._weighted([r if of is None else of.residuals(r) for r, of in zip(plain, self.losses, strict=True)])
 
-    def _rows(self, state: State, tangents: State) -> tuple[Array, Array]:
-        """Residuals as of :meth:`residuals_at` and their derivatives along tangents (traceable)."""
-        values, rows = [], []
+    def _rows(self, state: State, tangents: State) -> tuple[Array, Array, Array]:
+        """Residuals as of :meth:`residuals_at`, their derivatives along tangents, sums of squares by term (traceable)."""
+        values, rows, squares = [], [], []
         for term, loss in zip(self.terms, self.losses, strict=True):
             r, jacobian = term.residuals(state), term.jacobian(state, tangents)
+            squares.append(jnp.sum(r**2))
             if loss is not None:
                 r, slope = loss.residuals_and_slopes(r)
                 jacobian = slope[:, None] * jacobian
             values.append(r)
             rows.append(jacobian)
-        return self._weighted(values), self._weighted(rows)
+        return self._weighted(values), self._weighted(rows), jnp.stack(squares)
 
     def residuals(self, params: Parameters) -> Array:
         """All whitened residuals at parameters."""
@@ -277,6 +294,12 @@ class Objective(Struct):
         shapes = self._providing(self.structures(values), [s.shapes(self.crystals[s.phase]) for s in self.sources])
         return None if any(_uses(t, self.structures, values, shapes.provided) for t in silent) else said
 
+    def outgrown(self, state: State) -> Array:
+        """Whether :meth:`replan` has something to do here, or has to look (traceable)."""
+        of_terms = [t.outgrown(state) for t in self.terms]
+        of_sources = [s.outgrown(state.crystals[s.phase]) for s in self.sources]
+        return jnp.any(jnp.stack([jnp.asarray(of) for of in (*of_terms, *of_sources)]))
+
     def plan_notes(self) -> tuple[str, ...]:
         """How derivatives of what sources provide are calculated and why, one sentence for each."""
         return tuple(s.note() for s in self.sources)
@@ -355,9 +378,11 @@ def residuals(layout: Layout, objective: Objective, offset, transform, theta):
     return objective.residuals_at(objective.state(layout.unflatten(offset + transform @ theta)))
 
 
-@compiled(static_argnums=0)
-def residuals_and_jacobian(layout: Layout, objective: Objective, offset, transform, theta):
-    """Residuals and dense Jacobian by scaled ``theta``; every term contributes through its own ``jacobian``."""
+def linearised(layout: Layout, objective: Objective, offset, transform, theta) -> Linearisation:
+    """Residuals, dense Jacobian by scaled ``theta`` and what goes with them (traceable).
+
+    Every term contributes through its own ``jacobian``.
+    """
     make = lambda t: objective.structures(layout.unflatten(offset + transform @ t))
     state, push = jax.linearize(make, theta)
     tangents = jax.vmap(push)(jnp.eye(theta.shape[0], dtype=theta.dtype))
@@ -365,4 +390,11 @@ def residuals_and_jacobian(layout: Layout, objective: Objective, offset, transfo
     pairs = [s.linearised(state.crystals[s.phase], tangents.crystals[s.phase]) for s in objective.sources]
     state = objective._providing(state, [values for values, _ in pairs])
     tangents = objective._providing(tangents, [pushed for _, pushed in pairs])
-    return objective._rows(state, tangents)
+    r, jacobian, squares = objective._rows(state, tangents)
+    return Linearisation(r, jacobian, squares, objective.outgrown(state))
+
+
+@compiled(static_argnums=0)
+def residuals_and_jacobian(layout: Layout, objective: Objective, offset, transform, theta):
+    """Residuals and dense Jacobian of :func:`linearised`, compiled once per shape."""
+    return linearised(layout, objective, offset, transform, theta)[:2]

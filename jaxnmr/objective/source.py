@@ -94,6 +94,13 @@ class PhaseSource(Struct, pytree=False):
         """This source with what the structure has outgrown planned again, and what that was (host)."""
         return self, ""
 
+    def outgrown(self, crystal: Crystal) -> Array | bool:
+        """Whether :meth:`replan` or :meth:`outside` has something to say here, or has to look (traceable).
+
+        By default that is everywhere for sources that define one of them.
+        """
+        return type(self).replan is not PhaseSource.replan or type(self).outside is not PhaseSource.outside
+
     def prediction(self, crystal: Crystal) -> Any:
         """Values together with their uncertainties (host).
 

@@ -99,6 +99,14 @@ class Term(Struct, pytree=False):
         """This bound term with outdated plans made again, and a note saying which; ``""`` when all serve (host)."""
         return self, ""
 
+    def outgrown(self, state: State) -> Array | bool:
+        """Whether :meth:`replan` has something to do at this state, or has to look (traceable).
+
+        A refinement runs on the device until a term says so. By default that is after every step for terms that define
+        ``replan``, and never for others.
+        """
+        return type(self).replan is not Term.replan
+
     def differentiable(self, free: tuple[str, ...]) -> Term:
         """This bound term, planned as it is, but with derivatives by these parameters, by full name (host)."""
         return self
@@ -123,11 +131,11 @@ class Term(Struct, pytree=False):
             name=self.name, what="other data", rows=residual_rows(_residuals(self, state), 1.0), header=_NUMBERED
         )
 
-    def agreement(self, residuals: np.ndarray) -> dict[str, float]:
+    def agreement(self, chi2: float) -> dict[str, float]:
         """Agreement factors by name, per cent, for progress lines; of curves only (host).
 
         Args:
-            residuals: ``(n,)`` without weight and loss.
+            chi2: sum of squared residuals, without weight and loss.
         """
         return {}
 

@@ -1,7 +1,8 @@
 """Refinement: solvers, the loop around them, statistics, uncertainties and results."""
 
 from .checkpoint import read_checkpoint, write_checkpoint
-from .loop import Stage, refine
+from .single import refine
+from .stages import Stage
 from .progress import progress
 from .result import RefinementResult, StepInfo
 from .solvers import GaussNewton, LevenbergMarquardt

@@ -6,16 +6,16 @@ import time
 from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..objective import Objective, Parameters
-from ..objective.objective import residuals_and_jacobian
 from .bounds import held_at_bounds
 from .information import InformationParts, information, position_slopes
 from .linearised import Linearised
+from .loop import evaluated
 from .result import RefinementResult
 from .robust import effective_rows
+from .solvers import Rule
 
 
 def summarise(
@@ -23,6 +23,7 @@ def summarise(
     objective: Objective,
     params: Parameters,
     active: np.ndarray,
+    rule: Rule,
     status: str,
     message: str,
     steps,
@@ -32,13 +33,15 @@ def summarise(
     suggest: bool,
     visited: tuple[str, ...] = (),
 ) -> RefinementResult:
-    """Build the result; ``active`` marks the refined numbers of the last stage, ``visited`` says what was seen on the way."""
+    """Build the result; ``active`` marks the refined numbers of the last stage, ``visited`` says what was seen on the way.
+
+    Derivatives come from the program of the loop, which is compiled for the solver's ``rule``.
+    """
     params = objective.in_range(params)
     spec, offset = params.spec, params.offset()
 
     def linearise(theta):
-        arguments = (spec.layout, objective, offset, spec.transform, jnp.asarray(theta))
-        r, jacobian = map(np.asarray, residuals_and_jacobian(*arguments))
+        r, jacobian = evaluated(spec.layout, rule, objective, offset, spec.transform, theta)
         # a derivative that is not finite says nothing: its parameter counts as undetermined
         return r, np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
 
@@ -95,7 +98,7 @@ def summarise(
         evidence=evidence,
         correlations=_correlations(problem, names, correlation_threshold),
         null_directions=_null_directions(problem, names, spec),
-        suggestions=_suggestions(objective, params, inside, fitted_rows, r) if suggest else (),
+        suggestions=_suggestions(objective, params, rule, inside, fitted_rows, r) if suggest else (),
         steps=steps,
         seconds=time.perf_counter() - began,
         compile_seconds=compile_seconds,
@@ -147,7 +150,9 @@ def _null_directions(problem: Linearised, names, spec) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int = 8) -> tuple[tuple[str, float], ...]:
+def _suggestions(
+    objective, params: Parameters, rule: Rule, inside, jacobian, r, most: int = 8
+) -> tuple[tuple[str, float], ...]:
     """Expected decrease of chi² on freeing each fixed direction along with those refined now.
 
     The columns of fixed parameters come from the compiled Jacobian, as many at a time as it was compiled for.
@@ -165,7 +170,7 @@ def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int =
     for placed in _packed(objective, spec, fixed):
         transform = np.zeros((len(flat), width))
         transform[:, list(placed)] = spec.along(list(placed.values()))
-        columns = np.asarray(residuals_and_jacobian(spec.layout, objective, flat, transform, jnp.zeros(width))[1])
+        columns = evaluated(spec.layout, rule, objective, flat, transform, np.zeros(width))[1]
         for place, k in placed.items():
             column = columns[:, place]
             length = np.linalg.norm(column)

@@ -296,8 +296,8 @@ class PlannedSpectrum(MeasuredSpectrum):
             **sites,
         )
 
-    def agreement(self, residuals: np.ndarray) -> dict[str, float]:
-        return {SpectrumEvidence.factor: weighted_factor(residuals, self.observed, self.sigma)}
+    def agreement(self, chi2: float) -> dict[str, float]:
+        return {SpectrumEvidence.factor: weighted_factor(chi2, self.observed, self.sigma)}
 
     # -- planning ------------------------------------------------------------------------------------------------
     def replan(self, state: HostState) -> tuple[Self, str]:

@@ -134,6 +134,9 @@ class BoundPattern(Term):
             note = "; ".join(filter(None, (note, "intensities extracted")))
         return (self.replace(model=model), note) if note else (self, "")
 
+    def outgrown(self, state: State) -> Array | bool:
+        return self.extracting or self.model.outgrown(state.crystals, state.local(self.name))
+
     def warnings(self, state: State) -> tuple[str, ...]:
         negative = self.model.negative_variance(state.local(self.name))
         if negative is None:
@@ -148,8 +151,8 @@ class BoundPattern(Term):
     def evidence(self, state: State) -> PatternEvidence:
         return pattern_evidence(self.name, self.model, self.observed, self.sigma, self.excluded, state)
 
-    def agreement(self, residuals: np.ndarray) -> dict[str, float]:
-        return {PatternEvidence.factor: weighted_factor(residuals, self.observed, self.sigma)}
+    def agreement(self, chi2: float) -> dict[str, float]:
+        return {PatternEvidence.factor: weighted_factor(chi2, self.observed, self.sigma)}
 
     # -- common sizes --------------------------------------------------------------------------------------------
     @property

@@ -210,6 +210,9 @@ class BoundPeaks(PeakListTerm):
             notes.append(f"assigned {', '.join(changed[:8])}{' ...' if len(changed) > 8 else ''} ppm")
         return term, "; ".join(notes)
 
+    def outgrown(self, state: State) -> bool:
+        return self.wants_predictions or not self.fixed
+
     def evidence(self, state: State) -> Rows:
         peak = np.asarray(self.peak)
         labels, calculated = self.at.labels, np.asarray(calculated_of(self, state))

@@ -180,6 +180,10 @@ class Predicted(PhaseSource):
             raise
         return self.replace(plan=plan), f"neighbours of {self.phase} listed again"
 
+    def outgrown(self, crystal: Crystal) -> Array | bool:
+        # whether sites are outside its domain is looked at after every step
+        return bool(self.model.environments) or self.plan.margin(crystal) < _ROOM * self.plan.skin
+
     def outside(self, crystal: Crystal, prediction: Any = None) -> dict[str, float]:
         """Novelty of the sites that are unlike those of the training, by label; of a `Prediction` where there is one (host)."""
         if not self.model.environments:
