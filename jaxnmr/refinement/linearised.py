@@ -13,8 +13,6 @@ import numpy as np
 
 # singular values below this fraction of the largest are directions the data do not determine
 NULL_TOLERANCE = 1e-7
-# columns shorter than this fraction of the longest are rounding, as of an angle at a point of symmetry
-ROUNDING = 1e-11
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Linearised:
     Attributes:
         triangle: ``(rows, columns)`` triangular factor of the scaled Jacobian.
         rotated: ``(rows,)`` the residual in the same frame.
-        norms: ``(columns,)`` lengths of the Jacobian's columns (the longest for one of zeros, or of mere rounding).
+        norms: ``(columns,)`` lengths of the Jacobian's columns (1 for a column of zeros).
     """
 
     triangle: np.ndarray
@@ -35,8 +33,7 @@ class Linearised:
     def create(cls, residuals: np.ndarray, jacobian: np.ndarray) -> Linearised:
         """Compress residuals ``(m,)`` and Jacobian ``(m, n)``."""
         norms = np.linalg.norm(jacobian, axis=0)
-        longest = norms.max(initial=0.0) or 1.0
-        norms = np.where(norms > ROUNDING * longest, norms, longest)
+        norms = np.where(norms > 0, norms, 1.0)
         r = np.asarray(np.linalg.qr(np.column_stack([jacobian / norms, residuals]), mode="r"))
         n = jacobian.shape[1]
         return cls(triangle=r[:, :n], rotated=r[:, n], norms=norms)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 
 from ..typing import Array
-from .linearised import NULL_TOLERANCE, ROUNDING
+from .linearised import NULL_TOLERANCE
 
 # steps from normal equations agree with those of QR to 1e-6 where the smallest singular value is above this part of the largest
 LEAST_CONDITION = 1e-4
@@ -26,7 +26,7 @@ class Compressed(NamedTuple):
     Attributes:
         triangle: ``(n, n)`` triangular factor of the Jacobian with columns of unit length.
         rotated: ``(n,)`` the part of the residuals that its columns span.
-        norms: ``(n,)`` lengths of the columns of the Jacobian, the longest for one of zeros or mere rounding.
+        norms: ``(n,)`` lengths of the columns of the Jacobian, 1 for a column of zeros.
     """
 
     triangle: Array
@@ -81,8 +81,7 @@ def compressed(residuals: Array, jacobian: Array) -> Compressed:
     """Compress residuals ``(m,)`` and Jacobian ``(m, n)`` (traceable)."""
     normal, slope = jacobian.T @ jacobian, jacobian.T @ residuals
     norms = jnp.sqrt(jnp.diag(normal))
-    longest = jnp.max(norms, initial=0.0)
-    norms = jnp.where(norms > ROUNDING * longest, norms, jnp.where(longest > 0, longest, 1.0))
+    norms = jnp.where(norms > 0, norms, 1.0)
     triangle, rotated, well = _by_cholesky(normal / norms / norms[:, None], slope / norms)
     return Compressed(*_or_by_qr(well, triangle, rotated, jacobian, residuals, norms), norms)
 

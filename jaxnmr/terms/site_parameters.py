@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -95,8 +96,12 @@ def _from_tensors(sites: Sites) -> tuple[np.ndarray, dict[str, Array]]:
     return frames, {"zeta": zeta, "eta": eta, "cq": cq, "eta_q": eta_q, "euler": euler}
 
 
-def quantities(values: Mapping[str, Array], labels: tuple[str, ...], step_hz: float) -> dict[str, Quantity]:
+def quantities(
+    values: Mapping[str, Array], labels: tuple[str, ...], step_hz: float, symmetric: np.ndarray
+) -> dict[str, Quantity]:
     """The parameters of sites for a `Parameters` table; a typical change of a width is one point.
+
+    ``symmetric`` says of which sites :func:`flat_angles` is true.
 
     A spectrum depends on squares of ``eta``, ``gaussian`` and the spreads where they are small: at zero their derivative
     vanishes and they could never leave. What starts above a small value is therefore kept above it.
@@ -131,36 +136,44 @@ def quantities(values: Mapping[str, Array], labels: tuple[str, ...], step_hz: fl
         names = tuple(f"{label}.{angle}" for label in labels for angle in ANGLES)
         doc = "orientation of the shielding tensor, Rz(gamma) Ry(beta) Rz(alpha)"
         out["euler"] = Quantity(
-            values["euler"], unit="°", labels=names, lower=-360.0, upper=720.0, scale=5.0, leave=off_symmetry, doc=doc
+            values["euler"],
+            unit="°",
+            labels=names,
+            lower=-360.0,
+            upper=720.0,
+            scale=5.0,
+            leave=partial(_off_symmetry, symmetric),
+            doc=doc,
         )
     return out
 
 
-def off_symmetry(euler: np.ndarray, freed: np.ndarray) -> np.ndarray:
-    """Euler angles ``(sites, 3)`` of which those that are freed, and that spectra have no slope by, are moved a little.
+def _off_symmetry(symmetric: np.ndarray, euler: np.ndarray, freed: np.ndarray) -> np.ndarray:
+    return euler + np.where(np.asarray(flat_angles(euler, 0.01)) & freed & symmetric[:, None], _OFF_DEG, 0.0)
+
+
+def symmetric_sites(template: Sites, frames: Array) -> Array:
+    """``(sites,)`` whose quadrupolar tensor has its axes along those of the common frame, without couplings (traceable)."""
+    size = jnp.abs(jnp.asarray(frames))
+    return (jnp.minimum(size, jnp.abs(1.0 - size)).max(axis=(1, 2)) < 1e-9) & (not template.partners)
+
+
+def flat_angles(euler: Array, within_deg: float) -> Array:
+    """Which Euler angles ``(sites, 3)`` a spectrum has no slope by: they are near a point of symmetry (traceable).
 
     A powder does not tell a pair of tensors from its mirror image, nor from one in which either tensor made half a turn about
     an axis of its own. So all depends on the square of beta near 0 and 180, on those of alpha and gamma near multiples of 90
     if both are there, and at beta = 90 on the square of every angle that is near one.
     """
-    euler = np.array(euler, dtype=float)
-    for angles, free in zip(euler, freed, strict=True):
-        upright, sideways = _multiple(angles[1], 180.0), _multiple(angles[1] - 90.0, 180.0)
-        turned = [_multiple(angles[k], 90.0) for k in (0, 2)]
-        # upright, one rotation about z is left
-        turn = angles[0] + angles[2] * np.cos(np.deg2rad(angles[1]))
-        about = all(turned) or (upright and _multiple(turn, 90.0))
-        flat = (
-            about or (sideways and turned[0]),
-            upright or (sideways and any(turned)),
-            about or (sideways and turned[1]),
-        )
-        angles += np.where(np.array(flat) & free, _OFF_DEG, 0.0)
-    return euler
-
-
-def _multiple(angle: float, of: float) -> bool:
-    return abs(angle - of * np.round(angle / of)) < 0.01
+    alpha, beta, gamma = jnp.moveaxis(jnp.asarray(euler), -1, 0)
+    multiple = lambda angle, of: jnp.abs(angle - of * jnp.round(angle / of)) < within_deg
+    upright, sideways = multiple(beta, 180.0), multiple(beta - 90.0, 180.0)
+    about_own, about_common = multiple(alpha, 90.0), multiple(gamma, 90.0)
+    # upright, one rotation about z is left
+    turn = alpha + gamma * jnp.cos(jnp.deg2rad(beta))
+    both = (about_own & about_common) | (upright & multiple(turn, 90.0))
+    tilt = upright | (sideways & (about_own | about_common))
+    return jnp.stack([both | (sideways & about_own), tilt, both | (sideways & about_common)], axis=-1)
 
 
 def usual_angles(euler: np.ndarray, moved: np.ndarray, frame: np.ndarray, *, coupled: bool) -> np.ndarray:

@@ -17,7 +17,17 @@ from ..nmr.powder.simulation import MOVES, RESHAPES, SCALES
 from ..objective.state import State
 from ..typing import Array, Quantity
 from .measured_spectrum import Changes, PlannedSpectrum, flat_at_zero, on_host, per_amplitude
-from .site_parameters import ANGLES, check_values, described, quantities, site_names, tensors_at, usual_angles
+from .site_parameters import (
+    ANGLES,
+    check_values,
+    described,
+    flat_angles,
+    quantities,
+    site_names,
+    symmetric_sites,
+    tensors_at,
+    usual_angles,
+)
 from .spectrum_evidence import SpectrumEvidence
 from .spectrum_start import non_negative, observed_part
 
@@ -118,7 +128,9 @@ class SpectrumTerm(PlannedSpectrum):
         return self.labels
 
     def _site_quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
-        return quantities({name: self.start[name] for name in self._names}, self.labels, self.step_hz)
+        return quantities(
+            {name: self.start[name] for name in self._names}, self.labels, self.step_hz, np.asarray(self._symmetric)
+        )
 
     def evidence(self, state: State) -> SpectrumEvidence:
         values = on_host(state.local(self.name))
@@ -217,6 +229,10 @@ class SpectrumTerm(PlannedSpectrum):
 
     # -- parts ---------------------------------------------------------------------------------------------------
     @property
+    def _symmetric(self) -> Array:
+        return symmetric_sites(self.template, self.frames)
+
+    @property
     def _names(self) -> tuple[str, ...]:
         return site_names(self.template.isotope, len(self.template.partners))
 
@@ -255,6 +271,10 @@ class SpectrumTerm(PlannedSpectrum):
         for row, (name, *place) in enumerate(own):
             unit[name][(row, *place)] = 1.0
         unit = {name: jnp.asarray(array, sites.shift_ppm.dtype) for name, array in unit.items()}
+        if "euler" in unit:
+            # rounding would be scaled up to a step of 1e11 degrees
+            flat = flat_angles(values["euler"], 1e-6) & self._symmetric[:, None]
+            unit["euler"] = jnp.where(flat, 0.0, unit["euler"])
         reach = [_REACH.get(name, RESHAPES) for name, *_ in own]
         along = jnp.stack([pushed[name][(slice(None), *place)] for name, *place in own])
         return Changes(jax.vmap(push)(unit), self._columns(own), reach, along, strays)

@@ -54,13 +54,3 @@ def test_a_number_is_not_held_where_the_bound_fits_worse():
     theta = np.array([0.0, 9.9])
     there, _ = held_at_bounds(steep, theta, LOWER, UPPER, ACTIVE, steep(theta))
     assert there is theta
-
-
-def test_a_column_of_rounding_moves_nothing_and_counts_as_undetermined():
-    """As that of an angle at a point of symmetry: its step would be of 1e11 degrees."""
-    jacobian = np.column_stack([np.ones(40), 1e-13 * WAVE])
-    problem = Linearised.create(1.0 + NOISE, jacobian)
-    step = problem.step(0.0)
-    assert step[1] == 0.0 and step[0] == pytest.approx(-1.0 - NOISE.mean())
-    assert np.diag(problem.covariance())[1] == 0.0
-    np.testing.assert_allclose(np.abs(problem.null_vectors()), [[0.0, 1.0]], atol=1e-12)
