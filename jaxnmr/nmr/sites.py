@@ -13,6 +13,7 @@ from ..errors import ConventionError, ShapeError
 from ..typing import Array, Numbers
 from .euler import rotation
 from .isotopes import isotope as isotope_data
+from .plausible import check_coupling, check_degrees, check_ppm
 from .tensors import shielding_from_haeberlen
 
 _NOT_NEGATIVE = ("amplitude", "gaussian_hz", "lorentzian_hz", "shielding_spread_ppm", "quadrupolar_spread_hz")
@@ -40,7 +41,7 @@ class Coupling:
     euler_j_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
-        isotope_data(self.partner)
+        object.__setattr__(self, "partner", isotope_data(self.partner).symbol)
         _check_asymmetry("eta_j", self.eta_j)
 
     def tensor_hz(self) -> Float[np.ndarray, "3 3"]:
@@ -90,7 +91,9 @@ class Site:
     label: str = ""
 
     def __post_init__(self) -> None:
-        spin = isotope_data(self.isotope).spin
+        nucleus = isotope_data(self.isotope)
+        spin = nucleus.spin
+        object.__setattr__(self, "isotope", nucleus.symbol)
         for name in ("shift_ppm", "zeta_ppm", "eta", "cq_hz", "eta_q", *_NOT_NEGATIVE):
             if not np.isfinite(getattr(self, name)):
                 raise ConventionError(f"site {self.name}: {name} is {getattr(self, name)}")
@@ -101,6 +104,13 @@ class Site:
         for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ConventionError(f"site {self.name}: {name} is {getattr(self, name):g}; it cannot be negative")
+        for name in ("shift_ppm", "zeta_ppm", "shielding_spread_ppm"):
+            check_ppm(f"site {self.name}: {name}", getattr(self, name))
+        for name in ("cq_hz", "quadrupolar_spread_hz"):
+            check_coupling(f"site {self.name}: {name}", getattr(self, name))
+        for name in ("euler_deg", "euler_q_deg"):
+            for angle in getattr(self, name):
+                check_degrees(f"site {self.name}: an angle of {name}", angle)
         object.__setattr__(self, "couplings", tuple(self.couplings))
 
     @property

@@ -25,6 +25,7 @@ from ..nmr import (
     isotope,
     reference_hz,
 )
+from ..nmr.plausible import check_larmor
 from ..nmr.processing import process
 from ..objective import Loss
 from ..terms import PredictedSpectrumTerm, SpectrumTerm
@@ -303,7 +304,10 @@ def measured(spec: SpectrumSpec) -> Spectrum:
     file = spec.file
     if file is None:
         raise ConventionError("give file, the measured spectrum (without it, jaxnmr simulate-spectrum calculates one)")
-    nucleus = spec.isotope or ""
+    nucleus = isotope(spec.isotope).symbol if spec.isotope else ""
+    larmor_hz = reference_hz(nucleus, spec.b0_tesla) if nucleus and spec.b0_tesla is not None else spec.larmor_hz
+    if nucleus and larmor_hz is not None:
+        check_larmor(nucleus, larmor_hz)
 
     def read_at(larmor_hz: float | None) -> Spectrum:
         if spec.processing is not None:
@@ -314,13 +318,19 @@ def measured(spec: SpectrumSpec) -> Spectrum:
             return process(fid, **(theirs | ours))
         return read_spectrum(file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus, axis=spec.axis)
 
-    if spec.b0_tesla is None or not nucleus:
-        return read_at(spec.larmor_hz)
     try:
-        return read_at(None)
+        data = read_at(None)
     except ConventionError:
         # a file that does not say its field
-        return read_at(reference_hz(nucleus, spec.b0_tesla))
+        if larmor_hz is None:
+            raise
+        return read_at(larmor_hz)
+    if larmor_hz is not None and abs(data.larmor_hz / larmor_hz - 1.0) > 1e-3:
+        raise ConventionError(
+            f"{file.name} says {data.larmor_hz / 1e6:.6g} MHz, {'larmor_mhz' if spec.b0_tesla is None else 'b0_tesla'} stands for "
+            f"{larmor_hz / 1e6:.6g} MHz: correct it, or leave it out"
+        )
+    return data if spec.larmor_hz is None else data.replace(larmor_hz=spec.larmor_hz)
 
 
 def term(spec: SpectrumSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:

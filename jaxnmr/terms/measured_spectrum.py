@@ -17,6 +17,7 @@ import numpy as np
 from .._struct import compiled, static
 from ..crystal import Crystal
 from ..nmr import Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStatic
+from ..nmr.powder.neglected import beyond_second_order
 from ..nmr.powder.simulation import SCALES
 from ..objective.evidence import Axis
 from ..objective.state import State
@@ -265,6 +266,12 @@ class PlannedSpectrum(MeasuredSpectrum):
         return jnp.where(strays, jnp.nan, out) / self.sigma[:, None]
 
     # -- what it shows -------------------------------------------------------------------------------------------
+    def _neglected(self, sites: Sites) -> tuple[str, ...]:
+        """Sentences about couplings that are too large for how they are calculated (host)."""
+        pairs = cast("tuple[tuple[float, float], ...]", self.simulation.transitions)
+        larmor_hz = float(self.plan.experiment.larmor_hz)
+        return tuple(beyond_second_order(self.simulation.spin, larmor_hz, sites, pairs, self.step_hz))
+
     def evidence(self, state: State) -> SpectrumEvidence:
         return self._evidence(state)
 

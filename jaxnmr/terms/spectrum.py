@@ -203,11 +203,22 @@ class SpectrumTerm(PlannedSpectrum):
                 sentences.append(flat_at_zero(full))
             if name in ("eta", "eta_q") and value >= 1:
                 coupling = "zeta" if name == "eta" else "cq"
+                if name == "eta_q" and self._without_sign(values, k):
+                    sentences.append(
+                        f"{full} is 1, the largest asymmetry there is; beyond it the shapes of the central transition come again. "
+                        "The data do not show this shape, or something of the model is missing."
+                    )
+                    continue
                 sentences.append(
                     f"{full} is 1, where {coupling} changes its sign: set {self.name}/{coupling}[{self.labels[k]}] to "
                     f"{-values[coupling][k]:.6g} and refine again; keep the better of the two."
                 )
-        return tuple(sentences)
+        return (*sentences, *self._neglected(self._tensors(values)))
+
+    def _without_sign(self, values: Mapping[str, np.ndarray], k: int) -> bool:
+        """Whether the spectrum is the same for either sign of C_Q: to second order, with nothing to compare it with."""
+        alone = values["zeta"][k] == 0 and values["shielding_spread"][k] == 0 and not self.template.partners
+        return bool(alone) and set(self.simulation.transitions) <= {(0.5, -0.5)}
 
     def _described(self, state: HostState) -> tuple[dict[str, np.ndarray], Sites, np.ndarray]:
         return on_host(state.local(self.name)), self.template, np.asarray(self.frames)

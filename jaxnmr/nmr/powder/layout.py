@@ -14,6 +14,7 @@ from ..isotopes import isotope as isotope_data
 from ..sites import Sites
 from .distributions import czjzek_nodes, gaussian_nodes
 from .kernel import Experiment, Group, coupling_components, reduced
+from .neglected import beyond_second_order
 from .orientations import Orientations, Volume
 from .transitions import coefficients, frequency_tensors, strength
 
@@ -322,6 +323,8 @@ def doubts(
             f"{sites.labels[k]} is {fwhm[k]:.3g} Hz wide, less than two points of {step:.3g} Hz: it shows truncation "
             "wiggles; take more points or a broader line"
         )
+    pairs = tuple(dict.fromkeys(pair for group in groups for pair in group.transitions))
+    out += beyond_second_order(experiment.spin, float(experiment.larmor_hz), sites, pairs, step)
     for group in groups:
         lines = [(k, pair) for k in group.members for pair in group.transitions]
         widest = max(sum(_tensors(experiment, sites, k, pair)[1:]) for k, pair in lines)

@@ -18,7 +18,8 @@ from ...typing import Array, Scalar
 from ..excitation import Excitation
 from ..isotopes import isotope as isotope_data
 from ..isotopes import larmor_hz as larmor_of
-from ..isotopes import reference_hz
+from ..isotopes import reference_hz, symbol_of
+from ..plausible import check_larmor, check_rotor_angle, check_speed
 from ..records import Spectrum
 from ..sites import Site, Sites
 from .kernel import (
@@ -245,13 +246,21 @@ class _Simulation:
     sidebands = cast(int | Literal["auto"], "auto")
 
     def __post_init__(self) -> None:
-        spin = isotope_data(self.isotope).spin
-        if (self.b0_tesla is None) == (self.larmor_hz is None):
-            raise ConventionError("give b0_tesla or larmor_hz, and not both")
-        if self.larmor_hz is not None and not 0 < self.larmor_hz < np.inf:
-            raise ConventionError(f"larmor_hz is {self.larmor_hz:g}; expected a positive number in Hz")
+        nucleus = isotope_data(self.isotope)
+        spin = nucleus.spin
+        object.__setattr__(self, "isotope", nucleus.symbol)
+        if self.b0_tesla is None and self.larmor_hz is None:
+            raise ConventionError("give b0_tesla or larmor_hz")
         if self.b0_tesla is not None:
-            object.__setattr__(self, "larmor_hz", reference_hz(self.isotope, self.b0_tesla))
+            # both are there in a copy with other values
+            at_field = reference_hz(self.isotope, self.b0_tesla)
+            if self.larmor_hz is not None and abs(self.larmor_hz / at_field - 1.0) > 1e-12:
+                raise ConventionError(
+                    f"give b0_tesla or larmor_hz, and not both: {self.larmor_hz:g} Hz is not that of {self.isotope} at "
+                    f"{self.b0_tesla:g} T (with dataclasses.replace, set the other one to None)"
+                )
+            object.__setattr__(self, "larmor_hz", at_field)
+        check_larmor(self.isotope, self.larmor_hz)
         if spin.is_integer() and self.transitions == "central":
             object.__setattr__(self, "transitions", "all")
         object.__setattr__(self, "transitions", transitions(spin, self.transitions))
@@ -353,7 +362,7 @@ class _Simulation:
         Raises:
             ConventionError: it is not.
         """
-        if spectrum.isotope and spectrum.isotope != self.isotope:
+        if spectrum.isotope and symbol_of(spectrum.isotope) != self.isotope:
             raise ConventionError(f"{spectrum.name} shows {spectrum.isotope}, the simulation is of {self.isotope}")
         if abs(spectrum.larmor_hz / self.larmor_hz - 1.0) > 1e-3:
             raise ConventionError(
@@ -439,8 +448,8 @@ class SpectrumMAS(_Simulation):
             raise ConventionError(
                 f"mas_hz is {self.mas_hz:g}; expected a positive speed in Hz (SpectrumStatic is without spinning)"
             )
-        if not 0.0 <= self.rotor_angle_deg <= 90.0:
-            raise ConventionError(f"rotor_angle_deg is {self.rotor_angle_deg:g}; expected between 0 and 90")
+        check_speed(self.mas_hz)
+        check_rotor_angle(self.rotor_angle_deg)
         if self.sidebands != "auto" and not int(self.sidebands) >= 2:
             raise ConventionError(f"sidebands is {self.sidebands!r}; expected 'auto' or at least 2")
 
