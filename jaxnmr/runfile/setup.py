@@ -23,7 +23,7 @@ from .models import ModelSpec, by_phase, load_model
 from .peaks import peaks_term
 from .restraints import restraint_term
 from .run import HistogramSpec, PhaseSpec, Run
-from .spectrum import SpectrumSpec
+from .spectrum import SpectrumSpec, sharing
 from .spectrum import term as spectrum_term
 from .tensors import tensors_term
 from .weights import weighted
@@ -62,7 +62,9 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
         raise ParseError(
             run.path, None, "no [[histogram]] to simulate; for a [[spectrum]] use jaxnmr simulate-spectrum"
         )
-    terms += [] if simulation else [_spectrum(run, spec, crystals, models) for spec in run.spectra]
+    with _place(run, "[[spectrum]]"):
+        spectra = sharing(run.spectra)
+    terms += [] if simulation else [_spectrum(run, spec, crystals, models) for spec in spectra]
     kinds: tuple[tuple[str, Sequence[Any], Callable[..., Any]], ...] = (
         ("peaks", run.peaks, peaks_term),
         ("tensors", run.tensors, tensors_term),
@@ -87,6 +89,11 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
     for name, (low, high) in run.bounds.items():
         with _place(run, f"[bounds] {name!r}"):
             parameters = parameters.bound(name, lower=low, upper=high)
+    for spec in () if simulation else spectra:
+        if spec.sites_of is not None:
+            (term,) = (of for of in objective.terms if of.name == spec.name)
+            with _place(run, f"[[spectrum]] {spec.name!r}"):
+                parameters = term.sharing(parameters, spec.sites_of)
     tied: dict[str, str] = {}
     for tie in run.ties:
         with _place(run, f"[[tie]] {tie['target']!r}"):

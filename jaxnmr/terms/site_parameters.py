@@ -24,6 +24,7 @@ from ..nmr import (
     shielding_from_haeberlen,
 )
 from ..nmr.isotopes import isotope as isotope_data
+from ..nmr.sites import resolved
 from ..typing import Array, Quantity
 
 ANGLES = ("alpha", "beta", "gamma")
@@ -63,7 +64,7 @@ def described(sites: Site | Sequence[Site] | Sites) -> tuple[Sites, np.ndarray, 
         batch = sites
         frames, columns = _from_tensors(batch)
     else:
-        listed = [sites] if isinstance(sites, Site) else list(sites)
+        listed = resolved([sites] if isinstance(sites, Site) else list(sites))
         batch = Sites.of(listed)
         frames = np.stack([np.asarray(rotation(*map(float, s.euler_q_deg))) for s in listed])
         column = lambda name: np.array([getattr(s, name) for s in listed], dtype=float)
@@ -97,11 +98,15 @@ def _from_tensors(sites: Sites) -> tuple[np.ndarray, dict[str, Array]]:
 
 
 def quantities(
-    values: Mapping[str, Array], labels: tuple[str, ...], step_hz: float, symmetric: np.ndarray
+    values: Mapping[str, Array],
+    labels: tuple[str, ...],
+    step_hz: float,
+    symmetric: np.ndarray,
+    leaders: tuple[int, ...] = (),
 ) -> dict[str, Quantity]:
     """The parameters of sites for a `Parameters` table; a typical change of a width is one point.
 
-    ``symmetric`` says of which sites :func:`flat_angles` is true.
+    ``symmetric`` says of which sites :func:`flat_angles` is true, ``leaders`` which site each has its shift and tensors of.
 
     A spectrum depends on squares of ``eta``, ``gaussian`` and the spreads where they are small: at zero their derivative
     vanishes and they could never leave. What starts above a small value is therefore kept above it.
@@ -127,6 +132,11 @@ def quantities(
             doc="sigma of a distribution of field gradients",
         ),
     }
+    # sites that are like another one follow it
+    following = np.eye(len(labels))[list(leaders)].T if leaders else None
+    basis = None if following is None else following[following.any(axis=1)].T
+    for name in make.keys() - {"amplitude"}:
+        make[name]["basis"] = basis
     out = {
         name: width(name, value, labels, step_hz) if name in WIDTHS else Quantity(value, labels=labels, **make[name])
         for name, value in values.items()
@@ -143,6 +153,7 @@ def quantities(
             upper=720.0,
             scale=5.0,
             leave=partial(_off_symmetry, symmetric),
+            basis=None if basis is None else np.kron(basis, np.eye(3)),
             doc=doc,
         )
     return out

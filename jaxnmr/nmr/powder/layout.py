@@ -17,6 +17,7 @@ from .kernel import Experiment, Group, coupling_components, reduced
 from .neglected import beyond_second_order
 from .orientations import Orientations, Volume
 from .transitions import coefficients, frequency_tensors, strength
+from .transitions import transitions as quantum_numbers
 
 # quantum numbers of a transition
 Pair = tuple[float, float]
@@ -44,6 +45,7 @@ class _Kind(NamedTuple):
     bands: int
     divisions: int
     nodes: str
+    shown: tuple[Pair, ...]
 
 
 def lay_groups(
@@ -61,7 +63,7 @@ def lay_groups(
     Args:
         experiment: field, spinning and grid.
         sites: with the tensors to plan for.
-        transitions: quantum numbers.
+        transitions: quantum numbers, of sites that have none of their own.
         equal_weights: all transitions are equally intense, instead of as after a short pulse.
         density: divisions of an octahedron's edge; chosen for every site and transition when ``None``.
         volume: averaging volume; chosen for every site when ``None``.
@@ -83,7 +85,8 @@ def lay_groups(
         chosen: Volume = volume or ("octant" if aligned else "hemisphere")
         sharp = mas > 0 and magic and not (sites.quadrupolar_hz[k].any() or sites.quadrupolar_spread_hz[k] > 0)
         distribution = _kind_of_distribution(sites, k)
-        for pair in transitions:
+        shown = shown_by(experiment, sites, k, transitions)
+        for pair in shown:
             _, rank2, rank4 = _tensors(experiment, sites, k, pair)
             width = _SPREAD * (rank2 + rank4)
             count = 1 if mas == 0 or np.isinf(mas) or width == 0 else sidebands or needed_sidebands(width, mas)
@@ -96,7 +99,7 @@ def lay_groups(
             divisions = density or (36 if distribution else needed_density(experiment, sites, k, pair, sharp))
             band_width = _spread(experiment, sites, k, pair)
             narrow = not (sharp or experiment.broadened) and band_width < _NARROW * float(experiment.grid.step_hz)
-            kind = _Kind(chosen, aligned and chosen == "octant", sharp, narrow, count, divisions, distribution)
+            kind = _Kind(chosen, aligned and chosen == "octant", sharp, narrow, count, divisions, distribution, shown)
             together[kind, pair].append(k)
     merged: defaultdict[tuple[_Kind, tuple[int, ...]], list[Pair]] = defaultdict(list)
     for (kind, pair), members in together.items():
@@ -121,7 +124,7 @@ def lay_groups(
                 orientations=powders[powder],
                 transitions=tuple(pairs),
                 coefficients=np.stack([coefficients(experiment.spin, *pair) for pair in pairs]),
-                weights=np.array([intensity(*p) for p in pairs]) / sum(intensity(*p) for p in transitions),
+                weights=np.array([intensity(*p) for p in pairs]) / sum(intensity(*p) for p in kind.shown),
                 nutations=np.array([np.sqrt(strength(experiment.spin, *p)) for p in pairs]),
                 partner_states=states,
                 nodes=nodes,
@@ -215,14 +218,24 @@ def _spread(experiment: Experiment, sites: Sites, k: int, pair: Pair) -> float:
     return _SPREAD * (abs(d2[0]) * rank2 + abs(d4[0]) * rank4)
 
 
-def natural_range(experiment: Experiment, sites: Sites, transitions: Iterable[Pair]) -> tuple[float, float]:
+def shown_by(experiment: Experiment, sites: Sites, k: int, transitions: Sequence[Pair]) -> tuple[Pair, ...]:
+    """Transitions of a site: its own, or those of the spectrum.
+
+    Raises:
+        ConventionError: those of the site do not exist.
+    """
+    own = sites.transitions[k] if sites.transitions else None
+    return tuple(transitions) if own is None else quantum_numbers(experiment.spin, own)
+
+
+def natural_range(experiment: Experiment, sites: Sites, transitions: Sequence[Pair]) -> tuple[float, float]:
     """Lowest and highest frequency in Hz at which these sites can have intensity, their widths included (host)."""
     fast = np.isinf(float(experiment.mas_hz))
     d2, d4 = (np.asarray(d) for d in reduced(experiment.angle_rad))
     low, high = np.inf, -np.inf
     for k in range(len(sites)):
         tails = 3.0 * float(sites.gaussian_hz[k]) + 10.0 * float(sites.lorentzian_hz[k])
-        for pair in transitions:
+        for pair in shown_by(experiment, sites, k, transitions):
             rank0, rank2, rank4 = _tensors(experiment, sites, k, pair)
             reach = abs(d2[0]) * rank2 + abs(d4[0]) * rank4 if fast else rank2 + rank4
             reach += _splitting(sites, k, pair)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from ..sites import Sites
 from .orientations import Orientations, octahedron_face
 from .transitions import coefficients, frequency_tensors
+from .transitions import transitions as quantum_numbers
 
 # divisions of an octahedron's edge: 45 orientations of an octant
 _DIVISIONS = 8
@@ -64,7 +65,8 @@ def beyond_second_order(
         if spin < 1 or not (np.isfinite(tensor).all() and tensor.any()):
             continue
         width = max(float(sites.gaussian_hz[k]) + float(sites.lorentzian_hz[k]), step_hz)
-        error = neglected_hz(spin, larmor_hz, tensor, transitions)
+        own = sites.transitions[k] if sites.transitions else None
+        error = neglected_hz(spin, larmor_hz, tensor, transitions if own is None else quantum_numbers(spin, own))
         if error > width / 2:
             cq = np.abs(np.linalg.eigvalsh((tensor + tensor.T) / 2)).max()
             out.append(

@@ -146,6 +146,10 @@ class SpectrumPlan(Struct):
         """This plan at another spinning speed (traceable); far from the planned one, plan again."""
         return self.replace(experiment=self.experiment.replace(mas_hz=mas_hz))
 
+    def with_rotor_angle(self, degrees: Scalar) -> Self:
+        """This plan at another angle between rotor and field (traceable); far from the planned one, plan again."""
+        return self.replace(experiment=self.experiment.replace(angle_rad=jnp.deg2rad(degrees)))
+
     def _total(self, sites: Sites) -> Inexact[Array, " signal"]:
         return jnp.asarray(sum(self._signals(group, sites).sum(axis=0) for group in self.groups))
 
