@@ -111,7 +111,7 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
         parameters = _leaving_zero(spec.name, parameters, check)
     stages = _stages(run)
     if stages is None and run.spectra and not run.histograms:
-        stages = _usual_stages(objective, [spec.name for spec in run.spectra])
+        stages = _usual_stages(objective, parameters, [spec.name for spec in run.spectra])
     return Setup(objective, _off_symmetry(parameters, stages or ()), stages, _solver(run))
 
 
@@ -254,15 +254,18 @@ def _off_symmetry(parameters: Parameters, stages: Sequence[Stage]) -> Parameters
     return freed.replace(spec=parameters.spec.changed(notes=freed.spec.notes))
 
 
-def _usual_stages(objective: Objective, spectra: Collection[str]) -> list[Stage]:
+def _usual_stages(objective: Objective, parameters: Parameters, spectra: Collection[str]) -> list[Stage]:
+    """The stages of spectra alone, without what is tied: that follows what it is tied to."""
+    tied = [tie.target for tie in parameters.spec.ties]
     free: dict[str, tuple[str, ...]] = {}
     for term in objective.terms:
         if term.name in spectra:
             for name, patterns in cast(SpectrumTerm | PredictedSpectrumTerm, term).stages(
                 objective.crystals, objective.phase_prefix
             ):
-                free[name] = tuple(dict.fromkeys(free.get(name, ()) + patterns))
-    return [Stage(name=name, free=patterns) for name, patterns in free.items()]
+                own = tuple(p for p in patterns if not np.isin(parameters.spec.match(p), tied).all())
+                free[name] = tuple(dict.fromkeys(free.get(name, ()) + own))
+    return [Stage(name=name, free=patterns) for name, patterns in free.items() if patterns]
 
 
 def _stages(run: Run) -> list[Stage] | None:

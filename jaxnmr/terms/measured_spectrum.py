@@ -136,7 +136,8 @@ class MeasuredSpectrum(Term, ABC):
             out["mas"] = Quantity(self.start["mas"], unit="Hz", lower=1.0, scale=10.0, doc="spinning speed")
         if "rotor_angle" in self.start:
             angle, doc = self.start["rotor_angle"], "angle between rotor and field"
-            out["rotor_angle"] = Quantity(angle, unit="°", lower=0.0, upper=90.0, scale=0.01, doc=doc)
+            leave = off_magic if self.simulation.spin < 1 else None
+            out["rotor_angle"] = Quantity(angle, unit="°", lower=0.0, upper=90.0, scale=0.01, leave=leave, doc=doc)
         return out
 
     # -- parts ---------------------------------------------------------------------------------------------------
@@ -368,6 +369,11 @@ class PlannedSpectrum(MeasuredSpectrum):
         if "mas" in was and not 0.9 < values["mas"] / was["mas"] < 1.1:
             return "the spinning speed has changed"
         return ""
+
+
+def off_magic(degrees: np.ndarray, freed: np.ndarray) -> np.ndarray:
+    """An angle of the rotor that is freed at the magic one is moved: a shielding alone has no slope by it there (host)."""
+    return np.where(freed & (np.abs(degrees - MAGIC_ANGLE_DEG) < 0.01), MAGIC_ANGLE_DEG + 0.1, degrees)
 
 
 def per_amplitude(plan: SpectrumPlan, sites: Sites) -> Array:

@@ -30,7 +30,7 @@ def read(tmp_path):
 
 
 def test_another_nucleus_than_that_of_the_file_is_refused(read):
-    with pytest.raises(ConventionError, match="al.csdf says that it shows 27Al, isotope is '23Na'"):
+    with pytest.raises(ConventionError, match=r"al\.csdf says that it shows 27Al, isotope is '23Na'"):
         read('isotope = "23Na"')
     assert read('isotope = "Al-27"').isotope == read("").isotope == "27Al"
 
