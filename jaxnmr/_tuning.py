@@ -46,7 +46,7 @@ PROCESSOR = Tuning(
     refinements=1,
 )
 # wide devices: as much at once as memory allows
-ACCELERATOR = Tuning(tiles=ALL, crystallites=ALL, sites=16, derivative_bytes=2**30, refinements=8)
+ACCELERATOR = Tuning(tiles=ALL, crystallites=ALL, sites=16, derivative_bytes=2**30, refinements=64)
 KINDS = {"cpu": PROCESSOR, "gpu": ACCELERATOR, "tpu": ACCELERATOR}
 
 

@@ -223,7 +223,9 @@ class PatternPlan(Struct):
         tables = compiled_phase_tables(self, crystals, values)
         position = np.concatenate([np.asarray(t.position) for t in tables], axis=1)
         fwhm = np.concatenate([np.asarray(t.fwhm) for t in tables])
-        cells, windows = self._outgrown(position, fwhm, [np.asarray(crystals[p.name].cell) for p in self.phases], values)
+        cells, windows = self._outgrown(
+            position, fwhm, [np.asarray(crystals[p.name].cell) for p in self.phases], values
+        )
         if cells:
             return self.laid_out(crystals, values, reflections=True), "reflection list rebuilt"
         return (self.laid_out(crystals, values), "peak windows renewed") if windows else (self, "")

@@ -17,7 +17,7 @@ from ..objective import Objective, Parameters
 from . import loop
 from .checkpoint import write_checkpoint
 from .domain import DomainLog
-from .loop import Course, History, Outcome, Point
+from .loop import Course, History, Outcome
 from .result import RefinementResult, StepInfo
 from .solvers import Solver
 from .stages import Stage, masked
@@ -266,7 +266,10 @@ class Descent:
             bad = np.flatnonzero(~np.isfinite(np.asarray(made.jacobian)).all(axis=0))
             names = ", ".join(self.params.free_names[k] for k in bad[:5])
             return "diverged", f"The derivative by {names} is not finite; check its value and bounds."
-        return "diverged", f"In stage '{name}' the residuals were not finite any more after something was planned again."
+        return (
+            "diverged",
+            f"In stage '{name}' the residuals were not finite any more after something was planned again.",
+        )
 
     def _stage_name(self, stage: int | None = None) -> str:
         stage = int(self.point.stage) if stage is None else stage
@@ -296,10 +299,17 @@ class Descent:
             bounds = [f"at its bound: {self.params.free_names[i]}" for i in np.flatnonzero(history.at_bound[k])]
             infos.append(
                 StepInfo(
-                    stage=stage, stage_name=self._stage_name(stage), step=len(self.steps) + 1 + k,
-                    chi2=float(history.chi2[k]), accepted=bool(history.accepted[k]), damping=float(history.damping[k]),
-                    shift_over_esd=float(history.shift[k]), factors=self._factors(history.squares[k]),
-                    seconds=seconds / rows, n_free=int(self.masks[stage].sum()), note="; ".join(filter(None, (first, *bounds))),
+                    stage=stage,
+                    stage_name=self._stage_name(stage),
+                    step=len(self.steps) + 1 + k,
+                    chi2=float(history.chi2[k]),
+                    accepted=bool(history.accepted[k]),
+                    damping=float(history.damping[k]),
+                    shift_over_esd=float(history.shift[k]),
+                    factors=self._factors(history.squares[k]),
+                    seconds=seconds / rows,
+                    n_free=int(self.masks[stage].sum()),
+                    note="; ".join(filter(None, (first, *bounds))),
                     compile_seconds=0.0 if k else compile_seconds,
                 )  # fmt: skip
             )

@@ -9,6 +9,7 @@ hands back is enough to go on from there. There is no callback in it, so that it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -169,7 +170,9 @@ def again(point: Point) -> Point:
     return point._replace(trial=point.theta, kind=np.int32(_HERE), gained=np.int32(0), ended=np.int32(GOING))
 
 
-def evaluated(layout: Layout, rule: Rule, objective: Objective, offset, transform, theta) -> tuple[np.ndarray, np.ndarray]:
+def evaluated(
+    layout: Layout, rule: Rule, objective: Objective, offset, transform, theta
+) -> tuple[np.ndarray, np.ndarray]:
     """Residuals ``(m,)`` and Jacobian ``(m, n)`` at a point, by the program of the loop (host)."""
     n = len(theta)
     free = np.full(n, np.inf)
@@ -197,9 +200,7 @@ def _whole(value) -> Array:
 
 
 @compiled(static_argnums=(0, 1))
-def descend(
-    layout: Layout, rule: Rule, objective: Objective, course: Course, point: Point, most: Array
-) -> Outcome:
+def descend(layout: Layout, rule: Rule, objective: Objective, course: Course, point: Point, most: Array) -> Outcome:
     """Go on from a point, for at most ``most`` accepted steps; with 0 it is only evaluated.
 
     Args:
@@ -209,9 +210,7 @@ def descend(
         course, point: see there.
         most: at most `HISTORY`.
     """
-    shapes = jax.eval_shape(
-        lambda o, *at: linearised(layout, o, *at), objective, course.offset, course.transform, point.theta
-    )
+    shapes = jax.eval_shape(_linearised(layout), objective, course.offset, course.transform, point.theta)
     number = point.chi2.dtype
     empty = Outcome(
         point=point,
@@ -226,18 +225,26 @@ def descend(
     return jax.lax.while_loop(lambda outcome: outcome.point.ended == GOING, turn, empty)
 
 
+@cache
+def _linearised(layout: Layout):
+    # traced once for its shapes and its values
+    return jax.jit(partial(linearised, layout))
+
+
 def _turn(layout, rule: Rule, objective: Objective, course: Course, outcome: Outcome, most) -> Outcome:
     """Evaluate the trial, accept it or not, and choose the next one."""
     old = outcome.point
-    made = linearised(layout, objective, course.offset, course.transform, old.trial)
+    # what follows is not to be merged with it, and calculated several times
+    made = jax.lax.optimization_barrier(_linearised(layout)(objective, course.offset, course.transform, old.trial))
     chi2 = made.residuals @ made.residuals
+    problem = compressed(made.residuals, made.jacobian)
     here, last = old.kind == _HERE, old.kind == _LAST
-    finite, smooth = jnp.isfinite(chi2), jnp.all(jnp.isfinite(made.jacobian))
+    finite, smooth = jnp.isfinite(chi2), jnp.all(jnp.isfinite(problem.norms))
     good = finite & (here | jnp.where(last, chi2 <= old.chi2, chi2 < old.chi2))
-    problem = compressed(
-        jnp.where(finite, made.residuals, 0.0), jnp.where(finite & smooth, made.jacobian, 0.0)
-    )
-    new = Point(*jax.tree.map(lambda a, b: jnp.where(good, a, b), (old.trial, chi2, made.squares, problem), old[:4]), *old[4:])
+    kept = lambda good, a, b: jax.tree.map(lambda a, b: jnp.where(good, a, b), a, b)
+    theta, chi2_now, squares = kept(good, (old.trial, chi2, made.squares), (old.theta, old.chi2, old.squares))
+    problem = kept(good & smooth, problem, old.problem)
+    new = old._replace(theta=theta, chi2=chi2_now, squares=squares, problem=problem)
 
     # how far to trust the linear model, as of Nielsen, with tenfold instead of threefold relief when it was faithful
     accepted, refused = good & (old.kind == _STEP), ~good & (old.kind == _STEP)
@@ -336,16 +343,20 @@ def _next_trial(rule: Rule, course: Course, point: Point, gof2) -> tuple[Point, 
 def held_at_bounds(problem: Compressed, mask, theta, lower, upper) -> tuple[Array, Decomposed]:
     """What moves, and the problem without parameters that sit at a bound and want to go further (traceable)."""
 
-    def outward(state):
-        moving, free = state
-        step = free.step(0.0)
-        return moving & (((theta <= lower) & (step < 0)) | ((theta >= upper) & (step > 0)))
+    n = len(theta)
+    nothing = Decomposed(problem, jnp.zeros((n, n)), jnp.zeros(n), jnp.zeros((n, n)), jnp.zeros(n, bool))
 
     def fewer(state):
-        moving = state[0] & ~outward(state)
-        return moving, decomposed(problem, moving)
+        moving, outward, _, _ = state
+        moving = moving & ~outward
+        free = decomposed(problem, moving)
+        step = free.step(0.0)
+        outward = ((theta <= lower) & (step < 0)) | ((theta >= upper) & (step > 0))
+        return moving, moving & outward, free, True
 
-    return jax.lax.while_loop(lambda state: jnp.any(outward(state)), fewer, (mask, decomposed(problem, mask)))
+    wanted = lambda state: jnp.any(state[1]) | jnp.logical_not(state[3])
+    moving, _, free, _ = jax.lax.while_loop(wanted, fewer, (mask, jnp.zeros(n, bool), nothing, False))
+    return moving, free
 
 
 def _no_history(n: int, terms: int, number) -> History:

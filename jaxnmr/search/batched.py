@@ -28,6 +28,7 @@ from ..refinement.loop import HISTORY, Outcome, again, descend
 
 _AXIS = "refinements"
 
+
 class Ending(NamedTuple):
     """How one refinement of many ended.
 

@@ -15,8 +15,8 @@ from .._words import counted
 from ..crystal.cell import lattice
 from ..errors import ConvergenceError, JaxnmrError, ParameterError
 from ..objective import Objective, Parameters
-from ..refinement.linearised import Linearised
 from ..refinement.descent import Descent
+from ..refinement.linearised import Linearised
 from ..refinement.loop import SMALLEST_GOF2
 from ..refinement.result import RefinementResult
 from ..refinement.solvers import LevenbergMarquardt, Solver
@@ -168,7 +168,7 @@ def refine_starts(
         solver, stages: as of :func:`jaxnmr.refine`.
         callback: receives a `StartRow` whenever a start has ended (``distance`` and ``minimum`` are not known then).
         devices: over which to spread; all local ones by default.
-        width: how many starts a device takes at a time; 1 on processors, 8 on accelerators by default.
+        width: how many starts a device takes at a time; 1 on processors, 64 on accelerators by default.
         same: ends closer than this, in standard uncertainties with all parameters together, are the same minimum.
         most_minima: full results are made of so many distinct minima, the best ones.
         throw: raise when no start converged.

@@ -10,7 +10,6 @@ import pytest
 import jaxnmr as jn
 from jaxnmr._compilations import watch_compilations
 from jaxnmr.objective.objective import residuals
-from jaxnmr.refinement.linearised import Linearised
 
 PATTERN = Path(__file__).parents[2] / "examples" / "quartz" / "quartz.xye"
 TRUE_XYZ = {"xyz[Si1.x]": 0.4697, "xyz[O1.x]": 0.4135, "xyz[O1.y]": 0.2669, "xyz[O1.z]": 0.78577}
@@ -82,7 +81,7 @@ def test_both_solvers_reach_the_same_minimum(fits):
 
 def test_steps_and_stages_of_a_second_refinement_compile_nothing_new(fits):
     _, second = fits[1]
-    assert not second["residuals"] and not second["residuals_and_jacobian"]
+    assert not second["descend"]
 
 
 def test_the_jacobian_is_plain_jacfwd_and_central_differences(objective):
@@ -106,17 +105,6 @@ def test_the_jacobian_is_plain_jacfwd_and_central_differences(objective):
         ) / (12 * step)
         error = np.linalg.norm(np.asarray(differences) / scale[k] - jacobian[:, k]) / size[k]
         assert error < 1e-6, params.free_names[k]
-
-
-@pytest.mark.parametrize("damping", [0.0, 1e-3, 10.0])
-def test_the_jaxopt_step_is_the_qr_step(damping):
-    rng = np.random.default_rng(0)
-    jacobian = rng.normal(size=(60, 6)) * 10.0 ** np.arange(-3, 3)
-    jacobian[:, 4] = jacobian[:, 3] * 7 + 1e-4 * rng.normal(size=60)  # nearly parallel columns
-    r = rng.normal(size=60)
-    problem = Linearised.create(r, jacobian)
-    expected = jn.LevenbergMarquardt().step(problem, r, jacobian, damping)
-    assert np.allclose(jn.GaussNewton().step(problem, r, jacobian, damping), expected, rtol=1e-6, atol=0)
 
 
 def test_an_interrupted_run_keeps_the_last_good_step(objective, tmp_path):
