@@ -156,8 +156,12 @@ class MeasuredSpectrum(Term, ABC):
         template: Sites,
         frames: np.ndarray,
         moving: Collection[tuple[str, int]],
+        *,
+        tilting: bool = False,
     ) -> tuple[SpectrumPlan, dict[str, np.ndarray]]:
-        """A plan for these values of sites of which this may move, and how far it reaches (host)."""
+        """A plan for these values of sites of which this may move, the angle of the rotor with ``tilting``; and how far it
+        reaches (host).
+        """
         sites = planning_sites(values, template, frames, moving, self.step_hz)
         simulation, axis = self.simulation, self._axis()
         if "mas" in values:
@@ -165,7 +169,7 @@ class MeasuredSpectrum(Term, ABC):
         if "rotor_angle" in values:
             # at the magic angle nothing is planned for what an angle beside it shows
             angle = float(values["rotor_angle"])
-            angle += np.copysign(_TILTED_DEG, angle - MAGIC_ANGLE_DEG) if self.moving_angle else 0.0
+            angle += np.copysign(_TILTED_DEG, angle - MAGIC_ANGLE_DEG) if tilting else 0.0
             simulation = replace(cast(SpectrumMAS, simulation), rotor_angle_deg=min(angle, 90.0))
         plan = simulation.plan(sites, like=axis, broadened=True)
         distributed = any(len(group.nodes) > 1 for group in plan.groups)
@@ -342,7 +346,7 @@ class PlannedSpectrum(MeasuredSpectrum):
 
     def _laid_out(self, values: Mapping[str, np.ndarray], template: Sites, frames: np.ndarray) -> Self:
         """A copy planned for these values and what moves."""
-        plan, planned = self._made(values, template, frames, self._planned_for(values))
+        plan, planned = self._made(values, template, frames, self._planned_for(values), tilting=self.moving_angle)
         return self.replace(plan=plan, planned=planned)
 
     def _outgrown(self, values: Mapping[str, np.ndarray], labels: tuple[str, ...]) -> str:

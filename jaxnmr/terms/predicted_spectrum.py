@@ -169,7 +169,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
             raise DataError(f"{self.name!r}: predicted tensors are not finite at the starting structure")
         moved = self._moving(params.moved_names or params.labels)
         plan, planned = placed._made(*described, self._reached(moved["moving"], described[0]))
-        return bound_as(BoundPredictedSpectrum, placed, plan=plan, planned=planned, **moved)
+        return bound_as(BoundPredictedSpectrum, placed, plan=plan, planned=planned, moving_angle=False, **moved)
 
     def _moving(self, free: tuple[str, ...]) -> dict[str, Any]:
         """The fields of `Sites` that these parameters move, and whether they move the spinning speed."""
