@@ -6,9 +6,10 @@ from ..errors import ConventionError
 from .isotopes import reference_hz
 
 # the least and the largest size in the unit that is expected; smaller ones are likely typed in one a thousand or a million times
-# larger (kHz, MHz), larger ones in a smaller one. Zero is zero in any unit
+# larger (kHz, MHz), larger ones in a smaller one. Zero is zero in any unit, and rounding of it is, too
 _SPEED_HZ = (200.0, 1e6)
 _COUPLING_HZ = (100.0, 1e10)
+_ROUNDING_HZ = 1e-3
 _MOST_PPM = 1e6
 _MOST_TESLA = 100.0
 _LEAST_LARMOR_HZ = 1e4
@@ -57,7 +58,7 @@ def check_coupling(where: str, hz: float) -> None:
         ConventionError: see above.
     """
     low, high = _COUPLING_HZ
-    if 0 < abs(hz) < low:
+    if _ROUNDING_HZ <= abs(hz) < low:
         raise ConventionError(
             f"{where} is {hz:g} Hz: is it in MHz? Then cq_hz = {hz:g}e6 (couplings below {low:g} Hz are not taken)"
         )
