@@ -338,6 +338,18 @@ class Objective(Struct):
         notes = tuple(dict.fromkeys(note for _, note in pairs if note))
         return (self.replace(sources=tuple(s for s, _ in pairs)), notes) if notes else (self, ())
 
+    def in_range(self, params: Parameters) -> Parameters:
+        """Parameters that mean the same, with angles and the like in their usual range (host)."""
+        values, moved = dict(params.values), frozenset(params.moved_names)
+        for term in self.terms:
+            prefix = f"{term.name}/"
+            own = {name.removeprefix(prefix): v for name, v in values.items() if name.startswith(prefix)}
+            values |= {prefix + name: new for name, new in term.in_range(own, moved).items()}
+        spec = params.spec
+        flat = np.concatenate([np.ravel(np.asarray(values[name], dtype=float)) for name, _ in spec.layout.parts])
+        serves = np.allclose(spec.tied(flat), flat) and ((flat >= spec.lower) & (flat <= spec.upper)).all()
+        return params.replace(flat=flat) if serves and (flat != np.asarray(params.flat)).any() else params
+
     def warnings(self, params: Parameters) -> tuple[str, ...]:
         """Sentences about physically doubtful values and atoms outside the domain of a model, for the report (host)."""
         state = self.host_state(params)

@@ -140,6 +140,15 @@ class Term(Struct, pytree=False):
         """This bound term, planned as it is, but with derivatives by these parameters, by full name (host)."""
         return self
 
+    def in_range(self, values: Mapping[str, np.ndarray], moved: frozenset[str]) -> dict[str, np.ndarray]:
+        """Own parameters in their usual range, by local name, where values beyond it mean the same (host).
+
+        Args:
+            values: own parameters by local name.
+            moved: full names of what a refinement moves.
+        """
+        return {}
+
     def warnings(self, state: State) -> tuple[str, ...]:
         """Sentences about physically doubtful values, for the report (host)."""
         return ()

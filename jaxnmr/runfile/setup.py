@@ -25,7 +25,7 @@ from .models import ModelSpec, by_phase, load_model
 from .peaks import peaks_term
 from .restraints import restraint_term
 from .run import HistogramSpec, PhaseSpec, Run
-from .spectrum import SpectrumSpec
+from .spectrum import SpectrumSpec, sharing
 from .spectrum import term as spectrum_term
 from .tensors import tensors_term
 from .weights import weighted
@@ -64,7 +64,9 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
         raise ParseError(
             run.path, None, "no [[histogram]] to simulate; for a [[spectrum]] use jaxnmr simulate-spectrum"
         )
-    terms += [] if simulation else [_spectrum(run, spec, crystals, models) for spec in run.spectra]
+    with _place(run, "[[spectrum]]"):
+        spectra = sharing(run.spectra)
+    terms += [] if simulation else [_spectrum(run, spec, crystals, models) for spec in spectra]
     kinds: tuple[tuple[str, Sequence[Any], Callable[..., Any]], ...] = (
         ("peaks", run.peaks, peaks_term),
         ("tensors", run.tensors, tensors_term),
@@ -89,6 +91,11 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
     for name, (low, high) in run.bounds.items():
         with _place(run, f"[bounds] {name!r}"):
             parameters = parameters.bound(name, lower=low, upper=high)
+    for spec in () if simulation else spectra:
+        if spec.sites_of is not None:
+            (term,) = (of for of in objective.terms if of.name == spec.name)
+            with _place(run, f"[[spectrum]] {spec.name!r}"):
+                parameters = term.sharing(parameters, spec.sites_of)
     tied: dict[str, str] = {}
     for tie in run.ties:
         with _place(run, f"[[tie]] {tie['target']!r}"):
@@ -108,7 +115,7 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
     stages = _stages(run)
     if stages is None and run.spectra and not run.histograms:
         stages = _usual_stages(objective, parameters, [spec.name for spec in run.spectra])
-    return Setup(objective, parameters, stages, _solver(run))
+    return Setup(objective, _off_symmetry(parameters, stages or ()), stages, _solver(run))
 
 
 def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[str, Pattern]:
@@ -267,6 +274,14 @@ def _leaving_zero(name: str, parameters: Parameters, freed: Parameters) -> Param
         if full.startswith((f"{name}/eta[", f"{name}/eta_q[")) and parameters[full] == 0:
             parameters = parameters.set(full, 0.1)
     return parameters
+
+
+def _off_symmetry(parameters: Parameters, stages: Sequence[Stage]) -> Parameters:
+    """Parameters that start where all that a stage frees can move."""
+    freed = parameters
+    for stage in stages:
+        freed = freed.free(*stage.free).fix(*stage.fix)
+    return freed.replace(spec=parameters.spec.changed(notes=freed.spec.notes))
 
 
 def _usual_stages(objective: Objective, parameters: Parameters, spectra: Collection[str]) -> list[Stage]:

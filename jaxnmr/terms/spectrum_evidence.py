@@ -42,6 +42,7 @@ _COLUMNS = {
     "amplitude": ("amplitude", 1.0),
     "share": ("share / %", 1.0),
 }
+_ANGLES = {"alpha": "α / °", "beta": "β / °", "gamma": "γ / °"}
 _DIGITS = {"shift": 2, "zeta": 2, "cq": 4, "share": 1}
 
 
@@ -54,6 +55,7 @@ class SpectrumEvidence(Profile):
         isotope, larmor_hz: nucleus and frequency of 0 ppm.
         mas_hz: spinning speed; 0 for none, infinite for one without sidebands.
         values: parameters of the sites by name, ``(sites,)``, where they are parameters.
+        followers: labels of sites whose shift and tensors are those of another one: its satellites.
         predicted: what follows from the structure, ``(sites,)`` by name: shift and zeta in ppm, cq in Hz, share in per cent.
     """
 
@@ -62,6 +64,7 @@ class SpectrumEvidence(Profile):
     larmor_hz: float
     mas_hz: float = 0.0
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    followers: frozenset[str] = frozenset()
     predicted: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     kind: ClassVar[str] = "spectrum"
@@ -139,11 +142,16 @@ class SpectrumEvidence(Profile):
             header = ("site", *(_COLUMNS[key][0] for key in self.predicted))
             return (Table("sites", header, rows, lead="As the models predict them for the refined structure:"),)
         keys = [key for key in _COLUMNS if key in self.values and np.any(self.values[key] != 0)]
+        turned = _ANGLES if np.any(self.values.get("euler", 0.0)) else {}
         rows = tuple(
-            (label, *(f"{{{self.name}/{key}[{label}] × {_COLUMNS[key][1]:g}}}" for key in keys))
+            (
+                label,
+                *(f"{{{self.name}/{key}[{label}] × {_COLUMNS[key][1]:g}}}" for key in keys),
+                *(f"{{{self.name}/euler[{label}.{angle}] × 1}}" for angle in turned),
+            )
             for label in self.labels
         )
-        return (Table("sites", ("site", *(_COLUMNS[key][0] for key in keys)), rows),)
+        return (Table("sites", ("site", *(_COLUMNS[key][0] for key in keys), *turned.values()), rows),)
 
     def derived(self) -> tuple[Derived, ...]:
         """Span and skew, quadrupolar product and shift, and populations of the sites.
@@ -164,11 +172,12 @@ class SpectrumEvidence(Profile):
             value = float(function(values))
             out.append(Derived(self.labels[k], quantity, unit, value, dict(zip(names, slopes, strict=True))))
 
-        every = range(len(self.labels))
+        # a site with the tensors of another one shows no population of its own
+        every = [k for k, label in enumerate(self.labels) if label not in self.followers]
         moved = lambda v: quadrupolar_shift_ppm(v[0], v[1], spin, self.larmor_hz)
-        for k in every:
+        for place, k in enumerate(every):
             if len(every) > 1:
-                add(k, "population", "%", lambda v, k=k: 100.0 * v[k] / v.sum(), "amplitude", sites=every)
+                add(k, "population", "%", lambda v, k=place: 100.0 * v[k] / v.sum(), "amplitude", sites=every)
             if of["zeta"][k] != 0:
                 add(k, "span Ω", "ppm", lambda v: jnp.abs(v[0]) * (3.0 + v[1]) / 2.0, "zeta", "eta")
                 add(k, "skew κ", "", lambda v: jnp.sign(v[0]) * 3.0 * (1.0 - v[1]) / (3.0 + v[1]), "zeta", "eta")

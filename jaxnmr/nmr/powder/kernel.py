@@ -16,7 +16,7 @@ from ..sites import Sites
 from .orientations import Orientations
 from .sidebands import intensities, sincos, summed_intensities
 from .spherical import from_cartesian
-from .tents import BELL, BOX, bin_lines, bin_tents, collected
+from .tents import BELL, BOX, HAT, bin_lines, bin_tents, collected
 from .transitions import frequency_tensors
 
 
@@ -87,6 +87,7 @@ class Group(Struct):
         orders: sidebands that are calculated.
         resting: no spinning.
         sharp: every band is a single frequency, alike in all orientations.
+        narrow: every band is so narrow that neighbouring points share it, as they share sharp lines; without broadening only.
         aligned: all tensors share principal axes (needed for an octant).
         room: bins for the pattern of one band, collected round its own centre and then moved to its place; 0 to collect
             every band where it lies, for patterns wider than the window and for spectra without broadening.
@@ -105,6 +106,7 @@ class Group(Struct):
     orders: tuple[int, ...] = static()
     resting: bool = static()
     sharp: bool = static()
+    narrow: bool = static()
     aligned: bool = static()
     room: int = static()
 
@@ -255,7 +257,7 @@ def _transition(
         transforms = jnp.fft.rfft(jnp.where(fits, patterns, jnp.nan).T, grid.bins)
         return _moved(experiment, table, rank0, orders * spacing, transforms, first=-(group.room // 2))
     position = grid.bin(rank0 + frequency)
-    collect = BELL if experiment.broadened else BOX
+    collect = BELL if experiment.broadened else HAT if group.narrow else BOX
     bins = partial(bin_tents, triangles=powder.triangles, rings=powder.rings, bins=grid.bins, collect=collect)
     add = lambda so_far, band: (so_far + bins(position + band[0], band[1][:, None])[:, 0], None)
     distances_and_shares = (orders * (spacing / grid.step_hz), shares.T)

@@ -19,8 +19,9 @@ from jaxtyping import Bool, Float, Int
 
 from ...typing import Array
 
-# order of the B-spline that a bin weighs its neighbourhood with: a box one bin wide, or a smooth bell four bins wide
-BOX, BELL = 1, 4
+# order of the B-spline that a bin weighs its neighbourhood with: a box one bin wide, a hat two bins wide with which
+# neighbours share a line linearly, or a smooth bell four bins wide
+BOX, HAT, BELL = 1, 2, 4
 SLICES = 64
 Pair = tuple[jax.Array, jax.Array]
 
@@ -62,8 +63,9 @@ def bin_tents(
         triangles: corners of the triangles.
         rings: neighbours, see `Orientations`.
         bins: number of bins; what lies outside is dropped.
-        collect: `BOX` for the integral over every bin, `BELL` to weigh the neighbourhood of a bin smoothly: that keeps
-            the position of patterns narrower than a bin and its gradient, and a Fourier transform can take it off again
+        collect: `BOX` for the integral over every bin, `HAT` to keep the position of patterns narrower than a bin (as
+            :func:`bin_lines` does, pattern by pattern), `BELL` to weigh the neighbourhood of a bin smoothly: that keeps
+            positions and a smooth gradient, and a Fourier transform can take it off again
             (:func:`collected`).
 
     Returns:
@@ -78,7 +80,7 @@ def bin_tents(
     start = jnp.floor(position)
     # weights grow as one over the square of the least distance, and their rounding with them; a box, unlike a bell, shows
     # kinks that were moved over the edge of their bin
-    kinks, moved = _kinks(position, around, 1e-3 if collect == BOX else 0.1)
+    kinks, moved = _kinks(position, around, {BOX: 1e-3, HAT: 1e-2, BELL: 0.1}[collect])
     # left of the guard a kink is a straight line over the whole grid, all of them are summed in a row of their own; also a
     # position of NaN is, which must not vanish
     last, before = bins + pieces, ~(start >= 0)
