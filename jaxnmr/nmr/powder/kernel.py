@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Complex, Float, Inexact
 
+from ..._arrays import namespace
 from ..._struct import Struct, static
 from ...typing import Array, Scalar, Values
 from ..excitation import Excitation
@@ -318,11 +319,12 @@ def _modulation(
     return pairs(in_rotor4) * scale(d4) + jnp.pad(out, ((0, 0), (0, 2), (0, 0)))
 
 
-def reduced(angle: Scalar) -> tuple[Float[jax.Array, "3"], Float[jax.Array, "5"]]:
+def reduced(angle: Scalar) -> tuple[Float[Array, "3"], Float[Array, "5"]]:
     """``d^2_m0`` for m = 0..2 and ``d^4_m0`` for m = 0..4 at an angle."""
-    c, s = jnp.cos(angle), jnp.sin(angle)
-    d2 = jnp.stack([(3 * c**2 - 1) / 2, -sqrt(3 / 2) * s * c, sqrt(3 / 8) * s**2])
-    d4 = jnp.stack(
+    xp = namespace(angle)
+    c, s = xp.cos(angle), xp.sin(angle)
+    d2 = xp.stack([(3 * c**2 - 1) / 2, -sqrt(3 / 2) * s * c, sqrt(3 / 8) * s**2])
+    d4 = xp.stack(
         [
             (35 * c**4 - 30 * c**2 + 3) / 8,
             -sqrt(5) / 4 * (7 * c**3 - 3 * c) * s,
@@ -351,7 +353,8 @@ def _broadening(experiment: Experiment, site: Sites) -> Float[Array, " half"]:
 
 def coupling_components(couplings: Float[Array, "couplings 3 3"]) -> Float[Array, "couplings 5"]:
     """Rank-2 components of the secular part of coupling tensors."""
-    return sqrt(2 / 3) * jnp.einsum("kij,cij->ck", from_cartesian().astype(couplings.dtype), couplings)
+    xp = namespace(couplings)
+    return sqrt(2 / 3) * xp.einsum("kij,cij->ck", from_cartesian().astype(couplings.dtype), couplings)
 
 
 def _in_shared_axes(

@@ -301,7 +301,9 @@ class _Simulation:
             ConventionError: sites of another isotope, an axis without extent, spectra of another nucleus or field, no such
                 device.
         """
-        sites, tuned = Sites.of(sites), tuning(self.device if device is None else device)
+        # on the host: the layout is made of many small steps, each of which would be a program
+        sites = jax.tree.map(np.asarray, Sites.of(sites))
+        tuned = tuning(self.device if device is None else device)
         if sites.isotope != self.isotope:
             raise ConventionError(f"the sites are of {sites.isotope}, the spectrum of {self.isotope}")
         broadened = bool((sites.gaussian_hz + sites.lorentzian_hz > 0).any()) if broadened is None else broadened
