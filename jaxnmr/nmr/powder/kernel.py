@@ -17,7 +17,7 @@ from ..sites import Sites
 from .orientations import Orientations
 from .sidebands import intensities, sincos, summed_intensities
 from .spherical import from_cartesian
-from .tents import BELL, BOX, HAT, bin_lines, bin_tents, collected
+from .tents import BELL, BOX, HAT, bin_bands, bin_lines, bin_tents, collected
 from .transitions import frequency_tensors
 
 
@@ -251,7 +251,14 @@ def _transition(
         shares = shares * _excited(
             experiment.excitation, experiment.reference_hz, (rank0 + frequency)[:, None] + orders * spacing, nutation
         )
-    if group.room:
+    if group.room and not experiment.broadened and rank0.dtype == jnp.float64:
+        collect = HAT if group.narrow else BOX
+        distances = orders * (spacing / grid.step_hz)
+        return bin_bands(
+            frequency / grid.step_hz, shares, powder.rings, grid.bins, centre=grid.bin(rank0), distances=distances,
+            room=group.room, collect=collect,
+        )  # fmt: skip
+    if group.room and experiment.broadened:
         position = frequency / grid.step_hz + group.room // 2
         fits = jnp.all((position > 3) & (position < group.room - 4))
         patterns = bin_tents(position, shares, powder.triangles, powder.rings, group.room, collect=BELL)

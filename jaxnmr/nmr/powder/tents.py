@@ -8,7 +8,9 @@ Scattering these sums with B-spline weights and summing twice gives the bins exa
 vertices + bins and with no window per triangle.
 """
 
+from collections.abc import Callable
 from functools import partial
+from math import comb
 from typing import Any, NamedTuple
 
 import jax
@@ -17,11 +19,13 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Bool, Float, Int
 
-from ...typing import Array
+from ...typing import Array, Scalar
 
 # order of the B-spline that a bin weighs its neighbourhood with: a box one bin wide, a hat two bins wide with which
 # neighbours share a line linearly, or a smooth bell four bins wide
 BOX, HAT, BELL = 1, 2, 4
+# least side of a triangle, in bins
+_LEAST = {BOX: 1e-3, HAT: 1e-2, BELL: 0.1}
 SLICES = 64
 Pair = tuple[jax.Array, jax.Array]
 
@@ -80,7 +84,7 @@ def bin_tents(
     start = jnp.floor(position)
     # weights grow as one over the square of the least distance, and their rounding with them; a box, unlike a bell, shows
     # kinks that were moved over the edge of their bin
-    kinks, moved = _kinks(position, around, {BOX: 1e-3, HAT: 1e-2, BELL: 0.1}[collect])
+    kinks, moved = _kinks(position, around, _LEAST[collect])
     # left of the guard a kink is a straight line over the whole grid, all of them are summed in a row of their own; also a
     # position of NaN is, which must not vanish
     last, before = bins + pieces, ~(start >= 0)
@@ -88,16 +92,87 @@ def bin_tents(
     # a kink may leave the bin of its vertex by the least distance; it keeps the spline's polynomial of that bin
     place = position - jnp.where(before, 0.0, start) + moved
 
-    def gathered(kinks: jax.Array, rings: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Kinks of the triangles round every vertex, times one power of their place in a bin, by bin."""
+    add = lambda weights: jnp.zeros((last + 1, weights.shape[1]), weights.dtype).at[index].add(weights, mode="drop")
+    return _integrated(_powers(kinks, place, intensities, around, pieces, add), shift)[pieces:]
+
+
+def _powers(
+    kinks: Float[jax.Array, "6 vertices"],
+    place: Float[jax.Array, " vertices"],
+    intensities: Float[jax.Array, "#vertices bands"],
+    rings: Int[jax.Array, "6 vertices"],
+    count: int,
+    add: Callable[[jax.Array], jax.Array],
+) -> Float[jax.Array, "..."]:
+    """Kinks of the triangles round every vertex times powers of their place in a bin, added up by bin."""
+
+    def one(kinks: jax.Array, rings: jax.Array) -> tuple[jax.Array, jax.Array]:
         weights = jnp.sum(kinks, axis=0)[:, None] * intensities
         for k, ring in enumerate(rings):
             weights = weights + (kinks[k] + kinks[k - 1])[:, None] * intensities.at[ring].get(mode="promise_in_bounds")
-        return kinks * place, jnp.zeros((last + 1, weights.shape[1]), weights.dtype).at[index].add(weights, mode="drop")
+        return kinks * place, add(weights)
 
     # neighbours change from turn to turn as far as the compiler knows: it must not write down the intensities of all
-    _, powers = jax.lax.scan(gathered, kinks, jnp.broadcast_to(around, (pieces, *around.shape)))
-    return _integrated(powers, shift)[pieces:]
+    return jax.lax.scan(one, kinks, jnp.broadcast_to(rings, (count, *rings.shape)))[1]
+
+
+def bin_bands(
+    frequencies: Float[Array, " vertices"],
+    intensities: Float[Array, "vertices bands"],
+    rings: Int[Array, "6 vertices"],
+    bins: int,
+    *,
+    centre: Scalar,
+    distances: Float[Array, " bands"],
+    room: int,
+    collect: int,
+) -> Float[jax.Array, " bins"]:
+    """Sum of bands that differ in place and intensity and hardly in shape, in double precision: `bin_tents` of each.
+
+    What takes time, the kinks and what is summed round the vertices, is done once for all bands. A band whose bins begin
+    at another part of a bin has its kinks in the same bins, or in the next ones: both sums are kept, and the powers of the
+    place in a bin follow from those of the place in the bins of the frequencies (a binomial).
+
+    Args:
+        frequencies: from the centre of a band, in bins.
+        intensities: a triangle has the sum of its corners' intensity.
+        rings: neighbours, see `Orientations`.
+        bins: number of bins; what lies outside is dropped.
+        centre: of the band at a distance of 0, in bins.
+        distances: of the bands, in bins.
+        room: bins for the pattern of a band round its centre; the result is NaN when it does not fit.
+        collect: see `bin_tents`.
+    """
+    frequencies, intensities, around = jnp.asarray(frequencies), jnp.asarray(intensities), jnp.asarray(rings)
+    pieces, shift, half = collect + 2, 1.0 - collect / 2, room // 2
+    position = frequencies + half
+    kinks, moved = _kinks(position, around, _LEAST[collect])
+    start = jnp.floor(position)
+    place = position - start
+    fits = jnp.all((position > 0) & (position < room))
+    index = jnp.where(fits, start, 0.0).astype(jnp.int32)
+    # where the bins of every band begin, from those of the frequencies
+    begin = centre + distances + (pieces + shift) - half
+    whole = jnp.floor(begin)
+    part = begin - whole
+    beyond = place[:, None] + part >= 1.0
+
+    def add(weights: jax.Array) -> jax.Array:
+        both = jnp.concatenate([jnp.where(beyond, 0.0, weights), jnp.where(beyond, weights, 0.0)], axis=1)
+        return jnp.zeros((room, both.shape[1]), both.dtype).at[index].add(both, mode="drop")
+
+    powers = _powers(kinks, place + moved, intensities, around, pieces, add).reshape(pieces, room, 2, len(distances))
+    offset = jnp.stack([part, part - 1.0])
+    powers = jnp.stack([sum(comb(n, k) * offset ** (n - k) * powers[k] for k in range(n + 1)) for n in range(pieces)])
+    row = jnp.arange(room)[:, None, None] + jnp.stack([whole, whole + 1.0])
+    # left of the bins a kink is a straight line over all of them
+    last = bins + pieces
+    left = row < 0
+    lines = jnp.sum(jnp.where(left, powers[0], 0.0)), jnp.sum(jnp.where(left, powers[1] + row * powers[0], 0.0))
+    inside = jnp.where(~left & (row < last), row, last + 1).astype(jnp.int32).ravel()
+    rows = jnp.zeros((last + 1, pieces), powers.dtype).at[inside].add(powers.reshape(pieces, -1).T, mode="drop")
+    rows = rows.at[last, :2].set(jnp.stack(lines))
+    return jnp.where(fits, _integrated(rows.T, shift)[pieces:], jnp.nan)
 
 
 def _integrated(powers: Float[jax.Array, " powers rows *n"], shift: float) -> Float[jax.Array, " bins *n"]:
