@@ -161,9 +161,14 @@ def pattern_by_shift(experiment: Experiment, group: Group, pattern: Complex[Arra
 
 
 def site_pattern(
-    experiment: Experiment, group: Group, table: Float[Array, "2 bands half"] | None, site: Sites
+    experiment: Experiment,
+    group: Group,
+    table: Float[Array, "2 bands half"] | None,
+    site: Sites,
+    *,
+    pushed: bool = False,
 ) -> Inexact[Array, " signal"]:
-    """`site_signal` with an amplitude of 1 and without broadening."""
+    """`site_signal` with an amplitude of 1 and without broadening; ``pushed`` is that of `bin_tents`."""
     dtype = site.shift_ppm.dtype
     constants = (
         group.coefficients,
@@ -199,7 +204,8 @@ def site_pattern(
         if couplings.shape[0]:
             rank0 = rank0 + coefficients[0] * state @ (jnp.trace(couplings, axis1=1, axis2=2) / 3.0)
             rank2 = rank2 + coefficients[0] * state @ coupling_components(couplings)
-        return weight * _transition(experiment, group, table, jnp.asarray(rank0), rank2, rank4, nutations[transition])
+        of = jnp.asarray(rank0), rank2, rank4, nutations[transition]
+        return weight * _transition(experiment, group, table, *of, pushed=pushed)
 
     counts = (len(weights), len(states), len(nodes))
     elements = jnp.stack([jnp.asarray(k.ravel()) for k in np.indices(counts)], axis=1)
@@ -220,6 +226,8 @@ def _transition(
     rank2: Float[Array, "5"],
     rank4: Float[Array, "9"],
     nutation: Float[Array, ""],
+    *,
+    pushed: bool,
 ) -> Inexact[Array, " signal"]:
     """Intensity of one transition, or its Fourier transform when bands are moved to their places."""
     grid, powder = experiment.grid, group.orientations
@@ -256,17 +264,18 @@ def _transition(
         distances = orders * (spacing / grid.step_hz)
         return bin_bands(
             frequency / grid.step_hz, shares, powder.rings, grid.bins, centre=grid.bin(rank0), distances=distances,
-            room=group.room, collect=collect,
+            room=group.room, collect=collect, pushed=pushed,
         )  # fmt: skip
     if group.room and experiment.broadened:
         position = frequency / grid.step_hz + group.room // 2
         fits = jnp.all((position > 3) & (position < group.room - 4))
-        patterns = bin_tents(position, shares, powder.triangles, powder.rings, group.room, collect=BELL)
+        patterns = bin_tents(position, shares, powder.triangles, powder.rings, group.room, collect=BELL, pushed=pushed)
         transforms = jnp.fft.rfft(jnp.where(fits, patterns, jnp.nan).T, grid.bins)
         return _moved(experiment, table, rank0, orders * spacing, transforms, first=-(group.room // 2))
     position = grid.bin(rank0 + frequency)
     collect = BELL if experiment.broadened else HAT if group.narrow else BOX
-    bins = partial(bin_tents, triangles=powder.triangles, rings=powder.rings, bins=grid.bins, collect=collect)
+    where = {"triangles": powder.triangles, "rings": powder.rings, "bins": grid.bins}
+    bins = partial(bin_tents, **where, collect=collect, pushed=pushed)
     add = lambda so_far, band: (so_far + bins(position + band[0], band[1][:, None])[:, 0], None)
     distances_and_shares = (orders * (spacing / grid.step_hz), shares.T)
     return jax.lax.scan(add, jnp.zeros(grid.bins, position.dtype), distances_and_shares)[0]

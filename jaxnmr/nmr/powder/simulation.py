@@ -202,7 +202,7 @@ def _push(
     """`site_signal` of one site, and its changes: along tangents that may change anything, then along those of shift,
     amplitude and widths only. The latter follow from the pattern and from its derivative by the shift.
     """
-    pattern_of = partial(site_pattern, experiment, group, table)
+    pattern_of = partial(site_pattern, experiment, group, table, pushed=True)
     easy = moving and slides(experiment, group)
     if moving and not easy:
         by_shift = jax.tree.map(jnp.zeros_like, site).replace(shift_ppm=jnp.ones_like(site.shift_ppm))
