@@ -335,27 +335,24 @@ def _by_role(role: jax.Array, lowest: jax.Array, middle: jax.Array, highest: jax
 
 
 def _sides_round(position: Float[jax.Array, " vertices"], rings: Int[jax.Array, "6 vertices"], least: float) -> Sides:
-    numbers = jnp.arange(len(position))
-
-    def one(pair: jax.Array) -> Sides:
-        (first_number, second_number), (first, second) = pair, position[pair]
-        small, large = jnp.minimum(first, second), jnp.maximum(first, second)
-        low, high = jnp.minimum(small, position), jnp.maximum(large, position)
-        middle = jnp.maximum(small, jnp.minimum(large, position))
-        # all corners of a triangle must agree on their order
-        above_first = jnp.where(first_number > numbers, first >= position, first > position)
-        above_second = jnp.where(second_number > numbers, second >= position, second > position)
-        role = 1.0 - above_first - above_second
-        rise, fall = middle - low, high - middle
-        bound = 2.0 * least**2 / jnp.maximum(rise + fall, 2.0 * least)
-        slope = jnp.where(rise + fall > 2.0 * least, -(bound**2) / (2.0 * least**2), 0.0)
-        wide, far = jnp.maximum(rise, bound), jnp.maximum(fall, bound)
-        # no triangle; and one that ends left of the grid leaves nothing: better exactly than by rounding
-        there = (first_number != numbers) & (second_number != numbers) & ~(high < 0)
-        inverse = jnp.where(there, 1.0 / (wide * far * (wide + far)), 0.0)
-        return Sides(rise, fall, bound, slope, inverse, role, first <= second)
-
-    return jax.lax.map(one, jnp.stack([rings, jnp.roll(rings, -1, axis=0)], axis=1))
+    numbers = np.arange(len(position))
+    first_number, first = rings, position[rings]
+    second_number, second = jnp.roll(rings, -1, axis=0), jnp.roll(first, -1, axis=0)
+    small, large = jnp.minimum(first, second), jnp.maximum(first, second)
+    low, high = jnp.minimum(small, position), jnp.maximum(large, position)
+    middle = jnp.maximum(small, jnp.minimum(large, position))
+    # all corners of a triangle must agree on their order
+    above_first = jnp.where(first_number > numbers, first >= position, first > position)
+    above_second = jnp.where(second_number > numbers, second >= position, second > position)
+    role = 1.0 - above_first - above_second
+    rise, fall = middle - low, high - middle
+    bound = 2.0 * least**2 / jnp.maximum(rise + fall, 2.0 * least)
+    slope = jnp.where(rise + fall > 2.0 * least, -(bound**2) / (2.0 * least**2), 0.0)
+    wide, far = jnp.maximum(rise, bound), jnp.maximum(fall, bound)
+    # no triangle; and one that ends left of the grid leaves nothing: better exactly than by rounding
+    there = (first_number != numbers) & (second_number != numbers) & ~(high < 0)
+    inverse = jnp.where(there, 1.0 / (wide * far * (wide + far)), 0.0)
+    return Sides(rise, fall, bound, slope, inverse, role, first <= second)
 
 
 def collected(bins: int, dtype: DTypeLike) -> Float[jax.Array, " half"]:
