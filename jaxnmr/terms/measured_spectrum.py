@@ -113,7 +113,7 @@ class MeasuredSpectrum(Term, ABC):
     def frequency_hz(self) -> Array:
         """``(points,)`` frequencies of the fitted points, Hz from the reference."""
         first, step, points = self.axis
-        return (first + step * jnp.arange(points))[self.rows]
+        return (first + step * np.arange(points))[np.asarray(self.rows)]
 
     @property
     def step_hz(self) -> float:

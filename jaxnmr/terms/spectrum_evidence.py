@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..nmr import (
@@ -162,30 +160,37 @@ class SpectrumEvidence(Profile):
         if "amplitude" not in self.values:
             return ()  # sites that follow from the structure
         of, spin = self.values, isotope(self.isotope).spin
-        out = []
-
-        def add(k, quantity, unit, function, *keys, sites=None):
-            """A function of the vector of these parameters of one site, or of one parameter of several."""
-            names = [f"{self.name}/{key}[{self.labels[j]}]" for key in keys for j in sites or (k,)]
-            values = np.array([of[key][j] for key in keys for j in sites or (k,)])
-            slopes = np.asarray(jax.grad(function)(jnp.asarray(values))).tolist()
-            value = float(function(values))
-            out.append(Derived(self.labels[k], quantity, unit, value, dict(zip(names, slopes, strict=True))))
-
         # a site with the tensors of another one shows no population of its own
         every = [k for k, label in enumerate(self.labels) if label not in self.followers]
-        moved = lambda v: quadrupolar_shift_ppm(v[0], v[1], spin, self.larmor_hz)
-        for place, k in enumerate(every):
+        out: list[Derived] = []
+
+        def add(k, quantity, unit, value, slopes):
+            """A value, and its derivatives by parameters of the site ``(key, site)``."""
+            named = {f"{self.name}/{key}[{self.labels[j]}]": float(slope) for (key, j), slope in slopes.items()}
+            out.append(Derived(self.labels[k], quantity, unit, float(value), named))
+
+        total = of["amplitude"][every].sum()
+        for k in every:
             if len(every) > 1:
-                add(k, "population", "%", lambda v, k=place: 100.0 * v[k] / v.sum(), "amplitude", sites=every)
-            if of["zeta"][k] != 0:
-                add(k, "span Ω", "ppm", lambda v: jnp.abs(v[0]) * (3.0 + v[1]) / 2.0, "zeta", "eta")
-                add(k, "skew κ", "", lambda v: jnp.sign(v[0]) * 3.0 * (1.0 - v[1]) / (3.0 + v[1]), "zeta", "eta")
-            if "cq" in of and of["cq"][k] != 0:
-                add(k, "P_Q", "MHz", lambda v: 1e-6 * quadrupolar_product(v[0], v[1]), "cq", "eta_q")
+                share = of["amplitude"][k] / total
+                slopes = {("amplitude", j): 100.0 * ((j == k) - share) / total for j in every}
+                add(k, "population", "%", 100.0 * share, slopes)
+            if (zeta := of["zeta"][k]) != 0:
+                eta, sign = of["eta"][k], np.sign(zeta)
+                slopes = {("zeta", k): sign * (3.0 + eta) / 2.0, ("eta", k): abs(zeta) / 2.0}
+                add(k, "span Ω", "ppm", abs(zeta) * (3.0 + eta) / 2.0, slopes)
+                slopes = {("zeta", k): 0.0, ("eta", k): -12.0 * sign / (3.0 + eta) ** 2}
+                add(k, "skew κ", "", sign * 3.0 * (1.0 - eta) / (3.0 + eta), slopes)
+            if "cq" in of and (cq := of["cq"][k]) != 0:
+                eta, product = of["eta_q"][k], quadrupolar_product(of["cq"][k], of["eta_q"][k])
+                slopes = {("cq", k): product / cq, ("eta_q", k): cq**2 * eta / (3.0 * product)}
+                add(k, "P_Q", "MHz", 1e-6 * product, {name: 1e-6 * slope for name, slope in slopes.items()})
                 if not float(spin).is_integer():
-                    add(k, "quadrupolar shift", "ppm", moved, "cq", "eta_q")
-                    add(k, "centre of gravity", "ppm", lambda v: v[0] + moved(v[1:]), "shift", "cq", "eta_q")
+                    # proportional to the square of the product
+                    moved = quadrupolar_shift_ppm(cq, eta, spin, self.larmor_hz)
+                    slopes = {name: 2.0 * moved / product * slope for name, slope in slopes.items()}
+                    add(k, "quadrupolar shift", "ppm", moved, slopes)
+                    add(k, "centre of gravity", "ppm", of["shift"][k] + moved, {("shift", k): 1.0} | slopes)
         return tuple(out)
 
     def record(self) -> dict[str, Any]:
@@ -213,7 +218,7 @@ def predicted_columns(sites: Sites) -> dict[str, np.ndarray]:
         columns |= {"zeta": shielding.zeta, "eta": shielding.eta}
     if float(isotope(sites.isotope).spin) > 0.5:
         columns["cq"], columns["eta_q"] = quadrupolar_parameters(sites.quadrupolar_hz)
-    columns["share"] = 100.0 * sites.amplitude / jnp.sum(sites.amplitude)
+    columns["share"] = 100.0 * sites.amplitude / sites.amplitude.sum()
     return {key: np.asarray(column, dtype=float) for key, column in columns.items()}
 
 

@@ -210,7 +210,7 @@ def _push(
     """`site_signal` of one site, and its changes: along tangents that may change anything, then along those of shift,
     amplitude and widths only. The latter follow from the pattern and from its derivative by the shift.
     """
-    pattern_of = partial(site_pattern, experiment, group, table)
+    pattern_of = partial(site_pattern, experiment, group, table, pushed=True)
     easy = moving and slides(experiment, group)
     if moving and not easy:
         by_shift = jax.tree.map(jnp.zeros_like, site).replace(shift_ppm=jnp.ones_like(site.shift_ppm))
@@ -318,7 +318,9 @@ class _Simulation:
             ConventionError: sites of another isotope, an axis without extent, spectra of another nucleus or field, no such
                 device.
         """
-        sites, tuned = Sites.of(sites), tuning(self.device if device is None else device)
+        # on the host: the layout is made of many small steps, each of which would be a program
+        sites = jax.tree.map(np.asarray, Sites.of(sites))
+        tuned = tuning(self.device if device is None else device)
         if sites.isotope != self.isotope:
             raise ConventionError(f"the sites are of {sites.isotope}, the spectrum of {self.isotope}")
         broadened = bool((sites.gaussian_hz + sites.lorentzian_hz > 0).any()) if broadened is None else broadened
