@@ -310,7 +310,7 @@ class Descent:
                     accepted=bool(history.accepted[k]),
                     damping=float(history.damping[k]),
                     shift_over_esd=float(history.shift[k]),
-                    factors=self._factors(history.squares[k]),
+                    factors=self._factors(np.asarray(history.squares[k])),
                     seconds=seconds / rows,
                     n_free=int(self.masks[stage].sum()),
                     note="; ".join(filter(None, (first, *bounds))),

@@ -269,7 +269,7 @@ def _turn(layout, rule: Rule, objective: Objective, course: Course, outcome: Out
     gof2 = jnp.maximum(new.chi2 / jnp.maximum(freedom, 1), SMALLEST_GOF2)
     # what this step gained does not count: something may have to be planned again after it
     flat = accepted & (old.gained >= FLAT_STEPS) & (jnp.sum(old.gains) < STALLED_BUT_CLOSE**2 * gof2)
-    reason = jnp.select(
+    reason: Array = jnp.select(
         [last, flat, lost & (old.distance < STALLED_BUT_CLOSE), lost], [CONVERGED, FLAT, CREPT, STALLED], GOING
     )
     new = _stage_over(course, new, reason)
