@@ -89,7 +89,11 @@ class PhaseSpec(Spec):
         help="which data block or phase, by name or number, when the file has several",
     )  # fmt: skip
     species: dict[str, str] = key(
-        by_name, EMPTY, '{ Ca1 = "Ca2+" }', "scattering types by site label: ions, deuterium", each=Table.text
+        by_name,
+        EMPTY,
+        '{ Ca1 = "Ca2+" }',
+        'scattering types by site label: ions, deuterium, isotopes as "7Li"',
+        each=Table.text,
     )
     spacegroup: str | int | None = key(
         either(int, _by_number, Table.text), None, '"P 63/m"',
