@@ -55,8 +55,9 @@ def held_at_bounds(
     trial = np.where(lost, nearest, theta)
     rest = inside & ~lost
     # what is left follows to its own minimum
-    moved = Linearised.create(r + jacobian @ (trial - theta), jacobian).subset(rest).step(0.0)
-    trial[rest] = np.clip(trial[rest] + moved, lower[rest], upper[rest])
+    slope = jacobian[:, rest].T @ (r + jacobian @ (trial - theta))
+    moved = problem.subset(rest).covariance() @ slope
+    trial[rest] = np.clip(trial[rest] - moved, lower[rest], upper[rest])
     there = linearise(trial)
     chi2_there = float(there[0] @ there[0])
     if not chi2_there <= chi2 * (1.0 + _NOTHING / freedom):
