@@ -380,11 +380,11 @@ def _tensors(value: Numbers | None, n: int, name: str) -> Float[np.ndarray, "sit
 
 
 def _haeberlen(iso: float, zeta: float, eta: float) -> Float[np.ndarray, "3 3"]:
-    return np.asarray(shielding_from_haeberlen(iso, zeta, eta))
+    return np.asarray(shielding_from_haeberlen(float(iso), float(zeta), float(eta)))
 
 
 def _turned(tensor: Float[np.ndarray, "3 3"], euler_deg: tuple[float, float, float]) -> Float[np.ndarray, "3 3"]:
-    matrix = np.asarray(rotation(*(jnp.asarray(a) for a in euler_deg)))
+    matrix = np.asarray(rotation(*map(float, euler_deg)))
     return matrix @ tensor @ matrix.T
 
 

@@ -321,8 +321,12 @@ class Parameters(Struct):
     def _flag(self, patterns, value: bool) -> Parameters:
         spec, free = self.spec, self.spec.free.copy()
         tied = [t.target for t in spec.ties]
+        idle: list[tuple[str, tuple[str, ...]]] = []
         for pattern in patterns:
             hits = spec.match(pattern)
+            if value and (instead := self._instead(hits)):
+                idle.append((pattern, instead))
+                continue
             chosen = np.isin(spec.pivots, hits) & ~np.isin(spec.pivots, tied)
             if _explicit(pattern, hits) and not chosen.any():
                 moved_by = spec.pivots[(np.abs(spec.directions[hits]) > 1e-9).any(axis=0)]
@@ -335,6 +339,9 @@ class Parameters(Struct):
                     why = "it is tied to another parameter" if moved_by.size else "symmetry fixes it"
                     raise ParameterError(f"{pattern!r} cannot be refined on its own: {why}")
             free[chosen] = value
+        for pattern, instead in idle:
+            if not any(free[np.isin(spec.pivots, spec.match(name))].any() for name in instead):
+                raise ParameterError(f"{pattern!r} has nothing to refine here; free {', '.join(instead)} instead")
         freed = self.replace(spec=spec.changed(free=free))
         return freed._off_symmetry(free & ~spec.free) if value and np.ndim(self.flat) == 1 else freed
 
@@ -357,6 +364,14 @@ class Parameters(Struct):
             for k in np.flatnonzero(moving & (flat != np.asarray(self.flat)))
         }
         return self.replace(flat=flat, spec=spec.changed(notes=spec.notes | notes)) if notes else self
+
+    def _instead(self, hits: np.ndarray) -> tuple[str, ...]:
+        """The quantities to refine where none of these values is one that moves; empty where there are no such others."""
+        names = dict.fromkeys(self.spec.parts[k][0] for k in hits)
+        others = [(*name.rpartition("/")[:2], self.spec.quantities[name].instead) for name in names]
+        if (np.abs(self.spec.directions[hits]) > 1e-9).any() or not all(other for *_, other in others):
+            return ()
+        return tuple("".join(parts) for parts in others)
 
     def set(self, pattern: str, value) -> Parameters:
         """Give values to what a name or pattern stands for: one number, or one per value.

@@ -24,8 +24,9 @@ from .._struct import Struct, compiled, set_fields, static
 from ..crystal import Crystal
 from ..errors import ParameterError
 from ..typing import Array, Quantity
+from .checks import tracing
 from .evidence import Evidence, Rows, residual_rows
-from .losses import Loss, LossKind
+from .losses import Loss, LossKind, slopes
 from .state import State, TensorRead
 
 if TYPE_CHECKING:
@@ -80,12 +81,40 @@ class Term(Struct, pytree=False):
     def residuals(self, state: State) -> Array:
         """Whitened residuals, one dimension (traceable)."""
         hint = "" if type(self).bind is Term.bind else ": bind it first, jn.Objective(term, ...).terms[0]"
-        raise TypeError(f"{type(self).__name__} does not define residuals(state){hint}")
+        raise ParameterError(
+            f"term {getattr(self, 'name', '')!r}: its class {type(self).__name__} does not define residuals(state){hint}"
+        )
 
     def jacobian(self, state: State, tangents: State) -> Array:
         """Derivative of the residuals along state tangents with a leading parameter axis, ``(residuals, parameters)``."""
         push = lambda tangent: jax.jvp(self.residuals, (state,), (tangent,))[1]
         return jax.vmap(push, out_axes=1)(tangents)
+
+    def weighted_rows(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array]:
+        """Residuals and Jacobian with loss and weight, whose squares are what the term adds to chi squared (traceable).
+
+        Args:
+            state, tangents: as of :meth:`jacobian`.
+            loss: ``None`` for least squares.
+            weight: multiplies chi squared.
+
+        Returns:
+            ``(residuals,)`` and ``(residuals, parameters)``.
+        """
+        r, slope = slopes(loss, self.residuals(state), weight)
+        return r, slope[:, None] * self.jacobian(state, tangents)
+
+    def normal(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array, Array]:
+        """Residuals ``r`` of :meth:`weighted_rows` and products with its Jacobian ``J``: ``JᵀJ`` and ``Jᵀr`` (traceable).
+
+        Terms with many residuals may know them without writing the Jacobian down.
+
+        Returns:
+            ``(residuals,)``, ``(parameters, parameters)`` and ``(parameters,)``.
+        """
+        # without the barrier XLA makes the Jacobian once for each product
+        r, jacobian = jax.lax.optimization_barrier(self.weighted_rows(state, tangents, loss, weight))
+        return r, jacobian.T @ jacobian, r @ jacobian
 
     def length(self, state: Callable[[], State]) -> int:
         """Number of residuals; a term that knows it from its data need not be traced for that (host).
@@ -166,19 +195,22 @@ class Term(Struct, pytree=False):
     def __add__(self, other) -> TermSum:
         return TermSum(self) + other
 
+    def __radd__(self, other) -> TermSum:
+        return TermSum(self).__radd__(other)
+
     def __mul__(self, weight) -> TermSum:
         return TermSum(self) * weight
 
     __rmul__ = __mul__
 
 
-@compiled
+@compiled(kept=True)
 def calculated_of(term, state: State) -> Array:
     """What a term calculates, ``term.calculated(state)``, compiled: what it shows costs no time step by step."""
     return term.calculated(state)
 
 
-@compiled
+@compiled(kept=True)
 def _residuals(term: Term, state: State) -> Array:
     return term.residuals(state)
 
@@ -209,10 +241,14 @@ class TermSum:
             *self.terms, *other.terms, weights=self.weights + other.weights, losses=self.losses + other.losses
         )
 
+    def __radd__(self, other) -> TermSum:
+        # sum([a, b]) begins with 0
+        return self if isinstance(other, int | float) and other == 0 else NotImplemented
+
     def __mul__(self, weight) -> TermSum:
+        if isinstance(weight, str) or not np.ndim(weight) == 0 or not 0 <= float(weight) < np.inf:
+            raise ParameterError(f"a term cannot have the weight {weight}; expected a number from 0 on")
         weight = float(weight)
-        if not weight >= 0:
-            raise ParameterError(f"a term cannot have the weight {weight}")
         return TermSum(*self.terms, weights=tuple(w * weight for w in self.weights), losses=self.losses)
 
     __rmul__ = __mul__
@@ -227,7 +263,8 @@ class FunctionTerm(Term):
 
     def residuals(self, state: State) -> Array:
         try:
-            found = self.function(state)
+            with tracing(self.name):
+                found = self.function(state)
         except KeyError as err:
             key = str(err.args[0]) if err.args else "something"
             close = difflib.get_close_matches(key, [*state.values, *state.crystals], n=3, cutoff=0.4)
@@ -275,6 +312,8 @@ def term(name: str, *, sigma: float = 1.0) -> Callable[[Callable[[State], Any]],
         name: name of the term, for reports.
         sigma: standard uncertainty of every residual, in the units the function returns.
     """
-    if not 0 < sigma < float("inf"):
+    if not isinstance(name, str) or not name:
+        raise ParameterError(f'the name of a term is {name!r}; expected a text, as in @jn.term("volume", sigma=2.0)')
+    if isinstance(sigma, str) or not 0 < sigma < float("inf"):
         raise ParameterError(f"sigma of term {name!r} is {sigma}; expected a positive number")
     return lambda function: FunctionTerm(sigma=float(sigma), function=function, name=name)

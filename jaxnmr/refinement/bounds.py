@@ -22,7 +22,7 @@ _NOTHING = 1e-2
 Linearise = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def held_at_bounds(
+def settled_at_bounds(
     linearise: Linearise,
     theta: np.ndarray,
     lower: np.ndarray,
@@ -55,9 +55,8 @@ def held_at_bounds(
     trial = np.where(lost, nearest, theta)
     rest = inside & ~lost
     # what is left follows to its own minimum
-    slope = jacobian[:, rest].T @ (r + jacobian @ (trial - theta))
-    moved = problem.subset(rest).covariance() @ slope
-    trial[rest] = np.clip(trial[rest] - moved, lower[rest], upper[rest])
+    moved = Linearised.create(r + jacobian @ (trial - theta), jacobian).subset(rest).minimum()
+    trial[rest] = np.clip(trial[rest] + moved, lower[rest], upper[rest])
     there = linearise(trial)
     chi2_there = float(there[0] @ there[0])
     if not chi2_there <= chi2 * (1.0 + _NOTHING / freedom):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import jax
 import numpy as np
 
 from ..objective import Objective, Parameters
-from .bounds import held_at_bounds
+from ..objective.objective import residuals_and_jacobian
+from .bounds import settled_at_bounds
 from .information import InformationParts, information, position_slopes
 from .linearised import Linearised
 from .loop import evaluated
@@ -47,7 +49,7 @@ def summarise(
 
     lower, upper = params.theta_bounds()
     ended = params.theta
-    theta, (r, jacobian) = held_at_bounds(linearise, ended, lower, upper, active, linearise(ended))
+    theta, (r, jacobian) = settled_at_bounds(linearise, ended, lower, upper, active, linearise(ended))
     params = params if theta is ended else params.at(theta)
     inside = active & (theta > lower) & (theta < upper)
     slices = objective.row_slices(params)
@@ -59,6 +61,7 @@ def summarise(
     parts = InformationParts(problem, jacobian[:, inside], slices)
     evidence = {t.name: t.evidence(state) for t in objective.terms}
     statistics, misfit = {}, {}
+    doubts: list[str] = []
     for (name, shown), weight in zip(evidence.items(), np.asarray(objective.weights, dtype=float), strict=True):
         part, determined, rows = r[slices[name]], parts.determined_by(name), robust.get(name)
         if rows is not None:
@@ -70,6 +73,7 @@ def summarise(
                 misfit[name] = float(np.sqrt(part @ part / max(part.size - determined, 1.0)))
             plain, discounted = part / max(np.sqrt(weight), 1e-150), None
         statistics[name] = shown.statistics(plain, determined, float(weight), discounted)
+        doubts += shown.doubts(statistics[name]) if status != "interrupted" else ()
         complaint = shown.complaint()
         if complaint and status in ("converged", "stalled", "max_steps"):
             status, message = "misfit", complaint
@@ -104,6 +108,7 @@ def summarise(
         compile_seconds=compile_seconds,
         weighted=bool(np.any(np.asarray(objective.weights) != 1.0)),
         warnings=(
+            *doubts,
             *_warnings(crystals, params, active, lower, upper),
             *spec.notes.values(),
             *objective.warnings(params),
@@ -158,8 +163,12 @@ def _suggestions(
     The columns of fixed parameters come from the compiled Jacobian, as many at a time as it was compiled for.
     """
     spec = params.spec
-    objective = objective.replace(terms=tuple(t.differentiable(params.labels) for t in objective.terms))
-    tied = {t.target for t in spec.ties}
+    terms = tuple(t.differentiable(params.labels) for t in objective.terms)
+    # the loop is compiled already, where all it needs are other columns
+    known = all(new is old for new, old in zip(terms, objective.terms, strict=True))
+    linearise = partial(evaluated, spec.layout, rule) if known else partial(residuals_and_jacobian, spec.layout)
+    objective = objective.replace(terms=terms)
+    tied = {t.target for t in spec.ties} | _not_beside_a_cell(params)
     refined = set(np.flatnonzero(spec.free)[inside].tolist())
     fixed = [k for k, pivot in enumerate(spec.pivots) if k not in refined and pivot not in tied]
     width = spec.transform.shape[1]
@@ -170,7 +179,7 @@ def _suggestions(
     for placed in _packed(objective, spec, fixed):
         transform = np.zeros((len(flat), width))
         transform[:, list(placed)] = spec.along(list(placed.values()))
-        columns = evaluated(spec.layout, rule, objective, flat, transform, np.zeros(width))[1]
+        columns = np.asarray(linearise(objective, flat, transform, np.zeros(width))[1])
         for place, k in placed.items():
             column = columns[:, place]
             length = np.linalg.norm(column)
@@ -189,6 +198,13 @@ def _suggestions(
             found.append((params.labels[pivot], slope**2 / float(new @ new)))
     found.sort(key=lambda item: -item[1])
     return tuple((name, float(gain)) for name, gain in found[:most])
+
+
+def _not_beside_a_cell(params: Parameters) -> set[int]:
+    """Numbers of the wavelengths, where a cell is refined: a pattern knows the ratio of the two only."""
+    if not any(name.partition("[")[0].rpartition("/")[2] == "cell" for name in params.moved_names):
+        return set()
+    return {k for k, label in enumerate(params.labels) if label.partition("[")[0].endswith("/wavelength")}
 
 
 def _packed(objective: Objective, spec, fixed) -> Iterator[dict[int, int]]:

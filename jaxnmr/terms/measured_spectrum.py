@@ -113,7 +113,7 @@ class MeasuredSpectrum(Term, ABC):
     def frequency_hz(self) -> Array:
         """``(points,)`` frequencies of the fitted points, Hz from the reference."""
         first, step, points = self.axis
-        return (first + step * jnp.arange(points))[self.rows]
+        return (first + step * np.arange(points))[np.asarray(self.rows)]
 
     @property
     def step_hz(self) -> float:
@@ -325,6 +325,7 @@ class PlannedSpectrum(MeasuredSpectrum):
             frequency_hz=frequency_hz,
             isotope=self.simulation.isotope,
             larmor_hz=self.simulation.larmor_hz,
+            mas_hz=float(self.simulation.mas_hz),
             **sites,
         )
 
@@ -388,7 +389,7 @@ def per_amplitude(plan: SpectrumPlan, sites: Sites) -> Array:
     return plan.jacobian(sites, tangents, np.arange(n)[:, None], [SCALES] * n)
 
 
-@compiled
+@compiled(kept=True)
 def _curves(term: PlannedSpectrum, state: State):
     components, baseline = term.components(state), term.baseline(state)
     return components.sum(axis=1) + baseline, baseline, components

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arrays import namespace
 from ..errors import ConventionError
 from ..nmr import (
     Site,
@@ -234,16 +235,18 @@ def tensors_at(values: Mapping[str, Array], template: Sites, frames: Array) -> S
         "shielding_ppm": shielding_from_haeberlen(0.0, values["zeta"], values["eta"]),
     }
     if "euler" in values:
-        changes["shielding_ppm"] = _turned(changes["shielding_ppm"], rotation(*jnp.moveaxis(values["euler"], -1, 0)))
+        angles = (values["euler"][..., k] for k in range(len(ANGLES)))
+        changes["shielding_ppm"] = _turned(changes["shielding_ppm"], rotation(*angles))
     if "cq" in values:
         changes["quadrupolar_hz"] = _turned(quadrupolar_from(values["cq"], values["eta_q"]), frames)
         changes["quadrupolar_spread_hz"] = values["quadrupolar_spread"]
     filled = {name: getattr(template, name) for name in ("quadrupolar_hz", "quadrupolar_spread_hz", "couplings_hz")}
-    return template.replace(**{name: jnp.asarray(leaf) for name, leaf in (filled | changes).items()})
+    xp = namespace(*values.values())
+    return template.replace(**{name: xp.asarray(leaf) for name, leaf in (filled | changes).items()})
 
 
 def _turned(tensor: Array, axes: Array) -> Array:
-    return jnp.einsum("...ia,...ab,...jb->...ij", axes, tensor, axes)
+    return namespace(tensor, axes).einsum("...ia,...ab,...jb->...ij", axes, tensor, axes)
 
 
 def planning_sites(

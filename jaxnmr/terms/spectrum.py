@@ -364,7 +364,7 @@ class SpectrumTerm(PlannedSpectrum):
 
     def _scaled(self, start: dict[str, np.ndarray], *, keep: bool) -> dict[str, np.ndarray]:
         """Starting values with least-squares amplitudes and baseline (host)."""
-        columns = np.asarray(_per_amplitude_compiled(self.plan, self._tensors(start)).real)[np.asarray(self.rows)]
+        columns = np.asarray(_per_amplitude_compiled(self.plan, self._tensors(start))).real[np.asarray(self.rows)]
         inside = np.abs(columns).sum(axis=0)
         if (inside < 1e-3).any():
             k = int(np.argmin(inside))
@@ -390,4 +390,4 @@ class SpectrumTerm(PlannedSpectrum):
         return start | ({"baseline": baseline} if "baseline" in start else {})
 
 
-_per_amplitude_compiled = compiled(per_amplitude)
+_per_amplitude_compiled = compiled(per_amplitude, kept=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...errors import ConventionError, ParseError
+from ...errors import ConventionError, ParseError, require_kind, require_path
 from ...nmr.isotopes import contradict, symbol_of
 from ...nmr.processing import fourier_transform
 from ...nmr.records import Fid, Spectrum
@@ -96,6 +96,8 @@ def write_spectrum(spectrum: Spectrum | Fid, path: str | Path, *, format: str | 
         ConventionError: another extension or format, or a record it cannot hold.
         DataError: the file cannot be written.
     """
+    require_path(path, "write_spectrum(spectrum, path)")
+    require_kind(spectrum, (Spectrum, Fid), "the spectrum of write_spectrum(spectrum, path)")
     path = Path(path)
     kind = format or _WRITTEN.get(path.suffix.lower())
     if kind not in _WRITTEN.values():

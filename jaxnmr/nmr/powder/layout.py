@@ -136,7 +136,7 @@ def lay_groups(
                 sharp=kind.sharp,
                 narrow=kind.narrow,
                 aligned=kind.aligned,
-                room=0 if kind.sharp else _room(experiment, sites, group_members, pairs),
+                room=0 if kind.sharp else _room(experiment, sites, group_members, pairs, kind.bands),
             )
         )
     return tuple(groups)
@@ -276,19 +276,21 @@ def _size(components: Float[Array, " components"]) -> float:
     return float(np.sqrt(c[0] ** 2 + 2 * np.sum(c[1:] ** 2)))
 
 
-def _room(experiment: Experiment, sites: Sites, members: Iterable[int], pairs: Sequence[Pair]) -> int:
+def _room(experiment: Experiment, sites: Sites, members: Iterable[int], pairs: Sequence[Pair], bands: int) -> int:
     """Bins for the pattern of a band, which may grow up to fourfold; 0 when it must be collected where it lies.
 
     At most as many as the window has points: padded by half a window on either side, what is moved never comes in again.
+    Without broadening a single band is collected where it lies, and others have room to grow eightfold.
     """
-    if not experiment.broadened:
+    if not experiment.broadened and bands == 1:
         return 0
     widest = max(_spread(experiment, sites, k, pair) for k in members for pair in pairs) / float(
         experiment.grid.step_hz
     )
     if 2.5 * widest + 64 > experiment.grid.points:
         return 0
-    return min(1 << ceil(4.0 * widest + 64.0).bit_length(), experiment.grid.points)
+    growth = 4.0 if experiment.broadened else 8.0
+    return min(1 << ceil(growth * widest + 64.0).bit_length(), experiment.grid.points)
 
 
 def _orders_in_window(

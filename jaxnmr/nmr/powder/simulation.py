@@ -1,5 +1,6 @@
 """Spectra of sites: `SpectrumStatic`, `SpectrumMAS`, and the `SpectrumPlan` that is compiled."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ from .transitions import Transitions, transitions
 # what a parameter changes at most: amplitudes and widths, shifts too, or anything
 SCALES, MOVES, RESHAPES = 0, 1, 2
 # of an experiment whose axis is still to be found
+# a spectrum of more is a mistake in typing
+MOST_POINTS = 2**24
 _NO_GRID = Grid(first_hz=np.zeros(()), step_hz=np.ones(()), points=0, padding=0)
 MAGIC_ANGLE_DEG = float(np.degrees(np.arccos(1 / np.sqrt(3))))
 
@@ -207,7 +210,7 @@ def _push(
     """`site_signal` of one site, and its changes: along tangents that may change anything, then along those of shift,
     amplitude and widths only. The latter follow from the pattern and from its derivative by the shift.
     """
-    pattern_of = partial(site_pattern, experiment, group, table)
+    pattern_of = partial(site_pattern, experiment, group, table, pushed=True)
     easy = moving and slides(experiment, group)
     if moving and not easy:
         by_shift = jax.tree.map(jnp.zeros_like, site).replace(shift_ppm=jnp.ones_like(site.shift_ppm))
@@ -254,16 +257,17 @@ class _Simulation:
         spin = nucleus.spin
         object.__setattr__(self, "isotope", nucleus.symbol)
         if self.b0_tesla is None and self.larmor_hz is None:
-            raise ConventionError("give b0_tesla or larmor_hz")
+            raise ConventionError("give b0_tesla or larmor_hz, and not both")
         if self.b0_tesla is not None:
-            # both are there in a copy with other values
-            at_field = reference_hz(self.isotope, self.b0_tesla)
-            if self.larmor_hz is not None and abs(self.larmor_hz / at_field - 1.0) > 1e-12:
+            larmor_hz = reference_hz(self.isotope, self.b0_tesla)
+            # dataclasses.replace hands over both, as they were
+            if self.larmor_hz is not None and not math.isclose(self.larmor_hz, larmor_hz, rel_tol=1e-9):
                 raise ConventionError(
-                    f"give b0_tesla or larmor_hz, and not both: {self.larmor_hz:g} Hz is not that of {self.isotope} at "
-                    f"{self.b0_tesla:g} T (with dataclasses.replace, set the other one to None)"
+                    f"give b0_tesla or larmor_hz, and not both: {self.larmor_hz / 1e6:.6g} MHz is not the frequency of "
+                    f"{self.isotope} at {self.b0_tesla:g} T ({larmor_hz / 1e6:.6g} MHz). To change the field or the isotope of a "
+                    "simulation, replace larmor_hz by None, too"
                 )
-            object.__setattr__(self, "larmor_hz", at_field)
+            object.__setattr__(self, "larmor_hz", larmor_hz)
         check_larmor(self.isotope, self.larmor_hz)
         if spin.is_integer() and self.transitions == "central":
             object.__setattr__(self, "transitions", "all")
@@ -314,7 +318,9 @@ class _Simulation:
             ConventionError: sites of another isotope, an axis without extent, spectra of another nucleus or field, no such
                 device.
         """
-        sites, tuned = Sites.of(sites), tuning(self.device if device is None else device)
+        # on the host: the layout is made of many small steps, each of which would be a program
+        sites = jax.tree.map(np.asarray, Sites.of(sites))
+        tuned = tuning(self.device if device is None else device)
         if sites.isotope != self.isotope:
             raise ConventionError(f"the sites are of {sites.isotope}, the spectrum of {self.isotope}")
         broadened = bool((sites.gaussian_hz + sites.lorentzian_hz > 0).any()) if broadened is None else broadened
@@ -388,8 +394,8 @@ class _Simulation:
             points, step = len(like.frequency_hz), like.step_hz
             first = float(np.asarray(like.frequency_hz)[0])
         else:
-            if points < 4:
-                raise ConventionError(f"{points} points; expected at least 4")
+            if not 4 <= points <= MOST_POINTS:
+                raise ConventionError(f"{points} points; expected from 4 to {MOST_POINTS}, such as 2048")
             low, high = natural_range(experiment, sites, transitions(self.spin, self.transitions))
             centre = (low + high) / 2 if centre_ppm is None else centre_ppm * 1e-6 * self.larmor_hz
             width = 2.2 * max(high - centre, centre - low) if width_hz is None else width_hz
@@ -458,4 +464,6 @@ class SpectrumMAS(_Simulation):
             raise ConventionError(f"sidebands is {self.sidebands!r}; expected 'auto' or at least 2")
 
 
-_compiled_spectrum = compiled(lambda plan, sites: plan.spectrum(sites))
+@compiled(kept=True)
+def _compiled_spectrum(plan, sites):
+    return plan.spectrum(sites)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxnmr.refinement.bounds import held_at_bounds
+from jaxnmr.refinement.bounds import settled_at_bounds
 from jaxnmr.refinement.linearised import Linearised
 
 LOWER, UPPER = np.array([-np.inf, 0.0]), np.array([np.inf, 10.0])  # of C and of eta over a tenth
@@ -28,7 +28,7 @@ ACTIVE = np.ones(2, dtype=bool)
 
 def test_an_asymmetry_that_crept_up_to_one_is_held_there_and_the_coupling_keeps_its_uncertainty():
     theta = np.array([1.75, 9.9999])
-    there, (r, jacobian) = held_at_bounds(linearise, theta, LOWER, UPPER, ACTIVE, linearise(theta))
+    there, (r, jacobian) = settled_at_bounds(linearise, theta, LOWER, UPPER, ACTIVE, linearise(theta))
     assert there[1] == 10.0
     # what is left is the mean of the data
     assert there[0] + 0.25 == pytest.approx(2.0 + NOISE.mean(), abs=1e-9)
@@ -42,7 +42,7 @@ def test_a_number_in_the_middle_or_one_that_is_known_beside_its_bound_is_left_al
         (np.array([1.75, 6.0]), linearise),
         (np.array([1.75, 9.99]), lambda t: (calculated(t) - 2.0 - NOISE, np.column_stack([np.ones(40), WAVE]))),
     ):
-        there, found = held_at_bounds(function, theta, LOWER, UPPER, ACTIVE, before := function(theta))
+        there, found = settled_at_bounds(function, theta, LOWER, UPPER, ACTIVE, before := function(theta))
         assert there is theta and found is before
 
 
@@ -52,5 +52,5 @@ def test_a_number_is_not_held_where_the_bound_fits_worse():
         return 1.0 + theta[0] + 100.0 * (theta[1] > 9.99) + NOISE, np.column_stack([np.ones(40), 1e-9 * WAVE])
 
     theta = np.array([0.0, 9.9])
-    there, _ = held_at_bounds(steep, theta, LOWER, UPPER, ACTIVE, steep(theta))
+    there, _ = settled_at_bounds(steep, theta, LOWER, UPPER, ACTIVE, steep(theta))
     assert there is theta
