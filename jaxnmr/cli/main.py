@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -28,8 +29,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=getattr(arguments, "quiet", False))
     complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def told(message, category, filename, lineno, file=None, line=None):
+        """A warning without the place in the program that it comes from."""
+        console.print(f"[yellow]warning:[/] {escape(str(message))}")
+
     try:
-        return arguments.function(arguments, console)
+        with warnings.catch_warnings():
+            warnings.showwarning = told
+            return arguments.function(arguments, console)
     except JaxnmrError as err:
         from ..runfile.advice import in_keys
 
