@@ -40,6 +40,8 @@ class ProgressLines:
             self.console.print(f"[bold]stage {info.stage + 1}: {escape(info.stage_name)}[/] ({info.n_free} parameters)")
         agreement = "  ".join(f"{factor} {escape(term)} {value:7.3f} %" for term, factor, value in info.agreement())
         text = f"{info.step:4d}  {agreement}  χ² {info.chi2:12.6g}  shift/esd {info.shift_over_esd:9.3g}  {info.seconds:6.2f} s"
+        if info.compile_seconds:
+            text += f"  ({info.compile_seconds:.1f} s in a call that compiled)"
         if info.note:
             text += f"  {escape(info.note)}"
         self.console.print(text if info.accepted else f"[dim]{text}  rejected[/]")

@@ -30,13 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=getattr(arguments, "quiet", False))
     complaints = Console(stderr=True, highlight=False, soft_wrap=True)
 
-    def told(message, category, filename, lineno, file=None, line=None):
-        """A warning without the place in the program that it comes from."""
+    def say(message: Warning | str, *place: object, **more: object) -> None:
+        """Warnings are for whoever wrote the input, not the place in the code."""
         console.print(f"[yellow]warning:[/] {escape(str(message))}")
 
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = told
+            warnings.showwarning = say
             return arguments.function(arguments, console)
     except JaxnmrError as err:
         from ..runfile.advice import in_keys

@@ -1,4 +1,4 @@
-"""`PatternPlan`: the calculated powder pattern of one histogram, laid out for certain structures, and its structured Jacobian."""
+"""`PatternPlan`: the calculated powder pattern of one histogram, laid out for certain structures; derivatives are in `linear_pattern`."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Self
@@ -13,7 +13,7 @@ from .._struct import Struct, compiled, static
 from ..crystal import Crystal
 from ..crystal.cell import metric
 from ..typing import Array, Quantity
-from . import axial, profiles, widths
+from . import axial, corrections, profiles, widths
 from .background import Background
 from .phases import PhasePeaks, PhasePlan, phase_peaks
 from .quantities import histogram_quantities
@@ -35,7 +35,7 @@ class PatternPlan(Struct):
     """A powder pattern as a function of structures and histogram parameters.
 
     `PowderDiffraction.plan` builds it and does everything discrete on the host: reflections, background basis, which
-    peaks reach which points. :meth:`pattern` and :meth:`jacobian` are traceable and have static shapes.
+    peaks reach which points. :meth:`pattern` is traceable and has static shapes.
 
     Attributes:
         x: 2theta in degrees; ``x_blocks`` the same cut into blocks of 32.
@@ -48,7 +48,7 @@ class PatternPlan(Struct):
         fixed: geometry of the instrument; ``instrument`` with starting values, ``background_function`` and ``cutoff`` of
             peak tails, for planning and reports.
         axial_mode: as of `PowderDiffraction`.
-        tiles_at_once: how many are summed at a time; chosen by the kind of device.
+        tiles_at_once: how many are summed at a time; chosen by the kind of device, as is the ``room`` for more of them.
     """
 
     x: Float[Array, " points"]
@@ -70,6 +70,7 @@ class PatternPlan(Struct):
     axial_mode: Literal["converged", "gsas"] = static()
     cutoff: float = static(note=True)
     tiles_at_once: int = static()
+    room: tuple[float, float] = static(note=True)
 
     @property
     def phase_names(self) -> tuple[str, ...]:
@@ -87,17 +88,29 @@ class PatternPlan(Struct):
     def peak_table(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> PeakTable:
         """All peaks of all phases, one after the other, and a dummy (traceable)."""
         tables = self.phase_tables(crystals, values)
-        joined = lambda name, dummy: jnp.concatenate([*(getattr(t, name) for t in tables), jnp.full(1, dummy)])
-        position = jnp.concatenate(
-            [*(t.position for t in tables), jnp.full((tables[0].position.shape[0], 1), 90.0)], axis=1
+        joined = (
+            jnp.concatenate([getattr(t, name) for t in tables], axis=-1) for name in ("position", "area", "fwhm", "eta")
         )
-        ratio = jnp.ones(1) if self.fixed.lines == 1 else jnp.stack([1.0, values["ratio"]])
+        return self.table_of(*joined, values)
+
+    def table_of(
+        self,
+        position: Float[Array, "lines peaks"],
+        area: Float[Array, " peaks"],
+        fwhm: Float[Array, " peaks"],
+        eta: Float[Array, " peaks"],
+        values: Mapping[str, Array],
+    ) -> PeakTable:
+        """Peaks of all phases together with what belongs to the whole pattern (traceable)."""
+        with_dummy = lambda of_peaks, dummy: jnp.concatenate(
+            [of_peaks, jnp.full_like(of_peaks[..., :1], dummy)], axis=-1
+        )
         peaks = profiles.Peaks(
-            position=position,
-            area=joined("area", 0.0),
-            fwhm=joined("fwhm", 1.0),
-            eta=joined("eta", 0.5),
-            ratio=ratio,
+            position=with_dummy(position, 90.0),
+            area=with_dummy(area, 0.0),
+            fwhm=with_dummy(fwhm, 1.0),
+            eta=with_dummy(eta, 0.5),
+            ratio=jnp.ones(1) if self.fixed.lines == 1 else jnp.stack([1.0, values["ratio"]]),
             shl=jnp.asarray(values["shl"]),
         )
         return PeakTable(peaks, jnp.asarray(values["background"]))
@@ -118,29 +131,17 @@ class PatternPlan(Struct):
     def pattern(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[jax.Array, " points"]:
         """Calculated intensity at every point, background included (traceable)."""
         table = self.peak_table(crystals, values)
-        nodes, tiles = self._nodes(table.peaks), (self.core, self.tail, self.tiles_at_once)
-        blocks = profiles.profile_sum(self.x_blocks, table.peaks, nodes, *tiles)
-        return blocks.reshape(-1)[: self.x.shape[0]] + self.background @ table.background
+        return self.sum_of_peaks(table.peaks, self._nodes(table.peaks)) + self.background @ table.background
+
+    def sum_of_peaks(self, peaks: profiles.Peaks, nodes: list[profiles.AxialNodes]) -> Float[jax.Array, " points"]:
+        """The pattern without its background (traceable)."""
+        blocks = profiles.profile_sum(self.x_blocks, peaks, nodes, self.core, self.tail, self.tiles_at_once)
+        total = blocks.reshape(-1)[: self.x.shape[0]]
+        return total if self.fixed.divergence_slit == "fixed" else total * corrections.automatic_slit(self.x)
 
     def curve(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[np.ndarray, " points"]:
         """:meth:`pattern`, compiled (host)."""
         return np.asarray(_compiled_pattern(self, crystals, values))
-
-    def jacobian(self, table: PeakTable, tangents: PeakTable) -> Float[jax.Array, "points parameters"]:
-        """Derivatives of the pattern (traceable).
-
-        Args:
-            table: the peak table.
-            tangents: its derivatives, every leaf with a leading parameter axis.
-        """
-        peaks, t = table.peaks, tangents.peaks
-        nodes = self._nodes(peaks)
-        by_peak = jnp.stack([t.area.T, t.fwhm.T, t.eta.T, *jnp.moveaxis(t.position, (0, 1, 2), (2, 0, 1))])
-        by_pattern = jnp.concatenate([t.shl[None], t.ratio.T])
-        tiles = self.core, self.tail, self.tiles_at_once
-        total = profiles.profile_jacobian(self.x_blocks, peaks, nodes, *tiles, by_peak, by_pattern)
-        total = total.reshape(-1, total.shape[-1])[: self.x.shape[0]]
-        return total + self.background @ tangents.background.T
 
     def laid_out(
         self, crystals: Mapping[str, Crystal], values: Mapping[str, Array], *, reflections: bool = False
@@ -168,7 +169,7 @@ class PatternPlan(Struct):
         core, tail = plan_tiles(
             x[:, 0], x[:, -1], position.T, fwhm, eta, spread, plan.cutoff,
             core_only=plan.axial_mode == "gsas", present=present > 0,
-            capacity=(plan.core.capacity, plan.tail.capacity),
+            capacity=(plan.core.capacity, plan.tail.capacity), room=plan.room,
         )  # fmt: skip
         cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in plan.phases])
         return plan.replace(
@@ -301,13 +302,13 @@ def _phase_tables(
     return [phase_peaks(p, crystals[p.name], fixed, values, k, gsas=gsas) for k, p in enumerate(phases)]
 
 
-_compiled_tables = compiled(_phase_tables, static_argnames=("fixed", "gsas"))
+_compiled_tables = compiled(_phase_tables, kept=True, static_argnames=("fixed", "gsas"))
 
 
-_compiled_pattern = compiled(PatternPlan.pattern)
+_compiled_pattern = compiled(PatternPlan.pattern, kept=True)
 
 
-@compiled
+@compiled(kept=True)
 def observed_over_calculated(
     plan: PatternPlan,
     crystals: Mapping[str, Crystal],
@@ -325,9 +326,7 @@ def observed_over_calculated(
     nodes = plan._nodes(table.peaks)
 
     def peaks_only(area: jax.Array) -> jax.Array:
-        tiles = plan.core, plan.tail, plan.tiles_at_once
-        blocks = profiles.profile_sum(plan.x_blocks, table.peaks._replace(area=area), nodes, *tiles)
-        return blocks.reshape(-1)[: plan.x.shape[0]]
+        return plan.sum_of_peaks(table.peaks._replace(area=area), nodes)
 
     calculated, pull = jax.vjp(peaks_only, table.peaks.area)
     seen = calculated > 1e-9 * jnp.max(calculated)

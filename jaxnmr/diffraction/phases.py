@@ -123,10 +123,30 @@ class PhasePlan(Struct):
         kept = np.array([extracted.get(tuple(h), 1.0) for h in plan.hkl.tolist()])
         return plan.replace(given=kept)
 
+    def f_squared(self, crystal: Crystal) -> Float[Array, " n"]:
+        """Squared structure factors of a structure, or those to use instead (traceable)."""
+        if self.intensities != "structure":
+            return jnp.asarray(self.given)
+        return self.structure.squared(crystal, self._d_star_sq(jnp.asarray(crystal.cell)))
+
+    def _d_star_sq(self, cell: Float[Array, "6"]) -> Float[Array, " n"]:
+        return jnp.einsum("ni,ij,nj->n", self.hkl, reciprocal_metric(cell), self.hkl)
+
     @property
     def n_reflections(self) -> int:
         """Number of reflections without the padding (host)."""
         return int(np.asarray(self.present).sum())
+
+
+class PhaseLines(NamedTuple):
+    """Where the peaks of a phase are and how wide; ``two_theta`` is where widths and corrections are taken."""
+
+    position: Float[Array, "lines n"]
+    fwhm: Float[Array, " n"]
+    eta: Float[Array, " n"]
+    lorentzian: Float[Array, " n"]
+    two_theta: Float[Array, " n"]
+    d_spacing: Float[Array, " n"]
 
 
 class PhasePeaks(NamedTuple):
@@ -156,9 +176,29 @@ def phase_peaks(
             corrections at the angle where the peak appears, offsets included, instead of the Bragg angle.
     """
     cell = jnp.asarray(crystal.cell)
-    g_star = reciprocal_metric(cell)
-    d_star_sq = jnp.einsum("ni,ij,nj->n", plan.hkl, g_star, plan.hkl)
-    d_star = jnp.sqrt(d_star_sq)
+    lines = phase_lines(plan, cell, fixed, line_values(v), index, gsas=gsas)
+    f_squared = plan.f_squared(crystal)
+    area = f_squared * area_factor(plan, cell, lines.two_theta, fixed, v, index)
+    return PhasePeaks(lines.position, area, lines.fwhm, lines.eta, f_squared, lines.d_spacing, lines.lorentzian)
+
+
+# histogram parameters that move or widen peaks; the others change areas and background only
+_OF_LINES = (
+    "wavelength", "zero", "displacement", "transparency", "displace_x", "displace_y",
+    "U", "V", "W", "X", "Y", "Z", "size", "size_mix", "strain", "strain_mix",
+)  # fmt: skip
+
+
+def line_values(v: Mapping[str, Array]) -> dict[str, Array]:
+    """The histogram's parameters that :func:`phase_lines` depends on."""
+    return {name: value for name, value in v.items() if name in _OF_LINES or name.startswith("stephens_")}
+
+
+def phase_lines(
+    plan: PhasePlan, cell: Float[Array, "6"], fixed: Fixed, v: Mapping[str, Array], index: int, *, gsas: bool
+) -> PhaseLines:
+    """Positions and widths, which depend on the cell and few parameters; arguments as of :func:`phase_peaks`."""
+    d_star = jnp.sqrt(plan._d_star_sq(cell))
     wavelength = v["wavelength"]
     bragg = [corrections.bragg_two_theta(d_star, wavelength[k]) for k in range(fixed.lines)]
     if fixed.geometry == "bragg-brentano":
@@ -167,8 +207,8 @@ def phase_peaks(
         shift = lambda t: corrections.debye_scherrer_shift(t, v["displace_x"], v["displace_y"], fixed.radius_mm)
     position = [t + v["zero"] + shift(t) for t in bragg]
     two_theta = jnp.minimum(position[0] if gsas else bragg[0], 179.99)
-    tan = jnp.tan(0.5 * np.pi / 180.0 * two_theta)
     if gsas and len(position) == 2:
+        tan = jnp.tan(0.5 * np.pi / 180.0 * two_theta)
         position[1] = position[0] + 360.0 / np.pi * (wavelength[1] / wavelength[0] - 1.0) * tan
 
     variance = widths.caglioti_variance(two_theta, v["U"], v["V"], v["W"])
@@ -185,13 +225,20 @@ def phase_peaks(
         lorentzian, gaussian = widths.split_width(width, mixing)
         gamma, variance = gamma + lorentzian, variance + gaussian
     fwhm, eta = widths.thompson_cox_hastings(variance, gamma)
+    return PhaseLines(jnp.stack(position), fwhm, eta, gamma, two_theta, 1.0 / d_star)
 
-    if plan.intensities == "structure":
-        f_squared = plan.structure.squared(crystal, d_star_sq)
-    else:
-        f_squared = jnp.asarray(plan.given)
+
+def area_factor(
+    plan: PhasePlan,
+    cell: Float[Array, "6"],
+    two_theta: Float[Array, " n"],
+    fixed: Fixed,
+    v: Mapping[str, Array],
+    index: int,
+) -> Float[Array, " n"]:
+    """Area of a peak over its squared structure factor; arguments as of :func:`phase_peaks`."""
     # the factor 0.01 makes scales comparable with programs that measure areas in counts x centidegree
-    area = CENTIDEG * v["scale"][index] * plan.present * plan.multiplicity * f_squared / volume(cell)
+    area = CENTIDEG * v["scale"][index] * plan.present * plan.multiplicity / volume(cell)
     area = area * corrections.lorentz_factor(two_theta)
     if fixed.radiation == "xray":
         if fixed.monochromator:
@@ -203,5 +250,7 @@ def phase_peaks(
     else:
         area = area * corrections.cylinder_absorption(two_theta, v["absorption"])
     if plan.textured:
-        area = area * corrections.march_dollase(plan.equivalents, plan.march_axis, g_star, v["march"][index])
-    return PhasePeaks(jnp.stack(position), area, fwhm, eta, f_squared, 1.0 / d_star, gamma)
+        area = area * corrections.march_dollase(
+            plan.equivalents, plan.march_axis, reciprocal_metric(cell), v["march"][index]
+        )
+    return area

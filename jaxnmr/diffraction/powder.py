@@ -138,6 +138,7 @@ class PowderDiffraction:
             axial_mode=self.axial_mode,
             cutoff=float(self.cutoff),
             tiles_at_once=tuning(self.device).tiles,
+            room=tuning(self.device).room,
         )
         return plan.laid_out(crystals, {name: q.value for name, q in plan.quantities().items()})
 

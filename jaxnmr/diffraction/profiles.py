@@ -2,7 +2,8 @@
 
 The Jacobian of a pattern is ``sum over peaks of (d profile / d q) (d q / d parameter)`` with q the area, width,
 Lorentzian fraction and line positions of each peak. The first factor is computed here in one pass over the
-tiles; the second is a small table; their product is a batched matrix product.
+tiles; the second is a small table; their product is a batched matrix product. Areas depend on every parameter, the rest of q
+on few numbers only: these have columns of their own, which the parameters share.
 """
 
 from collections.abc import Callable, Sequence
@@ -95,6 +96,17 @@ def _over_tiles(per_tile: PerTile, tiles: Tiles, shape: tuple[int, ...], at_once
     return jax.lax.scan(add, jnp.zeros(shape), (blocks, peaks, live))[0]
 
 
+@jax.custom_batching.custom_vmap
+def _most(used: jax.Array) -> jax.Array:
+    """A number of batches of tiles; of several lanes the largest, so that they go through their tiles together."""
+    return used
+
+
+@_most.def_vmap
+def _most_of_lanes(size: int, batched: Any, used: jax.Array) -> tuple[jax.Array, bool]:
+    return _most(jnp.max(used)), False
+
+
 def _over_nodes(step: Callable[[Any], Total], start: Total, node_columns: Any) -> Total:
     """Accumulate ``step(columns of one node)`` over all nodes; compiled once however many there are."""
     add = lambda total, columns: (jax.tree.map(jnp.add, total, step(columns)), None)
@@ -142,38 +154,85 @@ def _centroid(node: AxialNodes) -> Float[jax.Array, " peaks"]:
     return jnp.sum(node.position * node.share, axis=1)
 
 
-def profile_jacobian(
-    x_blocks: Float[Array, "blocks 32"],
-    peaks: Peaks,
-    nodes: Sequence[AxialNodes],
-    core: Tiles,
-    tail: Tiles,
-    at_once: int,
-    by_peak: Float[Array, "columns peaks parameters"],
-    by_pattern: Float[Array, "rows parameters"],
-) -> Float[jax.Array, "blocks 32 parameters"]:
-    """Derivatives of the sum of peaks.
+class ProfileColumns(NamedTuple):
+    """Derivatives of the sum of peaks, side by side: along directions of areas, by numbers, by shl and by each line's ratio.
 
-    Args:
-        at_once: tiles at a time.
-        by_peak: derivatives of area, fwhm, eta and the position of each line.
-        by_pattern: derivatives of shl and of each line's ratio.
+    Attributes:
+        by_area: derivatives of areas along any number of directions. (Along the areas themselves the pattern changes by itself.)
+        by_line: derivatives of fwhm, eta and the position of each line by a few numbers.
     """
-    x_blocks = jnp.asarray(x_blocks)
 
-    def contracted(partials: Callable[[jax.Array, jax.Array], Partials]) -> PerTile:
-        def per_tile(block: jax.Array, ids: jax.Array) -> jax.Array:
-            columns, of_pattern = partials(x_blocks[block][:, None], ids)
-            # without the barrier XLA recomputes the profiles inside the matrix product
-            of_peak, of_pattern = jax.lax.optimization_barrier((jnp.concatenate(columns, axis=1), of_pattern))
-            return of_peak @ by_peak[:, ids].reshape(of_peak.shape[1], -1) + of_pattern @ by_pattern
+    x_blocks: Float[Array, "blocks 32"]
+    peaks: Peaks
+    nodes: Sequence[AxialNodes]
+    by_area: Float[Array, "peaks directions"]
+    by_line: Float[Array, "quantities peaks numbers"]
 
-        return per_tile
+    def fold(
+        self, core: Tiles, tail: Tiles, at_once: int, visit: Callable[[Any, jax.Array, jax.Array], Total], start: Total
+    ) -> Total:
+        """``visit(total, first, columns)`` of the points from ``first``, ``(rows, columns)``, stretch after stretch.
 
-    near = contracted(lambda x, ids: _core_partials(x, ids, peaks, nodes))
-    far = contracted(lambda x, ids: _tail_partials(x, ids, peaks, nodes))
-    shape = (*x_blocks.shape, by_peak.shape[2])
-    return _over_tiles(near, core, shape, at_once) + _over_tiles(far, tail, shape, at_once)
+        Stretches are so short that their columns stay in a core's cache: what is not written down is not read again. There is
+        no reverse mode. Rows behind the last point belong to no point.
+
+        Args:
+            at_once: tiles at a time, and the blocks of a stretch.
+        """
+        blocks = self.x_blocks.shape[0]
+        length = blocks if at_once >= core.capacity + tail.capacity else min(at_once, blocks)
+        width = self.by_area.shape[1] + self.by_line.shape[2] + 1 + len(self.peaks.ratio)
+        edges = jnp.arange(-(-blocks // length) + 1) * length
+        kinds = [
+            (t, _first_tiles(t, edges), partials)
+            for t, partials in ((core, _core_partials), (tail, _tail_partials))
+            if t.capacity
+        ]
+
+        def stretch(k: jax.Array, total: Total) -> Total:
+            columns = jnp.zeros((length, POINTS, width))
+            for tiles, first, partials in kinds:
+                columns = self._added(columns, tiles, first[k], first[k + 1], edges[k], partials, at_once)
+            return visit(total, edges[k] * POINTS, columns.reshape(length * POINTS, width))
+
+        return jax.lax.fori_loop(0, len(edges) - 1, stretch, start)
+
+    def _added(
+        self,
+        columns: Float[jax.Array, "length 32 all"],
+        tiles: Tiles,
+        first: jax.Array,
+        stop: jax.Array,
+        offset: jax.Array,
+        partials: Callable[..., Partials],
+        at_once: int,
+    ) -> Float[jax.Array, "length 32 all"]:
+        """Columns with the tiles from ``first`` to ``stop`` added; ``offset`` is the first block."""
+        batch = min(at_once, tiles.capacity)
+        blocks, peaks = jnp.asarray(tiles.block), jnp.asarray(tiles.peaks)
+
+        def add(k: jax.Array, columns: jax.Array) -> jax.Array:
+            place = first + k * batch + jnp.arange(batch)
+            here = jnp.minimum(place, tiles.capacity - 1)
+            row = jnp.where(place < stop, blocks[here] - offset, columns.shape[0])
+            found = jax.vmap(lambda block, ids: self._of_tile(block, ids, partials))(blocks[here], peaks[here])
+            return columns.at[row].add(found, mode="drop")
+
+        return jax.lax.fori_loop(0, _most((stop - first + batch - 1) // batch), add, columns)
+
+    def _of_tile(self, block: jax.Array, ids: jax.Array, partials: Callable[..., Partials]) -> jax.Array:
+        x = jnp.asarray(self.x_blocks)[block][:, None]
+        (area, *line), of_pattern = partials(x, ids, self.peaks, self.nodes)
+        # without the barrier XLA recomputes the profiles inside the matrix products
+        area, lines, of_pattern = jax.lax.optimization_barrier((area, jnp.concatenate(line, axis=1), of_pattern))
+        of_lines = lines @ self.by_line[:, ids].reshape(lines.shape[1], -1)
+        return jnp.concatenate([area @ self.by_area[ids], of_lines, of_pattern], axis=1)
+
+
+def _first_tiles(tiles: Tiles, edges: jax.Array) -> jax.Array:
+    """The first tile of the blocks from each edge on; tiles are sorted by block."""
+    before = jnp.sum(jnp.asarray(tiles.block)[None, :] < edges[:, None], axis=1)
+    return jnp.minimum(before, tiles.used)
 
 
 def _core_partials(

@@ -23,6 +23,9 @@ Condition = tuple[str, str]
 _POOR, _WAVES = 10.0, (2.0, 0.25)
 # below this correlation of observed and calculated peaks, a minimum is not a solution
 _MATCHED = 0.8
+# a goodness of fit below this, or an expected R factor above (per cent), is one of uncertainties that are none
+_TOO_GOOD = 0.3
+_NOISE_ALONE = 50.0
 # a report shows no more rows of one term than this: those that differ most
 _MOST_ROWS = 100
 
@@ -185,7 +188,7 @@ class Profile(Evidence):
         regions: what was fitted, ``excluded`` what was left out, in the units of the axis.
         factor: name of the agreement factor.
         lines: what a line of it is called, ``check`` what to look at when they are in wrong places; ``baseline_name`` the
-            parameter of what lies between them.
+            parameter of what lies between them; ``better_sigma`` what to do when uncertainties turn out to be too large.
         width: of a line (full width at half maximum) in units of the axis; 0 where it is not known.
     """
 
@@ -204,6 +207,7 @@ class Profile(Evidence):
     factor: ClassVar[str] = "Rw"
     lines: ClassVar[str] = "lines"
     check: ClassVar[str] = "starting values"
+    better_sigma: ClassVar[str] = "Give those of the measurement"
     baseline_name: ClassVar[str] = "baseline"
 
     @property
@@ -234,7 +238,7 @@ class Profile(Evidence):
         return f"more terms of {self.name}/{self.baseline_name}" if self.misfit().stiff else ""
 
     def doubts(self, s: Any) -> tuple[str, ...]:
-        found, out = self.misfit(), []
+        found, out = self.misfit(), list(self._too_uncertain(s))
         serial = s.gof > _WAVES[0] and s.durbin_watson < _WAVES[1]
         if s.gof > _POOR or serial:
             out.append(
@@ -271,6 +275,16 @@ class Profile(Evidence):
     def _absent(self, found: Misfit) -> str:
         """What calculated lines without observed ones may be."""
         return ""
+
+    def _too_uncertain(self, s: ProfileStatistics) -> tuple[str, ...]:
+        """What the agreement says against the uncertainties of points."""
+        found = []
+        if s.gof < _TOO_GOOD:
+            times = f"{1.0 / s.gof:.3g} times" if s.gof > 1e-6 else "beyond measure"
+            found.append(f"the goodness of fit is {s.gof:.2g}: uncertainties of points are {times} what the fit leaves")
+        if s.rexp > _NOISE_ALONE:
+            found.append(f"Rexp is {s.rexp:.3g} %: uncertainties of points are of the size of the intensities")
+        return (f"'{self.name}': {', and '.join(found)}. {self.better_sigma}.",) if found else ()
 
     def statistics(
         self, residuals: np.ndarray, determined: float, weight: float = 1.0, discounted: int | None = None

@@ -141,9 +141,7 @@ class Objective(Struct):
 
     def _shapes(self, params: Parameters) -> State:
         """A state with the shapes of what sources provide."""
-        return self._providing(
-            self.structures(_on_device(params)), [s.shapes(self.crystals[s.phase]) for s in self.sources]
-        )
+        return self._providing(self.structures(params.values), [s.shapes(self.crystals[s.phase]) for s in self.sources])
 
     def __add__(self, other: Term | TermSum) -> Objective:
         terms = TermSum(*self.terms, weights=tuple(np.asarray(self.weights)), losses=self.losses) + other
@@ -218,18 +216,11 @@ class Objective(Struct):
         plain = [t.residuals(state) for t in self.terms]
         return self._weighted([r if of is None else of.residuals(r) for r, of in zip(plain, self.losses, strict=True)])
 
-    def _rows(self, state: State, tangents: State) -> tuple[Array, Array, Array]:
-        """Residuals as of :meth:`residuals_at`, their derivatives along tangents, sums of squares by term (traceable)."""
-        values, rows, squares = [], [], []
-        for term, loss in zip(self.terms, self.losses, strict=True):
-            r, jacobian = term.residuals(state), term.jacobian(state, tangents)
-            squares.append(jnp.sum(r**2))
-            if loss is not None:
-                r, slope = loss.residuals_and_slopes(r)
-                jacobian = slope[:, None] * jacobian
-            values.append(r)
-            rows.append(jacobian)
-        return self._weighted(values), self._weighted(rows), jnp.stack(squares)
+    def _normal(self, state: State, tangents: State) -> tuple[Array, Array, Array]:
+        """Residuals as of :meth:`residuals_at`, and products of their derivatives along tangents (traceable)."""
+        parts = zip(self.terms, self.losses, jnp.asarray(self.weights), strict=True)
+        values, products, along = zip(*(t.normal(state, tangents, loss, w) for t, loss, w in parts), strict=True)
+        return jnp.concatenate(values), sum(products), sum(along)
 
     def residuals(self, params: Parameters) -> Array:
         """All whitened residuals at parameters."""
@@ -312,7 +303,7 @@ class Objective(Struct):
         if not silent:
             return said
         params = self.parameters()
-        values, shapes = _on_device(params), self._shapes(params)
+        values, shapes = params.values, self._shapes(params)
         return None if any(_uses(t, self.structures, values, shapes.provided) for t in silent) else said
 
     def outgrown(self, state: State) -> Array:
@@ -342,10 +333,22 @@ class Objective(Struct):
         """The objective with neighbours listed again where the structure has moved far."""
         if not self.sources:
             return self, ()
-        crystals = self.structures(_on_device(params)).crystals
+        crystals = self.structures(_on_host(params)).crystals
         pairs = [s.replan(crystals[s.phase]) for s in self.sources]
         notes = tuple(dict.fromkeys(note for _, note in pairs if note))
         return (self.replace(sources=tuple(s for s, _ in pairs)), notes) if notes else (self, ())
+
+    def in_range(self, params: Parameters) -> Parameters:
+        """Parameters that mean the same, with angles and the like in their usual range (host)."""
+        values, moved = dict(params.values), frozenset(params.moved_names)
+        for term in self.terms:
+            prefix = f"{term.name}/"
+            own = {name.removeprefix(prefix): v for name, v in values.items() if name.startswith(prefix)}
+            values |= {prefix + name: new for name, new in term.in_range(own, moved).items()}
+        spec = params.spec
+        flat = np.concatenate([np.ravel(np.asarray(values[name], dtype=float)) for name, _ in spec.layout.parts])
+        serves = np.allclose(spec.tied(flat), flat) and ((flat >= spec.lower) & (flat <= spec.upper)).all()
+        return params.replace(flat=flat) if serves and (flat != np.asarray(params.flat)).any() else params
 
     def warnings(self, params: Parameters) -> tuple[str, ...]:
         """Sentences about physically doubtful values and atoms outside the domain of a model, for the report (host)."""
@@ -356,11 +359,12 @@ class Objective(Struct):
 
     def host_state(self, params: Parameters) -> HostState:
         """The state at parameters for planning and reports; sources are evaluated when they are asked for (host)."""
-        return HostState(self.structures(_on_device(params)), self.sources)
+        return HostState(self.structures(_on_host(params)), self.sources)
 
 
-def _on_device(params: Parameters) -> dict[str, Array]:
-    return {k: jnp.asarray(v) for k, v in params.values.items()}
+def _on_host(params: Parameters) -> dict[str, Array]:
+    # numpy: outside of compiled functions every operation of JAX is a program of its own
+    return {name: np.asarray(value) for name, value in params.values.items()}
 
 
 def _uses(term: Term, structures, values: Mapping[str, Array], provided: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -381,29 +385,39 @@ def _allowed_cell(crystal: Crystal, cell: Any) -> Any:
     return cell_from_metric(jnp.einsum("nki,kl,nlj->ij", r, metric(cell), r) / r.shape[0])
 
 
-@compiled(static_argnums=0)
+@compiled(kept=True, static_argnums=0)
 def residuals(layout: Layout, objective: Objective, offset, transform, theta):
     """Residuals at ``theta``, compiled once per shape."""
     return objective.residuals_at(objective.state(layout.unflatten(offset + transform @ theta)))
 
 
-def linearised(layout: Layout, objective: Objective, offset, transform, theta) -> Linearisation:
-    """Residuals, dense Jacobian by scaled ``theta`` and what goes with them (traceable).
-
-    Every term contributes through its own ``jacobian``.
-    """
+def state_and_tangents(layout: Layout, objective: Objective, offset, transform, theta) -> tuple[State, State]:
+    """The state at ``theta`` and its tangents, every leaf with a leading parameter axis (traceable)."""
     make = lambda t: objective.structures(layout.unflatten(offset + transform @ t))
     state, push = jax.linearize(make, theta)
     tangents = jax.vmap(push)(jnp.eye(theta.shape[0], dtype=theta.dtype))
     # networks are expensive: not along every parameter
     pairs = [s.linearised(state.crystals[s.phase], tangents.crystals[s.phase]) for s in objective.sources]
     state = objective._providing(state, [values for values, _ in pairs])
-    tangents = objective._providing(tangents, [pushed for _, pushed in pairs])
-    r, jacobian, squares = objective._rows(state, tangents)
-    return Linearisation(r, jacobian, squares, objective.outgrown(state))
+    return state, objective._providing(tangents, [pushed for _, pushed in pairs])
 
 
-@compiled(static_argnums=0)
+def linearised(layout: Layout, objective: Objective, offset, transform, theta) -> Linearisation:
+    """Residuals, dense Jacobian by scaled ``theta`` and what goes with them (traceable)."""
+    state, tangents = state_and_tangents(layout, objective, offset, transform, theta)
+    parts = list(zip(objective.terms, objective.losses, jnp.asarray(objective.weights), strict=True))
+    rows = [term.rows(state, tangents, loss, weight) for term, loss, weight in parts]
+    plain = [r / jnp.sqrt(jnp.maximum(weight, 1e-300)) for (r, _), (_, _, weight) in zip(rows, parts, strict=True)]
+    plain = [r if loss is None else loss.undone(r) for r, loss in zip(plain, objective.losses, strict=True)]
+    return Linearisation(
+        residuals=jnp.concatenate([r for r, _ in rows]),
+        jacobian=jnp.concatenate([jacobian for _, jacobian in rows]),
+        squares=jnp.stack([jnp.sum(r**2) for r in plain]),
+        outgrown=objective.outgrown(state),
+    )
+
+
+@compiled(kept=True, static_argnums=0)
 def residuals_and_jacobian(layout: Layout, objective: Objective, offset, transform, theta):
-    """Residuals and dense Jacobian of :func:`linearised`, compiled once per shape."""
+    """Residuals and dense Jacobian by scaled ``theta``, compiled once per shape."""
     return linearised(layout, objective, offset, transform, theta)[:2]

@@ -26,7 +26,7 @@ from ..errors import ParameterError
 from ..typing import Array, Quantity
 from .checks import tracing
 from .evidence import Evidence, Rows, residual_rows
-from .losses import Loss, LossKind
+from .losses import Loss, LossKind, slopes
 from .state import State, TensorRead
 
 if TYPE_CHECKING:
@@ -90,6 +90,32 @@ class Term(Struct, pytree=False):
         push = lambda tangent: jax.jvp(self.residuals, (state,), (tangent,))[1]
         return jax.vmap(push, out_axes=1)(tangents)
 
+    def rows(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array]:
+        """Residuals and Jacobian with loss and weight, whose squares are what the term adds to chi squared (traceable).
+
+        Args:
+            state, tangents: as of :meth:`jacobian`.
+            loss: ``None`` for least squares.
+            weight: multiplies chi squared.
+
+        Returns:
+            ``(residuals,)`` and ``(residuals, parameters)``.
+        """
+        r, slope = slopes(loss, self.residuals(state), weight)
+        return r, slope[:, None] * self.jacobian(state, tangents)
+
+    def normal(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array, Array]:
+        """Residuals ``r`` of :meth:`rows` and products with its Jacobian ``J``: ``JᵀJ`` and ``Jᵀr`` (traceable).
+
+        Terms with many residuals may know them without writing the Jacobian down.
+
+        Returns:
+            ``(residuals,)``, ``(parameters, parameters)`` and ``(parameters,)``.
+        """
+        # without the barrier XLA makes the Jacobian once for each product
+        r, jacobian = jax.lax.optimization_barrier(self.rows(state, tangents, loss, weight))
+        return r, jacobian.T @ jacobian, r @ jacobian
+
     def length(self, state: Callable[[], State]) -> int:
         """Number of residuals; a term that knows it from its data need not be traced for that (host).
 
@@ -113,6 +139,15 @@ class Term(Struct, pytree=False):
     def differentiable(self, free: tuple[str, ...]) -> Term:
         """This bound term, planned as it is, but with derivatives by these parameters, by full name (host)."""
         return self
+
+    def in_range(self, values: Mapping[str, np.ndarray], moved: frozenset[str]) -> dict[str, np.ndarray]:
+        """Own parameters in their usual range, by local name, where values beyond it mean the same (host).
+
+        Args:
+            values: own parameters by local name.
+            moved: full names of what a refinement moves.
+        """
+        return {}
 
     def warnings(self, state: State) -> tuple[str, ...]:
         """Sentences about physically doubtful values, for the report (host)."""
@@ -169,13 +204,13 @@ class Term(Struct, pytree=False):
     __rmul__ = __mul__
 
 
-@compiled
+@compiled(kept=True)
 def calculated_of(term, state: State) -> Array:
     """What a term calculates, ``term.calculated(state)``, compiled: what it shows costs no time step by step."""
     return term.calculated(state)
 
 
-@compiled
+@compiled(kept=True)
 def _residuals(term: Term, state: State) -> Array:
     return term.residuals(state)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..objective import Objective, Parameters
 from ..objective.objective import residuals_and_jacobian
+from .bounds import settled_at_bounds
 from .information import InformationParts, information, position_slopes
 from .linearised import Linearised
 from .loop import evaluated
@@ -38,12 +39,18 @@ def summarise(
 
     Derivatives come from the program of the loop, which is compiled for the solver's ``rule``.
     """
-    spec = params.spec
-    offset, theta = params.offset(), params.theta
-    r, jacobian = evaluated(spec.layout, rule, objective, offset, spec.transform, theta)
-    # a derivative that is not finite says nothing: its parameter counts as undetermined
-    jacobian = np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
+    params = objective.in_range(params)
+    spec, offset = params.spec, params.offset()
+
+    def linearise(theta):
+        r, jacobian = evaluated(spec.layout, rule, objective, offset, spec.transform, theta)
+        # a derivative that is not finite says nothing: its parameter counts as undetermined
+        return r, np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
+
     lower, upper = params.theta_bounds()
+    ended = params.theta
+    theta, (r, jacobian) = settled_at_bounds(linearise, ended, lower, upper, active, linearise(ended))
+    params = params if theta is ended else params.at(theta)
     inside = active & (theta > lower) & (theta < upper)
     slices = objective.row_slices(params)
     fitted_rows, (jacobian, robust) = jacobian, effective_rows(objective, r, jacobian, slices)
@@ -93,7 +100,7 @@ def summarise(
         statistics=statistics,
         evidence=evidence,
         correlations=_correlations(problem, names, correlation_threshold),
-        null_directions=_null_directions(problem, names),
+        null_directions=_null_directions(problem, names, spec),
         suggestions=_suggestions(objective, params, rule, inside, fitted_rows, r) if suggest else (),
         steps=steps,
         seconds=time.perf_counter() - began,
@@ -102,6 +109,7 @@ def summarise(
         warnings=(
             *doubts,
             *_warnings(crystals, params, active, lower, upper),
+            *spec.notes.values(),
             *objective.warnings(params),
             *visited,
         ),
@@ -131,13 +139,16 @@ def _correlations(problem: Linearised, names, threshold: float) -> tuple[tuple[s
     return tuple(sorted(pairs, key=lambda p: -abs(p[2])))
 
 
-def _null_directions(problem: Linearised, names) -> tuple[str, ...]:
+def _null_directions(problem: Linearised, names, spec) -> tuple[str, ...]:
     sentences = []
+    symmetric = {name for name, q in spec.quantities.items() if q.leave is not None}
     for vector in problem.null_vectors():
         order = [k for k in np.argsort(-np.abs(vector)) if abs(vector[k]) > 0.1 * np.abs(vector).max()]
         combination = ", ".join(names[k] for k in order[:6])
         if len(order) == 1:
-            sentences.append(f"The data do not determine {combination}.")
+            at = " at its value, which may be a point of symmetry: try another start"
+            where = at if combination.partition("[")[0] in symmetric else ""
+            sentences.append(f"The data do not determine {combination}{where}.")
         else:
             sentences.append(f"The data do not determine a common change of {combination}.")
     return tuple(sentences)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,10 @@ import numpy as np
 from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..diffraction import Pattern, PatternPlan, PowderDiffraction
+from ..diffraction.linear_pattern import LinearPattern, linear_pattern
 from ..diffraction.tiles import Tiles
 from ..errors import ConventionError, ParameterError, require_kind
+from ..objective.losses import Loss, slopes
 from ..objective.state import State
 from ..objective.statistics import weighted_factor
 from ..objective.term import Term
@@ -26,6 +28,19 @@ if TYPE_CHECKING:
 
 # as many terms of a background do not stand out even in a short pattern
 _FEW_TERMS = 20
+
+
+def _written(total: Array, first: Array, rows: Array) -> Array:
+    """An array with rows from ``first`` on written over; those behind its end are left out."""
+    size, new = total.shape[0], rows.shape[0]
+    if new > size:
+        return rows[:size]
+    start = jnp.minimum(first, size - new)
+    shift = first - start
+    before = jnp.arange(new) < shift
+    kept = jax.lax.dynamic_slice_in_dim(total, start, new)
+    rows = jnp.where(before.reshape(-1, *(1,) * (rows.ndim - 1)), kept, jnp.roll(rows, shift, axis=0))
+    return jax.lax.dynamic_update_slice_in_dim(total, rows, start, 0)
 
 
 class PatternTerm(Term):
@@ -80,6 +95,7 @@ class PatternTerm(Term):
             excluded=self.pattern.excluded,
             name=self.name,
             source=self.pattern.name,
+            notes=self.pattern.notes,
         )
         return bound.bind(state, params)
 
@@ -93,6 +109,7 @@ class BoundPattern(Term):
         excluded: regions left out, for plots.
         name: prefix of the histogram's parameters.
         source: what was measured, for reports.
+        notes: on how it was read, for the warnings of a result.
     """
 
     model: PatternPlan
@@ -101,6 +118,7 @@ class BoundPattern(Term):
     excluded: tuple[tuple[float, float], ...] = static(note=True)
     name: str = static()
     source: str = static(note=True)
+    notes: tuple[str, ...] = static(note=True, default=())
 
     reads = ()
 
@@ -124,9 +142,43 @@ class BoundPattern(Term):
         return (self.calculated(state) - self.observed) / self.sigma
 
     def jacobian(self, state: State, tangents: State) -> Array:
-        # only the small peak table is differentiated automatically; the sum over peaks is in closed form
-        table, push = jax.linearize(lambda s: self.model.peak_table(s.crystals, s.local(self.name)), state)
-        return self.model.jacobian(table, jax.vmap(push)(tangents)) / self.sigma[:, None]
+        return self.rows(state, tangents, None, jnp.ones(()))[1]
+
+    def rows(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array]:
+        pattern, points = self._linear(state, tangents), len(self.observed)
+
+        def write(total: Any, first: Array, r: Array, rows: Array) -> Any:
+            return _written(total[0], first, r), _written(total[1], first, rows)
+
+        start = jnp.zeros(points), jnp.zeros((points, pattern.mix.shape[1]))
+        return pattern.fold(self._whitening(write, loss, weight), start)
+
+    def normal(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array, Array]:
+        pattern, points = self._linear(state, tangents), len(self.observed)
+
+        def add(total: Any, first: Array, r: Array, rows: Array) -> Any:
+            values, products, along = total
+            return _written(values, first, r), products + rows.T @ rows, along + r @ rows
+
+        n = pattern.mix.shape[1]
+        start = jnp.zeros(points), jnp.zeros((n, n)), jnp.zeros(n)
+        return pattern.fold(self._whitening(add, loss, weight), start)
+
+    def _linear(self, state: State, tangents: State) -> LinearPattern:
+        of = state.local(self.name), tangents.crystals, tangents.local(self.name)
+        return linear_pattern(self.model, state.crystals, *of)
+
+    def _whitening(self, visit: Callable[..., Any], loss: Loss | None, weight: Array) -> Callable[..., Any]:
+        """``visit(total, first, residuals, rows)`` as a visit of calculated points, see `LinearPattern.fold`."""
+
+        def of_calculated(total: Any, first: Array, calculated: Array, jacobian: Array) -> Any:
+            here = first + jnp.arange(calculated.shape[0])
+            observed = jnp.asarray(self.observed).at[here].get(mode="fill", fill_value=0.0)
+            sigma = jnp.asarray(self.sigma).at[here].get(mode="fill", fill_value=jnp.inf)
+            r, slope = slopes(loss, (calculated - observed) / sigma, weight)
+            return visit(total, first, r, (slope / sigma)[:, None] * jacobian)
+
+        return of_calculated
 
     @property
     def extracting(self) -> bool:
@@ -143,7 +195,7 @@ class BoundPattern(Term):
         values = state.local(self.name)
         model, note = self.model.refreshed(state.crystals, values)
         if self.extracting:
-            model = model.extracted(state.crystals, values, jnp.asarray(self.observed))
+            model = model.extracted(state.crystals, values, self.observed)
             note = "; ".join(filter(None, (note, "intensities extracted")))
         return (self.replace(model=model), note) if note else (self, "")
 
@@ -151,11 +203,13 @@ class BoundPattern(Term):
         return self.extracting or self.model.outgrown(state.crystals, state.local(self.name))
 
     def warnings(self, state: State) -> tuple[str, ...]:
+        read = tuple(f"{self.source}: {note}" for note in self.notes)
         negative = self.model.negative_variance(state.local(self.name))
         if negative is None:
-            return ()
+            return read
         low, high = negative
         return (
+            *read,
             f"The Gaussian variance U tan² + V tan + W of {self.name!r} is negative between {low:.0f} and {high:.0f}° and "
             "was held at zero there: fix one of U, V and W, or describe the width with X, Y, size and strain.",
         )

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..diffraction import Background, PatternPlan
+from ..diffraction import Background, Instrument, PatternPlan
 from ..diffraction.pattern_plan import compiled_phase_tables, observed_over_calculated
 from ..objective.evidence import Axis, Condition, Derived, Profile, Table
 from ..objective.misfit import Misfit
@@ -69,6 +69,9 @@ class PatternEvidence(Profile):
     factor: ClassVar[str] = "Rwp"
     lines: ClassVar[str] = "peaks"
     check: ClassVar[str] = "cell, space group, wavelength and zero"
+    better_sigma: ClassVar[str] = (
+        "They are not those of counts: give the counts as they were measured, or a column with uncertainties"
+    )
     baseline_name: ClassVar[str] = "background"
     agreement_note: ClassVar[str] = "Rwp and Rp include the background."
 
@@ -204,7 +207,7 @@ def _reflections(model: PatternPlan, state: State, values, observed: np.ndarray)
     out, start = {}, 0
     for plan, table in zip(model.phases, compiled_phase_tables(model, state.crystals, values), strict=True):
         n = table.area.shape[0]
-        position = np.asarray(table.position[0])
+        position = np.asarray(table.position)[0]
         keep = (np.asarray(plan.present) > 0) & (position >= model.x[0]) & (position <= model.x[-1])
         order = np.flatnonzero(keep)[np.argsort(position[keep])]
         f2 = np.asarray(table.f_squared)
@@ -228,6 +231,7 @@ def _conditions(model: PatternPlan, x, observed, excluded, reflections: Mapping[
         ("radiation", _RADIATION[i.radiation]),
         ("wavelength / Å", ", ".join(f"{w:.6g}" for w in i.wavelengths)),
         ("geometry", f"{i.geometry}, radius {i.radius_mm:g} mm"),
+        *(("optics", text) for text in (_optics(i),) if text),
         ("background", _background(model.background_function)),
         ("2θ range / °", f"{x[0]:.5g} to {x[-1]:.5g}, step {float(np.median(np.diff(x))):.4g}"),
     ]
@@ -238,6 +242,17 @@ def _conditions(model: PatternPlan, x, observed, excluded, reflections: Mapping[
         d = f", d ≥ {np.min(r.d):.4g} Å" if len(r.d) else ""
         rows.append((f"reflections of {phase}", f"{len(r.d)}{d}"))
     return rows
+
+
+def _optics(i: Instrument) -> str:
+    """What is in the beam: what is calculated of it, and what else a file says."""
+    calculated = []
+    if i.divergence_slit == "automatic":
+        calculated.append("automatic divergence slit (peaks times sin θ)")
+    if i.monochromator_deg is not None and i.radiation == "xray":
+        calculated.append(f"polarised by a monochromator at 2θ = {i.monochromator_deg:.4g}°")
+    said = (text for text in i.optics if not text.startswith("automatic"))
+    return "; ".join((*calculated, *said))
 
 
 def _background(function: Background) -> str:

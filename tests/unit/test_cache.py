@@ -92,7 +92,7 @@ def test_the_folder_is_the_one_given_or_that_of_the_environment_or_the_users(tmp
 
 def test_the_folder_depends_on_the_processor(monkeypatch):
     folder = _cache.default_cache()
-    monkeypatch.setattr(_cache, "_processor", lambda: "another processor")
+    monkeypatch.setattr(_cache, "processor", lambda: "another processor")
     assert _cache.default_cache() != folder
     assert _cache.default_cache().parent == folder.parent
 

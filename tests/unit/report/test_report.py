@@ -103,6 +103,17 @@ def test_angles_of_large_coordination_polyhedra_are_left_out():
     assert found.angles() == []
 
 
+def test_angles_at_an_octahedron_of_shared_positions_are_listed():
+    """Perovskite with O and F on one position: six positions around Nb, twelve sites."""
+    crystal = Crystal.create(
+        cell=[3.9, 3.9, 3.9, 90, 90, 90], spacegroup="P m -3 m", species=["K", "Nb", "O", "F"],
+        xyz=[[0.5] * 3, [0, 0, 0], [0.5, 0, 0], [0.5, 0, 0]], occupancy=[1, 1, 2 / 3, 1 / 3],
+    )  # fmt: skip
+    angles = {(a.atoms, round(a.value, 6)) for a in Geometry.of(crystal, np.zeros((18, 18))).angles()}
+    at_nb = {("".join(sorted(labels[0][0] + labels[2][0])), value) for labels, value in angles if labels[1] == "Nb1"}
+    assert at_nb == {(pair, value) for pair in ("OO", "FO", "FF") for value in (90.0, 180.0)}
+
+
 def test_the_record_is_strict_json_even_when_numbers_are_missing():
     fit = made_up_fit(seconds=float("nan"), correlations=(("a", "b", float("inf")),))
     record = json.loads(json.dumps(result_record(fit), allow_nan=False))
