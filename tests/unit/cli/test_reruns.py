@@ -6,6 +6,7 @@ import os
 import warnings
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
@@ -197,3 +198,12 @@ def test_candidates_that_are_not_there_are_named_before_any_is_refined(tmp_path,
     assert cli.main([*command, "--phase", "slat", str(tmp_path / "run.toml")]) == 2
     assert "no phase 'slat'; did you mean 'salt'?" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_screening_without_a_candidate_that_can_be_read_is_wrong_input(tmp_path, capsys):
+    (tmp_path / "run.toml").write_text(RUN, encoding="utf-8")
+    (tmp_path / "empty.cif").write_text("data_empty\n", encoding="utf-8")
+    command = ["screen", str(tmp_path / "run.toml"), str(tmp_path / "empty.cif"), "--out", str(tmp_path / "out")]
+    with jax.enable_x64(True):
+        assert cli.main([*command, "--no-cache"]) == 2
+    assert "empty: " in capsys.readouterr().err
