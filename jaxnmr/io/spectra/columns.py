@@ -19,6 +19,8 @@ _SIGMA = re.compile(r"sig|σ|esd|s\.?u\b|std|err|unc", re.IGNORECASE)
 _NOTE = re.compile(r"#\s*jaxnmr (larmor_hz|isotope):\s*(\S+)\s*$")
 _DMFIT_FREQUENCY = re.compile(r"##freq\s+(\S+)", re.IGNORECASE)
 _SEPARATOR = re.compile(r"\s*[,;]\s*|\s+")
+_APART = re.compile(r"\s*;\s*|\s+")  # what separates numbers with decimal commas
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
 def read_spectrum_columns(
@@ -26,7 +28,8 @@ def read_spectrum_columns(
 ) -> Spectrum:
     """Read two or three columns (axis, real, imaginary), or more when a header names them.
 
-    Columns are separated by blanks, commas or semicolons. A header line says what they are, such as
+    Columns are separated by blanks, tabs, commas or semicolons; decimal commas are understood where blanks, tabs or
+    semicolons separate the columns. A header line says what they are, such as
     ``ppm,real,imag,sigma`` or ``frequency_hz,real``; the unit of the axis must be there, or in ``axis``. Lines starting
     with ``#``, ``!``, ``;`` or ``%`` are comments.
 
@@ -111,8 +114,9 @@ def _table(path: Path, text: str):
     titles: list[str] = []
     rows: list[tuple[int, list[float]]] = []
     notes: dict[str, tuple[int, str]] = {}
-    for number, line in enumerate(split_lines(text), 1):
-        line = line.strip()
+    lines = [line.strip() for line in split_lines(text)]
+    separator = _APART if _decimal_commas(lines) else _SEPARATOR
+    for number, line in enumerate(lines, 1):
         if found := _NOTE.match(line):
             notes[found[1]] = (number, found[2])
         elif found := _DMFIT_FREQUENCY.match(line):
@@ -122,12 +126,45 @@ def _table(path: Path, text: str):
                 titles.append(line.strip("#!;% "))
         else:
             try:
-                rows.append((number, [float(word) for word in _SEPARATOR.split(line.rstrip(",;"))]))
+                words = separator.split(line.rstrip(",;"))
+                if separator is _APART:
+                    words = [word.replace(",", ".") for word in words]
+                rows.append((number, [float(word) for word in words]))
             except ValueError:
                 if rows:
                     raise ParseError(path, number, f"found {line[:40]!r} among the numbers") from None
                 titles.append(line)
     return titles, rows, notes
+
+
+def _decimal_commas(lines: list[str]) -> bool:
+    """Whether the commas of a table are those of numbers: another separator stands between these, nowhere is a decimal
+    point, and no title names as many columns as the commas would make.
+    """
+    found, titles = False, []
+    for line in lines:
+        if not line or line.startswith(("#", "!", ";", "%")):
+            titles.append(line.strip("#!;% "))
+            continue
+        words = _APART.split(line.rstrip(",;"))
+        if len(words) > 1 and all(map(_DECIMAL_COMMA.fullmatch, words)):
+            count = len(_SEPARATOR.split(line))
+            if "," in line and any(len(_SEPARATOR.split(title)) == count for title in titles if "," in title):
+                return False
+            found |= "," in line
+        elif all(map(_is_number, _SEPARATOR.split(line.rstrip(",;")))):
+            return False
+        else:
+            titles.append(line)
+    return found
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _unit(name: str) -> str | None:

@@ -229,3 +229,35 @@ def test_names_that_mean_nothing_are_refused(tmp_path):
     for name in ("a.csv", "a.spe", "a.csdf"):
         with pytest.raises(DataError, match="cannot be written"):
             write_spectrum(spectrum(), tmp_path / "absent" / name)
+
+
+COMMAS = {
+    "semicolon": ("Hz;intensity\n", ["1200;3", "1300;370,88", "1400;-2,5E+01", "1500;4"]),
+    "tab": ("Hz\tintensity\n", ["1200\t3,0", "1300\t370,88", "1400\t-25", "1500\t4,0"]),
+    "blank": ("Hz intensity\n", ["1200,0 3", "1300,0 370,88", "1400,0 -25,00", "1500 4"]),
+    "title with a comma": ("Hz, from the left; intensity\n", ["1200;3", "1300;370,88", "1400;-25", "1500;4"]),
+}
+
+
+@pytest.mark.parametrize("title, rows", COMMAS.values(), ids=COMMAS)
+def test_decimal_commas_are_points_where_something_else_separates_the_columns(tmp_path, title, rows):
+    found = read_spectrum(write(tmp_path, title + "\n".join(rows) + "\n", "s.csv"), larmor_hz=LARMOR, axis="hz")
+    assert not np.iscomplexobj(found.values)
+    np.testing.assert_array_equal(found.frequency_hz, [1200.0, 1300.0, 1400.0, 1500.0])
+    np.testing.assert_array_equal(found.values, [3.0, 370.88, -25.0, 4.0])
+
+
+NO_DECIMAL_COMMAS = {
+    "commas": ("hz,real,imag\n", ["1,2,3", "2,5,6", "3,7,8", "4,0,1"]),
+    "commas and blanks": ("hz, real, imag\n", ["1, 2, 3", "2, 5, 6", "3, 7, 8", "4, 0, 1"]),
+    "commas and points": ("", ["1.0,2,3", "2.0,5,6", "3.0,7,8", "4.0,0,1"]),
+    "points elsewhere": ("", ["1 2,3", "2 5,6", "3 7.0,8", "4 0,1"]),
+    "names as many as commas make": ("hz real,imag\n", ["1 2,3", "2 5,6", "3 7,8", "4 0,1"]),
+}
+
+
+@pytest.mark.parametrize("title, rows", NO_DECIMAL_COMMAS.values(), ids=NO_DECIMAL_COMMAS)
+def test_commas_that_separate_columns_stay_separators(tmp_path, title, rows):
+    found = read_spectrum(write(tmp_path, title + "\n".join(rows) + "\n", "s.csv"), larmor_hz=LARMOR, axis="hz")
+    np.testing.assert_array_equal(found.frequency_hz, [1.0, 2.0, 3.0, 4.0])
+    np.testing.assert_array_equal(found.values, [2 + 3j, 5 + 6j, 7 + 8j, 1j])
