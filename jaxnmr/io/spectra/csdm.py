@@ -8,6 +8,7 @@ import binascii
 import json
 import math
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,9 @@ def from_csdm(
         data: what the file holds.
         variable: which dependent variable.
         component: which of its components.
-        larmor_hz: frequency of 0 ppm; replaces the reference frequency of the file (``origin_offset``).
+        larmor_hz: frequency of 0 ppm; replaces the reference frequency of the file (``origin_offset``). One below 0
+            (frequencies with the sign of the precession) turns an axis in Hz round, since shifts are coordinates
+            divided by it.
 
     Raises:
         ConventionError: no reference frequency, and none given; a variable or component that is not there.
@@ -195,6 +198,14 @@ def from_csdm(
     reference = larmor_hz or (axis.origin_offset if axis.unit == "Hz" else axis.reciprocal_origin)
     if axis.unit not in ("Hz", "ppm", "s"):
         raise ParseError(path, None, f"an axis in {axis.unit or 'pure numbers'}; expected Hz or ppm, or s for a decay")
+    scale = 1.0 if axis.unit == "Hz" else 1e-6 * reference
+    if axis.unit == "Hz" and reference < 0:
+        warnings.warn(
+            f"{path.name}: the reference frequency (origin_offset) is {reference:g} Hz; shifts are coordinates divided by it, "
+            "so that the axis was turned round: give larmor_hz to take the coordinates as they are",
+            stacklevel=2,
+        )
+        scale, reference = -1.0, -reference
     if not reference > 0:
         raise ConventionError(f"{path}: no reference frequency (origin_offset) in the file; give larmor_hz")
     try:
@@ -212,7 +223,6 @@ def from_csdm(
                 isotope=isotope,
                 name=path.name,
             )
-        scale = 1.0 if axis.unit == "Hz" else 1e-6 * reference
         sigma = None
         if "sigma" in data.names and (k := data.names.index("sigma")) != variable:
             sigma = np.real(data.values[k][0].reshape(-1))

@@ -258,6 +258,17 @@ def test_a_spectrum_needs_one_dimension_a_known_axis_and_a_reference(tmp_path):
         read_spectrum(save(tmp_path, uneven))
 
 
+def test_shifts_are_coordinates_over_a_reference_frequency_of_either_sign_as_csdmpy_has_them(tmp_path, cp):
+    path = save(tmp_path, document(increment="-125 Hz", coordinates_offset="0 Hz", origin_offset="-79.5 MHz"))
+    with pytest.warns(UserWarning, match="turned round"):
+        found = read_spectrum(path)
+    dimension = cp.load(str(path)).x[0]
+    dimension.to("ppm", "nmr_frequency_ratio")
+    np.testing.assert_allclose(found.ppm, dimension.coordinates.value, rtol=1e-12)
+    assert found.larmor_hz == 79.5e6
+    np.testing.assert_array_equal(read_spectrum(path, larmor_hz=79.5e6).frequency_hz, [-375.0, -250.0, -125.0, 0.0])
+
+
 def test_what_csdm_cannot_hold_is_not_written(tmp_path):
     axis = CsdmDimension(np.arange(4.0), "Hz")
     with pytest.raises(ShapeError, match=r"expected \(components, 4,\)"):
