@@ -217,7 +217,7 @@ class SpectrumSpec(Spec):
     name: str = key(plain_name, "nmr", help="its parameters are called nmr/...", shown=True)
     file: Path | None = key(
         Table.path, None, '"glass_27Al.csdf"', shown=True,
-        help="CSDM, SIMPSON, TopSpin folder or columns of text; simulate-spectrum needs none",
+        help="CSDM, SIMPSON, NMRPipe, JCAMP-DX, folder of TopSpin or Varian, columns of text; simulate-spectrum needs none",
     )  # fmt: skip
     format: str | None = key(Table.text, None, '"columns"', "when it must not be guessed")
     axis: Axis | None = key(Table.text, None, '"ppm"', "of columns", choices=get_args(Axis))

@@ -9,10 +9,12 @@ from ...nmr.records import Fid, Spectrum
 from ..files import decode, read_bytes
 from .columns import read_spectrum_columns, write_spectrum_columns
 from .csdm import from_csdm, read_csdm, to_csdm, write_csdm
+from .jcamp import looks_like_jcamp, read_jcamp
 from .simpson import looks_like_simpson, read_simpson, write_simpson
 from .topspin import is_topspin, read_topspin, read_topspin_fid
+from .vendors import is_nmrpipe, is_varian, read_nmrpipe, read_varian, refuse_vendor
 
-SPECTRUM_FORMATS = ("csdm", "simpson", "topspin", "columns")
+SPECTRUM_FORMATS = ("csdm", "simpson", "topspin", "varian", "nmrpipe", "jcamp", "columns")
 _WRITTEN = {".csdf": "csdm", ".csdfe": "csdm", ".spe": "simpson", ".fid": "simpson"}
 _WRITTEN |= {".csv": "columns", ".txt": "columns", ".dat": "columns"}
 
@@ -30,12 +32,12 @@ def read_spectrum(
     """Read a one-dimensional NMR spectrum.
 
     The format is recognised by content: a Bruker TopSpin folder (an experiment, its ``pdata/N``, or ``1r`` in it),
-    CSDM (.csdf, .csdfe), SIMPSON (.spe, .fid), columns of text (ppm or Hz, real, imaginary). A decay is Fourier
-    transformed, free of the delay of a digital filter, and otherwise unprocessed: see `read_fid` and
+    a Varian/Agilent folder (``fid`` and ``procpar``), CSDM (.csdf, .csdfe), SIMPSON (.spe, .fid), NMRPipe, JCAMP-DX
+    (spectra), columns of text (ppm or Hz, real, imaginary; decimal commas too). A decay is Fourier transformed, free of the delay of a digital filter, and otherwise unprocessed: see `read_fid` and
     `jaxnmr.nmr.processing.process` to do more.
 
     Args:
-        path: file or TopSpin folder.
+        path: file, or TopSpin or Varian folder.
         format: one of ``SPECTRUM_FORMATS``, when it must not be guessed.
         larmor_hz: frequency of 0 ppm in Hz (not MHz); for formats that do not hold it, or to replace it. TopSpin data
             have their own.
@@ -67,7 +69,7 @@ def read_fid(
     procno: int | None = None,
     variable: int = 0,
 ) -> Fid:
-    """Read a free induction decay: TopSpin ``fid``, SIMPSON .fid, or CSDM with an axis of time.
+    """Read a free induction decay: TopSpin or Varian ``fid``, SIMPSON .fid, NMRPipe, or CSDM with an axis of time.
 
     Arguments and errors are those of `read_spectrum`.
 
@@ -121,22 +123,36 @@ def _read(path, format, larmor_hz, isotope, axis, procno, variable, *, decay: bo
         raise ConventionError(f"format is {format!r}; expected one of {', '.join(SPECTRUM_FORMATS)}")
     if larmor_hz is not None and not 1e4 < larmor_hz < 1e11:
         raise ConventionError(f"larmor_hz is {larmor_hz:g}; expected the frequency of 0 ppm in Hz (not MHz)")
-    if format == "topspin" or (format is None and is_topspin(path)):
+    if format == "varian" or (format is None and is_varian(path)):
+        found: Spectrum | Fid = read_varian(path, larmor_hz=larmor_hz)
+    elif format == "topspin" or (format is None and is_topspin(path)):
         if larmor_hz is not None:
             raise ConventionError(f"{path}: TopSpin data know their Larmor frequency; leave larmor_hz out")
         wanted = decay or path.name in ("fid", "acqus") or (path.is_dir() and not _processed(path))
         found = read_topspin_fid(path, procno=procno) if wanted else read_topspin(path, procno=procno)
     elif path.is_dir():
-        raise ParseError(path, None, "no TopSpin experiment in this folder (no acqus, procs or pdata)")
+        raise ParseError(
+            path, None, "no TopSpin experiment in this folder (no acqus, procs or pdata), and no Varian one (procpar)"
+        )
     else:
         data = read_bytes(path)
-        text = decode(path, data, "a TopSpin folder, CSDM, SIMPSON or columns of text")
+        refuse_vendor(path, data)
+        if format == "nmrpipe" or (format is None and is_nmrpipe(data)):
+            return _named(path, read_nmrpipe(path, larmor_hz=larmor_hz), isotope)
+        text = decode(path, data, "a TopSpin folder, CSDM, SIMPSON, JCAMP-DX or columns of text")
         if format == "csdm" or (format is None and text.lstrip().startswith("{")):
             found = from_csdm(path, read_csdm(path), variable=variable, larmor_hz=larmor_hz)
         elif format == "simpson" or (format is None and looks_like_simpson(text)):
             found = read_simpson(path, text, larmor_hz=larmor_hz)
+        elif format == "jcamp" or (format is None and looks_like_jcamp(text)):
+            found = read_jcamp(path, larmor_hz=larmor_hz)
         else:
             found = read_spectrum_columns(path, text, axis=axis, larmor_hz=larmor_hz)
+    return _named(path, found, isotope)
+
+
+def _named(path: Path, found: Spectrum | Fid, isotope: str) -> Spectrum | Fid:
+    """With the isotope that was given, unless it contradicts the file."""
     if contradict(isotope, found.isotope):
         raise ConventionError(
             f"{path.name} says that it shows {found.isotope}, isotope is {isotope!r}: correct it, or leave it out"
