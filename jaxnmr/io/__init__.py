@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .spectra.dmfit import DmfitFit, DmfitLine, read_dmfit
     from .spectra.formats import read_fid, read_spectrum, write_spectrum
     from .spectra.mrsimulator import write_mrsimulator
-    from .spectra.nmr_sites import sites_from_magres, sites_from_peaks
+    from .spectra.nmr_sites import sites_from_dmfit, sites_from_magres, sites_from_peaks
     from .spectra.topspin import Acquisition, read_topspin_acquisition, read_topspin_processing
     from .structures.ase import from_ase, to_ase
     from .structures.formats import read_crystal, read_crystals, write_crystal
@@ -39,6 +39,7 @@ __all__ = [
     "read_tensor_frames",
     "read_topspin_acquisition",
     "read_topspin_processing",
+    "sites_from_dmfit",
     "sites_from_magres",
     "sites_from_peaks",
     "to_ase",
@@ -74,6 +75,7 @@ __getattr__, __dir__ = lazy(
         "read_tensor_frames": "structures.magres",
         "read_topspin_acquisition": "spectra.topspin",
         "read_topspin_processing": "spectra.topspin",
+        "sites_from_dmfit": "spectra.nmr_sites",
         "sites_from_magres": "spectra.nmr_sites",
         "sites_from_peaks": "spectra.nmr_sites",
         "to_ase": "structures.ase",

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..crystal import Crystal
 from ..errors import ConventionError
-from ..io import read_fid, read_magres, read_spectrum, read_topspin_processing
-from ..io.spectra.nmr_sites import sites_from_magres, sites_from_peaks
+from ..io import read_dmfit, read_fid, read_magres, read_spectrum, read_topspin_processing
+from ..io.spectra.nmr_sites import sites_from_dmfit, sites_from_magres, sites_from_peaks
 from ..nmr import (
     GaussianBandwidth,
     Pulse,
@@ -188,10 +188,13 @@ class ShiftsSpec(Spec):
 
 def _sites(table: Table, name: str, default: Any = REQUIRED, *, of: type[SiteSpec]) -> tuple[SiteSpec, ...]:
     found = parts(table, name, of=of)
-    others = (table.content.get("peaks_ppm"), *(name in table.content for name in ("magres", "tensors", "sites_of")))
+    others = (
+        table.content.get("peaks_ppm"),
+        *(name in table.content for name in ("magres", "dmfit", "tensors", "sites_of")),
+    )
     if sum(map(bool, (found, *others))) != 1:
         raise table.error(
-            "give the sites in one way: [[spectrum.site]] tables, sites_of another spectrum, peaks_ppm, magres, or "
+            "give the sites in one way: [[spectrum.site]] tables, sites_of another spectrum, peaks_ppm, magres, dmfit, or "
             'tensors = "model"'
         )
     return found
@@ -265,6 +268,12 @@ class SpectrumSpec(Spec):
     peaks_ppm: tuple[float, ...] = key(Table.numbers, (), "[62.0, 13.5]", "instead of sites: lines of one width")
     peak_intensities: tuple[float, ...] | None = key(_intensities, None, "[2.0, 1.0]")
     magres: Path | None = key(Table.path, None, '"file.magres"', "instead of sites: those of a calculation")
+    dmfit: Path | None = key(
+        Table.path,
+        None,
+        '"1R.fxml"',
+        "instead of sites: the lines of a DMFit fit, with their widths; dCS changes its sign",
+    )
     sites_of: str | None = key(
         Table.text, None, '"low_field"',
         help="instead of sites: those of another [[spectrum]], with the same shifts and tensors; amplitudes and widths are own",
@@ -281,7 +290,7 @@ class SpectrumSpec(Spec):
     @property
     def inputs(self) -> tuple[Path | None, ...]:
         """Files it reads."""
-        return (self.file, self.magres)
+        return (self.file, self.magres, self.dmfit)
 
     @property
     def zoom(self) -> tuple[float, float] | None:
@@ -322,6 +331,8 @@ def sites(spec: SpectrumSpec, nucleus: str, larmor_hz: float) -> list[Site] | Si
     if spec.magres is not None:
         reference = ShiftReference(**vars(spec.reference))
         return sites_from_magres(read_magres(spec.magres), nucleus, reference, **spec.widths.in_hz(larmor_hz))
+    if spec.dmfit is not None:
+        return sites_from_dmfit(read_dmfit(spec.dmfit), nucleus, larmor_hz=larmor_hz)
     if spec.peaks_ppm:
         return sites_from_peaks(nucleus, spec.peaks_ppm, spec.peak_intensities, **spec.widths.in_hz(larmor_hz))
     labels = [site.label for site in spec.sites]

@@ -1,19 +1,25 @@
-"""Sites of a spectrum from a list of peaks and from computed tensors."""
+"""Sites of a spectrum from a list of peaks, from the lines of a DMFit fit, and from computed tensors."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
 from ...errors import ConventionError, DataError, ShapeError
 from ...nmr import ShiftReference, Site, Sites, isotope, quadrupolar_from_efg
+from ...nmr.isotopes import contradict
 from ..structures.magres import Magres
+from .dmfit import DmfitFit, DmfitLine
 
 # magres files hold so many digits of a field gradient, and ASE and programs leave such a trace
 _TRACE, _TRACE_AU = 1e-2, 1e-3
 # quadrupolar couplings of equivalent atoms differ by less than this fraction of the largest
 _ALIKE, _ALIKE_HZ = 5e-3, 1e3
+
+# line shapes of DMFit that one tensor of each kind describes, by the start of their names
+_MODELS = ("gaus/lor", "csa", "int2quad", "quad", "q mas")
 
 
 def sites_from_peaks(
@@ -59,6 +65,68 @@ def sites_from_peaks(
     ]  # fmt: skip
 
 
+def sites_from_dmfit(fit: DmfitFit, nucleus: str = "", *, larmor_hz: float | None = None) -> list[Site]:
+    """The lines of a DMFit fit as sites, to start from or to simulate.
+
+    DMFit's ``dCS`` is the reduced anisotropy of the shift, a site's ``zeta_ppm`` that of the shielding: the sign is
+    turned; the asymmetry is the same. A sum of Gaussian and Lorentzian becomes the convolution of the same width and
+    mixture (Thompson, Cox & Hastings, J. Appl. Cryst. 20, 79 (1987), eq. 10). DMFit's amplitudes are heights: where
+    all lines are Gaussian or Lorentzian the amplitudes are their areas, else 1. Orientations of shift to quadrupole are
+    not taken over, which is said.
+
+    Args:
+        fit: from `read_dmfit`.
+        nucleus: the observed isotope, where the fit does not say it.
+        larmor_hz: frequency of 0 ppm of the spectrum, for widths; that of the fit by default.
+
+    Raises:
+        ConventionError: another nucleus, no lines, or a line shape that is not one site (a distribution, say).
+    """
+    if contradict(nucleus, fit.isotope):
+        raise ConventionError(f"the DMFit fit is of {fit.isotope}, isotope is {nucleus!r}: correct it")
+    nucleus = isotope(nucleus or fit.isotope).symbol
+    if not fit.lines:
+        raise ConventionError("the DMFit fit has no lines")
+    areas = all(line.model.lower().startswith("gaus/lor") for line in fit.lines)
+    return [
+        _site_of_line(line, nucleus, f"{isotope(nucleus).element}{k + 1}", larmor_hz or fit.larmor_hz, areas)
+        for k, line in enumerate(fit.lines)
+    ]
+
+
+def _site_of_line(line: DmfitLine, nucleus: str, label: str, larmor_hz: float, areas: bool) -> Site:
+    if not line.model.lower().startswith(_MODELS):
+        raise ConventionError(
+            f"line {label} of the DMFit fit is {line.model!r}, which is no single site: describe it yourself"
+        )
+    values = {name: 0.0 for name in ("position_ppm", "zeta_ppm", "eta", "cq_hz", "eta_q")} | line.values
+    width_hz = 1e-6 * larmor_hz * values["width_ppm"] if "width_ppm" in values else values.get("width_hz", 0.0)
+    gaussian = min(max(values.get("gauss_fraction", 1.0), 0.0), 1.0)
+    mixture = 1.0 - gaussian
+    turned = [values.get(name, 0.0) for name in ("phi_deg", "chi_deg", "psi_deg")]
+    if values["zeta_ppm"] and values["cq_hz"] and any(turned):
+        warnings.warn(
+            f"line {label}: DMFit's Phi, Chi, Psi ({', '.join(f'{a:g}°' for a in turned)}) are not taken over; shift and "
+            "quadrupole have the same axes: set euler_deg",
+            stacklevel=3,
+        )
+    # a Gaussian of unit height and width has this area, a Lorentzian pi/2
+    shape = gaussian * np.sqrt(np.pi / np.log(16.0)) + mixture * np.pi / 2
+    return Site(
+        isotope=nucleus,
+        label=label,
+        shift_ppm=values["position_ppm"],
+        zeta_ppm=-values["zeta_ppm"] or 0.0,
+        eta=values["eta"],
+        cq_hz=values["cq_hz"],
+        eta_q=values["eta_q"],
+        amplitude=float(values.get("amplitude", 1.0) * width_hz * shape) if areas and width_hz else 1.0,
+        gaussian_hz=width_hz
+        * float(np.sqrt(max(1 - 0.74417 * mixture - 0.24781 * mixture**2 - 0.00810 * mixture**3, 0.0))),
+        lorentzian_hz=width_hz * (0.72928 * mixture + 0.19289 * mixture**2 + 0.07783 * mixture**3),
+    )
+
+
 def sites_from_magres(
     structure: Magres,
     nucleus: str,
@@ -73,7 +141,8 @@ def sites_from_magres(
     """Sites with the computed tensors of a structure, Cartesian, in the structure's own frame.
 
     The shielding keeps its symmetric part, scaled by the reference's slope as the shifts are. `SpectrumTerm` turns the
-    tensors into Haeberlen's parameters and relative Euler angles.
+    tensors into Haeberlen's parameters and relative Euler angles. Of a structure with field gradients only, all shifts are
+    ``reference_ppm``, with a warning.
 
     Args:
         structure: from `read_magres` or `magres_from_ase`.
@@ -87,11 +156,20 @@ def sites_from_magres(
 
     Raises:
         ConventionError: no such element.
-        DataError: no shieldings, or no field gradients, in the structure.
+        DataError: no shieldings (nor field gradients of a quadrupolar nucleus), or shieldings without field gradients.
     """
     part = structure.select(isotope(nucleus).element)
     name = structure.name or "the structure"
     shielding = part.shielding_ppm
+    wants_efg = isotope(nucleus).spin >= 1 and quadrupolar
+    unshifted = wants_efg and part.efg_au is not None and (shielding is None or not np.isfinite(shielding).any())
+    if unshifted:
+        warnings.warn(
+            f"{name} has field gradients and no shieldings of {isotope(nucleus).element}: all shifts are "
+            f"{float(reference.reference_ppm):g} ppm, the reference",
+            stacklevel=2,
+        )
+        shielding = np.zeros((len(part), 3, 3))
     if shielding is None or not np.isfinite(shielding).all():
         raise DataError(
             f"{name} has no shielding tensors (ms) of {isotope(nucleus).element}: compute them, or use sites"
@@ -101,14 +179,14 @@ def sites_from_magres(
     shift = np.asarray(reference.shift(iso), dtype=float)
     anisotropy = -float(reference.slope) * (shielding - iso[:, None, None] * np.eye(3))
     coupling = np.zeros_like(anisotropy)
-    if isotope(nucleus).spin >= 1 and quadrupolar:
+    if wants_efg:
         coupling = _coupling(part, nucleus, name, q_barn)
     groups = _alike(shift, anisotropy, coupling, merge_ppm) if merge_ppm > 0 else [[k] for k in range(len(part))]
     first = [members[0] for members in groups]
     return Sites.create(
         nucleus,
         shift[first],
-        shielding_ppm=anisotropy[first],
+        shielding_ppm=None if unshifted else anisotropy[first],
         quadrupolar_hz=coupling[first] if coupling.any() else None,
         amplitude=[float(len(members)) for members in groups],
         gaussian_hz=gaussian_hz,
