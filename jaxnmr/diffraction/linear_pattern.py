@@ -115,7 +115,7 @@ def linear_pattern(
     mix = [value_tangents["shl"][None], ratio.T, value_tangents["background"].T]
     if spread is not None:
         mix = [spread.T, *mix]
-    return LinearPattern(plan, columns, jnp.concatenate(mix), table.background, shared=spread is not None)
+    return LinearPattern(plan, columns, jnp.concatenate(mix), jnp.asarray(table.background), shared=spread is not None)
 
 
 def _by_few(

@@ -6,17 +6,14 @@ Jacobian comes about say what its products are without writing it down (:meth:`j
 
 from __future__ import annotations
 
-import jax
-
 from .._struct import compiled
+from ..typing import Array
 from .objective import Objective, state_and_tangents
 from .parameters import Layout
 
 
 @compiled(kept=True, static_argnums=0)
-def normal_equations(
-    layout: Layout, objective: Objective, offset, transform, theta
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def normal_equations(layout: Layout, objective: Objective, offset, transform, theta) -> tuple[Array, Array, Array]:
     """Residuals ``r``, ``JᵀJ`` and ``Jᵀr`` by scaled ``theta``, weights and losses of terms included.
 
     The same ``r`` and ``J`` as of :func:`jaxnmr.objective.objective.residuals_and_jacobian`, which serves where the condition
