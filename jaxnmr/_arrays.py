@@ -15,4 +15,3 @@ def namespace(*arrays: object) -> ModuleType:
 def is_concrete(*values: object) -> bool:
     """Whether all the numbers can be looked at: outside ``jit``, ``vmap`` and ``grad``."""
     return not any(isinstance(value, jax.core.Tracer) for value in values)
-

@@ -86,7 +86,9 @@ class PatternPlan(Struct):
     def peak_table(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> PeakTable:
         """All peaks of all phases, one after the other, and a dummy (traceable)."""
         tables = self.phase_tables(crystals, values)
-        joined = (jnp.concatenate([getattr(t, name) for t in tables], axis=-1) for name in ("position", "area", "fwhm", "eta"))
+        joined = (
+            jnp.concatenate([getattr(t, name) for t in tables], axis=-1) for name in ("position", "area", "fwhm", "eta")
+        )
         return self.table_of(*joined, values)
 
     def table_of(
@@ -98,7 +100,9 @@ class PatternPlan(Struct):
         values: Mapping[str, Array],
     ) -> PeakTable:
         """Peaks of all phases together with what belongs to the whole pattern (traceable)."""
-        with_dummy = lambda of_peaks, dummy: jnp.concatenate([of_peaks, jnp.full_like(of_peaks[..., :1], dummy)], axis=-1)
+        with_dummy = lambda of_peaks, dummy: jnp.concatenate(
+            [of_peaks, jnp.full_like(of_peaks[..., :1], dummy)], axis=-1
+        )
         peaks = profiles.Peaks(
             position=with_dummy(position, 90.0),
             area=with_dummy(area, 0.0),
