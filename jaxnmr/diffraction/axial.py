@@ -9,7 +9,7 @@ order in shl), where the quadrature is split.
 Source: Finger, Cox & Jephcoat, J. Appl. Cryst. 27, 892 (1994), eqs. 4 and 7; van Laar & Yelon, ibid. 17, 47 (1984).
 """
 
-from math import ceil
+import math
 from types import ModuleType
 
 import jax
@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ..typing import Array, Scalar, Values
+from .._arrays import namespace
+from ..typing import Array, ArrayT, Scalar, Values
 
 _DEG = np.pi / 180.0
 _GSAS_TABLE_SIZES = np.array([*range(2, 31, 2), *range(40, 121, 10), *range(140, 301, 20), 400])
@@ -28,9 +29,10 @@ def lowest_angle(two_theta: Values, shl: Scalar, xp: ModuleType = jnp) -> Values
     return xp.arccos(xp.clip(xp.sqrt(1.0 + shl * shl) * xp.cos(_DEG * two_theta), -1 + 1e-12, 1 - 1e-12)) / _DEG
 
 
-def axial_spread(two_theta: Float[np.ndarray, " n"], shl: float) -> Float[np.ndarray, " n"]:
-    """Signed extent of the asymmetric tails in degrees, ``2theta - 2phi_min`` (host)."""
-    return two_theta - np.asarray(lowest_angle(two_theta, shl, np)) if shl > 1e-6 else np.zeros_like(two_theta)
+def axial_spread(two_theta: Float[ArrayT, " n"], shl: Scalar) -> Float[ArrayT, " n"]:
+    """Signed extent of the asymmetric tails in degrees, ``2theta - 2phi_min``."""
+    xp = namespace(two_theta)
+    return xp.where(shl > 1e-6, two_theta - lowest_angle(two_theta, shl, xp), 0.0)
 
 
 def _lowest_angle_in_single_precision(two_theta: Float[Array, "*n"], shl: Scalar) -> Float[Array, "*n"]:
@@ -122,11 +124,20 @@ def gsas_quadrature(
     return abscissa, weight
 
 
-def nodes_needed(spread_over_fwhm: float) -> int:
-    """Nodes for which every profile is within 1e-4 of the converged one, relative to its height.
+# extent of the axial tail over the width of a peak, and the nodes for which its profile is within 1e-4 of the converged one,
+# relative to its height: measured for Gaussian and Lorentzian profiles at 2theta from 3 to 150 degrees
+_NODES = ((0.3, 4), (0.6, 6), (1.0, 8), (2.0, 14), (4.0, 24), (8.0, 48), (12.0, 80), (16.0, 96), (20.0, 128))
+_MOST_NODES = 320
 
-    Measured for Gaussian and Lorentzian profiles at 2theta from 3 to 150 degrees; what matters is the extent of
-    the axial tail over the width of the peak. Tails of more than 50 widths are left to 320 nodes.
-    """
-    limits = ((0.3, 4), (0.6, 6), (1.0, 8), (2.0, 14), (4.0, 24), (8.0, 48), (12.0, 80), (16.0, 96), (20.0, 128))
-    return next((n for limit, n in limits if spread_over_fwhm <= limit), min(64 * ceil(spread_over_fwhm / 10.0), 320))
+
+def nodes_needed(spread_over_fwhm: float) -> int:
+    """Nodes for the most asymmetric peak; tails of more than 50 widths are left to 320 nodes (host)."""
+    found = next((n for limit, n in _NODES if spread_over_fwhm <= limit), 0)
+    return found or min(64 * math.ceil(spread_over_fwhm / 10.0), _MOST_NODES)
+
+
+def spread_served(nodes: int) -> float:
+    """The largest extent of the axial tail over the width of a peak that so many nodes are enough for (host)."""
+    if nodes >= _MOST_NODES:
+        return math.inf
+    return max([limit for limit, n in _NODES if n <= nodes] + [10.0 * (nodes // 64) if nodes > 128 else 0.0])

@@ -1,18 +1,19 @@
 """`PatternPlan`: the calculated powder pattern of one histogram, laid out for certain structures; derivatives are in `linear_pattern`."""
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from .._arrays import namespace
 from .._struct import Struct, compiled, static
 from ..crystal import Crystal
 from ..crystal.cell import metric
 from ..typing import Array, Quantity
-from . import axial, profiles, widths
+from . import axial, corrections, profiles, widths
 from .background import Background
 from .phases import PhasePeaks, PhasePlan, phase_peaks
 from .quantities import histogram_quantities
@@ -47,7 +48,7 @@ class PatternPlan(Struct):
         fixed: geometry of the instrument; ``instrument`` with starting values, ``background_function`` and ``cutoff`` of
             peak tails, for planning and reports.
         axial_mode: as of `PowderDiffraction`.
-        tiles_at_once: how many are summed at a time; chosen by the kind of device.
+        tiles_at_once: how many are summed at a time; chosen by the kind of device, as is the ``room`` for more of them.
     """
 
     x: Float[Array, " points"]
@@ -69,6 +70,7 @@ class PatternPlan(Struct):
     axial_mode: Literal["converged", "gsas"] = static()
     cutoff: float = static(note=True)
     tiles_at_once: int = static()
+    room: tuple[float, float] = static(note=True)
 
     @property
     def phase_names(self) -> tuple[str, ...]:
@@ -129,9 +131,13 @@ class PatternPlan(Struct):
     def pattern(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[jax.Array, " points"]:
         """Calculated intensity at every point, background included (traceable)."""
         table = self.peak_table(crystals, values)
-        nodes, tiles = self._nodes(table.peaks), (self.core, self.tail, self.tiles_at_once)
-        blocks = profiles.profile_sum(self.x_blocks, table.peaks, nodes, *tiles)
-        return blocks.reshape(-1)[: self.x.shape[0]] + self.background @ table.background
+        return self.sum_of_peaks(table.peaks, self._nodes(table.peaks)) + self.background @ table.background
+
+    def sum_of_peaks(self, peaks: profiles.Peaks, nodes: list[profiles.AxialNodes]) -> Float[jax.Array, " points"]:
+        """The pattern without its background (traceable)."""
+        blocks = profiles.profile_sum(self.x_blocks, peaks, nodes, self.core, self.tail, self.tiles_at_once)
+        total = blocks.reshape(-1)[: self.x.shape[0]]
+        return total if self.fixed.divergence_slit == "fixed" else total * corrections.automatic_slit(self.x)
 
     def curve(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[np.ndarray, " points"]:
         """:meth:`pattern`, compiled (host)."""
@@ -159,11 +165,11 @@ class PatternPlan(Struct):
             abscissa, weight = axial.gsas_quadrature(np.append(position[0], 90.0), shl, np.append(gamma, 1.0))
             plan = plan.replace(abscissa=abscissa, weight=weight)
         else:
-            plan = plan.with_nodes(plan._nodes_wanted(position, fwhm, spread))
+            plan = plan.with_nodes(axial.nodes_needed(plan._asymmetry(position, fwhm, spread)))
         core, tail = plan_tiles(
             x[:, 0], x[:, -1], position.T, fwhm, eta, spread, plan.cutoff,
             core_only=plan.axial_mode == "gsas", present=present > 0,
-            capacity=(plan.core.capacity, plan.tail.capacity),
+            capacity=(plan.core.capacity, plan.tail.capacity), room=plan.room,
         )  # fmt: skip
         cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in plan.phases])
         return plan.replace(
@@ -206,18 +212,6 @@ class PatternPlan(Struct):
         negative = x[np.asarray(widths.caglioti_variance(x, values["U"], values["V"], values["W"])) < 0]
         return (float(negative[0]), float(negative[-1])) if negative.size else None
 
-    def _nodes_wanted(
-        self,
-        position: Float[np.ndarray, "lines peaks"],
-        fwhm: Float[np.ndarray, " peaks"],
-        spread: Float[np.ndarray, " peaks"],
-    ) -> int:
-        """Axial-divergence nodes for the most asymmetric peak that the data show (host)."""
-        x = np.asarray(self.x)
-        inside = np.concatenate([np.asarray(p.present) for p in self.phases]) > 0
-        inside &= (position[0] > x[0] - 1.0) & (position[0] < x[-1] + 1.0)
-        return axial.nodes_needed(np.max(np.abs(spread[inside]) / fwhm[inside], initial=0.0))
-
     def with_nodes(self, least: int) -> Self:
         """The same plan with at least this many axial-divergence nodes, for a refinement that changes ``shl`` (host)."""
         abscissa, weight = axial.quadrature(least, self.fixed.axial_imbalance)
@@ -227,23 +221,52 @@ class PatternPlan(Struct):
 
     def refreshed(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> tuple[Self, str]:
         """A plan that is still valid at these values, and what had to be renewed (``""`` for nothing) (host)."""
-        cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in self.phases])
-        planned_cells = np.asarray(self.planned_cells)
-        if max(_largest_strain(new, old) for new, old in zip(cells, planned_cells, strict=True)) > CELL_MARGIN:
-            return self.laid_out(crystals, values, reflections=True), "reflection list rebuilt"
         tables = compiled_phase_tables(self, crystals, values)
         position = np.concatenate([np.asarray(t.position) for t in tables], axis=1)
         fwhm = np.concatenate([np.asarray(t.fwhm) for t in tables])
-        planned = np.asarray(self.planned_fwhm)
-        shifted = np.abs(position - np.asarray(self.planned_position)).max(axis=0) > 0.5 * planned
+        cells, windows = self._outgrown(
+            position, fwhm, [np.asarray(crystals[p.name].cell) for p in self.phases], values
+        )
+        if cells:
+            return self.laid_out(crystals, values, reflections=True), "reflection list rebuilt"
+        return (self.laid_out(crystals, values), "peak windows renewed") if windows else (self, "")
+
+    def outgrown(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Array:
+        """Whether :meth:`refreshed` would plan anything again at these values (traceable)."""
+        tables = self.phase_tables(crystals, values)
+        position = jnp.concatenate([t.position for t in tables], axis=1)
+        fwhm = jnp.concatenate([t.fwhm for t in tables])
+        cells, windows = self._outgrown(position, fwhm, [crystals[p.name].cell for p in self.phases], values)
+        return cells | windows
+
+    def _outgrown(self, position, fwhm, cells, values) -> tuple[Any, Any]:
+        """Whether the lists of reflections must be made again, and whether the windows of peaks (numpy or JAX)."""
+        xp, shl = namespace(position), values["shl"]
+        strains = [_largest_strain(cell, self.planned_cells[k]) for k, cell in enumerate(cells)]
+        planned = xp.asarray(self.planned_fwhm)
+        shifted = xp.abs(position - xp.asarray(self.planned_position)).max(axis=0) > 0.5 * planned
         grown = (fwhm > 1.15 * planned) | (fwhm < 0.7 * planned)
-        spread = axial.axial_spread(position[0], float(values["shl"]))
-        longer = np.abs(spread) > np.abs(np.asarray(self.planned_spread)) + 0.5 * planned
-        present = np.concatenate([np.asarray(p.present) for p in self.phases]) > 0
-        coarse = self.with_nodes(self._nodes_wanted(position, fwhm, spread)) is not self
-        if coarse or ((shifted | grown | longer) & present).any():
-            return self.laid_out(crystals, values), "peak windows renewed"
-        return self, ""
+        spread = axial.axial_spread(position[0], shl)
+        longer = xp.abs(spread) > xp.abs(xp.asarray(self.planned_spread)) + 0.5 * planned
+        present = xp.concatenate([xp.asarray(p.present) for p in self.phases]) > 0
+        coarse = self._asymmetry(position, fwhm, spread) > self._asymmetry_served
+        renewed = coarse | xp.any((shifted | grown | longer) & present)
+        return xp.max(xp.stack(strains)) > CELL_MARGIN, renewed
+
+    def _asymmetry(self, position, fwhm, spread):
+        """Extent of the axial tail over the width of the most asymmetric peak that the data show (numpy or JAX)."""
+        xp = namespace(position)
+        x = xp.asarray(self.x)
+        inside = xp.concatenate([xp.asarray(p.present) for p in self.phases]) > 0
+        inside &= (position[0] > x[0] - 1.0) & (position[0] < x[-1] + 1.0)
+        return xp.max(xp.where(inside, xp.abs(spread) / fwhm, 0.0), initial=0.0)
+
+    @property
+    def _asymmetry_served(self) -> float:
+        """The largest such asymmetry for which there are nodes enough."""
+        if self.axial_mode == "gsas":
+            return np.inf
+        return axial.spread_served(np.shape(self.abscissa)[1] // (2 if self.fixed.axial_imbalance else 1))
 
 
 def shortest_d(x: Float[np.ndarray, " points"], instrument: Instrument) -> float:
@@ -253,10 +276,12 @@ def shortest_d(x: Float[np.ndarray, " points"], instrument: Instrument) -> float
     return shortest / (2.0 * np.sin(np.deg2rad(0.5 * highest))) / (1.0 + CELL_MARGIN)
 
 
-def _largest_strain(cell: Float[np.ndarray, "6"], reference: Float[np.ndarray, "6"]) -> float:
-    """Largest relative change of any distance between two cells."""
-    squared = np.linalg.eigvals(np.linalg.solve(metric(reference), metric(cell))).real
-    return float(np.abs(np.sqrt(squared) - 1.0).max())
+def _largest_strain(cell: Float[Array, "6"], reference: Float[Array, "6"]) -> Any:
+    """Largest relative change of any distance between two cells (numpy or JAX)."""
+    xp = namespace(cell)
+    outer = xp.linalg.inv(xp.linalg.cholesky(xp.asarray(metric(reference))))
+    squared = xp.linalg.eigvalsh(outer @ metric(cell) @ outer.T)
+    return xp.abs(xp.sqrt(squared) - 1.0).max()
 
 
 def compiled_phase_tables(
@@ -277,13 +302,13 @@ def _phase_tables(
     return [phase_peaks(p, crystals[p.name], fixed, values, k, gsas=gsas) for k, p in enumerate(phases)]
 
 
-_compiled_tables = compiled(_phase_tables, static_argnames=("fixed", "gsas"))
+_compiled_tables = compiled(_phase_tables, kept=True, static_argnames=("fixed", "gsas"))
 
 
-_compiled_pattern = compiled(PatternPlan.pattern)
+_compiled_pattern = compiled(PatternPlan.pattern, kept=True)
 
 
-@compiled
+@compiled(kept=True)
 def observed_over_calculated(
     plan: PatternPlan,
     crystals: Mapping[str, Crystal],
@@ -301,9 +326,7 @@ def observed_over_calculated(
     nodes = plan._nodes(table.peaks)
 
     def peaks_only(area: jax.Array) -> jax.Array:
-        tiles = plan.core, plan.tail, plan.tiles_at_once
-        blocks = profiles.profile_sum(plan.x_blocks, table.peaks._replace(area=area), nodes, *tiles)
-        return blocks.reshape(-1)[: plan.x.shape[0]]
+        return plan.sum_of_peaks(table.peaks._replace(area=area), nodes)
 
     calculated, pull = jax.vjp(peaks_only, table.peaks.area)
     seen = calculated > 1e-9 * jnp.max(calculated)

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arrays import namespace
 from ..errors import ParameterError
 from ..typing import Array
 
@@ -59,10 +60,10 @@ _FORWARD: dict[str, Callable] = {
     "huber": _huber, "soft_l1": _soft_l1, "cauchy": _cauchy, "geman_mcclure": _geman_mcclure
 }  # fmt: skip
 _BACK: dict[str, Callable] = {
-    "huber": lambda f, c: np.where(f > c, (f * f + c * c) / (2.0 * c), f),
-    "soft_l1": lambda f, c: f * np.sqrt(1.0 + (0.5 * f / c) ** 2),
-    "cauchy": lambda f, c: c * np.sqrt(np.expm1((f / c) ** 2)),
-    "geman_mcclure": lambda f, c: f / np.sqrt(np.maximum(1.0 - (f / c) ** 2, 1e-12)),
+    "huber": lambda f, c, xp: xp.where(f > c, (f * f + c * c) / (2.0 * c), f),
+    "soft_l1": lambda f, c, xp: f * xp.sqrt(1.0 + (0.5 * f / c) ** 2),
+    "cauchy": lambda f, c, xp: c * xp.sqrt(xp.expm1((f / c) ** 2)),
+    "geman_mcclure": lambda f, c, xp: f / xp.sqrt(xp.maximum(1.0 - (f / c) ** 2, 1e-12)),
 }
 _INFLUENCE: dict[str, Callable] = {
     "huber": lambda r, c: np.clip(r, -c, c),
@@ -121,10 +122,10 @@ class Loss:
         """``f(r)`` and ``f'(r)`` (traceable)."""
         return jax.jvp(self.residuals, (r,), (jnp.ones_like(r),))
 
-    def undone(self, f: np.ndarray) -> np.ndarray:
-        """The residuals ``r`` that belong to ``f(r)`` (host)."""
-        f = np.asarray(f, dtype=float)
-        return np.sign(f) * _BACK[self.kind](np.abs(f), self.scale)
+    def undone(self, f: Array) -> Array:
+        """The residuals ``r`` that belong to ``f(r)`` (traceable)."""
+        xp = namespace(f)
+        return xp.sign(f) * _BACK[self.kind](xp.abs(f), self.scale, xp)
 
     def influence(self, r: np.ndarray) -> np.ndarray:
         """``psi = f f'``: how strongly residuals pull; ``r`` in least squares (host)."""

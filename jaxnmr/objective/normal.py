@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax
 
 from .._struct import compiled
-from .objective import Objective, linearised
+from .objective import Objective, state_and_tangents
 from .parameters import Layout
 
 
@@ -31,5 +31,5 @@ def normal_equations(
     Returns:
         ``(m,)``, ``(n, n)`` and ``(n,)``; all of the float type of theta.
     """
-    r, products, gradient = objective._normal(*linearised(layout, objective, offset, transform, theta))
+    r, products, gradient = objective._normal(*state_and_tangents(layout, objective, offset, transform, theta))
     return r, 0.5 * (products + products.T), gradient

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._functions import pickled_function, unpickled_function
-from .._struct import Struct, static
+from .._struct import Struct, compiled, static
 from ..crystal import Crystal
 from ..errors import ParameterError
 from ..typing import Array
@@ -94,6 +94,18 @@ class PhaseSource(Struct, pytree=False):
         """This source with what the structure has outgrown planned again, and what that was (host)."""
         return self, ""
 
+    def outgrown(self, crystal: Crystal) -> Array | bool:
+        """Whether :meth:`replan` or :meth:`outside` has something to say here, or has to look (traceable).
+
+        By default that is everywhere for sources that define one of them.
+        """
+        return type(self).replan is not PhaseSource.replan or type(self).outside is not PhaseSource.outside
+
+    @property
+    def predicts(self) -> bool:
+        """Whether values come with their uncertainties at no further cost, so that :meth:`prediction` serves for both."""
+        return False
+
     def prediction(self, crystal: Crystal) -> Any:
         """Values together with their uncertainties (host).
 
@@ -159,13 +171,18 @@ class PhaseFunction(PhaseSource):
     provisions: tuple[Provision, ...] = static()
 
     def evaluate(self, crystal: Crystal) -> dict[str, Array]:
-        made = self.function(crystal)
-        made = made if isinstance(made, Mapping) else {self.name: made}
-        return {name: jnp.asarray(value) for name, value in made.items()}
+        return _values(self, crystal)
 
     def __reduce__(self):
         function = pickled_function(self.function, f"source {self.name!r}")
         return _phase_function, (function, self.name, self.phase, self.provisions)
+
+
+@compiled
+def _values(source: PhaseFunction, crystal: Crystal) -> dict[str, Array]:
+    made = source.function(crystal)
+    made = made if isinstance(made, Mapping) else {source.name: made}
+    return {name: jnp.asarray(value) for name, value in made.items()}
 
 
 def _function_source(function, name):

@@ -125,10 +125,10 @@ class ProfileStatistics(Statistics):
         )
 
 
-def weighted_factor(residuals, observed, sigma) -> float:
-    """``100 sqrt(sum r² / sum (obs/sigma)²)``, per cent: the weighted R factor of a curve ``(points,)``."""
+def weighted_factor(chi2: float, observed, sigma) -> float:
+    """``100 sqrt(chi2 / sum (obs/sigma)²)``, per cent: the weighted R factor of a curve ``(points,)``."""
     observed = np.asarray(observed) / np.asarray(sigma)
-    return float(100.0 * np.sqrt(residuals @ residuals / (observed @ observed)))
+    return float(100.0 * np.sqrt(chi2 / (observed @ observed)))
 
 
 def durbin_watson(residuals) -> float:

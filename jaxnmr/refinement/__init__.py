@@ -1,10 +1,11 @@
 """Refinement: solvers, the loop around them, statistics, uncertainties and results."""
 
 from .checkpoint import read_checkpoint, write_checkpoint
-from .loop import Stage, refine
 from .progress import progress
 from .result import RefinementResult, StepInfo
+from .single import refine
 from .solvers import GaussNewton, LevenbergMarquardt
+from .stages import Stage
 from .variance_components import variance_components
 from .variance_report import VarianceComponent, VarianceComponents
 

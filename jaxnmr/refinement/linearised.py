@@ -1,4 +1,4 @@
-"""The linear least-squares problem around a point, compressed once and solved for any subset and damping (host).
+"""The linear least-squares problem around a point, compressed once: what it says of uncertainties, for any subset (host).
 
 Columns are scaled to unit length, ``[J, r]`` is compressed by QR, and the small triangle is decomposed by SVD:
 never the normal equations, whose condition number is the square of this one's.
@@ -58,21 +58,9 @@ class Linearised:
         keep = self.determined
         return (vt[keep].T / s[keep]) / self.norms[:, None]
 
-    def singular_values(self) -> np.ndarray:
-        """Singular values of the scaled Jacobian, the determined ones."""
-        return self.svd[1][self.determined]
-
-    def step(self, damping: float) -> np.ndarray:
-        """Levenberg-Marquardt step ``(columns,)``; Gauss-Newton for ``damping = 0``; nothing along null directions."""
-        u, s, vt = self.svd
-        keep = self.determined
-        gain = s[keep] / (s[keep] ** 2 + damping)
-        return -(vt[keep].T @ (gain * (u[:, keep].T @ self.rotated))) / self.norms
-
-    def predicted_decrease(self, step: np.ndarray) -> float:
-        """Decrease of ``|r|²`` the linear model predicts for a step."""
-        after = self.rotated + self.triangle @ (step * self.norms)
-        return float(self.rotated @ self.rotated - after @ after)
+    def minimum(self) -> np.ndarray:
+        """The step ``(columns,)`` to the minimum of the linear model; nothing along null directions."""
+        return -self.whitening() @ (self.svd[0][:, self.determined].T @ self.rotated)
 
     def covariance(self) -> np.ndarray:
         """``(JᵀJ)⁻¹`` on the determined directions, ``(columns, columns)``."""

@@ -1,445 +1,376 @@
-"""The refinement loop: stages, acceptance on the true residual, bounds, renewal of plans, honest endings (host)."""
+"""The refinement loop on the device: stages, damping, acceptance on the true residual, bounds, stopping rules.
+
+One program holds the whole loop. Every turn linearises at the point of a trial, accepts it or not, and finds the next trial; a
+single linearisation serves as residuals of the trial and as derivatives of what follows. The loop ends by itself, after as many
+accepted steps as it was asked for, or when something that was planned has been outgrown, which only the host can mend; what it
+hands back is enough to go on from there. There is no callback in it, so that it can be vectorised, exported and kept.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
+from functools import cache, partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._compilations import watch_compilations
-from ..errors import ConvergenceError, DataError, ParameterError, PrecisionError
-from ..objective import Objective, Parameters
-from ..objective.objective import residuals, residuals_and_jacobian
-from .checkpoint import write_checkpoint
-from .domain import DomainLog
-from .linearised import Linearised
-from .result import RefinementResult, StepInfo
-from .solvers import LevenbergMarquardt, Solver
-from .summary import summarise
+from .._struct import compiled
+from ..objective import Objective
+from ..objective.objective import linearised
+from ..objective.parameters import Layout
+from ..typing import Array
+from .solvers import Rule
+from .subproblem import Compressed, Decomposed, compressed, decomposed
 
-Callback = Callable[[StepInfo], None]
-Values = Generator[tuple[Callable, np.ndarray], Any, Any]
-_LARGEST_DAMPING = 1e12
+# why a loop ended: it may go on, ...
+GOING, PAUSED, OUTGROWN = 0, 1, 2
+# ... or the last stage has ended, ...
+CONVERGED, FLAT, CREPT, STALLED, MAX_STEPS = 3, 4, 5, 6, 7
+# ... or there is no way on
+NO_DERIVATIVE, NOT_FINITE = 8, 9
+
+# what a trial is: the point itself, evaluated anew; a step; the last step of a stage
+_HERE, _STEP, _LAST = 0, 1, 2
+
+LARGEST_DAMPING = 1e12
 # a minimum this close (in standard uncertainties, all parameters together) counts even when rounding or a
 # renewed peak window hides any further decrease
-_STALLED_BUT_CLOSE = 0.1
+STALLED_BUT_CLOSE = 0.1
 # data without noise have a vanishing chi²: a fit a thousand times better than the uncertainties asks for no better
 SMALLEST_GOF2 = 1e-6
 # a model with a kink (a variance held at zero, say) can creep forever: this many steps that together lower chi² by
 # less than such a distance would are an end, too
-_FLAT_STEPS = 5
+FLAT_STEPS = 5
 # of chi² at the start, what makes scales and backgrounds go first
 _MOST = 0.5
-# extraction is steady when that many steps lower chi² by less than this fraction
-_EXTRACTION_GAIN = 1e-3
+# only the last stage needs to be exact; the others hand over
+_HANDED_OVER = 10.0
+
+HISTORY = 64
+"""Steps that one call can tell of, and so the most that it takes."""
+
+_STAGES = 16
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a refinement, by what it frees; stages add up.
+class Course(NamedTuple):
+    """What stays the same in one refinement of ``n`` free numbers, in up to ``S`` stages.
 
     Attributes:
-        free: names or patterns to free from this stage on.
-        fix: names or patterns to fix again.
-        name: for reports.
-        max_steps: at most this many steps here; the solver's limit by default.
+        offset, transform: parameters are ``offset + transform @ theta``.
+        lower, upper: ``(n,)`` bounds of theta.
+        intensity: ``(n,)`` which numbers are scales and backgrounds.
+        masks: ``(S, n)`` what moves in each stage; ``limits`` ``(S,)`` accepted steps in it.
+        stages: how many of these there are.
+        tolerance, initial_damping: of the solver.
     """
 
-    free: tuple[str, ...] = ()
-    fix: tuple[str, ...] = ()
-    name: str = ""
-    max_steps: int | None = None
+    offset: Array
+    transform: Array
+    lower: Array
+    upper: Array
+    intensity: Array
+    masks: Array
+    limits: Array
+    stages: Array
+    tolerance: Array
+    initial_damping: Array
 
-    def __post_init__(self):
-        for what in ("free", "fix"):
-            value = getattr(self, what)
-            object.__setattr__(self, what, (value,) if isinstance(value, str) else tuple(value))
+
+class Point(NamedTuple):
+    """Where a refinement of ``n`` numbers stands, and what it is about to try; enough to go on.
+
+    Attributes:
+        theta: ``(n,)`` the last good point, with its ``chi2``, ``squares`` ``(terms,)`` and linearised ``problem``.
+        trial: ``(n,)`` the point to be tried, and of what ``kind`` it is.
+        predicted: decrease of chi² that the linear model expects there; ``shift`` of the parameters, the largest over its
+            standard uncertainty; ``distance`` of the minimum, in standard uncertainties with all parameters together.
+        opening: whether only scales and backgrounds move in this trial; ``opened`` whether they need to go first no more.
+        damping, grow: of the next trial, and how much faster it is to grow.
+        stage, count: number of the stage, and of steps accepted in it.
+        gains, gained: ``(FLAT_STEPS,)`` by how much the last steps lowered chi², and how many of them there are.
+        ended: one of the reasons above.
+    """
+
+    theta: Array
+    chi2: Array
+    squares: Array
+    problem: Compressed
+    trial: Array
+    kind: Array
+    predicted: Array
+    shift: Array
+    distance: Array
+    opening: Array
+    opened: Array
+    damping: Array
+    grow: Array
+    stage: Array
+    count: Array
+    gains: Array
+    gained: Array
+    ended: Array
 
 
-def refine(
-    objective: Objective,
-    params: Parameters,
-    *,
-    solver: Solver | None = None,
-    stages: Sequence[Stage] | None = None,
-    callback: Callback | None = None,
-    checkpoint: str | Path | None = None,
-    throw: bool = True,
-    correlation_threshold: float = 0.8,
-    suggest: bool = True,
-    weights: Literal["variance-components"] | None = None,
-) -> RefinementResult:
-    """Minimise an objective over its free parameters.
+class History(NamedTuple):
+    """Steps of one call, one row each, of which ``rows`` are filled.
 
-    If scales and backgrounds alone would remove over half of the initial chi², they are refined first; the step's note says
-    so. Whatever else a rough start needs is said with ``stages``.
+    Attributes:
+        stage, chi2, accepted, damping, shift, opening: ``(HISTORY,)`` as in `Point`, after the step.
+        squares: ``(HISTORY, terms)``; ``at_bound`` ``(HISTORY, n)`` which moving numbers are at a bound.
+    """
+
+    rows: Array
+    stage: Array
+    chi2: Array
+    accepted: Array
+    damping: Array
+    shift: Array
+    opening: Array
+    squares: Array
+    at_bound: Array
+
+
+class Outcome(NamedTuple):
+    """What :func:`descend` returns.
+
+    Attributes:
+        point: where it stands now.
+        history: its steps.
+        start_chi2, start_squares: of the point where it started, when that was evaluated anew; otherwise NaN.
+        residuals, jacobian: of the last point that was tried.
+        evaluations: how many points that were.
+    """
+
+    point: Point
+    history: History
+    start_chi2: Array
+    start_squares: Array
+    residuals: Array
+    jacobian: Array
+    evaluations: Array
+
+
+def starting(theta: np.ndarray, terms: int) -> Point:
+    """A refinement of ``theta`` ``(n,)`` that has not begun (host)."""
+    n, number, whole = len(theta), np.float64, np.int32
+    theta = np.asarray(theta, dtype=number)
+    return Point(
+        theta=theta, chi2=number(np.inf), squares=np.zeros(terms),
+        problem=Compressed(np.zeros((n, n)), np.zeros(n), np.ones(n)),
+        trial=theta, kind=whole(_HERE), predicted=number(0.0), shift=number(0.0), distance=number(np.inf),
+        opening=np.bool_(False), opened=np.bool_(False), damping=number(np.nan), grow=number(2.0),
+        stage=whole(0), count=whole(0), gains=np.zeros(FLAT_STEPS), gained=whole(0), ended=whole(GOING),
+    )  # fmt: skip
+
+
+def again(point: Point) -> Point:
+    """The same point with its objective changed: everything is evaluated anew (host)."""
+    return point._replace(trial=point.theta, kind=np.int32(_HERE), gained=np.int32(0), ended=np.int32(GOING))
+
+
+def evaluated(
+    layout: Layout, rule: Rule, objective: Objective, offset, transform, theta
+) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals ``(m,)`` and Jacobian ``(m, n)`` at a point, by the program of the loop (host)."""
+    n = len(theta)
+    free = np.full(n, np.inf)
+    course = Course(
+        offset=np.asarray(offset), transform=np.asarray(transform), lower=-free, upper=free, intensity=np.zeros(n, dtype=bool),
+        **padded_stages([np.ones(n, dtype=bool)], [1]), tolerance=np.float64(1.0), initial_damping=np.float64(0.0),
+    )  # fmt: skip
+    made = descend(layout, rule, objective, course, starting(theta, len(objective.terms)), np.int32(0))
+    return np.asarray(made.residuals), np.asarray(made.jacobian)
+
+
+def padded_stages(masks: Sequence[np.ndarray], limits: Sequence[int]) -> dict[str, np.ndarray]:
+    """``masks``, ``limits`` and ``stages`` of a `Course`, of one size for almost all numbers of stages (host)."""
+    room = _STAGES * -(-len(masks) // _STAGES)
+    spare = room - len(masks)
+    return {
+        "masks": np.pad(np.array(masks, dtype=bool), ((0, spare), (0, 0))),
+        "limits": np.pad(np.array(limits, dtype=np.int32), (0, spare)),
+        "stages": np.int32(len(masks)),
+    }
+
+
+def _whole(value) -> Array:
+    return jnp.asarray(value, dtype=jnp.int32)
+
+
+@compiled(kept=True, static_argnums=(0, 1))
+def descend(layout: Layout, rule: Rule, objective: Objective, course: Course, point: Point, most: Array) -> Outcome:
+    """Go on from a point, for at most ``most`` accepted steps; with 0 it is only evaluated.
 
     Args:
-        objective: what to minimise.
-        params: starting values; without ``stages``, the parameters that are free in it are refined.
-        solver: `LevenbergMarquardt` (default) or `GaussNewton`.
-        stages: free groups of parameters one after the other. All share one compiled program.
-        callback: receives a `StepInfo` after every step.
-        checkpoint: JSON file that always holds the last good parameters.
-        throw: raise when the refinement does not converge; otherwise look at ``result.status``.
-        correlation_threshold: report correlations above this.
-        suggest: work out which fixed parameter would help most.
-        weights: by default data count as their uncertainties say. ``"variance-components"`` multiplies the uncertainties of
-            every data set by a factor that its own residuals ask for, refines again, and repeats that until the factors
-            agree; ``result.components`` says what they are. Restraints, terms with another weight than 1 and terms with a
-            redundancy below 1 are left as they are.
-
-    Returns:
-        The result, whatever the ending when ``throw`` is false.
-
-    Raises:
-        PrecisionError: single precision.
-        ParameterError: nothing is free, parameters of another objective, or an unknown kind of weights.
-        DataError: fewer observations than parameters, or residuals that are not finite at the start.
-        ConvergenceError: no minimum was reached; the result is its ``result`` attribute.
+        layout: of the parameters.
+        rule: the step, as of `LevenbergMarquardt`.
+        objective: bound to what is refined.
+        course, point: see there.
+        most: at most `HISTORY`.
     """
-    if weights is not None:
-        from .variance_components import refine_with_components
-
-        if weights != "variance-components":
-            raise ParameterError(f"weights is {weights!r}; expected 'variance-components' or None")
-        return refine_with_components(
-            refine, objective, params, stages, solver=solver, callback=callback, checkpoint=checkpoint, throw=throw,
-            correlation_threshold=correlation_threshold, suggest=suggest,
-        )  # fmt: skip
-    run = Descent(objective, params, solver or LevenbergMarquardt(), stages, callback, checkpoint)
-    status, message = run.alone()
-    result = run.result(
-        status, message, correlation_threshold=correlation_threshold, suggest=suggest and status != "interrupted"
+    shapes = jax.eval_shape(_linearised(layout), objective, course.offset, course.transform, point.theta)
+    number = point.chi2.dtype
+    empty = Outcome(
+        point=point,
+        history=_no_history(len(point.theta), len(point.squares), number),
+        start_chi2=jnp.asarray(jnp.nan, number),
+        start_squares=jnp.full(len(point.squares), jnp.nan, number),
+        residuals=jnp.zeros(shapes.residuals.shape, number),
+        jacobian=jnp.zeros(shapes.jacobian.shape, number),
+        evaluations=jnp.asarray(0, jnp.int32),
     )
-    if throw and not result.converged and result.status != "interrupted":
-        error = ConvergenceError(result.message)
-        error.result = result
-        raise error
-    return result
+    turn = lambda outcome: _turn(layout, rule, objective, course, outcome, most)
+    return jax.lax.while_loop(lambda outcome: outcome.point.ended == GOING, turn, empty)
 
 
-class Descent:
-    """State of one refinement.
-
-    :meth:`execute` is a generator: it yields a compiled function and the point where it wants its value, and is sent that
-    value. So one refinement can evaluate them as they come, and many can have theirs evaluated together.
-    """
-
-    def __init__(self, objective, params, solver, stages=None, callback=None, checkpoint=None):
-        if jnp.zeros(1).dtype != jnp.float64:
-            raise PrecisionError(
-                "refinement in single precision loses the small shifts it is about: "
-                "call jaxnmr.enable_x64() before anything else"
-            )
-        missing = [name for name in objective.parameters().values if name not in params.values]
-        if missing:
-            raise ParameterError(
-                f"these parameters are of another objective: {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''} "
-                f"{'is' if len(missing) == 1 else 'are'} missing; start from objective.parameters()"
-            )
-        self.began = time.perf_counter()
-        self.solver, self.callback, self.checkpoint = solver, callback, checkpoint
-        self.stages = [Stage(name="all")] if not stages else list(stages)
-        self.masks: list[np.ndarray] = []
-        if stages:
-            params, self.masks = _stage_masks(params, self.stages)
-        else:
-            self.masks = [np.ones(params.n_free, dtype=bool)]
-        if params.n_free == 0:
-            raise ParameterError("all parameters are fixed: free some, e.g. params.free('cell', 'xyz')")
-        self.objective, self.params = objective, params
-        self.lower, self.upper = params.theta_bounds()
-        self.steps: list[StepInfo] = []
-        self.domain = DomainLog()
-        self.compile_seconds = 0.0
-        self.opening = True
-        # rows of every term; none before the first residuals were calculated
-        self.slices: dict[str, slice] = {}
-        self.active = self.masks[-1]
-
-    @property
-    def begun(self) -> bool:
-        """Whether residuals were calculated, at the start at least."""
-        return bool(self.slices)
-
-    def result(
-        self, status: str, message: str, *, correlation_threshold: float = 0.8, suggest: bool = False
-    ) -> RefinementResult:
-        """Everything a report needs of where it stands now; arguments as those of :func:`refine`."""
-        return summarise(
-            objective=self.objective,
-            params=self.params,
-            active=self.active,
-            status=status,
-            message=message,
-            steps=tuple(self.steps),
-            began=self.began,
-            compile_seconds=self.compile_seconds,
-            correlation_threshold=correlation_threshold,
-            suggest=suggest,
-            visited=self.domain.sentences(),
-        )
-
-    # -- compiled calls ------------------------------------------------------------------------------------------
-    def evaluate(self, function, theta):
-        """The value that :meth:`execute` asked for."""
-        arguments = (self.params.spec.layout, self.objective, self.offset, self.transform, jnp.asarray(theta))
-        before = time.perf_counter()
-        with watch_compilations() as compiled:
-            out = jax.block_until_ready(function(*arguments))
-        if compiled.count:
-            self.compile_seconds += time.perf_counter() - before
-        return jax.tree.map(np.asarray, out)
-
-    def alone(self) -> tuple[str, str]:
-        """Run to the end; status and message."""
-        course = self.execute()
-        try:
-            wanted = next(course)
-            while True:
-                try:
-                    value = self.evaluate(*wanted)
-                except KeyboardInterrupt as stop:
-                    wanted = course.throw(stop)
-                else:
-                    wanted = course.send(value)
-        except StopIteration as end:
-            return end.value
-
-    def _residuals(self, theta) -> Values:
-        return (yield residuals, theta)
-
-    def _linearise(self, theta) -> Values:
-        return (yield residuals_and_jacobian, theta)
-
-    # -- the loop ------------------------------------------------------------------------------------------------
-    def execute(self) -> Values:
-        """Yield what is to be evaluated; returns status and message."""
-        self.objective, _, outside = self.objective.bind(self.params).replan(self.params)
-        self.domain.visit(0, outside)
-        self.offset, self.transform = self.params.offset(), self.params.spec.transform
-        theta = self.params.theta
-        r = yield from self._residuals(theta)
-        if not np.isfinite(r).all():
-            raise DataError(self._not_finite(r))
-        if r.size < self.params.n_free:
-            raise DataError(
-                f"{r.size} observations cannot determine {self.params.n_free} parameters: "
-                "fit a wider range, fix parameters, or add restraints"
-            )
-        self.slices = self.objective.row_slices(self.params)
-        status, message = "converged", ""
-        try:
-            for index, (stage, mask) in enumerate(zip(self.stages, self.masks, strict=True)):
-                self.active = mask
-                if not mask.any():
-                    raise ParameterError(f"stage {stage.name or index + 1!r} frees nothing")
-                last = index == len(self.stages) - 1
-                status, message = yield from self._stage(index, stage, mask)
-                if status == "diverged" and not last:
-                    break
-        except KeyboardInterrupt:
-            status = "interrupted"
-            message = (
-                f"The refinement was interrupted after {len(self.steps)} steps; these are the last good parameters."
-            )
-        return status, message
-
-    def _stage(self, index: int, stage: Stage, mask: np.ndarray) -> Values:
-        damping, grow = self.solver.initial_damping, 2.0
-        name = stage.name or f"stage {index + 1}"
-        limit = stage.max_steps or self.solver.max_steps
-        # only the last stage needs to be exact; the others hand over
-        last, settled = index == len(self.stages) - 1, False
-        tolerance = self.solver.tolerance * (1.0 if last else 10.0)
-        theta = self.params.theta
-        decreases: list[float] = []
-        flat = False
-        best: tuple[float, Parameters, Objective] | None = None
-        since_best = 0
-        for count in range(1, limit + 1):
-            started = time.perf_counter()
-            r, jacobian = yield from self._linearise(theta)
-            if not np.isfinite(jacobian).all():
-                bad = [self.params.free_names[k] for k in np.flatnonzero(~np.isfinite(jacobian).all(axis=0))]
-                return "diverged", f"The derivative by {', '.join(bad[:5])} is not finite; check its value and bounds."
-            chi2 = float(r @ r)
-            full = Linearised.create(r, jacobian)
-            problem, moving = self._held_at_bounds(full, mask, theta)
-            freedom = max(r.size - int(moving.sum()), 1)
-            newton = problem.step(0.0)
-            gof2 = max(chi2 / freedom, SMALLEST_GOF2)
-            distance = np.sqrt(max(problem.predicted_decrease(newton), 0.0) / gof2)
-            if distance < tolerance:
-                # one undamped step costs a single evaluation and lands on the minimum of the last linear model
-                yield from self._polish(name, theta, moving, newton, chi2)
-                if not last or settled or count == limit or self.objective.extracting:
-                    return "converged", self._converged(name)
-                # peak windows laid out on the way here shift a minimum by some hundredths of its uncertainty
-                self.objective, theta, settled = self.objective.bind(self.params), self.params.theta, True
-                continue
-            opening = self._opening(full, moving, chi2)
-            if opening is not None:
-                problem, moving = full.subset(opening), opening
-            theta_new, r_new, damping, grow = yield from self._trial(
-                theta, r, jacobian, problem, moving, chi2, damping, grow
-            )
-            if theta_new is None:
-                self._report(index, name, chi2, False, damping, distance, r, started, mask, "no downhill step found")
-                if distance < _STALLED_BUT_CLOSE:
-                    return "converged", self._converged(name)
-                return "stalled", (
-                    f"No step lowers chi² any further in stage '{name}', yet the linear model expects the minimum "
-                    f"{distance:.2g} standard uncertainties away. Parameters may be strongly correlated or at their bounds."
-                )
-            decreases.append(chi2 - float(r_new @ r_new))
-            shift = self._shift_over_esd(problem, theta_new - theta, moving, gof2)
-            theta = theta_new
-            self.params = self.params.at(theta)
-            self.objective, notes, outside = self.objective.replan(self.params)
-            strange = self.domain.visit(len(self.steps) + 1, outside)
-            if notes:
-                r_new = yield from self._residuals(theta)
-            if self.checkpoint is not None:
-                write_checkpoint(self.checkpoint, self.params, name, float(r_new @ r_new))
-            chi2_now = float(r_new @ r_new)
-            if self.objective.extracting:
-                # intensity extraction does not descend strictly: stop when it no longer gains, and keep the best
-                if best is None or chi2_now < best[0]:
-                    since_best = 0 if best is None or chi2_now < (1.0 - _EXTRACTION_GAIN) * best[0] else since_best + 1
-                    best = (chi2_now, self.params, self.objective)
-                else:
-                    since_best += 1
-                if since_best >= _FLAT_STEPS:
-                    _, self.params, self.objective = best
-                    return "converged", self._converged(name)
-            if notes:
-                decreases.clear()
-            elif len(decreases) >= _FLAT_STEPS and sum(decreases[-_FLAT_STEPS:]) < _STALLED_BUT_CLOSE**2 * gof2:
-                flat = True
-            first = "" if opening is None else "scales and backgrounds first"
-            note = "; ".join(filter(None, (first, *notes, strange, *self._bound_notes(theta, mask))))
-            self._report(index, name, float(r_new @ r_new), True, damping, shift, r_new, started, mask, note)
-            if flat:
-                return "converged", self._converged(
-                    name
-                ) + f" The last {_FLAT_STEPS} steps changed chi² by nothing that matters."
-        hint = (
-            ""
-            if len(self.stages) > 1
-            else ", or free parameters in stages, with scale, background and cell before atoms"
-        )
-        return (
-            "max_steps",
-            f"Stage '{name}' stopped after {limit} steps before it converged; allow more max_steps{hint}.",
-        )
-
-    def _opening(self, full: Linearised, moving, chi2: float) -> np.ndarray | None:
-        """Scales and backgrounds, where they alone remove most of the misfit of the start.
-
-        Until they fit, shapes and positions are changed to make peaks higher or lower.
-        """
-        spec = self.params.spec
-        these = moving & spec.intensity[spec.free_pivots]
-        if self.opening and these.any() and not these[moving].all():
-            alone = full.subset(these)
-            if alone.predicted_decrease(alone.step(0.0)) > _MOST * chi2:
-                return these
-        self.opening = False
-        return None
-
-    def _trial(self, theta, r, jacobian, problem, moving, chi2, damping, grow) -> Values:
-        """Find a step that lowers chi², raising the damping until one does."""
-        columns = jacobian[:, moving]
-        while damping <= _LARGEST_DAMPING:
-            step = self.solver.step(problem, r, columns, damping)
-            trial = theta.copy()
-            trial[moving] = np.clip(theta[moving] + step, self.lower[moving], self.upper[moving])
-            predicted = problem.predicted_decrease(trial[moving] - theta[moving])
-            r_new = yield from self._residuals(trial)
-            # far too long a step makes residuals whose squares overflow
-            with np.errstate(over="ignore"):
-                chi2_new = float(r_new @ r_new) if np.isfinite(r_new).all() else np.inf
-            if chi2_new < chi2:
-                gain = min((chi2 - chi2_new) / max(predicted, 1e-300), 10.0)
-                # Nielsen's rule, with tenfold instead of threefold relief when the linear model was faithful
-                damping *= max(0.1, 1.0 - (2.0 * gain - 1.0) ** 3)
-                return trial, r_new, (damping if damping > 1e-10 else 0.0), 2.0
-            damping = max(damping * grow, 1e-4)
-            grow *= 2.0
-        return None, None, 1.0, 2.0
-
-    def _polish(self, name, theta, moving, newton, chi2) -> Values:
-        trial = theta.copy()
-        trial[moving] = np.clip(theta[moving] + newton, self.lower[moving], self.upper[moving])
-        r = yield from self._residuals(trial)
-        if np.isfinite(r).all() and float(r @ r) <= chi2:
-            self.params, chi2 = self.params.at(trial), float(r @ r)
-        if self.checkpoint is not None:
-            write_checkpoint(self.checkpoint, self.params, name, chi2)
-
-    def _held_at_bounds(self, full: Linearised, mask, theta):
-        """Drop parameters that sit at a bound and want to go further, until none does."""
-        moving = mask.copy()
-        while True:
-            problem = full.subset(moving)
-            step = np.zeros(theta.size)
-            step[moving] = problem.step(0.0)
-            outward = ((theta <= self.lower) & (step < 0)) | ((theta >= self.upper) & (step > 0))
-            if not (outward & moving).any():
-                return problem, moving
-            moving &= ~outward
-
-    # -- words ---------------------------------------------------------------------------------------------------
-    def _converged(self, name: str) -> str:
-        return f"Converged in {len(self.steps)} steps (last stage '{name}')."
-
-    def _shift_over_esd(self, problem, shift, moving, gof2) -> float:
-        esd = np.sqrt(np.maximum(np.diag(problem.covariance()) * gof2, 1e-300))
-        return float(np.max(np.abs(shift[moving]) / esd, initial=0.0))
-
-    def _bound_notes(self, theta, mask) -> list[str]:
-        at = mask & ((theta <= self.lower) | (theta >= self.upper))
-        return [f"at its bound: {self.params.free_names[k]}" for k in np.flatnonzero(at)]
-
-    def _not_finite(self, r) -> str:
-        for name, rows in self.objective.row_slices(self.params).items():
-            bad = np.flatnonzero(~np.isfinite(r[rows]))
-            if bad.size:
-                return (
-                    f"term {name!r} is not finite at the starting values ({bad.size} of {r[rows].size} residuals, "
-                    f"first number {bad[0] + 1}); check the starting values of its parameters"
-                )
-        return "the residuals are not finite at the starting values"
-
-    def _report(self, index, name, chi2, accepted, damping, shift, r, started, mask, note) -> None:
-        factors = {}
-        terms = zip(self.objective.terms, self.objective.losses, np.asarray(self.objective.weights), strict=True)
-        for term, loss, weight in terms:
-            part = r[self.slices[term.name]] / max(float(weight), 1e-300) ** 0.5
-            if found := term.agreement(part if loss is None else loss.undone(part)):
-                factors[term.name] = found
-        info = StepInfo(
-            stage=index, stage_name=name, step=len(self.steps) + 1, chi2=chi2, accepted=accepted, damping=damping,
-            shift_over_esd=shift, factors=factors, seconds=time.perf_counter() - started, n_free=int(mask.sum()), note=note,
-        )  # fmt: skip
-        self.steps.append(info)
-        if self.callback is not None:
-            self.callback(info)
+@cache
+def _linearised(layout: Layout):
+    # traced once for its shapes and its values
+    return jax.jit(partial(linearised, layout))
 
 
-def _stage_masks(params: Parameters, stages: Sequence[Stage]) -> tuple[Parameters, list[np.ndarray]]:
-    """Free everything any stage frees, and say per stage which of it moves."""
-    flags, current = [], params
-    for stage in stages:
-        current = current.free(*stage.free).fix(*stage.fix)
-        flags.append(current.spec.free.copy())
-    union = np.any(flags, axis=0)
-    return params.replace(spec=params.spec.changed(free=union)), [flag[union] for flag in flags]
+def _turn(layout, rule: Rule, objective: Objective, course: Course, outcome: Outcome, most) -> Outcome:
+    """Evaluate the trial, accept it or not, and choose the next one."""
+    old = outcome.point
+    # what follows is not to be merged with it, and calculated several times
+    made = jax.lax.optimization_barrier(_linearised(layout)(objective, course.offset, course.transform, old.trial))
+    chi2 = made.residuals @ made.residuals
+    problem = compressed(made.residuals, made.jacobian)
+    here, last = old.kind == _HERE, old.kind == _LAST
+    finite, smooth = jnp.isfinite(chi2), jnp.all(jnp.isfinite(problem.norms))
+    good = finite & (here | jnp.where(last, chi2 <= old.chi2, chi2 < old.chi2))
+    kept = lambda good, a, b: jax.tree.map(lambda a, b: jnp.where(good, a, b), a, b)
+    theta, chi2_now, squares = kept(good, (old.trial, chi2, made.squares), (old.theta, old.chi2, old.squares))
+    problem = kept(good & smooth, problem, old.problem)
+    new = old._replace(theta=theta, chi2=chi2_now, squares=squares, problem=problem)
+
+    # how far to trust the linear model, as of Nielsen, with tenfold instead of threefold relief when it was faithful
+    accepted, refused = good & (old.kind == _STEP), ~good & (old.kind == _STEP)
+    gain = jnp.minimum((old.chi2 - chi2) / jnp.maximum(old.predicted, 1e-300), 10.0)
+    relieved = old.damping * jnp.maximum(0.1, 1.0 - (2.0 * gain - 1.0) ** 3)
+    relieved = jnp.where(relieved > 1e-10, relieved, 0.0)
+    damping = jnp.where(accepted, relieved, jnp.where(refused, jnp.maximum(old.damping * old.grow, 1e-4), old.damping))
+    damping = jnp.where(jnp.isnan(damping), course.initial_damping, damping)
+    lost = refused & (damping > LARGEST_DAMPING)
+    gains = jnp.where(accepted, jnp.roll(old.gains, 1).at[0].set(old.chi2 - chi2), old.gains)
+    new = new._replace(
+        damping=damping, grow=jnp.where(accepted, 2.0, jnp.where(refused, 2.0 * old.grow, old.grow)),
+        count=old.count + accepted, gains=gains, gained=old.gained + accepted,
+        opened=old.opened | (accepted & ~old.opening),
+    )  # fmt: skip
+
+    # stages and what ends them
+    freedom = len(made.residuals) - jnp.sum(course.masks[old.stage])
+    gof2 = jnp.maximum(new.chi2 / jnp.maximum(freedom, 1), SMALLEST_GOF2)
+    # what this step gained does not count: something may have to be planned again after it
+    flat = accepted & (old.gained >= FLAT_STEPS) & (jnp.sum(old.gains) < STALLED_BUT_CLOSE**2 * gof2)
+    reason = jnp.select(
+        [last, flat, lost & (old.distance < STALLED_BUT_CLOSE), lost], [CONVERGED, FLAT, CREPT, STALLED], GOING
+    )
+    new = _stage_over(course, new, reason)
+    new, reason = _next_trial(rule, course, new, gof2)
+    new = _stage_over(course, new, reason)
+    happened = accepted | lost
+    enough = (outcome.history.rows + happened >= most) & (happened | here)
+    ended = jnp.select(
+        [here & ~finite, good & ~smooth, new.ended != GOING, accepted & made.outgrown, enough],
+        [NOT_FINITE, NO_DERIVATIVE, new.ended, OUTGROWN, PAUSED],
+        GOING,
+    )
+    new = new._replace(ended=ended.astype(jnp.int32))
+    told = lambda before, now: jnp.where(here & (outcome.evaluations == 0), now, before)
+    return Outcome(
+        point=new,
+        history=_told(outcome.history, happened, old, new, accepted, course),
+        start_chi2=told(outcome.start_chi2, chi2),
+        start_squares=told(outcome.start_squares, made.squares),
+        residuals=made.residuals,
+        jacobian=made.jacobian,
+        evaluations=outcome.evaluations + 1,
+    )
+
+
+def _stage_over(course: Course, point: Point, reason) -> Point:
+    """The point in the next stage, or the end, where there is a reason for it."""
+    over = reason != GOING
+    ends = over & (point.stage >= course.stages - 1)
+    onward = over & ~ends
+    return point._replace(
+        stage=point.stage + onward,
+        count=jnp.where(onward, 0, point.count),
+        gained=jnp.where(onward, 0, point.gained),
+        damping=jnp.where(onward, course.initial_damping, point.damping),
+        grow=jnp.where(onward, 2.0, point.grow),
+        trial=jnp.where(onward, point.theta, point.trial),
+        kind=jnp.where(onward, _whole(_HERE), point.kind),
+        ended=jnp.where(ends, reason, point.ended).astype(jnp.int32),
+    )
+
+
+def _next_trial(rule: Rule, course: Course, point: Point, gof2) -> tuple[Point, Array]:
+    """Choose the next trial; a reason where the stage may take no more steps."""
+    bounds = course.lower, course.upper
+    moving, free = held_at_bounds(point.problem, course.masks[point.stage], point.theta, *bounds)
+    newton = free.step(0.0)
+    distance = jnp.sqrt(jnp.maximum(free.predicted_decrease(newton), 0.0) / gof2)
+    last = distance < course.tolerance * jnp.where(point.stage == course.stages - 1, 1.0, _HANDED_OVER)
+    # scales and backgrounds, where they alone remove most of the misfit of the start: until they fit, shapes and positions
+    # are changed to make peaks higher or lower
+    these = moving & course.intensity
+    some = ~point.opened & jnp.any(these) & jnp.any(these != moving)
+    alone = jax.lax.cond(some, lambda: decomposed(point.problem, these), lambda: free)
+    opening = some & ~last & (alone.predicted_decrease(alone.step(0.0)) > _MOST * point.chi2)
+    chosen: Decomposed = jax.tree.map(lambda a, b: jnp.where(opening, a, b), alone, free)
+    step = jnp.where(last, newton, rule(chosen, point.damping))
+    step = jnp.where(jnp.where(opening, these, moving), step, 0.0)
+    trial = jnp.clip(point.theta + step, *bounds)
+    moved = trial - point.theta
+    esd = jnp.maximum(chosen.esd() * jnp.sqrt(gof2), 1e-150)
+    point = point._replace(
+        trial=trial,
+        kind=jnp.where(last, _whole(_LAST), _whole(_STEP)),
+        predicted=chosen.predicted_decrease(moved),
+        shift=jnp.max(jnp.abs(moved) / esd, where=moved != 0.0, initial=0.0),
+        distance=distance,
+        opening=opening,
+    )
+    spent = ~last & (point.ended == GOING) & (point.count >= course.limits[point.stage])
+    return point, jnp.where(spent, MAX_STEPS, GOING)
+
+
+def held_at_bounds(problem: Compressed, mask, theta, lower, upper) -> tuple[Array, Decomposed]:
+    """What moves, and the problem without parameters that sit at a bound and want to go further (traceable)."""
+
+    n = len(theta)
+    nothing = Decomposed(problem, jnp.zeros((n, n)), jnp.zeros(n), jnp.zeros((n, n)), jnp.zeros(n, bool))
+
+    def fewer(state):
+        moving, outward, _, _ = state
+        moving = moving & ~outward
+        free = decomposed(problem, moving)
+        step = free.step(0.0)
+        outward = ((theta <= lower) & (step < 0)) | ((theta >= upper) & (step > 0))
+        return moving, moving & outward, free, True
+
+    wanted = lambda state: jnp.any(state[1]) | jnp.logical_not(state[3])
+    moving, _, free, _ = jax.lax.while_loop(wanted, fewer, (mask, jnp.zeros(n, bool), nothing, False))
+    return moving, free
+
+
+def _no_history(n: int, terms: int, number) -> History:
+    of = lambda *shape: jnp.zeros((HISTORY, *shape), number)
+    flags, whole = jnp.zeros(HISTORY, bool), jnp.zeros(HISTORY, jnp.int32)
+    return History(
+        rows=jnp.asarray(0, jnp.int32), stage=whole, chi2=of(), accepted=flags, damping=of(), shift=of(),
+        opening=flags, squares=of(terms), at_bound=jnp.zeros((HISTORY, n), bool),
+    )  # fmt: skip
+
+
+def _told(history: History, happened, old: Point, new: Point, accepted, course: Course) -> History:
+    """The history with a row for this turn, if something happened in it."""
+    at_bound = course.masks[old.stage] & ((new.theta <= course.lower) | (new.theta >= course.upper))
+    row = (old.stage, new.chi2, accepted, new.damping, old.shift, old.opening, new.squares, at_bound)
+    write = lambda column, value: column.at[history.rows].set(jnp.where(happened, value, column[history.rows]))
+    return History(history.rows + happened, *map(write, history[1:], row))

@@ -33,6 +33,7 @@ class StepInfo:
         seconds: wall time of the step.
         n_free: number of free numbers in this stage.
         note: anything unusual ("reflection list rebuilt", "bound reached: xrd/size[FAP]" ...), else "".
+        compile_seconds: of these seconds, those of a call that compiled something; 0 for steps that did not.
     """
 
     stage: int
@@ -46,6 +47,7 @@ class StepInfo:
     seconds: float
     n_free: int
     note: str = ""
+    compile_seconds: float = 0.0
 
     def agreement(self) -> list[tuple[str, str, float]]:
         """``(term, name of the factor, per cent)`` of every curve, in the order of the terms."""

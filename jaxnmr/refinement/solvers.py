@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ..errors import ConventionError
-from .linearised import Linearised
+from ..typing import Array
+from .subproblem import Decomposed
+
+# of a linearised problem and a damping, a step of all its numbers (traceable)
+Rule = Callable[[Decomposed, Array], Array]
 
 
 class Solver(Protocol):
@@ -37,8 +40,9 @@ class Solver(Protocol):
         """For reports and checkpoints."""
         ...
 
-    def step(self, problem: Linearised, residuals: np.ndarray, jacobian: np.ndarray, damping: float) -> np.ndarray:
-        """A step in the columns of ``problem`` (``jacobian`` has the same columns)."""
+    @property
+    def rule(self) -> Rule:
+        """A function at the top level of a module: it is part of the compiled loop."""
         ...
 
 
@@ -51,10 +55,10 @@ def _check(solver) -> None:
 
 @dataclass(frozen=True)
 class LevenbergMarquardt:
-    """Dense, column-scaled Levenberg-Marquardt by QR and SVD.
+    """Dense, column-scaled Levenberg-Marquardt by singular value decomposition.
 
     Attributes:
-        max_steps: accepted or rejected steps in each stage.
+        max_steps: accepted steps in each stage.
         tolerance: converged when the full Gauss-Newton step would be shorter than this many standard
             uncertainties, all parameters together.
         initial_damping: relative to the unit-length columns.
@@ -68,18 +72,15 @@ class LevenbergMarquardt:
     def __post_init__(self):
         _check(self)
 
-    def step(self, problem: Linearised, residuals: np.ndarray, jacobian: np.ndarray, damping: float) -> np.ndarray:
-        """The damped step, from the singular value decomposition of the scaled columns."""
-        return problem.step(damping)
+    @property
+    def rule(self) -> Rule:
+        """`damped_step`."""
+        return damped_step
 
 
 @dataclass(frozen=True)
 class GaussNewton:
     """Gauss-Newton steps computed by ``jaxopt.GaussNewton``, damped only after a step was refused.
-
-    jaxopt's own iteration neither checks that a step helps nor survives a NaN, and it cannot take a Jacobian. So
-    it is handed the *linear* problem ``y -> [r + J D y; sqrt(mu) S⁻¹ y]`` at ``y = 0``, with ``D`` chosen such
-    that ``J D`` has orthonormal columns: its conjugate gradients are then exact after one iteration.
 
     Attributes: as for :class:`LevenbergMarquardt`.
     """
@@ -92,20 +93,31 @@ class GaussNewton:
     def __post_init__(self):
         _check(self)
 
-    def step(self, problem: Linearised, residuals: np.ndarray, jacobian: np.ndarray, damping: float) -> np.ndarray:
-        """The step of the linear problem, by jaxopt."""
-        whitening = problem.whitening()
-        ridge = np.sqrt(damping) / problem.singular_values()
-        return whitening @ np.asarray(_linear_step(residuals, jacobian @ whitening, ridge))
+    @property
+    def rule(self) -> Rule:
+        """`jaxopt_step`."""
+        return jaxopt_step
 
 
-# outside of a compiled function jaxopt compiles its conjugate gradients again at every call
-@jax.jit
-def _linear_step(*arguments):
-    """One step of jaxopt for ``(residuals, orthonormal, ridge)``, ``(rank,)``."""
+def damped_step(problem: Decomposed, damping: Array) -> Array:
+    """The Levenberg-Marquardt step."""
+    return problem.step(damping)
+
+
+def jaxopt_step(problem: Decomposed, damping: Array) -> Array:
+    """The same step by one iteration of ``jaxopt.GaussNewton``.
+
+    jaxopt's own iteration neither checks that a step helps nor survives a NaN, and it cannot take a Jacobian. So it is handed
+    the *linear* problem ``y -> [r + J D y; sqrt(mu) S⁻¹ y]`` at ``y = 0``, with ``D`` chosen such that ``J D`` has orthonormal
+    columns: its conjugate gradients are then exact after one iteration.
+    """
+    inverse = jnp.where(problem.determined, 1.0 / jnp.where(problem.determined, problem.values, 1.0), 0.0)
+    orthonormal = jnp.where(problem.determined, problem.left, 0.0)
+    arguments = (problem.problem.rotated, orthonormal, jnp.sqrt(damping) * inverse)
     solver = _jaxopt().GaussNewton(residual_fun=_linear_residual, maxiter=1)
-    start = jnp.zeros(arguments[1].shape[1])
-    return solver.update(start, solver.init_state(start, *arguments), *arguments)[0]
+    start = jnp.zeros_like(inverse)
+    found = solver.update(start, solver.init_state(start, *arguments), *arguments)[0]
+    return problem.along(inverse * found)
 
 
 def _linear_residual(y, residuals, orthonormal, ridge):

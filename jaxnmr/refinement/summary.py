@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..objective import Objective, Parameters
 from ..objective.objective import residuals_and_jacobian
+from .bounds import settled_at_bounds
 from .information import InformationParts, information, position_slopes
 from .linearised import Linearised
+from .loop import evaluated
 from .result import RefinementResult
 from .robust import effective_rows
+from .solvers import Rule
 
 
 def summarise(
@@ -22,6 +25,7 @@ def summarise(
     objective: Objective,
     params: Parameters,
     active: np.ndarray,
+    rule: Rule,
     status: str,
     message: str,
     steps,
@@ -31,15 +35,22 @@ def summarise(
     suggest: bool,
     visited: tuple[str, ...] = (),
 ) -> RefinementResult:
-    """Build the result; ``active`` marks the refined numbers of the last stage, ``visited`` says what was seen on the way."""
-    spec = params.spec
-    offset, theta = params.offset(), params.theta
-    r, jacobian = map(
-        np.asarray, residuals_and_jacobian(spec.layout, objective, offset, spec.transform, jnp.asarray(theta))
-    )
-    # a derivative that is not finite says nothing: its parameter counts as undetermined
-    jacobian = np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
+    """Build the result; ``active`` marks the refined numbers of the last stage, ``visited`` says what was seen on the way.
+
+    Derivatives come from the program of the loop, which is compiled for the solver's ``rule``.
+    """
+    params = objective.in_range(params)
+    spec, offset = params.spec, params.offset()
+
+    def linearise(theta):
+        r, jacobian = evaluated(spec.layout, rule, objective, offset, spec.transform, theta)
+        # a derivative that is not finite says nothing: its parameter counts as undetermined
+        return r, np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
+
     lower, upper = params.theta_bounds()
+    ended = params.theta
+    theta, (r, jacobian) = settled_at_bounds(linearise, ended, lower, upper, active, linearise(ended))
+    params = params if theta is ended else params.at(theta)
     inside = active & (theta > lower) & (theta < upper)
     slices = objective.row_slices(params)
     fitted_rows, (jacobian, robust) = jacobian, effective_rows(objective, r, jacobian, slices)
@@ -49,7 +60,7 @@ def summarise(
     state = objective.host_state(params).plain()
     parts = InformationParts(problem, jacobian[:, inside], slices)
     evidence = {t.name: t.evidence(state) for t in objective.terms}
-    statistics, misfit = {}, {}
+    statistics, misfit, doubts = {}, {}, []
     for (name, shown), weight in zip(evidence.items(), np.asarray(objective.weights, dtype=float), strict=True):
         part, determined, rows = r[slices[name]], parts.determined_by(name), robust.get(name)
         if rows is not None:
@@ -61,6 +72,7 @@ def summarise(
                 misfit[name] = float(np.sqrt(part @ part / max(part.size - determined, 1.0)))
             plain, discounted = part / max(np.sqrt(weight), 1e-150), None
         statistics[name] = shown.statistics(plain, determined, float(weight), discounted)
+        doubts += shown.doubts(statistics[name]) if status != "interrupted" else ()
         complaint = shown.complaint()
         if complaint and status in ("converged", "stalled", "max_steps"):
             status, message = "misfit", complaint
@@ -88,14 +100,16 @@ def summarise(
         statistics=statistics,
         evidence=evidence,
         correlations=_correlations(problem, names, correlation_threshold),
-        null_directions=_null_directions(problem, names),
-        suggestions=_suggestions(objective, params, inside, fitted_rows, r) if suggest else (),
+        null_directions=_null_directions(problem, names, spec),
+        suggestions=_suggestions(objective, params, rule, inside, fitted_rows, r) if suggest else (),
         steps=steps,
         seconds=time.perf_counter() - began,
         compile_seconds=compile_seconds,
         weighted=bool(np.any(np.asarray(objective.weights) != 1.0)),
         warnings=(
+            *doubts,
             *_warnings(crystals, params, active, lower, upper),
+            *spec.notes.values(),
             *objective.warnings(params),
             *visited,
         ),
@@ -125,26 +139,35 @@ def _correlations(problem: Linearised, names, threshold: float) -> tuple[tuple[s
     return tuple(sorted(pairs, key=lambda p: -abs(p[2])))
 
 
-def _null_directions(problem: Linearised, names) -> tuple[str, ...]:
+def _null_directions(problem: Linearised, names, spec) -> tuple[str, ...]:
     sentences = []
+    symmetric = {name for name, q in spec.quantities.items() if q.leave is not None}
     for vector in problem.null_vectors():
         order = [k for k in np.argsort(-np.abs(vector)) if abs(vector[k]) > 0.1 * np.abs(vector).max()]
         combination = ", ".join(names[k] for k in order[:6])
         if len(order) == 1:
-            sentences.append(f"The data do not determine {combination}.")
+            at = " at its value, which may be a point of symmetry: try another start"
+            where = at if combination.partition("[")[0] in symmetric else ""
+            sentences.append(f"The data do not determine {combination}{where}.")
         else:
             sentences.append(f"The data do not determine a common change of {combination}.")
     return tuple(sentences)
 
 
-def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int = 8) -> tuple[tuple[str, float], ...]:
+def _suggestions(
+    objective, params: Parameters, rule: Rule, inside, jacobian, r, most: int = 8
+) -> tuple[tuple[str, float], ...]:
     """Expected decrease of chi² on freeing each fixed direction along with those refined now.
 
     The columns of fixed parameters come from the compiled Jacobian, as many at a time as it was compiled for.
     """
     spec = params.spec
-    objective = objective.replace(terms=tuple(t.differentiable(params.labels) for t in objective.terms))
-    tied = {t.target for t in spec.ties}
+    terms = tuple(t.differentiable(params.labels) for t in objective.terms)
+    # the loop is compiled already, where all it needs are other columns
+    known = all(new is old for new, old in zip(terms, objective.terms, strict=True))
+    linearise = partial(evaluated, spec.layout, rule) if known else partial(residuals_and_jacobian, spec.layout)
+    objective = objective.replace(terms=terms)
+    tied = {t.target for t in spec.ties} | _not_beside_a_cell(params)
     refined = set(np.flatnonzero(spec.free)[inside].tolist())
     fixed = [k for k, pivot in enumerate(spec.pivots) if k not in refined and pivot not in tied]
     width = spec.transform.shape[1]
@@ -155,7 +178,7 @@ def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int =
     for placed in _packed(objective, spec, fixed):
         transform = np.zeros((len(flat), width))
         transform[:, list(placed)] = spec.along(list(placed.values()))
-        columns = np.asarray(residuals_and_jacobian(spec.layout, objective, flat, transform, jnp.zeros(width))[1])
+        columns = np.asarray(linearise(objective, flat, transform, np.zeros(width))[1])
         for place, k in placed.items():
             column = columns[:, place]
             length = np.linalg.norm(column)
@@ -174,6 +197,13 @@ def _suggestions(objective, params: Parameters, inside, jacobian, r, most: int =
             found.append((params.labels[pivot], slope**2 / float(new @ new)))
     found.sort(key=lambda item: -item[1])
     return tuple((name, float(gain)) for name, gain in found[:most])
+
+
+def _not_beside_a_cell(params: Parameters) -> set[int]:
+    """Numbers of the wavelengths, where a cell is refined: a pattern knows the ratio of the two only."""
+    if not any(name.partition("[")[0].rpartition("/")[2] == "cell" for name in params.moved_names):
+        return set()
+    return {k for k, label in enumerate(params.labels) if label.partition("[")[0].endswith("/wavelength")}
 
 
 def _packed(objective: Objective, spec, fixed) -> Iterator[dict[int, int]]:

@@ -1,15 +1,16 @@
-"""Many refinements at once: what they want evaluated is evaluated in batches, spread over all devices (host).
+"""Many refinements at once: their loops run in batches, spread over all devices (host).
 
-Every refinement is the loop of :func:`jaxnmr.refine` itself, with its own damping, acceptance, bounds, plans and ending; the
-driver collects the points where the loops want residuals or derivatives. One compiled program takes a batch of them: the
-batch axis is sharded over devices, and every device takes its share: one problem on a processor core (vectorised, empty
-places of a pattern's layout could no longer be skipped: 2.5 times slower), several at once on an accelerator. A refinement
-that has ended makes room for the next one.
+Every refinement is the loop of :func:`jaxnmr.refine` itself, with its own damping, acceptance, bounds, plans and ending. One
+compiled program runs the loops of a batch until each of them has ended or wants something of the host: the batch axis is
+sharded over devices, and every device takes its share, one problem on a processor core (vectorised, empty places of a pattern's
+layout could no longer be skipped: 2.5 times slower), many at once on an accelerator. A refinement that has ended makes room for
+the next one.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -22,11 +23,10 @@ from .._compilations import watch_compilations
 from .._struct import NoteRead, bare
 from .._tuning import of_platform
 from ..errors import ConventionError
-from ..refinement.loop import Descent
+from ..refinement.descent import Descent
+from ..refinement.loop import HISTORY, Outcome, again, descend
 
 _AXIS = "refinements"
-
-Wanted = tuple[Descent, np.ndarray]
 
 
 class Ending(NamedTuple):
@@ -46,7 +46,7 @@ class Ending(NamedTuple):
 
 
 class Batches:
-    """Evaluates compiled functions for several refinements at once.
+    """Runs the loops of several refinements at once.
 
     Args:
         devices: over which to spread; all local ones of the default kind when not given.
@@ -54,7 +54,7 @@ class Batches:
 
     Attributes:
         size: problems per call, ``len(devices) * width``.
-        evaluations: how many values were calculated; ``compile_seconds`` time spent on programs for batches.
+        evaluations: how many points were linearised; ``compile_seconds`` time spent on programs for batches.
 
     Raises:
         ConventionError: a width below 1.
@@ -70,53 +70,93 @@ class Batches:
         self.evaluations, self.compile_seconds = 0, 0.0
         self._families: dict[Any, _Family] = {}
 
-    def values(self, function: Callable, wanted: Sequence[Wanted]) -> list[Any]:
-        """A compiled function of the objective at a point of each refinement; any number of them, of any shapes."""
-        found: list[Any] = [None] * len(wanted)
+    def advance(self, descents: Sequence[Descent]) -> list[Exception | None]:
+        """Run the loops of refinements until each wants something, and give it that; what went wrong with each.
+
+        Any number of them, of any shapes.
+        """
+        return self._each(descents, lambda of: (of.course, of.point, np.int32(HISTORY)), self._absorb)
+
+    def linearised(self, descents: Sequence[Descent]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Residuals and Jacobian where refinements stand."""
+        here = lambda of: (of.course, again(of.point), np.int32(0))
+        return self._each(descents, here, lambda of, made, *_: (np.asarray(made.residuals), np.asarray(made.jacobian)))
+
+    def _absorb(self, descent: Descent, made: Outcome, seconds: float, compile_seconds: float) -> Exception | None:
+        self.evaluations += int(made.evaluations)
+        try:
+            descent.absorb(made, seconds, compile_seconds)
+        except Exception as error:
+            return error
+        return None
+
+    def _each(self, descents: Sequence[Descent], arguments: Callable, take: Callable) -> list[Any]:
+        """What ``take`` makes of the outcome of the loop for each refinement."""
+        found: list[Any] = [None] * len(descents)
         families: dict[Any, list[int]] = {}
-        for k, (descent, _) in enumerate(wanted):
+        for k, descent in enumerate(descents):
             families.setdefault(self.family(descent), []).append(k)
         for family, members in families.items():
             for first in range(0, len(members), self.size):
                 chosen = members[first : first + self.size]
-                these = [wanted[k] for k in chosen]
-                try:
-                    values = self._batch(function, family, these)
-                except NoteRead:  # a term looks at a name, say: then each needs a program of its own
-                    values = [descent.evaluate(function, theta) for descent, theta in these]
-                for k, value in zip(chosen, values, strict=True):
-                    found[k] = value
+                these = [descents[k] for k in chosen]
+                made, *times = self._batch(family, these, [arguments(descent) for descent in these])
+                for k, descent, outcome in zip(chosen, these, made, strict=True):
+                    found[k] = take(descent, outcome, *times)
         return found
 
     def family(self, descent: Descent) -> Any:
         """What refinements must have in common to share a compiled program: structure and shapes of all arrays."""
         leaves, tree = jax.tree.flatten(bare(descent.objective))
         shapes = tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)
-        return descent.params.spec.layout, tree, shapes, descent.transform.shape
+        return descent.params.spec.layout, descent.solver.rule, tree, shapes, descent.course.masks.shape
 
-    def _batch(self, function, family, wanted: Sequence[Wanted]) -> list[Any]:
-        self.evaluations += len(wanted)
-        if self.size == 1:
-            ((descent, theta),) = wanted
-            with jax.default_device(self.devices[0]):
-                return [descent.evaluate(function, theta)]
-        if family not in self._families:
-            self._families[family] = _Family(wanted[0][0])
-        members = self._families[family]
-        # the last batch is rarely full: repeated problems keep its shape
-        filled = [*wanted, *[wanted[-1]] * (self.size - len(wanted))]
-        own, shared = members.split([descent for descent, _ in filled])
-        own += [np.stack([getattr(d, name) for d, _ in filled]) for name in ("offset", "transform")]
-        own.append(np.stack([theta for _, theta in filled]))
-        layout, tree, *_ = family
-        program, sharding = _program(function, layout, tree, tuple(members.own), self.devices, self.width == 1)
+    def _batch(self, family, descents: Sequence[Descent], arguments) -> tuple[list[Outcome], float, float]:
+        """Outcomes, and the time of each: all of it, and when something was compiled."""
         before = time.perf_counter()
         with watch_compilations() as compiled:
-            out = jax.block_until_ready(program(jax.device_put(own, sharding), shared))
-        if compiled.count:
-            self.compile_seconds += time.perf_counter() - before
-        out = jax.tree.map(np.asarray, out)
-        return [jax.tree.map(lambda a, k=k: a[k], out) for k in range(len(wanted))]
+            try:
+                made = self._together(family, descents, arguments)
+            except NoteRead:  # a term looks at a name, say: then each needs a program of its own
+                made = [self._alone(of, at) for of, at in zip(descents, arguments, strict=True)]
+        seconds = time.perf_counter() - before
+        self.compile_seconds += seconds if compiled.count else 0.0
+        share = seconds / len(descents)
+        return made, share, share if compiled.count else 0.0
+
+    def _alone(self, descent: Descent, arguments) -> Outcome:
+        with jax.default_device(self.devices[0]):
+            layout, rule = descent.params.spec.layout, descent.solver.rule
+            return jax.block_until_ready(descend(layout, rule, descent.objective, *arguments))
+
+    def _together(self, family, descents: Sequence[Descent], arguments) -> list[Outcome]:
+        if self.size == 1:
+            return [self._alone(descents[0], arguments[0])]
+        if family not in self._families:
+            self._families[family] = _Family(descents[0])
+        members = self._families[family]
+        # the last batch is rarely full: repeated problems keep its shape
+        spare = self.size - len(descents)
+        own, shared = members.split([*descents, *[descents[-1]] * spare])
+        stacked = jax.tree.map(lambda *rows: np.stack(rows), *arguments, *[arguments[-1]] * spare)
+        layout, rule, tree, *_ = family
+        program, sharding = _program(layout, rule, tree, tuple(members.own), self.devices, self.width == 1)
+        made = jax.block_until_ready(program(jax.device_put((own, stacked), sharding), shared))
+        # residuals and Jacobians stay where they are until somebody asks for those of one refinement
+        small = jax.tree.map(np.asarray, made._replace(residuals=None, jacobian=None))
+        one = lambda k: jax.tree.map(lambda a: a[k], small)
+        large = made.residuals, made.jacobian
+        return [one(k)._replace(residuals=_Row(large[0], k), jacobian=_Row(large[1], k)) for k in range(len(descents))]
+
+
+class _Row:
+    """A row of an array that stays on its device until somebody wants it."""
+
+    def __init__(self, array: jax.Array, index: int):
+        self.array, self.index = array, index
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.array[self.index], dtype=dtype)
 
 
 class _Family:
@@ -150,20 +190,20 @@ def _same(a, b) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _program(function, layout, tree, own: tuple[bool, ...], devices, alone: bool):
-    """The compiled function of a batch, and how its own arrays lie on the devices."""
+def _program(layout, rule, tree, own: tuple[bool, ...], devices, alone: bool):
+    """The compiled loop of a batch, and how its own arrays lie on the devices."""
     mesh = Mesh(np.array(devices), (_AXIS,))
     rows, everywhere = PartitionSpec(_AXIS), PartitionSpec()
 
     def on_one_device(stacked, shared):
         def single(mine):
-            *mine, offset, transform, theta = mine
+            mine, arguments = mine
             mine, common = iter(mine), iter(shared)
             objective = jax.tree.unflatten(tree, [next(mine if is_own else common) for is_own in own])
-            return function(layout, objective, offset, transform, theta)
+            return descend(layout, rule, objective, *arguments)
 
         # a batch of one keeps what depends on data skippable, such as the empty places of a pattern's layout
-        first = lambda: jax.tree.map(lambda a: a[None], single([a[0] for a in stacked]))
+        first = lambda: jax.tree.map(lambda a: a[None], single(jax.tree.map(lambda a: a[0], stacked)))
         return first() if alone else jax.vmap(single)(stacked)
 
     sharded = jax.shard_map(on_one_device, mesh=mesh, in_specs=(rows, everywhere), out_specs=rows, check_vma=False)
@@ -175,69 +215,43 @@ def together(descents: Iterable[Descent], batches: Batches) -> Iterator[Ending]:
 
     Args:
         descents: taken when there is room, so that they can be made lazily.
-        batches: evaluates what they ask for.
+        batches: runs their loops.
 
     An exception ends only the refinement that raised it. An interruption ends all that are running with the status
     ``"interrupted"`` and begins no others.
     """
-    # with twice as many as fit in a batch, batches of derivatives and of residuals are full most of the time
-    most = 1 if batches.size == 1 else 2 * batches.size
     source = enumerate(descents)
-    running: dict[int, _Course] = {}
-    exhausted = False
-    while True:
-        while not exhausted and len(running) < most:
-            index, descent = next(source, (0, None))
-            if descent is None:
-                exhausted = True
-                break
-            course = _Course(index, descent)
-            ending = course.go_on(None)
-            if ending is None:
-                running[index] = course
-            else:
-                yield ending
-        if not running:
-            if exhausted:
+    running: dict[int, Descent] = {}
+    try:
+        while True:
+            while len(running) < batches.size:
+                index, descent = next(source, (0, None))
+                if descent is None:
+                    break
+                try:
+                    descent.begin()
+                    running[index] = descent
+                except Exception as error:
+                    yield _failed(index, descent, error)
+            if not running:
                 return
-            continue
-        waiting: dict[Any, list[_Course]] = {}
-        for course in running.values():
-            waiting.setdefault((course.function, batches.family(course.descent)), []).append(course)
-        chosen = max(waiting.values(), key=len)[: batches.size]
-        try:
-            answers = batches.values(chosen[0].function, [(c.descent, c.theta) for c in chosen])
-        except KeyboardInterrupt as stop:
-            exhausted, chosen, answers = True, list(running.values()), [stop] * len(running)
-        except Exception as err:
-            answers = [err] * len(chosen)
-        for course, answer in zip(chosen, answers, strict=True):
-            ending = course.go_on(answer)
-            if ending is not None:
-                del running[course.index]
-                yield ending
+            # those of the largest family: others may be joined by new ones
+            families = Counter(batches.family(of) for of in running.values())
+            family = families.most_common(1)[0][0]
+            chosen = {k: of for k, of in running.items() if batches.family(of) == family}
+            try:
+                errors = batches.advance(list(chosen.values()))
+            except Exception as error:
+                errors = [error] * len(chosen)
+            for (index, descent), error in zip(chosen.items(), errors, strict=True):
+                if error is not None or descent.ended is not None:
+                    del running[index]
+                    yield _failed(index, descent, error) if error else Ending(index, descent, *descent.ended)
+    except KeyboardInterrupt:
+        for index, descent in running.items():
+            descent.interrupt()
+            yield Ending(index, descent, *descent.ended)
 
 
-class _Course:
-    """A refinement under way, and what it waits for."""
-
-    def __init__(self, index: int, descent: Descent):
-        self.index, self.descent = index, descent
-        self.generator = descent.execute()
-        self.function: Any = None
-        self.theta: Any = None
-
-    def go_on(self, answer) -> Ending | None:
-        """Hand over what was asked for (or an exception), up to the next question or the end."""
-        try:
-            raised = isinstance(answer, BaseException)
-            self.function, self.theta = self.generator.throw(answer) if raised else self.generator.send(answer)
-        except StopIteration as end:
-            return Ending(self.index, self.descent, *end.value)
-        except KeyboardInterrupt:
-            return Ending(
-                self.index, self.descent, "interrupted", "The refinement was interrupted before its first step."
-            )
-        except Exception as err:
-            return Ending(self.index, self.descent, "error", f"{type(err).__name__}: {err}", err)
-        return None
+def _failed(index: int, descent: Descent, error: Exception) -> Ending:
+    return Ending(index, descent, "error", f"{type(error).__name__}: {error}", error)

@@ -18,9 +18,10 @@ from ..errors import ConventionError, PrecisionError
 from ..io import read_crystal
 from ..io.structures.ase import from_ase
 from ..objective import Parameters
-from ..refinement.loop import Descent, Stage
+from ..refinement.descent import Descent
 from ..refinement.result import RefinementResult
 from ..refinement.solvers import LevenbergMarquardt, Solver
+from ..refinement.stages import Stage
 from .batched import Batches, Ending, together
 from .criteria import RANKINGS
 from .folder import ScreeningFolder, fingerprint

@@ -15,11 +15,12 @@ from .._words import counted
 from ..crystal.cell import lattice
 from ..errors import ConvergenceError, JaxnmrError, ParameterError
 from ..objective import Objective, Parameters
-from ..objective.objective import residuals_and_jacobian
+from ..refinement.descent import Descent
 from ..refinement.linearised import Linearised
-from ..refinement.loop import SMALLEST_GOF2, Descent, Stage
+from ..refinement.loop import SMALLEST_GOF2
 from ..refinement.result import RefinementResult
 from ..refinement.solvers import LevenbergMarquardt, Solver
+from ..refinement.stages import Stage
 from .batched import Batches, Ending, together
 
 # two ends are the same minimum when they are this close in standard uncertainties, all parameters together
@@ -59,7 +60,7 @@ class StartsResult:
         parameters: where every start ended, ``flat`` of shape ``(starts, values)``.
         same: ends closer than this (in standard uncertainties) count as the same minimum.
         seconds: wall time, ``compile_seconds`` of it spent compiling.
-        evaluations: how many residual vectors and Jacobians were calculated.
+        evaluations: at how many points residuals and their Jacobian were calculated.
         devices, width: on how many devices, and how many starts each took at a time.
     """
 
@@ -167,7 +168,7 @@ def refine_starts(
         solver, stages: as of :func:`jaxnmr.refine`.
         callback: receives a `StartRow` whenever a start has ended (``distance`` and ``minimum`` are not known then).
         devices: over which to spread; all local ones by default.
-        width: how many starts a device takes at a time; 1 on processors, 8 on accelerators by default.
+        width: how many starts a device takes at a time; 1 on processors, 64 on accelerators by default.
         same: ends closer than this, in standard uncertainties with all parameters together, are the same minimum.
         most_minima: full results are made of so many distinct minima, the best ones.
         throw: raise when no start converged.
@@ -230,8 +231,7 @@ def _outcome(endings: list[Ending], batches: Batches, began: float, same: float,
     """Which ends are the same minimum, and results of the best ones."""
     ended = [e for e in endings if e.status != "error" and e.descent.begun]
     places = {e.index: e.descent.params.theta for e in ended}
-    wanted = [(e.descent, places[e.index]) for e in ended]
-    values = batches.values(residuals_and_jacobian, wanted)
+    values = batches.linearised([e.descent for e in ended])
     chi2, local = {}, {}
     for e, (r, jacobian) in zip(ended, values, strict=True):
         chi2[e.index] = float(r @ r)

@@ -252,6 +252,9 @@ class BoundTensors(TensorTerm):
             return self.replace(whitening=whitening), "uncertainty of the model has changed"
         return self, ""
 
+    def outgrown(self, state: State) -> bool:
+        return self.wants_predictions
+
     def evidence(self, state: State) -> Rows:
         efg = self.quantity == EFG
         what = {"cq_eta": "C_Q and η", "principal": "principal values of shift tensors"}.get(self.kind)

@@ -162,8 +162,8 @@ class Decay(jn.Term):
             observed=self.observed, sigma=none + 0.1, calculated=np.asarray(self.calculated(state)), baseline=none,
         )  # fmt: skip
 
-    def agreement(self, residuals):
-        return {"Rw": weighted_factor(residuals, self.observed, 0.1)}
+    def agreement(self, chi2):
+        return {"Rw": weighted_factor(chi2, self.observed, 0.1)}
 
 
 def test_a_curve_of_ones_own_is_drawn_listed_and_followed_like_any_other(tmp_path):

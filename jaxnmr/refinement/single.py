@@ -1,0 +1,77 @@
+"""`refine`: one refinement from its start to its result (host)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from ..errors import ConvergenceError, ParameterError
+from ..objective import Objective, Parameters
+from .descent import Callback, Descent
+from .result import RefinementResult
+from .solvers import LevenbergMarquardt, Solver
+from .stages import Stage
+
+
+def refine(
+    objective: Objective,
+    params: Parameters,
+    *,
+    solver: Solver | None = None,
+    stages: Sequence[Stage] | None = None,
+    callback: Callback | None = None,
+    checkpoint: str | Path | None = None,
+    throw: bool = True,
+    correlation_threshold: float = 0.8,
+    suggest: bool = True,
+    weights: Literal["variance-components"] | None = None,
+) -> RefinementResult:
+    """Minimise an objective over its free parameters.
+
+    If scales and backgrounds alone would remove over half of the initial chi², they are refined first; the step's note says
+    so. Whatever else a rough start needs is said with ``stages``.
+
+    Args:
+        objective: what to minimise.
+        params: starting values; without ``stages``, the parameters that are free in it are refined.
+        solver: `LevenbergMarquardt` (default) or `GaussNewton`.
+        stages: free groups of parameters one after the other. All share one compiled program.
+        callback: receives a `StepInfo` after every step.
+        checkpoint: JSON file that always holds the last good parameters.
+        throw: raise when the refinement does not converge; otherwise look at ``result.status``.
+        correlation_threshold: report correlations above this.
+        suggest: work out which fixed parameter would help most.
+        weights: by default data count as their uncertainties say. ``"variance-components"`` multiplies the uncertainties of
+            every data set by a factor that its own residuals ask for, refines again, and repeats that until the factors
+            agree; ``result.components`` says what they are. Restraints, terms with another weight than 1 and terms with a
+            redundancy below 1 are left as they are.
+
+    Returns:
+        The result, whatever the ending when ``throw`` is false.
+
+    Raises:
+        PrecisionError: single precision.
+        ParameterError: nothing is free, parameters of another objective, or an unknown kind of weights.
+        DataError: fewer observations than parameters, or residuals that are not finite at the start.
+        ConvergenceError: no minimum was reached; the result is its ``result`` attribute.
+    """
+    if weights is not None:
+        from .variance_components import refine_with_components
+
+        if weights != "variance-components":
+            raise ParameterError(f"weights is {weights!r}; expected 'variance-components' or None")
+        return refine_with_components(
+            refine, objective, params, stages, solver=solver, callback=callback, checkpoint=checkpoint, throw=throw,
+            correlation_threshold=correlation_threshold, suggest=suggest,
+        )  # fmt: skip
+    run = Descent(objective, params, solver or LevenbergMarquardt(), stages, callback, checkpoint)
+    status, message = run.alone()
+    result = run.result(
+        status, message, correlation_threshold=correlation_threshold, suggest=suggest and status != "interrupted"
+    )
+    if throw and not result.converged and result.status != "interrupted":
+        error = ConvergenceError(result.message)
+        error.result = result
+        raise error
+    return result

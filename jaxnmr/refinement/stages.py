@@ -1,0 +1,58 @@
+"""`Stage`: what a refinement frees, one group of parameters after the other (host)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ParameterError
+from ..objective import Parameters
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a refinement, by what it frees; stages add up.
+
+    Attributes:
+        free: names or patterns to free from this stage on.
+        fix: names or patterns to fix again.
+        name: for reports.
+        max_steps: at most this many steps here; the solver's limit by default.
+    """
+
+    free: tuple[str, ...] = ()
+    fix: tuple[str, ...] = ()
+    name: str = ""
+    max_steps: int | None = None
+
+    def __post_init__(self):
+        for what in ("free", "fix"):
+            value = getattr(self, what)
+            object.__setattr__(self, what, (value,) if isinstance(value, str) else tuple(value))
+
+
+def masked(params: Parameters, stages: Sequence[Stage]) -> tuple[Parameters, list[np.ndarray]]:
+    """Parameters with everything free that any stage frees, and per stage which of it moves.
+
+    Raises:
+        ParameterError: nothing is free, or nothing in one of the stages.
+    """
+    flags, current = [], params
+    for stage in stages:
+        current = current.free(*stage.free).fix(*stage.fix)
+        flags.append(current.spec.free.copy())
+    if flags:
+        union = np.any(flags, axis=0)
+        # what was moved off a point of symmetry when it was freed stays where it is now
+        spec = params.spec.changed(free=union, notes=current.spec.notes)
+        params, masks = current.replace(spec=spec), [flag[union] for flag in flags]
+    else:
+        masks = [np.ones(params.n_free, dtype=bool)]
+    if params.n_free == 0:
+        raise ParameterError("all parameters are fixed: free some, e.g. params.free('cell', 'xyz')")
+    for index, (stage, mask) in enumerate(zip(stages, masks, strict=False)):
+        if not mask.any():
+            raise ParameterError(f"stage {stage.name or index + 1!r} frees nothing")
+    return params, masks
