@@ -18,6 +18,7 @@ from . import loop
 from .checkpoint import write_checkpoint
 from .domain import DomainLog
 from .loop import Course, History, Outcome
+from .origin import held_origins
 from .result import RefinementResult, StepInfo
 from .solvers import Solver
 from .stages import Stage, masked
@@ -60,7 +61,7 @@ class Descent:
             )
         self.began = time.perf_counter()
         self.solver, self.callback, self.checkpoint = solver, callback, checkpoint
-        self.params, self.masks = masked(params, stages or ())
+        self.params, self.masks = held_origins(objective, *masked(params, stages or ()))
         self.stages = list(stages) if stages else [Stage(name="all")]
         self.objective = objective
         self.steps: list[StepInfo] = []
@@ -124,19 +125,23 @@ class Descent:
             while self.ended is None:
                 self.advance()
         except KeyboardInterrupt:
+            if not self.begun:
+                raise
             self.interrupt()
         assert self.ended is not None
         return self.ended
 
-    def interrupt(self) -> None:
-        """End it where it stands."""
-        if not self.begun:
-            raise KeyboardInterrupt
+    def interrupt(self) -> tuple[str, str]:
+        """End it where it stands; status and message."""
         self.steps += [] if self._untold is None else [self._untold]
-        self.ended = (
-            "interrupted",
-            f"The refinement was interrupted after {len(self.steps)} steps; these are the last good parameters.",
+        self._untold = None
+        when = (
+            f"after {len(self.steps)} steps; these are the last good parameters"
+            if self.begun
+            else "before its first step"
         )
+        self.ended = ("interrupted", f"The refinement was interrupted {when}.")
+        return self.ended
 
     def result(
         self, status: str, message: str, *, correlation_threshold: float = 0.8, suggest: bool = False
@@ -306,7 +311,7 @@ class Descent:
                     accepted=bool(history.accepted[k]),
                     damping=float(history.damping[k]),
                     shift_over_esd=float(history.shift[k]),
-                    factors=self._factors(history.squares[k]),
+                    factors=self._factors(np.asarray(history.squares[k])),
                     seconds=seconds / rows,
                     n_free=int(self.masks[stage].sum()),
                     note="; ".join(filter(None, (first, *bounds))),

@@ -59,6 +59,7 @@ class PatternTerm(Term):
     name: str = static()
 
     reads = ()
+    sees_origin = False
 
     def __init__(self, experiment: PowderDiffraction, pattern: Pattern, *, name: str = "xrd"):
         """Compare a measured pattern with the calculated one.
@@ -121,6 +122,7 @@ class BoundPattern(Term):
     notes: tuple[str, ...] = static(note=True, default=())
 
     reads = ()
+    sees_origin = False
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         missing = set(self.model.phase_names) - set(crystals)
@@ -142,9 +144,9 @@ class BoundPattern(Term):
         return (self.calculated(state) - self.observed) / self.sigma
 
     def jacobian(self, state: State, tangents: State) -> Array:
-        return self.rows(state, tangents, None, jnp.ones(()))[1]
+        return self.weighted_rows(state, tangents, None, jnp.ones(()))[1]
 
-    def rows(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array]:
+    def weighted_rows(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array]:
         pattern, points = self._linear(state, tangents), len(self.observed)
 
         def write(total: Any, first: Array, r: Array, rows: Array) -> Any:
