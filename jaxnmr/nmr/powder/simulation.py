@@ -465,5 +465,5 @@ class SpectrumMAS(_Simulation):
 
 
 @compiled(kept=True)
-def _compiled_spectrum(plan: SpectrumPlan, sites: Sites) -> jax.Array:
+def _compiled_spectrum(plan: SpectrumPlan, sites: Sites) -> Array:
     return plan.spectrum(sites)
