@@ -19,6 +19,9 @@ from . import corrections, profiles
 from .pattern_plan import PatternPlan
 from .phases import area_factor, line_values, phase_lines
 
+# of a total, the number of a first point, calculated points and their rows of the Jacobian: the new total
+Visit = Callable[[Any, jax.Array, jax.Array, jax.Array], Any]
+
 
 class LinearPattern(NamedTuple):
     """A pattern and its derivatives by parameters, to be had stretch by stretch.
@@ -36,7 +39,7 @@ class LinearPattern(NamedTuple):
     background: Float[jax.Array, " terms"]
     shared: bool
 
-    def fold(self, visit: Callable[[Any, jax.Array, jax.Array, jax.Array], Any], start: Any) -> Any:
+    def fold(self, visit: Visit, start: Any) -> Any:
         """``visit(total, first, calculated, jacobian)`` of the points from ``first``, stretch after stretch; rows behind the last
         point belong to no point.
         """

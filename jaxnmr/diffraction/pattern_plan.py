@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from .._arrays import namespace
 from .._struct import Struct, compiled, static
@@ -229,7 +229,7 @@ class PatternPlan(Struct):
             return self.laid_out(crystals, values, reflections=True), "reflection list rebuilt"
         return (self.laid_out(crystals, values), "peak windows renewed") if windows else (self, "")
 
-    def outgrown(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Array:
+    def outgrown(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Bool[jax.Array, ""]:
         """Whether :meth:`refreshed` would plan anything again at these values (traceable)."""
         tables = self.phase_tables(crystals, values)
         position = jnp.concatenate([t.position for t in tables], axis=1)

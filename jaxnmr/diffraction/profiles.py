@@ -54,6 +54,8 @@ class AxialNodes(NamedTuple):
 
 
 Total = TypeVar("Total")
+# of a total, the number of a first point and columns at the points from there: the new total
+Visit = Callable[[Any, jax.Array, jax.Array], Total]
 # of one tile: its block, a number, and its 16 peaks
 PerTile = Callable[[jax.Array, jax.Array], jax.Array]
 # of one tile: by area, fwhm, eta and each line's position, and by shl and ratios
@@ -169,7 +171,7 @@ class ProfileColumns(NamedTuple):
     by_line: Float[Array, "quantities peaks numbers"]
 
     def fold(
-        self, core: Tiles, tail: Tiles, at_once: int, visit: Callable[[Any, jax.Array, jax.Array], Total], start: Total
+        self, core: Tiles, tail: Tiles, at_once: int, visit: Visit[Total], start: Total
     ) -> Total:
         """``visit(total, first, columns)`` of the points from ``first``, ``(rows, columns)``, stretch after stretch.
 
