@@ -6,6 +6,7 @@ import os
 import platform
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
@@ -14,6 +15,8 @@ from .errors import ConventionError
 
 # keeping what compiles faster than this costs more than it saves
 _LEAST_SECONDS = 0.3
+# what was switched on in this process
+_folder: Path | None = None
 
 
 def enable_cache(folder: str | Path | None = None) -> Path:
@@ -41,11 +44,13 @@ def enable_cache(folder: str | Path | None = None) -> Path:
             raise ConventionError(
                 f"compiled programs cannot be kept in {folder} ({err.strerror}): name a folder that can be written to"
             ) from None
+    global _folder
+    _folder = folder
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
     # JAX decides once per process whether and where it keeps programs, when it compiles the first
     reset_cache()
-    _silence()
+    silence()
     return folder
 
 
@@ -54,12 +59,21 @@ def default_cache() -> Path:
 
     A program compiled for one processor can crash another one that shares the home directory.
     """
-    mark = hashlib.sha256(_processor().encode()).hexdigest()[:8]
+    mark = hashlib.sha256(processor().encode()).hexdigest()[:8]
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "jaxnmr" / f"jaxlib-{metadata.version('jaxlib')}-{platform.machine()}-{mark}"
 
 
-def _processor() -> str:
+def executables() -> Path | None:
+    """Folder of executables (`_kept`), in that of compiled programs; ``None`` where nothing is kept."""
+    config: Any = jax.config
+    on = (
+        _folder is not None and config.jax_compilation_cache_dir == str(_folder) and config.jax_enable_compilation_cache
+    )
+    return _folder / "executables" if on and _folder is not None else None
+
+
+def processor() -> str:
     """Model and instruction sets of the processor, as far as the system tells."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -68,7 +82,7 @@ def _processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
 
 
-def _silence() -> None:
+def silence() -> None:
     """Silence the log of JAX's compiled part.
 
     For every program that it loads, jaxlib 0.10 logs pages of errors about preferences of the compiler that it takes for

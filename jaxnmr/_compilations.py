@@ -62,8 +62,13 @@ def _register() -> None:
             _registered = True
 
 
+def report_ready(name: str, seconds: float) -> None:
+    """Tell who watches that a program became executable: compiled, found in the cache, or loaded as an executable (`_kept`)."""
+    for watch in getattr(_here, "watches", ()):
+        watch.seconds += seconds
+        watch.programs[name] += 1
+
+
 def _report(event: str, duration_secs: float, **details: str | int) -> None:
     if event == _EVENT:
-        for watch in getattr(_here, "watches", ()):
-            watch.seconds += duration_secs
-            watch.programs[str(details.get("fun_name", "unknown")).removeprefix("jit(").removesuffix(")")] += 1
+        report_ready(str(details.get("fun_name", "unknown")).removeprefix("jit(").removesuffix(")"), duration_secs)

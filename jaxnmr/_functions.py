@@ -26,7 +26,7 @@ def pickled_function(function: Callable, what: str) -> tuple[str, str] | Callabl
     place = (function.__module__, name)
     try:
         known = unpickled_function(place)
-    except (AttributeError, ImportError):
+    except ParameterError:
         known = None
     if known is not function:
         raise ParameterError(
@@ -37,9 +37,19 @@ def pickled_function(function: Callable, what: str) -> tuple[str, str] | Callabl
 
 
 def unpickled_function(place: tuple[str, str] | Callable) -> Callable:
-    """The function at a place; what a decorator made of it is opened."""
+    """The function at a place; what a decorator made of it is opened.
+
+    Raises:
+        ParameterError: this process has none there.
+    """
     if callable(place):
         return place
     module, name = place
-    held: Any = functools.reduce(getattr, name.split("."), importlib.import_module(module))
+    try:
+        held: Any = functools.reduce(getattr, name.split("."), importlib.import_module(module))
+    except (AttributeError, ImportError) as err:
+        raise ParameterError(
+            f"a function of a term or source is looked for as {name!r} in {module!r}, where this process has none: define it "
+            "in a module that both processes import"
+        ) from err
     return getattr(held, "function", held)

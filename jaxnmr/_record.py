@@ -23,6 +23,8 @@ from .errors import ParseError
 
 SCHEMA = 2
 Kind = Literal["refinement", "screening", "candidate", "training", "evaluation", "cross-validation"]
+# names that every spectrum of TopSpin has
+_MUTE = ("pdata", "1r", "1i", "fid", "ser", "acqus", "procs")
 _PACKAGES = ("jaxnmr", "jax", "jaxlib", "numpy", "scipy", "gemmi")
 
 
@@ -95,12 +97,35 @@ def device() -> str:
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """Name, size and SHA-256 of an input file (the folder is left out: it says nothing on another machine)."""
+    """Name, size and SHA-256 of an input (folders above it are left out: they say nothing on another machine).
+
+    Of a folder, such as one of TopSpin, the size of all files in it, and the SHA-256 of lines ``<SHA-256>  <name>`` of each, sorted by
+    name, as ``sha256sum`` prints them.
+    """
     try:
-        data = path.read_bytes()
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.is_file())
+            lines = [f"{_sha256(p.read_bytes())}  {p.relative_to(path).as_posix()}\n" for p in files]
+            size, digest = sum(p.stat().st_size for p in files), _sha256("".join(lines).encode())
+        else:
+            data = path.read_bytes()
+            size, digest = len(data), _sha256(data)
     except OSError:
-        return {"file": path.name, "bytes": None, "sha256": None}
-    return {"file": path.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        return {"file": telling_name(path), "bytes": None, "sha256": None}
+    return {"file": telling_name(path), "bytes": size, "sha256": digest}
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def telling_name(path: Path) -> str:
+    """The name of a file, with the folders above it as long as names say nothing: ``sample/10/pdata/1/1r``."""
+    parts = path.absolute().parts
+    first = len(parts) - 1
+    while first > 1 and (parts[first].isdigit() or parts[first] in _MUTE):
+        first -= 1
+    return "/".join(parts[first:])
 
 
 def plain(value: Any) -> Any:

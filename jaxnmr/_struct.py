@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, ParamSpec, Self, TypeVar, dataclass_t
 
 import jax
 
+from ._kept import Keeper
 from .errors import JaxnmrError
 
 T = TypeVar("T")
@@ -135,6 +136,9 @@ class _Blank:
     def __repr__(self) -> str:
         return "(blank)"
 
+    def __reduce__(self) -> str:
+        return "BLANK"
+
     __str__ = __format__ = __bool__ = __eq__ = __hash__ = __len__ = __iter__ = __getitem__ = __contains__ = _read
 
 
@@ -162,9 +166,10 @@ def _is_struct(node: Any) -> bool:
 class Compiled(Generic[P, T]):
     """A function as :func:`compiled` returns it."""
 
-    def __init__(self, function: Callable[P, T], **options: Any) -> None:
+    def __init__(self, function: Callable[P, T], *, kept: bool = False, **options: Any) -> None:
         functools.update_wrapper(self, function)
         self._program = jax.jit(function, **options)
+        self._keeper = Keeper(function, **options) if kept else None
         self._curious: set[jax.tree_util.PyTreeDef] = set()
 
     def __call__(self, *arguments: P.args, **settings: P.kwargs) -> T:
@@ -172,7 +177,8 @@ class Compiled(Generic[P, T]):
         if self._curious and jax.tree.structure(blank) in self._curious:
             return self._program(*arguments, **settings)
         try:
-            return self._program(*blank, **settings)
+            ready = None if self._keeper is None else self._keeper.ready(blank, settings)
+            return self._program(*blank, **settings) if ready is None else ready()
         except NoteRead:
             self._curious.add(jax.tree.structure(blank))
             return self._program(*arguments, **settings)
@@ -193,6 +199,9 @@ def compiled(function: Any = None, **options: Any) -> Any:
 
     Args:
         function: of positional arguments, and of keywords that are static. What it returns has blank notes.
-        options: as of ``jax.jit``.
+        kept: its executables are kept beside the cache of compiled programs, where one is switched on, and found there without
+            tracing (`_kept`). For functions at the top level of modules of this package; what is static in their arguments
+            must be plain values, or what is defined there.
+        options: as of ``jax.jit``; of those that are kept ``static_argnums`` and ``static_argnames`` only.
     """
     return functools.partial(Compiled, **options) if function is None else Compiled(function, **options)

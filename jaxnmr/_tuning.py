@@ -21,6 +21,7 @@ class Tuning:
 
     Attributes:
         tiles: of a powder pattern, a divisor of 16 or `ALL`.
+        room: tiles to lay out for each that is in use, at least, and by what factor their numbers are rounded up.
         crystallites: whose sidebands are calculated at once.
         sites: of a spectrum; memory grows with them.
         derivative_bytes: memory for derivatives of a network.
@@ -28,6 +29,7 @@ class Tuning:
     """
 
     tiles: int
+    room: tuple[float, float]
     crystallites: int
     sites: int
     derivative_bytes: int
@@ -37,6 +39,8 @@ class Tuning:
 PROCESSOR = Tuning(
     # 16 tiles stay in a core's cache
     tiles=16,
+    # empty places are skipped: peaks can become several times as wide without another program, and similar patterns share one
+    room=(2.5, 2.0),
     # the amplitudes of 256 crystallites, of some 64 bands, take a quarter of a megabyte; all at once take several times longer
     crystallites=256,
     sites=1,
@@ -46,7 +50,10 @@ PROCESSOR = Tuning(
     refinements=1,
 )
 # wide devices: as much at once as memory allows
-ACCELERATOR = Tuning(tiles=ALL, crystallites=ALL, sites=16, derivative_bytes=2**30, refinements=64)
+ACCELERATOR = Tuning(
+    # all tiles at once, and so the empty ones as well
+    tiles=ALL, room=(1.4, 1.1), crystallites=ALL, sites=16, derivative_bytes=2**30, refinements=64,
+)  # fmt: skip
 KINDS = {"cpu": PROCESSOR, "gpu": ACCELERATOR, "tpu": ACCELERATOR}
 
 

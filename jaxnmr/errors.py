@@ -1,5 +1,6 @@
 """The typed errors of jaxnmr: each message says what was wrong, where, and how to fix it."""
 
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,41 @@ class ParameterError(JaxnmrError):
 
 class DataError(JaxnmrError):
     """Measured data that cannot be used (non-finite or negative counts, zero weights, too few points ...)."""
+
+
+def require_kind(value: object, kind: Any, what: str, hint: str = "") -> None:
+    """Refuse an argument of another kind, such as one of two that were swapped.
+
+    Args:
+        value: the argument.
+        kind: the class, or several.
+        what: the argument in words, at the beginning of a sentence.
+        hint: how to come by such a thing.
+
+    Raises:
+        ParameterError: it is of another kind.
+    """
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        expected = " or ".join(_article(of) for of in kinds)
+        given = "None" if value is None else _article(type(value))
+        raise ParameterError(f"{what} is {given}; expected {expected}{', ' + hint if hint else ''}")
+
+
+def _article(kind: type) -> str:
+    return f"{'an' if kind.__name__[0] in 'AEIOaeio' else 'a'} {kind.__name__}"
+
+
+def require_path(path: object, what: str) -> None:
+    """Refuse what is no path, such as the object to be written where its file should be.
+
+    Args:
+        path: a text or path.
+        what: the function, ``"write_pattern(pattern, path)"``.
+
+    Raises:
+        ParameterError: it is something else.
+    """
+    if not isinstance(path, str | PathLike):
+        given = "None" if path is None else _article(type(path))
+        raise ParameterError(f"the path in {what} is {given}; expected a text or pathlib.Path")

@@ -1,6 +1,6 @@
 """Records shared by every layer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -33,6 +33,10 @@ class Quantity:
         basis: ``(value.size, k)`` matrix whose columns are the directions symmetry leaves free; ``None``
             when every element is free.
         intensity: whether what is calculated is proportional to it or to it and a constant: scales and backgrounds.
+        instead: name of the quantity that describes the elements without a direction of their own (anisotropic
+            displacements instead of isotropic ones).
+        leave: new values from ``(values, freed)``, arrays of the shape of ``value``, when elements are freed where what is
+            calculated has no slope by symmetry; ``None`` where there are no such places.
         doc: one line for people.
     """
 
@@ -44,4 +48,6 @@ class Quantity:
     scale: float = 1.0
     basis: np.ndarray | None = field(default=None, repr=False)
     intensity: bool = False
+    instead: str = ""
+    leave: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = field(default=None, repr=False)
     doc: str = ""

@@ -4,7 +4,7 @@ Everything here is a plain number: kernels carry no unit objects.
 """
 
 import math
-from typing import SupportsFloat, TypeVar
+from typing import SupportsFloat, TypeVar, cast
 
 import numpy as np
 
@@ -14,6 +14,8 @@ HC_EV_ANGSTROM = 12398.419843320026  # eV Å, exact since the 2019 SI: h c / e
 EIGHT_PI2 = 8.0 * math.pi**2  # B = 8 pi^2 U
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 CENTIDEG = 0.01  # degree per centidegree, the unit of Caglioti and Lorentzian width coefficients
+# numbers with an uncertainty are written with a power of ten from here on, unless they are known to better than that; others later
+_LONG, _VAGUE, _ENDLESS = 1e7, 100.0, 1e12
 MOLAR_ATOMIC_DENSITY = 1.66053906660  # g/cm3 per (g/mol)/Å3, CODATA 2018
 
 
@@ -36,7 +38,8 @@ def format_esd(value: SupportsFloat, esd: float | None = None, *, digits: int = 
     """A value with its standard uncertainty in crystallographic notation: ``0.1234(5)``, ``9.37186(14)``.
 
     The uncertainty has two digits up to 19 and one digit from 2 on (``0.0013``: ``13``; ``0.0024``: ``2``), the
-    value as many decimals as the uncertainty.
+    value as many decimals as the uncertainty. Numbers with zeros at the end that nobody wants to count have a power of ten:
+    ``2.165(2)e12``.
 
     Args:
         value: any number.
@@ -51,6 +54,12 @@ def format_esd(value: SupportsFloat, esd: float | None = None, *, digits: int = 
     value = float(value)
     if not math.isfinite(value):
         return "?"
+    sure = esd is None or not math.isfinite(esd) or esd <= 0
+    # not where the digits that count reach the unit
+    if abs(value) >= (_ENDLESS if sure else _LONG) and (sure or cast(float, esd) >= _VAGUE):
+        power = math.floor(math.log10(abs(value)))
+        unit = 10.0**power
+        return f"{format_esd(value / unit, None if sure else cast(float, esd) / unit, digits=max(digits, 8))}e{power}"
     if esd is None or not math.isfinite(esd) or esd <= 0:
         text = f"{value:.{digits}f}"
         text = text.rstrip("0").rstrip(".") if "." in text else text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import tomllib
+import warnings
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,15 +13,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from ..errors import JaxnmrError
+from ..errors import JaxnmrError, ParseError
 from .codes import INTERRUPTED, NOT_CONVERGED, OK, WRONG_INPUT
 from .examples import example_files
+from .folders import CHECKPOINT, unfinished, usable
 
 if TYPE_CHECKING:
     from ..refinement.result import RefinementResult, StepInfo
     from ..runfile import Run
-
-CHECKPOINT = "checkpoint.json"
 
 
 class ProgressLines:
@@ -39,6 +40,8 @@ class ProgressLines:
             self.console.print(f"[bold]stage {info.stage + 1}: {escape(info.stage_name)}[/] ({info.n_free} parameters)")
         agreement = "  ".join(f"{factor} {escape(term)} {value:7.3f} %" for term, factor, value in info.agreement())
         text = f"{info.step:4d}  {agreement}  χ² {info.chi2:12.6g}  shift/esd {info.shift_over_esd:9.3g}  {info.seconds:6.2f} s"
+        if info.compile_seconds:
+            text += f"  ({info.compile_seconds:.1f} s in a call that compiled)"
         if info.note:
             text += f"  {escape(info.note)}"
         self.console.print(text if info.accepted else f"[dim]{text}  rejected[/]")
@@ -49,7 +52,8 @@ def _refine(arguments: argparse.Namespace, console: Console) -> int:
 
     run = load_run(arguments.run)
     _prepare(arguments)
-    return _refine_run(run, arguments.out or Path("out") / run.path.stem, console, resume=arguments.resume)
+    folder = arguments.out or Path("out") / run.path.stem
+    return _refine_run(run, folder, console, resume=arguments.resume, restart=arguments.restart)
 
 
 def _fit_spectrum(arguments: argparse.Namespace, console: Console) -> int:
@@ -61,17 +65,38 @@ def _fit_spectrum(arguments: argparse.Namespace, console: Console) -> int:
     return _refine(arguments, console)
 
 
-def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = False) -> int:
+def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False) -> int:
     """Build, refine and report one run; the exit code."""
     from ..refinement import read_checkpoint, refine
     from ..report import write_report
+    from ..report.earlier import PREVIOUS, RESULT
     from ..runfile import build
+    from ..runfile.advice import in_keys
 
-    folder.mkdir(parents=True, exist_ok=True)
-    console.print(f"[bold]{escape(run.title)}[/]")
-    setup = build(run)
     checkpoint = folder / CHECKPOINT
-    start = read_checkpoint(checkpoint, setup.parameters) if resume else setup.parameters
+    usable(folder)
+    if resume and not checkpoint.exists():
+        raise JaxnmrError(f"{checkpoint}: no such file, so there is nothing to go on from; leave --resume out")
+    if not (resume or restart) and unfinished(folder):
+        raise JaxnmrError(
+            f"{checkpoint} is the last good step of a refinement that did not end: go on from it with --resume, begin again "
+            "with --restart, or name another folder with --out"
+        )
+    console.print(f"[bold]{escape(run.title)}[/]")
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always", UserWarning)
+        setup = build(run)
+    said = tuple(
+        dict.fromkeys(in_keys(str(doubt.message)) for doubt in doubts if issubclass(doubt.category, UserWarning))
+    )
+    start = setup.parameters
+    if resume:
+        try:
+            start = read_checkpoint(checkpoint, setup.parameters)
+        except ParseError as err:
+            reason = err.reason.removesuffix("; start from the beginning")
+            raise ParseError(checkpoint, None, f"{reason}; begin again with --restart in place of --resume") from err
+    earlier = (folder / RESULT).exists()
     if not resume:
         checkpoint.unlink(missing_ok=True)
     try:
@@ -90,8 +115,13 @@ def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = Fals
         kept = f"the last good step is in {checkpoint}" if checkpoint.exists() else "no step was finished"
         console.print(f"[bold red]interrupted[/]: {escape(kept)}")
         return INTERRUPTED
+    if said:
+        # what reading the files gave cause to say belongs to the results
+        fit = replace(fit, warnings=(*said, *fit.warnings))
     write_report(fit, folder, run)
     _summary(fit, folder, console)
+    if earlier and (folder / PREVIOUS).exists():
+        console.print(f"  results that were there before: {escape(str(folder / PREVIOUS))}")
     if fit.status == "interrupted":
         return INTERRUPTED
     return OK if fit.converged else NOT_CONVERGED
@@ -142,9 +172,10 @@ def _simulate(arguments: argparse.Namespace, console: Console) -> int:
     run = load_run(arguments.run)
     _prepare(arguments)
 
-    folder = arguments.out or Path("out") / run.path.stem
+    folder = usable(arguments.out or Path("out") / run.path.stem)
+    patterns = simulate(run, counts=arguments.noise, seed=arguments.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, pattern in simulate(run, counts=arguments.noise, seed=arguments.seed).items():
+    for name, pattern in patterns.items():
         path = folder / f"{name}.xye"
         write_pattern(pattern, path)
         console.print(f"{escape(name)}: {len(pattern.x)} points in {escape(str(path))}")
@@ -152,8 +183,6 @@ def _simulate(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
-    import warnings
-
     _prepare(arguments)
     import matplotlib.pyplot as plt
 
@@ -162,7 +191,7 @@ def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
     from ..plot import spectrum as picture
     from ..runfile.spectrum import simulated, specs_to_simulate
 
-    folder = arguments.out or Path("out") / Path(arguments.file).stem
+    folder = usable(arguments.out or Path("out") / Path(arguments.file).stem)
     keys = (
         "isotope",
         "b0",
@@ -221,7 +250,8 @@ def _examples(arguments: argparse.Namespace, console: Console) -> int:
     folder, worst = arguments.out or Path("out"), OK
     for name in found if arguments.all else [arguments.name]:
         try:
-            code = _refine_run(load_run(found[name]), folder / name, console)
+            # examples are there to be tried again
+            code = _refine_run(load_run(found[name]), folder / name, console, restart=True)
         except JaxnmrError as err:
             if not arguments.all:
                 raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +20,7 @@ from rich.markup import escape
 from ..errors import JaxnmrError
 from . import commands
 from .codes import INTERRUPTED, OK, WRONG_INPUT
+from .folders import CHECKPOINT
 from .screening import add_screen
 
 
@@ -27,10 +29,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=getattr(arguments, "quiet", False))
     complaints = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(message: Warning | str, *place: object, **more: object) -> None:
+        """Warnings are for whoever wrote the input, not the place in the code."""
+        console.print(f"[yellow]warning:[/] {escape(str(message))}")
+
     try:
-        return arguments.function(arguments, console)
+        with warnings.catch_warnings():
+            warnings.showwarning = say
+            return arguments.function(arguments, console)
     except JaxnmrError as err:
-        complaints.print(f"[bold red]error:[/] {escape(str(err))}")
+        from ..runfile.advice import in_keys
+
+        complaints.print(f"[bold red]error:[/] {escape(in_keys(str(err)))}")
         return WRONG_INPUT
     except BrokenPipeError:
         # whoever reads the output has seen enough; Python would complain when it closes the pipe
@@ -92,11 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     refine.add_argument("run", metavar="RUN.toml", help="the run file; jaxnmr help-run explains it")
 
-    refine.add_argument(
-        "--resume",
-        action="store_true",
-        help=f"start from {commands.CHECKPOINT} in the output folder, the last good step of before",
-    )
+    _add_restarts(refine)
 
     simulate = command(
         "simulate", commands._simulate, "calculate the patterns of a run file from its starting values",
@@ -118,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         "jaxnmr fit-spectrum glass.toml --out out/glass",
     )  # fmt: skip
     fit.add_argument("run", metavar="RUN.toml", help="the run file with [[spectrum]]; jaxnmr help-run explains it")
-    fit.add_argument("--resume", action="store_true", help=f"start from {commands.CHECKPOINT} in the output folder")
+    _add_restarts(fit)
 
     spectrum = command(
         "simulate-spectrum", commands._simulate_spectrum, "simulate NMR spectra of the sites in a run file or a magres file",
@@ -180,6 +187,17 @@ def _parser() -> argparse.ArgumentParser:
     add_screen(command)
     command("help-run", commands._help_run, "explain run files", "jaxnmr help-run | less", parents=())
     return parser
+
+
+def _add_restarts(sub: argparse.ArgumentParser) -> None:
+    """What to do about the last good step of a refinement that was killed."""
+    choice = sub.add_mutually_exclusive_group()
+    choice.add_argument(
+        "--resume",
+        action="store_true",
+        help=f"go on from {CHECKPOINT} in the output folder, the last good step of before",
+    )
+    choice.add_argument("--restart", action="store_true", help=f"begin again although {CHECKPOINT} is there")
 
 
 def _positive(text: str) -> float:

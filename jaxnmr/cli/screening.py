@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from .._words import counted
 from ..errors import ParseError
 from ..search.criteria import RANKINGS
-from .codes import NOT_CONVERGED, OK
+from .codes import NOT_CONVERGED, OK, WRONG_INPUT
 from .commands import _prepare
+from .folders import usable
 
 if TYPE_CHECKING:
     from ..search import ScreeningResult, ScreeningRow
@@ -46,10 +48,11 @@ def _screen(arguments: argparse.Namespace, console: Console) -> int:
     from ..search import screen
 
     phase = _phase(arguments, [p.name for p in run.phases])
-    folder = arguments.out or Path("out") / f"{run.path.stem}_screen"
-    console.print(f"[bold]{escape(run.title)}[/]: {len(arguments.candidates)} candidates for {escape(phase)}")
+    candidates = _named(arguments.candidates)
+    folder = usable(arguments.out or Path("out") / f"{run.path.stem}_screen")
+    console.print(f"[bold]{escape(run.title)}[/]: {counted(len(candidates), 'candidate')} for {escape(phase)}")
     result = screen(
-        _named(arguments.candidates),
+        candidates,
         lambda crystal: build(run, structures={phase: crystal}),
         folder=folder / "candidates",
         rank=arguments.rank,
@@ -60,22 +63,35 @@ def _screen(arguments: argparse.Namespace, console: Console) -> int:
     if index == 0:
         write_screening(result, folder, run.title)
     _summary(result, folder, console, report=index == 0)
+    if all(row.status == "error" for row in result.rows):
+        return WRONG_INPUT
     return OK if result.best.status == "converged" else NOT_CONVERGED
 
 
 def _phase(arguments: argparse.Namespace, names: list[str]) -> str:
-    chosen = arguments.phase or (names[0] if len(names) == 1 else None)
-    if chosen not in names:
-        listing = ", ".join(names) or "none"
+    from ..runfile.table import nearest
+
+    if not names:
+        raise ParseError(arguments.run, None, "no [[phase]] whose place candidates could take")
+    if arguments.phase is None and len(names) > 1:
         raise ParseError(
-            arguments.run, None, f"which phase do the candidates replace? Give --phase; the run file has {listing}"
+            arguments.run,
+            None,
+            f"which phase do the candidates replace? Give --phase NAME with one of {', '.join(names)}",
         )
+    chosen = arguments.phase or names[0]
+    if chosen not in names:
+        raise ParseError(arguments.run, None, f"--phase: no phase {chosen!r}{nearest(chosen, names)}")
     return chosen
 
 
 def _named(files: list[str]) -> dict[str, Path]:
     """Candidates by the stem of their file, by the whole path where stems repeat."""
     paths = [Path(file) for file in dict.fromkeys(files)]
+    gone = [path for path in paths if not path.exists()]
+    if gone:
+        why = "nothing matches this pattern" if any(mark in str(gone[0]) for mark in "*?[") else "no such file"
+        raise ParseError(gone[0], None, f"{why}{f' ({len(gone)} candidates are not there)' if len(gone) > 1 else ''}")
     stems = [path.stem for path in paths]
     return {stem if stems.count(stem) == 1 else str(path): path for stem, path in zip(stems, paths, strict=True)}
 

@@ -13,7 +13,7 @@ from .bonds import (
     symmetry_code,
 )
 from .cell import cell_from_metric, d_spacing, lattice, metric, reciprocal_metric, volume
-from .crystal import Crystal, element_of
+from .crystal import Crystal, element_of, mass_number_of
 from .expand import Expansion, FullCell, plan_expansion, positions
 from .geometry import angles, angles_from, distances, distances_from
 from .pairs import (
@@ -54,6 +54,7 @@ __all__ = [
     "distinct_pairs",
     "element_of",
     "lattice",
+    "mass_number_of",
     "measure_angles",
     "measure_distances",
     "metric",

@@ -154,12 +154,19 @@ def plan_bonds(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> BondPlan:
 
 
 def plan_angles(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> AnglePlan:
-    """Find the angles between the bonds of every site; arguments as :func:`plan_bonds`."""
+    """Find the angles between the bonds of every site; arguments as :func:`plan_bonds`.
+
+    Between alternatives, the O and F of a shared position or the parts of a split one, there is no angle.
+    """
     sites = crystal.sites()
     triplets: list[np.ndarray] = []
     multiplicity: list[int] = []
+    g = cells.metric(np.asarray(crystal.cell, dtype=float))
     for index, (atoms, vectors, _) in enumerate(_neighbours(crystal, cutoffs)):
         a, b = np.triu_indices(len(atoms), k=1)
+        step = vectors[a] - vectors[b]
+        apart = np.einsum("ni,ij,nj->n", step, g, step) > SHORTEST_IMAGE_DISTANCE**2
+        a, b = a[apart], b[apart]
         if not len(a):
             continue
         permutation = _permutations(vectors, atoms, sites[index].stabiliser)

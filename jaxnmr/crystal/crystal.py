@@ -14,6 +14,7 @@ from ..errors import ConventionError, ShapeError, SymmetryError
 from ..typing import Array, Numbers, Quantity
 from ..units import b_to_u
 from . import cell as cells
+from .doubts import question_displacements, require_plausible_cell
 from .expand import Expansion, FullCell, plan_expansion
 from .shared import unite_shared_positions
 from .sites import HELD_DISTANCE, SNAP_DISTANCE, Site, analyse_site, cell_basis
@@ -33,7 +34,8 @@ class Crystal(Struct):
         u_iso: isotropic mean-square displacement in Å²; 0 for anisotropic sites.
         u_aniso: U11 U22 U33 U12 U13 U23 in Å² (CIF convention); 0 for isotropic sites.
         group: the space group.
-        species: per site, the element with an optional charge as CIF type symbols write it: ``"Ca2+"``, ``"F1-"``.
+        species: per site, the element with an optional charge as CIF type symbols write it: ``"Ca2+"``, ``"F1-"``; an
+            isotope with its mass number, ``"7Li"``.
         labels: per site, a unique name.
         anisotropic: per site, which displacement applies.
         name: name of the phase.
@@ -70,8 +72,8 @@ class Crystal(Struct):
 
         Args:
             cell: six numbers, Å and degrees; snapped to the metric the space group requires.
-            spacegroup: symbol, number or :class:`SpaceGroup`.
-            species: per site, ``"O"``, ``"Ca2+"``, ``"D"`` ...
+            spacegroup: symbol, number or :class:`SpaceGroup`, see :meth:`SpaceGroup.from_name`.
+            species: per site, ``"O"``, ``"Ca2+"``, ``"D"``, ``"7Li"`` ...
             xyz: ``(sites, 3)`` fractional; snapped to the special position that they lie on to rounding.
             labels: unique names; made from the species when not given.
             occupancy: ``(sites,)``, 1 by default.
@@ -84,15 +86,15 @@ class Crystal(Struct):
 
         Raises:
             ShapeError: array lengths that do not match.
-            ConventionError: unknown element, bad occupancy, non-finite number.
+            ConventionError: unknown element, bad occupancy, non-finite number, a cell in pm or nm.
             SymmetryError: the cell or a site contradicts the space group, or two sites coincide.
         """
-        group = spacegroup if isinstance(spacegroup, SpaceGroup) else SpaceGroup.from_name(spacegroup)
+        given = _finite("cell", cell, (6,))
+        group = spacegroup if isinstance(spacegroup, SpaceGroup) else SpaceGroup.from_name(spacegroup, given)
         species = tuple(str(s) for s in species)
         n = len(species)
         if n == 0:
             raise ShapeError("a crystal needs at least one site; got none")
-        given = _finite("cell", cell, (6,))
         points = _finite("xyz", xyz, (n, 3))
         occupied = _finite("occupancy", np.ones(n) if occupancy is None else occupancy, (n,))
         labels = _unique_labels(species) if labels is None else tuple(str(label) for label in labels)
@@ -122,6 +124,7 @@ class Crystal(Struct):
             if not 0.0 <= value <= 1.0 + 1e-6:
                 raise ConventionError(f"occupancy of {label} is {value:g}, expected between 0 and 1")
         snapped = _snap_cell(group, given)
+        require_plausible_cell(snapped, group, points, occupied)
         g = cells.metric(snapped)
         sites = [
             analyse_site(group, g, x, snap, label, occ)
@@ -133,6 +136,8 @@ class Crystal(Struct):
         for k in np.flatnonzero(is_aniso):
             aniso[k] = _symmetric_displacement(sites[k].uij_projector(g_star), aniso[k], labels[k])
         points, aniso = unite_shared_positions(group, g, points, aniso, occupied, labels)
+        u_equivalent = np.where(is_aniso, aniso[:, :3].mean(axis=1), iso)
+        question_displacements(str(name), u_equivalent)
         return cls(
             cell=snapped,
             xyz=points,
@@ -190,7 +195,7 @@ class Crystal(Struct):
 
     def cell_mass(self) -> float:
         """Mass of the atoms of one unit cell in g/mol, occupancies included (host)."""
-        weight = np.array([gemmi.Element(e).weight for e in self.elements])
+        weight = np.array([mass_number_of(s) or gemmi.Element(element_of(s)[0]).weight for s in self.species])
         multiplicity = np.array([site.multiplicity for site in self.sites()])
         return float(np.sum(weight * multiplicity * np.asarray(self.occupancy, dtype=float)))
 
@@ -245,12 +250,12 @@ class Crystal(Struct):
             ),
             "u_iso": Quantity(
                 value=np.asarray(self.u_iso, dtype=float), unit="Å²", labels=self.labels, scale=0.01,
-                basis=np.eye(n)[:, iso], doc="isotropic displacement",
+                basis=np.eye(n)[:, iso], instead="u_aniso", doc="isotropic displacement",
             ),
             "u_aniso": Quantity(
                 value=np.asarray(self.u_aniso, dtype=float), unit="Å²",
                 labels=tuple(f"{label}.{u}" for label in self.labels for u in uij),
-                scale=0.01, basis=block_diagonal(u_blocks), doc="anisotropic displacement",
+                scale=0.01, basis=block_diagonal(u_blocks), instead="u_iso", doc="anisotropic displacement",
             ),
             "occupancy": Quantity(
                 value=np.asarray(self.occupancy, dtype=float), labels=self.labels, lower=0.0, upper=1.0, scale=0.1,
@@ -262,23 +267,44 @@ class Crystal(Struct):
 def element_of(symbol: str, label: str = "") -> tuple[str, int]:
     """Element and charge of a type symbol: ``"Ca2+"`` or ``"Ca+2"`` gives ``("Ca", 2)``, ``"O"`` gives ``("O", 0)``.
 
+    A mass number may stand before it (``"7Li"``, ``"62Ni2+"``; ``"2H"`` is ``"D"``), see :func:`mass_number_of`.
+
     Raises:
-        ConventionError: no such element.
+        ConventionError: no such element or isotope.
     """
-    match = re.fullmatch(r"([A-Za-z]{1,2}) ?(?:(\d?)([+-])|([+-])(\d)|0\+?)?", symbol.strip())
-    letters = match[1].capitalize() if match else ""
+    match = _SYMBOL.fullmatch(symbol.strip())
+    letters = match[2].capitalize() if match else ""
     if match is None or gemmi.Element(letters).atomic_number == 0:
         raise ConventionError(
-            f"{symbol!r}{f' at site {label}' if label else ''} is no element; write 'O', 'D', 'Ca2+' or 'F1-'"
+            f"{symbol!r}{f' at site {label}' if label else ''} is no element; write 'O', 'D', '7Li', 'Ca2+' or 'F1-'"
         )
-    sign = {"-": -1, "+": 1, None: 0}[match[3] or match[4]]
-    return letters, sign * int(match[2] or match[5] or 1)
+    if match[1] and not _is_isotope(letters, int(match[1])):
+        raise ConventionError(f"{symbol!r}{f' at site {label}' if label else ''}: {letters} has no isotope {match[1]}")
+    sign = {"-": -1, "+": 1, None: 0}[match[4] or match[5]]
+    element = "D" if (letters, match[1]) == ("H", "2") else letters
+    return element, sign * int(match[3] or match[6] or 1)
+
+
+def mass_number_of(symbol: str) -> int | None:
+    """Mass number of a type symbol, 7 of ``"7Li"``; ``None`` for the natural mixture, and for deuterium as ``"D"``."""
+    match = _SYMBOL.fullmatch(symbol.strip())
+    return int(match[1]) if match and match[1] and element_of(symbol)[0] != "D" else None
+
+
+# mass number, element, charge as 2+ or +2
+_SYMBOL = re.compile(r"(\d{1,3})?([A-Za-z]{1,2}) ?(?:(\d?)([+-])|([+-])(\d)|0\+?)?")
+
+
+def _is_isotope(element: str, mass_number: int) -> bool:
+    """Whether it may be one: known isotopes are within a quarter of the mean."""
+    return mass_number in (1, 2, 3) if element == "H" else abs(mass_number / gemmi.Element(element).weight - 1.0) < 0.26
 
 
 def _type_symbol(symbol: str, label: str) -> str:
     """The one spelling of an element with its charge: ``"CA+2"`` becomes ``"Ca2+"``."""
     element, charge = element_of(symbol, label)
-    return f"{element}{abs(charge)}{'-' if charge < 0 else '+'}" if charge else element
+    isotope = f"{mass_number_of(symbol) or ''}{element}"
+    return f"{isotope}{abs(charge)}{'-' if charge < 0 else '+'}" if charge else isotope
 
 
 def block_diagonal(blocks: Sequence[Float[np.ndarray, "_ _"]]) -> Float[np.ndarray, "_ _"]:

@@ -4,7 +4,6 @@ Operations come from gemmi (International Tables, volume A, all tabulated settin
 ``x,y,z`` triplets, so that non-standard settings of a CIF are kept as they are.
 """
 
-import re
 from collections.abc import Iterable
 from functools import cached_property
 
@@ -13,6 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..errors import SymmetryError
+from ..typing import Numbers
+from .symbols import hall_part, open_origin, tabulated, unknown_symbol
 
 UIJ = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # CIF order: U11 U22 U33 U12 U13 U23
 
@@ -42,34 +43,38 @@ class SpaceGroup:
         self._key = tuple(op.triplet() for op in ops)
 
     @classmethod
-    def from_name(cls, name: str | int | np.integer) -> "SpaceGroup":
-        """From a Hermann-Mauguin symbol (``"P 63/m"``, ``"I a -3 d"``, ``"R -3 m:R"``), Hall symbol or number.
+    def from_name(cls, name: str | int | np.integer, cell: Numbers | None = None) -> "SpaceGroup":
+        """From a Hermann-Mauguin symbol (``"P 63/m"``, ``"I a -3 d"``, ``"R -3 m:R"``), a Hall symbol or a number.
 
-        Groups tabulated with two origins or two axes are taken with origin 1 and hexagonal axes unless the symbol
-        says otherwise: ``":2"`` or a trailing ``Z`` for origin 2, ``":R"`` or a trailing ``R`` for rhombohedral axes.
-        A symbol that reads both ways (``"P 3 2"``) is Hermann-Mauguin; use :meth:`from_hall` for the other reading.
+        Hall symbols are marked as such, ``"hall: P 31 2"``; only one that begins with a minus (``"-P 2ybc"``) needs no
+        mark, as no Hermann-Mauguin symbol does.
+
+        Args:
+            name: symbol or number. Groups with two origins need ``":1"`` or ``":2"`` (or ``S``, ``Z``, ``O1``, ``O2``) at
+                the end.
+            cell: six numbers, Å and degrees, that tell rhombohedral from hexagonal axes where the symbol does not
+                (``":R"``, ``":H"``); hexagonal axes without.
+
+        Raises:
+            SymmetryError: an unknown symbol, with those that are near it; a symbol that leaves the origin open.
         """
-        group = None
-        if isinstance(name, int | np.integer) or str(name).strip().isdigit():
-            group = gemmi.find_spacegroup_by_number(int(name)) if 1 <= int(name) <= 230 else None
-        else:
-            text = " ".join(_unquoted(str(name)).split())
-            origin = re.fullmatch(r"(.+?) ?(?:O([12])|([SZ]))", text, flags=re.IGNORECASE)
-            group = gemmi.find_spacegroup_by_name(text)
-            if group is None and origin is not None:
-                choice = origin[2] or {"S": "1", "Z": "2"}[origin[3].upper()]
-                group = gemmi.find_spacegroup_by_name(f"{origin[1]}:{choice}")
-            if group is None and " " in text:
-                try:
-                    return cls.from_hall(text)
-                except SymmetryError:
-                    pass
-        if group is None:
-            raise SymmetryError(
-                f"unknown space group {name!r}: give a Hermann-Mauguin symbol such as 'P 21/c' or 'F d -3 m:2', "
-                "a number from 1 to 230, or the operations as x,y,z triplets"
-            )
-        return cls(group.xhm(), group.operations())
+        found = cls.meanings(name, cell)
+        if len(found) > 1:
+            raise open_origin(tabulated(_symbol(name)))
+        return found[0]
+
+    @classmethod
+    def meanings(cls, name: str | int | np.integer, cell: Numbers | None = None) -> "tuple[SpaceGroup, ...]":
+        """As :meth:`from_name`, but with both origins where the symbol leaves the origin open."""
+        symbol = _symbol(name)
+        hall = hall_part(symbol)
+        if hall is not None:
+            return (cls.from_hall(hall),)
+        angles = None if cell is None else (float(np.asarray(cell)[3]), float(np.asarray(cell)[5]))
+        found = tabulated(symbol, angles)
+        if not found:
+            raise unknown_symbol(name)
+        return tuple(cls(setting.xhm(), setting.operations()) for setting in found)
 
     @classmethod
     def from_hall(cls, symbol: str) -> "SpaceGroup":
@@ -166,6 +171,10 @@ class SpaceGroup:
         """Average of the metric tensor over the point group: the nearest allowed one."""
         r = self.rotations.astype(float)
         return np.einsum("nki,kl,nlj->ij", r, g, r) / len(r)
+
+
+def _symbol(name: str | int | np.integer) -> str:
+    return " ".join(_unquoted(str(name)).split())
 
 
 def _unquoted(text: str) -> str:

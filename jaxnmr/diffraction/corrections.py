@@ -132,6 +132,16 @@ def _cylinder_absorption_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, ja
     return value, by_angle * tangents[0] + by_mu_r * tangents[1]
 
 
+def automatic_slit(two_theta: Values) -> Float[Array, "*n"]:
+    """What passes a slit that irradiates a constant length of a flat specimen, relative to a fixed one: ``sin(theta)``.
+
+    A beam of the divergence ``a`` irradiates the length ``a R/sin(theta)``, so that a constant length takes
+    ``a`` proportional to ``sin(theta)``; higher orders are below (length/2R)², a thousandth. It multiplies what is calculated
+    at every point, not the data, whose noise is that of what was counted.
+    """
+    return jnp.abs(jnp.sin(0.5 * _DEG * two_theta))
+
+
 def surface_roughness(two_theta: Values, a: Scalar, b: Scalar) -> Float[Array, "*n"]:
     """Suortti's surface roughness, 1 for ``b = 0``: ``(a + (1-a) exp(-b/sin theta)) / (a + (1-a) exp(-b))``.
 

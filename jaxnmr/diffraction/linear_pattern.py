@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from ..crystal import Crystal
 from ..typing import Array
-from . import profiles
+from . import corrections, profiles
 from .pattern_plan import PatternPlan
 from .phases import area_factor, line_values, phase_lines
 
@@ -42,8 +42,13 @@ class LinearPattern(NamedTuple):
         """
         plan, n = self.plan, self.mix.shape[1]
         basis = jnp.asarray(plan.background)
+        slit = corrections.automatic_slit(plan.x) if plan.fixed.divergence_slit == "automatic" else None
 
         def stretch(total: Any, first: jax.Array, columns: jax.Array) -> Any:
+            if slit is not None:
+                columns = (
+                    columns * slit.at[first + jnp.arange(columns.shape[0])].get(mode="fill", fill_value=0.0)[:, None]
+                )
             background = basis.at[first + jnp.arange(columns.shape[0])].get(mode="fill", fill_value=0.0)
             direct, calculated, few = columns[:, :n], columns[:, n], columns[:, n + 1 :]
             if not self.shared:

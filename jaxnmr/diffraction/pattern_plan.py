@@ -13,7 +13,7 @@ from .._struct import Struct, compiled, static
 from ..crystal import Crystal
 from ..crystal.cell import metric
 from ..typing import Array, Quantity
-from . import axial, profiles, widths
+from . import axial, corrections, profiles, widths
 from .background import Background
 from .phases import PhasePeaks, PhasePlan, phase_peaks
 from .quantities import histogram_quantities
@@ -48,7 +48,7 @@ class PatternPlan(Struct):
         fixed: geometry of the instrument; ``instrument`` with starting values, ``background_function`` and ``cutoff`` of
             peak tails, for planning and reports.
         axial_mode: as of `PowderDiffraction`.
-        tiles_at_once: how many are summed at a time; chosen by the kind of device.
+        tiles_at_once: how many are summed at a time; chosen by the kind of device, as is the ``room`` for more of them.
     """
 
     x: Float[Array, " points"]
@@ -70,6 +70,7 @@ class PatternPlan(Struct):
     axial_mode: Literal["converged", "gsas"] = static()
     cutoff: float = static(note=True)
     tiles_at_once: int = static()
+    room: tuple[float, float] = static(note=True)
 
     @property
     def phase_names(self) -> tuple[str, ...]:
@@ -130,9 +131,13 @@ class PatternPlan(Struct):
     def pattern(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[jax.Array, " points"]:
         """Calculated intensity at every point, background included (traceable)."""
         table = self.peak_table(crystals, values)
-        nodes, tiles = self._nodes(table.peaks), (self.core, self.tail, self.tiles_at_once)
-        blocks = profiles.profile_sum(self.x_blocks, table.peaks, nodes, *tiles)
-        return blocks.reshape(-1)[: self.x.shape[0]] + self.background @ table.background
+        return self.sum_of_peaks(table.peaks, self._nodes(table.peaks)) + self.background @ table.background
+
+    def sum_of_peaks(self, peaks: profiles.Peaks, nodes: list[profiles.AxialNodes]) -> Float[jax.Array, " points"]:
+        """The pattern without its background (traceable)."""
+        blocks = profiles.profile_sum(self.x_blocks, peaks, nodes, self.core, self.tail, self.tiles_at_once)
+        total = blocks.reshape(-1)[: self.x.shape[0]]
+        return total if self.fixed.divergence_slit == "fixed" else total * corrections.automatic_slit(self.x)
 
     def curve(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[np.ndarray, " points"]:
         """:meth:`pattern`, compiled (host)."""
@@ -164,7 +169,7 @@ class PatternPlan(Struct):
         core, tail = plan_tiles(
             x[:, 0], x[:, -1], position.T, fwhm, eta, spread, plan.cutoff,
             core_only=plan.axial_mode == "gsas", present=present > 0,
-            capacity=(plan.core.capacity, plan.tail.capacity),
+            capacity=(plan.core.capacity, plan.tail.capacity), room=plan.room,
         )  # fmt: skip
         cells = np.stack([np.asarray(crystals[p.name].cell, dtype=float) for p in plan.phases])
         return plan.replace(
@@ -297,13 +302,13 @@ def _phase_tables(
     return [phase_peaks(p, crystals[p.name], fixed, values, k, gsas=gsas) for k, p in enumerate(phases)]
 
 
-_compiled_tables = compiled(_phase_tables, static_argnames=("fixed", "gsas"))
+_compiled_tables = compiled(_phase_tables, kept=True, static_argnames=("fixed", "gsas"))
 
 
-_compiled_pattern = compiled(PatternPlan.pattern)
+_compiled_pattern = compiled(PatternPlan.pattern, kept=True)
 
 
-@compiled
+@compiled(kept=True)
 def observed_over_calculated(
     plan: PatternPlan,
     crystals: Mapping[str, Crystal],
@@ -321,9 +326,7 @@ def observed_over_calculated(
     nodes = plan._nodes(table.peaks)
 
     def peaks_only(area: jax.Array) -> jax.Array:
-        tiles = plan.core, plan.tail, plan.tiles_at_once
-        blocks = profiles.profile_sum(plan.x_blocks, table.peaks._replace(area=area), nodes, *tiles)
-        return blocks.reshape(-1)[: plan.x.shape[0]]
+        return plan.sum_of_peaks(table.peaks._replace(area=area), nodes)
 
     calculated, pull = jax.vjp(peaks_only, table.peaks.area)
     seen = calculated > 1e-9 * jnp.max(calculated)

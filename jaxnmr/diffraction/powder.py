@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from .._tuning import tuning
 from ..crystal import Crystal
-from ..errors import ConventionError, DataError, ParameterError, ShapeError
+from ..errors import ConventionError, DataError, ParameterError, ShapeError, require_kind
 from ..typing import Numbers, Quantity
 from . import profiles
 from .background import Background
@@ -24,6 +24,8 @@ from .tiles import Tiles
 DEFAULT_CUTOFF = 5e-5
 # Å: total scattering goes to 30 inverse Å or so, and nobody refines Bragg peaks there
 SHORTEST_D = 0.2
+# of a simulated pattern: far more than any diffractometer gives, and still a small array
+MOST_POINTS = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,21 @@ class PowderDiffraction:
     device: str | None = None
 
     def __post_init__(self) -> None:
+        if self.instrument is not None:
+            require_kind(self.instrument, Instrument, "the instrument", "such as Instrument(wavelengths=(1.5406,))")
+        require_kind(self.background, Background, "the background", "such as Background.chebyshev(6)")
         if self.axial_mode not in ("converged", "gsas"):
             raise ConventionError(f"axial_mode is {self.axial_mode!r}; expected 'converged' or 'gsas'")
         if not 0 < self.cutoff < 1:
             raise ConventionError(f"cutoff is {self.cutoff!r}; expected a fraction of the peak height, as 5e-5")
-        axes = ((phase, tuple(float(k) for k in hkl)) for phase, hkl in dict(self.march_axis).items())
+        axes = tuple((phase, tuple(float(k) for k in hkl)) for phase, hkl in dict(self.march_axis).items())
+        for phase, hkl in axes:
+            if len(hkl) != 3 or not np.isfinite(hkl).all() or not any(hkl):
+                raise ConventionError(
+                    f"march_axis of {phase!r} is {hkl}; expected hkl that are not all 0, such as (0, 0, 1)"
+                )
         # tuples: experiments are compared and hashed
-        object.__setattr__(self, "march_axis", tuple(axes))
+        object.__setattr__(self, "march_axis", axes)
         for name in ("phases", "stephens", "lebail"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
@@ -128,6 +138,7 @@ class PowderDiffraction:
             axial_mode=self.axial_mode,
             cutoff=float(self.cutoff),
             tiles_at_once=tuning(self.device).tiles,
+            room=tuning(self.device).room,
         )
         return plan.laid_out(crystals, {name: q.value for name, q in plan.quantities().items()})
 
@@ -150,13 +161,14 @@ class PowderDiffraction:
             Intensities, none below zero, with ``sigma = sqrt(max(y, 1))``.
 
         Raises:
-            ParameterError: a value of something that this experiment does not have.
+            ParameterError: a value of something that this experiment does not have, or one that it cannot have.
             ShapeError: the wrong number of values.
             ConventionError, DataError: as of :meth:`plan`.
         """
         crystals = self.among(crystals)
         plan = self.plan(crystals, two_theta, like=like, reflections=reflections)
-        start = {name: np.asarray(q.value, dtype=float) for name, q in plan.quantities().items()}
+        quantities = plan.quantities()
+        start = {name: np.asarray(q.value, dtype=float) for name, q in quantities.items()}
         for name, value in (values or {}).items():
             if name not in start:
                 raise ParameterError(f"{name!r} is none of the values of this experiment: {', '.join(start)}")
@@ -165,6 +177,11 @@ class PowderDiffraction:
             except ValueError:
                 shapes = f"{np.shape(value)}; expected {start[name].shape} or one number"
                 raise ShapeError(f"{name!r} has values of shape {shapes}") from None
+            quantity = quantities[name]
+            if not np.all((start[name] >= quantity.lower) & (start[name] <= quantity.upper)):
+                raise ParameterError(
+                    f"{name!r} is {value}; expected from {quantity.lower:g} to {quantity.upper:g} {quantity.unit}".rstrip()
+                )
         plan, _ = plan.refreshed(crystals, start)
         y = np.maximum(plan.curve(crystals, start), 0.0)
         return Pattern.create(np.asarray(plan.x), y, name="simulated", instrument=plan.instrument)
@@ -185,7 +202,10 @@ class PowderDiffraction:
         Raises:
             ConventionError: the experiment names one that is not there.
         """
-        crystals = {crystals.name: crystals} if isinstance(crystals, Crystal) else dict(crystals)
+        if not isinstance(crystals, Mapping):
+            require_kind(crystals, Crystal, "the structure", "as of read_crystal, or several by phase name")
+            crystals = {crystals.name: crystals}
+        crystals = dict(crystals)
         _require_phases("phases", self.phases, crystals)
         chosen = {name: crystals[name] for name in self.phases} or crystals
         if not chosen:
@@ -203,6 +223,7 @@ class PowderDiffraction:
             ConventionError: no wavelength, or one that no diffractometer can have at these angles.
             DataError: fewer than 3 points are fitted.
         """
+        require_kind(pattern, Pattern, "what was measured", "as of read_pattern")
         instrument = self.instrument or pattern.instrument
         if instrument is None:
             raise ConventionError(
@@ -241,6 +262,11 @@ def two_theta_points(first: float, last: float, step: float) -> Float[np.ndarray
     if not (step > 0 and last > first):
         raise ConventionError(
             f"2theta from {first:g} to {last:g} in steps of {step:g}; expected first < last, step > 0"
+        )
+    if (last - first) / step > MOST_POINTS:
+        raise ConventionError(
+            f"2theta from {first:g} to {last:g} in steps of {step:g} are {(last - first) / step:.2g} points, more than "
+            f"{MOST_POINTS:.0e}; expected a step in degrees such as 0.02"
         )
     return first + step * np.arange(int(np.floor((last - first) / step + 1e-6)) + 1)
 

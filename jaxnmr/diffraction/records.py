@@ -21,6 +21,7 @@ class Fixed:
         lines: number of wavelengths.
         monochromator: whether a crystal monochromator polarises.
         axial_imbalance: ``|S - H|/(S + H)``.
+        divergence_slit: as of `Instrument`.
     """
 
     radiation: Literal["xray", "neutron"]
@@ -29,6 +30,7 @@ class Fixed:
     lines: int
     monochromator: bool
     axial_imbalance: float
+    divergence_slit: Literal["fixed", "automatic"] = "fixed"
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,18 @@ class Instrument:
         radius_mm: goniometer radius in mm.
         polarization: fraction of the beam polarised perpendicular to the diffraction plane
             (0.5: unpolarised laboratory tube, about 0.99: synchrotron). Not used for neutrons.
-        monochromator_deg: 2theta of a crystal monochromator; replaces ``polarization`` when given.
+        monochromator_deg: 2theta of a crystal monochromator, in the incident or the diffracted beam; replaces
+            ``polarization`` when given.
+        divergence_slit: ``"fixed"``, or ``"automatic"``: opens with the angle so that the same length of a flat specimen is
+            irradiated, and the calculated peaks are multiplied by sin(theta). ``None`` is fixed, unless the file of a
+            pattern says something else.
         zero: 2theta offset in degrees, added to the calculated position.
         U, V, W: Gaussian variance, ``U tan² + V tan + W`` in centidegree² (GSAS convention).
         X, Y, Z: Lorentzian FWHM, ``X / cos + Y tan + Z`` in centidegree.
         shl: axial divergence ``(S + H)/L``.
         axial_ratio: ``S/H``, height of the specimen over that of the receiving slit.
         mu_r: absorption coefficient times radius of a capillary (Debye-Scherrer only).
+        optics: what else a file says is in the beam, for reports.
         name: where it came from.
     """
 
@@ -60,6 +67,7 @@ class Instrument:
     radius_mm: float = 200.0
     polarization: float = 0.5
     monochromator_deg: float | None = None
+    divergence_slit: Literal["fixed", "automatic"] | None = None
     zero: float = 0.0
     U: float = 2.0
     V: float = -2.0
@@ -70,6 +78,7 @@ class Instrument:
     shl: float = 0.002
     axial_ratio: float = 1.0
     mu_r: float = 0.0
+    optics: tuple[str, ...] = field(default=(), compare=False)
     name: str = field(default="instrument", compare=False)
 
     def __post_init__(self) -> None:
@@ -82,10 +91,33 @@ class Instrument:
         for wavelength in self.wavelengths:
             if not 0.05 < wavelength < 20.0:
                 raise ConventionError(f"wavelength {wavelength:g} Å; expected between 0.05 and 20 Å (not nm, not keV)")
+        if len(self.wavelengths) == 2 and self.radiation == "xray":
+            first, second = self.wavelengths
+            # no doublet of a tube lies further apart than this; λ/2 and Kβ do
+            if 1.0 < first / second < 1.02 and self.ratio < 1.0:
+                raise ConventionError(
+                    f"the wavelengths {first:g} and {second:g} Å are Kα2 before Kα1: the shorter one is the stronger; give "
+                    f"wavelength = [{second:g}, {first:g}]"
+                )
+            if 1.0 < second / first < 1.02 and self.ratio > 1.0:
+                raise ConventionError(
+                    f"ratio is {self.ratio:g}, the intensity of Kα2 ({second:g} Å) over that of Kα1: expected about 0.5"
+                )
+        if self.divergence_slit not in (None, "fixed", "automatic"):
+            raise ConventionError(f"divergence_slit is {self.divergence_slit!r}; expected 'fixed' or 'automatic'")
+        if self.divergence_slit == "automatic" and self.geometry == "debye-scherrer":
+            raise ConventionError(
+                "an automatic divergence slit keeps the irradiated length of a flat specimen constant, and the geometry is "
+                "'debye-scherrer'; give divergence_slit = 'fixed', or the geometry 'bragg-brentano'"
+            )
         if not self.radius_mm > 0:
             raise ConventionError(f"goniometer radius is {self.radius_mm:g} mm; expected a positive length")
         if not 0.0 <= self.polarization <= 1.0:
             raise ConventionError(f"polarization is {self.polarization:g}; expected between 0 and 1")
+        if self.monochromator_deg is not None and not 0.0 <= self.monochromator_deg < 180.0:
+            raise ConventionError(
+                f"monochromator_deg is {self.monochromator_deg:g}; expected 2theta, from 0 to 180 degrees"
+            )
         if self.shl < 0 or self.ratio < 0:
             raise ConventionError(f"shl is {self.shl:g} and ratio {self.ratio:g}; neither can be negative")
         if not 0.0 < self.axial_ratio < np.inf:
@@ -102,6 +134,7 @@ class Instrument:
         return Fixed(
             radiation=self.radiation, geometry=self.geometry, radius_mm=self.radius_mm, lines=len(self.wavelengths),
             monochromator=self.monochromator_deg is not None, axial_imbalance=self.axial_imbalance,
+            divergence_slit=self.divergence_slit or "fixed",
         )  # fmt: skip
 
     def replace(self, **changes: Any) -> "Instrument":
@@ -128,6 +161,7 @@ class Pattern(Struct):
         excluded: ``((low, high), ...)`` regions in degrees that are not fitted.
         name: where it came from.
         instrument: what the file says about the diffractometer, or ``None``.
+        notes: sentences about how the data were read that the reader of a result must know.
     """
 
     x: Float[Array, " points"]
@@ -136,6 +170,7 @@ class Pattern(Struct):
     excluded: tuple[tuple[float, float], ...] = static()
     name: str = static()
     instrument: Instrument | None = static()
+    notes: tuple[str, ...] = static(note=True, default=())
 
     @classmethod
     def create(
@@ -147,20 +182,22 @@ class Pattern(Struct):
         excluded: Iterable[tuple[float, float]] = (),
         name: str = "pattern",
         instrument: Instrument | None = None,
+        notes: Iterable[str] = (),
     ) -> Self:
         """Build and check a pattern.
 
         Args:
             x: 2theta in degrees, strictly increasing.
-            y: intensities, finite and not negative.
+            y: intensities, finite; negative ones (net intensities) need uncertainties.
             sigma: standard uncertainties; ``sqrt(max(y, 1))`` (counting statistics) when not given.
             excluded: ``(low, high)`` pairs in degrees.
             name: shown in reports.
             instrument: the diffractometer, when known.
+            notes: on how it was read.
 
         Raises:
             ShapeError: different lengths, or fewer than 3 points.
-            DataError: non-finite or negative values, non-positive sigma, 2theta unsorted, duplicated or
+            DataError: non-finite values, negative ones without sigma, non-positive sigma, 2theta unsorted, duplicated or
                 outside (-180, 180) degrees.
         """
         x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
@@ -170,6 +207,7 @@ class Pattern(Struct):
             )
         if len(x) < 3:
             raise ShapeError(f"{name}: a pattern of {len(x)} points cannot be refined against")
+        counted = sigma is None
         sigma = np.sqrt(np.maximum(y, 1.0)) if sigma is None else np.asarray(sigma, dtype=float)
         if sigma.shape != x.shape:
             raise ShapeError(f"{name}: {len(sigma)} uncertainties for {len(x)} points")
@@ -186,11 +224,11 @@ class Pattern(Struct):
             )
         if x[0] <= -180 or x[-1] >= 180:
             raise DataError(f"{name}: 2theta runs from {x[0]:g} to {x[-1]:g}; expected degrees between -180 and 180")
-        if (y < 0).any():
+        if counted and (y < 0).any():
             k = int(np.flatnonzero(y < 0)[0])
             raise DataError(
                 f"{name}: negative intensity {y[k]:g} at 2theta {x[k]:g}; counts cannot be negative "
-                "(do not subtract the background: refine it)"
+                "(do not subtract the background: refine it; or give the uncertainties of net intensities)"
             )
         if (sigma <= 0).any():
             k = int(np.flatnonzero(sigma <= 0)[0])
@@ -202,7 +240,7 @@ class Pattern(Struct):
         for low, high in regions:
             if not low < high:
                 raise DataError(f"{name}: excluded region ({low:g}, {high:g}) is empty; give (low, high)")
-        return cls(x=x, y=y, sigma=sigma, excluded=regions, name=name, instrument=instrument)
+        return cls(x=x, y=y, sigma=sigma, excluded=regions, name=name, instrument=instrument, notes=tuple(notes))
 
     def limited(self, low: float | None = None, high: float | None = None) -> Self:
         """The part with ``low <= 2theta <= high``.
@@ -230,6 +268,7 @@ class Pattern(Struct):
             excluded=(*self.excluded, *regions),
             name=self.name,
             instrument=self.instrument,
+            notes=self.notes,
         )
 
     def included(self) -> Bool[np.ndarray, " points"]:

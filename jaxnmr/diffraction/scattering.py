@@ -1,18 +1,22 @@
 """Scattering factors: X-ray form factors of atoms and ions with anomalous dispersion, neutron scattering lengths.
 
 Tables come from gemmi: International Tables C (1992) four-Gaussian coefficients, Cromer-Liberman f' and f'',
-and the 1992 neutron scattering lengths of Sears (Neutron News 3, 26), real parts at thermal energies.
+and the 1992 neutron scattering lengths of Sears (Neutron News 3, 26), real parts at thermal energies; those of isotopes,
+from the same source, are ours.
 """
+
+import warnings
 
 import gemmi
 import numpy as np
 from jaxtyping import Float
 
 from .._struct import Struct
-from ..crystal import element_of
+from ..crystal import element_of, mass_number_of
 from ..errors import ConventionError
 from ..typing import Array
 from ..units import photon_energy_ev
+from ._isotopes import MONOISOTOPIC, SCATTERING_LENGTHS_FM
 
 
 class ScatteringFactors(Struct):
@@ -32,10 +36,13 @@ class ScatteringFactors(Struct):
 
 
 def scattering_factors(species: tuple[str, ...], radiation: str, wavelength: float) -> ScatteringFactors:
-    """Look up the scattering factors of type symbols such as ``"O"``, ``"Ca2+"``, ``"D"`` (host).
+    """Look up the scattering factors of type symbols such as ``"O"``, ``"Ca2+"``, ``"D"``, ``"7Li"`` (host).
+
+    X-rays do not tell isotopes apart, neutrons no charges. An ion that is not tabulated scatters X-rays as the neutral
+    atom, with a warning.
 
     Raises:
-        ConventionError: an ion or isotope that is not tabulated.
+        ConventionError: an element or isotope that is not tabulated.
     """
     rows = [_neutron(s) if radiation == "neutron" else _xray(s, wavelength) for s in species]
     a, b, c, f1, f2 = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
@@ -43,7 +50,16 @@ def scattering_factors(species: tuple[str, ...], radiation: str, wavelength: flo
 
 
 def _neutron(symbol: str) -> tuple[np.ndarray, np.ndarray, float, float, float]:
-    element, _ = element_of(symbol)
+    element, mass_number = element_of(symbol)[0], mass_number_of(symbol)
+    isotopes = SCATTERING_LENGTHS_FM.get(element, {})
+    if mass_number is not None and mass_number != MONOISOTOPIC.get(element):
+        if mass_number not in isotopes:
+            known = ", ".join(f"{a}{element}" for a in isotopes) or "none of its isotopes"
+            raise ConventionError(
+                f"no neutron scattering length of {mass_number}{element} is tabulated; {known} is there, and {element!r} "
+                "for the natural mixture"
+            )
+        return np.zeros(4), np.zeros(4), isotopes[mass_number], 0.0, 0.0
     table = gemmi.Element(element).neutron92
     length = 0.0 if table is None else table.get_coefs()[0]
     if length == 0.0:  # how the table marks radioactive elements nobody has measured
@@ -54,12 +70,17 @@ def _neutron(symbol: str) -> tuple[np.ndarray, np.ndarray, float, float, float]:
 def _xray(symbol: str, wavelength: float) -> tuple[np.ndarray, np.ndarray, float, float, float]:
     element, charge = element_of(symbol)
     table = _it92(element, charge)
-    if table is None:
-        known = [q for q in range(-3, 8) if _it92(element, q) is not None]
-        raise ConventionError(
-            f"no X-ray form factor of {symbol!r} is tabulated; {element} is there with charge "
-            f"{', '.join(f'{q:+d}' for q in known) or 'none'}"
+    if table is None and charge and (table := _it92(element, 0)) is not None:
+        known = ", ".join(
+            f"{abs(q)}{'-' if q < 0 else '+'}" for q in range(-4, 8) if q and _it92(element, q) is not None
         )
+        warnings.warn(
+            f"no X-ray form factor of {symbol} is tabulated: it scatters as the neutral atom {element}"
+            + (f"; {element} is there with charges {known}" if known else ""),
+            stacklevel=4,
+        )
+    if table is None:
+        raise ConventionError(f"no X-ray form factor of {element} is tabulated; use another element")
     number = gemmi.Element(element).atomic_number
     # hydrogen and helium have no anomalous scattering worth tabulating
     f1, f2 = gemmi.cromer_liberman(z=number, energy=photon_energy_ev(wavelength)) if number > 2 else (0.0, 0.0)

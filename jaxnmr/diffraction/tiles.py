@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from .._struct import Struct
+from .._tuning import PROCESSOR
 from ..typing import Array
 
 POINTS = 32
@@ -40,6 +41,7 @@ class Tiles(Struct):
         n_blocks: int,
         dummy: int,
         capacity: int,
+        room: tuple[float, float] = PROCESSOR.room,
     ) -> Self:
         """Pack ``(block, peak)`` pairs into tiles (host).
 
@@ -48,6 +50,7 @@ class Tiles(Struct):
             n_blocks: number of blocks.
             dummy: index of the dummy peak.
             capacity: number of tiles to keep if they suffice, so that compiled programs survive a rebuild.
+            room: as of :func:`roomy`, where they do not.
         """
         block = np.concatenate([t[0] for t in touches]) if touches else np.zeros(0, dtype=int)
         peak = np.concatenate([t[1] for t in touches]) if touches else np.zeros(0, dtype=int)
@@ -58,7 +61,7 @@ class Tiles(Struct):
         first_tile = np.concatenate([[0], np.cumsum(tiles_per_block)])
         rank = np.arange(len(block)) - np.concatenate([[0], np.cumsum(per_block)])[block]
         used = int(first_tile[-1])
-        total = capacity if used <= capacity else room(used)
+        total = capacity if used <= capacity else roomy(used, room)
         peaks = np.full((total, PEAKS), dummy, dtype=np.int32)
         peaks[first_tile[block] + rank // PEAKS, rank % PEAKS] = peak
         blocks = np.full(total, n_blocks - 1, dtype=np.int32)
@@ -76,11 +79,11 @@ class Tiles(Struct):
         return self.block.shape[0]
 
 
-def room(n: int) -> int:
-    """Tiles to lay out where ``n`` are in use: 2.5 to 5 times as many, so that peaks can become wider, in sizes that similar
-    patterns share. On a processor room costs next to no time.
+def roomy(n: int, room: tuple[float, float]) -> int:
+    """Tiles to lay out where ``n`` are in use: some times as many, so that peaks can become wider, in sizes that similar
+    patterns share; ``room`` as of `Tuning`.
     """
-    return rounded_up(2.5 * n, first=64, factor=2.0)
+    return rounded_up(room[0] * n, first=64, factor=room[1])
 
 
 def rounded_up(n: float, *, first: int, factor: float) -> int:
@@ -124,6 +127,7 @@ def plan_tiles(
     core_only: bool,
     present: Bool[np.ndarray, " peaks"],
     capacity: tuple[int, int] = (0, 0),
+    room: tuple[float, float] = PROCESSOR.room,
 ) -> tuple[Tiles, Tiles]:
     """Lay out the core and tail tiles of a list of peaks (host).
 
@@ -135,7 +139,7 @@ def plan_tiles(
         cutoff: a peak is followed until it has fallen to this fraction of its height.
         core_only: sum the axial nodes all the way (exact, slower).
         present: false for padding.
-        capacity: least numbers of core and tail tiles.
+        capacity: least numbers of core and tail tiles; ``room`` as of :func:`roomy` where more are needed.
     """
     lorentz = eta * 2.0 / (np.pi * fwhm)
     height = lorentz + (1.0 - eta) * 2.0 * np.sqrt(np.log(2.0) / np.pi) / fwhm
@@ -154,7 +158,7 @@ def plan_tiles(
     gone = ~present
     core_first, core_stop, all_stop = (np.where(gone, all_first, edge) for edge in (core_first, core_stop, all_stop))
     n_blocks, dummy = len(block_low), len(position)
-    core = Tiles.plan([expand_ranges(core_first, core_stop)], n_blocks, dummy, capacity[0])
+    core = Tiles.plan([expand_ranges(core_first, core_stop)], n_blocks, dummy, capacity[0], room)
     before, after = expand_ranges(all_first, core_first), expand_ranges(core_stop, all_stop)
-    tail = Tiles.plan([before, after], n_blocks, dummy, capacity[1])
+    tail = Tiles.plan([before, after], n_blocks, dummy, capacity[1], room)
     return core, tail

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from .._arrays import namespace
 from ..typing import Array, Scalar, Values
 from ..units import CENTIDEG, FWHM_PER_SIGMA
 
@@ -21,7 +22,7 @@ def smooth_positive(x: Values, width: Values) -> Float[Array, "*n"]:
 
 def caglioti_variance(two_theta: Values, u: Scalar, v: Scalar, w: Scalar) -> Float[Array, "*n"]:
     """Instrumental Gaussian variance ``U tan² + V tan + W``. Source: Caglioti et al., Nucl. Instrum. 3, 223 (1958)."""
-    tan = jnp.tan(0.5 * _DEG * two_theta)
+    tan = namespace(two_theta, u, v, w).tan(0.5 * _DEG * two_theta)
     return u * tan**2 + v * tan + w
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 import jraph
 import numpy as np
 from jaxtyping import Float, Int
@@ -42,14 +41,15 @@ class GraphPlan(Struct):
 
         A cell may change in the directions that its space group allows: in others its images are no longer equivalent.
         """
-        vectors = lattice(jnp.asarray(crystal.cell))
-        atoms = jnp.asarray(self.expansion.atoms)
-        fractional = positions(jnp.asarray(crystal.xyz), crystal.group, atoms)
+        xp = namespace(crystal.cell, crystal.xyz)
+        vectors = lattice(xp.asarray(crystal.cell))
+        atoms = xp.asarray(self.expansion.atoms)
+        fractional = positions(xp.asarray(crystal.xyz), crystal.group, atoms)
         nodes = self.reference.nodes | {
             "positions": fractional @ vectors,
             "turn": _cartesian_operations(crystal, vectors)[atoms[:, 1]],
         }
-        own = jnp.asarray(self.basis, dtype=vectors.dtype) @ vectors
+        own = xp.asarray(self.basis, dtype=vectors.dtype) @ vectors
         return self.reference._replace(nodes=nodes, globals={"lattice": own[None]})
 
     def margin(self, crystal: Crystal) -> Float[Array, ""]:

@@ -18,6 +18,7 @@ import jraph
 import numpy as np
 from jaxtyping import Float, Int
 
+from .._arrays import namespace
 from ..crystal import element_of
 from ..errors import ConventionError, ShapeError
 from ..typing import Array, Numbers
@@ -106,15 +107,17 @@ def neighbour_list_margin(
     Returns:
         A number; while it is positive no pair within the cutoff is missing. It has no derivative.
     """
-    now, then = (jnp.asarray(g.globals["lattice"][0]) for g in (graph, reference))
-    deformation = jnp.linalg.solve(then, now)
-    fractional = lambda g, cell: jnp.linalg.solve(cell.T, jnp.asarray(g.nodes["positions"]).T).T
+    xp = namespace(graph.globals["lattice"], graph.nodes["positions"])
+    now, then = (xp.asarray(g.globals["lattice"][0]) for g in (graph, reference))
+    deformation = xp.linalg.solve(then, now)
+    fractional = lambda g, cell: xp.linalg.solve(cell.T, xp.asarray(g.nodes["positions"]).T).T
     moved = fractional(graph, now) - fractional(reference, then)
     moved = (moved - moved.mean(axis=0)) @ now
-    strain = deformation @ deformation.T - jnp.eye(3, dtype=now.dtype)
-    shrunk = jnp.sqrt(jnp.maximum(1.0 - jnp.sqrt(jnp.sum(strain**2)), 0.0))
-    farthest = jnp.sqrt(jnp.max(jnp.sum(moved**2, axis=-1)))
-    return jax.lax.stop_gradient(shrunk * reach - 2.0 * farthest - cutoff)
+    strain = deformation @ deformation.T - xp.eye(3, dtype=now.dtype)
+    shrunk = xp.sqrt(xp.maximum(1.0 - xp.sqrt(xp.sum(strain**2)), 0.0))
+    farthest = xp.sqrt(xp.max(xp.sum(moved**2, axis=-1)))
+    margin = shrunk * reach - 2.0 * farthest - cutoff
+    return margin if xp is np else jax.lax.stop_gradient(margin)
 
 
 def species_numbers(elements: Sequence[str], species: Sequence[str]) -> Int[np.ndarray, " atoms"]:

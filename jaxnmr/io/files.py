@@ -7,7 +7,7 @@ from ..errors import ParseError
 
 _CONTROL = re.compile("[\x00-\x08\x0e-\x19\x1b-\x1f]")
 _ARCHIVES = {
-    b"PK\x03\x04": "a zip archive (Bruker .brml and Rigaku .rasx are zip archives)",
+    b"PK\x03\x04": "a zip archive",
     b"\x1f\x8b": "gzip-compressed",
     b"\x89HDF": "an HDF5 file",
     b"%PDF": "a PDF document",

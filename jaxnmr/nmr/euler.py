@@ -21,10 +21,10 @@ axis of the middle value y, conventions of field gradients x (see `principal_fra
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from .._arrays import namespace
 from ..errors import ConventionError, ShapeError
 from ..typing import Array, Numbers
 from .tensors import principal_frame
@@ -50,23 +50,18 @@ def rotation(alpha_deg: Numbers, beta_deg: Numbers, gamma_deg: Numbers) -> Float
     """``Rz(gamma) Ry(beta) Rz(alpha)`` with active, right-handed factors.
 
     A tensor with principal values d has the form ``R diag(d) R^T`` in the common frame: the columns of R are its
-    principal axes. These are the angles of mrsimulator. Differentiable; angles broadcast.
+    principal axes. These are the angles of mrsimulator. Differentiable; angles broadcast. Angles that are no JAX arrays
+    give a numpy array.
     """
-    alpha, beta, gamma = jnp.broadcast_arrays(*(jnp.deg2rad(jnp.asarray(a)) for a in (alpha_deg, beta_deg, gamma_deg)))
-    ca, sa, cb, sb, cg, sg = (
-        jnp.cos(alpha),
-        jnp.sin(alpha),
-        jnp.cos(beta),
-        jnp.sin(beta),
-        jnp.cos(gamma),
-        jnp.sin(gamma),
-    )
+    xp = namespace(alpha_deg, beta_deg, gamma_deg)
+    angles = xp.broadcast_arrays(*(xp.deg2rad(xp.asarray(a)) for a in (alpha_deg, beta_deg, gamma_deg)))
+    (ca, sa), (cb, sb), (cg, sg) = ((xp.cos(a), xp.sin(a)) for a in angles)
     rows = [
         [cg * cb * ca - sg * sa, -cg * cb * sa - sg * ca, cg * sb],
         [sg * cb * ca + cg * sa, -sg * cb * sa + cg * ca, sg * sb],
         [-sb * ca, sb * sa, cb],
     ]
-    return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def axes_from_euler(
@@ -81,7 +76,7 @@ def axes_from_euler(
     if convention.startswith("rose"):
         alpha_deg, gamma_deg = gamma_deg, alpha_deg
     matrix = rotation(alpha_deg, beta_deg, gamma_deg)
-    return jnp.swapaxes(matrix, -1, -2) if convention.endswith("-p") else matrix
+    return matrix.swapaxes(-1, -2) if convention.endswith("-p") else matrix
 
 
 def euler_from_axes(axes: Numbers, *, convention: str = "mrsimulator") -> Euler:

@@ -78,6 +78,17 @@ def isotope(symbol: "str | Isotope") -> Isotope:
     return _table()[name]
 
 
+def symbol_of(isotope: str) -> str:
+    """The symbol of the table, ``"23Na"`` for ``"Na23"``; what is not in the table is left as it is."""
+    name = _canonical(isotope)
+    return name if name in _table() else isotope
+
+
+def contradict(one: str, other: str) -> bool:
+    """Whether both are nuclei of the table, and not the same one."""
+    return {_canonical(one), _canonical(other)} <= _table().keys() and _canonical(one) != _canonical(other)
+
+
 def isotopes_of(element: str) -> tuple[Isotope, ...]:
     """The nuclei with spin of an element, the most abundant first.
 

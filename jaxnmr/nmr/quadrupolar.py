@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from .._arrays import is_concrete
+from .._arrays import is_concrete, namespace
 from ..errors import ConventionError
 from ..typing import Array, Numbers, Scalar
 from .isotopes import Isotope, isotope
@@ -81,7 +81,8 @@ def cq_hz_per_au(nucleus: str | Isotope, q_barn: Scalar | None = None, *, prefix
 
 def quadrupolar_product(cq_hz: Numbers, eta: Numbers) -> Float[Array, "*n"]:
     """``P_Q = Cq sqrt(1 + eta^2/3)`` in Hz: what the quadrupolar shift of a MAS line measures; it has the sign of Cq."""
-    return jnp.asarray(cq_hz) * jnp.sqrt(1.0 + jnp.asarray(eta) ** 2 / 3.0)
+    xp = namespace(cq_hz, eta)
+    return xp.asarray(cq_hz) * xp.sqrt(1.0 + xp.asarray(eta) ** 2 / 3.0)
 
 
 def quadrupolar_frequency(cq_hz: Numbers, spin: float) -> Float[Array, "*n"]:

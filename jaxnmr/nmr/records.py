@@ -8,6 +8,7 @@ from jaxtyping import Complex, Float, Inexact
 from .._struct import Struct, static
 from ..errors import ConventionError, DataError, ShapeError
 from ..typing import Array, Numbers
+from .isotopes import symbol_of
 
 
 class Spectrum(Struct):
@@ -86,7 +87,7 @@ class Spectrum(Struct):
             values=signal,
             sigma=noise,
             larmor_hz=float(larmor_hz),
-            isotope=isotope,
+            isotope=symbol_of(isotope),
             name=name,
         )
 
@@ -195,6 +196,6 @@ class Fid(Struct):
             carrier_hz=float(carrier_hz),
             larmor_hz=float(larmor_hz),
             group_delay=float(group_delay),
-            isotope=isotope,
+            isotope=symbol_of(isotope),
             name=name,
         )

@@ -13,6 +13,7 @@ from ..errors import ConventionError, ShapeError
 from ..typing import Array, Numbers
 from .euler import rotation
 from .isotopes import isotope as isotope_data
+from .plausible import check_coupling, check_degrees, check_ppm
 from .tensors import shielding_from_haeberlen
 
 _NOT_NEGATIVE = ("amplitude", "gaussian_hz", "lorentzian_hz", "shielding_spread_ppm", "quadrupolar_spread_hz")
@@ -40,7 +41,7 @@ class Coupling:
     euler_j_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
-        isotope_data(self.partner)
+        object.__setattr__(self, "partner", isotope_data(self.partner).symbol)
         _check_asymmetry("eta_j", self.eta_j)
 
     def tensor_hz(self) -> Float[np.ndarray, "3 3"]:
@@ -70,6 +71,10 @@ class Site:
         amplitude: relative intensity (abundance, population).
         gaussian_hz, lorentzian_hz: full widths at half maximum of the broadening.
         couplings: weak couplings to other spins.
+        transitions: ``"central"``, ``"satellites"``, ``"all"`` or pairs of quantum numbers, where they are not those of the
+            spectrum. They have the amplitude together.
+        like: label of the site whose shift, tensors and couplings it has, whatever is said here: the satellites of a site, say,
+            with an amplitude and widths of their own.
         label: shown in reports; parameters are named after it.
     """
 
@@ -87,10 +92,14 @@ class Site:
     gaussian_hz: float = 0.0
     lorentzian_hz: float = 0.0
     couplings: tuple[Coupling, ...] = field(default=())
+    transitions: str | tuple[tuple[float, float], ...] | None = None
+    like: str = ""
     label: str = ""
 
     def __post_init__(self) -> None:
-        spin = isotope_data(self.isotope).spin
+        nucleus = isotope_data(self.isotope)
+        spin = nucleus.spin
+        object.__setattr__(self, "isotope", nucleus.symbol)
         for name in ("shift_ppm", "zeta_ppm", "eta", "cq_hz", "eta_q", *_NOT_NEGATIVE):
             if not np.isfinite(getattr(self, name)):
                 raise ConventionError(f"site {self.name}: {name} is {getattr(self, name)}")
@@ -101,6 +110,13 @@ class Site:
         for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ConventionError(f"site {self.name}: {name} is {getattr(self, name):g}; it cannot be negative")
+        for name in ("shift_ppm", "zeta_ppm", "shielding_spread_ppm"):
+            check_ppm(f"site {self.name}: {name}", getattr(self, name))
+        for name in ("cq_hz", "quadrupolar_spread_hz"):
+            check_coupling(f"site {self.name}: {name}", getattr(self, name))
+        for name in ("euler_deg", "euler_q_deg"):
+            for angle in getattr(self, name):
+                check_degrees(f"site {self.name}: an angle of {name}", angle)
         object.__setattr__(self, "couplings", tuple(self.couplings))
 
     @property
@@ -127,6 +143,8 @@ class Sites(Struct):
         isotope: the nucleus.
         labels: one per site.
         partners: isotopes the sites are coupled to, one per coupling; the same for all sites.
+        transitions: what every site shows, ``None`` for what the spectrum shows; empty when that holds for all.
+        leaders: which site each has its shift and tensors of; empty when every site has its own.
     """
 
     shift_ppm: Float[Array, " sites"]
@@ -141,6 +159,8 @@ class Sites(Struct):
     isotope: str = static()
     labels: tuple[str, ...] = static()
     partners: tuple[str, ...] = static()
+    transitions: tuple[Any, ...] = static(default=())
+    leaders: tuple[int, ...] = static(default=())
 
     @classmethod
     def create(
@@ -268,11 +288,11 @@ class Sites(Struct):
         """From `Site` records (host). Sites with fewer couplings than others get partners that do nothing.
 
         Raises:
-            ConventionError: no site, or sites of several isotopes.
+            ConventionError: no site, sites of several isotopes, or one that is like a site that does not exist.
         """
         if isinstance(sites, Sites):
             return sites
-        sites = [sites] if isinstance(sites, Site) else list(sites)
+        sites = resolved([sites] if isinstance(sites, Site) else list(sites))
         isotopes = {s.isotope for s in sites}
         if len(isotopes) != 1:
             raise ConventionError(f"a spectrum shows one isotope; the sites are of {sorted(isotopes) or 'none'}")
@@ -290,7 +310,7 @@ class Sites(Struct):
                 couplings[k, j] = coupling.tensor_hz()
         quadrupolar = [_turned(_haeberlen(0.0, s.cq_hz, s.eta_q), s.euler_q_deg) for s in sites]
         column = lambda name: [getattr(s, name) for s in sites]
-        return cls.create(
+        made = cls.create(
             isotope,
             column("shift_ppm"),
             shielding_ppm=[_turned(_haeberlen(0.0, s.zeta_ppm, s.eta), s.euler_deg) for s in sites],
@@ -304,9 +324,38 @@ class Sites(Struct):
             lorentzian_hz=column("lorentzian_hz"),
             labels=unique([s.label or f"{s.isotope}-{k + 1}" for k, s in enumerate(sites)]),
         )
+        labels, own = [s.label for s in sites], tuple(s.transitions for s in sites)
+        return made.replace(
+            transitions=own if any(of is not None for of in own) else (),
+            leaders=tuple(labels.index(s.like) if s.like else k for k, s in enumerate(sites))
+            if any(column("like"))
+            else (),
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+_SHARED = (
+    "shift_ppm", "zeta_ppm", "eta", "cq_hz", "eta_q", "euler_deg", "euler_q_deg", "shielding_spread_ppm",
+    "quadrupolar_spread_hz", "couplings",
+)  # fmt: skip
+
+
+def resolved(sites: Sequence[Site]) -> list[Site]:
+    """Sites that are like others, with the shift, the tensors and the couplings of those.
+
+    Raises:
+        ConventionError: there is no such site, or it is like another one itself.
+    """
+    by_label = {s.label: s for s in sites if s.label and not s.like}
+    for s in sites:
+        if s.like and s.like not in by_label:
+            raise ConventionError(
+                f"site {s.name} is like {s.like!r}; expected the label of a site of its own: {', '.join(by_label) or 'none is there'}"
+            )
+    shared = lambda s: {name: getattr(by_label[s.like], name) for name in _SHARED}
+    return [s.replace(**shared(s)) if s.like else s for s in sites]
 
 
 def unique(labels: Sequence[str]) -> tuple[str, ...]:
@@ -331,11 +380,11 @@ def _tensors(value: Numbers | None, n: int, name: str) -> Float[np.ndarray, "sit
 
 
 def _haeberlen(iso: float, zeta: float, eta: float) -> Float[np.ndarray, "3 3"]:
-    return np.asarray(shielding_from_haeberlen(iso, zeta, eta))
+    return np.asarray(shielding_from_haeberlen(float(iso), float(zeta), float(eta)))
 
 
 def _turned(tensor: Float[np.ndarray, "3 3"], euler_deg: tuple[float, float, float]) -> Float[np.ndarray, "3 3"]:
-    matrix = np.asarray(rotation(*(jnp.asarray(a) for a in euler_deg)))
+    matrix = np.asarray(rotation(*map(float, euler_deg)))
     return matrix @ tensor @ matrix.T
 
 

@@ -1,7 +1,8 @@
 """Second-rank tensors of NMR: parts, spherical components, principal values, and the conventions that describe them.
 
 Everything here takes one tensor ``(3, 3)`` or many ``(..., 3, 3)``, works on numpy and JAX arrays, follows their dtype and
-can be differentiated. Values are checked where they are known, which is outside ``jit`` and ``grad``.
+can be differentiated. Tensors made from numbers that are no JAX arrays are numpy's: many small programs would have to be
+compiled for them. Values are checked where they are known, which is outside ``jit`` and ``grad``.
 
 A *shielding* sigma and a *shift* delta have opposite signs, ``delta = reference - sigma``; every name or docstring says
 which one is meant. Principal values are eigenvalues of the symmetric part.
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Complex, Float, Inexact
 
-from .._arrays import is_concrete
+from .._arrays import is_concrete, namespace
 from ..errors import ConventionError, ShapeError
 from ..typing import Array, Numbers
 
@@ -345,7 +346,7 @@ def quadrupolar_from(cq_hz: Numbers, eta: Numbers) -> Float[Array, "*n 3 3"]:
     Raises:
         ConventionError: eta outside 0 to 1, or values that are not finite.
     """
-    return shielding_from_haeberlen(jnp.zeros_like(jnp.asarray(cq_hz)), cq_hz, eta)
+    return shielding_from_haeberlen(0.0, cq_hz, eta)
 
 
 def quadrupolar_parameters(quadrupolar_hz: Numbers) -> Quadrupolar:
@@ -404,9 +405,10 @@ def _tensor(value: Numbers, name: str = "tensor") -> Inexact[jax.Array, "*n 3 3"
     return tensor
 
 
-def _numbers(**named: Numbers) -> tuple[Float[jax.Array, "*n"], ...]:
+def _numbers(**named: Numbers) -> tuple[Float[Array, "*n"], ...]:
     """The arguments as broadcast floating-point arrays, checked to be finite."""
-    arrays = jnp.broadcast_arrays(*(jnp.asarray(value) for value in named.values()))
+    xp = namespace(*named.values())
+    arrays = xp.broadcast_arrays(*(xp.asarray(value) for value in named.values()))
     dtype = jnp.result_type(*named.values(), float)
     for name, value in zip(named, arrays, strict=True):
         if is_concrete(value) and not np.isfinite(np.asarray(value)).all():
@@ -414,7 +416,7 @@ def _numbers(**named: Numbers) -> tuple[Float[jax.Array, "*n"], ...]:
     return tuple(value.astype(dtype) for value in arrays)
 
 
-def _within(name: str, value: Float[jax.Array, "*n"], low: float, high: float) -> None:
+def _within(name: str, value: Float[Array, "*n"], low: float, high: float) -> None:
     slack = 1e-6  # rounding in single precision
     if is_concrete(value):
         wrong = np.asarray((value < low - slack) | (value > high + slack))
@@ -428,8 +430,10 @@ def _ordered(rule: str, low: Array, mid: Array, high: Array) -> None:
         raise ConventionError(f"principal values are not in the order {rule}: {low}, {mid}, {high}")
 
 
-def _diagonal(x: Float[Array, "*n"], y: Float[Array, "*n"], z: Float[Array, "*n"]) -> Float[Array, "*n 3 3"]:
-    return jnp.stack([x, y, z], axis=-1)[..., None] * jnp.eye(3, dtype=x.dtype)
+def _diagonal(x: Numbers, y: Numbers, z: Numbers) -> Float[Array, "*n 3 3"]:
+    xp = namespace(x, y, z)
+    values = xp.stack([x, y, z], axis=-1)
+    return values[..., None] * np.eye(3, dtype=values.dtype)
 
 
 def _split(

@@ -15,11 +15,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .misfit import Misfit, listed, misfit
 from .statistics import ProfileStatistics, Statistics, peak_match
 
 Condition = tuple[str, str]
+# a goodness of fit beyond this is a misfit whatever its residuals look like; this one is where neighbours agree so much
+_POOR, _WAVES = 10.0, (2.0, 0.25)
 # below this correlation of observed and calculated peaks, a minimum is not a solution
 _MATCHED = 0.8
+# a goodness of fit below this, or an expected R factor above (per cent), is one of uncertainties that are none
+_TOO_GOOD = 0.3
+_NOISE_ALONE = 50.0
 # a report shows no more rows of one term than this: those that differ most
 _MOST_ROWS = 100
 
@@ -130,6 +136,18 @@ class Evidence:
         """Why this minimum is no solution, whatever its chi²; empty unless that is plain to see."""
         return ""
 
+    def doubts(self, s: Statistics) -> tuple[str, ...]:
+        """Sentences about what its residuals look like where they are more than noise.
+
+        Args:
+            s: its agreement.
+        """
+        return ()
+
+    def first(self) -> str:
+        """What comes before freeing any other parameter, in a few words; empty where nothing does."""
+        return ""
+
     def tables(self) -> tuple[Table, ...]:
         """What its section in a report shows."""
         return ()
@@ -169,7 +187,9 @@ class Profile(Evidence):
         parts: contributions to ``calculated`` by name, ``(points,)`` each, where they can be told apart.
         regions: what was fitted, ``excluded`` what was left out, in the units of the axis.
         factor: name of the agreement factor.
-        lines: what a line of it is called, ``check`` what to look at when they are in wrong places.
+        lines: what a line of it is called, ``check`` what to look at when they are in wrong places; ``baseline_name`` the
+            parameter of what lies between them; ``better_sigma`` what to do when uncertainties turn out to be too large.
+        width: of a line (full width at half maximum) in units of the axis; 0 where it is not known.
     """
 
     axis: Axis
@@ -180,12 +200,15 @@ class Profile(Evidence):
     parts: Mapping[str, np.ndarray] = field(default_factory=dict)
     regions: tuple[tuple[float, float], ...] = ()
     excluded: tuple[tuple[float, float], ...] = ()
+    width: float = 0.0
 
     kind: ClassVar[str] = "curve"
     by_scatter: ClassVar[bool] = True
     factor: ClassVar[str] = "Rw"
     lines: ClassVar[str] = "lines"
     check: ClassVar[str] = "starting values"
+    better_sigma: ClassVar[str] = "Give those of the measurement"
+    baseline_name: ClassVar[str] = "baseline"
 
     @property
     def difference(self) -> np.ndarray:
@@ -204,6 +227,64 @@ class Profile(Evidence):
             f"The refinement ended in a minimum where the calculated {self.lines} of '{self.name}' do not lie on the "
             f"observed ones (correlation {match:.2f}): the start was too far away. Check {self.check}."
         )
+
+    def misfit(self) -> Misfit:
+        """What its residuals look like."""
+        step = float(np.median(np.diff(self.axis.values))) if len(self.observed) > 1 else 1.0
+        widths = [self.width / step * factor for factor in (0.7, 1.5)] if self.width > 0 else [3.0, 8.0, 20.0, 50.0]
+        return misfit(self.axis.values, self.observed, self.sigma, self.calculated, self.baseline, widths=widths)
+
+    def first(self) -> str:
+        return f"more terms of {self.name}/{self.baseline_name}" if self.misfit().stiff else ""
+
+    def doubts(self, s: Any) -> tuple[str, ...]:
+        found, out = self.misfit(), list(self._too_uncertain(s))
+        serial = s.gof > _WAVES[0] and s.durbin_watson < _WAVES[1]
+        if s.gof > _POOR or serial:
+            out.append(
+                f"'{self.name}' is not described to within its noise: goodness of fit {s.gof:.3g} (1 where only noise is "
+                f"left), Durbin-Watson {s.durbin_watson:.2g} (2). Its model is not complete, and uncertainties are those of an "
+                "incomplete model."
+            )
+        if found.stiff:
+            out.append(self._stiff(found.stiff))
+        unit = f" {self.axis.unit}".replace(" °", "°")
+        if found.unexplained:
+            out.append(
+                f"Observed {self.lines} of '{self.name}' that nothing calculated explains, with their height in per cent of the "
+                f"highest: {listed(found.unexplained, unit)}. {self._unexplained(found)}".rstrip()
+            )
+        if found.absent:
+            out.append(
+                f"Calculated {self.lines} of '{self.name}' where nothing of the kind is observed: "
+                f"{listed(found.absent, unit)}. {self._absent(found)}".rstrip()
+            )
+        return tuple(out)
+
+    def _stiff(self, gain: float) -> str:
+        """What to do about a baseline that follows the data badly."""
+        return (
+            f"The baseline of '{self.name}' does not follow the data between the {self.lines}: that makes {100 * gain:.0f} % of "
+            "its chi²."
+        )
+
+    def _unexplained(self, found: Misfit) -> str:
+        """What observed lines without calculated ones may be."""
+        return ""
+
+    def _absent(self, found: Misfit) -> str:
+        """What calculated lines without observed ones may be."""
+        return ""
+
+    def _too_uncertain(self, s: ProfileStatistics) -> tuple[str, ...]:
+        """What the agreement says against the uncertainties of points."""
+        found = []
+        if s.gof < _TOO_GOOD:
+            times = f"{1.0 / s.gof:.3g} times" if s.gof > 1e-6 else "beyond measure"
+            found.append(f"the goodness of fit is {s.gof:.2g}: uncertainties of points are {times} what the fit leaves")
+        if s.rexp > _NOISE_ALONE:
+            found.append(f"Rexp is {s.rexp:.3g} %: uncertainties of points are of the size of the intensities")
+        return (f"'{self.name}': {', and '.join(found)}. {self.better_sigma}.",) if found else ()
 
     def statistics(
         self, residuals: np.ndarray, determined: float, weight: float = 1.0, discounted: int | None = None

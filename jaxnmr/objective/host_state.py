@@ -42,8 +42,11 @@ class HostState(State, pytree=False):
         out = {phase: dict(of) for phase, of in self._given.items()}
         for k, source in enumerate(self._sources):
             if k not in self._values:
-                crystal, made = self.crystals[source.phase], self._predictions.get(k)
-                # what comes with an uncertainty need not be calculated twice
+                crystal = self.crystals[source.phase]
+                if source.predicts and k not in self._predictions:
+                    self._predictions[k] = source.prediction(crystal)
+                made = self._predictions.get(k)
+                # what comes with an uncertainty need not be calculated twice, nor by a program of its own
                 self._values[k] = source.evaluate(crystal) if made is None else source.values_of(made)
             out.setdefault(source.phase, {}).update(self._values[k])
         return out

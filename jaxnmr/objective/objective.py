@@ -14,8 +14,9 @@ from .._struct import Struct, compiled, set_fields, static
 from ..crystal import Crystal, shared_sites
 from ..crystal.cell import cell_from_metric, metric
 from ..crystal.sites import has_conventional_metric
-from ..errors import ParameterError
+from ..errors import ParameterError, require_kind
 from ..typing import Array
+from .checks import check_residuals, named
 from .host_state import HostState
 from .losses import Loss
 from .parameters import Layout, Parameters, ParameterSpec, renamed
@@ -105,11 +106,18 @@ class Objective(Struct):
         terms = terms if isinstance(terms, TermSum) else TermSum(terms)
         if isinstance(crystal, Crystal):
             crystal = {crystal.name: crystal}
+        if not isinstance(crystal, Mapping | None):
+            raise ParameterError(
+                f"crystal is a {type(crystal).__name__}; expected a Crystal, as of read_crystal, or several by name: "
+                "{'quartz': ..., 'halite': ...}"
+            )
+        for phase, of in (crystal or {}).items():
+            require_kind(of, Crystal, f"crystal[{phase!r}]", "as of read_crystal")
         crystals = dict(crystal or {})
         self._fill(terms, crystals, plan_sources(models, crystals, memory_bytes, device))
 
     def _fill(self, terms: TermSum, crystals: dict[str, Crystal], sources: tuple[PhaseSource, ...]) -> None:
-        names = [t.name for t in terms.terms]
+        names = named(terms.terms)
         if not names:
             raise ParameterError("an objective needs something to compare: give it at least one term")
         repeated = sorted({n for n in names if names.count(n) > 1})
@@ -125,6 +133,15 @@ class Objective(Struct):
         )
         params = self.parameters()
         set_fields(self, terms=self._bound(params))
+        shapes = cache(lambda: self._shapes(params))
+        for term in self.terms:
+            # those that know their length from data are ours, or as good
+            if type(term).length is Term.length:
+                check_residuals(term, shapes)
+
+    def _shapes(self, params: Parameters) -> State:
+        """A state with the shapes of what sources provide."""
+        return self._providing(self.structures(params.values), [s.shapes(self.crystals[s.phase]) for s in self.sources])
 
     def __add__(self, other: Term | TermSum) -> Objective:
         terms = TermSum(*self.terms, weights=tuple(np.asarray(self.weights)), losses=self.losses) + other
@@ -207,6 +224,7 @@ class Objective(Struct):
 
     def residuals(self, params: Parameters) -> Array:
         """All whitened residuals at parameters."""
+        require_kind(params, Parameters, "what an objective is evaluated at", "as of objective.parameters()")
         return self.residuals_at(self.state(params.values))
 
     def __call__(self, params: Parameters) -> Array:
@@ -218,6 +236,7 @@ class Objective(Struct):
 
         Columns are in the order of ``params.free_names``.
         """
+        require_kind(params, Parameters, "what an objective is evaluated at", "as of objective.parameters()")
         objective = self.replace(sources=self._differentiated(params.spec))
         columns = residuals_and_jacobian(
             params.spec.layout, objective, params.offset(), params.spec.transform, jnp.asarray(params.theta)
@@ -283,8 +302,8 @@ class Objective(Struct):
         silent = [t for t in self.terms if t.reads is None]
         if not silent:
             return said
-        values = {k: jnp.asarray(v) for k, v in self.parameters().values.items()}
-        shapes = self._providing(self.structures(values), [s.shapes(self.crystals[s.phase]) for s in self.sources])
+        params = self.parameters()
+        values, shapes = params.values, self._shapes(params)
         return None if any(_uses(t, self.structures, values, shapes.provided) for t in silent) else said
 
     def outgrown(self, state: State) -> Array:
@@ -314,10 +333,22 @@ class Objective(Struct):
         """The objective with neighbours listed again where the structure has moved far."""
         if not self.sources:
             return self, ()
-        crystals = self.structures(_on_device(params)).crystals
+        crystals = self.structures(_on_host(params)).crystals
         pairs = [s.replan(crystals[s.phase]) for s in self.sources]
         notes = tuple(dict.fromkeys(note for _, note in pairs if note))
         return (self.replace(sources=tuple(s for s, _ in pairs)), notes) if notes else (self, ())
+
+    def in_range(self, params: Parameters) -> Parameters:
+        """Parameters that mean the same, with angles and the like in their usual range (host)."""
+        values, moved = dict(params.values), frozenset(params.moved_names)
+        for term in self.terms:
+            prefix = f"{term.name}/"
+            own = {name.removeprefix(prefix): v for name, v in values.items() if name.startswith(prefix)}
+            values |= {prefix + name: new for name, new in term.in_range(own, moved).items()}
+        spec = params.spec
+        flat = np.concatenate([np.ravel(np.asarray(values[name], dtype=float)) for name, _ in spec.layout.parts])
+        serves = np.allclose(spec.tied(flat), flat) and ((flat >= spec.lower) & (flat <= spec.upper)).all()
+        return params.replace(flat=flat) if serves and (flat != np.asarray(params.flat)).any() else params
 
     def warnings(self, params: Parameters) -> tuple[str, ...]:
         """Sentences about physically doubtful values and atoms outside the domain of a model, for the report (host)."""
@@ -328,11 +359,12 @@ class Objective(Struct):
 
     def host_state(self, params: Parameters) -> HostState:
         """The state at parameters for planning and reports; sources are evaluated when they are asked for (host)."""
-        return HostState(self.structures(_on_device(params)), self.sources)
+        return HostState(self.structures(_on_host(params)), self.sources)
 
 
-def _on_device(params: Parameters) -> dict[str, Array]:
-    return {k: jnp.asarray(v) for k, v in params.values.items()}
+def _on_host(params: Parameters) -> dict[str, Array]:
+    # numpy: outside of compiled functions every operation of JAX is a program of its own
+    return {name: np.asarray(value) for name, value in params.values.items()}
 
 
 def _uses(term: Term, structures, values: Mapping[str, Array], provided: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -353,7 +385,7 @@ def _allowed_cell(crystal: Crystal, cell: Any) -> Any:
     return cell_from_metric(jnp.einsum("nki,kl,nlj->ij", r, metric(cell), r) / r.shape[0])
 
 
-@compiled(static_argnums=0)
+@compiled(kept=True, static_argnums=0)
 def residuals(layout: Layout, objective: Objective, offset, transform, theta):
     """Residuals at ``theta``, compiled once per shape."""
     return objective.residuals_at(objective.state(layout.unflatten(offset + transform @ theta)))
@@ -385,7 +417,7 @@ def linearised(layout: Layout, objective: Objective, offset, transform, theta) -
     )
 
 
-@compiled(static_argnums=0)
+@compiled(kept=True, static_argnums=0)
 def residuals_and_jacobian(layout: Layout, objective: Objective, offset, transform, theta):
     """Residuals and dense Jacobian by scaled ``theta``, compiled once per shape."""
     return linearised(layout, objective, offset, transform, theta)[:2]

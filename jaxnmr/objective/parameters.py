@@ -103,6 +103,8 @@ class ParameterSpec:
         self.pivots = np.array([int(np.flatnonzero(np.abs(c) > 1e-9)[0]) for c in self.directions.T], dtype=int)
         self.free = np.zeros(len(self.pivots), dtype=bool)
         self.ties: tuple[Tie, ...] = ()
+        # values that were moved when they were freed, by label
+        self.notes: dict[str, str] = {}
 
     def changed(self, **attributes) -> ParameterSpec:
         """A copy with other free flags, bounds or ties."""
@@ -319,8 +321,12 @@ class Parameters(Struct):
     def _flag(self, patterns, value: bool) -> Parameters:
         spec, free = self.spec, self.spec.free.copy()
         tied = [t.target for t in spec.ties]
+        idle: list[tuple[str, tuple[str, ...]]] = []
         for pattern in patterns:
             hits = spec.match(pattern)
+            if value and (instead := self._instead(hits)):
+                idle.append((pattern, instead))
+                continue
             chosen = np.isin(spec.pivots, hits) & ~np.isin(spec.pivots, tied)
             if _explicit(pattern, hits) and not chosen.any():
                 moved_by = spec.pivots[(np.abs(spec.directions[hits]) > 1e-9).any(axis=0)]
@@ -333,7 +339,39 @@ class Parameters(Struct):
                     why = "it is tied to another parameter" if moved_by.size else "symmetry fixes it"
                     raise ParameterError(f"{pattern!r} cannot be refined on its own: {why}")
             free[chosen] = value
-        return self.replace(spec=spec.changed(free=free))
+        for pattern, instead in idle:
+            if not any(free[np.isin(spec.pivots, spec.match(name))].any() for name in instead):
+                raise ParameterError(f"{pattern!r} has nothing to refine here; free {', '.join(instead)} instead")
+        freed = self.replace(spec=spec.changed(free=free))
+        return freed._off_symmetry(free & ~spec.free) if value and np.ndim(self.flat) == 1 else freed
+
+    def _off_symmetry(self, freed: np.ndarray) -> Parameters:
+        """A copy that starts elsewhere where directions were freed at a point of symmetry; its spec says so."""
+        spec, flat, start = self.spec, np.array(self.flat, dtype=float), 0
+        moving = np.isin(np.arange(flat.size), spec.pivots[freed])
+        for quantity in spec.quantities.values():
+            size = np.size(quantity.value)
+            place, start = slice(start, start + size), start + size
+            if quantity.leave is not None and moving[place].any():
+                shape = np.shape(quantity.value)
+                flat[place] = np.ravel(quantity.leave(flat[place].reshape(shape), moving[place].reshape(shape)))
+        flat = spec.tied(np.clip(flat, spec.lower, spec.upper))
+        notes = {
+            self.labels[
+                k
+            ]: f"{self.labels[k]} started at {flat[k]:g} instead of {self.flat[k]:g}, where by symmetry nothing "
+            "depends on it to first order and it could not have left."
+            for k in np.flatnonzero(moving & (flat != np.asarray(self.flat)))
+        }
+        return self.replace(flat=flat, spec=spec.changed(notes=spec.notes | notes)) if notes else self
+
+    def _instead(self, hits: np.ndarray) -> tuple[str, ...]:
+        """The quantities to refine where none of these values is one that moves; empty where there are no such others."""
+        names = dict.fromkeys(self.spec.parts[k][0] for k in hits)
+        others = [(*name.rpartition("/")[:2], self.spec.quantities[name].instead) for name in names]
+        if (np.abs(self.spec.directions[hits]) > 1e-9).any() or not all(other for *_, other in others):
+            return ()
+        return tuple("".join(parts) for parts in others)
 
     def set(self, pattern: str, value) -> Parameters:
         """Give values to what a name or pattern stands for: one number, or one per value.
@@ -368,7 +406,10 @@ class Parameters(Struct):
             raise ParameterError(
                 f"{self.labels[hits[k]]} = {flat[hits[k]]:g} is outside its bounds [{low[k]:g}, {high[k]:g}]"
             )
-        return self.replace(flat=flat)
+        chosen = {self.labels[k] for k in hits} & spec.notes.keys()
+        if chosen:
+            spec = spec.changed(notes={k: note for k, note in spec.notes.items() if k not in chosen})
+        return self.replace(flat=flat, spec=spec)
 
     def bound(self, pattern: str, lower: float | None = None, upper: float | None = None) -> Parameters:
         """Set bounds; ``None`` leaves one as it is. Values that symmetry fixes are passed over.

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._functions import pickled_function, unpickled_function
-from .._struct import Struct, static
+from .._struct import Struct, compiled, static
 from ..crystal import Crystal
 from ..errors import ParameterError
 from ..typing import Array
@@ -101,6 +101,11 @@ class PhaseSource(Struct, pytree=False):
         """
         return type(self).replan is not PhaseSource.replan or type(self).outside is not PhaseSource.outside
 
+    @property
+    def predicts(self) -> bool:
+        """Whether values come with their uncertainties at no further cost, so that :meth:`prediction` serves for both."""
+        return False
+
     def prediction(self, crystal: Crystal) -> Any:
         """Values together with their uncertainties (host).
 
@@ -166,13 +171,18 @@ class PhaseFunction(PhaseSource):
     provisions: tuple[Provision, ...] = static()
 
     def evaluate(self, crystal: Crystal) -> dict[str, Array]:
-        made = self.function(crystal)
-        made = made if isinstance(made, Mapping) else {self.name: made}
-        return {name: jnp.asarray(value) for name, value in made.items()}
+        return _values(self, crystal)
 
     def __reduce__(self):
         function = pickled_function(self.function, f"source {self.name!r}")
         return _phase_function, (function, self.name, self.phase, self.provisions)
+
+
+@compiled
+def _values(source: PhaseFunction, crystal: Crystal) -> dict[str, Array]:
+    made = source.function(crystal)
+    made = made if isinstance(made, Mapping) else {source.name: made}
+    return {name: jnp.asarray(value) for name, value in made.items()}
 
 
 def _function_source(function, name):

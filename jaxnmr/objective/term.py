@@ -24,6 +24,7 @@ from .._struct import Struct, compiled, set_fields, static
 from ..crystal import Crystal
 from ..errors import ParameterError
 from ..typing import Array, Quantity
+from .checks import tracing
 from .evidence import Evidence, Rows, residual_rows
 from .losses import Loss, LossKind, slopes
 from .state import State, TensorRead
@@ -80,7 +81,9 @@ class Term(Struct, pytree=False):
     def residuals(self, state: State) -> Array:
         """Whitened residuals, one dimension (traceable)."""
         hint = "" if type(self).bind is Term.bind else ": bind it first, jn.Objective(term, ...).terms[0]"
-        raise TypeError(f"{type(self).__name__} does not define residuals(state){hint}")
+        raise ParameterError(
+            f"term {getattr(self, 'name', '')!r}: its class {type(self).__name__} does not define residuals(state){hint}"
+        )
 
     def jacobian(self, state: State, tangents: State) -> Array:
         """Derivative of the residuals along state tangents with a leading parameter axis, ``(residuals, parameters)``."""
@@ -137,6 +140,15 @@ class Term(Struct, pytree=False):
         """This bound term, planned as it is, but with derivatives by these parameters, by full name (host)."""
         return self
 
+    def in_range(self, values: Mapping[str, np.ndarray], moved: frozenset[str]) -> dict[str, np.ndarray]:
+        """Own parameters in their usual range, by local name, where values beyond it mean the same (host).
+
+        Args:
+            values: own parameters by local name.
+            moved: full names of what a refinement moves.
+        """
+        return {}
+
     def warnings(self, state: State) -> tuple[str, ...]:
         """Sentences about physically doubtful values, for the report (host)."""
         return ()
@@ -183,19 +195,22 @@ class Term(Struct, pytree=False):
     def __add__(self, other) -> TermSum:
         return TermSum(self) + other
 
+    def __radd__(self, other) -> TermSum:
+        return TermSum(self).__radd__(other)
+
     def __mul__(self, weight) -> TermSum:
         return TermSum(self) * weight
 
     __rmul__ = __mul__
 
 
-@compiled
+@compiled(kept=True)
 def calculated_of(term, state: State) -> Array:
     """What a term calculates, ``term.calculated(state)``, compiled: what it shows costs no time step by step."""
     return term.calculated(state)
 
 
-@compiled
+@compiled(kept=True)
 def _residuals(term: Term, state: State) -> Array:
     return term.residuals(state)
 
@@ -226,10 +241,14 @@ class TermSum:
             *self.terms, *other.terms, weights=self.weights + other.weights, losses=self.losses + other.losses
         )
 
+    def __radd__(self, other) -> TermSum:
+        # sum([a, b]) begins with 0
+        return self if isinstance(other, int | float) and other == 0 else NotImplemented
+
     def __mul__(self, weight) -> TermSum:
+        if isinstance(weight, str) or not np.ndim(weight) == 0 or not 0 <= float(weight) < np.inf:
+            raise ParameterError(f"a term cannot have the weight {weight}; expected a number from 0 on")
         weight = float(weight)
-        if not weight >= 0:
-            raise ParameterError(f"a term cannot have the weight {weight}")
         return TermSum(*self.terms, weights=tuple(w * weight for w in self.weights), losses=self.losses)
 
     __rmul__ = __mul__
@@ -244,7 +263,8 @@ class FunctionTerm(Term):
 
     def residuals(self, state: State) -> Array:
         try:
-            found = self.function(state)
+            with tracing(self.name):
+                found = self.function(state)
         except KeyError as err:
             key = str(err.args[0]) if err.args else "something"
             close = difflib.get_close_matches(key, [*state.values, *state.crystals], n=3, cutoff=0.4)
@@ -292,6 +312,8 @@ def term(name: str, *, sigma: float = 1.0) -> Callable[[Callable[[State], Any]],
         name: name of the term, for reports.
         sigma: standard uncertainty of every residual, in the units the function returns.
     """
-    if not 0 < sigma < float("inf"):
+    if not isinstance(name, str) or not name:
+        raise ParameterError(f'the name of a term is {name!r}; expected a text, as in @jn.term("volume", sigma=2.0)')
+    if isinstance(sigma, str) or not 0 < sigma < float("inf"):
         raise ParameterError(f"sigma of term {name!r} is {sigma}; expected a positive number")
     return lambda function: FunctionTerm(sigma=float(sigma), function=function, name=name)

@@ -104,13 +104,15 @@ def _draw(axis, data: PatternEvidence, scale: str, window: tuple[float, float], 
     inside = (data.x >= window[0]) & (data.x <= window[1])
     x = data.x[inside]
     shown = np.sqrt if scale == "sqrt" else lambda v: v
+    # net intensities fall below zero
+    lowest = 0.0 if scale == "sqrt" else min(float(data.observed[inside].min()), 0.0)
     observed, calculated, background = (
-        shown(np.maximum(v[inside], 0.0)) for v in (data.observed, data.calculated, data.background)
+        shown(np.maximum(v[inside], lowest)) for v in (data.observed, data.calculated, data.background)
     )
     difference = observed - calculated
     top = max(observed.max(), calculated.max())
     floor = min(background.min(), observed.min())
-    base = floor - 0.05 * (top - floor) if floor > 0.25 * top else 0.0
+    base = floor - 0.05 * (top - floor) if floor > 0.25 * top else lowest
     height = top - base
     row = 0.042 * height
     n_phases = max(len(data.reflections), 1)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _AXES = {"bic": "BIC − best", "aic": "AIC − best", "chi2": "χ² − best", "rwp": "R / %"}
 
 
+# differences up to this do not tell candidates apart
+_CLOSE = 10.0
+
+
 def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
     """Figure of merit and R factor of every candidate, the best on top; what did not converge has an open symbol.
 
@@ -43,13 +47,8 @@ def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
             axis.set_xlabel(label)
             axis.tick_params(axis="y", which="minor", left=False, right=False)
         if result.rank != "rwp":
-            axes[0].set_xscale("symlog", linthresh=10.0)
-            axes[0].axvspan(0, 10, color=GREY, alpha=0.15, linewidth=0)
-            axes[0].minorticks_off()
-            decades = int(np.ceil(np.log10(max(series[0][1].max(initial=0.0), 10.0))))
-            if decades > 1:
-                # the shade ends at 10: its number would stand upon the 0
-                axes[0].set_xticks([0.0, *10.0 ** np.arange(2, decades + 1, 1 + decades // 6)])
+            axes[0].axvspan(0, _CLOSE, color=GREY, alpha=0.15, linewidth=0)
+            _compressed(axes[0], float(series[0][1].max(initial=0.0)))
         axes[1].set_xlim(left=0)
         axes[0].set_yticks(place, [row.name if len(row.name) < 34 else row.name[:32] + "…" for row, _ in shown])
         axes[0].invert_yaxis()
@@ -60,3 +59,16 @@ def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
         note += "; shaded: not clearly worse than the best" if result.rank != "rwp" else ""
         figure.suptitle(f"{len(result.rows)} candidates{note}", x=0.02, ha="left", fontsize=9)
         return figure
+
+
+def _compressed(axis, largest: float) -> None:
+    """Differences from 0 on, with every power of ten as wide as the first where they reach far."""
+    if largest <= 10.0 * _CLOSE:
+        axis.set_xlim(left=0)
+        return
+    axis.set_xscale("symlog", linthresh=_CLOSE)
+    axis.minorticks_off()
+    decades = int(np.floor(np.log10(largest)))
+    # the shade ends at 10: its number would stand upon the 0
+    ticks = [0.0, *10.0 ** np.arange(2, decades + 1, 1 + decades // 6)]
+    axis.set_xticks(ticks, [f"{tick:.0f}" if tick < 1e5 else f"$10^{{{np.log10(tick):.0f}}}$" for tick in ticks])

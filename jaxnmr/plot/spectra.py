@@ -149,12 +149,18 @@ def _draw_spectrum(axis, data: SpectrumEvidence, components: bool, *, window=Non
             axis.fill_between(ppm, baseline, part + baseline, color=colour, alpha=0.12, linewidth=0, zorder=1)
             if decorated and len(parts) <= _MOST_LABELS:
                 peak = int(np.argmax(np.abs(part)))
+                # above whatever is drawn there, so that the label hides none of it
+                near = np.abs(ppm - ppm[peak]) <= 0.015 * (high - low)
+                above = max(observed[near].max(), calculated[near].max(), part[peak] + baseline[peak])
                 axis.annotate(
-                    label, (ppm[peak], part[peak] + baseline[peak]), xytext=(0, 9 + 9 * (k % 3)),
+                    label, (ppm[peak], above), xytext=(0, 5 + 9 * (k % 3)),
                     textcoords="offset points", ha="center", fontsize=8, color=colour, zorder=6,
                     bbox=dict(boxstyle="square,pad=0.1", facecolor="white", edgecolor="none", alpha=0.7),
                 )  # fmt: skip
     axis.set_ylim(zero + difference.min() - 0.04 * height, top + 0.14 * height)
     if decorated:
         _shift_axis(axis, data.isotope, data.ppm)
-        axis.legend(loc="upper left", handlelength=1.6, labelspacing=0.35)
+        # on the side where the curves leave more room; shifts increase to the left
+        third = max(len(ppm) // 3, 1)
+        left = np.maximum(observed, calculated)[-third:].max() <= np.maximum(observed, calculated)[:third].max()
+        axis.legend(loc="upper left" if left else "upper right", handlelength=1.6, labelspacing=0.35)

@@ -47,7 +47,7 @@ class Descent:
         callback: Callback | None = None,
         checkpoint: str | Path | None = None,
     ):
-        if jnp.zeros(1).dtype != jnp.float64:
+        if jnp.result_type(float) != jnp.float64:
             raise PrecisionError(
                 "refinement in single precision loses the small shifts it is about: "
                 "call jaxnmr.enable_x64() before anything else"

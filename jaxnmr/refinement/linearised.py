@@ -58,6 +58,10 @@ class Linearised:
         keep = self.determined
         return (vt[keep].T / s[keep]) / self.norms[:, None]
 
+    def minimum(self) -> np.ndarray:
+        """The step ``(columns,)`` to the minimum of the linear model; nothing along null directions."""
+        return -self.whitening() @ (self.svd[0][:, self.determined].T @ self.rotated)
+
     def covariance(self) -> np.ndarray:
         """``(JᵀJ)⁻¹`` on the determined directions, ``(columns, columns)``."""
         d = self.whitening()

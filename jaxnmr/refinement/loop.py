@@ -199,7 +199,7 @@ def _whole(value) -> Array:
     return jnp.asarray(value, dtype=jnp.int32)
 
 
-@compiled(static_argnums=(0, 1))
+@compiled(kept=True, static_argnums=(0, 1))
 def descend(layout: Layout, rule: Rule, objective: Objective, course: Course, point: Point, most: Array) -> Outcome:
     """Go on from a point, for at most ``most`` accepted steps; with 0 it is only evaluated.
 

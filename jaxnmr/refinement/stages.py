@@ -45,7 +45,9 @@ def masked(params: Parameters, stages: Sequence[Stage]) -> tuple[Parameters, lis
         flags.append(current.spec.free.copy())
     if flags:
         union = np.any(flags, axis=0)
-        params, masks = params.replace(spec=params.spec.changed(free=union)), [flag[union] for flag in flags]
+        # what was moved off a point of symmetry when it was freed stays where it is now
+        spec = params.spec.changed(free=union, notes=current.spec.notes)
+        params, masks = current.replace(spec=spec), [flag[union] for flag in flags]
     else:
         masks = [np.ones(params.n_free, dtype=bool)]
     if params.n_free == 0:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..objective import Objective, Parameters
 from ..objective.objective import residuals_and_jacobian
+from .bounds import settled_at_bounds
 from .information import InformationParts, information, position_slopes
 from .linearised import Linearised
 from .loop import evaluated
@@ -38,12 +39,18 @@ def summarise(
 
     Derivatives come from the program of the loop, which is compiled for the solver's ``rule``.
     """
-    spec = params.spec
-    offset, theta = params.offset(), params.theta
-    r, jacobian = evaluated(spec.layout, rule, objective, offset, spec.transform, theta)
-    # a derivative that is not finite says nothing: its parameter counts as undetermined
-    jacobian = np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
+    params = objective.in_range(params)
+    spec, offset = params.spec, params.offset()
+
+    def linearise(theta):
+        r, jacobian = evaluated(spec.layout, rule, objective, offset, spec.transform, theta)
+        # a derivative that is not finite says nothing: its parameter counts as undetermined
+        return r, np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
+
     lower, upper = params.theta_bounds()
+    ended = params.theta
+    theta, (r, jacobian) = settled_at_bounds(linearise, ended, lower, upper, active, linearise(ended))
+    params = params if theta is ended else params.at(theta)
     inside = active & (theta > lower) & (theta < upper)
     slices = objective.row_slices(params)
     fitted_rows, (jacobian, robust) = jacobian, effective_rows(objective, r, jacobian, slices)
@@ -53,7 +60,7 @@ def summarise(
     state = objective.host_state(params).plain()
     parts = InformationParts(problem, jacobian[:, inside], slices)
     evidence = {t.name: t.evidence(state) for t in objective.terms}
-    statistics, misfit = {}, {}
+    statistics, misfit, doubts = {}, {}, []
     for (name, shown), weight in zip(evidence.items(), np.asarray(objective.weights, dtype=float), strict=True):
         part, determined, rows = r[slices[name]], parts.determined_by(name), robust.get(name)
         if rows is not None:
@@ -65,6 +72,7 @@ def summarise(
                 misfit[name] = float(np.sqrt(part @ part / max(part.size - determined, 1.0)))
             plain, discounted = part / max(np.sqrt(weight), 1e-150), None
         statistics[name] = shown.statistics(plain, determined, float(weight), discounted)
+        doubts += shown.doubts(statistics[name]) if status != "interrupted" else ()
         complaint = shown.complaint()
         if complaint and status in ("converged", "stalled", "max_steps"):
             status, message = "misfit", complaint
@@ -92,14 +100,16 @@ def summarise(
         statistics=statistics,
         evidence=evidence,
         correlations=_correlations(problem, names, correlation_threshold),
-        null_directions=_null_directions(problem, names),
+        null_directions=_null_directions(problem, names, spec),
         suggestions=_suggestions(objective, params, rule, inside, fitted_rows, r) if suggest else (),
         steps=steps,
         seconds=time.perf_counter() - began,
         compile_seconds=compile_seconds,
         weighted=bool(np.any(np.asarray(objective.weights) != 1.0)),
         warnings=(
+            *doubts,
             *_warnings(crystals, params, active, lower, upper),
+            *spec.notes.values(),
             *objective.warnings(params),
             *visited,
         ),
@@ -129,13 +139,16 @@ def _correlations(problem: Linearised, names, threshold: float) -> tuple[tuple[s
     return tuple(sorted(pairs, key=lambda p: -abs(p[2])))
 
 
-def _null_directions(problem: Linearised, names) -> tuple[str, ...]:
+def _null_directions(problem: Linearised, names, spec) -> tuple[str, ...]:
     sentences = []
+    symmetric = {name for name, q in spec.quantities.items() if q.leave is not None}
     for vector in problem.null_vectors():
         order = [k for k in np.argsort(-np.abs(vector)) if abs(vector[k]) > 0.1 * np.abs(vector).max()]
         combination = ", ".join(names[k] for k in order[:6])
         if len(order) == 1:
-            sentences.append(f"The data do not determine {combination}.")
+            at = " at its value, which may be a point of symmetry: try another start"
+            where = at if combination.partition("[")[0] in symmetric else ""
+            sentences.append(f"The data do not determine {combination}{where}.")
         else:
             sentences.append(f"The data do not determine a common change of {combination}.")
     return tuple(sentences)
@@ -154,7 +167,7 @@ def _suggestions(
     known = all(new is old for new, old in zip(terms, objective.terms, strict=True))
     linearise = partial(evaluated, spec.layout, rule) if known else partial(residuals_and_jacobian, spec.layout)
     objective = objective.replace(terms=terms)
-    tied = {t.target for t in spec.ties}
+    tied = {t.target for t in spec.ties} | _not_beside_a_cell(params)
     refined = set(np.flatnonzero(spec.free)[inside].tolist())
     fixed = [k for k, pivot in enumerate(spec.pivots) if k not in refined and pivot not in tied]
     width = spec.transform.shape[1]
@@ -184,6 +197,13 @@ def _suggestions(
             found.append((params.labels[pivot], slope**2 / float(new @ new)))
     found.sort(key=lambda item: -item[1])
     return tuple((name, float(gain)) for name, gain in found[:most])
+
+
+def _not_beside_a_cell(params: Parameters) -> set[int]:
+    """Numbers of the wavelengths, where a cell is refined: a pattern knows the ratio of the two only."""
+    if not any(name.partition("[")[0].rpartition("/")[2] == "cell" for name in params.moved_names):
+        return set()
+    return {k for k, label in enumerate(params.labels) if label.partition("[")[0].endswith("/wavelength")}
 
 
 def _packed(objective: Objective, spec, fixed) -> Iterator[dict[int, int]]:

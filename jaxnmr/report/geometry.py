@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ..crystal import AnglePlan, BondPlan, plan_angles, plan_bonds, volume
+from .._struct import compiled
+from ..crystal import AnglePlan, BondPlan, plan_angles, plan_bonds, shared_sites, volume
 from ..crystal.geometry import angles_from, distances_from
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def phase_covariance(fit: RefinementResult, name: str) -> np.ndarray:
 
 def volume_esd(crystal: Crystal, covariance: np.ndarray) -> float:
     """Standard uncertainty of the cell volume in Å³."""
-    gradient = _volume_slopes(jnp.asarray(np.asarray(crystal.cell, dtype=float)))
+    gradient = _volume_slopes(np.asarray(crystal.cell, dtype=float))
     return float(_propagate(np.asarray(gradient, dtype=float)[None], covariance[:6, :6])[0])
 
 
@@ -85,10 +85,12 @@ class Geometry:
     def of(cls, crystal: Crystal, covariance: np.ndarray) -> Geometry:
         """Find them in a crystal; ``covariance`` as from :func:`phase_covariance`.
 
-        Angles are kept at sites with up to six neighbours.
+        Angles are kept at sites with up to six neighbours, of which those that share a position are one.
         """
         bond_plan, every = plan_bonds(crystal), plan_angles(crystal)
-        coordination = np.bincount(bond_plan.pairs[:, 0, 0], bond_plan.multiplicity, minlength=crystal.n_sites)
+        others = [site for _, *rest in shared_sites(crystal) for site in rest]
+        positions = np.where(np.isin(bond_plan.pairs[:, 1, 0], others), 0, bond_plan.multiplicity)
+        coordination = np.bincount(bond_plan.pairs[:, 0, 0], positions, minlength=crystal.n_sites)
         small = coordination[every.triplets[:, 1, 0]] <= _MOST_NEIGHBOURS_FOR_ANGLES
         angle_plan = AnglePlan(every.triplets[small], every.multiplicity[small])
         return cls(
@@ -123,16 +125,26 @@ class Geometry:
         ]
 
 
-_volume_slopes = jax.jit(jax.grad(volume))
-_distance_slopes = jax.jit(jax.jacfwd(distances_from, argnums=(0, 1)), static_argnums=2)
-_angle_slopes = jax.jit(jax.jacfwd(angles_from, argnums=(0, 1)), static_argnums=2)
+@compiled(kept=True)
+def _volume_slopes(cell):
+    return jax.grad(volume)(cell)
+
+
+@compiled(kept=True, static_argnums=2)
+def _distance_slopes(cell, xyz, group, pairs):
+    return jax.jacfwd(distances_from, argnums=(0, 1))(cell, xyz, group, pairs)
+
+
+@compiled(kept=True, static_argnums=2)
+def _angle_slopes(cell, xyz, group, triplets):
+    return jax.jacfwd(angles_from, argnums=(0, 1))(cell, xyz, group, triplets)
 
 
 def _esds(crystal: Crystal, covariance: np.ndarray, slopes, atoms: np.ndarray) -> np.ndarray:
     if not len(atoms):
         return np.zeros(0)
-    cell, xyz = (jnp.asarray(np.asarray(a, dtype=float)) for a in (crystal.cell, crystal.xyz))
-    by_cell, by_xyz = slopes(cell, xyz, crystal.group, jnp.asarray(atoms))
+    cell, xyz = (np.asarray(a, dtype=float) for a in (crystal.cell, crystal.xyz))
+    by_cell, by_xyz = slopes(cell, xyz, crystal.group, np.asarray(atoms))
     jacobian = np.concatenate([np.asarray(by_cell), np.asarray(by_xyz).reshape(len(atoms), -1)], axis=1)
     return _propagate(jacobian.astype(float), covariance)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._record import telling_name
 from .._tables import markdown as table
 from .._words import counted
 from ..objective.evidence import Table
@@ -99,7 +100,9 @@ def _remarks(fit: RefinementResult) -> str:
         )
     if fit.suggestions:
         gains = ", ".join(f"`{name}` ({gain:.3g})" for name, gain in fit.suggestions[:_MOST_SUGGESTIONS])
-        lines.append(f"- Which parameter next? Expected decrease of χ² (linear estimate): {gains}.")
+        first = ", ".join(filter(None, (of.first() for of in fit.evidence.values())))
+        before = f"First {first}, then: expected" if first else "Expected"
+        lines.append(f"- Which parameter next? {before} decrease of χ² (linear estimate): {gains}.")
     return "\n".join(lines)
 
 
@@ -110,7 +113,7 @@ def _conditions(fit: RefinementResult, values: Mapping[str, dict[str, Any]], run
     for name, shown in fit.evidence.items():
         rows = groups.setdefault(shown.kind, [])
         if files.get(name) is not None:
-            rows.append((name, "file", files[name].name))
+            rows.append((name, "file", telling_name(files[name])))
         rows += [(name, what, _filled(value, values, 6) + _fixed(value, values)) for what, value in shown.conditions]
         if fit.statistics[name].weight != 1.0:
             rows.append((name, "weight", f"{fit.statistics[name].weight:g}"))

@@ -13,6 +13,7 @@ from .._files import write_atomically
 from .._record import write_record
 from ..io import write_crystal
 from ..units import format_esd
+from .earlier import RESULT, set_aside
 from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
 from .pictures import file_name, write_pictures
 from .record import result_record
@@ -29,7 +30,7 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
 
     ``refined.cif`` (one data block per phase), ``pattern.csv`` (``pattern_<name>.csv`` when there are several
     histograms), ``reflections_<histogram>_<phase>.csv``, ``spectrum_<name>.csv`` and ``spectrum_<name>.csdf``, ``curve_<name>.csv``,
-    ``result.json``, ``report.md`` and pictures. Files of an earlier refinement with the same names are replaced.
+    ``result.json``, ``report.md`` and pictures. Files of an earlier refinement in the folder are moved to ``previous`` in it.
 
     Args:
         fit: the result.
@@ -41,6 +42,8 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
+    record = result_record(fit, run)
+    set_aside(folder, getattr(run, "inputs", ()))
     written: dict[str, Path] = {}
     if fit.crystals:
         written["structure"] = write_structures(fit, folder)
@@ -56,12 +59,13 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
             written[f"spectrum {name} (CSDM{f' {k + 1}' if k else ''})"] = path
     for name in fit.of_kind("curve"):
         written[f"curve {name}"] = write_columns(fit, name, folder, f"curve_{file_name(name)}")
-    record = result_record(fit, run)
-    written["result"] = write_record(folder / "result.json", record)
     pictures = write_pictures(fit, folder, run)
     for picture in pictures:
         written |= picture.named()
     written["report"] = write_atomically(folder / "report.md", report_text(fit, record, run, pictures))
+    # last: it says which files belong to it, so that they can be told from those of another refinement
+    record["result"]["files"] = [path.name for path in written.values()]
+    written["result"] = write_record(folder / RESULT, record)
     return written
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from ..errors import ParseError
 from .table import REQUIRED, Table
 
 Reader = Callable[..., Any]
@@ -79,6 +80,17 @@ def keys_of(spec: type[Spec]) -> list[tuple[str, Key]]:
     return [(f.name, f.metadata["key"]) for f in fields(spec) if "key" in f.metadata]
 
 
+def known(spec: type[Spec]) -> list[str]:
+    """Names of all keys that a table of this Spec may have."""
+    names: list[str] = []
+    for field_name, told in keys_of(spec):
+        inner = told.options.get("of", ())
+        # without an example, its keys stand in the table itself
+        flattened = (inner if isinstance(inner, tuple) else (inner,)) if told.example is None else ()
+        names += [name for of in flattened for name in known(of)] or [told.name or field_name]
+    return names
+
+
 def values(table: Table, of: type[Spec], /, **defaults: Any) -> dict[str, Any]:
     """What a table says, by the fields of a Spec; ``defaults`` replace those of the Spec, or fill fields without a key."""
     found = dict(defaults)
@@ -92,7 +104,12 @@ def values(table: Table, of: type[Spec], /, **defaults: Any) -> dict[str, Any]:
 
 def read(table: Table, of: type[Kind], /, **defaults: Any) -> Kind:
     """What a table says; keys that its Spec does not have are errors."""
-    spec = flat(table, "", of=of, **defaults)
+    try:
+        spec = flat(table, "", of=of, **defaults)
+    except ParseError:
+        # what is missing may be there under a misspelt name
+        table.refuse_strangers(known(of))
+        raise
     table.done()
     return spec
 
@@ -129,7 +146,11 @@ def records(table: Table, name: str, default: Any = REQUIRED, *, of: type[Spec])
 
 
 def _record(table: Table, of: type[Spec]) -> dict[str, Any]:
-    found = values(table, of)
+    try:
+        found = values(table, of)
+    except ParseError:
+        table.refuse_strangers(known(of))
+        raise
     table.done()
     return found
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..diffraction.powder import DEFAULT_CUTOFF
 from ..objective import Loss
 from ..units import b_to_u
 from .couplings import CouplingsSpec
@@ -53,7 +54,6 @@ class StructureSpec(Spec):
     """A structure that is typed in."""
 
     cell: tuple[float, ...] = required(Table.numbers, "[9.37, 9.37, 6.88, 90, 90, 120]", count=6)
-    spacegroup: str | int = required(either(int, _by_number, Table.text), '"P 63/m"', "or its number")
     sites: tuple[AtomSpec, ...] = required(
         parts, '[{ label = "Ca1", type = "Ca", xyz = [0.3333, 0.6667, 0.0], u_iso = 0.01 }]', of=AtomSpec
     )
@@ -64,9 +64,13 @@ class StructureSpec(Spec):
 
 
 def _structure(table: Table, name: str, default: Any = REQUIRED, *, of: type[StructureSpec]) -> StructureSpec | None:
-    inline = any([table.has(key) for key in ("cell", "sites", "spacegroup")])
+    inline = any([table.has(key) for key in ("cell", "sites")])
     if inline and table.has("file"):
-        raise table.error("give either file or cell, spacegroup and sites, not both")
+        raise table.error(
+            "give either file or cell, spacegroup and sites, not both; spacegroup alone may stand beside file"
+        )
+    if inline and not table.has("spacegroup"):
+        raise table.error("a structure that is typed in needs spacegroup, its symbol or number")
     if not (inline or table.has("file")):
         raise table.error("give file, or the structure itself with cell, spacegroup and sites")
     return flat(table, name, of=of) if inline else default
@@ -87,6 +91,11 @@ class PhaseSpec(Spec):
     species: dict[str, str] = key(
         by_name, EMPTY, '{ Ca1 = "Ca2+" }', "scattering types by site label: ions, deuterium", each=Table.text
     )
+    spacegroup: str | int | None = key(
+        either(int, _by_number, Table.text), None, '"P 63/m"',
+        help='or its number; "F d -3 m:2" where there are two origins, "hall: -P 6c" as a Hall symbol. Beside a CIF or SHELX '
+        "file only where the file leaves the origin open or contradicts itself",
+    )  # fmt: skip
     structure: StructureSpec | None = key(_structure, None, of=StructureSpec)
 
     @property
@@ -97,7 +106,7 @@ class PhaseSpec(Spec):
         sites, nan = self.structure.sites, (float("nan"),) * 6
         return {
             "cell": self.structure.cell,
-            "spacegroup": self.structure.spacegroup,
+            "spacegroup": self.spacegroup,
             "labels": [site.label for site in sites],
             "species": [site.type for site in sites],
             "xyz": [site.xyz for site in sites],
@@ -127,7 +136,13 @@ class InstrumentSpec(Spec):
     ratio: float | None = key(Table.number, None, "0.5", "intensity of the second wavelength")
     radius_mm: float | None = key(Table.number, None, "200.0")
     polarization: float | None = key(Table.number, None, "0.5")
-    monochromator_deg: float | None = key(Table.number, None, "26.6")
+    monochromator_deg: float | None = key(
+        Table.number, None, "26.6", "2θ of a monochromator crystal in either beam; replaces polarization"
+    )
+    divergence_slit: str | None = key(
+        Table.text, None, '"automatic"', choices=("fixed", "automatic"),
+        help="automatic: opens with the angle, the irradiated length is constant; calculated peaks are multiplied by sin θ",
+    )  # fmt: skip
     zero: float | None = key(
         Table.number, None, "0.0", "this and the following are starting values, refinable as xrd/zero, xrd/U ..."
     )
@@ -184,8 +199,13 @@ def _phases(table: Table, name: str, default: Any = REQUIRED) -> tuple[str, ...]
 def _axis(table: Table, phase: str) -> tuple[int, int, int]:
     if phase not in table.phases:
         raise table.error(f"no phase {phase!r}{nearest(phase, table.phases)}")
-    h, k, l = table.numbers(phase, count=3)
-    return (round(h), round(k), round(l))
+    axis = table.numbers(phase, count=3)
+    h, k, l = (round(n) if abs(n) < 1e6 else 0 for n in axis)
+    if (h, k, l) != axis or not any(axis):
+        raise table.error(
+            f"expected hkl of the texture axis in whole numbers, such as [0, 0, 1]; got {list(axis)}", phase
+        )
+    return (h, k, l)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +218,10 @@ class HistogramSpec(Spec):
         Table.numbers, None, "[10, 120, 0.02]", count=3,
         help="instead of a file: first, last and step in degrees, for simulations",
     )  # fmt: skip
-    format: str | None = key(Table.text, None, '"gsas"', "when the suffix does not tell")
-    bank: int | None = key(Table.integer, None, "1", minimum=1)
+    format: str | None = key(Table.text, None, '"gsas"', "when the content does not tell")
+    bank: int | None = key(
+        Table.integer, None, "1", minimum=1, help="which scan, range or block, of a file with several"
+    )
     instrument_file: Path | None = key(
         Table.path, None, '"INST_XRY.PRM"', name="instrument", shown=True,
         help="instrument file; the keys below, from radiation to mu_r, replace what it says",
@@ -216,6 +238,11 @@ class HistogramSpec(Spec):
     )
     stephens: tuple[str, ...] = key(_phases, (), '["FAP"]', "anisotropic strain, refinable as xrd/stephens_FAP")
     lebail: tuple[str, ...] = key(_phases, (), '["FAP"]', "free intensities instead of structure factors")
+    axial_mode: str = key(
+        Table.text, "converged", choices=("converged", "gsas"),
+        help="how axial divergence is integrated: gsas takes the one to three nodes of GSAS-II, for comparisons with it",
+    )  # fmt: skip
+    cutoff: float = key(Table.positive, DEFAULT_CUTOFF, "5e-5", "tails of peaks end at this fraction of their height")
     weight: float = weight_key()
     plot: PlotSpec = key(part, EMPTY, '{ zoom = [30, 36], scale = "sqrt" }', of=PlotSpec)
     robust: Loss | None = robust_key()

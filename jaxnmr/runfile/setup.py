@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from ..crystal import Crystal
+from ..crystal import Crystal, element_of
 from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
 from ..diffraction.powder import two_theta_points
 from ..errors import ConventionError, JaxnmrError, ParseError
@@ -18,12 +19,13 @@ from ..objective import Objective, Parameters, TermSum
 from ..objective.source import plan_sources
 from ..refinement import GaussNewton, LevenbergMarquardt, Stage
 from ..terms import PatternTerm, PredictedSpectrumTerm, SpectrumTerm
+from .advice import in_keys
 from .couplings import couplings_term
 from .models import ModelSpec, by_phase, load_model
 from .peaks import peaks_term
 from .restraints import restraint_term
 from .run import HistogramSpec, PhaseSpec, Run
-from .spectrum import SpectrumSpec
+from .spectrum import SpectrumSpec, sharing
 from .spectrum import term as spectrum_term
 from .tensors import tensors_term
 from .weights import weighted
@@ -62,7 +64,9 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
         raise ParseError(
             run.path, None, "no [[histogram]] to simulate; for a [[spectrum]] use jaxnmr simulate-spectrum"
         )
-    terms += [] if simulation else [_spectrum(run, spec, crystals, models) for spec in run.spectra]
+    with _place(run, "[[spectrum]]"):
+        spectra = sharing(run.spectra)
+    terms += [] if simulation else [_spectrum(run, spec, crystals, models) for spec in spectra]
     kinds: tuple[tuple[str, Sequence[Any], Callable[..., Any]], ...] = (
         ("peaks", run.peaks, peaks_term),
         ("tensors", run.tensors, tensors_term),
@@ -87,6 +91,11 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
     for name, (low, high) in run.bounds.items():
         with _place(run, f"[bounds] {name!r}"):
             parameters = parameters.bound(name, lower=low, upper=high)
+    for spec in () if simulation else spectra:
+        if spec.sites_of is not None:
+            (term,) = (of for of in objective.terms if of.name == spec.name)
+            with _place(run, f"[[spectrum]] {spec.name!r}"):
+                parameters = term.sharing(parameters, spec.sites_of)
     tied: dict[str, str] = {}
     for tie in run.ties:
         with _place(run, f"[[tie]] {tie['target']!r}"):
@@ -100,12 +109,13 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
     for stage in run.stages:
         with _place(run, f"[[stage]] {stage.name!r}"):
             check = check.free(*stage.free).fix(*stage.fix)
+    _say_what_stays(run, crystals, check)
     for spec in run.spectra:
         parameters = _leaving_zero(spec.name, parameters, check)
     stages = _stages(run)
     if stages is None and run.spectra and not run.histograms:
-        stages = _usual_stages(objective, [spec.name for spec in run.spectra])
-    return Setup(objective, parameters, stages, _solver(run))
+        stages = _usual_stages(objective, parameters, [spec.name for spec in run.spectra])
+    return Setup(objective, _off_symmetry(parameters, stages or ()), stages, _solver(run))
 
 
 def simulate(run: Run, *, counts: float | None = None, seed: int = 0) -> dict[str, Pattern]:
@@ -143,7 +153,7 @@ def _place(run: Run, where: str) -> Iterator[None]:
         raise
     except JaxnmrError as err:
         message = str(err).removeprefix(f"{where.rpartition(' ')[2]}: ")  # terms say their name themselves
-        raise ParseError(run.path, None, f"{where}: {message}") from err
+        raise ParseError(run.path, None, f"{where}: {in_keys(message)}") from err
 
 
 def _crystal(run: Run, phase: PhaseSpec) -> Crystal:
@@ -151,14 +161,32 @@ def _crystal(run: Run, phase: PhaseSpec) -> Crystal:
         if phase.inline is not None:
             crystal = Crystal.create(**phase.inline, name=phase.name)
         else:
-            crystal = read_crystal(cast(Path, phase.file), block=phase.entry, name=phase.name)
+            crystal = read_crystal(
+                cast(Path, phase.file), block=phase.entry, name=phase.name, spacegroup=phase.spacegroup
+            )
         if not phase.species:
             return crystal
         unknown = [label for label in phase.species if label not in crystal.labels]
         if unknown:
             raise ConventionError(f"species names {unknown}, but the sites are {list(crystal.labels)}")
+        for label, symbol in phase.species.items():
+            element_of(symbol, label)
         species = (phase.species.get(label, old) for label, old in zip(crystal.labels, crystal.species, strict=True))
         return crystal.replace(species=tuple(species))
+
+
+def _say_what_stays(run: Run, crystals: Mapping[str, Crystal], parameters: Parameters) -> None:
+    """Warn where some sites have their displacement refined, and others not because theirs is of the other kind."""
+    for phase, crystal in crystals.items():
+        prefix = f"{phase}/" if len(crystals) > 1 else ""
+        free = lambda name, prefix=prefix: any(moved.startswith(f"{prefix}{name}[") for moved in parameters.free_names)
+        held = [label for label, anisotropic in zip(crystal.labels, crystal.anisotropic, strict=True) if anisotropic]
+        if held and free("u_iso") and not free("u_aniso"):
+            warnings.warn(
+                f"{run.path}: u_iso does not move {', '.join(held)} of {phase}, which are anisotropic; free "
+                f"{prefix + 'u_aniso'!r}, too, or they keep their displacements",
+                stacklevel=3,
+            )
 
 
 def _term(run: Run, spec: HistogramSpec, crystals: Mapping[str, Crystal], simulation: bool) -> Any:
@@ -176,6 +204,8 @@ def _experiment(spec: HistogramSpec) -> PowderDiffraction:
         march_axis=spec.march_axis,
         stephens=spec.stephens,
         lebail=spec.lebail,
+        axial_mode=spec.axial_mode,
+        cutoff=spec.cutoff,
     )
 
 
@@ -187,15 +217,22 @@ def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
         x = two_theta_points(*spec.range)
         pattern = Pattern.create(x, np.ones(len(x)), name=spec.name)
     else:
-        pattern = read_pattern(cast(Path, spec.file), format=spec.format, bank=spec.bank)
-    instrument = (known or pattern.instrument or Instrument(name=spec.name)).replace(**spec.instrument)
+        # an axis in Q or d becomes 2theta with the wavelength that the calculation will use
+        wavelength = spec.instrument.get("wavelengths")
+        pattern = read_pattern(
+            cast(Path, spec.file), format=spec.format, bank=spec.bank, instrument=known, wavelength=wavelength
+        )
+    instrument = (pattern.instrument or known or Instrument(name=spec.name)).replace(**spec.instrument)
     if spec.limits is not None:
         pattern = pattern.limited(*spec.limits)
     if isinstance(spec.zoom, tuple) and not np.any((pattern.x >= spec.zoom[0]) & (pattern.x <= spec.zoom[1])):
         raise ConventionError(
             f"plot.zoom {list(spec.zoom)} lies outside the data, {pattern.x[0]:g} to {pattern.x[-1]:g} degrees"
         )
-    return pattern.excluding(*spec.excluded).replace(instrument=instrument)
+    notes = pattern.notes
+    if {"monochromator_deg", "polarization"} & set(spec.instrument):  # what they ask for was given
+        notes = tuple(note for note in notes if "monochromator_deg" not in note)
+    return pattern.excluding(*spec.excluded).replace(instrument=instrument, notes=notes)
 
 
 def _background(spec: Mapping[str, Any]) -> Background:
@@ -239,15 +276,26 @@ def _leaving_zero(name: str, parameters: Parameters, freed: Parameters) -> Param
     return parameters
 
 
-def _usual_stages(objective: Objective, spectra: Collection[str]) -> list[Stage]:
+def _off_symmetry(parameters: Parameters, stages: Sequence[Stage]) -> Parameters:
+    """Parameters that start where all that a stage frees can move."""
+    freed = parameters
+    for stage in stages:
+        freed = freed.free(*stage.free).fix(*stage.fix)
+    return freed.replace(spec=parameters.spec.changed(notes=freed.spec.notes))
+
+
+def _usual_stages(objective: Objective, parameters: Parameters, spectra: Collection[str]) -> list[Stage]:
+    """The stages of spectra alone, without what is tied: that follows what it is tied to."""
+    tied = [tie.target for tie in parameters.spec.ties]
     free: dict[str, tuple[str, ...]] = {}
     for term in objective.terms:
         if term.name in spectra:
             for name, patterns in cast(SpectrumTerm | PredictedSpectrumTerm, term).stages(
                 objective.crystals, objective.phase_prefix
             ):
-                free[name] = tuple(dict.fromkeys(free.get(name, ()) + patterns))
-    return [Stage(name=name, free=patterns) for name, patterns in free.items()]
+                own = tuple(p for p in patterns if not np.isin(parameters.spec.match(p), tied).all())
+                free[name] = tuple(dict.fromkeys(free.get(name, ()) + own))
+    return [Stage(name=name, free=patterns) for name, patterns in free.items() if patterns]
 
 
 def _stages(run: Run) -> list[Stage] | None:

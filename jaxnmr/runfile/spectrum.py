@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -25,6 +25,7 @@ from ..nmr import (
     isotope,
     reference_hz,
 )
+from ..nmr.plausible import check_larmor
 from ..nmr.processing import process
 from ..objective import Loss
 from ..terms import PredictedSpectrumTerm, SpectrumTerm
@@ -85,6 +86,14 @@ class WidthsSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SatellitesSpec(Spec):
+    """``satellites = { ... }`` of a site."""
+
+    amplitude: float | None = key(Table.number, None, "1.0")
+    widths: WidthsSpec = required(flat, of=WidthsSpec)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SiteSpec(Spec):
     """One ``[[spectrum.site]]``."""
 
@@ -103,13 +112,31 @@ class SiteSpec(Spec):
         scaled(1e6), None, "1.0", "a Czjzek distribution", name="quadrupolar_spread_mhz"
     )
     shielding_spread_ppm: float | None = key(Table.number, None, "5.0", "the same")
+    transitions: Transitions | tuple[tuple[float, float], ...] | None = key(
+        either((str, type(None)), _transitions, _pairs), None, '"central"', "of this site alone",
+    )  # fmt: skip
+    satellites: SatellitesSpec | None = key(
+        part, None, "{ gaussian_hz = 400.0 }", of=SatellitesSpec,
+        help="its satellite transitions with an amplitude and widths of their own: nmr/amplitude[Al1-satellites]",
+    )  # fmt: skip
     widths: WidthsSpec = required(flat, of=WidthsSpec)
 
-    def site(self, nucleus: str, larmor_hz: float) -> Site:
-        """The site."""
+    def check(self, table: Table) -> None:
+        if self.satellites is not None and self.transitions is not None:
+            raise table.error("with satellites, the transitions of a site are the central one: leave transitions out")
+
+    def made(self, nucleus: str, larmor_hz: float) -> list[Site]:
+        """The site, and its satellites where they stand apart."""
         found = given(self)
-        widths = found.pop("widths").in_hz(larmor_hz)
-        return Site(isotope=nucleus, **found, **widths)
+        widths, satellites = found.pop("widths").in_hz(larmor_hz), found.pop("satellites", None)
+        if satellites is None:
+            return [Site(isotope=nucleus, **found, **widths)]
+        own = {} if satellites.amplitude is None else {"amplitude": satellites.amplitude}
+        shared = {"label": f"{self.label}-satellites", "like": self.label, "transitions": "satellites"}
+        return [
+            Site(isotope=nucleus, **found, **widths, transitions="central"),
+            Site(isotope=nucleus, **shared, **own, **(satellites.widths.in_hz(larmor_hz) or widths)),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,10 +187,11 @@ class ShiftsSpec(Spec):
 
 def _sites(table: Table, name: str, default: Any = REQUIRED, *, of: type[SiteSpec]) -> tuple[SiteSpec, ...]:
     found = parts(table, name, of=of)
-    ways = (found, table.content.get("peaks_ppm"), "magres" in table.content, "tensors" in table.content)
-    if sum(map(bool, ways)) != 1:
+    others = (table.content.get("peaks_ppm"), *(name in table.content for name in ("magres", "tensors", "sites_of")))
+    if sum(map(bool, (found, *others))) != 1:
         raise table.error(
-            'give the sites in one way: [[spectrum.site]] tables, peaks_ppm, magres, or tensors = "model"'
+            "give the sites in one way: [[spectrum.site]] tables, sites_of another spectrum, peaks_ppm, magres, or "
+            'tensors = "model"'
         )
     return found
 
@@ -236,6 +264,10 @@ class SpectrumSpec(Spec):
     peaks_ppm: tuple[float, ...] = key(Table.numbers, (), "[62.0, 13.5]", "instead of sites: lines of one width")
     peak_intensities: tuple[float, ...] | None = key(_intensities, None, "[2.0, 1.0]")
     magres: Path | None = key(Table.path, None, '"file.magres"', "instead of sites: those of a calculation")
+    sites_of: str | None = key(
+        Table.text, None, '"low_field"',
+        help="instead of sites: those of another [[spectrum]], with the same shifts and tensors; amplitudes and widths are own",
+    )  # fmt: skip
     predicted: PredictedSites | None = key(read_predicted, None, of=PredictedSites)
     sites: tuple[SiteSpec, ...] = required(
         _sites, "[[spectrum.site]]", "parameters nmr/shift[Al1], nmr/cq[Al1] ...", name="site", of=SiteSpec
@@ -295,7 +327,28 @@ def sites(spec: SpectrumSpec, nucleus: str, larmor_hz: float) -> list[Site] | Si
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
         raise ConventionError(f"two sites are called {repeated[0]!r}; parameters are named after them")
-    return [site.site(nucleus, larmor_hz) for site in spec.sites]
+    return [site for of in spec.sites for site in of.made(nucleus, larmor_hz)]
+
+
+def sharing(specs: tuple[SpectrumSpec, ...]) -> tuple[SpectrumSpec, ...]:
+    """Tables in which the sites of another spectrum stand where they are asked for.
+
+    Raises:
+        ConventionError: no such spectrum, or one without site tables.
+    """
+    by_name = {spec.name: spec for spec in specs if spec.sites}
+    out = []
+    for spec in specs:
+        if spec.sites_of is not None:
+            if spec.sites_of not in by_name:
+                raise ConventionError(
+                    f"[[spectrum]] {spec.name!r}: sites_of = {spec.sites_of!r}; expected the name of a [[spectrum]] with "
+                    f"[[spectrum.site]] tables: {', '.join(map(repr, by_name)) or 'none is there'}"
+                )
+            own = {"widths": spec.widths} if given(spec.widths) else {}
+            spec = replace(spec, sites=tuple(replace(site, **own) for site in by_name[spec.sites_of].sites))
+        out.append(spec)
+    return tuple(out)
 
 
 def measured(spec: SpectrumSpec) -> Spectrum:
@@ -303,7 +356,10 @@ def measured(spec: SpectrumSpec) -> Spectrum:
     file = spec.file
     if file is None:
         raise ConventionError("give file, the measured spectrum (without it, jaxnmr simulate-spectrum calculates one)")
-    nucleus = spec.isotope or ""
+    nucleus = isotope(spec.isotope).symbol if spec.isotope else ""
+    larmor_hz = reference_hz(nucleus, spec.b0_tesla) if nucleus and spec.b0_tesla is not None else spec.larmor_hz
+    if nucleus and larmor_hz is not None:
+        check_larmor(nucleus, larmor_hz)
 
     def read_at(larmor_hz: float | None) -> Spectrum:
         if spec.processing is not None:
@@ -314,13 +370,19 @@ def measured(spec: SpectrumSpec) -> Spectrum:
             return process(fid, **(theirs | ours))
         return read_spectrum(file, format=spec.format, larmor_hz=larmor_hz, isotope=nucleus, axis=spec.axis)
 
-    if spec.b0_tesla is None or not nucleus:
-        return read_at(spec.larmor_hz)
     try:
-        return read_at(None)
+        data = read_at(None)
     except ConventionError:
         # a file that does not say its field
-        return read_at(reference_hz(nucleus, spec.b0_tesla))
+        if larmor_hz is None:
+            raise
+        return read_at(larmor_hz)
+    if larmor_hz is not None and abs(data.larmor_hz / larmor_hz - 1.0) > 1e-3:
+        raise ConventionError(
+            f"{file.name} says {data.larmor_hz / 1e6:.6g} MHz, {'larmor_mhz' if spec.b0_tesla is None else 'b0_tesla'} stands for "
+            f"{larmor_hz / 1e6:.6g} MHz: correct it, or leave it out"
+        )
+    return data if spec.larmor_hz is None else data.replace(larmor_hz=spec.larmor_hz)
 
 
 def term(spec: SpectrumSpec, crystals: Mapping[str, Crystal], models: Mapping[str, list]) -> Any:
@@ -374,7 +436,7 @@ def specs_to_simulate(path: str | Path, options: dict[str, Any]) -> tuple[Spectr
         tables = top.tables("spectrum")
         if not tables:
             raise top.error("no [[spectrum]] to simulate; jaxnmr help-run explains it")
-        return tuple(read(inner, SpectrumSpec) for inner in tables)
+        return sharing(tuple(read(inner, SpectrumSpec) for inner in tables))
     names = {
         "isotope": "isotope", "b0": "b0_tesla", "larmor": "larmor_mhz", "mas": "mas_hz", "transitions": "transitions",
         "points": "points", "width": "width_khz", "centre": "centre_ppm",

@@ -74,10 +74,15 @@ class Table:
 
     def done(self) -> None:
         """Refuse keys that nobody asked for."""
+        self.refuse_strangers(self._asked)
+
+    def refuse_strangers(self, known: Iterable[str]) -> None:
+        """Refuse keys with other names than these."""
+        known = list(known)
         for key in self.content:
-            if key not in self._asked:
+            if key not in known:
                 place = f" in {self.where}" if self.where else ""
-                raise ParseError(self.file, None, f"unknown key {key!r}{place}{nearest(key, self._asked)}")
+                raise ParseError(self.file, None, f"unknown key {key!r}{place}{nearest(key, known)}")
 
     def has(self, key: str) -> bool:
         self._note(key)

@@ -17,8 +17,9 @@ import numpy as np
 from .._struct import compiled, static
 from ..crystal import Crystal
 from ..nmr import Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStatic
-from ..nmr.powder.simulation import SCALES
-from ..objective.evidence import Axis
+from ..nmr.powder.neglected import beyond_second_order
+from ..nmr.powder.simulation import MAGIC_ANGLE_DEG, SCALES
+from ..objective.evidence import Axis, Condition
 from ..objective.state import State
 from ..objective.statistics import weighted_factor
 from ..objective.term import Term
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 # a shift that has moved by this part of the window may have brought other sidebands into it
 _FAR = 0.08
+# an angle of the rotor that is refined is planned for so far from the magic angle, and may change by as much
+_TILTED_DEG = 0.1
 _DENSITIES = (40, 60, 90, 130, 180, 260)
 
 
@@ -110,7 +113,7 @@ class MeasuredSpectrum(Term, ABC):
     def frequency_hz(self) -> Array:
         """``(points,)`` frequencies of the fitted points, Hz from the reference."""
         first, step, points = self.axis
-        return (first + step * jnp.arange(points))[self.rows]
+        return (first + step * np.arange(points))[np.asarray(self.rows)]
 
     @property
     def step_hz(self) -> float:
@@ -131,6 +134,10 @@ class MeasuredSpectrum(Term, ABC):
         out["phase1"] = Quantity(self.start["phase1"], unit="°", scale=5.0, doc="change of it over the spectral width")
         if "mas" in self.start:
             out["mas"] = Quantity(self.start["mas"], unit="Hz", lower=1.0, scale=10.0, doc="spinning speed")
+        if "rotor_angle" in self.start:
+            angle, doc = self.start["rotor_angle"], "angle between rotor and field"
+            leave = off_magic if self.simulation.spin < 1 else None
+            out["rotor_angle"] = Quantity(angle, unit="°", lower=0.0, upper=90.0, scale=0.01, leave=leave, doc=doc)
         return out
 
     # -- parts ---------------------------------------------------------------------------------------------------
@@ -149,12 +156,21 @@ class MeasuredSpectrum(Term, ABC):
         template: Sites,
         frames: np.ndarray,
         moving: Collection[tuple[str, int]],
+        *,
+        tilting: bool = False,
     ) -> tuple[SpectrumPlan, dict[str, np.ndarray]]:
-        """A plan for these values of sites of which this may move, and how far it reaches (host)."""
+        """A plan for these values of sites of which this may move, the angle of the rotor with ``tilting``; and how far it
+        reaches (host).
+        """
         sites = planning_sites(values, template, frames, moving, self.step_hz)
         simulation, axis = self.simulation, self._axis()
         if "mas" in values:
             simulation = replace(cast(SpectrumMAS, simulation), mas_hz=float(values["mas"]))
+        if "rotor_angle" in values:
+            # at the magic angle nothing is planned for what an angle beside it shows
+            angle = float(values["rotor_angle"])
+            angle += np.copysign(_TILTED_DEG, angle - MAGIC_ANGLE_DEG) if tilting else 0.0
+            simulation = replace(cast(SpectrumMAS, simulation), rotor_angle_deg=min(angle, 90.0))
         plan = simulation.plan(sites, like=axis, broadened=True)
         distributed = any(len(group.nodes) > 1 for group in plan.groups)
         if simulation.integration_density == "auto" and not distributed:
@@ -186,13 +202,14 @@ class PlannedSpectrum(MeasuredSpectrum):
     Attributes:
         plan: the calculated spectrum.
         planned: site parameters the plan was made for.
-        moving_mas: whether a refinement moves the spinning speed.
+        moving_mas, moving_angle: whether a refinement moves the spinning speed, and the angle of the rotor.
         The others are those of `MeasuredSpectrum`.
     """
 
     plan: SpectrumPlan
     planned: dict[str, Array]
     moving_mas: bool = static()
+    moving_angle: bool = static(default=False)
 
     @abstractmethod
     def _now(self, state: State) -> tuple[SpectrumPlan, Sites]:
@@ -211,6 +228,11 @@ class PlannedSpectrum(MeasuredSpectrum):
     @abstractmethod
     def _planned_for(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
         """``(name, site)`` of what may change while a plan is used (host)."""
+
+    def _spun(self, values: Mapping[str, Array]) -> SpectrumPlan:
+        """The plan at the spinning speed and the angle of the rotor among these values (traceable)."""
+        plan = self.plan.with_mas(values["mas"]) if "mas" in values else self.plan
+        return plan.with_rotor_angle(values["rotor_angle"]) if "rotor_angle" in values else plan
 
     def calculated(self, state: State) -> Array:
         """The calculated spectrum at the fitted points."""
@@ -254,17 +276,27 @@ class PlannedSpectrum(MeasuredSpectrum):
         if changes.tangents is not None and changes.along is not None:
             out = out + values["scale"] * (self._turned(by_own, values).real @ changes.along)
         strays = changes.strays
-        if self.moving_mas:
-            by_mas = jax.jvp(
-                lambda mas: plan.with_mas(mas).complex_spectrum(sites), (values["mas"],), (1.0 + 0 * values["mas"],)
-            )
-            out = out + values["scale"] * self._turned(by_mas[1], values).real[:, None] * pushed["mas"]
-        elif "mas" in pushed:
-            strays = strays | (pushed["mas"] != 0)
+        for name, moves in (("mas", self.moving_mas), ("rotor_angle", self.moving_angle)):
+            if moves:
+                spun = lambda value, name=name: self._spun(values | {name: value}).complex_spectrum(sites)
+                change = jax.jvp(spun, (values[name],), (1.0 + 0 * values[name],))[1]
+                out = out + values["scale"] * self._turned(change, values).real[:, None] * pushed[name]
+            elif name in pushed:
+                strays = strays | (pushed[name] != 0)
         # what binding was not told of has no derivative here: NaN, rather than silently none
         return jnp.where(strays, jnp.nan, out) / self.sigma[:, None]
 
     # -- what it shows -------------------------------------------------------------------------------------------
+    def _conditions(self) -> tuple[Condition, ...]:
+        """How it was measured and is calculated, in words."""
+        return spectrum_conditions(self.simulation)
+
+    def _neglected(self, sites: Sites) -> tuple[str, ...]:
+        """Sentences about couplings that are too large for how they are calculated (host)."""
+        pairs = cast("tuple[tuple[float, float], ...]", self.simulation.transitions)
+        larmor_hz = float(self.plan.experiment.larmor_hz)
+        return tuple(beyond_second_order(self.simulation.spin, larmor_hz, sites, pairs, self.step_hz))
+
     def evidence(self, state: State) -> SpectrumEvidence:
         return self._evidence(state)
 
@@ -278,7 +310,7 @@ class PlannedSpectrum(MeasuredSpectrum):
             what=what,
             title=what,
             conditions=(
-                *spectrum_conditions(self.simulation),
+                *self._conditions(),
                 ("fitted / ppm", ", ".join(f"{low:.5g} to {high:.5g}" for low, high in self.region_ppm)),
                 ("points", f"{len(ppm)}, {np.median(np.diff(frequency_hz)):.4g} Hz apart"),
             ),
@@ -293,6 +325,7 @@ class PlannedSpectrum(MeasuredSpectrum):
             frequency_hz=frequency_hz,
             isotope=self.simulation.isotope,
             larmor_hz=self.simulation.larmor_hz,
+            mas_hz=float(self.simulation.mas_hz),
             **sites,
         )
 
@@ -314,7 +347,7 @@ class PlannedSpectrum(MeasuredSpectrum):
 
     def _laid_out(self, values: Mapping[str, np.ndarray], template: Sites, frames: np.ndarray) -> Self:
         """A copy planned for these values and what moves."""
-        plan, planned = self._made(values, template, frames, self._planned_for(values))
+        plan, planned = self._made(values, template, frames, self._planned_for(values), tilting=self.moving_angle)
         return self.replace(plan=plan, planned=planned)
 
     def _outgrown(self, values: Mapping[str, np.ndarray], labels: tuple[str, ...]) -> str:
@@ -336,9 +369,16 @@ class PlannedSpectrum(MeasuredSpectrum):
         fwhm, before = (v["gaussian"] + v["lorentzian"] for v in (values, was))
         if (fwhm < 0.5 * before).any():
             return "a line has become narrow"
+        if "rotor_angle" in was and abs(values["rotor_angle"] - was["rotor_angle"]) > _TILTED_DEG:
+            return "the angle of the rotor has changed"
         if "mas" in was and not 0.9 < values["mas"] / was["mas"] < 1.1:
             return "the spinning speed has changed"
         return ""
+
+
+def off_magic(degrees: np.ndarray, freed: np.ndarray) -> np.ndarray:
+    """An angle of the rotor that is freed at the magic one is moved: a shielding alone has no slope by it there (host)."""
+    return np.where(freed & (np.abs(degrees - MAGIC_ANGLE_DEG) < 0.01), MAGIC_ANGLE_DEG + 0.1, degrees)
 
 
 def per_amplitude(plan: SpectrumPlan, sites: Sites) -> Array:
@@ -349,7 +389,7 @@ def per_amplitude(plan: SpectrumPlan, sites: Sites) -> Array:
     return plan.jacobian(sites, tangents, np.arange(n)[:, None], [SCALES] * n)
 
 
-@compiled
+@compiled(kept=True)
 def _curves(term: PlannedSpectrum, state: State):
     components, baseline = term.components(state), term.baseline(state)
     return components.sum(axis=1) + baseline, baseline, components

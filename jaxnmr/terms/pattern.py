@@ -14,7 +14,7 @@ from ..crystal import Crystal
 from ..diffraction import Pattern, PatternPlan, PowderDiffraction
 from ..diffraction.linear_pattern import LinearPattern, linear_pattern
 from ..diffraction.tiles import Tiles
-from ..errors import ParameterError
+from ..errors import ConventionError, ParameterError, require_kind
 from ..objective.losses import Loss, slopes
 from ..objective.state import State
 from ..objective.statistics import weighted_factor
@@ -24,6 +24,10 @@ from .pattern_evidence import PatternEvidence, pattern_evidence
 
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
+
+
+# as many terms of a background do not stand out even in a short pattern
+_FEW_TERMS = 20
 
 
 def _written(total: Array, first: Array, rows: Array) -> Array:
@@ -62,8 +66,17 @@ class PatternTerm(Term):
         Raises:
             ConventionError: no wavelength, or one that no diffractometer can have at these angles.
             DataError: no points outside the excluded regions.
+            ConventionError: more terms of the background than half of the points.
+            ParameterError: arguments of another kind.
         """
-        experiment.measured(pattern)
+        require_kind(experiment, PowderDiffraction, "the experiment of a PatternTerm(experiment, pattern)")
+        require_kind(pattern, Pattern, "the pattern of a PatternTerm(experiment, pattern)", "as of read_pattern")
+        _, x, _ = experiment.measured(pattern)
+        terms = experiment.background.terms
+        if terms > max(len(x) // 2, _FEW_TERMS):
+            raise ConventionError(
+                f"{name!r}: a background of {terms} terms for {len(x)} points; expected far fewer terms than points, such as 12"
+            )
         set_fields(self, experiment=experiment, pattern=pattern, name=name)
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
@@ -82,6 +95,7 @@ class PatternTerm(Term):
             excluded=self.pattern.excluded,
             name=self.name,
             source=self.pattern.name,
+            notes=self.pattern.notes,
         )
         return bound.bind(state, params)
 
@@ -95,6 +109,7 @@ class BoundPattern(Term):
         excluded: regions left out, for plots.
         name: prefix of the histogram's parameters.
         source: what was measured, for reports.
+        notes: on how it was read, for the warnings of a result.
     """
 
     model: PatternPlan
@@ -103,6 +118,7 @@ class BoundPattern(Term):
     excluded: tuple[tuple[float, float], ...] = static(note=True)
     name: str = static()
     source: str = static(note=True)
+    notes: tuple[str, ...] = static(note=True, default=())
 
     reads = ()
 
@@ -179,7 +195,7 @@ class BoundPattern(Term):
         values = state.local(self.name)
         model, note = self.model.refreshed(state.crystals, values)
         if self.extracting:
-            model = model.extracted(state.crystals, values, jnp.asarray(self.observed))
+            model = model.extracted(state.crystals, values, self.observed)
             note = "; ".join(filter(None, (note, "intensities extracted")))
         return (self.replace(model=model), note) if note else (self, "")
 
@@ -187,11 +203,13 @@ class BoundPattern(Term):
         return self.extracting or self.model.outgrown(state.crystals, state.local(self.name))
 
     def warnings(self, state: State) -> tuple[str, ...]:
+        read = tuple(f"{self.source}: {note}" for note in self.notes)
         negative = self.model.negative_variance(state.local(self.name))
         if negative is None:
-            return ()
+            return read
         low, high = negative
         return (
+            *read,
             f"The Gaussian variance U tan² + V tan + W of {self.name!r} is negative between {low:.0f} and {high:.0f}° and "
             "was held at zero there: fix one of U, V and W, or describe the width with X, Y, size and strain.",
         )

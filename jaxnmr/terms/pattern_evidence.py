@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..diffraction import Background, PatternPlan
+from ..diffraction import Background, Instrument, PatternPlan
 from ..diffraction.pattern_plan import compiled_phase_tables, observed_over_calculated
 from ..objective.evidence import Axis, Condition, Derived, Profile, Table
+from ..objective.misfit import Misfit
 from ..objective.state import State
 from ..objective.statistics import peak_match
 from ..typing import Array
@@ -57,15 +58,21 @@ class PatternEvidence(Profile):
     Attributes:
         reflections: per phase.
         amounts: ``(scale, mass of the cell)`` of every phase, for weight fractions; empty when they say nothing.
+        background_terms: number of coefficients of the background.
     """
 
     reflections: Mapping[str, Reflections]
     amounts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    background_terms: int = 0
 
     kind: ClassVar[str] = "histogram"
     factor: ClassVar[str] = "Rwp"
     lines: ClassVar[str] = "peaks"
     check: ClassVar[str] = "cell, space group, wavelength and zero"
+    better_sigma: ClassVar[str] = (
+        "They are not those of counts: give the counts as they were measured, or a column with uncertainties"
+    )
+    baseline_name: ClassVar[str] = "background"
     agreement_note: ClassVar[str] = "Rwp and Rp include the background."
 
     @property
@@ -96,6 +103,22 @@ class PatternEvidence(Profile):
     def match(self) -> float:
         # counts are far above their noise
         return peak_match(self.observed, self.calculated, self.baseline)
+
+    def _stiff(self, gain: float) -> str:
+        return (
+            f"The background of '{self.name}' is too stiff: what it misses between the peaks makes {100 * gain:.0f} % of chi². "
+            f"Refine it with more terms than {self.background_terms} before anything else is freed."
+        )
+
+    def _unexplained(self, found: Misfit) -> str:
+        if found.absent:
+            return "With the next line: the cell or the space group is likely a wrong one."
+        return (
+            "A further phase, a larger cell, or a lower symmetry; exclude them if they do not belong to the specimen."
+        )
+
+    def _absent(self, found: Misfit) -> str:
+        return "" if found.unexplained else "A phase that is not there, or a symmetry that is too low."
 
     def agreement(self, s: Any) -> dict[str, Any]:
         bragg = [f"{r:.2f}" + (f" ({p})" if len(self.r_bragg) > 1 else "") for p, r in self.r_bragg.items()]
@@ -162,7 +185,9 @@ def pattern_evidence(
         calculated=model.curve(state.crystals, values),
         baseline=np.asarray(model.background @ np.asarray(values["background"])),
         excluded=excluded,
+        width=_width(found),
         reflections=found,
+        background_terms=model.background_function.terms,
         amounts={
             phase: (float(scale), float(state.crystals[phase].cell_mass()))
             for phase, scale in zip(model.phase_names, scales, strict=True)
@@ -170,12 +195,19 @@ def pattern_evidence(
     )
 
 
+def _width(reflections: Mapping[str, Reflections]) -> float:
+    """The usual width of a peak in degrees; 0 without any."""
+    widths = np.concatenate([r.fwhm for r in reflections.values()] or [np.zeros(0)])
+    widths = widths[np.isfinite(widths) & (widths > 0)]
+    return float(np.median(widths)) if widths.size else 0.0
+
+
 def _reflections(model: PatternPlan, state: State, values, observed: np.ndarray) -> dict[str, Reflections]:
     ratios = np.asarray(observed_over_calculated(model, state.crystals, values, observed))
     out, start = {}, 0
     for plan, table in zip(model.phases, compiled_phase_tables(model, state.crystals, values), strict=True):
         n = table.area.shape[0]
-        position = np.asarray(table.position[0])
+        position = np.asarray(table.position)[0]
         keep = (np.asarray(plan.present) > 0) & (position >= model.x[0]) & (position <= model.x[-1])
         order = np.flatnonzero(keep)[np.argsort(position[keep])]
         f2 = np.asarray(table.f_squared)
@@ -199,6 +231,7 @@ def _conditions(model: PatternPlan, x, observed, excluded, reflections: Mapping[
         ("radiation", _RADIATION[i.radiation]),
         ("wavelength / Å", ", ".join(f"{w:.6g}" for w in i.wavelengths)),
         ("geometry", f"{i.geometry}, radius {i.radius_mm:g} mm"),
+        *(("optics", text) for text in (_optics(i),) if text),
         ("background", _background(model.background_function)),
         ("2θ range / °", f"{x[0]:.5g} to {x[-1]:.5g}, step {float(np.median(np.diff(x))):.4g}"),
     ]
@@ -209,6 +242,17 @@ def _conditions(model: PatternPlan, x, observed, excluded, reflections: Mapping[
         d = f", d ≥ {np.min(r.d):.4g} Å" if len(r.d) else ""
         rows.append((f"reflections of {phase}", f"{len(r.d)}{d}"))
     return rows
+
+
+def _optics(i: Instrument) -> str:
+    """What is in the beam: what is calculated of it, and what else a file says."""
+    calculated = []
+    if i.divergence_slit == "automatic":
+        calculated.append("automatic divergence slit (peaks times sin θ)")
+    if i.monochromator_deg is not None and i.radiation == "xray":
+        calculated.append(f"polarised by a monochromator at 2θ = {i.monochromator_deg:.4g}°")
+    said = (text for text in i.optics if not text.startswith("automatic"))
+    return "; ".join((*calculated, *said))
 
 
 def _background(function: Background) -> str:

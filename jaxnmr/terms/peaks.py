@@ -242,7 +242,7 @@ class BoundPeaks(PeakListTerm):
         """The peak of every site ``(sites,)`` with the least chi²: every peak holds its number of sites, or at least one."""
         from scipy.optimize import linear_sum_assignment
 
-        shifts = np.asarray(self.calculated(state))
+        shifts = np.asarray(calculated_of(self, state.plain()))
         model = np.broadcast_to(np.asarray(self.model_sigma), shifts.shape)
         variance = np.asarray(self.sigma) ** 2 + model[:, None] ** 2
         cost = (shifts[:, None] - np.asarray(self.shifts)) ** 2 / variance

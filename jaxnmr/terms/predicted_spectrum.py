@@ -169,7 +169,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
             raise DataError(f"{self.name!r}: predicted tensors are not finite at the starting structure")
         moved = self._moving(params.moved_names or params.labels)
         plan, planned = placed._made(*described, self._reached(moved["moving"], described[0]))
-        return bound_as(BoundPredictedSpectrum, placed, plan=plan, planned=planned, **moved)
+        return bound_as(BoundPredictedSpectrum, placed, plan=plan, planned=planned, moving_angle=False, **moved)
 
     def _moving(self, free: tuple[str, ...]) -> dict[str, Any]:
         """The fields of `Sites` that these parameters move, and whether they move the spinning speed."""
@@ -312,15 +312,16 @@ class BoundPredictedSpectrum(_Placed, PlannedSpectrum):
         return self._evidence(state, predicted=predicted_columns(self.sites_at(state)))
 
     def warnings(self, state: State) -> tuple[str, ...]:
+        neglected = self._neglected(self.sites_at(state))
         if "gaussian_hz" not in self.moving:
-            return ()
+            return neglected
         values = np.atleast_1d(state.local(self.name)["gaussian"])
         full = f"{self.name}/gaussian"
         if len(values) == 1:
             names = [full]
         else:
             names = [f"{full}[{label}]" for label in self.at.labels]
-        return tuple(flat_at_zero(of) for of, value in zip(names, values, strict=True) if value <= 0)
+        return neglected + tuple(flat_at_zero(of) for of, value in zip(names, values, strict=True) if value <= 0)
 
     # -- planning ------------------------------------------------------------------------------------------------
     def bind(self, state: HostState, params: Parameters) -> BoundPredictedSpectrum:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from .._arrays import namespace
 from ..errors import ConventionError
 from ..nmr import (
     Site,
@@ -23,6 +24,7 @@ from ..nmr import (
     shielding_from_haeberlen,
 )
 from ..nmr.isotopes import isotope as isotope_data
+from ..nmr.sites import resolved
 from ..typing import Array, Quantity
 
 ANGLES = ("alpha", "beta", "gamma")
@@ -31,6 +33,8 @@ WIDTHS = ("gaussian", "lorentzian")
 _LEAST = {"cq": 1e5, "zeta": 5.0, "quadrupolar_spread": 2e4, "shielding_spread": 2.0}
 _ROOM = {"cq": 1.15, "zeta": 1.3, "quadrupolar_spread": 1.15, "shielding_spread": 1.3}
 _TILT_DEG = (20.0, 40.0, 30.0)
+# how far an angle is moved that is freed where it has no slope
+_OFF_DEG = 10.0
 
 
 def site_names(isotope: str, n_couplings: int) -> tuple[str, ...]:
@@ -60,7 +64,7 @@ def described(sites: Site | Sequence[Site] | Sites) -> tuple[Sites, np.ndarray, 
         batch = sites
         frames, columns = _from_tensors(batch)
     else:
-        listed = [sites] if isinstance(sites, Site) else list(sites)
+        listed = resolved([sites] if isinstance(sites, Site) else list(sites))
         batch = Sites.of(listed)
         frames = np.stack([np.asarray(rotation(*map(float, s.euler_q_deg))) for s in listed])
         column = lambda name: np.array([getattr(s, name) for s in listed], dtype=float)
@@ -93,8 +97,16 @@ def _from_tensors(sites: Sites) -> tuple[np.ndarray, dict[str, Array]]:
     return frames, {"zeta": zeta, "eta": eta, "cq": cq, "eta_q": eta_q, "euler": euler}
 
 
-def quantities(values: Mapping[str, Array], labels: tuple[str, ...], step_hz: float) -> dict[str, Quantity]:
+def quantities(
+    values: Mapping[str, Array],
+    labels: tuple[str, ...],
+    step_hz: float,
+    symmetric: np.ndarray,
+    leaders: tuple[int, ...] = (),
+) -> dict[str, Quantity]:
     """The parameters of sites for a `Parameters` table; a typical change of a width is one point.
+
+    ``symmetric`` says of which sites :func:`flat_angles` is true, ``leaders`` which site each has its shift and tensors of.
 
     A spectrum depends on squares of ``eta``, ``gaussian`` and the spreads where they are small: at zero their derivative
     vanishes and they could never leave. What starts above a small value is therefore kept above it.
@@ -120,6 +132,11 @@ def quantities(values: Mapping[str, Array], labels: tuple[str, ...], step_hz: fl
             doc="sigma of a distribution of field gradients",
         ),
     }
+    # sites that are like another one follow it
+    following = np.eye(len(labels))[list(leaders)].T if leaders else None
+    basis = None if following is None else following[following.any(axis=1)].T
+    for name in make.keys() - {"amplitude"}:
+        make[name]["basis"] = basis
     out = {
         name: width(name, value, labels, step_hz) if name in WIDTHS else Quantity(value, labels=labels, **make[name])
         for name, value in values.items()
@@ -128,8 +145,67 @@ def quantities(values: Mapping[str, Array], labels: tuple[str, ...], step_hz: fl
     if "euler" in values:
         names = tuple(f"{label}.{angle}" for label in labels for angle in ANGLES)
         doc = "orientation of the shielding tensor, Rz(gamma) Ry(beta) Rz(alpha)"
-        out["euler"] = Quantity(values["euler"], unit="°", labels=names, scale=5.0, doc=doc)
+        out["euler"] = Quantity(
+            values["euler"],
+            unit="°",
+            labels=names,
+            lower=-360.0,
+            upper=720.0,
+            scale=5.0,
+            leave=partial(_off_symmetry, symmetric),
+            basis=None if basis is None else np.kron(basis, np.eye(3)),
+            doc=doc,
+        )
     return out
+
+
+def _off_symmetry(symmetric: np.ndarray, euler: np.ndarray, freed: np.ndarray) -> np.ndarray:
+    return euler + np.where(np.asarray(flat_angles(euler, 0.01)) & freed & symmetric[:, None], _OFF_DEG, 0.0)
+
+
+def symmetric_sites(template: Sites, frames: Array) -> Array:
+    """``(sites,)`` whose quadrupolar tensor has its axes along those of the common frame, without couplings (traceable)."""
+    size = jnp.abs(jnp.asarray(frames))
+    return (jnp.minimum(size, jnp.abs(1.0 - size)).max(axis=(1, 2)) < 1e-9) & (not template.partners)
+
+
+def flat_angles(euler: Array, within_deg: float) -> Array:
+    """Which Euler angles ``(sites, 3)`` a spectrum has no slope by: they are near a point of symmetry (traceable).
+
+    A powder does not tell a pair of tensors from its mirror image, nor from one in which either tensor made half a turn about
+    an axis of its own. So all depends on the square of beta near 0 and 180, on those of alpha and gamma near multiples of 90
+    if both are there, and at beta = 90 on the square of every angle that is near one.
+    """
+    alpha, beta, gamma = jnp.moveaxis(jnp.asarray(euler), -1, 0)
+    multiple = lambda angle, of: jnp.abs(angle - of * jnp.round(angle / of)) < within_deg
+    upright, sideways = multiple(beta, 180.0), multiple(beta - 90.0, 180.0)
+    about_own, about_common = multiple(alpha, 90.0), multiple(gamma, 90.0)
+    # upright, one rotation about z is left
+    turn = alpha + gamma * jnp.cos(jnp.deg2rad(beta))
+    both = (about_own & about_common) | (upright & multiple(turn, 90.0))
+    tilt = upright | (sideways & (about_own | about_common))
+    return jnp.stack([both | (sideways & about_own), tilt, both | (sideways & about_common)], axis=-1)
+
+
+def usual_angles(euler: np.ndarray, moved: np.ndarray, frame: np.ndarray, *, coupled: bool) -> np.ndarray:
+    """Angles ``(3,)`` of the same tensor, or of one that no spectrum tells apart, with beta in [0, 180] and the others within a turn.
+
+    Args:
+        euler: alpha, beta, gamma in degrees.
+        moved: ``(3,)`` which of them may be changed.
+        frame: ``(3, 3)`` axes of the quadrupolar tensor.
+        coupled: there are couplings, which know directions in the common frame.
+    """
+    alpha, beta, gamma = map(float, euler)
+    if moved[1] and not 0.0 <= beta <= 180.0:
+        beta %= 360.0
+        # half turns about z: that of the tensor itself changes nothing, that of the frame nothing where it has no direction
+        free = abs(frame[2, 2]) > 1.0 - 1e-9 and not coupled
+        if beta > 180.0 and (moved[2] or free):
+            beta = 360.0 - beta
+            alpha, gamma = alpha + 180.0 * moved[0], gamma + 180.0 * moved[2]
+    wrapped = lambda angle, may: angle % 360.0 if may and not -180.0 <= angle < 360.0 else angle
+    return np.array([wrapped(alpha, moved[0]), beta, wrapped(gamma, moved[2])])
 
 
 def width(name: str, value: Array, labels: tuple[str, ...], step_hz: float) -> Quantity:
@@ -158,16 +234,18 @@ def tensors_at(values: Mapping[str, Array], template: Sites, frames: Array) -> S
         "shielding_ppm": shielding_from_haeberlen(0.0, values["zeta"], values["eta"]),
     }
     if "euler" in values:
-        changes["shielding_ppm"] = _turned(changes["shielding_ppm"], rotation(*jnp.moveaxis(values["euler"], -1, 0)))
+        angles = (values["euler"][..., k] for k in range(len(ANGLES)))
+        changes["shielding_ppm"] = _turned(changes["shielding_ppm"], rotation(*angles))
     if "cq" in values:
         changes["quadrupolar_hz"] = _turned(quadrupolar_from(values["cq"], values["eta_q"]), frames)
         changes["quadrupolar_spread_hz"] = values["quadrupolar_spread"]
     filled = {name: getattr(template, name) for name in ("quadrupolar_hz", "quadrupolar_spread_hz", "couplings_hz")}
-    return template.replace(**{name: jnp.asarray(leaf) for name, leaf in (filled | changes).items()})
+    xp = namespace(*values.values())
+    return template.replace(**{name: xp.asarray(leaf) for name, leaf in (filled | changes).items()})
 
 
 def _turned(tensor: Array, axes: Array) -> Array:
-    return jnp.einsum("...ia,...ab,...jb->...ij", axes, tensor, axes)
+    return namespace(tensor, axes).einsum("...ia,...ab,...jb->...ij", axes, tensor, axes)
 
 
 def planning_sites(

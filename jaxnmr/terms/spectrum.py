@@ -14,17 +14,29 @@ from ..crystal import Crystal
 from ..errors import ConventionError, DataError
 from ..nmr import Site, Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStatic
 from ..nmr.powder.simulation import MOVES, RESHAPES, SCALES
+from ..objective.evidence import Condition
 from ..objective.state import State
 from ..typing import Array, Quantity
 from .measured_spectrum import Changes, PlannedSpectrum, flat_at_zero, on_host, per_amplitude
-from .site_parameters import ANGLES, check_values, described, quantities, site_names, tensors_at
+from .site_parameters import (
+    ANGLES,
+    WIDTHS,
+    check_values,
+    described,
+    flat_angles,
+    quantities,
+    site_names,
+    symmetric_sites,
+    tensors_at,
+    usual_angles,
+)
 from .spectrum_evidence import SpectrumEvidence
 from .spectrum_start import non_negative, observed_part
 
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
-_NUISANCES = ("scale", "baseline", "phase0", "phase1", "mas")
+_NUISANCES = ("scale", "baseline", "phase0", "phase1", "mas", "rotor_angle")
 # what site parameters change at most; all others change tensors
 _REACH = {"amplitude": SCALES, "gaussian": SCALES, "lorentzian": SCALES, "shift": MOVES}
 # asymmetries and widths that do not change a spectrum to first order where they are zero
@@ -40,7 +52,7 @@ class SpectrumTerm(PlannedSpectrum):
     Parameters, below the term's name: ``shift[Na1]`` and ``zeta`` in ppm, ``eta``, ``cq`` in Hz, ``eta_q``,
     ``euler[Na1.alpha]`` in degrees, ``amplitude``, ``gaussian`` and ``lorentzian`` (full widths at half maximum) in Hz,
     ``shielding_spread`` in ppm, ``quadrupolar_spread`` in Hz; ``scale``, ``baseline[0]``, ``phase0``, ``phase1`` in
-    degrees and ``mas`` in Hz. A spin 1/2 has no quadrupolar ones. Scale and amplitudes say the same thing: free one of
+    degrees, ``mas`` in Hz and ``rotor_angle`` in degrees. A spin 1/2 has no quadrupolar ones. Scale and amplitudes say the same thing: free one of
     them. A spectrum does not depend on ``eta``, ``eta_q``, ``gaussian`` and the spreads to first order where they are 0:
     start them elsewhere (0.1) to refine them.
 
@@ -101,6 +113,8 @@ class SpectrumTerm(PlannedSpectrum):
         missing = start["gaussian"] + start["lorentzian"] <= 0
         start["gaussian"] = np.where(missing, 4.0 * data["axis"][1], start["gaussian"])
         start |= data.pop("start")
+        if data["simulation"].mas_hz > 0:
+            start["rotor_angle"] = np.array(float(data["simulation"].rotor_angle_deg))
         set_fields(
             self, start=start, template=template, frames=frames, moving_mas="mas" in start, moving=self._all(template), **data
         )  # fmt: skip
@@ -118,11 +132,45 @@ class SpectrumTerm(PlannedSpectrum):
         return self.labels
 
     def _site_quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
-        return quantities({name: self.start[name] for name in self._names}, self.labels, self.step_hz)
+        return quantities(
+            {name: self.start[name] for name in self._names}, self.labels, self.step_hz,
+            np.asarray(self._symmetric), self.template.leaders,
+        )  # fmt: skip
 
     def evidence(self, state: State) -> SpectrumEvidence:
         values = on_host(state.local(self.name))
-        return self._evidence(state, values={name: values[name] for name in self._names})
+        followers = frozenset(label for label, leads in zip(self.labels, self._leads, strict=True) if not leads)
+        return self._evidence(state, values={name: values[name] for name in self._names}, followers=followers)
+
+    def _conditions(self) -> tuple[Condition, ...]:
+        own = self.template.transitions or (None,) * len(self.labels)
+        of = [
+            (f"transitions of {label}", which)
+            for label, which in zip(self.labels, own, strict=True)
+            if which is not None
+        ]
+        return (
+            *super()._conditions(),
+            *((name, which if isinstance(which, str) else f"{which}") for name, which in of),
+        )
+
+    def sharing(self, params: Parameters, other: str) -> Parameters:
+        """Parameters in which the sites have the shifts and tensors of those with the same labels in another spectrum.
+
+        So spectra at several fields are fitted with one set of sites; amplitudes and widths stay their own.
+
+        Args:
+            params: of an objective with both spectra.
+            other: name of the other spectrum, whose parameters stay as they are.
+
+        Raises:
+            ParameterError: there is no such spectrum, or it lacks one of the sites.
+        """
+        own = [name for name in self._names if name not in ("amplitude", *WIDTHS)]
+        for label, leads in zip(self.labels, self._leads, strict=True):
+            for name in own if leads else ():
+                params = params.tie(f"{self.name}/{name}[{label}]", f"{other}/{name}[{label}]")
+        return params
 
     def stages(
         self, crystals: Mapping[str, Crystal] | None = None, prefix: Callable[[str], str] | None = None
@@ -135,7 +183,10 @@ class SpectrumTerm(PlannedSpectrum):
         names = self.start
         has = lambda *wanted: tuple(f"{self.name}/{name}" for name in wanted if name in names)
         of = lambda name, where: tuple(
-            f"{self.name}/{name}[{label}]" for label, ok in zip(self.labels, where, strict=True) if ok
+            f"{self.name}/{name}[{label}]"
+            for label, ok, leads in zip(self.labels, where, self._leads, strict=True)
+            # what a site has of another one follows that
+            if ok and (leads or name in WIDTHS)
         )
         none = np.zeros(len(self.labels), dtype=bool)
         anisotropic, quadrupolar = names["zeta"] != 0, names.get("cq", none) != 0
@@ -160,7 +211,8 @@ class SpectrumTerm(PlannedSpectrum):
     def bind(self, state: HostState, params: Parameters) -> SpectrumTerm:
         if not params.n_free:
             return self.differentiable(params.labels)
-        return self.differentiable(params.moved_names)._planned(state)
+        tilting = f"{self.name}/rotor_angle" in params.moved_names
+        return self.differentiable(params.moved_names).replace(moving_angle=tilting)._planned(state)
 
     def differentiable(self, free: tuple[str, ...]) -> SpectrumTerm:
         place = {label: k for k, label in enumerate(self.labels)}
@@ -173,6 +225,14 @@ class SpectrumTerm(PlannedSpectrum):
         moving_mas = "mas" in self.start and f"{self.name}/mas" in free
         return self.replace(moving=tuple(sorted(moving)), moving_mas=moving_mas)
 
+    def in_range(self, values: Mapping[str, np.ndarray], moved: frozenset[str]) -> dict[str, np.ndarray]:
+        if "euler" not in values:
+            return {}
+        coupled, frames = bool(self.template.partners), np.asarray(self.frames)
+        free = [[f"{self.name}/euler[{label}.{angle}]" in moved for angle in ANGLES] for label in self.labels]
+        rows = zip(values["euler"], np.array(free), frames, strict=True)
+        return {"euler": np.stack([usual_angles(*row, coupled=coupled) for row in rows])}
+
     def warnings(self, state: State) -> tuple[str, ...]:
         values = on_host(state.local(self.name))
         sentences = []
@@ -183,11 +243,26 @@ class SpectrumTerm(PlannedSpectrum):
                 sentences.append(flat_at_zero(full))
             if name in ("eta", "eta_q") and value >= 1:
                 coupling = "zeta" if name == "eta" else "cq"
+                if name == "eta_q" and self._without_sign(values, k):
+                    sentences.append(
+                        f"{full} is 1, the largest asymmetry there is; beyond it the shapes of the central transition come again. "
+                        "The data do not show this shape, or something of the model is missing."
+                    )
+                    continue
                 sentences.append(
                     f"{full} is 1, where {coupling} changes its sign: set {self.name}/{coupling}[{self.labels[k]}] to "
                     f"{-values[coupling][k]:.6g} and refine again; keep the better of the two."
                 )
-        return tuple(sentences)
+        return (*sentences, *self._neglected(self._tensors(values)))
+
+    def _without_sign(self, values: Mapping[str, np.ndarray], k: int) -> bool:
+        """Whether the spectrum is the same for either sign of C_Q: to second order, with nothing to compare it with."""
+        alone = values["zeta"][k] == 0 and values["shielding_spread"][k] == 0 and not self.template.partners
+        return bool(alone) and self._shown(k) <= {(0.5, -0.5)}
+
+    def _shown(self, k: int) -> set[tuple[float, float]]:
+        """Transitions of a site."""
+        return {pair for group in self.plan.groups if k in group.members for pair in group.transitions}
 
     def _described(self, state: HostState) -> tuple[dict[str, np.ndarray], Sites, np.ndarray]:
         return on_host(state.local(self.name)), self.template, np.asarray(self.frames)
@@ -208,6 +283,16 @@ class SpectrumTerm(PlannedSpectrum):
         return seen
 
     # -- parts ---------------------------------------------------------------------------------------------------
+    @property
+    def _leads(self) -> list[bool]:
+        """Which sites have a shift and tensors of their own."""
+        leaders = self.template.leaders
+        return [not leaders or leaders[k] == k for k in range(len(self.labels))]
+
+    @property
+    def _symmetric(self) -> Array:
+        return symmetric_sites(self.template, self.frames)
+
     @property
     def _names(self) -> tuple[str, ...]:
         return site_names(self.template.isotope, len(self.template.partners))
@@ -233,7 +318,7 @@ class SpectrumTerm(PlannedSpectrum):
         spread = sites.shielding_spread_ppm + sites.quadrupolar_spread_hz
         lost = ~distributed & (spread > 0)
         sites = sites.replace(amplitude=jnp.where(lost, jnp.nan, sites.amplitude))
-        return (self.plan.with_mas(values["mas"]) if "mas" in values else self.plan), sites
+        return self._spun(values), sites
 
     def _changes(self, state: State, tangents: State, sites: Sites) -> Changes:
         values, pushed = state.local(self.name), tangents.local(self.name)
@@ -247,6 +332,10 @@ class SpectrumTerm(PlannedSpectrum):
         for row, (name, *place) in enumerate(own):
             unit[name][(row, *place)] = 1.0
         unit = {name: jnp.asarray(array, sites.shift_ppm.dtype) for name, array in unit.items()}
+        if "euler" in unit:
+            # rounding would be scaled up to a step of 1e11 degrees
+            flat = flat_angles(values["euler"], 1e-6) & self._symmetric[:, None]
+            unit["euler"] = jnp.where(flat, 0.0, unit["euler"])
         reach = [_REACH.get(name, RESHAPES) for name, *_ in own]
         along = jnp.stack([pushed[name][(slice(None), *place)] for name, *place in own])
         return Changes(jax.vmap(push)(unit), self._columns(own), reach, along, strays)
@@ -275,7 +364,7 @@ class SpectrumTerm(PlannedSpectrum):
 
     def _scaled(self, start: dict[str, np.ndarray], *, keep: bool) -> dict[str, np.ndarray]:
         """Starting values with least-squares amplitudes and baseline (host)."""
-        columns = np.asarray(_per_amplitude_compiled(self.plan, self._tensors(start)).real)[np.asarray(self.rows)]
+        columns = np.asarray(_per_amplitude_compiled(self.plan, self._tensors(start))).real[np.asarray(self.rows)]
         inside = np.abs(columns).sum(axis=0)
         if (inside < 1e-3).any():
             k = int(np.argmin(inside))
@@ -301,4 +390,4 @@ class SpectrumTerm(PlannedSpectrum):
         return start | ({"baseline": baseline} if "baseline" in start else {})
 
 
-_per_amplitude_compiled = compiled(per_amplitude)
+_per_amplitude_compiled = compiled(per_amplitude, kept=True)

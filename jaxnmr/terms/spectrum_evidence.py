@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..nmr import (
@@ -21,6 +19,7 @@ from ..nmr import (
     quadrupolar_shift_ppm,
 )
 from ..objective.evidence import Condition, Derived, Profile, Table
+from ..objective.misfit import Misfit
 
 TENSOR_CONVENTIONS = (
     "Shifts are in ppm from the reference. ζ and η are those of the SHIELDING (Haeberlen, ζ = σ_zz − σ_iso): a positive ζ "
@@ -41,6 +40,7 @@ _COLUMNS = {
     "amplitude": ("amplitude", 1.0),
     "share": ("share / %", 1.0),
 }
+_ANGLES = {"alpha": "α / °", "beta": "β / °", "gamma": "γ / °"}
 _DIGITS = {"shift": 2, "zeta": 2, "cq": 4, "share": 1}
 
 
@@ -51,20 +51,28 @@ class SpectrumEvidence(Profile):
     Attributes:
         frequency_hz: ``(points,)`` from the reference.
         isotope, larmor_hz: nucleus and frequency of 0 ppm.
+        mas_hz: spinning speed; 0 for none, infinite for one without sidebands.
         values: parameters of the sites by name, ``(sites,)``, where they are parameters.
+        followers: labels of sites whose shift and tensors are those of another one: its satellites.
         predicted: what follows from the structure, ``(sites,)`` by name: shift and zeta in ppm, cq in Hz, share in per cent.
     """
 
     frequency_hz: np.ndarray
     isotope: str
     larmor_hz: float
+    mas_hz: float = 0.0
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
+    followers: frozenset[str] = frozenset()
     predicted: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     kind: ClassVar[str] = "spectrum"
     factor: ClassVar[str] = "Rw"
     lines: ClassVar[str] = "lines"
     check: ClassVar[str] = "shifts, couplings, phase and spinning speed"
+    better_sigma: ClassVar[str] = (
+        "The noise was not measured beside the signal: name an empty region for it (noise_ppm; noise_region_ppm in a run "
+        "file), or give sigma"
+    )
     agreement_note: ClassVar[str] = "A goodness of fit of 1 leaves nothing but noise."
 
     @property
@@ -91,6 +99,34 @@ class SpectrumEvidence(Profile):
         curves = super().columns()
         return {"ppm": curves.pop(self.axis.label), "frequency_hz": self.frequency_hz, **curves}
 
+    def _stiff(self, gain: float) -> str:
+        return (
+            f"The baseline of '{self.name}' does not follow the data between the lines, which makes {100 * gain:.0f} % of chi²: "
+            f"refine {self.name}/baseline, or give the spectrum a baseline of more terms; check the phase, too."
+        )
+
+    def _unexplained(self, found: Misfit) -> str:
+        sidebands = self._spaced_by_spinning([line.position for line in found.unexplained])
+        if sidebands:
+            return (
+                f"{sidebands} of these are whole spinning speeds away from what is calculated: spinning sidebands, or satellite "
+                "transitions that are not calculated."
+            )
+        return "A site or a phase that is missing, a site with another coupling, or an impurity."
+
+    def _absent(self, found: Misfit) -> str:
+        return "Couplings, linewidths or the spinning speed are not those of the data." if not found.unexplained else ""
+
+    def _spaced_by_spinning(self, positions: Sequence[float]) -> int:
+        """How many positions lie whole spinning speeds away from the highest calculated point (host)."""
+        if not 0.0 < self.mas_hz < np.inf:
+            return 0
+        speed = self.mas_hz / self.larmor_hz * 1e6
+        top = self.ppm[int(np.argmax(self.calculated - self.baseline))]
+        away = (np.asarray(positions) - top) / speed
+        near = np.maximum(3.0 * float(np.median(np.diff(self.ppm))), 0.03 * speed) / speed
+        return int(np.sum((np.abs(away - np.rint(away)) < near) & (np.rint(away) != 0)))
+
     def tables(self) -> tuple[Table, ...]:
         if self.predicted:
             digits = [_DIGITS.get(key, 3) for key in self.predicted]
@@ -104,11 +140,16 @@ class SpectrumEvidence(Profile):
             header = ("site", *(_COLUMNS[key][0] for key in self.predicted))
             return (Table("sites", header, rows, lead="As the models predict them for the refined structure:"),)
         keys = [key for key in _COLUMNS if key in self.values and np.any(self.values[key] != 0)]
+        turned = _ANGLES if np.any(self.values.get("euler", 0.0)) else {}
         rows = tuple(
-            (label, *(f"{{{self.name}/{key}[{label}] × {_COLUMNS[key][1]:g}}}" for key in keys))
+            (
+                label,
+                *(f"{{{self.name}/{key}[{label}] × {_COLUMNS[key][1]:g}}}" for key in keys),
+                *(f"{{{self.name}/euler[{label}.{angle}] × 1}}" for angle in turned),
+            )
             for label in self.labels
         )
-        return (Table("sites", ("site", *(_COLUMNS[key][0] for key in keys)), rows),)
+        return (Table("sites", ("site", *(_COLUMNS[key][0] for key in keys), *turned.values()), rows),)
 
     def derived(self) -> tuple[Derived, ...]:
         """Span and skew, quadrupolar product and shift, and populations of the sites.
@@ -119,29 +160,37 @@ class SpectrumEvidence(Profile):
         if "amplitude" not in self.values:
             return ()  # sites that follow from the structure
         of, spin = self.values, isotope(self.isotope).spin
-        out = []
+        # a site with the tensors of another one shows no population of its own
+        every = [k for k, label in enumerate(self.labels) if label not in self.followers]
+        out: list[Derived] = []
 
-        def add(k, quantity, unit, function, *keys, sites=None):
-            """A function of the vector of these parameters of one site, or of one parameter of several."""
-            names = [f"{self.name}/{key}[{self.labels[j]}]" for key in keys for j in sites or (k,)]
-            values = np.array([of[key][j] for key in keys for j in sites or (k,)])
-            slopes = np.asarray(jax.grad(function)(jnp.asarray(values))).tolist()
-            value = float(function(values))
-            out.append(Derived(self.labels[k], quantity, unit, value, dict(zip(names, slopes, strict=True))))
+        def add(k, quantity, unit, value, slopes):
+            """A value, and its derivatives by parameters of the site ``(key, site)``."""
+            named = {f"{self.name}/{key}[{self.labels[j]}]": float(slope) for (key, j), slope in slopes.items()}
+            out.append(Derived(self.labels[k], quantity, unit, float(value), named))
 
-        every = range(len(self.labels))
-        moved = lambda v: quadrupolar_shift_ppm(v[0], v[1], spin, self.larmor_hz)
+        total = of["amplitude"][every].sum()
         for k in every:
             if len(every) > 1:
-                add(k, "population", "%", lambda v, k=k: 100.0 * v[k] / v.sum(), "amplitude", sites=every)
-            if of["zeta"][k] != 0:
-                add(k, "span Ω", "ppm", lambda v: jnp.abs(v[0]) * (3.0 + v[1]) / 2.0, "zeta", "eta")
-                add(k, "skew κ", "", lambda v: jnp.sign(v[0]) * 3.0 * (1.0 - v[1]) / (3.0 + v[1]), "zeta", "eta")
-            if "cq" in of and of["cq"][k] != 0:
-                add(k, "P_Q", "Hz", lambda v: quadrupolar_product(v[0], v[1]), "cq", "eta_q")
+                share = of["amplitude"][k] / total
+                slopes = {("amplitude", j): 100.0 * ((j == k) - share) / total for j in every}
+                add(k, "population", "%", 100.0 * share, slopes)
+            if (zeta := of["zeta"][k]) != 0:
+                eta, sign = of["eta"][k], np.sign(zeta)
+                slopes = {("zeta", k): sign * (3.0 + eta) / 2.0, ("eta", k): abs(zeta) / 2.0}
+                add(k, "span Ω", "ppm", abs(zeta) * (3.0 + eta) / 2.0, slopes)
+                slopes = {("zeta", k): 0.0, ("eta", k): -12.0 * sign / (3.0 + eta) ** 2}
+                add(k, "skew κ", "", sign * 3.0 * (1.0 - eta) / (3.0 + eta), slopes)
+            if "cq" in of and (cq := of["cq"][k]) != 0:
+                eta, product = of["eta_q"][k], quadrupolar_product(of["cq"][k], of["eta_q"][k])
+                slopes = {("cq", k): product / cq, ("eta_q", k): cq**2 * eta / (3.0 * product)}
+                add(k, "P_Q", "MHz", 1e-6 * product, {name: 1e-6 * slope for name, slope in slopes.items()})
                 if not float(spin).is_integer():
-                    add(k, "quadrupolar shift", "ppm", moved, "cq", "eta_q")
-                    add(k, "centre of gravity", "ppm", lambda v: v[0] + moved(v[1:]), "shift", "cq", "eta_q")
+                    # proportional to the square of the product
+                    moved = quadrupolar_shift_ppm(cq, eta, spin, self.larmor_hz)
+                    slopes = {name: 2.0 * moved / product * slope for name, slope in slopes.items()}
+                    add(k, "quadrupolar shift", "ppm", moved, slopes)
+                    add(k, "centre of gravity", "ppm", of["shift"][k] + moved, {("shift", k): 1.0} | slopes)
         return tuple(out)
 
     def record(self) -> dict[str, Any]:
@@ -169,7 +218,7 @@ def predicted_columns(sites: Sites) -> dict[str, np.ndarray]:
         columns |= {"zeta": shielding.zeta, "eta": shielding.eta}
     if float(isotope(sites.isotope).spin) > 0.5:
         columns["cq"], columns["eta_q"] = quadrupolar_parameters(sites.quadrupolar_hz)
-    columns["share"] = 100.0 * sites.amplitude / jnp.sum(sites.amplitude)
+    columns["share"] = 100.0 * sites.amplitude / sites.amplitude.sum()
     return {key: np.asarray(column, dtype=float) for key, column in columns.items()}
 
 

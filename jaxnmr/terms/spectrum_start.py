@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConventionError, DataError
-from ..nmr import Spectrum
+from ..errors import ConventionError, DataError, require_kind
+from ..nmr import Spectrum, SpectrumMAS, SpectrumStatic
 
 
 def non_negative(columns, basis, observed, sigma) -> tuple[np.ndarray, np.ndarray]:
@@ -34,6 +34,8 @@ def observed_part(
         ConventionError: a spectrum of another nucleus or field, bad regions, a negative number of baseline terms.
         DataError: values that are not finite, no noise.
     """
+    require_kind(simulation, (SpectrumStatic, SpectrumMAS), f"the simulation of the spectrum {name!r}")
+    require_kind(spectrum, Spectrum, f"what was measured of the spectrum {name!r}", "as of read_spectrum")
     if not np.isfinite(np.asarray(spectrum.values)).all():
         bad = int(np.flatnonzero(~np.isfinite(np.asarray(spectrum.values)))[0])
         raise DataError(f"{spectrum.name}: intensity is not finite at point {bad + 1}; remove or repair that point")

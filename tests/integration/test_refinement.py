@@ -10,6 +10,7 @@ import pytest
 import jaxnmr as jn
 from jaxnmr._compilations import watch_compilations
 from jaxnmr.objective.objective import residuals
+from jaxnmr.report import write_report
 
 PATTERN = Path(__file__).parents[2] / "examples" / "quartz" / "quartz.xye"
 TRUE_XYZ = {"xyz[Si1.x]": 0.4697, "xyz[O1.x]": 0.4135, "xyz[O1.y]": 0.2669, "xyz[O1.z]": 0.78577}
@@ -82,6 +83,15 @@ def test_both_solvers_reach_the_same_minimum(fits):
 def test_of_a_second_refinement_only_the_loop_with_another_rule_is_compiled(fits):
     first, second = fits[1]
     assert first["descend"] == 1 and dict(second) == {"descend": 1}
+
+
+def test_a_refinement_and_its_report_are_few_programs(fits, tmp_path):
+    """What the host does step by step is done with numpy: outside of programs every operation of JAX is one of its own."""
+    (made, _), fit = fits[1], fits[0]["levenberg-marquardt"]
+    with watch_compilations() as watch:
+        write_report(fit, tmp_path)
+    assert made.total() <= 5, made
+    assert watch.count <= 4, watch.programs
 
 
 def test_the_jacobian_is_plain_jacfwd_and_central_differences(objective):

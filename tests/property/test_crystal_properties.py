@@ -172,6 +172,7 @@ HEAD = "data_x\n_cell_length_a 5\n_cell_length_b 6\n_cell_length_c 7\n_symmetry_
 LOOP = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.filterwarnings("ignore:.*no coordinates")
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=200))
@@ -185,6 +186,7 @@ def test_any_text_after_a_cif_is_read_or_refused_in_our_words(text):
             assert str(path) in str(err)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.filterwarnings("ignore:.*no coordinates")  # a row of question marks is left out with this warning
 @settings(max_examples=100, deadline=None)
 @given(

@@ -17,7 +17,7 @@ finite = {"allow_nan": False, "allow_infinity": False}
 POINTS = st.lists(
     st.tuples(
         st.floats(-179, 179, **finite),
-        st.floats(0, 1e12, **finite),
+        st.floats(-1e12, 1e12, **finite),
         st.floats(1e-12, 1e12, **finite),
     ),
     min_size=3,
@@ -36,6 +36,9 @@ STARTS = (
     b"10 0.1 12\n",
     b"\xff\xfe",
     b"2theta,weight,intensity\n",
+    b"Q (1/A),intensity\n",
+    b"*RAS_HEADER_START\n*RAS_HEADER_END\n*RAS_INT_START\n10 1 1\n",
+    b"PK\x03\x04",
 )
 PARAMETERS = (
     b"",
@@ -102,13 +105,13 @@ def test_reading_a_written_pattern_gives_the_same_doubles(suffix, points):
 def test_any_bytes_make_a_usable_pattern_or_a_refusal_that_names_the_file(start, rest):
     result = refused_or_read(read_pattern, start + rest)
     if isinstance(result, Pattern):
-        assert np.isfinite(result.y).all() and (result.y >= 0).all()
+        assert np.isfinite(result.y).all()
         assert (result.sigma > 0).all() and (np.diff(result.x) > 0).all()
 
 
 @pytest.mark.parametrize("format", FORMATS)
 @given(rest=PIECES)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_no_format_chosen_by_hand_breaks_on_any_bytes(format, rest):
     for start in STARTS:
         result = refused_or_read(lambda path: read_pattern(path, format=format), start + rest)

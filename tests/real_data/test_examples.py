@@ -28,9 +28,9 @@ def nanbo2f2(data):
     return refined("nanbo2f2_joint")
 
 
-# GSAS-II: 9.415, 10.58 / 4.53, 8.70; the X-ray pattern of pbso4_xn alone is the example pbso4
+# GSAS-II: 9.415, 10.58 / 4.53, 8.70 (without the size and strain that the example frees at its end); the X-ray pattern of pbso4_xn alone is the example pbso4
 @pytest.mark.parametrize(
-    ("name", "limits"), [("fap", {"xrd": 9.46}), ("pbso4_xn", {"xrd": 10.63, "npd": 4.58}), ("nac", {"xrd": 8.75})]
+    ("name", "limits"), [("fap", {"xrd": 9.46}), ("pbso4_xn", {"xrd": 10.63, "npd": 4.58}), ("nac", {"xrd": 7.80})]
 )
 def test_an_example_reaches_the_agreement_of_gsas(name, limits, data):
     fit = refined(name)

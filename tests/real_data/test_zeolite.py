@@ -13,7 +13,7 @@ from jaxnmr.models import HeadConfig, NetworkConfig, TensorModel
 from jaxnmr.models.networks.irreps import tensor_basis
 from jaxnmr.objective.objective import residuals
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.filterwarnings("ignore:.*no displacement of all sites")]
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 SILICA = {("Si", "O"): (1.60, 0.01), ("O", "O"): (2.61, 0.02), ("Si", "Si"): (3.10, 0.05)}
 

@@ -45,10 +45,10 @@ def settings():
     reset_cache()
 
 
-def run(*folders, **variables) -> tuple[int, str]:
+def run(*folders, program=PROGRAM, **variables) -> tuple[int, str]:
     """How many programs were found, and what was written to standard error."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "TF_CPP_", "XLA_"))} | variables
-    command = [sys.executable, "-c", PROGRAM, *map(str, folders)]
+    command = [sys.executable, "-c", program, *map(str, folders)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
     return int(done.stdout), done.stderr
 
@@ -63,6 +63,16 @@ def test_the_folder_can_be_changed_on_the_way(tmp_path):
     run(first, second)
     kept = [{p.name for p in folder.iterdir() if p.name.endswith("-cache")} for folder in (first, second)]
     assert [len(names) for names in kept] == [1, 1] and kept[0] != kept[1]
+
+
+def test_a_folder_of_the_environment_makes_no_noise_in_double_precision_either(tmp_path):
+    program = (
+        "import jax, jax.numpy as jnp, jaxnmr as jn; jn.enable_x64(); print(int(jax.jit(lambda x: x @ x)(jnp.ones(3))))"
+    )
+    variables = dict(JAX_COMPILATION_CACHE_DIR=str(tmp_path), JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0")
+    for _ in range(2):
+        assert run(program=program, **variables) == (3, "")
+    assert any(tmp_path.iterdir())
 
 
 def test_a_log_that_was_asked_for_is_not_silenced(tmp_path):
@@ -82,7 +92,7 @@ def test_the_folder_is_the_one_given_or_that_of_the_environment_or_the_users(tmp
 
 def test_the_folder_depends_on_the_processor(monkeypatch):
     folder = _cache.default_cache()
-    monkeypatch.setattr(_cache, "_processor", lambda: "another processor")
+    monkeypatch.setattr(_cache, "processor", lambda: "another processor")
     assert _cache.default_cache() != folder
     assert _cache.default_cache().parent == folder.parent
 

@@ -1,6 +1,7 @@
 """Files of results: whole or not there, in one envelope, read back with their kind checked."""
 
 import json
+import subprocess
 
 import jax.numpy as jnp
 import numpy as np
@@ -30,6 +31,22 @@ def test_an_envelope_holds_plain_finite_numbers_and_comes_back(tmp_path):
     assert record["inputs"] == [{"file": "gone", "bytes": None, "sha256": None}]
     assert record["versions"]["no-such-package"] == "not installed as a package" and "flax" in record["versions"]
     assert read_record(write_record(tmp_path / "r.json", record), "screening") == record
+
+
+def test_inputs_of_topspin_are_told_apart_and_their_folder_has_the_checksum_of_its_files(tmp_path):
+    processed = tmp_path / "glass" / "10" / "pdata" / "1"
+    processed.mkdir(parents=True)
+    (processed / "1r").write_bytes(b"abc")
+    (tmp_path / "glass" / "10" / "acqus").write_bytes(b"##END=")
+    line, experiment = processed / "1r", tmp_path / "glass" / "10"
+    inputs = envelope("refinement", "", {}, inputs=[line, experiment, tmp_path / "a.xy"])["inputs"]
+    assert [of["file"] for of in inputs] == ["glass/10/pdata/1/1r", "glass/10", "a.xy"]
+    assert inputs[0]["sha256"] == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "FIPS 180-2"
+    command = "sha256sum acqus pdata/1/1r | sha256sum"
+    done = subprocess.run(command, shell=True, cwd=experiment, capture_output=True, text=True, check=True)
+    assert inputs[1] == {"file": "glass/10", "bytes": 9, "sha256": done.stdout.split()[0]}
+    (processed / "1r").write_bytes(b"abd")
+    assert envelope("refinement", "", {}, inputs=[experiment])["inputs"][0]["sha256"] != inputs[1]["sha256"]
 
 
 @pytest.mark.parametrize(

@@ -2,25 +2,22 @@
 
 import re
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from ...diffraction.records import Pattern
+from ...diffraction.records import Instrument, Pattern
 from ...errors import ParseError
 from ..files import split_lines
+from .axis import Refusal, stated_wavelength
+from .headers import labelled_axis, roles_of
 from .measured import Measured
+from .uncertainty import is_rate, stated_seconds
 
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?|nan|inf(?:inity)?)", re.IGNORECASE | re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 _COMMENT = re.compile(r"[#!].*$|^\s*(?:;|//|%).*$")
 _EXCLUDED = re.compile(r"^# jaxnmr excluded:\s*(\S+)\s+(\S+)\s*$")
-_ROLES = {
-    "x": re.compile(r"2[ _*-]?(theta|th|θ)|two[ _-]?theta|ttheta|tth|angle|x\b"),
-    "sigma": re.compile(r"[yi]?_?(sig|σ|esd|e\.s\.d|s\.?u\b|std|err|unc)|d[yi]\b|e\b"),
-    "weight": re.compile(r"weight|wt?\b"),
-    "y": re.compile(r"[yi]?_?(obs|meas|exp)|intensity\b(?!.*calc)|int\b|counts?\b|y\b|i\b"),
-}
-_OTHER_AXIS = re.compile(r"(q|d|s|tof|time|energy|t)\b|q[_(\[]|d[ _-]?spac|sin")
 
 
 def read_columns(path: str | Path, text: str) -> Measured:
@@ -30,14 +27,18 @@ def read_columns(path: str | Path, text: str) -> Measured:
     be separators. ``#`` and ``!`` start comments, as do ``;``, ``//`` and ``%`` at the start of a line; text before
     the first numbers is skipped. When a header names the columns it decides which is which (``weight`` is 1/sigma²,
     and weight 0 means not measured); a third column named otherwise (calculated, background) is not taken for an
-    uncertainty.
+    uncertainty. One without a name is, unless it is constant, holds the factors of an attenuator or follows the intensity.
+    A header may say that intensities are counts per second, and how long a step took. A first column that the header, or
+    the label of a .chi file, calls something else than 2theta in degrees is recognised: what `Axis` holds is converted
+    later, all else is refused.
 
     Args:
         path: named in errors.
         text: the file.
 
     Raises:
-        ParseError: no numbers, text among the numbers, a changing number of columns, unnamed extra columns.
+        ParseError: no numbers, text among the numbers, a changing number of columns, unnamed extra columns, an axis
+            that does not become 2theta.
     """
     titles, rows, excluded = _table(path, text)
     if not rows:
@@ -62,8 +63,21 @@ def read_columns(path: str | Path, text: str) -> Measured:
     if len(first) < 2:
         raise ParseError(path, line, "one number per line; expected 2theta and intensity, or a line 'start step end'")
     table = np.array([values for _, values in rows])
-    roles = _roles(path, line, titles, len(first))
-    sigma = unmeasured = None
+    try:
+        roles, axis, notes = roles_of(titles, len(first))
+        axis = axis or labelled_axis(titles, len(rows))
+    except Refusal as error:
+        raise ParseError(path, line, str(error)) from None
+    if roles is None:
+        if len(first) > 3:
+            raise ParseError(
+                path,
+                line,
+                f"{len(first)} columns without names; expected two or three, or a header such as "
+                "2theta,intensity,sigma (or weight) above them",
+            )
+        roles = {"x": 0, "y": 1} | ({"third": 2} if len(first) == 3 else {})
+    sigma = unmeasured = third = None
     if "sigma" in roles:
         sigma = table[:, roles["sigma"]]
     elif "weight" in roles:
@@ -73,8 +87,31 @@ def read_columns(path: str | Path, text: str) -> Measured:
             raise ParseError(path, rows[k][0], f"weight {weight[k]:g}; expected 1/sigma², or 0 for an unmeasured point")
         unmeasured = weight == 0
         sigma = 1.0 / np.sqrt(np.where(unmeasured, 1.0, weight))
-    lines = np.array([number for number, _ in rows])
-    return Measured(table[:, roles["x"]], table[:, roles["y"]], sigma, lines, unmeasured, excluded)
+    elif "third" in roles:
+        third = table[:, roles["third"]]
+    header = "\n".join(titles)
+    wavelength, in_metres = stated_wavelength(titles)
+    used = in_metres or (axis is not None and not axis.plain)
+    return Measured(
+        table[:, roles["x"]],
+        table[:, roles["y"]],
+        sigma,
+        lines=np.array([number for number, _ in rows]),
+        unmeasured=unmeasured,
+        excluded=excluded,
+        instrument=_instrument(path, wavelength, in_metres) if used and wavelength is not None else None,
+        third=third,
+        per_second=is_rate(header),
+        seconds=stated_seconds(header),
+        axis=axis,
+        notes=notes,
+    )
+
+
+def _instrument(path: str | Path, wavelength: float, in_metres: bool) -> Instrument:
+    """Of a stated wavelength; in metres it stands above patterns integrated from images, which are taken in transmission."""
+    geometry: Literal["bragg-brentano", "debye-scherrer"] = "debye-scherrer" if in_metres else "bragg-brentano"
+    return Instrument(wavelengths=(wavelength,), geometry=geometry, name=Path(path).name)
 
 
 def write_columns(path: Path, pattern: Pattern) -> None:
@@ -148,40 +185,6 @@ def _words(line: str) -> list[str]:
     while words and not words[-1]:
         words.pop()
     return [word.strip("\"'") for word in words]
-
-
-def _roles(path: str | Path, line: int, titles: list[str], width: int) -> dict[str, int]:
-    """Which column is what: by the titles when one of the last two names both angle and intensity, else by order."""
-    for title in reversed(titles[-2:]):
-        names = [name.strip().strip("\"'").lower() for name in _title_fields(title, width)]
-        if len(names) != width:
-            continue
-        roles: dict[str, int] = {}
-        for column, name in enumerate(names):
-            role = next((r for r, pattern in _ROLES.items() if r not in roles and pattern.match(name)), None)
-            if role is not None:
-                roles[role] = column
-        if "x" in roles and "y" in roles:
-            return roles
-        if "y" in roles and _OTHER_AXIS.match(names[0]):
-            raise ParseError(
-                path, line, f"the first column is {names[0]!r}; expected 2theta in degrees: convert it first"
-            )
-    if width > 3:
-        raise ParseError(
-            path,
-            line,
-            f"{width} columns without names; expected two or three, or a header such as "
-            "2theta,intensity,sigma (or weight) above them",
-        )
-    return {"x": 0, "y": 1} | ({"sigma": 2} if width == 3 else {})
-
-
-def _title_fields(title: str, width: int) -> list[str]:
-    for separator in (";", "\t", ","):
-        if title.count(separator) == width - 1:
-            return title.split(separator)
-    return title.split()
 
 
 def _check_factors(path: str | Path, line: int, words: list[str]) -> None:

@@ -2,20 +2,27 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ...diffraction.records import Instrument, Pattern
-from ...errors import ConventionError, DataError, ParseError
+from ...errors import ConventionError, DataError, ParseError, require_kind, require_path
 from ..files import decode, read_bytes, split_lines
+from .archive import Archive
+from .brml import looks_like_brml, read_brml
 from .bruker_raw import looks_like_bruker_raw, read_bruker_raw
 from .columns import read_columns, write_columns
-from .gsas import looks_like_gsas, read_gsas
+from .gsas import looks_like_gsas, read_gsas, without_control_bytes
 from .instruments import read_instrument
-from .measured import to_pattern
+from .measured import Measured, in_degrees, to_pattern
 from .pdcif import read_pdcif
+from .rigaku import looks_like_ras, looks_like_rasx, read_ras, read_rasx
+from .rigaku_asc import looks_like_asc, read_asc
 from .xrdml import read_xrdml
 
-FORMATS = ("xy", "xye", "csv", "fullprof", "gsas", "bruker-raw", "xrdml", "pdcif")
+FORMATS = ("xy", "xye", "csv", "chi", "fullprof", "gsas", "bruker-raw", "brml", "ras", "rasx", "asc", "xrdml", "pdcif")
 _EXTENSIONS = {".xrdml": "xrdml", ".cif": "pdcif", ".fxye": "gsas", ".gsa": "gsas", ".gsas": "gsas", ".gss": "gsas"}
 _WRITTEN = (".xye", ".xy", ".csv", ".dat", ".txt")
 
@@ -30,16 +37,19 @@ def read_pattern(
 ) -> Pattern:
     """Read a constant-wavelength powder pattern.
 
-    The format is recognised by the content, then by the extension: columns of text (xy, xye, csv, FullProf), GSAS
-    (STD, ESD, FXYE), Bruker RAW1.01, PANalytical xrdml, pdCIF. Points without counts get sigma = 1 unless the file
-    gives an uncertainty; points the file gives no weight are excluded.
+    The format is recognised by the content, then by the extension: columns of text (xy, xye, csv, chi, FullProf), GSAS
+    (STD, ESD, FXYE), Bruker RAW (versions 1 to 4) and brml, Rigaku ras, rasx and asc, PANalytical xrdml, pdCIF. Points without counts
+    get sigma = 1 unless the file gives an uncertainty; points the file gives no weight are excluded. Columns over Q,
+    d, 1/d, sin(θ)/λ, θ or radians, when a header says so, are converted to 2theta in degrees.
 
     Args:
         path: the file.
         format: one of ``FORMATS``, when it must not be guessed.
-        wavelength: in Å, one or two (Kα1, Kα2); replaces that of the file or of ``instrument``.
+        wavelength: in Å, one or two (Kα1, Kα2); replaces that of the file or of ``instrument``. The first converts an axis
+            in Q or d.
         bank: bank, range, scan or data block, for files that hold several.
-        instrument: the diffractometer, or its parameter file; replaces what the pattern file says.
+        instrument: the diffractometer, or its parameter file; replaces what the pattern file says, but for slits and
+            filters of which it says nothing.
 
     Returns:
         The pattern, named after the file; ``pattern.instrument`` is ``None`` when nothing is known of it.
@@ -58,8 +68,10 @@ def read_pattern(
         instrument = read_instrument(instrument)
     if format == "bruker-raw" or (format is None and looks_like_bruker_raw(data)):
         found = read_bruker_raw(path, data, bank)
+    elif format in ("brml", "rasx") or (format is None and data.startswith(b"PK")):
+        found = _read_archive(path, Archive(path, data), bank)
     else:
-        text = decode(path, data)
+        text = decode(path, without_control_bytes(data))
         kind = format or _sniff(path, text)
         if kind == "xrdml":
             found = read_xrdml(path, data, bank)
@@ -67,15 +79,42 @@ def read_pattern(
             found = read_gsas(path, text, bank)
         elif kind == "pdcif":
             found = read_pdcif(path, text, bank)
+        elif kind == "ras":
+            found = read_ras(path, text, bank)
+        elif kind == "asc":
+            found = read_asc(path, text, bank)
         else:
             if bank not in (None, 1):
                 raise ParseError(path, None, f"columns hold a single pattern, not bank {bank}; leave bank out")
             found = read_columns(path, text)
-    pattern = to_pattern(path, found)
-    known = instrument if instrument is not None else pattern.instrument
+    known = found.instrument
+    if instrument is not None:
+        known, doubts = _described(instrument, found.instrument)
+        found = replace(found, notes=(*found.notes, *doubts))
     if wavelength is not None:
         known = (known or Instrument(name=Path(path).name)).replace(wavelengths=_wavelengths(wavelength))
+    if known is not None and not known.wavelengths and found.instrument is not None and found.axis is not None:
+        known = known.replace(wavelengths=found.instrument.wavelengths)
+    lengths = known.wavelengths if known is not None else ()
+    pattern = to_pattern(path, in_degrees(path, found, lengths[0] if lengths else None))
     return pattern.replace(instrument=known)
+
+
+def _described(instrument: Instrument, said: Instrument | None) -> tuple[Instrument, tuple[str, ...]]:
+    """An instrument and what it says nothing of, slits and filters, from the pattern's file; what the two contradict."""
+    if said is None or instrument.geometry != said.geometry:
+        return instrument, ()
+    instrument = instrument.replace(
+        divergence_slit=instrument.divergence_slit or said.divergence_slit, optics=instrument.optics or said.optics
+    )
+    # in the files of other programs a monochromator is part of the polarization
+    plain = instrument.radiation == "xray" and instrument.polarization == 0.5 and instrument.monochromator_deg is None
+    if said.monochromator_deg is None or not plain:
+        return instrument, ()
+    return instrument, (
+        f"The instrument {instrument.name} has the polarization 0.5 of a beam without monochromator, and the pattern says that "
+        f"there is one: give monochromator_deg = {said.monochromator_deg:.1f} to have it.",
+    )
 
 
 def write_pattern(pattern: Pattern | Sequence, path: str | Path) -> Path:
@@ -93,6 +132,9 @@ def write_pattern(pattern: Pattern | Sequence, path: str | Path) -> Path:
         DataError: arrays that make no pattern, or a file that cannot be written.
         ShapeError: arrays of different lengths.
     """
+    require_path(path, "write_pattern(pattern, path)")
+    if not isinstance(pattern, Pattern):
+        require_kind(pattern, (Pattern, Sequence, np.ndarray), "the pattern of write_pattern(pattern, path)")
     path = Path(path)
     if path.suffix.lower() not in _WRITTEN:
         raise ConventionError(
@@ -110,6 +152,19 @@ def write_pattern(pattern: Pattern | Sequence, path: str | Path) -> Path:
     return path
 
 
+def _read_archive(path: str | Path, archive: Archive, bank: int | None) -> Measured:
+    if looks_like_rasx(archive.names):
+        return read_rasx(path, archive, bank)
+    if looks_like_brml(archive.names):
+        return read_brml(path, archive, bank)
+    raise ParseError(
+        path,
+        None,
+        "a zip archive that is neither Rigaku .rasx nor Bruker .brml "
+        f"(it begins with {', '.join(archive.names[:3]) or 'nothing'}); unpack it and give the pattern inside",
+    )
+
+
 def _sniff(path: str | Path, text: str) -> str:
     """The format of a text file, by content and then by extension."""
     start = text.lstrip()
@@ -120,6 +175,10 @@ def _sniff(path: str | Path, text: str) -> str:
             path, 1, f"XML or HTML ({start[:40]!r}); expected a powder pattern (of XML formats only xrdml)"
         )
     lines = split_lines(text)
+    if looks_like_ras(text):
+        return "ras"
+    if looks_like_asc(text):
+        return "asc"
     if looks_like_gsas(lines):
         return "gsas"
     if re.search(r"^\s*data_\S", text, re.MULTILINE) and re.search(r"^\s*_\w", text, re.MULTILINE):

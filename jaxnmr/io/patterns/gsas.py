@@ -16,6 +16,8 @@ from .measured import Measured
 
 _BANK = re.compile(r"^BANK\s*(\d+)\s+(\S.*)$", re.IGNORECASE)
 _TIME_OF_FLIGHT = ("SLOG", "RALF", "TIME_MAP", "LOG6", "LPSD")
+_BLANKED = bytes(32 if byte < 32 and byte not in b"\t\n\r" else byte for byte in range(256))
+_LONGEST_TITLE = 4096
 _TYPES = ("STD", "ESD", "FXYE", "FXY")
 
 
@@ -32,6 +34,14 @@ class _Bank:
 def looks_like_gsas(lines: list[str]) -> bool:
     """Whether one of the lines is a ``BANK`` record."""
     return any(_BANK.match(line) for line in lines)
+
+
+def without_control_bytes(data: bytes) -> bytes:
+    """The file with blanks for what is no text above the first ``BANK`` record: titles are 80 bytes of memory there."""
+    found = re.search(rb"^BANK\s*\d", data, re.MULTILINE)
+    if found is None or found.start() > _LONGEST_TITLE:
+        return data
+    return data[: found.start()].translate(_BLANKED) + data[found.start() :]
 
 
 def read_gsas(path: str | Path, text: str, bank: int | None = None) -> Measured:
@@ -149,7 +159,7 @@ def _read_std(path: str | Path, head: _Bank, body: list) -> Measured:
     padding = np.zeros(head.points, dtype=bool)
     padding[first + (filled[-1] + 1 if len(filled) else 0) :] = True
     sigma = np.sqrt(np.maximum(counts * detectors, 1.0)) / detectors
-    return Measured(_angles(head), counts, sigma, lines, padding)
+    return Measured(_angles(head), counts, sigma, lines, padding, counted=True)
 
 
 def _read_esd(path: str | Path, head: _Bank, body: list) -> Measured:

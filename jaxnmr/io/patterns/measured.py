@@ -1,12 +1,15 @@
 """From the columns of a file to a checked `Pattern`: shared by all pattern readers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...diffraction.records import Instrument, Pattern
-from ...errors import JaxnmrError, ParseError
+from ...errors import DataError, JaxnmrError, ParseError
+from .axis import ANGLES, Axis
+from .uncertainty import Estimate, counting_sigma, doubtful_sigma, estimate_sigma, third_column
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,7 @@ class Measured:
     """What a reader found, before any check.
 
     Attributes:
-        x: ``(points,)`` 2theta in degrees.
+        x: ``(points,)`` 2theta in degrees, or what ``axis`` says.
         y: ``(points,)`` intensities.
         sigma: ``(points,)`` uncertainties given by the file, or ``None``: counting statistics.
         lines: ``(points,)`` 1-based line number of each point, or ``None`` when the file has no lines.
@@ -22,6 +25,13 @@ class Measured:
             excluded from fits, not dropped.
         excluded: ``((low, high), ...)`` regions in degrees that the file itself excludes.
         instrument: what the file says about the diffractometer.
+        third: ``(points,)`` a column that the file does not name: uncertainties, or something else.
+        per_second: whether intensities are counts per second; ``seconds`` for how long a point was counted, where known,
+            a number or ``(points,)``.
+        notes: sentences about the data that the reader of a result must know.
+        axis: what ``x`` is, ``None`` for 2theta in degrees.
+        factor: ``(points,)`` of a beam attenuator; multiplies the intensities, which are without it, and uncertainties.
+        counted: whether ``sigma`` follows from counts, which cannot be negative; net intensities have their own.
     """
 
     x: np.ndarray
@@ -31,27 +41,98 @@ class Measured:
     unmeasured: np.ndarray | None = None
     excluded: tuple[tuple[float, float], ...] = ()
     instrument: Instrument | None = None
+    third: np.ndarray | None = None
+    per_second: bool = False
+    seconds: float | np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    axis: Axis | None = None
+    factor: np.ndarray | None = None
+    counted: bool = False
+
+    def turned(self) -> "Measured":
+        """The same points in the opposite order."""
+        turned: dict[str, Any] = {
+            f.name: of[::-1] for f in fields(self) if isinstance(of := getattr(self, f.name), np.ndarray)
+        }
+        return replace(self, **turned)
 
 
-def counting_sigma(y: np.ndarray) -> np.ndarray:
-    """``sqrt(y)``, and 1 where nothing was counted; ``(points,)``."""
-    return np.sqrt(np.maximum(y, 1.0))
+def in_degrees(path: str | Path, found: Measured, wavelength: float | None) -> Measured:
+    """A pattern over 2theta in degrees, whatever axis its file has.
+
+    Args:
+        path: named in errors.
+        found: what a reader found.
+        wavelength: in Å, for Q, d and sin(θ)/λ.
+
+    Raises:
+        ParseError: no wavelength and one is needed, or values that no angle has.
+    """
+    axis = found.axis
+    if axis is None or axis.plain:
+        return found
+    if axis.quantity in ANGLES:
+        return replace(found, x=axis.factor * (2.0 if axis.quantity == "theta" else 1.0) * found.x, axis=None)
+    if wavelength is None:
+        raise ParseError(
+            path,
+            None,
+            f"is given over {axis.title.strip()!r}: a wavelength is needed to make it 2theta. Give wavelength = 1.5406 (Å) "
+            "in the run file or when reading, or an instrument file",
+        )
+    sine = wavelength * axis.sine_over_wavelength(found.x)
+    wrong = np.flatnonzero(~(np.isfinite(sine) & (sine >= 0.0) & (sine < 1.0)))
+    if len(wrong):
+        k = int(wrong[0])
+        raise ParseError(
+            path,
+            None if found.lines is None else int(found.lines[k]),
+            f"{axis.title.strip()!r} is {found.x[k]:g}, which no angle has at {wavelength:g} Å (sin θ = {sine[k]:.3g}); "
+            "check the wavelength and the unit",
+        )
+    found = replace(found, x=2.0 * np.degrees(np.arcsin(sine)), axis=None)
+    return found.turned() if axis.quantity == "d" and np.all(np.diff(found.x) < 0) else found
+
+
+def _weighed(path: Path, found: Measured, y: np.ndarray) -> tuple[Estimate, bool]:
+    """Intensities, uncertainties and what is to be said of them; whether the file has the uncertainties."""
+    sigma = found.sigma
+    notes: tuple[str, ...] = ()
+    factor: np.ndarray | float = 1.0 if found.factor is None else found.factor
+    if found.third is not None:
+        try:
+            third = third_column(np.nan_to_num(y), found.third)
+        except DataError as error:
+            raise ParseError(path, None, str(error)) from error
+        sigma, notes = third.sigma, third.notes
+        factor = 1.0 if third.factor is None else third.factor
+    if sigma is None:
+        estimate = estimate_sigma(y, rate=found.per_second, seconds=found.seconds)
+        return Estimate(y * factor, estimate.sigma * factor, (*found.notes, *notes, *estimate.notes)), False
+    sigma = np.asarray(sigma, dtype=float) * factor
+    doubts = doubtful_sigma(np.nan_to_num(y), sigma)
+    return Estimate(y * factor, sigma, (*found.notes, *notes, *doubts)), not found.counted
 
 
 def to_pattern(path: str | Path, found: Measured) -> Pattern:
     """Check what a reader found and build the `Pattern`.
 
-    Zero counts without a given uncertainty get sigma = 1. Points without weight become excluded regions.
+    Intensities without uncertainties get those of counts, or of what their scatter shows; see `uncertainty`. Points without
+    weight become excluded regions. A scan from high to low angles is turned, and that is noted. Negative intensities are
+    those of data that have an uncertainty of their own.
 
     Raises:
         ParseError: any value that cannot be used, with file and line.
     """
     path = Path(path)
+    if len(found.x) > 2 and np.all(np.diff(found.x) < 0):
+        note = f"The scan runs from {found.x[0]:g} down to {found.x[-1]:g} degrees; it was sorted."
+        found = replace(found.turned(), notes=(*found.notes, note))
     x, y = np.asarray(found.x, dtype=float), np.asarray(found.y, dtype=float)
     if len(x) < 3:
         raise ParseError(path, None, f"only {len(x)} points found; expected at least 3 (a truncated file?)")
     unmeasured = np.zeros(x.shape, dtype=bool) if found.unmeasured is None else found.unmeasured
-    sigma = counting_sigma(np.nan_to_num(y)) if found.sigma is None else np.asarray(found.sigma, dtype=float)
+    (y, sigma, notes), given = _weighed(path, found, y)
     sigma = np.where(unmeasured, counting_sigma(np.nan_to_num(y)), sigma)
 
     def refuse(bad: np.ndarray, describe) -> None:
@@ -66,10 +147,11 @@ def to_pattern(path: str | Path, found: Measured) -> Pattern:
         lambda k: f"intensity is {y[k]} at 2theta {x[k]:g}; expected a number: remove or repair that point",
     )
     refuse(
-        y < 0,
+        (y < 0) & (not given),
         lambda k: (
             f"negative intensity {y[k]:g} at 2theta {x[k]:g}; counts cannot be negative "
-            "(give the data without background subtraction: the background is refined)"
+            "(give the data without background subtraction: the background is refined; or give net intensities with "
+            "their uncertainties)"
         ),
     )
     refuse(
@@ -96,7 +178,7 @@ def to_pattern(path: str | Path, found: Measured) -> Pattern:
         )
     try:
         excluded = (*found.excluded, *_regions(x, unmeasured))
-        return Pattern.create(x, y, sigma, excluded=excluded, name=path.name, instrument=found.instrument)
+        return Pattern.create(x, y, sigma, excluded=excluded, name=path.name, instrument=found.instrument, notes=notes)
     except JaxnmrError as error:
         raise ParseError(path, None, str(error)) from error
 

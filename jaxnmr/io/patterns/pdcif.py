@@ -1,26 +1,70 @@
 """Powder patterns in CIF (pdCIF loops), read with gemmi."""
 
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import gemmi
 import numpy as np
 
-from ...diffraction.records import Instrument
-from ...errors import ConventionError, ParseError
-from .measured import Measured, counting_sigma
+from ...errors import ParseError
+from .archive import choose
+from .axis import Axis
+from .measured import Measured
+from .pdcif_instrument import instrument_of
 
-_INTENSITY = ("_pd_meas_counts_total", "_pd_meas_intensity_total", "_pd_proc_intensity_total")
+_INTENSITY = ("_pd_meas_counts_total", "_pd_meas_intensity_total", "_pd_proc_intensity_total", "_pd_proc_intensity_net")
 _ANGLE = ("_pd_proc_2theta_corrected", "_pd_meas_2theta_scan")
 _RANGE = ("_pd_meas_2theta_range", "_pd_proc_2theta_range")
+_OTHER_AXES = (
+    ("_pd_proc_d_spacing", Axis("d (A)", "d", united=True)),
+    ("_pd_proc_recip_len_q", Axis("Q (1/A)", "Q", united=True)),
+)
+_NO_ANGLE = ("_pd_meas_time_of_flight", "_pd_proc_energy_incident", "_pd_meas_position", "_pd_proc_wavelength")
+_OFFSET = "_pd_calib_2theta_offset"
+_WEIGHT = "_pd_proc_ls_weight"
 _WITH_ESD = re.compile(r"[+-]?(\d+\.?(\d*)|\.(\d+))\((\d+)\)")
+# points of the windows in which weights at the highest and the lowest point are compared; windows count where the
+# intensity rises by this part of the largest rise
+_WINDOW, _STRONG = 40, 0.1
+
+
+class Block:
+    """The items of a data block, under the names of the first dictionaries: in small letters, dots as underscores."""
+
+    def __init__(self, block: gemmi.cif.Block):
+        self.name = block.name
+        self._columns: dict[str, list[str]] = {}
+        for item in block:
+            if item.pair is not None:
+                tag, value = cast(tuple[str, str], item.pair)
+                self._keep(tag, [value])
+            elif (loop := item.loop) is not None:
+                for tag in loop.tags:
+                    self._keep(tag, list(block.find_loop(tag)))
+
+    def _keep(self, tag: str, values: list[str]) -> None:
+        self._columns.setdefault(tag.lower().replace(".", "_"), values)
+
+    def column(self, tag: str) -> list[str]:
+        """The values of a tag, none when it is not there."""
+        return self._columns.get(tag.lower(), [])
+
+    def text(self, tags: Iterable[str]) -> str:
+        """What is stated under some tags, in one line of small letters."""
+        words = (gemmi.cif.as_string(w) for tag in tags for w in self.column(tag) if w not in ("?", "."))
+        return " ".join(words).lower()
 
 
 def read_pdcif(path: str | Path, text: str, bank: int | None = None) -> Measured:
     """Read the measured pattern of a CIF.
 
-    Uncertainties are those in parentheses, else ``_pd_proc_ls_weight`` (1/sigma²), else counting statistics. Points
-    of weight zero or ``.`` are kept and excluded; points without an intensity are left out.
+    Uncertainties are those in parentheses or of ``_su`` and ``_esd`` items, else ``_pd_proc_ls_weight``, else those of
+    counts. The weight is 1/sigma² by its definition; where it grows with the intensity it holds uncertainties, and is
+    read as such with a note. Points of weight zero or ``.`` are kept and excluded; points without an intensity are left
+    out. The offset ``_pd_calib_2theta_offset`` is added to angles as scanned, not to corrected ones.
 
     Args:
         path: named in errors.
@@ -28,14 +72,38 @@ def read_pdcif(path: str | Path, text: str, bank: int | None = None) -> Measured
         bank: number of the data block with a pattern (from 1), when there are several.
 
     Raises:
-        ParseError: not a CIF, no pattern in it, several, or columns that do not fit.
+        ParseError: not a CIF, no pattern in it, several, columns that do not fit, time-of-flight or energy axes.
     """
     try:
         document = gemmi.cif.read_string(text)
     except (ValueError, RuntimeError) as error:
-        found = re.match(r"string:(\d+):(?:\d+)?", str(error))
-        raise ParseError(path, int(found[1]) if found else None, f"broken CIF: {error}") from error
-    blocks = [block for block in document if any(len(_column(block, tag)) > 1 for tag in _INTENSITY)]
+        place = re.match(r"string:(\d+):(?:\d+)?", str(error))
+        raise ParseError(path, int(place[1]) if place else None, f"broken CIF: {error}") from error
+    every = [Block(block) for block in document]
+    blocks = [block for block in every if any(len(block.column(tag)) > 1 for tag in _INTENSITY)]
+    block = blocks[_choose(path, blocks, bank)]
+    tag = next(tag for tag in _INTENSITY if len(block.column(tag)) > 1)
+    words = block.column(tag)
+    y = _values(path, tag, words)
+    sigma, unmeasured, notes = _uncertainties(path, block, tag, y)
+    found = _over_angles(path, block, tag, Measured(np.zeros(len(y)), y, sigma, unmeasured=unmeasured, notes=notes))
+    known = np.array([word not in (".", "?") for word in words])
+    units = block.text(["_pd_meas_units_of_intensity", "_pd_proc_units_of_intensity"])
+    rate = bool(re.search(r"cps|per second|counts?\s*/\s*s", units))
+    seconds = [gemmi.cif.as_number(w) for w in block.column("_pd_meas_step_count_time")]
+    return replace(
+        found,
+        x=found.x[known],
+        y=y[known],
+        sigma=None if sigma is None else sigma[known],
+        unmeasured=unmeasured[known],
+        instrument=instrument_of(path, [block, *every]),
+        per_second=rate,
+        seconds=seconds[0] if rate and len(seconds) == 1 and seconds[0] > 0 else None,
+    )
+
+
+def _choose(path: str | Path, blocks: list[Block], bank: int | None) -> int:
     if not blocks:
         raise ParseError(
             path, None, f"no measured powder pattern in this CIF; expected a loop with one of {', '.join(_INTENSITY)}"
@@ -45,36 +113,60 @@ def read_pdcif(path: str | Path, text: str, bank: int | None = None) -> Measured
         raise ParseError(
             path, None, f"holds {len(blocks)} patterns ({names}); choose one with bank=1 ... {len(blocks)}"
         )
-    if bank is not None and not 1 <= bank <= len(blocks):
-        raise ParseError(path, None, f"has no pattern {bank}; it holds {len(blocks)}")
-    block = blocks[(bank or 1) - 1]
-    tag = next(tag for tag in _INTENSITY if len(_column(block, tag)) > 1)
-    words = _column(block, tag)
-    y, esd = _values(path, tag, words), np.array([_esd(word) for word in words])
-    x = _angles(path, block, tag, len(y))
-    sigma = np.where(esd > 0, esd, counting_sigma(np.nan_to_num(y)))
+    return choose(path, len(blocks), bank, "pattern")
+
+
+def _uncertainties(
+    path: str | Path, block: Block, tag: str, y: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray, tuple[str, ...]]:
+    """Uncertainties where the file has them, the mask of points without weight, and what is to be said."""
+    esd = np.array([_esd(word) for word in block.column(tag)])
+    for suffix in ("_su", "_esd"):
+        words = block.column(tag + suffix)
+        if len(words) == len(y) and not (esd > 0).any():
+            esd = np.nan_to_num(_values(path, tag + suffix, words))
     unmeasured = np.zeros(len(y), dtype=bool)
-    weights = _column(block, "_pd_proc_ls_weight")
+    given = esd
+    notes: tuple[str, ...] = ()
+    weights = block.column(_WEIGHT)
     if len(weights) == len(y):
-        weight = np.nan_to_num(_values(path, "_pd_proc_ls_weight", weights))
+        weight = np.nan_to_num(_values(path, _WEIGHT, weights))
         if (weight < 0).any():
-            raise ParseError(path, None, f"_pd_proc_ls_weight is {weight.min():g}; expected 1/sigma², not negative")
+            raise ParseError(path, None, f"{_WEIGHT} is {weight.min():g}; expected 1/sigma², not negative")
         unmeasured = weight == 0
         if not (esd > 0).any():
-            sigma = np.where(unmeasured, sigma, 1.0 / np.sqrt(np.where(unmeasured, 1.0, weight)))
-    known = np.array([word not in (".", "?") for word in words])
-    return Measured(
-        x[known], y[known], sigma[known], unmeasured=unmeasured[known], instrument=_instrument(path, document, block)
-    )
+            given, notes = _from_weights(weight, y)
+    if not (given > 0).any():
+        return None, unmeasured, notes
+    # what has none of its own is as of counts; negative values of such points cannot be used
+    lacking = (given <= 0) & ~unmeasured
+    sigma = np.where(given > 0, given, np.sqrt(np.maximum(np.nan_to_num(y), 1.0)))
+    return np.where(lacking & (y < 0), np.nan, sigma), unmeasured, notes
 
 
-def _column(block, tag: str) -> list[str]:
-    """Values of a tag, also in the dotted spelling of newer dictionaries."""
-    values = list(block.find_values(tag))
-    if not values:
-        category = next(c for c in ("_pd_meas", "_pd_proc_ls", "_pd_proc", "_diffrn_radiation") if tag.startswith(c))
-        values = list(block.find_values(category + "." + tag[len(category) + 1 :]))
-    return values
+def _from_weights(weight: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Uncertainties from ``_pd_proc_ls_weight``, 0 where there is none.
+
+    1/sigma² is smallest on the tops of peaks, sigma is largest there: the highest and the lowest point of windows, which
+    are too narrow for the background to change, tell them apart; sigma² grows as the intensity itself.
+    """
+    with np.errstate(divide="ignore"):
+        by_definition = np.where(weight > 0, 1.0 / np.sqrt(weight), 0.0)
+    used = np.flatnonzero((weight > 0) & np.isfinite(y))
+    found = []
+    for part in np.array_split(used, max(len(used) // _WINDOW, 1)):
+        if len(part) > 2:
+            top, foot = part[np.argmax(y[part])], part[np.argmin(y[part])]
+            found.append((y[top] - y[foot], np.log(weight[top] / weight[foot]), y[top], y[foot]))
+    largest = max((rise for rise, *_ in found), default=0.0)
+    strongest = [one for one in found if one[0] >= _STRONG * largest > 0]
+    if not strongest or float(np.median([growth for _, growth, _, _ in strongest])) < np.log(1.2):
+        return by_definition, ()
+    rises = [growth / np.log(top / foot) for _, growth, top, foot in strongest if top > foot > 0]
+    variance = bool(rises) and float(np.median(rises)) > 0.8
+    what = "a variance" if variance else "a standard uncertainty"
+    note = f"{_WEIGHT} grows with the intensity, as {what} does and 1/sigma² does not: it was read as that."
+    return (np.sqrt(weight) if variance else weight), (note,)
 
 
 def _values(path: str | Path, tag: str, words: list[str]) -> np.ndarray:
@@ -94,53 +186,52 @@ def _esd(word: str) -> float:
     return float(match[4]) * 10.0**-decimals
 
 
-def _angles(path: str | Path, block, tag: str, count: int) -> np.ndarray:
-    """2theta in degrees, ``(count,)``: listed angles, else a range."""
-    for name in _ANGLE:
-        words = _column(block, name)
-        if len(words) == count:
-            return _values(path, name, words)
-        if len(words) > 1:
-            raise ParseError(path, None, f"{name} has {len(words)} values and {tag} {count}; expected the same number")
-    for name in _RANGE:
-        ends = [_column(block, f"{name}_{end}") for end in ("min", "max", "inc")]
-        if all(len(w) == 1 for w in ends):
-            low, high, step = (float(_values(path, name, w)[0]) for w in ends)
-            if not (step > 0 and abs((high - low) / step + 1 - count) < 0.5):
+def _over_angles(path: str | Path, block: Block, tag: str, found: Measured) -> Measured:
+    """The pattern with its 2theta in degrees: listed angles, else a range, else what is converted later."""
+    count = len(found.y)
+    for name, axis in (*((name, None) for name in _ANGLE), *((name, None) for name in _RANGE), *_OTHER_AXES):
+        if name in _RANGE:
+            x = _range(path, block, name, count)
+        else:
+            words = block.column(name)
+            if axis is None and 1 < len(words) != count:
                 raise ParseError(
-                    path,
-                    None,
-                    f"{name} runs from {low:g} to {high:g} in steps of {step:g}, which is not {count} points",
+                    path, None, f"{name} has {len(words)} values and {tag} {count}; expected the same number"
                 )
-            return np.linspace(low, high, count)
+            x = _values(path, name, words) if len(words) == count else None
+        if x is None:
+            continue
+        if name.startswith("_pd_meas") and (offset := _offset(path, block)):
+            note = f"{_OFFSET} = {offset:g}° was added to the angles, as that item says."
+            return replace(found, x=x + offset, notes=(*found.notes, note))
+        return replace(found, x=x, axis=axis)
+    for name in _NO_ANGLE:
+        if len(block.column(name)) == count:
+            raise ParseError(
+                path,
+                None,
+                f"the pattern is over {name}; only constant-wavelength data over 2theta, d or Q are supported",
+            )
     raise ParseError(
         path, None, f"no angles for {tag}; expected {_ANGLE[0]}, {_ANGLE[1]} or {_RANGE[0]}_min, _max, _inc"
     )
 
 
-def _instrument(path: str | Path, document, block) -> Instrument | None:
-    """Wavelengths and radiation, of this block or of the only other one that gives them."""
-    holders = [b for b in (block, *document) if _column(b, "_diffrn_radiation_wavelength")]
-    if not holders:
+def _range(path: str | Path, block: Block, name: str, count: int) -> np.ndarray | None:
+    ends = [block.column(f"{name}_{end}") for end in ("min", "max", "inc")]
+    if not all(len(w) == 1 for w in ends):
         return None
-    holder = holders[0]
-    lengths = [gemmi.cif.as_number(w) for w in _column(holder, "_diffrn_radiation_wavelength")]
-    weights = [gemmi.cif.as_number(w) for w in _column(holder, "_diffrn_radiation_wavelength_wt")]
-    pairs = [
-        (length, weights[k] if k < len(weights) else np.nan) for k, length in enumerate(lengths) if np.isfinite(length)
-    ][:2]
-    if not pairs:
-        return None
-    doublet = len(pairs) == 2
-    known = doublet and all(np.isfinite(w) and w > 0 for _, w in pairs)
-    kind = " ".join(_column(holder, "_diffrn_radiation_probe") + _column(holder, "_diffrn_radiation_type")).lower()
-    try:
-        return Instrument(
-            radiation="neutron" if "neutron" in kind else "xray",
-            wavelengths=tuple(float(length) for length, _ in pairs),
-            ratio=float(pairs[1][1] / pairs[0][1]) if known else 0.5,
-            geometry="bragg-brentano" if doublet else "debye-scherrer",
-            name=Path(path).name,
+    low, high, step = (float(_values(path, name, w)[0]) for w in ends)
+    if not (step > 0 and abs((high - low) / step + 1 - count) < 0.5):
+        raise ParseError(
+            path, None, f"{name} runs from {low:g} to {high:g} in steps of {step:g}, which is not {count} points"
         )
-    except ConventionError as error:
-        raise ParseError(path, None, f"_diffrn_radiation: {error}") from error
+    return np.linspace(low, high, count)
+
+
+def _offset(path: str | Path, block: Block) -> float:
+    """The offset in degrees that makes true angles of scanned ones; 0 when none is given."""
+    offsets = {float(value) for value in _values(path, _OFFSET, block.column(_OFFSET)) if np.isfinite(value)}
+    if len(offsets) > 1:
+        raise ParseError(path, None, f"{_OFFSET} has {len(offsets)} values; apply them to the angles, and leave it out")
+    return offsets.pop() if offsets else 0.0

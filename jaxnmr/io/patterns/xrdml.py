@@ -1,6 +1,7 @@
 """PANalytical / Malvern Panalytical ``.xrdml`` scans (XML, schema 1.x and 2.x)."""
 
 import math
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -8,7 +9,9 @@ import numpy as np
 
 from ...diffraction.records import Instrument
 from ...errors import ConventionError, ParseError
-from .measured import Measured, counting_sigma
+from .measured import Measured
+from .optics import Monochromator, monochromator, monochromator_deg
+from .uncertainty import counting_sigma
 
 
 def read_xrdml(path: str | Path, data: bytes, bank: int | None = None) -> Measured:
@@ -16,7 +19,9 @@ def read_xrdml(path: str | Path, data: bytes, bank: int | None = None) -> Measur
 
     ``intensities`` (schema 1.x) already contain the beam attenuation factors, ``counts`` (schema 2.x) do not: these
     are multiplied here. In both, sigma follows from the number of counts that reached the detector. With a counting
-    time for every point the intensities are scaled to the mean counting time.
+    time for every point the intensities are scaled to the mean counting time. Counts behind an automatic divergence slit
+    stay what they are (the calculated pattern is corrected); intensities that the file has converted to a fixed slit are
+    taken as such, with the uncertainties of what was counted.
 
     Args:
         path: named in errors.
@@ -24,8 +29,8 @@ def read_xrdml(path: str | Path, data: bytes, bank: int | None = None) -> Measur
         bank: number of the scan (from 1); may be left out when there is only one.
 
     Returns:
-        The scan, with wavelengths, radius and geometry of the instrument. Kα1 and Kα2 are both given unless an
-        incident-beam monochromator passes Kα1 only.
+        The scan, with wavelengths, radius, geometry, divergence slit and monochromators of the instrument. Kα1 and Kα2
+        are both given unless an incident-beam monochromator passes Kα1 only; Kβ alone where it is the intended line.
 
     Raises:
         ParseError: not XML, no scan over 2theta, several scans and no choice, numbers that do not fit.
@@ -52,11 +57,14 @@ def read_xrdml(path: str | Path, data: bytes, bank: int | None = None) -> Measur
     points = scan.find("dataPoints")
     if points is None:
         raise ParseError(path, None, "the scan has no <dataPoints>; it was not completed")
-    y, sigma = _intensities(path, points)
-    return Measured(_angles(path, scan, points, len(y)), y, sigma, instrument=_instrument(path, measurement))
+    automatic, converted = _automatic_slit(measurement), _converted(points)
+    y, sigma = _intensities(path, points, automatic=automatic)
+    x = _angles(path, scan, points, len(y))
+    instrument, notes = _instrument(path, measurement, automatic=automatic and not converted)
+    return Measured(x, y, sigma, instrument=instrument, notes=notes, counted=True)
 
 
-def _intensities(path: str | Path, points) -> tuple[np.ndarray, np.ndarray]:
+def _intensities(path: str | Path, points, *, automatic: bool) -> tuple[np.ndarray, np.ndarray]:
     """Intensities and uncertainties, each ``(points,)``."""
     raw, corrected = points.find("counts"), points.find("intensities")
     element = corrected if corrected is not None else raw
@@ -72,13 +80,21 @@ def _intensities(path: str | Path, points) -> tuple[np.ndarray, np.ndarray]:
         raise ParseError(path, None, f"intensities are in {unit!r}; expected counts or cps")
     if unit == "cps" and points.find("countingTimes") is None and points.find("commonCountingTime") is None:
         raise ParseError(path, None, "counts per second without a counting time: no uncertainty follows; export as xye")
-    if corrected is None:
+    divergence = np.ones(len(y))
+    if corrected is not None:
+        # like those of the attenuator, these factors are part of the intensities
+        divergence = _per_point(path, points, "divergenceCorrections", "commonDivergenceCorrection", len(y))
+    else:
         for tag in ("divergenceCorrections", "commonDivergenceCorrection"):
-            if points.find(tag) is not None:
+            if points.find(tag) is not None and not automatic:
                 raise ParseError(
-                    path, None, f"raw counts with <{tag}>; save the scan with fixed slits, or export it as xy"
+                    path,
+                    None,
+                    f"raw counts with <{tag}> and no automatic divergence slit; save the scan with fixed slits, or export "
+                    "it as xy",
                 )
         y = y * factors
+    factors = factors * divergence
     to_counts = times if unit == "cps" else np.ones(len(y))
     detected = y * to_counts / factors
     sigma = counting_sigma(np.nan_to_num(detected)) * factors / to_counts
@@ -126,7 +142,59 @@ def _angles(path: str | Path, scan, points, count: int) -> np.ndarray:
     return np.linspace(low[0], high[0], count)
 
 
-def _instrument(path: str | Path, measurement) -> Instrument | None:
+def _automatic_slit(measurement) -> bool:
+    """Whether the divergence slit irradiates a constant length."""
+    for slit in measurement.findall("incidentBeamPath/divergenceSlit"):
+        kind = next((value for name, value in slit.attrib.items() if name.rpartition("}")[2] == "type"), "")
+        if "automatic" in kind.lower() or (slit.find("irradiatedLength") is not None and slit.find("angle") is None):
+            return True
+    return False
+
+
+def _converted(points) -> bool:
+    """Whether intensities behind an automatic slit are given as those behind a fixed one."""
+    tags = ("divergenceCorrections", "commonDivergenceCorrection")
+    return points.find("intensities") is not None and any(points.find(tag) is not None for tag in tags)
+
+
+def _crystals(measurement) -> list[Monochromator]:
+    """Monochromators in the incident and the diffracted beam."""
+    found = []
+    for element in measurement.findall("incidentBeamPath/monochromator") + measurement.findall(
+        "diffractedBeamPath/monochromator"
+    ):
+        crystal = element.find("crystal")
+        type_ = None if crystal is None else crystal.get("type") or (crystal.text or "").strip()
+        digits = (
+            re.findall(r"-?\d", " ".join(element.find(".//hkl").itertext()))
+            if element.find(".//hkl") is not None
+            else []
+        )
+        plane = (int(digits[0]), int(digits[1]), int(digits[2])) if len(digits) == 3 and any(map(int, digits)) else None
+        found.append(monochromator(element.get("name"), type_, hkl=plane))
+    return found
+
+
+def _filters(measurement) -> list[str]:
+    """Names of Kβ filters."""
+    found = []
+    for element in measurement.iter("filter"):
+        material = element.find("material")
+        name = " ".join(
+            filter(None, (element.get("name"), None if material is None else (material.text or "").strip()))
+        )
+        if re.search(
+            r"\b(Ni|Fe|Mn|Zr|Nb|V|Pd|Rh|nickel|iron|manganese|zirconium|niobium|vanadium|palladium|rhodium)\b|beta|β",
+            name,
+            re.I,
+        ):
+            found.append(name)
+    return found
+
+
+def _instrument(path: str | Path, measurement, *, automatic: bool) -> tuple[Instrument | None, tuple[str, ...]]:
+    """The diffractometer, and what is to be said of its optics."""
+
     def number(*tags: str) -> float | None:
         element = measurement
         for tag in tags:
@@ -138,7 +206,7 @@ def _instrument(path: str | Path, measurement) -> Instrument | None:
 
     alpha1, alpha2 = number("usedWavelength", "kAlpha1"), number("usedWavelength", "kAlpha2")
     if alpha1 is None:
-        return None
+        return None, ()
     used = measurement.find("usedWavelength")
     second = number("usedWavelength", "ratioKAlpha2KAlpha1")
     filtered = used.get("intended") == "K-Alpha 1" and measurement.find("incidentBeamPath/monochromator") is not None
@@ -146,17 +214,37 @@ def _instrument(path: str | Path, measurement) -> Instrument | None:
     ratio = 0.5
     if alpha2 is not None and second is not None and not filtered:
         wavelengths, ratio = (alpha1, alpha2), second
+    beta = number("usedWavelength", "kBeta")
+    if beta is not None and re.sub(r"[^a-z]", "", (used.get("intended") or "").lower()) in ("kbeta", "kb"):
+        wavelengths = (beta,)
     radius = number("diffractedBeamPath", "radius") or number("incidentBeamPath", "radius")
+    crystals, filters = _crystals(measurement), _filters(measurement)
+    flat = measurement.get("sampleMode") != "Transmission"
+    optics = [f"filter {name}" for name in filters] + [f"monochromator {crystal.name}" for crystal in crystals]
+    if automatic:
+        optics.append("automatic divergence slit")
+    if beta is not None and wavelengths[0] == alpha1 and not (filters or crystals):
+        optics.append(f"neither filter nor monochromator named: Kβ peaks ({beta:.5g} Å) are not calculated")
+    notes = [
+        f"The crystal of the monochromator {crystal.name!r} is not known, and its polarization was left out: give "
+        "monochromator_deg (26.6 for graphite and Cu Kα)."
+        for crystal in crystals
+        if crystal.spacing is None
+    ]
     try:
-        return Instrument(
+        instrument = Instrument(
             wavelengths=wavelengths,
             ratio=ratio,
-            geometry="debye-scherrer" if measurement.get("sampleMode") == "Transmission" else "bragg-brentano",
+            geometry="bragg-brentano" if flat else "debye-scherrer",
             radius_mm=radius or Instrument.radius_mm,
+            monochromator_deg=monochromator_deg(crystals, wavelengths[0]),
+            divergence_slit="automatic" if automatic and flat else "fixed",
+            optics=tuple(optics),
             name=Path(path).name,
         )
     except ConventionError as error:
         raise ParseError(path, None, f"instrument: {error}") from error
+    return instrument, tuple(notes)
 
 
 def _numbers(path: str | Path, element) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ...errors import ConventionError, ParseError
+from ...errors import ConventionError, ParseError, require_kind, require_path
+from ...nmr.isotopes import contradict, symbol_of
 from ...nmr.processing import fourier_transform
 from ...nmr.records import Fid, Spectrum
 from ..files import decode, read_bytes
@@ -38,7 +39,7 @@ def read_spectrum(
         format: one of ``SPECTRUM_FORMATS``, when it must not be guessed.
         larmor_hz: frequency of 0 ppm in Hz (not MHz); for formats that do not hold it, or to replace it. TopSpin data
             have their own.
-        isotope: such as ``"29Si"``, for files that do not say it.
+        isotope: such as ``"29Si"``, for files that do not say it; one that contradicts the file is refused.
         axis: ``"ppm"``, ``"hz"`` or ``"khz"``: the first column of text files without a header.
         procno: which ``pdata/N`` of a TopSpin experiment.
         variable: which dependent variable of a CSDM file.
@@ -95,6 +96,8 @@ def write_spectrum(spectrum: Spectrum | Fid, path: str | Path, *, format: str | 
         ConventionError: another extension or format, or a record it cannot hold.
         DataError: the file cannot be written.
     """
+    require_path(path, "write_spectrum(spectrum, path)")
+    require_kind(spectrum, (Spectrum, Fid), "the spectrum of write_spectrum(spectrum, path)")
     path = Path(path)
     kind = format or _WRITTEN.get(path.suffix.lower())
     if kind not in _WRITTEN.values():
@@ -134,7 +137,11 @@ def _read(path, format, larmor_hz, isotope, axis, procno, variable, *, decay: bo
             found = read_simpson(path, text, larmor_hz=larmor_hz)
         else:
             found = read_spectrum_columns(path, text, axis=axis, larmor_hz=larmor_hz)
-    return found.replace(isotope=isotope) if isotope else found
+    if contradict(isotope, found.isotope):
+        raise ConventionError(
+            f"{path.name} says that it shows {found.isotope}, isotope is {isotope!r}: correct it, or leave it out"
+        )
+    return found.replace(isotope=symbol_of(isotope)) if isotope else found
 
 
 def _processed(folder: Path) -> bool:

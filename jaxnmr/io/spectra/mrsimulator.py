@@ -7,6 +7,7 @@ from typing import Any
 
 from ...errors import ConventionError
 from ...nmr import Site, Spectrum, SpectrumMAS, SpectrumStatic, isotope
+from ...nmr.sites import resolved
 
 
 def write_mrsimulator(
@@ -28,10 +29,10 @@ def write_mrsimulator(
         axis: a spectrum whose points are simulated.
 
     Raises:
-        ConventionError: a distribution of tensors, which mrsimulator describes by many spin systems; a simulation without
-            an axis; transitions that are neither the central one nor all.
+        ConventionError: a distribution of tensors, which mrsimulator describes by many spin systems; transitions of a site
+            of its own; a simulation without an axis; transitions that are neither the central one nor all.
     """
-    content: dict[str, Any] = {"spin_systems": [_system(site) for site in sites]}
+    content: dict[str, Any] = {"spin_systems": [_system(site) for site in resolved(sites)]}
     if simulation is not None:
         if axis is None:
             raise ConventionError("a method needs its axis: give axis=spectrum")
@@ -48,6 +49,11 @@ def write_mrsimulator(
 def _system(site: Site) -> dict[str, Any]:
     if site.quadrupolar_spread_hz or site.shielding_spread_ppm:
         raise ConventionError(f"site {site.name} has a distribution of tensors; write the sites it stands for")
+    if site.transitions is not None:
+        raise ConventionError(
+            f"site {site.name} shows transitions of its own; in mrsimulator those are the method's: write it apart, with a "
+            "simulation of these"
+        )
     observed: dict[str, Any] = {"isotope": site.isotope, "isotropic_chemical_shift": f"{site.shift_ppm!r} ppm"}
     if site.zeta_ppm:
         observed["shielding_symmetric"] = {"zeta": f"{site.zeta_ppm!r} ppm", "eta": site.eta, **_angles(site.euler_deg)}

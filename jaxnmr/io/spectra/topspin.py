@@ -304,13 +304,13 @@ def _binary(path: Path, dtype: np.dtype, count: int, parameters: _Parameters, pa
 
 def _group_delay(acqus: _Parameters) -> float:
     """Delay of the digital filter in points: GRPDLY, or the tables of the older receivers."""
-    from nmrglue.fileio.bruker import bruker_dsp_table  # takes a second to import
-
     given, firmware = acqus.number("GRPDLY", -1.0), acqus.integer("DSPFVS", 0)
     if given > 0:
         return given
     if acqus.integer("DIGMOD", 1) == 0:
         return 0.0
+    from nmrglue.fileio.bruker import bruker_dsp_table  # takes seconds to import
+
     decim = acqus.number("DECIM", 1.0)
     if firmware in bruker_dsp_table:
         if decim == 1.0:

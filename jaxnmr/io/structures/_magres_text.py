@@ -80,7 +80,8 @@ def scan_magres(path: Path, text: str, assume_units: bool) -> Scan:
             path,
             1,
             f"starts with {(lines[0] if lines else '')[:40]!r}, not {HEADER!r}: no .magres file, or one written before the "
-            "format stated its units; read such a file with assume_units=True (Å, ppm, atomic units, 10^19 T^2/J)",
+            "format stated its units. If they are Å, ppm, atomic units and 10^19 T^2/J, rewrite it in Python: "
+            "jaxnmr.io.write_magres(jaxnmr.io.read_magres('old.magres', assume_units=True), 'new.magres')",
         )
     reader = _Reader(path, assume_units)
     for number, line in enumerate(lines, start=1):

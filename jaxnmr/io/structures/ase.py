@@ -5,6 +5,8 @@ ASE takes as long to import as everything else together, so that it is imported 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 # Å; positions of relaxed structures and files with four or more decimals agree to this.
 SYMPREC = 1e-3
+# oganesson, of which five atoms are known, stands for deuterium
+_D_NUMBER, _D_MASS = 118, 2.014
 
 
 def from_ase(atoms: ase.Atoms, *, symprec: float | None = SYMPREC, name: str | None = None, u_iso=0.01) -> Crystal:
@@ -110,7 +114,7 @@ def to_ase(crystal: Crystal) -> ase.Atoms:
     masses = atoms.get_masses()
     heavy = np.array([crystal.elements[k] == "D" for k in sites])
     if heavy.any():
-        atoms.set_masses(np.where(heavy, 2.014, masses))
+        atoms.set_masses(np.where(heavy, _D_MASS, masses))
     atoms.new_array("site", sites)
     if (occupancy < 1.0).any():
         atoms.new_array("spacegroup_kinds", home[sites])
@@ -130,7 +134,8 @@ def read_ase_frames(path: Path, *, index=":") -> list[ase.Atoms]:
     from ase.io.formats import UnknownFileTypeError
 
     try:
-        frames = ase.io.read(path, index=index)
+        with _deuterium():
+            frames = ase.io.read(path, index=index)
     except OSError as err:
         raise ParseError(path, None, f"cannot open the file: {err.strerror or err}") from err
     except UnknownFileTypeError as err:
@@ -143,12 +148,32 @@ def read_ase_frames(path: Path, *, index=":") -> list[ase.Atoms]:
         raise
     except Exception as err:  # ASE's readers raise whatever their parsing runs into
         raise ParseError(path, None, f"ASE cannot read it: {type(err).__name__}: {err}") from err
-    return frames if isinstance(frames, list) else [frames]
+    frames = frames if isinstance(frames, list) else [frames]
+    for frame in frames:
+        heavy = frame.numbers == _D_NUMBER
+        if heavy.any():
+            masses = np.where(heavy, _D_MASS, frame.get_masses())
+            frame.numbers[heavy] = 1
+            frame.set_masses(masses)
+    return frames
+
+
+@contextmanager
+def _deuterium() -> Iterator[None]:
+    """ASE knows no D: while it reads, D is an element that no structure has, and heavy hydrogen afterwards."""
+    from ase.data import atomic_numbers
+
+    atomic_numbers["D"] = _D_NUMBER
+    try:
+        yield
+    finally:
+        del atomic_numbers["D"]
 
 
 def _mixtures(atoms: ase.Atoms) -> list[tuple[tuple[str, float], ...]]:
-    """Per atom, the species of its position with their occupancies."""
-    symbols = atoms.get_chemical_symbols()
+    """Per atom, the species of its position with their occupancies; hydrogen of twice the mass is deuterium."""
+    heavy = (atoms.numbers == 1) & (np.abs(atoms.get_masses() - _D_MASS) < 0.1)
+    symbols = ["D" if d else symbol for d, symbol in zip(heavy, atoms.get_chemical_symbols(), strict=True)]
     occupancy, kinds = atoms.info.get("occupancy"), atoms.arrays.get("spacegroup_kinds")
     if not isinstance(occupancy, dict) or kinds is None:
         return [((symbol, 1.0),) for symbol in symbols]

@@ -3,25 +3,18 @@
 import re
 from pathlib import Path
 
-import gemmi
 import numpy as np
 from gemmi import cif
 
-from ...crystal import Crystal, SpaceGroup
+from ...crystal import Crystal, SpaceGroup, metric
 from ...errors import JaxnmrError, ParseError, SymmetryError
 from ._cif_block import column_of, line_of, text_of
+from .cif_contents import check_contents, fitting_formula
 from .cif_sites import site_arguments
+from .cif_symmetry import groups_of
 
-_SYMOPS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz", "_space_group_symop.operation_xyz")
-_HALL = ("_space_group_name_Hall", "_symmetry_space_group_name_Hall", "_space_group.name_Hall")
-_HERMANN_MAUGUIN = (
-    "_space_group_name_H-M_alt",
-    "_symmetry_space_group_name_H-M",
-    "_space_group_name_H-M_full",
-    "_space_group.name_H-M_alt",
-    "_space_group_name_H-M_ref",
-)
-_NUMBER = ("_space_group_IT_number", "_symmetry_Int_Tables_number", "_space_group.IT_number")
+# newer dictionaries write _cell.length_a for _cell_length_a
+_DOTTED = re.compile(r"(?<![^\s])_([A-Za-z]\w*)\.(?=[A-Za-z])")
 _PHASE_NAME = ("_pd_phase_name", "_chemical_name_mineral")
 
 
@@ -36,7 +29,10 @@ def read_cif_document(path: Path) -> cif.Document:
     except UnicodeDecodeError:
         text = raw.decode("latin-1")  # accents and degree signs of older files
     try:
-        return cif.read_string(text)
+        try:
+            return cif.read_string(_DOTTED.sub(r"_\1_", text))
+        except (ValueError, RuntimeError):
+            return cif.read_string(text)
     except (ValueError, RuntimeError) as err:
         found = re.match(r"(?:string)?:?(\d+)(?::\d+)?(?:\(\d+\))?:? *", str(err))
         line = int(found[1]) if found else None
@@ -52,7 +48,7 @@ def structure_blocks(path: Path) -> list[cif.Block]:
     blocks = [block for block in document if column_of(block, "_atom_site_fract_x")]
     if not blocks:
         names = ", ".join(f"data_{block.name}" for block in document) or "none"
-        cartesian = any(column_of(block, "_atom_site_Cartn_x", "_atom_site.Cartn_x") for block in document)
+        cartesian = any(column_of(block, "_atom_site_Cartn_x") for block in document)
         hint = "; Cartesian _atom_site_Cartn_x alone is not read" if cartesian else ""
         raise ParseError(
             path,
@@ -78,7 +74,7 @@ def crystal_from_block(path: Path, block: cif.Block, name: str | None, spacegrou
     cell = _cell(path, block)
     atoms = site_arguments(path, block, cell)
     try:
-        groups = [_as_group(spacegroup)] if spacegroup is not None else _groups(path, block, cell)
+        groups = groups_of(path, block, cell) if spacegroup is None else [_as_group(spacegroup, cell)]
         crystals, failures = [], []
         for group in groups:
             try:
@@ -89,15 +85,17 @@ def crystal_from_block(path: Path, block: cif.Block, name: str | None, spacegrou
                 failures.append(err)
         if not crystals:
             raise failures[0]
-        return _fitting_formula(path, block, crystals)
+        crystal = fitting_formula(path, block, crystals)
+        check_contents(path, block, crystal)
+        return crystal
     except ParseError:
         raise
     except JaxnmrError as err:
         raise type(err)(f"{path}, data_{block.name}: {err}") from err
 
 
-def _as_group(spacegroup) -> SpaceGroup:
-    return spacegroup if isinstance(spacegroup, SpaceGroup) else SpaceGroup.from_name(spacegroup)
+def _as_group(spacegroup, cell: np.ndarray) -> SpaceGroup:
+    return spacegroup if isinstance(spacegroup, SpaceGroup) else SpaceGroup.from_name(spacegroup, cell)
 
 
 def _cell(path: Path, block: cif.Block) -> np.ndarray:
@@ -114,90 +112,19 @@ def _cell(path: Path, block: cif.Block) -> np.ndarray:
             raise ParseError(
                 path, line_of(block, full), f"{full} of data_{block.name} {got}, expected a number such as 9.3719(2)"
             )
-        cell.append(value)
-    return np.array(cell)
-
-
-def _groups(path: Path, block: cif.Block, cell: np.ndarray) -> list[SpaceGroup]:
-    """The space groups the block may mean: one, or two for a symbol that leaves the origin open."""
-    operations = column_of(block, *_SYMOPS)
-    symbol, hall, number = text_of(block, _HERMANN_MAUGUIN), text_of(block, _HALL), text_of(block, _NUMBER)
-    stated = symbol or number
-    known = gemmi.find_spacegroup_by_name(symbol, cell[3], cell[5]) if symbol else None
-    if operations:
-        # a loop that repeats an operation means the same group
-        operations = list(dict.fromkeys(_triplet(path, block, text) for text in operations))
-        group = SpaceGroup.from_operations(operations, symbol)
-        if known is not None and len(known.operations()) != group.order:
-            raise SymmetryError(
-                f"the loop of symmetry operations has {group.order}, but {symbol!r} has {len(known.operations())}: "
-                f"complete the loop, or say which is right with spacegroup={symbol!r} or {group.name!r}"
+        if value <= 0.0 or (value >= 180.0 and tag.startswith("angle")):
+            limit = " and less than 180 degrees" if tag.startswith("angle") else ""
+            raise ParseError(
+                path, line_of(block, full), f"{full} of data_{block.name} is {raw}, expected more than 0{limit}"
             )
-        return [group]
-    if hall:
-        try:
-            return [SpaceGroup.from_hall(hall)]
-        except SymmetryError:
-            if not stated:
-                raise
-    if not stated:
-        raise ParseError(
-            path, None, f"data_{block.name} states no symmetry: expected a loop of {_SYMOPS[0]}, "
-            f"{_HALL[0]}, {_HERMANN_MAUGUIN[0]} or {_NUMBER[0]}; or give spacegroup="
-        )  # fmt: skip
-    chosen = SpaceGroup(known.xhm(), known.operations()) if known else None
-    if chosen is None:
-        try:
-            chosen = SpaceGroup.from_name(stated)
-        except SymmetryError:
-            if not (symbol and number):
-                raise
-            chosen = SpaceGroup.from_name(number)
-    setting = symbol and re.search(r"(:[12HR]| [SZHR])$", symbol, flags=re.IGNORECASE)
-    if not setting and chosen.name.endswith(":1"):
-        return [chosen, SpaceGroup.from_name(chosen.name[:-1] + "2")]
-    return [chosen]
-
-
-def _triplet(path: Path, block: cif.Block, text: str) -> str:
-    """An operation in gemmi's spelling, modulo lattice translations."""
-    try:
-        return gemmi.Op(text.strip().replace(" ", "")).wrap().triplet()
-    except (RuntimeError, ValueError) as err:
-        tag = next(t for t in _SYMOPS if column_of(block, t))
+        cell.append(value)
+    if not np.linalg.det(metric(np.array(cell))) > 0.0:
         raise ParseError(
             path,
-            line_of(block, tag),
-            f"symmetry operation {text!r} in the loop of {tag}: expected a triplet such as '-x,y+1/2,-z'",
-        ) from err
-
-
-def _fitting_formula(path: Path, block: cif.Block, crystals: list[Crystal]) -> Crystal:
-    """Of two origin choices the one whose cell content is Z formula units."""
-    if len(crystals) == 1:
-        return crystals[0]
-    formula, z = text_of(block, ("_chemical_formula_sum",)), text_of(block, ("_cell_formula_units_Z",))
-    if formula and z and z.isdigit():
-        wanted = {e: float(n or 1) * int(z) for e, n in re.findall(r"([A-Z][a-z]?) *(\d*\.?\d*)", formula)}
-        fitting = [c for c in crystals if _contents_match(c, wanted)]
-        if len(fitting) == 1:
-            return fitting[0]
-    names = " and ".join(repr(c.group.name) for c in crystals)
-    raise ParseError(
-        path,
-        line_of(block, _HERMANN_MAUGUIN[0]) or line_of(block, _HERMANN_MAUGUIN[1]),
-        f"the symmetry of data_{block.name} is only a symbol that leaves the origin open: {names} both fit. "
-        f"Give spacegroup={crystals[0].group.name!r} or {crystals[1].group.name!r}",
-    )
-
-
-def _contents_match(crystal: Crystal, wanted: dict[str, float]) -> bool:
-    content: dict[str, float] = {}
-    for element, occupancy, site in zip(crystal.elements, crystal.occupancy, crystal.sites(), strict=True):
-        content[element] = content.get(element, 0.0) + occupancy * site.multiplicity
-    return content.keys() == wanted.keys() and all(
-        abs(content[e] - wanted[e]) < 0.02 * wanted[e] + 0.01 for e in wanted
-    )
+            line_of(block, "_cell_angle_alpha"),
+            f"the cell of data_{block.name} has no volume: angles {cell[3:]} cannot meet in a corner",
+        )
+    return np.array(cell)
 
 
 def _phase_name(path: Path, block: cif.Block) -> str:

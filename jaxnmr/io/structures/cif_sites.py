@@ -5,15 +5,15 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import gemmi
 import numpy as np
 from gemmi import cif
 
-from ...crystal import element_of, reciprocal_metric
+from ...crystal import reciprocal_metric
 from ...crystal.sites import SNAP_DISTANCE
-from ...errors import ConventionError, ParseError
+from ...errors import ParseError
 from ...units import b_to_u
-from ._cif_block import column_of, line_of, text_of
+from ._cif_block import column_of, line_of
+from .cif_species import species_of
 
 _UIJ = ("11", "22", "33", "12", "13", "23")
 _INDICES = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
@@ -54,8 +54,8 @@ def site_arguments(path: Path, block: cif.Block, cell: np.ndarray) -> dict:
         warnings.warn(f"{path}: no coordinates for {', '.join(missing)}; these sites are left out", stacklevel=4)
     if not kept:
         raise ParseError(path, line_of(block, "_atom_site_fract_x"), f"no atom of data_{block.name} has coordinates")
-    species = [_species(path, block, symbols[k], labels[k]) for k in kept]
-    u_iso, u_aniso = _displacements(path, block, labels, cell)
+    species = species_of(path, block, [symbols[k] for k in kept], [labels[k] for k in kept])
+    u_iso, u_aniso = _displacements(path, block, labels, cell, kept)
     return {
         "species": species,
         "labels": _distinct([labels[k] for k in kept]),
@@ -109,29 +109,6 @@ def _occupancy(path: Path, block: cif.Block, label: str, text: str) -> float:
     return 1.0 if 1.0 < value <= 1.0 + _OCCUPANCY_EXCESS else value
 
 
-def _species(path: Path, block: cif.Block, symbol: str, label: str) -> str:
-    """Element and charge: the type symbol when it is one, else the letters the symbol or the label begins with."""
-    formula = set(re.findall(r"[A-Z][a-z]?", text_of(block, ("_chemical_formula_sum",)) or ""))
-    for text in (symbol.strip(), label.strip()):
-        try:
-            element_of(text)
-            return text
-        except ConventionError:
-            letters = re.sub(r"[^A-Za-z].*", "", text, flags=re.DOTALL)
-            if letters.lower().startswith("wat"):
-                return "O"  # a water molecule whose hydrogen is not located
-            # CA1 is calcium, OW1 oxygen, HOA hydrogen; HO1 holmium only where the formula has it
-            guesses = [letters] if len(letters) < 3 else [letters[:2]] if letters[1:2].islower() else []
-            guesses = [g.capitalize() for g in (*guesses, letters[:1]) if g and gemmi.Element(g).atomic_number > 0]
-            if guesses:
-                return next((g for g in guesses if g in formula), guesses[0])
-    raise ParseError(
-        path,
-        line_of(block, "_atom_site_label"),
-        f"site {label!r} with type {symbol!r} is no element; expected 'O', 'D', 'Ca2+' ...",
-    )
-
-
 def _distinct(labels: list[str]) -> list[str]:
     """Labels made unique and free of blanks: a repeated ``O1`` becomes ``O1_2``."""
     seen: set[str] = set()
@@ -152,7 +129,9 @@ def _numbers(block: cif.Block, tag: str, n: int) -> np.ndarray:
     return np.array(column) if len(column) == n else np.full(n, np.nan)
 
 
-def _displacements(path: Path, block: cif.Block, labels: list[str], cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _displacements(
+    path: Path, block: cif.Block, labels: list[str], cell: np.ndarray, kept: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
     """``u_iso`` ``(n,)`` and ``u_aniso`` ``(n, 6)`` (NaN where isotropic) in Å², from U or B or beta."""
     n = len(labels)
     u_iso = _numbers(block, "_atom_site_U_iso_or_equiv", n)
@@ -161,17 +140,40 @@ def _displacements(path: Path, block: cif.Block, labels: list[str], cell: np.nda
     length = np.sqrt(np.diag(reciprocal_metric(cell)))
     beta = np.array([2.0 * np.pi**2 * length[i] * length[j] for i, j in _INDICES])
     names = column_of(block, "_atom_site_aniso_label")
+    rows_of = _rows_of(path, names, labels)
     for kind, factor in (("U", 1.0), ("B", b_to_u(1.0)), ("beta", 1.0 / beta)):
         table = [_numbers(block, f"_atom_site_aniso_{kind}_{ij}", len(names)) for ij in _UIJ]
         values = np.stack(table, axis=-1) * factor
-        for label in dict.fromkeys(names):
-            # a label used for several sites has as many rows, in the same order
-            sites = [k for k, other in enumerate(labels) if other == label]
-            for site, row in zip(sites, [k for k, other in enumerate(names) if other == label], strict=False):
-                if np.isfinite(values[row]).all():
-                    u_aniso[site] = values[row]
+        for site, row in rows_of:
+            if np.isfinite(values[row]).all():
+                u_aniso[site] = values[row]
     adp_types = column_of(block, "_atom_site_adp_type", "_atom_site_thermal_displace_type")
     for site, kind in enumerate(adp_types if len(adp_types) == n else ()):
         if kind in ("Uiso", "Biso"):
             u_aniso[site] = np.nan
+    without = [labels[k] for k in kept if np.isnan(u_iso[k]) and np.isnan(u_aniso[k]).any()]
+    if without:
+        which = "all sites" if len(without) == len(kept) else ", ".join(without)
+        warnings.warn(f"{path}: no displacement of {which}; U_iso = {_DEFAULT_U} Å² is taken", stacklevel=5)
     return np.where(np.isnan(u_iso), _DEFAULT_U, u_iso), u_aniso
+
+
+def _rows_of(path: Path, names: list[str], labels: list[str]) -> list[tuple[int, int]]:
+    """Pairs of site and row of the table of anisotropic displacements; upper and lower case count where they must."""
+    pairs: list[tuple[int, int]] = []
+    strangers = []
+    for name in dict.fromkeys(names):
+        sites = [k for k, label in enumerate(labels) if label == name]
+        if not sites and sum(other.lower() == name.lower() for other in dict.fromkeys(names)) == 1:
+            alike = dict.fromkeys(label for label in labels if label.lower() == name.lower())
+            sites = [k for k, label in enumerate(labels) if label in alike] if len(alike) == 1 else []
+        if not sites and name.strip(" ?."):
+            strangers.append(name)
+        # a label used for several sites has as many rows, in the same order
+        pairs += zip(sites, [k for k, other in enumerate(names) if other == name], strict=False)
+    if strangers:
+        warnings.warn(
+            f"{path}: the table of anisotropic displacements has {', '.join(strangers)}, which are no sites; these are not used",
+            stacklevel=6,
+        )
+    return pairs

@@ -1,14 +1,15 @@
-"""Reading and writing crystal structures: CIF, GSAS-I ``.EXP`` and every format ASE knows."""
+"""Reading and writing crystal structures: CIF, SHELX, GSAS-I ``.EXP`` and every format ASE knows."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from ...crystal import AnglePlan, BondPlan, Crystal, SpaceGroup
-from ...errors import JaxnmrError, ParseError
+from ...errors import ConventionError, JaxnmrError, ParseError, require_kind, require_path
 from .ase import SYMPREC, from_ase, read_ase_frames, to_ase
 from .cif import crystal_from_block, structure_blocks
 from .cif_write import write_cif
 from .gsas_exp import read_exp_phases
+from .shelx import is_shelx, read_shelx
 
 
 def read_crystal(
@@ -23,13 +24,15 @@ def read_crystal(
     """Read one crystal structure.
 
     Args:
-        path: a CIF, a GSAS-I ``.EXP`` file, or anything ASE reads (extxyz, POSCAR, CASTEP, magres ...).
+        path: a CIF, a SHELX ``.res`` or ``.ins`` file, a GSAS-I ``.EXP`` file, or anything ASE reads (extxyz, POSCAR, CASTEP,
+            magres ...).
         block: CIF data block, by name or number from 1; needed when several blocks list atoms.
         name: name of the phase; from the file by default.
         phase: phase of a GSAS file, by name or number from 1, or frame of an ASE file from 1.
-        spacegroup: CIF only: overrides the symmetry of the file, for example to choose an origin.
-        symprec: ASE formats only, which state all atoms of a cell: largest displacement in Å that counts as noise
-            when spglib looks for symmetry; ``None`` reads P1.
+        spacegroup: CIF and SHELX only: overrides the symmetry of the file, for example to choose an origin; see
+            :meth:`~jaxnmr.crystal.SpaceGroup.from_name`.
+        symprec: for files that state all atoms of a cell: largest displacement in Å that counts as noise when
+            spglib looks for symmetry; ``None`` reads P1.
 
     Returns:
         The crystal, on its special positions.
@@ -45,6 +48,19 @@ def read_crystal(
         blocks = structure_blocks(path)
         chosen = _choose(path, {b.name: b for b in blocks}, choice, "data blocks with atoms", "block")
         return crystal_from_block(path, chosen, name, spacegroup)
+    if kind == "shelx":
+        found = read_shelx(path, name, spacegroup)
+        return found if isinstance(found, Crystal) else _from_frame(path, found, symprec, name or path.stem)
+    if spacegroup is not None:
+        raise ConventionError(
+            f"{path}: spacegroup is for CIF and SHELX files; "
+            + (
+                "a GSAS file states its symmetry"
+                if kind == "exp"
+                else "symmetry of files with all atoms of a cell is found"
+            )
+            + ": leave it out"
+        )
     if kind == "exp":
         crystal = _choose(path, read_exp_phases(path), choice, "phases", "phase")
     else:
@@ -66,6 +82,8 @@ def read_crystals(path: str | Path, *, symprec: float | None = SYMPREC) -> dict[
         return read_exp_phases(path)
     if kind == "cif":
         crystals = [crystal_from_block(path, block, None) for block in structure_blocks(path)]
+    elif kind == "shelx":
+        crystals = [read_crystal(path, symprec=symprec)]
     else:
         frames = read_ase_frames(path)
         crystals = [_from_frame(path, frame, symprec, path.stem) for frame in frames]
@@ -105,6 +123,9 @@ def write_crystal(
         ShapeError: uncertainties of the wrong length.
         ParseError: the file cannot be written.
     """
+    require_path(path, "write_crystal(crystal, path)")
+    for of in crystal.values() if isinstance(crystal, Mapping) else (crystal,):
+        require_kind(of, Crystal, "the crystal of write_crystal(crystal, path)", "or several by name")
     path = Path(path)
     crystals = crystal if isinstance(crystal, Mapping) else {crystal.name: crystal}
     try:
@@ -123,7 +144,7 @@ def write_crystal(
 
 
 def _kind(path: Path) -> str:
-    """``"cif"``, ``"exp"`` or ``"ase"``, by suffix, else by the first lines."""
+    """``"cif"``, ``"exp"``, ``"shelx"`` or ``"ase"``, by suffix, else by the first lines."""
     if not path.is_file():
         raise ParseError(path, None, "no such file")
     suffix = path.suffix.lower()
@@ -135,6 +156,8 @@ def _kind(path: Path) -> str:
         head = file.read(4096)
     if any(line.strip().startswith((b"data_", b"#\\#CIF")) for line in head.splitlines()[:40]):
         return "cif"
+    if suffix in (".res", ".ins") and is_shelx(head.decode("latin-1")):
+        return "shelx"
     return "ase"
 
 
@@ -145,7 +168,12 @@ def _choose(path: Path, items: Mapping, choice: str | int | None, what: str, arg
     if choice is None:
         if len(names) > 1:
             listing = listing if len(names) <= 20 else f"1 to {len(names)}"
-            raise ParseError(path, None, f"{len(names)} {what}: {listing}. Choose one with {argument}=")
+            raise ParseError(
+                path,
+                None,
+                f"{len(names)} {what}: {listing}. Choose one by name or number: in a run file with entry, in Python with "
+                f"{argument}=",
+            )
         return items[names[0]]
     if isinstance(choice, str):
         found = [name for name in names if name.lower() == choice.lower()]

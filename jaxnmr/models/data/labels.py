@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-import e3nn_jax as e3nn
 import jraph
 import numpy as np
 
 from ...errors import ConventionError, DataError
 from ...graph import batch_graphs, bucket, structure_graph
 from ..networks.config import HeadConfig, NetworkConfig
-from ..networks.irreps import components
+from ..networks.irreps import SCALAR, Irreps, components
 from .tensor_checks import structure_symmetry
 from .tensor_data import TensorData
 
@@ -82,10 +81,10 @@ def label_statistics(
     weight = np.concatenate([g.nodes["weight"][g.nodes["mask"]] for g in graphs])
     scale, shift = np.ones((species, len(head.ranks))), np.zeros((species, len(head.ranks)))
     start = 0
-    for k, ir in enumerate(ir for mul, ir in e3nn.Irreps(head.irreps) for _ in range(mul)):
+    for k, ir in enumerate(Irreps.read(head.irreps).each):
         for kind in np.unique(kinds):
             values, w = target[kinds == kind, start : start + ir.dim], weight[kinds == kind]
-            if ir == e3nn.Irrep("0e"):
+            if ir == SCALAR:
                 shift[kind, k] = np.average(values[:, 0], weights=w)
                 values = values - shift[kind, k]
             scale[kind, k] = np.sqrt(np.average(np.mean(values**2, axis=1), weights=w))

@@ -4,11 +4,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Self
 
-import e3nn_jax as e3nn
 import numpy as np
 
 from ...errors import ConventionError
 from ...graph.structure import species_numbers
+from .irreps import SCALAR, Irrep, Irreps
 
 # irreps, unit and sign of what the package knows how to use; other heads state their own
 SHIELDING = "shielding"
@@ -58,7 +58,7 @@ class HeadConfig:
     @property
     def ranks(self) -> tuple[int, ...]:
         """The l of every irrep, repeated ones included, in order."""
-        return tuple(ir.l for mul, ir in e3nn.Irreps(self.irreps) for _ in range(mul))
+        return tuple(ir.l for ir in Irreps.read(self.irreps).each)
 
     @property
     def is_tensor(self) -> bool:
@@ -112,28 +112,28 @@ class NetworkConfig:
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise ConventionError(f"{name} is {value}; expected a positive number")
-        if not any(ir == e3nn.Irrep("0e") for _, ir in hidden):
+        if not any(ir == SCALAR for _, ir in hidden):
             raise ConventionError(f"hidden is {hidden}; it needs 0e, the scalars that gate everything else")
         for head in self.heads:
             species_numbers(head.elements, self.species)
-            missing = [str(ir) for _, ir in e3nn.Irreps(head.irreps) if all(ir != other for _, other in hidden)]
+            missing = [str(ir) for _, ir in Irreps.read(head.irreps) if all(ir != other for _, other in hidden)]
             if missing:
                 raise ConventionError(
                     f"head {head.name!r} needs {'+'.join(missing)}, which hidden = {hidden} does not contain: add it"
                 )
-            missing = [str(ir) for _, ir in e3nn.Irreps(head.irreps) if ir not in self._reached(hidden)]
+            missing = [str(ir) for _, ir in Irreps.read(head.irreps) if ir not in self._reached(hidden)]
             if missing:
                 raise ConventionError(
                     f"head {head.name!r} needs {'+'.join(missing)}, which {self.layers} layers with lmax = {self.lmax} cannot "
                     "make of scalars and directions: it would always be zero; add layers"
                 )
 
-    def _reached(self, hidden: e3nn.Irreps) -> set[e3nn.Irrep]:
+    def _reached(self, hidden: Irreps) -> set[Irrep]:
         """What products of features with spherical harmonics lead to, layer by layer."""
-        harmonics = [e3nn.Irrep(l, (-1) ** l) for l in range(self.lmax + 1)]
-        reached = {e3nn.Irrep("0e")}
+        harmonics = [Irrep(l, (-1) ** l) for l in range(self.lmax + 1)]
+        reached = {SCALAR}
         for _ in range(self.layers):
-            products = {out for ir in reached for other in harmonics for out in ir * other}
+            products = {out for ir in reached for other in harmonics for out in ir.times(other)}
             reached = products & {ir for _, ir in hidden}
         return reached
 
@@ -168,13 +168,13 @@ class NetworkConfig:
             raise ConventionError(f"not the description of a network: {type(error).__name__} {error}") from error
 
 
-def _irreps(text: str, where: str) -> e3nn.Irreps:
+def _irreps(text: str, where: str) -> Irreps:
     try:
-        irreps = e3nn.Irreps(text)
-    except Exception as error:  # e3nn raises whatever its parsing runs into
+        irreps = Irreps.read(text)
+    except (ValueError, AttributeError) as error:
         raise ConventionError(
             f"{where}: {text!r} is not a valid irreps string; expected one such as '16x0e+8x1o'"
         ) from error
-    if not irreps.dim:
+    if not irreps.each:
         raise ConventionError(f"{where}: {text!r} holds no irreps")
     return irreps

@@ -1,13 +1,80 @@
-"""Irreps, rotations and Cartesian tensors, in the order and signs of e3nn (axes x, y, z)."""
+"""Irreps, rotations and Cartesian tensors, in the order and signs of e3nn (axes x, y, z).
 
+What a network predicts is known without the library that it is built with, whose import takes longer than a prediction.
+"""
+
+import re
 from functools import cache
+from typing import Any, NamedTuple
 
-import e3nn_jax as e3nn
 import jax.numpy as jnp
 import numpy as np
 
 from ...errors import ShapeError
 from ...typing import Array
+
+
+class Irrep(NamedTuple):
+    """An irreducible representation of rotations and inversion: its degree, and its parity, 1 or -1."""
+
+    l: int
+    p: int
+
+    @property
+    def dim(self) -> int:
+        """Number of components."""
+        return 2 * self.l + 1
+
+    def __str__(self) -> str:
+        return f"{self.l}{'e' if self.p == 1 else 'o'}"
+
+    def times(self, other: "Irrep") -> list["Irrep"]:
+        """What the product of two contains."""
+        return [Irrep(l, self.p * other.p) for l in range(abs(self.l - other.l), self.l + other.l + 1)]
+
+
+class Irreps(tuple[tuple[int, Irrep], ...]):
+    """Irreps with their multiplicities, in order: ``Irreps.read("16x0e+8x1o")``."""
+
+    @classmethod
+    def read(cls, text: str) -> "Irreps":
+        """Read a string; ``1x`` may be left out, and ``y`` is the parity of spherical harmonics.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if not text.strip():
+            return cls()
+        found = [re.fullmatch(r"\s*(?:(\d+)\s*x\s*)?(\d+)([eoy])\s*", part) for part in text.split("+")]
+        if None in found:
+            raise ValueError(f"{text!r} is no string of irreps")
+        parity = lambda l, of: {"e": 1, "o": -1, "y": (-1) ** l}[of]
+        return cls((int(m[1] or 1), Irrep(int(m[2]), parity(int(m[2]), m[3]))) for m in found if m)
+
+    @property
+    def each(self) -> tuple[Irrep, ...]:
+        """All irreps, repeated ones included."""
+        return tuple(ir for mul, ir in self for _ in range(mul))
+
+    def simplify(self) -> "Irreps":
+        """Equal neighbours as one."""
+        out: list[tuple[int, Irrep]] = []
+        for mul, ir in self:
+            if out and out[-1][1] == ir:
+                out[-1] = (out[-1][0] + mul, ir)
+            elif mul:
+                out.append((mul, ir))
+        return Irreps(out)
+
+    def regroup(self) -> "Irreps":
+        """All equal ones as one, by degree, those with the parity of spherical harmonics first."""
+        return Irreps(sorted(self, key=lambda of: (of[1].l, -of[1].p * (-1) ** of[1].l))).simplify()
+
+    def __str__(self) -> str:
+        return "+".join(f"{mul}x{ir}" for mul, ir in self)
+
+
+SCALAR = Irrep(0, 1)
 
 
 @cache
@@ -28,7 +95,7 @@ def tensor_basis() -> np.ndarray:
 def parts(irreps: str) -> np.ndarray:
     """Indices of the components, of nine, that a head of these irreps has: 0e is the first, 1e the next three, 2e the last five."""
     at = {0: range(0, 1), 1: range(1, 4), 2: range(4, 9)}
-    return np.concatenate([np.array(at[ir.l]) for _, ir in e3nn.Irreps(irreps)])
+    return np.concatenate([np.array(at[ir.l]) for _, ir in Irreps.read(irreps)])
 
 
 def cartesian(components, irreps: str) -> Array:
@@ -37,11 +104,12 @@ def cartesian(components, irreps: str) -> Array:
     Raises:
         ShapeError: another number of components.
     """
-    components = jnp.asarray(components)
+    xp: Any = np if isinstance(components, np.ndarray) else jnp
+    components = xp.asarray(components)
     basis = tensor_basis()[parts(irreps)]
     if components.shape[-1:] != (len(basis),):
         raise ShapeError(f"components have the shape {components.shape}; {irreps} needs (..., {len(basis)})")
-    return jnp.einsum("...k,kij->...ij", components, jnp.asarray(basis, dtype=components.dtype))
+    return xp.einsum("...k,kij->...ij", components, xp.asarray(basis, dtype=components.dtype))
 
 
 def components(tensors, irreps: str) -> np.ndarray:

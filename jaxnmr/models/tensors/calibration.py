@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from ..._struct import compiled
 from ...errors import ConventionError, DataError, ShapeError
 from ...nmr.tensors import haeberlen_from_shielding, maryland_from_shielding
 from ...typing import Array
@@ -202,6 +203,15 @@ def propagated(quantity: str, tensors: Array | None, sigmas: Mapping[int, Array]
         return sigmas[2] * jnp.sqrt(6.0 + 2.0 * shape.skew**2) / shape.span
     of = haeberlen_from_shielding(tensors)
     return sigmas[2] * jnp.sqrt(2.0 + 2.0 * of.eta**2 / 3.0) / jnp.abs(of.zeta)
+
+
+_propagated = compiled(propagated, kept=True, static_argnums=0)
+
+
+def propagated_on_host(quantity: str, tensors: Array | None, sigmas: Mapping[int, Array]) -> np.ndarray:
+    """:func:`propagated` of numbers (host)."""
+    of = propagated if quantity in ("iso", "span", "vzz") else _propagated
+    return np.asarray(of(quantity, tensors, sigmas))
 
 
 def interval(quantity: str, values: Array, half: Array) -> tuple[Array, Array]:

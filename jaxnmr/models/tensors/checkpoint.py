@@ -87,13 +87,15 @@ def write_checkpoint(
 
 def read_checkpoint(
     path: str | Path,
-    names_and_shapes: Callable[[NetworkConfig, int | None, Mapping[str, np.ndarray]], Mapping[str, tuple[int, ...]]],
+    names_and_shapes: Callable[[NetworkConfig, int | None, Mapping[str, np.ndarray]], Mapping[str, tuple[int, ...]]]
+    | None,
 ) -> tuple[NetworkConfig, dict[str, Any], dict[str, np.ndarray], int | None]:
     """Architecture, card, arrays and number of members (``None`` for a single network) of a model.
 
     Args:
         path: the file.
-        names_and_shapes: what an architecture with so many members needs, given the arrays that were found.
+        names_and_shapes: what an architecture with so many members needs, given the arrays that were found; ``None`` where that
+            is known to be true, since a network is traced for it.
 
     Raises:
         ParseError: no such file, no model, corrupted numbers, another version, parameters that do not fit.
@@ -122,8 +124,8 @@ def read_checkpoint(
         raise ParseError(path, None, f"is of format {version}; this version of jaxnmr reads format {FORMAT}")
     if _digest(arrays) != digest:
         raise ParseError(path, None, "numbers differ from those that were saved: the file is damaged; get it again")
-    expected = dict(names_and_shapes(config, members, arrays))
     shapes = {name: array.shape for name, array in arrays.items()}
+    expected = shapes if names_and_shapes is None else dict(names_and_shapes(config, members, arrays))
     if shapes != expected:
         name = sorted(n for n in shapes.keys() | expected.keys() if shapes.get(n) != expected.get(n))[0]
         raise ParseError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import e3nn_jax as e3nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,7 +58,7 @@ def check_members(members: Sequence[Any]) -> None:
 
 def widths(head: HeadConfig) -> np.ndarray:
     """Components of every irrep of a head, ``(irreps,)``."""
-    return np.array([ir.dim for mul, ir in e3nn.Irreps(head.irreps) for _ in range(mul)])
+    return np.array([2 * l + 1 for l in head.ranks])
 
 
 def mean_and_spread(values: Array, head: HeadConfig) -> tuple[Array, Array]:
@@ -110,4 +109,7 @@ def judge(model, data: TensorData, *, batch: int = 8) -> dict[str, Judged]:
     return {element: Judged(*map(np.concatenate, zip(*found, strict=True))) for element, found in sorted(rows.items())}
 
 
-compiled_outputs = compiled(lambda model, graph: model.outputs(graph))
+@compiled(kept=True)
+def compiled_outputs(model, graph):
+    """What a model says of a graph, compiled."""
+    return model.outputs(graph)

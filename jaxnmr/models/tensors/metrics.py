@@ -22,7 +22,7 @@ from ..data.tensor_data import TensorData
 from ..networks.irreps import cartesian, components
 from .tensor_model import TensorModel
 
-_components = compiled(TensorModel.components)
+_components = compiled(TensorModel.components, kept=True)
 
 
 @dataclass(frozen=True, eq=False)

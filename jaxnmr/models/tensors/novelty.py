@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import e3nn_jax as e3nn
 import jax.numpy as jnp
 import numpy as np
 
@@ -18,6 +17,7 @@ from ...errors import DataError
 from ...typing import Array
 from ..data.tensor_data import TensorData
 from ..networks.config import NetworkConfig
+from ..networks.irreps import SCALAR, Irreps
 from .ensemble import judge
 
 MOST_ENVIRONMENTS = 200
@@ -81,7 +81,7 @@ def environment_shapes(
     arrays: Mapping[str, np.ndarray], config: NetworkConfig, members: int | None
 ) -> dict[str, tuple[int, ...]]:
     """Shapes that the environments among the arrays of a checkpoint must have; numbers of points and directions are free."""
-    features = e3nn.Irreps(config.hidden).count("0e") * (members or 1)
+    features = Irreps.read(config.hidden).each.count(SCALAR) * (members or 1)
     shapes: dict[str, tuple[int, ...]] = {}
     for element in {name.split("/")[1] for name in arrays if name.startswith("environments/")} & set(config.species):
         points = np.shape(arrays.get(f"environments/{element}/points", np.zeros((1, 1))))

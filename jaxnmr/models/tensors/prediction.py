@@ -29,7 +29,7 @@ from ...nmr.shift_reference import reference_of
 from ...nmr.tensors import Haeberlen, Maryland, PrincipalFrame, Quadrupolar, isotropic
 from ...typing import Array, Scalar, Values
 from ..networks.config import EFG, SHIELDING
-from .calibration import DERIVED, LEVELS, UNIT_LEVEL, interval, propagated, read_off
+from .calibration import DERIVED, LEVELS, UNIT_LEVEL, interval, propagated, propagated_on_host, read_off
 
 # what sigma() and interval() are asked for: the head, and the quantity that was calibrated
 _UNCERTAIN = {
@@ -183,7 +183,7 @@ class Prediction(Struct):
             ConventionError: an unknown quantity, or a model that is not calibrated for it.
         """
         half, _, unit = self._half_width(quantity, nucleus, 0.68, reference, q_barn)
-        return half * jnp.abs(unit)
+        return half * abs(unit)
 
     def interval(
         self,
@@ -231,14 +231,17 @@ class Prediction(Struct):
             raise ConventionError(
                 f"the uncertainty of {quantity} of {atom.element} is not calibrated: use jaxnmr.models.calibrate"
             )
-        sigmas = jnp.asarray(self.sigmas[head])[chosen]
+        # numpy where numbers are known: outside of compiled functions every operation of JAX is a program of its own
+        known = is_concrete(self.sigmas[head], factor, tensors)
+        xp, spread = (np, propagated_on_host) if known else (jnp, propagated)
+        sigmas = xp.asarray(self.sigmas[head])[chosen]
         by_rank = {0: sigmas[:, 0], 2: sigmas[:, -1]}
         unit: Values = 1.0
         if quantity == "shift":
             unit = self._reference(atom, reference).slope
         elif quantity == "cq":
             unit = cq_hz_per_au(atom, q_barn)
-        half = jnp.asarray(factor)[chosen, LEVELS.index(level)] * propagated(what, tensors, by_rank)
+        half = xp.asarray(factor)[chosen, LEVELS.index(level)] * spread(what, tensors, by_rank)
         return half, tensors, unit
 
     def sites(
@@ -349,7 +352,8 @@ class Prediction(Struct):
     def _of(self, name: str, nucleus: Isotope, *, strict: bool = True) -> tuple[np.ndarray, Array]:
         """Sites of a nucleus and their tensors."""
         chosen = sites_of(self.elements, nucleus)
-        tensors = jnp.asarray(self._tensor(name))[chosen]
+        tensors = self._tensor(name)
+        tensors = (np if is_concrete(tensors) else jnp).asarray(tensors)[chosen]
         if strict and is_concrete(tensors) and np.isnan(np.asarray(tensors)).all():
             raise ConventionError(f"the model was not trained on {name} of {nucleus.element}")
         return chosen, tensors

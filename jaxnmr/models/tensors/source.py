@@ -153,6 +153,10 @@ class Predicted(PhaseSource):
         # environments would make programs of their own
         return self.model.replace(environments={})
 
+    @property
+    def predicts(self) -> bool:
+        return True
+
     def prediction(self, crystal: Crystal) -> Any:
         """The `Prediction` with its uncertainty and novelty (host)."""
         return self.model.predict(_on_host(crystal), self.plan)
@@ -168,7 +172,7 @@ class Predicted(PhaseSource):
 
     def replan(self, crystal: Crystal) -> tuple[Predicted, str]:
         """A copy with neighbours listed again when the skin is about to be used up, and why (host)."""
-        margin = float(_margin(self.plan, crystal))
+        margin = float(self.plan.margin(_on_host(crystal)))
         if margin >= _ROOM * self.plan.skin:
             return self, ""
         try:
@@ -188,8 +192,7 @@ class Predicted(PhaseSource):
         """Novelty of the sites that are unlike those of the training, by label; of a `Prediction` where there is one (host)."""
         if not self.model.environments:
             return {}
-        found = _novelty(self.model, self.plan, crystal) if prediction is None else prediction.novelty
-        found = np.asarray(found)
+        found = np.asarray((self.prediction(crystal) if prediction is None else prediction).novelty)
         return {crystal.labels[k]: float(found[k]) for k in np.flatnonzero(found > 1.0)}
 
     def warnings(self, crystal: Crystal, prediction: Any = None) -> tuple[str, ...]:
@@ -294,9 +297,7 @@ def _tensors_of(model, plan, crystal):
     return model.tensors(crystal, plan)
 
 
-_tensors = compiled(_tensors_of)
-_novelty = compiled(lambda model, plan, crystal: model.outputs(plan.graph(crystal)).novelty[plan.sites])
-_margin = compiled(lambda plan, crystal: plan.margin(crystal))
+_tensors = compiled(_tensors_of, kept=True)
 
 
 def _padded(plan: GraphPlan, before: int) -> GraphPlan:

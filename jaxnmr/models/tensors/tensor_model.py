@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, cast
 
-import e3nn_jax as e3nn
 import jax
 import jax.numpy as jnp
 import jraph
@@ -25,10 +24,9 @@ from ...graph.structure import species_numbers
 from ...objective.source import Source
 from ...typing import Array
 from ..networks.config import HeadConfig, NetworkConfig
-from ..networks.irreps import cartesian
-from ..networks.network import Network
+from ..networks.irreps import SCALAR, Irreps, cartesian
 from .calibration import site_factors, site_sigmas
-from .checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
+from .checkpoint import SHIPPED, find_checkpoint, read_checkpoint, write_checkpoint
 from .ensemble import Outputs, check_members, compiled_outputs, mean_and_spread, stack, widths
 from .novelty import environment_shapes, novelty
 from .prediction import Prediction
@@ -192,13 +190,15 @@ class TensorModel(Source):
                 description.
         """
         path = find_checkpoint(path_or_name)
-        config, described, arrays, members = read_checkpoint(path, _names_and_shapes)
+        # those that come with the package were looked at before
+        wanted = None if path.parent == SHIPPED else _names_and_shapes
+        config, described, arrays, members = read_checkpoint(path, wanted)
         try:
             card = ModelCard(**described)
         except TypeError as error:
             raise ParseError(path, None, f"the description of the model cannot be read: {error}") from error
         parts = {name: _nested(arrays, f"{name}/") for name in ("weights", "scale", "shift", "environments")}
-        return cls(**parts, config=config, card=card, members=members)
+        return cls(**jax.device_put(parts), config=config, card=card, members=members)
 
     def save(self, path: str | Path) -> Path:
         """Write parameters (safetensors) and description (JSON in the same file) (host).
@@ -264,6 +264,9 @@ class TensorModel(Source):
         shift: Mapping[str, Array],
         graph: jraph.GraphsTuple,
     ) -> tuple[dict[str, Array], Array]:
+        # only where it is traced: its libraries take long to import
+        from ..networks.network import Network
+
         raw, state = Network(self.config).apply({"params": weights}, graph, mutable=["intermediates"])
         species = jnp.asarray(graph.nodes["species"])
         out = {}
@@ -315,21 +318,25 @@ class TensorModel(Source):
             >>> model.predict(crystal).shift("29Si")  # doctest: +SKIP
         """
         plan = self.plan(crystal) if plan is None else plan
-        graph = plan.graph(crystal)
-        if is_concrete(*jax.tree.leaves((self, graph))):
+        known = is_concrete(*jax.tree.leaves((self, plan, crystal)))
+        if known:
+            # numpy: outside of compiled functions every operation of JAX is a program of its own
+            plan, crystal = jax.device_get((plan, crystal))
+        graph, margin = plan.graph(crystal), plan.margin(crystal)
+        if known:
             # one program serves all crystals of about this size
-            graph_of_size = pad_graph(jax.device_get(graph), smallest_nodes=32, smallest_edges=512)
-            out = compiled_outputs(self, graph_of_size)
+            graph_of_size = pad_graph(graph, smallest_nodes=32, smallest_edges=512)
+            out = jax.device_get(compiled_outputs(self, graph_of_size))
         else:
             out = self.outputs(graph)
-        valid = self._valid(crystal, plan.margin(crystal))
+        valid = self._valid(crystal, margin)
         spread = {name: _at_sites(values, valid[name], plan) for name, values in out.spread.items()}
         elements = [self.config.species[k] for k in species_numbers(crystal.elements, self.config.species)]
         return Prediction(
             tensors=self._of_sites(out.components, valid, plan),
             lattice=graph.globals["lattice"][0],
             positions=graph.nodes["positions"],
-            site=jnp.asarray(plan.expansion.atoms)[:, 0],
+            site=(np if known else jnp).asarray(plan.expansion.atoms)[:, 0],
             turn=graph.nodes["turn"],
             multiplicity=plan.multiplicity,
             spread=spread,
@@ -351,7 +358,7 @@ def _at_sites(values: Array, valid: Array, plan: GraphPlan) -> Array:
 
 def _invariant(head: HeadConfig) -> np.ndarray:
     """Which irreps of a head are scalars."""
-    return np.array([ir == e3nn.Irrep("0e") for mul, ir in e3nn.Irreps(head.irreps) for _ in range(mul)])
+    return np.array([ir == SCALAR for ir in Irreps.read(head.irreps).each])
 
 
 def _two_atoms(config: NetworkConfig, dtype) -> jraph.GraphsTuple:
@@ -377,12 +384,14 @@ def _nested(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, Any]:
             inner = out
             for folder in folders:
                 inner = inner.setdefault(folder, {})
-            inner[last] = jnp.asarray(array)
+            inner[last] = array
     return out
 
 
 def _weight_shapes(config: NetworkConfig) -> dict[str, Any]:
     """Shapes of the parameters of the network; nothing is computed."""
+    from ..networks.network import Network
+
     init = lambda key: Network(config).init(key, _two_atoms(config, np.float32))["params"]
     return jax.eval_shape(init, jax.random.key(0))
 

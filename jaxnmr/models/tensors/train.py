@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import e3nn_jax as e3nn
 import jax
 import jax.numpy as jnp
 import jraph
@@ -28,6 +27,7 @@ from ...typing import Array
 from ..data.labels import Batches, label_statistics, labelled_graphs
 from ..data.tensor_data import TensorData
 from ..networks.config import HeadConfig, NetworkConfig
+from ..networks.irreps import Irreps
 from .tensor_model import ModelCard, TensorModel
 from .transfer import transferred
 
@@ -187,7 +187,7 @@ def tensor_loss(predicted: Array, target: Array, weight: Array, scale: Array, he
         delta: where it turns from quadratic to linear.
     """
     start, total = 0, jnp.zeros((), dtype=predicted.dtype)
-    for k, ir in enumerate(ir for mul, ir in e3nn.Irreps(head.irreps) for _ in range(mul)):
+    for k, ir in enumerate(Irreps.read(head.irreps).each):
         error = (predicted - target)[:, start : start + ir.dim] / scale[:, k : k + 1]
         squared = jnp.mean(error**2, axis=1) / delta**2
         total += jnp.sum(weight * delta**2 * (jnp.sqrt(1.0 + squared) - 1.0))
@@ -241,7 +241,7 @@ def _loss(weights, model: TensorModel, batch: jraph.GraphsTuple, head: HeadConfi
     return total / jnp.maximum(labels, 1.0), labels
 
 
-@compiled(static_argnames=("head", "recipe", "steps"))
+@compiled(kept=True, static_argnames=("head", "recipe", "steps"))
 def _step(state: TrainingState, model: TensorModel, batch, *, head: HeadConfig, recipe: Recipe, steps: int):
     (value, labels), slope = jax.value_and_grad(_loss, has_aux=True)(
         state.weights, model, batch, head, recipe.delta, recipe.offset
@@ -252,7 +252,7 @@ def _step(state: TrainingState, model: TensorModel, batch, *, head: HeadConfig, 
     return TrainingState(weights, averaged, optimiser), value * labels, labels
 
 
-@compiled(static_argnames=("head", "delta", "offset"))
+@compiled(kept=True, static_argnames=("head", "delta", "offset"))
 def _loss_of(weights, model: TensorModel, batch, *, head: HeadConfig, delta: float, offset: float):
     value, labels = _loss(weights, model, batch, head, delta, offset)
     return value * labels, labels

@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Complex, Float, Inexact
 
+from ..._arrays import namespace
 from ..._struct import Struct, static
 from ...typing import Array, Scalar, Values
 from ..excitation import Excitation
@@ -16,7 +17,7 @@ from ..sites import Sites
 from .orientations import Orientations
 from .sidebands import intensities, sincos, summed_intensities
 from .spherical import from_cartesian
-from .tents import BELL, BOX, bin_lines, bin_tents, collected
+from .tents import BELL, BOX, HAT, bin_bands, bin_lines, bin_tents, collected
 from .transitions import frequency_tensors
 
 
@@ -87,6 +88,7 @@ class Group(Struct):
         orders: sidebands that are calculated.
         resting: no spinning.
         sharp: every band is a single frequency, alike in all orientations.
+        narrow: every band is so narrow that neighbouring points share it, as they share sharp lines; without broadening only.
         aligned: all tensors share principal axes (needed for an octant).
         room: bins for the pattern of one band, collected round its own centre and then moved to its place; 0 to collect
             every band where it lies, for patterns wider than the window and for spectra without broadening.
@@ -105,6 +107,7 @@ class Group(Struct):
     orders: tuple[int, ...] = static()
     resting: bool = static()
     sharp: bool = static()
+    narrow: bool = static()
     aligned: bool = static()
     room: int = static()
 
@@ -158,9 +161,14 @@ def pattern_by_shift(experiment: Experiment, group: Group, pattern: Complex[Arra
 
 
 def site_pattern(
-    experiment: Experiment, group: Group, table: Float[Array, "2 bands half"] | None, site: Sites
+    experiment: Experiment,
+    group: Group,
+    table: Float[Array, "2 bands half"] | None,
+    site: Sites,
+    *,
+    pushed: bool = False,
 ) -> Inexact[Array, " signal"]:
-    """`site_signal` with an amplitude of 1 and without broadening."""
+    """`site_signal` with an amplitude of 1 and without broadening; ``pushed`` is that of `bin_tents`."""
     dtype = site.shift_ppm.dtype
     constants = (
         group.coefficients,
@@ -196,7 +204,8 @@ def site_pattern(
         if couplings.shape[0]:
             rank0 = rank0 + coefficients[0] * state @ (jnp.trace(couplings, axis1=1, axis2=2) / 3.0)
             rank2 = rank2 + coefficients[0] * state @ coupling_components(couplings)
-        return weight * _transition(experiment, group, table, jnp.asarray(rank0), rank2, rank4, nutations[transition])
+        of = jnp.asarray(rank0), rank2, rank4, nutations[transition]
+        return weight * _transition(experiment, group, table, *of, pushed=pushed)
 
     counts = (len(weights), len(states), len(nodes))
     elements = jnp.stack([jnp.asarray(k.ravel()) for k in np.indices(counts)], axis=1)
@@ -217,6 +226,8 @@ def _transition(
     rank2: Float[Array, "5"],
     rank4: Float[Array, "9"],
     nutation: Float[Array, ""],
+    *,
+    pushed: bool,
 ) -> Inexact[Array, " signal"]:
     """Intensity of one transition, or its Fourier transform when bands are moved to their places."""
     grid, powder = experiment.grid, group.orientations
@@ -248,15 +259,23 @@ def _transition(
         shares = shares * _excited(
             experiment.excitation, experiment.reference_hz, (rank0 + frequency)[:, None] + orders * spacing, nutation
         )
-    if group.room:
+    if group.room and not experiment.broadened and rank0.dtype == jnp.float64:
+        collect = HAT if group.narrow else BOX
+        distances = orders * (spacing / grid.step_hz)
+        return bin_bands(
+            frequency / grid.step_hz, shares, powder.rings, grid.bins, centre=grid.bin(rank0), distances=distances,
+            room=group.room, collect=collect, pushed=pushed,
+        )  # fmt: skip
+    if group.room and experiment.broadened:
         position = frequency / grid.step_hz + group.room // 2
         fits = jnp.all((position > 3) & (position < group.room - 4))
-        patterns = bin_tents(position, shares, powder.triangles, powder.rings, group.room, collect=BELL)
+        patterns = bin_tents(position, shares, powder.triangles, powder.rings, group.room, collect=BELL, pushed=pushed)
         transforms = jnp.fft.rfft(jnp.where(fits, patterns, jnp.nan).T, grid.bins)
         return _moved(experiment, table, rank0, orders * spacing, transforms, first=-(group.room // 2))
     position = grid.bin(rank0 + frequency)
-    collect = BELL if experiment.broadened else BOX
-    bins = partial(bin_tents, triangles=powder.triangles, rings=powder.rings, bins=grid.bins, collect=collect)
+    collect = BELL if experiment.broadened else HAT if group.narrow else BOX
+    where = {"triangles": powder.triangles, "rings": powder.rings, "bins": grid.bins}
+    bins = partial(bin_tents, **where, collect=collect, pushed=pushed)
     add = lambda so_far, band: (so_far + bins(position + band[0], band[1][:, None])[:, 0], None)
     distances_and_shares = (orders * (spacing / grid.step_hz), shares.T)
     return jax.lax.scan(add, jnp.zeros(grid.bins, position.dtype), distances_and_shares)[0]
@@ -316,11 +335,12 @@ def _modulation(
     return pairs(in_rotor4) * scale(d4) + jnp.pad(out, ((0, 0), (0, 2), (0, 0)))
 
 
-def reduced(angle: Scalar) -> tuple[Float[jax.Array, "3"], Float[jax.Array, "5"]]:
+def reduced(angle: Scalar) -> tuple[Float[Array, "3"], Float[Array, "5"]]:
     """``d^2_m0`` for m = 0..2 and ``d^4_m0`` for m = 0..4 at an angle."""
-    c, s = jnp.cos(angle), jnp.sin(angle)
-    d2 = jnp.stack([(3 * c**2 - 1) / 2, -sqrt(3 / 2) * s * c, sqrt(3 / 8) * s**2])
-    d4 = jnp.stack(
+    xp = namespace(angle)
+    c, s = xp.cos(angle), xp.sin(angle)
+    d2 = xp.stack([(3 * c**2 - 1) / 2, -sqrt(3 / 2) * s * c, sqrt(3 / 8) * s**2])
+    d4 = xp.stack(
         [
             (35 * c**4 - 30 * c**2 + 3) / 8,
             -sqrt(5) / 4 * (7 * c**3 - 3 * c) * s,
@@ -349,7 +369,8 @@ def _broadening(experiment: Experiment, site: Sites) -> Float[Array, " half"]:
 
 def coupling_components(couplings: Float[Array, "couplings 3 3"]) -> Float[Array, "couplings 5"]:
     """Rank-2 components of the secular part of coupling tensors."""
-    return sqrt(2 / 3) * jnp.einsum("kij,cij->ck", from_cartesian().astype(couplings.dtype), couplings)
+    xp = namespace(couplings)
+    return sqrt(2 / 3) * xp.einsum("kij,cij->ck", from_cartesian().astype(couplings.dtype), couplings)
 
 
 def _in_shared_axes(

@@ -14,13 +14,19 @@ from ..isotopes import isotope as isotope_data
 from ..sites import Sites
 from .distributions import czjzek_nodes, gaussian_nodes
 from .kernel import Experiment, Group, coupling_components, reduced
+from .neglected import beyond_second_order
 from .orientations import Orientations, Volume
 from .transitions import coefficients, frequency_tensors, strength
+from .transitions import transitions as quantum_numbers
 
 # quantum numbers of a transition
 Pair = tuple[float, float]
 
 MOST_SIDEBANDS = 4096
+# an angle is the magic one when this part of an anisotropy is left: 54.7356° is, with 3e-7
+_MAGIC = 1e-6
+# points that the pattern of a band must span for integrals over bins to show where it lies
+_NARROW = 2.0
 # the widest a rank-2 pattern can be, in norms of its components (an axial one has 1.5/1.0, one of asymmetry 1 has 1.73)
 _SPREAD = 1.75
 
@@ -35,9 +41,11 @@ class _Kind(NamedTuple):
     volume: Volume
     aligned: bool
     sharp: bool
+    narrow: bool
     bands: int
     divisions: int
     nodes: str
+    shown: tuple[Pair, ...]
 
 
 def lay_groups(
@@ -55,7 +63,7 @@ def lay_groups(
     Args:
         experiment: field, spinning and grid.
         sites: with the tensors to plan for.
-        transitions: quantum numbers.
+        transitions: quantum numbers, of sites that have none of their own.
         equal_weights: all transitions are equally intense, instead of as after a short pulse.
         density: divisions of an octahedron's edge; chosen for every site and transition when ``None``.
         volume: averaging volume; chosen for every site when ``None``.
@@ -64,7 +72,7 @@ def lay_groups(
     Raises:
         ConventionError: an octant for tensors that do not share axes, spinning too slow to count its sidebands.
     """
-    magic = abs(float(reduced(experiment.angle_rad)[0][0])) < 1e-9
+    magic = abs(float(reduced(experiment.angle_rad)[0][0])) < _MAGIC
     mas = float(experiment.mas_hz)
     together: defaultdict[tuple[_Kind, Pair], list[int]] = defaultdict(list)
     for k in range(len(sites)):
@@ -77,7 +85,8 @@ def lay_groups(
         chosen: Volume = volume or ("octant" if aligned else "hemisphere")
         sharp = mas > 0 and magic and not (sites.quadrupolar_hz[k].any() or sites.quadrupolar_spread_hz[k] > 0)
         distribution = _kind_of_distribution(sites, k)
-        for pair in transitions:
+        shown = shown_by(experiment, sites, k, transitions)
+        for pair in shown:
             _, rank2, rank4 = _tensors(experiment, sites, k, pair)
             width = _SPREAD * (rank2 + rank4)
             count = 1 if mas == 0 or np.isinf(mas) or width == 0 else sidebands or needed_sidebands(width, mas)
@@ -88,7 +97,9 @@ def lay_groups(
                 )
             # the pattern of one node of a distribution need not be smooth
             divisions = density or (36 if distribution else needed_density(experiment, sites, k, pair, sharp))
-            kind = _Kind(chosen, aligned and chosen == "octant", sharp, count, divisions, distribution)
+            band_width = _spread(experiment, sites, k, pair)
+            narrow = not (sharp or experiment.broadened) and band_width < _NARROW * float(experiment.grid.step_hz)
+            kind = _Kind(chosen, aligned and chosen == "octant", sharp, narrow, count, divisions, distribution, shown)
             together[kind, pair].append(k)
     merged: defaultdict[tuple[_Kind, tuple[int, ...]], list[Pair]] = defaultdict(list)
     for (kind, pair), members in together.items():
@@ -113,7 +124,7 @@ def lay_groups(
                 orientations=powders[powder],
                 transitions=tuple(pairs),
                 coefficients=np.stack([coefficients(experiment.spin, *pair) for pair in pairs]),
-                weights=np.array([intensity(*p) for p in pairs]) / sum(intensity(*p) for p in transitions),
+                weights=np.array([intensity(*p) for p in pairs]) / sum(intensity(*p) for p in kind.shown),
                 nutations=np.array([np.sqrt(strength(experiment.spin, *p)) for p in pairs]),
                 partner_states=states,
                 nodes=nodes,
@@ -123,8 +134,9 @@ def lay_groups(
                 orders=_orders_in_window(experiment, sites, group_members, pairs, kind.bands),
                 resting=mas == 0,
                 sharp=kind.sharp,
+                narrow=kind.narrow,
                 aligned=kind.aligned,
-                room=0 if kind.sharp else _room(experiment, sites, group_members, pairs),
+                room=0 if kind.sharp else _room(experiment, sites, group_members, pairs, kind.bands),
             )
         )
     return tuple(groups)
@@ -206,16 +218,27 @@ def _spread(experiment: Experiment, sites: Sites, k: int, pair: Pair) -> float:
     return _SPREAD * (abs(d2[0]) * rank2 + abs(d4[0]) * rank4)
 
 
-def natural_range(experiment: Experiment, sites: Sites, transitions: Iterable[Pair]) -> tuple[float, float]:
+def shown_by(experiment: Experiment, sites: Sites, k: int, transitions: Sequence[Pair]) -> tuple[Pair, ...]:
+    """Transitions of a site: its own, or those of the spectrum.
+
+    Raises:
+        ConventionError: those of the site do not exist.
+    """
+    own = sites.transitions[k] if sites.transitions else None
+    return tuple(transitions) if own is None else quantum_numbers(experiment.spin, own)
+
+
+def natural_range(experiment: Experiment, sites: Sites, transitions: Sequence[Pair]) -> tuple[float, float]:
     """Lowest and highest frequency in Hz at which these sites can have intensity, their widths included (host)."""
     fast = np.isinf(float(experiment.mas_hz))
     d2, d4 = (np.asarray(d) for d in reduced(experiment.angle_rad))
     low, high = np.inf, -np.inf
     for k in range(len(sites)):
         tails = 3.0 * float(sites.gaussian_hz[k]) + 10.0 * float(sites.lorentzian_hz[k])
-        for pair in transitions:
+        for pair in shown_by(experiment, sites, k, transitions):
             rank0, rank2, rank4 = _tensors(experiment, sites, k, pair)
             reach = abs(d2[0]) * rank2 + abs(d4[0]) * rank4 if fast else rank2 + rank4
+            reach += _splitting(sites, k, pair)
             low, high = min(low, rank0 - reach - tails), max(high, rank0 + reach + tails)
     if 0 < float(experiment.mas_hz) < np.inf:
         low, high = low - float(experiment.mas_hz), high + float(experiment.mas_hz)
@@ -224,7 +247,7 @@ def natural_range(experiment: Experiment, sites: Sites, transitions: Iterable[Pa
 
 
 def _tensors(experiment: Experiment, sites: Sites, k: int, pair: Pair) -> tuple[float, float, float]:
-    """Frequency of rank 0, and sizes of those of rank 2 and 4 (couplings added), in Hz."""
+    """Frequency of rank 0, and sizes of those of rank 2 and 4 (anisotropic couplings added), in Hz."""
     # a distribution reaches three sigma
     wide = 3.0 * np.diag([-0.75, -0.25, 1.0])
     site = (
@@ -237,11 +260,14 @@ def _tensors(experiment: Experiment, sites: Sites, k: int, pair: Pair) -> tuple[
     )
     size2 = _size(rank2)
     for partner, tensor in zip(sites.partners, np.asarray(sites.couplings_hz)[k], strict=True):
-        spin = isotope_data(partner).spin
-        size2 += (
-            spin * abs(pair[0] - pair[1]) * (_size(coupling_components(tensor[None])[0]) + abs(np.trace(tensor)) / 3)
-        )
+        size2 += isotope_data(partner).spin * abs(pair[0] - pair[1]) * _size(coupling_components(tensor[None])[0])
     return float(rank0), size2, _size(rank4)
+
+
+def _splitting(sites: Sites, k: int, pair: Pair) -> float:
+    """How far isotropic couplings move a line at most, Hz."""
+    coupled = zip(sites.partners, np.asarray(sites.couplings_hz)[k], strict=True)
+    return abs(pair[0] - pair[1]) * sum(isotope_data(partner).spin * abs(np.trace(t)) / 3 for partner, t in coupled)
 
 
 def _size(components: Float[Array, " components"]) -> float:
@@ -250,19 +276,21 @@ def _size(components: Float[Array, " components"]) -> float:
     return float(np.sqrt(c[0] ** 2 + 2 * np.sum(c[1:] ** 2)))
 
 
-def _room(experiment: Experiment, sites: Sites, members: Iterable[int], pairs: Sequence[Pair]) -> int:
+def _room(experiment: Experiment, sites: Sites, members: Iterable[int], pairs: Sequence[Pair], bands: int) -> int:
     """Bins for the pattern of a band, which may grow up to fourfold; 0 when it must be collected where it lies.
 
     At most as many as the window has points: padded by half a window on either side, what is moved never comes in again.
+    Without broadening a single band is collected where it lies, and others have room to grow eightfold.
     """
-    if not experiment.broadened:
+    if not experiment.broadened and bands == 1:
         return 0
     widest = max(_spread(experiment, sites, k, pair) for k in members for pair in pairs) / float(
         experiment.grid.step_hz
     )
     if 2.5 * widest + 64 > experiment.grid.points:
         return 0
-    return min(1 << ceil(4.0 * widest + 64.0).bit_length(), experiment.grid.points)
+    growth = 4.0 if experiment.broadened else 8.0
+    return min(1 << ceil(growth * widest + 64.0).bit_length(), experiment.grid.points)
 
 
 def _orders_in_window(
@@ -282,7 +310,7 @@ def _orders_in_window(
         room = width / 12 + 4.0 * float(sites.gaussian_hz[k]) + 10.0 * float(sites.lorentzian_hz[k])
         for pair in pairs:
             rank0, rank2, rank4 = _tensors(experiment, sites, k, pair)
-            reach = abs(d2[0]) * rank2 + abs(d4[0]) * rank4 + room
+            reach = abs(d2[0]) * rank2 + abs(d4[0]) * rank4 + _splitting(sites, k, pair) + room
             first, last = float(grid.first_hz) - rank0 - reach, float(grid.first_hz) + width - rank0 + reach
             lowest = min(lowest, *(ceil(first / (speed * mas)) for speed in (0.9, 1.1)))
             highest = max(highest, *(floor(last / (speed * mas)) for speed in (0.9, 1.1)))
@@ -310,6 +338,8 @@ def doubts(
             f"{sites.labels[k]} is {fwhm[k]:.3g} Hz wide, less than two points of {step:.3g} Hz: it shows truncation "
             "wiggles; take more points or a broader line"
         )
+    pairs = tuple(dict.fromkeys(pair for group in groups for pair in group.transitions))
+    out += beyond_second_order(experiment.spin, float(experiment.larmor_hz), sites, pairs, step)
     for group in groups:
         lines = [(k, pair) for k in group.members for pair in group.transitions]
         widest = max(sum(_tensors(experiment, sites, k, pair)[1:]) for k, pair in lines)

@@ -1,5 +1,6 @@
 """Spectra of sites: `SpectrumStatic`, `SpectrumMAS`, and the `SpectrumPlan` that is compiled."""
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from ...typing import Array, Scalar
 from ..excitation import Excitation
 from ..isotopes import isotope as isotope_data
 from ..isotopes import larmor_hz as larmor_of
-from ..isotopes import reference_hz
+from ..isotopes import reference_hz, symbol_of
+from ..plausible import check_larmor, check_rotor_angle, check_speed
 from ..records import Spectrum
 from ..sites import Site, Sites
 from .kernel import (
@@ -39,6 +41,8 @@ from .transitions import Transitions, transitions
 # what a parameter changes at most: amplitudes and widths, shifts too, or anything
 SCALES, MOVES, RESHAPES = 0, 1, 2
 # of an experiment whose axis is still to be found
+# a spectrum of more is a mistake in typing
+MOST_POINTS = 2**24
 _NO_GRID = Grid(first_hz=np.zeros(()), step_hz=np.ones(()), points=0, padding=0)
 MAGIC_ANGLE_DEG = float(np.degrees(np.arccos(1 / np.sqrt(3))))
 
@@ -145,6 +149,10 @@ class SpectrumPlan(Struct):
         """This plan at another spinning speed (traceable); far from the planned one, plan again."""
         return self.replace(experiment=self.experiment.replace(mas_hz=mas_hz))
 
+    def with_rotor_angle(self, degrees: Scalar) -> Self:
+        """This plan at another angle between rotor and field (traceable); far from the planned one, plan again."""
+        return self.replace(experiment=self.experiment.replace(angle_rad=jnp.deg2rad(degrees)))
+
     def _total(self, sites: Sites) -> Inexact[Array, " signal"]:
         return jnp.asarray(sum(self._signals(group, sites).sum(axis=0) for group in self.groups))
 
@@ -202,7 +210,7 @@ def _push(
     """`site_signal` of one site, and its changes: along tangents that may change anything, then along those of shift,
     amplitude and widths only. The latter follow from the pattern and from its derivative by the shift.
     """
-    pattern_of = partial(site_pattern, experiment, group, table)
+    pattern_of = partial(site_pattern, experiment, group, table, pushed=True)
     easy = moving and slides(experiment, group)
     if moving and not easy:
         by_shift = jax.tree.map(jnp.zeros_like, site).replace(shift_ppm=jnp.ones_like(site.shift_ppm))
@@ -245,13 +253,22 @@ class _Simulation:
     sidebands = cast(int | Literal["auto"], "auto")
 
     def __post_init__(self) -> None:
-        spin = isotope_data(self.isotope).spin
-        if (self.b0_tesla is None) == (self.larmor_hz is None):
+        nucleus = isotope_data(self.isotope)
+        spin = nucleus.spin
+        object.__setattr__(self, "isotope", nucleus.symbol)
+        if self.b0_tesla is None and self.larmor_hz is None:
             raise ConventionError("give b0_tesla or larmor_hz, and not both")
-        if self.larmor_hz is not None and not 0 < self.larmor_hz < np.inf:
-            raise ConventionError(f"larmor_hz is {self.larmor_hz:g}; expected a positive number in Hz")
         if self.b0_tesla is not None:
-            object.__setattr__(self, "larmor_hz", reference_hz(self.isotope, self.b0_tesla))
+            larmor_hz = reference_hz(self.isotope, self.b0_tesla)
+            # dataclasses.replace hands over both, as they were
+            if self.larmor_hz is not None and not math.isclose(self.larmor_hz, larmor_hz, rel_tol=1e-9):
+                raise ConventionError(
+                    f"give b0_tesla or larmor_hz, and not both: {self.larmor_hz / 1e6:.6g} MHz is not the frequency of "
+                    f"{self.isotope} at {self.b0_tesla:g} T ({larmor_hz / 1e6:.6g} MHz). To change the field or the isotope of a "
+                    "simulation, replace larmor_hz by None, too"
+                )
+            object.__setattr__(self, "larmor_hz", larmor_hz)
+        check_larmor(self.isotope, self.larmor_hz)
         if spin.is_integer() and self.transitions == "central":
             object.__setattr__(self, "transitions", "all")
         object.__setattr__(self, "transitions", transitions(spin, self.transitions))
@@ -301,7 +318,9 @@ class _Simulation:
             ConventionError: sites of another isotope, an axis without extent, spectra of another nucleus or field, no such
                 device.
         """
-        sites, tuned = Sites.of(sites), tuning(self.device if device is None else device)
+        # on the host: the layout is made of many small steps, each of which would be a program
+        sites = jax.tree.map(np.asarray, Sites.of(sites))
+        tuned = tuning(self.device if device is None else device)
         if sites.isotope != self.isotope:
             raise ConventionError(f"the sites are of {sites.isotope}, the spectrum of {self.isotope}")
         broadened = bool((sites.gaussian_hz + sites.lorentzian_hz > 0).any()) if broadened is None else broadened
@@ -353,7 +372,7 @@ class _Simulation:
         Raises:
             ConventionError: it is not.
         """
-        if spectrum.isotope and spectrum.isotope != self.isotope:
+        if spectrum.isotope and symbol_of(spectrum.isotope) != self.isotope:
             raise ConventionError(f"{spectrum.name} shows {spectrum.isotope}, the simulation is of {self.isotope}")
         if abs(spectrum.larmor_hz / self.larmor_hz - 1.0) > 1e-3:
             raise ConventionError(
@@ -375,8 +394,8 @@ class _Simulation:
             points, step = len(like.frequency_hz), like.step_hz
             first = float(np.asarray(like.frequency_hz)[0])
         else:
-            if points < 4:
-                raise ConventionError(f"{points} points; expected at least 4")
+            if not 4 <= points <= MOST_POINTS:
+                raise ConventionError(f"{points} points; expected from 4 to {MOST_POINTS}, such as 2048")
             low, high = natural_range(experiment, sites, transitions(self.spin, self.transitions))
             centre = (low + high) / 2 if centre_ppm is None else centre_ppm * 1e-6 * self.larmor_hz
             width = 2.2 * max(high - centre, centre - low) if width_hz is None else width_hz
@@ -439,10 +458,12 @@ class SpectrumMAS(_Simulation):
             raise ConventionError(
                 f"mas_hz is {self.mas_hz:g}; expected a positive speed in Hz (SpectrumStatic is without spinning)"
             )
-        if not 0.0 <= self.rotor_angle_deg <= 90.0:
-            raise ConventionError(f"rotor_angle_deg is {self.rotor_angle_deg:g}; expected between 0 and 90")
+        check_speed(self.mas_hz)
+        check_rotor_angle(self.rotor_angle_deg)
         if self.sidebands != "auto" and not int(self.sidebands) >= 2:
             raise ConventionError(f"sidebands is {self.sidebands!r}; expected 'auto' or at least 2")
 
 
-_compiled_spectrum = compiled(lambda plan, sites: plan.spectrum(sites))
+@compiled(kept=True)
+def _compiled_spectrum(plan, sites):
+    return plan.spectrum(sites)

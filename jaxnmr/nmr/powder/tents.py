@@ -8,7 +8,9 @@ Scattering these sums with B-spline weights and summing twice gives the bins exa
 vertices + bins and with no window per triangle.
 """
 
+from collections.abc import Sequence
 from functools import partial
+from math import comb
 from typing import Any, NamedTuple
 
 import jax
@@ -17,10 +19,13 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Bool, Float, Int
 
-from ...typing import Array
+from ...typing import Array, Scalar
 
-# order of the B-spline that a bin weighs its neighbourhood with: a box one bin wide, or a smooth bell four bins wide
-BOX, BELL = 1, 4
+# order of the B-spline that a bin weighs its neighbourhood with: a box one bin wide, a hat two bins wide with which
+# neighbours share a line linearly, or a smooth bell four bins wide
+BOX, HAT, BELL = 1, 2, 4
+# least side of a triangle, in bins
+_LEAST = {BOX: 1e-3, HAT: 1e-2, BELL: 0.1}
 SLICES = 64
 Pair = tuple[jax.Array, jax.Array]
 
@@ -53,6 +58,7 @@ def bin_tents(
     bins: int,
     *,
     collect: int,
+    pushed: bool = False,
 ) -> Float[jax.Array, "bins bands"]:
     """Sum of the tents of all triangles.
 
@@ -62,9 +68,12 @@ def bin_tents(
         triangles: corners of the triangles.
         rings: neighbours, see `Orientations`.
         bins: number of bins; what lies outside is dropped.
-        collect: `BOX` for the integral over every bin, `BELL` to weigh the neighbourhood of a bin smoothly: that keeps
-            the position of patterns narrower than a bin and its gradient, and a Fourier transform can take it off again
+        collect: `BOX` for the integral over every bin, `HAT` to keep the position of patterns narrower than a bin (as
+            :func:`bin_lines` does, pattern by pattern), `BELL` to weigh the neighbourhood of a bin smoothly: that keeps
+            positions and a smooth gradient, and a Fourier transform can take it off again
             (:func:`collected`).
+        pushed: in double precision, derivatives along several directions are calculated one after the other, which takes a
+            third of the time; only for forward mode.
 
     Returns:
         In the dtype of ``frequencies``.
@@ -76,26 +85,175 @@ def bin_tents(
     pieces, shift = collect + 2, 1.0 - collect / 2
     position = frequencies + (pieces + shift)
     start = jnp.floor(position)
-    # weights grow as one over the square of the least distance, and their rounding with them; a box, unlike a bell, shows
-    # kinks that were moved over the edge of their bin
-    kinks, moved = _kinks(position, around, 1e-3 if collect == BOX else 0.1)
     # left of the guard a kink is a straight line over the whole grid, all of them are summed in a row of their own; also a
     # position of NaN is, which must not vanish
     last, before = bins + pieces, ~(start >= 0)
     index = jnp.where(before, last, jnp.where(start < last, start, last + 1)).astype(jnp.int32)
-    # a kink may leave the bin of its vertex by the least distance; it keeps the spline's polynomial of that bin
-    place = position - jnp.where(before, 0.0, start) + moved
-
-    def gathered(kinks: jax.Array, rings: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Kinks of the triangles round every vertex, times one power of their place in a bin, by bin."""
-        weights = jnp.sum(kinks, axis=0)[:, None] * intensities
-        for k, ring in enumerate(rings):
-            weights = weights + (kinks[k] + kinks[k - 1])[:, None] * intensities.at[ring].get(mode="promise_in_bounds")
-        return kinks * place, jnp.zeros((last + 1, weights.shape[1]), weights.dtype).at[index].add(weights, mode="drop")
-
-    # neighbours change from turn to turn as far as the compiler knows: it must not write down the intensities of all
-    _, powers = jax.lax.scan(gathered, kinks, jnp.broadcast_to(around, (pieces, *around.shape)))
+    place = position - jnp.where(before, 0.0, start)
+    powers = (_pushed_powers if pushed else _powers)(
+        position, place, intensities, index, None, around, collect, last + 1
+    )
     return _integrated(powers, shift)[pieces:]
+
+
+def _powers(
+    position: Float[jax.Array, " vertices"],
+    place: Float[jax.Array, " vertices"],
+    intensities: Float[jax.Array, "#vertices bands"],
+    index: Int[jax.Array, " vertices"],
+    beyond: Bool[jax.Array, "vertices bands"] | None,
+    rings: Int[jax.Array, "6 vertices"],
+    collect: int,
+    rows: int,
+) -> Float[jax.Array, "powers rows channels"]:
+    """Kinks of the triangles round every vertex times powers of their place in a bin, added up by bin.
+
+    Args:
+        position: in bins.
+        place: in the bin of the vertex. A kink may leave that bin by the least distance; it keeps the bin's polynomial.
+        intensities: see `bin_tents`.
+        index: of the vertex's row; beyond the last one it counts nowhere.
+        beyond: which bands have the vertex in the next row; they are added up apart, as further channels.
+        rings: neighbours.
+        collect, rows: order of the spline, number of rows.
+    """
+    kinks, moved = _kinks(position, rings, _LEAST[collect])
+    return _summed(kinks, place + moved, intensities, index, beyond, rings, collect, rows)
+
+
+def _summed(
+    kinks: jax.Array, place: jax.Array, intensities: jax.Array, index: jax.Array, beyond: Any, rings: jax.Array, collect: int,
+    rows: int,
+) -> jax.Array:  # fmt: skip
+    """`_powers` from the kinks, and from where they lie in the bins of their vertices."""
+    one = lambda kinks, rings: (kinks * place, _round(rings, (kinks, intensities)))
+    return _each_power(one, kinks, index, beyond, rings, collect, rows)
+
+
+def _each_power(
+    weigh: Any, start: Any, index: jax.Array, beyond: Any, rings: Int[jax.Array, "6 vertices"], collect: int, rows: int
+) -> Float[jax.Array, "powers rows channels"]:
+    """Weights of vertices for every power, added up by row."""
+    # neighbours change from turn to turn as far as the compiler knows: it must not write down the intensities of all
+    turns = jnp.broadcast_to(rings, (collect + 2, *rings.shape))
+    if beyond is None:
+
+        def one(so_far: Any, rings: jax.Array) -> tuple[Any, jax.Array]:
+            so_far, weights = weigh(so_far, rings)
+            return so_far, jnp.zeros((rows, weights.shape[1]), weights.dtype).at[index].add(weights, mode="drop")
+
+        return jax.lax.scan(one, start, turns)[1]
+    # of weights that are written down: within one loop they would be calculated number by number
+    bands = beyond.shape[1]
+    place = ((2 * index[:, None] + beyond) * bands + np.arange(bands, dtype=index.dtype)).ravel()
+    add = lambda weights: jnp.zeros(rows * 2 * bands, weights.dtype).at[place].add(weights.ravel(), mode="drop")
+    return jax.lax.map(add, jax.lax.scan(weigh, start, turns)[1]).reshape(len(turns), rows, 2 * bands)
+
+
+def _round(rings: Int[jax.Array, "6 vertices"], *pairs: Pair) -> Float[jax.Array, "vertices bands"]:
+    """Sum of kinks times the intensity of their triangle over the triangles round every vertex, for pairs of both."""
+    total = sum(jnp.sum(kinks, axis=0)[:, None] * intensities for kinks, intensities in pairs)
+    for k, ring in enumerate(rings):
+        for kinks, intensities in pairs:
+            total = total + (kinks[k] + kinks[k - 1])[:, None] * intensities.at[ring].get(mode="promise_in_bounds")
+    return jnp.asarray(total)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(6, 7))
+def _pushed_powers(
+    position: Any, place: Any, intensities: Any, index: Any, beyond: Any, rings: Any, collect: int, rows: int
+) -> jax.Array:
+    """`_powers` for forward mode along several directions."""
+    return _powers(position, place, intensities, index, beyond, rings, collect, rows)
+
+
+@_pushed_powers.defjvp
+def _pushed_powers_jvp(collect: int, rows: int, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    position, place, intensities, index, beyond, rings = primals
+    sides = _sides_round(position, rings, _LEAST[collect])
+    kinks, moved = _kinks_of(sides)
+    place = place + moved
+    here = kinks, place, intensities, index, beyond, rings, _kink_slopes(sides)
+
+    @jax.custom_batching.custom_vmap
+    def push(here: Any, along: Any) -> jax.Array:
+        kinks, place, intensities, index, beyond, rings, slopes = here
+        by_position, by_place, by_intensities = along
+        by_kinks, by_moved = _changed(slopes, rings, by_position)
+        by_place = by_place + by_moved
+
+        def one(both: Pair, rings: jax.Array) -> tuple[Pair, jax.Array]:
+            kinks, change = both
+            weights = _round(rings, (change, intensities), (kinks, by_intensities))
+            return (kinks * place, change * place + kinks * by_place), weights
+
+        return _each_power(one, (kinks, by_kinks), index, beyond, rings, collect, rows)
+
+    @push.def_vmap
+    def one_by_one(count: int, batched: Any, here: Any, along: Any) -> tuple[jax.Array, bool]:
+        # all at once, rows to be added would not lie together: several times slower
+        if any(jax.tree.leaves(batched[0])):
+            axes = jax.tree.map(lambda yes: 0 if yes else None, batched)
+            return jax.vmap(push.fun, in_axes=axes, axis_size=count)(here, along), True
+        along = [a if yes else jnp.broadcast_to(a, (count, *a.shape)) for a, yes in zip(along, batched[1], strict=True)]
+        return jax.lax.map(lambda along: push.fun(here, along), along), True
+
+    return _summed(*here[:-1], collect, rows), push(here, list(tangents[:3]))
+
+
+def bin_bands(
+    frequencies: Float[Array, " vertices"],
+    intensities: Float[Array, "vertices bands"],
+    rings: Int[Array, "6 vertices"],
+    bins: int,
+    *,
+    centre: Scalar,
+    distances: Float[Array, " bands"],
+    room: int,
+    collect: int,
+    pushed: bool = False,
+) -> Float[jax.Array, " bins"]:
+    """Sum of bands that differ in place and intensity and hardly in shape, in double precision: `bin_tents` of each.
+
+    What takes time, the kinks and what is summed round the vertices, is done once for all bands. A band whose bins begin
+    at another part of a bin has its kinks in the same bins, or in the next ones: both sums are kept, and the powers of the
+    place in a bin follow from those of the place in the bins of the frequencies (a binomial).
+
+    Args:
+        frequencies: from the centre of a band, in bins.
+        intensities: a triangle has the sum of its corners' intensity.
+        rings: neighbours, see `Orientations`.
+        bins: number of bins; what lies outside is dropped.
+        centre: of the band at a distance of 0, in bins.
+        distances: of the bands, in bins.
+        room: bins for the pattern of a band round its centre; the result is NaN when it does not fit.
+        collect, pushed: see `bin_tents`.
+    """
+    frequencies, intensities, around = jnp.asarray(frequencies), jnp.asarray(intensities), jnp.asarray(rings)
+    pieces, shift, half = collect + 2, 1.0 - collect / 2, room // 2
+    position = frequencies + half
+    start = jnp.floor(position)
+    place = position - start
+    fits = jnp.all((position > 0) & (position < room))
+    index = jnp.where(fits, start, 0.0).astype(jnp.int32)
+    # where the bins of every band begin, from those of the frequencies
+    begin = centre + distances + (pieces + shift) - half
+    whole = jnp.floor(begin)
+    part = begin - whole
+    beyond = place[:, None] + part >= 1.0
+    powers = (_pushed_powers if pushed else _powers)(position, place, intensities, index, beyond, around, collect, room)
+    powers = powers.reshape(pieces, room, 2, len(distances))
+    offset = jnp.stack([part, part - 1.0])
+    powers = jnp.stack([sum(comb(n, k) * offset ** (n - k) * powers[k] for k in range(n + 1)) for n in range(pieces)])
+    row = jnp.arange(room)[:, None, None] + jnp.stack([whole, whole + 1.0])
+    # left of the bins a kink is a straight line over all of them
+    last = bins + pieces
+    left = row < 0
+    lines = jnp.sum(jnp.where(left, powers[0], 0.0)), jnp.sum(jnp.where(left, powers[1] + row * powers[0], 0.0))
+    inside = jnp.where(~left & (row < last), row, last + 1).astype(jnp.int32).ravel()
+    rows = jnp.zeros((last + 1, pieces), powers.dtype).at[inside].add(powers.reshape(pieces, -1).T, mode="drop")
+    rows = rows.at[last, :2].set(jnp.stack(lines))
+    return jnp.where(fits, _integrated(rows.T, shift)[pieces:], jnp.nan)
 
 
 def _integrated(powers: Float[jax.Array, " powers rows *n"], shift: float) -> Float[jax.Array, " bins *n"]:
@@ -125,6 +283,19 @@ def _kinks_jvp(least: float, primals: Any, tangents: Any) -> tuple[Pair, Pair]:
     """By hand, and from few numbers that are written down: the compiler would divide again for each of them."""
     position, rings = primals
     sides = _sides_round(position, rings, least)
+    return _kinks_of(sides), _changed(_kink_slopes(sides), rings, tangents[0])
+
+
+def _changed(slopes: Sequence[Pair], rings: Int[jax.Array, "6 vertices"], change: jax.Array) -> Pair:
+    """How kinks and their moves change with the positions of vertices."""
+    first = change[rings] - change
+    second = jnp.roll(first, -1, axis=0)
+    weight, move = (by_first * first + by_second * second for by_first, by_second in slopes)
+    return weight, move
+
+
+def _kink_slopes(sides: Sides) -> list[Pair]:
+    """Derivatives of kinks and of their moves by the distances of the first and the second neighbour."""
     rise, fall, bound, slope, inverse, role, ordered = sides
     ones, none = jnp.ones_like(rise), jnp.zeros_like(rise)
     wide, far = jnp.maximum(rise, bound), jnp.maximum(fall, bound)
@@ -141,15 +312,12 @@ def _kinks_jvp(least: float, primals: Any, tangents: Any) -> tuple[Pair, Pair]:
     def moves(change: Pair, rise: float, fall: float) -> jax.Array:
         return _moves(role, change[0] - rise, change[1] - fall)
 
-    first = tangents[0][rings] - tangents[0]
-    second = jnp.roll(first, -1, axis=0)
     out = []
     for a, b in ((weights(by_rise), weights(by_fall)), (moves(by_rise, 1.0, 0.0), moves(by_fall, 0.0, 1.0))):
         # the lower and the higher of the other two corners end the rise, the fall, or both
         lower, higher = _by_role(role, a - b, -a, -a), _by_role(role, b, b, a - b)
-        by_first, by_second = jnp.where(ordered, lower, higher), jnp.where(ordered, higher, lower)
-        out.append(by_first * first + by_second * second)
-    return _kinks_of(sides), (out[0], out[1])
+        out.append((jnp.where(ordered, lower, higher), jnp.where(ordered, higher, lower)))
+    return out
 
 
 def _kinks_of(sides: Sides) -> Pair:
@@ -169,27 +337,24 @@ def _by_role(role: jax.Array, lowest: jax.Array, middle: jax.Array, highest: jax
 
 
 def _sides_round(position: Float[jax.Array, " vertices"], rings: Int[jax.Array, "6 vertices"], least: float) -> Sides:
-    numbers = jnp.arange(len(position))
-
-    def one(pair: jax.Array) -> Sides:
-        (first_number, second_number), (first, second) = pair, position[pair]
-        small, large = jnp.minimum(first, second), jnp.maximum(first, second)
-        low, high = jnp.minimum(small, position), jnp.maximum(large, position)
-        middle = jnp.maximum(small, jnp.minimum(large, position))
-        # all corners of a triangle must agree on their order
-        above_first = jnp.where(first_number > numbers, first >= position, first > position)
-        above_second = jnp.where(second_number > numbers, second >= position, second > position)
-        role = 1.0 - above_first - above_second
-        rise, fall = middle - low, high - middle
-        bound = 2.0 * least**2 / jnp.maximum(rise + fall, 2.0 * least)
-        slope = jnp.where(rise + fall > 2.0 * least, -(bound**2) / (2.0 * least**2), 0.0)
-        wide, far = jnp.maximum(rise, bound), jnp.maximum(fall, bound)
-        # no triangle; and one that ends left of the grid leaves nothing: better exactly than by rounding
-        there = (first_number != numbers) & (second_number != numbers) & ~(high < 0)
-        inverse = jnp.where(there, 1.0 / (wide * far * (wide + far)), 0.0)
-        return Sides(rise, fall, bound, slope, inverse, role, first <= second)
-
-    return jax.lax.map(one, jnp.stack([rings, jnp.roll(rings, -1, axis=0)], axis=1))
+    numbers = np.arange(len(position))
+    first_number, first = rings, position[rings]
+    second_number, second = jnp.roll(rings, -1, axis=0), jnp.roll(first, -1, axis=0)
+    small, large = jnp.minimum(first, second), jnp.maximum(first, second)
+    low, high = jnp.minimum(small, position), jnp.maximum(large, position)
+    middle = jnp.maximum(small, jnp.minimum(large, position))
+    # all corners of a triangle must agree on their order
+    above_first = jnp.where(first_number > numbers, first >= position, first > position)
+    above_second = jnp.where(second_number > numbers, second >= position, second > position)
+    role = 1.0 - above_first - above_second
+    rise, fall = middle - low, high - middle
+    bound = 2.0 * least**2 / jnp.maximum(rise + fall, 2.0 * least)
+    slope = jnp.where(rise + fall > 2.0 * least, -(bound**2) / (2.0 * least**2), 0.0)
+    wide, far = jnp.maximum(rise, bound), jnp.maximum(fall, bound)
+    # no triangle; and one that ends left of the grid leaves nothing: better exactly than by rounding
+    there = (first_number != numbers) & (second_number != numbers) & ~(high < 0)
+    inverse = jnp.where(there, 1.0 / (wide * far * (wide + far)), 0.0)
+    return Sides(rise, fall, bound, slope, inverse, role, first <= second)
 
 
 def collected(bins: int, dtype: DTypeLike) -> Float[jax.Array, " half"]:

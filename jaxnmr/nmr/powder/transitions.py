@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from ..._arrays import namespace
 from ...errors import ConventionError
 from ...typing import Array, Scalar
 from . import spherical
@@ -114,15 +115,16 @@ def frequency_tensors(
         Hz; real components (see `spherical`).
     """
     p, d, c0, c2, c4 = (coefficients[k] for k in range(5))
+    xp = namespace(coefficients, larmor_hz, shift_ppm, shielding_ppm, quadrupolar_hz)
     dtype = jnp.result_type(shift_ppm, shielding_ppm, quadrupolar_hz)
     to_spherical = spherical.from_cartesian().astype(dtype)
-    s = -sqrt(2 / 3) * 1e-6 * larmor_hz * jnp.einsum("kij,ij->k", to_spherical, shielding_ppm)
+    s = -sqrt(2 / 3) * 1e-6 * larmor_hz * xp.einsum("kij,ij->k", to_spherical, shielding_ppm)
     rank0, rank2 = reference_hz * 1e-6 * shift_ppm * p, s * p
     if spin < 1:
-        return rank0, rank2, jnp.zeros(9, dtype)
-    q = jnp.einsum("kij,ij->k", to_spherical, quadrupolar_hz) / (2 * spin * (2 * spin - 1))
+        return rank0, rank2, xp.zeros(9, dtype)
+    q = xp.einsum("kij,ij->k", to_spherical, quadrupolar_hz) / (2 * spin * (2 * spin - 1))
     # products over the Larmor frequency, scaled first: squares of MHz would leave single precision's digits
-    times = lambda rank, other: jnp.einsum("kab,a,b->k", spherical.product(rank).astype(dtype), q / larmor_hz, other)
+    times = lambda rank, other: xp.einsum("kab,a,b->k", spherical.product(rank).astype(dtype), q / larmor_hz, other)
     rank0 = rank0 + c0 * times(0, q)[0] + d * (3 / sqrt(5)) * times(0, s)[0]
     rank2 = rank2 + d * q + c2 * times(2, q) - d * (3 / sqrt(14)) * times(2, s)
     rank4 = c4 * times(4, q) - d * sqrt(72 / 35) * times(4, s)

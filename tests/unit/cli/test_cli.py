@@ -106,6 +106,8 @@ def test_a_refinement_resumes_from_the_last_good_step(run_file, tmp_path, refine
     calls = refinement(made_up_fit())
     module = importlib.import_module("jaxnmr.refinement")
     monkeypatch.setattr(module, "read_checkpoint", lambda path, parameters: f"{parameters} of {path.name}")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "checkpoint.json").write_text("{}", "utf-8")
     assert cli.main(["refine", str(run_file), "--out", str(tmp_path / "out"), "--resume"]) == 0
     assert calls[0]["parameters"] == "parameters of checkpoint.json"
 

@@ -156,7 +156,7 @@ BUILT = [
     ("gaussian_hz = 200.0", "gaussian_hz = -200.0", "cannot be negative"),
     ("shift_ppm = 20.5", "shift_ppm = 20.5\ncq_mhz = 1.0", "spin 1/2"),
     ('label = "P2"', 'label = "P1"', "two sites are called 'P1'"),
-    ("b0_tesla = 9.4", "b0_tesla = 7.0", "give larmor_hz="),
+    ("b0_tesla = 9.4", "b0_tesla = 7.0", "b0_tesla stands for 120.646 MHz: correct it"),
     ('isotope = "31P"', 'isotope = "31X"', "31X"),
     ("shift_ppm = 20.5", "shift_ppm = 2000.5", "no intensity in what is fitted"),
 ]

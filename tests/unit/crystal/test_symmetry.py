@@ -105,11 +105,13 @@ def test_the_metric_projector_leaves_allowed_metrics_alone():
         ("P 21/c", 14, "P 1 21/c 1"),
         ("R -3 m", 166, "R -3 m:H"),
         ("R -3 m R", 166, "R -3 m:R"),
-        ("F d -3 m", 227, "F d -3 m:1"),
         ("F d -3 m:2", 227, "F d -3 m:2"),
         ("F d -3 m Z", 227, "F d -3 m:2"),
         ("F d -3 m S", 227, "F d -3 m:1"),
         ("F d -3 m O2", 227, "F d -3 m:2"),
+        ("P 4/n m m (origin choice 2)", 129, "P 4/n m m:2"),
+        ('hall: P 32 2"', 154, "P 32 2 1"),
+        ("Hall:-P 2ybc", 14, "P 1 21/c 1"),
         ("'I 21 3'", 199, "I 21 3"),
         ("-P 2ybc", 14, "P 1 21/c 1"),
         (225, 225, "F m -3 m"),
@@ -125,6 +127,47 @@ def test_the_spellings_of_files_are_understood(text, number, name):
 def test_a_symbol_that_reads_both_ways_is_hermann_mauguin_unless_said_otherwise():
     assert SpaceGroup.from_name("P 3 2").number == 145  # P 32
     assert SpaceGroup.from_hall("P 3 2").number == 149  # P 3 1 2
+
+
+def test_every_group_with_two_origins_asks_for_one_by_symbol_and_number():
+    # International Tables A lists 24 groups with origin choices 1 and 2
+    symbols = {s.hm for s in SETTINGS if s.ext in "12"}
+    assert len({s.number for s in SETTINGS if s.hm in symbols}) == 24
+    for symbol in symbols:
+        with pytest.raises(SymmetryError, match=f"two origins.*{symbol}:1.*{symbol}:2"):
+            SpaceGroup.from_name(symbol)
+        assert [g.name for g in SpaceGroup.meanings(symbol)] == [f"{symbol}:1", f"{symbol}:2"]
+    for number in (48, 141, 227):
+        with pytest.raises(SymmetryError, match="two origins"):
+            SpaceGroup.from_name(number)
+
+
+def test_the_angles_of_a_cell_tell_rhombohedral_from_hexagonal_axes():
+    for symbol in ("R -3 m", 166):
+        assert SpaceGroup.from_name(symbol, [4.0, 4.0, 4.0, 60, 60, 60]).name == "R -3 m:R"
+        assert SpaceGroup.from_name(symbol, [4.0, 4.0, 12.0, 90, 90, 120]).name == "R -3 m:H"
+    assert SpaceGroup.from_name("R -3 m:H", [4.0, 4.0, 4.0, 60, 60, 60]).name == "R -3 m:H"
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("P 33 2 1", "P 32 2 1"),
+        ("P 21/q", "P 1 21/c 1"),
+        ("Pnmaa", "P n m a"),
+        ("P 63/n", "P 63/m"),
+        ("F m -3 n", "F m -3 m"),
+    ],
+)
+def test_misspelt_symbols_are_refused_with_those_near_them(text, meant):
+    with pytest.raises(SymmetryError, match=f"did you mean .*'{meant}'"):
+        SpaceGroup.from_name(text)
+
+
+def test_hall_symbols_are_asked_for_by_name():
+    with pytest.raises(SymmetryError, match="write 'hall: P 2ac 2ab'"):
+        SpaceGroup.from_name("P 2ac 2ab")
+    assert SpaceGroup.from_name("hall: P 2ac 2ab").name == "P 21 21 21"
 
 
 @pytest.mark.parametrize("text", ["quartz", "P 21/q", "", "NaCl", "P", "F", "P 21/c:9", 0, 231, "xyz"])

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxnmr import Objective, PatternTerm
 from jaxnmr.crystal import Crystal, volume
 from jaxnmr.diffraction import Background, Instrument, Pattern, PatternPlan, PowderDiffraction
 from jaxnmr.diffraction.pattern_plan import compiled_phase_tables
@@ -352,3 +353,29 @@ def test_quantities_of_an_experiment_are_those_of_its_plan():
     experiment = PowderDiffraction(march_axis={"quartz": (0, 0, 1)}, stephens=["quartz"])
     planned, before = experiment.plan(QUARTZ, like=empty()).quantities(), experiment.quantities(QUARTZ, empty())
     assert repr(planned) == repr(before)
+
+
+SLIT = TUBE.replace(divergence_slit="automatic")
+
+
+def test_an_automatic_slit_multiplies_the_peaks_by_the_sine_at_every_point():
+    x = X[::8]
+    fixed, automatic = (PowderDiffraction(i).simulate(QUARTZ, x, values={"scale": 30.0}) for i in (TUBE, SLIT))
+    np.testing.assert_allclose(automatic.y, fixed.y * np.sin(np.deg2rad(x / 2)), rtol=1e-12)
+    # the background is what was measured, and has no slit
+    plan = PowderDiffraction(SLIT, Background.chebyshev(2)).plan(QUARTZ, x)
+    nothing = start(plan, scale=0.0) | {"background": np.array([7.0, 0.0])}
+    np.testing.assert_allclose(curve(plan, nothing), 7.0)
+
+
+def test_derivatives_behind_an_automatic_slit_are_those_of_the_pattern():
+    x = X[700:764]
+    pattern = PowderDiffraction(SLIT, Background.chebyshev(1)).simulate(QUARTZ, x, values={"scale": 30.0})
+    term = PatternTerm(PowderDiffraction(SLIT, Background.chebyshev(1)), pattern.replace(sigma=np.ones_like(x)))
+    objective = Objective(term, crystal=CRYSTALS)
+    params = objective.parameters().set("xrd/scale", 30.0).free("xrd/zero")
+    plan, values = objective.terms[0].model, start(objective.terms[0].model, scale=30.0)
+    moved = lambda by: values | {"zero": values["zero"] + by}
+    numeric = (plan.curve(CRYSTALS, moved(1e-5)) - plan.curve(CRYSTALS, moved(-1e-5))) / 2e-5
+    ours = objective.jacobian(params)[:, 0]
+    np.testing.assert_allclose(ours, numeric, atol=1e-5 * np.abs(numeric).max())

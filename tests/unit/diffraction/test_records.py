@@ -99,3 +99,27 @@ def test_the_imbalance_of_axial_heights_is_symmetric():
     assert Instrument().axial_imbalance == 0.0
     assert Instrument(axial_ratio=3.0).axial_imbalance == pytest.approx(0.5)
     assert Instrument(axial_ratio=1 / 3).axial_imbalance == pytest.approx(0.5)
+
+
+def test_the_lines_of_a_doublet_come_in_order():
+    with pytest.raises(
+        ConventionError, match=r"1.5444 and 1.5406 Å are Kα2 before Kα1.*wavelength = \[1.5406, 1.5444\]"
+    ):
+        Instrument(wavelengths=(1.5444, 1.5406))
+    with pytest.raises(ConventionError, match="Kα2 before Kα1"):
+        Instrument(wavelengths=(0.71359, 0.70930))
+    with pytest.raises(ConventionError, match="over that of Kα1"):
+        Instrument(wavelengths=(1.5406, 1.5444), ratio=2.0)
+    # the stronger line first, as the ratio says; Kβ and half a wavelength are no doublets
+    assert Instrument(wavelengths=(1.5444, 1.5406), ratio=2.0).ratio == 2.0
+    assert Instrument(wavelengths=(1.5406, 1.39222), ratio=0.1).wavelengths[1] == 1.39222
+    assert Instrument(radiation="neutron", wavelengths=(1.54, 0.77), ratio=0.01).ratio == 0.01
+
+
+def test_a_divergence_slit_is_fixed_or_automatic_and_belongs_to_flat_specimens():
+    with pytest.raises(ConventionError, match="expected 'fixed' or 'automatic'"):
+        Instrument(divergence_slit="variable")
+    with pytest.raises(ConventionError, match="flat specimen"):
+        Instrument(divergence_slit="automatic", geometry="debye-scherrer")
+    with pytest.raises(ConventionError, match="expected 2theta, from 0 to 180"):
+        Instrument(monochromator_deg=-26.6)

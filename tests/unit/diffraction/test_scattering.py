@@ -1,5 +1,7 @@
 """Scattering factors: electrons counted, tables of other hands, ions, isotopes, errors that help."""
 
+import re
+
 import gemmi
 import numpy as np
 import pytest
@@ -97,9 +99,47 @@ def test_an_element_nobody_measured_with_neutrons_is_refused_rather_than_made_in
         scattering_factors((symbol,), "neutron", 1.5)
 
 
-def test_an_ion_without_a_table_is_refused_and_its_neighbours_named():
-    with pytest.raises(ConventionError, match=r"Ca5\+.*with charge \+0, \+2"):
-        scattering_factors(("Ca5+",), "xray", CU_KA1)
+# abundances in per cent (K. J. R. Rosman & P. D. P. Taylor, Pure Appl. Chem. 70, 217, 1998)
+ABUNDANCES = {
+    "Li": {6: 7.59, 7: 92.41},
+    "B": {10: 19.9, 11: 80.1},
+    "Cl": {35: 75.78, 37: 24.22},
+    "Ti": {46: 8.25, 47: 7.44, 48: 73.72, 49: 5.41, 50: 5.18},
+    "Cr": {50: 4.345, 52: 83.789, 53: 9.501, 54: 2.365},
+    "Ni": {58: 68.077, 60: 26.223, 61: 1.140, 62: 3.634, 64: 0.926},
+    "Cu": {63: 69.17, 65: 30.83},
+    "Ge": {70: 20.84, 72: 27.54, 73: 7.73, 74: 36.28, 76: 7.61},
+    "Mo": {92: 14.84, 94: 9.25, 95: 15.92, 96: 16.68, 97: 9.55, 98: 24.13, 100: 9.63},
+    "Pb": {204: 1.4, 206: 24.1, 207: 22.1, 208: 52.4},
+}
+
+
+@pytest.mark.parametrize("element", ABUNDANCES)
+def test_isotopes_in_their_natural_shares_scatter_neutrons_as_the_element(element):
+    isotopes = tuple(f"{number}{element}" for number in ABUNDANCES[element])
+    lengths = scattering_factors((*isotopes, element), "neutron", 1.5).c
+    mean = np.average(lengths[:-1], weights=list(ABUNDANCES[element].values()))
+    assert mean == pytest.approx(lengths[-1], rel=0.01)
+
+
+def test_isotopes_differ_for_neutrons_only_and_carry_charges():
+    nickel = scattering_factors(("58Ni", "62Ni2+", "2H", "1H", "23Na"), "neutron", 1.5).c
+    np.testing.assert_allclose(nickel, [14.4, -8.7, 6.671, -3.739, 3.63], atol=0.002)
+    assert form_factor("62Ni2+", 0.1) == form_factor("Ni2+", 0.1)
+
+
+def test_an_isotope_without_a_length_is_refused_with_those_that_have_one():
+    with pytest.raises(ConventionError, match=r"63Ni is tabulated; 58Ni, 60Ni, 61Ni, 62Ni, 64Ni"):
+        scattering_factors(("63Ni",), "neutron", 1.5)
+    with pytest.raises(ConventionError, match="Ni has no isotope 99"):
+        scattering_factors(("99Ni",), "neutron", 1.5)
+
+
+@pytest.mark.parametrize("ion", ["P5+", "S6+", "S2-", "N3-", "C4+", "C4-", "B3+", "As5+", "Te4+", "H1+", "Ca5+"])
+def test_an_ion_without_a_table_scatters_x_rays_as_the_neutral_atom_which_is_said(ion):
+    with pytest.warns(UserWarning, match=f"no X-ray form factor of {re.escape(ion)} is tabulated"):
+        charged = form_factor(ion, 0.2)
+    assert charged == form_factor(re.match("[A-Z][a-z]?", ion)[0], 0.2)
 
 
 def test_looking_up_ions_leaves_gemmi_as_it_was():

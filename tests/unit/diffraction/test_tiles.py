@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxnmr._tuning import ACCELERATOR, PROCESSOR
 from jaxnmr.diffraction import axial, profiles
-from jaxnmr.diffraction.tiles import PEAKS, Tiles, blocks_between, expand_ranges, plan_tiles, room
+from jaxnmr.diffraction.tiles import PEAKS, Tiles, blocks_between, expand_ranges, plan_tiles, roomy
 
 CUTOFF = 5e-5
 N_POINTS = 1632
@@ -35,9 +36,17 @@ def test_every_pair_is_laid_out_exactly_once():
 def test_room_is_kept_so_that_a_new_layout_has_the_same_shape():
     few, many = (np.zeros(n, dtype=int) for n in (3, 40))
     first = Tiles.plan([(many, np.arange(40))], 4, dummy=99, capacity=0)
-    assert first.capacity == room(3) and first.capacity % 16 == 0
+    assert first.capacity == roomy(3, PROCESSOR.room) and first.capacity % 16 == 0
     assert Tiles.plan([(few, np.arange(3))], 4, dummy=99, capacity=first.capacity).capacity == first.capacity
     assert Tiles.plan([], 4, dummy=99, capacity=16).used == 0
+
+
+@pytest.mark.parametrize("used", [100, 333, 1000, 12345])
+def test_there_is_room_for_wider_peaks_and_little_of_it_where_empty_tiles_take_time(used):
+    assert 2.5 <= roomy(used, PROCESSOR.room) / used <= 5.2
+    assert 1.4 <= roomy(used, ACCELERATOR.room) / used <= 1.65
+    tiles = Tiles.plan([(np.arange(used), np.arange(used))], used, dummy=used, capacity=0, room=ACCELERATOR.room)
+    assert tiles.capacity == roomy(used, ACCELERATOR.room) and tiles.used == used
 
 
 def test_blocks_that_an_interval_touches_are_found():

@@ -75,7 +75,7 @@ def test_a_term_brings_its_own_parameters():
 def test_one_phase_has_plain_names_and_several_have_their_own():
     one = jn.Objective(volume, crystal=monoclinic()).parameters()
     assert set(one.values) == {"cell", "xyz", "u_iso", "u_aniso", "occupancy"}
-    two = jn.Objective(volume, crystal={"b": monoclinic(), "a": rutile()}).parameters()
+    two = jn.Objective(jn.Prior("b/u_iso[O1]", 0.01, 0.001), crystal={"b": monoclinic(), "a": rutile()}).parameters()
     assert {name.split("/")[0] for name in two.values} == {"a", "b"}
 
 

@@ -129,11 +129,25 @@ def test_what_cannot_be_refined_says_why():
         params.free("xyz[Ni1.x]")
     with pytest.raises(ParameterError, match="symmetry fixes it"):
         params.free("xyz[Ni1]")
-    with pytest.raises(ParameterError, match="symmetry fixes it"):
+    with pytest.raises(ParameterError, match=r"'u_iso\[La1\]' has nothing to refine here; free u_aniso instead"):
         params.free("u_iso[La1]")
     # a pattern takes what it can get, and fixing what is fixed is no mistake
     assert params.free("xyz[*1.x]").free_names == ("xyz[O1.x]", "xyz[F1.x]")
     assert params.fix("xyz[Ni1]").n_free == 0
+
+
+def test_freeing_the_kind_of_displacement_that_a_structure_does_not_have_names_the_other():
+    iso = monoclinic().replace(anisotropic=(False,) * 3)
+    only = trigonal().replace(anisotropic=(True,) * 4, name="other")
+    with pytest.raises(ParameterError, match="'u_iso' has nothing to refine here; free u_aniso instead"):
+        parameters(only).free("u_iso")
+    with pytest.raises(ParameterError, match="'u_aniso' has nothing to refine here; free u_iso instead"):
+        parameters(iso).free("u_aniso")
+    # where both are asked for, or one phase has it, nothing is missed
+    assert parameters(iso).free("u_iso", "u_aniso").n_free == iso.n_sites
+    assert parameters(iso, only).free("*/u_iso").n_free == iso.n_sites
+    with pytest.raises(ParameterError, match="free other/u_aniso instead"):
+        parameters(iso, only).free("other/u_iso")
 
 
 def test_fixing_takes_back_what_was_freed():

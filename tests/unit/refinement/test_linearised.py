@@ -11,6 +11,13 @@ def problem(rows=60, columns=6, seed=0, scales=None):
     return rng.normal(size=rows), jacobian
 
 
+def test_the_minimum_is_the_least_squares_solution():
+    r, jacobian = problem(scales=np.logspace(-8, 8, 6))
+    norms = np.linalg.norm(jacobian, axis=0)
+    exact = np.linalg.lstsq(jacobian / norms, -r, rcond=None)[0] / norms
+    np.testing.assert_allclose(Linearised.create(r, jacobian).minimum(), exact, rtol=1e-10)
+
+
 def test_a_subset_is_the_problem_in_fewer_columns():
     r, jacobian = problem()
     keep = np.array([True, False, True, True, False, True])

@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import gemmi
@@ -37,6 +38,12 @@ def double_precision():
         (0.1234, 0.0096, "0.123(10)"),
         (12345.0, 12.4, "12345(12)"),
         (12345.0, 234.0, "12300(200)"),
+        (2.165e12, 2e9, "2.165(2)e12"),
+        (-4.19712e7, 1234.0, "-4.19712(12)e7"),
+        (2.5e12, 9e12, "2(9)e12"),
+        (79495012.0, None, "79495012"),
+        (2.165e12, None, "2.165e12"),
+        (79495012.0, 1.2, "79495012.0(12)"),
         (-0.00001, 0.002, "0.000(2)"),
         (5.0, 1.0, "5.0(10)"),
         (0.25, 0.0, "0.25"),
@@ -94,6 +101,17 @@ def test_angles_of_large_coordination_polyhedra_are_left_out():
     found = Geometry.of(caesium, np.zeros((12, 12)))
     assert [m.count for m in found.bonds()] == [8]
     assert found.angles() == []
+
+
+def test_angles_at_an_octahedron_of_shared_positions_are_listed():
+    """Perovskite with O and F on one position: six positions around Nb, twelve sites."""
+    crystal = Crystal.create(
+        cell=[3.9, 3.9, 3.9, 90, 90, 90], spacegroup="P m -3 m", species=["K", "Nb", "O", "F"],
+        xyz=[[0.5] * 3, [0, 0, 0], [0.5, 0, 0], [0.5, 0, 0]], occupancy=[1, 1, 2 / 3, 1 / 3],
+    )  # fmt: skip
+    angles = {(a.atoms, round(a.value, 6)) for a in Geometry.of(crystal, np.zeros((18, 18))).angles()}
+    at_nb = {("".join(sorted(labels[0][0] + labels[2][0])), value) for labels, value in angles if labels[1] == "Nb1"}
+    assert at_nb == {(pair, value) for pair in ("OO", "FO", "FF") for value in (90.0, 180.0)}
 
 
 def test_the_record_is_strict_json_even_when_numbers_are_missing():
@@ -260,3 +278,14 @@ def test_sites_that_a_model_predicts_are_reported_with_their_tensors():
     assert {key: float(of[0]) for key, of in found.items()} == pytest.approx(
         {"shift": 40.0, "zeta": 30.0, "eta": 1.0 / 3.0, "cq": cq, "eta_q": 0.4, "share": 100.0}
     )
+
+
+def test_a_stiff_background_comes_before_every_other_advice(tmp_path):
+    fit = made_up_fit()
+    (name,) = fit.patterns
+    record = result_record(fit)
+    assert "Which parameter next? Expected decrease" in report_text(fit, record)
+    wave = 200.0 * np.sin(np.linspace(0.0, 9.0, len(fit.patterns[name].observed)))
+    bent = replace(fit.patterns[name], observed=fit.patterns[name].observed + wave)
+    text = report_text(replace(fit, evidence={name: bent}), record)
+    assert f"Which parameter next? First more terms of {name}/background, then: expected decrease" in text

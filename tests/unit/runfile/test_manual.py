@@ -70,7 +70,7 @@ def test_every_example_of_the_manual_can_be_read(spec, name, key, monkeypatch):
 
 @pytest.mark.parametrize(
     ("spec", "made", "others"),
-    [(InstrumentSpec, Instrument, {"name"}), (RecipeSpec, Recipe, set()), (SourceSpec, DataSource, set())],
+    [(InstrumentSpec, Instrument, {"name", "optics"}), (RecipeSpec, Recipe, set()), (SourceSpec, DataSource, set())],
 )
 def test_every_field_of_what_is_made_has_a_key(spec, made, others):
     assert {name for name, _ in keys_of(spec)} == {f.name for f in fields(made)} - others

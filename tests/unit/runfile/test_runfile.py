@@ -315,3 +315,35 @@ def test_mistakes_found_while_building_name_their_place(write, measured, additio
 def test_an_unreadable_data_file_is_named(write):
     with pytest.raises(ParseError, match=r"quartz\.xye"):
         build(load_run(write(QUARTZ.replace("0.4697, 0, 0]", "0.4697, 0, 0.66667]"))))
+
+
+def test_axial_mode_cutoff_slit_and_monochromator_are_keys_of_a_histogram(write):
+    keys = 'axial_mode = "gsas"\ncutoff = 1e-4\ndivergence_slit = "automatic"\nmonochromator_deg = 26.6\nrange = [20, 60, 0.5]\n'
+    objective = build(load_run(write(QUARTZ.replace('file = "quartz.xye"\n', keys))), simulation=True).objective
+    model = objective.terms[0].model
+    assert (model.axial_mode, model.cutoff) == ("gsas", 1e-4)
+    assert (model.instrument.divergence_slit, model.instrument.monochromator_deg) == ("automatic", 26.6)
+    assert "axial_mode" in message(write, QUARTZ + 'axial_mode = "exact"\n')
+    assert "divergence_slit" in message(write, QUARTZ + 'divergence_slit = "variable"\n')
+    assert "cutoff" in message(write, QUARTZ + "cutoff = 0.0\n")
+
+
+XRDML = """<xrdMeasurements><xrdMeasurement sampleMode="Reflection"><usedWavelength intended="K-Alpha">
+<kAlpha1>1.540598</kAlpha1><kAlpha2>1.544426</kAlpha2><ratioKAlpha2KAlpha1>0.5</ratioKAlpha2KAlpha1></usedWavelength>
+<incidentBeamPath><divergenceSlit><irradiatedLength unit="mm">10</irradiatedLength></divergenceSlit></incidentBeamPath>
+<diffractedBeamPath><monochromator><crystal type="Graphite"/></monochromator></diffractedBeamPath><scan><dataPoints>
+<positions axis="2Theta"><startPosition>20</startPosition><endPosition>24</endPosition></positions>
+<intensities unit="counts">100 400 90 9 25</intensities></dataPoints></scan></xrdMeasurement></xrdMeasurements>"""
+
+
+def test_a_parameter_file_without_slits_leaves_those_of_the_pattern_and_names_what_it_contradicts(write, tmp_path):
+    (tmp_path / "quartz.xrdml").write_text(XRDML)
+    (tmp_path / "tube.instprm").write_text("Type:PXC\nLam1:1.5405\nLam2:1.5443\nPolariz.:0.5\nU:2\nV:-2\nW:5\n")
+    text = QUARTZ.replace('"quartz.xye"', '"quartz.xrdml"\ninstrument = "tube.instprm"').replace(
+        f"wavelength = {WAVELENGTH}", ""
+    )
+    bound = build(load_run(write(text))).objective.terms[0]
+    assert bound.model.instrument.divergence_slit == "automatic" and bound.model.instrument.monochromator_deg is None
+    assert "monochromator_deg = 26.6" in bound.notes[0]
+    bound = build(load_run(write(text + "monochromator_deg = 26.6\n"))).objective.terms[0]
+    assert bound.model.instrument.monochromator_deg == 26.6 and bound.notes == ()

@@ -153,7 +153,9 @@ def test_an_asymmetry_of_zero_or_one_is_explained(sodium):
     term = objective.bind(values.free("nmr/eta_q[Na1]")).terms[0]
     at = lambda params: term.warnings(objective.state(params.values))
     assert "does not depend on it to first order" in at(values)[0]
-    assert "cq changes its sign" in at(values.set("nmr/eta_q", 1.0))[0]
+    # of the central transition alone no spectrum shows the sign
+    assert "the largest asymmetry there is" in at(values.set("nmr/eta_q", 1.0))[0]
+    assert "cq changes its sign" in at(values.set("nmr/eta_q", 1.0).set("nmr/zeta", 20.0))[0]
     assert at(values.set("nmr/eta_q", 0.5)) == ()
 
 
@@ -227,3 +229,18 @@ def test_what_was_bound_for_few_parameters_is_differentiated_by_all_in_a_new_obj
     (few,) = objective.bind(objective.parameters().free("nmr/cq")).terms
     assert few.moving == (("cq", 0),) and not few.moving_mas
     assert jn.Objective(few).terms[0].moving == objective.terms[0].moving
+
+
+def test_a_noise_region_on_the_signal_is_a_doubt_that_names_it(phosphorus):
+    noisy = phosphorus.replace(values=np.asarray(phosphorus.values) + np.random.default_rng(1).normal(0.0, 2e-4, 256))
+
+    def doubts(region):
+        objective = jn.Objective(jn.SpectrumTerm(PHOSPHORUS, noisy, [P1, P2], baseline=2, noise_ppm=region))
+        params = objective.parameters()
+        shown = objective.terms[0].evidence(objective.host_state(params).plain())
+        residuals = (shown.calculated - shown.observed) / shown.sigma
+        return shown.doubts(shown.statistics(residuals, determined=4.0))
+
+    assert doubts((70.0, 90.0)) == ()
+    (sentence,) = doubts((-15.0, 15.0))
+    assert "goodness of fit is 0.0" in sentence and "noise_ppm" in sentence and "noise_region_ppm" in sentence

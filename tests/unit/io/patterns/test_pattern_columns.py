@@ -58,6 +58,16 @@ def test_a_third_column_named_otherwise_is_not_an_uncertainty(tmp_path, third):
     np.testing.assert_array_equal(pattern.sigma, [10, 11, 12])
 
 
+def test_net_intensities_may_be_negative_where_their_uncertainty_is_given(tmp_path):
+    text = "10 100 10\n11 -5 3\n12 0 2\n"
+    for header in ("", "2theta,Iobs,esd\n"):
+        pattern = read_pattern(write(tmp_path, header + (text.replace(" ", ",") if header else text)))
+        np.testing.assert_array_equal(pattern.y, [100, -5, 0])
+        np.testing.assert_array_equal(pattern.sigma, [10, 3, 2])
+    again = read_pattern(write_pattern(pattern, tmp_path / "again.xye"))
+    np.testing.assert_array_equal(again.y, pattern.y)
+
+
 def test_weights_become_uncertainties_and_weight_zero_excludes_the_point(tmp_path):
     rows = "".join(f"{10 + k},100,{w},1,1\n" for k, w in enumerate([0.25, 0, 0, 0.04, 1]))
     pattern = read_pattern(write(tmp_path, "# tth,yobs,weight,ycalc,ybkg\n" + rows, "p.csv"))
@@ -99,7 +109,7 @@ def test_one_intensity_per_line_after_start_step_end(tmp_path):
         ("2theta,yobs,weight\n10,1,0\n", None, "only 1 points"),
         ("2theta,yobs,weight\n10,1,1\n11,2,-1\n12,3,1\n", 3, "weight -1"),
         ("10 1 1 1\n11 2 1 1\n12 3 1 1\n", 1, "4 columns without names"),
-        ("q,intensity\n1,1\n2,2\n3,3\n", 2, "expected 2theta in degrees"),
+        ("q,intensity\n1,1\n2,2\n3,3\n", 2, "Q without a unit"),
         ("XYDATA\nINTER 1.0 2.0 2\n10 1\n11 2\n12 3\n", 2, "INTER"),
         ("just words\nand more words\n", None, "no line of two or three numbers"),
         ("1\n2\n3\n", None, "no line of two or three numbers"),

@@ -53,8 +53,92 @@ def test_an_incident_monochromator_leaves_alpha_one(tmp_path):
     assert len(read(tmp_path, optics="<monochromator/>", intended="K-Alpha").instrument.wavelengths) == 2
 
 
+AUTOMATIC = (
+    '<divergenceSlit xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="automaticDivergenceSlitType">'
+    '<irradiatedLength unit="mm">10</irradiatedLength></divergenceSlit>'
+)
+FIXED = '<divergenceSlit name="Fixed slit 1/2"><angle unit="deg">0.5</angle></divergenceSlit>'
+
+
+def test_an_automatic_divergence_slit_is_part_of_the_instrument_and_counts_stay_what_they_are(tmp_path):
+    for extra in (PLAIN, PLAIN.replace("intensities", "counts")):
+        pattern = read(tmp_path, extra, optics=AUTOMATIC)
+        assert pattern.instrument.divergence_slit == "automatic"
+        np.testing.assert_array_equal(pattern.y, [100, 400, 0, 9, 25])
+        np.testing.assert_array_equal(pattern.sigma, [10, 20, 1, 3, 5])
+    unnamed = (
+        '<divergenceSlit name="Prog. Div. Slit"><irradiatedLength unit="mm">10</irradiatedLength></divergenceSlit>'
+    )
+    assert read(tmp_path, optics=unnamed).instrument.divergence_slit == "automatic"
+    assert read(tmp_path, optics=FIXED).instrument.divergence_slit == "fixed"
+    assert read(tmp_path, optics=AUTOMATIC, mode="Transmission").instrument.divergence_slit == "fixed"
+
+
+def test_intensities_converted_to_a_fixed_slit_keep_the_uncertainties_of_what_was_counted(tmp_path):
+    factors = "<divergenceCorrections>4 2 1 1 1</divergenceCorrections>"
+    converted = read(tmp_path, factors + '<intensities unit="counts">400 800 0 9 25</intensities>', optics=AUTOMATIC)
+    assert converted.instrument.divergence_slit == "fixed"
+    np.testing.assert_allclose(converted.sigma, [40, 40, 1, 3, 5])
+    raw = read(tmp_path, factors + '<counts unit="counts">100 400 0 9 25</counts>', optics=AUTOMATIC, version="2.1")
+    assert raw.instrument.divergence_slit == "automatic"
+    np.testing.assert_array_equal(raw.y, [100, 400, 0, 9, 25])
+    np.testing.assert_array_equal(raw.sigma, [10, 20, 1, 3, 5])
+
+
+GRAPHITE = '<monochromator name="Diffracted beam"><crystal type="Graphite"/></monochromator>'
+GERMANIUM = '<monochromator name="Inc. Beam 1xGe111 Cu/Co"><crystal type="Germanium"/></monochromator>'
+
+
+def test_monochromators_in_either_beam_polarise(tmp_path):
+    def polarised(incident="", diffracted=""):
+        behind = f"</incidentBeamPath><diffractedBeamPath>{diffracted}</diffractedBeamPath><incidentBeamPath>"
+        return read(tmp_path, optics=incident + behind, intended="K-Alpha").instrument.monochromator_deg
+
+    # Bragg's law with the distances 3.354 Å of graphite 002 and 5.6579/sqrt(3) Å of germanium 111
+    assert polarised(diffracted=GRAPHITE) == pytest.approx(26.6, abs=0.06)
+    assert polarised(incident=GERMANIUM) == pytest.approx(27.28, abs=0.01)
+    both = np.cos(np.deg2rad(26.555)) * np.cos(np.deg2rad(27.279))
+    assert np.cos(np.deg2rad(polarised(GERMANIUM, GRAPHITE))) == pytest.approx(both, abs=1e-4)
+    twice = GERMANIUM.replace("1xGe111", "2xGe220")
+    assert np.cos(np.deg2rad(polarised(twice))) == pytest.approx(np.cos(np.deg2rad(45.31)) ** 2, abs=1e-3)
+    plane = '<monochromator><crystal type="Si"/><hkl><h>2</h><k>2</k><l>0</l></hkl></monochromator>'
+    assert polarised(plane) == pytest.approx(47.3, abs=0.05)
+    assert polarised() is None
+
+
+def test_an_unknown_monochromator_is_said_rather_than_forgotten(tmp_path):
+    pattern = read(tmp_path, optics='<monochromator name="Mirror 7"/>', intended="K-Alpha")
+    assert pattern.instrument.monochromator_deg is None
+    assert "'Mirror 7' is not known" in pattern.notes[0] and "monochromator_deg" in pattern.notes[0]
+
+
+def test_a_beta_filter_is_named(tmp_path):
+    nickel = '<filter name="Nickel"><material>Ni</material></filter>'
+    assert read(tmp_path, optics=nickel).instrument.optics == ("filter Nickel Ni",)
+    assert read(tmp_path).instrument.optics == ()  # a file that does not name the line says nothing of it
+
+
+def test_the_beta_line_is_used_where_it_was_intended_and_named_where_nothing_stops_it(tmp_path):
+    path = tmp_path / "beta.xrdml"
+    scan = SCAN.format(positions=MOVING, extra=PLAIN)
+    text = TEMPLATE.format(version="1.5", mode="Reflection", intended="K-Beta", optics="", scans=scan)
+    path.write_text(text.replace("<ratioK", '<kBeta unit="Angstrom">1.39225</kBeta><ratioK'))
+    assert read_pattern(path).instrument.wavelengths == (1.39225,)
+    path.write_text(path.read_text().replace("K-Beta", "K-Alpha"))
+    assert read_pattern(path).instrument.wavelengths == (1.540598, 1.544426)
+    assert "Kβ peaks (1.3922 Å) are not calculated" in read_pattern(path).instrument.optics[0]
+
+
 def test_a_transmission_sample_is_debye_scherrer(tmp_path):
     assert read(tmp_path, mode="Transmission").instrument.geometry == "debye-scherrer"
+
+
+def test_a_scan_from_high_to_low_angles_is_sorted_and_noted(tmp_path):
+    pattern = read(tmp_path, positions=MOVING.replace("12.0", "8.0"))
+    np.testing.assert_allclose(pattern.x, [8, 8.5, 9, 9.5, 10])
+    np.testing.assert_array_equal(pattern.y, [25, 9, 0, 400, 100])
+    np.testing.assert_array_equal(pattern.sigma, [5, 3, 1, 20, 10])
+    assert pattern.notes == ("The scan runs from 10 down to 8 degrees; it was sorted.",)
 
 
 def test_attenuation_is_already_in_intensities_and_not_yet_in_counts(tmp_path):
@@ -119,7 +203,6 @@ def test_one_of_several_scans_is_chosen_by_its_number(tmp_path):
         ),
         ({"positions": "<commonPosition>30</commonPosition>"}, "2Theta does not move"),
         ({"positions": "<listPositions>1 2</listPositions>"}, "2 angles for 5 intensities"),
-        ({"positions": MOVING.replace("12.0", "9.0")}, "sort the points"),
         ({"positions": MOVING.replace("12.0", "inf")}, "finite"),
     ],
 )

@@ -1,0 +1,39 @@
+"""Folders of results, looked at before anything is calculated."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..errors import JaxnmrError, ParseError
+
+CHECKPOINT = "checkpoint.json"
+
+
+def usable(folder: Path) -> Path:
+    """The folder itself; it is made later, when there is something to write.
+
+    Raises:
+        JaxnmrError: a file is in its place, or it cannot be written to.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise JaxnmrError(f"{there} is a file, so that no folder for results can be there: name another one with --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise JaxnmrError(f"{folder}: results cannot be written there (no permission): name another folder with --out")
+    return folder
+
+
+def unfinished(folder: Path) -> bool:
+    """Whether a refinement left a step in this folder that no finished one came after: it was killed, or interrupted."""
+    from .._record import read_record
+    from ..report.earlier import RESULT
+
+    checkpoint, result = folder / CHECKPOINT, folder / RESULT
+    if not checkpoint.exists():
+        return False
+    try:
+        status = read_record(result, "refinement")["result"]["status"]
+    except (OSError, ParseError, KeyError):
+        return True
+    return status == "interrupted" or result.stat().st_mtime_ns < checkpoint.stat().st_mtime_ns

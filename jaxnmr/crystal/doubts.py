@@ -1,0 +1,61 @@
+"""Numbers in other units than they are taken for: a cell in pm or nm, U that is B (host)."""
+
+import warnings
+
+import numpy as np
+from jaxtyping import Float
+
+from ..errors import ConventionError
+from . import cell as cells
+from .symmetry import SpaceGroup
+
+# Volume per atom in Å³. Solids have 3 (diamond under pressure) to 115 (caesium), open frameworks without their guests and
+# hydrogen a few hundred, molecules in a box some ten thousand; the wrong unit is a factor of 10⁶ or 10⁻³.
+_LEAST_VOLUME, _MOST_VOLUME = 0.5, 1e6
+# U in Å²: room temperature gives 0.003 to 0.1, B = 8π²U 0.2 to 8.
+_LARGE_U = 0.2
+
+
+def require_plausible_cell(
+    cell: Float[np.ndarray, "6"],
+    group: SpaceGroup,
+    xyz: Float[np.ndarray, "sites 3"],
+    occupancy: Float[np.ndarray, " sites"],
+) -> None:
+    """Refuse a volume per atom that no matter has.
+
+    Raises:
+        ConventionError: with the unit that the lengths may be in.
+    """
+    volume, sites, weight = float(cells.volume(cell)), len(xyz), float(occupancy.sum())
+    if _LEAST_VOLUME * group.order * weight < volume < _MOST_VOLUME * sites:
+        return  # for general and for special positions
+    positions, atoms = _contents(group, xyz, occupancy)
+    if _LEAST_VOLUME * atoms < volume < _MOST_VOLUME * positions:
+        return
+    each = volume / positions
+    unit, factor = ("pm", "divide the lengths by 100") if each > 1.0 else ("nm", "multiply the lengths by 10")
+    lengths = ", ".join(f"{length:g}" for length in cell[:3])
+    raise ConventionError(
+        f"a cell of {lengths} Å leaves {each:.3g} Å³ to each of its {positions} atoms; solids have 3 to 300. "
+        f"Are these {unit}? Then {factor}"
+    )
+
+
+def question_displacements(name: str, u: Float[np.ndarray, " sites"]) -> None:
+    """Warn of displacements of which most are as large as B values."""
+    large = int((u > _LARGE_U).sum())
+    if 2 * large > len(u):
+        warnings.warn(
+            f"{name}: {large} of {len(u)} sites have U > {_LARGE_U} Å² (median {np.median(u):.3g} Å²), which is 0.45 Å "
+            "to either side. Are these B = 8π²U? Then give them as B, or divide by 78.96",
+            stacklevel=4,
+        )
+
+
+def _contents(group: SpaceGroup, xyz: np.ndarray, occupancy: np.ndarray) -> tuple[int, float]:
+    """Positions of the cell, and atoms on them; the metric is in doubt: coordinates equal to 0.01 make one position."""
+    moved = np.einsum("nij,sj->sni", group.rotations, xyz) + group.translations
+    moved = np.round(moved * 100.0).astype(int) % 100
+    number = np.array([len(np.unique(images, axis=0)) for images in moved])
+    return int(number.sum()), float(number @ occupancy)

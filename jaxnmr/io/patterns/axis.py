@@ -1,0 +1,205 @@
+"""What the horizontal axis of a pattern is, by its title, and its conversion to 2theta in degrees."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Quantity = Literal["2theta", "theta", "Q", "d", "1/d", "1/d^2", "sin(theta)/lambda"]
+ANGLES = ("2theta", "theta")
+
+_SPELLINGS = (
+    (r"[\\${}\"']|\\?mathrm|\\?text", ""),
+    (r"[‐‑‒–—−]", "-"),
+    (r"θ|ϑ|ɵ|ө|(?<=2)\s?te(?:tha|ta)\b", "theta"),
+    (r"λ", "lambda"),
+    (r"å|\baa\b", "a"),
+    (r"\^?circ\b|°", " deg "),
+    (r"\^\s+", "^"),
+)
+_TWO_THETA = re.compile(
+    r"(?<![a-z0-9.])(?:2|two)[\s_*x.-]*(?:theta|(?:thet|tht|th|t)(?![a-su-z]))|(?<![a-z])t[\s_-]?th(?:eta)?(?![a-z])"
+    r"|(?<![a-z])th(?:eta)?[\s/_-]*2\s?th|scattering angle|diffraction angle|beugungswinkel"
+)
+_THETA = re.compile(r"theta|^th(?![a-z])")
+_ANY_ANGLE = re.compile(
+    r"^(?:pos(?:ition|\.)?\W*)?(?:angle|winkel|deg(?:ree)?s?(?![a-z])|m?rad(?:ians?)?(?![a-z]))|^x(?![a-z])"
+)
+_Q = re.compile(
+    r"^[|]?q(?![a-z0-9])|^q(?=nm|inv)|q[\s_-]?(?:space|range|vector|axis|value)|(?:scattering|diffraction)[\s_-]*vector"
+    r"|momentum[\s_-]*transfer"
+)
+_RECIPROCAL = re.compile(
+    r"^1\s*/\s*d(?![a-z])|^d\s*(?:\^?-1|\*)|^d[\s_-]*star|^inv(?:erse)?[\s_-]*d(?![a-z])|reciprocal d"
+)
+_SQUARED = re.compile(r"^d\s*(?:\*|[\s_-]*star)\s*\^?2|^1\s*/\s*d\s*\^?2")
+_D = re.compile(
+    r"^d(?![a-z0-9])|d[\s_-]*(?:spac|value|wert)|^d[\s_-]*hkl|interplanar|(?:lattice|lattice[\s_-]*plane)[\s_-]*spacing"
+)
+_SINE = re.compile(r"sin\W*theta\W*(?:/|over)\W*(?:lambda|wavelength)|^sthl|^stol|^sintl")
+_LENGTHS = (
+    (re.compile(r"(?<![a-z])(?:inv|per)?[\s_]*(?:nm|nanomet(?:er|re)s?)(?![a-z])"), 10.0),
+    (re.compile(r"(?<![a-z])(?:inv|per)?[\s_]*(?:pm|picomet(?:er|re)s?)(?![a-z])"), 0.01),
+    (re.compile(r"(?<![a-z])(?:inv|per)?[\s_]*(?:(?:ang|angstr(?:o|oe|ö)ms?|angs?)(?![a-z])|a(?![a-z.]))"), 1.0),
+)
+_INVERSE = re.compile(r"1\s*/|-1|inv|per|recipr")
+_TURNS = (
+    (re.compile(r"(?<![a-z])m(?:illi)?[\s_-]?rad(?:ians?)?(?![a-z])"), 180.0e-3 / np.pi),
+    (re.compile(r"(?<![a-z])rad(?:ians?)?(?![a-z])"), 180.0 / np.pi),
+    (re.compile(r"(?<![a-z])c(?:enti)?[\s_-]?deg"), 0.01),
+    (re.compile(r"arc[\s_-]?min"), 1.0 / 60.0),
+    (re.compile(r"arc[\s_-]?sec"), 1.0 / 3600.0),
+)
+# what a pattern cannot be over, and what to do about it
+_REFUSED = (
+    (r"^(?:log|ln\W|arcsinh|sinh|sqrt)|^[|]?q[|]?\s*\^?[2-9]", "a function of the scattering vector", "write Q itself"),
+    (r"(?<![a-z])(?:sin|cos|tan)(?:(?![a-z])|\W*theta)", "a function of theta", "give 2theta"),
+    (r"^q[xyz](?![a-z])", "a component of the scattering vector", "give its length Q"),
+    (r"^s(?![a-z0-9])", "either 2 sin(theta)/lambda or 4 pi sin(theta)/lambda", "name it 1/d or Q, with its unit"),
+    (r"bragg[\s_-]*(?:angle|winkel)", "either theta or 2theta", "name it theta or 2theta"),
+    (r"temp(?:erature)?(?![a-z])|^t\s*[(\[/_]\s*(?:k|c|deg c)[)\]]?$|pressure|(?<![a-z])(?:gpa|kbar)(?![a-z])", "no angle of diffraction", "give 2theta"),
+    (r"wave[\s_-]*length|raman|cm\s*\^?-1|wave[\s_-]*number|wellenl|^lambda", "wavelength or wavenumber", "only constant-wavelength data over 2theta are supported"),
+    (r"tof|flight|flugzeit|^t(?![a-z0-9])|^time|^zeit|(?<![a-z])(?:us|μs|ms|micro[\s_-]?s\w*|s|secs?|seconds?|min|minutes?|hours?)(?![a-z])",
+     "time", "only constant-wavelength data over 2theta are supported"),
+    (r"energ|^e(?![a-z0-9])|(?<![a-z])[kmn]?ev(?![a-z])", "energy", "energy-dispersive data are not supported"),
+    (r"chan|kanal|(?<![a-z])mca(?![a-z])|(?<![a-z])pix|^ch(?![a-z])|pixel|^col(?:umn)?s?(?![a-z])|(?<![a-z])(?:px|bins?|points?|index|idx|no\.?|nr\.?|number|step|frame|rows?|pt)(?![a-z])",
+     "a number of a channel or point", "give 2theta, or a line 'start step end' above the intensities"),
+    (r"^r(?![a-z0-9])|radius|radial|(?<![a-z])(?:mm|cm|m|um|μm|mils?)(?![a-z])",
+     "a distance on the detector", "integrate over 2theta, or convert it: 2theta = atan(r / distance of the detector)"),
+    (r"omega|^om(?![a-z])|(?<![a-z])(?:chi|phi|psi|eta|kappa)(?![a-z])|azim|tilt", "another angle than 2theta", "give a scan over 2theta"),
+    (r"^(?:1\s*/\s*|inv\w*\s*)?(?:a|nm|ang\w*)(?:\s*\^?-1)?$", "a unit without a quantity", "name it d or Q, with its unit"),
+)  # fmt: skip
+_REFUSED_PATTERNS = tuple((re.compile(pattern), what, remedy) for pattern, what, remedy in _REFUSED)
+_STATED = re.compile(
+    r"(?:wave[\s_-]*length|lambda)\w*\W{0,3}(?P<before>[a-z^-]+)?\W*?[:=\s]\W{0,3}?"
+    r"(?P<value>\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?)\s*[(\[]?(?P<after>[a-z]+)?"
+)
+_METRES = {"m": 1e10, "nm": 10.0, "pm": 0.01, "a": 1.0, "ang": 1.0, "angstrom": 1.0, "angstroms": 1.0}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The quantity a pattern is given over.
+
+    Attributes:
+        title: as the file writes it.
+        quantity: what it is; Q is 4π sin θ/λ.
+        factor: from the unit of the file to degrees, Å, 1/Å or 1/Å².
+        united: whether the title states the unit.
+    """
+
+    title: str
+    quantity: Quantity
+    factor: float = 1.0
+    united: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is 2theta in degrees, as everything else here expects."""
+        return self.quantity == "2theta" and self.factor == 1.0
+
+    def sine_over_wavelength(self, x: np.ndarray) -> np.ndarray:
+        """sin(θ)/λ in 1/Å of values ``(points,)`` in the unit of the file; not for angles."""
+        x = self.factor * np.asarray(x, dtype=float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.quantity == "Q":
+                return x / (4.0 * np.pi)
+            if self.quantity == "sin(theta)/lambda":
+                return x
+            return 0.5 * {"d": 1.0 / x, "1/d": x, "1/d^2": np.sqrt(x)}[self.quantity]
+
+
+class Refusal(Exception):
+    """The title of an axis that cannot be used; says what it is and what to do."""
+
+    def __init__(self, title: str, message: str):
+        super().__init__(f"the angle column is {title.strip()!r}, {message}")
+
+
+def axis_of(title: str) -> Axis | None:
+    """The axis a title names, or ``None`` when it is none of the known ones.
+
+    Args:
+        title: of a column, or a label, with its unit: ``2theta (deg)``, ``q_nm^-1``, ``d-spacing [Å]``, ``θ/mrad``.
+
+    Raises:
+        Refusal: an axis that does not become 2theta (time, energy, length, channel, other angles), or Q without unit.
+    """
+    name = plain_title(title)
+    if _SINE.search(name):
+        return _per_length(title, name, "sin(theta)/lambda", default=1.0)
+    if not re.search(r"(?:sin|cos|tan)\W*(?:2|theta)", name):
+        if found := _TWO_THETA.search(name):
+            return _angle(title, name[: found.start()] + " " + name[found.end() :], "2theta")
+        if found := _THETA.search(name):
+            return _angle(title, name[: found.start()] + " " + name[found.end() :], "theta")
+    if found := _SQUARED.match(name):
+        return _per_length(title, name[found.end() :], "1/d^2", power=2, default=1.0)
+    if found := _RECIPROCAL.match(name):
+        return _per_length(title, name[found.end() :], "1/d", default=1.0)
+    if found := _Q.search(name):
+        rest = name[: found.start()] + " " + name[found.end() :]
+        if not re.match(r"\s*\^?[2-9]", rest):
+            return _per_length(title, rest, "Q")
+    if found := _D.search(name):
+        rest = name[found.end() :]
+        if _INVERSE.search(rest) and _length(rest) is not None:
+            return _per_length(title, rest, "1/d")
+        length = _length(rest)
+        return Axis(title, "d", length or 1.0, length is not None)
+    if _ANY_ANGLE.match(name) and not re.search(r"omega|chi|phi|psi|azimut", name):
+        if not re.search(r"(?<![a-z])(?:mm|cm|k?ev|us|ms|nm|a)(?![a-z])", name):
+            return _angle(title, name, "2theta")
+    for pattern, what, remedy in _REFUSED_PATTERNS:
+        if pattern.search(name):
+            raise Refusal(title, f"{what}; {remedy}")
+    unit = re.search(r"[(\[/]\s*(.+)$", name)
+    if unit is not None and _length(unit[1]) is not None:
+        raise Refusal(title, "a length or its reciprocal; name it d or Q, with its unit")
+    return None
+
+
+def plain_title(title: str) -> str:
+    """A title in small letters, Greek and typeset symbols spelt out: ``Q (Å⁻¹)`` -> ``q (a-1)``."""
+    name = unicodedata.normalize("NFKC", title).lower()
+    for pattern, word in _SPELLINGS:
+        name = re.sub(pattern, word, name)
+    return name.strip(" \t#!;%,:=")
+
+
+def _angle(title: str, rest: str, quantity: Quantity) -> Axis:
+    for pattern, factor in _TURNS:
+        if pattern.search(rest):
+            return Axis(title, quantity, float(factor), True)
+    if re.search(r"(?<![a-z])(?:mm|pixels?|channels?)(?![a-z])", rest):
+        raise Refusal(title, "a distance on the detector; give degrees")
+    return Axis(title, quantity, 1.0, "deg" in rest)
+
+
+def _per_length(title: str, rest: str, quantity: Quantity, power: int = 1, default: float | None = None) -> Axis:
+    length = _length(rest)
+    if length is None and default is None:
+        raise Refusal(title, f"{quantity} without a unit; write {quantity} (1/A) or {quantity} (1/nm)")
+    return Axis(title, quantity, (length or default or 1.0) ** -power, length is not None)
+
+
+def _length(text: str) -> float | None:
+    """The unit of length named in a text, in Å."""
+    return next((factor for pattern, factor in _LENGTHS if pattern.search(text)), None)
+
+
+def stated_wavelength(titles: list[str]) -> tuple[float | None, bool]:
+    """The wavelength in Å that the lines above the numbers state, and whether it is written in metres (pyFAI)."""
+    for title in titles:
+        found = _STATED.search(plain_title(title))
+        if found is None:
+            continue
+        unit = _METRES.get(found["after"] or "") or _METRES.get((found["before"] or "").strip("^-"))
+        value = float(found["value"])
+        if unit is None:
+            unit = 1e10 if value < 1e-7 else 1.0
+        if 0.05 < value * unit < 20.0:
+            return value * unit, unit == 1e10
+    return None, False

@@ -1,0 +1,109 @@
+"""What a CIF data block says of the contents of its cell, and whether the sites agree."""
+
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from gemmi import cif
+
+from ...crystal import Crystal
+from ...errors import ParseError
+from ._cif_block import column_of, line_of, text_of
+from .cif_symmetry import HERMANN_MAUGUIN
+
+_TOKEN = re.compile(r"([A-Z][a-z]?) *(\d*\.?\d*)(?:\(\d+\))?\s*")
+# Occupancies are rounded, formulae too.
+_RELATIVE, _ABSOLUTE = 0.02, 0.01
+
+
+def formula_of(block: cif.Block) -> dict[str, float]:
+    """Atoms of the formula sum by element, deuterium as hydrogen; empty where there is none that can be read."""
+    text = text_of(block, ("_chemical_formula_sum",)) or ""
+    if not re.fullmatch(f"(?:{_TOKEN.pattern})+", text):
+        return {}
+    found: dict[str, float] = {}
+    for element, number in _TOKEN.findall(text):
+        element = "H" if element in ("D", "T") else element
+        found[element] = found.get(element, 0.0) + float(number or 1)
+    return found
+
+
+def contents_of(crystal: Crystal) -> dict[str, float]:
+    """Atoms of the cell by element, occupancies included, deuterium as hydrogen."""
+    content: dict[str, float] = {}
+    for element, occupancy, site in zip(crystal.elements, crystal.occupancy, crystal.sites(), strict=True):
+        element = "H" if element == "D" else element
+        content[element] = content.get(element, 0.0) + float(occupancy) * site.multiplicity
+    return content
+
+
+def fitting_formula(path: Path, block: cif.Block, crystals: list[Crystal]) -> Crystal:
+    """Of two origin choices the one whose cell content is Z formula units."""
+    if len(crystals) == 1:
+        return crystals[0]
+    wanted = _wanted(block)
+    if wanted:
+        fitting = [c for c in crystals if not _differences(contents_of(c), wanted)]
+        if len(fitting) == 1:
+            return fitting[0]
+    first, second = (c.group.name for c in crystals)
+    raise ParseError(
+        path,
+        next((line for tag in HERMANN_MAUGUIN if (line := line_of(block, tag))), None),
+        f"the symmetry of data_{block.name} is only a symbol that leaves the origin open: {first!r} and {second!r} both fit. "
+        f'Give spacegroup = "{first}", or spacegroup = "{second}" with the origin at the centre of symmetry, or write that '
+        "symbol into the file",
+    )
+
+
+def check_contents(path: Path, block: cif.Block, crystal: Crystal) -> None:
+    """Warn where the sites do not add up to formula units, or hydrogen is only counted, not placed."""
+    content, formula, wanted = contents_of(crystal), formula_of(block), _wanted(block)
+    if formula and not wanted:
+        # Z from the element with most electrons in the cell that both know
+        known = [e for e in formula if content.get(e)]
+        if known:
+            units = max(content[e] / formula[e] for e in known)
+            wanted = {e: n * units for e, n in formula.items()}
+    # some programs write the contents of the cell as the formula, beside their Z
+    wrong = _differences(content, wanted) if wanted and _differences(content, formula) else []
+    attached = _attached_hydrogens(block)
+    if attached and "H" not in content:
+        said = ", ".join(f"{n:g} at {label}" for label, n in attached.items())
+        warnings.warn(
+            f"{path}: hydrogen atoms are counted (_atom_site_attached_hydrogens: {said}) but have no positions: they do not "
+            "scatter here, and masses lack them",
+            stacklevel=5,
+        )
+        wrong = [element for element in wrong if element != "H"]
+    if wrong:
+        numbers = ", ".join(f"{e} {content.get(e, 0.0):.4g} instead of {wanted.get(e, 0.0):.4g}" for e in wrong)
+        z = text_of(block, ("_cell_formula_units_Z",))
+        what = f"{z} × {text_of(block, ('_chemical_formula_sum',))}" if z else "a multiple of the formula"
+        warnings.warn(
+            f"{path}: the sites of data_{block.name} do not add up to {what}: {numbers} in the cell. Sites may be missing or "
+            "have another element, occupancy or multiplicity",
+            stacklevel=5,
+        )
+
+
+def _wanted(block: cif.Block) -> dict[str, float]:
+    """Atoms of the cell by formula and Z; empty where the block does not state both."""
+    z = cif.as_number(text_of(block, ("_cell_formula_units_Z",)) or "?")
+    return {e: n * z for e, n in formula_of(block).items()} if np.isfinite(z) and z > 0 else {}
+
+
+def _differences(content: Mapping[str, float], wanted: Mapping[str, float]) -> list[str]:
+    return [
+        element
+        for element in dict.fromkeys((*wanted, *content))
+        if abs(content.get(element, 0.0) - wanted.get(element, 0.0)) > _RELATIVE * wanted.get(element, 0.0) + _ABSOLUTE
+    ]
+
+
+def _attached_hydrogens(block: cif.Block) -> dict[str, float]:
+    labels, numbers = column_of(block, "_atom_site_label"), column_of(block, "_atom_site_attached_hydrogens")
+    counts = [cif.as_number(text) for text in numbers]
+    return {label: n for label, n in zip(labels, counts, strict=False) if np.isfinite(n) and n > 0}

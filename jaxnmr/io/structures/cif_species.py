@@ -1,0 +1,115 @@
+"""Which element a site of a CIF holds, from its type symbol, or from the letters of type or label where that is no guess."""
+
+import re
+import warnings
+from pathlib import Path
+
+import gemmi
+from gemmi import cif
+
+from ...crystal import element_of
+from ...errors import ConventionError, ParseError
+from ._cif_block import line_of
+from .cif_contents import formula_of
+
+_NO_ATOM = re.compile(r"(va|vac|vacan\w*|void|du|dum|dummy|cen|cent\w*|lp|none|null)(?![a-z])", re.IGNORECASE)
+# Fe3+M1 is an ion on M1, Fe+Mg are two
+_MIXED = re.compile(r"[A-Z][a-z]?([\d.()]*\s*[/,&|;:]|\s*\+)\s*[\d.()]*[A-Z]")
+_SEVERAL = "a site of several elements is listed once for each, with the same coordinates and their occupancies"
+# the first two atoms of molecules and ions that people put on one site
+_GROUP = re.compile(
+    r"(H)2(O)|(H)3(O)|(O)H2()|(N)(O)[23]|(N)H[34]()|(C)(O)3|(S)(O)4|(P)(O)4|(Cl)(O)4|(B)H4()|(B)(F)4|(P)(F)6|(C)H[34]()"
+)
+# elements beyond are guessed only where the formula has them
+_HEAVIEST_GUESS = 96
+
+
+def species_of(path: Path, block: cif.Block, symbols: list[str], labels: list[str]) -> list[str]:
+    """Type symbols ``"Ca2+"``, ``"O"`` of all sites.
+
+    Raises:
+        ParseError: a site whose element can only be guessed, named by its label.
+    """
+    formula = set(formula_of(block))
+    known = [
+        _stated(symbol, formula, is_label=False) or _stated(label, formula, is_label=True)
+        for symbol, label in zip(symbols, labels, strict=True)
+    ]
+    placed = {element_of(species)[0] for species in known if species}
+    water = [
+        label
+        for species, symbol, label in zip(known, symbols, labels, strict=True)
+        if not species and any(_is_water(text) for text in (symbol, label))
+    ]
+    if water:
+        warnings.warn(f"{path}: water molecules {', '.join(water)} are read as their oxygen atoms", stacklevel=6)
+    return [
+        species or _from_letters(path, block, symbol.strip(), label.strip(), formula, placed)
+        for species, symbol, label in zip(known, symbols, labels, strict=True)
+    ]
+
+
+def _stated(text: str, formula: set[str], *, is_label: bool) -> str:
+    """A text that is an element, charged or not, and nothing else; empty for others.
+
+    A label is only taken for an element that the formula has (CO may be carbonyl), NO not for nobelium.
+    """
+    try:
+        element = element_of(text)[0]
+    except ConventionError:
+        return ""
+    known = _in(element, formula)
+    if is_label and formula and not known:
+        return ""
+    if gemmi.Element(element).atomic_number > _HEAVIEST_GUESS and not known and (is_label or text[:2].isupper()):
+        return ""
+    return text.strip()
+
+
+def _from_letters(path: Path, block: cif.Block, symbol: str, label: str, formula: set[str], placed: set[str]) -> str:
+    refuse = lambda why: ParseError(
+        path,
+        line_of(block, "_atom_site_label") or line_of(block, "_atom_site_type_symbol"),
+        f"site {label!r} with type {symbol!r} is no element: {why}. Expected a type symbol such as 'O', 'D', 'Ca2+'",
+    )
+    for text in (symbol, label):
+        if text in ("", "?", "."):
+            continue
+        if _NO_ATOM.match(text) and not _in_formula(text, formula):
+            raise refuse("a vacancy or dummy scatters nothing and is left out of the list of sites")
+        if _MIXED.search(text):
+            raise refuse(_SEVERAL)
+        pair = re.match(r"([A-Z][a-z])([A-Z][a-z])", text)
+        if pair and all(gemmi.Element(element).atomic_number > 0 for element in pair.groups()):
+            raise refuse(_SEVERAL)
+        letters = re.sub(r"[^A-Za-z].*", "", text, flags=re.DOTALL)
+        if _is_water(text):
+            return "O"  # the hydrogen is not located
+        group = _GROUP.match(text)
+        if group and not {part for part in group.groups() if part} <= placed | {"H"} - formula:
+            raise refuse(f"{group[0]} is a group of atoms, each of which needs a site of its own")
+        # CA1 is calcium, OW1 oxygen, HOA hydrogen; HO1 holmium only where the formula has it
+        guesses = [letters] if len(letters) < 3 else [letters[:2]] if letters[1:2].islower() else []
+        guesses = [g.capitalize() for g in (*guesses, letters[:1]) if g and gemmi.Element(g).atomic_number > 0]
+        guesses = [g for g in guesses if g in formula or gemmi.Element(g).atomic_number <= _HEAVIEST_GUESS]
+        if guesses:
+            found = next((g for g in guesses if _in(g, formula)), None)
+            if formula and found is None:
+                raise refuse(
+                    f"its letters may mean {' or '.join(guesses)}, which the formula {sorted(formula)} does not have"
+                )
+            return found or guesses[0]
+    raise refuse("its letters begin with none")
+
+
+def _is_water(text: str) -> bool:
+    return text.strip().lower().startswith("wat")
+
+
+def _in(element: str, formula: set[str]) -> bool:
+    return ("H" if element == "D" else element) in formula
+
+
+def _in_formula(text: str, formula: set[str]) -> bool:
+    """Whether a word that looks like one for a vacancy may be a label of an element: Du1 with deuterium, Va with vanadium."""
+    return text[1:2].isupper() and _in(text[:1], formula)

@@ -1,0 +1,200 @@
+"""CIFs that say one thing and mean another: species in letters, contents, displacements, units of the cell."""
+
+import numpy as np
+import pytest
+
+from jaxnmr.crystal import Crystal
+from jaxnmr.errors import ConventionError, ParseError
+from jaxnmr.io import read_crystal, to_ase
+
+CUBIC = "".join(f"_cell_length_{a} 5.64\n" for a in "abc")
+GROUP = "_space_group_name_H-M_alt 'F m -3 m'\n"
+
+
+def cif(folder, *parts: str):
+    path = folder / "sample.cif"
+    path.write_text("data_sample\n" + "".join(parts), encoding="utf-8")
+    return path
+
+
+def atoms(*rows: str, tags: str = "label type_symbol fract_x fract_y fract_z U_iso_or_equiv") -> str:
+    return "loop_\n" + "".join(f"_atom_site_{t}\n" for t in tags.split()) + "\n".join(rows) + "\n"
+
+
+def site(label: str, symbol: str, xyz: str = "0 0 0") -> str:
+    return f"{label} {symbol} {xyz} 0.01"
+
+
+class TestSpecies:
+    @pytest.mark.parametrize(
+        ("label", "symbol", "reason"),
+        [
+            ("V1", "Vac", "vacancy"), ("M1", "Va", "vacancy"), ("X1", "Du", "dummy"), ("Dum1", "?", "dummy"), ("A1", "Void", "vacancy"),
+            ("A1", "La/Nd", "several elements"), ("'La,Nd'", "?", "several elements"), ("A1", "'0.8Nb + 0.2Zr'", "several elements"),
+            ("A1", "Fe+Mg", "several elements"), ("A1", "LaNd", "several elements"), ("A1", "Nb|Ta", "several elements"), ("H2O1", "?", "H2O is a group"), ("N1", "NO3", "NO3 is a group"),
+            ("NH4", "?", "NH4 is a group"), ("SO4a", ".", "SO4 is a group"), ("M1", "?", "begin with none"), ("T2", "T", "begin with none"),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("formula", ["", "_chemical_formula_sum 'Cl Na'\n"])
+    def test_what_is_no_element_is_refused_by_its_label(self, tmp_path, label, symbol, reason, formula):
+        path = cif(tmp_path, CUBIC, GROUP, formula, atoms(site(label, symbol), site("Cl1", "Cl", "0.5 0.5 0.5")))
+        with pytest.raises(ParseError, match=f"site {label.strip(chr(39))!r} .*{reason}"):
+            read_crystal(path)
+
+    @pytest.mark.parametrize(
+        ("label", "formula"), [("Ow1", "Cl Na"), ("Vi1", "Cl Na"), ("CA1", "Cl Na"), ("Dx", "Cl Na")]
+    )
+    def test_letters_that_the_formula_does_not_have_are_refused(self, tmp_path, label, formula):
+        path = cif(tmp_path, CUBIC, GROUP, f"_chemical_formula_sum '{formula}'\n", atoms(site(label, "?")))
+        with pytest.raises(ParseError, match=f"site '{label}'.*formula .* does not have"):
+            read_crystal(path)
+
+    def test_labels_that_look_like_a_vacancy_or_a_group_are_read_where_the_formula_knows_the_element(self, tmp_path):
+        formula = "_chemical_formula_sum 'D O'\n"
+        rows = (site("DU1", "?"), site("O1", "O", "0.25 0.25 0.25"), site("D2O1", "D", "0.5 0.5 0.5"))
+        crystal = read_crystal(cif(tmp_path, CUBIC, GROUP, formula, atoms(*rows)))
+        assert crystal.species == ("D", "O", "D")
+        crystal = read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(site("H2O1", "?"), site("O1", "O", "0.5 0.5 0.5"))))
+        assert crystal.species == ("H", "O")
+
+    @pytest.mark.parametrize(
+        ("label", "formula", "species"),
+        [("NO", "'N O'", "N"), ("NO", "", "N"), ("CO", "'C O'", "C"), ("CO", "'Co O'", "CO")],
+    )
+    def test_labels_of_two_capitals_are_the_element_that_the_formula_has(self, tmp_path, label, formula, species):
+        said = f"_chemical_formula_sum {formula}\n" if formula else ""
+        rows = atoms(site(label, "?"), site("O1", "O", "0.5 0.5 0.5"))
+        assert read_crystal(cif(tmp_path, CUBIC, GROUP, said, rows)).species[0] in (species, species.capitalize())
+
+    def test_isotopes_are_read_and_counted_as_their_element(self, tmp_path):
+        formula = "_chemical_formula_sum 'F Li'\n_cell_formula_units_Z 4\n"
+        rows = (site("Li1", "7Li1+"), site("F1", "F", "0.5 0.5 0.5"))
+        crystal = read_crystal(cif(tmp_path, CUBIC, GROUP, formula, atoms(*rows)))
+        assert crystal.species == ("7Li1+", "F") and crystal.elements == ("Li", "F")
+        assert crystal.cell_mass() == pytest.approx(4 * (7 + 18.998), rel=1e-4)
+
+
+class TestContents:
+    def brucite(self, folder, *rows: str, formula: str = "'H2 Mg O2'", z: str = "1", tags: str = "", **more):
+        cell = "_cell_length_a 3.15\n_cell_length_b 3.15\n_cell_length_c 4.77\n_cell_angle_gamma 120\n"
+        said = f"_space_group_name_H-M_alt 'P -3 m 1'\n_chemical_formula_sum {formula}\n_cell_formula_units_Z {z}\n"
+        names = "label type_symbol fract_x fract_y fract_z U_iso_or_equiv " + tags
+        return cif(folder, cell, said, atoms(*rows, tags=names))
+
+    MG, O, H = "Mg1 Mg 0 0 0 0.01", "O1 O 1/3 2/3 0.22 0.01", "H1 H 1/3 2/3 0.43 0.01"
+
+    def test_complete_contents_say_nothing(self, tmp_path):
+        # the last is what programs write that give the contents of the cell as the formula
+        for z, formula in (
+            ("1", "'H2 Mg O2'"),
+            ("?", "'H1 Mg0.5 O1'"),
+            ("7", "'H2 Mg O2'"),
+            ("1", "'D2 Mg O2'"),
+            ("2", "'H2 Mg O2'"),
+        ):
+            assert read_crystal(self.brucite(tmp_path, self.MG, self.O, self.H, z=z, formula=formula)).n_sites == 3
+
+    @pytest.mark.parametrize("z", ["1", "?"])
+    def test_missing_atoms_are_counted_in_a_warning(self, tmp_path, z):
+        with pytest.warns(UserWarning, match="do not add up to .*: H 0 instead of 2 in the cell"):
+            read_crystal(self.brucite(tmp_path, self.MG, self.O, z=z))
+
+    def test_a_wrong_number_of_formula_units_is_warned_of(self, tmp_path):
+        with pytest.warns(UserWarning, match=r"1 × H4 Mg2 O4: H 2 instead of 4, Mg 1 instead of 2, O 2 instead of 4"):
+            read_crystal(self.brucite(tmp_path, self.MG, self.O, self.H, formula="'H4 Mg2 O4'"))
+
+    def test_attached_hydrogen_atoms_without_positions_are_warned_of(self, tmp_path):
+        path = self.brucite(tmp_path, self.MG + " 0", self.O + " 1", tags="attached_hydrogens")
+        with pytest.warns(UserWarning, match="attached_hydrogens: 1 at O1.* have no positions"):
+            read_crystal(path)
+
+
+class TestDisplacements:
+    ANISO = "loop_\n_atom_site_aniso_label\n" + "".join(
+        f"_atom_site_aniso_U_{ij}\n" for ij in ("11", "22", "33", "12", "13", "23")
+    )
+
+    def test_labels_are_matched_whatever_their_case(self, tmp_path):
+        path = cif(tmp_path, CUBIC, GROUP, atoms("Zn1 Zn 0 0 0 ."), self.ANISO, "ZN1 0.02 0.02 0.02 0 0 0\n")
+        crystal = read_crystal(path)
+        assert crystal.anisotropic == (True,)
+        np.testing.assert_allclose(crystal.u_aniso[0], [0.02, 0.02, 0.02, 0, 0, 0])
+
+    def test_labels_that_differ_in_case_only_keep_their_own(self, tmp_path):
+        rows = ("Ca1 Ca 0 0 0 .", "CA1 C 0.5 0.5 0.5 .")
+        table = "CA1 0.01 0.01 0.01 0 0 0\nCa1 0.02 0.02 0.02 0 0 0\n"
+        crystal = read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(*rows), self.ANISO, table))
+        np.testing.assert_allclose(crystal.u_aniso[:, 0], [0.02, 0.01])
+
+    def test_rows_of_no_site_are_named(self, tmp_path):
+        path = cif(tmp_path, CUBIC, GROUP, atoms("Zn1 Zn 0 0 0 0.01"), self.ANISO, "Zn2 0.02 0.02 0.02 0 0 0\n")
+        with pytest.warns(UserWarning, match="anisotropic displacements has Zn2, which are no sites"):
+            read_crystal(path)
+
+    def test_a_default_is_said(self, tmp_path):
+        path = cif(tmp_path, CUBIC, GROUP, atoms("Na1 Na 0 0 0 ?", "Cl1 Cl 0.5 0.5 0.5 0.02"))
+        with pytest.warns(UserWarning, match=r"no displacement of Na1; U_iso = 0\.01"):
+            assert read_crystal(path).u_iso.tolist() == [0.01, 0.02]
+
+    def test_u_as_large_as_b_is_questioned(self, tmp_path):
+        path = cif(tmp_path, CUBIC, GROUP, atoms("Na1 Na 0 0 0 1.6", "Cl1 Cl 0.5 0.5 0.5 1.3"))
+        with pytest.warns(UserWarning, match=r"2 of 2 sites have U > 0\.2 Å².*Are these B = 8π²U\?"):
+            read_crystal(path)
+        # one soft site in a structure is no mistake
+        read_crystal(cif(tmp_path, CUBIC, GROUP, atoms("Na1 Na 0 0 0 0.01", "Cl1 Cl 0.5 0.5 0.5 0.3")))
+
+
+class TestCells:
+    @pytest.mark.parametrize(("edge", "unit"), [("564.02", "pm.*divide the lengths by 100"), ("0.56402", "nm.*by 10")])
+    def test_a_cell_in_other_units_is_refused_with_a_question(self, tmp_path, edge, unit):
+        rows = atoms(site("Na1", "Na1+"), site("Cl1", "Cl1-", "0.5 0.5 0.5"))
+        with pytest.raises(ConventionError, match=f"to each of its 8 atoms.*Are these {unit}"):
+            read_crystal(cif(tmp_path, CUBIC.replace("5.64", edge), GROUP, rows))
+
+    def test_dense_and_empty_matter_is_accepted(self):
+        create = lambda edge, **more: Crystal.create(cell=[edge] * 3 + [90] * 3, **more)
+        # hydrogen under pressure, caesium, a molecule in a box
+        create(1.3, spacegroup="P 1", species=["H"], xyz=[[0, 0, 0]])
+        create(6.14, spacegroup="I m -3 m", species=["Cs"], xyz=[[0, 0, 0]])
+        create(30.0, spacegroup="P 1", species=["O", "H"], xyz=[[0, 0, 0], [0.03, 0, 0]])
+
+    @pytest.mark.parametrize("edge", ["0", "-5.64", "0.0(1)"])
+    def test_a_length_that_is_not_positive_is_refused_with_its_line(self, tmp_path, edge):
+        with pytest.raises(ParseError, match=r"line 3: _cell_length_b of data_sample is .*expected more than 0"):
+            read_crystal(cif(tmp_path, CUBIC.replace("b 5.64", f"b {edge}"), GROUP, atoms(site("Na1", "Na"))))
+
+    @pytest.mark.parametrize(
+        ("angles", "reason"),
+        [("0 90 90", "alpha .* is 0,"), ("90 90 190", "gamma .* is 190,"), ("30 30 120", "no volume")],
+    )
+    def test_angles_that_make_no_cell_are_refused(self, tmp_path, angles, reason):
+        names = zip(("alpha", "beta", "gamma"), angles.split(), strict=True)
+        tags = "".join(f"_cell_angle_{name} {angle}\n" for name, angle in names)
+        with pytest.raises(ParseError, match=reason):
+            read_crystal(cif(tmp_path, CUBIC, tags, GROUP, atoms(site("Na1", "Na"))))
+
+
+def test_dotted_names_are_read_as_those_with_underscores(tmp_path):
+    rows = atoms("La1 La 0 0 0 0.01", "Co1 Co 0.5 0.5 0.5 0.02")
+    plain = read_crystal(cif(tmp_path, CUBIC, GROUP, rows))
+    dotted = "".join((CUBIC, GROUP, rows)).replace("_cell_", "_cell.").replace("_space_group_", "_space_group.")
+    other = read_crystal(cif(tmp_path, dotted.replace("_atom_site_", "_atom_site.")))
+    np.testing.assert_array_equal(other.cell, plain.cell)
+    np.testing.assert_array_equal(other.u_iso, plain.u_iso)
+    assert other.labels == plain.labels and other.group == plain.group
+
+
+@pytest.mark.parametrize("suffix", ["xyz", "vasp"])
+def test_deuterium_in_files_that_ase_reads_is_deuterium(tmp_path, suffix):
+    texts = {
+        "xyz": '3\nLattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3 pbc="T T T"\nO 0 0 0\nD 0.96 0 0\nH -0.24 0.93 0\n',
+        "vasp": "O D H\n1.0\n5 0 0\n0 5 0\n0 0 5\nO D H\n1 1 1\nCartesian\n0 0 0\n0.96 0 0\n-0.24 0.93 0\n",
+    }
+    path = tmp_path / f"water.{suffix}"
+    path.write_text(texts[suffix], encoding="utf-8")
+    crystal = read_crystal(path, symprec=None)
+    assert crystal.species == ("O", "D", "H")
+    assert to_ase(crystal).get_masses() == pytest.approx([15.999, 2.014, 1.008])
+    from ase.data import atomic_numbers
+
+    assert "D" not in atomic_numbers
