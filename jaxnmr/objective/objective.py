@@ -406,7 +406,7 @@ def linearised(layout: Layout, objective: Objective, offset, transform, theta) -
     """Residuals, dense Jacobian by scaled ``theta`` and what goes with them (traceable)."""
     state, tangents = state_and_tangents(layout, objective, offset, transform, theta)
     parts = list(zip(objective.terms, objective.losses, jnp.asarray(objective.weights), strict=True))
-    rows = [term.rows(state, tangents, loss, weight) for term, loss, weight in parts]
+    rows = [term.weighted_rows(state, tangents, loss, weight) for term, loss, weight in parts]
     plain = [r / jnp.sqrt(jnp.maximum(weight, 1e-300)) for (r, _), (_, _, weight) in zip(rows, parts, strict=True)]
     plain = [r if loss is None else loss.undone(r) for r, loss in zip(plain, objective.losses, strict=True)]
     return Linearisation(

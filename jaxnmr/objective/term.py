@@ -90,7 +90,7 @@ class Term(Struct, pytree=False):
         push = lambda tangent: jax.jvp(self.residuals, (state,), (tangent,))[1]
         return jax.vmap(push, out_axes=1)(tangents)
 
-    def rows(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array]:
+    def weighted_rows(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array]:
         """Residuals and Jacobian with loss and weight, whose squares are what the term adds to chi squared (traceable).
 
         Args:
@@ -105,7 +105,7 @@ class Term(Struct, pytree=False):
         return r, slope[:, None] * self.jacobian(state, tangents)
 
     def normal(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array, Array]:
-        """Residuals ``r`` of :meth:`rows` and products with its Jacobian ``J``: ``JᵀJ`` and ``Jᵀr`` (traceable).
+        """Residuals ``r`` of :meth:`weighted_rows` and products with its Jacobian ``J``: ``JᵀJ`` and ``Jᵀr`` (traceable).
 
         Terms with many residuals may know them without writing the Jacobian down.
 
@@ -113,7 +113,7 @@ class Term(Struct, pytree=False):
             ``(residuals,)``, ``(parameters, parameters)`` and ``(parameters,)``.
         """
         # without the barrier XLA makes the Jacobian once for each product
-        r, jacobian = jax.lax.optimization_barrier(self.rows(state, tangents, loss, weight))
+        r, jacobian = jax.lax.optimization_barrier(self.weighted_rows(state, tangents, loss, weight))
         return r, jacobian.T @ jacobian, r @ jacobian
 
     def length(self, state: Callable[[], State]) -> int:

@@ -142,9 +142,9 @@ class BoundPattern(Term):
         return (self.calculated(state) - self.observed) / self.sigma
 
     def jacobian(self, state: State, tangents: State) -> Array:
-        return self.rows(state, tangents, None, jnp.ones(()))[1]
+        return self.weighted_rows(state, tangents, None, jnp.ones(()))[1]
 
-    def rows(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array]:
+    def weighted_rows(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array]:
         pattern, points = self._linear(state, tangents), len(self.observed)
 
         def write(total: Any, first: Array, r: Array, rows: Array) -> Any:
