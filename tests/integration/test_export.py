@@ -110,10 +110,10 @@ def training():
     data = TensorData.create([one, replace(one, name="two")], "efg")
     batch = next(TrainingBatches(labelled_graphs(data, config), 2).epoch(range(2)))[1]
     made = jn.TensorModel.create(config, key=jax.random.key(0), scale={"efg": np.ones((2, 1))})
-    recipe = train.Recipe(epochs=1)
-    state = train.TrainingState(made.weights, made.weights, train._optimiser(recipe, 1).init(made.weights))
+    recipe = train.Recipe(epochs=20)
+    state = train.TrainingState(made.weights, made.weights, train._optimiser(recipe, 20).init(made.weights))
     at = bare((state, made.replace(weights={}), batch))
-    return train._step._program, at, dict(head=head, recipe=recipe, steps=1)
+    return train._step._program, at, dict(head=head, recipe=recipe, steps=20)
 
 
 AL = "27Al"
