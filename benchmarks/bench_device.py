@@ -105,7 +105,10 @@ def spectrum(seconds: float) -> dict:
     from jaxnmr.nmr.sites import Sites
 
     sites = Sites.of(
-        [jn.Site(isotope="27Al", shift_ppm=2.0 * k, cq_hz=2e6 + 1e5 * k, eta_q=0.3, gaussian_hz=200.0) for k in range(16)]
+        [
+            jn.Site(isotope="27Al", shift_ppm=2.0 * k, cq_hz=2e6 + 1e5 * k, eta_q=0.3, gaussian_hz=200.0)
+            for k in range(16)
+        ]
     )
     plan = jn.SpectrumMAS("27Al", b0_tesla=9.4, mas_hz=10e3).plan(sites, points=2048, width_hz=200e3, centre_ppm=0.0)
     program = jax.jit(lambda plan, sites: jax.jvp(plan.spectrum, (sites,), (jax.tree.map(jnp.ones_like, sites),)))

@@ -59,7 +59,9 @@ def parse(argv):
     parser = benchmark_parser(__doc__, "few calls, no compile times")
     parser.add_argument("--case", nargs="*", choices=CASES, default=list(CASES), help="which cases (default: all)")
     parser.add_argument("--no-scaling", dest="scaling", action="store_false", help="leave out the growth curves")
-    parser.add_argument("--series", nargs="+", help="which growth curves: points, reflections, supercell, columns (default: all)")
+    parser.add_argument(
+        "--series", nargs="+", help="which growth curves: points, reflections, supercell, columns (default: all)"
+    )
     parser.add_argument("--first-call", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
