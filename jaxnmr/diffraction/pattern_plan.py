@@ -1,6 +1,6 @@
 """`PatternPlan`: the calculated powder pattern of one histogram, laid out for certain structures; derivatives are in `linear_pattern`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
 import jax
@@ -239,7 +239,7 @@ class PatternPlan(Struct):
         cells, windows = self._outgrown(position, fwhm, [crystals[p.name].cell for p in self.phases], values)
         return cells | windows
 
-    def _outgrown(self, position, fwhm, cells, values) -> tuple[Any, Any]:
+    def _outgrown(self, position: Any, fwhm: Any, cells: Sequence[Any], values: Mapping[str, Any]) -> tuple[Any, Any]:
         """Whether the lists of reflections must be made again, and whether the windows of peaks (numpy or JAX)."""
         xp, shl = namespace(position), values["shl"]
         strains = [_largest_strain(cell, self.planned_cells[k]) for k, cell in enumerate(cells)]
@@ -253,7 +253,7 @@ class PatternPlan(Struct):
         renewed = coarse | xp.any((shifted | grown | longer) & present)
         return xp.max(xp.stack(strains)) > CELL_MARGIN, renewed
 
-    def _asymmetry(self, position, fwhm, spread):
+    def _asymmetry(self, position: Any, fwhm: Any, spread: Any) -> Any:
         """Extent of the axial tail over the width of the most asymmetric peak that the data show (numpy or JAX)."""
         xp = namespace(position)
         x = xp.asarray(self.x)

@@ -13,7 +13,7 @@ from .objective import Objective, state_and_tangents
 from .parameters import Layout
 
 
-@compiled(static_argnums=0)
+@compiled(kept=True, static_argnums=0)
 def normal_equations(
     layout: Layout, objective: Objective, offset, transform, theta
 ) -> tuple[jax.Array, jax.Array, jax.Array]:

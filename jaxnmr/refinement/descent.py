@@ -124,19 +124,23 @@ class Descent:
             while self.ended is None:
                 self.advance()
         except KeyboardInterrupt:
+            if not self.begun:
+                raise
             self.interrupt()
         assert self.ended is not None
         return self.ended
 
-    def interrupt(self) -> None:
-        """End it where it stands."""
-        if not self.begun:
-            raise KeyboardInterrupt
+    def interrupt(self) -> tuple[str, str]:
+        """End it where it stands; status and message."""
         self.steps += [] if self._untold is None else [self._untold]
-        self.ended = (
-            "interrupted",
-            f"The refinement was interrupted after {len(self.steps)} steps; these are the last good parameters.",
+        self._untold = None
+        when = (
+            f"after {len(self.steps)} steps; these are the last good parameters"
+            if self.begun
+            else "before its first step"
         )
+        self.ended = ("interrupted", f"The refinement was interrupted {when}.")
+        return self.ended
 
     def result(
         self, status: str, message: str, *, correlation_threshold: float = 0.8, suggest: bool = False
@@ -306,7 +310,7 @@ class Descent:
                     accepted=bool(history.accepted[k]),
                     damping=float(history.damping[k]),
                     shift_over_esd=float(history.shift[k]),
-                    factors=self._factors(history.squares[k]),
+                    factors=self._factors(np.asarray(history.squares[k])),
                     seconds=seconds / rows,
                     n_free=int(self.masks[stage].sum()),
                     note="; ".join(filter(None, (first, *bounds))),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +48,9 @@ _MOST = 0.5
 # only the last stage needs to be exact; the others hand over
 _HANDED_OVER = 10.0
 
+# an array of no dimensions, or a number of numpy's
+Number = Any
+
 HISTORY = 64
 """Steps that one call can tell of, and so the most that it takes."""
 
@@ -73,9 +76,9 @@ class Course(NamedTuple):
     intensity: Array
     masks: Array
     limits: Array
-    stages: Array
-    tolerance: Array
-    initial_damping: Array
+    stages: Number
+    tolerance: Number
+    initial_damping: Number
 
 
 class Point(NamedTuple):
@@ -94,23 +97,23 @@ class Point(NamedTuple):
     """
 
     theta: Array
-    chi2: Array
+    chi2: Number
     squares: Array
     problem: Compressed
     trial: Array
-    kind: Array
-    predicted: Array
-    shift: Array
-    distance: Array
-    opening: Array
-    opened: Array
-    damping: Array
-    grow: Array
-    stage: Array
-    count: Array
+    kind: Number
+    predicted: Number
+    shift: Number
+    distance: Number
+    opening: Number
+    opened: Number
+    damping: Number
+    grow: Number
+    stage: Number
+    count: Number
     gains: Array
-    gained: Array
-    ended: Array
+    gained: Number
+    ended: Number
 
 
 class History(NamedTuple):
@@ -184,7 +187,7 @@ def evaluated(
     return np.asarray(made.residuals), np.asarray(made.jacobian)
 
 
-def padded_stages(masks: Sequence[np.ndarray], limits: Sequence[int]) -> dict[str, np.ndarray]:
+def padded_stages(masks: Sequence[np.ndarray], limits: Sequence[int]) -> dict[str, Any]:
     """``masks``, ``limits`` and ``stages`` of a `Course`, of one size for almost all numbers of stages (host)."""
     room = _STAGES * -(-len(masks) // _STAGES)
     spare = room - len(masks)
@@ -200,7 +203,7 @@ def _whole(value) -> Array:
 
 
 @compiled(kept=True, static_argnums=(0, 1))
-def descend(layout: Layout, rule: Rule, objective: Objective, course: Course, point: Point, most: Array) -> Outcome:
+def descend(layout: Layout, rule: Rule, objective: Objective, course: Course, point: Point, most: Number) -> Outcome:
     """Go on from a point, for at most ``most`` accepted steps; with 0 it is only evaluated.
 
     Args:
@@ -266,7 +269,7 @@ def _turn(layout, rule: Rule, objective: Objective, course: Course, outcome: Out
     gof2 = jnp.maximum(new.chi2 / jnp.maximum(freedom, 1), SMALLEST_GOF2)
     # what this step gained does not count: something may have to be planned again after it
     flat = accepted & (old.gained >= FLAT_STEPS) & (jnp.sum(old.gains) < STALLED_BUT_CLOSE**2 * gof2)
-    reason = jnp.select(
+    reason: Array = jnp.select(
         [last, flat, lost & (old.distance < STALLED_BUT_CLOSE), lost], [CONVERGED, FLAT, CREPT, STALLED], GOING
     )
     new = _stage_over(course, new, reason)

@@ -76,7 +76,7 @@ def effective_rows(
             continue
         if not found:
             jacobian = jacobian.copy()
-        found[term.name] = of = RobustRows(loss.undone(residuals[rows] / np.sqrt(weight)), loss)
+        found[term.name] = of = RobustRows(np.asarray(loss.undone(residuals[rows] / np.sqrt(weight))), loss)
         slope = np.asarray(loss.residuals_and_slopes(of.plain)[1])
         jacobian[rows] *= (np.sqrt(of.curvature) / slope)[:, None]
     return jacobian, found

@@ -83,7 +83,8 @@ def compressed(residuals: Array, jacobian: Array) -> Compressed:
     norms = jnp.sqrt(jnp.diag(normal))
     norms = jnp.where(norms > 0, norms, 1.0)
     triangle, rotated, well = _by_cholesky(normal / norms / norms[:, None], slope / norms)
-    return Compressed(*_or_by_qr(well, triangle, rotated, jacobian, residuals, norms), norms)
+    triangle, rotated = _or_by_qr(well, triangle, rotated, jacobian, residuals, norms)
+    return Compressed(triangle, rotated, norms)
 
 
 def _by_cholesky(normal: Array, slope: Array) -> tuple[Array, Array, Array]:

@@ -60,7 +60,8 @@ def summarise(
     state = objective.host_state(params).plain()
     parts = InformationParts(problem, jacobian[:, inside], slices)
     evidence = {t.name: t.evidence(state) for t in objective.terms}
-    statistics, misfit, doubts = {}, {}, []
+    statistics, misfit = {}, {}
+    doubts: list[str] = []
     for (name, shown), weight in zip(evidence.items(), np.asarray(objective.weights, dtype=float), strict=True):
         part, determined, rows = r[slices[name]], parts.determined_by(name), robust.get(name)
         if rows is not None:

@@ -244,18 +244,19 @@ def together(descents: Iterable[Descent], batches: Batches) -> Iterator[Ending]:
             families = Counter(batches.family(of) for of in running.values())
             family = families.most_common(1)[0][0]
             chosen = {k: of for k, of in running.items() if batches.family(of) == family}
+            errors: list[Exception | None]
             try:
                 errors = batches.advance(list(chosen.values()))
-            except Exception as error:
-                errors = [error] * len(chosen)
-            for (index, descent), error in zip(chosen.items(), errors, strict=True):
-                if error is not None or descent.ended is not None:
-                    del running[index]
-                    yield _failed(index, descent, error) if error else Ending(index, descent, *descent.ended)
+            except Exception as common:
+                errors = [common] * len(chosen)
+            for (index, descent), wrong in zip(chosen.items(), errors, strict=True):
+                if wrong is not None:
+                    yield _failed(index, running.pop(index), wrong)
+                elif descent.ended is not None:
+                    yield Ending(index, running.pop(index), *descent.ended)
     except KeyboardInterrupt:
         for index, descent in running.items():
-            descent.interrupt()
-            yield Ending(index, descent, *descent.ended)
+            yield Ending(index, descent, *descent.interrupt())
 
 
 def _failed(index: int, descent: Descent, error: Exception) -> Ending:
