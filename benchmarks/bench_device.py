@@ -7,7 +7,8 @@ The problem is the simulated pattern of alpha-quartz in ``examples/quartz``. A *
 residuals and derivatives at a trial, the decision about it, and the next one. Starts are refined as many at once as the
 width says; widths are 1 on a processor and 1, 8, 64, 256 on an accelerator. Operations and bytes are XLA's count, in which
 the body of a loop counts once: on a processor, which takes a pattern in pieces, they are lower bounds. The roof is what a
-matrix product and a copy reach on the same device. Results: ``device.json``, ``roofline.png`` and ``widths.png``.
+matrix product and a copy reach on the same device. Results: ``device.json``, ``roofline.png``,
+``widths.png`` and ``parts.png``.
 """
 
 import json
@@ -53,6 +54,7 @@ def main(argv=None) -> int:
     print(path)
     print(draw_roofline(record, arguments.out / "roofline.png"))
     print(draw_widths(record, arguments.out / "widths.png"))
+    print(draw_parts(record, arguments.out / "parts.png"))
     return 0
 
 
@@ -127,10 +129,10 @@ def step(width: int, seconds: float) -> tuple[str, dict]:
     layout, rule = descent.params.spec.layout, descent.solver.rule
     at = bare((descent.objective, descent.course, again(descent.point), np.int32(0)))
     if width == 1:
-        return "step", measured(descend, *jax.device_put(at), seconds=seconds, static=(layout, rule))
+        return name_of(1), measured(descend, *jax.device_put(at), seconds=seconds, static=(layout, rule))
     stacked = jax.device_put(jax.tree.map(lambda a: np.stack([np.asarray(a)] * width), at))
     program = jax.jit(jax.vmap(lambda *at: descend(layout, rule, *at)))
-    return f"step, width {width}", measured(program, *stacked, seconds=seconds)
+    return name_of(width), measured(program, *stacked, seconds=seconds)
 
 
 def starts(width: int, quick: bool) -> dict:
@@ -154,6 +156,45 @@ def starts(width: int, quick: bool) -> dict:
     }  # fmt: skip
 
 
+def parts(record: dict) -> list[dict]:
+    """Where the time of a start goes, in ms: turns of the loop on the device, and the rest, which is the host's."""
+    out = []
+    for row in record["widths"]:
+        turn = record["programs"][name_of(row["width"])]["best_ms"] / row["width"]
+        whole = 6e4 / row["per_minute"]
+        turns = row["evaluations"] / row["starts"]
+        out.append(
+            {"width": row["width"], "turns": turns, "turn_ms": turn, "start_ms": whole, "host_ms": whole - turns * turn}
+        )
+    return out
+
+
+def draw_parts(record: dict, path: Path) -> Path:
+    """These parts as bars."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    rows = parts(record)
+    names = [f"width {row['width']}" for row in rows]
+    device = [row["turns"] * row["turn_ms"] for row in rows]
+    figure, axis = plt.subplots(figsize=(6.4, 1.2 + 0.5 * len(rows)), layout="constrained")
+    axis.barh(names, device, color="#0072B2", label="turns of the loop")
+    axis.barh(names, [row["host_ms"] for row in rows], left=device, color="#E69F00", label="host")
+    axis.set(xlabel="of a start / ms")
+    axis.invert_yaxis()
+    axis.legend(fontsize=8, frameon=False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+    return path
+
+
+def name_of(width: int) -> str:
+    """Of the step for so many problems at once."""
+    return "step" if width == 1 else f"step, width {width}"
+
+
 def draw_widths(record: dict, path: Path) -> Path:
     """Starts per minute, and the time of a step per problem, against the width."""
     import matplotlib
@@ -163,7 +204,7 @@ def draw_widths(record: dict, path: Path) -> Path:
 
     rows = record["widths"]
     widths = [row["width"] for row in rows]
-    steps = [record["programs"]["step" if w == 1 else f"step, width {w}"]["best_ms"] / w for w in widths]
+    steps = [record["programs"][name_of(w)]["best_ms"] / w for w in widths]
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6), layout="constrained")
     left.loglog(widths, [row["per_minute"] for row in rows], "o-", color="#0072B2")
     left.set(xlabel="refinements at once", ylabel="starts per minute")

@@ -1,5 +1,6 @@
 """What a device does at most, measured by a matrix product and a copy, and what compiled programs get of it."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,22 @@ def counted(compiled) -> dict[str, float | None]:
 
 
 def measured(program: Callable, *at: Any, seconds: float, static: tuple = ()) -> dict[str, Any]:
-    """A program's time beside what it does: operations, bytes, and both per second.
+    """A program's time beside what it does: operations, bytes, and both per second; and what it takes to have it.
+
+    Compiling is loading where the program is in the cache.
 
     Args:
         program: a compiled function, as of ``jax.jit``.
         at: arguments; ``static`` those before them that the program was made for.
         seconds: how long to repeat it.
     """
-    compiled = program.lower(*static, *at).compile()
+    began = time.process_time()
+    lowered = program.lower(*static, *at)
+    traced = time.process_time()
+    compiled = lowered.compile()
+    row: dict[str, Any] = {"lowering_cpu_s": traced - began, "compiling_cpu_s": time.process_time() - traced}
     times = time_calls(compiled, *at, seconds=seconds, least=3)
-    row = times | {"best_ms": best(times)} | counted(compiled)
+    row |= times | {"best_ms": best(times)} | counted(compiled)
     analysis = compiled.memory_analysis()
     row["temporary_mb"] = getattr(analysis, "temp_size_in_bytes", 0) / 1e6
     for name, per_second in (("operations", "gflops"), ("bytes", "gb_s")):

@@ -165,7 +165,7 @@ def test_programs_are_measured_beside_what_their_device_does_at_most(tmp_path):
     # normal equations of the pattern alone: 3,000 points or more, 17 numbers
     assert step["operations"] > 2 * 3000 * 17**2 and step["bytes"] > 3000 * 17 * 8
     assert row["width"] == 1 and row["found"] == [2] and row["evaluations"] >= 8
-    assert all((folder / name).stat().st_size > 5000 for name in ("roofline.png", "widths.png"))
+    assert all((folder / name).stat().st_size > 5000 for name in ("roofline.png", "widths.png", "parts.png"))
 
 
 def test_every_way_to_import_is_timed_and_compared_with_jax(tmp_path):
