@@ -49,6 +49,10 @@ class Term(Struct, pytree=False):
 
     name: str
 
+    # whether a common shift of all atoms of a structure changes the residuals; where no term says so, origins that a space group
+    # leaves open are held
+    sees_origin = True
+
     @property
     def extracting(self) -> bool:
         """Whether the term changes with every accepted step, as Le Bail extraction does."""

@@ -18,6 +18,7 @@ from . import loop
 from .checkpoint import write_checkpoint
 from .domain import DomainLog
 from .loop import Course, History, Outcome
+from .origin import held_origins
 from .result import RefinementResult, StepInfo
 from .solvers import Solver
 from .stages import Stage, masked
@@ -60,7 +61,7 @@ class Descent:
             )
         self.began = time.perf_counter()
         self.solver, self.callback, self.checkpoint = solver, callback, checkpoint
-        self.params, self.masks = masked(params, stages or ())
+        self.params, self.masks = held_origins(objective, *masked(params, stages or ()))
         self.stages = list(stages) if stages else [Stage(name="all")]
         self.objective = objective
         self.steps: list[StepInfo] = []

@@ -134,6 +134,7 @@ class CouplingTerm(Term):
     name: str = static()
 
     reads = ()
+    sees_origin = False
 
     def __init__(self, **fields: Any):
         raise ParameterError("make coupling terms with CouplingTerm.dipolar or CouplingTerm.across")

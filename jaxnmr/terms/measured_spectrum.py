@@ -89,6 +89,8 @@ class MeasuredSpectrum(Term, ABC):
     name: str = static()
     source: str = static(note=True)
 
+    sees_origin = False
+
     # -- what a subclass says ------------------------------------------------------------------------------------
     @property
     def _scale_step(self) -> float:

@@ -59,6 +59,7 @@ class PatternTerm(Term):
     name: str = static()
 
     reads = ()
+    sees_origin = False
 
     def __init__(self, experiment: PowderDiffraction, pattern: Pattern, *, name: str = "xrd"):
         """Compare a measured pattern with the calculated one.
@@ -121,6 +122,7 @@ class BoundPattern(Term):
     notes: tuple[str, ...] = static(note=True, default=())
 
     reads = ()
+    sees_origin = False
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         missing = set(self.model.phase_names) - set(crystals)

@@ -39,6 +39,10 @@ class Prior(Term):
         label = name or f"prior {pattern}"
         set_fields(self, target=float(value), sigma=positive_sigma(sigma, label), pattern=pattern, name=label)
 
+    @property
+    def sees_origin(self) -> bool:
+        return "xyz" in self.pattern or "*" in self.pattern
+
     def bind(self, state: HostState, params: Parameters) -> BoundPrior:
         spec = params.spec
         hits = spec.match(self.pattern)

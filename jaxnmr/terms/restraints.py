@@ -59,6 +59,7 @@ class Restraint(Term):
     name: str = static()
 
     reads = ()
+    sees_origin = False
 
     @classmethod
     def bond(

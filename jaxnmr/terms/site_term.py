@@ -51,6 +51,8 @@ class SiteTerm(Term):
     phase: str | None = static()
     name: str = static()
 
+    sees_origin = False
+
     def where(self, crystals: Mapping[str, Crystal]) -> tuple[str, np.ndarray]:
         """The phase, and the numbers of the sites in it.
 

@@ -1,0 +1,82 @@
+"""Origins that a space group leaves open: one coordinate is held for each direction in which a structure floats (host)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from ..crystal import Crystal
+from ..objective import Objective, Parameters
+
+# parts of a translation that refined numbers cannot make, at which it counts as impossible
+_POSSIBLE = 1e-6
+
+
+def polar_directions(crystal: Crystal) -> np.ndarray:
+    """``(k, 3)`` orthogonal fractional directions along which all operations of the group leave the origin open."""
+    rotations = np.asarray(crystal.group.rotations, dtype=float)
+    _, values, right = np.linalg.svd((rotations - np.eye(3)).reshape(-1, 3))
+    return right[values < 1e-9 * max(values.max(), 1.0)]
+
+
+def held_origins(
+    objective: Objective, params: Parameters, masks: Sequence[np.ndarray]
+) -> tuple[Parameters, list[np.ndarray]]:
+    """Parameters in which no structure floats as a whole.
+
+    A common shift of all atoms along a polar axis changes nothing that is measured. Where refined coordinates could make one,
+    that of the heaviest atom with the largest share in it is held, and the spec says so.
+
+    Args:
+        objective: for its structures.
+        params: with all free that any stage frees.
+        masks: ``(n_free,)`` by stage, which of them it moves.
+    """
+    if any(term.sees_origin for term in objective.terms):
+        return params, list(masks)
+    for phase, crystal in objective.crystals.items():
+        for direction in polar_directions(crystal):
+            label = _floating(objective, params, phase, crystal, direction)
+            if not label:
+                continue
+            kept = np.flatnonzero(params.spec.free)
+            params = params.fix(label)
+            stays = np.isin(kept, np.flatnonzero(params.spec.free))
+            masks = [mask[stays] for mask in masks]
+            said = (
+                f"The origin of {crystal.group.name} is open along {_written(direction)}: {label} was held, "
+                "so that the structure does not float."
+            )
+            params = params.replace(spec=params.spec.changed(notes={**params.spec.notes, label: said}))
+    return params, list(masks)
+
+
+def _floating(
+    objective: Objective, params: Parameters, phase: str, crystal: Crystal, direction: np.ndarray
+) -> str:
+    """The coordinate to hold, where refined numbers can shift all atoms along a direction; empty where they cannot."""
+    spec = params.spec
+    places = spec.layout.unflatten(np.arange(len(spec.labels)))[objective.phase_prefix(phase) + "xyz"]
+    shift = np.zeros(len(spec.labels))
+    shift[places] = direction
+    numbers = np.linalg.lstsq(spec.transform, shift, rcond=None)[0]
+    if np.linalg.norm(spec.transform @ numbers - shift) > _POSSIBLE:
+        return ""
+    # of the coordinates that stand for themselves
+    free = {int(pivot): k for k, pivot in enumerate(spec.free_pivots)}
+    own = [(site, int(row)) for site in range(len(places)) for row in places[site] if int(row) in free]
+    share = {row: abs(numbers[free[row]]) for _, row in own}
+    moved = [(site, row) for site, row in own if share[row] > _POSSIBLE * np.abs(numbers).max()]
+    if not moved:
+        return ""
+    weight = lambda pair: (chemical_symbols.index(crystal.elements[pair[0]]), share[pair[1]], -pair[1])
+    return spec.labels[max(moved, key=weight)[1]]
+
+
+def _written(direction: np.ndarray) -> str:
+    """A direction in square brackets, with its smallest number 1 where all are multiples of it."""
+    least = np.abs(direction[np.abs(direction) > 1e-6]).min()
+    numbers = direction / least * np.sign(direction[np.argmax(np.abs(direction) > 1e-6)])
+    return "[" + " ".join(f"{round(float(n), 3):g}" for n in numbers) + "]"
