@@ -41,19 +41,14 @@ _LIBRARIES = ("jax", "jaxlib", "numpy", "gemmi", "jraph", "e3nn-jax", "flax", "o
 _CALLS = re.compile(r"custom_call @([\w.$]+)")
 # what processors call from outside without further preparation
 _PREPARED = ("lapack_", "Sharding", "SPMD", "mhlo.", "chlo.", "stablehlo.")
-# settings of JAX that change no program
-_HARMLESS = (
-    "cache",
-    "log",
-    "dump",
-    "traceback",
-    "color",
-    "debug_info",
-    "timeout",
-    "warn",
-    "jax_platform",
-    "jax_default_device",
-)
+# settings that XLA is given; those that change what is traced are in JAX's own context of tracing. Not all there are: which these
+# are depends on what was imported
+_COMPILER = (
+    "jax_disable_most_optimizations", "jax_optimization_level", "jax_exec_time_optimization_effort",
+    "jax_memory_fitting_effort", "jax_memory_fitting_level", "jax_xla_profile_version", "jax_compiler_enable_remat_pass",
+    "jax_allow_f16_reductions", "jax_use_magma", "jax_use_shardy_partitioner", "jax_embedded_constants_max_bytes",
+    "jax_use_simplified_jaxpr_constants", "jax_enable_pgle", "jax_default_matmul_precision", "jax_random_seed_offset",
+)  # fmt: skip
 
 
 class _Stored(NamedTuple):
@@ -204,7 +199,7 @@ def _plain(context: tuple) -> list[str]:
 
 
 def _surroundings(device: jax.Device) -> tuple[Any, ...]:
-    settings = {k: repr(v) for k, v in sorted(jax.config.values.items()) if not any(word in k for word in _HARMLESS)}
+    settings = [repr(jax.config.values.get(name)) for name in _COMPILER]
     flags = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
     kind = (device.platform, device.device_kind, device.client.platform_version, jax.local_device_count())
     return settings, flags, kind, _installed()

@@ -10,6 +10,11 @@ from ..errors import SymmetryError
 # "F d -3 m O2", "F d -3 m Z", "P 4/n m m (origin choice 2)": how programs spell ":2"
 _ORIGIN = re.compile(r"(.+?) ?(?:\(?origin (?:choice )?([12])\)?|O([12])|([SZ]))", re.IGNORECASE)
 _CHOICE = re.compile(r"(?::[12HR]| ?[HR])$", re.IGNORECASE)
+# every direction with its axis and its mirror; the unique axis of tetragonal and hexagonal groups stays in the short symbol
+_FULL = re.compile(
+    r"(?P<unique>[A-Z] (?:4|41|42|6|63)/[a-z](?! -3)|[A-Z])"
+    r"(?:(?: 21?/[a-z]){2,3}|(?: 4[12]?/[a-z])? -3 21?/[a-z]| 21?/[a-z] -3)(?: 1)?"
+)
 _HALL = re.compile(r"hall *: *", re.IGNORECASE)
 
 
@@ -36,7 +41,9 @@ def tabulated(name: str | int, cell: tuple[float, float] | None = None) -> tuple
             return ()
         text = gemmi.find_spacegroup_by_number(int(text)).hm
     alpha, gamma = (0.0, 0.0) if cell is None else cell
-    known = gemmi.find_spacegroup_by_name(text, alpha, gamma)
+    known = gemmi.find_spacegroup_by_name(text, alpha, gamma) or gemmi.find_spacegroup_by_name(
+        _short(text), alpha, gamma
+    )
     if known is None:
         stated = _ORIGIN.fullmatch(text)
         choice = stated and (stated[2] or stated[3] or {"S": "1", "Z": "2"}[stated[4].upper()])
@@ -45,6 +52,15 @@ def tabulated(name: str | int, cell: tuple[float, float] | None = None) -> tuple
     if known.ext in "12" and not _CHOICE.search(text):
         return known, gemmi.find_spacegroup_by_name(f"{known.hm}:2")
     return (known,)
+
+
+def _short(symbol: str) -> str:
+    """The short symbol of a full one, ``"F m -3 m"`` of ``"F 4/m -3 2/m"``; of others the symbol itself."""
+    full = _FULL.fullmatch(re.sub(r"(:[12HR])$", "", symbol))
+    if not full:
+        return symbol
+    mirrors = re.sub(r" \d+/", " ", symbol[full.end("unique") :])
+    return full["unique"] + mirrors
 
 
 def unknown_symbol(name: object) -> SymmetryError:

@@ -42,7 +42,7 @@ class LinearPattern(NamedTuple):
         """
         plan, n = self.plan, self.mix.shape[1]
         basis = jnp.asarray(plan.background)
-        slit = corrections.automatic_slit(plan.x) if plan.fixed.divergence_slit == "automatic" else None
+        slit = jnp.asarray(corrections.automatic_slit(plan.x)) if plan.fixed.divergence_slit == "automatic" else None
 
         def stretch(total: Any, first: jax.Array, columns: jax.Array) -> Any:
             if slit is not None:

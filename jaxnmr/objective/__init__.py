@@ -4,7 +4,8 @@ from .evidence import Derived, Evidence, Knowledge, Profile, Row, Rows, Table
 from .host_state import HostState
 from .losses import Loss
 from .objective import Objective
-from .parameters import ParameterRow, Parameters, perturb
+from .parameter_row import ParameterRow
+from .parameters import Parameters, perturb
 from .source import PhaseSource, Source, source
 from .state import Provision, State, TensorRead
 from .statistics import ProfileStatistics, Statistics

@@ -22,6 +22,7 @@ from .._struct import Struct, static
 from .._tables import plain
 from ..errors import ParameterError
 from ..typing import Array, Quantity
+from .parameter_row import ParameterRow
 
 
 @dataclass(frozen=True)
@@ -49,26 +50,6 @@ class Tie:
     source: int
     factor: float
     offset: float
-
-
-@dataclass(frozen=True)
-class ParameterRow:
-    """One physical value, for tables.
-
-    Attributes:
-        name: full name such as ``"xyz[Ca1.x]"``.
-        value, unit, lower, upper: in physical units.
-        free: whether a refinement moves it, directly or through symmetry or a tie.
-        tied_to: the name it follows, or ``""``.
-    """
-
-    name: str
-    value: float
-    unit: str
-    free: bool
-    lower: float
-    upper: float
-    tied_to: str
 
 
 class ParameterSpec:

@@ -53,9 +53,7 @@ def held_origins(
     return params, list(masks)
 
 
-def _floating(
-    objective: Objective, params: Parameters, phase: str, crystal: Crystal, direction: np.ndarray
-) -> str:
+def _floating(objective: Objective, params: Parameters, phase: str, crystal: Crystal, direction: np.ndarray) -> str:
     """The coordinate to hold, where refined numbers can shift all atoms along a direction; empty where they cannot."""
     spec = params.spec
     places = spec.layout.unflatten(np.arange(len(spec.labels)))[objective.phase_prefix(phase) + "xyz"]

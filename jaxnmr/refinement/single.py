@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..errors import ConvergenceError, ParameterError
+from ..errors import ConvergenceError, ParameterError, require_kind
 from ..objective import Objective, Parameters
 from .descent import Callback, Descent
 from .result import RefinementResult
@@ -56,6 +56,13 @@ def refine(
         DataError: fewer observations than parameters, or residuals that are not finite at the start.
         ConvergenceError: no minimum was reached; the result is its ``result`` attribute.
     """
+    require_kind(
+        objective, Objective, "the objective of refine(objective, params)", "as of Objective(terms, crystal=crystal)"
+    )
+    require_kind(params, Parameters, "what refine(objective, params) starts from", "as of objective.parameters()")
+    stages = [stages] if isinstance(stages, Stage) else stages
+    for stage in [stages] if isinstance(stages, str) else stages or ():
+        require_kind(stage, Stage, "one of the stages", 'as of [Stage("cell"), Stage(("xyz", "u_iso"))]')
     if weights is not None:
         from .variance_components import refine_with_components
 

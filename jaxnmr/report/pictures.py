@@ -83,6 +83,10 @@ def _save(figure: Figure, folder: Path, stem: str, formats: Sequence[str]) -> tu
     import matplotlib.pyplot as plt
 
     paths = tuple(folder / f"{stem}.{suffix}" for suffix in formats)
+    if (engine := figure.get_layout_engine()) is not None:
+        # laid out once: matplotlib draws every file another time, unseen, for its layout
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     for path in paths:
         figure.savefig(path)
     plt.close(figure)

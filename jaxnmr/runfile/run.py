@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..diffraction.powder import DEFAULT_CUTOFF
 from ..objective import Loss
@@ -89,7 +89,11 @@ class PhaseSpec(Spec):
         help="which data block or phase, by name or number, when the file has several",
     )  # fmt: skip
     species: dict[str, str] = key(
-        by_name, EMPTY, '{ Ca1 = "Ca2+" }', "scattering types by site label: ions, deuterium", each=Table.text
+        by_name,
+        EMPTY,
+        '{ Ca1 = "Ca2+" }',
+        'scattering types by site label: ions, deuterium, isotopes as "7Li"',
+        each=Table.text,
     )
     spacegroup: str | int | None = key(
         either(int, _by_number, Table.text), None, '"P 63/m"',
@@ -238,7 +242,7 @@ class HistogramSpec(Spec):
     )
     stephens: tuple[str, ...] = key(_phases, (), '["FAP"]', "anisotropic strain, refinable as xrd/stephens_FAP")
     lebail: tuple[str, ...] = key(_phases, (), '["FAP"]', "free intensities instead of structure factors")
-    axial_mode: str = key(
+    axial_mode: Literal["converged", "gsas"] = key(
         Table.text, "converged", choices=("converged", "gsas"),
         help="how axial divergence is integrated: gsas takes the one to three nodes of GSAS-II, for comparisons with it",
     )  # fmt: skip

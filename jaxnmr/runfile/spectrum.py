@@ -122,7 +122,7 @@ class SiteSpec(Spec):
     widths: WidthsSpec = required(flat, of=WidthsSpec)
 
     def check(self, table: Table) -> None:
-        if self.satellites is not None and self.transitions is not None:
+        if self.satellites is not None and self.transitions not in (None, "central"):
             raise table.error("with satellites, the transitions of a site are the central one: leave transitions out")
 
     def made(self, nucleus: str, larmor_hz: float) -> list[Site]:
@@ -131,6 +131,7 @@ class SiteSpec(Spec):
         widths, satellites = found.pop("widths").in_hz(larmor_hz), found.pop("satellites", None)
         if satellites is None:
             return [Site(isotope=nucleus, **found, **widths)]
+        found.pop("transitions", None)
         own = {} if satellites.amplitude is None else {"amplitude": satellites.amplitude}
         shared = {"label": f"{self.label}-satellites", "like": self.label, "transitions": "satellites"}
         return [

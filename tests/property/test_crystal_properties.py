@@ -173,7 +173,6 @@ LOOP = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_s
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.filterwarnings("ignore:.*no coordinates")
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_after_a_cif_is_read_or_refused_in_our_words(text):

@@ -90,7 +90,8 @@ def our_spectrum(
     numbers = plan.experiment.replace(
         larmor_hz=np.asarray(bare), reference_hz=np.asarray(bare * theirs.ref_larmor_ratio)
     )
-    plan = plan.replace(experiment=numbers)
+    # mrsimulator counts a pattern narrower than a point where it lies, we share it between neighbours
+    plan = plan.replace(experiment=numbers, groups=tuple(group.replace(narrow=False) for group in plan.groups))
     values = np.asarray(jax.jit(lambda p, s: p.spectrum(s))(plan, jax.tree.map(jnp.asarray, Sites.of(sites))))
     step, first = float(numbers.grid.step_hz), float(numbers.grid.first_hz)
     axis = points, step * points, first + step * (points // 2)

@@ -138,6 +138,19 @@ def test_without_a_cache_nothing_is_kept_and_under_another_transformation_the_fu
     assert float(slope) == pytest.approx(3.0) and files(tmp_path) == []
 
 
+def test_settings_of_the_compiler_belong_to_the_key(tmp_path):
+    jn.enable_cache(tmp_path)
+    fresh()(ladder(), 2.0)
+    name = "jax_disable_most_optimizations"
+    before = jax.config.values[name]
+    jax.config.update(name, not before)
+    try:
+        fresh()(ladder(), 2.0)
+    finally:
+        jax.config.update(name, before)
+    assert len(runs) == 1 and len(files(tmp_path)) == 2
+
+
 def test_precision_belongs_to_the_key(tmp_path):
     jn.enable_cache(tmp_path)
     with jax.enable_x64(True):

@@ -49,6 +49,23 @@ def test_an_objective_is_evaluated_at_parameters():
             objective(at)
 
 
+def test_a_refinement_is_told_what_it_needs():
+    prior = jn.Prior("u_iso[Ti1]", 0.01, 0.001)
+    objective = jn.Objective(prior, crystal=rutile())
+    params = objective.parameters().free("u_iso[Ti1]")
+    wrong = [
+        (lambda: jn.refine(objective, {}), "starts from is a dict; expected a Parameters"),
+        (lambda: jn.refine(params, objective), "is a Parameters; expected an Objective"),
+        (lambda: jn.refine(prior, params), "is a Prior; expected an Objective"),
+        (lambda: jn.refine(objective, params, stages="cell"), "one of the stages is a str; expected a Stage"),
+        (lambda: jn.refine(objective, params, stages=["cell"]), "one of the stages is a str; expected a Stage"),
+    ]
+    for call, says in wrong:
+        with pytest.raises(ParameterError) as caught:
+            call()
+        assert says in str(caught.value)
+
+
 @pytest.mark.parametrize(("name", "value"), [("size", -1.0), ("size", np.nan), ("march", 50.0), ("zero", 9.0)])
 def test_values_that_cannot_be_are_not_simulated(name, value):
     textured = jn.PowderDiffraction(DOUBLET, march_axis={"rutile": (0, 0, 1)})

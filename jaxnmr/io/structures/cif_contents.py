@@ -77,7 +77,6 @@ def check_contents(path: Path, block: cif.Block, crystal: Crystal) -> None:
             "scatter here, and masses lack them",
             stacklevel=5,
         )
-        wrong = [element for element in wrong if element != "H"]
     if wrong:
         numbers = ", ".join(f"{e} {content.get(e, 0.0):.4g} instead of {wanted.get(e, 0.0):.4g}" for e in wrong)
         z = text_of(block, ("_cell_formula_units_Z",))

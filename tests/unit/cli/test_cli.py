@@ -144,6 +144,19 @@ def test_quiet_prints_nothing_when_all_goes_well(run_file, tmp_path, refinement,
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_warnings_are_said_in_one_line_without_the_place_in_the_code(run_file, tmp_path, refinement, capsys):
+    run_file.write_text(
+        RUN.replace('type = "Ti"', 'type = "Ti1+"').replace("range = [20", "range = [27"), encoding="utf-8"
+    )
+    arguments = ["simulate", str(run_file), "--out", str(tmp_path / "out")]
+    assert cli.main(arguments) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "Ti1+" in line]
+    assert line.startswith("warning: no X-ray form factor of Ti1+ is tabulated: it scatters as the neutral atom Ti")
+    assert cli.main([*arguments, "--quiet"]) == 0
+    assert "Ti1+" not in capsys.readouterr().err
+
+
 def test_every_step_is_one_plain_line_when_nobody_watches():
     stream = io.StringIO()
     progress = commands.ProgressLines(Console(file=stream, soft_wrap=True, highlight=False))

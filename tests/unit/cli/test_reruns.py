@@ -3,8 +3,10 @@
 import importlib
 import json
 import os
+import warnings
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
@@ -57,6 +59,7 @@ def refine(tmp_path, monkeypatch):
             )
 
         def written(fit, folder, run):
+            folder.mkdir(parents=True, exist_ok=True)
             write_record(folder / "result.json", envelope("refinement", "", {"status": fit.status}))
 
         monkeypatch.setattr(importlib.import_module("jaxnmr.refinement"), "refine", calculated)
@@ -89,6 +92,26 @@ def test_an_interrupted_run_asks_too_and_can_be_begun_again(refine):
     assert refine()[0] == 2
     code, started = refine("--restart")
     assert code == 0 and float(started[-1]["x"]) == 1.0
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_what_readers_warn_of_is_said_in_plain_words_and_belongs_to_the_results(refine, tmp_path, monkeypatch, capsys):
+    def built(run):
+        warnings.warn("run.cif: U is not given; choose one with bank=2", stacklevel=2)
+        return Setup(None, parameters(x=1.0), None, None)
+
+    kept = []
+    monkeypatch.setattr("jaxnmr.cli.commands.replace", lambda fit, warnings: kept.append(warnings) or fit)
+    refine(steps=0, out="first")
+    monkeypatch.setattr(runfile, "build", built)
+    command = ["refine", str(tmp_path / "run.toml"), "--out", str(tmp_path / "out"), "--no-cache"]
+    assert cli.main(command) == 0
+    assert kept == [("run.cif: U is not given; choose one with bank = 2",)]
+    monkeypatch.setattr(runfile, "load_run", lambda path: warnings.warn("the file is old", stacklevel=2))
+    with pytest.raises(AttributeError):
+        cli.main(command)
+    said = capsys.readouterr().err
+    assert "warning: the file is old" in said and "UserWarning" not in said and ".py" not in said
 
 
 def test_every_ending_has_its_exit_code(refine):
@@ -175,3 +198,12 @@ def test_candidates_that_are_not_there_are_named_before_any_is_refined(tmp_path,
     assert cli.main([*command, "--phase", "slat", str(tmp_path / "run.toml")]) == 2
     assert "no phase 'slat'; did you mean 'salt'?" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_screening_without_a_candidate_that_can_be_read_is_wrong_input(tmp_path, capsys):
+    (tmp_path / "run.toml").write_text(RUN, encoding="utf-8")
+    (tmp_path / "empty.cif").write_text("data_empty\n", encoding="utf-8")
+    command = ["screen", str(tmp_path / "run.toml"), str(tmp_path / "empty.cif"), "--out", str(tmp_path / "out")]
+    with jax.enable_x64(True):
+        assert cli.main([*command, "--no-cache"]) == 2
+    assert "empty: " in capsys.readouterr().err

@@ -156,6 +156,7 @@ def test_the_angles_of_a_cell_tell_rhombohedral_from_hexagonal_axes():
         ("P 21/q", "P 1 21/c 1"),
         ("Pnmaa", "P n m a"),
         ("P 63/n", "P 63/m"),
+        ("P 1 23/c 1", "P 1 21/c 1"),
         ("F m -3 n", "F m -3 m"),
     ],
 )

@@ -197,8 +197,9 @@ def test_the_command_ranks_candidates_and_writes_a_report(tmp_path, capsys):
     files = [tmp_path / f"{c.name}.cif" for c in CANDIDATES]
     for crystal, file in zip(CANDIDATES, files, strict=True):
         jn.write_crystal(crystal, file)
-    out = tmp_path / "out"
-    command = ["screen", str(tmp_path / "run.toml"), *map(str, files), "nothing.cif", "--out", str(out), "--no-cache"]
+    out, nothing = tmp_path / "out", tmp_path / "nothing.cif"
+    nothing.write_text("data_nothing\n")
+    command = ["screen", str(tmp_path / "run.toml"), *map(str, files), str(nothing), "--out", str(out), "--no-cache"]
     assert main(command) == 0
     assert "The best of 4 candidates is right" in capsys.readouterr().err
     report = (out / "report.md").read_text()
