@@ -26,7 +26,9 @@ def scripts(monkeypatch):
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
-    folder = run("bench_powder.py", "--case", "quartz", "--no-scaling", folder=tmp_path_factory.mktemp("bench"))
+    folder = run(
+        "bench_powder.py", "--case", "quartz", "--no-scaling", "--no-large", folder=tmp_path_factory.mktemp("bench")
+    )
     return json.loads((folder / "benchmarks.json").read_text())
 
 

@@ -88,10 +88,8 @@ class PatternPlan(Struct):
     def peak_table(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> PeakTable:
         """All peaks of all phases, one after the other, and a dummy (traceable)."""
         tables = self.phase_tables(crystals, values)
-        joined = (
-            jnp.concatenate([getattr(t, name) for t in tables], axis=-1) for name in ("position", "area", "fwhm", "eta")
-        )
-        return self.table_of(*joined, values)
+        joined = lambda name: jnp.concatenate([getattr(t, name) for t in tables], axis=-1)
+        return self.table_of(joined("position"), joined("area"), joined("fwhm"), joined("eta"), values)
 
     def table_of(
         self,

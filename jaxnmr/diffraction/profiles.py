@@ -231,8 +231,8 @@ class ProfileColumns(NamedTuple):
 
 def _first_tiles(tiles: Tiles, edges: jax.Array) -> jax.Array:
     """The first tile of the blocks from each edge on; tiles are sorted by block."""
-    before = jnp.sum(jnp.asarray(tiles.block)[None, :] < edges[:, None], axis=1)
-    return jnp.minimum(before, tiles.used)
+    used = jnp.arange(tiles.capacity) < tiles.used
+    return jnp.sum((jnp.asarray(tiles.block) < edges[:, None]) & used, axis=1)
 
 
 def _core_partials(
