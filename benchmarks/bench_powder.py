@@ -56,7 +56,7 @@ def main(argv=None) -> int:
     if arguments.scaling:
         import scaling
 
-        record["scaling"] = scaling.measure(quick=arguments.quick)
+        record["scaling"] = scaling.measure(arguments.quick, arguments.series or tuple(scaling.SERIES))
         print(scaling.summary(record["scaling"]))
         print(scaling.draw(record["scaling"], arguments.out / "scaling.png"))
     record["machine"]["load_average_at_end"] = list(os.getloadavg()) if hasattr(os, "getloadavg") else None
@@ -68,8 +68,11 @@ def main(argv=None) -> int:
 
 def parse(argv):
     parser = benchmark_parser(__doc__, "few calls, no compile times")
-    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), help="which cases (default: all)")
+    parser.add_argument("--case", nargs="*", choices=CASES, default=list(CASES), help="which cases (default: all)")
     parser.add_argument("--no-scaling", dest="scaling", action="store_false", help="leave out the growth curves")
+    parser.add_argument(
+        "--series", nargs="+", help="which growth curves: points, reflections, supercell, columns (default: all)"
+    )
     parser.add_argument("--no-large", dest="large", action="store_false", help="leave out 20,000 points and more")
     parser.add_argument("--first-call", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(argv)

@@ -155,6 +155,21 @@ def test_starts_and_candidates_that_are_counted_end_in_one_minimum(tmp_path):
     assert screening["per_minute"] > 0 and (folder / "screening.png").stat().st_size > 5000
 
 
+def test_programs_are_measured_beside_what_their_device_does_at_most(tmp_path):
+    folder = run("bench_device.py", folder=tmp_path)
+    record = json.loads((folder / "device.json").read_text())
+    assert record["machine"]["device"] and record["machine"]["jaxlib"] and record["machine"]["devices"] == 1
+    assert all(value > 0 for value in record["peaks"].values())
+    step, (row,) = record["programs"]["step"], record["widths"]
+    # per second is count over time
+    np.testing.assert_allclose(step["gflops"] * 1e9 * step["best_ms"] * 1e-3, step["operations"])
+    np.testing.assert_allclose(step["gb_s"] * 1e9 * step["best_ms"] * 1e-3, step["bytes"])
+    # normal equations of the pattern alone: 3,000 points or more, 17 numbers
+    assert step["operations"] > 2 * 3000 * 17**2 and step["bytes"] > 3000 * 17 * 8
+    assert row["width"] == 1 and row["found"] == [2] and row["evaluations"] >= 8
+    assert all((folder / name).stat().st_size > 5000 for name in ("roofline.png", "widths.png", "parts.png"))
+
+
 def test_every_way_to_import_is_timed_and_compared_with_jax(tmp_path):
     record = json.loads((run("bench_import.py", folder=tmp_path) / "import.json").read_text())
     assert {"python", "import jax", "import jaxnmr", "every public name", "jaxnmr --help"} <= record["times"].keys()

@@ -170,9 +170,7 @@ class ProfileColumns(NamedTuple):
     by_area: Float[Array, "peaks directions"]
     by_line: Float[Array, "quantities peaks numbers"]
 
-    def fold(
-        self, core: Tiles, tail: Tiles, at_once: int, visit: Visit[Total], start: Total
-    ) -> Total:
+    def fold(self, core: Tiles, tail: Tiles, at_once: int, visit: Visit[Total], start: Total) -> Total:
         """``visit(total, first, columns)`` of the points from ``first``, ``(rows, columns)``, stretch after stretch.
 
         Stretches are so short that their columns stay in a core's cache: what is not written down is not read again. There is
