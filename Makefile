@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 OUT    ?= out
 WORKERS ?= 2
+BENCH  ?=
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
@@ -15,9 +16,9 @@ help:
 	@echo "make test    run the tests (JAXNMR_DATA=/path/to/data adds those on measured patterns)"
 	@echo "make lint    check style with ruff"
 	@echo "make types   check types with mypy"
-	@echo "make bench   run the benchmarks (best on an idle machine)"
+	@echo "make bench   run the benchmarks on the device jax finds (best on an idle machine; BENCH=--quick to see that they run)"
 	@echo "make clean   remove $(OUT)/, caches and build products (not $(VENV))"
-	@echo "variables    PYTHON=$(PYTHON)  VENV=$(VENV)  OUT=$(OUT)  WORKERS=$(WORKERS)"
+	@echo "variables    PYTHON=$(PYTHON)  VENV=$(VENV)  OUT=$(OUT)  WORKERS=$(WORKERS)  BENCH=$(BENCH)"
 
 # A dozen steps take less time than compiling them well.
 demo: $(STAMP)
@@ -41,12 +42,13 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/bench_import.py --out $(OUT)/bench
-	$(BIN)/python benchmarks/bench_powder.py --out $(OUT)/bench
-	$(BIN)/python benchmarks/bench_spectra.py --out $(OUT)/bench
-	$(BIN)/python benchmarks/bench_models.py --out $(OUT)/bench
-	$(BIN)/python benchmarks/bench_screening.py --out $(OUT)/bench
-	@if [ -n "$$JAXNMR_DATA" ]; then $(BIN)/python benchmarks/bench_zeolite.py --out $(OUT)/bench; \
+	$(BIN)/python benchmarks/bench_device.py --out $(OUT)/bench $(BENCH)
+	$(BIN)/python benchmarks/bench_import.py --out $(OUT)/bench $(BENCH)
+	$(BIN)/python benchmarks/bench_powder.py --out $(OUT)/bench $(BENCH)
+	$(BIN)/python benchmarks/bench_spectra.py --out $(OUT)/bench $(BENCH)
+	$(BIN)/python benchmarks/bench_models.py --out $(OUT)/bench $(BENCH)
+	$(BIN)/python benchmarks/bench_screening.py --out $(OUT)/bench $(BENCH)
+	@if [ -n "$$JAXNMR_DATA" ]; then $(BIN)/python benchmarks/bench_zeolite.py --out $(OUT)/bench $(BENCH); \
 	else echo "JAXNMR_DATA is not set: benchmarks/bench_zeolite.py left out"; fi
 
 clean:

@@ -23,7 +23,12 @@ from pathlib import Path
 from timing import benchmark_parser, best, device_peak_mb, machine, peak_memory_mb, pin, time_calls
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-CASES = {"fap": EXAMPLES / "fap.toml", "pbso4": EXAMPLES / "pbso4.toml", "quartz": EXAMPLES / "quartz" / "quartz.toml"}
+CASES = {
+    "fap": EXAMPLES / "fap.toml",
+    "pbso4": EXAMPLES / "pbso4.toml",
+    "nac": EXAMPLES / "nac.toml",
+    "quartz": EXAMPLES / "quartz" / "quartz.toml",
+}
 
 
 def main(argv=None) -> int:
@@ -42,10 +47,16 @@ def main(argv=None) -> int:
             continue
         record["cases"][name] = measure(name, arguments)
         print(summary(name, record["cases"][name]), flush=True)
+    if arguments.large:
+        import large_patterns
+
+        record["large"] = {name: large_patterns.measure(name, arguments.quick) for name in large_patterns.SIZES}
+        for name, of in record["large"].items():
+            print(large_patterns.summary(name, of), flush=True)
     if arguments.scaling:
         import scaling
 
-        record["scaling"] = scaling.measure(quick=arguments.quick)
+        record["scaling"] = scaling.measure(arguments.quick, arguments.series or tuple(scaling.SERIES))
         print(scaling.summary(record["scaling"]))
         print(scaling.draw(record["scaling"], arguments.out / "scaling.png"))
     record["machine"]["load_average_at_end"] = list(os.getloadavg()) if hasattr(os, "getloadavg") else None
@@ -57,8 +68,12 @@ def main(argv=None) -> int:
 
 def parse(argv):
     parser = benchmark_parser(__doc__, "few calls, no compile times")
-    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), help="which cases (default: all)")
+    parser.add_argument("--case", nargs="*", choices=CASES, default=list(CASES), help="which cases (default: all)")
     parser.add_argument("--no-scaling", dest="scaling", action="store_false", help="leave out the growth curves")
+    parser.add_argument(
+        "--series", nargs="+", help="which growth curves: points, reflections, supercell, columns (default: all)"
+    )
+    parser.add_argument("--no-large", dest="large", action="store_false", help="leave out 20,000 points and more")
     parser.add_argument("--first-call", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
@@ -86,6 +101,7 @@ def measure(name: str, arguments) -> dict:
         "forward": time_calls(residuals, *at, seconds=seconds),
         "jacobian": time_calls(residuals_and_jacobian, *at, seconds=seconds),
         "jacobian_and_normal_equations": time_calls(normal_equations(), *at, seconds=seconds),
+        "jacobian_then_product": time_calls(jacobian_then_product(), *at, seconds=seconds),
     }
     r, jacobian = map(np.asarray, residuals_and_jacobian(*at))
     times["least_squares_step_on_host"] = time_calls(lambda: Linearised.create(r, jacobian).step(1e-3), seconds=seconds)
@@ -117,7 +133,14 @@ def measure(name: str, arguments) -> dict:
 
 
 def normal_equations():
-    """Jacobian and normal equations as one compiled function."""
+    """Normal equations as refinements take them, without a Jacobian in memory."""
+    from jaxnmr.objective.normal import normal_equations
+
+    return normal_equations
+
+
+def jacobian_then_product():
+    """The same from the Jacobian, as one compiled function."""
     import jax
 
     from jaxnmr.objective.objective import residuals_and_jacobian

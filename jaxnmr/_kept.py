@@ -113,7 +113,8 @@ class Keeper:
             )
         except Unstable:
             return None
-        path, results = _Path(f"{self.function.__name__}-{key[:40]}{_SUFFIX}"), None
+        path = _Path(f"{self.function.__name__}-{key[:40]}{_SUFFIX}")
+        results: Any = None
         stored = path.read()
         if stored is not None and stored.text == _text():
             try:
@@ -157,7 +158,7 @@ def _loaded(stored: _Stored, name: str, count: int, device: jax.Device) -> Calla
     began = time.perf_counter()
     if stored.lapack:
         _prepare_lapack()
-    results = jax.tree.structure(pickle.loads(stored.results))
+    results: Any = jax.tree.structure(pickle.loads(stored.results))
     trees = jax.tree.structure(((0,) * count, {})), jax.tree.structure([0] * results.num_leaves)
     run = deserialize_and_load(stored.executable, *trees, backend=device.client, execution_devices=[device])
     report_ready(name, time.perf_counter() - began)

@@ -26,7 +26,9 @@ def scripts(monkeypatch):
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory):
-    folder = run("bench_powder.py", "--case", "quartz", "--no-scaling", folder=tmp_path_factory.mktemp("bench"))
+    folder = run(
+        "bench_powder.py", "--case", "quartz", "--no-scaling", "--no-large", folder=tmp_path_factory.mktemp("bench")
+    )
     return json.loads((folder / "benchmarks.json").read_text())
 
 
@@ -151,6 +153,21 @@ def test_starts_and_candidates_that_are_counted_end_in_one_minimum(tmp_path):
     assert screening["candidates"] == 2 and {row["status"] for row in screening["rows"]} == {"converged"}
     np.testing.assert_allclose(*(row["chi2"] for row in screening["rows"]), rtol=1e-6)
     assert screening["per_minute"] > 0 and (folder / "screening.png").stat().st_size > 5000
+
+
+def test_programs_are_measured_beside_what_their_device_does_at_most(tmp_path):
+    folder = run("bench_device.py", folder=tmp_path)
+    record = json.loads((folder / "device.json").read_text())
+    assert record["machine"]["device"] and record["machine"]["jaxlib"] and record["machine"]["devices"] == 1
+    assert all(value > 0 for value in record["peaks"].values())
+    step, (row,) = record["programs"]["step"], record["widths"]
+    # per second is count over time
+    np.testing.assert_allclose(step["gflops"] * 1e9 * step["best_ms"] * 1e-3, step["operations"])
+    np.testing.assert_allclose(step["gb_s"] * 1e9 * step["best_ms"] * 1e-3, step["bytes"])
+    # normal equations of the pattern alone: 3,000 points or more, 17 numbers
+    assert step["operations"] > 2 * 3000 * 17**2 and step["bytes"] > 3000 * 17 * 8
+    assert row["width"] == 1 and row["found"] == [2] and row["evaluations"] >= 8
+    assert all((folder / name).stat().st_size > 5000 for name in ("roofline.png", "widths.png", "parts.png"))
 
 
 def test_every_way_to_import_is_timed_and_compared_with_jax(tmp_path):

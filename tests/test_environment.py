@@ -54,6 +54,14 @@ def test_pinned_versions_are_what_the_project_asks_for(python):
         assert requirement.specifier.contains(version, prereleases=True), f"{requirement} against {version}"
 
 
+def test_the_extra_for_gpus_has_the_bounds_of_jax_and_is_not_pinned():
+    (jax,) = (r for r in map(Requirement, PROJECT["dependencies"]) if r.name == "jax")
+    (cuda,) = map(Requirement, PROJECT["optional-dependencies"]["cuda"])
+    assert (cuda.name, cuda.extras, cuda.specifier) == ("jax", {"cuda12"}, jax.specifier)
+    assert "cuda12" in metadata.metadata("jax").get_all("Provides-Extra")
+    assert not [name for python in PYTHONS for name in pins(python) if "cuda" in name or name.startswith("nvidia")]
+
+
 @pytest.mark.parametrize("python", PYTHONS)
 def test_constraints_name_versions_and_no_address(python):
     lines = FILES[python].read_text(encoding="utf-8").splitlines()

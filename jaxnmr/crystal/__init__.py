@@ -25,6 +25,7 @@ from .pairs import (
     plan_distances,
     select_angles,
 )
+from .polar import atomic_numbers, polar_directions
 from .shared import shared_sites
 from .sites import Site, analyse_site, cell_basis
 from .symmetry import SpaceGroup
@@ -32,6 +33,7 @@ from .transform import primitive, primitive_basis, transformed
 
 __all__ = [
     "atom_names",
+    "atomic_numbers",
     "AnglePlan",
     "AngleRecord",
     "BondPlan",
@@ -64,6 +66,7 @@ __all__ = [
     "plan_expansion",
     "plan_pairs",
     "plan_triplets",
+    "polar_directions",
     "positions",
     "primitive",
     "primitive_basis",

@@ -19,6 +19,9 @@ from . import corrections, profiles
 from .pattern_plan import PatternPlan
 from .phases import area_factor, line_values, phase_lines
 
+# of a total, the number of a first point, calculated points and their rows of the Jacobian: the new total
+Visit = Callable[[Any, jax.Array, jax.Array, jax.Array], Any]
+
 
 class LinearPattern(NamedTuple):
     """A pattern and its derivatives by parameters, to be had stretch by stretch.
@@ -36,7 +39,7 @@ class LinearPattern(NamedTuple):
     background: Float[jax.Array, " terms"]
     shared: bool
 
-    def fold(self, visit: Callable[[Any, jax.Array, jax.Array, jax.Array], Any], start: Any) -> Any:
+    def fold(self, visit: Visit, start: Any) -> Any:
         """``visit(total, first, calculated, jacobian)`` of the points from ``first``, stretch after stretch; rows behind the last
         point belong to no point.
         """
@@ -90,13 +93,14 @@ def linear_pattern(
             area_factor(p, cells[k], angles[k], plan.fixed, v, k) for k, p in enumerate(plan.phases)
         ])  # fmt: skip
 
-    f_squared, push = jax.linearize(lambda c: jnp.concatenate([p.f_squared(c[p.name]) for p in plan.phases]), crystals)
+    pairs = [p.f_squared_and_tangents(crystals[p.name], crystal_tangents[p.name]) for p in plan.phases]
+    f_squared, f_tangents = (jnp.concatenate(of, axis=-1) for of in zip(*pairs, strict=True))
     of_intensity = lambda v: {name: value for name, value in v.items() if name != "background"}
     factor, by_few, spread = _by_few(
         factors, (cells, of_intensity(values)), (cell_tangents, of_intensity(value_tangents))
     )
     area = factor * f_squared
-    area_tangents = factor * jax.vmap(push)(crystal_tangents) + f_squared * _along(by_few, spread)
+    area_tangents = factor * f_tangents + f_squared * _along(by_few, spread)
 
     (fwhm, eta, *position), by_few, spread = _by_few(
         lines, (cells, line_values(values)), (cell_tangents, line_values(value_tangents))
@@ -115,7 +119,7 @@ def linear_pattern(
     mix = [value_tangents["shl"][None], ratio.T, value_tangents["background"].T]
     if spread is not None:
         mix = [spread.T, *mix]
-    return LinearPattern(plan, columns, jnp.concatenate(mix), table.background, shared=spread is not None)
+    return LinearPattern(plan, columns, jnp.concatenate(mix), jnp.asarray(table.background), shared=spread is not None)
 
 
 def _by_few(

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from .._arrays import namespace
 from .._struct import Struct, compiled, static
@@ -88,10 +88,8 @@ class PatternPlan(Struct):
     def peak_table(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> PeakTable:
         """All peaks of all phases, one after the other, and a dummy (traceable)."""
         tables = self.phase_tables(crystals, values)
-        joined = (
-            jnp.concatenate([getattr(t, name) for t in tables], axis=-1) for name in ("position", "area", "fwhm", "eta")
-        )
-        return self.table_of(*joined, values)
+        joined = lambda name: jnp.concatenate([getattr(t, name) for t in tables], axis=-1)
+        return self.table_of(joined("position"), joined("area"), joined("fwhm"), joined("eta"), values)
 
     def table_of(
         self,
@@ -231,7 +229,7 @@ class PatternPlan(Struct):
             return self.laid_out(crystals, values, reflections=True), "reflection list rebuilt"
         return (self.laid_out(crystals, values), "peak windows renewed") if windows else (self, "")
 
-    def outgrown(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Array:
+    def outgrown(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Bool[jax.Array, ""]:
         """Whether :meth:`refreshed` would plan anything again at these values (traceable)."""
         tables = self.phase_tables(crystals, values)
         position = jnp.concatenate([t.position for t in tables], axis=1)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, Self
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,7 +16,7 @@ from ..units import CENTIDEG
 from . import corrections, widths
 from .records import Fixed, Instrument
 from .reflections import laue_rotations, plan_reflections, stephens_basis
-from .structure_factors import StructureFactors
+from .structure_factors import StructureFactors, reciprocal_lengths
 from .tiles import rounded_up
 
 Intensities = Literal["structure", "lebail", "given"]
@@ -128,6 +129,25 @@ class PhasePlan(Struct):
         if self.intensities != "structure":
             return jnp.asarray(self.given)
         return self.structure.squared(crystal, self._d_star_sq(jnp.asarray(crystal.cell)))
+
+    def f_squared_and_tangents(
+        self, crystal: Crystal, tangents: Crystal
+    ) -> tuple[Float[Array, " n"], Float[Array, "parameters n"]]:
+        """:meth:`f_squared` and its derivatives along many tangents, leading parameter axis, at the price of a gradient."""
+        if self.intensities != "structure":
+            return jnp.asarray(self.given), jnp.zeros((tangents.cell.shape[0], self.given.shape[0]))
+        cell = jnp.asarray(crystal.cell)
+        d_star_sq, push = jax.linearize(self._d_star_sq, cell)
+        by_cell = jax.vmap(push)(jnp.eye(6))
+        value, by_d_star_sq, by_atoms = self.structure.gradient(crystal, d_star_sq)
+        by_cell = by_d_star_sq * by_cell
+        moved = [tangents.xyz, tangents.occupancy, tangents.u_iso, tangents.u_aniso][: len(by_atoms)]
+        if self.structure.has_aniso:
+            *by_atoms, by_length = by_atoms
+            by_cell = by_cell + (by_length @ jax.jacfwd(reciprocal_lengths)(cell)).T
+        # one product of all that atoms can do
+        flat = lambda arrays: jnp.concatenate([a.reshape(a.shape[0], -1) for a in arrays], axis=1)
+        return value, tangents.cell @ by_cell + flat(moved) @ flat(by_atoms).T
 
     def _d_star_sq(self, cell: Float[Array, "6"]) -> Float[Array, " n"]:
         return jnp.einsum("ni,ij,nj->n", self.hkl, reciprocal_metric(cell), self.hkl)

@@ -54,6 +54,8 @@ class AxialNodes(NamedTuple):
 
 
 Total = TypeVar("Total")
+# of a total, the number of a first point and columns at the points from there: the new total
+Visit = Callable[[Any, jax.Array, jax.Array], Total]
 # of one tile: its block, a number, and its 16 peaks
 PerTile = Callable[[jax.Array, jax.Array], jax.Array]
 # of one tile: by area, fwhm, eta and each line's position, and by shl and ratios
@@ -168,9 +170,7 @@ class ProfileColumns(NamedTuple):
     by_area: Float[Array, "peaks directions"]
     by_line: Float[Array, "quantities peaks numbers"]
 
-    def fold(
-        self, core: Tiles, tail: Tiles, at_once: int, visit: Callable[[Any, jax.Array, jax.Array], Total], start: Total
-    ) -> Total:
+    def fold(self, core: Tiles, tail: Tiles, at_once: int, visit: Visit[Total], start: Total) -> Total:
         """``visit(total, first, columns)`` of the points from ``first``, ``(rows, columns)``, stretch after stretch.
 
         Stretches are so short that their columns stay in a core's cache: what is not written down is not read again. There is
@@ -231,8 +231,8 @@ class ProfileColumns(NamedTuple):
 
 def _first_tiles(tiles: Tiles, edges: jax.Array) -> jax.Array:
     """The first tile of the blocks from each edge on; tiles are sorted by block."""
-    before = jnp.sum(jnp.asarray(tiles.block)[None, :] < edges[:, None], axis=1)
-    return jnp.minimum(before, tiles.used)
+    used = jnp.arange(tiles.capacity) < tiles.used
+    return jnp.sum((jnp.asarray(tiles.block) < edges[:, None]) & used, axis=1)
 
 
 def _core_partials(

@@ -4,6 +4,7 @@
 centrosymmetric or not.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -82,9 +83,16 @@ class StructureFactors(Struct):
             crystal: the structure, on any values of its parameters.
             d_star_sq: ``1/d²`` in Å⁻².
         """
-        length = jnp.sqrt(jnp.diag(reciprocal_metric(jnp.asarray(crystal.cell))))
-        atoms = (crystal.xyz, crystal.occupancy, crystal.u_iso, crystal.u_aniso, length)
-        return _squared(self, d_star_sq / 4.0, jax.tree.map(jnp.asarray, atoms))
+        return _squared(self, d_star_sq / 4.0, _atoms(crystal, reciprocal_lengths(jnp.asarray(crystal.cell))))
+
+    def gradient(
+        self, crystal: Crystal, d_star_sq: Float[Array, " reflections"]
+    ) -> tuple[Float[Array, " reflections"], Float[Array, " reflections"], Sequence[Float[Array, "reflections ..."]]]:
+        """``|F|²``, its derivatives by ``1/d²``, and those by atoms in the order of `Atoms`; arguments as of :meth:`squared`."""
+        value, by_s, by_atoms = _gradient(
+            self, d_star_sq / 4.0, _atoms(crystal, reciprocal_lengths(jnp.asarray(crystal.cell)))
+        )
+        return value, by_s / 4.0, by_atoms
 
     def _one(
         self, h_rotated: Float[Array, "operations 3"], h_shift: Float[Array, " operations"], s_sq: Scalar, atoms: Atoms
@@ -92,13 +100,21 @@ class StructureFactors(Struct):
         """``|F|²`` of one reflection."""
         xyz, occupancy, u_iso, u_aniso, length = atoms
         f = self.factors
-        h = h_rotated[self.image_operation]
-        phase = _TWO_PI * (jnp.sum(h * (self.membership @ xyz), axis=-1) + h_shift[self.image_operation])
-        cos, sin = jnp.cos(phase), jnp.sin(phase)
+        # component by component: arrays whose last axis has three places are slow
+        # and operations are picked by a product, which is faster than looking them up
+        pick = (jnp.arange(h_shift.shape[0])[:, None] == self.image_operation).astype(h_rotated.dtype)
+        h = [h_rotated[:, k] @ pick for k in range(3)]
+        turns = sum((h[k] * (self.membership @ xyz[:, k]) for k in range(3)), h_shift @ pick)
+        phase = _TWO_PI * turns
+        # behind a barrier: XLA holds cosines for cheap, and takes them again wherever they are used
+        cos, sin = jax.lax.optimization_barrier((jnp.cos(phase), jnp.sin(phase)))
         if self.has_aniso:
-            scaled = h * length
-            products = jnp.stack([scaled[:, i] * scaled[:, j] * (1.0 if i == j else 2.0) for i, j in UIJ], axis=-1)
-            damping = jnp.exp(-0.25 * EIGHT_PI2 * jnp.sum(products * (self.membership @ u_aniso), axis=-1))
+            scaled = [h[k] * length[k] for k in range(3)]
+            exponent = sum(
+                (1.0 if i == j else 2.0) * scaled[i] * scaled[j] * (self.membership @ u_aniso[:, k])
+                for k, (i, j) in enumerate(UIJ)
+            )
+            damping = jnp.exp(-0.25 * EIGHT_PI2 * exponent)
             cos, sin = cos * damping, sin * damping
         weight = occupancy * jnp.exp(-EIGHT_PI2 * u_iso * s_sq)
         real = (jnp.sum(f.a * jnp.exp(-f.b * s_sq), axis=-1) + f.c + f.f1) * weight
@@ -122,13 +138,32 @@ def _squared_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     of_plan, d_s, d_atoms = tangents
     if not all(isinstance(t, SymbolicZero) for t in jax.tree.leaves(of_plan, is_leaf=_is_zero)):
         raise TypeError("structure factors cannot be differentiated by scattering factors or reflection lists")
-    gradient = jax.vmap(jax.value_and_grad(plan._one, argnums=(2, 3)), in_axes=(0, 0, 0, None))
-    value, (by_s, by_atoms) = gradient(plan.h_rotated, plan.h_shift, s_sq, atoms)
+    value, by_s, by_atoms = _gradient(plan, s_sq, atoms)
     tangent = jnp.zeros_like(value) if _is_zero(d_s) else by_s * d_s
-    for g, t in zip(by_atoms, d_atoms, strict=True):
+    for g, t in zip(by_atoms, d_atoms, strict=False):
         if not _is_zero(t):
             tangent = tangent + jnp.tensordot(g, t, axes=t.ndim)
     return value, tangent
+
+
+def _gradient(plan: StructureFactors, s_sq: Float[Array, " reflections"], atoms: Atoms) -> tuple[Any, Any, Any]:
+    # without anisotropic displacements nothing depends on the last two
+    used = len(atoms) if plan.has_aniso else 3
+    one = lambda h_rotated, h_shift, s_sq, moving: plan._one(h_rotated, h_shift, s_sq, (*moving, *atoms[used:]))
+    gradient = jax.vmap(jax.value_and_grad(one, argnums=(2, 3)), in_axes=(0, 0, 0, None))
+    value, (by_s, by_atoms) = gradient(plan.h_rotated, plan.h_shift, s_sq, atoms[:used])
+    return value, by_s, by_atoms
+
+
+def _atoms(crystal: Crystal, length: Float[Array, "3"]) -> Atoms:
+    fields = crystal.xyz, crystal.occupancy, crystal.u_iso, crystal.u_aniso, length
+    xyz, occupancy, u_iso, u_aniso, length = map(jnp.asarray, fields)
+    return xyz, occupancy, u_iso, u_aniso, length
+
+
+def reciprocal_lengths(cell: Float[Array, "6"]) -> Float[Array, "3"]:
+    """Lengths of the reciprocal axes, Å⁻¹."""
+    return jnp.sqrt(jnp.diag(reciprocal_metric(cell)))
 
 
 def _is_zero(tangent: object) -> bool:

@@ -1,22 +1,19 @@
-"""The normal equations of an objective: what a step needs of a Jacobian, at about half the price of the dense product.
+"""The normal equations of an objective: all that a step needs of a Jacobian, where the columns are well conditioned.
 
-Sums of products of columns are symmetric: only blocks on and above the diagonal are calculated. Terms that know how their
-Jacobian comes about say what its products are without writing it down (:meth:`jaxnmr.objective.Term.normal`).
+Terms of many residuals add up the products of their columns stretch by stretch and never write the Jacobian down
+(:meth:`jaxnmr.objective.Term.normal`); of the others the Jacobian is taken.
 """
 
 from __future__ import annotations
 
-import jax
-
 from .._struct import compiled
+from ..typing import Array
 from .objective import Objective, state_and_tangents
 from .parameters import Layout
 
 
 @compiled(kept=True, static_argnums=0)
-def normal_equations(
-    layout: Layout, objective: Objective, offset, transform, theta
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def normal_equations(layout: Layout, objective: Objective, offset, transform, theta) -> tuple[Array, Array, Array]:
     """Residuals ``r``, ``JᵀJ`` and ``Jᵀr`` by scaled ``theta``, weights and losses of terms included.
 
     The same ``r`` and ``J`` as of :func:`jaxnmr.objective.objective.residuals_and_jacobian`, which serves where the condition

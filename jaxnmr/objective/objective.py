@@ -343,7 +343,7 @@ class Objective(Struct):
         values, moved = dict(params.values), frozenset(params.moved_names)
         for term in self.terms:
             prefix = f"{term.name}/"
-            own = {name.removeprefix(prefix): v for name, v in values.items() if name.startswith(prefix)}
+            own = {name.removeprefix(prefix): np.asarray(v) for name, v in values.items() if name.startswith(prefix)}
             values |= {prefix + name: new for name, new in term.in_range(own, moved).items()}
         spec = params.spec
         flat = np.concatenate([np.ravel(np.asarray(values[name], dtype=float)) for name, _ in spec.layout.parts])

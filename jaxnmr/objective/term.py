@@ -49,9 +49,13 @@ class Term(Struct, pytree=False):
 
     name: str
 
-    # whether a common shift of all atoms of a structure changes the residuals; where no term says so, origins that a space group
-    # leaves open are held
-    sees_origin = True
+    @property
+    def sees_origin(self) -> bool:
+        """Whether a common shift of all atoms of a structure may change the residuals.
+
+        Where none of the terms says so, origins that a space group leaves open are held.
+        """
+        return True
 
     @property
     def extracting(self) -> bool:

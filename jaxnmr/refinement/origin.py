@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from ase.data import chemical_symbols
 
-from ..crystal import Crystal
+from ..crystal import Crystal, atomic_numbers, polar_directions
 from ..objective import Objective, Parameters
 
 # parts of a translation that refined numbers cannot make, at which it counts as impossible
 _POSSIBLE = 1e-6
-
-
-def polar_directions(crystal: Crystal) -> np.ndarray:
-    """``(k, 3)`` orthogonal fractional directions along which all operations of the group leave the origin open."""
-    rotations = np.asarray(crystal.group.rotations, dtype=float)
-    _, values, right = np.linalg.svd((rotations - np.eye(3)).reshape(-1, 3))
-    return right[values < 1e-9 * max(values.max(), 1.0)]
 
 
 def held_origins(
@@ -69,7 +61,8 @@ def _floating(objective: Objective, params: Parameters, phase: str, crystal: Cry
     moved = [(site, row) for site, row in own if share[row] > _POSSIBLE * np.abs(numbers).max()]
     if not moved:
         return ""
-    weight = lambda pair: (chemical_symbols.index(crystal.elements[pair[0]]), share[pair[1]], -pair[1])
+    number = atomic_numbers(crystal)
+    weight = lambda pair: (number[pair[0]], share[pair[1]], -pair[1])
     return spec.labels[max(moved, key=weight)[1]]
 
 

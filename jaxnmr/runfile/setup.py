@@ -95,7 +95,7 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
         if spec.sites_of is not None:
             (term,) = (of for of in objective.terms if of.name == spec.name)
             with _place(run, f"[[spectrum]] {spec.name!r}"):
-                parameters = term.sharing(parameters, spec.sites_of)
+                parameters = cast(SpectrumTerm, term).sharing(parameters, spec.sites_of)
     tied: dict[str, str] = {}
     for tie in run.ties:
         with _place(run, f"[[tie]] {tie['target']!r}"):

@@ -133,7 +133,7 @@ class SiteSpec(Spec):
             return [Site(isotope=nucleus, **found, **widths)]
         found.pop("transitions", None)
         own = {} if satellites.amplitude is None else {"amplitude": satellites.amplitude}
-        shared = {"label": f"{self.label}-satellites", "like": self.label, "transitions": "satellites"}
+        shared: dict[str, Any] = {"label": f"{self.label}-satellites", "like": self.label, "transitions": "satellites"}
         return [
             Site(isotope=nucleus, **found, **widths, transitions="central"),
             Site(isotope=nucleus, **shared, **own, **(satellites.widths.in_hz(larmor_hz) or widths)),
@@ -357,7 +357,7 @@ def sharing(specs: tuple[SpectrumSpec, ...]) -> tuple[SpectrumSpec, ...]:
                     f"[[spectrum]] {spec.name!r}: sites_of = {spec.sites_of!r}; expected the name of a [[spectrum]] with "
                     f"[[spectrum.site]] tables: {', '.join(map(repr, by_name)) or 'none is there'}"
                 )
-            own = {"widths": spec.widths} if given(spec.widths) else {}
+            own: dict[str, Any] = {"widths": spec.widths} if given(spec.widths) else {}
             spec = replace(spec, sites=tuple(replace(site, **own) for site in by_name[spec.sites_of].sites))
         out.append(spec)
     return tuple(out)

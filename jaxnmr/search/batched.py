@@ -108,7 +108,7 @@ class Batches:
     def family(self, descent: Descent) -> Any:
         """What refinements must have in common to share a compiled program: structure and shapes of all arrays."""
         leaves, tree = jax.tree.flatten(bare(descent.objective))
-        shapes = tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)
+        shapes = tuple((np.shape(leaf), _dtype(leaf)) for leaf in leaves)
         return descent.params.spec.layout, descent.solver.rule, tree, shapes, descent.course.masks.shape
 
     def _batch(self, family, descents: Sequence[Descent], arguments) -> tuple[list[Outcome], float, float]:
@@ -185,8 +185,13 @@ class _Family:
         return stacked, [common for common, own in zip(self.common, self.own, strict=True) if not own]
 
 
+def _dtype(leaf) -> np.dtype:
+    # of an array that may be on a device, where it stays
+    return leaf.dtype if hasattr(leaf, "dtype") else np.result_type(leaf)
+
+
 def _same(a, b) -> bool:
-    return a is b or np.array_equal(np.asarray(a), np.asarray(b), equal_nan=np.result_type(a).kind == "f")
+    return a is b or np.array_equal(np.asarray(a), np.asarray(b), equal_nan=_dtype(a).kind == "f")
 
 
 @lru_cache(maxsize=64)

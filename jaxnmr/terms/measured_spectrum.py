@@ -280,7 +280,7 @@ class PlannedSpectrum(MeasuredSpectrum):
         strays = changes.strays
         for name, moves in (("mas", self.moving_mas), ("rotor_angle", self.moving_angle)):
             if moves:
-                spun = lambda value, name=name: self._spun(values | {name: value}).complex_spectrum(sites)
+                spun = lambda value, name=name: self._spun({**values, name: value}).complex_spectrum(sites)
                 change = jax.jvp(spun, (values[name],), (1.0 + 0 * values[name],))[1]
                 out = out + values["scale"] * self._turned(change, values).real[:, None] * pushed[name]
             elif name in pushed:

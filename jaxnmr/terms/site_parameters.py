@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import namespace
@@ -166,8 +165,9 @@ def _off_symmetry(symmetric: np.ndarray, euler: np.ndarray, freed: np.ndarray) -
 
 def symmetric_sites(template: Sites, frames: Array) -> Array:
     """``(sites,)`` whose quadrupolar tensor has its axes along those of the common frame, without couplings (traceable)."""
-    size = jnp.abs(jnp.asarray(frames))
-    return (jnp.minimum(size, jnp.abs(1.0 - size)).max(axis=(1, 2)) < 1e-9) & (not template.partners)
+    xp = namespace(frames)
+    size = xp.abs(frames)
+    return (xp.minimum(size, xp.abs(1.0 - size)).max(axis=(1, 2)) < 1e-9) & (not template.partners)
 
 
 def flat_angles(euler: Array, within_deg: float) -> Array:
@@ -177,15 +177,16 @@ def flat_angles(euler: Array, within_deg: float) -> Array:
     an axis of its own. So all depends on the square of beta near 0 and 180, on those of alpha and gamma near multiples of 90
     if both are there, and at beta = 90 on the square of every angle that is near one.
     """
-    alpha, beta, gamma = jnp.moveaxis(jnp.asarray(euler), -1, 0)
-    multiple = lambda angle, of: jnp.abs(angle - of * jnp.round(angle / of)) < within_deg
+    xp = namespace(euler)
+    alpha, beta, gamma = (euler[..., k] for k in range(len(ANGLES)))
+    multiple = lambda angle, of: xp.abs(angle - of * xp.round(angle / of)) < within_deg
     upright, sideways = multiple(beta, 180.0), multiple(beta - 90.0, 180.0)
     about_own, about_common = multiple(alpha, 90.0), multiple(gamma, 90.0)
     # upright, one rotation about z is left
-    turn = alpha + gamma * jnp.cos(jnp.deg2rad(beta))
+    turn = alpha + gamma * xp.cos(xp.deg2rad(beta))
     both = (about_own & about_common) | (upright & multiple(turn, 90.0))
     tilt = upright | (sideways & (about_own | about_common))
-    return jnp.stack([both | (sideways & about_own), tilt, both | (sideways & about_common)], axis=-1)
+    return xp.stack([both | (sideways & about_own), tilt, both | (sideways & about_common)], axis=-1)
 
 
 def usual_angles(euler: np.ndarray, moved: np.ndarray, frame: np.ndarray, *, coupled: bool) -> np.ndarray:

@@ -183,7 +183,7 @@ class Prediction(Struct):
             ConventionError: an unknown quantity, or a model that is not calibrated for it.
         """
         half, _, unit = self._half_width(quantity, nucleus, 0.68, reference, q_barn)
-        return half * abs(unit)
+        return half * np.abs(unit)
 
     def interval(
         self,

@@ -1,6 +1,5 @@
 """The signal of one site on one grid: frequencies, sidebands, tents, broadening. Traceable, static shapes."""
 
-from functools import partial
 from math import log, sqrt
 
 import jax
@@ -274,8 +273,9 @@ def _transition(
         return _moved(experiment, table, rank0, orders * spacing, transforms, first=-(group.room // 2))
     position = grid.bin(rank0 + frequency)
     collect = BELL if experiment.broadened else HAT if group.narrow else BOX
-    where = {"triangles": powder.triangles, "rings": powder.rings, "bins": grid.bins}
-    bins = partial(bin_tents, **where, collect=collect, pushed=pushed)
+    bins = lambda at, share: bin_tents(
+        at, share, powder.triangles, powder.rings, grid.bins, collect=collect, pushed=pushed
+    )
     add = lambda so_far, band: (so_far + bins(position + band[0], band[1][:, None])[:, 0], None)
     distances_and_shares = (orders * (spacing / grid.step_hz), shares.T)
     return jax.lax.scan(add, jnp.zeros(grid.bins, position.dtype), distances_and_shares)[0]

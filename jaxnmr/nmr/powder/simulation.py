@@ -319,7 +319,7 @@ class _Simulation:
                 device.
         """
         # on the host: the layout is made of many small steps, each of which would be a program
-        sites = jax.tree.map(np.asarray, Sites.of(sites))
+        sites = cast(Sites, jax.tree.map(np.asarray, Sites.of(sites)))
         tuned = tuning(self.device if device is None else device)
         if sites.isotope != self.isotope:
             raise ConventionError(f"the sites are of {sites.isotope}, the spectrum of {self.isotope}")
@@ -465,5 +465,5 @@ class SpectrumMAS(_Simulation):
 
 
 @compiled(kept=True)
-def _compiled_spectrum(plan, sites):
+def _compiled_spectrum(plan: SpectrumPlan, sites: Sites) -> Array:
     return plan.spectrum(sites)

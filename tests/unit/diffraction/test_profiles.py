@@ -89,7 +89,14 @@ def tiled(peaks: profiles.Peaks, blocks, core, tail):
 
 @jax.jit
 def tiled_jacobian(peaks: profiles.Peaks, blocks, core, tail, by_peak, by_pattern):
-    return profiles.profile_jacobian(blocks, peaks, nodes_of(peaks), core, tail, 16, by_peak, by_pattern)
+    """Derivatives by the few columns of ``by_peak``, put together of those by areas, lines and the whole pattern."""
+    area, *line = by_peak
+    columns = profiles.ProfileColumns(blocks, peaks, nodes_of(peaks), area, jnp.stack(line))
+    n = area.shape[1]
+    rows = jnp.zeros((blocks.size + 2048, 2 * n + 3))
+    write = lambda total, first, new: jax.lax.dynamic_update_slice(total, new, (first, 0))
+    found = columns.fold(core, tail, 16, write, rows)[: blocks.size]
+    return (found[:, :n] + found[:, n : 2 * n] + found[:, 2 * n :] @ by_pattern).reshape(*blocks.shape, n)
 
 
 def test_the_tiled_sum_is_the_sum_of_all_peaks(scene):
@@ -143,4 +150,11 @@ def test_batches_behind_the_last_tile_are_skipped_and_change_nothing(scene):
     peaks = scene.peaks(*scene.values)
     np.testing.assert_array_equal(
         tiled(peaks, scene.blocks, roomy, scene.tail), tiled(peaks, scene.blocks, scene.core, scene.tail)
+    )
+    rng = np.random.default_rng(8)
+    directions = jnp.asarray(rng.normal(size=(5, peaks.area.size, 2))), jnp.asarray(rng.normal(size=(3, 2)))
+    np.testing.assert_allclose(
+        tiled_jacobian(peaks, scene.blocks, roomy, scene.tail, *directions),
+        tiled_jacobian(peaks, scene.blocks, scene.core, scene.tail, *directions),
+        rtol=1e-13,
     )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import jaxnmr as jn
-from jaxnmr.refinement.origin import held_origins, polar_directions
+from jaxnmr.crystal import polar_directions
+from jaxnmr.refinement.origin import held_origins
 
 INSTRUMENT = jn.Instrument(wavelengths=(1.54056,))
 FREE = ("xyz", "cell", "u_iso", "xrd/scale")

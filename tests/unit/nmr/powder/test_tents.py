@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jaxnmr.nmr.powder import tents
-from jaxnmr.nmr.powder.orientations import octahedron_face
-from jaxnmr.nmr.powder.tents import BELL, BOX, bin_lines, collected
+from jaxnmr.nmr.powder.orientations import Orientations, octahedron_face
+from jaxnmr.nmr.powder.tents import BELL, BOX, HAT, bin_lines, collected
 
 compiled = jax.jit(tents.bin_tents, static_argnames=("bins", "collect"))
 
@@ -158,3 +158,36 @@ def test_lines_are_shared_so_that_their_position_is_kept():
     expected = np.zeros(10)
     expected[2:4], expected[5], expected[0], expected[9] = (0.75, 0.25), 2.0, 0.75, 0.5
     np.testing.assert_allclose(ours, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("collect", [BOX, HAT])
+def test_bands_collected_together_are_those_collected_one_by_one(collect):
+    """Also where a band lies partly or wholly beyond an end, and in their derivatives."""
+    powder = Orientations.plan(5, "octant", spinning=False)
+    z = np.linspace(-1.0, 1.0, len(powder.areas))
+    start, bends = 6.0 * z + 2.5 * np.cos(7.0 * z), np.stack([np.sin(3.0 * z), z**2])
+    distances = np.array([-31.37, -15.6, 0.0, 15.81, 40.2])
+    shares = powder.areas[:, None] * (1.0 + 0.3 * np.cos(np.outer(z, np.arange(1, 6))))
+
+    def together(p, pushed):
+        return tents.bin_bands(
+            jnp.asarray(start) + p[:2] @ bends, jnp.asarray(shares) * (1.0 + p[2]), powder.rings, 40, centre=17.3 + p[3],
+            distances=jnp.asarray(distances), room=64, collect=collect, pushed=pushed,
+        )  # fmt: skip
+
+    def one_by_one(p):
+        positions = [jnp.asarray(start) + p[:2] @ bends + 17.3 + p[3] + distance for distance in distances]
+        bands = [
+            tents.bin_tents(x, shares[:, k, None] * (1.0 + p[2]), powder.triangles, powder.rings, 40, collect=collect)
+            for k, x in enumerate(positions)
+        ]
+        return sum(band[:, 0] for band in bands)
+
+    at = jnp.zeros(4)
+    both = lambda function: jax.jit(lambda p: (function(p), jax.jacfwd(function)(p)))(at)
+    expected, slopes = both(one_by_one)
+    assert 2.5 < float(expected.sum()) < 4.5
+    for pushed in (False, True):
+        value, jacobian = both(lambda p, pushed=pushed: together(p, pushed))
+        np.testing.assert_allclose(value, expected, atol=1e-10)
+        np.testing.assert_allclose(jacobian, slopes, atol=1e-7)
