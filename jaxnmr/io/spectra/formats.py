@@ -145,7 +145,7 @@ def _read(path, format, larmor_hz, isotope, axis, procno, variable, *, decay: bo
         elif format == "simpson" or (format is None and looks_like_simpson(text)):
             found = read_simpson(path, text, larmor_hz=larmor_hz)
         elif format == "jcamp" or (format is None and looks_like_jcamp(text)):
-            found = read_jcamp(path, larmor_hz=larmor_hz)
+            found = read_jcamp(path, text, axis=axis, larmor_hz=larmor_hz)
         else:
             found = read_spectrum_columns(path, text, axis=axis, larmor_hz=larmor_hz)
     return _named(path, found, isotope)

@@ -88,6 +88,8 @@ def sites_from_dmfit(fit: DmfitFit, nucleus: str = "", *, larmor_hz: float | Non
     if not fit.lines:
         raise ConventionError("the DMFit fit has no lines")
     areas = all(line.model.lower().startswith("gaus/lor") for line in fit.lines)
+    if not areas and len(fit.lines) > 1:
+        warnings.warn("DMFit's amplitudes are heights of lines of its own; all sites get the amplitude 1", stacklevel=2)
     return [
         _site_of_line(line, nucleus, f"{isotope(nucleus).element}{k + 1}", larmor_hz or fit.larmor_hz, areas)
         for k, line in enumerate(fit.lines)

@@ -41,6 +41,17 @@ def test_numbers_and_axis_come_out_of_every_form(tmp_path, table):
     np.testing.assert_allclose(found.values, VALUES[::-1])
 
 
+@pytest.mark.parametrize("label", ["XYPOINTS", "XYDATA"])
+def test_pairs_are_read_as_pairs(tmp_path, label):
+    pairs = "".join(f"{x}, {y} $$ here\n" for x, y in zip([5, 4, 3, 2], [1, 7, -2, 0.5], strict=True))
+    head = HEAD + "##XUNITS= PPM\n##NPOINTS= 4\n"
+    found = read(tmp_path, head + f"##{label}= (XY..XY)\n{pairs}##END=\n")
+    np.testing.assert_allclose(found.ppm, [2, 3, 4, 5])
+    np.testing.assert_allclose(found.values, [0.5, -2, 7, 1])
+    with pytest.raises(ParseError, match="no pairs"):
+        read(tmp_path, head + f"##{label}= (XY..XY)\n{pairs}1\n##END=\n")
+
+
 def test_an_axis_in_ppm_is_converted(tmp_path):
     found = read(tmp_path, HZ.replace("HZ", "PPM").replace("500", "5").replace("-200", "-2") + AFFN)
     np.testing.assert_allclose(found.ppm, np.linspace(-2, 5, 8), atol=1e-12)
