@@ -27,7 +27,11 @@ def is_varian(path: str | Path) -> bool:
     """Whether a path is a folder with ``procpar`` and ``fid``, or one of the two."""
     path = Path(path)
     folder = path if path.is_dir() else path.parent
-    return (path.is_dir() or path.name in ("fid", "procpar")) and (folder / "procpar").exists()
+    return (
+        (path.is_dir() or path.name in ("fid", "procpar"))
+        and (folder / "procpar").exists()
+        and not (folder / "acqus").exists()
+    )
 
 
 def is_nmrpipe(data: bytes) -> bool:
