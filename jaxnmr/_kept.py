@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from . import _cache
+from ._cache import executables, processor
 from ._compilations import report_ready
 from ._digest import Unstable, digest
 from ._files import write_atomically
@@ -88,7 +88,7 @@ class Keeper:
 
     def ready(self, arguments: tuple, settings: Mapping[str, Any]) -> Callable[[], Any] | None:
         """A call of the executable for these arguments; ``None`` where the ordinary way is to be taken."""
-        if _cache.executables() is None:
+        if executables() is None:
             return None
         dynamic = tuple(value for k, value in enumerate(arguments) if k not in self._static)
         static = tuple(value for k, value in enumerate(arguments) if k in self._static)
@@ -210,7 +210,7 @@ def _surroundings(device: jax.Device) -> tuple[Any, ...]:
 def _installed() -> tuple[str, ...]:
     """Processor and versions."""
     versions = [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
-    return (_cache.processor(), sys.version, *versions)
+    return (processor(), sys.version, *versions)
 
 
 @functools.cache
@@ -277,7 +277,7 @@ _refused: set[Path] = set()
 
 def _trusted_folder() -> Path | None:
     """The folder of executables, made where there is none; ``None``, said once, where others might have written what is there."""
-    folder = _cache.executables()
+    folder = executables()
     if folder is None or not hasattr(os, "geteuid"):
         return None
     try:

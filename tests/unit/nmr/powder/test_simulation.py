@@ -44,7 +44,7 @@ def test_an_unknown_nucleus_is_refused():
 @pytest.mark.parametrize(
     ("axis", "words"),
     [
-        ({"points": 3}, "at least 4"),
+        ({"points": 3}, "expected from 4"),
         ({"width_hz": 0.0}, "positive width_hz"),
         ({"width_hz": -5e3}, "positive width_hz"),
     ],
