@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     )
     from .models import TensorCalculator, TensorModel
     from .nmr import CouplingCalibration, ShiftReference, Site, Spectrum, SpectrumMAS, SpectrumStatic
-    from .objective import Objective, Parameters, Source, State, Term, perturb, source, term
-    from .refinement import GaussNewton, LevenbergMarquardt, RefinementResult, Stage, progress, refine
+    from .objective import Objective, Parameters, Source, State, Term, perturb
+    from .objective.source import source
+    from .objective.term import term
+    from .refinement import GaussNewton, LevenbergMarquardt, RefinementResult, Stage, refine
+    from .refinement.progress import progress
     from .search import displaced, refine_starts, screen
     from .terms import (
         CouplingLaw,

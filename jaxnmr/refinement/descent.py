@@ -14,10 +14,29 @@ import numpy as np
 from .._compilations import watch_compilations
 from ..errors import DataError, ParameterError, PrecisionError
 from ..objective import Objective, Parameters
-from . import loop
 from .checkpoint import write_checkpoint
 from .domain import DomainLog
-from .loop import Course, History, Outcome
+from .loop import (
+    CONVERGED,
+    CREPT,
+    FLAT,
+    FLAT_STEPS,
+    GOING,
+    HISTORY,
+    MAX_STEPS,
+    NO_DERIVATIVE,
+    NOT_FINITE,
+    OUTGROWN,
+    PAUSED,
+    STALLED,
+    Course,
+    History,
+    Outcome,
+    again,
+    descend,
+    padded_stages,
+    starting,
+)
 from .origin import held_origins
 from .result import RefinementResult, StepInfo
 from .solvers import Solver
@@ -71,7 +90,7 @@ class Descent:
         # whether residuals were calculated, at the start at least
         self.begun = False
         self.slices: dict[str, slice] = {}
-        self.point = loop.starting(self.params.theta, len(objective.terms))
+        self.point = starting(self.params.theta, len(objective.terms))
         # the minimum was planned for itself
         self._settled = False
         # a step whose chi² is not known yet, for something was planned again after it
@@ -95,7 +114,7 @@ class Descent:
         self.course = Course(
             offset=np.asarray(self.params.offset()), transform=np.asarray(spec.transform), lower=lower, upper=upper,
             intensity=np.asarray(spec.intensity[spec.free_pivots], dtype=bool),
-            **loop.padded_stages(self.masks, [stage.max_steps or self.solver.max_steps for stage in self.stages]),
+            **padded_stages(self.masks, [stage.max_steps or self.solver.max_steps for stage in self.stages]),
             tolerance=np.float64(self.solver.tolerance), initial_damping=np.float64(self.solver.initial_damping),
         )  # fmt: skip
 
@@ -103,7 +122,7 @@ class Descent:
     def most(self) -> np.int32:
         """Steps to take before something is told: one at a time where somebody watches."""
         if self.callback is None and self.checkpoint is None:
-            return np.int32(loop.HISTORY)
+            return np.int32(HISTORY)
         return np.int32(0 if self._untold is not None else 1)
 
     def advance(self) -> None:
@@ -111,9 +130,7 @@ class Descent:
         before = time.perf_counter()
         with watch_compilations() as compiled:
             made = jax.block_until_ready(
-                loop.descend(
-                    self.params.spec.layout, self.solver.rule, self.objective, self.course, self.point, self.most
-                )
+                descend(self.params.spec.layout, self.solver.rule, self.objective, self.course, self.point, self.most)
             )
         seconds = time.perf_counter() - before
         self.absorb(made, seconds, seconds if compiled.count else 0.0)
@@ -175,7 +192,7 @@ class Descent:
         first, self.begun = not self.begun, True
         self.point = jax.tree.map(np.asarray, made.point)
         reason = int(self.point.ended)
-        if reason == loop.NOT_FINITE and first:
+        if reason == NOT_FINITE and first:
             raise DataError(self._not_finite(np.asarray(made.residuals)))
         if self._untold is not None:
             info, self._untold = self._untold, None
@@ -198,15 +215,15 @@ class Descent:
     def _attend(self, reason: int, made: Outcome) -> tuple[list[str], bool]:
         """Do what the loop ended for; notes about it, and whether chi² is another one now."""
         name, count, limit = self._stage_name(), int(self.point.count), int(self.course.limits[int(self.point.stage)])
-        if reason == loop.PAUSED:
-            self.point = self.point._replace(ended=np.int32(loop.GOING))
-        elif reason == loop.OUTGROWN:
+        if reason == PAUSED:
+            self.point = self.point._replace(ended=np.int32(GOING))
+        elif reason == OUTGROWN:
             return self._replanned()
-        elif reason == loop.CONVERGED and not (self._settled or self.objective.extracting or count >= limit):
+        elif reason == CONVERGED and not (self._settled or self.objective.extracting or count >= limit):
             # peak windows laid out on the way here shift a minimum by some hundredths of its uncertainty
             self.objective, self._settled = self.objective.bind(self.params), True
-            self.point = loop.again(self.point)
-        elif reason in (loop.FLAT, loop.CREPT, loop.STALLED) and count < limit:
+            self.point = again(self.point)
+        elif reason in (FLAT, CREPT, STALLED) and count < limit:
             notes, renewed = self._replanned()
             if not renewed:
                 self._end(*self._ending(reason, name, limit, made))
@@ -219,7 +236,7 @@ class Descent:
         objective, notes, outside = self.objective.replan(self.params)
         strange = self.domain.visit(len(self.steps) + 1, outside)
         self.objective = objective
-        self.point = loop.again(self.point) if notes else self.point._replace(ended=np.int32(loop.GOING))
+        self.point = again(self.point) if notes else self.point._replace(ended=np.int32(GOING))
         return [*notes, strange], bool(notes)
 
     def _extraction_is_steady(self, chi2: float) -> bool:
@@ -237,7 +254,7 @@ class Descent:
         if int(self.point.stage) == len(self.stages) - 1:
             self._end("converged", self._converged(self._stage_name()))
         else:
-            point = loop.starting(self.params.theta, len(self.objective.terms))
+            point = starting(self.params.theta, len(self.objective.terms))
             self.point = point._replace(stage=np.int32(self.point.stage + 1), opened=self.point.opened)
         return True
 
@@ -249,25 +266,25 @@ class Descent:
     # -- words ---------------------------------------------------------------------------------------------------
     def _ending(self, reason: int, name: str, limit: int, made: Outcome) -> tuple[str, str]:
         """Status and message."""
-        if reason in (loop.CONVERGED, loop.CREPT):
+        if reason in (CONVERGED, CREPT):
             return "converged", self._converged(name)
-        if reason == loop.FLAT:
+        if reason == FLAT:
             return "converged", self._converged(name) + (
-                f" The last {loop.FLAT_STEPS} steps changed chi² by nothing that matters."
+                f" The last {FLAT_STEPS} steps changed chi² by nothing that matters."
             )
-        if reason == loop.STALLED:
+        if reason == STALLED:
             return "stalled", (
                 f"No step lowers chi² any further in stage '{name}', yet the linear model expects the minimum "
                 f"{float(self.point.distance):.2g} standard uncertainties away. Parameters may be strongly correlated or at "
                 "their bounds."
             )
-        if reason == loop.MAX_STEPS:
+        if reason == MAX_STEPS:
             hint = ", or free parameters in stages, with scale, background and cell before atoms"
             return "max_steps", (
                 f"Stage '{name}' stopped after {limit} steps before it converged; allow more max_steps"
                 f"{hint if len(self.stages) == 1 else ''}."
             )
-        if reason == loop.NO_DERIVATIVE:
+        if reason == NO_DERIVATIVE:
             bad = np.flatnonzero(~np.isfinite(np.asarray(made.jacobian)).all(axis=0))
             names = ", ".join(self.params.free_names[k] for k in bad[:5])
             return "diverged", f"The derivative by {names} is not finite; check its value and bounds."

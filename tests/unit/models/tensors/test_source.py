@@ -119,7 +119,9 @@ def test_models_may_be_given_by_phase_and_by_quantity():
 
 
 def test_an_objective_keeps_its_models_when_terms_are_added(objective):
-    more = objective.bind(objective.parameters().free("xyz")) + 2.0 * volume
+    more = objective.bind(objective.parameters().free("xyz")) + 2.0 * jn.term("length")(
+        lambda state: state.crystal.cell[:1] - 5.0
+    )
     assert [p.way for p in more.sources] == [Everywhere()]
     assert more.sources[0].model is objective.sources[0].model and len(more.terms) == 3
 
