@@ -118,6 +118,11 @@ class Instrument:
             raise ConventionError(
                 f"monochromator_deg is {self.monochromator_deg:g}; expected 2theta, from 0 to 180 degrees"
             )
+        if self.monochromator_deg is not None and 0.0 < self.monochromator_deg < 2.0:
+            raise ConventionError(
+                f"monochromator_deg is {self.monochromator_deg:g}: is it in radians? Then it is "
+                f"{np.degrees(self.monochromator_deg):.4g}; 2theta in degrees is 26.6 for graphite and Cu Kα"
+            )
         if self.shl < 0 or self.ratio < 0:
             raise ConventionError(f"shl is {self.shl:g} and ratio {self.ratio:g}; neither can be negative")
         if not 0.0 < self.axial_ratio < np.inf:

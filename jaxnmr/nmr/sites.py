@@ -115,6 +115,10 @@ class Site:
         for name in ("cq_hz", "quadrupolar_spread_hz"):
             check_coupling(f"site {self.name}: {name}", getattr(self, name))
         for name in ("euler_deg", "euler_q_deg"):
+            if np.shape(getattr(self, name)) != (3,):
+                raise ConventionError(
+                    f"site {self.name}: {name} is {getattr(self, name)}; expected alpha, beta and gamma"
+                )
             for angle in getattr(self, name):
                 check_degrees(f"site {self.name}: an angle of {name}", angle)
         object.__setattr__(self, "couplings", tuple(self.couplings))

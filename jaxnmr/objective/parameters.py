@@ -139,6 +139,10 @@ class ParameterSpec:
         Raises:
             ParameterError: nothing matches; the message suggests what might have been meant.
         """
+        if not isinstance(pattern, str):
+            raise ParameterError(
+                f'the name of a parameter is {pattern!r}; expected a text, several one after the other: "cell", "xyz"'
+            )
         name, bracket, element = pattern.partition("[")
         element = element.removesuffix("]")
         same_name = {n: n == pattern or (not bracket and _glob(n, pattern)) for n, _ in self.layout.parts}

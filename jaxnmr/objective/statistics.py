@@ -165,8 +165,12 @@ def scor(residuals) -> float:
 def peak_match(observed, calculated, background, sigma=0.0) -> float:
     """Correlation between observed and calculated intensity above background: near 1 when peaks coincide.
 
-    With ``sigma`` the noise of the observed intensity does not count, which would make weak spectra look wrong.
+    With ``sigma`` the noise of the observed intensity does not count, which would make weak spectra look wrong. What
+    neighbours differ by bounds it, so that uncertainties that are far too large leave the lines of the observed curve.
     """
     a, b = np.asarray(observed) - np.asarray(background), np.asarray(calculated) - np.asarray(background)
-    scale = np.sqrt(max(np.sum(a * a) - np.sum(np.broadcast_to(sigma, a.shape) ** 2), 0.0) * np.sum(b * b))
+    noise = np.sum(np.broadcast_to(sigma, a.shape) ** 2)
+    if a.size > 2:
+        noise = min(noise, a.size * np.mean(np.diff(a) ** 2) / 2.0)
+    scale = np.sqrt(max(np.sum(a * a) - noise, 0.0) * np.sum(b * b))
     return float(np.sum(a * b) / scale) if scale > 0 else 0.0

@@ -30,6 +30,7 @@ SWAPPED = [
     (lambda: jn.write_pattern(rutile(), "a.xy"), "is a Crystal; expected a Pattern"),
     (lambda: jn.write_spectrum(PATTERN, "a.csdf"), "is a Pattern; expected a Spectrum or a Fid"),
     (lambda: jn.Objective(jn.PatternTerm(POWDER, PATTERN), crystal=[rutile()]), "crystal is a list; expected a Crystal"),
+    (lambda: jn.Objective(jn.PatternTerm(POWDER, PATTERN), crystal=rutile()).parameters().free(["cell", "xyz"]), "expected a text"),
     (lambda: jn.Objective(jn.PatternTerm(POWDER, PATTERN), crystal={"rutile": "a.cif"}), "crystal['rutile'] is a str"),
 ]  # fmt: skip
 
@@ -88,3 +89,8 @@ def test_a_simulation_can_be_replaced_in_what_does_not_contradict_its_field():
     assert dataclasses.replace(slow, b0_tesla=18.8, larmor_hz=None).larmor_hz == pytest.approx(2.0 * slow.larmor_hz)
     with pytest.raises(ConventionError, match="and not both"):
         jn.SpectrumMAS("27Al")
+
+
+def test_two_euler_angles_are_one_too_few():
+    with pytest.raises(ConventionError, match=r"euler_deg is .*; expected alpha, beta and gamma"):
+        jn.Site(isotope="87Rb", cq_hz=3e6, euler_deg=(0.0, 70.0))

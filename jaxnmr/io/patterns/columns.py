@@ -26,7 +26,7 @@ def read_columns(path: str | Path, text: str) -> Measured:
     Columns are separated by blanks, tabs, commas or semicolons; decimal commas are understood where they cannot
     be separators. ``#`` and ``!`` start comments, as do ``;``, ``//`` and ``%`` at the start of a line; text before
     the first numbers is skipped. When a header names the columns it decides which is which (``weight`` is 1/sigma²,
-    and weight 0 means not measured); a third column named otherwise (calculated, background) is not taken for an
+    and weight 0 means not measured; factors of an ``attenuator`` multiply intensities and uncertainties); a third column named otherwise (calculated, background) is not taken for an
     uncertainty. One without a name is, unless it is constant, holds the factors of an attenuator or follows the intensity.
     A header may say that intensities are counts per second, and how long a step took. A first column that the header, or
     the label of a .chi file, calls something else than 2theta in degrees is recognised: what `Axis` holds is converted
@@ -87,7 +87,17 @@ def read_columns(path: str | Path, text: str) -> Measured:
             raise ParseError(path, rows[k][0], f"weight {weight[k]:g}; expected 1/sigma², or 0 for an unmeasured point")
         unmeasured = weight == 0
         sigma = 1.0 / np.sqrt(np.where(unmeasured, 1.0, weight))
-    elif "third" in roles:
+    factor = None
+    if "factor" in roles:
+        factor = table[:, roles["factor"]]
+        if (bad := ~(np.isfinite(factor) & (factor > 0))).any():
+            k = int(np.flatnonzero(bad)[0])
+            raise ParseError(
+                path, rows[k][0], f"the factor of the attenuator is {factor[k]:g}; expected a positive number"
+            )
+        if (factor != 1.0).any():
+            notes = (*notes, f"Intensities were multiplied by the factors of the attenuator, up to {factor.max():g}.")
+    if "third" in roles:
         third = table[:, roles["third"]]
     header = "\n".join(titles)
     wavelength, in_metres = stated_wavelength(titles)
@@ -101,6 +111,7 @@ def read_columns(path: str | Path, text: str) -> Measured:
         excluded=excluded,
         instrument=_instrument(path, wavelength, in_metres) if used and wavelength is not None else None,
         third=third,
+        factor=factor,
         per_second=is_rate(header),
         seconds=stated_seconds(header),
         axis=axis,

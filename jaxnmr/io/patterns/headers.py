@@ -8,6 +8,7 @@ from .axis import Axis, Refusal, axis_of, plain_title
 _ROLES = {
     "sigma": re.compile(r"[yi]?_?(sig|σ|esd|e\.s\.d|s\.?u\b|std|err|unc)|d[yi]\b|e\b"),
     "weight": re.compile(r"weight|wt?\b"),
+    "factor": re.compile(r"att(?:en|\b)|absorber"),
     "y": re.compile(r"[yi]?_?(obs|meas|exp)|intensity\b(?!.*calc)|int\b|counts?\b|y\b|i\b"),
 }
 _INTENSITY = re.compile(

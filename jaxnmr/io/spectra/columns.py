@@ -20,6 +20,8 @@ _NOTE = re.compile(r"#\s*jaxnmr (larmor_hz|isotope):\s*(\S+)\s*$")
 _DMFIT_FREQUENCY = re.compile(r"##freq\s+(\S+)", re.IGNORECASE)
 _SEPARATOR = re.compile(r"\s*[,;]\s*|\s+")
 _APART = re.compile(r"\s*;\s*|\s+")  # what separates numbers with decimal commas
+_ALL_COMMAS = re.compile(r"^[+-]?\d+,[+-]?\d+,\d+\s*$", re.MULTILINE | re.ASCII)
+_DECIMAL_POINT = re.compile(r"\d\.\d", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?", re.ASCII)
 
 
@@ -66,6 +68,14 @@ def read_spectrum_columns(
     table = np.array([numbers for _, numbers in rows])
     imaginary = next((k for k, name in enumerate(names) if k > 1 and _IMAGINARY.match(name)), None)
     sigma = next((k for k, name in enumerate(names) if k > 1 and _SIGMA.search(name)), None)
+    two = bool(titles) and len(titles[-1].split(",")) == 2
+    if not names and two and width == 3 and _ALL_COMMAS.search(text) and not _DECIMAL_POINT.search(text):
+        raise ParseError(
+            path,
+            rows[0][0],
+            f"3 numbers below the 2 names {titles[-1]!r}: decimal commas between commas? Separate the columns by semicolons, or "
+            "name the third",
+        )
     if imaginary is None and sigma is None and width == 3:
         imaginary = 2
     if width < 2 or (width > 3 and imaginary is None and sigma is None):

@@ -121,8 +121,8 @@ def _read(path, format, larmor_hz, isotope, axis, procno, variable, *, decay: bo
     path = Path(path)
     if format is not None and format not in SPECTRUM_FORMATS:
         raise ConventionError(f"format is {format!r}; expected one of {', '.join(SPECTRUM_FORMATS)}")
-    if larmor_hz is not None and not 1e4 < larmor_hz < 1e11:
-        raise ConventionError(f"larmor_hz is {larmor_hz:g}; expected the frequency of 0 ppm in Hz (not MHz)")
+    if larmor_hz is not None and (isinstance(larmor_hz, str) or not 1e4 < larmor_hz < 1e11):
+        raise ConventionError(f"larmor_hz is {larmor_hz!r}; expected the frequency of 0 ppm in Hz (not MHz)")
     if format == "varian" or (format is None and is_varian(path)):
         found: Spectrum | Fid = read_varian(path, larmor_hz=larmor_hz)
     elif format == "topspin" or (format is None and is_topspin(path)):

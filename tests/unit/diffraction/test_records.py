@@ -123,3 +123,5 @@ def test_a_divergence_slit_is_fixed_or_automatic_and_belongs_to_flat_specimens()
         Instrument(divergence_slit="automatic", geometry="debye-scherrer")
     with pytest.raises(ConventionError, match="expected 2theta, from 0 to 180"):
         Instrument(monochromator_deg=-26.6)
+    with pytest.raises(ConventionError, match=r"is it in radians\? Then it is 26.6"):
+        Instrument(monochromator_deg=0.46426)

@@ -5,6 +5,7 @@ import pytest
 
 from jaxnmr.objective.evidence import Axis, Profile
 from jaxnmr.objective.misfit import misfit
+from jaxnmr.objective.statistics import peak_match
 
 X = np.arange(10.0, 90.0, 0.02)
 PEAKS = ((21.3, 900.0), (28.1, 4000.0), (33.7, 300.0), (41.0, 1800.0), (52.4, 900.0), (63.9, 1500.0), (77.2, 500.0))
@@ -98,3 +99,13 @@ def test_a_curve_says_what_is_wrong_with_it_in_sentences():
         baseline=flat,
     )  # fmt: skip
     assert good.doubts(good.statistics(noise, 3.0)) == () and good.first() == ""
+
+
+def test_uncertainties_that_are_far_too_large_do_not_move_lines_from_their_places():
+    model = background() + lines(PEAKS)
+    y, sigma = measured(model)
+    right = peak_match(y, model, background(), sigma)
+    assert right > 0.99
+    assert peak_match(y, model, background(), 1000.0 * sigma) == pytest.approx(right, abs=0.02)
+    elsewhere = background() + lines([(p + 1.0, h) for p, h in PEAKS])
+    assert peak_match(y, elsewhere, background(), 1000.0 * sigma) < 0.5

@@ -147,6 +147,20 @@ def test_attenuator_factors_multiply_intensity_and_uncertainty(tmp_path, counts)
     assert "attenuator" in pattern.notes[0]
 
 
+def test_a_column_named_attenuator_multiplies_whatever_its_factors(tmp_path):
+    factor = np.where(np.arange(40) % 7 == 0, 56.2, 2.5)
+    rows = "".join(f"{20 + 0.05 * k:.2f} {100 + k} {f}\n" for k, f in enumerate(factor))
+    path = tmp_path / "named.txt"
+    path.write_text("# 2theta counts attenuator\n" + rows)
+    pattern = read_pattern(path)
+    np.testing.assert_allclose(pattern.y, factor * (100.0 + np.arange(40)))
+    np.testing.assert_allclose(pattern.sigma, factor * np.sqrt(100.0 + np.arange(40)))
+    assert "factors of the attenuator, up to 56.2" in pattern.notes[0]
+    path.write_text("# 2theta counts attenuator\n" + rows.replace(" 2.5\n", " 0\n", 1))
+    with pytest.raises(ParseError, match="line 3: the factor of the attenuator is 0; expected a positive number"):
+        read_pattern(path)
+
+
 def test_a_third_column_of_uncertainties_stays_as_it_is(tmp_path, counts):
     sigmas = {
         "counts": np.sqrt(counts),

@@ -261,3 +261,17 @@ def test_commas_that_separate_columns_stay_separators(tmp_path, title, rows):
     found = read_spectrum(write(tmp_path, title + "\n".join(rows) + "\n", "s.csv"), larmor_hz=LARMOR, axis="hz")
     np.testing.assert_array_equal(found.frequency_hz, [1.0, 2.0, 3.0, 4.0])
     np.testing.assert_array_equal(found.values, [2 + 3j, 5 + 6j, 7 + 8j, 1j])
+
+
+def test_decimal_commas_between_commas_are_no_imaginary_part(tmp_path):
+    rows = "".join(f"{100 * k},{3 * k},{k % 7}0\n" for k in range(12))
+    with pytest.raises(ParseError, match="3 numbers below the 2 names 'Hz,intensity': decimal commas between commas"):
+        read_spectrum(write(tmp_path, "Hz,intensity\n" + rows, "a.csv"), larmor_hz=1e8)
+    named = read_spectrum(write(tmp_path, "Hz,real,imag\n" + rows, "b.csv"), larmor_hz=1e8)
+    assert named.values[1] == 3 + 10j
+
+
+def test_a_larmor_frequency_that_is_a_text_is_named(tmp_path):
+    path = write(tmp_path, "Hz,I\n" + "".join(f"{k},{k}\n" for k in range(12)), "a.csv")
+    with pytest.raises(ConventionError, match="larmor_hz is '100e6'; expected the frequency of 0 ppm in Hz"):
+        read_spectrum(path, larmor_hz="100e6")
