@@ -81,6 +81,7 @@ def summarise(
     inflation = {name: misfit[name] * statistics[name].scor for name in misfit}
     inflated = transform @ parts.covariance(inflation) @ transform.T
     esds = lambda of: spec.layout.unflatten(np.sqrt(np.maximum(np.diag(of), 0.0)))
+    correlations = _correlations(problem, names, min(correlation_threshold, _ONE))
     pivots = spec.free_pivots[inside]
     crystals = {name: _on_host(c) for name, c in state.crystals.items()}
     return RefinementResult(
@@ -100,7 +101,7 @@ def summarise(
         ),
         statistics=statistics,
         evidence=evidence,
-        correlations=_correlations(problem, names, correlation_threshold),
+        correlations=tuple(pair for pair in correlations if abs(pair[2]) >= correlation_threshold),
         null_directions=_null_directions(problem, names, spec),
         suggestions=_suggestions(objective, params, rule, inside, fitted_rows, r) if suggest else (),
         steps=steps,
@@ -110,11 +111,16 @@ def summarise(
         warnings=(
             *doubts,
             *_warnings(crystals, params, active, lower, upper),
+            *_wavelength_with_cell(correlations),
             *spec.notes.values(),
             *objective.warnings(params),
             *visited,
         ),
     )
+
+
+# from this correlation on, a wavelength and a cell are one parameter
+_ONE = 0.99
 
 
 def _flags(spec, active):
@@ -138,6 +144,19 @@ def _correlations(problem: Linearised, names, threshold: float) -> tuple[tuple[s
         if abs(matrix[i, j]) >= threshold
     ]
     return tuple(sorted(pairs, key=lambda p: -abs(p[2])))
+
+
+def _wavelength_with_cell(correlations) -> tuple[str, ...]:
+    """Of a wavelength and a cell that are refined together without another pattern that tells one of them."""
+    for a, b, r in correlations:
+        quantities = {name.partition("[")[0].rpartition("/")[2] for name in (a, b)}
+        if quantities == {"wavelength", "cell"} and abs(r) >= _ONE:
+            wavelength, cell = sorted((a, b), key=lambda name: "wavelength" not in name)
+            return (
+                f"{wavelength} and {cell} were refined together (correlation {r:+.4f}): the positions of peaks tell their "
+                "ratio only, so that both values mean nothing. Fix one of them.",
+            )
+    return ()
 
 
 def _null_directions(problem: Linearised, names, spec) -> tuple[str, ...]:

@@ -197,6 +197,10 @@ def _term(run: Run, spec: HistogramSpec, crystals: Mapping[str, Crystal], simula
         return weighted(PatternTerm(experiment, pattern, name=spec.name), spec.weight, spec.robust)
 
 
+# files of diffractometers with X-ray tubes
+_OF_TUBES = {".xrdml", ".brml", ".ras", ".rasx"}
+
+
 def _experiment(spec: HistogramSpec) -> PowderDiffraction:
     return PowderDiffraction(
         background=_background(spec.background),
@@ -222,7 +226,14 @@ def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
         pattern = read_pattern(
             cast(Path, spec.file), format=spec.format, bank=spec.bank, instrument=known, wavelength=wavelength
         )
-    instrument = (pattern.instrument or known or Instrument(name=spec.name)).replace(**spec.instrument)
+    stated = pattern.instrument or known or Instrument(name=spec.name)
+    radiation = spec.instrument.get("radiation", stated.radiation)
+    if radiation != stated.radiation and (known is not None or (spec.file and spec.file.suffix.lower() in _OF_TUBES)):
+        raise ConventionError(
+            f"radiation is {radiation!r}, and {stated.name} describes a diffractometer with {stated.radiation!r}: correct it, or "
+            "leave it out"
+        )
+    instrument = stated.replace(**spec.instrument)
     if spec.limits is not None:
         pattern = pattern.limited(*spec.limits)
     if isinstance(spec.zoom, tuple) and not np.any((pattern.x >= spec.zoom[0]) & (pattern.x <= spec.zoom[1])):

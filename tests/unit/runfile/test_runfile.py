@@ -348,3 +348,18 @@ def test_a_parameter_file_without_slits_leaves_those_of_the_pattern_and_names_wh
     assert "monochromator_deg = 26.6" in bound.notes[0]
     bound = build(load_run(write(text + "monochromator_deg = 26.6\n"))).objective.terms[0]
     assert bound.model.instrument.monochromator_deg == 26.6 and bound.notes == ()
+
+
+def test_neutrons_with_an_instrument_for_x_rays_are_refused(write, tmp_path):
+    (tmp_path / "quartz.xrdml").write_text(XRDML)
+    text = QUARTZ.replace('"quartz.xye"', '"quartz.xrdml"').replace(f"wavelength = {WAVELENGTH}", "")
+    with pytest.raises(ParseError, match=r"radiation is 'neutron', and quartz\.xrdml describes .* with 'xray'"):
+        build(load_run(write(text + 'radiation = "neutron"\n')))
+    (tmp_path / "quartz.xye").write_text("".join(f"{20 + 0.1 * k:.1f} {100 + k % 9} 10\n" for k in range(200)))
+    (tmp_path / "reactor.instprm").write_text("Type:PNC\nLam:1.909\nU:2\nV:-2\nW:5\n")
+    text = QUARTZ.replace('"quartz.xye"', '"quartz.xye"\ninstrument = "reactor.instprm"')
+    text = text.replace(f"wavelength = {WAVELENGTH}", "")
+    for same in ("", 'radiation = "neutron"\n'):
+        assert build(load_run(write(text + same))).objective.terms[0].model.instrument.radiation == "neutron"
+    with pytest.raises(ParseError, match=r"radiation is 'xray', and reactor\.instprm describes .* with 'neutron'"):
+        build(load_run(write(text + 'radiation = "xray"\n')))
