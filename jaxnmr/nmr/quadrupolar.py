@@ -82,7 +82,7 @@ def cq_hz_per_au(nucleus: str | Isotope, q_barn: Scalar | None = None, *, prefix
 def quadrupolar_product(cq_hz: Numbers, eta: Numbers) -> Float[Array, "*n"]:
     """``P_Q = Cq sqrt(1 + eta^2/3)`` in Hz: what the quadrupolar shift of a MAS line measures; it has the sign of Cq."""
     xp = namespace(cq_hz, eta)
-    return xp.asarray(cq_hz) * xp.sqrt(1.0 + xp.asarray(eta) ** 2 / 3.0)
+    return xp.asarray(xp.asarray(cq_hz) * xp.sqrt(1.0 + xp.asarray(eta) ** 2 / 3.0))
 
 
 def quadrupolar_frequency(cq_hz: Numbers, spin: float) -> Float[Array, "*n"]:
