@@ -118,7 +118,7 @@ def quadrupolar_shift_ppm(cq_hz: Numbers, eta: Numbers, spin: float, larmor_hz: 
     if not (math.isfinite(larmor_hz) and larmor_hz > 0):
         raise ConventionError(f"larmor_hz is {larmor_hz}; expected a positive frequency in Hz")
     ratio = quadrupolar_product(cq_hz, eta) / larmor_hz
-    return -0.075e6 * ratio**2 * (spin * (spin + 1.0) - 0.75) / factor**2
+    return namespace(cq_hz, eta).asarray(-0.075e6 * ratio**2 * (spin * (spin + 1.0) - 0.75) / factor**2)
 
 
 def _spin_factor(spin: float) -> float:
