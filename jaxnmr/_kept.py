@@ -281,6 +281,8 @@ def _trusted_folder() -> Path | None:
     if folder is None or not hasattr(os, "geteuid"):
         return None
     try:
+        # JAX makes the folder around it when it first writes there itself
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         found = folder.lstat()

@@ -22,8 +22,9 @@ def smooth_positive(x: Values, width: Values) -> Float[Array, "*n"]:
 
 def caglioti_variance(two_theta: Values, u: Scalar, v: Scalar, w: Scalar) -> Float[Array, "*n"]:
     """Instrumental Gaussian variance ``U tan² + V tan + W``. Source: Caglioti et al., Nucl. Instrum. 3, 223 (1958)."""
-    tan = namespace(two_theta, u, v, w).tan(0.5 * _DEG * two_theta)
-    return u * tan**2 + v * tan + w
+    xp = namespace(two_theta, u, v, w)
+    tan = xp.tan(0.5 * _DEG * xp.asarray(two_theta))
+    return xp.asarray(u * tan**2 + v * tan + w)
 
 
 def lorentzian_width(two_theta: Values, x: Scalar, y: Scalar, z: Scalar) -> Float[Array, "*n"]:

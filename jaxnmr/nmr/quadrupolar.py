@@ -82,7 +82,7 @@ def cq_hz_per_au(nucleus: str | Isotope, q_barn: Scalar | None = None, *, prefix
 def quadrupolar_product(cq_hz: Numbers, eta: Numbers) -> Float[Array, "*n"]:
     """``P_Q = Cq sqrt(1 + eta^2/3)`` in Hz: what the quadrupolar shift of a MAS line measures; it has the sign of Cq."""
     xp = namespace(cq_hz, eta)
-    return xp.asarray(cq_hz) * xp.sqrt(1.0 + xp.asarray(eta) ** 2 / 3.0)
+    return xp.asarray(xp.asarray(cq_hz) * xp.sqrt(1.0 + xp.asarray(eta) ** 2 / 3.0))
 
 
 def quadrupolar_frequency(cq_hz: Numbers, spin: float) -> Float[Array, "*n"]:
@@ -118,7 +118,7 @@ def quadrupolar_shift_ppm(cq_hz: Numbers, eta: Numbers, spin: float, larmor_hz: 
     if not (math.isfinite(larmor_hz) and larmor_hz > 0):
         raise ConventionError(f"larmor_hz is {larmor_hz}; expected a positive frequency in Hz")
     ratio = quadrupolar_product(cq_hz, eta) / larmor_hz
-    return -0.075e6 * ratio**2 * (spin * (spin + 1.0) - 0.75) / factor**2
+    return namespace(cq_hz, eta).asarray(-0.075e6 * ratio**2 * (spin * (spin + 1.0) - 0.75) / factor**2)
 
 
 def _spin_factor(spin: float) -> float:

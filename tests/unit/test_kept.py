@@ -259,3 +259,14 @@ def test_files_unused_for_long_and_beyond_the_limit_make_room(tmp_path, monkeypa
     os.utime(second, (0, 0))
     _kept._make_room(tmp_path / "executables")
     assert files(tmp_path) == [third]
+
+
+def test_executables_are_kept_also_where_no_cache_was_before(tmp_path, monkeypatch):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
+    folder = jn.enable_cache() / "executables"
+    assert folder.is_relative_to(tmp_path / "new") and not folder.exists()
+    fresh()(ladder(), 2.0)
+    assert len(list(folder.glob("climbed-*"))) == 1
+    fresh()(ladder(), 2.0)
+    assert not runs

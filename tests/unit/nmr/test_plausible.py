@@ -62,7 +62,7 @@ def test_a_copy_of_a_simulation_takes_other_values():
     assert (fast.mas_hz, fast.b0_tesla, fast.larmor_hz) == (30e3, 9.4, reference_hz("27Al", 9.4))
     higher = replace(fast, b0_tesla=18.8, larmor_hz=None)
     assert higher.larmor_hz == reference_hz("27Al", 18.8)
-    with pytest.raises(ConventionError, match="set the other one to None"):
+    with pytest.raises(ConventionError, match="replace larmor_hz by None, too"):
         replace(fast, b0_tesla=18.8)
 
 

@@ -3,6 +3,7 @@
 import json
 from itertools import pairwise
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import jaxnmr as jn
 from jaxnmr._compilations import watch_compilations
 from jaxnmr.errors import ConvergenceError, DataError, ParameterError, PrecisionError
 from jaxnmr.refinement import read_checkpoint
+from jaxnmr.refinement.descent import Descent
 
 ALL = ("xrd/scale", "xrd/background", "cell", "xrd/size", "xyz", "u_iso")
 STAGES = (
@@ -96,6 +98,53 @@ def test_plans_are_renewed_on_the_way_without_compiling_again(far_fit):
     assert fit.parameters["xrd/size[rutile]"] < 0.7 * start
     assert set(counted) == {1}
     assert [s.compile_seconds > 0 for s in fit.steps] == [True] + [False] * (len(fit.steps) - 1)
+
+
+def test_nobody_need_watch_for_a_refinement_to_go_the_same_way_in_few_calls(powder, far_fit):
+    fit, _ = far_fit
+    objective, start = far_start(powder[0].terms[0])
+    alone = Descent(objective, start, jn.LevenbergMarquardt(), STAGES)
+    alone.begin()
+    calls = 0
+    while alone.ended is None:
+        alone.advance()
+        calls += 1
+    assert [(s.stage, s.note, s.n_free) for s in alone.steps] == [(s.stage, s.note, s.n_free) for s in fit.steps]
+    np.testing.assert_allclose([s.chi2 for s in alone.steps], [s.chi2 for s in fit.steps], rtol=1e-9)
+    np.testing.assert_allclose(alone.params.flat, fit.parameters.flat, rtol=1e-9, atol=1e-12)
+    # it comes back for what was outgrown, for the plan of its minimum, and at its end
+    assert calls == sum("re" in s.note for s in fit.steps) + 2 < len(fit.steps)
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "renewed"),
+    [
+        ("size", 1.03, ""),
+        ("size", 3.0, "peak windows renewed"),
+        ("size", 0.7, "peak windows renewed"),
+        ("shl", 4.0, "peak windows renewed"),
+    ],
+)
+def test_the_device_knows_when_peak_windows_are_outgrown(powder, name, factor, renewed):
+    objective, truth = powder
+    state = objective.host_state(truth)
+    term = objective.terms[0].replace(model=objective.terms[0].model.laid_out(state.crystals, state.local("xrd")))
+    changed = truth.set(f"xrd/{name}", factor * np.asarray(truth[f"xrd/{name}"]))
+    there = objective.host_state(changed)
+    assert term.replan(there)[1] == renewed
+    assert bool(jax.jit(lambda s: term.outgrown(s))(there.plain())) == bool(renewed)
+
+
+@pytest.mark.parametrize(("strain", "rebuilt"), [(0.004, False), (0.0052, True), (-0.0052, True)])
+def test_the_device_knows_when_a_list_of_reflections_is_outgrown(powder, strain, rebuilt):
+    objective, truth = powder
+    state = objective.host_state(truth)
+    model = objective.terms[0].model.laid_out(state.crystals, state.local("xrd"), reflections=True)
+    larger = {"rutile": state.crystal.replace(cell=state.crystal.cell * jnp.array([1, 1, 1 + strain, 1, 1, 1]))}
+    cells = [np.asarray(of.cell) for of in (larger["rutile"],)]
+    position, fwhm = np.asarray(model.planned_position), np.asarray(model.planned_fwhm)
+    assert bool(model._outgrown(position, fwhm, cells, state.local("xrd"))[0]) == rebuilt
+    assert ("reflection list" in model.refreshed(larger, state.local("xrd"))[1]) == rebuilt
 
 
 def test_chi_squared_never_rises_between_accepted_steps(far_fit):

@@ -128,7 +128,7 @@ def test_derivatives_agree_with_central_differences():
 
 def test_a_list_that_is_not_bound_has_no_residuals():
     term = peaks([-90.0])
-    with pytest.raises(TypeError, match=r"PeakListTerm does not define residuals\(state\): bind it first"):
+    with pytest.raises(ParameterError, match=r"PeakListTerm does not define residuals\(state\): bind it first"):
         term.residuals(state_of(term, [-90.0]))
 
 

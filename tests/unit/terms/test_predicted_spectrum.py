@@ -250,7 +250,9 @@ def test_data_upside_down_are_refused():
 
 def test_a_spectrum_that_is_not_bound_has_no_residuals():
     term = term_of(FAST)
-    with pytest.raises(TypeError, match=r"PredictedSpectrumTerm does not define residuals\(state\): bind it first"):
+    with pytest.raises(
+        ParameterError, match=r"PredictedSpectrumTerm does not define residuals\(state\): bind it first"
+    ):
         term.residuals(state_of(term))
 
 
