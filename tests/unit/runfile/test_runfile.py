@@ -63,6 +63,7 @@ def test_every_commented_key_of_the_documentation_is_understood(write):
                 "peaks_ppm",
                 "peak_intensities",
                 "magres",
+                "dmfit",
                 "sites_of",
                 "tensors",
             ),

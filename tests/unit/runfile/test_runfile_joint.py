@@ -412,11 +412,11 @@ robust = "huber"
 SITE = COUPLINGS[COUPLINGS.index("sigma") :]
 SITE_OF_TENSOR = 'sigma = 0.1\n[[tensors.site]]\nlabel = "O1"\ntensor_mhz = [[1, 2, 3]]'
 REFUSED_AT_ONCE = [
-    (MODEL, "", "path", "file", "[[model]] number 1: the key 'path' is missing"),
+    (MODEL, "", "path", "file", "unknown key 'file' in [[model]] number 1; known: path"),
     (MODEL, "", '"small.safetensors"', '"small.safetensors"\nphase = "Hidden"', "[[model]] number 1.phase: 'Hidden' is not"),
     (MODEL, "", '"small.safetensors"', '"small.safetensors"\nmember = -1', "[[model]] number 1.member: expected a whole number"),
     (MODEL, PEAKS, "17O", "17Q", "[[peaks]] number 1 (o).nucleus"),
-    (MODEL, PEAKS, "shifts_ppm", "shifts", "the key 'shifts_ppm' is missing"),
+    (MODEL, PEAKS, "shifts_ppm", "shifts", "unknown key 'shifts' in [[peaks]] number 1 (o); did you mean 'shifts_ppm'?"),
     (MODEL, PEAKS, "[190.0, 191.0]", "[]", "[[peaks]] number 1 (o).shifts_ppm: expected at least one shift"),
     (MODEL, PEAKS, "sigma = 0.5", "", "the key 'sigma' is missing"),
     (MODEL, PEAKS, "sigma = 0.5", "sigma = [0.5, 0.5, 0.5]", "(o).sigma: expected a list of 1 or 2 numbers"),
@@ -425,7 +425,7 @@ REFUSED_AT_ONCE = [
     (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\nsigma_model = -1", "(o).sigma_model: expected numbers from 0 on"),
     (MODEL, PEAKS, 'reference = "model"', "", "the key 'reference' is missing"),
     (MODEL, PEAKS, '"model"', '"TMS"', "(o).reference: 'TMS' is not possible here"),
-    (MODEL, PEAKS, '"model"', "{ reference = 3 }", "(o).reference: the key 'reference_ppm' is missing"),
+    (MODEL, PEAKS, '"model"', "{ reference = 3 }", "(o).reference; did you mean 'reference_ppm'?"),
     (MODEL, PEAKS, '"model"', "{ reference_ppm = 3, slope = 0 }", "(o).reference.slope: every site"),
     (MODEL, PEAKS, '"model"', '{ published = "a", slope = 1 }', "unknown key 'slope' in [[peaks]] number 1 (o).reference"),
     (MODEL, PEAKS, '"o"', '"o/p"', "'o/p' cannot be part of parameter names"),
@@ -453,7 +453,7 @@ REFUSED_AT_ONCE = [
     ("", PAIRS, '"17O"', '"17Q"', "(d).nuclei"),
     ("", PAIRS, '"Si1", "O1"]', '"Si1"]', "(d).pairs[0].atoms: expected 2 labels of sites"),
     ("", PAIRS, "sigma = 5.0", "", "(d).pairs[0]: the key 'sigma' is missing, here and in the table above"),
-    ("", PAIRS, "pairs = [", "paris = [", "[[couplings]] number 1 (d): there are no pairs"),
+    ("", PAIRS, "pairs = [", "paris = [", "unknown key 'paris' in [[couplings]] number 1 (d); did you mean 'pairs'?"),
     ("", PAIRS, '"cauchy"', '"tukey"', "(d).robust: 'tukey' is not possible here; known: huber"),
     ("", PAIRS, '"cauchy"', '{ loss = "huber", scale = 0 }', "(d).robust.scale: expected a positive number"),
     ("", PAIRS, '"dipolar"', '"j"\nacross = ["Si", "O", "Si"]', "the key 'law' is missing"),
