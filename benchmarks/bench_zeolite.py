@@ -149,7 +149,7 @@ def measured(what: str, objective, params, seconds: float) -> dict:
 
     def step():
         r, jacobian = map(np.asarray, compiled(*at[1:]))
-        return Linearised.create(r, jacobian).step(1e-3)
+        return Linearised.create(r, jacobian).minimum()
 
     times = time_calls(step, seconds=seconds, least=1 if not seconds else 5)
     plan, model = objective.sources[0].plan, objective.sources[0].model
