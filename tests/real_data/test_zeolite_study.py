@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.real_data
+# idealised frameworks have no displacements
+pytestmark = [pytest.mark.real_data, pytest.mark.filterwarnings("ignore:.*no displacement of:UserWarning")]
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
