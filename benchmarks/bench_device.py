@@ -18,7 +18,7 @@ from pathlib import Path
 
 from roofline import draw as draw_roofline
 from roofline import measured, peaks
-from timing import benchmark_parser, device_peak_mb, machine, one_core, peak_memory_mb, pin
+from timing import benchmark_parser, device_peak_mb, machine, one_core, peak_memory_mb, pin, saved
 
 RUN = Path(__file__).resolve().parents[1] / "examples" / "quartz" / "quartz.toml"
 WIDTHS = {"cpu": (1,), "accelerator": (1, 8, 64, 256)}
@@ -210,11 +210,7 @@ def draw_widths(record: dict, path: Path) -> Path:
     left.set(xlabel="refinements at once", ylabel="starts per minute")
     right.loglog(widths, steps, "s-", color="#D55E00")
     right.set(xlabel="refinements at once", ylabel="step per refinement / ms")
-    device = record["machine"]
-    figure.suptitle(f"{device['device']}, {device['devices']} device(s), jaxlib {device['jaxlib']}", fontsize=9)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
-    return path
+    return saved(figure, record["machine"], path)
 
 
 if __name__ == "__main__":

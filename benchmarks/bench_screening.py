@@ -16,7 +16,7 @@ import os
 import time
 from pathlib import Path
 
-from timing import benchmark_parser, machine, one_core, peak_memory_mb, pin
+from timing import benchmark_parser, machine, one_core, peak_memory_mb, pin, saved
 
 RUN = Path(__file__).resolve().parents[1] / "examples" / "quartz" / "quartz.toml"
 STARTS = (1, 4, 16, 64)
@@ -167,11 +167,7 @@ def draw(record: dict, path: Path) -> Path:
     right.set(xscale="log", xlabel="BIC above the best (0.001 where equal)")
     right.set_yticks(range(len(rows)), [r["name"] for r in rows], fontsize=7)
     right.invert_yaxis()
-    device = record["machine"]
-    figure.suptitle(f"{device['device']}, {device['devices']} device(s), jaxlib {device['jaxlib']}", fontsize=9)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
-    return path
+    return saved(figure, record["machine"], path)
 
 
 if __name__ == "__main__":

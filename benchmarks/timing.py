@@ -121,3 +121,13 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def saved(figure, machine: dict, path: Path) -> Path:
+    """Write a figure that says on what it was measured, and close it."""
+    import matplotlib.pyplot as plt
+
+    figure.suptitle(f"{machine['device']}, {machine['devices']} device(s), jaxlib {machine['jaxlib']}", fontsize=9)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+    return path

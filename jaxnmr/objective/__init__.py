@@ -3,6 +3,7 @@
 from .evidence import Derived, Evidence, Knowledge, Profile, Row, Rows, Table
 from .host_state import HostState
 from .losses import Loss
+from .normal import normal_equations
 from .objective import Objective
 from .parameter_row import ParameterRow
 from .parameters import Parameters, perturb
@@ -33,6 +34,7 @@ __all__ = [
     "TensorRead",
     "Term",
     "TermSum",
+    "normal_equations",
     "perturb",
     "source",
     "term",

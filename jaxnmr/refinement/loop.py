@@ -9,7 +9,7 @@ hands back is enough to go on from there. There is no callback in it, so that it
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -228,7 +228,7 @@ def descend(layout: Layout, rule: Rule, objective: Objective, course: Course, po
     return jax.lax.while_loop(lambda outcome: outcome.point.ended == GOING, turn, empty)
 
 
-@cache
+@lru_cache(maxsize=64)
 def _linearised(layout: Layout):
     # traced once for its shapes and its values
     return jax.jit(partial(linearised, layout))
