@@ -179,15 +179,13 @@ def draw_parts(record: dict, path: Path) -> Path:
     rows = parts(record)
     names = [f"width {row['width']}" for row in rows]
     device = [row["turns"] * row["turn_ms"] for row in rows]
-    figure, axis = plt.subplots(figsize=(6.4, 1.2 + 0.5 * len(rows)), layout="constrained")
+    figure, axis = plt.subplots(figsize=(6.4, 1.6 + 0.5 * len(rows)), layout="constrained")
     axis.barh(names, device, color="#0072B2", label="turns of the loop")
     axis.barh(names, [row["host_ms"] for row in rows], left=device, color="#E69F00", label="host")
     axis.set(xlabel="of a start / ms")
     axis.invert_yaxis()
-    axis.legend(fontsize=8, frameon=False)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
-    return path
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    return saved(figure, record["machine"], path)
 
 
 def name_of(width: int) -> str:
