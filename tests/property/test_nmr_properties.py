@@ -41,6 +41,9 @@ sites = st.builds(
 
 @settings(max_examples=40, deadline=None)
 @given(site=sites)
+# level corners, whose order depends on how their frequencies are rounded
+@example(site=Site(isotope="27Al", shift_ppm=-6.0, zeta_ppm=-88.5))
+@example(site=Site(isotope="27Al", shift_ppm=-6.0, zeta_ppm=-88.0))
 def test_spectra_are_never_negative_and_sum_to_the_amplitude(site):
     for spectrum in spectra:
         values = np.asarray(spectrum(Sites.of(site)))

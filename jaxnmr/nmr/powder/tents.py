@@ -83,7 +83,8 @@ def bin_tents(
         return _bin_slices(frequencies[triangles], areas, bins, collect=collect)
     frequencies, intensities, around = jnp.asarray(frequencies), jnp.asarray(intensities), jnp.asarray(rings)
     pieces, shift = collect + 2, 1.0 - collect / 2
-    position = frequencies + (pieces + shift)
+    corners = _looked_up(frequencies + (pieces + shift), around)
+    position = corners[0]
     start = jnp.floor(position)
     # left of the guard a kink is a straight line over the whole grid, all of them are summed in a row of their own; also a
     # position of NaN is, which must not vanish
@@ -91,13 +92,24 @@ def bin_tents(
     index = jnp.where(before, last, jnp.where(start < last, start, last + 1)).astype(jnp.int32)
     place = position - jnp.where(before, 0.0, start)
     powers = (_pushed_powers if pushed else _powers)(
-        position, place, intensities, index, None, around, collect, last + 1
+        position, corners, place, intensities, index, None, around, collect, last + 1
     )
     return _integrated(powers, shift)[pieces:]
 
 
+def _looked_up(position: Float[jax.Array, " vertices"], rings: Int[jax.Array, "6 vertices"]) -> jax.Array:
+    """Positions of every vertex and its neighbours, ``(7, vertices)``.
+
+    The vertex itself is looked up as its neighbours are: a compiler may calculate positions anew wherever they are used, and
+    round them in other ways, but all corners of a triangle must agree on their order, also where they are level.
+    """
+    itself = jnp.arange(len(position), dtype=rings.dtype)
+    return position[jnp.concatenate([itself[None], rings])]
+
+
 def _powers(
     position: Float[jax.Array, " vertices"],
+    corners: Float[jax.Array, "7 vertices"],
     place: Float[jax.Array, " vertices"],
     intensities: Float[jax.Array, "#vertices bands"],
     index: Int[jax.Array, " vertices"],
@@ -110,6 +122,7 @@ def _powers(
 
     Args:
         position: in bins.
+        corners: the same numbers, from `_looked_up`.
         place: in the bin of the vertex. A kink may leave that bin by the least distance; it keeps the bin's polynomial.
         intensities: see `bin_tents`.
         index: of the vertex's row; beyond the last one it counts nowhere.
@@ -117,7 +130,7 @@ def _powers(
         rings: neighbours.
         collect, rows: order of the spline, number of rows.
     """
-    kinks, moved = _kinks(position, rings, _LEAST[collect])
+    kinks, moved = _kinks(position, corners, rings, _LEAST[collect])
     return _summed(kinks, place + moved, intensities, index, beyond, rings, collect, rows)
 
 
@@ -159,18 +172,26 @@ def _round(rings: Int[jax.Array, "6 vertices"], *pairs: Pair) -> Float[jax.Array
     return jnp.asarray(total)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(6, 7))
+@partial(jax.custom_jvp, nondiff_argnums=(7, 8))
 def _pushed_powers(
-    position: Any, place: Any, intensities: Any, index: Any, beyond: Any, rings: Any, collect: int, rows: int
+    position: Any,
+    corners: Any,
+    place: Any,
+    intensities: Any,
+    index: Any,
+    beyond: Any,
+    rings: Any,
+    collect: int,
+    rows: int,
 ) -> jax.Array:
     """`_powers` for forward mode along several directions."""
-    return _powers(position, place, intensities, index, beyond, rings, collect, rows)
+    return _powers(position, corners, place, intensities, index, beyond, rings, collect, rows)
 
 
 @_pushed_powers.defjvp
 def _pushed_powers_jvp(collect: int, rows: int, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
-    position, place, intensities, index, beyond, rings = primals
-    sides = _sides_round(position, rings, _LEAST[collect])
+    _, corners, place, intensities, index, beyond, rings = primals
+    sides = _sides_round(corners, rings, _LEAST[collect])
     kinks, moved = _kinks_of(sides)
     place = place + moved
     here = kinks, place, intensities, index, beyond, rings, _kink_slopes(sides)
@@ -198,7 +219,7 @@ def _pushed_powers_jvp(collect: int, rows: int, primals: Any, tangents: Any) -> 
         along = [a if yes else jnp.broadcast_to(a, (count, *a.shape)) for a, yes in zip(along, batched[1], strict=True)]
         return jax.lax.map(lambda along: push.fun(here, along), along), True
 
-    return _summed(*here[:-1], collect, rows), push(here, list(tangents[:3]))
+    return _summed(*here[:-1], collect, rows), push(here, [tangents[k] for k in (0, 2, 3)])
 
 
 def bin_bands(
@@ -231,7 +252,8 @@ def bin_bands(
     """
     frequencies, intensities, around = jnp.asarray(frequencies), jnp.asarray(intensities), jnp.asarray(rings)
     pieces, shift, half = collect + 2, 1.0 - collect / 2, room // 2
-    position = frequencies + half
+    corners = _looked_up(frequencies + half, around)
+    position = corners[0]
     start = jnp.floor(position)
     place = position - start
     fits = jnp.all((position > 0) & (position < room))
@@ -241,7 +263,9 @@ def bin_bands(
     whole = jnp.floor(begin)
     part = begin - whole
     beyond = place[:, None] + part >= 1.0
-    powers = (_pushed_powers if pushed else _powers)(position, place, intensities, index, beyond, around, collect, room)
+    powers = (_pushed_powers if pushed else _powers)(
+        position, corners, place, intensities, index, beyond, around, collect, room
+    )
     powers = powers.reshape(pieces, room, 2, len(distances))
     offset = jnp.stack([part, part - 1.0])
     powers = jnp.stack([sum(comb(n, k) * offset ** (n - k) * powers[k] for k in range(n + 1)) for n in range(pieces)])
@@ -266,23 +290,26 @@ def _integrated(powers: Float[jax.Array, " powers rows *n"], shift: float) -> Fl
     return jnp.cumsum(jnp.cumsum(spread, axis=0), axis=0) + x * powers[0, -1] - powers[1, -1]
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(2,))
+@partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _kinks(
-    position: Float[jax.Array, " vertices"], rings: Int[jax.Array, "6 vertices"], least: float
+    position: Float[jax.Array, " vertices"],
+    corners: Float[jax.Array, "7 vertices"],
+    rings: Int[jax.Array, "6 vertices"],
+    least: float,
 ) -> tuple[Float[jax.Array, "6 vertices"], Float[jax.Array, "6 vertices"]]:
     """Kink at every vertex of the six triangles round it, for an area of 1, and how far from the vertex it lies.
 
     Sides of a triangle are divided by, so they are made larger round the same centre where a kink would weigh more than
     ``1/least^2``: ``least`` bins where a triangle collapses, much less for a steep side of a wide tent. That moves kinks.
     """
-    return _kinks_of(_sides_round(position, rings, least))
+    return _kinks_of(_sides_round(corners, rings, least))
 
 
 @_kinks.defjvp
 def _kinks_jvp(least: float, primals: Any, tangents: Any) -> tuple[Pair, Pair]:
     """By hand, and from few numbers that are written down: the compiler would divide again for each of them."""
-    position, rings = primals
-    sides = _sides_round(position, rings, least)
+    _, corners, rings = primals
+    sides = _sides_round(corners, rings, least)
     return _kinks_of(sides), _changed(_kink_slopes(sides), rings, tangents[0])
 
 
@@ -336,14 +363,13 @@ def _by_role(role: jax.Array, lowest: jax.Array, middle: jax.Array, highest: jax
     return jnp.where(role < 0, lowest, jnp.where(role > 0, highest, middle))
 
 
-def _sides_round(position: Float[jax.Array, " vertices"], rings: Int[jax.Array, "6 vertices"], least: float) -> Sides:
-    numbers = np.arange(len(position))
-    first_number, first = rings, position[rings]
+def _sides_round(corners: Float[jax.Array, "7 vertices"], rings: Int[jax.Array, "6 vertices"], least: float) -> Sides:
+    position, first = corners[0], corners[1:]
+    numbers, first_number = np.arange(len(position)), rings
     second_number, second = jnp.roll(rings, -1, axis=0), jnp.roll(first, -1, axis=0)
     small, large = jnp.minimum(first, second), jnp.maximum(first, second)
     low, high = jnp.minimum(small, position), jnp.maximum(large, position)
     middle = jnp.maximum(small, jnp.minimum(large, position))
-    # all corners of a triangle must agree on their order
     above_first = jnp.where(first_number > numbers, first >= position, first > position)
     above_second = jnp.where(second_number > numbers, second >= position, second > position)
     role = 1.0 - above_first - above_second
