@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._version import __version__
     from .crystal import Crystal
     from .diffraction import Background, Instrument, Pattern, PowderDiffraction
+    from .energy import EnergyModel
     from .graph import build_graph
     from .io import (
         read_crystal,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .terms import (
         CouplingLaw,
         CouplingTerm,
+        EnergyTerm,
         PatternTerm,
         PeakListTerm,
         PredictedSpectrumTerm,
@@ -51,6 +53,8 @@ __all__ = [
     "CouplingLaw",
     "CouplingTerm",
     "Crystal",
+    "EnergyModel",
+    "EnergyTerm",
     "GaussNewton",
     "Instrument",
     "LevenbergMarquardt",
@@ -118,6 +122,8 @@ __getattr__, __dir__ = _lazy(
         "CouplingCalibration": "nmr",
         "CouplingLaw": "terms",
         "CouplingTerm": "terms",
+        "EnergyModel": "energy",
+        "EnergyTerm": "terms",
         "Crystal": "crystal",
         "GaussNewton": "refinement",
         "Instrument": "diffraction",

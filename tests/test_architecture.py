@@ -55,6 +55,7 @@ ALLOWED = {
     "models.networks": {"jax", "numpy", "flax", "e3nn_jax", "jraph"},
     "models.data": {"numpy", "ase", "e3nn_jax", "jraph"},
     "models.tensors": {"jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
+    "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "safetensors"},
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy"},
     "plot": {"numpy", "matplotlib"},
@@ -284,7 +285,7 @@ def test_no_lazy_name_is_that_of_a_module_beside_it(package):
 
 
 def test_a_name_that_no_face_shows_is_an_attribute_error():
-    assert {"jaxnmr", "jaxnmr.io", "jaxnmr.models", "jaxnmr.terms", "jaxnmr.search"} == FACES.keys()
+    assert {"jaxnmr", "jaxnmr.energy", "jaxnmr.io", "jaxnmr.models", "jaxnmr.terms", "jaxnmr.search"} == FACES.keys()
     for package in FACES:
         with pytest.raises(AttributeError, match=f"'{package}' has no attribute 'objectives'"):
             getattr(importlib.import_module(package), "objectives")  # noqa: B009

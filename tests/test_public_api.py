@@ -14,6 +14,8 @@ PUBLIC = [
     "CouplingLaw",
     "CouplingTerm",
     "Crystal",
+    "EnergyModel",
+    "EnergyTerm",
     "GaussNewton",
     "Instrument",
     "LevenbergMarquardt",

@@ -65,6 +65,15 @@ class HostState(State, pytree=False):
                 return self._predictions[k]
         return super().prediction(name, phase)
 
+    def source(self, name: str, phase: str | None = None) -> PhaseSource:
+        """The source that provides a quantity of a phase.
+
+        Raises:
+            ParameterError: none does.
+        """
+        phase = self._provision(name, self.phase(phase)).phase
+        return next(s for s in self._sources if s.phase == phase and name in (p.name for p in s.provisions))
+
     def plain(self) -> State:
         """The state without what only the host knows, to be traced."""
         return State(

@@ -118,6 +118,16 @@ class PhaseSource(Struct, pytree=False):
         """The values that a prediction holds (host)."""
         return prediction.tensors
 
+    def energy_error(self, crystal: Crystal) -> np.ndarray:
+        """How wrong an energy is that it provides: per site ``(sites,)``, an energy per atom and coordinate, eV (host).
+
+        Raises:
+            ParameterError: the source does not know.
+        """
+        raise ParameterError(
+            f"{self.name!r} does not know how wrong its energies are: give error_ev a number, such as 0.005"
+        )
+
     def outside(self, crystal: Crystal, prediction: Any = None) -> dict[str, float]:
         """By label, novelty of the sites outside the domain of the source; of a prediction where there is one (host)."""
         return {}

@@ -6,6 +6,7 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .couplings import CouplingLaw, CouplingTerm, Linkages
+    from .energy import EnergyTerm
     from .measured_spectrum import MeasuredSpectrum
     from .pattern import PatternTerm
     from .pattern_evidence import PatternEvidence, Reflections
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CouplingLaw",
     "CouplingTerm",
+    "EnergyTerm",
     "Linkages",
     "MeasuredSpectrum",
     "PatternEvidence",
@@ -39,6 +41,7 @@ __getattr__, __dir__ = lazy(
     names={
         "CouplingLaw": "couplings",
         "CouplingTerm": "couplings",
+        "EnergyTerm": "energy",
         "Linkages": "couplings",
         "MeasuredSpectrum": "measured_spectrum",
         "PatternEvidence": "pattern_evidence",

@@ -1,0 +1,147 @@
+"""`EnergyModel`: a potential with what is known of its errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from .._struct import static
+from ..crystal import Crystal
+from ..errors import ConventionError, ParameterError
+from ..objective.source import Source
+from ..typing import Scalar
+from .potential import SKIN, Potential
+from .prediction import EnergyPrediction, predict
+from .source import PhaseEnergy
+
+_CALIBRATION = Path(__file__).with_name("calibration.json")
+
+
+class EnergyModel(Source):
+    """An interatomic potential: energies, forces and stresses of crystals, and a source of ``state.of("energy")``.
+
+    Attributes:
+        potential: see `jaxnmr.energy.potential`.
+        errors: by element, its typical error as an energy per atom and coordinate, eV, see :meth:`with_errors`; by ``""`` of all
+            others. Empty where it is not known.
+    """
+
+    potential: Any
+    errors: tuple[tuple[str, float], ...] = static(note=True, default=())
+
+    @classmethod
+    def create(cls, potential: Potential) -> Self:
+        """A model from a potential of one's own."""
+        return cls(potential=potential)
+
+    @classmethod
+    def load(cls, name: str | Path) -> Self:
+        """A model that comes with the package, or the parameters of a pair potential in a JSON file (host).
+
+        Args:
+            name: one of :func:`shipped_potentials`, such as ``"chgnet-r2scan"``, or a file.
+
+        Raises:
+            ConventionError: no model of that name; the message lists those that there are.
+            ParseError: a file that does not hold the parameters of a potential.
+        """
+        path = Path(name)
+        if path.suffix == ".json":
+            from .pair.potential import PairPotential
+
+            return cls(potential=PairPotential.read(path))
+        if str(name) not in _SHIPPED:
+            raise ConventionError(
+                f"no energy model is called {str(name)!r}; expected one of {', '.join(_SHIPPED)}, or a JSON file with the "
+                "parameters of a pair potential"
+            )
+        known = json.loads(_CALIBRATION.read_text(encoding="utf-8")).get(str(name), {})
+        return cls(potential=_SHIPPED[str(name)](), errors=tuple(sorted(known.get("errors_ev", {}).items())))
+
+    def with_errors(self, errors_ev: float | Mapping[str, float]) -> Self:
+        """The model with another error, an energy per atom and coordinate, eV.
+
+        With a force constant h, an atom that it holds is uncertain by the root of ``error/h`` in every direction.
+
+        Args:
+            errors_ev: one number, or by element with ``""`` for all others.
+        """
+        errors = dict(errors_ev) if isinstance(errors_ev, Mapping) else {"": errors_ev}
+        if "" not in errors or not all(isinstance(e, int | float) and 0 < e < float("inf") for e in errors.values()):
+            raise ParameterError(
+                f'errors_ev is {errors_ev}; expected a positive energy in eV, or several by element with "" for all others'
+            )
+        return self.replace(errors=tuple(sorted((element, float(e)) for element, e in errors.items())))
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return str(self.potential.name)
+
+    @property
+    def elements(self) -> frozenset[str]:
+        """What it has numbers for."""
+        return frozenset(self.potential.elements)
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What is known about it: theory, training data, citation, licence."""
+        return dict(self.potential.card)
+
+    def plan(self, crystal: Crystal, *, skin: float = SKIN) -> Any:
+        """Neighbours of a crystal, for :meth:`energy` (host).
+
+        Raises:
+            ConventionError: an element it does not know, partial occupancy, atoms on top of each other, a charged cell.
+        """
+        return self.potential.plan(crystal, skin=skin)
+
+    def energy(self, crystal: Crystal, plan: Any) -> Scalar:
+        """Energy of the conventional cell, eV (traceable)."""
+        return self.potential.energy(crystal, plan)
+
+    def predict(self, crystal: Crystal, plan: Any = None) -> EnergyPrediction:
+        """Energy, forces and stress of a crystal (host).
+
+        Raises:
+            ConventionError: as :meth:`plan`.
+        """
+        return predict(self.potential, crystal, self.plan(crystal) if plan is None else plan)
+
+    def for_phase(
+        self, phase: str, crystal: Crystal, *, memory_bytes: int | None = None, device: str | None = None
+    ) -> PhaseEnergy:
+        return PhaseEnergy.create(self.potential, dict(self.errors), phase, crystal)
+
+
+def shipped_potentials() -> tuple[str, ...]:
+    """Names for :meth:`EnergyModel.load`."""
+    return tuple(_SHIPPED)
+
+
+def _chgnet(weights: str) -> Callable[[], Any]:
+    def load():
+        from .chgnet import CHGNet
+
+        return CHGNet.load(weights)
+
+    return load
+
+
+def _pair(name: str) -> Callable[[], Any]:
+    def load():
+        from .pair.potential import PairPotential
+
+        return PairPotential.load(name)
+
+    return load
+
+
+_SHIPPED: dict[str, Callable[[], Any]] = {
+    "chgnet-r2scan": _chgnet("r2scan"),
+    "chgnet-0.3.0": _chgnet("0.3.0"),
+    "bks": _pair("bks"),
+    "chik": _pair("chik"),
+}

@@ -1,0 +1,119 @@
+"""A potential as the source of the energy of one phase of an objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import compiled, static
+from ..crystal import Crystal
+from ..errors import ConventionError
+from ..objective.source import PhaseSource
+from ..objective.state import Provision, TensorRead
+from ..typing import Array
+from .prediction import EnergyPrediction, predict
+
+ENERGY = "energy"
+# neighbours are listed again when less than this part of the skin is left, so that the next step has room
+_ROOM = 0.5
+
+
+class PhaseEnergy(PhaseSource):
+    """One potential for one phase; it provides ``state.of("energy")``, eV of the conventional cell.
+
+    Attributes:
+        potential: see `jaxnmr.energy.potential`.
+        plan: neighbours of the phase.
+        name: of the potential.
+        phase: name of the crystal.
+        provisions: the energy.
+        errors: by element, what :meth:`energy_error` says; by ``""`` for all others.
+        read: whether some term reads the energy in the state, so that it has to be differentiated there.
+    """
+
+    potential: Any
+    plan: Any
+    name: str = static(note=True)
+    phase: str = static()
+    provisions: tuple[Provision, ...] = static()
+    errors: tuple[tuple[str, float], ...] = static(note=True)
+    read: bool = static(default=True)
+
+    @classmethod
+    def create(cls, potential, errors: Mapping[str, float], phase: str, crystal: Crystal) -> PhaseEnergy:
+        """List neighbours (host)."""
+        return cls(
+            potential=potential, plan=potential.plan(crystal), name=potential.name, phase=phase,
+            provisions=(Provision(phase, ENERGY),), errors=tuple(sorted(errors.items())),
+        )  # fmt: skip
+
+    def evaluate(self, crystal: Crystal) -> dict[str, Array]:
+        return {ENERGY: _energy(self.potential, crystal, self.plan)}
+
+    def shapes(self, crystal: Crystal) -> dict[str, jax.ShapeDtypeStruct]:
+        return {ENERGY: jax.ShapeDtypeStruct((), jnp.result_type(float))}
+
+    def linearised(self, crystal: Crystal, tangents: Crystal) -> tuple[dict[str, Array], dict[str, Array]]:
+        values = self.evaluate(crystal)
+        if not self.read:
+            return values, {ENERGY: jnp.full(len(tangents.xyz), jnp.nan)}
+        by = jax.grad(lambda crystal: self.evaluate(crystal)[ENERGY], allow_int=True)(crystal)
+        change = tangents.xyz.reshape(len(tangents.xyz), -1) @ by.xyz.ravel() + tangents.cell @ by.cell
+        return values, {ENERGY: change}
+
+    def differentiated(
+        self, columns: Sequence[int] | np.ndarray | None, reads: Sequence[TensorRead] | None
+    ) -> PhaseEnergy:
+        return self.replace(read=reads is None)
+
+    def replan(self, crystal: Crystal) -> tuple[PhaseEnergy, str]:
+        """A copy with neighbours listed again when the skin is about to be used up, and why (host)."""
+        crystal = jax.tree.map(np.asarray, crystal)
+        margin = float(self.plan.margin(crystal))
+        if margin >= _ROOM * self.plan.skin:
+            return self, ""
+        try:
+            plan = self.plan.renewed(crystal)
+        except ConventionError:
+            # atoms on top of each other, on the way to somewhere else; without any margin there is no going on
+            if margin > 0:
+                return self, ""
+            raise
+        return self.replace(plan=plan), f"neighbours of {self.phase} listed again"
+
+    def outgrown(self, crystal: Crystal) -> Array | bool:
+        return self.plan.margin(crystal) < _ROOM * self.plan.skin
+
+    def prediction(self, crystal: Crystal) -> EnergyPrediction:
+        """Energy, forces and stress (host)."""
+        return predict(self.potential, crystal, self.plan)
+
+    def values_of(self, prediction: EnergyPrediction) -> dict[str, Array]:
+        return {ENERGY: np.asarray(prediction.energy_ev)}
+
+    def energy_error(self, crystal: Crystal) -> np.ndarray:
+        errors = dict(self.errors)
+        if not errors:
+            return super().energy_error(crystal)
+        return np.array([errors.get(element, errors[""]) for element in crystal.elements])
+
+    def note(self) -> str:
+        return f"Derivatives of the energy of {self.phase}: reverse mode."
+
+    def record(self) -> dict[str, Any]:
+        card = self.potential.card
+        return {
+            "name": self.name, "phase": self.phase, "predicts": {ENERGY: sorted(self.potential.elements)},
+            "level_of_theory": card.get("theory", ""), "members": 1,
+            "parameters": sum(np.size(leaf) for leaf in jax.tree.leaves(self.potential)), "scores": {},
+            "derivatives": self.note(),
+        }  # fmt: skip
+
+
+@compiled(kept=True)
+def _energy(potential, crystal: Crystal, plan) -> Array:
+    return jnp.asarray(potential.energy(crystal, plan))
