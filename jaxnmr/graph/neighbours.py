@@ -1,5 +1,6 @@
 """Neighbours in a periodic structure, every image of every atom (host)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,15 @@ class Neighbours(NamedTuple):
         return positions[self.senders] - positions[self.receivers] + self.shifts @ lattice
 
 
-def plan_neighbours(lattice, positions, cutoff: float, centres=None) -> Neighbours:
+def plan_neighbours(
+    lattice,
+    positions,
+    cutoff: float,
+    centres=None,
+    *,
+    names: Sequence[str] | None = None,
+    closest: float = OVERLAP_DISTANCE,
+) -> Neighbours:
     """All pairs of atoms closer than a cutoff, across as many cells as it takes.
 
     Images within reach of the cell are sorted into boxes as wide as the cutoff; candidates are the atoms of 27 boxes, so
@@ -40,6 +49,8 @@ def plan_neighbours(lattice, positions, cutoff: float, centres=None) -> Neighbou
         positions: ``(atoms, 3)`` in Å, inside the cell or not.
         cutoff: Å; pairs at exactly this distance are left out.
         centres: atoms that receive edges; all by default.
+        names: of the atoms, for errors; their numbers by default.
+        closest: Å; atoms closer than this are on top of each other.
 
     Returns:
         Pairs sorted by receiver, sender and shift. An atom is a neighbour of its own images, never of itself.
@@ -89,10 +100,11 @@ def plan_neighbours(lattice, positions, cutoff: float, centres=None) -> Neighbou
     close = (squared < cutoff**2) & ~itself
     receivers, senders, squared = receivers[close], senders[close], squared[close]
     shifts = (shifts[close] + wrapped[receivers] - wrapped[senders]).astype(np.int32)
-    if squared.size and squared.min() < OVERLAP_DISTANCE**2:
+    if squared.size and squared.min() < closest**2:
         worst = int(np.argmin(squared))
+        first, second = (str(k) if names is None else names[k] for k in (receivers[worst], senders[worst]))
         raise ConventionError(
-            f"atoms {receivers[worst]} and {senders[worst]} are {np.sqrt(squared[worst]):.3f} Å apart (cell "
+            f"atoms {first} and {second} are {np.sqrt(squared[worst]):.3f} Å apart (cell "
             f"{shifts[worst].tolist()}): remove duplicates, or choose one of the alternatives of a disordered site"
         )
     sort = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], senders, receivers))

@@ -1,0 +1,137 @@
+"""`CHGNet`: a potential for 89 elements with its published weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from jaxtyping import Float
+
+from ..._struct import Struct, static
+from ...crystal import Crystal
+from ...errors import ConventionError, ParseError
+from ...typing import Array
+from .network import site_energies
+from .plan import BondGraphPlan, plan_bond_graph
+
+WEIGHTS = Path(__file__).parent / "weights"
+VERSIONS = ("r2scan", "0.3.0")
+_FORMAT = 1
+
+
+class CHGNet(Struct):
+    """Energy of a crystal by CHGNet; see :meth:`load`.
+
+    Attributes:
+        weights: arrays by name.
+        name: ``"chgnet-r2scan"`` or ``"chgnet-0.3.0"``.
+        table: elements that it was trained on, in the order of its rows.
+        cutoff: of messages between atoms, Å.
+        bond_cutoff: of bonds that form angles, Å.
+        envelope: exponent of the polynomial at the cutoffs.
+    """
+
+    weights: Mapping[str, Array]
+    name: str = static()
+    table: tuple[str, ...] = static()
+    cutoff: float = static()
+    bond_cutoff: float = static()
+    envelope: int = static()
+
+    @classmethod
+    def load(cls, version: str = "r2scan") -> CHGNet:
+        """One of the sets of weights that come with the package (host).
+
+        Args:
+            version: ``"r2scan"``, learned from r2SCAN energies, which has cells and bonds right to half a per cent; ``"0.3.0"``,
+                learned from PBE and PBE+U.
+
+        Raises:
+            ConventionError: no such version.
+            ParseError: a damaged file.
+        """
+        plain = str(version).removeprefix("chgnet-")
+        if plain not in VERSIONS:
+            raise ConventionError(f"no weights {version!r} of CHGNet; there are {', '.join(map(repr, VERSIONS))}")
+        card, arrays = _read(plain)
+        return cls(
+            weights=arrays,
+            name=card["name"],
+            table=tuple(card["elements"]),
+            cutoff=float(card["cutoff"]),
+            bond_cutoff=float(card["bond_cutoff"]),
+            envelope=int(card["envelope"]),
+        )
+
+    @property
+    def elements(self) -> frozenset[str]:
+        """Elements that it was trained on."""
+        return frozenset(self.table)
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """Theory, training data, errors, citation, copyright, licence and origin of the weights (host)."""
+        return _read(self.name.removeprefix("chgnet-"))[0]
+
+    def plan(self, crystal: Crystal, skin: float = 0.3, *, symmetric: bool = True) -> BondGraphPlan:
+        """List bonds and angles (host).
+
+        Args:
+            crystal: without partial occupancies.
+            skin: how far beyond the cutoffs, Å.
+            symmetric: of equivalent bonds only one, for structures that keep the crystal's space group; else all atoms of the
+                conventional cell, which may move in any way.
+
+        Raises:
+            ConventionError: see :func:`plan_bond_graph`.
+        """
+        return plan_bond_graph(
+            crystal, cutoff=self.cutoff, bond_cutoff=self.bond_cutoff, skin=skin, table=self.table, symmetric=symmetric,
+            model=self.name,
+        )  # fmt: skip
+
+    def energy(self, crystal: Crystal, plan: BondGraphPlan) -> Float[Array, ""]:
+        """Energy of the conventional cell, eV (traceable in cell and coordinates).
+
+        Of a plan that makes use of symmetry, derivatives are right along what the space group leaves free: the directions of
+        ``crystal.quantities()``.
+        """
+        positions, vectors = plan.placed(crystal)
+        return self.energy_of(plan, positions, vectors)
+
+    def energy_of(self, plan: BondGraphPlan, positions: Array, vectors: Array) -> Float[Array, ""]:
+        """Energy of the conventional cell for positions and lattice of a plan, eV (traceable).
+
+        Args:
+            plan: with ``symmetric=False`` where positions shall move in any way.
+            positions: ``(atoms, 3)`` in Å, in the order of ``plan.expansion``.
+            vectors: ``(3, 3)``, rows, Å.
+        """
+        positions, vectors = jnp.asarray(positions), jnp.asarray(vectors)
+        each = site_energies(self.weights, plan, positions, vectors, envelope=self.envelope)
+        return jnp.sum(each * jnp.asarray(plan.atoms.nodes["multiplicity"]).astype(each.dtype))
+
+
+@lru_cache
+def _read(version: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    path = WEIGHTS / f"chgnet-{version}.safetensors"
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            description = json.loads((file.metadata() or {})["jaxnmr"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise ParseError(path, None, f"is missing or damaged ({error}): install jaxnmr again") from error
+    digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+    if description["format"] != _FORMAT or digest != description["sha256"]:
+        raise ParseError(path, None, "numbers differ from those that were converted: install jaxnmr again")
+    for array in arrays.values():
+        array.flags.writeable = False
+    return description["card"], arrays
