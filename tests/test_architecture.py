@@ -55,11 +55,7 @@ ALLOWED = {
     "models.networks": {"jax", "numpy", "flax", "e3nn_jax", "jraph"},
     "models.data": {"numpy", "ase", "e3nn_jax", "jraph"},
     "models.tensors": {"jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
-<<<<<<< HEAD
     "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "safetensors"},
-=======
-    "energy": {"jax", "numpy", "jraph", "safetensors", "jaxtyping"},
->>>>>>> ec85026 (CHGNet: energy of a crystal in JAX with its published weights, bonds and angles listed once per class of equivalent ones)
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy"},
     "plot": {"numpy", "matplotlib"},

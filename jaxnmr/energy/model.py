@@ -51,7 +51,7 @@ class EnergyModel(Source):
         if path.suffix == ".json":
             from .pair.potential import PairPotential
 
-            return cls(potential=PairPotential.read(path))
+            return cls(potential=PairPotential.load(path))
         if str(name) not in _SHIPPED:
             raise ConventionError(
                 f"no energy model is called {str(name)!r}; expected one of {', '.join(_SHIPPED)}, or a JSON file with the "

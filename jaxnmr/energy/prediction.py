@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from .._struct import compiled
-from ..crystal import Crystal, cell_from_metric, metric
+from ..crystal import Crystal
+from ..crystal.cell import metric_derivative
+from ..crystal.symmetry import unvoigt
+from ..objective.source import slopes_of
 from ..typing import Array
 
 # 1 eV/Å³ in GPa, from the exact value of the elementary charge
@@ -48,7 +50,8 @@ class EnergyPrediction:
 def predict(potential, crystal: Crystal, plan) -> EnergyPrediction:
     """Energy, forces and stress of a crystal (host)."""
     crystal = jax.tree.map(np.asarray, crystal)
-    energy, by_xyz, by_strain = map(np.asarray, _derivatives(potential, crystal, plan))
+    energy, slopes = slopes_of_energy(potential, crystal, plan)
+    by_cell, by_xyz = np.asarray(slopes)[:6], np.asarray(slopes)[6:].reshape(-1, 3)
     lattice = np.asarray(crystal.lattice(), dtype=float)
     sites = crystal.sites()
     multiplicity = np.array([site.multiplicity for site in sites])
@@ -57,22 +60,17 @@ def predict(potential, crystal: Crystal, plan) -> EnergyPrediction:
     for k, site in enumerate(sites):
         basis = np.linalg.qr(lattice.T @ site.xyz_basis())[0]
         forces[k] = basis @ (basis.T @ forces[k])
+    # dG = L (e + e^T) L^T for a small strain e
+    by_metric = np.linalg.solve(metric_derivative(np.asarray(crystal.cell, dtype=float)).T, by_cell)
+    stress = 2.0 * lattice.T @ unvoigt(by_metric * [1.0, 1.0, 1.0, 0.5, 0.5, 0.5]) @ lattice
     # derivatives by strains that break the symmetry are no derivatives: images would not follow
     rotations = np.asarray(crystal.group.rotations, dtype=float)
     turns = np.einsum("ji,njk,lk->nil", lattice, rotations, np.linalg.inv(lattice))
-    stress = np.einsum("nij,jk,nlk->il", turns, by_strain, turns) / len(turns) / float(crystal.volume()) * GPA
-    return EnergyPrediction(float(energy), int(multiplicity.sum()), forces, (stress + stress.T) / 2.0)
+    stress = np.einsum("nij,jk,nlk->il", turns, stress, turns) / len(turns) / float(crystal.volume()) * GPA
+    return EnergyPrediction(float(energy), int(multiplicity.sum()), forces, stress)
 
 
 @compiled(kept=True)
-def _derivatives(potential, crystal: Crystal, plan) -> tuple[Array, Array, Array]:
-    """Energy of the cell, and its derivatives by coordinates ``(sites, 3)`` and strain ``(3, 3)``."""
-
-    def energy(xyz, strain):
-        vectors = crystal.lattice() @ (jnp.eye(3) + (strain + strain.T) / 2.0)
-        return potential.energy(crystal.replace(cell=cell_from_metric(vectors @ vectors.T), xyz=xyz), plan)
-
-    value, (by_xyz, by_strain) = jax.value_and_grad(energy, argnums=(0, 1))(
-        jnp.asarray(crystal.xyz), jnp.zeros((3, 3), metric(crystal.cell).dtype)
-    )
-    return value, by_xyz, by_strain
+def slopes_of_energy(potential, crystal: Crystal, plan) -> tuple[Array, Array]:
+    """Energy of the cell, and its derivatives by cell and coordinates, ``(6 + 3 sites,)`` (traceable)."""
+    return slopes_of(lambda crystal: potential.energy(crystal, plan), crystal)

@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import compiled, static
+from .._arrays import is_concrete
+from .._struct import static
 from ..crystal import Crystal
 from ..errors import ConventionError
 from ..objective.source import PhaseSource
 from ..objective.state import Provision, TensorRead
 from ..typing import Array
-from .prediction import EnergyPrediction, predict
+from .prediction import EnergyPrediction, predict, slopes_of_energy
 
 ENERGY = "energy"
 # neighbours are listed again when less than this part of the skin is left, so that the next step has room
@@ -52,7 +53,13 @@ class PhaseEnergy(PhaseSource):
         )  # fmt: skip
 
     def evaluate(self, crystal: Crystal) -> dict[str, Array]:
-        return {ENERGY: _energy(self.potential, crystal, self.plan)}
+        if is_concrete(crystal.cell, crystal.xyz):
+            # one program for the energy and its derivatives: they are asked for anyway
+            return {ENERGY: self.slopes(ENERGY, crystal)[0]}
+        return {ENERGY: jnp.asarray(self.potential.energy(crystal, self.plan))}
+
+    def slopes(self, name: str, crystal: Crystal) -> tuple[Array, Array]:
+        return slopes_of_energy(self.potential, crystal, self.plan)
 
     def shapes(self, crystal: Crystal) -> dict[str, jax.ShapeDtypeStruct]:
         return {ENERGY: jax.ShapeDtypeStruct((), jnp.result_type(float))}
@@ -61,9 +68,8 @@ class PhaseEnergy(PhaseSource):
         values = self.evaluate(crystal)
         if not self.read:
             return values, {ENERGY: jnp.full(len(tangents.xyz), jnp.nan)}
-        by = jax.grad(lambda crystal: self.evaluate(crystal)[ENERGY], allow_int=True)(crystal)
-        change = tangents.xyz.reshape(len(tangents.xyz), -1) @ by.xyz.ravel() + tangents.cell @ by.cell
-        return values, {ENERGY: change}
+        moved = jnp.concatenate([tangents.cell, tangents.xyz.reshape(len(tangents.xyz), -1)], axis=1)
+        return values, {ENERGY: moved @ self.slopes(ENERGY, crystal)[1]}
 
     def differentiated(
         self, columns: Sequence[int] | np.ndarray | None, reads: Sequence[TensorRead] | None
@@ -112,8 +118,3 @@ class PhaseEnergy(PhaseSource):
             "parameters": sum(np.size(leaf) for leaf in jax.tree.leaves(self.potential)), "scores": {},
             "derivatives": self.note(),
         }  # fmt: skip
-
-
-@compiled(kept=True)
-def _energy(potential, crystal: Crystal, plan) -> Array:
-    return jnp.asarray(potential.energy(crystal, plan))

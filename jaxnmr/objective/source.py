@@ -69,6 +69,10 @@ class PhaseSource(Struct, pytree=False):
         values, push = jax.linearize(self.evaluate, crystal)
         return values, jax.vmap(push)(tangents)
 
+    def slopes(self, name: str, crystal: Crystal) -> tuple[Array, Array]:
+        """A number that is provided and its derivatives by cell and coordinates, ``(6 + 3 sites,)`` (traceable)."""
+        return _slopes(self, name, crystal)
+
     def shapes(self, crystal: Crystal) -> dict[str, jax.ShapeDtypeStruct]:
         """Shapes of what is provided, by name."""
         return jax.eval_shape(self.evaluate, crystal)
@@ -193,6 +197,19 @@ def _values(source: PhaseFunction, crystal: Crystal) -> dict[str, Array]:
     made = source.function(crystal)
     made = made if isinstance(made, Mapping) else {source.name: made}
     return {name: jnp.asarray(value) for name, value in made.items()}
+
+
+@compiled(static_argnums=1)
+def _slopes(source: PhaseSource, name: str, crystal: Crystal) -> tuple[Array, Array]:
+    return slopes_of(lambda crystal: source.evaluate(crystal)[name], crystal)
+
+
+def slopes_of(function: Callable[[Crystal], Any], crystal: Crystal) -> tuple[Array, Array]:
+    """A number that follows from a structure and its derivatives by cell and coordinates, ``(6 + 3 sites,)`` (traceable)."""
+    number = lambda cell, xyz: jnp.reshape(function(crystal.replace(cell=cell, xyz=xyz)), ())
+    where = jnp.asarray(crystal.cell), jnp.asarray(crystal.xyz)
+    value, (by_cell, by_xyz) = jax.value_and_grad(number, argnums=(0, 1))(*where)
+    return value, jnp.concatenate([by_cell, by_xyz.ravel()])
 
 
 def _function_source(function, name):

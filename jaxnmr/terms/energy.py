@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._struct import compiled, set_fields, static
+from .._struct import set_fields, static
 from ..crystal import Crystal, lattice
 from ..crystal.crystal import block_diagonal
 from ..errors import ConventionError, ParameterError
@@ -38,6 +38,9 @@ _SOFTEST = 0.05
 # force constants are calculated again when forces differ from those expected of them by more than this (root mean square, in
 # units of the error)
 _BENT = 0.1
+# displacement for force constants, Å
+_DIFFERENCE = 1e-3
+_MOVED = ("cell", "xyz")
 # a chi² per coordinate beyond this is one of a model, or of data, that are wrong
 _AT_ODDS = 4.0
 # a structure is far from a minimum when the energy does not hold more than this part of its directions, or where it falls as
@@ -97,7 +100,9 @@ class EnergyTerm(Term):
 
     def bind(self, state: HostState, params: Parameters) -> BoundEnergy:
         phase = state.phase(self.phase)
-        source, crystal = state.source(self.quantity, phase), _on_host(state.crystals[phase])
+        # nothing in the state need be differentiated for this term
+        source = state.source(self.quantity, phase).differentiated((), ())
+        crystal = _on_host(state.crystals[phase])
         prefix = "" if len(state.crystals) == 1 else f"{phase}/"
         directions = _free_directions(params, prefix, crystal)
         if directions.shape[1] == 0:
@@ -148,7 +153,7 @@ class BoundEnergy(EnergyTerm):
         return self._whitened(state.crystals[self._phase])
 
     def _whitened(self, crystal: Crystal) -> Array:
-        return jnp.asarray(self.forces_to_residuals) @ _gradient(self.source, self.quantity, crystal)
+        return jnp.asarray(self.forces_to_residuals) @ self.source.slopes(self.quantity, crystal)[1]
 
     @property
     def _phase(self) -> str:
@@ -166,22 +171,24 @@ class BoundEnergy(EnergyTerm):
 
     def _bent(self, crystal: Crystal) -> Array:
         """How far the energy is from the parabola that was made of it: difference of whitened forces, root mean square."""
-        changes = [jnp.ravel(jnp.asarray(getattr(crystal, f)) - getattr(self.reference, f)) for f in ("cell", "xyz")]
-        expected = self.at_reference + jnp.asarray(self.changes_to_residuals) @ jnp.concatenate(changes)
+        changes = jnp.concatenate(
+            [jnp.ravel(jnp.asarray(getattr(crystal, f)) - getattr(self.reference, f)) for f in _MOVED]
+        )
+        expected = self.at_reference + jnp.asarray(self.changes_to_residuals) @ changes
         return jax.lax.stop_gradient(jnp.sqrt(jnp.mean((self._whitened(crystal) - expected) ** 2)))
 
     def replan(self, state: HostState) -> tuple[Term, str]:
         crystal = _on_host(state.crystals[self._phase])
         source, note = self.source.replan(crystal)
         # not a number where it is: there must be another way to see that
-        if not float(_bent(self, crystal)) > _BENT:
+        if not float(self._bent(crystal)) > _BENT:
             return (self.replace(source=source), note) if note else (self, "")
         directions, errors = np.asarray(self.directions), np.asarray(self.energy_errors)
         made = _whitening(self.name, source, self.quantity, crystal, directions, errors)
         return self.replace(source=source, **made._asdict()), f"force constants of {self._phase} calculated again"
 
     def warnings(self, state: State) -> tuple[str, ...]:
-        found, out = np.asarray(_residuals(self, state.crystals[self._phase])), list(self.loose)
+        found, out = np.asarray(self._whitened(_on_host(state.crystals[self._phase]))), list(self.loose)
         chi2 = float(found @ found)
         if chi2 > _AT_ODDS * len(found):
             pulls = self._pulls(found)
@@ -201,8 +208,8 @@ class BoundEnergy(EnergyTerm):
         return np.linalg.norm(move, axis=1)
 
     def evidence(self, state: State) -> Knowledge:
-        found = np.asarray(_residuals(self, state.crystals[self._phase]))
-        crystal = state.crystals[self._phase]
+        crystal = _on_host(state.crystals[self._phase])
+        found = np.asarray(self._whitened(crystal))
         chi2 = float(found @ found)
         vectors = np.asarray(self.reference.lattice(), dtype=float)
         spread = np.einsum("sin,ij->sjn", np.asarray(self.softness)[6:].reshape(-1, 3, found.size), vectors)
@@ -211,7 +218,7 @@ class BoundEnergy(EnergyTerm):
         rows = rows_of(
             [self.reference.labels[k] for k in held], "displacement", "Å", 0.0, self._pulls(found)[held], sigma[held]
         )
-        energy = float(np.asarray(self.source.evaluate(_on_host(crystal))[self.quantity]))
+        energy = float(self.source.slopes(self.quantity, crystal)[0])
         return Knowledge(
             name=self.name,
             what="energy",
@@ -263,15 +270,15 @@ def _whitening(
     left, singular, _ = np.linalg.svd(metric @ directions, full_matrices=False)
     left = left[:, singular > 1e-9 * singular[0]]
     basis = np.linalg.solve(metric, left)
-    forces, products = _products(source, quantity, crystal, basis.T)
-    constants = np.asarray(products) @ basis
+    constants = _force_constants(source, quantity, crystal, basis)
+    forces = source.slopes(quantity, crystal)[1]
     if not np.isfinite(constants).all():
         raise ConventionError(
             f"{name!r}: {source.name!r} gives no finite force constants for {crystal.name}: look for atoms on top of each other"
         )
     # per atom: what tells soft from stiff
     scale = _root((left.T * weights) @ left, -0.5)
-    stiffness, modes = np.linalg.eigh(scale @ (constants + constants.T) @ scale / 2.0)
+    stiffness, modes = np.linalg.eigh(scale @ constants @ scale)
     loose = stiffness < _SOFTEST
     sentences = _about_loose(name, source, crystal, left @ scale @ modes[:, loose], stiffness[loose], len(stiffness))
     stiffness, modes = stiffness[~loose], modes[:, ~loose]
@@ -368,37 +375,20 @@ def _coordinates(crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
     return metric, np.concatenate([np.full(6, multiplicity.sum()), np.repeat(multiplicity, 3)])
 
 
-def _gradient(source: PhaseSource, quantity: str, crystal: Crystal) -> Array:
-    """Derivatives of the energy by cell and coordinates, ``(6 + 3 sites,)`` (traceable)."""
+def _force_constants(source: PhaseSource, quantity: str, crystal: Crystal, basis: np.ndarray) -> np.ndarray:
+    """Changes of derivatives of the energy along directions ``(6 + 3 sites, k)``, in the same directions, ``(k, k)`` (host).
 
-    def energy(cell, xyz):
-        return jnp.reshape(source.evaluate(crystal.replace(cell=cell, xyz=xyz))[quantity], ())
+    Central differences of exact forces, good to 1e-4 and better: a program for products with the Hessian takes three times as
+    long to compile as that for forces, and these are needed anyway.
+    """
 
-    by_cell, by_xyz = jax.grad(energy, argnums=(0, 1))(jnp.asarray(crystal.cell), jnp.asarray(crystal.xyz))
-    return jnp.concatenate([by_cell, by_xyz.ravel()])
+    def forces(change: np.ndarray) -> np.ndarray:
+        moved = crystal.replace(cell=crystal.cell + change[:6], xyz=crystal.xyz + change[6:].reshape(-1, 3))
+        return basis.T @ np.asarray(source.slopes(quantity, moved)[1])
 
-
-@compiled(kept=True, static_argnums=1)
-def _products(source: PhaseSource, quantity: str, crystal: Crystal, directions: Array) -> tuple[Array, Array]:
-    """Derivatives of the energy, and products of its Hessian with directions ``(k, 6 + 3 sites)``."""
-
-    def gradient(vector):
-        cell, xyz = vector[:6], vector[6:].reshape(-1, 3)
-        return _gradient(source, quantity, crystal.replace(cell=cell, xyz=xyz))
-
-    at = jnp.concatenate([jnp.asarray(crystal.cell), jnp.ravel(jnp.asarray(crystal.xyz))])
-    forces, push = jax.linearize(gradient, at)
-    return forces, jax.lax.map(push, directions)
-
-
-@compiled(kept=True)
-def _bent(term: BoundEnergy, crystal: Crystal) -> Array:
-    return term._bent(crystal)
-
-
-@compiled(kept=True)
-def _residuals(term: BoundEnergy, crystal: Crystal) -> Array:
-    return term._whitened(crystal)
+    step = _DIFFERENCE * basis.T
+    constants = np.array([forces(change) - forces(-change) for change in step]) / (2.0 * _DIFFERENCE)
+    return (constants + constants.T) / 2.0
 
 
 def _on_host(crystal: Crystal) -> Crystal:

@@ -31,6 +31,11 @@ class PairPlan(Struct):
     charges: tuple[float, ...] = static()
     accuracy: float = static()
 
+    @property
+    def skin(self) -> float:
+        """How far beyond the cutoff neighbours are listed, Å."""
+        return self.graph.skin
+
     def margin(self, crystal: Crystal) -> Float[Array, ""]:
         """How far, in Å, atoms and cell may still move; plan again when it is no longer positive (traceable).
 
