@@ -5,8 +5,8 @@
 
 Needs torch (to read the checkpoints) and safetensors; neither chgnet itself nor the network. Numbers stay as they are (float32);
 matrices are transposed, cut by what they multiply, and joined where core and gate of a gated perceptron see the same input.
-The angles' update of the last block enters nothing, so it is left out; so are the rows of elements that the training had not. MPtrj has 89 elements (the paper). In MP-r2SCAN Yb is missing, too:
-its row was not moved by the transfer, and its reference energy is what a pseudoinverse leaves of an empty column.
+The angles' update of the last block enters nothing, so it is left out. Rows are those of 94 elements, of which MPtrj has 89 (the paper). In MP-r2SCAN Yb is missing, too: its row was not moved
+by the transfer, and its reference energy is what a pseudoinverse leaves of an empty column.
 """
 
 import hashlib
@@ -77,11 +77,11 @@ def gated(state: dict, names: list[str], parts: tuple[str, ...], hidden: bool) -
     return {key: np.stack([block[key] for block in collected]) for key in collected[0]}
 
 
-def convert(state: dict[str, np.ndarray], known: np.ndarray) -> dict[str, np.ndarray]:
-    """Arrays by our names; ``known`` are the rows of elements that were trained."""
+def convert(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays by our names."""
     arrays = {
-        "reference": state["composition_model.fc.weight"][0, known],
-        "atom": state["atom_embedding.embedding.weight"][known],
+        "reference": state["composition_model.fc.weight"][0],
+        "atom": state["atom_embedding.embedding.weight"],
         "radial.long": state["bond_basis_expansion.rbf_expansion_ag.frequencies"],
         "radial.short": state["bond_basis_expansion.rbf_expansion_bg.frequencies"],
         "angular": state["angle_basis_expansion.fourier_expansion.frequencies"],
@@ -122,9 +122,8 @@ def main(wheel: str, folder: str) -> None:
             model = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)["model"]
             state, args = {k: v.numpy() for k, v in model["state_dict"].items()}, model["model_args"]
             fitted = np.abs(state["composition_model.fc.weight"][0]) > 1e-9
-            known = np.flatnonzero(fitted & [symbol not in NOT_IN_MPTRJ for symbol in SYMBOLS])
-            elements = [SYMBOLS[k] for k in known]
-            arrays = convert(state, known)
+            elements = [s for s, known in zip(SYMBOLS, fitted, strict=True) if known and s not in NOT_IN_MPTRJ]
+            arrays = convert(state)
             card = {key: said[key] for key in ("theory", "training", "errors", "citation")} | {
                 "name": f"chgnet-{name}",
                 "copyright": COPYRIGHT,
@@ -133,6 +132,7 @@ def main(wheel: str, folder: str) -> None:
                 "origin_sha256": hashlib.sha256(data).hexdigest(),
                 "converted_by": "tools/convert_chgnet.py",
                 "elements": elements,
+                "rows": SYMBOLS,
                 "cutoff": args["atom_graph_cutoff"],
                 "bond_cutoff": args["bond_graph_cutoff"],
                 "envelope": args["cutoff_coeff"],

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from .._arrays import namespace
 from .._struct import Struct, static
-from ..crystal import Crystal, Expansion, lattice, metric, plan_expansion, positions, primitive_basis
+from ..crystal import Crystal, Expansion, SpaceGroup, lattice, metric, plan_expansion, positions, primitive_basis
 from ..errors import ConventionError
 from ..typing import Array
 from .structure import neighbour_list_margin, structure_graph
@@ -47,7 +47,7 @@ class GraphPlan(Struct):
         fractional = positions(xp.asarray(crystal.xyz), crystal.group, atoms)
         nodes = self.reference.nodes | {
             "positions": fractional @ vectors,
-            "turn": _cartesian_operations(crystal, vectors)[atoms[:, 1]],
+            "turn": cartesian_operations(crystal.group, vectors)[atoms[:, 1]],
         }
         own = xp.asarray(self.basis, dtype=vectors.dtype) @ vectors
         return self.reference._replace(nodes=nodes, globals={"lattice": own[None]})
@@ -99,7 +99,7 @@ def plan_graph(crystal: Crystal, *, cutoff: float, skin: float = 0.5, species: S
         cutoff=cutoff + skin,
         species=species,
         image=sites[site],
-        turn=np.asarray(_cartesian_operations(crystal, vectors))[operation],
+        turn=np.asarray(cartesian_operations(crystal.group, vectors))[operation],
     )
     return GraphPlan(
         reference=reference,
@@ -137,8 +137,8 @@ def build_graph(
     )
 
 
-def _cartesian_operations(crystal: Crystal, vectors: Float[Array, "3 3"]) -> Float[Array, "operations 3 3"]:
+def cartesian_operations(group: SpaceGroup, vectors: Float[Array, "3 3"]) -> Float[Array, "operations 3 3"]:
     """Cartesian matrices: with ``cart = frac @ L`` a rotation R is ``L^T R L^-T``."""
     xp = namespace(vectors)
-    rotations = xp.asarray(crystal.group.rotations, dtype=vectors.dtype)
+    rotations = xp.asarray(group.rotations, dtype=vectors.dtype)
     return xp.einsum("ji,njk,lk->nil", vectors, rotations, xp.linalg.inv(vectors))

@@ -46,6 +46,8 @@ class BondGraphPlan(Struct):
         pair: ``(short bonds, 2)``, the arrow that stands for a bond and the one from its other end.
         expansion: which images of which sites the atoms are.
         basis: rows, the vectors of the lattice in terms of those of the crystal.
+        projector: of sites, the mean of the rotations that leave them where they are, on fractional vectors.
+        table: elements that a model knows.
         cutoff, bond_cutoff, skin: Å; bonds are listed up to the cutoff and the skin, those with angles likewise.
         symmetric: whether symmetry was made use of.
     """
@@ -58,7 +60,8 @@ class BondGraphPlan(Struct):
     pair: Int[Array, "short 2"]
     expansion: Expansion
     basis: Float[Array, "3 3"]
-    table: tuple[str, ...] = static()
+    projector: Float[Array, "sites 3 3"]
+    table: tuple[str, ...] = static(note=True)
     cutoff: float = static()
     bond_cutoff: float = static()
     skin: float = static()
@@ -105,7 +108,7 @@ def plan_bond_graph(
         cutoff: of bonds, Å.
         bond_cutoff: of bonds that form angles, Å.
         skin: both are listed up to this much more, so that atoms may move.
-        table: the elements that a model knows.
+        table: the elements that a model knows, in the order of its rows; empty for rows without one.
         symmetric: one of the bonds that are equivalent; else all of the conventional cell, which may then be deformed in
             any way.
         model: its name, for errors.
@@ -209,7 +212,7 @@ def plan_bond_graph(
     )  # fmt: skip
     return BondGraphPlan(
         reference=reference, atoms=atoms, arrows=graph, ends=ends, shifts=bond_shifts, pair=pair, expansion=expansion,
-        basis=basis, table=tuple(table), cutoff=float(cutoff), bond_cutoff=float(bond_cutoff), skin=float(skin),
+        basis=basis, projector=np.stack([s.mean(axis=0) for s in cell.stabiliser]), table=tuple(table), cutoff=float(cutoff), bond_cutoff=float(bond_cutoff), skin=float(skin),
         symmetric=bool(symmetric),
     )  # fmt: skip
 
@@ -370,7 +373,7 @@ def _elements(crystal: Crystal, table: Sequence[str], model: str) -> list[int]:
     ]
     if unknown:
         raise ConventionError(
-            f"{model} has not seen the elements of {', '.join(unknown)}: it knows {len(table)} elements; use a model that "
+            f"{model} has not seen the elements of {', '.join(unknown)}: it knows {sum(map(bool, table))} elements; use a model that "
             "was trained on these, or leave the energy of this phase away"
         )
     return [list(table).index(symbol) for symbol in plain]

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
@@ -16,15 +17,18 @@ import safetensors.numpy
 from jaxtyping import Float
 
 from ..._struct import Struct, static
-from ...crystal import Crystal
+from ...crystal import Crystal, lattice
 from ...errors import ConventionError, ParseError
-from ...typing import Array
+from ...graph.plan import cartesian_operations
+from ...typing import Array, Scalar
 from .network import site_energies
 from .plan import BondGraphPlan, plan_bond_graph
 
 WEIGHTS = Path(__file__).parent / "weights"
 VERSIONS = ("r2scan", "0.3.0")
 _FORMAT = 1
+# of 1 eV/Å^3, as CHGNet's authors have it
+GPA = 160.21766208
 
 
 class CHGNet(Struct):
@@ -33,15 +37,15 @@ class CHGNet(Struct):
     Attributes:
         weights: arrays by name.
         name: ``"chgnet-r2scan"`` or ``"chgnet-0.3.0"``.
-        table: elements that it was trained on, in the order of its rows.
+        table: by rows of the weights, elements that it was trained on; empty for others.
         cutoff: of messages between atoms, Å.
         bond_cutoff: of bonds that form angles, Å.
         envelope: exponent of the polynomial at the cutoffs.
     """
 
     weights: Mapping[str, Array]
-    name: str = static()
-    table: tuple[str, ...] = static()
+    name: str = static(note=True)
+    table: tuple[str, ...] = static(note=True)
     cutoff: float = static()
     bond_cutoff: float = static()
     envelope: int = static()
@@ -65,7 +69,7 @@ class CHGNet(Struct):
         return cls(
             weights=arrays,
             name=card["name"],
-            table=tuple(card["elements"]),
+            table=tuple(symbol if symbol in card["elements"] else "" for symbol in card["rows"]),
             cutoff=float(card["cutoff"]),
             bond_cutoff=float(card["bond_cutoff"]),
             envelope=int(card["envelope"]),
@@ -74,7 +78,7 @@ class CHGNet(Struct):
     @property
     def elements(self) -> frozenset[str]:
         """Elements that it was trained on."""
-        return frozenset(self.table)
+        return frozenset(filter(None, self.table))
 
     @property
     def card(self) -> Mapping[str, Any]:
@@ -118,6 +122,34 @@ class CHGNet(Struct):
         positions, vectors = jnp.asarray(positions), jnp.asarray(vectors)
         each = site_energies(self.weights, plan, positions, vectors, envelope=self.envelope)
         return jnp.sum(each * jnp.asarray(plan.atoms.nodes["multiplicity"]).astype(each.dtype))
+
+    def evaluate(self, crystal: Crystal, plan: BondGraphPlan) -> tuple[Scalar, Array, Array]:
+        """Energy, forces and stress (traceable, and differentiable in turn).
+
+        Returns:
+            The energy of the conventional cell, eV; forces on the atoms of ``plan.expansion``, ``(atoms, 3)``, eV/Å; the stress,
+            ``(3, 3)``, GPa: dE/dε / V for ``lattice (1 + ε)``, so that it is negative where the cell wants to grow.
+        """
+        positions, vectors = (jnp.asarray(a) for a in plan.placed(crystal))
+
+        def strained(positions: Array, strain: Array) -> Array:
+            deformed = jnp.eye(3, dtype=strain.dtype) + strain
+            return self.energy_of(plan, positions @ deformed, vectors @ deformed)
+
+        energy, (slope, strain_slope) = jax.value_and_grad(strained, (0, 1))(positions, jnp.zeros_like(vectors))
+        axes = lattice(jnp.asarray(crystal.cell))
+        stress = strain_slope / jnp.linalg.det(axes) * GPA
+        if not plan.symmetric:
+            return energy, -slope, stress
+        # what was calculated for one of equivalent atoms is right for what all of them do together: the average over the group
+        group = cartesian_operations(crystal.group, axes)
+        atoms = jnp.asarray(plan.expansion.atoms)
+        turns = group[atoms[:, 1]]
+        together = jax.ops.segment_sum(jnp.einsum("nji,nj->ni", turns, slope), atoms[:, 0], len(plan.projector))
+        held = jnp.einsum("ji,njk,lk->nil", axes, jnp.asarray(plan.projector).astype(axes.dtype), jnp.linalg.inv(axes))
+        share = jnp.einsum("nij,nj->ni", held, together) / plan.atoms.nodes["multiplicity"][:, None]
+        forces = -jnp.einsum("nij,nj->ni", turns, share[atoms[:, 0]])
+        return energy, forces, jnp.mean(jnp.einsum("nij,jk,nlk->nil", group, stress, group), axis=0)
 
 
 @lru_cache
