@@ -21,6 +21,7 @@ SECTIONS: dict[str, tuple[type[Spec], str]] = {
     "Refinements": (Run, "title phase histogram spectrum start bounds tie restraint stage solver output"),
     "Models, peaks and tensors": (Run, "model peaks tensors"),
     "Couplings": (Run, "couplings"),
+    "Energies": (Run, "energy"),
     "Trainings": (TrainingRun, "title data checks split network training references"),
 }
 

@@ -113,7 +113,7 @@ class PhaseEnergy(PhaseSource):
     def record(self) -> dict[str, Any]:
         card = self.potential.card
         return {
-            "name": self.name, "phase": self.phase, "predicts": {ENERGY: sorted(self.potential.elements)},
+            "name": self.name, "phase": self.phase, "predicts": {ENERGY: []},
             "level_of_theory": card.get("theory", ""), "members": 1,
             "parameters": sum(np.size(leaf) for leaf in jax.tree.leaves(self.potential)), "scores": {},
             "derivatives": self.note(),

@@ -10,6 +10,7 @@ from ..diffraction.powder import DEFAULT_CUTOFF
 from ..objective import Loss
 from ..units import b_to_u
 from .couplings import CouplingsSpec
+from .energy import EnergySpec
 from .keys import EMPTY, Spec, by_name, either, flat, given, key, part, parts, read, record, records, required
 from .models import ModelSpec
 from .peaks import PeaksSpec
@@ -371,6 +372,9 @@ class Run(Spec):
     peaks: tuple[PeaksSpec, ...] = required(parts, "[[peaks]]", "isotropic shifts read off a spectrum", of=PeaksSpec)
     tensors: tuple[TensorsSpec, ...] = required(parts, "[[tensors]]", "tensors measured at sites", of=TensorsSpec)
     couplings: tuple[CouplingsSpec, ...] = required(parts, "[[couplings]]", "between pairs of spins", of=CouplingsSpec)
+    energies: tuple[EnergySpec, ...] = required(
+        parts, "[[energy]]", "by a potential, as knowledge of a structure", name="energy", of=EnergySpec
+    )
     start: dict[str, float | tuple[float, ...]] = required(
         by_name, '[start]\n"xrd/size[FAP]" = 0.3', each=_parameter(either(list, Table.numbers, Table.number)),
         help="starting values by parameter name",
@@ -408,7 +412,7 @@ class Run(Spec):
             files += [histogram.file, histogram.instrument_file]
         for spectrum in self.spectra:
             files += spectrum.inputs
-        for model in self.models:
+        for model in (*self.models, *self.energies):
             files += model.inputs
         return tuple(dict.fromkeys(f for f in files if f is not None))
 
@@ -416,14 +420,18 @@ class Run(Spec):
         data = self.histograms + self.spectra + self.peaks + self.tensors + self.couplings
         if not (self.phases or self.spectra):
             raise table.error("a run needs at least one [[phase]], or a [[spectrum]]")
-        if not (data or self.restraints):
+        if not (data or self.restraints or self.energies):
             raise table.error(
                 "a run needs at least one [[histogram]], or data of another kind: [[spectrum]], [[peaks]], [[tensors]], "
-                "[[couplings]] or [[restraint]]"
+                "[[couplings]], [[restraint]] or [[energy]]"
             )
         if bool(self.phases) < bool(self.histograms or self.models):
             raise table.error(f"a [[{'histogram' if self.histograms else 'model'}]] needs at least one [[phase]]")
-        for kind, specs in (("phase", self.phases), ("histogram, spectrum, peaks, tensors or couplings", data)):
+        named = (*data, *self.energies)
+        for kind, specs in (
+            ("phase", self.phases),
+            ("histogram, spectrum, peaks, tensors, couplings or energy", named),
+        ):
             called = [spec.name for spec in specs]
             for name in called:
                 if called.count(name) > 1:

@@ -21,6 +21,7 @@ from ..refinement import GaussNewton, LevenbergMarquardt, Stage
 from ..terms import PatternTerm, PredictedSpectrumTerm, SpectrumTerm
 from .advice import in_keys
 from .couplings import couplings_term
+from .energy import energies_by_phase, energy_term
 from .models import ModelSpec, by_phase, load_model
 from .peaks import peaks_term
 from .restraints import restraint_term
@@ -77,11 +78,15 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
             with _place(run, f"[[{kind}]] {spec.name!r}"):
                 terms.append(make(spec, crystals, models))
     terms += [_restraint(run, k, crystals) for k in range(len(run.restraints))]
+    with _place(run, "[[energy]]"):
+        terms += [energy_term(spec) for spec in run.energies]
+        sources = energies_by_phase(run.energies, models)
+        plan_sources(sources or None, crystals)
     only = next(iter(crystals.values())) if len(crystals) == 1 else None
     total = TermSum()
     for term in terms:
         total = total + term
-    objective = _objective(run, total, crystals, models, simulation)
+    objective = _objective(run, total, crystals, sources, simulation)
     parameters = objective.parameters()
     for name, value in run.start.items():
         with _place(run, f"[start] {name!r}"):

@@ -1,0 +1,79 @@
+"""``[[energy]]``: the energy of a phase by an interatomic potential, as knowledge of where its atoms are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..objective import Loss
+from ..terms import EnergyTerm
+from .keys import EMPTY, Spec, either, key, required
+from .shared import phase_of, plain_name
+from .table import REQUIRED, Table
+from .weights import robust_key, weight_key, weighted
+
+if TYPE_CHECKING:
+    from ..energy import EnergyModel
+
+
+def _file_or_name(table: Table, key: str, default: Any = REQUIRED) -> Path | str:
+    text = table.text(key)
+    return table.path(key) if text.endswith(".json") or os.sep in text or "/" in text else text
+
+
+def _one_error(table: Table, key: str, default: Any = REQUIRED) -> dict[str, float]:
+    return {"": table.positive(key)}
+
+
+def _errors(table: Table, key: str, default: Any = REQUIRED) -> dict[str, float]:
+    inner = table.table(key)
+    if "others" not in inner.content:
+        raise inner.error("the key 'others' is missing: the error of elements that are not named")
+    return {("" if element == "others" else element): inner.positive(element) for element in inner.content}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergySpec(Spec):
+    """One ``[[energy]]``."""
+
+    name: str = key(plain_name, "energy")
+    model: Path | str = required(
+        _file_or_name, '"chgnet-r2scan"', 'also "chgnet-0.3.0", "bks", "chik", or a JSON file of a pair potential'
+    )
+    phase: str = key(phase_of, None, '"quartz"', help="when there are several", why="energies are those of structures")
+    error_ev: dict[str, float] = key(
+        either(dict, _errors, _one_error), EMPTY, "0.004",
+        help="how wrong it is, eV per atom and coordinate, or { Si = 0.002, others = 0.004 }; the model's own when left out",
+    )  # fmt: skip
+    weight: float = weight_key()
+    robust: Loss | None = robust_key()
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The file it is read from."""
+        return (self.model,) if isinstance(self.model, Path) else ()
+
+
+def energy_model(spec: EnergySpec) -> EnergyModel:
+    """The model of a table."""
+    from ..energy import EnergyModel
+
+    return EnergyModel.load(spec.model)
+
+
+def energy_term(spec: EnergySpec) -> Any:
+    """The weighted term of a table."""
+    return weighted(
+        EnergyTerm(error_ev=dict(spec.error_ev) or None, phase=spec.phase, name=spec.name), spec.weight, spec.robust
+    )
+
+
+def energies_by_phase(specs: tuple[EnergySpec, ...], models: Mapping[str, list]) -> dict[str, list]:
+    """Models by phase with those of energies, as an objective takes them."""
+    found = {phase: list(of) for phase, of in models.items()}
+    for spec in specs:
+        found.setdefault(spec.phase, []).append(energy_model(spec))
+    return found
