@@ -1,0 +1,174 @@
+"""What an energy adds to a pattern, where the truth is measured: ``python tools/study_energy.py STUDY --out results.json``.
+
+    pbso4   laboratory X-rays of PbSO4 alone, with hand-set restraints, with energies; against the neutron pattern of the material
+    silica  coesite and cristobalite (COD), simulated weak patterns drawn from the measured structures, the same three ways
+
+JAXNMR_DATA names the folder of data. Coordinates are compared in Å, over the x, y and z that symmetry leaves free.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import jaxnmr as jn
+from jaxnmr.runfile import build, load_run
+
+ROOT = Path(__file__).resolve().parents[1]
+ENERGY = '\n[[energy]]\nmodel = "{model}"\n'
+RESTRAINTS = '\n[[restraint]]\nkind = "distances"\nexpected = {expected}\n'
+
+
+def refined(text: str) -> jn.RefinementResult:
+    """The result of a run file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "run.toml")
+        path.write_text(text, encoding="utf-8")
+        setup = build(load_run(path))
+        return jn.refine(setup.objective, setup.parameters, stages=setup.stages, solver=setup.solver, throw=False)
+
+
+def compared(fit: jn.RefinementResult, truth: jn.Crystal, esds: np.ndarray) -> dict:
+    """How far coordinates are from the truth.
+
+    Args:
+        fit: of one phase with the sites of ``truth``.
+        truth: the other structure.
+        esds: ``(sites, 3)`` of its coordinates.
+    """
+    crystal = fit.crystal
+    lengths = np.asarray(crystal.cell, dtype=float)[:3]
+    free = np.array([np.abs(site.xyz_basis()).sum(axis=1) > 1e-9 for site in crystal.sites()])
+    off = (np.asarray(crystal.xyz) - np.asarray(truth.xyz)) * lengths
+    own = np.asarray(fit.esds["xyz"], dtype=float) * lengths
+    both = np.hypot(own, esds * lengths)
+    out = {
+        "status": fit.status,
+        "rms": float(np.sqrt(np.mean(off[free] ** 2))),
+        "esd": float(np.sqrt(np.mean(own[free] ** 2))),
+    }
+    for element in dict.fromkeys(crystal.elements):
+        rows = free & np.array([[e == element] for e in crystal.elements])
+        if rows.any():
+            out[f"rms {element}"] = float(np.sqrt(np.mean(off[rows] ** 2)))
+    ratio = np.abs(off[free] / np.where(both[free] > 0, both[free], np.inf))
+    out["inside 95%"] = float(np.mean(ratio < 1.96))
+    out["coordinates"] = int(free.sum())
+    out["statistics"] = {name: [round(s.chi2, 3), s.n_observations] for name, s in fit.statistics.items()}
+    out["warnings"] = [w for w in fit.warnings if "energy" in w.lower()]
+    return out
+
+
+def pbso4() -> dict:
+    xray = (ROOT / "examples" / "pbso4.toml").read_text(encoding="utf-8")
+    both = (ROOT / "examples" / "pbso4_xn.toml").read_text(encoding="utf-8")
+    head, _, rest = both.partition("[[histogram]]")
+    neutrons = head + "[[histogram]]" + rest.split("[[histogram]]", 1)[1]
+    alone = refined(xray)
+    for line, new in (("displacement, neutron zero and", "neutron zero and"), ('"cell", "xrd/displacement", ', ""),
+                      ('free = ["xrd/size", "xrd/strain"]', "free = []")):  # fmt: skip
+        assert line in neutrons
+        neutrons = neutrons.replace(line, new)
+    truth = refined(neutrons)
+    esds = np.asarray(truth.esds["xyz"], dtype=float)
+    expected = '{ "S-O" = [1.47, 0.02], "O-S-O" = [2.40, 0.03] }'
+    out = {"neutrons": {"status": truth.status, "esd": float(np.sqrt(np.mean(esds[esds > 0] ** 2)))}}
+    fits = {"pattern": alone}
+    for name, extra in {
+        "pattern + restraints": RESTRAINTS.format(expected=expected),
+        "pattern + chgnet-r2scan": ENERGY.format(model="chgnet-r2scan"),
+        "pattern + chgnet-0.3.0": ENERGY.format(model="chgnet-0.3.0"),
+    }.items():
+        fits[name] = refined(xray + extra)
+    for name, fit in fits.items():
+        out[name] = compared(fit, truth.crystal, esds)
+    return out
+
+
+SILICA = """
+title = "weak pattern"
+[[phase]]
+name = "silica"
+file = "{cif}"
+[[histogram]]
+name = "xrd"
+{data}
+wavelength = [1.540593, 1.544427]
+radius_mm = 217.5
+shl = 0.02
+background = {{ kind = "chebyshev", terms = 3 }}
+[start]
+"xrd/size" = 0.2
+[[stage]]
+free = ["xrd/scale", "xrd/background"]
+[[stage]]
+free = ["cell", "xrd/displacement"]
+[[stage]]
+free = ["xyz", "u_iso", "xrd/size"]
+"""
+
+
+def silica() -> dict:
+    from jaxnmr.runfile import simulate
+
+    folder = Path(os.environ["JAXNMR_DATA"]) / "openchemistry_crystals" / "oxides"
+    expected = '{ "Si-O" = [1.61, 0.01], "O-Si-O" = [2.63, 0.03] }'
+    out: dict = {}
+    for name in ("Coesite", "Cristobalite"):
+        cif = folder / f"SiO2-{name}.cif"
+        truth = jn.read_crystal(cif)
+        out[name] = {}
+        with tempfile.TemporaryDirectory() as temporary:
+            ideal = Path(temporary, "ideal.toml")
+            ideal.write_text(SILICA.format(cif=cif, data="range = [15.0, 70.0, 0.04]"), encoding="utf-8")
+            for seed in range(4):
+                pattern = simulate(load_run(ideal), counts=400.0, seed=seed)["xrd"]
+                jn.write_pattern(pattern, data := Path(temporary, f"{seed}.xye"))
+                start = displaced(truth, seed)
+                jn.write_crystal(start, begin := Path(temporary, f"start{seed}.cif"))
+                text = SILICA.format(cif=begin, data=f'file = "{data}"')
+                for way, extra in {
+                    "pattern": "",
+                    "pattern + restraints": RESTRAINTS.format(expected=expected),
+                    "pattern + chgnet-r2scan": ENERGY.format(model="chgnet-r2scan"),
+                    "pattern + chgnet-0.3.0": ENERGY.format(model="chgnet-0.3.0"),
+                }.items():
+                    fit = refined(text + extra)
+                    out[name].setdefault(way, []).append(compared(fit, truth, np.zeros((truth.n_sites, 3))))
+                    print(name, seed, way, out[name][way][-1], flush=True)
+    return out
+
+
+def displaced(crystal: jn.Crystal, seed: int, size: float = 0.05) -> jn.Crystal:
+    """Atoms moved by chance along what symmetry leaves free, Å."""
+    rng = np.random.default_rng(seed)
+    xyz = np.array(crystal.xyz, dtype=float)
+    lattice = np.asarray(crystal.lattice(), dtype=float)
+    for k, site in enumerate(crystal.sites()):
+        basis = np.linalg.qr(lattice.T @ site.xyz_basis())[0]
+        xyz[k] += np.linalg.solve(lattice.T, basis @ rng.normal(scale=size, size=basis.shape[1]))
+    return crystal.replace(xyz=xyz)
+
+
+STUDIES = {"pbso4": pbso4, "silica": silica}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    jn.enable_x64()
+    jn.enable_cache()
+    found = STUDIES[options.study]()
+    options.out.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(json.dumps(found, indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
