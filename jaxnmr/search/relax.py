@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +15,12 @@ import numpy as np
 from .._struct import compiled
 from .._words import counted
 from ..crystal import Crystal, cell_from_metric, metric
+from ..energy.potential import Potential
+from ..energy.prediction import GPA
 from ..errors import ConventionError, ParameterError, PrecisionError, require_kind
 from .free_space import FreeSpace
 from .trust_region import TrustRegion
 
-GPA = 160.21766208  # GPa per eV/Å³
 # Å per atom, the longest step to begin with and at all
 _FIRST, _LONGEST = 0.08, 0.3
 # Å of displacement that a plan has room for before it is made anew
@@ -27,15 +28,6 @@ _SKIN = 0.4
 # energies are known to this fraction
 _ROUNDING = 1e-13
 _CELLS = ("fixed", "free")
-
-
-class EnergyModel(Protocol):
-    """What :func:`relax` needs of an energy: ``name``, a plan, and an energy in eV per cell that follows from it."""
-
-    @property
-    def name(self) -> str: ...
-    def plan(self, crystal: Crystal, skin: float = ...) -> Any: ...
-    def energy(self, crystal: Crystal, plan: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -104,7 +96,7 @@ class RelaxResult:
 
 def relax(
     crystal: Crystal,
-    model: EnergyModel,
+    model: Potential,
     *,
     cell: str = "fixed",
     pressure_gpa: float = 0.0,
@@ -120,7 +112,7 @@ def relax(
 
     Args:
         crystal: fully occupied, of elements that the model knows.
-        model: an energy, such as ``PairPotential.load("bks")``.
+        model: an energy, such as ``EnergyModel.load("chgnet-r2scan")``, or a potential of your own.
         cell: ``"fixed"``, or ``"free"`` to relax it, too.
         pressure_gpa: hydrostatic pressure on a free cell, GPa.
         force: largest force on an atom at rest, eV/Å.
@@ -181,20 +173,25 @@ class _Relaxation:
         self.evaluations = 0
         self.history: list[RelaxStep] = []
         # the model says first what is wrong with the crystal
-        self.plan = model.plan(crystal, _SKIN)
+        self.plan = model.plan(crystal, skin=_SKIN)
         self.space = FreeSpace(crystal, cell=free)
         # weights of models are data of a program, not part of it
-        of_structs = jax.tree_util.tree_structure(model) != jax.tree_util.tree_structure(0)
-        self.slopes = partial(_slopes, model) if of_structs else jax.jit(partial(_energy_and_slopes, model))
+        opaque = jax.tree_util.all_leaves([model])
+        self.slopes = jax.jit(partial(_energy_and_slopes, model)) if opaque else partial(_slopes, model)
 
     def run(self, max_steps: int) -> RelaxResult:
         space = self.space
-        here = start = self._evaluate(np.zeros(space.size), self.plan)
-        if here is None:
-            raise ConventionError(f"{self.model.name} gives no finite energy for {self.crystal.name}: look at its shortest distances")
+        start = self._evaluate(np.zeros(space.size), self.plan)
+        if start is None:
+            raise ConventionError(
+                f"{self.model.name} gives no finite energy for {self.crystal.name}: look at its shortest distances"
+            )
+        here = start
         self._tell(0, here, 0.0, True)
         if not space.size:
-            return self._result(start, here, 0, True, "Symmetry leaves nothing to relax: no coordinate and no strain is free.")
+            return self._result(
+                start, here, 0, True, "Symmetry leaves nothing to relax: no coordinate and no strain is free."
+            )
         root = np.sqrt(space.atoms)
         region = TrustRegion(space.springs(), space.metric(), _FIRST * root, _LONGEST * root)
         tried = accepted = 0
@@ -219,7 +216,12 @@ class _Relaxation:
             self._tell(tried, here, moved, good)
         if self._at_rest(here):
             return self._result(
-                start, here, accepted, True, f"Converged after {counted(accepted, 'step')}: {self._rest(here)}.", region.downward
+                start,
+                here,
+                accepted,
+                True,
+                f"Converged after {counted(accepted, 'step')}: {self._rest(here)}.",
+                region.downward,
             )
         return self._result(
             start, here, accepted, False, f"Not converged after {counted(tried, 'step')}: {self._rest(here)}; allow more steps, or "
@@ -277,15 +279,24 @@ class _Relaxation:
         if self.callback is not None:
             self.callback(step)
 
-    def _result(self, start: _Point, end: _Point, steps: int, converged: bool, message: str, downward: int = 0) -> RelaxResult:
+    def _result(
+        self, start: _Point, end: _Point, steps: int, converged: bool, message: str, downward: int = 0
+    ) -> RelaxResult:
         space = self.space
         crystal = space.at(end.w) if steps else self.crystal
         # from where it is now, so that the strain is that of what has become of the cell
         now = FreeSpace(crystal, cell=True)
         _, by_amounts, _ = self.slopes(
-            crystal, end.plan, now.lattice, now.strains, np.zeros(len(now.strains)), np.asarray(crystal.xyz, dtype=float)
+            crystal,
+            end.plan,
+            now.lattice,
+            now.strains,
+            np.zeros(len(now.strains)),
+            np.asarray(crystal.xyz, dtype=float),
         )
-        stress = np.tensordot(np.asarray(by_amounts, dtype=float), now.strains, 1) / abs(np.linalg.det(now.lattice)) * GPA
+        stress = (
+            np.tensordot(np.asarray(by_amounts, dtype=float), now.strains, 1) / abs(np.linalg.det(now.lattice)) * GPA
+        )
         between = np.asarray(crystal.xyz, dtype=float) - np.asarray(self.crystal.xyz, dtype=float)
         g = metric(np.asarray(crystal.cell, dtype=float))
         moved = np.sqrt(np.maximum(np.einsum("si,ij,sj->s", between, g, between), 0.0))

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from ..._struct import Struct, static
 from ...errors import ConventionError, ShapeError
-from ...graph import plan_neighbours
+from ...graph import bucket, plan_neighbours
 from ...typing import Array, Numbers
 
 COULOMB = 14.3996454785  # e²/(4 pi epsilon0) in eV Å, CODATA 2018
@@ -31,23 +31,19 @@ class Reciprocal(Struct):
 
     Attributes:
         hkl: one of every pair of opposite reciprocal vectors, in terms of the lattice that was planned for.
+        weight: how often each counts: 2, and 0 for padding.
         alpha: inverse width of the Gaussians, 1/Å.
         radius: length of reciprocal vectors that the accuracy needs, 2 pi/Å.
         reach: length up to which they are listed, so that the cell may grow.
-        lattice: when they were listed.
         error: bound of what both halves leave out, eV per cell.
     """
 
     hkl: Int[Array, "vectors 3"]
+    weight: Float[Array, " vectors"]
     alpha: Float[Array, ""]
     radius: Float[Array, ""]
     reach: Float[Array, ""]
-    lattice: Float[Array, "3 3"]
     error: float = static(note=True)
-
-    def stretch(self) -> float:
-        """By how much any direction of the cell may become longer, as a factor (host)."""
-        return float(self.reach / self.radius)
 
 
 class EwaldPlan(Struct):
@@ -108,12 +104,13 @@ def plan_reciprocal(
     accuracy: float,
     cutoff: float,
     skin: float,
+    growth: float = 1.0,
 ) -> Reciprocal:
     """Choose alpha for a cutoff of the sum over neighbours, and list reciprocal vectors (host).
 
     What a sum leaves out is bounded as if all charges of the cell pulled the same way: with ``x = alpha cutoff`` and
     ``y = radius / 2 alpha``, ``k sqrt(pi) (sum |q|)²/V exp(-x²)/(alpha² x)`` and ``k/pi (sum |q|)² alpha exp(-y²)/y``. Both are
-    half of the accuracy.
+    half of the accuracy. With a ``growth`` above 1 vectors are padded to a size of a geometric series.
 
     Raises:
         ConventionError: no alpha gives this accuracy with this cutoff.
@@ -134,12 +131,15 @@ def plan_reciprocal(
     last = int(np.argmax(far <= wanted / 2)) if (far <= wanted / 2).any() else len(x) - 1
     radius = 2.0 * alpha * x[last]
     reach = radius * (1.0 + skin / cutoff)
+    hkl = _half_sphere(lattice, reach)
+    size = bucket(len(hkl), growth=growth) if growth > 1.0 else len(hkl)
+    weight = np.where(np.arange(size) < len(hkl), 2.0, 0.0)
     return Reciprocal(
-        hkl=_half_sphere(lattice, reach),
+        hkl=np.concatenate([hkl, np.ones((size - len(hkl), 3), dtype=np.int32)]),
+        weight=weight,
         alpha=np.asarray(alpha),
         radius=np.asarray(radius),
         reach=np.asarray(reach),
-        lattice=np.asarray(lattice, dtype=float),
         error=float(near[chosen] + far[last]),
     )
 
@@ -178,8 +178,8 @@ def reciprocal_energy(
     k2 = jnp.sum((2.0 * jnp.pi * hkl @ inverse.T) ** 2, axis=-1)
     volume = jnp.abs(jnp.linalg.det(lattice))
     alpha = jnp.asarray(plan.alpha).astype(lattice.dtype)
-    # opposite vectors count twice
-    waves = 4.0 * jnp.pi / volume * jnp.sum(jnp.exp(-k2 / (4.0 * alpha**2)) / k2 * squared)
+    weight = jnp.asarray(plan.weight).astype(lattice.dtype)
+    waves = 2.0 * jnp.pi / volume * jnp.sum(weight * jnp.exp(-k2 / (4.0 * alpha**2)) / k2 * squared)
     return COULOMB * (waves - alpha / math.sqrt(math.pi) * jnp.sum(charges**2))
 
 

@@ -1,40 +1,65 @@
 """Which pairs and reciprocal vectors the energy of a crystal runs over."""
 
+from collections import Counter
+
+import jraph
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ..._arrays import is_concrete, namespace
 from ..._struct import Struct, static
-from ...crystal import Crystal
+from ...crystal import Crystal, Expansion, lattice, metric, plan_expansion, positions, primitive_basis
 from ...errors import ConventionError
-from ...graph import GraphPlan, plan_graph
-from ...graph.neighbours import OVERLAP_DISTANCE
+from ...graph import bucket, plan_neighbours
+from ...graph.structure import neighbour_list_margin, species_numbers
 from ...typing import Array
 from .ewald import ACCURACY, Reciprocal, plan_reciprocal, require_neutral
 
 # occupancies this close to 1 are
 _FULL = 1e-6
+# sizes are those of a geometric series, so that lists made again have mostly the size of those before
+_GROWTH = 1.2
 
 
 class PairPlan(Struct):
-    """Neighbours and reciprocal vectors of a crystal; see :func:`plan_pairs`.
+    """Neighbours and reciprocal vectors of a crystal, both padded; see :func:`plan_pairs`.
 
     Attributes:
-        graph: neighbours of every site, atoms of a primitive cell.
-        reciprocal: of that cell.
-        charges: e, of every element of ``graph.species``.
+        expansion: the atoms of a primitive cell.
+        basis: rows, the vectors of that cell in terms of those of the crystal.
+        kinds: element of every atom, its number in ``species``.
+        senders, receivers, shifts: pairs; only one atom of every site receives.
+        weight: of every pair in the energy of the conventional cell: half of the atoms of the site, 0 for padding.
+        reciprocal: of the primitive cell.
+        points, vectors: positions and lattice when pairs were listed, Å.
+        species: elements that have parameters.
+        charges: e, of each of them.
+        cutoff, skin: Å; pairs are listed up to the sum.
         accuracy: of the sum over charges, eV per atom.
     """
 
-    graph: GraphPlan
+    expansion: Expansion
+    basis: Float[Array, "3 3"]
+    kinds: Int[Array, " atoms"]
+    senders: Int[Array, " pairs"]
+    receivers: Int[Array, " pairs"]
+    shifts: Int[Array, "pairs 3"]
+    weight: Float[Array, " pairs"]
     reciprocal: Reciprocal
+    points: Float[Array, "atoms 3"]
+    vectors: Float[Array, "3 3"]
+    species: tuple[str, ...] = static()
     charges: tuple[float, ...] = static()
+    cutoff: float = static()
+    skin: float = static()
     accuracy: float = static()
 
-    @property
-    def skin(self) -> float:
-        """How far beyond the cutoff neighbours are listed, Å."""
-        return self.graph.skin
+    def placed(self, crystal: Crystal) -> tuple[Float[Array, "atoms 3"], Float[Array, "3 3"]]:
+        """Positions of the atoms and lattice of the primitive cell, Å (traceable)."""
+        xp = namespace(crystal.cell, crystal.xyz)
+        vectors = lattice(xp.asarray(crystal.cell))
+        fractional = positions(xp.asarray(crystal.xyz), crystal.group, xp.asarray(self.expansion.atoms))
+        return fractional @ vectors, xp.asarray(self.basis, dtype=vectors.dtype) @ vectors
 
     def margin(self, crystal: Crystal) -> Float[Array, ""]:
         """How far, in Å, atoms and cell may still move; plan again when it is no longer positive (traceable).
@@ -42,21 +67,26 @@ class PairPlan(Struct):
         The smaller of what is left of the neighbours' skin, and of the growth of the cell that reciprocal vectors allow.
         """
         xp = namespace(crystal.cell, crystal.xyz)
-        pairs = self.graph.margin(crystal)
-        then, now = xp.asarray(self.reciprocal.lattice), xp.asarray(self.graph.graph(crystal).globals["lattice"][0])
-        deformation = xp.linalg.solve(then, now)
-        strain = deformation @ deformation.T - xp.eye(3, dtype=now.dtype)
+        points, vectors = self.placed(crystal)
+        now, then = _graph(points, vectors), _graph(self.points, self.vectors)
+        pairs = neighbour_list_margin(now, then, self.cutoff, self.cutoff + self.skin)
+        deformation = xp.linalg.solve(xp.asarray(self.vectors), vectors)
+        strain = deformation @ deformation.T - xp.eye(3, dtype=vectors.dtype)
         # no direction has become longer than this
         grown = xp.sqrt(1.0 + xp.sqrt(xp.sum(strain**2)))
-        left = (xp.asarray(self.reciprocal.reach / self.reciprocal.radius) / grown - 1.0) * self.graph.cutoff
+        left = (xp.asarray(self.reciprocal.reach / self.reciprocal.radius) / grown - 1.0) * self.cutoff
         return xp.minimum(pairs, left)
 
     def renewed(self, crystal: Crystal) -> "PairPlan":
         """The plan for what the crystal has become (host)."""
         return plan_pairs(
-            crystal, species=self.graph.species, charges=self.charges, cutoff=self.graph.cutoff, skin=self.graph.skin,
+            crystal,
+            species=self.species,
+            charges=self.charges,
+            cutoff=self.cutoff,
+            skin=self.skin,
             accuracy=self.accuracy,
-        )  # fmt: skip
+        )
 
 
 def plan_pairs(
@@ -79,6 +109,46 @@ def plan_pairs(
     """
     if not is_concrete(crystal.cell, crystal.xyz):
         raise ConventionError("a plan needs numbers: make it outside jit and grad, and hand it over")
+    if not (np.isfinite(skin) and skin >= 0):
+        raise ConventionError(f"the skin is {skin}; expected a distance in Å, 0 or more")
+    _check_sites(crystal, species)
+    expansion = plan_expansion(crystal, primitive=True)
+    site = np.asarray(expansion.atoms)[:, 0]
+    cell, xyz = np.asarray(crystal.cell, dtype=float), np.asarray(crystal.xyz, dtype=float)
+    vectors, basis = np.asarray(lattice(cell)), primitive_basis(crystal.group, metric(cell))
+    points = np.asarray(positions(xyz, crystal.group, expansion.atoms)) @ vectors
+    own = basis @ vectors
+    try:
+        pairs = plan_neighbours(own, points, cutoff + skin, expansion.asymmetric, names=_names(expansion.labels))
+    except ConventionError as error:
+        raise ConventionError(f"{crystal.name}: {error}") from None
+    kinds = species_numbers(expansion.species, species)
+    q = np.asarray(charges, dtype=float)[kinds]
+    require_neutral(q, f"the primitive cell of {crystal.name}")
+    size = bucket(len(pairs.senders), growth=_GROWTH)
+    multiplicity = np.bincount(site) * len(crystal.group.centring)
+    return PairPlan(
+        expansion=expansion,
+        basis=basis,
+        kinds=kinds,
+        senders=_padded(pairs.senders, size),
+        receivers=_padded(pairs.receivers, size),
+        # of padding an atom and its own image, so that no distance is 0
+        shifts=_padded(pairs.shifts, size, 1),
+        weight=_padded(0.5 * multiplicity[site[pairs.receivers]], size),
+        reciprocal=plan_reciprocal(own, q, accuracy=accuracy, cutoff=cutoff, skin=skin, growth=_GROWTH),
+        points=points,
+        vectors=own,
+        species=tuple(species),
+        charges=tuple(charges),
+        cutoff=float(cutoff),
+        skin=float(skin),
+        accuracy=float(accuracy),
+    )
+
+
+def _check_sites(crystal: Crystal, species: tuple[str, ...]) -> None:
+    """Refuse elements without parameters and positions that are not occupied by one atom."""
     known = {*species, *({"D"} if "H" in species else ())}
     for label, element in zip(crystal.labels, crystal.elements, strict=True):
         if element not in known:
@@ -92,39 +162,25 @@ def plan_pairs(
                 f"site {label} of {crystal.name} has the occupancy {occupancy:g}: an energy needs to know which atoms are there; "
                 "order the structure (a supercell, or the main alternative at occupancy 1)"
             )
-    plain = crystal.replace(cell=np.asarray(crystal.cell, dtype=float), xyz=np.asarray(crystal.xyz, dtype=float))
-    try:
-        graph = plan_graph(plain, cutoff=cutoff, skin=skin, species=species)
-    except ConventionError:
-        closest = _closest(plain)
-        if closest is None:
-            raise
-        raise ConventionError(closest) from None
-    nodes = graph.reference.nodes
-    q = np.asarray(charges, dtype=float)[nodes["species"]]
-    require_neutral(q, f"the primitive cell of {crystal.name}")
-    lattice = np.asarray(graph.reference.globals["lattice"][0], dtype=float)
-    reciprocal = plan_reciprocal(lattice, q, accuracy=accuracy, cutoff=cutoff, skin=skin)
-    return PairPlan(graph=graph, reciprocal=reciprocal, charges=tuple(charges), accuracy=float(accuracy))
 
 
-def _closest(crystal: Crystal) -> str | None:
-    """What to say of two atoms on top of each other; ``None`` where there are none."""
-    cell = crystal.expand()
-    points, lattice = np.asarray(cell.fractional), np.asarray(cell.lattice)
-    shifts = np.stack(np.meshgrid(*[np.arange(-1, 2)] * 3, indexing="ij"), -1).reshape(-1, 1, 3)
-    for k, atom in enumerate(np.unique(np.asarray(cell.site), return_index=True)[1]):
-        between = points - points[atom]
-        r = np.linalg.norm((between - np.round(between) + shifts) @ lattice, axis=-1).min(axis=0)
-        r[atom] = np.inf
-        other = int(np.argmin(r))
-        if r[other] < OVERLAP_DISTANCE:
-            first, second, distance = crystal.labels[k], cell.labels[other], r[other]
-            break
-    else:
-        return None
-    return (
-        f"in {crystal.name}, {first} and {second if second != first else 'an image of it'} are {distance:.3f} Å apart: no energy "
-        "describes two nuclei there; remove duplicates, choose one of the alternatives of a disordered site, or move the atom "
-        "onto the special position that it is beside"
-    )
+def _names(labels: tuple[str, ...]) -> list[str]:
+    """Atoms for errors: ``O1``, its second image ``O1 (2)``."""
+    seen: Counter[str] = Counter()
+    names = []
+    for label in labels:
+        seen[label] += 1
+        names.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
+    return names
+
+
+def _padded(array: np.ndarray, size: int, fill: int = 0) -> np.ndarray:
+    rest = np.full((size - len(array), *array.shape[1:]), fill, dtype=array.dtype)
+    return np.concatenate([array, rest])
+
+
+def _graph(points: Array, vectors: Array) -> jraph.GraphsTuple:
+    return jraph.GraphsTuple(
+        nodes={"positions": points}, edges=None, senders=None, receivers=None, globals={"lattice": vectors[None]}, n_node=None,
+        n_edge=None,
+    )  # fmt: skip

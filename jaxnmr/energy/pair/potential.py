@@ -10,8 +10,8 @@ from jaxtyping import Float
 
 from ..._struct import Struct, static
 from ...crystal import Crystal
-from ...graph import edge_vectors
 from ...typing import Array
+from ..potential import SKIN
 from .ewald import ACCURACY, COULOMB, reciprocal_energy, screened
 from .files import PairFile, read_pair_file
 from .form import Cutoff, buckingham, check_closed
@@ -82,7 +82,7 @@ class PairPotential(Struct):
             "notes": self.notes,
         }
 
-    def plan(self, crystal: Crystal, skin: float = 0.3, *, accuracy: float = ACCURACY) -> PairPlan:
+    def plan(self, crystal: Crystal, *, skin: float = SKIN, accuracy: float = ACCURACY) -> PairPlan:
         """List pairs and reciprocal vectors for a crystal (host).
 
         Args:
@@ -104,20 +104,17 @@ class PairPotential(Struct):
         Derivatives are those of a crystal that keeps its space group: only along directions that it allows do they mean
         something. Forces on single atoms and elastic constants of any strain are those of the crystal in P1.
         """
-        graph = plan.graph.graph(crystal)
-        lattice, points = jnp.asarray(graph.globals["lattice"][0]), jnp.asarray(graph.nodes["positions"])
-        kinds = jnp.asarray(graph.nodes["species"])
+        points, vectors = plan.placed(crystal)
+        points, vectors, kinds = jnp.asarray(points), jnp.asarray(vectors), jnp.asarray(plan.kinds)
+        first, second = jnp.asarray(plan.receivers), jnp.asarray(plan.senders)
         q = jnp.asarray(self.charges).astype(points.dtype)[kinds]
-        edges = edge_vectors(graph)
-        r = jnp.sqrt(jnp.sum(edges**2, axis=-1))
+        between = points[second] - points[first] + jnp.asarray(plan.shifts).astype(points.dtype) @ vectors
+        r = jnp.sqrt(jnp.sum(between**2, axis=-1))
+        near = screened(r, jnp.asarray(plan.reciprocal.alpha).astype(points.dtype)) * q[first] * q[second]
+        short = self._short(r, kinds[first], kinds[second])
+        far = reciprocal_energy(plan.reciprocal, vectors, points, q) + self._tail(vectors, kinds)
         # sites stand for their images, and every pair is met from both ends
-        site = jnp.asarray(plan.graph.expansion.atoms)[:, 0][graph.receivers]
-        weight = 0.5 * jnp.asarray(plan.graph.multiplicity)[site].astype(points.dtype)
-        near = (
-            screened(r, jnp.asarray(plan.reciprocal.alpha).astype(points.dtype)) * q[graph.senders] * q[graph.receivers]
-        )
-        short = self._short(r, kinds[graph.senders], kinds[graph.receivers])
-        far = reciprocal_energy(plan.reciprocal, lattice, points, q) + self._tail(lattice, kinds)
+        weight = jnp.asarray(plan.weight).astype(points.dtype)
         return jnp.sum(weight * (near + short)) + len(crystal.group.centring) * far
 
     def _short(self, r: Float[Array, " pairs"], first: Array, second: Array) -> Float[Array, " pairs"]:
