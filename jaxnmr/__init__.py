@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .objective.term import term
     from .refinement import GaussNewton, LevenbergMarquardt, RefinementResult, Stage, refine
     from .refinement.progress import progress
-    from .search import displaced, refine_starts, screen
+    from .search import displaced, refine_starts, relax, screen
     from .terms import (
         CouplingLaw,
         CouplingTerm,
@@ -100,6 +100,7 @@ __all__ = [
     "read_spectrum",
     "refine",
     "refine_starts",
+    "relax",
     "screen",
     "source",
     "static",
@@ -167,6 +168,7 @@ __getattr__, __dir__ = _lazy(
         "read_spectrum": "io",
         "refine": "refinement",
         "refine_starts": "search",
+        "relax": "search",
         "screen": "search",
         "source": "objective.source",
         "static": "_struct",

@@ -61,6 +61,7 @@ PUBLIC = [
     "read_spectrum",
     "refine",
     "refine_starts",
+    "relax",
     "screen",
     "source",
     "static",

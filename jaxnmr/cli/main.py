@@ -21,6 +21,7 @@ from ..errors import JaxnmrError
 from . import commands
 from .codes import INTERRUPTED, OK, WRONG_INPUT
 from .folders import CHECKPOINT
+from .relaxing import add_relax
 from .screening import add_screen
 
 
@@ -185,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     examples.add_argument("--all", action="store_true", help="run every example but the trainings")
 
     add_screen(command)
+    add_relax(command)
     command("help-run", commands._help_run, "explain run files", "jaxnmr help-run | less", parents=())
     return parser
 

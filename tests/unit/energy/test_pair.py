@@ -110,13 +110,6 @@ def test_quartz_has_the_published_elastic_constants(published):
     assert c[5, 5] == pytest.approx((c[0, 0] - c[0, 1]) / 2, abs=1e-3)
 
 
-def test_the_smooth_end_moves_quartz_by_less_than_a_thousandth(published):
-    crystal = published[1]
-    _, gradient, hessian = free_derivatives(BKS, crystal, BKS.plan(crystal), np.zeros(6))
-    step = FREE @ np.linalg.solve(hessian, gradient)
-    assert 0.0 < np.abs(step[:3]).max() < 1e-3 and np.abs(step[6:]).max() < 1e-3
-
-
 @pytest.mark.parametrize("name", shipped())
 def test_atoms_that_come_close_are_pushed_apart(name):
     file = read_pair_file(name)
@@ -142,10 +135,10 @@ def test_the_hole_is_refused_with_what_closes_it(tmp_path):
 
 def test_energy_is_that_of_any_cell_of_the_crystal():
     crystal = quartz()
-    energy = float(energy_of(BKS, crystal, BKS.plan(crystal)))
+    energy = float(energy_of(CHIK, crystal, CHIK.plan(crystal)))
     p1, double = in_p1(crystal), in_p1(crystal, np.diag([1, 1, 2]))
-    assert float(energy_of(BKS, p1, BKS.plan(p1))) == pytest.approx(energy, abs=1e-8)
-    assert float(energy_of(BKS, double, BKS.plan(double))) == pytest.approx(2 * energy, abs=1e-8)
+    assert float(energy_of(CHIK, p1, CHIK.plan(p1))) == pytest.approx(energy, abs=1e-8)
+    assert float(energy_of(CHIK, double, CHIK.plan(double))) == pytest.approx(2 * energy, abs=1e-8)
 
 
 def test_energy_of_a_centred_crystal_is_that_of_all_its_atoms():
@@ -185,15 +178,16 @@ def test_forces_and_stress_are_those_of_central_differences():
     np.testing.assert_allclose(np.asarray(by_xyz).sum(axis=0), 0.0, atol=1e-9)
 
 
-def test_derivatives_along_free_directions_are_those_without_symmetry():
+def test_derivatives_along_free_directions_are_those_without_symmetry(published):
     """In P1 every atom is moved as the space group moves it; coordinates are linear in what is free."""
     crystal = quartz()
     p1, moved = (
         in_p1(crystal),
         [in_p1(crystal.replace(xyz=crystal.xyz + FREE[6:, k].reshape(-1, 3) * 1e-3)) for k in range(2, 6)],
     )
-    mine = np.asarray(free_derivatives(BKS, crystal, BKS.plan(crystal), np.zeros(6))[1])
-    by_cell, by_xyz = (np.asarray(d) for d in energy_and_forces(BKS, p1, BKS.plan(p1))[1])
+    potential = published[0]
+    mine = np.asarray(free_derivatives(potential, crystal, potential.plan(crystal), np.zeros(6))[1])
+    by_cell, by_xyz = (np.asarray(d) for d in energy_and_forces(potential, p1, potential.plan(p1))[1])
     by_coordinate = [np.sum(by_xyz * (m.xyz - p1.xyz)) / 1e-3 for m in moved]
     np.testing.assert_allclose(mine, [*(by_cell @ FREE[:6, :2]), *by_coordinate], atol=1e-7)
 

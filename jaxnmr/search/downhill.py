@@ -1,0 +1,257 @@
+"""The way of a crystal downhill in an energy, until it is at rest (host)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._struct import compiled
+from .._words import counted
+from ..crystal import Crystal, cell_from_metric
+from ..energy.potential import Potential
+from ..energy.prediction import GPA
+from ..errors import ConventionError
+from .curvature import lowest_curvature
+from .free_space import FreeSpace
+from .trust_region import TrustRegion
+
+# Å per atom, the longest step to begin with and at all
+_FIRST, _LONGEST = 0.08, 0.3
+# Å of displacement that a plan has room for before it is made anew
+_SKIN = 0.4
+# energies are known to this fraction
+_ROUNDING = 1e-13
+# curvature in units of springs that is no rounding; Å that an atom is moved to learn of curvature, and off a saddle
+_DOWNWARD, _PROBE, _OFF = -0.01, 2e-3, 0.05
+_SADDLES = 3
+
+
+@dataclass(frozen=True)
+class RelaxStep:
+    """One step, for callbacks: its number, 0 for the start; energy in eV per cell; largest force in eV/Å; largest deviation of
+    the stress from the pressure in GPa; largest displacement in the step in Å; whether it was accepted; seconds since the start.
+    """
+
+    number: int
+    energy: float
+    force: float
+    stress: float
+    moved: float
+    accepted: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """An evaluated place: enthalpy, its gradient by ``w``, forces and deviation of the stress from the pressure (eV/Å³)."""
+
+    w: np.ndarray
+    value: float
+    gradient: np.ndarray
+    forces: np.ndarray
+    deviation: np.ndarray
+    plan: Any
+
+    @property
+    def force(self) -> float:
+        return float(np.linalg.norm(self.forces, axis=1).max())
+
+    @property
+    def stress(self) -> float:
+        return float(np.abs(self.deviation).max(initial=0.0))
+
+
+class Downhill:
+    """A way, from its start to where it ends.
+
+    Args:
+        crystal: where it starts.
+        model: the energy.
+        free: whether the cell may be strained.
+        pressure: on it, eV/Å³.
+        force, stress: what counts as rest, eV/Å and eV/Å³.
+
+    Attributes:
+        start, here: places, the second the best so far.
+        accepted: steps.
+        saddles: after which steps forces vanished on a saddle.
+        downward: whether the energy curved downwards along a step.
+        converged, message: how it ended.
+
+    Raises:
+        ConventionError: a crystal that the model cannot describe.
+    """
+
+    def __init__(self, crystal: Crystal, model: Potential, *, free: bool, pressure: float, force: float, stress: float):
+        self.began = time.perf_counter()
+        self.crystal, self.pressure, self.tolerances = crystal, pressure, (force, stress)
+        self.evaluations = self.accepted = 0
+        self.history: list[RelaxStep] = []
+        self.saddles: list[int] = []
+        self.downward = self.converged = False
+        self.message = ""
+        # the model says first what is wrong with the crystal
+        plan = model.plan(crystal, skin=_SKIN)
+        self.space = FreeSpace(crystal, cell=free)
+        # weights of models are data of a program, not part of it
+        opaque = jax.tree_util.all_leaves([model])
+        self.slopes = jax.jit(partial(_energy_and_slopes, model)) if opaque else partial(_slopes, model)
+        start = self._evaluate(np.zeros(self.space.size), plan)
+        if start is None:
+            raise ConventionError(
+                f"{model.name} gives no finite energy for {crystal.name}: look at its shortest distances"
+            )
+        self.start = self.here = start
+
+    def go(self, max_steps: int, callback: Callable[[RelaxStep], None] | None) -> None:
+        """Walk, at most so many steps."""
+        tell = self._teller(callback)
+        tell(0, 0.0, True)
+        if not self.space.size:
+            self._end(True, "Symmetry leaves nothing to relax: no coordinate and no strain is free.")
+            return
+        root = np.sqrt(self.space.atoms)
+        springs = self.space.springs()
+        region = TrustRegion(springs, self.space.metric(), _FIRST * root, _LONGEST * root)
+        tried = 0
+        while True:
+            if self._at_rest(self.here):
+                off = self._off_saddle(springs)
+                if off is None or len(self.saddles) == _SADDLES:
+                    word = "Converged" if off is None else "On a saddle again"
+                    self._end(off is None, f"{word} after {counted(self.accepted, 'step')}: {self._rest()}.")
+                    break
+                self.saddles.append(tried)
+                self.here, region.radius = off, _FIRST * root
+            if tried >= max_steps:
+                self._end(
+                    False, f"Not converged after {counted(tried, 'step')}: {self._rest()}; allow more steps, or look at the "
+                    "structure.",
+                )  # fmt: skip
+                break
+            w, promised, held = region.step(self.here.gradient)
+            if promised < _ROUNDING * max(1.0, abs(self.here.value)) or region.radius < 1e-7 * root:
+                self._end(
+                    False, f"Stopped after {counted(self.accepted, 'step')}: the energy does not go down any further, though "
+                    f"{self._rest()}; its derivatives do not fit it, or it has a kink here.",
+                )  # fmt: skip
+                break
+            tried += 1
+            there = self._evaluate(self.here.w + w, self.here.plan)
+            moved = self._farthest(self.here.w, self.here.w + w)
+            good = region.judge(np.nan if there is None else self.here.value - there.value, promised, held)
+            if there is not None:
+                region.learn(w, there.gradient - self.here.gradient)
+                # differences in the last digits say nothing of a step; its gradient does
+                flat = abs(self.here.value - there.value) < 1e2 * _ROUNDING * max(1.0, abs(self.here.value))
+                good = good or (flat and np.linalg.norm(there.gradient) < np.linalg.norm(self.here.gradient))
+            if good and there is not None:
+                self.here, self.accepted = there, self.accepted + 1
+            tell(tried, moved, good)
+        self.downward = region.downward > 0
+
+    def stress_of(self, crystal: Crystal) -> np.ndarray:
+        """Stress ``(3, 3)`` in eV/Å³ of the crystal that the way has led to."""
+        # from where it is now, so that the strain is that of what has become of the cell
+        now = FreeSpace(crystal, cell=True)
+        xyz = np.asarray(crystal.xyz, dtype=float)
+        _, by_amounts, _ = self.slopes(
+            crystal, self.here.plan, now.lattice, now.strains, np.zeros(len(now.strains)), xyz
+        )
+        return np.tensordot(np.asarray(by_amounts, dtype=float), now.strains, 1) / abs(np.linalg.det(now.lattice))
+
+    def worst(self, point: Point) -> str:
+        """Label of the site with the largest force."""
+        return self.crystal.labels[int(np.argmax(np.linalg.norm(point.forces, axis=1)))]
+
+    def _off_saddle(self, springs: np.ndarray) -> Point | None:
+        """A lower place beside a saddle; ``None`` where the energy curves upwards to all sides."""
+        here = self.here
+
+        def product(direction: np.ndarray) -> np.ndarray | None:
+            step = _PROBE / max(self._farthest(here.w, here.w + 1e-3 * direction), 1e-12) * 1e-3
+            there = self._evaluate(here.w + step * direction, here.plan)
+            return None if there is None else (there.gradient - here.gradient) / step
+
+        curvature, direction = lowest_curvature(product, springs)
+        if curvature > _DOWNWARD:
+            return None
+        step = _OFF / max(self._farthest(here.w, here.w + 1e-3 * direction), 1e-12) * 1e-3
+        sides = (self._evaluate(here.w + sign * step * direction, here.plan) for sign in (1.0, -1.0))
+        lower = [side for side in sides if side is not None and side.value < here.value]
+        return min(lower, key=lambda side: side.value, default=None)
+
+    def _evaluate(self, w: np.ndarray, plan: Any) -> Point | None:
+        """Energy and slopes at a place; ``None`` where there are none, such as for atoms on top of each other."""
+        space = self.space
+        crystal = space.at(w)
+        if not float(plan.margin(crystal)) > 0.0:
+            try:
+                plan = plan.renewed(crystal)
+            except ConventionError:
+                return None
+        self.evaluations += 1
+        value, by_amounts, by_xyz = (
+            np.asarray(x, dtype=float)
+            for x in self.slopes(crystal, plan, space.lattice, space.strains, space.amounts(w), space.coordinates(w))
+        )
+        volume, by_volume = space.volume(w)
+        by_amounts = by_amounts + self.pressure * by_volume
+        if not (np.isfinite(value) and np.isfinite(by_xyz).all() and np.isfinite(by_amounts).all()):
+            return None
+        return Point(
+            w=w,
+            value=float(value) + self.pressure * volume,
+            gradient=space.reduced(by_xyz, by_amounts),
+            forces=space.forces(w, by_xyz),
+            deviation=np.tensordot(by_amounts, space.strains, 1) / volume,
+            plan=plan,
+        )
+
+    def _at_rest(self, point: Point) -> bool:
+        force, stress = self.tolerances
+        return point.force < force and (not self.space.strained or point.stress < stress)
+
+    def _rest(self) -> str:
+        words = f"the largest force is {self.here.force:.2g} eV/Å on {self.worst(self.here)}"
+        if self.space.strained:
+            words += f", the stress is within {self.here.stress * GPA:.2g} GPa of the pressure"
+        return words
+
+    def _farthest(self, first: np.ndarray, second: np.ndarray) -> float:
+        vectors = self.space.lattice @ self.space.deformation(second)
+        between = (self.space.coordinates(second) - self.space.coordinates(first)) @ vectors
+        return float(np.linalg.norm(between, axis=1).max())
+
+    def _teller(self, callback: Callable[[RelaxStep], None] | None) -> Callable[[int, float, bool], None]:
+        def tell(number: int, moved: float, accepted: bool) -> None:
+            here, seconds = self.here, time.perf_counter() - self.began
+            self.history.append(RelaxStep(number, here.value, here.force, here.stress * GPA, moved, accepted, seconds))
+            if callback is not None:
+                callback(self.history[-1])
+
+        return tell
+
+    def _end(self, converged: bool, message: str) -> None:
+        self.converged, self.message = converged, message
+
+
+def _energy_and_slopes(model, crystal, plan, vectors, strains, amounts, xyz):
+    """Energy in eV, and its derivatives by amounts of strain and by fractional coordinates."""
+
+    def energy(amounts, xyz):
+        f = vectors @ (jnp.eye(3) + jnp.tensordot(amounts, strains, 1))
+        return model.energy(crystal.replace(cell=cell_from_metric(f @ f.T), xyz=xyz), plan)
+
+    value, (by_amounts, by_xyz) = jax.value_and_grad(energy, argnums=(0, 1))(amounts, xyz)
+    return value, by_amounts, by_xyz
+
+
+_slopes = compiled(_energy_and_slopes)

@@ -1,0 +1,166 @@
+"""The minimum of an energy that a crystal is closest to, in its own space group (host)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..crystal import Crystal, metric
+from ..energy.potential import Potential
+from ..energy.prediction import GPA
+from ..errors import ParameterError, PrecisionError, require_kind
+from .downhill import Downhill, RelaxStep
+
+# eV/Å, above what no structure that is nearly right is pushed with
+_FAR_TOO_CLOSE = 20.0
+_CELLS = ("fixed", "free")
+
+
+@dataclass(frozen=True, repr=False)
+class RelaxResult:
+    """What :func:`relax` found.
+
+    Attributes:
+        crystal: relaxed, of the same space group and sites.
+        start: as it was given.
+        model: name of the energy.
+        energy_start, energy: eV per conventional cell; with a pressure, enthalpies.
+        forces: ``(sites, 3)``, on one atom of every site, eV/Å along Cartesian axes (a along x, b in the xy plane).
+        stress: ``(3, 3)`` GPa, positive where the crystal wants to contract; minus the pressure at rest.
+        cell_free, pressure_gpa: what was asked for.
+        moved: per site, how far its atoms moved within the cell, Å.
+        atoms: in the conventional cell.
+        rms_moved: of all of them, Å.
+        steps, evaluations: accepted steps, and how often the energy was calculated.
+        converged: whether forces (and stress, where the cell is free) are within what was asked for.
+        message: the outcome in one sentence.
+        notes: what else there is to say, in sentences.
+        seconds: wall time.
+    """
+
+    crystal: Crystal
+    start: Crystal
+    model: str
+    energy_start: float
+    energy: float
+    forces: np.ndarray
+    stress: np.ndarray
+    cell_free: bool
+    pressure_gpa: float
+    moved: np.ndarray
+    atoms: int
+    rms_moved: float
+    steps: int
+    evaluations: int
+    converged: bool
+    message: str
+    notes: tuple[str, ...] = ()
+    history: tuple[RelaxStep, ...] = field(default=())
+    seconds: float = 0.0
+
+    @property
+    def max_force(self) -> float:
+        """eV/Å."""
+        return float(np.linalg.norm(self.forces, axis=1).max())
+
+    def __repr__(self) -> str:
+        return f"RelaxResult({self.crystal.name!r}, {self.model}: {self.message})"
+
+
+def relax(
+    crystal: Crystal,
+    model: Potential,
+    *,
+    cell: str = "fixed",
+    pressure_gpa: float = 0.0,
+    force: float = 1e-3,
+    stress: float = 0.01,
+    max_steps: int = 200,
+    callback: Callable[[RelaxStep], None] | None = None,
+) -> RelaxResult:
+    """Move atoms, and cell if it is free, downhill to rest, within the space group of the crystal.
+
+    Steps are taken in the coordinates and strains that symmetry leaves free, with curvature learned on the way from springs
+    between neighbours, and never longer than the energy has proved predictable. Neighbours are listed again as atoms move.
+
+    Args:
+        crystal: fully occupied, of elements that the model knows.
+        model: an energy, such as ``EnergyModel.load("chgnet-r2scan")``, or a potential of your own.
+        cell: ``"fixed"``, or ``"free"`` to relax it, too.
+        pressure_gpa: hydrostatic pressure on a free cell, GPa.
+        force: largest force on an atom at rest, eV/Å.
+        stress: largest deviation of the stress of a free cell from the pressure, GPa.
+        max_steps: accepted or not.
+        callback: receives a `RelaxStep` for the start and after every step.
+
+    Returns:
+        The outcome; not converged is said, not raised.
+
+    Raises:
+        ParameterError: arguments that make no sense.
+        PrecisionError: single precision.
+        ConventionError: a crystal that the model cannot describe: an element, partial occupancy, atoms on top of each other.
+    """
+    require_kind(crystal, Crystal, "the crystal to relax", "of jn.read_crystal(path)")
+    if cell not in _CELLS:
+        raise ParameterError(f"cell is {cell!r}; expected one of {', '.join(map(repr, _CELLS))}")
+    if pressure_gpa and cell == "fixed":
+        raise ParameterError(f"a pressure of {pressure_gpa:g} GPa does nothing to a fixed cell: give cell='free', too")
+    for name, value in (("force", force), ("stress", stress), ("max_steps", max_steps)):
+        if not (np.isfinite(value) and value > 0):
+            raise ParameterError(f"{name} is {value}; expected a positive number")
+    if not np.isfinite(pressure_gpa):
+        raise ParameterError(f"pressure_gpa is {pressure_gpa}; expected a number of GPa, 0 for none")
+    if jnp.zeros(1).dtype != np.float64:
+        raise PrecisionError("relaxation needs double precision: call jaxnmr.enable_x64() before anything else")
+    began = time.perf_counter()
+    way = Downhill(crystal, model, free=cell == "free", pressure=pressure_gpa / GPA, force=force, stress=stress / GPA)
+    way.go(max_steps, callback)
+    space, end = way.space, way.here
+    relaxed = space.at(end.w) if way.accepted else crystal
+    between = np.asarray(relaxed.xyz, dtype=float) - np.asarray(crystal.xyz, dtype=float)
+    g = metric(np.asarray(relaxed.cell, dtype=float))
+    moved = np.sqrt(np.maximum(np.einsum("si,ij,sj->s", between, g, between), 0.0))
+    return RelaxResult(
+        crystal=relaxed,
+        start=crystal,
+        model=str(model.name),
+        energy_start=way.start.value,
+        energy=end.value,
+        forces=end.forces,
+        stress=way.stress_of(relaxed) * GPA,
+        cell_free=space.strained,
+        pressure_gpa=float(pressure_gpa),
+        moved=moved,
+        atoms=space.atoms,
+        rms_moved=float(np.sqrt(space.multiplicity @ moved**2 / space.atoms)),
+        steps=way.accepted,
+        evaluations=way.evaluations,
+        converged=way.converged,
+        message=way.message,
+        notes=_notes(way),
+        history=tuple(way.history),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _notes(way: Downhill) -> tuple[str, ...]:
+    notes = []
+    if way.start.force > _FAR_TOO_CLOSE:
+        notes.append(
+            f"At the start {way.worst(way.start)} was pushed with {way.start.force:.3g} eV/Å: atoms were far too close."
+        )
+    for number in way.saddles:
+        notes.append(
+            f"After step {number} forces had vanished on a saddle, from where the energy falls to two sides: the lower one was taken."
+        )
+    if way.downward:
+        notes.append(
+            "On the way the energy curved downwards: the start was not in the basin of one minimum, and which one was reached may "
+            "depend on small changes of it."
+        )
+    return tuple(notes)
