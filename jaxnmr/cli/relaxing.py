@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from .._words import counted
+from ..errors import JaxnmrError
 from .codes import NOT_CONVERGED, OK
 from .commands import _prepare
 from .folders import usable
@@ -39,6 +40,10 @@ def add_relax(command: Callable) -> None:
 
 
 def _relax(arguments: argparse.Namespace, console: Console) -> int:
+    if arguments.pressure_gpa and arguments.cell == "fixed":
+        raise JaxnmrError("--pressure-gpa does nothing to a fixed cell: give --cell free, too")
+    if not (arguments.force > 0 and arguments.max_steps > 0):
+        raise JaxnmrError("--force and --max-steps must be positive")
     _prepare(arguments)
     from ..energy import EnergyModel
     from ..io import read_crystal

@@ -103,7 +103,7 @@ def _text(result: RelaxResult, title: str, card: Mapping[str, Any]) -> str:
     lines += ["## Cell", "", markdown(("", "start", "relaxed"), rows), ""]
     stress = result.stress
     order = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-    numbers = ", ".join(f"{stress[i, j] + 0.0:.3f}" for i, j in order)
+    numbers = ", ".join(f"{round(stress[i, j], 3) + 0.0:.3f}" for i, j in order)
     lines += [f"Stress (xx, yy, zz, yz, xz, xy; positive where the cell would shrink): {numbers} GPa.", ""]
     sites = [
         (label, *(f"{x:.5f}" for x in xyz), f"{moved:.4f}", f"{np.linalg.norm(force):.4f}")
@@ -113,5 +113,5 @@ def _text(result: RelaxResult, title: str, card: Mapping[str, Any]) -> str:
     ]
     lines += ["## Sites", "", markdown(("site", "x", "y", "z", "moved / Å", "force / eV Å⁻¹"), sites), ""]
     if citation := card.get("citation"):
-        lines += [f"Energy: {citation}", ""]
+        lines += [f"Energy: {citation if isinstance(citation, str) else '; '.join(citation)}.", ""]
     return "\n".join(lines)

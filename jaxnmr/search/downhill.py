@@ -254,4 +254,4 @@ def _energy_and_slopes(model, crystal, plan, vectors, strains, amounts, xyz):
     return value, by_amounts, by_xyz
 
 
-_slopes = compiled(_energy_and_slopes)
+_slopes = compiled(_energy_and_slopes, kept=True)

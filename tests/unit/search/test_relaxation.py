@@ -261,5 +261,7 @@ def test_the_command_says_what_is_wrong_with_its_input(tmp_path, capsys):
     path.write_text(CIF.replace("Si1 Si", "Ge1 Ge"), encoding="utf-8")
     assert cli.main(["relax", str(path), "--model", "bks", "--no-cache", "--out", str(tmp_path / "out")]) == 2
     assert "site Ge1 of quartz is Ge" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert cli.main(["relax", str(path), "--model", "bks", "--pressure-gpa", "2"]) == 2
+    assert "give --cell free, too" in capsys.readouterr().err
     assert cli.main(["relax", str(path), "--model", "bksx", "--no-cache"]) == 2
     assert "no energy model is called 'bksx'" in capsys.readouterr().err
