@@ -5,18 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from .._struct import compiled
 from .._words import counted
-from ..crystal import Crystal, cell_from_metric
+from ..crystal import Crystal
 from ..energy.potential import Potential
-from ..energy.prediction import GPA
+from ..energy.prediction import GPA, slopes_of_energy
 from ..errors import ConventionError
 from .curvature import lowest_curvature
 from .free_space import FreeSpace
@@ -100,9 +96,8 @@ class Downhill:
         # the model says first what is wrong with the crystal
         plan = model.plan(crystal, skin=_SKIN)
         self.space = FreeSpace(crystal, cell=free)
-        # weights of models are data of a program, not part of it
-        opaque = jax.tree_util.all_leaves([model])
-        self.slopes = jax.jit(partial(_energy_and_slopes, model)) if opaque else partial(_slopes, model)
+        # the program that models and terms have, too
+        self.potential = getattr(model, "potential", model)
         start = self._evaluate(np.zeros(self.space.size), plan)
         if start is None:
             raise ConventionError(
@@ -161,11 +156,9 @@ class Downhill:
         """Stress ``(3, 3)`` in eV/Å³ of the crystal that the way has led to."""
         # from where it is now, so that the strain is that of what has become of the cell
         now = FreeSpace(crystal, cell=True)
-        xyz = np.asarray(crystal.xyz, dtype=float)
-        _, by_amounts, _ = self.slopes(
-            crystal, self.here.plan, now.lattice, now.strains, np.zeros(len(now.strains)), xyz
-        )
-        return np.tensordot(np.asarray(by_amounts, dtype=float), now.strains, 1) / abs(np.linalg.det(now.lattice))
+        _, by_cell, _ = self._slopes(crystal, self.here.plan)
+        none = np.zeros(now.size)
+        return np.tensordot(now.by_amounts(none, by_cell), now.strains, 1) / now.volume(none)[0]
 
     def worst(self, point: Point) -> str:
         """Label of the site with the largest force."""
@@ -198,22 +191,25 @@ class Downhill:
             except ConventionError:
                 return None
         self.evaluations += 1
-        value, by_amounts, by_xyz = (
-            np.asarray(x, dtype=float)
-            for x in self.slopes(crystal, plan, space.lattice, space.strains, space.amounts(w), space.coordinates(w))
-        )
+        value, by_cell, by_xyz = self._slopes(crystal, plan)
         volume, by_volume = space.volume(w)
-        by_amounts = by_amounts + self.pressure * by_volume
+        by_amounts = space.by_amounts(w, by_cell) + self.pressure * by_volume
         if not (np.isfinite(value) and np.isfinite(by_xyz).all() and np.isfinite(by_amounts).all()):
             return None
         return Point(
             w=w,
-            value=float(value) + self.pressure * volume,
+            value=value + self.pressure * volume,
             gradient=space.reduced(by_xyz, by_amounts),
             forces=space.forces(w, by_xyz),
             deviation=np.tensordot(by_amounts, space.strains, 1) / volume,
             plan=plan,
         )
+
+    def _slopes(self, crystal: Crystal, plan: Any) -> tuple[float, np.ndarray, np.ndarray]:
+        """Energy in eV, and its derivatives by cell and coordinates."""
+        value, slopes = slopes_of_energy(self.potential, crystal, plan)
+        slopes = np.asarray(slopes, dtype=float)
+        return float(value), slopes[:6], slopes[6:].reshape(-1, 3)
 
     def _at_rest(self, point: Point) -> bool:
         force, stress = self.tolerances
@@ -241,17 +237,3 @@ class Downhill:
 
     def _end(self, converged: bool, message: str) -> None:
         self.converged, self.message = converged, message
-
-
-def _energy_and_slopes(model, crystal, plan, vectors, strains, amounts, xyz):
-    """Energy in eV, and its derivatives by amounts of strain and by fractional coordinates."""
-
-    def energy(amounts, xyz):
-        f = vectors @ (jnp.eye(3) + jnp.tensordot(amounts, strains, 1))
-        return model.energy(crystal.replace(cell=cell_from_metric(f @ f.T), xyz=xyz), plan)
-
-    value, (by_amounts, by_xyz) = jax.value_and_grad(energy, argnums=(0, 1))(amounts, xyz)
-    return value, by_amounts, by_xyz
-
-
-_slopes = compiled(_energy_and_slopes, kept=True)

@@ -7,6 +7,7 @@ import numpy as np
 from ..crystal import Crystal, cell_basis, cell_from_metric, lattice, plan_expansion, primitive_basis
 from ..crystal.cell import metric, metric_derivative
 from ..crystal.sites import has_conventional_metric
+from ..crystal.symmetry import UIJ
 from ..graph import plan_neighbours
 
 # springs for a first guess of curvature: eV/Å² at the distance of an atom's nearest neighbour, their share across, and of nothing
@@ -76,6 +77,15 @@ class FreeSpace:
                 moved = cell + basis @ np.linalg.lstsq(basis, moved - cell, rcond=None)[0]
             cell = moved
         return self.crystal.replace(cell=cell, xyz=self.coordinates(w))
+
+    def by_amounts(self, w: np.ndarray, by_cell: np.ndarray) -> np.ndarray:
+        """Derivatives by amounts of strain, of those by the six numbers of the cell."""
+        f = self.deformation(w)
+        half = np.einsum("ai,kij,jl,bl->kab", self.lattice, self.strains, f, self.lattice)
+        # G = L f f Lᵀ
+        change = half + np.swapaxes(half, 1, 2)
+        metrics = np.stack([change[:, i, j] for i, j in UIJ], axis=1)
+        return np.linalg.solve(metric_derivative(np.asarray(self.at(w).cell, dtype=float)), metrics.T).T @ by_cell
 
     def reduced(self, by_xyz: np.ndarray, by_amounts: np.ndarray) -> np.ndarray:
         """A gradient by ``w`` from one by coordinates and one by amounts of strain."""
