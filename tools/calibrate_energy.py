@@ -4,10 +4,11 @@
 
 Measured structures (fully occupied, without hydrogen, near room temperature, published since 1960 and not taken from a
 compilation) are divided by chance into a half that errors are estimated from and a half that they are tried on. At the measured
-cell a model with force constants H and forces g at the measured coordinates puts its minimum at H^-1 g. With an error of 1 eV per
-atom and coordinate the residuals of `jaxnmr.EnergyTerm` are r; the error is the mean of r². It is written, with the coverage of
-68 % and 95 % intervals on the other half, to jaxnmr/energy/calibration.json. The log has a line for every structure and model and
-is not calculated again.
+cell, a model puts its minimum at H^-1 g from the measured coordinates, with force constants H and derivatives g of its energy there.
+An error e and a displacement s give places the covariance e H^-1 + s^2; they are those of the most likely Student distribution (4
+degrees of freedom: some structures were determined badly), made larger by one factor such that 95 % of the coordinates lie within
+1.96 standard uncertainties. Written to jaxnmr/energy/calibration.json with the coverage on the other half. The log has a line for
+every structure and model, and what is in it is not calculated again.
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import minimize
 
 import jaxnmr as jn
+from jaxnmr.crystal.crystal import block_diagonal
 from jaxnmr.energy import EnergyModel
 from jaxnmr.errors import JaxnmrError
+from jaxnmr.objective.source import EnergyError
+from jaxnmr.terms.energy_modes import modes_of
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("antimonides", "arsenides", "carbides", "carbonates", "halides", "nitrides", "other", "oxides", "phosphides",
            "selenides", "silicates", "sulfates", "sulfides", "titanates")  # fmt: skip
 MODELS = ("chgnet-r2scan", "chgnet-0.3.0")
 SEED, MOST_ATOMS, HOTTEST_K = 2026, 48, 400.0
-# an element has an error of its own from this many coordinates on
-ENOUGH = 12
 
 
 def measured(data: Path) -> dict[str, jn.Crystal]:
@@ -55,58 +58,82 @@ def measured(data: Path) -> dict[str, jn.Crystal]:
                 crystal = jn.read_crystal(path)
             except JaxnmrError:
                 continue
-            free = sum(site.xyz_basis().shape[1] for site in crystal.sites())
             atoms = sum(site.multiplicity for site in crystal.sites()) / len(crystal.group.centring)
             full = float(np.min(crystal.occupancy)) > 1.0 - 1e-6
-            if free and full and atoms <= MOST_ATOMS and not set(crystal.elements) & {"H", "D"}:
+            if free(crystal) and full and atoms <= MOST_ATOMS and not set(crystal.elements) & {"H", "D"}:
                 found[f"{folder}/{path.stem}"] = crystal
     return found
 
 
 def measure(crystal: jn.Crystal, model: EnergyModel) -> dict:
-    """Residuals for an error of 1 eV, and by coordinate what a minimum is off and how uncertain it is."""
-    objective = jn.Objective(jn.EnergyTerm(error_ev=1.0), crystal=crystal, models=model)
-    term = objective.terms[0]
-    state = objective.host_state(objective.parameters())
-    r, softness = np.asarray(term.residuals(state)), np.asarray(term.softness)[6:]
-    lattice = np.kron(np.eye(crystal.n_sites), np.asarray(crystal.lattice(), dtype=float).T)
-    shapes = lattice @ softness
-    # orthonormal directions that symmetry leaves free, site by site
-    off, sigma, elements = [], [], []
+    """Where the minimum is, along the directions that the energy holds, and what these are in Å."""
+    basis = np.concatenate([np.zeros((6, free(crystal))), block_diagonal([s.xyz_basis() for s in crystal.sites()])])
+    modes = modes_of("energy", model.for_phase("crystal", crystal), "energy", crystal, basis)
+    shapes = (modes.left @ modes.shapes)[6:]
+    directions, elements = [], []
     for k, site in enumerate(crystal.sites()):
-        basis = np.linalg.qr(np.asarray(crystal.lattice()).T @ site.xyz_basis())[0]
-        along = basis.T @ shapes[3 * k : 3 * k + 3]
-        off += (along @ r).tolist()
-        sigma += np.linalg.norm(along, axis=1).tolist()
-        elements += [crystal.elements[k]] * basis.shape[1]
-    size = shapes.reshape(crystal.n_sites, 3, -1)
-    part = (size**2).sum(axis=1) * np.array([[site.multiplicity] for site in crystal.sites()])
-    part = part / part.sum(axis=0)
-    by_element = {e: part[[x == e for x in crystal.elements]].sum(axis=0).tolist() for e in set(crystal.elements)}
-    rms = np.sqrt(np.mean([o**2 for o in off]))
-    return {"r": r.tolist(), "parts": by_element, "off": off, "sigma": sigma, "elements": elements, "rms": float(rms)}
-
-
-def estimate(records: list[dict]) -> dict[str, float]:
-    """Errors by element, ``""`` for those with few coordinates."""
-    squares = np.concatenate([np.square(record["r"]) for record in records])
-    errors = {"": float(squares.mean())}
-    for element in sorted({e for record in records for e in record["parts"]}):
-        weight = np.concatenate([record["parts"].get(element, [0.0] * len(record["r"])) for record in records])
-        if weight.sum() >= ENOUGH:
-            errors[element] = float(weight @ squares / weight.sum())
-    return errors
-
-
-def coverage(records: list[dict], error: float) -> dict[str, float]:
-    ratio = np.concatenate([np.divide(record["off"], record["sigma"]) for record in records]) / np.sqrt(error)
-    inside = lambda limit: float(np.mean(np.abs(ratio) < limit))
+        own = np.linalg.qr(np.asarray(crystal.lattice()).T @ site.xyz_basis())[0]
+        directions += (own.T @ shapes[3 * k : 3 * k + 3]).tolist()
+        elements += [crystal.elements[k]] * own.shape[1]
+    shift = np.linalg.norm((shapes @ modes.away).reshape(-1, 3), axis=1)
+    atoms = np.array([site.multiplicity for site in crystal.sites()])
+    ones = modes.covariance(EnergyError(np.full(crystal.n_sites, 1e-30), 1.0))
     return {
-        "coordinates": ratio.size,
-        "68%": inside(0.9945),
-        "95%": inside(1.96),
-        "rms": float(np.sqrt(np.mean(ratio**2))),
-    }
+        "away": modes.away.tolist(), "by_energy": modes.covariance(EnergyError(np.ones(crystal.n_sites), 0.0)).tolist(),
+        "by_displacement": ones.tolist(), "directions": directions, "elements": elements,
+        "rms": float(np.sqrt(atoms @ shift**2 / atoms.sum())), "loose": list(modes.loose),
+    }  # fmt: skip
+
+
+def free(crystal: jn.Crystal) -> int:
+    """Number of coordinates that symmetry leaves free."""
+    return sum(site.xyz_basis().shape[1] for site in crystal.sites())
+
+
+def ratios(record: dict, error: float, displacement: float) -> np.ndarray:
+    """Displacements of coordinates over their standard uncertainties."""
+    covariance = error * np.array(record["by_energy"]) + displacement**2 * np.array(record["by_displacement"])
+    directions = np.array(record["directions"])
+    return directions @ np.array(record["away"]) / np.sqrt(np.einsum("ki,ij,kj->k", directions, covariance, directions))
+
+
+def sizes(record: dict) -> np.ndarray:
+    return np.array(record["directions"]) @ np.array(record["away"])
+
+
+def estimate(records: list[dict], degrees: float = 4.0) -> tuple[float, float]:
+    """Error (eV) and displacement (Å) of the most likely Student distribution, made larger so that 95 % are inside."""
+
+    def surprise(logs: np.ndarray) -> float:
+        error, displacement = np.exp(logs)
+        ratio = np.concatenate([ratios(record, error, displacement) for record in records])
+        sigma = np.abs(np.concatenate([sizes(record) for record in records]) / ratio)
+        return float(np.sum(np.log(sigma) + (degrees + 1) / 2 * np.log1p(ratio**2 / degrees)))
+
+    starts = [(np.log(e), np.log(s)) for e in (3e-4, 2e-3) for s in (1e-3, 1e-2)]
+    best = min((minimize(surprise, start, method="Nelder-Mead") for start in starts), key=lambda found: found.fun)
+    error, displacement = np.exp(best.x)
+    ratio = np.abs(np.concatenate([ratios(record, error, displacement) for record in records]))
+    factor = float(np.quantile(ratio, 0.95)) / 1.96
+    return error * factor**2, displacement * factor
+
+
+def coverage(records: list[dict], error: float, displacement: float) -> dict[str, float]:
+    ratio = np.concatenate([ratios(record, error, displacement) for record in records])
+    inside = lambda limit: round(float(np.mean(np.abs(ratio) < limit)), 3)
+    return {"coordinates": ratio.size, "68%": inside(0.9945), "95%": inside(1.96)}
+
+
+def by_element(records: list[dict], error: float, displacement: float) -> dict[str, dict[str, float]]:
+    """How elements fare: number of coordinates, rms displacement in Å, and the same in standard uncertainties."""
+    elements = np.array([e for record in records for e in record["elements"]])
+    off = np.concatenate([sizes(record) for record in records])
+    ratio = np.concatenate([ratios(record, error, displacement) for record in records])
+    rms = lambda of: round(float(np.sqrt(np.mean(of**2))), 4)
+    return {
+        str(e): {"coordinates": int(np.sum(elements == e)), "rms": rms(off[elements == e]), "rms / sigma": rms(ratio[elements == e])}
+        for e in np.unique(elements)
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -142,15 +169,15 @@ def main() -> None:
     halves = {"calibration": set(order[: (len(order) + 1) // 2]), "test": set(order[(len(order) + 1) // 2 :])}
     made = {}
     for of in MODELS:
-        parts = {h: [known[of, n] for n in sorted(names) if "r" in known[of, n]] for h, names in halves.items()}
-        refused = [n for n in crystals if "refused" in known[of, n]]
-        errors = estimate(parts["calibration"])
+        parts = {h: [known[of, n] for n in sorted(names) if "away" in known[of, n]] for h, names in halves.items()}
+        error, displacement = estimate(parts["calibration"])
         made[of] = {
-            "errors_ev": {"": round(errors[""], 5)},
-            "by_element_ev": {e: round(v, 5) for e, v in errors.items()},
+            "errors_ev": {"": round(error, 5)},
+            "displacement": round(displacement, 4),
             "structures": {h: [record["name"] for record in records] for h, records in parts.items()},
-            "refused": refused,
-            "coverage": {h: coverage(records, errors[""]) for h, records in parts.items()},
+            "far from a minimum": [n for n in crystals if "refused" in known[of, n]],
+            "coverage": {h: coverage(records, error, displacement) for h, records in parts.items()},
+            "by_element": by_element(parts["calibration"] + parts["test"], error, displacement),
             "seed": SEED,
             "data": "openchemistry_crystals (COD, public domain)",
         }

@@ -26,10 +26,12 @@ class EnergyModel(Source):
         potential: see `jaxnmr.energy.potential`.
         errors: by element, its typical error as an energy per atom and coordinate, eV, see :meth:`with_errors`; by ``""`` of all
             others. Empty where it is not known.
+        displacement: what measured places differ from its minima by for other reasons, Å.
     """
 
     potential: Any
     errors: tuple[tuple[str, float], ...] = static(note=True, default=())
+    displacement: float = static(note=True, default=0.0)
 
     @classmethod
     def create(cls, potential: Potential) -> Self:
@@ -58,22 +60,30 @@ class EnergyModel(Source):
                 "parameters of a pair potential"
             )
         known = json.loads(_CALIBRATION.read_text(encoding="utf-8")).get(str(name), {})
-        return cls(potential=_SHIPPED[str(name)](), errors=tuple(sorted(known.get("errors_ev", {}).items())))
+        return cls(
+            potential=_SHIPPED[str(name)](),
+            errors=tuple(sorted(known.get("errors_ev", {}).items())),
+            displacement=known.get("displacement", 0.0),
+        )
 
-    def with_errors(self, errors_ev: float | Mapping[str, float]) -> Self:
-        """The model with another error, an energy per atom and coordinate, eV.
+    def with_errors(self, errors_ev: float | Mapping[str, float], displacement: float = 0.0) -> Self:
+        """The model with other errors, see `jaxnmr.EnergyTerm`.
 
-        With a force constant h, an atom that it holds is uncertain by the root of ``error/h`` in every direction.
+        With a force constant h, an atom that it holds is uncertain by the root of ``error/h + displacement²`` in every direction.
 
         Args:
-            errors_ev: one number, or by element with ``""`` for all others.
+            errors_ev: an energy per atom and coordinate, eV, or several by element with ``""`` for all others.
+            displacement: Å.
         """
         errors = dict(errors_ev) if isinstance(errors_ev, Mapping) else {"": errors_ev}
         if "" not in errors or not all(isinstance(e, int | float) and 0 < e < float("inf") for e in errors.values()):
             raise ParameterError(
                 f'errors_ev is {errors_ev}; expected a positive energy in eV, or several by element with "" for all others'
             )
-        return self.replace(errors=tuple(sorted((element, float(e)) for element, e in errors.items())))
+        if not 0 <= displacement < float("inf"):
+            raise ParameterError(f"displacement is {displacement}; expected a distance in Å, such as 0.01")
+        pairs = tuple(sorted((element, float(e)) for element, e in errors.items()))
+        return self.replace(errors=pairs, displacement=float(displacement))
 
     @property
     def name(self) -> str:
@@ -113,7 +123,7 @@ class EnergyModel(Source):
     def for_phase(
         self, phase: str, crystal: Crystal, *, memory_bytes: int | None = None, device: str | None = None
     ) -> PhaseEnergy:
-        return PhaseEnergy.create(self.potential, dict(self.errors), phase, crystal)
+        return PhaseEnergy.create(self.potential, dict(self.errors), self.displacement, phase, crystal)
 
 
 def shipped_potentials() -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from .._arrays import is_concrete
 from .._struct import static
 from ..crystal import Crystal
 from ..errors import ConventionError
-from ..objective.source import PhaseSource
+from ..objective.source import EnergyError, PhaseSource
 from ..objective.state import Provision, TensorRead
 from ..typing import Array
 from .prediction import EnergyPrediction, predict, slopes_of_energy
@@ -32,7 +32,8 @@ class PhaseEnergy(PhaseSource):
         name: of the potential.
         phase: name of the crystal.
         provisions: the energy.
-        errors: by element, what :meth:`energy_error` says; by ``""`` for all others.
+        errors: by element, what :meth:`energy_error` says, eV; by ``""`` for all others.
+        displacement: the other part of it, Å.
         read: whether some term reads the energy in the state, so that it has to be differentiated there.
     """
 
@@ -42,14 +43,17 @@ class PhaseEnergy(PhaseSource):
     phase: str = static()
     provisions: tuple[Provision, ...] = static()
     errors: tuple[tuple[str, float], ...] = static(note=True)
+    displacement: float = static(note=True)
     read: bool = static(default=True)
 
     @classmethod
-    def create(cls, potential, errors: Mapping[str, float], phase: str, crystal: Crystal) -> PhaseEnergy:
+    def create(
+        cls, potential, errors: Mapping[str, float], displacement: float, phase: str, crystal: Crystal
+    ) -> PhaseEnergy:
         """List neighbours (host)."""
         return cls(
             potential=potential, plan=potential.plan(crystal), name=potential.name, phase=phase,
-            provisions=(Provision(phase, ENERGY),), errors=tuple(sorted(errors.items())),
+            provisions=(Provision(phase, ENERGY),), errors=tuple(sorted(errors.items())), displacement=displacement,
         )  # fmt: skip
 
     def evaluate(self, crystal: Crystal) -> dict[str, Array]:
@@ -101,11 +105,12 @@ class PhaseEnergy(PhaseSource):
     def values_of(self, prediction: EnergyPrediction) -> dict[str, Array]:
         return {ENERGY: np.asarray(prediction.energy_ev)}
 
-    def energy_error(self, crystal: Crystal) -> np.ndarray:
+    def energy_error(self, crystal: Crystal) -> EnergyError:
         errors = dict(self.errors)
         if not errors:
             return super().energy_error(crystal)
-        return np.array([errors.get(element, errors[""]) for element in crystal.elements])
+        energies = np.array([errors.get(element, errors[""]) for element in crystal.elements])
+        return EnergyError(energies, self.displacement)
 
     def note(self) -> str:
         return f"Derivatives of the energy of {self.phase}: reverse mode."

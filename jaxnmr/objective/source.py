@@ -7,7 +7,7 @@ structure, its neighbours say. A function of a crystal is a source as it is; see
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,18 @@ from ..crystal import Crystal
 from ..errors import ParameterError
 from ..typing import Array
 from .state import Provision, TensorRead, only_phase
+
+
+class EnergyError(NamedTuple):
+    """How far minima of an energy are from measured places; see `jaxnmr.EnergyTerm`.
+
+    Attributes:
+        energies: ``(sites,)`` an energy per atom and coordinate, eV.
+        displacement: Å, whatever the force constants.
+    """
+
+    energies: Array
+    displacement: float
 
 
 class Source(Struct, pytree=False):
@@ -122,8 +134,8 @@ class PhaseSource(Struct, pytree=False):
         """The values that a prediction holds (host)."""
         return prediction.tensors
 
-    def energy_error(self, crystal: Crystal) -> np.ndarray:
-        """How wrong an energy is that it provides: per site ``(sites,)``, an energy per atom and coordinate, eV (host).
+    def energy_error(self, crystal: Crystal) -> EnergyError:
+        """How wrong an energy is that it provides (host).
 
         Raises:
             ParameterError: the source does not know.

@@ -48,6 +48,12 @@ class EnergySpec(Spec):
         either(dict, _errors, _one_error), EMPTY, "0.004",
         help="how wrong it is, eV per atom and coordinate, or { Si = 0.002, others = 0.004 }; the model's own when left out",
     )  # fmt: skip
+    displacement: float | None = key(
+        Table.number,
+        None,
+        "0.01",
+        "what measured places differ from a minimum by for other reasons, thermal motion first, Å",
+    )
     weight: float = weight_key()
     robust: Loss | None = robust_key()
 
@@ -66,9 +72,10 @@ def energy_model(spec: EnergySpec) -> EnergyModel:
 
 def energy_term(spec: EnergySpec) -> Any:
     """The weighted term of a table."""
-    return weighted(
-        EnergyTerm(error_ev=dict(spec.error_ev) or None, phase=spec.phase, name=spec.name), spec.weight, spec.robust
+    term = EnergyTerm(
+        error_ev=dict(spec.error_ev) or None, displacement=spec.displacement, phase=spec.phase, name=spec.name
     )
+    return weighted(term, spec.weight, spec.robust)
 
 
 def energies_by_phase(specs: tuple[EnergySpec, ...], models: Mapping[str, list]) -> dict[str, list]:

@@ -412,8 +412,10 @@ class Run(Spec):
             files += [histogram.file, histogram.instrument_file]
         for spectrum in self.spectra:
             files += spectrum.inputs
-        for model in (*self.models, *self.energies):
+        for model in self.models:
             files += model.inputs
+        for energy in self.energies:
+            files += energy.inputs
         return tuple(dict.fromkeys(f for f in files if f is not None))
 
     def check(self, table: Table) -> None:

@@ -97,6 +97,18 @@ def test_an_element_that_the_model_knows_badly_is_held_less():
     np.testing.assert_allclose(esd[1:], 3.0 * np.sqrt(ERROR / 5.0), rtol=1e-6)
 
 
+def test_thermal_motion_keeps_stiff_bonds_from_being_known_too_well():
+    spread = 0.01
+    term = jn.EnergyTerm(error_ev=ERROR, displacement=spread)
+    objective, params = objective_of(term, crystal_at(moved(0.02)), harmonic(springs()))
+    fit = jn.refine(objective, params)
+    lattice = np.kron(np.eye(3), np.asarray(fit.crystal.lattice()).T)
+    places = params.spec.layout.unflatten(np.arange(len(params.labels)))["xyz"].ravel()
+    in_angstrom = lattice @ np.asarray(fit.covariance)[np.ix_(places, places)] @ lattice.T
+    expected = ERROR * np.linalg.inv(springs()) + spread**2 * np.eye(9)
+    np.testing.assert_allclose(in_angstrom, expected, rtol=1e-6, atol=1e-9)
+
+
 def test_a_direction_without_a_force_constant_is_left_to_the_data_and_named():
     matrix = springs()
     values, vectors = np.linalg.eigh(matrix)

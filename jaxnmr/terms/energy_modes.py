@@ -1,0 +1,204 @@
+"""Where the minimum of an energy is, how stiffly it holds a structure there, and what residuals follow (host)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..crystal import Crystal, lattice
+from ..errors import ConventionError
+from ..objective.source import EnergyError, PhaseSource
+from ..typing import Array
+
+# directions with a smaller force constant than this (eV/Å² per atom) are not held
+_SOFTEST = 0.02
+# displacement for force constants, Å
+_DIFFERENCE = 1e-3
+# a structure is far from a minimum when the energy does not hold more than this part of its directions, or where it falls as
+# steeply as this (eV/Å² per atom)
+_MANY, _STEEP = 0.25, -2.0
+# what force constants are of
+MOVED = ("cell", "xyz")
+
+
+class Modes(NamedTuple):
+    """Directions that an energy holds one by one, ``n`` of them.
+
+    Attributes:
+        crystal: where.
+        basis: ``(6 + 3 sites, k)`` changes of cell and coordinates, of displacements in Å that are orthonormal.
+        left: ``(6 + 3 sites, k)`` these displacements, see :func:`coordinates`.
+        forces: ``(6 + 3 sites,)`` derivatives of the energy by cell and coordinates.
+        stiffness: ``(n,)`` force constant per atom, eV/Å².
+        shapes: ``(k, n)`` the directions in the basis; squares weighted by the number of atoms that move add up to 1.
+        atoms: ``(k, k)`` these weights.
+        loose: sentences about directions that it does not hold.
+    """
+
+    crystal: Crystal
+    basis: np.ndarray
+    left: np.ndarray
+    forces: np.ndarray
+    stiffness: np.ndarray
+    shapes: np.ndarray
+    atoms: np.ndarray
+    loose: tuple[str, ...]
+
+    @property
+    def away(self) -> np.ndarray:
+        """``(n,)`` how far the crystal is from the minimum along them."""
+        return self.shapes.T @ (self.basis.T @ self.forces) / self.stiffness
+
+    def covariance(self, error: EnergyError) -> np.ndarray:
+        """``(n, n)`` of places along the directions."""
+        weights = coordinates(self.crystal)[1]
+        energies = np.concatenate([np.full(6, np.mean(error.energies)), np.repeat(error.energies, 3)])
+        # in coordinates in which every atom counts once
+        turned = _root(self.atoms, 0.5) @ self.shapes
+        along = lambda of: turned.T @ ((self.left.T * (of * weights)) @ self.left) @ turned
+        half = _root(along(energies), 0.5)
+        return (half / self.stiffness) @ half + error.displacement**2 * along(np.ones(len(weights)))
+
+
+class Whitening(NamedTuple):
+    """What makes residuals of forces and of changes; fields are those of `jaxnmr.terms.energy.BoundEnergy`."""
+
+    reference: Crystal
+    at_reference: Array
+    forces_to_residuals: Array
+    changes_to_residuals: Array
+    softness: Array
+    loose: tuple[str, ...]
+
+
+def whitened(modes: Modes, error: EnergyError) -> Whitening:
+    """Residuals ``C^(-1/2) z`` of displacements z with the covariance C that an error gives them."""
+    whiten = _root(modes.covariance(error), -0.5)
+    to_residuals = (whiten / modes.stiffness) @ modes.shapes.T @ modes.basis.T
+    metric = coordinates(modes.crystal)[0]
+    return Whitening(
+        reference=modes.crystal,
+        at_reference=to_residuals @ modes.forces,
+        forces_to_residuals=to_residuals,
+        changes_to_residuals=whiten @ modes.shapes.T @ modes.atoms @ modes.left.T @ metric,
+        softness=modes.basis @ modes.shapes @ np.linalg.inv(whiten),
+        loose=modes.loose,
+    )
+
+
+def modes_of(name: str, source: PhaseSource, quantity: str, crystal: Crystal, directions: np.ndarray) -> Modes:
+    """Force constants of a crystal along free directions.
+
+    Args:
+        name: of the term, for messages.
+        source, quantity: of the energy.
+        crystal: where.
+        directions: ``(6 + 3 sites, k)`` what is free of cell and coordinates.
+
+    Raises:
+        ConventionError: a structure far from any minimum, or forces that are not finite.
+    """
+    metric, weights = coordinates(crystal)
+    left, singular, _ = np.linalg.svd(metric @ directions, full_matrices=False)
+    left = left[:, singular > 1e-9 * singular[0]]
+    basis = np.linalg.solve(metric, left)
+    constants = _force_constants(source, quantity, crystal, basis)
+    if not np.isfinite(constants).all():
+        raise ConventionError(
+            f"{name!r}: {source.name!r} gives no finite force constants for {crystal.name}: look for atoms on top of each other"
+        )
+    atoms = (left.T * weights) @ left
+    scale = _root(atoms, -0.5)
+    stiffness, turned = np.linalg.eigh(scale @ constants @ scale)
+    loose = stiffness < _SOFTEST
+    sentences = _about_loose(name, source, crystal, left @ scale @ turned[:, loose], stiffness[loose], len(stiffness))
+    return Modes(
+        crystal=crystal,
+        basis=basis,
+        left=left,
+        forces=np.asarray(source.slopes(quantity, crystal)[1]),
+        stiffness=stiffness[~loose],
+        shapes=scale @ turned[:, ~loose],
+        atoms=atoms,
+        loose=sentences,
+    )
+
+
+def _about_loose(
+    name: str, source: PhaseSource, crystal: Crystal, shapes: np.ndarray, stiffness: np.ndarray, count: int
+) -> tuple[str, ...]:
+    """What is to be said of directions that the energy does not hold (host).
+
+    Args:
+        name: of the term.
+        source, crystal: for messages.
+        shapes: ``(6 + 3 sites, n)`` displacements in Å, of length 1 when squares are weighted by multiplicities.
+        stiffness: ``(n,)`` eV/Å² per atom.
+        count: of all directions.
+
+    Raises:
+        ConventionError: the structure is far from a minimum.
+    """
+    _, weights = coordinates(crystal)
+    sites = crystal.n_sites
+    together = np.concatenate([np.zeros((6, 3)), np.tile(np.eye(3), (sites, 1))]) / np.sqrt(weights[6:].sum() / 3.0)
+    # a space group may leave the origin open: no energy holds it
+    real = ((together.T * weights) @ shapes) ** 2
+    inner = real.sum(axis=0) < 0.9
+    shapes, stiffness = shapes[:, inner], stiffness[inner]
+    if not len(stiffness):
+        return ()
+    most = []
+    for k in np.argsort(stiffness)[:3]:
+        size = np.linalg.norm(shapes[6:, k].reshape(-1, 3), axis=1)
+        strained = np.linalg.norm(shapes[:6, k]) > size.max(initial=0.0)
+        most.append("the cell" if strained else crystal.labels[int(np.argmax(size))])
+    where = ", ".join(dict.fromkeys(most))
+    if len(stiffness) > max(1.0, _MANY * count) or stiffness.min() < _STEEP:
+        raise ConventionError(
+            f"{name!r}: {crystal.name} is far from a minimum of {source.name!r}: along {len(stiffness)} of {count} free directions "
+            f"(most of {where}) the energy falls to both sides or is flat (smallest force constant {stiffness.min():.2g} eV/Å²). Begin "
+            "with a relaxed structure (jaxnmr relax, jaxnmr.search.relax), or leave the term out until the data have brought the "
+            "structure near"
+        )
+    return (
+        f"'{name}' does not hold {len(stiffness)} of {count} free directions of {crystal.name}, most of them of {where}: the energy by "
+        f"{source.name!r} is flat there or has a maximum (force constants from {stiffness.min():.2g} eV/Å²).",
+    )
+
+
+def _root(matrix: np.ndarray, power: float) -> np.ndarray:
+    """A power of a symmetric positive matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.maximum(values, 1e-300) ** power) @ vectors.T
+
+
+def coordinates(crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
+    """Displacements in Å of changes of cell and coordinates, ``(6 + 3 sites, 6 + 3 sites)``, and how many atoms move (host).
+
+    A change of an angle counts as far as it moves the end of a cell edge of mean length.
+    """
+    cell = np.asarray(crystal.cell, dtype=float)
+    sites = crystal.n_sites
+    metric = np.zeros((6 + 3 * sites, 6 + 3 * sites))
+    metric[range(6), range(6)] = [1.0] * 3 + [np.radians(1.0) * cell[:3].mean()] * 3
+    metric[6:, 6:] = np.kron(np.eye(sites), np.asarray(lattice(cell)).T)
+    multiplicity = np.array([site.multiplicity for site in crystal.sites()], dtype=float)
+    return metric, np.concatenate([np.full(6, multiplicity.sum()), np.repeat(multiplicity, 3)])
+
+
+def _force_constants(source: PhaseSource, quantity: str, crystal: Crystal, basis: np.ndarray) -> np.ndarray:
+    """Changes of derivatives of the energy along directions ``(6 + 3 sites, k)``, in the same directions, ``(k, k)`` (host).
+
+    Central differences of exact forces, good to 1e-4 and better: a program for products with the Hessian takes three times as
+    long to compile as that for forces, and these are needed anyway.
+    """
+
+    def forces(change: np.ndarray) -> np.ndarray:
+        moved = crystal.replace(cell=crystal.cell + change[:6], xyz=crystal.xyz + change[6:].reshape(-1, 3))
+        return basis.T @ np.asarray(source.slopes(quantity, moved)[1])
+
+    step = _DIFFERENCE * basis.T
+    constants = np.array([forces(change) - forces(-change) for change in step]) / (2.0 * _DIFFERENCE)
+    return (constants + constants.T) / 2.0
