@@ -112,7 +112,7 @@ def steps() -> tuple[StepInfo, ...]:
     return tuple(
         StepInfo(
             stage=stage, stage_name=name, step=k + 1, chi2=chi2, accepted=accepted, damping=0.01,
-            shift_over_esd=10.0 / (k + 1), factors={"xrd": {"Rwp": float(np.sqrt(chi2 / 23.0))}}, seconds=0.1, n_free=3 + 4 * stage,
+            shift_over_esd=10.0 / (k + 1), factors={"xrd": {"Rwp": float(np.sqrt(chi2 / 23.0))}}, squares={"xrd": chi2}, seconds=0.1, n_free=3 + 4 * stage,
         )
         for k, (stage, name, chi2, accepted) in enumerate(rows)
     )  # fmt: skip

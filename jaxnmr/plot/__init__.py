@@ -8,8 +8,9 @@ with any colour vision tell apart, and no information is carried by colour alone
 
 from .course import convergence, correlation_matrix, correlations
 from .curves import curve
+from .energies import energy
 from .information import information
 from .patterns import pattern
 from .spectra import spectrum
 
-__all__ = ["convergence", "correlation_matrix", "correlations", "curve", "information", "pattern", "spectrum"]
+__all__ = ["convergence", "correlation_matrix", "correlations", "curve", "energy", "information", "pattern", "spectrum"]

@@ -29,7 +29,7 @@ STYLE = {
     "legend.fontsize": 9.0,
     "figure.dpi": 150,
 }
-_PLURAL = {"histogram": "histograms", "spectrum": "spectra", "curve": "curves"}
+_PLURAL = {"histogram": "histograms", "spectrum": "spectra", "curve": "curves", "energy": "energies"}
 
 
 @contextmanager

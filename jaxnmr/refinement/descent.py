@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -197,7 +198,7 @@ class Descent:
         if self._untold is not None:
             info, self._untold = self._untold, None
             chi2 = float(made.start_chi2)
-            self._tell(replace(info, chi2=chi2, factors=self._factors(np.asarray(made.start_squares))))
+            self._tell(replace(info, chi2=chi2, **self._by_term(made.start_squares)))
             if self.objective.extracting and self._extraction_is_steady(chi2):
                 return
         self.params = self.params.at(self.point.theta)
@@ -328,7 +329,7 @@ class Descent:
                     accepted=bool(history.accepted[k]),
                     damping=float(history.damping[k]),
                     shift_over_esd=float(history.shift[k]),
-                    factors=self._factors(np.asarray(history.squares[k])),
+                    **self._by_term(history.squares[k]),
                     seconds=seconds / rows,
                     n_free=int(self.masks[stage].sum()),
                     note="; ".join(filter(None, (first, *bounds))),
@@ -337,10 +338,14 @@ class Descent:
             )
         return infos
 
-    def _factors(self, squares: np.ndarray) -> dict[str, dict[str, float]]:
-        pairs = zip(self.objective.terms, squares, strict=True)
-        found = {term.name: term.agreement(float(chi2)) for term, chi2 in pairs}
-        return {name: of for name, of in found.items() if of}
+    def _by_term(self, squares: Any) -> dict[str, Any]:
+        """What a `StepInfo` says of the terms one by one."""
+        pairs = [(term, float(chi2)) for term, chi2 in zip(self.objective.terms, np.asarray(squares), strict=True)]
+        factors = {term.name: term.agreement(chi2) for term, chi2 in pairs}
+        return {
+            "factors": {name: of for name, of in factors.items() if of},
+            "squares": {term.name: chi2 for term, chi2 in pairs},
+        }
 
     def _tell(self, info: StepInfo) -> None:
         self.steps.append(info)

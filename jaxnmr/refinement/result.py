@@ -30,6 +30,7 @@ class StepInfo:
         damping: Levenberg-Marquardt damping (0 for an undamped Gauss-Newton step).
         shift_over_esd: largest parameter shift divided by its standard uncertainty.
         factors: agreement factors of curves after the step, per cent, by term and name: ``{"xrd": {"Rwp": 8.4}}``.
+        squares: sum of squared residuals of every term after the step, without weight and robust loss, by name.
         seconds: wall time of the step.
         n_free: number of free numbers in this stage.
         note: anything unusual ("reflection list rebuilt", "bound reached: xrd/size[FAP]" ...), else "".
@@ -44,6 +45,7 @@ class StepInfo:
     damping: float
     shift_over_esd: float
     factors: dict[str, dict[str, float]]
+    squares: dict[str, float]
     seconds: float
     n_free: int
     note: str = ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..plot import convergence, correlations, curve, information, pattern, spectrum
+from ..plot import convergence, correlations, curve, energy, information, pattern, spectrum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +20,7 @@ _DRAWN: dict[str, tuple[Callable[..., Figure], str]] = {
     "histogram": (pattern, "pattern"),
     "spectrum": (spectrum, "spectrum"),
     "curve": (curve, "curve"),
+    "energy": (energy, "energy"),
 }
 
 

@@ -24,11 +24,12 @@ from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..crystal.crystal import block_diagonal
 from ..errors import ParameterError
-from ..objective.evidence import Knowledge, rows_of
+from ..objective.evidence import rows_of
 from ..objective.source import EnergyError, PhaseSource
 from ..objective.state import State
 from ..objective.term import Term, bound_as
 from ..typing import Array
+from .energy_evidence import EnergyEvidence
 from .energy_modes import MOVED, modes_of, whitened
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ class BoundEnergy(EnergyTerm):
         move = (np.asarray(self.softness) @ found)[6:].reshape(-1, 3) @ np.asarray(self.reference.lattice())
         return np.linalg.norm(move, axis=1)
 
-    def evidence(self, state: State) -> Knowledge:
+    def evidence(self, state: State) -> EnergyEvidence:
         crystal = _on_host(state.crystals[self._phase])
         found = np.asarray(self._whitened(crystal))
         chi2 = float(found @ found)
@@ -226,12 +227,11 @@ class BoundEnergy(EnergyTerm):
             [self.reference.labels[k] for k in held], "displacement", "Å", 0.0, self._pulls(found)[held], sigma[held]
         )
         energy = float(self.source.slopes(self.quantity, crystal)[0])
-        return Knowledge(
+        return EnergyEvidence(
             name=self.name,
             what="energy",
             title=f"energy of {self._phase} by {self.source.name}",
             rows=rows,
-            header=("site", "at the minimum", "from there"),
             conditions=(
                 ("energy of the cell", f"{energy:.4f} eV"),
                 ("coordinates it holds", str(found.size)),
