@@ -7,18 +7,26 @@ from typing import Literal
 
 import numpy as np
 
-Quantity = Literal["2theta", "theta", "Q", "d", "1/d", "1/d^2", "sin(theta)/lambda"]
+from .axis_formula import formula_of
+
+Quantity = Literal["2theta", "theta", "Q", "d", "d^2", "1/d", "1/d^2", "sin(theta)/lambda"]
 ANGLES = ("2theta", "theta")
 
 _SPELLINGS = (
     (r"[\\${}\"']|\\?mathrm|\\?text", ""),
     (r"[‐‑‒–—−]", "-"),
+    (r"[·×∙•⋅]|\bcdot\b|\btimes\b", "*"),
     (r"θ|ϑ|ɵ|ө|(?<=2)\s?te(?:tha|ta)\b", "theta"),
     (r"λ", "lambda"),
     (r"å|\baa\b", "a"),
     (r"\^?circ\b|°", " deg "),
+    (r"[\s_-]*(?:squared|sq(?![a-z]))", "^2"),
     (r"\^\s+", "^"),
+    (r"(?<![a-z])(?:deux|zwei)[\s_-]?(?=th)", "2"),
+    (r"π", "pi"),
 )
+# raised digits and signs, which become plain ones in small letters
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺⁽⁾", "0123456789-+()")
 _TWO_THETA = re.compile(
     r"(?<![a-z0-9.])(?:2|two)[\s_*x.-]*(?:theta|(?:thet|tht|th|t)(?![a-su-z]))|(?<![a-z])t[\s_-]?th(?:eta)?(?![a-z])"
     r"|(?<![a-z])th(?:eta)?[\s/_-]*2\s?th|scattering angle|diffraction angle|beugungswinkel"
@@ -29,14 +37,15 @@ _ANY_ANGLE = re.compile(
 )
 _Q = re.compile(
     r"^[|]?q(?![a-z0-9])|^q(?=nm|inv)|q[\s_-]?(?:space|range|vector|axis|value)|(?:scattering|diffraction)[\s_-]*vector"
-    r"|momentum[\s_-]*transfer"
+    r"|momentum[\s_-]*transfer|^(?:modul\w*|magnitude|length|betrag)\W+(?:of\W+|von\W+|de\W+)?q(?![a-z0-9])"
+    r"|(?:streu|beugungs)[\s_-]*vektor|(?:impuls|wellenvektor)\s?[uü]e?bertrag|vecteur d[e\W]*(?:diffusion|diffraction|onde)"
 )
 _RECIPROCAL = re.compile(
-    r"^1\s*/\s*d(?![a-z])|^d\s*(?:\^?-1|\*)|^d[\s_-]*star|^inv(?:erse)?[\s_-]*d(?![a-z])|reciprocal d"
+    r"^1\s*/\s*d(?![a-z]|\s*[*/])|^d\s*(?:\^?-1|\*)|^d[\s_-]*star|^inv(?:erse)?[\s_-]*d(?![a-z])|reciprocal (?:d|spacing)|reziproke[rn]? (?:d|netz)"
 )
-_SQUARED = re.compile(r"^d\s*(?:\*|[\s_-]*star)\s*\^?2|^1\s*/\s*d\s*\^?2")
+_SQUARED = re.compile(r"^d\s*(?:\*|[\s_-]*star)\s*\^?2|^(?:1\s*/|inv(?:erse)?[\s_-]*)\s*d\s*\^?2")
 _D = re.compile(
-    r"^d(?![a-z0-9])|d[\s_-]*(?:spac|value|wert)|^d[\s_-]*hkl|interplanar|(?:lattice|lattice[\s_-]*plane)[\s_-]*spacing"
+    r"^d(?![a-z0-9])|d[\s_-]*(?:spac|value|wert)|^d[\s_-]*hkl|interplanar|(?<![a-z])spacing|interr[eé]ticul|netzebenen[\s_-]*abst"
 )
 _SINE = re.compile(r"sin\W*theta\W*(?:/|over)\W*(?:lambda|wavelength)|^sthl|^stol|^sintl")
 _LENGTHS = (
@@ -49,6 +58,8 @@ _TURNS = (
     (re.compile(r"(?<![a-z])m(?:illi)?[\s_-]?rad(?:ians?)?(?![a-z])"), 180.0e-3 / np.pi),
     (re.compile(r"(?<![a-z])rad(?:ians?)?(?![a-z])"), 180.0 / np.pi),
     (re.compile(r"(?<![a-z])c(?:enti)?[\s_-]?deg"), 0.01),
+    (re.compile(r"(?<![a-z])m(?:illi)?[\s_-]?deg"), 0.001),
+    (re.compile(r"(?<![a-z])gon(?![a-z])|gradians?"), 0.9),
     (re.compile(r"arc[\s_-]?min"), 1.0 / 60.0),
     (re.compile(r"arc[\s_-]?sec"), 1.0 / 3600.0),
 )
@@ -56,6 +67,7 @@ _TURNS = (
 _REFUSED = (
     (r"^(?:log|ln\W|arcsinh|sinh|sqrt)|^[|]?q[|]?\s*\^?[2-9]", "a function of the scattering vector", "write Q itself"),
     (r"(?<![a-z])(?:sin|cos|tan)(?:(?![a-z])|\W*theta)", "a function of theta", "give 2theta"),
+    (r"^[0-9pi.\s*]*/\s*[|]?q(?![a-z])", "a reciprocal of the scattering vector", "write Q itself"),
     (r"^q[xyz](?![a-z])", "a component of the scattering vector", "give its length Q"),
     (r"^s(?![a-z0-9])", "either 2 sin(theta)/lambda or 4 pi sin(theta)/lambda", "name it 1/d or Q, with its unit"),
     (r"bragg[\s_-]*(?:angle|winkel)", "either theta or 2theta", "name it theta or 2theta"),
@@ -86,7 +98,7 @@ class Axis:
     Attributes:
         title: as the file writes it.
         quantity: what it is; Q is 4π sin θ/λ.
-        factor: from the unit of the file to degrees, Å, 1/Å or 1/Å².
+        factor: from the unit of the file to degrees, Å, 1/Å, Å² or 1/Å².
         united: whether the title states the unit.
     """
 
@@ -108,7 +120,7 @@ class Axis:
                 return x / (4.0 * np.pi)
             if self.quantity == "sin(theta)/lambda":
                 return x
-            return 0.5 * {"d": 1.0 / x, "1/d": x, "1/d^2": np.sqrt(x)}[self.quantity]
+            return 0.5 * {"d": 1.0 / x, "d^2": 1.0 / np.sqrt(x), "1/d": x, "1/d^2": np.sqrt(x)}[self.quantity]
 
 
 class Refusal(Exception):
@@ -128,6 +140,12 @@ def axis_of(title: str) -> Axis | None:
         Refusal: an axis that does not become 2theta (time, energy, length, channel, other angles), or Q without unit.
     """
     name = plain_title(title)
+    if (axis := _formula(title, name)) is not None:
+        return axis
+    if re.search(
+        r"sin.*(?:lambda|wavelength)|(?:lambda|wavelength).*sin|(?<![a-z])pi\W", name
+    ) and not _TWO_THETA.match(name):
+        raise Refusal(title, "a formula that is not understood; name it Q, 1/d or sin(theta)/lambda, with its unit")
     if _SINE.search(name):
         return _per_length(title, name, "sin(theta)/lambda", default=1.0)
     if not re.search(r"(?:sin|cos|tan)\W*(?:2|theta)", name):
@@ -162,20 +180,41 @@ def axis_of(title: str) -> Axis | None:
 
 
 def plain_title(title: str) -> str:
-    """A title in small letters, Greek and typeset symbols spelt out: ``Q (Å⁻¹)`` -> ``q (a-1)``."""
+    """A title in small letters, Greek and typeset symbols spelt out: ``Q (Å⁻¹)`` -> ``q (a^-1)``."""
+    title = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺⁽⁾]+", lambda found: "^" + found[0].translate(_RAISED), title)
     name = unicodedata.normalize("NFKC", title).lower()
     for pattern, word in _SPELLINGS:
         name = re.sub(pattern, word, name)
     return name.strip(" \t#!;%,:=")
 
 
+def _formula(title: str, name: str) -> Axis | None:
+    """The axis of a title that is a formula, ``4 pi sin(theta)/lambda (1/nm)``."""
+    found = formula_of(name)
+    if found is None:
+        return None
+    length = _length(re.sub(r"sin|theta|lambda|wavelength", " ", name))
+    # (factor, power) of each in sin(theta)/lambda
+    known: dict[float, tuple[Quantity, float]] = {
+        1.0: ("sin(theta)/lambda", 1.0), 2.0: ("1/d^2", 4.0), -1.0: ("d", 0.5), -2.0: ("d^2", 0.25),
+    }  # fmt: skip
+    if found.power not in known:
+        raise Refusal(title, "another power of sin(theta)/lambda than 1, 2, -1 and -2; give Q or d")
+    quantity, factor = known[found.power]
+    return Axis(title, quantity, factor / found.factor * (length or 1.0) ** -found.power, length is not None)
+
+
 def _angle(title: str, rest: str, quantity: Quantity) -> Axis:
     for pattern, factor in _TURNS:
         if pattern.search(rest):
             return Axis(title, quantity, float(factor), True)
+    if found := re.search(
+        r"\d\s*[*/]\s*$|^[\s)]*[*/]\s*\d|(?:lambda|wavelength)\s*/|/\s*(?:lambda|wavelength)", f"{rest} "
+    ):
+        raise Refusal(title, f"the angle in a formula ({found[0].strip()}); give the angle itself, in degrees")
     if re.search(r"(?<![a-z])(?:mm|pixels?|channels?)(?![a-z])", rest):
         raise Refusal(title, "a distance on the detector; give degrees")
-    return Axis(title, quantity, 1.0, "deg" in rest)
+    return Axis(title, quantity, 1.0, bool(re.search(r"deg|grad(?![a-z])", rest)))
 
 
 def _per_length(title: str, rest: str, quantity: Quantity, power: int = 1, default: float | None = None) -> Axis:

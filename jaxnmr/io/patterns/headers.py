@@ -4,19 +4,28 @@ import contextlib
 import re
 
 from .axis import Axis, Refusal, axis_of, plain_title
+from .axis_formula import formula_of
 
 _ROLES = {
     "sigma": re.compile(r"[yi]?_?(sig|σ|esd|e\.s\.d|s\.?u\b|std|err|unc)|d[yi]\b|e\b"),
     "weight": re.compile(r"weight|wt?\b"),
     "factor": re.compile(r"att(?:en|\b)|absorber"),
-    "y": re.compile(r"[yi]?_?(obs|meas|exp)|intensity\b(?!.*calc)|int\b|counts?\b|y\b|i\b"),
+    "y": re.compile(
+        r"[yi]?_?(obs|meas|exp)|intens[iaä]\w*(?!.*calc)|int\b|counts?\b|y\b|i\b|impulse?\b|coups\b|z[äa]e?hl\w*|cps\b|signal\b"
+    ),
 }
 _INTENSITY = re.compile(
-    r"intens|counts?|\b[gsf]\([qr]\)|impuls|cps|signal|\bint\b|\b[yi]_?(obs|meas|exp|raw|net)?\b|(obs|meas)",
+    r"intens|counts?|\b[gsf]\([qr]\)|impuls(?!\s?(?:ü|ue)ber)|coups|cps|signal|\bint\b|\b[yi]_?(obs|meas|exp|raw|net)?\b|(obs|meas)",
     re.IGNORECASE,
 )
 _CERTAIN = re.compile(r"theta|q|tof|d[ _-]?spacing|channel", re.IGNORECASE)
 _UNIT = re.compile(r"\W*(?:deg\w*|m?rad|(?:1/)?(?:a|nm)|(?:a|nm)\^?-1|counts|cts|cps|arb\W*units?|a\W*u)?\W*")
+_BARE_UNIT = r"(?:1/)?(?:Å|A|Ang|nm)\s?(?:\^?\(?[-⁻][1¹]\)?)|1/(?:Å|A|nm)"
+# an axis with its unit, and nothing else
+_NAMED = re.compile(
+    r"(?:[|]?q[|]?|d|1\s*/\s*d|d[\s_-]*spacing|(?:scattering|diffraction)[\s_-]*vector|momentum[\s_-]*transfer|2?[\s_*-]*theta|2[\s_-]?th)"
+    r"[\s_,/]*[(\[]?\s*(?:deg\w*|m?rad\w*|(?:1\s*/\s*)?(?:a|nm|pm|ang\w*)\s*(?:\^?\s*\(?-?[12]\)?)?)\s*[)\]]?"
+)
 _LABEL = re.compile(
     r"(?:(?P<x>x)[\s_-]*(?:axis|label|unit|title)|unit|axis|abscissa)\w*\W*[:=]\s*(?P<what>\S.*)", re.IGNORECASE
 )
@@ -48,7 +57,34 @@ def roles_of(titles: list[str], width: int) -> tuple[dict[str, int] | None, Axis
             return {"x": column} | roles, axis, ()
         if axis is not None and (axis.united or _CERTAIN.fullmatch(names[0])) and width < 4 and column == 0:
             return None, axis, ()
-    return None, None, ()
+    return None, _alone(titles, width), ()
+
+
+def _alone(titles: list[str], width: int) -> Axis | None:
+    """The axis of a last line that names it and nothing else, or that cannot be divided into columns: ``1/d^2``, ``Q (1/A)``."""
+    if not titles or width > 3:
+        return None
+    words = titles[-1].strip(" \"'").split()
+    names = []
+    for known in range(len(words), 0, -1):
+        names.append(" ".join(words[:known]).strip(" \"',;"))
+        # what stands behind it are the names of intensities and uncertainties
+        if not (_INTENSITY.search(words[known - 1]) or _is_role(words[known - 1])):
+            break
+    for name in names:
+        plain = plain_title(name)
+        if formula_of(plain) is not None or _NAMED.fullmatch(plain):
+            return axis_of(name)
+    for name in names[1:]:
+        if len(name.split()) <= 4:
+            with contextlib.suppress(Refusal):
+                if (axis := axis_of(name)) is not None:
+                    return axis
+    return axis_of(names[-1]) if names and re.search(r"sin\W*\d?\W*th\w*\W.*/", plain_title(names[-1])) else None
+
+
+def _is_role(name: str) -> bool:
+    return any(pattern.match(name.lower()) for pattern in _ROLES.values())
 
 
 def _angle_column(names: list[str], units: list[str] | None) -> tuple[int | None, Axis | None]:
@@ -122,11 +158,14 @@ def labelled_axis(titles: list[str], points: int) -> Axis | None:
 
 def _title_fields(title: str, width: int) -> list[str] | None:
     """The names of ``width`` columns in a line, or ``None`` when it cannot be divided into so many."""
+    quoted = re.findall(r"\"[^\"]*\"|[^\"\s,;|]+", title)
+    if '"' in title and len(quoted) == width:
+        return [name.strip(' "') for name in quoted]
     for separator in (";", "\t", ",", "|"):
         if title.count(separator) == width - 1:
             return [name.strip().strip("\"'") for name in title.split(separator)]
     for names in (re.split(r"\s{2,}", title.strip()), title.split(), _words_with_units(title)):
-        if len(names) == width and not any(name.startswith(("(", "[")) for name in names):
+        if len(names) == width and not any(re.match(r"[(\[][^)\]]*[)\]]?$", name) for name in names):
             return [name.strip(" \"',;") for name in names]
     return None
 
@@ -135,6 +174,7 @@ def _words_with_units(title: str) -> list[str]:
     """The words of a line; a unit in brackets or behind a slash, and theta behind 2, belong to the word before."""
     title = re.sub(r"\s*([(\[][^)\]]*[)\]])", lambda found: found[1].replace(" ", "_"), title)
     title = re.sub(r"\s*/\s*", "/", title)
+    title = re.sub(rf"\s+(?={_BARE_UNIT}(?:\s|$))", "_", title)
     title = re.sub(r"(?<!\S)(2|two)\s+(?=th|θ)", r"\1", title, flags=re.IGNORECASE)
     return re.sub(
         r"(?<=\w)\s+(?=(?:space|spacing|vector|transfer|of|flight|angle|number)\b)", "_", title, flags=re.IGNORECASE

@@ -91,7 +91,7 @@ def in_degrees(path: str | Path, found: Measured, wavelength: float | None) -> M
             "check the wavelength and the unit",
         )
     found = replace(found, x=2.0 * np.degrees(np.arcsin(sine)), axis=None)
-    return found.turned() if axis.quantity == "d" and np.all(np.diff(found.x) < 0) else found
+    return found.turned() if axis.quantity in ("d", "d^2") and np.all(np.diff(found.x) < 0) else found
 
 
 def _weighed(path: Path, found: Measured, y: np.ndarray) -> tuple[Estimate, bool]:
