@@ -26,7 +26,7 @@ def read_columns(path: str | Path, text: str) -> Measured:
     Columns are separated by blanks, tabs, commas or semicolons; decimal commas are understood where they cannot
     be separators. ``#`` and ``!`` start comments, as do ``;``, ``//`` and ``%`` at the start of a line; text before
     the first numbers is skipped. When a header names the columns it decides which is which (``weight`` is 1/sigma²,
-    and weight 0 means not measured; factors of an ``attenuator`` multiply intensities and uncertainties); a third column named otherwise (calculated, background) is not taken for an
+    and weight 0 means not measured; a ``variance`` is sigma², an ``error (%)`` that of the intensity; factors of an ``attenuator`` multiply intensities and uncertainties); a third column named otherwise (calculated, background) is not taken for an
     uncertainty. One without a name is, unless it is constant, holds the factors of an attenuator or follows the intensity.
     A header may say that intensities are counts per second, and how long a step took. A first column that the header, or
     the label of a .chi file, calls something else than 2theta in degrees is recognised: what `Axis` holds is converted
@@ -80,6 +80,14 @@ def read_columns(path: str | Path, text: str) -> Measured:
     sigma = unmeasured = third = None
     if "sigma" in roles:
         sigma = table[:, roles["sigma"]]
+    elif "variance" in roles:
+        sigma = np.sqrt(np.maximum(table[:, roles["variance"]], 0.0))
+    elif "percent" in roles:
+        relative = table[:, roles["percent"]]
+        # a header that says relative and not percent
+        if not re.search(r"%|percent|prozent", "\n".join(titles), re.IGNORECASE):
+            raise ParseError(path, line, "relative errors without a unit; write 'error (%)', or give sigma")
+        sigma = 0.01 * relative * np.abs(table[:, roles["y"]])
     elif "weight" in roles:
         weight = table[:, roles["weight"]]
         if (bad := ~(np.isfinite(weight) & (weight >= 0))).any():

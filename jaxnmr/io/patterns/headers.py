@@ -7,6 +7,12 @@ from .axis import Axis, Refusal, axis_of, plain_title
 from .axis_formula import formula_of
 
 _ROLES = {
+    "percent": re.compile(
+        r"(?:[yi]?_?(?:sig|esd|std|err|unc)|rel)[^%]*(?:%|percent|prozent)|rel\w*\W*(?:err|unc|sig|esd)"
+    ),
+    "variance": re.compile(
+        r"var|(?:[yi]?_?(?:sig\w*|σ|esd|std\w*|err\w*|s\.?u)|e|s)\W*(?:\^|\*\*)?\s*(?:2|²|squared)(?!\d)"
+    ),
     "sigma": re.compile(r"[yi]?_?(sig|σ|esd|e\.s\.d|s\.?u\b|std|err|unc)|d[yi]\b|e\b"),
     "weight": re.compile(r"weight|wt?\b"),
     "factor": re.compile(r"att(?:en|\b)|absorber"),

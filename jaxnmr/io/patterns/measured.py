@@ -9,7 +9,8 @@ import numpy as np
 from ...diffraction.records import Instrument, Pattern
 from ...errors import DataError, JaxnmrError, ParseError
 from .axis import ANGLES, Axis
-from .uncertainty import Estimate, counting_sigma, doubtful_sigma, estimate_sigma, third_column
+from .third_column import doubtful_sigma, third_column
+from .uncertainty import Estimate, counting_sigma, estimate_sigma
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...errors import DataError
-
 # words that make numbers counts per second, and what comes before the seconds that one point was counted
 _RATE = re.compile(
     r"\bcps\b|\bc/s\b|\bcts?/s|counts?\s*(/|per)\s*s|counts?\s*s\^?-1\b|[(\[]\s*s\^?-1\s*[)\]]", re.IGNORECASE
@@ -31,8 +29,9 @@ _ORDERS = (4, 6, 8, 10)
 _BLOCK = 24
 # a factor between the variance that scatter shows and that of counts is believed beyond this
 _BELIEVED = 2.5
-# whole numbers are counts; where their scatter is off by this factor in variance, that is said
-_ODD = 10.0
+# whole numbers are counts; where their scatter is off by this factor in variance, that is said, and so is a factor at peaks
+# that is less than at the background by this; of few points only a larger one
+_ODD, _ODD_OF_FEW, _FEW = 3.0, 10.0, 500
 _FEWEST_POINTS = 100
 _FEWEST_VALUES = 15
 
@@ -79,6 +78,14 @@ def estimate_sigma(y: np.ndarray, *, rate: bool = False, seconds: float | np.nda
     y = np.nan_to_num(np.asarray(y, dtype=float), posinf=0.0, neginf=0.0)
     level = np.maximum(y, 0.0)
     scatter = scatter_of_counts(level)
+    found = _factor(y, level, scatter, rate=rate, seconds=seconds)
+    return found._replace(notes=(*found.notes, *_subtracted(level, scatter)))
+
+
+def _factor(
+    y: np.ndarray, level: np.ndarray, scatter: float | None, *, rate: bool, seconds: float | np.ndarray | None
+) -> Estimate:
+    """Uncertainties from what one count is."""
     if rate and seconds is not None and (scatter is None or 0.25 < scatter * float(np.median(seconds)) < 4.0):
         return Estimate(y, np.sqrt(np.maximum(level, 1.0 / np.asarray(seconds)) / np.asarray(seconds)))
     whole = bool(np.all(y == np.round(y)))
@@ -88,7 +95,7 @@ def estimate_sigma(y: np.ndarray, *, rate: bool = False, seconds: float | np.nda
     if scatter is not None and scatter * _typical(level) < 2.5 * rounding:
         scatter = None  # all that is seen is the rounding
     if whole and quantum == 1.0 and not rate:
-        return Estimate(y, counting_sigma(level), _odd_counts(scatter))
+        return Estimate(y, counting_sigma(level), _odd_counts(scatter, len(y)))
     if quantum is not None and (scatter is None or 0.5 < scatter / quantum < 2.0):
         factor, how = quantum, "all are multiples of {}, which was taken for one count"
     elif scatter is None:
@@ -113,27 +120,53 @@ def scatter_of_counts(y: np.ndarray) -> float | None:
     the variance ``sum c² q y``. Blocks of points are averaged, and the median over blocks leaves out those on sharp
     peaks. Noise gives the same factor at every order; a curve without noise gives less and less.
     """
+    return scatter_over(y, y)
+
+
+def scatter_over(y: np.ndarray, variance: np.ndarray) -> float | None:
+    """Variance of the noise of ``y`` over one that is stated, both ``(points,)``; see `scatter_of_counts`."""
     if len(y) < _FEWEST_POINTS:
         return None
-    found = [_by_differences(y, order) for order in _ORDERS]
+    found = [_by_differences(y, variance, order) for order in _ORDERS]
     for lower, higher in pairwise(found):
         if higher > 0.7 * lower > 0:
             return higher
     return None
 
 
-def _by_differences(y: np.ndarray, order: int) -> float:
-    weights = np.diff(np.eye(order + 1), n=order, axis=0)[0]
-    squared, expected = np.diff(y, n=order) ** 2, np.convolve(y, weights**2, mode="valid")
-    blocks = len(squared) // _BLOCK
-    sums = [np.sum(a[: blocks * _BLOCK].reshape(blocks, _BLOCK), axis=1) for a in (squared, expected)]
-    counted = sums[1] > 0
+def _subtracted(y: np.ndarray, scatter: float | None) -> tuple[str, ...]:
+    """What is to be said where noise over intensity is less at peaks than at the background, as after a subtraction.
+
+    What differences keep of the shape of peaks makes it more there, never less.
+    """
+    if scatter is None or len(y) < _FEW:
+        return ()
+    noise, level = _sums(y, y, _ORDERS[-1])
+    peaks = level > 4.0 * max(float(np.median(level)), 1e-9 * float(level.max()))
+    if peaks.sum() < 3 or not float(np.median(noise[peaks] / level[peaks])) < scatter / _ODD:
+        return ()
+    return (_SUBTRACTED,)
+
+
+def _by_differences(y: np.ndarray, variance: np.ndarray, order: int) -> float:
+    noise, expected = _sums(y, variance, order)
+    counted = expected > 0
     if not counted.any():
         return 0.0
     # the median of a mean of squares lies below its expectation, the more so as neighbouring differences are correlated
+    weights = np.diff(np.eye(order + 1), n=order, axis=0)[0]
     overlap = np.correlate(weights, weights, mode="full") / np.sum(weights**2)
     independent = _BLOCK / np.sum(overlap**2)
-    return float(np.median(sums[0][counted] / sums[1][counted])) / (1.0 - 2.0 / (9.0 * independent)) ** 3
+    return float(np.median(noise[counted] / expected[counted])) / (1.0 - 2.0 / (9.0 * independent)) ** 3
+
+
+def _sums(y: np.ndarray, variance: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Squared differences, and what they are expected to be by a variance, summed over blocks of points."""
+    weights = np.diff(np.eye(order + 1), n=order, axis=0)[0]
+    squared, expected = np.diff(y, n=order) ** 2, np.convolve(variance, weights**2, mode="valid")
+    blocks = len(squared) // _BLOCK
+    noise, level = (np.sum(a[: blocks * _BLOCK].reshape(blocks, _BLOCK), axis=1) for a in (squared, expected))
+    return noise, level
 
 
 def _typical(y: np.ndarray) -> float:
@@ -180,53 +213,10 @@ def _quantum(y: np.ndarray, unit: float) -> float | None:
     return None
 
 
-class ThirdColumn(NamedTuple):
-    """What an unnamed third column holds: uncertainties, or factors that multiply the intensities."""
-
-    sigma: np.ndarray | None = None
-    factor: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
-
-
-def third_column(y: np.ndarray, third: np.ndarray) -> ThirdColumn:
-    """Tell what a column without a name is, beside the intensities ``(points,)``.
-
-    Uncertainties, unless all of it is one number, which says nothing, or it holds the factors of a beam attenuator: 1 where
-    the beam is not attenuated and a few larger numbers where it is.
-
-    Raises:
-        DataError: it follows the intensity, as a calculated curve does.
-    """
-    third = np.asarray(third, dtype=float)
-    if not np.isfinite(third).all():
-        return ThirdColumn(sigma=third)
-    if np.all(third == third[0]):
-        return ThirdColumn(notes=(_CONSTANT.format(f"{third[0]:g}"),))
-    bare = third == 1.0
-    if bare.any() and len(np.unique(third)) <= 8 and third.min() == 1.0 and np.median(y[bare]) > 20.0:
-        return ThirdColumn(factor=third, notes=(_ATTENUATED.format(f"{third.max():g}"),))
-    clear = y > 16.0
-    if clear.sum() > 10 and np.mean(np.abs(third[clear] / y[clear] - 1.0) < 0.5) > 0.8:
-        k = int(np.argmax(clear))
-        raise DataError(
-            f"the third column follows the intensity ({third[k]:g} beside {y[k]:g} at point {k + 1}), so that it is no "
-            "uncertainty: name the columns in a header (2theta, observed, calculated), or leave it out"
-        )
-    return ThirdColumn(sigma=third)
-
-
-def doubtful_sigma(y: np.ndarray, sigma: np.ndarray) -> tuple[str, ...]:
-    """What is to be said of uncertainties ``(points,)`` that a file gives: whether all are one number though intensities are not."""
-    if len(sigma) < 10 or not np.all(sigma == sigma[0]) or not np.max(y) > 4.0 * max(float(np.median(y)), 0.0):
-        return ()
-    return (
-        f"The uncertainty of every point is {sigma[0]:g}, of peaks and background alike, which that of counts never is: leave "
-        "the column out to have it estimated.",
-    )
-
-
-_CONSTANT = "The third column is {} at every point, which is no uncertainty; it was left out, and the uncertainties are those of counts."
-_ATTENUATED = "The third column (1 to {}) was read as the factors of a beam attenuator, which multiply intensities and uncertainties."
+_SUBTRACTED = (
+    "The intensities scatter less at peaks than at the background, compared with their square roots, as those do that a background "
+    "was subtracted from, or that were rounded: give the counts and refine the background, or a third column with uncertainties."
+)
 _UNKNOWN = (
     "The intensities are no counts, and neither their scatter nor their steps show what one count is: the uncertainties "
     "sqrt(max(I, 1)) are arbitrary, and so is the goodness of fit. Give a third column with uncertainties, or the counts."
@@ -240,10 +230,11 @@ def _scaled(factor: float, how: str) -> str:
     )
 
 
-def _odd_counts(scatter: float | None) -> tuple[str, ...]:
-    if scatter is None or 1.0 / _ODD < scatter < _ODD:
+def _odd_counts(scatter: float | None, points: int) -> tuple[str, ...]:
+    odd = _ODD if points >= _FEW else _ODD_OF_FEW
+    if scatter is None or 1.0 / odd < scatter < odd:
         return ()
     return (
         f"The intensities are whole numbers and were taken as counts, but they scatter by {np.sqrt(scatter):.2g} times their "
-        "square roots: if they were scaled, smoothed or averaged, give a third column with their uncertainties.",
+        "square roots: if they are rates, or were scaled, smoothed, averaged or freed of a background, give a third column with their uncertainties.",
     )

@@ -1,10 +1,13 @@
 """Uncertainties of intensities that are counts, counts times a factor, or neither."""
 
+import re
+
 import numpy as np
 import pytest
 
-from jaxnmr.errors import ParseError
+from jaxnmr.errors import DataError, ParseError
 from jaxnmr.io import read_pattern
+from jaxnmr.io.patterns.third_column import doubtful_sigma, third_column
 from jaxnmr.io.patterns.uncertainty import estimate_sigma, is_rate, scatter_of_counts, stated_seconds
 
 X = np.round(20.0 + 0.02 * np.arange(3000), 2)
@@ -189,3 +192,62 @@ def test_one_named_uncertainty_for_peaks_and_background_is_kept_with_a_word(tmp_
     np.testing.assert_array_equal(pattern.sigma, 1.0)
     assert "uncertainty of every point is 1" in pattern.notes[0]
     assert pattern.limited(25.0, 50.0).excluding((30.0, 31.0)).notes == pattern.notes
+
+
+@pytest.mark.parametrize(
+    ("third", "reason"),
+    [
+        (lambda n: 1.0 / np.maximum(n, 1.0), "falls where the intensity rises"),
+        (lambda n: 1e3 / np.maximum(n, 1.0), "falls where the intensity rises"),
+        (lambda n: 100.0 / np.sqrt(np.maximum(n, 1.0)), "falls where the intensity rises"),
+        (lambda n: 298.0 + np.random.default_rng(1).normal(size=len(n)).round(1), "does not follow the intensity"),
+        (lambda n: 1e5 + np.random.default_rng(1).normal(0, 300, len(n)), "does not follow the intensity"),
+        (lambda n: 1.2 * np.arange(len(n)), "rises from point to point"),
+        (lambda n: 4.1 / np.sin(np.radians(X / 2)), "falls from point to point"),
+        (lambda n: 0.004 * curve(), "grows as the intensity itself"),
+        (lambda n: np.abs(n - curve()) + 0.01, "changes by .* from point to point"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_a_third_column_that_cannot_be_uncertainties_is_refused_with_what_it_looks_like(counts, third, reason, scale):
+    with pytest.raises(DataError, match=f"the third column {reason}.*name the columns in a header"):
+        third_column(scale * counts, third(counts))
+
+
+def test_uncertainties_of_net_intensities_are_no_background():
+    counts = np.random.default_rng(7).poisson(curve() + 2000.0).astype(float)
+    np.testing.assert_array_equal(third_column(counts - 2000.0, np.sqrt(counts)).sigma, np.sqrt(counts))
+    assert doubtful_sigma(counts - 2000.0, np.sqrt(counts)) == ()
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"), [(0.1, r"scatter by (9\.|1[01])"), (10.0, r"scatter by 0\.(1|09)"), (1.5, "")]
+)
+def test_uncertainties_far_from_the_scatter_are_kept_with_a_word(counts, factor, said):
+    sigma = factor * np.sqrt(np.maximum(counts, 1.0))
+    notes = doubtful_sigma(counts, sigma)
+    assert re.search(said, notes[0]) if said else notes == ()
+
+
+@pytest.mark.parametrize(
+    ("header", "values"),
+    [("2theta I variance", 4.0), ("2theta I sigma^2", 4.0), ("2theta I σ²", 4.0), ("2theta,I,error (%)", 2.0), ("2theta I esd", 2.0)],
+)  # fmt: skip
+def test_columns_named_variance_or_percent_become_uncertainties(tmp_path, header, values):
+    path = tmp_path / "p.csv"
+    comma = "," if "," in header else " "
+    path.write_text(header + "\n" + "".join(f"{10 + k}{comma}100{comma}{values}\n" for k in range(5)), encoding="utf-8")
+    np.testing.assert_allclose(read_pattern(path).sigma, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda n: np.round(n / 8.0), "scatter by 0.3.* if they are rates"),
+        (lambda n: np.maximum(n + np.random.default_rng(1).poisson(600.0, len(n)) - 645.0, 0.0), "freed of a background"),
+        (lambda n: n + 1000.0, "scatter by 0.2"),
+        (lambda n: np.maximum(n + np.random.default_rng(1).poisson(900.0, len(n)) - 945.3, 0.0), "less at peaks than at the background"),
+    ],
+)  # fmt: skip
+def test_intensities_that_are_no_counts_any_more_say_so(counts, made, said):
+    assert re.search(said, " ".join(estimate_sigma(made(counts)).notes))
