@@ -54,7 +54,7 @@ def site_arguments(path: Path, block: cif.Block, cell: np.ndarray) -> dict:
         warnings.warn(f"{path}: no coordinates for {', '.join(missing)}; these sites are left out", stacklevel=4)
     if not kept:
         raise ParseError(path, line_of(block, "_atom_site_fract_x"), f"no atom of data_{block.name} has coordinates")
-    species = species_of(path, block, [symbols[k] for k in kept], [labels[k] for k in kept])
+    species = species_of(path, block, [symbols[k] for k in kept], [labels[k] for k in kept], cell, np.array(positions))
     u_iso, u_aniso = _displacements(path, block, labels, cell, kept)
     return {
         "species": species,

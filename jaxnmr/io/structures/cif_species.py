@@ -5,14 +5,18 @@ import warnings
 from pathlib import Path
 
 import gemmi
+import numpy as np
 from gemmi import cif
 
 from ...crystal import element_of
 from ...errors import ConventionError, ParseError
 from ._cif_block import line_of
 from .cif_contents import formula_of
+from .cif_labels import chosen, nearest, two_readings
 
-_NO_ATOM = re.compile(r"(va|vac|vacan\w*|void|du|dum|dummy|cen|cent\w*|lp|none|null)(?![a-z])", re.IGNORECASE)
+_NO_ATOM = re.compile(
+    r"(va|vac|vacan\w*|void|du|dum|dummy|cen|cent\w*|ce?nt|ctr|lp|none|null)(?![a-z])|(?-i:Cg\d*$|Bq)", re.IGNORECASE
+)
 # Fe3+M1 is an ion on M1, Fe+Mg are two
 _MIXED = re.compile(r"[A-Z][a-z]?([\d.()]*\s*[/,&|;:]|\s*\+)\s*[\d.()]*[A-Z]")
 _SEVERAL = "a site of several elements is listed once for each, with the same coordinates and their occupancies"
@@ -24,17 +28,38 @@ _GROUP = re.compile(
 _HEAVIEST_GUESS = 96
 
 
-def species_of(path: Path, block: cif.Block, symbols: list[str], labels: list[str]) -> list[str]:
+def species_of(
+    path: Path, block: cif.Block, symbols: list[str], labels: list[str], cell: np.ndarray, xyz: np.ndarray
+) -> list[str]:
     """Type symbols ``"Ca2+"``, ``"O"`` of all sites.
+
+    Args:
+        path: named in errors.
+        block: for the formula.
+        symbols, labels: of the sites, empty where there is none.
+        cell: ``(6,)``, and ``xyz`` ``(sites, 3)``: distances tell CA1, calcium, from CA1, carbon.
 
     Raises:
         ParseError: a site whose element can only be guessed, named by its label.
     """
     formula = set(formula_of(block))
-    known = [
-        _stated(symbol, formula, is_label=False) or _stated(label, formula, is_label=True)
-        for symbol, label in zip(symbols, labels, strict=True)
-    ]
+    known = [_stated(symbol, formula, is_label=False) for symbol in symbols]
+    doubts = []
+    for k, (species, symbol, label) in enumerate(zip(known, symbols, labels, strict=True)):
+        readings = two_readings(label) if not species and symbol in ("", "?", ".") else None
+        if readings is None:
+            known[k] = species or _stated(label, formula, is_label=True)
+        elif not formula or all(_in(e, formula) for e in readings):
+            known[k], doubt = chosen(readings, label, nearest(k, cell, xyz, labels), labels)
+            doubts += [doubt] if doubt else []
+        elif _in(readings[0], formula):
+            known[k] = readings[0]
+    if doubts:
+        warnings.warn(
+            f"{path}: without type symbols, and a formula that tells, elements were read from labels: {'; '.join(doubts)}. If one is "
+            "wrong, write _atom_site_type_symbol",
+            stacklevel=6,
+        )
     placed = {element_of(species)[0] for species in known if species}
     water = [
         label
@@ -78,7 +103,7 @@ def _from_letters(path: Path, block: cif.Block, symbol: str, label: str, formula
         if _NO_ATOM.match(text) and not _in_formula(text, formula):
             raise refuse("a vacancy or dummy scatters nothing and is left out of the list of sites")
         if _MIXED.search(text):
-            raise refuse(_SEVERAL)
+            raise refuse(_SEVERAL + _parts(text))
         pair = re.match(r"([A-Z][a-z])([A-Z][a-z])", text)
         if pair and all(gemmi.Element(element).atomic_number > 0 for element in pair.groups()):
             raise refuse(_SEVERAL)
@@ -100,6 +125,16 @@ def _from_letters(path: Path, block: cif.Block, symbol: str, label: str, formula
                 )
             return found or guesses[0]
     raise refuse("its letters begin with none")
+
+
+def _parts(text: str) -> str:
+    """The elements of ``0.8Nb + 0.2Zr`` or ``Nb0.8/Zr0.2`` with their occupancies, where all have one."""
+    before = re.findall(r"(\d*\.\d+|\d+)\s*\*?\s*([A-Z][a-z]?(?![a-z]))", text)
+    behind = [(n, e) for e, n in re.findall(r"([A-Z][a-z]?)\s*\(?(\d*\.\d+)", text)]
+    found = max(before, behind, key=len)
+    if len(found) < 2 or abs(sum(float(n) for n, _ in found) - 1.0) > 0.02:
+        return ""
+    return ": here " + " and ".join(f"{e} with {float(n):g}" for n, e in found)
 
 
 def _is_water(text: str) -> bool:

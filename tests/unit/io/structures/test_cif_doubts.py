@@ -66,6 +66,52 @@ class TestSpecies:
         rows = atoms(site(label, "?"), site("O1", "O", "0.5 0.5 0.5"))
         assert read_crystal(cif(tmp_path, CUBIC, GROUP, said, rows)).species[0] in (species, species.capitalize())
 
+    BOX = "".join(f"_cell_length_{a} 9\n" for a in "abc") + "_space_group_name_H-M_alt 'P 1'\n"
+
+    def of_labels(self, folder, text: str, formula: str = ""):
+        """Sites at distances in Å along a: ``O1 0, HO1 0.97``; without type symbols."""
+        rows = [f"{label} {float(at) / 9.0} 0 0 0.01" for label, at in (one.split() for one in text.split(","))]
+        said = f"_chemical_formula_sum {formula}\n" if formula else ""
+        return cif(folder, self.BOX, said, atoms(*rows, tags="label fract_x fract_y fract_z U_iso_or_equiv"))
+
+    @pytest.mark.parametrize(
+        ("sites", "species"),
+        [
+            ("O1 0, HO1 2.25", "O Ho"), ("CA1 0, O1 2.40, C1 -2.9", "Ca O C"), ("CU1 0, O1 1.95, C1 3.1, N1 -1.98", "Cu O C N"),
+            ("CD1 0, O1 2.3, C1 3.5", "Cd O C"), ("FEA 0, OAB 2.0", "Fe O"), ("NA1 0, CL1 2.82", "Na Cl"), ("CAA 0, OAB 1.4", "C O"),
+            ("CG1 0, OG1 1.43", "C O"), ("OW1 0, HW1 0.97", "O H"),
+        ],
+    )  # fmt: skip
+    def test_labels_of_capitals_are_the_element_that_fits_its_neighbours(self, tmp_path, sites, species):
+        assert read_crystal(self.of_labels(tmp_path, sites)).species == tuple(species.split())
+
+    @pytest.mark.parametrize(
+        ("sites", "species", "doubt"),
+        [
+            ("O1 0, HO1 0.97", "O H", "HO1 as H .*0.97 Å, too near for Ho"),
+            ("CG 0, ND1 1.38, CE1 2.70, NE2 4.02", "C N C N", "ND1 as N .*CE1 as C .*NE2 as N, not Ne"),
+            ("CB 0, CD2 1.52, HG -0.96", "C C H", "CD2 as C .*HG as H"),
+            ("CL1 0, O1 1.44, C1 5", "Cl O C", "CL1 as Cl, which can be C"),
+            ("NB1 0, O1 1.70, N1 5", "Nb O N", "NB1 as Nb, which can be N"),
+            ("SIA 0, OA 1.61", "S O", "SIA as S, which can be Si"),
+        ],
+    )
+    def test_a_label_read_against_its_letters_or_in_doubt_is_said(self, tmp_path, sites, species, doubt):
+        with pytest.warns(UserWarning, match=f"elements were read from labels: .*{doubt}.*_atom_site_type_symbol"):
+            assert read_crystal(self.of_labels(tmp_path, sites)).species == tuple(species.split())
+
+    def test_the_formula_goes_before_distances(self, tmp_path):
+        read = lambda sites, formula: read_crystal(self.of_labels(tmp_path, sites, formula)).species
+        assert read("O1 0, HO1 2.25", "'H O'") == ("O", "H")
+        assert read("CLA 0, NAA 5", "'Cl N'") == ("Cl", "N")
+        with pytest.warns(UserWarning, match="CA1 as C"):  # both are in the formula
+            assert read("CA1 0, O1 1.4, Ca2 5", "'C Ca O'") == ("C", "O", "Ca")
+
+    def test_a_mixed_site_is_refused_with_what_to_write(self, tmp_path):
+        for symbol in ("'0.8Nb + 0.2Zr'", "Nb0.8/Zr0.2"):
+            with pytest.raises(ParseError, match=r"listed once for each.*here Nb with 0.8 and Zr with 0.2"):
+                read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(site("A1", symbol))))
+
     def test_isotopes_are_read_and_counted_as_their_element(self, tmp_path):
         formula = "_chemical_formula_sum 'F Li'\n_cell_formula_units_Z 4\n"
         rows = (site("Li1", "7Li1+"), site("F1", "F", "0.5 0.5 0.5"))
