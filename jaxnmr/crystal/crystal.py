@@ -137,7 +137,7 @@ class Crystal(Struct):
             aniso[k] = _symmetric_displacement(sites[k].uij_projector(g_star), aniso[k], labels[k])
         points, aniso = unite_shared_positions(group, g, points, aniso, occupied, labels)
         u_equivalent = np.where(is_aniso, aniso[:, :3].mean(axis=1), iso)
-        question_displacements(str(name), u_equivalent)
+        question_displacements(str(name), u_equivalent, labels)
         return cls(
             cell=snapped,
             xyz=points,

@@ -13,7 +13,9 @@ from .symmetry import SpaceGroup
 # hydrogen a few hundred, molecules in a box some ten thousand; the wrong unit is a factor of 10⁶ or 10⁻³.
 _LEAST_VOLUME, _MOST_VOLUME = 0.5, 1e6
 # U in Å²: room temperature gives 0.003 to 0.1, B = 8π²U 0.2 to 8.
-_LARGE_U = 0.2
+_LARGE_U, _HUGE_U = 0.2, 0.5
+# zero-point motion alone is 0.001 to 0.003; U read as B is 79 times too small
+_SMALL_U = 0.0008
 
 
 def require_plausible_cell(
@@ -42,15 +44,34 @@ def require_plausible_cell(
     )
 
 
-def question_displacements(name: str, u: Float[np.ndarray, " sites"]) -> None:
-    """Warn of displacements of which most are as large as B values."""
-    large = int((u > _LARGE_U).sum())
-    if 2 * large > len(u):
+def question_displacements(name: str, u: Float[np.ndarray, " sites"], labels: tuple[str, ...]) -> None:
+    """Warn of displacements as large as B values, of most sites or of single ones, and of those as small as U read as B."""
+    large, huge, small = u > _LARGE_U, u > _HUGE_U, (u > 0.0) & (u < _SMALL_U)
+    if 2 * large.sum() > len(u):
         warnings.warn(
-            f"{name}: {large} of {len(u)} sites have U > {_LARGE_U} Å² (median {np.median(u):.3g} Å²), which is 0.45 Å "
+            f"{name}: {large.sum()} of {len(u)} sites have U > {_LARGE_U} Å² (median {np.median(u):.3g} Å²), which is 0.45 Å "
             "to either side. Are these B = 8π²U? Then give them as B, or divide by 78.96",
             stacklevel=4,
         )
+    elif huge.any():
+        warnings.warn(
+            f"{name}: U of {_listed(labels, u, huge)} Å² is more than 0.7 Å to either side. Are some of the displacements B = 8π²U? Divide these by 78.96",
+            stacklevel=4,
+        )
+    # a few sites of many are at fault where the others are as usual
+    usual = float(np.median(u)) > 3.0 * _SMALL_U
+    if 2 * small.sum() > len(u) or (usual and small.any()):
+        warnings.warn(
+            f"{name}: U of {_listed(labels, u, small)} Å² is less than atoms move at absolute zero. Are these U that were given as B = 8π²U? Then give them "
+            "as U",
+            stacklevel=4,
+        )
+
+
+def _listed(labels: tuple[str, ...], u: np.ndarray, which: np.ndarray) -> str:
+    chosen = np.flatnonzero(which)
+    named = ", ".join(f"{labels[k]} {u[k]:.2g}" for k in chosen[:6])
+    return named + (f" and {len(chosen) - 6} more" if len(chosen) > 6 else "")
 
 
 def _contents(group: SpaceGroup, xyz: np.ndarray, occupancy: np.ndarray) -> tuple[int, float]:

@@ -16,6 +16,14 @@ from .cif_symmetry import HERMANN_MAUGUIN
 _TOKEN = re.compile(r"([A-Z][a-z]?) *(\d*\.?\d*)(?:\(\d+\))?\s*")
 # Occupancies are rounded, formulae too.
 _RELATIVE, _ABSOLUTE = 0.02, 0.01
+_DENSITY, _VOLUME = 0.05, 0.01
+# grams per mol and Å³ in one g/cm³
+AVOGADRO_PER_CUBIC_ANGSTROM = 0.602214076
+_SHARES, _EQUAL = "their multiplicity over that of the general position", "the same share of the general position"
+_FOLDED = (
+    "They do when the multiplicity is taken out of the occupancies, as in SHELX and FullProf 1/12 stands for a full site with a "
+    "twelfth of the general positions: write 1 for a full site"
+)
 
 
 def formula_of(block: cif.Block) -> dict[str, float]:
@@ -69,6 +77,7 @@ def check_contents(path: Path, block: cif.Block, crystal: Crystal) -> None:
             wanted = {e: n * units for e, n in formula.items()}
     # some programs write the contents of the cell as the formula, beside their Z
     wrong = _differences(content, wanted) if wanted and _differences(content, formula) else []
+    folded = _folded(crystal, wanted if wrong else {})
     attached = _attached_hydrogens(block)
     if attached and "H" not in content:
         said = ", ".join(f"{n:g} at {label}" for label, n in attached.items())
@@ -82,9 +91,60 @@ def check_contents(path: Path, block: cif.Block, crystal: Crystal) -> None:
         z = text_of(block, ("_cell_formula_units_Z",))
         what = f"{z} × {text_of(block, ('_chemical_formula_sum',))}" if z else "a multiple of the formula"
         warnings.warn(
-            f"{path}: the sites of data_{block.name} do not add up to {what}: {numbers} in the cell. Sites may be missing or "
-            "have another element, occupancy or multiplicity",
+            f"{path}: the sites of data_{block.name} do not add up to {what}: {numbers} in the cell. "
+            + (_FOLDED if folded else "Sites may be missing or have another element, occupancy or multiplicity"),
             stacklevel=5,
+        )
+    elif folded and (not formula or folded == _EQUAL):
+        warnings.warn(
+            f"{path}: occupancies of data_{block.name} on special positions are all {folded}. {_FOLDED}", stacklevel=5
+        )
+    _check_numbers(path, block, crystal, known=bool(wrong))
+
+
+def _folded(crystal: Crystal, wanted: Mapping[str, float]) -> str:
+    """How occupancies contain the multiplicity of special positions, as those of SHELX and FullProf do; empty where not."""
+    sites, order = crystal.sites(), crystal.group.order
+    share = np.array([site.multiplicity / order for site in sites])
+    occupancy = np.asarray(crystal.occupancy, dtype=float)
+    special = share < 0.999
+    if not special.any() or (occupancy[special] > 1.02 * share[special] + 1e-3).any():
+        return ""
+    if wanted:
+        unfolded: dict[str, float] = {}
+        for element, occ, site, of in zip(crystal.elements, occupancy, sites, share, strict=True):
+            element = "H" if element == "D" else element
+            unfolded[element] = unfolded.get(element, 0.0) + float(occ / of) * site.multiplicity
+        # formulae are known to a factor, Z may be wrong
+        ratio = [unfolded.get(e, 0.0) / n for e, n in wanted.items() if n]
+        return _SHARES if max(ratio) - min(ratio) < 0.03 * max(ratio) else ""
+    if special.sum() < 2 or not (np.abs(occupancy - share) < 0.01 * share + 5e-4).all():
+        return ""
+    # of a formula, equal ones only change Z
+    equal = np.ptp(share) < 1e-6
+    return _SHARES if not equal else _EQUAL if share[0] < 0.2 else ""
+
+
+def _check_numbers(path: Path, block: cif.Block, crystal: Crystal, *, known: bool) -> None:
+    """Warn where the stated density or volume is not that of the cell and its atoms."""
+    number = lambda tag: cif.as_number(text_of(block, (tag,)) or "?")
+    volume, stated_volume = float(crystal.volume()), number("_cell_volume")
+    if stated_volume > 0 and abs(volume / stated_volume - 1.0) > _VOLUME:
+        warnings.warn(
+            f"{path}: the cell has a volume of {volume:.4g} Å³, and _cell_volume is {stated_volume:g}: one of its lengths and angles, "
+            "or the setting, is wrong",
+            stacklevel=6,
+        )
+    density, stated = (
+        crystal.cell_mass() / volume / AVOGADRO_PER_CUBIC_ANGSTROM,
+        number("_exptl_crystal_density_diffrn"),
+    )
+    stated = stated / 1000.0 if stated > 100.0 else stated  # some write kg/m³
+    if stated > 0 and not known and abs(density / stated - 1.0) > _DENSITY:
+        warnings.warn(
+            f"{path}: the atoms of the cell have a density of {density:.4g} g/cm³, and _exptl_crystal_density_diffrn is {stated:g}: "
+            "sites may be missing, or have another element or occupancy, or the cell is wrong",
+            stacklevel=6,
         )
 
 

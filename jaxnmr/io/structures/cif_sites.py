@@ -54,6 +54,7 @@ def site_arguments(path: Path, block: cif.Block, cell: np.ndarray) -> dict:
         warnings.warn(f"{path}: no coordinates for {', '.join(missing)}; these sites are left out", stacklevel=4)
     if not kept:
         raise ParseError(path, line_of(block, "_atom_site_fract_x"), f"no atom of data_{block.name} has coordinates")
+    _require_fractions(path, block, [labels[k] for k in kept], np.array(positions), cell)
     species = species_of(path, block, [symbols[k] for k in kept], [labels[k] for k in kept], cell, np.array(positions))
     u_iso, u_aniso = _displacements(path, block, labels, cell, kept)
     return {
@@ -85,6 +86,28 @@ def _coordinate(path: Path, block: cif.Block, label: str, text: str) -> float:
         raise ParseError(
             path, line_of(block, "_atom_site_fract_x"), f"coordinate {text!r} of {label} in the atom loop is no number"
         ) from None
+
+
+def _require_fractions(path: Path, block: cif.Block, labels: list[str], xyz: np.ndarray, cell: np.ndarray) -> None:
+    """Refuse coordinates in Å, or times 1000; warn of single ones that are far from the cell."""
+    far = (np.abs(xyz) > 2.0).any(axis=1)
+    if not far.any():
+        return
+    largest, span = float(np.abs(xyz).max()), float(np.ptp(xyz, axis=0).max())
+    few = ", ".join(label for label, is_far in zip(labels, far, strict=True) if is_far)
+    if 3 * far.sum() > len(xyz) and (span > 2.0 or len(xyz) == 1):
+        unit = (
+            "Cartesian, in Å? Divide by the axes" if largest <= 1.5 * cell[:3].max() else "times 1000 or 10000? Divide"
+        )
+        raise ParseError(
+            path,
+            line_of(block, "_atom_site_fract_x"),
+            f"fractional coordinates of {few} run up to {largest:g}, and the sites are spread over {max(span, largest):.3g} cells. "
+            f"Are these {unit}",
+        )
+    warnings.warn(
+        f"{path}: {few} lie more than two cells from the origin: are these coordinates fractional?", stacklevel=5
+    )
 
 
 def _rounding_distance(texts: Sequence[str], cell: np.ndarray) -> float:

@@ -191,6 +191,82 @@ class TestDisplacements:
         # one soft site in a structure is no mistake
         read_crystal(cif(tmp_path, CUBIC, GROUP, atoms("Na1 Na 0 0 0 0.01", "Cl1 Cl 0.5 0.5 0.5 0.3")))
 
+    @pytest.mark.parametrize(
+        ("tag", "values", "words"),
+        [
+            ("B_iso_or_equiv", (0.011, 0.014), "Na1 0.00014, Cl1 0.00018.*U that were given as B"),
+            ("B_iso_or_equiv", (0.9, 0.014), "U of Cl1 0.00018 .*U that were given as B"),
+            ("U_iso_or_equiv", (0.01, 1.1), "U of Cl1 1.1 .*some of the displacements B"),
+        ],
+    )
+    def test_u_in_a_column_of_b_and_the_reverse_are_questioned(self, tmp_path, tag, values, words):
+        rows = (f"Na1 Na 0 0 0 {values[0]}", f"Cl1 Cl 0.5 0.5 0.5 {values[1]}", f"Na2 Na 0.25 0.25 0.25 {values[0]}")
+        with pytest.warns(UserWarning, match=words):
+            read_crystal(
+                cif(tmp_path, CUBIC, GROUP, atoms(*rows, tags=f"label type_symbol fract_x fract_y fract_z {tag}"))
+            )
+
+    def test_usual_and_missing_displacements_say_nothing(self, tmp_path):
+        tags = "label type_symbol fract_x fract_y fract_z B_iso_or_equiv"
+        for values in ((0.3, 2.5), (0.12, 0.15), (0.0, 0.0)):
+            rows = (f"Na1 Na 0 0 0 {values[0]}", f"Cl1 Cl 0.5 0.5 0.5 {values[1]}")
+            read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(*rows, tags=tags)))
+
+
+class TestNumbers:
+    """Numbers of a CIF that contradict each other."""
+
+    TAGS = "label type_symbol fract_x fract_y fract_z U_iso_or_equiv occupancy"
+
+    def fluorite(self, folder, calcium: float, fluorine: float, *said: str):
+        rows = (f"Ca1 Ca 0 0 0 0.01 {calcium}", f"F1 F 0.25 0.25 0.25 0.01 {fluorine}")
+        return cif(folder, CUBIC.replace("5.64", "5.46"), GROUP, *said, atoms(*rows, tags=self.TAGS))
+
+    @pytest.mark.parametrize(
+        "said", ["", "_chemical_formula_sum 'Ca F2'\n", "_chemical_formula_sum 'Ca F2'\n_cell_formula_units_Z 4\n"]
+    )
+    def test_occupancies_with_the_multiplicity_in_them_are_named(self, tmp_path, said):
+        with pytest.warns(UserWarning, match="multiplicity is taken out of the occupancies.*write 1 for a full site"):
+            read_crystal(self.fluorite(tmp_path, 4 / 192, 8 / 192, said))
+        read_crystal(self.fluorite(tmp_path, 1.0, 1.0, said))
+
+    def test_equal_shares_of_all_sites_are_named(self, tmp_path):
+        rows = ("Na1 Na 0 0 0 0.01 0.02083", "Cl1 Cl 0.5 0.5 0.5 0.01 0.02083")
+        with pytest.warns(UserWarning, match="the same share of the general position"):
+            read_crystal(cif(tmp_path, CUBIC, GROUP, "_chemical_formula_sum 'Cl Na'\n", atoms(*rows, tags=self.TAGS)))
+        # vacancies are no shares
+        rows = ("Na1 Na 0 0 0 0.01 0.5", "Cl1 Cl 0.5 0.5 0.5 0.01 0.5")
+        read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(*rows, tags=self.TAGS)))
+
+    @pytest.mark.parametrize(
+        ("rows", "words"),
+        [
+            (("Na1 Na 0 0 0 0.01", "Cl1 Cl 2.82 2.82 2.82 0.01"), "Cl1 run up to 2.82.*Cartesian, in Å"),
+            (("Na1 Na 0 0 0 0.01", "Cl1 Cl 5000 5000 5000 0.01"), "up to 5000.*times 1000 or 10000"),
+        ],
+    )
+    def test_coordinates_that_are_no_fractions_are_refused(self, tmp_path, rows, words):
+        with pytest.raises(ParseError, match=words):
+            read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(*rows)))
+
+    def test_single_coordinates_far_from_the_cell_are_named(self, tmp_path):
+        rows = ("Na1 Na 0 0 0 0.01", "Cl1 Cl 2.5 0.5 0.5 0.01", "Na2 Na 0.25 0.25 0.25 0.01")
+        with pytest.warns(UserWarning, match="Cl1 lie more than two cells from the origin"):
+            read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(*rows)))
+        rows = ("Na1 Na 2 2 2 0.01", "Cl1 Cl 2.5 2.5 1.5 0.01")  # a molecule may lie there
+        with pytest.warns(UserWarning, match="more than two cells"):
+            assert read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(*rows))).n_sites == 2
+
+    @pytest.mark.parametrize(("density", "volume", "words"), [("2.164", "179.4", ""), ("2164", "179.4", ""), ("1.07", "179.4", "have a density of 2.16"), ("2.164", "190", "has a volume of 179.4 .* is 190")])  # fmt: skip
+    def test_density_and_volume_are_compared_with_cell_and_atoms(self, tmp_path, density, volume, words):
+        said = f"_exptl_crystal_density_diffrn {density}\n_cell_volume {volume}(2)\n"
+        path = cif(tmp_path, CUBIC, GROUP, said, atoms(site("Na1", "Na"), site("Cl1", "Cl", "0.5 0.5 0.5")))
+        if words:
+            with pytest.warns(UserWarning, match=words):
+                read_crystal(path)
+        else:
+            read_crystal(path)
+
 
 class TestCells:
     @pytest.mark.parametrize(("edge", "unit"), [("564.02", "pm.*divide the lengths by 100"), ("0.56402", "nm.*by 10")])
