@@ -267,12 +267,12 @@ class Crystal(Struct):
 def element_of(symbol: str, label: str = "") -> tuple[str, int]:
     """Element and charge of a type symbol: ``"Ca2+"`` or ``"Ca+2"`` gives ``("Ca", 2)``, ``"O"`` gives ``("O", 0)``.
 
-    A mass number may stand before it (``"7Li"``, ``"62Ni2+"``; ``"2H"`` is ``"D"``), see :func:`mass_number_of`.
+    A mass number may stand before it (``"7Li"``, ``"62Ni2+"``; ``"2H"`` is ``"D"``) or behind it (``"Li-7"``), see :func:`mass_number_of`.
 
     Raises:
         ConventionError: no such element or isotope.
     """
-    match = _SYMBOL.fullmatch(symbol.strip())
+    match = _matched(symbol)
     letters = match[2].capitalize() if match else ""
     if match is None or gemmi.Element(letters).atomic_number == 0:
         raise ConventionError(
@@ -280,19 +280,25 @@ def element_of(symbol: str, label: str = "") -> tuple[str, int]:
         )
     if match[1] and not _is_isotope(letters, int(match[1])):
         raise ConventionError(f"{symbol!r}{f' at site {label}' if label else ''}: {letters} has no isotope {match[1]}")
-    sign = {"-": -1, "+": 1, None: 0}[match[4] or match[5]]
-    element = "D" if (letters, match[1]) == ("H", "2") else letters
-    return element, sign * int(match[3] or match[6] or 1)
+    charge = {"-": -1, "+": 1, None: 0}[match[4] or match[5]] * int(match[3] or match[6] or 1)
+    if charge < -4:
+        raise ConventionError(f"{symbol!r}{f' at site {label}' if label else ''}: no ion has the charge {charge}")
+    return "D" if (letters, match[1]) == ("H", "2") else letters, charge
 
 
 def mass_number_of(symbol: str) -> int | None:
     """Mass number of a type symbol, 7 of ``"7Li"``; ``None`` for the natural mixture, and for deuterium as ``"D"``."""
-    match = _SYMBOL.fullmatch(symbol.strip())
+    match = _matched(symbol)
     return int(match[1]) if match and match[1] and element_of(symbol)[0] != "D" else None
 
 
 # mass number, element, charge as 2+ or +2
 _SYMBOL = re.compile(r"(\d{1,3})?([A-Za-z]{1,2}) ?(?:(\d?)([+-])|([+-])(\d)|0\+?)?")
+
+
+def _matched(symbol: str) -> re.Match[str] | None:
+    """The parts of a type symbol; ``Li-7`` and ``Ni-62`` are isotopes, since no anion has more than four charges."""
+    return _SYMBOL.fullmatch(re.sub(r"([A-Za-z]{1,2}) ?-(\d{2,3}|[5-9])", r"\2\1", symbol.strip()))
 
 
 def _is_isotope(element: str, mass_number: int) -> bool:

@@ -24,6 +24,7 @@ _OTHER_AXES = (
 )
 _NO_ANGLE = ("_pd_meas_time_of_flight", "_pd_proc_energy_incident", "_pd_meas_position", "_pd_proc_wavelength")
 _OFFSET = "_pd_calib_2theta_offset"
+_EQUATION = "_pd_calib_conversion_eqn"
 _WEIGHT = "_pd_proc_ls_weight"
 _WITH_ESD = re.compile(r"[+-]?(\d+\.?(\d*)|\.(\d+))\((\d+)\)")
 # points of the windows in which weights at the highest and the lowest point are compared; windows count where the
@@ -201,10 +202,16 @@ def _over_angles(path: str | Path, block: Block, tag: str, found: Measured) -> M
             x = _values(path, name, words) if len(words) == count else None
         if x is None:
             continue
-        if name.startswith("_pd_meas") and (offset := _offset(path, block)):
-            note = f"{_OFFSET} = {offset:g}° was added to the angles, as that item says."
-            return replace(found, x=x + offset, notes=(*found.notes, note))
-        return replace(found, x=x, axis=axis)
+        notes: tuple[str, ...] = ()
+        if name.startswith("_pd_meas"):
+            if offset := _offset(path, block):
+                x, notes = x + offset, (f"{_OFFSET} = {offset:g}° was added to the angles, as that item says.",)
+            if equation := block.text([_EQUATION]):
+                notes += (
+                    f"{_EQUATION} is stated and was not applied to the angles as scanned ({equation[:80]!r}): give corrected angles, "
+                    "or refine what it corrects.",
+                )
+        return replace(found, x=x, axis=axis, notes=(*found.notes, *notes))
     for name in _NO_ANGLE:
         if len(block.column(name)) == count:
             raise ParseError(

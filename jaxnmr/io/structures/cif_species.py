@@ -18,7 +18,9 @@ _NO_ATOM = re.compile(
     r"(va|vac|vacan\w*|void|du|dum|dummy|cen|cent\w*|ce?nt|ctr|lp|none|null)(?![a-z])|(?-i:Cg\d*$|Bq)", re.IGNORECASE
 )
 # Fe3+M1 is an ion on M1, Fe+Mg are two
-_MIXED = re.compile(r"[A-Z][a-z]?([\d.()]*\s*[/,&|;:]|\s*\+)\s*[\d.()]*[A-Z]")
+_MIXED = re.compile(r"[A-Z][a-z]?([\d.()]*(\d[+-]|[+-]\d|[+-])?\s*[/,&|;:]|\s*\+|\d?[+-] *\+)\s*[\d.()]*[A-Z]")
+_ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8}
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻−–", "0123456789+---")
 _SEVERAL = "a site of several elements is listed once for each, with the same coordinates and their occupancies"
 # the first two atoms of molecules and ions that people put on one site
 _GROUP = re.compile(
@@ -43,6 +45,7 @@ def species_of(
         ParseError: a site whose element can only be guessed, named by its label.
     """
     formula = set(formula_of(block))
+    symbols = [_plain(symbol) for symbol in symbols]
     known = [_stated(symbol, formula, is_label=False) for symbol in symbols]
     doubts = []
     for k, (species, symbol, label) in enumerate(zip(known, symbols, labels, strict=True)):
@@ -54,6 +57,7 @@ def species_of(
             doubts += [doubt] if doubt else []
         elif _in(readings[0], formula):
             known[k] = readings[0]
+    _say_hydroxide(path, symbols, labels)
     if doubts:
         warnings.warn(
             f"{path}: without type symbols, and a formula that tells, elements were read from labels: {'; '.join(doubts)}. If one is "
@@ -74,11 +78,38 @@ def species_of(
     ]
 
 
+def _plain(symbol: str) -> str:
+    """``Fe3+`` of ``Fe+++``, ``Fe³⁺``, ``Fe(III)``, ``Fe(3+)`` and ``Fe3+M1``; ``Ni`` of ``natNi``; others as they are."""
+    text = re.sub(r"nat(?:ural)?[-_ ]*(?=[A-Z][a-z]?(?![a-z]))", "", symbol.strip().translate(_RAISED))
+    if _MIXED.search(text):
+        return text
+    if found := re.fullmatch(
+        r"(\d{0,3}[A-Z][a-z])(I{1,3}|IV|VI{0,3})|(\d{0,3}[A-Z][a-z]?) ?\((I{1,3}|IV|VI{0,3})\)", text
+    ):
+        return f"{found[1] or found[3]}{_ROMAN[found[2] or found[4]]}+"
+    if found := re.fullmatch(r"(\d{0,3}[A-Z][a-z]?)(\+{2,8}|-{2,4})", text):
+        return f"{found[1]}{len(found[2])}{found[2][0]}"
+    found = re.fullmatch(r"(\d{0,3}[A-Z][a-z]?) ?\((\d[+-]|[+-]\d)\)|(\d{0,3}[A-Z][a-z]?)(\d[+-])[A-Z_*].*", text)
+    return f"{found[1] or found[3]}{found[2] or found[4]}" if found else text
+
+
+def _say_hydroxide(path: Path, symbols: list[str], labels: list[str]) -> None:
+    """Warn of type symbols of hydroxide, which are taken for oxygen."""
+    named = [label for label, symbol in zip(labels, symbols, strict=True) if re.fullmatch(r"OH\d?[+-]?\d?|O-H", symbol)]
+    if named:
+        warnings.warn(
+            f"{path}: hydroxide {', '.join(named)} is read as its oxygen atom; hydrogen needs a site of its own",
+            stacklevel=7,
+        )
+
+
 def _stated(text: str, formula: set[str], *, is_label: bool) -> str:
     """A text that is an element, charged or not, and nothing else; empty for others.
 
     A label is only taken for an element that the formula has (CO may be carbonyl), NO not for nobelium.
     """
+    if is_label:
+        text = re.sub(r"^([A-Za-z]{1,2})-\d+$", r"\1", text)  # the first oxygen, no ion
     try:
         element = element_of(text)[0]
     except ConventionError:
@@ -100,6 +131,8 @@ def _from_letters(path: Path, block: cif.Block, symbol: str, label: str, formula
     for text in (symbol, label):
         if text in ("", "?", "."):
             continue
+        if re.match(r"nat(ural)?(?![a-z])", text):
+            raise refuse("it says natural, and not of what")
         if _NO_ATOM.match(text) and not _in_formula(text, formula):
             raise refuse("a vacancy or dummy scatters nothing and is left out of the list of sites")
         if _MIXED.search(text):

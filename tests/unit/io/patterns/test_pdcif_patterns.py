@@ -227,3 +227,10 @@ def test_a_pattern_over_time_of_flight_is_refused_by_name(tmp_path):
     columns = {"pd_meas_time_of_flight": [1000, 1100, 1200], "pd_proc_intensity_total": [1, 4, 9]}
     with pytest.raises(ParseError, match="the pattern is over _pd_meas_time_of_flight"):
         read(tmp_path, loop(columns))
+
+
+def test_a_calibration_equation_is_said_where_angles_are_as_scanned(tmp_path):
+    loop = "data_a\n_pd_calib_conversion_eqn '2theta = 2theta_set - 0.05 + 0.001*2theta_set'\nloop_\n{}\n_pd_meas_counts_total\n1 4\n2 9\n3 16\n"
+    (note,) = read(tmp_path, loop.format("_pd_meas_2theta_scan")).notes
+    assert "not applied" in note and "2theta_set - 0.05" in note
+    assert read(tmp_path, loop.format("_pd_proc_2theta_corrected")).notes == ()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxnmr.crystal import Crystal
-from jaxnmr.errors import ConventionError, ParseError
+from jaxnmr.errors import ConventionError, JaxnmrError, ParseError
 from jaxnmr.io import read_crystal, to_ase
 
 CUBIC = "".join(f"_cell_length_{a} 5.64\n" for a in "abc")
@@ -106,6 +106,30 @@ class TestSpecies:
         assert read("CLA 0, NAA 5", "'Cl N'") == ("Cl", "N")
         with pytest.warns(UserWarning, match="CA1 as C"):  # both are in the formula
             assert read("CA1 0, O1 1.4, Ca2 5", "'C Ca O'") == ("C", "O", "Ca")
+
+    @pytest.mark.parametrize(
+        ("symbol", "species"),
+        [
+            ("Fe+++", "Fe3+"), ("O--", "O2-"), ("'O2−'", "O2-"), ("'Fe³⁺'", "Fe3+"), ("Fe(III)", "Fe3+"), ("FeII", "Fe2+"), ("Nb(5+)", "Nb5+"),
+            ("Fe3+M1", "Fe3+"), ("57Fe3+", "57Fe3+"), ("Li-7", "7Li"), ("B-11", "11B"), ("Ni-62", "62Ni"), ("natNi", "Ni"), ("nat-B", "B"),
+            ("O-2", "O2-"), ("F-1", "F1-"), ("C4-", "C4-"), ("Fe0+", "Fe"), ("2H", "D"), ("CL1-", "Cl1-"), ("Ow", "O"),
+        ],
+    )  # fmt: skip
+    def test_ions_and_isotopes_are_read_in_every_spelling(self, tmp_path, symbol, species):
+        assert read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(site("M1", symbol)))).species == (species,)
+
+    def test_a_number_behind_a_hyphen_in_a_label_is_no_charge(self, tmp_path):
+        rows = (site("O-1", "?"), site("C-13", "?", "0.5 0.5 0.5"))
+        assert read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(*rows))).species == ("O", "C")
+
+    @pytest.mark.parametrize("symbol", ["Nb5+/Zr4+", "natural"])
+    def test_symbols_of_no_single_species_are_refused(self, tmp_path, symbol):
+        with pytest.raises(JaxnmrError, match="M1"):
+            read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(site("M1", symbol))))
+
+    def test_hydroxide_read_as_oxygen_is_said(self, tmp_path):
+        with pytest.warns(UserWarning, match="hydroxide M1 is read as its oxygen atom"):
+            assert read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(site("M1", "OH-")))).species == ("O",)
 
     def test_a_mixed_site_is_refused_with_what_to_write(self, tmp_path):
         for symbol in ("'0.8Nb + 0.2Zr'", "Nb0.8/Zr0.2"):
