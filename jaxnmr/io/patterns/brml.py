@@ -12,7 +12,7 @@ from ...diffraction.records import Instrument
 from ...errors import ConventionError, ParseError
 from .archive import Archive, choose
 from .measured import Measured
-from .optics import monochromator, monochromator_deg
+from .optics import doubts_of_header, monochromator, monochromator_deg
 
 _RAW = re.compile(r"Experiment(\d+)/RawData(\d+)\.xml$")
 _TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
@@ -65,6 +65,8 @@ def read_brml(path: str | Path, archive: Archive, bank: int | None = None) -> Me
         factor = factor * times.mean() / times
         notes += (f"The counting time runs from {times.min():g} to {times.max():g} s; scaled to its mean.",)
     instrument, doubt = _instrument(path, root)
+    instrument, slit = _with_slit(instrument, root, table, columns, x)
+    doubt = (*doubt, *slit)
     plain = bool((factor == 1.0).all())
     return Measured(x, detected, factor=None if plain else factor, instrument=instrument, notes=notes + doubt)
 
@@ -176,6 +178,38 @@ def _instrument(path: str | Path, root: Element) -> tuple[Instrument | None, tup
         ), notes
     except ConventionError as error:
         raise ParseError(path, None, f"instrument: {error}") from error
+
+
+def _with_slit(
+    instrument: Instrument | None, root: Element, table: np.ndarray, columns: dict[str, int], x: np.ndarray
+) -> tuple[Instrument | None, tuple[str, ...]]:
+    """The divergence slit: automatic where its opening grows as sin(theta) from point to point, else what the optics say of it."""
+    for name, column in columns.items():
+        if "slit" not in name.lower() or not -1 <= column < table.shape[1]:
+            continue
+        opening = table[:, column]
+        if len(opening) < 3 or not np.ptp(opening) > 1e-3 * abs(float(opening.mean())):
+            continue
+        length = opening / np.sin(np.radians(0.5 * x))
+        if (
+            np.ptp(length) < 0.1 * abs(float(length.mean()))
+            and instrument is not None
+            and instrument.geometry == "bragg-brentano"
+        ):
+            return instrument.replace(divergence_slit="automatic"), (
+                f"{name} opens as sin(theta): it keeps the irradiated length constant, and calculated peaks are corrected for that.",
+            )
+        return instrument, (
+            f"{name} changes from {opening.min():g} to {opening.max():g} during the scan, which is not corrected.",
+        )
+    slits = [
+        " ".join(filter(None, (e.tag, *e.attrib.values(), e.text)))
+        for track in root.iter("PrimaryTracks")
+        for optic in track.iter("InfoData")
+        if "slit" in " ".join(optic.attrib.values()).lower()
+        for e in optic.iter()
+    ]
+    return instrument, doubts_of_header("\n".join(slits))
 
 
 def _monochromators(root: Element, tracks: str) -> list[str]:

@@ -1,8 +1,9 @@
 """Bruker and Siemens RAW files, versions 1 to 4: ``RAW ``, ``RAW2``, ``RAW1.01``, ``RAW4.00`` (binary, little-endian)."""
 
 import math
+import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,17 @@ from ...diffraction.records import Instrument
 from ...errors import ConventionError, ParseError
 from .archive import choose
 from .measured import Measured
+from .optics import doubts_of_header
 
 _FILE_HEADER = 712
 _RANGE_HEADER = 304
 _FIRST_SEGMENT = 61
 _SOURCE, _DRIVE = 30, 50
 _MOST_RANGES = 10_000
+_SLIT_MOVES = (
+    "A slit was moved during the scan, and that was not taken into account: if it keeps the irradiated length constant, give "
+    "divergence_slit = 'automatic'."
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class _Range:
     stride: int
     angles: bool = False
     scan: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def looks_like_bruker_raw(data: bytes) -> bool:
@@ -93,7 +100,10 @@ def read_bruker_raw(path: str | Path, data: bytes, bank: int | None = None) -> M
     x = one.start + one.step * np.arange(one.steps)
     if one.angles:
         x = np.ascontiguousarray(points[:, 4:12]).view("<f8")[:, 0].astype(float)
-    return Measured(x, y, instrument=instrument or _instrument(path, data))
+    words = b"\n".join(re.findall(rb"[\x20-\x7e]{3,}", data[: found[0].at])).decode("ascii")
+    return Measured(
+        x, y, instrument=instrument or _instrument(path, data), notes=(*one.notes, *doubts_of_header(words))
+    )
 
 
 def _ranges_v1(path: str | Path, data: bytes) -> tuple[list[_Range], Instrument | None]:
@@ -195,6 +205,9 @@ def _range_v4(path: str | Path, data: bytes, at: int, number: int) -> _Range:
         if kind == _DRIVE:
             drives.append((_at(path, data, segment + 8, "<I"), _text(data, segment + 12, 24)))
         segment += _length(path, data, segment, length)
+    if any(mark and "slit" in name.lower() for mark, name in drives):
+        one = replace(one, notes=(_SLIT_MOVES,))
+        drives = [(mark, name) for mark, name in drives if "slit" not in name.lower()]
     moved = [name for mark, name in drives if mark == 2]
     drive = moved[-1] if moved else ""
     name = (drive or scan).lower().replace(" ", "")

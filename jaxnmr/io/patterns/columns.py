@@ -12,6 +12,7 @@ from ..files import split_lines
 from .axis import Refusal, stated_wavelength
 from .headers import labelled_axis, roles_of
 from .measured import Measured
+from .optics import doubts_of_header
 from .uncertainty import is_rate, stated_seconds
 
 _NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?|nan|inf(?:inity)?)", re.IGNORECASE | re.ASCII)
@@ -108,6 +109,7 @@ def read_columns(path: str | Path, text: str) -> Measured:
     if "third" in roles:
         third = table[:, roles["third"]]
     header = "\n".join(titles)
+    notes = (*notes, *(doubt for doubt in doubts_of_header(header) if factor is None or "attenuator" not in doubt))
     wavelength, in_metres = stated_wavelength(titles)
     used = in_metres or (axis is not None and not axis.plain)
     return Measured(

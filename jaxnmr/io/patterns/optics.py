@@ -28,6 +28,33 @@ _CRYSTAL = re.compile(
 )
 
 
+# what Bruker calls a slit that irradiates 20 mm, and what others do; ADS of Rigaku and PANalytical
+_VARIABLE = re.compile(
+    r"(?im:^(?=.*(?:slit|diverg|blende|optic)).*?(?<![a-z0-9])(?-i:V ?(?:6|10|12|15|18|20)(?:\.0)?(?: ?mm)?(?![A-Za-z0-9.])|ADS(?![A-Za-z])))"
+    r"|(?i:(?:variable|automatic|auto|programmable|motori[sz]ed)\W{1,3}(?:\w+\W)?(?:divergence\W{1,3})?slits?"
+    r"|(?:divergence\W{0,3}slits?|(?<![a-z])slits?)\W{1,4}(?:variable|auto\w*|v ?\d+)|(?:fixed|constant)\W{1,3}(?:sample\W{1,3}illumination|irradiated|illuminated)"
+    r"|irradiated\W{0,3}length)"
+)
+_ATTENUATED = re.compile(r"(?:attenuat\w*|absorber)(?:\W{1,3}factor)?\W{1,4}(?:x\s*)?(\d+\.?\d*)", re.IGNORECASE)
+
+
+def doubts_of_header(text: str) -> tuple[str, ...]:
+    """What a header says of the beam that is not applied: a slit that opens with the angle, an attenuator."""
+    notes: tuple[str, ...] = ()
+    if found := _VARIABLE.search(text):
+        notes += (
+            f"The header speaks of a slit that opens with the angle ({found[0].strip()!r}), and it was not taken into account: if "
+            "it is one that keeps the irradiated length constant, give divergence_slit = 'automatic'.",
+        )
+    factors = [value for value in _ATTENUATED.findall(text) if float(value) not in (0.0, 1.0)]
+    if factors:
+        notes += (
+            f"The header speaks of an attenuator with the factor {factors[0]}, and no column says where it was in the beam: intensities "
+            "and their uncertainties were taken as they stand.",
+        )
+    return notes
+
+
 class Monochromator(NamedTuple):
     """A crystal in the beam.
 

@@ -206,6 +206,11 @@ def from_csdm(
             stacklevel=2,
         )
         scale, reference = -1.0, -reference
+    if reference < 0:
+        raise ConventionError(
+            f"{path}: the reference frequency (origin_offset) is {reference:g} Hz, and an axis in {axis.unit} leaves open what its sign "
+            "turns round; give larmor_hz to take the coordinates as they are"
+        )
     if not reference > 0:
         raise ConventionError(f"{path}: no reference frequency (origin_offset) in the file; give larmor_hz")
     try:

@@ -17,9 +17,11 @@ from ...nmr.records import Fid, Spectrum
 # zero, and what tells NMRPipe's numbers and their order
 _PIPE = tuple(struct.pack(order + "3f", 0.0, 4008636160.0, 2.345) for order in "<>")
 _REFUSED = {
-    b"JEOL.NMR": "JEOL Delta",
-    b"RMN.LEOJ": "JEOL Delta",
-    b"TNT1.": "Tecmag TNMR",
+    b"JEOL.NMR": ("JEOL Delta", "in Delta, File > Export > JCAMP-DX (.jdx) or ASCII"),
+    b"RMN.LEOJ": ("JEOL Delta", "in Delta, File > Export > JCAMP-DX (.jdx) or ASCII"),
+    b"TNT1.": ("Tecmag TNMR", "in TNMR, File > Export > ASCII, the transformed spectrum over ppm or Hz"),
+    b"UCSF NMR": ("Sparky (UCSF)", "with ucsfdata or nmrPipe, or nmrglue.sparky, the one-dimensional spectrum"),
+    b"\x89HDF": ("HDF5", "with the program that wrote it"),
 }
 
 
@@ -43,14 +45,14 @@ def refuse_vendor(path: Path, data: bytes) -> None:
     """Name the formats that are known and not read.
 
     Raises:
-        ParseError: data of JEOL Delta or Tecmag.
+        ParseError: data of JEOL Delta, Tecmag, Sparky or HDF5, with how to export them.
     """
-    for magic, vendor in _REFUSED.items():
+    for magic, (vendor, how) in _REFUSED.items():
         if data.startswith(magic):
             raise ParseError(
                 path,
                 None,
-                f"is a file of {vendor}, which is not read; export the spectrum as JCAMP-DX, CSDM or columns of text",
+                f"is a file of {vendor}, which is not read; export the spectrum as JCAMP-DX, CSDM or columns of text ({how})",
             )
 
 

@@ -108,6 +108,33 @@ def test_the_optics_decide_on_lines_and_geometry(tmp_path):
     assert read(tmp_path, brml(stage="CapillaryStage")).instrument.geometry == "debye-scherrer"
 
 
+@pytest.mark.parametrize(
+    ("optic", "noted"),
+    [
+        ('<InfoData xsi:type="MotorizedSlitInfoData" VisibleName="Divergence slit V20"/>', True),
+        (
+            '<InfoData xsi:type="SlitInfoData" VisibleName="Motorized divergence slit"><Mode>FixedIllumination</Mode></InfoData>',
+            True,
+        ),
+        ('<InfoData xsi:type="SlitInfoData" VisibleName="Divergence slit 0.6 mm"/>', False),
+    ],
+)
+def test_a_slit_that_opens_with_the_angle_is_said(tmp_path, optic, noted):
+    notes = read(tmp_path, brml(optics=optic)).notes
+    assert any("divergence_slit = 'automatic'" in note for note in notes) == noted
+
+
+def test_a_slit_whose_opening_grows_as_the_sine_is_automatic(tmp_path):
+    rise = [np.sin(np.radians(10.0 + 0.01 * k)) for k in range(4)]
+    points = [f"10,1,{20 + 0.02 * k},{3 * of:.9f},{100 + k}" for k, of in enumerate(rise)]
+    assert read(tmp_path, brml(points, second="DivergenceSlit")).instrument.divergence_slit == "automatic"
+    points = [f"10,1,{20 + 0.02 * k},{1.0 + k},{100 + k}" for k in range(4)]
+    pattern = read(tmp_path, brml(points, second="DivergenceSlit"))
+    assert pattern.instrument.divergence_slit is None and "changes from 1 to 4" in pattern.notes[0]
+    points = [f"10,1,{20 + 0.02 * k},0.5,{100 + k}" for k in range(4)]
+    assert read(tmp_path, brml(points, second="DivergenceSlit")).notes == ()
+
+
 def test_a_scan_that_was_stopped_is_read_and_noted(tmp_path):
     pattern = read(tmp_path, brml(planned=9))
     assert len(pattern.x) == 4 and pattern.notes == ("The scan was stopped after 4 of 9 points.",)

@@ -188,3 +188,12 @@ def test_versions_1_and_2_are_read(tmp_path, data):
         read(tmp_path, data)
     with pytest.raises(ParseError, match="range 2 declares 3 points and the file ends after 2"):
         read(tmp_path, data[:-4])
+
+
+def test_a_slit_that_moves_in_version_4_and_one_that_the_header_names_are_said(tmp_path):
+    drives = ((2, b"2Theta"), (1, b"Theta"), (2, b"Divergence Slit"))
+    pattern = read(tmp_path, raw4(drives=drives))
+    assert pattern.x[0] == 10.0 and "A slit was moved during the scan" in pattern.notes[0]
+    assert read(tmp_path, raw4(drives=(*drives[:2], (0, b"Divergence Slit")))).notes == ()
+    noted = read(tmp_path, raw4().replace(b"corundum", b"slit V20"))
+    assert "a slit that opens with the angle" in noted.notes[0]

@@ -189,3 +189,17 @@ def test_arrays_can_be_written_and_wrong_ones_cannot(tmp_path):
         write_pattern((x, [-1.0, 2.0, 3.0]), tmp_path / "a.xye")
     with pytest.raises(DataError, match="cannot be written"):
         write_pattern((x, y), tmp_path / "no" / "such" / "a.xye")
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("# DivergenceSlit,Automatic, 12", "a slit that opens with the angle"), ("# slits: V20", "a slit that opens"),
+        ("# automatic divergence slit", "a slit that opens"), ("# irradiated length 10 mm", "a slit that opens"),
+        ("# attenuation factor: 56.2", "an attenuator with the factor 56.2"), ("# divergence slit: 0.5 deg", ""), ("# alloy V20", ""),
+        ("# absorber factor 1.0", ""), ("# fixed slits", ""),
+    ],
+)  # fmt: skip
+def test_slits_and_attenuators_that_a_header_speaks_of_are_said(tmp_path, header, words):
+    notes = read_pattern(write(tmp_path, header + "\n10 100\n11 121\n12 144\n")).notes
+    assert words in notes[0] if words else notes == ()

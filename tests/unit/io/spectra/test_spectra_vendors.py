@@ -123,3 +123,18 @@ def test_vendors_that_are_not_read_are_named_with_a_way_out(tmp_path, magic, ven
     path.write_bytes(magic + bytes(range(256)))
     with pytest.raises(ParseError, match=rf"{vendor}.*export the spectrum as JCAMP-DX"):
         read_spectrum(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"JEOL.NMR" + bytes(99), "JEOL Delta.*in Delta, File > Export"), (b"RMN.LEOJ" + bytes(99), "JEOL Delta"),
+        (b"TNT1.008" + bytes(99), "Tecmag TNMR.*in TNMR, File > Export > ASCII"), (b"UCSF NMR" + bytes(99), "Sparky"),
+        (b"\x89HDF\r\n" + bytes(99), "HDF5"),
+    ],
+)  # fmt: skip
+def test_files_of_other_vendors_are_refused_with_how_to_export_them(tmp_path, data, words):
+    path = tmp_path / "a.bin"
+    path.write_bytes(data)
+    with pytest.raises(ParseError, match=words):
+        read_spectrum(path)
