@@ -187,7 +187,6 @@ def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
     import matplotlib.pyplot as plt
 
     from ..io import write_spectrum
-    from ..nmr import SpectrumWarning
     from ..plot import spectrum as picture
     from ..runfile.spectrum import simulated, specs_to_simulate
 
@@ -205,12 +204,15 @@ def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
         "width",
         "centre",
     )
-    if Path(arguments.file).suffix == ".magres" and arguments.reference is None:
-        console.print("  [yellow]warning:[/] no --reference: the axis is minus the shielding, not the chemical shift")
+    unreferenced = Path(arguments.file).suffix == ".magres" and arguments.reference is None
     for spec in specs_to_simulate(arguments.file, {key: getattr(arguments, key) for key in keys}):
         with warnings.catch_warnings(record=True) as doubts:
-            warnings.simplefilter("always", SpectrumWarning)
+            warnings.simplefilter("always", UserWarning)
             spectrum, sites = simulated(spec)
+        if unreferenced and not any("no shieldings" in str(doubt.message) for doubt in doubts):
+            console.print(
+                "  [yellow]warning:[/] no --reference: the axis is minus the shielding, not the chemical shift"
+            )
         for doubt in doubts:
             console.print(f"  [yellow]warning:[/] {escape(str(doubt.message))}")
         folder.mkdir(parents=True, exist_ok=True)  # none where the input is wrong

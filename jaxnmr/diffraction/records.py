@@ -1,5 +1,6 @@
 """What is measured, and with what: the `Pattern` and `Instrument` records."""
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
@@ -10,6 +11,16 @@ from jaxtyping import Bool, Float
 from .._struct import Struct, static
 from ..errors import ConventionError, DataError, ShapeError
 from ..typing import Array, Numbers
+from ..units import photon_energy_ev
+
+# goniometers and cameras, detectors of powder lines
+RADII_MM = (25.0, 2e4)
+# Kα1, the mean and Kα2 of the usual tubes in Å (International Tables C, 4.2.2)
+_LINES = (
+    1.540593, 1.5418, 1.544427, 0.709317, 0.71073, 0.713607, 1.788996, 1.7903, 1.792835, 1.936041, 1.9373, 1.939973, 2.289746, 2.291,
+    2.293651, 0.559422, 0.5608, 0.563813,
+)  # fmt: skip
+_LONGEST_XRAY = 4.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,8 @@ class Instrument:
         for wavelength in self.wavelengths:
             if not 0.05 < wavelength < 20.0:
                 raise ConventionError(f"wavelength {wavelength:g} Å; expected between 0.05 and 20 Å (not nm, not keV)")
+            if self.radiation == "xray":
+                _require_angstroms(wavelength, tube=self.geometry == "bragg-brentano")
         if len(self.wavelengths) == 2 and self.radiation == "xray":
             first, second = self.wavelengths
             # no doublet of a tube lies further apart than this; λ/2 and Kβ do
@@ -112,6 +125,14 @@ class Instrument:
             )
         if not self.radius_mm > 0:
             raise ConventionError(f"goniometer radius is {self.radius_mm:g} mm; expected a positive length")
+        if not RADII_MM[0] <= self.radius_mm <= RADII_MM[1]:
+            unit, factor = (
+                ("m", 1e3) if self.radius_mm < 3.0 else ("cm", 10.0) if self.radius_mm < RADII_MM[0] else ("µm", 1e-3)
+            )
+            raise ConventionError(
+                f"goniometer radius is {self.radius_mm:g} mm; expected {RADII_MM[0]:g} to {RADII_MM[1]:g}. Is it in {unit}? Then give "
+                f"radius_mm = {factor * self.radius_mm:g}"
+            )
         if not 0.0 <= self.polarization <= 1.0:
             raise ConventionError(f"polarization is {self.polarization:g}; expected between 0 and 1")
         if self.monochromator_deg is not None and not 0.0 <= self.monochromator_deg < 180.0:
@@ -154,6 +175,25 @@ class Instrument:
                 "or an instrument file"
             )
         return self
+
+
+def _require_angstroms(wavelength: float, *, tube: bool) -> None:
+    """Refuse X-ray wavelengths that are lines of tubes in nm, or energies.
+
+    Raises:
+        ConventionError: with the wavelength that may be meant.
+    """
+    nearest = min(_LINES, key=lambda line: abs(10.0 * wavelength / line - 1.0))
+    if tube and abs(10.0 * wavelength / nearest - 1.0) < 1e-3:
+        raise ConventionError(
+            f"wavelength {wavelength:g} Å with a flat specimen: is it {10.0 * wavelength:g} Å, a line of an X-ray tube, in nm? If not, give "
+            "geometry = 'debye-scherrer'"
+        )
+    if wavelength > _LONGEST_XRAY:
+        raise ConventionError(
+            f"X-ray wavelength {wavelength:g} Å; expected up to {_LONGEST_XRAY:g} Å. Is it an energy in keV? Then give "
+            f"{1e-3 * photon_energy_ev(wavelength):.5g} Å"
+        )
 
 
 class Pattern(Struct):
@@ -212,6 +252,12 @@ class Pattern(Struct):
             )
         if len(x) < 3:
             raise ShapeError(f"{name}: a pattern of {len(x)} points cannot be refined against")
+        if len(x) >= 20 and 0.0 < x[0] and 0.5 < x[-1] <= np.pi and np.isfinite(x).all():
+            warnings.warn(
+                f"{name}: 2theta runs from {x[0]:g} to {x[-1]:g} degrees. Is it in radians? Then give np.degrees(x); or in other units, "
+                "Q or d, to be converted",
+                stacklevel=2,
+            )
         counted = sigma is None
         sigma = np.sqrt(np.maximum(y, 1.0)) if sigma is None else np.asarray(sigma, dtype=float)
         if sigma.shape != x.shape:

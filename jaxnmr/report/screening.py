@@ -15,7 +15,7 @@ from ..plot import pattern
 from ..plot.screening import ranking
 
 if TYPE_CHECKING:
-    from ..search.ranking import ScreeningResult, ScreeningRow
+    from ..search.ranking import ScreeningResult
 
 _FIGURES = {"bic": "BIC − best", "aic": "AIC − best", "chi2": "χ² − best", "rwp": "R / %"}
 
@@ -53,7 +53,7 @@ def write_screening(result: ScreeningResult, directory: str | Path, title: str =
         for k, (row, figure) in enumerate(zip(result.rows, result.figures, strict=True), start=1):
             writer.writerow(
                 (k, row.name, row.status, figure, row.chi2, row.gof, row.rwp, row.n_observations, row.n_parameters,
-                 row.moved, row.strain, round(row.seconds, 3), row.file, _remarks(row))
+                 row.moved, row.strain, round(row.seconds, 3), row.file, " ".join(result.remarks(row)))
             )  # fmt: skip
     write_atomically(written["report"], _text(result, title, written))
     written["result"] = write_record(folder / "result.json", envelope("screening", title, screening_record(result)))
@@ -65,6 +65,7 @@ def screening_record(result: ScreeningResult) -> dict[str, Any]:
     pairs = zip(result.rows, result.figures, strict=True)
     return {
         "message": result.message,
+        "warnings": list(result.common),
         "rank": result.rank,
         "candidates": [{"figure": figure, "r_percent": row.rwp, **vars(row)} for row, figure in pairs],
         "refined": result.refined,
@@ -76,6 +77,7 @@ def screening_record(result: ScreeningResult) -> dict[str, Any]:
 
 def _text(result: ScreeningResult, title: str, written: dict[str, Path]) -> str:
     lines = [f"# {title}: {len(result.rows)} candidates", "", result.message, ""]
+    lines += [f"- **Warning**, of all candidates: {flag}" for flag in result.common] + ([""] if result.common else [])
     header = ("", "candidate", "status", _FIGURES[result.rank], "χ²", "GoF", "R / %", "parameters", "atoms moved / Å")
     rows = []
     for k, (row, figure) in enumerate(zip(result.rows, result.figures, strict=True), start=1):
@@ -88,7 +90,7 @@ def _text(result: ScreeningResult, title: str, written: dict[str, Path]) -> str:
             f"{row.moved:.3f}",
         )
         shown = numbers if np.isfinite(row.chi2) else ("",) * len(numbers)
-        rows.append((k, row.name, row.status, *shown, _remarks(row)))
+        rows.append((k, row.name, row.status, *shown, " ".join(result.remarks(row))))
     lines += [markdown((*header, "remarks"), rows)]
     lines += ["", f"![ranking]({written['ranking'].name})", ""]
     if "best" in written:
@@ -109,7 +111,3 @@ def _explained(result: ScreeningResult) -> list[str]:
         "Candidates within 10 of the best are not clearly worse. Neighbouring points of a pattern are taken to be independent, "
         "which makes differences look more certain than they are where a profile does not fit."
     ]
-
-
-def _remarks(row: ScreeningRow) -> str:
-    return row.message if row.status == "error" else " ".join(row.flags)

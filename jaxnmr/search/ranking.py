@@ -110,9 +110,19 @@ class ScreeningResult:
             words += f" {unfinished} did not converge."
         return words
 
+    @property
+    def common(self) -> tuple[str, ...]:
+        """Flags that every refined candidate has, of the data rather than of a candidate; none of a single one."""
+        refined = [row.flags for row in self.rows if row.status not in ("error", "elsewhere")]
+        return tuple(flag for flag in refined[0] if all(flag in flags for flags in refined)) if len(refined) > 1 else ()
+
+    def remarks(self, row: ScreeningRow) -> tuple[str, ...]:
+        """What is to be said of one candidate and not of all of them."""
+        return (row.message,) if row.status == "error" else tuple(f for f in row.flags if f not in self.common)
+
     def table(self) -> str:
         """One line per candidate, ranked."""
-        said = lambda row: row.message if row.status == "error" else "; ".join(row.flags)
+        said = lambda row: "; ".join(self.remarks(row))
         rows = [
             (
                 k, row.name, row.status, f"{figure:.6g}", f"{row.chi2:.6g}", f"{row.gof:.3f}", f"{row.rwp:.2f}",
@@ -125,7 +135,9 @@ class ScreeningResult:
 
     def __repr__(self) -> str:
         """The sentences and the table."""
-        return f"ScreeningResult: {self.message}\n{self.table()}"
+        return "\n".join(
+            (f"ScreeningResult: {self.message}", *(f"of all candidates: {flag}" for flag in self.common), self.table())
+        )
 
 
 _WORDS = {

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from ...diffraction.records import Instrument
+from ...diffraction.records import RADII_MM, Instrument
 from ...errors import ConventionError, ParseError
 from .archive import Archive, choose
 from .measured import Measured
@@ -172,7 +172,7 @@ def _instrument(path: str | Path, root: Element) -> tuple[Instrument | None, tup
             wavelengths=(alpha1, alpha2) if doublet else (alpha1,),
             ratio=ratio if doublet else 0.5,
             geometry="debye-scherrer" if through else "bragg-brentano",
-            radius_mm=radius if radius > 0 else Instrument.radius_mm,
+            radius_mm=radius if RADII_MM[0] <= radius <= RADII_MM[1] else Instrument.radius_mm,
             monochromator_deg=monochromator_deg(crystals, alpha1),
             name=Path(path).name,
         ), notes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...diffraction.records import Instrument
+from ...diffraction.records import RADII_MM, Instrument
 from ...errors import ConventionError, ParseError
 from .archive import choose
 from .measured import Measured
@@ -249,7 +249,7 @@ def _described(path: str | Path, alpha1: float, alpha2: float, ratio: float, rad
         return Instrument(
             wavelengths=(alpha1, alpha2) if doublet else (alpha1,) if alpha1 else (),
             ratio=ratio if doublet else 0.5,
-            radius_mm=radius if math.isfinite(radius) and radius > 0 else Instrument.radius_mm,
+            radius_mm=radius if RADII_MM[0] <= radius <= RADII_MM[1] else Instrument.radius_mm,
             name=Path(path).name,
         )
     except ConventionError as error:

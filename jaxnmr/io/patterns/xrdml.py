@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from ...diffraction.records import Instrument
+from ...diffraction.records import RADII_MM, Instrument
 from ...errors import ConventionError, ParseError
 from .measured import Measured
 from .optics import Monochromator, monochromator, monochromator_deg
@@ -236,7 +236,7 @@ def _instrument(path: str | Path, measurement, *, automatic: bool) -> tuple[Inst
             wavelengths=wavelengths,
             ratio=ratio,
             geometry="bragg-brentano" if flat else "debye-scherrer",
-            radius_mm=radius or Instrument.radius_mm,
+            radius_mm=radius if radius and RADII_MM[0] <= radius <= RADII_MM[1] else Instrument.radius_mm,
             monochromator_deg=monochromator_deg(crystals, wavelengths[0]),
             divergence_slit="automatic" if automatic and flat else "fixed",
             optics=tuple(optics),

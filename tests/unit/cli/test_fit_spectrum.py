@@ -255,6 +255,11 @@ def test_a_magres_file_is_simulated_by_the_command(tmp_path, capsys):
     assert "--reference" not in capsys.readouterr().err
     assert main([*arguments, *options[:6], "--points", "128", "--broadening", "800"]) == 0
     assert "no --reference: the axis is minus the shielding" in capsys.readouterr().err
+    gradients = "\n".join(line for line in magres_text().splitlines() if "ms " not in line)
+    (tmp_path / "salt.magres").write_text(gradients, encoding="utf-8")
+    assert main([*arguments, *options[:6], "--points", "128", "--broadening", "800"]) == 0
+    said = capsys.readouterr().err
+    assert "all shifts are 0 ppm" in said and "minus the shielding" not in said  # one or the other
     assert main(arguments) == 2
     assert "give isotope" in capsys.readouterr().err
     assert main([*arguments[:-1], str(tmp_path / "none"), *options[:2], "--b0", "400"]) == 2

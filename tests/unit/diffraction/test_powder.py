@@ -57,7 +57,8 @@ def test_a_pattern_without_wavelength_cannot_be_planned():
 
 def test_a_wavelength_in_nanometres_is_refused():
     with pytest.raises(ConventionError, match=r"would end at d = 0.12 Å.*give wavelengths in Å"):
-        PowderDiffraction().plan(QUARTZ, like=empty(instrument=Instrument(wavelengths=(0.15406,))))
+        instrument = Instrument(wavelengths=(0.15406,), geometry="debye-scherrer")
+        PowderDiffraction().plan(QUARTZ, like=empty(instrument=instrument))
 
 
 @pytest.mark.parametrize(

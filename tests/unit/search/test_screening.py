@@ -15,8 +15,9 @@ from jaxnmr._compilations import watch_compilations
 from jaxnmr.cli import main
 from jaxnmr.errors import ConventionError, ParameterError
 from jaxnmr.objective.objective import residuals
+from jaxnmr.report.screening import write_screening
 from jaxnmr.search.folder import ScreeningFolder
-from jaxnmr.search.ranking import ScreeningRow, ranked
+from jaxnmr.search.ranking import ScreeningResult, ScreeningRow, ranked
 from jaxnmr.search.rooms import Rooms
 
 CELL, OXYGEN = np.array([4.594, 2.959]), 0.305
@@ -132,6 +133,22 @@ def test_criteria_count_parameters_and_divide_by_the_misfit_of_the_best():
     fewer = ScreeningRow(**asdict(rows[0]) | {"n_observations": 900})
     flags = {row.name: row.flags for row in ranked([rows[1], fewer], "bic")[0]}
     assert "not comparable" in flags["simple"][-1] and not flags["rich"]
+
+
+def test_what_is_to_be_said_of_every_candidate_is_said_once(tmp_path):
+    make = lambda name, chi2, *flags: ScreeningRow(
+        name, "converged", "", chi2=chi2, n_observations=9, n_parameters=1, gof=1.0, flags=flags
+    )
+    note = "scan.xy: The intensities are no counts."
+    rows = (make("a", 8.0, note), make("b", 9.0, "misfit", note), ScreeningRow("c", "error", "no such file"))
+    of = lambda *rows: ScreeningResult(rows, "chi2", tuple(r.chi2 for r in rows), {}, len(rows), 0, 0.0, 0.0)
+    result = of(*rows)
+    assert result.common == (note,) and [result.remarks(row) for row in rows] == [(), ("misfit",), ("no such file",)]
+    assert repr(result).count(note) == 1
+    written = write_screening(result, tmp_path)
+    assert written["report"].read_text().count(note) == 1 and note not in written["table"].read_text()
+    assert json.dumps(note) in written["result"].read_text()
+    assert of(rows[0]).common == () and of(rows[0]).remarks(rows[0]) == (note,)
 
 
 def test_what_cannot_be_screened_is_refused(tmp_path):
