@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -118,6 +119,7 @@ class _Screening:
         self.refined = self.resumed = 0
         self.compile_seconds = 0.0
         self.places: dict[str, tuple[str, str]] = {}
+        self.doubts: dict[str, tuple[str, ...]] = {}
         self.started: list[tuple[str, Parameters]] = []
         self.interrupted, self.rooms = False, Rooms()
 
@@ -148,8 +150,7 @@ class _Screening:
             try:
                 if name in self.places and not self._taken(name):
                     continue
-                crystal = self._crystal(name)
-                setup: Any = list(self.make(crystal.replace(name=CANDIDATE)))
+                setup: Any = self._setup(name)
                 setup += [None] * (4 - len(setup))
                 objective, params, stages, solver = setup
                 stages, solver = stages or self.stages, solver or self.solver
@@ -164,6 +165,15 @@ class _Screening:
                 continue
             self.started.append((name, params))
             yield descent
+
+    def _setup(self, name: str) -> list:
+        """What ``make`` gives for a candidate; warnings on the way belong to its row."""
+        with warnings.catch_warnings(record=True) as doubts:
+            warnings.simplefilter("always", UserWarning)
+            crystal = self._crystal(name)
+            setup = list(self.make(crystal.replace(name=CANDIDATE)))
+        self.doubts[name] = tuple(dict.fromkeys(str(d.message) for d in doubts if issubclass(d.category, UserWarning)))
+        return setup
 
     def _taken(self, name: str) -> bool:
         """Claim a candidate, unless it is done or somebody else's."""
@@ -217,7 +227,8 @@ class _Screening:
             return
         try:
             fit = ending.descent.result(ending.status, ending.message)
-            row = replace(described(name, start, fit), key=key, file=stem)
+            row = described(name, start, fit)
+            row = replace(row, key=key, file=stem, flags=(*self.doubts.get(name, ()), *row.flags))
             if self.folder is not None:
                 self.folder.write_structures(stem, name, fit.crystals, fit.esds)
                 process = {"host": platform.node(), "process": os.getpid(), "index": jax.process_index()}

@@ -64,6 +64,17 @@ def test_the_right_structure_comes_first_and_failures_are_rows():
     assert list(result.fits) == ["1"] and len(repr(result).splitlines()) == 10
 
 
+def test_what_reading_a_candidate_gives_cause_to_say_stands_in_its_row(tmp_path):
+    text = (
+        "data_r\n_space_group_IT_number 136\n_cell_length_a 4.594\n_cell_length_b 4.594\n_cell_length_c 2.959\nloop_\n"
+    )
+    text += "".join(f"_atom_site_{tag}\n" for tag in ("label", "fract_x", "fract_y", "fract_z"))
+    (tmp_path / "r.cif").write_text(text + "Ti1 0 0 0\nO1 0.305 0.305 0\n")
+    result = jn.screen([tmp_path / "r.cif", CANDIDATES[0]], fixed_atoms)
+    flags = {row.name: " ".join(row.flags) for row in result.rows}
+    assert "no displacement of all sites" in flags["r"] and "displacement" not in flags["far"]
+
+
 def test_an_interrupted_screening_goes_on_where_it_stopped(tmp_path):
     def stop(row):
         raise KeyboardInterrupt
