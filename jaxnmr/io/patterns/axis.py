@@ -124,10 +124,10 @@ class Axis:
 
 
 class Refusal(Exception):
-    """The title of an axis that cannot be used; says what it is and what to do."""
+    """The title of a column that cannot be used; says what it is and what to do."""
 
-    def __init__(self, title: str, message: str):
-        super().__init__(f"the angle column is {title.strip()!r}, {message}")
+    def __init__(self, title: str, message: str, *, column: str = "angle"):
+        super().__init__(f"the {column} column is {title.strip()!r}, {message}")
 
 
 def axis_of(title: str) -> Axis | None:

@@ -24,6 +24,10 @@ _INTENSITY = re.compile(
     r"intens|counts?|\b[gsf]\([qr]\)|impuls(?!\s?(?:ü|ue)ber)|coups|cps|signal|\bint\b|\b[yi]_?(obs|meas|exp|raw|net)?\b|(obs|meas)",
     re.IGNORECASE,
 )
+_NOT_LINEAR = re.compile(
+    r"(?:log(?:10)?|ln|lg|sqrt|√|arcsinh)\s*_?[(\[\s]?\s*(?:i|y|int\w*|counts?|cps)(?![a-z])"
+    r"|(?<![a-z])i(?:nt\w*)?(?:\([sq]\))?\s*\*?\s*(?:[|]?[qs][|]?|d|theta)\s*\^?[1-4](?!\d)|[qs]\s*\^?[1-4]\s*\*\s*i|(?:i|int\w*)\s*\^\s*(?:1/2|0?\.5|2)"
+)
 _CERTAIN = re.compile(r"theta|q|tof|d[ _-]?spacing|channel", re.IGNORECASE)
 _UNIT = re.compile(r"\W*(?:deg\w*|m?rad|(?:1/)?(?:a|nm)|(?:a|nm)\^?-1|counts|cts|cps|arb\W*units?|a\W*u)?\W*")
 _BARE_UNIT = r"(?:1/)?(?:Å|A|Ang|nm)\s?(?:\^?\(?[-⁻][1¹]\)?)|1/(?:Å|A|nm)"
@@ -49,6 +53,9 @@ def roles_of(titles: list[str], width: int) -> tuple[dict[str, int] | None, Axis
         if names is None or (above is not None and all(_UNIT.fullmatch(plain_title(name)) for name in names)):
             continue
         units = rows[k + 1] if k + 1 < len(rows) else None
+        for name in names[1:2] if width < 4 else names:
+            if _NOT_LINEAR.search(plain_title(name)):
+                raise Refusal(name, "a function of the intensity; give the intensity itself", column="intensity")
         column, axis = _angle_column(names, units)
         roles: dict[str, int] = {}
         for other, name in enumerate(names):

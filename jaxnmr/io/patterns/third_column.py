@@ -53,18 +53,17 @@ def third_column(y: np.ndarray, third: np.ndarray) -> ThirdColumn:
             f"the third column follows the intensity ({third[k]:g} beside {y[k]:g} at point {k + 1}), so that it is no "
             "uncertainty: name the columns in a header (2theta, observed, calculated), or leave it out"
         )
-    _require_uncertainties(y, third)
-    return ThirdColumn(sigma=third)
+    return ThirdColumn(sigma=third, notes=_judged(y, third))
 
 
-def _require_uncertainties(y: np.ndarray, third: np.ndarray) -> None:
-    """Refuse what cannot be uncertainties.
+def _judged(y: np.ndarray, third: np.ndarray) -> tuple[str, ...]:
+    """What is to be said of a column that can be uncertainties.
 
     Raises:
-        DataError: says what it looks like.
+        DataError: it cannot; says what it looks like.
     """
     if len(y) < _FEWEST or not (third >= 0).all():
-        return
+        return ()
     steps = np.diff(third)
     if (steps > 0).all() or (steps < 0).all():
         raise _refusal(
@@ -72,7 +71,7 @@ def _require_uncertainties(y: np.ndarray, third: np.ndarray) -> None:
             "clock, a temperature or another axis does"
         )
     if not (third > 0).all():
-        return
+        return ()
     jump, expected = (float(np.median(np.abs(np.diff(np.log(v))))) for v in (third, np.maximum(y, 0.0) + 1.0))
     if jump > 0.3 and jump > 3.0 * expected:
         raise _refusal(f"changes by {np.expm1(jump):.0%} from point to point, as residuals do")
@@ -81,7 +80,7 @@ def _require_uncertainties(y: np.ndarray, third: np.ndarray) -> None:
     agrees = scatter is not None and 1.0 / _AGREES < scatter < _AGREES
     said = "" if scatter is None else f"; neighbouring points scatter by {np.sqrt(scatter):.2g} times what it holds"
     if growth is None:
-        return
+        return ()
     rise, power = growth
     if rise < -0.1:
         raise _refusal("falls where the intensity rises, as weights (1/sigma²) and relative errors do" + said)
@@ -90,6 +89,7 @@ def _require_uncertainties(y: np.ndarray, third: np.ndarray) -> None:
             raise _refusal("does not follow the intensity, as a temperature, a background or a monitor does not" + said)
         if power > 0.8 and scatter is not None:
             raise _refusal("grows as the intensity itself, as a calculated curve or a variance does" + said)
+    return (_LIKE_INTENSITY,) if agrees and power > 0.8 else ()
 
 
 def _growth(y: np.ndarray, third: np.ndarray) -> tuple[float, float] | None:
@@ -141,5 +141,9 @@ _CONSTANT = "The third column is {} at every point, which is no uncertainty; it 
 _SCATTER = (
     "Neighbouring points scatter by {} times their uncertainties: leave these out to have them estimated, if they are not those of "
     "the intensities as they stand here. Where data were smoothed, the goodness of fit says nothing."
+)
+_LIKE_INTENSITY = (
+    "The third column grows as the intensity itself, and was read as uncertainties: if it is another intensity, name the columns in a "
+    "header."
 )
 _ATTENUATED = "The third column (1 to {}) was read as the factors of a beam attenuator, which multiply intensities and uncertainties."
