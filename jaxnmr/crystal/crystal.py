@@ -122,7 +122,12 @@ class Crystal(Struct):
             raise ConventionError(f"cell {given.tolist()} has no volume: these three angles cannot meet in a corner")
         for label, value in zip(labels, occupied, strict=True):
             if not 0.0 <= value <= 1.0 + 1e-6:
-                raise ConventionError(f"occupancy of {label} is {value:g}, expected between 0 and 1")
+                hint = (
+                    ""
+                    if value < 1.5
+                    else ": per cent, a number of atoms, or SHELX's 10 + occupancy? Give 1 for a full site"
+                )
+                raise ConventionError(f"occupancy of {label} is {value:g}, expected between 0 and 1{hint}")
         snapped = _snap_cell(group, given)
         require_plausible_cell(snapped, group, points, occupied)
         g = cells.metric(snapped)

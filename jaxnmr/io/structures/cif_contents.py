@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+import gemmi
 import numpy as np
 from gemmi import cif
 
@@ -135,17 +136,41 @@ def _check_numbers(path: Path, block: cif.Block, crystal: Crystal, *, known: boo
             "or the setting, is wrong",
             stacklevel=6,
         )
-    density, stated = (
-        crystal.cell_mass() / volume / AVOGADRO_PER_CUBIC_ANGSTROM,
-        number("_exptl_crystal_density_diffrn"),
+    if known:
+        return
+    density, z = number("_exptl_crystal_density_diffrn"), number("_cell_formula_units_Z")
+    mass, electrons = (
+        crystal.cell_mass(),
+        sum(n * gemmi.Element(e).atomic_number for e, n in contents_of(crystal).items()),
     )
-    stated = stated / 1000.0 if stated > 100.0 else stated  # some write kg/m³
-    if stated > 0 and not known and abs(density / stated - 1.0) > _DENSITY:
-        warnings.warn(
-            f"{path}: the atoms of the cell have a density of {density:.4g} g/cm³, and _exptl_crystal_density_diffrn is {stated:g}: "
-            "sites may be missing, or have another element or occupancy, or the cell is wrong",
-            stacklevel=6,
-        )
+    for tag, unit, found, stated in (
+        (
+            "_exptl_crystal_density_diffrn",
+            "g/cm³",
+            mass / volume / AVOGADRO_PER_CUBIC_ANGSTROM,
+            density / (1e3 if density > 100 else 1),
+        ),
+        ("_chemical_formula_weight times Z", "g/mol", mass, number("_chemical_formula_weight") * z),
+        # of neutrons it is in fm
+        (
+            "_exptl_crystal_F_000",
+            "electrons",
+            electrons,
+            np.nan if _of_neutrons(block) else number("_exptl_crystal_F_000"),
+        ),
+    ):
+        if stated > 0 and abs(found / stated - 1.0) > _DENSITY:
+            warnings.warn(
+                f"{path}: the atoms of the cell have {found:.4g} {unit}, and {tag} is {stated:.4g}: sites may be missing, or have another "
+                "element or occupancy, or the cell or Z is wrong",
+                stacklevel=6,
+            )
+            return
+
+
+def _of_neutrons(block: cif.Block) -> bool:
+    said = text_of(block, ("_diffrn_radiation_probe",)) or text_of(block, ("_diffrn_radiation_type",)) or ""
+    return "neutron" in said.lower()
 
 
 def _wanted(block: cif.Block) -> dict[str, float]:

@@ -97,7 +97,9 @@ def _require_fractions(path: Path, block: cif.Block, labels: list[str], xyz: np.
     few = ", ".join(label for label, is_far in zip(labels, far, strict=True) if is_far)
     if 3 * far.sum() > len(xyz) and (span > 2.0 or len(xyz) == 1):
         unit = (
-            "Cartesian, in Å? Divide by the axes" if largest <= 1.5 * cell[:3].max() else "times 1000 or 10000? Divide"
+            "Cartesian, in Å? Divide by the axes"
+            if largest <= 1.5 * cell[:3].max()
+            else "in per cent, or times 1000 or 10000? Divide"
         )
         raise ParseError(
             path,
@@ -157,8 +159,14 @@ def _displacements(
 ) -> tuple[np.ndarray, np.ndarray]:
     """``u_iso`` ``(n,)`` and ``u_aniso`` ``(n, 6)`` (NaN where isotropic) in Å², from U or B or beta."""
     n = len(labels)
-    u_iso = _numbers(block, "_atom_site_U_iso_or_equiv", n)
-    u_iso = np.where(np.isnan(u_iso), b_to_u(_numbers(block, "_atom_site_B_iso_or_equiv", n)), u_iso)
+    u_iso, of_b = (
+        _numbers(block, "_atom_site_U_iso_or_equiv", n),
+        b_to_u(_numbers(block, "_atom_site_B_iso_or_equiv", n)),
+    )
+    adp_types = column_of(block, "_atom_site_adp_type", "_atom_site_thermal_displace_type")
+    adp_types = adp_types if len(adp_types) == n else [""] * n
+    _question_columns(path, labels, u_iso, of_b, adp_types)
+    u_iso = np.where(np.isnan(u_iso), of_b, u_iso)
     u_aniso = np.full((n, 6), np.nan)
     length = np.sqrt(np.diag(reciprocal_metric(cell)))
     beta = np.array([2.0 * np.pi**2 * length[i] * length[j] for i, j in _INDICES])
@@ -170,8 +178,7 @@ def _displacements(
         for site, row in rows_of:
             if np.isfinite(values[row]).all():
                 u_aniso[site] = values[row]
-    adp_types = column_of(block, "_atom_site_adp_type", "_atom_site_thermal_displace_type")
-    for site, kind in enumerate(adp_types if len(adp_types) == n else ()):
+    for site, kind in enumerate(adp_types):
         if kind in ("Uiso", "Biso"):
             u_aniso[site] = np.nan
     without = [labels[k] for k in kept if np.isnan(u_iso[k]) and np.isnan(u_aniso[k]).any()]
@@ -179,6 +186,29 @@ def _displacements(
         which = "all sites" if len(without) == len(kept) else ", ".join(without)
         warnings.warn(f"{path}: no displacement of {which}; U_iso = {_DEFAULT_U} Å² is taken", stacklevel=5)
     return np.where(np.isnan(u_iso), _DEFAULT_U, u_iso), u_aniso
+
+
+def _question_columns(path: Path, labels: list[str], u: np.ndarray, of_b: np.ndarray, kinds: list[str]) -> None:
+    """Warn where a column of U is said to be of B, or columns of U and of B contradict each other."""
+    called = [
+        label
+        for label, kind, value, b in zip(labels, kinds, u, of_b, strict=True)
+        if kind == "Biso" and value > 0 and np.isnan(b)
+    ]
+    if called:
+        warnings.warn(
+            f"{path}: the displacement type of {', '.join(called[:6])} is Biso, and the values stand in a column of U, as which they were "
+            "read: if they are B, name the column _atom_site_B_iso_or_equiv",
+            stacklevel=6,
+        )
+    both = np.isfinite(u) & np.isfinite(of_b) & (u > 0)
+    off = [
+        label for label, wrong in zip(labels, both & (np.abs(of_b - u) > 0.2 * np.abs(u) + 1e-3), strict=True) if wrong
+    ]
+    if off:
+        warnings.warn(
+            f"{path}: U and B = 8π²U of {', '.join(off[:6])} contradict each other; U was taken", stacklevel=6
+        )
 
 
 def _rows_of(path: Path, names: list[str], labels: list[str]) -> list[tuple[int, int]]:

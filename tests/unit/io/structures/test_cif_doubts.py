@@ -281,7 +281,41 @@ class TestNumbers:
         with pytest.warns(UserWarning, match="more than two cells"):
             assert read_crystal(cif(tmp_path, CUBIC, GROUP, atoms(*rows))).n_sites == 2
 
-    @pytest.mark.parametrize(("density", "volume", "words"), [("2.164", "179.4", ""), ("2164", "179.4", ""), ("1.07", "179.4", "have a density of 2.16"), ("2.164", "190", "has a volume of 179.4 .* is 190")])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("said", "words"),
+        [
+            ("_exptl_crystal_F_000 112\n", ""), ("_exptl_crystal_F_000 152\n", "112 electrons, and _exptl_crystal_F_000 is 152"),
+            ("_exptl_crystal_F_000 53\n_diffrn_radiation_probe neutron\n", ""),
+            ("_chemical_formula_weight 58.44\n_cell_formula_units_Z 4\n", ""),
+            ("_chemical_formula_weight 58.44\n_cell_formula_units_Z 8\n", "233.8 g/mol, and _chemical_formula_weight times Z is 467.5"),
+        ],
+    )  # fmt: skip
+    def test_electrons_and_weight_are_compared_with_the_atoms(self, tmp_path, said, words):
+        path = cif(tmp_path, CUBIC, GROUP, said, atoms(site("Na1", "Na"), site("Cl1", "Cl", "0.5 0.5 0.5")))
+        if words:
+            with pytest.warns(UserWarning, match=words):
+                read_crystal(path)
+        else:
+            read_crystal(path)
+
+    @pytest.mark.parametrize(
+        ("row", "tags", "words"),
+        [
+            ("Na1 Na 0 0 0 0.1 Biso", "U_iso_or_equiv adp_type", "Na1 is Biso, and the values stand in a column of U"),
+            ("Na1 Na 0 0 0 0.01 0.01", "U_iso_or_equiv B_iso_or_equiv", "U and B = 8π²U of Na1 contradict"),
+            ("Na1 Na 0 0 0 0.01 0.79", "U_iso_or_equiv B_iso_or_equiv", ""),
+            ("Na1 Na 0 0 0 0.79 Biso", "B_iso_or_equiv adp_type", ""),
+        ],
+    )
+    def test_columns_of_u_and_b_that_contradict_their_names_are_said(self, tmp_path, row, tags, words):
+        path = cif(tmp_path, CUBIC, GROUP, atoms(row, tags=f"label type_symbol fract_x fract_y fract_z {tags}"))
+        if words:
+            with pytest.warns(UserWarning, match=words):
+                read_crystal(path)
+        else:
+            assert read_crystal(path).u_iso[0] == pytest.approx(0.01, rel=1e-2)
+
+    @pytest.mark.parametrize(("density", "volume", "words"), [("2.164", "179.4", ""), ("2164", "179.4", ""), ("1.07", "179.4", "have 2.16\\d* g/cm³"), ("2.164", "190", "has a volume of 179.4 .* is 190")])  # fmt: skip
     def test_density_and_volume_are_compared_with_cell_and_atoms(self, tmp_path, density, volume, words):
         said = f"_exptl_crystal_density_diffrn {density}\n_cell_volume {volume}(2)\n"
         path = cif(tmp_path, CUBIC, GROUP, said, atoms(site("Na1", "Na"), site("Cl1", "Cl", "0.5 0.5 0.5")))
