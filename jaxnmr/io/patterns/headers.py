@@ -88,6 +88,10 @@ def _alone(titles: list[str], width: int) -> Axis | None:
         plain = plain_title(name)
         if formula_of(plain) is not None or _NAMED.fullmatch(plain):
             return axis_of(name)
+    # more or fewer names than columns
+    first, *others = re.split(r"[;,\t|]|\s{2,}", titles[-1].strip())
+    if others and all(_INTENSITY.search(word) or _is_role(word.strip(" \"'")) for word in others):
+        names.append(first.strip(" \"'"))
     for name in names[1:]:
         if len(name.split()) <= 4:
             with contextlib.suppress(Refusal):
