@@ -14,7 +14,7 @@ from ..errors import ConventionError, ShapeError, SymmetryError
 from ..typing import Array, Numbers, Quantity
 from ..units import b_to_u
 from . import cell as cells
-from .doubts import question_displacements, require_plausible_cell
+from .doubts import question_b_values, question_displacements, require_plausible_cell
 from .expand import Expansion, FullCell, plan_expansion
 from .shared import unite_shared_positions
 from .sites import HELD_DISTANCE, SNAP_DISTANCE, Site, analyse_site, cell_basis
@@ -143,6 +143,8 @@ class Crystal(Struct):
         points, aniso = unite_shared_positions(group, g, points, aniso, occupied, labels)
         u_equivalent = np.where(is_aniso, aniso[:, :3].mean(axis=1), iso)
         question_displacements(str(name), u_equivalent, labels)
+        if b_iso is not None:
+            question_b_values(str(name), np.where(is_aniso, np.nan, iso), labels)
         return cls(
             cell=snapped,
             xyz=points,

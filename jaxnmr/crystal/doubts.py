@@ -45,8 +45,8 @@ def require_plausible_cell(
 
 
 def question_displacements(name: str, u: Float[np.ndarray, " sites"], labels: tuple[str, ...]) -> None:
-    """Warn of displacements as large as B values, of most sites or of single ones, and of those as small as U read as B."""
-    large, huge, small = u > _LARGE_U, u > _HUGE_U, (u > 0.0) & (u < _SMALL_U)
+    """Warn of displacements as large as B values, of most sites or of single ones."""
+    large, huge = u > _LARGE_U, u > _HUGE_U
     if 2 * large.sum() > len(u):
         warnings.warn(
             f"{name}: {large.sum()} of {len(u)} sites have U > {_LARGE_U} Å² (median {np.median(u):.3g} Å²), which is 0.45 Å "
@@ -58,12 +58,16 @@ def question_displacements(name: str, u: Float[np.ndarray, " sites"], labels: tu
             f"{name}: U of {_listed(labels, u, huge)} Å² is more than 0.7 Å to either side. Are some of the displacements B = 8π²U? Divide these by 78.96",
             stacklevel=4,
         )
-    # a few sites of many are at fault where the others are as usual
-    usual = float(np.median(u)) > 3.0 * _SMALL_U
-    if 2 * small.sum() > len(u) or (usual and small.any()):
+
+
+def question_b_values(name: str, u: Float[np.ndarray, " sites"], labels: tuple[str, ...]) -> None:
+    """Warn of ``u`` from B values that are as small as U values, NaN of other sites; single ones where the others are as usual."""
+    small, given = (u > 0.0) & (u < _SMALL_U), np.isfinite(u)
+    usual = given.any() and float(np.median(u[given])) > 3.0 * _SMALL_U
+    if 2 * small.sum() > given.sum() > 0 or (usual and small.any()):
         warnings.warn(
-            f"{name}: U of {_listed(labels, u, small)} Å² is less than atoms move at absolute zero. Are these U that were given as B = 8π²U? Then give them "
-            "as U",
+            f"{name}: U of {_listed(labels, u, small)} Å² is less than atoms move at absolute zero. Are these U that were given as "
+            "B = 8π²U? Then give them as U",
             stacklevel=4,
         )
 

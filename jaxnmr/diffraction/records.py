@@ -102,8 +102,6 @@ class Instrument:
         for wavelength in self.wavelengths:
             if not 0.05 < wavelength < 20.0:
                 raise ConventionError(f"wavelength {wavelength:g} Å; expected between 0.05 and 20 Å (not nm, not keV)")
-            if self.radiation == "xray":
-                _require_angstroms(wavelength, tube=self.geometry == "bragg-brentano")
         if len(self.wavelengths) == 2 and self.radiation == "xray":
             first, second = self.wavelengths
             # no doublet of a tube lies further apart than this; λ/2 and Kβ do
@@ -168,12 +166,17 @@ class Instrument:
         return replace(self, **changes)
 
     def require_wavelength(self) -> "Instrument":
-        """This instrument, or a `ConventionError` when it has no wavelength."""
+        """This instrument, or a `ConventionError` when it has no wavelength, or one that looks like nm or keV.
+
+        Units are questioned here, where all is known: a wavelength may come before the radiation and the geometry.
+        """
         if not self.wavelengths:
             raise ConventionError(
                 f"{self.name} has no wavelength: give wavelength = 1.5406 (Å), or two for Kα1 and Kα2, "
                 "or an instrument file"
             )
+        for wavelength in self.wavelengths if self.radiation == "xray" else ():
+            _require_angstroms(wavelength, tube=self.geometry == "bragg-brentano")
         return self
 
 

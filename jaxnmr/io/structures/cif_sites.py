@@ -9,6 +9,7 @@ import numpy as np
 from gemmi import cif
 
 from ...crystal import reciprocal_metric
+from ...crystal.doubts import question_b_values
 from ...crystal.sites import SNAP_DISTANCE
 from ...errors import ParseError
 from ...units import b_to_u
@@ -201,6 +202,7 @@ def _question_columns(path: Path, labels: list[str], u: np.ndarray, of_b: np.nda
             "read: if they are B, name the column _atom_site_B_iso_or_equiv",
             stacklevel=6,
         )
+    question_b_values(str(path), np.where(np.isnan(u), of_b, np.nan), tuple(labels))
     both = np.isfinite(u) & np.isfinite(of_b) & (u > 0)
     off = [
         label for label, wrong in zip(labels, both & (np.abs(of_b - u) > 0.2 * np.abs(u) + 1e-3), strict=True) if wrong

@@ -76,11 +76,6 @@ def test_empty_selections_are_refused():
         ({"radius_mm": 0.2}, "Is it in m. Then give radius_mm = 200"),
         ({"radius_mm": 21.75}, "Is it in cm. Then give radius_mm = 217.5"),
         ({"radius_mm": 2.4e5}, "Is it in µm. Then give radius_mm = 240"),
-        ({"wavelengths": (0.15406,)}, "is it 1.5406 Å, a line of an X-ray tube, in nm"),
-        ({"wavelengths": (0.1540593, 0.1544427)}, "is it 1.54059 Å"),
-        ({"wavelengths": (0.07107,)}, "is it 0.7107 Å"),
-        ({"wavelengths": (8.0478,)}, "an energy in keV. Then give 1.5406 Å"),
-        ({"wavelengths": (17.4793,)}, "an energy in keV. Then give 0.70932 Å"),
         ({"polarization": 1.3}, "between 0 and 1"),
         ({"shl": -0.01}, "neither can be negative"),
         ({"axial_ratio": 0.0}, "expected a positive number"),
@@ -92,10 +87,13 @@ def test_impossible_instruments_are_refused(values, message):
 
 
 def test_short_and_long_wavelengths_and_radii_that_exist_are_accepted():
-    Instrument(wavelengths=(0.1541,), geometry="debye-scherrer")
-    Instrument(wavelengths=(0.1617,), radius_mm=57.3)
-    Instrument(wavelengths=(2.2897, 2.2937), radius_mm=28.65)
-    Instrument(wavelengths=(4.5,), radiation="neutron", radius_mm=2000.0)
+    for instrument in (
+        Instrument(wavelengths=(0.1541,), geometry="debye-scherrer"),
+        Instrument(wavelengths=(0.1617,), radius_mm=57.3),
+        Instrument(wavelengths=(2.2897, 2.2937), radius_mm=28.65),
+        Instrument(wavelengths=(4.5,), radiation="neutron", radius_mm=2000.0),
+    ):
+        assert instrument.require_wavelength() is instrument
 
 
 def test_angles_that_can_be_radians_are_questioned():
@@ -104,6 +102,19 @@ def test_angles_that_can_be_radians_are_questioned():
         Pattern.create(x, np.ones(50))
     Pattern.create(np.degrees(x), np.ones(50))
     Pattern.create(np.linspace(0.1, 5.0, 50), np.ones(50))
+
+
+@pytest.mark.parametrize(
+    ("wavelengths", "message"),
+    [
+        ((0.15406,), "is it 1.5406 Å, a line of an X-ray tube, in nm"), ((0.1540593, 0.1544427), "is it 1.54059 Å"),
+        ((0.07107,), "is it 0.7107 Å"), ((8.0478,), "an energy in keV. Then give 1.5406 Å"), ((17.4793,), "Then give 0.70932 Å"),
+    ],
+)  # fmt: skip
+def test_wavelengths_in_other_units_are_questioned_where_they_are_used(wavelengths, message):
+    with pytest.raises(ConventionError, match=message):
+        Instrument(wavelengths=wavelengths).require_wavelength()
+    Instrument(wavelengths=wavelengths, radiation="neutron").require_wavelength()
 
 
 def test_changing_an_instrument_checks_it_again():

@@ -243,7 +243,7 @@ def built(write, measured):
 
 
 def test_structures_and_data_that_do_not_fit_are_named_with_their_histogram(write, measured):
-    run = load_run(write(QUARTZ.replace("0.1191]", "0.2142]").replace(WAVELENGTH, "12.0")))
+    run = load_run(write(QUARTZ.replace("0.1191]", "0.2142]").replace(WAVELENGTH, '12.0\nradiation = "neutron"')))
     with pytest.raises(ParseError, match=r"\[\[histogram\]\] 'xrd': no reflection of"):
         build(run)
 
