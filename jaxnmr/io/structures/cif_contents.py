@@ -121,9 +121,10 @@ def _folded(crystal: Crystal, wanted: Mapping[str, float]) -> str:
         return _SHARES if max(ratio) - min(ratio) < 0.03 * max(ratio) else ""
     if special.sum() < 2 or not (np.abs(occupancy - share) < 0.01 * share + 5e-4).all():
         return ""
+    if share.min() > 0.2:
+        return ""  # halves and quarters are occupancies of disordered sites, too
     # of a formula, equal ones only change Z
-    equal = np.ptp(share) < 1e-6
-    return _SHARES if not equal else _EQUAL if share[0] < 0.2 else ""
+    return _EQUAL if np.ptp(share) < 1e-6 else _SHARES
 
 
 def _check_numbers(path: Path, block: cif.Block, crystal: Crystal, *, known: bool) -> None:
