@@ -159,12 +159,8 @@ def main() -> None:
             known[of, name] = {"model": of, "name": name, **found}
             with options.log.open("a") as log:
                 log.write(json.dumps(known[of, name]) + "\n")
-            print(
-                of,
-                name,
-                found.get("refused") or f"{found['rms']:.4f} Å, mean r² {np.mean(np.square(found['r'])):.5f} eV",
-                flush=True,
-            )
+            said = found.get("refused") or f"{found['rms']:.4f} Å"
+            print(of, name, said, flush=True)
     order = np.random.default_rng(SEED).permutation(sorted(crystals))
     halves = {"calibration": set(order[: (len(order) + 1) // 2]), "test": set(order[(len(order) + 1) // 2 :])}
     made = {}
