@@ -25,7 +25,7 @@ def _file_or_name(table: Table, key: str, default: Any = REQUIRED) -> Path | str
 
 
 def _one_error(table: Table, key: str, default: Any = REQUIRED) -> dict[str, float]:
-    return {"": table.positive(key)}
+    return {"": table.positive(key)} if table.has(key) else default
 
 
 def _errors(table: Table, key: str, default: Any = REQUIRED) -> dict[str, float]:
