@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..objective import Loss
 from ..terms import EnergyTerm
-from .keys import EMPTY, Spec, either, key, required
+from .keys import Spec, either, key, required
 from .shared import phase_of, plain_name
 from .table import REQUIRED, Table
 from .weights import robust_key, weight_key, weighted
@@ -44,8 +44,8 @@ class EnergySpec(Spec):
         _file_or_name, '"chgnet-r2scan"', 'also "chgnet-0.3.0", "bks", "chik", or a JSON file of a pair potential'
     )
     phase: str = key(phase_of, None, '"quartz"', help="when there are several", why="energies are those of structures")
-    error_ev: dict[str, float] = key(
-        either(dict, _errors, _one_error), EMPTY, "0.004",
+    error_ev: dict[str, float] | None = key(
+        either(dict, _errors, _one_error), None, "0.004",
         help="how wrong it is, eV per atom and coordinate, or { Si = 0.002, others = 0.004 }; the model's own when left out",
     )  # fmt: skip
     displacement: float | None = key(
@@ -72,9 +72,7 @@ def energy_model(spec: EnergySpec) -> EnergyModel:
 
 def energy_term(spec: EnergySpec) -> Any:
     """The weighted term of a table."""
-    term = EnergyTerm(
-        error_ev=dict(spec.error_ev) or None, displacement=spec.displacement, phase=spec.phase, name=spec.name
-    )
+    term = EnergyTerm(error_ev=spec.error_ev, displacement=spec.displacement, phase=spec.phase, name=spec.name)
     return weighted(term, spec.weight, spec.robust)
 
 
