@@ -6,7 +6,21 @@ from ._compat import refuse_bad_jaxlib as _refuse_bad_jaxlib
 from ._lazy import lazy as _lazy
 
 if TYPE_CHECKING:
+    from . import cli as cli
     from . import crystal, errors, plot, testing, units
+    from . import diffraction as diffraction
+    from . import energy as energy
+    from . import graph as graph
+    from . import io as io
+    from . import models as models
+    from . import nmr as nmr
+    from . import objective as objective
+    from . import refinement as refinement
+    from . import report as report
+    from . import runfile as runfile
+    from . import search as search
+    from . import terms as terms
+    from . import typing as typing
     from ._cache import enable_cache
     from ._precision import enable_x64
     from ._struct import Struct, static
@@ -118,6 +132,22 @@ _refuse_bad_jaxlib()
 __getattr__, __dir__ = _lazy(
     __name__,
     modules=("crystal", "errors", "plot", "testing", "units"),
+    rooms=(
+        "cli",
+        "diffraction",
+        "energy",
+        "graph",
+        "io",
+        "models",
+        "nmr",
+        "objective",
+        "refinement",
+        "report",
+        "runfile",
+        "search",
+        "terms",
+        "typing",
+    ),
     names={
         "Background": "diffraction",
         "CouplingCalibration": "nmr",

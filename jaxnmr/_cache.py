@@ -11,6 +11,7 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
+from ._arguments import checked
 from .errors import ConventionError
 
 # keeping what compiles faster than this costs more than it saves
@@ -19,6 +20,7 @@ _LEAST_SECONDS = 0.3
 _folder: Path | None = None
 
 
+@checked
 def enable_cache(folder: str | Path | None = None) -> Path:
     """Keep compiled programs in a folder, so that later processes load what this one compiles.
 

@@ -6,7 +6,7 @@ from importlib import import_module
 
 
 def lazy(
-    package: str, *, names: Mapping[str, str], modules: Iterable[str] = ()
+    package: str, *, names: Mapping[str, str], modules: Iterable[str] = (), rooms: Iterable[str] = ()
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` of a package that imports its public names when they are first asked for.
 
@@ -16,11 +16,13 @@ def lazy(
         package: its ``__name__``.
         names: the module each name is in, as seen from the package: ``{"read_pattern": "patterns.formats"}``.
         modules: modules and subpackages that are public themselves.
+        rooms: subpackages that are attributes without being among the public names, so that ``import package`` is all that
+            ``package.room.function`` needs.
     """
-    modules = frozenset(modules)
+    within = frozenset((*modules, *rooms))
 
     def get(name: str) -> object:
-        if name in modules:
+        if name in within:
             return import_module(f"{package}.{name}")
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
@@ -29,6 +31,8 @@ def lazy(
         return value
 
     def listed() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *names, *modules})
+        # what the package needs for itself, and private modules that happen to be imported, are nobody's choice
+        special = (name for name in vars(sys.modules[package]) if name.startswith("__"))
+        return sorted({*special, *names, *within})
 
     return get, listed

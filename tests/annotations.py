@@ -22,10 +22,14 @@ def checked(function: Callable) -> Callable:
 
     All else is left to the type checker: tests hand over what is wrong to see the error.
     """
-    for name, hint in function.__annotations__.items():
+    written = dict(function.__annotations__)
+    for name, hint in written.items():
         if not _mentions_arrays(hint):
             function.__annotations__[name] = Any
-    return _check(function)
+    made = _check(function)
+    # what checks arguments of users reads them, too
+    function.__annotations__.update(written)
+    return made
 
 
 def _mentions_arrays(hint: Any) -> bool:

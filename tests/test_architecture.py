@@ -36,7 +36,7 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 GROUND = {
-    "_arrays", "_cache", "_compat", "_compilations", "_digest", "_files", "_functions", "_kept", "_lazy", "_precision", "_record", "_struct", "_tables",
+    "_arguments", "_arrays", "_cache", "_compat", "_compilations", "_digest", "_files", "_functions", "_kept", "_lazy", "_precision", "_record", "_struct", "_tables",
     "_tuning", "_version", "_words", "errors", "typing", "units",
 }  # fmt: skip
 
@@ -271,10 +271,20 @@ FACES = faces()
 @pytest.mark.parametrize("package", FACES)
 def test_a_lazy_name_is_the_same_to_type_checkers_and_at_run_time(package):
     imported, said = FACES[package]
-    assert imported == said["names"] | dict.fromkeys(said.get("modules", ()), "")
+    modules, rooms = said.get("modules", ()), said.get("rooms", ())
+    assert imported == said["names"] | dict.fromkeys((*modules, *rooms), "")
     module = importlib.import_module(package)
-    assert sorted(module.__all__) == sorted(imported)
-    assert set(module.__all__) <= set(dir(module))
+    assert sorted(module.__all__) == sorted(imported.keys() - set(rooms))
+    assert {name for name in dir(module) if not name.startswith("__")} == imported.keys() - {"__version__"}
+
+
+def test_every_room_is_an_attribute_of_the_package_that_alone_was_imported():
+    """Each in a fresh process would be the proof; `__getattr__` is what that process would ask."""
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    said = FACES["jaxnmr"][1]
+    assert rooms | {"typing"} <= {*said["modules"], *said["rooms"]}
+    script = "import jaxnmr as jn; print(jn.nmr.reference_hz('27Al', 9.4) > 1e8, callable(jn.diffraction.PatternPlan), jn.plot.models)"
+    assert run_script(script).startswith("True True <module")
 
 
 @pytest.mark.parametrize("package", FACES)

@@ -8,6 +8,7 @@ import gemmi
 import numpy as np
 from jaxtyping import Float, Int
 
+from .._arguments import checked
 from ..errors import ConventionError, ShapeError
 from . import cell as cells
 from .expand import plan_expansion, positions
@@ -115,6 +116,7 @@ class AnglePlan:
         )
 
 
+@checked
 def plan_bonds(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> BondPlan:
     """Find the bonds of every site, with periodic images of cells of any size and shape.
 
@@ -153,6 +155,7 @@ def plan_bonds(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> BondPlan:
     return BondPlan(pairs=pairs, multiplicity=np.array(multiplicity, dtype=int), orbit=orbit)
 
 
+@checked
 def plan_angles(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> AnglePlan:
     """Find the angles between the bonds of every site; arguments as :func:`plan_bonds`.
 
@@ -180,6 +183,7 @@ def plan_angles(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> AnglePlan:
     )
 
 
+@checked
 def plan_pairs(crystal: AsymmetricUnit, labels: Sequence[tuple[str, str]]) -> Int[np.ndarray, "n 2 5"]:
     """Atoms of named pairs: ``("P", "O1")`` is the shortest distance between the two sites.
 
@@ -196,6 +200,7 @@ def plan_pairs(crystal: AsymmetricUnit, labels: Sequence[tuple[str, str]]) -> In
     return np.array(rows, dtype=int).reshape(-1, 2, 5)
 
 
+@checked
 def plan_triplets(crystal: AsymmetricUnit, labels: Sequence[tuple[str, str, str]]) -> Int[np.ndarray, "n 3 5"]:
     """Atoms of named angles, the middle atom second: its nearest atoms of the other two sites.
 

@@ -8,6 +8,7 @@ import gemmi
 import numpy as np
 from jaxtyping import Float
 
+from .._arguments import checked
 from .._arrays import namespace
 from .._struct import Struct, static
 from ..errors import ConventionError, ShapeError, SymmetryError
@@ -53,6 +54,7 @@ class Crystal(Struct):
     name: str = static(note=True)
 
     @classmethod
+    @checked
     def create(
         cls,
         *,
@@ -128,6 +130,10 @@ class Crystal(Struct):
                     else ": per cent, a number of atoms, or SHELX's 10 + occupancy? Give 1 for a full site"
                 )
                 raise ConventionError(f"occupancy of {label} is {value:g}, expected between 0 and 1{hint}")
+        if np.shape(snap_distance) not in ((), (n,)) or not np.min(snap_distance) >= 0.0:
+            raise ConventionError(
+                f"snap_distance is {snap_distance}; expected a length in Å from 0 on, or one for each of {n} sites"
+            )
         snapped = _snap_cell(group, given)
         require_plausible_cell(snapped, group, points, occupied)
         g = cells.metric(snapped)

@@ -36,10 +36,12 @@ def tabulated(name: str | int, cell: tuple[float, float] | None = None) -> tuple
         One setting; both origins where the symbol leaves the origin open; none for an unknown symbol.
     """
     text = " ".join(str(name).split())
-    if text.isdigit():
-        if not 1 <= int(text) <= 230:
+    # "227:2": a number with its setting
+    number, _, setting = (part.strip() for part in text.partition(":"))
+    if number.isdigit():
+        if not 1 <= int(number) <= 230:
             return ()
-        text = gemmi.find_spacegroup_by_number(int(text)).hm
+        text = gemmi.find_spacegroup_by_number(int(number)).hm + (f":{setting}" if setting else "")
     alpha, gamma = (0.0, 0.0) if cell is None else cell
     known = gemmi.find_spacegroup_by_name(text, alpha, gamma) or gemmi.find_spacegroup_by_name(
         _short(text), alpha, gamma

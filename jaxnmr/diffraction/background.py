@@ -7,9 +7,11 @@ from typing import Literal, Self
 import numpy as np
 from jaxtyping import Float, Real
 
+from .._arguments import checked
 from ..errors import ConventionError
 
 
+@checked
 @dataclass(frozen=True)
 class Background:
     """A background function.
@@ -38,11 +40,13 @@ class Background:
             raise ConventionError(f"background knots must increase strictly; got {self.knots}")
 
     @classmethod
+    @checked
     def chebyshev(cls, terms: int) -> Self:
         """``terms`` Chebyshev polynomials."""
         return cls(kind="chebyshev", terms=terms)
 
     @classmethod
+    @checked
     def interpolate(cls, knots: int | Iterable[float], spacing: Literal["linear", "log"] = "linear") -> Self:
         """``knots`` is a number of knots, or their positions in degrees."""
         if isinstance(knots, int):

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from .._arguments import checked
 from .._tuning import tuning
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError, ParameterError, ShapeError, require_kind
@@ -28,6 +29,7 @@ SHORTEST_D = 0.2
 MOST_POINTS = 5_000_000
 
 
+@checked
 @dataclass(frozen=True)
 class PowderDiffraction:
     """A constant-wavelength powder experiment, and how its pattern is calculated.
@@ -55,11 +57,10 @@ class PowderDiffraction:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        if self.instrument is not None:
-            require_kind(self.instrument, Instrument, "the instrument", "such as Instrument(wavelengths=(1.5406,))")
-        require_kind(self.background, Background, "the background", "such as Background.chebyshev(6)")
         if self.axial_mode not in ("converged", "gsas"):
             raise ConventionError(f"axial_mode is {self.axial_mode!r}; expected 'converged' or 'gsas'")
+        if self.device is not None:
+            tuning(self.device)
         if not 0 < self.cutoff < 1:
             raise ConventionError(f"cutoff is {self.cutoff!r}; expected a fraction of the peak height, as 5e-5")
         axes = tuple((phase, tuple(float(k) for k in hkl)) for phase, hkl in dict(self.march_axis).items())
@@ -73,6 +74,7 @@ class PowderDiffraction:
         for name in ("phases", "stephens", "lebail"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
+    @checked
     def plan(
         self,
         crystals: Crystal | Mapping[str, Crystal],
@@ -142,6 +144,7 @@ class PowderDiffraction:
         )
         return plan.laid_out(crystals, {name: q.value for name, q in plan.quantities().items()})
 
+    @checked
     def simulate(
         self,
         crystals: Crystal | Mapping[str, Crystal],

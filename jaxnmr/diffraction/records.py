@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from jaxtyping import Bool, Float
 
+from .._arguments import checked
 from .._struct import Struct, static
 from ..errors import ConventionError, DataError, ShapeError
 from ..typing import Array, Numbers
@@ -44,6 +45,7 @@ class Fixed:
     divergence_slit: Literal["fixed", "automatic"] = "fixed"
 
 
+@checked
 @dataclass(frozen=True)
 class Instrument:
     """A constant-wavelength diffractometer: fixed geometry, and starting values of what can be refined.
@@ -144,6 +146,13 @@ class Instrument:
             )
         if self.shl < 0 or self.ratio < 0:
             raise ConventionError(f"shl is {self.shl:g} and ratio {self.ratio:g}; neither can be negative")
+        if len(self.wavelengths) == 1 and self.ratio != Instrument.ratio:
+            raise ConventionError(
+                f"ratio is {self.ratio:g}, the intensity of a second wavelength, and there is one: give both wavelengths, or leave "
+                "ratio out"
+            )
+        if self.mu_r < 0:
+            raise ConventionError(f"mu_r is {self.mu_r:g}, the absorption of a capillary; it cannot be negative")
         if not 0.0 < self.axial_ratio < np.inf:
             raise ConventionError(f"axial_ratio (S/H) is {self.axial_ratio:g}; expected a positive number")
 
@@ -162,7 +171,10 @@ class Instrument:
         )  # fmt: skip
 
     def replace(self, **changes: Any) -> "Instrument":
-        """A checked copy with some values changed."""
+        """A checked copy with some values changed; the ratio of two lines goes with the second of them."""
+        lines = changes.get("wavelengths", (0, 0))
+        if isinstance(lines, list | tuple) and len(lines) < 2:
+            changes = {"ratio": Instrument.ratio} | changes
         return replace(self, **changes)
 
     def require_wavelength(self) -> "Instrument":
@@ -221,6 +233,7 @@ class Pattern(Struct):
     notes: tuple[str, ...] = static(note=True, default=())
 
     @classmethod
+    @checked
     def create(
         cls,
         x: Numbers,
@@ -264,7 +277,9 @@ class Pattern(Struct):
         counted = sigma is None
         sigma = np.sqrt(np.maximum(y, 1.0)) if sigma is None else np.asarray(sigma, dtype=float)
         if sigma.shape != x.shape:
-            raise ShapeError(f"{name}: {len(sigma)} uncertainties for {len(x)} points")
+            raise ShapeError(
+                f"{name}: uncertainties of the shape {sigma.shape} for {len(x)} points; expected one for each"
+            )
         for label, values in (("2theta", x), ("intensity", y), ("uncertainty", sigma)):
             if not np.isfinite(values).all():
                 k = int(np.flatnonzero(~np.isfinite(values))[0])
@@ -290,12 +305,15 @@ class Pattern(Struct):
                 f"{name}: uncertainty {sigma[k]:g} (weight zero or infinite) at 2theta {x[k]:g}; give a positive one, "
                 "or exclude that region"
             )
+        if any(np.shape(region) != (2,) for region in excluded):
+            raise DataError(f"{name}: excluded is {excluded!r}; expected a list of (low, high): [(14.0, 18.0)]")
         regions = tuple((float(low), float(high)) for low, high in excluded)
         for low, high in regions:
             if not low < high:
                 raise DataError(f"{name}: excluded region ({low:g}, {high:g}) is empty; give (low, high)")
         return cls(x=x, y=y, sigma=sigma, excluded=regions, name=name, instrument=instrument, notes=tuple(notes))
 
+    @checked
     def limited(self, low: float | None = None, high: float | None = None) -> Self:
         """The part with ``low <= 2theta <= high``.
 
@@ -313,6 +331,7 @@ class Pattern(Struct):
             )
         return self.replace(x=x[keep], y=np.asarray(self.y)[keep], sigma=np.asarray(self.sigma)[keep])
 
+    @checked
     def excluding(self, *regions: tuple[float, float]) -> Self:
         """A copy with more excluded regions."""
         return self.create(

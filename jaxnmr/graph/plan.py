@@ -6,6 +6,7 @@ import jraph
 import numpy as np
 from jaxtyping import Float, Int
 
+from .._arguments import checked
 from .._arrays import namespace
 from .._struct import Struct, static
 from ..crystal import Crystal, Expansion, SpaceGroup, lattice, metric, plan_expansion, positions, primitive_basis
@@ -113,6 +114,7 @@ def plan_graph(crystal: Crystal, *, cutoff: float, skin: float = 0.5, species: S
     )
 
 
+@checked
 def build_graph(
     crystal: Crystal, *, cutoff: float, skin: float = 0.0, species: Sequence[str] | None = None
 ) -> jraph.GraphsTuple:

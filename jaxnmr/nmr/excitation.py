@@ -6,9 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from .._arguments import checked
 from .._struct import Struct, set_fields
 from ..errors import ConventionError
 from ..typing import Array, Scalar, Values
+from .plausible import check_bandwidth, check_ppm, check_pulse
 
 
 class GaussianBandwidth(Struct):
@@ -22,9 +24,12 @@ class GaussianBandwidth(Struct):
     fwhm_hz: Scalar
     carrier_ppm: Scalar
 
+    @checked
     def __init__(self, fwhm_hz: float, carrier_ppm: float = 0.0) -> None:
         if not fwhm_hz > 0:
             raise ConventionError(f"an excitation bandwidth of {fwhm_hz:g} Hz; expected a positive width")
+        check_ppm("carrier_ppm", carrier_ppm)
+        check_bandwidth("fwhm_hz", fwhm_hz)
         set_fields(self, fwhm_hz=float(fwhm_hz), carrier_ppm=float(carrier_ppm))
 
     def weight(self, offset_hz: Values, nutation: Scalar) -> Float[Array, "*n"]:
@@ -51,9 +56,12 @@ class Pulse(Struct):
     rf_hz: Scalar
     carrier_ppm: Scalar
 
+    @checked
     def __init__(self, length_s: float, rf_hz: float, carrier_ppm: float = 0.0) -> None:
         if not (length_s > 0 and rf_hz > 0):
             raise ConventionError(f"a pulse of {length_s:g} s at {rf_hz:g} Hz; expected a positive length and field")
+        check_ppm("carrier_ppm", carrier_ppm)
+        check_pulse(length_s, rf_hz)
         set_fields(self, length_s=float(length_s), rf_hz=float(rf_hz), carrier_ppm=float(carrier_ppm))
 
     def weight(self, offset_hz: Values, nutation: Scalar) -> Float[Array, "*n"]:

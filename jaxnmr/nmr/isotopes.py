@@ -14,8 +14,10 @@ from importlib import resources
 import numpy as np
 from jaxtyping import Int
 
+from .._arguments import is_number, shown
 from ..errors import ConventionError, ParameterError
 
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 # CODATA 2018: nuclear magneton / h in Hz/T
 NUCLEAR_MAGNETON_HZ_PER_TESLA = 7.6225932291e6
 # CODATA 2018, protons in water 42.57638474 MHz/T; those of TMS are 4.8 ppm more shielded
@@ -72,6 +74,8 @@ def isotope(symbol: "str | Isotope") -> Isotope:
     """
     if isinstance(symbol, Isotope):
         return symbol
+    if not isinstance(symbol, str):
+        raise ConventionError(f"a nucleus is given as {shown(symbol)}; expected mass number and element, as '27Al'")
     name = _canonical(symbol)
     if name not in _table():
         raise ConventionError(f"{symbol!r} is no nucleus with spin in the table; {_suggestion(symbol)}")
@@ -152,7 +156,7 @@ def reference_hz(nucleus: str | Isotope, b0_tesla: float) -> float:
 
 
 def _field(b0_tesla: float) -> float:
-    if not 0 < b0_tesla <= 100:  # refuses infinity and NaN as well
+    if not is_number(b0_tesla) or not 0 < b0_tesla <= 100:  # refuses infinity and NaN as well
         raise ConventionError(
             f"b0_tesla is {b0_tesla}; expected the magnetic field in tesla, between 0 and 100 (a 500 MHz magnet has 11.74)"
         )
@@ -180,11 +184,11 @@ def _table() -> dict[str, Isotope]:
 
 
 def _canonical(symbol: str) -> str:
-    """``27AL``, ``al27`` and ``Al-27`` as ``27Al``; anything else unchanged."""
-    text = str(symbol).strip()
+    """``27AL``, ``al27``, ``Al-27``, ``27 Al`` and ``²⁷Al`` as ``27Al``; anything else unchanged."""
+    text = str(symbol).strip().translate(_SUPERSCRIPTS)
     if text.upper() in ("D", "T"):
         return {"D": "2H", "T": "3H"}[text.upper()]
-    match = re.fullmatch(r"(\d+)-?([A-Za-z]{1,2})|([A-Za-z]{1,2})-?(\d+)", text)
+    match = re.fullmatch(r"\^?(\d+)[\s_-]?([A-Za-z]{1,2})|([A-Za-z]{1,2})[\s_-]?(\d+)", text)
     if match is None:
         return text
     return f"{match[1] or match[4]}{(match[2] or match[3]).capitalize()}"

@@ -5,6 +5,7 @@ from typing import Self
 import numpy as np
 from jaxtyping import Complex, Float, Inexact
 
+from .._arguments import checked
 from .._struct import Struct, static
 from ..errors import ConventionError, DataError, ShapeError
 from ..typing import Array, Numbers
@@ -32,6 +33,7 @@ class Spectrum(Struct):
     name: str = static()
 
     @classmethod
+    @checked
     def create(
         cls,
         frequency_hz: Numbers,
@@ -102,6 +104,7 @@ class Spectrum(Struct):
         f = np.asarray(self.frequency_hz)
         return float((f[-1] - f[0]) / (len(f) - 1))
 
+    @checked
     def limited(self, low_ppm: float, high_ppm: float) -> Self:
         """The part between two shifts in ppm, in either order (host).
 
@@ -121,6 +124,7 @@ class Spectrum(Struct):
             frequency_hz=np.asarray(self.frequency_hz)[keep], values=np.asarray(self.values)[keep], sigma=sigma
         )
 
+    @checked
     def noise(self, low_ppm: float | None = None, high_ppm: float | None = None) -> float:
         """Standard deviation of the noise, from a region without signal (host).
 
@@ -161,6 +165,7 @@ class Fid(Struct):
     name: str = static()
 
     @classmethod
+    @checked
     def create(
         cls,
         values: Numbers,

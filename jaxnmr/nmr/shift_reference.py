@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from .._arguments import checked
 from .._arrays import is_concrete
 from .._struct import Struct, set_fields
 from ..errors import ConventionError, DataError, ShapeError
@@ -21,6 +22,7 @@ PUBLISHED_SHIFTS = {"nmrcryspy/29Si": (-437.69, -0.8292)}
 PUBLISHED_COUPLINGS = {"nmrcryspy/29Si-O-29Si": (3.7953, 1.4217)}
 
 
+@checked
 class ShiftReference(Struct):
     """``shift = reference_ppm + slope * shielding``, for isotropic values and for tensors; both numbers can be refined.
 
@@ -46,6 +48,7 @@ class ShiftReference(Struct):
         set_fields(self, reference_ppm=reference_ppm, slope=slope)
 
     @classmethod
+    @checked
     def from_shielding(cls, reference_shielding_ppm: Values) -> Self:
         """The definition, ``shift = (s_ref - s)/(1 - s_ref)`` in ppm, of a reference compound's absolute shielding.
 
@@ -55,6 +58,7 @@ class ShiftReference(Struct):
         return cls(reference_shielding_ppm / scale, -1.0 / scale)
 
     @classmethod
+    @checked
     def published(cls, name: str, *, core_ppm: float = 0.0) -> Self:
         """A published regression; it belongs to one program, functional and kind of compound.
 
@@ -70,6 +74,7 @@ class ShiftReference(Struct):
         return cls(reference_ppm - slope * core_ppm, slope)
 
     @classmethod
+    @checked
     def fit(cls, shielding_ppm: Numbers, shift_ppm: Numbers, *, slope: float | None = None) -> Self:
         """Least squares of measured shifts against computed isotropic shieldings (host).
 
@@ -83,14 +88,17 @@ class ShiftReference(Struct):
         """
         return cls(*_line("shieldings", shielding_ppm, "shifts", shift_ppm, slope))
 
+    @checked
     def shift(self, shielding_ppm: Numbers) -> Float[Array, "*n"]:
         """Isotropic shifts of isotropic shieldings, any shape, ppm."""
         return self.reference_ppm + self.slope * jnp.asarray(shielding_ppm)
 
+    @checked
     def shielding(self, shift_ppm: Numbers) -> Float[Array, "*n"]:
         """Isotropic shieldings of isotropic shifts, any shape, ppm."""
         return (jnp.asarray(shift_ppm) - self.reference_ppm) / self.slope
 
+    @checked
     def shift_tensor(self, shielding_ppm: Numbers) -> Float[Array, "*n 3 3"]:
         """Shift tensors ``reference 1 + slope sigma`` of shielding tensors, ppm.
 
@@ -98,6 +106,7 @@ class ShiftReference(Struct):
         """
         return self.reference_ppm * _unity(shielding_ppm) + self.slope * jnp.asarray(shielding_ppm)
 
+    @checked
     def shielding_tensor(self, shift_ppm: Numbers) -> Float[Array, "*n 3 3"]:
         """Shielding tensors of shift tensors, ppm."""
         return (jnp.asarray(shift_ppm) - self.reference_ppm * _unity(shift_ppm)) / self.slope
@@ -122,6 +131,7 @@ def reference_of(element: str, references: Iterable[tuple[str, float, float]]) -
     )
 
 
+@checked
 class CouplingCalibration(Struct):
     """``J = offset_hz + slope * J_calculated``, isotropic couplings in Hz; both numbers can be refined.
 
@@ -134,6 +144,7 @@ class CouplingCalibration(Struct):
     slope: Values
 
     @classmethod
+    @checked
     def published(cls, name: str) -> Self:
         """A published regression; it belongs to one program, functional and kind of coupling.
 
@@ -147,15 +158,18 @@ class CouplingCalibration(Struct):
         return cls(offset_hz=offset_hz, slope=slope)
 
     @classmethod
+    @checked
     def fit(cls, calculated_hz: Numbers, measured_hz: Numbers, *, slope: float | None = None) -> Self:
         """Least squares of measured couplings against calculated ones (host); as :meth:`ShiftReference.fit`."""
         offset_hz, slope = _line("calculated couplings", calculated_hz, "measured ones", measured_hz, slope)
         return cls(offset_hz=offset_hz, slope=slope)
 
+    @checked
     def coupling(self, calculated_hz: Numbers) -> Float[Array, "*n"]:
         """Couplings to expect in an experiment, Hz, any shape."""
         return self.offset_hz + self.slope * jnp.asarray(calculated_hz)
 
+    @checked
     def calculated(self, coupling_hz: Numbers) -> Float[Array, "*n"]:
         """Calculated couplings that belong to measured ones, Hz, any shape."""
         return (jnp.asarray(coupling_hz) - self.offset_hz) / self.slope

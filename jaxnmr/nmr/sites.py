@@ -8,17 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from .._arguments import checked
 from .._struct import Struct, static
 from ..errors import ConventionError, ShapeError
 from ..typing import Array, Numbers
 from .euler import rotation
 from .isotopes import isotope as isotope_data
-from .plausible import check_coupling, check_degrees, check_ppm
+from .plausible import check_coupling, check_degrees, check_ppm, check_spin_coupling, check_width
 from .tensors import shielding_from_haeberlen
 
+_TRANSITIONS = ("central", "satellites", "all")
 _NOT_NEGATIVE = ("amplitude", "gaussian_hz", "lorentzian_hz", "shielding_spread_ppm", "quadrupolar_spread_hz")
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Coupling:
     """A weak coupling to another spin: the partner's 2S + 1 states split the line.
@@ -43,6 +46,10 @@ class Coupling:
     def __post_init__(self) -> None:
         object.__setattr__(self, "partner", isotope_data(self.partner).symbol)
         _check_asymmetry("eta_j", self.eta_j)
+        for name in ("j_hz", "dipolar_hz", "zeta_j_hz"):
+            check_spin_coupling(name, getattr(self, name), dipolar=name == "dipolar_hz")
+        for name in ("euler_deg", "euler_j_deg"):
+            _check_euler(name, getattr(self, name))
 
     def tensor_hz(self) -> Float[np.ndarray, "3 3"]:
         """Coupling tensor M of the energy ``h I M S``."""
@@ -50,6 +57,7 @@ class Coupling:
         return dipolar + _turned(_haeberlen(self.j_hz, self.zeta_j_hz, self.eta_j), self.euler_j_deg)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Site:
     """A site by its isotropic shift, shielding and quadrupolar parameters.
@@ -113,14 +121,16 @@ class Site:
         for name in ("shift_ppm", "zeta_ppm", "shielding_spread_ppm"):
             check_ppm(f"site {self.name}: {name}", getattr(self, name))
         for name in ("cq_hz", "quadrupolar_spread_hz"):
-            check_coupling(f"site {self.name}: {name}", getattr(self, name))
+            check_coupling(f"site {self.name}: {name}", getattr(self, name), nucleus.symbol)
+        for name in ("gaussian_hz", "lorentzian_hz"):
+            check_width(f"site {self.name}: {name}", getattr(self, name))
         for name in ("euler_deg", "euler_q_deg"):
-            if np.shape(getattr(self, name)) != (3,):
-                raise ConventionError(
-                    f"site {self.name}: {name} is {getattr(self, name)}; expected alpha, beta and gamma"
-                )
-            for angle in getattr(self, name):
-                check_degrees(f"site {self.name}: an angle of {name}", angle)
+            _check_euler(f"site {self.name}: {name}", getattr(self, name))
+        if isinstance(self.transitions, str) and self.transitions not in _TRANSITIONS:
+            raise ConventionError(
+                f"site {self.name}: transitions is {self.transitions!r}; expected {', '.join(map(repr, _TRANSITIONS))}, or pairs of "
+                "quantum numbers"
+            )
         object.__setattr__(self, "couplings", tuple(self.couplings))
 
     @property
@@ -167,6 +177,7 @@ class Sites(Struct):
     leaders: tuple[int, ...] = static(default=())
 
     @classmethod
+    @checked
     def create(
         cls,
         isotope: str,
@@ -390,6 +401,15 @@ def _haeberlen(iso: float, zeta: float, eta: float) -> Float[np.ndarray, "3 3"]:
 def _turned(tensor: Float[np.ndarray, "3 3"], euler_deg: tuple[float, float, float]) -> Float[np.ndarray, "3 3"]:
     matrix = np.asarray(rotation(*map(float, euler_deg)))
     return matrix @ tensor @ matrix.T
+
+
+def _check_euler(where: str, angles: Sequence[float]) -> None:
+    if np.shape(angles) != (3,):
+        raise ConventionError(f"{where} is {angles}; expected alpha, beta and gamma")
+    for angle in angles:
+        if not np.isfinite(angle):
+            raise ConventionError(f"{where} is {angles}; expected three finite angles in degrees")
+        check_degrees(f"{where}: an angle", angle)
 
 
 def _check_asymmetry(name: str, value: float) -> None:

@@ -6,7 +6,8 @@ from .losses import Loss
 from .normal import normal_equations
 from .objective import Objective
 from .parameter_row import ParameterRow
-from .parameters import Parameters, perturb
+from .parameters import Parameters
+from .perturbed import perturb
 from .source import PhaseSource, Source, source
 from .state import Provision, State, TensorRead
 from .statistics import ProfileStatistics, Statistics

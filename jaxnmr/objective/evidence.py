@@ -244,7 +244,7 @@ class Profile(Evidence):
             out.append(
                 f"'{self.name}' is not described to within its noise: goodness of fit {s.gof:.3g} (1 where only noise is "
                 f"left), Durbin-Watson {s.durbin_watson:.2g} (2). Its model is not complete, and uncertainties are those of an "
-                "incomplete model."
+                f"incomplete model. {self._incomplete()}".rstrip()
             )
         if found.stiff:
             out.append(self._stiff(found.stiff))
@@ -260,6 +260,10 @@ class Profile(Evidence):
                 f"{listed(found.absent, unit)}. {self._absent(found)}".rstrip()
             )
         return tuple(out)
+
+    def _incomplete(self) -> str:
+        """What is known to be left out of the model, and may be why."""
+        return ""
 
     def _stiff(self, gain: float) -> str:
         """What to do about a baseline that follows the data badly."""

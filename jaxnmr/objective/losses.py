@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import is_number
 from .._arrays import namespace
 from ..errors import ParameterError
 from ..typing import Array
@@ -105,14 +106,14 @@ class Loss:
         Raises:
             ParameterError: an unknown kind, or a scale that is not a positive number.
         """
-        if kind not in SCALES:
+        if not isinstance(kind, str) or kind not in SCALES:
             raise ParameterError(f"there is no robust loss {kind!r}; expected one of {', '.join(SCALES)}")
-        scale = SCALES[kind] if scale is None else float(scale)
-        if not 0 < scale < math.inf:
+        scale = SCALES[kind] if scale is None else scale
+        if not is_number(scale) or not 0 < scale < math.inf:
             raise ParameterError(
                 f"the scale of a robust loss is {scale}; expected a positive number of sigmas, such as 2"
             )
-        return cls(kind, scale)
+        return cls(kind, float(scale))
 
     def residuals(self, r: Array) -> Array:
         """``f(r)``, any shape (traceable)."""

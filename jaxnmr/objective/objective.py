@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import checked
 from .._struct import Struct, compiled, set_fields, static
 from ..crystal import Crystal, shared_sites
 from ..crystal.cell import cell_from_metric, metric
@@ -76,6 +77,7 @@ class Objective(Struct):
     sources: tuple[PhaseSource, ...]
     losses: tuple[Loss | None, ...] = static()
 
+    @checked
     def __init__(
         self,
         terms: Term | TermSum,
@@ -182,6 +184,7 @@ class Objective(Struct):
                         params = params.tie(target, source)
         return params
 
+    @checked
     def state(self, values: Mapping[str, Array]) -> State:
         """The state at physical values by name (traceable)."""
         state = self.structures(values)
@@ -190,6 +193,16 @@ class Objective(Struct):
     def structures(self, values: Mapping[str, Array]) -> State:
         """The state at physical values by name, without what sources provide: structures and values (traceable)."""
         crystals = {}
+        missing = [
+            name
+            for phase in self.crystals
+            for f in _CRYSTAL_FIELDS
+            if (name := self.phase_prefix(phase) + f) not in values
+        ]
+        if missing:
+            raise ParameterError(
+                f"the values of a state lack {', '.join(missing)}; expected those of params.values, by name"
+            )
         for phase, crystal in self.crystals.items():
             prefix = self.phase_prefix(phase)
             fields = {name: values[prefix + name] for name in _CRYSTAL_FIELDS}
@@ -222,6 +235,7 @@ class Objective(Struct):
         values, products, along = zip(*(t.normal(state, tangents, loss, w) for t, loss, w in parts), strict=True)
         return jnp.concatenate(values), sum(products), sum(along)
 
+    @checked
     def residuals(self, params: Parameters) -> Array:
         """All whitened residuals at parameters."""
         require_kind(params, Parameters, "what an objective is evaluated at", "as of objective.parameters()")
@@ -231,6 +245,7 @@ class Objective(Struct):
         """Half the sum of squared residuals."""
         return 0.5 * jnp.sum(self.residuals(params) ** 2)
 
+    @checked
     def jacobian(self, params: Parameters) -> Array:
         """Derivative of the residuals by the refined numbers (per physical unit of each), ``(residuals, n_free)``.
 
@@ -243,6 +258,7 @@ class Objective(Struct):
         )[1]
         return columns / params.spec.scale[params.spec.free_pivots]
 
+    @checked
     def row_slices(self, params: Parameters) -> dict[str, slice]:
         """Which rows of residuals and Jacobian belong to which term (host)."""
         state = cache(lambda: jax.eval_shape(lambda p: self.state(p.values), params))
@@ -258,6 +274,7 @@ class Objective(Struct):
         """Whether some term changes with every accepted step, as Le Bail extraction does."""
         return any(t.extracting for t in self.terms)
 
+    @checked
     def bind(self, params: Parameters) -> Objective:
         """The objective planned for these very values, and for a refinement of what is free in ``params`` (host).
 
@@ -316,6 +333,7 @@ class Objective(Struct):
         """How derivatives of what sources provide are calculated and why, one sentence for each."""
         return tuple(s.note() for s in self.sources)
 
+    @checked
     def replan(self, params: Parameters) -> Replanned:
         """The objective with what these values have outgrown planned again (host)."""
         objective, notes = self._sources_replanned(params)
@@ -338,6 +356,7 @@ class Objective(Struct):
         notes = tuple(dict.fromkeys(note for _, note in pairs if note))
         return (self.replace(sources=tuple(s for s, _ in pairs)), notes) if notes else (self, ())
 
+    @checked
     def in_range(self, params: Parameters) -> Parameters:
         """Parameters that mean the same, with angles and the like in their usual range (host)."""
         values, moved = dict(params.values), frozenset(params.moved_names)
@@ -350,6 +369,7 @@ class Objective(Struct):
         serves = np.allclose(spec.tied(flat), flat) and ((flat >= spec.lower) & (flat <= spec.upper)).all()
         return params.replace(flat=flat) if serves and (flat != np.asarray(params.flat)).any() else params
 
+    @checked
     def warnings(self, params: Parameters) -> tuple[str, ...]:
         """Sentences about physically doubtful values and atoms outside the domain of a model, for the report (host)."""
         state = self.host_state(params)
@@ -357,6 +377,7 @@ class Objective(Struct):
         of_sources = (s.warnings(state.crystals[s.phase], state.predicted(k)) for k, s in enumerate(self.sources))
         return (*of_terms, *(sentence for of in of_sources for sentence in of))
 
+    @checked
     def host_state(self, params: Parameters) -> HostState:
         """The state at parameters for planning and reports; sources are evaluated when they are asked for (host)."""
         return HostState(self.structures(_on_host(params)), self.sources)

@@ -15,13 +15,14 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import checked, shown
 from .._struct import Struct, static
 from .._tables import plain
+from .._words import counted
 from ..errors import ParameterError
-from ..typing import Array, Quantity
+from ..typing import Array, Numbers, Quantity
 from .parameter_row import ParameterRow
 
 
@@ -181,8 +182,11 @@ class Parameters(Struct):
     spec: ParameterSpec = static()
 
     @classmethod
+    @checked
     def create(cls, quantities: Mapping[str, Quantity]) -> Parameters:
         """All quantities, nothing free."""
+        if not quantities:
+            raise ParameterError("there are no quantities to make parameters of")
         return cls(
             flat=np.concatenate([np.ravel(np.asarray(q.value, dtype=float)) for q in quantities.values()]),
             spec=ParameterSpec(quantities),
@@ -196,8 +200,7 @@ class Parameters(Struct):
 
     def __getitem__(self, name: str) -> Array:
         """An array (``"xyz"``) or a single value (``"xyz[Ca1.x]"``)."""
-        values = self.values
-        if name in values:
+        if isinstance(name, str) and name in (values := self.values):
             return values[name]
         return self.flat[_single(self.spec, name)]
 
@@ -264,12 +267,19 @@ class Parameters(Struct):
 
     def constrain(self, theta) -> dict[str, Array]:
         """Physical values by name at ``theta`` (traceable)."""
-        return self.spec.layout.unflatten(self.offset() + self.spec.transform @ theta)
+        return self.spec.layout.unflatten(self.offset() + self.spec.transform @ self._refined(theta))
 
     def at(self, theta) -> Parameters:
         """A copy at other refined numbers (traceable)."""
+        return self.replace(flat=self.offset() + self.spec.transform @ self._refined(theta))
+
+    def _refined(self, theta) -> Array:
         theta = theta if isinstance(theta, jax.core.Tracer) else np.asarray(theta)
-        return self.replace(flat=self.offset() + self.spec.transform @ theta)
+        if theta.dtype.kind not in "iuf" or theta.shape != (self.n_free,):
+            raise ParameterError(
+                f"theta is {shown(theta)}; expected {counted(self.n_free, 'number')}, one for each of params.free_names"
+            )
+        return theta
 
     def theta_bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Bounds of ``theta`` (host), those of values that follow through symmetry or a tie included.
@@ -358,7 +368,8 @@ class Parameters(Struct):
             return ()
         return tuple("".join(parts) for parts in others)
 
-    def set(self, pattern: str, value) -> Parameters:
+    @checked
+    def set(self, pattern: str, value: Numbers) -> Parameters:
         """Give values to what a name or pattern stands for: one number, or one per value.
 
         Symmetry and ties decide over the rest: values that depend on others follow them, and values that symmetry
@@ -396,6 +407,7 @@ class Parameters(Struct):
             spec = spec.changed(notes={k: note for k, note in spec.notes.items() if k not in chosen})
         return self.replace(flat=flat, spec=spec)
 
+    @checked
     def bound(self, pattern: str, lower: float | None = None, upper: float | None = None) -> Parameters:
         """Set bounds; ``None`` leaves one as it is. Values that symmetry fixes are passed over.
 
@@ -417,6 +429,7 @@ class Parameters(Struct):
                 )
         return self.replace(spec=self.spec.changed(lower=low, upper=high))
 
+    @checked
     def tie(self, target: str, source: str, factor: float = 1.0, offset: float = 0.0) -> Parameters:
         """Make ``target = factor * source + offset``, element by element."""
         spec = self.spec
@@ -474,24 +487,6 @@ def _single(spec: ParameterSpec, name: str) -> int:
     if len(hits) != 1:
         raise ParameterError(f"{name!r} stands for {len(hits)} values; name one, e.g. {spec.labels[hits[0]]!r}")
     return int(hits[0])
-
-
-def perturb(params: Parameters, key, *, n: int, sigma: float = 1.0) -> Parameters:
-    """``n`` copies whose refined numbers are shifted by Gaussian noise, stacked along a leading axis.
-
-    Args:
-        params: where to start.
-        key: typed PRNG key.
-        n: number of copies.
-        sigma: standard deviation in units of each parameter's typical change (its ``scale``).
-
-    Returns:
-        Parameters with ``flat`` of shape ``(n, values)``, for ``jax.vmap``.
-    """
-    theta = jnp.asarray(params.theta)
-    lower, upper = params.theta_bounds()
-    noisy = jnp.clip(theta + sigma * jax.random.normal(key, (n, theta.size)), lower, upper)
-    return params.replace(flat=params.offset() + noisy @ params.spec.transform.T)
 
 
 def renamed(prefix: str, quantities: Mapping[str, Quantity]) -> dict[str, Quantity]:

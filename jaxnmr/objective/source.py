@@ -6,6 +6,7 @@ structure, its neighbours say. A function of a crystal is a source as it is; see
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import shown
 from .._functions import pickled_function, unpickled_function
 from .._struct import Struct, compiled, static
 from ..crystal import Crystal
@@ -232,7 +234,7 @@ def _phase_function(function, name, phase, provisions):
     return PhaseFunction(function=unpickled_function(function), name=name, phase=phase, provisions=provisions)
 
 
-def source(name: str) -> Callable[[Callable[[Crystal], Any]], FunctionSource]:
+def source(name: str = "") -> Callable[[Callable[[Crystal], Any]], FunctionSource]:
     """Turn a function of a crystal into a source, whose values terms read with ``state.of(name)``::
 
         @jn.source("energy")
@@ -243,8 +245,20 @@ def source(name: str) -> Callable[[Callable[[Crystal], Any]], FunctionSource]:
 
     Args:
         name: the quantity. A function that returns a dictionary of arrays provides each of them by its own name.
+
+    Raises:
+        ParameterError: no name, or no function.
     """
-    return lambda function: FunctionSource(function=function, name=name)
+    if not isinstance(name, str) or not name:
+        given = f"the function {name.__name__!r} itself" if inspect.isfunction(name) else repr(name)
+        raise ParameterError(f'the name of a source is {given}; expected a text, as in @jn.source("energy")')
+
+    def made(function: Callable[[Crystal], Any]) -> FunctionSource:
+        if not callable(function):
+            raise ParameterError(f"source {name!r} is made from {shown(function)}; expected a function of a crystal")
+        return FunctionSource(function=function, name=name)
+
+    return made
 
 
 def plan_sources(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import is_number, shown
 from .._functions import pickled_function, unpickled_function
 from .._struct import Struct, compiled, set_fields, static
 from ..crystal import Crystal
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from .host_state import HostState
     from .parameters import Parameters
 
+_NO_TERM = "{} cannot be added to a term; terms and weighted terms can: xrd + 2.0 * restraint"
 # residuals of functions have numbers for names
 _NUMBERED = ("number", "expected", "calculated")
 
@@ -244,17 +247,19 @@ class TermSum:
     def __add__(self, other) -> TermSum:
         other = TermSum(other) if isinstance(other, Term) else other
         if not isinstance(other, TermSum):
-            return NotImplemented
+            raise ParameterError(_NO_TERM.format(shown(other)))
         return TermSum(
             *self.terms, *other.terms, weights=self.weights + other.weights, losses=self.losses + other.losses
         )
 
     def __radd__(self, other) -> TermSum:
         # sum([a, b]) begins with 0
-        return self if isinstance(other, int | float) and other == 0 else NotImplemented
+        if isinstance(other, int | float) and other == 0:
+            return self
+        raise ParameterError(_NO_TERM.format(shown(other)))
 
     def __mul__(self, weight) -> TermSum:
-        if isinstance(weight, str) or not np.ndim(weight) == 0 or not 0 <= float(weight) < np.inf:
+        if not is_number(weight) or not 0 <= float(weight) < np.inf:
             raise ParameterError(f"a term cannot have the weight {weight}; expected a number from 0 on")
         weight = float(weight)
         return TermSum(*self.terms, weights=tuple(w * weight for w in self.weights), losses=self.losses)
@@ -309,7 +314,7 @@ def bound_as(kind: type, term: Term, **fields: Any) -> Any:
     return made
 
 
-def term(name: str, *, sigma: float = 1.0) -> Callable[[Callable[[State], Any]], FunctionTerm]:
+def term(name: str = "", *, sigma: float = 1.0) -> Callable[[Callable[[State], Any]], FunctionTerm]:
     """Turn a function of the state into a term::
 
         @jn.term("p_o_bond", sigma=0.01)
@@ -319,9 +324,19 @@ def term(name: str, *, sigma: float = 1.0) -> Callable[[Callable[[State], Any]],
     Args:
         name: name of the term, for reports.
         sigma: standard uncertainty of every residual, in the units the function returns.
+
+    Raises:
+        ParameterError: no name, no positive number, or no function.
     """
     if not isinstance(name, str) or not name:
-        raise ParameterError(f'the name of a term is {name!r}; expected a text, as in @jn.term("volume", sigma=2.0)')
-    if isinstance(sigma, str) or not 0 < sigma < float("inf"):
+        given = f"the function {name.__name__!r} itself" if inspect.isfunction(name) else repr(name)
+        raise ParameterError(f'the name of a term is {given}; expected a text, as in @jn.term("volume", sigma=2.0)')
+    if not is_number(sigma) or not 0 < sigma < float("inf"):
         raise ParameterError(f"sigma of term {name!r} is {sigma}; expected a positive number")
-    return lambda function: FunctionTerm(sigma=float(sigma), function=function, name=name)
+
+    def made(function: Callable[[State], Any]) -> FunctionTerm:
+        if not callable(function):
+            raise ParameterError(f"term {name!r} is made from {shown(function)}; expected a function of the state")
+        return FunctionTerm(sigma=float(sigma), function=function, name=name)
+
+    return made

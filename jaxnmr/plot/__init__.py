@@ -6,6 +6,7 @@ with any colour vision tell apart, and no information is carried by colour alone
 :mod:`jaxnmr.plot.models`.
 """
 
+from . import models, screening
 from .course import convergence, correlation_matrix, correlations
 from .curves import curve
 from .energies import energy
@@ -13,4 +14,15 @@ from .information import information
 from .patterns import pattern
 from .spectra import spectrum
 
-__all__ = ["convergence", "correlation_matrix", "correlations", "curve", "energy", "information", "pattern", "spectrum"]
+__all__ = [
+    "convergence",
+    "correlation_matrix",
+    "correlations",
+    "curve",
+    "energy",
+    "information",
+    "models",
+    "pattern",
+    "screening",
+    "spectrum",
+]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._arguments import checked
 from .style import DIFFERENCE, GREY, PHASES, styled
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ..refinement.result import RefinementResult
 
 
+@checked
 def correlations(fit: RefinementResult, *, annotate: bool | None = None) -> Figure:
     """Correlation matrix of the refined parameters as a map.
 
@@ -65,6 +67,7 @@ def correlations(fit: RefinementResult, *, annotate: bool | None = None) -> Figu
         return figure
 
 
+@checked
 def convergence(fit: RefinementResult) -> Figure:
     """χ² and the weighted R factor of every histogram and spectrum, step by step, stages apart."""
     import matplotlib.pyplot as plt

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from .._arguments import checked
 from .style import BACKGROUND, CALCULATED, DASHES, DIFFERENCE, GREY, OBSERVED, PHASES, gapped, one_of, styled
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ..refinement.result import RefinementResult
 
 
+@checked
 def curve(fit: RefinementResult, name: str | None = None, *, axes: Axes | None = None) -> Figure:
     """Observed, calculated and difference curve of a term that is neither pattern nor spectrum, with its parts.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._arguments import checked
 from ..errors import ParameterError
 from .style import PHASES, styled
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\", "+++")
 
 
+@checked
 def information(fit: RefinementResult, *, parameters: bool | None = None) -> Figure:
     """What every term adds to what is known of the atoms: bars of shares, and uncertainties with one term left out.
 

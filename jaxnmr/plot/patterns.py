@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
+from .._arguments import checked
 from ..errors import ConventionError
 from .style import BACKGROUND, CALCULATED, DIFFERENCE, GREY, OBSERVED, PHASES, gapped, one_of, styled
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..terms import PatternEvidence
 
 
+@checked
 def pattern(
     fit: RefinementResult,
     name: str | None = None,

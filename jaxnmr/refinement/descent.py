@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._compilations import watch_compilations
+from .._words import counted
 from ..errors import DataError, ParameterError, PrecisionError
 from ..objective import Objective, Parameters
 from .checkpoint import write_checkpoint
@@ -96,6 +97,7 @@ class Descent:
         self._settled = False
         # a step whose chi² is not known yet, for something was planned again after it
         self._untold: StepInfo | None = None
+        self._pending = 0
         self._best: tuple[float, Parameters, Objective] | None = None
         self._since_best = 0
 
@@ -205,7 +207,10 @@ class Descent:
         infos = self._infos(jax.tree.map(np.asarray, made.history), seconds, compile_seconds)
         for info in infos[:-1]:
             self._tell(info)
+        # what is said of the end counts the step that is told after it
+        self._pending = len(infos[-1:])
         notes, renewed = self._attend(reason, made)
+        self._pending = 0
         for info in infos[-1:]:
             info = replace(info, note="; ".join(filter(None, (info.note, *notes))))
             if renewed:
@@ -299,7 +304,7 @@ class Descent:
         return self.stages[stage].name or f"stage {stage + 1}"
 
     def _converged(self, name: str) -> str:
-        return f"Converged in {len(self.steps)} steps (last stage '{name}')."
+        return f"Converged in {counted(len(self.steps) + self._pending, 'step')} (last stage '{name}')."
 
     def _not_finite(self, r) -> str:
         for name, rows in self.slices.items():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from .._arguments import checked
 from .result import StepInfo
 
 
@@ -22,6 +23,7 @@ def describe(info: StepInfo) -> str:
     )
 
 
+@checked
 def progress(*, log: str | Path | None = None) -> Callable[[StepInfo], None]:
     """A callback that prints one line per step to stderr and, on request, appends JSON lines to a file."""
     from rich.console import Console

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from ..errors import ConvergenceError, ParameterError, require_kind
+from .._arguments import checked
+from ..errors import ConvergenceError, ParameterError
 from ..objective import Objective, Parameters
 from .descent import Callback, Descent
 from .result import RefinementResult
@@ -14,12 +15,13 @@ from .solvers import LevenbergMarquardt, Solver
 from .stages import Stage
 
 
+@checked
 def refine(
     objective: Objective,
     params: Parameters,
     *,
     solver: Solver | None = None,
-    stages: Sequence[Stage] | None = None,
+    stages: Stage | Sequence[Stage] | None = None,
     callback: Callback | None = None,
     checkpoint: str | Path | None = None,
     throw: bool = True,
@@ -56,13 +58,9 @@ def refine(
         DataError: fewer observations than parameters, or residuals that are not finite at the start.
         ConvergenceError: no minimum was reached; the result is its ``result`` attribute.
     """
-    require_kind(
-        objective, Objective, "the objective of refine(objective, params)", "as of Objective(terms, crystal=crystal)"
-    )
-    require_kind(params, Parameters, "what refine(objective, params) starts from", "as of objective.parameters()")
+    if not 0.0 <= correlation_threshold <= 1.0:
+        raise ParameterError(f"correlation_threshold is {correlation_threshold:g}; expected a number from 0 to 1")
     stages = [stages] if isinstance(stages, Stage) else stages
-    for stage in [stages] if isinstance(stages, str) else stages or ():
-        require_kind(stage, Stage, "one of the stages", 'as of [Stage("cell"), Stage(("xyz", "u_iso"))]')
     if weights is not None:
         from .variance_components import refine_with_components
 

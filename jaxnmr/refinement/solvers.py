@@ -9,6 +9,7 @@ from typing import Protocol
 
 import jax.numpy as jnp
 
+from .._arguments import checked
 from ..errors import ConventionError
 from ..typing import Array
 from .subproblem import Decomposed
@@ -51,8 +52,11 @@ def _check(solver) -> None:
         raise ConventionError(
             f"max_steps is {solver.max_steps} and tolerance {solver.tolerance:g}; expected at least 1 and a positive number"
         )
+    if solver.initial_damping < 0:
+        raise ConventionError(f"initial_damping is {solver.initial_damping:g}; expected a number from 0 on")
 
 
+@checked
 @dataclass(frozen=True)
 class LevenbergMarquardt:
     """Dense, column-scaled Levenberg-Marquardt by singular value decomposition.
@@ -78,6 +82,7 @@ class LevenbergMarquardt:
         return damped_step
 
 
+@checked
 @dataclass(frozen=True)
 class GaussNewton:
     """Gauss-Newton steps computed by ``jaxopt.GaussNewton``, damped only after a step was refused.

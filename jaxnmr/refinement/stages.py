@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from .._arguments import is_whole, shown
 from ..errors import ParameterError
 from ..objective import Parameters
 
@@ -30,7 +31,15 @@ class Stage:
     def __post_init__(self):
         for what in ("free", "fix"):
             value = getattr(self, what)
+            texts = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
+            strange = [text for text in texts if not isinstance(text, str)]
+            if strange:
+                raise ParameterError(
+                    f'{what} of a stage holds {shown(strange[0])}; expected names of parameters: ("cell", "xyz")'
+                )
             object.__setattr__(self, what, (value,) if isinstance(value, str) else tuple(value))
+        if self.max_steps is not None and not (is_whole(self.max_steps) and self.max_steps >= 1):
+            raise ParameterError(f"max_steps of a stage is {self.max_steps}; expected a whole number from 1 on")
 
 
 def masked(params: Parameters, stages: Sequence[Stage]) -> tuple[Parameters, list[np.ndarray]]:

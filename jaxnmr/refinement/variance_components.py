@@ -19,6 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .._arguments import checked
 from ..errors import ParameterError
 from ..objective import Objective, Parameters
 from .result import RefinementResult
@@ -32,6 +33,7 @@ _SMALLEST = 1e-2
 _REDUNDANT = 1.0
 
 
+@checked
 def variance_components(fit: RefinementResult, terms: Sequence[str] | None = None) -> VarianceComponents:
     """What the residuals of a fit say of the uncertainties of every data set; one round of the estimation.
 

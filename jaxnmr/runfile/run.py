@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .._arguments import checked
 from ..diffraction.powder import DEFAULT_CUTOFF
 from ..objective import Loss
 from ..units import b_to_u
@@ -440,6 +441,7 @@ class Run(Spec):
                     raise table.error(f"two tables [[{kind}]] are called {name!r}; give each its own name")
 
 
+@checked
 def load_run(path: str | Path) -> Run:
     """Read and check a run file; data files are not touched yet.
 

@@ -22,6 +22,7 @@ from ..terms import PatternTerm, PredictedSpectrumTerm, SpectrumTerm
 from .advice import in_keys
 from .couplings import couplings_term
 from .energy import energies_by_phase, energy_term
+from .existing import require_files
 from .models import ModelSpec, by_phase, load_model
 from .peaks import peaks_term
 from .restraints import restraint_term
@@ -56,6 +57,7 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
             the run file where that helps.
     """
     given = dict(structures or {})
+    require_files(run, given)
     crystals = {phase.name: given.get(phase.name) or _crystal(run, phase) for phase in run.phases}
     models = by_phase(run.models, [_model(run, k, spec) for k, spec in enumerate(run.models)], tuple(crystals))
     with _place(run, "[[model]]"):

@@ -205,6 +205,19 @@ def _intensities(table: Table, name: str, default: Any = REQUIRED) -> tuple[floa
     return table.numbers(name, default, count=len(peaks)) if peaks else default
 
 
+def _axis(table: Table, name: str, default: Any = REQUIRED, *, choices: tuple[str, ...]) -> Any:
+    said = table.content.get(name)
+    if isinstance(said, str) and (word := said.strip().lower()) not in choices:
+        hint = {
+            "mhz": "; convert the column to Hz: it is not known whether MHz are from 0 ppm or absolute",
+            "rad/s": '; divide the column by 2π and give "hz"',
+        }.get(word, "")
+        raise table.error(
+            f"the first column cannot be in {said!r}; expected {', '.join(map(repr, choices))}{hint}", name
+        )
+    return default if said is None else table.text(name).strip().lower()
+
+
 def _magres_reference(table: Table, name: str, default: Any = REQUIRED, *, of: type[ShiftsSpec]) -> ShiftsSpec:
     return of() if table.has("tensors") else part(table, name, of=of)
 
@@ -223,7 +236,7 @@ class SpectrumSpec(Spec):
         help="CSDM, SIMPSON, NMRPipe, JCAMP-DX, folder of TopSpin or Varian, columns of text; simulate-spectrum needs none",
     )  # fmt: skip
     format: str | None = key(Table.text, None, '"columns"', "when it must not be guessed")
-    axis: Axis | None = key(Table.text, None, '"ppm"', "of columns", choices=get_args(Axis))
+    axis: Axis | None = key(_axis, None, '"ppm"', "of columns", choices=get_args(Axis))
     isotope: str | None = key(Table.text, None, '"27Al"', shown=True)
     b0_tesla: float | None = key(Table.positive, None, "11.7", "not needed when the file says it", shown=True)
     larmor_hz: float | None = key(scaled(1e6, Table.positive), None, "130.3", "instead of b0_tesla", name="larmor_mhz")

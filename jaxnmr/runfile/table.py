@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ParseError
+from .unit_words import as_number, of_another_unit, slip
 
 REQUIRED: Any = object()
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -25,19 +26,38 @@ def read_toml(path: str | Path) -> Table:
     """
     path = Path(path)
     try:
-        return Table(path, "", tomllib.loads(path.read_text(encoding="utf-8")))
+        # editors of Windows begin a file with a mark that TOML does not know
+        text = path.read_text(encoding="utf-8-sig")
+        if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
+            raise ParseError(path, None, "this file says nothing; jaxnmr help-run shows what a run file can say")
+        return Table(path, "", tomllib.loads(text))
     except FileNotFoundError:
         raise ParseError(path, None, "no such file") from None
     except UnicodeDecodeError as err:
-        raise ParseError(path, None, f"not a text file in UTF-8 ({err.reason} at byte {err.start})") from None
-    except IsADirectoryError:
-        raise ParseError(path, None, "this is a folder; give the run file in it") from None
+        wide = path.read_bytes()[:2] in (b"\xff\xfe", b"\xfe\xff")
+        what = (
+            "a text in UTF-16: save it as UTF-8"
+            if wide
+            else f"not a text file in UTF-8 ({err.reason} at byte {err.start})"
+        )
+        raise ParseError(path, None, what) from None
+    except PermissionError:
+        raise ParseError(path, None, "this file may not be read by you") from None
+    except (NotADirectoryError, OSError) as err:
+        if isinstance(err, IsADirectoryError):
+            raise ParseError(path, None, "this is a folder; give the run file in it") from None
+        raise ParseError(path, None, f"cannot be read: {err.strerror or err}") from None
     except tomllib.TOMLDecodeError as err:
         found = re.search(r"\s*\(at line (\d+), column (\d+)\)", str(err))
         if found is None:
             raise ParseError(path, None, f"not valid TOML: {err}") from None
         reason = str(err)[: found.start()]
-        raise ParseError(path, int(found[1]), f"not valid TOML at column {found[2]}: {reason}") from None
+        lines = text.splitlines()
+        line = lines[int(found[1]) - 1] if int(found[1]) <= len(lines) else ""
+        shown = f" in {line.strip()!r}" if line.strip() else ""
+        raise ParseError(
+            path, int(found[1]), f"not valid TOML at column {found[2]}{shown}: {reason}{slip(line, reason)}"
+        ) from None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -82,7 +102,8 @@ class Table:
         for key in self.content:
             if key not in known:
                 place = f" in {self.where}" if self.where else ""
-                raise ParseError(self.file, None, f"unknown key {key!r}{place}{nearest(key, known)}")
+                hint = of_another_unit(key, self.content[key], known) or nearest(key, known)
+                raise ParseError(self.file, None, f"unknown key {key!r}{place}{hint}")
 
     def has(self, key: str) -> bool:
         self._note(key)
@@ -105,7 +126,7 @@ class Table:
         if key not in self.content:
             return value
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-            raise self.error(f"expected a number, got {value!r}", key)
+            raise self.error(f"expected a number, got {value!r}{as_number(key, value)}", key)
         return float(value)
 
     def positive(self, key: str, default: Any = REQUIRED) -> Any:
@@ -120,7 +141,7 @@ class Table:
         if key not in self.content:
             return value
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-            raise self.error(f"expected a whole number from {minimum} on, got {value!r}", key)
+            raise self.error(f"expected a whole number from {minimum} on, got {value!r}{as_number(key, value)}", key)
         return value
 
     def flag(self, key: str, default: Any = REQUIRED) -> bool:
@@ -194,7 +215,9 @@ class Table:
         """A list of tables, ``[[key]]``; empty when missing. A ``name`` is used in messages."""
         value = self._get(key, [])
         if not isinstance(value, list) or any(not isinstance(item, dict) for item in value):
-            raise self.error(f"expected tables written as [[{key}]], got {type(value).__name__}", key)
+            inner = f"{self.where.split(']]')[0].removeprefix('[[')}.{key}" if self.where else key
+            found = f"[{inner}], a single table: double the brackets" if isinstance(value, dict) else f"{value!r}"
+            raise self.error(f"expected tables written as [[{inner}]], got {found}", key)
         out = []
         for k, item in enumerate(value):
             name = item.get("name", item.get("label"))

@@ -22,7 +22,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from .._compilations import watch_compilations
 from .._struct import NoteRead, bare
 from .._tuning import of_platform
-from ..errors import ConventionError
+from ..errors import ConventionError, ParameterError
 from ..refinement.descent import Descent
 from ..refinement.loop import HISTORY, Outcome, again, descend
 
@@ -62,6 +62,8 @@ class Batches:
 
     def __init__(self, devices: Sequence[jax.Device] | None = None, width: int | None = None):
         self.devices = tuple(jax.local_devices() if devices is None else devices)
+        if not self.devices or not all(hasattr(device, "platform") for device in self.devices):
+            raise ParameterError(f"devices is {devices!r}; expected some of jax.devices()")
         if width is None:
             width = of_platform(self.devices[0].platform).refinements
         if width < 1:

@@ -18,6 +18,7 @@ import numpy as np
 
 from .._record import envelope, read_record, write_record
 from ..crystal import Crystal
+from ..errors import ConventionError
 from ..io import write_crystal
 
 # a claim of another machine is given up for dead after this; one of this machine as soon as its process is gone
@@ -50,7 +51,10 @@ class ScreeningFolder:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise ConventionError(f"the folder {self.path} cannot be made ({err.strerror}); give another one") from None
         self._mine: set[str] = set()
 
     def stem(self, name: str, key: str) -> str:

@@ -14,8 +14,9 @@ from typing import Any, cast
 import jax
 import numpy as np
 
+from .._arguments import checked, shown
 from ..crystal import Crystal
-from ..errors import ConventionError, PrecisionError
+from ..errors import ConventionError, ParameterError, PrecisionError
 from ..io import read_crystal
 from ..io.structures.ase import from_ase
 from ..objective import Parameters
@@ -36,6 +37,7 @@ _POLL_SECONDS = 1.0
 Make = Callable[[Crystal], Sequence[Any]]
 
 
+@checked
 def screen(
     candidates: Mapping[str, Any] | Iterable[Any],
     make: Make,
@@ -262,8 +264,12 @@ def _named(candidates) -> dict[str, Any]:
                 name = candidate.name
             elif isinstance(candidate, str | Path):
                 name = Path(candidate).stem
-            else:
+            elif hasattr(candidate, "get_chemical_formula"):
                 name = candidate.get_chemical_formula(empirical=True)
+            else:
+                raise ParameterError(
+                    f"one of the candidates is {shown(candidate)}; expected a Crystal, a file or ASE's Atoms, or any of them by name"
+                )
             if name in named:
                 raise ConventionError(
                     f"two candidates are called {name!r}: give them by name, screen({{'first': ..., 'second': ...}}, ...)"

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
+from .._arguments import checked
 from .._tables import plain
 from .._words import counted
 from ..crystal.cell import lattice
 from ..errors import ConvergenceError, JaxnmrError, ParameterError
 from ..objective import Objective, Parameters
+from ..objective.perturbed import require_key
 from ..refinement.descent import Descent
 from ..refinement.linearised import Linearised
 from ..refinement.loop import SMALLEST_GOF2
@@ -142,6 +144,7 @@ class StartsResult:
         )
 
 
+@checked
 def refine_starts(
     objective: Objective,
     starts: Parameters | Sequence[Parameters],
@@ -184,6 +187,10 @@ def refine_starts(
     began = time.perf_counter()
     starts = _listed(starts)
     solver = solver or LevenbergMarquardt()
+    if not same > 0.0 or most_minima < 0:
+        raise ParameterError(
+            f"same is {same:g} and most_minima {most_minima}; expected a positive number, and one from 0 on"
+        )
     batches = Batches(devices, width)
     # made before the first one runs: what is wrong with all of them is an error, not a row
     descents = [Descent(objective, start, solver, stages) for start in starts]
@@ -286,6 +293,7 @@ def _result(ending: Ending) -> RefinementResult:
     return ending.descent.result(ending.status, ending.message)
 
 
+@checked
 def displaced(objective: Objective, params: Parameters, key, *, n: int, distance: float = 0.05) -> Parameters:
     """``n`` copies of parameters with atoms moved at random by up to ``distance`` Å, for :func:`refine_starts`.
 
@@ -305,6 +313,7 @@ def displaced(objective: Objective, params: Parameters, key, *, n: int, distance
     Raises:
         ParameterError: symmetry fixes all coordinates, fewer than one copy, or a distance that is not positive.
     """
+    require_key(key, "displaced")
     if n < 1 or not 0 < distance < float("inf"):
         raise ParameterError(f"n is {n} and distance {distance} Å; expected at least 1 and a positive length")
     names = [objective.phase_prefix(phase) + "xyz" for phase in objective.crystals]

@@ -14,16 +14,18 @@ from typing import Any, Literal
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import checked
 from .._struct import Struct, set_fields, static
 from .._words import counted
 from ..crystal import Crystal, angles, atom_names, distances, plan_pairs, plan_triplets, select_angles, symmetry_code
+from ..crystal.bonds import Cutoffs
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
 from ..nmr import CouplingCalibration, isotope
 from ..nmr.dipolar import dipolar_constant_hz
 from ..objective.evidence import Rows, rows_of, uncertainties
 from ..objective.state import State
 from ..objective.term import Term, calculated_of
-from ..typing import Array, Quantity
+from ..typing import Array, Numbers, Quantity
 
 Atoms = Sequence[Sequence[str]]
 
@@ -72,6 +74,7 @@ class Linkages(Struct):
         return total / (jnp.sum(share, axis=1) - 1.0)
 
 
+@checked
 @dataclass(frozen=True)
 class CouplingLaw:
     """Couplings that are linear in a function of the angle at the bridge, ``offset_hz + slope_hz f``.
@@ -140,14 +143,15 @@ class CouplingTerm(Term):
         raise ParameterError("make coupling terms with CouplingTerm.dipolar or CouplingTerm.across")
 
     @classmethod
+    @checked
     def dipolar(
         cls,
         crystal: Crystal,
         nuclei: tuple[str, str],
         atoms: Atoms,
-        observed_hz,
+        observed_hz: Numbers,
         *,
-        sigma,
+        sigma: Numbers,
         signed: bool = False,
         scale: float = 1.0,
         phase: str | None = None,
@@ -202,17 +206,18 @@ class CouplingTerm(Term):
         )  # fmt: skip
 
     @classmethod
+    @checked
     def across(
         cls,
         crystal: Crystal,
         kind: tuple[str, str, str],
-        observed_hz,
+        observed_hz: Numbers,
         *,
-        sigma,
+        sigma: Numbers,
         law: Callable[[Linkages], Array],
         atoms: Atoms | None = None,
         calibration: CouplingCalibration | None = None,
-        cutoffs=None,
+        cutoffs: Cutoffs = None,
         phase: str | None = None,
         name: str = "couplings",
     ) -> CouplingTerm:
@@ -265,7 +270,8 @@ class CouplingTerm(Term):
         return term
 
     @staticmethod
-    def linkages(crystal: Crystal, kind: tuple[str, str, str], cutoffs=None) -> list[tuple[str, str, str]]:
+    @checked
+    def linkages(crystal: Crystal, kind: tuple[str, str, str], cutoffs: Cutoffs = None) -> list[tuple[str, str, str]]:
         """The symmetry-distinct linkages of a kind, as labels with symmetry codes (host)."""
         name = lambda atom: f"{crystal.labels[atom[0]]} {symmetry_code(atom).replace('.', '1_555')}"
         triplets = select_angles(crystal, [kind], cutoffs)[0][0]

@@ -302,6 +302,12 @@ class PlannedSpectrum(MeasuredSpectrum):
     def evidence(self, state: State) -> SpectrumEvidence:
         return self._evidence(state)
 
+    @property
+    def _central(self) -> bool:
+        """Whether the central transition of a nucleus that has satellites is all that is calculated."""
+        shown = {pair for group in self.plan.groups for pair in group.transitions}
+        return self.simulation.spin > 1 and shown == {(0.5, -0.5)}
+
     def _evidence(self, state: State, **sites: Any) -> SpectrumEvidence:
         """What is shown of any spectrum, with ``values`` or what is ``predicted`` of its sites."""
         calculated, baseline, components = map(np.asarray, _curves(self, state))
@@ -328,6 +334,7 @@ class PlannedSpectrum(MeasuredSpectrum):
             isotope=self.simulation.isotope,
             larmor_hz=self.simulation.larmor_hz,
             mas_hz=float(self.simulation.mas_hz),
+            central=self._central,
             **sites,
         )
 

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import checked
 from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..diffraction import Pattern, PatternPlan, PowderDiffraction
 from ..diffraction.linear_pattern import LinearPattern, linear_pattern
 from ..diffraction.tiles import Tiles
-from ..errors import ConventionError, ParameterError, require_kind
+from ..errors import ConventionError, ParameterError
 from ..objective.losses import Loss, slopes
 from ..objective.state import State
 from ..objective.statistics import weighted_factor
@@ -61,6 +62,7 @@ class PatternTerm(Term):
     reads = ()
     sees_origin = False
 
+    @checked
     def __init__(self, experiment: PowderDiffraction, pattern: Pattern, *, name: str = "xrd"):
         """Compare a measured pattern with the calculated one.
 
@@ -70,8 +72,6 @@ class PatternTerm(Term):
             ConventionError: more terms of the background than half of the points.
             ParameterError: arguments of another kind.
         """
-        require_kind(experiment, PowderDiffraction, "the experiment of a PatternTerm(experiment, pattern)")
-        require_kind(pattern, Pattern, "the pattern of a PatternTerm(experiment, pattern)", "as of read_pattern")
         _, x, _ = experiment.measured(pattern)
         terms = experiment.background.terms
         if terms > max(len(x) // 2, _FEW_TERMS):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import checked
 from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
@@ -16,7 +17,7 @@ from ..nmr import ShiftReference, isotope
 from ..objective.evidence import Rows, rows_of
 from ..objective.state import SHIELDING, State, TensorRead
 from ..objective.term import bound_as, calculated_of
-from ..typing import Array, Quantity
+from ..typing import Array, Numbers, Quantity
 from .site_term import Place, SiteTerm, reference_start, site_spread
 
 if TYPE_CHECKING:
@@ -47,12 +48,13 @@ class PeakListTerm(SiteTerm):
     assignment: tuple[int, ...] = static()
     counts: tuple[int, ...] | None = static()
 
+    @checked
     def __init__(
         self,
         nucleus: str,
-        shifts_ppm,
+        shifts_ppm: Numbers,
         *,
-        sigma,
+        sigma: Numbers,
         reference: ShiftReference | None = None,
         sigma_model: float | Sequence[float] | Literal["model"] | None = None,
         assignment: Sequence[str | Sequence[str]] | None = None,

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import checked
 from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
@@ -65,6 +66,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
     hz_per_au: float = static()
     anisotropic: bool = static()
 
+    @checked
     def __init__(
         self,
         simulation: SpectrumStatic | SpectrumMAS,

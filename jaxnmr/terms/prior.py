@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import checked
 from .._struct import set_fields, static
 from ..errors import ParameterError
 from ..objective.evidence import Knowledge, rows_of
@@ -35,6 +36,7 @@ class Prior(Term):
 
     reads = ()
 
+    @checked
     def __init__(self, pattern: str, value: float, sigma: float, *, name: str = ""):
         label = name or f"prior {pattern}"
         set_fields(self, target=float(value), sigma=positive_sigma(sigma, label), pattern=pattern, name=label)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from .._arguments import checked
 from .._struct import static
 from ..crystal import (
     Crystal,
@@ -20,6 +21,7 @@ from ..crystal import (
     plan_triplets,
     select_angles,
 )
+from ..crystal.bonds import Cutoffs
 from ..errors import ParameterError
 from ..objective.evidence import Knowledge, rows_of
 from ..objective.state import State
@@ -62,6 +64,7 @@ class Restraint(Term):
     sees_origin = False
 
     @classmethod
+    @checked
     def bond(
         cls,
         crystal: Crystal,
@@ -85,6 +88,7 @@ class Restraint(Term):
         return cls._one("bond", plan_pairs, crystal, atoms, value, sigma, phase, name)
 
     @classmethod
+    @checked
     def angle(
         cls,
         crystal: Crystal,
@@ -108,6 +112,7 @@ class Restraint(Term):
         )  # fmt: skip
 
     @classmethod
+    @checked
     def bonds(
         cls,
         crystal: Crystal,
@@ -115,7 +120,7 @@ class Restraint(Term):
         sigma: float = 0.02,
         target: Mapping[tuple[str, str], float] | None = None,
         count: Count = "distinct",
-        cutoffs=None,
+        cutoffs: Cutoffs = None,
         phase: str | None = None,
         name: str = "bonds",
     ) -> Restraint:
@@ -148,13 +153,14 @@ class Restraint(Term):
         return cls._many("bond", crystal, pairs, length, np.full(len(pairs), sigma), multiplicity, count, phase, name)
 
     @classmethod
+    @checked
     def distances(
         cls,
         crystal: Crystal,
         expected: Mapping[tuple[str, ...], tuple[float, float]],
         *,
         count: Count = "distinct",
-        cutoffs=None,
+        cutoffs: Cutoffs = None,
         phase: str | None = None,
         name: str = "distances",
     ) -> Restraint:
@@ -180,13 +186,14 @@ class Restraint(Term):
         return cls._of_kinds("bond", crystal, expected, chosen, count, phase, name)
 
     @classmethod
+    @checked
     def angles(
         cls,
         crystal: Crystal,
         expected: Mapping[tuple[str, str, str], tuple[float, float]],
         *,
         count: Count = "distinct",
-        cutoffs=None,
+        cutoffs: Cutoffs = None,
         phase: str | None = None,
         name: str = "angles",
     ) -> Restraint:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import checked
 from .._struct import compiled, set_fields, static
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError
@@ -68,6 +69,7 @@ class SpectrumTerm(PlannedSpectrum):
 
     reads = ()
 
+    @checked
     def __init__(
         self,
         simulation: SpectrumStatic | SpectrumMAS,
@@ -154,6 +156,7 @@ class SpectrumTerm(PlannedSpectrum):
             *((name, which if isinstance(which, str) else f"{which}") for name, which in of),
         )
 
+    @checked
     def sharing(self, params: Parameters, other: str) -> Parameters:
         """Parameters in which the sites have the shifts and tensors of those with the same labels in another spectrum.
 
@@ -246,7 +249,8 @@ class SpectrumTerm(PlannedSpectrum):
                 if name == "eta_q" and self._without_sign(values, k):
                     sentences.append(
                         f"{full} is 1, the largest asymmetry there is; beyond it the shapes of the central transition come again. "
-                        "The data do not show this shape, or something of the model is missing."
+                        "The data do not show this shape, or something of the model is missing, such as satellite transitions that overlap "
+                        'it (transitions "all"), or another site.'
                     )
                     continue
                 sentences.append(

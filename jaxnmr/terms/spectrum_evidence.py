@@ -52,6 +52,7 @@ class SpectrumEvidence(Profile):
         frequency_hz: ``(points,)`` from the reference.
         isotope, larmor_hz: nucleus and frequency of 0 ppm.
         mas_hz: spinning speed; 0 for none, infinite for one without sidebands.
+        central: whether only the central transition is calculated of a nucleus that has others.
         values: parameters of the sites by name, ``(sites,)``, where they are parameters.
         followers: labels of sites whose shift and tensors are those of another one: its satellites.
         predicted: what follows from the structure, ``(sites,)`` by name: shift and zeta in ppm, cq in Hz, share in per cent.
@@ -61,6 +62,7 @@ class SpectrumEvidence(Profile):
     isotope: str
     larmor_hz: float
     mas_hz: float = 0.0
+    central: bool = False
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
     followers: frozenset[str] = frozenset()
     predicted: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -103,6 +105,15 @@ class SpectrumEvidence(Profile):
         return (
             f"The baseline of '{self.name}' does not follow the data between the lines, which makes {100 * gain:.0f} % of chi²: "
             f"refine {self.name}/baseline, or give the spectrum a baseline of more terms; check the phase, too."
+        )
+
+    def _incomplete(self) -> str:
+        if not self.central:
+            return ""
+        return (
+            "Only the central transition is calculated: satellites that overlap it give the shape intensity that no C_Q, η or "
+            'width explains, and couplings that are wrong; transitions "all" calculates them. A second site, or a distribution of '
+            "couplings, is the other likely reason."
         )
 
     def _unexplained(self, found: Misfit) -> str:

@@ -102,6 +102,10 @@ def noise(spectrum: Spectrum, part: Spectrum, rows: np.ndarray, sigma, noise_ppm
     elif part.sigma is not None:
         level = np.asarray(part.sigma, dtype=float)
     else:
+        if noise_ppm is not None and np.shape(noise_ppm) != (2,):
+            raise ConventionError(
+                f"noise_ppm is {noise_ppm!r}; expected (low, high), a part of {spectrum.name} without signal"
+            )
         level = np.asarray(spectrum.noise(*noise_ppm) if noise_ppm is not None else spectrum.noise())
         if not level > 1e-12 * np.abs(np.asarray(spectrum.values)).max():
             raise DataError(f"{spectrum.name} shows no noise: give sigma, the uncertainty of a point")

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import checked
 from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..errors import ConventionError, DataError, ParameterError, ShapeError
@@ -19,7 +20,7 @@ from ..nmr.tensors import TRACELESS_DYADS
 from ..objective.evidence import Row, Rows
 from ..objective.state import EFG, SHIELDING, State, TensorRead
 from ..objective.term import bound_as, calculated_of
-from ..typing import Array, ArrayT, Quantity
+from ..typing import Array, ArrayT, Numbers, Quantity
 from .site_term import Place, SiteTerm, positive_spread, reference_start, site_spread
 
 if TYPE_CHECKING:
@@ -70,12 +71,13 @@ class TensorTerm(SiteTerm):
     quantity: str = static()
     kind: str = static()
 
+    @checked
     def __init__(
         self,
         nucleus: str,
-        observed,
+        observed: Numbers,
         *,
-        sigma,
+        sigma: Numbers,
         reference: ShiftReference | None = None,
         sigma_model: float | Sequence[float] | np.ndarray | Literal["model"] | None = None,
         quantity: Literal["shielding", "efg"] = "shielding",

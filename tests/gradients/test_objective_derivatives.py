@@ -1,4 +1,4 @@
-"""The structured Jacobian of an objective equals plain forward mode, reverse mode and central differences."""
+"""The structured Jacobian of an objective equals plain forward mode, reverse mode and central differences; with losses, too."""
 
 from functools import lru_cache
 
@@ -9,7 +9,8 @@ import pytest
 from small_problems import DOUBLET, NEUTRON, SYNCHROTRON, anatase, at_truth, histogram, monoclinic, rutile
 
 import jaxnmr as jn
-from jaxnmr.objective.objective import residuals_and_jacobian
+from jaxnmr.objective.normal import normal_equations
+from jaxnmr.objective.objective import residuals, residuals_and_jacobian
 
 # away from the ends of ranges and from points where a derivative vanishes
 _LABORATORY = {
@@ -42,13 +43,16 @@ def problem(kind: str):
         neutron, n_true = histogram(crystal, NEUTRON, np.arange(20, 70, 0.2), values=capillary, name="neutron")
         soft = jn.Restraint.bonds(crystal, sigma=0.02, cutoffs={("S", "O"): 2.6, ("S", "N"): 4.5, ("O", "N"): 3.0})
         angle = jn.Restraint.angle(crystal, ("S1", "O1", "N1"), 100.0, 2.0)
-        terms = 0.5 * xrd + neutron + 3.0 * soft + angle + jn.Prior("u_iso", 0.01, 0.003) + volume_near_a_guess
+        volume = 3.0 * volume_near_a_guess.robust("huber")
+        terms = 0.5 * xrd.robust("soft_l1") + neutron + 3.0 * soft + angle + jn.Prior("u_iso", 0.01, 0.003) + volume
         histograms = {"xrd": x_true, "neutron": n_true}
     objective = jn.Objective(terms, crystal=crystal)
     params = at_truth(objective, **histograms).free("*")
     lower, upper = params.theta_bounds()
     shift = 0.3 * np.random.default_rng(1).normal(size=params.n_free)
-    return objective, params.at(np.clip(params.theta + shift, lower, upper))
+    params = params.at(np.clip(params.theta + shift, lower, upper))
+    # as a refinement does, in one of them
+    return objective.bind(params) if kind == KINDS[2] else objective, params
 
 
 @jn.term("volume", sigma=2.0)
@@ -85,21 +89,35 @@ def worst(difference, reference):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_structured_jacobian_is_the_derivative_of_the_residuals(kind):
     objective, params = problem(kind)
-    f = jax.jit(at_theta(objective, params))
     theta = jnp.asarray(params.theta)
+    constant = params.spec.layout, objective, params.offset(), params.spec.transform
     r, jacobian = map(np.asarray, structured(objective, params))
-    np.testing.assert_allclose(r, f(theta), rtol=1e-9, atol=1e-9)
-
-    plain = np.asarray(jax.jit(jax.jacfwd(f))(theta))
+    plain = np.asarray(jax.jit(jax.jacfwd(at_theta(objective, params)))(theta))
     assert worst(jacobian - plain, plain) < 1e-9
 
+    np.testing.assert_allclose(r, residuals(*constant, theta), rtol=1e-9, atol=1e-9)
     # fourth-order central differences; the step is a thousandth of a typical change
     h = 1e-3
     columns = []
     for k in range(theta.size):
-        at = lambda m, k=k: np.asarray(f(theta.at[k].add(m * h)))
+        at = lambda m, k=k: np.asarray(residuals(*constant, theta.at[k].add(m * h)))
         columns.append((8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * h))
     assert worst(jacobian - np.stack(columns, axis=1), plain) < 1e-6
+
+
+def test_normal_equations_are_products_of_the_jacobian():
+    objective, params = problem(KINDS[2])
+    arguments = params.spec.layout, objective, params.offset(), params.spec.transform, jnp.asarray(params.theta)
+    r, products, gradient = map(np.asarray, normal_equations(*arguments))
+    r_of_jacobian, jacobian = map(np.asarray, structured(objective, params))
+    plain = np.asarray(residuals(*arguments))
+    for found in (r, r_of_jacobian):
+        np.testing.assert_allclose(found, plain, rtol=1e-11, atol=1e-11 * np.abs(plain).max())
+    assert (products == products.T).all()
+    lengths = np.linalg.norm(jacobian, axis=0)
+    scale = np.where(lengths > 0, lengths, 1.0)
+    assert np.abs((products - jacobian.T @ jacobian) / np.outer(scale, scale)).max() < 1e-12
+    assert np.abs(gradient - jacobian.T @ r).max() < 1e-12 * lengths.max() * np.linalg.norm(r)
 
 
 def test_the_gradient_of_the_objective_is_the_residuals_times_the_jacobian():

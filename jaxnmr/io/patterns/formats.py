@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..._arguments import checked
 from ...diffraction.records import Instrument, Pattern
 from ...errors import ConventionError, DataError, ParseError, require_kind, require_path
 from ..files import decode, read_bytes, split_lines
@@ -27,6 +28,7 @@ _EXTENSIONS = {".xrdml": "xrdml", ".cif": "pdcif", ".fxye": "gsas", ".gsa": "gsa
 _WRITTEN = (".xye", ".xy", ".csv", ".dat", ".txt")
 
 
+@checked
 def read_pattern(
     path: str | Path,
     *,

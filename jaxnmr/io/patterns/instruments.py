@@ -4,6 +4,7 @@ import math
 import re
 from pathlib import Path
 
+from ..._arguments import checked
 from ...diffraction.records import Instrument
 from ...errors import ConventionError, ParseError
 from ..files import decode, read_bytes, split_lines
@@ -19,6 +20,7 @@ _PROFILES = {
 _TUBES = ("crka", "feka", "coka", "cuka", "moka", "agka")
 
 
+@checked
 def read_instrument(path: str | Path, bank: int | None = None) -> Instrument:
     """Read a constant-wavelength instrument parameter file of GSAS (``.prm``) or GSAS-II (``.instprm``).
 

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from ..._arguments import checked
 from ...errors import ConventionError, ParseError, require_kind, require_path
 from ...nmr.isotopes import contradict, symbol_of
+from ...nmr.isotopes import isotope as isotope_data
 from ...nmr.processing import fourier_transform
 from ...nmr.records import Fid, Spectrum
 from ..files import decode, read_bytes
@@ -19,6 +21,7 @@ _WRITTEN = {".csdf": "csdm", ".csdfe": "csdm", ".spe": "simpson", ".fid": "simps
 _WRITTEN |= {".csv": "columns", ".txt": "columns", ".dat": "columns"}
 
 
+@checked
 def read_spectrum(
     path: str | Path,
     *,
@@ -51,15 +54,17 @@ def read_spectrum(
 
     Raises:
         ParseError: the file cannot be read (which file, which line, how to fix it).
-        ConventionError: an unknown format or axis, or no Larmor frequency.
+        ConventionError: an unknown format, axis or isotope, or no Larmor frequency.
 
     Example:
         >>> read_spectrum("quartz_29Si.csdf")  # doctest: +SKIP
     """
-    found = _read(path, format, larmor_hz, isotope, axis, procno, variable, decay=False)
+    nucleus = isotope_data(isotope).symbol if isotope else ""
+    found = _read(path, format, larmor_hz, nucleus, axis, procno, variable, decay=False)
     return fourier_transform(found) if isinstance(found, Fid) else found
 
 
+@checked
 def read_fid(
     path: str | Path,
     *,
@@ -76,7 +81,8 @@ def read_fid(
     Raises:
         ParseError: the file cannot be read, or holds a spectrum.
     """
-    found = _read(path, format, larmor_hz, isotope, None, procno, variable, decay=True)
+    nucleus = isotope_data(isotope).symbol if isotope else ""
+    found = _read(path, format, larmor_hz, nucleus, None, procno, variable, decay=True)
     if not isinstance(found, Fid):
         raise ParseError(path, None, "holds a spectrum, not a decay; use read_spectrum")
     return found

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..._arguments import checked
 from ...crystal import AnglePlan, BondPlan, Crystal, SpaceGroup
 from ...errors import ConventionError, JaxnmrError, ParseError, require_kind, require_path
 from .ase import SYMPREC, from_ase, read_ase_frames, to_ase
@@ -12,6 +13,7 @@ from .gsas_exp import read_exp_phases
 from .shelx import is_shelx, read_shelx
 
 
+@checked
 def read_crystal(
     path: str | Path,
     *,
@@ -69,6 +71,7 @@ def read_crystal(
     return crystal if name is None else crystal.replace(name=name)
 
 
+@checked
 def read_crystals(path: str | Path, *, symprec: float | None = SYMPREC) -> dict[str, Crystal]:
     """Read all structures of a file, by the name of the phase.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
+from ..._arguments import checked
 from ...crystal import Crystal
 from ...errors import ConventionError, DataError, ParseError, ShapeError
 from ...nmr.dipolar import j_hz_from_reduced
@@ -143,6 +144,7 @@ class Magres:
         )
 
 
+@checked
 def read_magres(path: str | Path, *, assume_units: bool = False) -> Magres:
     """Read a ``.magres`` file (CASTEP, Quantum ESPRESSO).
 

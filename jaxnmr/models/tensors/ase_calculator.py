@@ -11,6 +11,7 @@ import jraph
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
+from ..._arguments import checked
 from ...errors import ConventionError
 from ...graph import pad_graph, structure_graph
 from ...graph.structure import neighbour_list_margin
@@ -51,6 +52,7 @@ class TensorCalculator(Calculator):
 
     implemented_properties = ["ms", "efg", "ms_uncertainty", "efg_uncertainty", "novelty"]  # noqa: RUF012 (as ASE's)
 
+    @checked
     def __init__(self, model: TensorModel | Sequence[TensorModel] | str | Path, *, skin: float = SKIN):
         """Take a model.
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 
+from ..._arguments import checked
 from ..._arrays import is_concrete
 from ..._struct import static
 from ...crystal import Crystal
@@ -133,6 +134,7 @@ class TensorModel(Source):
         return cls(weights=weights, scale=statistics[0], shift=statistics[1], config=config, card=card or ModelCard())
 
     @classmethod
+    @checked
     def ensemble(cls, members: Sequence[TensorModel], *, card: ModelCard | None = None) -> Self:
         """Several networks of one architecture as one model (host).
 
@@ -158,6 +160,7 @@ class TensorModel(Source):
             members=sum(m.members or 1 for m in members),
         )
 
+    @checked
     def member(self, index: int) -> Self:
         """One network of an ensemble, without the calibration and environments, which belong to the whole.
 
@@ -178,6 +181,7 @@ class TensorModel(Source):
         )
 
     @classmethod
+    @checked
     def load(cls, path_or_name: str | Path) -> Self:
         """Read a model that :meth:`save` wrote, single or ensemble (host).
 
@@ -200,6 +204,7 @@ class TensorModel(Source):
         parts = {name: _nested(arrays, f"{name}/") for name in ("weights", "scale", "shift", "environments")}
         return cls(**jax.device_put(parts), config=config, card=card, members=members)
 
+    @checked
     def save(self, path: str | Path) -> Path:
         """Write parameters (safetensors) and description (JSON in the same file) (host).
 
@@ -309,6 +314,7 @@ class TensorModel(Source):
             out[name] = _at_sites(values, valid[name], plan)
         return out
 
+    @checked
     def predict(self, crystal: Crystal, plan: GraphPlan | None = None) -> Prediction:
         """Tensors of a crystal with everything that follows from them.
 

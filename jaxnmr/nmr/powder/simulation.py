@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Inexact, Int
 
+from ..._arguments import checked, is_whole
 from ..._struct import Struct, compiled, static
 from ..._tuning import tuning
 from ...errors import ConventionError, DataError
@@ -20,7 +21,7 @@ from ..excitation import Excitation
 from ..isotopes import isotope as isotope_data
 from ..isotopes import larmor_hz as larmor_of
 from ..isotopes import reference_hz, symbol_of
-from ..plausible import check_larmor, check_rotor_angle, check_speed
+from ..plausible import check_dead_time, check_larmor, check_rotor_angle, check_speed, check_window
 from ..records import Spectrum
 from ..sites import Site, Sites
 from .kernel import (
@@ -272,7 +273,9 @@ class _Simulation:
         if spin.is_integer() and self.transitions == "central":
             object.__setattr__(self, "transitions", "all")
         object.__setattr__(self, "transitions", transitions(spin, self.transitions))
-        if self.integration_density != "auto" and not int(self.integration_density) >= 2:
+        if self.integration_density != "auto" and not (
+            is_whole(self.integration_density) and self.integration_density >= 2
+        ):
             raise ConventionError(f"integration_density is {self.integration_density!r}; expected 'auto' or at least 2")
         if self.transition_weights not in ("short pulse", "equal"):
             raise ConventionError(
@@ -280,6 +283,9 @@ class _Simulation:
             )
         if not 0 <= self.dead_time_s < np.inf:
             raise ConventionError(f"dead_time_s is {self.dead_time_s:g}; expected a time in s, not negative")
+        check_dead_time(self.dead_time_s)
+        if self.device is not None:
+            tuning(self.device)
         if self.volume not in ("auto", "octant", "hemisphere", "sphere"):
             raise ConventionError(f"volume is {self.volume!r}; expected 'auto', 'octant', 'hemisphere' or 'sphere'")
 
@@ -293,6 +299,7 @@ class _Simulation:
         """Magnetic field."""
         return self.larmor_hz / reference_hz(self.isotope, 1.0)
 
+    @checked
     def plan(
         self,
         sites: Site | Sequence[Site] | Sites,
@@ -348,6 +355,7 @@ class _Simulation:
         chunk = self.chunk or tuned.sites
         return SpectrumPlan(experiment=experiment, groups=groups, chunk=chunk, dead_time_s=float(self.dead_time_s))
 
+    @checked
     def simulate(self, sites: Site | Sequence[Site] | Sites, **axis: Any) -> Spectrum:
         """The spectrum of these sites (host); takes what :meth:`plan` takes.
 
@@ -401,6 +409,8 @@ class _Simulation:
             width = 2.2 * max(high - centre, centre - low) if width_hz is None else width_hz
             if not 0 < width < np.inf:
                 raise ConventionError(f"a spectrum {width:g} Hz wide; expected a positive width_hz")
+            if width_hz is not None:
+                check_window(width)
             step = width / points
             first = centre - step * (points // 2)
         return Grid(
@@ -411,6 +421,7 @@ class _Simulation:
         )
 
 
+@checked
 @dataclass(frozen=True)
 class SpectrumStatic(_Simulation):
     """Spectrum of a powder at rest.
@@ -436,6 +447,7 @@ class SpectrumStatic(_Simulation):
     """
 
 
+@checked
 @dataclass(frozen=True)
 class SpectrumMAS(_Simulation):
     """Spectrum of a powder spinning about an axis at an angle to the field, the magic angle by default.
@@ -460,7 +472,7 @@ class SpectrumMAS(_Simulation):
             )
         check_speed(self.mas_hz)
         check_rotor_angle(self.rotor_angle_deg)
-        if self.sidebands != "auto" and not int(self.sidebands) >= 2:
+        if self.sidebands != "auto" and not (is_whole(self.sidebands) and self.sidebands >= 2):
             raise ConventionError(f"sidebands is {self.sidebands!r}; expected 'auto' or at least 2")
 
 

@@ -49,6 +49,10 @@ def transitions(spin: float, which: Transitions | Sequence[tuple[float, float]])
                 raise ConventionError("spin 1/2 has no satellites; ask for transitions='all'")
             return rest
         raise ConventionError(f"transitions={which!r}; expected 'central', 'satellites', 'all', or pairs (m_f, m_i)")
+    if any(np.shape(pair) != (2,) for pair in which):
+        raise ConventionError(
+            f"transitions={which!r}; expected pairs (m_f, m_i) of quantum numbers, such as [(1.5, 0.5)]"
+        )
     pairs = tuple((float(f), float(i)) for f, i in which)
     for pair in pairs:
         if not set(pair) <= set(levels.tolist()) or pair[0] == pair[1]:

@@ -272,3 +272,15 @@ def test_the_echelon_basis_spans_the_range_of_a_projector():
         basis = rref_basis(q @ q.T)
         assert basis.shape == (6, rank)
         np.testing.assert_allclose(q @ q.T @ basis, basis, atol=1e-10)
+
+
+def test_a_number_may_have_the_origin_or_the_axes_behind_it():
+    for written, meant in (
+        ("227:2", "F d -3 m:2"),
+        ("227: 1", "F d -3 m:1"),
+        ("166:H", "R -3 m:H"),
+        ("48:1", "P n n n:1"),
+    ):
+        assert SpaceGroup.from_name(written) == SpaceGroup.from_name(meant)
+    with pytest.raises(SymmetryError, match="unknown space group '14:2'"):
+        SpaceGroup.from_name("14:2")

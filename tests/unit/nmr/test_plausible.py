@@ -7,7 +7,7 @@ import pytest
 
 import jaxnmr as jn
 from jaxnmr.errors import ConventionError
-from jaxnmr.nmr import Spectrum, quadrupolar_from, reference_hz
+from jaxnmr.nmr import Coupling, GaussianBandwidth, Pulse, Spectrum, isotope, quadrupolar_from, reference_hz
 from jaxnmr.nmr.powder.layout import SpectrumWarning
 from jaxnmr.nmr.powder.neglected import neglected_hz
 
@@ -30,6 +30,31 @@ WRONG = {
         "quadrupolar_spread_hz is 0.7 Hz: is it in MHz",
     ),
     "coupling in Hz, times a million": (lambda: jn.Site(**AL, cq_hz=1.5e12), "1.5e.06 MHz, larger than any known"),
+    "coupling in kHz, times a million": (
+        lambda: jn.Site(**AL, cq_hz=2500e6),
+        "2500 MHz, larger than any known coupling of 27Al: is it 2.5 MHz, typed in kHz .*cq_mhz = 2.5, cq_hz = 2500000",
+    ),
+    "coupling in kHz of a light nucleus": (lambda: jn.Site(isotope="17O", cq_hz=5200e6), "is it 5.2 MHz, typed in kHz"),
+    "spread in kHz": (lambda: jn.Site(**AL, quadrupolar_spread_hz=900e6), "is it 900 kHz, typed in kHz"),
+    "Larmor frequency in kHz": (lambda: jn.SpectrumStatic("27Al", larmor_hz=104.3e3), "It would be 104.3 MHz"),
+    "kHz in the place of MHz": (lambda: jn.SpectrumStatic("27Al", larmor_hz=104.3e9), "It would be 104.3 MHz"),
+    "width in MHz, times a million": (lambda: jn.Site(**AL, gaussian_hz=2e8), "gaussian_hz is 2e.08 Hz"),
+    "J in mHz": (lambda: Coupling(partner="1H", j_hz=2e5), "j_hz is 200000 Hz: is it in mHz. Then it is 200"),
+    "pulse in µs": (lambda: Pulse(length_s=1.5, rf_hz=5e4), "length_s is 1.5 s: is it in (ms|µs). Then it is"),
+    "pulse converted twice": (lambda: Pulse(length_s=1e-12, rf_hz=5e4), "length_s is 1e-12 s: is it in Ms"),
+    "field of a pulse in kHz": (
+        lambda: Pulse(length_s=1e-6, rf_hz=50.0),
+        "rf_hz is 50 Hz: is it in kHz. Then it is 50000",
+    ),
+    "bandwidth in kHz": (lambda: GaussianBandwidth(fwhm_hz=200.0), "fwhm_hz is 200 Hz: is it in kHz"),
+    "dead time in µs": (
+        lambda: jn.SpectrumStatic("27Al", b0_tesla=9.4, dead_time_s=5.0),
+        "dead_time_s is 5 s: is it in ms. Then it is 0.005",
+    ),
+    "window in MHz": (
+        lambda: jn.SpectrumStatic("27Al", b0_tesla=9.4).simulate(jn.Site(**AL, gaussian_hz=100.0), width_hz=0.05),
+        "width_hz is 0.05 Hz: is it in kHz",
+    ),
     "shift in Hz": (lambda: jn.Site(**AL, shift_ppm=6.2e6), "is it in Hz"),
     "Euler angles in radians": (lambda: jn.Site(**AL, euler_deg=(0.0, 1.5708, 0.0)), "90° if it is in radians"),
 }
@@ -46,12 +71,21 @@ def test_usual_and_unusual_numbers_are_taken():
     jn.SpectrumMAS("1H", b0_tesla=28.2, mas_hz=200e3)
     jn.SpectrumMAS("1H", larmor_hz=2e6, mas_hz=800.0, rotor_angle_deg=0.0)
     jn.Site(isotope="6Li", cq_hz=600.0)
+    jn.Site(isotope="75As", cq_hz=400e6)
+    jn.Site(isotope="35Cl", cq_hz=-110e6)
+    jn.Site(isotope="17O", cq_hz=17e6)
+    jn.Instrument(radius_mm=1400.0)
     jn.Site(isotope="127I", cq_hz=-2.1e9, euler_deg=(0.3, 1.2, 90.0), shift_ppm=-4500.0)
 
 
 def test_an_isotope_may_be_written_either_way():
     simulation = jn.SpectrumStatic("Na23", b0_tesla=9.4)
     assert simulation.isotope == jn.Site(isotope="na-23").isotope == "23Na"
+    for written in ("23NA", "23 Na", "Na 23", "²³Na", "^23Na", " na23 "):
+        assert isotope(written).symbol == "23Na"
+    for written, meant in (("Na", "23Na"), ("27A1", "27Al"), ("227:2", "27Al"), ("Si28", "29Si")):
+        with pytest.raises(ConventionError, match=f"did you mean .*{meant}"):
+            isotope(written)
     data = Spectrum.create(np.arange(8.0), np.ones(8), larmor_hz=reference_hz("23Na", 9.4), isotope="Na23")
     simulation.check_same(data)
     assert data.isotope == "23Na"

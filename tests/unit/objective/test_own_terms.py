@@ -125,8 +125,12 @@ def test_terms_add_up_with_sum_and_weigh_by_numbers_only():
     for weight in ("2", -1.0, float("inf"), [1, 2]):
         with pytest.raises(ParameterError, match="cannot have the weight"):
             terms[0] * weight
-    with pytest.raises(TypeError):
-        terms[0] + 3
+    for other in (3, None, "xrd", [terms[1]]):
+        for added_to in (terms[0], total):
+            with pytest.raises(ParameterError, match="cannot be added to a term; terms and weighted terms can"):
+                added_to + other
+    with pytest.raises(ParameterError, match="3 cannot be added to a term"):
+        3 + terms[0]
 
 
 @jn.term("volume", sigma=2.0)

@@ -142,7 +142,7 @@ WRONG = {
     "twice": (lambda: peaks([-1.0, 0.0], assignment=["Si1", ("Si1", "Si2")]), ParameterError, "Si1 is named twice"),
     "both": (lambda: peaks([-1.0], assignment=["Si1"], sites=["Si1"]), ParameterError, "leave out sites, counts"),
     "reference": (lambda: peaks([-1.0], reference=None), ConventionError, "shifts need a reference"),
-    "number": (lambda: peaks([-1.0], reference=337.3), ConventionError, "shifts need a reference: give reference=ShiftReference"),
+    "number": (lambda: peaks([-1.0], reference=337.3), ParameterError, "reference is a float; expected a ShiftReference, such as ShiftReference"),
     "nan": (lambda: peaks([np.nan]), DataError, "peak 1 is not finite"),
     "none": (lambda: peaks([]), ShapeError, "expected a list of numbers"),
     "sigma": (lambda: peaks([-1.0], sigma=-1.0), DataError, "must be positive"),

@@ -7,7 +7,7 @@ from small_problems import monoclinic, rutile, trigonal, values_of
 
 import jaxnmr as jn
 from jaxnmr.crystal import distances, plan_bonds
-from jaxnmr.errors import ParameterError
+from jaxnmr.errors import ConventionError, ParameterError
 from jaxnmr.objective.objective import residuals_and_jacobian
 
 
@@ -72,16 +72,16 @@ def test_a_restraint_belongs_to_its_phase():
 
 @pytest.mark.parametrize("sigma", [0.0, -0.1, np.nan, np.inf])
 def test_a_standard_uncertainty_must_be_positive(sigma):
-    with pytest.raises(ParameterError, match="expected a positive number"):
+    with pytest.raises((ParameterError, ConventionError), match=r"expected a (positive|finite) number"):
         jn.Restraint.bond(rutile(), ("Ti1", "O1"), 1.95, sigma)
-    with pytest.raises(ParameterError, match="expected a positive number"):
+    with pytest.raises((ParameterError, ConventionError), match=r"expected a (positive|finite) number"):
         jn.Prior("u_iso", 0.01, sigma)
     with pytest.raises(ParameterError, match="expected a positive number"):
         jn.term("own", sigma=sigma)
 
 
 def test_a_restraint_needs_the_right_number_of_labels():
-    with pytest.raises(ParameterError, match="expected 2 site labels, got 'TiO'"):
+    with pytest.raises(ParameterError, match="atoms is the text 'TiO'; expected a list of text"):
         jn.Restraint.bond(rutile(), "TiO", 1.95, 0.01)
     with pytest.raises(ParameterError, match="expected 3 site labels"):
         jn.Restraint.angle(rutile(), ("Ti1", "O1"), 90, 1.0)

@@ -16,12 +16,12 @@ def line(shift, height, width=2.0):
     return height / (1.0 + (2.0 * (PPM - shift) / width) ** 2)
 
 
-def said(observed, calculated, baseline=0.0, mas_hz=MAS, seed=0):
+def said(observed, calculated, baseline=0.0, mas_hz=MAS, seed=0, central=False):
     noise = np.random.default_rng(seed).normal(0.0, 1.0, PPM.size)
     evidence = SpectrumEvidence(
         name="al", what="27Al spectrum", axis=Axis(PPM, "δ", "ppm", to_the_left=True), observed=observed + noise,
         sigma=np.ones(PPM.size), calculated=calculated + baseline, baseline=baseline + 0 * PPM, parts={"Al1": calculated},
-        regions=((-150.0, 150.0),), frequency_hz=PPM * LARMOR / 1e6, isotope="27Al", larmor_hz=LARMOR, mas_hz=mas_hz,
+        regions=((-150.0, 150.0),), frequency_hz=PPM * LARMOR / 1e6, isotope="27Al", larmor_hz=LARMOR, mas_hz=mas_hz, central=central,
     )  # fmt: skip
     residual = evidence.calculated - evidence.observed
     return evidence.doubts(evidence.statistics(residual, 3.0))
@@ -59,4 +59,9 @@ def test_a_rolling_baseline_asks_for_a_baseline_that_is_refined():
 
 def test_a_fit_far_from_its_noise_is_called_one():
     sentences = said(line(10.0, 4000.0, 3.0), line(10.0, 4000.0, 2.0))
-    assert "'al' is not described to within its noise" in sentences[0]
+    assert "'al' is not described to within its noise" in sentences[0] and "satellites" not in sentences[0]
+    sentences = said(line(10.0, 4000.0, 3.0), line(10.0, 4000.0, 2.0), central=True)
+    assert (
+        "Only the central transition is calculated" in sentences[0]
+        and 'transitions "all" calculates them' in sentences[0]
+    )

@@ -1,0 +1,60 @@
+"""`perturb`: copies of parameters with noise, and the keys of random numbers that such functions take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._arguments import checked, shown
+from ..errors import ParameterError
+from .parameters import Parameters
+
+
+@checked
+def perturb(params: Parameters, key, *, n: int, sigma: float = 1.0) -> Parameters:
+    """``n`` copies whose refined numbers are shifted by Gaussian noise, stacked along a leading axis.
+
+    Args:
+        params: where to start.
+        key: typed PRNG key.
+        n: number of copies.
+        sigma: standard deviation in units of each parameter's typical change (its ``scale``).
+
+    Returns:
+        Parameters with ``flat`` of shape ``(n, values)``, for ``jax.vmap``.
+
+    Raises:
+        ParameterError: what is no key, fewer copies than one, or a negative deviation.
+    """
+    require_key(key, "perturb")
+    require_copies(n, sigma, "sigma")
+    theta = jnp.asarray(params.theta)
+    lower, upper = params.theta_bounds()
+    noisy = jnp.clip(theta + sigma * jax.random.normal(key, (n, theta.size)), lower, upper)
+    return params.replace(flat=params.offset() + noisy @ params.spec.transform.T)
+
+
+def require_key(key: Any, function: str) -> None:
+    """Refuse what no random numbers come from, such as the seed itself.
+
+    Raises:
+        ParameterError: see above.
+    """
+    dtype = getattr(key, "dtype", None)
+    typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    if not typed and (dtype is None or str(dtype) != "uint32" or key.shape != (2,)):
+        raise ParameterError(f"key of {function} is {shown(key)}; expected a key of random numbers: jax.random.key(0)")
+
+
+def require_copies(n: int, size: float, name: str) -> None:
+    """Refuse fewer copies than one, and noise of a negative size.
+
+    Raises:
+        ParameterError: see above.
+    """
+    if n < 1:
+        raise ParameterError(f"n is {n}; expected a whole number from 1 on, that of the copies")
+    if not 0 <= size < float("inf"):
+        raise ParameterError(f"{name} is {size:g}; expected a number from 0 on")

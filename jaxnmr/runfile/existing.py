@@ -1,0 +1,49 @@
+"""Files that a run names and that are not there: said with the place in the run file, and what there is instead."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from ..errors import ParseError
+from .run import Run
+
+
+def require_files(run: Run, given: Collection[str] = ()) -> None:
+    """Refuse a run that names a file that is not there.
+
+    Args:
+        run: the run.
+        given: names of phases whose structures do not come from the run.
+
+    Raises:
+        ParseError: names the key, where the file was looked for, and a similar name there.
+    """
+    for place, key, path in _named(run, given):
+        if path.exists():
+            continue
+        folder = path.parent
+        message = f"{place}.{key}: {path.name}: no such file"
+        if not folder.is_dir():
+            there = next((p for p in folder.parents if p.is_dir()), folder)
+            message += f"; there is no folder {folder} (up to {there} there is)"
+        else:
+            message += f" in {folder.resolve()}"
+            near = difflib.get_close_matches(path.name, [p.name for p in folder.iterdir()], n=1, cutoff=0.6)
+            message += f"; did you mean {near[0]!r}?" if near else ""
+        raise ParseError(run.path, None, f"{message} (relative paths begin at the folder of the run file)")
+
+
+def _named(run: Run, given: Collection[str]) -> Iterator[tuple[str, str, Path]]:
+    for phase in run.phases:
+        if phase.file is not None and phase.name not in given:
+            yield f"[[phase]] {phase.name!r}", "file", phase.file
+    for histogram in run.histograms:
+        for key, path in (("file", histogram.file), ("instrument", histogram.instrument_file)):
+            if path is not None:
+                yield f"[[histogram]] {histogram.name!r}", key, path
+    for spectrum in run.spectra:
+        for key, path in (("file", spectrum.file), ("magres", spectrum.magres), ("dmfit", spectrum.dmfit)):
+            if path is not None:
+                yield f"[[spectrum]] {spectrum.name!r}", key, path
