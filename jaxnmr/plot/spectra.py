@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from .._arguments import checked
 from ..errors import ConventionError
 from .style import (
     BACKGROUND,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 _MOST_LABELS = 24
 
 
-@checked
 def spectrum(
     fit: RefinementResult | Spectrum,
     name: str | None = None,

@@ -234,7 +234,7 @@ def _instrument(path: str | Path, measurement, *, automatic: bool) -> tuple[Inst
     try:
         instrument = Instrument(
             wavelengths=wavelengths,
-            ratio=ratio,
+            ratio=ratio if len(wavelengths) == 2 else Instrument.ratio,
             geometry="bragg-brentano" if flat else "debye-scherrer",
             radius_mm=radius if radius and RADII_MM[0] <= radius <= RADII_MM[1] else Instrument.radius_mm,
             monochromator_deg=monochromator_deg(crystals, wavelengths[0]),

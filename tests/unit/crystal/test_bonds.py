@@ -156,7 +156,7 @@ def test_cutoffs_per_element_pair_take_only_those_pairs():
 
 @pytest.mark.parametrize(
     ("cutoffs", "error"),
-    [(0.0, ShapeError), (-1.0, ShapeError), (np.nan, ShapeError), ({("P", "N"): 2.0}, ConventionError)],
+    [(0.0, ShapeError), (-1.0, ShapeError), (np.nan, ConventionError), ({("P", "N"): 2.0}, ConventionError)],
 )
 def test_cutoffs_that_make_no_sense_are_refused(cutoffs, error):
     with pytest.raises(error):

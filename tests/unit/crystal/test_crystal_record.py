@@ -7,7 +7,7 @@ import pytest
 
 from jaxnmr.crystal import Crystal, SpaceGroup, element_of, lattice
 from jaxnmr.crystal.symmetry import unvoigt
-from jaxnmr.errors import ConventionError, ShapeError, SymmetryError
+from jaxnmr.errors import ConventionError, ParameterError, ShapeError, SymmetryError
 
 FLUORAPATITE = {
     "cell": [9.371724, 9.371724, 6.885867, 90, 90, 120],
@@ -136,7 +136,7 @@ def test_what_is_no_element_is_refused(symbol):
         ({"cell": [9.37, 9.37, 6.88, 30, 30, 120]}, ConventionError, "no volume"),
         ({"cell": [9.37, 9.37, np.nan, 90, 90, 120]}, ConventionError, "non-finite"),
         ({"xyz": [[0, 0, 0]]}, ShapeError, "xyz has shape"),
-        ({"xyz": "abc"}, ShapeError, "no array of numbers"),
+        ({"xyz": "abc"}, ParameterError, "xyz is a str; expected numbers"),
         ({"labels": ["A"] * 7}, ShapeError, "unique labels"),
         ({"labels": ["A", "B"]}, ShapeError, "7 unique labels"),
         ({"occupancy": [1.2] + [1] * 6}, ConventionError, "occupancy of Ca1 is 1.2"),

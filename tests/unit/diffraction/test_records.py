@@ -44,7 +44,7 @@ def test_patterns_are_pytrees_whose_arrays_are_leaves():
     [
         (X, Y[:-1], None, ShapeError, "equally long"),
         (X[:2], Y[:2], None, ShapeError, "2 points cannot be refined"),
-        (X, Y, Y[:3], ShapeError, "3 uncertainties for 11 points"),
+        (X, Y, Y[:3], ShapeError, r"uncertainties of the shape \(3,\) for 11 points"),
         (X[::-1], Y, None, DataError, "not sorted at points 1 and 2"),
         (np.where(X == 12, 11, X), Y, None, DataError, r"repeated at points 2 and 3 \(11, 11\)"),
         (X, np.where(X == 12, np.nan, Y), None, DataError, "intensity is nan at point 3"),

@@ -7,7 +7,7 @@ import pytest
 from small_problems import monoclinic, rutile, trigonal
 
 import jaxnmr as jn
-from jaxnmr.errors import ParameterError
+from jaxnmr.errors import ConventionError, ParameterError
 from jaxnmr.objective.parameters import Parameters
 from jaxnmr.typing import Quantity
 
@@ -243,8 +243,10 @@ def test_setting_checks_number_and_bounds():
     params = parameters(monoclinic())
     with pytest.raises(ParameterError, match="stands for 9 values; got 2"):
         params.set("xyz", [0.1, 0.2])
-    with pytest.raises(ParameterError, match="not finite"):
+    with pytest.raises(ConventionError, match="value is nan; expected a finite number"):
         params.set("xyz[O1.x]", np.nan)
+    with pytest.raises(ParameterError, match="not finite"):
+        params.set("xyz[O1.x]", [np.inf])
     with pytest.raises(ParameterError, match=r"occupancy\[O1\] = 1.5 is outside its bounds \[0, 1\]"):
         params.set("occupancy[O1]", 1.5)
 

@@ -92,7 +92,7 @@ def test_a_spectrum_shows_exactly_one_isotope(sites):
         (ConventionError, {"quadrupolar_hz": np.stack([AXIAL, AXIAL + np.eye(3, k=1)])}, "27Al-2 is not symmetric"),
         (ConventionError, {"shielding_ppm": np.full((2, 3, 3), np.nan)}, "not finite"),
         (ConventionError, {"gaussian_hz": [1.0, -2.0]}, "negative"),
-        (ConventionError, {"amplitude": np.inf}, "not finite"),
+        (ConventionError, {"amplitude": np.inf}, "amplitude is inf; expected a finite number"),
     ],
 )
 def test_tensors_that_cannot_be_are_refused(error, arguments, words):

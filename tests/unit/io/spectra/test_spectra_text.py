@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxnmr.errors import ConventionError, DataError, ParseError
+from jaxnmr.errors import ConventionError, DataError, ParameterError, ParseError
 from jaxnmr.io import read_fid, read_spectrum, write_spectrum
 from jaxnmr.nmr.records import Fid, Spectrum
 
@@ -273,5 +273,5 @@ def test_decimal_commas_between_commas_are_no_imaginary_part(tmp_path):
 
 def test_a_larmor_frequency_that_is_a_text_is_named(tmp_path):
     path = write(tmp_path, "Hz,I\n" + "".join(f"{k},{k}\n" for k in range(12)), "a.csv")
-    with pytest.raises(ConventionError, match="larmor_hz is '100e6'; expected the frequency of 0 ppm in Hz"):
+    with pytest.raises(ParameterError, match="larmor_hz is the text '100e6'; expected a number"):
         read_spectrum(path, larmor_hz="100e6")
