@@ -30,7 +30,9 @@ def refined(text: str) -> jn.RefinementResult:
         path = Path(folder, "run.toml")
         path.write_text(text, encoding="utf-8")
         setup = build(load_run(path))
-        return jn.refine(setup.objective, setup.parameters, stages=setup.stages, solver=setup.solver, throw=False)
+        fit = jn.refine(setup.objective, setup.parameters, stages=setup.stages, solver=setup.solver, throw=False)
+        print(fit, flush=True)
+        return fit
 
 
 def compared(fit: jn.RefinementResult, truth: jn.Crystal, esds: np.ndarray) -> dict:

@@ -102,6 +102,11 @@ class EnergyTerm(Term):
         sizes = tuple(sorted((element, float(e)) for element, e in errors.items()))
         set_fields(self, phase=phase, errors=sizes, displacement=displacement, quantity=quantity, name=name)
 
+    @property
+    def _on_the_way(self) -> bool:
+        """Whether a structure may be far from a minimum: a refinement may pass through there, but not begin."""
+        return False
+
     def bind(self, state: HostState, params: Parameters) -> BoundEnergy:
         phase = state.phase(self.phase)
         # nothing in the state need be differentiated for this term
@@ -121,7 +126,7 @@ class EnergyTerm(Term):
             error = source.energy_error(crystal)
         if self.displacement is not None:
             error = error._replace(displacement=self.displacement)
-        modes = modes_of(self.name, source, self.quantity, crystal, directions)
+        modes = modes_of(self.name, source, self.quantity, crystal, directions, anywhere=self._on_the_way)
         return bound_as(
             BoundEnergy, self, source=source, directions=directions, error=error, phase=phase,
             **whitened(modes, error)._asdict(),
@@ -153,6 +158,10 @@ class BoundEnergy(EnergyTerm):
     changes_to_residuals: Array
     softness: Array
     loose: tuple[str, ...] = static(note=True)
+
+    @property
+    def _on_the_way(self) -> bool:
+        return True
 
     def length(self, state: Callable[[], State]) -> int:
         return len(self.forces_to_residuals)
@@ -191,24 +200,29 @@ class BoundEnergy(EnergyTerm):
         # not a number where it is: there must be another way to see that
         if not float(self._bent(crystal)) > _BENT:
             return (self.replace(source=source), note) if note else (self, "")
-        modes = modes_of(self.name, source, self.quantity, crystal, np.asarray(self.directions))
+        modes = modes_of(self.name, source, self.quantity, crystal, np.asarray(self.directions), anywhere=True)
         made = whitened(modes, jax.tree.map(np.asarray, self.error))
         return self.replace(source=source, **made._asdict()), f"force constants of {self._phase} calculated again"
 
     def warnings(self, state: State) -> tuple[str, ...]:
         found, out = np.asarray(self._whitened(_on_host(state.crystals[self._phase]))), list(self.loose)
         chi2 = float(found @ found)
-        if chi2 > _AT_ODDS * len(found):
+        if chi2 > _AT_ODDS * self._held:
             pulls = self._pulls(found)
             worst = np.argsort(-pulls)[:3]
             where = ", ".join(f"{self.reference.labels[k]} {pulls[k]:.3f} Å" for k in worst if pulls[k] > 0)
             out.append(
                 f"The energy of {self._phase} by {self.source.name!r} and the data are at odds: chi² of '{self.name}' is "
-                f"{chi2 / len(found):.1f} per coordinate where its errors allow 1; it would move {where}. Either the model is wrong "
+                f"{chi2 / self._held:.1f} per coordinate where its errors allow 1; it would move {where}. Either the model is wrong "
                 "for this structure (its cell at this temperature, an element it knows badly), or the structure is; leave the term "
                 "out and compare."
             )
         return tuple(out)
+
+    @property
+    def _held(self) -> int:
+        """Number of directions that it holds."""
+        return max(int(np.count_nonzero(np.any(np.asarray(self.forces_to_residuals), axis=1))), 1)
 
     def _pulls(self, found: np.ndarray) -> np.ndarray:
         """How far the model would move every site, Å."""
@@ -234,8 +248,8 @@ class BoundEnergy(EnergyTerm):
             rows=rows,
             conditions=(
                 ("energy of the cell", f"{energy:.4f} eV"),
-                ("coordinates it holds", str(found.size)),
-                ("chi² per coordinate", f"{chi2 / max(found.size, 1):.2f}"),
+                ("coordinates it holds", str(self._held)),
+                ("chi² per coordinate", f"{chi2 / self._held:.2f}"),
             ),
             remarks=(
                 "The displacement of a site is what lies between it and the minimum of the energy, other things equal; its σ is how "

@@ -75,19 +75,24 @@ class Whitening(NamedTuple):
 def whitened(modes: Modes, error: EnergyError) -> Whitening:
     """Residuals ``C^(-1/2) z`` of displacements z with the covariance C that an error gives them."""
     whiten = _root(modes.covariance(error), -0.5)
-    to_residuals = (whiten / modes.stiffness) @ modes.shapes.T @ modes.basis.T
+    # directions that are not held have residuals that stay 0: there are as many wherever the structure goes
+    rest = len(modes.shapes) - len(whiten)
+    padded = lambda rows: np.pad(rows, ((0, rest), (0, 0)))
+    to_residuals = padded((whiten / modes.stiffness) @ modes.shapes.T @ modes.basis.T)
     metric = coordinates(modes.crystal)[0]
     return Whitening(
         reference=modes.crystal,
         at_reference=to_residuals @ modes.forces,
         forces_to_residuals=to_residuals,
-        changes_to_residuals=whiten @ modes.shapes.T @ modes.atoms @ modes.left.T @ metric,
-        softness=modes.basis @ modes.shapes @ np.linalg.inv(whiten),
+        changes_to_residuals=padded(whiten @ modes.shapes.T @ modes.atoms @ modes.left.T @ metric),
+        softness=padded((modes.basis @ modes.shapes @ np.linalg.inv(whiten)).T).T,
         loose=modes.loose,
     )
 
 
-def modes_of(name: str, source: PhaseSource, quantity: str, crystal: Crystal, directions: np.ndarray) -> Modes:
+def modes_of(
+    name: str, source: PhaseSource, quantity: str, crystal: Crystal, directions: np.ndarray, *, anywhere: bool = False
+) -> Modes:
     """Force constants of a crystal along free directions.
 
     Args:
@@ -95,6 +100,7 @@ def modes_of(name: str, source: PhaseSource, quantity: str, crystal: Crystal, di
         source, quantity: of the energy.
         crystal: where.
         directions: ``(6 + 3 sites, k)`` what is free of cell and coordinates.
+        anywhere: take a structure far from any minimum, too, of which the energy may hold nothing.
 
     Raises:
         ConventionError: a structure far from any minimum, or forces that are not finite.
@@ -112,7 +118,11 @@ def modes_of(name: str, source: PhaseSource, quantity: str, crystal: Crystal, di
     scale = _root(atoms, -0.5)
     stiffness, turned = np.linalg.eigh(scale @ constants @ scale)
     loose = stiffness < _SOFTEST
-    sentences = _about_loose(name, source, crystal, left @ scale @ turned[:, loose], stiffness[loose], len(stiffness))
+    sentences, far = _about_loose(
+        name, source, crystal, left @ scale @ turned[:, loose], stiffness[loose], len(stiffness)
+    )
+    if far and not anywhere:
+        raise ConventionError(far)
     return Modes(
         crystal=crystal,
         basis=basis,
@@ -127,8 +137,8 @@ def modes_of(name: str, source: PhaseSource, quantity: str, crystal: Crystal, di
 
 def _about_loose(
     name: str, source: PhaseSource, crystal: Crystal, shapes: np.ndarray, stiffness: np.ndarray, count: int
-) -> tuple[str, ...]:
-    """What is to be said of directions that the energy does not hold (host).
+) -> tuple[tuple[str, ...], str]:
+    """What is to be said of directions that the energy does not hold, and why the structure is far from a minimum, if it is.
 
     Args:
         name: of the term.
@@ -136,9 +146,6 @@ def _about_loose(
         shapes: ``(6 + 3 sites, n)`` displacements in Å, of length 1 when squares are weighted by multiplicities.
         stiffness: ``(n,)`` eV/Å² per atom.
         count: of all directions.
-
-    Raises:
-        ConventionError: the structure is far from a minimum.
     """
     _, weights = coordinates(crystal)
     sites = crystal.n_sites
@@ -148,7 +155,7 @@ def _about_loose(
     inner = real.sum(axis=0) < 0.9
     shapes, stiffness = shapes[:, inner], stiffness[inner]
     if not len(stiffness):
-        return ()
+        return (), ""
     most = []
     for k in np.argsort(stiffness)[:3]:
         size = np.linalg.norm(shapes[6:, k].reshape(-1, 3), axis=1)
@@ -156,16 +163,19 @@ def _about_loose(
         most.append("the cell" if strained else crystal.labels[int(np.argmax(size))])
     where = ", ".join(dict.fromkeys(most))
     if len(stiffness) > max(1.0, _MANY * count) or stiffness.min() < _STEEP:
-        raise ConventionError(
+        far = (
             f"{name!r}: {crystal.name} is far from a minimum of {source.name!r}: along {len(stiffness)} of {count} free directions "
             f"(most of {where}) the energy falls to both sides or is flat (smallest force constant {stiffness.min():.2g} eV/Å²). Begin "
             "with a relaxed structure (jaxnmr relax, jaxnmr.search.relax), or leave the term out until the data have brought the "
             "structure near"
         )
-    return (
+    else:
+        far = ""
+    held = (
         f"'{name}' does not hold {len(stiffness)} of {count} free directions of {crystal.name}, most of them of {where}: the energy by "
         f"{source.name!r} is flat there or has a maximum (force constants from {stiffness.min():.2g} eV/Å²).",
     )
+    return held, far
 
 
 def _root(matrix: np.ndarray, power: float) -> np.ndarray:
