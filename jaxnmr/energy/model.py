@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from .._arguments import checked
 from .._struct import static
 from ..crystal import Crystal
 from ..errors import ConventionError, ParameterError
@@ -39,6 +40,7 @@ class EnergyModel(Source):
         return cls(potential=potential)
 
     @classmethod
+    @checked
     def load(cls, name: str | Path) -> Self:
         """A model that comes with the package, or the parameters of a pair potential in a JSON file (host).
 
@@ -66,6 +68,7 @@ class EnergyModel(Source):
             displacement=known.get("displacement", 0.0),
         )
 
+    @checked
     def with_errors(self, errors_ev: float | Mapping[str, float], displacement: float = 0.0) -> Self:
         """The model with other errors, see `jaxnmr.EnergyTerm`.
 
@@ -100,6 +103,7 @@ class EnergyModel(Source):
         """What is known about it: theory, training data, citation, licence."""
         return dict(self.potential.card)
 
+    @checked
     def plan(self, crystal: Crystal, *, skin: float = SKIN) -> Any:
         """Neighbours of a crystal, for :meth:`energy` (host).
 
@@ -112,6 +116,7 @@ class EnergyModel(Source):
         """Energy of the conventional cell, eV (traceable)."""
         return self.potential.energy(crystal, plan)
 
+    @checked
     def predict(self, crystal: Crystal, plan: Any = None) -> EnergyPrediction:
         """Energy, forces and stress of a crystal (host).
 

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import checked
 from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..crystal.crystal import block_diagonal
@@ -64,6 +65,7 @@ class EnergyTerm(Term):
     reads = ()
     sees_origin = False
 
+    @checked
     def __init__(
         self,
         *,

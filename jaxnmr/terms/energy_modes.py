@@ -13,8 +13,9 @@ from ..typing import Array
 
 # directions with a smaller force constant than this (eV/Å² per atom) are not held
 _SOFTEST = 0.02
-# displacement for force constants, Å
-_DIFFERENCE = 1e-3
+# displacement for force constants, Å: of the size of what places are uncertain by. Models have kinks where bonds are straight,
+# whose curvature says nothing of what lies beyond a few thousandths of an Å
+_DIFFERENCE = 0.02
 # a structure is far from a minimum when the energy does not hold more than this part of its directions, or where it falls as
 # steeply as this (eV/Å² per atom)
 _MANY, _STEEP = 0.25, -2.0
@@ -201,8 +202,8 @@ def coordinates(crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
 def _force_constants(source: PhaseSource, quantity: str, crystal: Crystal, basis: np.ndarray) -> np.ndarray:
     """Changes of derivatives of the energy along directions ``(6 + 3 sites, k)``, in the same directions, ``(k, k)`` (host).
 
-    Central differences of exact forces, good to 1e-4 and better: a program for products with the Hessian takes three times as
-    long to compile as that for forces, and these are needed anyway.
+    Central differences of exact forces: they are those of the parabola that is wanted, over the width that places have, and a program
+    for products with the Hessian would take three times as long to compile as that for forces, which is needed anyway.
     """
 
     def forces(change: np.ndarray) -> np.ndarray:

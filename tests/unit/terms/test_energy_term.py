@@ -150,7 +150,7 @@ def test_anharmonic_energies_are_followed_with_force_constants_calculated_again(
 
 @pytest.mark.parametrize("error", [0.0, -1.0, "small", {"O": 0.1}])
 def test_an_error_that_is_none_is_refused(error):
-    with pytest.raises(ParameterError, match="positive energy"):
+    with pytest.raises(ParameterError, match="error_ev"):
         jn.EnergyTerm(error_ev=error)
 
 
