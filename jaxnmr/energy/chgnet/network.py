@@ -26,7 +26,8 @@ from .plan import BondGraphPlan
 # of normalisations over features; PyTorch's default
 _EPSILON = 1e-5
 _STRAIGHT = 1.0 - 1e-6
-_HALF = 64
+# columns of core and gate
+_HALVES = (slice(0, 64), slice(64, 128))
 
 Weights = Mapping[str, Array]
 
@@ -57,8 +58,11 @@ def site_energies(
     length = _lengths(_vectors(positions, vectors, plan.ends, plan.shifts), far)
     long_basis = _radial(length, w["radial.long"], plan.cutoff, envelope)
     bonds = long_basis @ w["bond"]
-    bond_weight = long_basis @ w["weight.long"]
-    short_weight = _radial(length[:short], w["radial.short"], plan.bond_cutoff, envelope) @ w["weight.short"]
+    count = jnp.asarray(atoms.edges["count"]).astype(dtype)[:, None]
+    along = (long_basis @ w["weight.long"])[atoms.edges["bond"]] * count
+    short_basis = _radial(length[:short], w["radial.short"], plan.bond_cutoff, envelope)
+    around = (short_basis @ w["weight.short"])[arrows.nodes["bond"]]
+    second = around[arrows.senders]
 
     across = _vectors(positions, vectors, arrows.nodes["ends"], arrows.nodes["shifts"])
     direction = across / _lengths(across, far)[:, None]
@@ -69,14 +73,13 @@ def site_energies(
     bonds, beyond = bonds[:short], bonds[short:]
     blocks = len(w["atoms.bias"])
     for k in range(blocks):
-        features = _to_atoms(_block(w, "atoms", k), atoms, features, jnp.concatenate([bonds, beyond]), bond_weight)
+        features = _to_atoms(_block(w, "atoms", k), atoms, features, jnp.concatenate([bonds, beyond]), along)
         if k < blocks - 1:
-            bonds = _to_bonds(_block(w, "bonds", k), plan, features, bonds, angles, short_weight)
+            bonds = _to_bonds(_block(w, "bonds", k), plan, features, bonds, angles, (around, second))
         # the last angles enter nothing
         if k < blocks - 2:
-            angles = angles + _gated(
-                _block(w, "angles", k), _at_angles(_block(w, "angles", k), arrows, features, bonds, angles)
-            )
+            layer = _block(w, "angles", k)
+            angles = angles + _gated(layer, *_at_angles(layer, arrows, features, bonds, angles))
 
     x = _normalised(features, w["readout.scale"], w["readout.offset"])
     for matrix, bias in zip(w["readout.hidden"], w["readout.hidden_bias"], strict=True):
@@ -85,7 +88,12 @@ def site_energies(
 
 
 def _block(w: Weights, piece: str, k: int) -> Weights:
-    return {name.partition(".")[2]: array[k] for name, array in w.items() if name.startswith(f"{piece}.")}
+    """Weights of a layer. What is normalised next loses its mean, which is done here, to matrices and not to their products."""
+    block = {name.partition(".")[2]: array[k] for name, array in w.items() if name.startswith(f"{piece}.")}
+    if "second" in block:
+        return block | {name: _centred(block[name]) for name in ("second", "second_bias")}
+    halved = {name: block[name].reshape(*block[name].shape[:-1], 2, -1) for name in ("first", "second_bond", "angle", "centre", "bias")}
+    return block | {name: _centred(array).reshape(block[name].shape) for name, array in halved.items()}
 
 
 def _vectors(positions: Array, vectors: Array, ends: Array, shifts: Array) -> Array:
@@ -115,47 +123,60 @@ def _fourier(cosine: Array, frequencies: Array) -> Array:
 
 
 def _to_atoms(w: Weights, graph: jraph.GraphsTuple, features: Array, bonds: Array, weight: Array) -> Array:
-    """Atoms after they heard from their neighbours."""
-    bond, receivers = graph.edges["bond"], graph.receivers
-    x = (features @ w["centre"] + w["bias"])[receivers] + (features @ w["neighbour"])[graph.senders]
-    message = _gated(w, _second(w, x + (bonds @ w["bond"])[bond]))
-    message = message * weight[bond] * jnp.asarray(graph.edges["count"]).astype(x.dtype)[:, None]
+    """Atoms after they heard from their neighbours; weights are those of messages."""
+    bond, receivers, senders = graph.edges["bond"], graph.receivers, graph.senders
+    halves = [
+        (features @ w["centre"][:, half] + w["bias"][half])[receivers]
+        + (features @ w["neighbour"][:, half])[senders]
+        + (bonds @ w["bond"][:, half])[bond]
+        for half in _HALVES
+    ]
+    message = _gated(w, *_second(w, *halves)) * weight
     heard = jraph.segment_sum(message, receivers, len(features), indices_are_sorted=True)
     return features + heard @ w["out"]
 
 
-def _to_bonds(w: Weights, plan: BondGraphPlan, features: Array, bonds: Array, angles: Array, weight: Array) -> Array:
-    """Bonds after they heard from those that they form angles with, at both ends."""
-    arrows = plan.arrows
-    message = _gated(w, _second(w, _at_angles(w, arrows, features, bonds, angles)))
-    weight = weight[arrows.nodes["bond"]]
-    message = message * weight[arrows.senders]
+def _to_bonds(
+    w: Weights, plan: BondGraphPlan, features: Array, bonds: Array, angles: Array, weights: tuple[Array, Array]
+) -> Array:
+    """Bonds after they heard from those that they form angles with, at both ends; weights of arrows, and of second ones."""
+    arrows, (weight, second_weight) = plan.arrows, weights
+    message = _gated(w, *_second(w, *_at_angles(w, arrows, features, bonds, angles))) * second_weight
     heard = jraph.segment_sum(message, arrows.receivers, len(weight), indices_are_sorted=True) * weight
     return bonds + (heard[plan.pair[:, 0]] + heard[plan.pair[:, 1]]) @ w["out"]
 
 
-def _at_angles(w: Weights, arrows: jraph.GraphsTuple, features: Array, bonds: Array, angles: Array) -> Array:
-    """First layer of a perceptron of both bonds of an angle, the angle and the atom at its vertex."""
+def _at_angles(w: Weights, arrows: jraph.GraphsTuple, features: Array, bonds: Array, angles: Array) -> list[Array]:
+    """First layer of core and gate of both bonds of an angle, the angle and the atom at its vertex."""
     bond, site = arrows.nodes["bond"], arrows.nodes["site"]
-    first = (bonds @ w["first"])[bond] + (features @ w["centre"] + w["bias"])[site]
-    second = (bonds @ w["second_bond"])[bond]
-    return first[arrows.receivers] + second[arrows.senders] + angles @ w["angle"]
+    halves = []
+    for half in _HALVES:
+        first = (bonds @ w["first"][:, half])[bond] + (features @ w["centre"][:, half] + w["bias"][half])[site]
+        second = (bonds @ w["second_bond"][:, half])[bond]
+        halves.append(first[arrows.receivers] + second[arrows.senders] + angles @ w["angle"][:, half])
+    return halves
 
 
-def _second(w: Weights, x: Array) -> Array:
-    """Second layers of core and gate."""
-    x = jax.nn.silu(x)
-    halves = [x[:, _HALF * k : _HALF * (k + 1)] @ w["second"][k] + w["second_bias"][k] for k in range(2)]
-    return jnp.concatenate(halves, axis=1)
+def _second(w: Weights, core: Array, gate: Array) -> tuple[Array, Array]:
+    """Second layers of core and gate, without their mean over features."""
+    core, gate = (jax.nn.silu(x) @ m + b for x, m, b in zip((core, gate), w["second"], w["second_bias"], strict=True))
+    return core, gate
 
 
-def _gated(w: Weights, x: Array) -> Array:
-    core = _normalised(x[:, :_HALF], w["scale"][0], w["offset"][0])
-    gate = _normalised(x[:, _HALF:], w["scale"][1], w["offset"][1])
+def _gated(w: Weights, core: Array, gate: Array) -> Array:
+    """Of core and gate without their mean."""
+    core, gate = (_scaled(x, s, o) for x, s, o in zip((core, gate), w["scale"], w["offset"], strict=True))
     return jax.nn.silu(core) * jax.nn.sigmoid(gate)
 
 
 def _normalised(x: Array, scale: Array, offset: Array) -> Array:
-    centred = x - jnp.mean(x, axis=-1, keepdims=True)
+    return _scaled(_centred(x), scale, offset)
+
+
+def _centred(x: Array) -> Array:
+    return x - jnp.mean(x, axis=-1, keepdims=True)
+
+
+def _scaled(centred: Array, scale: Array, offset: Array) -> Array:
     variance = jnp.mean(centred**2, axis=-1, keepdims=True)
     return centred * jax.lax.rsqrt(variance + _EPSILON) * scale + offset
