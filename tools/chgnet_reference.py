@@ -2,6 +2,7 @@
 
     python tools/chgnet_reference.py structures crystals.json [CIF ...]    with jaxnmr: those of tests/reference, or of files
     python tools/chgnet_reference.py torch crystals.json numbers.json      with torch and chgnet 0.4.2 (another environment)
+    python tools/chgnet_reference.py shorten crystals.json numbers.json    what tests/reference keeps: one atom of every site
     python tools/chgnet_reference.py compare crystals.json numbers.json    with jaxnmr: largest differences
 
 Structures pass as JSON, so that both see the same numbers. The authors' code works in single precision; its constants for the
@@ -25,7 +26,7 @@ def structures(out: str, *files: str) -> None:
     if files:
         crystals = {Path(file).stem: read_crystal(file) for file in files}
     else:
-        sys.path.insert(0, str(ROOT / "tests" / "reference"))
+        sys.path.insert(0, str(ROOT / "tests"))
         from chgnet_crystals import crystals as typed
 
         crystals = typed()
@@ -36,6 +37,7 @@ def structures(out: str, *files: str) -> None:
             "lattice": np.asarray(cell.lattice).tolist(),
             "fractional": np.asarray(cell.fractional).tolist(),
             "symbols": [crystal.elements[k] for k in np.asarray(cell.site)],
+            "first": np.unique(np.asarray(cell.site), return_index=True)[1].tolist(),
             "cell": np.asarray(crystal.cell).tolist(),
             "spacegroup": crystal.group.triplets,
             "xyz": np.asarray(crystal.xyz).tolist(),
@@ -72,6 +74,18 @@ def torch(path: str, out: str) -> None:
             numbers.setdefault(name, {})[version] = {key: said[key].tolist() for key in "efs"}
             print(version, name, len(structure), said["e"], flush=True)
     Path(out).write_text(json.dumps(numbers))
+
+
+def shorten(path: str, numbers: str) -> None:
+    """Energies per atom (eV), forces on one atom of every site (eV/Å) and stresses (GPa), to eight decimals."""
+    known, lines = json.loads(Path(numbers).read_text()), []
+    for name, s in json.loads(Path(path).read_text()).items():
+        for version in VERSIONS:
+            said = known[name][version]
+            kept = [said["e"], [said["f"][k] for k in s["first"]], said["s"]]
+            text = json.dumps(json.loads(json.dumps(kept), parse_float=lambda x: round(float(x), 8)))
+            lines.append(f"{json.dumps(f'{name} {version}')}: {text}")
+    (ROOT / "tests" / "reference" / "chgnet_numbers.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def compare(path: str, numbers: str) -> None:
@@ -119,4 +133,4 @@ def compare(path: str, numbers: str) -> None:
 
 
 if __name__ == "__main__":
-    {"structures": structures, "torch": torch, "compare": compare}[sys.argv[1]](*sys.argv[2:])
+    {"structures": structures, "torch": torch, "shorten": shorten, "compare": compare}[sys.argv[1]](*sys.argv[2:])

@@ -92,7 +92,10 @@ def _block(w: Weights, piece: str, k: int) -> Weights:
     block = {name.partition(".")[2]: array[k] for name, array in w.items() if name.startswith(f"{piece}.")}
     if "second" in block:
         return block | {name: _centred(block[name]) for name in ("second", "second_bias")}
-    halved = {name: block[name].reshape(*block[name].shape[:-1], 2, -1) for name in ("first", "second_bond", "angle", "centre", "bias")}
+    halved = {
+        name: block[name].reshape(*block[name].shape[:-1], 2, -1)
+        for name in ("first", "second_bond", "angle", "centre", "bias")
+    }
     return block | {name: _centred(array).reshape(block[name].shape) for name, array in halved.items()}
 
 

@@ -67,6 +67,13 @@ class BondGraphPlan(Struct):
     skin: float = static()
     symmetric: bool = static()
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Of padded arrays: short bonds, long bonds, messages, arrows, angles."""
+        short = len(self.pair)
+        graphs = self.atoms.senders, self.arrows.nodes["bond"], self.arrows.senders
+        return (short, len(self.ends) - short, *map(len, graphs))
+
     def placed(self, crystal: Crystal) -> tuple[Float[Array, "atoms 3"], Float[Array, "3 3"]]:
         """Positions of all atoms and the lattice, Å (traceable)."""
         xp = namespace(crystal.cell, crystal.xyz)
@@ -84,10 +91,10 @@ class BondGraphPlan(Struct):
         return neighbour_list_margin(now, self.reference, self.cutoff, self.cutoff + self.skin)
 
     def renewed(self, crystal: Crystal) -> "BondGraphPlan":
-        """The plan with bonds listed again (host)."""
+        """The plan with bonds listed again, of the same size where they fit (host)."""
         return plan_bond_graph(
             crystal, cutoff=self.cutoff, bond_cutoff=self.bond_cutoff, skin=self.skin, table=self.table,
-            symmetric=self.symmetric,
+            symmetric=self.symmetric, least=self.sizes,
         )  # fmt: skip
 
 
@@ -100,6 +107,7 @@ def plan_bond_graph(
     table: Sequence[str],
     symmetric: bool = True,
     model: str = "this model",
+    least: Sequence[int] = (0, 0, 0, 0, 0),
 ) -> BondGraphPlan:
     """List bonds and angles of a crystal (host).
 
@@ -112,6 +120,7 @@ def plan_bond_graph(
         symmetric: one of the bonds that are equivalent; else all of the conventional cell, which may then be deformed in
             any way.
         model: its name, for errors.
+        least: sizes of padded arrays, at least, as ``sizes`` of another plan, so that they share compiled programs.
 
     Raises:
         ConventionError: an element that is not in the table, a position that is not occupied by one atom, atoms on top of each
@@ -149,7 +158,7 @@ def plan_bond_graph(
     short = length[standing] < bond_cutoff + skin
     number = np.empty(len(standing), dtype=int)
     n_short, n_long = int(short.sum()), int((~short).sum())
-    size_short, size_long = _size(n_short), _size(n_long)
+    size_short, size_long = _size(n_short, least[0]), _size(n_long, least[1])
     number[short] = np.arange(n_short)
     number[~short] = size_short + np.arange(n_long)
     bond = number[bond]
@@ -162,21 +171,21 @@ def plan_bond_graph(
     # messages: the same bond between the same sites, once
     same = np.stack([site[receivers], site[senders], bond], axis=1)
     messages, count = np.unique(same, axis=0, return_counts=True)
-    n_sites = len(cell.first)
+    n_sites, n_messages = len(cell.first), _size(len(messages), least[2])
     atoms = jraph.GraphsTuple(
         nodes={
             "element": np.asarray([elements[expansion.atoms[k, 0]] for k in cell.first], dtype=np.int32),
             "multiplicity": np.asarray(cell.multiplicity, dtype=np.int32),
         },
         edges={
-            "bond": _padded(messages[:, 2], _size(len(messages)), nothing),
-            "count": _padded(count, _size(len(messages)), 0),
+            "bond": _padded(messages[:, 2], n_messages, nothing),
+            "count": _padded(count, n_messages, 0),
         },
-        senders=_padded(messages[:, 1], _size(len(messages)), n_sites - 1),
-        receivers=_padded(messages[:, 0], _size(len(messages)), n_sites - 1),
+        senders=_padded(messages[:, 1], n_messages, n_sites - 1),
+        receivers=_padded(messages[:, 0], n_messages, n_sites - 1),
         globals=None,
         n_node=np.array([n_sites], dtype=np.int32),
-        n_edge=np.array([_size(len(messages))], dtype=np.int32),
+        n_edge=np.array([n_messages], dtype=np.int32),
     )
 
     # arrows: those that bonds stand for and their other ends first
@@ -186,9 +195,9 @@ def plan_bond_graph(
     order = np.concatenate([receiving, np.setdiff1d(np.flatnonzero(is_short), receiving)]).astype(int)
     place = np.full(len(bond), -1)
     place[order] = np.arange(len(order))
-    n_arrows = _size(len(order))
+    n_arrows = _size(len(order), least[3])
     first, second = _angles(receivers, order, len(receiving))
-    n_angles = _size(len(first))
+    n_angles = _size(len(first), least[4])
     graph = jraph.GraphsTuple(
         nodes={
             "bond": _padded(bond[order], n_arrows, size_short - 1),
@@ -389,9 +398,9 @@ def _names(labels: Sequence[str]) -> list[str]:
     return names
 
 
-def _size(count: int) -> int:
+def _size(count: int, least: int) -> int:
     """The next size up that leaves room for one that is nothing."""
-    size = _SMALLEST
+    size = max(_SMALLEST, least)
     while size <= count:
         size += max(8, 8 * round(size * _GROWTH / 8))
     return size

@@ -16,11 +16,12 @@ import safetensors
 import safetensors.numpy
 from jaxtyping import Float
 
+from ..._arrays import namespace
 from ..._struct import Struct, static
 from ...crystal import Crystal, lattice
 from ...errors import ConventionError, ParseError
 from ...graph.plan import cartesian_operations
-from ...typing import Array, Scalar
+from ...typing import Array
 from .network import site_energies
 from .plan import BondGraphPlan, plan_bond_graph
 
@@ -123,33 +124,50 @@ class CHGNet(Struct):
         each = site_energies(self.weights, plan, positions, vectors, envelope=self.envelope)
         return jnp.sum(each * jnp.asarray(plan.atoms.nodes["multiplicity"]).astype(each.dtype))
 
-    def evaluate(self, crystal: Crystal, plan: BondGraphPlan) -> tuple[Scalar, Array, Array]:
+    def evaluate(self, crystal: Crystal, plan: BondGraphPlan) -> tuple[Array, Array, Array]:
         """Energy, forces and stress (traceable, and differentiable in turn).
 
         Returns:
             The energy of the conventional cell, eV; forces on the atoms of ``plan.expansion``, ``(atoms, 3)``, eV/Å; the stress,
             ``(3, 3)``, GPa: dE/dε / V for ``lattice (1 + ε)``, so that it is negative where the cell wants to grow.
         """
-        positions, vectors = (jnp.asarray(a) for a in plan.placed(crystal))
+        positions, vectors = plan.placed(crystal)
+        return averaged(crystal, plan, *self.slopes_of(plan, positions, vectors))
+
+    def slopes_of(self, plan: BondGraphPlan, positions: Array, vectors: Array) -> tuple[Array, Array, Array]:
+        """:meth:`energy_of` and its derivatives with respect to positions, ``(atoms, 3)``, and strain, ``(3, 3)`` (traceable)."""
+        positions, vectors = jnp.asarray(positions), jnp.asarray(vectors)
 
         def strained(positions: Array, strain: Array) -> Array:
             deformed = jnp.eye(3, dtype=strain.dtype) + strain
             return self.energy_of(plan, positions @ deformed, vectors @ deformed)
 
-        energy, (slope, strain_slope) = jax.value_and_grad(strained, (0, 1))(positions, jnp.zeros_like(vectors))
-        axes = lattice(jnp.asarray(crystal.cell))
-        stress = strain_slope / jnp.linalg.det(axes) * GPA
-        if not plan.symmetric:
-            return energy, -slope, stress
-        # what was calculated for one of equivalent atoms is right for what all of them do together: the average over the group
-        group = cartesian_operations(crystal.group, axes)
-        atoms = jnp.asarray(plan.expansion.atoms)
-        turns = group[atoms[:, 1]]
-        together = jax.ops.segment_sum(jnp.einsum("nji,nj->ni", turns, slope), atoms[:, 0], len(plan.projector))
-        held = jnp.einsum("ji,njk,lk->nil", axes, jnp.asarray(plan.projector).astype(axes.dtype), jnp.linalg.inv(axes))
-        share = jnp.einsum("nij,nj->ni", held, together) / plan.atoms.nodes["multiplicity"][:, None]
-        forces = -jnp.einsum("nij,nj->ni", turns, share[atoms[:, 0]])
-        return energy, forces, jnp.mean(jnp.einsum("nij,jk,nlk->nil", group, stress, group), axis=0)
+        energy, slopes = jax.value_and_grad(strained, (0, 1))(positions, jnp.zeros_like(vectors))
+        return (energy, *slopes)
+
+
+def averaged(
+    crystal: Crystal, plan: BondGraphPlan, energy: Array, slope: Array, strain_slope: Array
+) -> tuple[Array, Array, Array]:
+    """Energy, forces (eV/Å) and stress (GPa) from what :meth:`CHGNet.slopes_of` returns (traceable).
+
+    Of a plan that makes use of symmetry these derivatives are right for what equivalent atoms do together; the averages over
+    the group are those of every atom.
+    """
+    xp = namespace(energy, slope, strain_slope)
+    axes = lattice(xp.asarray(crystal.cell))
+    stress = strain_slope / xp.linalg.det(axes) * GPA
+    if not plan.symmetric:
+        return energy, -slope, stress
+    group = cartesian_operations(crystal.group, axes)
+    atoms = xp.asarray(plan.expansion.atoms)
+    turns = group[atoms[:, 1]]
+    mine = xp.asarray(atoms[:, 0] == xp.arange(len(plan.projector))[:, None], dtype=axes.dtype)
+    together = xp.einsum("sn,nji,nj->si", mine, turns, slope)
+    held = xp.einsum("ji,njk,lk->nil", axes, xp.asarray(plan.projector).astype(axes.dtype), xp.linalg.inv(axes))
+    share = xp.einsum("nij,nj->ni", held, together) / xp.asarray(plan.atoms.nodes["multiplicity"])[:, None]
+    forces = -xp.einsum("nij,nj->ni", turns, share[atoms[:, 0]])
+    return energy, forces, xp.mean(xp.einsum("nij,jk,nlk->nil", group, stress, group), axis=0)
 
 
 @lru_cache
