@@ -10,10 +10,12 @@ What the authors' first layers apply to concatenated features of a message's end
 gathered: the same numbers, and the products of 192 or 256 columns are of as many rows as there are atoms and bonds.
 
 Angles enter as ``sin`` and ``cos`` of learned multiples of θ, with cos θ held within 1 - 10⁻⁶ as by the authors: a straight
-angle is a rounded kink of 1.4 mrad, where first and second derivatives exist, and the second one is large.
+angle is a rounded kink of 1.4 mrad, where first and second derivatives exist. The second one says nothing of vibrations: for
+the oxygen of cubic SrTiO3 it is twice, for that of ideal cristobalite minus eight times what it is 0.03 to 0.1 Å away (eV/Å²: 8.0 and
+3.9, -16.7 and 2.1, with r2scan).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,7 @@ import jraph
 from jaxtyping import Float
 
 from ...typing import Array
-from .plan import BondGraphPlan
+from .plan import PIECE, WHOLE, BondGraphPlan
 
 # of normalisations over features; PyTorch's default
 _EPSILON = 1e-5
@@ -79,7 +81,8 @@ def site_energies(
         # the last angles enter nothing
         if k < blocks - 2:
             layer = _block(w, "angles", k)
-            angles = angles + _gated(layer, *_at_angles(layer, arrows, features, bonds, angles))
+            halves = _at_angles(layer, arrows, features, bonds, angles)
+            angles = angles + _in_pieces(lambda core, gate, layer=layer: _gated(layer, core, gate), *halves)
 
     x = _normalised(features, w["readout.scale"], w["readout.offset"])
     for matrix, bias in zip(w["readout.hidden"], w["readout.hidden_bias"], strict=True):
@@ -134,7 +137,7 @@ def _to_atoms(w: Weights, graph: jraph.GraphsTuple, features: Array, bonds: Arra
         + (bonds @ w["bond"][:, half])[bond]
         for half in _HALVES
     ]
-    message = _gated(w, *_second(w, *halves)) * weight
+    message = _messages(w, *halves, weight)
     heard = jraph.segment_sum(message, receivers, len(features), indices_are_sorted=True)
     return features + heard @ w["out"]
 
@@ -144,7 +147,7 @@ def _to_bonds(
 ) -> Array:
     """Bonds after they heard from those that they form angles with, at both ends; weights of arrows, and of second ones."""
     arrows, (weight, second_weight) = plan.arrows, weights
-    message = _gated(w, *_second(w, *_at_angles(w, arrows, features, bonds, angles))) * second_weight
+    message = _messages(w, *_at_angles(w, arrows, features, bonds, angles), second_weight)
     heard = jraph.segment_sum(message, arrows.receivers, len(weight), indices_are_sorted=True) * weight
     return bonds + (heard[plan.pair[:, 0]] + heard[plan.pair[:, 1]]) @ w["out"]
 
@@ -158,6 +161,23 @@ def _at_angles(w: Weights, arrows: jraph.GraphsTuple, features: Array, bonds: Ar
         second = (bonds @ w["second_bond"][:, half])[bond]
         halves.append(first[arrows.receivers] + second[arrows.senders] + angles @ w["angle"][:, half])
     return halves
+
+
+def _messages(w: Weights, core: Array, gate: Array, weight: Array) -> Array:
+    """Messages from their first layers."""
+    return _in_pieces(lambda core, gate, weight: _gated(w, *_second(w, core, gate)) * weight, core, gate, weight)
+
+
+def _in_pieces(function: Callable[..., Array], *arrays: Array) -> Array:
+    """A function of rows; many rows in pieces that stay in a processor's cache, and again for derivatives.
+
+    Kept whole, what lies between is 150 MB in a cell of 72 atoms, and half of the time goes into fresh pages of memory.
+    """
+    rows = len(arrays[0])
+    if rows < WHOLE or rows % PIECE:
+        return function(*arrays)
+    cut = [x.reshape(-1, PIECE, x.shape[1]) for x in arrays]
+    return jax.lax.map(jax.checkpoint(lambda parts: function(*parts)), cut).reshape(rows, -1)
 
 
 def _second(w: Weights, core: Array, gate: Array) -> tuple[Array, Array]:

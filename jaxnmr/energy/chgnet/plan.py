@@ -32,6 +32,8 @@ OVERLAP = 0.5
 # sizes are those of a geometric series, so that a list made again has mostly the size of the one before
 _GROWTH = 1.0 / 12.0
 _SMALLEST = 16
+# rows from which on arrays are calculated in pieces, and rows of a piece
+WHOLE, PIECE = 2048, 512
 
 
 class BondGraphPlan(Struct):
@@ -403,7 +405,7 @@ def _size(count: int, least: int) -> int:
     size = max(_SMALLEST, least)
     while size <= count:
         size += max(8, 8 * round(size * _GROWTH / 8))
-    return size
+    return size if size < WHOLE else -(-size // PIECE) * PIECE
 
 
 def _padded(values: np.ndarray, size: int, fill: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from chgnet_crystals import crystals
 from jaxnmr._struct import compiled
 from jaxnmr.crystal import Crystal, transformed
 from jaxnmr.energy.chgnet import CHGNet, plan_bond_graph
+from jaxnmr.energy.chgnet.network import _in_pieces
 from jaxnmr.energy.chgnet.potential import VERSIONS, averaged
 from jaxnmr.errors import ConventionError
 from jaxnmr.testing import assert_gradients
@@ -197,3 +198,16 @@ def test_what_has_no_energy_is_refused_by_the_names_of_its_sites(crystal, messag
 def test_a_negative_skin_is_refused():
     with pytest.raises(ConventionError, match=r"the skin is -0\.1"):
         CHGNet.load("r2scan").plan(CRYSTALS["quartz"], skin=-0.1)
+
+
+def test_many_rows_in_pieces_are_what_they_are_at_once():
+    """And their derivatives, which are calculated again."""
+    rows = np.random.default_rng(2).normal(size=(2, 2560, 4))
+    function = lambda a, b: jax.nn.silu(a) * b
+    total = lambda rows: (_in_pieces(function, *rows) ** 2).sum()
+    assert "scan" in str(jax.make_jaxpr(total)(rows))
+    assert "scan" not in str(jax.make_jaxpr(total)(rows[:, :2000]))
+    value, slope = jax.value_and_grad(total)(rows)
+    expected, expected_slope = jax.value_and_grad(lambda rows: (function(*rows) ** 2).sum())(rows)
+    assert float(value) == pytest.approx(float(expected), rel=1e-12)
+    np.testing.assert_allclose(slope, expected_slope, rtol=1e-12, atol=1e-14)
