@@ -10,9 +10,9 @@ What the authors' first layers apply to concatenated features of a message's end
 gathered: the same numbers, and the products of 192 or 256 columns are of as many rows as there are atoms and bonds.
 
 Angles enter as ``sin`` and ``cos`` of learned multiples of θ, with cos θ held within 1 - 10⁻⁶ as by the authors: a straight
-angle is a rounded kink of 1.4 mrad, where first and second derivatives exist. The second one says nothing of vibrations: for
-the oxygen of cubic SrTiO3 it is twice, for that of ideal cristobalite minus eight times what it is 0.03 to 0.1 Å away (eV/Å²: 8.0 and
-3.9, -16.7 and 2.1, with r2scan).
+angle is a rounded kink of 1.4 mrad, where first and second derivatives exist. The second one says nothing of vibrations: the slope
+over the displacement of one oxygen across a straight Ti-O-Ti or Si-O-Si, in cubic SrTiO3 and ideal cristobalite with r2scan, is 8.0
+and -16.7 eV/Å² at 0.0001 Å, and 3.3 and 2.1 at 0.1 Å.
 """
 
 from collections.abc import Callable, Mapping
