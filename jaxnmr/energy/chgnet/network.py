@@ -131,13 +131,13 @@ def _fourier(cosine: Array, frequencies: Array) -> Array:
 def _to_atoms(w: Weights, graph: jraph.GraphsTuple, features: Array, bonds: Array, weight: Array) -> Array:
     """Atoms after they heard from their neighbours; weights are those of messages."""
     bond, receivers, senders = graph.edges["bond"], graph.receivers, graph.senders
-    halves = [
+    core, gate = (
         (features @ w["centre"][:, half] + w["bias"][half])[receivers]
         + (features @ w["neighbour"][:, half])[senders]
         + (bonds @ w["bond"][:, half])[bond]
         for half in _HALVES
-    ]
-    message = _messages(w, *halves, weight)
+    )
+    message = _messages(w, core, gate, weight)
     heard = jraph.segment_sum(message, receivers, len(features), indices_are_sorted=True)
     return features + heard @ w["out"]
 
@@ -147,7 +147,8 @@ def _to_bonds(
 ) -> Array:
     """Bonds after they heard from those that they form angles with, at both ends; weights of arrows, and of second ones."""
     arrows, (weight, second_weight) = plan.arrows, weights
-    message = _messages(w, *_at_angles(w, arrows, features, bonds, angles), second_weight)
+    core, gate = _at_angles(w, arrows, features, bonds, angles)
+    message = _messages(w, core, gate, second_weight)
     heard = jraph.segment_sum(message, arrows.receivers, len(weight), indices_are_sorted=True) * weight
     return bonds + (heard[plan.pair[:, 0]] + heard[plan.pair[:, 1]]) @ w["out"]
 
