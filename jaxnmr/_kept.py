@@ -19,7 +19,6 @@ import stat
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
@@ -32,6 +31,7 @@ from ._cache import executables, processor
 from ._compilations import report_ready
 from ._digest import Unstable, digest
 from ._files import write_atomically
+from ._warn import warn
 
 _SUFFIX = ".executable"
 # what was not used for so long, or is beyond so much, makes room
@@ -292,10 +292,9 @@ def _trusted_folder() -> Path | None:
         return folder
     if folder not in _refused:
         _refused.add(folder)
-        warnings.warn(
+        warn(
             f"executables are neither kept in {folder} nor loaded from it, since others might have put some there: make it a "
             f"folder of your own that only you can enter (chmod 700 {folder}), or choose another one for compiled programs",
-            stacklevel=2,
         )
     return None
 

@@ -1,10 +1,9 @@
 """Numbers in other units than they are taken for: a cell in pm or nm, U that is B (host)."""
 
-import warnings
-
 import numpy as np
 from jaxtyping import Float
 
+from .._warn import warn
 from ..errors import ConventionError
 from . import cell as cells
 from .symmetry import SpaceGroup
@@ -48,15 +47,13 @@ def question_displacements(name: str, u: Float[np.ndarray, " sites"], labels: tu
     """Warn of displacements as large as B values, of most sites or of single ones."""
     large, huge = u > _LARGE_U, u > _HUGE_U
     if 2 * large.sum() > len(u):
-        warnings.warn(
+        warn(
             f"{name}: {large.sum()} of {len(u)} sites have U > {_LARGE_U} Å² (median {np.median(u):.3g} Å²), which is 0.45 Å "
             "to either side. Are these B = 8π²U? Then give them as B, or divide by 78.96",
-            stacklevel=4,
         )
     elif huge.any():
-        warnings.warn(
+        warn(
             f"{name}: U of {_listed(labels, u, huge)} Å² is more than 0.7 Å to either side. Are some of the displacements B = 8π²U? Divide these by 78.96",
-            stacklevel=4,
         )
 
 
@@ -65,10 +62,9 @@ def question_b_values(name: str, u: Float[np.ndarray, " sites"], labels: tuple[s
     small, given = (u > 0.0) & (u < _SMALL_U), np.isfinite(u)
     usual = given.any() and float(np.median(u[given])) > 3.0 * _SMALL_U
     if 2 * small.sum() > given.sum() > 0 or (usual and small.any()):
-        warnings.warn(
+        warn(
             f"{name}: U of {_listed(labels, u, small)} Å² is less than atoms move at absolute zero. Are these U that were given as "
             "B = 8π²U? Then give them as U",
-            stacklevel=4,
         )
 
 

@@ -1,6 +1,5 @@
 """What is measured, and with what: the `Pattern` and `Instrument` records."""
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
@@ -10,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from .._arguments import checked
 from .._struct import Struct, static
+from .._warn import warn
 from ..errors import ConventionError, DataError, ShapeError
 from ..typing import Array, Numbers
 from ..units import photon_energy_ev
@@ -269,10 +269,9 @@ class Pattern(Struct):
         if len(x) < 3:
             raise ShapeError(f"{name}: a pattern of {len(x)} points cannot be refined against")
         if len(x) >= 20 and 0.0 < x[0] and 0.5 < x[-1] <= np.pi and np.isfinite(x).all():
-            warnings.warn(
+            warn(
                 f"{name}: 2theta runs from {x[0]:g} to {x[-1]:g} degrees. Is it in radians? Then give np.degrees(x); or in other units, "
                 "Q or d, to be converted",
-                stacklevel=2,
             )
         counted = sigma is None
         sigma = np.sqrt(np.maximum(y, 1.0)) if sigma is None else np.asarray(sigma, dtype=float)

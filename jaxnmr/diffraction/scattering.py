@@ -5,13 +5,12 @@ and the 1992 neutron scattering lengths of Sears (Neutron News 3, 26), real part
 from the same source, are ours.
 """
 
-import warnings
-
 import gemmi
 import numpy as np
 from jaxtyping import Float
 
 from .._struct import Struct
+from .._warn import warn
 from ..crystal import element_of, mass_number_of
 from ..errors import ConventionError
 from ..typing import Array
@@ -74,10 +73,9 @@ def _xray(symbol: str, wavelength: float) -> tuple[np.ndarray, np.ndarray, float
         known = ", ".join(
             f"{abs(q)}{'-' if q < 0 else '+'}" for q in range(-4, 8) if q and _it92(element, q) is not None
         )
-        warnings.warn(
+        warn(
             f"no X-ray form factor of {symbol} is tabulated: it scatters as the neutral atom {element}"
             + (f"; {element} is there with charges {known}" if known else ""),
-            stacklevel=4,
         )
     if table is None:
         raise ConventionError(f"no X-ray form factor of {element} is tabulated; use another element")

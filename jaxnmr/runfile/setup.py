@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from .._warn import warn
 from ..crystal import Crystal, element_of
 from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
 from ..diffraction.powder import two_theta_points
@@ -189,10 +189,9 @@ def _say_what_stays(run: Run, crystals: Mapping[str, Crystal], parameters: Param
         free = lambda name, prefix=prefix: any(moved.startswith(f"{prefix}{name}[") for moved in parameters.free_names)
         held = [label for label, anisotropic in zip(crystal.labels, crystal.anisotropic, strict=True) if anisotropic]
         if held and free("u_iso") and not free("u_aniso"):
-            warnings.warn(
+            warn(
                 f"{run.path}: u_iso does not move {', '.join(held)} of {phase}, which are anisotropic; free "
                 f"{prefix + 'u_aniso'!r}, too, or they keep their displacements",
-                stacklevel=3,
             )
 
 

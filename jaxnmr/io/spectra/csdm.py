@@ -8,13 +8,13 @@ import binascii
 import json
 import math
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..._warn import warn
 from ...errors import ConventionError, DataError, JaxnmrError, ParseError, ShapeError
 from ...nmr.records import Fid, Spectrum
 from ..files import read_bytes
@@ -200,10 +200,9 @@ def from_csdm(
         raise ParseError(path, None, f"an axis in {axis.unit or 'pure numbers'}; expected Hz or ppm, or s for a decay")
     scale = 1.0 if axis.unit == "Hz" else 1e-6 * reference
     if axis.unit == "Hz" and reference < 0:
-        warnings.warn(
+        warn(
             f"{path.name}: the reference frequency (origin_offset) is {reference:g} Hz; shifts are coordinates divided by it, "
             "so that the axis was turned round: give larmor_hz to take the coordinates as they are",
-            stacklevel=2,
         )
         scale, reference = -1.0, -reference
     if reference < 0:

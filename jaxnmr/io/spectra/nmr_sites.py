@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
+from ..._warn import warn
 from ...errors import ConventionError, DataError, ShapeError
 from ...nmr import ShiftReference, Site, Sites, isotope, quadrupolar_from_efg
 from ...nmr.isotopes import contradict
@@ -89,7 +89,7 @@ def sites_from_dmfit(fit: DmfitFit, nucleus: str = "", *, larmor_hz: float | Non
         raise ConventionError("the DMFit fit has no lines")
     areas = all(line.model.lower().startswith("gaus/lor") for line in fit.lines)
     if not areas and len(fit.lines) > 1:
-        warnings.warn("DMFit's amplitudes are heights of lines of its own; all sites get the amplitude 1", stacklevel=2)
+        warn("DMFit's amplitudes are heights of lines of its own; all sites get the amplitude 1")
     return [
         _site_of_line(line, nucleus, f"{isotope(nucleus).element}{k + 1}", larmor_hz or fit.larmor_hz, areas)
         for k, line in enumerate(fit.lines)
@@ -107,10 +107,9 @@ def _site_of_line(line: DmfitLine, nucleus: str, label: str, larmor_hz: float, a
     mixture = 1.0 - gaussian
     turned = [values.get(name, 0.0) for name in ("phi_deg", "chi_deg", "psi_deg")]
     if values["zeta_ppm"] and values["cq_hz"] and any(turned):
-        warnings.warn(
+        warn(
             f"line {label}: DMFit's Phi, Chi, Psi ({', '.join(f'{a:g}°' for a in turned)}) are not taken over; shift and "
             "quadrupole have the same axes: set euler_deg",
-            stacklevel=3,
         )
     # a Gaussian of unit height and width has this area, a Lorentzian pi/2
     shape = gaussian * np.sqrt(np.pi / np.log(16.0)) + mixture * np.pi / 2
@@ -166,10 +165,9 @@ def sites_from_magres(
     wants_efg = isotope(nucleus).spin >= 1 and quadrupolar
     unshifted = wants_efg and part.efg_au is not None and (shielding is None or not np.isfinite(shielding).any())
     if unshifted:
-        warnings.warn(
+        warn(
             f"{name} has field gradients and no shieldings of {isotope(nucleus).element}: all shifts are "
             f"{float(reference.reference_ppm):g} ppm, the reference",
-            stacklevel=2,
         )
         shielding = np.zeros((len(part), 3, 3))
     if shielding is None or not np.isfinite(shielding).all():

@@ -11,7 +11,7 @@ from ...errors import JaxnmrError, ParseError, SymmetryError
 from ._cif_block import column_of, line_of, text_of
 from .cif_contents import check_contents, fitting_formula
 from .cif_sites import site_arguments
-from .cif_symmetry import groups_of
+from .cif_symmetry import groups_of, say_what_is_overruled
 
 # newer dictionaries write _cell.length_a for _cell_length_a
 _DOTTED = re.compile(r"(?<![^\s])_([A-Za-z]\w*)\.(?=[A-Za-z])")
@@ -75,6 +75,8 @@ def crystal_from_block(path: Path, block: cif.Block, name: str | None, spacegrou
     atoms = site_arguments(path, block, cell)
     try:
         groups = groups_of(path, block, cell) if spacegroup is None else [_as_group(spacegroup, cell)]
+        if spacegroup is not None:
+            say_what_is_overruled(path, block, cell, groups[0])
         crystals, failures = [], []
         for group in groups:
             try:

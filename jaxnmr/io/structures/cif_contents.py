@@ -1,7 +1,6 @@
 """What a CIF data block says of the contents of its cell, and whether the sites agree."""
 
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import gemmi
 import numpy as np
 from gemmi import cif
 
+from ..._warn import warn
 from ...crystal import Crystal
 from ...errors import ParseError
 from ._cif_block import column_of, line_of, text_of
@@ -82,24 +82,20 @@ def check_contents(path: Path, block: cif.Block, crystal: Crystal) -> None:
     attached = _attached_hydrogens(block)
     if attached and "H" not in content:
         said = ", ".join(f"{n:g} at {label}" for label, n in attached.items())
-        warnings.warn(
+        warn(
             f"{path}: hydrogen atoms are counted (_atom_site_attached_hydrogens: {said}) but have no positions: they do not "
             "scatter here, and masses lack them",
-            stacklevel=5,
         )
     if wrong:
         numbers = ", ".join(f"{e} {content.get(e, 0.0):.4g} instead of {wanted.get(e, 0.0):.4g}" for e in wrong)
         z = text_of(block, ("_cell_formula_units_Z",))
         what = f"{z} × {text_of(block, ('_chemical_formula_sum',))}" if z else "a multiple of the formula"
-        warnings.warn(
+        warn(
             f"{path}: the sites of data_{block.name} do not add up to {what}: {numbers} in the cell. "
             + (_FOLDED if folded else "Sites may be missing or have another element, occupancy or multiplicity"),
-            stacklevel=5,
         )
     elif folded and (not formula or folded == _EQUAL):
-        warnings.warn(
-            f"{path}: occupancies of data_{block.name} on special positions are all {folded}. {_FOLDED}", stacklevel=5
-        )
+        warn(f"{path}: occupancies of data_{block.name} on special positions are all {folded}. {_FOLDED}")
     _check_numbers(path, block, crystal, known=bool(wrong))
 
 
@@ -132,10 +128,9 @@ def _check_numbers(path: Path, block: cif.Block, crystal: Crystal, *, known: boo
     number = lambda tag: cif.as_number(text_of(block, (tag,)) or "?")
     volume, stated_volume = float(crystal.volume()), number("_cell_volume")
     if stated_volume > 0 and abs(volume / stated_volume - 1.0) > _VOLUME:
-        warnings.warn(
+        warn(
             f"{path}: the cell has a volume of {volume:.4g} Å³, and _cell_volume is {stated_volume:g}: one of its lengths and angles, "
             "or the setting, is wrong",
-            stacklevel=6,
         )
     if known:
         return
@@ -161,10 +156,9 @@ def _check_numbers(path: Path, block: cif.Block, crystal: Crystal, *, known: boo
         ),
     ):
         if stated > 0 and abs(found / stated - 1.0) > _DENSITY:
-            warnings.warn(
+            warn(
                 f"{path}: the atoms of the cell have {found:.4g} {unit}, and {tag} is {stated:.4g}: sites may be missing, or have another "
                 "element or occupancy, or the cell or Z is wrong",
-                stacklevel=6,
             )
             return
 

@@ -1,13 +1,13 @@
 """Atoms of a CIF data block: species, positions, occupancies, displacements."""
 
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from gemmi import cif
 
+from ..._warn import warn
 from ...crystal import reciprocal_metric
 from ...crystal.doubts import question_b_values
 from ...crystal.sites import SNAP_DISTANCE
@@ -52,7 +52,7 @@ def site_arguments(path: Path, block: cif.Block, cell: np.ndarray) -> dict:
         positions.append([_coordinate(path, block, labels[k], text) for text in row])
         snap.append(_rounding_distance(row, cell))
     if missing:
-        warnings.warn(f"{path}: no coordinates for {', '.join(missing)}; these sites are left out", stacklevel=4)
+        warn(f"{path}: no coordinates for {', '.join(missing)}; these sites are left out")
     if not kept:
         raise ParseError(path, line_of(block, "_atom_site_fract_x"), f"no atom of data_{block.name} has coordinates")
     _require_fractions(path, block, [labels[k] for k in kept], np.array(positions), cell)
@@ -108,9 +108,7 @@ def _require_fractions(path: Path, block: cif.Block, labels: list[str], xyz: np.
             f"fractional coordinates of {few} run up to {largest:g}, and the sites are spread over {max(span, largest):.3g} cells. "
             f"Are these {unit}",
         )
-    warnings.warn(
-        f"{path}: {few} lie more than two cells from the origin: are these coordinates fractional?", stacklevel=5
-    )
+    warn(f"{path}: {few} lie more than two cells from the origin: are these coordinates fractional?")
 
 
 def _rounding_distance(texts: Sequence[str], cell: np.ndarray) -> float:
@@ -185,7 +183,7 @@ def _displacements(
     without = [labels[k] for k in kept if np.isnan(u_iso[k]) and np.isnan(u_aniso[k]).any()]
     if without:
         which = "all sites" if len(without) == len(kept) else ", ".join(without)
-        warnings.warn(f"{path}: no displacement of {which}; U_iso = {_DEFAULT_U} Å² is taken", stacklevel=5)
+        warn(f"{path}: no displacement of {which}; U_iso = {_DEFAULT_U} Å² is taken")
     return np.where(np.isnan(u_iso), _DEFAULT_U, u_iso), u_aniso
 
 
@@ -197,10 +195,9 @@ def _question_columns(path: Path, labels: list[str], u: np.ndarray, of_b: np.nda
         if kind == "Biso" and value > 0 and np.isnan(b)
     ]
     if called:
-        warnings.warn(
+        warn(
             f"{path}: the displacement type of {', '.join(called[:6])} is Biso, and the values stand in a column of U, as which they were "
             "read: if they are B, name the column _atom_site_B_iso_or_equiv",
-            stacklevel=6,
         )
     question_b_values(str(path), np.where(np.isnan(u), of_b, np.nan), tuple(labels))
     both = np.isfinite(u) & np.isfinite(of_b) & (u > 0)
@@ -208,9 +205,7 @@ def _question_columns(path: Path, labels: list[str], u: np.ndarray, of_b: np.nda
         label for label, wrong in zip(labels, both & (np.abs(of_b - u) > 0.2 * np.abs(u) + 1e-3), strict=True) if wrong
     ]
     if off:
-        warnings.warn(
-            f"{path}: U and B = 8π²U of {', '.join(off[:6])} contradict each other; U was taken", stacklevel=6
-        )
+        warn(f"{path}: U and B = 8π²U of {', '.join(off[:6])} contradict each other; U was taken")
 
 
 def _rows_of(path: Path, names: list[str], labels: list[str]) -> list[tuple[int, int]]:
@@ -227,8 +222,7 @@ def _rows_of(path: Path, names: list[str], labels: list[str]) -> list[tuple[int,
         # a label used for several sites has as many rows, in the same order
         pairs += zip(sites, [k for k, other in enumerate(names) if other == name], strict=False)
     if strangers:
-        warnings.warn(
+        warn(
             f"{path}: the table of anisotropic displacements has {', '.join(strangers)}, which are no sites; these are not used",
-            stacklevel=6,
         )
     return pairs

@@ -1,13 +1,13 @@
 """Which element a site of a CIF holds, from its type symbol, or from the letters of type or label where that is no guess."""
 
 import re
-import warnings
 from pathlib import Path
 
 import gemmi
 import numpy as np
 from gemmi import cif
 
+from ..._warn import warn
 from ...crystal import element_of
 from ...errors import ConventionError, ParseError
 from ._cif_block import line_of
@@ -59,10 +59,9 @@ def species_of(
             known[k] = readings[0]
     _say_hydroxide(path, symbols, labels)
     if doubts:
-        warnings.warn(
+        warn(
             f"{path}: without type symbols, and a formula that tells, elements were read from labels: {'; '.join(doubts)}. If one is "
             "wrong, write _atom_site_type_symbol",
-            stacklevel=6,
         )
     placed = {element_of(species)[0] for species in known if species}
     water = [
@@ -71,7 +70,7 @@ def species_of(
         if not species and any(_is_water(text) for text in (symbol, label))
     ]
     if water:
-        warnings.warn(f"{path}: water molecules {', '.join(water)} are read as their oxygen atoms", stacklevel=6)
+        warn(f"{path}: water molecules {', '.join(water)} are read as their oxygen atoms")
     return [
         species or _from_letters(path, block, symbol.strip(), label.strip(), formula, placed)
         for species, symbol, label in zip(known, symbols, labels, strict=True)
@@ -97,9 +96,8 @@ def _say_hydroxide(path: Path, symbols: list[str], labels: list[str]) -> None:
     """Warn of type symbols of hydroxide, which are taken for oxygen."""
     named = [label for label, symbol in zip(labels, symbols, strict=True) if re.fullmatch(r"OH\d?[+-]?\d?|O-H", symbol)]
     if named:
-        warnings.warn(
+        warn(
             f"{path}: hydroxide {', '.join(named)} is read as its oxygen atom; hydrogen needs a site of its own",
-            stacklevel=7,
         )
 
 

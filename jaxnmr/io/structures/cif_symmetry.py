@@ -1,7 +1,6 @@
 """The space group of a CIF data block: operations, Hall and Hermann-Mauguin symbols, number; none against another."""
 
 import re
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ import gemmi
 import numpy as np
 from gemmi import cif
 
+from ..._warn import warn
 from ...crystal import SpaceGroup, lattice
 from ...errors import ParseError, SymmetryError
 from ._cif_block import column_of, line_of, text_of
@@ -72,14 +72,27 @@ def groups_of(path: Path, block: cif.Block, cell: np.ndarray) -> list[SpaceGroup
     ]
     first, *others = [witness for witness in witnesses if witness.groups]
     if first.kind == "number" and symbol:
-        warnings.warn(
+        warn(
             f"{path}: data_{block.name} has the space-group symbol {symbol!r}, which is unknown, and the number {number}: the "
             f"usual setting {first.groups[0].name} is taken",
-            stacklevel=4,
         )
     for other in others:
         _compare(path, block, cell, first, other)
     return list(first.groups)
+
+
+def say_what_is_overruled(path: Path, block: cif.Block, cell: np.ndarray, chosen: SpaceGroup) -> None:
+    """Warn where a space group that was given is of another type than all that the block states."""
+    try:
+        stated = groups_of(path, block, cell)
+    except (ParseError, SymmetryError):
+        # that is why one was given
+        return
+    if all(_type(group, cell) != _type(chosen, cell) or group.order != chosen.order for group in stated):
+        warn(
+            f"{path}: data_{block.name} is of {stated[0].name} ({stated[0].order} operations) and is read as {chosen.name} "
+            f"({chosen.order}), as spacegroup says: leave that out unless the file is wrong"
+        )
 
 
 def _operations(path: Path, block: cif.Block, symbol: str | None) -> tuple[SpaceGroup, ...]:
@@ -133,7 +146,7 @@ def _compare(path: Path, block: cif.Block, cell: np.ndarray, first: _Witness, ot
         return
     if len(first.groups) == 1 and not first.advice:
         if first.groups[0].number:  # outside the tables no symbol could be right
-            warnings.warn(f"{path}: {what} are two settings of one space group; the operations are used", stacklevel=5)
+            warn(f"{path}: {what} are two settings of one space group; the operations are used")
         return
     raise SymmetryError(
         f"two settings of one space group in {what}: atoms have other positions in the other one. Correct the file, or say "

@@ -6,7 +6,6 @@ Format: G. M. Sheldrick, *The SHELX-97 Manual* (1997); *Acta Cryst.* **C71**, 3 
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gemmi
 import numpy as np
 
+from ..._warn import warn
 from ...crystal import Crystal, SpaceGroup
 from ...errors import JaxnmrError, ParseError
 from ..files import decode, read_bytes
@@ -249,4 +249,4 @@ def _check_unit(file: _File, crystal: Crystal) -> None:
     wrong = [e for e, n in wanted.items() if abs(content.get(e, 0.0) - n) > 0.02 * n + 0.01]
     if wrong:
         numbers = ", ".join(f"{e} {content.get(e, 0.0):.4g} instead of {wanted[e]:.4g}" for e in wrong)
-        warnings.warn(f"{file.path}: the atoms do not add up to UNIT: {numbers} in the cell", stacklevel=5)
+        warn(f"{file.path}: the atoms do not add up to UNIT: {numbers} in the cell")

@@ -1,7 +1,6 @@
 """Spectra of sites: `SpectrumStatic`, `SpectrumMAS`, and the `SpectrumPlan` that is compiled."""
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from jaxtyping import Bool, Complex, Float, Inexact, Int
 from ..._arguments import checked, is_whole
 from ..._struct import Struct, compiled, static
 from ..._tuning import tuning
+from ..._warn import warn
 from ...errors import ConventionError, DataError
 from ...typing import Array, Scalar
 from ..excitation import Excitation
@@ -369,7 +369,7 @@ class _Simulation:
         if not np.isfinite(values).all():
             raise DataError("the spectrum is not finite; tensors that share no axes need volume='hemisphere'")
         for text in doubts(plan.experiment, plan.groups, sites, values):
-            warnings.warn(text, SpectrumWarning, stacklevel=2)
+            warn(text, SpectrumWarning)
         return Spectrum.create(
             np.asarray(plan.frequency_hz), values, larmor_hz=self.larmor_hz, isotope=self.isotope, name="simulated"
         )

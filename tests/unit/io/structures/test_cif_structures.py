@@ -413,3 +413,18 @@ class TestRefusals:
             except JaxnmrError as err:
                 outcomes.add(type(err).__name__)
         assert {"read", "ParseError"} <= outcomes
+
+
+def test_another_space_group_than_the_file_states_is_taken_and_said(tmp_path):
+    path = tmp_path / "salt.cif"
+    path.write_text(
+        "data_salt\n_cell_length_a 5.64\n_cell_length_b 5.64\n_cell_length_c 5.64\n_cell_angle_alpha 90\n_cell_angle_beta 90\n"
+        "_cell_angle_gamma 90\n_space_group_name_H-M_alt 'F m -3 m'\nloop_\n_atom_site_label\n_atom_site_type_symbol\n"
+        "_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n_atom_site_U_iso_or_equiv\n"
+        "Na Na 0 0 0 0.01\nCl Cl 0.5 0.5 0.5 0.01\n"
+    )
+    with pytest.warns(UserWarning, match=r"is of F m -3 m \(192 operations\) and is read as P m -3 m \(48\)") as caught:
+        crystal = read_crystal(path, spacegroup="P m -3 m")
+    assert crystal.group.order == 48
+    # the line shown is the one above
+    assert caught[0].filename == __file__
