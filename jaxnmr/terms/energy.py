@@ -1,10 +1,12 @@
-"""The energy of a structure as knowledge of it: whitened forces.
+"""The energy of a structure as knowledge of it: the minimum it lies near, and how closely.
 
-An energy over its error, ``E/ε``, is no sum of squares, and its root as one residual has rank one: least squares crawls. Near
-the minimum, which is ``z = H⁻¹g`` away where forces are g and force constants H, ``E = E0 + zᵀHz/2``. Residuals ``r = C^(-1/2) z`` with
-the covariance ``C = εH⁻¹ + s²`` of places have the Jacobian ``C^(-1/2)``: of full rank, with the correlations of the force constants; and
-``rᵀr/2 = (E − E0)/ε`` for s = 0. H is calculated where the term is bound and again when forces are no longer those expected of it;
-forces are always those of the structure.
+An energy over its error, ``E/ε``, is no sum of squares, and its root as one residual has rank one: least squares crawls. So the
+nearest minimum in the present cell is found, where forces are 0, with force constants H, and ``E = E0 + zᵀHz/2`` at a distance z from
+it. Residuals ``r = C^(-1/2) z`` with the covariance ``C = εH⁻¹ + s²`` of places are of full rank, with the correlations of the force
+constants; and ``rᵀr/2 = (E − E0)/ε`` for s = 0. Of whitened forces, ``z = H⁻¹g`` at the structure itself, they differ by what is not
+harmonic: where data lead a structure away, curvature is lost along the very directions that are wrong, and with it the force that
+would bring them back. A cell that is refined has its stress in z. The minimum is found again when the cell has changed or atoms have
+gone far.
 
 Both errors are those of the model, not a temperature: ε an energy per atom and coordinate, s a displacement by which measured
 places, averages over thermal motion, differ from any minimum. An atom that is held by a force constant h is uncertain by
@@ -14,7 +16,7 @@ places, averages over thermal motion, differ from any minimum. An atom that is h
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -24,21 +26,22 @@ from .._arguments import checked
 from .._struct import set_fields, static
 from ..crystal import Crystal
 from ..crystal.crystal import block_diagonal
-from ..errors import ParameterError
+from ..errors import ConventionError, ParameterError
 from ..objective.evidence import rows_of
 from ..objective.source import EnergyError, PhaseSource
 from ..objective.state import State
 from ..objective.term import Term, bound_as
 from ..typing import Array
 from .energy_evidence import EnergyEvidence
-from .energy_modes import MOVED, modes_of, whitened
+from .energy_modes import MOVED, minimum_of, modes_of, same_span, whitened
 
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
-# force constants are calculated again when forces differ from those expected of them by more than this (root mean square, in
-# units of the error)
-_BENT = 0.1
+# the minimum is found again when atoms are so far from it (Å), or the cell differs by this part from what it was found for
+_FAR, _STRAINED = 0.25, 0.003
+# two minima closer than this are one, Å
+_SAME = 0.01
 # a chi² per coordinate beyond this is one of a model, or of data, that are wrong
 _AT_ODDS = 4.0
 
@@ -61,7 +64,7 @@ class EnergyTerm(Term):
     quantity: str = static()
     name: str = static()
 
-    # whitened forces are calculated by the term itself: nothing in the state need be differentiated for it
+    # the energy is evaluated when the term is bound: nothing in the state need be differentiated for it
     reads = ()
     sees_origin = False
 
@@ -104,11 +107,6 @@ class EnergyTerm(Term):
         sizes = tuple(sorted((element, float(e)) for element, e in errors.items()))
         set_fields(self, phase=phase, errors=sizes, displacement=displacement, quantity=quantity, name=name)
 
-    @property
-    def _on_the_way(self) -> bool:
-        """Whether a structure may be far from a minimum: a refinement may pass through there, but not begin."""
-        return False
-
     def bind(self, state: HostState, params: Parameters) -> BoundEnergy:
         phase = state.phase(self.phase)
         # nothing in the state need be differentiated for this term
@@ -128,7 +126,8 @@ class EnergyTerm(Term):
             error = source.energy_error(crystal)
         if self.displacement is not None:
             error = error._replace(displacement=self.displacement)
-        modes = modes_of(self.name, source, self.quantity, crystal, directions, anywhere=self._on_the_way)
+        source, lowest = minimum_of(self.name, source, self.quantity, crystal, directions)
+        modes = modes_of(self.name, source, self.quantity, lowest, directions)
         return bound_as(
             BoundEnergy, self, source=source, directions=directions, error=error, phase=phase,
             **whitened(modes, error)._asdict(),
@@ -136,15 +135,14 @@ class EnergyTerm(Term):
 
 
 class BoundEnergy(EnergyTerm):
-    """Whitened forces along what is free.
+    """Whitened distances from the minimum along what is free.
 
     Attributes:
         source: of the energy, with the plan of the phase.
         directions: ``(6 + 3 sites, k)`` what is free of the cell and coordinates.
-        reference: the crystal that force constants are of.
+        reference: the crystal at the minimum in its cell.
         error: how wrong the model is.
-        at_reference: ``(n,)`` residuals there.
-        forces_to_residuals: ``(n, 6 + 3 sites)``, of derivatives of the energy by cell and coordinates.
+        at_reference: ``(n,)`` residuals there: those of stress, where the cell is refined.
         changes_to_residuals: ``(n, 6 + 3 sites)``, of changes of cell and coordinates.
         softness: ``(6 + 3 sites, n)``, displacement per residual, for reports.
         loose: what is not held: sentences.
@@ -156,58 +154,60 @@ class BoundEnergy(EnergyTerm):
     reference: Crystal
     error: EnergyError
     at_reference: Array
-    forces_to_residuals: Array
     changes_to_residuals: Array
     softness: Array
     loose: tuple[str, ...] = static(note=True)
 
-    @property
-    def _on_the_way(self) -> bool:
-        return True
+    def bind(self, state: HostState, params: Parameters) -> BoundEnergy:
+        prefix = "" if len(state.crystals) == 1 else f"{self._phase}/"
+        crystal = _on_host(state.crystals[self._phase])
+        if not same_span(_free_directions(params, prefix, crystal), np.asarray(self.directions)):
+            return super().bind(state, params)
+        return self.replan(state)[0]
 
     def length(self, state: Callable[[], State]) -> int:
-        return len(self.forces_to_residuals)
+        return len(self.changes_to_residuals)
 
     def residuals(self, state: State) -> Array:
-        return self._whitened(state.crystals[self._phase])
+        return self._away(state.crystals[self._phase])
 
-    def _whitened(self, crystal: Crystal) -> Array:
-        return jnp.asarray(self.forces_to_residuals) @ self.source.slopes(self.quantity, crystal)[1]
+    def _away(self, crystal: Crystal) -> Array:
+        changes = [jnp.ravel(jnp.asarray(getattr(crystal, f)) - getattr(self.reference, f)) for f in MOVED]
+        return jnp.asarray(self.at_reference) + jnp.asarray(self.changes_to_residuals) @ jnp.concatenate(changes)
 
     @property
     def _phase(self) -> str:
         return str(self.phase)
 
     def jacobian(self, state: State, tangents: State) -> Array:
-        """From force constants where the term was bound: by derivatives of forces each column would cost as much as these."""
         moved = tangents.crystals[self._phase]
         changes = jnp.concatenate([moved.cell, moved.xyz.reshape(len(moved.xyz), -1)], axis=1)
         return jnp.asarray(self.changes_to_residuals) @ changes.T
 
     def outgrown(self, state: State) -> Array | bool:
-        crystal = state.crystals[self._phase]
-        return (self._bent(crystal) > _BENT) | self.source.outgrown(crystal)
+        moved, strained = _moved(state.crystals[self._phase], self.reference)
+        return (moved > _FAR) | (strained > _STRAINED)
 
-    def _bent(self, crystal: Crystal) -> Array:
-        """How far the energy is from the parabola that was made of it: difference of whitened forces, root mean square."""
-        changes = jnp.concatenate(
-            [jnp.ravel(jnp.asarray(getattr(crystal, f)) - getattr(self.reference, f)) for f in MOVED]
-        )
-        expected = self.at_reference + jnp.asarray(self.changes_to_residuals) @ changes
-        return jax.lax.stop_gradient(jnp.sqrt(jnp.mean((self._whitened(crystal) - expected) ** 2)))
-
-    def replan(self, state: HostState) -> tuple[Term, str]:
+    def replan(self, state: HostState) -> tuple[BoundEnergy, str]:
         crystal = _on_host(state.crystals[self._phase])
-        source, note = self.source.replan(crystal)
-        # not a number where it is: there must be another way to see that
-        if not float(self._bent(crystal)) > _BENT:
-            return (self.replace(source=source), note) if note else (self, "")
-        modes = modes_of(self.name, source, self.quantity, crystal, np.asarray(self.directions), anywhere=True)
-        made = whitened(modes, jax.tree.map(np.asarray, self.error))
-        return self.replace(source=source, **made._asdict()), f"force constants of {self._phase} calculated again"
+        moved, strained = map(float, _moved(crystal, self.reference))
+        if moved <= _FAR and strained <= _STRAINED:
+            return self, ""
+        directions = np.asarray(self.directions)
+        try:
+            source, lowest = minimum_of(self.name, self.source, self.quantity, crystal, directions)
+        except ConventionError:
+            # on the way to somewhere else
+            return self, ""
+        if strained <= _STRAINED and float(_moved(lowest, self.reference)[0]) < _SAME:
+            return self, ""
+        made = whitened(
+            modes_of(self.name, source, self.quantity, lowest, directions), jax.tree.map(np.asarray, self.error)
+        )
+        return self.replace(source=source, **made._asdict()), f"minimum of the energy of {self._phase} found again"
 
     def warnings(self, state: State) -> tuple[str, ...]:
-        found, out = np.asarray(self._whitened(_on_host(state.crystals[self._phase]))), list(self.loose)
+        found, out = np.asarray(self._away(_on_host(state.crystals[self._phase]))), list(self.loose)
         chi2 = float(found @ found)
         if chi2 > _AT_ODDS * self._held:
             pulls = self._pulls(found)
@@ -224,7 +224,7 @@ class BoundEnergy(EnergyTerm):
     @property
     def _held(self) -> int:
         """Number of directions that it holds."""
-        return max(int(np.count_nonzero(np.any(np.asarray(self.forces_to_residuals), axis=1))), 1)
+        return max(int(np.count_nonzero(np.any(np.asarray(self.changes_to_residuals), axis=1))), 1)
 
     def _pulls(self, found: np.ndarray) -> np.ndarray:
         """How far the model would move every site, Å."""
@@ -233,7 +233,7 @@ class BoundEnergy(EnergyTerm):
 
     def evidence(self, state: State) -> EnergyEvidence:
         crystal = _on_host(state.crystals[self._phase])
-        found = np.asarray(self._whitened(crystal))
+        found = np.asarray(self._away(crystal))
         chi2 = float(found @ found)
         vectors = np.asarray(self.reference.lattice(), dtype=float)
         spread = np.einsum("sin,ij->sjn", np.asarray(self.softness)[6:].reshape(-1, 3, found.size), vectors)
@@ -242,7 +242,7 @@ class BoundEnergy(EnergyTerm):
         rows = rows_of(
             [self.reference.labels[k] for k in held], "displacement", "Å", 0.0, self._pulls(found)[held], sigma[held]
         )
-        energy = float(self.source.slopes(self.quantity, crystal)[0])
+        energy, lowest = (float(self.source.slopes(self.quantity, at)[0]) for at in (crystal, _on_host(self.reference)))
         return EnergyEvidence(
             name=self.name,
             what="energy",
@@ -250,6 +250,7 @@ class BoundEnergy(EnergyTerm):
             rows=rows,
             conditions=(
                 ("energy of the cell", f"{energy:.4f} eV"),
+                ("above the minimum", f"{1e3 * (energy - lowest):.1f} meV"),
                 ("coordinates it holds", str(self._held)),
                 ("chi² per coordinate", f"{chi2 / self._held:.2f}"),
             ),
@@ -257,7 +258,12 @@ class BoundEnergy(EnergyTerm):
                 "The displacement of a site is what lies between it and the minimum of the energy, other things equal; its σ is how "
                 "well the model knows the place. Measured coordinates are averages over thermal motion, a minimum is not.",
             ),
-            facts={"phase": self._phase, "energy_ev": energy, "errors_ev": np.asarray(self.error.energies).tolist()},
+            facts={
+                "phase": self._phase,
+                "energy_ev": energy,
+                "minimum_ev": lowest,
+                "errors_ev": np.asarray(self.error.energies).tolist(),
+            },
         )
 
 
@@ -272,6 +278,17 @@ def _free_directions(params: Parameters, prefix: str, crystal: Crystal) -> np.nd
         return moved
     bases = [site.xyz_basis() for site in crystal.sites()]
     return np.concatenate([np.zeros((6, sum(b.shape[1] for b in bases))), block_diagonal(bases)])
+
+
+def _moved(crystal: Crystal, reference: Crystal) -> tuple[Any, Any]:
+    """How far atoms are in the cell at most (Å), and by which part cell edges have changed at most."""
+    xyz, cell = (jnp.asarray(getattr(crystal, name)) - getattr(reference, name) for name in ("xyz", "cell"))
+    xyz = xyz - xyz.mean(axis=0)
+    far = jnp.sqrt(jnp.max(jnp.sum((xyz @ jnp.asarray(reference.lattice())) ** 2, axis=1)))
+    strain = jnp.maximum(
+        jnp.max(jnp.abs(cell[:3] / jnp.asarray(reference.cell)[:3])), jnp.radians(jnp.max(jnp.abs(cell[3:])))
+    )
+    return jax.lax.stop_gradient(far), jax.lax.stop_gradient(strain)
 
 
 def _on_host(crystal: Crystal) -> Crystal:

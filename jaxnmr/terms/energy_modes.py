@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import minimize
 
 from ..crystal import Crystal, lattice
 from ..errors import ConventionError
@@ -16,9 +17,9 @@ _SOFTEST = 0.02
 # displacement for force constants, Å: of the size of what places are uncertain by. Models have kinks where bonds are straight,
 # whose curvature says nothing of what lies beyond a few thousandths of an Å
 _DIFFERENCE = 0.02
-# a structure is far from a minimum when the energy does not hold more than this part of its directions, or where it falls as
-# steeply as this (eV/Å² per atom)
-_MANY, _STEEP = 0.25, -2.0
+# of the search for a minimum: how far it looks before neighbours are listed again (Å), how often, by how much the energy may still
+# fall (eV per site), and beyond which distance a minimum is another structure's (Å)
+_REACH, _ROUNDS, _SETTLED, _FAR = 0.1, 25, 1e-5, 1.0
 # what force constants are of
 MOVED = ("cell", "xyz")
 
@@ -67,7 +68,6 @@ class Whitening(NamedTuple):
 
     reference: Crystal
     at_reference: Array
-    forces_to_residuals: Array
     changes_to_residuals: Array
     softness: Array
     loose: tuple[str, ...]
@@ -79,51 +79,90 @@ def whitened(modes: Modes, error: EnergyError) -> Whitening:
     # directions that are not held have residuals that stay 0: there are as many wherever the structure goes
     rest = len(modes.shapes) - len(whiten)
     padded = lambda rows: np.pad(rows, ((0, rest), (0, 0)))
-    to_residuals = padded((whiten / modes.stiffness) @ modes.shapes.T @ modes.basis.T)
     metric = coordinates(modes.crystal)[0]
     return Whitening(
         reference=modes.crystal,
-        at_reference=to_residuals @ modes.forces,
-        forces_to_residuals=to_residuals,
+        at_reference=padded((whiten @ modes.away)[:, None])[:, 0],
         changes_to_residuals=padded(whiten @ modes.shapes.T @ modes.atoms @ modes.left.T @ metric),
         softness=padded((modes.basis @ modes.shapes @ np.linalg.inv(whiten)).T).T,
         loose=modes.loose,
     )
 
 
-def modes_of(
-    name: str, source: PhaseSource, quantity: str, crystal: Crystal, directions: np.ndarray, *, anywhere: bool = False
-) -> Modes:
+def minimum_of(
+    name: str, source: PhaseSource, quantity: str, crystal: Crystal, directions: np.ndarray
+) -> tuple[PhaseSource, Crystal]:
+    """The nearest minimum of an energy in the present cell, and the source with what was planned for it.
+
+    Args:
+        name: of the term, for messages.
+        source, quantity: of the energy.
+        crystal: where to begin.
+        directions: ``(6 + 3 sites, k)`` what is free of cell and coordinates; the cell stays all the same.
+
+    Raises:
+        ConventionError: forces that are not finite, or no minimum near.
+    """
+    own = directions[:, np.abs(directions[:6]).max(axis=0, initial=0.0) < 1e-12]
+    if own.shape[1] == 0:
+        return source, crystal
+    begin, last = crystal, np.inf
+    for _ in range(_ROUNDS):
+        source = source.replan(crystal)[0]
+        left, basis = _orthonormal(crystal, own)
+        scale = _root((left.T * coordinates(crystal)[1]) @ left, -0.5)
+
+        def energy(step: np.ndarray, at=crystal, basis=basis @ scale, source=source) -> tuple[float, np.ndarray]:
+            value, slopes = source.slopes(quantity, _changed(at, basis @ step))
+            return float(value), basis.T @ np.asarray(slopes)
+
+        reach = _REACH * np.sqrt(np.linalg.eigvalsh(scale)[0] ** -2)
+        found = minimize(
+            energy, np.zeros(own.shape[1]), jac=True, method="L-BFGS-B", bounds=[(-reach, reach)] * own.shape[1],
+            options={"ftol": 1e-10, "gtol": 1e-3, "maxiter": 100},
+        )  # fmt: skip
+        if not (np.isfinite(found.fun) and np.isfinite(found.jac).all()):
+            raise ConventionError(
+                f"{name!r}: {source.name!r} gives no finite forces for {crystal.name}: look for atoms on top of each other"
+            )
+        crystal = _changed(crystal, basis @ scale @ found.x)
+        inside = np.abs(found.x).max(initial=0.0) < 0.99 * reach
+        if inside and (last - found.fun) < _SETTLED * crystal.n_sites:
+            break
+        last = found.fun
+    moved = np.linalg.norm((crystal.xyz - begin.xyz) @ np.asarray(crystal.lattice(), dtype=float), axis=1)
+    if moved.max() > _FAR:
+        far = crystal.labels[int(np.argmax(moved))]
+        raise ConventionError(
+            f"{name!r}: there is no minimum of {source.name!r} near {crystal.name}: on the way downhill {far} moves by "
+            f"{moved.max():.1f} Å. Look for missing atoms and wrong elements, begin with a structure that is nearer "
+            "(jaxnmr relax shows where this one goes), or take an energy that knows such crystals"
+        )
+    return source, crystal
+
+
+def modes_of(name: str, source: PhaseSource, quantity: str, crystal: Crystal, directions: np.ndarray) -> Modes:
     """Force constants of a crystal along free directions.
 
     Args:
         name: of the term, for messages.
         source, quantity: of the energy.
-        crystal: where.
+        crystal: where, see :func:`minimum_of`.
         directions: ``(6 + 3 sites, k)`` what is free of cell and coordinates.
-        anywhere: take a structure far from any minimum, too, of which the energy may hold nothing.
 
     Raises:
-        ConventionError: a structure far from any minimum, or forces that are not finite.
+        ConventionError: forces that are not finite.
     """
-    metric, weights = coordinates(crystal)
-    left, singular, _ = np.linalg.svd(metric @ directions, full_matrices=False)
-    left = left[:, singular > 1e-9 * singular[0]]
-    basis = np.linalg.solve(metric, left)
+    left, basis = _orthonormal(crystal, directions)
     constants = _force_constants(source, quantity, crystal, basis)
     if not np.isfinite(constants).all():
         raise ConventionError(
             f"{name!r}: {source.name!r} gives no finite force constants for {crystal.name}: look for atoms on top of each other"
         )
-    atoms = (left.T * weights) @ left
+    atoms = (left.T * coordinates(crystal)[1]) @ left
     scale = _root(atoms, -0.5)
     stiffness, turned = np.linalg.eigh(scale @ constants @ scale)
     loose = stiffness < _SOFTEST
-    sentences, far = _about_loose(
-        name, source, crystal, left @ scale @ turned[:, loose], stiffness[loose], len(stiffness)
-    )
-    if far and not anywhere:
-        raise ConventionError(far)
     return Modes(
         crystal=crystal,
         basis=basis,
@@ -132,14 +171,14 @@ def modes_of(
         stiffness=stiffness[~loose],
         shapes=scale @ turned[:, ~loose],
         atoms=atoms,
-        loose=sentences,
+        loose=_about_loose(name, source, crystal, left @ scale @ turned[:, loose], stiffness[loose], len(stiffness)),
     )
 
 
 def _about_loose(
     name: str, source: PhaseSource, crystal: Crystal, shapes: np.ndarray, stiffness: np.ndarray, count: int
-) -> tuple[tuple[str, ...], str]:
-    """What is to be said of directions that the energy does not hold, and why the structure is far from a minimum, if it is.
+) -> tuple[str, ...]:
+    """What is to be said of directions that the energy does not hold.
 
     Args:
         name: of the term.
@@ -149,34 +188,42 @@ def _about_loose(
         count: of all directions.
     """
     _, weights = coordinates(crystal)
-    sites = crystal.n_sites
-    together = np.concatenate([np.zeros((6, 3)), np.tile(np.eye(3), (sites, 1))]) / np.sqrt(weights[6:].sum() / 3.0)
+    together = np.concatenate([np.zeros((6, 3)), np.tile(np.eye(3), (crystal.n_sites, 1))])
+    together /= np.sqrt(weights[6:].sum() / 3.0)
     # a space group may leave the origin open: no energy holds it
-    real = ((together.T * weights) @ shapes) ** 2
-    inner = real.sum(axis=0) < 0.9
+    inner = (((together.T * weights) @ shapes) ** 2).sum(axis=0) < 0.9
     shapes, stiffness = shapes[:, inner], stiffness[inner]
     if not len(stiffness):
-        return (), ""
+        return ()
     most = []
     for k in np.argsort(stiffness)[:3]:
         size = np.linalg.norm(shapes[6:, k].reshape(-1, 3), axis=1)
         strained = np.linalg.norm(shapes[:6, k]) > size.max(initial=0.0)
         most.append("the cell" if strained else crystal.labels[int(np.argmax(size))])
-    where = ", ".join(dict.fromkeys(most))
-    if len(stiffness) > max(1.0, _MANY * count) or stiffness.min() < _STEEP:
-        far = (
-            f"{name!r}: {crystal.name} is far from a minimum of {source.name!r}: along {len(stiffness)} of {count} free directions "
-            f"(most of {where}) the energy falls to both sides or is flat (smallest force constant {stiffness.min():.2g} eV/Å²). Begin "
-            "with a relaxed structure (jaxnmr relax, jaxnmr.search.relax), or leave the term out until the data have brought the "
-            "structure near"
-        )
-    else:
-        far = ""
-    held = (
-        f"'{name}' does not hold {len(stiffness)} of {count} free directions of {crystal.name}, most of them of {where}: the energy by "
-        f"{source.name!r} is flat there or has a maximum (force constants from {stiffness.min():.2g} eV/Å²).",
+    return (
+        f"'{name}' does not hold {len(stiffness)} of {count} free directions of {crystal.name}, most of them of "
+        f"{', '.join(dict.fromkeys(most))}: the energy by {source.name!r} is flat there or has a maximum (force constants from "
+        f"{stiffness.min():.2g} eV/Å²).",
     )
-    return held, far
+
+
+def _orthonormal(crystal: Crystal, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Displacements in Å that span free directions, ``(6 + 3 sites, k)`` and orthonormal, and the changes that make them."""
+    metric = coordinates(crystal)[0]
+    left, singular, _ = np.linalg.svd(metric @ directions, full_matrices=False)
+    left = left[:, singular > 1e-9 * singular[0]]
+    return left, np.linalg.solve(metric, left)
+
+
+def same_span(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether directions ``(6 + 3 sites, k)`` span the same changes."""
+    ranks = [np.linalg.matrix_rank(of) for of in (first, second, np.concatenate([first, second], axis=1))]
+    return len(set(ranks)) == 1
+
+
+def _changed(crystal: Crystal, change: np.ndarray) -> Crystal:
+    """A crystal with a change ``(6 + 3 sites,)`` of cell and coordinates."""
+    return crystal.replace(cell=crystal.cell + change[:6], xyz=crystal.xyz + change[6:].reshape(-1, 3))
 
 
 def _root(matrix: np.ndarray, power: float) -> np.ndarray:
@@ -207,8 +254,7 @@ def _force_constants(source: PhaseSource, quantity: str, crystal: Crystal, basis
     """
 
     def forces(change: np.ndarray) -> np.ndarray:
-        moved = crystal.replace(cell=crystal.cell + change[:6], xyz=crystal.xyz + change[6:].reshape(-1, 3))
-        return basis.T @ np.asarray(source.slopes(quantity, moved)[1])
+        return basis.T @ np.asarray(source.slopes(quantity, _changed(crystal, change))[1])
 
     step = _DIFFERENCE * basis.T
     constants = np.array([forces(change) - forces(-change) for change in step]) / (2.0 * _DIFFERENCE)
