@@ -18,7 +18,7 @@ from ...graph.structure import neighbour_list_margin
 from ...io import magres_from_ase, magres_to_ase
 from ..networks.config import EFG, SHIELDING
 from ..networks.irreps import cartesian
-from .calibration import UNIT_LEVEL, propagated, site_factors, site_sigmas
+from .calibration import UNIT_LEVEL, propagated_on_host, site_commons, site_factors, site_sigmas
 from .ensemble import compiled_outputs
 from .tensor_model import SKIN, TensorModel
 
@@ -92,6 +92,8 @@ class TensorCalculator(Calculator):
         count, symbols = len(atoms), [model.config.species[k] for k in graph.nodes["species"][: len(atoms)]]
         spread = {name: values[:count] for name, values in out.spread.items()}
         sigmas = site_sigmas(model.card.calibration, symbols, spread)
+        parts = {name: values[:count] for name, values in out.components.items()}
+        commons = site_commons(model.card.calibration, symbols, spread, parts, model.config.heads, np.ones(count))
         factors = site_factors(model.card.calibration, symbols)
         self.results = {"novelty": np.asarray(out.novelty[:count], dtype=float)} if model.environments else {}
         for head in map(model.config.head, self._heads):
@@ -100,9 +102,11 @@ class TensorCalculator(Calculator):
             tensors[[symbol not in head.elements for symbol in symbols]] = np.nan
             self.results[name] = tensors
             if f"{head.name}/{what}" in factors:
-                by_rank = {l: np.asarray(sigmas[head.name])[:, k] for k, l in enumerate(head.ranks)}
-                half = factors[f"{head.name}/{what}"][:, UNIT_LEVEL] * np.asarray(propagated(what, None, by_rank))
-                self.results[f"{name}_uncertainty"] = half
+                own, common = (
+                    {l: np.asarray(of[head.name])[:, k] for k, l in enumerate(head.ranks)} for of in (sigmas, commons)
+                )
+                half = propagated_on_host(what, np.nan_to_num(tensors), own, common)
+                self.results[f"{name}_uncertainty"] = factors[f"{head.name}/{what}"][:, UNIT_LEVEL] * half
 
     def annotated(self, atoms: ase.Atoms) -> ase.Atoms:
         """A copy of the atoms with arrays ``"ms"`` and ``"efg"`` ``(atoms, 3, 3)``, their units and unique labels.

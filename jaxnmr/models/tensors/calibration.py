@@ -6,6 +6,9 @@ times what is common. Widths of intervals are then measured rather than assumed:
 that the model was not trained on, for components and for everything that is read off a tensor (split conformal
 prediction; J. Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018)). sigma itself is scaled such that it is the half-width of
 the 68 % interval of a component. Coverage is that of an average atom like those of the calibration, not of every single one.
+
+Where the data have structures enough, errors are calibrated in two parts (:mod:`.two_parts`): a and b are those of what every
+site has of its own, ``common`` says how much all sites of a structure are off together. Intervals of single sites hold both.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from ..._arrays import is_concrete
 from ..._struct import compiled
 from ...errors import ConventionError, DataError, ShapeError
 from ...nmr.tensors import haeberlen_from_shielding, maryland_from_shielding
@@ -26,6 +30,7 @@ from ..data.tensor_data import TensorData
 from ..networks.config import EFG, SHIELDING, HeadConfig
 from ..networks.irreps import cartesian
 from .ensemble import Judged, judge, widths
+from .two_parts import FEWEST_STRUCTURES, Errors, Parts, common_part, common_sigma, direction, own_part, take_apart
 
 LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
 UNIT_LEVEL = LEVELS.index(0.68)
@@ -37,6 +42,9 @@ _NUS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 30.0, 1000.0)
 # share of the spread in the variance of an atom of median spread
 _SHARES = (0.0, 0.003, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 0.99)
 _DIRECTIONS = 32
+# quantiles of the normal distribution at all levels, of common parts of few structures
+_NORMAL = (0.674, 0.994, 1.282, 1.645, 1.960)
+OWN, COMMON = "own", "common"
 
 
 def calibrate(model, valid: TensorData, *, batch: int = 8):
@@ -62,6 +70,8 @@ class CoverageRow(NamedTuple):
     """How many of the atoms of an element are within intervals of 68 and 95 %, and half of the median width of these.
 
     Half-widths are in ppm (atomic units for ``l2`` and ``vzz`` of field gradients), without unit for ``skew`` and ``eta_q``.
+    Rows of the quantity ``iso/own`` are about what is left of errors within a structure; of ``l0/common`` and ``l2/common``
+    ``atoms`` counts structures, and the half-widths are of the isotropic value, or ratios of the tensor.
     """
 
     element: str
@@ -86,9 +96,9 @@ class Coverage:
         raise ConventionError(f"no coverage of {key}; there is {', '.join(f'{r[0]} {r[1]}' for r in self.rows)}")
 
     def __str__(self) -> str:
-        lines = [f"{'':<4}{'quantity':<10}{'atoms':>6}{'68 %':>8}{'95 %':>8}{'± 68 %':>11}{'± 95 %':>11}"]
+        lines = [f"{'':<4}{'quantity':<11}{'atoms':>6}{'68 %':>8}{'95 %':>8}{'± 68 %':>11}{'± 95 %':>11}"]
         lines += [
-            f"{r.element:<4}{r.quantity:<10}{r.atoms:6d}{100 * r.within_68:8.1f}{100 * r.within_95:8.1f}"
+            f"{r.element:<4}{r.quantity:<11}{r.atoms:6d}{100 * r.within_68:8.1f}{100 * r.within_95:8.1f}"
             f"{r.half_width_68:11.4g}{r.half_width_95:11.4g}"
             for r in self.rows
         ]
@@ -144,7 +154,7 @@ def cross_coverage(models: Sequence[Any], folds: Sequence[TensorData], *, batch:
 def site_sigmas(
     calibration: Mapping[str, Any], elements: Sequence[str], spread: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """By head, the uncertainty of a component of every irrep ``(sites, irreps)``; nan where there is no calibration."""
+    """By head, the own uncertainty of a component of every irrep ``(sites, irreps)``; nan where there is no calibration."""
     out = {}
     for name, values in spread.items():
         of = calibration.get(name, {})
@@ -154,6 +164,44 @@ def site_sigmas(
                 ab[:, k] = of[element]["a"], of[element]["b"]
         a, b = ab.astype(values.dtype)
         out[name] = (a**2 + (b * values) ** 2) ** 0.5
+    return out
+
+
+def site_commons(
+    calibration: Mapping[str, Any],
+    elements: Sequence[str],
+    spread: Mapping[str, Array],
+    components: Mapping[str, Array],
+    heads: Sequence[HeadConfig],
+    weight: Array,
+) -> dict[str, Array]:
+    """By head, the uncertainty that all sites of an element have in common ``(sites, irreps)``, the same at each of them.
+
+    Of l = 0 that of a component, of others the ratio by which all of them are off; 0 where errors were calibrated as one
+    part, nan where there is no calibration.
+
+    Args:
+        calibration: of all heads.
+        elements, weight: of all sites of the structure, with the number of equivalent atoms.
+        spread, components: by head, ``(sites, irreps)`` and ``(sites, dim)``.
+        heads: of the model.
+    """
+    xp = np if is_concrete(weight, *spread.values(), *components.values()) else jnp
+    out = {}
+    for head in heads:
+        of, values = calibration.get(head.name, {}), spread[head.name]
+        irreps = np.cumsum(widths(head))[:-1]
+        columns = []
+        for k, (rank, part) in enumerate(zip(head.ranks, xp.split(components[head.name], irreps, axis=1), strict=True)):
+            column = xp.full(len(elements), np.nan, dtype=values.dtype)
+            for element in sorted(set(elements) & of.keys()):
+                chosen = np.array([e == element for e in elements])
+                rows = np.flatnonzero(chosen)
+                along = None if rank == 0 else part[rows]
+                found = common_sigma(of[element], k, values[rows, k], along, xp.asarray(weight)[rows])
+                column = xp.where(chosen, found, column)
+            columns.append(column)
+        out[head.name] = xp.stack(columns, axis=1)
     return out
 
 
@@ -176,42 +224,56 @@ def read_off(quantity: str, tensors: Array) -> Array:
     return getattr(maryland_from_shielding(tensors), quantity)
 
 
-def propagated(quantity: str, tensors: Array | None, sigmas: Mapping[int, Array]) -> Array:
+def propagated(
+    quantity: str, tensors: Array | None, sigmas: Mapping[int, Array], commons: Mapping[int, Array] | None = None
+) -> Array:
     """Uncertainty ``(n,)`` of what is read off tensors, to first order, for independent errors of all components.
 
     With ``e_k`` the principal axes, the span changes by ``(e3 e3 - e1 e1) : dT``, whose two dyads have the norm sqrt2; a
-    principal value of the traceless part by a dyad of norm sqrt(2/3), orthogonal to the difference of the other two.
+    principal value of the traceless part by a dyad of norm sqrt(2/3), orthogonal to the difference of the other two. A factor of
+    all components changes span and principal values by its share, and neither skew nor asymmetry.
 
     Args:
         quantity: see :func:`read_off`.
-        tensors: ``(n, 3, 3)``; of ``"iso"``, ``"span"`` and ``"vzz"`` they do not matter.
+        tensors: ``(n, 3, 3)``; of ``"iso"``, and of ``"span"`` and ``"vzz"`` without a common part, they do not matter.
         sigmas: by l, ``(n,)`` of a component.
+        commons: by l, ``(n,)`` of the common part, see :func:`site_commons`; none by default.
 
     Raises:
         ShapeError: no tensors where they do.
     """
     if quantity == "iso":
-        return sigmas[0] / math.sqrt(3.0)
-    if quantity == "span":
-        return math.sqrt(2.0) * sigmas[2]
-    if quantity == "vzz":
-        return math.sqrt(2.0 / 3.0) * sigmas[2]
+        return (sigmas[0] if commons is None else (sigmas[0] ** 2 + commons[0] ** 2) ** 0.5) / math.sqrt(3.0)
+    if quantity in ("span", "vzz"):
+        own = math.sqrt(2.0 if quantity == "span" else 2.0 / 3.0) * sigmas[2]
+        if commons is None:
+            return own
+        return (own**2 + (commons[2] * _known(quantity, read_off, tensors)) ** 2) ** 0.5
+    if quantity == "skew":
+        shape = _known(quantity, lambda _, t: maryland_from_shielding(t), tensors)
+        return sigmas[2] * jnp.sqrt(6.0 + 2.0 * shape.skew**2) / shape.span
+    of = _known(quantity, lambda _, t: haeberlen_from_shielding(t), tensors)
+    return sigmas[2] * jnp.sqrt(2.0 + 2.0 * of.eta**2 / 3.0) / jnp.abs(of.zeta)
+
+
+def _known(quantity: str, read, tensors: Array | None):
     if tensors is None:
         raise ShapeError(f"the uncertainty of {quantity} depends on the tensors; expected (n, 3, 3), got none")
-    if quantity == "skew":
-        shape = maryland_from_shielding(tensors)
-        return sigmas[2] * jnp.sqrt(6.0 + 2.0 * shape.skew**2) / shape.span
-    of = haeberlen_from_shielding(tensors)
-    return sigmas[2] * jnp.sqrt(2.0 + 2.0 * of.eta**2 / 3.0) / jnp.abs(of.zeta)
+    return read(quantity, tensors)
 
 
 _propagated = compiled(propagated, kept=True, static_argnums=0)
 
 
-def propagated_on_host(quantity: str, tensors: Array | None, sigmas: Mapping[int, Array]) -> np.ndarray:
+def propagated_on_host(
+    quantity: str, tensors: Array | None, sigmas: Mapping[int, Array], commons: Mapping[int, Array] | None = None
+) -> np.ndarray:
     """:func:`propagated` of numbers (host)."""
-    of = propagated if quantity in ("iso", "span", "vzz") else _propagated
-    return np.asarray(of(quantity, tensors, sigmas))
+    if commons is not None and not any(np.nan_to_num(np.asarray(c)).any() for c in commons.values()):
+        commons = None
+    # without tensors there is nothing to compile
+    bare = quantity == "iso" or (quantity in ("span", "vzz") and commons is None)
+    return np.asarray((propagated if bare else _propagated)(quantity, tensors, sigmas, commons))
 
 
 def interval(quantity: str, values: Array, half: Array) -> tuple[Array, Array]:
@@ -223,23 +285,38 @@ def interval(quantity: str, values: Array, half: Array) -> tuple[Array, Array]:
 
 
 def _calibration(judged: Mapping[str, Judged], head: HeadConfig) -> dict[str, Any]:
-    """By element: a and b per irrep, degrees of freedom, quantiles per quantity; plain values."""
+    """By element: a and b per irrep, degrees of freedom, the common part, quantiles per quantity; plain values."""
     out = {}
     for element, found in judged.items():
         atoms = len(found.predicted)
         if atoms < FEWEST_ATOMS:
             continue
-        a, b, nu = [], [], []
-        for k, error in enumerate(_irreps(found.predicted - found.target, head)):
-            of = _student(error, found.spread[:, k])
+        errors = _errors(found, head)
+        own = [own_part(e, _student) for e in errors] if _has_parts(errors[0]) else None
+        a, b, nu, rms = [], [], [], []
+        for k, of in enumerate(errors):
+            error, spread = of.error, of.spread
+            fitted = _student(error, spread) if own is None else own[k][1]
+            if own is not None:
+                parts = own[k][0]
+                error, spread = parts.own[parts.several], spread[parts.several]
             # what is called sigma is the half-width of the 68 % interval
-            unit = float(_quantiles(_along(error) / np.hypot(of[0], of[1] * found.spread[:, k]), atoms)[UNIT_LEVEL])
-            a.append(of[0] * unit)
-            b.append(of[1] * unit)
-            nu.append(of[2])
-        entry = {"atoms": atoms, "a": a, "b": b, "nu": nu}
-        ratios = {q: r for q, (r, _) in _ratios(found, head, entry).items()}
-        out[element] = entry | {"quantiles": {q: _quantiles(r, atoms).tolist() for q, r in ratios.items()}}
+            size = _along(error) / np.hypot(fitted[0], fitted[1] * spread)
+            unit = float(_quantiles(size, len(error))[UNIT_LEVEL])
+            a.append(fitted[0] * unit)
+            b.append(fitted[1] * unit)
+            nu.append(fitted[2])
+            rms.append(float(np.sqrt(np.mean(size**2))) / unit)
+        entry: dict[str, Any] = {"atoms": atoms, "a": a, "b": b, "nu": nu}
+        if own is not None:
+            entry["common"] = {"structures": errors[0].count, "a": [], "b": [], "own_rms": rms}
+            for k, of in enumerate(errors):
+                parts = take_apart(of, a[k] ** 2 + (b[k] * of.spread) ** 2)
+                found_ab = common_part(parts.common, rms[k] ** 2 / parts.precision, of.structure_spread())
+                for name, value in zip("ab", found_ab, strict=True):
+                    entry["common"][name].append(value)
+        ratios = _ratios(found, head, entry)
+        out[element] = entry | {"quantiles": {q: _factors(q, r) for q, (r, _) in ratios.items()}}
     if not out:
         counts = ", ".join(f"{len(j.predicted)} of {e}" for e, j in judged.items())
         raise DataError(
@@ -249,20 +326,89 @@ def _calibration(judged: Mapping[str, Judged], head: HeadConfig) -> dict[str, An
     return out
 
 
+def _errors(found: Judged, head: HeadConfig) -> list[Errors]:
+    """Errors of every irrep of an element, by structure."""
+    atoms = len(found.predicted)
+    numbers = np.arange(atoms) if found.structure is None else np.unique(found.structure, return_inverse=True)[1]
+    weight = np.ones(atoms) if found.weight is None else found.weight
+    pairs = zip(_irreps(found.predicted, head), _irreps(found.target, head), head.ranks, strict=True)
+    return [
+        Errors(mine - theirs, direction(mine, rank), found.spread[:, k], weight, numbers)
+        for k, (mine, theirs, rank) in enumerate(pairs)
+    ]
+
+
+def _has_parts(errors: Errors) -> bool:
+    """Whether there are structures enough, with several sites, to tell what they have in common."""
+    sites = np.bincount(errors.structure)
+    return len(sites) >= FEWEST_STRUCTURES and sites[sites > 1].sum() >= FEWEST_ATOMS
+
+
+def _factors(quantity: str, ratios: np.ndarray) -> list[float]:
+    """Quantiles at all levels; those of a normal distribution of what has been seen a few times only."""
+    count = ratios.shape[-1]
+    if quantity.endswith(f"/{COMMON}") and count < FEWEST_ATOMS:
+        return list(_NORMAL)
+    return _quantiles(ratios, count).tolist()
+
+
 def _ratios(found: Judged, head: HeadConfig, entry: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """By quantity, ``|error|/sigma`` (``(samples, atoms)``) and sigma ``(atoms,)``."""
-    sigma = np.hypot(np.array(entry["a"]), np.array(entry["b"]) * found.spread)
-    out = {
-        f"l{l}": (_along(error) / sigma[:, k], sigma[:, k])
-        for k, (l, error) in enumerate(zip(head.ranks, _irreps(found.predicted - found.target, head), strict=True))
-    }
-    mine, theirs = (cartesian(t, head.irreps) for t in (found.predicted, found.target))
-    by_rank = {l: sigma[:, k] for k, l in enumerate(head.ranks)}
+    own = np.hypot(np.array(entry["a"]), np.array(entry["b"]) * found.spread)
+    errors, ranks = _errors(found, head), dict(enumerate(head.ranks))
+    out: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    if COMMON not in entry:
+        for k, l in ranks.items():
+            out[f"l{l}"] = (_along(errors[k].error) / own[:, k], own[:, k])
+        return out | _read_ratios(
+            found.predicted, found.target, head, {l: own[:, k] for k, l in ranks.items()}, None, ""
+        )
+    of = entry[COMMON]
+    # by structure, what all sites have in common
+    shared = [np.hypot(of["a"][k], of["b"][k] * errors[k].structure_spread()) for k in ranks]
+    parts = [take_apart(errors[k], own[:, k] ** 2) for k in ranks]
+    at_site = np.stack([shared[k][errors[k].structure] for k in ranks], axis=1)
+    for k, l in ranks.items():
+        along = np.sqrt(np.mean(errors[k].along ** 2, axis=1))
+        total = np.hypot(own[:, k], at_site[:, k] * along)
+        out[f"l{l}"] = (_along(errors[k].error) / total, total)
+        some = parts[k].several
+        out[f"l{l}/{OWN}"] = (_along(parts[k].own[some]) / own[some, k], own[some, k])
+        both = np.hypot(shared[k], of["own_rms"][k] / np.sqrt(parts[k].precision))
+        unit = 1.0 / math.sqrt(3.0) if l == 0 else 1.0
+        out[f"l{l}/{COMMON}"] = (np.abs(parts[k].common) / both, unit * both)
+    by_rank, common = ({l: values[:, k] for k, l in ranks.items()} for values in (own, at_site))
+    out |= _read_ratios(found.predicted, found.target, head, by_rank, common, "")
+    return out | _own_ratios(found, head, parts, by_rank)
+
+
+def _own_ratios(
+    found: Judged, head: HeadConfig, parts: Sequence[Parts], own: Mapping[int, np.ndarray]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """As :func:`_ratios`, of what is read off tensors with own errors only, where a structure has several sites."""
+    some = np.all([p.several for p in parts], axis=0)
+    if not some.any():
+        return {}
+    target = found.target[some]
+    mine = target + np.concatenate([p.own[some] for p in parts], axis=1)
+    return _read_ratios(mine, target, head, {l: s[some] for l, s in own.items()}, None, f"/{OWN}")
+
+
+def _read_ratios(
+    mine: np.ndarray,
+    theirs: np.ndarray,
+    head: HeadConfig,
+    own: Mapping[int, np.ndarray],
+    common: Mapping[int, np.ndarray] | None,
+    part: str,
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    out = {}
+    mine, theirs = (cartesian(t, head.irreps) for t in (mine, theirs))
     for quantity in DERIVED.get(head.name, ()):
-        if (0 if quantity == "iso" else 2) in by_rank:
-            size = np.asarray(propagated(quantity, mine, by_rank))
+        if (0 if quantity == "iso" else 2) in own:
+            size = np.asarray(propagated(quantity, mine, own, common))
             error = np.asarray(read_off(quantity, mine)) - np.asarray(read_off(quantity, theirs))
-            out[quantity] = (np.abs(error) / size, size)
+            out[quantity + part] = (np.abs(error) / size, size)
     return out
 
 
@@ -270,13 +416,18 @@ def _table(pairs: Sequence[tuple[Mapping[str, Judged], Mapping[str, Any]]], head
     rows: dict[tuple[str, str], list] = {}
     for judged, calibration in pairs:
         for element in sorted(judged.keys() & calibration.keys()):
+            quantiles = calibration[element]["quantiles"]
             for quantity, (ratio, sigma) in _ratios(judged[element], head, calibration[element]).items():
-                factors = np.array(calibration[element]["quantiles"][quantity])[[UNIT_LEVEL, -1]]
+                if quantity not in quantiles:
+                    continue
+                factors = np.array(quantiles[quantity])[[UNIT_LEVEL, -1]]
                 within = [np.atleast_2d(ratio <= f).mean(axis=0) for f in factors]
                 rows.setdefault((element, quantity), []).append([*within, *(f * sigma for f in factors)])
     out = []
     for (element, quantity), found in sorted(rows.items()):
         one, two, width_one, width_two = map(np.concatenate, zip(*found, strict=True))
+        if not len(one):
+            continue
         widths = float(np.median(width_one)), float(np.median(width_two))
         out.append(CoverageRow(element, quantity, len(one), float(one.mean()), float(two.mean()), *widths))
     return Coverage(tuple(out))
@@ -339,4 +490,11 @@ def _student(error: np.ndarray, spread: np.ndarray) -> tuple[float, float, float
 
 
 def _joined(parts: Sequence[Judged]) -> Judged:
-    return Judged(*map(np.concatenate, zip(*parts, strict=True)))
+    """All of them as one; structures keep apart."""
+    start, out = 0, []
+    for part in parts:
+        structure = np.arange(len(part.predicted)) if part.structure is None else part.structure
+        weight = np.ones(len(structure)) if part.weight is None else part.weight
+        out.append(part._replace(structure=structure + start, weight=weight))
+        start += int(structure.max(initial=-1)) + 1
+    return Judged(*map(np.concatenate, zip(*out, strict=True)))

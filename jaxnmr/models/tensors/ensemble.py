@@ -82,6 +82,8 @@ class Judged(NamedTuple):
         spread: ``(atoms, irreps)``.
         scalars: ``(atoms, features)``.
         novelty: ``(atoms,)``.
+        structure, weight: ``(atoms,)`` number of the structure in the data, and equivalent atoms; ``None`` where every atom
+            counts for itself.
     """
 
     predicted: np.ndarray
@@ -89,6 +91,8 @@ class Judged(NamedTuple):
     spread: np.ndarray
     scalars: np.ndarray
     novelty: np.ndarray
+    structure: np.ndarray | None = None
+    weight: np.ndarray | None = None
 
 
 def judge(model, data: TensorData, *, batch: int = 8) -> dict[str, Judged]:
@@ -100,13 +104,21 @@ def judge(model, data: TensorData, *, batch: int = 8) -> dict[str, Judged]:
     head, table = model.config.head(data.quantity), model.config.species
     batches = Batches(labelled_graphs(data, model.config), batch)
     rows: dict[str, list] = {}
-    for _, graph in batches.epoch(range(len(batches.graphs))):
+    for chosen_graphs, graph in batches.epoch(range(len(batches.graphs))):
         out = jax.device_get(compiled_outputs(model, graph))
-        parts = (out.components[head.name], graph.nodes["target"], out.spread[head.name], out.scalars, out.novelty)
+        padding = [-1] * (len(graph.n_node) - len(chosen_graphs))
+        owner = np.repeat([*chosen_graphs, *padding], np.asarray(graph.n_node))
+        parts = (
+            out.components[head.name], graph.nodes["target"], out.spread[head.name], out.scalars, out.novelty, owner,
+            graph.nodes["weight"],
+        )  # fmt: skip
         for kind in np.unique(graph.nodes["species"][graph.nodes["mask"]]):
             chosen = graph.nodes["mask"] & (graph.nodes["species"] == kind)
             rows.setdefault(table[kind], []).append([np.asarray(part, dtype=float)[chosen] for part in parts])
-    return {element: Judged(*map(np.concatenate, zip(*found, strict=True))) for element, found in sorted(rows.items())}
+    joined = {
+        element: Judged(*map(np.concatenate, zip(*found, strict=True))) for element, found in sorted(rows.items())
+    }
+    return {element: found._replace(structure=found.structure.astype(int)) for element, found in joined.items()}
 
 
 @compiled(kept=True)

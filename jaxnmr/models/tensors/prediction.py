@@ -29,7 +29,7 @@ from ...nmr.shift_reference import reference_of
 from ...nmr.tensors import Haeberlen, Maryland, PrincipalFrame, Quadrupolar, isotropic
 from ...typing import Array, Scalar, Values
 from ..networks.config import EFG, SHIELDING
-from .calibration import DERIVED, LEVELS, UNIT_LEVEL, interval, propagated, propagated_on_host, read_off
+from .calibration import COMMON, DERIVED, LEVELS, OWN, UNIT_LEVEL, interval, propagated, propagated_on_host, read_off
 
 # what sigma() and interval() are asked for: the head, and the quantity that was calibrated
 _UNCERTAIN = {
@@ -56,7 +56,9 @@ class Prediction(Struct):
         multiplicity: ``(sites,)`` atoms of the conventional cell.
         spread: by head, ``(sites, irreps)``: standard deviation of the members of an ensemble per component, as it is.
         sigmas: by head, ``(sites, irreps)``: see :meth:`component_sigma`.
-        factors: by head and quantity, ``(sites, levels)``: calibrated half-widths in units of the propagated sigma.
+        commons: by head, ``(sites, irreps)``: see :meth:`common_sigma`.
+        factors: by head and quantity, ``(sites, levels)``: calibrated half-widths in units of the propagated sigma; with
+            ``/own`` those of own errors.
         novelty: ``(sites,)`` distance from the atoms of the training, above 1 where an atom is unlike them; NaN where that
             is not known.
         labels, elements: per site.
@@ -71,6 +73,7 @@ class Prediction(Struct):
     multiplicity: Array
     spread: dict[str, Array] = field(default_factory=dict)
     sigmas: dict[str, Array] = field(default_factory=dict)
+    commons: dict[str, Array] = field(default_factory=dict)
     factors: dict[str, Array] = field(default_factory=dict)
     novelty: Array | None = None
     labels: tuple[str, ...] = static()
@@ -150,7 +153,7 @@ class Prediction(Struct):
     def component_sigma(self, name: str) -> Array:
         """Uncertainty ``(sites, irreps)`` of a component of every irrep of a head, half of its 68 % interval.
 
-        Columns are the irreps of the head, commonly l = 0, 1, 2 of ``"shielding"`` (ppm) and l = 2 of ``"efg"`` (atomic
+        It is what every site has of its own; what all of them have in common is :meth:`common_sigma`. Columns are the irreps of the head, commonly l = 0, 1, 2 of ``"shielding"`` (ppm) and l = 2 of ``"efg"`` (atomic
         units), for orthonormal components: that of the isotropic value is that of l = 0 over sqrt3. NaN for elements
         without calibration.
 
@@ -164,8 +167,27 @@ class Prediction(Struct):
             raise ConventionError(f"the uncertainty of {name} is not calibrated: use jaxnmr.models.calibrate")
         return self.sigmas[name]
 
+    def common_sigma(self, name: str) -> Array:
+        """Standard deviation ``(sites, irreps)`` of the error that all sites of an element share in this structure.
+
+        Of l = 0 a constant of a component (that of the isotropic value over sqrt3 is the same for all sites), of other irreps
+        a ratio: by how much all of their components may be too large together. 0 where the model was calibrated without
+        parts, NaN for elements without calibration.
+
+        Raises:
+            ConventionError: as :meth:`component_sigma`.
+        """
+        own = self.component_sigma(name)
+        return self.commons[name] if name in self.commons else 0.0 * own
+
     def sigma(
-        self, quantity: str, nucleus: str, *, reference: ShiftReference | None = None, q_barn: Scalar | None = None
+        self,
+        quantity: str,
+        nucleus: str,
+        *,
+        part: str = "all",
+        reference: ShiftReference | None = None,
+        q_barn: Scalar | None = None,
     ) -> Array:
         """Uncertainty of the sites of a nucleus, half of the 68 % interval.
 
@@ -175,14 +197,16 @@ class Prediction(Struct):
             quantity: ``"iso"`` (shielding), ``"shift"``, ``"span"`` (ppm), ``"skew"``, ``"cq"`` (Hz, of its size), or
                 ``"eta_q"``. Uncertainties of components are propagated to first order, then calibrated.
             nucleus: isotope, ``"29Si"``.
+            part: ``"all"``; ``"own"``, what every site has of its own: the uncertainty of differences between sites of a
+                structure; or ``"common"``, the standard deviation of what all of them share.
             reference: of shifts; the model's own by default.
             q_barn: quadrupole moment to use, see :meth:`quadrupolar`; its own uncertainty is not included.
 
         Raises:
             ParameterError: no such site in the crystal.
-            ConventionError: an unknown quantity, or a model that is not calibrated for it.
+            ConventionError: an unknown quantity or part, or a model that is not calibrated for it.
         """
-        half, _, unit = self._half_width(quantity, nucleus, 0.68, reference, q_barn)
+        half, _, unit = self._half_width(quantity, nucleus, 0.68, reference, q_barn, part)
         return half * np.abs(unit)
 
     def interval(
@@ -216,13 +240,21 @@ class Prediction(Struct):
         return jnp.minimum(low, high), jnp.maximum(low, high)
 
     def _half_width(
-        self, quantity: str, nucleus: str, level: float, reference: ShiftReference | None, q_barn: Scalar | None
+        self,
+        quantity: str,
+        nucleus: str,
+        level: float,
+        reference: ShiftReference | None,
+        q_barn: Scalar | None,
+        part: str = "all",
     ) -> tuple[Array, Array, Values]:
         """Half-widths in the unit of the head, the tensors, and what an atomic unit or ppm of the head is."""
         if quantity not in _UNCERTAIN:
             raise ConventionError(f"quantity is {quantity!r}; expected one of {', '.join(_UNCERTAIN)}")
         if level not in LEVELS:
             raise ConventionError(f"level is {level}; intervals are calibrated for {', '.join(map(str, LEVELS))}")
+        if part not in ("all", OWN, COMMON):
+            raise ConventionError(f"part is {part!r}; expected 'all', 'own' or 'common'")
         head, what = _UNCERTAIN[quantity]
         atom = isotope(nucleus)
         chosen, tensors = self._of(head, atom)
@@ -231,18 +263,24 @@ class Prediction(Struct):
             raise ConventionError(
                 f"the uncertainty of {quantity} of {atom.element} is not calibrated: use jaxnmr.models.calibrate"
             )
+        if part == OWN:
+            factor = self.factors.get(f"{head}/{what}/{OWN}", factor)
         # numpy where numbers are known: outside of compiled functions every operation of JAX is a program of its own
         known = is_concrete(self.sigmas[head], factor, tensors)
         xp, spread = (np, propagated_on_host) if known else (jnp, propagated)
-        sigmas = xp.asarray(self.sigmas[head])[chosen]
-        by_rank = {0: sigmas[:, 0], 2: sigmas[:, -1]}
+        sigmas, commons = (xp.asarray(a)[chosen] for a in (self.sigmas[head], self.common_sigma(head)))
+        by_rank, common = ({0: a[:, 0], 2: a[:, -1]} for a in (sigmas, commons))
         unit: Values = 1.0
         if quantity == "shift":
             unit = self._reference(atom, reference).slope
         elif quantity == "cq":
             unit = cq_hz_per_au(atom, q_barn)
-        half = xp.asarray(factor)[chosen, LEVELS.index(level)] * spread(what, tensors, by_rank)
-        return half, tensors, unit
+        if part == COMMON:
+            if what in ("skew", "eta_q"):
+                return xp.zeros(len(chosen)), tensors, unit
+            return spread(what, tensors, {l: 0.0 * s for l, s in by_rank.items()}, common), tensors, unit
+        shared = None if part == OWN else common
+        return xp.asarray(factor)[chosen, LEVELS.index(level)] * spread(what, tensors, by_rank, shared), tensors, unit
 
     def sites(
         self, nucleus: str, *, reference: ShiftReference | None = None, q_barn: Scalar | None = None, **widths: float
@@ -339,10 +377,15 @@ class Prediction(Struct):
         """Half of the 68 % interval of one site as text."""
         if f"{head}/{what}" not in self.factors:
             return ""
-        sigmas = np.asarray(self.sigmas[head])[site]
-        factor = float(np.asarray(self.factors[f"{head}/{what}"])[site, UNIT_LEVEL])
-        half = unit * factor * float(propagated(what, None, {0: sigmas[0], 2: sigmas[-1]}))
+        half = unit * float(self._halves(head, what)[site])
         return f"{half:8.3f}" if np.isfinite(half) else f"{'-':>8}"
+
+    def _halves(self, head: str, what: str) -> np.ndarray:
+        """Half of the 68 % intervals of all sites, in the unit of the head (host)."""
+        own, common = ({0: a[:, 0], 2: a[:, -1]} for a in map(np.asarray, (self.sigmas[head], self.common_sigma(head))))
+        tensors = np.nan_to_num(np.asarray(self.tensors[head]))
+        factor = np.asarray(self.factors[f"{head}/{what}"])[:, UNIT_LEVEL]
+        return factor * propagated_on_host(what, tensors, own, common)
 
     def _tensor(self, name: str) -> Array:
         if name not in self.tensors:

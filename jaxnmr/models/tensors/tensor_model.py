@@ -26,7 +26,7 @@ from ...objective.source import Source
 from ...typing import Array
 from ..networks.config import HeadConfig, NetworkConfig
 from ..networks.irreps import SCALAR, Irreps, cartesian
-from .calibration import site_factors, site_sigmas
+from .calibration import site_commons, site_factors, site_sigmas
 from .checkpoint import SHIPPED, find_checkpoint, read_checkpoint, write_checkpoint
 from .ensemble import Outputs, check_members, compiled_outputs, mean_and_spread, stack, widths
 from .novelty import environment_shapes, novelty
@@ -338,6 +338,7 @@ class TensorModel(Source):
         valid = self._valid(crystal, margin)
         spread = {name: _at_sites(values, valid[name], plan) for name, values in out.spread.items()}
         elements = [self.config.species[k] for k in species_numbers(crystal.elements, self.config.species)]
+        parts = {name: _at_sites(values, valid[name], plan) for name, values in out.components.items()}
         return Prediction(
             tensors=self._of_sites(out.components, valid, plan),
             lattice=graph.globals["lattice"][0],
@@ -347,6 +348,7 @@ class TensorModel(Source):
             multiplicity=plan.multiplicity,
             spread=spread,
             sigmas=site_sigmas(self.card.calibration, elements, spread),
+            commons=site_commons(self.card.calibration, elements, spread, parts, self.config.heads, plan.multiplicity),
             factors=site_factors(self.card.calibration, elements),
             novelty=_at_sites(out.novelty, cast(Array, sum(valid.values()) > 0), plan),
             labels=crystal.labels,
