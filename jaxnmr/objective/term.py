@@ -164,6 +164,17 @@ class Term(Struct, pytree=False):
         """Sentences about physically doubtful values, for the report (host)."""
         return ()
 
+    def log_variance(self, moved: frozenset[str]) -> float:
+        """Logarithm of the determinant of the covariance of its data, where that follows the structure (host).
+
+        Residuals that are divided by larger uncertainties are smaller: whoever compares structures of which a model says how
+        uncertain it is has to add this to chi². 0, up to a constant, where uncertainties were given.
+
+        Args:
+            moved: full names of what a refinement moves.
+        """
+        return 0.0
+
     # -- what it shows -------------------------------------------------------------------------------------------
     def evidence(self, state: State) -> Evidence:
         """What this term shows of itself: the base class knows its residuals only (host)."""

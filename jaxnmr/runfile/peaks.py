@@ -11,7 +11,17 @@ from ..objective import Loss
 from ..terms import PeakListTerm
 from .keys import Spec, key, required
 from .models import Reference, model_of, reference_key, shift_reference
-from .shared import ModelSpread, isotope_of, model_spread, phase_key, plain_name, spread, squeezed
+from .shared import (
+    ModelSpread,
+    Spread,
+    common_spread,
+    isotope_of,
+    model_spread,
+    phase_key,
+    plain_name,
+    spread,
+    squeezed,
+)
 from .table import REQUIRED, Table
 from .weights import robust_key, weight_key, weighted
 
@@ -84,6 +94,11 @@ class PeaksSpec(Spec):
         help='that of predictions in ppm, one for all or one per site; "model": its own; without it they count as '
         "exact",
     )  # fmt: skip
+    sigma_common: Spread = key(
+        common_spread, None, "1.5",
+        help="ppm, by how much predictions of all sites may be off together; the model's own with sigma_model = \"model\"; "
+        "costs nothing where the reference is refined",
+    )  # fmt: skip
     reference: Reference = reference_key()
 
     def check(self, table: Table) -> None:
@@ -101,6 +116,7 @@ def peaks_term(spec: PeaksSpec, crystals: Mapping[str, Crystal], models: Mapping
         sigma=squeezed(spec.sigma),
         reference=shift_reference(spec.reference, spec.nucleus, model),
         sigma_model=squeezed(spec.sigma_model),
+        sigma_common=squeezed(spec.sigma_common),
         assignment=spec.assignment,
         counts=spec.counts,
         sites=spec.sites,

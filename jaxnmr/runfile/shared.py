@@ -68,6 +68,11 @@ def model_spread(table: Table, key: str, default: Any = None, *, lengths: tuple[
     return spread(table, key, lengths=lengths, least=0.0)
 
 
+def common_spread(table: Table, key: str, default: Any = None, *, lengths: tuple[int, ...] = (1,)) -> Any:
+    """Standard deviations of what predictions of all sites have in common."""
+    return spread(table, key, lengths=lengths, least=0.0)
+
+
 def squeezed(values: Any) -> Any:
     """A number where there is one of them, else all."""
     return values[0] if isinstance(values, tuple) and len(values) == 1 else values

@@ -13,7 +13,17 @@ from ..objective import Loss
 from ..terms import TensorTerm
 from .keys import Reader, Spec, key, parts, required
 from .models import Reference, model_of, read_reference, reference_key, shift_reference
-from .shared import ModelSpread, Spread, isotope_of, model_spread, phase_key, plain_name, spread
+from .shared import (
+    ModelSpread,
+    Spread,
+    common_spread,
+    isotope_of,
+    model_spread,
+    phase_key,
+    plain_name,
+    spread,
+    squeezed,
+)
 from .table import REQUIRED, Table
 from .weights import robust_key, weight_key, weighted
 
@@ -80,6 +90,10 @@ def _sigma_model(table: Table, name: str, default: Any = REQUIRED) -> ModelSprea
     return model_spread(table, name, lengths=_KINDS[_given(table)].lengths[:1])
 
 
+def _sigma_common(table: Table, name: str, default: Any = REQUIRED) -> Spread:
+    return common_spread(table, name, lengths=(1, 2) if _KINDS[_given(table)].quantity == "shielding" else (1,))
+
+
 def _own_sigma_model(table: Table, name: str, default: Any = REQUIRED) -> Spread:
     return spread(table, name, lengths=_KINDS[_own(table)].lengths[:1], least=0.0)
 
@@ -139,6 +153,11 @@ class TensorsSpec(Spec):
     sigma_model: ModelSpread = key(
         _sigma_model, None, '"model"', "in the same units; without it the prediction counts as exact"
     )
+    sigma_common: Spread = key(
+        _sigma_common, None, "0.05",
+        help="by how much predictions of all sites may be off together: of shifts a constant in ppm, or a pair of it and a "
+        "factor of the anisotropy, of field gradients the factor; the model's own with sigma_model = \"model\"",
+    )  # fmt: skip
     reference: Reference | None = reference_key(_of("shielding", read_reference), None)
     slope: float = key(_of("efg", Table.number), 1.0, help="of C_Q: starting value")
     q_barn: float | None = key(_of("efg", Table.number), None, "-0.02558", "quadrupole moment to use")
@@ -204,6 +223,7 @@ def tensors_term(spec: TensorsSpec, crystals: Mapping[str, Crystal], models: Map
         sigma=spec.sigmas[:, 0] if kind == "tensor" else spec.sigmas,
         reference=None if spec.reference is None else shift_reference(spec.reference, spec.nucleus, model),
         sigma_model=spec.model_sigmas,
+        sigma_common=squeezed(spec.sigma_common),
         quantity=quantity,
         kind=kind,
         sites=tuple(site.label for site in spec.site),

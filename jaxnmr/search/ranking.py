@@ -28,6 +28,8 @@ class ScreeningRow:
         status, message: as of a `RefinementResult`; ``"error"`` when it could not be set up or refined, ``"elsewhere"`` when
             another process had not finished with it.
         chi2: sum of squared residuals of the whole objective; NaN after an error.
+        log_variance: what the uncertainties that models have of this candidate add to it, up to a constant of all candidates:
+            the logarithm of the determinant of their covariance; 0 where uncertainties were given.
         n_observations, n_parameters: measured numbers (no restraints) and refined numbers.
         gof: root of chi² over the degrees of freedom.
         factors: Rwp per histogram and Rw per spectrum, per cent.
@@ -53,6 +55,7 @@ class ScreeningRow:
     seconds: float = 0.0
     key: str = ""
     file: str = ""
+    log_variance: float = 0.0
 
     @property
     def rwp(self) -> float:
@@ -151,7 +154,9 @@ def ranked(rows: Iterable[ScreeningRow], rank: str) -> tuple[tuple[ScreeningRow,
     """Rows by figure of merit, best first, and that figure: the R factor, or how much worse than the best.
 
     The criteria take chi² divided by that per degree of freedom of the best candidate, where that is above 1: no candidate
-    explains the data to within their uncertainties then, and differences count less.
+    explains the data to within their uncertainties then, and differences count less. Chi² stands for -2 log of the likelihood; where
+    a model says how uncertain it is of each candidate, the determinant of the covariance belongs to that, or the candidate of
+    which least is known would come first.
 
     Source: Schwarz, Ann. Stat. 6, 461 (1978); Akaike, IEEE Trans. Autom. Control 19, 716 (1974); Lebreton et al., Ecol.
     Monogr. 62, 67 (1992) (the division).
@@ -165,7 +170,8 @@ def ranked(rows: Iterable[ScreeningRow], rank: str) -> tuple[tuple[ScreeningRow,
         figure = np.array([r.rwp for r in rows])
     else:
         penalty = {"bic": k * np.log(np.maximum(n, 1.0)), "aic": 2.0 * k, "chi2": 0.0}[rank]
-        figure = chi2 / (1.0 if rank == "chi2" else excess) + penalty
+        spread = 0.0 if rank == "chi2" else np.array([r.log_variance for r in rows], dtype=float)
+        figure = (chi2 + spread) / (1.0 if rank == "chi2" else excess) + penalty
         figure = figure - np.min(figure[np.isfinite(figure)], initial=np.inf)
     figure = np.where(np.isfinite(figure), figure, np.nan)
     order = np.argsort(figure, kind="stable")  # NaN comes last
@@ -206,6 +212,7 @@ def described(name: str, start: Parameters, fit: RefinementResult) -> ScreeningR
         strain=strain,
         flags=(*(() if fit.converged else (fit.message,)), *undetermined, *fit.warnings),
         seconds=fit.seconds,
+        log_variance=float(sum(t.log_variance(frozenset(end.moved_names)) for t in fit.objective.terms)),
     )
 
 

@@ -18,10 +18,14 @@ from ..objective.evidence import Rows, rows_of
 from ..objective.state import SHIELDING, State, TensorRead
 from ..objective.term import bound_as, calculated_of
 from ..typing import Array, Numbers, Quantity
-from .site_term import Place, SiteTerm, reference_start, site_spread
+from .common_error import common_errors, decorrelated, log_variance
+from .site_term import Place, SiteTerm, common_spread, has_changed, reference_start, site_spread
 
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
+
+# assignments and common errors settle in two or three
+_ROUNDS = 20
 
 
 class PeakListTerm(SiteTerm):
@@ -36,7 +40,8 @@ class PeakListTerm(SiteTerm):
 
     Attributes:
         shifts, sigma: ``(peaks,)`` ppm.
-        model_sigma: uncertainty of predictions in ppm, a number or ``(sites,)``; 0 where the model tells its own.
+        model_sigma: own uncertainty of predictions in ppm, a number or ``(sites,)``; 0 where the model tells its own.
+        common_sigma: standard deviation of what is wrong with all predictions together, ppm; NaN where the model tells it.
         assignment: the peak of every site as it was given; empty where it is to be found.
         counts: sites that every peak must hold; ``None`` if at least one.
         The others are those of `SiteTerm`.
@@ -45,6 +50,7 @@ class PeakListTerm(SiteTerm):
     shifts: Array
     sigma: Array
     model_sigma: Array
+    common_sigma: Array
     assignment: tuple[int, ...] = static()
     counts: tuple[int, ...] | None = static()
 
@@ -57,6 +63,7 @@ class PeakListTerm(SiteTerm):
         sigma: Numbers,
         reference: ShiftReference | None = None,
         sigma_model: float | Sequence[float] | Literal["model"] | None = None,
+        sigma_common: float | None = None,
         assignment: Sequence[str | Sequence[str]] | None = None,
         counts: Sequence[int] | None = None,
         sites: Sequence[str] | None = None,
@@ -71,8 +78,11 @@ class PeakListTerm(SiteTerm):
             sigma: uncertainty of where a site of the peak may be, ppm, a number or ``(peaks,)``: the error of the shift, or
                 half the width of a peak in which several are hidden.
             reference: of shifts.
-            sigma_model: uncertainty of predictions in ppm, a number or ``(sites,)``; ``"model"`` takes the model's own,
-                calibrated, at the structure of the moment.
+            sigma_model: uncertainty of predictions in ppm, a number or ``(sites,)``, of every site for itself; ``"model"``
+                takes the model's own, calibrated, at the structure of the moment.
+            sigma_common: standard deviation of an error that the predictions of all sites have in common, ppm. By default
+                the model's own where ``sigma_model`` is ``"model"``, and none otherwise. It costs nothing where the
+                reference is free.
             assignment: for every peak the label of its site, or several; found automatically by default.
             counts: how many sites each peak holds, from intensities; at least one by default.
             sites: labels of the sites that the peaks are of; by default all of the nucleus.
@@ -119,9 +129,10 @@ class PeakListTerm(SiteTerm):
             if not (np.isfinite(model_sigma).all() and (model_sigma >= 0).all()):
                 raise DataError(f"{name!r}: sigma_model is {sigma_model}; expected 0 or more")
             sigma_model = None
+        common_sigma = common_spread(sigma_common, 1, sigma_model, name)
         set_fields(
             self, shifts=shifts, sigma=site_spread(sigma, len(shifts), 1, f"sigma of {name!r}")[:, 0],
-            model_sigma=model_sigma, start=reference_start(reference, name), sigma_model=sigma_model, counts=counts,
+            model_sigma=model_sigma, common_sigma=common_sigma, start=reference_start(reference, name), sigma_model=sigma_model, counts=counts,
             assignment=peak, nucleus=atom.symbol, labels=labels, phase=phase, name=name,
         )  # fmt: skip
 
@@ -153,23 +164,26 @@ class PeakListTerm(SiteTerm):
         bound = bound_as(
             BoundPeaks, self, at=self.place(state.crystals), peak=np.array(self.assignment, dtype=int),
             model_sigma=np.zeros(()) if self.wants_predictions else self.model_sigma,
+            model_common=np.nan_to_num(np.asarray(self.common_sigma)),
         )  # fmt: skip
         if self.wants_predictions:
-            bound = bound.replace(model_sigma=bound._of_model(state))
+            bound = bound.replace(**bound._of_model(state))
         return bound if self.fixed else bound.replace(peak=bound._best(state))
 
 
 class BoundPeaks(PeakListTerm):
-    """Residuals ``(shift of the site - shift of its peak)/sigma``, one for every site.
+    """Residuals ``(shift of the site - shift of its peak)/sigma``, one for every site, whitened for what all have in common.
 
     Attributes:
         peak: ``(sites,)`` the peak of every site.
-        model_sigma: uncertainty of predictions in ppm, a number or ``(sites,)``.
+        model_sigma: own uncertainty of predictions in ppm, a number or ``(sites,)``.
+        model_common: standard deviation of what they have in common, ppm.
         at: where the sites are.
         The others are those of `PeakListTerm`.
     """
 
     peak: Array
+    model_common: Array
     at: Place = static()
 
     @property
@@ -188,7 +202,19 @@ class BoundPeaks(PeakListTerm):
     def residuals(self, state: State) -> Array:
         peak = jnp.asarray(self.peak)
         sigma = jnp.sqrt(jnp.asarray(self.sigma)[peak] ** 2 + jnp.asarray(self.model_sigma) ** 2)
-        return (self.calculated(state) - jnp.asarray(self.shifts)[peak]) / sigma
+        plain = (self.calculated(state) - jnp.asarray(self.shifts)[peak]) / sigma
+        return decorrelated(plain, (self.model_common / sigma)[None])
+
+    def log_variance(self, moved: frozenset[str]) -> float:
+        if not self.wants_predictions:
+            return 0.0
+        sigma = self._sigma()
+        common = log_variance(1.0 / sigma[None], [float(self.model_common)], [f"{self.name}/reference" in moved])
+        return float(2.0 * np.sum(np.log(sigma))) + common
+
+    def _sigma(self) -> np.ndarray:
+        """Uncertainties ``(sites,)`` without what is common (host)."""
+        return np.hypot(np.asarray(self.sigma)[np.asarray(self.peak)], np.asarray(self.model_sigma))
 
     def assigned(self) -> dict[str, float]:
         """Shift of the peak of every site, ppm, by label (host)."""
@@ -197,11 +223,11 @@ class BoundPeaks(PeakListTerm):
     def replan(self, state: HostState) -> tuple[BoundPeaks, str]:
         term, notes = self, []
         if self.wants_predictions:
-            sigma = self._of_model(state)
+            found = self._of_model(state)
             # a kink in chi² at every step would confuse the search: only when it matters
-            if (np.abs(sigma / np.asarray(self.model_sigma) - 1.0) > 0.1).any():
+            if any(has_changed(np.asarray(getattr(self, name)), value) for name, value in found.items()):
                 notes.append("uncertainty taken from the model")
-                term = term.replace(model_sigma=sigma)
+                term = term.replace(**found)
         if self.fixed:
             return term, "; ".join(notes)
         peak = term._best(state)
@@ -218,15 +244,19 @@ class BoundPeaks(PeakListTerm):
     def evidence(self, state: State) -> Rows:
         peak = np.asarray(self.peak)
         labels, calculated = self.at.labels, np.asarray(calculated_of(self, state))
-        measured = np.asarray(self.sigma)[peak]
-        sigma = np.hypot(measured, np.asarray(self.model_sigma))
-        rows = rows_of(labels, "δ", "ppm", np.asarray(self.shifts)[peak], calculated, sigma, measured)
-        found = "found: the one of least χ² in which every peak has a site"
+        measured, own, common = np.asarray(self.sigma)[peak], self._sigma(), float(self.model_common)
+        observed = np.asarray(self.shifts)[peak]
+        rows = rows_of(labels, "δ", "ppm", observed, calculated, np.hypot(own, common), measured)
+        shared: tuple[tuple[str, float, float, float], ...] = ()
+        if common > 0:
+            found = common_errors((calculated - observed) / own, (common / own)[None])
+            shared = (("ppm", common, common * found.values[0], common * found.sigma[0]),)
+        how = "found: the one of least χ² in which every peak has a site"
         spread = self.sigma_model if self.wants_predictions else np.asarray(self.model_sigma)
-        shown = self._shown(state, self.at, "isotropic shifts", rows, spread)
+        shown = self._shown(state, self.at, "isotropic shifts", rows, spread, shared)
         return replace(
             shown,
-            conditions=(*shown.conditions, ("assignment", "given" if self.fixed else found)),
+            conditions=(*shown.conditions, ("assignment", "given" if self.fixed else how)),
             facts={
                 **shown.facts,
                 "shifts_ppm": np.asarray(self.shifts),
@@ -235,22 +265,48 @@ class BoundPeaks(PeakListTerm):
             },
         )
 
-    def _of_model(self, state: HostState) -> np.ndarray:
-        slope = float(state.local(self.name)["slope"])
-        sigma = np.asarray(state.prediction(SHIELDING, self.at.phase).sigma("iso", self.nucleus), dtype=float)
-        return abs(slope) * sigma[np.searchsorted(state.sites(self.nucleus, self.at.phase), self.at.sites)]
+    def _of_model(self, state: HostState) -> dict[str, np.ndarray]:
+        """Both parts of the model's own uncertainty, ppm; a common one that was given stays."""
+        slope = abs(float(state.local(self.name)["slope"]))
+        prediction = state.prediction(SHIELDING, self.at.phase)
+        rows = np.searchsorted(state.sites(self.nucleus, self.at.phase), self.at.sites)
+        own, common = (
+            slope * np.asarray(prediction.sigma("iso", self.nucleus, part=part), dtype=float)[rows]
+            for part in ("own", "common")
+        )
+        given = np.asarray(self.common_sigma)
+        return {"model_sigma": own, "model_common": np.asarray(common.max()) if np.isnan(given) else given}
 
     def _best(self, state: HostState) -> np.ndarray:
         """The peak of every site ``(sites,)`` with the least chi²: every peak holds its number of sites, or at least one."""
-        from scipy.optimize import linear_sum_assignment
-
         shifts = np.asarray(calculated_of(self, state.plain()))
+        if not np.isfinite(shifts).all():
+            raise DataError(f"{self.name!r}: predicted shifts are not finite; no peak can be assigned")
+        common = float(self.model_common)
         model = np.broadcast_to(np.asarray(self.model_sigma), shifts.shape)
         variance = np.asarray(self.sigma) ** 2 + model[:, None] ** 2
-        cost = (shifts[:, None] - np.asarray(self.shifts)) ** 2 / variance
+        apart = shifts[:, None] - np.asarray(self.shifts)
+        if common == 0:
+            return self._assigned(apart**2 / variance)
+        best: tuple[float, np.ndarray] = (np.inf, np.zeros(len(shifts), dtype=int))
+        # for a known common error the assignment is the best of all, and for an assignment the error is known: in turn
+        for start in (0.0, *(sign * times * common for times in (0.5, 1.0, 2.0) for sign in (1, -1))):
+            error, peak = start, np.full(len(shifts), -1)
+            for _ in range(_ROUNDS):
+                before, peak = peak, self._assigned((apart + error) ** 2 / variance)
+                at = np.arange(len(shifts)), peak
+                error = -float(np.sum(apart[at] / variance[at]) / (np.sum(1.0 / variance[at]) + 1.0 / common**2))
+                if (before == peak).all():
+                    break
+            chi2 = float(np.sum((apart[at] + error) ** 2 / variance[at]) + (error / common) ** 2)
+            best = min(best, (chi2, peak), key=lambda found: found[0])
+        return best[1]
+
+    def _assigned(self, cost: np.ndarray) -> np.ndarray:
+        """The peak of every site of least cost ``(sites, peaks)``."""
+        from scipy.optimize import linear_sum_assignment
+
         peaks = cost.shape[1]
-        if not np.isfinite(cost).all():
-            raise DataError(f"{self.name!r}: predicted shifts are not finite; no peak can be assigned")
         if self.counts is not None:
             place = np.repeat(np.arange(peaks), self.counts)
             return place[linear_sum_assignment(cost[:, place])[1]]

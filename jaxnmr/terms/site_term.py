@@ -90,8 +90,22 @@ class SiteTerm(Term):
         """Whether the model tells its own uncertainty."""
         return isinstance(self.sigma_model, str)
 
-    def _shown(self, state: State, at: Place, what: str, rows: tuple[Row, ...], spread: Any) -> Rows:
-        """Evidence of numbers of the sites; ``spread`` is the uncertainty of the model, ``"model"`` for its own."""
+    def _shown(
+        self,
+        state: State,
+        at: Place,
+        what: str,
+        rows: tuple[Row, ...],
+        spread: Any,
+        shared: tuple[tuple[str, float, float, float], ...] = (),
+    ) -> Rows:
+        """Evidence of numbers of the sites.
+
+        Args:
+            state, at, what, rows: what is shown.
+            spread: the uncertainty of the model, ``"model"`` for its own.
+            shared: of every common error its unit, standard deviation, estimate and the uncertainty of that.
+        """
         local = {name: float(value) for name, value in state.local(self.name).items()}
         if isinstance(spread, str):
             doubt = "its own, calibrated, at the refined structure"
@@ -111,11 +125,55 @@ class SiteTerm(Term):
                 ),
                 *uncertainties(rows),
                 ("uncertainty of the model", doubt),
+                *(("common to all sites", _common_text(*of)) for of in shared),
                 scaled,
             ),
             rows=rows,
-            facts={"nucleus": self.nucleus, "phase": at.phase, **local, "sigma_model": spread},
+            facts={
+                "nucleus": self.nucleus,
+                "phase": at.phase,
+                **local,
+                "sigma_model": spread,
+                "common_errors": [
+                    dict(zip(("unit", "sigma", "estimate", "sigma_of_estimate"), of, strict=True)) for of in shared
+                ],
+            },
         )
+
+
+def _common_text(unit: str, sigma: float, estimate: float, uncertainty: float) -> str:
+    """How large a common error may be, and what the fit says of it."""
+    unit, size = ("", 100.0) if unit == "%" else (unit, 1.0)
+    number = lambda value: f"{size * value:.3g}" + (" %" if size == 100.0 else "")
+    return f"± {number(sigma)}{f' {unit}' if unit else ''}; the fit makes it {number(estimate)} ± {number(uncertainty)}"
+
+
+def common_spread(given: Any, width: int, sigma_model: Any, name: str) -> np.ndarray:
+    """Standard deviations of common errors, ``()`` or ``(width,)``: NaN where the model tells them.
+
+    Raises:
+        DataError: numbers that are negative or not finite.
+        ShapeError: more of them than there are.
+    """
+    shape = () if width == 1 else (width,)
+    if given is None:
+        return np.full(shape, np.nan if isinstance(sigma_model, str) else 0.0)
+    found = np.asarray(given, dtype=float)
+    if found.shape not in ((), shape):
+        raise ShapeError(
+            f"{name!r}: sigma_common has the shape {found.shape}; expected a number{f' or {width}' * (width > 1)}"
+        )
+    if not (np.isfinite(found).all() and (found >= 0).all()):
+        raise DataError(f"{name!r}: sigma_common is {given}; expected 0 or more")
+    if found.shape == shape:
+        return found
+    # a number is the first of them
+    return np.append(found, np.zeros(width - 1))
+
+
+def has_changed(before: np.ndarray, now: np.ndarray) -> bool:
+    """Whether an uncertainty of the model is another one by more than a tenth."""
+    return bool((np.abs(now - before) > 0.1 * np.abs(before)).any())
 
 
 def reference_start(reference: ShiftReference | None, name: str) -> dict[str, float]:

@@ -21,7 +21,8 @@ from ..objective.evidence import Row, Rows
 from ..objective.state import EFG, SHIELDING, State, TensorRead
 from ..objective.term import bound_as, calculated_of
 from ..typing import Array, ArrayT, Numbers, Quantity
-from .site_term import Place, SiteTerm, positive_spread, reference_start, site_spread
+from .common_error import common_errors, decorrelated, log_variance
+from .site_term import Place, SiteTerm, common_spread, has_changed, positive_spread, reference_start, site_spread
 
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
@@ -52,7 +53,9 @@ class TensorTerm(SiteTerm):
     are compared in order and C_Q by its size. They have kinks, not poles: where two principal values coincide, derivatives
     are those of one of the possible orders, exact along every change that leaves them equal.
 
-    Variances are ``sigma² + sigma_model²``. Nothing else weighs the residuals, and those that symmetry makes zero count.
+    Variances are ``sigma² + sigma_model²``, and residuals are whitened for what predictions of all sites have in common: a
+    constant of shieldings, and a factor of their anisotropy or of field gradients. Nothing else weighs the residuals, and
+    those that symmetry makes zero count.
 
     Parameters, below the term's name: ``slope``, and of shieldings ``reference`` in ppm; data are ``reference + slope
     sigma``, or ``slope V``. Both are fixed unless freed.
@@ -60,6 +63,8 @@ class TensorTerm(SiteTerm):
     Attributes:
         observed: ``(sites, components)``.
         covariance: ``(sites, components, components)`` of the measurement.
+        common_sigma: ``(2,)`` standard deviations of a constant of all predictions, in ppm, and of a factor; NaN where the
+            model tells them.
         hz_per_au: C_Q of a field gradient of one atomic unit.
         quantity, kind: what was measured.
         The others are those of `SiteTerm`.
@@ -67,6 +72,7 @@ class TensorTerm(SiteTerm):
 
     observed: Array
     covariance: Array
+    common_sigma: Array
     hz_per_au: float = static()
     quantity: str = static()
     kind: str = static()
@@ -80,6 +86,7 @@ class TensorTerm(SiteTerm):
         sigma: Numbers,
         reference: ShiftReference | None = None,
         sigma_model: float | Sequence[float] | np.ndarray | Literal["model"] | None = None,
+        sigma_common: float | Sequence[float] | None = None,
         quantity: Literal["shielding", "efg"] = "shielding",
         kind: Literal["tensor", "principal", "cq_eta"] = "tensor",
         sites: Sequence[str] | None = None,
@@ -102,6 +109,9 @@ class TensorTerm(SiteTerm):
             sigma_model: uncertainty of the prediction, a number or ``(sites,)`` (``(2,)`` or ``(sites, 2)`` of C_Q and eta)
                 in the units of the data; ``"model"`` takes the model's own, calibrated, at the structure of the moment. It
                 is held while derivatives are taken, and renewed between steps when it changed by more than a tenth.
+            sigma_common: standard deviations of errors that predictions of all sites have in common: of shieldings a constant
+                in ppm, or a pair of it and a factor of the anisotropy (0.02 for 2 %); of field gradients the factor. By
+                default the model's own where ``sigma_model`` is ``"model"``, and none otherwise.
             quantity: which head of the model.
             kind: what of the tensor; ``"principal"`` of shieldings, ``"cq_eta"`` of field gradients.
             sites: labels, in the order of the data; by default all sites of the nucleus.
@@ -145,8 +155,11 @@ class TensorTerm(SiteTerm):
             sigma_model = cast(Any, tuple(map(tuple, given.tolist())))
         elif isinstance(sigma_model, str) and sigma_model != "model":
             raise ConventionError(f"{name!r}: sigma_model is {sigma_model!r}; expected numbers or 'model'")
+        common_sigma = common_spread(sigma_common, 2 if quantity == SHIELDING else 1, sigma_model, name)
+        if quantity == EFG:
+            common_sigma = np.append(0.0, common_sigma)
         set_fields(
-            self, observed=observed, covariance=covariance, start=start, sigma_model=sigma_model,
+            self, observed=observed, covariance=covariance, common_sigma=common_sigma, start=start, sigma_model=sigma_model,
             hz_per_au=hz_per_au, quantity=quantity, kind=kind, nucleus=atom.symbol, labels=labels, phase=phase, name=name,
         )  # fmt: skip
 
@@ -162,21 +175,32 @@ class TensorTerm(SiteTerm):
 
     def bind(self, state: HostState, params: Parameters) -> BoundTensors:
         place = self.place(state.crystals)
-        if self.wants_predictions:
-            sigmas = self._of_model(state, place)
-        else:
-            sigmas = np.broadcast_to(0.0 if self.sigma_model is None else self.sigma_model, (len(self.observed), 2))
-        return bound_as(BoundTensors, self, at=place, whitening=self._whitening(sigmas))
+        bare = bound_as(
+            BoundTensors,
+            self,
+            at=place,
+            whitening=np.zeros_like(self.covariance),
+            commons=np.zeros(2),
+            directions=np.zeros((2, np.size(self.observed))),
+        )
+        return bare._weighted(state)
 
     # -- uncertainty of the model --------------------------------------------------------------------------------
-    def _of_model(self, state: HostState, at: Place) -> np.ndarray:
-        """Uncertainties ``(sites, 2)``: of components of l = 0 and 2 in the units of the data, or of C_Q and eta."""
+    def _of_model(self, state: HostState, at: Place) -> tuple[np.ndarray, np.ndarray]:
+        """The model's own uncertainties, as it tells them (host).
+
+        Returns:
+            ``(sites, 2)`` own ones of components of l = 0 and 2 in the units of the data, or of C_Q and eta; ``(2,)`` those
+            of the constant and the factor that all sites have in common.
+        """
         sites = list(at.sites)
         prediction, slope = state.prediction(self.quantity, at.phase), abs(float(state.local(self.name)["slope"]))
         if self.kind == "cq_eta":
             rows = np.searchsorted(state.sites(self.nucleus, at.phase), sites)
-            cq = np.asarray(prediction.sigma("cq", self.nucleus, q_barn=abs(self.hz_per_au) / CQ_HZ_PER_AU_BARN))
-            out = np.stack([slope * cq, np.asarray(prediction.sigma("eta_q", self.nucleus))], axis=1)[rows]
+            q_barn = abs(self.hz_per_au) / CQ_HZ_PER_AU_BARN
+            cq = np.asarray(prediction.sigma("cq", self.nucleus, part="own", q_barn=q_barn))
+            eta = np.asarray(prediction.sigma("eta_q", self.nucleus, part="own"))
+            out = np.stack([slope * cq, eta], axis=1)[rows]
         else:
             by_irrep = np.asarray(prediction.component_sigma(self.quantity), dtype=float)[sites]
             unit = slope if self.quantity == SHIELDING else slope * abs(self.hz_per_au)
@@ -187,7 +211,9 @@ class TensorTerm(SiteTerm):
                 f"{self.name!r}: the model's uncertainty of {self.nucleus} is not calibrated: use jaxnmr.models.calibrate, or "
                 "give sigma_model a number"
             )
-        return out
+        of_irreps = np.asarray(prediction.common_sigma(self.quantity), dtype=float)[sites]
+        constant = slope * of_irreps[:, 0].max() / np.sqrt(3.0) if self.quantity == SHIELDING else 0.0
+        return out, np.array([constant, of_irreps[:, -1].max()])
 
     def _whitening(self, sigmas: np.ndarray) -> np.ndarray:
         """Inverse Cholesky factors ``(sites, k, k)`` with the uncertainty of the model."""
@@ -209,12 +235,16 @@ class BoundTensors(TensorTerm):
     """Residuals of tensors at known sites.
 
     Attributes:
-        whitening: inverse Cholesky factors of the whole covariance, that of the model included.
+        whitening: inverse Cholesky factors of the covariance of every site, own errors of the model included.
+        commons: ``(2,)`` standard deviations of a constant of all sites and of a factor.
+        directions: ``(2, residuals)`` by what each of them, of size 1, changes residuals that are whitened for own errors.
         at: where the sites are.
         The others are those of `TensorTerm`.
     """
 
     whitening: Array
+    commons: Array
+    directions: Array
     at: Place = static()
 
     @property
@@ -243,16 +273,58 @@ class BoundTensors(TensorTerm):
         return np.size(self.observed)
 
     def residuals(self, state: State) -> Array:
-        return jnp.einsum("skl,sl->sk", self.whitening, self.calculated(state) - self.observed).ravel()
+        plain = jnp.einsum("skl,sl->sk", self.whitening, self.calculated(state) - self.observed).ravel()
+        return decorrelated(plain, jnp.asarray(self.commons)[:, None] * self.directions)
+
+    def log_variance(self, moved: frozenset[str]) -> float:
+        if not self.wants_predictions:
+            return 0.0
+        own = -2.0 * np.sum(np.linalg.slogdet(np.asarray(self.whitening))[1])
+        constant, factor = f"{self.name}/reference" in moved, f"{self.name}/slope" in moved
+        # the slope of shieldings multiplies their isotropic part, too, which is known
+        free = (constant, factor and self.quantity == EFG)
+        used = [k for k in range(2) if self.quantity == SHIELDING or k == 1]
+        chosen = lambda values: [values[k] for k in used]
+        return float(own) + log_variance(
+            np.asarray(self.directions)[used], chosen(np.asarray(self.commons)), chosen(free)
+        )
 
     def replan(self, state: HostState) -> tuple[BoundTensors, str]:
         if not self.wants_predictions:
             return self, ""
-        whitening = self._whitening(self._of_model(state, self.at))
-        size = lambda w: np.trace(np.asarray(w), axis1=1, axis2=2)
-        if (np.abs(size(whitening) / size(self.whitening) - 1.0) > _CHANGE).any():
-            return self.replace(whitening=whitening), "uncertainty of the model has changed"
+        renewed = self._weighted(state)
+        size = lambda term: np.trace(np.asarray(term.whitening), axis1=1, axis2=2)
+        length = lambda term: np.asarray(term.commons) * np.linalg.norm(np.asarray(term.directions), axis=1)
+        if (np.abs(size(renewed) / size(self) - 1.0) > _CHANGE).any() or has_changed(length(self), length(renewed)):
+            return renewed, "uncertainty of the model has changed"
         return self, ""
+
+    def _weighted(self, state: HostState) -> BoundTensors:
+        """With the uncertainties of this state (host)."""
+        given = np.asarray(self.common_sigma)
+        sigmas: np.ndarray = np.zeros((len(self.observed), 2))
+        of_model = np.zeros(2)
+        if self.wants_predictions:
+            sigmas, of_model = self._of_model(state, self.at)
+        elif self.sigma_model is not None:
+            sigmas = np.broadcast_to(np.asarray(self.sigma_model, dtype=float), sigmas.shape)
+        commons = np.where(np.isnan(given), of_model, given)
+        whitening, directions = self._whitening(sigmas), np.zeros((2, np.size(self.observed)))
+        if commons.any() or self.wants_predictions:
+            calculated = np.asarray(calculated_of(self, state.plain()))
+            changes = np.stack(self._directions(calculated))
+            directions = np.einsum("skl,csl->csk", whitening, changes).reshape(2, -1)
+        return self.replace(whitening=whitening, commons=commons, directions=directions)
+
+    def _directions(self, calculated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What a constant of 1 ppm, and a factor, change of what is calculated ``(sites, k)``."""
+        constant, factor = np.zeros_like(calculated), calculated.copy()
+        if self.quantity == SHIELDING:
+            constant[:, :3] = 1.0
+            factor[:, :3] -= calculated[:, :3].mean(axis=1, keepdims=True)
+        elif self.kind == "cq_eta":
+            factor[:, 1] = 0.0
+        return constant, factor
 
     def outgrown(self, state: State) -> bool:
         return self.wants_predictions
@@ -261,13 +333,25 @@ class BoundTensors(TensorTerm):
         efg = self.quantity == EFG
         what = {"cq_eta": "C_Q and η", "principal": "principal values of shift tensors"}.get(self.kind)
         what = what or ("quadrupolar tensors" if efg else "shift tensors")
-        return self._shown(state, self.at, what, tuple(self._rows(state)), self.sigma_model)
+        shared: tuple[tuple[str, float, float, float], ...] = ()
+        sigmas = np.asarray(self.commons)
+        if sigmas.any():
+            # a ratio of all sites, and ppm
+            difference = np.asarray(calculated_of(self, state)) - np.asarray(self.observed)
+            plain = np.einsum("skl,sl->sk", np.asarray(self.whitening), difference).ravel()
+            found = common_errors(plain, sigmas[:, None] * np.asarray(self.directions))
+            numbers = zip(("ppm", "%"), sigmas, sigmas * found.values, sigmas * found.sigma, strict=True)
+            shared = tuple((unit, float(s), float(x), float(esd)) for unit, s, x, esd in numbers if s > 0)
+        return self._shown(state, self.at, what, tuple(self._rows(state)), self.sigma_model, shared)
 
     def _rows(self, state: State) -> Iterator[Row]:
         """Elements, principal values, or C_Q and eta of every site, in MHz and ppm."""
         observed, calculated = np.asarray(self.observed), np.asarray(calculated_of(self, state))
         measured, factors = np.asarray(self.covariance), np.asarray(self.whitening)
         total = np.linalg.inv(np.swapaxes(factors, 1, 2) @ factors)
+        if np.any(self.commons):
+            sizes = np.asarray(self.commons)[:, None, None] * np.stack(self._directions(calculated))
+            total = total + np.einsum("csk,csl->skl", sizes, sizes)
         efg = self.quantity == EFG
         unit, scale = ("MHz", 1e-6) if efg else ("ppm", 1.0)
         names: tuple[str, ...]

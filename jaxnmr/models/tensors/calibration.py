@@ -309,7 +309,7 @@ def _calibration(judged: Mapping[str, Judged], head: HeadConfig) -> dict[str, An
             rms.append(float(np.sqrt(np.mean(size**2))) / unit)
         entry: dict[str, Any] = {"atoms": atoms, "a": a, "b": b, "nu": nu}
         if own is not None:
-            entry["common"] = {"structures": errors[0].count, "a": [], "b": [], "own_rms": rms}
+            entry["common"] = {"structures": errors[0].structures, "a": [], "b": [], "own_rms": rms}
             for k, of in enumerate(errors):
                 parts = take_apart(of, a[k] ** 2 + (b[k] * of.spread) ** 2)
                 found_ab = common_part(parts.common, rms[k] ** 2 / parts.precision, of.structure_spread())
@@ -403,11 +403,11 @@ def _read_ratios(
     part: str,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     out = {}
-    mine, theirs = (cartesian(t, head.irreps) for t in (mine, theirs))
+    one, two = (cartesian(t, head.irreps) for t in (mine, theirs))
     for quantity in DERIVED.get(head.name, ()):
         if (0 if quantity == "iso" else 2) in own:
-            size = np.asarray(propagated(quantity, mine, own, common))
-            error = np.asarray(read_off(quantity, mine)) - np.asarray(read_off(quantity, theirs))
+            size = np.asarray(propagated(quantity, one, own, common))
+            error = np.asarray(read_off(quantity, one)) - np.asarray(read_off(quantity, two))
             out[quantity + part] = (np.abs(error) / size, size)
     return out
 

@@ -118,7 +118,7 @@ def judge(model, data: TensorData, *, batch: int = 8) -> dict[str, Judged]:
     joined = {
         element: Judged(*map(np.concatenate, zip(*found, strict=True))) for element, found in sorted(rows.items())
     }
-    return {element: found._replace(structure=found.structure.astype(int)) for element, found in joined.items()}
+    return {e: found._replace(structure=np.asarray(found.structure, dtype=int)) for e, found in joined.items()}
 
 
 @compiled(kept=True)

@@ -46,13 +46,13 @@ class Errors(NamedTuple):
     structure: np.ndarray
 
     @property
-    def count(self) -> int:
-        """Number of structures."""
+    def structures(self) -> int:
+        """How many structures there are."""
         return int(self.structure.max()) + 1
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """Sums over the atoms of every structure ``(structures,)``."""
-        return np.bincount(self.structure, values, minlength=self.count)
+        return np.bincount(self.structure, values, minlength=self.structures)
 
     def structure_spread(self) -> np.ndarray:
         """``(structures,)`` S: the spread in the unit of the common part."""

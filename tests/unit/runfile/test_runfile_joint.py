@@ -271,11 +271,12 @@ def test_references_are_typed_in_published_or_those_of_the_model(folder):
 
 
 def test_given_assignments_counts_and_lists_of_uncertainties_reach_the_term(folder):
-    text = PEAKS.replace("sigma = 0.5", "sigma = [0.5, 1.0]\nsigma_model = [0.1, 0.2]")
+    text = PEAKS.replace("sigma = 0.5", "sigma = [0.5, 1.0]\nsigma_model = [0.1, 0.2]\nsigma_common = 1.5")
     (term,) = build(load(folder, PHASE + MODEL + text + 'assignment = ["O2", ["O1"]]')).objective.terms
     assert term.fixed and term.labels == ("O2", "O1")
     np.testing.assert_allclose(term.sigma, [0.5, 1.0])
     np.testing.assert_allclose(term.model_sigma, [0.1, 0.2])
+    assert float(term.model_common) == 1.5
     (term,) = build(load(folder, PHASE + MODEL + PEAKS + "counts = [1, 1]\nweight = 3")).objective.terms
     assert term.counts == (1, 1)
 
