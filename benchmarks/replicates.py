@@ -43,6 +43,13 @@ START = 0.03
 ELSEWHERE = 5.0
 
 
+def _factor(term) -> np.ndarray:
+    """A factor of the covariance of the errors of one site, those that all sites share included."""
+    own = np.linalg.inv(np.asarray(term.whitening)[0])
+    common = np.asarray(term.commons)[:, None] * np.asarray(term.directions)
+    return own @ np.linalg.cholesky(np.eye(len(own)) + common.T @ common)
+
+
 def main() -> None:
     parser = benchmark_parser(__doc__, "two realisations of the pattern alone")
     parser.add_argument("--realisations", type=int, default=40)
@@ -98,8 +105,9 @@ class Study:
         objective = setup.objective.bind(params)
         state, terms = objective.host_state(params), {t.name: t for t in objective.terms}
         shift = terms["shift"]
-        factors = {"shift": np.hypot(np.asarray(shift.sigma), np.asarray(shift.model_sigma))[:, None]}
-        factors |= {name: np.linalg.inv(np.asarray(terms[name].whitening)[0]) for name in NMR[1:]}
+        parts = (shift.sigma, shift.model_sigma, shift.model_common)
+        factors = {"shift": np.sqrt(sum(np.asarray(part) ** 2 for part in parts)).reshape(1, 1)}
+        factors |= {name: _factor(terms[name]) for name in NMR[1:]}
         return {name: (np.ravel(terms[name].calculated(state)), factor) for name, factor in factors.items()}
 
     # -- data ----------------------------------------------------------------------------------------------------

@@ -96,14 +96,19 @@ def measure(
         framework: names its linkages.
         models: of shieldings and of field gradients, which nature is supposed to have.
         rng: of all noise.
-        sigma_model: errors of the models, with the uncertainties they state, and of the law are drawn too.
+        sigma_model: errors of the models, with the uncertainties they state, and of the law are drawn too: what all sites of
+            the structure have in common, and what each has of its own.
         counts: of the pattern at its highest point.
     """
     (shieldings, gradients), others = (model.predict(hidden) for model in models), rng.spawn(1)[0]
     sites = [k for k, element in enumerate(hidden.elements) if element == "Si"]
     tensors = np.asarray(shieldings.tensors["shielding"])[sites]
     if sigma_model:
-        tensors = tensors + errors(np.asarray(shieldings.component_sigma("shielding"))[sites][:, [0, -1]], rng)
+        own, common = (
+            np.asarray(of("shielding"))[sites][:, [0, -1]]
+            for of in (shieldings.component_sigma, shieldings.common_sigma)
+        )
+        tensors = tensors + errors(own, rng) + common_errors(tensors, common, rng)
     values = np.linalg.eigvalsh(np.asarray(REFERENCE.shift_tensor(0.5 * (tensors + tensors.swapaxes(1, 2)))))
     noisy = values[:, ::-1] + rng.normal(0.0, SIGMA_PPM, (len(sites), 3))
 
@@ -111,8 +116,10 @@ def measure(
     oxygen = np.stack([OXYGEN_SLOPE * np.abs(of_oxygen.cq_hz), np.asarray(of_oxygen.eta)], axis=1)
     spread = np.broadcast_to(SIGMA_OXYGEN, oxygen.shape)
     if sigma_model:
-        cq, eta = (np.asarray(gradients.sigma(quantity, "17O")) for quantity in ("cq", "eta_q"))
+        cq, eta = (np.asarray(gradients.sigma(quantity, "17O", part="own")) for quantity in ("cq", "eta_q"))
         spread = np.hypot(spread, np.stack([OXYGEN_SLOPE * cq, eta], axis=1))
+        common = np.asarray(gradients.sigma("cq", "17O", part="common"))
+        oxygen = oxygen + others.normal() * OXYGEN_SLOPE * np.stack([common, 0 * common], axis=1)
     # eta beyond its ends cannot be measured
     oxygen = np.clip(others.normal(oxygen, spread), 0.0, [np.inf, 1.0])
 
@@ -148,3 +155,11 @@ def errors(sigma: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     unity = np.eye(3) / 3.0
     trace = np.trace(drawn, axis1=1, axis2=2)[:, None, None] * unity
     return sigma[:, :1, None] * trace + sigma[:, 1:, None] * (drawn - trace)
+
+
+def common_errors(tensors: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Errors ``(sites, 3, 3)`` that all sites share, a constant and a factor of the anisotropy; ``sigma`` ``(sites, 2)``."""
+    constant, factor = rng.normal(size=2)
+    isotropic = np.trace(tensors, axis1=1, axis2=2)[:, None, None] * np.eye(3) / 3.0
+    anisotropic = 0.5 * (tensors + tensors.swapaxes(1, 2)) - isotropic
+    return constant * sigma[:, :1, None] * np.eye(3) / np.sqrt(3.0) + factor * sigma[:, 1:, None] * anisotropic

@@ -17,6 +17,7 @@ from ..objective.evidence import Row, Rows, uncertainties
 from ..objective.state import State, only_phase
 from ..objective.term import Term
 from ..typing import Array, Quantity
+from ..units import format_esd
 
 
 class Place(NamedTuple):
@@ -143,9 +144,8 @@ class SiteTerm(Term):
 
 def _common_text(unit: str, sigma: float, estimate: float, uncertainty: float) -> str:
     """How large a common error may be, and what the fit says of it."""
-    unit, size = ("", 100.0) if unit == "%" else (unit, 1.0)
-    number = lambda value: f"{size * value:.3g}" + (" %" if size == 100.0 else "")
-    return f"± {number(sigma)}{f' {unit}' if unit else ''}; the fit makes it {number(estimate)} ± {number(uncertainty)}"
+    size = 100.0 if unit == "%" else 1.0
+    return f"± {size * sigma:.3g} {unit}; the fit makes it {format_esd(size * estimate, size * uncertainty)} {unit}"
 
 
 def common_spread(given: Any, width: int, sigma_model: Any, name: str) -> np.ndarray:

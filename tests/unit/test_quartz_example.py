@@ -114,10 +114,13 @@ def test_nmr_data_of_the_joint_example_are_those_of_the_true_structure_within_th
     tensor = np.asarray(reference.shift_tensor(silicon.shielding_ppm))[0]
     shifts = np.sort(np.linalg.eigvalsh((tensor + tensor.T) / 2))[::-1]
     sigma_iso, sigma_rest = silicon.component_sigma("shielding")[0] * abs(reference.slope)
-    chi2 = (shifts.mean() - peaks.shifts_ppm[0]) ** 2 / (sigma_iso**2 / 3 + peaks.sigma[0] ** 2)
-    # two principal values of a tensor without trace
-    rest = shifts - shifts.mean() - (span.values[0] - span.values[0].mean())
-    chi2 += np.sum(rest**2) / (sigma_rest**2 + span.sigmas[0][0] ** 2)
+    common_iso, ratio = silicon.common_sigma("shielding")[0] * [abs(reference.slope), 1.0]
+    chi2 = (shifts.mean() - peaks.shifts_ppm[0]) ** 2 / ((sigma_iso**2 + common_iso**2) / 3 + peaks.sigma[0] ** 2)
+    # two principal values of a tensor without trace, whose size may be off by a factor
+    anisotropy = shifts - shifts.mean()
+    rest = anisotropy - (span.values[0] - span.values[0].mean())
+    variance = sigma_rest**2 + span.sigmas[0][0] ** 2
+    chi2 += rest @ np.linalg.solve(variance * np.eye(3) + ratio**2 * np.outer(anisotropy, anisotropy), rest)
     quadrupolar = oxygen.quadrupolar("17O")
     found = np.array([abs(quadrupolar.cq_hz[0]) * coupling.slope, quadrupolar.eta[0]])
     half = [np.ptp(np.array(oxygen.interval(what, "17O", 0.68)), axis=0)[0] / 2 for what in ("cq", "eta_q")]

@@ -162,6 +162,20 @@ def test_what_is_to_be_said_of_every_candidate_is_said_once(tmp_path):
     assert of(rows[0]).common == () and of(rows[0]).remarks(rows[0]) == (note,)
 
 
+def test_a_candidate_of_which_a_model_knows_less_is_no_better_for_it():
+    # the second is off by twice as much in ten numbers, with uncertainties that are three times as large
+    make = lambda name, error, sigma: ScreeningRow(
+        name, "converged", "", chi2=10 * (error / sigma) ** 2, n_observations=10, n_parameters=0, gof=error / sigma,
+        log_variance=20 * np.log(sigma),
+    )  # fmt: skip
+    rows = [make("known", 1.0, 1.0), make("strange", 2.0, 3.0)]
+    assert ranked(rows, "chi2")[0][0].name == "strange"
+    for rank in ("bic", "aic"):
+        found, figures = ranked(rows, rank)
+        likelihood = [-2 * np.sum(-0.5 * (r.chi2 + r.log_variance)) for r in rows]
+        assert found[0].name == "known" and figures[1] == pytest.approx(likelihood[1] - likelihood[0])
+
+
 def test_what_cannot_be_screened_is_refused(tmp_path):
     with pytest.raises(ConventionError, match="no candidates"):
         jn.screen([], fixed_atoms)
