@@ -19,6 +19,7 @@ PUBLIC = [
     "GaussNewton",
     "Instrument",
     "LevenbergMarquardt",
+    "ModelErrors",
     "Objective",
     "Parameters",
     "Pattern",

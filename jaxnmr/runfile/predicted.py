@@ -48,6 +48,11 @@ class PredictedSites(Spec):
     )
     reference: Reference | None = reference_key(_reference, None)
     q_barn: float | None = key(Table.number, None, "-0.02558", "quadrupole moment to use")
+    errors: bool = key(
+        Table.flag, False, "true",
+        help="predictions have errors, free nmr/shift_error in ppm, nmr/coupling_error as a part; they are expected to be as "
+        "large as the model says",
+    )  # fmt: skip
 
 
 def read_predicted(
@@ -76,7 +81,7 @@ def predicted_term(
         model_of(spec.phase, nucleus, "efg", models)
     term = PredictedSpectrumTerm(
         simulation, data, reference=reference, phase=spec.phase, sites=spec.sites, q_barn=spec.q_barn,
-        shielding=spec.shifts_ppm, **options,
+        shielding=spec.shifts_ppm, errors=spec.errors, **options,
     )  # fmt: skip
     # labels are wrong here rather than in the middle of a refinement
     term.quantities(crystals)

@@ -28,7 +28,7 @@ from ..nmr import (
 from ..nmr.plausible import check_larmor
 from ..nmr.processing import process
 from ..objective import Loss
-from ..terms import PredictedSpectrumTerm, SpectrumTerm
+from ..terms import ModelErrors, PredictedSpectrumTerm, SpectrumTerm
 from .keys import EMPTY, Spec, either, flat, given, key, part, parts, read, record, required, scaled
 from .predicted import PredictedSites, predicted_term, read_predicted
 from .shared import plain_name
@@ -429,7 +429,10 @@ def term(spec: SpectrumSpec, crystals: Mapping[str, Crystal], models: Mapping[st
     zoom, ppm = spec.zoom, np.asarray(data.ppm)
     if zoom is not None and not np.any((ppm > min(zoom)) & (ppm < max(zoom))):
         raise ConventionError(f"plot.zoom {list(zoom)} lies outside the data")
-    return weighted(built, spec.weight, spec.robust)
+    whole = weighted(built, spec.weight, spec.robust)
+    if spec.predicted is not None and spec.predicted.errors:
+        return whole + ModelErrors(cast(PredictedSpectrumTerm, built))
+    return whole
 
 
 def nucleus_of(spec: SpectrumSpec, data: Spectrum | None = None) -> str:

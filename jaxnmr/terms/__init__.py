@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .couplings import CouplingLaw, CouplingTerm, Linkages
     from .energy import EnergyTerm
     from .measured_spectrum import MeasuredSpectrum
+    from .model_errors import ModelErrors
     from .pattern import PatternTerm
     from .pattern_evidence import PatternEvidence, Reflections
     from .peaks import PeakListTerm
@@ -24,6 +25,7 @@ __all__ = [
     "EnergyTerm",
     "Linkages",
     "MeasuredSpectrum",
+    "ModelErrors",
     "PatternEvidence",
     "PatternTerm",
     "PeakListTerm",
@@ -44,6 +46,7 @@ __getattr__, __dir__ = lazy(
         "EnergyTerm": "energy",
         "Linkages": "couplings",
         "MeasuredSpectrum": "measured_spectrum",
+        "ModelErrors": "model_errors",
         "PatternEvidence": "pattern_evidence",
         "PatternTerm": "pattern",
         "PeakListTerm": "peaks",

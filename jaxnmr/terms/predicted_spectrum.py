@@ -38,6 +38,8 @@ _FIELDS = {
     "lorentzian_hz": (SCALES, ("lorentzian",)),
 }
 _TENSORS = ("shielding_ppm", "quadrupolar_hz")
+# parameters of predictions that are not exact
+SHIFT_ERROR, COUPLING_ERROR = "shift_error", "coupling_error"
 
 
 class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
@@ -53,18 +55,22 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
 
     Parameters, below the term's name: ``scale``, the intensity of all sites together; ``reference`` in ppm and ``slope``,
     or ``shift[O1]`` where shieldings are given; ``gaussian`` and ``lorentzian`` in Hz, one for all sites or
-    ``gaussian[O1]``; ``baseline[0]``, ``phase0``, ``phase1`` in degrees and ``mas`` in Hz.
+    ``gaussian[O1]``; ``baseline[0]``, ``phase0``, ``phase1`` in degrees and ``mas`` in Hz. With ``errors`` also
+    ``shift_error[O1]`` in ppm, what predicted shifts are off, and ``coupling_error[O1]``, by what part predicted field gradients are: free
+    them, and add `ModelErrors` for how large they may be. Otherwise predictions count as exact.
 
     Attributes:
         given: anisotropy of the SHIELDING by label, ppm; ``None`` when a model predicts it.
         hz_per_au: C_Q of a field gradient of one atomic unit; 0 of a spin 1/2.
         anisotropic: whether an anisotropy of the shielding shows: not when spinning averages it away.
-        The others are those of `MeasuredSpectrum` and `SiteTerm`; nothing is asked of the uncertainty of a model.
+        errors: whether predictions have errors that are parameters.
+        The others are those of `MeasuredSpectrum` and `SiteTerm`.
     """
 
     given: dict[str, Array] | None
     hz_per_au: float = static()
     anisotropic: bool = static()
+    errors: bool = static()
 
     @checked
     def __init__(
@@ -85,6 +91,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         lorentzian_hz: float | Mapping[str, float] = 0.0,
         q_barn: float | None = None,
         shielding: Mapping[str, object] | None = None,
+        errors: bool = False,
     ):
         """Compare a measured spectrum with that of predicted tensors; the scale starts at the sum of the data.
 
@@ -107,6 +114,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
             q_barn: quadrupole moment to use; an effective one, see `jaxnmr.nmr.EffectiveQuadrupole`, corrects the model.
             shielding: for every site by label, where no model predicts it: an isotropic SHIFT in ppm, or a SHIELDING tensor
                 ``(3, 3)`` in ppm in the frame of ``crystal.lattice()``. Tensors stay; the shifts are parameters.
+            errors: whether predicted shifts and field gradients have errors that are parameters, see above.
 
         Raises:
             ConventionError: a spectrum of another nucleus or field, no reference, a nucleus without quadrupole moment, bad
@@ -136,7 +144,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         along = 1.5 * np.cos(np.radians(simulation.rotor_angle_deg)) ** 2 - 0.5
         averaged = bool(np.isinf(simulation.mas_hz) and abs(along) < 1e-9)
         set_fields(
-            self, start=start, given=given, hz_per_au=hz_per_au, anisotropic=not averaged, nucleus=atom.symbol,
+            self, start=start, given=given, hz_per_au=hz_per_au, anisotropic=not averaged, errors=bool(errors), nucleus=atom.symbol,
             sigma_model=None, labels=labels, phase=phase, **data,
         )  # fmt: skip
 
@@ -183,9 +191,9 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
             moved |= {"shift_ppm"} if "shift" in mine else set()
         elif atoms or "slope" in mine:
             moved |= {"shift_ppm", "shielding_ppm"}
-        elif "reference" in mine:
+        elif mine & {"reference", SHIFT_ERROR}:
             moved.add("shift_ppm")
-        moved |= {"quadrupolar_hz"} if atoms else set()
+        moved |= {"quadrupolar_hz"} if atoms or COUPLING_ERROR in mine else set()
         moving = tuple(name for name in self._present if name in moved)
         return {"moving": moving, "moving_mas": "mas" in self.start and "mas" in mine}
 
@@ -199,6 +207,12 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         return pairs
 
     # -- parts ---------------------------------------------------------------------------------------------------
+    @property
+    def error_names(self) -> tuple[str, ...]:
+        """Local names of the errors of predictions that are parameters."""
+        shifts = (SHIFT_ERROR,) if self.errors and self.given is None else ()
+        return (*shifts, *((COUPLING_ERROR,) if self.errors and self.hz_per_au else ()))
+
     @property
     def _scale_step(self) -> float:
         return 0.1 * float(self.start["scale"])
@@ -219,6 +233,9 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         else:
             shift = self._by_site("shift", labels)
             out["shift"] = Quantity(shift, unit="ppm", labels=labels, doc="isotropic chemical shift")
+        for name in self.error_names:
+            unit, scale = ("ppm", 1.0) if name == SHIFT_ERROR else ("", 0.01)
+            out[name] = Quantity(np.zeros(len(labels)), unit=unit, labels=labels, scale=scale, doc="of the prediction")
         for name in WIDTHS:
             each = isinstance(self.start[name], dict)
             value = self._by_site(name, labels) if each else np.array(self.start[name])
@@ -257,6 +274,8 @@ class _Placed(PredictedSpectrumTerm):
         if self.given is None:
             tensor = self._tensor(state, SHIELDING, "; or give its shifts, shielding={label: ppm}")
             shift = values["reference"] + values["slope"] * jnp.trace(tensor, axis1=1, axis2=2) / 3.0
+            if SHIFT_ERROR in values:
+                shift = shift + values[SHIFT_ERROR]
             if self.anisotropic:
                 anisotropy = -values["slope"] * traceless(tensor)
         else:
@@ -265,6 +284,8 @@ class _Placed(PredictedSpectrumTerm):
                 anisotropy = jnp.stack([jnp.asarray(self.given[label]) for label in labels])
         if self.hz_per_au:
             quadrupolar = self.hz_per_au * traceless(self._tensor(state, EFG))
+            if COUPLING_ERROR in values:
+                quadrupolar = (1.0 + values[COUPLING_ERROR])[:, None, None] * quadrupolar
         # a tensor of NaN must not drop out of the window unnoticed
         known = jnp.isfinite(shift + jnp.sum(anisotropy + quadrupolar, axis=(1, 2)))
         return Sites.traced(

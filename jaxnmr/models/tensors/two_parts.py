@@ -106,8 +106,10 @@ def own_part(
     """
     found = (1.0, 0.0, 1000.0)
     for _ in range(_ROUNDS):
-        parts = take_apart(errors, found[0] ** 2 + (found[1] * errors.spread) ** 2)
+        before, parts = found, take_apart(errors, found[0] ** 2 + (found[1] * errors.spread) ** 2)
         found = fit(parts.own[parts.several], errors.spread[parts.several])
+        if abs(found[0] - before[0]) < 1e-3 * before[0] and abs(found[1] - before[1]) <= 1e-3 * before[1]:
+            break
     return take_apart(errors, found[0] ** 2 + (found[1] * errors.spread) ** 2), found
 
 
