@@ -257,7 +257,11 @@ def _uncertainty(evaluation: Evaluation) -> list[str]:
         for r in evaluation.coverage.rows
     ]  # fmt: skip
     header = ("element", "what", "atoms", "in 68 % / %", "in 95 % / %", "± 68 %", "± 95 %")
-    note = "How many atoms are within the intervals the model gives, and half of their median width (ppm; a.u.)."
+    note = (
+        "How many atoms are within the intervals the model gives, and half of their median width (ppm; a.u.). Lines with /own are about "
+        "what sites of one structure have of their own, lines with /common about structures: the constant (l0, as isotropic "
+        "value) or the factor (l2) that all sites of one have in common."
+    )
     return ["## Uncertainty", note, table(header, rows)]
 
 

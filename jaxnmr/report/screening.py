@@ -106,8 +106,15 @@ def _explained(result: ScreeningResult) -> list[str]:
     }
     if result.rank not in words:
         return []
+    spread = [row.log_variance for row in result.rows if np.isfinite(row.chi2)]
+    models = (
+        "χ² has the logarithm of the determinant of the models' uncertainties added, which differ by up to "
+        f"{np.ptp(spread):.3g} between candidates: one of which a model knows less is no better for it. "
+        if np.ptp(spread or [0.0]) > 0
+        else ""
+    )
     return [
-        f"{words[result.rank]}, with χ² divided by that per degree of freedom of the best candidate where this exceeds 1. "
+        f"{words[result.rank]}, with χ² divided by that per degree of freedom of the best candidate where this exceeds 1. {models}"
         "Candidates within 10 of the best are not clearly worse. Neighbouring points of a pattern are taken to be independent, "
         "which makes differences look more certain than they are where a profile does not fit."
     ]
