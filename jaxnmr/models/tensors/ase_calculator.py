@@ -18,8 +18,9 @@ from ...graph.structure import neighbour_list_margin
 from ...io import magres_from_ase, magres_to_ase
 from ..networks.config import EFG, SHIELDING
 from ..networks.irreps import cartesian
-from .calibration import UNIT_LEVEL, propagated_on_host, site_commons, site_factors, site_sigmas
+from .calibration import UNIT_LEVEL, site_commons, site_factors, site_sigmas
 from .ensemble import compiled_outputs
+from .propagation import propagated_on_host
 from .tensor_model import SKIN, TensorModel
 
 # names of ASE's magres files, and what of a tensor the uncertainty is of

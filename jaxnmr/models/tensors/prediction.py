@@ -29,7 +29,8 @@ from ...nmr.shift_reference import reference_of
 from ...nmr.tensors import Haeberlen, Maryland, PrincipalFrame, Quadrupolar, isotropic
 from ...typing import Array, Scalar, Values
 from ..networks.config import EFG, SHIELDING
-from .calibration import COMMON, DERIVED, LEVELS, OWN, UNIT_LEVEL, interval, propagated, propagated_on_host, read_off
+from .calibration import COMMON, DERIVED, LEVELS, OWN, UNIT_LEVEL
+from .propagation import interval, propagated, propagated_on_host, read_off
 
 # what sigma() and interval() are asked for: the head, and the quantity that was calibrated
 _UNCERTAIN = {

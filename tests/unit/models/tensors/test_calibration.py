@@ -14,8 +14,9 @@ from jaxnmr.models import ModelCard
 from jaxnmr.models.data.tensor_data import TensorData
 from jaxnmr.models.networks.irreps import cartesian, tensor_basis
 from jaxnmr.models.tensors import calibration
-from jaxnmr.models.tensors.calibration import LEVELS, calibrate, coverage, cross_coverage, propagated, read_off
+from jaxnmr.models.tensors.calibration import LEVELS, calibrate, coverage, cross_coverage
 from jaxnmr.models.tensors.ensemble import Judged, judge
+from jaxnmr.models.tensors.propagation import propagated, read_off
 from jaxnmr.nmr import ShiftReference, isotope
 
 NU = 2.5

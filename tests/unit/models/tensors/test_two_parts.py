@@ -8,8 +8,9 @@ from small_tensor_models import config, model, quartz
 from jaxnmr.errors import ConventionError
 from jaxnmr.models import ModelCard
 from jaxnmr.models.tensors import calibration
-from jaxnmr.models.tensors.calibration import LEVELS, calibrate, coverage, propagated, site_commons
+from jaxnmr.models.tensors.calibration import LEVELS, calibrate, coverage, site_commons
 from jaxnmr.models.tensors.ensemble import Judged
+from jaxnmr.models.tensors.propagation import propagated
 from jaxnmr.models.tensors.two_parts import Errors, common_part, common_sigma, own_part, take_apart
 
 # everywhere, because every number of atoms is a program of its own
