@@ -67,7 +67,16 @@ def test_every_commented_key_of_the_documentation_is_understood(write):
                 "sites_of",
                 "tensors",
             ),
-            *("shifts_ppm", "reference", "q_barn", "gaussian_hz", "gaussian_ppm", "lorentzian_hz", "lorentzian_ppm"),
+            *(
+                "shifts_ppm",
+                "reference",
+                "q_barn",
+                "errors",
+                "gaussian_hz",
+                "gaussian_ppm",
+                "lorentzian_hz",
+                "lorentzian_ppm",
+            ),
             *("expected", "count", "parameter", "phase"),
         )
     )
