@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 
 import jaxnmr as jn
 from jaxnmr import testing
-from jaxnmr.errors import DataError, ShapeError
+from jaxnmr.errors import ConventionError, DataError, ParameterError, ShapeError
 from jaxnmr.objective import HostState, PhaseSource, Provision
 from jaxnmr.terms.common_error import common_errors, decorrelated
 
@@ -278,8 +278,16 @@ WRONG = {
         DataError,
         "'peaks': sigma_common is -1.0; expected 0 or more",
     ),
-    "not finite": (lambda: whole(sigma_common=np.nan), DataError, "expected 0 or more"),
-    "pair": (lambda: peaks([1.0], sigma_common=[1.0, 2.0]), ShapeError, "expected a number$"),
+    "not finite": (
+        lambda: whole(sigma_common=np.nan),
+        ConventionError,
+        "sigma_common is nan; expected a finite number",
+    ),
+    "pair": (
+        lambda: peaks([1.0], sigma_common=[1.0, 2.0]),
+        ParameterError,
+        "sigma_common is a list; expected a number",
+    ),
     "three": (lambda: whole(sigma_common=[1.0, 2.0, 3.0]), ShapeError, "expected a number or 2"),
     "couplings": (lambda: couplings(sigma_common=[1.0, 2.0]), ShapeError, "expected a number$"),
 }
