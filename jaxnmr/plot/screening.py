@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..search.ranking import ScreeningResult
 
-_AXES = {"bic": "BIC − best", "aic": "AIC − best", "chi2": "χ² − best", "rwp": "R / %"}
+_AXES = {"bic": "BIC − best", "aic": "AIC − best", "chi2": "χ² − best", "rwp": "R / %", "energy": "ΔE / meV per atom"}
 
 
 # differences up to this do not tell candidates apart
@@ -46,7 +46,7 @@ def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
             )
             axis.set_xlabel(label)
             axis.tick_params(axis="y", which="minor", left=False, right=False)
-        if result.rank != "rwp":
+        if result.rank not in ("rwp", "energy"):
             axes[0].axvspan(0, _CLOSE, color=GREY, alpha=0.15, linewidth=0)
             _compressed(axes[0], float(series[0][1].max(initial=0.0)))
         axes[1].set_xlim(left=0)
@@ -56,7 +56,7 @@ def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
             axes[1].legend(loc="upper right")
         left = len(result.rows) - len(shown)
         note = f", {left} not shown" if left else ""
-        note += "; shaded: not clearly worse than the best" if result.rank != "rwp" else ""
+        note += "; shaded: not clearly worse than the best" if result.rank not in ("rwp", "energy") else ""
         figure.suptitle(f"{len(result.rows)} candidates{note}", x=0.02, ha="left", fontsize=9)
         return figure
 

@@ -17,7 +17,13 @@ from ..plot.screening import ranking
 if TYPE_CHECKING:
     from ..search.ranking import ScreeningResult
 
-_FIGURES = {"bic": "BIC − best", "aic": "AIC − best", "chi2": "χ² − best", "rwp": "R / %"}
+_FIGURES = {
+    "bic": "BIC − best",
+    "aic": "AIC − best",
+    "chi2": "χ² − best",
+    "rwp": "R / %",
+    "energy": "ΔE / meV per atom",
+}
 
 
 def write_screening(result: ScreeningResult, directory: str | Path, title: str = "Screening") -> dict[str, Path]:
@@ -47,13 +53,13 @@ def write_screening(result: ScreeningResult, directory: str | Path, title: str =
     with open(written["table"], "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ("rank", "candidate", "status", result.rank, "chi2", "gof", "r_percent", "observations", "parameters",
+            ("rank", "candidate", "status", result.rank, "chi2", "gof", "r_percent", "energy_ev_atom", "observations", "parameters",
              "moved_A", "cell_change", "seconds", "file", "remarks")
         )  # fmt: skip
         for k, (row, figure) in enumerate(zip(result.rows, result.figures, strict=True), start=1):
             writer.writerow(
-                (k, row.name, row.status, figure, row.chi2, row.gof, row.rwp, row.n_observations, row.n_parameters,
-                 row.moved, row.strain, round(row.seconds, 3), row.file, " ".join(result.remarks(row)))
+                (k, row.name, row.status, figure, row.chi2, row.gof, row.rwp, row.energy_ev_atom, row.n_observations,
+                 row.n_parameters, row.moved, row.strain, round(row.seconds, 3), row.file, " ".join(result.remarks(row)))
             )  # fmt: skip
     write_atomically(written["report"], _text(result, title, written))
     written["result"] = write_record(folder / "result.json", envelope("screening", title, screening_record(result)))
@@ -78,7 +84,18 @@ def screening_record(result: ScreeningResult) -> dict[str, Any]:
 def _text(result: ScreeningResult, title: str, written: dict[str, Path]) -> str:
     lines = [f"# {title}: {len(result.rows)} candidates", "", result.message, ""]
     lines += [f"- **Warning**, of all candidates: {flag}" for flag in result.common] + ([""] if result.common else [])
-    header = ("", "candidate", "status", _FIGURES[result.rank], "χ²", "GoF", "R / %", "parameters", "atoms moved / Å")
+    header = (
+        "",
+        "candidate",
+        "status",
+        _FIGURES[result.rank],
+        "χ²",
+        "GoF",
+        "R / %",
+        "E / eV per atom",
+        "parameters",
+        "atoms moved / Å",
+    )
     rows = []
     for k, (row, figure) in enumerate(zip(result.rows, result.figures, strict=True), start=1):
         numbers = (
@@ -86,6 +103,7 @@ def _text(result: ScreeningResult, title: str, written: dict[str, Path]) -> str:
             f"{row.chi2:.6g}",
             f"{row.gof:.3f}",
             f"{row.rwp:.2f}",
+            "" if row.energy_ev_atom is None else f"{row.energy_ev_atom:.4f}",
             str(row.n_parameters),
             f"{row.moved:.3f}",
         )

@@ -1,3 +1,3 @@
 """What may decide which candidate comes first."""
 
-RANKINGS = ("bic", "aic", "chi2", "rwp")
+RANKINGS = ("bic", "aic", "chi2", "rwp", "energy")

@@ -36,6 +36,7 @@ class ScreeningRow:
         moved: largest displacement of an atom from where the candidate had it, Å; ``strain`` largest relative change of a
             cell length.
         flags: what makes this result doubtful, in words.
+        energy_ev_atom: energy per atom of the minimum that an `EnergyTerm` holds the structure near, eV.
         seconds: wall time of the refinement.
         key: digest of data, candidate and settings.
         file: stem of the files in the folder.
@@ -56,6 +57,7 @@ class ScreeningRow:
     key: str = ""
     file: str = ""
     log_variance: float = 0.0
+    energy_ev_atom: float | None = None
 
     @property
     def rwp(self) -> float:
@@ -93,14 +95,24 @@ class ScreeningResult:
     def message(self) -> str:
         """What came out, in sentences."""
         n, best = len(self.rows), self.rows[0]
+        if (
+            self.rank == "energy"
+            and not np.isfinite(self.figures[0])
+            and np.isfinite([r.chi2 for r in self.rows]).any()
+        ):
+            return (
+                f"{n} candidates were refined, but none has an energy to rank by: add an EnergyTerm ([[energy]]) to what they are "
+                "refined with."
+            )
         if not np.isfinite(self.figures[0]):
             return f"None of {n} candidates could be refined. {best.name}: {best.message}"
         words = f"The best of {n} candidates is {best.name} ({_WORDS[self.rank]} first)."
         if best.status != "converged":
             words += f" But it did not converge: {best.status}."
         others = list(zip(self.rows[1:], self.figures[1:], strict=True))
-        equal = [r for r, f in others if self.rank != "rwp" and f < SAME]
-        close = [r.name for r, f in others if self.rank != "rwp" and SAME <= f < CLEARLY_WORSE]
+        by_criterion = self.rank not in ("rwp", "energy")
+        equal = [r for r, f in others if by_criterion and f < SAME]
+        close = [r.name for r, f in others if by_criterion and SAME <= f < CLEARLY_WORSE]
         if equal:
             words += f" {len(equal)} other{'s' if len(equal) > 1 else ''} ended at the same figure."
         if close:
@@ -129,11 +141,11 @@ class ScreeningResult:
         rows = [
             (
                 k, row.name, row.status, f"{figure:.6g}", f"{row.chi2:.6g}", f"{row.gof:.3f}", f"{row.rwp:.2f}",
-                row.n_parameters, f"{row.moved:.3f}", said(row)[:100],
+                "" if row.energy_ev_atom is None else f"{row.energy_ev_atom:.4f}", row.n_parameters, f"{row.moved:.3f}", said(row)[:100],
             )
             for k, (row, figure) in enumerate(zip(self.rows, self.figures, strict=True), start=1)
         ]  # fmt: skip
-        head = ("", "candidate", "status", _HEADS[self.rank], "chi²", "GoF", "R/%", "k", "moved/Å", "flags")
+        head = ("", "candidate", "status", _HEADS[self.rank], "chi²", "GoF", "R/%", "eV/atom", "k", "moved/Å", "flags")
         return plain(head, rows)
 
     def __repr__(self) -> str:
@@ -145,9 +157,9 @@ class ScreeningResult:
 
 _WORDS = {
     "bic": "smallest Bayesian information criterion", "aic": "smallest Akaike information criterion",
-    "chi2": "smallest chi²", "rwp": "smallest R factor",
+    "chi2": "smallest chi²", "rwp": "smallest R factor", "energy": "lowest energy per atom",
 }  # fmt: skip
-_HEADS = {"bic": "BIC - best", "aic": "AIC - best", "chi2": "chi² - best", "rwp": "R/%"}
+_HEADS = {"bic": "BIC - best", "aic": "AIC - best", "chi2": "chi² - best", "rwp": "R/%", "energy": "meV/atom - best"}
 
 
 def ranked(rows: Iterable[ScreeningRow], rank: str) -> tuple[tuple[ScreeningRow, ...], tuple[float, ...]]:
@@ -168,6 +180,9 @@ def ranked(rows: Iterable[ScreeningRow], rank: str) -> tuple[tuple[ScreeningRow,
     excess = max(float(np.min(gof2[np.isfinite(gof2)], initial=np.inf)), 1.0) if np.isfinite(gof2).any() else 1.0
     if rank == "rwp":
         figure = np.array([r.rwp for r in rows])
+    elif rank == "energy":
+        energy = np.array([np.nan if r.energy_ev_atom is None else r.energy_ev_atom for r in rows], dtype=float)
+        figure = 1e3 * (energy - np.min(energy[np.isfinite(energy)], initial=np.inf))
     else:
         penalty = {"bic": k * np.log(np.maximum(n, 1.0)), "aic": 2.0 * k, "chi2": 0.0}[rank]
         spread = 0.0 if rank == "chi2" else np.array([r.log_variance for r in rows], dtype=float)
@@ -212,8 +227,18 @@ def described(name: str, start: Parameters, fit: RefinementResult) -> ScreeningR
         strain=strain,
         flags=(*(() if fit.converged else (fit.message,)), *undetermined, *fit.warnings),
         seconds=fit.seconds,
+        energy_ev_atom=_energy_per_atom(fit),
         log_variance=float(sum(t.log_variance(frozenset(end.moved_names)) for t in fit.objective.terms)),
     )
+
+
+def _energy_per_atom(fit: RefinementResult) -> float | None:
+    """Energy per atom of the minimum that the only `EnergyTerm` holds the structure near, in the refined cell."""
+    energies = list(fit.of_kind("energy").values())
+    if len(energies) != 1:
+        return None
+    facts = energies[0].facts
+    return facts["minimum_ev"] / sum(site.multiplicity for site in fit.crystals[facts["phase"]].sites())
 
 
 def parameter_record(fit: RefinementResult) -> dict[str, list[float]]:

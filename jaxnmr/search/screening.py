@@ -69,7 +69,8 @@ def screen(
         folder: where results are kept; nothing is kept when not given.
         stages, solver: as of :func:`jaxnmr.refine`.
         rank: ``"bic"``, ``"aic"`` (chi², divided by that per degree of freedom of the best candidate where it is above 1, plus
-            ``k ln n`` or ``2 k``), ``"chi2"`` or ``"rwp"``.
+            ``k ln n`` or ``2 k``), ``"chi2"``, ``"rwp"``, or ``"energy"`` per atom, for candidates of one composition whose objective
+            has an `EnergyTerm`. The energy stands in the table whatever decides.
         callback: receives a `ScreeningRow` whenever a candidate is done.
         keep: of so many of the best candidates refined here the full results are kept.
         devices, width: as of :func:`jaxnmr.refine_starts`.

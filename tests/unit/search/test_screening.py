@@ -64,6 +64,29 @@ def test_the_right_structure_comes_first_and_failures_are_rows():
     assert list(result.fits) == ["1"] and len(repr(result).splitlines()) == 10
 
 
+def test_candidates_are_ranked_by_the_energy_of_the_minimum_that_they_lie_near(tmp_path):
+    @jn.source("energy")
+    def energy(crystal):
+        """Two valleys for oxygen, the one at 0.312 lower by 6 meV per atom."""
+        x = crystal.xyz[1, 0]
+        near, other = 4e4 * (x - 0.302) ** 2, 4e4 * (x - 0.312) ** 2 - 0.036
+        return -jnp.logaddexp(-near / 0.02, -other / 0.02) * 0.02 - 50.0
+
+    def held(crystal):
+        objective = jn.Objective(seen + jn.EnergyTerm(error_ev=0.01), crystal=crystal, models=energy)
+        return objective, objective.parameters().free("cell", "xyz")
+
+    result = jn.screen(CANDIDATES[:2], held, rank="energy")
+    assert [row.name for row in result.rows] == ["far", "right"]
+    assert result.figures == pytest.approx((0.0, 6.0), abs=1e-3)
+    assert result.best.energy_ev_atom == pytest.approx(-50.036 / 6, abs=1e-6)
+    assert "lowest energy per atom" in result.message
+    written = write_screening(result, tmp_path)
+    assert "| -8.3393 |" in written["report"].read_text(encoding="utf-8")
+    none = jn.screen(CANDIDATES[:1], fixed_atoms, rank="energy")
+    assert "none has an energy" in none.message
+
+
 def test_what_reading_a_candidate_gives_cause_to_say_stands_in_its_row(tmp_path):
     text = (
         "data_r\n_space_group_IT_number 136\n_cell_length_a 4.594\n_cell_length_b 4.594\n_cell_length_c 2.959\nloop_\n"
