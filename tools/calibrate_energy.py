@@ -4,8 +4,8 @@
 
 Measured structures (fully occupied, without hydrogen, near room temperature, published since 1960 and not taken from a
 compilation) are divided by chance into a half that errors are estimated from and a half that they are tried on. At the measured
-cell, a model puts its minimum at H^-1 g from the measured coordinates, with force constants H and derivatives g of its energy there.
-An error e and a displacement s give places the covariance e H^-1 + s^2. They are those of the most likely Student distribution
+cell, the nearest minimum of a model is found, and force constants H there. An error e and a displacement s give places the covariance
+e H^-1 + s^2. They are those of the most likely Student distribution
 of 2 degrees of freedom (some structures were determined badly, and models fail for some), as a normal distribution with the same
 95 % interval. What is written to jaxnmr/energy/calibration.json is estimated from all structures, with the coverage that estimates
 from one half have on the other, for this division and on average over others. The log has a line for every structure and model, and
@@ -29,7 +29,7 @@ from jaxnmr.crystal.crystal import block_diagonal
 from jaxnmr.energy import EnergyModel
 from jaxnmr.errors import JaxnmrError
 from jaxnmr.objective.source import EnergyError
-from jaxnmr.terms.energy_modes import modes_of
+from jaxnmr.terms.energy_modes import minimum_of, modes_of
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("antimonides", "arsenides", "carbides", "carbonates", "halides", "nitrides", "other", "oxides", "phosphides",
@@ -70,18 +70,20 @@ def measured(data: Path) -> dict[str, jn.Crystal]:
 def measure(crystal: jn.Crystal, model: EnergyModel) -> dict:
     """Where the minimum is, along the directions that the energy holds, and what these are in Å."""
     basis = np.concatenate([np.zeros((6, free(crystal))), block_diagonal([s.xyz_basis() for s in crystal.sites()])])
-    modes = modes_of("energy", model.for_phase("crystal", crystal), "energy", crystal, basis)
+    source, lowest = minimum_of("energy", model.for_phase("crystal", crystal), "energy", crystal, basis)
+    modes = modes_of("energy", source, "energy", lowest, basis)
+    away = modes.changes @ np.concatenate([np.zeros(6), (np.asarray(crystal.xyz) - np.asarray(lowest.xyz)).ravel()])
     shapes = (modes.left @ modes.shapes)[6:]
     directions, elements = [], []
     for k, site in enumerate(crystal.sites()):
         own = np.linalg.qr(np.asarray(crystal.lattice()).T @ site.xyz_basis())[0]
         directions += (own.T @ shapes[3 * k : 3 * k + 3]).tolist()
         elements += [crystal.elements[k]] * own.shape[1]
-    shift = np.linalg.norm((shapes @ modes.away).reshape(-1, 3), axis=1)
+    shift = np.linalg.norm((shapes @ away).reshape(-1, 3), axis=1)
     atoms = np.array([site.multiplicity for site in crystal.sites()])
     ones = modes.covariance(EnergyError(np.full(crystal.n_sites, 1e-30), 1.0))
     return {
-        "away": modes.away.tolist(), "by_energy": modes.covariance(EnergyError(np.ones(crystal.n_sites), 0.0)).tolist(),
+        "away": away.tolist(), "by_energy": modes.covariance(EnergyError(np.ones(crystal.n_sites), 0.0)).tolist(),
         "by_displacement": ones.tolist(), "directions": directions, "elements": elements,
         "rms": float(np.sqrt(atoms @ shift**2 / atoms.sum())), "loose": list(modes.loose),
     }  # fmt: skip

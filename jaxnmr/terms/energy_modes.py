@@ -48,6 +48,11 @@ class Modes(NamedTuple):
     loose: tuple[str, ...]
 
     @property
+    def changes(self) -> np.ndarray:
+        """``(n, 6 + 3 sites)`` what changes of cell and coordinates are along them."""
+        return self.shapes.T @ self.atoms @ self.left.T @ coordinates(self.crystal)[0]
+
+    @property
     def away(self) -> np.ndarray:
         """``(n,)`` how far the crystal is from the minimum along them."""
         return self.shapes.T @ (self.basis.T @ self.forces) / self.stiffness
@@ -79,11 +84,10 @@ def whitened(modes: Modes, error: EnergyError) -> Whitening:
     # directions that are not held have residuals that stay 0: there are as many wherever the structure goes
     rest = len(modes.shapes) - len(whiten)
     padded = lambda rows: np.pad(rows, ((0, rest), (0, 0)))
-    metric = coordinates(modes.crystal)[0]
     return Whitening(
         reference=modes.crystal,
         at_reference=padded((whiten @ modes.away)[:, None])[:, 0],
-        changes_to_residuals=padded(whiten @ modes.shapes.T @ modes.atoms @ modes.left.T @ metric),
+        changes_to_residuals=padded(whiten @ modes.changes),
         softness=padded((modes.basis @ modes.shapes @ np.linalg.inv(whiten)).T).T,
         loose=modes.loose,
     )
