@@ -1,4 +1,4 @@
-"""Whitened forces of model energies whose minimum and force constants are known."""
+"""The energy as knowledge of places: model energies whose minimum and force constants are known."""
 
 import jax
 import jax.numpy as jnp
