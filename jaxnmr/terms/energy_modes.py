@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 
 from ..crystal import Crystal, lattice
 from ..errors import ConventionError
@@ -107,6 +106,9 @@ def minimum_of(
     Raises:
         ConventionError: forces that are not finite, or no minimum near.
     """
+    # expensive to import, and few need it
+    from scipy.optimize import minimize
+
     own = directions[:, np.abs(directions[:6]).max(axis=0, initial=0.0) < 1e-12]
     if own.shape[1] == 0:
         return source, crystal
