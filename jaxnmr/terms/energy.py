@@ -242,7 +242,9 @@ class BoundEnergy(EnergyTerm):
         rows = rows_of(
             [self.reference.labels[k] for k in held], "displacement", "Å", 0.0, self._pulls(found)[held], sigma[held]
         )
-        energy, lowest = (float(self.source.slopes(self.quantity, at)[0]) for at in (crystal, _on_host(self.reference)))
+        # of the minimum in the refined cell
+        there = crystal.replace(xyz=np.asarray(self.reference.xyz))
+        energy, lowest = (float(self.source.replan(at)[0].slopes(self.quantity, at)[0]) for at in (crystal, there))
         return EnergyEvidence(
             name=self.name,
             what="energy",
@@ -283,7 +285,6 @@ def _free_directions(params: Parameters, prefix: str, crystal: Crystal) -> np.nd
 def _moved(crystal: Crystal, reference: Crystal) -> tuple[Any, Any]:
     """How far atoms are in the cell at most (Å), and by which part cell edges have changed at most."""
     xyz, cell = (jnp.asarray(getattr(crystal, name)) - getattr(reference, name) for name in ("xyz", "cell"))
-    xyz = xyz - xyz.mean(axis=0)
     far = jnp.sqrt(jnp.max(jnp.sum((xyz @ jnp.asarray(reference.lattice())) ** 2, axis=1)))
     strain = jnp.maximum(
         jnp.max(jnp.abs(cell[:3] / jnp.asarray(reference.cell)[:3])), jnp.radians(jnp.max(jnp.abs(cell[3:])))
