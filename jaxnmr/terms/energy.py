@@ -59,8 +59,9 @@ class EnergyTerm(Term):
     """
 
     phase: str | None = static()
-    errors: tuple[tuple[str, float], ...] = static()
-    displacement: float | None = static()
+    # what residuals are made with is decided where the term is bound: other errors need no other program
+    errors: tuple[tuple[str, float], ...] = static(note=True)
+    displacement: float | None = static(note=True)
     quantity: str = static()
     name: str = static()
 
