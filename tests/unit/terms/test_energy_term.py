@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxnmr as jn
+from jaxnmr._struct import bare
 from jaxnmr.errors import ConventionError, ParameterError
 from jaxnmr.objective.objective import residuals_and_jacobian
 
@@ -157,3 +158,13 @@ def test_an_error_that_is_none_is_refused(error):
 def test_a_source_that_does_not_know_its_error_asks_for_one():
     with pytest.raises(ParameterError, match="give error_ev"):
         objective_of(jn.EnergyTerm(), crystal_at(moved(0.1)), harmonic(springs()))
+
+
+def test_other_errors_need_no_other_program():
+    source, crystal = harmonic(springs()), crystal_at(moved(0.1))
+    terms = [jn.EnergyTerm(error_ev=ERROR), jn.EnergyTerm(error_ev={"Si": 0.001, "": 0.002}, displacement=0.02)]
+    bound = [objective.bind(params) for objective, params in (objective_of(term, crystal, source) for term in terms)]
+    first, second = (jax.tree.structure(bare(objective)) for objective in bound)
+    assert first == second
+    sizes = [np.abs(objective.terms[0].changes_to_residuals).max() for objective in bound]
+    assert sizes[1] != pytest.approx(sizes[0], rel=0.1)
