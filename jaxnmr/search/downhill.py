@@ -20,8 +20,6 @@ from .trust_region import TrustRegion
 
 # Å per atom, the longest step to begin with and at all
 _FIRST, _LONGEST = 0.08, 0.3
-# Å of displacement that a plan has room for before it is made anew
-_SKIN = 0.4
 # energies are known to this fraction
 _ROUNDING = 1e-13
 # curvature in units of springs that is no rounding; Å that an atom is moved to learn of curvature, and off a saddle
@@ -94,7 +92,7 @@ class Downhill:
         self.downward = self.converged = False
         self.message = ""
         # the model says first what is wrong with the crystal
-        plan = model.plan(crystal, skin=_SKIN)
+        plan = model.plan(crystal)
         self.space = FreeSpace(crystal, cell=free)
         # the program that models and terms have, too
         self.potential = getattr(model, "potential", model)
