@@ -298,9 +298,11 @@ def plan_sources(
         names = [p.name for of in planned for p in of.provisions]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
+            networks = (
+                "" if repeated == ["energy"] else ", or join networks of one architecture with TensorModel.ensemble"
+            )
             raise ParameterError(
-                f"several models of {phase!r} predict {', '.join(repeated)}: choose one of them, or join networks of one "
-                "architecture with TensorModel.ensemble"
+                f"several models of {phase!r} predict {', '.join(repeated)}: choose one of them{networks}"
             )
         out += planned
     return tuple(out)

@@ -49,6 +49,8 @@ def styled(changes: Mapping[str, Any] | None = None) -> Iterator[None]:
 def one_of(fitted: dict, name: str | None, what: str):
     """The one of that name, or the only one."""
     known = sorted(fitted)
+    if not known:
+        raise ParameterError(f"nothing of this kind was fitted: there is no {what}")
     if name is None:
         if len(known) != 1:
             raise ParameterError(f"{len(known)} {_PLURAL[what]} were fitted: name one of {known}")

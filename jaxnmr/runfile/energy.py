@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ConventionError
 from ..objective import Loss
 from ..terms import EnergyTerm
 from .keys import Spec, either, key, required
@@ -46,7 +47,8 @@ class EnergySpec(Spec):
     phase: str = key(phase_of, None, '"quartz"', help="when there are several", why="energies are those of structures")
     error_ev: dict[str, float] | None = key(
         either(dict, _errors, _one_error), None, "0.004",
-        help="how wrong it is, eV per atom and coordinate, or { Si = 0.002, others = 0.004 }; the model's own when left out",
+        help="how wrong it is, eV per atom and coordinate, or { Si = 0.002, others = 0.004 }; when left out that of the model, "
+        "which chgnet has and bks, chik and files have not",
     )  # fmt: skip
     displacement: float | None = key(
         Table.number,
@@ -80,5 +82,13 @@ def energies_by_phase(specs: tuple[EnergySpec, ...], models: Mapping[str, list])
     """Models by phase with those of energies, as an objective takes them."""
     found = {phase: list(of) for phase, of in models.items()}
     for spec in specs:
-        found.setdefault(spec.phase, []).append(energy_model(spec))
+        model = energy_model(spec)
+        if spec.error_ev is None and not model.errors:
+            raise ConventionError(
+                f"{spec.name!r}: nobody has measured how wrong {model.name} is: give error_ev, an energy per atom and coordinate in "
+                "eV, such as 0.01"
+            )
+        if [other.phase for other in specs].count(spec.phase) > 1:
+            raise ConventionError(f"several energies of {spec.phase!r}: keep one of them")
+        found.setdefault(spec.phase, []).append(model)
     return found

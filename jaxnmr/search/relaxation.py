@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 
 from ..crystal import Crystal, metric
+from ..energy.model import EnergyModel
 from ..energy.potential import Potential
 from ..energy.prediction import GPA
 from ..errors import ParameterError, PrecisionError, require_kind
@@ -73,7 +75,7 @@ class RelaxResult:
 
 def relax(
     crystal: Crystal,
-    model: Potential,
+    model: Potential | str | Path,
     *,
     cell: str = "fixed",
     pressure_gpa: float = 0.0,
@@ -89,7 +91,7 @@ def relax(
 
     Args:
         crystal: fully occupied, of elements that the model knows.
-        model: an energy, such as ``EnergyModel.load("chgnet-r2scan")``, or a potential of your own.
+        model: an energy, such as ``EnergyModel.load("chgnet-r2scan")``, what that loads, or a potential of your own.
         cell: ``"fixed"``, or ``"free"`` to relax it, too.
         pressure_gpa: hydrostatic pressure on a free cell, GPa.
         force: largest force on an atom at rest, eV/Å.
@@ -106,6 +108,12 @@ def relax(
         ConventionError: a crystal that the model cannot describe: an element, partial occupancy, atoms on top of each other.
     """
     require_kind(crystal, Crystal, "the crystal to relax", "of jn.read_crystal(path)")
+    if isinstance(model, str | Path):
+        model = EnergyModel.load(model)
+    if not (hasattr(model, "plan") and hasattr(model, "energy")):
+        raise ParameterError(
+            f'the model is a {type(model).__name__}, which gives no energy; expected EnergyModel.load("chgnet-r2scan"), say'
+        )
     if cell not in _CELLS:
         raise ParameterError(f"cell is {cell!r}; expected one of {', '.join(map(repr, _CELLS))}")
     if pressure_gpa and cell == "fixed":

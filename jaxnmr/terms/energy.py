@@ -3,7 +3,7 @@
 An energy over its error, ``E/ε``, is no sum of squares, and its root as one residual has rank one: least squares crawls. So the
 nearest minimum in the present cell is found, where forces are 0, with force constants H, and ``E = E0 + zᵀHz/2`` at a distance z from
 it. Residuals ``r = C^(-1/2) z`` with the covariance ``C = εH⁻¹ + s²`` of places are of full rank, with the correlations of the force
-constants; and ``rᵀr/2 = (E − E0)/ε`` for s = 0. Of whitened forces, ``z = H⁻¹g`` at the structure itself, they differ by what is not
+constants; and ``rᵀr/2 = (E − E0)/ε`` for s = 0, every site counted once. Of whitened forces, ``z = H⁻¹g`` at the structure itself, they differ by what is not
 harmonic: where data lead a structure away, curvature is lost along the very directions that are wrong, and with it the force that
 would bring them back. A cell that is refined has its stress in z. The minimum is found again when the cell has changed or atoms have
 gone far.
@@ -24,7 +24,7 @@ import numpy as np
 
 from .._arguments import checked
 from .._struct import set_fields, static
-from ..crystal import Crystal
+from ..crystal import Crystal, element_of
 from ..crystal.crystal import block_diagonal
 from ..errors import ConventionError, ParameterError
 from ..objective.evidence import rows_of
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 # the minimum is found again when atoms are so far from it (Å), or the cell differs by this part from what it was found for
 _FAR, _STRAINED = 0.25, 0.003
+# and where it is bound anew, unless the cell is the very same: what is bound must not depend on the way there
+_THE_SAME = 1e-7
 # two minima closer than this are one, Å
 _SAME = 0.01
 # a chi² per coordinate beyond this is one of a model, or of data, that are wrong
@@ -82,8 +84,8 @@ class EnergyTerm(Term):
         """Say what is to be taken for the energy, and how wrong it is.
 
         Args:
-            error_ev: energy per atom and coordinate, eV, or several by element with ``""`` for all others; the model's own by
-                default.
+            error_ev: energy per atom and coordinate, eV, or several by element with ``"others"`` for all others; the model's own
+                by default.
             displacement: by how much measured places differ from a minimum for other reasons, thermal motion first of all,
                 Å; the model's own by default, 0 where ``error_ev`` is given. Atoms held by a force constant h become uncertain by
                 the root of ``error/h + displacement²`` in every direction.
@@ -92,14 +94,20 @@ class EnergyTerm(Term):
             name: name of the term.
 
         Raises:
-            ParameterError: an error that is no positive number, a displacement that is negative.
+            ParameterError: an error that is no positive number, a displacement that is negative, no element.
         """
+        if not name or "/" in name:
+            raise ParameterError(f"the name of an energy term is {name!r}; expected a text without /, such as 'energy'")
         errors = {} if error_ev is None else dict(error_ev) if isinstance(error_ev, Mapping) else {"": error_ev}
+        if "others" in errors:
+            errors[""] = errors.pop("others")
+        for element in filter(None, errors):
+            element_of(str(element))
         wrong = any(isinstance(e, str | bool) or not 0 < e < np.inf for e in errors.values())
         if wrong or (errors and "" not in errors):
             raise ParameterError(
-                f'error_ev of {name!r} is {error_ev}; expected a positive energy in eV, or several by element with "" for '
-                "all others"
+                f'error_ev of {name!r} is {error_ev}; expected a positive energy in eV, or several by element with "others" '
+                "for all others"
             )
         if displacement is not None and (isinstance(displacement, str | bool) or not 0 <= displacement < np.inf):
             raise ParameterError(f"displacement of {name!r} is {displacement}; expected a distance in Å, such as 0.01")
@@ -114,6 +122,13 @@ class EnergyTerm(Term):
         source = state.source(self.quantity, phase).differentiated((), ())
         crystal = _on_host(state.crystals[phase])
         prefix = "" if len(state.crystals) == 1 else f"{phase}/"
+        self._require_atoms(params, prefix, phase)
+        absent = sorted(e for e, _ in self.errors if e and e not in crystal.elements)
+        if absent:
+            raise ParameterError(
+                f"error_ev of {self.name!r} names {', '.join(absent)}, which {phase} does not contain: it is of "
+                f"{', '.join(dict.fromkeys(crystal.elements))}"
+            )
         directions = _free_directions(params, prefix, crystal)
         if directions.shape[1] == 0:
             raise ParameterError(
@@ -130,9 +145,16 @@ class EnergyTerm(Term):
         source, lowest = minimum_of(self.name, source, self.quantity, crystal, directions)
         modes = modes_of(self.name, source, self.quantity, lowest, directions)
         return bound_as(
-            BoundEnergy, self, source=source, directions=directions, error=error, phase=phase,
+            BoundEnergy, self, source=source, directions=directions, error=error, phase=phase, idle=_idle(params, prefix),
             **whitened(modes, error)._asdict(),
         )  # fmt: skip
+
+    def _require_atoms(self, params: Parameters, prefix: str, phase: str) -> None:
+        if any(moved.startswith(f"{prefix}occupancy") for moved in params.moved_names):
+            raise ParameterError(
+                f"{self.name!r}: an energy needs to know which atoms are there, and an occupancy of {phase} is refined: fix it, or "
+                "leave the term out"
+            )
 
 
 class BoundEnergy(EnergyTerm):
@@ -147,6 +169,7 @@ class BoundEnergy(EnergyTerm):
         changes_to_residuals: ``(n, 6 + 3 sites)``, of changes of cell and coordinates.
         softness: ``(6 + 3 sites, n)``, displacement per residual, for reports.
         loose: what is not held: sentences.
+        idle: whether something is refined, but nothing that it speaks of.
         The others are those of `EnergyTerm`.
     """
 
@@ -158,13 +181,22 @@ class BoundEnergy(EnergyTerm):
     changes_to_residuals: Array
     softness: Array
     loose: tuple[str, ...] = static(note=True)
+    idle: bool = static(note=True)
 
     def bind(self, state: HostState, params: Parameters) -> BoundEnergy:
         prefix = "" if len(state.crystals) == 1 else f"{self._phase}/"
         crystal = _on_host(state.crystals[self._phase])
+        self._require_atoms(params, prefix, self._phase)
         if not same_span(_free_directions(params, prefix, crystal), np.asarray(self.directions)):
             return super().bind(state, params)
-        return self.replan(state)[0]
+        moved, strained = map(float, _moved(crystal, self.reference))
+        if strained < _THE_SAME and moved <= _FAR:
+            return self.replace(idle=_idle(params, prefix))
+        try:
+            return super().bind(state, params)
+        except ConventionError:
+            # where data have led the structure there is none: the report shows how far that is
+            return self.replace(idle=_idle(params, prefix))
 
     def length(self, state: Callable[[], State]) -> int:
         return len(self.changes_to_residuals)
@@ -210,6 +242,11 @@ class BoundEnergy(EnergyTerm):
     def warnings(self, state: State) -> tuple[str, ...]:
         found, out = np.asarray(self._away(_on_host(state.crystals[self._phase]))), list(self.loose)
         chi2 = float(found @ found)
+        if self.idle:
+            return (
+                f"'{self.name}' does nothing: neither the cell nor a coordinate of {self._phase} is refined. Free xyz, or drop the "
+                "term.",
+            )
         if chi2 > _AT_ODDS * self._held:
             pulls = self._pulls(found)
             worst = np.argsort(-pulls)[:3]
@@ -268,6 +305,12 @@ class BoundEnergy(EnergyTerm):
                 "errors_ev": np.asarray(self.error.energies).tolist(),
             },
         )
+
+
+def _idle(params: Parameters, prefix: str) -> bool:
+    """Whether something is refined, but neither the cell nor a coordinate of a phase."""
+    own = tuple(prefix + name for name in MOVED)
+    return bool(params.moved_names) and not any(moved.startswith(own) for moved in params.moved_names)
 
 
 def _free_directions(params: Parameters, prefix: str, crystal: Crystal) -> np.ndarray:

@@ -62,6 +62,8 @@ weight = 2.0
         ('model = "bks"\nerror_ev = { Si = 0.02 }', "others"),
         ('model = "bks"\nerror_ev = 0.01\nphase = "quarz"', "quarz"),
         ("error_ev = 0.01", "model"),
+        ('model = "bks"', r"\[\[energy\]\]: .*give error_ev"),
+        ('model = "bks"\nerror_ev = 0.01\n[[energy]]\nname = "b"\nmodel = "chik"\nerror_ev = 0.01', "several energies"),
     ],
 )
 def test_mistakes_are_named_with_their_table(tmp_path, lines, message):
@@ -71,6 +73,8 @@ def test_mistakes_are_named_with_their_table(tmp_path, lines, message):
 
 def test_an_element_without_parameters_is_named(tmp_path):
     path = tmp_path / "run.toml"
-    path.write_text(PHASE.replace('type = "Si"', 'type = "Ti"') + '\n[[energy]]\nmodel = "bks"\n', encoding="utf-8")
+    path.write_text(
+        PHASE.replace('type = "Si"', 'type = "Ti"') + '\n[[energy]]\nmodel = "bks"\nerror_ev = 0.01\n', encoding="utf-8"
+    )
     with pytest.raises(ParseError, match="Si1 of quartz is Ti"):
         build(load_run(path))

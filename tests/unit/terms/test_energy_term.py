@@ -155,6 +155,24 @@ def test_an_error_that_is_none_is_refused(error):
         jn.EnergyTerm(error_ev=error)
 
 
+def test_an_occupancy_or_an_element_that_no_energy_can_be_of_is_refused():
+    crystal, source = crystal_at(moved(0.1)), harmonic(springs())
+    objective = jn.Objective(jn.EnergyTerm(error_ev=ERROR), crystal=crystal, models=source)
+    with pytest.raises(ParameterError, match="occupancy of toy is refined"):
+        objective.bind(objective.parameters().free("xyz", "occupancy[O1]"))
+    with pytest.raises(ConventionError, match="no element"):
+        jn.EnergyTerm(error_ev={"Xx": 0.1, "others": 0.2})
+    with pytest.raises(ParameterError, match="names Al, which toy does not contain"):
+        objective_of(jn.EnergyTerm(error_ev={"Al": 0.1, "others": 0.2}), crystal, source)
+
+
+def test_an_energy_beside_fixed_atoms_is_said_to_do_nothing():
+    term = jn.EnergyTerm(error_ev=ERROR) + jn.Prior("u_iso", 0.02, 0.01)
+    objective = jn.Objective(term, crystal=crystal_at(moved(0.4)), models=harmonic(springs()))
+    (sentence,) = objective.bind(objective.parameters().free("u_iso")).warnings(objective.parameters())
+    assert "does nothing" in sentence
+
+
 def test_a_source_that_does_not_know_its_error_asks_for_one():
     with pytest.raises(ParameterError, match="give error_ev"):
         objective_of(jn.EnergyTerm(), crystal_at(moved(0.1)), harmonic(springs()))
