@@ -72,6 +72,9 @@ def in_degrees(path: str | Path, found: Measured, wavelength: float | None) -> M
     axis = found.axis
     if axis is None or axis.plain:
         return found
+    with_what = "" if axis.quantity in ANGLES else f" with the wavelength {wavelength} Å"
+    said = f"The column {axis.title.strip()!r} was taken for {axis.quantity} and made 2theta in degrees{with_what}."
+    found = replace(found, notes=(*found.notes, said))
     if axis.quantity in ANGLES:
         return replace(found, x=axis.factor * (2.0 if axis.quantity == "theta" else 1.0) * found.x, axis=None)
     if wavelength is None:
