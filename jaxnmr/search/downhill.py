@@ -11,7 +11,7 @@ import numpy as np
 
 from .._words import counted
 from ..crystal import Crystal
-from ..energy.potential import Potential
+from ..energy.potential import SKIN, Potential
 from ..energy.prediction import GPA, slopes_of_energy
 from ..errors import ConventionError
 from .curvature import lowest_curvature
@@ -92,7 +92,7 @@ class Downhill:
         self.downward = self.converged = False
         self.message = ""
         # the model says first what is wrong with the crystal
-        plan = model.plan(crystal)
+        plan = model.plan(crystal, skin=SKIN)
         self.space = FreeSpace(crystal, cell=free)
         # the program that models and terms have, too
         self.potential = getattr(model, "potential", model)
