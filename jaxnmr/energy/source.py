@@ -113,6 +113,8 @@ class PhaseEnergy(PhaseSource):
         return EnergyError(energies, self.displacement)
 
     def note(self) -> str:
+        if not self.read:
+            return f"The energy of {self.phase} is evaluated where its minimum is looked for, not step by step."
         return f"Derivatives of the energy of {self.phase}: reverse mode."
 
     def record(self) -> dict[str, Any]:

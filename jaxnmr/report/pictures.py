@@ -65,8 +65,8 @@ def _figures(fit: RefinementResult, run: Any) -> Iterator[tuple[str, str, str, F
     for name, shown in fit.evidence.items():
         if shown.kind in _DRAWN:
             draw, stem = _DRAWN[shown.kind]
-            # the picture of the only pattern needs no name
-            alone = shown.kind == "histogram" and len(fit.of_kind(shown.kind)) == 1
+            # the picture of the only pattern or energy needs no name
+            alone = shown.kind in ("histogram", "energy") and len(fit.of_kind(shown.kind)) == 1
             stem = stem if alone else f"{stem}_{file_name(name)}"
             yield DATA, f"picture of {name}", stem, draw(fit, name, **choices.get(name, {}))
     if len(fit.information.terms) > 1 and fit.information.names:
