@@ -70,6 +70,20 @@ class Expansion(Struct):
             labels=self.labels,
         )
 
+    def placed(
+        self, crystal: AsymmetricUnit, basis: Float[Array, "3 3"]
+    ) -> tuple[Float[Array, "atoms 3"], Float[Array, "3 3"]]:
+        """Positions of the atoms and the vectors of their cell, Å (traceable).
+
+        Args:
+            crystal: of the same group and sites.
+            basis: the vectors of that cell, rows, in terms of those of the crystal.
+        """
+        xp = namespace(crystal.cell, crystal.xyz)
+        vectors = lattice(xp.asarray(crystal.cell))
+        fractional = positions(xp.asarray(crystal.xyz), crystal.group, xp.asarray(self.atoms))
+        return fractional @ vectors, xp.asarray(basis, dtype=vectors.dtype) @ vectors
+
 
 def plan_expansion(crystal: AsymmetricUnit, *, primitive: bool = False) -> Expansion:
     """List the atoms of the conventional cell, site by site, each once (host).

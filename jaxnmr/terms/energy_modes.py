@@ -122,7 +122,8 @@ def minimum_of(
             value, slopes = source.slopes(quantity, _changed(at, basis @ step))
             return float(value), basis.T @ np.asarray(slopes)
 
-        reach = _REACH * np.sqrt(np.linalg.eigvalsh(scale)[0] ** -2)
+        # of sites with few images as well
+        reach = _REACH / np.linalg.eigvalsh(scale)[-1]
         found = minimize(
             energy, np.zeros(own.shape[1]), jac=True, method="L-BFGS-B", bounds=[(-reach, reach)] * own.shape[1],
             options={"ftol": 1e-10, "gtol": 1e-3, "maxiter": 100},

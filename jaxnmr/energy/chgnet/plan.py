@@ -19,7 +19,6 @@ import jraph
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..._arrays import namespace
 from ..._struct import Struct, static
 from ...crystal import Crystal, Expansion, element_of, lattice, metric, plan_expansion, positions, primitive_basis
 from ...errors import ConventionError
@@ -78,10 +77,7 @@ class BondGraphPlan(Struct):
 
     def placed(self, crystal: Crystal) -> tuple[Float[Array, "atoms 3"], Float[Array, "3 3"]]:
         """Positions of all atoms and the lattice, Å (traceable)."""
-        xp = namespace(crystal.cell, crystal.xyz)
-        vectors = lattice(xp.asarray(crystal.cell))
-        fractional = positions(xp.asarray(crystal.xyz), crystal.group, xp.asarray(self.expansion.atoms))
-        return fractional @ vectors, xp.asarray(self.basis, dtype=vectors.dtype) @ vectors
+        return self.expansion.placed(crystal, self.basis)
 
     def margin(self, crystal: Crystal) -> Float[Array, ""]:
         """How much of the skin is left, Å (traceable); list bonds again when it is no longer positive.

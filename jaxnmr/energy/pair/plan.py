@@ -56,10 +56,7 @@ class PairPlan(Struct):
 
     def placed(self, crystal: Crystal) -> tuple[Float[Array, "atoms 3"], Float[Array, "3 3"]]:
         """Positions of the atoms and lattice of the primitive cell, Å (traceable)."""
-        xp = namespace(crystal.cell, crystal.xyz)
-        vectors = lattice(xp.asarray(crystal.cell))
-        fractional = positions(xp.asarray(crystal.xyz), crystal.group, xp.asarray(self.expansion.atoms))
-        return fractional @ vectors, xp.asarray(self.basis, dtype=vectors.dtype) @ vectors
+        return self.expansion.placed(crystal, self.basis)
 
     def margin(self, crystal: Crystal) -> Float[Array, ""]:
         """How far, in Å, atoms and cell may still move; plan again when it is no longer positive (traceable).
