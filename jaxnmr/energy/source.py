@@ -12,15 +12,12 @@ import numpy as np
 from .._arrays import is_concrete
 from .._struct import static
 from ..crystal import Crystal
-from ..errors import ConventionError
-from ..objective.source import EnergyError, PhaseSource
+from ..objective.source import EnergyError, PhaseSource, in_time, is_short
 from ..objective.state import Provision, TensorRead
 from ..typing import Array
 from .prediction import EnergyPrediction, predict, slopes_of_energy
 
 ENERGY = "energy"
-# neighbours are listed again when less than this part of the skin is left, so that the next step has room
-_ROOM = 0.5
 
 
 class PhaseEnergy(PhaseSource):
@@ -82,21 +79,13 @@ class PhaseEnergy(PhaseSource):
 
     def replan(self, crystal: Crystal) -> tuple[PhaseEnergy, str]:
         """A copy with neighbours listed again when the skin is about to be used up, and why (host)."""
-        crystal = jax.tree.map(np.asarray, crystal)
-        margin = float(self.plan.margin(crystal))
-        if margin >= _ROOM * self.plan.skin:
-            return self, ""
-        try:
-            plan = self.plan.renewed(crystal)
-        except ConventionError:
-            # atoms on top of each other, on the way to somewhere else; without any margin there is no going on
-            if margin > 0:
-                return self, ""
-            raise
-        return self.replace(plan=plan), f"neighbours of {self.phase} listed again"
+        plan = in_time(self.plan, jax.tree.map(np.asarray, crystal))
+        return (
+            (self, "") if plan is self.plan else (self.replace(plan=plan), f"neighbours of {self.phase} listed again")
+        )
 
     def outgrown(self, crystal: Crystal) -> Array | bool:
-        return self.plan.margin(crystal) < _ROOM * self.plan.skin
+        return is_short(self.plan, crystal)
 
     def prediction(self, crystal: Crystal) -> EnergyPrediction:
         """Energy, forces and stress (host)."""

@@ -18,7 +18,7 @@ from .._arguments import shown
 from .._functions import pickled_function, unpickled_function
 from .._struct import Struct, compiled, static
 from ..crystal import Crystal
-from ..errors import ParameterError
+from ..errors import ConventionError, ParameterError
 from ..typing import Array
 from .state import Provision, TensorRead, only_phase
 
@@ -165,6 +165,33 @@ class PhaseSource(Struct, pytree=False):
             "name": self.name, "phase": self.phase, "predicts": {p.name: [] for p in self.provisions},
             "level_of_theory": "", "members": 1, "parameters": 0, "scores": {}, "derivatives": self.note(),
         }  # fmt: skip
+
+
+# neighbours are listed again when less than this part of the skin is left, so that the next step has room
+_ROOM = 0.5
+
+
+def is_short(plan: Any, crystal: Crystal) -> Array | bool:
+    """Whether a plan with a ``skin`` and a ``margin(crystal)`` has little room left (traceable)."""
+    return plan.margin(crystal) < _ROOM * plan.skin
+
+
+def in_time(plan: Any, crystal: Crystal) -> Any:
+    """A plan of neighbours, made anew where it has little room left; else the very same (host).
+
+    Raises:
+        ConventionError: atoms on top of each other, and no room at all.
+    """
+    margin = float(plan.margin(crystal))
+    if not is_short(plan, crystal):
+        return plan
+    try:
+        return plan.renewed(crystal)
+    except ConventionError:
+        # on the way to somewhere else; without any margin there is no going on
+        if margin > 0:
+            return plan
+        raise
 
 
 class FunctionSource(Source):

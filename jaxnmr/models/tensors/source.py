@@ -22,14 +22,12 @@ from ...errors import ConventionError
 from ...graph import GraphPlan
 from ...graph.structure import species_numbers
 from ...nmr.tensors import TRACELESS_DYADS
-from ...objective.source import PhaseSource
+from ...objective.source import PhaseSource, in_time, is_short
 from ...objective.state import Provision, TensorRead
 from ...typing import Array
 from ..networks.irreps import tensor_basis
 from .derivatives import Backward, Everywhere, Forward
 
-# neighbours are listed again when less than this part of the skin is left, so that the next step has room
-_ROOM = 0.5
 # edges are padded to multiples of this, so that few changes of neighbours compile again
 _EDGES = 128
 # a row of reverse mode takes 1.0 to 1.2 times as long as a column of forward mode, and about as much memory: it is taken
@@ -172,21 +170,15 @@ class Predicted(PhaseSource):
 
     def replan(self, crystal: Crystal) -> tuple[Predicted, str]:
         """A copy with neighbours listed again when the skin is about to be used up, and why (host)."""
-        margin = float(self.plan.margin(_on_host(crystal)))
-        if margin >= _ROOM * self.plan.skin:
+        plan = in_time(self.plan, _on_host(crystal))
+        if plan is self.plan:
             return self, ""
-        try:
-            plan = _padded(self.plan.renewed(_on_host(crystal)), len(self.plan.reference.senders))
-        except ConventionError:
-            # atoms on top of each other, on the way to somewhere else; without any margin there is no going on
-            if margin > 0:
-                return self, ""
-            raise
+        plan = _padded(plan, len(self.plan.reference.senders))
         return self.replace(plan=plan), f"neighbours of {self.phase} listed again"
 
     def outgrown(self, crystal: Crystal) -> Array | bool:
         # whether sites are outside its domain is looked at after every step
-        return bool(self.model.environments) or self.plan.margin(crystal) < _ROOM * self.plan.skin
+        return bool(self.model.environments) or is_short(self.plan, crystal)
 
     def outside(self, crystal: Crystal, prediction: Any = None) -> dict[str, float]:
         """Novelty of the sites that are unlike those of the training, by label; of a `Prediction` where there is one (host)."""
