@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from . import report as report
     from . import runfile as runfile
     from . import search as search
+    from . import solve as solve
     from . import terms as terms
     from . import typing as typing
     from ._cache import enable_cache
@@ -147,6 +148,7 @@ __getattr__, __dir__ = _lazy(
         "report",
         "runfile",
         "search",
+        "solve",
         "terms",
         "typing",
     ),

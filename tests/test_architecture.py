@@ -58,6 +58,7 @@ ALLOWED = {
     "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "safetensors"},
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy"},
+    "solve": {"jax", "numpy", "gemmi", "jaxtyping", "scipy"},
     "plot": {"numpy", "matplotlib"},
     "report": {"jax", "numpy", "matplotlib"},
     "runfile": {"jax", "numpy"},
@@ -295,7 +296,7 @@ def test_no_lazy_name_is_that_of_a_module_beside_it(package):
 
 
 def test_a_name_that_no_face_shows_is_an_attribute_error():
-    assert {"jaxnmr", "jaxnmr.energy", "jaxnmr.io", "jaxnmr.models", "jaxnmr.terms", "jaxnmr.search"} == FACES.keys()
+    assert {"jaxnmr", "jaxnmr.energy", "jaxnmr.io", "jaxnmr.models", "jaxnmr.terms", "jaxnmr.search", "jaxnmr.solve"} == FACES.keys()
     for package in FACES:
         with pytest.raises(AttributeError, match=f"'{package}' has no attribute 'objectives'"):
             getattr(importlib.import_module(package), "objectives")  # noqa: B009

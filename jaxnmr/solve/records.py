@@ -1,0 +1,121 @@
+"""What the steps of a structure solution hand to each other: peaks, cells and integrated intensities (host)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..crystal import SpaceGroup
+from ..diffraction import Instrument
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Reflections found in a pattern, in the order of their angles.
+
+    Attributes:
+        two_theta, sigma: ``(peaks,)`` positions in degrees, of the first wavelength, and their standard uncertainties.
+        area, sigma_area: ``(peaks,)`` integrated intensities above the background, in those of the pattern times degrees.
+        fwhm: ``(peaks,)`` widths in degrees.
+        humps: ``(humps, 2)`` position and width in degrees of maxima too broad for reflections; no indexing sees them.
+        instrument: the diffractometer; the first wavelength is that of ``two_theta``.
+        name: of the pattern.
+        notes: what a reader of the result must know.
+    """
+
+    two_theta: Float[np.ndarray, " peaks"]
+    sigma: Float[np.ndarray, " peaks"]
+    area: Float[np.ndarray, " peaks"]
+    sigma_area: Float[np.ndarray, " peaks"]
+    fwhm: Float[np.ndarray, " peaks"]
+    humps: Float[np.ndarray, "humps 2"]
+    instrument: Instrument
+    name: str = "pattern"
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.two_theta)
+
+    @property
+    def wavelength(self) -> float:
+        """Å, of the first line."""
+        return self.instrument.wavelengths[0]
+
+    @property
+    def d(self) -> Float[np.ndarray, " peaks"]:
+        """Interplanar distances in Å, no zero shift taken off."""
+        return self.wavelength / (2.0 * np.sin(np.radians(self.two_theta) / 2.0))
+
+
+@dataclass(frozen=True)
+class CellCandidate:
+    """A unit cell that may have made a list of peaks.
+
+    Attributes:
+        cell: ``(6,)`` conventional cell, Å and degrees; ``niggli`` the reduced primitive one.
+        lattice: Pearson's letters of the Bravais lattice, such as ``"mP"``.
+        group: the space group of highest symmetry without further extinctions that this lattice allows.
+        zero: shift of all angles in degrees, calculated to observed.
+        displacement: coefficient in degrees of the shift by cos(theta), that of a specimen out of the focusing circle.
+        indexed, unindexed: how many peaks it explains, how many it leaves.
+        possible: how many lines it allows up to the last peak.
+        m20: de Wolff's figure of merit (J. Appl. Cryst. 1, 108 (1968)) of these lines.
+        log_evidence: logarithm of the evidence, up to a constant of the peak list.
+        probability: among the candidates of the search.
+        rwp: of a Le Bail fit of the whole pattern, where one was made.
+    """
+
+    cell: Float[np.ndarray, "6"]
+    niggli: Float[np.ndarray, "6"]
+    lattice: str
+    group: SpaceGroup
+    zero: float
+    displacement: float
+    indexed: int
+    unindexed: int
+    possible: int
+    m20: float
+    log_evidence: float
+    probability: float
+    rwp: float | None = None
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """Integrated intensities of a powder: areas of groups of overlapping reflections, with their covariance.
+
+    ``area[g] = scale * sum of weight[k] |F(k)|² over the reflections k of group g``.
+
+    Attributes:
+        cell: ``(6,)`` Å and degrees.
+        group: the space group, or the one without extinctions where it is not known yet.
+        hkl: ``(n, 3)`` one reflection per Laue class, those below the first measured angle left out.
+        multiplicity: ``(n,)``.
+        two_theta: ``(n,)`` degrees, where the fit put them.
+        weight: ``(n,)`` multiplicity times all angular factors (Lorentz, polarisation, slits).
+        members: ``(n,)`` number of the group of each reflection, 0 to ``groups - 1``.
+        area: ``(groups,)``; ``covariance`` ``(groups, groups)`` of them.
+        instrument: radiation and wavelengths.
+        name: of the pattern; ``notes`` what a reader of the result must know.
+    """
+
+    cell: Float[np.ndarray, "6"]
+    group: SpaceGroup
+    hkl: Int[np.ndarray, "n 3"]
+    multiplicity: Int[np.ndarray, " n"]
+    two_theta: Float[np.ndarray, " n"]
+    weight: Float[np.ndarray, " n"]
+    members: Int[np.ndarray, " n"]
+    area: Float[np.ndarray, " groups"]
+    covariance: Float[np.ndarray, "groups groups"]
+    instrument: Instrument
+    name: str = "pattern"
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.area)
+
+    @property
+    def sigma(self) -> Float[np.ndarray, " groups"]:
+        """Standard uncertainties of the areas."""
+        return np.sqrt(np.diag(self.covariance))
