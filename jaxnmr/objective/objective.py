@@ -69,6 +69,7 @@ class Objective(Struct):
         weights: ``(terms,)``, multiply each term's chi².
         losses: of each term, ``None`` for least squares.
         sources: what calculates learned tensors and the like, with the plans of their phases.
+        marked: which terms count as their residuals say, once `jaxnmr.refine` knows these.
     """
 
     crystals: dict[str, Crystal]
@@ -76,6 +77,7 @@ class Objective(Struct):
     weights: Array
     sources: tuple[PhaseSource, ...]
     losses: tuple[Loss | None, ...] = static()
+    marked: tuple[bool, ...] = static(note=True)
 
     @checked
     def __init__(
@@ -131,6 +133,7 @@ class Objective(Struct):
             terms=tuple(terms.terms),
             weights=np.array(terms.weights, dtype=float),
             losses=tuple(terms.losses),
+            marked=tuple(terms.marked),
             sources=sources,
         )
         params = self.parameters()
@@ -146,7 +149,10 @@ class Objective(Struct):
         return self._providing(self.structures(params.values), [s.shapes(self.crystals[s.phase]) for s in self.sources])
 
     def __add__(self, other: Term | TermSum) -> Objective:
-        terms = TermSum(*self.terms, weights=tuple(np.asarray(self.weights)), losses=self.losses) + other
+        terms = (
+            TermSum(*self.terms, weights=tuple(np.asarray(self.weights)), losses=self.losses, marked=self.marked)
+            + other
+        )
         # what was known of the terms before says nothing of the new ones
         sources = tuple(s.differentiated(None, None) for s in self.sources)
         made = object.__new__(Objective)
@@ -268,6 +274,11 @@ class Objective(Struct):
             out[t.name] = slice(start, start + size)
             start += size
         return out
+
+    @property
+    def by_residuals(self) -> tuple[str, ...]:
+        """Names of the terms that count as their residuals say; see `jaxnmr.Term.by_residuals`."""
+        return tuple(t.name for t, marked in zip(self.terms, self.marked, strict=True) if marked)
 
     @property
     def extracting(self) -> bool:

@@ -200,6 +200,18 @@ class Term(Struct, pytree=False):
         return self
 
     # -- sums ----------------------------------------------------------------------------------------------------
+    def by_residuals(self) -> TermSum:
+        """This term such that its own residuals say how much it counts: ``xrd.by_residuals() + jn.EnergyTerm()``.
+
+        For patterns and spectra whose residuals are no noise but a profile that does not quite fit: `jaxnmr.refine` multiplies
+        their uncertainties by goodness of fit and SCOR, as they are at the end of a first refinement, and refines again. For
+        all data at once there is ``jn.refine(..., weights="variance-components")``.
+
+        Raises:
+            ParameterError: a term with a weight or a robust loss.
+        """
+        return TermSum(self).by_residuals()
+
     def robust(self, loss: LossKind = "soft_l1", *, scale: float | None = None) -> TermSum:
         """This term such that few wrong observations among many do no harm: ``xrd + peaks.robust("cauchy")``.
 
@@ -238,21 +250,37 @@ def _residuals(term: Term, state: State) -> Array:
 
 
 class TermSum:
-    """Weighted terms on their way into an `Objective`; ``terms``, ``weights`` and ``losses`` in order."""
+    """Weighted terms on their way into an `Objective`; ``terms``, ``weights``, ``losses`` and ``marked`` in order.
+
+    Marked are those whose residuals say how much they count.
+    """
 
     def __init__(
         self,
         *terms: Term,
         weights: tuple[float, ...] | None = None,
         losses: tuple[Loss | None, ...] | None = None,
+        marked: tuple[bool, ...] | None = None,
     ):
         self.terms = terms
         self.weights = (1.0,) * len(terms) if weights is None else weights
         self.losses = (None,) * len(terms) if losses is None else losses
+        self.marked = (False,) * len(terms) if marked is None else marked
+
+    def by_residuals(self) -> TermSum:
+        """All of these terms such that their residuals say how much they count; see :meth:`Term.by_residuals`."""
+        for term, weight, loss in zip(self.terms, self.weights, self.losses, strict=True):
+            if weight != 1.0 or loss is not None:
+                other = f"the weight {weight:g}" if loss is None else "a robust loss"
+                raise ParameterError(
+                    f"{term.name!r} cannot count as its residuals say and have {other}: leave one of them out"
+                )
+        return TermSum(*self.terms, weights=self.weights, losses=self.losses, marked=(True,) * len(self.terms))
 
     def robust(self, loss: LossKind = "soft_l1", *, scale: float | None = None) -> TermSum:
         """All of these terms with a robust loss; see :meth:`Term.robust`."""
         made = Loss.create(loss, scale)
+        self._require_unmarked("have a robust loss")
         return TermSum(*self.terms, weights=self.weights, losses=(made,) * len(self.terms))
 
     def __add__(self, other) -> TermSum:
@@ -260,8 +288,9 @@ class TermSum:
         if not isinstance(other, TermSum):
             raise ParameterError(_NO_TERM.format(shown(other)))
         return TermSum(
-            *self.terms, *other.terms, weights=self.weights + other.weights, losses=self.losses + other.losses
-        )
+            *self.terms, *other.terms, weights=self.weights + other.weights, losses=self.losses + other.losses,
+            marked=self.marked + other.marked,
+        )  # fmt: skip
 
     def __radd__(self, other) -> TermSum:
         # sum([a, b]) begins with 0
@@ -273,7 +302,15 @@ class TermSum:
         if not is_number(weight) or not 0 <= float(weight) < np.inf:
             raise ParameterError(f"a term cannot have the weight {weight}; expected a number from 0 on")
         weight = float(weight)
+        self._require_unmarked(f"have the weight {weight:g}")
         return TermSum(*self.terms, weights=tuple(w * weight for w in self.weights), losses=self.losses)
+
+    def _require_unmarked(self, what: str) -> None:
+        for term, marked in zip(self.terms, self.marked, strict=True):
+            if marked:
+                raise ParameterError(
+                    f"{term.name!r} cannot count as its residuals say and {what}: leave one of them out"
+                )
 
     __rmul__ = __mul__
 

@@ -164,9 +164,15 @@ class Descent:
         return self.ended
 
     def result(
-        self, status: str, message: str, *, correlation_threshold: float = 0.8, suggest: bool = False
+        self,
+        status: str,
+        message: str,
+        *,
+        correlation_threshold: float = 0.8,
+        suggest: bool = False,
+        rescaled: frozenset[str] = frozenset(),
     ) -> RefinementResult:
-        """Everything a report needs of where it stands now; arguments as those of :func:`refine`."""
+        """Everything a report needs of where it stands now; arguments as those of :func:`refine` and :func:`summarise`."""
         return summarise(
             objective=self.objective,
             params=self.params,
@@ -180,6 +186,7 @@ class Descent:
             correlation_threshold=correlation_threshold,
             suggest=suggest,
             visited=self.domain.sentences(),
+            rescaled=rescaled,
         )
 
     @property

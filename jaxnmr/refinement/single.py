@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -47,7 +48,8 @@ def refine(
         weights: by default data count as their uncertainties say. ``"variance-components"`` multiplies the uncertainties of
             every data set by a factor that its own residuals ask for, refines again, and repeats that until the factors
             agree; ``result.components`` says what they are. Restraints, terms with another weight than 1 and terms with a
-            redundancy below 1 are left as they are.
+            redundancy below 1 are left as they are. Of an objective with terms that count as their residuals say
+            (``xrd.by_residuals()``) this is done for those, without being asked for.
 
     Returns:
         The result, whatever the ending when ``throw`` is false.
@@ -61,19 +63,42 @@ def refine(
     if not 0.0 <= correlation_threshold <= 1.0:
         raise ParameterError(f"correlation_threshold is {correlation_threshold:g}; expected a number from 0 to 1")
     stages = [stages] if isinstance(stages, Stage) else stages
-    if weights is not None:
-        from .variance_components import refine_with_components
+    if weights not in (None, "variance-components"):
+        raise ParameterError(f"weights is {weights!r}; expected 'variance-components' or None")
+    once = partial(
+        _once, solver=solver or LevenbergMarquardt(), checkpoint=checkpoint, correlation_threshold=correlation_threshold,
+        throw=throw,
+    )  # fmt: skip
+    if weights is None and not objective.by_residuals:
+        return once(objective, params, stages=stages, callback=callback, suggest=suggest)
+    from .variance_components import refine_with_components
 
-        if weights != "variance-components":
-            raise ParameterError(f"weights is {weights!r}; expected 'variance-components' or None")
-        return refine_with_components(
-            refine, objective, params, stages, solver=solver, callback=callback, checkpoint=checkpoint, throw=throw,
-            correlation_threshold=correlation_threshold, suggest=suggest,
-        )  # fmt: skip
-    run = Descent(objective, params, solver or LevenbergMarquardt(), stages, callback, checkpoint)
+    terms = None if weights else objective.by_residuals
+    return refine_with_components(once, objective, params, stages, terms, callback=callback, suggest=suggest)
+
+
+def _once(
+    objective: Objective,
+    params: Parameters,
+    *,
+    solver: Solver,
+    stages: Sequence[Stage] | None,
+    callback: Callback | None,
+    checkpoint: str | Path | None,
+    throw: bool,
+    correlation_threshold: float,
+    suggest: bool,
+    rescaled: frozenset[str] = frozenset(),
+) -> RefinementResult:
+    """One refinement with the weights of the objective; ``rescaled`` are terms whose weights were found from residuals."""
+    run = Descent(objective, params, solver, stages, callback, checkpoint)
     status, message = run.alone()
     result = run.result(
-        status, message, correlation_threshold=correlation_threshold, suggest=suggest and status != "interrupted"
+        status,
+        message,
+        correlation_threshold=correlation_threshold,
+        suggest=suggest and status != "interrupted",
+        rescaled=rescaled,
     )
     if throw and not result.converged and result.status != "interrupted":
         error = ConvergenceError(result.message)

@@ -34,8 +34,12 @@ def summarise(
     correlation_threshold: float,
     suggest: bool,
     visited: tuple[str, ...] = (),
+    rescaled: frozenset[str] = frozenset(),
 ) -> RefinementResult:
     """Build the result; ``active`` marks the refined numbers of the last stage, ``visited`` says what was seen on the way.
+
+    ``rescaled`` are the terms whose weights were found from their residuals, serial correlation included: it is part of what
+    their uncertainties say then, and of all that follows from them.
 
     Derivatives come from the program of the loop, which is compiled for the solver's ``rule``.
     """
@@ -73,12 +77,14 @@ def summarise(
                 misfit[name] = float(np.sqrt(part @ part / max(part.size - determined, 1.0)))
             plain, discounted = part / max(np.sqrt(weight), 1e-150), None
         statistics[name] = shown.statistics(plain, determined, float(weight), discounted)
+        if name in rescaled and name in misfit:
+            misfit[name] *= statistics[name].scor
         doubts += shown.doubts(statistics[name]) if status != "interrupted" else ()
         complaint = shown.complaint()
         if complaint and status in ("converged", "stalled", "max_steps"):
             status, message = "misfit", complaint
     covariance = transform @ parts.covariance(misfit) @ transform.T
-    inflation = {name: misfit[name] * statistics[name].scor for name in misfit}
+    inflation = {name: g if name in rescaled else g * statistics[name].scor for name, g in misfit.items()}
     inflated = transform @ parts.covariance(inflation) @ transform.T
     esds = lambda of: spec.layout.unflatten(np.sqrt(np.maximum(np.diag(of), 0.0)))
     correlations = _correlations(problem, names, min(correlation_threshold, _ONE))
@@ -113,9 +119,17 @@ def summarise(
             *_warnings(crystals, params, active, lower, upper),
             *_wavelength_with_cell(correlations),
             *spec.notes.values(),
+            *(_as_stated(name) for name in objective.by_residuals if name not in rescaled),
             *objective.warnings(params),
             *visited,
         ),
+    )
+
+
+def _as_stated(name: str) -> str:
+    return (
+        f"'{name}' counts as its uncertainties state, not as its residuals say: jaxnmr.refine finds that weight, after a first "
+        "refinement that converged."
     )
 
 

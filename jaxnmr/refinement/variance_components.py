@@ -14,7 +14,7 @@ Source: W. Foerstner, Z. Vermessungswesen 104, 149 (1979); D. A. Harville, J. Am
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +22,9 @@ import numpy as np
 from .._arguments import checked
 from ..errors import ParameterError
 from ..objective import Objective, Parameters
-from .result import RefinementResult
+from .descent import Callback
+from .result import RefinementResult, StepInfo
+from .stages import Stage
 from .variance_report import VarianceComponent, VarianceComponents
 
 _MOST_ROUNDS = 12
@@ -31,6 +33,7 @@ _STEADY = 0.05
 # smaller residuals than this are a sign of data without noise, not of uncertainties that were overstated
 _SMALLEST = 1e-2
 _REDUNDANT = 1.0
+_NOT_ASKED = "it was not asked for"
 
 
 @checked
@@ -52,10 +55,24 @@ def variance_components(fit: RefinementResult, terms: Sequence[str] | None = Non
     return _estimated(fit, _eligible(fit, terms, before))
 
 
-def refine_with_components(refine, objective: Objective, params: Parameters, stages, **options) -> RefinementResult:
-    """Refine, estimate the factors, and refine again until they agree; see `jaxnmr.refine`."""
-    throw, suggest, callback = options.pop("throw"), options.pop("suggest"), options.pop("callback")
-    steps: list = []
+def refine_with_components(
+    refine: Callable[..., RefinementResult],
+    objective: Objective,
+    params: Parameters,
+    stages: Sequence[Stage] | None,
+    terms: Sequence[str] | None,
+    *,
+    callback: Callback | None,
+    suggest: bool,
+) -> RefinementResult:
+    """Refine, estimate the factors, and refine again until they agree; see `jaxnmr.refine`.
+
+    Args:
+        refine: one refinement, with the weights of the objective that it is called with.
+        objective, params, stages, callback, suggest: as of `jaxnmr.refine`.
+        terms: which to estimate; all data by default.
+    """
+    steps: list[StepInfo] = []
 
     def numbered(info):
         info = replace(info, step=len(steps) + 1)
@@ -63,12 +80,9 @@ def refine_with_components(refine, objective: Objective, params: Parameters, sta
         if callback is not None:
             callback(info)
 
-    again = lambda objective, params, stages, **of: refine(
-        objective, params, stages=stages, callback=numbered, throw=throw, **options, **of
-    )
-    fit = again(objective, params, stages, suggest=False)
+    fit = refine(objective, params, stages=stages, callback=numbered, suggest=False)
     seconds, compiling, before, rounds = fit.seconds, fit.compile_seconds, None, 0
-    eligible = _eligible(fit)
+    eligible = _asked(fit, terms) if terms else _eligible(fit)
     found = _estimated(fit, eligible)
     steady = not any(of.estimated for of in found.components)
     while fit.converged and not steady and rounds < _MOST_ROUNDS:
@@ -77,7 +91,10 @@ def refine_with_components(refine, objective: Objective, params: Parameters, sta
         for k, of in enumerate(found.components):
             if of.estimated:
                 weights[k] = of.factor**-2
-        fit = again(fit.objective.replace(weights=weights), fit.parameters, None, suggest=suggest)
+        fit = refine(
+            fit.objective.replace(weights=weights), fit.parameters, stages=None, callback=numbered, suggest=suggest,
+            rescaled=frozenset(of.name for of in found.components if of.estimated),
+        )  # fmt: skip
         seconds, compiling = seconds + fit.seconds, compiling + fit.compile_seconds
         found = _estimated(fit, eligible)
         steady = all(
@@ -97,6 +114,17 @@ def refine_with_components(refine, objective: Objective, params: Parameters, sta
     )
 
 
+def _asked(fit: RefinementResult, terms: Sequence[str]) -> dict[str, str]:
+    """As :func:`_eligible`, of terms that were made to count as their residuals say."""
+    why = _eligible(fit, None, terms)
+    for name in why:
+        if name not in terms:
+            why[name] = _NOT_ASKED
+        elif not fit.evidence[name].measured:
+            why[name] = "it is knowledge, whose residuals are no scatter"
+    return why
+
+
 def _eligible(fit: RefinementResult, terms: Sequence[str] | None = None, before: Sequence[str] = ()) -> dict[str, str]:
     """By name of the term why it is left as it is; nothing for those that are estimated, such as those that were ``before``."""
     objective = fit.objective
@@ -112,7 +140,7 @@ def _eligible(fit: RefinementResult, terms: Sequence[str] | None = None, before:
                 raise ParameterError(f"{term.name!r} has a robust loss, which does not say how large uncertainties are")
             why = "it has a robust loss"
         elif terms is not None:
-            why = "" if term.name in terms else "it was not asked for"
+            why = "" if term.name in terms else _NOT_ASKED
         elif not fit.evidence[term.name].measured:
             why = "it is a restraint"
         elif term.extracting:

@@ -20,7 +20,7 @@ from .shared import plain_name
 from .spectrum import SpectrumSpec
 from .table import REQUIRED, Table, nearest, read_toml
 from .tensors import TensorsSpec
-from .weights import robust_key, weight_key
+from .weights import curve_weight_key, robust_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,7 +249,7 @@ class HistogramSpec(Spec):
         help="how axial divergence is integrated: gsas takes the one to three nodes of GSAS-II, for comparisons with it",
     )  # fmt: skip
     cutoff: float = key(Table.positive, DEFAULT_CUTOFF, "5e-5", "tails of peaks end at this fraction of their height")
-    weight: float = weight_key()
+    weight: float | str = curve_weight_key()
     plot: PlotSpec = key(part, EMPTY, '{ zoom = [30, 36], scale = "sqrt" }', of=PlotSpec)
     robust: Loss | None = robust_key()
 

@@ -33,7 +33,7 @@ from .keys import EMPTY, Spec, either, flat, given, key, part, parts, read, reco
 from .predicted import PredictedSites, predicted_term, read_predicted
 from .shared import plain_name
 from .table import REQUIRED, Table, read_toml
-from .weights import robust_key, weight_key, weighted
+from .weights import curve_weight_key, robust_key, weighted
 
 Axis = Literal["ppm", "hz", "khz"]
 Amplitudes = Literal["fit", "keep"]
@@ -268,7 +268,7 @@ class SpectrumSpec(Spec):
         help="by least squares, or keep the ratios given and scale all sites",
     )  # fmt: skip
     pivot_ppm: float | None = key(Table.number, None, "60.0", "where nmr/phase1 has no effect")
-    weight: float = weight_key()
+    weight: float | str = curve_weight_key()
     robust: Loss | None = robust_key()
     plot: PlotSpec = key(part, EMPTY, "{ zoom = [80, 40] }", of=PlotSpec)
     processing: ProcessingSpec | None = key(

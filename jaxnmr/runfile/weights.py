@@ -17,6 +17,16 @@ def weight_key() -> Any:
     return key(Table.positive, 1.0, help="multiplies chi-squared of these data")
 
 
+def curve_weight_key() -> Any:
+    """The key ``weight`` of patterns and spectra: a number, or ``"residuals"``."""
+    help = 'multiplies chi-squared of these data; "residuals" finds it: sigma times goodness of fit and SCOR of a first refinement'
+    return key(either(str, _by_residuals, Table.positive), 1.0, help=help)
+
+
+def _by_residuals(table: Table, name: str, default: Any = REQUIRED) -> str:
+    return table.text(name, choices=("residuals",))
+
+
 def robust_key() -> Any:
     """The key ``robust``: a `Loss`, ``None`` when it is not there."""
     help = "few wrong data do no harm, see below; also a table:"
@@ -46,8 +56,15 @@ def _scaled(table: Table, name: str, default: Any = REQUIRED) -> Loss | None:
         raise inner.error(str(err), "scale") from None
 
 
-def weighted(term: Any, weight: float, robust: Loss | None) -> Any:
-    """A term with its weight and its loss."""
+def weighted(term: Any, weight: float | str, robust: Loss | None) -> Any:
+    """A term with its weight and its loss.
+
+    Raises:
+        ParameterError: a weight that residuals are to find, and a robust loss.
+    """
+    if isinstance(weight, str):
+        term = TermSum(term) if robust is None else TermSum(term, losses=(robust,))
+        return term.by_residuals()
     if robust is not None:
         term = TermSum(term, losses=(robust,))
     return term if weight == 1.0 else weight * term

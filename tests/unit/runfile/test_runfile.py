@@ -156,6 +156,7 @@ def test_a_histogram_uses_all_phases_unless_told_otherwise(write):
         (WAVELENGTH, "1.5\n[solver]\nmax_steps = 0", "expected a whole number from 1 on, got 0"),
         (WAVELENGTH, "1.5\n[solver]\npositive_u = 1", "expected true or false, got 1"),
         (WAVELENGTH, "1.5\n[[stage]]\nfree = 'cell'", "expected a list of texts"),
+        (WAVELENGTH, "1.5\nweight = 'residual'", "'residual' is not possible here; did you mean 'residuals'?"),
         ('name = "xrd"', "name = 'a/b'", "'a/b' cannot be part of parameter names"),
     ],
 )
@@ -289,6 +290,15 @@ def test_restraints_become_weighted_terms(built):
     names = [term.name for term in built.objective.terms]
     assert len(names) == len(set(names)) == 5
     np.testing.assert_allclose(built.objective.weights, [2.0, 3.0, 1.0, 1.0, 1.0])
+
+
+def test_a_pattern_may_count_as_its_residuals_say(write, measured):
+    text = QUARTZ.replace("0.1191]", "0.2142]").replace("0.12]", "0.215]")
+    marked = build(load_run(write(text.replace(WAVELENGTH, WAVELENGTH + '\nweight = "residuals"')))).objective
+    assert marked.by_residuals == ("xrd",) and list(np.asarray(marked.weights)) == [1.0]
+    robust = text.replace(WAVELENGTH, WAVELENGTH + '\nweight = "residuals"\nrobust = "huber"')
+    with pytest.raises(ParseError, match=r"'xrd'.*cannot count as its residuals say and have a robust loss"):
+        build(load_run(write(robust)))
 
 
 def test_stages_and_solver_are_those_of_the_file(built):
