@@ -13,6 +13,7 @@ from .bonds import (
     symmetry_code,
 )
 from .cell import cell_from_metric, d_spacing, lattice, metric, reciprocal_metric, volume
+from .contacts import too_close
 from .crystal import Crystal, element_of, mass_number_of
 from .expand import Expansion, FullCell, plan_expansion, positions
 from .geometry import angles, angles_from, distances, distances_from
@@ -75,5 +76,6 @@ __all__ = [
     "shared_sites",
     "symmetry_code",
     "transformed",
+    "too_close",
     "volume",
 ]

@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from .._arguments import checked
 from .._struct import static
-from ..crystal import Crystal
+from .._warn import warn
+from ..crystal import Crystal, too_close
 from ..errors import ConventionError, ParameterError
 from ..objective.source import Source
 from ..typing import Scalar
@@ -59,7 +60,7 @@ class EnergyModel(Source):
         if str(name) not in _SHIPPED:
             raise ConventionError(
                 f"no energy model is called {str(name)!r}; expected one of {', '.join(_SHIPPED)}, or a JSON file with the "
-                "parameters of a pair potential"
+                "parameters of a pair potential. Models of NMR tensors, such as silica-29si, are those of jn.TensorModel.load"
             )
         known = json.loads(_CALIBRATION.read_text(encoding="utf-8")).get(str(name), {})
         return cls(
@@ -120,10 +121,16 @@ class EnergyModel(Source):
     def predict(self, crystal: Crystal, plan: Any = None) -> EnergyPrediction:
         """Energy, forces and stress of a crystal (host).
 
+        Where it is asked for without a plan, it warns of atoms that are far nearer to each other than covalent radii allow.
+
         Raises:
             ConventionError: as :meth:`plan`.
         """
-        return predict(self.potential, crystal, self.plan(crystal) if plan is None else plan)
+        if plan is None:
+            plan = self.plan(crystal)
+            if doubt := too_close(crystal):
+                warn(doubt)
+        return predict(self.potential, crystal, plan)
 
     def for_phase(
         self, phase: str, crystal: Crystal, *, memory_bytes: int | None = None, device: str | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from ..crystal import Crystal, metric
+from ..crystal import Crystal, metric, too_close
 from ..energy.model import EnergyModel
 from ..energy.potential import Potential
 from ..energy.prediction import GPA
@@ -150,14 +150,15 @@ def relax(
         evaluations=way.evaluations,
         converged=way.converged,
         message=way.message,
-        notes=_notes(way),
+        notes=_notes(way, relaxed),
         history=tuple(way.history),
         seconds=time.perf_counter() - began,
     )
 
 
-def _notes(way: Downhill) -> tuple[str, ...]:
-    notes = []
+def _notes(way: Downhill, relaxed: Crystal) -> tuple[str, ...]:
+    doubt = too_close(relaxed)
+    notes = [f"At its end {doubt}."] if doubt else []
     if way.start.force > _FAR_TOO_CLOSE:
         notes.append(
             f"At the start {way.worst(way.start)} was pushed with {way.start.force:.3g} eV/Å: atoms were far too close."

@@ -22,9 +22,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arguments import checked
+from .._arguments import checked, shown
 from .._struct import set_fields, static
-from ..crystal import Crystal, element_of
+from ..crystal import Crystal, element_of, too_close
 from ..crystal.crystal import block_diagonal
 from ..errors import ConventionError, ParameterError
 from ..objective.evidence import rows_of
@@ -74,7 +74,7 @@ class EnergyTerm(Term):
     @checked
     def __init__(
         self,
-        *,
+        *misplaced: object,
         error_ev: float | Mapping[str, float] | None = None,
         displacement: float | None = None,
         phase: str | None = None,
@@ -96,6 +96,11 @@ class EnergyTerm(Term):
         Raises:
             ParameterError: an error that is no positive number, a displacement that is negative, no element.
         """
+        if misplaced:
+            raise ParameterError(
+                f"EnergyTerm: its first argument is {shown(misplaced[0])}; expected none. A model is given to the objective: "
+                "Objective(xrd + EnergyTerm(), crystal=crystal, models=model)"
+            )
         if not name or "/" in name:
             raise ParameterError(f"the name of an energy term is {name!r}; expected a text without /, such as 'energy'")
         errors = {} if error_ev is None else dict(error_ev) if isinstance(error_ev, Mapping) else {"": error_ev}
@@ -240,7 +245,10 @@ class BoundEnergy(EnergyTerm):
         return self.replace(source=source, **made._asdict()), f"minimum of the energy of {self._phase} found again"
 
     def warnings(self, state: State) -> tuple[str, ...]:
-        found, out = np.asarray(self._away(_on_host(state.crystals[self._phase]))), list(self.loose)
+        crystal = _on_host(state.crystals[self._phase])
+        found, out = np.asarray(self._away(crystal)), list(self.loose)
+        if doubt := too_close(crystal):
+            out.append(f"'{self.name}': {doubt}.")
         chi2 = float(found @ found)
         if self.idle:
             return (

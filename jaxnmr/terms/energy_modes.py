@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..crystal import Crystal, lattice
+from ..crystal import Crystal, lattice, too_close
 from ..errors import ConventionError
 from ..objective.source import EnergyError, PhaseSource
 from ..typing import Array
@@ -139,11 +139,11 @@ def minimum_of(
         last = found.fun
     moved = np.linalg.norm((crystal.xyz - begin.xyz) @ np.asarray(crystal.lattice(), dtype=float), axis=1)
     if moved.max() > _FAR:
-        far = crystal.labels[int(np.argmax(moved))]
+        far, doubt = crystal.labels[int(np.argmax(moved))], too_close(begin)
         raise ConventionError(
             f"{name!r}: there is no minimum of {source.name!r} near {crystal.name}: on the way downhill {far} moves by "
             f"{moved.max():.1f} Å. Look for missing atoms and wrong elements, begin with a structure that is nearer "
-            "(jaxnmr relax shows where this one goes), or take an energy that knows such crystals"
+            f"(jaxnmr relax shows where this one goes), or take an energy that knows such crystals{doubt and f'. {doubt}'}"
         )
     return source, crystal
 

@@ -43,7 +43,7 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
     if path.name not in names:
         raise ConventionError(
             f"no model {path.name!r} comes with jaxnmr; there are {', '.join(names) or 'none'}. Give one of these names, or "
-            f"the path of a file ({path.name}{_SUFFIX})"
+            f"the path of a file ({path.name}{_SUFFIX}). Energies, such as chgnet-r2scan, are those of jn.EnergyModel.load"
         )
     return SHIPPED / f"{path.name}{_SUFFIX}"
 

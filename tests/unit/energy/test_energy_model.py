@@ -104,6 +104,37 @@ def test_an_unknown_model_lists_those_that_there_are(name):
     assert "bks" in shipped_potentials()
 
 
+def test_who_asks_one_kind_of_model_for_the_other_is_sent_there():
+    with pytest.raises(ConventionError, match=r"silica-29si, are those of jn\.TensorModel\.load"):
+        EnergyModel.load("silica-29si")
+    with pytest.raises(ConventionError, match=r"chgnet-r2scan, are those of jn\.EnergyModel\.load"):
+        jn.TensorModel.load("chgnet-r2scan")
+    with pytest.raises(ParameterError, match=r"an EnergyModel; expected none.*models=model"):
+        jn.EnergyTerm(BKS)
+
+
+def test_a_cell_in_which_no_atoms_fit_is_questioned():
+    half = QUARTZ.replace(cell=np.asarray(QUARTZ.cell) * [0.5, 0.5, 0.5, 1, 1, 1])
+    with pytest.warns(
+        UserWarning, match=r"Si1 and O1 of quartz are 0\.80 Å apart, 0\.45 of the sum .* \(2\.457, 2\.457, 2\.702 Å\)"
+    ):
+        BKS.predict(half)
+    # uranyl has the shortest bonds for the size of its atoms, 1.76 Å
+    uranyl = jn.Crystal.create(
+        cell=[6.0] * 3 + [90] * 3, spacegroup="P m -3 m", species=["U", "O"], xyz=[[0, 0, 0], [1.76 / 6, 0, 0]]
+    )
+    assert jn.crystal.too_close(QUARTZ) == "" and jn.crystal.too_close(uranyl) == ""
+    term = jn.EnergyTerm(error_ev=0.01)
+    squeezed = QUARTZ.replace(cell=np.asarray(QUARTZ.cell) * [0.6, 0.6, 0.6, 1, 1, 1])
+    objective = jn.Objective(term, crystal=squeezed, models=BKS)
+    sentence = objective.warnings(objective.parameters().free("xyz"))[0]
+    assert sentence.startswith("'energy': Si1 and O1 of quartz are 0.96 Å apart, 0.54 of the sum")
+    with pytest.raises(ConventionError, match=r"no minimum of 'bks' near quartz.* 0\.50 of the sum"):
+        jn.Objective(
+            term, crystal=QUARTZ.replace(cell=np.asarray(QUARTZ.cell) * [0.55, 0.55, 0.55, 1, 1, 1]), models=BKS
+        )
+
+
 @pytest.mark.parametrize("errors", [0.0, -1, {"O": 0.1}, {"": float("inf")}])
 def test_errors_that_are_none_are_refused(errors):
     with pytest.raises(ParameterError, match="positive energy"):

@@ -101,6 +101,15 @@ def test_atoms_that_are_far_too_close_are_pushed_apart():
     result = jn.relax(quartz(xyz=((0.4697, 0, 2 / 3), (0.43, 0.12, 0.72))), BKS)
     assert result.converged and result.energy == pytest.approx(jn.relax(quartz(), BKS).energy, abs=1e-4)
     assert any("atoms were far too close" in note for note in result.notes)
+    assert not any("At its end" in note for note in result.notes)
+
+
+def test_a_cell_that_leaves_atoms_no_room_is_named_at_the_end():
+    half = quartz(cell=(2.46, 2.46, 2.7, 90, 90, 120))
+    (note,) = [note for note in jn.relax(half, BKS, max_steps=3).notes if note.startswith("At its end")]
+    assert (
+        "of the sum of their covalent radii: no energy means anything there. Check the cell (2.46, 2.46, 2.7 Å)" in note
+    )
 
 
 def test_what_does_not_come_to_rest_in_time_is_said(free):
