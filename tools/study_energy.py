@@ -125,18 +125,21 @@ def nanbo2f2() -> dict:
         out[way] = {
             "status": fit.status,
             "Rwp": fit.statistics["xrd"].factors["Rwp"],
-            "chi2 of the energy": fit.statistics["energy"].chi2 if "energy" in fit.statistics else None,
-            "coordinates": 18,
             "u_iso": dict(zip(fit.crystal.labels, np.asarray(fit.crystal.u_iso).round(4).tolist(), strict=True)),
             "esd": rms(np.asarray(fit.esds["xyz"]) * np.asarray(fit.crystal.cell)[:3], light(fit.crystal)),
             "warnings": [w for w in fit.warnings if "energy" in w.lower()],
         }
+        if "energy" in fit.evidence:
+            conditions = dict(fit.evidence["energy"].conditions)
+            out[way]["energy"] = {
+                k: conditions[k] for k in ("above the minimum", "coordinates it holds", "chi² per coordinate")
+            }
         if fit.components is not None:
             out[way]["sigma times"] = fit.components["xrd"].factor, fit.components["xrd"].esd
     lowest = {}
     for model in ("chgnet-r2scan", "chgnet-0.3.0"):
         lowest[f"minimum of {model}"] = jn.relax(fullprof, jn.EnergyModel.load(model)).crystal
-    for name, crystal in {**{w: f.crystal for w, f in fits.items()}, **lowest}.items():
+    for name, crystal in {"FullProf": fullprof, **{w: f.crystal for w, f in fits.items()}, **lowest}.items():
         to = {other: apart(crystal, there) for other, there in {**structures, **lowest}.items()}
         out.setdefault(name, {})["O and F from"] = {other: rms(of, light(crystal)) for other, of in to.items()}
         out[name]["sites from FullProf"] = dict(
