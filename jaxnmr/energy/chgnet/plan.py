@@ -32,7 +32,7 @@ OVERLAP = 0.5
 _GROWTH = 1.0 / 12.0
 _SMALLEST = 16
 # rows from which on arrays are calculated in pieces, and rows of a piece
-WHOLE, PIECE = 2048, 512
+WHOLE, PIECE = 2048, 256
 
 
 class BondGraphPlan(Struct):
