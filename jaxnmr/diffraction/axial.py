@@ -48,7 +48,7 @@ def _lowest_angle_in_single_precision(two_theta: Float[Array, "*n"], shl: Scalar
 
 
 def axial_nodes(
-    two_theta: Float[Array, " n"],
+    two_theta: Float[ArrayT, " n"],
     shl: Scalar,
     abscissa: Float[Array, "#n nodes"],
     weight: Float[Array, "#n nodes"],
@@ -56,7 +56,7 @@ def axial_nodes(
     gsas: bool,
     imbalance: float = 0.0,
 ) -> tuple[Float[Array, "n nodes"], Float[Array, "n nodes"]]:
-    """Apparent positions and normalised weights of the shifted profiles.
+    """Apparent positions and normalised weights of the shifted profiles (numpy or JAX, as the angles).
 
     Args:
         two_theta: degrees.
@@ -68,27 +68,28 @@ def axial_nodes(
     Returns:
         ``position`` and ``share``; shares add up to 1.
     """
+    xp = namespace(two_theta, shl)
     active = shl > 1e-6
-    safe = jnp.where(active, shl, 1e-2)
+    safe = xp.where(active, shl, 1e-2)
     column = two_theta[:, None]
-    spread = column - (_lowest_angle_in_single_precision if gsas else lowest_angle)(column, safe)
+    spread = column - (_lowest_angle_in_single_precision(column, safe) if gsas else lowest_angle(column, safe, xp))
     fraction, jacobian = (1.0 - abscissa, 1.0) if gsas else (abscissa**2, abscissa)
     delta = column - spread * fraction
-    cos0, cos1 = jnp.cos(_DEG * column), jnp.cos(_DEG * delta)
-    gap = jnp.sin(_DEG * spread * fraction) * jnp.sin(_DEG * (2.0 * column - spread * fraction))
+    cos0, cos1 = xp.cos(_DEG * column), xp.cos(_DEG * delta)
+    gap = xp.sin(_DEG * spread * fraction) * xp.sin(_DEG * (2.0 * column - spread * fraction))
     # cos²(delta) - cos²(2theta) = sin(2theta - delta) sin(2theta + delta), without cancellation
     inside = gap > 1e-18
-    height = jnp.sqrt(jnp.where(inside, gap, 1.0))
+    height = xp.sqrt(xp.where(inside, gap, 1.0))
     # (overlap of specimen and slit) / h, with h the height that the ray gains on its way to the slit
-    reach = safe * jnp.abs(cos0) / height
-    density = jnp.where(inside, reach - jnp.maximum(1.0, imbalance * reach), 0.0)
-    share = jnp.abs(weight * jacobian * density / cos1)
-    total = jnp.sum(share, axis=1, keepdims=True)
+    reach = safe * xp.abs(cos0) / height
+    density = xp.where(inside, reach - xp.maximum(1.0, imbalance * reach), 0.0)
+    share = xp.abs(weight * jacobian * density / cos1)
+    total = xp.sum(share, axis=1, keepdims=True)
     usable = total > 1e-12
-    share = jnp.where(usable, share / jnp.where(usable, total, 1.0), weight / jnp.sum(weight, axis=-1, keepdims=True))
+    share = xp.where(usable, share / xp.where(usable, total, 1.0), weight / xp.sum(weight, axis=-1, keepdims=True))
     return (
-        jnp.where(active & usable, delta, column * jnp.ones_like(delta)),
-        jnp.where(active, share, jnp.broadcast_to(weight / jnp.sum(weight, axis=-1, keepdims=True), share.shape)),
+        xp.where(active & usable, delta, column * xp.ones_like(delta)),
+        xp.where(active, share, xp.broadcast_to(weight / xp.sum(weight, axis=-1, keepdims=True), share.shape)),
     )
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from .._arrays import namespace
 from ..typing import Array, Values
 from .tiles import PEAKS, POINTS, Tiles
 
@@ -75,8 +76,9 @@ def pseudo_voigt(x: Values, fwhm: Values, eta: Values) -> Float[Array, "*n"]:
 
     Source: Thompson, Cox & Hastings, J. Appl. Cryst. 20, 79 (1987), eq. 3.
     """
+    xp = namespace(x)
     t2 = (x / fwhm) ** 2
-    return (eta * _LORENTZ / (1.0 + 4.0 * t2) + (1.0 - eta) * _GAUSS * jnp.exp(-_4LN2 * t2)) / fwhm
+    return (eta * _LORENTZ / (1.0 + 4.0 * t2) + (1.0 - eta) * _GAUSS * xp.exp(-_4LN2 * t2)) / fwhm
 
 
 def _over_tiles(per_tile: PerTile, tiles: Tiles, shape: tuple[int, ...], at_once: int) -> jax.Array:

@@ -1,0 +1,141 @@
+"""Areas of reflections with their covariance: at given positions and profiles a pattern is linear in them (host).
+
+Source: G. S. Pawley, J. Appl. Cryst. 14, 357 (1981). What completely overlapping reflections have apart is not in the data; a
+weak prior holds it at what they have together, so that no pair rings as +a and -a.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Bool, Float, Int
+
+# of the prior of an area: its standard deviation over the areas around, and over the uncertainty it would have alone
+_WIDE, _WEAK = 1.0, 10.0
+_ROUNDS = 60
+
+
+class Areas(NamedTuple):
+    """What a linear fit of areas and a background found.
+
+    Attributes:
+        area: ``(n,)`` least squares, also below zero; ``covariance`` ``(n, n)`` of them, background included.
+        positive: ``(n,)`` the best of those that are not below zero.
+        background: ``(terms,)`` coefficients that belong to ``positive``.
+    """
+
+    area: Float[np.ndarray, " n"]
+    covariance: Float[np.ndarray, "n n"]
+    positive: Float[np.ndarray, " n"]
+    background: Float[np.ndarray, " terms"]
+
+
+def fitted_areas(
+    columns: Float[np.ndarray, "points n"],
+    basis: Float[np.ndarray, "points terms"],
+    observed: Float[np.ndarray, " points"],
+    sigma: Float[np.ndarray, " points"],
+    expected: Float[np.ndarray, " n"],
+    near: Bool[np.ndarray, "n n"],
+) -> Areas:
+    """Weighted linear least squares of all areas and the background.
+
+    Args:
+        columns: of :func:`profile_columns`.
+        basis: background functions.
+        observed, sigma: intensities and their uncertainties.
+        expected: areas that a Le Bail fit found: the mean of the weak prior.
+        near: which reflections overlap.
+    """
+    n, weight = columns.shape[1], 1.0 / sigma
+    a = columns * weight[:, None]
+    b = basis * weight[:, None]
+    y = observed * weight
+    normal, mixed, side = a.T @ a, a.T @ b, a.T @ y
+    ground = b.T @ b
+    # the background is taken out first; a hair of it stays for terms that the data do not tell
+    factor = scipy.linalg.cho_factor(ground + 1e-10 * np.diag(np.diag(ground)))
+    seen = scipy.linalg.cho_solve(factor, mixed.T)
+    along = scipy.linalg.cho_solve(factor, b.T @ y)
+    alone = np.diag(normal).copy()
+    normal = normal - mixed @ seen
+    side = side - mixed @ along
+    tiny = 1e-12 * max(float(alone.max()), 1e-300)
+    mean = np.maximum(expected, 0.0)
+    together = near @ mean
+    width = np.maximum((_WIDE * together) ** 2, _WEAK**2 / np.maximum(alone, tiny))
+    normal = normal + np.diag(1.0 / width)
+    side = side + mean / width
+    scale = 1.0 / np.sqrt(np.diag(normal))
+    scaled = normal * scale * scale[:, None]
+    lower = scipy.linalg.cho_factor(scaled, lower=True)
+    covariance = scipy.linalg.cho_solve(lower, np.eye(n)) * scale * scale[:, None]
+    area = covariance @ side
+    positive = _not_negative(scaled, side * scale, area / scale) * scale
+    return Areas(area, 0.5 * (covariance + covariance.T), positive, along - seen @ positive)
+
+
+def _not_negative(
+    normal: Float[np.ndarray, "n n"], side: Float[np.ndarray, " n"], start: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """Minimum of ``x normal x / 2 - side x`` over ``x >= 0``: sets of those at zero are exchanged until they fit.
+
+    Source: L. F. Portugal, J. J. Judice & L. N. Vicente, Math. Comput. 63, 625 (1994), block principal pivoting.
+    """
+    free = start > 0.0
+    fewest, spare = len(start) + 1, 3
+    x = np.zeros(len(start))
+    for _ in range(_ROUNDS):
+        x = np.zeros(len(start))
+        if free.any():
+            inside = np.ix_(free, free)
+            x[free] = scipy.linalg.solve(normal[inside], side[free], assume_a="pos")
+        slope = normal @ x - side
+        wrong = (free & (x < -1e-12)) | (~free & (slope < -1e-9 * np.abs(side).max()))
+        count = int(wrong.sum())
+        if count == 0:
+            return x
+        if count < fewest:
+            fewest, spare = count, 3
+        elif spare > 0:
+            spare -= 1
+        else:
+            # one at a time, which cannot go in circles
+            wrong = np.arange(len(x)) == np.flatnonzero(wrong)[-1]
+        free = free ^ wrong
+    return np.maximum(x, 0.0)
+
+
+def local_misfit(
+    columns: Float[np.ndarray, "points n"], residual: Float[np.ndarray, " points"]
+) -> Float[np.ndarray, " n"]:
+    """Mean squared residual under every reflection, at least 1: by so much its variance is larger than counts say.
+
+    Args:
+        columns: of :func:`profile_columns`.
+        residual: over the uncertainties of the points.
+    """
+    total = columns.sum(axis=0)
+    mean = (columns.T @ residual**2) / np.where(total > 0.0, total, 1.0)
+    return np.maximum(mean, 1.0)
+
+
+def groups_of(
+    position: Float[np.ndarray, " n"], fwhm: Float[np.ndarray, " n"], *, closer: float = 0.5, longest: float = 1.5
+) -> Int[np.ndarray, " n"]:
+    """Numbers of groups of reflections that are sorted by position: neighbours closer than a part of their width are one.
+
+    Args:
+        position, fwhm: degrees.
+        closer: in widths.
+        longest: no group spans more widths.
+    """
+    out = np.zeros(len(position), dtype=int)
+    first = 0
+    for k in range(1, len(position)):
+        alone = position[k] - position[k - 1] > closer * fwhm[k]
+        long = position[k] - position[first] > longest * fwhm[k]
+        if alone or long:
+            first = k
+        out[k] = out[k - 1] + (alone or long)
+    return out

@@ -1,0 +1,59 @@
+"""How much neighbouring points of a pattern scatter: uncertainties of intensities without counting statistics (host)."""
+
+from math import comb
+
+import numpy as np
+from jaxtyping import Float
+
+from ..errors import DataError
+
+# differences of this order hold no peaks any more that are wider than a few points
+_ORDER = 6
+_FEWEST = 50
+# the median of the square of a normal number of unit variance
+_MEDIAN = 0.4549
+_BINS = 12
+
+
+def scatter_sigma(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
+    """Uncertainties of intensities from the scatter of successive points, for net or scaled ones that count nothing.
+
+    The variance is taken as ``a + b max(y, 0)``, a noise that is everywhere and one that grows as counts do. Both follow from
+    differences of order 6 of neighbouring points: their squares over ``sum c²`` are the variance where the curve is smooth, and medians over
+    points of similar intensity leave out those that sharp peaks spoil.
+
+    Args:
+        x: ``(points,)`` 2theta, increasing.
+        y: intensities of any scale, negative ones included.
+
+    Returns:
+        Positive, one for each point.
+
+    Raises:
+        DataError: fewer than 50 points, or a curve without any scatter.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(x) < _FEWEST or x.shape != y.shape:
+        raise DataError(
+            f"the scatter of {len(y)} intensities at {len(x)} points tells no uncertainty; expected as many of both, and at least {_FEWEST}"
+        )
+    c = np.array([(-1.0) ** k * comb(_ORDER, k) for k in range(_ORDER + 1)])
+    squares = np.convolve(y, c, "valid") ** 2 / np.sum(c * c)
+    level = np.convolve(y, np.ones(_ORDER + 1) / (_ORDER + 1), "valid")
+    # bins of equal size at the background, and of equal ratio above it
+    order = np.argsort(level)
+    edges = np.unique(np.round(len(order) * (1.0 - 0.5 ** np.arange(_BINS))).astype(int))
+    chosen = [part for part in np.split(order, edges[1:]) if len(part) >= 8]
+    at = np.array([np.median(np.maximum(level[part], 0.0)) for part in chosen])
+    variance = np.array([np.median(squares[part]) for part in chosen]) / _MEDIAN
+    floor = variance[0]
+    # growth by intensity, of the bins that stand out; the lowest of the typical ones, for sharp peaks only add
+    out = at > at[0] + 3.0 * np.sqrt(floor)
+    slope = float(np.median((variance[out] - floor) / (at[out] - at[0]))) if out.any() else 0.0
+    slope = max(slope, 0.0)
+    found = np.maximum(floor + slope * (np.maximum(y, 0.0) - at[0]), 0.25 * floor)
+    if not np.all(found > 0.0):
+        raise DataError(
+            "these intensities do not scatter at all, as those of a calculated pattern: give uncertainties, or add noise to them"
+        )
+    return np.sqrt(found)
