@@ -323,14 +323,18 @@ def observed_over_calculated(
     table = plan.peak_table(crystals, values)
     nodes = plan._nodes(table.peaks)
 
-    def peaks_only(area: jax.Array) -> jax.Array:
-        return plan.sum_of_peaks(table.peaks._replace(area=area), nodes)
-
-    calculated, pull = jax.vjp(peaks_only, table.peaks.area)
+    calculated = plan.sum_of_peaks(table.peaks, nodes)
     seen = calculated > 1e-9 * jnp.max(calculated)
     share = jnp.where(seen, (observed - plan.background @ table.background) / jnp.where(seen, calculated, 1.0), 1.0)
     # weighting each point with its spacing keeps unevenly spaced patterns right
     spacing = jnp.gradient(jnp.asarray(plan.x))
-    (own,), (total,) = pull(share * spacing), pull(spacing)
+    if plan.fixed.divergence_slit == "automatic":
+        spacing = spacing * corrections.automatic_slit(plan.x)
+    along = jnp.stack([share * spacing, spacing])
+    # points of the last block that are none weigh nothing
+    along = jnp.pad(along, ((0, 0), (0, plan.x_blocks.size - along.shape[1]))).reshape(2, *plan.x_blocks.shape)
+    own, total = profiles.profile_pull(
+        plan.x_blocks, along, table.peaks, nodes, plan.core, plan.tail, plan.tiles_at_once
+    )
     reached = total > 1e-6
     return jnp.where(reached, own / jnp.where(reached, total, 1.0), 1.0)[:-1]

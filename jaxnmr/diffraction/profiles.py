@@ -78,7 +78,7 @@ def pseudo_voigt(x: Values, fwhm: Values, eta: Values) -> Float[Array, "*n"]:
     """
     xp = namespace(x)
     t2 = (x / fwhm) ** 2
-    return (eta * _LORENTZ / (1.0 + 4.0 * t2) + (1.0 - eta) * _GAUSS * xp.exp(-_4LN2 * t2)) / fwhm
+    return xp.asarray((eta * _LORENTZ / (1.0 + 4.0 * t2) + (1.0 - eta) * _GAUSS * xp.exp(-_4LN2 * t2)) / fwhm)
 
 
 def _over_tiles(per_tile: PerTile, tiles: Tiles, shape: tuple[int, ...], at_once: int) -> jax.Array:
@@ -152,6 +152,58 @@ def profile_sum(
 
     shape = x_blocks.shape
     return _over_tiles(core_value, core, shape, at_once) + _over_tiles(tail_value, tail, shape, at_once)
+
+
+def profile_pull(
+    x_blocks: Float[Array, "blocks 32"],
+    along: Float[Array, "k blocks 32"],
+    peaks: Peaks,
+    nodes: Sequence[AxialNodes],
+    core: Tiles,
+    tail: Tiles,
+    at_once: int,
+) -> Float[jax.Array, "k peaks"]:
+    """Sums over all points of every peak's profile of unit area times ``along``: the transpose of :func:`profile_sum` by areas.
+
+    It costs as much as the sum itself, less than half of what its reverse mode takes.
+    """
+    x_blocks, along = jnp.asarray(x_blocks), jnp.asarray(along)
+    lines = [(node.position, node.share * ratio) for node, ratio in zip(nodes, peaks.ratio, strict=True)]
+    centroids = [_centroid(node) for node in nodes]
+    lorentz, gauss = peaks.eta * _LORENTZ / peaks.fwhm, (1.0 - peaks.eta) * _GAUSS / peaks.fwhm
+    inverse = 1.0 / peaks.fwhm
+
+    def core_value(block: jax.Array, ids: jax.Array) -> jax.Array:
+        x, l, g, i = x_blocks[block][:, None], lorentz[ids], gauss[ids], inverse[ids]
+
+        def step(columns: list[tuple[jax.Array, jax.Array]]) -> jax.Array:
+            total: jax.Array | float = 0.0
+            for position, share in columns:
+                t2 = ((x - position) * i) ** 2
+                total = total + share * (l / (1.0 + 4.0 * t2) + g * jnp.exp(-_4LN2 * t2))
+            return jnp.asarray(total)
+
+        return _over_nodes(step, jnp.zeros((x.shape[0], ids.shape[0])), [(p[ids], s[ids]) for p, s in lines])
+
+    def tail_value(block: jax.Array, ids: jax.Array) -> jax.Array:
+        x, quarter = x_blocks[block][:, None], 0.25 * peaks.fwhm[ids] ** 2
+        total = sum(r / (quarter + (x - c[ids]) ** 2) for c, r in zip(centroids, peaks.ratio, strict=True))
+        return total * (lorentz[ids] * quarter)
+
+    def pulled(tiles: Tiles, value: PerTile) -> jax.Array:
+        batch = max(1, min(at_once, tiles.capacity))
+        columns = jnp.asarray(tiles.block).reshape(-1, batch), jnp.asarray(tiles.peaks).reshape(-1, batch, PEAKS)
+        live = jnp.arange(columns[0].shape[0]) * batch < tiles.used
+
+        def add(total: jax.Array, rows: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+            block, ids, is_live = rows
+            here = lambda: jnp.einsum("ktx,txp->ktp", along[:, block], jax.vmap(value)(block, ids))
+            found = jax.lax.cond(is_live, here, lambda: jnp.zeros((along.shape[0], *ids.shape), total.dtype))
+            return total.at[:, ids].add(found), None
+
+        return jax.lax.scan(add, jnp.zeros((along.shape[0], peaks.fwhm.shape[0])), (*columns, live))[0]
+
+    return pulled(core, core_value) + pulled(tail, tail_value)
 
 
 def _centroid(node: AxialNodes) -> Float[jax.Array, " peaks"]:
