@@ -37,6 +37,8 @@ _PHASE, _HISTOGRAM = "cell", "xrd"
 MOST_REFLECTIONS = 400
 # of the area of a peak, what must lie on measured points for its area to be known
 _COVERED = 0.75
+# and to be fitted at all
+_TOUCHED = 0.05
 # an axis may change by so much from the start
 _CELL_ROOM = 0.01
 # degrees that all angles may shift
@@ -202,14 +204,18 @@ def _extraction(
     x, y, sigma = (np.asarray(of, dtype=float) for of in (plan.x, term.observed, term.sigma))
     ratio = np.array([1.0, float(values["ratio"])])[: plan.fixed.lines] if plan.fixed.lines > 1 else np.ones(1)
     columns = profile_columns(x, position, ratio, fwhm, eta, float(values["shl"]), plan.fixed)
-    seen = columns.max(axis=0) > 0.0
-    order = np.flatnonzero(seen)[np.argsort(position[0, seen], kind="stable")]
-    columns, position, fwhm, eta, weight = columns[:, order], position[:, order], fwhm[order], eta[order], weight[order]
+    covered = _coverage(columns, x, position[0], plan.fixed, ratio)
+    # tails alone of reflections beside the points say nothing of them
+    order = np.flatnonzero(covered > _TOUCHED)
+    order = order[np.argsort(position[0, order], kind="stable")]
+    outside = np.sort(position[0, covered <= _TOUCHED])
+    columns, position, fwhm, eta, weight = columns[:, order], position[0, order], fwhm[order], eta[order], weight[order]
+    covered = covered[order] > _COVERED
     hkl = np.rint(np.asarray(phase.hkl)[:n][order]).astype(int)
     multiplicity = np.rint(np.asarray(phase.multiplicity)[:n][order]).astype(int)
     basis = np.asarray(plan.background)
     expected = np.asarray(table.area)[:n][order]
-    near = np.abs(position[0][:, None] - position[0]) < np.maximum(fwhm[:, None], fwhm)
+    near = np.abs(position[:, None] - position) < np.maximum(fwhm[:, None], fwhm)
     found = fitted_areas(columns, basis, y, sigma, expected, near)
     background = basis @ found.background
     calculated = columns @ found.positive + background
@@ -217,27 +223,39 @@ def _extraction(
     free = len(y) - len(order) - basis.shape[1]
     gof = float(np.sqrt(residual @ residual / max(free, 1)))
     rwp = 100.0 * float(np.sqrt(residual @ residual / np.sum((y / sigma) ** 2)))
-    spread = np.sqrt(local_misfit(columns, residual))
+    spread = np.sqrt(local_misfit(columns, residual, x, fwhm))
     covariance = found.covariance * spread * spread[:, None]
-    spacing = np.gradient(x)
-    whole = 1.0 + (ratio[1] if len(ratio) > 1 else 0.0)
-    slit = 1.0 if plan.fixed.divergence_slit == "fixed" else np.sin(np.radians(position[0] / 2.0))
-    covered = spacing @ columns / (whole * slit) > _COVERED
     i = plan.instrument
     refined = {k: float(values[k]) for k in ("zero", "U", "V", "W", "X", "Y", "Z", "shl") if k in values}
     instrument = i.replace(**refined)
     esd = next((np.asarray(e) for name, e in result.esds.items() if name.split("/")[-1] == "cell"), np.zeros(6))
     shift = float(values["displacement"]) if "displacement" in values else 0.0
     intensities = _grouped(
-        pattern, crystal, hkl, multiplicity, position[0], fwhm, weight, found, covariance, covered, instrument
+        pattern, crystal, hkl, multiplicity, position, fwhm, weight, found, covariance, covered, instrument
     )
     return Extraction(
         cell=np.asarray(crystal.cell, dtype=float), cell_esd=esd, group=crystal.group, zero=float(values["zero"]),
         displacement=-0.36 * shift / (np.pi * plan.fixed.radius_mm), values=values, instrument=instrument, rwp=rwp, gof=gof,
-        x=x, observed=y, sigma=sigma, calculated=calculated, background=background, hkl=hkl, two_theta=position[0], fwhm=fwhm,
-        eta=eta, weight=weight, area=found.area, covariance=covariance, intensities=intensities, name=pattern.name,
+        x=x, observed=y, sigma=sigma, calculated=calculated, background=background, hkl=hkl[covered], two_theta=position[covered],
+        fwhm=fwhm[covered], eta=eta[covered], weight=weight[covered], area=found.area[covered],
+        covariance=covariance[np.ix_(covered, covered)], intensities=intensities, name=pattern.name,
         notes=(*notes, *intensities.notes),
     )  # fmt: skip
+
+
+def _coverage(
+    columns: Float[np.ndarray, "points n"],
+    x: Float[np.ndarray, " points"],
+    position: Float[np.ndarray, " n"],
+    fixed: Fixed,
+    ratio: Float[np.ndarray, " lines"],
+) -> Float[np.ndarray, " n"]:
+    """The part of the area of every reflection that lies on measured points."""
+    gaps = np.diff(x)
+    # a gap is an excluded region, whose area nobody measured
+    step = np.minimum(np.gradient(x), 1.5 * float(np.median(gaps)))
+    slit = 1.0 if fixed.divergence_slit == "fixed" else np.sin(np.radians(position / 2.0))
+    return step @ columns / (ratio.sum() * slit)
 
 
 def _grouped(

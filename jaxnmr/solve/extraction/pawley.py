@@ -107,17 +107,28 @@ def _not_negative(
 
 
 def local_misfit(
-    columns: Float[np.ndarray, "points n"], residual: Float[np.ndarray, " points"]
+    columns: Float[np.ndarray, "points n"],
+    residual: Float[np.ndarray, " points"],
+    x: Float[np.ndarray, " points"],
+    fwhm: Float[np.ndarray, " n"],
 ) -> Float[np.ndarray, " n"]:
-    """Mean squared residual under every reflection, at least 1: by so much its variance is larger than counts say.
+    """By how much the variance of every area is larger than counts say, at least 1.
+
+    The larger one of two mean squares under the reflection: of the residuals, and of their sums over the width of a peak, which
+    are large where neighbouring residuals are of one sign, as those of a wrong profile are.
 
     Args:
         columns: of :func:`profile_columns`.
         residual: over the uncertainties of the points.
+        x, fwhm: points and widths in degrees.
     """
     total = columns.sum(axis=0)
-    mean = (columns.T @ residual**2) / np.where(total > 0.0, total, 1.0)
-    return np.maximum(mean, 1.0)
+    step, width = float(np.median(np.diff(x))), float(np.median(fwhm))
+    offset = np.arange(-np.ceil(2.0 * width / step), np.ceil(2.0 * width / step) + 1.0) * step
+    kernel = np.exp(-4.0 * np.log(2.0) * (offset / width) ** 2)
+    summed = np.convolve(residual, kernel / np.sqrt(kernel @ kernel), "same")[: len(residual)]
+    mean = columns.T @ np.stack([residual**2, summed**2], axis=1) / np.where(total > 0.0, total, 1.0)[:, None]
+    return np.maximum(mean.max(axis=1), 1.0)
 
 
 def groups_of(
