@@ -296,7 +296,15 @@ def test_no_lazy_name_is_that_of_a_module_beside_it(package):
 
 
 def test_a_name_that_no_face_shows_is_an_attribute_error():
-    assert {"jaxnmr", "jaxnmr.energy", "jaxnmr.io", "jaxnmr.models", "jaxnmr.terms", "jaxnmr.search", "jaxnmr.solve"} == FACES.keys()
+    assert {
+        "jaxnmr",
+        "jaxnmr.energy",
+        "jaxnmr.io",
+        "jaxnmr.models",
+        "jaxnmr.terms",
+        "jaxnmr.search",
+        "jaxnmr.solve",
+    } == FACES.keys()
     for package in FACES:
         with pytest.raises(AttributeError, match=f"'{package}' has no attribute 'objectives'"):
             getattr(importlib.import_module(package), "objectives")  # noqa: B009

@@ -327,7 +327,7 @@ def observed_over_calculated(
     seen = calculated > 1e-9 * jnp.max(calculated)
     share = jnp.where(seen, (observed - plan.background @ table.background) / jnp.where(seen, calculated, 1.0), 1.0)
     # weighting each point with its spacing keeps unevenly spaced patterns right
-    spacing = jnp.gradient(jnp.asarray(plan.x))
+    spacing: Any = jnp.gradient(jnp.asarray(plan.x))
     if plan.fixed.divergence_slit == "automatic":
         spacing = spacing * corrections.automatic_slit(plan.x)
     along = jnp.stack([share * spacing, spacing])

@@ -47,9 +47,9 @@ def scatter_sigma(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points
     at = np.array([np.median(np.maximum(level[part], 0.0)) for part in chosen])
     variance = np.array([np.median(squares[part]) for part in chosen]) / _MEDIAN
     floor = variance[0]
-    # growth by intensity, of the bins that stand out; the lowest of the typical ones, for sharp peaks only add
+    # growth by intensity, of the bins that stand out; of these the lower ones, for sharp peaks only add
     out = at > at[0] + 3.0 * np.sqrt(floor)
-    slope = float(np.median((variance[out] - floor) / (at[out] - at[0]))) if out.any() else 0.0
+    slope = float(np.quantile((variance[out] - floor) / (at[out] - at[0]), 0.35)) if out.any() else 0.0
     slope = max(slope, 0.0)
     found = np.maximum(floor + slope * (np.maximum(y, 0.0) - at[0]), 0.25 * floor)
     if not np.all(found > 0.0):

@@ -40,7 +40,9 @@ class _Normal:
         out = -np.log(expected) - self.mean[k] / expected + 0.5 * v / expected**2 + log_share
         ratio = np.exp(-0.5 * z * z - _LOG_ROOT - log_share)
         # the mean and variance of what is left above zero; their difference from zero is lost to rounding far below it
-        self._moved(k, max(m + s * ratio, 1e-3 * s / max(-z, 1.0)), v * min(max(1.0 - z * ratio - ratio**2, 1e-6), 1.0), v)
+        self._moved(
+            k, max(m + s * ratio, 1e-3 * s / max(-z, 1.0)), v * min(max(1.0 - z * ratio - ratio**2, 1e-6), 1.0), v
+        )
         return float(out)
 
     def _moved(self, k: int, mean: float, variance: float, v: float) -> None:
@@ -65,7 +67,7 @@ def log_evidence(
     tested = absent.any(axis=0)
     start = _Normal(area, covariance)
     for k in np.flatnonzero(~tested):
-        start.positive(k, expected[k])
+        start.positive(int(k), expected[k])
     chosen: Int[np.ndarray, " k"] = np.flatnonzero(tested)
     out = []
     for hypothesis in (np.zeros(len(area), dtype=bool), *absent):
@@ -77,7 +79,11 @@ def log_evidence(
 
 
 def expected_areas(
-    area: Float[np.ndarray, " n"], variance: Float[np.ndarray, " n"], weight: Float[np.ndarray, " n"], *, around: int = 40
+    area: Float[np.ndarray, " n"],
+    variance: Float[np.ndarray, " n"],
+    weight: Float[np.ndarray, " n"],
+    *,
+    around: int = 40,
 ) -> Float[np.ndarray, " n"]:
     """Mean area by the falling mean of |F|² in shells of resolution, from reflections in the order of their angles.
 

@@ -87,7 +87,8 @@ def _among(group: SpaceGroup, groups: tuple[SpaceGroup, ...]) -> bool:
     """Whether a group is one of these up to its origin."""
     rotations = {tuple(r.ravel()) for r in group.rotations}
     return any(
-        g == group or (g.number == group.number and {tuple(r.ravel()) for r in g.rotations} == rotations) for g in groups
+        g == group or (g.number == group.number and {tuple(r.ravel()) for r in g.rotations} == rotations)
+        for g in groups
     )
 
 
@@ -129,7 +130,9 @@ def extinctions(
     share = share / share.sum()
     z = fit.area / np.sqrt(np.diag(fit.covariance))
     rows = [
-        Extinction(c.symbol, c.groups, float(logs[k]), float(share[k]), int(absent[k].sum()), *_worst(z, absent[k], fit))
+        Extinction(
+            c.symbol, c.groups, float(logs[k]), float(share[k]), int(absent[k].sum()), *_worst(z, absent[k], fit)
+        )
         for k, c in enumerate(classes)
     ]
     rows.sort(key=lambda row: (-row.log_evidence, row.absent, row.symbol))

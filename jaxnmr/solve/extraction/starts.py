@@ -73,7 +73,7 @@ def typical_fwhm(
         )
     strongest = found[np.argsort(-shown["prominences"])[:_MOST]]
     # halfway down to where the peak ends, not to where the next stronger one begins
-    window = min(len(x), max(9, int(round(4.0 / float(np.median(np.diff(x)))))))
+    window = min(len(x), max(9, round(4.0 / float(np.median(np.diff(x))))))
     points = scipy.signal.peak_widths(y, strongest, rel_height=0.5, wlen=window)[0]
     return float(np.quantile(points * np.median(np.diff(x)), 0.35))
 
@@ -107,7 +107,12 @@ def starting_widths(instrument: Instrument, fwhm: float, two_theta: float) -> di
     }
 
 
-def width_of(peaks: Peaks | None, x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"], sigma: Float[np.ndarray, " points"]) -> float:
+def width_of(
+    peaks: Peaks | None,
+    x: Float[np.ndarray, " points"],
+    y: Float[np.ndarray, " points"],
+    sigma: Float[np.ndarray, " points"],
+) -> float:
     """Of the peaks where they were found before, else of the pattern, in degrees."""
     if peaks is not None and len(peaks):
         return float(np.quantile(peaks.fwhm, 0.35))

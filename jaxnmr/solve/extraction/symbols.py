@@ -167,7 +167,9 @@ def _shown(part: str, place: int, system: str, group: SpaceGroup, lattice: Space
     screw = ""
     if len(axis) == 2 and axis[1].isdigit():
         along = np.zeros((_LARGEST * 4, 3), dtype=int)
-        along[:, place if system in ("monoclinic", "orthorhombic") else 2 - 2 * min(place, 1)] = 1 + np.arange(_LARGEST * 4)
+        along[:, place if system in ("monoclinic", "orthorhombic") else 2 - 2 * min(place, 1)] = 1 + np.arange(
+            _LARGEST * 4
+        )
         rotations, translations = _own(group)
         # reflections are what leaves a plane where it is
         planes = np.trace(rotations, axis1=1, axis2=2) == 1
