@@ -1,8 +1,9 @@
 """How probable areas are when some of them are zero and the others positive (host).
 
-Under a hypothesis an area is exactly zero or has the exponential prior of acentric intensities (A. J. C. Wilson, Acta Cryst. 2, 318
-(1949)); measured areas are normal with the covariance of their overlap, and with a wide tail where they should be zero, so that one spoiled area outvotes no thirty others. The integral over positive areas is taken one after the other, each
-time with the normal distribution of the same mean and variance for what is left: exact where reflections do not overlap.
+Under a hypothesis an area is exactly zero, or has the exponential prior of acentric intensities (A. J. C. Wilson, Acta Cryst. 2, 318
+(1949)), of one of three means. Measured areas are normal with the covariance of their overlap; those that should be zero have a wide
+tail, so that a spoiled one does not outvote thirty others. The integral over positive areas is taken one after the other, each time with
+the normal distribution of the same mean and variance for what is left: exact where reflections do not overlap.
 """
 
 import numpy as np
@@ -10,8 +11,10 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import log_ndtr
 
 _LOG_ROOT = 0.5 * np.log(2.0 * np.pi)
-# of absent reflections so many have areas that a wrong profile or a neighbour spoiled, with a standard deviation larger by this
+# so many absent reflections have an area that a wrong profile or a neighbour spoiled, and how much larger its error is
 _SPOILED, _WIDER = 0.05, 4.0
+# means of the prior's exponentials relative to each other, and their shares: simple structures have whole classes of weak reflections
+_MEANS, _SHARES = np.array([1.0, 0.1, 0.01]), np.array([0.6, 0.25, 0.15])
 
 
 class _Normal:
@@ -32,18 +35,24 @@ class _Normal:
         return float(np.logaddexp(usual, spoiled) - 0.5 * np.log(v) - _LOG_ROOT)
 
     def positive(self, k: int, expected: float) -> float:
-        """Multiply by the exponential of mean ``expected``; the logarithm of the integral."""
-        v = max(self.covariance[k, k], self.floor[k])
-        m, s = self.mean[k] - v / expected, np.sqrt(v)
-        z = m / s
-        log_share = float(log_ndtr(z))
-        out = -np.log(expected) - self.mean[k] / expected + 0.5 * v / expected**2 + log_share
+        """Multiply by the prior of positive areas of mean ``expected``; the logarithm of the integral."""
+        v, m = max(self.covariance[k, k], self.floor[k]), self.mean[k]
+        mu = expected * _MEANS / (_SHARES @ _MEANS)
+        s = np.sqrt(v)
+        z = (m - v / mu) / s
+        log_share = log_ndtr(z)
+        logs = np.log(_SHARES / mu) - m / mu + 0.5 * v / mu**2 + log_share
         ratio = np.exp(-0.5 * z * z - _LOG_ROOT - log_share)
-        # the mean and variance of what is left above zero; their difference from zero is lost to rounding far below it
-        self._moved(
-            k, max(m + s * ratio, 1e-3 * s / max(-z, 1.0)), v * min(max(1.0 - z * ratio - ratio**2, 1e-6), 1.0), v
-        )
-        return float(out)
+        # mean and variance of what is left above zero, whose difference from zero is lost to rounding far below it
+        mean = np.maximum(s * (z + ratio), 1e-3 * s / np.maximum(-z, 1.0))
+        variance = v * np.clip(1.0 - z * ratio - ratio**2, 1e-6, 1.0)
+        top = logs.max()
+        share = np.exp(logs - top)
+        total = share.sum()
+        first = share @ mean / total
+        second = share @ (variance + mean**2) / total
+        self._moved(k, float(first), float(min(second - first**2, v)), v)
+        return float(top + np.log(total))
 
     def _moved(self, k: int, mean: float, variance: float, v: float) -> None:
         column = self.covariance[:, k].copy()
