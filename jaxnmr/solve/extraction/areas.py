@@ -9,9 +9,7 @@ from jaxtyping import Bool, Float, Int
 from ...crystal import Crystal
 from ...crystal.cell import volume
 from ...diffraction import Instrument, Pattern, PatternPlan
-from ...diffraction.corrections import bragg_two_theta
 from ...diffraction.pattern_plan import compiled_phase_tables
-from ...diffraction.phases import area_factor
 from ...diffraction.records import Fixed
 from ...errors import DataError
 from ...refinement.result import RefinementResult
@@ -117,17 +115,16 @@ def _columns(
     n = phase.n_reflections
     (table,) = compiled_phase_tables(plan, {phase.name: crystal}, values)
     cell = np.asarray(crystal.cell, dtype=float)
-    # corrections are taken at the Bragg angle of the first line
-    bragg = np.asarray(bragg_two_theta(1.0 / np.asarray(table.d_spacing), values["wavelength"][0]))
-    factor = np.asarray(area_factor(phase, cell, bragg, fixed, values, 0))[:n]
-    position, fwhm, eta, area = (np.asarray(of)[..., :n] for of in (table.position, table.fwhm, table.eta, table.area))
+    position, fwhm, eta, area, squared = (
+        np.asarray(of)[..., :n] for of in (table.position, table.fwhm, table.eta, table.area, table.f_squared)
+    )
     reflections = _Reflections(
         hkl=np.rint(np.asarray(phase.hkl)[:n]).astype(int),
         multiplicity=np.rint(np.asarray(phase.multiplicity)[:n]).astype(int),
         two_theta=position[0],
         fwhm=fwhm,
         eta=eta,
-        weight=factor * float(volume(cell)) / (CENTIDEG * float(values["scale"][0])),
+        weight=area / squared * float(volume(cell)) / (CENTIDEG * float(values["scale"][0])),
         area=area,
     )
     ratio = np.array([1.0, float(values["ratio"])]) if fixed.lines == 2 else np.ones(1)
