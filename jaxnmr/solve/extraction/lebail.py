@@ -24,11 +24,14 @@ from ...typing import Numbers
 from ..records import CellCandidate, Peaks
 from .areas import extraction_of
 from .records import Extraction
+from .short import bragg, listed, part_of, short_fit
 from .starts import group_of_lattice, require_metric, starting_widths, width_of
 
 _PHASE, _HISTOGRAM = "phase", "xrd"
 # reflections beyond so many, from the lowest angle on, are left out with the part of the pattern that they are in
 MOST_REFLECTIONS = 400
+# reflections of the first fit, and shifts of the angles in degrees that it starts from
+_FIRST, _SHIFTS = 40, (0.0, -0.08, 0.08)
 # an axis may change by so much from the start
 _CELL_ROOM = 0.01
 # degrees that all angles may shift
@@ -88,9 +91,37 @@ def lebail(
     _, x, y = experiment.measured(pattern)
     sigma = np.asarray(pattern.sigma)[pattern.included()]
     fwhm = width_of(peaks, x, y, sigma)
+    numbers, angles, fwhm = _roughly(x, y, sigma, device, found, numbers, start, fwhm)
     widths = starting_widths(device, fwhm, float(x[np.argmax(y)]))
-    result, notes = _profile(pattern, experiment, _marker(numbers, found), widths, start, device.fixed)
+    result, notes = _profile(pattern, experiment, _marker(numbers, found), widths, angles, device.fixed)
     return extraction_of(pattern, result, notes)
+
+
+def _roughly(
+    x: Float[np.ndarray, " points"],
+    y: Float[np.ndarray, " points"],
+    sigma: Float[np.ndarray, " points"],
+    device: Instrument,
+    group: SpaceGroup,
+    cell: Float[np.ndarray, "6"],
+    start: CellCandidate | None,
+    fwhm: float,
+) -> tuple[Float[np.ndarray, "6"], tuple[float, float], float]:
+    """Cell, zero and shift by cos(theta), and width from the part at low angles, where no peak is taken for its neighbour."""
+    flat = device.geometry == "bragg-brentano"
+    zero = device.zero + (0.0 if start is None else start.zero)
+    shift = 0.0 if start is None else start.displacement
+    if not flat:
+        zero, shift = 0.0, zero + shift
+    angles = np.sort(bragg(cell, listed(group, cell, float(x[-1]), device), device.wavelengths[0]))
+    angles = angles[angles > x[0]]
+    part = part_of(x, y, sigma, float(angles[min(_FIRST, len(angles)) - 1]), device, fwhm)
+    tries = [short_fit(part, group, cell, zero=zero, shift=shift + s) for s in (_SHIFTS if start is None else (0.0,))]
+    good = [one for one in tries if one is not None and np.abs(one.cell / cell - 1.0).max() < _CELL_ROOM]
+    if good:
+        best = min(good, key=lambda one: one.chi2)
+        cell, shift, fwhm = best.cell, best.shift, best.fwhm
+    return cell, (zero, shift) if flat else (shift, 0.0), fwhm
 
 
 def _marker(cell: Float[np.ndarray, "6"], group: SpaceGroup) -> Crystal:
@@ -130,7 +161,7 @@ def _profile(
     experiment: PowderDiffraction,
     crystal: Crystal,
     widths: Mapping[str, float],
-    start: CellCandidate | None,
+    angles: tuple[float, float],
     fixed: Fixed,
 ) -> tuple[RefinementResult, tuple[str, ...]]:
     """Background, cell, shift and profile by the refinement loop, and what its reader must know."""
@@ -141,11 +172,9 @@ def _profile(
     flat = fixed.geometry == "bragg-brentano"
     per_degree = -np.pi * fixed.radius_mm / 0.36
     shift = f"{_HISTOGRAM}/{'displacement' if flat else 'zero'}"
-    if start is not None:
-        zero = float(params[f"{_HISTOGRAM}/zero"])
-        params = params.set(f"{_HISTOGRAM}/zero", zero + start.zero + (0.0 if flat else start.displacement))
-        if flat:
-            params = params.set(shift, start.displacement * per_degree)
+    params = params.set(f"{_HISTOGRAM}/zero", angles[0])
+    if flat:
+        params = params.set(shift, angles[1] * per_degree)
     room = abs(_SHIFT_ROOM * (per_degree if flat else 1.0))
     middle = float(params[shift])
     params = params.bound(shift, middle - room, middle + room)
