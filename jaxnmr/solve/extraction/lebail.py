@@ -15,6 +15,7 @@ from ...crystal.cell import reciprocal_metric
 from ...diffraction import Background, Instrument, Pattern, PowderDiffraction
 from ...diffraction.records import Fixed
 from ...diffraction.reflections import plan_reflections
+from ...diffraction.tiles import rounded_up
 from ...errors import ConventionError, DataError, require_kind
 from ...objective import Objective
 from ...refinement import Stage, refine
@@ -153,7 +154,9 @@ def _limited(
     last = x[-1] if d_min is None else inside[-1] + 0.5
     if d_min is None and len(inside) > MOST_REFLECTIONS:
         last = inside[MOST_REFLECTIONS]
-    return pattern.limited(high=float(last)) if last < x[-1] else pattern
+    # numbers of points that similar cells share, and compiled programs with them
+    points = rounded_up(int(np.searchsorted(x, last)) + 1, first=512, factor=1.15)
+    return pattern.limited(high=float(x[points - 1])) if points < len(x) else pattern
 
 
 def _profile(
