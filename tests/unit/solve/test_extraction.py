@@ -6,6 +6,7 @@ import pytest
 import jaxnmr as jn
 from jaxnmr.diffraction.pattern_plan import compiled_phase_tables
 from jaxnmr.diffraction.phases import PhasePlan
+from jaxnmr.diffraction.profiles import profile_pull
 from jaxnmr.errors import ConventionError, DataError, SymmetryError
 from jaxnmr.solve import lebail, rank_by_lebail, scatter_sigma
 from jaxnmr.solve.extraction.columns import profile_columns
@@ -68,6 +69,15 @@ def test_columns_times_areas_are_the_calculated_pattern():
     )
     whole = plan.curve({"anglesite": ANGLESITE}, values)
     np.testing.assert_allclose(columns @ np.asarray(table.area)[:n], whole, atol=2e-4 * whole.max())
+    # and the transpose of the sum of peaks is the transpose of the matrix; the slit multiplies points
+    along = np.random.default_rng(0).uniform(size=len(whole))
+    blocks = np.pad(along * np.sin(np.radians(np.asarray(plan.x) / 2.0)), (0, plan.x_blocks.size - len(along)))
+    peaks = plan.peak_table({"anglesite": ANGLESITE}, values).peaks
+    pulled = profile_pull(
+        plan.x_blocks, blocks.reshape(1, -1, 32), peaks, plan._nodes(peaks), plan.core, plan.tail, plan.tiles_at_once
+    )
+    expected = along @ columns
+    np.testing.assert_allclose(np.asarray(pulled)[0, :n], expected, atol=1e-3 * expected.max())
 
 
 def gaussians(x, places, fwhm):
