@@ -9,21 +9,29 @@ _ROUNDS = 40
 
 
 def scatter(
-    y: Float[np.ndarray, " points"], sigma: Float[np.ndarray, " points"], keep: Bool[np.ndarray, " points"]
+    y: Float[np.ndarray, " points"],
+    sigma: Float[np.ndarray, " points"],
+    keep: Bool[np.ndarray, " points"],
+    lags: tuple[int, ...] = (1, 2, 3),
+    quantile: float = 0.5,
 ) -> float:
     """How much the points scatter about their neighbours, over their uncertainties.
 
-    Second differences of points one to three steps apart: where a pattern was smoothed, neighbours agree better than it is known.
-    Peaks are curved, too; the quieter third of some stretches of the pattern tells.
+    Second differences of points some steps apart: where a pattern was smoothed, neighbours agree better than either is known.
+
+    Args:
+        keep: the points to look at, best without peaks, which are curved too.
+        quantile: of the medians of some stretches; a low one where there are peaks.
     """
-    found = []
-    for lag in (1, 2, 3):
+    found = [0.0]
+    for lag in lags:
         difference = (y[: -2 * lag] - 2.0 * y[lag:-lag] + y[2 * lag :]) / np.sqrt(6.0) / sigma[lag:-lag]
         usable = keep[: -2 * lag] & keep[lag:-lag] & keep[2 * lag :]
-        stretches = np.array_split(np.abs(difference[usable]), max(4, min(60, usable.sum() // 60)))
-        medians = [float(np.median(part)) for part in stretches if len(part)]
-        found.append(_ROBUST * float(np.quantile(medians, 0.3)) if medians else 0.0)
-    return max(found[0], min(found[1], 2.0 * found[0]), min(found[2], 2.0 * found[0]))
+        stretches = np.array_split(np.abs(difference[usable]), max(1, min(60, int(usable.sum()) // 40)))
+        medians = [float(np.median(part)) for part in stretches if len(part) >= 10]
+        if medians:
+            found.append(_ROBUST * float(np.quantile(medians, quantile)))
+    return max(found)
 
 
 def smooth(

@@ -172,7 +172,10 @@ def uncertainties(group: Group):
 
 
 def candidates(group: Group, window: Window, shape: Shape):
-    """What a further peak would gain, at every quarter of a width: positions, chi² to gain, areas.
+    """What a further peak would gain, at every quarter of a width, and what a width of its own for each peak.
+
+    Returns:
+        Positions, chi² to gain and areas of further peaks; chi² to gain of widths.
 
     All that is fitted already may move with it: its columns are projected out.
     """
@@ -185,18 +188,16 @@ def candidates(group: Group, window: Window, shape: Shape):
     middle = 0.5 * (window.x[0] + window.x[-1])
     fwhm = float(shape.fwhm(np.array([middle]))[0]) * np.exp(group.common)
     grid = np.arange(window.x[0] + 0.5 * fwhm, window.x[-1] - 0.5 * fwhm, 0.25 * fwhm)
-    if not len(grid):
-        return grid, grid, grid
-    new = profiles(
-        window.x, *components(shape, grid, shares), shape.fwhm(grid) * np.exp(group.common),
-        np.clip(shape.eta(grid) + group.mixing, 0.0, 1.0),
-    )[0]  # fmt: skip
-    new = np.vstack([new * weight[:, None], np.zeros((len(rows), len(grid)))])
+    eta = np.clip(shape.eta(grid) + group.mixing, 0.0, 1.0)
+    peaks = profiles(window.x, *components(shape, grid, shares), shape.fwhm(grid) * np.exp(group.common), eta)[0]
+    widths = profiles(window.x, *components(shape, group.position, shares), group.fwhm(shape), group.eta(shape))[2]
+    new = np.hstack([peaks, widths * group.area]) * weight[:, None]
+    new = np.vstack([new, np.zeros((len(rows), new.shape[1]))])
     basis = np.linalg.qr(columns / np.maximum(np.linalg.norm(columns, axis=0), 1e-30))[0]
-    before = (new * new).sum(axis=0)
+    before = np.maximum((new * new).sum(axis=0), 1e-30)
     new = new - basis @ (basis.T @ new)
-    residual = residual - basis @ (basis.T @ residual)
     norm = (new * new).sum(axis=0)
-    along = residual @ new
-    usable = (norm > 1e-3 * before) & (along > 0.0)
-    return grid, np.where(usable, along**2 / np.maximum(norm, 1e-30), 0.0), np.where(usable, along / np.maximum(norm, 1e-30), 0.0)
+    along = (residual - basis @ (basis.T @ residual)) @ new
+    amount = np.where((norm > 1e-3 * before) & (along > 0.0), along / np.maximum(norm, 1e-30), 0.0)
+    n = len(grid)
+    return grid, (amount * along)[:n], amount[:n], (amount * along)[n:]

@@ -1,7 +1,9 @@
 """The profile that the peaks of one pattern share: width and mixing as curves of the angle, Kα2, axial divergence (host)."""
 
 from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -13,7 +15,7 @@ _LORENTZ = 2.0 / np.pi
 _DEG = np.pi / 180.0
 # shares of the nodes of axial divergence change slowly with the angle; more nodes than this serve no peak of a list
 _ANGLES = 0.5 * np.geomspace(1.0, 358.0, 48)
-_MOST_NODES = 24
+_NODES = (4, 8, 14, 24)
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,9 @@ class Shares:
         if shape.shl <= 1e-6 or extent < 0.02 * narrowest:
             # the centroid of the spread lies at a third of it
             return cls(np.array([1.0 / 3.0]), np.ones((len(_ANGLES), 1)))
-        nodes = min(nodes_needed(extent / narrowest), _MOST_NODES)
-        u, weight = quadrature(nodes, shape.imbalance)
-        share = axial_nodes(_ANGLES, shape.shl, u, weight, gsas=False, imbalance=shape.imbalance)[1]
-        return cls(u[0] ** 2, np.asarray(share, dtype=float))
+        needed = nodes_needed(extent / narrowest)
+        nodes = next((n for n in _NODES if n >= needed), _NODES[-1])
+        return cls(*_divergence(shape.shl, shape.imbalance, nodes))
 
     def at(self, two_theta: Float[np.ndarray, " peaks"]) -> Float[np.ndarray, "peaks nodes"]:
         """Shares at these angles."""
@@ -124,3 +125,16 @@ def profiles(
     steep = 8.0 / (1.0 + 4.0 * t2) * eta * lorentz + 2.0 * _4LN2 * (1.0 - eta) * gauss
     total = lambda v: np.einsum("xpn,pn->xp", v, share)
     return total(value), total(t * inverse * steep), total(steep * t2 - value), total(lorentz - gauss)
+
+
+@cache
+def _program(imbalance: float, nodes: int):
+    u, weight = quadrature(nodes, imbalance)
+    return u[0] ** 2, jax.jit(lambda shl: axial_nodes(_ANGLES, shl, u, weight, gsas=False, imbalance=imbalance)[1])
+
+
+@lru_cache(maxsize=256)
+def _divergence(shl: float, imbalance: float, nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Parts of the spread, and shares at the angles of the table."""
+    fraction, share = _program(imbalance, nodes)
+    return fraction, np.asarray(share(shl), dtype=float)

@@ -8,10 +8,11 @@ from jaxtyping import Bool, Float
 from .._arguments import checked
 from ..diffraction import Instrument, Pattern
 from ..errors import ConventionError, DataError
+from ..units import FWHM_PER_SIGMA
 from .peak_background import baseline, scatter
 from .peak_groups import Group, Window, candidates, fitted, uncertainties
 from .peak_profile import Shape
-from .peak_shape import first_shape, learnt
+from .peak_shape import companions, first_shape, learnt
 from .records import Peaks
 
 # the background follows no wave shorter than so many widths of a peak
@@ -23,6 +24,8 @@ _MOST_TOGETHER = 9
 _GAIN = 25.0
 # widths over that of the curve: a hump, and a spike of a single point
 _HUMP, _SPIKE = 2.0, 0.4
+# widths that differ by less say nothing about lines that are not resolved
+_WIDER = 1.1
 _FEWEST = 8
 
 
@@ -74,24 +77,32 @@ class _Search:
         self.x, self.y = np.asarray(pattern.x, float), np.asarray(pattern.y, float)
         self.keep = pattern.included()
         self.notes: list[str] = []
-        self.noise = self._noise()
+        self.noise = self._first_noise()
         self.step = float(np.median(np.diff(self.x)))
         self.shape = first_shape(instrument, self._first_width())
         self.background = self._baseline(self.y, self.noise)
+        self.noise = self._quiet_noise()
         self.groups: list[Group] = []
 
-    def _noise(self) -> Float[np.ndarray, " points"]:
+    def _first_noise(self) -> Float[np.ndarray, " points"]:
+        """Uncertainties as given, or the scatter where the intensities are no counts."""
         sigma = np.asarray(self.pattern.sigma, float)
-        factor = scatter(self.y, sigma, self.keep)
-        counted = np.allclose(sigma, np.sqrt(np.maximum(self.y, 1.0)))
-        if factor > 1.15:
-            self.notes.append(f"the points scatter {factor:.2g} times as much as their uncertainties say; the scatter is used")
-            return sigma * factor
-        if counted and 0.0 < factor < 0.4:
+        factor = scatter(self.y, sigma, self.keep, (1,), 0.2)
+        if 0.0 < factor < 0.4 and np.allclose(sigma, np.sqrt(np.maximum(self.y, 1.0))):
             self.notes.append("the intensities are no counts: their scatter is used as their uncertainty")
-            flat = np.full_like(sigma, scatter(self.y, np.ones_like(sigma), self.keep))
-            return np.maximum(flat, sigma * factor)
+            return np.full_like(sigma, scatter(self.y, np.ones_like(sigma), self.keep, (1,), 0.3))
         return sigma
+
+    def _quiet_noise(self) -> Float[np.ndarray, " points"]:
+        """The noise, scaled up to the scatter where there are no peaks."""
+        from scipy.ndimage import uniform_filter1d
+
+        quiet = self.keep & (np.abs(uniform_filter1d(self.y - self.background, 5)) < 2.0 * self.noise)
+        factor = scatter(self.y, self.noise, quiet)
+        if factor < 1.15:
+            return self.noise
+        self.notes.append(f"the points scatter {factor:.2g} times as much as their uncertainties say; the scatter is used")
+        return self.noise * factor
 
     def _first_width(self) -> float:
         """Median width of the most prominent maxima, degrees."""
@@ -236,31 +247,48 @@ class _Search:
         self.groups = [g for g in self.groups if len(g.position)]
 
     def _grown(self, group: Group, window: Window) -> Group:
-        """Add peaks, or give one a width of its own, whichever the pattern asks for more, until it asks no more."""
+        """Add peaks, split one, or give one a width of its own, whatever the pattern asks for most, until it asks no more."""
         for _ in range(12):
-            trials = []
-            grid, gain, area = candidates(group, window, self.shape)
-            tops = [j for j in range(len(grid)) if gain[j] > _GAIN and gain[j] == gain[max(j - 2, 0) : j + 3].max()]
-            for j in sorted(tops, key=lambda j: -gain[j])[:2]:
-                apart = np.abs(group.position - grid[j])
-                if len(apart) and apart.min() < 0.2 * self.shape.fwhm(grid[j : j + 1])[0]:
-                    continue
-                trials.append((self._with(group, grid[j], area[j]), 2))
-            for j in np.flatnonzero(~group.own):
-                own = group.own.copy()
-                own[j] = True
-                if len(group.position) > 1 or abs(group.common) > window.width:
-                    trials.append((replace(group, own=own), 1))
             best = None
-            for trial, count in trials:
+            for trial, count in self._trials(group, window):
                 new = fitted(trial, window, self.shape)
-                gained = group.chi2 - new.chi2 - _GAIN
-                if gained > 0.0 and self._apart(new) and (best is None or gained - 4.0 * count > best[0]):
-                    best = gained - 4.0 * count, new
+                gained = group.chi2 - new.chi2 - _GAIN - 4.0 * count
+                if gained > 0.0 and self._plausible(new) and (best is None or gained > best[0]):
+                    best = gained, new
             if best is None:
                 return group
             group = best[1]
         return group
+
+    def _trials(self, group: Group, window: Window) -> list[tuple[Group, int]]:
+        """What else the peaks of a group may be, with the number of parameters more."""
+        grid, gain, area, widths = candidates(group, window, self.shape)
+        found = []
+        tops = [j for j in range(len(grid)) if gain[j] > _GAIN and gain[j] == gain[max(j - 2, 0) : j + 3].max()]
+        for j in sorted(tops, key=lambda j: -gain[j])[:2]:
+            apart = np.abs(group.position - grid[j])
+            if not len(apart) or apart.min() > 0.2 * self.shape.fwhm(grid[j : j + 1])[0]:
+                found.append((self._with(group, grid[j], area[j]), 2))
+        alone = len(group.position) == 1
+        for j in range(len(group.position)):
+            wide = widths[j] > _GAIN or group.stretch[j] > 0.2 or (alone and group.common > 0.08)
+            if wide:
+                found.append((self._split(group, j), 2))
+            if wide and not group.own[j] and (not alone or abs(group.common) > window.width):
+                own = group.own.copy()
+                own[j] = True
+                found.append((replace(group, own=own), 1))
+        return found
+
+    def _split(self, group: Group, j: int) -> Group:
+        """One peak made two of the usual width."""
+        away = 0.35 * float(group.fwhm(self.shape)[j])
+        position, area, stretch, own = (v.copy() for v in (group.position, group.area, group.stretch, group.own))
+        position[j] -= away
+        area[j] *= 0.5
+        stretch[j], own[j] = 0.0, False
+        split = replace(group, position=position, area=area, stretch=stretch, own=own)
+        return self._with(split, position[j] + 2.0 * away, area[j])
 
     def _with(self, group: Group, position: float, area: float) -> Group:
         order = np.argsort([*group.position, position], kind="stable")
@@ -270,9 +298,17 @@ class _Search:
             own=pick(group.own, False).astype(bool),
         )  # fmt: skip
 
-    def _apart(self, group: Group) -> bool:
-        order = np.argsort(group.position)
-        return bool(np.all(np.diff(group.position[order]) > 0.3 * group.fwhm(self.shape)[order][1:])) and bool((group.area > 0).all())
+    def _plausible(self, group: Group) -> bool:
+        """Whether no peak is but a correction of the profile of a stronger one beside it."""
+        fwhm = group.fwhm(self.shape)
+        for j in range(len(group.position)):
+            apart = np.abs(group.position - group.position[j]) / np.maximum(fwhm, fwhm[j])
+            apart[j] = np.inf
+            if apart.min() < 0.35 or group.area[j] <= 0.0:
+                return False
+            if (group.area[j] < 1.5 * self.shape.misfit * group.area[apart < 2.5]).any():
+                return False
+        return True
 
     def _pruned(self, group: Group, window: Window) -> Group:
         """Without what the pattern can do without, the weakest first."""
@@ -304,25 +340,58 @@ class _Search:
         return self._listed()
 
     def _listed(self) -> Peaks:
-        rows, humps = [], []
+        rows, humps = [], self._rises()
         for group in self.groups:
             sigma, sigma_area, _ = uncertainties(group)
-            fwhm = group.fwhm(self.shape)
-            usual = self.shape.fwhm(group.position)
+            fwhm, usual = group.fwhm(self.shape), self.shape.fwhm(group.position)
             for j in range(len(group.position)):
-                ratio = fwhm[j] / usual[j]
-                if ratio > _HUMP:
-                    humps.append((group.position[j], fwhm[j]))
-                elif ratio > _SPIKE:
-                    floor = 0.5 * self.shape.misfit * fwhm[j]
-                    rows.append((group.position[j], np.hypot(sigma[j], floor), group.area[j], sigma_area[j], fwhm[j]))
-        rows.sort()
-        table = np.array(rows).reshape(-1, 5)
+                if fwhm[j] > _HUMP * usual[j]:
+                    humps.append((float(group.position[j]), float(fwhm[j])))
+                elif fwhm[j] > _SPIKE * usual[j]:
+                    # what the profile does not describe, and lines that are not resolved, may lie to either side
+                    profile = 0.5 * self.shape.misfit * fwhm[j]
+                    hidden = 0.5 * np.sqrt(max(fwhm[j] ** 2 - (_WIDER * usual[j]) ** 2, 0.0)) / FWHM_PER_SIGMA
+                    error = np.sqrt(sigma[j] ** 2 + profile**2 + hidden**2)
+                    rows.append((group.position[j], error, group.area[j], sigma_area[j], fwhm[j]))
+        table = self._genuine(np.array(sorted(rows)).reshape(-1, 5))
         if len(table) > self.most:
             self.notes.append(f"the first {self.most} of more peaks are listed; most=... takes more")
             table = table[: self.most]
         if len(table) < _FEWEST:
             self.notes.append(f"{len(table)} peaks were found; an indexing needs {_FEWEST} or more")
-        return Peaks(
-            *table.T, np.array(sorted(humps)).reshape(-1, 2), self.instrument, self.pattern.name, (*self.pattern.notes, *self.notes)
-        )
+        notes = (*self.pattern.notes, *self.notes)
+        return Peaks(*table.T, np.array(sorted(humps)).reshape(-1, 2), self.instrument, self.pattern.name, notes)
+
+    def _rises(self) -> list[tuple[float, float]]:
+        """Broad maxima of the background, degrees: positions and widths."""
+        from scipy.signal import find_peaks as maxima
+        from scipy.signal import peak_widths
+
+        place, said = maxima(self.background, prominence=0.0)
+        high = said["prominences"] > 5.0 * self.noise[place]
+        place = place[high & self.keep[place]]
+        if not len(place):
+            return []
+        width = peak_widths(self.background, place, rel_height=0.5)[0] * self.step
+        wide = width > _HUMP * self.shape.fwhm(self.x[place])
+        return [(float(at), float(w)) for at, w in zip(self.x[place][wide], width[wide], strict=True)]
+
+    def _genuine(self, table: Float[np.ndarray, "peaks 5"]) -> Float[np.ndarray, "peaks 5"]:
+        """Without the weak companions that other lines of the tube give to strong peaks."""
+        if self.instrument.radiation != "xray" or self.instrument.geometry != "bragg-brentano":
+            return table
+        own = np.ones(len(table), bool)
+        sine = np.sin(np.radians(table[:, 0] / 2.0))
+        said = []
+        for j in range(len(table)):
+            for name, shortest, longest, share in companions(self.instrument.wavelengths[0]):
+                # where the strong peak would be
+                off = 0.5 * np.cos(np.radians(table[j, 0] / 2.0)) * np.radians(3.0 * table[j, 1] + 0.01)
+                parent = (sine * shortest < sine[j] + off) & (sine * longest > sine[j] - off)
+                if (parent & (table[j, 2] < share * table[:, 2])).any():
+                    own[j] = False
+                    said.append(f"{table[j, 0]:.2f} ({name})")
+                    break
+        if said:
+            self.notes.append(f"weak lines at {', '.join(said)} degrees are left out: other radiation of the tube makes them of strong peaks")
+        return table[own]
