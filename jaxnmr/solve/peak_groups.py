@@ -59,7 +59,9 @@ class Group:
     @classmethod
     def start(cls, position, area) -> "Group":
         n = len(position)
-        return cls(np.array(position, float), np.array(area, float), np.zeros(n), 0.0, 0.0, np.zeros(2), np.zeros(n, bool))
+        return cls(
+            np.array(position, float), np.array(area, float), np.zeros(n), 0.0, 0.0, np.zeros(2), np.zeros(n, bool)
+        )
 
     def fwhm(self, shape: Shape):
         return shape.fwhm(self.position) * np.exp(self.common + self.stretch)

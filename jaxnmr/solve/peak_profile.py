@@ -78,7 +78,9 @@ def components(
     second = shape.second(two_theta)
     there = np.isfinite(second)
     shift = np.where(there, second - two_theta, 0.0)[:, None]
-    return np.hstack([position, position + shift]), np.hstack([share, share * np.where(there, shape.ratio, 0.0)[:, None]])
+    return np.hstack([position, position + shift]), np.hstack(
+        [share, share * np.where(there, shape.ratio, 0.0)[:, None]]
+    )
 
 
 @dataclass(frozen=True)

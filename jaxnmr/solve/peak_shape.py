@@ -30,7 +30,7 @@ def companions(wavelength: float) -> list[tuple[str, float, float, float]]:
     first, beta = min(_TUBES, key=lambda tube: abs(tube[0] / wavelength - 1.0))
     if abs(first / wavelength - 1.0) > 1.5e-3:
         return []
-    found = [("Kβ", beta / wavelength, beta / wavelength, 0.02), ("Kα satellite", 0.9905, 0.9980, 0.04)]
+    found = [("Kβ", beta / wavelength, beta / wavelength, 0.02), ("Kα satellite", 0.9905, 0.9980, 0.02)]
     if first == _TUBES[0][0]:
         found.append(("W Lα", _TUNGSTEN / wavelength, _TUNGSTEN / wavelength, 0.02))
     return found
@@ -88,7 +88,8 @@ def learnt(
         def chi2(shl: float) -> float:
             with_it = shape.with_(shl=shl)
             return sum(
-                min(fitted(f, w, with_it, steps=12).chi2, 4.0 * f.chi2 + 100.0) for f, w in zip(fits_low, windows_low, strict=True)
+                min(fitted(f, w, with_it, steps=12).chi2, 4.0 * f.chi2 + 100.0)
+                for f, w in zip(fits_low, windows_low, strict=True)
             )
 
         grid = sorted({*_DIVERGENCES, *(_FINE if instrument.geometry == "debye-scherrer" else ()), instrument.shl})

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from .._arguments import checked
 from ..diffraction import Instrument, Pattern
@@ -11,7 +11,6 @@ from ..errors import ConventionError, DataError
 from ..units import FWHM_PER_SIGMA
 from .peak_background import baseline, scatter
 from .peak_groups import Group, Window, candidates, fitted, uncertainties
-from .peak_profile import Shape
 from .peak_shape import companions, first_shape, learnt
 from .records import Peaks
 
@@ -26,6 +25,8 @@ _GAIN = 25.0
 _HUMP, _SPIKE = 2.0, 0.4
 # widths that differ by less say nothing about lines that are not resolved
 _WIDER = 1.1
+# of its width, the best that the position of a peak is known to
+_LEAST = 0.01
 _FEWEST = 8
 
 
@@ -63,7 +64,9 @@ def find_peaks(
     if low is not None or high is not None:
         pattern = pattern.limited(low, high)
     if pattern.included().sum() < 50:
-        raise DataError(f"{pattern.name}: {int(pattern.included().sum())} points are no pattern to look for peaks in; expected 50 or more")
+        raise DataError(
+            f"{pattern.name}: {int(pattern.included().sum())} points are no pattern to look for peaks in; expected 50 or more"
+        )
     search = _Search(pattern, instrument, most=most, significance=significance)
     return search.peaks()
 
@@ -101,7 +104,9 @@ class _Search:
         factor = scatter(self.y, self.noise, quiet)
         if factor < 1.15:
             return self.noise
-        self.notes.append(f"the points scatter {factor:.2g} times as much as their uncertainties say; the scatter is used")
+        self.notes.append(
+            f"the points scatter {factor:.2g} times as much as their uncertainties say; the scatter is used"
+        )
         return self.noise * factor
 
     def _first_width(self) -> float:
@@ -143,7 +148,7 @@ class _Search:
             smoothed[here] = gaussian_filter1d(net, blur)[here]
             share = 1.0 / np.sqrt(max(2.0 * np.sqrt(np.pi) * blur, 1.0))
             noise[here] = (np.sqrt(gaussian_filter1d(self.noise**2, blur)) * share)[here]
-        place, said = maxima(smoothed / noise, prominence=least)
+        place, _ = maxima(smoothed / noise, prominence=least)
         place = place[(smoothed[place] > least * noise[place]) & self.keep[place]]
         position, height = self.x[place], smoothed[place]
         if len(self.shape.wavelengths) == 2 and self.shape.ratio:
@@ -320,7 +325,11 @@ class _Search:
                 return group
             left = np.arange(len(group.position)) != j
             fewer = replace(
-                group, position=group.position[left], area=group.area[left], stretch=group.stretch[left], own=group.own[left]
+                group,
+                position=group.position[left],
+                area=group.area[left],
+                stretch=group.stretch[left],
+                own=group.own[left],
             )
             if not left.any():
                 return replace(fewer, covariance=None, inflation=None)
@@ -349,9 +358,10 @@ class _Search:
                     humps.append((float(group.position[j]), float(fwhm[j])))
                 elif fwhm[j] > _SPIKE * usual[j]:
                     # what the profile does not describe, and lines that are not resolved, may lie to either side
-                    profile = 0.5 * self.shape.misfit * fwhm[j]
+                    profile = np.hypot(0.5 * self.shape.misfit, _LEAST) * fwhm[j]
+                    axial = self.shape.misfit * float(self.shape.extent(group.position[j : j + 1])[0]) / 3.0
                     hidden = 0.5 * np.sqrt(max(fwhm[j] ** 2 - (_WIDER * usual[j]) ** 2, 0.0)) / FWHM_PER_SIGMA
-                    error = np.sqrt(sigma[j] ** 2 + profile**2 + hidden**2)
+                    error = np.sqrt(sigma[j] ** 2 + profile**2 + axial**2 + hidden**2)
                     rows.append((group.position[j], error, group.area[j], sigma_area[j], fwhm[j]))
         table = self._genuine(np.array(sorted(rows)).reshape(-1, 5))
         if len(table) > self.most:
@@ -368,7 +378,7 @@ class _Search:
         from scipy.signal import peak_widths
 
         place, said = maxima(self.background, prominence=0.0)
-        high = said["prominences"] > 5.0 * self.noise[place]
+        high = said["prominences"] > np.maximum(5.0 * self.noise[place], 0.1 * np.abs(self.background[place]))
         place = place[high & self.keep[place]]
         if not len(place):
             return []
@@ -381,17 +391,27 @@ class _Search:
         if self.instrument.radiation != "xray" or self.instrument.geometry != "bragg-brentano":
             return table
         own = np.ones(len(table), bool)
-        sine = np.sin(np.radians(table[:, 0] / 2.0))
+        sine, area = np.sin(np.radians(table[:, 0] / 2.0)), table[:, 2]
+        slack = 0.5 * np.cos(np.radians(table[:, 0] / 2.0)) * np.radians(3.0 * table[:, 1] + 0.01)
+        seen = float(np.quantile(table[:, 3], 0.1)) * self.significance if len(table) else 0.0
         said = []
-        for j in range(len(table)):
-            for name, shortest, longest, share in companions(self.instrument.wavelengths[0]):
-                # where the strong peak would be
-                off = 0.5 * np.cos(np.radians(table[j, 0] / 2.0)) * np.radians(3.0 * table[j, 1] + 0.01)
-                parent = (sine * shortest < sine[j] + off) & (sine * longest > sine[j] - off)
-                if (parent & (table[j, 2] < share * table[:, 2])).any():
-                    own[j] = False
-                    said.append(f"{table[j, 0]:.2f} ({name})")
-                    break
+        for name, shortest, longest, share in companions(self.instrument.wavelengths[0]):
+            # rows are companions, columns what they may be companions of
+            pair = (sine * shortest < (sine + slack)[:, None]) & (sine * longest > (sine - slack)[:, None])
+            weak = pair & (area[:, None] < share * area)
+            strong = np.argsort(-area)[:6]
+            strong = strong[(sine * shortest)[strong] > sine[0] - slack[0]]
+            # no more of it than the strongest peaks have
+            most = (
+                3.0 * np.median(np.maximum(np.where(weak, area[:, None], 0.0).max(axis=0), seen)[strong] / area[strong])
+                if len(strong)
+                else 0.0
+            )
+            made = (weak & (area[:, None] < most * area)).any(axis=1) & own
+            own &= ~made
+            said += [f"{at:.2f} ({name})" for at in table[made, 0]]
         if said:
-            self.notes.append(f"weak lines at {', '.join(said)} degrees are left out: other radiation of the tube makes them of strong peaks")
+            self.notes.append(
+                f"weak lines at {', '.join(said)} degrees are left out: other radiation of the tube makes them of strong peaks"
+            )
         return table[own]
