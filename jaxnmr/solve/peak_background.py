@@ -65,14 +65,16 @@ def baseline(
     noise: Float[np.ndarray, " points"],
     keep: Bool[np.ndarray, " points"],
     points: float,
+    trust: Float[np.ndarray, " points"] | float = 1.0,
 ) -> Float[np.ndarray, " points"]:
     """A smooth curve below the peaks, whatever their share of the pattern; intensities may be negative.
 
     What lies above the curve by more than the noise loses its weight step by step; noise about the curve keeps it. Waves
-    shorter than ``points`` are not followed. Source: Baek et al., Analyst 140, 250 (2015), with the noise of every point.
+    shorter than ``points`` are not followed; ``trust`` is the weight of each point to begin with. Source: Baek et al., Analyst 140, 250 (2015), with the noise of every point.
     """
     stiffness = stiffness_of(points)
-    weight = keep.astype(float)
+    full = keep * trust
+    weight = full
     z = y
     for _ in range(_ROUNDS):
         z = smooth(y, weight, stiffness)
@@ -81,7 +83,7 @@ def baseline(
         if len(below) < 3:
             break
         mean, spread = float(below.mean()), max(float(below.std()), 1e-9)
-        new = keep / (1.0 + np.exp(np.clip(2.0 * (apart - (2.0 * spread - mean)) / spread, -50.0, 50.0)))
+        new = full / (1.0 + np.exp(np.clip(2.0 * (apart - (2.0 * spread - mean)) / spread, -50.0, 50.0)))
         changed = float(np.linalg.norm(new - weight) / max(np.linalg.norm(weight), 1e-12))
         weight = new
         if changed < 1e-3:

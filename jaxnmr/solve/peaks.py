@@ -15,7 +15,7 @@ from .peak_shape import companions, first_shape, learnt
 from .records import Peaks
 
 # the background follows no wave shorter than so many widths of a peak
-_BACKGROUND = 20.0
+_BACKGROUND = 40.0
 # a group fits its peaks and so many widths to both sides; wider gaps part groups
 _MARGIN, _GAP = 5.0, 4.0
 _MOST_TOGETHER = 9
@@ -130,7 +130,8 @@ class _Search:
 
     def _baseline(self, y: np.ndarray, noise: np.ndarray) -> Float[np.ndarray, " points"]:
         fwhm = float(np.median(self.shape.fwhm(self.x)))
-        return baseline(y, noise, self.keep, max(_BACKGROUND * fwhm / self.step, 30.0))
+        trust = np.maximum((self.noise / noise) ** 2, 1e-4)
+        return baseline(y, noise, self.keep, max(_BACKGROUND * fwhm / self.step, 30.0), trust)
 
     def _maxima(self, least: float) -> tuple[np.ndarray, np.ndarray]:
         """Positions and heights of maxima so many times above the noise, those of Kα2 left out."""
@@ -349,7 +350,7 @@ class _Search:
         return self._listed()
 
     def _listed(self) -> Peaks:
-        rows, humps = [], self._rises()
+        rows, humps = [], []
         for group in self.groups:
             sigma, sigma_area, _ = uncertainties(group)
             fwhm, usual = group.fwhm(self.shape), self.shape.fwhm(group.position)
@@ -367,6 +368,7 @@ class _Search:
         if len(table) > self.most:
             self.notes.append(f"the first {self.most} of more peaks are listed; most=... takes more")
             table = table[: self.most]
+        humps = [h for h in (*humps, *self._rises()) if not len(table) or h[0] < table[-1, 0]]
         if len(table) < _FEWEST:
             self.notes.append(f"{len(table)} peaks were found; an indexing needs {_FEWEST} or more")
         notes = (*self.pattern.notes, *self.notes)
@@ -378,7 +380,7 @@ class _Search:
         from scipy.signal import peak_widths
 
         place, said = maxima(self.background, prominence=0.0)
-        high = said["prominences"] > np.maximum(5.0 * self.noise[place], 0.1 * np.abs(self.background[place]))
+        high = said["prominences"] > np.maximum(10.0 * self.noise[place], 0.25 * np.abs(self.background[place]))
         place = place[high & self.keep[place]]
         if not len(place):
             return []
@@ -401,12 +403,11 @@ class _Search:
             weak = pair & (area[:, None] < share * area)
             strong = np.argsort(-area)[:6]
             strong = strong[(sine * shortest)[strong] > sine[0] - slack[0]]
-            # no more of it than the strongest peaks have
-            most = (
-                3.0 * np.median(np.maximum(np.where(weak, area[:, None], 0.0).max(axis=0), seen)[strong] / area[strong])
-                if len(strong)
-                else 0.0
-            )
+            # no more of it than the strongest peaks have, where it is not hidden beside them
+            most = share
+            if longest == shortest and len(strong):
+                found = np.where(weak, area[:, None], 0.0).max(axis=0)
+                most = 3.0 * float(np.median(np.maximum(found, seen)[strong] / area[strong]))
             made = (weak & (area[:, None] < most * area)).any(axis=1) & own
             own &= ~made
             said += [f"{at:.2f} ({name})" for at in table[made, 0]]
