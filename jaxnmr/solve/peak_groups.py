@@ -1,9 +1,10 @@
 """Groups of peaks that overlap, fitted together; further peaks are added while the pattern asks for them (host)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from .peak_profile import Shape, Shares, components, profiles
 
@@ -32,16 +33,15 @@ class Window:
 
 @dataclass(frozen=True)
 class Group:
-    """Peaks with one stretch of their width and one shift of their mixing; those in ``own`` have widths of their own.
+    """Peaks with one stretch of their widths and one shift of their mixing; some may have widths of their own.
 
     Attributes:
         position, area: ``(peaks,)``.
-        stretch: ``(peaks,)`` logarithm of the width over that of the curve, beside ``common``.
-        common, mixing: of the whole group.
+        common, mixing: logarithm of the width over that of the curve of the pattern, and what is added to the mixing.
         level: ``(2,)`` background left, and its slope over half the window.
-        own: ``(peaks,)`` whether a width is its own.
+        own: ``(peaks,)`` whether a peak has a width of its own, with the logarithm ``stretch`` ``(peaks,)`` instead of ``common``.
         chi2: of the fit, the deviations of width and mixing included.
-        cover: ``(peaks, peaks, 3)``-free: ``(n, n)`` covariance of level, areas, positions, common, mixing, stretches in this order.
+        covariance: of level, areas, positions, common, mixing and own stretches, in this order.
         inflation: ``(peaks,)`` mean square of the weighted residuals around each peak, at least 1.
     """
 
@@ -51,33 +51,39 @@ class Group:
     common: float
     mixing: float
     level: Float[np.ndarray, "2"]
-    own: np.ndarray
+    own: Bool[np.ndarray, " peaks"]
     chi2: float = np.inf
-    covariance: np.ndarray | None = None
-    inflation: np.ndarray | None = None
+    covariance: Float[np.ndarray, "n n"] | None = None
+    inflation: Float[np.ndarray, " peaks"] | None = None
 
     @classmethod
-    def start(cls, position, area) -> "Group":
+    def start(cls, position: Sequence[float] | np.ndarray, area: Sequence[float] | np.ndarray) -> "Group":
+        """Peaks of the usual shape."""
         n = len(position)
         return cls(
             np.array(position, float), np.array(area, float), np.zeros(n), 0.0, 0.0, np.zeros(2), np.zeros(n, bool)
         )
 
-    def fwhm(self, shape: Shape):
-        return shape.fwhm(self.position) * np.exp(self.common + self.stretch)
+    def fwhm(self, shape: Shape) -> Float[np.ndarray, " peaks"]:
+        """Degrees."""
+        return shape.fwhm(self.position) * np.exp(np.where(self.own, self.stretch, self.common))
 
-    def eta(self, shape: Shape):
+    def eta(self, shape: Shape) -> Float[np.ndarray, " peaks"]:
+        """Lorentzian fractions."""
         return np.clip(shape.eta(self.position) + self.mixing, 0.0, 1.0)
 
-    def curve(self, x, shape: Shape):
-        """Of the peaks alone."""
+    def curve(self, x: Float[np.ndarray, " points"], shape: Shape) -> Float[np.ndarray, " points"]:
+        """The peaks alone."""
         if not len(self.position):
             return np.zeros(len(x))
         shares = Shares.of(shape, float(np.abs(self.position).min()), float(self.fwhm(shape).min()))
         return profiles(x, *components(shape, self.position, shares), self.fwhm(shape), self.eta(shape))[0] @ self.area
 
 
-def _jacobian(group: Group, window: Window, shape: Shape, shares: Shares):
+def _jacobian(
+    group: Group, window: Window, shape: Shape, shares: Shares
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, "points n"]]:
+    """The curve, and its derivatives in the order of the covariance."""
     x, n = window.x, len(group.position)
     middle, half = 0.5 * (x[0] + x[-1]), max(0.5 * (x[-1] - x[0]), 1e-9)
     slope = (x - middle) / half
@@ -95,7 +101,7 @@ def _jacobian(group: Group, window: Window, shape: Shape, shares: Shares):
     return value @ group.area + group.level[0] + group.level[1] * slope, columns
 
 
-def _priors(group: Group, window: Window):
+def _priors(group: Group, window: Window) -> tuple[Float[np.ndarray, "4"], Float[np.ndarray, "4 n"]]:
     """Weighted deviations of level, slope, common width and mixing; rows of the same."""
     n = len(group.position)
     size = 4 + 2 * n + int(group.own.sum())
@@ -106,7 +112,8 @@ def _priors(group: Group, window: Window):
     return away, rows
 
 
-def _moved(group: Group, step, shape: Shape) -> Group:
+def _moved(group: Group, step: Float[np.ndarray, " n"], shape: Shape) -> Group:
+    """After a step that goes nowhere too far."""
     n = len(group.position)
     reach = 0.3 * group.fwhm(shape)
     stretch = group.stretch.copy()
@@ -130,7 +137,7 @@ def fitted(group: Group, window: Window, shape: Shape, *, steps: int = _STEPS) -
     narrowest = float(group.fwhm(shape).min()) if len(group.position) else 1.0
     shares = Shares.of(shape, lowest, 0.7 * narrowest)
 
-    def state(group: Group):
+    def state(group: Group) -> tuple[float, np.ndarray, np.ndarray]:
         model, columns = _jacobian(group, window, shape, shares)
         away, rows = _priors(group, window)
         residual = np.concatenate([(window.y - model) * weight, -away])
@@ -163,17 +170,24 @@ def fitted(group: Group, window: Window, shape: Shape, *, steps: int = _STEPS) -
     return replace(group, chi2=chi2, covariance=covariance, inflation=inflation)
 
 
-def uncertainties(group: Group):
-    """Standard uncertainties of positions, areas and logarithms of own widths, inflated by the misfit."""
+def uncertainties(group: Group) -> tuple[Float[np.ndarray, " peaks"], Float[np.ndarray, " peaks"]]:
+    """Standard uncertainties of positions and areas, larger where the fit is poor."""
     n = len(group.position)
+    if group.covariance is None or group.inflation is None:
+        return np.full(n, np.inf), np.full(n, np.inf)
     sigma = np.sqrt(np.maximum(np.diag(group.covariance), 0.0))
     grown = np.sqrt(group.inflation)
-    width = np.full(n, sigma[2 + 2 * n])
-    width[group.own] = sigma[4 + 2 * n :]
-    return sigma[2 + n : 2 + 2 * n] * grown, sigma[2 : 2 + n] * grown, width * grown
+    return sigma[2 + n : 2 + 2 * n] * grown, sigma[2 : 2 + n] * grown
 
 
-def candidates(group: Group, window: Window, shape: Shape):
+def candidates(
+    group: Group, window: Window, shape: Shape
+) -> tuple[
+    Float[np.ndarray, " places"],
+    Float[np.ndarray, " places"],
+    Float[np.ndarray, " places"],
+    Float[np.ndarray, " peaks"],
+]:
     """What a further peak would gain, at every quarter of a width, and what a width of its own for each peak.
 
     Returns:

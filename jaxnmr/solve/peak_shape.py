@@ -1,6 +1,7 @@
 """The common profile of a pattern, learnt from its strong single peaks (host)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -13,27 +14,6 @@ from .peak_profile import Shape
 _MOST = 30
 _DIVERGENCES = (0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.055, 0.07)
 _FINE = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006)
-
-# Kα1 and Kβ1 in Å (International Tables C, 4.2.2)
-_TUBES = (
-    (1.540593, 1.392235), (0.709317, 0.632303), (1.788996, 1.620826), (1.936041, 1.756604), (2.289746, 2.084881), (0.559422, 0.497082),
-)  # fmt: skip
-_TUNGSTEN = 1.476399
-
-
-def companions(wavelength: float) -> list[tuple[str, float, float, float]]:
-    """Other radiation of a tube: its name, its wavelength over the first one from ... to ..., and the most of it there is.
-
-    The satellites of Kα (Kα3, Kα4) have about a hundredth of its intensity at 0.994 to 0.996 of its wavelength: Cheary & Coelho,
-    J. Appl. Cryst. 25, 109 (1992); the bremsstrahlung that a filter lets pass ends there, too.
-    """
-    first, beta = min(_TUBES, key=lambda tube: abs(tube[0] / wavelength - 1.0))
-    if abs(first / wavelength - 1.0) > 1.5e-3:
-        return []
-    found = [("Kβ", beta / wavelength, beta / wavelength, 0.02), ("Kα satellite", 0.9905, 0.9980, 0.02)]
-    if first == _TUBES[0][0]:
-        found.append(("W Lα", _TUNGSTEN / wavelength, _TUNGSTEN / wavelength, 0.02))
-    return found
 
 
 def first_shape(instrument: Instrument, fwhm: float) -> Shape:
@@ -67,8 +47,7 @@ def learnt(
         fwhm = float(shape.fwhm(np.array([at]))[0])
         window = windows(float(at), 6.0 * fwhm)
         if window is not None:
-            group = Group.start([at], [top * fwhm * 1.3])
-            starts.append((Group(**{**vars(group), "own": np.ones(1, bool)}), window))
+            starts.append((replace(Group.start([at], [top * fwhm * 1.3]), own=np.ones(1, bool)), window))
     if not starts:
         return shape
     fit = lambda shape, steps: [fitted(group, window, shape, steps=steps) for group, window in starts]
@@ -106,7 +85,7 @@ def learnt(
 def _sound(group: Group, window: Window, shape: Shape) -> bool:
     width = float(group.fwhm(shape)[0])
     step = float(np.median(np.diff(window.x)))
-    return bool(group.area[0] > 0.0 and width > 1.5 * step and abs(group.stretch[0] + group.common) < 1.6)
+    return bool(group.area[0] > 0.0 and width > 1.5 * step and abs(group.stretch[0]) < 1.6)
 
 
 def _refined(chi2: Callable[[float], float], grid: list[float], values: list[float], k: int) -> float:

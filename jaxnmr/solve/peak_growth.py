@@ -1,0 +1,101 @@
+"""What else the peaks of a group may be: more of them, one that is two, one with a width of its own, fewer (host)."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from .peak_groups import Group, Window, candidates, fitted, uncertainties
+from .peak_profile import Shape
+
+# chi² that a further peak or a width of its own must gain, and what each parameter more costs besides
+_GAIN, _COST = 25.0, 4.0
+# how near two peaks may lie, in widths; within so many, a weak one must be more than the misfit of the profile
+_NEAREST, _BESIDE = 0.35, 2.5
+_ROUNDS = 12
+
+
+def grown(group: Group, window: Window, shape: Shape) -> Group:
+    """Add peaks, split one, or give one a width of its own, whatever the pattern asks for most, until it asks no more."""
+    for _ in range(_ROUNDS):
+        best: tuple[float, Group] | None = None
+        doubtful = _doubtful(group, shape)
+        for trial, count in _trials(group, window, shape):
+            new = fitted(trial, window, shape)
+            gained = group.chi2 - new.chi2 - _GAIN - _COST * count
+            if gained > 0.0 and _doubtful(new, shape) <= doubtful and (best is None or gained > best[0]):
+                best = gained, new
+        if best is None:
+            return group
+        group = best[1]
+    return group
+
+
+def pruned(group: Group, window: Window, shape: Shape, significance: float) -> Group:
+    """Without the peaks that are too weak for their uncertainties, the weakest first."""
+    while len(group.position):
+        _, sigma = uncertainties(group)
+        strength = group.area / np.maximum(sigma, 1e-300)
+        j = int(np.argmin(strength))
+        if strength[j] > significance:
+            break
+        left = np.arange(len(group.position)) != j
+        group = replace(
+            group, position=group.position[left], area=group.area[left], stretch=group.stretch[left], own=group.own[left],
+            covariance=None, inflation=None,
+        )  # fmt: skip
+        if left.any():
+            group = fitted(group, window, shape)
+    return group
+
+
+def _trials(group: Group, window: Window, shape: Shape) -> list[tuple[Group, int]]:
+    """What may be tried, with the number of parameters more."""
+    grid, gain, area, widths = candidates(group, window, shape)
+    found = []
+    tops = [j for j in range(len(grid)) if gain[j] > _GAIN and gain[j] == gain[max(j - 2, 0) : j + 3].max()]
+    for j in sorted(tops, key=lambda j: -gain[j])[:2]:
+        apart = np.abs(group.position - grid[j])
+        if not len(apart) or apart.min() > 0.2 * shape.fwhm(grid[j : j + 1])[0]:
+            found.append((_with(group, grid[j], area[j]), 2))
+    alone = len(group.position) == 1
+    for j in range(len(group.position)):
+        if not (widths[j] > _GAIN or group.stretch[j] > 0.2 or (alone and group.common > 0.08)):
+            continue
+        found.append((_split(group, j, shape), 2))
+        if not group.own[j] and (not alone or abs(group.common) > window.width):
+            own, stretch = group.own.copy(), group.stretch.copy()
+            own[j], stretch[j] = True, group.common
+            found.append((replace(group, own=own, stretch=stretch), 1))
+    return found
+
+
+def _split(group: Group, j: int, shape: Shape) -> Group:
+    """One peak made two of the usual width."""
+    away = 0.35 * float(group.fwhm(shape)[j])
+    position, area, stretch, own = (v.copy() for v in (group.position, group.area, group.stretch, group.own))
+    position[j] -= away
+    area[j] *= 0.5
+    stretch[j], own[j] = 0.0, False
+    split = replace(group, position=position, area=area, stretch=stretch, own=own)
+    return _with(split, position[j] + 2.0 * away, area[j])
+
+
+def _with(group: Group, position: float, area: float) -> Group:
+    order = np.argsort([*group.position, position], kind="stable")
+    pick = lambda old, new: np.array([*old, new])[order]
+    return replace(
+        group, position=pick(group.position, position), area=pick(group.area, area), stretch=pick(group.stretch, 0.0),
+        own=pick(group.own, False).astype(bool),
+    )  # fmt: skip
+
+
+def _doubtful(group: Group, shape: Shape) -> int:
+    """How many peaks may be but corrections of the profile of a stronger one beside them."""
+    fwhm = group.fwhm(shape)
+    count = 0
+    for j in range(len(group.position)):
+        apart = np.abs(group.position - group.position[j]) / np.maximum(fwhm, fwhm[j])
+        apart[j] = np.inf
+        weak = (group.area[j] < 1.5 * shape.misfit * group.area[apart < _BESIDE]).any()
+        count += int(weak or apart.min() < _NEAREST or group.area[j] <= 0.0)
+    return count
