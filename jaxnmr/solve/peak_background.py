@@ -84,7 +84,7 @@ def baseline(
             break
         mean, spread = float(below.mean()), max(float(below.std()), 1e-9)
         new = full / (1.0 + np.exp(np.clip(2.0 * (apart - (2.0 * spread - mean)) / spread, -50.0, 50.0)))
-        changed = float(np.linalg.norm(new - weight) / max(np.linalg.norm(weight), 1e-12))
+        changed = float(np.linalg.norm(new - weight)) / max(float(np.linalg.norm(weight)), 1e-12)
         weight = new
         if changed < 1e-3:
             break

@@ -72,7 +72,10 @@ def find_peaks(
         notes.append(f"{len(table)} peaks were found; an indexing needs {FEWEST} or more")
     # the groups, and with them the background below its peaks, end where the list does
     humps = sorted(h for h in (*humps, *search.rises()) if not len(table) or h[0] < table[-1, 0])
-    return Peaks(*table.T, np.array(humps).reshape(-1, 2), instrument, pattern.name, tuple(notes))
+    two_theta, sigma, area, sigma_area, fwhm = table.T
+    return Peaks(
+        two_theta, sigma, area, sigma_area, fwhm, np.array(humps).reshape(-1, 2), instrument, pattern.name, tuple(notes)
+    )
 
 
 def peak_table(peaks: Peaks) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
