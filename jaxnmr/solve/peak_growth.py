@@ -12,6 +12,8 @@ _GAIN, _COST = 25.0, 4.0
 # how near two peaks may lie, in widths; within so many, a weak one must be more than the misfit of the profile
 _NEAREST, _BESIDE = 0.35, 2.5
 _ROUNDS = 12
+# widths over the usual one that a hump is tried with
+_BROAD = (3.0, 8.0)
 
 
 def grown(group: Group, window: Window, shape: Shape) -> Group:
@@ -57,6 +59,9 @@ def _trials(group: Group, window: Window, shape: Shape) -> list[tuple[Group, int
         apart = np.abs(group.position - grid[j])
         if not len(apart) or apart.min() > 0.2 * shape.fwhm(grid[j : j + 1])[0]:
             found.append((_with(group, grid[j], area[j]), 2))
+    if tops:
+        j = max(tops, key=lambda j: gain[j])
+        found += [(_with(group, grid[j], w * area[j], np.log(w)), 3) for w in _BROAD]
     alone = len(group.position) == 1
     for j in range(len(group.position)):
         if not (widths[j] > _GAIN or group.stretch[j] > 0.2 or (alone and group.common > 0.08)):
@@ -80,12 +85,13 @@ def _split(group: Group, j: int, shape: Shape) -> Group:
     return _with(split, position[j] + 2.0 * away, area[j])
 
 
-def _with(group: Group, position: float, area: float) -> Group:
+def _with(group: Group, position: float, area: float, stretch: float | None = None) -> Group:
+    """With one peak more, of the usual width or of one of its own."""
     order = np.argsort([*group.position, position], kind="stable")
     pick = lambda old, new: np.array([*old, new])[order]
     return replace(
-        group, position=pick(group.position, position), area=pick(group.area, area), stretch=pick(group.stretch, 0.0),
-        own=pick(group.own, False).astype(bool),
+        group, position=pick(group.position, position), area=pick(group.area, area), stretch=pick(group.stretch, stretch or 0.0),
+        own=pick(group.own, stretch is not None).astype(bool),
     )  # fmt: skip
 
 

@@ -119,24 +119,25 @@ class Search:
 
     def learn(self) -> None:
         """The common profile from the strong single peaks."""
-        position, height = self._maxima(8.0)
-        if not len(position):
-            return
-        fwhm = self.shape.fwhm(position)
-        single = np.ones(len(position), bool)
-        for k in range(len(position)):
-            gap = np.abs(position - position[k])
-            near = (gap > 0) & (gap < 6.0 * fwhm[k])
-            single[k] = not (near & (height > 0.1 * height[k])).any()
-        noise = np.interp(position, self.x, self.noise)
-        order = np.argsort(-np.where(single, height / noise, 0.0))[: int(single.sum())]
-        # few are too many of one angle: the strongest of the whole range are taken
+        # once more when it is known how good it is: only a good profile tells the axial divergence
         self.shape = self.shape.with_(misfit=0.02)
-        net = self.y - self.background
-        windows = lambda at, reach: self._window(
-            at - reach, at + reach, net, 3.0 * float(np.interp(at, self.x, self.noise)), width=5.0, mixing=0.5
-        )
-        self.shape = learnt(windows, position[order], height[order], self.shape, self.instrument)
+        for _ in range(2):
+            position, height = self._maxima(8.0)
+            if not len(position):
+                return
+            fwhm, noise = self.shape.fwhm(position), np.interp(position, self.x, self.noise)
+            gap = np.abs(position[:, None] - position)
+            gap[gap == 0.0] = np.inf
+            near = (gap < 6.0 * fwhm[:, None]) & (height > 0.1 * height[:, None])
+            single = np.flatnonzero(~near.any(axis=1))
+            order = single[np.argsort(-(height / noise)[single])]
+            reach = np.clip(gap.min(axis=1) - 2.0 * fwhm, 2.5 * fwhm, 6.0 * fwhm)
+            self.shape = learnt(self._around, position[order], height[order], reach[order], self.shape, self.instrument)
+
+    def _around(self, at: float, reach: float) -> Window | None:
+        """The window of a single peak whose width and mixing are free."""
+        level = 3.0 * float(np.interp(at, self.x, self.noise))
+        return self._window(at - reach, at + reach, self.y - self.background, level, width=5.0, mixing=0.5)
 
     def start(self) -> None:
         """Groups of the maxima that are there."""

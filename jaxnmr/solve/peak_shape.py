@@ -12,6 +12,8 @@ from .peak_profile import Shape
 
 # strong peaks that the shape is learnt from
 _MOST = 30
+# degrees, and how many of the lowest tell the axial divergence; what chi² it must gain
+_LOW, _FEW, _SHOWS = 60.0, 8, 12.0
 _DIVERGENCES = (0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.055, 0.07)
 _FINE = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006)
 
@@ -33,6 +35,7 @@ def learnt(
     windows: Callable[[float, float], Window | None],
     position: Float[np.ndarray, " n"],
     height: Float[np.ndarray, " n"],
+    reach: Float[np.ndarray, " n"],
     shape: Shape,
     instrument: Instrument,
 ) -> Shape:
@@ -40,46 +43,54 @@ def learnt(
 
     Args:
         windows: the points around a position, so many degrees to each side.
-        position, height: of peaks without neighbours, the strongest first.
+        position, height: of peaks without neighbours, the strongest first; ``reach`` how far each stands alone, degrees.
     """
-    starts = []
-    for at, top in zip(position[:_MOST], height[:_MOST], strict=True):
+    fits, around = [], []
+    for at, top, far in zip(position[:_MOST], height[:_MOST], reach[:_MOST], strict=True):
         fwhm = float(shape.fwhm(np.array([at]))[0])
-        window = windows(float(at), 6.0 * fwhm)
+        window = windows(float(at), float(far))
         if window is not None:
-            starts.append((replace(Group.start([at], [top * fwhm * 1.3]), own=np.ones(1, bool)), window))
-    if not starts:
+            group = fitted(replace(Group.start([at], [top * fwhm * 1.3]), own=np.ones(1, bool)), window, shape)
+            if _sound(group, window, shape):
+                fits.append(group)
+                around.append(window)
+    if not fits:
         return shape
-    fit = lambda shape, steps: [fitted(group, window, shape, steps=steps) for group, window in starts]
-    fits = fit(shape, 25)
-    sound = [k for k, f in enumerate(fits) if _sound(f, starts[k][1], shape)]
-    if not sound:
-        return shape
-    starts, fits = [starts[k] for k in sound], [fits[k] for k in sound]
     shape = _curves(fits, shape)
-    # axial divergence shows at low angles, or not at all
-    angles = np.array([float(f.position[0]) for f in fits])
-    low = [k for k in np.argsort(angles) if angles[k] < 60.0][:8]
-    if low:
-        fits_low = [fits[k] for k in low]
-        windows_low = [starts[k][1] for k in low]
+    fits = _again(fits, around, shape)
+    shl = _divergence(fits, around, shape, instrument)
+    if shl != shape.shl:
+        shape = shape.with_(shl=shl)
+        shape = _curves(_again(fits, around, shape), shape)
+        fits = _again(fits, around, shape)
+    return shape.with_(misfit=_misfit(fits, around, shape))
 
-        def chi2(shl: float) -> float:
-            with_it = shape.with_(shl=shl)
-            return sum(
-                min(fitted(f, w, with_it, steps=12).chi2, 4.0 * f.chi2 + 100.0)
-                for f, w in zip(fits_low, windows_low, strict=True)
-            )
 
-        grid = sorted({*_DIVERGENCES, *(_FINE if instrument.geometry == "debye-scherrer" else ()), instrument.shl})
-        values = [chi2(s) for s in grid]
-        k = int(np.argmin(values))
-        if k and values[0] - values[k] > 12.0:
-            shape = shape.with_(shl=_refined(chi2, grid, values, k))
-            starts = [(f, w) for f, (_, w) in zip(fits, starts, strict=True)]
-            fits = fit(shape, 25)
-            shape = _curves(fits, shape)
-    return shape.with_(misfit=_misfit(fits, [w for _, w in starts], shape))
+def _again(fits: list[Group], windows: list[Window], shape: Shape) -> list[Group]:
+    """The same peaks with another shape; stretches are those of its widths."""
+    usual = [replace(f, stretch=np.zeros(1), mixing=0.0) for f in fits]
+    return [fitted(f, window, shape) for f, window in zip(usual, windows, strict=True)]
+
+
+def _divergence(fits: list[Group], windows: list[Window], shape: Shape, instrument: Instrument) -> float:
+    """Axial divergence of the peaks at low angles; that of the instrument unless they contradict it."""
+    angle = np.array([float(f.position[0]) for f in fits])
+    low = [k for k in np.argsort(angle) if angle[k] < _LOW][:_FEW]
+    if not low:
+        return 0.0
+
+    def chi2(shl: float) -> float:
+        with_it = shape.with_(shl=shl)
+        return sum(fitted(fits[k], windows[k], with_it, steps=15).chi2 for k in low)
+
+    said = chi2(instrument.shl)
+    grid = [*_DIVERGENCES, *(_FINE if instrument.geometry == "debye-scherrer" else ())]
+    grid = sorted({*grid, instrument.shl})
+    values = [said if s == instrument.shl else chi2(s) for s in grid]
+    if said - min(values) < _SHOWS:
+        return instrument.shl
+    best = int(np.argmin(values))
+    return _refined(chi2, grid, values, best) if best else 0.0
 
 
 def _sound(group: Group, window: Window, shape: Shape) -> bool:
