@@ -27,8 +27,8 @@ class Window:
     sigma: Float[np.ndarray, " points"]
     noise: Float[np.ndarray, " points"]
     level: float
-    width: float = 0.15
-    mixing: float = 0.10
+    width: float = 0.20
+    mixing: float = 0.15
 
 
 @dataclass(frozen=True)

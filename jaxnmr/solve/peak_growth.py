@@ -7,10 +7,11 @@ import numpy as np
 from .peak_groups import Group, Window, candidates, fitted, uncertainties
 from .peak_profile import Shape
 
-# chi² that a further peak or a width of its own must gain, and what each parameter more costs besides
-_GAIN, _COST = 25.0, 4.0
+# chi² that a further peak or a width of its own must gain, and what each parameter more costs besides; two peaks out of one, which
+# a profile that is not quite right may want, too, count as more parameters
+_GAIN, _COST, _CLOSE = 25.0, 4.0, 6
 # how near two peaks may lie, in widths; within so many, a weak one must be more than the misfit of the profile
-_NEAREST, _BESIDE = 0.35, 2.5
+_NEAREST, _BESIDE = 0.35, 3.0
 _ROUNDS = 12
 # widths over the usual one that a hump is tried with
 _BROAD = (3.0, 8.0)
@@ -51,7 +52,7 @@ def pruned(group: Group, window: Window, shape: Shape, significance: float) -> G
 
 
 def _trials(group: Group, window: Window, shape: Shape) -> list[tuple[Group, int]]:
-    """What may be tried, with the number of parameters more."""
+    """What may be tried, with what they cost, in parameters."""
     grid, gain, area, widths = candidates(group, window, shape)
     found = []
     tops = [j for j in range(len(grid)) if gain[j] > _GAIN and gain[j] == gain[max(j - 2, 0) : j + 3].max()]
@@ -66,8 +67,8 @@ def _trials(group: Group, window: Window, shape: Shape) -> list[tuple[Group, int
     for j in range(len(group.position)):
         if not (widths[j] > _GAIN or group.stretch[j] > 0.2 or (alone and group.common > 0.08)):
             continue
-        found.append((_split(group, j, shape), 2))
-        if not group.own[j] and (not alone or abs(group.common) > window.width):
+        found.append((_split(group, j, shape), _CLOSE))
+        if not group.own[j]:
             own, stretch = group.own.copy(), group.stretch.copy()
             own[j], stretch[j] = True, group.common
             found.append((replace(group, own=own, stretch=stretch), 1))

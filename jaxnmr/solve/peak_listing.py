@@ -11,9 +11,11 @@ from .peak_profile import Shape
 # widths over that of the curve: a hump, and a spike of a single point
 HUMP, _SPIKE = 2.0, 0.4
 # widths that differ by less say nothing about lines that are not resolved
-_WIDER = 1.1
+_WIDER = 1.05
 # of its width, the best that the position of a peak is known to
 _LEAST = 0.01
+# beside a peak, so many widths, and what may be left of it there
+_FOOT, _WEAK = 6.0, 0.01
 # Kα1 and Kβ1 in Å (International Tables C, 4.2.2)
 _TUBES = (
     (1.540593, 1.392235), (0.709317, 0.632303), (1.788996, 1.620826), (1.936041, 1.756604), (2.289746, 2.084881), (0.559422, 0.497082),
@@ -28,7 +30,7 @@ def rows(groups: list[Group], shape: Shape) -> tuple[Float[np.ndarray, "peaks 5"
         sigma, sigma_area = uncertainties(group)
         fwhm, usual = group.fwhm(shape), shape.fwhm(group.position)
         # what the profile does not describe, and lines that are not resolved, may lie to either side
-        profile = np.hypot(0.5 * shape.misfit, _LEAST) * fwhm
+        profile = np.hypot(0.8 * shape.misfit, _LEAST) * fwhm
         axial = shape.misfit * shape.extent(group.position) / 3.0
         hidden = 0.5 * np.sqrt(np.maximum(fwhm**2 - (_WIDER * usual) ** 2, 0.0)) / FWHM_PER_SIGMA
         error = np.sqrt(sigma**2 + profile**2 + axial**2 + hidden**2)
@@ -43,7 +45,10 @@ def rows(groups: list[Group], shape: Shape) -> tuple[Float[np.ndarray, "peaks 5"
     for j in range(1, len(table)):
         if table[j, 0] - table[j - 1, 0] < 0.3 * table[j, 4]:
             twice[j if table[j, 2] < table[j - 1, 2] else j - 1] = True
-    return table[~twice], humps
+    table = table[~twice]
+    # the foot of a strong peak is no part of its profile: edges of filters, the detector
+    foot = (np.abs(table[:, None, 0] - table[:, 0]) < _FOOT * table[:, 4]) & (table[:, None, 2] < _WEAK * table[:, 2])
+    return table[~foot.any(axis=1)], humps
 
 
 def companions(wavelength: float) -> list[tuple[str, float, float, float]]:
