@@ -7,11 +7,13 @@ import numpy as np
 from .peak_groups import Group, Window, candidates, fitted, uncertainties
 from .peak_profile import Shape
 
+# widths over that of the curve from which on a peak is a hump
+HUMP = 2.0
 # chi² that a further peak or a width of its own must gain, and what each parameter more costs besides; two peaks out of one, which
 # a profile that is not quite right may want, too, count as more parameters
 _GAIN, _COST, _CLOSE = 25.0, 4.0, 6
 # how near two peaks may lie, in widths; within so many, a weak one must be more than the misfit of the profile
-_NEAREST, _BESIDE = 0.35, 3.0
+_NEAREST, _BESIDE = 0.35, 2.75
 _ROUNDS = 12
 # widths over the usual one that a hump is tried with
 _BROAD = (3.0, 8.0)
@@ -99,10 +101,12 @@ def _with(group: Group, position: float, area: float, stretch: float | None = No
 def _doubtful(group: Group, shape: Shape) -> int:
     """How many peaks may be but corrections of the profile of a stronger one beside them."""
     fwhm = group.fwhm(shape)
-    count = 0
-    for j in range(len(group.position)):
-        apart = np.abs(group.position - group.position[j]) / np.maximum(fwhm, fwhm[j])
+    peaks = np.flatnonzero(fwhm < HUMP * shape.fwhm(group.position))
+    count = int((group.area <= 0.0).sum())
+    fwhm, position, area = fwhm[peaks], group.position[peaks], group.area[peaks]
+    for j in range(len(peaks)):
+        apart = np.abs(position - position[j]) / np.maximum(fwhm, fwhm[j])
         apart[j] = np.inf
-        weak = (group.area[j] < 1.5 * shape.misfit * group.area[apart < _BESIDE]).any()
-        count += int(weak or apart.min() < _NEAREST or group.area[j] <= 0.0)
+        weak = (area[j] < 1.5 * shape.misfit * area[apart < _BESIDE]).any()
+        count += int(weak or apart.min() < _NEAREST)
     return count

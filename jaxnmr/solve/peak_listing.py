@@ -6,10 +6,11 @@ from jaxtyping import Float
 from ..diffraction import Instrument
 from ..units import FWHM_PER_SIGMA
 from .peak_groups import Group, uncertainties
+from .peak_growth import HUMP
 from .peak_profile import Shape
 
-# widths over that of the curve: a hump, and a spike of a single point
-HUMP, _SPIKE = 2.0, 0.4
+# width over that of the curve: a spike of a single point
+_SPIKE = 0.4
 # widths that differ by less say nothing about lines that are not resolved
 _WIDER = 1.05
 # of its width, the best that the position of a peak is known to
@@ -36,7 +37,7 @@ def rows(groups: list[Group], shape: Shape) -> tuple[Float[np.ndarray, "peaks 5"
         error = np.sqrt(sigma**2 + profile**2 + axial**2 + hidden**2)
         for j in range(len(group.position)):
             if fwhm[j] > HUMP * usual[j]:
-                humps.append((float(group.position[j]), float(fwhm[j])))
+                humps.append((float(group.position[j]), float(fwhm[j]), float(group.area[j])))
             elif fwhm[j] > _SPIKE * usual[j]:
                 found.append((group.position[j], error[j], group.area[j], sigma_area[j], fwhm[j]))
     table = np.array(sorted(found)).reshape(-1, 5)
@@ -48,7 +49,10 @@ def rows(groups: list[Group], shape: Shape) -> tuple[Float[np.ndarray, "peaks 5"
     table = table[~twice]
     # the foot of a strong peak is no part of its profile: edges of filters, the detector
     foot = (np.abs(table[:, None, 0] - table[:, 0]) < _FOOT * table[:, 4]) & (table[:, None, 2] < _WEAK * table[:, 2])
-    return table[~foot.any(axis=1)], humps
+    table = table[~foot.any(axis=1)]
+    # nor is a broad foot below a peak that is stronger a hump
+    below = lambda at, width, size: (np.abs(table[:, 0] - at) < 0.5 * width) & (table[:, 2] > size)
+    return table, [(at, width) for at, width, size in humps if not below(at, width, size).any()]
 
 
 def companions(wavelength: float) -> list[tuple[str, float, float, float]]:

@@ -4,10 +4,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..diffraction import Instrument, Pattern
-from .peak_background import baseline, scatter
+from .peak_background import baseline, scatter, smooth, stiffness_of
 from .peak_groups import Group, Window, fitted
-from .peak_growth import grown, pruned
-from .peak_listing import HUMP
+from .peak_growth import HUMP, grown, pruned
 from .peak_shape import first_shape, learnt
 
 # the background follows no wave shorter than so many widths of a peak
@@ -15,6 +14,8 @@ _BACKGROUND = 40.0
 # a group fits its peaks and so many widths to both sides; wider gaps part groups
 _MARGIN, _GAP = 5.0, 4.0
 _MOST_TOGETHER = 9
+# waves of so many widths are looked at for humps
+_RISES = 10.0
 
 
 class Search:
@@ -216,15 +217,19 @@ class Search:
         return self.keep[nearest] & (two_theta > self.x[0]) & (two_theta < self.x[-1])
 
     def rises(self) -> list[tuple[float, float]]:
-        """Broad maxima of the background, degrees: positions and widths."""
+        """Broad maxima of what the peaks leave, degrees: positions and widths."""
         from scipy.signal import find_peaks as maxima
         from scipy.signal import peak_widths
 
-        place, said = maxima(self.background, prominence=0.0)
-        high = said["prominences"] > np.maximum(10.0 * self.noise[place], 0.25 * np.abs(self.background[place]))
+        model = self.model()
+        trust = self.keep * self.noise**2 / (self.noise**2 + (max(self.shape.misfit, 0.01) * model) ** 2)
+        fwhm = float(np.median(self.shape.fwhm(self.x))) / self.step
+        left = smooth(self.y - model, trust, stiffness_of(max(_RISES * fwhm, 10.0)))
+        place, said = maxima(left, prominence=0.0)
+        high = said["prominences"] > np.maximum(10.0 * self.noise[place], 0.25 * np.abs(left[place]))
         place = place[high & self.keep[place]]
         if not len(place):
             return []
-        width = peak_widths(self.background, place, rel_height=0.5)[0] * self.step
+        width = peak_widths(left, place, rel_height=0.5)[0] * self.step
         wide = width > HUMP * self.shape.fwhm(self.x[place])
         return [(float(at), float(w)) for at, w in zip(self.x[place][wide], width[wide], strict=True)]
