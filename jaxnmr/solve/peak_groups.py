@@ -130,8 +130,8 @@ def _moved(group: Group, step: Float[np.ndarray, " n"], shape: Shape) -> Group:
     )
 
 
-def fitted(group: Group, window: Window, shape: Shape, *, steps: int = _STEPS) -> Group:
-    """The group at its minimum (Levenberg and Marquardt), with its covariance."""
+def fitted(group: Group, window: Window, shape: Shape, *, enough: float = 1e-4) -> Group:
+    """The group at its minimum (Levenberg and Marquardt), with its covariance; a step that gains so small a part is the last."""
     weight = 1.0 / window.sigma
     lowest = max(float(np.abs(group.position).min()), 0.3) if len(group.position) else 1.0
     narrowest = float(group.fwhm(shape).min()) if len(group.position) else 1.0
@@ -145,7 +145,7 @@ def fitted(group: Group, window: Window, shape: Shape, *, steps: int = _STEPS) -
 
     chi2, residual, columns = state(group)
     damping = 1e-3
-    for _ in range(steps):
+    for _ in range(_STEPS):
         normal, gradient = columns.T @ columns, columns.T @ residual
         diagonal = np.maximum(np.diag(normal), 1e-12 * max(float(np.diag(normal).max()), 1e-30))
         step = np.linalg.solve(normal + np.diag(damping * diagonal + 1e-30), gradient)
@@ -155,7 +155,7 @@ def fitted(group: Group, window: Window, shape: Shape, *, steps: int = _STEPS) -
             gain = chi2 - new
             group, chi2, residual, columns = trial, new, residual_new, columns_new
             damping = max(0.2 * damping, 1e-9)
-            if gain < 1e-4 * max(chi2, 1.0) and damping < 1e-2:
+            if gain < enough * max(chi2, 1.0) and damping < 1e-2:
                 break
         else:
             damping *= 6.0

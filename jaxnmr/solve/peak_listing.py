@@ -15,6 +15,8 @@ _SPIKE = 0.4
 _WIDER = 1.05
 # of its width, the best that the position of a peak is known to
 _LEAST = 0.01
+# of the shift by axial divergence, what is not known
+_AXIAL = 0.05
 # beside a peak, so many widths, and what may be left of it there
 _FOOT, _WEAK = 6.0, 0.01
 # Kα1 and Kβ1 in Å (International Tables C, 4.2.2)
@@ -32,7 +34,7 @@ def rows(groups: list[Group], shape: Shape) -> tuple[Float[np.ndarray, "peaks 5"
         fwhm, usual = group.fwhm(shape), shape.fwhm(group.position)
         # what the profile does not describe, and lines that are not resolved, may lie to either side
         profile = np.hypot(0.8 * shape.misfit, _LEAST) * fwhm
-        axial = shape.misfit * shape.extent(group.position) / 3.0
+        axial = max(shape.misfit, _AXIAL) * shape.extent(group.position) / 3.0
         hidden = 0.5 * np.sqrt(np.maximum(fwhm**2 - (_WIDER * usual) ** 2, 0.0)) / FWHM_PER_SIGMA
         error = np.sqrt(sigma**2 + profile**2 + axial**2 + hidden**2)
         for j in range(len(group.position)):

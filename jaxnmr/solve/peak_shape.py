@@ -14,8 +14,8 @@ from .peak_profile import Shape
 _MOST = 30
 # degrees, and how many of the lowest tell the axial divergence; what chi² it must gain
 _LOW, _FEW, _SHOWS = 60.0, 8, 12.0
-_DIVERGENCES = (0.0, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.055, 0.07)
-_FINE = (0.0, 0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.006)
+_DIVERGENCES = (0.0, 0.01, 0.02, 0.03, 0.045, 0.065)
+_FINE = (0.001, 0.002, 0.004)
 
 
 def first_shape(instrument: Instrument, fwhm: float) -> Shape:
@@ -81,7 +81,7 @@ def _divergence(fits: list[Group], windows: list[Window], shape: Shape, instrume
 
     def chi2(shl: float) -> float:
         with_it = shape.with_(shl=shl)
-        return sum(fitted(fits[k], windows[k], with_it, steps=15).chi2 for k in low)
+        return sum(fitted(fits[k], windows[k], with_it, enough=3e-3).chi2 for k in low)
 
     said = chi2(instrument.shl)
     grid = [*_DIVERGENCES, *(_FINE if instrument.geometry == "debye-scherrer" else ())]

@@ -39,7 +39,7 @@ def find_peaks(
         significance: least area over its uncertainty.
 
     Raises:
-        ConventionError: no wavelength.
+        ConventionError: no wavelength; ``most`` or ``significance`` not positive.
         DataError: too few points.
     """
     instrument = instrument or pattern.instrument
@@ -49,6 +49,12 @@ def find_peaks(
             "find_peaks(pattern, Instrument(wavelengths=(1.5406,))) says it, or read_pattern(..., wavelength=1.5406)"
         )
     instrument.require_wavelength()
+    if most < 1:
+        raise ConventionError(f"most is {most}, how many peaks are listed; expected 1 or more")
+    if significance <= 0.0:
+        raise ConventionError(
+            f"significance is {significance:g}, the least area over its uncertainty; expected more than 0, as 5.0"
+        )
     if low is not None or high is not None:
         pattern = pattern.limited(low, high)
     if pattern.included().sum() < 50:
