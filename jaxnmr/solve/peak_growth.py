@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Bool
 
 from .peak_groups import Group, Window, candidates, fitted, uncertainties
 from .peak_profile import Shape
@@ -36,10 +37,10 @@ def grown(group: Group, window: Window, shape: Shape) -> Group:
 
 
 def pruned(group: Group, window: Window, shape: Shape, significance: float) -> Group:
-    """Without the peaks that are too weak for their uncertainties, the weakest first."""
+    """Without the peaks that are too weak for their uncertainties or for what is beside them, the weakest first."""
     while len(group.position):
         _, sigma = uncertainties(group)
-        strength = group.area / np.maximum(sigma, 1e-300)
+        strength = np.where(_weak(group, shape), 0.0, group.area / np.maximum(sigma, 1e-300))
         j = int(np.argmin(strength))
         if strength[j] > significance:
             break
@@ -98,15 +99,19 @@ def _with(group: Group, position: float, area: float, stretch: float | None = No
     )  # fmt: skip
 
 
-def _doubtful(group: Group, shape: Shape) -> int:
-    """How many peaks may be but corrections of the profile of a stronger one beside them."""
+def _weak(group: Group, shape: Shape) -> Bool[np.ndarray, " peaks"]:
+    """Which peaks may be but corrections of the profile of a stronger one beside them; humps are none and have none."""
     fwhm = group.fwhm(shape)
-    peaks = np.flatnonzero(fwhm < HUMP * shape.fwhm(group.position))
-    count = int((group.area <= 0.0).sum())
-    fwhm, position, area = fwhm[peaks], group.position[peaks], group.area[peaks]
-    for j in range(len(peaks)):
-        apart = np.abs(position - position[j]) / np.maximum(fwhm, fwhm[j])
-        apart[j] = np.inf
-        weak = (area[j] < 1.5 * shape.misfit * area[apart < _BESIDE]).any()
-        count += int(weak or apart.min() < _NEAREST)
-    return count
+    sharp = fwhm < HUMP * shape.fwhm(group.position)
+    apart = np.abs(group.position[:, None] - group.position) / np.maximum(fwhm[:, None], fwhm)
+    beside = (apart < _BESIDE) & sharp[:, None] & sharp
+    return (beside & (group.area[:, None] < 1.5 * shape.misfit * group.area)).any(axis=1)
+
+
+def _doubtful(group: Group, shape: Shape) -> int:
+    """How many peaks there should not be."""
+    fwhm = group.fwhm(shape)
+    sharp = fwhm < HUMP * shape.fwhm(group.position)
+    order = np.flatnonzero(sharp)[np.argsort(group.position[sharp])]
+    near = np.diff(group.position[order]) < _NEAREST * np.maximum(fwhm[order][1:], fwhm[order][:-1])
+    return int(_weak(group, shape).sum() + near.sum() + (group.area <= 0.0).sum())

@@ -14,6 +14,8 @@ _BACKGROUND = 40.0
 # a group fits its peaks and so many widths to both sides; wider gaps part groups
 _MARGIN, _GAP = 5.0, 4.0
 _MOST_TOGETHER = 9
+# of its height, what a peak is taken to differ from the profile at first
+_MISFIT = 0.02
 # waves of so many widths are looked at for humps
 _RISES = 10.0
 
@@ -121,8 +123,8 @@ class Search:
     def learn(self) -> None:
         """The common profile from the strong single peaks."""
         # once more when it is known how good it is: only a good profile tells the axial divergence
-        self.shape = self.shape.with_(misfit=0.02)
-        for _ in range(2):
+        self.shape = self.shape.with_(misfit=_MISFIT, shl=self.instrument.shl)
+        for once_more in (False, True):
             position, height = self._maxima(8.0)
             if not len(position):
                 return
@@ -133,7 +135,10 @@ class Search:
             single = np.flatnonzero(~near.any(axis=1))
             order = single[np.argsort(-(height / noise)[single])]
             reach = np.clip(gap.min(axis=1) - 2.0 * fwhm, 2.5 * fwhm, 6.0 * fwhm)
-            self.shape = learnt(self._around, position[order], height[order], reach[order], self.shape, self.instrument)
+            said = self.instrument if once_more else None
+            self.shape = learnt(self._around, position[order], height[order], reach[order], self.shape, said)
+            if not once_more:
+                self.shape = self.shape.with_(misfit=min(self.shape.misfit, _MISFIT))
 
     def _around(self, at: float, reach: float) -> Window | None:
         """The window of a single peak whose width and mixing are free."""

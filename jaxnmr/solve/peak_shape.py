@@ -37,13 +37,14 @@ def learnt(
     height: Float[np.ndarray, " n"],
     reach: Float[np.ndarray, " n"],
     shape: Shape,
-    instrument: Instrument,
+    instrument: Instrument | None,
 ) -> Shape:
     """Width, mixing and axial divergence of these single peaks.
 
     Args:
         windows: the points around a position, so many degrees to each side.
         position, height: of peaks without neighbours, the strongest first; ``reach`` how far each stands alone, degrees.
+        instrument: says the axial divergence, where the peaks do not; ``None`` to leave it as it is.
     """
     fits, around = [], []
     for at, top, far in zip(position[:_MOST], height[:_MOST], reach[:_MOST], strict=True):
@@ -58,7 +59,7 @@ def learnt(
         return shape
     shape = _curves(fits, shape)
     fits = _again(fits, around, shape)
-    shl = _divergence(fits, around, shape, instrument)
+    shl = _divergence(fits, around, shape, instrument) if instrument else shape.shl
     if shl != shape.shl:
         shape = shape.with_(shl=shl)
         shape = _curves(_again(fits, around, shape), shape)
