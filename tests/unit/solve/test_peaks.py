@@ -58,14 +58,14 @@ def away(peaks: Peaks, lines: np.ndarray) -> np.ndarray:
 def test_positions_are_as_uncertain_as_they_are_said_to_be():
     """Of reflections without neighbours, in patterns whose noise differs; every peak is a reflection."""
     deviations = []
-    for seed in range(3):
+    for seed in range(2):
         peaks = find_peaks(counted(2000.0 * calculated() + 100.0, seed, instrument=DOUBLET), most=20)
         apart = away(peaks, angles())
         assert np.all(np.abs(apart) < np.maximum(4.0 * peaks.sigma, 0.4 * peaks.fwhm))
         alone = np.sum(np.abs(peaks.two_theta[:, None] - angles()) < 0.3, axis=1) == 1
         deviations.append((apart / peaks.sigma)[alone])
     deviation = np.concatenate(deviations)
-    assert len(deviation) > 30
+    assert len(deviation) > 18
     assert 0.4 < np.mean(deviation**2) < 1.4
     assert np.abs(deviation).max() < 4.0
 
@@ -98,11 +98,12 @@ def plain() -> tuple[Pattern, Peaks]:
 
 
 def test_the_second_wavelength_makes_no_peaks():
-    """From 40 degrees on the doublets are resolved; without the second wavelength each is two peaks."""
+    """Above 42 degrees the doublets are resolved; without the second wavelength each is two peaks."""
     pattern, peaks = plain()
     np.testing.assert_allclose(peaks.two_theta, [at for at, _ in LINES], rtol=0, atol=5e-3)
     np.testing.assert_allclose(peaks.area, [area for _, area in LINES], rtol=0.08)
-    assert len(find_peaks(pattern, PLAIN.replace(wavelengths=(FIRST,)))) > len(LINES) + 2
+    without = find_peaks(pattern, PLAIN.replace(wavelengths=(FIRST,)), low=42.0)
+    np.testing.assert_allclose(without.two_theta, [43.5, 43.615, 48.0, 48.128], rtol=0, atol=0.01)
 
 
 def test_a_hump_is_no_peak():
