@@ -13,9 +13,11 @@ HUMP = 2.0
 # chi² that a further peak or a width of its own must gain, and what each parameter more costs besides; two peaks out of one, which
 # a profile that is not quite right may want, too, count as more parameters
 _GAIN, _COST, _CLOSE = 25.0, 4.0, 6
-# how near two peaks may lie, in widths; within so many, a weak one must be more than the misfit of the profile
-_NEAREST, _BESIDE = 0.35, 2.75
+# how near two peaks may lie, in widths; within so many, a weak one must be far more, and more, than the misfit of the profile
+_NEAREST, _UPON, _BESIDE = 0.35, 1.6, 2.75
 _ROUNDS = 12
+# a peak with so much of another's area is one, however poor the profile
+_SHARE = 0.25
 # widths over the usual one that a hump is tried with
 _BROAD = (3.0, 8.0)
 
@@ -104,8 +106,10 @@ def _weak(group: Group, shape: Shape) -> Bool[np.ndarray, " peaks"]:
     fwhm = group.fwhm(shape)
     sharp = fwhm < HUMP * shape.fwhm(group.position)
     apart = np.abs(group.position[:, None] - group.position) / np.maximum(fwhm[:, None], fwhm)
-    beside = (apart < _BESIDE) & sharp[:, None] & sharp
-    return (beside & (group.area[:, None] < 1.5 * shape.misfit * group.area)).any(axis=1)
+    least = np.select(
+        [apart < _UPON, apart < _BESIDE], [min(7.0 * shape.misfit, _SHARE), min(1.5 * shape.misfit, _SHARE)], 0.0
+    )
+    return (sharp[:, None] & sharp & (group.area[:, None] < least * group.area)).any(axis=1)
 
 
 def _doubtful(group: Group, shape: Shape) -> int:

@@ -14,7 +14,7 @@ from .peak_profile import Shape
 _MOST = 30
 # degrees, and how many of the lowest tell the axial divergence; what chi² it must gain
 _LOW, _FEW, _SHOWS = 60.0, 8, 12.0
-_DIVERGENCES = (0.0, 0.01, 0.02, 0.03, 0.045, 0.065)
+_DIVERGENCES = (0.0, 0.01, 0.02, 0.03, 0.045, 0.065, 0.09)
 _FINE = (0.001, 0.002, 0.004)
 
 
