@@ -12,6 +12,7 @@ from .curves import curve
 from .energies import energy
 from .information import information
 from .patterns import pattern
+from .peaks import peaks
 from .spectra import spectrum
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "information",
     "models",
     "pattern",
+    "peaks",
     "screening",
     "spectrum",
 ]

@@ -1,0 +1,121 @@
+"""What else the peaks of a group may be: more of them, one that is two, one with a width of its own, fewer (host)."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool
+
+from .peak_groups import Group, Window, candidates, fitted, uncertainties
+from .peak_profile import Shape
+
+# widths over that of the curve from which on a peak is a hump
+HUMP = 2.0
+# chi² that a further peak or a width of its own must gain, and what each parameter more costs besides; two peaks out of one, which
+# a profile that is not quite right may want, too, count as more parameters
+_GAIN, _COST, _CLOSE = 25.0, 4.0, 6
+# how near two peaks may lie, in widths; within so many, a weak one must be far more, and more, than the misfit of the profile
+_NEAREST, _UPON, _BESIDE = 0.35, 1.6, 2.75
+_ROUNDS = 12
+# a peak with so much of another's area is one, however poor the profile
+_SHARE = 0.25
+# widths over the usual one that a hump is tried with
+_BROAD = (3.0, 8.0)
+
+
+def grown(group: Group, window: Window, shape: Shape) -> Group:
+    """Add peaks, split one, or give one a width of its own, whatever the pattern asks for most, until it asks no more."""
+    for _ in range(_ROUNDS):
+        best: tuple[float, Group] | None = None
+        doubtful = _doubtful(group, shape)
+        for trial, count in _trials(group, window, shape):
+            new = fitted(trial, window, shape)
+            gained = group.chi2 - new.chi2 - _GAIN - _COST * count
+            if gained > 0.0 and _doubtful(new, shape) <= doubtful and (best is None or gained > best[0]):
+                best = gained, new
+        if best is None:
+            return group
+        group = best[1]
+    return group
+
+
+def pruned(group: Group, window: Window, shape: Shape, significance: float) -> Group:
+    """Without the peaks that are too weak for their uncertainties or for what is beside them, the weakest first."""
+    while len(group.position):
+        _, sigma = uncertainties(group)
+        strength = np.where(_weak(group, shape), 0.0, group.area / np.maximum(sigma, 1e-300))
+        j = int(np.argmin(strength))
+        if strength[j] > significance:
+            break
+        left = np.arange(len(group.position)) != j
+        group = replace(
+            group, position=group.position[left], area=group.area[left], stretch=group.stretch[left], own=group.own[left],
+            covariance=None, inflation=None,
+        )  # fmt: skip
+        if left.any():
+            group = fitted(group, window, shape)
+    return group
+
+
+def _trials(group: Group, window: Window, shape: Shape) -> list[tuple[Group, int]]:
+    """What may be tried, with what they cost, in parameters."""
+    grid, gain, area, widths = candidates(group, window, shape)
+    found = []
+    tops = [j for j in range(len(grid)) if gain[j] > _GAIN and gain[j] == gain[max(j - 2, 0) : j + 3].max()]
+    for j in sorted(tops, key=lambda j: -gain[j])[:2]:
+        apart = np.abs(group.position - grid[j])
+        if not len(apart) or apart.min() > 0.2 * shape.fwhm(grid[j : j + 1])[0]:
+            found.append((_with(group, grid[j], area[j]), 2))
+    if tops:
+        j = max(tops, key=lambda j: gain[j])
+        found += [(_with(group, grid[j], w * area[j], np.log(w)), 3) for w in _BROAD]
+    alone = len(group.position) == 1
+    for j in range(len(group.position)):
+        if not (widths[j] > _GAIN or group.stretch[j] > 0.2 or (alone and group.common > 0.08)):
+            continue
+        found.append((_split(group, j, shape), _CLOSE))
+        if not group.own[j]:
+            own, stretch = group.own.copy(), group.stretch.copy()
+            own[j], stretch[j] = True, group.common
+            found.append((replace(group, own=own, stretch=stretch), 1))
+    return found
+
+
+def _split(group: Group, j: int, shape: Shape) -> Group:
+    """One peak made two of the usual width."""
+    away = 0.35 * float(group.fwhm(shape)[j])
+    position, area, stretch, own = (v.copy() for v in (group.position, group.area, group.stretch, group.own))
+    position[j] -= away
+    area[j] *= 0.5
+    stretch[j], own[j] = 0.0, False
+    split = replace(group, position=position, area=area, stretch=stretch, own=own)
+    return _with(split, position[j] + 2.0 * away, area[j])
+
+
+def _with(group: Group, position: float, area: float, stretch: float | None = None) -> Group:
+    """With one peak more, of the usual width or of one of its own."""
+    order = np.argsort([*group.position, position], kind="stable")
+    pick = lambda old, new: np.array([*old, new])[order]
+    return replace(
+        group, position=pick(group.position, position), area=pick(group.area, area), stretch=pick(group.stretch, stretch or 0.0),
+        own=pick(group.own, stretch is not None).astype(bool),
+    )  # fmt: skip
+
+
+def _weak(group: Group, shape: Shape) -> Bool[np.ndarray, " peaks"]:
+    """Which peaks may be but corrections of the profile of a stronger one beside them; humps are none and have none."""
+    fwhm = group.fwhm(shape)
+    sharp = fwhm < HUMP * shape.fwhm(group.position)
+    apart = np.abs(group.position[:, None] - group.position) / np.maximum(fwhm[:, None], fwhm)
+    least = np.select(
+        [apart < _UPON, apart < _BESIDE], [min(7.0 * shape.misfit, _SHARE), min(1.5 * shape.misfit, _SHARE)], 0.0
+    )
+    return (sharp[:, None] & sharp & (group.area[:, None] < least * group.area)).any(axis=1)
+
+
+def _doubtful(group: Group, shape: Shape) -> int:
+    """How many peaks there should not be."""
+    fwhm = group.fwhm(shape)
+    sharp = fwhm < HUMP * shape.fwhm(group.position)
+    order = np.flatnonzero(sharp)[np.argsort(group.position[sharp])]
+    near = np.diff(group.position[order]) < _NEAREST * np.maximum(fwhm[order][1:], fwhm[order][:-1])
+    return int(_weak(group, shape).sum() + near.sum() + (group.area <= 0.0).sum())
