@@ -143,8 +143,8 @@ def bravais(found: spglib.SpglibDataset) -> str:
 def lines(vectors: np.ndarray, xyz: np.ndarray, species: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Positions and areas of the lines of a crystal that can be seen, up to 160 degrees."""
     reciprocal = np.linalg.inv(vectors).T
-    # enough for forty lines and no more
-    d_min = max(WAVELENGTH / 2.0 / np.sin(np.radians(80.0)), 0.28 * abs(np.linalg.det(vectors)) ** (1 / 3))
+    # enough lines and not many more
+    d_min = max(WAVELENGTH / 2.0 / np.sin(np.radians(80.0)), 0.11 * abs(np.linalg.det(vectors)) ** (1 / 3))
     limit = (np.linalg.norm(vectors, axis=1) / d_min).astype(int) + 1
     hkl = np.array(list(product(*(range(-n, n + 1) for n in limit))))
     q = np.sum((hkl @ reciprocal) ** 2, axis=1)

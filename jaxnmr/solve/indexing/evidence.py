@@ -152,13 +152,49 @@ def _evidence(
             return None
         x, shift, matrix = solved
     n = int(indexed.sum())
-    possible = max(possible, n)
+    inside[cluster[indexed]] = True
+    possible = int(inside.sum())
     value = fit[indexed].sum() + spurious * (len(lines) - n)
-    value -= lgamma(possible + 1) - lgamma(n + 1) - lgamma(possible - n + 1) + log(possible + 1)
+    value += _seen(lattice, hkl, start[inside], number[inside], np.isin(np.flatnonzero(inside), cluster[indexed]))
     value += _occam(lattice, x, shift, lines, matrix, prior)
     errors = np.sqrt(np.maximum(np.diag(np.linalg.pinv(matrix)), 0.0))[: len(x)]
     away = np.abs(goal - q[nearest])
     return Assessed(lattice, x, errors, shift, hkl[nearest], indexed, possible, _m20(lines, q, away, indexed), float(value), scale)
+
+
+# lines that a larger cell has beyond those of a smaller one may be weak all together: those for which these are not zero
+_MODULI = {
+    "halved": lambda h, k, l: (h % 2) + (k % 2) + (l % 2), "h/2": lambda h, k, l: h % 2, "k/2": lambda h, k, l: k % 2,
+    "l/2": lambda h, k, l: l % 2, "A": lambda h, k, l: (k + l) % 2, "B": lambda h, k, l: (h + l) % 2, "C": lambda h, k, l: (h + k) % 2,
+    "I": lambda h, k, l: (h + k + l) % 2, "F": lambda h, k, l: (h + k) % 2 + (k + l) % 2, "hk/2": lambda h, k, l: h % 2 + k % 2,
+    "l/3": lambda h, k, l: l % 3, "R": lambda h, k, l: (k + l - h) % 3, "H": lambda h, k, l: (h - k) % 3,
+}  # fmt: skip
+_OF_SYSTEM = {
+    "c": ("halved", "I", "F"), "t": ("halved", "l/2", "C", "I", "F", "hk/2", "l/3"), "h": ("halved", "l/2", "hk/2", "l/3", "R", "H"),
+    "o": ("halved", "h/2", "k/2", "l/2", "A", "B", "C", "I", "F"), "m": ("halved", "h/2", "k/2", "l/2", "A", "B", "C", "I", "F"),
+    "a": ("halved", "h/2", "k/2", "l/2", "A", "B", "C", "I", "F"),
+}  # fmt: skip
+
+
+def _seen(lattice: BravaisLattice, hkl: np.ndarray, start: np.ndarray, number: np.ndarray, seen: np.ndarray) -> float:
+    """Probability that just these of the possible lines are seen: with the same odds for all, or others for those of a superlattice."""
+    plain = _any_subset(int(seen.sum()), len(seen))
+    names = _OF_SYSTEM[lattice.system]
+    values = [plain - log(2.0)]
+    h, k, l = hkl[: start[-1] + number[-1]].T
+    for name in names:
+        # a peak is of the smaller cell if any of its lines is
+        basic = np.minimum.reduceat(_MODULI[name](h, k, l), start) == 0
+        if basic.all() or not basic.any():
+            continue
+        parts = (_any_subset(int(seen[of].sum()), int(of.sum())) for of in (basic, ~basic))
+        values.append(sum(parts) - log(2.0 * len(names)))
+    return float(np.logaddexp.reduce(values))
+
+
+def _any_subset(n: int, of: int) -> float:
+    """All numbers of lines are as likely, and all subsets of a number."""
+    return -(lgamma(of + 1) - lgamma(n + 1) - lgamma(of - n + 1) + log(of + 1))
 
 
 def _clusters(q: np.ndarray, width: np.ndarray) -> np.ndarray:

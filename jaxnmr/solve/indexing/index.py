@@ -25,6 +25,8 @@ _A_NUMBER = _A_LINE = 8.0
 # a lattice that is this near to a more symmetric one is tried as such
 _PSEUDO = 0.03
 _SMALLEST = 20.0
+# part of the search of less symmetric lattices that is made when a cell explains all lines with this M20
+_DOUBT, _GOOD = 0.3, 20.0
 
 
 def index(
@@ -65,9 +67,12 @@ def index(
     rng = np.random.default_rng(seed)
     pool: list[Assessed] = []
     for lattice in wanted:
-        if pool and _settled(max(pool, key=_value), lattice, len(used)):
+        best = max(pool, key=_value, default=None)
+        if best is not None and _settled(best, lattice, len(used)):
             continue
-        pool += _cells(lattice, used, _limit(lattice, used, largest_volume), effort, rng)
+        # a doubt needs less of a search than a riddle
+        part = _DOUBT if best is not None and best.indexed.all() and best.m20 > _GOOD and best.scale <= 2.2 else 1.0
+        pool += _cells(lattice, used, _limit(lattice, used, largest_volume), effort * part, rng)
     pool = _improved(pool, used, {lattice.name for lattice in wanted})
     if largest_volume is not None:
         pool = [one for one in pool if _primitive_volume(one) <= 1.02 * largest_volume]

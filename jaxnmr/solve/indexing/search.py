@@ -18,7 +18,7 @@ from .lattices import BravaisLattice, table
 from .lines import Lines
 
 BATCH = 4096
-KEPT = 256
+KEPT = 128
 ROWS = 512
 LONGEST = 45.0
 _STEP = 8
@@ -26,6 +26,8 @@ _SLOTS = 32
 # how many times the uncertainty a line may miss when cells are screened, and when they are ranked
 _WIDE, _NARROW = 4.0, 1.5
 _SPURIOUS = 0.05
+# a search ends when its best cell was found so many times; sooner if that explains all lines and has few others
+_ENOUGH, _ENOUGH_PERFECT, _FEW = 60, 8, 1.8
 # trial cells per lattice
 _TRIALS = {"c": BATCH, "t": 80_000, "h": 80_000, "o": 160_000, "m": 480_000, "a": 300_000}
 
@@ -64,6 +66,7 @@ def search(lattice: BravaisLattice, lines: Lines, largest_volume: float, effort:
     known = table(lattice, ROWS)[1]
     columns[: len(known), :p] = known
     kept_x, kept_shift, kept_score = [], [], []
+    best, hits = -np.inf, 0
     for x, shift, real in _batches(lattice, lines, largest_volume, effort, rng):
         form = (x @ lattice.free).astype(np.float32)
         at = screen(form, shift.astype(np.float32), rows, *padded)
@@ -73,11 +76,18 @@ def search(lattice: BravaisLattice, lines: Lines, largest_volume: float, effort:
         start = np.zeros((KEPT, 6), np.float32)
         start[:, :p] = x[few]
         found = refine(start, shift[few].astype(np.float32), rows, columns, basis, *padded, np.float32(lines.shift_sigma))
-        better, moved, score = (np.asarray(a)[: len(at)] for a in found)
+        better, moved, score, perfect = (np.asarray(a)[: len(at)] for a in found)
         fine = np.isfinite(score)
         kept_x.append(better[fine, :p].astype(float))
         kept_shift.append(moved[fine].astype(float))
         kept_score.append(score[fine].astype(float))
+        if fine.any():
+            top = int(np.argmax(np.where(fine, score, -np.inf)))
+            if score[top] > best + 0.5:
+                best, hits = float(score[top]), 0
+            hits += int((score[fine] > best - 0.5).sum())
+            if hits >= (_ENOUGH_PERFECT if perfect[top] and score[top] > best - 0.5 else _ENOUGH):
+                break
     if not kept_x:
         return Trials(np.zeros((0, p)), np.zeros(0), np.zeros(0))
     x, shift, score = np.concatenate(kept_x), np.concatenate(kept_shift), np.concatenate(kept_score)
@@ -164,7 +174,9 @@ def refine(x, shift, rows, columns, basis, q, sigma, slope, seen, last, shift_si
 
     x, shift, _ = jax.lax.fori_loop(0, 6, improve, (x, shift, jnp.asarray(4.0, x.dtype)))
     near, _, count = _lines_of((x @ basis).T, shift, rows, q, slope, last)
-    return x, shift, _score(near, count, _NARROW * sigma, seen, last) - 0.5 * (shift / shift_sigma) ** 2
+    score = _score(near, count, _NARROW * sigma, seen, last) - 0.5 * (shift / shift_sigma) ** 2
+    left = ((near > 3.0 * sigma[:, None]) * seen[:, None]).sum(0)
+    return x, shift, score, (left == 0) & (count < _FEW * seen.sum())
 
 
 def _batches(
