@@ -79,7 +79,9 @@ class CellTable:
         peaks = self.peaks
         rest = ~self.explains(number, peaks.two_theta)
         if not rest.any():
-            raise DataError(f"candidate {number + 1} explains all {len(peaks)} peaks of {peaks.name}; none are left to be indexed")
+            raise DataError(
+                f"candidate {number + 1} explains all {len(peaks)} peaks of {peaks.name}; none are left to be indexed"
+            )
         columns = ("two_theta", "sigma", "area", "sigma_area", "fwhm")
         return replace(peaks, name=f"{peaks.name}, left over", **{name: getattr(peaks, name)[rest] for name in columns})
 
@@ -99,7 +101,23 @@ class CellTable:
         return found
 
     def __str__(self) -> str:
-        header = ("", "lattice", "a", "b", "c", "alpha", "beta", "gamma", "V", "shift", "indexed", "possible", "M20", "log E", "P")
+        header = (
+            "",
+            "lattice",
+            "a",
+            "b",
+            "c",
+            "alpha",
+            "beta",
+            "gamma",
+            "V",
+            "shift",
+            "indexed",
+            "possible",
+            "M20",
+            "log E",
+            "P",
+        )
         rows = [
             (
                 rank, one.lattice, *(f"{x:.4f}" for x in one.cell[:3]), *(f"{x:.3f}" for x in one.cell[3:]), f"{_volume(one.cell):.1f}",

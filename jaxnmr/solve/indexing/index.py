@@ -1,7 +1,6 @@
 """From peaks to unit cells: `jaxnmr.solve.index` (host)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import lgamma, log
 
 import numpy as np
@@ -11,7 +10,7 @@ from ...errors import DataError, ParameterError
 from ..records import CellCandidate, Peaks
 from .cell_table import CellTable
 from .evidence import Assessed, assess
-from .lattices import LATTICES, BravaisLattice
+from .lattices import LATTICES, BravaisLattice, determinant
 from .lines import Lines, lines_of
 from .reduction import distinct, fingerprint, lattices_of, niggli, smaller_cell
 from .search import search
@@ -25,8 +24,8 @@ _A_NUMBER = _A_LINE = 8.0
 # a lattice that is this near to a more symmetric one is tried as such
 _PSEUDO = 0.03
 _SMALLEST = 20.0
-# part of the search of less symmetric lattices that is made when a cell explains all lines with this M20
-_DOUBT, _GOOD = 0.3, 20.0
+# part of the search of less symmetric lattices that is made when a cell leaves so few lines, with this M20
+_DOUBT, _FEW, _GOOD = 0.3, 0.1, 20.0
 
 
 def index(
@@ -71,7 +70,7 @@ def index(
         if best is not None and _settled(best, lattice, len(used)):
             continue
         # a doubt needs less of a search than a riddle
-        part = _DOUBT if best is not None and best.indexed.all() and best.m20 > _GOOD and best.scale <= 2.2 else 1.0
+        part = _DOUBT if best is not None and (~best.indexed).mean() <= _FEW and best.m20 > _GOOD else 1.0
         pool += _cells(lattice, used, _limit(lattice, used, largest_volume), effort * part, rng)
     pool = _improved(pool, used, {lattice.name for lattice in wanted})
     if largest_volume is not None:
@@ -102,7 +101,9 @@ def _wanted(lattices: str | Iterable[str] | None) -> list[BravaisLattice]:
     known = [lattice.name for lattice in LATTICES]
     for name in names:
         if name not in known and name not in "cthoma":
-            raise ParameterError(f"lattices names {name!r}; expected some of {' '.join(known)}, or of the systems c h t o m a")
+            raise ParameterError(
+                f"lattices names {name!r}; expected some of {' '.join(known)}, or of the systems c h t o m a"
+            )
     found = [lattice for lattice in LATTICES if lattice.name in names or lattice.system in names]
     if not found:
         raise ParameterError("lattices is empty; leave it out to search all")
@@ -116,7 +117,9 @@ def _limit(lattice: BravaisLattice, lines: Lines, largest_volume: float | None) 
     if largest_volume is None:
         return own
     if not largest_volume > _SMALLEST:
-        raise ParameterError(f"largest_volume is {largest_volume:g} Å³; expected more than {_SMALLEST:g}, the primitive cell of a metal")
+        raise ParameterError(
+            f"largest_volume is {largest_volume:g} Å³; expected more than {_SMALLEST:g}, the primitive cell of a metal"
+        )
     return min(own, largest_volume)
 
 
@@ -132,7 +135,9 @@ def _settled(best: Assessed, lattice: BravaisLattice, lines: int) -> bool:
     return left < _A_NUMBER * (len(lattice.free) - len(best.x))
 
 
-def _cells(lattice: BravaisLattice, lines: Lines, largest: float, effort: float, rng: np.random.Generator) -> list[Assessed]:
+def _cells(
+    lattice: BravaisLattice, lines: Lines, largest: float, effort: float, rng: np.random.Generator
+) -> list[Assessed]:
     """The best cells of one lattice, refined."""
     trials = search(lattice, lines, largest, effort, rng)
     found: list[Assessed] = []
@@ -155,6 +160,7 @@ def _improved(pool: list[Assessed], lines: Lines, allowed: set[str]) -> list[Ass
     """One cell per lattice, the most probable: those of the pool, of smaller lattices that do as well, and of more symmetric ones."""
     pool = _merged(pool)[: 2 * _LISTED]
     more: list[Assessed] = []
+    tried = [(one.lattice, one.x) for one in pool]
     for one in pool[:_LISTED]:
         cell = one.lattice.cell(one.x)
         reduced = [niggli(cell, one.lattice.centring)]
@@ -163,11 +169,18 @@ def _improved(pool: list[Assessed], lines: Lines, allowed: set[str]) -> list[Ass
             reduced.append(smaller)
         for each in reduced:
             for lattice, nearly in lattices_of(each, _PSEUDO):
-                if lattice.name in allowed:
-                    found = assess(lattice, lattice.numbers(nearly), one.shift, lines)
-                    if found is not None:
-                        more.append(found)
+                x = lattice.numbers(nearly)
+                if lattice.name not in allowed or _tried(lattice, x, tried):
+                    continue
+                tried.append((lattice, x))
+                found = assess(lattice, x, one.shift, lines)
+                if found is not None:
+                    more.append(found)
     return _merged(pool + more)
+
+
+def _tried(lattice: BravaisLattice, x: np.ndarray, tried: list[tuple[BravaisLattice, np.ndarray]]) -> bool:
+    return any(other == lattice and np.allclose(x, known, rtol=1e-3, atol=1e-6) for other, known in tried)
 
 
 def _merged(pool: list[Assessed]) -> list[Assessed]:
@@ -179,8 +192,7 @@ def _merged(pool: list[Assessed]) -> list[Assessed]:
 
 
 def _primitive_volume(one: Assessed) -> float:
-    a, b, c, d, e, f = one.x @ one.lattice.free
-    return float((a * b * c + d * e * f / 4.0 - (a * d * d + b * e * e + c * f * f) / 4.0) ** -0.5) / one.lattice.points
+    return float(determinant(one.x @ one.lattice.free) ** -0.5) / one.lattice.points
 
 
 def _table(pool: list[Assessed], peaks: Peaks, lines: Lines) -> CellTable:

@@ -108,6 +108,12 @@ def metric_of(form: Float[np.ndarray, "*n 6"]) -> Float[np.ndarray, "*n 3 3"]:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
+def determinant(form: Float[np.ndarray, "*n 6"]) -> Float[np.ndarray, " *n"]:
+    """Of the reciprocal metric tensors: the inverse squares of volumes, Å⁻⁶."""
+    a, b, c, d, e, f = np.moveaxis(form, -1, 0)
+    return a * b * c + d * e * f / 4.0 - (a * d * d + b * e * e + c * f * f) / 4.0
+
+
 def form_of(metric: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "6"]:
     """The quadratic form of a reciprocal metric tensor."""
     g = metric
@@ -145,7 +151,9 @@ def table(lattice: BravaisLattice, rows: int) -> tuple[Int[np.ndarray, "rows 3"]
     return hkl[first], columns[first]
 
 
-def lines_within(lattice: BravaisLattice, x: Float[np.ndarray, " p"], q_max: float, most: int) -> Int[np.ndarray, "n 3"] | None:
+def lines_within(
+    lattice: BravaisLattice, x: Float[np.ndarray, " p"], q_max: float, most: int
+) -> Int[np.ndarray, "n 3"] | None:
     """One reflection of every line with ``Q <= q_max``, by rising Q; ``None`` where there are more than ``most``."""
     direct = np.linalg.inv(metric_of(x @ lattice.free))
     limit = np.floor(np.sqrt(np.diag(direct) * q_max) + 1e-9).astype(int)

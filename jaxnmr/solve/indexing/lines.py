@@ -61,11 +61,15 @@ def lines_of(peaks: Peaks, most: int, floor: float, shift: str, shift_sigma: flo
             "higher angles, or ask jn.solve.find_peaks for weaker peaks"
         )
     if not peaks.instrument.wavelengths:
-        raise DataError(f"the instrument of {peaks.name} has no wavelength; give jn.Instrument(wavelengths=(1.540593,)), in Å")
+        raise DataError(
+            f"the instrument of {peaks.name} has no wavelength; give jn.Instrument(wavelengths=(1.540593,)), in Å"
+        )
     order = np.argsort(peaks.two_theta, kind="stable")
     angle, sigma = np.asarray(peaks.two_theta, dtype=float)[order], np.asarray(peaks.sigma, dtype=float)[order]
     if not (np.all(np.isfinite(angle)) and np.all(angle > 0.0) and np.all(angle < 180.0)):
-        raise DataError(f"{peaks.name} has peaks at {angle[0]:g} to {angle[-1]:g} degrees; expected 2theta between 0 and 180")
+        raise DataError(
+            f"{peaks.name} has peaks at {angle[0]:g} to {angle[-1]:g} degrees; expected 2theta between 0 and 180"
+        )
     if not (np.all(np.isfinite(sigma)) and np.all(sigma > 0.0)):
         raise DataError(f"uncertainties of positions of {peaks.name} are not all positive; expected degrees")
     if np.any(np.diff(angle) <= 0.0):

@@ -32,7 +32,9 @@ def same_lattice(one: Float[np.ndarray, "13"], other: Float[np.ndarray, "13"], t
 _SHORT = np.array([v for v in np.ndindex(3, 3, 3) if v > (1, 1, 1)]) - 1
 
 
-def lattices_of(reduced: Float[np.ndarray, "6"], tolerance: float) -> list[tuple[BravaisLattice, Float[np.ndarray, "6"]]]:
+def lattices_of(
+    reduced: Float[np.ndarray, "6"], tolerance: float
+) -> list[tuple[BravaisLattice, Float[np.ndarray, "6"]]]:
     """Bravais lattices that a reduced cell has, or nearly has, with conventional cells that are not idealised.
 
     Args:
@@ -140,7 +142,9 @@ def _orthogonal(g: np.ndarray, rows: np.ndarray, tolerance: float) -> list[tuple
     return found
 
 
-def _hexagonal(g: np.ndarray, a: np.ndarray, b: np.ndarray, tolerance: float) -> list[tuple[BravaisLattice, np.ndarray]]:
+def _hexagonal(
+    g: np.ndarray, a: np.ndarray, b: np.ndarray, tolerance: float
+) -> list[tuple[BravaisLattice, np.ndarray]]:
     lengths = _lengths(g, np.array([a, b]))
     cosine = a @ g @ b / lengths.prod()
     if abs(lengths[0] / lengths[1] - 1.0) > tolerance or abs(abs(cosine) - 0.5) > tolerance:
@@ -168,7 +172,9 @@ def generated(hkl: Int[np.ndarray, "n 3"]) -> Int[np.ndarray, "3 3"] | None:
         while sum(row[k] != 0 for row in rows) > 1:
             rows.sort(key=lambda row: (row[k] == 0, abs(row[k])))
             first = rows[0]
-            rows = [first] + [[x - (row[k] // first[k]) * y for x, y in zip(row, first, strict=True)] for row in rows[1:]]
+            rows = [first] + [
+                [x - (row[k] // first[k]) * y for x, y in zip(row, first, strict=True)] for row in rows[1:]
+            ]
             rows = [row for row in rows if any(row)]
         at = next((row for row in rows if row[k]), None)
         if at is None:
@@ -178,7 +184,9 @@ def generated(hkl: Int[np.ndarray, "n 3"]) -> Int[np.ndarray, "3 3"] | None:
     return np.array(basis)
 
 
-def smaller_cell(lattice: BravaisLattice, cell: Float[np.ndarray, "6"], hkl: Int[np.ndarray, "n 3"]) -> Float[np.ndarray, "6"] | None:
+def smaller_cell(
+    lattice: BravaisLattice, cell: Float[np.ndarray, "6"], hkl: Int[np.ndarray, "n 3"]
+) -> Float[np.ndarray, "6"] | None:
     """Niggli's cell of the lattice whose reflections these are, with those equivalent; ``None`` if it is the lattice itself."""
     every = np.concatenate([hkl @ rotation for rotation in lattice.group.rotations])
     basis = generated(every)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from .lattices import BravaisLattice, table
+from .lattices import BravaisLattice, determinant, table
 from .lines import Lines
 
 BATCH = 4096
@@ -47,7 +47,9 @@ class Trials:
     score: np.ndarray
 
 
-def search(lattice: BravaisLattice, lines: Lines, largest_volume: float, effort: float, rng: np.random.Generator) -> Trials:
+def search(
+    lattice: BravaisLattice, lines: Lines, largest_volume: float, effort: float, rng: np.random.Generator
+) -> Trials:
     """Trial cells that explain the lines better than chance.
 
     Args:
@@ -75,7 +77,9 @@ def search(lattice: BravaisLattice, lines: Lines, largest_volume: float, effort:
         few = np.resize(at, KEPT)
         start = np.zeros((KEPT, 6), np.float32)
         start[:, :p] = x[few]
-        found = refine(start, shift[few].astype(np.float32), rows, columns, basis, *padded, np.float32(lines.shift_sigma))
+        found = refine(
+            start, shift[few].astype(np.float32), rows, columns, basis, *padded, np.float32(lines.shift_sigma)
+        )
         better, moved, score, perfect = (np.asarray(a)[: len(at)] for a in found)
         fine = np.isfinite(score)
         kept_x.append(better[fine, :p].astype(float))
@@ -106,7 +110,7 @@ def _rows(lattice: BravaisLattice) -> Int[np.ndarray, "rows 6"]:
     return found
 
 
-def _padded(lines: Lines) -> tuple[np.ndarray, ...]:
+def _padded(lines: Lines) -> tuple[np.ndarray | np.float32, ...]:
     def pad(values: np.ndarray, filled: float) -> np.ndarray:
         return np.concatenate([values, np.full(_SLOTS - len(values), filled)]).astype(np.float32)
 
@@ -138,10 +142,10 @@ def _lines_of(form: jax.Array, shift: jax.Array, rows: jax.Array, q: jax.Array, 
 
 def _score(near: jax.Array, count: jax.Array, tolerance: jax.Array, seen: jax.Array, last: jax.Array) -> jax.Array:
     """Logarithm of likelihood over chance: a line fits by chance the better, the more lines a cell has."""
-    chance = (count / last)[None] * tolerance[:, None] * np.sqrt(2.0 * np.pi)
+    chance = (count / last)[None] * tolerance[:, None] * float(np.sqrt(2.0 * np.pi))
     fits = -0.5 * (near / tolerance[:, None]) ** 2 - jnp.log(jnp.maximum(chance, 1e-9))
     enough = count >= 0.75 * seen.sum()
-    each = jnp.logaddexp(fits + np.log(1.0 - _SPURIOUS), jnp.float32(np.log(_SPURIOUS)))
+    each = jnp.logaddexp(fits + float(np.log(1.0 - _SPURIOUS)), float(np.log(_SPURIOUS)))
     return jnp.where(enough, (each * seen[:, None]).sum(0), -jnp.inf)
 
 
@@ -162,13 +166,17 @@ def refine(x, shift, rows, columns, basis, q, sigma, slope, seen, last, shift_si
         near, which, _ = _lines_of((x @ basis).T, shift, rows, q, slope, last)
         # the distances that a line may miss shrink
         weight = (seen / sigma**2)[:, None] / (1.0 + (near / (loose * sigma[:, None])) ** 2)
-        design = jnp.concatenate([columns[which.T], jnp.broadcast_to(slope[None, :, None], (*which.T.shape, 1))], axis=2)
+        design = jnp.concatenate(
+            [columns[which.T], jnp.broadcast_to(slope[None, :, None], (*which.T.shape, 1))], axis=2
+        )
         matrix = jnp.einsum("lb,bli,blj->bij", weight, design, design, precision="highest")
         right = jnp.einsum("lb,bli,l->bi", weight, design, q, precision="highest")
         matrix = matrix.at[:, 6, 6].add(1.0 / shift_sigma**2)
         diagonal = jnp.diagonal(matrix, axis1=1, axis2=2)
         scale = jnp.where(used, jnp.sqrt(jnp.maximum(diagonal, 1e-20)), 1.0)
-        matrix = matrix / (scale[:, :, None] * scale[:, None, :]) + jnp.where(used, 1e-6, 1.0) * jnp.eye(7)
+        matrix = matrix / (scale[:, :, None] * scale[:, None, :]) + jnp.where(used, 1e-6, 1.0).astype(
+            x.dtype
+        ) * jnp.eye(7, dtype=x.dtype)
         found = jnp.linalg.solve(matrix, (right / scale)[..., None])[..., 0] / scale
         return found[:, :6], found[:, 6], jnp.maximum(0.6 * loose, 1.0)
 
@@ -224,14 +232,19 @@ def _sensible(lattice: BravaisLattice, x: np.ndarray, largest_volume: float) -> 
     """Positive forms with axes and volumes that a cell may have."""
     form = x @ lattice.free.astype(float)
     a, b, c, d, e, f = form.T
-    determinant = a * b * c + d * e * f / 4.0 - (a * d * d + b * e * e + c * f * f) / 4.0
-    minors = (np.minimum(np.minimum(a, b), c) > LONGEST**-2) & (4 * a * b > f * f) & (4 * b * c > d * d) & (4 * a * c > e * e)
+    inverse = determinant(form)
+    minors = (
+        (np.minimum(np.minimum(a, b), c) > LONGEST**-2)
+        & (4 * a * b > f * f)
+        & (4 * b * c > d * d)
+        & (4 * a * c > e * e)
+    )
     smallest = 10.0 * lattice.points
     with np.errstate(all="ignore"):
-        volume = determinant**-0.5
-        longest = np.max([(b * c - d * d / 4), (a * c - e * e / 4), (a * b - f * f / 4)], axis=0) / determinant
+        volume = inverse**-0.5
+        longest = np.max([(b * c - d * d / 4), (a * c - e * e / 4), (a * b - f * f / 4)], axis=0) / inverse
     return (
-        np.isfinite(volume) & minors & (determinant > 0) & (volume < largest_volume * lattice.points) & (volume > smallest)
+        np.isfinite(volume) & minors & (inverse > 0) & (volume < largest_volume * lattice.points) & (volume > smallest)
         & (longest < LONGEST**2)
     )  # fmt: skip
 
@@ -248,7 +261,9 @@ def _shifts(lines: Lines, n: int, rng: np.random.Generator) -> np.ndarray:
     return np.where(rng.random(n) < 0.5, 0.0, rng.normal(0.0, lines.shift_sigma, n))
 
 
-def _all_of_one(lattice: BravaisLattice, lines: Lines, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _all_of_one(
+    lattice: BravaisLattice, lines: Lines, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     columns = _low(lattice, 40)[:, 0]
     for shift in np.linspace(-1.5, 1.5, 7) * (lines.shift_sigma if lines.shift != "none" else 0.0):
         q = (lines.q - lines.slope * shift)[:8]
@@ -256,17 +271,19 @@ def _all_of_one(lattice: BravaisLattice, lines: Lines, rng: np.random.Generator)
         yield x, np.full(len(x), shift)
 
 
-def _all_pairs(lattice: BravaisLattice, lines: Lines, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _all_pairs(
+    lattice: BravaisLattice, lines: Lines, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     columns = _low(lattice, 50)
     i, j = (a.ravel() for a in np.meshgrid(np.arange(len(columns)), np.arange(len(columns)), indexing="ij"))
-    determinant = columns[i, 0] * columns[j, 1] - columns[i, 1] * columns[j, 0]
-    i, j, determinant = i[determinant != 0], j[determinant != 0], determinant[determinant != 0]
+    cross = columns[i, 0] * columns[j, 1] - columns[i, 1] * columns[j, 0]
+    i, j, cross = i[cross != 0], j[cross != 0], cross[cross != 0]
     pairs = sorted(combinations(range(min(10, len(lines))), 2), key=sum)
     for one, two in pairs[:24]:
         shift = _shifts(lines, len(i), rng)
         q1, q2 = (lines.q[k] - lines.slope[k] * shift for k in (one, two))
         x = np.stack([q1 * columns[j, 1] - q2 * columns[i, 1], q2 * columns[i, 0] - q1 * columns[j, 0]], axis=1)
-        yield x / determinant[:, None], shift
+        yield x / cross[:, None], shift
 
 
 @cache
@@ -291,14 +308,18 @@ def _drawn(lattice: BravaisLattice, lines: Lines, rng: np.random.Generator) -> I
     near, spread = (np.array(list(permutations(range(k), n))) for k in (first, far))
     while True:
         size = 4 * BATCH
-        which = np.concatenate([near[rng.integers(len(near), size=3 * BATCH)], spread[rng.integers(len(spread), size=BATCH)]])
+        which = np.concatenate(
+            [near[rng.integers(len(near), size=3 * BATCH)], spread[rng.integers(len(spread), size=BATCH)]]
+        )
         shift = _shifts(lines, size, rng)
         q = lines.q[which] - lines.slope[which] * shift[:, None]
         at = np.minimum(np.searchsorted(until, rng.random(size)), len(until) - 1)
         yield np.einsum("bij,bj->bi", inverse[at], q), shift
 
 
-def _triclinic(lattice: BravaisLattice, lines: Lines, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _triclinic(
+    lattice: BravaisLattice, lines: Lines, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Three lines as axes, three as diagonals of their faces: J. W. Visser, J. Appl. Cryst. 2, 89 (1969), in three dimensions."""
     axes = sorted(combinations(range(min(9, len(lines))), 3), key=sum)
     for round_ in range(4):
