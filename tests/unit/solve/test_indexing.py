@@ -214,7 +214,7 @@ def test_what_cannot_be_indexed_is_refused():
         jn.solve.index(replace(good, sigma=0.0 * good.sigma))
     with pytest.raises(jn.errors.DataError, match="no cell up to 60 Å³"):
         jn.solve.index(good, lattices="hP", largest_volume=60.0)
-    with pytest.raises(jn.errors.ParameterError, match="what is to be indexed is an ndarray"):
+    with pytest.raises(jn.errors.ParameterError, match="what is to be indexed is a ndarray"):
         jn.solve.index(good.two_theta)
 
 
