@@ -12,7 +12,6 @@ from .lattices import lattice_named, lines_within
 
 # lines of a cell up to the last peak of a long list
 _MOST = 20_000
-_FLOOR = 0.01
 
 
 @dataclass(frozen=True, repr=False)
@@ -24,6 +23,7 @@ class CellTable:
         peaks: all that were found.
         lines: how many of these, from the first, were indexed.
         scales: by what factor the uncertainties of the positions seem too small, per candidate.
+        tolerance: what was added in quadrature to the uncertainties, degrees.
         sigmas: ``(6,)`` standard uncertainties of each cell, Å and degrees.
     """
 
@@ -31,6 +31,7 @@ class CellTable:
     peaks: Peaks
     lines: int
     scales: tuple[float, ...]
+    tolerance: float
     sigmas: tuple[Float[np.ndarray, "6"], ...]
 
     def __len__(self) -> int:
@@ -68,7 +69,7 @@ class CellTable:
         order = np.argsort(self.peaks.two_theta)
         sigma = np.interp(two_theta, self.peaks.two_theta[order], self.peaks.sigma[order])
         by_angle = 2.0 * np.sin(2.0 * half) / wavelength**2 * np.pi / 180.0
-        return away <= 3.0 * self.scales[number] * by_angle * np.hypot(sigma, _FLOOR)
+        return away <= 3.0 * self.scales[number] * by_angle * np.hypot(sigma, 2.0 * self.tolerance)
 
     def left_over(self, number: int = 0) -> Peaks:
         """The peaks that a candidate does not explain, of the whole list: those of a second phase, to be indexed in turn.

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from .lattices import BravaisLattice, determinant, lines_within
 from .lines import Lines
 
-# uncertainties may be too small by a common factor, each of these as likely
-SCALES = (1.0, 1.8, 3.2)
+# uncertainties may be too small by a common factor, and how likely each is
+SCALES = {1.0: 0.6, 1.8: 0.25, 3.2: 0.15}
 # spurious lines expected in a list
 EXPECTED_SPURIOUS = 0.5
 MOST_LINES = 600
@@ -67,8 +67,9 @@ def assess(lattice: BravaisLattice, x: Float[np.ndarray, " p"], shift: float, li
             q = columns @ x
             nearest = _nearest(q, lines.q - lines.slope * shift)
             away = (lines.q - lines.slope * shift - q[nearest]) / lines.sigma
-            loose = max(2.0, 5.0 * 0.7 ** (4 * turn + k))
-            solved = _solve(columns[nearest], lines, 1.0 / (1.0 + (away / loose) ** 2), prior)
+            # lines of something else lose all their weight (S. Geman & D. McClure, Bull. Int. Stat. Inst. 52, 5 (1987))
+            loose = max(2.0, 8.0 * 0.75 ** (4 * turn + k))
+            solved = _solve(columns[nearest], lines, 1.0 / (1.0 + (away / loose) ** 2) ** 2, prior)
             if solved is None:
                 return None
             x, shift = solved[0], solved[1]
@@ -83,7 +84,7 @@ def assess(lattice: BravaisLattice, x: Float[np.ndarray, " p"], shift: float, li
         return None
     best = max(found, key=lambda result: result.log_evidence)
     values = np.array([result.log_evidence for result in found])
-    total = float(np.logaddexp.reduce(values) - log(len(SCALES)))
+    total = float(np.logaddexp.reduce(values))
     return Assessed(**{**vars(best), "log_evidence": total})
 
 
@@ -171,7 +172,7 @@ def _evidence(
     possible = int(inside.sum())
     value = fit[indexed].sum() + spurious * (len(lines) - n)
     value += _seen(lattice, hkl, start[inside], number[inside], np.isin(np.flatnonzero(inside), cluster[indexed]))
-    value += _occam(lattice, x, shift, lines, matrix, prior)
+    value += _occam(lattice, x, shift, lines, matrix, prior) + log(SCALES[scale])
     errors = np.sqrt(np.maximum(np.diag(np.linalg.pinv(matrix)), 0.0))[: len(x)]
     away = np.abs(goal - q[nearest])
     return Assessed(

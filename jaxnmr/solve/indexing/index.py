@@ -34,7 +34,7 @@ def index(
     lattices: str | Iterable[str] | None = None,
     largest_volume: float | None = None,
     lines: int = 24,
-    tolerance: float = 0.004,
+    tolerance: float | None = None,
     shift: str = "zero",
     shift_sigma: float = 0.04,
     effort: float = 1.0,
@@ -50,7 +50,8 @@ def index(
         lattices: Pearson's letters (``"mP"``, or several) or systems (``"o"``) to search; all.
         largest_volume: of the primitive cell in Å³; by default of a cell that has up to six lines for each that was seen.
         lines: how many peaks from the first are used, 8 to 32.
-        tolerance: what is added in quadrature to the uncertainties of the positions, degrees.
+        tolerance: what is added in quadrature to the uncertainties of the positions, degrees; by default a twentieth of the width of a
+            peak, what a profile that is not quite right may move it by.
         shift: ``"zero"`` of the goniometer, ``"displacement"`` of the specimen, or ``"none"``.
         shift_sigma: how large it may be, as a standard deviation in degrees.
         effort: trials are proportional to it.
@@ -84,11 +85,11 @@ def index(
     return _table(pool, peaks, used)
 
 
-def _check(lines: int, tolerance: float, shift_sigma: float, effort: float) -> None:
+def _check(lines: int, tolerance: float | None, shift_sigma: float, effort: float) -> None:
     if not 8 <= lines <= SLOTS:
         raise ParameterError(f"lines is {lines}; expected 8 to {SLOTS} peaks, counted from the first")
     for name, number in (("tolerance", tolerance), ("shift_sigma", shift_sigma)):
-        if not 0.0 < number < 1.0:
+        if number is not None and not 0.0 < number < 1.0:
             raise ParameterError(f"{name} is {number:g}; expected degrees, more than 0 and less than 1")
     if not effort > 0.0:
         raise ParameterError(f"effort is {effort:g}; expected a positive number, 1 is usual")
@@ -205,6 +206,7 @@ def _table(pool: list[Assessed], peaks: Peaks, lines: Lines) -> CellTable:
         peaks=peaks,
         lines=len(lines),
         scales=tuple(one.scale for one in best),
+        tolerance=lines.tolerance,
         sigmas=tuple(_cell_sigma(one) for one in best),
     )
 

@@ -11,6 +11,8 @@ from ..records import Peaks
 FEWEST = 8
 # lines closer than this part of a width are one peak
 RESOLVED = 0.5
+# part of a width by which a profile that is not quite right moves a peak, and the least, in degrees
+MISPLACED, LEAST = 0.05, 3e-4
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Lines:
         slope: ``(lines,)`` derivative by the coefficient of the shift, Å⁻² per degree.
         width: ``(lines,)`` lines of a cell that are nearer than this are one peak.
         shift: ``"zero"``, ``"displacement"`` or ``"none"``; ``shift_sigma`` its prior uncertainty in degrees.
+        tolerance: what was added in quadrature to the uncertainties of positions, degrees.
     """
 
     q: Float[np.ndarray, " lines"]
@@ -31,6 +34,7 @@ class Lines:
     width: Float[np.ndarray, " lines"]
     shift: str
     shift_sigma: float
+    tolerance: float
 
     def __len__(self) -> int:
         return len(self.q)
@@ -41,13 +45,13 @@ class Lines:
         return float(self.q[-1] + 3.0 * self.sigma[-1])
 
 
-def lines_of(peaks: Peaks, most: int, floor: float, shift: str, shift_sigma: float) -> Lines:
+def lines_of(peaks: Peaks, most: int, floor: float | None, shift: str, shift_sigma: float) -> Lines:
     """The first lines of a list of peaks, in whatever order they are.
 
     Args:
         peaks: positions in degrees of the first wavelength.
         most: how many.
-        floor: what is added in quadrature to the uncertainties of positions, degrees.
+        floor: what is added in quadrature to the uncertainties of positions, degrees; a part of the widths if not given.
         shift: ``"zero"``, ``"displacement"`` or ``"none"``.
         shift_sigma: prior uncertainty of its coefficient in degrees.
 
@@ -78,6 +82,9 @@ def lines_of(peaks: Peaks, most: int, floor: float, shift: str, shift_sigma: flo
     angle, sigma = angle[:most], sigma[:most]
     width = np.asarray(peaks.fwhm, dtype=float)[order][:most]
     width = np.where(np.isfinite(width) & (width > 0.0), width, 0.0)
+    middle = float(np.median(width))
+    if floor is None:
+        floor = max(MISPLACED * middle, LEAST)
     half, square = np.radians(angle) / 2.0, peaks.wavelength**2
     by_angle = 2.0 * np.sin(2.0 * half) / square * np.pi / 180.0
     by_shift = {"zero": 1.0, "displacement": np.cos(half), "none": 0.0}
@@ -87,7 +94,8 @@ def lines_of(peaks: Peaks, most: int, floor: float, shift: str, shift_sigma: flo
         q=4.0 * np.sin(half) ** 2 / square,
         sigma=by_angle * np.hypot(sigma, floor),
         slope=by_angle * by_shift[shift],
-        width=by_angle * np.maximum(RESOLVED * float(np.median(width)), 3.0 * floor),
+        width=by_angle * max(RESOLVED * middle, 3.0 * floor),
         shift=shift,
         shift_sigma=shift_sigma,
+        tolerance=floor,
     )
