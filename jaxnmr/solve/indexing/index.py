@@ -4,15 +4,16 @@ from collections.abc import Iterable
 from math import lgamma, log
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from ...crystal.cell import cell_from_metric, metric
 from ...errors import DataError, ParameterError
 from ..records import CellCandidate, Peaks
 from .cell_table import CellTable
 from .evidence import Assessed, assess
 from .lattices import LATTICES, BravaisLattice, determinant
 from .lines import Lines, lines_of
-from .reduction import distinct, fingerprint, lattices_of, niggli, smaller_cell
+from .reduction import distinct, fingerprint, lattices_of, niggli, smaller_cell, usual_axes
 from .search import search
 
 SLOTS = 32
@@ -212,7 +213,7 @@ def _table(pool: list[Assessed], peaks: Peaks, lines: Lines) -> CellTable:
 
 
 def _candidate(one: Assessed, probability: float, lines: Lines) -> CellCandidate:
-    cell = one.lattice.cell(one.x)
+    cell = _usual(one.lattice, one.x, usual_axes(one.lattice, one.lattice.cell(one.x)))
     n = int(one.indexed.sum())
     return CellCandidate(
         cell=cell,
@@ -230,12 +231,17 @@ def _candidate(one: Assessed, probability: float, lines: Lines) -> CellCandidate
     )
 
 
+def _usual(lattice: BravaisLattice, x: Float[np.ndarray, " p"], axes: Int[np.ndarray, "3 3"]) -> Float[np.ndarray, "6"]:
+    return cell_from_metric(axes @ metric(lattice.cell(x)) @ axes.T)
+
+
 def _cell_sigma(one: Assessed) -> Float[np.ndarray, "6"]:
     """Uncertainties of the cell from those of its form, correlations left out."""
-    base = one.lattice.cell(one.x)
+    axes = usual_axes(one.lattice, one.lattice.cell(one.x))
+    base = _usual(one.lattice, one.x, axes)
     total = np.zeros(6)
     for k, sigma in enumerate(one.x_sigma):
         step = np.zeros(len(one.x))
         step[k] = sigma
-        total += (one.lattice.cell(one.x + step) - base) ** 2
+        total += (_usual(one.lattice, one.x + step, axes) - base) ** 2
     return one.scale * np.sqrt(total)

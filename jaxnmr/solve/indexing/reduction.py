@@ -19,6 +19,40 @@ def niggli(cell: Float[np.ndarray, "6"], centring: str = "P") -> Float[np.ndarra
     return np.array(vector.get_cell().parameters)
 
 
+def usual_axes(lattice: BravaisLattice, cell: Float[np.ndarray, "6"]) -> Int[np.ndarray, "3 3"]:
+    """Axes of the usual conventional cell of a lattice, as rows of multiples of those of another one.
+
+    Triclinic: Niggli's. Monoclinic: the shortest that keep the centring C, beta obtuse. Orthorhombic: ``a <= b <= c``, C keeps its c.
+    """
+    if lattice.system == "a":
+        vector = gemmi.GruberVector(gemmi.UnitCell(*map(float, cell)), "P", True)
+        vector.niggli_reduce(epsilon=1e-7)
+        change = vector.change_of_basis
+        return np.round(np.array(change.rot) / change.DEN).astype(int).T
+    if lattice.system == "o":
+        first = 2 if lattice.centring == "C" else 3
+        return np.eye(3, dtype=int)[[*np.argsort(cell[:first], kind="stable"), *range(first, 3)]]
+    if lattice.system == "m":
+        g = metric(np.asarray(cell, dtype=float))
+        lengths = lambda axes: float(np.sum(axes @ g * axes))
+        axes = min(_in_plane()[lattice.centring], key=lambda axes: (round(lengths(axes), 9), axes[0] @ g @ axes[0]))
+        return axes * np.array([1, 1, -1 if axes[0] @ g @ axes[2] > 0 else 1])[:, None]
+    return np.eye(3, dtype=int)
+
+
+@cache
+def _in_plane() -> dict[str, list[np.ndarray]]:
+    """Pairs of axes a and c that are a basis of the plane across b, with which a cell stays primitive or C."""
+    found: dict[str, list[np.ndarray]] = {"P": [], "C": []}
+    for i, k, m, n in np.ndindex(7, 7, 7, 7):
+        axes = np.array([[i - 3, 0, k - 3], [0, 1, 0], [m - 3, 0, n - 3]])
+        if abs(round(float(np.linalg.det(axes)))) == 1:
+            found["P"].append(axes)
+            if axes[0, 0] % 2 == 1 and axes[0, 2] % 2 == 0:
+                found["C"].append(axes)
+    return found
+
+
 def fingerprint(reduced: Float[np.ndarray, "6"]) -> Float[np.ndarray, "13"]:
     """Lengths of the shortest vectors, ordered: unlike reduced cells these do not jump when a cell is changed a little."""
     return np.sort(np.sqrt(np.einsum("ni,ij,nj->n", _SHORT, metric(np.asarray(reduced, dtype=float)), _SHORT)))

@@ -12,7 +12,15 @@ from jaxnmr.diffraction.reflections import plan_reflections
 from jaxnmr.solve.indexing.evidence import assess
 from jaxnmr.solve.indexing.lattices import LATTICES, determinant, form_of, lattice_named, lines_within, metric_of, table
 from jaxnmr.solve.indexing.lines import lines_of
-from jaxnmr.solve.indexing.reduction import fingerprint, generated, lattices_of, niggli, same_lattice, smaller_cell
+from jaxnmr.solve.indexing.reduction import (
+    fingerprint,
+    generated,
+    lattices_of,
+    niggli,
+    same_lattice,
+    smaller_cell,
+    usual_axes,
+)
 from jaxnmr.solve.indexing.search import search
 
 WAVELENGTH = 1.540593
@@ -83,6 +91,24 @@ def test_settings_of_one_lattice_have_one_reduced_cell():
     other = cell_from_metric(turned @ metric(np.array(MONOCLINIC)) @ turned.T)
     assert not np.allclose(other, MONOCLINIC, rtol=1e-3)
     np.testing.assert_allclose(niggli(other), niggli(np.array(MONOCLINIC)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("lattice", "cell", "rows"),
+    [
+        ("mC", (12.946, 13.659, 9.424, 90.0, 108.0, 90.0), [[1, 0, 2], [0, 1, 0], [0, 0, 1]]),
+        ("mP", (7.6243, 5.4072, 8.0026, 90.0, 101.916, 90.0), [[1, 0, 0], [0, -1, 0], [2, 0, -1]]),
+        ("oC", (2.9, 11.0, 4.1, 90.0, 90.0, 90.0), [[0, 1, 0], [1, 0, 0], [0, 0, 1]]),
+        ("oP", (4.1, 5.0, 11.0, 90.0, 90.0, 90.0), [[0, 0, 1], [1, 0, 0], [0, 1, 0]]),
+        ("aP", tuple(niggli(np.array(TRICLINIC))), [[1, 2, 0], [0, 1, 0], [1, 0, 1]]),
+    ],
+)
+def test_cells_are_given_by_the_usual_axes(lattice, cell, rows):
+    """Whatever the axes that a cell was found with."""
+    rows = np.array(rows)
+    other = cell_from_metric(rows @ metric(np.array(cell)) @ rows.T)
+    axes = usual_axes(lattice_named(lattice), other)
+    np.testing.assert_allclose(cell_from_metric(axes @ metric(other) @ axes.T), cell, rtol=1e-5)
 
 
 def test_the_lattice_of_reflections_that_are_all_even_is_a_smaller_cell():
