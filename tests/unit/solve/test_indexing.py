@@ -132,7 +132,7 @@ def test_the_lattice_of_reflections_that_are_all_even_is_a_smaller_cell():
 )
 def test_a_cell_is_found_from_its_lines(cell, group, lattice):
     systems = ["c", lattice] if lattice[0] == "c" else [lattice]
-    found = jn.solve.index(peaks(cell, group, noise=0.01), lattices=systems, effort=0.2)
+    found = jn.solve.index(peaks(cell, group, noise=0.01), lattices=systems, effort=0.1)
     best = found.best
     assert best.lattice == lattice and agrees(best, cell, lattice[1])
     assert best.indexed == 20 and best.unindexed == 0 and best.m20 > 20 and best.probability > 0.9
@@ -158,13 +158,13 @@ def test_cells_that_explain_more_than_is_seen_are_less_probable():
 def test_a_zero_shift_is_found_within_its_uncertainty():
     for shift, kind in ((0.05, "zero"), (-0.05, "displacement")):
         found = jn.solve.index(
-            peaks(HEXAGONAL, "P 63/m", noise=0.003, shift=shift), lattices="hP", shift=kind, effort=0.2
+            peaks(HEXAGONAL, "P 63/m", noise=0.003, shift=shift), lattices="hP", shift=kind, effort=0.05
         )
         assert agrees(found.best, HEXAGONAL)
         # a displacement goes by the cosine of half the angle, 0.98 here
         assert found.best.zero + found.best.displacement == pytest.approx(shift, abs=0.006)
         assert (found.best.zero == 0.0) == (kind == "displacement")
-    without = jn.solve.index(peaks(HEXAGONAL, "P 63/m"), lattices="hP", shift="none", effort=0.2)
+    without = jn.solve.index(peaks(HEXAGONAL, "P 63/m"), lattices="hP", shift="none", effort=0.05)
     assert without.best.zero == 0.0 and agrees(without.best, HEXAGONAL)
 
 
@@ -174,7 +174,7 @@ def test_impurity_lines_are_left_and_a_second_phase_is_indexed_from_what_is_left
     first = peaks(HEXAGONAL, "P 63/m", n=24).two_theta
     second = np.array([x for x in second if np.abs(first - x).min() > 0.1])
     mixed = peaks(HEXAGONAL, "P 63/m", n=24, extra=second)
-    found = jn.solve.index(mixed, lattices=["hP", "c"])
+    found = jn.solve.index(mixed, lattices=["hP", "c"], effort=0.05)
     assert found.best.lattice == "hP" and agrees(found.best, HEXAGONAL)
     inside = second[second <= np.sort(mixed.two_theta)[found.lines - 1]]
     np.testing.assert_allclose(found.unindexed, inside)
@@ -185,7 +185,7 @@ def test_impurity_lines_are_left_and_a_second_phase_is_indexed_from_what_is_left
 
 def test_an_orthorhombic_cell_that_is_nearly_tetragonal_is_not_made_tetragonal_when_lines_split():
     split, merged = (5.0, 5.06, 7.1, 90.0, 90.0, 90.0), (5.0, 5.0, 7.1, 90.0, 90.0, 90.0)
-    found = jn.solve.index(peaks(split, "P m m m", n=24, noise=0.005), lattices=["tP", "oP"], effort=0.2)
+    found = jn.solve.index(peaks(split, "P m m m", n=24, noise=0.005), lattices=["tP", "oP"], effort=0.05)
     assert found.best.lattice == "oP" and agrees(found.best, split)
     # and where none splits the higher symmetry is the more probable one
     lines = lines_of(peaks(merged, "P m m m", n=20), 24, 0.004, "zero", 0.04)
@@ -199,12 +199,12 @@ def test_an_orthorhombic_cell_that_is_nearly_tetragonal_is_not_made_tetragonal_w
 def test_the_same_seed_finds_the_same_cells_in_whatever_order_the_peaks_are():
     mine = peaks(HEXAGONAL, "P 63/m", noise=0.01)
     turned = replace(mine, two_theta=mine.two_theta[::-1].copy())
-    one, two = (jn.solve.index(each, lattices="hP", seed=3, effort=0.2) for each in (mine, turned))
+    one, two = (jn.solve.index(each, lattices="hP", seed=3, effort=0.05) for each in (mine, turned))
     assert [c.log_evidence for c in one.candidates] == [c.log_evidence for c in two.candidates]
 
 
 def test_the_table_says_what_a_reader_needs():
-    found = jn.solve.index(peaks(HEXAGONAL, "P 63/m", noise=0.01), lattices="hP", effort=0.2)
+    found = jn.solve.index(peaks(HEXAGONAL, "P 63/m", noise=0.01), lattices="hP", effort=0.05)
     text = str(found)
     assert "hP" in text and "20/20" in text and "9.37" in text
     row = found.rows()[0]
@@ -217,7 +217,7 @@ def test_the_table_says_what_a_reader_needs():
 def test_trials_do_not_exceed_the_largest_volume():
     lines = lines_of(peaks(HEXAGONAL, "P 63/m"), 24, 0.004, "zero", 0.04)
     lattice = lattice_named("hP")
-    trials = search(lattice, lines, 300.0, 0.5, np.random.default_rng(0))
+    trials = search(lattice, lines, 300.0, 0.1, np.random.default_rng(0))
     assert len(trials.x) and (determinant(trials.x @ lattice.free) ** -0.5).max() <= 300.0 * 1.05
 
 
