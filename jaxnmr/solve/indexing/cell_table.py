@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from ..._tables import plain
 from ...errors import DataError
@@ -51,6 +51,26 @@ class CellTable:
         first = np.sort(self.peaks.two_theta)[: self.lines]
         return first[~self.explains(0, first)]
 
+    def positions(self, number: int, high: float) -> Float[np.ndarray, " lines"]:
+        """2theta in degrees where a candidate has lines, its shift included, up to an angle in degrees."""
+        one, wavelength = self.candidates[number], self.peaks.wavelength
+        lattice = lattice_named(one.lattice)
+        x = lattice.numbers(one.cell)
+        q = (
+            lattice.columns(self._lines(number, 4.0 * np.sin(np.radians(min(high, 179.0)) / 2.0) ** 2 / wavelength**2))
+            @ x
+        )
+        theta = np.arcsin(np.minimum(wavelength * np.sqrt(q) / 2.0, 1.0))
+        return np.degrees(2.0 * theta) + one.zero + one.displacement * np.cos(theta)
+
+    def _lines(self, number: int, q_max: float) -> Int[np.ndarray, "n 3"]:
+        one = self.candidates[number]
+        lattice = lattice_named(one.lattice)
+        hkl = lines_within(lattice, lattice.numbers(one.cell), q_max, _MOST)
+        if hkl is None:
+            raise DataError(f"candidate {number + 1}, {one.lattice}, has more than {_MOST} lines up to the last peak")
+        return hkl
+
     def explains(self, number: int, two_theta: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
         """Whether a candidate has a line at each of these angles in degrees, within three uncertainties."""
         one = self.candidates[number]
@@ -60,10 +80,7 @@ class CellTable:
         wavelength = self.peaks.wavelength
         q = 4.0 * np.sin(half) ** 2 / wavelength**2
         x = lattice.numbers(one.cell)
-        hkl = lines_within(lattice, x, 1.02 * float(q.max()), _MOST)
-        if hkl is None:
-            raise DataError(f"{one.lattice} has more than {_MOST} lines up to {float(np.max(two_theta)):g} degrees")
-        known = np.sort(lattice.columns(hkl) @ x)
+        known = np.sort(lattice.columns(self._lines(number, 1.02 * float(q.max()))) @ x)
         right = np.clip(np.searchsorted(known, q), 1, len(known) - 1)
         away = np.minimum(np.abs(known[right] - q), np.abs(known[right - 1] - q))
         order = np.argsort(self.peaks.two_theta)

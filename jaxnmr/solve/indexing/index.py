@@ -12,11 +12,10 @@ from ..records import CellCandidate, Peaks
 from .cell_table import CellTable
 from .evidence import Assessed, assess
 from .lattices import LATTICES, BravaisLattice, determinant
-from .lines import Lines, lines_of
+from .lines import FEWEST, SLOTS, Lines, lines_of
 from .reduction import distinct, fingerprint, lattices_of, niggli, smaller_cell, usual_axes
 from .search import search
 
-SLOTS = 32
 # cells of each lattice that are refined, and cells in the table
 _REFINED = 12
 _LISTED = 30
@@ -87,8 +86,8 @@ def index(
 
 
 def _check(lines: int, tolerance: float | None, shift_sigma: float, effort: float) -> None:
-    if not 8 <= lines <= SLOTS:
-        raise ParameterError(f"lines is {lines}; expected 8 to {SLOTS} peaks, counted from the first")
+    if not FEWEST <= lines <= SLOTS:
+        raise ParameterError(f"lines is {lines}; expected {FEWEST} to {SLOTS} peaks, counted from the first")
     for name, number in (("tolerance", tolerance), ("shift_sigma", shift_sigma)):
         if number is not None and not 0.0 < number < 1.0:
             raise ParameterError(f"{name} is {number:g}; expected degrees, more than 0 and less than 1")

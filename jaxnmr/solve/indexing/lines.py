@@ -8,7 +8,8 @@ from jaxtyping import Float
 from ...errors import DataError, ParameterError, require_kind
 from ..records import Peaks
 
-FEWEST = 8
+# peaks that a cell needs, and the most that are used
+FEWEST, SLOTS = 8, 32
 # lines closer than this part of a width are one peak
 RESOLVED = 0.5
 # part of a width by which a profile that is not quite right moves a peak, and the least, in degrees

@@ -14,15 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from .lattices import BravaisLattice, determinant, table
-from .lines import Lines
+from .lattices import BravaisLattice, determinant, squares, table
+from .lines import SLOTS, Lines
 
 BATCH = 4096
 KEPT = 128
 ROWS = 512
 LONGEST = 45.0
 _STEP = 8
-_SLOTS = 32
 # how many times the uncertainty a line may miss when cells are screened, and when they are ranked
 _WIDE, _NARROW = 4.0, 1.5
 _SPURIOUS = 0.05
@@ -103,16 +102,16 @@ def search(
 
 def _rows(lattice: BravaisLattice) -> Int[np.ndarray, "rows 6"]:
     """Squares of the table; rows that are none lie far out."""
-    h, k, l = table(lattice, ROWS)[0].T
-    found = np.full((ROWS, 6), 0.0, np.float32)
+    hkl = table(lattice, ROWS)[0]
+    found = np.zeros((ROWS, 6), np.float32)
     found[:, :3] = 1e6
-    found[: len(h)] = np.stack([h * h, k * k, l * l, k * l, h * l, h * k], axis=1)
+    found[: len(hkl)] = squares(hkl)
     return found
 
 
 def _padded(lines: Lines) -> tuple[np.ndarray | np.float32, ...]:
     def pad(values: np.ndarray, filled: float) -> np.ndarray:
-        return np.concatenate([values, np.full(_SLOTS - len(values), filled)]).astype(np.float32)
+        return np.concatenate([values, np.full(SLOTS - len(values), filled)]).astype(np.float32)
 
     seen = pad(np.ones(len(lines)), 0.0)
     return pad(lines.q, 0.0), pad(lines.sigma, 1.0), pad(lines.slope, 0.0), seen, np.float32(lines.last)

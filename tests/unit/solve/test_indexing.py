@@ -203,8 +203,27 @@ def test_the_same_seed_finds_the_same_cells_in_whatever_order_the_peaks_are():
     assert [c.log_evidence for c in one.candidates] == [c.log_evidence for c in two.candidates]
 
 
-def test_the_table_says_what_a_reader_needs():
-    found = jn.solve.index(peaks(HEXAGONAL, "P 63/m", noise=0.01), lattices="hP", effort=0.05)
+@pytest.fixture(scope="module")
+def hexagonal():
+    return jn.solve.index(peaks(HEXAGONAL, "P 63/m", noise=0.01), lattices="hP", effort=0.05)
+
+
+def test_the_picture_has_the_lines_of_the_best_cells(hexagonal):
+    import matplotlib.pyplot as plt
+
+    figure = jn.plot.cells(hexagonal, most=3)
+    ticks = [collection.get_segments() for collection in figure.axes[1].collections]
+    expected = plan_reflections(lattice_named("hP").group, np.array(HEXAGONAL), 1.8)[0]
+    angle = np.unique(np.round(np.degrees(2 * np.arcsin(WAVELENGTH / 2 / d_spacing(np.array(HEXAGONAL), expected))), 6))
+    np.testing.assert_allclose([segment[0, 0] for segment in ticks[0]][:20], angle[:20], atol=0.02)
+    assert len(figure.axes[1].get_yticklabels()) == min(3, len(hexagonal))
+    with pytest.raises(jn.errors.ParameterError, match="at least one"):
+        jn.plot.cells(hexagonal, most=0)
+    plt.close("all")
+
+
+def test_the_table_says_what_a_reader_needs(hexagonal):
+    found = hexagonal
     text = str(found)
     assert "hP" in text and "20/20" in text and "9.37" in text
     row = found.rows()[0]
