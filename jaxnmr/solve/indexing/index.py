@@ -70,8 +70,9 @@ def index(
         best = max(pool, key=_value, default=None)
         if best is not None and _settled(best, lattice, len(used)):
             continue
-        # a doubt needs less of a search than a riddle
-        part = _DOUBT if best is not None and (~best.indexed).mean() <= _FEW and best.m20 > _GOOD else 1.0
+        # a doubt needs less of a search than a riddle; triclinic cells cost little
+        doubt = best is not None and (~best.indexed).mean() <= _FEW and best.m20 > _GOOD and lattice.system != "a"
+        part = _DOUBT if doubt else 1.0
         pool += _cells(lattice, used, _limit(lattice, used, largest_volume), effort * part, rng)
     pool = _improved(pool, used, {lattice.name for lattice in wanted})
     if largest_volume is not None:

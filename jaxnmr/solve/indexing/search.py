@@ -7,7 +7,7 @@ quadratic form follows by linear least squares, until nothing changes. All latti
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations, permutations
+from itertools import combinations, permutations, zip_longest
 
 import jax
 import jax.numpy as jnp
@@ -320,7 +320,12 @@ def _triclinic(
     lattice: BravaisLattice, lines: Lines, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Three lines as axes, three as diagonals of their faces: J. W. Visser, J. Appl. Cryst. 2, 89 (1969), in three dimensions."""
-    axes = sorted(combinations(range(min(9, len(lines))), 3), key=sum)
+    near = min(9, len(lines))
+    axes = sorted(combinations(range(near), 3), key=sum)
+    # the first lines may all be of one zone
+    pairs = sorted(combinations(range(min(5, near)), 2), key=sum)
+    zone = [(*two, k) for two in pairs for k in range(near, len(lines))]
+    axes = [three for both in zip_longest(axes, zone) for three in both if three]
     for round_ in range(4):
         for three in axes:
             shift = float(_shifts(lines, 1, rng)[0]) if round_ else 0.0
