@@ -132,7 +132,7 @@ def test_the_lattice_of_reflections_that_are_all_even_is_a_smaller_cell():
 )
 def test_a_cell_is_found_from_its_lines(cell, group, lattice):
     systems = ["c", lattice] if lattice[0] == "c" else [lattice]
-    found = jn.solve.index(peaks(cell, group, noise=0.01), lattices=systems, effort=0.1)
+    found = jn.solve.index(peaks(cell, group, noise=0.01), lattices=systems, effort=0.05)
     best = found.best
     assert best.lattice == lattice and agrees(best, cell, lattice[1])
     assert best.indexed == 20 and best.unindexed == 0 and best.m20 > 20 and best.probability > 0.9
@@ -143,6 +143,15 @@ def test_a_cell_is_found_from_its_lines(cell, group, lattice):
         found.sigmas[0][:3] < 0.01
     )
     assert sum(c.probability for c in found.candidates) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_cell_with_one_short_axis_is_found_though_its_first_lines_are_of_one_zone():
+    cell = (3.9, 11.2, 13.4, 88.0, 95.0, 101.0)
+    mine = peaks(cell, "P -1", n=32)
+    hkl, _ = plan_reflections(SpaceGroup.from_name("P -1"), np.array(cell), mine.d[8])
+    assert not hkl[:, 0].any()
+    found = jn.solve.index(mine, lattices="aP", lines=32, effort=0.1)
+    assert agrees(found.best, cell) and found.best.indexed == 32 and found.best.probability > 0.9
 
 
 def test_cells_that_explain_more_than_is_seen_are_less_probable():
