@@ -250,6 +250,10 @@ def interval(hits: int, n: int) -> tuple[float, float]:
 
 
 def summary(rows: list[dict], perturb: str) -> None:
+    few = [row for row in rows if row["lines"] < 8]
+    rows = [row for row in rows if row["lines"] >= 8]
+    if few:
+        print(f"\n{len(few)} lists of fewer than 8 lines are not counted")
     print(f"\nlists: {perturb}\n{'':14s}    n  (0.05, 3°)  strict  in first ten  median s  most s")
     for name in (*SYSTEMS, "all"):
         some = [row for row in rows if name in (row["system"], "all")]
