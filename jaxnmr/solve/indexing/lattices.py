@@ -5,7 +5,7 @@ form are linear functions.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -169,7 +169,7 @@ def lines_within(
     return hkl[np.argsort(lattice.columns(hkl) @ x, kind="stable")]
 
 
-@cache
+@lru_cache(maxsize=64)
 def _box(lattice: BravaisLattice, limit: tuple[int, int, int]) -> Int[np.ndarray, "n 3"]:
     hkl = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in limit), indexing="ij"), axis=-1).reshape(-1, 3)
     return hkl[_half(lattice.system, hkl) & lattice.allowed(hkl) & hkl.any(axis=1)]
