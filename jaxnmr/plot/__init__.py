@@ -7,6 +7,7 @@ with any colour vision tell apart, and no information is carried by colour alone
 """
 
 from . import models, screening
+from .cells import cells
 from .course import convergence, correlation_matrix, correlations
 from .curves import curve
 from .energies import energy
@@ -16,6 +17,7 @@ from .peaks import peaks
 from .spectra import spectrum
 
 __all__ = [
+    "cells",
     "convergence",
     "correlation_matrix",
     "correlations",

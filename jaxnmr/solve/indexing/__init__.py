@@ -1,0 +1,1 @@
+"""From the positions of peaks to unit cells."""

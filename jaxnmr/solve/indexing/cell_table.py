@@ -1,0 +1,155 @@
+"""The outcome of indexing: candidate cells in a table (host)."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from ..._tables import plain
+from ...errors import DataError
+from ..records import CellCandidate, Peaks
+from .lattices import lattice_named, lines_within
+
+# lines of a cell up to the last peak of a long list
+_MOST = 20_000
+
+
+@dataclass(frozen=True, repr=False)
+class CellTable:
+    """Cells that may have made a list of peaks.
+
+    Attributes:
+        candidates: the most probable first, one per lattice.
+        peaks: all that were found.
+        lines: how many of these, from the first, were indexed.
+        scales: by what factor the uncertainties of the positions seem too small, per candidate.
+        tolerance: what was added in quadrature to the uncertainties, degrees.
+        sigmas: ``(6,)`` standard uncertainties of each cell, Å and degrees.
+    """
+
+    candidates: tuple[CellCandidate, ...]
+    peaks: Peaks
+    lines: int
+    scales: tuple[float, ...]
+    tolerance: float
+    sigmas: tuple[Float[np.ndarray, "6"], ...]
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    def __getitem__(self, number: int) -> CellCandidate:
+        return self.candidates[number]
+
+    @property
+    def best(self) -> CellCandidate:
+        """The most probable cell."""
+        return self.candidates[0]
+
+    @property
+    def unindexed(self) -> Float[np.ndarray, " peaks"]:
+        """2theta in degrees of the peaks that the best cell leaves, among those that were indexed."""
+        first = np.sort(self.peaks.two_theta)[: self.lines]
+        return first[~self.explains(0, first)]
+
+    def positions(self, number: int, high: float) -> Float[np.ndarray, " lines"]:
+        """2theta in degrees where a candidate has lines, its shift included, up to an angle in degrees."""
+        one, wavelength = self.candidates[number], self.peaks.wavelength
+        lattice = lattice_named(one.lattice)
+        x = lattice.numbers(one.cell)
+        q = (
+            lattice.columns(self._lines(number, 4.0 * np.sin(np.radians(min(high, 179.0)) / 2.0) ** 2 / wavelength**2))
+            @ x
+        )
+        theta = np.arcsin(np.minimum(wavelength * np.sqrt(q) / 2.0, 1.0))
+        return np.degrees(2.0 * theta) + one.zero + one.displacement * np.cos(theta)
+
+    def _lines(self, number: int, q_max: float) -> Int[np.ndarray, "n 3"]:
+        one = self.candidates[number]
+        lattice = lattice_named(one.lattice)
+        hkl = lines_within(lattice, lattice.numbers(one.cell), q_max, _MOST)
+        if hkl is None:
+            raise DataError(f"candidate {number + 1}, {one.lattice}, has more than {_MOST} lines up to the last peak")
+        return hkl
+
+    def explains(self, number: int, two_theta: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+        """Whether a candidate has a line at each of these angles in degrees, within three uncertainties."""
+        one = self.candidates[number]
+        lattice = lattice_named(one.lattice)
+        half = np.radians(np.asarray(two_theta, dtype=float) - one.zero) / 2.0
+        half -= np.radians(one.displacement * np.cos(half)) / 2.0
+        wavelength = self.peaks.wavelength
+        q = 4.0 * np.sin(half) ** 2 / wavelength**2
+        x = lattice.numbers(one.cell)
+        known = np.sort(lattice.columns(self._lines(number, 1.02 * float(q.max()))) @ x)
+        right = np.clip(np.searchsorted(known, q), 1, len(known) - 1)
+        away = np.minimum(np.abs(known[right] - q), np.abs(known[right - 1] - q))
+        order = np.argsort(self.peaks.two_theta)
+        sigma = np.interp(two_theta, self.peaks.two_theta[order], self.peaks.sigma[order])
+        by_angle = 2.0 * np.sin(2.0 * half) / wavelength**2 * np.pi / 180.0
+        return away <= 3.0 * self.scales[number] * by_angle * np.hypot(sigma, 2.0 * self.tolerance)
+
+    def left_over(self, number: int = 0) -> Peaks:
+        """The peaks that a candidate does not explain, of the whole list: those of a second phase, to be indexed in turn.
+
+        Raises:
+            DataError: it explains all.
+        """
+        peaks = self.peaks
+        rest = ~self.explains(number, peaks.two_theta)
+        if not rest.any():
+            raise DataError(
+                f"candidate {number + 1} explains all {len(peaks)} peaks of {peaks.name}; none are left to be indexed"
+            )
+        columns = ("two_theta", "sigma", "area", "sigma_area", "fwhm")
+        return replace(peaks, name=f"{peaks.name}, left over", **{name: getattr(peaks, name)[rest] for name in columns})
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row per candidate, for ``cells.csv``: Å, degrees, Å³."""
+        found = []
+        for rank, (one, sigma) in enumerate(zip(self.candidates, self.sigmas, strict=True), start=1):
+            row: dict[str, object] = {"rank": rank, "lattice": one.lattice, "group": one.group.name}
+            for name, value, error in zip(("a", "b", "c", "alpha", "beta", "gamma"), one.cell, sigma, strict=True):
+                row |= {name: round(float(value), 5), f"{name}_su": float(f"{error:.2g}")}
+            row |= {
+                "volume": round(_volume(one.cell), 3), "zero": round(one.zero, 4), "displacement": round(one.displacement, 4),
+                "indexed": one.indexed, "unindexed": one.unindexed, "possible": one.possible, "m20": round(one.m20, 2),
+                "log_evidence": round(one.log_evidence, 2), "probability": float(f"{one.probability:.3g}"), "rwp": one.rwp,
+            }  # fmt: skip
+            found.append(row)
+        return found
+
+    def __str__(self) -> str:
+        header = (
+            "",
+            "lattice",
+            "a",
+            "b",
+            "c",
+            "alpha",
+            "beta",
+            "gamma",
+            "V",
+            "shift",
+            "indexed",
+            "possible",
+            "M20",
+            "log E",
+            "P",
+        )
+        rows = [
+            (
+                rank, one.lattice, *(f"{x:.4f}" for x in one.cell[:3]), *(f"{x:.3f}" for x in one.cell[3:]), f"{_volume(one.cell):.1f}",
+                f"{one.zero + one.displacement:+.3f}", f"{one.indexed}/{one.indexed + one.unindexed}", one.possible, f"{one.m20:.1f}",
+                f"{one.log_evidence:.1f}", f"{one.probability:.3f}",
+            )
+            for rank, one in enumerate(self.candidates[:10], start=1)
+        ]  # fmt: skip
+        left = ", ".join(f"{x:.3f}" for x in self.unindexed)
+        return plain(header, rows) + (f"\nnot explained by the first: {left}" if left else "")
+
+    __repr__ = __str__
+
+
+def _volume(cell: Float[np.ndarray, "6"]) -> float:
+    cos = np.cos(np.radians(cell[3:]))
+    return float(np.prod(cell[:3]) * np.sqrt(1.0 - cos @ cos + 2.0 * np.prod(cos)))

@@ -1,0 +1,102 @@
+"""Peaks as an indexer sees them: the first so many, in 1/d² (host)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from ...errors import DataError, ParameterError, require_kind
+from ..records import Peaks
+
+# peaks that a cell needs, and the most that are used
+FEWEST, SLOTS = 8, 32
+# lines closer than this part of a width are one peak
+RESOLVED = 0.5
+# part of a width by which a profile that is not quite right moves a peak, and the least, in degrees
+MISPLACED, LEAST = 0.05, 3e-4
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Positions of lines, in the order of their angles.
+
+    Attributes:
+        q: ``(lines,)`` 1/d² in Å⁻².
+        sigma: ``(lines,)`` uncertainties of these.
+        slope: ``(lines,)`` derivative by the coefficient of the shift, Å⁻² per degree.
+        width: ``(lines,)`` lines of a cell that are nearer than this are one peak.
+        shift: ``"zero"``, ``"displacement"`` or ``"none"``; ``shift_sigma`` its prior uncertainty in degrees.
+        tolerance: what was added in quadrature to the uncertainties of positions, degrees.
+    """
+
+    q: Float[np.ndarray, " lines"]
+    sigma: Float[np.ndarray, " lines"]
+    slope: Float[np.ndarray, " lines"]
+    width: Float[np.ndarray, " lines"]
+    shift: str
+    shift_sigma: float
+    tolerance: float
+
+    def __len__(self) -> int:
+        return len(self.q)
+
+    @property
+    def last(self) -> float:
+        """How far lines of a cell are possible lines: up to the last that was seen."""
+        return float(self.q[-1] + 3.0 * self.sigma[-1])
+
+
+def lines_of(peaks: Peaks, most: int, floor: float | None, shift: str, shift_sigma: float) -> Lines:
+    """The first lines of a list of peaks, in whatever order they are.
+
+    Args:
+        peaks: positions in degrees of the first wavelength.
+        most: how many.
+        floor: what is added in quadrature to the uncertainties of positions, degrees; a part of the widths if not given.
+        shift: ``"zero"``, ``"displacement"`` or ``"none"``.
+        shift_sigma: prior uncertainty of its coefficient in degrees.
+
+    Raises:
+        DataError: fewer than eight peaks, positions or uncertainties that are none, or the same position twice.
+    """
+    require_kind(peaks, Peaks, "what is to be indexed", "as jn.solve.find_peaks makes them")
+    if len(peaks) < FEWEST:
+        raise DataError(
+            f"{peaks.name} has {len(peaks)} peaks; a cell needs at least {FEWEST}, twenty for a reliable one: measure longer or to "
+            "higher angles, or ask jn.solve.find_peaks for weaker peaks"
+        )
+    if not peaks.instrument.wavelengths:
+        raise DataError(
+            f"the instrument of {peaks.name} has no wavelength; give jn.Instrument(wavelengths=(1.540593,)), in Å"
+        )
+    order = np.argsort(peaks.two_theta, kind="stable")
+    angle, sigma = np.asarray(peaks.two_theta, dtype=float)[order], np.asarray(peaks.sigma, dtype=float)[order]
+    if not (np.all(np.isfinite(angle)) and np.all(angle > 0.0) and np.all(angle < 180.0)):
+        raise DataError(
+            f"{peaks.name} has peaks at {angle[0]:g} to {angle[-1]:g} degrees; expected 2theta between 0 and 180"
+        )
+    if not (np.all(np.isfinite(sigma)) and np.all(sigma > 0.0)):
+        raise DataError(f"uncertainties of positions of {peaks.name} are not all positive; expected degrees")
+    if np.any(np.diff(angle) <= 0.0):
+        at = angle[:-1][np.diff(angle) <= 0.0][0]
+        raise DataError(f"{peaks.name} has two peaks at {at:g} degrees; take one of them out")
+    angle, sigma = angle[:most], sigma[:most]
+    width = np.asarray(peaks.fwhm, dtype=float)[order][:most]
+    width = np.where(np.isfinite(width) & (width > 0.0), width, 0.0)
+    middle = float(np.median(width))
+    if floor is None:
+        floor = max(MISPLACED * middle, LEAST)
+    half, square = np.radians(angle) / 2.0, peaks.wavelength**2
+    by_angle = 2.0 * np.sin(2.0 * half) / square * np.pi / 180.0
+    by_shift = {"zero": 1.0, "displacement": np.cos(half), "none": 0.0}
+    if shift not in by_shift:
+        raise ParameterError(f"shift is {shift!r}; expected one of {', '.join(map(repr, by_shift))}")
+    return Lines(
+        q=4.0 * np.sin(half) ** 2 / square,
+        sigma=by_angle * np.hypot(sigma, floor),
+        slope=by_angle * by_shift[shift],
+        width=by_angle * max(RESOLVED * middle, 3.0 * floor),
+        shift=shift,
+        shift_sigma=shift_sigma,
+        tolerance=floor,
+    )
