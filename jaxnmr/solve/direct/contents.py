@@ -1,0 +1,224 @@
+"""What is in the cell: formulas, and how many formula units there is room for (host)."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from itertools import pairwise
+from math import exp, gcd, log
+from pathlib import Path
+
+import gemmi
+import numpy as np
+
+from ...crystal import SpaceGroup, volume
+from ...errors import ConventionError, SymmetryError
+from ...typing import Numbers
+from .prior import kinds, options
+from .wyckoff import wyckoff_positions
+
+_FILE = Path(__file__).with_name("prior.json")
+# most atoms that are no hydrogen for which programs are made
+MOST_ATOMS = 400
+# units per cell this many times less likely than the best are not listed
+_UNLIKELY = 1e-3
+# u in Å³: 1 g/cm³ is so many atomic mass units per Å³
+_UNITS_PER_A3 = 0.602214076
+# subscripts may be fractions of a unit that is repeated: Ca2.5 P1.5 ...
+_LARGEST_DENOMINATOR = 12
+
+_TOKEN = re.compile(r"([A-Z][a-z]?)|([(\[{])|([)\]}])|([·.*•])|(\d+(?:\.\d+)?)|(\s+)")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """One possibility for the contents of a cell.
+
+    Attributes:
+        atoms: of each element that is no hydrogen, in the conventional cell.
+        hydrogen: atoms of hydrogen or deuterium beside them, which are left out.
+        units: formula units in the cell.
+        density: g/cm³.
+        volume_per_atom: Å³ for each atom that is no hydrogen.
+        probability: among all numbers of formula units, from the volumes that atoms of these elements take up in known crystals.
+    """
+
+    atoms: dict[str, int]
+    hydrogen: int
+    units: int
+    density: float
+    volume_per_atom: float
+    probability: float
+
+
+def parse_composition(composition: str | Mapping[str, float]) -> dict[str, int]:
+    """The smallest formula unit of whole atoms, hydrogen included.
+
+    Args:
+        composition: such as ``"PbSO4"``, ``"Ca5(PO4)3F"``, ``"CuSO4·5H2O"``, or numbers by element.
+
+    Raises:
+        ConventionError: what is no formula; numbers that are no ratios of small integers.
+    """
+    amounts = (
+        _formula(composition) if isinstance(composition, str) else {str(k): float(v) for k, v in composition.items()}
+    )
+    if not amounts:
+        raise ConventionError("the composition is empty; write 'PbSO4' or {'Pb': 1, 'S': 1, 'O': 4}")
+    merged: dict[str, float] = {}
+    for element, amount in amounts.items():
+        if gemmi.Element(element).atomic_number == 0 or not element[0].isupper():
+            raise ConventionError(
+                f"{element!r} in the composition is no element; write 'PbSO4' or {{'Pb': 1, 'S': 1, 'O': 4}}"
+            )
+        if not (np.isfinite(amount) and amount > 0):
+            raise ConventionError(f"the composition has {amount} {element}; expected a positive number")
+        name = "H" if element == "D" else element
+        merged[name] = merged.get(name, 0.0) + amount
+    heavy = [amount for element, amount in merged.items() if element != "H"]
+    if not heavy:
+        raise ConventionError(
+            "the composition has hydrogen only, which X-rays do not see beside nothing: nothing can be solved"
+        )
+    for factor in range(1, _LARGEST_DENOMINATOR + 1):
+        whole = {element: amount * factor for element, amount in merged.items()}
+        # how much hydrogen there is matters for density only
+        if all(abs(n - round(n)) < 1e-6 * factor for element, n in whole.items() if element != "H"):
+            counts = {element: max(round(n), 1) for element, n in whole.items()}
+            common = reduce(gcd, (n for element, n in counts.items() if element != "H"))
+            if common > 1 and counts.get("H", 0) % common == 0:
+                counts = {element: n // common for element, n in counts.items()}
+            return counts
+    raise ConventionError(
+        f"the composition {composition!r} is no ratio of small whole numbers: sites that are partly occupied or shared are not "
+        "handled. Give the ideal composition"
+    )
+
+
+def _formula(text: str) -> dict[str, float]:
+    # CuSO4.5H2O: the point is that of a hydrate
+    text = re.sub(r"\.(?=\d*H2O)", "·", text)
+    stack: list[dict[str, float]] = [{}]
+    total: dict[str, float] = {}
+    lead, last, position = 1.0, None, 0
+
+    def close() -> None:
+        for element, n in stack[0].items():
+            total[element] = total.get(element, 0.0) + lead * n
+
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        # a point between digits belongs to the number, one elsewhere to a hydrate
+        if match is None:
+            raise ConventionError(f"cannot read the composition {text!r} at {text[position:]!r}; write 'Ca5(PO4)3F'")
+        position = match.end()
+        element, opening, closing, dot, number, _ = match.groups()
+        if element:
+            last = {element: 1.0}
+        elif opening:
+            stack.append({})
+            last = None
+            continue
+        elif closing:
+            if len(stack) == 1:
+                raise ConventionError(f"a bracket of the composition {text!r} is closed that was not opened")
+            last = stack.pop()
+        elif dot:
+            close()
+            stack, lead, last = [{}], 1.0, None
+            continue
+        elif number:
+            if last is None and not stack[-1] and len(stack) == 1:
+                lead = float(number)
+                continue
+            if last is None:
+                raise ConventionError(f"the number {number} of the composition {text!r} belongs to nothing")
+            for name, n in last.items():
+                stack[-1][name] = stack[-1].get(name, 0.0) + (float(number) - 1.0) * n
+            last = None
+            continue
+        else:
+            continue
+        for name, n in last.items():
+            stack[-1][name] = stack[-1].get(name, 0.0) + n
+    if len(stack) > 1:
+        raise ConventionError(f"a bracket of the composition {text!r} is not closed")
+    close()
+    return total
+
+
+def possible_contents(
+    composition: str | Mapping[str, float], cell: Numbers, group: SpaceGroup, density: float | None = None
+) -> tuple[Contents, ...]:
+    """How many formula units a cell may hold, the most likely number first.
+
+    Args:
+        composition: a formula, or numbers by element.
+        cell: six numbers, Å and degrees.
+        group: its multiplicities must allow the contents.
+        density: g/cm³, where it is known (to 10 %).
+
+    Raises:
+        ConventionError: what is no formula.
+        SymmetryError: no number of formula units fits.
+    """
+    unit = parse_composition(composition)
+    space = float(volume(np.asarray(cell, dtype=float)))
+    hydrogen = unit.get("H", 0)
+    heavy = {element: n for element, n in unit.items() if element != "H"}
+    mass = sum(n * gemmi.Element(element).weight for element, n in unit.items())
+    expected, spread = expected_volume(unit)
+    if density is not None:
+        if not density > 0:
+            raise ConventionError(f"the density is {density} g/cm³; expected a positive number")
+        expected, spread = mass / (density * _UNITS_PER_A3), 0.06
+    most = max(1, int(min(3.0 * space / expected, MOST_ATOMS / sum(heavy.values()))))
+    weights = {z: exp(-0.5 * (log(space / (z * expected)) / spread) ** 2) for z in range(1, most + 1)}
+    likely = {z: w for z, w in weights.items() if w > _UNLIKELY * max(weights.values()) and w > 1e-5}
+    fits = {z: w for z, w in likely.items() if _placeable(group, {e: z * n for e, n in heavy.items()})}
+    if not fits:
+        why = (
+            f"volumes of known crystals ask for {space / expected:.2f} formula units"
+            if density is None
+            else f"the density asks for {space / expected:.2f} formula units"
+        )
+        raise SymmetryError(
+            f"no number of formula units {''.join(f'{e}{n if n > 1 else str()}' for e, n in unit.items())} fits a cell of {space:.1f} Å³ "
+            f"with {group.name}: {why}, and its positions allow {'none' if likely else 'no number'} near it. Check composition, cell "
+            "and group, or give contents="
+        )
+    total = sum(fits.values())
+    made = [
+        Contents(
+            {e: z * n for e, n in heavy.items()}, z * hydrogen, z, z * mass / (space * _UNITS_PER_A3),
+            space / (z * sum(heavy.values())), w / total,
+        )
+        for z, w in fits.items()
+    ]  # fmt: skip
+    return tuple(sorted(made, key=lambda one: -one.probability))
+
+
+def expected_volume(unit: Mapping[str, int]) -> tuple[float, float]:
+    """Å³ that these atoms take up in known crystals, and its relative standard deviation."""
+    table = _volumes()
+    each = table["volumes"]
+    common = float(np.median(list(each.values())))
+    return sum(n * each.get(element, common) for element, n in unit.items()), table["spread"]
+
+
+@lru_cache(maxsize=1)
+def _volumes() -> dict:
+    return json.loads(_FILE.read_text(encoding="utf-8"))["contents"]
+
+
+def _placeable(group: SpaceGroup, atoms: Mapping[str, int]) -> bool:
+    listed = kinds(wyckoff_positions(group))
+    return all(next(options(listed, n), None) is not None for n in atoms.values())
+
+
+def indistinguishable(elements: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Pairs of elements whose numbers of electrons differ by one at most: X-rays hardly tell them apart."""
+    number = {element: gemmi.Element(element).atomic_number for element in elements}
+    ordered = sorted(elements, key=number.__getitem__)
+    return tuple((a, b) for a, b in pairwise(ordered) if number[b] - number[a] <= 1)

@@ -1,0 +1,260 @@
+"""From integrated intensities and a composition to ranked structures."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import gemmi
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from ..._arguments import checked
+from ...crystal import Crystal
+from ...errors import ConventionError, DataError, JaxnmrError, ParameterError, require_kind
+from ...units import b_to_u
+from ..records import Intensities
+from .assignments import Assignments
+from .contents import Contents, indistinguishable, parse_composition, possible_contents
+from .equivalence import Atoms, atoms_of, same_structure, worst_overlap
+from .kernel import misfit
+from .problem import EXPECTED_B, Problem, make_problem, shortest_distances
+from .search import Candidate, Chain, Search, minimised
+from .solutions import Solution, Solutions, judged
+from .wyckoff import wyckoff_positions
+
+# structures that are minimised to the end and handed back
+_FINALISTS = 12
+_FINAL_STEPS = 40
+# a gentle repulsion at the end keeps what areas do not determine in place
+_FINAL_BUMP = 0.05
+# Å, esd of a direction that counts as not determined
+_OPEN = 0.4
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search stands.
+
+    Attributes:
+        r_factor: lowest R so far.
+        tried: Wyckoff assignments.
+        hops: minimisations.
+        seconds_left: of processor time, at most.
+    """
+
+    r_factor: float
+    tried: int
+    hops: int
+    seconds_left: float
+
+
+@checked
+def structure(
+    intensities: Intensities,
+    composition: str | Mapping[str, float],
+    *,
+    contents: Mapping[str, int] | None = None,
+    density: float | None = None,
+    seed: int = 0,
+    seconds: float = 100.0,
+    most_assignments: int = 5000,
+    progress: Callable[[Progress], None] | None = None,
+) -> Solutions:
+    """Find the atoms of a crystal whose cell and space group are known.
+
+    Atoms are put on Wyckoff positions, the most likely assignments first, and moved by basin hopping until the square roots of
+    areas agree. Hydrogen is left out. An interruption (Ctrl-C) returns what was found until then.
+
+    Args:
+        intensities: of `jn.solve.lebail`, or `jn.solve.simulated_intensities`.
+        composition: such as ``"PbSO4"`` or ``{"Pb": 1, "S": 1, "O": 4}``.
+        contents: atoms of each element in the conventional cell; the likely numbers of formula units are tried when not given.
+        density: g/cm³, that tells how many these are.
+        seed: of all random numbers.
+        seconds: of processor time, at most; a good structure ends the search earlier.
+        most_assignments: Wyckoff assignments to try, at most.
+        progress: called after every turn.
+
+    Raises:
+        ConventionError: a composition or contents that make no sense.
+        SymmetryError: no number of formula units fits the cell, or no positions the contents.
+        DataError: no areas above zero.
+    """
+    require_kind(intensities, Intensities, "the first argument of solve.structure", "from jn.solve.lebail")
+    if not seconds > 0 or most_assignments < 1:
+        raise ParameterError(f"seconds is {seconds} and most_assignments {most_assignments}; expected positive numbers")
+    _require_areas(intensities)
+    start = time.process_time()
+    possible = _given(composition, contents) or possible_contents(
+        composition, intensities.cell, intensities.group, density
+    )
+    likely = [one for one in possible if one.probability >= 0.1] or list(possible[:1])
+    best: Solutions | None = None
+    for k, one in enumerate(likely):
+        left = seconds - (time.process_time() - start)
+        share = left * one.probability / sum(other.probability for other in likely[k:])
+        found = _solved(intensities, one, possible, seed, share, most_assignments, progress)
+        if best is None or (found.solved, -found.best.r_factor) > (best.solved, -best.best.r_factor):
+            best = found
+        if best.solved or found.interrupted:
+            break
+    assert best is not None
+    return best
+
+
+def _require_areas(intensities: Intensities) -> None:
+    area = np.asarray(intensities.area)
+    if len(area) == 0 or not np.isfinite(area).all() or not area.max() > 0:
+        raise DataError(
+            f"{len(area)} areas of {intensities.name} with a maximum of {area.max() if len(area) else 0}: expected finite areas, some "
+            "above zero"
+        )
+
+
+def _given(composition: str | Mapping[str, float], contents: Mapping[str, int] | None) -> tuple[Contents, ...]:
+    if contents is None:
+        return ()
+    unit = parse_composition(composition)
+    atoms = {element: int(n) for element, n in contents.items() if element not in ("H", "D")}
+    if set(atoms) != set(unit) - {"H"} or any(n < 1 or n != contents[e] for e, n in atoms.items()):
+        raise ConventionError(
+            f"contents are {dict(contents)}; expected whole numbers of the elements of {composition}: {', '.join(unit)}"
+        )
+    return (Contents(atoms, 0, 0, float("nan"), float("nan"), 1.0),)
+
+
+def _solved(
+    intensities: Intensities, contents: Contents, possible: tuple[Contents, ...], seed: int, seconds: float, most: int,
+    progress: Callable[[Progress], None] | None,
+) -> Solutions:  # fmt: skip
+    """Search with these contents."""
+    start = time.process_time()
+    # heavy atoms first: they are what is seen best, and what is told first
+    elements = sorted(contents.atoms, key=lambda e: -_electrons(e))
+    assignments = Assignments(intensities.group, intensities.cell, {e: contents.atoms[e] for e in elements})
+    problem = make_problem(intensities, wyckoff_positions(intensities.group), assignments.elements)
+    search = Search(problem, assignments, seed)
+    tell = None
+    if progress is not None:
+        tell = lambda of, left: progress(Progress(min(of.history), len(of.pool), of.hops, max(left, 0.0)))
+    search.run(seconds - (time.process_time() - start), most, tell)
+    finalists = _finalists(search)
+    ranked = [(s.r_factor, s.dof, s.overlap) for s in finalists]
+    first = finalists[0]
+    solved, reason = judged(ranked, problem.count, bool(first.undetermined), search.interrupted)
+    alike = indistinguishable(assignments.elements)
+    return Solutions(
+        solutions=tuple(finalists), solved=solved, reason=reason, contents=dict(contents.atoms), indistinguishable=alike,
+        tried=len(search.pool), total=len(search.pool) if search.exhausted else None, history=np.array(search.history),
+        hops=search.hops, seconds=time.process_time() - start, interrupted=search.interrupted,
+        notes=_notes(intensities, contents, possible, problem, first, alike),
+    )  # fmt: skip
+
+
+def _electrons(element: str) -> int:
+    return gemmi.Element(element).atomic_number
+
+
+def _notes(intensities, contents: Contents, possible, problem: Problem, first: Solution, alike) -> tuple[str, ...]:
+    notes = []
+    if contents.units:
+        others = ", ".join(f"Z = {one.units} ({one.probability:.0%})" for one in possible if one is not contents)
+        notes.append(
+            f"Z = {contents.units}: {contents.density:.2f} g/cm³, {contents.volume_per_atom:.1f} Å³ per atom that is no hydrogen"
+            + (f"; also possible: {others}" if others else "")
+        )
+    if contents.hydrogen:
+        notes.append(f"{contents.hydrogen} atoms of hydrogen in the cell are left out")
+    notes += [f"X-rays hardly tell {a} from {b}: which is where is not decided" for a, b in alike]
+    if problem.count < len(intensities):
+        notes.append(f"the {problem.count} areas at the lowest angles of {len(intensities)} were used")
+    if problem.count < 1.5 * first.dof:
+        notes.append(f"{problem.count} areas for {first.dof} coordinates: underdetermined")
+    notes += [f"not determined: {direction}" for direction in first.undetermined]
+    return tuple(notes)
+
+
+def _finalists(search: Search) -> list[Solution]:
+    """The best structures of different assignments, minimised to the end, equivalent ones left out."""
+    problem, chains = search.problem, search.ranked()[:_FINALISTS]
+    candidates = [search.pool[chain.candidate] for chain in chains]
+    made = minimised(problem, problem.measured, candidates, [c.u for c in chains], _FINAL_BUMP, _FINAL_STEPS)
+    final = [Chain(chain.candidate, *one) for chain, one in zip(chains, made, strict=True)]
+    found: list[Solution] = []
+    known: list[Atoms] = []
+    least = shortest_distances(problem.elements)
+    for chain in sorted(final, key=search.badness):
+        crystal = _crystal(search, chain)
+        if crystal is None:
+            continue
+        atoms = atoms_of(crystal, order=problem.elements)
+        if any(same_structure(atoms, other) for other in known):
+            continue
+        known.append(atoms)
+        candidate = search.pool[chain.candidate]
+        found.append(
+            Solution(
+                crystal, chain.r, candidate.dof, search.assignments.words(candidate.assignment), worst_overlap(atoms, least),
+                () if found else _open_directions(problem, candidate, chain.u),
+                f"R is {chain.r / found[0].r_factor:.2f} times that of the best" if found else "the best",
+            )
+        )  # fmt: skip
+    if not found:
+        raise DataError("no structure was found in which atoms keep apart: check cell, space group and contents")
+    return found
+
+
+def _crystal(search: Search, chain: Chain) -> Crystal | None:
+    candidate, problem = search.pool[chain.candidate], search.problem
+    model, _, _ = problem.model(candidate.assignment)
+    x = np.asarray(model.matrix) @ chain.u + model.offset
+    b = max(EXPECTED_B + chain.u[-1], 0.05)
+    try:
+        return Crystal.create(
+            cell=problem.intensities.cell, spacegroup=problem.intensities.group, xyz=x[model.first] % 1.0, u_iso=b_to_u(b),
+            species=[problem.elements[e] for e, _ in candidate.where], name=problem.intensities.name, snap_distance=1e-3,
+        )  # fmt: skip
+    except JaxnmrError:
+        # atoms on top of each other
+        return None
+
+
+def _open_directions(problem: Problem, candidate: Candidate, u: Float[np.ndarray, " dof1"]) -> tuple[str, ...]:
+    """Directions that the areas do not determine to 0.4 Å, in words."""
+    if candidate.dof == 0:
+        return ()
+    numbers = np.zeros(candidate.model.matrix.shape[2], dtype=np.float32)
+    numbers[: candidate.dof], numbers[-1] = u[:-1], u[-1]
+    residual, slope, _ = _linearised(problem.measured, candidate.model, numbers, problem.centric)
+    basis = _fixed_origin(problem, candidate)
+    noise = np.linalg.norm(residual) / np.sqrt(max(problem.count - candidate.dof, 1))
+    _, values, right = np.linalg.svd(np.asarray(slope, dtype=float)[:, : candidate.dof] @ basis)
+    esd = noise / np.maximum(np.append(values, np.zeros(len(right) - len(values))), 1e-12)
+    return tuple(_direction(candidate, basis @ direction, problem) for direction in right[esd > _OPEN])
+
+
+_linearised = jax.jit(misfit, static_argnames=("centric",))
+
+
+def _fixed_origin(problem: Problem, candidate: Candidate) -> Float[np.ndarray, "dof k"]:
+    """Directions of the coordinates that do not move all atoms along a polar axis."""
+    model, _, _ = problem.model(candidate.assignment)
+    polar = problem.intensities.group.polar_basis
+    matrix = np.asarray(model.matrix)[:, :, :-1].reshape(-1, candidate.dof)
+    basis = np.eye(candidate.dof)
+    if polar.shape[1] and candidate.dof:
+        shifts = np.linalg.lstsq(matrix, np.tile(polar, (len(model.offset), 1)), rcond=None)[0]
+        q, _ = np.linalg.qr(shifts)
+        left = np.linalg.svd(np.eye(candidate.dof) - q @ q.T)
+        basis = left[0][:, left[1] > 0.5]
+    return basis
+
+
+def _direction(candidate: Candidate, direction: np.ndarray, problem: Problem) -> str:
+    parts = [
+        (float(np.linalg.norm(direction[columns])), problem.elements[e], site)
+        for site, ((e, _), columns) in enumerate(zip(candidate.where, candidate.columns, strict=True))
+    ]
+    parts = sorted((p for p in parts if p[0] > 0.3), reverse=True)[:4]
+    return ", ".join(f"{element} (site {site + 1})" for _, element, site in parts) or "a mixture of all sites"
