@@ -206,21 +206,22 @@ def improved(
                 agreement,
             )
 
+        # one evaluation serves a trial and what follows from it; the first trial is the start itself
         def step(_: int, state: tuple) -> tuple:
-            u, damping, here = state
-            cost, slope, normal, _ = here
-            diagonal = jnp.diag(normal)
-            ridge = damping * diagonal + 1e-6 * diagonal.max() + 1e-12
-            move = -jax.scipy.linalg.solve(normal + jnp.diag(ridge), slope, assume_a="pos")
-            move = jnp.where(jnp.isfinite(move), move, 0.0)
-            move = move * jnp.minimum(1.0, LONGEST / (jnp.abs(move).max() + 1e-12))
-            trial = u + move
+            u, trial, damping, here = state
             there = at(trial)
-            better = there[0] < cost
+            better = there[0] < here[0]
             damping = jnp.clip(jnp.where(better, damping * 0.3, damping * 4.0), 1e-5, 1e6)
-            return jnp.where(better, trial, u), damping, jax.tree.map(lambda a, b: jnp.where(better, a, b), there, here)
+            u, here = jax.tree.map(lambda a, b: jnp.where(better, a, b), (trial, there), (u, here))
+            diagonal = jnp.diag(here[2])
+            ridge = damping * diagonal + 1e-6 * diagonal.max() + 1e-12
+            move = -jax.scipy.linalg.solve(here[2] + jnp.diag(ridge), here[1], assume_a="pos")
+            move = jnp.where(jnp.isfinite(move), move, 0.0)
+            return u, u + move * jnp.minimum(1.0, LONGEST / (jnp.abs(move).max() + 1e-12)), damping, here
 
-        u, _, here = jax.lax.fori_loop(0, steps, step, (u, jnp.asarray(0.05, u.dtype), at(u)))
+        p, number = len(u), lambda value: jnp.asarray(value, u.dtype)
+        nothing = number(jnp.inf), jnp.zeros(p, u.dtype), jnp.eye(p, dtype=u.dtype), number(1.0)
+        u, _, _, here = jax.lax.fori_loop(0, steps + 1, step, (u, u, number(0.17), nothing))
         return u, jnp.sqrt(here[0]), here[3]
 
     return jax.vmap(one)(models, starts)

@@ -46,6 +46,7 @@ class Problem:
         centric: whether structure factors are real.
         scale: areas are divided by this.
         used: ``(groups,)`` which groups of reflections are compared.
+        noise: R that the uncertainties of the areas explain.
     """
 
     intensities: Intensities
@@ -55,6 +56,7 @@ class Problem:
     centric: bool
     scale: float
     used: Bool[np.ndarray, " groups"]
+    noise: float
 
     @property
     def count(self) -> int:
@@ -121,8 +123,11 @@ def make_problem(intensities: Intensities, positions: Positions, elements: tuple
     member = place[intensities.members[chosen]]
     rows = np.flatnonzero(chosen)[np.argsort(member, kind="stable")]
     scale = float(area.max())
-    measured = _measured(intensities, elements, rows, np.sort(member), area / scale, sigma / scale)
-    return Problem(intensities, positions, elements, measured, inversion_in_origin(intensities.group), scale, used)
+    area, sigma = area / scale, sigma / scale
+    measured = _measured(intensities, elements, rows, np.sort(member), area, sigma)
+    root = np.sqrt(np.maximum(area, 0.0))
+    noise = float(np.sqrt(np.sum(uncertainty_of_root(root, sigma) ** 2) / np.sum(root**2)))
+    return Problem(intensities, positions, elements, measured, inversion_in_origin(intensities.group), scale, used, noise)
 
 
 def _measured(intensities: Intensities, elements, rows, member, area, sigma) -> Measured:
@@ -154,9 +159,14 @@ def _measured(intensities: Intensities, elements, rows, member, area, sigma) -> 
     return Measured(*(np.asarray(a, dtype=np.float32 if a.dtype.kind == "f" else np.int32) for a in fields))
 
 
+def uncertainty_of_root(root: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Standard uncertainties of square roots of areas, those below their own uncertainty included."""
+    return sigma / (2.0 * np.maximum(root, np.sqrt(np.maximum(sigma, 1e-12))))
+
+
 def trust(root: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Roots of the weights of square roots of areas: equal, but less for those less certain than the others."""
-    uncertainty = sigma / (2.0 * np.maximum(root, np.sqrt(np.maximum(sigma, 1e-12))))
+    uncertainty = uncertainty_of_root(root, sigma)
     typical = np.maximum(np.median(uncertainty), _FLOOR * np.sqrt(np.mean(root**2)))
     return 1.0 / np.sqrt(1.0 + (uncertainty / (2.0 * typical)) ** 2)
 

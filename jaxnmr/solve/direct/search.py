@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, pairwise
 from math import log
 
 import jax
@@ -26,9 +26,12 @@ _BATCH = 32
 _STEPS = 18
 # R that an overlap of all atoms by 1 Å costs
 BUMP = 0.3
-# an R below this ends the search when nothing has improved for a while, one above never does
+# turns without improvement: after the first number other assignments join; a structure as good as the uncertainties of areas ends the
+# search then, one with an R below `GOOD_R` after the second, one with a higher R never
+_CALM, _LONG_CALM = 6, 24
 GOOD_R = 0.10
-_CALM = 6
+# of the R that uncertainties explain
+_AS_GOOD = 1.5
 # Å of the displacements of a hop
 _KICKS = (0.2, 0.5, 1.0)
 
@@ -115,12 +118,13 @@ class Search:
                 self.history.append(leader.r)
                 if tell is not None:
                     tell(self, left())
-                if leader.r <= GOOD_R and calm >= _CALM:
+                enough = _CALM if leader.r <= _AS_GOOD * self.problem.noise else _LONG_CALM
+                if leader.r <= GOOD_R and calm >= enough:
                     return
                 if self.exhausted and all(c.dof == 0 for c in self.pool):
                     return
-                if leader.r > GOOD_R and calm >= _CALM:
-                    calm, share = 0, min(2 * share, 256)
+                if calm % _CALM == _CALM - 1 and leader.r > _AS_GOOD * self.problem.noise:
+                    share = min(2 * share, 256)
                     self._widen(share, most)
         except KeyboardInterrupt:
             self.interrupted = True
@@ -240,7 +244,7 @@ class Search:
         for assignment, (model, dof, _) in zip(assignments, made, strict=True):
             where = tuple((e, k) for e, numbers in enumerate(assignment) for k in numbers)
             ends = np.cumsum([0, *(self.problem.positions[k].dof for _, k in where)])
-            columns = tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+            columns = tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
             room = padded(model, self._atoms, self._sites, bucket(dof, NUMBERS))
             found.append(Candidate(assignment, room, dof, self.problem.periods(assignment), columns, where))
         return found

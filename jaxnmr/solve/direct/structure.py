@@ -178,6 +178,8 @@ def _notes(intensities, contents: Contents, possible, problem: Problem, first: S
 def _finalists(search: Search) -> list[Solution]:
     """The best structures of different assignments, minimised to the end, equivalent ones left out."""
     problem, chains = search.problem, search.ranked()[:_FINALISTS]
+    # other structures of the same assignment, too
+    chains += [chain for chain in search.chains[:_FINALISTS] if chain is not search.best[chain.candidate]]
     candidates = [search.pool[chain.candidate] for chain in chains]
     made = minimised(problem, problem.measured, candidates, [c.u for c in chains], _FINAL_BUMP, _FINAL_STEPS)
     final = [Chain(chain.candidate, *one) for chain, one in zip(chains, made, strict=True)]
