@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import gemmi
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from ...crystal import lattice
 from ...crystal.cell import reciprocal_metric
@@ -42,7 +42,7 @@ class Problem:
         intensities: what was measured.
         positions: Wyckoff positions of the group.
         elements: what the assignments count.
-        measured: arrays of the kernel, single precision.
+        measured: arrays of the kernel.
         centric: whether structure factors are real.
         scale: areas are divided by this.
         used: ``(groups,)`` which groups of reflections are compared.
@@ -93,23 +93,25 @@ class Problem:
         return np.concatenate([*rows, np.zeros(0)])
 
 
-def padded(model: Model, atoms: int, sites: int, numbers: int) -> Model:
+def padded(model: Model, atoms: int, sites: int, numbers: int, dtype: type = np.float32) -> Model:
     """A model with room for so many atoms, sites and numbers (the displacement stays the last)."""
     n, _, p = model.matrix.shape
     more, s = atoms - n, sites - len(model.first)
-    matrix = np.zeros((atoms, 3, numbers + 1), dtype=np.float32)
+    matrix = np.zeros((atoms, 3, numbers + 1), dtype=dtype)
     matrix[:n, :, : p - 1] = model.matrix[:, :, :-1]
     return Model(
         matrix,
-        np.pad(model.offset, ((0, more), (0, 0))).astype(np.float32),
+        np.pad(model.offset, ((0, more), (0, 0))).astype(dtype),
         np.pad(model.element, (0, more)).astype(np.int32),
-        np.pad(model.copies, (0, more)).astype(np.float32),
+        np.pad(model.copies, (0, more)).astype(dtype),
         np.pad(model.first, (0, s)).astype(np.int32),
-        np.pad(model.share, (0, s)).astype(np.float32),
+        np.pad(model.share, (0, s)).astype(dtype),
     )
 
 
-def make_problem(intensities: Intensities, positions: Positions, elements: tuple[str, ...]) -> Problem:
+def make_problem(
+    intensities: Intensities, positions: Positions, elements: tuple[str, ...], dtype: type = np.float32
+) -> Problem:
     """Arrays of the kernel from intensities; of more than 384 reflections those of the longest d."""
     count = np.bincount(intensities.members, minlength=len(intensities.area))
     # groups as a whole, as long as there is room
@@ -124,13 +126,16 @@ def make_problem(intensities: Intensities, positions: Positions, elements: tuple
     rows = np.flatnonzero(chosen)[np.argsort(member, kind="stable")]
     scale = float(area.max())
     area, sigma = area / scale, sigma / scale
-    measured = _measured(intensities, elements, rows, np.sort(member), area, sigma)
+    measured = _measured(intensities, elements, rows, np.sort(member), area, sigma, dtype)
     root = np.sqrt(np.maximum(area, 0.0))
     noise = float(np.sqrt(np.sum(uncertainty_of_root(root, sigma) ** 2) / np.sum(root**2)))
     return Problem(intensities, positions, elements, measured, inversion_in_origin(intensities.group), scale, used, noise)
 
 
-def _measured(intensities: Intensities, elements, rows, member, area, sigma) -> Measured:
+def _measured(
+    intensities: Intensities, elements: tuple[str, ...], rows: Int[np.ndarray, " n"], member: Int[np.ndarray, " n"],
+    area: Float[np.ndarray, " groups"], sigma: Float[np.ndarray, " groups"], dtype: type,
+) -> Measured:  # fmt: skip
     hkl = intensities.hkl[rows]
     s_sq = np.einsum("ni,ij,nj->n", hkl, reciprocal_metric(np.asarray(intensities.cell, dtype=float)), hkl) / 4.0
     instrument = intensities.instrument
@@ -156,7 +161,7 @@ def _measured(intensities: Intensities, elements, rows, member, area, sigma) -> 
         shortest=pad(pad(shortest_distances(elements), e), e, 1),
         sign=np.array([sign for sign, _ in images]), shift=np.array([shift for _, shift in images]),
     )  # fmt: skip
-    return Measured(*(np.asarray(a, dtype=np.float32 if a.dtype.kind == "f" else np.int32) for a in fields))
+    return Measured(*(np.asarray(a, dtype=dtype if a.dtype.kind == "f" else np.int32) for a in fields))
 
 
 def uncertainty_of_root(root: Float[np.ndarray, " n"], sigma: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

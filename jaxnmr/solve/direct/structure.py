@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from ..._arguments import checked
 from ...crystal import Crystal
-from ...errors import ConventionError, DataError, JaxnmrError, ParameterError, require_kind
+from ...errors import ConventionError, DataError, JaxnmrError, ParameterError
 from ...units import b_to_u
 from ..records import Intensities
 from .assignments import Assignments
@@ -81,7 +81,6 @@ def structure(
         SymmetryError: no number of formula units fits the cell, or no positions the contents.
         DataError: no areas above zero.
     """
-    require_kind(intensities, Intensities, "the first argument of solve.structure", "from jn.solve.lebail")
     if not seconds > 0 or most_assignments < 1:
         raise ParameterError(f"seconds is {seconds} and most_assignments {most_assignments}; expected positive numbers")
     _require_areas(intensities)

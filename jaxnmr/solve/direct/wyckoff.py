@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from ...crystal import SpaceGroup
 from ...crystal.symmetry import rref_basis
@@ -113,10 +113,10 @@ def wyckoff_positions(group: SpaceGroup) -> Positions:
     _require_grid(rotations, translations)
     axis = np.arange(GRID)
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    fixes = _fixing(rotations, translations, points)
+    fixes = _fixing(rotations, translations)
     order = fixes.sum(axis=1)
     label = np.full(GRID**3, -1)
-    found: list[tuple[int, int, np.ndarray, np.ndarray]] = []
+    found: list[tuple[int, int, np.ndarray]] = []
     # special points first: what a line is left with is then its own
     for start in _by_symmetry(order):
         if label[start] >= 0:
@@ -133,8 +133,8 @@ def wyckoff_positions(group: SpaceGroup) -> Positions:
             images = np.einsum("nij,kj->nki", rotations, subspace) + translations[:, None]
             here = np.unique(_index(images.reshape(-1, 3) % GRID))
         label[here] = len(found)
-        found.append((int(start), int(order[start]), basis, fixes[start]))
-    made = [_position(group, points[start], at, basis, mask) for start, at, basis, mask in found]
+        found.append((int(start), int(order[start]), basis))
+    made = [_position(group, points[start], at, basis) for start, at, basis in found]
     ranking = sorted(range(len(made)), key=lambda k: (len(made[k][1]), made[k][0].shape[2], *made[k][1][0].tolist()))
     place = np.argsort(ranking)
     every = tuple(Wyckoff(*made[k], number=number) for number, k in enumerate(ranking))
@@ -149,15 +149,16 @@ def _index(points: Int[np.ndarray, "*n 3"]) -> Int[np.ndarray, "*n"]:
     return (points[..., 0] * GRID + points[..., 1]) * GRID + points[..., 2]
 
 
-def _fixing(
-    rotations: Int[np.ndarray, "n 3 3"], translations: Int[np.ndarray, "n 3"], points: Int[np.ndarray, "points 3"]
-) -> np.ndarray:
-    """``(points, n)`` whether an operation leaves a point where it is, modulo the lattice."""
-    fixes = np.empty((len(points), len(rotations)), dtype=bool)
-    narrow = points.astype(np.int16)
+def _fixing(rotations: Int[np.ndarray, "n 3 3"], translations: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, "points n"]:
+    """Whether an operation leaves a point of the grid where it is, modulo the lattice."""
+    axis = np.arange(GRID, dtype=np.int16)
+    fixes = np.empty((GRID**3, len(rotations)), dtype=bool)
     for k, (rotation, translation) in enumerate(zip(rotations, translations, strict=True)):
-        moved = narrow @ (rotation.T - np.eye(3, dtype=int)).astype(np.int16) + translation.astype(np.int16)
-        fixes[:, k] = (moved % GRID == 0).all(axis=1)
+        here = np.ones((GRID,) * 3, dtype=bool)
+        for row, shift in zip((rotation - np.eye(3, dtype=int)).astype(np.int16), translation.tolist(), strict=True):
+            along = [(factor * axis) for factor in row]
+            here &= (along[0][:, None, None] + along[1][:, None] + along[2] + shift) % GRID == 0
+        fixes[:, k] = here.ravel()
     return fixes
 
 
@@ -179,7 +180,7 @@ def integer_basis(rotations: Int[np.ndarray, "k 3 3"]) -> Int[np.ndarray, "3 dof
     return np.array(sorted(chosen, key=lambda v: tuple(-abs(v)))).T
 
 
-def _position(group: SpaceGroup, point, order: int, basis, mask) -> tuple:
+def _position(group: SpaceGroup, point: Int[np.ndarray, "3"], order: int, basis: Int[np.ndarray, "3 dof"]) -> tuple:
     """Matrices, shifts, reduced atoms, their weights and the order of the site symmetry."""
     base = _plain(point, basis)
     moved = np.einsum("nij,j->ni", group.rotations, base) + np.rint(group.translations * GRID).astype(int)
@@ -192,10 +193,10 @@ def _position(group: SpaceGroup, point, order: int, basis, mask) -> tuple:
     return matrices, shifts, reduced, weight, order
 
 
-def _plain(point, basis):
+def _plain(point: Int[np.ndarray, "3"], basis: Int[np.ndarray, "3 dof"]) -> Int[np.ndarray, "3"]:
     """The point of the subspace with as many zeros as possible."""
     plain = point.astype(float).copy()
-    for column in rref_basis(basis.astype(float)).T if basis.shape[1] else ():
+    for column in rref_basis(basis @ np.linalg.pinv(basis)).T if basis.shape[1] else ():
         plain -= plain[np.flatnonzero(column)[0]] * column
     return np.rint(plain).astype(int) if np.allclose(plain, np.rint(plain)) else point
 
