@@ -54,9 +54,10 @@ def main() -> None:
             if k in looked:
                 ranks.append(rank(entries[k], weights))
     ranks = np.array(ranks)
-    scores = {
-        f"first {n}": round(float((ranks <= n).mean()), 4) for n in (1, 10, 100, 1000)
-    } | {"crystals": len(ranks), "spread of volumes": round(float(np.std(errors)), 3)}
+    scores = {f"first {n}": round(float((ranks <= n).mean()), 4) for n in (1, 10, 100, 1000)} | {
+        "crystals": len(ranks),
+        "spread of volumes": round(float(np.std(errors)), 3),
+    }
     print(scores)
     weights, (volumes, spread) = fit_weights(entries), fit_volumes(entries)
     print({name: round(float(w), 2) for name, w in zip(NAMES, weights, strict=True)}, len(entries), spread)
@@ -128,7 +129,11 @@ def position_of(positions, xyz, multiplicity: int) -> int | None:
         for matrix, shift in zip(position.matrices, position.shifts, strict=True):
             for image in np.indices((3, 3, 3)).reshape(3, -1).T - 1:
                 delta = xyz - shift + image
-                delta = delta if position.dof == 0 else delta - matrix @ np.linalg.lstsq(matrix.astype(float), delta, rcond=None)[0]
+                delta = (
+                    delta
+                    if position.dof == 0
+                    else delta - matrix @ np.linalg.lstsq(matrix.astype(float), delta, rcond=None)[0]
+                )
                 if np.abs(delta).max() < 2e-3:
                     return position.number
     return None
@@ -158,7 +163,11 @@ def _choices(entry: dict):
         every = list(islice(options(listed, atoms), MOST_OPTIONS))
         true = tuple(sum(k in kind.members for k in entry["sites"][element]) for kind in listed)
         if len(every) > 1 and true in every:
-            yield features(listed, np.array(every), element), np.array([ways(listed, c) for c in every]), every.index(true)
+            yield (
+                features(listed, np.array(every), element),
+                np.array([ways(listed, c) for c in every]),
+                every.index(true),
+            )
 
 
 def fit_volumes(entries: list[dict]) -> tuple[dict[str, float], float]:
@@ -167,7 +176,10 @@ def fit_volumes(entries: list[dict]) -> tuple[dict[str, float], float]:
     rows = np.array([[entry["all"].get(e, 0) / entry["volume"] for e in names] for entry in entries])
     # elements that are rare lean on the mean
     common, strength = 15.0, 0.02
-    solution = nnls(np.vstack([rows, strength * np.eye(len(names))]), np.append(np.ones(len(rows)), np.full(len(names), strength * common)))[0]
+    solution = nnls(
+        np.vstack([rows, strength * np.eye(len(names))]),
+        np.append(np.ones(len(rows)), np.full(len(names), strength * common)),
+    )[0]
     return dict(zip(names, solution.tolist(), strict=True)), float(np.std(np.log(np.maximum(rows @ solution, 1e-3))))
 
 

@@ -125,7 +125,9 @@ def summary(rows: list[dict]) -> None:
     false = [f"{row['name']} ({row['seed']})" for row in tried if row["claims"] and not row["right"]]
     silent = [f"{row['name']} ({row['seed']})" for row in tried if not row["claims"] and row["right"]]
     missed = [f"{row['name']} ({row['seed']})" for row in tried if not row["right"]]
-    print(f"{right} of {len(tried)} right ({right / len(tried):.0%}, 95 % interval {low:.0%} to {high:.0%}); missed: {missed}")
+    print(
+        f"{right} of {len(tried)} right ({right / len(tried):.0%}, 95 % interval {low:.0%} to {high:.0%}); missed: {missed}"
+    )
     print(f"called solved but wrong: {false}; right but not called solved: {silent}")
     print(f"processor time: median {np.median(cpu):.1f} s, mean {np.mean(cpu):.1f} s, longest {max(cpu):.0f} s")
 

@@ -83,8 +83,10 @@ class Problem:
                 share.append(site.multiplicity)
                 column, atoms = column + site.dof, atoms + len(site.reduced)
         fractions = np.array(share, dtype=float) / sum(share)
-        arrays = map(np.concatenate, (matrices, offsets, elements, copies))
-        return Model(*arrays, np.array(first), fractions), total, len(first)
+        model = Model(
+            np.concatenate(matrices), np.concatenate(offsets), np.concatenate(elements), np.concatenate(copies), np.array(first), fractions
+        )  # fmt: skip
+        return model, total, len(first)
 
     def periods(self, assignment: Assignment) -> Float[np.ndarray, " dof"]:
         """Å, after which each coordinate is where it was."""
@@ -97,7 +99,7 @@ def padded(model: Model, atoms: int, sites: int, numbers: int, dtype: type = np.
     """A model with room for so many atoms, sites and numbers (the displacement stays the last)."""
     n, _, p = model.matrix.shape
     more, s = atoms - n, sites - len(model.first)
-    matrix = np.zeros((atoms, 3, numbers + 1), dtype=dtype)
+    matrix: np.ndarray = np.zeros((atoms, 3, numbers + 1), dtype=dtype)
     matrix[:n, :, : p - 1] = model.matrix[:, :, :-1]
     return Model(
         matrix,
@@ -129,7 +131,9 @@ def make_problem(
     measured = _measured(intensities, elements, rows, np.sort(member), area, sigma, dtype)
     root = np.sqrt(np.maximum(area, 0.0))
     noise = float(np.sqrt(np.sum(uncertainty_of_root(root, sigma) ** 2) / np.sum(root**2)))
-    return Problem(intensities, positions, elements, measured, inversion_in_origin(intensities.group), scale, used, noise)
+    return Problem(
+        intensities, positions, elements, measured, inversion_in_origin(intensities.group), scale, used, noise
+    )
 
 
 def _measured(

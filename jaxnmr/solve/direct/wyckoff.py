@@ -137,7 +137,7 @@ def wyckoff_positions(group: SpaceGroup) -> Positions:
     made = [_position(group, points[start], at, basis) for start, at, basis in found]
     ranking = sorted(range(len(made)), key=lambda k: (len(made[k][1]), made[k][0].shape[2], *made[k][1][0].tolist()))
     place = np.argsort(ranking)
-    every = tuple(Wyckoff(*made[k], number=number) for number, k in enumerate(ranking))
+    every = tuple(Wyckoff(*made[k], number) for number, k in enumerate(ranking))
     return Positions(group, every, place[label].reshape(GRID, GRID, GRID))
 
 
@@ -180,7 +180,9 @@ def integer_basis(rotations: Int[np.ndarray, "k 3 3"]) -> Int[np.ndarray, "3 dof
     return np.array(sorted(chosen, key=lambda v: tuple(-abs(v)))).T
 
 
-def _position(group: SpaceGroup, point: Int[np.ndarray, "3"], order: int, basis: Int[np.ndarray, "3 dof"]) -> tuple:
+def _position(
+    group: SpaceGroup, point: Int[np.ndarray, "3"], order: int, basis: Int[np.ndarray, "3 dof"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
     """Matrices, shifts, reduced atoms, their weights and the order of the site symmetry."""
     base = _plain(point, basis)
     moved = np.einsum("nij,j->ni", group.rotations, base) + np.rint(group.translations * GRID).astype(int)

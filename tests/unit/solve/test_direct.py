@@ -47,9 +47,11 @@ def test_intensities_and_their_derivatives_are_those_of_the_structure_factors_of
     numbers = []
     for site in crystal.sites():
         free = site.xyz_basis().shape[1]
-        numbers.append(next(p.number for p in problem.positions.every if (p.multiplicity, p.dof) == (site.multiplicity, free)))
+        numbers.append(
+            next(p.number for p in problem.positions.every if (p.multiplicity, p.dof) == (site.multiplicity, free))
+        )
     assignment = tuple((k,) for k in numbers)
-    model, dof, sites = problem.model(assignment)
+    model, dof, _ = problem.model(assignment)
     room = padded(model, 16, 4, 8, np.float64)
     u = np.zeros(9)
     u[:dof] = np.random.default_rng(0).uniform(0.2, 2.0, dof)
@@ -62,7 +64,9 @@ def test_intensities_and_their_derivatives_are_those_of_the_structure_factors_of
 
     def squared(u):
         x = (model.matrix @ jax.numpy.concatenate([u[:dof], u[-1:]]) + model.offset)[model.first]
-        return plan.squared(crystal.replace(xyz=x, u_iso=jax.numpy.full(2, (EXPECTED_B + u[-1]) / (8 * np.pi**2))), d_star_sq)
+        return plan.squared(
+            crystal.replace(xyz=x, u_iso=jax.numpy.full(2, (EXPECTED_B + u[-1]) / (8 * np.pi**2))), d_star_sq
+        )
 
     expected = squared(u) * areas.weight
     derivative = jax.jacfwd(squared)(u) * areas.weight[:, None]
@@ -159,7 +163,7 @@ def test_overlap_sees_the_nearest_images_of_an_oblique_cell():
     cell = cell_from_metric(np.array([[9.0, 4.0, 0.0], [4.0, 9.0, 0.0], [0.0, 0.0, 25.0]]))
     crystal = jn.Crystal.create(cell=cell, spacegroup="P 1", species=["O", "O"], xyz=[[0, 0, 0], [0.5, 0.5, 0.0]])
     vectors = np.asarray(lattice(cell))
-    nearest = min(np.linalg.norm((np.array([0.5, 0.5, 0]) + [i, j, 0]) @ vectors) for i in (-1, 0) for j in (-1, 0))
+    nearest = min(np.linalg.norm(np.array([0.5 + i, 0.5 + j, 0]) @ vectors) for i in (-1, 0) for j in (-1, 0))
     assert worst_overlap(atoms_of(crystal), np.array([[2.1]])) == pytest.approx(2.1 - nearest)
 
 

@@ -40,7 +40,24 @@ def test_positions_of_all_groups_are_as_many_as_tabulated_and_their_atoms_are_th
             assert len(set(apart.argmin(axis=1).tolist())) == position.multiplicity == len(rotations) // position.order
     # International Tables A: 1731 positions in all
     assert sum(count.values()) == 1731
-    tabulated = {1: 1, 2: 9, 10: 15, 14: 5, 15: 6, 47: 27, 62: 4, 123: 21, 152: 3, 166: 9, 176: 9, 191: 18, 194: 12, 221: 14, 225: 12, 227: 9}
+    tabulated = {
+        1: 1,
+        2: 9,
+        10: 15,
+        14: 5,
+        15: 6,
+        47: 27,
+        62: 4,
+        123: 21,
+        152: 3,
+        166: 9,
+        176: 9,
+        191: 18,
+        194: 12,
+        221: 14,
+        225: 12,
+        227: 9,
+    }
     assert {number: count[number] for number in tabulated} == tabulated
 
 
@@ -64,7 +81,11 @@ def test_spglib_tells_positions_apart_where_we_do():
     for name, cell in (("P 63/m", HEXAGONAL), ("P n m a", ORTHORHOMBIC), ("P m -3 m", CUBIC)):
         group = SpaceGroup.from_name(name)
         positions = wyckoff_positions(group)
-        lattice = np.diag(cell[:3]) if cell[5] == 90 else np.array([[cell[0], 0, 0], [-cell[0] / 2, cell[0] * 0.75**0.5, 0], [0, 0, cell[2]]])
+        lattice = (
+            np.diag(cell[:3])
+            if cell[5] == 90
+            else np.array([[cell[0], 0, 0], [-cell[0] / 2, cell[0] * 0.75**0.5, 0], [0, 0, cell[2]]])
+        )
         general = positions[len(positions) - 1]
         fixing = general.matrices @ rng.uniform(0.1, 0.4, 3) + general.shifts
         letters = set()
