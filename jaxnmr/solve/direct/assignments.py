@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, combinations_with_replacement, islice, product
+from math import log
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from ...crystal import SpaceGroup, lattice
 from ...errors import SymmetryError
 from ...typing import Numbers
 from .normaliser import exchanges
-from .prior import MOST_OPTIONS, Counts, Kind, features, fitted, kinds, options
+from .prior import MOST_OPTIONS, Counts, Kind, features, fitted, kinds, options, ways
 from .problem import Assignment, shortest_distances
 from .wyckoff import Positions, wyckoff_positions
 
@@ -42,7 +43,8 @@ class Assignments:
 
     Args:
         group, cell: of the crystal.
-        contents: atoms of each element in the conventional cell.
+        contents: atoms of each element in the conventional cell; or several possibilities of the same elements, each with its
+            probability, whose assignments come mixed.
         weights: of the prior; those that come with the package when not given.
 
     Raises:
@@ -53,56 +55,75 @@ class Assignments:
         self,
         group: SpaceGroup,
         cell: Numbers,
-        contents: Mapping[str, int],
+        contents: Mapping[str, int] | Sequence[tuple[Mapping[str, int], float]],
         weights: Float[np.ndarray, " features"] | None = None,
     ):
-        self.group, self.elements = group, tuple(contents)
+        possible = [(contents, 1.0)] if isinstance(contents, Mapping) else list(contents)
+        self.group, self.elements = group, tuple(possible[0][0])
         self.positions = wyckoff_positions(group)
         self.kinds = kinds(self.positions)
         self._exchanges = [tuple(row.tolist()) for row in exchanges(group, cell)]
         self._allowed = _room(self.positions, cell, self.elements)
-        self._ranked = [self._options(element, atoms, weights) for element, atoms in contents.items()]
-        for element, ranked in zip(self.elements, self._ranked, strict=True):
-            if not ranked:
-                sizes = ", ".join(str(m) for m in sorted({kind.multiplicity for kind in self.kinds}))
-                raise SymmetryError(
-                    f"{contents[element]} {element} in the cell cannot be put on the positions of {group.name} (multiplicities "
-                    f"{sizes}) without touching: give other contents, or a group of lower symmetry"
+        self._weights = fitted() if weights is None else weights
+        self._known: dict[tuple[int, int], list[tuple[float, Counts]]] = {}
+        # of each possibility its log-probability, and the options of each element with theirs
+        self._ranked: list[tuple[float, list[list[tuple[float, Counts]]]]] = []
+        missing = ""
+        for atoms, probability in possible:
+            ranked = [self._options(row, atoms[element]) for row, element in enumerate(self.elements)]
+            if all(ranked):
+                self._ranked.append((log(probability), ranked))
+            else:
+                missing = missing or next(
+                    f"{atoms[e]} {e}" for e, r in zip(self.elements, ranked, strict=True) if not r
                 )
+        if not self._ranked:
+            sizes = ", ".join(str(m) for m in sorted({kind.multiplicity for kind in self.kinds}))
+            raise SymmetryError(
+                f"{missing} in the cell cannot be put on the positions of {group.name} (multiplicities {sizes}) without "
+                "touching: give other contents, or a group of lower symmetry"
+            )
 
-    def _options(self, element: str, atoms: int, weights) -> list[tuple[float, Counts]]:
-        row = self.elements.index(element)
-        usable = tuple(
-            Kind(kind.multiplicity, kind.dof, tuple(k for k in kind.members if self._allowed.alone[row, k]))
-            for kind in self.kinds
-        )
-        listed = list(islice(options(usable, atoms), MOST_OPTIONS))
-        listed = [c for c in listed if all(kind.members or not n for kind, n in zip(usable, c, strict=True))]
-        if not listed:
-            return []
-        scores = features(self.kinds, np.array(listed), element) @ (fitted() if weights is None else weights)
-        order = np.argsort(-scores, kind="stable")
-        return [(float(scores[k]), listed[k]) for k in order]
+    def _options(self, row: int, atoms: int) -> list[tuple[float, Counts]]:
+        """All options of an element with their log-probabilities, falling."""
+        if (row, atoms) not in self._known:
+            usable = tuple(
+                Kind(kind.multiplicity, kind.dof, tuple(k for k in kind.members if self._allowed.alone[row, k]))
+                for kind in self.kinds
+            )
+            listed = list(islice(options(usable, atoms), MOST_OPTIONS))
+            listed = [c for c in listed if all(kind.members or not n for kind, n in zip(usable, c, strict=True))]
+            found: list[tuple[float, Counts]] = []
+            if listed:
+                scores = features(self.kinds, np.array(listed), self.elements[row]) @ self._weights
+                number = np.array([ways(usable, c) for c in listed])
+                scores = scores - np.logaddexp.reduce(scores + number)
+                found = [(float(scores[k]), listed[k]) for k in np.argsort(-scores, kind="stable")]
+            self._known[row, atoms] = found
+        return self._known[row, atoms]
 
     def __iter__(self) -> Iterator[Assignment]:
-        for counts in self._combined():
+        each = (self._combined(*ranked) for ranked in self._ranked)
+        for _, counts in heapq.merge(*each, key=lambda one: -one[0]):
             yield from self._placed(counts)
 
-    def _combined(self) -> Iterator[tuple[Counts, ...]]:
+    def _combined(
+        self, base: float, ranked: list[list[tuple[float, Counts]]]
+    ) -> Iterator[tuple[float, tuple[Counts, ...]]]:
         """Combinations of the options of all elements, the sum of their scores falling."""
-        score = lambda at: -sum(ranked[k][0] for ranked, k in zip(self._ranked, at, strict=True))
-        start = (0,) * len(self._ranked)
-        queue, seen = [(score(start), start)], {start}
+        score = lambda at: base + sum(every[k][0] for every, k in zip(ranked, at, strict=True))
+        start = (0,) * len(ranked)
+        queue, seen = [(-score(start), start)], {start}
         while queue:
-            _, at = heapq.heappop(queue)
-            counts = tuple(ranked[k][1] for ranked, k in zip(self._ranked, at, strict=True))
+            worst, at = heapq.heappop(queue)
+            counts = tuple(every[k][1] for every, k in zip(ranked, at, strict=True))
             if self._fits(counts):
-                yield counts
-            for e, ranked in enumerate(self._ranked):
+                yield -worst, counts
+            for e, every in enumerate(ranked):
                 further = (*at[:e], at[e] + 1, *at[e + 1 :])
-                if further[e] < len(ranked) and further not in seen:
+                if further[e] < len(every) and further not in seen:
                     seen.add(further)
-                    heapq.heappush(queue, (score(further), further))
+                    heapq.heappush(queue, (-score(further), further))
 
     def _fits(self, counts: Sequence[Counts]) -> bool:
         """Whether there are enough fixed positions."""
@@ -144,6 +165,13 @@ class Assignments:
         return min(
             tuple(tuple(sorted(exchange[k] for k in sites)) for sites in assignment) for exchange in self._exchanges
         )
+
+    def contents(self, assignment: Assignment) -> dict[str, int]:
+        """Atoms of each element in the conventional cell."""
+        return {
+            element: sum(self.positions[k].multiplicity for k in sites)
+            for element, sites in zip(self.elements, assignment, strict=True)
+        }
 
     def words(self, assignment: Assignment) -> str:
         """Such as ``Pb 4(x, 1/4, z)  S 4(x, 1/4, z)``."""

@@ -23,12 +23,17 @@ _FILE = Path(__file__).with_name("prior.json")
 MOST_ATOMS = 400
 # units per cell this many times less likely than the best are not listed
 _UNLIKELY = 1e-3
+# contents of unknown ratios that are looked at
+MOST_RATIOS = 200
 # u in Å³: 1 g/cm³ is so many atomic mass units per Å³
 _UNITS_PER_A3 = 0.602214076
 # subscripts may be fractions of a unit that is repeated: Ca2.5 P1.5 ...
 _LARGEST_DENOMINATOR = 12
 
 _TOKEN = re.compile(r"([A-Z][a-z]?)|([(\[{])|([)\]}])|([·.*•])|(\d+(?:\.\d+)?)|(\s+)")
+
+Composition = str | Mapping[str, float | None]
+"""A formula, or numbers by element: ``None`` for each where only the elements are known."""
 
 
 @dataclass(frozen=True)
@@ -52,18 +57,19 @@ class Contents:
     probability: float
 
 
-def parse_composition(composition: str | Mapping[str, float]) -> dict[str, int]:
+def parse_composition(composition: Composition) -> dict[str, int]:
     """The smallest formula unit of whole atoms, hydrogen included.
 
     Args:
-        composition: such as ``"PbSO4"``, ``"Ca5(PO4)3F"``, ``"CuSO4·5H2O"``, or numbers by element.
+        composition: such as ``"PbSO4"``, ``"Ca5(PO4)3F"``, ``"CuSO4·5H2O"``, or numbers by element, none of them ``None``.
 
     Raises:
         ConventionError: what is no formula; numbers that are no ratios of small integers.
     """
-    amounts = (
-        _formula(composition) if isinstance(composition, str) else {str(k): float(v) for k, v in composition.items()}
-    )
+    if isinstance(composition, str):
+        amounts = _formula(composition)
+    else:
+        amounts = {element: float("nan") if n is None else float(n) for element, n in composition.items()}
     if not amounts:
         raise ConventionError("the composition is empty; write 'PbSO4' or {'Pb': 1, 'S': 1, 'O': 4}")
     merged: dict[str, float] = {}
@@ -149,12 +155,16 @@ def _formula(text: str) -> dict[str, float]:
 
 
 def possible_contents(
-    composition: str | Mapping[str, float], cell: Numbers, group: SpaceGroup, density: float | None = None
+    composition: Composition,
+    cell: Numbers,
+    group: SpaceGroup,
+    density: float | None = None,
 ) -> tuple[Contents, ...]:
     """How many formula units a cell may hold, the most likely number first.
 
     Args:
-        composition: a formula, or numbers by element.
+        composition: a formula, or numbers by element; ``None`` for each where only the elements are known: then all ratios for which
+            there is room, the `MOST_RATIOS` likeliest.
         cell: six numbers, Å and degrees.
         group: its multiplicities must allow the contents.
         density: g/cm³, where it is known (to 10 %).
@@ -163,15 +173,17 @@ def possible_contents(
         ConventionError: what is no formula.
         SymmetryError: no number of formula units fits.
     """
-    unit = parse_composition(composition)
+    if density is not None and not density > 0:
+        raise ConventionError(f"the density is {density} g/cm³; expected a positive number")
     space = float(volume(np.asarray(cell, dtype=float)))
+    if not isinstance(composition, str) and any(n is None for n in composition.values()):
+        return _ratios(tuple(composition), space, group, density)
+    unit = parse_composition(composition)
     hydrogen = unit.get("H", 0)
     heavy = {element: n for element, n in unit.items() if element != "H"}
     mass = sum(n * gemmi.Element(element).weight for element, n in unit.items())
     expected, spread = expected_volume(unit)
     if density is not None:
-        if not density > 0:
-            raise ConventionError(f"the density is {density} g/cm³; expected a positive number")
         expected, spread = mass / (density * _UNITS_PER_A3), 0.06
     most = max(1, int(min(3.0 * space / expected, MOST_ATOMS / sum(heavy.values()))))
     weights = {z: exp(-0.5 * (log(space / (z * expected)) / spread) ** 2) for z in range(1, most + 1)}
@@ -197,6 +209,47 @@ def possible_contents(
         for z, w in fits.items()
     ]  # fmt: skip
     return tuple(sorted(made, key=lambda one: -one.probability))
+
+
+def _ratios(elements: tuple[str, ...], space: float, group: SpaceGroup, density: float | None) -> tuple[Contents, ...]:
+    """Contents of these elements in any ratio that fill a cell."""
+    parse_composition(dict.fromkeys(elements, 1.0))
+    heavy = tuple(e for e in elements if e not in ("H", "D"))
+    listed = kinds(wyckoff_positions(group))
+    each = [expected_volume({e: 1})[0] for e in heavy]
+    most = [int(1.5 * space / v) for v in each]
+    counts = [[n for n in range(1, m + 1) if next(options(listed, n), None) is not None] for m in most]
+    found: list[tuple[float, tuple[int, ...]]] = []
+    masses = [gemmi.Element(e).weight for e in heavy]
+    spread = _volumes()["spread"] if density is None else 0.06
+
+    def fill(taken: tuple[int, ...], size: float) -> None:
+        if len(taken) == len(heavy):
+            off = log(space / size) if density is None else log(size / (density * _UNITS_PER_A3 * space))
+            found.append((-0.5 * (off / spread) ** 2, taken))
+            return
+        k = len(taken)
+        one = each[k] if density is None else masses[k]
+        limit = (1.0 + 3.0 * spread) * (space if density is None else density * _UNITS_PER_A3 * space)
+        for n in counts[k]:
+            if size + n * one > limit:
+                break
+            fill((*taken, n), size + n * one)
+
+    fill((), 0.0)
+    best = [one for one in sorted(found, reverse=True)[:MOST_RATIOS] if one[0] > log(1e-5)]
+    if not best:
+        raise SymmetryError(
+            f"no numbers of {', '.join(heavy)} fill a cell of {space:.1f} Å³ with {group.name}: check elements, cell and group"
+        )
+    total = sum(exp(score) for score, _ in best)
+    return tuple(
+        Contents(
+            dict(zip(heavy, taken, strict=True)), 0, 0,
+            sum(n * m for n, m in zip(taken, masses, strict=True)) / (space * _UNITS_PER_A3), space / sum(taken), exp(score) / total,
+        )
+        for score, taken in best
+    )  # fmt: skip
 
 
 def expected_volume(unit: Mapping[str, int]) -> tuple[float, float]:

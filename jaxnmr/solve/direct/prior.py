@@ -88,7 +88,8 @@ def ways(kinds: tuple[Kind, ...], counts: Counts) -> float:
     total = 0.0
     for kind, number in zip(kinds, counts, strict=True):
         n = len(kind.members)
-        total += log(comb(n, number) if kind.dof == 0 else comb(n + number - 1, number))
+        if number:
+            total += log(comb(n, number) if kind.dof == 0 else comb(n + number - 1, number))
     return total
 
 

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from ..._tables import plain
 from ...crystal import Crystal
+from .contents import Contents
 
 # R of square roots of areas: structures that were right had 0.01 to 0.13, the best wrong ones of failed searches 0.2 to 0.37
 SOLVED_R = 0.15
@@ -23,6 +24,7 @@ class Solution:
         crystal: the structure, with the common displacement that was found.
         r_factor: R of the square roots of areas, ``|√I_obs − √I_calc| / |√I_obs|``.
         dof: free coordinates.
+        contents: atoms of each element in the cell, without hydrogen.
         assignment: positions of the elements, multiplicities with the first point.
         overlap: Å by which atoms come closer than the search wants, at worst.
         undetermined: directions that the areas do not determine, in words.
@@ -32,6 +34,7 @@ class Solution:
     crystal: Crystal
     r_factor: float
     dof: int
+    contents: dict[str, int]
     assignment: str
     overlap: float
     undetermined: tuple[str, ...]
@@ -46,7 +49,7 @@ class Solutions:
         solutions: ranked by R with a price for every coordinate.
         solved: the first one fits, all others with as few coordinates are clearly worse, and the areas determine it.
         reason: of ``solved``, in words.
-        contents: atoms in the cell that were placed.
+        possible: contents that were looked for, with their probabilities beforehand.
         indistinguishable: pairs of elements that X-rays hardly tell apart: which is where is not decided.
         tried: Wyckoff assignments; ``total`` how many there are, ``None`` where they were not listed to the end.
         history: lowest R after each turn of the search; ``hops`` minimisations.
@@ -58,7 +61,7 @@ class Solutions:
     solutions: tuple[Solution, ...]
     solved: bool
     reason: str
-    contents: dict[str, int]
+    possible: tuple[Contents, ...]
     indistinguishable: tuple[tuple[str, str], ...]
     tried: int
     total: int | None
@@ -72,6 +75,11 @@ class Solutions:
     def best(self) -> Solution:
         """The first."""
         return self.solutions[0]
+
+    @property
+    def contents(self) -> dict[str, int]:
+        """Atoms of each element in the cell of the first, without hydrogen."""
+        return self.best.contents
 
     def __len__(self) -> int:
         return len(self.solutions)

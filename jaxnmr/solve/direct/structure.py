@@ -15,19 +15,20 @@ from ...errors import ConventionError, DataError, JaxnmrError, ParameterError
 from ...units import b_to_u
 from ..records import Intensities
 from .assignments import Assignments
-from .contents import Contents, indistinguishable, parse_composition, possible_contents
+from .contents import Composition, Contents, indistinguishable, parse_composition, possible_contents
 from .equivalence import Atoms, atoms_of, same_structure, worst_overlap
 from .kernel import misfit
 from .problem import EXPECTED_B, Problem, make_problem, shortest_distances
 from .search import Candidate, Chain, Search, minimised
-from .solutions import Solution, Solutions, judged
-from .wyckoff import wyckoff_positions
+from .solutions import LEAST_PER_NUMBER, Solution, Solutions, judged
 
 # structures that are minimised to the end and handed back
 _FINALISTS = 12
 _FINAL_STEPS = 40
 # a gentle repulsion at the end keeps what areas do not determine in place
 _FINAL_BUMP = 0.05
+# contents this many times less likely than the likeliest are not tried
+_LIKELY = 0.02
 # Å, esd of a direction that counts as not determined
 _OPEN = 0.4
 
@@ -52,7 +53,7 @@ class Progress:
 @checked
 def structure(
     intensities: Intensities,
-    composition: str | Mapping[str, float],
+    composition: Composition,
     *,
     contents: Mapping[str, int] | None = None,
     density: float | None = None,
@@ -68,8 +69,9 @@ def structure(
 
     Args:
         intensities: of `jn.solve.lebail`, or `jn.solve.simulated_intensities`.
-        composition: such as ``"PbSO4"`` or ``{"Pb": 1, "S": 1, "O": 4}``.
-        contents: atoms of each element in the conventional cell; the likely numbers of formula units are tried when not given.
+        composition: such as ``"PbSO4"`` or ``{"Pb": 1, "S": 1, "O": 4}``; ``{"Ca": None, "Ti": None, "O": None}`` where only the
+            elements are known.
+        contents: atoms of each element in the conventional cell; all likely contents are tried together when not given.
         density: g/cm³, that tells how many these are.
         seed: of all random numbers.
         seconds: of processor time, at most; a good structure ends the search earlier.
@@ -88,18 +90,29 @@ def structure(
     possible = _given(composition, contents) or possible_contents(
         composition, intensities.cell, intensities.group, density
     )
-    likely = [one for one in possible if one.probability >= 0.1] or list(possible[:1])
-    best: Solutions | None = None
-    for k, one in enumerate(likely):
-        left = seconds - (time.process_time() - start)
-        share = left * one.probability / sum(other.probability for other in likely[k:])
-        found = _solved(intensities, one, possible, seed, share, most_assignments, progress)
-        if best is None or (found.solved, -found.best.r_factor) > (best.solved, -best.best.r_factor):
-            best = found
-        if best.solved or found.interrupted:
-            break
-    assert best is not None
-    return best
+    likely = tuple(one for one in possible if one.probability >= _LIKELY * possible[0].probability)
+    # heavy atoms first: they are what is seen best, and what is told first
+    elements = sorted(likely[0].atoms, key=lambda e: -gemmi.Element(e).atomic_number)
+    assignments = Assignments(
+        intensities.group, intensities.cell, [({e: one.atoms[e] for e in elements}, one.probability) for one in likely]
+    )
+    problem = make_problem(intensities, assignments.positions, assignments.elements)
+    search = Search(problem, assignments, seed)
+    tell = None
+    if progress is not None:
+        tell = lambda of, left: progress(Progress(min(of.history), len(of.pool), of.hops, max(left, 0.0)))
+    search.run(seconds - (time.process_time() - start), most_assignments, tell)
+    finalists = _finalists(search)
+    first = finalists[0]
+    ranked = [(s.r_factor, s.dof, s.overlap) for s in finalists]
+    solved, reason = judged(ranked, problem.count, bool(first.undetermined), search.interrupted)
+    alike = indistinguishable(assignments.elements)
+    return Solutions(
+        solutions=tuple(finalists), solved=solved, reason=reason, possible=likely, indistinguishable=alike,
+        tried=len(search.pool), total=len(search.pool) if search.exhausted else None, history=np.array(search.history),
+        hops=search.hops, seconds=time.process_time() - start, interrupted=search.interrupted,
+        notes=_notes(intensities, likely, problem, first, alike),
+    )  # fmt: skip
 
 
 def _require_areas(intensities: Intensities) -> None:
@@ -111,64 +124,40 @@ def _require_areas(intensities: Intensities) -> None:
         )
 
 
-def _given(composition: str | Mapping[str, float], contents: Mapping[str, int] | None) -> tuple[Contents, ...]:
+def _given(composition: Composition, contents: Mapping[str, int] | None) -> tuple[Contents, ...]:
     if contents is None:
         return ()
-    unit = parse_composition(composition)
     atoms = {element: int(n) for element, n in contents.items() if element not in ("H", "D")}
-    if set(atoms) != set(unit) - {"H"} or any(n < 1 or n != contents[e] for e, n in atoms.items()):
+    expected = set(parse_composition(composition) if isinstance(composition, str) else composition) - {"H", "D"}
+    if set(atoms) != expected:
+        raise ConventionError(f"contents has {', '.join(atoms)}, the composition {', '.join(sorted(expected))}")
+    parse_composition({element: float(n) for element, n in contents.items()})
+    if not atoms or any(n != contents[e] for e, n in atoms.items()):
         raise ConventionError(
-            f"contents are {dict(contents)}; expected whole numbers of the elements of {composition}: {', '.join(unit)}"
+            f"contents are {dict(contents)}; expected whole numbers of atoms, some of them no hydrogen"
         )
-    return (Contents(atoms, 0, 0, float("nan"), float("nan"), 1.0),)
+    hydrogen = sum(int(contents.get(e, 0)) for e in ("H", "D"))
+    return (Contents(atoms, hydrogen, 0, float("nan"), float("nan"), 1.0),)
 
 
-def _solved(
-    intensities: Intensities, contents: Contents, possible: tuple[Contents, ...], seed: int, seconds: float, most: int,
-    progress: Callable[[Progress], None] | None,
-) -> Solutions:  # fmt: skip
-    """Search with these contents."""
-    start = time.process_time()
-    # heavy atoms first: they are what is seen best, and what is told first
-    elements = sorted(contents.atoms, key=lambda e: -_electrons(e))
-    assignments = Assignments(intensities.group, intensities.cell, {e: contents.atoms[e] for e in elements})
-    problem = make_problem(intensities, wyckoff_positions(intensities.group), assignments.elements)
-    search = Search(problem, assignments, seed)
-    tell = None
-    if progress is not None:
-        tell = lambda of, left: progress(Progress(min(of.history), len(of.pool), of.hops, max(left, 0.0)))
-    search.run(seconds - (time.process_time() - start), most, tell)
-    finalists = _finalists(search)
-    ranked = [(s.r_factor, s.dof, s.overlap) for s in finalists]
-    first = finalists[0]
-    solved, reason = judged(ranked, problem.count, bool(first.undetermined), search.interrupted)
-    alike = indistinguishable(assignments.elements)
-    return Solutions(
-        solutions=tuple(finalists), solved=solved, reason=reason, contents=dict(contents.atoms), indistinguishable=alike,
-        tried=len(search.pool), total=len(search.pool) if search.exhausted else None, history=np.array(search.history),
-        hops=search.hops, seconds=time.process_time() - start, interrupted=search.interrupted,
-        notes=_notes(intensities, contents, possible, problem, first, alike),
-    )  # fmt: skip
-
-
-def _electrons(element: str) -> int:
-    return gemmi.Element(element).atomic_number
-
-
-def _notes(intensities, contents: Contents, possible, problem: Problem, first: Solution, alike) -> tuple[str, ...]:
+def _notes(
+    intensities: Intensities, possible: tuple[Contents, ...], problem: Problem, first: Solution, alike: tuple[tuple[str, str], ...]
+) -> tuple[str, ...]:  # fmt: skip
     notes = []
-    if contents.units:
-        others = ", ".join(f"Z = {one.units} ({one.probability:.0%})" for one in possible if one is not contents)
+    inside = next(one for one in possible if one.atoms == first.contents)
+    told = "  ".join(f"{n} {element}" for element, n in first.contents.items())
+    if np.isfinite(inside.density):
+        others = [one for one in possible if one is not inside]
         notes.append(
-            f"Z = {contents.units}: {contents.density:.2f} g/cm³, {contents.volume_per_atom:.1f} Å³ per atom that is no hydrogen"
-            + (f"; also possible: {others}" if others else "")
+            f"In the cell: {told}; {inside.density:.2f} g/cm³, {inside.volume_per_atom:.1f} Å³ per atom that is no hydrogen"
+            + (f"; {len(others)} other contents were tried, too" if others else "")
         )
-    if contents.hydrogen:
-        notes.append(f"{contents.hydrogen} atoms of hydrogen in the cell are left out")
+    if inside.hydrogen:
+        notes.append(f"{inside.hydrogen} atoms of hydrogen in the cell are left out")
     notes += [f"X-rays hardly tell {a} from {b}: which is where is not decided" for a, b in alike]
     if problem.count < len(intensities):
         notes.append(f"the {problem.count} areas at the lowest angles of {len(intensities)} were used")
-    if problem.count < 1.5 * first.dof:
+    if problem.count < LEAST_PER_NUMBER * first.dof:
         notes.append(f"{problem.count} areas for {first.dof} coordinates: underdetermined")
     notes += [f"not determined: {direction}" for direction in first.undetermined]
     return tuple(notes)
@@ -196,7 +185,7 @@ def _finalists(search: Search) -> list[Solution]:
         candidate = search.pool[chain.candidate]
         found.append(
             Solution(
-                crystal, chain.r, candidate.dof, search.assignments.words(candidate.assignment), worst_overlap(atoms, least),
+                crystal, chain.r, candidate.dof, search.assignments.contents(candidate.assignment), search.assignments.words(candidate.assignment), worst_overlap(atoms, least),
                 () if found else _open_directions(problem, candidate, chain.u),
                 f"R is {chain.r / found[0].r_factor:.2f} times that of the best" if found else "the best",
             )

@@ -76,3 +76,16 @@ def test_neighbours_in_the_periodic_table_are_named():
     assert indistinguishable(("O", "F", "Na", "Nb")) == (("O", "F"),)
     assert indistinguishable(("Al", "Si", "O")) == (("Al", "Si"),)
     assert indistinguishable(("Pb", "S", "O")) == ()
+
+
+def test_elements_of_unknown_ratio_are_given_every_ratio_that_fills_the_cell():
+    cell, group = [5.44, 7.64, 5.38, 90, 90, 90], SpaceGroup.from_name("P n m a")
+    found = possible_contents({"Ca": None, "Ti": None, "O": None}, cell, group)
+    atoms = [one.atoms for one in found]
+    assert {"Ca": 4, "Ti": 4, "O": 12} in atoms and {"Ca": 4, "Ti": 8, "O": 8} in atoms
+    assert all(n % 4 == 0 for one in atoms for n in one.values())
+    assert sum(one.probability for one in found) == pytest.approx(1.0)
+    # the density of perovskite leaves few
+    heavy = possible_contents({"Ca": None, "Ti": None, "O": None}, cell, group, density=4.04)
+    assert len(heavy) < len(found) and {"Ca": 4, "Ti": 4, "O": 12} in [one.atoms for one in heavy]
+    assert all(one.density == pytest.approx(4.04, rel=0.35) for one in heavy)
