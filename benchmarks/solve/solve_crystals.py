@@ -37,6 +37,12 @@ FLUORAPATITE = {
             [0.3415, 0.2569, 0.0705], [0, 0, 0.25]],
 }  # fmt: skip
 
+# the entry of openchemistry_crystals, whose file lists every atom of the cell beside the operations
+CUPRIC_SULFATE = {
+    "cell": [8.3956, 6.6982, 4.8291, 90, 90, 90], "spacegroup": "P n m a", "species": ["Cu", "S", "O", "O", "O"],
+    "xyz": [[0, 0, 0], [0.186, 0.25, 0.444], [0.141, 0.25, 0.755], [0.375, 0.25, 0.439], [0.129, 0.069, 0.307]],
+}  # fmt: skip
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -88,6 +94,8 @@ def load(name: str) -> jn.Crystal:
     data = Path(os.environ["JAXNMR_DATA"])
     if name == "FAP":
         return jn.Crystal.create(**FLUORAPATITE)
+    if name == "CuSO4":
+        return jn.Crystal.create(**CUPRIC_SULFATE)
     if name == "NaNbO2F2":
         return jn.read_crystal(data / "NaMO2F2/NaNbO2F2/NaNbO2F2.cif")
     if name.startswith("jarvis/"):

@@ -20,6 +20,8 @@ from .assignments import Assignments
 from .kernel import Model, improved
 from .problem import ATOMS, NUMBERS, SITES, Assignment, Problem, bucket, padded
 
+# assignments of the first round; twice as many join in each that follows
+_FIRST = 8
 # chains in a population, minimisations in one call
 _POPULATION = 96
 _BATCH = 32
@@ -31,7 +33,7 @@ BUMP = 0.3
 _CALM, _LONG_CALM = 6, 24
 GOOD_R = 0.10
 # of the R that uncertainties explain
-_AS_GOOD = 1.5
+_AS_GOOD = 1.4
 # Å of the displacements of a hop
 _KICKS = (0.2, 0.5, 1.0)
 
@@ -105,7 +107,7 @@ class Search:
         """
         start = time.process_time()
         left = lambda: seconds - (time.process_time() - start)
-        calm, lowest, share = 0, np.inf, 64
+        calm, since, lowest, share = 0, 0, np.inf, _FIRST
         try:
             self._widen(share, most)
             while left() > 0:
@@ -113,23 +115,33 @@ class Search:
                 if len(self.history) % 3 == 2:
                     self._tournament()
                 leader = self.chains[0]
-                calm = 0 if self.badness(leader) < 0.98 * lowest else calm + 1
+                if self.badness(leader) < 0.98 * lowest:
+                    calm = since = 0
+                else:
+                    calm += 1
                 lowest = min(lowest, self.badness(leader))
                 self.history.append(leader.r)
                 if tell is not None:
                     tell(self, left())
-                enough = _CALM if leader.r <= _AS_GOOD * self.problem.noise else _LONG_CALM
-                if leader.r <= GOOD_R and calm >= enough:
+                fits = leader.r <= _AS_GOOD * self.problem.noise and self._compared(leader)
+                if (fits or leader.r <= GOOD_R) and calm >= (_CALM if fits else _LONG_CALM):
                     return
                 if self.exhausted and all(c.dof == 0 for c in self.pool):
                     return
-                if calm % _CALM == _CALM - 1 and leader.r > _AS_GOOD * self.problem.noise:
-                    share = min(2 * share, 256)
+                # what has many coordinates is given time
+                since += 1
+                if not fits and calm > 0 and since >= max(_CALM, self.pool[leader.candidate].dof):
+                    share, since = min(2 * share, 256), 0
                     self._widen(share, most)
         except KeyboardInterrupt:
             self.interrupted = True
             if not self.chains:
                 raise
+
+    def _compared(self, leader: Chain) -> bool:
+        """Whether there are many areas for each coordinate, or many assignments were tried."""
+        many = self.problem.count >= 6 * self.pool[leader.candidate].dof
+        return many or self.exhausted or len(self.pool) >= 7 * _FIRST
 
     def badness(self, chain: Chain) -> float:
         """Cost with a price for every coordinate: that of the Bayesian information criterion, at least 1 %."""
@@ -160,11 +172,13 @@ class Search:
         self._settle([*self.chains[: _POPULATION // 3], *found])
 
     def _settle(self, chains: list[Chain]) -> None:
-        """Keep the best, few of the same assignment."""
-        at_most = max(3, _POPULATION // len(self.pool))
+        """Keep the best: a quarter from the leading assignment, half as many from each that follows, and three from the others."""
+        least = max(3, _POPULATION // len(self.pool))
         kept: dict[int, int] = defaultdict(int)
+        room: dict[int, int] = {}
         self.chains = []
         for chain in sorted(chains, key=self.badness):
+            at_most = room.setdefault(chain.candidate, max(least, _POPULATION >> (2 + len(room))))
             if kept[chain.candidate] < at_most and len(self.chains) < _POPULATION:
                 kept[chain.candidate] += 1
                 self.chains.append(chain)
@@ -198,7 +212,18 @@ class Search:
         if not free:
             return chain.candidate, u
         if lot < 0.50:
-            u[: here.dof] += rng.normal(0.0, _KICKS[int(rng.integers(len(_KICKS)))], here.dof)
+            # all atoms, or those of one or two sites
+            kick = rng.normal(0.0, _KICKS[int(rng.integers(len(_KICKS)))], here.dof)
+            if rng.random() < 0.5:
+                some = rng.choice(free, min(len(free), 1 + int(rng.random() < 0.5)), replace=False)
+                kick[
+                    [
+                        k
+                        for k in range(here.dof)
+                        if not any(here.columns[s].start <= k < here.columns[s].stop for s in some)
+                    ]
+                ] = 0.0
+            u[: here.dof] += kick
         elif lot < 0.85:
             for k in rng.choice(free, min(len(free), 1 + int(rng.random() < 0.3)), replace=False):
                 columns = here.columns[k]
