@@ -33,7 +33,9 @@ BUMP = 0.3
 _CALM, _LONG_CALM = 6, 24
 GOOD_R = 0.10
 # of the R that uncertainties explain
-_AS_GOOD = 1.4
+_AS_GOOD = 1.25
+# other minima within so much of the best: it may not be the lowest yet
+_CROWD = 1.25
 # Å of the displacements of a hop
 _KICKS = (0.2, 0.5, 1.0)
 
@@ -123,7 +125,7 @@ class Search:
                 self.history.append(leader.r)
                 if tell is not None:
                     tell(self, left())
-                fits = leader.r <= _AS_GOOD * self.problem.noise and self._compared(leader)
+                fits = leader.r <= _AS_GOOD * self.problem.noise and self._stands_out(leader)
                 if (fits or leader.r <= GOOD_R) and calm >= (_CALM if fits else _LONG_CALM):
                     return
                 if self.exhausted and all(c.dof == 0 for c in self.pool):
@@ -138,10 +140,14 @@ class Search:
             if not self.chains:
                 raise
 
-    def _compared(self, leader: Chain) -> bool:
-        """Whether there are many areas for each coordinate, or many assignments were tried."""
-        many = self.problem.count >= 6 * self.pool[leader.candidate].dof
-        return many or self.exhausted or len(self.pool) >= 7 * _FIRST
+    def _stands_out(self, leader: Chain) -> bool:
+        """Whether no other minimum comes near, and there are many areas for each coordinate or many assignments were tried."""
+        dof, lowest = self.pool[leader.candidate].dof, self.badness(leader)
+        many = self.problem.count >= 6 * dof or self.exhausted or len(self.pool) >= 7 * _FIRST
+        return many and not any(
+            1.005 * lowest < self.badness(chain) < _CROWD * lowest and self.pool[chain.candidate].dof <= dof
+            for chain in self.chains
+        )
 
     def badness(self, chain: Chain) -> float:
         """Cost with a price for every coordinate: that of the Bayesian information criterion, at least 1 %."""

@@ -14,6 +14,8 @@ SOLVED_R = 0.15
 # a wrong structure of no more coordinates may not come this close to the best
 CLEAR_GAP = 1.25
 LEAST_PER_NUMBER = 1.5
+# Å, atoms that come closer than they should by more than this are no structure
+MOST_OVERLAP = 0.5
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,15 @@ class Solutions:
         return "\n".join([head, plain(("", "R", "dof", "overlap", "positions", ""), rows), *self.notes])
 
 
-def judged(ranked: list[tuple[float, int, float]], count: int, centred: bool, interrupted: bool) -> tuple[bool, str]:
+def judged(
+    ranked: list[tuple[float, int, float]], count: int, undetermined: bool, interrupted: bool
+) -> tuple[bool, str]:
     """Whether the best of ranked structures may be believed, and why.
 
     Args:
         ranked: R, free coordinates and overlap in Å of different structures.
         count: areas compared.
-        centred: whether the best has directions that are not determined.
+        undetermined: whether the best has directions that the areas leave open.
         interrupted: the search was stopped.
     """
     r, dof, overlap = ranked[0]
@@ -107,15 +111,19 @@ def judged(ranked: list[tuple[float, int, float]], count: int, centred: bool, in
         return False, f"R is {r:.3f}: right structures have less than {SOLVED_R}, those of failed searches 0.2 to 0.4"
     if count < LEAST_PER_NUMBER * dof:
         return False, f"{count} areas for {dof} coordinates are too few to tell a right structure from a wrong one"
-    if overlap > 0.5:
+    if overlap > MOST_OVERLAP:
         return False, f"atoms of the best structure come {overlap:.2f} Å too close to each other"
-    rivals = [k for k, (other, n, _) in enumerate(ranked[1:], start=2) if n <= dof and other < CLEAR_GAP * r]
+    rivals = [
+        k
+        for k, (other, n, close) in enumerate(ranked[1:], start=2)
+        if n <= dof and other < CLEAR_GAP * r and close <= MOST_OVERLAP
+    ]
     if rivals:
         return (
             False,
             f"structure {rivals[0]} is another one with as few coordinates and fits nearly as well: which is right is open",
         )
-    if centred:
+    if undetermined:
         return False, "the areas leave some coordinates of the best structure open"
     if interrupted and r > 0.1:
         return False, "stopped before other positions were tried"

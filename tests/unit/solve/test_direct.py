@@ -139,7 +139,8 @@ def test_a_verdict_needs_a_good_fit_enough_areas_atoms_apart_and_no_rival():
     assert "too few" in judged(fine, 14, False, False)[1]
     assert "too close" in judged([(0.05, 10, 0.9)], 100, False, False)[1]
     assert "another one" in judged([(0.05, 10, 0.0), (0.055, 10, 0.0)], 100, False, False)[1]
-    assert judged([(0.05, 10, 0.0), (0.055, 14, 0.0)], 100, False, False)[0]
+    # with more coordinates anything fits, and atoms on top of each other are no structure
+    assert judged([(0.05, 10, 0.0), (0.055, 14, 0.0), (0.055, 10, 1.2)], 100, False, False)[0]
     assert "open" in judged(fine, 100, True, False)[1]
 
 
