@@ -9,22 +9,21 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from itertools import islice
 from math import log
 
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from .assignments import Assignments
-from .kernel import Model, improved
-from .problem import ATOMS, NUMBERS, SITES, Assignment, Problem, bucket, padded
+from .candidates import Candidate, Chain, Workshop, minimised
+from .moves import Moves
+from .problem import Assignment, Problem
 
 # assignments of the first round; twice as many join in each that follows
 _FIRST = 8
-# chains in a population, minimisations in one call
+# chains in a population, steps of a minimisation
 _POPULATION = 96
-_BATCH = 32
 _STEPS = 18
 # R that an overlap of all atoms by 1 Å costs
 BUMP = 0.3
@@ -36,34 +35,6 @@ GOOD_R = 0.10
 _AS_GOOD = 1.25
 # other minima within so much of the best: it may not be the lowest yet
 _CROWD = 1.25
-# Å of the displacements of a hop
-_KICKS = (0.2, 0.5, 1.0)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An assignment made ready: its arrays, and which numbers belong to which site."""
-
-    assignment: Assignment
-    model: Model
-    dof: int
-    periods: Float[np.ndarray, " dof"]
-    columns: tuple[slice, ...]
-    where: tuple[tuple[int, int], ...]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return len(self.model.offset), len(self.model.first), self.model.matrix.shape[2] - 1
-
-
-@dataclass
-class Chain:
-    """A structure: an assignment, its numbers (B/Å² the last), the root of its cost, and R."""
-
-    candidate: int
-    u: Float[np.ndarray, " dof1"]
-    cost: float
-    r: float
 
 
 @dataclass
@@ -73,7 +44,6 @@ class Search:
     Attributes:
         problem, assignments: what is searched.
         seed: of all random numbers.
-        pool: the assignments tried so far.
         chains: the population, the best first after every turn.
         best: for each assignment of the pool its best chain.
         history: lowest R after each turn; ``hops`` minimisations made.
@@ -84,7 +54,6 @@ class Search:
     problem: Problem
     assignments: Assignments
     seed: int = 0
-    pool: list[Candidate] = field(default_factory=list)
     chains: list[Chain] = field(default_factory=list)
     best: dict[int, Chain] = field(default_factory=dict)
     history: list[float] = field(default_factory=list)
@@ -94,10 +63,15 @@ class Search:
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
+        self._moves = Moves(self._rng)
+        self._workshop = Workshop(self.problem)
         self._source: Iterator[Assignment] = iter(self.assignments)
-        self._relatives: dict[tuple, list[int]] = defaultdict(list)
         self._device = jax.device_put(self.problem.measured)
-        self._atoms = self._sites = 1
+
+    @property
+    def pool(self) -> list[Candidate]:
+        """The assignments tried so far."""
+        return self._moves.pool
 
     def run(self, seconds: float, most: int, tell: Callable[["Search", float], None] | None = None) -> None:
         """Search until a good structure has not improved for a while, or for so long.
@@ -161,20 +135,15 @@ class Search:
     def _widen(self, share: int, most: int) -> None:
         """The next assignments, with random coordinates; where there are no more, new coordinates for those there are."""
         room = min(share, most - len(self.pool))
-        fresh = self._candidates(list(islice(self._source, room))) if room > 0 else []
+        fresh = list(islice(self._source, room)) if room > 0 else []
         self.exhausted = self.exhausted or len(fresh) < room
         if fresh:
-            new = list(range(len(self.pool), len(self.pool) + len(fresh)))
-            self.pool += fresh
-            for k in new:
-                for key in self._keys(self.pool[k].assignment):
-                    self._relatives[key].append(k)
+            new = self._moves.add(self._workshop.ready(fresh))
         else:
-            ranked = [chain.candidate for chain in self.ranked()]
-            new = ranked[: max(share, 1)]
+            new = [chain.candidate for chain in self.ranked()][: max(share, 1)]
         times = max(4, -(-2 * _POPULATION // len(new)))
         chosen = [k for k in new for _ in range(times)]
-        found = self._minimised(chosen, [self._random(self.pool[k]) for k in chosen])
+        found = self._minimised(chosen, [self._moves.anywhere(self.pool[k]) for k in chosen])
         self._settle([*self.chains[: _POPULATION // 3], *found])
 
     def _settle(self, chains: list[Chain]) -> None:
@@ -190,7 +159,7 @@ class Search:
                 self.chains.append(chain)
 
     def _hop(self) -> None:
-        moved = [self._moved(chain) for chain in self.chains]
+        moved = [self._moves.hop(chain) for chain in self.chains]
         found = self._minimised([k for k, _ in moved], [u for _, u in moved])
         for k, (old, new) in enumerate(zip(self.chains, found, strict=True)):
             slack = 1.0 if k == 0 else 1.0 + 0.05 * self._rng.random()
@@ -204,82 +173,6 @@ class Search:
             if len(self.chains) > quarter:
                 self.chains[-k] = self.chains[int(self._rng.integers(quarter))]
 
-    def _moved(self, chain: Chain) -> tuple[int, np.ndarray]:
-        """Another assignment or the same one, with other coordinates."""
-        rng, here = self._rng, self.pool[chain.candidate]
-        u, lot = chain.u.copy(), rng.random()
-        free = [k for k, columns in enumerate(here.columns) if columns.stop > columns.start]
-        if lot < 0.15 or not free:
-            element = int(rng.integers(len(here.assignment)))
-            relatives = self._relatives[self._keys(here.assignment)[element]]
-            other = relatives[int(rng.integers(len(relatives)))]
-            if other != chain.candidate:
-                return other, self._transplanted(chain, self.pool[other])
-        if not free:
-            return chain.candidate, u
-        if lot < 0.50:
-            # all atoms, or those of one or two sites
-            kick = rng.normal(0.0, _KICKS[int(rng.integers(len(_KICKS)))], here.dof)
-            if rng.random() < 0.5:
-                some = rng.choice(free, min(len(free), 1 + int(rng.random() < 0.5)), replace=False)
-                kick[
-                    [
-                        k
-                        for k in range(here.dof)
-                        if not any(here.columns[s].start <= k < here.columns[s].stop for s in some)
-                    ]
-                ] = 0.0
-            u[: here.dof] += kick
-        elif lot < 0.85:
-            for k in rng.choice(free, min(len(free), 1 + int(rng.random() < 0.3)), replace=False):
-                columns = here.columns[k]
-                u[columns] = rng.uniform(0.0, here.periods[columns])
-        else:
-            pairs = [
-                (i, j) for i in free for j in free
-                if i < j and here.where[i][0] != here.where[j][0] and here.where[i][1] == here.where[j][1]
-            ]  # fmt: skip
-            if pairs:
-                i, j = (here.columns[k] for k in pairs[int(rng.integers(len(pairs)))])
-                u[i], u[j] = u[j].copy(), u[i].copy()
-            else:
-                u[: here.dof] += rng.normal(0.0, 0.5, here.dof)
-        return chain.candidate, u
-
-    def _transplanted(self, chain: Chain, other: Candidate) -> np.ndarray:
-        """Random coordinates, but those of sites that both assignments have."""
-        u, here = self._random(other), self.pool[chain.candidate]
-        known = defaultdict(list)
-        for where, columns in zip(here.where, here.columns, strict=True):
-            known[where].append(columns)
-        for where, columns in zip(other.where, other.columns, strict=True):
-            if known[where]:
-                u[columns] = chain.u[known[where].pop()]
-        u[-1] = chain.u[-1]
-        return u
-
-    def _random(self, candidate: Candidate) -> np.ndarray:
-        return np.append(self._rng.uniform(0.0, candidate.periods), 0.0)
-
-    @staticmethod
-    def _keys(assignment: Assignment) -> list[tuple]:
-        """For each element what two assignments have in common that differ in it alone."""
-        return [(e, assignment[:e], assignment[e + 1 :]) for e in range(len(assignment))]
-
-    def _candidates(self, assignments: list[Assignment]) -> list[Candidate]:
-        """Assignments made ready, with room for as many atoms and sites as any until now had: one program for all."""
-        made = [self.problem.model(assignment) for assignment in assignments]
-        self._atoms = bucket(max(self._atoms, *(len(model.offset) for model, _, _ in made), 1), ATOMS)
-        self._sites = bucket(max(self._sites, *(sites for _, _, sites in made), 1), SITES)
-        found = []
-        for assignment, (model, dof, _) in zip(assignments, made, strict=True):
-            where = tuple((e, k) for e, numbers in enumerate(assignment) for k in numbers)
-            ends = np.cumsum([0, *(self.problem.positions[k].dof for _, k in where)])
-            columns = tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
-            room = padded(model, self._atoms, self._sites, bucket(dof, NUMBERS))
-            found.append(Candidate(assignment, room, dof, self.problem.periods(assignment), columns, where))
-        return found
-
     def _minimised(self, chosen: list[int], starts: list[np.ndarray]) -> list[Chain]:
         """Minimise from starts of these assignments, those of a size together; remember the best of each."""
         found = minimised(self.problem, self._device, [self.pool[k] for k in chosen], starts, BUMP, _STEPS)
@@ -289,28 +182,3 @@ class Search:
             if chain.candidate not in self.best or chain.cost < self.best[chain.candidate].cost:
                 self.best[chain.candidate] = chain
         return chains
-
-
-def minimised(
-    problem: Problem, device, candidates: list[Candidate], starts: list[np.ndarray], bump: float, steps: int
-) -> list[tuple[np.ndarray, float, float]]:
-    """Numbers, root of the cost and R of each start after so many steps."""
-    found: list = [None] * len(starts)
-    families: dict[tuple[int, int, int], list[int]] = defaultdict(list)
-    for k, candidate in enumerate(candidates):
-        families[candidate.shape].append(k)
-    for shape, members in families.items():
-        for first in range(0, len(members), _BATCH):
-            batch = members[first : first + _BATCH]
-            rows = np.resize(batch, _BATCH)
-            models = Model(*(np.stack(arrays) for arrays in zip(*(candidates[k].model for k in rows), strict=True)))
-            u = np.zeros((_BATCH, shape[2] + 1), dtype=np.float32)
-            for row, k in enumerate(rows):
-                u[row, : candidates[k].dof], u[row, -1] = starts[k][:-1], starts[k][-1]
-            made = improved(device, models, u, np.float32(bump), np.int32(steps), problem.centric)
-            u, costs, agreements = map(np.asarray, made)
-            for row, k in enumerate(batch):
-                dof = candidates[k].dof
-                numbers = np.append(u[row, :dof], u[row, -1]).astype(float)
-                found[k] = numbers, float(costs[row]), float(agreements[row])
-    return found

@@ -15,11 +15,13 @@ from ...errors import ConventionError, DataError, JaxnmrError, ParameterError
 from ...units import b_to_u
 from ..records import Intensities
 from .assignments import Assignments
-from .contents import Composition, Contents, indistinguishable, parse_composition, possible_contents
+from .candidates import Candidate, Chain, minimised
+from .contents import Contents, indistinguishable, possible_contents
 from .equivalence import Atoms, atoms_of, same_structure, worst_overlap
+from .formula import Composition, parse_composition
 from .kernel import misfit
 from .problem import EXPECTED_B, Problem, make_problem, shortest_distances
-from .search import Candidate, Chain, Search, minimised
+from .search import Search
 from .solutions import LEAST_PER_NUMBER, Solution, Solutions, judged
 
 # structures that are minimised to the end and handed back

@@ -4,7 +4,8 @@ import pytest
 
 from jaxnmr.crystal import SpaceGroup
 from jaxnmr.errors import ConventionError, SymmetryError
-from jaxnmr.solve.direct.contents import expected_volume, indistinguishable, parse_composition, possible_contents
+from jaxnmr.solve.direct.contents import expected_volume, indistinguishable, possible_contents
+from jaxnmr.solve.direct.formula import parse_composition
 
 
 @pytest.mark.parametrize(
