@@ -11,8 +11,8 @@ from .contents import Contents
 
 # R of square roots of areas: structures that were right had 0.01 to 0.13, the best wrong ones of failed searches 0.2 to 0.37
 SOLVED_R = 0.15
-# a wrong structure of no more coordinates may not come this close to the best
-CLEAR_GAP = 1.25
+# a wrong structure of no more coordinates may not come this close to the best, the second where R is above 0.1
+CLEAR_GAP, WIDE_GAP, DOUBTFUL_R = 1.25, 1.5, 0.10
 LEAST_PER_NUMBER = 1.5
 # Å, atoms that come closer than they should by more than this are no structure
 MOST_OVERLAP = 0.5
@@ -113,10 +113,11 @@ def judged(
         return False, f"{count} areas for {dof} coordinates are too few to tell a right structure from a wrong one"
     if overlap > MOST_OVERLAP:
         return False, f"atoms of the best structure come {overlap:.2f} Å too close to each other"
+    gap = CLEAR_GAP if r <= DOUBTFUL_R else WIDE_GAP
     rivals = [
         k
         for k, (other, n, close) in enumerate(ranked[1:], start=2)
-        if n <= dof and other < CLEAR_GAP * r and close <= MOST_OVERLAP
+        if n <= dof and other < gap * r and close <= MOST_OVERLAP
     ]
     if rivals:
         return (

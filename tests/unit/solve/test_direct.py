@@ -78,20 +78,24 @@ def test_intensities_and_their_derivatives_are_those_of_the_structure_factors_of
 
 def test_slopes_of_misfit_and_overlaps_are_their_derivatives():
     crystal = jn.Crystal.create(**ANGLESITE)
-    problem = posed(crystal, d_min=1.6)
+    problem = posed(crystal, d_min=2.0)
     plane = next(p.number for p in problem.positions.every if p.dof == 2)
     general = len(problem.positions) - 1
     model, dof, _ = problem.model(((plane,), (plane,), (plane, plane, general)))
     room = padded(model, 16, 8, 20, np.float64)
     u = np.zeros(21)
     u[:dof] = np.random.default_rng(3).uniform(0.0, 5.0, dof)
-    residual, slope, _ = misfit(problem.measured, room, u, True)
-    # the scale follows the model: along the residuals' own scale nothing changes
-    numeric = jax.jacfwd(lambda u: misfit(problem.measured, room, u, True)[0])(u)
-    along_scale = lambda j: residual @ j
-    assert np.abs(along_scale(slope) - along_scale(numeric)).max() < 0.02 * np.abs(along_scale(numeric)).max()
-    gap, by_gap = overlaps(problem.measured, room, u)
-    exact = jax.jacfwd(lambda u: overlaps(problem.measured, room, u)[0])(u)
+
+    @jax.jit
+    def both(measured, room, u):
+        residual = lambda u: misfit(measured, room, u, True)[0]
+        gap = lambda u: overlaps(measured, room, u)[0]
+        given = misfit(measured, room, u, True), overlaps(measured, room, u)
+        return *given, jax.jacfwd(residual)(u), jax.jacfwd(gap)(u)
+
+    (residual, slope, _), (gap, by_gap), numeric, exact = both(problem.measured, room, u)
+    # the scale follows: of its own derivative only the part that counts in the cost is taken
+    assert np.abs(residual @ slope - residual @ numeric).max() < 0.02 * np.abs(residual @ numeric).max()
     assert gap.max() > 0.3
     np.testing.assert_allclose(by_gap, exact, atol=1e-5 * np.abs(exact).max())
 
@@ -101,7 +105,7 @@ def test_quartz_and_anglesite_are_solved_from_formula_cell_and_group():
         crystal = jn.Crystal.create(**given)
         seen = []
         found = jn.solve.structure(
-            jn.solve.simulated_intensities(crystal, seed=1), composition, seed=1, seconds=60.0, progress=seen.append
+            jn.solve.simulated_intensities(crystal, d_min=1.3, seed=1), composition, seed=1, progress=seen.append
         )
         assert found.solved, found.reason
         true = atoms_of(crystal)
@@ -109,17 +113,17 @@ def test_quartz_and_anglesite_are_solved_from_formula_cell_and_group():
         assert found.best.r_factor < 0.06 and len(found) > 1
         assert found.contents["O"] == (2 if composition == "SiO2" else 4) * units
         assert found.best.undetermined == ()
-        assert seen[-1].r_factor == pytest.approx(min(found.history)) and seen[-1].seconds_left < 60.0
+        assert seen[-1].r_factor == pytest.approx(min(found.history)) and seen[-1].seconds_left < 100.0
         assert all(later.r_factor >= found.best.r_factor for later in found.solutions)
         assert re.search(r"solved: R is 0\.0", str(found))
 
 
 def test_what_cannot_be_right_is_not_called_solved():
     crystal = jn.Crystal.create(**QUARTZ)
-    areas = jn.solve.simulated_intensities(crystal)
-    # GeO2 in the same cell: no assignment reproduces areas of SiO2 with their order turned round
+    areas = jn.solve.simulated_intensities(crystal, d_min=1.3)
+    # no assignment reproduces areas in turned order
     turned = replace(areas, area=areas.area[::-1].copy())
-    found = jn.solve.structure(turned, "SiO2", seconds=3.0)
+    found = jn.solve.structure(turned, "SiO2", seconds=2.0)
     assert not found.solved and found.best.r_factor > 0.15 and "R is" in found.reason
 
 
@@ -127,7 +131,7 @@ def test_an_interruption_returns_what_was_found():
     def stop(progress):
         raise KeyboardInterrupt
 
-    areas = jn.solve.simulated_intensities(jn.Crystal.create(**QUARTZ))
+    areas = jn.solve.simulated_intensities(jn.Crystal.create(**QUARTZ), d_min=1.3)
     found = jn.solve.structure(areas, "SiO2", progress=stop)
     assert found.interrupted and len(found.history) == 1 and found.best.r_factor < 1.0
 
@@ -141,6 +145,7 @@ def test_a_verdict_needs_a_good_fit_enough_areas_atoms_apart_and_no_rival():
     assert "another one" in judged([(0.05, 10, 0.0), (0.055, 10, 0.0)], 100, False, False)[1]
     # with more coordinates anything fits, and atoms on top of each other are no structure
     assert judged([(0.05, 10, 0.0), (0.055, 14, 0.0), (0.055, 10, 1.2)], 100, False, False)[0]
+    assert "another one" in judged([(0.13, 10, 0.0), (0.18, 10, 0.0)], 100, False, False)[1]
     assert "open" in judged(fine, 100, True, False)[1]
 
 
