@@ -4,14 +4,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
 from .kernel import Measured, Model, improved
 from .problem import ATOMS, NUMBERS, SITES, Assignment, Problem, bucket, padded
 
-# minimisations in one call
-_BATCH = 32
+# minimisations in one call: what fits in the cache of a processor core, or fills an accelerator
+_ON_CPU, _ON_ACCELERATOR = 32, 512
 
 
 @dataclass(frozen=True)
@@ -83,15 +84,16 @@ def minimised(
         steps: of each minimisation.
     """
     found: list = [None] * len(starts)
+    size = _ON_CPU if jax.default_backend() == "cpu" else _ON_ACCELERATOR
     families: dict[tuple[int, int, int], list[int]] = defaultdict(list)
     for k, candidate in enumerate(candidates):
         families[candidate.shape].append(k)
     for shape, members in families.items():
-        for first in range(0, len(members), _BATCH):
-            batch = members[first : first + _BATCH]
-            rows = np.resize(batch, _BATCH)
+        for first in range(0, len(members), size):
+            batch = members[first : first + size]
+            rows = np.resize(batch, size)
             models = Model(*(np.stack(arrays) for arrays in zip(*(candidates[k].model for k in rows), strict=True)))
-            u = np.zeros((_BATCH, shape[2] + 1), dtype=np.float32)
+            u = np.zeros((size, shape[2] + 1), dtype=np.float32)
             for row, k in enumerate(rows):
                 u[row, : candidates[k].dof], u[row, -1] = starts[k][:-1], starts[k][-1]
             made = improved(device, models, u, np.float32(bump), np.int32(steps), problem.centric)

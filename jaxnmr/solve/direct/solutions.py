@@ -29,7 +29,7 @@ class Solution:
         contents: atoms of each element in the cell, without hydrogen.
         assignment: positions of the elements, multiplicities with the first point.
         overlap: Å by which atoms come closer than the search wants, at worst.
-        undetermined: directions that the areas do not determine, in words.
+        undetermined: directions that the areas do not determine, in words; of the first structure only.
         verdict: why it is in its place.
     """
 

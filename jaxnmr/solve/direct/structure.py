@@ -5,9 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import gemmi
-import jax
 import numpy as np
-from jaxtyping import Float
 
 from ..._arguments import checked
 from ...crystal import Crystal
@@ -15,14 +13,14 @@ from ...errors import ConventionError, DataError, JaxnmrError, ParameterError
 from ...units import b_to_u
 from ..records import Intensities
 from .assignments import Assignments
-from .candidates import Candidate, Chain, minimised
+from .candidates import Chain, minimised
 from .contents import Contents, indistinguishable, possible_contents
+from .directions import open_directions
 from .equivalence import Atoms, atoms_of, same_structure, worst_overlap
 from .formula import Composition, parse_composition
-from .kernel import misfit
 from .problem import EXPECTED_B, Problem, make_problem, shortest_distances
 from .search import Search
-from .solutions import LEAST_PER_NUMBER, Solution, Solutions, judged
+from .solutions import LEAST_PER_NUMBER, MOST_OVERLAP, Solution, Solutions, judged
 
 # structures that are minimised to the end and handed back
 _FINALISTS = 12
@@ -31,8 +29,6 @@ _FINAL_STEPS = 40
 _FINAL_BUMP = 0.05
 # contents this many times less likely than the likeliest are not tried
 _LIKELY = 0.02
-# Å, esd of a direction that counts as not determined
-_OPEN = 0.4
 
 
 @dataclass(frozen=True)
@@ -185,13 +181,22 @@ def _finalists(search: Search) -> list[Solution]:
             continue
         known.append(atoms)
         candidate = search.pool[chain.candidate]
+        overlap = worst_overlap(atoms, least)
+        verdict = "the best" if not found else f"R is {chain.r / found[0].r_factor:.2f} times that of the best"
+        if overlap > MOST_OVERLAP:
+            verdict += f", atoms {overlap:.1f} Å too close"
         found.append(
             Solution(
-                crystal, chain.r, candidate.dof, search.assignments.contents(candidate.assignment), search.assignments.words(candidate.assignment), worst_overlap(atoms, least),
-                () if found else _open_directions(problem, candidate, chain.u),
-                f"R is {chain.r / found[0].r_factor:.2f} times that of the best" if found else "the best",
+                crystal=crystal,
+                r_factor=chain.r,
+                dof=candidate.dof,
+                contents=search.assignments.contents(candidate.assignment),
+                assignment=search.assignments.words(candidate.assignment),
+                overlap=overlap,
+                undetermined=() if found else open_directions(problem, candidate, chain.u),
+                verdict=verdict,
             )
-        )  # fmt: skip
+        )
     if not found:
         raise DataError("no structure was found in which atoms keep apart: check cell, space group and contents")
     return found
@@ -210,43 +215,3 @@ def _crystal(search: Search, chain: Chain) -> Crystal | None:
     except JaxnmrError:
         # atoms on top of each other
         return None
-
-
-def _open_directions(problem: Problem, candidate: Candidate, u: Float[np.ndarray, " dof1"]) -> tuple[str, ...]:
-    """Directions that the areas do not determine to 0.4 Å, in words."""
-    if candidate.dof == 0:
-        return ()
-    numbers = np.zeros(candidate.model.matrix.shape[2], dtype=np.float32)
-    numbers[: candidate.dof], numbers[-1] = u[:-1], u[-1]
-    residual, slope, _ = _linearised(problem.measured, candidate.model, numbers, problem.centric)
-    basis = _fixed_origin(problem, candidate)
-    noise = np.linalg.norm(residual) / np.sqrt(max(problem.count - candidate.dof, 1))
-    _, values, right = np.linalg.svd(np.asarray(slope, dtype=float)[:, : candidate.dof] @ basis)
-    esd = noise / np.maximum(np.append(values, np.zeros(len(right) - len(values))), 1e-12)
-    return tuple(_direction(candidate, basis @ direction, problem) for direction in right[esd > _OPEN])
-
-
-_linearised = jax.jit(misfit, static_argnames=("centric",))
-
-
-def _fixed_origin(problem: Problem, candidate: Candidate) -> Float[np.ndarray, "dof k"]:
-    """Directions of the coordinates that do not move all atoms along a polar axis."""
-    model, _, _ = problem.model(candidate.assignment)
-    polar = problem.intensities.group.polar_basis
-    matrix = np.asarray(model.matrix)[:, :, :-1].reshape(-1, candidate.dof)
-    basis = np.eye(candidate.dof)
-    if polar.shape[1] and candidate.dof:
-        shifts = np.linalg.lstsq(matrix, np.tile(polar, (len(model.offset), 1)), rcond=None)[0]
-        q, _ = np.linalg.qr(shifts)
-        left = np.linalg.svd(np.eye(candidate.dof) - q @ q.T)
-        basis = left[0][:, left[1] > 0.5]
-    return basis
-
-
-def _direction(candidate: Candidate, direction: np.ndarray, problem: Problem) -> str:
-    parts = [
-        (float(np.linalg.norm(direction[columns])), problem.elements[e], site)
-        for site, ((e, _), columns) in enumerate(zip(candidate.where, candidate.columns, strict=True))
-    ]
-    parts = sorted((p for p in parts if p[0] > 0.3), reverse=True)[:4]
-    return ", ".join(f"{element} (site {site + 1})" for _, element, site in parts) or "a mixture of all sites"
