@@ -1,6 +1,7 @@
 """Hops between structures: displaced atoms, sites elsewhere, exchanged elements, another assignment (host)."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
@@ -41,6 +42,14 @@ class Moves:
     def anywhere(self, candidate: Candidate) -> Float[np.ndarray, " dof1"]:
         """Random coordinates."""
         return np.append(self._rng.uniform(0.0, candidate.periods), 0.0)
+
+    def guided(self, number: int, best: Mapping[int, Chain]) -> Float[np.ndarray, " dof1"]:
+        """Coordinates for an assignment from the best one that differs in one element, which is put anywhere."""
+        keys = _without_one(self.pool[number].assignment)
+        known = [k for k in self._relatives[keys[int(self._rng.integers(len(keys)))]] if k in best and k != number]
+        if not known:
+            return self.anywhere(self.pool[number])
+        return self._transplanted(min((best[k] for k in known), key=lambda chain: chain.cost), self.pool[number])
 
     def hop(self, chain: Chain) -> tuple[int, Float[np.ndarray, " dof1"]]:
         """Another assignment or the same one, with other coordinates."""

@@ -143,7 +143,12 @@ class Search:
             new = [chain.candidate for chain in self.ranked()][: max(share, 1)]
         times = max(4, -(-2 * _POPULATION // len(new)))
         chosen = [k for k in new for _ in range(times)]
-        found = self._minimised(chosen, [self._moves.anywhere(self.pool[k]) for k in chosen])
+        # every other start keeps what is known of the other elements
+        starts = [
+            self._moves.guided(k, self.best) if n % 2 else self._moves.anywhere(self.pool[k])
+            for n, k in enumerate(chosen)
+        ]
+        found = self._minimised(chosen, starts)
         self._settle([*self.chains[: _POPULATION // 3], *found])
 
     def _settle(self, chains: list[Chain]) -> None:
