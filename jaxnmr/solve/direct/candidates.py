@@ -23,7 +23,7 @@ class Candidate:
         assignment: positions of the elements.
         model: its padded arrays.
         dof: free coordinates; ``periods`` ``(dof,)`` Å after which each is where it was.
-        columns: of each site, which coordinates are its own; ``where`` its element and position.
+        columns: of each site, which coordinates are its own; ``atoms`` which atoms of the model; ``where`` its element and position.
     """
 
     assignment: Assignment
@@ -31,6 +31,7 @@ class Candidate:
     dof: int
     periods: Float[np.ndarray, " dof"]
     columns: tuple[slice, ...]
+    atoms: tuple[slice, ...]
     where: tuple[tuple[int, int], ...]
 
     @property
@@ -64,11 +65,15 @@ class Workshop:
         found = []
         for assignment, (model, dof, _) in zip(assignments, made, strict=True):
             where = tuple((e, k) for e, numbers in enumerate(assignment) for k in numbers)
-            ends = np.cumsum([0, *(self.problem.positions[k].dof for _, k in where)])
-            columns = tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
+            columns = _parts([self.problem.positions[k].dof for _, k in where])
+            atoms = _parts([len(self.problem.positions[k].reduced) for _, k in where])
             room = padded(model, self._atoms, self._sites, bucket(dof, NUMBERS))
-            found.append(Candidate(assignment, room, dof, self.problem.periods(assignment), columns, where))
+            found.append(Candidate(assignment, room, dof, self.problem.periods(assignment), columns, atoms, where))
         return found
+
+
+def _parts(sizes: list[int]) -> tuple[slice, ...]:
+    return tuple(slice(int(a), int(b)) for a, b in pairwise(np.cumsum([0, *sizes])))
 
 
 def minimised(

@@ -7,10 +7,13 @@ import numpy as np
 from jaxtyping import Float
 
 from .candidates import Candidate, Chain
-from .problem import Assignment
+from .problem import Assignment, Problem
+from .scan import Scan
 
 # how often coordinates go over to another assignment, atoms are displaced, a site is put elsewhere; elements change places in the rest
 _OVER, _DISPLACED, _ELSEWHERE = 0.15, 0.35, 0.35
+# part of the sites put elsewhere for which many places are tried first
+_SCANNED = 0.7
 # Å of displacements
 _KICKS = (0.2, 0.5, 1.0)
 
@@ -19,13 +22,15 @@ class Moves:
     """Draws hops.
 
     Args:
+        problem: what is solved.
         rng: its random numbers.
 
     Attributes:
         pool: the assignments that coordinates may go over to, in the order in which they were added.
     """
 
-    def __init__(self, rng: np.random.Generator):
+    def __init__(self, problem: Problem, rng: np.random.Generator):
+        self._scan = Scan(problem, rng)
         self.pool: list[Candidate] = []
         self._rng = rng
         self._relatives: dict[tuple, list[int]] = defaultdict(list)
@@ -68,7 +73,10 @@ class Moves:
         u = chain.u.copy()
         if lot < _OVER + _DISPLACED + _ELSEWHERE:
             for k in self._some(free, 0.3):
-                u[here.columns[k]] = rng.uniform(0.0, here.periods[here.columns[k]])
+                if rng.random() < _SCANNED:
+                    u[here.columns[k]] = self._scan.place(here, u, k)
+                else:
+                    u[here.columns[k]] = rng.uniform(0.0, here.periods[here.columns[k]])
             return chain.candidate, u
         pairs = [
             (i, j)

@@ -63,7 +63,7 @@ class Search:
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
-        self._moves = Moves(self._rng)
+        self._moves = Moves(self.problem, self._rng)
         self._workshop = Workshop(self.problem)
         self._source: Iterator[Assignment] = iter(self.assignments)
         self._device = jax.device_put(self.problem.measured)
