@@ -49,12 +49,18 @@ class Moves:
         return np.append(self._rng.uniform(0.0, candidate.periods), 0.0)
 
     def guided(self, number: int, best: Mapping[int, Chain]) -> Float[np.ndarray, " dof1"]:
-        """Coordinates for an assignment from the best one that differs in one element, which is put anywhere."""
-        keys = _without_one(self.pool[number].assignment)
-        known = [k for k in self._relatives[keys[int(self._rng.integers(len(keys)))]] if k in best and k != number]
+        """Coordinates for an assignment from the best one that differs in one element, whose sites are put where they fit."""
+        there = self.pool[number]
+        keys = _without_one(there.assignment)
+        element = int(self._rng.integers(len(keys)))
+        known = [k for k in self._relatives[keys[element]] if k in best and k != number]
         if not known:
-            return self.anywhere(self.pool[number])
-        return self._transplanted(min((best[k] for k in known), key=lambda chain: chain.cost), self.pool[number])
+            return self.anywhere(there)
+        u = self._transplanted(min((best[k] for k in known), key=lambda chain: chain.cost), there)
+        for site, (e, _) in enumerate(there.where):
+            if e == element and there.columns[site].stop > there.columns[site].start:
+                u[there.columns[site]] = self._scan.place(there, u, site)
+        return u
 
     def hop(self, chain: Chain) -> tuple[int, Float[np.ndarray, " dof1"]]:
         """Another assignment or the same one, with other coordinates."""
