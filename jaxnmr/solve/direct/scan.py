@@ -33,9 +33,9 @@ class Scan:
         """Coordinates for a site: those of one of the best of many random places."""
         model, columns, own = candidate.model, candidate.columns[site], candidate.atoms[site]
         used = candidate.atoms[-1].stop
-        matrix, offset = model.matrix[:used, :, : candidate.dof], model.offset[:used]
+        matrix, offset = np.asarray(model.matrix)[:used, :, : candidate.dof], np.asarray(model.offset)[:used]
         x = (matrix @ u[:-1].astype(np.float32) + offset).astype(np.float32)
-        factors = self._form[:, model.element[:used]] * model.copies[:used]
+        factors = self._form[:, np.asarray(model.element)[:used]] * np.asarray(model.copies)[:used]
         rest = np.ones(used, dtype=bool)
         rest[own] = False
         fixed = (factors[:, rest] * self._waves(x[rest])).sum(axis=1)

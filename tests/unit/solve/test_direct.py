@@ -12,9 +12,11 @@ from jaxnmr.crystal import cell_from_metric, lattice
 from jaxnmr.crystal.cell import reciprocal_metric
 from jaxnmr.diffraction.structure_factors import StructureFactors
 from jaxnmr.errors import DataError, ParameterError
+from jaxnmr.solve.direct.candidates import Workshop
 from jaxnmr.solve.direct.equivalence import atoms_of, displacement, same_structure, worst_overlap
 from jaxnmr.solve.direct.kernel import intensities, misfit, overlaps
 from jaxnmr.solve.direct.problem import EXPECTED_B, make_problem, padded
+from jaxnmr.solve.direct.scan import Scan
 from jaxnmr.solve.direct.solutions import judged
 from jaxnmr.solve.direct.wyckoff import wyckoff_positions
 
@@ -98,6 +100,25 @@ def test_slopes_of_misfit_and_overlaps_are_their_derivatives():
     assert np.abs(residual @ slope - residual @ numeric).max() < 0.02 * np.abs(residual @ numeric).max()
     assert gap.max() > 0.3
     np.testing.assert_allclose(by_gap, exact, atol=1e-5 * np.abs(exact).max())
+
+
+def test_a_site_is_put_where_the_areas_want_it_when_the_others_are_right():
+    crystal = jn.Crystal.create(**ANGLESITE)
+    problem = posed(crystal, np.float32, d_min=1.3)
+    plane = next(p.number for p in problem.positions.every if p.dof == 2)
+    candidate = Workshop(problem).ready([((plane,), (plane,), (plane, plane, len(problem.positions) - 1))])[0]
+    # coordinates are x and z in Å in the plane y = 1/4, all three in general
+    shift = problem.positions[plane].shifts[0]
+    assert shift[[0, 2]].tolist() == [0.0, 0.0] and shift[1] == 0.25
+    cell = np.array(ANGLESITE["cell"][:3])
+    true = [np.array(x) * cell for x in ANGLESITE["xyz"]]
+    u = np.concatenate([*(x[[0, 2]] for x in true[:4]), true[4], [0.0]])
+    scan = Scan(problem, np.random.default_rng(0))
+    places = np.array([scan.place(candidate, u, 2) for _ in range(20)])
+    off = places - true[2][[0, 2]]
+    off -= np.round(off / cell[[0, 2]]) * cell[[0, 2]]
+    # by chance a fiftieth of all places is that near
+    assert (np.linalg.norm(off, axis=1) < 0.6).sum() >= 4
 
 
 def test_quartz_and_anglesite_are_solved_from_formula_cell_and_group():
