@@ -1,0 +1,1 @@
+"""Direct space: atoms on Wyckoff positions, moved until integrated intensities agree."""

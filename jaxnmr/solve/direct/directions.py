@@ -1,0 +1,51 @@
+"""Directions in which a structure can move without the areas noticing (host)."""
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from .candidates import Candidate
+from .kernel import misfit
+from .problem import Problem
+
+# Å, esd of a direction that counts as not determined
+_OPEN = 0.4
+
+_linearised = jax.jit(misfit, static_argnames=("centric",))
+
+
+def open_directions(problem: Problem, candidate: Candidate, u: Float[np.ndarray, " dof1"]) -> tuple[str, ...]:
+    """Directions that the areas do not determine to 0.4 Å, in words."""
+    if candidate.dof == 0:
+        return ()
+    numbers = np.zeros(candidate.model.matrix.shape[2], dtype=np.float32)
+    numbers[: candidate.dof], numbers[-1] = u[:-1], u[-1]
+    residual, slope, _ = _linearised(problem.measured, candidate.model, numbers, problem.centric)
+    basis = _fixed_origin(problem, candidate)
+    noise = np.linalg.norm(residual) / np.sqrt(max(problem.count - candidate.dof, 1))
+    _, values, right = np.linalg.svd(np.asarray(slope, dtype=float)[:, : candidate.dof] @ basis)
+    esd = noise / np.maximum(np.append(values, np.zeros(len(right) - len(values))), 1e-12)
+    return tuple(_direction(candidate, basis @ direction, problem) for direction in right[esd > _OPEN])
+
+
+def _fixed_origin(problem: Problem, candidate: Candidate) -> Float[np.ndarray, "dof k"]:
+    """Directions of the coordinates that do not move all atoms along a polar axis."""
+    model, _, _ = problem.model(candidate.assignment)
+    polar = problem.intensities.group.polar_basis
+    matrix = np.asarray(model.matrix)[:, :, :-1].reshape(-1, candidate.dof)
+    basis = np.eye(candidate.dof)
+    if polar.shape[1] and candidate.dof:
+        shifts = np.linalg.lstsq(matrix, np.tile(polar, (len(model.offset), 1)), rcond=None)[0]
+        q, _ = np.linalg.qr(shifts)
+        left = np.linalg.svd(np.eye(candidate.dof) - q @ q.T)
+        basis = left[0][:, left[1] > 0.5]
+    return basis
+
+
+def _direction(candidate: Candidate, direction: np.ndarray, problem: Problem) -> str:
+    parts = [
+        (float(np.linalg.norm(direction[columns])), problem.elements[e], site)
+        for site, ((e, _), columns) in enumerate(zip(candidate.where, candidate.columns, strict=True))
+    ]
+    parts = sorted((p for p in parts if p[0] > 0.3), reverse=True)[:4]
+    return ", ".join(f"{element} (site {site + 1})" for _, element, site in parts) or "a mixture of all sites"

@@ -1,0 +1,125 @@
+"""Whether two structures in the same cell are the same one: an isometry of the lattice takes one to the other (host)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ...crystal import Crystal, SpaceGroup, element_of, lattice, plan_expansion
+from ...crystal.sites import minimum_image
+from .normaliser import lattice_isometries
+
+# of (V/N)^(1/3), the root mean square displacement up to which structures are the same
+SAME = 0.05
+# Å, an atom further than this has no counterpart
+_FURTHEST = 1.5
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """Atoms of a conventional cell.
+
+    Attributes:
+        cell: ``(6,)``.
+        group: the space group.
+        kinds: ``(atoms,)`` numbers that are equal for atoms that may be exchanged.
+        fractional: ``(atoms, 3)``.
+    """
+
+    cell: Float[np.ndarray, "6"]
+    group: SpaceGroup
+    kinds: Int[np.ndarray, " atoms"]
+    fractional: Float[np.ndarray, "atoms 3"]
+
+    @property
+    def spacing(self) -> float:
+        """(V/N)^(1/3) in Å."""
+        volume = abs(np.linalg.det(np.asarray(lattice(self.cell))))
+        return float((volume / len(self.kinds)) ** (1 / 3))
+
+
+def atoms_of(crystal: Crystal, same: Mapping[str, str] | None = None, order: Sequence[str] = ()) -> Atoms:
+    """All atoms of a crystal but hydrogen.
+
+    Args:
+        crystal: the structure.
+        same: elements by what they count as, for those that are not to be told apart.
+        order: elements in the order of the kinds, alphabetical when not given.
+    """
+    full = plan_expansion(crystal).cell_of(crystal)
+    elements = [element_of(s)[0] for s in full.species]
+    heavy = [k for k, e in enumerate(elements) if e not in ("H", "D")]
+    names = [(same or {}).get(elements[k], elements[k]) for k in heavy]
+    listed = list(order) or sorted(set(names))
+    kinds = np.array([listed.index(name) for name in names])
+    return Atoms(
+        np.asarray(crystal.cell, dtype=float), crystal.group, kinds, np.asarray(full.fractional, dtype=float)[heavy]
+    )
+
+
+def displacement(one: Atoms, other: Atoms) -> float | None:
+    """Root mean square distance in Å of atoms of the same kind, over the isometry that brings them closest.
+
+    All shifts of the origin, inversions and exchanges of axes of the cell are tried, more than space groups allow: what they
+    take to the same atoms is the same crystal. ``None`` when some atom has no counterpart.
+    """
+    if (
+        len(one.kinds) != len(other.kinds)
+        or (np.bincount(one.kinds, minlength=99) != np.bincount(other.kinds, minlength=99)).any()
+    ):
+        return None
+    vectors = np.asarray(lattice(other.cell))
+    rarest = int(np.argmin(np.where(np.bincount(one.kinds) > 0, np.bincount(one.kinds), 10**6)))
+    anchors = other.fractional[other.kinds == rarest]
+    anchor = int(np.flatnonzero(one.kinds == rarest)[0])
+    best: float | None = None
+    seen: set[bytes] = set()
+    for matrix in lattice_isometries(other.cell):
+        if matrix.tobytes() in seen:
+            continue
+        seen |= {product.tobytes() for product in np.einsum("ij,njk->nik", matrix, one.group.rotations)}
+        turned = one.fractional @ matrix.T
+        for target in anchors:
+            found = _closest(turned + target - turned[anchor], one.kinds, other, vectors)
+            if found is not None and (best is None or found < best):
+                best = found
+    return best
+
+
+def _closest(moved: np.ndarray, kinds: np.ndarray, other: Atoms, vectors: np.ndarray) -> float | None:
+    offsets = np.zeros((len(kinds), 3))
+    for kind in np.unique(kinds):
+        mine, theirs = moved[kinds == kind], other.fractional[other.kinds == kind]
+        delta = minimum_image(theirs[None] - mine[:, None]) @ vectors
+        squared = (delta**2).sum(axis=-1)
+        partner = squared.argmin(axis=1)
+        if len(set(partner.tolist())) < len(partner) or squared.min(axis=1).max() > _FURTHEST**2:
+            return None
+        offsets[kinds == kind] = delta[np.arange(len(partner)), partner]
+    offsets -= offsets.mean(axis=0)
+    return float(np.sqrt((offsets**2).sum(axis=1).mean()))
+
+
+def same_structure(one: Atoms, other: Atoms, tolerance: float = SAME) -> bool:
+    """Whether atoms lie within so much of (V/N)^(1/3) of each other."""
+    found = displacement(one, other)
+    return found is not None and found <= tolerance * other.spacing
+
+
+def worst_overlap(atoms: Atoms, least: Float[np.ndarray, "kinds kinds"]) -> float:
+    """Å by which two atoms come closer than they should, at worst.
+
+    Args:
+        atoms: the structure.
+        least: Å, distances that atoms should keep.
+    """
+    images = np.indices((3, 3, 3)).reshape(3, -1).T - 1
+    delta = minimum_image(atoms.fractional[:, None] - atoms.fractional[None])
+    squared = np.full(delta.shape[:2], np.inf)
+    for image in images:
+        here = (((delta + image) @ np.asarray(lattice(atoms.cell))) ** 2).sum(axis=-1)
+        if not image.any():
+            np.fill_diagonal(here, np.inf)
+        squared = np.minimum(squared, here)
+    return float(max((least[atoms.kinds[:, None], atoms.kinds] - np.sqrt(squared)).max(), 0.0))

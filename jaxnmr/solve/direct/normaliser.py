@@ -1,0 +1,115 @@
+"""Isometries of a lattice, and which Wyckoff positions they exchange: what a powder pattern cannot tell apart (host).
+
+A shift of the origin, an inversion or an exchange of axes that keeps cell and space group gives the same crystal in other words. The
+Euclidean normaliser of a group holds all of them (International Tables A, part 15).
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Int
+
+from ...crystal import SpaceGroup, metric
+from ...typing import Numbers
+from .wyckoff import GRID, wyckoff_positions
+
+# two axes are as long as each other to this part, angles accordingly
+METRIC_TOLERANCE = 2e-3
+
+
+def lattice_isometries(cell: Numbers, tolerance: float = METRIC_TOLERANCE) -> Int[np.ndarray, "n 3 3"]:
+    """Integer matrices, identity first, that take a conventional cell to itself within a tolerance; they act on columns."""
+    g = metric(np.asarray(cell, dtype=float))
+    return _isometries(tuple(np.round(g / np.trace(g), 9).ravel().tolist()), tolerance)
+
+
+@lru_cache(maxsize=256)
+def _isometries(flat: tuple[float, ...], tolerance: float) -> Int[np.ndarray, "n 3 3"]:
+    g = np.array(flat).reshape(3, 3)
+    reach = np.arange(-1, 2)
+    vectors = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 3)[
+        np.any(np.indices((3, 3, 3)).reshape(3, -1).T != 1, axis=1)
+    ]
+    squared = np.einsum("ni,ij,nj->n", vectors, g, vectors)
+    length = np.sqrt(np.diag(g))
+    columns = [vectors[np.abs(np.sqrt(squared) / length[k] - 1.0) < tolerance] for k in range(3)]
+    found = []
+    for a in columns[0]:
+        for b in columns[1]:
+            if abs(a @ g @ b - g[0, 1]) > tolerance * length[0] * length[1]:
+                continue
+            for c in columns[2]:
+                matrix = np.array([a, b, c]).T
+                off = np.abs(matrix.T @ g @ matrix - g) / np.outer(length, length)
+                if off.max() < 2.0 * tolerance and abs(round(np.linalg.det(matrix))) == 1:
+                    found.append(matrix)
+    first = np.eye(3, dtype=int)
+    return np.array([first, *(m for m in found if (m != first).any())])
+
+
+def normaliser(group: SpaceGroup, cell: Numbers) -> list[tuple[Int[np.ndarray, "3 3"], Int[np.ndarray, "shifts 3"]]]:
+    """The isometries that keep a group in its cell: matrices, each with the shifts (in 1/24) that go with it.
+
+    One matrix stands for all that differ from it by a rotation of the group. Shifts along a polar axis are among them at multiples of
+    1/24 or more only.
+    """
+    listed = _listed(group)
+    found = []
+    seen: set[bytes] = set()
+    for matrix in lattice_isometries(cell):
+        if matrix.tobytes() in seen:
+            continue
+        seen |= {product.tobytes() for product in np.einsum("ij,njk->nik", matrix, group.rotations)}
+        shifts = _shifts(group, listed, matrix)
+        if len(shifts):
+            found.append((matrix, shifts))
+    return found
+
+
+@lru_cache(maxsize=1)
+def _grid() -> Int[np.ndarray, "points 3"]:
+    """Multiples of 1/12 and of 1/8, in 1/24."""
+    points = [
+        np.stack(np.meshgrid(*[np.arange(0, GRID, step)] * 3, indexing="ij"), axis=-1).reshape(-1, 3) for step in (2, 3)
+    ]
+    return np.unique(np.concatenate(points), axis=0)
+
+
+def _keys(rotation: np.ndarray, translation: np.ndarray) -> np.ndarray:
+    """One integer for an operation modulo the lattice."""
+    digits = np.concatenate([rotation.reshape(*rotation.shape[:-2], 9) + 4, translation % GRID], axis=-1)
+    return digits @ (GRID ** np.arange(12, dtype=np.int64))
+
+
+def _listed(group: SpaceGroup) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    translations = np.rint(group.translations * GRID).astype(np.int64)
+    return group.rotations, translations, np.sort(_keys(group.rotations, translations))
+
+
+def _shifts(group: SpaceGroup, listed: tuple[np.ndarray, np.ndarray, np.ndarray], matrix: np.ndarray) -> np.ndarray:
+    """``w`` for which ``(W, w)`` takes the group to itself."""
+    rotations, translations, keys = listed
+    inverse = np.rint(np.linalg.inv(matrix)).astype(int)
+    turned = np.einsum("ij,njk,kl->nil", matrix, rotations, inverse)
+    known = {tuple(r.ravel()) for r in rotations}
+    if not all(tuple(r.ravel()) in known for r in turned):
+        return np.zeros((0, 3), dtype=int)
+    left = _grid()
+    for rotation, translation in zip(turned, translations @ matrix.T, strict=True):
+        moved = translation + left @ (np.eye(3, dtype=int) - rotation).T
+        left = left[np.isin(_keys(np.broadcast_to(rotation, (len(left), 3, 3)), moved), keys)]
+        if len(left) == 0:
+            break
+    return left
+
+
+def exchanges(group: SpaceGroup, cell: Numbers) -> Int[np.ndarray, "n positions"]:
+    """How isometries that keep the group permute its Wyckoff positions; different permutations, the identity first."""
+    positions = wyckoff_positions(group)
+    points = positions.generic
+    found = {tuple(range(len(positions))): None}
+    for matrix, shifts in normaliser(group, cell):
+        images = (points @ matrix.T + shifts[:, None]) % GRID
+        for row in np.unique(positions.label[images[..., 0], images[..., 1], images[..., 2]], axis=0):
+            found.setdefault(tuple(row.tolist()))
+    return np.array(list(found))

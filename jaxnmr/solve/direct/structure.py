@@ -1,0 +1,217 @@
+"""From integrated intensities and a composition to ranked structures."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import gemmi
+import numpy as np
+
+from ..._arguments import checked
+from ...crystal import Crystal
+from ...errors import ConventionError, DataError, JaxnmrError, ParameterError
+from ...units import b_to_u
+from ..records import Intensities
+from .assignments import Assignments
+from .candidates import Chain, minimised
+from .contents import Contents, indistinguishable, possible_contents
+from .directions import open_directions
+from .equivalence import Atoms, atoms_of, same_structure, worst_overlap
+from .formula import Composition, parse_composition
+from .problem import EXPECTED_B, Problem, make_problem, shortest_distances
+from .search import Search
+from .solutions import LEAST_PER_NUMBER, MOST_OVERLAP, Solution, Solutions, judged
+
+# structures that are minimised to the end and handed back
+_FINALISTS = 12
+_FINAL_STEPS = 40
+# a gentle repulsion at the end keeps what areas do not determine in place
+_FINAL_BUMP = 0.05
+# contents this many times less likely than the likeliest are not tried
+_LIKELY = 0.02
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search stands.
+
+    Attributes:
+        r_factor: lowest R so far.
+        tried: Wyckoff assignments.
+        hops: minimisations.
+        seconds_left: of processor time, at most.
+    """
+
+    r_factor: float
+    tried: int
+    hops: int
+    seconds_left: float
+
+
+@checked
+def structure(
+    intensities: Intensities,
+    composition: Composition,
+    *,
+    contents: Mapping[str, int] | None = None,
+    density: float | None = None,
+    seed: int = 0,
+    seconds: float = 100.0,
+    most_assignments: int = 5000,
+    progress: Callable[[Progress], None] | None = None,
+) -> Solutions:
+    """Find the atoms of a crystal whose cell and space group are known.
+
+    Atoms are put on Wyckoff positions, the most likely assignments first, and moved by basin hopping until the square roots of
+    areas agree. Hydrogen is left out. An interruption (Ctrl-C) returns what was found until then.
+
+    Args:
+        intensities: of `jn.solve.lebail`, or `jn.solve.simulated_intensities`.
+        composition: such as ``"PbSO4"`` or ``{"Pb": 1, "S": 1, "O": 4}``; ``{"Ca": None, "Ti": None, "O": None}`` where only the
+            elements are known.
+        contents: atoms of each element in the conventional cell; all likely contents are tried together when not given.
+        density: g/cm³, that tells how many these are.
+        seed: of all random numbers.
+        seconds: of processor time, at most; a good structure ends the search earlier.
+        most_assignments: Wyckoff assignments to try, at most.
+        progress: called after every turn.
+
+    Raises:
+        ConventionError: a composition or contents that make no sense.
+        SymmetryError: no number of formula units fits the cell, or no positions the contents.
+        DataError: no areas above zero.
+    """
+    if not seconds > 0 or most_assignments < 1:
+        raise ParameterError(f"seconds is {seconds} and most_assignments {most_assignments}; expected positive numbers")
+    _require_areas(intensities)
+    start = time.process_time()
+    possible = _given(composition, contents) or possible_contents(
+        composition, intensities.cell, intensities.group, density
+    )
+    likely = tuple(one for one in possible if one.probability >= _LIKELY * possible[0].probability)
+    # heavy atoms first: they are what is seen best, and what is told first
+    elements = sorted(likely[0].atoms, key=lambda e: -gemmi.Element(e).atomic_number)
+    assignments = Assignments(
+        intensities.group, intensities.cell, [({e: one.atoms[e] for e in elements}, one.probability) for one in likely]
+    )
+    problem = make_problem(intensities, assignments.positions, assignments.elements)
+    search = Search(problem, assignments, seed)
+    tell = None
+    if progress is not None:
+        tell = lambda of, left: progress(Progress(min(of.history), len(of.pool), of.hops, max(left, 0.0)))
+    search.run(seconds - (time.process_time() - start), most_assignments, tell)
+    finalists = _finalists(search)
+    first = finalists[0]
+    ranked = [(s.r_factor, s.dof, s.overlap) for s in finalists]
+    solved, reason = judged(ranked, problem.count, bool(first.undetermined), search.interrupted)
+    alike = indistinguishable(assignments.elements)
+    return Solutions(
+        solutions=tuple(finalists), solved=solved, reason=reason, possible=likely, indistinguishable=alike,
+        tried=len(search.pool), total=len(search.pool) if search.exhausted else None, history=np.array(search.history),
+        hops=search.hops, seconds=time.process_time() - start, interrupted=search.interrupted,
+        notes=_notes(intensities, likely, problem, first, alike),
+    )  # fmt: skip
+
+
+def _require_areas(intensities: Intensities) -> None:
+    area = np.asarray(intensities.area)
+    if len(area) == 0 or not np.isfinite(area).all() or not area.max() > 0:
+        raise DataError(
+            f"{len(area)} areas of {intensities.name} with a maximum of {area.max() if len(area) else 0}: expected finite areas, some "
+            "above zero"
+        )
+
+
+def _given(composition: Composition, contents: Mapping[str, int] | None) -> tuple[Contents, ...]:
+    if contents is None:
+        return ()
+    atoms = {element: int(n) for element, n in contents.items() if element not in ("H", "D")}
+    expected = set(parse_composition(composition) if isinstance(composition, str) else composition) - {"H", "D"}
+    if set(atoms) != expected:
+        raise ConventionError(f"contents has {', '.join(atoms)}, the composition {', '.join(sorted(expected))}")
+    parse_composition({element: float(n) for element, n in contents.items()})
+    if not atoms or any(n != contents[e] for e, n in atoms.items()):
+        raise ConventionError(
+            f"contents are {dict(contents)}; expected whole numbers of atoms, some of them no hydrogen"
+        )
+    hydrogen = sum(int(contents.get(e, 0)) for e in ("H", "D"))
+    return (Contents(atoms, hydrogen, 0, float("nan"), float("nan"), 1.0),)
+
+
+def _notes(
+    intensities: Intensities, possible: tuple[Contents, ...], problem: Problem, first: Solution, alike: tuple[tuple[str, str], ...]
+) -> tuple[str, ...]:  # fmt: skip
+    notes = []
+    inside = next(one for one in possible if one.atoms == first.contents)
+    told = "  ".join(f"{n} {element}" for element, n in first.contents.items())
+    if np.isfinite(inside.density):
+        others = [one for one in possible if one is not inside]
+        notes.append(
+            f"In the cell: {told}; {inside.density:.2f} g/cm³, {inside.volume_per_atom:.1f} Å³ per atom that is no hydrogen"
+            + (f"; {len(others)} other contents were tried, too" if others else "")
+        )
+    if inside.hydrogen:
+        notes.append(f"{inside.hydrogen} atoms of hydrogen in the cell are left out")
+    notes += [f"X-rays hardly tell {a} from {b}: which is where is not decided" for a, b in alike]
+    if problem.count < len(intensities):
+        notes.append(f"the {problem.count} areas at the lowest angles of {len(intensities)} were used")
+    if problem.count < LEAST_PER_NUMBER * first.dof:
+        notes.append(f"{problem.count} areas for {first.dof} coordinates: underdetermined")
+    notes += [f"not determined: {direction}" for direction in first.undetermined]
+    return tuple(notes)
+
+
+def _finalists(search: Search) -> list[Solution]:
+    """The best structures of different assignments, minimised to the end, equivalent ones left out."""
+    problem, chains = search.problem, search.ranked()[:_FINALISTS]
+    # other structures of the same assignment, too
+    chains += [chain for chain in search.chains[:_FINALISTS] if chain is not search.best[chain.candidate]]
+    candidates = [search.pool[chain.candidate] for chain in chains]
+    made = minimised(problem, problem.measured, candidates, [c.u for c in chains], _FINAL_BUMP, _FINAL_STEPS)
+    final = [Chain(chain.candidate, *one) for chain, one in zip(chains, made, strict=True)]
+    found: list[Solution] = []
+    known: list[Atoms] = []
+    least = shortest_distances(problem.elements)
+    for chain in sorted(final, key=search.badness):
+        crystal = _crystal(search, chain)
+        if crystal is None:
+            continue
+        atoms = atoms_of(crystal, order=problem.elements)
+        if any(same_structure(atoms, other) for other in known):
+            continue
+        known.append(atoms)
+        candidate = search.pool[chain.candidate]
+        overlap = worst_overlap(atoms, least)
+        verdict = "the best" if not found else f"R is {chain.r / found[0].r_factor:.2f} times that of the best"
+        if overlap > MOST_OVERLAP:
+            verdict += f", atoms {overlap:.1f} Å too close"
+        found.append(
+            Solution(
+                crystal=crystal,
+                r_factor=chain.r,
+                dof=candidate.dof,
+                contents=search.assignments.contents(candidate.assignment),
+                assignment=search.assignments.words(candidate.assignment),
+                overlap=overlap,
+                undetermined=() if found else open_directions(problem, candidate, chain.u),
+                verdict=verdict,
+            )
+        )
+    if not found:
+        raise DataError("no structure was found in which atoms keep apart: check cell, space group and contents")
+    return found
+
+
+def _crystal(search: Search, chain: Chain) -> Crystal | None:
+    candidate, problem = search.pool[chain.candidate], search.problem
+    model, _, _ = problem.model(candidate.assignment)
+    x = np.asarray(model.matrix) @ chain.u + model.offset
+    b = max(EXPECTED_B + chain.u[-1], 0.05)
+    try:
+        return Crystal.create(
+            cell=problem.intensities.cell, spacegroup=problem.intensities.group, xyz=x[model.first] % 1.0, u_iso=b_to_u(b),
+            species=[problem.elements[e] for e, _ in candidate.where], name=problem.intensities.name, snap_distance=1e-3,
+        )  # fmt: skip
+    except JaxnmrError:
+        # atoms on top of each other
+        return None
