@@ -22,7 +22,17 @@ from ._files import write_atomically
 from .errors import ParseError
 
 SCHEMA = 2
-Kind = Literal["refinement", "screening", "candidate", "relaxation", "training", "evaluation", "cross-validation"]
+Kind = Literal[
+    "refinement",
+    "screening",
+    "candidate",
+    "relaxation",
+    "indexing",
+    "determination",
+    "training",
+    "evaluation",
+    "cross-validation",
+]
 # names that every spectrum of TopSpin has
 _MUTE = ("pdata", "1r", "1i", "fid", "ser", "acqus", "procs")
 _PACKAGES = ("jaxnmr", "jax", "jaxlib", "numpy", "scipy", "gemmi")

@@ -23,6 +23,7 @@ from .codes import INTERRUPTED, OK, WRONG_INPUT
 from .folders import CHECKPOINT
 from .relaxing import add_relax
 from .screening import add_screen
+from .solving import add_solving
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -187,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_screen(command)
     add_relax(command)
+    add_solving(command)
     command("help-run", commands._help_run, "explain run files", "jaxnmr help-run | less", parents=())
     return parser
 

@@ -6,7 +6,7 @@ with any colour vision tell apart, and no information is carried by colour alone
 :mod:`jaxnmr.plot.models`.
 """
 
-from . import models, screening
+from . import models, screening, solving
 from .cells import cells
 from .course import convergence, correlation_matrix, correlations
 from .curves import curve
@@ -15,6 +15,7 @@ from .information import information
 from .patterns import pattern
 from .peaks import peaks
 from .spectra import spectrum
+from .structures import structure
 
 __all__ = [
     "cells",
@@ -28,5 +29,7 @@ __all__ = [
     "pattern",
     "peaks",
     "screening",
+    "solving",
     "spectrum",
+    "structure",
 ]

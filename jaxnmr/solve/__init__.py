@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
+    from .determination import Determination, determine
     from .direct.simulate import simulated_intensities
     from .direct.solutions import Solution, Solutions
     from .direct.structure import structure
@@ -12,15 +13,18 @@ if TYPE_CHECKING:
     from .extraction.lebail import lebail
     from .extraction.ranking import rank_by_lebail
     from .extraction.records import Extraction
+    from .extraction.symmetry import intensities_in
+    from .handover import profile_factor, refine_solution
     from .indexing.cell_table import CellTable
     from .indexing.index import index
     from .noise import scatter_sigma
-    from .peaks import find_peaks
+    from .peaks.find import find_peaks
     from .records import CellCandidate, Intensities, Peaks
 
 __all__ = [
     "CellCandidate",
     "CellTable",
+    "Determination",
     "Extinction",
     "ExtinctionTable",
     "Extraction",
@@ -28,11 +32,15 @@ __all__ = [
     "Peaks",
     "Solution",
     "Solutions",
+    "determine",
     "extinctions",
     "find_peaks",
     "index",
+    "intensities_in",
     "lebail",
+    "profile_factor",
     "rank_by_lebail",
+    "refine_solution",
     "scatter_sigma",
     "simulated_intensities",
     "structure",
@@ -43,6 +51,7 @@ __getattr__, __dir__ = lazy(
     names={
         "CellCandidate": "records",
         "CellTable": "indexing.cell_table",
+        "Determination": "determination",
         "Extinction": "extraction.extinction",
         "ExtinctionTable": "extraction.extinction",
         "Extraction": "extraction.records",
@@ -50,11 +59,15 @@ __getattr__, __dir__ = lazy(
         "Peaks": "records",
         "Solution": "direct.solutions",
         "Solutions": "direct.solutions",
+        "determine": "determination",
         "extinctions": "extraction.extinction",
-        "find_peaks": "peaks",
+        "find_peaks": "peaks.find",
         "index": "indexing.index",
+        "intensities_in": "extraction.symmetry",
         "lebail": "extraction.lebail",
+        "profile_factor": "handover",
         "rank_by_lebail": "extraction.ranking",
+        "refine_solution": "handover",
         "scatter_sigma": "noise",
         "simulated_intensities": "direct.simulate",
         "structure": "direct.structure",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Å; positions of relaxed structures and files with four or more decimals agree to this.
 SYMPREC = 1e-3
+# Å; positions that spglib symmetrised lie on those of the group to this
+_SYMMETRISED = 0.01
 # oganesson, of which five atoms are known, stands for deuterium
 _D_NUMBER, _D_MASS = 118, 2.014
 
@@ -69,7 +71,8 @@ def from_ase(atoms: ase.Atoms, *, symprec: float | None = SYMPREC, name: str | N
         lattice, xyz = data.std_lattice, data.std_positions
         group = SpaceGroup.from_hall(hall_symbol(data.hall_number))
         members = [
-            (k, kinds[data.std_types[k] - 1]) for k in _representatives(group, lattice, xyz, data.std_types, symprec)
+            (k, kinds[data.std_types[k] - 1])
+            for k in _representatives(group, lattice, xyz, data.std_types, min(symprec, _SYMMETRISED))
         ]
     species, positions_, occupancy = [], [], []
     for index, mixture in members:

@@ -71,11 +71,11 @@ def fitted_areas(
     lower = scipy.linalg.cho_factor(scaled, lower=True)
     covariance = scipy.linalg.cho_solve(lower, np.eye(n)) * scale * scale[:, None]
     area = covariance @ side
-    positive = _not_negative(scaled, side * scale, area / scale) * scale
+    positive = not_negative(scaled, side * scale, area / scale) * scale
     return Areas(area, 0.5 * (covariance + covariance.T), positive, along - seen @ positive)
 
 
-def _not_negative(
+def not_negative(
     normal: Float[np.ndarray, "n n"], side: Float[np.ndarray, " n"], start: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
     """Minimum of ``x normal x / 2 - side x`` over ``x >= 0``: sets of those at zero are exchanged until they fit.

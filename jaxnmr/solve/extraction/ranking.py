@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..._arguments import checked
+from ...crystal.sites import cell_basis
 from ...diffraction import Instrument, Pattern, PowderDiffraction
 from ...errors import DataError, ParameterError, require_kind
 from ..records import CellCandidate, Peaks
@@ -18,6 +19,9 @@ from .starts import width_of
 
 # the part of the pattern in which the typical candidate has so many reflections, but no candidate more than the most
 _TYPICAL, _MOST = 80, 350
+# Two lattices can have exactly the same lines, a hexagonal one and an orthorhombic one of half its volume for example (A. D. Mighell & A.
+# Santoro, J. Appl. Cryst. 8, 372 (1975)): where axes agree with the more symmetric one by chance to 1e-4, each number costs ln 1e4, twice.
+_A_NUMBER = 18.0
 # what is left for candidates that were not fitted
 _REST = 1e-3
 
@@ -101,6 +105,7 @@ def _fitted(part: Part, candidate: CellCandidate) -> tuple[CellCandidate, float]
     independent = len(part.y) / max(0.5 * per_width, 1.0)
     criterion = independent * np.log(found.chi2 / len(part.y))
     criterion += (found.groups + found.parameters) * np.log(independent)
+    criterion += _A_NUMBER * cell_basis(candidate.group, candidate.cell).shape[1]
     zero, displacement = (candidate.zero, found.shift) if flat else (found.shift, 0.0)
     fitted = replace(candidate, cell=found.cell, rwp=found.rwp, zero=zero, displacement=displacement)
     return fitted, float(criterion)

@@ -12,7 +12,7 @@ from jaxnmr.diffraction import Instrument, Pattern
 from jaxnmr.diffraction.reflections import plan_reflections
 from jaxnmr.errors import ConventionError, DataError
 from jaxnmr.solve import Peaks, find_peaks
-from jaxnmr.solve.peaks import peak_table, write_peaks
+from jaxnmr.solve.peaks.find import peak_table, write_peaks
 
 X = 10.0 + 0.02 * np.arange(2001)
 # without axial divergence

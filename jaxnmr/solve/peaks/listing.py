@@ -3,11 +3,11 @@
 import numpy as np
 from jaxtyping import Float
 
-from ..diffraction import Instrument
-from ..units import FWHM_PER_SIGMA
-from .peak_groups import Group, uncertainties
-from .peak_growth import HUMP
-from .peak_profile import Shape
+from ...diffraction import Instrument
+from ...units import FWHM_PER_SIGMA
+from .groups import Group, uncertainties
+from .growth import HUMP
+from .profile import Shape
 
 # width over that of the curve: a spike of a single point
 _SPIKE = 0.4
@@ -58,7 +58,7 @@ def rows(groups: list[Group], shape: Shape) -> tuple[Float[np.ndarray, "peaks 5"
 
 
 def companions(wavelength: float) -> list[tuple[str, float, float, float]]:
-    """Other radiation of a tube: its name, its wavelength over the first one from ... to ..., and the most of it there is.
+    """Other radiation of a tube: its name, its wavelength over the first one from .... to ..., and the most of it there is.
 
     The satellites of Kα (Kα3, Kα4) have about a hundredth of its intensity at 0.994 to 0.996 of its wavelength: Cheary & Coelho,
     J. Appl. Cryst. 25, 109 (1992); the bremsstrahlung that a filter lets pass is seen there, too.

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .._arguments import checked
-from .._files import write_atomically
-from ..diffraction import Instrument, Pattern
-from ..errors import ConventionError, DataError
-from .peak_listing import genuine, rows
-from .peak_search import Search
-from .records import Peaks
+from ..._arguments import checked
+from ..._files import write_atomically
+from ...diffraction import Instrument, Pattern
+from ...errors import ConventionError, DataError
+from ..records import Peaks
+from .listing import genuine, rows
+from .search import Search
 
 FEWEST = 8
 _COLUMNS = ("number", "two_theta_deg", "sigma_deg", "d_A", "area", "sigma_area", "fwhm_deg", "area_over_sigma")

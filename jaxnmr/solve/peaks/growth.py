@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool
 
-from .peak_groups import Group, Window, candidates, fitted, uncertainties
-from .peak_profile import Shape
+from .groups import Group, Window, candidates, fitted, uncertainties
+from .profile import Shape
 
 # widths over that of the curve from which on a peak is a hump
 HUMP = 2.0

@@ -3,11 +3,11 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ..diffraction import Instrument, Pattern
-from .peak_background import baseline, scatter, smooth, stiffness_of
-from .peak_groups import Group, Window, fitted
-from .peak_growth import HUMP, grown, pruned
-from .peak_shape import first_shape, learnt
+from ...diffraction import Instrument, Pattern
+from .background import baseline, scatter, smooth, stiffness_of
+from .groups import Group, Window, fitted
+from .growth import HUMP, grown, pruned
+from .shape import first_shape, learnt
 
 # the background follows no wave shorter than so many widths of a peak
 _BACKGROUND = 40.0

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from ..diffraction import Instrument
-from .peak_groups import Group, Window, fitted
-from .peak_profile import Shape
+from ...diffraction import Instrument
+from .groups import Group, Window, fitted
+from .profile import Shape
 
 # strong peaks that the shape is learnt from
 _MOST = 30

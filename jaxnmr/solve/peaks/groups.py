@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from .peak_profile import Shape, Shares, components, profiles
+from .profile import Shape, Shares, components, profiles
 
 _STEPS = 25
 

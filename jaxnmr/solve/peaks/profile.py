@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ..diffraction.axial import axial_nodes, axial_spread, nodes_needed, quadrature
+from ...diffraction.axial import axial_nodes, axial_spread, nodes_needed, quadrature
 
 _4LN2 = 4.0 * np.log(2.0)
 _GAUSS = 2.0 * np.sqrt(np.log(2.0) / np.pi)

@@ -1,0 +1,188 @@
+"""The commands ``jaxnmr index`` and ``jaxnmr solve``: from a powder pattern to a unit cell, and to a structure."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from ..errors import JaxnmrError
+from .codes import INTERRUPTED, NOT_CONVERGED, OK
+from .commands import _prepare
+from .folders import CHECKPOINT, usable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..diffraction import Pattern
+    from ..solve.determination import Step
+
+LATTICES = ("cP", "cI", "cF", "tP", "tI", "hP", "hR", "oP", "oC", "oI", "oF", "mP", "mC", "aP")
+
+
+def add_solving(command: Callable) -> None:
+    """Add the commands to the parser; ``command`` makes subparsers."""
+    index = command(
+        "index", _index, "find the lines of a powder pattern and the unit cells that may have made them",
+        "jaxnmr index sample.xrdml --out out/cells",
+    )  # fmt: skip
+    _add_pattern(index)
+    index.add_argument(
+        "--lattices", nargs="+", choices=LATTICES, metavar="LATTICE", help=f"of {', '.join(LATTICES)}; all by default"
+    )
+    index.add_argument("--largest-volume", type=float, metavar="A3", help="of the primitive cell")
+    index.add_argument("--seed", type=int, default=0, help="of the search (default: 0)")
+
+    solve = command(
+        "solve", _solve, "determine a crystal structure from a powder pattern and what the sample is made of",
+        "jaxnmr solve sample.xrdml --composition PbSO4 --out out/solved",
+    )  # fmt: skip
+    _add_pattern(solve)
+    made_of = solve.add_mutually_exclusive_group(required=True)
+    made_of.add_argument("--composition", metavar="FORMULA", help="such as PbSO4 or 'Ca5(PO4)3F'")
+    made_of.add_argument("--elements", nargs="+", metavar="ELEMENT", help="where their ratio is not known: Ca Ti O")
+    solve.add_argument(
+        "--cell",
+        nargs=6,
+        type=float,
+        metavar=("A", "B", "C", "ALPHA", "BETA", "GAMMA"),
+        help="where it is known, Å and degrees",
+    )
+    solve.add_argument(
+        "--space-group", metavar="SYMBOL", help="where it is known, such as Pnma or 'P 63/m'; needs --cell"
+    )
+    solve.add_argument("--formula-units", type=int, metavar="Z", help="per conventional cell, where known")
+    solve.add_argument(
+        "--density", type=float, metavar="G_PER_CM3", help="measured, to choose the number of formula units"
+    )
+    solve.add_argument(
+        "--minutes", type=float, default=20.0, help="the search for atoms goes on for so long (default: 20)"
+    )
+    solve.add_argument("--seed", type=int, default=0, help="of the searches (default: 0)")
+    solve.add_argument(
+        "--resume", action="store_true", help=f"take over what an interrupted run left in {CHECKPOINT} in the folder"
+    )
+
+
+def _add_pattern(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pattern", metavar="PATTERN", type=Path, help="the measured powder pattern")
+    parser.add_argument(
+        "--instrument", type=Path, metavar="FILE", help="parameter file of the diffractometer (prm, instprm)"
+    )
+    parser.add_argument(
+        "--wavelength", nargs="+", type=float, metavar="A", help="in Å, one or two (Kα1 Kα2), where no file says it"
+    )
+    parser.add_argument("--limits", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of 2theta in degrees")
+    parser.add_argument(
+        "--exclude",
+        nargs=2,
+        type=float,
+        action="append",
+        default=[],
+        metavar=("LOW", "HIGH"),
+        help="a region of 2theta to leave out; may be given again",
+    )
+
+
+def _read(arguments: argparse.Namespace) -> Pattern:
+    from ..io import read_pattern
+
+    pattern = read_pattern(arguments.pattern, wavelength=arguments.wavelength, instrument=arguments.instrument)
+    if arguments.limits:
+        pattern = pattern.limited(*arguments.limits)
+    return pattern.excluding(*map(tuple, arguments.exclude)) if arguments.exclude else pattern
+
+
+def _index(arguments: argparse.Namespace, console: Console) -> int:
+    pattern = _read(arguments)
+    _prepare(arguments)
+    from ..report.solution import write_indexing
+    from ..solve import find_peaks, index, rank_by_lebail
+
+    folder = usable(arguments.out or Path("out") / f"{arguments.pattern.stem}_cells")
+    console.print(f"[bold]{escape(pattern.name)}[/]")
+    peaks = find_peaks(pattern)
+    console.print(f"  {len(peaks)} lines from {_range(peaks.two_theta)} degrees")
+    table = index(peaks, lattices=arguments.lattices, largest_volume=arguments.largest_volume, seed=arguments.seed)
+    cells = rank_by_lebail(pattern, table.candidates, peaks=peaks)
+    for k, one in enumerate(cells[:5], start=1):
+        numbers = " ".join(f"{x:.4f}" for x in one.cell)
+        rwp = "" if one.rwp is None else f"Rwp {one.rwp:5.2f} %  "
+        console.print(
+            f"  {k}  {one.lattice}  {numbers}  {one.indexed}/{one.indexed + one.unindexed} lines  {rwp}P {one.probability:.3f}"
+        )
+    for note in peaks.notes:
+        console.print(f"  [yellow]note:[/] {escape(note)}")
+    write_indexing(pattern, peaks, cells, folder, f"Cells of {pattern.name}", inputs=[arguments.pattern])
+    console.print(f"  table: {escape(str(folder / 'cells.csv'))}, report: {escape(str(folder / 'report.md'))}")
+    return OK
+
+
+def _solve(arguments: argparse.Namespace, console: Console) -> int:
+    pattern = _read(arguments)
+    if arguments.space_group and not arguments.cell:
+        raise JaxnmrError("--space-group needs the cell that it belongs to: give --cell, too")
+    _prepare(arguments)
+    from ..report.solution import write_determination
+    from ..solve import determine
+
+    folder = usable(arguments.out or Path("out") / f"{arguments.pattern.stem}_solved")
+    checkpoint = folder / CHECKPOINT
+    if arguments.resume and not checkpoint.exists():
+        raise JaxnmrError(f"{checkpoint}: no such file, so there is nothing to go on from; leave --resume out")
+    if not arguments.resume:
+        checkpoint.unlink(missing_ok=True)
+    composition = arguments.composition or dict.fromkeys(arguments.elements)
+    words = arguments.composition or ", ".join(arguments.elements)
+    console.print(f"[bold]{escape(pattern.name)}[/]: {escape(words)}")
+    found = determine(
+        pattern,
+        composition,
+        cell=arguments.cell,
+        group=arguments.space_group,
+        formula_units=arguments.formula_units,
+        density=arguments.density,
+        minutes=arguments.minutes,
+        seed=arguments.seed,
+        progress=Lines(console),
+        checkpoint=checkpoint,
+    )
+    title = f"Structure of {words} from {pattern.name}"
+    write_determination(
+        found, folder, title, inputs=[arguments.pattern, *([arguments.instrument] if arguments.instrument else [])]
+    )
+    colour = "green" if found.status == "solved" else "red"
+    console.print(f"[bold {colour}]{found.status}[/]: {escape(found.reason)}")
+    for note in dict.fromkeys(found.notes):
+        console.print(f"  [yellow]note:[/] {escape(note)}")
+    console.print(f"  {found.seconds:.0f} s of processor time; report: {escape(str(folder / 'report.md'))}")
+    return {"solved": OK, "interrupted": INTERRUPTED}.get(found.status, NOT_CONVERGED)
+
+
+def _range(two_theta: np.ndarray) -> str:
+    return f"{two_theta[0]:.2f} to {two_theta[-1]:.2f}" if len(two_theta) else "no"
+
+
+class Lines:
+    """Prints the steps of a determination: of the search for atoms one line every few seconds.
+
+    Args:
+        console: where to.
+    """
+
+    def __init__(self, console: Console, *, every: float = 5.0):
+        self.console, self.every = console, every
+        self._last = 0.0
+
+    def __call__(self, step: Step) -> None:
+        now = time.monotonic()
+        if step.passing and now - self._last < self.every:
+            return
+        self._last = now
+        left = f"  [dim]at most {step.seconds_left / 60.0:.0f} min more[/]" if step.passing else ""
+        self.console.print(f"  {step.name:13} {escape(step.text)}{left}")

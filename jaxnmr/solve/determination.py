@@ -1,0 +1,404 @@
+"""From a powder pattern and a composition to a refined structure, step by step (host)."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from .._arguments import checked
+from .._words import counted
+from ..crystal import Crystal, SpaceGroup
+from ..diffraction import Instrument, Pattern
+from ..errors import ConventionError, DataError, JaxnmrError, ParameterError
+from ..refinement import RefinementResult
+from ..typing import Numbers
+from .direct.formula import Composition, parse_composition
+from .direct.solutions import Solutions
+from .direct.structure import structure
+from .extraction.extinction import Extinction, ExtinctionTable, extinctions
+from .extraction.lebail import lebail
+from .extraction.ranking import rank_by_lebail
+from .extraction.records import Extraction
+from .extraction.starts import group_of_lattice
+from .extraction.symmetry import intensities_in
+from .handover import profile_factor, refine_solution
+from .higher_symmetry import in_higher_symmetry, in_standard_setting
+from .indexing.index import index
+from .ladder import Rung, ladder
+from .peaks.find import find_peaks
+from .record import Trail
+from .records import CellCandidate, Intensities, Peaks
+
+# cells are searched for atoms as long as they are this probable, and no more than so many
+_LEAST_CELL, _MOST_CELLS = 0.02, 3
+# seconds of processor time that the first visit of a group takes at most; every later visit takes three times as long
+_FIRST_VISIT = 20.0
+# Rwp of a refined structure over that of the Le Bail fit, up to which the structure may be believed
+_LARGEST_RATIO = 2.0
+# groups this many times less probable than that of a structure that fits are not searched
+_RIVAL = 0.2
+# structures that are refined
+_REFINED = 2
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The search for atoms in one cell and space group.
+
+    Attributes:
+        cell: number of the candidate cell, from 0.
+        rung: the space group and how probable it was.
+        intensities: what was compared.
+        solutions: what was found.
+        bic: Bayesian information criterion of the best structure, to be compared within a determination.
+    """
+
+    cell: int
+    rung: Rung
+    intensities: Intensities
+    solutions: Solutions
+    bic: float
+
+
+@dataclass(frozen=True)
+class Determination:
+    """What became of a pattern, step by step; later steps are empty when an earlier one failed.
+
+    Attributes:
+        status: ``"solved"``, ``"not solved"`` or ``"interrupted"``; ``reason`` in words.
+        pattern, composition: what was given.
+        peaks: lines; ``cells`` the candidates, the likeliest first (one, where the cell was given).
+        extractions: Le Bail fits of the candidates that were searched for atoms; ``extinctions`` their tables.
+        attempts: searches for atoms, the best first.
+        fits: Rietveld refinements of the best structures, the best first.
+        notes: what a reader must know.
+        seconds: processor time.
+    """
+
+    status: Literal["solved", "not solved", "interrupted"]
+    reason: str
+    pattern: Pattern
+    composition: str
+    peaks: Peaks
+    cells: tuple[CellCandidate, ...]
+    extractions: tuple[Extraction, ...] = ()
+    extinctions: tuple[ExtinctionTable, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    fits: tuple[RefinementResult, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def crystal(self) -> Crystal:
+        """The best structure, refined where that was possible.
+
+        Raises:
+            DataError: none was found.
+        """
+        if self.fits:
+            return self.fits[0].crystal
+        if self.attempts:
+            return self.attempts[0].solutions.best.crystal
+        raise DataError(f"no structure was found: {self.reason}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a determination does now, for whoever waits.
+
+    Attributes:
+        name: ``"peaks"``, ``"cells"``, ``"intensities"``, ``"atoms"`` or ``"refinement"``.
+        text: what was found or is being done.
+        seconds_left: of processor time, at most, for the search of atoms.
+        passing: whether this is only how far something is.
+    """
+
+    name: str
+    text: str
+    seconds_left: float
+    passing: bool = False
+
+
+@checked
+def determine(
+    pattern: Pattern,
+    composition: Composition,
+    *,
+    instrument: Instrument | None = None,
+    cell: Numbers | None = None,
+    group: SpaceGroup | str | int | None = None,
+    formula_units: int | None = None,
+    density: float | None = None,
+    lattices: str | Sequence[str] | None = None,
+    largest_volume: float | None = None,
+    minutes: float = 20.0,
+    seed: int = 0,
+    progress: Callable[[Step], None] | None = None,
+    checkpoint: str | Path | None = None,
+) -> Determination:
+    """Determine a crystal structure from a powder pattern and what the sample is made of.
+
+    Lines are found and indexed, the likeliest cells fitted to the whole pattern, space groups ranked by the reflections that are absent
+    and by how often they occur, and in each the atoms are searched, until a structure fits. The best ones are refined. A failure is said
+    to be one. An interruption (Ctrl-C) returns what was found until then.
+
+    Args:
+        pattern: measured.
+        composition: such as ``"PbSO4"``, or numbers by element; ``{"Pb": None, "S": None, "O": None}`` where only the elements are known.
+            Hydrogen is left out.
+        instrument: by default that of the pattern.
+        cell: ``(6,)`` conventional cell in Å and degrees, where it is known; ``group`` its space group.
+        formula_units: in this or in the conventional cell that is found, where known; ``density`` in g/cm³ tells it, too.
+        lattices, largest_volume: as of :func:`jaxnmr.solve.index`.
+        minutes: of processor time, after which no new search for atoms begins.
+        seed: of all searches.
+        progress: called with what is done, and when there is news.
+        checkpoint: JSON file that always holds the cells and the searches that are done. Where it is there already, of the same
+            pattern and arguments, these are taken over.
+
+    Raises:
+        ConventionError: no wavelength, a composition that makes no sense, a group without its cell.
+        DataError: fewer than eight lines and no cell.
+        SymmetryError: a group that contradicts the cell.
+        ParameterError: numbers that make no sense.
+    """
+    if group is not None and cell is None:
+        raise ConventionError("a space group without its cell: give cell=, too")
+    if formula_units is not None and formula_units < 1:
+        raise ParameterError(f"formula_units is {formula_units}; expected a whole number from 1 on")
+    if not minutes > 0.0:
+        raise ParameterError(f"minutes is {minutes:g}; expected a positive number")
+    known = isinstance(composition, str) or None not in composition.values()
+    unit = parse_composition(composition) if known else {}
+    if formula_units is not None and not known:
+        raise ParameterError("formula_units needs to know how many atoms of each element a formula unit has")
+    say = progress or (lambda step: None)
+    asked = {
+        "composition": composition, "cell": cell, "group": None if group is None else str(group), "formula_units": formula_units,
+        "density": density, "lattices": lattices, "largest_volume": largest_volume, "seed": seed,
+    }  # fmt: skip
+    trail = Trail(checkpoint, pattern, asked)
+    run = _Run(pattern, composition, unit, instrument, formula_units, density, 60.0 * minutes, seed, say, trail)
+    try:
+        run.find_cells(cell, group, lattices, largest_volume)
+        run.find_atoms()
+        run.refine()
+    except KeyboardInterrupt:
+        run.interrupted = True
+    return run.outcome(composition if isinstance(composition, str) else _formula(composition))
+
+
+def _formula(amounts: Mapping[str, float | None]) -> str:
+    return "".join(f"{element}{'?' if n is None else '' if n == 1 else f'{n:g}'}" for element, n in amounts.items())
+
+
+class _Run:
+    """A determination on its way: what was found so far."""
+
+    def __init__(
+        self,
+        pattern: Pattern,
+        composition: Composition,
+        unit: dict[str, int],
+        instrument: Instrument | None,
+        formula_units: int | None,
+        density: float | None,
+        seconds: float,
+        seed: int,
+        say: Callable[[Step], None],
+        trail: Trail,
+    ):
+        self.pattern, self.composition, self.unit, self.instrument = pattern, composition, unit, instrument
+        self.formula_units, self.density, self.seconds, self.seed = formula_units, density, seconds, seed
+        self._say, self._trail, self._start = say, trail, time.process_time()
+        self.interrupted = False
+        self.notes: list[str] = []
+        self.peaks: Peaks | None = None
+        self.cells: tuple[CellCandidate, ...] = ()
+        self.extractions: list[Extraction] = []
+        self.tables: list[ExtinctionTable] = []
+        self.attempts: list[Attempt] = []
+        self.fits: list[RefinementResult] = []
+
+    @property
+    def spent(self) -> float:
+        return time.process_time() - self._start
+
+    def say(self, name: str, text: str, *, passing: bool = False) -> None:
+        self._say(Step(name, text, max(self.seconds - self.spent, 0.0), passing))
+
+    def find_cells(self, cell, group, lattices, largest_volume) -> None:
+        """Lines and candidate cells; the given cell where there is one."""
+        self.peaks = find_peaks(self.pattern, self.instrument)
+        self.say("peaks", f"{len(self.peaks)} lines")
+        self.notes += self.peaks.notes
+        self._given_group = None
+        if cell is not None:
+            numbers = np.asarray(cell, dtype=float)
+            lattice = group_of_lattice(numbers)
+            if group is not None:
+                self._given_group = group if isinstance(group, SpaceGroup) else SpaceGroup.from_name(group, numbers)
+            self.cells = (given_cell(numbers, self._given_group or lattice, self.peaks),)
+            return
+        if self._trail.cells:
+            self.cells = self._trail.cells
+            self.say("cells", f"{len(self.cells)} taken over from before")
+            return
+        table = index(self.peaks, lattices=lattices, largest_volume=largest_volume, seed=self.seed)
+        best = table.best
+        self.say(
+            "cells",
+            f"{best.lattice} {' '.join(f'{x:.4f}' for x in best.cell)}, {best.indexed} of {best.indexed + best.unindexed} lines",
+        )
+        self.cells = rank_by_lebail(self.pattern, table.candidates, instrument=self.instrument, peaks=self.peaks)
+        best = self.cells[0]
+        self.say(
+            "cells",
+            f"by the whole pattern: {best.lattice} {' '.join(f'{x:.4f}' for x in best.cell)} ({best.probability:.0%})",
+        )
+
+    def find_atoms(self) -> None:
+        """Search for atoms in the likeliest cells and groups, longer with every round, until a structure fits."""
+        likely = [k for k, one in enumerate(self.cells[:_MOST_CELLS]) if k == 0 or one.probability >= _LEAST_CELL]
+        seconds = _FIRST_VISIT
+        while self.spent < self.seconds:
+            for k in likely:
+                if self._search_cell(k, seconds):
+                    return
+                if self.spent >= self.seconds:
+                    return
+            seconds *= 3.0
+
+    def _search_cell(self, k: int, seconds: float) -> bool:
+        """Search in the groups of one cell; whether a structure was found that fits."""
+        if k >= len(self.extractions):
+            fit = lebail(self.pattern, start=self.cells[k], instrument=self.instrument, peaks=self.peaks)
+            table = self._known_group(fit) if self._given_group else extinctions(fit)
+            self.extractions.append(fit)
+            self.tables.append(table)
+            self.say("intensities", f"{fit}; {table.best.symbol} ({table.best.probability:.0%})")
+        rungs = ladder(self.tables[k])
+        solved: Attempt | None = None
+        for rung in rungs:
+            if solved and rung.probability < _RIVAL * solved.rung.probability:
+                break
+            attempt = self._attempt(k, rung, seconds)
+            if attempt is not None:
+                self._keep(attempt)
+                if attempt.solutions.solved and (solved is None or attempt.bic < solved.bic):
+                    solved = attempt
+            if self.interrupted:
+                raise KeyboardInterrupt
+            if self.spent >= self.seconds:
+                break
+        return solved is not None
+
+    def _known_group(self, fit: Extraction) -> ExtinctionTable:
+        """The table of a group that was given."""
+        row = Extinction("given", (fit.group,), 0.0, 1.0, 0, 0.0)
+        return ExtinctionTable((row,), fit.group, fit.cell)
+
+    def _attempt(self, k: int, rung: Rung, seconds: float) -> Attempt | None:
+        fit = self.extractions[k]
+        try:
+            areas = fit.intensities if rung.group == fit.group else intensities_in(fit, rung.group)
+            contents = self._contents(fit, areas)
+            if (known := self._trail.taken(k, rung.group)) is not None:
+                return Attempt(k, rung, areas, known, _criterion(known, len(areas)))
+            say = lambda at: self.say(
+                "atoms",
+                f"{rung.group.name}: R {at.r_factor:.3f} after {at.tried} assignments, {at.hops} minimisations",
+                passing=True,
+            )
+            found = structure(
+                areas, self.composition, contents=contents, density=self.density, seed=self.seed + len(self.attempts),
+                seconds=min(seconds, max(self.seconds - self.spent, 1.0)), progress=say,
+            )  # fmt: skip
+        except (JaxnmrError, ValueError) as err:
+            note = f"{rung.group.name}: {err}"
+            if note not in self.notes:
+                self.notes.append(note)
+            return None
+        self.interrupted = self.interrupted or found.interrupted
+        best = found.best
+        self.say(
+            "atoms",
+            f"{rung.group.name}: R {best.r_factor:.3f}, {counted(best.dof, 'free coordinate')}, {'solved' if found.solved else 'not solved'}",
+        )
+        return Attempt(k, rung, areas, found, _criterion(found, len(areas)))
+
+    def _contents(self, fit: Extraction, areas: Intensities) -> dict[str, int] | None:
+        if self.formula_units is None:
+            return None
+        return {element: self.formula_units * n for element, n in self.unit.items() if element != "H"}
+
+    def _keep(self, attempt: Attempt) -> None:
+        """A later, longer search in the same group takes the place of an earlier one that was worse."""
+        same = [
+            k for k, old in enumerate(self.attempts) if (old.cell, old.rung.group) == (attempt.cell, attempt.rung.group)
+        ]
+        for k in same:
+            if self.attempts[k].bic <= attempt.bic:
+                return
+        self.attempts = [old for k, old in enumerate(self.attempts) if k not in same] + [attempt]
+        self.attempts.sort(key=lambda a: (not a.solutions.solved, a.bic))
+        self._trail.write(self.cells, self.attempts)
+
+    def refine(self) -> None:
+        """Rietveld refinements of the best structures that fit, in the highest symmetry that they have."""
+        solved = [a for a in self.attempts if a.solutions.solved][:_REFINED]
+        done: set[str] = set()
+        for attempt in solved:
+            crystal = attempt.solutions.best.crystal
+            for one in (*in_higher_symmetry(crystal), in_standard_setting(crystal)):
+                if one.group.name not in done:
+                    done.add(one.group.name)
+                    fit = refine_solution(one, self.extractions[attempt.cell], self.pattern)
+                    self.say("refinement", f"{one.group.name}: Rwp {profile_factor(fit):.2f} %")
+                    self.fits.append(fit)
+        self.fits.sort(key=lambda fit: _badness(fit, len(self.extractions[0].hkl)))
+
+    def outcome(self, composition: str) -> Determination:
+        status, reason = self._judged()
+        assert self.peaks is not None
+        return Determination(
+            status=status, reason=reason, pattern=self.pattern, composition=composition, peaks=self.peaks, cells=self.cells,
+            extractions=tuple(self.extractions), extinctions=tuple(self.tables), attempts=tuple(self.attempts), fits=tuple(self.fits),
+            notes=tuple(self.notes), seconds=self.spent,
+        )  # fmt: skip
+
+    def _judged(self) -> tuple[Literal["solved", "not solved", "interrupted"], str]:
+        if self.fits:
+            found, extraction = self.fits[0], self.extractions[self.attempts[0].cell]
+            rwp = profile_factor(found)
+            words = f"Rwp {rwp:.2f} %, that of the Le Bail fit {extraction.rwp:.2f} %"
+            if found.converged and rwp <= _LARGEST_RATIO * extraction.rwp:
+                return "solved", f"{found.crystal.group.name}: {words}"
+            return "not solved", f"the refined structure does not fit: {words}"
+        if self.interrupted:
+            return "interrupted", "stopped before a structure was found that fits"
+        if self.attempts:
+            return "not solved", self.attempts[0].solutions.reason
+        return "not solved", "no atoms could be searched for" + (f": {self.notes[-1]}" if self.notes else "")
+
+
+def _criterion(found: Solutions, n: int) -> float:
+    """Bayesian information criterion of the best structure for ``n`` areas."""
+    best = found.best
+    return n * float(np.log(max(best.r_factor, 1e-3) ** 2)) + best.dof * float(np.log(n))
+
+
+def _badness(fit: RefinementResult, n: int) -> float:
+    """Bayesian information criterion of a refined structure, for ``n`` independent observations."""
+    return n * float(np.log(profile_factor(fit) ** 2)) + fit.parameters.n_free * float(np.log(n))
+
+
+def given_cell(cell: np.ndarray, group: SpaceGroup, peaks: Peaks) -> CellCandidate:
+    """A cell that was known before, as a candidate."""
+    return CellCandidate(
+        cell=cell, niggli=cell, lattice="", group=group, zero=0.0, displacement=0.0, indexed=0, unindexed=0, possible=0,
+        m20=float("nan"), log_evidence=0.0, probability=1.0,
+    )  # fmt: skip

@@ -1,0 +1,75 @@
+"""A structure that was solved, handed to a Rietveld refinement (host)."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from .._arguments import checked
+from ..crystal import Crystal
+from ..diffraction import Background, Pattern, PowderDiffraction
+from ..objective import Objective, ProfileStatistics, Source, Term
+from ..refinement import RefinementResult, Stage, refine
+from ..refinement.descent import Callback
+from ..terms import PatternTerm, Prior
+from .extraction.records import Extraction
+
+_HISTOGRAM = "xrd"
+# Å²: displacements of inorganic and molecular crystals at room temperature, which a poor pattern does not tell
+_U, _U_SIGMA = 0.012, 0.01
+
+
+@checked
+def refine_solution(
+    crystal: Crystal,
+    extraction: Extraction,
+    pattern: Pattern,
+    *,
+    terms: Sequence[Term] = (),
+    models: Source | None = None,
+    callback: Callback | None = None,
+) -> RefinementResult:
+    """Refine a structure against the whole pattern, from the cell, background and profile that its intensities came from.
+
+    Atoms first, then displacements, and everything together at the end. Displacements have a wide prior, 0.012(10) Å².
+
+    Args:
+        crystal: the structure, of a solution, in any setting.
+        extraction: the Le Bail fit of its cell.
+        pattern: the pattern that was extracted from.
+        terms: what else is known, such as an `EnergyTerm` or `Restraint` terms; ``models`` is what they read, as of `Objective`.
+        callback: receives a `StepInfo` after every step.
+
+    Returns:
+        The result, converged or not.
+    """
+    background = Background.chebyshev(len(extraction.values["background"]))
+    experiment = PowderDiffraction(instrument=extraction.instrument, background=background)
+    histogram = PatternTerm(experiment, pattern, name=_HISTOGRAM)
+    total = sum(terms, start=histogram + Prior("u_iso", _U, _U_SIGMA))
+    objective = Objective(total, crystal=crystal, models=models)
+    parameters = objective.parameters()
+    known = {name.split("[")[0] for name in parameters.values}
+    for name, value in extraction.values.items():
+        if name != "scale" and f"{_HISTOGRAM}/{name}" in known:
+            parameters = parameters.set(f"{_HISTOGRAM}/{name}", value)
+    return refine(objective, parameters, stages=_stages(crystal, extraction), callback=callback, throw=False)
+
+
+def _stages(crystal: Crystal, extraction: Extraction) -> list[Stage]:
+    """What is freed after what; a structure without free coordinates has no stage for them."""
+    here = lambda *names: tuple(f"{_HISTOGRAM}/{name}" for name in names)
+    shift = "displacement" if extraction.instrument.geometry == "bragg-brentano" else "zero"
+    stages = [Stage(free=here("scale", "background"), name="scale and background")]
+    if any(site.xyz_basis().shape[1] for site in crystal.sites()):
+        stages.append(Stage(free=("xyz",), name="atoms"))
+    stages.append(Stage(free=("u_iso",), name="displacements"))
+    stages.append(Stage(free=("cell", *here(shift, "size", "strain")), name="cell and profile"))
+    stages.append(Stage(free=here("U", "V", "W"), name="instrumental widths"))
+    stages.append(Stage(free=here("shl"), name="axial divergence"))
+    return stages
+
+
+def profile_factor(fit: RefinementResult) -> float:
+    """Rwp of the pattern, per cent; not a number where there is none."""
+    return (
+        float(cast(ProfileStatistics, fit.statistics[_HISTOGRAM]).rwp) if _HISTOGRAM in fit.statistics else float("nan")
+    )
