@@ -59,7 +59,7 @@ ALLOWED = {
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy"},
     "solve": {"jax", "numpy", "gemmi", "jaxtyping", "scipy"},
-    "plot": {"numpy", "matplotlib"},
+    "plot": {"numpy", "matplotlib", "ase"},
     "report": {"jax", "numpy", "matplotlib"},
     "runfile": {"jax", "numpy"},
     "cli": {"jax", "numpy", "rich", "matplotlib"},

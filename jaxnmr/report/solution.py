@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ..diffraction import Pattern
     from ..solve import CellCandidate, ExtinctionTable, Peaks
-    from ..solve.determination import Attempt, Determination
+    from ..solve.outcome import Attempt, Determination
 
 _CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 # structures written beside the best one

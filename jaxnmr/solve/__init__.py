@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
-    from .determination import Determination, determine
+    from .determination import determine
     from .direct.simulate import simulated_intensities
     from .direct.solutions import Solution, Solutions
     from .direct.structure import structure
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .indexing.cell_table import CellTable
     from .indexing.index import index
     from .noise import scatter_sigma
+    from .outcome import Determination
     from .peaks.find import find_peaks
     from .records import CellCandidate, Intensities, Peaks
 
@@ -51,7 +52,7 @@ __getattr__, __dir__ = lazy(
     names={
         "CellCandidate": "records",
         "CellTable": "indexing.cell_table",
-        "Determination": "determination",
+        "Determination": "outcome",
         "Extinction": "extraction.extinction",
         "ExtinctionTable": "extraction.extinction",
         "Extraction": "extraction.records",

@@ -10,9 +10,9 @@ import numpy as np
 
 from .._arguments import checked
 from .._words import counted
-from ..crystal import Crystal, SpaceGroup
+from ..crystal import SpaceGroup
 from ..diffraction import Instrument, Pattern
-from ..errors import ConventionError, DataError, JaxnmrError, ParameterError
+from ..errors import ConventionError, JaxnmrError, ParameterError
 from ..refinement import RefinementResult
 from ..typing import Numbers
 from .direct.formula import Composition, parse_composition
@@ -28,6 +28,7 @@ from .handover import profile_factor, refine_solution
 from .higher_symmetry import in_higher_symmetry, in_standard_setting
 from .indexing.index import index
 from .ladder import Rung, ladder
+from .outcome import Attempt, Determination
 from .peaks.find import find_peaks
 from .record import Trail
 from .records import CellCandidate, Intensities, Peaks
@@ -42,67 +43,6 @@ _LARGEST_RATIO = 2.0
 _RIVAL = 0.2
 # structures that are refined
 _REFINED = 2
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """The search for atoms in one cell and space group.
-
-    Attributes:
-        cell: number of the candidate cell, from 0.
-        rung: the space group and how probable it was.
-        intensities: what was compared.
-        solutions: what was found.
-        bic: Bayesian information criterion of the best structure, to be compared within a determination.
-    """
-
-    cell: int
-    rung: Rung
-    intensities: Intensities
-    solutions: Solutions
-    bic: float
-
-
-@dataclass(frozen=True)
-class Determination:
-    """What became of a pattern, step by step; later steps are empty when an earlier one failed.
-
-    Attributes:
-        status: ``"solved"``, ``"not solved"`` or ``"interrupted"``; ``reason`` in words.
-        pattern, composition: what was given.
-        peaks: lines; ``cells`` the candidates, the likeliest first (one, where the cell was given).
-        extractions: Le Bail fits of the candidates that were searched for atoms; ``extinctions`` their tables.
-        attempts: searches for atoms, the best first.
-        fits: Rietveld refinements of the best structures, the best first.
-        notes: what a reader must know.
-        seconds: processor time.
-    """
-
-    status: Literal["solved", "not solved", "interrupted"]
-    reason: str
-    pattern: Pattern
-    composition: str
-    peaks: Peaks
-    cells: tuple[CellCandidate, ...]
-    extractions: tuple[Extraction, ...] = ()
-    extinctions: tuple[ExtinctionTable, ...] = ()
-    attempts: tuple[Attempt, ...] = ()
-    fits: tuple[RefinementResult, ...] = ()
-    notes: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-    @property
-    def crystal(self) -> Crystal:
-        """The best structure, refined where that was possible.
-
-        Raises:
-            DataError: none was found.
-        """
-        if self.fits:
-            return self.fits[0].crystal
-        if self.attempts:
-            return self.attempts[0].solutions.best.crystal
-        raise DataError(f"no structure was found: {self.reason}")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from .records import CellCandidate, Peaks
 
 if TYPE_CHECKING:
     from ..diffraction import Pattern
-    from .determination import Attempt, Determination
+    from .outcome import Attempt, Determination
 
 _CELL = (
     "cell",
