@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .handover import profile_factor, refine_solution
     from .indexing.cell_table import CellTable
     from .indexing.index import index
+    from .ladder import groups_to_try
     from .noise import scatter_sigma
     from .outcome import Determination
     from .peaks.find import find_peaks
@@ -36,6 +37,7 @@ __all__ = [
     "determine",
     "extinctions",
     "find_peaks",
+    "groups_to_try",
     "index",
     "intensities_in",
     "lebail",
@@ -63,6 +65,7 @@ __getattr__, __dir__ = lazy(
         "determine": "determination",
         "extinctions": "extraction.extinction",
         "find_peaks": "peaks.find",
+        "groups_to_try": "ladder",
         "index": "indexing.index",
         "intensities_in": "extraction.symmetry",
         "lebail": "extraction.lebail",

@@ -27,7 +27,7 @@ from .extraction.symmetry import intensities_in
 from .handover import profile_factor, refine_solution
 from .higher_symmetry import in_higher_symmetry, in_standard_setting
 from .indexing.index import index
-from .ladder import Rung, ladder
+from .ladder import Rung, groups_to_try
 from .outcome import Attempt, Determination
 from .peaks.find import find_peaks
 from .record import Trail
@@ -220,7 +220,7 @@ class _Run:
             self.extractions.append(fit)
             self.tables.append(table)
             self.say("intensities", f"{fit}; {table.best.symbol} ({table.best.probability:.0%})")
-        rungs = ladder(self.tables[k])
+        rungs = groups_to_try(self.tables[k])
         solved: Attempt | None = None
         for rung in rungs:
             if solved and rung.probability < _RIVAL * solved.rung.probability:

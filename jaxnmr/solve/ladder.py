@@ -27,7 +27,7 @@ class Rung:
     probability: float
 
 
-def ladder(table: ExtinctionTable, *, least: float = 0.003, most: int = 12) -> tuple[Rung, ...]:
+def groups_to_try(table: ExtinctionTable, *, least: float = 0.003, most: int = 12) -> tuple[Rung, ...]:
     """Space groups of a lattice, the most probable first.
 
     An extinction symbol is as probable as absences say; of the groups that share it, and of symbols that agree equally well,

@@ -10,7 +10,7 @@ from jaxnmr.crystal import SpaceGroup
 from jaxnmr.diffraction.reflections import plan_reflections
 from jaxnmr.solve.extraction.symmetry import intensities_in
 from jaxnmr.solve.higher_symmetry import in_higher_symmetry, in_standard_setting
-from jaxnmr.solve.ladder import group_counts, ladder
+from jaxnmr.solve.ladder import group_counts, groups_to_try
 
 APATITE = {
     "cell": (9.37, 9.37, 6.886, 90, 90, 120), "species": ("Ca", "Ca", "P", "O", "O", "O", "F"),
@@ -25,12 +25,12 @@ def row(symbol, probability, *names):
 
 def test_groups_are_tried_by_their_absences_first_and_then_by_how_often_they_occur():
     table = SimpleNamespace(rows=(row("P n - a", 0.9, "P n m a", "P n 21 a"), row("P n - -", 0.1, "P n m m:2")))
-    rungs = ladder(table)
+    rungs = groups_to_try(table)
     assert rungs[0].group.number == 62
-    assert sum(rung.probability for rung in ladder(table, least=0.0)) == pytest.approx(1.0)
+    assert sum(rung.probability for rung in groups_to_try(table, least=0.0)) == pytest.approx(1.0)
     # of groups that share their absences, as many times more probable as they are more frequent
     counts = group_counts()
-    by_number = {rung.group.number: rung.probability for rung in ladder(table, least=0.0)}
+    by_number = {rung.group.number: rung.probability for rung in groups_to_try(table, least=0.0)}
     assert by_number[62] / by_number[33] == pytest.approx((counts[61] + 0.3) / (counts[32] + 0.3))
     assert len(counts) == 230 and counts[224] > counts[0]
 
