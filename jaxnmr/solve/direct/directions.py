@@ -10,14 +10,21 @@ from .problem import Problem
 
 # Å, esd of a direction that counts as not determined
 _OPEN = 0.4
+# Å, beyond which an esd says no more than that
+_LARGEST = 3.0
 
 _linearised = jax.jit(misfit, static_argnames=("centric",))
 
 
-def open_directions(problem: Problem, candidate: Candidate, u: Float[np.ndarray, " dof1"]) -> tuple[str, ...]:
-    """Directions that the areas do not determine to 0.4 Å, in words."""
+def determined(problem: Problem, candidate: Candidate, u: Float[np.ndarray, " dof1"]) -> tuple[float, tuple[str, ...]]:
+    """How well areas determine a structure.
+
+    Returns:
+        Å, the root mean square standard uncertainty of the positions of all atoms, for residuals that are independent and as large as
+        they are; and the directions that are not determined to 0.4 Å, in words.
+    """
     if candidate.dof == 0:
-        return ()
+        return 0.0, ()
     numbers = np.zeros(candidate.model.matrix.shape[2], dtype=np.float32)
     numbers[: candidate.dof], numbers[-1] = u[:-1], u[-1]
     residual, slope, _ = _linearised(problem.measured, candidate.model, numbers, problem.centric)
@@ -25,7 +32,11 @@ def open_directions(problem: Problem, candidate: Candidate, u: Float[np.ndarray,
     noise = np.linalg.norm(residual) / np.sqrt(max(problem.count - candidate.dof, 1))
     _, values, right = np.linalg.svd(np.asarray(slope, dtype=float)[:, : candidate.dof] @ basis)
     esd = noise / np.maximum(np.append(values, np.zeros(len(right) - len(values))), 1e-12)
-    return tuple(_direction(candidate, basis @ direction, problem) for direction in right[esd > _OPEN])
+    model, _, _ = problem.model(candidate.assignment)
+    moved = np.asarray(model.matrix)[model.first][:, :, :-1] @ (basis @ right.T)
+    squared = ((np.asarray(problem.measured.lattice).T @ moved) ** 2).sum(axis=1) @ np.minimum(esd, _LARGEST) ** 2
+    words = tuple(_direction(candidate, basis @ direction, problem) for direction in right[esd > _OPEN])
+    return float(np.sqrt(squared @ model.share)), words
 
 
 def _fixed_origin(problem: Problem, candidate: Candidate) -> Float[np.ndarray, "dof k"]:

@@ -14,6 +14,8 @@ SOLVED_R = 0.15
 # a wrong structure of no more coordinates may not come this close to the best, the second where R is above 0.1
 CLEAR_GAP, WIDE_GAP, DOUBTFUL_R = 1.25, 1.5, 0.10
 LEAST_PER_NUMBER = 1.5
+# (V/N)^(1/3), standard uncertainty of positions beyond which a structure is no more than likely: half of what structures may differ by
+IMPRECISE = 0.025
 # Å, atoms that come closer than they should by more than this are no structure
 MOST_OVERLAP = 0.5
 
@@ -29,6 +31,7 @@ class Solution:
         contents: atoms of each element in the cell, without hydrogen.
         assignment: positions of the elements, multiplicities with the first point.
         overlap: Å by which atoms come closer than the search wants, at worst.
+        precision: Å, root mean square standard uncertainty of the positions that the areas allow; of the first structure only.
         undetermined: directions that the areas do not determine, in words; of the first structure only.
         verdict: why it is in its place.
     """
@@ -39,6 +42,7 @@ class Solution:
     contents: dict[str, int]
     assignment: str
     overlap: float
+    precision: float
     undetermined: tuple[str, ...]
     verdict: str
 
@@ -96,13 +100,14 @@ class Solutions:
 
 
 def judged(
-    ranked: list[tuple[float, int, float]], count: int, undetermined: bool, interrupted: bool
+    ranked: list[tuple[float, int, float]], count: int, precision: float, undetermined: bool, interrupted: bool
 ) -> tuple[bool, str]:
     """Whether the best of ranked structures may be believed, and why.
 
     Args:
         ranked: R, free coordinates and overlap in Å of different structures.
         count: areas compared.
+        precision: of the positions of the best, in (V/N)^(1/3).
         undetermined: whether the best has directions that the areas leave open.
         interrupted: the search was stopped.
     """
@@ -124,6 +129,8 @@ def judged(
             False,
             f"structure {rivals[0]} is another one with as few coordinates and fits nearly as well: which is right is open",
         )
+    if precision > IMPRECISE:
+        return False, f"the areas determine positions to {precision:.3f} (V/N)^(1/3) only"
     if undetermined:
         return False, "the areas leave some coordinates of the best structure open"
     if interrupted and r > 0.1:

@@ -15,7 +15,7 @@ from ..records import Intensities
 from .assignments import Assignments
 from .candidates import Chain, minimised
 from .contents import Contents, indistinguishable, possible_contents
-from .directions import open_directions
+from .directions import determined
 from .equivalence import Atoms, atoms_of, same_structure, worst_overlap
 from .formula import Composition, parse_composition
 from .problem import EXPECTED_B, Problem, make_problem, shortest_distances
@@ -103,7 +103,10 @@ def structure(
     finalists = _finalists(search)
     first = finalists[0]
     ranked = [(s.r_factor, s.dof, s.overlap) for s in finalists]
-    solved, reason = judged(ranked, problem.count, bool(first.undetermined), search.interrupted)
+    spacing = atoms_of(first.crystal).spacing
+    solved, reason = judged(
+        ranked, problem.count, first.precision / spacing, bool(first.undetermined), search.interrupted
+    )
     alike = indistinguishable(assignments.elements)
     return Solutions(
         solutions=tuple(finalists), solved=solved, reason=reason, possible=likely, indistinguishable=alike,
@@ -185,6 +188,7 @@ def _finalists(search: Search) -> list[Solution]:
         verdict = "the best" if not found else f"R is {chain.r / found[0].r_factor:.2f} times that of the best"
         if overlap > MOST_OVERLAP:
             verdict += f", atoms {overlap:.1f} Å too close"
+        precision, undetermined = (float("nan"), ()) if found else determined(problem, candidate, chain.u)
         found.append(
             Solution(
                 crystal=crystal,
@@ -193,7 +197,8 @@ def _finalists(search: Search) -> list[Solution]:
                 contents=search.assignments.contents(candidate.assignment),
                 assignment=search.assignments.words(candidate.assignment),
                 overlap=overlap,
-                undetermined=() if found else open_directions(problem, candidate, chain.u),
+                precision=precision,
+                undetermined=undetermined,
                 verdict=verdict,
             )
         )
