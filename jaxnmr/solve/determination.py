@@ -16,6 +16,7 @@ from ..errors import ConventionError, JaxnmrError, ParameterError
 from ..refinement import RefinementResult
 from ..typing import Numbers
 from .direct.formula import Composition, parse_composition
+from .direct.search import GOOD_R
 from .direct.solutions import Solutions
 from .direct.structure import structure
 from .extraction.extinction import Extinction, ExtinctionTable, extinctions
@@ -31,7 +32,7 @@ from .ladder import Rung, groups_to_try
 from .outcome import Attempt, Determination
 from .peaks.find import find_peaks
 from .record import Trail
-from .records import CellCandidate, Intensities, Peaks
+from .records import CellCandidate, Peaks
 
 # cells are searched for atoms as long as they are this probable, and no more than so many
 _LEAST_CELL, _MOST_CELLS = 0.02, 3
@@ -127,6 +128,8 @@ def determine(
         run.find_atoms()
         run.refine()
     except KeyboardInterrupt:
+        if not run.cells:
+            raise
         run.interrupted = True
     return run.outcome(composition if isinstance(composition, str) else _formula(composition))
 
@@ -181,7 +184,7 @@ class _Run:
             lattice = group_of_lattice(numbers)
             if group is not None:
                 self._given_group = group if isinstance(group, SpaceGroup) else SpaceGroup.from_name(group, numbers)
-            self.cells = (given_cell(numbers, self._given_group or lattice, self.peaks),)
+            self.cells = (given_cell(numbers, self._given_group or lattice),)
             return
         if self._trail.cells:
             self.cells = self._trail.cells
@@ -194,6 +197,7 @@ class _Run:
             f"{best.lattice} {' '.join(f'{x:.4f}' for x in best.cell)}, {best.indexed} of {best.indexed + best.unindexed} lines",
         )
         self.cells = rank_by_lebail(self.pattern, table.candidates, instrument=self.instrument, peaks=self.peaks)
+        self._trail.write(self.cells, ())
         best = self.cells[0]
         self.say(
             "cells",
@@ -202,39 +206,41 @@ class _Run:
 
     def find_atoms(self) -> None:
         """Search for atoms in the likeliest cells and groups, longer with every round, until a structure fits."""
-        likely = [k for k, one in enumerate(self.cells[:_MOST_CELLS]) if k == 0 or one.probability >= _LEAST_CELL]
+        count = len(self.cells[:_MOST_CELLS])
+        likely = [k for k in range(count) if k == 0 or self.cells[k].probability >= _LEAST_CELL]
         seconds = _FIRST_VISIT
         while self.spent < self.seconds:
             for k in likely:
-                if self._search_cell(k, seconds):
+                if self._search_cell(k, seconds) or self.spent >= self.seconds:
                     return
-                if self.spent >= self.seconds:
-                    return
-            seconds *= 3.0
+            # probabilities of cells are too sure of themselves: where nothing fits, the next ones have their turn
+            likely, seconds = list(range(count)), 3.0 * seconds
 
     def _search_cell(self, k: int, seconds: float) -> bool:
         """Search in the groups of one cell; whether a structure was found that fits."""
-        if k >= len(self.extractions):
-            fit = lebail(self.pattern, start=self.cells[k], instrument=self.instrument, peaks=self.peaks)
+        while k >= len(self.extractions):
+            fit = lebail(
+                self.pattern, start=self.cells[len(self.extractions)], instrument=self.instrument, peaks=self.peaks
+            )
             table = self._known_group(fit) if self._given_group else extinctions(fit)
             self.extractions.append(fit)
             self.tables.append(table)
             self.say("intensities", f"{fit}; {table.best.symbol} ({table.best.probability:.0%})")
         rungs = groups_to_try(self.tables[k])
-        solved: Attempt | None = None
+        best: Attempt | None = None
         for rung in rungs:
-            if solved and rung.probability < _RIVAL * solved.rung.probability:
+            if best and rung.probability < _RIVAL * best.rung.probability:
                 break
             attempt = self._attempt(k, rung, seconds)
             if attempt is not None:
                 self._keep(attempt)
-                if attempt.solutions.solved and (solved is None or attempt.bic < solved.bic):
-                    solved = attempt
+                if _fits(attempt) and (best is None or attempt.bic < best.bic):
+                    best = attempt
             if self.interrupted:
                 raise KeyboardInterrupt
             if self.spent >= self.seconds:
                 break
-        return solved is not None
+        return best is not None
 
     def _known_group(self, fit: Extraction) -> ExtinctionTable:
         """The table of a group that was given."""
@@ -245,7 +251,7 @@ class _Run:
         fit = self.extractions[k]
         try:
             areas = fit.intensities if rung.group == fit.group else intensities_in(fit, rung.group)
-            contents = self._contents(fit, areas)
+            contents = self._contents()
             if (known := self._trail.taken(k, rung.group)) is not None:
                 return Attempt(k, rung, areas, known, _criterion(known, len(areas)))
             say = lambda at: self.say(
@@ -270,7 +276,8 @@ class _Run:
         )
         return Attempt(k, rung, areas, found, _criterion(found, len(areas)))
 
-    def _contents(self, fit: Extraction, areas: Intensities) -> dict[str, int] | None:
+    def _contents(self) -> dict[str, int] | None:
+        """Atoms in the cell, where the number of formula units was given."""
         if self.formula_units is None:
             return None
         return {element: self.formula_units * n for element, n in self.unit.items() if element != "H"}
@@ -284,14 +291,13 @@ class _Run:
             if self.attempts[k].bic <= attempt.bic:
                 return
         self.attempts = [old for k, old in enumerate(self.attempts) if k not in same] + [attempt]
-        self.attempts.sort(key=lambda a: (not a.solutions.solved, a.bic))
+        self.attempts.sort(key=lambda a: (not a.solutions.solved, not _fits(a), a.bic))
         self._trail.write(self.cells, self.attempts)
 
     def refine(self) -> None:
         """Rietveld refinements of the best structures that fit, in the highest symmetry that they have."""
-        solved = [a for a in self.attempts if a.solutions.solved][:_REFINED]
         done: set[str] = set()
-        for attempt in solved:
+        for attempt in [a for a in self.attempts if _fits(a)][:_REFINED]:
             crystal = attempt.solutions.best.crystal
             for one in (*in_higher_symmetry(crystal), in_standard_setting(crystal)):
                 if one.group.name not in done:
@@ -311,18 +317,30 @@ class _Run:
         )  # fmt: skip
 
     def _judged(self) -> tuple[Literal["solved", "not solved", "interrupted"], str]:
-        if self.fits:
-            found, extraction = self.fits[0], self.extractions[self.attempts[0].cell]
+        best = self.attempts[0] if self.attempts else None
+        if self.fits and best:
+            found, extraction = self.fits[0], self.extractions[best.cell]
             rwp = profile_factor(found)
-            words = f"Rwp {rwp:.2f} %, that of the Le Bail fit {extraction.rwp:.2f} %"
-            if found.converged and rwp <= _LARGEST_RATIO * extraction.rwp:
-                return "solved", f"{found.crystal.group.name}: {words}"
-            return "not solved", f"the refined structure does not fit: {words}"
+            words = f"{found.crystal.group.name}: Rwp {rwp:.2f} %, that of the Le Bail fit {extraction.rwp:.2f} %"
+            if not (found.converged and rwp <= _LARGEST_RATIO * extraction.rwp):
+                return "not solved", f"the refined structure does not fit. {words}"
+            if not best.solutions.solved:
+                return "not solved", f"a structure fits, but {best.solutions.reason}. {words}"
+            return "solved", words
         if self.interrupted:
-            return "interrupted", "stopped before a structure was found that fits"
-        if self.attempts:
-            return "not solved", self.attempts[0].solutions.reason
+            found_one = best is not None and _fits(best)
+            return (
+                "interrupted",
+                "a structure was found, but not refined" if found_one else "no structure was found that fits",
+            )
+        if best:
+            return "not solved", best.solutions.reason
         return "not solved", "no atoms could be searched for" + (f": {self.notes[-1]}" if self.notes else "")
+
+
+def _fits(attempt: Attempt) -> bool:
+    """Whether to search on cannot help: a structure is solved, or agrees without being determined by the data."""
+    return attempt.solutions.solved or attempt.solutions.best.r_factor <= GOOD_R
 
 
 def _criterion(found: Solutions, n: int) -> float:
@@ -336,7 +354,7 @@ def _badness(fit: RefinementResult, n: int) -> float:
     return n * float(np.log(profile_factor(fit) ** 2)) + fit.parameters.n_free * float(np.log(n))
 
 
-def given_cell(cell: np.ndarray, group: SpaceGroup, peaks: Peaks) -> CellCandidate:
+def given_cell(cell: np.ndarray, group: SpaceGroup) -> CellCandidate:
     """A cell that was known before, as a candidate."""
     return CellCandidate(
         cell=cell, niggli=cell, lattice="", group=group, zero=0.0, displacement=0.0, indexed=0, unindexed=0, possible=0,
