@@ -10,11 +10,12 @@ import numpy as np
 
 from .._arguments import checked
 from .._words import counted
-from ..crystal import SpaceGroup
+from ..crystal import Crystal, SpaceGroup
 from ..diffraction import Instrument, Pattern
 from ..errors import ConventionError, JaxnmrError, ParameterError
 from ..refinement import RefinementResult
 from ..typing import Numbers
+from .bond_valence import orders_by_bond_valences
 from .direct.formula import Composition, parse_composition
 from .direct.search import GOOD_R
 from .direct.solutions import Solutions
@@ -302,10 +303,25 @@ class _Run:
             for one in (*in_higher_symmetry(crystal), in_standard_setting(crystal)):
                 if one.group.name not in done:
                     done.add(one.group.name)
+                    one = self._ordered(one, attempt.solutions.indistinguishable)
                     fit = refine_solution(one, self.extractions[attempt.cell], self.pattern)
                     self.say("refinement", f"{one.group.name}: Rwp {profile_factor(fit):.2f} %")
                     self.fits.append(fit)
         self.fits.sort(key=lambda fit: _badness(fit, len(self.extractions[0].hkl)))
+
+    def _ordered(self, crystal: Crystal, pairs: Sequence[tuple[str, str]]) -> Crystal:
+        """Elements that X-rays do not tell apart, by the valences of their bonds, which is said."""
+        for pair in pairs:
+            orders = orders_by_bond_valences(crystal, pair)
+            if len(orders) > 1:
+                first, second = orders[:2]
+                sums = ", ".join(f"{label} {value:.2f}" for label, value in first.sums.items())
+                self.notes.append(
+                    f"{crystal.group.name}: which sites are {pair[0]} and which {pair[1]} is not in the pattern. By bond valences it is: {sums} "
+                    f"(misfit {first.misfit:.2f}; the next order {second.misfit:.2f})"
+                )
+                crystal = first.crystal
+        return crystal
 
     def outcome(self, composition: str) -> Determination:
         status, reason = self._judged()
