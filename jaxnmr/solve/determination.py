@@ -230,7 +230,9 @@ class _Run:
         rungs = groups_to_try(self.tables[k])
         best: Attempt | None = None
         for rung in rungs:
-            if best and rung.probability < _RIVAL * best.rung.probability:
+            # a higher symmetry shows in the structure itself, and a lower one only adds coordinates
+            sure = best is not None and best.solutions.best.r_factor <= GOOD_R
+            if best and (sure or rung.probability < _RIVAL * best.rung.probability):
                 break
             attempt = self._attempt(k, rung, seconds)
             if attempt is not None:
