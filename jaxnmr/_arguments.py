@@ -29,12 +29,16 @@ T = TypeVar("T")
 _HINTS = {
     "Background": "such as Background.chebyshev(6)",
     "CouplingCalibration": "such as CouplingCalibration.published(name)",
+    "CellTable": "as of jn.solve.index",
     "Crystal": "as of read_crystal",
+    "Extraction": "as of jn.solve.lebail",
     "HostState": "",
     "Instrument": "such as Instrument(wavelengths=(1.5406,))",
+    "Intensities": "as of jn.solve.lebail or jn.solve.intensities_in",
     "Objective": "as of Objective(terms, crystal=crystal)",
     "Parameters": "as of objective.parameters()",
     "Pattern": "as of read_pattern",
+    "Peaks": "as of jn.solve.find_peaks",
     "PowderDiffraction": "",
     "RefinementResult": "as of refine(objective, params)",
     "ShiftReference": "such as ShiftReference(330.0)",
@@ -330,6 +334,8 @@ def _checked(function: Any, owner: type | None) -> Callable:
                         and not (math.isfinite(one) or (one == one and key in _ENDLESS))
                     ):
                         raise ConventionError(f"{name}: {key} is {float(one):g}; expected a finite number")
+                    if key == "seed" and is_whole(one) and is_concrete(one) and one < 0:
+                        raise ParameterError(f"{name}: seed is {one}; expected a whole number from 0 on")
         return function(*arguments, **settings)
 
     return call

@@ -77,6 +77,12 @@ def _add_pattern(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wavelength", nargs="+", type=float, metavar="A", help="in Å, one or two (Kα1 Kα2), where no file says it"
     )
+    parser.add_argument("--radiation", choices=("xray", "neutron"), help="where no file says it (default: xray)")
+    parser.add_argument(
+        "--geometry",
+        choices=("bragg-brentano", "debye-scherrer"),
+        help="flat specimen or capillary, where no file says it (default: bragg-brentano)",
+    )
     parser.add_argument("--limits", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of 2theta in degrees")
     parser.add_argument(
         "--exclude",
@@ -93,6 +99,14 @@ def _read(arguments: argparse.Namespace) -> Pattern:
     from ..io import read_pattern
 
     pattern = read_pattern(arguments.pattern, wavelength=arguments.wavelength, instrument=arguments.instrument)
+    device = pattern.instrument
+    if device is None or not device.wavelengths:
+        raise JaxnmrError(
+            f"{arguments.pattern} does not say which wavelength it was measured with: give --wavelength 1.5406 (in Å, two for Kα1 and Kα2), "
+            "or --instrument FILE"
+        )
+    said = {name: value for name in ("radiation", "geometry") if (value := getattr(arguments, name))}
+    pattern = pattern.replace(instrument=device.replace(**said))
     if arguments.limits:
         pattern = pattern.limited(*arguments.limits)
     return pattern.excluding(*map(tuple, arguments.exclude)) if arguments.exclude else pattern
@@ -137,8 +151,9 @@ def _solve(arguments: argparse.Namespace, console: Console) -> int:
         raise JaxnmrError(f"{checkpoint}: no such file, so there is nothing to go on from; leave --resume out")
     if not arguments.resume:
         checkpoint.unlink(missing_ok=True)
-    composition = arguments.composition or dict.fromkeys(arguments.elements)
-    words = arguments.composition or ", ".join(arguments.elements)
+    formula = arguments.composition
+    composition = dict.fromkeys(arguments.elements) if formula is None else formula
+    words = ", ".join(arguments.elements) if formula is None else formula
     console.print(f"[bold]{escape(pattern.name)}[/]: {escape(words)}")
     found = determine(
         pattern,

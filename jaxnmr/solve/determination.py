@@ -12,7 +12,7 @@ from .._arguments import checked
 from .._words import counted
 from ..crystal import Crystal, SpaceGroup
 from ..diffraction import Instrument, Pattern
-from ..errors import ConventionError, JaxnmrError, ParameterError
+from ..errors import ConventionError, JaxnmrError, ParameterError, SymmetryError
 from ..refinement import RefinementResult
 from ..typing import Numbers
 from .bond_valence import orders_by_bond_valences
@@ -24,7 +24,7 @@ from .extraction.extinction import Extinction, ExtinctionTable, extinctions
 from .extraction.lebail import lebail
 from .extraction.ranking import rank_by_lebail
 from .extraction.records import Extraction
-from .extraction.starts import group_of_lattice
+from .extraction.starts import group_of_lattice, require_cell, require_metric
 from .extraction.symmetry import intensities_in
 from .handover import profile_factor, refine_solution
 from .higher_symmetry import in_higher_symmetry, in_standard_setting
@@ -113,19 +113,31 @@ def determine(
         raise ParameterError(f"formula_units is {formula_units}; expected a whole number from 1 on")
     if not minutes > 0.0:
         raise ParameterError(f"minutes is {minutes:g}; expected a positive number")
+    if density is not None and not density > 0.0:
+        raise ParameterError(f"density is {density:g} g/cm³; expected a positive number")
     known = isinstance(composition, str) or None not in composition.values()
-    unit = parse_composition(composition) if known else {}
+    # of elements without numbers only whether they are any
+    unit = parse_composition(composition if known else dict.fromkeys(composition, 1.0))
+    wanted = None
+    if cell is not None:
+        cell = require_cell(cell)
+        if group is not None:
+            wanted = group if isinstance(group, SpaceGroup) else SpaceGroup.from_name(group, cell)
+            require_metric(wanted, cell)
     if formula_units is not None and not known:
         raise ParameterError("formula_units needs to know how many atoms of each element a formula unit has")
     say = progress or (lambda step: None)
     asked = {
         "composition": composition, "cell": cell, "group": None if group is None else str(group), "formula_units": formula_units,
         "density": density, "lattices": lattices, "largest_volume": largest_volume, "seed": seed,
+        "wavelengths": getattr(instrument or pattern.instrument, "wavelengths", None),
     }  # fmt: skip
     trail = Trail(checkpoint, pattern, asked)
     run = _Run(pattern, composition, unit, instrument, formula_units, density, 60.0 * minutes, seed, say, trail)
+    # whoever stops the search for lines gets nothing: there is nothing yet
+    run.find_lines()
     try:
-        run.find_cells(cell, group, lattices, largest_volume)
+        run.find_cells(cell, wanted, lattices, largest_volume)
         run.find_atoms()
         run.refine()
     except KeyboardInterrupt:
@@ -159,6 +171,7 @@ class _Run:
         self.formula_units, self.density, self.seconds, self.seed = formula_units, density, seconds, seed
         self._say, self._trail, self._start = say, trail, time.process_time()
         self.interrupted = False
+        self._settled: list[tuple[int, SpaceGroup]] = []
         self.notes: list[str] = []
         self.peaks: Peaks | None = None
         self.cells: tuple[CellCandidate, ...] = ()
@@ -166,6 +179,8 @@ class _Run:
         self.tables: list[ExtinctionTable] = []
         self.attempts: list[Attempt] = []
         self.fits: list[RefinementResult] = []
+        # of the Le Bail fit of its cell, for each refinement
+        self._lebail_rwp: dict[int, float] = {}
 
     @property
     def spent(self) -> float:
@@ -174,18 +189,24 @@ class _Run:
     def say(self, name: str, text: str, *, passing: bool = False) -> None:
         self._say(Step(name, text, max(self.seconds - self.spent, 0.0), passing))
 
-    def find_cells(self, cell, group, lattices, largest_volume) -> None:
-        """Lines and candidate cells; the given cell where there is one."""
+    def find_lines(self) -> None:
+        """Lines of the pattern."""
         self.peaks = find_peaks(self.pattern, self.instrument)
-        self.say("peaks", f"{len(self.peaks)} lines")
+        self.say("peaks", counted(len(self.peaks), "line"))
         self.notes += self.peaks.notes
-        self._given_group = None
+
+    def find_cells(
+        self,
+        cell: np.ndarray | None,
+        group: SpaceGroup | None,
+        lattices: str | Sequence[str] | None,
+        largest_volume: float | None,
+    ) -> None:
+        """Candidate cells; the given cell where there is one."""
+        assert self.peaks is not None
+        self._given_group = group
         if cell is not None:
-            numbers = np.asarray(cell, dtype=float)
-            lattice = group_of_lattice(numbers)
-            if group is not None:
-                self._given_group = group if isinstance(group, SpaceGroup) else SpaceGroup.from_name(group, numbers)
-            self.cells = (given_cell(numbers, self._given_group or lattice),)
+            self.cells = (given_cell(cell, group or group_of_lattice(cell)),)
             return
         if self._trail.cells:
             self.cells = self._trail.cells
@@ -212,10 +233,27 @@ class _Run:
         seconds = _FIRST_VISIT
         while self.spent < self.seconds:
             for k in likely:
-                if self._search_cell(k, seconds) or self.spent >= self.seconds:
-                    return
+                try:
+                    if self._search_cell(k, seconds) or self.spent >= self.seconds:
+                        return
+                except JaxnmrError as err:
+                    # a fit of a less likely cell that fails is no reason to give up the others
+                    count = len(self.extractions)
+                    if count == 0:
+                        raise
+                    self.notes.append(f"cell {count + 1}: {err}")
+                    break
             # probabilities of cells are too sure of themselves: where nothing fits, the next ones have their turn
             likely, seconds = list(range(count)), 3.0 * seconds
+            tables = self.tables[:count]
+            if len(tables) == count and all(
+                self._is_settled(k, rung) for k in likely for rung in groups_to_try(tables[k])
+            ):
+                return
+
+    def _is_settled(self, k: int, rung: Rung) -> bool:
+        """Whether a longer search in this cell and group can find nothing else."""
+        return any(cell == k and group == rung.group for cell, group in self._settled)
 
     def _search_cell(self, k: int, seconds: float) -> bool:
         """Search in the groups of one cell; whether a structure was found that fits."""
@@ -234,6 +272,8 @@ class _Run:
             sure = best is not None and best.solutions.best.r_factor <= GOOD_R
             if best and (sure or rung.probability < _RIVAL * best.rung.probability):
                 break
+            if self._is_settled(k, rung):
+                continue
             attempt = self._attempt(k, rung, seconds)
             if attempt is not None:
                 self._keep(attempt)
@@ -270,9 +310,15 @@ class _Run:
             note = f"{rung.group.name}: {err}"
             if note not in self.notes:
                 self.notes.append(note)
+            if isinstance(err, SymmetryError | ConventionError | ParameterError):
+                # contents or positions that there is no room for
+                self._settled.append((k, rung.group))
             return None
         self.interrupted = self.interrupted or found.interrupted
         best = found.best
+        if found.total is not None and not any(one.dof for one in found.solutions):
+            # all assignments were tried, and none has a coordinate to move
+            self._settled.append((k, rung.group))
         self.say(
             "atoms",
             f"{rung.group.name}: R {best.r_factor:.3f}, {counted(best.dof, 'free coordinate')}, {'solved' if found.solved else 'not solved'}",
@@ -305,11 +351,21 @@ class _Run:
             for one in (*in_higher_symmetry(crystal), in_standard_setting(crystal)):
                 if one.group.name not in done:
                     done.add(one.group.name)
-                    one = self._ordered(one, attempt.solutions.indistinguishable)
-                    fit = refine_solution(one, self.extractions[attempt.cell], self.pattern)
+                    one, extraction = (
+                        self._ordered(one, attempt.solutions.indistinguishable),
+                        self.extractions[attempt.cell],
+                    )
+                    try:
+                        fit = refine_solution(one, extraction, self.pattern)
+                    except (JaxnmrError, ValueError) as err:
+                        self.notes.append(f"refinement in {one.group.name}: {err}")
+                        continue
                     self.say("refinement", f"{one.group.name}: Rwp {profile_factor(fit):.2f} %")
+                    self._lebail_rwp[id(fit)] = extraction.rwp
                     self.fits.append(fit)
-        self.fits.sort(key=lambda fit: _badness(fit, len(self.extractions[0].hkl)))
+                    self.fits.sort(key=lambda fit: _badness(fit, len(self.extractions[0].hkl)))
+                    if fit.status == "interrupted":
+                        raise KeyboardInterrupt
 
     def _ordered(self, crystal: Crystal, pairs: Sequence[tuple[str, str]]) -> Crystal:
         """Elements that X-rays do not tell apart, by the valences of their bonds, which is said."""
@@ -337,10 +393,14 @@ class _Run:
     def _judged(self) -> tuple[Literal["solved", "not solved", "interrupted"], str]:
         best = self.attempts[0] if self.attempts else None
         if self.fits and best:
-            found, extraction = self.fits[0], self.extractions[best.cell]
-            rwp = profile_factor(found)
-            words = f"{found.crystal.group.name}: Rwp {rwp:.2f} %, that of the Le Bail fit {extraction.rwp:.2f} %"
-            if not (found.converged and rwp <= _LARGEST_RATIO * extraction.rwp):
+            found = self.fits[0]
+            rwp, reachable = profile_factor(found), self._lebail_rwp[id(found)]
+            words = f"{found.crystal.group.name}: Rwp {rwp:.2f} %, that of the Le Bail fit {reachable:.2f} %"
+            if self.interrupted and not found.converged:
+                return "interrupted", f"a structure was found, but not refined to the end. {words}"
+            if not found.converged:
+                return "not solved", f"the refinement of the structure did not converge. {words}"
+            if not rwp <= _LARGEST_RATIO * reachable:
                 return "not solved", f"the refined structure does not fit. {words}"
             if not best.solutions.solved:
                 return "not solved", f"a structure fits, but {best.solutions.reason}. {words}"

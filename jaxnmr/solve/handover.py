@@ -68,6 +68,7 @@ def _stages(crystal: Crystal, extraction: Extraction) -> list[Stage]:
     return stages
 
 
+@checked
 def profile_factor(fit: RefinementResult) -> float:
     """Rwp of the pattern, per cent; not a number where there is none."""
     return (

@@ -5,6 +5,7 @@ from math import comb
 import numpy as np
 from jaxtyping import Float
 
+from .._arguments import checked
 from ..errors import DataError
 
 # differences of this order hold no peaks any more that are wider than a few points
@@ -15,6 +16,7 @@ _MEDIAN = 0.4549
 _BINS = 12
 
 
+@checked
 def scatter_sigma(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
     """Uncertainties of intensities from the scatter of successive points, for net or scaled ones that count nothing.
 
@@ -33,9 +35,9 @@ def scatter_sigma(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points
         DataError: fewer than 50 points, or a curve without any scatter.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if len(x) < _FEWEST or x.shape != y.shape:
+    if x.ndim != 1 or x.size < _FEWEST or x.shape != y.shape:
         raise DataError(
-            f"the scatter of {len(y)} intensities at {len(x)} points tells no uncertainty; expected as many of both, and at least {_FEWEST}"
+            f"the scatter of {y.size} intensities at {x.size} points tells no uncertainty; expected as many of both, and at least {_FEWEST}"
         )
     c = np.array([(-1.0) ** k * comb(_ORDER, k) for k in range(_ORDER + 1)])
     squares = np.convolve(y, c, "valid") ** 2 / np.sum(c * c)

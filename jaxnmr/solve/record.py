@@ -188,7 +188,7 @@ class Trail:
         self._searches: list[dict[str, Any]] = []
         if self._path is not None and self._path.exists():
             earlier = read_record(self._path, "determination")["result"]
-            if earlier["of"] != self._of:
+            if earlier.get("of") != self._of:
                 raise ConventionError(
                     f"{self._path} is the checkpoint of another pattern, or of other arguments: remove it, or name another folder"
                 )

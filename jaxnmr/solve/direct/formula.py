@@ -15,6 +15,8 @@ _LARGEST_DENOMINATOR = 12
 
 _TOKEN = re.compile(r"([A-Z][a-z]?)|([(\[{])|([)\]}])|([·.*•])|(\d+(?:\.\d+)?)|(\s+)")
 
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+
 Composition = str | Mapping[str, float | None]
 """A formula, or numbers by element: ``None`` for each where only the elements are known."""
 
@@ -36,7 +38,9 @@ def parse_composition(composition: Composition) -> dict[str, int]:
         raise ConventionError("the composition is empty; write 'PbSO4' or {'Pb': 1, 'S': 1, 'O': 4}")
     merged: dict[str, float] = {}
     for element, amount in amounts.items():
-        if gemmi.Element(element).atomic_number == 0 or not element[0].isupper():
+        known = isinstance(element, str) and gemmi.Element(element)
+        # gemmi reads no further than the symbol: 'Pb4' is lead to it
+        if not known or known.atomic_number == 0 or known.name != element:
             raise ConventionError(
                 f"{element!r} in the composition is no element; write 'PbSO4' or {{'Pb': 1, 'S': 1, 'O': 4}}"
             )
@@ -66,7 +70,7 @@ def parse_composition(composition: Composition) -> dict[str, int]:
 
 def _formula(text: str) -> dict[str, float]:
     # CuSO4.5H2O: the point is that of a hydrate
-    text = re.sub(r"\.(?=\d*H2O)", "·", text)
+    text = re.sub(r"\.(?=\d*H2O)", "·", text.translate(_SUBSCRIPTS))
     stack: list[dict[str, float]] = [{}]
     total: dict[str, float] = {}
     lead, last, position = 1.0, None, 0

@@ -9,7 +9,7 @@ from ...diffraction import Instrument
 from ...diffraction.corrections import bragg_two_theta, lorentz_factor, monochromator_polarization, polarization_factor
 from ...diffraction.reflections import plan_reflections
 from ...diffraction.structure_factors import StructureFactors
-from ...errors import ConventionError
+from ...errors import ConventionError, ParameterError
 from ..records import Intensities
 
 _CU_KA1 = 1.540593
@@ -41,6 +41,9 @@ def simulated_intensities(
         ConventionError: a ``d_min`` that this wavelength does not reach.
     """
     instrument = instrument or Instrument(radiation="xray", wavelengths=(_CU_KA1,))
+    instrument.require_wavelength()
+    if noise < 0 or overlap < 0:
+        raise ParameterError(f"noise is {noise:g} and overlap {overlap:g} degrees; expected numbers from 0 on")
     wavelength = instrument.wavelengths[0]
     if not wavelength / 2.0 < d_min:
         raise ConventionError(f"d_min is {d_min} Å; reflections of {wavelength} Å end at {wavelength / 2.0:.4f} Å")

@@ -8,13 +8,14 @@ import gemmi
 import numpy as np
 
 from ..._arguments import checked
-from ...crystal import Crystal
+from ..._words import counted
+from ...crystal import Crystal, volume
 from ...errors import ConventionError, DataError, JaxnmrError, ParameterError
 from ...units import b_to_u
 from ..records import Intensities
 from .assignments import Assignments
 from .candidates import Chain, minimised
-from .contents import Contents, indistinguishable, possible_contents
+from .contents import MOST_ATOMS, Contents, expected_volume, indistinguishable, possible_contents
 from .directions import determined
 from .equivalence import Atoms, atoms_of, same_structure, worst_overlap
 from .formula import Composition, parse_composition
@@ -29,6 +30,8 @@ _FINAL_STEPS = 40
 _FINAL_BUMP = 0.05
 # contents this many times less likely than the likeliest are not tried
 _LIKELY = 0.02
+# standard deviations of the volume of known crystals by which a cell may be larger or smaller without a word
+_UNUSUAL = 2.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def structure(
     solved, reason = judged(
         ranked, problem.count, first.precision / spacing, bool(first.undetermined), search.interrupted
     )
-    alike = indistinguishable(assignments.elements)
+    # neutrons see nuclei, whose scattering lengths do not follow the number of electrons
+    alike = indistinguishable(assignments.elements) if intensities.instrument.radiation == "xray" else ()
     return Solutions(
         solutions=tuple(finalists), solved=solved, reason=reason, possible=likely, indistinguishable=alike,
         tried=len(search.pool), total=len(search.pool) if search.exhausted else None, history=np.array(search.history),
@@ -117,7 +121,14 @@ def structure(
 
 
 def _require_areas(intensities: Intensities) -> None:
-    area = np.asarray(intensities.area)
+    area, covariance = np.asarray(intensities.area), np.asarray(intensities.covariance)
+    if area.ndim != 1 or covariance.shape != 2 * area.shape or len(area) != np.max(intensities.members, initial=-1) + 1:
+        raise DataError(
+            f"{intensities.name} has areas of shape {area.shape} with a covariance of shape {covariance.shape} for "
+            f"{np.max(intensities.members, initial=-1) + 1} groups of reflections: expected one area for each"
+        )
+    if not np.isfinite(covariance).all():
+        raise DataError(f"the covariance of the areas of {intensities.name} is not finite")
     if len(area) == 0 or not np.isfinite(area).all() or not area.max() > 0:
         raise DataError(
             f"{len(area)} areas of {intensities.name} with a maximum of {area.max() if len(area) else 0}: expected finite areas, some "
@@ -137,6 +148,10 @@ def _given(composition: Composition, contents: Mapping[str, int] | None) -> tupl
         raise ConventionError(
             f"contents are {dict(contents)}; expected whole numbers of atoms, some of them no hydrogen"
         )
+    if sum(atoms.values()) > MOST_ATOMS:
+        raise ParameterError(
+            f"contents are {sum(atoms.values())} atoms that are no hydrogen; expected no more than {MOST_ATOMS}: give the atoms of one cell"
+        )
     hydrogen = sum(int(contents.get(e, 0)) for e in ("H", "D"))
     return (Contents(atoms, hydrogen, 0, float("nan"), float("nan"), 1.0),)
 
@@ -154,8 +169,14 @@ def _notes(
             + (f"; {len(others)} other contents were tried, too" if others else "")
         )
     if inside.hydrogen:
-        notes.append(f"{inside.hydrogen} atoms of hydrogen in the cell are left out")
+        notes.append(f"{counted(inside.hydrogen, 'atom')} of hydrogen in the cell left out")
     notes += [f"X-rays hardly tell {a} from {b}: which is where is not decided" for a, b in alike]
+    expected, spread = expected_volume(first.contents | ({"H": inside.hydrogen} if inside.hydrogen else {}))
+    space = float(volume(np.asarray(intensities.cell, dtype=float)))
+    if abs(np.log(space / expected)) > _UNUSUAL * spread:
+        notes.append(
+            f"these atoms take up {expected:.0f} Å³ in known crystals, and the cell has {space:.0f}: composition, contents or cell may be wrong"
+        )
     if problem.count < len(intensities):
         notes.append(f"the {problem.count} areas at the lowest angles of {len(intensities)} were used")
     if problem.count < LEAST_PER_NUMBER * first.dof:

@@ -26,7 +26,7 @@ from ..records import CellCandidate, Peaks
 from .areas import extraction_of
 from .records import Extraction
 from .short import bragg, listed, part_of, short_fit
-from .starts import group_of_lattice, require_metric, starting_widths, width_of
+from .starts import group_of_lattice, require_cell, require_metric, starting_widths, width_of
 
 _PHASE, _HISTOGRAM = "phase", "xrd"
 # reflections beyond so many, from the lowest angle on, are left out with the part of the pattern that they are in
@@ -76,9 +76,7 @@ def lebail(
                 "no cell: lebail(pattern, cell=(8.48, 5.40, 6.96, 90, 90, 90)), or start= one of index(peaks)"
             )
         cell = start.cell
-    numbers = np.asarray(cell, dtype=float)
-    if numbers.shape != (6,) or not np.all(np.isfinite(numbers)) or not np.all(numbers > 0):
-        raise ConventionError(f"the cell is {cell!r}; expected six positive numbers, Å and degrees")
+    numbers = require_cell(cell)
     if group is None:
         found = start.group if start is not None else group_of_lattice(numbers)
     else:
@@ -193,6 +191,9 @@ def _profile(
         Stage(free=lines("U", "V", "W"), name="profile", max_steps=6),
     ]
     result = refine(objective, params, stages=stages, throw=False, suggest=False)
+    if result.status == "interrupted":
+        # the loop keeps what it has; half a profile is none for what follows
+        raise KeyboardInterrupt
     notes = tuple(
         f"The fit ended with {name.rstrip('[')} at its bound: the cell, the wavelength or the shift of the angles may be wrong."
         for name in ("cell[", shift)

@@ -7,18 +7,43 @@ from jaxtyping import Float
 from ...crystal import SpaceGroup
 from ...crystal.cell import metric
 from ...diffraction import Instrument, widths
-from ...errors import DataError, SymmetryError
+from ...errors import ConventionError, DataError, SymmetryError
+from ...typing import Numbers
 from ...units import FWHM_PER_SIGMA
 from ..records import Peaks
 
 # relative difference of a metric from the one that a group asks for
 METRIC_TOLERANCE = 2e-3
+# angles of a cell are larger, in degrees; Å³, cells are smaller
+_RADIANS, _LARGEST_VOLUME = 3.2, 2e6
 # highest symmetry first; of monoclinic cells the unique axis b, a, c
 _LATTICE_GROUPS = ("P m -3 m", "P 6/m m m", "P 4/m m m", "P m m m", "P 1 2/m 1", "P 2/m 1 1", "P 1 1 2/m", "P -1")
 # peaks that the width is taken from
 _MOST, _PROMINENT = 24, 0.03
 # widths of an instrument this close to those of the pattern stay
 _AGREE = 1.6
+
+
+def require_cell(cell: Numbers) -> Float[np.ndarray, "6"]:
+    """A cell as numbers, if it can be one.
+
+    Raises:
+        ConventionError: what is none: another count of numbers, angles that cannot meet, lengths in other units than Å.
+    """
+    numbers = np.asarray(cell, dtype=float)
+    if numbers.shape != (6,) or not np.all(np.isfinite(numbers)) or not np.all(numbers > 0):
+        raise ConventionError(
+            f"the cell is {np.round(numbers, 4).tolist()}; expected six positive numbers, a b c in Å and alpha beta gamma in degrees"
+        )
+    wrong = f"the cell {np.round(numbers, 4).tolist()}"
+    if np.all(numbers[3:] < _RADIANS):
+        raise ConventionError(f"{wrong} has very small angles; expected degrees, not radians")
+    size = float(np.linalg.det(metric(numbers)))
+    if np.any(numbers[3:] >= 180.0) or not size > 1e-6 * float(np.prod(numbers[:3])) ** 2:
+        raise ConventionError(f"{wrong} has no volume: these three angles cannot meet in a corner")
+    if size > _LARGEST_VOLUME**2:
+        raise ConventionError(f"{wrong} has a volume of {size**0.5:.3g} Å³; expected lengths in Å, not pm")
+    return numbers
 
 
 def fits_metric(group: SpaceGroup, cell: Float[np.ndarray, "6"], tolerance: float = METRIC_TOLERANCE) -> bool:

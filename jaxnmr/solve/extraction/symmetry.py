@@ -4,6 +4,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Int
 
+from ..._arguments import checked
 from ...crystal import SpaceGroup
 from ...crystal.cell import reciprocal_metric
 from ...diffraction.reflections import laue_rotations, plan_reflections
@@ -13,6 +14,7 @@ from .pawley import groups_of, not_negative
 from .records import Extraction
 
 
+@checked
 def intensities_in(fit: Extraction, group: SpaceGroup) -> Intensities:
     """Areas as they are when a group forbids some of the reflections, and splits others that its lattice makes equal.
 

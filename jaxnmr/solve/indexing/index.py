@@ -6,6 +6,7 @@ from math import lgamma, log
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..._arguments import checked
 from ...crystal.cell import cell_from_metric, metric
 from ...errors import DataError, ParameterError
 from ..records import CellCandidate, Peaks
@@ -28,6 +29,7 @@ _SMALLEST = 20.0
 _DOUBT, _FEW, _GOOD = 0.3, 0.1, 20.0
 
 
+@checked
 def index(
     peaks: Peaks,
     *,

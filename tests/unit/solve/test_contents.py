@@ -17,6 +17,7 @@ from jaxnmr.solve.direct.formula import parse_composition
         ("CuSO4.5H2O", {"Cu": 1, "S": 1, "O": 9, "H": 10}),
         ("K4[Fe(CN)6]", {"K": 4, "Fe": 1, "C": 6, "N": 6}),
         ("Si2 O4", {"Si": 1, "O": 2}),
+        ("PbSO₄", {"Pb": 1, "S": 1, "O": 4}),
         ("Ca0.5Ti0.5O1.5", {"Ca": 1, "Ti": 1, "O": 3}),
         ({"Zn": 4, "Si": 2, "O": 10, "D": 4}, {"Zn": 2, "Si": 1, "O": 5, "H": 2}),
     ],
@@ -29,7 +30,7 @@ def test_a_formula_is_read_as_whole_atoms(text, atoms):
     "text, said",
     [
         ("", "empty"), ("Xx2O3", "no element"), ("pbso4", "cannot read"), ("Ca(PO4", "not closed"), ("CaPO4)2", "not opened"),
-        ("Na1.37O", "partly occupied"), ({"Na": -1}, "positive number"), ("H2", "hydrogen only"),
+        ("Na1.37O", "partly occupied"), ({"Na": -1}, "positive number"), ("H2", "hydrogen only"), ({"Pb4": 1}, "no element"), ({"pb": 1}, "no element"), ({82: 1}, "no element"),
     ],
 )  # fmt: skip
 def test_what_is_no_formula_is_refused_with_the_reason(text, said):

@@ -7,6 +7,7 @@ import pytest
 
 import jaxnmr as jn
 from jaxnmr.cli import main
+from jaxnmr.cli import solving as cli
 from jaxnmr.solve.determination import determine
 
 RUTILE = {
@@ -75,7 +76,7 @@ def test_the_command_solves_rutile_from_pattern_formula_and_cell_and_goes_on_fro
     assert "1 free coordinate, solved" in before and "free coordinate" not in capsys.readouterr().err
 
 
-def test_what_cannot_be_is_said_before_anything_is_calculated(pattern, tmp_path):
+def test_what_cannot_be_is_said_before_anything_is_calculated(pattern, tmp_path, capsys):
     measured = jn.read_pattern(pattern, wavelength=1.540593)
     with pytest.raises(jn.errors.ConventionError, match="give cell="):
         determine(measured, "TiO2", group="P 42/m n m")
@@ -83,4 +84,49 @@ def test_what_cannot_be_is_said_before_anything_is_calculated(pattern, tmp_path)
         determine(measured, "Xx2", cell=RUTILE["cell"])
     with pytest.raises(jn.errors.ParameterError, match="formula_units is 0"):
         determine(measured, "TiO2", formula_units=0)
+    with pytest.raises(jn.errors.ConventionError, match="no element"):
+        determine(measured, {"Ti2": None, "O": None})
+    with pytest.raises(jn.errors.ConventionError, match="six positive numbers"):
+        determine(measured, "TiO2", cell=(0, 4.6, 3.0, 90, 90, 90))
+    with pytest.raises(jn.errors.SymmetryError, match="does not allow the cell"):
+        determine(measured, "TiO2", cell=RUTILE["cell"], group="P 63/m")
+    with pytest.raises(jn.errors.ParameterError, match="density is 0"):
+        determine(measured, "TiO2", density=0.0)
     assert main(["solve", str(pattern), "--composition", "TiO2", "--out", str(tmp_path)]) == 2
+    assert "give --wavelength 1.5406" in capsys.readouterr().err
+    assert main(["solve", str(pattern), "--composition", "", "--out", str(tmp_path), "--wavelength", "1.540593"]) == 2
+    assert "the composition is empty" in capsys.readouterr().err
+
+
+def test_contents_for_which_there_is_no_place_end_a_search_at_once(pattern):
+    measured = jn.read_pattern(pattern, wavelength=1.540593)
+    found = determine(measured, "TiO2", cell=RUTILE["cell"], group="P 42/m n m", formula_units=3)
+    assert found.status == "not solved" and found.seconds < 300.0
+    assert "3 Ti in the cell cannot be put on the positions of P 42/m n m" in found.reason
+
+
+def test_whoever_interrupts_gets_what_is_there_and_goes_on_only_with_the_same_wavelength(
+    pattern, tmp_path, monkeypatch, capsys
+):
+    def stop(self, step):
+        if step.passing:
+            raise KeyboardInterrupt
+
+    command = [
+        "solve",
+        str(pattern),
+        "--composition",
+        "TiO2",
+        "--cell",
+        *map(str, RUTILE["cell"]),
+        "--out",
+        str(tmp_path),
+    ]
+    with monkeypatch.context() as patched:
+        patched.setattr(cli.Lines, "__call__", stop)
+        assert main([*command, "--wavelength", "1.540593"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert "**interrupted**: stopped before" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert (tmp_path / "checkpoint.json").exists()
+    assert main([*command, "--wavelength", "1.5444", "--resume"]) == 2
+    assert "or of other arguments" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import jaxnmr as jn
 from jaxnmr.crystal import cell_from_metric, lattice
 from jaxnmr.crystal.cell import reciprocal_metric
 from jaxnmr.diffraction.structure_factors import StructureFactors
-from jaxnmr.errors import DataError, ParameterError
+from jaxnmr.errors import ConventionError, DataError, ParameterError
 from jaxnmr.solve.direct.candidates import Workshop
 from jaxnmr.solve.direct.equivalence import atoms_of, displacement, same_structure, worst_overlap
 from jaxnmr.solve.direct.kernel import intensities, misfit, overlaps
@@ -201,5 +201,17 @@ def test_wrong_arguments_are_named():
         jn.solve.structure(areas, "SiO2", seconds=-1.0)
     with pytest.raises(ParameterError, match="expected an Intensities"):
         jn.solve.structure("areas", "SiO2")
+    with pytest.raises(ParameterError, match="no more than 400"):
+        jn.solve.structure(areas, "SiO2", contents={"Si": 3000, "O": 6000})
+    with pytest.raises(ParameterError, match="seed is -1"):
+        jn.solve.structure(areas, "SiO2", seed=-1)
+    with pytest.raises(DataError, match="one area for each"):
+        jn.solve.structure(replace(areas, area=areas.area[:3]), "SiO2")
+    with pytest.raises(DataError, match="not finite"):
+        jn.solve.structure(replace(areas, covariance=np.nan * areas.covariance), "SiO2")
+    with pytest.raises(ConventionError, match="no wavelength"):
+        jn.solve.simulated_intensities(jn.Crystal.create(**QUARTZ), jn.Instrument())
+    with pytest.raises(ParameterError, match="expected an Extraction"):
+        jn.solve.intensities_in(areas, areas.group)
     with pytest.raises(DataError, match="some above"):
         jn.solve.structure(replace(areas, area=-np.abs(areas.area)), "SiO2")

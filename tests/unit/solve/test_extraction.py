@@ -169,6 +169,12 @@ def test_bad_input_is_named(pattern):
     cell = (8.482, 5.398, 6.959, 90, 90, 90)
     with pytest.raises(SymmetryError, match="does not allow the cell"):
         lebail(pattern, cell, "P 4/m m m")
+    for wrong, said in (
+        ((0, 5, 7, 90, 90, 90), "six positive"), ((8.5, 5.4, 7.0), "six positive"), ((8.5, 5.4, 7, 1.57, 1.57, 1.57), "not radians"),
+        ((8.5, 5.4, 7, 30, 30, 150), "no volume"), ((848.2, 539.8, 695.9, 90, 90, 90), "not pm"),
+    ):  # fmt: skip
+        with pytest.raises(ConventionError, match=said):
+            lebail(pattern, wrong)
     with pytest.raises(ConventionError, match="no cell"):
         lebail(pattern)
     with pytest.raises(DataError, match="0 points are left"):

@@ -268,7 +268,7 @@ def test_what_cannot_be_indexed_is_refused():
         jn.solve.index(replace(good, sigma=0.0 * good.sigma))
     with pytest.raises(jn.errors.DataError, match="no cell up to 60 Å³"):
         jn.solve.index(good, lattices="hP", largest_volume=60.0)
-    with pytest.raises(jn.errors.ParameterError, match="what is to be indexed is a ndarray"):
+    with pytest.raises(jn.errors.ParameterError, match="expected a Peaks"):
         jn.solve.index(good.two_theta)
 
 
@@ -277,7 +277,7 @@ def test_what_cannot_be_indexed_is_refused():
     [
         ({"lattices": "xP"}, "names 'xP'"), ({"lattices": []}, "is empty"), ({"largest_volume": 5.0}, "expected more than 20"),
         ({"lines": 40}, "expected 8 to 32"), ({"tolerance": -1.0}, "expected degrees"), ({"shift": "both"}, "'displacement'"),
-        ({"effort": 0.0}, "positive"),
+        ({"effort": 0.0}, "positive"), ({"effort": "x"}, "expected a number"), ({"seed": -1}, "from 0 on"), ({"lattices": 3}, "expected"),
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(setting, message):
