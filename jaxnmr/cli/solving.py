@@ -173,7 +173,8 @@ def _solve(arguments: argparse.Namespace, console: Console) -> int:
     )
     colour = "green" if found.status == "solved" else "red"
     console.print(f"[bold {colour}]{found.status}[/]: {escape(found.reason)}")
-    for note in dict.fromkeys(found.notes):
+    of_atoms = found.attempts[0].solutions.notes if found.attempts else ()
+    for note in dict.fromkeys((*found.notes, *of_atoms)):
         console.print(f"  [yellow]note:[/] {escape(note)}")
     console.print(f"  {found.seconds:.0f} s of processor time; report: {escape(str(folder / 'report.md'))}")
     return {"solved": OK, "interrupted": INTERRUPTED}.get(found.status, NOT_CONVERGED)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._words import counted
 from ..crystal.cell import reciprocal_metric
 from ..diffraction.reflections import plan_reflections
 from ..solve.direct.solutions import SOLVED_R
@@ -60,7 +61,7 @@ def indexed(pattern: Pattern, peaks: Peaks, candidates: Sequence[CellCandidate],
         for row, candidate in enumerate(shown):
             places = calculated_lines(peaks, candidate, last)
             below.vlines(places, -row - 0.35, -row + 0.35, color=PHASES[row % len(PHASES)], linewidth=0.8)
-        cells = [f"{c.lattice}  {100.0 * c.probability:.0f} %" for c in shown]
+        cells = [f"{c.lattice}  {100.0 * c.probability:.0f} %" if c.lattice else "given" for c in shown]
         below.set_yticks(-np.arange(len(shown)), cells)
         below.tick_params(axis="y", which="both", left=False, right=False)
         below.set_ylim(-len(shown) + 0.4, 0.6)
@@ -122,7 +123,7 @@ def extinctions(table: ExtinctionTable, *, most: int = 12) -> Figure:
 
 
 def _first_names(groups: Sequence[SpaceGroup]) -> str:
-    names = [group.name.replace(" ", "") for group in groups]
+    names = [group.name for group in groups]
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
@@ -146,11 +147,11 @@ def search(attempts: Sequence[Attempt], *, most: int = 6) -> Figure:
             axis.plot(
                 np.arange(1, len(history) + 1), history, color=PHASES[k % len(PHASES)], linestyle=DASHES[k // len(PHASES) % len(DASHES)],
                 marker="o", markersize=2.5, linewidth=1.0,
-                label=f"{attempt.rung.group.name}, {attempt.solutions.best.dof} coordinates",
+                label=f"{attempt.rung.group.name}, {counted(attempt.solutions.best.dof, 'free coordinate')}",
             )  # fmt: skip
         axis.axhspan(0.0, SOLVED_R, color=BACKGROUND, alpha=0.12, linewidth=0)
         axis.annotate(
-            "right structures", (1.0, SOLVED_R), (2, -11), textcoords="offset points", fontsize=8, color=BACKGROUND
+            "R of right structures", (1.0, SOLVED_R), (2, -11), textcoords="offset points", fontsize=8, color=BACKGROUND
         )
         axis.set_ylim(bottom=0.0)
         axis.set_xlabel("turns of the search")

@@ -21,6 +21,8 @@ from ..plot.structures import structure as structure_picture
 from ..solve.handover import profile_factor
 from ..solve.peaks.find import write_peaks
 from ..solve.record import cell_record, determination_record, peaks_record
+from ..units import format_esd
+from .geometry import phase_covariance, phase_esds, volume_esd
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from ..solve.outcome import Attempt, Determination
 
 _CELL = ("a", "b", "c", "alpha", "beta", "gamma")
+_CELL_HEADER = ("a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °", "V / Å³")
 # structures written beside the best one
 _MOST_STRUCTURES = 5
 
@@ -57,7 +60,7 @@ def write_indexing(
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     written = _first_steps(pattern, peaks, cells, folder)
-    lines = [f"# {title}", "", *_peaks_text(peaks), *_cells_text(cells)]
+    lines = [f"# {title}", "", *_peaks_text(peaks), *_cells_text(cells, len(peaks) > 0)]
     written["report"] = write_atomically(folder / "report.md", "\n".join(lines) + "\n")
     record = envelope(
         "indexing", title, {"peaks": peaks_record(peaks), "cells": [cell_record(c) for c in cells]}, inputs=inputs
@@ -136,7 +139,7 @@ def _cell_row(one: CellCandidate) -> dict[str, Any]:
     cell = {name: f"{value:.5f}" for name, value in zip(_CELL, one.cell, strict=True)}
     return {
         "lattice": one.lattice, "group": one.group.name, **cell, "zero_deg": f"{one.zero:.4f}", "displacement_deg": f"{one.displacement:.4f}",
-        "indexed": one.indexed, "unindexed": one.unindexed, "possible": one.possible, "m20": f"{one.m20:.2f}",
+        "indexed": one.indexed, "unindexed": one.unindexed, "possible": one.possible, "m20": f"{one.m20:.2f}" if np.isfinite(one.m20) else "",
         "log_evidence": f"{one.log_evidence:.2f}", "probability": f"{one.probability:.4g}", "rwp": "" if one.rwp is None else f"{one.rwp:.3f}",
     }  # fmt: skip
 
@@ -152,7 +155,7 @@ def _text(found: Determination, title: str) -> str:
     ]
     if found.fits or found.attempts:
         lines += ["![structure](structure.png)", ""]
-    lines += _peaks_text(found.peaks) + _cells_text(found.cells)
+    lines += _peaks_text(found.peaks) + _cells_text(found.cells, len(found.peaks) > 0)
     for k, (fit, table) in enumerate(zip(found.extractions, found.extinctions, strict=True)):
         lines += _extinction_text(k, fit, table)
     if found.attempts:
@@ -176,10 +179,13 @@ def _peaks_text(peaks: Peaks) -> list[str]:
     ]
 
 
-def _cells_text(cells: Sequence[CellCandidate]) -> list[str]:
+def _cells_text(cells: Sequence[CellCandidate], drawn: bool) -> list[str]:
     if len(cells) == 1 and not cells[0].lattice:
-        return ["## Cell", "", "Given: " + " ".join(f"{x:.4f}" for x in cells[0].cell) + " (Å, degrees).", ""]
-    header = ("", "lattice", "a", "b", "c", "α", "β", "γ", "indexed", "M20", "Rwp / %", "P")
+        given = "Given: " + " ".join(f"{x:.6g}" for x in cells[0].cell) + " (Å, degrees)."
+        return ["## Cell", "", given, "", *(["![cell](indexed.png)", ""] if drawn else [])]
+    if not cells:
+        return ["## Cells", "", "None was found.", ""]
+    header = ("", "lattice", *_CELL_HEADER[:6], "indexed", "M20", "Rwp / %", "P")
     rows = [
         (
             str(k), c.lattice, *(f"{x:.4f}" for x in c.cell[:3]), *(f"{x:.2f}" for x in c.cell[3:]), f"{c.indexed}/{c.indexed + c.unindexed}",
@@ -241,15 +247,22 @@ def _refinement_text(found: Determination) -> list[str]:
         )
         for f in found.fits
     ]
-    crystal = found.fits[0].crystal
+    fit = found.fits[0]
+    (name, crystal), *_ = fit.crystals.items()
+    esds = phase_esds(fit, name)
+    told = lambda values, errors: [format_esd(v, e, digits=5) for v, e in zip(np.asarray(values), errors, strict=True)]
+    volume = format_esd(float(crystal.volume()), volume_esd(crystal, phase_covariance(fit, name)), digits=3)
     sites = [
-        (label, *(f"{x:.5f}" for x in xyz), f"{u:.4f}")
-        for label, xyz, u in zip(crystal.labels, np.asarray(crystal.xyz), np.asarray(crystal.u_iso), strict=True)
+        (label, *told(xyz, errors), u)
+        for label, xyz, errors, u in zip(
+            crystal.labels, np.asarray(crystal.xyz), esds["xyz"], told(crystal.u_iso, esds["u_iso"]), strict=True
+        )
     ]
     return [
         "## Refinement", "", markdown(("space group", "Rwp / %", "parameters", ""), rows), "",
+        markdown(_CELL_HEADER, [[*told(crystal.cell, esds["cell"]), volume]]), "",
         markdown(("site", "x", "y", "z", "U / Å²"), sites), "", "![pattern](refinement/pattern.png)", "",
-        "refined.cif has uncertainties; refinement/report.md is the whole report.", "",
+        "refined.cif is this structure; refinement/report.md is the whole report of its refinement.", "",
     ]  # fmt: skip
 
 

@@ -264,6 +264,7 @@ class _Run:
             table = self._known_group(fit) if self._given_group else extinctions(fit)
             self.extractions.append(fit)
             self.tables.append(table)
+            self.notes += [note for note in fit.notes if note not in self.notes]
             self.say("intensities", f"{fit}; {table.best.symbol} ({table.best.probability:.0%})")
         rungs = groups_to_try(self.tables[k])
         best: Attempt | None = None
@@ -299,7 +300,7 @@ class _Run:
                 return Attempt(k, rung, areas, known, _criterion(known, len(areas)))
             say = lambda at: self.say(
                 "atoms",
-                f"{rung.group.name}: R {at.r_factor:.3f} after {at.tried} assignments, {at.hops} minimisations",
+                f"{rung.group.name}: R {at.r_factor:.3f} after {counted(at.tried, 'assignment')}, {counted(at.hops, 'minimisation')}",
                 passing=True,
             )
             found = structure(

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from ..._words import counted
 from ...crystal import Crystal
 from ...crystal.cell import volume
 from ...diffraction import Instrument, Pattern, PatternPlan
@@ -168,7 +169,7 @@ def _grouped(
     notes: tuple[str, ...] = ()
     if len(lost):
         names = ", ".join(" ".join(map(str, h)) for h in lost[:6].tolist()) + (", ..." if len(lost) > 6 else "")
-        notes = (f"Not, or not whole, on measured points, and left out: {len(lost)} reflections ({names}).",)
+        notes = (f"{counted(len(lost), 'reflection')} left out, not wholly within the measured points: {names}",)
     return Intensities(
         cell=np.asarray(crystal.cell, dtype=float),
         group=crystal.group,

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from ...crystal import SpaceGroup
 from ...diffraction import Instrument
+from ...units import format_esd
 from ..records import Intensities
 
 
@@ -57,7 +58,7 @@ class Extraction:
     notes: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
-        numbers = " ".join(f"{value:.5g}" for value in self.cell)
+        numbers = " ".join(format_esd(v, e, digits=5) for v, e in zip(self.cell, self.cell_esd, strict=True))
         return (
             f"{self.name}: {self.group.name}, cell {numbers}, {len(self.hkl)} reflections in {len(self.intensities)} groups, "
             f"Rwp {self.rwp:.2f} %, GoF {self.gof:.2f}"
