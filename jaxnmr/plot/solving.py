@@ -151,7 +151,12 @@ def search(attempts: Sequence[Attempt], *, most: int = 6) -> Figure:
             )  # fmt: skip
         axis.axhspan(0.0, SOLVED_R, color=BACKGROUND, alpha=0.12, linewidth=0)
         axis.annotate(
-            "R of right structures", (1.0, SOLVED_R), (2, -11), textcoords="offset points", fontsize=8, color=BACKGROUND
+            "R low enough to be right",
+            (1.0, SOLVED_R),
+            (2, -11),
+            textcoords="offset points",
+            fontsize=8,
+            color=BACKGROUND,
         )
         axis.set_ylim(bottom=0.0)
         axis.set_xlabel("turns of the search")

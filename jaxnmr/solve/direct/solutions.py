@@ -127,7 +127,7 @@ def judged(
     if rivals:
         return (
             False,
-            f"structure {rivals[0]} is another one with as few coordinates and fits nearly as well: which is right is open",
+            f"structure {rivals[0]} is another one with as few coordinates and fits nearly as well: the data do not tell which is right",
         )
     if precision > IMPRECISE:
         return False, f"the areas determine positions to {precision:.3f} (V/N)^(1/3) only"

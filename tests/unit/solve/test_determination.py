@@ -126,7 +126,9 @@ def test_whoever_interrupts_gets_what_is_there_and_goes_on_only_with_the_same_wa
         patched.setattr(cli.Lines, "__call__", stop)
         assert main([*command, "--wavelength", "1.540593"]) == 130
     assert "interrupted" in capsys.readouterr().err
-    assert "**interrupted**: a structure was found, but not refined" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "**interrupted**: a structure was found, but not refined" in (tmp_path / "report.md").read_text(
+        encoding="utf-8"
+    )
     assert (tmp_path / "checkpoint.json").exists()
     assert main([*command, "--wavelength", "1.5444", "--resume"]) == 2
     assert "or of other arguments" in capsys.readouterr().err
