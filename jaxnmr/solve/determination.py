@@ -41,6 +41,8 @@ _LEAST_CELL, _MOST_CELLS = 0.02, 3
 _FIRST_VISIT = 20.0
 # Rwp of a refined structure over that of the Le Bail fit, up to which the structure may be believed
 _LARGEST_RATIO = 2.0
+# part of the pattern above the background that the reflections of the right cell may leave: impurities, a poor profile
+_MOST_UNEXPLAINED = 0.5
 # groups this many times less probable than that of a structure that fits are not searched
 _RIVAL = 0.2
 # structures that are refined
@@ -179,8 +181,8 @@ class _Run:
         self.tables: list[ExtinctionTable] = []
         self.attempts: list[Attempt] = []
         self.fits: list[RefinementResult] = []
-        # of the Le Bail fit of its cell, for each refinement
-        self._lebail_rwp: dict[int, float] = {}
+        # the Le Bail fit of its cell, for each refinement
+        self._extraction_of: dict[int, Extraction] = {}
 
     @property
     def spent(self) -> float:
@@ -362,7 +364,7 @@ class _Run:
                         self.notes.append(f"refinement in {one.group.name}: {err}")
                         continue
                     self.say("refinement", f"{one.group.name}: Rwp {profile_factor(fit):.2f} %")
-                    self._lebail_rwp[id(fit)] = extraction.rwp
+                    self._extraction_of[id(fit)] = extraction
                     self.fits.append(fit)
                     self.fits.sort(key=lambda fit: _badness(fit, len(self.extractions[0].hkl)))
                     if fit.status == "interrupted":
@@ -395,7 +397,8 @@ class _Run:
         best = self.attempts[0] if self.attempts else None
         if self.fits and best:
             found = self.fits[0]
-            rwp, reachable = profile_factor(found), self._lebail_rwp[id(found)]
+            extraction = self._extraction_of[id(found)]
+            rwp, reachable, missed = profile_factor(found), extraction.rwp, unexplained(extraction)
             words = f"{found.crystal.group.name}: Rwp {rwp:.2f} %, that of the Le Bail fit {reachable:.2f} %"
             if self.interrupted and not found.converged:
                 return "interrupted", f"a structure was found, but not refined to the end. {words}"
@@ -403,6 +406,11 @@ class _Run:
                 return "not solved", f"the refinement of the structure did not converge. {words}"
             if not rwp <= _LARGEST_RATIO * reachable:
                 return "not solved", f"the refined structure does not fit. {words}"
+            if missed > _MOST_UNEXPLAINED:
+                return (
+                    "not solved",
+                    f"the cell does not explain the pattern: its reflections leave {missed:.0%} of what rises above the background. {words}",
+                )
             if not best.solutions.solved:
                 return "not solved", f"a structure fits, but {best.solutions.reason}. {words}"
             return "solved", words
@@ -420,6 +428,16 @@ class _Run:
 def _fits(attempt: Attempt) -> bool:
     """Whether to search on cannot help: a structure is solved, or agrees without being determined by the data."""
     return attempt.solutions.solved or attempt.solutions.best.r_factor <= GOOD_R
+
+
+def unexplained(fit: Extraction) -> float:
+    """Part of the squares of what rises above or below the median that a fit leaves, the noise taken off.
+
+    Not above the background of the fit: where reflections are at the wrong places, that goes anywhere.
+    """
+    left = float(np.sum(((fit.observed - fit.calculated) / fit.sigma) ** 2)) - len(fit.observed)
+    whole = float(np.sum(((fit.observed - np.median(fit.observed)) / fit.sigma) ** 2)) - len(fit.observed)
+    return min(max(left, 0.0) / whole, 1.0) if whole > 0.0 else 1.0
 
 
 def _criterion(found: Solutions, n: int) -> float:

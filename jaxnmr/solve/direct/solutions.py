@@ -14,6 +14,8 @@ SOLVED_R = 0.15
 # a wrong structure of no more coordinates may not come this close to the best, the second where R is above 0.1
 CLEAR_GAP, WIDE_GAP, DOUBTFUL_R = 1.25, 1.5, 0.10
 LEAST_PER_NUMBER = 1.5
+# fewer areas tell no structure from another, even without a free coordinate: scale and displacement follow from them, too
+FEWEST_AREAS = 4
 # (V/N)^(1/3), standard uncertainty of positions beyond which a structure is no more than likely: half of what structures may differ by
 IMPRECISE = 0.025
 # Å, atoms that come closer than they should by more than this are no structure
@@ -114,7 +116,7 @@ def judged(
     r, dof, overlap = ranked[0]
     if r > SOLVED_R:
         return False, f"R is {r:.3f}: right structures have less than {SOLVED_R}, those of failed searches 0.2 to 0.4"
-    if count < LEAST_PER_NUMBER * dof:
+    if count < max(LEAST_PER_NUMBER * dof, FEWEST_AREAS):
         return False, f"{count} areas for {dof} coordinates are too few to tell a right structure from a wrong one"
     if overlap > MOST_OVERLAP:
         return False, f"atoms of the best structure come {overlap:.2f} Å too close to each other"

@@ -206,7 +206,7 @@ def _finalists(search: Search) -> list[Solution]:
         known.append(atoms)
         candidate = search.pool[chain.candidate]
         overlap = worst_overlap(atoms, least)
-        verdict = "the best" if not found else f"R is {chain.r / found[0].r_factor:.2f} times that of the best"
+        verdict = "the best" if not found else _compared(chain.r, found[0].r_factor)
         if overlap > MOST_OVERLAP:
             verdict += f", atoms {overlap:.1f} Å too close"
         precision, undetermined = (float("nan"), ()) if found else determined(problem, candidate, chain.u)
@@ -226,6 +226,11 @@ def _finalists(search: Search) -> list[Solution]:
     if not found:
         raise DataError("no structure was found in which atoms keep apart: check cell, space group and contents")
     return found
+
+
+def _compared(r: float, best: float) -> str:
+    # a single area is met exactly
+    return f"R is {r / best:.2f} times that of the best" if best > 1e-6 else f"R is {r:.3f}, that of the best 0"
 
 
 def _crystal(search: Search, chain: Chain) -> Crystal | None:

@@ -63,7 +63,7 @@ def lines_of(peaks: Peaks, most: int, floor: float | None, shift: str, shift_sig
     if len(peaks) < FEWEST:
         raise DataError(
             f"{peaks.name} has {len(peaks)} peaks; a cell needs at least {FEWEST}, twenty for a reliable one: measure longer or to "
-            "higher angles, or ask jn.solve.find_peaks for weaker peaks"
+            "higher angles, or ask jn.solve.find_peaks for weaker peaks, or give the cell where it is known"
         )
     if not peaks.instrument.wavelengths:
         raise DataError(

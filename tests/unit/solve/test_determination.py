@@ -1,6 +1,7 @@
 """From a simulated pattern to files on disk, by the command; what was found before is taken over."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import jaxnmr as jn
 from jaxnmr.cli import main
 from jaxnmr.cli import solving as cli
-from jaxnmr.solve.determination import determine
+from jaxnmr.solve.determination import determine, unexplained
 
 RUTILE = {
     "cell": (4.594, 4.594, 2.959, 90, 90, 90),
@@ -103,6 +104,10 @@ def test_contents_for_which_there_is_no_place_end_a_search_at_once(pattern):
     found = determine(measured, "TiO2", cell=RUTILE["cell"], group="P 42/m n m", formula_units=3)
     assert found.status == "not solved" and found.seconds < 300.0
     assert "3 Ti in the cell cannot be put on the positions of P 42/m n m" in found.reason
+    # the right cell explains the pattern; a fit that is no better than a constant explains nothing, whatever its Rwp
+    fit = found.extractions[0]
+    assert unexplained(fit) < 0.05
+    assert unexplained(replace(fit, calculated=np.full_like(fit.observed, np.median(fit.observed)))) > 0.95
 
 
 def test_whoever_interrupts_gets_what_is_there_and_goes_on_only_with_the_same_wavelength(

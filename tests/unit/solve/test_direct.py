@@ -162,6 +162,8 @@ def test_a_verdict_needs_a_good_fit_enough_areas_atoms_apart_and_no_rival():
     assert judged(fine, 100, 0.01, False, False)[0]
     assert "R is" in judged([(0.25, 10, 0.0)], 100, 0.01, False, False)[1]
     assert "too few" in judged(fine, 14, 0.01, False, False)[1]
+    # a single area is met by whatever has no coordinates
+    assert "too few" in judged([(0.0, 0, 0.0)], 3, 0.01, False, False)[1]
     assert "too close" in judged([(0.05, 10, 0.9)], 100, 0.01, False, False)[1]
     assert "another one" in judged([(0.05, 10, 0.0), (0.055, 10, 0.0)], 100, 0.01, False, False)[1]
     # with more coordinates anything fits, and atoms on top of each other are no structure
