@@ -402,15 +402,15 @@ class _Run:
             words = f"{found.crystal.group.name}: Rwp {rwp:.2f} %, that of the Le Bail fit {reachable:.2f} %"
             if self.interrupted and not found.converged:
                 return "interrupted", f"a structure was found, but not refined to the end. {words}"
-            if not found.converged:
-                return "not solved", f"the refinement of the structure did not converge. {words}"
-            if not rwp <= _LARGEST_RATIO * reachable:
-                return "not solved", f"the refined structure does not fit. {words}"
             if missed > _MOST_UNEXPLAINED:
                 return (
                     "not solved",
                     f"the cell does not explain the pattern: its reflections leave {missed:.0%} of what rises above the background. {words}",
                 )
+            if not found.converged:
+                return "not solved", f"the refinement of the structure did not converge. {words}"
+            if not rwp <= _LARGEST_RATIO * reachable:
+                return "not solved", f"the refined structure does not fit. {words}"
             if not best.solutions.solved:
                 return "not solved", f"a structure fits, but {best.solutions.reason}. {words}"
             return "solved", words

@@ -180,7 +180,7 @@ def _notes(
     if problem.count < len(intensities):
         notes.append(f"the {problem.count} areas at the lowest angles of {len(intensities)} were used")
     if problem.count < LEAST_PER_NUMBER * first.dof:
-        notes.append(f"{problem.count} areas for {first.dof} coordinates: underdetermined")
+        notes.append(f"{counted(problem.count, 'area')} for {counted(first.dof, 'coordinate')}: underdetermined")
     notes += [f"not determined: {direction}" for direction in first.undetermined]
     return tuple(notes)
 
