@@ -43,10 +43,16 @@ def extraction(lattice, cell, area):
     for k in range(0, n - 1, 2):
         variance[k, k + 1] = variance[k + 1, k] = -0.999
     position = 20.0 + np.arange(n) // 2 + 0.01 * (np.arange(n) % 2)
-    of = SimpleNamespace(hkl=hkl, notes=())
-    return SimpleNamespace(
-        cell=np.array(cell, dtype=float), group=lattice, hkl=hkl, two_theta=position, fwhm=np.full(n, 0.1), weight=2.0 * multiplicity,
-        area=area(n), covariance=variance, intensities=of, instrument=None, name="made up",
+    device = jn.Instrument(wavelengths=(1.54,))
+    numbers, none = np.array(cell, dtype=float), np.zeros(0)
+    intensities = jn.solve.Intensities(
+        cell=numbers, group=lattice, hkl=hkl, multiplicity=multiplicity, two_theta=position, weight=2.0 * multiplicity, members=np.arange(n),
+        area=area(n), covariance=variance, instrument=device,
+    )  # fmt: skip
+    return jn.solve.Extraction(
+        cell=numbers, cell_esd=np.zeros(6), group=lattice, zero=0.0, displacement=0.0, values={}, instrument=device, rwp=5.0, gof=1.0,
+        x=none, observed=none, sigma=none, calculated=none, background=none, hkl=hkl, two_theta=position, fwhm=np.full(n, 0.1),
+        eta=np.full(n, 0.5), weight=2.0 * multiplicity, area=area(n), covariance=variance, intensities=intensities,
     )  # fmt: skip
 
 
