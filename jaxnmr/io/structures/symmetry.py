@@ -3,7 +3,10 @@
 Its releases differ in how they fail (``None``, an exception) and warn about the change on every call.
 """
 
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -11,12 +14,26 @@ import numpy as np
 def _ask(function: str, *args, **kwargs):
     import spglib  # a structure with its symmetry does without
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _silent():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             return getattr(spglib, function)(*args, **kwargs)
         except Exception:  # SpglibError derives from Exception, and older releases lack it
             return None
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without what the library writes to the terminal by itself where a tolerance is too wide."""
+    before = os.environ.get("SPGLIB_WARNING")
+    os.environ["SPGLIB_WARNING"] = "OFF"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SPGLIB_WARNING"]
+        else:
+            os.environ["SPGLIB_WARNING"] = before
 
 
 def find_symmetry(lattice: np.ndarray, xyz: np.ndarray, types: list[int], symprec: float):
