@@ -137,11 +137,7 @@ def profile_sum(
         x, l, g, i = x_blocks[block][:, None], lorentz[ids], gauss[ids], inverse[ids]
 
         def step(columns: list[tuple[jax.Array, jax.Array]]) -> jax.Array:
-            total: jax.Array | float = 0.0
-            for position, share in columns:
-                t2 = ((x - position) * i) ** 2
-                total = total + share * (l / (1.0 + 4.0 * t2) + g * jnp.exp(-_4LN2 * t2))
-            return jnp.sum(total, axis=1)
+            return jnp.sum(_pseudo_voigts(columns, x, l, g, i), axis=1)
 
         return _over_nodes(step, jnp.zeros_like(x[:, 0]), [(p[ids], s[ids]) for p, s in lines])
 
@@ -152,6 +148,17 @@ def profile_sum(
 
     shape = x_blocks.shape
     return _over_tiles(core_value, core, shape, at_once) + _over_tiles(tail_value, tail, shape, at_once)
+
+
+def _pseudo_voigts(
+    columns: list[tuple[jax.Array, jax.Array]], x: jax.Array, lorentz: jax.Array, gauss: jax.Array, inverse: jax.Array
+) -> jax.Array:
+    """Profiles of peaks at points ``x``, added up over axial nodes with their shares."""
+    total: jax.Array | float = 0.0
+    for position, share in columns:
+        t2 = ((x - position) * inverse) ** 2
+        total = total + share * (lorentz / (1.0 + 4.0 * t2) + gauss * jnp.exp(-_4LN2 * t2))
+    return jnp.asarray(total)
 
 
 def profile_pull(
@@ -177,11 +184,7 @@ def profile_pull(
         x, l, g, i = x_blocks[block][:, None], lorentz[ids], gauss[ids], inverse[ids]
 
         def step(columns: list[tuple[jax.Array, jax.Array]]) -> jax.Array:
-            total: jax.Array | float = 0.0
-            for position, share in columns:
-                t2 = ((x - position) * i) ** 2
-                total = total + share * (l / (1.0 + 4.0 * t2) + g * jnp.exp(-_4LN2 * t2))
-            return jnp.asarray(total)
+            return _pseudo_voigts(columns, x, l, g, i)
 
         return _over_nodes(step, jnp.zeros((x.shape[0], ids.shape[0])), [(p[ids], s[ids]) for p, s in lines])
 

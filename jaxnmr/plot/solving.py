@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._words import counted
-from ..crystal.cell import reciprocal_metric
 from ..diffraction.reflections import plan_reflections
 from ..solve.direct.solutions import SOLVED_R
+from ..solve.extraction.short import bragg
 from .style import BACKGROUND, CALCULATED, DASHES, DIFFERENCE, GREY, OBSERVED, PHASES, styled
 
 if TYPE_CHECKING:
@@ -74,9 +74,8 @@ def calculated_lines(peaks: Peaks, candidate: CellCandidate, last: float) -> np.
     """Where a cell has its lines up to ``last`` degrees, its shift included."""
     d_min = peaks.wavelength / (2.0 * np.sin(np.radians(min(last, 179.0)) / 2.0))
     hkl, _ = plan_reflections(candidate.group, candidate.cell, d_min)
-    d_star = np.sqrt(np.einsum("ni,ij,nj->n", hkl, reciprocal_metric(candidate.cell), hkl))
-    theta = np.arcsin(np.minimum(0.5 * peaks.wavelength * d_star, 1.0))
-    return np.degrees(2.0 * theta) + candidate.zero + candidate.displacement * np.cos(theta)
+    two_theta = bragg(candidate.cell, hkl, peaks.wavelength)
+    return two_theta + candidate.zero + candidate.displacement * np.cos(np.radians(two_theta / 2.0))
 
 
 def leftover(peaks: Peaks, candidate: CellCandidate) -> np.ndarray:
