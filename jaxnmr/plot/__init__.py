@@ -7,7 +7,6 @@ with any colour vision tell apart, and no information is carried by colour alone
 """
 
 from . import models, screening, solving
-from .cells import cells
 from .course import convergence, correlation_matrix, correlations
 from .curves import curve
 from .energies import energy
@@ -18,7 +17,6 @@ from .spectra import spectrum
 from .structures import structure
 
 __all__ = [
-    "cells",
     "convergence",
     "correlation_matrix",
     "correlations",

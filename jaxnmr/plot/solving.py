@@ -10,7 +10,6 @@ import numpy as np
 from .._words import counted
 from ..diffraction.reflections import plan_reflections
 from ..solve.direct.solutions import SOLVED_R
-from ..solve.extraction.short import bragg
 from .style import BACKGROUND, CALCULATED, DASHES, DIFFERENCE, GREY, OBSERVED, PHASES, styled
 
 if TYPE_CHECKING:
@@ -72,6 +71,8 @@ def indexed(pattern: Pattern, peaks: Peaks, candidates: Sequence[CellCandidate],
 
 def calculated_lines(peaks: Peaks, candidate: CellCandidate, last: float) -> np.ndarray:
     """Where a cell has its lines up to ``last`` degrees, its shift included."""
+    from ..solve.extraction.short import bragg  # with scipy, which pictures of other things do without
+
     d_min = peaks.wavelength / (2.0 * np.sin(np.radians(min(last, 179.0)) / 2.0))
     hkl, _ = plan_reflections(candidate.group, candidate.cell, d_min)
     two_theta = bragg(candidate.cell, hkl, peaks.wavelength)
