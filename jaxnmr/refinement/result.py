@@ -34,7 +34,7 @@ class StepInfo:
         seconds: wall time of the step.
         n_free: number of free numbers in this stage.
         note: anything unusual ("reflection list rebuilt", "bound reached: xrd/size[FAP]" ...), else "".
-        compile_seconds: of these seconds, those of a call that compiled something; 0 for steps that did not.
+        compile_seconds: of these seconds, those of a call that compiled the loop; 0 for steps that did not.
     """
 
     stage: int
