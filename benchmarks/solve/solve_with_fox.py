@@ -53,8 +53,8 @@ def main() -> None:
     parser.add_argument("list", choices=("development", "second"))
     parser.add_argument("--entries", nargs="*", help="only these")
     parser.add_argument("--seed", type=int, default=0, help="of the noise")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of processor time for each")
-    parser.add_argument("--trials", type=int, default=100_000, help="of every run")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of processor time for each")
+    parser.add_argument("--trials", type=int, default=200_000, help="of every run")
     parser.add_argument("--d-min", type=float, default=0.0, help="Å, of the last reflection that FOX gets")
     parser.add_argument("--total", type=float, default=math.inf, help="seconds after which no further entry begins")
     parser.add_argument("--log", type=Path, default=Path("fox.jsonl"))
@@ -69,7 +69,11 @@ def main() -> None:
         with display() as screen:
             for name in chosen.entries or names:
                 crystal = heavy(load(name))
-                if crystal is None or (chosen.list, name, chosen.seed) in done or time.monotonic() - start > chosen.total:
+                if (
+                    crystal is None
+                    or (chosen.list, name, chosen.seed) in done
+                    or time.monotonic() - start > chosen.total
+                ):
                     continue
                 row = {"list": chosen.list, "name": name, "seed": chosen.seed, **attempt(crystal, chosen, screen)}
                 if not chosen.check:
@@ -89,7 +93,9 @@ def attempt(crystal: Crystal, chosen: argparse.Namespace, screen: str) -> dict:
         (folder / "in.xml").write_text(document(told, symbol, intensities, chosen.d_min), encoding="utf-8")
         if chosen.check:
             command = ["fox", "in.xml", "--nogui", "-n", "1", "-o", "out-Cost-#cost.xml"]
-            subprocess.run(command, cwd=folder, env={**os.environ, "DISPLAY": screen}, capture_output=True, check=False, timeout=60)
+            subprocess.run(
+                command, cwd=folder, env={**os.environ, "DISPLAY": screen}, capture_output=True, check=False, timeout=60
+            )
             return {"areas": areas, "cost of the true atoms": [cost for cost, _ in saved(folder)]}
         cpu = run(folder, chosen.trials, chosen.seconds, _FITS * areas, screen)
         runs = sorted(saved(folder), key=lambda one: one[0])
@@ -112,7 +118,12 @@ def in_known_setting(crystal: Crystal) -> tuple[Crystal, str]:
         if found is not None:
             xyz = np.asarray(crystal.xyz) + np.array(shift) / 12.0
             made = Crystal.create(
-                cell=crystal.cell, spacegroup=found.xhm(), species=crystal.species, xyz=xyz, b_iso=B_ISO, name=crystal.name
+                cell=crystal.cell,
+                spacegroup=found.xhm(),
+                species=crystal.species,
+                xyz=xyz,
+                b_iso=B_ISO,
+                name=crystal.name,
             )
             return made, found.xhm()
     raise SystemExit(f"{crystal.name}: no tabulated setting of {crystal.group.name}")
@@ -123,7 +134,9 @@ def document(crystal: Crystal, symbol: str, intensities: Intensities, d_min: flo
     par = '<Par Refined="{}" Limited="{}" Min="0" Max="1" Name="{}">{:.6f}</Par>'
     lengths = zip(("a", "b", "c", "alpha", "beta", "gamma"), np.asarray(crystal.cell, dtype=float), strict=True)
     lines = ['<ObjCryst Date="2026-11-30T00:00:00GMT">', f'<Crystal Name="crystal" SpaceGroup="{symbol}">']
-    lines += [f'<Par Refined="0" Limited="0" Min="1" Max="200" Name="{name}">{value:.5f}</Par>' for name, value in lengths]
+    lines += [
+        f'<Par Refined="0" Limited="0" Min="1" Max="200" Name="{name}">{value:.5f}</Par>' for name, value in lengths
+    ]
     lines += [
         '<Option Name="Constrain Lattice to SpaceGroup Symmetry" Choice="0" ChoiceName="Yes (Default)"/>',
         '<Option Name="Use Dynamical Occupancy Correction" Choice="1" ChoiceName="Yes"/>',
@@ -202,7 +215,19 @@ def run(folder: Path, trials: int, seconds: float, enough: float, screen: str) -
     """Let FOX run until a run costs no more than enough, or for so much processor time; the seconds it took."""
     limit = math.ceil(seconds)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = ["fox", "in.xml", "--nogui", "--silent", "--randomize", "-n", str(trials), "--nbrun", "-1", "--finalcost", f"{enough:.1f}"]
+    command = [
+        "fox",
+        "in.xml",
+        "--nogui",
+        "--silent",
+        "--randomize",
+        "-n",
+        str(trials),
+        "--nbrun",
+        "-1",
+        "--finalcost",
+        f"{enough:.1f}",
+    ]
     process = subprocess.Popen(
         command, cwd=folder, env={**os.environ, "DISPLAY": screen}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit)),
@@ -219,13 +244,19 @@ def run(folder: Path, trials: int, seconds: float, enough: float, screen: str) -
 def saved(folder: Path) -> list[tuple[float, Path]]:
     """Costs and files of the runs that have ended."""
     found = ((re.search(r"Cost-([-+.\deinfa]+)\.xml", path.name), path) for path in folder.glob("*Cost-*.xml"))
-    return [(float(match[1]), path) for match, path in found if match and path.read_text("utf-8").rstrip().endswith("</ObjCryst>")]
+    return [
+        (float(match[1]), path)
+        for match, path in found
+        if match and path.read_text("utf-8").rstrip().endswith("</ObjCryst>")
+    ]
 
 
 def read(path: Path) -> list[tuple[str, list[float]]]:
     """Elements and fractional coordinates of a file of FOX."""
     found = []
-    for element, body in re.findall(r'<Atom Name="[^"]*" ScattPow="([^"]*)">(.*?)</Atom>', path.read_text("utf-8"), re.DOTALL):
+    for element, body in re.findall(
+        r'<Atom Name="[^"]*" ScattPow="([^"]*)">(.*?)</Atom>', path.read_text("utf-8"), re.DOTALL
+    ):
         found.append((element, [float(re.search(rf'Name="{axis}">([^<]*)<', body)[1]) for axis in "xyz"]))
     return found
 
@@ -253,7 +284,9 @@ def summary(rows: list[dict]) -> None:
     right, lucky = sum(row["right"] for row in rows), sum(row["any"] for row in rows)
     low, high = interval(right, len(rows))
     cpu = [row["cpu"] for row in rows]
-    print(f"{right} of {len(rows)} right ({right / len(rows):.0%}, 95 % interval {low:.0%} to {high:.0%}); in any run {lucky}")
+    print(
+        f"{right} of {len(rows)} right ({right / len(rows):.0%}, 95 % interval {low:.0%} to {high:.0%}); in any run {lucky}"
+    )
     print(f"missed: {[row['name'] for row in rows if not row['right']]}")
     print(f"processor time: median {np.median(cpu):.1f} s, mean {np.mean(cpu):.1f} s, longest {max(cpu):.0f} s")
 
