@@ -9,7 +9,8 @@ reflections that overlap), the true displacement, and as many independent atoms 
 parallel tempering, smart temperatures from 1e6 to 1, displacements 8 to 1/8, least squares at the end of every run and every 150 000
 trials, no repulsion, no bonds; every run starts from random coordinates.
 
-Runs follow one another for a limit of processor time, or until one has a cost of twice the number of areas: it fits to the noise.
+Runs follow one another for a limit of processor time, or until one has a cost below twice the number of areas: it fits to the noise
+(a run itself goes on to 1.1 times the number, as least squares of FOX often end in an error here, and coordinates are to be judged).
 The best by cost is judged, as there; its atoms are put on special positions with several radii up to 1 Å, within which FOX merges
 atoms, and the one that comes closest counts. Entries come in an order drawn by seed. `--check` only tells the cost of the true atoms.
 """
@@ -41,8 +42,8 @@ from jaxnmr.solve.direct.contents import indistinguishable
 from jaxnmr.solve.direct.equivalence import SAME, atoms_of, displacement
 from jaxnmr.solve.records import Intensities
 
-# a cost of so many times the number of areas is the noise
-_FITS = 2.0
+# a cost of so many times the number of areas is the noise; a run goes on to the second
+_FITS, _REFINED = 2.0, 1.1
 # Å, within which an atom is put on a special position
 _RADII = (0.1, 0.25, 0.5, 0.75, 1.0)
 _ORDER_SEED = 20261130
@@ -97,7 +98,7 @@ def attempt(crystal: Crystal, chosen: argparse.Namespace, screen: str) -> dict:
                 command, cwd=folder, env={**os.environ, "DISPLAY": screen}, capture_output=True, check=False, timeout=60
             )
             return {"areas": areas, "cost of the true atoms": [cost for cost, _ in saved(folder)]}
-        cpu = run(folder, chosen.trials, chosen.seconds, _FITS * areas, screen)
+        cpu = run(folder, chosen.trials, chosen.seconds, areas, screen)
         runs = sorted(saved(folder), key=lambda one: one[0])
         same = {b: a for a, b in indistinguishable(tuple(sorted(set(crystal.species))))}
         distances = [closest(told, read(path), same) for _, path in runs]
@@ -211,30 +212,19 @@ def display() -> Iterator[str]:
         server.wait()
 
 
-def run(folder: Path, trials: int, seconds: float, enough: float, screen: str) -> float:
-    """Let FOX run until a run costs no more than enough, or for so much processor time; the seconds it took."""
+def run(folder: Path, trials: int, seconds: float, areas: int, screen: str) -> float:
+    """Let FOX run until a run fits so many areas, or for so much processor time; the seconds it took."""
     limit = math.ceil(seconds)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [
-        "fox",
-        "in.xml",
-        "--nogui",
-        "--silent",
-        "--randomize",
-        "-n",
-        str(trials),
-        "--nbrun",
-        "-1",
-        "--finalcost",
-        f"{enough:.1f}",
-    ]
+    command = ["fox", "in.xml", "--nogui", "--silent", "--randomize", "-n", str(trials), "--nbrun", "-1"]
+    command += ["--finalcost", f"{_REFINED * areas:.1f}"]
     process = subprocess.Popen(
         command, cwd=folder, env={**os.environ, "DISPLAY": screen}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit)),
     )  # fmt: skip
     while process.poll() is None:
         time.sleep(0.5)
-        if any(cost <= enough for cost, _ in saved(folder)):
+        if any(cost <= _FITS * areas for cost, _ in saved(folder)):
             process.terminate()
             process.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
