@@ -12,7 +12,7 @@ trials, no repulsion, no bonds; every run starts from random coordinates.
 Runs follow one another for a limit of processor time, or until one has a cost below twice the number of areas: it fits to the noise
 (a run itself goes on to 1.1 times the number, as least squares of FOX often end in an error here, and coordinates are to be judged).
 The best by cost is judged, as there; its atoms are put on special positions with several radii up to 1 Å, within which FOX merges
-atoms, and the one that comes closest counts. Entries come in an order drawn by seed. `--check` only tells the cost of the true atoms.
+atoms, and minimised as `jn.solve.structure` minimises its finalists; what comes closest to the true structure counts. Entries come in an order drawn by seed. `--check` only tells the cost of the true atoms.
 """
 
 import argparse
@@ -30,16 +30,22 @@ from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import gemmi
 import numpy as np
 from solve_crystals import B_ISO, HERE, _rows, heavy, interval, load
 
 import jaxnmr as jn
-from jaxnmr.crystal import Crystal
+from jaxnmr.crystal import Crystal, lattice
 from jaxnmr.errors import JaxnmrError
+from jaxnmr.solve.direct import candidates
+from jaxnmr.solve.direct.candidates import Chain, Workshop
 from jaxnmr.solve.direct.contents import indistinguishable
 from jaxnmr.solve.direct.equivalence import SAME, atoms_of, displacement
+from jaxnmr.solve.direct.problem import EXPECTED_B, make_problem
+from jaxnmr.solve.direct.structure import _FINAL_BUMP, _FINAL_STEPS, _crystal
+from jaxnmr.solve.direct.wyckoff import Wyckoff, wyckoff_positions
 from jaxnmr.solve.records import Intensities
 
 # a cost of so many times the number of areas is the noise; a run goes on to the second
@@ -86,8 +92,8 @@ def main() -> None:
 
 def attempt(crystal: Crystal, chosen: argparse.Namespace, screen: str) -> dict:
     """Run FOX on the intensities of a crystal and compare what it found."""
-    intensities = jn.solve.simulated_intensities(crystal, seed=chosen.seed)
     told, symbol = in_known_setting(crystal)
+    intensities = jn.solve.simulated_intensities(told, seed=chosen.seed)
     areas = len(intensities)
     with TemporaryDirectory() as place:
         folder = Path(place)
@@ -100,8 +106,7 @@ def attempt(crystal: Crystal, chosen: argparse.Namespace, screen: str) -> dict:
             return {"areas": areas, "cost of the true atoms": [cost for cost, _ in saved(folder)]}
         cpu = run(folder, chosen.trials, chosen.seconds, areas, screen)
         runs = sorted(saved(folder), key=lambda one: one[0])
-        same = {b: a for a, b in indistinguishable(tuple(sorted(set(crystal.species))))}
-        distances = [closest(told, read(path), same) for _, path in runs]
+        distances = [closest(told, intensities, read(path)) for _, path in runs]
     right = [d is not None and d <= SAME for d in distances]
     return {
         "sites": len(crystal.species), "areas": areas, "right": bool(right and right[0]), "any": any(right),
@@ -251,8 +256,9 @@ def read(path: Path) -> list[tuple[str, list[float]]]:
     return found
 
 
-def closest(true: Crystal, atoms: list[tuple[str, list[float]]], same: dict[str, str]) -> float | None:
+def closest(true: Crystal, intensities: Intensities, atoms: list[tuple[str, list[float]]]) -> float | None:
     """Root mean square distance of a structure of FOX from the true one, over spacing, with the radius that serves it best."""
+    same = {b: a for a, b in indistinguishable(tuple(sorted(set(true.species))))}
     target, best = atoms_of(true, same), None
     for radius in _RADII:
         try:
@@ -260,12 +266,55 @@ def closest(true: Crystal, atoms: list[tuple[str, list[float]]], same: dict[str,
                 cell=true.cell, spacegroup=true.group, species=[e for e, _ in atoms], xyz=np.array([x for _, x in atoms]) % 1.0,
                 b_iso=B_ISO, snap_distance=radius,
             )  # fmt: skip
-            found = displacement(atoms_of(made, same), target)
         except JaxnmrError:
             continue
-        if found is not None and (best is None or found / target.spacing < best):
-            best = found / target.spacing
+        # most structures have other atoms in the cell, and are not worth the time
+        if displacement(atoms_of(made, same), target) is None:
+            continue
+        for crystal in (made, minimised(made, intensities)):
+            found = None if crystal is None else displacement(atoms_of(crystal, same), target)
+            if found is not None and (best is None or found / target.spacing < best):
+                best = found / target.spacing
     return best
+
+
+def minimised(crystal: Crystal, intensities: Intensities) -> Crystal | None:
+    """What `jn.solve.structure` makes of a structure when it minimises its finalists."""
+    elements = tuple(dict.fromkeys(crystal.species))
+    positions = wyckoff_positions(crystal.group)
+    vectors = np.asarray(lattice(np.asarray(crystal.cell, dtype=float)))
+    sites = []
+    for element, x, site in zip(crystal.species, np.asarray(crystal.xyz, dtype=float), crystal.sites(), strict=True):
+        for position in positions.every:
+            u = _along(position, x) if position.multiplicity == site.multiplicity else None
+            if u is not None:
+                sites.append(
+                    (
+                        elements.index(element),
+                        position.number,
+                        u * np.linalg.norm(position.matrices[0].T @ vectors, axis=1),
+                    )
+                )
+                break
+        else:
+            return None
+    sites.sort(key=lambda one: one[:2])
+    problem = make_problem(intensities, positions, elements)
+    assignment = tuple(tuple(k for e, k, _ in sites if e == n) for n in range(len(elements)))
+    candidate = Workshop(problem).ready([assignment])[0]
+    start = np.concatenate([*(u for _, _, u in sites), [B_ISO - EXPECTED_B]])
+    made = candidates.minimised(problem, problem.measured, [candidate], [start], _FINAL_BUMP, _FINAL_STEPS)
+    return _crystal(SimpleNamespace(pool=[candidate], problem=problem), Chain(0, *made[0]))
+
+
+def _along(position: Wyckoff, x: np.ndarray) -> np.ndarray | None:
+    """Coordinates of a point along the free directions of a Wyckoff position; nothing where it is not there."""
+    for matrix, shift in zip(position.matrices, position.shifts, strict=True):
+        for whole in product((-1, 0, 1), repeat=3):
+            u = np.linalg.pinv(matrix) @ (x + whole - shift) if position.dof else np.zeros(0)
+            if np.abs(matrix @ u + shift - whole - x).max() < 1e-3:
+                return u
+    return None
 
 
 def summary(rows: list[dict]) -> None:
