@@ -7,7 +7,7 @@ quadratic form follows by linear least squares, until nothing changes. All latti
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations, permutations, zip_longest
+from itertools import combinations, permutations
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 
 from .lattices import BravaisLattice, determinant, squares, table
 from .lines import SLOTS, Lines
+from .zones import cells_of_zones
 
 BATCH = 4096
 KEPT = 128
@@ -319,30 +320,9 @@ def _drawn(lattice: BravaisLattice, lines: Lines, rng: np.random.Generator) -> I
 def _triclinic(
     lattice: BravaisLattice, lines: Lines, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Three lines as axes, three as diagonals of their faces: J. W. Visser, J. Appl. Cryst. 2, 89 (1969), in three dimensions."""
-    near = min(9, len(lines))
-    axes = sorted(combinations(range(near), 3), key=sum)
-    # the first lines may all be of one zone
-    pairs = sorted(combinations(range(min(5, near)), 2), key=sum)
-    zone = [(*two, k) for two in pairs for k in range(near, len(lines))]
-    axes = [three for both in zip_longest(axes, zone) for three in both if three]
+    """Cells of likely planes, without a shift first."""
     for round_ in range(4):
-        for three in axes:
-            shift = float(_shifts(lines, 1, rng)[0]) if round_ else 0.0
-            q = lines.q - lines.slope * shift
-            far = q[: min(len(q), 16 if round_ == 0 else 20)]
-            a, b, c = q[list(three)] * (1.0 if round_ < 2 else rng.choice([1.0, 1.0, 0.25], 3))
-            crossed = []
-            for one, two in ((b, c), (a, c), (a, b)):
-                term = far - one - two
-                crossed.append(term[np.abs(term) <= 1.03 * min(one, two)])
-            if not all(len(term) for term in crossed):
-                continue
-            d, e, f = (g.ravel() for g in np.meshgrid(*crossed, indexing="ij"))
-            if len(d) > 1500:
-                few = rng.choice(len(d), 1500, replace=False)
-                d, e, f = d[few], e[few], f[few]
-            both = np.concatenate([np.ones(len(d)), -np.ones(len(d))])
-            d, e, f = (np.tile(np.abs(term), 2) for term in (d, e, f))
-            x = np.stack([np.full(len(d), a), np.full(len(d), b), np.full(len(d), c), d, e, both * f], axis=1)
-            yield x, np.full(len(x), shift)
+        shift = float(_shifts(lines, 1, rng)[0]) if round_ else 0.0
+        x = cells_of_zones(lines.q - lines.slope * shift, lines.sigma)
+        for start in range(0, len(x), 4 * BATCH):
+            yield x[start : start + 4 * BATCH], np.full(len(x[start : start + 4 * BATCH]), shift)
