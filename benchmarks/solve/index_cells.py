@@ -116,7 +116,8 @@ def one(file: Path, number: int, perturb: str, seed: int) -> dict:
     }
     row |= {
         "first": first,
-        "evidence": [round(c.log_evidence, 1) for c in table.candidates[:3]],
+        "evidence": [round(c.log_evidence, 2) for c in table.candidates],
+        "probabilities": [float(f"{c.probability:.4g}") for c in table.candidates],
         "m20": round(best.m20, 1),
     }
     return row | {"zero": round(best.zero, 4), "probability": best.probability, "letters": best.lattice}
@@ -272,6 +273,20 @@ def summary(rows: list[dict], perturb: str) -> None:
     ):
         low, high = interval(hits, n)
         print(f"{name}: {100 * hits / n:.0f} % ({low:.0f} to {high:.0f} %)")
+    reliability(rows)
+
+
+def reliability(rows: list[dict]) -> None:
+    """How often the first cell is right, by how probable it is said to be."""
+    said = np.array([row["probability"] for row in rows if "probability" in row])
+    right = np.array([row["loose"] for row in rows if "probability" in row])
+    print("\nfirst cells said to be so probable      n  said  right")
+    for low, high in ((0.0, 0.5), (0.5, 0.8), (0.8, 0.95), (0.95, 0.99), (0.99, 1.0001)):
+        some = (said >= low) & (said < high)
+        if some.any():
+            print(
+                f"{low:4.2f} to {min(high, 1.0):4.2f}                        {some.sum():4d}  {said[some].mean():.2f}  {right[some].mean():.2f}"
+            )
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def determine(
 
     Raises:
         ConventionError: no wavelength, a composition that makes no sense, a group without its cell.
-        DataError: fewer than eight lines and no cell.
+        DataError: fewer than five lines and no cell; fewer than eight and no cubic, tetragonal or hexagonal one.
         SymmetryError: a group that contradicts the cell.
         ParameterError: numbers that make no sense.
     """
@@ -215,6 +215,7 @@ class _Run:
             self.say("cells", f"{len(self.cells)} taken over from before")
             return
         table = index(self.peaks, lattices=lattices, largest_volume=largest_volume, seed=self.seed)
+        self.notes += table.notes
         best = table.best
         self.say(
             "cells",

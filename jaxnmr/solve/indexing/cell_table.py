@@ -25,6 +25,7 @@ class CellTable:
         scales: by what factor the uncertainties of the positions seem too small, per candidate.
         tolerance: what was added in quadrature to the uncertainties, degrees.
         sigmas: ``(6,)`` standard uncertainties of each cell, Å and degrees.
+        untried: lattices for which there are too few lines.
     """
 
     candidates: tuple[CellCandidate, ...]
@@ -33,6 +34,7 @@ class CellTable:
     scales: tuple[float, ...]
     tolerance: float
     sigmas: tuple[Float[np.ndarray, "6"], ...]
+    untried: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.candidates)
@@ -44,6 +46,13 @@ class CellTable:
     def best(self) -> CellCandidate:
         """The most probable cell."""
         return self.candidates[0]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the table has to know."""
+        if not self.untried:
+            return ()
+        return (f"{self.lines} lines are too few for the lattices {' '.join(self.untried)}, which were not tried",)
 
     @property
     def unindexed(self) -> Float[np.ndarray, " peaks"]:
@@ -145,7 +154,8 @@ class CellTable:
             for rank, one in enumerate(self.candidates[:10], start=1)
         ]  # fmt: skip
         left = ", ".join(f"{x:.3f}" for x in self.unindexed)
-        return plain(header, rows) + (f"\nnot explained by the first: {left}" if left else "")
+        more = [f"not explained by the first: {left}"] if left else []
+        return "\n".join([plain(header, rows), *more, *self.notes])
 
     __repr__ = __str__
 

@@ -25,6 +25,9 @@ _SHARE = {
     "cF": 0.09, "cI": 0.03, "cP": 0.04, "hR": 0.06, "hP": 0.10, "tI": 0.08, "tP": 0.07, "oF": 0.02, "oI": 0.02, "oC": 0.06, "oP": 0.16,
     "mC": 0.10, "mP": 0.16, "aP": 0.06,
 }  # fmt: skip
+# a primitive cubic cell that is smaller than those of CsCl type, Å³, would hold one atom: there is polonium only, 38 Å³. Body-centred
+# metals have exactly its first six lines
+_TWO_ATOMS, _ONE_ATOM = 16.0, 0.01
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,15 @@ def assess(lattice: BravaisLattice, x: Float[np.ndarray, " p"], shift: float, li
     return Assessed(**{**vars(best), "log_evidence": total})
 
 
+def chance(lines: Lines) -> float:
+    """Logarithm of the evidence that lines are just anywhere."""
+    return len(lines) * (log(len(lines) / _spread(lines)) - 1.0)
+
+
+def _spread(lines: Lines) -> float:
+    return float(lines.q[-1] - lines.q[0] * 0.5)
+
+
 def _hkl(lattice: BravaisLattice, x: np.ndarray, lines: Lines) -> np.ndarray | None:
     return lines_within(lattice, x, lines.last * 1.02, MOST_LINES) if _positive(lattice, x) else None
 
@@ -136,7 +148,6 @@ def _evidence(
 ) -> Assessed | None:
     columns = lattice.columns(hkl)
     sigma = scale * lines.sigma
-    spread = lines.q[-1] - lines.q[0] * 0.5
     for _ in range(2):
         q = columns @ x
         order = np.argsort(q, kind="stable")
@@ -154,7 +165,7 @@ def _evidence(
         )
         cluster = np.argmax(fits, axis=1)
         fit = fits[np.arange(len(goal)), cluster]
-        spurious = log(EXPECTED_SPURIOUS / spread)
+        spurious = log(EXPECTED_SPURIOUS / _spread(lines))
         indexed = fit - log(max(possible / len(lines), 1.05)) > spurious
         # one line makes one peak
         for of in np.unique(cluster[indexed]):
@@ -232,6 +243,8 @@ def _occam(
     form = x @ lattice.free
     # of two cells that explain the same, the smaller one
     value = log(_SHARE[lattice.name]) + 0.5 * log(determinant(form)) + log(lattice.points)
+    if lattice.name == "cP" and determinant(form) > _TWO_ATOMS**-2:
+        value += log(_ONE_ATOM)
     for row, number in zip(lattice.free, x, strict=True):
         if row[:3].any():
             value -= log(abs(number) * _RANGE)

@@ -11,9 +11,9 @@ from ...crystal.cell import cell_from_metric, metric
 from ...errors import DataError, ParameterError
 from ..records import CellCandidate, Peaks
 from .cell_table import CellTable
-from .evidence import Assessed, assess
+from .evidence import Assessed, assess, chance
 from .lattices import LATTICES, BravaisLattice, determinant
-from .lines import FEWEST, SLOTS, Lines, lines_of
+from .lines import FEWEST, SLOTS, Lines, lines_of, too_few
 from .reduction import distinct, fingerprint, lattices_of, niggli, smaller_cell, usual_axes
 from .search import search
 
@@ -27,6 +27,10 @@ _PSEUDO = 0.03
 _SMALLEST = 20.0
 # part of the search of less symmetric lattices that is made when a cell leaves so few lines, with this M20
 _DOUBT, _FEW, _GOOD = 0.3, 0.1, 20.0
+# how often, and by what factor, differences of log evidence mean less than they say: fitted on crystals for development
+_MISJUDGED, _LESS = 0.1, 5.0
+# logarithm by which a cell must be more probable than lines anywhere, where not all lattices can be compared
+_BEYOND_CHANCE = 4.0
 
 
 @checked
@@ -48,10 +52,11 @@ def index(
     impurity; a second phase is searched for in :meth:`CellTable.left_over`.
 
     Args:
-        peaks: at least eight, of :func:`jaxnmr.solve.find_peaks`.
+        peaks: of :func:`jaxnmr.solve.find_peaks`, at least eight. Of five only cubic lattices are tried, of six or seven tetragonal and
+            hexagonal ones, too, and a cell must be far more probable than lines just anywhere; :attr:`CellTable.notes` says so.
         lattices: Pearson's letters (``"mP"``, or several) or systems (``"o"``) to search; all.
         largest_volume: of the primitive cell in Å³; by default of a cell that has up to six lines for each that was seen.
-        lines: how many peaks from the first are used, 8 to 32.
+        lines: how many peaks from the first are used, 5 to 32.
         tolerance: what is added in quadrature to the uncertainties of the positions, degrees; by default a twentieth of the width of a
             peak, what a profile that is not quite right may move it by.
         shift: ``"zero"`` of the goniometer, ``"displacement"`` of the specimen, or ``"none"``.
@@ -60,12 +65,15 @@ def index(
         seed: of the draws.
 
     Raises:
-        DataError: fewer than eight peaks, no wavelength, or no cell found.
+        DataError: too few peaks for the lattices, no wavelength, or no cell found.
         ParameterError: an unknown lattice, or a number that makes no sense.
     """
     _check(lines, tolerance, shift_sigma, effort)
-    wanted = _wanted(lattices)
+    asked = _wanted(lattices)
     used = lines_of(peaks, lines, tolerance, shift, shift_sigma)
+    wanted = [lattice for lattice in asked if len(used) >= FEWEST[lattice.system]]
+    if not wanted:
+        raise DataError(too_few(peaks))
     rng = np.random.default_rng(seed)
     pool: list[Assessed] = []
     for lattice in wanted:
@@ -79,18 +87,30 @@ def index(
     pool = _improved(pool, used, {lattice.name for lattice in wanted})
     if largest_volume is not None:
         pool = [one for one in pool if _primitive_volume(one) <= 1.02 * largest_volume]
+    anywhere = chance(used)
+    if len(used) < max(FEWEST.values()):
+        _require_more_than_chance(pool, anywhere + _BEYOND_CHANCE, peaks, wanted)
     if not pool:
         volume = f"up to {largest_volume:g} Å³ " if largest_volume is not None else ""
         raise DataError(
             f"no cell {volume}explains half of the first {len(used)} peaks of {peaks.name}: look at the peaks (humps, Kα2 and an "
             "impurity make lines that no cell has), give a larger largest_volume, more lattices, tolerance=0.02 or effort=4"
         )
-    return _table(pool, peaks, used)
+    return _table(pool, peaks, used, anywhere, tuple(lattice.name for lattice in asked if lattice not in wanted))
+
+
+def _require_more_than_chance(pool: list[Assessed], least: float, peaks: Peaks, tried: list[BravaisLattice]) -> None:
+    if not any(one.log_evidence >= least for one in pool):
+        raise DataError(
+            f"no {' '.join(lattice.name for lattice in tried)} cell explains the {len(peaks)} peaks of {peaks.name} better than chance; "
+            f"other lattices need {FEWEST['a']} peaks: measure longer or to higher angles, or give the cell where it is known"
+        )
 
 
 def _check(lines: int, tolerance: float | None, shift_sigma: float, effort: float) -> None:
-    if not FEWEST <= lines <= SLOTS:
-        raise ParameterError(f"lines is {lines}; expected {FEWEST} to {SLOTS} peaks, counted from the first")
+    least = min(FEWEST.values())
+    if not least <= lines <= SLOTS:
+        raise ParameterError(f"lines is {lines}; expected {least} to {SLOTS} peaks, counted from the first")
     for name, number in (("tolerance", tolerance), ("shift_sigma", shift_sigma)):
         if number is not None and not 0.0 < number < 1.0:
             raise ParameterError(f"{name} is {number:g}; expected degrees, more than 0 and less than 1")
@@ -199,10 +219,8 @@ def _primitive_volume(one: Assessed) -> float:
     return float(determinant(one.x @ one.lattice.free) ** -0.5) / one.lattice.points
 
 
-def _table(pool: list[Assessed], peaks: Peaks, lines: Lines) -> CellTable:
-    value = np.array([one.log_evidence for one in pool])
-    odds = np.exp(value - value.max())
-    odds /= odds.sum()
+def _table(pool: list[Assessed], peaks: Peaks, lines: Lines, anywhere: float, untried: tuple[str, ...]) -> CellTable:
+    odds = probabilities(np.array([one.log_evidence for one in pool]), anywhere)
     best = pool[:_LISTED]
     return CellTable(
         candidates=tuple(_candidate(one, float(p), lines) for one, p in zip(best, odds, strict=False)),
@@ -211,7 +229,21 @@ def _table(pool: list[Assessed], peaks: Peaks, lines: Lines) -> CellTable:
         scales=tuple(one.scale for one in best),
         tolerance=lines.tolerance,
         sigmas=tuple(_cell_sigma(one) for one in best),
+        untried=untried,
     )
+
+
+def probabilities(log_evidence: Float[np.ndarray, " n"], anywhere: float = -np.inf) -> Float[np.ndarray, " n"]:
+    """Of cells, from the logarithms of their evidence and of that of lines anywhere, which takes the rest.
+
+    The evidence knows nothing of sublattices whose lines are all weak, and of other reasons why a wrong cell may explain more:
+    with odds ``_MISJUDGED`` differences mean less than they say, by a factor.
+    """
+    total = np.zeros(len(log_evidence))
+    for share, tempered in ((1.0 - _MISJUDGED, 1.0), (_MISJUDGED, _LESS)):
+        odds = np.exp((np.append(log_evidence, anywhere) - log_evidence.max()) / tempered)
+        total += share * odds[:-1] / odds.sum()
+    return total
 
 
 def _candidate(one: Assessed, probability: float, lines: Lines) -> CellCandidate:

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from ...errors import DataError, ParameterError, require_kind
 from ..records import Peaks
 
-# peaks that a cell needs, and the most that are used
-FEWEST, SLOTS = 8, 32
+# peaks that a lattice needs, by its system: the more, the more free numbers it has; and the most that are used
+FEWEST, SLOTS = {"c": 5, "t": 6, "h": 6, "o": 8, "m": 8, "a": 8}, 32
 # lines closer than this part of a width are one peak
 RESOLVED = 0.5
 # part of a width by which a profile that is not quite right moves a peak, and the least, in degrees
@@ -57,14 +57,11 @@ def lines_of(peaks: Peaks, most: int, floor: float | None, shift: str, shift_sig
         shift_sigma: prior uncertainty of its coefficient in degrees.
 
     Raises:
-        DataError: fewer than eight peaks, positions or uncertainties that are none, or the same position twice.
+        DataError: fewer than five peaks, positions or uncertainties that are none, or the same position twice.
     """
     require_kind(peaks, Peaks, "what is to be indexed", "as jn.solve.find_peaks makes them")
-    if len(peaks) < FEWEST:
-        raise DataError(
-            f"{peaks.name} has {len(peaks)} peaks; a cell needs at least {FEWEST}, twenty for a reliable one: measure longer or to "
-            "higher angles, or ask jn.solve.find_peaks for weaker peaks, or give the cell where it is known"
-        )
+    if len(peaks) < min(FEWEST.values()):
+        raise DataError(too_few(peaks))
     if not peaks.instrument.wavelengths:
         raise DataError(
             f"the instrument of {peaks.name} has no wavelength; give jn.Instrument(wavelengths=(1.540593,)), in Å"
@@ -99,4 +96,13 @@ def lines_of(peaks: Peaks, most: int, floor: float | None, shift: str, shift_sig
         shift=shift,
         shift_sigma=shift_sigma,
         tolerance=floor,
+    )
+
+
+def too_few(peaks: Peaks) -> str:
+    """What is said of a list that is too short for the lattices asked for."""
+    return (
+        f"{peaks.name} has {len(peaks)} peaks; a cubic cell needs at least {FEWEST['c']}, a tetragonal or hexagonal one {FEWEST['t']}, "
+        f"others {FEWEST['a']}, and twenty make it reliable: measure longer or to higher angles, or ask jn.solve.find_peaks for weaker "
+        "peaks, or give the cell where it is known"
     )

@@ -8,7 +8,7 @@ and an axis may be seen in its second order only.
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 # lines that may be axes, those of them that go together with later ones, and those that may be of second order
 _AXES, _TOGETHER, _SECOND = 10, 5, 6
