@@ -27,8 +27,9 @@ _PSEUDO = 0.03
 _SMALLEST = 20.0
 # part of the search of less symmetric lattices that is made when a cell leaves so few lines, with this M20
 _DOUBT, _FEW, _GOOD = 0.3, 0.1, 20.0
-# how often, and by what factor, differences of log evidence mean less than they say: fitted on crystals for development
-_MISJUDGED, _LESS = 0.1, 5.0
+# by what factor differences of log evidence between cells, and from lines anywhere, mean less than they say: fitted on crystals for
+# development, where the lines of a superlattice may all be weak and a search may miss the cell
+_LESS, _LESS_BEYOND_CHANCE = 2.0, 6.0
 # logarithm by which a cell must be more probable than lines anywhere, where not all lattices can be compared
 _BEYOND_CHANCE = 4.0
 
@@ -233,17 +234,11 @@ def _table(pool: list[Assessed], peaks: Peaks, lines: Lines, anywhere: float, un
     )
 
 
-def probabilities(log_evidence: Float[np.ndarray, " n"], anywhere: float = -np.inf) -> Float[np.ndarray, " n"]:
-    """Of cells, from the logarithms of their evidence and of that of lines anywhere, which takes the rest.
-
-    The evidence knows nothing of sublattices whose lines are all weak, and of other reasons why a wrong cell may explain more:
-    with odds ``_MISJUDGED`` differences mean less than they say, by a factor.
-    """
-    total = np.zeros(len(log_evidence))
-    for share, tempered in ((1.0 - _MISJUDGED, 1.0), (_MISJUDGED, _LESS)):
-        odds = np.exp((np.append(log_evidence, anywhere) - log_evidence.max()) / tempered)
-        total += share * odds[:-1] / odds.sum()
-    return total
+def probabilities(log_evidence: Float[np.ndarray, " n"], anywhere: float) -> Float[np.ndarray, " n"]:
+    """Of cells, from the logarithms of their evidence and of that of lines anywhere; what is left is the probability of none of them."""
+    odds = np.exp((log_evidence - log_evidence.max()) / _LESS)
+    some = 1.0 / (1.0 + np.exp((anywhere - log_evidence.max()) / _LESS_BEYOND_CHANCE))
+    return some * odds / odds.sum()
 
 
 def _candidate(one: Assessed, probability: float, lines: Lines) -> CellCandidate:
