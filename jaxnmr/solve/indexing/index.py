@@ -29,7 +29,7 @@ _SMALLEST = 20.0
 _DOUBT, _FEW, _GOOD = 0.3, 0.1, 20.0
 # by what factor differences of log evidence between cells, and from lines anywhere, mean less than they say: fitted on crystals for
 # development, where the lines of a superlattice may all be weak and a search may miss the cell
-_LESS, _LESS_BEYOND_CHANCE = 2.0, 6.0
+_LESS, _LESS_BEYOND_CHANCE = 1.5, 6.0
 # logarithm by which a cell must be more probable than lines anywhere, where not all lattices can be compared
 _BEYOND_CHANCE = 4.0
 
