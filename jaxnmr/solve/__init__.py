@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .direct.simulate import simulated_intensities
     from .direct.solutions import Solution, Solutions
     from .direct.structure import structure
+    from .electrons import ElectronCount, ElectronCounts, electron_counts
     from .extraction.extinction import Extinction, ExtinctionTable, extinctions
     from .extraction.lebail import lebail
     from .extraction.ranking import rank_by_lebail
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
     from .noise import scatter_sigma
     from .outcome import Determination
     from .peaks.find import find_peaks
+    from .preferred_orientation import Texture, texture_of
     from .records import CellCandidate, Intensities, Peaks
 
 __all__ = [
     "CellCandidate",
     "CellTable",
     "Determination",
+    "ElectronCount",
+    "ElectronCounts",
     "Extinction",
     "ExtinctionTable",
     "Extraction",
@@ -34,7 +38,9 @@ __all__ = [
     "Peaks",
     "Solution",
     "Solutions",
+    "Texture",
     "determine",
+    "electron_counts",
     "extinctions",
     "find_peaks",
     "groups_to_try",
@@ -47,6 +53,7 @@ __all__ = [
     "scatter_sigma",
     "simulated_intensities",
     "structure",
+    "texture_of",
 ]
 
 __getattr__, __dir__ = lazy(
@@ -55,6 +62,8 @@ __getattr__, __dir__ = lazy(
         "CellCandidate": "records",
         "CellTable": "indexing.cell_table",
         "Determination": "outcome",
+        "ElectronCount": "electrons",
+        "ElectronCounts": "electrons",
         "Extinction": "extraction.extinction",
         "ExtinctionTable": "extraction.extinction",
         "Extraction": "extraction.records",
@@ -62,7 +71,9 @@ __getattr__, __dir__ = lazy(
         "Peaks": "records",
         "Solution": "direct.solutions",
         "Solutions": "direct.solutions",
+        "Texture": "preferred_orientation",
         "determine": "determination",
+        "electron_counts": "electrons",
         "extinctions": "extraction.extinction",
         "find_peaks": "peaks.find",
         "groups_to_try": "ladder",
@@ -75,5 +86,6 @@ __getattr__, __dir__ = lazy(
         "scatter_sigma": "noise",
         "simulated_intensities": "direct.simulate",
         "structure": "direct.structure",
+        "texture_of": "preferred_orientation",
     },
 )

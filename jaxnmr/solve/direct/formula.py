@@ -15,6 +15,9 @@ _LARGEST_DENOMINATOR = 12
 
 _TOKEN = re.compile(r"([A-Z][a-z]?)|([(\[{])|([)\]}])|([·.*•])|(\d+(?:\.\d+)?)|(\s+)")
 
+# stands for one element that is not known
+UNKNOWN = "X"
+
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 
 Composition = str | Mapping[str, float | None]
@@ -26,6 +29,7 @@ def parse_composition(composition: Composition) -> dict[str, int]:
 
     Args:
         composition: such as ``"PbSO4"``, ``"Ca5(PO4)3F"``, ``"CuSO4·5H2O"``, or numbers by element, none of them ``None``.
+            ``X`` is one element that is not known.
 
     Raises:
         ConventionError: what is no formula; numbers that are no ratios of small integers.
@@ -40,7 +44,7 @@ def parse_composition(composition: Composition) -> dict[str, int]:
     for element, amount in amounts.items():
         known = isinstance(element, str) and gemmi.Element(element)
         # gemmi reads no further than the symbol: 'Pb4' is lead to it
-        if not known or known.atomic_number == 0 or known.name != element:
+        if element != UNKNOWN and (not known or known.atomic_number == 0 or known.name != element):
             raise ConventionError(
                 f"{element!r} in the composition is no element; write 'PbSO4' or {{'Pb': 1, 'S': 1, 'O': 4}}"
             )

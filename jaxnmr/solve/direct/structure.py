@@ -22,6 +22,7 @@ from .formula import Composition, parse_composition
 from .problem import EXPECTED_B, Problem, make_problem, shortest_distances
 from .search import Search
 from .solutions import LEAST_PER_NUMBER, MOST_OVERLAP, Solution, Solutions, judged
+from .unknown import has_unknown, structure_with_unknown
 
 # structures that are minimised to the end and handed back
 _FINALISTS = 12
@@ -71,7 +72,7 @@ def structure(
     Args:
         intensities: of `jn.solve.lebail`, or `jn.solve.simulated_intensities`.
         composition: such as ``"PbSO4"`` or ``{"Pb": 1, "S": 1, "O": 4}``; ``{"Ca": None, "Ti": None, "O": None}`` where only the
-            elements are known.
+            elements are known. ``X`` is an element that is not known: its number of electrons is refined, and a note says what it may be.
         contents: atoms of each element in the conventional cell; all likely contents are tried together when not given.
         density: g/cm³, that tells how many these are.
         seed: of all random numbers.
@@ -87,6 +88,11 @@ def structure(
     if not seconds > 0 or most_assignments < 1:
         raise ParameterError(f"seconds is {seconds} and most_assignments {most_assignments}; expected positive numbers")
     _require_areas(intensities)
+    if has_unknown(composition):
+        return structure_with_unknown(
+            structure, intensities, composition, contents, seconds, density=density, seed=seed, most_assignments=most_assignments,
+            progress=progress,
+        )  # fmt: skip
     start = time.process_time()
     possible = _given(composition, contents) or possible_contents(
         composition, intensities.cell, intensities.group, density

@@ -1,0 +1,92 @@
+"""A composition with one unknown element, ``X``: a few elements stand in for it, and its number of electrons follows (host)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import gemmi
+
+from ..._words import listed
+from ...errors import ConventionError, DataError, JaxnmrError
+from ..electrons import ElectronCounts, electron_counts
+from ..records import Intensities
+from .formula import UNKNOWN, Composition, parse_composition
+from .solutions import Solutions
+
+# elements that stand in for it, from the most usual: neighbours differ by a factor of two in electrons, and atoms of any size are there
+STAND_INS = ("Si", "Cr", "C", "Zr", "W")
+# part of the time that each of these has
+_SHARE = 0.12
+# R of areas with free electrons that no other stand-in will better by much
+_CLEAR = 0.05
+
+Solver = Callable[..., Solutions]
+
+
+def has_unknown(composition: Composition) -> bool:
+    """Whether an element is not known."""
+    return UNKNOWN in (parse_composition(composition) if isinstance(composition, str) else composition)
+
+
+def structure_with_unknown(
+    solve: Solver, intensities: Intensities, composition: Composition, contents: Mapping[str, int] | None, seconds: float, **options: object
+) -> Solutions:  # fmt: skip
+    """Structures with the element that fits best for ``X``, and what it may be in their notes.
+
+    Every stand-in is searched for a part of the time, the electrons of its site are refined, and the one that fits best tells
+    the element with which the rest of the time is spent.
+
+    Args:
+        solve: :func:`jaxnmr.solve.structure`; ``options`` its other arguments.
+        intensities: X-rays.
+        composition, contents: with ``X``.
+        seconds: of processor time in all.
+
+    Raises:
+        ConventionError: neutrons; nothing beside ``X``, by which its electrons could be counted.
+    """
+    amounts = dict(parse_composition(composition)) if isinstance(composition, str) else dict(composition)
+    others = [element for element in amounts if element not in (UNKNOWN, "H", "D")]
+    if not others:
+        raise ConventionError(f"the composition has nothing beside {UNKNOWN}: its electrons cannot be told from the scale")
+    if intensities.instrument.radiation != "xray":
+        raise ConventionError(f"neutrons do not count electrons: an unknown element {UNKNOWN} needs X-rays")
+    named = lambda of, element: None if of is None else {element if e == UNKNOWN else e: n for e, n in of.items()}
+    run = lambda element, seconds: solve(
+        intensities, named(amounts, element), contents=named(contents, element), seconds=seconds, **options
+    )
+    tried: list[tuple[float, ElectronCounts, str, Solutions]] = []
+    errors: list[JaxnmrError] = []
+    for element in (e for e in STAND_INS if e not in amounts):
+        try:
+            found = run(element, _SHARE * seconds)
+            counted = electron_counts(found.best.crystal, intensities, reference=_reference(found, element))
+        except JaxnmrError as err:
+            errors.append(err)
+            continue
+        tried.append((counted.fit.bic, counted, element, found))
+        if found.interrupted or counted.r_factor < _CLEAR:
+            break
+    if not tried:
+        raise errors[0] if errors else DataError(f"no element could stand in for {UNKNOWN}")
+    _, counted, element, found = min(tried, key=lambda one: one[0])
+    if not found.interrupted:
+        # dispersion is that of an element: the second search settles which
+        element = counted.candidates(element, without=others)[0]
+        left = max(seconds - sum(one[3].seconds for one in tried), 0.3 * seconds)
+        again = run(element, left)
+        counts = electron_counts(again.best.crystal, intensities, reference=_reference(again, element))
+        found, counted = again, counts
+    row = counted[element]
+    near = counted.candidates(element, without=others)
+    words = (
+        f"{UNKNOWN}: Z = {row.z:.1f} ± {row.sigma:.1f} ({listed(near[:5], 'or')}), counted by the electrons of {counted.reference}; "
+        f"{element} stands for it"
+    )
+    spent = sum(one[3].seconds for one in tried) + (0.0 if found is tried[-1][3] else found.seconds)
+    return replace(found, notes=(words, *found.notes), seconds=spent)
+
+
+def _reference(found: Solutions, element: str) -> str:
+    """The known element that scatters most."""
+    power = {e: n * gemmi.Element(e).atomic_number ** 2 for e, n in found.contents.items() if e != element}
+    return max(power, key=power.__getitem__)
