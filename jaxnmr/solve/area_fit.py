@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 
 from ..crystal import Crystal, lattice
 from ..crystal.cell import reciprocal_metric
-from ..diffraction.between_elements import form_factor
+from ..diffraction.between_elements import HEAVIEST, form_factor
 from ..diffraction.reflections import laue_rotations
 from ..diffraction.scattering import scattering_factors
 from ..errors import ConventionError, DataError
@@ -32,7 +32,10 @@ _XYZ_SIGMA, _MARCH_SIGMA = 0.3, 0.5
 _FIRST_MISS, _LEAST_MISS, _MOST_MISS = 0.05, 1e-4, 2.0
 _ROUNDS, _STEPS = 6, 20
 # Å, Å², electrons, logarithms: the longest step of each kind
-_LONGEST = {"scale": 1.0, "z": 4.0, "xyz": 0.3, "u": 0.02, "march": 0.3}
+_LONGEST = {"scale": 1.0, "z": 8.0, "xyz": 0.3, "u": 0.02, "march": 0.3}
+
+# within what is tabulated
+_ELECTRONS = (0.2, HEAVIEST - 0.2)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def fit_areas(
     factor = np.linalg.cholesky(covariance + np.diag((miss * calculated) ** 2))
     white = scipy.linalg.solve_triangular(factor, np.column_stack([area - calculated, slope]), lower=True)
     normal = white[:, 1:].T @ white[:, 1:] + np.diag(1.0 / model.sigma**2)
-    size_of = np.sqrt(np.diag(normal))
+    size_of = np.sqrt(np.maximum(np.diag(normal), 1e-12))
     inverse = np.linalg.pinv(normal / size_of / size_of[:, None], hermitian=True) / size_of / size_of[:, None]
     deviance = float(white[:, 0] @ white[:, 0] + 2.0 * np.log(np.diag(factor)).sum())
     root, seen = np.sqrt(np.maximum(calculated, 0.0)), np.sqrt(np.maximum(area, 0.0))
@@ -124,6 +127,25 @@ def fit_areas(
     )  # fmt: skip
 
 
+def promise_of_texture(fit: AreaFit, areas: Intensities, axis: tuple[int, int, int]) -> float:
+    """By how much chi² of a fit without texture would fall for one along an axis, were it small (score test).
+
+    Args:
+        fit: without texture; ``areas`` of this fit.
+        axis: hkl.
+    """
+    model = _Model(fit.crystal, areas, [], axis)
+    calculated, slope = model(model.start())
+    size = float(np.max(areas.area))
+    area, covariance = np.asarray(areas.area) / size, np.asarray(areas.covariance) / size**2
+    factor = np.linalg.cholesky(covariance + np.diag((fit.miss * calculated) ** 2) + 1e-12 * np.eye(len(area)))
+    white = scipy.linalg.solve_triangular(factor, np.column_stack([area - calculated, slope]), lower=True)
+    others = white[:, 1:-1]
+    normal = others.T @ others + np.diag(1.0 / model.sigma[:-1] ** 2)
+    left = white[:, -1] - others @ np.linalg.lstsq(normal, others.T @ white[:, -1], rcond=None)[0]
+    return float((left @ white[:, 0]) ** 2 / max(left @ left, 1e-30))
+
+
 def _descended(
     model: "_Model", x: Float[np.ndarray, " p"], area: Float[np.ndarray, " n"], covariance: Float[np.ndarray, "n n"], miss: float
 ) -> Float[np.ndarray, " p"]:  # fmt: skip
@@ -131,6 +153,7 @@ def _descended(
     weights = np.maximum(model(x)[0], 0.02 * area.clip(0.0))
     factor = np.linalg.cholesky(covariance + np.diag((miss * weights) ** 2))
     longest = np.array([_LONGEST[kind] for kind in model.kinds])
+    electrons = np.array([kind == "z" for kind in model.kinds])
 
     def at(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         value, slope = model(x)
@@ -144,9 +167,10 @@ def _descended(
     for _ in range(_STEPS):
         step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-12), push)
         step = step / max(1.0, float(np.max(np.abs(step) / longest)))
-        trial = at(x + step)
+        there = np.where(electrons, np.clip(x + step, *_ELECTRONS), x + step)
+        trial = at(there)
         if trial[0] < cost:
-            gain, x, damping = cost - trial[0], x + step, max(damping * 0.2, 1e-9)
+            gain, x, damping = cost - trial[0], there, max(damping * 0.2, 1e-9)
             cost, push, normal = trial
             if gain < 1e-4:
                 break

@@ -11,7 +11,7 @@ import numpy as np
 from .._arguments import checked
 from ..crystal import Crystal, SpaceGroup
 from ..diffraction.reflections import laue_rotations
-from .area_fit import fit_areas, without_texture
+from .area_fit import fit_areas, promise_of_texture, without_texture
 from .records import Intensities
 from .settings import areas_in_setting
 
@@ -22,6 +22,8 @@ AXES = (
 # by how much the Bayesian information criterion must fall (Kass & Raftery, J. Am. Stat. Assoc. 90, 773: very strong), beside what the choice of an
 # axis costs; and standard uncertainties and size of the logarithm of the coefficient
 _GAIN, _SIGMAS, _LEAST = 10.0, 4.0, 0.03
+# axes for which everything is fitted
+_FITTED = 4
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,10 @@ def texture_of(crystal: Crystal, areas: Intensities) -> Texture | None:
     here = areas_in_setting(areas, crystal)
     plain = fit_areas(crystal, here)
     axes = distinct_axes(crystal.group)
-    fits = [(fit_areas(plain.crystal, here, axis=axis), axis) for axis in axes]
+    # how much a small texture would help tells where to look
+    promise = {axis: promise_of_texture(plain, here, axis) for axis in axes}
+    likely = sorted(axes, key=lambda axis: -promise[axis])[:_FITTED]
+    fits = [(fit_areas(plain.crystal, here, axis=axis), axis) for axis in likely]
     best, axis = min(fits, key=lambda one: one[0].bic)
     gain = plain.bic - best.bic - 2.0 * float(np.log(len(axes)))
     (size,), (sigma,) = best.of("march")

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from ..._tables import plain
 from ...crystal import Crystal
+from ..preferred_orientation import Texture
 from .contents import Contents
 
 # R of square roots of areas: structures that were right had 0.01 to 0.13, the best wrong ones of failed searches 0.2 to 0.37
@@ -64,6 +65,7 @@ class Solutions:
         seconds: processor time.
         interrupted: somebody stopped it.
         notes: what a reader must know.
+        texture: preferred orientation that the R factors hold, where areas show one.
     """
 
     solutions: tuple[Solution, ...]
@@ -78,6 +80,7 @@ class Solutions:
     seconds: float
     interrupted: bool = False
     notes: tuple[str, ...] = field(default=())
+    texture: Texture | None = None
 
     @property
     def best(self) -> Solution:

@@ -22,6 +22,7 @@ from .formula import Composition, parse_composition
 from .problem import EXPECTED_B, Problem, make_problem, shortest_distances
 from .search import Search
 from .solutions import LEAST_PER_NUMBER, MOST_OVERLAP, Solution, Solutions, judged
+from .textured import texture_of_finalists
 from .unknown import has_unknown, structure_with_unknown
 
 # structures that are minimised to the end and handed back
@@ -110,7 +111,9 @@ def structure(
         tell = lambda of, left: progress(Progress(min(of.history), len(of.pool), of.hops, max(left, 0.0)))
     search.run(seconds - (time.process_time() - start), most_assignments, tell)
     finalists = _finalists(search)
-    first = finalists[0]
+    if (texture := texture_of_finalists(search, finalists)) is not None:
+        finalists = _finalists(search)
+    problem, first = search.problem, finalists[0]
     ranked = [(s.r_factor, s.dof, s.overlap) for s in finalists]
     spacing = atoms_of(first.crystal).spacing
     solved, reason = judged(
@@ -122,7 +125,7 @@ def structure(
         solutions=tuple(finalists), solved=solved, reason=reason, possible=likely, indistinguishable=alike,
         tried=len(search.pool), total=len(search.pool) if search.exhausted else None, history=np.array(search.history),
         hops=search.hops, seconds=time.process_time() - start, interrupted=search.interrupted,
-        notes=_notes(intensities, likely, problem, first, alike),
+        notes=(*([str(texture)] if texture else []), *_notes(intensities, likely, problem, first, alike)), texture=texture,
     )  # fmt: skip
 
 

@@ -16,8 +16,6 @@ from .solutions import Solutions
 STAND_INS = ("Si", "Cr", "C", "Zr", "W")
 # part of the time that each of these has
 _SHARE = 0.12
-# R of areas with free electrons that no other stand-in will better by much
-_CLEAR = 0.05
 
 Solver = Callable[..., Solutions]
 
@@ -64,7 +62,7 @@ def structure_with_unknown(
             errors.append(err)
             continue
         tried.append((counted.fit.bic, counted, element, found))
-        if found.interrupted or counted.r_factor < _CLEAR:
+        if found.interrupted or found.solved:
             break
     if not tried:
         raise errors[0] if errors else DataError(f"no element could stand in for {UNKNOWN}")
