@@ -7,6 +7,7 @@ median and 0.36 at worst, so that between neighbours a few hundredths are missed
 """
 
 from functools import lru_cache
+from typing import Any
 
 import gemmi
 import jax.numpy as jnp
@@ -29,21 +30,50 @@ def form_factor(s_sq: Float[Array, " n"], z: Float[Array, " k"]) -> Float[Array,
     Source: coefficients of International Tables C (1992), as in :mod:`jaxnmr.diffraction.scattering`.
     """
     a, b, c = _neutral()
-    number = jnp.clip(jnp.floor(jnp.asarray(z)), 0.0, HEAVIEST - 1.0).astype(int)
-    t = jnp.clip(jnp.asarray(z), 0.0, HEAVIEST) - number
-    weights = jnp.stack(
-        [
-            0.5 * t * (-1.0 + t * (2.0 - t)),
-            1.0 + 0.5 * t * t * (-5.0 + 3.0 * t),
-            0.5 * t * (1.0 + t * (4.0 - 3.0 * t)),
-            0.5 * t * t * (t - 1.0),
-        ]
-    )
+    z = jnp.clip(jnp.asarray(z), 0.0, HEAVIEST)
+    number = jnp.minimum(jnp.floor(z), HEAVIEST - 1.0).astype(int)
     # the first row is that of -1, the mirror image of hydrogen
     rows = number + jnp.arange(4)[:, None]
     waves = jnp.exp(-jnp.asarray(b)[rows] * jnp.asarray(s_sq)[:, None, None, None])
     each = (jnp.asarray(a)[rows] * waves).sum(axis=-1) + jnp.asarray(c)[rows]
-    return (weights * each).sum(axis=1)
+    return sum(weight * each[:, k] for k, weight in enumerate(_weights(z - number)))
+
+
+class FormFactors:
+    """:func:`form_factor` of many fits to the same reflections, with its slope (host).
+
+    Args:
+        s_sq: ``(n,)`` Å⁻².
+    """
+
+    def __init__(self, s_sq: Float[np.ndarray, " n"]):
+        a, b, c = _neutral()
+        self._table = (a * np.exp(-b * np.asarray(s_sq)[:, None, None])).sum(axis=-1) + c
+
+    def __call__(self, z: float) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """Electrons of one atom, and their derivative by its number."""
+        number = int(np.clip(np.floor(z), 0.0, HEAVIEST - 1.0))
+        near, t = self._table[:, number : number + 4], float(np.clip(z, 0.0, HEAVIEST)) - number
+        return near @ np.array(_weights(t)), near @ np.array(_slopes(t))
+
+
+def _weights(t: Any) -> tuple[Any, ...]:
+    """Of the elements at -1, 0, 1 and 2 for a number between 0 and 1."""
+    return (
+        0.5 * t * (-1.0 + t * (2.0 - t)),
+        1.0 + 0.5 * t * t * (-5.0 + 3.0 * t),
+        0.5 * t * (1.0 + t * (4.0 - 3.0 * t)),
+        0.5 * t * t * (t - 1.0),
+    )
+
+
+def _slopes(t: float) -> tuple[float, ...]:
+    return (
+        0.5 * (-1.0 + t * (4.0 - 3.0 * t)),
+        0.5 * t * (-10.0 + 9.0 * t),
+        0.5 * (1.0 + t * (8.0 - 9.0 * t)),
+        0.5 * t * (3.0 * t - 2.0),
+    )
 
 
 @lru_cache(maxsize=1)

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from .indexing.index import index
     from .ladder import groups_to_try
     from .noise import scatter_sigma
+    from .orders import Arrangement, orders_of
     from .outcome import Determination
     from .peaks.find import find_peaks
     from .preferred_orientation import Texture, texture_of
     from .records import CellCandidate, Intensities, Peaks
 
 __all__ = [
+    "Arrangement",
     "CellCandidate",
     "CellTable",
     "Determination",
@@ -47,6 +49,7 @@ __all__ = [
     "index",
     "intensities_in",
     "lebail",
+    "orders_of",
     "profile_factor",
     "rank_by_lebail",
     "refine_solution",
@@ -59,6 +62,7 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     names={
+        "Arrangement": "orders",
         "CellCandidate": "records",
         "CellTable": "indexing.cell_table",
         "Determination": "outcome",
@@ -80,6 +84,7 @@ __getattr__, __dir__ = lazy(
         "index": "indexing.index",
         "intensities_in": "extraction.symmetry",
         "lebail": "extraction.lebail",
+        "orders_of": "orders",
         "profile_factor": "handover",
         "rank_by_lebail": "extraction.ranking",
         "refine_solution": "handover",

@@ -10,15 +10,13 @@ the same for all, whose size follows from the fit: with it, chi² equals its deg
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from jaxtyping import Float, Int
 
 from ..crystal import Crystal, lattice
 from ..crystal.cell import reciprocal_metric
-from ..diffraction.between_elements import HEAVIEST, form_factor
+from ..diffraction.between_elements import HEAVIEST, FormFactors
 from ..diffraction.reflections import laue_rotations
 from ..diffraction.scattering import scattering_factors
 from ..errors import ConventionError, DataError
@@ -225,6 +223,7 @@ class _Model:
         free = np.isin(np.arange(len(sites)), [k for group in free_z for k in group])
         pick = lambda one, other: np.where(free.reshape(-1, *[1] * (one.ndim - 1)), one, other)
         a, b, c = pick(given.a, factors.a), pick(given.b, factors.b), pick(given.c, factors.c)
+        self._between = FormFactors(self._s_sq)
         self._tabulated = (a * np.exp(-b * self._s_sq[:, None, None])).sum(axis=-1) + c
         self._z = np.array([atomic_number(element) for element in crystal.elements], dtype=float)
         self._cos2 = None
@@ -273,7 +272,9 @@ class _Model:
             anisotropic=(False,) * len(self._z),
         )  # fmt: skip
 
-    def __call__(self, x: Float[np.ndarray, " p"]) -> tuple[Float[np.ndarray, " groups"], Float[np.ndarray, "groups p"]]:
+    def __call__(
+        self, x: Float[np.ndarray, " p"]
+    ) -> tuple[Float[np.ndarray, " groups"], Float[np.ndarray, "groups p"]]:
         s_sq, n, sites = self._s_sq, len(self._s_sq), len(self._z)
         f, slope_z = self._form(x)
         f = f + self._f1
@@ -319,12 +320,11 @@ class _Model:
         """Form factors of the sites, and their slopes by the free numbers of electrons."""
         if not self.free_z:
             return self._tabulated, np.zeros((len(self._s_sq), 0))
-        z = jnp.asarray(x[1 : 1 + len(self.free_z)])
-        free, slope = jax.jvp(lambda z: form_factor(jnp.asarray(self._s_sq), z), (z,), (jnp.ones_like(z),))
-        f = self._tabulated.copy()
+        f, slopes = self._tabulated.copy(), np.zeros((len(self._s_sq), len(self.free_z)))
         for k, group in enumerate(self.free_z):
-            f[:, group] = np.asarray(free)[:, k : k + 1]
-        return f, np.asarray(slope)
+            free, slopes[:, k] = self._between(float(x[1 + k]))
+            f[:, group] = free[:, None]
+        return f, slopes
 
 
 def atomic_number(element: str) -> int:

@@ -15,6 +15,7 @@ from ..diffraction import Instrument, Pattern
 from ..errors import ConventionError, JaxnmrError, ParameterError, SymmetryError
 from ..refinement import RefinementResult
 from ..typing import Numbers
+from .after_search import electron_notes, texture_for
 from .bond_valence import orders_by_bond_valences
 from .direct.formula import Composition, parse_composition
 from .direct.search import GOOD_R
@@ -360,7 +361,8 @@ class _Run:
                         self.extractions[attempt.cell],
                     )
                     try:
-                        fit = refine_solution(one, extraction, self.pattern)
+                        texture = texture_for(one, attempt.intensities, attempt.solutions)
+                        fit = refine_solution(one, extraction, self.pattern, texture=texture)
                     except (JaxnmrError, ValueError) as err:
                         self.notes.append(f"refinement in {one.group.name}: {err}")
                         continue
@@ -370,6 +372,8 @@ class _Run:
                     self.fits.sort(key=lambda fit: _badness(fit, len(self.extractions[0].hkl)))
                     if fit.status == "interrupted":
                         raise KeyboardInterrupt
+        for attempt in self.attempts[: 1 if self.fits else 0]:
+            self.notes += electron_notes(attempt.solutions.best.crystal, attempt.intensities, attempt.solutions.texture)
 
     def _ordered(self, crystal: Crystal, pairs: Sequence[tuple[str, str]]) -> Crystal:
         """Elements that X-rays do not tell apart, by the valences of their bonds, which is said."""

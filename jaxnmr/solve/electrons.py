@@ -49,7 +49,11 @@ class ElectronCount:
         return self.sigma > 0.0 and off > _DOUBT_SIGMA * self.sigma and off > _DOUBT_PART * self.given
 
     def __str__(self) -> str:
-        return f"{self.name}: Z = {self.z:.1f} ± {self.sigma:.1f}" if self.sigma else f"{self.name}: Z = {self.z:g}, by definition"
+        return (
+            f"{self.name}: Z = {self.z:.1f} ± {self.sigma:.1f}"
+            if self.sigma
+            else f"{self.name}: Z = {self.z:g}, by definition"
+        )
 
 
 @dataclass(frozen=True)
@@ -155,15 +159,15 @@ def electron_counts(
             f"{crystal.name} has no element beside {reference}: its number of electrons cannot be told from the scale"
         )
     groups = (
-        [[k] for k in free] if by == "site" else [[k for k in free if crystal.elements[k] == e] for e in elements if e != reference]
+        [[k] for k in free]
+        if by == "site"
+        else [[k for k in free if crystal.elements[k] == e] for e in elements if e != reference]
     )
     here = areas_in_setting(areas, crystal)
     before = fit_areas(crystal, here)
     fit = fit_areas(before.crystal, here, free_z=groups)
     values, sigmas = fit.of("z")
-    found = {
-        k: (value, sigma) for group, value, sigma in zip(groups, values, sigmas, strict=True) for k in group
-    }
+    found = {k: (value, sigma) for group, value, sigma in zip(groups, values, sigmas, strict=True) for k in group}
     rows, seen = [], set()
     for k, element in enumerate(crystal.elements):
         name = crystal.labels[k] if by == "site" else element

@@ -11,6 +11,7 @@ from ..refinement import RefinementResult, Stage, refine
 from ..refinement.descent import Callback
 from ..terms import PatternTerm, Prior
 from .extraction.records import Extraction
+from .preferred_orientation import Texture
 
 _HISTOGRAM = "xrd"
 # Å²: displacements of inorganic and molecular crystals at room temperature, which a poor pattern does not tell
@@ -25,6 +26,7 @@ def refine_solution(
     *,
     terms: Sequence[Term] = (),
     models: Source | None = None,
+    texture: Texture | None = None,
     callback: Callback | None = None,
 ) -> RefinementResult:
     """Refine a structure against the whole pattern, from the cell, background and profile that its intensities came from.
@@ -36,13 +38,15 @@ def refine_solution(
         extraction: the Le Bail fit of its cell.
         pattern: the pattern that was extracted from.
         terms: what else is known, such as an `EnergyTerm` or `Restraint` terms; ``models`` is what they read, as of `Objective`.
+        texture: preferred orientation to refine, in the setting of ``crystal``; as of :func:`jaxnmr.solve.texture_of`.
         callback: receives a `StepInfo` after every step.
 
     Returns:
         The result, converged or not.
     """
     background = Background.chebyshev(len(extraction.values["background"]))
-    experiment = PowderDiffraction(instrument=extraction.instrument, background=background)
+    march = {} if texture is None else {crystal.name: texture.axis}
+    experiment = PowderDiffraction(instrument=extraction.instrument, background=background, march_axis=march)
     histogram = PatternTerm(experiment, pattern, name=_HISTOGRAM)
     total = sum(terms, start=histogram + Prior("u_iso", _U, _U_SIGMA))
     objective = Objective(total, crystal=crystal, models=models)
@@ -51,7 +55,11 @@ def refine_solution(
     for name, value in extraction.values.items():
         if name != "scale" and f"{_HISTOGRAM}/{name}" in known:
             parameters = parameters.set(f"{_HISTOGRAM}/{name}", value)
-    return refine(objective, parameters, stages=_stages(crystal, extraction), callback=callback, throw=False)
+    stages = _stages(crystal, extraction)
+    if texture is not None:
+        parameters = parameters.set(f"{_HISTOGRAM}/march[{crystal.name}]", texture.ratio)
+        stages[0] = Stage(free=(*stages[0].free, f"{_HISTOGRAM}/march"), name="scale, texture and background")
+    return refine(objective, parameters, stages=stages, callback=callback, throw=False)
 
 
 def _stages(crystal: Crystal, extraction: Extraction) -> list[Stage]:

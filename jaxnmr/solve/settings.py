@@ -34,7 +34,11 @@ def areas_in_setting(areas: Intensities, crystal: Crystal) -> Intensities:
     hkl, multiplicity = plan_reflections(crystal.group, cell, 1.0 / (known.max() * (1.0 + _SAME)))
     order = np.argsort(known, kind="stable")
     here = lengths(hkl, cell)
-    place = np.clip(np.searchsorted(known[order], here), 1, len(known) - 1) if len(known) > 1 else np.zeros(len(here), dtype=int)
+    place = (
+        np.clip(np.searchsorted(known[order], here), 1, len(known) - 1)
+        if len(known) > 1
+        else np.zeros(len(here), dtype=int)
+    )
     left, right = order[np.maximum(place - 1, 0)], order[place]
     nearest = np.where(np.abs(known[left] - here) < np.abs(known[right] - here), left, right)
     found = np.abs(known[nearest] / here - 1.0) < _SAME

@@ -45,7 +45,9 @@ def structure_with_unknown(
     amounts = dict(parse_composition(composition)) if isinstance(composition, str) else dict(composition)
     others = [element for element in amounts if element not in (UNKNOWN, "H", "D")]
     if not others:
-        raise ConventionError(f"the composition has nothing beside {UNKNOWN}: its electrons cannot be told from the scale")
+        raise ConventionError(
+            f"the composition has nothing beside {UNKNOWN}: its electrons cannot be told from the scale"
+        )
     if intensities.instrument.radiation != "xray":
         raise ConventionError(f"neutrons do not count electrons: an unknown element {UNKNOWN} needs X-rays")
     named = lambda of, element: None if of is None else {element if e == UNKNOWN else e: n for e, n in of.items()}
