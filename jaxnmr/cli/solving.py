@@ -44,7 +44,9 @@ def add_solving(command: Callable) -> None:
     )  # fmt: skip
     _add_pattern(solve)
     made_of = solve.add_mutually_exclusive_group(required=True)
-    made_of.add_argument("--composition", metavar="FORMULA", help="such as PbSO4 or 'Ca5(PO4)3F'")
+    made_of.add_argument(
+        "--composition", metavar="FORMULA", help="such as PbSO4 or 'Ca5(PO4)3F'; X for an unknown element"
+    )
     made_of.add_argument("--elements", nargs="+", metavar="ELEMENT", help="where their ratio is not known: Ca Ti O")
     solve.add_argument(
         "--cell",

@@ -220,11 +220,10 @@ class _Model:
         self._f1, self._f2 = np.asarray(factors.f1), np.asarray(factors.f2)
         given = scattering_factors(crystal.elements, instrument.radiation, instrument.wavelengths[0])
         # a site whose electrons are free has the neutral atom of its element, to begin with
-        free = np.isin(np.arange(len(sites)), [k for group in free_z for k in group])
-        pick = lambda one, other: np.where(free.reshape(-1, *[1] * (one.ndim - 1)), one, other)
-        a, b, c = pick(given.a, factors.a), pick(given.b, factors.b), pick(given.c, factors.c)
+        free = np.isin(np.arange(len(sites)), [k for members in free_z for k in members])
+        electrons = lambda of: (of.a * np.exp(-of.b * self._s_sq[:, None, None])).sum(axis=-1) + of.c
         self._between = FormFactors(self._s_sq)
-        self._tabulated = (a * np.exp(-b * self._s_sq[:, None, None])).sum(axis=-1) + c
+        self._tabulated = np.where(free, electrons(given), electrons(factors))
         self._z = np.array([atomic_number(element) for element in crystal.elements], dtype=float)
         self._cos2 = None
         if axis is not None:
