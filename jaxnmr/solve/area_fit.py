@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float, Int
 
 from ..crystal import Crystal, lattice
@@ -112,7 +111,7 @@ def fit_areas(
             break
     calculated, slope = model(x)
     factor = np.linalg.cholesky(covariance + np.diag((miss * calculated) ** 2))
-    white = scipy.linalg.solve_triangular(factor, np.column_stack([area - calculated, slope]), lower=True)
+    white = _white(factor, area - calculated, slope)
     normal = white[:, 1:].T @ white[:, 1:] + np.diag(1.0 / model.sigma**2)
     size_of = np.sqrt(np.maximum(np.diag(normal), 1e-12))
     inverse = np.linalg.pinv(normal / size_of / size_of[:, None], hermitian=True) / size_of / size_of[:, None]
@@ -137,7 +136,7 @@ def promise_of_texture(fit: AreaFit, areas: Intensities, axis: tuple[int, int, i
     size = float(np.max(areas.area))
     area, covariance = np.asarray(areas.area) / size, np.asarray(areas.covariance) / size**2
     factor = np.linalg.cholesky(covariance + np.diag((fit.miss * calculated) ** 2) + 1e-12 * np.eye(len(area)))
-    white = scipy.linalg.solve_triangular(factor, np.column_stack([area - calculated, slope]), lower=True)
+    white = _white(factor, area - calculated, slope)
     others = white[:, 1:-1]
     normal = others.T @ others + np.diag(1.0 / model.sigma[:-1] ** 2)
     left = white[:, -1] - others @ np.linalg.lstsq(normal, others.T @ white[:, -1], rcond=None)[0]
@@ -155,7 +154,7 @@ def _descended(
 
     def at(x: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         value, slope = model(x)
-        white = scipy.linalg.solve_triangular(factor, np.column_stack([area - value, slope]), lower=True)
+        white = _white(factor, area - value, slope)
         away = (x - model.prior) / model.sigma
         r, j = white[:, 0], white[:, 1:]
         return float(r @ r + away @ away), j.T @ r - away / model.sigma, j.T @ j + np.diag(1.0 / model.sigma**2)
@@ -177,14 +176,23 @@ def _descended(
     return x
 
 
+def _white(
+    factor: Float[np.ndarray, "n n"], residual: Float[np.ndarray, " n"], slope: Float[np.ndarray, "n p"]
+) -> Float[np.ndarray, "n p1"]:
+    """Residuals and slopes with a covariance of one, side by side."""
+    # only when it is called: importing the package must not load it
+    from scipy.linalg import solve_triangular
+
+    return np.asarray(solve_triangular(factor, np.column_stack([residual, slope]), lower=True))
+
+
 def _miss(
     residual: Float[np.ndarray, " n"], covariance: Float[np.ndarray, "n n"], calculated: Float[np.ndarray, " n"], dof: int
 ) -> float:  # fmt: skip
     """The part of every area with which chi² is its degrees of freedom."""
 
     def chi2(miss: float) -> float:
-        factor = scipy.linalg.cho_factor(covariance + np.diag((miss * calculated) ** 2))
-        return float(residual @ scipy.linalg.cho_solve(factor, residual))
+        return float(residual @ np.linalg.solve(covariance + np.diag((miss * calculated) ** 2), residual))
 
     low, high = np.log(_LEAST_MISS), np.log(_MOST_MISS)
     if chi2(_LEAST_MISS) <= dof:
