@@ -16,6 +16,7 @@ from ..errors import ConventionError
 from .direct.contents import Contents
 from .direct.solutions import Solution, Solutions
 from .handover import profile_factor
+from .preferred_orientation import Texture
 from .records import CellCandidate, Peaks
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def attempt_record(attempt: Attempt) -> dict[str, Any]:
         "symbol": attempt.rung.symbol,
         "probability": attempt.rung.probability,
         "bic": attempt.bic,
-        **_fields(found, "solutions"),
+        **_fields(found, "solutions", "texture"),
+        "texture": None if found.texture is None else vars(found.texture),
         "possible": [vars(one) for one in found.possible],
         "solutions": [
             _fields(s, "crystal")
@@ -124,12 +126,14 @@ def solutions_of_record(record: Mapping[str, Any]) -> Solutions:
         where = {name: one[name] for name in ("cell", "species", "xyz", "u_iso", "name")}
         crystal = Crystal.create(spacegroup=group, snap_distance=1e-3, **where)
         found.append(Solution(crystal=crystal, **_arguments(Solution, one, "crystal")))
-    plain = _arguments(Solutions, record, "solutions", "possible", "indistinguishable", "history")
+    plain = _arguments(Solutions, record, "solutions", "possible", "indistinguishable", "history", "texture")
+    texture = record.get("texture")
     return Solutions(
         solutions=tuple(found),
         possible=tuple(Contents(**_arguments(Contents, one)) for one in record["possible"]),
         indistinguishable=tuple((a, b) for a, b in record["indistinguishable"]),
         history=np.array(record["history"], dtype=float),
+        texture=None if texture is None else Texture(**_arguments(Texture, texture)),
         **plain,
     )
 

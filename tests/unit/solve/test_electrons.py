@@ -1,5 +1,6 @@
 """Numbers of electrons, an unknown element and a texture, from integrated intensities."""
 
+import json
 import re
 
 import numpy as np
@@ -130,3 +131,19 @@ def test_what_cannot_be_counted_is_said():
         jn.solve.electron_counts(crystal, jn.solve.simulated_intensities(crystal, d_min=2.3))
     with pytest.raises(ConventionError, match="nothing beside X"):
         jn.solve.structure(areas, "X")
+
+
+def test_a_texture_goes_into_the_record_of_a_search_and_comes_back():
+    from dataclasses import replace
+    from types import SimpleNamespace
+
+    from jaxnmr._record import plain
+    from jaxnmr.solve.record import attempt_record, solutions_of_record
+
+    crystal = jn.Crystal.create(**RUTILE)
+    found = jn.solve.structure(jn.solve.simulated_intensities(crystal), "TiO2", seconds=0.5)
+    rung = SimpleNamespace(group=crystal.group, symbol="P - n -", probability=1.0)
+    for texture in (jn.solve.Texture((0, 0, 1), 0.7, 0.01, 50.0, 0.03, 0.2), None):
+        attempt = SimpleNamespace(cell=0, rung=rung, solutions=replace(found, texture=texture), bic=1.0)
+        again = json.loads(json.dumps(plain(attempt_record(attempt))))
+        assert solutions_of_record(again).texture == texture
