@@ -132,7 +132,7 @@ def _index(arguments: argparse.Namespace, console: Console) -> int:
         console.print(
             f"  {k}  {one.lattice}  {numbers}  {one.indexed}/{one.indexed + one.unindexed} lines  {rwp}P {one.probability:.3f}"
         )
-    for note in peaks.notes:
+    for note in (*peaks.notes, *table.notes):
         console.print(f"  [yellow]note:[/] {escape(note)}")
     write_indexing(pattern, peaks, cells, folder, f"Cells of {pattern.name}", inputs=[arguments.pattern])
     console.print(f"  table: {escape(str(folder / 'cells.csv'))}, report: {escape(str(folder / 'report.md'))}")

@@ -61,7 +61,7 @@ class CellCandidate:
         possible: how many lines it allows up to the last peak.
         m20: de Wolff's figure of merit (J. Appl. Cryst. 1, 108 (1968)) of these lines.
         log_evidence: logarithm of the evidence, up to a constant of the peak list.
-        probability: among the candidates of the search.
+        probability: of the candidates of the search; what they leave of one is that none is right.
         rwp: of a Le Bail fit of the whole pattern, where one was made.
     """
 

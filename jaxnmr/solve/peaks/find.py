@@ -75,7 +75,7 @@ def find_peaks(
         notes.append(f"the first {most} of more peaks are listed; most=... takes more")
         table = table[:most]
     if len(table) < FEWEST:
-        notes.append(f"{len(table)} peaks were found; an indexing needs {FEWEST} or more")
+        notes.append(f"{len(table)} peaks were found; an indexing in every lattice needs {FEWEST} or more")
     # the groups, and with them the background below its peaks, end where the list does
     humps = sorted(h for h in (*humps, *search.rises()) if not len(table) or h[0] < table[-1, 0])
     two_theta, sigma, area, sigma_area, fwhm = table.T
