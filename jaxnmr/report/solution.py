@@ -19,6 +19,7 @@ from ..plot import solving
 from ..plot.peaks import peaks as peaks_picture
 from ..plot.structures import structure as structure_picture
 from ..solve.handover import profile_factor
+from ..solve.indexing.cell_table import cell_row
 from ..solve.peaks.find import write_peaks
 from ..solve.record import cell_record, determination_record, peaks_record
 from ..units import format_esd
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from ..solve import CellCandidate, ExtinctionTable, Peaks
     from ..solve.outcome import Attempt, Determination
 
-_CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 _CELL_HEADER = ("a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °", "V / Å³")
 # structures written beside the best one
 _MOST_STRUCTURES = 5
@@ -128,20 +128,11 @@ def _first_steps(pattern: Pattern, peaks: Peaks, cells: Sequence[CellCandidate],
 
 def _write_cells(cells: Sequence[CellCandidate], path: Path) -> Path:
     text = StringIO()
-    rows = [_cell_row(c) for c in cells]
+    rows = [cell_row(k, c) for k, c in enumerate(cells, start=1)]
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["lattice"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return write_atomically(path, text.getvalue())
-
-
-def _cell_row(one: CellCandidate) -> dict[str, Any]:
-    cell = {name: f"{value:.5f}" for name, value in zip(_CELL, one.cell, strict=True)}
-    return {
-        "lattice": one.lattice, "group": one.group.name, **cell, "zero_deg": f"{one.zero:.4f}", "displacement_deg": f"{one.displacement:.4f}",
-        "indexed": one.indexed, "unindexed": one.unindexed, "possible": one.possible, "m20": f"{one.m20:.2f}" if np.isfinite(one.m20) else "",
-        "log_evidence": f"{one.log_evidence:.2f}", "probability": f"{one.probability:.4g}", "rwp": "" if one.rwp is None else f"{one.rwp:.3f}",
-    }  # fmt: skip
 
 
 def _text(found: Determination, title: str) -> str:

@@ -7,6 +7,7 @@ from ..crystal import Crystal
 from ..diffraction import Pattern
 from ..errors import DataError
 from ..refinement import RefinementResult
+from .direct.search import GOOD_R
 from .direct.solutions import Solutions
 from .extraction.extinction import ExtinctionTable
 from .extraction.records import Extraction
@@ -31,6 +32,11 @@ class Attempt:
     intensities: Intensities
     solutions: Solutions
     bic: float
+
+
+def fits(attempt: Attempt) -> bool:
+    """Whether to search on cannot help: a structure is solved, or agrees without being determined by the data."""
+    return attempt.solutions.solved or attempt.solutions.best.r_factor <= GOOD_R
 
 
 @dataclass(frozen=True)

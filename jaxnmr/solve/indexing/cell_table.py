@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ..._tables import plain
+from ...crystal.cell import volume
 from ...errors import DataError
 from ..records import CellCandidate, Peaks
 from .lattices import lattice_named, lines_within
@@ -114,18 +115,7 @@ class CellTable:
 
     def rows(self) -> list[dict[str, object]]:
         """One row per candidate, for ``cells.csv``: Å, degrees, Å³."""
-        found = []
-        for rank, (one, sigma) in enumerate(zip(self.candidates, self.sigmas, strict=True), start=1):
-            row: dict[str, object] = {"rank": rank, "lattice": one.lattice, "group": one.group.name}
-            for name, value, error in zip(("a", "b", "c", "alpha", "beta", "gamma"), one.cell, sigma, strict=True):
-                row |= {name: round(float(value), 5), f"{name}_su": float(f"{error:.2g}")}
-            row |= {
-                "volume": round(_volume(one.cell), 3), "zero": round(one.zero, 4), "displacement": round(one.displacement, 4),
-                "indexed": one.indexed, "unindexed": one.unindexed, "possible": one.possible, "m20": round(one.m20, 2),
-                "log_evidence": round(one.log_evidence, 2), "probability": float(f"{one.probability:.3g}"), "rwp": one.rwp,
-            }  # fmt: skip
-            found.append(row)
-        return found
+        return [cell_row(k, *one) for k, one in enumerate(zip(self.candidates, self.sigmas, strict=True), start=1)]
 
     def __str__(self) -> str:
         header = (
@@ -147,7 +137,7 @@ class CellTable:
         )
         rows = [
             (
-                rank, one.lattice, *(f"{x:.4f}" for x in one.cell[:3]), *(f"{x:.3f}" for x in one.cell[3:]), f"{_volume(one.cell):.1f}",
+                rank, one.lattice, *(f"{x:.4f}" for x in one.cell[:3]), *(f"{x:.3f}" for x in one.cell[3:]), f"{volume_of(one):.1f}",
                 f"{one.zero + one.displacement:+.3f}", f"{one.indexed}/{one.indexed + one.unindexed}", one.possible, f"{one.m20:.1f}",
                 f"{one.log_evidence:.1f}", f"{one.probability:.3f}",
             )
@@ -160,6 +150,21 @@ class CellTable:
     __repr__ = __str__
 
 
-def _volume(cell: Float[np.ndarray, "6"]) -> float:
-    cos = np.cos(np.radians(cell[3:]))
-    return float(np.prod(cell[:3]) * np.sqrt(1.0 - cos @ cos + 2.0 * np.prod(cos)))
+def cell_row(rank: int, one: CellCandidate, sigma: Float[np.ndarray, "6"] | None = None) -> dict[str, object]:
+    """A candidate as a row of ``cells.csv``: Å, degrees, Å³; standard uncertainties where they are known."""
+    row: dict[str, object] = {"rank": rank, "lattice": one.lattice, "group": one.group.name}
+    for k, name in enumerate(("a", "b", "c", "alpha", "beta", "gamma")):
+        row[name] = round(float(one.cell[k]), 5)
+        if sigma is not None:
+            row[f"{name}_su"] = float(f"{sigma[k]:.2g}")
+    return row | {
+        "volume": round(volume_of(one), 3), "zero_deg": round(one.zero, 4), "displacement_deg": round(one.displacement, 4),
+        "indexed": one.indexed, "unindexed": one.unindexed, "possible": one.possible,
+        "m20": round(one.m20, 2) if np.isfinite(one.m20) else None, "log_evidence": round(one.log_evidence, 2),
+        "probability": float(f"{one.probability:.4g}"), "rwp": None if one.rwp is None else round(one.rwp, 3),
+    }  # fmt: skip
+
+
+def volume_of(one: CellCandidate) -> float:
+    """Å³."""
+    return float(volume(np.asarray(one.cell, dtype=float)))

@@ -9,7 +9,8 @@ import pytest
 import jaxnmr as jn
 from jaxnmr.cli import main
 from jaxnmr.cli import solving as cli
-from jaxnmr.solve.determination import determine, unexplained
+from jaxnmr.solve.determination import determine
+from jaxnmr.solve.verdict import unexplained
 
 RUTILE = {
     "cell": (4.594, 4.594, 2.959, 90, 90, 90),

@@ -1,0 +1,74 @@
+"""Whether a determination may be believed, in words (host)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from ..refinement import RefinementResult
+from .extraction.records import Extraction
+from .handover import profile_factor
+from .outcome import Attempt, fits
+
+# Rwp of a refined structure over that of the Le Bail fit, up to which the structure may be believed
+_LARGEST_RATIO = 2.0
+# part of the pattern above the background that the reflections of the right cell may leave: impurities, a poor profile
+_MOST_UNEXPLAINED = 0.5
+
+Status = Literal["solved", "not solved", "interrupted"]
+
+
+def verdict(
+    attempts: Sequence[Attempt], refined: tuple[RefinementResult, Extraction] | None, notes: Sequence[str], interrupted: bool
+) -> tuple[Status, str]:  # fmt: skip
+    """What became of a determination, and why.
+
+    Args:
+        attempts: searches for atoms, the best first.
+        refined: the best refinement, with the Le Bail fit of its cell.
+        notes: of the search; the last one says why there was none.
+        interrupted: somebody stopped it.
+    """
+    best = attempts[0] if attempts else None
+    if refined and best:
+        return _of_refinement(best, *refined, interrupted)
+    if interrupted:
+        found_one = best is not None and fits(best)
+        return (
+            "interrupted",
+            "a structure was found, but not refined" if found_one else "no structure was found that fits",
+        )
+    if best:
+        return "not solved", best.solutions.reason
+    return "not solved", "no atoms could be searched for" + (f": {notes[-1]}" if notes else "")
+
+
+def _of_refinement(
+    best: Attempt, found: RefinementResult, extraction: Extraction, interrupted: bool
+) -> tuple[Status, str]:
+    rwp, reachable, missed = profile_factor(found), extraction.rwp, unexplained(extraction)
+    words = f"{found.crystal.group.name}: Rwp {rwp:.2f} %, that of the Le Bail fit {reachable:.2f} %"
+    if interrupted and not found.converged:
+        return "interrupted", f"a structure was found, but not refined to the end. {words}"
+    if missed > _MOST_UNEXPLAINED:
+        return (
+            "not solved",
+            f"the cell does not explain the pattern: its reflections leave {missed:.0%} of what rises above the background. {words}",
+        )
+    if not found.converged:
+        return "not solved", f"the refinement of the structure did not converge. {words}"
+    if not rwp <= _LARGEST_RATIO * reachable:
+        return "not solved", f"the refined structure does not fit. {words}"
+    if not best.solutions.solved:
+        return "not solved", f"a structure fits, but {best.solutions.reason}. {words}"
+    return "solved", words
+
+
+def unexplained(fit: Extraction) -> float:
+    """Part of the squares of what rises above or below the median that a fit leaves, the noise taken off.
+
+    Not above the background of the fit: where reflections are at the wrong places, that goes anywhere.
+    """
+    left = float(np.sum(((fit.observed - fit.calculated) / fit.sigma) ** 2)) - len(fit.observed)
+    whole = float(np.sum(((fit.observed - np.median(fit.observed)) / fit.sigma) ** 2)) - len(fit.observed)
+    return min(max(left, 0.0) / whole, 1.0) if whole > 0.0 else 1.0
