@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import JaxnmrError, ParseError
+
+if TYPE_CHECKING:
+    from .._record import Kind
 
 CHECKPOINT = "checkpoint.json"
 
@@ -24,8 +29,8 @@ def usable(folder: Path) -> Path:
     return folder
 
 
-def unfinished(folder: Path) -> bool:
-    """Whether a refinement left a step in this folder that no finished one came after: it was killed, or interrupted."""
+def unfinished(folder: Path, kind: Kind = "refinement") -> bool:
+    """Whether a calculation left a checkpoint in this folder that no finished one came after: it was killed, or interrupted."""
     from .._record import read_record
     from ..report.earlier import RESULT
 
@@ -33,7 +38,13 @@ def unfinished(folder: Path) -> bool:
     if not checkpoint.exists():
         return False
     try:
-        status = read_record(result, "refinement")["result"]["status"]
+        status = read_record(result, kind)["result"]["status"]
     except (OSError, ParseError, KeyError):
         return True
     return status == "interrupted" or result.stat().st_mtime_ns < checkpoint.stat().st_mtime_ns
+
+
+def put_aside(file: Path) -> Path:
+    """Give a file the first free name with a number, ``checkpoint_1.json`` for example."""
+    free = next(path for n in count(1) if not (path := file.with_name(f"{file.stem}_{n}{file.suffix}")).exists())
+    return file.rename(free)

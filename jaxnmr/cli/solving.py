@@ -14,7 +14,7 @@ from rich.markup import escape
 from ..errors import JaxnmrError
 from .codes import INTERRUPTED, NOT_CONVERGED, OK
 from .commands import _prepare
-from .folders import CHECKPOINT, usable
+from .folders import CHECKPOINT, put_aside, unfinished, usable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,7 +151,13 @@ def _solve(arguments: argparse.Namespace, console: Console) -> int:
     checkpoint = folder / CHECKPOINT
     if arguments.resume and not checkpoint.exists():
         raise JaxnmrError(f"{checkpoint}: no such file, so there is nothing to go on from; leave --resume out")
-    if not arguments.resume:
+    if not arguments.resume and unfinished(folder, "determination"):
+        aside = put_aside(checkpoint)
+        console.print(
+            f"  [yellow]note:[/] what a run that did not end had found is kept in {escape(str(aside))}; to go on from it, give it its "
+            f"name {CHECKPOINT} back and use --resume"
+        )
+    elif not arguments.resume:
         checkpoint.unlink(missing_ok=True)
     formula = arguments.composition
     composition = dict.fromkeys(arguments.elements) if formula is None else formula

@@ -118,6 +118,9 @@ def test_whoever_interrupts_gets_what_is_there_and_goes_on_only_with_the_same_wa
         if step.passing:
             raise KeyboardInterrupt
 
+    def stop_at_once(self, step):
+        raise KeyboardInterrupt
+
     command = [
         "solve",
         str(pattern),
@@ -138,3 +141,10 @@ def test_whoever_interrupts_gets_what_is_there_and_goes_on_only_with_the_same_wa
     assert (tmp_path / "checkpoint.json").exists()
     assert main([*command, "--wavelength", "1.5444", "--resume"]) == 2
     assert "or of other arguments" in capsys.readouterr().err
+    # begun again without going on: what was found is not lost, and told where it is
+    kept = (tmp_path / "checkpoint.json").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(cli.Lines, "__call__", stop_at_once)
+        assert main([*command, "--wavelength", "1.5444"]) == 130
+    assert (tmp_path / "checkpoint_1.json").read_bytes() == kept and not (tmp_path / "checkpoint.json").exists()
+    assert "checkpoint_1.json" in "".join(capsys.readouterr().err.split())
