@@ -57,9 +57,11 @@ class Workshop:
         self.problem = problem
         self._atoms = self._sites = 1
 
-    def ready(self, assignments: list[Assignment]) -> list[Candidate]:
-        """Assignments with their arrays."""
-        made = [self.problem.model(assignment) for assignment in assignments]
+    def ready(
+        self, assignments: list[Assignment], contents: Float[np.ndarray, " elements"] | None = None
+    ) -> list[Candidate]:
+        """Assignments with their arrays; ``contents`` of the conventional cell where they have not all atoms."""
+        made = [self.problem.model(assignment, contents) for assignment in assignments]
         self._atoms = bucket(max(self._atoms, *(len(model.offset) for model, _, _ in made), 1), ATOMS)
         self._sites = bucket(max(self._sites, *(sites for _, _, sites in made), 1), SITES)
         found = []

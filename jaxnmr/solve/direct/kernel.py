@@ -40,6 +40,7 @@ class Measured(NamedTuple):
         lattice: ``(3, 3)`` vectors as rows, Å.
         shortest: ``(E, E)`` distances in Å below which atoms repel.
         sign, shift: ``(K,)``, ``(K, 3)`` images of an atom under inversion and centring.
+        special: ``(H,)`` how many operations of the primitive cell leave a reflection as it is.
     """
 
     hkl: Float[Array, "H 3"]
@@ -55,6 +56,7 @@ class Measured(NamedTuple):
     shortest: Float[Array, "E E"]
     sign: Float[Array, " K"]
     shift: Float[Array, "K 3"]
+    special: Float[Array, " H"]
 
 
 class Model(NamedTuple):
@@ -64,6 +66,8 @@ class Model(NamedTuple):
         matrix, offset: ``(N, 3, p)``, ``(N, 3)``: fractional coordinates are ``matrix @ u + offset``, u in Å, its last number B/Å².
         element: ``(N,)``; ``copies`` ``(N,)`` atoms of the primitive cell that each stands for, 0 for padding.
         first: ``(S,)`` an atom of each site; ``share`` ``(S,)`` its share of all atoms, 0 for padding.
+        absent: ``(E,)`` atoms of the primitive cell that are somewhere else: every |F|² is expected to be larger by what they scatter
+            (A. J. C. Wilson, Nature 150, 152 (1942)).
     """
 
     matrix: Float[Array, "N 3 p"]
@@ -72,6 +76,7 @@ class Model(NamedTuple):
     copies: Float[Array, " N"]
     first: Int[Array, " S"]
     share: Float[Array, " S"]
+    absent: Float[Array, " E"]
 
 
 def intensities(
@@ -96,7 +101,7 @@ def intensities(
         b, d = (f * sin).sum(axis=1), measured.damping * (sin @ g)
         squared, along = squared + b**2 + d**2, along + cos * (b[:, None] * f + (d * measured.damping)[:, None] * g)
     weight = measured.weight * jnp.exp(-2.0 * u[-1] * measured.s_sq)
-    value = weight * squared
+    value = weight * (squared + measured.special * (measured.form**2 @ model.absent))
     n, _, p = model.matrix.shape
     by_x = ((4.0 * jnp.pi) * weight[:, None] * along) @ model.matrix.reshape(n, 3 * p)
     by_u = (by_x.reshape(-1, 3, p) * measured.hkl[:, :, None]).sum(axis=1)

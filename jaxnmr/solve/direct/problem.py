@@ -10,6 +10,7 @@ from ...crystal import lattice
 from ...crystal.cell import reciprocal_metric
 from ...diffraction.scattering import scattering_factors
 from ..records import Intensities
+from ..speciality import speciality
 from .kernel import Measured, Model
 from .wyckoff import Positions, inversion_in_origin
 
@@ -63,8 +64,15 @@ class Problem:
         """Groups of reflections that are compared."""
         return int(self.used.sum())
 
-    def model(self, assignment: Assignment) -> tuple[Model, int, int]:
-        """Unpadded arrays of an assignment, with how many numbers and sites it has."""
+    def model(
+        self, assignment: Assignment, contents: Float[np.ndarray, " elements"] | None = None
+    ) -> tuple[Model, int, int]:
+        """Unpadded arrays of an assignment, with how many numbers and sites it has.
+
+        Args:
+            assignment: positions of the elements.
+            contents: atoms of each element in the conventional cell, where the assignment has not all of them.
+        """
         g = np.asarray(lattice(np.asarray(self.intensities.cell, dtype=float)))
         matrices, offsets, elements, copies, first, share = [], [], [], [], [], []
         total = sum(self.positions[k].dof for sites in assignment for k in sites)
@@ -83,8 +91,13 @@ class Problem:
                 share.append(site.multiplicity)
                 column, atoms = column + site.dof, atoms + len(site.reduced)
         fractions = np.array(share, dtype=float) / sum(share)
+        absent = np.zeros(self.measured.form.shape[1])
+        if contents is not None:
+            there = [sum(self.positions[k].multiplicity for k in sites) for sites in assignment]
+            absent[: len(there)] = (contents - np.array(there)) / len(self.positions.group.centring)
         model = Model(
-            np.concatenate(matrices), np.concatenate(offsets), np.concatenate(elements), np.concatenate(copies), np.array(first), fractions
+            np.concatenate(matrices), np.concatenate(offsets), np.concatenate(elements), np.concatenate(copies), np.array(first), fractions,
+            absent,
         )  # fmt: skip
         return model, total, len(first)
 
@@ -108,6 +121,7 @@ def padded(model: Model, atoms: int, sites: int, numbers: int, dtype: type = np.
         np.pad(model.copies, (0, more)).astype(dtype),
         np.pad(model.first, (0, s)).astype(np.int32),
         np.pad(model.share, (0, s)).astype(dtype),
+        model.absent.astype(dtype),
     )
 
 
@@ -164,6 +178,7 @@ def _measured(
         root=pad(root, g), trust=pad(trust(root, sigma), g), lattice=np.asarray(lattice(np.asarray(intensities.cell, dtype=float))),
         shortest=pad(pad(shortest_distances(elements), e), e, 1),
         sign=np.array([sign for sign, _ in images]), shift=np.array([shift for _, shift in images]),
+        special=pad(speciality(group, hkl).copies / len(group.centring), h),
     )  # fmt: skip
     return Measured(*(np.asarray(a, dtype=dtype if a.dtype.kind == "f" else np.int32) for a in fields))
 

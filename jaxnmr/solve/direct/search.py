@@ -7,15 +7,15 @@ hops the worst chains make room for copies of the best, and when nothing improve
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from math import log
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
-from .assignments import Assignments
 from .candidates import Candidate, Chain, Workshop, minimised
 from .moves import Moves
 from .problem import Assignment, Problem
@@ -44,6 +44,8 @@ class Search:
     Attributes:
         problem, assignments: what is searched.
         seed: of all random numbers.
+        workshop: where assignments are made ready; shared by searches that are to share their programs.
+        contents: atoms in the conventional cell, where the assignments have not all of them.
         chains: the population, the best first after every turn.
         best: for each assignment of the pool its best chain.
         history: lowest R after each turn; ``hops`` minimisations made.
@@ -52,8 +54,10 @@ class Search:
     """
 
     problem: Problem
-    assignments: Assignments
+    assignments: Iterable[Assignment]
     seed: int = 0
+    workshop: Workshop | None = None
+    contents: Float[np.ndarray, " elements"] | None = None
     chains: list[Chain] = field(default_factory=list)
     best: dict[int, Chain] = field(default_factory=dict)
     history: list[float] = field(default_factory=list)
@@ -64,7 +68,7 @@ class Search:
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
         self._moves = Moves(self.problem, self._rng)
-        self._workshop = Workshop(self.problem)
+        self.workshop = self.workshop or Workshop(self.problem)
         self._source: Iterator[Assignment] = iter(self.assignments)
         self._device = jax.device_put(self.problem.measured)
 
@@ -138,7 +142,7 @@ class Search:
         fresh = list(islice(self._source, room)) if room > 0 else []
         self.exhausted = self.exhausted or len(fresh) < room
         if fresh:
-            new = self._moves.add(self._workshop.ready(fresh))
+            new = self._moves.add(self._ready(fresh))
         else:
             new = [chain.candidate for chain in self.ranked()][: max(share, 1)]
         times = max(4, -(-2 * _POPULATION // len(new)))
@@ -150,6 +154,18 @@ class Search:
         ]
         found = self._minimised(chosen, starts)
         self._settle([*self.chains[: _POPULATION // 3], *found])
+
+    def _ready(self, assignments: list[Assignment]) -> list[Candidate]:
+        assert self.workshop is not None
+        return self.workshop.ready(assignments, self.contents)
+
+    def take(self, structures: list[tuple[Assignment, Float[np.ndarray, " dof1"]]]) -> None:
+        """Let structures that were found otherwise take part."""
+        known = {candidate.assignment: k for k, candidate in enumerate(self.pool)}
+        fresh = [a for a in dict.fromkeys(a for a, _ in structures) if a not in known]
+        known |= dict(zip(fresh, self._moves.add(self._ready(fresh)) if fresh else (), strict=True))
+        found = self._minimised([known[a] for a, _ in structures], [u for _, u in structures])
+        self._settle([*self.chains, *found])
 
     def _settle(self, chains: list[Chain]) -> None:
         """Keep the best: a quarter from the leading assignment, half as many from each that follows, and three from the others."""

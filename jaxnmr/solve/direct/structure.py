@@ -9,27 +9,21 @@ import numpy as np
 
 from ..._arguments import checked
 from ..._words import counted
-from ...crystal import Crystal, volume
-from ...errors import ConventionError, DataError, JaxnmrError, ParameterError
-from ...units import b_to_u
+from ...crystal import volume
+from ...errors import ConventionError, DataError, ParameterError
 from ..records import Intensities
 from .assignments import Assignments
-from .candidates import Chain, minimised
 from .contents import MOST_ATOMS, Contents, expected_volume, indistinguishable, possible_contents
-from .directions import determined
-from .equivalence import Atoms, atoms_of, same_structure, worst_overlap
+from .equivalence import atoms_of
+from .finalists import finalists
 from .formula import Composition, parse_composition
-from .problem import EXPECTED_B, Problem, make_problem, shortest_distances
-from .search import Search
-from .solutions import LEAST_PER_NUMBER, MOST_OVERLAP, Solution, Solutions, judged
-from .textured import texture_of_finalists
-from .unknown import has_unknown, structure_with_unknown
+from .heavy import heavy_first
+from .problem import Problem, make_problem
+from .search import GOOD_R, Search
+from .solutions import LEAST_PER_NUMBER, Solution, Solutions, judged
 
-# structures that are minimised to the end and handed back
-_FINALISTS = 12
-_FINAL_STEPS = 40
-# a gentle repulsion at the end keeps what areas do not determine in place
-_FINAL_BUMP = 0.05
+# part of the time after which heavy atoms alone are searched for, where nothing fits; what is left after that, too
+_ALL_AT_ONCE = 0.4
 # contents this many times less likely than the likeliest are not tried
 _LIKELY = 0.02
 # standard deviations of the volume of known crystals by which a cell may be larger or smaller without a word
@@ -106,15 +100,17 @@ def structure(
     )
     problem = make_problem(intensities, assignments.positions, assignments.elements)
     search = Search(problem, assignments, seed)
+    left = lambda: seconds - (time.process_time() - start)
     tell = None
     if progress is not None:
-        tell = lambda of, left: progress(Progress(min(of.history), len(of.pool), of.hops, max(left, 0.0)))
-    search.run(seconds - (time.process_time() - start), most_assignments, tell)
-    finalists = _finalists(search)
-    if (texture := texture_of_finalists(search, finalists)) is not None:
-        finalists = _finalists(search)
-    problem, first = search.problem, finalists[0]
-    ranked = [(s.r_factor, s.dof, s.overlap) for s in finalists]
+        tell = lambda of, _: progress(Progress(min(of.history), len(of.pool), of.hops, max(left(), 0.0)))
+    search.run(_ALL_AT_ONCE * left(), most_assignments, tell)
+    if not search.interrupted and left() > 0.0 and search.chains[0].r > GOOD_R:
+        heavy_first(search, likely[0].atoms, left() / 2.0)
+        search.run(left(), most_assignments, tell)
+    ranking = finalists(search, assignments)
+    first = ranking[0]
+    ranked = [(s.r_factor, s.dof, s.overlap) for s in ranking]
     spacing = atoms_of(first.crystal).spacing
     solved, reason = judged(
         ranked, problem.count, first.precision / spacing, bool(first.undetermined), search.interrupted
@@ -122,7 +118,7 @@ def structure(
     # neutrons see nuclei, whose scattering lengths do not follow the number of electrons
     alike = indistinguishable(assignments.elements) if intensities.instrument.radiation == "xray" else ()
     return Solutions(
-        solutions=tuple(finalists), solved=solved, reason=reason, possible=likely, indistinguishable=alike,
+        solutions=tuple(ranking), solved=solved, reason=reason, possible=likely, indistinguishable=alike,
         tried=len(search.pool), total=len(search.pool) if search.exhausted else None, history=np.array(search.history),
         hops=search.hops, seconds=time.process_time() - start, interrupted=search.interrupted,
         notes=(*([str(texture)] if texture else []), *_notes(intensities, likely, problem, first, alike)), texture=texture,
@@ -192,66 +188,3 @@ def _notes(
         notes.append(f"{counted(problem.count, 'area')} for {counted(first.dof, 'coordinate')}: underdetermined")
     notes += [f"not determined: {direction}" for direction in first.undetermined]
     return tuple(notes)
-
-
-def _finalists(search: Search) -> list[Solution]:
-    """The best structures of different assignments, minimised to the end, equivalent ones left out."""
-    problem, chains = search.problem, search.ranked()[:_FINALISTS]
-    # other structures of the same assignment, too
-    chains += [chain for chain in search.chains[:_FINALISTS] if chain is not search.best[chain.candidate]]
-    candidates = [search.pool[chain.candidate] for chain in chains]
-    made = minimised(problem, problem.measured, candidates, [c.u for c in chains], _FINAL_BUMP, _FINAL_STEPS)
-    final = [Chain(chain.candidate, *one) for chain, one in zip(chains, made, strict=True)]
-    found: list[Solution] = []
-    known: list[Atoms] = []
-    least = shortest_distances(problem.elements)
-    for chain in sorted(final, key=search.badness):
-        crystal = _crystal(search, chain)
-        if crystal is None:
-            continue
-        atoms = atoms_of(crystal, order=problem.elements)
-        if any(same_structure(atoms, other) for other in known):
-            continue
-        known.append(atoms)
-        candidate = search.pool[chain.candidate]
-        overlap = worst_overlap(atoms, least)
-        verdict = "the best" if not found else _compared(chain.r, found[0].r_factor)
-        if overlap > MOST_OVERLAP:
-            verdict += f", atoms {overlap:.1f} Å too close"
-        precision, undetermined = (float("nan"), ()) if found else determined(problem, candidate, chain.u)
-        found.append(
-            Solution(
-                crystal=crystal,
-                r_factor=chain.r,
-                dof=candidate.dof,
-                contents=search.assignments.contents(candidate.assignment),
-                assignment=search.assignments.words(candidate.assignment),
-                overlap=overlap,
-                precision=precision,
-                undetermined=undetermined,
-                verdict=verdict,
-            )
-        )
-    if not found:
-        raise DataError("no structure was found in which atoms keep apart: check cell, space group and contents")
-    return found
-
-
-def _compared(r: float, best: float) -> str:
-    # a single area is met exactly
-    return f"R is {r / best:.2f} times that of the best" if best > 1e-6 else f"R is {r:.3f}, that of the best 0"
-
-
-def _crystal(search: Search, chain: Chain) -> Crystal | None:
-    candidate, problem = search.pool[chain.candidate], search.problem
-    model, _, _ = problem.model(candidate.assignment)
-    x = np.asarray(model.matrix) @ chain.u + model.offset
-    b = max(EXPECTED_B + chain.u[-1], 0.05)
-    try:
-        return Crystal.create(
-            cell=problem.intensities.cell, spacegroup=problem.intensities.group, xyz=x[model.first] % 1.0, u_iso=b_to_u(b),
-            species=[problem.elements[e] for e, _ in candidate.where], name=problem.intensities.name, snap_distance=1e-3,
-        )  # fmt: skip
-    except JaxnmrError:
-        # atoms on top of each other
-        return None

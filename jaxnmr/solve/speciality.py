@@ -1,0 +1,27 @@
+"""What symmetry does to single reflections (host)."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from ..crystal import SpaceGroup
+
+
+class Speciality(NamedTuple):
+    """What symmetry does to reflections.
+
+    Attributes:
+        copies: ``(n,)`` the mean of ``|F|²`` over structures is so many times that of a general reflection (centring included).
+        centric: ``(n,)`` whether the phase is one of two.
+    """
+
+    copies: Float[np.ndarray, " n"]
+    centric: Bool[np.ndarray, " n"]
+
+
+def speciality(group: SpaceGroup, hkl: Int[np.ndarray, "n 3"]) -> Speciality:
+    """How often operations leave each reflection as it is, and whether one turns it round."""
+    images = np.einsum("ni,kij->nkj", hkl, group.rotations)
+    same = (images == hkl[:, None]).all(axis=-1)
+    return Speciality(same.sum(axis=1).astype(float), (images == -hkl[:, None]).all(axis=-1).any(axis=1))
