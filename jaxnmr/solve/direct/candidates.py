@@ -55,7 +55,7 @@ class Workshop:
 
     def __init__(self, problem: Problem):
         self.problem = problem
-        self._atoms = self._sites = 1
+        self._atoms = self._sites = self._numbers = 1
 
     def ready(
         self, assignments: list[Assignment], contents: Float[np.ndarray, " elements"] | None = None
@@ -64,12 +64,16 @@ class Workshop:
         made = [self.problem.model(assignment, contents) for assignment in assignments]
         self._atoms = bucket(max(self._atoms, *(len(model.offset) for model, _, _ in made), 1), ATOMS)
         self._sites = bucket(max(self._sites, *(sites for _, _, sites in made), 1), SITES)
+        if contents is None:
+            self._numbers = max(self._numbers, *(dof for _, dof, _ in made))
+        # of incomplete structures, too
+        least = 1 if contents is None else self._numbers
         found = []
         for assignment, (model, dof, _) in zip(assignments, made, strict=True):
             where = tuple((e, k) for e, numbers in enumerate(assignment) for k in numbers)
             columns = _parts([self.problem.positions[k].dof for _, k in where])
             atoms = _parts([len(self.problem.positions[k].reduced) for _, k in where])
-            room = padded(model, self._atoms, self._sites, bucket(dof, NUMBERS))
+            room = padded(model, self._atoms, self._sites, bucket(max(dof, least), NUMBERS))
             found.append(Candidate(assignment, room, dof, self.problem.periods(assignment), columns, atoms, where))
         return found
 

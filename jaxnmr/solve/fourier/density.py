@@ -2,26 +2,46 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import scipy.fft
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Bool, Complex, Float, Int
 
 from ...crystal import SpaceGroup
 from ...crystal.cell import reciprocal_metric, volume
 
 
-def whole_sphere(
-    group: SpaceGroup, hkl: Int[np.ndarray, "n 3"], f: Complex[np.ndarray, " n"]
-) -> tuple[Int[np.ndarray, "m 3"], Complex[np.ndarray, " m"]]:
-    """All reflections that symmetry and Friedel's law make of some, each once: ``F(h R) = F(h) exp(-2 pi i h·t)``."""
-    # the centring shifts all phases by whole turns
-    rotations, first = np.unique(group.rotations, axis=0, return_index=True)
-    images = np.einsum("ni,kij->nkj", hkl, rotations)
-    values = f[:, None] * np.exp(-2j * np.pi * (hkl @ group.translations[first].T))
-    every = np.concatenate([images.reshape(-1, 3), -images.reshape(-1, 3)])
-    kept, at = np.unique(every, axis=0, return_index=True)
-    return kept, np.concatenate([values.ravel(), values.ravel().conj()])[at]
+@dataclass(frozen=True)
+class Sphere:
+    """All reflections that symmetry and Friedel's law make of some, each once: ``F(h R) = F(h) exp(-2 pi i h·t)``.
+
+    Attributes:
+        group: whose symmetry; ``hkl`` ``(m, 3)``.
+        source: ``(m,)`` of which reflection each is made, ``factor`` ``(m,)`` by which phase, ``inverted`` ``(m,)`` whether conjugate.
+    """
+
+    group: SpaceGroup
+    hkl: Int[np.ndarray, "m 3"]
+    source: Int[np.ndarray, " m"]
+    factor: Complex[np.ndarray, " m"]
+    inverted: Bool[np.ndarray, " m"]
+
+    @classmethod
+    def of(cls, group: SpaceGroup, hkl: Int[np.ndarray, "n 3"]) -> Self:
+        """Of one reflection of each class."""
+        # centring shifts phases by whole turns
+        rotations, first = np.unique(group.rotations, axis=0, return_index=True)
+        images = np.einsum("ni,kij->nkj", hkl, rotations).reshape(-1, 3)
+        factor = np.exp(-2j * np.pi * (hkl @ group.translations[first].T)).ravel()
+        every, at = np.unique(np.concatenate([images, -images]), axis=0, return_index=True)
+        inverted, where = at >= len(images), at % len(images)
+        return cls(group, every, where // len(rotations), factor[where], inverted)
+
+    def values(self, f: Complex[np.ndarray, " n"]) -> Complex[np.ndarray, " m"]:
+        """Structure factors of all."""
+        found = f[self.source] * self.factor
+        return np.where(self.inverted, found.conj(), found)
 
 
 @dataclass(frozen=True)
@@ -66,26 +86,21 @@ class Density:
 
 
 def density(
-    group: SpaceGroup,
-    cell: Float[np.ndarray, "6"],
-    hkl: Int[np.ndarray, "n 3"],
-    f: Complex[np.ndarray, " n"],
-    step: float | None = None,
+    sphere: Sphere, cell: Float[np.ndarray, "6"], f: Complex[np.ndarray, " n"], step: float | None = None
 ) -> Density:
     """Density on a grid.
 
     Args:
-        group, cell: of the crystal.
-        hkl: ``(n, 3)`` one reflection of each class, 0 0 0 among them where the mean is to be right.
-        f: their structure factors.
+        sphere: all reflections, 0 0 0 among them where the mean is to be right.
+        cell: ``(6,)``.
+        f: structure factors of those that the sphere was made of.
         step: Å, of the grid at most; a third of the shortest d when not given.
     """
-    every, values = whole_sphere(group, hkl, f)
-    g_star = reciprocal_metric(cell)
     if step is None:
-        step = 1.0 / (3.0 * float(np.sqrt(np.einsum("ni,ij,nj->n", every, g_star, every).max())))
-    least = np.maximum(np.asarray(cell[:3]) / step, 2.0 * np.abs(every).max(axis=0) + 1.0)
+        d_star_sq = np.einsum("ni,ij,nj->n", sphere.hkl, reciprocal_metric(cell), sphere.hkl)
+        step = 1.0 / (3.0 * float(np.sqrt(d_star_sq.max())))
+    least = np.maximum(np.asarray(cell[:3]) / step, 2.0 * np.abs(sphere.hkl).max(axis=0) + 1.0)
     shape = tuple(scipy.fft.next_fast_len(int(np.ceil(n)), real=True) for n in least)
-    amplitudes = np.zeros(shape, dtype=complex)
-    amplitudes[tuple((every % shape).T)] = values
-    return Density(cell, group, every, values, scipy.fft.fftn(amplitudes).real / float(volume(cell)))
+    values, amplitudes = sphere.values(f), np.zeros(shape, dtype=complex)
+    amplitudes[tuple((sphere.hkl % shape).T)] = values
+    return Density(cell, sphere.group, sphere.hkl, values, scipy.fft.fftn(amplitudes).real / float(volume(cell)))

@@ -18,7 +18,7 @@ from ..direct.kernel import Measured
 from ..direct.problem import Assignment, Problem, shortest_distances
 from ..direct.search import BUMP
 from ..speciality import speciality
-from .density import density
+from .density import Sphere, density
 from .maps import differences
 from .maxima import local_maxima
 from .places import Place, Places
@@ -101,8 +101,8 @@ class Growth:
         self._dispersion = (
             np.asarray(measured.dispersion, dtype=float)[None] * np.asarray(measured.damping, dtype=float)[:n, None]
         )
-        self._special, self._centring = speciality(areas.group, self._hkl), len(areas.group.centring)
-        self._multiplicities = tuple(sorted({(p.multiplicity, p.dof > 0) for p in problem.positions.every}))
+        self._special, self._sphere = speciality(areas.group, self._hkl), Sphere.of(areas.group, self._hkl)
+        self._multiplicities = tuple(sorted({p.multiplicity for p in problem.positions.every}))
 
     def run(
         self,
@@ -157,23 +157,25 @@ class Growth:
         except DataError:
             return False
         taken = {k for sites in one.sites for k, _ in sites if self._problem.positions[k].dof == 0}
-        choices: list[tuple[float, Place]] = []
-        for point, height in zip(points, heights, strict=True):
-            for place in self._places.near(point, _NEAR):
-                if place.number in taken or not self._allowed(place, element, int(missing[element]), one):
-                    continue
-                choices.append(((height / heights[0]) ** _POWER * np.exp(-((place.distance / _NEAR) ** 2)), place))
-        if not choices:
-            return False
-        weights = np.array([weight for weight, _ in choices])
-        place = choices[int(self._rng.choice(len(choices), p=weights / weights.sum()))][1]
-        one.sites[element].append((place.number, place.u))
-        return True
+        # the first of a random order in which high ones come first
+        order = np.argsort(-_POWER * np.log(heights) - self._rng.gumbel(size=len(heights)))
+        for point in points[order]:
+            choices = [
+                place
+                for place in self._places.near(point, _NEAR)
+                if place.number not in taken and self._allowed(place, element, int(missing[element]), one)
+            ]
+            if choices:
+                weights = np.exp([-((place.distance / _NEAR) ** 2) for place in choices])
+                place = choices[int(self._rng.choice(len(choices), p=weights / weights.sum()))]
+                one.sites[element].append((place.number, place.u))
+                return True
+        return False
 
     def _allowed(self, place: Place, element: int, missing: int, one: Seedling) -> bool:
         """Whether contents and distances allow a site."""
         size = self._problem.positions[place.number].multiplicity
-        if size > missing or not _divisible(missing - size, tuple(m for m, _ in self._multiplicities)):
+        if size > missing or not _divisible(missing - size, self._multiplicities):
             return False
         atoms = self._places.atoms(place.number, place.u)
         if size > 1 and self._places.distances(atoms[0], atoms[1:]).min() < _CLOSEST * self._least[element, element]:
@@ -203,8 +205,8 @@ class Growth:
             self._special.centric,
         )  # fmt: skip
         areas = self._problem.intensities
-        made = density(areas.group, np.asarray(areas.cell, dtype=float), self._hkl, found.f)
-        points, heights = local_maxima(made, _PEAKS)
+        made = density(self._sphere, np.asarray(areas.cell, dtype=float), found.f)
+        points, heights = local_maxima(made, _PEAKS, exact=False)
         return points, np.maximum(heights, 1e-12)
 
 

@@ -16,7 +16,7 @@ from ...errors import ConventionError, DataError, ParameterError
 from ...units import EIGHT_PI2
 from ..records import Intensities
 from ..speciality import speciality
-from .density import Density, density
+from .density import Density, Sphere, density
 from .maxima import local_maxima
 
 
@@ -117,7 +117,7 @@ def difference_map(
     found = differences(
         areas.area, areas.weight, areas.members, f, np.abs(f) ** 2 + np.abs(without_phase) ** 2, absent * special.copies, special.centric
     )  # fmt: skip
-    made = density(areas.group, cell, areas.hkl, found.f, step)
+    made = density(Sphere.of(areas.group, areas.hkl), cell, found.f, step)
     vectors = np.asarray(lattice(cell))
     points, heights = local_maxima(made, most_peaks)
     peaks = [
@@ -136,7 +136,7 @@ def _forms(
     factors = scattering_factors(kinds, device.radiation, device.wavelengths[0])
     real = (factors.a * np.exp(-factors.b * s_sq[:, None, None])).sum(axis=-1) + factors.c + factors.f1
     column = [kinds.index(s) for s in species]
-    return real[:, column], factors.f2[column]
+    return np.asarray(real)[:, column], np.asarray(factors.f2)[column]
 
 
 def _peak(

@@ -21,12 +21,13 @@ class Maxima(NamedTuple):
     heights: Float[np.ndarray, " n"]
 
 
-def local_maxima(density: Density, most: int) -> Maxima:
-    """Points of the grid above all their neighbours, brought to the maxima of the exact density.
+def local_maxima(density: Density, most: int, *, exact: bool = True) -> Maxima:
+    """Points of the grid above all their neighbours, brought to the maxima of the density.
 
     Args:
         density: where.
         most: how many.
+        exact: those of the sum over reflections; of a parabola through neighbours otherwise.
     """
     grid, shape = density.grid, np.array(density.grid.shape)
     top = grid > 0.0
@@ -36,30 +37,47 @@ def local_maxima(density: Density, most: int) -> Maxima:
                 grid >= np.roll(grid, tuple(-s for s in shift), (0, 1, 2))
             )
     where = np.argwhere(top)
-    order = np.argsort(-grid[tuple(where.T)], kind="stable")
+    where = where[np.argsort(-grid[tuple(where.T)], kind="stable")[: 2 * most * density.group.order]]
+    heights = grid[tuple(where.T)]
     vectors = np.asarray(lattice(density.cell))
-    points = _different(where[order] / shape, density, vectors, 2 * most)
+    if not exact:
+        points, heights = _different((where + _parabola(grid, where, heights)) / shape, heights, density, vectors, most)
+        return Maxima(points % 1.0, heights)
+    points, _ = _different(where / shape, heights, density, vectors, 2 * most)
     points = _climbed(points, density, vectors)
     heights = density.at(points)
-    points = _different(points[np.argsort(-heights, kind="stable")], density, vectors, most)
-    return Maxima(points % 1.0, density.at(points))
+    order = np.argsort(-heights, kind="stable")
+    points, heights = _different(points[order], heights[order], density, vectors, most)
+    return Maxima(points % 1.0, heights)
 
 
-def _different(points: np.ndarray, density: Density, vectors: np.ndarray, most: int) -> np.ndarray:
+def _parabola(grid: np.ndarray, where: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """By which part of a step the maximum is further along each axis."""
+    shift = np.zeros((len(where), 3))
+    for axis in range(3):
+        step = np.eye(3, dtype=int)[axis]
+        before, after = (grid[tuple(((where + s * step) % grid.shape).T)] for s in (-1, 1))
+        shift[:, axis] = (
+            0.5 * (before - after) / np.minimum(before + after - 2.0 * heights, -1e-12 * np.abs(heights) - 1e-300)
+        )
+    return np.clip(shift, -0.5, 0.5)
+
+
+def _different(
+    points: np.ndarray, heights: np.ndarray, density: Density, vectors: np.ndarray, most: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The first points, those left out that symmetry takes to an earlier one."""
     rotations, translations = density.group.rotations, density.group.translations
-    kept: list[np.ndarray] = []
-    images = np.zeros((0, 3))
-    for point in points:
-        if len(kept) >= most:
-            break
-        delta = images - point
+    kept: list[int] = []
+    left = np.ones(len(points), dtype=bool)
+    while left.any() and len(kept) < most:
+        first = int(left.argmax())
+        kept.append(first)
+        delta = (rotations @ points[first] + translations)[:, None] - points[left]
         delta = (delta - np.round(delta)) @ vectors
-        if len(images) and (delta**2).sum(axis=1).min() < _ONE**2:
-            continue
-        kept.append(point)
-        images = np.concatenate([images, np.einsum("kij,j->ki", rotations, point) + translations])
-    return np.array(kept).reshape(-1, 3)
+        left[left] = (delta**2).sum(axis=-1).min(axis=0) >= _ONE**2
+        left[first] = False
+    return points[kept].reshape(-1, 3), heights[kept]
 
 
 def _climbed(points: np.ndarray, density: Density, vectors: np.ndarray) -> np.ndarray:
