@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .extraction.ranking import rank_by_lebail
     from .extraction.records import Extraction
     from .extraction.symmetry import intensities_in
+    from .fourier.completing import complete
+    from .fourier.maps import DifferenceMap, difference_map
     from .handover import profile_factor, refine_solution
     from .indexing.cell_table import CellTable
     from .indexing.index import index
@@ -31,8 +33,7 @@ __all__ = [
     "CellCandidate",
     "CellTable",
     "Determination",
-    "ElectronCount",
-    "ElectronCounts",
+    "DifferenceMap",
     "Extinction",
     "ExtinctionTable",
     "Extraction",
@@ -40,9 +41,9 @@ __all__ = [
     "Peaks",
     "Solution",
     "Solutions",
-    "Texture",
+    "complete",
     "determine",
-    "electron_counts",
+    "difference_map",
     "extinctions",
     "find_peaks",
     "groups_to_try",
@@ -66,8 +67,7 @@ __getattr__, __dir__ = lazy(
         "CellCandidate": "records",
         "CellTable": "indexing.cell_table",
         "Determination": "outcome",
-        "ElectronCount": "electrons",
-        "ElectronCounts": "electrons",
+        "DifferenceMap": "fourier.maps",
         "Extinction": "extraction.extinction",
         "ExtinctionTable": "extraction.extinction",
         "Extraction": "extraction.records",
@@ -75,9 +75,9 @@ __getattr__, __dir__ = lazy(
         "Peaks": "records",
         "Solution": "direct.solutions",
         "Solutions": "direct.solutions",
-        "Texture": "preferred_orientation",
+        "complete": "fourier.completing",
         "determine": "determination",
-        "electron_counts": "electrons",
+        "difference_map": "fourier.maps",
         "extinctions": "extraction.extinction",
         "find_peaks": "peaks.find",
         "groups_to_try": "ladder",

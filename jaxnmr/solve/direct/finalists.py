@@ -1,17 +1,20 @@
-"""The best structures of a search, minimised to the end, equivalent ones left out (host)."""
+"""The best structures of a search, minimised to the end and ranked, equivalent ones left out (host)."""
 
 import numpy as np
 
-from ...crystal import Crystal
+from ..._words import counted
+from ...crystal import Crystal, volume
 from ...errors import DataError, JaxnmrError
 from ...units import b_to_u
+from ..records import Intensities
 from .assignments import Assignments
 from .candidates import Chain, minimised
+from .contents import Contents, expected_volume, indistinguishable
 from .directions import determined
 from .equivalence import Atoms, atoms_of, same_structure, worst_overlap
-from .problem import EXPECTED_B, shortest_distances
+from .problem import EXPECTED_B, Problem, shortest_distances
 from .search import Search
-from .solutions import MOST_OVERLAP, Solution
+from .solutions import LEAST_PER_NUMBER, MOST_OVERLAP, Solution, Solutions, judged
 
 # structures that are minimised to the end and handed back
 _FINALISTS = 12
@@ -20,7 +23,65 @@ _FINAL_STEPS = 40
 _FINAL_BUMP = 0.05
 
 
-def finalists(search: Search, assignments: Assignments) -> list[Solution]:
+# standard deviations of the volume of known crystals by which a cell may be larger or smaller without a word
+_UNUSUAL = 2.0
+
+
+def solutions_of(search: Search, assignments: Assignments, possible: tuple[Contents, ...], seconds: float) -> Solutions:
+    """What a search found, ranked and judged.
+
+    Args:
+        search: with structures; ``assignments`` what it searched.
+        possible: contents of the cell.
+        seconds: that it took.
+    """
+    problem, ranking = search.problem, _finalists(search, assignments)
+    intensities, first = problem.intensities, ranking[0]
+    ranked = [(s.r_factor, s.dof, s.overlap) for s in ranking]
+    spacing = atoms_of(first.crystal).spacing
+    solved, reason = judged(
+        ranked, problem.count, first.precision / spacing, bool(first.undetermined), search.interrupted
+    )
+    # neutrons see nuclei, whose scattering lengths do not follow the number of electrons
+    alike = indistinguishable(assignments.elements) if intensities.instrument.radiation == "xray" else ()
+    return Solutions(
+        solutions=tuple(ranking), solved=solved, reason=reason, possible=possible, indistinguishable=alike,
+        tried=len(search.pool), total=len(search.pool) if search.exhausted else None, history=np.array(search.history),
+        hops=search.hops, seconds=seconds, interrupted=search.interrupted,
+        notes=_notes(intensities, possible, problem, first, alike),
+    )  # fmt: skip
+
+
+def _notes(
+    intensities: Intensities, possible: tuple[Contents, ...], problem: Problem, first: Solution, alike: tuple[tuple[str, str], ...]
+) -> tuple[str, ...]:  # fmt: skip
+    notes = []
+    inside = next(one for one in possible if one.atoms == first.contents)
+    told = "  ".join(f"{n} {element}" for element, n in first.contents.items())
+    if np.isfinite(inside.density):
+        others = [one for one in possible if one is not inside]
+        notes.append(
+            f"In the cell: {told}; {inside.density:.2f} g/cm³, {inside.volume_per_atom:.1f} Å³ per atom that is no hydrogen"
+            + (f"; {len(others)} other contents were tried, too" if others else "")
+        )
+    if inside.hydrogen:
+        notes.append(f"{counted(inside.hydrogen, 'atom')} of hydrogen in the cell left out")
+    notes += [f"X-rays hardly tell {a} from {b}: which is where is not decided" for a, b in alike]
+    expected, spread = expected_volume(first.contents | ({"H": inside.hydrogen} if inside.hydrogen else {}))
+    space = float(volume(np.asarray(intensities.cell, dtype=float)))
+    if abs(np.log(space / expected)) > _UNUSUAL * spread:
+        notes.append(
+            f"these atoms take up {expected:.0f} Å³ in known crystals, and the cell has {space:.0f}: composition, contents or cell may be wrong"
+        )
+    if problem.count < len(intensities):
+        notes.append(f"the {problem.count} areas at the lowest angles of {len(intensities)} were used")
+    if problem.count < LEAST_PER_NUMBER * first.dof:
+        notes.append(f"{counted(problem.count, 'area')} for {counted(first.dof, 'coordinate')}: underdetermined")
+    notes += [f"not determined: {direction}" for direction in first.undetermined]
+    return tuple(notes)
+
+
+def _finalists(search: Search, assignments: Assignments) -> list[Solution]:
     """The best structures of different assignments, minimised to the end, equivalent ones left out."""
     problem, chains = search.problem, search.ranked()[:_FINALISTS]
     # other structures of the same assignment, too

@@ -1,11 +1,12 @@
 """Heavy atoms alone first, the others from difference maps (host)."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import gemmi
 import numpy as np
+from jaxtyping import Float
 
 from ...errors import SymmetryError
 from ..fourier.growth import Growth, Seedling
@@ -41,45 +42,79 @@ def heaviest(elements: tuple[str, ...], contents: Mapping[str, int]) -> int:
     return 0 if number == len(elements) else number
 
 
-def heavy_first(search: Search, contents: Mapping[str, int], seconds: float) -> int:
+def heavy_first(
+    search: Search, contents: Mapping[str, int], seconds: float, tell: Callable[[Search, float], None] | None = None
+) -> bool:
     """Search for the heaviest elements alone, complete them from difference maps, and let these structures take part.
 
     Args:
         search: over complete structures.
         contents: of the conventional cell.
         seconds: of processor time.
+        tell: called with the search over complete structures.
 
     Returns:
-        How many complete structures there were.
+        Whether the search may go on: nobody stopped it.
     """
     start = time.process_time()
+    left = lambda: seconds - (time.process_time() - start)
     problem = search.problem
     number = heaviest(problem.elements, contents)
     if number == 0:
-        return 0
+        return True
     atoms = np.array([contents[e] for e in problem.elements], dtype=float)
     areas = problem.intensities
     try:
         alone = Assignments(areas.group, areas.cell, {e: contents[e] for e in problem.elements[:number]})
     except SymmetryError:
-        return 0
+        return True
+    told = None if tell is None else lambda of, _: tell(search, left())
     first = Search(
         problem, HeavyAlone(alone, len(atoms) - number), search.seed, workshop=search.workshop, contents=atoms
     )
-    first.run(_HEAVY * seconds, _MOST_ASSIGNMENTS)
+    first.run(_HEAVY * seconds, _MOST_ASSIGNMENTS, told)
     search.hops += first.hops
-    if first.interrupted:
-        search.interrupted = True
-        return 0
-    starts = [
-        Seedling.of(first.pool[chain.candidate].assignment, chain.u, problem) for chain in _different(first)[:_STARTS]
-    ]
+    search.interrupted = first.interrupted
+    if not search.interrupted:
+        starts = [
+            Seedling.of(first.pool[chain.candidate].assignment, chain.u, problem)
+            for chain in _different(first)[:_STARTS]
+        ]
+        grow(search, starts, atoms, seconds=left(), tell=told)
+    return not search.interrupted
+
+
+def grow(
+    search: Search,
+    starts: Sequence[Seedling],
+    contents: Float[np.ndarray, " elements"],
+    *,
+    seconds: float,
+    tell: Callable[[Search, float], None] | None = None,
+) -> None:
+    """Complete structures for so long, at least one population, and let the best ones take part in a search.
+
+    Args:
+        search: over complete structures.
+        starts: incomplete ones.
+        contents: ``(elements,)`` of the conventional cell.
+        seconds: of processor time; ``tell`` is called after every site.
+    """
     assert search.workshop is not None
-    growth = Growth(problem, search.workshop, atoms, np.random.default_rng(search.seed))
-    left = lambda: time.process_time() - start < seconds
-    complete = growth.run(starts, left)
-    search.take([(assignment, u) for assignment, u, _, _ in complete[:_TAKEN]])
-    return len(complete)
+    start = time.process_time()
+    growth = Growth(search.problem, search.workshop, contents, np.random.default_rng(search.seed))
+    left = lambda: seconds - (time.process_time() - start)
+    try:
+        for _ in growth.run(starts):
+            if tell is not None:
+                tell(search, left())
+            if left() <= 0.0 and (growth.complete or growth.rounds):
+                break
+    except KeyboardInterrupt:
+        search.interrupted = True
+    best = sorted(growth.complete, key=lambda one: one.cost)[:_TAKEN]
+    if best:
+        search.take([(one.assignment(), one.numbers()) for one in best])
 
 
 def _different(search: Search) -> list:

@@ -77,13 +77,16 @@ class Search:
         """The assignments tried so far."""
         return self._moves.pool
 
-    def run(self, seconds: float, most: int, tell: Callable[["Search", float], None] | None = None) -> None:
+    def run(self, seconds: float, most: int, tell: Callable[["Search", float], None] | None = None) -> bool:
         """Search until a good structure has not improved for a while, or for so long.
 
         Args:
             seconds: of processor time.
             most: assignments to try.
             tell: called after every turn with this search and the seconds that are left; an interruption ends the search.
+
+        Returns:
+            Whether it ended before its time was over.
         """
         start = time.process_time()
         left = lambda: seconds - (time.process_time() - start)
@@ -105,9 +108,9 @@ class Search:
                     tell(self, left())
                 fits = leader.r <= _AS_GOOD * self.problem.noise and self._stands_out(leader)
                 if (fits or leader.r <= GOOD_R) and calm >= (_CALM if fits else _LONG_CALM):
-                    return
+                    return True
                 if self.exhausted and all(c.dof == 0 for c in self.pool):
-                    return
+                    return True
                 # what has many coordinates is given time
                 since += 1
                 if not fits and calm > 0 and since >= max(_CALM, self.pool[leader.candidate].dof):
@@ -117,6 +120,7 @@ class Search:
             self.interrupted = True
             if not self.chains:
                 raise
+        return self.interrupted
 
     def _stands_out(self, leader: Chain) -> bool:
         """Whether no other minimum comes near, and there are many areas for each coordinate or many assignments were tried."""

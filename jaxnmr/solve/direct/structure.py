@@ -8,26 +8,21 @@ import gemmi
 import numpy as np
 
 from ..._arguments import checked
-from ..._words import counted
-from ...crystal import volume
 from ...errors import ConventionError, DataError, ParameterError
 from ..records import Intensities
 from .assignments import Assignments
-from .contents import MOST_ATOMS, Contents, expected_volume, indistinguishable, possible_contents
-from .equivalence import atoms_of
-from .finalists import finalists
+from .contents import MOST_ATOMS, Contents, possible_contents
+from .finalists import solutions_of
 from .formula import Composition, parse_composition
 from .heavy import heavy_first
-from .problem import Problem, make_problem
-from .search import GOOD_R, Search
-from .solutions import LEAST_PER_NUMBER, Solution, Solutions, judged
+from .problem import make_problem
+from .search import Search
+from .solutions import Solutions
 
 # part of the time after which heavy atoms alone are searched for, where nothing fits; what is left after that, too
 _ALL_AT_ONCE = 0.4
 # contents this many times less likely than the likeliest are not tried
 _LIKELY = 0.02
-# standard deviations of the volume of known crystals by which a cell may be larger or smaller without a word
-_UNUSUAL = 2.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,8 @@ def structure(
     """Find the atoms of a crystal whose cell and space group are known.
 
     Atoms are put on Wyckoff positions, the most likely assignments first, and moved by basin hopping until the square roots of
-    areas agree. Hydrogen is left out. An interruption (Ctrl-C) returns what was found until then.
+    areas agree. Where that takes too long, the heaviest elements are searched for alone, and the others put where difference maps have
+    maxima. Hydrogen is left out. An interruption (Ctrl-C) returns what was found until then.
 
     Args:
         intensities: of `jn.solve.lebail`, or `jn.solve.simulated_intensities`.
@@ -82,12 +78,7 @@ def structure(
     """
     if not seconds > 0 or most_assignments < 1:
         raise ParameterError(f"seconds is {seconds} and most_assignments {most_assignments}; expected positive numbers")
-    _require_areas(intensities)
-    if has_unknown(composition):
-        return structure_with_unknown(
-            structure, intensities, composition, contents, seconds, density=density, seed=seed, most_assignments=most_assignments,
-            progress=progress,
-        )  # fmt: skip
+    require_areas(intensities)
     start = time.process_time()
     possible = _given(composition, contents) or possible_contents(
         composition, intensities.cell, intensities.group, density
@@ -103,29 +94,17 @@ def structure(
     left = lambda: seconds - (time.process_time() - start)
     tell = None
     if progress is not None:
-        tell = lambda of, _: progress(Progress(min(of.history), len(of.pool), of.hops, max(left(), 0.0)))
-    search.run(_ALL_AT_ONCE * left(), most_assignments, tell)
-    if not search.interrupted and left() > 0.0 and search.chains[0].r > GOOD_R:
-        heavy_first(search, likely[0].atoms, left() / 2.0)
+        tell = lambda of, _: progress(
+            Progress(min(of.history, default=of.chains[0].r), len(of.pool), of.hops, max(left(), 0.0))
+        )
+    ended = search.run(_ALL_AT_ONCE * seconds - (seconds - left()), most_assignments, tell)
+    if not ended and heavy_first(search, likely[0].atoms, left() / 2.0, tell):
         search.run(left(), most_assignments, tell)
-    ranking = finalists(search, assignments)
-    first = ranking[0]
-    ranked = [(s.r_factor, s.dof, s.overlap) for s in ranking]
-    spacing = atoms_of(first.crystal).spacing
-    solved, reason = judged(
-        ranked, problem.count, first.precision / spacing, bool(first.undetermined), search.interrupted
-    )
-    # neutrons see nuclei, whose scattering lengths do not follow the number of electrons
-    alike = indistinguishable(assignments.elements) if intensities.instrument.radiation == "xray" else ()
-    return Solutions(
-        solutions=tuple(ranking), solved=solved, reason=reason, possible=likely, indistinguishable=alike,
-        tried=len(search.pool), total=len(search.pool) if search.exhausted else None, history=np.array(search.history),
-        hops=search.hops, seconds=time.process_time() - start, interrupted=search.interrupted,
-        notes=(*([str(texture)] if texture else []), *_notes(intensities, likely, problem, first, alike)), texture=texture,
-    )  # fmt: skip
+    return solutions_of(search, assignments, likely, time.process_time() - start)
 
 
-def _require_areas(intensities: Intensities) -> None:
+def require_areas(intensities: Intensities) -> None:
+    """Complain about areas that nothing can be compared with."""
     area, covariance = np.asarray(intensities.area), np.asarray(intensities.covariance)
     if area.ndim != 1 or covariance.shape != 2 * area.shape or len(area) != np.max(intensities.members, initial=-1) + 1:
         raise DataError(
@@ -159,32 +138,3 @@ def _given(composition: Composition, contents: Mapping[str, int] | None) -> tupl
         )
     hydrogen = sum(int(contents.get(e, 0)) for e in ("H", "D"))
     return (Contents(atoms, hydrogen, 0, float("nan"), float("nan"), 1.0),)
-
-
-def _notes(
-    intensities: Intensities, possible: tuple[Contents, ...], problem: Problem, first: Solution, alike: tuple[tuple[str, str], ...]
-) -> tuple[str, ...]:  # fmt: skip
-    notes = []
-    inside = next(one for one in possible if one.atoms == first.contents)
-    told = "  ".join(f"{n} {element}" for element, n in first.contents.items())
-    if np.isfinite(inside.density):
-        others = [one for one in possible if one is not inside]
-        notes.append(
-            f"In the cell: {told}; {inside.density:.2f} g/cm³, {inside.volume_per_atom:.1f} Å³ per atom that is no hydrogen"
-            + (f"; {len(others)} other contents were tried, too" if others else "")
-        )
-    if inside.hydrogen:
-        notes.append(f"{counted(inside.hydrogen, 'atom')} of hydrogen in the cell left out")
-    notes += [f"X-rays hardly tell {a} from {b}: which is where is not decided" for a, b in alike]
-    expected, spread = expected_volume(first.contents | ({"H": inside.hydrogen} if inside.hydrogen else {}))
-    space = float(volume(np.asarray(intensities.cell, dtype=float)))
-    if abs(np.log(space / expected)) > _UNUSUAL * spread:
-        notes.append(
-            f"these atoms take up {expected:.0f} Å³ in known crystals, and the cell has {space:.0f}: composition, contents or cell may be wrong"
-        )
-    if problem.count < len(intensities):
-        notes.append(f"the {problem.count} areas at the lowest angles of {len(intensities)} were used")
-    if problem.count < LEAST_PER_NUMBER * first.dof:
-        notes.append(f"{counted(problem.count, 'area')} for {counted(first.dof, 'coordinate')}: underdetermined")
-    notes += [f"not determined: {direction}" for direction in first.undetermined]
-    return tuple(notes)

@@ -4,7 +4,7 @@ Many structures grow at once. In each, one site after the other is put on one of
 most electrons first, on positions whose multiplicity the contents allow and where atoms keep apart; then all are minimised.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -79,12 +79,18 @@ class Growth:
         workshop: makes assignments ready.
         contents: ``(elements,)`` atoms in the conventional cell.
         rng: draws maxima.
+
+    Attributes:
+        complete: structures that have all atoms, in the order in which they were found.
+        rounds: how often a whole population has grown to its end.
     """
 
     def __init__(
         self, problem: Problem, workshop: Workshop, contents: Float[np.ndarray, " elements"], rng: np.random.Generator
     ):
         self._problem, self._workshop, self._contents, self._rng = problem, workshop, np.asarray(contents), rng
+        self.complete: list[Seedling] = []
+        self.rounds = 0
         self._device: Measured = jax.device_put(problem.measured)
         areas = problem.intensities
         self._places = Places(problem.positions, np.asarray(areas.cell, dtype=float))
@@ -104,35 +110,29 @@ class Growth:
         self._special, self._sphere = speciality(areas.group, self._hkl), Sphere.of(areas.group, self._hkl)
         self._multiplicities = tuple(sorted({p.multiplicity for p in problem.positions.every}))
 
-    def run(
-        self,
-        starts: Sequence[Seedling],
-        left: Callable[[], bool],
-        most: int = 32,
-    ) -> list[tuple[Assignment, Float[np.ndarray, " dof1"], float, float]]:
-        """Complete structures, again and again from the same starts.
+    def run(self, starts: Sequence[Seedling], most: int = 32) -> Iterator[int]:
+        """Complete structures, again and again from the same starts; `complete` is what is ready.
 
         Args:
             starts: the best first; earlier ones are taken more often.
-            left: whether there is time for one more site.
             most: structures that grow together.
 
-        Returns:
-            Complete ones: assignment, numbers, root of the cost, R; the best first.
+        Yields:
+            After every site how many structures are complete.
         """
-        found = []
-        while left() and starts:
-            chances = 1.0 / (1.0 + np.arange(len(starts)))
+        chances = 1.0 / (1.0 + np.arange(len(starts)))
+        while len(starts):
             chosen = self._rng.choice(len(starts), size=most, p=chances / chances.sum())
             growing = [Seedling([list(sites) for sites in starts[k].sites], starts[k].b) for k in chosen]
-            while growing and left():
+            while growing:
                 growing = [one for one in growing if self._put(one)]
                 complete = [one for one in growing if not self._missing(one).any()]
                 growing = [one for one in growing if self._missing(one).any()]
                 self._minimise(growing, _STEPS)
                 self._minimise(complete, _LAST_STEPS)
-                found += [(one.assignment(), one.numbers(), one.cost, one.r) for one in complete]
-        return sorted(found, key=lambda one: one[2])
+                self.complete += complete
+                self.rounds += not growing
+                yield len(self.complete)
 
     def _minimise(self, structures: list[Seedling], steps: int) -> None:
         if not structures:
