@@ -112,11 +112,8 @@ def determine(
         refinements.run(search.attempts, search.extractions)
     except KeyboardInterrupt:
         interrupted = True
-    best = refinements.fits[0] if refinements.fits else None
     notes = (*peaks.notes, *search.notes, *refinements.notes)
-    status, reason = verdict(
-        search.attempts, None if best is None else (best, refinements.extraction(best)), notes, interrupted
-    )
+    status, reason = verdict(search.attempts, refinements.best, notes, interrupted)
     return Determination(
         status=status, reason=reason, pattern=pattern, composition=composition if isinstance(composition, str) else _formula(composition),
         peaks=peaks, cells=cells, extractions=tuple(search.extractions), extinctions=tuple(search.tables),

@@ -144,8 +144,8 @@ def _fields(of: Any, *but: str) -> dict[str, Any]:
 
 
 def _arguments(kind: Any, record: Mapping[str, Any], *but: str) -> dict[str, Any]:
-    """What a record has for the fields of a kind but some; lists are tuples again, numbers that were not finite are NaN."""
-    found = {f.name: record[f.name] for f in fields(kind) if f.name not in but}
+    """What a record has for the fields of a kind but some, those that earlier versions did not have left out; lists are tuples again, numbers that were not finite are NaN."""
+    found = {f.name: record[f.name] for f in fields(kind) if f.name not in but and f.name in record}
     found = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
     return {name: float("nan") if value is None and name != "total" else value for name, value in found.items()}
 

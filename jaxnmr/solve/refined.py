@@ -14,6 +14,7 @@ from .handover import profile_factor, refine_solution
 from .higher_symmetry import in_higher_symmetry, in_standard_setting
 from .outcome import Attempt, fits
 from .progress import Clock
+from .verdict import Refined
 
 # structures that are refined
 _REFINED = 2
@@ -33,13 +34,14 @@ class Refinements:
 
     def __init__(self, pattern: Pattern, clock: Clock):
         self._pattern, self._clock = pattern, clock
-        self._extraction_of: dict[int, Extraction] = {}
+        self._made_of: dict[int, tuple[Attempt, Extraction]] = {}
         self.fits: list[RefinementResult] = []
         self.notes: list[str] = []
 
-    def extraction(self, fit: RefinementResult) -> Extraction:
-        """The Le Bail fit of the cell of a refinement."""
-        return self._extraction_of[id(fit)]
+    @property
+    def best(self) -> Refined | None:
+        """The best one, with the search and the Le Bail fit that it began with; ``None`` where there is none."""
+        return Refined(self.fits[0], *self._made_of[id(self.fits[0])]) if self.fits else None
 
     def run(self, attempts: Sequence[Attempt], extractions: Sequence[Extraction]) -> None:
         """Refine the best structures that fit, in the highest symmetry that they have.
@@ -61,7 +63,7 @@ class Refinements:
                     self.notes.append(f"refinement in {one.group.name}: {err}")
                     continue
                 self._clock.say("refinement", f"{one.group.name}: Rwp {profile_factor(fit):.2f} %")
-                self._extraction_of[id(fit)] = extraction
+                self._made_of[id(fit)] = attempt, extraction
                 self.fits.append(fit)
                 self.fits.sort(key=lambda fit: badness(fit, len(extractions[0].hkl)))
                 if fit.status == "interrupted":

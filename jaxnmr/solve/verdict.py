@@ -1,11 +1,13 @@
 """Whether a determination may be believed, in words (host)."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ..refinement import RefinementResult
+from .direct.equivalence import atoms_of
+from .direct.solutions import IMPRECISE, areas_needed
 from .extraction.records import Extraction
 from .handover import profile_factor
 from .outcome import Attempt, fits
@@ -15,23 +17,32 @@ _LARGEST_RATIO = 2.0
 # part of the pattern above the background that the reflections of the right cell may leave: impurities, a poor profile
 _MOST_UNEXPLAINED = 0.5
 
+
+class Refined(NamedTuple):
+    """A refinement, the search for atoms whose structure it began with, and the Le Bail fit of its cell."""
+
+    fit: RefinementResult
+    attempt: Attempt
+    extraction: Extraction
+
+
 Status = Literal["solved", "not solved", "interrupted"]
 
 
 def verdict(
-    attempts: Sequence[Attempt], refined: tuple[RefinementResult, Extraction] | None, notes: Sequence[str], interrupted: bool
+    attempts: Sequence[Attempt], refined: Refined | None, notes: Sequence[str], interrupted: bool
 ) -> tuple[Status, str]:  # fmt: skip
     """What became of a determination, and why.
 
     Args:
         attempts: searches for atoms, the best first.
-        refined: the best refinement, with the Le Bail fit of its cell.
+        refined: the best refinement.
         notes: of the search; the last one says why there was none.
         interrupted: somebody stopped it.
     """
     best = attempts[0] if attempts else None
     if refined and best:
-        return _of_refinement(best, *refined, interrupted)
+        return _of_refinement(best, refined, interrupted)
     if interrupted:
         found_one = best is not None and fits(best)
         return (
@@ -43,9 +54,8 @@ def verdict(
     return "not solved", "no atoms could be searched for" + (f": {notes[-1]}" if notes else "")
 
 
-def _of_refinement(
-    best: Attempt, found: RefinementResult, extraction: Extraction, interrupted: bool
-) -> tuple[Status, str]:
+def _of_refinement(best: Attempt, refined: Refined, interrupted: bool) -> tuple[Status, str]:
+    found, extraction = refined.fit, refined.extraction
     rwp, reachable, missed = profile_factor(found), extraction.rwp, unexplained(extraction)
     words = f"{found.crystal.group.name}: Rwp {rwp:.2f} %, that of the Le Bail fit {reachable:.2f} %"
     if interrupted and not found.converged:
@@ -59,9 +69,26 @@ def _of_refinement(
         return "not solved", f"the refinement of the structure did not converge. {words}"
     if not rwp <= _LARGEST_RATIO * reachable:
         return "not solved", f"the refined structure does not fit. {words}"
-    if not best.solutions.solved:
-        return "not solved", f"a structure fits, but {best.solutions.reason}. {words}"
-    return "solved", words
+    if best.solutions.solved:
+        return "solved", words
+    if refined.attempt.solutions.doubt in ("undetermined", "few areas"):
+        # the whole pattern, and a higher symmetry, may determine what areas left open
+        precision = position_esd(found)
+        areas, dof = len(refined.attempt.intensities), sum(s.xyz_basis().shape[1] for s in found.crystal.sites())
+        spacing = atoms_of(found.crystal).spacing
+        if precision <= IMPRECISE * spacing and areas >= areas_needed(dof):
+            return "solved", f"{words}; positions are determined to {precision:.3f} Å"
+    return "not solved", f"a structure fits, but {best.solutions.reason}. {words}"
+
+
+def position_esd(fit: RefinementResult) -> float:
+    """Å, root mean square standard uncertainty of the positions of all atoms of a refined structure."""
+    crystal = fit.crystal
+    errors = np.asarray(fit.esds["xyz"], dtype=float) if "xyz" in fit.esds else np.zeros(np.shape(crystal.xyz))
+    # uncertainties of coordinates along one another's axes are taken for independent
+    squared = (errors**2) @ np.asarray(crystal.cell, dtype=float)[:3] ** 2
+    weight = np.array([site.multiplicity for site in crystal.sites()], dtype=float)
+    return float(np.sqrt(squared @ weight / weight.sum()))
 
 
 def unexplained(fit: Extraction) -> float:

@@ -1,5 +1,7 @@
 """Directions in which a structure can move without the areas noticing (host)."""
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +14,9 @@ from .problem import Problem
 _OPEN = 0.4
 # Å, beyond which an esd says no more than that
 _LARGEST = 3.0
+# Å, linearised uncertainties beyond which the fit itself is asked, and how far along the directions
+_SOFT = 0.05
+_STEPS = tuple(0.03 * 1.3**k for k in range(18))
 
 _linearised = jax.jit(misfit, static_argnames=("centric",))
 
@@ -21,7 +26,7 @@ def determined(problem: Problem, candidate: Candidate, u: Float[np.ndarray, " do
 
     Returns:
         Å, the root mean square standard uncertainty of the positions of all atoms, for residuals that are independent and as large as
-        they are; and the directions that are not determined to 0.4 Å, in words.
+        they are (by the fit itself along directions that derivatives leave open); and the directions that are not determined to 0.4 Å, in words.
     """
     if candidate.dof == 0:
         return 0.0, ()
@@ -29,14 +34,34 @@ def determined(problem: Problem, candidate: Candidate, u: Float[np.ndarray, " do
     numbers[: candidate.dof], numbers[-1] = u[:-1], u[-1]
     residual, slope, _ = _linearised(problem.measured, candidate.model, numbers, problem.centric)
     basis = _fixed_origin(problem, candidate)
-    noise = np.linalg.norm(residual) / np.sqrt(max(problem.count - candidate.dof, 1))
-    _, values, right = np.linalg.svd(np.asarray(slope, dtype=float)[:, : candidate.dof] @ basis)
+    noise = float(np.linalg.norm(residual)) / np.sqrt(max(problem.count - basis.shape[1], 1))
+    left, values, right = np.linalg.svd(np.asarray(slope, dtype=float)[:, : candidate.dof] @ basis)
     esd = noise / np.maximum(np.append(values, np.zeros(len(right) - len(values))), 1e-12)
+    soft = np.flatnonzero(esd > _SOFT)
+    # what others make up for, as far as they are stiff
+    stiff = left[:, : len(values)][:, esd[: len(values)] <= _SOFT]
+    away = lambda u: np.asarray(_linearised(problem.measured, candidate.model, u, problem.centric)[0], dtype=float)
+    for k in soft:
+        along = np.zeros_like(numbers)
+        along[: candidate.dof] = basis @ right[k]
+        esd[k] = max(_reach(away, numbers, sign * along, stiff, noise) for sign in (1.0, -1.0))
     model, _, _ = problem.model(candidate.assignment)
     moved = np.asarray(model.matrix)[model.first][:, :, :-1] @ (basis @ right.T)
     squared = ((np.asarray(problem.measured.lattice).T @ moved) ** 2).sum(axis=1) @ np.minimum(esd, _LARGEST) ** 2
     words = tuple(_direction(candidate, basis @ direction, problem) for direction in right[esd > _OPEN])
     return float(np.sqrt(squared @ model.share)), words
+
+
+def _reach(
+    away: Callable[[np.ndarray], np.ndarray], start: np.ndarray, along: np.ndarray, stiff: np.ndarray, noise: float
+) -> float:
+    """Å, as far as a structure can move before the fit becomes worse by the noise, stiff directions following.
+
+    Where atoms lie on or near an element of a higher symmetry, areas change by the square of what breaks it: derivatives say nothing.
+    """
+    left = lambda residual: float(np.sum(residual**2) - np.sum((stiff.T @ residual) ** 2))
+    least = left(away(start))
+    return next((t for t in _STEPS if left(away(start + np.float32(t) * along)) - least > noise**2), _LARGEST)
 
 
 def _fixed_origin(problem: Problem, candidate: Candidate) -> Float[np.ndarray, "dof k"]:

@@ -39,13 +39,13 @@ def solutions_of(search: Search, assignments: Assignments, possible: tuple[Conte
     intensities, first = problem.intensities, ranking[0]
     ranked = [(s.r_factor, s.dof, s.overlap) for s in ranking]
     spacing = atoms_of(first.crystal).spacing
-    solved, reason = judged(
+    doubt, reason = judged(
         ranked, problem.count, first.precision / spacing, bool(first.undetermined), search.interrupted
     )
     # neutrons see nuclei, whose scattering lengths do not follow the number of electrons
     alike = indistinguishable(assignments.elements) if intensities.instrument.radiation == "xray" else ()
     return Solutions(
-        solutions=tuple(ranking), solved=solved, reason=reason, possible=possible, indistinguishable=alike,
+        solutions=tuple(ranking), solved=not doubt, reason=reason, doubt=doubt, possible=possible, indistinguishable=alike,
         tried=len(search.pool), total=len(search.pool) if search.exhausted else None, history=np.array(search.history),
         hops=search.hops, seconds=seconds, interrupted=search.interrupted,
         notes=_notes(intensities, possible, problem, first, alike),

@@ -1,6 +1,7 @@
 """What a structure solution found: ranked structures, and whether the best one may be believed."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +22,8 @@ FEWEST_AREAS = 4
 IMPRECISE = 0.025
 # Å, atoms that come closer than they should by more than this are no structure
 MOST_OVERLAP = 0.5
+
+Doubt = Literal["", "fit", "few areas", "overlap", "rival", "undetermined", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Solutions:
     Attributes:
         solutions: ranked by R with a price for every coordinate.
         solved: the first one fits, all others with as few coordinates are clearly worse, and the areas determine it.
-        reason: of ``solved``, in words.
+        reason: of ``solved``, in words; ``doubt`` in one: ``""`` where it is solved, ``"fit"``, ``"few areas"``, ``"overlap"``, ``"rival"``,
+            ``"undetermined"`` or ``"stopped"``.
         possible: contents that were looked for, with their probabilities beforehand.
         indistinguishable: pairs of elements that X-rays hardly tell apart: which is where is not decided.
         tried: Wyckoff assignments; ``total`` how many there are, ``None`` where they were not listed to the end.
@@ -80,7 +84,7 @@ class Solutions:
     seconds: float
     interrupted: bool = False
     notes: tuple[str, ...] = field(default=())
-    texture: Texture | None = None
+    doubt: Doubt = ""
 
     @property
     def best(self) -> Solution:
@@ -106,8 +110,8 @@ class Solutions:
 
 def judged(
     ranked: list[tuple[float, int, float]], count: int, precision: float, undetermined: bool, interrupted: bool
-) -> tuple[bool, str]:
-    """Whether the best of ranked structures may be believed, and why.
+) -> tuple[Doubt, str]:
+    """What speaks against the best of ranked structures, nothing where it may be believed, and why.
 
     Args:
         ranked: R, free coordinates and overlap in Å of different structures.
@@ -118,11 +122,14 @@ def judged(
     """
     r, dof, overlap = ranked[0]
     if r > SOLVED_R:
-        return False, f"R is {r:.3f}: right structures have less than {SOLVED_R}, those of failed searches 0.2 to 0.4"
-    if count < max(LEAST_PER_NUMBER * dof, FEWEST_AREAS):
-        return False, f"{count} areas for {dof} coordinates are too few to tell a right structure from a wrong one"
+        return "fit", f"R is {r:.3f}: right structures have less than {SOLVED_R}, those of failed searches 0.2 to 0.4"
+    if count < areas_needed(dof):
+        return (
+            "few areas",
+            f"{count} areas for {dof} coordinates are too few to tell a right structure from a wrong one",
+        )
     if overlap > MOST_OVERLAP:
-        return False, f"atoms of the best structure come {overlap:.2f} Å too close to each other"
+        return "overlap", f"atoms of the best structure come {overlap:.2f} Å too close to each other"
     gap = CLEAR_GAP if r <= DOUBTFUL_R else WIDE_GAP
     rivals = [
         k
@@ -131,13 +138,18 @@ def judged(
     ]
     if rivals:
         return (
-            False,
+            "rival",
             f"structure {rivals[0]} is another one with as few coordinates and fits nearly as well: the data do not tell which is right",
         )
     if precision > IMPRECISE:
-        return False, f"the areas determine positions to {precision:.3f} (V/N)^(1/3) only"
+        return "undetermined", f"the areas determine positions to {precision:.3f} (V/N)^(1/3) only"
     if undetermined:
-        return False, "the areas leave some coordinates of the best structure open"
+        return "undetermined", "the areas leave some coordinates of the best structure open"
     if interrupted and r > 0.1:
-        return False, "stopped before other positions were tried"
-    return True, f"R is {r:.3f} with {count / max(dof, 1):.1f} areas per coordinate, and no other structure comes near"
+        return "stopped", "stopped before other positions were tried"
+    return "", f"R is {r:.3f} with {count / max(dof, 1):.1f} areas per coordinate, and no other structure comes near"
+
+
+def areas_needed(dof: int) -> float:
+    """Areas below which a structure of so many coordinates is met by others, too."""
+    return max(LEAST_PER_NUMBER * dof, FEWEST_AREAS)

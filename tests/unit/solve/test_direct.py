@@ -159,7 +159,7 @@ def test_an_interruption_returns_what_was_found():
 
 def test_a_verdict_needs_a_good_fit_enough_areas_atoms_apart_and_no_rival():
     fine = [(0.05, 10, 0.0), (0.2, 10, 0.0)]
-    assert judged(fine, 100, 0.01, False, False)[0]
+    assert judged(fine, 100, 0.01, False, False)[0] == ""
     assert "R is" in judged([(0.25, 10, 0.0)], 100, 0.01, False, False)[1]
     assert "too few" in judged(fine, 14, 0.01, False, False)[1]
     # a single area is met by whatever has no coordinates
@@ -167,7 +167,7 @@ def test_a_verdict_needs_a_good_fit_enough_areas_atoms_apart_and_no_rival():
     assert "too close" in judged([(0.05, 10, 0.9)], 100, 0.01, False, False)[1]
     assert "another one" in judged([(0.05, 10, 0.0), (0.055, 10, 0.0)], 100, 0.01, False, False)[1]
     # with more coordinates anything fits, and atoms on top of each other are no structure
-    assert judged([(0.05, 10, 0.0), (0.055, 14, 0.0), (0.055, 10, 1.2)], 100, 0.01, False, False)[0]
+    assert judged([(0.05, 10, 0.0), (0.055, 14, 0.0), (0.055, 10, 1.2)], 100, 0.01, False, False)[0] == ""
     assert "another one" in judged([(0.13, 10, 0.0), (0.18, 10, 0.0)], 100, 0.01, False, False)[1]
     assert "only" in judged(fine, 100, 0.06, False, False)[1]
     assert "open" in judged(fine, 100, 0.01, True, False)[1]
