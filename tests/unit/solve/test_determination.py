@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import jaxnmr as jn
 from jaxnmr.cli import main
 from jaxnmr.cli import solving as cli
+from jaxnmr.solve import verdict as verdicts
 from jaxnmr.solve.determination import determine
 from jaxnmr.solve.verdict import unexplained
 
@@ -148,3 +150,30 @@ def test_whoever_interrupts_gets_what_is_there_and_goes_on_only_with_the_same_wa
         assert main([*command, "--wavelength", "1.5444"]) == 130
     assert (tmp_path / "checkpoint_1.json").read_bytes() == kept and not (tmp_path / "checkpoint.json").exists()
     assert "checkpoint_1.json" in "".join(capsys.readouterr().err.split())
+
+
+def test_what_areas_leave_open_the_whole_pattern_may_determine(monkeypatch):
+    crystal = jn.Crystal.create(
+        cell=[4.157] * 3 + [90] * 3, spacegroup="P m -3 m", species=["La", "B"], xyz=[[0, 0, 0], [0.1993, 0.5, 0.5]]
+    )
+    monkeypatch.setattr(verdicts, "profile_factor", lambda fit: fit.rwp)
+    monkeypatch.setattr(verdicts, "unexplained", lambda fit: 0.0)
+
+    def said(esd, doubt="undetermined", areas=9):
+        fit = SimpleNamespace(
+            crystal=crystal, converged=True, rwp=7.0, esds={"xyz": np.array([[0, 0, 0], [esd, 0, 0]])}
+        )
+        solutions = SimpleNamespace(solved=not doubt, doubt=doubt, reason="of a doubt")
+        attempt = SimpleNamespace(solutions=solutions, intensities=range(areas))
+        refined = verdicts.Refined(fit, attempt, SimpleNamespace(rwp=4.0))
+        return verdicts.verdict([attempt], refined, (), False)
+
+    # 0.001 a for six of seven atoms
+    status, reason = said(0.001)
+    assert status == "solved" and f"determined to {0.004157 * (6 / 7) ** 0.5:.3f} Å" in reason
+    assert verdicts.position_esd(SimpleNamespace(crystal=crystal, esds={})) == 0.0
+    # (V/N)^(1/3) is 2.17 Å
+    assert said(0.03)[0] == "not solved" and "of a doubt" in said(0.03)[1]
+    assert said(0.001, "rival")[0] == "not solved"
+    assert said(0.001, "few areas", 3)[0] == "not solved" and said(0.001, "few areas", 4)[0] == "solved"
+    assert said(0.03, "")[0] == "solved"

@@ -12,6 +12,7 @@ from jaxnmr.crystal import cell_from_metric, lattice
 from jaxnmr.crystal.cell import reciprocal_metric
 from jaxnmr.diffraction.structure_factors import StructureFactors
 from jaxnmr.errors import ConventionError, DataError, ParameterError
+from jaxnmr.solve.direct import directions
 from jaxnmr.solve.direct.candidates import Workshop
 from jaxnmr.solve.direct.equivalence import atoms_of, displacement, same_structure, worst_overlap
 from jaxnmr.solve.direct.kernel import intensities, misfit, overlaps
@@ -171,6 +172,21 @@ def test_a_verdict_needs_a_good_fit_enough_areas_atoms_apart_and_no_rival():
     assert "another one" in judged([(0.13, 10, 0.0), (0.18, 10, 0.0)], 100, 0.01, False, False)[1]
     assert "only" in judged(fine, 100, 0.06, False, False)[1]
     assert "open" in judged(fine, 100, 0.01, True, False)[1]
+
+
+def test_an_atom_where_a_higher_symmetry_has_it_is_determined_although_areas_do_not_change_in_first_order(monkeypatch):
+    crystal = jn.Crystal.create(
+        cell=[4.12, 4.2, 4.3, 90, 90, 90], spacegroup="P 1", species=["Cs", "Cl"], xyz=[[0, 0, 0], [0.5] * 3], b_iso=0.7
+    )
+    problem = make_problem(
+        jn.solve.simulated_intensities(crystal, noise=0.02), wyckoff_positions(crystal.group), ("Cs", "Cl")
+    )
+    candidate = Workshop(problem).ready([((0,), (0,))])[0]
+    u = np.array([0.0, 0.0, 0.0, 2.06, 2.1, 2.15, 0.0])
+    precision, words = directions.determined(problem, candidate, u)
+    assert words == () and 0.01 < precision < 0.3
+    monkeypatch.setattr(directions, "_SOFT", np.inf)
+    assert directions.determined(problem, candidate, u)[1] != ()
 
 
 def test_the_same_structure_is_known_from_another_origin_hand_and_choice_of_axes():
