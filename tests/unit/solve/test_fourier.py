@@ -1,5 +1,7 @@
 """Densities against the sums that they are, difference maps against an atom that was taken away, structures completed from them."""
 
+from itertools import islice
+
 import jax
 import numpy as np
 import pytest
@@ -7,10 +9,12 @@ import pytest
 import jaxnmr as jn
 from jaxnmr.crystal import lattice, plan_expansion, volume
 from jaxnmr.diffraction.scattering import scattering_factors
+from jaxnmr.solve.direct.assignments import Assignments
 from jaxnmr.solve.direct.equivalence import atoms_of, displacement
-from jaxnmr.solve.direct.heavy import heaviest
+from jaxnmr.solve.direct.heavy import heaviest, heavy_first
 from jaxnmr.solve.direct.kernel import intensities
 from jaxnmr.solve.direct.problem import make_problem
+from jaxnmr.solve.direct.search import Search
 from jaxnmr.solve.direct.wyckoff import wyckoff_positions
 from jaxnmr.solve.fourier.density import Sphere, density
 from jaxnmr.solve.fourier.growth import Seedling
@@ -171,11 +175,26 @@ def test_a_seedling_gives_back_the_numbers_that_it_was_made_of():
     assert one.assignment() == ((plane,), (plane, general)) and one.numbers().tolist() == u.tolist()
 
 
+def test_anglesite_is_found_by_its_lead_first():
+    crystal = jn.Crystal.create(**ANGLESITE)
+    areas = jn.solve.simulated_intensities(crystal, d_min=1.3, seed=1)
+    contents = {"Pb": 4, "S": 4, "O": 16}
+    assignments = Assignments(areas.group, areas.cell, contents)
+    search = Search(make_problem(areas, assignments.positions, assignments.elements), assignments, seed=1)
+    # room for whole structures, so that one program serves all
+    search.workshop.ready(list(islice(assignments, 8)))
+    assert not search.pool
+    assert heavy_first(search, contents, 3.0)
+    # only complete structures take part
+    assert all(assignments.contents(one.assignment) == contents for one in search.pool)
+    assert search.chains[0].r < 0.07
+
+
 def test_anglesite_is_completed_from_its_lead():
     crystal = jn.Crystal.create(**ANGLESITE)
     areas = jn.solve.simulated_intensities(crystal, d_min=1.3, seed=1)
     lead = without(ANGLESITE, 1, 2, 3, 4)
-    found = jn.solve.complete(lead, areas, {"Pb": 4, "S": 4, "O": 16}, seed=1, seconds=3.0)
+    found = jn.solve.complete(lead, areas, {"Pb": 4, "S": 4, "O": 16}, seed=1, seconds=2.0)
     true = atoms_of(crystal)
     assert found.solved, found.reason
     assert displacement(atoms_of(found.best.crystal), true) < 0.05 * true.spacing
