@@ -68,6 +68,8 @@ def heavy_first(
         alone = Assignments(areas.group, areas.cell, {e: contents[e] for e in problem.elements[:number]})
     except SymmetryError:
         return True
+    if next(iter(alone), None) is None:
+        return True
     told = None if tell is None else lambda of, _: tell(search, left())
     first = Search(
         problem, HeavyAlone(alone, len(atoms) - number), search.seed, workshop=search.workshop, contents=atoms
