@@ -97,10 +97,12 @@ def determine(
     # whoever stops the search for lines or cells gets nothing: there is nothing yet
     peaks = find_peaks(pattern, instrument)
     clock.say("peaks", counted(len(peaks), "line"))
+    cells: tuple[CellCandidate, ...]
+    of_cells: tuple[str, ...] = ()
     if cell is not None:
-        cells: tuple[CellCandidate, ...] = (given_cell(cell, wanted or group_of_lattice(cell)),)
+        cells = (given_cell(cell, wanted or group_of_lattice(cell)),)
     else:
-        cells = _cells(pattern, peaks, instrument, lattices, largest_volume, seed, clock, trail)
+        cells, of_cells = _cells(pattern, peaks, instrument, lattices, largest_volume, seed, clock, trail)
     search = AtomSearch(
         pattern, composition, instrument=instrument, peaks=peaks, cells=cells, group=wanted, density=density, seed=seed,
         contents=None if formula_units is None else {e: formula_units * n for e, n in unit.items() if e != "H"},
@@ -112,7 +114,7 @@ def determine(
         refinements.run(search.attempts, search.extractions)
     except KeyboardInterrupt:
         interrupted = True
-    notes = (*peaks.notes, *search.notes, *refinements.notes)
+    notes = (*peaks.notes, *of_cells, *search.notes, *refinements.notes)
     status, reason = verdict(search.attempts, refinements.best, notes, interrupted)
     return Determination(
         status=status, reason=reason, pattern=pattern, composition=composition if isinstance(composition, str) else _formula(composition),
@@ -124,18 +126,18 @@ def determine(
 def _cells(
     pattern: Pattern, peaks: Peaks, instrument: Instrument | None, lattices: str | Sequence[str] | None,
     largest_volume: float | None, seed: int, clock: Clock, trail: Trail,
-) -> tuple[CellCandidate, ...]:  # fmt: skip
-    """Candidate cells by the whole pattern; those of before where there are any."""
+) -> tuple[tuple[CellCandidate, ...], tuple[str, ...]]:  # fmt: skip
+    """Candidate cells by the whole pattern, those of before where there are any; and what a reader must know."""
     if trail.cells:
         clock.say("cells", f"{len(trail.cells)} taken over from before")
-        return trail.cells
+        return trail.cells, ()
     table = index(peaks, lattices=lattices, largest_volume=largest_volume, seed=seed)
     best = table.best
     clock.say("cells", f"{_words(best)}, {best.indexed} of {best.indexed + best.unindexed} lines")
     cells = rank_by_lebail(pattern, table.candidates, instrument=instrument, peaks=peaks)
     trail.write(cells, ())
     clock.say("cells", f"by the whole pattern: {_words(cells[0])} ({cells[0].probability:.0%})")
-    return cells
+    return cells, tuple(table.notes)
 
 
 def _words(one: CellCandidate) -> str:

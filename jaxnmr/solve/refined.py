@@ -8,6 +8,7 @@ from ..crystal import Crystal
 from ..diffraction import Pattern
 from ..errors import JaxnmrError
 from ..refinement import RefinementResult
+from .after_search import electron_notes, texture_for
 from .bond_valence import orders_by_bond_valences
 from .extraction.records import Extraction
 from .handover import profile_factor, refine_solution
@@ -58,7 +59,8 @@ class Refinements:
                 done.add(one.group.name)
                 one = self._ordered(one, attempt.solutions.indistinguishable)
                 try:
-                    fit = refine_solution(one, extraction, self._pattern)
+                    texture = texture_for(one, attempt.intensities, attempt.solutions)
+                    fit = refine_solution(one, extraction, self._pattern, texture=texture)
                 except (JaxnmrError, ValueError) as err:
                     self.notes.append(f"refinement in {one.group.name}: {err}")
                     continue
@@ -68,6 +70,8 @@ class Refinements:
                 self.fits.sort(key=lambda fit: badness(fit, len(extractions[0].hkl)))
                 if fit.status == "interrupted":
                     raise KeyboardInterrupt
+        for attempt in attempts[: 1 if self.fits else 0]:
+            self.notes += electron_notes(attempt.solutions.best.crystal, attempt.intensities, attempt.solutions.texture)
 
     def _ordered(self, crystal: Crystal, pairs: Sequence[tuple[str, str]]) -> Crystal:
         """Elements that X-rays do not tell apart, by the valences of their bonds, which is said."""

@@ -15,6 +15,7 @@ from .equivalence import Atoms, atoms_of, same_structure, worst_overlap
 from .problem import EXPECTED_B, Problem, shortest_distances
 from .search import Search
 from .solutions import LEAST_PER_NUMBER, MOST_OVERLAP, Solution, Solutions, judged
+from .textured import texture_of_finalists
 
 # structures that are minimised to the end and handed back
 _FINALISTS = 12
@@ -35,8 +36,11 @@ def solutions_of(search: Search, assignments: Assignments, possible: tuple[Conte
         possible: contents of the cell.
         seconds: that it took.
     """
-    problem, ranking = search.problem, _finalists(search, assignments)
-    intensities, first = problem.intensities, ranking[0]
+    ranking = _finalists(search, assignments)
+    if (texture := texture_of_finalists(search, ranking)) is not None:
+        ranking = _finalists(search, assignments)
+    problem, first = search.problem, ranking[0]
+    intensities = problem.intensities
     ranked = [(s.r_factor, s.dof, s.overlap) for s in ranking]
     spacing = atoms_of(first.crystal).spacing
     doubt, reason = judged(
@@ -48,7 +52,7 @@ def solutions_of(search: Search, assignments: Assignments, possible: tuple[Conte
         solutions=tuple(ranking), solved=not doubt, reason=reason, doubt=doubt, possible=possible, indistinguishable=alike,
         tried=len(search.pool), total=len(search.pool) if search.exhausted else None, history=np.array(search.history),
         hops=search.hops, seconds=seconds, interrupted=search.interrupted,
-        notes=_notes(intensities, possible, problem, first, alike),
+        notes=(*([str(texture)] if texture else []), *_notes(intensities, possible, problem, first, alike)), texture=texture,
     )  # fmt: skip
 
 

@@ -84,6 +84,7 @@ class Solutions:
     seconds: float
     interrupted: bool = False
     notes: tuple[str, ...] = field(default=())
+    texture: Texture | None = None
     doubt: Doubt = ""
 
     @property

@@ -18,6 +18,7 @@ from .heavy import heavy_first
 from .problem import make_problem
 from .search import Search
 from .solutions import Solutions
+from .unknown import has_unknown, structure_with_unknown
 
 # part of the time after which heavy atoms alone are searched for, where nothing fits; what is left after that, too
 _ALL_AT_ONCE = 0.4
@@ -79,6 +80,11 @@ def structure(
     if not seconds > 0 or most_assignments < 1:
         raise ParameterError(f"seconds is {seconds} and most_assignments {most_assignments}; expected positive numbers")
     require_areas(intensities)
+    if has_unknown(composition):
+        return structure_with_unknown(
+            structure, intensities, composition, contents, seconds, density=density, seed=seed, most_assignments=most_assignments,
+            progress=progress,
+        )  # fmt: skip
     start = time.process_time()
     possible = _given(composition, contents) or possible_contents(
         composition, intensities.cell, intensities.group, density
