@@ -36,21 +36,22 @@ def main() -> None:
     parser.add_argument("samples", nargs="*", default=list(SAMPLES))
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--energy", help="such as chgnet-r2scan, which decides what the pattern leaves open")
     parser.add_argument("--log", type=Path, default=Path("measured.jsonl"))
     chosen = parser.parse_args()
     jn.enable_x64()
     for name in chosen.samples:
-        row = {"name": name, "seed": chosen.seed, **attempt(name, chosen.minutes, chosen.seed)}
+        row = {"name": name, "seed": chosen.seed, **attempt(name, chosen.minutes, chosen.seed, chosen.energy)}
         with open(chosen.log, "a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
         print(row, flush=True)
 
 
-def attempt(name: str, minutes: float, seed: int) -> dict:
+def attempt(name: str, minutes: float, seed: int, energy: str | None) -> dict:
     file, device, limits, excluded, formula, number, cell, known = SAMPLES[name]
     data = Path(os.environ["JAXNMR_DATA"])
     pattern = jn.read_pattern(data / file, instrument=data / device if device else None).limited(*limits)
-    found = jn.solve.determine(pattern.excluding(*excluded), formula, minutes=minutes, seed=seed)
+    found = jn.solve.determine(pattern.excluding(*excluded), formula, minutes=minutes, energy=energy, seed=seed)
     row = {"status": found.status, "reason": found.reason, "cpu": round(found.seconds, 1), "example_rwp": known}
     if not found.fits:
         return row
@@ -61,6 +62,7 @@ def attempt(name: str, minutes: float, seed: int) -> dict:
         "cell_off": float(f"{np.abs(lengths[0] / lengths[1] - 1.0).max():.1e}"),
         "r": round(found.attempts[0].solutions.best.r_factor, 4), "rwp": round(jn.solve.profile_factor(found.fits[0]), 3),
         "lebail": round(found.extractions[0].rwp, 3), "sites": len(crystal.species),
+        "orders": [note for note in found.notes if "is not in the pattern" in note],
     }  # fmt: skip
 
 

@@ -65,6 +65,11 @@ def add_solving(command: Callable) -> None:
     solve.add_argument(
         "--minutes", type=float, default=20.0, help="the search for atoms goes on for so long (default: 20)"
     )
+    solve.add_argument(
+        "--energy",
+        metavar="NAME",
+        help="chgnet-r2scan, say: decides where the pattern does not, see docs/energy.md",
+    )
     solve.add_argument("--seed", type=int, default=0, help="of the searches (default: 0)")
     solve.add_argument(
         "--resume", action="store_true", help=f"take over what an interrupted run left in {CHECKPOINT} in the folder"
@@ -171,6 +176,7 @@ def _solve(arguments: argparse.Namespace, console: Console) -> int:
         formula_units=arguments.formula_units,
         density=arguments.density,
         minutes=arguments.minutes,
+        energy=arguments.energy,
         seed=arguments.seed,
         progress=Lines(console),
         checkpoint=checkpoint,

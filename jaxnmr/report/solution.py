@@ -229,14 +229,17 @@ def _attempts_text(attempts: Sequence[Attempt]) -> list[str]:
 
 
 def _refinement_text(found: Determination) -> list[str]:
+    known = [e for e in found.energies if np.isfinite(e)]
+    lowest = min(known, default=0.0)
     rows = [
         (
             f.crystal.group.name,
             f"{profile_factor(f):.2f}",
             str(f.parameters.n_free),
+            f"{1e3 * (e - lowest):.0f}" if np.isfinite(e) else "",
             "converged" if f.converged else f.message,
         )
-        for f in found.fits
+        for f, e in zip(found.fits, found.energies, strict=True)
     ]
     fit = found.fits[0]
     (name, crystal), *_ = fit.crystals.items()
@@ -250,7 +253,7 @@ def _refinement_text(found: Determination) -> list[str]:
         )
     ]
     return [
-        "## Refinement", "", markdown(("space group", "Rwp / %", "parameters", ""), rows), "",
+        "## Refinement", "", markdown(("space group", "Rwp / %", "parameters", "energy / meV per atom", ""), rows), "",
         markdown(_CELL_HEADER, [[*told(crystal.cell, esds["cell"]), volume]]), "",
         markdown(("site", "x", "y", "z", "U / Å²"), sites), "", "![pattern](refinement/pattern.png)", "",
         "refined.cif is this structure; refinement/report.md is the whole report of its refinement.", "",

@@ -9,6 +9,7 @@ from .._arguments import checked
 from .._words import counted
 from ..crystal import SpaceGroup
 from ..diffraction import Instrument, Pattern
+from ..energy import EnergyModel
 from ..errors import ConventionError, ParameterError
 from ..typing import Numbers
 from .atom_search import AtomSearch
@@ -38,6 +39,7 @@ def determine(
     lattices: str | Sequence[str] | None = None,
     largest_volume: float | None = None,
     minutes: float = 20.0,
+    energy: EnergyModel | str | None = None,
     seed: int = 0,
     progress: Callable[[Step], None] | None = None,
     checkpoint: str | Path | None = None,
@@ -57,6 +59,8 @@ def determine(
         formula_units: in this or in the conventional cell that is found, where known; ``density`` in g/cm³ tells it, too.
         lattices, largest_volume: as of :func:`jaxnmr.solve.index`.
         minutes: of processor time, after which no new search for atoms begins.
+        energy: a model, such as ``"chgnet-r2scan"``, that decides between structures that are equal for the pattern, and where elements
+            are that X-rays do not tell apart.
         seed: of all searches.
         progress: called with what is done, and when there is news.
         checkpoint: JSON file that always holds the cells and the searches that are done. Where it is there already, of the same
@@ -76,6 +80,7 @@ def determine(
         raise ParameterError(f"minutes is {minutes:g}; expected a positive number")
     if density is not None and not density > 0.0:
         raise ParameterError(f"density is {density:g} g/cm³; expected a positive number")
+    model = EnergyModel.load(energy) if isinstance(energy, str) else energy
     known = isinstance(composition, str) or None not in composition.values()
     # of elements without numbers only whether they are any
     unit = parse_composition(composition if known else dict.fromkeys(composition, 1.0))
@@ -108,7 +113,7 @@ def determine(
         contents=None if formula_units is None else {e: formula_units * n for e, n in unit.items() if e != "H"},
         clock=clock, trail=trail,
     )  # fmt: skip
-    refinements, interrupted = Refinements(pattern, clock), False
+    refinements, interrupted = Refinements(pattern, clock, model), False
     try:
         search.run()
         refinements.run(search.attempts, search.extractions)
@@ -119,7 +124,7 @@ def determine(
     return Determination(
         status=status, reason=reason, pattern=pattern, composition=composition if isinstance(composition, str) else _formula(composition),
         peaks=peaks, cells=cells, extractions=tuple(search.extractions), extinctions=tuple(search.tables),
-        attempts=tuple(search.attempts), fits=tuple(refinements.fits), notes=notes, seconds=clock.spent,
+        attempts=tuple(search.attempts), fits=tuple(refinements.fits), energies=refinements.energies, notes=notes, seconds=clock.spent,
     )  # fmt: skip
 
 

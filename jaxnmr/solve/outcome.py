@@ -49,7 +49,8 @@ class Determination:
         peaks: lines; ``cells`` the candidates, the likeliest first (one, where the cell was given).
         extractions: Le Bail fits of the candidates that were searched for atoms; ``extinctions`` their tables.
         attempts: searches for atoms, the best first.
-        fits: Rietveld refinements of the best structures, the best first.
+        fits: Rietveld refinements of the best structures, the best first; ``energies`` of these, relaxed in their cells, eV per atom, not a
+            number where no energy was asked for.
         notes: what a reader must know.
         seconds: processor time.
     """
@@ -64,6 +65,7 @@ class Determination:
     extinctions: tuple[ExtinctionTable, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     fits: tuple[RefinementResult, ...] = ()
+    energies: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 

@@ -69,8 +69,9 @@ def determination_record(found: Determination) -> dict[str, Any]:
         ],
         "attempts": [attempt_record(a) for a in found.attempts],
         "refinements": [
-            {"group": f.crystal.group.name, "rwp": profile_factor(f), "converged": f.converged, "parameters": f.parameters.n_free}
-            for f in found.fits
+            {"group": f.crystal.group.name, "rwp": profile_factor(f), "converged": f.converged, "parameters": f.parameters.n_free,
+             "energy_ev_per_atom": e if np.isfinite(e) else None}
+            for f, e in zip(found.fits, found.energies, strict=True)
         ],
     }  # fmt: skip
 

@@ -6,10 +6,12 @@ import numpy as np
 
 from ..crystal import Crystal
 from ..diffraction import Pattern
+from ..energy import EnergyModel
 from ..errors import JaxnmrError
 from ..refinement import RefinementResult
 from .after_search import electron_notes, texture_for
-from .bond_valence import orders_by_bond_valences
+from .bond_valence import Order, orders_by_bond_valences
+from .energies import relaxed_energy
 from .extraction.records import Extraction
 from .handover import profile_factor, refine_solution
 from .higher_symmetry import in_higher_symmetry, in_standard_setting
@@ -19,6 +21,10 @@ from .verdict import Refined
 
 # structures that are refined
 _REFINED = 2
+# orders of two elements whose energies are calculated, the likeliest by bond valences
+_MOST_ORDERS = 6
+# structures whose criteria differ by less are equal for the pattern
+_UNDECIDED = 10.0
 
 
 class Refinements:
@@ -27,15 +33,17 @@ class Refinements:
     Args:
         pattern: what was measured.
         clock: who is told.
+        energy: decides between structures that are equal for the pattern, where there is one.
 
     Attributes:
         fits: the best first.
         notes: what a reader must know.
     """
 
-    def __init__(self, pattern: Pattern, clock: Clock):
-        self._pattern, self._clock = pattern, clock
+    def __init__(self, pattern: Pattern, clock: Clock, energy: EnergyModel | None = None):
+        self._pattern, self._clock, self._energy = pattern, clock, energy
         self._made_of: dict[int, tuple[Attempt, Extraction]] = {}
+        self._energy_of: dict[int, float] = {}
         self.fits: list[RefinementResult] = []
         self.notes: list[str] = []
 
@@ -43,6 +51,11 @@ class Refinements:
     def best(self) -> Refined | None:
         """The best one, with the search and the Le Bail fit that it began with; ``None`` where there is none."""
         return Refined(self.fits[0], *self._made_of[id(self.fits[0])]) if self.fits else None
+
+    @property
+    def energies(self) -> tuple[float, ...]:
+        """Of the fits, relaxed in their cells, eV per atom; not a number where it is not known."""
+        return tuple(self._energy_of.get(id(fit), float("nan")) for fit in self.fits)
 
     def run(self, attempts: Sequence[Attempt], extractions: Sequence[Extraction]) -> None:
         """Refine the best structures that fit, in the highest symmetry that they have.
@@ -72,20 +85,73 @@ class Refinements:
                     raise KeyboardInterrupt
         for attempt in attempts[: 1 if self.fits else 0]:
             self.notes += electron_notes(attempt.solutions.best.crystal, attempt.intensities, attempt.solutions.texture)
+        if self._energy is not None:
+            self._rank_by_energy(self._energy, len(extractions[0].hkl))
+
+    def _rank_by_energy(self, model: EnergyModel, n: int) -> None:
+        """Structures that are equal for the pattern, by their energies."""
+        for fit in self.fits:
+            name = fit.crystal.group.name
+            try:
+                self._energy_of[id(fit)] = relaxed_energy(fit.crystal, model)
+            except JaxnmrError as err:
+                self.notes.append(f"energy in {name}: {err}")
+                continue
+            self._clock.say("energy", f"{name}: {self._energy_of[id(fit)]:.4f} eV per atom")
+        first = self.fits[0]
+        self.fits = [self.fits[k] for k in by_energy([badness(fit, n) for fit in self.fits], self.energies)]
+        if self.fits[0] is not first:
+            best, other = self.fits[0].crystal.group.name, first.crystal.group.name
+            self.notes.append(f"{best} and {other} are equal for the pattern; the energy ({model.name}) prefers {best}")
 
     def _ordered(self, crystal: Crystal, pairs: Sequence[tuple[str, str]]) -> Crystal:
-        """Elements that X-rays do not tell apart, by the valences of their bonds, which is said."""
+        """Elements that X-rays do not tell apart, by the valences of their bonds and by the energy, which is said."""
         for pair in pairs:
             orders = orders_by_bond_valences(crystal, pair)
-            if len(orders) > 1:
-                first, second = orders[:2]
-                sums = ", ".join(f"{label} {value:.2f}" for label, value in first.sums.items())
-                self.notes.append(
-                    f"{crystal.group.name}: which sites are {pair[0]} and which {pair[1]} is not in the pattern. By bond valences it is: {sums} "
-                    f"(misfit {first.misfit:.2f}; the next order {second.misfit:.2f})"
-                )
+            if len(orders) < 2:
+                continue
+            first, second = orders[:2]
+            sums = ", ".join(f"{label} {value:.2f}" for label, value in first.sums.items())
+            where = f"{crystal.group.name}: which sites are {pair[0]} and which {pair[1]} is not in the pattern"
+            valences = f"By bond valences it is: {sums} (misfit {first.misfit:.2f}; the next order {second.misfit:.2f})"
+            if self._energy is None:
+                self.notes.append(f"{where}. {valences}")
                 crystal = first.crystal
+                continue
+            try:
+                crystal, words = order_by_energy(orders[:_MOST_ORDERS], self._energy)
+            except JaxnmrError as err:
+                crystal, words = first.crystal, f"The energy does not say: {err}"
+            self.notes.append(f"{where}. {words}. {valences}")
         return crystal
+
+
+def order_by_energy(orders: Sequence[Order], model: EnergyModel) -> tuple[Crystal, str]:
+    """The order of lowest energy, relaxed in its cell, and how it compares in words.
+
+    Args:
+        orders: two or more, the likeliest by bond valences first.
+        model: an energy.
+
+    Raises:
+        ConventionError: an order that the model cannot describe.
+    """
+    energies = np.array([relaxed_energy(order.crystal, model) for order in orders])
+    lowest, next_one = np.argsort(energies)[:2]
+    same = "the order that bond valences prefer, too" if lowest == 0 else "another order than bond valences prefer"
+    margin = 1e3 * (energies[next_one] - energies[lowest])
+    return orders[lowest].crystal, f"The energy ({model.name}) is lowest, by {margin:.0f} meV per atom, for {same}"
+
+
+def by_energy(criteria: Sequence[float], energies: Sequence[float]) -> list[int]:
+    """Numbers of structures, the best first: where criteria of the pattern hardly differ the lower energy is first.
+
+    Args:
+        criteria: ascending Bayesian information criteria; ``energies`` in eV per atom, not a number where not known.
+    """
+    equal = [k for k, value in enumerate(criteria) if value - criteria[0] < _UNDECIDED]
+    known = lambda k: energies[k] if np.isfinite(energies[k]) else np.inf
+    return [*sorted(equal, key=known), *range(len(equal), len(criteria))]
 
 
 def badness(fit: RefinementResult, n: int) -> float:

@@ -25,7 +25,6 @@ import numpy as np
 from .._arguments import checked, shown
 from .._struct import set_fields, static
 from ..crystal import Crystal, element_of, too_close
-from ..crystal.crystal import block_diagonal
 from ..errors import ConventionError, ParameterError
 from ..objective.evidence import rows_of
 from ..objective.source import EnergyError, PhaseSource
@@ -33,7 +32,7 @@ from ..objective.state import State
 from ..objective.term import Term, bound_as
 from ..typing import Array
 from .energy_evidence import EnergyEvidence
-from .energy_modes import MOVED, minimum_of, modes_of, same_span, whitened
+from .energy_modes import MOVED, all_coordinates, minimum_of, modes_of, same_span, whitened
 
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
@@ -330,8 +329,7 @@ def _free_directions(params: Parameters, prefix: str, crystal: Crystal) -> np.nd
     moved = moved[:, np.abs(moved).any(axis=0)]
     if moved.shape[1]:
         return moved
-    bases = [site.xyz_basis() for site in crystal.sites()]
-    return np.concatenate([np.zeros((6, sum(b.shape[1] for b in bases))), block_diagonal(bases)])
+    return all_coordinates(crystal)
 
 
 def _moved(crystal: Crystal, reference: Crystal) -> tuple[Any, Any]:

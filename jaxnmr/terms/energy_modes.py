@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..crystal import Crystal, lattice, too_close
+from ..crystal.crystal import block_diagonal
 from ..errors import ConventionError
 from ..objective.source import EnergyError, PhaseSource
 from ..typing import Array
@@ -90,6 +91,12 @@ def whitened(modes: Modes, error: EnergyError) -> Whitening:
         softness=padded((modes.basis @ modes.shapes @ np.linalg.inv(whiten)).T).T,
         loose=modes.loose,
     )
+
+
+def all_coordinates(crystal: Crystal) -> np.ndarray:
+    """``(6 + 3 sites, k)`` every coordinate that symmetry leaves free; no cell (host)."""
+    bases = [site.xyz_basis() for site in crystal.sites()]
+    return np.concatenate([np.zeros((6, sum(b.shape[1] for b in bases))), block_diagonal(bases)])
 
 
 def minimum_of(
