@@ -47,6 +47,7 @@ ALLOWED = {
     "diffraction": {"jax", "numpy", "gemmi", "jaxtyping"},
     "nmr": {"jax", "numpy", "jaxtyping"},
     "nmr.powder": {"jax", "numpy", "jaxtyping"},
+    "nmr.echo": {"jax", "numpy", "jaxtyping"},
     "graph": {"jax", "numpy", "jraph", "jaxtyping"},
     "io": {"numpy", "gemmi", "ase", "spglib", "nmrglue"},
     "objective": {"jax", "numpy"},

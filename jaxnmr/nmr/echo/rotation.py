@@ -1,0 +1,106 @@
+"""Rotations of many vectors about axes of their own, and how they change with the axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from ...typing import Array
+
+Vector = tuple[Float[Array, "*n"], Float[Array, "*n"], Float[Array, "*n"]]
+# half of the largest angle of the polynomials, squared: a little more than half a turn
+_MOST = (0.5 * 1.02 * np.pi) ** 2
+LARGEST_ANGLE = 2.0 * float(np.sqrt(_MOST))
+
+
+def _fitted(function: Callable, degree: int) -> tuple[float, ...]:
+    """Coefficients, the constant first, of a polynomial in u = x² through Chebyshev points of ``[0, _MOST]``."""
+    fit = np.polynomial.Chebyshev.interpolate(lambda u: function(np.sqrt(u)), degree, domain=[0.0, _MOST])
+    return tuple(fit.convert(kind=np.polynomial.Polynomial).coef)
+
+
+# their errors are below the rounding of the numbers they are for
+_SINC = {4: _fitted(lambda x: np.sinc(x / np.pi), 5), 8: _fitted(lambda x: np.sinc(x / np.pi), 9)}
+_COSINE = {4: _fitted(np.cos, 6), 8: _fitted(np.cos, 10)}
+
+
+def _polynomial(u: Array, coefficients: tuple[float, ...]) -> Array:
+    found = coefficients[-1] * u + coefficients[-2]
+    for c in coefficients[-3::-1]:
+        found = found * u + c
+    return found
+
+
+def _factors(square: Array, wide: bool) -> tuple[Array, Array]:
+    """``sin θ/θ`` and ``(1 - cos θ)/θ²`` of θ²."""
+    quarter = 0.25 * square
+    if wide:
+        half = jnp.sqrt(jnp.where(quarter > 0.0, quarter, 1.0))
+        sinc = jnp.where(quarter > 0.0, jnp.sin(half) / half, 1.0)
+        cosine = jnp.where(quarter > 0.0, jnp.cos(half), 1.0)
+    else:
+        size = quarter.dtype.itemsize
+        sinc, cosine = _polynomial(quarter, _SINC[size]), _polynomial(quarter, _COSINE[size])
+        sinc = jnp.where(quarter > _MOST, jnp.nan, sinc)
+    return sinc * cosine, 0.5 * sinc * sinc
+
+
+def _cross(a: Vector, b: Vector) -> Vector:
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+def _with_factors(v: Vector, angle: Vector, s: Array, k: Array) -> Vector:
+    first = _cross(angle, v)
+    second = _cross(angle, first)
+    x, y, z = (a + s * b + k * c for a, b, c in zip(v, first, second, strict=True))
+    return x, y, z
+
+
+def _square(angle: Vector) -> Array:
+    return angle[0] * angle[0] + angle[1] * angle[1] + angle[2] * angle[2]
+
+
+def _rotate(v: Vector, angle: Vector, wide: bool) -> Vector:
+    return _with_factors(v, angle, *_factors(_square(angle), wide))
+
+
+def rotate(v: Vector, angle: Vector, wide: bool = False) -> Vector:
+    """Vectors ``v`` turned about ``angle`` by its length, in radians.
+
+    O. Rodrigues' formula, whose factors are polynomials of θ²: nothing is divided, and an angle of 0 is like any other.
+
+    Args:
+        v: components.
+        angle: components, of at most ``LARGEST_ANGLE``: beyond it the result is not a number, unless ``wide``.
+        wide: angles of any length, by sines and cosines at three times the cost.
+    """
+    return (_WIDE if wide else _NARROW)(v, angle)
+
+
+def _make(wide: bool) -> Callable[[Vector, Vector], Vector]:
+    @jax.custom_jvp
+    def turn(v: Vector, angle: Vector) -> Vector:
+        return _rotate(v, angle, wide)
+
+    @turn.defjvp
+    def _tangent(primals: tuple[Vector, Vector], tangents: tuple[Vector, Vector]) -> tuple[Vector, Vector]:
+        """``R δv + (J δφ) × R v`` with the left Jacobian ``J = 1 + k [φ]× + q [φ]×²`` of the rotation group."""
+        (v, angle), (dv, d_angle) = primals, tangents
+        square = _square(angle)
+        s, k = _factors(square, wide)
+        turned = _with_factors(v, angle, s, k)
+        # what rounding leaves of 1 - s is multiplied by θ² again
+        q = (1.0 - s) / jnp.maximum(square, jnp.finfo(square.dtype).tiny)
+        moved = _with_factors(d_angle, angle, k, q)
+        changed = _with_factors(dv, angle, s, k)
+        other = _cross(moved, turned)
+        return turned, (changed[0] + other[0], changed[1] + other[1], changed[2] + other[2])
+
+    return turn
+
+
+_NARROW, _WIDE = _make(False), _make(True)
