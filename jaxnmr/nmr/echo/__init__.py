@@ -1,9 +1,11 @@
 """Spin echoes of nuclear spins on a lattice that feel each other: mean-field dynamics, pulses, frequencies, kernels."""
 
+from .derivatives import changes_nothing, curve_derivatives
 from .ensemble import EchoExperiment, EchoParameters, SpinEnsemble
 from .evolution import curve, simulate
 from .kernels import Kernel
 from .lines import Line
+from .liouville import liouville_step
 from .presets import CHALLENGE_PRIOR, challenge
 from .sequence import Delay, EchoPulse, PulseSequence
 
@@ -18,6 +20,9 @@ __all__ = [
     "PulseSequence",
     "SpinEnsemble",
     "challenge",
+    "changes_nothing",
     "curve",
+    "curve_derivatives",
+    "liouville_step",
     "simulate",
 ]

@@ -13,25 +13,37 @@ from jaxtyping import Complex, Float, Key
 from ..._struct import compiled
 from ...errors import ShapeError
 from ...typing import Array
-from .ensemble import EchoExperiment, EchoParameters
+from .ensemble import EchoExperiment, EchoParameters, SpinEnsemble
 from .rotation import LARGEST_ANGLE, Vector, rotate
 from .sequence import Steps
 
+Spins = tuple[Array, Array]
 # curves in flight at once: what they need fits in the cache of a core
-_TOGETHER = 8
+TOGETHER = 8
 
 
 class _Step(NamedTuple):
-    """Numbers of one step, or ``(steps,)`` of all: how long, the pulse, ``exp(2iν0 t)``, what half of it leaves of transverse
-    and longitudinal parts, and the factors of the correction."""
+    """Numbers of one step, or ``(steps,)`` of all, such that few are left for every spin.
+
+    Attributes:
+        duration: in units of 1/γ.
+        pulse_x, pulse_y: angles by which the pulse turns.
+        xx, xy, yy: by which mean fields turn about x and y.
+        grow, rise: of z before the rotation; ``keep``, ``keep_z`` and ``rise_after`` what is left of all after it.
+        mixing, drive: what relaxation and rotation do to each other.
+    """
 
     duration: Array
     pulse_x: Array
     pulse_y: Array
-    cosine: Array
-    sine: Array
+    xx: Array
+    xy: Array
+    yy: Array
+    grow: Array
+    rise: Array
     keep: Array
     keep_z: Array
+    rise_after: Array
     mixing: Array
     drive: Array
 
@@ -58,78 +70,93 @@ def curve(
     """
     ensemble, sequence = experiment.ensemble, experiment.sequence
     kind = parameters.alpha.dtype
-    axes = jnp.asarray(ensemble.axes, kind)
-    field = ensemble.kernel.transform(ensemble.sizes, parameters.xi, parameters.p)
-    with_it = -0.5 * parameters.alpha * (axes[0] + axes[1])
-    against = -0.5 * parameters.alpha * (axes[0] - axes[1])
-    along = -parameters.alpha * axes[2]
-    start = jnp.asarray(ensemble.polarisation, kind)
+    weights = ensemble.kernel.transform(ensemble.sizes, parameters.xi, parameters.p)
+    along = -parameters.alpha * jnp.asarray(ensemble.axes, kind)[2]
     wide = ensemble.line.cutoff * sequence.dt > 0.8 * LARGEST_ANGLE
     steps = sequence.steps()
 
-    def step(spins: Vector, now: _Step) -> tuple[Vector, tuple[Array, Array]]:
-        mx, my, mz = spins
-        transformed = jnp.fft.fftn(jax.lax.complex(mx, my))
-        mean = jax.lax.index_in_dim(transformed.ravel(), 0, keepdims=False) / ensemble.spins
-        m = jnp.fft.ifftn(transformed * field)
-        re, im = jnp.real(m), jnp.imag(m)
-        h = now.duration
-        x = h * (with_it * re + against * (re * now.cosine + im * now.sine)) + now.pulse_x
-        y = h * (with_it * im + against * (re * now.sine - im * now.cosine)) + now.pulse_y
-        z = -h * offsets
+    sizes = ensemble.sizes
+    # long loops over all spins are faster than loops over rows
+    offsets, weights = offsets.reshape(-1), weights.reshape(-1)
+
+    def back(transformed: Array) -> Array:
+        """Mean fields, of the transform of the spins."""
+        if ensemble.kernel.directional:
+            found = transformed * weights
+        else:
+            found = jax.lax.complex(jnp.real(transformed) * weights, jnp.imag(transformed) * weights)
+        return jnp.fft.ifftn(found.reshape(sizes)).reshape(-1)
+
+    def step(spins: Spins, now: _Step) -> tuple[Spins, Array]:
+        plane, mz = spins
+        transformed = jnp.fft.fftn(plane.reshape(sizes)).reshape(-1)
+        field = back(transformed)
+        re, im = jnp.real(field), jnp.imag(field)
+        x = now.xx * re + now.xy * im + now.pulse_x
+        y = now.xy * re + now.yy * im + now.pulse_y
+        z = -now.duration * offsets
         if ensemble.axial:
-            z = z + h * along * jnp.real(jnp.fft.ifftn(jnp.fft.fftn(mz) * field))
-        mx, my, mz = now.keep * mx, now.keep * my, start + (mz - start) * now.keep_z
-        mx, my, mz = _mixed((mx, my, mz), x, y, now, 1.0)
-        mx, my, mz = rotate((mx, my, mz), (x, y, z), wide)
-        mx, my, mz = _mixed((mx, my, mz), x, y, now, -1.0)
-        after = now.keep * mx, now.keep * my, start + (mz - start) * now.keep_z
-        return after, (jnp.real(mean), jnp.imag(mean))
+            z = z + now.duration * along * jnp.real(back(jnp.fft.fftn(mz.reshape(sizes)).reshape(-1)))
+        v = _mixed((jnp.real(plane), jnp.imag(plane), now.grow * mz + now.rise), x, y, now.mixing, now.drive)
+        mx, my, mz = _mixed(rotate(v, (x, y, z), wide), x, y, -now.mixing, -now.drive)
+        # one complex number: what both parts have in common is calculated once
+        after = jax.lax.complex(now.keep * mx, now.keep * my), now.keep_z * mz + now.rise_after
+        # the sum of before the step
+        return after, transformed[0]
 
-    each = _each(steps, parameters, ensemble.nu0, start)
-    nothing = jnp.zeros(ensemble.sizes, kind)
-    spins = nothing, nothing, jnp.broadcast_to(start, ensemble.sizes)
-    last, (re, im) = _scanned(step, spins, each, len(steps.duration))
-    re, im = jnp.append(re, jnp.mean(last[0])), jnp.append(im, jnp.mean(last[1]))
-    # the mean is that before a step
-    return jax.lax.complex(re, im)[steps.acquired + 1]
+    each = _each(ensemble, parameters, steps)
+    nothing = jnp.zeros(ensemble.spins, kind)
+    start = jax.lax.complex(nothing, nothing), nothing + jnp.asarray(ensemble.polarisation, kind)
+    (last, _), sums = _scanned(step, start, each, len(steps.duration))
+    return jnp.append(sums, jnp.sum(last))[steps.acquired + 1] / ensemble.spins
 
 
-def _mixed(v: Vector, x: Array, y: Array, now: _Step, sign: float) -> Vector:
-    """What relaxation and rotation do to each other within half a step: ``(h/12) [D, Ω]``, D with the rates, applied to the spins."""
+def _mixed(v: Vector, x: Array, y: Array, mixing: Array, drive: Array) -> Vector:
+    """What relaxation and rotation do to each other within half a step: ``(h/12) [D, Ω]`` of the rates D, applied to the spins."""
     mx, my, mz = v
-    e, both = sign * now.mixing, sign * (now.mixing * mz - now.drive)
-    return mx + both * y, my - both * x, mz + e * (y * mx - x * my)
+    both = mixing * mz - drive
+    return mx + both * y, my - both * x, mz + mixing * (y * mx - x * my)
 
 
-def _each(steps: Steps, parameters: EchoParameters, nu0: float, equilibrium: Array) -> _Step:
+def _each(ensemble: SpinEnsemble, parameters: EchoParameters, steps: Steps) -> _Step:
     kind = parameters.alpha.dtype
     h, pulse = jnp.asarray(steps.duration, kind), jnp.asarray(steps.pulse, kind)
+    axes = jnp.asarray(ensemble.axes, kind)
     # in double precision: thousands of turns
-    phase = 2.0 * nu0 * steps.time
+    phase = 2.0 * ensemble.nu0 * steps.time
+    cosine, sine = jnp.asarray(np.cos(phase), kind), jnp.asarray(np.sin(phase), kind)
+    with_it = -0.5 * parameters.alpha * (axes[0] + axes[1])
+    against = -0.5 * parameters.alpha * (axes[0] - axes[1])
     longitudinal = parameters.gamma_1
     transverse = 0.5 * (parameters.gamma + longitudinal)
+    rest = jnp.asarray(ensemble.polarisation, kind)
+    # what all components lose commutes with rotations, and is taken off afterwards
+    half, half_z = jnp.exp(-0.5 * transverse * h), jnp.exp(-0.5 * longitudinal * h)
     return _Step(
         duration=h,
         pulse_x=pulse[:, 0],
         pulse_y=pulse[:, 1],
-        cosine=jnp.asarray(np.cos(phase), kind),
-        sine=jnp.asarray(np.sin(phase), kind),
-        keep=jnp.exp(-0.5 * transverse * h),
-        keep_z=jnp.exp(-0.5 * longitudinal * h),
+        xx=h * (with_it + against * cosine),
+        xy=h * against * sine,
+        yy=h * (with_it - against * cosine),
+        grow=half_z / half,
+        rise=rest * (1.0 - half_z) / half,
+        keep=half * half,
+        keep_z=half_z * half,
+        rise_after=rest * (1.0 - half_z),
         mixing=(longitudinal - transverse) * h / 12.0,
-        drive=longitudinal * equilibrium * h / 12.0,
+        drive=longitudinal * rest * h / 12.0 / half,
     )
 
 
-def _scanned(step: Callable, spins: Vector, each: _Step, count: int) -> tuple[Vector, tuple[Array, Array]]:
+def _scanned(step: Callable, spins: Spins, each: _Step, count: int) -> tuple[Spins, Array]:
     """A scan in blocks, of which derivatives in reverse mode keep the beginnings only."""
     root = int(np.ceil(np.sqrt(count)))
     inner = min(range(max(root // 2, 1), 2 * root + 1), key=lambda n: (-count % n, abs(n - root)))
     blocks = -(-count // inner)
     # what is added has no duration
     rest = blocks * inner - count
-    neutral = [1.0 if name.startswith("keep") else 0.0 for name in _Step._fields]
+    neutral = [1.0 if name in ("grow", "keep", "keep_z") else 0.0 for name in _Step._fields]
     padded = _Step(
         *(
             jnp.append(a, jnp.full(rest, fill, a.dtype)).reshape(blocks, inner)
@@ -138,8 +165,8 @@ def _scanned(step: Callable, spins: Vector, each: _Step, count: int) -> tuple[Ve
     )
     one = jax.checkpoint(step, prevent_cse=False)
     block = jax.checkpoint(lambda spins, part: jax.lax.scan(one, spins, part), prevent_cse=False)
-    last, (re, im) = jax.lax.scan(block, spins, padded)
-    return last, (re.reshape(-1)[:count], im.reshape(-1)[:count])
+    last, means = jax.lax.scan(block, spins, padded)
+    return last, means.reshape(-1)[:count]
 
 
 @compiled
@@ -150,7 +177,7 @@ def _simulated(experiment: EchoExperiment, parameters: EchoParameters, keys: Arr
         values, key = of
         return curve(experiment, values, ensemble.line.draw(key, ensemble.sizes, values.width))
 
-    return jax.lax.map(one, (parameters, keys), batch_size=min(_TOGETHER, keys.shape[0]))
+    return jax.lax.map(one, (parameters, keys), batch_size=min(TOGETHER, keys.shape[0]))
 
 
 def simulate(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Float
 
 from ...typing import Array
@@ -29,7 +31,7 @@ _COSINE = {4: _fitted(np.cos, 6), 8: _fitted(np.cos, 10)}
 
 
 def _polynomial(u: Array, coefficients: tuple[float, ...]) -> Array:
-    found = coefficients[-1] * u + coefficients[-2]
+    found: Any = u * coefficients[-1] + coefficients[-2]
     for c in coefficients[-3::-1]:
         found = found * u + c
     return found
@@ -38,14 +40,16 @@ def _polynomial(u: Array, coefficients: tuple[float, ...]) -> Array:
 def _factors(square: Array, wide: bool) -> tuple[Array, Array]:
     """``sin θ/θ`` and ``(1 - cos θ)/θ²`` of θ²."""
     quarter = 0.25 * square
+    sinc: Array
+    cosine: Array
     if wide:
         half = jnp.sqrt(jnp.where(quarter > 0.0, quarter, 1.0))
         sinc = jnp.where(quarter > 0.0, jnp.sin(half) / half, 1.0)
         cosine = jnp.where(quarter > 0.0, jnp.cos(half), 1.0)
     else:
         size = quarter.dtype.itemsize
-        sinc, cosine = _polynomial(quarter, _SINC[size]), _polynomial(quarter, _COSINE[size])
-        sinc = jnp.where(quarter > _MOST, jnp.nan, sinc)
+        sinc = jnp.where(quarter > _MOST, jnp.nan, _polynomial(quarter, _SINC[size]))
+        cosine = _polynomial(quarter, _COSINE[size])
     return sinc * cosine, 0.5 * sinc * sinc
 
 
@@ -54,10 +58,10 @@ def _cross(a: Vector, b: Vector) -> Vector:
 
 
 def _with_factors(v: Vector, angle: Vector, s: Array, k: Array) -> Vector:
+    """``v + s φ×v + k φ×(φ×v)``."""
     first = _cross(angle, v)
-    second = _cross(angle, first)
-    x, y, z = (a + s * b + k * c for a, b, c in zip(v, first, second, strict=True))
-    return x, y, z
+    other = _cross(angle, (s * v[0] + k * first[0], s * v[1] + k * first[1], s * v[2] + k * first[2]))
+    return v[0] + other[0], v[1] + other[1], v[2] + other[2]
 
 
 def _square(angle: Vector) -> Array:
@@ -81,13 +85,17 @@ def rotate(v: Vector, angle: Vector, wide: bool = False) -> Vector:
     return (_WIDE if wide else _NARROW)(v, angle)
 
 
+def _filled(tangent: Vector, of: Vector) -> Vector:
+    x, y, z = (jnp.zeros_like(a) if isinstance(d, SymbolicZero) else d for d, a in zip(tangent, of, strict=True))
+    return x, y, z
+
+
 def _make(wide: bool) -> Callable[[Vector, Vector], Vector]:
     @jax.custom_jvp
     def turn(v: Vector, angle: Vector) -> Vector:
         return _rotate(v, angle, wide)
 
-    @turn.defjvp
-    def _tangent(primals: tuple[Vector, Vector], tangents: tuple[Vector, Vector]) -> tuple[Vector, Vector]:
+    def tangent(primals: tuple[Vector, Vector], tangents: tuple[Vector, Vector]) -> tuple[Vector, Vector]:
         """``R δv + (J δφ) × R v`` with the left Jacobian ``J = 1 + k [φ]× + q [φ]×²`` of the rotation group."""
         (v, angle), (dv, d_angle) = primals, tangents
         square = _square(angle)
@@ -95,11 +103,19 @@ def _make(wide: bool) -> Callable[[Vector, Vector], Vector]:
         turned = _with_factors(v, angle, s, k)
         # what rounding leaves of 1 - s is multiplied by θ² again
         q = (1.0 - s) / jnp.maximum(square, jnp.finfo(square.dtype).tiny)
-        moved = _with_factors(d_angle, angle, k, q)
-        changed = _with_factors(dv, angle, s, k)
-        other = _cross(moved, turned)
+        dx, dy, dz = d_angle
+        if isinstance(dz, SymbolicZero):
+            # frequencies that nobody differentiates by
+            dx, dy = (jnp.zeros_like(angle[0]) if isinstance(d, SymbolicZero) else d for d in (dx, dy))
+            first = -angle[2] * dy, angle[2] * dx, angle[0] * dy - angle[1] * dx
+            x, y, z = _cross(angle, (k * dx + q * first[0], k * dy + q * first[1], q * first[2]))
+            moved = dx + x, dy + y, z
+        else:
+            moved = _with_factors(_filled(d_angle, angle), angle, k, q)
+        changed, other = _with_factors(_filled(dv, v), angle, s, k), _cross(moved, turned)
         return turned, (changed[0] + other[0], changed[1] + other[1], changed[2] + other[2])
 
+    turn.defjvp(tangent, symbolic_zeros=True)
     return turn
 
 
