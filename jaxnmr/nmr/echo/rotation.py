@@ -85,7 +85,7 @@ def rotate(v: Vector, angle: Vector, wide: bool = False) -> Vector:
     return (_WIDE if wide else _NARROW)(v, angle)
 
 
-def _filled(tangent: Vector, of: Vector) -> Vector:
+def _filled(tangent: tuple[Any, ...], of: Vector) -> Vector:
     x, y, z = (jnp.zeros_like(a) if isinstance(d, SymbolicZero) else d for d, a in zip(tangent, of, strict=True))
     return x, y, z
 
@@ -95,7 +95,7 @@ def _make(wide: bool) -> Callable[[Vector, Vector], Vector]:
     def turn(v: Vector, angle: Vector) -> Vector:
         return _rotate(v, angle, wide)
 
-    def tangent(primals: tuple[Vector, Vector], tangents: tuple[Vector, Vector]) -> tuple[Vector, Vector]:
+    def tangent(primals: tuple[Vector, Vector], tangents: tuple[Any, Any]) -> tuple[Vector, Vector]:
         """``R δv + (J δφ) × R v`` with the left Jacobian ``J = 1 + k [φ]× + q [φ]×²`` of the rotation group."""
         (v, angle), (dv, d_angle) = primals, tangents
         square = _square(angle)
