@@ -47,10 +47,11 @@ class EchoParameters(Struct):
         width: ArrayLike = 0.05,
     ):
         values = {"alpha": alpha, "xi": xi, "p": p, "gamma": gamma, "gamma_1": gamma_1, "width": width}
-        found = {name: jnp.asarray(value) for name, value in values.items()}
-        # whole numbers and numbers of Python take the precision of what has one
-        kinds = [a.dtype for a in found.values() if jnp.issubdtype(a.dtype, jnp.floating) and not a.weak_type]
+        # numbers of Python and whole numbers take the precision of what has one
+        kinds = [jnp.result_type(a) for a in values.values() if hasattr(a, "dtype")]
+        kinds = [kind for kind in kinds if jnp.issubdtype(kind, jnp.floating)]
         kind = jnp.result_type(*kinds) if kinds else jnp.zeros(()).dtype
+        found = {name: jnp.asarray(value) for name, value in values.items()}
         set_fields(self, **{name: a.astype(kind) for name, a in found.items()})
 
 

@@ -15,14 +15,14 @@ from ...typing import Array
 
 Vector = tuple[Float[Array, "*n"], Float[Array, "*n"], Float[Array, "*n"]]
 # half of the largest angle of the polynomials, squared: a little more than half a turn
-_MOST = (0.5 * 1.02 * np.pi) ** 2
+_MOST = float((0.5 * 1.02 * np.pi) ** 2)
 LARGEST_ANGLE = 2.0 * float(np.sqrt(_MOST))
 
 
 def _fitted(function: Callable, degree: int) -> tuple[float, ...]:
     """Coefficients, the constant first, of a polynomial in u = x² through Chebyshev points of ``[0, _MOST]``."""
     fit = np.polynomial.Chebyshev.interpolate(lambda u: function(np.sqrt(u)), degree, domain=[0.0, _MOST])
-    return tuple(fit.convert(kind=np.polynomial.Polynomial).coef)
+    return tuple(map(float, fit.convert(kind=np.polynomial.Polynomial).coef))
 
 
 # their errors are below the rounding of the numbers they are for
