@@ -56,7 +56,10 @@ class Linearised:
         """``D`` ``(columns, rank)`` such that the columns of ``J D`` are orthonormal."""
         _, s, vt = self.svd
         keep = self.determined
-        return (vt[keep].T / s[keep]) / self.norms[:, None]
+        found = (vt[keep].T / s[keep]) / self.norms[:, None]
+        # what rounding leaves to a column that changes nothing would be an uncertainty of next to nothing
+        found[~self.triangle.any(axis=0)] = 0.0
+        return found
 
     def minimum(self) -> np.ndarray:
         """The step ``(columns,)`` to the minimum of the linear model; nothing along null directions."""

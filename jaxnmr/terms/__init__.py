@@ -6,6 +6,7 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .couplings import CouplingLaw, CouplingTerm, Linkages
+    from .echo import EchoTerm
     from .energy import EnergyTerm
     from .measured_spectrum import MeasuredSpectrum
     from .model_errors import ModelErrors
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CouplingLaw",
     "CouplingTerm",
+    "EchoTerm",
     "EnergyTerm",
     "Linkages",
     "MeasuredSpectrum",
@@ -43,6 +45,7 @@ __getattr__, __dir__ = lazy(
     names={
         "CouplingLaw": "couplings",
         "CouplingTerm": "couplings",
+        "EchoTerm": "echo",
         "EnergyTerm": "energy",
         "Linkages": "couplings",
         "MeasuredSpectrum": "measured_spectrum",

@@ -59,7 +59,12 @@ class Line(Struct):
             return half * jnp.tan((2.0 * u - 1.0) * jnp.arctan(self.cutoff / half))
         if self.shape == "gaussian":
             end = self.cutoff / (_SIGMA * width)
-            return _SIGMA * width * float(np.sqrt(2.0)) * jax.lax.erf_inv((2.0 * u - 1.0) * jax.lax.erf(end / float(np.sqrt(2.0))))
+            return (
+                _SIGMA
+                * width
+                * float(np.sqrt(2.0))
+                * jax.lax.erf_inv((2.0 * u - 1.0) * jax.lax.erf(end / float(np.sqrt(2.0))))
+            )
         return (2.0 * u - 1.0) * jnp.minimum(0.5 * width, self.cutoff)
 
     def draw(self, key: Key[Array, ""], sizes: tuple[int, ...], width: Scalar) -> Float[Array, "*sizes"]:
