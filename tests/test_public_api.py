@@ -14,6 +14,7 @@ PUBLIC = [
     "CouplingLaw",
     "CouplingTerm",
     "Crystal",
+    "EchoTerm",
     "EnergyModel",
     "EnergyTerm",
     "GaussNewton",
@@ -56,6 +57,7 @@ PUBLIC = [
     "plot",
     "progress",
     "read_crystal",
+    "read_echo",
     "read_instrument",
     "read_magres",
     "read_pattern",
@@ -70,6 +72,7 @@ PUBLIC = [
     "testing",
     "units",
     "write_crystal",
+    "write_echo",
     "write_pattern",
     "write_spectrum",
 ]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
+    from .echoes.formats import read_echo, write_echo
     from .patterns.formats import read_pattern, write_pattern
     from .patterns.instruments import read_instrument
     from .spectra.csdm import CsdmData, CsdmDimension, read_csdm, write_csdm
@@ -31,6 +32,7 @@ __all__ = [
     "read_crystals",
     "read_csdm",
     "read_dmfit",
+    "read_echo",
     "read_fid",
     "read_instrument",
     "read_magres",
@@ -45,6 +47,7 @@ __all__ = [
     "to_ase",
     "write_crystal",
     "write_csdm",
+    "write_echo",
     "write_magres",
     "write_mrsimulator",
     "write_pattern",
@@ -67,6 +70,7 @@ __getattr__, __dir__ = lazy(
         "read_crystals": "structures.formats",
         "read_csdm": "spectra.csdm",
         "read_dmfit": "spectra.dmfit",
+        "read_echo": "echoes.formats",
         "read_fid": "spectra.formats",
         "read_instrument": "patterns.instruments",
         "read_magres": "structures.magres",
@@ -81,6 +85,7 @@ __getattr__, __dir__ = lazy(
         "to_ase": "structures.ase",
         "write_crystal": "structures.formats",
         "write_csdm": "spectra.csdm",
+        "write_echo": "echoes.formats",
         "write_magres": "structures.magres",
         "write_mrsimulator": "spectra.mrsimulator",
         "write_pattern": "patterns.formats",

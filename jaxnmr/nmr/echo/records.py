@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Num
 
 from ...errors import DataError, ShapeError
 from .sequence import PulseSequence
@@ -21,13 +21,13 @@ class Echo:
     """Echo curves ``<I_x> + i <I_y>`` of the same pulse sequence.
 
     Attributes:
-        curves: ``(curves, points)``.
+        curves: ``(curves, points)``; a single one may be given as ``(points,)``.
         time: ``(points,)`` in µs; ``None`` where a file has none.
         source: where they come from.
     """
 
-    curves: Complex[np.ndarray, "curves points"]
-    time: Float[np.ndarray, " points"] | None = None
+    curves: Num[np.ndarray, ...]
+    time: Num[np.ndarray, ...] | None = None
     source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
