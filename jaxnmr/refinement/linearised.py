@@ -6,6 +6,7 @@ never the normal equations, whose condition number is the square of this one's.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,3 +76,26 @@ class Linearised:
         _, s, vt = np.linalg.svd(self.triangle, full_matrices=True)
         rank = int((s > NULL_TOLERANCE * max(s.max(initial=0.0), 1e-300)).sum())
         return vt[rank:]
+
+
+def null_sentences(
+    problem: Linearised, names: Sequence[str], symmetric: Collection[str] = frozenset()
+) -> tuple[str, ...]:
+    """Sentences that name what the data do not determine.
+
+    Args:
+        problem: in the columns of the names.
+        names: of the columns.
+        symmetric: quantities that may have no slope by symmetry.
+    """
+    sentences = []
+    for vector in problem.null_vectors():
+        order = [k for k in np.argsort(-np.abs(vector)) if abs(vector[k]) > 0.1 * np.abs(vector).max()]
+        combination = ", ".join(names[k] for k in order[:6])
+        if len(order) == 1:
+            at = " at its value, which may be a point of symmetry: try another start"
+            where = at if combination.partition("[")[0] in symmetric else ""
+            sentences.append(f"The data do not determine {combination}{where}.")
+        else:
+            sentences.append(f"The data do not determine a common change of {combination}.")
+    return tuple(sentences)

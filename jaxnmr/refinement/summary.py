@@ -13,7 +13,7 @@ from ..objective import Objective, Parameters
 from ..objective.objective import residuals_and_jacobian
 from .bounds import settled_at_bounds
 from .information import InformationParts, information, position_slopes
-from .linearised import Linearised
+from .linearised import Linearised, null_sentences
 from .loop import evaluated
 from .result import RefinementResult
 from .robust import effective_rows
@@ -108,7 +108,9 @@ def summarise(
         statistics=statistics,
         evidence=evidence,
         correlations=tuple(pair for pair in correlations if abs(pair[2]) >= correlation_threshold),
-        null_directions=_null_directions(problem, names, spec),
+        null_directions=null_sentences(
+            problem, names, {name for name, q in spec.quantities.items() if q.leave is not None}
+        ),
         suggestions=_suggestions(objective, params, rule, inside, fitted_rows, r) if suggest else (),
         steps=steps,
         seconds=time.perf_counter() - began,
@@ -171,21 +173,6 @@ def _wavelength_with_cell(correlations) -> tuple[str, ...]:
                 "ratio only, so that both values mean nothing. Fix one of them.",
             )
     return ()
-
-
-def _null_directions(problem: Linearised, names, spec) -> tuple[str, ...]:
-    sentences = []
-    symmetric = {name for name, q in spec.quantities.items() if q.leave is not None}
-    for vector in problem.null_vectors():
-        order = [k for k in np.argsort(-np.abs(vector)) if abs(vector[k]) > 0.1 * np.abs(vector).max()]
-        combination = ", ".join(names[k] for k in order[:6])
-        if len(order) == 1:
-            at = " at its value, which may be a point of symmetry: try another start"
-            where = at if combination.partition("[")[0] in symmetric else ""
-            sentences.append(f"The data do not determine {combination}{where}.")
-        else:
-            sentences.append(f"The data do not determine a common change of {combination}.")
-    return tuple(sentences)
 
 
 def _suggestions(

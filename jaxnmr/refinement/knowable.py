@@ -1,0 +1,212 @@
+"""What a curve can tell of its parameters: Fisher information, bounds, and the best linear estimator (host).
+
+Curves scatter by what is drawn afresh in each of them, and by white noise. Of the first only samples are known. The bound takes
+their covariance as `DrawCovariance` estimates it; the estimator is made from one part of the draws and judged on another, so that
+it cannot profit from what a sample has by chance. No direction is thrown away: the quiet ones tell most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._tables import plain
+from ..errors import DataError, ParameterError
+from ..nmr.echo import DrawCovariance
+from .linearised import Linearised, null_sentences
+
+_FOLDS = 4
+# what is added to the variance of a sample, in units of the mean square of a curve; the best is taken
+_RIDGES = (1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6)
+
+
+@dataclass(frozen=True, eq=False)
+class Knowable:
+    """What one curve tells at one place, to first order in the parameters.
+
+    Attributes:
+        names: of the parameters; ``values`` where.
+        noise: assumed standard deviation of white noise on every number; ``draws`` of the covariance.
+        information: ``(parameters, parameters)`` Fisher information of the mean.
+        bounds: ``(parameters,)`` standard deviations that no unbiased estimator falls below (H. Cramér; C. R. Rao), infinite
+            for what nothing determines.
+        undetermined: sentences that name what nothing determines.
+        estimator: ``(parameters, parameters)`` covariance of the best linear estimator on draws that it was not made from.
+        slopes: ``(parameters, points)`` mean derivatives; ``scatter`` ``(points,)`` standard deviation of draws.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[float, ...]
+    noise: float
+    draws: int
+    information: np.ndarray
+    bounds: np.ndarray
+    undetermined: tuple[str, ...]
+    estimator: np.ndarray
+    slopes: np.ndarray
+    scatter: np.ndarray
+
+    @property
+    def deviations(self) -> np.ndarray:
+        """``(parameters,)`` standard deviations of the best linear estimator; infinite for what nothing determines."""
+        return np.sqrt(np.diag(self.estimator))
+
+    def __str__(self) -> str:
+        rows = [
+            (name, f"{value:.4g}", f"{bound:.3g}", f"{own:.3g}")
+            for name, value, bound, own in zip(self.names, self.values, self.bounds, self.deviations, strict=True)
+        ]
+        table = plain(("parameter", "value", "bound", "best linear"), rows)
+        floor = f"assumed noise floor {self.noise:.3g}, covariance of {self.draws} draws"
+        return "\n".join([table, floor, *self.undetermined])
+
+
+def knowable(
+    curves: np.ndarray,
+    slopes: np.ndarray,
+    names: Sequence[str],
+    values: Sequence[float],
+    *,
+    noise: float,
+) -> Knowable:
+    """What curves of these parameters tell.
+
+    Args:
+        curves: ``(draws, points)`` complex, drawn independently; a thousand or more for numbers that mean something.
+        slopes: ``(other draws, parameters, points)`` derivatives, two or more.
+        names, values: of the parameters.
+        noise: standard deviation of white noise that is assumed on real and imaginary parts.
+
+    Raises:
+        ParameterError: a noise that is not positive, or names that do not fit.
+        DataError: too few draws, or numbers that are not finite.
+    """
+    if not noise > 0:
+        raise ParameterError(
+            f"noise is {noise}; expected a positive number: rounding alone is 1e-8 in single precision"
+        )
+    x, j = _real(curves), _real(slopes)
+    if j.shape[1:] != (len(names), x.shape[1]) or len(values) != len(names):
+        raise ParameterError(
+            f"slopes have the shape {np.shape(slopes)}; expected (draws, {len(names)}, {x.shape[1] // 2})"
+        )
+    if len(j) < 2 or not np.isfinite(j).all():
+        raise DataError(f"there are {len(j)} draws of slopes; expected two or more, and finite ones")
+    covariance = DrawCovariance.of(np.asarray(curves))
+    mean = j.mean(axis=0)
+    whitened = np.asarray(covariance.whitened(mean, noise))
+    problem = Linearised.create(np.zeros(x.shape[1]), whitened.T)
+    nulls = problem.null_vectors()
+    lost = (np.abs(nulls) > 1e-3).any(axis=0) if len(nulls) else np.zeros(len(names), bool)
+    bounds = np.where(lost, np.inf, np.sqrt(np.diag(problem.covariance())))
+    estimator = np.full((len(names), len(names)), np.inf)
+    if not lost.all():
+        estimator[np.ix_(~lost, ~lost)] = _estimator(x, j[:, ~lost], noise)
+    return Knowable(
+        names=tuple(names),
+        values=tuple(map(float, values)),
+        noise=float(noise),
+        draws=len(x),
+        information=whitened @ whitened.T,
+        bounds=bounds,
+        undetermined=null_sentences(problem, list(names)),
+        estimator=estimator,
+        slopes=np.asarray(slopes).mean(axis=0),
+        scatter=np.sqrt(np.var(np.real(curves), axis=0) + np.var(np.imag(curves), axis=0)),
+    )
+
+
+def _real(curves: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.real(curves), np.imag(curves)], axis=-1).astype(float)
+
+
+def _estimator(x: np.ndarray, j: np.ndarray, noise: float) -> np.ndarray:
+    """Covariance of linear estimators, held out: weights from some draws and slopes, judged by others."""
+    size = x.std()
+    x, j, sigma = x / size, j / size, noise / size
+    # columns of one length, whatever their units are
+    lengths = np.linalg.norm(j.mean(axis=0), axis=-1)
+    j = j / lengths[:, None]
+    halves = j[: len(j) // 2].mean(axis=0), j[len(j) // 2 :].mean(axis=0)
+    found = []
+    for fold in range(_FOLDS):
+        held = np.arange(len(x)) % _FOLDS == fold
+        known = x[~held] - x[~held].mean(axis=0)
+        judged = x[held] - x[held].mean(axis=0)
+        _, s, vt = np.linalg.svd(known, full_matrices=False)
+        variances = s**2 / (len(known) - 1)
+        for one, other in (halves, halves[::-1]):
+            along = one @ vt.T
+            beside = one - along @ vt
+            best: tuple[float, np.ndarray] | None = None
+            for ridge in _RIDGES:
+                total = sigma**2 + ridge
+                weights = ((along / (variances + total)) @ vt + beside / total).T
+                gain = np.linalg.pinv(other @ weights)
+                scores = judged @ weights @ gain
+                spread = scores.T @ scores / (len(judged) - 1) + sigma**2 * gain.T @ weights.T @ weights @ gain
+                # the volume of what is left unknown
+                volume = float(np.linalg.slogdet(spread)[1])
+                if best is None or volume < best[0]:
+                    best = volume, spread
+            assert best is not None
+            found.append(best[1])
+    spread = np.mean(found, axis=0)
+    return spread / np.outer(lengths, lengths)
+
+
+def expected_variance(observed: Callable[[np.ndarray], np.ndarray], grid: np.ndarray, sigma: float) -> float:
+    """Mean variance of a parameter, uniform on a grid, after a normal observation of a function of it.
+
+    Args:
+        observed: what is observed, ``lambda d: 10.0**-d``.
+        grid: ``(n,)`` of the parameter, fine enough that several lie within ``sigma``.
+        sigma: standard deviation of the observation.
+    """
+    levels = observed(grid)
+    z = np.linspace(-4.0, 4.0, 33)
+    weights = np.exp(-0.5 * z**2)
+    left = 0.0
+    for shift, weight in zip(z, weights / weights.sum(), strict=True):
+        likelihood = np.exp(-0.5 * ((levels[:, None] + sigma * shift - levels[None]) / sigma) ** 2)
+        mean = likelihood @ grid / likelihood.sum(axis=1)
+        left += float(weight * np.mean((grid - mean) ** 2))
+    return left
+
+
+def r_squared(
+    known: Knowable,
+    priors: Mapping[str, tuple[float, float, Callable[[np.ndarray], np.ndarray], str]],
+    points: int = 401,
+) -> dict[str, float]:
+    """Shares of prior variances that one curve takes away, by parameter.
+
+    The others are integrated out with normal priors of the width of theirs.
+
+    Args:
+        known: what curves tell.
+        priors: by parameter ``(low, high, function, name)``: uniform between, and curves tell the function of it that is called
+            ``name`` in ``known``.
+        points: of a grid.
+    """
+    kept = [k for k, name in enumerate(known.names) if np.isfinite(known.deviations[k])]
+    spread = known.estimator[np.ix_(kept, kept)]
+    names = [known.names[k] for k in kept]
+    found = {}
+    for parameter, (low, high, function, name) in priors.items():
+        if name not in names:
+            found[parameter] = 0.0
+            continue
+        information = np.linalg.inv(spread)
+        for other, (a, b, of, called) in priors.items():
+            if other != parameter and called in names:
+                k = names.index(called)
+                information[k, k] += 1.0 / np.var(of(np.linspace(a, b, points)))
+        sigma = float(np.sqrt(np.linalg.inv(information)[names.index(name), names.index(name)]))
+        grid = np.linspace(low, high, points)
+        # never finer than the grid
+        sigma = max(sigma, float(np.median(np.abs(np.diff(function(grid))))))
+        found[parameter] = 1.0 - expected_variance(function, grid, sigma) / float(np.var(grid))
+    return found
