@@ -32,6 +32,7 @@ Kind = Literal[
     "training",
     "evaluation",
     "cross-validation",
+    "echo-simulation",
 ]
 # names that every spectrum of TopSpin has
 _MUTE = ("pdata", "1r", "1i", "fid", "ser", "acqus", "procs")

@@ -9,6 +9,7 @@ import textwrap
 import tomllib
 from pathlib import Path
 
+from jaxnmr.runfile.echo import EchoRun
 from jaxnmr.runfile.keys import Key, Spec, keys_of
 from jaxnmr.runfile.run import Run
 from jaxnmr.runfile.training import TrainingRun
@@ -23,6 +24,7 @@ SECTIONS: dict[str, tuple[type[Spec], str]] = {
     "Couplings": (Run, "couplings"),
     "Energies": (Run, "energy"),
     "Trainings": (TrainingRun, "title data checks split network training references"),
+    "Spin echoes": (EchoRun, "title preset ensemble sequence parameters simulate"),
 }
 
 

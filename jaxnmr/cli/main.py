@@ -20,6 +20,7 @@ from rich.markup import escape
 from ..errors import JaxnmrError
 from . import commands
 from .codes import INTERRUPTED, OK, WRONG_INPUT
+from .echo import add_echo
 from .folders import CHECKPOINT
 from .relaxing import add_relax
 from .screening import add_screen
@@ -189,6 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     add_screen(command)
     add_relax(command)
     add_solving(command)
+    add_echo(command)
     command("help-run", commands._help_run, "explain run files", "jaxnmr help-run | less", parents=())
     return parser
 

@@ -10,6 +10,7 @@ import pytest
 from jaxnmr.diffraction import Instrument
 from jaxnmr.models.data.training_data import DataSource
 from jaxnmr.models.tensors.train import Recipe
+from jaxnmr.runfile.echo import EchoRun
 from jaxnmr.runfile.keys import keys_of
 from jaxnmr.runfile.run import InstrumentSpec, Run
 from jaxnmr.runfile.table import REQUIRED, Table
@@ -46,7 +47,7 @@ def example(key):
 
 CASES = [
     pytest.param(spec, name, key, id=f"{spec.__name__}.{name}")
-    for spec in specs(Run, TrainingRun)
+    for spec in specs(Run, TrainingRun, EchoRun)
     for name, key in ((key.name or field, key) for field, key in keys_of(spec))
     if key.example is not None and not tool.HEADER.match(key.example)
 ]

@@ -1,0 +1,109 @@
+"""Pictures of spin echoes: curves, and what in them tells which parameter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._arguments import checked
+from ..nmr.echo.records import Echo
+from .style import CALCULATED, GREY, OBSERVED, PHASES, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..objective.evidence import Evidence
+    from ..refinement.knowable import Knowable
+
+_MOST = 6
+
+
+@checked
+def echoes(echo: Echo, time: np.ndarray | None = None) -> Figure:
+    """Magnitudes of echo curves.
+
+    Args:
+        echo: the curves; of many the first six are drawn.
+        time: in µs, where the curves have none of their own.
+
+    Returns:
+        The figure.
+    """
+    import matplotlib.pyplot as plt
+
+    own = echo.time if time is None else np.asarray(time)
+    x = np.arange(1, echo.curves.shape[1] + 1) if own is None else own
+    with styled():
+        figure, axes = plt.subplots(figsize=(8.6, 4.2), layout="constrained")
+        for k, one in enumerate(echo.curves[:_MOST]):
+            axes.plot(x, np.abs(one), color=PHASES[k % len(PHASES)], linewidth=1.0, label=f"curve {k + 1}")
+        axes.set_xlabel("point" if own is None else "time / µs")
+        axes.set_ylabel("|M|")
+        axes.legend()
+        return figure
+
+
+@checked
+def echo_fit(shown: Evidence) -> Figure:
+    """Observed and calculated curve, with what the drawn frequencies change, from the evidence of an `EchoTerm`.
+
+    Args:
+        shown: ``fit.evidence[name]``.
+
+    Returns:
+        The figure.
+    """
+    import matplotlib.pyplot as plt
+
+    facts = {key: np.asarray(value) for key, value in shown.facts.items()}
+    sigma = np.split(facts["sigma_of_draws"], 2)
+    with styled():
+        figure, rows = plt.subplots(2, 1, figsize=(8.6, 5.6), sharex=True, layout="constrained")
+        for axes, part, spread in zip(rows, ("real", "imag"), sigma, strict=True):
+            x, calculated = facts["time_us"], facts[f"calculated_{part}"]
+            axes.fill_between(
+                x, calculated - spread, calculated + spread, color=GREY, alpha=0.4, label="other frequencies"
+            )
+            axes.plot(x, facts[f"observed_{part}"], ".", color=OBSERVED, markersize=3.0, label="observed")
+            axes.plot(x, calculated, color=CALCULATED, linewidth=1.0, label="calculated")
+            axes.set_ylabel(f"{'Re' if part == 'real' else 'Im'} M")
+        rows[0].legend()
+        rows[1].set_xlabel("time / µs")
+        return figure
+
+
+@checked
+def sensitivity(known: Knowable, time: np.ndarray) -> Figure:
+    """When a curve tells which parameter: its change by one standard deviation of the best linear estimator, and what draws do.
+
+    Args:
+        known: as of ``jaxnmr.refinement.echo_knowledge.echo_knowledge``.
+        time: ``(points,)`` in µs.
+
+    Returns:
+        The figure.
+    """
+    import matplotlib.pyplot as plt
+
+    with styled():
+        figure, axes = plt.subplots(figsize=(8.6, 4.6), layout="constrained")
+        axes.semilogy(time, np.maximum(known.scatter, 1e-12), color=GREY, linewidth=1.2, label="scatter of draws")
+        axes.axhline(known.noise, color=GREY, linewidth=0.8, linestyle=":", label=f"assumed noise {known.noise:.1g}")
+        for k, name in enumerate(known.names):
+            if np.isfinite(known.deviations[k]):
+                change = np.maximum(np.abs(known.slopes[k]) * known.deviations[k], 1e-12)
+                axes.semilogy(
+                    time,
+                    change,
+                    color=PHASES[k % len(PHASES)],
+                    linewidth=1.0,
+                    label=f"{name} ± {known.deviations[k]:.2g}",
+                )
+        lost = [name for k, name in enumerate(known.names) if not np.isfinite(known.deviations[k])]
+        if lost:
+            axes.set_title(f"not determined: {', '.join(lost)}", loc="right")
+        axes.set_xlabel("time / µs")
+        axes.set_ylabel("change of M")
+        axes.legend()
+        return figure
