@@ -51,7 +51,7 @@ def echo_knowledge(
     curves = np.asarray(simulate(experiment, many, first))
     found = np.asarray(curve_derivatives(experiment, parameters, jax.random.split(second, slopes), tuple(names))[1])
     values = [float(getattr(parameters, name)) for name in names]
-    return tuple(knowable(curves, found, names, values, noise=float(s)) for s in np.atleast_1d(noise))
+    return knowable(curves, found, names, values, noise=noise)
 
 
 def challenge_reference(known: Sequence[Knowable]) -> dict[str, float]:

@@ -69,24 +69,23 @@ def knowable(
     names: Sequence[str],
     values: Sequence[float],
     *,
-    noise: float,
-) -> Knowable:
-    """What curves of these parameters tell.
+    noise: float | Sequence[float],
+) -> tuple[Knowable, ...]:
+    """What curves of these parameters tell, with each of some assumed noises.
 
     Args:
         curves: ``(draws, points)`` complex, drawn independently; a thousand or more for numbers that mean something.
         slopes: ``(other draws, parameters, points)`` derivatives, two or more.
         names, values: of the parameters.
-        noise: standard deviation of white noise that is assumed on real and imaginary parts.
+        noise: standard deviations of white noise that are assumed on real and imaginary parts, one or several.
 
     Raises:
         ParameterError: a noise that is not positive, or names that do not fit.
         DataError: too few draws, or numbers that are not finite.
     """
-    if not noise > 0:
-        raise ParameterError(
-            f"noise is {noise}; expected a positive number: rounding alone is 1e-8 in single precision"
-        )
+    noises = [float(s) for s in np.atleast_1d(noise)]
+    if not all(s > 0 for s in noises):
+        raise ParameterError(f"noise is {noise}; expected positive numbers: rounding alone is 1e-8 in single precision")
     x, j = _real(curves), _real(slopes)
     if j.shape[1:] != (len(names), x.shape[1]) or len(values) != len(names):
         raise ParameterError(
@@ -95,42 +94,50 @@ def knowable(
     if len(j) < 2 or not np.isfinite(j).all():
         raise DataError(f"there are {len(j)} draws of slopes; expected two or more, and finite ones")
     covariance = DrawCovariance.of(np.asarray(curves))
-    mean = j.mean(axis=0)
-    whitened = np.asarray(covariance.whitened(mean, noise))
-    problem = Linearised.create(np.zeros(x.shape[1]), whitened.T)
-    nulls = problem.null_vectors()
-    lost = (np.abs(nulls) > 1e-3).any(axis=0) if len(nulls) else np.zeros(len(names), bool)
-    bounds = np.where(lost, np.inf, np.sqrt(np.diag(problem.covariance())))
-    estimator = np.full((len(names), len(names)), np.inf)
-    if not lost.all():
-        estimator[np.ix_(~lost, ~lost)] = _estimator(x, j[:, ~lost], noise)
-    return Knowable(
-        names=tuple(names),
-        values=tuple(map(float, values)),
-        noise=float(noise),
-        draws=len(x),
-        information=whitened @ whitened.T,
-        bounds=bounds,
-        undetermined=null_sentences(problem, list(names)),
-        estimator=estimator,
-        slopes=np.asarray(slopes).mean(axis=0),
-        scatter=np.sqrt(np.var(np.real(curves), axis=0) + np.var(np.imag(curves), axis=0)),
-    )
+    scatter = np.sqrt(np.var(np.real(curves), axis=0) + np.var(np.imag(curves), axis=0))
+    places = []
+    for sigma in noises:
+        whitened = np.asarray(covariance.whitened(j.mean(axis=0), sigma))
+        problem = Linearised.create(np.zeros(x.shape[1]), whitened.T)
+        nulls = problem.null_vectors()
+        lost = (np.abs(nulls) > 1e-3).any(axis=0) if len(nulls) else np.zeros(len(names), bool)
+        places.append((whitened @ whitened.T, problem, lost))
+    kept = ~np.any([lost for *_, lost in places], axis=0)
+    spreads = _estimators(x, j[:, kept], noises) if kept.any() else [np.zeros((0, 0))] * len(noises)
+    found = []
+    for sigma, (information, problem, lost), spread in zip(noises, places, spreads, strict=True):
+        estimator = np.full((len(names), len(names)), np.inf)
+        estimator[np.ix_(kept, kept)] = spread
+        found.append(
+            Knowable(
+                names=tuple(names),
+                values=tuple(map(float, values)),
+                noise=sigma,
+                draws=len(x),
+                information=information,
+                bounds=np.where(lost, np.inf, np.sqrt(np.diag(problem.covariance()))),
+                undetermined=null_sentences(problem, list(names)),
+                estimator=estimator,
+                slopes=np.asarray(slopes).mean(axis=0),
+                scatter=scatter,
+            )
+        )
+    return tuple(found)
 
 
 def _real(curves: np.ndarray) -> np.ndarray:
     return np.concatenate([np.real(curves), np.imag(curves)], axis=-1).astype(float)
 
 
-def _estimator(x: np.ndarray, j: np.ndarray, noise: float) -> np.ndarray:
-    """Covariance of linear estimators, held out: weights from some draws and slopes, judged by others."""
+def _estimators(x: np.ndarray, j: np.ndarray, noises: Sequence[float]) -> list[np.ndarray]:
+    """Covariances of linear estimators, held out: weights from some draws and slopes, judged by others."""
     size = x.std()
-    x, j, sigma = x / size, j / size, noise / size
+    x, j = x / size, j / size
     # columns of one length, whatever their units are
     lengths = np.linalg.norm(j.mean(axis=0), axis=-1)
     j = j / lengths[:, None]
     halves = j[: len(j) // 2].mean(axis=0), j[len(j) // 2 :].mean(axis=0)
-    found = []
+    found: list[list[np.ndarray]] = [[] for _ in noises]
     for fold in range(_FOLDS):
         held = np.arange(len(x)) % _FOLDS == fold
         known = x[~held] - x[~held].mean(axis=0)
@@ -140,21 +147,18 @@ def _estimator(x: np.ndarray, j: np.ndarray, noise: float) -> np.ndarray:
         for one, other in (halves, halves[::-1]):
             along = one @ vt.T
             beside = one - along @ vt
-            best: tuple[float, np.ndarray] | None = None
-            for ridge in _RIDGES:
-                total = sigma**2 + ridge
-                weights = ((along / (variances + total)) @ vt + beside / total).T
-                gain = np.linalg.pinv(other @ weights)
-                scores = judged @ weights @ gain
-                spread = scores.T @ scores / (len(judged) - 1) + sigma**2 * gain.T @ weights.T @ weights @ gain
-                # the volume of what is left unknown
-                volume = float(np.linalg.slogdet(spread)[1])
-                if best is None or volume < best[0]:
-                    best = volume, spread
-            assert best is not None
-            found.append(best[1])
-    spread = np.mean(found, axis=0)
-    return spread / np.outer(lengths, lengths)
+            for noise, of_noise in zip(noises, found, strict=True):
+                sigma = noise / size
+                spreads = []
+                for ridge in _RIDGES:
+                    total = sigma**2 + ridge
+                    weights = ((along / (variances + total)) @ vt + beside / total).T
+                    weights = weights @ np.linalg.pinv(other @ weights)
+                    scores = judged @ weights
+                    spreads.append(scores.T @ scores / (len(judged) - 1) + sigma**2 * weights.T @ weights)
+                # the least volume of what is left unknown
+                of_noise.append(min(spreads, key=lambda spread: float(np.linalg.slogdet(spread)[1])))
+    return [np.mean(of_noise, axis=0) / np.outer(lengths, lengths) for of_noise in found]
 
 
 def expected_variance(observed: Callable[[np.ndarray], np.ndarray], grid: np.ndarray, sigma: float) -> float:

@@ -1,0 +1,88 @@
+"""An echo curve in a refinement: what it tells is found within its uncertainty, what it cannot tell is named."""
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import jaxnmr as jn
+from jaxnmr.errors import DataError, ParameterError
+from jaxnmr.nmr.echo import (
+    DrawCovariance,
+    Echo,
+    EchoExperiment,
+    EchoParameters,
+    PulseSequence,
+    SpinEnsemble,
+    as_real,
+    simulate,
+)
+from jaxnmr.plot.echoes import echo_fit
+
+EXPERIMENT = EchoExperiment(ensemble=SpinEnsemble((8, 8)), sequence=PulseSequence.hahn(16, 32, dt=4.0))
+TRUTH = {"alpha": 0.16, "p": 2.6, "gamma": 1.2e-3}
+NOISE = 2e-3
+
+
+def measured(seed):
+    clean = np.asarray(simulate(EXPERIMENT, EchoParameters(**TRUTH), jax.random.key(seed)))
+    rng = np.random.default_rng(seed)
+    return Echo(clean + NOISE * (rng.normal(size=clean.shape) + 1j * rng.normal(size=clean.shape)))
+
+
+@pytest.fixture(scope="module")
+def fit():
+    start = {"alpha": 0.12, "p": 2.6, "gamma": 8e-4, "xi": 7.0}
+    term = jn.EchoTerm(measured(3), EXPERIMENT, noise=NOISE, start=start, draws=128, mean_of=4)
+    objective = jn.Objective(term)
+    free = objective.parameters().free("echo/alpha", "echo/gamma", "echo/xi")
+    return jn.refine(objective, free, suggest=False)
+
+
+def test_coupling_and_relaxation_are_found_within_their_uncertainties(fit):
+    assert fit.converged
+    for name in ("alpha", "gamma"):
+        value, esd = float(fit.parameters.values[f"echo/{name}"]), float(fit.esds[f"echo/{name}"])
+        assert abs(value - TRUTH[name]) < 3.5 * esd, name
+        assert 0.001 < esd / TRUTH[name] < 0.5, name
+    assert fit.statistics["echo"].chi2 == pytest.approx(96, abs=5 * np.sqrt(2 * 96))
+
+
+def test_the_length_that_cancels_is_named_and_has_no_uncertainty(fit):
+    assert fit.null_directions == ("The data do not determine echo/xi.",)
+    assert float(fit.parameters.values["echo/xi"]) == 7.0 and float(fit.esds["echo/xi"]) == 0.0
+    assert any("echo/xi changes no curve" in sentence for sentence in fit.warnings)
+
+
+def test_the_evidence_holds_the_curve_and_can_be_drawn(fit):
+    facts = fit.evidence["echo"].facts
+    observed = facts["observed_real"] + 1j * facts["observed_imag"]
+    assert np.array_equal(observed, measured(3).curves[0]) and len(facts["time_us"]) == 48
+    inside = np.abs(facts["calculated_imag"] - facts["observed_imag"]) < 3.5 * (facts["sigma_of_draws"][48:] + NOISE)
+    assert inside.mean() > 0.95 and facts["sigma_of_draws"].max() > 0.02
+    figure = echo_fit(fit.evidence["echo"])
+    assert len(figure.axes) == 2
+    plt.close(figure)
+
+
+def test_whitened_draws_that_were_not_used_have_unit_variance():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(20, 20)) * np.geomspace(1.0, 1e-3, 20)
+    draws = (rng.normal(size=(900, 20)) @ root.T).view(complex)
+    others = np.asarray(as_real((rng.normal(size=(900, 20)) @ root.T).view(complex)))
+    covariance = DrawCovariance.of(draws)
+    white = np.asarray(covariance.whitened(others + 1e-2 * rng.normal(size=others.shape), 1e-2))
+    assert np.mean(white**2) == pytest.approx(1.0, abs=0.06)
+    assert np.asarray(covariance.total()) == pytest.approx(others.std(axis=0), rel=0.15)
+
+
+def test_a_term_that_makes_no_sense_is_refused():
+    echo = measured(0)
+    with pytest.raises(ParameterError, match="no parameter 'tau'"):
+        jn.EchoTerm(echo, EXPERIMENT, noise=NOISE, start={"tau": 1.0})
+    with pytest.raises(ParameterError, match="which is 1, and there are 1 curves"):
+        jn.EchoTerm(echo, EXPERIMENT, noise=NOISE, which=1)
+    with pytest.raises(ParameterError, match="sigma of echo"):
+        jn.EchoTerm(echo, EXPERIMENT, noise=0.0)
+    with pytest.raises(DataError, match="asked of 3 curves"):
+        DrawCovariance.of(np.zeros((3, 5), dtype=complex))
