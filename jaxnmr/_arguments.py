@@ -32,6 +32,8 @@ _HINTS = {
     "CellTable": "as of jn.solve.index",
     "Crystal": "as of read_crystal",
     "Extraction": "as of jn.solve.lebail",
+    "Echo": "as of read_echo",
+    "EchoExperiment": "such as jaxnmr.nmr.echo.challenge()",
     "HostState": "",
     "Instrument": "such as Instrument(wavelengths=(1.5406,))",
     "Intensities": "as of jn.solve.lebail or jn.solve.intensities_in",
