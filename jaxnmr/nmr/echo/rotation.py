@@ -100,7 +100,11 @@ def _make(wide: bool) -> Callable[[Vector, Vector], Vector]:
         (v, angle), (dv, d_angle) = primals, tangents
         square = _square(angle)
         s, k = _factors(square, wide)
+        # XLA does not repeat a division for every tangent and component, as it does with what is divided here
+        one = 1.0 + 0.0 * square
+        s, k = s / one, k / one
         turned = _with_factors(v, angle, s, k)
+        turned = turned[0] / one, turned[1] / one, turned[2] / one
         # what rounding leaves of 1 - s is multiplied by θ² again
         q = (1.0 - s) / jnp.maximum(square, jnp.finfo(square.dtype).tiny)
         dx, dy, dz = d_angle
