@@ -9,6 +9,7 @@ with any colour vision tell apart, and no information is carried by colour alone
 from . import models, screening, solving
 from .course import convergence, correlation_matrix, correlations
 from .curves import curve
+from .echoes import echo_fit, sensitivity
 from .energies import energy
 from .information import information
 from .patterns import pattern
@@ -21,12 +22,14 @@ __all__ = [
     "correlation_matrix",
     "correlations",
     "curve",
+    "echo_fit",
     "energy",
     "information",
     "models",
     "pattern",
     "peaks",
     "screening",
+    "sensitivity",
     "solving",
     "spectrum",
     "structure",

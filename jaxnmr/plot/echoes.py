@@ -8,13 +8,13 @@ import numpy as np
 
 from .._arguments import checked
 from ..nmr.echo.records import Echo
-from .style import CALCULATED, GREY, OBSERVED, PHASES, styled
+from .style import CALCULATED, GREY, OBSERVED, PHASES, one_of, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..objective.evidence import Evidence
     from ..refinement.knowable import Knowable
+    from ..refinement.result import RefinementResult
 
 _MOST = 6
 
@@ -45,29 +45,34 @@ def echoes(echo: Echo, time: np.ndarray | None = None) -> Figure:
 
 
 @checked
-def echo_fit(shown: Evidence) -> Figure:
-    """Observed and calculated curve, with what the drawn frequencies change, from the evidence of an `EchoTerm`.
+def echo_fit(fit: RefinementResult, name: str | None = None) -> Figure:
+    """Observed and calculated curve of an `EchoTerm`, with what another draw of frequencies would change.
 
     Args:
-        shown: ``fit.evidence[name]``.
+        fit: the result of a refinement.
+        name: the term; may be left out when it is the only one of its kind.
 
     Returns:
         The figure.
+
+    Raises:
+        ParameterError: no echo of that name.
     """
     import matplotlib.pyplot as plt
 
-    facts = {key: np.asarray(value) for key, value in shown.facts.items()}
-    sigma = np.split(facts["sigma_of_draws"], 2)
+    shown = one_of(fit.of_kind("echo"), name, "echo")
     with styled():
         figure, rows = plt.subplots(2, 1, figsize=(8.6, 5.6), sharex=True, layout="constrained")
-        for axes, part, spread in zip(rows, ("real", "imag"), sigma, strict=True):
-            x, calculated = facts["time_us"], facts[f"calculated_{part}"]
-            axes.fill_between(
-                x, calculated - spread, calculated + spread, color=GREY, alpha=0.4, label="other frequencies"
+        for axes, part in zip(rows, ("real", "imag"), strict=True):
+            calculated, spread = getattr(shown.calculated, part), getattr(shown.scatter, part)
+            low, high = calculated - spread, calculated + spread
+            axes.fill_between(shown.time_us, low, high, color=GREY, alpha=0.4, label="other frequencies")
+            axes.plot(
+                shown.time_us, getattr(shown.observed, part), ".", color=OBSERVED, markersize=3.0, label="observed"
             )
-            axes.plot(x, facts[f"observed_{part}"], ".", color=OBSERVED, markersize=3.0, label="observed")
-            axes.plot(x, calculated, color=CALCULATED, linewidth=1.0, label="calculated")
+            axes.plot(shown.time_us, calculated, color=CALCULATED, linewidth=1.0, label="calculated")
             axes.set_ylabel(f"{'Re' if part == 'real' else 'Im'} M")
+        rows[0].set_title(f"{shown.name}: {shown.title}", loc="left", fontweight="bold")
         rows[0].legend()
         rows[1].set_xlabel("time / µs")
         return figure

@@ -29,7 +29,7 @@ STYLE = {
     "legend.fontsize": 9.0,
     "figure.dpi": 150,
 }
-_PLURAL = {"histogram": "histograms", "spectrum": "spectra", "curve": "curves", "energy": "energies"}
+_PLURAL = {"histogram": "histograms", "spectrum": "spectra", "curve": "curves", "energy": "energies", "echo": "echoes"}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..plot import convergence, correlations, curve, energy, information, pattern, spectrum
+from ..plot import convergence, correlations, curve, echo_fit, energy, information, pattern, spectrum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +21,7 @@ _DRAWN: dict[str, tuple[Callable[..., Figure], str]] = {
     "spectrum": (spectrum, "spectrum"),
     "curve": (curve, "curve"),
     "energy": (energy, "energy"),
+    "echo": (echo_fit, "echo"),
 }
 
 

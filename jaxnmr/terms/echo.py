@@ -23,10 +23,10 @@ from ..nmr.echo import (
     simulate,
 )
 from ..nmr.echo.draws import FEWEST_DRAWS
-from ..objective.evidence import Evidence
 from ..objective.state import State
 from ..objective.term import Term, bound_as
 from ..typing import Array, Quantity
+from .echo_evidence import EchoEvidence
 from .prior import positive_sigma
 
 if TYPE_CHECKING:
@@ -146,9 +146,8 @@ class EchoTerm(Term):
         values = _values(state, self.name)
         each = values.replace(alpha=jnp.full(self.draws, values.alpha))
         covariance = DrawCovariance.of(np.asarray(simulate(self.experiment, each, other)))
-        return bound_as(
-            BoundEcho, self, covariance=covariance, keys=jax.random.key_data(jax.random.split(of, self.mean_of))
-        )
+        keys = jax.random.key_data(jax.random.split(of, self.mean_of))
+        return bound_as(BoundEcho, self, covariance=covariance, keys=keys, at=values)
 
     def length(self, state) -> int:
         return int(self.observed.shape[0])
@@ -160,11 +159,17 @@ class BoundEcho(EchoTerm):
     Attributes:
         covariance: of the draws.
         keys: ``(mean_of, ...)`` of the simulations.
+        at: parameters for which it was calculated.
         The others are those of `EchoTerm`.
     """
 
     covariance: DrawCovariance
     keys: Array
+    at: EchoParameters
+
+    def bind(self, state: HostState, params: Parameters) -> BoundEcho:
+        same = zip(jax.tree.leaves(self.at), jax.tree.leaves(_values(state, self.name)), strict=True)
+        return self if all(bool(np.array_equal(a, b)) for a, b in same) else super().bind(state, params)
 
     def residuals(self, state: State) -> Array:
         difference = as_real(self.calculated(state)) - self.observed
@@ -189,7 +194,7 @@ class BoundEcho(EchoTerm):
             if why
         )
 
-    def evidence(self, state: State) -> Evidence:
+    def evidence(self, state: State) -> EchoEvidence:
         calculated = np.asarray(_calculated(self, state))
         sequence, ensemble = self.experiment.sequence, self.experiment.ensemble
         points = len(calculated)
@@ -203,16 +208,17 @@ class BoundEcho(EchoTerm):
             ("white noise", f"{float(self.noise):.3g} on real and imaginary parts, as assumed"),
             ("draws of frequencies", f"mean of {self.mean_of}, covariance of {self.draws}, seed {self.seed}"),
         )
-        facts = {
-            "time_us": sequence.time_us,
-            "observed_real": self.observed[:points],
-            "observed_imag": self.observed[points:],
-            "calculated_real": calculated.real,
-            "calculated_imag": calculated.imag,
-            "sigma_of_draws": self.covariance.total(),
-        }
-        title = f"Spin echo{f' of {self.source}' if self.source else ''}"
-        return Evidence(name=self.name, what="a spin echo", title=title, conditions=conditions, facts=facts)
+        scatter = self.covariance.total()
+        return EchoEvidence(
+            name=self.name,
+            what="a spin echo",
+            title=f"Spin echo{f' of {self.source}' if self.source else ''}",
+            conditions=conditions,
+            time_us=sequence.time_us,
+            observed=np.asarray(self.observed[:points] + 1j * self.observed[points:]),
+            calculated=calculated,
+            scatter=scatter[:points] + 1j * scatter[points:],
+        )
 
 
 @compiled

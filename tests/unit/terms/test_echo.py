@@ -1,5 +1,7 @@
 """An echo curve in a refinement: what it tells is found within its uncertainty, what it cannot tell is named."""
 
+from dataclasses import replace
+
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,7 +19,6 @@ from jaxnmr.nmr.echo import (
     as_real,
     simulate,
 )
-from jaxnmr.plot.echoes import echo_fit
 
 EXPERIMENT = EchoExperiment(ensemble=SpinEnsemble((8, 8)), sequence=PulseSequence.hahn(16, 32, dt=4.0))
 TRUTH = {"alpha": 0.16, "p": 2.6, "gamma": 1.2e-3}
@@ -55,12 +56,13 @@ def test_the_length_that_cancels_is_named_and_has_no_uncertainty(fit):
 
 
 def test_the_evidence_holds_the_curve_and_can_be_drawn(fit):
-    facts = fit.evidence["echo"].facts
-    observed = facts["observed_real"] + 1j * facts["observed_imag"]
-    assert np.array_equal(observed, measured(3).curves[0]) and len(facts["time_us"]) == 48
-    inside = np.abs(facts["calculated_imag"] - facts["observed_imag"]) < 3.5 * (facts["sigma_of_draws"][48:] + NOISE)
-    assert inside.mean() > 0.95 and facts["sigma_of_draws"].max() > 0.02
-    figure = echo_fit(fit.evidence["echo"])
+    shown = fit.evidence["echo"]
+    assert np.array_equal(shown.observed, measured(3).curves[0]) and len(shown.time_us) == 48
+    inside = np.abs((shown.calculated - shown.observed).imag) < 3.5 * (shown.scatter.imag + NOISE)
+    assert inside.mean() > 0.95 and shown.scatter.imag.max() > 0.02
+    assert len(shown.record()["calculated_imag"]) == 48 and shown.doubts(fit.statistics["echo"]) == ()
+    assert "another kernel" in shown.doubts(replace(fit.statistics["echo"], chi2=1e4))[0]
+    figure = jn.plot.echo_fit(fit)
     assert len(figure.axes) == 2
     plt.close(figure)
 
