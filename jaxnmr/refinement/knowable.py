@@ -166,18 +166,20 @@ def expected_variance(observed: Callable[[np.ndarray], np.ndarray], grid: np.nda
 
     Args:
         observed: what is observed, ``lambda d: 10.0**-d``.
-        grid: ``(n,)`` of the parameter, fine enough that several lie within ``sigma``.
+        grid: ``(n,)`` of the parameter, increasing.
         sigma: standard deviation of the observation.
     """
     levels = observed(grid)
     z = np.linspace(-4.0, 4.0, 33)
     weights = np.exp(-0.5 * z**2)
-    left = 0.0
+    left = np.zeros(len(grid))
     for shift, weight in zip(z, weights / weights.sum(), strict=True):
-        likelihood = np.exp(-0.5 * ((levels[:, None] + sigma * shift - levels[None]) / sigma) ** 2)
-        mean = likelihood @ grid / likelihood.sum(axis=1)
-        left += float(weight * np.mean((grid - mean) ** 2))
-    return left
+        distance = 0.5 * ((levels[:, None] + sigma * shift - levels[None]) / sigma) ** 2
+        likelihood = np.exp(distance.min(axis=1, keepdims=True) - distance)
+        left += weight * (grid - likelihood @ grid / likelihood.sum(axis=1)) ** 2
+    # between points of the grid the function is straight
+    own = sigma / np.maximum(np.abs(np.gradient(levels, grid)), 1e-300)
+    return float(np.mean(np.where(own < np.gradient(grid), own**2, left)))
 
 
 def r_squared(
@@ -210,7 +212,5 @@ def r_squared(
                 information[k, k] += 1.0 / np.var(of(np.linspace(a, b, points)))
         sigma = float(np.sqrt(np.linalg.inv(information)[names.index(name), names.index(name)]))
         grid = np.linspace(low, high, points)
-        # never finer than the grid
-        sigma = max(sigma, float(np.median(np.abs(np.diff(function(grid))))))
         found[parameter] = 1.0 - expected_variance(function, grid, sigma) / float(np.var(grid))
     return found

@@ -61,6 +61,7 @@ def test_expected_variances_are_those_of_normal_observations():
     grid = np.linspace(-20.0, 20.0, 801)
     # far from the ends of the prior the posterior is normal
     assert expected_variance(lambda x: x, grid, 0.5) == pytest.approx(0.25, rel=0.03)
+    assert expected_variance(lambda x: 3.0 * x, grid, 1e-3) == pytest.approx(1e-6 / 9.0, rel=1e-6)
     assert expected_variance(lambda x: x, grid, 500.0) == pytest.approx(np.var(grid), rel=0.01)
 
 
