@@ -157,7 +157,7 @@ def of_knowledge(quick: bool) -> dict:
     import jax.numpy as jnp
 
     from jaxnmr.nmr.echo import EchoParameters, challenge
-    from jaxnmr.refinement.echo_knowledge import challenge_reference, echo_knowledge
+    from jaxnmr.refinement import challenge_reference, echo_knowledge
 
     found = []
     for alpha, p, d in PLACES[: 1 if quick else None]:

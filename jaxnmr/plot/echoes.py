@@ -13,7 +13,7 @@ from .style import CALCULATED, GREY, OBSERVED, PHASES, one_of, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..refinement.knowable import Knowable
+    from ..refinement.curve_limits import Knowable
     from ..refinement.result import RefinementResult
 
 _MOST = 6
@@ -83,7 +83,7 @@ def sensitivity(known: Knowable, time: np.ndarray) -> Figure:
     """When a curve tells which parameter: its change by one standard deviation of the best linear estimator, and what draws do.
 
     Args:
-        known: as of ``jaxnmr.refinement.echo_knowledge.echo_knowledge``.
+        known: as of ``jaxnmr.refinement.echo_knowledge``.
         time: ``(points,)`` in µs.
 
     Returns:

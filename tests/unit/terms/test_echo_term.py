@@ -34,7 +34,7 @@ def measured(seed):
 @pytest.fixture(scope="module")
 def fit():
     start = {"alpha": 0.12, "p": 2.6, "gamma": 8e-4, "xi": 7.0}
-    term = jn.EchoTerm(measured(3), EXPERIMENT, noise=NOISE, start=start, draws=128, mean_of=4)
+    term = jn.EchoTerm(measured(3), EXPERIMENT, noise=NOISE, start=start, draws=96, mean_of=2)
     objective = jn.Objective(term)
     free = objective.parameters().free("echo/alpha", "echo/gamma", "echo/xi")
     return jn.refine(objective, free, suggest=False)

@@ -156,8 +156,6 @@ def test_a_finite_pulse_that_is_short_turns_as_an_ideal_one():
     short = PulseSequence([EchoPulse(90.0, 30.0, steps=4), Delay(1)], dt=1e-5)
     ideal = PulseSequence([EchoPulse(90.0, 30.0), Delay(1)], dt=1e-5)
     assert np.abs(run(SMALL, short, COUPLED) - run(SMALL, ideal, COUPLED)).max() < 1e-5
-    long = run(SMALL, PulseSequence([EchoPulse(90.0, 30.0, steps=12), Delay(1)], dt=2.0), COUPLED)
-    assert abs(long[0]) < 0.49
 
 
 def test_the_length_of_a_normalised_power_law_changes_nothing_at_all():

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..nmr.echo import CHALLENGE_PRIOR, EchoExperiment, EchoParameters, curve_derivatives, simulate
-from .knowable import Knowable, knowable, r_squared
+from .curve_limits import Knowable, knowable, r_squared
 
 # share of the score of 500 curves that the prior of one parameter has: 500 times the variance of a uniform number
 _SHARE = 500.0 / 12.0
