@@ -44,6 +44,7 @@ _ABOUT = {
 }
 # simulated together: what they need fits in the cache of a core
 _TOGETHER = 8
+_SINGLE = 1e-5
 
 
 class EchoTerm(Term):
@@ -144,7 +145,9 @@ class EchoTerm(Term):
     def bind(self, state: HostState, params: Parameters) -> BoundEcho:
         of, other = jax.random.split(jax.random.key(self.seed))
         values = _values(state, self.name)
-        each = values.replace(alpha=jnp.full(self.draws, values.alpha))
+        # single precision is off by some 1e-7, which is nothing beside this noise
+        kind = np.float32 if float(self.noise) >= _SINGLE else np.float64
+        each = jax.tree.map(lambda value: jnp.full(self.draws, value, kind), values)
         covariance = DrawCovariance.of(np.asarray(simulate(self.experiment, each, other)))
         keys = jax.random.key_data(jax.random.split(of, self.mean_of))
         return bound_as(BoundEcho, self, covariance=covariance, keys=keys, at=values)
