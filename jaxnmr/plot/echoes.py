@@ -108,6 +108,8 @@ def sensitivity(known: Knowable, time: np.ndarray) -> Figure:
         lost = [name for k, name in enumerate(known.names) if not np.isfinite(known.deviations[k])]
         if lost:
             axes.set_title(f"not determined: {', '.join(lost)}", loc="right")
+        # far below the noise nothing is to be seen
+        axes.set_ylim(bottom=1e-2 * known.noise)
         axes.set_xlabel("time / µs")
         axes.set_ylabel("change of M")
         axes.legend()
