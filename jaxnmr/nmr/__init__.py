@@ -1,5 +1,6 @@
-"""Solid-state NMR: tensors and conventions, sites, static and MAS spectra."""
+"""Solid-state NMR: tensors and conventions, sites, static and MAS spectra; spin echoes in ``echo``."""
 
+from . import echo
 from .dipolar import dipolar_constant_hz, dipolar_tensor_hz, j_hz_from_reduced, reduced_from_j_hz
 from .effective_quadrupole import EffectiveQuadrupole
 from .euler import Euler, axes_from_euler, convert_euler, equivalent_euler, euler_from_axes, relative_euler, rotation
@@ -58,6 +59,7 @@ __all__ = [
     "cq_from_quadrupolar_frequency",
     "dipolar_constant_hz",
     "dipolar_tensor_hz",
+    "echo",
     "efg_from_quadrupolar",
     "equivalent_euler",
     "euler_from_axes",

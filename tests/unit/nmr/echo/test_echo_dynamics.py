@@ -173,14 +173,20 @@ def test_the_length_of_a_normalised_power_law_changes_nothing_at_all():
 
 def test_derivatives_are_the_limits_of_differences_forward_and_reverse():
     ensemble = SpinEnsemble((8, 6), kernel=Kernel("gaussian", normalised=False), axes=(0.2, 1.0, 0.3))
-    experiment = EchoExperiment(ensemble=ensemble, sequence=HAHN)
     offsets = jax.random.uniform(KEY, (8, 6))
-    start = {"alpha": 0.1, "xi": 1.4, "gamma": 1e-3, "gamma_1": 5e-4, "width": 0.06, "angle": np.pi}
+    start = {"alpha": 0.1, "xi": 1.4, "gamma": 1e-3, "gamma_1": 5e-4, "width": 0.06}
+    start |= {"angle": 3.0, "phase": 1.4, "axis": 0.2, "d": 0.1}
 
     def weighed(values):
-        sequence = HAHN.replace(angles=jnp.stack([jnp.asarray(np.pi / 2), values["angle"]]))
-        numbers = EchoParameters(p=2.0, **{name: values[name] for name in start if name != "angle"})
-        found = curve(experiment.replace(sequence=sequence), numbers, ensemble.line.quantile(offsets, values["width"]))
+        pulses = {
+            "angles": jnp.stack([jnp.asarray(1.5), values["angle"]]),
+            "phases": jnp.stack([jnp.zeros(()), values["phase"]]),
+        }
+        kernel = ensemble.kernel.replace(angular=jnp.stack([jnp.ones(()), jnp.zeros(()), values["d"]]))
+        spins = ensemble.replace(kernel=kernel, axes=jnp.stack([values["axis"], jnp.ones(()), jnp.full((), 0.3)]))
+        changed = EchoExperiment(ensemble=spins, sequence=HAHN.replace(**pulses))
+        numbers = EchoParameters(p=2.0, **{name: values[name] for name in ("alpha", "xi", "gamma", "gamma_1", "width")})
+        found = curve(changed, numbers, ensemble.line.quantile(offsets, values["width"]))
         return jnp.sum(jnp.abs(found - 0.1) ** 2)
 
     at = {name: jnp.asarray(value) for name, value in start.items()}
