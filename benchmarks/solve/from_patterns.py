@@ -24,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 
 import gemmi
+import jax
 import numpy as np
 import spglib
 from solve_crystals import interval
@@ -58,6 +59,8 @@ def main() -> None:
         with open(chosen.log, "a", encoding="utf-8") as log:
             log.write(json.dumps(row) + "\n")
         print(row, flush=True)
+        # every refinement leaves programs behind, and the system limits how many pieces a process may map
+        jax.clear_caches()
     summary([row for row in rows_of(chosen.log) if row["list"] == chosen.list])
 
 
