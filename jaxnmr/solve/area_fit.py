@@ -20,7 +20,7 @@ from ..diffraction.reflections import laue_rotations
 from ..diffraction.scattering import scattering_factors
 from ..errors import ConventionError, DataError
 from ..units import EIGHT_PI2
-from .records import Intensities
+from .records import Intensities, require_areas
 
 # Å², as in the refinement against the pattern; Å, for coordinates that areas leave open; of the logarithm of a March coefficient
 U_PRIOR, U_SIGMA = 0.012, 0.01
@@ -90,8 +90,9 @@ def fit_areas(
 
     Raises:
         ConventionError: neutrons, where electrons are asked for.
-        DataError: fewer areas than numbers.
+        DataError: fewer areas than numbers, or some that are no numbers.
     """
+    require_areas(areas)
     if free_z and areas.instrument.radiation != "xray":
         raise ConventionError("neutrons do not see electrons: numbers of electrons need intensities of X-rays")
     model = _Model(crystal, areas, [list(group) for group in free_z], axis)

@@ -14,6 +14,7 @@ from ..errors import ConventionError, ParameterError
 from ..typing import Numbers
 from .atom_search import AtomSearch
 from .direct.formula import Composition, parse_composition
+from .direct.unknown import has_unknown, require_countable
 from .extraction.ranking import rank_by_lebail
 from .extraction.starts import group_of_lattice, require_cell, require_metric
 from .indexing.index import index
@@ -67,7 +68,7 @@ def determine(
             pattern and arguments, these are taken over.
 
     Raises:
-        ConventionError: no wavelength, a composition that makes no sense, a group without its cell.
+        ConventionError: no wavelength, a composition that makes no sense or whose ``X`` nothing can count, a group without its cell.
         DataError: fewer than five lines and no cell; fewer than eight and no cubic, tetragonal or hexagonal one.
         SymmetryError: a group that contradicts the cell.
         ParameterError: numbers that make no sense.
@@ -84,6 +85,9 @@ def determine(
     known = isinstance(composition, str) or None not in composition.values()
     # of elements without numbers only whether they are any
     unit = parse_composition(composition if known else dict.fromkeys(composition, 1.0))
+    device = instrument or pattern.instrument
+    if has_unknown(composition):
+        require_countable(composition, "xray" if device is None else device.radiation)
     wanted = None
     if cell is not None:
         cell = require_cell(cell)
@@ -95,7 +99,7 @@ def determine(
     asked = {
         "composition": composition, "cell": cell, "group": None if group is None else str(group), "formula_units": formula_units,
         "density": density, "lattices": lattices, "largest_volume": largest_volume, "seed": seed,
-        "wavelengths": getattr(instrument or pattern.instrument, "wavelengths", None),
+        "wavelengths": getattr(device, "wavelengths", None),
     }  # fmt: skip
     trail = Trail(checkpoint, pattern, asked)
     clock = Clock(60.0 * minutes, progress)

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from ..crystal import SpaceGroup
 from ..diffraction import Instrument
+from ..errors import DataError
 
 
 @dataclass(frozen=True)
@@ -119,3 +120,24 @@ class Intensities:
     def sigma(self) -> Float[np.ndarray, " groups"]:
         """Standard uncertainties of the areas."""
         return np.sqrt(np.diag(self.covariance))
+
+
+def require_areas(intensities: Intensities) -> None:
+    """Complain about areas that nothing can be compared with.
+
+    Raises:
+        DataError: shapes that do not belong together, numbers that are not finite, no area above zero.
+    """
+    area, covariance = np.asarray(intensities.area), np.asarray(intensities.covariance)
+    if area.ndim != 1 or covariance.shape != 2 * area.shape or len(area) != np.max(intensities.members, initial=-1) + 1:
+        raise DataError(
+            f"{intensities.name} has areas of shape {area.shape} with a covariance of shape {covariance.shape} for "
+            f"{np.max(intensities.members, initial=-1) + 1} groups of reflections: expected one area for each"
+        )
+    if not np.isfinite(covariance).all():
+        raise DataError(f"the covariance of the areas of {intensities.name} is not finite")
+    if len(area) == 0 or not np.isfinite(area).all() or not area.max() > 0:
+        raise DataError(
+            f"{len(area)} areas of {intensities.name} with a maximum of {area.max() if len(area) else 0}: expected finite areas, some "
+            "above zero"
+        )

@@ -25,6 +25,8 @@ _REFINED = 2
 _MOST_ORDERS = 6
 # structures whose criteria differ by less are equal for the pattern
 _UNDECIDED = 10.0
+# eV per atom; energies that differ by less are of the same structure, minimised as far as that goes
+_SAME_ENERGY = 1e-3
 
 
 class Refinements:
@@ -85,7 +87,7 @@ class Refinements:
                     raise KeyboardInterrupt
         for attempt in attempts[: 1 if self.fits else 0]:
             self.notes += electron_notes(attempt.solutions.best.crystal, attempt.intensities, attempt.solutions.texture)
-        if self._energy is not None:
+        if self._energy is not None and self.fits:
             self._rank_by_energy(self._energy, len(extractions[0].hkl))
 
     def _rank_by_energy(self, model: EnergyModel, n: int) -> None:
@@ -146,12 +148,18 @@ def order_by_energy(orders: Sequence[Order], model: EnergyModel) -> tuple[Crysta
 def by_energy(criteria: Sequence[float], energies: Sequence[float]) -> list[int]:
     """Numbers of structures, the best first: where criteria of the pattern hardly differ the lower energy is first.
 
+    Only where all these energies are known: one alone prefers nothing. Those that are equal stay as the pattern has them: in a lower symmetry
+    the same structure never has a higher energy.
+
     Args:
         criteria: ascending Bayesian information criteria; ``energies`` in eV per atom, not a number where not known.
     """
     equal = [k for k, value in enumerate(criteria) if value - criteria[0] < _UNDECIDED]
-    known = lambda k: energies[k] if np.isfinite(energies[k]) else np.inf
-    return [*sorted(equal, key=known), *range(len(equal), len(criteria))]
+    of_equal = np.array([energies[k] for k in equal])
+    if np.isfinite(of_equal).all():
+        lowest = of_equal.min()
+        equal.sort(key=lambda k: max(energies[k] - lowest - _SAME_ENERGY, 0.0))
+    return [*equal, *[k for k in range(len(criteria)) if k not in equal]]
 
 
 def badness(fit: RefinementResult, n: int) -> float:

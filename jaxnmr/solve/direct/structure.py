@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import gemmi
-import numpy as np
 
 from ..._arguments import checked
-from ...errors import ConventionError, DataError, ParameterError
-from ..records import Intensities
+from ...errors import ConventionError, ParameterError
+from ..records import Intensities, require_areas
 from .assignments import Assignments
 from .contents import MOST_ATOMS, Contents, possible_contents
 from .finalists import solutions_of
@@ -107,23 +106,6 @@ def structure(
     if not ended and heavy_first(search, likely[0].atoms, left() / 2.0, tell):
         search.run(left(), most_assignments, tell)
     return solutions_of(search, assignments, likely, time.process_time() - start)
-
-
-def require_areas(intensities: Intensities) -> None:
-    """Complain about areas that nothing can be compared with."""
-    area, covariance = np.asarray(intensities.area), np.asarray(intensities.covariance)
-    if area.ndim != 1 or covariance.shape != 2 * area.shape or len(area) != np.max(intensities.members, initial=-1) + 1:
-        raise DataError(
-            f"{intensities.name} has areas of shape {area.shape} with a covariance of shape {covariance.shape} for "
-            f"{np.max(intensities.members, initial=-1) + 1} groups of reflections: expected one area for each"
-        )
-    if not np.isfinite(covariance).all():
-        raise DataError(f"the covariance of the areas of {intensities.name} is not finite")
-    if len(area) == 0 or not np.isfinite(area).all() or not area.max() > 0:
-        raise DataError(
-            f"{len(area)} areas of {intensities.name} with a maximum of {area.max() if len(area) else 0}: expected finite areas, some "
-            "above zero"
-        )
 
 
 def _given(composition: Composition, contents: Mapping[str, int] | None) -> tuple[Contents, ...]:

@@ -25,6 +25,21 @@ def has_unknown(composition: Composition) -> bool:
     return UNKNOWN in (parse_composition(composition) if isinstance(composition, str) else composition)
 
 
+def require_countable(composition: Composition, radiation: str) -> None:
+    """Complain about an unknown element whose electrons nothing tells.
+
+    Raises:
+        ConventionError: neutrons; nothing beside ``X``, by which its electrons could be counted.
+    """
+    amounts = parse_composition(composition) if isinstance(composition, str) else composition
+    if not any(element not in (UNKNOWN, "H", "D") for element in amounts):
+        raise ConventionError(
+            f"the composition has nothing beside {UNKNOWN}: its electrons cannot be told from the scale"
+        )
+    if radiation != "xray":
+        raise ConventionError(f"neutrons do not count electrons: an unknown element {UNKNOWN} needs X-rays")
+
+
 def structure_with_unknown(
     solve: Solver, intensities: Intensities, composition: Composition, contents: Mapping[str, int] | None, seconds: float, **options: object
 ) -> Solutions:  # fmt: skip
@@ -44,12 +59,7 @@ def structure_with_unknown(
     """
     amounts = dict(parse_composition(composition)) if isinstance(composition, str) else dict(composition)
     others = [element for element in amounts if element not in (UNKNOWN, "H", "D")]
-    if not others:
-        raise ConventionError(
-            f"the composition has nothing beside {UNKNOWN}: its electrons cannot be told from the scale"
-        )
-    if intensities.instrument.radiation != "xray":
-        raise ConventionError(f"neutrons do not count electrons: an unknown element {UNKNOWN} needs X-rays")
+    require_countable(amounts, intensities.instrument.radiation)
     named = lambda of, element: None if of is None else {element if e == UNKNOWN else e: n for e, n in of.items()}
     run = lambda element, seconds: solve(
         intensities, named(amounts, element), contents=named(contents, element), seconds=seconds, **options

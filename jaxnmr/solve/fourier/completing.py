@@ -8,18 +8,18 @@ import numpy as np
 
 from ..._arguments import checked
 from ...crystal import Crystal, element_of
-from ...errors import ConventionError, DataError, ParameterError
+from ...errors import DataError, ParameterError
 from ...units import EIGHT_PI2
 from ..direct.assignments import Assignments
-from ..direct.contents import Contents
+from ..direct.contents import MOST_ATOMS, Contents
 from ..direct.finalists import solutions_of
 from ..direct.heavy import grow
 from ..direct.problem import EXPECTED_B, make_problem
 from ..direct.search import Search
 from ..direct.solutions import Solutions
-from ..direct.structure import require_areas
-from ..records import Intensities
+from ..records import Intensities, require_areas
 from .growth import Seedling
+from .maps import require_same
 from .places import Places
 
 # Å, a site this near to a special position is on it
@@ -40,31 +40,33 @@ def complete(
     Args:
         crystal: the known part.
         areas: in the same cell and group.
-        contents: atoms of each element in the conventional cell, the known ones included; without hydrogen.
+        contents: atoms of each element in the conventional cell, the known ones included; hydrogen is left out.
         seed: of all random numbers.
         seconds: of processor time, at most.
 
     Raises:
-        ConventionError: areas of another space group.
-        ParameterError: contents that lack atoms of the structure, or no more than these.
+        ConventionError: areas of another cell or space group.
+        ParameterError: contents that lack atoms of the structure, no more than these, or more than 400 atoms.
         SymmetryError: contents for which the group has no positions.
         DataError: no maximum was a place for an atom.
     """
-    if set(crystal.group.triplets) != set(areas.group.triplets):
-        raise ConventionError(
-            f"the structure is in {crystal.group.name}, the areas in {areas.group.name}: give both the same"
-        )
+    require_same(crystal, areas)
     if not seconds > 0:
         raise ParameterError(f"seconds is {seconds}; expected a positive number")
     require_areas(areas)
     start = time.process_time()
+    contents = {element: n for element, n in contents.items() if element not in ("H", "D")}
+    if sum(contents.values()) > MOST_ATOMS:
+        raise ParameterError(
+            f"contents are {sum(contents.values())} atoms that are no hydrogen; expected no more than {MOST_ATOMS}: give those of one cell"
+        )
     elements = sorted(contents, key=lambda e: -gemmi.Element(e).atomic_number)
     known = dict.fromkeys(elements, 0)
     for species, site in zip(crystal.species, crystal.sites(), strict=True):
         name = element_of(species)[0]
         if name not in known:
             raise ParameterError(
-                f"the structure has {name}, and contents {', '.join(contents)}: give contents of the whole cell"
+                f"the structure has {name}, and contents {', '.join(contents) or 'nothing'}: give contents of the whole cell"
             )
         known[name] += site.multiplicity
     missing = {e: contents[e] - known[e] for e in elements}

@@ -14,10 +14,15 @@ from ...crystal.cell import reciprocal_metric
 from ...diffraction.scattering import scattering_factors
 from ...errors import ConventionError, DataError, ParameterError
 from ...units import EIGHT_PI2
-from ..records import Intensities
+from ..records import Intensities, require_areas
 from ..speciality import speciality
 from .density import Density, Sphere, density
 from .maxima import local_maxima
+
+# relative difference up to which cells are the same: one may have been refined
+_SAME_CELL = 0.02
+# Å, of a grid: more detail than any wavelength shows, and what memory has room for
+_FINEST = 0.02
 
 
 @dataclass(frozen=True)
@@ -90,15 +95,18 @@ def difference_map(
         step: Å, of the grid at most; a third of the shortest d when not given.
 
     Raises:
-        ConventionError: the areas are of another space group.
-        DataError: no area is above zero, or the structure explains no reflection.
+        ConventionError: the areas are of another cell or space group.
+        DataError: no area is above zero, some are no numbers, or the structure explains no reflection.
+        ParameterError: numbers that make no sense.
     """
-    if set(crystal.group.triplets) != set(areas.group.triplets):
-        raise ConventionError(
-            f"the structure is in {crystal.group.name}, the areas in {areas.group.name}: give both the same"
-        )
+    require_same(crystal, areas)
+    require_areas(areas)
     if most_peaks < 1:
         raise ParameterError(f"most_peaks is {most_peaks}; expected a whole number from 1 on")
+    if not all(np.isfinite(atoms) and atoms >= 0.0 for atoms in (missing or {}).values()):
+        raise ParameterError(f"missing is {dict(missing or {})}; expected numbers of atoms in the cell, from 0 on")
+    if step is not None and not step >= _FINEST:
+        raise ParameterError(f"step is {step:g} Å; expected {_FINEST} or more")
     cell = np.asarray(areas.cell, dtype=float)
     full = plan_expansion(crystal).cell_of(crystal)
     fractional = np.asarray(full.fractional, dtype=float)
@@ -125,6 +133,24 @@ def difference_map(
         for point, height in zip(points, heights, strict=True)
     ]
     return DifferenceMap(made, tuple(peaks), found.scale, found.r_factor)
+
+
+def require_same(crystal: Crystal, areas: Intensities) -> None:
+    """Complain about areas in other axes than a structure.
+
+    Raises:
+        ConventionError: another space group, or another cell.
+    """
+    if set(crystal.group.triplets) != set(areas.group.triplets):
+        raise ConventionError(
+            f"the structure is in {crystal.group.name}, the areas in {areas.group.name}: give both the same"
+        )
+    one, other = np.asarray(crystal.cell, dtype=float), np.asarray(areas.cell, dtype=float)
+    if not np.allclose(one, other, rtol=_SAME_CELL):
+        words = [" ".join(f"{x:.6g}" for x in cell) for cell in (one, other)]
+        raise ConventionError(
+            f"the cell of the structure is {words[0]}, that of the areas {words[1]}: give both the same"
+        )
 
 
 def _forms(

@@ -9,7 +9,8 @@ from jaxnmr import Struct
 from jaxnmr.energy import EnergyModel
 from jaxnmr.solve.bond_valence import orders_by_bond_valences
 from jaxnmr.solve.energies import relaxed_energy
-from jaxnmr.solve.refined import by_energy, order_by_energy
+from jaxnmr.solve.progress import Clock
+from jaxnmr.solve.refined import Refinements, by_energy, order_by_energy
 
 PLACE = 0.23
 
@@ -64,3 +65,15 @@ def test_energies_rank_only_what_the_pattern_leaves_open():
     # the third fits worse, whatever its energy is; the second has none
     assert by_energy([0.0, 3.0, 40.0], [-1.0, np.nan, -5.0]) == [0, 1, 2]
     assert by_energy([0.0, 3.0, 40.0], [-1.0, -1.2, -5.0]) == [1, 0, 2]
+
+
+def test_an_energy_prefers_nothing_where_one_is_unknown_or_all_are_of_the_same_structure():
+    assert by_energy([0.0, 3.0, 40.0], [np.nan, -1.2, -5.0]) == [0, 1, 2]
+    # a lower symmetry lets a minimisation come a little further down
+    assert by_energy([0.0, 3.0, 40.0], [-1.0, -1.0002, -5.0]) == [0, 1, 2]
+
+
+def test_without_a_structure_there_is_nothing_to_calculate_energies_of():
+    refinements = Refinements(None, Clock(1.0), EnergyModel.create(Preference()))
+    refinements.run((), ())
+    assert refinements.best is None and refinements.energies == ()

@@ -1,5 +1,6 @@
 """Densities against the sums that they are, difference maps against an atom that was taken away, structures completed from them."""
 
+from dataclasses import replace
 from itertools import islice
 
 import jax
@@ -204,3 +205,33 @@ def test_anglesite_is_completed_from_its_lead():
         jn.solve.complete(lead, areas, {"S": 4, "O": 16})
     with pytest.raises(jn.errors.ConventionError, match="give both the same"):
         jn.solve.difference_map(jn.Crystal.create(**QUARTZ), areas)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "said"),
+    [
+        ({"cell": [9.4, 6.0, 7.7, 90, 90, 90]}, {}, "cell of the structure is 9.4 6 7.7"),
+        ({}, {"missing": {"O": -4}}, "expected numbers of atoms"),
+        ({}, {"missing": {"O": float("inf")}}, "missing"),
+        ({}, {"step": 0.0}, "step is 0"),
+        ({}, {"step": 1e-4}, "expected 0.02 or more"),
+    ],
+)
+def test_a_map_of_what_does_not_belong_together_is_refused(change, options, said):
+    areas = jn.solve.simulated_intensities(jn.Crystal.create(**ANGLESITE), d_min=2.5)
+    with pytest.raises(jn.errors.JaxnmrError, match=said):
+        jn.solve.difference_map(without(ANGLESITE | change, 1, 2, 3, 4), areas, **options)
+
+
+def test_areas_that_are_no_numbers_and_contents_of_many_cells_are_refused():
+    whole = jn.Crystal.create(**ANGLESITE)
+    areas = jn.solve.simulated_intensities(whole, d_min=1.5)
+    broken = replace(areas, area=np.where(np.arange(len(areas)) == 3, np.nan, areas.area))
+    for look in (jn.solve.difference_map, jn.solve.texture_of, jn.solve.electron_counts):
+        with pytest.raises(jn.errors.DataError, match="finite"):
+            look(whole, broken)
+    with pytest.raises(jn.errors.ParameterError, match="no more than 400"):
+        jn.solve.complete(without(ANGLESITE, 2), areas, {"Pb": 4, "S": 4, "O": 4000})
+    # hydrogen is left out, so that nothing is missing
+    with pytest.raises(jn.errors.ParameterError, match="with more atoms"):
+        jn.solve.complete(whole, areas, {"Pb": 4, "S": 4, "O": 16, "H": 8})
