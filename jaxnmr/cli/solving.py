@@ -214,5 +214,7 @@ class Lines:
         if step.passing and now - self._last < self.every:
             return
         self._last = now
-        left = f"  [dim]at most {step.seconds_left / 60.0:.0f} min more[/]" if step.passing else ""
+        seconds = step.seconds_left
+        most = f"{seconds / 60.0:.0f} min" if seconds > 90.0 else f"{seconds:.0f} s"
+        left = f"  [dim]at most {most} more[/]" if step.passing else ""
         self.console.print(f"  {step.name:13} {escape(step.text)}{left}")

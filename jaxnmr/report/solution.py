@@ -92,6 +92,8 @@ def write_determination(
     folder.mkdir(parents=True, exist_ok=True)
     written = _first_steps(found.pattern, found.peaks, found.cells, folder)
     for k, table in enumerate(found.extinctions):
+        if _is_given(table):
+            continue
         name = f"extinctions_{k + 1}" if k else "extinctions"
         written[name] = _save(solving.extinctions(table), folder / f"{name}.png")
     if found.attempts:
@@ -196,7 +198,14 @@ def _cells_text(cells: Sequence[CellCandidate], drawn: bool) -> list[str]:
     ]
 
 
+def _is_given(table: ExtinctionTable) -> bool:
+    """Whether the space group was known, so that absences had nothing to say."""
+    return table.best.symbol == "given"
+
+
 def _extinction_text(k: int, fit: Any, table: ExtinctionTable) -> list[str]:
+    if _is_given(table):
+        return ["## Intensities", "", f"{fit}. The space group was given.", ""]
     rows = [
         (r.symbol, ", ".join(g.name for g in r.groups[:6]) + (", …" if len(r.groups) > 6 else ""), str(r.absent), f"{r.worst:.1f}", f"{r.probability:.3f}")
         for r in table.rows[:8]
@@ -236,7 +245,7 @@ def _refinement_text(found: Determination) -> list[str]:
             f.crystal.group.name,
             f"{profile_factor(f):.2f}",
             str(f.parameters.n_free),
-            f"{1e3 * (e - lowest):.0f}" if np.isfinite(e) else "",
+            *([f"{1e3 * (e - lowest):.0f}" if np.isfinite(e) else "unknown"] if known else []),
             "converged" if f.converged else f.message,
         )
         for f, e in zip(found.fits, found.energies, strict=True)
@@ -253,7 +262,7 @@ def _refinement_text(found: Determination) -> list[str]:
         )
     ]
     return [
-        "## Refinement", "", markdown(("space group", "Rwp / %", "parameters", "energy / meV per atom", ""), rows), "",
+        "## Refinement", "", markdown(("space group", "Rwp / %", "parameters", *(["energy above the lowest / meV per atom"] if known else []), ""), rows), "",
         markdown(_CELL_HEADER, [[*told(crystal.cell, esds["cell"]), volume]]), "",
         markdown(("site", "x", "y", "z", "U / Å²"), sites), "", "![pattern](refinement/pattern.png)", "",
         "refined.cif is this structure; refinement/report.md is the whole report of its refinement.", "",

@@ -40,6 +40,7 @@ class Refinements:
     Attributes:
         fits: the best first.
         notes: what a reader must know.
+        doubts: those of them that say that the composition is wrong.
     """
 
     def __init__(self, pattern: Pattern, clock: Clock, energy: EnergyModel | None = None):
@@ -48,6 +49,7 @@ class Refinements:
         self._energy_of: dict[int, float] = {}
         self.fits: list[RefinementResult] = []
         self.notes: list[str] = []
+        self.doubts: tuple[str, ...] = ()
 
     @property
     def best(self) -> Refined | None:
@@ -86,7 +88,8 @@ class Refinements:
                 if fit.status == "interrupted":
                     raise KeyboardInterrupt
         for attempt in attempts[: 1 if self.fits else 0]:
-            self.notes += electron_notes(attempt.solutions.best.crystal, attempt.intensities, attempt.solutions.texture)
+            self.doubts = electron_notes(attempt.solutions.best.crystal, attempt.intensities, attempt.solutions.texture)
+            self.notes += self.doubts
         if self._energy is not None and self.fits:
             self._rank_by_energy(self._energy, len(extractions[0].hkl))
 

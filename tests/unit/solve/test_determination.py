@@ -88,6 +88,11 @@ def test_what_cannot_be_is_said_before_anything_is_calculated(pattern, tmp_path,
         determine(measured, "Xx2", cell=RUTILE["cell"])
     with pytest.raises(jn.errors.ParameterError, match="formula_units is 0"):
         determine(measured, "TiO2", formula_units=0)
+    with pytest.raises(jn.errors.ConventionError, match="nothing beside X"):
+        determine(measured, "XH2")
+    neutrons = measured.replace(instrument=measured.instrument.replace(radiation="neutron"))
+    with pytest.raises(jn.errors.ConventionError, match="neutrons do not count electrons"):
+        determine(neutrons, {"Ti": None, "X": None})
     with pytest.raises(jn.errors.ConventionError, match="no element"):
         determine(measured, {"Ti2": None, "O": None})
     with pytest.raises(jn.errors.ConventionError, match="six positive numbers"):
