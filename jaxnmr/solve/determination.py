@@ -126,7 +126,7 @@ def determine(
     notes = (*peaks.notes, *of_cells, *search.notes, *refinements.notes)
     status, reason = verdict(search.attempts, refinements.best, notes, interrupted)
     if status == "solved" and refinements.doubts:
-        reason += ". But the composition may be wrong: the intensities want other numbers of electrons, see the notes"
+        reason += ". But the composition may be wrong, see the notes"
     return Determination(
         status=status, reason=reason, pattern=pattern, composition=composition if isinstance(composition, str) else _formula(composition),
         peaks=peaks, cells=cells, extractions=tuple(search.extractions), extinctions=tuple(search.tables),

@@ -9,7 +9,7 @@ from ..diffraction import Pattern
 from ..energy import EnergyModel
 from ..errors import JaxnmrError
 from ..refinement import RefinementResult
-from .after_search import electron_notes, texture_for
+from .after_search import electron_notes, missing_notes, texture_for
 from .bond_valence import Order, orders_by_bond_valences
 from .energies import relaxed_energy
 from .extraction.records import Extraction
@@ -89,7 +89,10 @@ class Refinements:
                     raise KeyboardInterrupt
         for attempt in attempts[: 1 if self.fits else 0]:
             self.doubts = electron_notes(attempt.solutions.best.crystal, attempt.intensities, attempt.solutions.texture)
-            self.notes += self.doubts
+        if self.fits:
+            searched = self._made_of[id(self.fits[0])][0]
+            self.doubts += missing_notes(self.fits[0].crystal, searched.intensities, searched.solutions)
+        self.notes += self.doubts
         if self._energy is not None and self.fits:
             self._rank_by_energy(self._energy, len(extractions[0].hkl))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import islice
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import jaxnmr as jn
 from jaxnmr.crystal import lattice, plan_expansion, volume
 from jaxnmr.diffraction.scattering import scattering_factors
+from jaxnmr.solve.after_search import missing_notes
 from jaxnmr.solve.direct.assignments import Assignments
 from jaxnmr.solve.direct.equivalence import atoms_of, displacement
 from jaxnmr.solve.direct.heavy import heaviest, heavy_first
@@ -235,3 +237,12 @@ def test_areas_that_are_no_numbers_and_contents_of_many_cells_are_refused():
     # hydrogen is left out, so that nothing is missing
     with pytest.raises(jn.errors.ParameterError, match="with more atoms"):
         jn.solve.complete(whole, areas, {"Pb": 4, "S": 4, "O": 16, "H": 8})
+
+
+def test_an_atom_that_the_formula_lacks_is_missed_in_the_refined_structure():
+    whole = jn.Crystal.create(**ANGLESITE)
+    areas = jn.solve.simulated_intensities(whole, d_min=1.1)
+    searched = SimpleNamespace(texture=None)
+    (note,) = missing_notes(without(ANGLESITE, 3), areas, searched)
+    assert "Å from S1: an atom may be missing (4 in the cell)" in note
+    assert missing_notes(whole, areas, searched) == ()
