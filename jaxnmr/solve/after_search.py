@@ -12,7 +12,7 @@ from .settings import areas_in_setting
 # sites beyond which fits to areas take long
 _MOST_SITES = 60
 # root mean squares of a difference map by which a maximum must rise, this many Å away from all atoms, to be one that is missing: of measured
-# anglesite the highest has 3.3, and 9.3 where an oxygen was left out of the formula
+# anglesite the highest has 3.1, and 9.3 where an oxygen was left out of the formula
 _ATOM, _AWAY = 6.0, 0.9
 
 

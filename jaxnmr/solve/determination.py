@@ -124,9 +124,7 @@ def determine(
     except KeyboardInterrupt:
         interrupted = True
     notes = (*peaks.notes, *of_cells, *search.notes, *refinements.notes)
-    status, reason = verdict(search.attempts, refinements.best, notes, interrupted)
-    if status == "solved" and refinements.doubts:
-        reason += ". But the composition may be wrong, see the notes"
+    status, reason = verdict(search.attempts, refinements.best, notes, refinements.doubts, interrupted)
     return Determination(
         status=status, reason=reason, pattern=pattern, composition=composition if isinstance(composition, str) else _formula(composition),
         peaks=peaks, cells=cells, extractions=tuple(search.extractions), extinctions=tuple(search.tables),

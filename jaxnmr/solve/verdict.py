@@ -14,6 +14,8 @@ from .outcome import Attempt, fits
 
 # Rwp of a refined structure over that of the Le Bail fit, up to which the structure may be believed
 _LARGEST_RATIO = 2.0
+# the same, for a structure that areas leave open: what is wrong with it may be what they do not tell
+_LARGEST_OPEN_RATIO = 1.3
 # part of the pattern above the background that the reflections of the right cell may leave: impurities, a poor profile
 _MOST_UNEXPLAINED = 0.5
 
@@ -30,7 +32,7 @@ Status = Literal["solved", "not solved", "interrupted"]
 
 
 def verdict(
-    attempts: Sequence[Attempt], refined: Refined | None, notes: Sequence[str], interrupted: bool
+    attempts: Sequence[Attempt], refined: Refined | None, notes: Sequence[str], doubts: Sequence[str], interrupted: bool
 ) -> tuple[Status, str]:  # fmt: skip
     """What became of a determination, and why.
 
@@ -38,11 +40,15 @@ def verdict(
         attempts: searches for atoms, the best first.
         refined: the best refinement.
         notes: of the search; the last one says why there was none.
+        doubts: in the composition, that the refined structure raises.
         interrupted: somebody stopped it.
     """
     best = attempts[0] if attempts else None
     if refined and best:
-        return _of_refinement(best, refined, interrupted)
+        status, reason = _of_refinement(best, refined, interrupted)
+        if status == "solved" and doubts:
+            return "not solved", f"a structure fits, but the composition may be wrong: {doubts[0]}. {reason}"
+        return status, reason
     if interrupted:
         found_one = best is not None and fits(best)
         return (
@@ -71,7 +77,7 @@ def _of_refinement(best: Attempt, refined: Refined, interrupted: bool) -> tuple[
         return "not solved", f"the refined structure does not fit. {words}"
     if best.solutions.solved:
         return "solved", words
-    if refined.attempt.solutions.doubt in ("undetermined", "few areas"):
+    if refined.attempt.solutions.doubt in ("undetermined", "few areas") and rwp <= _LARGEST_OPEN_RATIO * reachable:
         # the whole pattern, and a higher symmetry, may determine what areas left open
         precision = position_esd(found)
         areas, dof = len(refined.attempt.intensities), sum(s.xyz_basis().shape[1] for s in found.crystal.sites())

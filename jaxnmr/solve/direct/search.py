@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from ...errors import SymmetryError
 from .candidates import Candidate, Chain, Workshop, minimised
 from .moves import Moves
 from .problem import Assignment, Problem
@@ -149,6 +150,11 @@ class Search:
             new = self._moves.add(self._ready(fresh))
         else:
             new = [chain.candidate for chain in self.ranked()][: max(share, 1)]
+        if not new:
+            raise SymmetryError(
+                f"{self.problem.intensities.group.name} has room for each of {', '.join(self.problem.elements)}, but not for all together: give "
+                "other contents, or a group of lower symmetry"
+            )
         times = max(4, -(-2 * _POPULATION // len(new)))
         chosen = [k for k in new for _ in range(times)]
         # every other start keeps what is known of the other elements

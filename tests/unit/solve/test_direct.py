@@ -11,7 +11,7 @@ import jaxnmr as jn
 from jaxnmr.crystal import cell_from_metric, lattice
 from jaxnmr.crystal.cell import reciprocal_metric
 from jaxnmr.diffraction.structure_factors import StructureFactors
-from jaxnmr.errors import ConventionError, DataError, ParameterError
+from jaxnmr.errors import ConventionError, DataError, ParameterError, SymmetryError
 from jaxnmr.solve.direct import directions
 from jaxnmr.solve.direct.candidates import Workshop
 from jaxnmr.solve.direct.equivalence import atoms_of, displacement, same_structure, worst_overlap
@@ -211,6 +211,16 @@ def test_overlap_sees_the_nearest_images_of_an_oblique_cell():
     vectors = np.asarray(lattice(cell))
     nearest = min(np.linalg.norm(np.array([0.5 + i, 0.5 + j, 0]) @ vectors) for i in (-1, 0) for j in (-1, 0))
     assert worst_overlap(atoms_of(crystal), np.array([[2.1]])) == pytest.approx(2.1 - nearest)
+
+
+def test_elements_that_have_room_one_by_one_but_not_together_are_refused():
+    # a cubic double perovskite without its tetrahedral group: three kinds of four atoms, and two positions for them
+    salt = jn.Crystal.create(
+        cell=(8.2,) * 3 + (90,) * 3, spacegroup="F m -3 m", species=("Ba", "W"), xyz=((0, 0, 0), (0.5, 0.5, 0.5))
+    )
+    areas = jn.solve.simulated_intensities(salt, d_min=1.1)
+    with pytest.raises(SymmetryError, match="F m -3 m has room for each of W, Eu, Ba, but not for all together"):
+        jn.solve.structure(areas, {"Ba": 4, "Eu": 4, "W": 4}, contents={"Ba": 4, "Eu": 4, "W": 4}, seconds=5.0)
 
 
 def test_wrong_arguments_are_named():
