@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from . import diffraction as diffraction
     from . import energy as energy
     from . import graph as graph
+    from . import inference as inference
     from . import io as io
     from . import models as models
     from . import nmr as nmr
@@ -146,6 +147,7 @@ __getattr__, __dir__ = _lazy(
         "diffraction",
         "energy",
         "graph",
+        "inference",
         "io",
         "models",
         "nmr",

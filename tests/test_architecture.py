@@ -60,6 +60,7 @@ ALLOWED = {
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy"},
     "solve": {"jax", "numpy", "gemmi", "jaxtyping", "scipy"},
+    "inference": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
     "plot": {"numpy", "matplotlib", "ase"},
     "report": {"jax", "numpy", "matplotlib"},
     "runfile": {"jax", "numpy"},
@@ -300,6 +301,7 @@ def test_a_name_that_no_face_shows_is_an_attribute_error():
     assert {
         "jaxnmr",
         "jaxnmr.energy",
+        "jaxnmr.inference",
         "jaxnmr.io",
         "jaxnmr.models",
         "jaxnmr.terms",

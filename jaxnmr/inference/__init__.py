@@ -1,0 +1,62 @@
+"""From observations to distributions of parameters: a posterior is learned from simulations once, and then answers at once."""
+
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy
+
+if TYPE_CHECKING:
+    from .calibration import Coverage, coverage, score
+    from .echo import challenge_problem, challenge_recipe, echo_numbers
+    from .experts import Experts, fit_experts
+    from .inferred import Inferred
+    from .posterior import Posterior
+    from .prior import BoxPrior, Parameter
+    from .problem import Bank, Problem, simulate_bank
+    from .training import Epoch, NoiseLevel, Recipe, fit_posterior
+
+__all__ = [
+    "Bank",
+    "BoxPrior",
+    "Coverage",
+    "Epoch",
+    "Experts",
+    "Inferred",
+    "NoiseLevel",
+    "Parameter",
+    "Posterior",
+    "Problem",
+    "Recipe",
+    "challenge_problem",
+    "challenge_recipe",
+    "coverage",
+    "echo_numbers",
+    "fit_experts",
+    "fit_posterior",
+    "score",
+    "simulate_bank",
+]
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    names={
+        "Bank": "problem",
+        "BoxPrior": "prior",
+        "Coverage": "calibration",
+        "Epoch": "training",
+        "Experts": "experts",
+        "Inferred": "inferred",
+        "NoiseLevel": "training",
+        "Parameter": "prior",
+        "Posterior": "posterior",
+        "Problem": "problem",
+        "Recipe": "training",
+        "challenge_problem": "echo",
+        "challenge_recipe": "echo",
+        "coverage": "calibration",
+        "echo_numbers": "echo",
+        "fit_experts": "experts",
+        "fit_posterior": "training",
+        "score": "calibration",
+        "simulate_bank": "problem",
+    },
+)

@@ -1,0 +1,122 @@
+"""Linear experts: within a cell of parameters, each summary is a linear function of the raw numbers (host).
+
+Randomness of the observable itself (which frequencies the spins happen to have) moves it along some directions by a thousandth
+and hardly at all along others; parameters are read along the quiet ones. Which are quiet changes from cell to cell. Principal
+components, smoothing or a network that begins with standardised numbers throw them away; least squares on raw numbers finds them.
+Neighbouring cells overlap, and estimates go over from one to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import DataError
+from .ridge import ridge
+
+Knots = tuple[tuple[float, ...], ...]
+_AT_ONCE = 4096
+# an expert of fewer simulations says nothing
+_FEWEST = 60
+_UNKNOWN = 1e6
+
+
+@dataclass(frozen=True)
+class Experts:
+    """Experts of one noise level.
+
+    Attributes:
+        sigma: the noise they were made for.
+        knots: per parameter centres of the cells along it; one knot: not divided.
+        weights: ``(cells, numbers, k)``.
+        offsets: ``(cells, k)``.
+        variances: ``(cells, k)`` of errors without noise.
+    """
+
+    sigma: float
+    knots: Knots
+    weights: np.ndarray
+    offsets: np.ndarray
+    variances: np.ndarray
+
+    def estimate(self, curves: np.ndarray, guess: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Summaries and the variances that they have.
+
+        Args:
+            curves: ``(n, numbers)``.
+            guess: ``(n, k)`` parameters, which say whose cells a curve is in.
+            sigma: ``(n,)`` noise of the curves.
+        """
+        cells, numbers, k = self.weights.shape
+        flat = self.weights.transpose(1, 0, 2).reshape(numbers, cells * k).astype(np.float64)
+        shares = shares_of(guess, self.knots)
+        # a cell that nobody was trained in leaves its share to the others
+        shares = shares * (self.variances[:, 0] < _UNKNOWN)
+        shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)
+        value = np.empty((len(curves), k))
+        for first in range(0, len(curves), _AT_ONCE):
+            some = slice(first, first + _AT_ONCE)
+            all_of = (curves[some].astype(np.float64) @ flat).reshape(-1, cells, k) + self.offsets
+            value[some] = np.einsum("nc,nck->nk", shares[some], all_of)
+        noise = (self.weights.astype(np.float64) ** 2).sum(axis=1)
+        return value, shares @ self.variances + sigma[:, None] ** 2 * (shares @ noise)
+
+
+def shares_of(guess: np.ndarray, knots: Knots, wide: float = 1.0) -> np.ndarray:
+    """``(n, cells)`` how much of a point belongs to each cell: products of triangles around the knots, which sum to 1.
+
+    Args:
+        guess: ``(n, k)``.
+        knots: per parameter.
+        wide: triangles that many times wider, and not normalised.
+    """
+    found = np.ones((len(guess), 1))
+    for along, centres in zip(guess.T, knots, strict=True):
+        place = np.interp(along, centres, np.arange(len(centres)))
+        near = np.maximum(0.0, 1.0 - np.abs(place[:, None] - np.arange(len(centres))) / wide)
+        found = (found[:, :, None] * near[:, None, :]).reshape(len(guess), -1)
+    return found
+
+
+def fit_experts(
+    curves: np.ndarray,
+    summaries: np.ndarray,
+    guess: np.ndarray,
+    *,
+    knots: Knots,
+    sigma: float,
+    wide: float,
+    ridges: Sequence[float],
+) -> tuple[Experts, np.ndarray]:
+    """Experts, and what they would have said, without noise, of each simulation had they not been fitted to it.
+
+    Args:
+        curves: ``(n, numbers)`` without noise.
+        summaries: ``(n, k)``.
+        guess: ``(n, k)`` parameters by the stage before, from curves with noise: cells hold what will be sent to them.
+        knots, sigma, wide: see above.
+        ridges: to choose from.
+
+    Raises:
+        DataError: too few simulations for any expert.
+    """
+    near, theirs = shares_of(guess, knots, wide), shares_of(guess, knots)
+    cells, k = near.shape[1], summaries.shape[1]
+    weights = np.zeros((cells, curves.shape[1], k), np.float32)
+    offsets, variances = np.zeros((cells, k)), np.full((cells, k), 2.0 * _UNKNOWN)
+    left_out, filled = np.zeros_like(summaries), np.zeros((len(curves), 1))
+    for cell in range(cells):
+        members = np.flatnonzero(near[:, cell] > 1e-6)
+        if len(members) < _FEWEST:
+            continue
+        fit = ridge(
+            curves[members].astype(np.float64), summaries[members], near[members, cell], ridges=ridges, sigma=sigma
+        )
+        weights[cell], offsets[cell], variances[cell] = fit.weights, fit.offset, fit.variance
+        left_out[members] += theirs[members, cell, None] * fit.left_out
+        filled[members] += theirs[members, cell, None]
+    if not filled.any():
+        raise DataError(f"{len(curves)} simulations are too few: no cell has {_FEWEST} of them")
+    return Experts(sigma, knots, weights, offsets, variances), left_out / np.maximum(filled, 1e-9)

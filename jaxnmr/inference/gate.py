@@ -1,0 +1,63 @@
+"""A first guess: parameters as a quadratic function of the largest principal components (host)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .ridge import ridge
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Attributes:
+    centre: ``(numbers,)`` mean observation.
+    axes: ``(numbers, components)`` principal axes, divided by the spread along them.
+    spread: ``(components,)`` that spread.
+    weights: ``(features, k)`` of components and of products of the first of them.
+    offset: ``(k,)``.
+    """
+
+    centre: np.ndarray
+    axes: np.ndarray
+    spread: np.ndarray
+    weights: np.ndarray
+    offset: np.ndarray
+
+    def components(self, curves: np.ndarray) -> np.ndarray:
+        """``(n, components)`` principal components of unit variance."""
+        return (curves.astype(np.float64) - self.centre) @ self.axes
+
+    def guess(self, components: np.ndarray) -> np.ndarray:
+        """``(n, k)`` summaries of the parameters."""
+        return _quadratic(components, self.weights.shape[0]) @ self.weights + self.offset
+
+
+def fit_gate(
+    curves: np.ndarray, summaries: np.ndarray, *, components: int, squared: int
+) -> tuple[Gate, np.ndarray]:
+    """The gate, and what it would have said of each simulation had it not been fitted to it.
+
+    Args:
+        curves: ``(n, numbers)`` with noise, where there will be noise.
+        summaries: ``(n, k)``.
+        components: how many principal components.
+        squared: of how many the products are used.
+    """
+    x = curves.astype(np.float64)
+    centre = x.mean(axis=0)
+    variance, axes = np.linalg.eigh(np.cov((x - centre).T))
+    most = min(components, len(variance))
+    spread = np.sqrt(np.maximum(variance[::-1][:most], 1e-24))
+    scaled = axes[:, ::-1][:, :most] / spread
+    z = (x - centre) @ scaled
+    count = most + min(squared, most) * (min(squared, most) + 1) // 2
+    fit = ridge(_quadratic(z, count), summaries, np.ones(len(z)), ridges=(1e-4, 1e-3, 1e-2))
+    return Gate(centre, scaled, spread, fit.weights, fit.offset), fit.left_out
+
+
+def _quadratic(z: np.ndarray, features: int) -> np.ndarray:
+    squared = round((np.sqrt(8.0 * (features - z.shape[1]) + 1.0) - 1.0) / 2.0)
+    i, j = np.triu_indices(squared)
+    return np.concatenate([z, z[:, i] * z[:, j]], axis=1)

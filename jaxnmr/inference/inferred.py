@@ -1,0 +1,136 @@
+"""What a posterior says of observations: densities, intervals, samples, and what it cannot say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp, ndtr
+from jaxtyping import Float, Key
+
+from .._arguments import checked
+from ..errors import ParameterError, ShapeError
+from ..typing import Array
+from .density import Mixture
+from .prior import BoxPrior
+
+_BISECTIONS = 40
+_NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """The posterior of n observations.
+
+    Attributes:
+        prior: of all parameters.
+        mixture: of ``v``, the deviation of u from ``centre`` in units of ``scale``.
+        centre, scale: ``(n, k)`` of u, the coordinates in which the prior is a standard normal; of determined parameters.
+    """
+
+    prior: BoxPrior
+    mixture: Mixture
+    centre: Array
+    scale: Array
+
+    def __len__(self) -> int:
+        return len(self.centre)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the k parameters that are determined."""
+        return self.prior.determined.names
+
+    @property
+    def undetermined(self) -> tuple[str, ...]:
+        """Names of parameters that the observation does not depend on: their posterior is their prior, and no estimate is given."""
+        return tuple(p.name for p in self.prior.undetermined)
+
+    @property
+    def _components(self) -> tuple[Array, Array]:
+        """Means and standard deviations of the components of u, ``(n, c, k)``."""
+        scale = self.scale[:, None, :]
+        return self.centre[:, None, :] + scale * self.mixture.means, scale * self.mixture.marginal_sd()
+
+    @property
+    def mean(self) -> Float[np.ndarray, "n k"]:
+        """Posterior mean of θ: the estimate of least mean square error."""
+        m, s = self._components
+        each = jnp.sum(jnp.exp(self.mixture.log_weights)[..., None] * ndtr(m / jnp.sqrt(1.0 + s * s)), axis=1)
+        return self._physical(each)
+
+    @property
+    def sd(self) -> Float[np.ndarray, "n k"]:
+        """Posterior standard deviation of θ."""
+        m, s = self._components
+        weights = jnp.exp(self.mixture.log_weights)[..., None, None] * (_NODE_WEIGHTS / _NODE_WEIGHTS.sum())
+        points = ndtr(m[..., None] + s[..., None] * _NODES)
+        mean = jnp.sum(weights * points, axis=(1, 3))
+        variance = jnp.sum(weights * (points - mean[:, None, :, None]) ** 2, axis=(1, 3))
+        return np.sqrt(np.asarray(variance, dtype=float)) * self.prior.determined.width
+
+    @checked
+    def quantile(self, level: float) -> Float[np.ndarray, "n k"]:
+        """θ below which this part of the posterior of each parameter lies."""
+        if not 0.0 < level < 1.0:
+            raise ParameterError(f"the level of a quantile is {level:g}; expected a number between 0 and 1")
+        m, s = self._components
+        low, high = jnp.min(m - 8.0 * s, axis=1), jnp.max(m + 8.0 * s, axis=1)
+        for _ in range(_BISECTIONS):
+            middle = 0.5 * (low + high)
+            above = self._below(middle) > level
+            low, high = jnp.where(above, low, middle), jnp.where(above, middle, high)
+        return self._physical(ndtr(0.5 * (low + high)))
+
+    def interval(self, level: float = 0.68) -> tuple[np.ndarray, np.ndarray]:
+        """``(n, k)`` ends of the central interval that holds this part of the posterior."""
+        return self.quantile(0.5 - 0.5 * level), self.quantile(0.5 + 0.5 * level)
+
+    def rank(self, theta: np.ndarray) -> Float[np.ndarray, "n k"]:
+        """How much of the posterior of each parameter lies below θ: uniform between 0 and 1 where the posterior is calibrated.
+
+        Args:
+            theta: ``(n, k)`` determined parameters, or ``(n, all)``.
+        """
+        return np.asarray(self._below(self.prior.determined.to_normal(self._determined(theta))), dtype=float)
+
+    @checked
+    def draw(self, key: Key[Array, ""], count: int) -> Float[np.ndarray, "count n all"]:
+        """Samples of θ of all parameters; those that are not determined are drawn from their prior."""
+        mixture_key, prior_key = jax.random.split(key)
+        u = self.centre + self.scale * self.mixture.draw(mixture_key, count)
+        unknown = jax.random.uniform(prior_key, (*u.shape[:2], len(self.prior.parameters)))
+        found = np.array(self.prior.low + self.prior.width * np.asarray(unknown, dtype=float))
+        found[..., list(self.prior.indices)] = self._physical(ndtr(u))
+        return found
+
+    def log_density(self, theta: np.ndarray) -> Float[np.ndarray, " n"]:
+        """Logarithm of the posterior density of the determined parameters, in their units.
+
+        Args:
+            theta: ``(n, k)`` determined parameters, or ``(n, all)``.
+        """
+        u = self.prior.determined.to_normal(self._determined(theta))
+        inside = self.mixture.log_density((u - self.centre) / self.scale) - jnp.sum(jnp.log(self.scale), axis=-1)
+        # du/dθ = 1/(width φ(u))
+        change = jnp.sum(0.5 * u * u + 0.5 * np.log(2.0 * np.pi), axis=-1)
+        return np.asarray(inside + change, dtype=float) - float(np.log(self.prior.determined.width).sum())
+
+    def _below(self, u: Array) -> Array:
+        m, s = self._components
+        return jnp.exp(logsumexp(self.mixture.log_weights[..., None], axis=1, b=ndtr((u[:, None, :] - m) / s)))
+
+    def _determined(self, theta: np.ndarray) -> np.ndarray:
+        theta = np.asarray(theta, dtype=float)
+        n, k = self.centre.shape
+        if theta.shape == (n, len(self.prior.parameters)):
+            return theta[:, list(self.prior.indices)]
+        if theta.shape != (n, k):
+            raise ShapeError(f"θ has the shape {theta.shape}; expected ({n}, {k}): {', '.join(self.names)}")
+        return theta
+
+    def _physical(self, part: Array) -> np.ndarray:
+        determined = self.prior.determined
+        return determined.low + determined.width * np.asarray(part, dtype=float)

@@ -1,0 +1,158 @@
+"""An observable to be inverted, and banks of simulations of it: files that grow, and go on where they stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Key
+
+from .._arguments import checked
+from .._files import write_atomically
+from ..errors import DataError, ParameterError, ShapeError
+from ..typing import Array
+from .prior import BoxPrior
+
+MANIFEST = "bank.json"
+_CHUNK = 1024
+_TOGETHER = 8
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Parameters, and what an experiment with them would give.
+
+    Attributes:
+        name: of the problem, a word.
+        prior: of the parameters.
+        simulate: ``(key, θ (k,)) -> (numbers,)``, traceable; all that is random comes from the key.
+        numbers: how many numbers an observation has.
+    """
+
+    name: str
+    prior: BoxPrior
+    simulate: Callable[[Key[Array, ""], Float[Array, " k"]], Float[Array, " numbers"]]
+    numbers: int
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Simulations.
+
+    Attributes:
+        curves: ``(n, numbers)`` observations without noise of measurement, single precision.
+        parameters: ``(n, k)`` θ they were made with.
+    """
+
+    curves: np.ndarray
+    parameters: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.curves.ndim != 2 or self.parameters.ndim != 2 or len(self.curves) != len(self.parameters):
+            raise ShapeError(
+                f"curves have the shape {self.curves.shape} and parameters {self.parameters.shape}; expected (n, numbers) and (n, k)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.curves)
+
+    def part(self, first: int, last: int | None = None) -> Bank:
+        """Simulations from the one to before the other."""
+        return Bank(self.curves[first:last], self.parameters[first:last])
+
+
+@checked
+def simulate_bank(
+    problem: Problem,
+    count: int,
+    *,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    parameters: np.ndarray | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Bank:
+    """So many simulations with parameters from the prior (host).
+
+    The i-th depends on the seed and i alone: a longer bank begins with the shorter one, whatever is simulated at once.
+
+    Args:
+        problem: what to simulate.
+        count: how many.
+        seed: of parameters and of all that is random in the observable.
+        folder: where they are kept, 1,024 in a file; what is there is read and not simulated again.
+        parameters: ``(count, k)`` instead of draws from the prior.
+        progress: called with how many there are and how many there will be.
+
+    Raises:
+        DataError: the folder holds another bank, or simulations that are not finite.
+        ShapeError: parameters of another shape.
+    """
+    k = len(problem.prior.parameters)
+    if count < 1:
+        raise ParameterError(f"a bank of {count} simulations; expected one or more")
+    if parameters is not None and np.shape(parameters) != (count, k):
+        raise ShapeError(f"parameters have the shape {np.shape(parameters)}; expected ({count}, {k})")
+    given = None if parameters is None else np.asarray(parameters, dtype=np.float32)
+    if folder is not None:
+        folder = Path(folder)
+        _agree(folder, problem, seed, given is not None)
+
+    @jax.jit
+    def some(indices: Array, theirs: Array) -> tuple[Array, Array]:
+        def one(of: tuple[Array, Array]) -> tuple[Array, Array]:
+            index, theta = of
+            drawn, noise = jax.random.split(jax.random.fold_in(jax.random.PRNGKey(seed), index))
+            theta = problem.prior.draw(drawn) if given is None else theta
+            return problem.simulate(noise, theta).astype(jnp.float32), theta
+
+        return jax.lax.map(one, (indices, theirs), batch_size=_TOGETHER)
+
+    curves, thetas = [], []
+    for first in range(0, count, _CHUNK):
+        file = None if folder is None else folder / f"{first:07d}.npz"
+        wanted = min(_CHUNK, count - first)
+        found = _read(file) if file is not None and file.is_file() else None
+        if found is None or len(found[0]) < wanted:
+            indices = first + np.arange(wanted)
+            theirs = np.zeros((wanted, k), np.float32) if given is None else given[indices]
+            made, theta = some(jnp.asarray(indices), jnp.asarray(theirs))
+            found = np.asarray(made), np.asarray(theta)
+            if not np.isfinite(found[0]).all():
+                bad = int(np.flatnonzero(~np.isfinite(found[0]).all(axis=1))[0])
+                raise DataError(f"simulation {first + bad} of {problem.name} is not finite, at θ = {found[1][bad]}")
+            if file is not None:
+                temporary = file.with_suffix(".part.npz")
+                np.savez(temporary, curves=found[0], parameters=found[1])
+                temporary.replace(file)
+        curves.append(found[0][:wanted])
+        thetas.append(found[1][:wanted])
+        if progress is not None:
+            progress(first + wanted, count)
+    return Bank(np.concatenate(curves), np.concatenate(thetas))
+
+
+def _agree(folder: Path, problem: Problem, seed: int, given: bool) -> None:
+    """Make the folder, or check that it holds this bank."""
+    said = {"problem": problem.name, "numbers": problem.numbers, "prior": problem.prior.to_dict(), "seed": seed, "given": given}
+    file = folder / MANIFEST
+    if file.is_file():
+        there = json.loads(file.read_text(encoding="utf-8"))
+        if there != said:
+            other = sorted(key for key in said if there.get(key) != said[key])
+            raise DataError(f"{folder} holds another bank ({', '.join(other)} differ): give another folder")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, json.dumps(said, indent=1))
+
+
+def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with np.load(file) as read:
+            return read["curves"], read["parameters"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{file} is damaged: remove it, and it is simulated again ({error})") from error

@@ -1,0 +1,277 @@
+"""Training of a posterior: experts in closed form, then the density on simulations that the experts have not seen (host)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import safetensors.numpy
+
+from .._files import write_atomically
+from ..errors import DataError, ParameterError
+from .density import MixtureNetwork
+from .experts import Experts, Knots, fit_experts
+from .gate import fit_gate
+from .posterior import LEAST_SIGMA, Posterior, Summariser, theta_of
+from .prior import BoxPrior
+from .problem import Bank, Problem
+
+STATE, LOG, POSTERIOR = "training.safetensors", "log.jsonl", "posterior.safetensors"
+_STATE_KEY = "jaxnmr-training"
+_FEWEST = 200
+
+
+@dataclass(frozen=True)
+class NoiseLevel:
+    """Experts for one noise level.
+
+    Attributes:
+        sigma: standard deviation of the noise they are made for; 0 is that of single precision.
+        first, second: knots of their cells in the two stages, per determined parameter.
+    """
+
+    sigma: float
+    first: Knots
+    second: Knots
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a posterior is trained.
+
+    Attributes:
+        levels: of experts.
+        components, squared: of the first guess.
+        wide: how far cells reach over their neighbours' when they are fitted.
+        held_out: part of the bank that the density is trained with, and the experts are not.
+        hidden, mixture: layers and normal distributions of the density.
+        epochs, batch, rate, decay: of its training, by AdamW with a rate that falls as a cosine.
+        redraws: how often noise is drawn afresh; epochs take turns.
+        largest_sigma: noise in training is 0, that of a level, or between 10⁻⁶ and this, in logarithm uniform.
+        seed: of all that is random.
+    """
+
+    levels: tuple[NoiseLevel, ...]
+    components: int = 64
+    squared: int = 20
+    wide: float = 1.2
+    held_out: float = 0.25
+    hidden: tuple[int, ...] = (128, 128)
+    mixture: int = 6
+    epochs: int = 60
+    batch: int = 256
+    rate: float = 2e-3
+    decay: float = 1e-2
+    redraws: int = 8
+    largest_sigma: float = 3e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.levels:
+            raise ParameterError("a recipe without levels; expected one NoiseLevel or more")
+        if not 0.0 < self.held_out < 1.0:
+            raise ParameterError(f"held_out is {self.held_out:g}; expected a part between 0 and 1")
+
+
+class Epoch(NamedTuple):
+    """What is told of an epoch: mean ``-log q(v)`` of simulations it was trained with, and of a tenth that it was not."""
+
+    epoch: int
+    epochs: int
+    train: float
+    valid: float
+
+
+def fit_summariser(prior: BoxPrior, bank: Bank, recipe: Recipe) -> Summariser:
+    """The first guess and all experts, fitted to a bank."""
+    rng = np.random.default_rng(recipe.seed)
+    determined = prior.determined
+    theta = bank.parameters[:, list(prior.indices)]
+    summaries = determined.summaries(theta)
+    largest = max(level.sigma for level in recipe.levels)
+    gate, guess = fit_gate(
+        _noisy(rng, bank.curves, np.full(len(bank), largest)),
+        summaries,
+        components=recipe.components,
+        squared=recipe.squared,
+    )
+    cells = theta_of(determined, guess, None)
+    levels = [_fit_level(determined, bank.curves, summaries, cells, level, recipe, rng) for level in recipe.levels]
+    return Summariser(prior, gate, tuple(levels))
+
+
+def _fit_level(
+    prior: BoxPrior,
+    curves: np.ndarray,
+    summaries: np.ndarray,
+    guess: np.ndarray,
+    level: NoiseLevel,
+    recipe: Recipe,
+    rng: np.random.Generator,
+) -> tuple[Experts, Experts]:
+    sigma = max(level.sigma, LEAST_SIGMA)
+    # of the mean square of what curves deviate by
+    ridges = float(np.var(curves, axis=0).mean()) * 10.0 ** np.arange(-14.0, -4.9, 1.0)
+    ridges = ridges[ridges > 1e-3 * sigma**2]
+    fit = partial(fit_experts, curves, summaries, sigma=sigma, wide=recipe.wide, ridges=ridges)
+    first, left_out = fit(guess, knots=level.first)
+    # noise as cells of the second stage will see it
+    noise = (sigma * rng.standard_normal(curves.shape)).astype(np.float32)
+    sigmas = np.full(len(curves), sigma)
+    value, variance = first.estimate(curves + noise, guess, sigmas)
+    moved = value - first.estimate(curves, guess, sigmas)[0]
+    second, _ = fit(theta_of(prior, left_out + moved, variance), knots=level.second)
+    return first, second
+
+
+def _noisy(rng: np.random.Generator, curves: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    return curves + sigma.astype(np.float32)[:, None] * rng.standard_normal(curves.shape, dtype=np.float32)
+
+
+def _draw_sigma(rng: np.random.Generator, recipe: Recipe, count: int) -> np.ndarray:
+    """Noise of simulations: every level as often as all that lies between."""
+    of_levels = [level.sigma for level in recipe.levels]
+    between = 10.0 ** rng.uniform(-6.0, np.log10(recipe.largest_sigma), count)
+    which = rng.integers(0, len(of_levels) + 1, count)
+    return np.where(which < len(of_levels), np.append(of_levels, 0.0)[which], between)
+
+
+def fit_posterior(
+    problem: Problem,
+    bank: Bank,
+    recipe: Recipe,
+    *,
+    folder: str | Path | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+    card: Mapping[str, Any] | None = None,
+) -> Posterior:
+    """Train a posterior on a bank of simulations.
+
+    Args:
+        problem: its name and prior.
+        bank: simulations without noise, in no particular order; the last ones are held out.
+        recipe: see above.
+        folder: where it goes on after an interruption: experts, state of the network and a log, one line per epoch.
+        progress: called after every epoch.
+        card: what else the card of the posterior is to say.
+
+    Raises:
+        DataError: fewer than 200 simulations held out, or a folder with another training.
+    """
+    held = round(len(bank) * recipe.held_out)
+    if held < _FEWEST or len(bank) - held < _FEWEST:
+        raise DataError(f"{len(bank)} simulations, {held} held out: expected {_FEWEST} or more on both sides")
+    folder = None if folder is None else Path(folder)
+    digest = hashlib.sha256(json.dumps(asdict(recipe)).encode() + bank.parameters.tobytes()).hexdigest()[:16]
+    prior = problem.prior
+    said = {
+        "problem": problem.name, "simulations": len(bank), "held_out": held, "recipe": asdict(recipe), "digest": digest,
+        "largest_sigma": recipe.largest_sigma, **(card or {}),
+    }  # fmt: skip
+    network = MixtureNetwork(len(prior.determined.parameters), recipe.mixture, recipe.hidden)
+    kept = None if folder is None or not (folder / POSTERIOR).is_file() else Posterior.load(folder / POSTERIOR)
+    if kept is not None and kept.card.get("digest") != digest:
+        raise DataError(f"{folder} holds the training of another bank or recipe: give another folder")
+    summariser = fit_summariser(prior, bank.part(0, len(bank) - held), recipe) if kept is None else kept.summariser
+    unseen = bank.part(len(bank) - held)
+    variables = train_density(network, summariser, unseen, recipe, folder=folder, digest=digest, progress=progress,
+        begin=lambda first: _keep(folder, kept, Posterior(problem.name, summariser, network, first, said)))  # fmt: skip
+    posterior = Posterior(problem.name, summariser, network, variables, said)
+    if folder is not None:
+        posterior.save(folder / POSTERIOR)
+    return posterior
+
+
+def _keep(folder: Path | None, kept: Posterior | None, begun: Posterior) -> None:
+    """Experts cost more than epochs."""
+    if folder is not None and kept is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        begun.save(folder / POSTERIOR)
+
+
+def train_density(
+    network: MixtureNetwork,
+    summariser: Summariser,
+    bank: Bank,
+    recipe: Recipe,
+    *,
+    folder: Path | None = None,
+    digest: str = "",
+    progress: Callable[[Epoch], None] | None = None,
+    begin: Callable[[Any], None] = lambda first: None,
+) -> Any:
+    """Variables of the network of the epoch that was best for a tenth of the bank, which it was not trained with."""
+    rng = np.random.default_rng((recipe.seed, 1))
+    u = np.asarray(summariser.prior.determined.to_normal(bank.parameters[:, list(summariser.prior.indices)]))
+    draws = []
+    for _ in range(recipe.redraws):
+        sigma = _draw_sigma(rng, recipe, len(bank))
+        features, centre, scale = summariser(_noisy(rng, bank.curves, sigma), sigma)
+        draws.append((features, ((u - centre) / scale).astype(np.float32)))
+    count = len(bank) - len(bank) // 10
+    per_epoch = max(count // recipe.batch, 1)
+    schedule = optax.cosine_decay_schedule(recipe.rate, recipe.epochs * per_epoch)
+    optimiser = optax.chain(optax.clip_by_global_norm(5.0), optax.adamw(schedule, weight_decay=recipe.decay))
+    variables = network.init(jax.random.PRNGKey(recipe.seed), draws[0][0][:2])
+    begin(variables)
+    state = (variables, optimiser.init(variables), variables)
+    done, least = 0, np.inf
+    if folder is not None and (folder / STATE).is_file():
+        state, done, least = _read_state(folder / STATE, state, digest)
+
+    def loss(variables: Any, features: Any, v: Any) -> Any:
+        return -jnp.mean(network.apply(variables, features).log_density(v))  # type: ignore[union-attr]
+
+    @jax.jit
+    def epoch_of(variables: Any, memory: Any, features: Any, v: Any, order: Any) -> Any:
+        def step(carry: Any, indices: Any) -> Any:
+            variables, memory = carry
+            value, slope = jax.value_and_grad(loss)(variables, features[indices], v[indices])
+            change, memory = optimiser.update(slope, memory, variables)
+            return (optax.apply_updates(variables, change), memory), value
+
+        return jax.lax.scan(step, (variables, memory), order)
+
+    judged = jax.jit(loss)
+    valid_features, valid_v = (np.concatenate([draw[i][count:] for draw in draws[:2]]) for i in range(2))
+    for epoch in range(done, recipe.epochs):
+        order = np.random.default_rng((recipe.seed, 2, epoch)).permutation(count)[: per_epoch * recipe.batch]
+        features, v = (a[:count] for a in draws[epoch % len(draws)])
+        order = order.reshape(per_epoch, -1)
+        (variables, memory), losses = epoch_of(state[0], state[1], features, v, order)
+        told = Epoch(epoch + 1, recipe.epochs, float(losses.mean()), float(judged(variables, valid_features, valid_v)))
+        if not np.isfinite(told.train):
+            raise DataError(f"the training diverged in epoch {epoch + 1}: a lower rate than {recipe.rate:g} may do")
+        best = variables if told.valid < least else state[2]
+        state, least = (variables, memory, best), min(least, told.valid)
+        if folder is not None:
+            _write_state(folder / STATE, state, epoch + 1, least, digest)
+            with (folder / LOG).open("a", encoding="utf-8") as log:
+                log.write(json.dumps(told._asdict()) + "\n")
+        if progress is not None:
+            progress(told)
+    return state[2]
+
+
+def _write_state(file: Path, state: Any, done: int, least: float, digest: str) -> None:
+    arrays = {f"{k:04d}": np.ascontiguousarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
+    said = json.dumps({"done": done, "least": least, "digest": digest})
+    write_atomically(file, safetensors.numpy.save(arrays, metadata={_STATE_KEY: said}))
+
+
+def _read_state(file: Path, like: Any, digest: str) -> tuple[Any, int, float]:
+    with safetensors.safe_open(file, framework="numpy") as read:
+        said = json.loads(read.metadata()[_STATE_KEY])
+        leaves = [jnp.asarray(read.get_tensor(name)) for name in sorted(read.keys())]
+    if said["digest"] != digest:
+        raise DataError(f"{file} holds the training of another bank or recipe: give another folder")
+    return jax.tree.unflatten(jax.tree.structure(like), leaves), said["done"], said["least"]
