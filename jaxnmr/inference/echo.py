@@ -30,7 +30,7 @@ def challenge_problem() -> Problem:
         ]
     )
 
-    def simulate(key: Key[Array, ""], theta: Float[Array, "4"]) -> Float[Array, "942"]:
+    def simulate(key: Key[Array, ""], theta: Float[Array, 4]) -> Float[Array, 942]:
         alpha, xi, p, d = theta
         width = jnp.asarray(_WIDTH, theta.dtype)
         parameters = EchoParameters(alpha=alpha, xi=xi, p=p, gamma=10.0**-d, width=width)
@@ -65,4 +65,6 @@ def challenge_recipe(simulations: int) -> Recipe:
         simulations: in the bank: fewer make fewer cells.
     """
     whole_p, whole_d = (3.0,), (4.5,)
-    return Recipe(levels=(NoiseLevel(0.0, (_even(0.0, 0.2, 13), whole_p, whole_d), (_even(0.0, 0.2, 13), whole_p, whole_d)),))
+    return Recipe(
+        levels=(NoiseLevel(0.0, (_even(0.0, 0.2, 13), whole_p, whole_d), (_even(0.0, 0.2, 13), whole_p, whole_d)),)
+    )

@@ -29,13 +29,15 @@ class Experts:
 
     Attributes:
         sigma: the noise they were made for.
+        rank: of so many principal components, or 0: of the raw numbers.
         knots: per parameter centres of the cells along it; one knot: not divided.
-        weights: ``(cells, numbers, k)``.
+        weights: ``(cells, numbers, k)``; of components, ``(cells, rank, k)``.
         offsets: ``(cells, k)``.
         variances: ``(cells, k)`` of errors without noise.
     """
 
     sigma: float
+    rank: int
     knots: Knots
     weights: np.ndarray
     offsets: np.ndarray
@@ -45,7 +47,7 @@ class Experts:
         """Summaries and the variances that they have.
 
         Args:
-            curves: ``(n, numbers)``.
+            curves: ``(n, numbers)``, or components of them.
             guess: ``(n, k)`` parameters, which say whose cells a curve is in.
             sigma: ``(n,)`` noise of the curves.
         """
@@ -87,16 +89,17 @@ def fit_experts(
     *,
     knots: Knots,
     sigma: float,
+    rank: int,
     wide: float,
     ridges: Sequence[float],
 ) -> tuple[Experts, np.ndarray]:
     """Experts, and what they would have said, without noise, of each simulation had they not been fitted to it.
 
     Args:
-        curves: ``(n, numbers)`` without noise.
+        curves: ``(n, numbers)`` without noise, or components of them.
         summaries: ``(n, k)``.
         guess: ``(n, k)`` parameters by the stage before, from curves with noise: cells hold what will be sent to them.
-        knots, sigma, wide: see above.
+        knots, sigma, rank, wide: see above.
         ridges: to choose from.
 
     Raises:
@@ -119,4 +122,4 @@ def fit_experts(
         filled[members] += theirs[members, cell, None]
     if not filled.any():
         raise DataError(f"{len(curves)} simulations are too few: no cell has {_FEWEST} of them")
-    return Experts(sigma, knots, weights, offsets, variances), left_out / np.maximum(filled, 1e-9)
+    return Experts(sigma, rank, knots, weights, offsets, variances), left_out / np.maximum(filled, 1e-9)

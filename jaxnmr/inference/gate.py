@@ -15,8 +15,9 @@ class Gate:
     centre: ``(numbers,)`` mean observation.
     axes: ``(numbers, components)`` principal axes, divided by the spread along them.
     spread: ``(components,)`` that spread.
-    weights: ``(features, k)`` of components and of products of the first of them.
+    weights: ``(features, k)`` of the first components and of products of the first of these.
     offset: ``(k,)``.
+    seen: how many components it looks at; the rest is for the experts.
     """
 
     centre: np.ndarray
@@ -24,6 +25,7 @@ class Gate:
     spread: np.ndarray
     weights: np.ndarray
     offset: np.ndarray
+    seen: int
 
     def components(self, curves: np.ndarray) -> np.ndarray:
         """``(n, components)`` principal components of unit variance."""
@@ -31,19 +33,21 @@ class Gate:
 
     def guess(self, components: np.ndarray) -> np.ndarray:
         """``(n, k)`` summaries of the parameters."""
-        return _quadratic(components, self.weights.shape[0]) @ self.weights + self.offset
+        return _quadratic(components[:, : self.seen], self.weights.shape[0]) @ self.weights + self.offset
 
 
 def fit_gate(
-    curves: np.ndarray, summaries: np.ndarray, *, components: int, squared: int
+    curves: np.ndarray, noise: np.ndarray, summaries: np.ndarray, *, components: int, seen: int, squared: int
 ) -> tuple[Gate, np.ndarray]:
     """The gate, and what it would have said of each simulation had it not been fitted to it.
 
     Args:
-        curves: ``(n, numbers)`` with noise, where there will be noise.
+        curves: ``(n, numbers)`` without noise: principal axes are theirs.
+        noise: ``(n, numbers)`` that is added for the guess.
         summaries: ``(n, k)``.
         components: how many principal components.
-        squared: of how many the products are used.
+        seen: how many of them the guess is made from.
+        squared: of how many of these the products are used.
     """
     x = curves.astype(np.float64)
     centre = x.mean(axis=0)
@@ -51,10 +55,12 @@ def fit_gate(
     most = min(components, len(variance))
     spread = np.sqrt(np.maximum(variance[::-1][:most], 1e-24))
     scaled = axes[:, ::-1][:, :most] / spread
-    z = (x - centre) @ scaled
-    count = most + min(squared, most) * (min(squared, most) + 1) // 2
-    fit = ridge(_quadratic(z, count), summaries, np.ones(len(z)), ridges=(1e-4, 1e-3, 1e-2))
-    return Gate(centre, scaled, spread, fit.weights, fit.offset), fit.left_out
+    seen, squared = min(seen, most), min(squared, seen, most)
+    z = (x - centre + noise) @ scaled[:, :seen]
+    fit = ridge(
+        _quadratic(z, seen + squared * (squared + 1) // 2), summaries, np.ones(len(z)), ridges=(1e-4, 1e-3, 1e-2)
+    )
+    return Gate(centre, scaled, spread, fit.weights, fit.offset, seen), fit.left_out
 
 
 def _quadratic(z: np.ndarray, features: int) -> np.ndarray:

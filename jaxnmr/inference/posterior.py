@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -47,26 +47,34 @@ class Summariser:
     gate: Gate
     levels: tuple[tuple[Experts, Experts], ...]
 
-    def __call__(self, curves: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def __call__(
+        self, curves: np.ndarray, sigma: np.ndarray, corrections: Sequence[np.ndarray | float] | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Features for the network, and centres and scales of u, ``(n, k)``.
 
         Each summary is by the experts of the noise level that promise the smallest variance at this noise.
+
+        Args:
+            curves: ``(n, numbers)``.
+            sigma: ``(n,)`` noise.
+            corrections: per level what is added to its estimates.
         """
         prior = self.prior.determined
         components = self.gate.components(curves)
+        reduced = components * self.gate.spread
         guess = theta_of(prior, self.gate.guess(components), None)
-        value = variance = None
-        for first, second in self.levels:
-            theta = theta_of(prior, *first.estimate(curves, guess, sigma))
-            found, of = second.estimate(curves, theta, sigma)
-            if value is None or variance is None:
-                value, variance = found, of
-            else:
-                better = of < variance
-                value, variance = np.where(better, found, value), np.where(better, of, variance)
-        assert value is not None and variance is not None
+        found = []
+        for k, (first, second) in enumerate(self.levels):
+            x = reduced[:, : first.rank] if first.rank else curves
+            value, variance = first.estimate(x, guess, sigma)
+            value, variance = second.estimate(x, theta_of(prior, value, variance), sigma)
+            found.append((value + (corrections[k] if corrections else 0.0), variance))
+        values, variances = (np.stack(a) for a in zip(*found, strict=True))
+        best = variances.argmin(axis=0)[None]
+        value, variance = (np.take_along_axis(a, best, axis=0)[0] for a in (values, variances))
         centre, scale, _ = prior.located(value, np.sqrt(variance))
-        shrunk = components / (1.0 + (sigma[:, None] / self.gate.spread) ** 2)
+        seen = self.gate.seen
+        shrunk = components[:, :seen] / (1.0 + (sigma[:, None] / self.gate.spread[:seen]) ** 2)
         noise = (np.log10(np.maximum(sigma, LEAST_SIGMA)) + 5.0) / 2.0
         features = [centre, 0.5 * (np.log(scale) + 2.0), np.clip(shrunk, -5.0, 5.0), noise[:, None]]
         return np.concatenate(features, axis=1).astype(np.float32), centre, scale
@@ -128,7 +136,9 @@ class Posterior:
                 f"observations have the shape {np.shape(observations)}; {self.name} has {self.numbers} numbers each"
             )
         if not np.isfinite(x).all():
-            raise DataError(f"observation {int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])} has numbers that are not finite")
+            raise DataError(
+                f"observation {int(np.flatnonzero(~np.isfinite(x).all(axis=1))[0])} has numbers that are not finite"
+            )
         largest = float(self.card.get("largest_sigma", np.inf))
         if not 0.0 <= sigma <= largest:
             raise ConventionError(f"sigma is {sigma:g}; this posterior knows noise from 0 to {largest:g}")
@@ -155,15 +165,20 @@ class Posterior:
             for stage, experts in enumerate(stages):
                 for name in _PER_EXPERT:
                     arrays[f"experts/{level}/{stage}/{name}"] = getattr(experts, name)
-                levels[-1].append({"sigma": experts.sigma, "knots": [list(k) for k in experts.knots]})
+                levels[-1].append(
+                    {"sigma": experts.sigma, "rank": experts.rank, "knots": [list(k) for k in experts.knots]}
+                )
         arrays |= {f"network/{name}": leaf for name, leaf in flat(self.variables).items()}
         # offsets are in double precision: those of weights of thousands
-        kept = {n: np.ascontiguousarray(a, np.float64 if n.endswith(("offsets", "offset")) else np.float32) for n, a in arrays.items()}
+        kept = {
+            n: np.ascontiguousarray(a, np.float64 if n.endswith(("offsets", "offset")) else np.float32)
+            for n, a in arrays.items()
+        }
         for name, array in kept.items():
             if not np.isfinite(array).all():
                 raise DataError(f"{name} is not finite: the training has diverged")
         said = {
-            "format": FORMAT, "name": self.name, "prior": self.prior.to_dict(), "levels": levels, "card": self.card,
+            "format": FORMAT, "name": self.name, "prior": self.prior.to_dict(), "levels": levels, "seen": gate.seen, "card": self.card,
             "network": {"components": self.network.components, "hidden": list(self.network.hidden)},
         }  # fmt: skip
         return write_atomically(path, safetensors.numpy.save(kept, metadata={_KEY: json.dumps(said)}))
@@ -190,7 +205,10 @@ class Posterior:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}
             if said["format"] != FORMAT:
                 raise ParseError(path, None, f"is of format {said['format']}; this version reads {FORMAT}")
-            gate = Gate(*(arrays[f"gate/{name}"].astype(float) for name in ("centre", "axes", "spread", "weights", "offset")))
+            centre, axes, spread, weights, offset = (
+                arrays[f"gate/{name}"].astype(float) for name in ("centre", "axes", "spread", "weights", "offset")
+            )
+            gate = Gate(centre, axes, spread, weights, offset, said["seen"])
             prior = BoxPrior([Parameter(**p) for p in said["prior"]])
             levels = tuple(_stages(arrays, level, stages) for level, stages in enumerate(said["levels"]))
             network = MixtureNetwork(
@@ -206,6 +224,7 @@ def _stages(arrays: Mapping[str, np.ndarray], level: int, stages: list[dict[str,
     first, second = (
         Experts(
             of["sigma"],
+            of["rank"],
             tuple(tuple(k) for k in of["knots"]),
             *(arrays[f"experts/{level}/{stage}/{name}"] for name in _PER_EXPERT),
         )

@@ -138,7 +138,13 @@ def simulate_bank(
 
 def _agree(folder: Path, problem: Problem, seed: int, given: bool) -> None:
     """Make the folder, or check that it holds this bank."""
-    said = {"problem": problem.name, "numbers": problem.numbers, "prior": problem.prior.to_dict(), "seed": seed, "given": given}
+    said = {
+        "problem": problem.name,
+        "numbers": problem.numbers,
+        "prior": problem.prior.to_dict(),
+        "seed": seed,
+        "given": given,
+    }
     file = folder / MANIFEST
     if file.is_file():
         there = json.loads(file.read_text(encoding="utf-8"))

@@ -22,9 +22,7 @@ class RidgeFit(NamedTuple):
     left_out: np.ndarray
 
 
-def ridge(
-    x: np.ndarray, y: np.ndarray, weight: np.ndarray, *, ridges: Sequence[float], sigma: float = 0.0
-) -> RidgeFit:
+def ridge(x: np.ndarray, y: np.ndarray, weight: np.ndarray, *, ridges: Sequence[float], sigma: float = 0.0) -> RidgeFit:
     """Linear estimates of ``y`` from ``x`` plus white noise, each column with the ridge that is best for it.
 
     The mean over the noise is taken exactly: ``σ²`` on the diagonal. What a fit without one of the points would say of it follows from the

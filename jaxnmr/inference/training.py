@@ -1,10 +1,10 @@
-"""Training of a posterior: experts in closed form, then the density on simulations that the experts have not seen (host)."""
+"""Training of a posterior: experts in closed form, then the density on what they say of simulations they were not fitted to (host)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from .prior import BoxPrior
 from .problem import Bank, Problem
 
 STATE, LOG, POSTERIOR = "training.safetensors", "log.jsonl", "posterior.safetensors"
+CORRECTIONS = "corrections.npz"
 _STATE_KEY = "jaxnmr-training"
 _FEWEST = 200
 
@@ -37,11 +38,15 @@ class NoiseLevel:
     Attributes:
         sigma: standard deviation of the noise they are made for; 0 is that of single precision.
         first, second: knots of their cells in the two stages, per determined parameter.
+        wide: how far cells of the second stage reach over their neighbours' when they are fitted.
+        rank: they read so many principal components, or 0: the raw numbers, as they must where there is no noise.
     """
 
     sigma: float
     first: Knots
     second: Knots
+    rank: int = 0
+    wide: float = 1.2
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,9 @@ class Recipe:
 
     Attributes:
         levels: of experts.
-        components, squared: of the first guess.
-        wide: how far cells reach over their neighbours' when they are fitted.
-        held_out: part of the bank that the density is trained with, and the experts are not.
+        components, squared: of the first guess, and how many of them the network sees.
+        wide: the same for first stages.
+        held_out: part of the bank, its end, that the experts are not trained with; the density is, all but the last tenth of the bank.
         hidden, mixture: layers and normal distributions of the density.
         epochs, batch, rate, decay: of its training, by AdamW with a rate that falls as a cosine.
         redraws: how often noise is drawn afresh; epochs take turns.
@@ -64,7 +69,7 @@ class Recipe:
     components: int = 64
     squared: int = 20
     wide: float = 1.2
-    held_out: float = 0.25
+    held_out: float = 0.15
     hidden: tuple[int, ...] = (128, 128)
     mixture: int = 6
     epochs: int = 60
@@ -91,22 +96,33 @@ class Epoch(NamedTuple):
     valid: float
 
 
-def fit_summariser(prior: BoxPrior, bank: Bank, recipe: Recipe) -> Summariser:
-    """The first guess and all experts, fitted to a bank."""
+def fit_summariser(prior: BoxPrior, bank: Bank, recipe: Recipe) -> tuple[Summariser, list[np.ndarray]]:
+    """The first guess and all experts, fitted to a bank; and per level what is to be added to what they say of its simulations.
+
+    With that they are as wrong about them as about any others: it is what leaving each of them out would have changed.
+    """
     rng = np.random.default_rng(recipe.seed)
     determined = prior.determined
     theta = bank.parameters[:, list(prior.indices)]
     summaries = determined.summaries(theta)
     largest = max(level.sigma for level in recipe.levels)
     gate, guess = fit_gate(
-        _noisy(rng, bank.curves, np.full(len(bank), largest)),
+        bank.curves,
+        largest * rng.standard_normal(bank.curves.shape, dtype=np.float32),
         summaries,
-        components=recipe.components,
+        components=max(recipe.components, *(level.rank for level in recipe.levels), 1),
+        seen=recipe.components,
         squared=recipe.squared,
     )
     cells = theta_of(determined, guess, None)
-    levels = [_fit_level(determined, bank.curves, summaries, cells, level, recipe, rng) for level in recipe.levels]
-    return Summariser(prior, gate, tuple(levels))
+    reduced = (gate.components(bank.curves) * gate.spread).astype(np.float32)
+    levels = [
+        _fit_level(
+            determined, reduced[:, : level.rank] if level.rank else bank.curves, summaries, cells, level, recipe, rng
+        )
+        for level in recipe.levels
+    ]
+    return Summariser(prior, gate, tuple((first, second) for first, second, _ in levels)), [c for *_, c in levels]
 
 
 def _fit_level(
@@ -117,20 +133,21 @@ def _fit_level(
     level: NoiseLevel,
     recipe: Recipe,
     rng: np.random.Generator,
-) -> tuple[Experts, Experts]:
+) -> tuple[Experts, Experts, np.ndarray]:
     sigma = max(level.sigma, LEAST_SIGMA)
     # of the mean square of what curves deviate by
-    ridges = float(np.var(curves, axis=0).mean()) * 10.0 ** np.arange(-14.0, -4.9, 1.0)
-    ridges = ridges[ridges > 1e-3 * sigma**2]
-    fit = partial(fit_experts, curves, summaries, sigma=sigma, wide=recipe.wide, ridges=ridges)
-    first, left_out = fit(guess, knots=level.first)
+    tried = float(np.var(curves, axis=0).mean()) * 10.0 ** np.arange(-14.0, -4.9, 1.0)
+    ridges = tuple(tried[tried > 1e-3 * sigma**2].tolist())
+    fit = partial(fit_experts, curves, summaries, sigma=sigma, rank=level.rank, ridges=ridges)
+    first, left_out = fit(guess, knots=level.first, wide=recipe.wide)
     # noise as cells of the second stage will see it
     noise = (sigma * rng.standard_normal(curves.shape)).astype(np.float32)
     sigmas = np.full(len(curves), sigma)
     value, variance = first.estimate(curves + noise, guess, sigmas)
     moved = value - first.estimate(curves, guess, sigmas)[0]
-    second, _ = fit(theta_of(prior, left_out + moved, variance), knots=level.second)
-    return first, second
+    guess = theta_of(prior, left_out + moved, variance)
+    second, left_out = fit(guess, knots=level.second, wide=level.wide)
+    return first, second, left_out - second.estimate(curves, guess, sigmas)[0]
 
 
 def _noisy(rng: np.random.Generator, curves: np.ndarray, sigma: np.ndarray) -> np.ndarray:
@@ -181,41 +198,51 @@ def fit_posterior(
     kept = None if folder is None or not (folder / POSTERIOR).is_file() else Posterior.load(folder / POSTERIOR)
     if kept is not None and kept.card.get("digest") != digest:
         raise DataError(f"{folder} holds the training of another bank or recipe: give another folder")
-    summariser = fit_summariser(prior, bank.part(0, len(bank) - held), recipe) if kept is None else kept.summariser
-    unseen = bank.part(len(bank) - held)
-    variables = train_density(network, summariser, unseen, recipe, folder=folder, digest=digest, progress=progress,
-        begin=lambda first: _keep(folder, kept, Posterior(problem.name, summariser, network, first, said)))  # fmt: skip
+    if kept is None or folder is None:
+        summariser, corrections = fit_summariser(prior, bank.part(0, len(bank) - held), recipe)
+    else:
+        summariser, corrections = kept.summariser, _read_corrections(folder)
+
+    def begin(first: Any) -> None:
+        """Experts cost more than epochs."""
+        if folder is not None and kept is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            np.savez(folder / CORRECTIONS, *corrections)
+            Posterior(problem.name, summariser, network, first, said).save(folder / POSTERIOR)
+
+    none = np.zeros((held, corrections[0].shape[1]))
+    variables = train_density(network, summariser, bank, [np.concatenate([c, none]) for c in corrections], recipe,
+        folder=folder, digest=digest, progress=progress, begin=begin)  # fmt: skip
     posterior = Posterior(problem.name, summariser, network, variables, said)
     if folder is not None:
         posterior.save(folder / POSTERIOR)
     return posterior
 
 
-def _keep(folder: Path | None, kept: Posterior | None, begun: Posterior) -> None:
-    """Experts cost more than epochs."""
-    if folder is not None and kept is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        begun.save(folder / POSTERIOR)
+def _read_corrections(folder: Path) -> list[np.ndarray]:
+    with np.load(folder / CORRECTIONS) as read:
+        return [read[name] for name in sorted(read.files)]
 
 
 def train_density(
     network: MixtureNetwork,
     summariser: Summariser,
     bank: Bank,
+    corrections: Sequence[np.ndarray],
     recipe: Recipe,
     *,
     folder: Path | None = None,
     digest: str = "",
     progress: Callable[[Epoch], None] | None = None,
-    begin: Callable[[Any], None] = lambda first: None,
+    begin: Callable[[Any], None],
 ) -> Any:
-    """Variables of the network of the epoch that was best for a tenth of the bank, which it was not trained with."""
+    """Variables of the network of the epoch that was best for the last tenth of the bank, which it was not trained with."""
     rng = np.random.default_rng((recipe.seed, 1))
     u = np.asarray(summariser.prior.determined.to_normal(bank.parameters[:, list(summariser.prior.indices)]))
     draws = []
     for _ in range(recipe.redraws):
         sigma = _draw_sigma(rng, recipe, len(bank))
-        features, centre, scale = summariser(_noisy(rng, bank.curves, sigma), sigma)
+        features, centre, scale = summariser(_noisy(rng, bank.curves, sigma), sigma, corrections)
         draws.append((features, ((u - centre) / scale).astype(np.float32)))
     count = len(bank) - len(bank) // 10
     per_epoch = max(count // recipe.batch, 1)

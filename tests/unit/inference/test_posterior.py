@@ -20,9 +20,7 @@ from jaxnmr.inference import (
 )
 
 # the observation: two parameters seen through random directions of which four are loud, one more that does not matter
-PRIOR = BoxPrior(
-    [Parameter("a", -1.0, 1.0), Parameter("mute", 0.0, 5.0, determined=False), Parameter("b", 2.0, 4.0)]
-)
+PRIOR = BoxPrior([Parameter("a", -1.0, 1.0), Parameter("mute", 0.0, 5.0, determined=False), Parameter("b", 2.0, 4.0)])
 NUMBERS = 12
 _RNG = np.random.default_rng(3)
 BASIS = np.linalg.qr(_RNG.standard_normal((NUMBERS, NUMBERS)))[0]
@@ -54,7 +52,7 @@ def exact_posterior(x: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray
     weight /= weight.sum(axis=1, keepdims=True)
     moments = [(weight @ g, weight @ g**2) for g in (a, b)]
     mean = np.stack([m for m, _ in moments], axis=1)
-    return mean + [0.0, 3.0], np.sqrt(np.stack([s - m**2 for m, s in moments], axis=1))
+    return mean + np.array([0.0, 3.0]), np.sqrt(np.stack([s - m**2 for m, s in moments], axis=1))
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +94,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say(posterior, fresh, sigma):
 def test_density_samples_and_quantiles_are_of_one_distribution(posterior, fresh):
     found = posterior.infer(fresh.curves[:4], sigma=0.0)
     low, high = PRIOR.determined.low, PRIOR.determined.low + PRIOR.determined.width
-    grid = np.stack(np.meshgrid(*(np.linspace(a, b, 302)[1:-1] for a, b in zip(low, high, strict=True)), indexing="ij"), -1)
+    grid = np.stack(
+        np.meshgrid(*(np.linspace(a, b, 302)[1:-1] for a, b in zip(low, high, strict=True)), indexing="ij"), -1
+    )
     points = grid.reshape(-1, 2)
     density = np.exp([found.log_density(np.tile(point, (4, 1))) for point in points[::7]])
     np.testing.assert_allclose(density.mean(axis=0) * 4.0, 1.0, atol=0.05)
@@ -134,7 +134,7 @@ def test_wrong_observations_are_refused_by_name(posterior):
         posterior.infer(np.zeros((2, 5)), sigma=0.0)
     with pytest.raises(jn.errors.DataError, match="observation 1 has numbers that are not finite"):
         posterior.infer(np.array([[0.0] * 12, [np.nan] * 12]), sigma=0.0)
-    with pytest.raises(jn.errors.ConventionError, match="from 0 to 0.03"):
+    with pytest.raises(jn.errors.ConventionError, match=r"from 0 to 0\.03"):
         posterior.infer(np.zeros((2, 12)), sigma=0.1)
 
 

@@ -53,7 +53,7 @@ def test_a_longer_bank_begins_with_the_shorter_and_goes_on_in_its_folder(tmp_pat
     np.testing.assert_array_equal(long.curves, fresh.curves)
     np.testing.assert_array_equal(long.curves[:5], short.curves)
     assert len(np.unique(long.parameters[:, 0])) == 11
-    with pytest.raises(jn.errors.DataError, match="another bank .seed differ"):
+    with pytest.raises(jn.errors.DataError, match=r"another bank .seed differ"):
         simulate_bank(PROBLEM, 5, seed=8, folder=tmp_path)
     assert (simulate_bank(PROBLEM, 4, seed=8).curves != fresh.curves[:4]).all()
 
