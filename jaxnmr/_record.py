@@ -33,6 +33,8 @@ Kind = Literal[
     "evaluation",
     "cross-validation",
     "echo-simulation",
+    "echo-training",
+    "echo-inference",
 ]
 # names that every spectrum of TopSpin has
 _MUTE = ("pdata", "1r", "1i", "fid", "ser", "acqus", "procs")

@@ -1,4 +1,4 @@
-"""The command ``jaxnmr echo``: spin echoes of coupled spins, simulated from a run file."""
+"""The command ``jaxnmr echo``: spin echoes of coupled spins, simulated from a run file, and inferred from."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _AT_ONCE = 512
 def add_echo(command: Callable) -> None:
     """Add the command to the parser; ``command`` makes subparsers."""
     echo = command(
-        "echo", _echo, "simulate spin echoes of coupled spins that a run file describes",
+        "echo", _echo, "simulate spin echoes of coupled spins that a run file describes, train a posterior of their parameters, infer them from curves",
         "jaxnmr echo simulate echoes.toml --out out/echoes",
     )  # fmt: skip
     echo.add_argument("action", choices=tuple(ACTIONS), help="what to do")
@@ -86,4 +86,20 @@ def _simulate(arguments: argparse.Namespace, console: Console) -> int:
     return OK
 
 
-ACTIONS: dict[str, Callable[[argparse.Namespace, Console], int]] = {"simulate": _simulate}
+def _train(arguments: argparse.Namespace, console: Console) -> int:
+    from .echo_inference import train
+
+    return train(arguments, console)
+
+
+def _infer(arguments: argparse.Namespace, console: Console) -> int:
+    from .echo_inference import infer
+
+    return infer(arguments, console)
+
+
+ACTIONS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
+    "simulate": _simulate,
+    "train": _train,
+    "infer": _infer,
+}

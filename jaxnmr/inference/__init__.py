@@ -6,7 +6,7 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .calibration import Coverage, coverage, score
-    from .echo import challenge_problem, challenge_recipe, echo_numbers
+    from .echo import challenge_problem, challenge_recipe, echo_numbers, echo_problem, echo_recipe
     from .experts import Experts, fit_experts
     from .inferred import Inferred
     from .posterior import Posterior
@@ -30,6 +30,8 @@ __all__ = [
     "challenge_recipe",
     "coverage",
     "echo_numbers",
+    "echo_problem",
+    "echo_recipe",
     "fit_experts",
     "fit_posterior",
     "score",
@@ -54,6 +56,8 @@ __getattr__, __dir__ = lazy(
         "challenge_recipe": "echo",
         "coverage": "calibration",
         "echo_numbers": "echo",
+        "echo_problem": "echo",
+        "echo_recipe": "echo",
         "fit_experts": "experts",
         "fit_posterior": "training",
         "score": "calibration",

@@ -1,43 +1,74 @@
-"""Spin echoes as a problem of inference: the ML4SCI challenge of 2020, and how its posterior is trained."""
+"""Spin echoes as a problem of inference, and how the posterior of the ML4SCI challenge of 2020 is trained."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Complex, Float, Key
 
-from ..errors import ShapeError
-from ..nmr.echo import CHALLENGE_PRIOR, EchoParameters, challenge, curve
+from .._arguments import checked
+from ..errors import ParameterError, ShapeError
+from ..nmr.echo import CHALLENGE_PRIOR, EchoExperiment, EchoParameters, challenge, changes_nothing, curve
 from ..typing import Array
 from .prior import BoxPrior, Parameter
 from .problem import Problem
 from .training import NoiseLevel, Recipe
 
-# full width of the line of the challenge, MHz
-_WIDTH = 0.05
+CHALLENGE = "spin-echo-challenge"
 
 
-def challenge_problem() -> Problem:
-    """The challenge: α, ξ, p and d of Γ = 10^-d from 471 complex points, as 942 real numbers.
+@checked
+def echo_problem(experiment: EchoExperiment, ranges: Mapping[str, tuple[float, float]], *, name: str) -> Problem:
+    """Parameters of spin echoes from curves: real parts, then imaginary parts.
 
-    A power law that is normalised does not depend on its length: ξ is not determined, and its prior is what is returned.
+    What curves do not depend on by the form of the equations, as the length of a power law that is normalised, is not determined:
+    its prior is what is returned.
+
+    Args:
+        experiment: spins and pulses.
+        ranges: uniform priors of fields of `EchoParameters`, or of ``d`` with Γ = 10^-d; a range without width is a known number.
+        name: of the problem.
+
+    Raises:
+        ParameterError: no parameter of this name, nothing to infer, or Γ twice.
     """
-    experiment = challenge()
+    if {"d", "gamma"} <= ranges.keys():
+        raise ParameterError("d and gamma say the same twice; leave one out")
+    known = {key: low for key, (low, high) in ranges.items() if low == high}
     prior = BoxPrior(
         [
-            Parameter(name, low, high, "decade" if name == "d" else "linear", determined=name != "xi")
-            for name, (low, high) in CHALLENGE_PRIOR.items()
+            Parameter(
+                key,
+                float(low),
+                float(high),
+                "decade" if key == "d" else "linear",
+                determined=key == "d" or not changes_nothing(experiment, key),
+            )
+            for key, (low, high) in ranges.items()
+            if low != high
         ]
     )
 
-    def simulate(key: Key[Array, ""], theta: Float[Array, 4]) -> Float[Array, 942]:
-        alpha, xi, p, d = theta
-        width = jnp.asarray(_WIDTH, theta.dtype)
-        parameters = EchoParameters(alpha=alpha, xi=xi, p=p, gamma=10.0**-d, width=width)
-        found = curve(experiment, parameters, experiment.ensemble.line.draw(key, experiment.ensemble.sizes, width))
+    def simulate(key: Key[Array, ""], theta: Float[Array, " k"]) -> Float[Array, " numbers"]:
+        values = known | dict(zip(prior.names, theta, strict=True))
+        if "d" in values:
+            values["gamma"] = 10.0 ** -values.pop("d")
+        kind = theta.dtype
+        parameters = EchoParameters(
+            **{key: jnp.asarray(value, kind) for key, value in ({"alpha": 0.0} | values).items()}
+        )
+        offsets = experiment.ensemble.line.draw(key, experiment.ensemble.sizes, parameters.width)
+        found = curve(experiment, parameters, offsets)
         return jnp.concatenate([jnp.real(found), jnp.imag(found)])
 
-    return Problem("spin-echo-challenge", prior, simulate, 2 * experiment.sequence.points)
+    return Problem(name, prior, simulate, 2 * experiment.sequence.points)
+
+
+def challenge_problem() -> Problem:
+    """The challenge: α, ξ, p and d of Γ = 10^-d from 471 complex points, as 942 numbers."""
+    return echo_problem(challenge(), CHALLENGE_PRIOR, name=CHALLENGE)
 
 
 def echo_numbers(curves: Complex[np.ndarray, "*n points"]) -> Float[np.ndarray, "*n numbers"]:
@@ -56,15 +87,42 @@ def _even(low: float, high: float, count: int) -> tuple[float, ...]:
     return tuple(np.linspace(low, high, count).round(6).tolist())
 
 
-def challenge_recipe(simulations: int) -> Recipe:
-    """What was found to work, on simulations that no score is made from.
+def challenge_recipe(*, epochs: int = 24, held_out: float = 0.15, seed: int = 0) -> Recipe:
+    """What was found to work for the challenge, on simulations that no score is made from.
 
-    Without noise cells of α alone are best, narrower where α is small; with noise p and d decide, too.
-
-    Args:
-        simulations: in the bank: fewer make fewer cells.
+    Without noise experts read raw numbers, in cells of α alone, which are narrower where α is small and p is hard to see; with
+    noise the principal components above it hold all there is, and p and d decide about cells, too.
     """
-    whole_p, whole_d = (3.0,), (4.5,)
-    return Recipe(
-        levels=(NoiseLevel(0.0, (_even(0.0, 0.2, 13), whole_p, whole_d), (_even(0.0, 0.2, 13), whole_p, whole_d)),)
+    alpha = (0.0, 0.004, 0.01, 0.018, 0.028, 0.04, 0.055, 0.07, 0.085, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2)
+    coarse, whole = _even(0.0, 0.2, 9), ((3.0,), (4.5,))
+    p, d = (2.3, 2.7, 3.0, 3.3, 3.7), (3.2, 3.7, 4.2, 4.7, 5.3)
+    levels = (
+        NoiseLevel(0.0, (alpha, *whole), (alpha, *whole), wide=1.5),
+        NoiseLevel(1e-4, (coarse, *whole), (coarse, p, d), rank=250, wide=1.5),
+        NoiseLevel(1e-3, (coarse, *whole), (coarse, (2.4, 3.0, 3.6), (3.4, 4.2, 5.0)), rank=150, wide=1.5),
     )
+    return Recipe(levels=levels, components=48, hidden=(96, 96), epochs=epochs, redraws=6, rate=1.5e-3, decay=5e-2,
+                  held_out=held_out, seed=seed)  # fmt: skip
+
+
+def echo_recipe(
+    problem: Problem,
+    *,
+    sigmas: tuple[float, ...] = (0.0, 1e-4, 1e-3),
+    epochs: int = 24,
+    held_out: float = 0.15,
+    seed: int = 0,
+) -> Recipe:
+    """A recipe for other experiments: cells of the first parameter, with noise and in the second stage of the others as well."""
+    if problem.name == CHALLENGE:
+        return challenge_recipe(epochs=epochs, held_out=held_out, seed=seed)
+    parameters = problem.prior.determined.parameters
+    whole = tuple(((p.low + p.high) / 2,) for p in parameters)
+    first = (_even(parameters[0].low, parameters[0].high, 7), *whole[1:])
+    thirds = tuple(_even(p.low + (p.high - p.low) / 6, p.high - (p.high - p.low) / 6, 3) for p in parameters[1:3])
+    fine = (first[0], *thirds, *whole[3:])
+    levels = tuple(
+        NoiseLevel(s, first, fine if s else first, rank=min(200, problem.numbers) if s else 0, wide=1.5) for s in sigmas
+    )
+    return Recipe(levels=levels, components=48, hidden=(96, 96), epochs=epochs, redraws=4, rate=1.5e-3, decay=5e-2,
+                  held_out=held_out, largest_sigma=max(3e-3, *sigmas), seed=seed)  # fmt: skip

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp, ndtr
-from jaxtyping import Float, Key
+from jaxtyping import Float
 
 from .._arguments import checked
 from ..errors import ParameterError, ShapeError
@@ -97,9 +97,9 @@ class Inferred:
         return np.asarray(self._below(self.prior.determined.to_normal(self._determined(theta))), dtype=float)
 
     @checked
-    def draw(self, key: Key[Array, ""], count: int) -> Float[np.ndarray, "count n all"]:
+    def draw(self, count: int, *, seed: int = 0) -> Float[np.ndarray, "count n all"]:
         """Samples of θ of all parameters; those that are not determined are drawn from their prior."""
-        mixture_key, prior_key = jax.random.split(key)
+        mixture_key, prior_key = jax.random.split(jax.random.key(seed))
         u = self.centre + self.scale * self.mixture.draw(mixture_key, count)
         unknown = jax.random.uniform(prior_key, (*u.shape[:2], len(self.prior.parameters)))
         found = np.array(self.prior.low + self.prior.width * np.asarray(unknown, dtype=float))

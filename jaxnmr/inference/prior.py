@@ -105,8 +105,8 @@ class BoxPrior:
         return np.array([p.high - p.low for p in self.parameters])
 
     def draw(self, key: Key[Array, ""]) -> Float[Array, " k"]:
-        """One θ; traceable."""
-        u = jax.random.uniform(key, (len(self.parameters),))
+        """One θ in single precision; traceable."""
+        u = jax.random.uniform(key, (len(self.parameters),), jnp.float32)
         return jnp.asarray(self.low, u.dtype) + jnp.asarray(self.width, u.dtype) * u
 
     def to_normal(self, theta: Float[Array, "*n k"]) -> Float[Array, "*n k"]:

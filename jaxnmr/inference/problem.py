@@ -106,7 +106,7 @@ def simulate_bank(
     def some(indices: Array, theirs: Array) -> tuple[Array, Array]:
         def one(of: tuple[Array, Array]) -> tuple[Array, Array]:
             index, theta = of
-            drawn, noise = jax.random.split(jax.random.fold_in(jax.random.PRNGKey(seed), index))
+            drawn, noise = jax.random.split(jax.random.fold_in(jax.random.key(seed), index))
             theta = problem.prior.draw(drawn) if given is None else theta
             return problem.simulate(noise, theta).astype(jnp.float32), theta
 

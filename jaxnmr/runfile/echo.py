@@ -152,6 +152,64 @@ class SimulateSpec(Spec):
             raise table.error(f"csv holds one curve, and curves is {self.curves}: use text or npz", "format")
 
 
+def _paths(table: Table, name: str, default: Any = REQUIRED) -> Any:
+    """One file or several, as a tuple."""
+    if isinstance(table.content.get(name), str):
+        return (table.path(name),)
+    texts = table.texts(name, default)
+    return tuple(table.inner(table.where, {name: text}).path(name) for text in texts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSpec(Spec):
+    """The table ``[train]``."""
+
+    simulations: int = key(Table.integer, 20000, "20000", minimum=2000, shown=True)
+    seed: int = key(Table.integer, 1, help="of the simulations and of the training")
+    labels: Path | None = key(
+        Table.path,
+        None,
+        '"mat_info.txt"',
+        "parameters to simulate, one curve a line, instead of draws from their ranges",
+    )
+    noise: tuple[float, ...] = key(
+        Table.numbers,
+        (0.0, 1e-4, 1e-3),
+        "[0.0, 1e-4, 1e-3]",
+        "levels of white noise to be good at; of the preset these",
+    )
+    epochs: int = key(Table.integer, 24, minimum=1, help="of the network on top of the linear experts")
+    fresh: int = key(Table.integer, 2000, minimum=200, help="more simulations to measure scores and coverage with")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferSpec(Spec):
+    """The table ``[infer]``."""
+
+    data: tuple[Path, ...] = key(
+        _paths,
+        REQUIRED,
+        '["echos_r.txt", "echos_i.txt"]',
+        "the curves: two files of text, or one csv or npz",
+        shown=True,
+    )
+    posterior: str = key(
+        Table.text, "spin-echo-challenge", help="one that comes with the package, or the file of a training", shown=True
+    )
+    noise: float = key(
+        Table.number,
+        0.0,
+        "1e-4",
+        "standard deviation of white noise on real and imaginary parts; 0 believes all digits",
+        shown=True,
+    )
+    truth: Path | None = key(Table.path, None, '"mat_info.txt"', "true parameters, one curve a line, to measure with")
+
+    def check(self, table: Table) -> None:
+        if len(self.data) not in (1, 2):
+            raise table.error(f"expected one file or two, got {len(self.data)}", "data")
+
+
 def _made(table: Table, make: Callable[[], Any]) -> Any:
     """What is made; what it complains about is an error of the run file."""
     try:
@@ -177,6 +235,8 @@ class EchoRun(Spec):
         part, EMPTY, "[parameters]", "numbers, or [low, high] to draw from", of=EchoParametersSpec, shown=True
     )
     simulate: SimulateSpec = key(part, EMPTY, "[simulate]", of=SimulateSpec, shown=True)
+    train: TrainSpec = key(part, EMPTY, "[train]", "a posterior by jaxnmr echo train", of=TrainSpec)
+    infer: InferSpec | None = key(part, None, "[infer]", "parameters of curves by jaxnmr echo infer", of=InferSpec)
 
     @property
     def ranges(self) -> dict[str, Range]:

@@ -100,7 +100,7 @@ def test_density_samples_and_quantiles_are_of_one_distribution(posterior, fresh)
     points = grid.reshape(-1, 2)
     density = np.exp([found.log_density(np.tile(point, (4, 1))) for point in points[::7]])
     np.testing.assert_allclose(density.mean(axis=0) * 4.0, 1.0, atol=0.05)
-    samples = found.draw(jax.random.PRNGKey(0), 4000)
+    samples = found.draw(4000)
     assert samples.shape == (4000, 4, 3)
     np.testing.assert_allclose(samples[:, :, [0, 2]].mean(axis=0), found.mean, atol=6.0 * found.sd.max() / 4000**0.5)
     np.testing.assert_allclose(
@@ -112,7 +112,7 @@ def test_what_is_not_determined_is_named_and_keeps_its_prior(posterior, fresh):
     found = posterior.infer(fresh.curves[:3], sigma=0.0)
     assert found.undetermined == ("mute",)
     assert found.mean.shape == (3, 2)
-    mute = found.draw(jax.random.PRNGKey(1), 3000)[:, 0, 1]
+    mute = found.draw(3000, seed=1)[:, 0, 1]
     assert abs(mute.mean() - 2.5) < 0.11 and abs(mute.std() - 5.0 / 12.0**0.5) < 0.06
 
 

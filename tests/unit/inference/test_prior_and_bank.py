@@ -15,7 +15,7 @@ PROBLEM = Problem("toy", PRIOR, lambda key, theta: theta[0] + 0.1 * jax.random.n
 
 
 def test_the_prior_is_a_standard_normal_in_the_coordinates_of_the_network():
-    theta = np.asarray(jax.vmap(PRIOR.draw)(jax.random.split(jax.random.PRNGKey(0), 20_000)))
+    theta = np.asarray(jax.vmap(PRIOR.draw)(jax.random.split(jax.random.key(0), 20_000)))
     u = np.asarray(PRIOR.to_normal(theta))
     np.testing.assert_allclose(u.mean(axis=0), 0.0, atol=0.03)
     np.testing.assert_allclose(u.std(axis=0), 1.0, atol=0.03)
