@@ -48,7 +48,7 @@ def train(arguments: argparse.Namespace, console: Console) -> int:
     wanted, folder = run.train, usable(arguments.out or Path("out") / run.path.stem)
     labels = None if wanted.labels is None else _table(wanted.labels, len(problem.prior.parameters))
     count = wanted.simulations if labels is None else min(wanted.simulations, len(labels))
-    recipe = echo_recipe(problem, sigmas=tuple(wanted.noise), epochs=wanted.epochs, seed=wanted.seed)
+    recipe = echo_recipe(problem, sigmas=tuple(wanted.noise), epochs=wanted.epochs, seed=wanted.seed, simulations=count)
     console.print(
         f"[bold]{escape(run.title)}[/]: {counted(count, 'simulation')}, {', '.join(problem.prior.determined.names)}"
     )

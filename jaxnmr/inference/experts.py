@@ -107,7 +107,9 @@ def fit_experts(
     """
     near, theirs = shares_of(guess, knots, wide), shares_of(guess, knots)
     cells, k = near.shape[1], summaries.shape[1]
-    weights = np.zeros((cells, curves.shape[1], k), np.float32)
+    # with noise, three digits are enough
+    kept = np.float16 if rank else np.float32
+    weights = np.zeros((cells, curves.shape[1], k), kept)
     offsets, variances = np.zeros((cells, k)), np.full((cells, k), 2.0 * _UNKNOWN)
     left_out, filled = np.zeros_like(summaries), np.zeros((len(curves), 1))
     for cell in range(cells):
@@ -115,7 +117,12 @@ def fit_experts(
         if len(members) < _FEWEST:
             continue
         fit = ridge(
-            curves[members].astype(np.float64), summaries[members], near[members, cell], ridges=ridges, sigma=sigma
+            curves[members].astype(np.float64),
+            summaries[members],
+            near[members, cell],
+            ridges=ridges,
+            sigma=sigma,
+            kept=kept,
         )
         weights[cell], offsets[cell], variances[cell] = fit.weights, fit.offset, fit.variance
         left_out[members] += theirs[members, cell, None] * fit.left_out

@@ -171,9 +171,10 @@ class Posterior:
         arrays |= {f"network/{name}": leaf for name, leaf in flat(self.variables).items()}
         # offsets are in double precision: those of weights of thousands
         kept = {
-            n: np.ascontiguousarray(a, np.float64 if n.endswith(("offsets", "offset")) else np.float32)
-            for n, a in arrays.items()
+            name: np.ascontiguousarray(array, np.float64 if name.endswith(("offsets", "offset")) else None)
+            for name, array in arrays.items()
         }
+        kept = {name: array.astype(np.float32) if _wide(name, array) else array for name, array in kept.items()}
         for name, array in kept.items():
             if not np.isfinite(array).all():
                 raise DataError(f"{name} is not finite: the training has diverged")
@@ -218,6 +219,10 @@ class Posterior:
         except (OSError, safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
             raise ParseError(path, None, f"is no posterior, or damaged: {error}") from error
         return cls(said["name"], Summariser(prior, gate, levels), network, variables, said["card"])
+
+
+def _wide(name: str, array: np.ndarray) -> bool:
+    return array.dtype == np.float64 and not name.endswith(("offsets", "offset"))
 
 
 def _stages(arrays: Mapping[str, np.ndarray], level: int, stages: list[dict[str, Any]]) -> tuple[Experts, Experts]:

@@ -22,7 +22,15 @@ class RidgeFit(NamedTuple):
     left_out: np.ndarray
 
 
-def ridge(x: np.ndarray, y: np.ndarray, weight: np.ndarray, *, ridges: Sequence[float], sigma: float = 0.0) -> RidgeFit:
+def ridge(
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    *,
+    ridges: Sequence[float],
+    sigma: float = 0.0,
+    kept: type[np.floating] = np.float32,
+) -> RidgeFit:
     """Linear estimates of ``y`` from ``x`` plus white noise, each column with the ridge that is best for it.
 
     The mean over the noise is taken exactly: ``σ²`` on the diagonal. What a fit without one of the points would say of it follows from the
@@ -34,6 +42,7 @@ def ridge(x: np.ndarray, y: np.ndarray, weight: np.ndarray, *, ridges: Sequence[
         weight: ``(n,)`` of the points.
         ridges: to try, in units of x².
         sigma: standard deviation of the noise.
+        kept: the precision that weights will be kept in.
     """
     total = weight.sum()
     mean_x, mean_y = weight @ x / total, weight @ y / total
@@ -58,7 +67,7 @@ def ridge(x: np.ndarray, y: np.ndarray, weight: np.ndarray, *, ridges: Sequence[
                 best[k] = (score[k], coefficients[:, k], variance[k], error[:, k])
     chosen = [found for found in best if found is not None]
     # as they will be kept; the offset belongs to the rounded ones
-    weights = (vectors @ np.stack([c[1] for c in chosen], axis=1)).astype(np.float32).astype(np.float64)
+    weights = (vectors @ np.stack([c[1] for c in chosen], axis=1)).astype(kept).astype(np.float64)
     return RidgeFit(
         weights,
         mean_y - mean_x @ weights,

@@ -29,6 +29,8 @@ STATE, LOG, POSTERIOR = "training.safetensors", "log.jsonl", "posterior.safetens
 CORRECTIONS = "corrections.npz"
 _STATE_KEY = "jaxnmr-training"
 _FEWEST = 200
+# part of the mean over steps that the newest one has
+_FORGET = 0.002
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,7 @@ def train_density(
     optimiser = optax.chain(optax.clip_by_global_norm(5.0), optax.adamw(schedule, weight_decay=recipe.decay))
     variables = network.init(jax.random.key(recipe.seed), draws[0][0][:2])
     begin(variables)
-    state = (variables, optimiser.init(variables), variables)
+    state = (variables, optimiser.init(variables), variables, variables)
     done, least = 0, np.inf
     if folder is not None and (folder / STATE).is_file():
         state, done, least = _read_state(folder / STATE, state, digest)
@@ -259,14 +261,17 @@ def train_density(
         return -jnp.mean(network.apply(variables, features).log_density(v))  # type: ignore[union-attr]
 
     @jax.jit
-    def epoch_of(variables: Any, memory: Any, features: Any, v: Any, order: Any) -> Any:
+    def epoch_of(state: Any, features: Any, v: Any, order: Any) -> Any:
         def step(carry: Any, indices: Any) -> Any:
-            variables, memory = carry
+            variables, memory, mean = carry
             value, slope = jax.value_and_grad(loss)(variables, features[indices], v[indices])
             change, memory = optimiser.update(slope, memory, variables)
-            return (optax.apply_updates(variables, change), memory), value
+            variables = optax.apply_updates(variables, change)
+            # a mean over the last steps is better than any of them
+            mean = jax.tree.map(lambda a, b: a + (b - a) * _FORGET, mean, variables)
+            return (variables, memory, mean), value
 
-        return jax.lax.scan(step, (variables, memory), order)
+        return jax.lax.scan(step, state, order)
 
     judged = jax.jit(loss)
     valid_features, valid_v = (np.concatenate([draw[i][count:] for draw in draws[:2]]) for i in range(2))
@@ -274,19 +279,19 @@ def train_density(
         order = np.random.default_rng((recipe.seed, 2, epoch)).permutation(count)[: per_epoch * recipe.batch]
         features, v = (a[:count] for a in draws[epoch % len(draws)])
         order = order.reshape(per_epoch, -1)
-        (variables, memory), losses = epoch_of(state[0], state[1], features, v, order)
-        told = Epoch(epoch + 1, recipe.epochs, float(losses.mean()), float(judged(variables, valid_features, valid_v)))
+        (variables, memory, mean), losses = epoch_of(state[:3], features, v, order)
+        told = Epoch(epoch + 1, recipe.epochs, float(losses.mean()), float(judged(mean, valid_features, valid_v)))
         if not np.isfinite(told.train):
             raise DataError(f"the training diverged in epoch {epoch + 1}: a lower rate than {recipe.rate:g} may do")
-        best = variables if told.valid < least else state[2]
-        state, least = (variables, memory, best), min(least, told.valid)
+        best = mean if told.valid < least else state[3]
+        state, least = (variables, memory, mean, best), min(least, told.valid)
         if folder is not None:
             _write_state(folder / STATE, state, epoch + 1, least, digest)
             with (folder / LOG).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(told._asdict()) + "\n")
         if progress is not None:
             progress(told)
-    return state[2]
+    return state[3]
 
 
 def _write_state(file: Path, state: Any, done: int, least: float, digest: str) -> None:

@@ -178,7 +178,7 @@ class TrainSpec(Spec):
         "[0.0, 1e-4, 1e-3]",
         "levels of white noise to be good at; of the preset these",
     )
-    epochs: int = key(Table.integer, 24, minimum=1, help="of the network on top of the linear experts")
+    epochs: int = key(Table.integer, 60, minimum=1, help="of the network on top of the linear experts")
     fresh: int = key(Table.integer, 2000, minimum=200, help="more simulations to measure scores and coverage with")
 
 
