@@ -55,7 +55,7 @@ def notebook_network(train: Bank, fresh: Bank, epochs: int = 15, batch: int = 32
     def inputs(bank: Bank) -> np.ndarray:
         return np.concatenate([bank.curves[:, 210:410], bank.curves[:, 471 + 210 : 471 + 410]], axis=1)
 
-    x, y = inputs(train), ((train.parameters - LOW) / WIDTH).astype(np.float32)
+    x, y = jnp.asarray(inputs(train)), jnp.asarray((train.parameters - LOW) / WIDTH, jnp.float32)
     network, optimiser = Network(), optax.sgd(1e-3, momentum=0.9)
     variables = network.init(jax.random.key(0), x[:2])
 

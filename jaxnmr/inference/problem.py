@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import jax
@@ -20,6 +21,7 @@ from .prior import BoxPrior
 
 MANIFEST = "bank.json"
 _CHUNK = 1024
+_PORTION = 64
 _TOGETHER = 8
 
 
@@ -102,26 +104,14 @@ def simulate_bank(
         folder = Path(folder)
         _agree(folder, problem, seed, given is not None)
 
-    @jax.jit
-    def some(indices: Array, theirs: Array) -> tuple[Array, Array]:
-        def one(of: tuple[Array, Array]) -> tuple[Array, Array]:
-            index, theta = of
-            drawn, noise = jax.random.split(jax.random.fold_in(jax.random.key(seed), index))
-            theta = problem.prior.draw(drawn) if given is None else theta
-            return problem.simulate(noise, theta).astype(jnp.float32), theta
-
-        return jax.lax.map(one, (indices, theirs), batch_size=_TOGETHER)
-
+    program, key = _program(problem, given is not None), jax.random.key(seed)
     curves, thetas = [], []
     for first in range(0, count, _CHUNK):
         file = None if folder is None else folder / f"{first:07d}.npz"
         wanted = min(_CHUNK, count - first)
         found = _read(file) if file is not None and file.is_file() else None
         if found is None or len(found[0]) < wanted:
-            indices = first + np.arange(wanted)
-            theirs = np.zeros((wanted, k), np.float32) if given is None else given[indices]
-            made, theta = some(jnp.asarray(indices), jnp.asarray(theirs))
-            found = np.asarray(made), np.asarray(theta)
+            found = _some(program, key, first, wanted, k, given)
             if not np.isfinite(found[0]).all():
                 bad = int(np.flatnonzero(~np.isfinite(found[0]).all(axis=1))[0])
                 raise DataError(f"simulation {first + bad} of {problem.name} is not finite, at θ = {found[1][bad]}")
@@ -134,6 +124,35 @@ def simulate_bank(
         if progress is not None:
             progress(first + wanted, count)
     return Bank(np.concatenate(curves), np.concatenate(thetas))
+
+
+@lru_cache(maxsize=8)
+def _program(problem: Problem, given: bool) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
+    @jax.jit
+    def some(key: Array, indices: Array, theirs: Array) -> tuple[Array, Array]:
+        def one(of: tuple[Array, Array]) -> tuple[Array, Array]:
+            index, theta = of
+            drawn, noise = jax.random.split(jax.random.fold_in(key, index))
+            theta = theta if given else problem.prior.draw(drawn)
+            return problem.simulate(noise, theta).astype(jnp.float32), theta
+
+        return jax.lax.map(one, (indices, theirs), batch_size=_TOGETHER)
+
+    return some
+
+
+def _some(
+    program: Callable, key: Array, first: int, wanted: int, k: int, given: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """In portions of one size: compiled once."""
+    curves, thetas = [], []
+    for begin in range(first, first + wanted, _PORTION):
+        indices = begin + np.arange(_PORTION)
+        theirs = np.zeros((_PORTION, k), np.float32) if given is None else given[np.minimum(indices, len(given) - 1)]
+        made, theta = program(key, jnp.asarray(indices), jnp.asarray(theirs))
+        curves.append(np.asarray(made))
+        thetas.append(np.asarray(theta))
+    return np.concatenate(curves)[:wanted], np.concatenate(thetas)[:wanted]
 
 
 def _agree(folder: Path, problem: Problem, seed: int, given: bool) -> None:

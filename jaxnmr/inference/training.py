@@ -261,17 +261,18 @@ def train_density(
         return -jnp.mean(network.apply(variables, features).log_density(v))  # type: ignore[union-attr]
 
     @jax.jit
-    def epoch_of(state: Any, features: Any, v: Any, order: Any) -> Any:
-        def step(carry: Any, indices: Any) -> Any:
-            variables, memory, mean = carry
+    def epoch_of(state: Any, features: Any, v: Any, order: Any, steps: Any) -> Any:
+        def step(carry: Any, now: Any) -> Any:
+            (variables, memory, mean), (indices, count) = carry, now
             value, slope = jax.value_and_grad(loss)(variables, features[indices], v[indices])
             change, memory = optimiser.update(slope, memory, variables)
             variables = optax.apply_updates(variables, change)
             # a mean over the last steps is better than any of them
-            mean = jax.tree.map(lambda a, b: a + (b - a) * _FORGET, mean, variables)
+            forget = jnp.maximum(_FORGET, 4.0 / (4.0 + count))
+            mean = jax.tree.map(lambda a, b: a + (b - a) * forget, mean, variables)
             return (variables, memory, mean), value
 
-        return jax.lax.scan(step, state, order)
+        return jax.lax.scan(step, state, (order, steps))
 
     judged = jax.jit(loss)
     valid_features, valid_v = (np.concatenate([draw[i][count:] for draw in draws[:2]]) for i in range(2))
@@ -279,7 +280,9 @@ def train_density(
         order = np.random.default_rng((recipe.seed, 2, epoch)).permutation(count)[: per_epoch * recipe.batch]
         features, v = (a[:count] for a in draws[epoch % len(draws)])
         order = order.reshape(per_epoch, -1)
-        (variables, memory, mean), losses = epoch_of(state[:3], features, v, order)
+        (variables, memory, mean), losses = epoch_of(
+            state[:3], features, v, order, epoch * per_epoch + jnp.arange(per_epoch)
+        )
         told = Epoch(epoch + 1, recipe.epochs, float(losses.mean()), float(judged(mean, valid_features, valid_v)))
         if not np.isfinite(told.train):
             raise DataError(f"the training diverged in epoch {epoch + 1}: a lower rate than {recipe.rate:g} may do")
