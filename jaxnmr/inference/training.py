@@ -63,7 +63,7 @@ class Recipe:
         hidden, mixture: layers and normal distributions of the density.
         epochs, batch, rate, decay: of its training, by AdamW with a rate that falls as a cosine.
         redraws: how often noise is drawn afresh; epochs take turns.
-        largest_sigma: noise in training is 0, that of a level, or between 10⁻⁶ and this, in logarithm uniform.
+        largest_sigma: noise that the posterior knows; in training it is that of a level, or between 10⁻⁷ and twice this, uniform in logarithm.
         seed: of all that is random.
     """
 
@@ -157,11 +157,11 @@ def _noisy(rng: np.random.Generator, curves: np.ndarray, sigma: np.ndarray) -> n
 
 
 def _draw_sigma(rng: np.random.Generator, recipe: Recipe, count: int) -> np.ndarray:
-    """Noise of simulations: every level as often as all that lies between."""
-    of_levels = [level.sigma for level in recipe.levels]
-    between = 10.0 ** rng.uniform(-6.0, np.log10(recipe.largest_sigma), count)
-    which = rng.integers(0, len(of_levels) + 1, count)
-    return np.where(which < len(of_levels), np.append(of_levels, 0.0)[which], between)
+    """Noise of simulations: half of them that of a level, half between."""
+    of_levels = np.array([level.sigma for level in recipe.levels])
+    # a little more than is promised: at its end a network is worst
+    between = 10.0 ** rng.uniform(-7.0, np.log10(2.0 * recipe.largest_sigma), count)
+    return np.where(rng.random(count) < 0.5, of_levels[rng.integers(0, len(of_levels), count)], between)
 
 
 def fit_posterior(

@@ -29,7 +29,8 @@ class _Step(NamedTuple):
         duration: in units of 1/γ.
         pulse_x, pulse_y: angles by which the pulse turns.
         xx, xy, yy: by which mean fields turn about x and y.
-        grow, rise: of z before the rotation; ``keep``, ``keep_z`` and ``rise_after`` what is left of all after it.
+        grow, rise: what z gains before the rotation; ``lose``, ``lose_z`` and ``rise_after`` what all gain after it. Changes are kept,
+            not factors near 1, of which single precision would leave a tenth of a slow rate.
         mixing, drive: what relaxation and rotation do to each other.
     """
 
@@ -41,8 +42,8 @@ class _Step(NamedTuple):
     yy: Array
     grow: Array
     rise: Array
-    keep: Array
-    keep_z: Array
+    lose: Array
+    lose_z: Array
     rise_after: Array
     mixing: Array
     drive: Array
@@ -97,10 +98,10 @@ def curve(
         z = -now.duration * offsets
         if ensemble.axial:
             z = z + now.duration * along * jnp.real(back(jnp.fft.fftn(mz.reshape(sizes)).reshape(-1)))
-        v = _mixed((jnp.real(plane), jnp.imag(plane), now.grow * mz + now.rise), x, y, now.mixing, now.drive)
+        v = _mixed((jnp.real(plane), jnp.imag(plane), mz + (now.grow * mz + now.rise)), x, y, now.mixing, now.drive)
         mx, my, mz = _mixed(rotate(v, (x, y, z), wide), x, y, -now.mixing, -now.drive)
         # one complex number: what both parts have in common is calculated once
-        after = jax.lax.complex(now.keep * mx, now.keep * my), now.keep_z * mz + now.rise_after
+        after = jax.lax.complex(mx + now.lose * mx, my + now.lose * my), mz + (now.lose_z * mz + now.rise_after)
         # the sum of before the step
         return after, transformed[0]
 
@@ -131,7 +132,7 @@ def _each(ensemble: SpinEnsemble, parameters: EchoParameters, steps: Steps) -> _
     transverse = 0.5 * (parameters.gamma + longitudinal)
     rest = jnp.asarray(ensemble.polarisation, kind)
     # what all components lose commutes with rotations, and is taken off afterwards
-    half, half_z = jnp.exp(-0.5 * transverse * h), jnp.exp(-0.5 * longitudinal * h)
+    half, lost_z = jnp.exp(-0.5 * transverse * h), -jnp.expm1(-0.5 * longitudinal * h)
     return _Step(
         duration=h,
         pulse_x=pulse[:, 0],
@@ -139,11 +140,11 @@ def _each(ensemble: SpinEnsemble, parameters: EchoParameters, steps: Steps) -> _
         xx=h * (with_it + against * cosine),
         xy=h * against * sine,
         yy=h * (with_it - against * cosine),
-        grow=half_z / half,
-        rise=rest * (1.0 - half_z) / half,
-        keep=half * half,
-        keep_z=half_z * half,
-        rise_after=rest * (1.0 - half_z),
+        grow=jnp.expm1(0.5 * (transverse - longitudinal) * h),
+        rise=rest * lost_z / half,
+        lose=jnp.expm1(-transverse * h),
+        lose_z=jnp.expm1(-0.5 * (transverse + longitudinal) * h),
+        rise_after=rest * lost_z,
         mixing=(longitudinal - transverse) * h / 12.0,
         drive=longitudinal * rest * h / 12.0 / half,
     )
@@ -156,13 +157,7 @@ def _scanned(step: Callable, spins: Spins, each: _Step, count: int) -> tuple[Spi
     blocks = -(-count // inner)
     # what is added has no duration
     rest = blocks * inner - count
-    neutral = [1.0 if name in ("grow", "keep", "keep_z") else 0.0 for name in _Step._fields]
-    padded = _Step(
-        *(
-            jnp.append(a, jnp.full(rest, fill, a.dtype)).reshape(blocks, inner)
-            for a, fill in zip(each, neutral, strict=True)
-        )
-    )
+    padded = _Step(*(jnp.append(a, jnp.zeros(rest, a.dtype)).reshape(blocks, inner) for a in each))
     one = jax.checkpoint(step, prevent_cse=False)
     block = jax.checkpoint(lambda spins, part: jax.lax.scan(one, spins, part), prevent_cse=False)
     last, means = jax.lax.scan(block, spins, padded)
