@@ -63,7 +63,8 @@ class Recipe:
         hidden, mixture: layers and normal distributions of the density.
         epochs, batch, rate, decay: of its training, by AdamW with a rate that falls as a cosine.
         redraws: how often noise is drawn afresh; epochs take turns.
-        largest_sigma: noise that the posterior knows; in training it is that of a level, or between 10⁻⁷ and twice this, uniform in logarithm.
+        largest_sigma: noise that the posterior knows; in training it is that of a level, or between a thousandth of the lowest of them and twice
+            this, uniform in logarithm.
         seed: of all that is random.
     """
 
@@ -160,7 +161,8 @@ def _draw_sigma(rng: np.random.Generator, recipe: Recipe, count: int) -> np.ndar
     """Noise of simulations: half of them that of a level, half between."""
     of_levels = np.array([level.sigma for level in recipe.levels])
     # a little more than is promised: at its end a network is worst
-    between = 10.0 ** rng.uniform(-7.0, np.log10(2.0 * recipe.largest_sigma), count)
+    least = 1e-3 * min((s for s in of_levels if s > 0.0), default=recipe.largest_sigma)
+    between = 10.0 ** rng.uniform(np.log10(least), np.log10(2.0 * recipe.largest_sigma), count)
     return np.where(rng.random(count) < 0.5, of_levels[rng.integers(0, len(of_levels), count)], between)
 
 

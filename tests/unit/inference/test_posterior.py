@@ -44,7 +44,7 @@ RECIPE = Recipe(
 def exact_posterior(x: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of a and b on a grid, by Bayes' rule and nothing else."""
     precision = np.linalg.inv(BASIS @ np.diag(SPREADS**2) @ BASIS.T + sigma**2 * np.eye(NUMBERS))
-    line = (np.arange(161) + 0.5) / 161 * 2.0 - 1.0
+    line = (np.arange(91) + 0.5) / 91 * 2.0 - 1.0
     a, b = (g.ravel() for g in np.meshgrid(line, line, indexing="ij"))
     apart = x[:, None, :] - np.stack([a, b], axis=1) @ SENSES.T
     log = -0.5 * np.einsum("ngi,ij,ngj->ng", apart, precision, apart)
@@ -71,7 +71,7 @@ def noisy(bank, sigma):
 
 @pytest.mark.parametrize("sigma", [0.0, 0.005, 0.03])
 def test_means_and_widths_are_those_of_bayes_rule_at_every_level_of_noise(posterior, fresh, sigma):
-    x = noisy(fresh, sigma)[:80]
+    x = noisy(fresh, sigma)[:40]
     mean, sd = exact_posterior(x.astype(float), sigma)
     found = posterior.infer(x, sigma=sigma)
     assert found.names == ("a", "b")
@@ -79,27 +79,28 @@ def test_means_and_widths_are_those_of_bayes_rule_at_every_level_of_noise(poster
     np.testing.assert_allclose(found.sd.mean(axis=0), sd.mean(axis=0), rtol=0.1)
 
 
-@pytest.mark.parametrize("sigma", [0.0, 0.01])
+@pytest.mark.parametrize("sigma", [0.0, 0.01, 0.03])
 def test_intervals_hold_the_truth_as_often_as_they_say(posterior, fresh, sigma):
     found = posterior.infer(noisy(fresh, sigma), sigma=sigma)
     held = coverage(found, fresh.parameters)
-    # four standard deviations of 3,000 draws
-    np.testing.assert_allclose(held.observed[0], 0.68, atol=0.034)
-    np.testing.assert_allclose(held.observed[1], 0.95, atol=0.016)
+    # four standard deviations of 3,000 draws; between two levels of noise intervals may be too wide, never too narrow
+    assert (held.observed.T > [0.68 - 0.034, 0.95 - 0.016]).all()
+    assert sigma == 0.01 or (held.observed.T < [0.68 + 0.034, 0.95 + 0.016]).all()
     low, high = found.interval(0.68)
     inside = (low < fresh.parameters[:, [0, 2]]) & (fresh.parameters[:, [0, 2]] < high)
     np.testing.assert_allclose(inside.mean(axis=0), held.observed[0], atol=2e-3)
 
 
 def test_density_samples_and_quantiles_are_of_one_distribution(posterior, fresh):
+    line = (np.arange(100) + 0.5) / 100
+    a, b = (g.ravel() for g in np.meshgrid(-1.0 + 2.0 * line, 2.0 + 2.0 * line, indexing="ij"))
+    many = posterior.infer(np.repeat(fresh.curves[:1], len(a), axis=0), sigma=0.0)
+    density = np.exp(many.log_density(np.stack([a, b], axis=1)))
+    assert density.mean() * 4.0 == pytest.approx(1.0, abs=0.01)
     found = posterior.infer(fresh.curves[:4], sigma=0.0)
-    low, high = PRIOR.determined.low, PRIOR.determined.low + PRIOR.determined.width
-    grid = np.stack(
-        np.meshgrid(*(np.linspace(a, b, 302)[1:-1] for a, b in zip(low, high, strict=True)), indexing="ij"), -1
+    np.testing.assert_allclose(
+        [(density * a).mean() * 4.0, (density * b).mean() * 4.0], found.mean[0], atol=0.02 * found.sd[0].max() + 1e-3
     )
-    points = grid.reshape(-1, 2)
-    density = np.exp([found.log_density(np.tile(point, (4, 1))) for point in points[::7]])
-    np.testing.assert_allclose(density.mean(axis=0) * 4.0, 1.0, atol=0.05)
     samples = found.draw(4000)
     assert samples.shape == (4000, 4, 3)
     np.testing.assert_allclose(samples[:, :, [0, 2]].mean(axis=0), found.mean, atol=6.0 * found.sd.max() / 4000**0.5)
