@@ -57,7 +57,7 @@ def exact_posterior(x: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray
 
 @pytest.fixture(scope="module")
 def posterior() -> Posterior:
-    return fit_posterior(PROBLEM, simulate_bank(PROBLEM, 6000, seed=1), RECIPE)
+    return fit_posterior(PROBLEM, simulate_bank(PROBLEM, 5000, seed=1), RECIPE)
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +94,12 @@ def test_intervals_hold_the_truth_as_often_as_they_say(posterior, fresh, sigma):
 def test_density_samples_and_quantiles_are_of_one_distribution(posterior, fresh):
     line = (np.arange(100) + 0.5) / 100
     a, b = (g.ravel() for g in np.meshgrid(-1.0 + 2.0 * line, 2.0 + 2.0 * line, indexing="ij"))
-    many = posterior.infer(np.repeat(fresh.curves[:1], len(a), axis=0), sigma=0.0)
+    # densities of the coordinates have steep flanks at the edges of the box, where a grid of θ is too coarse
+    middle = np.abs(fresh.parameters[:, [0, 2]] - [0.0, 3.0]).max(axis=1).argsort()[:4]
+    many = posterior.infer(np.repeat(fresh.curves[middle[:1]], len(a), axis=0), sigma=0.0)
     density = np.exp(many.log_density(np.stack([a, b], axis=1)))
     assert density.mean() * 4.0 == pytest.approx(1.0, abs=0.01)
-    found = posterior.infer(fresh.curves[:4], sigma=0.0)
+    found = posterior.infer(fresh.curves[middle], sigma=0.0)
     np.testing.assert_allclose(
         [(density * a).mean() * 4.0, (density * b).mean() * 4.0], found.mean[0], atol=0.02 * found.sd[0].max() + 1e-3
     )
@@ -127,7 +129,7 @@ def test_a_saved_posterior_says_the_same(posterior, fresh, tmp_path):
     again = Posterior.load(posterior.save(tmp_path / "toy.safetensors"))
     one, other = (p.infer(fresh.curves[:20], sigma=0.01) for p in (posterior, again))
     np.testing.assert_allclose(one.mean, other.mean, atol=1e-4)
-    assert again.card["simulations"] == 6000 and again.prior == PRIOR
+    assert again.card["simulations"] == 5000 and again.prior == PRIOR
 
 
 def test_wrong_observations_are_refused_by_name(posterior):
