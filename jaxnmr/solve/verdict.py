@@ -14,8 +14,6 @@ from .outcome import Attempt, fits
 
 # Rwp of a refined structure over that of the Le Bail fit, up to which the structure may be believed
 _LARGEST_RATIO = 2.0
-# the same, for a structure that areas leave open: what is wrong with it may be what they do not tell
-_LARGEST_OPEN_RATIO = 1.3
 # part of the pattern above the background that the reflections of the right cell may leave: impurities, a poor profile
 _MOST_UNEXPLAINED = 0.5
 
@@ -77,7 +75,7 @@ def _of_refinement(best: Attempt, refined: Refined, interrupted: bool) -> tuple[
         return "not solved", f"the refined structure does not fit. {words}"
     if best.solutions.solved:
         return "solved", words
-    if refined.attempt.solutions.doubt in ("undetermined", "few areas") and rwp <= _LARGEST_OPEN_RATIO * reachable:
+    if refined.attempt.solutions.doubt in ("undetermined", "few areas"):
         # the whole pattern, and a higher symmetry, may determine what areas left open
         precision = position_esd(found)
         areas, dof = len(refined.attempt.intensities), sum(s.xyz_basis().shape[1] for s in found.crystal.sites())
