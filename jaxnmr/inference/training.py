@@ -63,8 +63,8 @@ class Recipe:
         hidden, mixture: layers and normal distributions of the density.
         epochs, batch, rate, decay: of its training, by AdamW with a rate that falls as a cosine.
         redraws: how often noise is drawn afresh; epochs take turns.
-        largest_sigma: noise that the posterior knows; in training it is that of a level, or between a thousandth of the lowest of them and twice
-            this, uniform in logarithm.
+        largest_sigma: the posterior takes no larger noise, nor more than one and a half of the largest level; in training it is that of a level,
+            or between a thousandth of the lowest of them and twice this, uniform in logarithm.
         seed: of all that is random.
     """
 
@@ -196,7 +196,8 @@ def fit_posterior(
     prior = problem.prior
     said = {
         "problem": problem.name, "simulations": len(bank), "held_out": held, "recipe": asdict(recipe), "digest": digest,
-        "largest_sigma": recipe.largest_sigma, **(card or {}),
+        # farther from the experts of the largest level intervals become too narrow
+        "largest_sigma": min(recipe.largest_sigma, 1.5 * max(level.sigma for level in recipe.levels) or np.inf), **(card or {}),
     }  # fmt: skip
     network = MixtureNetwork(len(prior.determined.parameters), recipe.mixture, recipe.hidden)
     kept = None if folder is None or not (folder / POSTERIOR).is_file() else Posterior.load(folder / POSTERIOR)
