@@ -130,9 +130,14 @@ def published_cell(row: dict, number: int) -> np.ndarray:
 
 
 def published_positions(row: dict, formula: str) -> Counter:
-    """How often each element stands on each position: ``("Pb", "4c")``."""
+    """How often each element but hydrogen, which is left out, stands on each position: ``("Pb", "4c")``."""
     elements = list(dict.fromkeys(re.findall(r"[A-Z][a-z]?", formula)))
-    return Counter((e, w) for e, sites in zip(elements, ast.literal_eval(row["Wyckoff"]), strict=True) for w in sites)
+    return Counter(
+        (e, w)
+        for e, sites in zip(elements, ast.literal_eval(row["Wyckoff"]), strict=True)
+        if e not in ("H", "D")
+        for w in sites
+    )
 
 
 def standard(number: int) -> jn.crystal.SpaceGroup:
