@@ -164,14 +164,14 @@ def test_what_areas_leave_open_the_whole_pattern_may_determine(monkeypatch):
     monkeypatch.setattr(verdicts, "profile_factor", lambda fit: fit.rwp)
     monkeypatch.setattr(verdicts, "unexplained", lambda fit: 0.0)
 
-    def said(esd, doubt="undetermined", areas=9):
+    def said(esd, doubt="undetermined", areas=9, doubts=()):
         fit = SimpleNamespace(
             crystal=crystal, converged=True, rwp=7.0, esds={"xyz": np.array([[0, 0, 0], [esd, 0, 0]])}
         )
         solutions = SimpleNamespace(solved=not doubt, doubt=doubt, reason="of a doubt")
         attempt = SimpleNamespace(solutions=solutions, intensities=range(areas))
         refined = verdicts.Refined(fit, attempt, SimpleNamespace(rwp=4.0))
-        return verdicts.verdict([attempt], refined, (), False)
+        return verdicts.verdict([attempt], refined, (), doubts, False)
 
     # 0.001 a for six of seven atoms
     status, reason = said(0.001)
@@ -182,3 +182,6 @@ def test_what_areas_leave_open_the_whole_pattern_may_determine(monkeypatch):
     assert said(0.001, "rival")[0] == "not solved"
     assert said(0.001, "few areas", 3)[0] == "not solved" and said(0.001, "few areas", 4)[0] == "solved"
     assert said(0.03, "")[0] == "solved"
+    # a structure of the wrong atoms may fit as well
+    status, reason = said(0.001, doubts=("B: the intensities want 9 electrons",))
+    assert status == "not solved" and "the composition may be wrong: B: the intensities want 9 electrons" in reason
