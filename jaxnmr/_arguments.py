@@ -149,7 +149,14 @@ def _united(parts: Iterable[Kinds]) -> Kinds:
 
 def _of_class(cls: type) -> Kinds:
     name = cls.__name__
-    if name in _SIMPLE and cls.__module__ in ("builtins", "types", "pathlib", "os", "collections.abc"):
+    # classes of pathlib say pathlib._local from Python 3.13 on
+    if name in _SIMPLE and cls.__module__.removesuffix("._local") in (
+        "builtins",
+        "types",
+        "pathlib",
+        "os",
+        "collections.abc",
+    ):
         return (_SIMPLE[name],)
     if cls in (np.ndarray, jax.Array) or getattr(cls, "__module__", "").startswith("jaxtyping"):
         return (_MANY_NUMBERS,)
