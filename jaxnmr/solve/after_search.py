@@ -5,9 +5,9 @@ from ..errors import JaxnmrError
 from .direct.solutions import Solutions
 from .electrons import electron_counts
 from .fourier.maps import difference_map
+from .other_setting import areas_in_setting
 from .preferred_orientation import Texture, texture_of
 from .records import Intensities
-from .settings import areas_in_setting
 
 # sites beyond which fits to areas take long
 _MOST_SITES = 60

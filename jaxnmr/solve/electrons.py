@@ -14,8 +14,8 @@ from ..crystal import Crystal
 from ..errors import ConventionError
 from ..units import format_esd, photon_energy_ev
 from .area_fit import AreaFit, atomic_number, fit_areas
+from .other_setting import areas_in_setting
 from .records import Intensities
-from .settings import areas_in_setting
 
 # standard uncertainties, and part of the number of electrons, by which a count must differ before the composition is doubted
 _DOUBT_SIGMA, _DOUBT_PART = 3.0, 0.10

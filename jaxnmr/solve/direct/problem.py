@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int
 from ...crystal import lattice
 from ...crystal.cell import reciprocal_metric
 from ...diffraction.scattering import scattering_factors
+from ..epsilon import epsilon_factors
 from ..records import Intensities
-from ..speciality import speciality
 from .kernel import Measured, Model
 from .wyckoff import Positions, inversion_in_origin
 
@@ -178,7 +178,7 @@ def _measured(
         root=pad(root, g), trust=pad(trust(root, sigma), g), lattice=np.asarray(lattice(np.asarray(intensities.cell, dtype=float))),
         shortest=pad(pad(shortest_distances(elements), e), e, 1),
         sign=np.array([sign for sign, _ in images]), shift=np.array([shift for _, shift in images]),
-        special=pad(speciality(group, hkl).copies / len(group.centring), h),
+        special=pad(epsilon_factors(group, hkl).epsilon / len(group.centring), h),
     )  # fmt: skip
     return Measured(*(np.asarray(a, dtype=dtype if a.dtype.kind == "f" else np.int32) for a in fields))
 

@@ -17,9 +17,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ...errors import SymmetryError
+from ..records import Intensities
 from .candidates import Candidate, Chain, Workshop, minimised
 from .moves import Moves
-from .problem import Assignment, Problem
+from .problem import Assignment, Problem, make_problem
 
 # assignments of the first round; twice as many join in each that follows
 _FIRST = 8
@@ -122,6 +123,11 @@ class Search:
             if not self.chains:
                 raise
         return self.interrupted
+
+    def compare_with(self, intensities: Intensities) -> None:
+        """Compare structures with other intensities of the same reflections from here on."""
+        self.problem = make_problem(intensities, self.problem.positions, self.problem.elements)
+        self._device = jax.device_put(self.problem.measured)
 
     def _stands_out(self, leader: Chain) -> bool:
         """Whether no other minimum comes near, and there are many areas for each coordinate or many assignments were tried."""

@@ -2,11 +2,8 @@
 
 from collections.abc import Sequence
 
-import jax
-
 from ...errors import JaxnmrError
 from ..preferred_orientation import Texture, texture_of
-from .problem import make_problem
 from .search import Search
 from .solutions import Solution
 
@@ -42,6 +39,5 @@ def texture_of_finalists(search: Search, finalists: Sequence[Solution]) -> Textu
     if not found:
         return None
     texture = min(found, key=lambda one: one.r_factor)
-    search.problem = make_problem(texture.corrected(intensities), search.problem.positions, search.problem.elements)
-    search._device = jax.device_put(search.problem.measured)
+    search.compare_with(texture.corrected(intensities))
     return texture

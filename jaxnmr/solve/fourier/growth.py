@@ -17,7 +17,7 @@ from ..direct.candidates import Workshop, minimised
 from ..direct.kernel import Measured
 from ..direct.problem import Assignment, Problem, shortest_distances
 from ..direct.search import BUMP
-from ..speciality import speciality
+from ..epsilon import epsilon_factors
 from .density import Sphere, density
 from .maps import differences
 from .maxima import local_maxima
@@ -107,7 +107,7 @@ class Growth:
         self._dispersion = (
             np.asarray(measured.dispersion, dtype=float)[None] * np.asarray(measured.damping, dtype=float)[:n, None]
         )
-        self._special, self._sphere = speciality(areas.group, self._hkl), Sphere.of(areas.group, self._hkl)
+        self._special, self._sphere = epsilon_factors(areas.group, self._hkl), Sphere.of(areas.group, self._hkl)
         self._multiplicities = tuple(sorted({p.multiplicity for p in problem.positions.every}))
 
     def run(self, starts: Sequence[Seedling], most: int = 32) -> Iterator[int]:
@@ -201,7 +201,7 @@ class Growth:
                 without_phase += self._dispersion[:, element] * waves
         absent = (self._form[:, : len(self._contents)] ** 2 @ self._missing(one)) * damping**2
         found = differences(
-            self._area, self._weight, self._members, f, np.abs(f) ** 2 + np.abs(without_phase) ** 2, absent * self._special.copies,
+            self._area, self._weight, self._members, f, np.abs(f) ** 2 + np.abs(without_phase) ** 2, absent * self._special.epsilon,
             self._special.centric,
         )  # fmt: skip
         areas = self._problem.intensities

@@ -14,8 +14,8 @@ from ...crystal.cell import reciprocal_metric
 from ...diffraction.scattering import scattering_factors
 from ...errors import ConventionError, DataError, ParameterError
 from ...units import EIGHT_PI2
+from ..epsilon import epsilon_factors
 from ..records import Intensities, require_areas
-from ..speciality import speciality
 from .density import Density, Sphere, density
 from .maxima import local_maxima
 
@@ -121,9 +121,9 @@ def difference_map(
         form, other = _forms((element,), areas, s_sq)
         usual = np.exp(-2.0 * EIGHT_PI2 * float(u_iso.mean()) * s_sq)
         absent += float(atoms) * ((form**2 + other**2)[:, 0]) * usual
-    special = speciality(areas.group, areas.hkl)
+    special = epsilon_factors(areas.group, areas.hkl)
     found = differences(
-        areas.area, areas.weight, areas.members, f, np.abs(f) ** 2 + np.abs(without_phase) ** 2, absent * special.copies, special.centric
+        areas.area, areas.weight, areas.members, f, np.abs(f) ** 2 + np.abs(without_phase) ** 2, absent * special.epsilon, special.centric
     )  # fmt: skip
     made = density(Sphere.of(areas.group, areas.hkl), cell, found.f, step)
     vectors = np.asarray(lattice(cell))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from solved_crystals import ANGLESITE, QUARTZ
 
 import jaxnmr as jn
 from jaxnmr.crystal import cell_from_metric, lattice
@@ -21,15 +22,6 @@ from jaxnmr.solve.direct.scan import Scan
 from jaxnmr.solve.direct.solutions import judged
 from jaxnmr.solve.direct.wyckoff import wyckoff_positions
 
-QUARTZ = dict(
-    cell=[4.9134, 4.9134, 5.4052, 90, 90, 120], spacegroup="P 32 2 1", species=["Si", "O"],
-    xyz=[[0.4697, 0, 2 / 3], [0.4135, 0.2669, 0.7858]], b_iso=0.6,
-)  # fmt: skip
-# R. I. Smith et al. (anglesite, Pnma), rounded
-ANGLESITE = dict(
-    cell=[8.478, 5.397, 6.958, 90, 90, 90], spacegroup="P n m a", species=["Pb", "S", "O", "O", "O"],
-    xyz=[[0.1879, 0.25, 0.1671], [0.063, 0.25, 0.686], [0.908, 0.25, 0.595], [0.194, 0.25, 0.543], [0.082, 0.026, 0.809]], b_iso=0.6,
-)  # fmt: skip
 CORUNDUM = dict(
     cell=[4.7602, 4.7602, 12.9933, 90, 90, 120], spacegroup="R -3 c:H", species=["Al", "O"], xyz=[[0, 0, 0.3522], [0.3063, 0, 0.25]],
     b_iso=0.6,

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from solved_crystals import ANGLESITE
 
 import jaxnmr as jn
 from jaxnmr.crystal import SpaceGroup
@@ -12,13 +13,9 @@ from jaxnmr.crystal.cell import reciprocal_metric
 from jaxnmr.diffraction.structure_factors import StructureFactors
 from jaxnmr.errors import ConventionError, DataError
 from jaxnmr.solve.area_fit import _Model, fit_areas, without_texture
+from jaxnmr.solve.other_setting import areas_in_setting
 from jaxnmr.solve.preferred_orientation import distinct_axes
-from jaxnmr.solve.settings import areas_in_setting
 
-ANGLESITE = dict(
-    cell=[8.478, 5.397, 6.958, 90, 90, 90], spacegroup="P n m a", species=["Pb", "S", "O", "O", "O"],
-    xyz=[[0.1879, 0.25, 0.1671], [0.063, 0.25, 0.686], [0.908, 0.25, 0.595], [0.194, 0.25, 0.543], [0.082, 0.026, 0.809]], b_iso=0.6,
-)  # fmt: skip
 RUTILE = dict(
     cell=[4.594, 4.594, 2.959, 90, 90, 90], spacegroup="P 42/m n m", species=["Ti", "O"], xyz=[[0, 0, 0], [0.3053, 0.3053, 0]], b_iso=0.5,
 )  # fmt: skip

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from solved_crystals import ANGLESITE, QUARTZ
 
 import jaxnmr as jn
 from jaxnmr.crystal import lattice, plan_expansion, volume
@@ -19,20 +20,11 @@ from jaxnmr.solve.direct.kernel import intensities
 from jaxnmr.solve.direct.problem import make_problem
 from jaxnmr.solve.direct.search import Search
 from jaxnmr.solve.direct.wyckoff import wyckoff_positions
+from jaxnmr.solve.epsilon import epsilon_factors
 from jaxnmr.solve.fourier.density import Sphere, density
 from jaxnmr.solve.fourier.growth import Seedling
 from jaxnmr.solve.fourier.places import Places
-from jaxnmr.solve.speciality import speciality
 
-QUARTZ = dict(
-    cell=[4.9134, 4.9134, 5.4052, 90, 90, 120], spacegroup="P 32 2 1", species=["Si", "O"],
-    xyz=[[0.4697, 0, 2 / 3], [0.4135, 0.2669, 0.7858]], b_iso=0.6,
-)  # fmt: skip
-# R. I. Smith et al. (anglesite, Pnma), rounded
-ANGLESITE = dict(
-    cell=[8.478, 5.397, 6.958, 90, 90, 90], spacegroup="P n m a", species=["Pb", "S", "O", "O", "O"],
-    xyz=[[0.1879, 0.25, 0.1671], [0.063, 0.25, 0.686], [0.908, 0.25, 0.595], [0.194, 0.25, 0.543], [0.082, 0.026, 0.809]], b_iso=0.6,
-)  # fmt: skip
 MO_KA1 = jn.Instrument(radiation="xray", wavelengths=(0.70932,))
 
 
@@ -139,7 +131,7 @@ def test_the_mean_intensity_of_atoms_at_unknown_places_is_that_of_atoms_at_rando
     ratio = total[:n].sum() / expected[:n].sum()
     assert ratio == pytest.approx(1.0, abs=0.04)
     # reflections that axes leave as they are are stronger in the mean
-    axial = speciality(crystal.group, areas.hkl).copies > 1
+    axial = epsilon_factors(crystal.group, areas.hkl).epsilon > 1
     assert axial.any() and total[:n][axial].sum() / expected[:n][axial].sum() == pytest.approx(1.0, abs=0.15)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..crystal import Crystal
+from ..crystal import Crystal, volume
 from ..crystal.cell import reciprocal_metric
 from ..diffraction.reflections import plan_reflections
 from ..errors import ConventionError
@@ -59,7 +59,5 @@ def areas_in_setting(areas: Intensities, crystal: Crystal) -> Intensities:
 
 def _larger(old: np.ndarray, areas: Intensities, cell: np.ndarray, crystal: Crystal) -> float:
     """Structure factors are those of a conventional cell: a larger one has larger ones, of all reflections alike."""
-    from ..crystal import volume
-
     primitive = lambda cell, group: float(volume(cell)) / len(group.centring)
     return primitive(old, areas.group) / primitive(cell, crystal.group)
