@@ -71,7 +71,7 @@ def train(arguments: argparse.Namespace, console: Console) -> int:
             problem, count, seed=wanted.seed, folder=folder / "bank", progress=simulated,
             parameters=None if labels is None else labels[:count],
         )  # fmt: skip
-        card = {"title": run.title, "seed": wanted.seed, "labels": None if labels is None else str(wanted.labels)}
+        card = {"title": run.title, "seed": wanted.seed, "labels": None if wanted.labels is None else wanted.labels.name}
         posterior = fit_posterior(problem, bank, recipe, folder=folder, progress=trained, card=card)
         fresh = simulate_bank(
             problem, wanted.fresh, seed=wanted.seed + _FRESH, folder=folder / "fresh", progress=simulated
