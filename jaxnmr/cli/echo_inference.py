@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def train(arguments: argparse.Namespace, console: Console) -> int:
     preset = run.preset is not None and not said
     problem = echo_problem(run.experiment, ranges, name="spin-echo-challenge" if preset else run.path.stem)
     wanted, folder = run.train, usable(arguments.out or Path("out") / run.path.stem)
-    labels = None if wanted.labels is None else _table(wanted.labels, len(problem.prior.parameters))
+    labels = None if wanted.labels is None else _table(wanted.labels, problem.prior.names)
     count = wanted.simulations if labels is None else min(wanted.simulations, len(labels))
     recipe = echo_recipe(problem, sigmas=tuple(wanted.noise), epochs=wanted.epochs, seed=wanted.seed, simulations=count)
     console.print(
@@ -71,7 +72,11 @@ def train(arguments: argparse.Namespace, console: Console) -> int:
             problem, count, seed=wanted.seed, folder=folder / "bank", progress=simulated,
             parameters=None if labels is None else labels[:count],
         )  # fmt: skip
-        card = {"title": run.title, "seed": wanted.seed, "labels": None if wanted.labels is None else wanted.labels.name}
+        card = {
+            "title": run.title,
+            "seed": wanted.seed,
+            "labels": None if wanted.labels is None else wanted.labels.name,
+        }
         posterior = fit_posterior(problem, bank, recipe, folder=folder, progress=trained, card=card)
         fresh = simulate_bank(
             problem, wanted.fresh, seed=wanted.seed + _FRESH, folder=folder / "fresh", progress=simulated
@@ -110,7 +115,7 @@ def infer(arguments: argparse.Namespace, console: Console) -> int:
     echo.checked(run.experiment.sequence)
     posterior = Posterior.load(wanted.posterior)
     inferred = posterior.infer(echo_numbers(echo.curves), sigma=wanted.noise)
-    truth = None if wanted.truth is None else _table(wanted.truth, len(posterior.prior.parameters))
+    truth = None if wanted.truth is None else _table(wanted.truth, posterior.prior.names)
     if truth is not None and len(truth) != len(echo):
         raise ShapeError(f"{wanted.truth} has {len(truth)} lines, and there are {len(echo)} curves")
     folder = usable(arguments.out or Path("out") / run.path.stem)
@@ -131,14 +136,26 @@ def infer(arguments: argparse.Namespace, console: Console) -> int:
     return OK
 
 
-def _table(path: Path, columns: int) -> np.ndarray:
-    """Parameters, one curve a line."""
+def _table(path: Path, names: Sequence[str]) -> np.ndarray:
+    """Parameters, one curve a line: columns by their titles, as `jaxnmr echo simulate` writes them, or in this order."""
     import numpy as np
 
+    from ..io.files import read_bytes
+
+    lines = read_bytes(path).decode("utf-8", errors="replace").splitlines()
+    titles = lines[0].lstrip("#").split() if lines and lines[0].startswith("#") else []
     try:
-        found = np.loadtxt(path, ndmin=2)
+        found = np.loadtxt(lines, ndmin=2)
     except ValueError as error:
         raise DataError(f"{path} is no table of numbers: {error}") from error
-    if found.shape[1] != columns or not np.isfinite(found).all():
-        raise DataError(f"{path} has {found.shape[1]} columns; expected {columns} finite numbers a line")
+    if len(titles) == found.shape[1] and set(names) <= set(titles):
+        found = found[:, [titles.index(name) for name in names]]
+    if found.shape[1] != len(names):
+        raise DataError(
+            f"{path} has {found.shape[1]} columns; expected {', '.join(names)}, or a first line # with their titles"
+        )
+    if not np.isfinite(found).all():
+        raise DataError(
+            f"{path}: line {int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0]) + 1} of its numbers is not finite"
+        )
     return found

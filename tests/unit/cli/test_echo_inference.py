@@ -44,11 +44,8 @@ def test_a_training_writes_a_posterior_whose_card_says_how_good_it_is(folder):
 
 def test_curves_are_inferred_and_what_cannot_be_known_is_named(folder, capsys):
     files = [str(folder / "some" / f"echos_{part}.txt") for part in "ri"]
-    table = np.loadtxt(folder / "some" / "parameters.txt")
-    names = (folder / "some" / "parameters.txt").read_text().split("\n")[0].removeprefix("# ").split("\t")
-    np.savetxt(folder / "truth.txt", table[:, [names.index(n) for n in ("alpha", "xi", "d")]])
     run = SPINS + (
-        f'[infer]\ndata = {json.dumps(files)}\nposterior = "out/posterior.safetensors"\nnoise = 1e-3\ntruth = "truth.txt"\n'
+        f'[infer]\ndata = {json.dumps(files)}\nposterior = "out/posterior.safetensors"\nnoise = 1e-3\ntruth = "some/parameters.txt"\n'
     )
     (folder / "infer.toml").write_text(run.replace('posterior = "out', f'posterior = "{folder}/out'))
     assert main(["echo", "infer", str(folder / "infer.toml"), "--out", str(folder / "found")]) == 0
@@ -60,6 +57,11 @@ def test_curves_are_inferred_and_what_cannot_be_known_is_named(folder, capsys):
     assert len(rows) == 21 and "xi" not in rows[0]
     for picture in ("posteriors.png", "parity.png"):
         assert (folder / "found" / picture).stat().st_size > 5000
+    # without titles columns are in the order of the prior, and none may be left over
+    np.savetxt(folder / "bare.txt", np.ones((20, 4)))
+    (folder / "infer.toml").write_text((folder / "infer.toml").read_text().replace("some/parameters.txt", "bare.txt"))
+    assert main(["echo", "infer", str(folder / "infer.toml"), "--out", str(folder / "found")]) == 2
+    assert "bare.txt has 4 columns; expected alpha, xi, d" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
