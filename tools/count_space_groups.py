@@ -4,7 +4,7 @@
 
 Counted are the ordered minerals and common materials of openchemistry_crystals (zeolites, which are framework types and no measured
 structures, left out), the JARVIS superconductors and the patterns of ab_pxrd, without the entries of benchmarks/solve/lists.json.
-Writes jaxnmr/solve/space_groups.json: 230 counts, number 1 first.
+Writes jaxnmr/solve/determination/space_groups.json: 230 counts, number 1 first.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def main() -> None:
     sources["JARVIS superconductors"] = len(numbers) - sum(sources.values())
     counts = np.bincount(numbers, minlength=231)[1:].tolist()
     record = {"counted": sources, "counts": counts}
-    (ROOT / "jaxnmr" / "solve" / "space_groups.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    (ROOT / "jaxnmr" / "solve" / "determination" / "space_groups.json").write_text(
+        json.dumps(record) + "\n", encoding="utf-8"
+    )
     print(sources, sum(c > 0 for c in counts), "groups occur")
 
 

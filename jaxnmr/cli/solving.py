@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..diffraction import Pattern
-    from ..solve.progress import Step
+    from ..solve.determination.progress import Step
 
 LATTICES = ("cP", "cI", "cF", "tP", "tI", "hP", "hR", "oP", "oC", "oI", "oF", "mP", "mC", "aP")
 

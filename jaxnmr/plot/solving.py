@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..crystal import SpaceGroup
     from ..diffraction import Pattern
     from ..solve import CellCandidate, ExtinctionTable, Peaks
-    from ..solve.outcome import Attempt
+    from ..solve.determination.outcome import Attempt
 
 # lines further from every calculated one than this many uncertainties are left over
 _FAR = 4.0

@@ -18,10 +18,10 @@ from ..io import write_crystal
 from ..plot import solving
 from ..plot.peaks import peaks as peaks_picture
 from ..plot.structures import structure as structure_picture
+from ..solve.determination.record import cell_record, determination_record, peaks_record
 from ..solve.handover import profile_factor
 from ..solve.indexing.cell_table import cell_row
 from ..solve.peaks.find import write_peaks
-from ..solve.record import cell_record, determination_record, peaks_record
 from ..units import format_esd
 from .geometry import phase_covariance, phase_esds, volume_esd
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ..diffraction import Pattern
     from ..solve import CellCandidate, ExtinctionTable, Peaks
-    from ..solve.outcome import Attempt, Determination
+    from ..solve.determination.outcome import Attempt, Determination
 
 _CELL_HEADER = ("a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °", "V / Å³")
 # structures written beside the best one

@@ -5,11 +5,15 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
-    from .determination import determine
+    from .checks.electrons import ElectronCount, ElectronCounts, electron_counts
+    from .checks.orders import Arrangement, orders_of
+    from .checks.preferred_orientation import Texture, texture_of
+    from .determination.determine import determine
+    from .determination.ladder import groups_to_try
+    from .determination.outcome import Determination
     from .direct.simulate import simulated_intensities
     from .direct.solutions import Solution, Solutions
     from .direct.structure import structure
-    from .electrons import ElectronCount, ElectronCounts, electron_counts
     from .extraction.extinction import Extinction, ExtinctionTable, extinctions
     from .extraction.lebail import lebail
     from .extraction.ranking import rank_by_lebail
@@ -20,12 +24,8 @@ if TYPE_CHECKING:
     from .handover import profile_factor, refine_solution
     from .indexing.cell_table import CellTable
     from .indexing.index import index
-    from .ladder import groups_to_try
     from .noise import scatter_sigma
-    from .orders import Arrangement, orders_of
-    from .outcome import Determination
     from .peaks.find import find_peaks
-    from .preferred_orientation import Texture, texture_of
     from .records import CellCandidate, Intensities, Peaks
 
 __all__ = [
@@ -67,13 +67,13 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     names={
-        "Arrangement": "orders",
+        "Arrangement": "checks.orders",
         "CellCandidate": "records",
         "CellTable": "indexing.cell_table",
-        "Determination": "outcome",
+        "Determination": "determination.outcome",
         "DifferenceMap": "fourier.maps",
-        "ElectronCount": "electrons",
-        "ElectronCounts": "electrons",
+        "ElectronCount": "checks.electrons",
+        "ElectronCounts": "checks.electrons",
         "Extinction": "extraction.extinction",
         "ExtinctionTable": "extraction.extinction",
         "Extraction": "extraction.records",
@@ -81,24 +81,24 @@ __getattr__, __dir__ = lazy(
         "Peaks": "records",
         "Solution": "direct.solutions",
         "Solutions": "direct.solutions",
-        "Texture": "preferred_orientation",
+        "Texture": "checks.preferred_orientation",
         "complete": "fourier.completing",
-        "determine": "determination",
+        "determine": "determination.determine",
         "difference_map": "fourier.maps",
-        "electron_counts": "electrons",
+        "electron_counts": "checks.electrons",
         "extinctions": "extraction.extinction",
         "find_peaks": "peaks.find",
-        "groups_to_try": "ladder",
+        "groups_to_try": "determination.ladder",
         "index": "indexing.index",
         "intensities_in": "extraction.symmetry",
         "lebail": "extraction.lebail",
-        "orders_of": "orders",
+        "orders_of": "checks.orders",
         "profile_factor": "handover",
         "rank_by_lebail": "extraction.ranking",
         "refine_solution": "handover",
         "scatter_sigma": "noise",
         "simulated_intensities": "direct.simulate",
         "structure": "direct.structure",
-        "texture_of": "preferred_orientation",
+        "texture_of": "checks.preferred_orientation",
     },
 )

@@ -10,8 +10,8 @@ from ..objective import Objective, ProfileStatistics, Source, Term
 from ..refinement import RefinementResult, Stage, refine
 from ..refinement.descent import Callback
 from ..terms import PatternTerm, Prior
+from .checks.preferred_orientation import Texture
 from .extraction.records import Extraction
-from .preferred_orientation import Texture
 
 _HISTOGRAM = "xrd"
 # Å²: displacements of inorganic and molecular crystals at room temperature, which a poor pattern does not tell

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from ..._tables import plain
 from ...crystal import Crystal
-from ..preferred_orientation import Texture
+from ..checks.preferred_orientation import Texture
 from .contents import Contents
 
 # R of square roots of areas: structures that were right had 0.01 to 0.13, the best wrong ones of failed searches 0.2 to 0.37

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ...errors import JaxnmrError
-from ..preferred_orientation import Texture, texture_of
+from ..checks.preferred_orientation import Texture, texture_of
 from .search import Search
 from .solutions import Solution
 

@@ -7,7 +7,7 @@ import gemmi
 
 from ..._words import listed
 from ...errors import ConventionError, DataError, JaxnmrError
-from ..electrons import ElectronCounts, electron_counts
+from ..checks.electrons import ElectronCounts, electron_counts
 from ..records import Intensities
 from .formula import UNKNOWN, Composition, parse_composition
 from .solutions import Solutions

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import jaxnmr as jn
-from jaxnmr.solve.bond_valence import _parameters, bond_length, orders_by_bond_valences
+from jaxnmr.solve.checks.bond_valence import _parameters, bond_length, orders_by_bond_valences
 
 
 def test_lengths_of_bonds_of_valence_one_are_near_those_of_the_table_for_pairs():

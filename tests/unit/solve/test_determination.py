@@ -10,9 +10,9 @@ import pytest
 import jaxnmr as jn
 from jaxnmr.cli import main
 from jaxnmr.cli import solving as cli
-from jaxnmr.solve import verdict as verdicts
-from jaxnmr.solve.determination import determine
-from jaxnmr.solve.verdict import unexplained
+from jaxnmr.solve.determination import verdict as verdicts
+from jaxnmr.solve.determination.determine import determine
+from jaxnmr.solve.determination.verdict import unexplained
 
 RUTILE = {
     "cell": (4.594, 4.594, 2.959, 90, 90, 90),

@@ -12,9 +12,9 @@ from jaxnmr.crystal import SpaceGroup
 from jaxnmr.crystal.cell import reciprocal_metric
 from jaxnmr.diffraction.structure_factors import StructureFactors
 from jaxnmr.errors import ConventionError, DataError
-from jaxnmr.solve.area_fit import _Model, fit_areas, without_texture
-from jaxnmr.solve.other_setting import areas_in_setting
-from jaxnmr.solve.preferred_orientation import distinct_axes
+from jaxnmr.solve.checks.area_fit import _Model, fit_areas, without_texture
+from jaxnmr.solve.checks.other_setting import areas_in_setting
+from jaxnmr.solve.checks.preferred_orientation import distinct_axes
 
 RUTILE = dict(
     cell=[4.594, 4.594, 2.959, 90, 90, 90], spacegroup="P 42/m n m", species=["Ti", "O"], xyz=[[0, 0, 0], [0.3053, 0.3053, 0]], b_iso=0.5,
@@ -135,7 +135,7 @@ def test_a_texture_goes_into_the_record_of_a_search_and_comes_back():
     from types import SimpleNamespace
 
     from jaxnmr._record import plain
-    from jaxnmr.solve.record import attempt_record, solutions_of_record
+    from jaxnmr.solve.determination.record import attempt_record, solutions_of_record
 
     crystal = jn.Crystal.create(**RUTILE)
     found = jn.solve.structure(jn.solve.simulated_intensities(crystal), "TiO2", seconds=0.5)

@@ -7,10 +7,10 @@ import pytest
 import jaxnmr as jn
 from jaxnmr import Struct
 from jaxnmr.energy import EnergyModel
-from jaxnmr.solve.bond_valence import orders_by_bond_valences
-from jaxnmr.solve.energies import relaxed_energy
-from jaxnmr.solve.progress import Clock
-from jaxnmr.solve.refined import Refinements, by_energy, order_by_energy
+from jaxnmr.solve.checks.bond_valence import orders_by_bond_valences
+from jaxnmr.solve.checks.energies import relaxed_energy
+from jaxnmr.solve.determination.progress import Clock
+from jaxnmr.solve.determination.refined import Refinements, by_energy, order_by_energy
 
 PLACE = 0.23
 

@@ -12,7 +12,7 @@ from solved_crystals import ANGLESITE, QUARTZ
 import jaxnmr as jn
 from jaxnmr.crystal import lattice, plan_expansion, volume
 from jaxnmr.diffraction.scattering import scattering_factors
-from jaxnmr.solve.after_search import missing_notes
+from jaxnmr.solve.determination.after_search import missing_notes
 from jaxnmr.solve.direct.assignments import Assignments
 from jaxnmr.solve.direct.equivalence import atoms_of, displacement
 from jaxnmr.solve.direct.heavy import heaviest, heavy_first

@@ -8,9 +8,9 @@ import pytest
 import jaxnmr as jn
 from jaxnmr.crystal import SpaceGroup
 from jaxnmr.diffraction.reflections import plan_reflections
+from jaxnmr.solve.checks.higher_symmetry import in_higher_symmetry, in_standard_setting
+from jaxnmr.solve.determination.ladder import group_counts, groups_to_try
 from jaxnmr.solve.extraction.symmetry import intensities_in
-from jaxnmr.solve.higher_symmetry import in_higher_symmetry, in_standard_setting
-from jaxnmr.solve.ladder import group_counts, groups_to_try
 
 APATITE = {
     "cell": (9.37, 9.37, 6.886, 90, 90, 120), "species": ("Ca", "Ca", "P", "O", "O", "O", "F"),

@@ -1,13 +1,13 @@
 """What is looked at beside the structure itself when a search has found one: texture for its refinement, electrons of its atoms, atoms that it lacks (host)."""
 
-from ..crystal import Crystal
-from ..errors import JaxnmrError
-from .direct.solutions import Solutions
-from .electrons import electron_counts
-from .fourier.maps import difference_map
-from .other_setting import areas_in_setting
-from .preferred_orientation import Texture, texture_of
-from .records import Intensities
+from ...crystal import Crystal
+from ...errors import JaxnmrError
+from ..checks.electrons import electron_counts
+from ..checks.other_setting import areas_in_setting
+from ..checks.preferred_orientation import Texture, texture_of
+from ..direct.solutions import Solutions
+from ..fourier.maps import difference_map
+from ..records import Intensities
 
 # sites beyond which fits to areas take long
 _MOST_SITES = 60

@@ -4,23 +4,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .._words import counted
-from ..crystal import SpaceGroup
-from ..diffraction import Instrument, Pattern
-from ..errors import ConventionError, JaxnmrError, ParameterError, SymmetryError
-from .direct.formula import Composition
-from .direct.search import GOOD_R
-from .direct.solutions import Solutions
-from .direct.structure import structure
-from .extraction.extinction import Extinction, ExtinctionTable, extinctions
-from .extraction.lebail import lebail
-from .extraction.records import Extraction
-from .extraction.symmetry import intensities_in
+from ..._words import counted
+from ...crystal import SpaceGroup
+from ...diffraction import Instrument, Pattern
+from ...errors import ConventionError, JaxnmrError, ParameterError, SymmetryError
+from ..direct.formula import Composition
+from ..direct.search import GOOD_R
+from ..direct.solutions import Solutions
+from ..direct.structure import structure
+from ..extraction.extinction import Extinction, ExtinctionTable, extinctions
+from ..extraction.lebail import lebail
+from ..extraction.records import Extraction
+from ..extraction.symmetry import intensities_in
+from ..records import CellCandidate, Peaks
 from .ladder import Rung, groups_to_try
 from .outcome import Attempt, fits
 from .progress import Clock
 from .record import Trail
-from .records import CellCandidate, Peaks
 
 # cells are searched for atoms as long as they are this probable, and no more than so many
 _LEAST_CELL, _MOST_CELLS = 0.02, 3

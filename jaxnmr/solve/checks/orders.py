@@ -8,10 +8,10 @@ from math import comb
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from .._arguments import checked
-from ..crystal import Crystal, plan_expansion, positions
-from ..crystal.sites import minimum_image
-from ..errors import ConventionError, ParameterError
+from ..._arguments import checked
+from ...crystal import Crystal, plan_expansion, positions
+from ...crystal.sites import minimum_image
+from ...errors import ConventionError, ParameterError
 
 # ways beyond which they are sampled
 _LISTED = 20000

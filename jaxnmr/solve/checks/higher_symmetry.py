@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..crystal import Crystal
-from ..errors import JaxnmrError
+from ...crystal import Crystal
+from ...errors import JaxnmrError
 
 # Å. A search without a mirror or an inversion centre leaves light atoms half an ångström from where these would have them
 TOLERANCES = (0.8, 0.5, 0.3, 0.15)
@@ -16,7 +16,7 @@ def in_higher_symmetry(crystal: Crystal, *, tolerances: tuple[float, ...] = TOLE
         crystal: a structure.
         tolerances: in Å, by which atoms may be away from the positions of the higher symmetry.
     """
-    from ..io.structures.ase import from_ase, to_ase
+    from ...io.structures.ase import from_ase, to_ase
 
     atoms, u = to_ase(crystal), float(np.mean(np.asarray(crystal.u_iso)))
     found: dict[str, Crystal] = {}
@@ -34,7 +34,7 @@ def in_higher_symmetry(crystal: Crystal, *, tolerances: tuple[float, ...] = TOLE
 
 def in_standard_setting(crystal: Crystal) -> Crystal:
     """The same structure in the standard setting of its space group; as it is where that cannot be told."""
-    from ..io.structures.ase import from_ase, to_ase
+    from ...io.structures.ase import from_ase, to_ase
 
     try:
         found = from_ase(to_ase(crystal), name=crystal.name, u_iso=max(float(np.mean(np.asarray(crystal.u_iso))), 1e-3))

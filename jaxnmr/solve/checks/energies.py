@@ -1,8 +1,8 @@
 """What an energy says of structures that the pattern does not tell apart (host)."""
 
-from ..crystal import Crystal
-from ..energy import EnergyModel
-from ..terms.energy_modes import all_coordinates, minimum_of
+from ...crystal import Crystal
+from ...energy import EnergyModel
+from ...terms.energy_modes import all_coordinates, minimum_of
 
 
 def relaxed_energy(crystal: Crystal, model: EnergyModel) -> float:

@@ -5,24 +5,24 @@ from pathlib import Path
 
 import numpy as np
 
-from .._arguments import checked
-from .._words import counted
-from ..crystal import SpaceGroup
-from ..diffraction import Instrument, Pattern
-from ..energy import EnergyModel
-from ..errors import ConventionError, ParameterError
-from ..typing import Numbers
+from ..._arguments import checked
+from ..._words import counted
+from ...crystal import SpaceGroup
+from ...diffraction import Instrument, Pattern
+from ...energy import EnergyModel
+from ...errors import ConventionError, ParameterError
+from ...typing import Numbers
+from ..direct.formula import Composition, parse_composition
+from ..direct.unknown import has_unknown, require_countable
+from ..extraction.ranking import rank_by_lebail
+from ..extraction.starts import group_of_lattice, require_cell, require_metric
+from ..indexing.index import index
+from ..peaks.find import find_peaks
+from ..records import CellCandidate, Peaks
 from .atom_search import AtomSearch
-from .direct.formula import Composition, parse_composition
-from .direct.unknown import has_unknown, require_countable
-from .extraction.ranking import rank_by_lebail
-from .extraction.starts import group_of_lattice, require_cell, require_metric
-from .indexing.index import index
 from .outcome import Determination
-from .peaks.find import find_peaks
 from .progress import Clock, Step
 from .record import Trail
-from .records import CellCandidate, Peaks
 from .refined import Refinements
 from .verdict import verdict
 

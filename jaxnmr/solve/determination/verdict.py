@@ -5,11 +5,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from ..refinement import RefinementResult
-from .direct.equivalence import atoms_of
-from .direct.solutions import IMPRECISE, areas_needed
-from .extraction.records import Extraction
-from .handover import profile_factor
+from ...refinement import RefinementResult
+from ..direct.equivalence import atoms_of
+from ..direct.solutions import IMPRECISE, areas_needed
+from ..extraction.records import Extraction
+from ..handover import profile_factor
 from .outcome import Attempt, fits
 
 # Rwp of a refined structure over that of the Le Bail fit, up to which the structure may be believed

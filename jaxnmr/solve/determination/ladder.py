@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from ..crystal import SpaceGroup
-from .extraction.extinction import ExtinctionTable
+from ...crystal import SpaceGroup
+from ..extraction.extinction import ExtinctionTable
 
 # a group that was never counted is not impossible
 _UNSEEN = 0.3

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..crystal import Crystal
-from ..diffraction import Pattern
-from ..energy import EnergyModel
-from ..errors import JaxnmrError
-from ..refinement import RefinementResult
+from ...crystal import Crystal
+from ...diffraction import Pattern
+from ...energy import EnergyModel
+from ...errors import JaxnmrError
+from ...refinement import RefinementResult
+from ..checks.bond_valence import Order, orders_by_bond_valences
+from ..checks.energies import relaxed_energy
+from ..checks.higher_symmetry import in_higher_symmetry, in_standard_setting
+from ..extraction.records import Extraction
+from ..handover import profile_factor, refine_solution
 from .after_search import electron_notes, missing_notes, texture_for
-from .bond_valence import Order, orders_by_bond_valences
-from .energies import relaxed_energy
-from .extraction.records import Extraction
-from .handover import profile_factor, refine_solution
-from .higher_symmetry import in_higher_symmetry, in_standard_setting
 from .outcome import Attempt, fits
 from .progress import Clock
 from .verdict import Refined

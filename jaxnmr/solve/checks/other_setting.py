@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..crystal import Crystal, volume
-from ..crystal.cell import reciprocal_metric
-from ..diffraction.reflections import plan_reflections
-from ..errors import ConventionError
-from .records import Intensities
+from ...crystal import Crystal, volume
+from ...crystal.cell import reciprocal_metric
+from ...diffraction.reflections import plan_reflections
+from ...errors import ConventionError
+from ..records import Intensities
 
 # relative difference of interplanar distances up to which reflections are the same: a cell may have been refined in between
 _SAME = 2e-3

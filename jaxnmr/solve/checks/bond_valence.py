@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from ..crystal import Crystal, lattice, plan_expansion, positions
+from ...crystal import Crystal, lattice, plan_expansion, positions
 
 # usual valences of elements that may be taken for each other
 VALENCES = {

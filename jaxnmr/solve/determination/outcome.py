@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ..crystal import Crystal
-from ..diffraction import Pattern
-from ..errors import DataError
-from ..refinement import RefinementResult
-from .direct.search import GOOD_R
-from .direct.solutions import Solutions
-from .extraction.extinction import ExtinctionTable
-from .extraction.records import Extraction
+from ...crystal import Crystal
+from ...diffraction import Pattern
+from ...errors import DataError
+from ...refinement import RefinementResult
+from ..direct.search import GOOD_R
+from ..direct.solutions import Solutions
+from ..extraction.extinction import ExtinctionTable
+from ..extraction.records import Extraction
+from ..records import CellCandidate, Intensities, Peaks
 from .ladder import Rung
-from .records import CellCandidate, Intensities, Peaks
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from typing import Literal
 import gemmi
 import numpy as np
 
-from .._arguments import checked
-from .._tables import plain
-from .._words import listed
-from ..crystal import Crystal
-from ..errors import ConventionError
-from ..units import format_esd, photon_energy_ev
+from ..._arguments import checked
+from ..._tables import plain
+from ..._words import listed
+from ...crystal import Crystal
+from ...errors import ConventionError
+from ...units import format_esd, photon_energy_ev
+from ..records import Intensities
 from .area_fit import AreaFit, atomic_number, fit_areas
 from .other_setting import areas_in_setting
-from .records import Intensities
 
 # standard uncertainties, and part of the number of electrons, by which a count must differ before the composition is doubted
 _DOUBT_SIGMA, _DOUBT_PART = 3.0, 0.10

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._arguments import checked
-from ..crystal import Crystal, SpaceGroup
-from ..diffraction.reflections import laue_rotations
+from ..._arguments import checked
+from ...crystal import Crystal, SpaceGroup
+from ...diffraction.reflections import laue_rotations
+from ..records import Intensities
 from .area_fit import fit_areas, promise_of_texture, without_texture
 from .other_setting import areas_in_setting
-from .records import Intensities
 
 AXES = (
     (0, 0, 1), (0, 1, 0), (1, 0, 0), (1, 1, 0), (1, 0, 1), (0, 1, 1), (1, 1, 1), (1, -1, 0), (1, 0, -1), (0, 1, -1), (1, 1, -1), (1, -1, 1),

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..crystal import Crystal, lattice
-from ..crystal.cell import reciprocal_metric
-from ..diffraction.between_elements import HEAVIEST, FormFactors
-from ..diffraction.reflections import laue_rotations
-from ..diffraction.scattering import scattering_factors
-from ..errors import ConventionError, DataError
-from ..units import EIGHT_PI2
-from .records import Intensities, require_areas
+from ...crystal import Crystal, lattice
+from ...crystal.cell import reciprocal_metric
+from ...diffraction.between_elements import HEAVIEST, FormFactors
+from ...diffraction.reflections import laue_rotations
+from ...diffraction.scattering import scattering_factors
+from ...errors import ConventionError, DataError
+from ...units import EIGHT_PI2
+from ..records import Intensities, require_areas
 
 # Å², as in the refinement against the pattern; Å, for coordinates that areas leave open; of the logarithm of a March coefficient
 U_PRIOR, U_SIGMA = 0.012, 0.01
@@ -344,7 +344,7 @@ def atomic_number(element: str) -> int:
 
 def without_texture(areas: Intensities, axis: tuple[int, int, int], ratio: float) -> Intensities:
     """The same areas with angular factors that hold a March-Dollase texture: what is compared with them needs no other."""
-    from ..diffraction.corrections import march_dollase
+    from ...diffraction.corrections import march_dollase
 
     images: Int[np.ndarray, "n k 3"] = np.einsum("ni,kij->nkj", areas.hkl, laue_rotations(areas.group))
     texture = march_dollase(images.astype(float), np.array(axis, dtype=float), reciprocal_metric(areas.cell), ratio)

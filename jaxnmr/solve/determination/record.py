@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._record import envelope, plain, read_record, write_record
-from ..crystal import Crystal, SpaceGroup
-from ..errors import ConventionError
-from .direct.contents import Contents
-from .direct.solutions import Solution, Solutions
-from .handover import profile_factor
-from .preferred_orientation import Texture
-from .records import CellCandidate, Peaks
+from ..._record import envelope, plain, read_record, write_record
+from ...crystal import Crystal, SpaceGroup
+from ...errors import ConventionError
+from ..checks.preferred_orientation import Texture
+from ..direct.contents import Contents
+from ..direct.solutions import Solution, Solutions
+from ..handover import profile_factor
+from ..records import CellCandidate, Peaks
 
 if TYPE_CHECKING:
-    from ..diffraction import Pattern
+    from ...diffraction import Pattern
     from .outcome import Attempt, Determination
 
 _CELL = (
