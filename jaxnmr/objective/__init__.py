@@ -1,5 +1,6 @@
 """Objectives: parameters, states, and the residuals and Jacobian that solvers work on."""
 
+from .contents import cell_atoms, cell_charge
 from .evidence import Derived, Evidence, Knowledge, Profile, Row, Rows, Table
 from .host_state import HostState
 from .losses import Loss
@@ -35,6 +36,8 @@ __all__ = [
     "TensorRead",
     "Term",
     "TermSum",
+    "cell_atoms",
+    "cell_charge",
     "normal_equations",
     "perturb",
     "source",

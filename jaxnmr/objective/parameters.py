@@ -24,6 +24,10 @@ from .._words import counted
 from ..errors import ParameterError
 from ..typing import Array, Numbers, Quantity
 from .parameter_row import ParameterRow
+from .ties import Following, Tie, require_within_bounds, summed, tied
+
+# of a specification, calculated from the rest
+_DERIVED = ("_key", "transform", "free_pivots", "following")
 
 
 @dataclass(frozen=True)
@@ -41,16 +45,6 @@ class Layout:
             out[name] = part.reshape(part.shape[:-1] + shape)
             start += size
         return out
-
-
-@dataclass(frozen=True)
-class Tie:
-    """``vector[target] = factor * vector[source] + offset``; the target is the pivot of a free direction."""
-
-    target: int
-    source: int
-    factor: float
-    offset: float
 
 
 class ParameterSpec:
@@ -91,7 +85,7 @@ class ParameterSpec:
     def changed(self, **attributes) -> ParameterSpec:
         """A copy with other free flags, bounds or ties."""
         other = object.__new__(ParameterSpec)
-        other.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("_key", "transform", "free_pivots")})
+        other.__dict__.update({k: v for k, v in self.__dict__.items() if k not in _DERIVED})
         other.__dict__.update(attributes)
         return other
 
@@ -116,23 +110,22 @@ class ParameterSpec:
         """``d vector / d theta``, ``(values, theta)``: symmetry, ties and scaling."""
         return self.along(np.flatnonzero(self.free))
 
+    @cached_property
+    def following(self) -> Following:
+        """How tied directions follow the others."""
+        return Following(self.directions, self.pivots, self.ties)
+
     def along(self, columns) -> np.ndarray:
         """``d vector`` by the scaled numbers of any directions, ties included, ``(values, columns)``."""
-        matrix = self.directions[:, columns] * self.scale[self.pivots[columns]]
-        for tie in self.ties:
-            matrix += np.outer(self.direction_of(tie.target), tie.factor * matrix[tie.source])
+        scale = self.scale[self.pivots[columns]]
+        matrix = self.directions[:, columns] * scale
+        if self.ties:
+            matrix += self.following.along @ (self.following.slopes[:, columns] * scale)
         return matrix
-
-    def direction_of(self, pivot: int) -> np.ndarray:
-        """The direction ``(values,)`` with this pivot."""
-        return self.directions[:, int(np.flatnonzero(self.pivots == pivot)[0])]
 
     def tied(self, flat: Array) -> np.ndarray:
         """A copy of a vector in which tied values follow."""
-        flat = np.array(flat, dtype=float)
-        for tie in self.ties:
-            flat += self.direction_of(tie.target) * (tie.factor * flat[tie.source] + tie.offset - flat[tie.target])
-        return flat
+        return self.following.settled(np.array(flat, dtype=float))
 
     def match(self, pattern: str) -> np.ndarray:
         """Indices of the vector that a name or pattern stands for.
@@ -228,7 +221,7 @@ class Parameters(Struct):
         """Every physical value, for tables."""
         spec = self.spec
         moved = np.abs(spec.transform).max(axis=1, initial=0.0) > 0
-        tied = {t.target: self.labels[t.source] for t in spec.ties}
+        followed = {t.target: t.written(self.labels) for t in spec.ties}
         flat = np.asarray(self.flat)
         return [
             ParameterRow(
@@ -238,7 +231,7 @@ class Parameters(Struct):
                 bool(moved[k]),
                 float(spec.lower[k]),
                 float(spec.upper[k]),
-                tied.get(k, ""),
+                followed.get(k, ""),
             )
             for k, label in enumerate(self.labels)
         ]
@@ -315,20 +308,25 @@ class Parameters(Struct):
 
     def _flag(self, patterns, value: bool) -> Parameters:
         spec, free = self.spec, self.spec.free.copy()
-        tied = [t.target for t in spec.ties]
+        ties = {t.target: t for t in spec.ties}
         idle: list[tuple[str, tuple[str, ...]]] = []
         for pattern in patterns:
             hits = spec.match(pattern)
             if value and (instead := self._instead(hits)):
                 idle.append((pattern, instead))
                 continue
-            chosen = np.isin(spec.pivots, hits) & ~np.isin(spec.pivots, tied)
+            chosen = np.isin(spec.pivots, hits) & ~np.isin(spec.pivots, list(ties))
             if _explicit(pattern, hits) and not chosen.any():
                 moved_by = spec.pivots[(np.abs(spec.directions[hits]) > 1e-9).any(axis=0)]
-                others = [self.labels[p] for p in moved_by if p not in tied and p not in hits]
+                others = [self.labels[p] for p in moved_by if p not in ties and p not in hits]
                 if others:
                     raise ParameterError(
                         f"{pattern!r} follows {', '.join(others)} by symmetry: free or fix that instead"
+                    )
+                if (tie := ties.get(int(hits[0]))) and tie.total and tie.sources:
+                    raise ParameterError(
+                        f"{pattern!r} follows {', '.join(self.labels[s] for s in tie.sources)}, so that {tie.total}: free or fix "
+                        "those instead"
                     )
                 if value:
                     why = "it is tied to another parameter" if moved_by.size else "symmetry fixes it"
@@ -402,6 +400,7 @@ class Parameters(Struct):
             raise ParameterError(
                 f"{self.labels[hits[k]]} = {flat[hits[k]]:g} is outside its bounds [{low[k]:g}, {high[k]:g}]"
             )
+        require_within_bounds(spec, flat)
         chosen = {self.labels[k] for k in hits} & spec.notes.keys()
         if chosen:
             spec = spec.changed(notes={k: note for k, note in spec.notes.items() if k not in chosen})
@@ -430,50 +429,40 @@ class Parameters(Struct):
         return self.replace(spec=self.spec.changed(lower=low, upper=high))
 
     @checked
-    def tie(self, target: str, source: str, factor: float = 1.0, offset: float = 0.0) -> Parameters:
-        """Make ``target = factor * source + offset``, element by element."""
-        spec = self.spec
-        targets, sources = spec.match(target), spec.match(source)
-        if len(sources) == 1:
-            targets = targets[targets != sources[0]]
-            sources = np.repeat(sources, len(targets))
-        if len(targets) == 0:
-            raise ParameterError(f"cannot tie {target!r} to itself; name another source")
-        if len(targets) != len(sources):
-            raise ParameterError(f"cannot tie {target!r} ({len(targets)} values) to {source!r} ({len(sources)} values)")
-        is_pivot = np.isin(targets, spec.pivots)
-        new = tuple(
-            Tie(int(t), int(s), float(factor), float(offset))
-            for t, s in zip(targets[is_pivot], sources[is_pivot], strict=True)
-        )
-        replaced = {t.target for t in new}
-        ties = tuple(t for t in spec.ties if t.target not in replaced) + new
-        follows = (
-            np.abs(spec.directions[:, np.isin(spec.pivots, [t.target for t in ties])]).max(axis=1, initial=0.0) > 1e-9
-        )
-        chained = next((t for t in ties if follows[t.source]), None)
-        if chained is not None:
-            raise ParameterError(
-                f"cannot tie {target!r} to {source!r}: {self.labels[chained.source]} is tied itself; tie both to the "
-                "same source"
-            )
-        free = spec.free & ~np.isin(spec.pivots, list(replaced))
-        spec = spec.changed(ties=ties, free=free)
-        flat = spec.tied(self.flat)
-        # values that follow others by symmetry must arrive where the tie wants them
-        slopes = spec.along(np.flatnonzero(~np.isin(spec.pivots, [t.target for t in ties])))
-        for t, s in zip(targets, sources, strict=True):
-            misses = (
-                np.abs(slopes[t] - factor * slopes[s]).max() > 1e-6 or abs(flat[t] - factor * flat[s] - offset) > 1e-6
-            )
-            if misses:
-                raise ParameterError(
-                    f"cannot tie {self.labels[t]} to {self.labels[s]}: symmetry prescribes {self.labels[t]} otherwise"
-                )
-        return self.replace(flat=flat, spec=spec)
+    def tie(
+        self, target: str, source: str | Mapping[str, float], factor: float = 1.0, offset: float = 0.0
+    ) -> Parameters:
+        """Make ``target = factor * source + offset``, element by element.
+
+        Several sources have a factor each: ``tie("u_iso[O3]", {"u_iso[O1]": 0.5, "u_iso[O2]": 0.5})`` is their mean.
+
+        Raises:
+            ParameterError: unknown names, numbers of values that differ, a source that is tied itself, or a symmetry that
+                prescribes otherwise.
+        """
+        if not isinstance(source, str) and (factor != 1.0 or not source):
+            raise ParameterError(f'several sources of {target!r} have a factor each: source={{"u_iso[O1]": 0.5, ...}}')
+        return tied(self, target, {source: factor} if isinstance(source, str) else source, offset)
+
+    @checked
+    def constrain_sum(self, coefficients: Mapping[str, float], equals: float) -> Parameters:
+        """Keep a sum of values: ``constrain_sum({"occupancy[Ca1]": 1.0, "occupancy[Sr1]": 1.0}, equals=1.0)``.
+
+        The last value named that can move follows the others, now and when they are refined, whether it is freed or not.
+        Its bounds hold where it follows a single refined number; else the result says when it ended outside.
+
+        Args:
+            coefficients: by name; all values that a pattern stands for have its coefficient.
+            equals: the value of the sum.
+
+        Raises:
+            ParameterError: an unknown name, a sum that contradicts others or symmetry or says nothing new, or one for which
+                a value would start outside its bounds.
+        """
+        return summed(self, coefficients, equals)
 
     def untie(self, pattern: str) -> Parameters:
-        """Remove the ties of these values; they keep their values and are fixed until freed."""
+        """Remove the ties of these values, and sums that they keep; values stay and are fixed until freed."""
         hits = set(self.spec.match(pattern).tolist())
         return self.replace(spec=self.spec.changed(ties=tuple(t for t in self.spec.ties if t.target not in hits)))
 

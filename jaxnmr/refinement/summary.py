@@ -11,6 +11,7 @@ import numpy as np
 
 from ..objective import Objective, Parameters
 from ..objective.objective import residuals_and_jacobian
+from ..objective.ties import outside
 from .bounds import settled_at_bounds
 from .information import InformationParts, information, position_slopes
 from .linearised import Linearised, null_sentences
@@ -254,4 +255,11 @@ def _warnings(crystals, params: Parameters, active, lower, upper) -> tuple[str, 
     theta, names = params.theta, params.free_names
     for k in np.flatnonzero(active & ((theta <= lower) | (theta >= upper))):
         sentences.append(f"{names[k]} ended at its bound {params[names[k]]:g}; it has no standard uncertainty.")
+    spec, flat = params.spec, np.asarray(params.flat)
+    for k in np.flatnonzero((spec.transform != 0).sum(axis=1) > 1):
+        if outside(flat[k], spec.lower[k], spec.upper[k]):
+            sentences.append(
+                f"{params.labels[k]} ended at {flat[k]:.4g}, outside its bounds [{spec.lower[k]:g}, {spec.upper[k]:g}]: it follows "
+                "several refined numbers, which no bound of one of them can keep. Fix one of those, or refine fewer."
+            )
     return tuple(sentences)

@@ -10,6 +10,7 @@ from .._arguments import checked
 from ..diffraction.powder import DEFAULT_CUTOFF
 from ..objective import Loss
 from ..units import b_to_u
+from .constraints import ConstraintSpec, TieSpec, parameter
 from .couplings import CouplingsSpec
 from .energy import EnergySpec
 from .keys import EMPTY, Spec, by_name, either, flat, given, key, part, parts, read, record, records, required
@@ -279,16 +280,6 @@ class HistogramSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TieSpec(Spec):
-    """One ``[[tie]]``."""
-
-    target: str = required(Table.text, '"u_iso[O2]"')
-    source: str = required(Table.text, '"u_iso[O1]"')
-    factor: float = key(Table.number, 1.0)
-    offset: float = key(Table.number, 0.0)
-
-
-@dataclass(frozen=True, kw_only=True)
 class StageSpec(Spec):
     """One ``[[stage]]``."""
 
@@ -321,19 +312,6 @@ class OutputSpec(Spec):
 
     correlation_threshold: float = key(Table.positive, 0.8, help="which correlations the report lists")
     pictures: tuple[str, ...] = key(Table.texts, ("png",), choices=("png", "pdf", "svg"))
-
-
-def _parameter(read: Any) -> Any:
-    """A reader of a value by the name of a parameter."""
-
-    def reader(table: Table, name: str) -> Any:
-        if isinstance(table.content[name], dict):
-            raise table.error(
-                'TOML splits this name at its dots; put parameter names in quotes: "xyz[O1.x]" = ...', name
-            )
-        return read(table, name)
-
-    return reader
 
 
 def _bound(table: Table, name: str) -> tuple[float, float]:
@@ -377,14 +355,15 @@ class Run(Spec):
         parts, "[[energy]]", "by a potential, as knowledge of a structure", name="energy", of=EnergySpec
     )
     start: dict[str, float | tuple[float, ...]] = required(
-        by_name, '[start]\n"xrd/size[FAP]" = 0.3', each=_parameter(either(list, Table.numbers, Table.number)),
+        by_name, '[start]\n"xrd/size[FAP]" = 0.3', each=parameter(either(list, Table.numbers, Table.number)),
         help="starting values by parameter name",
     )  # fmt: skip
-    bounds: dict[str, tuple[float, float]] = required(
-        by_name, '[bounds]\n"u_iso" = [0.0, inf]', each=_parameter(_bound)
-    )
+    bounds: dict[str, tuple[float, float]] = required(by_name, '[bounds]\n"u_iso" = [0.0, inf]', each=parameter(_bound))
     ties: tuple[dict[str, Any], ...] = required(
-        records, "[[tie]]", "target = factor * source + offset", name="tie", of=TieSpec
+        records, "[[tie]]", "target = factor * source + offset, with one source or several", name="tie", of=TieSpec
+    )
+    constraints: tuple[ConstraintSpec, ...] = required(
+        parts, "[[constraint]]", "sums that are kept exactly", name="constraint", of=ConstraintSpec
     )
     restraints: tuple[RestraintSpec, ...] = required(parts, "[[restraint]]", name="restraint", of=RestraintSpec)
     stages: tuple[StageSpec, ...] = required(

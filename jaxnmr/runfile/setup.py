@@ -20,6 +20,7 @@ from ..objective.source import plan_sources
 from ..refinement import GaussNewton, LevenbergMarquardt, Stage
 from ..terms import PatternTerm, PredictedSpectrumTerm, SpectrumTerm
 from .advice import in_keys
+from .constraints import constrained
 from .couplings import couplings_term
 from .energy import energies_by_phase, energy_term
 from .existing import require_files
@@ -112,6 +113,10 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
                         f"{label} is tied to {tied[label]!r} and to {tie['source']!r}; keep one of them"
                     )
             parameters = parameters.tie(tie["target"], tie["source"], factor=tie["factor"], offset=tie["offset"])
+    prefix = {phase: objective.phase_prefix(phase) for phase in crystals}
+    for k, constraint in enumerate(run.constraints, 1):
+        with _place(run, f"[[constraint]] number {k}"):
+            parameters = constrained(parameters, constraint, crystals, prefix)
     check = parameters
     for stage in run.stages:
         with _place(run, f"[[stage]] {stage.name!r}"):

@@ -77,7 +77,7 @@ def test_every_commented_key_of_the_documentation_is_understood(write):
                 "lorentzian_hz",
                 "lorentzian_ppm",
             ),
-            *("expected", "count", "parameter", "phase"),
+            *("expected", "count", "parameter", "phase", "oxidation", "atoms"),
         )
     )
     uncommented = []
@@ -204,6 +204,13 @@ weight = 2.0
 target = "u_iso[O]"
 source = "u_iso[Si]"
 factor = 1.5
+[[tie]]
+target = "xrd/X"
+source = { "xrd/Y" = 0.5, "xrd/Z" = -1.0 }
+offset = 0.25
+[[constraint]]
+kind = "charge"
+oxidation = { Si = 4, O = -2 }
 [[restraint]]
 kind = "bond"
 atoms = ["Si", "O"]
@@ -276,6 +283,9 @@ def test_starting_values_bounds_and_ties_reach_the_parameters(built):
     assert rows["u_iso[O]"].tied_to == "u_iso[Si]"
     assert rows["u_iso[O]"].value == pytest.approx(1.5 * rows["u_iso[Si]"].value)
     assert rows["u_iso[Si]"].lower == 0.0
+    assert (rows["xrd/X"].value, rows["xrd/X"].tied_to) == (0.25, "0.25 + 0.5 xrd/Y - xrd/Z")
+    # of 3 Si4+ and 6 O2- in the cell
+    assert rows["occupancy[O]"].tied_to == "occupancy[Si]"
     assert any(name.startswith("xrd/march") for name in rows)
     assert any(name.startswith("xrd/stephens") for name in rows)
 
@@ -315,6 +325,9 @@ def test_stages_and_solver_are_those_of_the_file(built):
         ("[start]\n'xrd/sice' = 1.0", "[start] 'xrd/sice': no parameter is called 'xrd/sice'"),
         ("[bounds]\n'u_iso' = [0.5, 1.0]", "[bounds] 'u_iso': u_iso[Si] = 0.007 lies outside"),
         ("[[tie]]\ntarget = 'u_iso[Xe]'\nsource = 'u_iso[Si]'", "[[tie]] 'u_iso[Xe]'"),
+        ("[[constraint]]\nsum = { 'cell[alpha]' = 1.0 }\nequals = 91", "[[constraint]] number 1: cell[alpha] = 91 cannot"),
+        ("[[constraint]]\nkind = 'charge'\noxidation = { Si = 4 }", "number 1: no oxidation state of O of quartz"),
+        ("[[constraint]]\nkind = 'atoms'\natoms = { Ge = 3 }", "number 1: Ge: no such site or element"),
         (
             "[[stage]]\nname = 'last'\nfree = ['xzy']",
             "[[stage]] 'last': no parameter is called 'xzy'; did you mean 'xyz'",
