@@ -164,7 +164,14 @@ def march_dollase(
 
     Source: Dollase, J. Appl. Cryst. 19, 267 (1986).
     """
+    cos2 = squared_cosines(equivalents, axis, g_star)
+    return jnp.mean((ratio**2 * cos2 + (1.0 - cos2) / ratio) ** -1.5, axis=1)
+
+
+def squared_cosines(
+    equivalents: Float[Array, "n k 3"], axis: Float[Array, "3"], g_star: Float[Array, "3 3"]
+) -> Float[Array, "n k"]:
+    """``cos²`` of the angles between reciprocal vectors and an axis, all hkl."""
     h2 = jnp.einsum("nki,ij,nkj->nk", equivalents, g_star, equivalents)
     a2 = axis @ g_star @ axis
-    cos2 = jnp.einsum("nki,ij,j->nk", equivalents, g_star, axis) ** 2 / (h2 * a2)
-    return jnp.mean((ratio**2 * cos2 + (1.0 - cos2) / ratio) ** -1.5, axis=1)
+    return jnp.einsum("nki,ij,j->nk", equivalents, g_star, axis) ** 2 / (h2 * a2)

@@ -93,9 +93,12 @@ def linear_pattern(
             area_factor(p, cells[k], angles[k], plan.fixed, v, k) for k, p in enumerate(plan.phases)
         ])  # fmt: skip
 
-    pairs = [p.f_squared_and_tangents(crystals[p.name], crystal_tangents[p.name]) for p in plan.phases]
+    pairs = [
+        p.f_squared_and_tangents(crystals[p.name], crystal_tangents[p.name], values, value_tangents)
+        for p in plan.phases
+    ]
     f_squared, f_tangents = (jnp.concatenate(of, axis=-1) for of in zip(*pairs, strict=True))
-    of_intensity = lambda v: {name: value for name, value in v.items() if name != "background"}
+    of_intensity = lambda v: {name: value for name, value in v.items() if name not in ("background", "f1", "f2")}
     factor, by_few, spread = _by_few(
         factors, (cells, of_intensity(values)), (cell_tangents, of_intensity(value_tangents))
     )

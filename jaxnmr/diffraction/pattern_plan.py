@@ -79,7 +79,7 @@ class PatternPlan(Struct):
 
     def quantities(self) -> dict[str, Quantity]:
         """The histogram's refinable quantities by local name (host)."""
-        return histogram_quantities(self.instrument, self.phases, self.background_start)
+        return histogram_quantities(self.instrument, self.phases, self.background_start, self.phases[0].dispersion)
 
     def phase_tables(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> list[PhasePeaks]:
         """Peaks of every phase (traceable)."""

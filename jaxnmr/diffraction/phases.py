@@ -14,6 +14,7 @@ from ..crystal.cell import reciprocal_metric, volume
 from ..typing import Array, Numbers
 from ..units import CENTIDEG
 from . import corrections, widths
+from .harmonics import harmonic_texture, highest_order, texture_basis, texture_terms
 from .records import Fixed, Instrument
 from .reflections import laue_rotations, plan_reflections, stephens_basis
 from .structure_factors import StructureFactors, reciprocal_lengths
@@ -28,11 +29,13 @@ class PhasePlan(Struct):
     Attributes:
         hkl: as floats; ``multiplicity``; ``present``, 0 for padding.
         structure: what the structure factors need.
-        equivalents: Laue-equivalent hkl, one without texture.
-        march_axis: hkl.
+        equivalents: Laue-equivalent hkl, one where nothing depends on directions.
+        march_axis: hkl; ``size_axis``, too.
+        harmonics: of the texture, as :func:`~jaxnmr.diffraction.harmonics.texture_terms`; none without.
         quartics: Stephens' quartic forms, none without.
         given: squared structure factors to use instead of the structure's (Le Bail, or fixed).
-        name: phase name; ``intensities`` where |F|² comes from; ``textured``; ``stephens`` coefficient names.
+        name: phase name; ``intensities`` where |F|² comes from; ``textured``; ``stephens`` and ``texture`` coefficient names;
+            ``uniaxial`` whether sizes differ along an axis; ``dispersion`` elements whose f' and f'' are parameters.
     """
 
     hkl: Float[Array, "n 3"]
@@ -41,12 +44,17 @@ class PhasePlan(Struct):
     structure: StructureFactors
     equivalents: Float[Array, "n equivalents 3"]
     march_axis: Float[Array, "3"]
+    size_axis: Float[Array, "3"]
+    harmonics: Float[Array, "harmonics coefficients"]
     quartics: Float[Array, "n quartics"]
     given: Float[Array, " n"]
     name: str = static()
     intensities: Intensities = static()
     textured: bool = static()
     stephens: tuple[str, ...] = static()
+    texture: tuple[str, ...] = static()
+    uniaxial: bool = static()
+    dispersion: tuple[str, ...] = static()
 
     @classmethod
     def plan(
@@ -59,6 +67,9 @@ class PhasePlan(Struct):
         intensities: Intensities = "structure",
         march_axis: Numbers | None = None,
         stephens: bool = False,
+        harmonics: int = 0,
+        size_axis: Numbers | None = None,
+        dispersion: tuple[str, ...] = (),
         reflections: tuple[Int[np.ndarray, "n 3"], Int[np.ndarray, " n"]] | None = None,
         capacity: int = 0,
     ) -> Self:
@@ -72,6 +83,9 @@ class PhasePlan(Struct):
             intensities: ``"structure"``, ``"lebail"`` or ``"given"``.
             march_axis: hkl of a March-Dollase axis, or ``None``.
             stephens: refine anisotropic microstrain.
+            harmonics: highest order of a texture in harmonics, 0 for none.
+            size_axis: hkl of the axis of uniaxial crystallites, or ``None``.
+            dispersion: elements whose f' and f'' are parameters of the histogram.
             reflections: ``(hkl, multiplicity)`` to use instead of the enumerated ones.
             capacity: least number of rows.
         """
@@ -89,20 +103,27 @@ class PhasePlan(Struct):
             exponents, coefficients, names = stephens_basis(crystal.group)
             quartics = np.prod(hkl[:, None, :] ** exponents[None], axis=-1) @ coefficients
         textured = march_axis is not None
-        rotations = laue_rotations(crystal.group) if textured else np.eye(3, dtype=int)[None]
+        directed = textured or harmonics or size_axis is not None
+        rotations = laue_rotations(crystal.group) if directed else np.eye(3, dtype=int)[None]
+        basis, texture = texture_basis(crystal.group, cell, harmonics) if harmonics else (np.zeros((0, 0)), ())
         return cls(
             hkl=hkl.astype(float),
             multiplicity=np.concatenate([multiplicity, np.ones(fill)]).astype(float),
             present=np.concatenate([np.ones(n), np.zeros(fill)]),
-            structure=StructureFactors.plan(crystal, hkl, instrument.radiation, instrument.wavelengths[0]),
+            structure=StructureFactors.plan(crystal, hkl, instrument.radiation, instrument.wavelengths[0], dispersion),
             equivalents=np.einsum("ni,kij->nkj", hkl, rotations).astype(float),
             march_axis=np.array((0, 0, 1) if march_axis is None else march_axis, dtype=float),
+            size_axis=np.array((0, 0, 1) if size_axis is None else size_axis, dtype=float),
+            harmonics=texture_terms(basis, texture, instrument.geometry),
             quartics=quartics,
             given=np.ones(rows),
             name=name,
             intensities=intensities,
             textured=textured,
             stephens=names,
+            texture=texture,
+            uniaxial=size_axis is not None,
+            dispersion=dispersion,
         )  # fmt: skip
 
     def relisted(self, crystal: Crystal, instrument: Instrument, d_min: float) -> Self:
@@ -117,6 +138,9 @@ class PhasePlan(Struct):
             intensities=self.intensities,
             march_axis=tuple(np.asarray(self.march_axis)) if self.textured else None,
             stephens=bool(self.stephens),
+            harmonics=self.highest_harmonic,
+            size_axis=tuple(np.asarray(self.size_axis)) if self.uniaxial else None,
+            dispersion=self.dispersion,
             capacity=self.hkl.shape[0],
         )
         n = self.n_reflections  # the padding repeats the last reflection
@@ -124,14 +148,14 @@ class PhasePlan(Struct):
         kept = np.array([extracted.get(tuple(h), 1.0) for h in plan.hkl.tolist()])
         return plan.replace(given=kept)
 
-    def f_squared(self, crystal: Crystal) -> Float[Array, " n"]:
-        """Squared structure factors of a structure, or those to use instead (traceable)."""
+    def f_squared(self, crystal: Crystal, v: Mapping[str, Array] | None = None) -> Float[Array, " n"]:
+        """Squared structure factors of a structure, or those to use instead (traceable); ``v`` as of :func:`phase_peaks`."""
         if self.intensities != "structure":
             return jnp.asarray(self.given)
-        return self.structure.squared(crystal, self._d_star_sq(jnp.asarray(crystal.cell)))
+        return self.structure.squared(crystal, self._d_star_sq(jnp.asarray(crystal.cell)), v)
 
     def f_squared_and_tangents(
-        self, crystal: Crystal, tangents: Crystal
+        self, crystal: Crystal, tangents: Crystal, v: Mapping[str, Array], v_tangents: Mapping[str, Array]
     ) -> tuple[Float[Array, " n"], Float[Array, "parameters n"]]:
         """:meth:`f_squared` and its derivatives along many tangents, leading parameter axis, at the price of a gradient."""
         if self.intensities != "structure":
@@ -139,18 +163,25 @@ class PhasePlan(Struct):
         cell = jnp.asarray(crystal.cell)
         d_star_sq, push = jax.linearize(self._d_star_sq, cell)
         by_cell = jax.vmap(push)(jnp.eye(6))
-        value, by_d_star_sq, by_atoms = self.structure.gradient(crystal, d_star_sq)
+        value, by_d_star_sq, by_atoms = self.structure.gradient(crystal, d_star_sq, v)
         by_cell = by_d_star_sq * by_cell
-        moved = [tangents.xyz, tangents.occupancy, tangents.u_iso, tangents.u_aniso][: len(by_atoms)]
-        if self.structure.has_aniso:
-            *by_atoms, by_length = by_atoms
-            by_cell = by_cell + (by_length @ jax.jacfwd(reciprocal_lengths)(cell)).T
+        if "length" in by_atoms:
+            by_cell = by_cell + (by_atoms.pop("length") @ jax.jacfwd(reciprocal_lengths)(cell)).T
+        moved = [
+            v_tangents[name] @ self.structure.of_element.T if name in ("f1", "f2") else getattr(tangents, name)
+            for name in by_atoms
+        ]
         # one product of all that atoms can do
         flat = lambda arrays: jnp.concatenate([a.reshape(a.shape[0], -1) for a in arrays], axis=1)
-        return value, tangents.cell @ by_cell + flat(moved) @ flat(by_atoms).T
+        return value, tangents.cell @ by_cell + flat(moved) @ flat(by_atoms.values()).T
 
     def _d_star_sq(self, cell: Float[Array, "6"]) -> Float[Array, " n"]:
         return jnp.einsum("ni,ij,nj->n", self.hkl, reciprocal_metric(cell), self.hkl)
+
+    @property
+    def highest_harmonic(self) -> int:
+        """Highest order of the harmonics of its texture, 0 without."""
+        return highest_order(self.harmonics.shape[0])
 
     @property
     def n_reflections(self) -> int:
@@ -197,7 +228,7 @@ def phase_peaks(
     """
     cell = jnp.asarray(crystal.cell)
     lines = phase_lines(plan, cell, fixed, line_values(v), index, gsas=gsas)
-    f_squared = plan.f_squared(crystal)
+    f_squared = plan.f_squared(crystal, v)
     area = f_squared * area_factor(plan, cell, lines.two_theta, fixed, v, index)
     return PhasePeaks(lines.position, area, lines.fwhm, lines.eta, f_squared, lines.d_spacing, lines.lorentzian)
 
@@ -205,7 +236,7 @@ def phase_peaks(
 # histogram parameters that move or widen peaks; the others change areas and background only
 _OF_LINES = (
     "wavelength", "zero", "displacement", "transparency", "displace_x", "displace_y",
-    "U", "V", "W", "X", "Y", "Z", "size", "size_mix", "strain", "strain_mix",
+    "U", "V", "W", "X", "Y", "Z", "size", "size_along", "size_mix", "strain", "strain_mix",
 )  # fmt: skip
 
 
@@ -238,8 +269,12 @@ def phase_lines(
         if plan.stephens
         else v["strain"][index]
     )
+    size = v["size"][index]
+    if plan.uniaxial:
+        cos2 = corrections.squared_cosines(plan.equivalents, plan.size_axis, reciprocal_metric(cell))
+        size = widths.uniaxial_size(size, v["size_along"][index], cos2)
     for width, mixing in (
-        (widths.size_width(two_theta, v["size"][index], wavelength[0]), v["size_mix"][index]),
+        (widths.size_width(two_theta, size, wavelength[0]), v["size_mix"][index]),
         (widths.strain_width(two_theta, microstrain), v["strain_mix"][index]),
     ):
         lorentzian, gaussian = widths.split_width(width, mixing)
@@ -273,4 +308,6 @@ def area_factor(
         area = area * corrections.march_dollase(
             plan.equivalents, plan.march_axis, reciprocal_metric(cell), v["march"][index]
         )
+    if plan.texture:
+        area = area * harmonic_texture(plan.equivalents, plan.harmonics, cell, v[f"texture_{plan.name}"])
     return area

@@ -14,6 +14,7 @@ from ..errors import ConventionError, DataError, ParameterError, ShapeError, req
 from ..typing import Numbers, Quantity
 from . import profiles
 from .background import Background
+from .harmonics import ORDERS, texture_basis
 from .pattern_plan import PatternPlan, shortest_d
 from .phases import PhasePlan
 from .quantities import PhaseKind, histogram_quantities
@@ -41,6 +42,9 @@ class PowderDiffraction:
         march_axis: by phase, hkl of a March-Dollase texture axis.
         stephens: phases with anisotropic microstrain.
         lebail: phases whose intensities are extracted rather than calculated.
+        harmonics: by phase, the highest order (2, 4, 6 or 8) of a texture in symmetrised spherical harmonics.
+        size_axis: by phase, hkl of the axis along which crystallites have a size of their own.
+        dispersion: elements whose f' and f'' are parameters; as tabulated to begin with.
         axial_mode: ``"gsas"`` copies GSAS-II's quadrature and Kα2 formula, for comparison only.
         cutoff: tails are followed until they fall to this fraction of the peak height.
         device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind to calculate on; by default the one JAX computes on.
@@ -55,6 +59,9 @@ class PowderDiffraction:
     axial_mode: Literal["converged", "gsas"] = "converged"
     cutoff: float = DEFAULT_CUTOFF
     device: str | None = None
+    harmonics: Mapping[str, int] | Sequence[tuple[str, int]] = ()
+    size_axis: Mapping[str, Sequence[float]] | Sequence[tuple[str, Sequence[float]]] = ()
+    dispersion: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.axial_mode not in ("converged", "gsas"):
@@ -63,15 +70,19 @@ class PowderDiffraction:
             tuning(self.device)
         if not 0 < self.cutoff < 1:
             raise ConventionError(f"cutoff is {self.cutoff!r}; expected a fraction of the peak height, as 5e-5")
-        axes = tuple((phase, tuple(float(k) for k in hkl)) for phase, hkl in dict(self.march_axis).items())
-        for phase, hkl in axes:
-            if len(hkl) != 3 or not np.isfinite(hkl).all() or not any(hkl):
-                raise ConventionError(
-                    f"march_axis of {phase!r} is {hkl}; expected hkl that are not all 0, such as (0, 0, 1)"
-                )
         # tuples: experiments are compared and hashed
-        object.__setattr__(self, "march_axis", axes)
-        for name in ("phases", "stephens", "lebail"):
+        for name in ("march_axis", "size_axis"):
+            object.__setattr__(self, name, _axes(name, dict(getattr(self, name))))
+        orders = tuple((phase, order) for phase, order in dict(self.harmonics).items())
+        for phase, order in orders:
+            if order not in ORDERS:
+                raise ConventionError(f"harmonics of {phase!r} go to order {order!r}; expected 2, 4, 6 or 8")
+            if phase in dict(self.march_axis):
+                raise ConventionError(
+                    f"{phase!r} has march_axis and harmonics, which describe the same texture; keep one of them"
+                )
+        object.__setattr__(self, "harmonics", orders)
+        for name in ("phases", "stephens", "lebail", "dispersion"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @checked
@@ -103,6 +114,7 @@ class PowderDiffraction:
         given = dict(reflections or {})
         _require_phases("reflections", given, crystals)
         shortest, axes = shortest_d(x, instrument), dict(self.march_axis)
+        orders, sizes = dict(self.harmonics), dict(self.size_axis)
         plans = []
         for name, crystal in crystals.items():
             phase = PhasePlan.plan(
@@ -113,6 +125,9 @@ class PowderDiffraction:
                 intensities="given" if name in given else "lebail" if name in self.lebail else "structure",
                 march_axis=axes.get(name),
                 stephens=name in self.stephens,
+                harmonics=orders.get(name, 0),
+                size_axis=sizes.get(name),
+                dispersion=tuple(self.dispersion),
                 reflections=(_whole(given[name][0]), _whole(given[name][1])) if name in given else None,
             )
             if name in given:
@@ -192,12 +207,19 @@ class PowderDiffraction:
     def quantities(self, crystals: Crystal | Mapping[str, Crystal], like: Pattern) -> dict[str, Quantity]:
         """What can be refined in a measured pattern besides the structures, by local name (host)."""
         instrument, x, y = self.measured(like)
-        axes = dict(self.march_axis)
+        axes, orders, sizes = dict(self.march_axis), dict(self.harmonics), dict(self.size_axis)
         kinds = [
-            PhaseKind(name, name in axes, stephens_basis(crystal.group)[2] if name in self.stephens else ())
+            PhaseKind(
+                name,
+                name in axes,
+                stephens_basis(crystal.group)[2] if name in self.stephens else (),
+                texture_basis(crystal.group, np.asarray(crystal.cell), orders[name])[1] if name in orders else (),
+                name in sizes,
+            )
             for name, crystal in self.among(crystals).items()
         ]
-        return histogram_quantities(instrument, kinds, self.background.start(x, y, float(x[0]), float(x[-1])))
+        start = self.background.start(x, y, float(x[0]), float(x[-1]))
+        return histogram_quantities(instrument, kinds, start, self.dispersion)
 
     def among(self, crystals: Crystal | Mapping[str, Crystal]) -> dict[str, Crystal]:
         """The phases of this experiment, by name (host).
@@ -213,8 +235,13 @@ class PowderDiffraction:
         chosen = {name: crystals[name] for name in self.phases} or crystals
         if not chosen:
             raise ConventionError("a powder pattern needs at least one crystal")
-        for what in ("march_axis", "stephens", "lebail"):
-            _require_phases(what, dict(self.march_axis) if what == "march_axis" else getattr(self, what), chosen)
+        for what in ("stephens", "lebail"):
+            _require_phases(what, getattr(self, what), chosen)
+        for what in ("march_axis", "harmonics", "size_axis"):
+            _require_phases(what, dict(getattr(self, what)), chosen)
+        elements = {element for crystal in chosen.values() for element in crystal.elements}
+        if unknown := [element for element in self.dispersion if element not in elements]:
+            raise ConventionError(f"dispersion names {unknown}, but the elements are {sorted(elements)}")
         return chosen
 
     def measured(
@@ -234,6 +261,10 @@ class PowderDiffraction:
                 "PowderDiffraction(instrument=Instrument(wavelengths=(1.5406,))) says it, or read_pattern(..., wavelength=1.5406)"
             )
         instrument.require_wavelength()
+        if self.dispersion and instrument.radiation != "xray":
+            raise ConventionError(
+                "dispersion (f' and f'') is that of X-rays, and the radiation is 'neutron'; leave it out"
+            )
         included = pattern.included()
         x, y = np.asarray(pattern.x)[included], np.asarray(pattern.y)[included]
         if len(x) < 3:
@@ -276,6 +307,14 @@ def two_theta_points(first: float, last: float, step: float) -> Float[np.ndarray
 
 def _whole(numbers: Numbers) -> Int[np.ndarray, "..."]:
     return np.rint(numbers).astype(int)
+
+
+def _axes(what: str, given: Mapping[str, Sequence[float]]) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    axes = tuple((phase, tuple(float(k) for k in hkl)) for phase, hkl in given.items())
+    for phase, hkl in axes:
+        if len(hkl) != 3 or not np.isfinite(hkl).all() or not any(hkl):
+            raise ConventionError(f"{what} of {phase!r} is {hkl}; expected hkl that are not all 0, such as (0, 0, 1)")
+    return axes
 
 
 def _require_phases(what: str, names: Sequence[str] | Mapping[str, object], crystals: Mapping[str, Crystal]) -> None:

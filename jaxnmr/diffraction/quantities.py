@@ -9,12 +9,21 @@ from jaxtyping import Float
 
 from ..typing import Array, Numbers, Quantity
 from .records import Instrument
+from .scattering import dispersion
 
 INF = np.inf
 
 
 class DescribedPhase(Protocol):
-    """What of a phase decides what can be refined: its name, texture, and coefficients of anisotropic microstrain."""
+    """What of a phase decides what can be refined.
+
+    Attributes:
+        name: of the phase.
+        textured: whether it has a March-Dollase texture.
+        stephens: names of coefficients of anisotropic microstrain.
+        texture: names of coefficients of texture in harmonics.
+        uniaxial: whether its crystallites have another size along an axis.
+    """
 
     @property
     def name(self) -> str: ...
@@ -22,6 +31,10 @@ class DescribedPhase(Protocol):
     def textured(self) -> bool: ...
     @property
     def stephens(self) -> tuple[str, ...]: ...
+    @property
+    def texture(self) -> tuple[str, ...]: ...
+    @property
+    def uniaxial(self) -> bool: ...
 
 
 class PhaseKind(NamedTuple):
@@ -30,12 +43,17 @@ class PhaseKind(NamedTuple):
     name: str
     textured: bool
     stephens: tuple[str, ...]
+    texture: tuple[str, ...] = ()
+    uniaxial: bool = False
 
 
 def histogram_quantities(
-    instrument: Instrument, plans: Sequence[DescribedPhase], background_start: Float[Array, " terms"]
+    instrument: Instrument,
+    plans: Sequence[DescribedPhase],
+    background_start: Float[Array, " terms"],
+    elements: Sequence[str] = (),
 ) -> dict[str, Quantity]:
-    """The quantities of a histogram by local name, with values from its instrument (host)."""
+    """The quantities of a histogram by local name, with values from its instrument (host); ``elements`` with f' and f''."""
     i = instrument
     phases = tuple(p.name for p in plans)
     n = len(phases)
@@ -108,7 +126,21 @@ def histogram_quantities(
             value=np.ones(n), labels=phases, lower=0.05, upper=20.0, scale=0.1,
             basis=np.eye(n)[:, textured], doc="March-Dollase ratio",
         )  # fmt: skip
+    if any(p.uniaxial for p in plans):
+        uniaxial = np.array([p.uniaxial for p in plans])
+        table["size_along"] = Quantity(
+            value=np.ones(n), unit="µm", labels=phases, lower=1e-3, upper=100.0, scale=0.1,
+            basis=np.eye(n)[:, uniaxial], doc="crystallite size along the axis; size is that across",
+        )  # fmt: skip
+    if elements:
+        f1, f2 = zip(*(dispersion(element, i.wavelengths[0]) for element in elements), strict=True)
+        table["f1"] = listed(f1, "e", 0.5, "anomalous dispersion f'", labels=tuple(elements))
+        table["f2"] = listed(f2, "e", 0.5, "anomalous dispersion f''", labels=tuple(elements), lower=0.0)
     for p in plans:
+        if p.texture:
+            table[f"texture_{p.name}"] = listed(
+                np.zeros(len(p.texture)), "", 0.1, "texture in harmonics", labels=p.texture
+            )
         if p.stephens:
             table[f"stephens_{p.name}"] = listed(
                 np.full(len(p.stephens), 1.0), "10⁻¹²Å⁻⁴", 1.0, "anisotropic microstrain", labels=p.stephens

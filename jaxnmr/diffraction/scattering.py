@@ -79,10 +79,15 @@ def _xray(symbol: str, wavelength: float) -> tuple[np.ndarray, np.ndarray, float
         )
     if table is None:
         raise ConventionError(f"no X-ray form factor of {element} is tabulated; use another element")
+    f1, f2 = dispersion(element, wavelength)
+    return np.array(table.a), np.array(table.b), float(table.c), f1, f2
+
+
+def dispersion(element: str, wavelength: float) -> tuple[float, float]:
+    """f' and f'' of an element in electrons, as tabulated, at a wavelength in Å (host)."""
     number = gemmi.Element(element).atomic_number
     # hydrogen and helium have no anomalous scattering worth tabulating
-    f1, f2 = gemmi.cromer_liberman(z=number, energy=photon_energy_ev(wavelength)) if number > 2 else (0.0, 0.0)
-    return np.array(table.a), np.array(table.b), float(table.c), f1, f2
+    return gemmi.cromer_liberman(z=number, energy=photon_energy_ev(wavelength)) if number > 2 else (0.0, 0.0)
 
 
 def _it92(element: str, charge: int) -> gemmi.IT92Coef | None:

@@ -4,9 +4,9 @@
 centrosymmetric or not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -24,14 +24,17 @@ from .scattering import ScatteringFactors, scattering_factors
 
 _TWO_PI = 2.0 * np.pi
 
-# coordinates, occupancies, isotropic and anisotropic displacements of the sites, and lengths of the reciprocal axes
-Atoms = tuple[
-    Float[Array, "sites 3"],
-    Float[Array, " sites"],
-    Float[Array, " sites"],
-    Float[Array, "sites 6"],
-    Float[Array, "3"],
-]
+
+class Atoms(NamedTuple):
+    """What of the sites structure factors depend on, the lengths of the reciprocal axes among it, which scale displacements."""
+
+    xyz: Float[Array, "sites 3"]
+    occupancy: Float[Array, " sites"]
+    u_iso: Float[Array, " sites"]
+    u_aniso: Float[Array, "sites 6"]
+    length: Float[Array, "3"]
+    f1: Float[Array, " sites"]
+    f2: Float[Array, " sites"]
 
 
 class StructureFactors(Struct):
@@ -44,6 +47,7 @@ class StructureFactors(Struct):
         membership: 1 where the image belongs to the site.
         centring: number of lattice points per cell.
         factors: scattering factors per site.
+        of_element: 1 where the site is of the element whose dispersion is a parameter; one column per such element, or none.
         has_aniso: whether any site has anisotropic displacement.
     """
 
@@ -54,11 +58,19 @@ class StructureFactors(Struct):
     membership: Float[Array, "images sites"]
     centring: Scalar
     factors: ScatteringFactors
+    of_element: Float[Array, "sites elements"]
     has_aniso: bool = static()
 
     @classmethod
-    def plan(cls, crystal: Crystal, hkl: Real[np.ndarray, "n 3"], radiation: str, wavelength: float) -> Self:
-        """Prepare the structure factors of ``hkl`` (host)."""
+    def plan(
+        cls,
+        crystal: Crystal,
+        hkl: Real[np.ndarray, "n 3"],
+        radiation: str,
+        wavelength: float,
+        dispersion: Sequence[str] = (),
+    ) -> Self:
+        """Prepare the structure factors of ``hkl`` (host); ``dispersion`` are elements whose f' and f'' are parameters."""
         group = crystal.group
         sites = crystal.sites()
         used = sorted({int(k) for site in sites for k in site.primitive_images})
@@ -73,32 +85,51 @@ class StructureFactors(Struct):
             membership=np.eye(len(sites))[image_site],
             centring=np.float64(len(group.centring)),
             factors=scattering_factors(crystal.species, radiation, wavelength),
+            of_element=np.array([[float(e == of) for of in dispersion] for e in crystal.elements]).reshape(
+                len(sites), -1
+            ),
             has_aniso=any(crystal.anisotropic),
         )
 
-    def squared(self, crystal: Crystal, d_star_sq: Float[Array, " reflections"]) -> Float[Array, " reflections"]:
+    @property
+    def moving(self) -> tuple[str, ...]:
+        """Which of the `Atoms` |F|² is differentiated by."""
+        aniso = ("u_aniso", "length") if self.has_aniso else ()
+        return ("xyz", "occupancy", "u_iso", *aniso, *(("f1", "f2") if self.of_element.shape[1] else ()))
+
+    def squared(
+        self, crystal: Crystal, d_star_sq: Float[Array, " reflections"], values: Mapping[str, Array] | None = None
+    ) -> Float[Array, " reflections"]:
         """``|F|²`` per conventional cell in electrons² (fm² for neutrons).
 
         Args:
             crystal: the structure, on any values of its parameters.
             d_star_sq: ``1/d²`` in Å⁻².
+            values: ``f1`` and ``f2`` by element, where these are parameters.
         """
-        return _squared(self, d_star_sq / 4.0, _atoms(crystal, reciprocal_lengths(jnp.asarray(crystal.cell))))
+        return _squared(self, d_star_sq / 4.0, self._atoms(crystal, values))
 
     def gradient(
-        self, crystal: Crystal, d_star_sq: Float[Array, " reflections"]
-    ) -> tuple[Float[Array, " reflections"], Float[Array, " reflections"], Sequence[Float[Array, "reflections ..."]]]:
-        """``|F|²``, its derivatives by ``1/d²``, and those by atoms in the order of `Atoms`; arguments as of :meth:`squared`."""
-        value, by_s, by_atoms = _gradient(
-            self, d_star_sq / 4.0, _atoms(crystal, reciprocal_lengths(jnp.asarray(crystal.cell)))
-        )
-        return value, by_s / 4.0, by_atoms
+        self, crystal: Crystal, d_star_sq: Float[Array, " reflections"], values: Mapping[str, Array] | None = None
+    ) -> tuple[Float[Array, " reflections"], Float[Array, " reflections"], dict[str, Float[Array, "reflections ..."]]]:
+        """``|F|²``, its derivatives by ``1/d²``, and those by what is ``moving`` of the atoms; arguments as of :meth:`squared`."""
+        value, by_s, by_atoms = _gradient(self, d_star_sq / 4.0, self._atoms(crystal, values))
+        return value, by_s / 4.0, dict(zip(self.moving, by_atoms, strict=True))
+
+    def _atoms(self, crystal: Crystal, values: Mapping[str, Array] | None) -> Atoms:
+        length = reciprocal_lengths(jnp.asarray(crystal.cell))
+        f1, f2 = jnp.asarray(self.factors.f1), jnp.asarray(self.factors.f2)
+        if values is not None and self.of_element.shape[1]:
+            tabulated = 1.0 - self.of_element.sum(axis=1)
+            f1, f2 = (tabulated * of + self.of_element @ values[name] for of, name in ((f1, "f1"), (f2, "f2")))
+        fields = crystal.xyz, crystal.occupancy, crystal.u_iso, crystal.u_aniso, length, f1, f2
+        return Atoms(*map(jnp.asarray, fields))
 
     def _one(
         self, h_rotated: Float[Array, "operations 3"], h_shift: Float[Array, " operations"], s_sq: Scalar, atoms: Atoms
     ) -> Float[Array, ""]:
         """``|F|²`` of one reflection."""
-        xyz, occupancy, u_iso, u_aniso, length = atoms
+        xyz, occupancy, u_iso, u_aniso, length, f1, f2 = atoms
         f = self.factors
         # component by component: arrays whose last axis has three places are slow
         # and operations are picked by a product, which is faster than looking them up
@@ -117,8 +148,8 @@ class StructureFactors(Struct):
             damping = jnp.exp(-0.25 * EIGHT_PI2 * exponent)
             cos, sin = cos * damping, sin * damping
         weight = occupancy * jnp.exp(-EIGHT_PI2 * u_iso * s_sq)
-        real = (jnp.sum(f.a * jnp.exp(-f.b * s_sq), axis=-1) + f.c + f.f1) * weight
-        imaginary = f.f2 * weight
+        real = (jnp.sum(f.a * jnp.exp(-f.b * s_sq), axis=-1) + f.c + f1) * weight
+        imaginary = f2 * weight
         c, s = cos @ self.membership, sin @ self.membership
         return self.centring**2 * (
             jnp.dot(real, c) ** 2 + jnp.dot(real, s) ** 2 + jnp.dot(imaginary, c) ** 2 + jnp.dot(imaginary, s) ** 2
@@ -140,25 +171,20 @@ def _squared_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
         raise TypeError("structure factors cannot be differentiated by scattering factors or reflection lists")
     value, by_s, by_atoms = _gradient(plan, s_sq, atoms)
     tangent = jnp.zeros_like(value) if _is_zero(d_s) else by_s * d_s
-    for g, t in zip(by_atoms, d_atoms, strict=False):
-        if not _is_zero(t):
+    for g, name in zip(by_atoms, plan.moving, strict=True):
+        if not _is_zero(t := getattr(d_atoms, name)):
             tangent = tangent + jnp.tensordot(g, t, axes=t.ndim)
     return value, tangent
 
 
 def _gradient(plan: StructureFactors, s_sq: Float[Array, " reflections"], atoms: Atoms) -> tuple[Any, Any, Any]:
-    # without anisotropic displacements nothing depends on the last two
-    used = len(atoms) if plan.has_aniso else 3
-    one = lambda h_rotated, h_shift, s_sq, moving: plan._one(h_rotated, h_shift, s_sq, (*moving, *atoms[used:]))
+    used = plan.moving
+    one = lambda h_rotated, h_shift, s_sq, moving: plan._one(
+        h_rotated, h_shift, s_sq, atoms._replace(**dict(zip(used, moving, strict=True)))
+    )
     gradient = jax.vmap(jax.value_and_grad(one, argnums=(2, 3)), in_axes=(0, 0, 0, None))
-    value, (by_s, by_atoms) = gradient(plan.h_rotated, plan.h_shift, s_sq, atoms[:used])
+    value, (by_s, by_atoms) = gradient(plan.h_rotated, plan.h_shift, s_sq, tuple(getattr(atoms, name) for name in used))
     return value, by_s, by_atoms
-
-
-def _atoms(crystal: Crystal, length: Float[Array, "3"]) -> Atoms:
-    fields = crystal.xyz, crystal.occupancy, crystal.u_iso, crystal.u_aniso, length
-    xyz, occupancy, u_iso, u_aniso, length = map(jnp.asarray, fields)
-    return xyz, occupancy, u_iso, u_aniso, length
 
 
 def reciprocal_lengths(cell: Float[Array, "6"]) -> Float[Array, "3"]:

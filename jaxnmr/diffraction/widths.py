@@ -33,9 +33,24 @@ def lorentzian_width(two_theta: Values, x: Scalar, y: Scalar, z: Scalar) -> Floa
     return x / jnp.cos(theta) + y * jnp.tan(theta) + z
 
 
-def size_width(two_theta: Values, size: Scalar, wavelength: Scalar) -> Float[Array, "*n"]:
+def size_width(two_theta: Values, size: Values, wavelength: Scalar) -> Float[Array, "*n"]:
     """FWHM from a crystallite size in µm (Scherrer, K = 1): ``1.8 lambda / (pi size cos(theta))``."""
     return 1.8 * wavelength / (np.pi * size * jnp.cos(0.5 * _DEG * two_theta))
+
+
+def uniaxial_size(across: Scalar, along: Scalar, cos2: Float[Array, "n k"]) -> Float[Array, " n"]:
+    """Size in the direction of the scattering vector, of crystallites with one size along an axis and another across.
+
+    ``1/D² = cos²(phi)/along² + sin²(phi)/across²``, the length of an ellipsoid of revolution through its centre; equivalent
+    reflections at different angles widen a line by their mean ``1/D``.
+
+    Args:
+        across, along: µm.
+        cos2: squared cosines between scattering vectors and axis, for each of ``k`` equivalents.
+
+    Source: as in GSAS-II, B. H. Toby & R. B. Von Dreele, J. Appl. Cryst. 46, 544 (2013).
+    """
+    return 1.0 / jnp.mean(jnp.sqrt(cos2 / along**2 + (1.0 - cos2) / across**2), axis=1)
 
 
 def strain_width(two_theta: Values, microstrain: Values) -> Float[Array, "*n"]:

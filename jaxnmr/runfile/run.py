@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .._arguments import checked
+from ..diffraction.harmonics import ORDERS
 from ..diffraction.powder import DEFAULT_CUTOFF
 from ..objective import Loss
 from ..units import b_to_u
@@ -203,6 +204,15 @@ def _phases(table: Table, name: str, default: Any = REQUIRED) -> tuple[str, ...]
     return table.texts(name, table.phases if default is None else default, choices=table.phases)
 
 
+def _order(table: Table, phase: str) -> int:
+    if phase not in table.phases:
+        raise table.error(f"no phase {phase!r}{nearest(phase, table.phases)}")
+    order = table.integer(phase)
+    if order not in ORDERS:
+        raise table.error(f"expected the highest order, 2, 4, 6 or 8; got {order}", phase)
+    return order
+
+
 def _axis(table: Table, phase: str) -> tuple[int, int, int]:
     if phase not in table.phases:
         raise table.error(f"no phase {phase!r}{nearest(phase, table.phases)}")
@@ -210,7 +220,7 @@ def _axis(table: Table, phase: str) -> tuple[int, int, int]:
     h, k, l = (round(n) if abs(n) < 1e6 else 0 for n in axis)
     if (h, k, l) != axis or not any(axis):
         raise table.error(
-            f"expected hkl of the texture axis in whole numbers, such as [0, 0, 1]; got {list(axis)}", phase
+            f"expected hkl of the axis in whole numbers, such as [0, 0, 1]; got {list(axis)}", phase
         )
     return (h, k, l)
 
@@ -244,6 +254,17 @@ class HistogramSpec(Spec):
         by_name, EMPTY, "{ FAP = [0, 0, 1] }", "preferred orientation, refinable as xrd/march[FAP]", each=_axis
     )
     stephens: tuple[str, ...] = key(_phases, (), '["FAP"]', "anisotropic strain, refinable as xrd/stephens_FAP")
+    harmonics: dict[str, int] = key(
+        by_name, EMPTY, "{ FAP = 8 }", each=_order,
+        help="preferred orientation in spherical harmonics up to this order, refinable as xrd/texture_FAP",
+    )  # fmt: skip
+    size_axis: dict[str, tuple[int, int, int]] = key(
+        by_name, EMPTY, "{ FAP = [0, 0, 1] }", each=_axis,
+        help="crystallites with another size along this axis, xrd/size_along[FAP]; xrd/size[FAP] is that across",
+    )  # fmt: skip
+    dispersion: tuple[str, ...] = key(
+        Table.texts, (), '["Ca"]', "elements whose f' and f'' are parameters, xrd/f1[Ca] and xrd/f2[Ca]"
+    )
     lebail: tuple[str, ...] = key(_phases, (), '["FAP"]', "free intensities instead of structure factors")
     axial_mode: Literal["converged", "gsas"] = key(
         Table.text, "converged", choices=("converged", "gsas"),

@@ -21,7 +21,7 @@ from ..objective.state import State
 from ..objective.statistics import weighted_factor
 from ..objective.term import Term
 from ..typing import Array, Quantity
-from .pattern_evidence import PatternEvidence, pattern_evidence
+from .pattern_evidence import PatternEvidence, pattern_evidence, texture_doubts
 
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
@@ -206,12 +206,14 @@ class BoundPattern(Term):
 
     def warnings(self, state: State) -> tuple[str, ...]:
         read = tuple(f"{self.source}: {note}" for note in self.notes)
-        negative = self.model.negative_variance(state.local(self.name))
+        values = state.local(self.name)
+        negative, doubts = self.model.negative_variance(values), texture_doubts(self.model, state.crystals, values)
         if negative is None:
-            return read
+            return (*read, *doubts)
         low, high = negative
         return (
             *read,
+            *doubts,
             f"The Gaussian variance U tan² + V tan + W of {self.name!r} is negative between {low:.0f} and {high:.0f}° and "
             "was held at zero there: fix one of U, V and W, or describe the width with X, Y, size and strain.",
         )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
+from .._words import counted
+from ..crystal import Crystal
 from ..diffraction import Background, Instrument, PatternPlan
+from ..diffraction.harmonics import least_density, texture_basis, texture_index
 from ..diffraction.pattern_plan import compiled_phase_tables, observed_over_calculated
+from ..diffraction.phases import PhasePlan
 from ..objective.evidence import Axis, Condition, Derived, Profile, Table
 from ..objective.misfit import Misfit
 from ..objective.state import State
@@ -59,11 +63,13 @@ class PatternEvidence(Profile):
         reflections: per phase.
         amounts: ``(scale, mass of the cell)`` of every phase, for weight fractions; empty when they say nothing.
         background_terms: number of coefficients of the background.
+        textures: names and values of the coefficients of textures in harmonics, by phase.
     """
 
     reflections: Mapping[str, Reflections]
     amounts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     background_terms: int = 0
+    textures: Mapping[str, tuple[tuple[str, ...], np.ndarray]] = field(default_factory=dict)
 
     kind: ClassVar[str] = "histogram"
     factor: ClassVar[str] = "Rwp"
@@ -141,7 +147,16 @@ class PatternEvidence(Profile):
         return (Table("phases", ("phase", "reflections", "R_Bragg / %"), rows),)
 
     def derived(self) -> tuple[Derived, ...]:
-        """Mass fractions ``S M_cell / sum`` of several phases."""
+        """Mass fractions ``S M_cell / sum`` of several phases, and texture indices."""
+        return (*self._fractions(), *self._texture_indices())
+
+    def _texture_indices(self) -> Iterator[Derived]:
+        for phase, (names, coefficients) in self.textures.items():
+            index, slopes = texture_index(names, coefficients)
+            labels = [f"{self.name}/texture_{phase}[{name}]" for name in names]
+            yield Derived(phase, "texture index J", "", index, dict(zip(labels, slopes.tolist(), strict=True)))
+
+    def _fractions(self) -> tuple[Derived, ...]:
         columns: Any = zip(*self.amounts.values(), strict=True) if self.amounts else ([], [])
         scales, masses = (np.array(column) for column in columns)
         total = float(np.sum(scales * masses)) if len(self.amounts) > 1 else 0.0
@@ -188,11 +203,34 @@ def pattern_evidence(
         width=_width(found),
         reflections=found,
         background_terms=model.background_function.terms,
+        textures={
+            p.name: (p.texture, np.asarray(values[f"texture_{p.name}"], dtype=float)) for p in model.phases if p.texture
+        },
         amounts={
             phase: (float(scale), float(state.crystals[phase].cell_mass()))
             for phase, scale in zip(model.phase_names, scales, strict=True)
         },
     )
+
+
+def texture_doubts(
+    model: PatternPlan, crystals: Mapping[str, Crystal], values: Mapping[str, Array]
+) -> tuple[str, ...]:
+    """Sentences about densities of poles that cannot be (host)."""
+    found = []
+    for plan in model.phases:
+        if not plan.texture:
+            continue
+        crystal, coefficients = crystals[plan.name], np.asarray(values[f"texture_{plan.name}"], dtype=float)
+        basis, _ = texture_basis(crystal.group, np.asarray(crystal.cell, dtype=float), plan.highest_harmonic)
+        least, direction = least_density(basis, plan.texture, coefficients)
+        if least < 0:
+            x, y, z = direction
+            found.append(
+                f"The texture of {plan.name} has a density of poles of {least:.2f} along ({x:.2f}, {y:.2f}, {z:.2f}) (a along x, c* "
+                "along z), and there is none below 0: take a lower order of harmonics, or fix coefficients that the data do not determine."
+            )
+    return tuple(found)
 
 
 def _width(reflections: Mapping[str, Reflections]) -> float:
@@ -235,6 +273,7 @@ def _conditions(model: PatternPlan, x, observed, excluded, reflections: Mapping[
         ("background", _background(model.background_function)),
         ("2θ range / °", f"{x[0]:.5g} to {x[-1]:.5g}, step {float(np.median(np.diff(x))):.4g}"),
     ]
+    rows += [row for plan in model.phases for row in _directed(plan)]
     if excluded:
         rows.append(("excluded / °", ", ".join(f"{low:g}–{high:g}" for low, high in excluded)))
     rows.append(("largest count", f"{observed.max():.6g}"))
@@ -242,6 +281,20 @@ def _conditions(model: PatternPlan, x, observed, excluded, reflections: Mapping[
         d = f", d ≥ {np.min(r.d):.4g} Å" if len(r.d) else ""
         rows.append((f"reflections of {phase}", f"{len(r.d)}{d}"))
     return rows
+
+
+def _directed(plan: PhasePlan) -> Iterator[tuple[str, str]]:
+    """What of a phase depends on directions, beside its structure."""
+    hkl = lambda axis: "[" + " ".join(f"{k:g}" for k in np.asarray(axis)) + "]"
+    if plan.textured:
+        yield f"texture of {plan.name}", f"March-Dollase along {hkl(plan.march_axis)}"
+    if plan.texture:
+        yield (
+            f"texture of {plan.name}",
+            f"symmetrised harmonics to order {plan.highest_harmonic}, {counted(len(plan.texture), 'coefficient')}",
+        )
+    if plan.uniaxial:
+        yield f"size of {plan.name}", f"along and across {hkl(plan.size_axis)}"
 
 
 def _optics(i: Instrument) -> str:

@@ -57,20 +57,28 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def tube() -> Scene:
-    return Scene(QUARTZ, TUBE, np.linspace(24.0, 56.0, 96), march_axis={"quartz": (0, 0, 1)}, stephens=["quartz"])
+    return Scene(
+        QUARTZ, TUBE, np.linspace(24.0, 56.0, 96), march_axis={"quartz": (0, 0, 1)}, stephens=["quartz"],
+        size_axis={"quartz": (1, 0, 0)}, dispersion=["Si"],
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def capillary() -> Scene:
-    return Scene(QUARTZ, CAPILLARY, np.linspace(12.0, 32.0, 64))
+    return Scene(
+        QUARTZ, CAPILLARY, np.linspace(12.0, 32.0, 64), harmonics={"quartz": 4}, size_axis={"quartz": (0, 0, 1)}
+    )
 
 
 GENERIC = {
     "tube": {
         "scale": 30.0, "zero": 0.01, "displacement": 40.0, "transparency": 0.3, "roughness_a": 0.6, "roughness_b": 0.2,
         "march": 0.8, "stephens_quartz": 300.0, "strain_mix": 0.6, "size": 0.08, "size_mix": 0.7,
+        "size_along": 0.2, "f1": 1.5, "f2": 2.5,
     },
-    "capillary": {"scale": 30.0, "displace_x": 50.0, "displace_y": -30.0, "strain": 2000.0, "strain_mix": 0.5, "X": 1.0},
+    "capillary": {"scale": 30.0, "displace_x": 50.0, "displace_y": -30.0, "strain": 2000.0, "strain_mix": 0.5, "X": 1.0,
+        "texture_quartz": [0.4, -0.2, 0.3], "size": 0.1, "size_along": 0.05,
+    },
 }  # fmt: skip
 
 
