@@ -171,6 +171,7 @@ def least_density(
 ) -> tuple[float, Float[np.ndarray, "3"]]:
     """The lowest density of poles along the fibre axis and the direction that has it, on a grid of 3 degrees (host)."""
     points, _ = _sphere(60)
+    points = np.concatenate([np.eye(3)[::-1], points[points[:, 2] > 0.0]])
     terms = texture_terms(basis, names, "bragg-brentano")
     wave = np.concatenate(real_harmonics(points, highest_order(basis.shape[0])), axis=-1)
     density = 1.0 + wave @ (terms @ np.asarray(coefficients, dtype=float))

@@ -213,9 +213,7 @@ def pattern_evidence(
     )
 
 
-def texture_doubts(
-    model: PatternPlan, crystals: Mapping[str, Crystal], values: Mapping[str, Array]
-) -> tuple[str, ...]:
+def texture_doubts(model: PatternPlan, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> tuple[str, ...]:
     """Sentences about densities of poles that cannot be (host)."""
     found = []
     for plan in model.phases:

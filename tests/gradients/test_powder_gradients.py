@@ -66,7 +66,7 @@ def tube() -> Scene:
 @pytest.fixture(scope="module")
 def capillary() -> Scene:
     return Scene(
-        QUARTZ, CAPILLARY, np.linspace(12.0, 32.0, 64), harmonics={"quartz": 4}, size_axis={"quartz": (0, 0, 1)}
+        QUARTZ, CAPILLARY, np.linspace(12.0, 32.0, 64), harmonics={"quartz": 2}, size_axis={"quartz": (0, 0, 1)}
     )
 
 
@@ -77,7 +77,7 @@ GENERIC = {
         "size_along": 0.2, "f1": 1.5, "f2": 2.5,
     },
     "capillary": {"scale": 30.0, "displace_x": 50.0, "displace_y": -30.0, "strain": 2000.0, "strain_mix": 0.5, "X": 1.0,
-        "texture_quartz": [0.4, -0.2, 0.3], "size": 0.1, "size_along": 0.05,
+        "texture_quartz": 0.4, "size": 0.1, "size_along": 0.05,
     },
 }  # fmt: skip
 

@@ -91,6 +91,20 @@ def test_friedel_mates_of_an_acentric_absorber_differ_and_only_their_mean_is_use
     assert ((ours > np.minimum(plus, minus) - 1e-9) & (ours < np.maximum(plus, minus) + 1e-9)).all()
 
 
+def test_given_dispersion_takes_the_place_of_the_tabulated_one_of_its_element():
+    hkl, _ = plan_reflections(MIXED.group, MIXED.cell, 1.2)
+    d_star_sq = 1.0 / d_spacing(np.asarray(MIXED.cell), hkl) ** 2
+    plan = StructureFactors.plan(MIXED, hkl, "xray", CU_KA1, ("O", "Fe"))
+    values = {"f1": np.array([0.3, -4.0]), "f2": np.array([0.7, 5.0])}
+    f1, f2 = np.array(plan.factors.f1), np.array(plan.factors.f2)
+    # Ca, Mg, Fe and two O
+    f1[2:], f2[2:] = (-4.0, 0.3, 0.3), (5.0, 0.7, 0.7)
+    given = plan.factors.replace(f1=f1, f2=f2)
+    mean = 0.5 * sum(np.abs(plain_sum(MIXED, sign * hkl, given)) ** 2 for sign in (1, -1))
+    ours = np.asarray(jax.jit(StructureFactors.squared)(plan, MIXED, d_star_sq, values))
+    np.testing.assert_allclose(ours, mean, rtol=1e-10, atol=1e-10 * mean.max())
+
+
 def test_equivalent_reflections_have_equal_structure_factors_with_anisotropic_displacements():
     for crystal in (QUARTZ, MIXED):
         hkl, _ = plan_reflections(crystal.group, crystal.cell, 1.2)

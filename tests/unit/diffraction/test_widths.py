@@ -96,3 +96,11 @@ def test_instrument_polynomials_are_those_of_caglioti():
     tan, cos = np.tan(np.deg2rad(35.0)), np.cos(np.deg2rad(35.0))
     assert widths.caglioti_variance(70.0, 5.0, -3.0, 2.0) == pytest.approx(5.0 * tan**2 - 3.0 * tan + 2.0)
     assert widths.lorentzian_width(70.0, 1.0, 2.0, 0.5) == pytest.approx(1.0 / cos + 2.0 * tan + 0.5)
+
+
+def test_two_sizes_show_along_and_across_their_axis():
+    cos2 = np.array([[1.0, 1.0], [0.0, 0.0], [0.5, 0.5], [1.0, 0.0]])
+    sizes = np.asarray(widths.uniaxial_size(0.05, 0.2, cos2))
+    # 00l, hk0, at 45 degrees, and equivalents along and across
+    expected = [0.2, 0.05, 1.0 / np.sqrt(0.5 / 0.2**2 + 0.5 / 0.05**2), 2.0 / (1 / 0.2 + 1 / 0.05)]
+    np.testing.assert_allclose(sizes, expected, rtol=1e-12)

@@ -325,7 +325,10 @@ def test_stages_and_solver_are_those_of_the_file(built):
         ("[start]\n'xrd/sice' = 1.0", "[start] 'xrd/sice': no parameter is called 'xrd/sice'"),
         ("[bounds]\n'u_iso' = [0.5, 1.0]", "[bounds] 'u_iso': u_iso[Si] = 0.007 lies outside"),
         ("[[tie]]\ntarget = 'u_iso[Xe]'\nsource = 'u_iso[Si]'", "[[tie]] 'u_iso[Xe]'"),
-        ("[[constraint]]\nsum = { 'cell[alpha]' = 1.0 }\nequals = 91", "[[constraint]] number 1: cell[alpha] = 91 cannot"),
+        (
+            "[[constraint]]\nsum = { 'cell[alpha]' = 1.0 }\nequals = 91",
+            "[[constraint]] number 1: cell[alpha] = 91 cannot",
+        ),
         ("[[constraint]]\nkind = 'charge'\noxidation = { Si = 4 }", "number 1: no oxidation state of O of quartz"),
         ("[[constraint]]\nkind = 'atoms'\natoms = { Ge = 3 }", "number 1: Ge: no such site or element"),
         (
