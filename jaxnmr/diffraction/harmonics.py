@@ -24,7 +24,7 @@ ORDERS = (2, 4, 6, 8)
 _SOME = 1e-6
 
 
-def real_harmonics(direction: Float[Array, "*n 3"], order: int) -> list[Array]:
+def real_harmonics(direction: Float[Array, "*n 3"], order: int) -> list[Float[Array, "*n _"]]:
     """Real spherical harmonics of all even orders from 2 to ``order``, orthonormal on the sphere (numpy, or traceable).
 
     Args:
@@ -81,7 +81,9 @@ def texture_basis(
 
 
 @lru_cache(maxsize=64)
-def _texture_basis(group: SpaceGroup, cell: tuple[float, ...], order: int) -> tuple[np.ndarray, tuple[str, ...]]:
+def _texture_basis(
+    group: SpaceGroup, cell: tuple[float, ...], order: int
+) -> tuple[Float[np.ndarray, "harmonics k"], tuple[str, ...]]:
     vectors = lattice(np.array(cell))
     # rows of the lattice: x_cart = x @ vectors, and x' = R x
     turns = np.einsum("ji,njk,kl->nil", vectors, laue_rotations(group), np.linalg.inv(vectors).T)
@@ -156,7 +158,9 @@ def harmonic_texture(
     return 1.0 + mean @ (terms @ coefficients)
 
 
-def texture_index(names: tuple[str, ...], coefficients: Float[np.ndarray, " c"]) -> tuple[float, np.ndarray]:
+def texture_index(
+    names: tuple[str, ...], coefficients: Float[np.ndarray, " c"]
+) -> tuple[float, Float[np.ndarray, " c"]]:
     """``J = 1 + sum C²/(2 l + 1)``, the mean of the squared density, 1 for no texture; and its derivatives (host).
 
     Source: Bunge (1982).

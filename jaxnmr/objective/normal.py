@@ -9,7 +9,7 @@ from __future__ import annotations
 from .._struct import compiled
 from ..typing import Array
 from .objective import Objective, state_and_tangents
-from .parameters import Layout
+from .parameter_spec import Layout
 
 
 @compiled(kept=True, static_argnums=0)

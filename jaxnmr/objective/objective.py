@@ -20,7 +20,8 @@ from ..typing import Array
 from .checks import check_residuals, named
 from .host_state import HostState
 from .losses import Loss
-from .parameters import Layout, Parameters, ParameterSpec, renamed
+from .parameter_spec import Layout, ParameterSpec
+from .parameters import Parameters, renamed
 from .source import PhaseSource, Source, plan_sources
 from .state import State, TensorRead
 from .term import Term, TermSum

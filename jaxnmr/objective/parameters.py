@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
-from functools import cached_property
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -24,141 +21,8 @@ from .._words import counted
 from ..errors import ParameterError
 from ..typing import Array, Numbers, Quantity
 from .parameter_row import ParameterRow
-from .ties import Following, Tie, require_within_bounds, summed, tied
-
-# of a specification, calculated from the rest
-_DERIVED = ("_key", "transform", "free_pivots", "following")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Names and shapes of the physical vector's parts; hashable, all that traced code needs to know."""
-
-    parts: tuple[tuple[str, tuple[int, ...]], ...]
-
-    def unflatten(self, vector) -> dict[str, Array]:
-        """Split a vector (or a stack of vectors) into arrays by name."""
-        out, start = {}, 0
-        for name, shape in self.parts:
-            size = int(np.prod(shape, dtype=int))
-            part = vector[..., start : start + size]
-            out[name] = part.reshape(part.shape[:-1] + shape)
-            start += size
-        return out
-
-
-class ParameterSpec:
-    """What does not change while values move: names, symmetry directions, free flags, bounds, ties. Immutable."""
-
-    def __init__(self, quantities: Mapping[str, Quantity]):
-        self.quantities = dict(quantities)
-        self.layout = Layout(tuple((name, np.shape(q.value)) for name, q in quantities.items()))
-        self.parts = tuple((name, label) for name, q in quantities.items() for label in (q.labels or ("",)))
-        self.labels: tuple[str, ...] = tuple(f"{name}[{label}]" if label else name for name, label in self.parts)
-        self.units = tuple(
-            unit
-            for q in quantities.values()
-            for unit in ((q.unit,) * np.size(q.value) if isinstance(q.unit, str) else q.unit)
-        )
-        sizes = [np.size(q.value) for q in quantities.values()]
-        self.lower = np.concatenate([np.full(s, q.lower) for s, q in zip(sizes, quantities.values(), strict=True)])
-        self.upper = np.concatenate([np.full(s, q.upper) for s, q in zip(sizes, quantities.values(), strict=True)])
-        self.scale = np.concatenate([np.full(s, q.scale) for s, q in zip(sizes, quantities.values(), strict=True)])
-        self.intensity = np.concatenate(
-            [np.full(s, q.intensity) for s, q in zip(sizes, quantities.values(), strict=True)]
-        )
-        n = len(self.labels)
-        columns, start = [], 0
-        for s, q in zip(sizes, quantities.values(), strict=True):
-            block = np.eye(s) if q.basis is None else q.basis
-            wide = np.zeros((n, block.shape[1]))
-            wide[start : start + s] = block
-            columns.append(wide)
-            start += s
-        self.directions = np.concatenate(columns, axis=1)
-        self.pivots = np.array([int(np.flatnonzero(np.abs(c) > 1e-9)[0]) for c in self.directions.T], dtype=int)
-        self.free = np.zeros(len(self.pivots), dtype=bool)
-        self.ties: tuple[Tie, ...] = ()
-        # values that were moved when they were freed, by label
-        self.notes: dict[str, str] = {}
-
-    def changed(self, **attributes) -> ParameterSpec:
-        """A copy with other free flags, bounds or ties."""
-        other = object.__new__(ParameterSpec)
-        other.__dict__.update({k: v for k, v in self.__dict__.items() if k not in _DERIVED})
-        other.__dict__.update(attributes)
-        return other
-
-    @cached_property
-    def _key(self):
-        arrays = (self.directions, self.scale, self.free, self.lower, self.upper)
-        return (self.layout, self.labels, self.ties, *(a.tobytes() for a in arrays))
-
-    def __hash__(self):
-        return hash(self._key)
-
-    def __eq__(self, other):
-        return isinstance(other, ParameterSpec) and (self is other or self._key == other._key)
-
-    @cached_property
-    def free_pivots(self) -> np.ndarray:
-        """Index in the vector of the element each component of ``theta`` stands for."""
-        return self.pivots[self.free]
-
-    @cached_property
-    def transform(self) -> np.ndarray:
-        """``d vector / d theta``, ``(values, theta)``: symmetry, ties and scaling."""
-        return self.along(np.flatnonzero(self.free))
-
-    @cached_property
-    def following(self) -> Following:
-        """How tied directions follow the others."""
-        return Following(self.directions, self.pivots, self.ties)
-
-    def along(self, columns) -> np.ndarray:
-        """``d vector`` by the scaled numbers of any directions, ties included, ``(values, columns)``."""
-        scale = self.scale[self.pivots[columns]]
-        matrix = self.directions[:, columns] * scale
-        if self.ties:
-            matrix += self.following.along @ (self.following.slopes[:, columns] * scale)
-        return matrix
-
-    def tied(self, flat: Array) -> np.ndarray:
-        """A copy of a vector in which tied values follow."""
-        return self.following.settled(np.array(flat, dtype=float))
-
-    def match(self, pattern: str) -> np.ndarray:
-        """Indices of the vector that a name or pattern stands for.
-
-        Raises:
-            ParameterError: nothing matches; the message suggests what might have been meant.
-        """
-        if not isinstance(pattern, str):
-            raise ParameterError(
-                f'the name of a parameter is {pattern!r}; expected a text, several one after the other: "cell", "xyz"'
-            )
-        name, bracket, element = pattern.partition("[")
-        element = element.removesuffix("]")
-        same_name = {n: n == pattern or (not bracket and _glob(n, pattern)) for n, _ in self.layout.parts}
-        in_name = {n: bool(bracket) and _glob(n, name) for n, _ in self.layout.parts}
-        hits = [
-            k
-            for k, (part, item) in enumerate(self.parts)
-            if same_name[part]
-            or self.labels[k] == pattern
-            or (in_name[part] and (_glob(item, element) or _glob(item, element + ".*")))
-        ]
-        if not hits:
-            names = [n for n, _ in self.layout.parts]
-            pool = list(self.labels) if bracket else names
-            close = get_close_matches(pattern, pool, n=3, cutoff=0.4)
-            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"the names are {', '.join(names)}"
-            raise ParameterError(f"no parameter is called {pattern!r}; {hint}")
-        return np.array(hits)
-
-
-def _glob(text: str, pattern: str) -> bool:
-    return text == pattern or fnmatchcase(text, pattern)
+from .parameter_spec import ParameterSpec
+from .tying import require_within_bounds, summed, tied
 
 
 class Parameters(Struct):
@@ -442,7 +306,9 @@ class Parameters(Struct):
         """
         if not isinstance(source, str) and (factor != 1.0 or not source):
             raise ParameterError(f'several sources of {target!r} have a factor each: source={{"u_iso[O1]": 0.5, ...}}')
-        return tied(self, target, {source: factor} if isinstance(source, str) else source, offset)
+        sources = {source: factor} if isinstance(source, str) else source
+        spec, flat = tied(self.spec, self.flat, target, sources, offset)
+        return self.replace(flat=flat, spec=spec)
 
     @checked
     def constrain_sum(self, coefficients: Mapping[str, float], equals: float) -> Parameters:
@@ -459,7 +325,8 @@ class Parameters(Struct):
             ParameterError: an unknown name, a sum that contradicts others or symmetry or says nothing new, or one for which
                 a value would start outside its bounds.
         """
-        return summed(self, coefficients, equals)
+        spec, flat = summed(self.spec, self.flat, coefficients, equals)
+        return self.replace(flat=flat, spec=spec)
 
     def untie(self, pattern: str) -> Parameters:
         """Remove the ties of these values, and sums that they keep; values stay and are fixed until freed."""

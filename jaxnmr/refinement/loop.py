@@ -19,7 +19,7 @@ import numpy as np
 from .._struct import compiled
 from ..objective import Objective
 from ..objective.objective import linearised
-from ..objective.parameters import Layout
+from ..objective.parameter_spec import Layout
 from ..typing import Array
 from .solvers import Rule
 from .subproblem import Compressed, Decomposed, compressed, decomposed

@@ -50,7 +50,7 @@ def report_text(
         parts += _phase(fit, name)
     for name in fit.evidence:
         parts += _section(fit, values, name)
-    parts += ["## Other parameters", _parameters(result["parameters"])]
+    parts += ["## Other parameters", _parameters(result["parameters"]), _constraints(result["parameters"])]
     if len(fit.information.terms) > 1:
         parts += ["## Which data fix what", _information(fit), *show(INFORMATION)]
     parts += ["## Correlations", _correlations(fit), *show(CORRELATIONS)]
@@ -205,6 +205,15 @@ def _parameters(values: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return "No others were refined."
     return table(("parameter", "value", "unit", "tied to"), rows)
+
+
+def _constraints(values: Sequence[dict[str, Any]]) -> str:
+    """Values that follow others in more than name: sums that are kept, and ties to several."""
+    names = {row["name"] for row in values}
+    lines = [
+        f"- `{row['name']}` = {row['tied_to']}" for row in values if row["tied_to"] and row["tied_to"] not in names
+    ]
+    return "\n".join(["Kept exactly:\n", *lines]) if lines else ""
 
 
 def _information(fit: RefinementResult) -> str:
