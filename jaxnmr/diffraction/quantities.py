@@ -1,13 +1,12 @@
 """What can be refined in a histogram: names, units, bounds and typical step sizes, in one table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float
 
-from ..typing import Array, Numbers, Quantity
+from ..typing import Numbers, Quantity
 from .records import Instrument
 
 INF = np.inf
@@ -33,9 +32,9 @@ class PhaseKind(NamedTuple):
 
 
 def histogram_quantities(
-    instrument: Instrument, plans: Sequence[DescribedPhase], background_start: Float[Array, " terms"]
+    instrument: Instrument, plans: Sequence[DescribedPhase], background: Mapping[str, Quantity]
 ) -> dict[str, Quantity]:
-    """The quantities of a histogram by local name, with values from its instrument (host)."""
+    """The quantities of a histogram by local name, with values from its instrument; ``background`` those of that (host)."""
     i = instrument
     phases = tuple(p.name for p in plans)
     n = len(phases)
@@ -63,12 +62,10 @@ def histogram_quantities(
         labels = tuple(str(k) for k in range(len(array))) if labels is None else labels
         return Quantity(value=array, unit=unit, labels=labels, scale=scale, lower=lower, doc=doc)
 
-    level = float(np.abs(background_start).max()) or 1.0
     scale = per_phase(1.0, "", 0.0, doc="phase scale, proportional to the number of unit cells")
-    background = listed(background_start, "counts", level, "background coefficients")
     table = {
         "scale": replace(scale, intensity=True),
-        "background": replace(background, intensity=True),
+        **background,
         "zero": number(i.zero, "°", -5.0, 5.0, 0.01, "2theta offset"),
         "U": number(i.U, "c°²", scale=1.0, doc="Gaussian variance, tan²(theta) term"),
         "V": number(i.V, "c°²", scale=1.0, doc="Gaussian variance, tan(theta) term"),

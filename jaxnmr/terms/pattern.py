@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,10 @@ class PatternTerm(Term):
             ParameterError: arguments of another kind.
         """
         _, x, _ = experiment.measured(pattern)
-        terms = experiment.background.terms
+        # what is left to the data is taken from them once
+        background = experiment.background_of(pattern)
+        experiment = dataclasses.replace(experiment, background=background)
+        terms = int(background.terms)
         if terms > max(len(x) // 2, _FEW_TERMS):
             raise ConventionError(
                 f"{name!r}: a background of {terms} terms for {len(x)} points; expected far fewer terms than points, such as 12"
@@ -89,10 +93,12 @@ class PatternTerm(Term):
 
     def bind(self, state: HostState, params: Parameters) -> BoundPattern:
         keep = self.pattern.included()
+        x, sigma = np.asarray(self.pattern.x)[keep], np.asarray(self.pattern.sigma)[keep]
+        variance = self.experiment.background.variance(x)
         bound = BoundPattern(
             model=self.experiment.plan(state.crystals, like=self.pattern),
             observed=np.asarray(self.pattern.y)[keep],
-            sigma=np.asarray(self.pattern.sigma)[keep],
+            sigma=np.sqrt(sigma**2 + variance) if variance.any() else sigma,
             excluded=self.pattern.excluded,
             name=self.name,
             source=self.pattern.name,

@@ -183,7 +183,7 @@ def pattern_evidence(
         observed=observed,
         sigma=np.asarray(sigma),
         calculated=model.curve(state.crystals, values),
-        baseline=np.asarray(model.background @ np.asarray(values["background"])),
+        baseline=np.asarray(model.background_curve(values)),
         excluded=excluded,
         width=_width(found),
         reflections=found,
