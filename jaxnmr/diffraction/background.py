@@ -33,6 +33,7 @@ class Background:
         fixed: the heights of points are not refined.
         peaks, humps: added to it.
         measured: a pattern of the background alone that is added, too; ``measured_scale`` times its intensities.
+        chosen: whether terms or points were taken from the data, for reports.
     """
 
     kind: Literal["chebyshev", "interpolate", "points"] = "chebyshev"
@@ -45,6 +46,7 @@ class Background:
     humps: tuple[DebyeHump, ...] = ()
     measured: Pattern | None = None
     measured_scale: float = 1.0
+    chosen: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:

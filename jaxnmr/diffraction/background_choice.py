@@ -85,7 +85,7 @@ def for_data(
     if background.kind == "points":
         background = _through_points(background, x, found)
     if background.terms == "auto":
-        background = replace(background, terms=chosen_terms(x, net, found, shapes))
+        background = replace(background, terms=chosen_terms(x, net, found, shapes), chosen=True)
     return _with_heights(background, x, net, found, shapes)
 
 
@@ -150,7 +150,8 @@ def _shapes(background: Background, x: np.ndarray, wavelength: float) -> Float[n
 
 def _through_points(background: Background, x: np.ndarray, between: Between) -> Background:
     if not background.knots:
-        background = replace(background, knots=_picked(x, between, int(background.terms)))
+        knots = _picked(x, between, int(background.terms))
+        background = replace(background, knots=knots, terms=len(knots), chosen=True)
     if background.heights:
         return background
     return replace(background, heights=tuple(np.interp(background.knots, x, between.curve).tolist()))

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..objective import Objective, Parameters
 from ..objective.objective import residuals_and_jacobian
+from ..units import format_esd
 from .bounds import settled_at_bounds
 from .information import InformationParts, information, position_slopes
 from .linearised import Linearised, null_sentences
@@ -86,6 +87,13 @@ def summarise(
     covariance = transform @ parts.covariance(misfit) @ transform.T
     inflation = {name: g if name in rescaled else g * statistics[name].scor for name, g in misfit.items()}
     inflated = transform @ parts.covariance(inflation) @ transform.T
+    place = {label: k for k, label in enumerate(spec.labels)}
+    doubts += [
+        of.doubt.format(format_esd(of.value, of.esd(place, covariance)))
+        for shown in evidence.values()
+        for of in shown.derived()
+        if of.doubt
+    ]
     esds = lambda of: spec.layout.unflatten(np.sqrt(np.maximum(np.diag(of), 0.0)))
     correlations = _correlations(problem, names, min(correlation_threshold, _ONE))
     pivots = spec.free_pivots[inside]

@@ -22,7 +22,8 @@ from ..objective.state import State
 from ..objective.statistics import weighted_factor
 from ..objective.term import Term
 from ..typing import Array, Quantity
-from .pattern_evidence import PatternEvidence, pattern_evidence
+from .pattern_evidence import PatternEvidence, contents_of, pattern_evidence
+from .quantification import Quantification, coarse_grains
 
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
@@ -54,23 +55,36 @@ class PatternTerm(Term):
         experiment: how the pattern is measured and calculated.
         pattern: what was measured.
         name: prefix of the histogram's parameters.
+        quantification: what is known of the mixture besides.
     """
 
     pattern: Pattern
     experiment: PowderDiffraction = static(note=True)
     name: str = static()
+    quantification: Quantification = static(note=True)
 
     reads = ()
     sees_origin = False
 
     @checked
-    def __init__(self, experiment: PowderDiffraction, pattern: Pattern, *, name: str = "xrd"):
+    def __init__(
+        self,
+        experiment: PowderDiffraction,
+        pattern: Pattern,
+        *,
+        name: str = "xrd",
+        quantification: Quantification | None = None,
+    ):
         """Compare a measured pattern with the calculated one.
+
+        What the background leaves to the data (``"auto"`` terms, points, heights) is taken from the pattern here.
 
         Raises:
             ConventionError: no wavelength, or one that no diffractometer can have at these angles.
             DataError: no points outside the excluded regions.
             ConventionError: more terms of the background than half of the points.
+            ConventionError: points of the background or broad peaks outside the data.
+            DataError: a measured background that does not reach over the fitted range.
             ParameterError: arguments of another kind.
         """
         _, x, _ = experiment.measured(pattern)
@@ -82,13 +96,17 @@ class PatternTerm(Term):
             raise ConventionError(
                 f"{name!r}: a background of {terms} terms for {len(x)} points; expected far fewer terms than points, such as 12"
             )
-        set_fields(self, experiment=experiment, pattern=pattern, name=name)
+        set_fields(
+            self, experiment=experiment, pattern=pattern, name=name, quantification=quantification or Quantification()
+        )
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         if not crystals:
             raise ParameterError(
                 f"{self.name!r} is a powder pattern, and the objective has no crystal: give it crystal="
             )
+        phases = tuple(self.experiment.among(crystals))
+        self.quantification.require(phases, self.experiment.lebail, self.experiment.measured(self.pattern)[0])
         return self.experiment.quantities(crystals, self.pattern)
 
     def bind(self, state: HostState, params: Parameters) -> BoundPattern:
@@ -103,6 +121,7 @@ class PatternTerm(Term):
             name=self.name,
             source=self.pattern.name,
             notes=self.pattern.notes,
+            quantification=self.quantification,
         )
         return bound.bind(state, params)
 
@@ -117,6 +136,7 @@ class BoundPattern(Term):
         name: prefix of the histogram's parameters.
         source: what was measured, for reports.
         notes: on how it was read, for the warnings of a result.
+        quantification: as of `PatternTerm`.
     """
 
     model: PatternPlan
@@ -126,6 +146,7 @@ class BoundPattern(Term):
     name: str = static()
     source: str = static(note=True)
     notes: tuple[str, ...] = static(note=True, default=())
+    quantification: Quantification = static(note=True, default_factory=Quantification)
 
     reads = ()
     sees_origin = False
@@ -212,6 +233,8 @@ class BoundPattern(Term):
 
     def warnings(self, state: State) -> tuple[str, ...]:
         read = tuple(f"{self.source}: {note}" for note in self.notes)
+        if self.quantification.particles:
+            read += coarse_grains(contents_of(self.model, state, state.local(self.name)), self.quantification)
         negative = self.model.negative_variance(state.local(self.name))
         if negative is None:
             return read
@@ -224,7 +247,8 @@ class BoundPattern(Term):
 
     # -- what it shows -------------------------------------------------------------------------------------------
     def evidence(self, state: State) -> PatternEvidence:
-        return pattern_evidence(self.name, self.model, self.observed, self.sigma, self.excluded, state)
+        of = self.observed, self.sigma, self.excluded
+        return pattern_evidence(self.name, self.model, *of, state, self.quantification)
 
     def agreement(self, chi2: float) -> dict[str, float]:
         return {PatternEvidence.factor: weighted_factor(chi2, self.observed, self.sigma)}
