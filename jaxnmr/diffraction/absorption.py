@@ -11,7 +11,7 @@ from ..units import photon_energy_ev
 
 # CODATA 2018: classical electron radius in cm
 _ELECTRON_RADIUS_CM = 2.8179403262e-13
-# angles and radii of the quadrature over a sphere: Brindley's factor to 1e-5 for |x| up to 3
+# angles and radii of the quadrature over a sphere: Brindley's factor to 4e-5 for |x| up to 3
 _RADII, _POLAR, _AZIMUTHS = 24, 24, 24
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -205,7 +206,7 @@ def amounts(name: str, contents: Mapping[str, Content], given: Quantification) -
     labels = [f"{name}/scale[{phase}]" for phase in phases] + [label for c in of for label in c.labels]
 
     def numbers(p: np.ndarray) -> np.ndarray:
-        occupancy = [p[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        occupancy = [p[a:b] for a, b in pairwise(ends)]
         mixture = _mixture(
             of, [dict(given.particles)[phase] for phase in phases] if given.particles else [], p[: ends[0]], occupancy
         )
