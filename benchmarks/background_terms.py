@@ -48,7 +48,7 @@ def with_fewer(fit, histogram: str) -> dict[int, float]:
     total = float(np.sum((shown.observed / shown.sigma) ** 2))
     # columns with those of high terms last: each further step of Gram and Schmidt is one term more
     order = np.argsort(number, kind="stable")
-    q, upper = np.linalg.qr(jacobian[:, order])
+    q = np.linalg.qr(jacobian[:, order])[0]
     found = {}
     for terms in range(FEWEST, MOST + 1):
         kept = int(np.sum(np.array(number)[order] < terms))
@@ -78,7 +78,9 @@ def main() -> None:
             few = next(n for n, of in by_hand.items() if of <= by_hand[best] + WITHIN)
             record[f"{name}/{histogram}"] = {"by_hand": by_hand, "auto": terms, "rwp": rwp, "good": bool(good)}
             shown = " | ".join(f"{by_hand[n]:.2f}" for n in (3, 6, 9, 12, 18, 24))
-            rows.append(f"| {name}, {histogram} | {shown} | {best}: {by_hand[best]:.2f} | {few} | {terms}: {rwp:.2f} | {'yes' if good else 'no'} |")
+            rows.append(
+                f"| {name}, {histogram} | {shown} | {best}: {by_hand[best]:.2f} | {few} | {terms}: {rwp:.2f} | {'yes' if good else 'no'} |"
+            )
             print(rows[-1], auto.status, flush=True)
     header = "| Rwp / % with | 3 | 6 | 9 | 12 | 18 | 24 | best | fewest within 0.2 | auto | good |"
     table = "\n".join([header, "|---" * 11 + "|", *rows])

@@ -200,7 +200,7 @@ def amounts(name: str, contents: Mapping[str, Content], given: Quantification) -
         return ()
     if given.standard and not scale[phases.index(given.standard)] > 0:
         return ()
-    elements = list(dict.fromkeys(e for c in of for e in c.elements))
+    elements = list(dict.fromkeys(e for phase, c in contents.items() if phase != given.standard for e in c.elements))
     ends = np.cumsum([len(of), *(len(c.occupancy) for c in of)])
     start = np.concatenate([scale, *(c.occupancy for c in of)])
     labels = [f"{name}/scale[{phase}]" for phase in phases] + [label for c in of for label in c.labels]
