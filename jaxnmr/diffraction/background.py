@@ -192,11 +192,11 @@ class Background:
         return np.asarray(parts.total(x, values, self.curve(x)), dtype=float) if own else np.zeros(len(x))
 
     def variance(self, x: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
-        """What the uncertainty of the measured curve adds to the variance of every point (host).
+        """Variance of the measured curve at ``x``, unscaled; zero where nothing is measured (host).
 
-        That of the linear interpolation between two points, at the starting scale; what neighbours then have in common is left out.
+        That of the linear interpolation between two points; what neighbours then have in common is left out.
         """
-        return self.measured_scale**2 * self._interpolated(x)[1]
+        return self._interpolated(x)[1]
 
     def _interpolated(self, x: Float[np.ndarray, " points"]) -> tuple[np.ndarray, np.ndarray]:
         if self.measured is None:

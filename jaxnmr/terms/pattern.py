@@ -112,11 +112,12 @@ class PatternTerm(Term):
     def bind(self, state: HostState, params: Parameters) -> BoundPattern:
         keep = self.pattern.included()
         x, sigma = np.asarray(self.pattern.x)[keep], np.asarray(self.pattern.sigma)[keep]
-        variance = self.experiment.background.variance(x)
+        background = self.experiment.background
         bound = BoundPattern(
             model=self.experiment.plan(state.crystals, like=self.pattern),
             observed=np.asarray(self.pattern.y)[keep],
-            sigma=np.sqrt(sigma**2 + variance) if variance.any() else sigma,
+            sigma=sigma,
+            variance=np.zeros(0) if background.measured is None else background.variance(x),
             excluded=self.pattern.excluded,
             name=self.name,
             source=self.pattern.name,
@@ -132,6 +133,7 @@ class BoundPattern(Term):
     Attributes:
         model: the calculated pattern.
         observed, sigma: ``(points,)``, the points that are fitted.
+        variance: ``(points,)`` of the measured background, unscaled; ``(0,)`` without one.
         excluded: regions left out, for plots.
         name: prefix of the histogram's parameters.
         source: what was measured, for reports.
@@ -142,6 +144,7 @@ class BoundPattern(Term):
     model: PatternPlan
     observed: Array
     sigma: Array
+    variance: Array
     excluded: tuple[tuple[float, float], ...] = static(note=True)
     name: str = static()
     source: str = static(note=True)
@@ -167,8 +170,18 @@ class BoundPattern(Term):
     def length(self, state: Callable[[], State]) -> int:
         return len(self.observed)
 
+    def uncertainty(self, values: Mapping[str, Array]) -> Array:
+        """``(points,)`` of the points and of the measured background together, at the scale that this has (traceable).
+
+        Its noise would pull a scale of fixed weights towards zero. Residuals over both are least where all true intensities of the
+        background, each as uncertain as measured, are free too: Deming, Statistical Adjustment of Data (1943).
+        """
+        if not self.variance.shape[0]:
+            return self.sigma
+        return jnp.sqrt(jnp.asarray(self.sigma) ** 2 + values["background_scale"] ** 2 * self.variance)
+
     def residuals(self, state: State) -> Array:
-        return (self.calculated(state) - self.observed) / self.sigma
+        return (self.calculated(state) - self.observed) / self.uncertainty(state.local(self.name))
 
     def jacobian(self, state: State, tangents: State) -> Array:
         return self.weighted_rows(state, tangents, None, jnp.ones(()))[1]
@@ -180,7 +193,7 @@ class BoundPattern(Term):
             return _written(total[0], first, r), _written(total[1], first, rows)
 
         start = jnp.zeros(points), jnp.zeros((points, pattern.mix.shape[1]))
-        return pattern.fold(self._whitening(write, loss, weight), start)
+        return pattern.fold(self._whitening(write, state, tangents, loss, weight), start)
 
     def normal(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array, Array]:
         pattern, points = self._linear(state, tangents), len(self.observed)
@@ -191,20 +204,28 @@ class BoundPattern(Term):
 
         n = pattern.mix.shape[1]
         start = jnp.zeros(points), jnp.zeros((n, n)), jnp.zeros(n)
-        return pattern.fold(self._whitening(add, loss, weight), start)
+        return pattern.fold(self._whitening(add, state, tangents, loss, weight), start)
 
     def _linear(self, state: State, tangents: State) -> LinearPattern:
         of = state.local(self.name), tangents.crystals, tangents.local(self.name)
         return linear_pattern(self.model, state.crystals, *of)
 
-    def _whitening(self, visit: Callable[..., Any], loss: Loss | None, weight: Array) -> Callable[..., Any]:
+    def _whitening(
+        self, visit: Callable[..., Any], state: State, tangents: State, loss: Loss | None, weight: Array
+    ) -> Callable[..., Any]:
         """``visit(total, first, residuals, rows)`` as a visit of calculated points, see `LinearPattern.fold`."""
+        values, uncertainty = state.local(self.name), self.uncertainty(state.local(self.name))
 
         def of_calculated(total: Any, first: Array, calculated: Array, jacobian: Array) -> Any:
             here = first + jnp.arange(calculated.shape[0])
-            observed = jnp.asarray(self.observed).at[here].get(mode="fill", fill_value=0.0)
-            sigma = jnp.asarray(self.sigma).at[here].get(mode="fill", fill_value=jnp.inf)
-            r, slope = slopes(loss, (calculated - observed) / sigma, weight)
+            at = lambda of, fill: jnp.asarray(of).at[here].get(mode="fill", fill_value=fill)
+            observed, sigma = at(self.observed, 0.0), at(uncertainty, jnp.inf)
+            plain = (calculated - observed) / sigma
+            if self.variance.shape[0]:
+                # by the scale of the measured background, which is in the uncertainty, too
+                by_scale = values["background_scale"] * at(self.variance, 0.0) * plain / sigma
+                jacobian = jacobian - by_scale[:, None] * tangents.local(self.name)["background_scale"]
+            r, slope = slopes(loss, plain, weight)
             return visit(total, first, r, (slope / sigma)[:, None] * jacobian)
 
         return of_calculated
@@ -247,11 +268,13 @@ class BoundPattern(Term):
 
     # -- what it shows -------------------------------------------------------------------------------------------
     def evidence(self, state: State) -> PatternEvidence:
-        of = self.observed, self.sigma, self.excluded
+        of = self.observed, np.asarray(self.uncertainty(state.local(self.name))), self.excluded
         return pattern_evidence(self.name, self.model, *of, state, self.quantification)
 
     def agreement(self, chi2: float) -> dict[str, float]:
-        return {PatternEvidence.factor: weighted_factor(chi2, self.observed, self.sigma)}
+        # of a measured background at the scale that it began with
+        values = {"background_scale": np.array(self.model.background_function.measured_scale)}
+        return {PatternEvidence.factor: weighted_factor(chi2, self.observed, self.uncertainty(values))}
 
     # -- common sizes --------------------------------------------------------------------------------------------
     @property

@@ -169,12 +169,12 @@ def pattern_evidence(
     observed = np.asarray(observed)
     x = np.asarray(model.x)
     found = _reflections(model, state, values, observed)
-    contents = contents_of(model, state, values)
+    contents, scale = contents_of(model, state, values), float(values.get("background_scale", 0.0))
     return PatternEvidence(
         name=name,
         what="powder pattern",
         title="powder pattern",
-        conditions=tuple(_conditions(name, model, x, observed, np.asarray(sigma), excluded, found)),
+        conditions=tuple(_conditions(name, model, x, observed, np.asarray(sigma), excluded, found, scale)),
         remarks=(_PEAKS, *remarks(quantification, len(contents) > 1)),
         axis=Axis(x, "2θ", "°"),
         observed=observed,
@@ -245,7 +245,7 @@ def _reflections(model: PatternPlan, state: State, values, observed: np.ndarray)
 
 
 def _conditions(
-    name: str, model: PatternPlan, x, observed, sigma, excluded, reflections: Mapping[str, Reflections]
+    name: str, model: PatternPlan, x, observed, sigma, excluded, reflections: Mapping[str, Reflections], scale: float
 ) -> list[Condition]:
     i = model.instrument
     rows = [
@@ -257,7 +257,7 @@ def _conditions(
         ("2θ range / °", f"{x[0]:.5g} to {x[-1]:.5g}, step {float(np.median(np.diff(x))):.4g}"),
     ]
     if model.background_function.measured is not None:
-        rows.append(("σ", _with_background(model.background_function, x, sigma)))
+        rows.append(("σ", _with_background(scale**2 * model.background_function.variance(x) / sigma**2)))
     if excluded:
         rows.append(("excluded / °", ", ".join(f"{low:g}–{high:g}" for low, high in excluded)))
     rows.append(("largest count", f"{observed.max():.6g}"))
@@ -267,13 +267,10 @@ def _conditions(
     return rows
 
 
-def _with_background(function: Background, x: np.ndarray, sigma: np.ndarray) -> str:
-    """How much of the uncertainty of points is that of the measured background."""
-    share = 100.0 * function.variance(x) / sigma**2
-    return (
-        f"that of the measured background is part of it: {float(np.median(share)):.2g} % of the variance of the median point, up to "
-        f"{float(share.max()):.2g} %"
-    )
+def _with_background(share: np.ndarray) -> str:
+    """How much of the variance of points is that of the measured background, ``(points,)``."""
+    usual, most = 100.0 * float(np.median(share)), 100.0 * float(share.max())
+    return f"that of the measured background is part of it: {usual:.2g} % of the variance of the median point, up to {most:.2g} %"
 
 
 def _optics(i: Instrument) -> str:
