@@ -78,7 +78,7 @@ def peak_shapes(
 ) -> Float[jax.Array, "points n"]:
     """Pseudo-Voigt functions of height 1 (traceable)."""
     t = 4.0 * ((jnp.asarray(x)[:, None] - position) / fwhm) ** 2
-    return mixing / (1.0 + t) + (1.0 - mixing) * jnp.exp2(-t)
+    return jnp.asarray(mixing) / (1.0 + t) + (1.0 - mixing) * jnp.exp2(-t)
 
 
 def hump_shapes(
@@ -146,13 +146,22 @@ def part_quantities(
         level: a usual change of counts.
     """
 
-    def listed(parts: tuple[Any, ...], field: str, unit: str, scale: float, doc: str, **limits: float) -> Quantity:
-        values = np.array([getattr(part, field) or 0.0 for part in parts], dtype=float)
-        labels = tuple(str(k) for k in range(len(parts)))
-        intensity = field in ("height", "amplitude")
-        return Quantity(values, unit=unit, labels=labels, scale=scale, doc=doc, intensity=intensity, **limits)
+    def listed(
+        parts: tuple[Any, ...],
+        field: str,
+        unit: str,
+        scale: float,
+        doc: str,
+        lower: float = -np.inf,
+        upper: float = np.inf,
+    ) -> Quantity:
+        return Quantity(
+            value=np.array([getattr(part, field) or 0.0 for part in parts], dtype=float), unit=unit,
+            labels=tuple(str(k) for k in range(len(parts))), lower=lower, upper=upper, scale=scale,
+            intensity=field in ("height", "amplitude"), doc=doc,
+        )  # fmt: skip
 
-    table = {}
+    table: dict[str, Quantity] = {}
     if peaks:
         range_ = high - low
         table |= {
