@@ -76,9 +76,10 @@ def histogram(crystals, instrument, x, *, name="xrd", background=3, values=None,
     """
     crystals = {crystals.name: crystals} if isinstance(crystals, jn.Crystal) else crystals
     x = np.asarray(x, dtype=float)
-    start = np.zeros(background)
+    function = background if isinstance(background, jn.Background) else jn.Background.chebyshev(background)
+    start = np.zeros(function.terms)
     start[0] = level
-    experiment = jn.PowderDiffraction(instrument, jn.Background.chebyshev(background))
+    experiment = jn.PowderDiffraction(instrument, function)
     plan = experiment.plan(crystals, x)
     true = {k: np.array(q.value, dtype=float) for k, q in plan.quantities().items()} | {"background": start}
     for key, value in (values or {}).items():

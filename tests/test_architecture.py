@@ -44,7 +44,7 @@ GROUND = {
 ALLOWED = {
     "ground": {"jax", "jaxlib", "numpy", "jaxtyping"},
     "crystal": {"jax", "numpy", "gemmi", "jaxtyping"},
-    "diffraction": {"jax", "numpy", "gemmi", "jaxtyping"},
+    "diffraction": {"jax", "numpy", "gemmi", "jaxtyping", "scipy"},
     "nmr": {"jax", "numpy", "jaxtyping"},
     "nmr.powder": {"jax", "numpy", "jaxtyping"},
     "nmr.echo": {"jax", "numpy", "jaxtyping"},

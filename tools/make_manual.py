@@ -19,7 +19,10 @@ COLUMN, WIDTH = 41, 125
 HEADER = re.compile(r"\[\[?[a-z]\S*\]")
 # by heading: the Spec, and which of its keys the block is about
 SECTIONS: dict[str, tuple[type[Spec], str]] = {
-    "Refinements": (Run, "title phase histogram spectrum start bounds tie constraint restraint stage solver output"),
+    "Refinements": (
+        Run,
+        "title phase histogram quantification spectrum start bounds tie constraint restraint stage solver output",
+    ),
     "Models, peaks and tensors": (Run, "model peaks tensors"),
     "Couplings": (Run, "couplings"),
     "Energies": (Run, "energy"),

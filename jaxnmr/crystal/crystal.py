@@ -208,9 +208,12 @@ class Crystal(Struct):
 
     def cell_mass(self) -> float:
         """Mass of the atoms of one unit cell in g/mol, occupancies included (host)."""
+        return float(np.sum(self.full_masses() * np.asarray(self.occupancy, dtype=float)))
+
+    def full_masses(self) -> Float[np.ndarray, " sites"]:
+        """Mass of all positions of every site in the cell in g/mol, as if fully occupied (host)."""
         weight = np.array([mass_number_of(s) or gemmi.Element(element_of(s)[0]).weight for s in self.species])
-        multiplicity = np.array([site.multiplicity for site in self.sites()])
-        return float(np.sum(weight * multiplicity * np.asarray(self.occupancy, dtype=float)))
+        return weight * np.array([site.multiplicity for site in self.sites()], dtype=float)
 
     def u_tensors(self) -> Float[Array, "sites 6"]:
         """Displacement of every site as ``U_ij`` (CIF convention) in Å².

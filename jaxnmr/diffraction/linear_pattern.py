@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from ..crystal import Crystal
 from ..typing import Array
-from . import corrections, profiles
+from . import background_parts, corrections, profiles
 from .pattern_plan import PatternPlan
 from .phases import area_factor, line_values, phase_lines
 
@@ -28,15 +28,17 @@ class LinearPattern(NamedTuple):
 
     Attributes:
         columns: derivatives of the sum of peaks; first along the areas' directions, of which the last are the areas themselves.
-        mix: derivatives of numbers, axial divergence, line ratios and background coefficients by the parameters.
-        background: coefficients.
+        mix: derivatives of numbers, axial divergence, line ratios, background coefficients and what the added parts of the
+            background depend on, by the parameters.
+        background: at the points; ``basis`` its derivatives by those last numbers.
         shared: whether parameters share numbers; else every parameter has its own number.
     """
 
     plan: PatternPlan
     columns: profiles.ProfileColumns
     mix: Float[jax.Array, "numbers parameters"]
-    background: Float[jax.Array, " terms"]
+    background: Float[jax.Array, " points"]
+    basis: Float[jax.Array, "points terms"]
     shared: bool
 
     def fold(self, visit: Visit, start: Any) -> Any:
@@ -44,7 +46,6 @@ class LinearPattern(NamedTuple):
         point belong to no point.
         """
         plan, n = self.plan, self.mix.shape[1]
-        basis = jnp.asarray(plan.background)
         slit = jnp.asarray(corrections.automatic_slit(plan.x)) if plan.fixed.divergence_slit == "automatic" else None
 
         def stretch(total: Any, first: jax.Array, columns: jax.Array) -> Any:
@@ -52,12 +53,14 @@ class LinearPattern(NamedTuple):
                 columns = (
                     columns * slit.at[first + jnp.arange(columns.shape[0])].get(mode="fill", fill_value=0.0)[:, None]
                 )
-            background = basis.at[first + jnp.arange(columns.shape[0])].get(mode="fill", fill_value=0.0)
+            here = first + jnp.arange(columns.shape[0])
+            basis = self.basis.at[here].get(mode="fill", fill_value=0.0)
+            background = self.background.at[here].get(mode="fill", fill_value=0.0)
             direct, calculated, few = columns[:, :n], columns[:, n], columns[:, n + 1 :]
             if not self.shared:
                 direct, few = direct + few[:, :n], few[:, n:]
-            jacobian = direct + jnp.concatenate([few, background], axis=1) @ self.mix
-            return visit(total, first, calculated + background @ self.background, jacobian)
+            jacobian = direct + jnp.concatenate([few, basis], axis=1) @ self.mix
+            return visit(total, first, calculated + background, jacobian)
 
         return self.columns.fold(plan.core, plan.tail, plan.tiles_at_once, stretch, start)
 
@@ -98,7 +101,9 @@ def linear_pattern(
         for p in plan.phases
     ]
     f_squared, f_tangents = (jnp.concatenate(of, axis=-1) for of in zip(*pairs, strict=True))
-    of_intensity = lambda v: {name: value for name, value in v.items() if name not in ("background", "f1", "f2")}
+    of_intensity = lambda v: {
+        name: value for name, value in v.items() if not name.startswith("background") and name not in ("f1", "f2")
+    }
     factor, by_few, spread = _by_few(
         factors, (cells, of_intensity(values)), (cell_tangents, of_intensity(value_tangents))
     )
@@ -120,9 +125,15 @@ def linear_pattern(
     n = area_tangents.shape[0]
     ratio = jnp.zeros((n, 1)) if plan.fixed.lines == 1 else jnp.stack([jnp.zeros(n), value_tangents["ratio"]], axis=1)
     mix = [value_tangents["shl"][None], ratio.T, value_tangents["background"].T]
+    basis, own = jnp.asarray(plan.background), background_parts.numbers(values)
+    if own:
+        basis = jnp.concatenate([basis, background_parts.slopes(plan.x, own, plan.background_measured)], axis=1)
+        mix.append(jax.vmap(lambda t: ravel_pytree(t)[0])(background_parts.numbers(value_tangents)).T)
     if spread is not None:
         mix = [spread.T, *mix]
-    return LinearPattern(plan, columns, jnp.concatenate(mix), jnp.asarray(table.background), shared=spread is not None)
+    return LinearPattern(
+        plan, columns, jnp.concatenate(mix), jnp.asarray(table.background), basis, shared=spread is not None
+    )
 
 
 def _by_few(

@@ -13,7 +13,7 @@ from .._struct import Struct, compiled, static
 from ..crystal import Crystal
 from ..crystal.cell import metric
 from ..typing import Array, Quantity
-from . import axial, corrections, profiles, widths
+from . import axial, background_parts, corrections, profiles, widths
 from .background import Background
 from .phases import PhasePeaks, PhasePlan, phase_peaks
 from .quantities import histogram_quantities
@@ -25,10 +25,10 @@ CELL_MARGIN = 5e-3
 
 
 class PeakTable(NamedTuple):
-    """All peaks of all phases with a dummy last row, the background coefficients, and the phases' own tables."""
+    """All peaks of all phases with a dummy last row, and the background at the points."""
 
     peaks: profiles.Peaks
-    background: Float[Array, " terms"]
+    background: Float[Array, " points"]
 
 
 class PatternPlan(Struct):
@@ -42,7 +42,7 @@ class PatternPlan(Struct):
         phases: one plan per phase.
         core, tail: tiles of peaks near their centre and in their Lorentzian tail.
         background: basis functions.
-        background_start: coefficients to start from.
+        background_start: coefficients to start from; ``background_measured`` a measured curve that is added, or none.
         abscissa, weight: axial-divergence quadrature.
         planned_position, planned_fwhm, planned_spread, planned_cells: what the tiles were laid out for.
         fixed: geometry of the instrument; ``instrument`` with starting values, ``background_function`` and ``cutoff`` of
@@ -58,6 +58,7 @@ class PatternPlan(Struct):
     tail: Tiles
     background: Float[Array, "points terms"]
     background_start: Float[Array, " terms"]
+    background_measured: Float[Array, "points curves"]
     abscissa: Float[Array, "rules nodes"]
     weight: Float[Array, "rules nodes"]
     planned_position: Float[Array, "lines peaks"]
@@ -79,7 +80,9 @@ class PatternPlan(Struct):
 
     def quantities(self) -> dict[str, Quantity]:
         """The histogram's refinable quantities by local name (host)."""
-        return histogram_quantities(self.instrument, self.phases, self.background_start, self.phases[0].dispersion)
+        low, high = float(self.x[0]), float(self.x[-1])
+        background = self.background_function.quantities(self.background_start, low, high)
+        return histogram_quantities(self.instrument, self.phases, background, self.phases[0].dispersion)
 
     def phase_tables(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> list[PhasePeaks]:
         """Peaks of every phase (traceable)."""
@@ -111,7 +114,19 @@ class PatternPlan(Struct):
             ratio=jnp.ones(1) if self.fixed.lines == 1 else jnp.stack([1.0, values["ratio"]]),
             shl=jnp.asarray(values["shl"]),
         )
-        return PeakTable(peaks, jnp.asarray(values["background"]))
+        return PeakTable(peaks, self.background_curve(values))
+
+    def background_curve(self, values: Mapping[str, Array]) -> Float[jax.Array, " points"]:
+        """The background at every point (traceable)."""
+        curve = jnp.asarray(self.background) @ jnp.asarray(values["background"])
+        own = background_parts.numbers(values)
+        return curve + background_parts.total(self.x, own, self.background_measured) if own else curve
+
+    def background_added(self, values: Mapping[str, Array]) -> dict[str, Float[np.ndarray, "points n"]]:
+        """The parts that are added to polynomials and points, by kind, one column each (host)."""
+        own = background_parts.numbers(values)
+        found = background_parts.added(self.x, own, self.background_measured) if own else {}
+        return {kind: np.asarray(columns) for kind, columns in found.items()}
 
     def _nodes(self, peaks: profiles.Peaks) -> list[profiles.AxialNodes]:
         gsas, imbalance = self.axial_mode == "gsas", self.fixed.axial_imbalance
@@ -129,7 +144,7 @@ class PatternPlan(Struct):
     def pattern(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[jax.Array, " points"]:
         """Calculated intensity at every point, background included (traceable)."""
         table = self.peak_table(crystals, values)
-        return self.sum_of_peaks(table.peaks, self._nodes(table.peaks)) + self.background @ table.background
+        return self.sum_of_peaks(table.peaks, self._nodes(table.peaks)) + table.background
 
     def sum_of_peaks(self, peaks: profiles.Peaks, nodes: list[profiles.AxialNodes]) -> Float[jax.Array, " points"]:
         """The pattern without its background (traceable)."""
@@ -325,7 +340,7 @@ def observed_over_calculated(
 
     calculated = plan.sum_of_peaks(table.peaks, nodes)
     seen = calculated > 1e-9 * jnp.max(calculated)
-    share = jnp.where(seen, (observed - plan.background @ table.background) / jnp.where(seen, calculated, 1.0), 1.0)
+    share = jnp.where(seen, (observed - table.background) / jnp.where(seen, calculated, 1.0), 1.0)
     # weighting each point with its spacing keeps unevenly spaced patterns right
     spacing: Any = jnp.gradient(jnp.asarray(plan.x))
     if plan.fixed.divergence_slit == "automatic":

@@ -14,6 +14,7 @@ from ..errors import ConventionError, DataError, ParameterError, ShapeError, req
 from ..typing import Numbers, Quantity
 from . import profiles
 from .background import Background
+from .background_choice import for_data
 from .harmonics import ORDERS, texture_basis
 from .pattern_plan import PatternPlan, shortest_d
 from .phases import PhasePlan
@@ -26,6 +27,8 @@ from .tiles import Tiles
 DEFAULT_CUTOFF = 5e-5
 # Å: total scattering goes to 30 inverse Å or so, and nobody refines Bragg peaks there
 SHORTEST_D = 0.2
+# relative; files round it, and Kα1 stands for Kα
+SAME_WAVELENGTH = 3e-3
 # of a simulated pattern: far more than any diffractometer gives, and still a small array
 MOST_POINTS = 5_000_000
 
@@ -110,6 +113,7 @@ class PowderDiffraction:
         """
         pattern = self._points(two_theta, like)
         instrument, x, y = self.measured(pattern)
+        background = self.background_of(pattern)
         crystals = self.among(crystals)
         given = dict(reflections or {})
         _require_phases("reflections", given, crystals)
@@ -141,8 +145,9 @@ class PowderDiffraction:
             phases=tuple(plans),
             core=empty,
             tail=empty,
-            background=self.background.basis(x, low, high),
-            background_start=self.background.start(x, y, low, high),
+            background=background.basis(x, low, high),
+            background_start=background.start(x, y - background.added(x, instrument.wavelengths[0]), low, high),
+            background_measured=background.curve(x),
             abscissa=np.zeros((1, 1)),
             weight=np.ones((1, 1)),
             planned_position=np.zeros((instrument.fixed.lines, 0)),
@@ -151,7 +156,7 @@ class PowderDiffraction:
             planned_cells=np.zeros((len(plans), 6)),
             fixed=instrument.fixed,
             instrument=instrument,
-            background_function=self.background,
+            background_function=background,
             axial_mode=self.axial_mode,
             cutoff=float(self.cutoff),
             tiles_at_once=tuning(self.device).tiles,
@@ -218,8 +223,27 @@ class PowderDiffraction:
             )
             for name, crystal in self.among(crystals).items()
         ]
-        start = self.background.start(x, y, float(x[0]), float(x[-1]))
-        return histogram_quantities(instrument, kinds, start, self.dispersion)
+        background, low, high = self.background_of(like), float(x[0]), float(x[-1])
+        start = background.start(x, y - background.added(x, instrument.wavelengths[0]), low, high)
+        return histogram_quantities(instrument, kinds, background.quantities(start, low, high), self.dispersion)
+
+    def background_of(self, pattern: Pattern) -> Background:
+        """The background with everything in it that is left to the data: terms, points, heights (host).
+
+        Raises:
+            ConventionError: a point of it, or a broad peak, outside the fitted range; another wavelength in its measured pattern.
+            DataError: a measured background that does not reach over the range.
+        """
+        instrument, x, y = self.measured(pattern)
+        of = self.background.measured
+        if of is not None and of.instrument is not None and of.instrument.wavelengths:
+            theirs, ours = of.instrument.wavelengths[0], instrument.wavelengths[0]
+            if abs(theirs / ours - 1.0) > SAME_WAVELENGTH:
+                raise ConventionError(
+                    f"{of.name}: this background was measured at {theirs:g} Å, and the pattern at {ours:g} Å; measure both alike"
+                )
+        sigma = np.asarray(pattern.sigma)[pattern.included()]
+        return for_data(self.background, x, y, sigma, instrument.wavelengths[0])
 
     def among(self, crystals: Crystal | Mapping[str, Crystal]) -> dict[str, Crystal]:
         """The phases of this experiment, by name (host).

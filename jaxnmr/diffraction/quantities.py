@@ -1,13 +1,12 @@
 """What can be refined in a histogram: names, units, bounds and typical step sizes, in one table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float
 
-from ..typing import Array, Numbers, Quantity
+from ..typing import Numbers, Quantity
 from .records import Instrument
 from .scattering import dispersion
 
@@ -50,10 +49,17 @@ class PhaseKind(NamedTuple):
 def histogram_quantities(
     instrument: Instrument,
     plans: Sequence[DescribedPhase],
-    background_start: Float[Array, " terms"],
+    background: Mapping[str, Quantity],
     elements: Sequence[str] = (),
 ) -> dict[str, Quantity]:
-    """The quantities of a histogram by local name, with values from its instrument (host); ``elements`` with f' and f''."""
+    """The quantities of a histogram by local name, with values from its instrument (host).
+
+    Args:
+        instrument: which values it starts from.
+        plans: the phases.
+        background: the quantities of that.
+        elements: with f' and f''.
+    """
     i = instrument
     phases = tuple(p.name for p in plans)
     n = len(phases)
@@ -81,12 +87,10 @@ def histogram_quantities(
         labels = tuple(str(k) for k in range(len(array))) if labels is None else labels
         return Quantity(value=array, unit=unit, labels=labels, scale=scale, lower=lower, doc=doc)
 
-    level = float(np.abs(background_start).max()) or 1.0
     scale = per_phase(1.0, "", 0.0, doc="phase scale, proportional to the number of unit cells")
-    background = listed(background_start, "counts", level, "background coefficients")
     table = {
         "scale": replace(scale, intensity=True),
-        "background": replace(background, intensity=True),
+        **background,
         "zero": number(i.zero, "°", -5.0, 5.0, 0.01, "2theta offset"),
         "U": number(i.U, "c°²", scale=1.0, doc="Gaussian variance, tan²(theta) term"),
         "V": number(i.V, "c°²", scale=1.0, doc="Gaussian variance, tan(theta) term"),

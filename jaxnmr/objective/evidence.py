@@ -57,6 +57,7 @@ class Derived:
         quantity, unit: what it is.
         value: at the state.
         slopes: its derivative by each parameter that it depends on, by full name.
+        doubt: a warning about the value, which stands in place of ``{}`` with its uncertainty; ``""`` for none.
     """
 
     part: str
@@ -64,6 +65,7 @@ class Derived:
     unit: str
     value: float
     slopes: Mapping[str, float]
+    doubt: str = ""
 
     def esd(self, place: Mapping[str, int], covariance: np.ndarray) -> float:
         """Standard uncertainty, given the covariance ``(values, values)`` and where parameters are in it, by name."""

@@ -129,6 +129,14 @@ def _draw(axis, data: PatternEvidence, scale: str, window: tuple[float, float], 
         *gapped(x, background, data.excluded), color=BACKGROUND, linewidth=1.1, linestyle=(0, (5, 2)),
         label="background", zorder=3.5,
     )  # fmt: skip
+    # each added part on the polynomial alone, where that is in the picture
+    rest = data.background - sum(data.background_parts.values(), np.zeros_like(data.background))
+    for k, part in enumerate(data.background_parts.values()):
+        curve = shown(np.maximum((rest + part)[inside], lowest))
+        axis.plot(
+            *gapped(x, np.where(curve >= base, curve, np.nan), data.excluded), color=BACKGROUND, linewidth=0.7, linestyle=":",
+            label="its parts" if k == 0 else None, zorder=3.4,
+        )  # fmt: skip
     axis.plot(
         *gapped(x, difference + zero, data.excluded), color=DIFFERENCE, linewidth=0.8, label="difference", zorder=3
     )

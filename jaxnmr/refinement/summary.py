@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import jax
 import numpy as np
 
-from ..objective import Objective, Parameters
+from ..objective import Evidence, Objective, Parameters
 from ..objective.objective import residuals_and_jacobian
 from ..objective.ties import outside
+from ..units import format_esd
 from .bounds import settled_at_bounds
 from .information import InformationParts, information, position_slopes
 from .linearised import Linearised, null_sentences
@@ -87,6 +88,7 @@ def summarise(
     covariance = transform @ parts.covariance(misfit) @ transform.T
     inflation = {name: g if name in rescaled else g * statistics[name].scor for name, g in misfit.items()}
     inflated = transform @ parts.covariance(inflation) @ transform.T
+    doubts += doubts_of_derived(evidence, spec.labels, covariance)
     esds = lambda of: spec.layout.unflatten(np.sqrt(np.maximum(np.diag(of), 0.0)))
     correlations = _correlations(problem, names, min(correlation_threshold, _ONE))
     pivots = spec.free_pivots[inside]
@@ -127,6 +129,18 @@ def summarise(
             *visited,
         ),
     )
+
+
+def doubts_of_derived(evidence: Mapping[str, Evidence], labels: Sequence[str], covariance: np.ndarray) -> list[str]:
+    """Sentences about what follows from parameters and cannot be, each with its value and standard uncertainty.
+
+    Args:
+        evidence: of every term.
+        labels: names of the rows of ``covariance``, ``(values, values)``.
+    """
+    place = {label: k for k, label in enumerate(labels)}
+    doubtful = [of for shown in evidence.values() for of in shown.derived() if of.doubt]
+    return [of.doubt.format(format_esd(of.value, of.esd(place, covariance))) for of in doubtful]
 
 
 def _as_stated(name: str) -> str:

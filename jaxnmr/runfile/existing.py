@@ -43,6 +43,8 @@ def _named(run: Run, given: Collection[str]) -> Iterator[tuple[str, str, Path]]:
         for key, path in (("file", histogram.file), ("instrument", histogram.instrument_file)):
             if path is not None:
                 yield f"[[histogram]] {histogram.name!r}", key, path
+        if histogram.background["file"] is not None:
+            yield f"[[histogram]] {histogram.name!r}.background", "file", histogram.background["file"]
     for spectrum in run.spectra:
         for key, path in (("file", spectrum.file), ("magres", spectrum.magres), ("dmfit", spectrum.dmfit)):
             if path is not None:

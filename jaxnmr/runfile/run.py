@@ -11,12 +11,14 @@ from ..diffraction.harmonics import ORDERS
 from ..diffraction.powder import DEFAULT_CUTOFF
 from ..objective import Loss
 from ..units import b_to_u
+from .background import BackgroundSpec
 from .constraints import ConstraintSpec, TieSpec, parameter
 from .couplings import CouplingsSpec
 from .energy import EnergySpec
 from .keys import EMPTY, Spec, by_name, either, flat, given, key, part, parts, read, record, records, required
 from .models import ModelSpec
 from .peaks import PeaksSpec
+from .quantification import QuantificationSpec
 from .restraints import RestraintSpec
 from .shared import plain_name
 from .spectrum import SpectrumSpec
@@ -165,22 +167,6 @@ class InstrumentSpec(Spec):
     mu_r: float | None = key(Table.number, None, "0.0", "absorption of a capillary: xrd/absorption")
 
 
-def _number_of_knots(table: Table, name: str, default: Any = REQUIRED) -> int:
-    return table.integer(name, default, minimum=2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackgroundSpec(Spec):
-    """``background = { ... }``."""
-
-    kind: str = key(Table.text, "chebyshev", choices=("chebyshev", "interpolate"))
-    terms: int = key(Table.integer, 6, minimum=1, kinds=("chebyshev",))
-    knots: int | tuple[float, ...] = key(
-        either(list, Table.numbers, _number_of_knots), 9, help="or [15, 30, 60, 130]", kinds=("interpolate",)
-    )
-    spacing: str = key(Table.text, "linear", choices=("linear", "log"), kinds=("interpolate",))
-
-
 def _zoom_word(table: Table, name: str, default: Any = REQUIRED) -> str | None:
     word = table.text(name, default, choices=("auto", "none"))
     return None if word == "none" else word
@@ -245,8 +231,9 @@ class HistogramSpec(Spec):
     limits: tuple[float, float] | None = key(Table.numbers, None, "[15.0, 130.0]", count=2, shown=True)
     excluded: tuple[tuple[float, float], ...] = key(Table.ranges, (), "[[14.0, 18.0]]")
     background: dict[str, Any] = required(
-        record, '{ kind = "chebyshev", terms = 9 }', "a polynomial, or a curve through knots", of=BackgroundSpec
-    )
+        record, '{ kind = "chebyshev", terms = 9 }', of=BackgroundSpec,
+        help="a polynomial, a curve through knots, or one through points; peaks, humps and a measured file are added to it",
+    )  # fmt: skip
     phases: tuple[str, ...] = key(_phases, None, '["FAP"]', "all phases when left out")
     march_axis: dict[str, tuple[int, int, int]] = key(
         by_name, EMPTY, "{ FAP = [0, 0, 1] }", "preferred orientation, refinable as xrd/march[FAP]", each=_axis
@@ -362,6 +349,9 @@ class Run(Spec):
     histograms: tuple[HistogramSpec, ...] = required(
         parts, "[[histogram]]", "one table per measured pattern", name="histogram", of=HistogramSpec
     )
+    quantification: QuantificationSpec = required(
+        part, "[quantification]", "weight fractions of several phases: what else is known", of=QuantificationSpec
+    )
     spectra: tuple[SpectrumSpec, ...] = required(
         parts, "[[spectrum]]", name="spectrum", of=SpectrumSpec,
         help="one table per NMR spectrum, with phases and histograms or without",
@@ -408,7 +398,7 @@ class Run(Spec):
         """Every file the run reads, the run file first, each once."""
         files: list[Path | None] = [self.path, *(p.file for p in self.phases)]
         for histogram in self.histograms:
-            files += [histogram.file, histogram.instrument_file]
+            files += [histogram.file, histogram.instrument_file, histogram.background["file"]]
         for spectrum in self.spectra:
             files += spectrum.inputs
         for model in self.models:

@@ -11,15 +11,16 @@ import numpy as np
 
 from .._warn import warn
 from ..crystal import Crystal, element_of
-from ..diffraction import Background, Instrument, Pattern, PowderDiffraction
+from ..diffraction import Instrument, Pattern, PowderDiffraction
 from ..diffraction.powder import two_theta_points
 from ..errors import ConventionError, JaxnmrError, ParseError
 from ..io import read_crystal, read_instrument, read_pattern
 from ..objective import Objective, Parameters, TermSum
 from ..objective.source import plan_sources
 from ..refinement import GaussNewton, LevenbergMarquardt, Stage
-from ..terms import PatternTerm, PredictedSpectrumTerm, SpectrumTerm
+from ..terms import PatternTerm, PredictedSpectrumTerm, Quantification, SpectrumTerm
 from .advice import in_keys
+from .background import background_of
 from .constraints import constrained
 from .couplings import couplings_term
 from .energy import energies_by_phase, energy_term
@@ -205,7 +206,19 @@ def _term(run: Run, spec: HistogramSpec, crystals: Mapping[str, Crystal], simula
         pattern = _pattern(spec, simulation)
         experiment = _experiment(spec)
         experiment.among(crystals)  # what is wrong with names of phases is wrong here
-        return weighted(PatternTerm(experiment, pattern, name=spec.name), spec.weight, spec.robust)
+        term = PatternTerm(
+            experiment, pattern, name=spec.name, quantification=_quantification(run, experiment.among(crystals))
+        )
+        return weighted(term, spec.weight, spec.robust)
+
+
+def _quantification(run: Run, phases: Collection[str]) -> Quantification:
+    """What the run says of the mixture, for a pattern of these phases; nothing for one without the standard."""
+    spec = run.quantification
+    grains = {phase: of.made for phase, of in spec.particles.items() if phase in phases}
+    if spec.standard is not None and spec.standard not in phases:
+        return Quantification(particles=grains)
+    return Quantification(spec.standard or "", spec.weight_fraction, grains)
 
 
 # files of diffractometers with X-ray tubes
@@ -214,7 +227,7 @@ _OF_TUBES = {".xrdml", ".brml", ".ras", ".rasx"}
 
 def _experiment(spec: HistogramSpec) -> PowderDiffraction:
     return PowderDiffraction(
-        background=_background(spec.background),
+        background=background_of(spec.background, spec.instrument.get("wavelengths")),
         phases=spec.phases,
         march_axis=spec.march_axis,
         stephens=spec.stephens,
@@ -258,12 +271,6 @@ def _pattern(spec: HistogramSpec, simulation: bool) -> Pattern:
     if {"monochromator_deg", "polarization"} & set(spec.instrument):  # what they ask for was given
         notes = tuple(note for note in notes if "monochromator_deg" not in note)
     return pattern.excluding(*spec.excluded).replace(instrument=instrument, notes=notes)
-
-
-def _background(spec: Mapping[str, Any]) -> Background:
-    if spec["kind"] == "chebyshev":
-        return Background.chebyshev(spec["terms"])
-    return Background.interpolate(spec["knots"], spacing=spec["spacing"])
 
 
 def _objective(run: Run, total: TermSum, crystals: Mapping[str, Crystal], models: Any, simulation: bool) -> Objective:

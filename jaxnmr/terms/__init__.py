@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .peaks import PeakListTerm
     from .predicted_spectrum import PredictedSpectrumTerm
     from .prior import Prior
+    from .quantification import Particles, Quantification
     from .restraints import Restraint
     from .spectrum import SpectrumTerm
     from .spectrum_evidence import SpectrumEvidence
@@ -28,11 +29,13 @@ __all__ = [
     "Linkages",
     "MeasuredSpectrum",
     "ModelErrors",
+    "Particles",
     "PatternEvidence",
     "PatternTerm",
     "PeakListTerm",
     "PredictedSpectrumTerm",
     "Prior",
+    "Quantification",
     "Reflections",
     "Restraint",
     "SpectrumEvidence",
@@ -50,11 +53,13 @@ __getattr__, __dir__ = lazy(
         "Linkages": "couplings",
         "MeasuredSpectrum": "measured_spectrum",
         "ModelErrors": "model_errors",
+        "Particles": "quantification",
         "PatternEvidence": "pattern_evidence",
         "PatternTerm": "pattern",
         "PeakListTerm": "peaks",
         "PredictedSpectrumTerm": "predicted_spectrum",
         "Prior": "prior",
+        "Quantification": "quantification",
         "Reflections": "pattern_evidence",
         "Restraint": "restraints",
         "SpectrumEvidence": "spectrum_evidence",

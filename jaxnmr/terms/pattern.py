@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ from ..objective.state import State
 from ..objective.statistics import weighted_factor
 from ..objective.term import Term
 from ..typing import Array, Quantity
-from .pattern_evidence import PatternEvidence, pattern_evidence, texture_doubts
+from .pattern_evidence import PatternEvidence, contents_of, pattern_evidence, texture_doubts
+from .quantification import Quantification, coarse_grains
 
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
@@ -53,50 +55,74 @@ class PatternTerm(Term):
         experiment: how the pattern is measured and calculated.
         pattern: what was measured.
         name: prefix of the histogram's parameters.
+        quantification: what is known of the mixture besides.
     """
 
     pattern: Pattern
     experiment: PowderDiffraction = static(note=True)
     name: str = static()
+    quantification: Quantification = static(note=True)
 
     reads = ()
     sees_origin = False
 
     @checked
-    def __init__(self, experiment: PowderDiffraction, pattern: Pattern, *, name: str = "xrd"):
+    def __init__(
+        self,
+        experiment: PowderDiffraction,
+        pattern: Pattern,
+        *,
+        name: str = "xrd",
+        quantification: Quantification | None = None,
+    ):
         """Compare a measured pattern with the calculated one.
+
+        What the background leaves to the data (``"auto"`` terms, points, heights) is taken from the pattern here.
 
         Raises:
             ConventionError: no wavelength, or one that no diffractometer can have at these angles.
             DataError: no points outside the excluded regions.
             ConventionError: more terms of the background than half of the points.
+            ConventionError: points of the background or broad peaks outside the data.
+            DataError: a measured background that does not reach over the fitted range.
             ParameterError: arguments of another kind.
         """
         _, x, _ = experiment.measured(pattern)
-        terms = experiment.background.terms
+        # what is left to the data is taken from them once
+        background = experiment.background_of(pattern)
+        experiment = dataclasses.replace(experiment, background=background)
+        terms = int(background.terms)
         if terms > max(len(x) // 2, _FEW_TERMS):
             raise ConventionError(
                 f"{name!r}: a background of {terms} terms for {len(x)} points; expected far fewer terms than points, such as 12"
             )
-        set_fields(self, experiment=experiment, pattern=pattern, name=name)
+        set_fields(
+            self, experiment=experiment, pattern=pattern, name=name, quantification=quantification or Quantification()
+        )
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         if not crystals:
             raise ParameterError(
                 f"{self.name!r} is a powder pattern, and the objective has no crystal: give it crystal="
             )
+        phases = tuple(self.experiment.among(crystals))
+        self.quantification.require(phases, self.experiment.lebail, self.experiment.measured(self.pattern)[0])
         return self.experiment.quantities(crystals, self.pattern)
 
     def bind(self, state: HostState, params: Parameters) -> BoundPattern:
         keep = self.pattern.included()
+        x, sigma = np.asarray(self.pattern.x)[keep], np.asarray(self.pattern.sigma)[keep]
+        background = self.experiment.background
         bound = BoundPattern(
             model=self.experiment.plan(state.crystals, like=self.pattern),
             observed=np.asarray(self.pattern.y)[keep],
-            sigma=np.asarray(self.pattern.sigma)[keep],
+            sigma=sigma,
+            variance=np.zeros(0) if background.measured is None else background.variance(x),
             excluded=self.pattern.excluded,
             name=self.name,
             source=self.pattern.name,
             notes=self.pattern.notes,
+            quantification=self.quantification,
         )
         return bound.bind(state, params)
 
@@ -107,19 +133,23 @@ class BoundPattern(Term):
     Attributes:
         model: the calculated pattern.
         observed, sigma: ``(points,)``, the points that are fitted.
+        variance: ``(points,)`` of the measured background, unscaled; ``(0,)`` without one.
         excluded: regions left out, for plots.
         name: prefix of the histogram's parameters.
         source: what was measured, for reports.
         notes: on how it was read, for the warnings of a result.
+        quantification: as of `PatternTerm`.
     """
 
     model: PatternPlan
     observed: Array
     sigma: Array
+    variance: Array
     excluded: tuple[tuple[float, float], ...] = static(note=True)
     name: str = static()
     source: str = static(note=True)
     notes: tuple[str, ...] = static(note=True, default=())
+    quantification: Quantification = static(note=True, default_factory=Quantification)
 
     reads = ()
     sees_origin = False
@@ -140,8 +170,18 @@ class BoundPattern(Term):
     def length(self, state: Callable[[], State]) -> int:
         return len(self.observed)
 
+    def uncertainty(self, values: Mapping[str, Array]) -> Array:
+        """``(points,)`` of the points and of the measured background together, at the scale that this has (traceable).
+
+        Its noise would pull a scale of fixed weights towards zero. Residuals over both are least where all true intensities of the
+        background, each as uncertain as measured, are free too: Deming, Statistical Adjustment of Data (1943).
+        """
+        if not self.variance.shape[0]:
+            return self.sigma
+        return jnp.sqrt(jnp.asarray(self.sigma) ** 2 + values["background_scale"] ** 2 * self.variance)
+
     def residuals(self, state: State) -> Array:
-        return (self.calculated(state) - self.observed) / self.sigma
+        return (self.calculated(state) - self.observed) / self.uncertainty(state.local(self.name))
 
     def jacobian(self, state: State, tangents: State) -> Array:
         return self.weighted_rows(state, tangents, None, jnp.ones(()))[1]
@@ -153,7 +193,7 @@ class BoundPattern(Term):
             return _written(total[0], first, r), _written(total[1], first, rows)
 
         start = jnp.zeros(points), jnp.zeros((points, pattern.mix.shape[1]))
-        return pattern.fold(self._whitening(write, loss, weight), start)
+        return pattern.fold(self._whitening(write, state, tangents, loss, weight), start)
 
     def normal(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array, Array]:
         pattern, points = self._linear(state, tangents), len(self.observed)
@@ -164,20 +204,28 @@ class BoundPattern(Term):
 
         n = pattern.mix.shape[1]
         start = jnp.zeros(points), jnp.zeros((n, n)), jnp.zeros(n)
-        return pattern.fold(self._whitening(add, loss, weight), start)
+        return pattern.fold(self._whitening(add, state, tangents, loss, weight), start)
 
     def _linear(self, state: State, tangents: State) -> LinearPattern:
         of = state.local(self.name), tangents.crystals, tangents.local(self.name)
         return linear_pattern(self.model, state.crystals, *of)
 
-    def _whitening(self, visit: Callable[..., Any], loss: Loss | None, weight: Array) -> Callable[..., Any]:
+    def _whitening(
+        self, visit: Callable[..., Any], state: State, tangents: State, loss: Loss | None, weight: Array
+    ) -> Callable[..., Any]:
         """``visit(total, first, residuals, rows)`` as a visit of calculated points, see `LinearPattern.fold`."""
+        values, uncertainty = state.local(self.name), self.uncertainty(state.local(self.name))
 
         def of_calculated(total: Any, first: Array, calculated: Array, jacobian: Array) -> Any:
             here = first + jnp.arange(calculated.shape[0])
-            observed = jnp.asarray(self.observed).at[here].get(mode="fill", fill_value=0.0)
-            sigma = jnp.asarray(self.sigma).at[here].get(mode="fill", fill_value=jnp.inf)
-            r, slope = slopes(loss, (calculated - observed) / sigma, weight)
+            at = lambda of, fill: jnp.asarray(of).at[here].get(mode="fill", fill_value=fill)
+            observed, sigma = at(self.observed, 0.0), at(uncertainty, jnp.inf)
+            plain = (calculated - observed) / sigma
+            if self.variance.shape[0]:
+                # by the scale of the measured background, which is in the uncertainty, too
+                by_scale = values["background_scale"] * at(self.variance, 0.0) * plain / sigma
+                jacobian = jacobian - by_scale[:, None] * tangents.local(self.name)["background_scale"]
+            r, slope = slopes(loss, plain, weight)
             return visit(total, first, r, (slope / sigma)[:, None] * jacobian)
 
         return of_calculated
@@ -207,6 +255,8 @@ class BoundPattern(Term):
     def warnings(self, state: State) -> tuple[str, ...]:
         read = tuple(f"{self.source}: {note}" for note in self.notes)
         values = state.local(self.name)
+        if self.quantification.particles:
+            read += coarse_grains(contents_of(self.model, state, values), self.quantification)
         negative, doubts = self.model.negative_variance(values), texture_doubts(self.model, state.crystals, values)
         if negative is None:
             return (*read, *doubts)
@@ -220,10 +270,13 @@ class BoundPattern(Term):
 
     # -- what it shows -------------------------------------------------------------------------------------------
     def evidence(self, state: State) -> PatternEvidence:
-        return pattern_evidence(self.name, self.model, self.observed, self.sigma, self.excluded, state)
+        of = self.observed, np.asarray(self.uncertainty(state.local(self.name))), self.excluded
+        return pattern_evidence(self.name, self.model, *of, state, self.quantification)
 
     def agreement(self, chi2: float) -> dict[str, float]:
-        return {PatternEvidence.factor: weighted_factor(chi2, self.observed, self.sigma)}
+        # of a measured background at the scale that it began with
+        values = {"background_scale": np.array(self.model.background_function.measured_scale)}
+        return {PatternEvidence.factor: weighted_factor(chi2, self.observed, self.uncertainty(values))}
 
     # -- common sizes --------------------------------------------------------------------------------------------
     @property

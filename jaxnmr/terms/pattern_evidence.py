@@ -19,6 +19,7 @@ from ..objective.misfit import Misfit
 from ..objective.state import State
 from ..objective.statistics import peak_match
 from ..typing import Array
+from .quantification import Content, Quantification, absorption_table, amounts, remarks
 
 _RADIATION = {"xray": "X-rays", "neutron": "neutrons"}
 _PEAKS = (
@@ -61,13 +62,17 @@ class PatternEvidence(Profile):
 
     Attributes:
         reflections: per phase.
-        amounts: ``(scale, mass of the cell)`` of every phase, for weight fractions; empty when they say nothing.
+        contents: of every phase, for weight fractions; empty when scales say nothing.
+        quantification: what else is known of the mixture.
+        background_parts: what is added to polynomials or points of the background, ``(points,)`` each, by name.
         background_terms: number of coefficients of the background.
         textures: names and values of the coefficients of textures in harmonics, by phase.
     """
 
     reflections: Mapping[str, Reflections]
-    amounts: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    contents: Mapping[str, Content] = field(default_factory=dict)
+    quantification: Quantification = field(default_factory=Quantification)
+    background_parts: Mapping[str, np.ndarray] = field(default_factory=dict)
     background_terms: int = 0
     textures: Mapping[str, tuple[tuple[str, ...], np.ndarray]] = field(default_factory=dict)
 
@@ -104,6 +109,7 @@ class PatternEvidence(Profile):
             "calculated": self.calculated,
             "background": self.background,
             "difference": self.difference,
+            **self.background_parts,
         }
 
     def match(self) -> float:
@@ -144,31 +150,18 @@ class PatternEvidence(Profile):
         if len(self.reflections) < 2:
             return ()
         rows = tuple((phase, len(r.d), f"{r.r_bragg:.2f}") for phase, r in self.reflections.items())
-        return (Table("phases", ("phase", "reflections", "R_Bragg / %"), rows),)
+        phases = Table("phases", ("phase", "reflections", "R_Bragg / %"), rows)
+        return (phases, *absorption_table(self.contents, self.quantification))
 
     def derived(self) -> tuple[Derived, ...]:
-        """Mass fractions ``S M_cell / sum`` of several phases, and texture indices."""
-        return (*self._fractions(), *self._texture_indices())
+        """Weight fractions of several phases, of elements in them, and texture indices."""
+        return (*amounts(self.name, self.contents, self.quantification), *self._texture_indices())
 
     def _texture_indices(self) -> Iterator[Derived]:
         for phase, (names, coefficients) in self.textures.items():
             index, slopes = texture_index(names, coefficients)
             labels = [f"{self.name}/texture_{phase}[{name}]" for name in names]
             yield Derived(phase, "texture index J", "", index, dict(zip(labels, slopes.tolist(), strict=True)))
-
-    def _fractions(self) -> tuple[Derived, ...]:
-        columns: Any = zip(*self.amounts.values(), strict=True) if self.amounts else ([], [])
-        scales, masses = (np.array(column) for column in columns)
-        total = float(np.sum(scales * masses)) if len(self.amounts) > 1 else 0.0
-        if total <= 0:
-            return ()
-        fraction = scales * masses / total
-        slopes = (np.diag(masses) - np.outer(fraction, masses)) / total
-        names = [f"{self.name}/scale[{phase}]" for phase in self.amounts]
-        return tuple(
-            Derived(phase, "weight", "%", 100.0 * float(f), dict(zip(names, (100.0 * row).tolist(), strict=True)))
-            for phase, f, row in zip(self.amounts, fraction, slopes, strict=True)
-        )
 
     def record(self) -> dict[str, Any]:
         return {**super().record(), "r_bragg": self.r_bragg}
@@ -181,36 +174,59 @@ def pattern_evidence(
     sigma: Array,
     excluded: tuple[tuple[float, float], ...],
     state: State,
+    quantification: Quantification,
 ) -> PatternEvidence:
     """Evidence of a histogram, ``observed`` and ``sigma`` ``(points,)``."""
     values = state.local(name)
     observed = np.asarray(observed)
     x = np.asarray(model.x)
     found = _reflections(model, state, values, observed)
-    scales = np.ravel(np.asarray(values["scale"], dtype=float))
+    contents, scale = contents_of(model, state, values), float(values.get("background_scale", 0.0))
     return PatternEvidence(
         name=name,
         what="powder pattern",
         title="powder pattern",
-        conditions=tuple(_conditions(model, x, observed, excluded, found)),
-        remarks=(_PEAKS,),
+        conditions=tuple(_conditions(name, model, x, observed, np.asarray(sigma), excluded, found, scale)),
+        remarks=(_PEAKS, *remarks(quantification, len(contents) > 1)),
         axis=Axis(x, "2θ", "°"),
         observed=observed,
         sigma=np.asarray(sigma),
         calculated=model.curve(state.crystals, values),
-        baseline=np.asarray(model.background @ np.asarray(values["background"])),
+        baseline=np.asarray(model.background_curve(values)),
         excluded=excluded,
         width=_width(found),
         reflections=found,
-        background_terms=model.background_function.terms,
+        background_terms=int(model.background_function.terms),
+        background_parts=_parts(model, values),
+        contents=contents,
+        quantification=quantification,
         textures={
             p.name: (p.texture, np.asarray(values[f"texture_{p.name}"], dtype=float)) for p in model.phases if p.texture
         },
-        amounts={
-            phase: (float(scale), float(state.crystals[phase].cell_mass()))
-            for phase, scale in zip(model.phase_names, scales, strict=True)
-        },
     )
+
+
+def contents_of(model: PatternPlan, state: State, values: Mapping[str, Array]) -> dict[str, Content]:
+    """What the phases consist of; empty where intensities are extracted, so that scales say nothing."""
+    if any(phase.intensities == "lebail" for phase in model.phases):
+        return {}
+    scales = np.ravel(np.asarray(values["scale"], dtype=float))
+    prefix = lambda phase: f"{phase}/" if len(state.crystals) > 1 else ""
+    return {
+        phase: Content.of(state.crystals[phase], scale, prefix(phase), model.instrument)
+        for phase, scale in zip(model.phase_names, scales, strict=True)
+    }
+
+
+def _parts(model: PatternPlan, values: Mapping[str, Array]) -> dict[str, np.ndarray]:
+    """The added parts of the background by name."""
+    found = model.background_added(values)
+    word = {"peak": "broad peak", "Debye": "hump", "measured": "measured background"}
+    out = {}
+    for kind, columns in found.items():
+        for k, column in enumerate(columns.T):
+            out[word[kind] if columns.shape[1] == 1 else f"{word[kind]} {k}"] = column
+    return out
 
 
 def texture_doubts(model: PatternPlan, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> tuple[str, ...]:
@@ -261,17 +277,21 @@ def _reflections(model: PatternPlan, state: State, values, observed: np.ndarray)
     return out
 
 
-def _conditions(model: PatternPlan, x, observed, excluded, reflections: Mapping[str, Reflections]) -> list[Condition]:
+def _conditions(
+    name: str, model: PatternPlan, x, observed, sigma, excluded, reflections: Mapping[str, Reflections], scale: float
+) -> list[Condition]:
     i = model.instrument
     rows = [
         ("radiation", _RADIATION[i.radiation]),
         ("wavelength / Å", ", ".join(f"{w:.6g}" for w in i.wavelengths)),
         ("geometry", f"{i.geometry}, radius {i.radius_mm:g} mm"),
         *(("optics", text) for text in (_optics(i),) if text),
-        ("background", _background(model.background_function)),
+        ("background", _background(name, model.background_function)),
         ("2θ range / °", f"{x[0]:.5g} to {x[-1]:.5g}, step {float(np.median(np.diff(x))):.4g}"),
     ]
     rows += [row for plan in model.phases for row in _directed(plan)]
+    if model.background_function.measured is not None:
+        rows.append(("σ", _with_background(scale**2 * model.background_function.variance(x) / sigma**2)))
     if excluded:
         rows.append(("excluded / °", ", ".join(f"{low:g}–{high:g}" for low, high in excluded)))
     rows.append(("largest count", f"{observed.max():.6g}"))
@@ -295,6 +315,12 @@ def _directed(plan: PhasePlan) -> Iterator[tuple[str, str]]:
         yield f"size of {plan.name}", f"along and across {hkl(plan.size_axis)}"
 
 
+def _with_background(share: np.ndarray) -> str:
+    """How much of the variance of points is that of the measured background, ``(points,)``."""
+    usual, most = 100.0 * float(np.median(share)), 100.0 * float(share.max())
+    return f"that of the measured background is part of it: {usual:.2g} % of the variance of the median point, up to {most:.2g} %"
+
+
 def _optics(i: Instrument) -> str:
     """What is in the beam: what is calculated of it, and what else a file says."""
     calculated = []
@@ -306,7 +332,19 @@ def _optics(i: Instrument) -> str:
     return "; ".join((*calculated, *said))
 
 
-def _background(function: Background) -> str:
+def _background(name: str, function: Background) -> str:
     if function.kind == "chebyshev":
-        return f"Chebyshev polynomial, {function.terms} terms"
-    return f"linear interpolation, {function.terms} knots ({'given' if function.knots else function.spacing})"
+        text = f"Chebyshev polynomial, {function.terms} terms{' (chosen by BIC)' if function.chosen else ''}"
+    elif function.kind == "points":
+        how = f"{'picked from the data' if function.chosen else 'given'}, {'not ' if function.fixed else ''}refined"
+        text = f"straight lines through {function.terms} points ({how})"
+    else:
+        text = f"linear interpolation, {function.terms} knots ({'given' if function.knots else function.spacing})"
+    added = [f"broad peak at {{NAME/background_peak_position[{k}]}}°" for k in range(len(function.peaks))]
+    added += [
+        f"diffuse scattering of pairs at {{NAME/background_debye_radius[{k}]}} Å (Debye, 1915)"
+        for k in range(len(function.humps))
+    ]
+    if function.measured is not None:
+        added.append(f"{{NAME/background_scale}} times the measured {function.measured.name}")
+    return "; ".join((text, *added)).replace("NAME", name)

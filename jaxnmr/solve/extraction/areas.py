@@ -57,8 +57,10 @@ def extraction_of(pattern: Pattern, result: RefinementResult, notes: tuple[str, 
         for name, value in result.parameters.values.items()
         if name.startswith(prefix)
     }
-    x, y, sigma = (np.asarray(of, dtype=float) for of in (plan.x, term.observed, term.sigma))
+    x, y, sigma = (np.asarray(of, dtype=float) for of in (plan.x, term.observed, term.uncertainty(values)))
     basis = np.asarray(plan.background)
+    # broad peaks, humps and a measured curve stay as they were refined
+    added = np.concatenate([np.zeros((len(x), 1)), *plan.background_added(values).values()], axis=1).sum(axis=1)
     every, columns, covered = _columns(plan, crystal, values, x)
     order = np.flatnonzero(covered > _TOUCHED)
     if not (covered > _COVERED).any():
@@ -68,8 +70,8 @@ def extraction_of(pattern: Pattern, result: RefinementResult, notes: tuple[str, 
     beside = every.chosen((covered <= _TOUCHED) & (every.two_theta < x[-1]))
 
     near = np.abs(fitted.two_theta[:, None] - fitted.two_theta) < np.maximum(fitted.fwhm[:, None], fitted.fwhm)
-    found = fitted_areas(columns, basis, y, sigma, fitted.area, near)
-    background = basis @ found.background
+    found = fitted_areas(columns, basis, y - added, sigma, fitted.area, near)
+    background = basis @ found.background + added
     calculated = columns @ found.positive + background
     residual = (y - calculated) / sigma
     chi2 = float(residual @ residual)

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ...diffraction import Instrument, Pattern
-from .background import baseline, scatter, smooth, stiffness_of
+from ...diffraction.baseline import baseline, scatter, smooth, stiffness_of
 from .groups import Group, Window, fitted
 from .growth import HUMP, grown, pruned
 from .shape import first_shape, learnt

@@ -16,6 +16,7 @@ from jaxnmr.objective.statistics import weighted_factor
 from jaxnmr.report import write_report
 from jaxnmr.terms import CouplingTerm
 from jaxnmr.terms.pattern_evidence import PatternEvidence
+from jaxnmr.terms.quantification import Content
 
 
 @pytest.fixture(autouse=True)
@@ -122,12 +123,18 @@ def test_the_uncertainty_of_what_is_derived_follows_from_the_covariance():
 
 def test_weight_fractions_add_up_to_one_and_change_as_their_slopes_say():
     amounts = {"a": (2.0, 100.0), "b": (1.0, 300.0), "c": (0.5, 50.0)}
+    one = lambda of: {"volume": 1.0, "elements": ("C",), "weights": np.array([of]), "occupancy": np.ones(1)}
+    contents = {
+        phase: Content(scale=s, labels=(f"{phase}/occupancy[C1]",), absorption=np.zeros(1), **one(m))
+        for phase, (s, m) in amounts.items()
+    }
     mass = np.array([s * m for s, m in amounts.values()])
     shown = PatternEvidence(
         name="xrd", what="", axis=None, observed=None, sigma=None, calculated=None, baseline=None, reflections={},
-        amounts=amounts,
+        contents=contents,
     )  # fmt: skip
-    derived = shown.derived()
+    *derived, carbon = shown.derived()
+    assert carbon.value == pytest.approx(100.0)
     np.testing.assert_allclose([of.value for of in derived], 100.0 * mass / mass.sum())
     for phase, (scale, m) in amounts.items():
         step = 1e-6 * scale
