@@ -23,6 +23,7 @@ from .codes import INTERRUPTED, OK, WRONG_INPUT
 from .echo import add_echo
 from .folders import CHECKPOINT
 from .relaxing import add_relax
+from .reporting import add_report
 from .screening import add_screen
 from .solving import add_solving
 
@@ -187,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     examples.add_argument("name", nargs="?", metavar="NAME", help="which example to run")
     examples.add_argument("--all", action="store_true", help="run every example but the trainings")
 
+    add_report(command)
     add_screen(command)
     add_relax(command)
     add_solving(command)

@@ -1,5 +1,5 @@
 """Reports: everything a refinement leaves on disk, from `result.json` to the pictures."""
 
-from .write import write_report
+from .write import rewrite_report, write_report
 
-__all__ = ["write_report"]
+__all__ = ["rewrite_report", "write_report"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..plot import convergence, correlations, curve, echo_fit, energy, information, pattern, spectrum
+from .asked import Asked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,19 +51,17 @@ class Picture:
         return {self.caption: first, **{f"{self.caption} ({file.suffix[1:]})": file for file in others}}
 
 
-def write_pictures(fit: RefinementResult, folder: Path, run: Any = None) -> list[Picture]:
-    """Write the pictures in the formats the run asks for (PNG by default)."""
-    formats: Sequence[str] = getattr(run, "pictures", ("png",))
+def write_pictures(fit: RefinementResult, folder: Path, asked: Asked) -> list[Picture]:
+    """Write the pictures in the formats that are asked for."""
     return [
-        Picture(section, caption, _save(figure, folder, stem, formats))
-        for section, caption, stem, figure in _figures(fit, run)
+        Picture(section, caption, _save(figure, folder, stem, asked.pictures))
+        for section, caption, stem, figure in _figures(fit, asked)
     ]
 
 
-def _figures(fit: RefinementResult, run: Any) -> Iterator[tuple[str, str, str, Figure]]:
+def _figures(fit: RefinementResult, asked: Asked) -> Iterator[tuple[str, str, str, Figure]]:
     """Section, caption, stem of the file, and the picture."""
-    choices = {h.name: {"zoom": h.zoom, "scale": h.scale} for h in getattr(run, "histograms", ())}
-    choices |= {s.name: {"zoom": s.zoom} for s in getattr(run, "spectra", ())}
+    choices = asked.choices()
     for name, shown in fit.evidence.items():
         if shown.kind in _DRAWN:
             draw, stem = _DRAWN[shown.kind]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._record import telling_name
 from .._tables import markdown as table
 from .._words import counted
 from ..objective.evidence import Table
 from ..refinement.information import times_larger
 from ..units import format_esd
+from .asked import Asked
 from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
 from .learned import model_rows
 from .pictures import CORRELATIONS, COURSE, DATA, INFORMATION, Picture
@@ -30,14 +30,14 @@ _SCALED = (
 
 
 def report_text(
-    fit: RefinementResult, record: dict[str, Any], run: Any = None, pictures: Sequence[Picture] = ()
+    fit: RefinementResult, record: dict[str, Any], asked: Asked | None = None, pictures: Sequence[Picture] = ()
 ) -> str:
     """The report.
 
     Args:
         fit: the result.
         record: its :func:`~jaxnmr.report.record.result_record`.
-        run: the run file it came from, for the names of data files.
+        asked: what the run file says of data files.
         pictures: that were written; each stands in the section it belongs to.
     """
     show = lambda section: [picture.markdown() for picture in pictures if picture.section == section]
@@ -45,7 +45,7 @@ def report_text(
     values = {row["name"]: row for row in result["parameters"]}
     parts = [f"# {record['title']}", _status(fit, result), *show(DATA)]
     parts += ["## Agreement", _agreement(fit), _remarks(fit)]
-    parts += ["## Data and model", *_conditions(fit, values, run), *_models(result["models"])]
+    parts += ["## Data and model", *_conditions(fit, values, asked or Asked()), *_models(result["models"])]
     for name in fit.crystals:
         parts += _phase(fit, name)
     for name in fit.evidence:
@@ -106,14 +106,14 @@ def _remarks(fit: RefinementResult) -> str:
     return "\n".join(lines)
 
 
-def _conditions(fit: RefinementResult, values: Mapping[str, dict[str, Any]], run: Any) -> list[str]:
+def _conditions(fit: RefinementResult, values: Mapping[str, dict[str, Any]], asked: Asked) -> list[str]:
     """How everything was measured and is calculated: a table for every kind of term, and conventions."""
-    files = {h.name: h.file for h in (*getattr(run, "histograms", ()), *getattr(run, "spectra", ()))}
+    files = {curve.name: curve.file for curve in asked.curves}
     groups: dict[str, list[tuple[str, ...]]] = {}
     for name, shown in fit.evidence.items():
         rows = groups.setdefault(shown.kind, [])
-        if files.get(name) is not None:
-            rows.append((name, "file", telling_name(files[name])))
+        if files.get(name):
+            rows.append((name, "file", files[name]))
         rows += [(name, what, _filled(value, values, 6) + _fixed(value, values)) for what, value in shown.conditions]
         if fit.statistics[name].weight != 1.0:
             rows.append((name, "weight", f"{fit.statistics[name].weight:g}"))

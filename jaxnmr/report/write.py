@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from .._arguments import checked
 from .._files import write_atomically
-from .._record import write_record
+from .._record import read_record, write_record
+from ..errors import ParseError
 from ..io import write_crystal
 from ..units import format_esd
+from .asked import Asked
 from .earlier import RESULT, set_aside
 from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
+from .kept import KEPT, read_kept, write_kept
 from .pictures import file_name, write_pictures
 from .record import result_record
 from .spectra import write_csdm_files
@@ -42,9 +47,45 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
-    record = result_record(fit, run)
+    record, asked = result_record(fit, run), Asked.of(run)
     set_aside(folder, getattr(run, "inputs", ()))
-    written: dict[str, Path] = {}
+    write_kept(folder / KEPT, fit, asked)
+    return _write(fit, folder, record, asked)
+
+
+@checked
+def rewrite_report(directory: str | Path, out: str | Path | None = None) -> dict[str, Path]:
+    """Write everything again that :func:`write_report` wrote, from ``result.json`` and ``result.npz`` in the folder.
+
+    Args:
+        directory: with the results of a refinement.
+        out: another folder to write to, which is made when missing; the same one by default.
+
+    Returns:
+        The files written, by what they are.
+
+    Raises:
+        ParseError: no results of a refinement in this folder, or damaged ones.
+    """
+    folder = Path(directory)
+    try:
+        record = read_record(folder / RESULT, "refinement")
+    except FileNotFoundError:
+        raise ParseError(
+            folder / RESULT, None, "no such file: name a folder into which a refinement wrote its results"
+        ) from None
+    fit, asked = read_kept(folder / KEPT)
+    target = folder if out is None else Path(out)
+    if target.resolve() != folder.resolve():
+        target.mkdir(parents=True, exist_ok=True)
+        set_aside(target)
+        shutil.copy2(folder / KEPT, target / KEPT)
+    return _write(fit, target, record, asked)
+
+
+def _write(fit: RefinementResult, folder: Path, record: dict[str, Any], asked: Asked) -> dict[str, Path]:
+    """Write what follows from a result and its record."""
+    written: dict[str, Path] = {"kept": folder / KEPT}
     if fit.crystals:
         written["structure"] = write_structures(fit, folder)
     for name, pattern in fit.patterns.items():
@@ -59,10 +100,10 @@ def write_report(fit: RefinementResult, directory: str | Path, run: Any = None) 
             written[f"spectrum {name} (CSDM{f' {k + 1}' if k else ''})"] = path
     for name in fit.of_kind("curve"):
         written[f"curve {name}"] = write_columns(fit, name, folder, f"curve_{file_name(name)}")
-    pictures = write_pictures(fit, folder, run)
+    pictures = write_pictures(fit, folder, asked)
     for picture in pictures:
         written |= picture.named()
-    written["report"] = write_atomically(folder / "report.md", report_text(fit, record, run, pictures))
+    written["report"] = write_atomically(folder / "report.md", report_text(fit, record, asked, pictures))
     # last: it says which files belong to it, so that they can be told from those of another refinement
     record["result"]["files"] = [path.name for path in written.values()]
     written["result"] = write_record(folder / RESULT, record)

@@ -1,0 +1,33 @@
+"""``jaxnmr report``: pictures, tables and files of a finished refinement, once more."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from .codes import OK
+
+
+def add_report(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    sub = command(
+        "report", _report, "write the report of a finished refinement again, from the results in its folder",
+        "jaxnmr report out/quartz",
+    )  # fmt: skip
+    sub.add_argument("folder", metavar="DIR", type=Path, help="a folder with result.json and result.npz")
+
+
+def _report(arguments: argparse.Namespace, console: Console) -> int:
+    from ..report import rewrite_report
+    from .commands import _prepare
+    from .folders import usable
+
+    _prepare(arguments)
+    written = rewrite_report(usable(arguments.folder), arguments.out and usable(arguments.out))
+    folder = arguments.out or arguments.folder
+    console.print(f"{len(written)} files in {escape(str(folder))}, {escape(written['report'].name)} among them")
+    return OK

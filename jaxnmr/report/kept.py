@@ -1,0 +1,164 @@
+"""A result on disk as it was in memory: what reports, pictures and files of results are made from again.
+
+``result.npz`` holds arrays, and one text that says where they belong: a tree in JSON of plain values and records, each of which is named
+after its class. Reading it calls no constructor and runs nothing that the file says: it fills records of known classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._files import write_atomically
+from .._struct import set_fields
+from ..crystal import SpaceGroup
+from ..errors import ParseError
+from ..objective import ParameterRow
+from ..refinement.result import RefinementResult
+from .asked import Asked
+
+KEPT = "result.npz"
+_TREE, _VERSION = "tree", 1
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptParameters:
+    """What reports read of `Parameters`.
+
+    Attributes:
+        elements: every physical value.
+        free_names: of the numbers that were refined.
+    """
+
+    elements: tuple[ParameterRow, ...]
+    free_names: tuple[str, ...]
+
+    def rows(self) -> list[ParameterRow]:
+        """Every physical value."""
+        return list(self.elements)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of all values."""
+        return tuple(row.name for row in self.elements)
+
+    @property
+    def n_free(self) -> int:
+        """How many numbers were refined."""
+        return len(self.free_names)
+
+
+def write_kept(path: Path, fit: RefinementResult, asked: Asked) -> Path:
+    """Write a result, without the objective, and what the run asked of its report."""
+    rows = (
+        ParameterRow(**{f.name: getattr(row, f.name) for f in dataclasses.fields(ParameterRow)})
+        for row in fit.parameters.rows()
+    )
+    parameters = KeptParameters(tuple(rows), tuple(fit.parameters.free_names))
+    values = {f.name: getattr(fit, f.name) for f in dataclasses.fields(fit)}
+    arrays: list[np.ndarray] = []
+    fields = {
+        name: _packed(value, arrays) for name, value in (values | {"objective": None, "parameters": parameters}).items()
+    }
+    text = json.dumps({"version": _VERSION, "fit": fields, "asked": _packed(asked, arrays)}, ensure_ascii=False)
+    named = {str(k): array for k, array in enumerate(arrays)}
+    held = io.BytesIO()
+    np.savez_compressed(held, **named, **{_TREE: np.frombuffer(text.encode(), dtype=np.uint8)})
+    return write_atomically(path, held.getvalue())
+
+
+def read_kept(path: Path) -> tuple[RefinementResult, Asked]:
+    """A result, whose ``objective`` is ``None``, and what was asked of its report.
+
+    Raises:
+        ParseError: no such file, a damaged one, or one of records that are not known.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            tree = json.loads(file[_TREE].tobytes().decode())
+            arrays = {name: file[name] for name in file.files if name != _TREE}
+        if tree["version"] != _VERSION:
+            raise ParseError(path, None, f"has the version {tree['version']}, expected {_VERSION}: refine again")
+        fields = {name: _unpacked(value, arrays, path) for name, value in tree["fit"].items()}
+        asked = _unpacked(tree["asked"], arrays, path)
+        known = {f.name for f in dataclasses.fields(RefinementResult)}
+        if set(fields) != known:
+            raise ParseError(path, None, "was written by another version of jaxnmr, with other fields: refine again")
+    except FileNotFoundError:
+        raise ParseError(
+            path, None, "no such file, and reports are made from it: it stands beside the result.json of refinements by this "
+            "version of jaxnmr; refine again"
+        ) from None  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as err:
+        raise ParseError(path, None, f"is damaged, or no result of jaxnmr ({err}): refine again") from err
+    return RefinementResult(**fields), asked
+
+
+def _packed(value: Any, arrays: list[np.ndarray]) -> Any:
+    """A value as JSON: what JSON has no word for is a dictionary with one key that says what it is."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, SpaceGroup):
+        return {"group": [value.name, list(value.triplets)]}
+    if dataclasses.is_dataclass(value):
+        kind = type(value)
+        fields = {f.name: _packed(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
+        return {"record": [kind.__module__, kind.__qualname__, fields]}
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        arrays.append(np.asarray(value))
+        return {"array": len(arrays) - 1}
+    if isinstance(value, Mapping):
+        return {"map": [[_packed(k, arrays), _packed(v, arrays)] for k, v in value.items()]}
+    for kind, name in ((tuple, "tuple"), (frozenset, "set")):
+        if isinstance(value, kind):
+            return {name: [_packed(v, arrays) for v in (sorted(value) if name == "set" else value)]}
+    return [_packed(v, arrays) for v in value] if isinstance(value, list) else str(value)
+
+
+def _unpacked(value: Any, arrays: Mapping[str, np.ndarray], path: Path) -> Any:
+    if isinstance(value, list):
+        return [_unpacked(v, arrays, path) for v in value]
+    if not isinstance(value, dict):
+        return value
+    ((what, held),) = value.items()
+    if what == "array":
+        return arrays[str(held)]
+    if what == "group":
+        return SpaceGroup._restore(*held)
+    if what == "map":
+        return {_unpacked(k, arrays, path): _unpacked(v, arrays, path) for k, v in held}
+    if what == "record":
+        module, name, fields = held
+        kind = _class(module, name, path)
+        if {f.name for f in dataclasses.fields(kind)} != set(fields):
+            raise ParseError(path, None, f"holds a {name} of another version of jaxnmr: refine again")
+        record = object.__new__(kind)
+        set_fields(record, **{k: _unpacked(v, arrays, path) for k, v in fields.items()})
+        return record
+    return {"tuple": tuple, "set": frozenset}[what](_unpacked(v, arrays, path) for v in held)
+
+
+def _class(module: str, name: str, path: Path) -> type:
+    """A class of this package, or of a module that is imported already."""
+    if module not in sys.modules and module.split(".")[0] == "jaxnmr":
+        import_module(module)
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        raise ParseError(
+            path, None, f"holds a record {module}.{name} of a term that is not part of jaxnmr; import the module that defines it, "
+            "and call jaxnmr.report.rewrite_report"
+        )  # fmt: skip
+    return found
