@@ -141,10 +141,15 @@ def _unpacked(value: Any, arrays: Mapping[str, np.ndarray], path: Path) -> Any:
     if what == "record":
         module, name, fields = held
         kind = _class(module, name, path)
-        if {f.name for f in dataclasses.fields(kind)} != set(fields):
+        known = dataclasses.fields(kind)
+        # what was added since may be left out
+        values = {f.name: f.default for f in known if f.default is not dataclasses.MISSING}
+        values |= {f.name: f.default_factory() for f in known if f.default_factory is not dataclasses.MISSING}
+        values |= {k: _unpacked(v, arrays, path) for k, v in fields.items()}
+        if set(values) != {f.name for f in known}:
             raise ParseError(path, None, f"holds a {name} of another version of jaxnmr: refine again")
         record = object.__new__(kind)
-        set_fields(record, **{k: _unpacked(v, arrays, path) for k, v in fields.items()})
+        set_fields(record, **values)
         return record
     return {"tuple": tuple, "set": frozenset}[what](_unpacked(v, arrays, path) for v in held)
 

@@ -21,6 +21,7 @@ from .earlier import RESULT, set_aside
 from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
 from .kept import KEPT, read_kept, write_kept
 from .pictures import file_name, write_pictures
+from .publication import paper_tables, write_csv, write_latex, write_publication
 from .record import result_record
 from .spectra import write_csdm_files
 from .text import report_text
@@ -88,6 +89,11 @@ def _write(fit: RefinementResult, folder: Path, record: dict[str, Any], asked: A
     written: dict[str, Path] = {"kept": folder / KEPT}
     if fit.crystals:
         written["structure"] = write_structures(fit, folder)
+        written["publication"] = write_publication(fit, folder / "publication.cif", record, asked)
+    tables = paper_tables(fit, record["title"])
+    written["tables"] = write_latex(tables, folder / "tables.tex")
+    for table in tables:
+        written[f"table of {table.key}"] = write_csv(table, folder / f"table_{table.key}.csv")
     for name, pattern in fit.patterns.items():
         stem = "pattern" if len(fit.patterns) == 1 else f"pattern_{file_name(name)}"
         written[f"pattern {name}"] = write_columns(fit, name, folder, stem)

@@ -56,6 +56,37 @@ class Reflections:
         return float(100.0 * off / total) if total > 0 else float("nan")
 
 
+@dataclass(frozen=True)
+class PatternExperiment:
+    """How a pattern was measured and is calculated.
+
+    Attributes:
+        instrument: with starting values of what is refined.
+        background: its function.
+        cutoff: of the tails of peaks, as a fraction of their height; 0 where it is not known.
+        textures: hkl of the axis of preferred orientation, of phases that have one.
+        extracted: phases whose intensities are no structure's (Le Bail).
+    """
+
+    instrument: Instrument = field(default_factory=Instrument)
+    background: Background = field(default_factory=Background)
+    cutoff: float = 0.0
+    textures: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    extracted: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: PatternPlan) -> PatternExperiment:
+        """From a plan."""
+        axis = lambda plan: tuple(int(n) for n in np.rint(np.asarray(plan.march_axis)))
+        return cls(
+            instrument=model.instrument,
+            background=model.background_function,
+            cutoff=float(model.cutoff),
+            textures={plan.name: axis(plan) for plan in model.phases if plan.textured},
+            extracted=tuple(plan.name for plan in model.phases if plan.intensities != "structure"),
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class PatternEvidence(Profile):
     """A powder pattern.
@@ -67,6 +98,7 @@ class PatternEvidence(Profile):
         background_parts: what is added to polynomials or points of the background, ``(points,)`` each, by name.
         background_terms: number of coefficients of the background.
         textures: names and values of the coefficients of textures in harmonics, by phase.
+        experiment: how it was measured and is calculated.
     """
 
     reflections: Mapping[str, Reflections]
@@ -75,6 +107,7 @@ class PatternEvidence(Profile):
     background_parts: Mapping[str, np.ndarray] = field(default_factory=dict)
     background_terms: int = 0
     textures: Mapping[str, tuple[tuple[str, ...], np.ndarray]] = field(default_factory=dict)
+    experiment: PatternExperiment = field(default_factory=PatternExperiment)
 
     kind: ClassVar[str] = "histogram"
     factor: ClassVar[str] = "Rwp"
@@ -198,6 +231,7 @@ def pattern_evidence(
         reflections=found,
         background_terms=int(model.background_function.terms),
         background_parts=_parts(model, values),
+        experiment=PatternExperiment.of(model),
         contents=contents,
         quantification=quantification,
         textures={

@@ -32,16 +32,27 @@ def write_cif(
         known = dict(esds or {})
         # one phase has plain keys; several have the phase in front
         known.update({name[len(key) + 1 :]: value for name, value in known.items() if name.startswith(f"{key}/")})
-        _write_cell(block, crystal, known)
-        _write_symmetry(block, crystal)
-        _write_sites(block, crystal, known)
-        _write_geometry(block, crystal, known, bonds, angles)
+        write_structure(block, crystal, known, bonds, angles)
         for tag, value in (extra or {}).items():
             if isinstance(tag, str):
                 block.set_pair(tag, _cif_value(value))
             else:
                 _loop(block, list(tag), value)
     write_atomically(path, document.as_string())
+
+
+def write_structure(
+    block: cif.Block,
+    crystal: Crystal,
+    esds: Mapping[str, np.ndarray],
+    bonds: BondPlan | bool | None = None,
+    angles: AnglePlan | bool | None = None,
+) -> None:
+    """Add cell, symmetry, sites, displacements, bonds and angles to a data block; arguments as :func:`jaxnmr.io.write_crystal`."""
+    _write_cell(block, crystal, esds)
+    _write_symmetry(block, crystal)
+    _write_sites(block, crystal, esds)
+    _write_geometry(block, crystal, esds, bonds, angles)
 
 
 def _write_cell(block: cif.Block, crystal: Crystal, esds: Mapping) -> None:
