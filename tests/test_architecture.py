@@ -62,7 +62,7 @@ ALLOWED = {
     "solve": {"jax", "numpy", "gemmi", "jaxtyping", "scipy"},
     "inference": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
     "plot": {"numpy", "matplotlib", "ase"},
-    "report": {"jax", "numpy", "matplotlib"},
+    "report": {"jax", "numpy", "matplotlib", "plotly"},
     "runfile": {"jax", "numpy"},
     "cli": {"jax", "numpy", "rich", "matplotlib"},
     "testing": {"jax", "numpy"},

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 _VIEWS = (("a", "-90x,-90y,0z", "b", "c"), ("b", "-90x,0y,0z", "a", "c"), ("c", "0x,0y,0z", "a", "b"))
 
 
+def atom_style(element: str) -> tuple[str, float]:
+    """Colour of an atom as ``"#rrggbb"``, that of Jmol, and its covalent radius in Å."""
+    from ase.data import atomic_numbers, covalent_radii
+    from ase.data.colors import jmol_colors
+
+    number = atomic_numbers["H" if element == "D" else element]
+    red, green, blue = (round(255 * float(c)) for c in jmol_colors[number])
+    return f"#{red:02x}{green:02x}{blue:02x}", round(float(covalent_radii[number]), 2)
+
+
 def structure(crystal: Crystal, *, radius: float = 0.45) -> Figure:
     """The atoms of one cell seen along a, b and c.
 
