@@ -20,6 +20,7 @@ from .asked import Asked
 from .earlier import RESULT, set_aside
 from .geometry import Geometry, phase_covariance, phase_esds, volume_esd
 from .kept import KEPT, read_kept, write_kept
+from .page import page_possible, write_page
 from .pictures import file_name, write_pictures
 from .publication import paper_tables, write_csv, write_latex, write_publication
 from .record import result_record
@@ -106,6 +107,8 @@ def _write(fit: RefinementResult, folder: Path, record: dict[str, Any], asked: A
             written[f"spectrum {name} (CSDM{f' {k + 1}' if k else ''})"] = path
     for name in fit.of_kind("curve"):
         written[f"curve {name}"] = write_columns(fit, name, folder, f"curve_{file_name(name)}")
+    if page_possible():
+        written["page"] = write_page(fit, folder / "report.html", record, asked, tables)
     pictures = write_pictures(fit, folder, asked)
     for picture in pictures:
         written |= picture.named()

@@ -10,6 +10,7 @@ import numpy as np
 from ...crystal import plan_bonds
 from ...plot.structures import atom_style
 from ..contents import Contents
+from ..publication.tables import formula_text
 
 if TYPE_CHECKING:
     from ...crystal import Crystal
@@ -51,7 +52,7 @@ def page_cell(name: str, crystal: Crystal) -> dict[str, Any]:
     ]
     return {
         "name": name,
-        "title": f"{name}: {Contents.of(crystal).formula()}, {crystal.group.name}",
+        "title": f"{name}: {formula_text(Contents.of(crystal))}, {crystal.group.name}",
         "atoms": atoms,
         "bonds": [[int(place[a]), int(place[b])] for a, b in pairs if drawn[a] and drawn[b]],
         "lattice": np.round(lattice, 5).tolist(),
@@ -62,7 +63,7 @@ def page_cell(name: str, crystal: Crystal) -> dict[str, Any]:
 def _atoms(crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
     """Sites ``(n,)`` and fractional coordinates ``(n, 3)`` of the atoms of the cell and of one cell around it."""
     full = crystal.expand()
-    frac = np.asarray(full.frac, dtype=float)
+    frac = np.asarray(full.fractional, dtype=float)
     frac = frac - np.floor(frac + _FACE)
     site = np.asarray(full.site, dtype=int)
     if len(frac) > _MANY:

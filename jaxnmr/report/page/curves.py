@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 _X, _Y, _SIGMA = 8, 6, 4
 
 
-def page_curves(evidence: Mapping[str, Evidence], statistics: Mapping[str, Statistics], asked: Asked) -> list[dict[str, Any]]:
+def page_curves(
+    evidence: Mapping[str, Evidence], statistics: Mapping[str, Statistics], asked: Asked
+) -> list[dict[str, Any]]:
     """Every curve of a result as plain values; ``statistics`` may be without some of them."""
     files = {curve.name: curve.file for curve in asked.curves}
     out = []
@@ -29,7 +32,10 @@ def page_curves(evidence: Mapping[str, Evidence], statistics: Mapping[str, Stati
         if shown.kind in ("histogram", "spectrum", "curve"):
             out.append(_profile(cast(Profile, shown)) | {"heading": heading, "agreement": agreement})
         elif shown.kind == "echo":
-            out += [of | {"heading": f"{heading}: {of['name']}", "agreement": agreement} for of in _echo(cast("EchoEvidence", shown))]
+            out += [
+                of | {"heading": f"{heading}: {of['name']}", "agreement": agreement}
+                for of in _echo(cast("EchoEvidence", shown))
+            ]
     return out
 
 
@@ -73,7 +79,7 @@ def _profile(shown: Profile) -> dict[str, Any]:
 def _breaks(shown: Profile) -> list[int]:
     """Indices of points before which no line is to be drawn: behind what was left out."""
     x, regions = shown.axis.values, shown.regions
-    gaps = [*shown.excluded, *((a[1], b[0]) for a, b in zip(regions[:-1], regions[1:], strict=True) if b[0] > a[1])]
+    gaps = [*shown.excluded, *((a[1], b[0]) for a, b in pairwise(regions) if b[0] > a[1])]
     places = (int(np.searchsorted(x, 0.5 * (low + high))) for low, high in gaps)
     return sorted({p for p in places if 0 < p < len(x)})
 

@@ -1,7 +1,7 @@
 """What of a refinement goes into a paper and its supplement: a CIF with structures and data, and tables."""
 
 from .document import write_publication
-from .tables import paper_tables
+from .tables import PaperTable, paper_tables
 from .typeset import write_csv, write_latex
 
-__all__ = ["paper_tables", "write_csv", "write_latex", "write_publication"]
+__all__ = ["PaperTable", "paper_tables", "write_csv", "write_latex", "write_publication"]
