@@ -19,8 +19,12 @@ from .examples import example_files
 from .folders import CHECKPOINT, unfinished, usable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..objective import Parameters
     from ..refinement.result import RefinementResult, StepInfo
-    from ..runfile import Run
+    from ..report.live import LivePage
+    from ..runfile import Run, Setup
 
 
 class ProgressLines:
@@ -53,7 +57,7 @@ def _refine(arguments: argparse.Namespace, console: Console) -> int:
     run = load_run(arguments.run)
     _prepare(arguments)
     folder = arguments.out or Path("out") / run.path.stem
-    return _refine_run(run, folder, console, resume=arguments.resume, restart=arguments.restart)
+    return _refine_run(run, folder, console, resume=arguments.resume, restart=arguments.restart, live=arguments.live)
 
 
 def _fit_spectrum(arguments: argparse.Namespace, console: Console) -> int:
@@ -65,7 +69,9 @@ def _fit_spectrum(arguments: argparse.Namespace, console: Console) -> int:
     return _refine(arguments, console)
 
 
-def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False) -> int:
+def _refine_run(
+    run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False, live: bool = False
+) -> int:
     """Build, refine and report one run; the exit code."""
     from ..refinement import read_checkpoint, refine
     from ..report import write_report
@@ -99,13 +105,20 @@ def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = Fals
     earlier = (folder / RESULT).exists()
     if not resume:
         checkpoint.unlink(missing_ok=True)
+    view = _live_page(run, setup, start, folder, console) if live else None
+    watching = [ProgressLines(console), *([] if view is None else [view])]
+
+    def tell(info: StepInfo) -> None:
+        for watch in watching:
+            watch(info)
+
     try:
         fit = refine(
             setup.objective,
             start,
             solver=setup.solver,
             stages=setup.stages,
-            callback=ProgressLines(console),
+            callback=tell,
             checkpoint=checkpoint,
             throw=False,
             correlation_threshold=run.correlation_threshold,
@@ -118,8 +131,10 @@ def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = Fals
     if said:
         # what reading the files gave cause to say belongs to the results
         fit = replace(fit, warnings=(*said, *fit.warnings))
-    write_report(fit, folder, run)
-    _summary(fit, folder, console)
+    written = write_report(fit, folder, run)
+    if view is not None:
+        view.end()
+    _summary(fit, written, console)
     if earlier and (folder / PREVIOUS).exists():
         console.print(f"  results that were there before: {escape(str(folder / PREVIOUS))}")
     if fit.status == "interrupted":
@@ -127,7 +142,26 @@ def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = Fals
     return OK if fit.converged else NOT_CONVERGED
 
 
-def _summary(fit: RefinementResult, folder: Path, console: Console) -> None:
+def _live_page(run: Run, setup: Setup, start: Parameters, folder: Path, console: Console) -> LivePage:
+    """The page that follows a refinement, with what is calculated at its start."""
+    from ..refinement import read_checkpoint
+    from ..refinement.stages import masked
+    from ..report.asked import Asked
+    from ..report.live import LivePage
+
+    # planned for what is refined in the end
+    params = masked(start, setup.stages or ())[0]
+    view = LivePage(
+        folder, run.title, setup.objective, lambda: read_checkpoint(folder / CHECKPOINT, params), Asked.of(run)
+    )
+    view.begin(params)
+    console.print(f"  live view: {escape(str(view.page))}")
+    return view
+
+
+def _summary(fit: RefinementResult, written: Mapping[str, Path], console: Console) -> None:
+    from ..report.page import MISSING
+
     colour = "green" if fit.converged else "red"
     status = "" if fit.converged else f"{fit.status}: "
     console.print(f"[bold {colour}]{escape(status + fit.message)}[/]")
@@ -135,7 +169,11 @@ def _summary(fit: RefinementResult, folder: Path, console: Console) -> None:
         console.print(f"  {escape(name)}: {escape(s.brief())}")
     for warning in (*fit.warnings, *fit.null_directions):
         console.print(f"  [yellow]warning:[/] {escape(warning)}")
-    console.print(f"  report: {escape(str(folder / 'report.md'))}")
+    for what in ("report", "page"):
+        if what in written:
+            console.print(f"  report: {escape(str(written[what]))}")
+    if "page" not in written:
+        console.print(f"  {escape(MISSING)}")
 
 
 def _train(arguments: argparse.Namespace, console: Console) -> int:

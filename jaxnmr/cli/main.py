@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     refine.add_argument("run", metavar="RUN.toml", help="the run file; jaxnmr help-run explains it")
 
     _add_restarts(refine)
+    _add_live(refine)
 
     simulate = command(
         "simulate", commands._simulate, "calculate the patterns of a run file from its starting values",
@@ -130,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     fit.add_argument("run", metavar="RUN.toml", help="the run file with [[spectrum]]; jaxnmr help-run explains it")
     _add_restarts(fit)
+    _add_live(fit)
 
     spectrum = command(
         "simulate-spectrum", commands._simulate_spectrum, "simulate NMR spectra of the sites in a run file or a magres file",
@@ -206,6 +208,13 @@ def _add_restarts(sub: argparse.ArgumentParser) -> None:
         help=f"go on from {CHECKPOINT} in the output folder, the last good step of before",
     )
     choice.add_argument("--restart", action="store_true", help=f"begin again although {CHECKPOINT} is there")
+
+
+def _add_live(sub: argparse.ArgumentParser) -> None:
+    """A page to watch."""
+    sub.add_argument(
+        "--live", action="store_true", help="write live.html into the output folder, a page that follows the refinement"
+    )
 
 
 def _positive(text: str) -> float:

@@ -23,11 +23,14 @@ def add_report(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _report(arguments: argparse.Namespace, console: Console) -> int:
     from ..report import rewrite_report
+    from ..report.page import MISSING
     from .commands import _prepare
     from .folders import usable
 
     _prepare(arguments)
     written = rewrite_report(usable(arguments.folder), arguments.out and usable(arguments.out))
     folder = arguments.out or arguments.folder
+    if "page" not in written:
+        console.print(escape(MISSING))
     console.print(f"{len(written)} files in {escape(str(folder))}, {escape(written['report'].name)} among them")
     return OK

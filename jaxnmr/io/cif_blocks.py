@@ -39,18 +39,21 @@ _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 class CifBlock:
     """One data block that is being written.
 
-    Args:
-        block: of a document of gemmi.
+    Attributes:
+        name: without ``data_``.
+        unknown: items that are left to fill in.
     """
 
-    def __init__(self, block: cif.Block):
-        self._block = block
+    def __init__(self, document: cif.Document, name: str):
+        document.add_new_block(name)
+        self.name = name
         self.unknown: list[str] = []
+        # blocks move in memory when the document grows, so that none is held
+        self._document, self._place = document, len(document) - 1
 
     @property
-    def name(self) -> str:
-        """Without ``data_``."""
-        return self._block.name
+    def _block(self) -> cif.Block:
+        return self._document[self._place]
 
     def items(self, values: Mapping[str, Any]) -> None:
         """Add items: texts, numbers, or ``None`` for what is left to fill in. Texts that need it get several lines."""
@@ -92,7 +95,7 @@ class CifDocument:
         plain = "".join(ch if ch.isascii() and (ch.isalnum() or ch in "_-+.") else "_" for ch in name)[:70] or "block"
         taken = {block.name.lower() for block in self.blocks}
         name = next(n for n in (plain, *(f"{plain}_{k}" for k in range(2, len(taken) + 3))) if n.lower() not in taken)
-        self.blocks.append(CifBlock(self._document.add_new_block(name)))
+        self.blocks.append(CifBlock(self._document, name))
         return self.blocks[-1]
 
     def write(self, path: Path, comments: Sequence[str] = ()) -> Path:

@@ -83,7 +83,7 @@ def read_kept(path: Path) -> tuple[RefinementResult, Asked]:
         ParseError: no such file, a damaged one, or one of records that are not known.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             tree = json.loads(file[_TREE].tobytes().decode())
             arrays = {name: file[name] for name in file.files if name != _TREE}
         if tree["version"] != _VERSION:

@@ -80,7 +80,8 @@ function layoutOf(curve, chosen) {
     font: FONT, margin: { l: 75, r: 15, t: 8, b: 45 }, hovermode: "closest", uirevision: curve.name, dragmode: "zoom",
     legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
     xaxis: { ...plain, title: { text: curve.axis }, anchor: "y3", autorange: curve.left ? "reversed" : true },
-    yaxis: { ...plain, title: { text: curve.ordinate || "" }, domain: [low + ticks + 0.02, 1], type: chosen.log ? "log" : "linear", exponentformat: "none" },
+    yaxis: { ...plain, title: { text: curve.ordinate || "" }, domain: [low + ticks + 0.02, 1], type: chosen.log ? "log" : "linear", automargin: true,
+      exponentformat: Math.max(...curve.observed) < 1e6 ? "none" : "SI" },
     yaxis2: { domain: [low + 0.01, low + ticks + 0.012], visible: false, fixedrange: true, range: [-rows + 0.3, 0.7] },
     yaxis3: { ...plain, domain: [0, low], zeroline: true, zerolinecolor: COLOUR.grey, title: { text: chosen.relative ? "Δ / σ" : "Δ" }, nticks: 5 },
     shapes: curve.excluded.map(([x0, x1]) => ({ type: "rect", xref: "x", yref: "paper", x0, x1, y0: 0, y1: 1, fillcolor: "#dddddd", opacity: 0.6, line: { width: 0 }, layer: "below" })),
@@ -148,21 +149,29 @@ function sphere(times) {
   return { points, faces };
 }
 
+// a colour where a surface is turned to the light, 1, or away from it, -1
+function shaded(colour, light) {
+  const part = 0.55 + 0.45 * Math.max(light, -0.3), shine = 90 * Math.max(light - 0.8, 0) / 0.2;
+  const [r, g, b] = [1, 3, 5].map((k) => Math.round(Math.min(255, part * parseInt(colour.slice(k, k + 2), 16) + shine)));
+  return `rgb(${r},${g},${b})`;
+}
+
 function drawCell(cell, k) {
   const [div] = place(`cell-${k}`, "cell", cell.title, "", "Drag to turn, scroll to zoom; click an element to hide it.");
   const ball = sphere(cell.atoms.length > 250 ? 1 : cell.atoms.length > 80 ? 2 : 3), traces = [];
   for (const [name, [colour, radius]] of Object.entries(cell.elements)) {
     const atoms = cell.atoms.filter((atom) => atom.element === name);
-    const mesh = { x: [], y: [], z: [], i: [], j: [], k: [] };
+    const mesh = { x: [], y: [], z: [], i: [], j: [], k: [], vertexcolor: [] };
+    const shades = ball.points.map((p) => shaded(colour, 0.35 * p[0] - 0.62 * p[1] + 0.7 * p[2]));
     for (const atom of atoms) {
       const start = mesh.x.length, size = 0.38 * radius + 0.12;
       for (const p of ball.points) { mesh.x.push(atom.at[0] + size * p[0]); mesh.y.push(atom.at[1] + size * p[1]); mesh.z.push(atom.at[2] + size * p[2]); }
+      mesh.vertexcolor.push(...shades);
       for (const f of ball.faces) { mesh.i.push(start + f[0]); mesh.j.push(start + f[1]); mesh.k.push(start + f[2]); }
     }
     traces.push({ type: "mesh3d", name, legendgroup: name, showlegend: true, color: colour, hoverinfo: "skip", ...mesh,
-      // small triangles have normals, too
-      facenormalsepsilon: 0, vertexnormalsepsilon: 0, lighting: { ambient: 0.5, diffuse: 0.8, specular: 0.2, roughness: 0.5, fresnel: 0.1 },
-      lightposition: { x: 300, y: -600, z: 900 } });
+      // shaded here: what is drawn as light depends on the browser
+      lighting: { ambient: 1, diffuse: 0, specular: 0, fresnel: 0 } });
     traces.push({ type: "scatter3d", mode: "markers", legendgroup: name, showlegend: false, name, x: atoms.map((a) => a.at[0]), y: atoms.map((a) => a.at[1]),
       z: atoms.map((a) => a.at[2]), marker: { size: 14, opacity: 0.01, color: colour }, customdata: atoms.map((a) => [a.label, a.xyz.join(", "), a.occupancy, a.u]),
       hovertemplate: "<b>%{customdata[0]}</b><br>%{customdata[1]}<br>occupancy %{customdata[2]}<br>U %{customdata[3]} Å²<extra></extra>" });
@@ -217,7 +226,7 @@ async function draw(content) {
 // a page that is being written asks a script beside it for what is new: files may not read one another in any other way
 let newest = 0;
 window.jaxnmrLive = (number, content) => {
-  if (number === null) { location.reload(); return; }
+  if (number === null) { location.replace("report.html"); return; }
   if (number !== newest) { newest = number; draw(content); }
 };
 function ask() {

@@ -112,4 +112,4 @@ def _library() -> str:
 
 def _compressed(text: str) -> str:
     # without the time, so that the same content makes the same file
-    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
