@@ -114,7 +114,7 @@ def _conditions(fit: RefinementResult, values: Mapping[str, dict[str, Any]], ask
         rows = groups.setdefault(shown.kind, [])
         if files.get(name):
             rows.append((name, "file", files[name]))
-        rows += [(name, what, _filled(value, values, 6) + _fixed(value, values)) for what, value in shown.conditions]
+        rows += [(name, what, filled(value, values, 6) + _fixed(value, values)) for what, value in shown.conditions]
         if fit.statistics[name].weight != 1.0:
             rows.append((name, "weight", f"{fit.statistics[name].weight:g}"))
     tables = [table((kind, "what", "value"), rows) for kind, rows in groups.items() if rows]
@@ -122,7 +122,7 @@ def _conditions(fit: RefinementResult, values: Mapping[str, dict[str, Any]], ask
     return [*tables, *remarks]
 
 
-def _filled(text: Any, values: Mapping[str, dict[str, Any]], digits: int = 5) -> str:
+def filled(text: Any, values: Mapping[str, dict[str, Any]], digits: int = 5) -> str:
     """A text with refined values for the parameters that it names."""
 
     def value(found: re.Match) -> str:
@@ -156,7 +156,7 @@ def _section(fit: RefinementResult, values: Mapping[str, dict[str, Any]], name: 
         tables.append(Table("", ("of", "quantity", "value", "unit"), tuple(rows), lead="What follows from them:"))
     parts = []
     for of in tables:
-        rows = [[_filled(cell, values) for cell in row] for row in of.rows]
+        rows = [[filled(cell, values) for cell in row] for row in of.rows]
         parts += [f"## {name}: {of.title}" if of.title else "", of.lead, table(of.header, rows), of.tail]
     return parts
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...objective.evidence import Evidence, Profile
 from ...objective.statistics import Statistics
-from ...plot.style import PHASES, isotope_text
+from ...plot.style import BACKGROUND, PHASES, isotope_text
 from ..asked import Asked
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def _profile(shown: Profile) -> dict[str, Any]:
     if shown.kind == "histogram":
         of["ordinate"] = "intensity / counts"
         of["phases"] = _phases(cast("PatternEvidence", shown))
+        of["parts"] += _background_parts(cast("PatternEvidence", shown))
     elif shown.kind == "spectrum":
         of["ordinate"], of["left"] = "intensity", True
         of["axis"] = f"δ({isotope_text(cast('SpectrumEvidence', shown).isotope)}) / ppm"
@@ -82,6 +83,15 @@ def _breaks(shown: Profile) -> list[int]:
     gaps = [*shown.excluded, *((a[1], b[0]) for a, b in pairwise(regions) if b[0] > a[1])]
     places = (int(np.searchsorted(x, 0.5 * (low + high))) for low, high in gaps)
     return sorted({p for p in places if 0 < p < len(x)})
+
+
+def _background_parts(shown: PatternEvidence) -> list[dict[str, Any]]:
+    """What is added to the polynomial of the background, each on it alone; the page adds the background itself."""
+    others = -sum(shown.background_parts.values(), np.zeros_like(shown.background))
+    return [
+        {"name": name, "y": rounded(others + part), "colour": BACKGROUND}
+        for name, part in shown.background_parts.items()
+    ]
 
 
 def _phases(shown: PatternEvidence) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...units import format_esd
 from ..asked import Asked
+from ..text import filled
 
 if TYPE_CHECKING:
     from ...diffraction import Instrument
@@ -27,14 +28,14 @@ _TUBES = {
 _NEAR = 3e-4
 _STATED = (
     ("U", "V", "W", "X", "Y", "Z", "shl"),
-    ("size", "size_mix", "strain", "strain_mix"),
+    ("size", "size_along", "size_mix", "strain", "strain_mix"),
 )
 _OF_POSITIONS = ("zero", "displacement", "transparency", "displace_x", "displace_y")
 _OF_INTENSITIES = ("ratio", "polarization", "monochromator", "roughness_a", "roughness_b", "absorption")
 # values that change nothing are not zero
 _NEUTRAL = ("roughness_a",)
 _WORDS = {
-    "shl": "(S+H)/L", "size": "size / µm", "size_mix": "Lorentzian part of size", "strain": "strain / 1e-6",
+    "shl": "(S+H)/L", "size": "size / µm", "size_along": "size along the axis / µm", "size_mix": "Lorentzian part of size", "strain": "strain / 1e-6",
     "strain_mix": "Lorentzian part of strain", "zero": "zero / °", "displacement": "specimen displacement / µm",
     "transparency": "transparency / 0.1 mm", "displace_x": "displacement across the beam / µm",
     "displace_y": "displacement along the beam / µm", "monochromator": "2θ of the monochromator / °", "absorption": "µR",
@@ -203,10 +204,10 @@ def _range(data: PatternEvidence, file: str, created: str) -> dict[str, Any]:
 def _model(data: PatternEvidence, rows: Rows, name: str) -> dict[str, Any]:
     of = data.experiment
     function = of.background
-    kind = "Chebyshev polynomial of the first kind" if function.kind == "chebyshev" else "straight lines between knots"
     coefficients = [row for key, row in rows.items() if key.startswith(f"{name}/background[")]
     numbers = ", ".join(format_esd(row["value"], row["esd"], digits=5) for row in coefficients)
-    knots = f", knots at {', '.join(f'{k:g}' for k in function.knots)}°" if function.knots else ""
+    knots = [f"at {', '.join(f'{k:g}' for k in function.knots)}°"] if function.knots else []
+    background = [filled(value, rows) for what, value in data.conditions if what == "background"]
     texture = []
     for phase, axis in of.textures.items():
         row = rows.get(f"{name}/march[{phase}]", {"value": 1.0, "esd": None})
@@ -214,6 +215,15 @@ def _model(data: PatternEvidence, rows: Rows, name: str) -> dict[str, Any]:
         texture.append(
             f"{phase}: March-Dollase function, axis [{axis_text}], r = {format_esd(row['value'], row['esd'])}"
         )
+    for phase, (names, values) in data.textures.items():
+        own = [
+            rows.get(f"{name}/texture_{phase}[{of_one}]", {"value": v, "esd": None})
+            for of_one, v in zip(names, values, strict=True)
+        ]
+        numbers_of = ", ".join(
+            f"{of_one} {format_esd(row['value'], row['esd'])}" for of_one, row in zip(names, own, strict=True)
+        )
+        texture.append(f"{phase}: symmetrised spherical harmonics, {numbers_of}")
     positions = "; ".join(_listed(rows, name, _OF_POSITIONS)) or "no corrections"
     shared = (
         "F^2^ observed is shared out among overlapping reflections as calculated (Rietveld), multiplicity not included."
@@ -237,7 +247,7 @@ def _model(data: PatternEvidence, rows: Rows, name: str) -> dict[str, Any]:
                 *("; ".join(_listed(rows, name, keys)) for keys in _STATED),
             ]
         ),
-        "_pd_proc_ls_background_function": f"{kind}, {function.terms} coefficients{knots}\n{numbers}".rstrip(),
+        "_pd_proc_ls_background_function": "\n".join([*background, *knots, *([numbers] if numbers else [])]),
         "_pd_proc_ls_pref_orient_corr": "\n".join(texture) or "none",
         "_pd_proc_ls_peak_cutoff": f"{of.cutoff:.2g}" if of.cutoff else None,
         "_pd_proc_ls_special_details": "\n".join(
