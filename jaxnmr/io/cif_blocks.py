@@ -122,8 +122,8 @@ def in_ascii(text: str) -> str:
         elif (number := ch.translate(_LOWERED)).isascii():
             out.append(f"~{number}~")
         else:
-            base, *marks = unicodedata.normalize("NFD", ch)
-            out.append("".join(_ACCENTS.get(m, "") for m in marks) + base if base.isascii() else "?")
+            apart = unicodedata.normalize("NFD", ch)
+            out.append("".join(_ACCENTS.get(m, "") for m in apart[1:]) + apart[0] if apart[0].isascii() else "?")
     return "".join(out).replace("^^", "").replace("~~", "")
 
 

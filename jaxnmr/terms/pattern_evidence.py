@@ -77,7 +77,11 @@ class PatternExperiment:
     @classmethod
     def of(cls, model: PatternPlan) -> PatternExperiment:
         """From a plan."""
-        axis = lambda plan: tuple(int(n) for n in np.rint(np.asarray(plan.march_axis)))
+
+        def axis(plan: PhasePlan) -> tuple[int, int, int]:
+            h, k, l = (round(float(n)) for n in np.asarray(plan.march_axis))
+            return h, k, l
+
         return cls(
             instrument=model.instrument,
             background=model.background_function,
