@@ -140,9 +140,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("texture.json"))
     chosen = parser.parse_args()
     jn.enable_x64()
-    made = {case: globals()[case](np.random.default_rng(chosen.seed)) for case in chosen.cases}
-    chosen.out.write_text(json.dumps(made, indent=1, default=float), encoding="utf-8")
-    print(json.dumps(made, indent=1, default=float))
+    made = {}
+    for case in chosen.cases:
+        made[case] = globals()[case](np.random.default_rng(chosen.seed))
+        print(case, json.dumps(made[case], indent=1, default=float), flush=True)
+        chosen.out.write_text(json.dumps(made, indent=1, default=float), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -205,7 +205,10 @@ def _axis(table: Table, phase: str) -> tuple[int, int, int]:
     axis = table.numbers(phase, count=3)
     h, k, l = (round(n) if abs(n) < 1e6 else 0 for n in axis)
     if (h, k, l) != axis or not any(axis):
-        raise table.error(f"expected hkl of the axis in whole numbers, such as [0, 0, 1]; got {list(axis)}", phase)
+        what = "size" if table.where.endswith("size_axis") else "texture"
+        raise table.error(
+            f"expected hkl of the {what} axis in whole numbers, such as [0, 0, 1]; got {list(axis)}", phase
+        )
     return (h, k, l)
 
 
