@@ -24,6 +24,7 @@ from .echo import add_echo
 from .folders import CHECKPOINT
 from .relaxing import add_relax
 from .screening import add_screen
+from .series import add_series
 from .solving import add_solving
 
 
@@ -188,6 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     examples.add_argument("--all", action="store_true", help="run every example but the trainings")
 
     add_screen(command)
+    add_series(command)
     add_relax(command)
     add_solving(command)
     add_echo(command)

@@ -199,6 +199,21 @@ class Term(Struct, pytree=False):
         """This term planned again for a state, with ``sizes`` of at least its own (host)."""
         return self
 
+    # -- other data ----------------------------------------------------------------------------------------------
+    def measuring(self, other: Term) -> Term:
+        """This bound term with the data of another one, measured at the same points in the same way; its plan stays (host).
+
+        Args:
+            other: a term as people write it, or bound.
+
+        Raises:
+            DataError: data at other points, of another wavelength, nucleus or field.
+            ParameterError: this kind of term cannot exchange its data.
+        """
+        raise ParameterError(
+            f"the data of {self.name!r} cannot be exchanged; those of powder patterns and NMR spectra can"
+        )
+
     # -- sums ----------------------------------------------------------------------------------------------------
     def by_residuals(self) -> TermSum:
         """This term such that its own residuals say how much it counts: ``xrd.by_residuals() + jn.EnergyTerm()``.
