@@ -195,8 +195,8 @@ class Term(Struct, pytree=False):
         """Sizes of what is planned, where other structures may share compiled programs if these are equal (host)."""
         return ()
 
-    def in_room(self, sizes: tuple[int, ...], state: State) -> Term:
-        """This term planned again for a state, with ``sizes`` of at least its own (host)."""
+    def in_room(self, sizes: tuple[int, ...], state: State | None) -> Term:
+        """This term planned again for a state, with ``sizes`` of at least its own; without one it has to be bound next (host)."""
         return self
 
     # -- other data ----------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def write_series(
 
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
-    written = {"table": write_atomically(folder / "series.csv", _table(result))}
+    written = {"table": write_atomically(folder / "series.csv", series_table(result))}
     shown: dict[str, str] = {}
     for kind, names in {"agreement": None, **kinds(result)}.items():
         figure = evolution(result, names, title=f"{title}: {kind}")
@@ -89,7 +89,7 @@ def _others(result: SeriesResult) -> list[SeriesRow]:
     return [other for row, other in pairs if other is not None and other is not row]
 
 
-def _table(result: SeriesResult) -> str:
+def series_table(result: SeriesResult) -> str:
     """Comma-separated: full precision, one column for every value and one for its standard uncertainty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -135,8 +135,8 @@ def _text(result: SeriesResult, title: str, shown: dict[str, str]) -> str:
             kept = range(len(head)) if kind == "agreement" else [0, 1, *range(5, len(head) - 1)]
             lines += [markdown([head[k] for k in kept], [[row[k] for k in kept] for row in cells]), ""]
     lines += [
-        "Numbers in parentheses are standard uncertainties of the last digits; those in brackets were held, because the phase or site "
-        "they belong to is not told from absent in this row.",
+        "Numbers in parentheses are standard uncertainties of the last digits; those in brackets have none in this "
+        "row: the phase or site is not told from absent, so that what it is like was held, or its amount is at its bound of zero.",
         "",
     ]
     own = [(row, flag) for row in result.rows for flag in row.flags if flag not in common]

@@ -259,20 +259,13 @@ class _Series:
         if flat is not None or amounts_only:
             descent.point = descent.point._replace(stage=np.int32(len(descent.masks) - 1))
         descent.masks = [mask & moving for mask in descent.masks]
-        descent.objective = self._in_room(setup.objective, descent.params)
+        descent.objective = self._in_room(setup.objective)
         return descent
 
-    def _in_room(self, objective: Objective, params: Parameters) -> Objective:
-        """The objective with its terms planned in the sizes that all rows share."""
-        state = None
-        terms = []
-        for term in objective.terms:
-            if term.sizes:
-                state = state or objective.host_state(params)
-                room = tuple(self.sizes[term.name]) if term.name in self.sizes else spacious(term.sizes)
-                term = term.in_room(room, state)
-            terms.append(term)
-        return objective if state is None else objective.replace(terms=tuple(terms))
+    def _in_room(self, objective: Objective) -> Objective:
+        """The objective with room for its terms that is the same for all rows, to be planned when it is bound."""
+        room = lambda term: tuple(self.sizes[term.name]) if term.name in self.sizes else spacious(term.sizes)
+        return objective.replace(terms=tuple(t.in_room(room(t), None) if t.sizes else t for t in objective.terms))
 
     def _solved(self, setup: _Setup, neighbour: SeriesRow | None) -> _Solved:
         """Refine, and see which parts are there, until that does not change any more."""

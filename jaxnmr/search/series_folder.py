@@ -49,8 +49,9 @@ class SeriesFolder(ScreeningFolder):
             write_record(self.path / _PLAN, envelope("series-plan", names[0], content))
 
     def close(self) -> None:
-        """Give the folder back."""
-        self.release(_CLAIM)
+        """Give the folder back, if it was had."""
+        if f"{_CLAIM}.claim" in self._mine:
+            self.release(_CLAIM)
 
     def _require_same(self, plan: dict[str, Any], names: Sequence[str], first: str) -> None:
         for k, (before, now) in enumerate(zip(plan["rows"], names, strict=False), start=1):

@@ -263,7 +263,8 @@ def _within(row: SeriesRow, span: Span, rows: Sequence[SeriesRow]) -> bool:
 
 
 def better(first: SeriesRow, second: SeriesRow) -> SeriesRow:
-    """The better of two rows of the same data: one that converged, then the smaller ``chi²/c + k ln n``.
+    """The better of two rows of the same data: one that converged, then the smaller ``chi²/c + k ln n``; the first where both are
+    the same minimum.
 
     As in a screening chi² is divided by that per degree of freedom of the better fit where it exceeds 1. Rows of as many refined
     numbers are compared by chi² alone.
@@ -274,6 +275,8 @@ def better(first: SeriesRow, second: SeriesRow) -> SeriesRow:
         return first if first.usable else second
     if (first.status == "converged") != (second.status == "converged"):
         return first if first.status == "converged" else second
+    if second.apart is not None and second.apart < SAME_MINIMUM:
+        return first
     excess = max(min(first.gof, second.gof) ** 2, 1.0)
     figure = lambda row: row.chi2 / excess + row.n_parameters * np.log(max(row.n_residuals, 1))
     return second if figure(second) < figure(first) else first

@@ -257,11 +257,13 @@ class BoundPattern(Term):
     def sizes(self) -> tuple[int, ...]:
         return (self.model.core.capacity, self.model.tail.capacity, *(p.hkl.shape[0] for p in self.model.phases))
 
-    def in_room(self, sizes: tuple[int, ...], state: State) -> BoundPattern:
+    def in_room(self, sizes: tuple[int, ...], state: State | None) -> BoundPattern:
         core, tail, *rows = sizes
         phases = tuple(
             p if p.intensities == "given" else p.replace(hkl=np.zeros((n, 3)))
             for p, n in zip(self.model.phases, rows, strict=True)
         )
         model = self.model.replace(phases=phases, core=Tiles.empty(core), tail=Tiles.empty(tail))
+        if state is None:
+            return self.replace(model=model)
         return self.replace(model=model.laid_out(state.crystals, state.local(self.name), reflections=True))
