@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import jaxnmr as jn
+from jaxnmr._record import plain
 from jaxnmr._struct import static
 from jaxnmr.errors import ConventionError, ParameterError
-from jaxnmr.report.series import series_table, write_series
+from jaxnmr.plot.series import kinds
+from jaxnmr.report.series import series_record, series_table
 from jaxnmr.search.series_rows import SAME_MINIMUM, SeriesRow, better
 from jaxnmr.typing import Array, Quantity
 
@@ -177,15 +179,16 @@ def test_where_the_directions_end_in_different_minima_the_better_is_kept_and_it_
     ) and "Forward and backward end in different minima from 1 to 3" in result.message
 
 
-def test_the_report_has_a_table_and_pictures_and_the_record_what_was_found(found, tmp_path):
-    written = write_series(found, tmp_path, "Lines")
-    text = written["report"].read_text(encoding="utf-8")
-    assert "nmr: B is present from 20 to 40 K." in text and "[7](" not in text and "| [7] |" in text
-    assert {"agreement", "amounts", "shifts and tensors", "others"} <= written.keys()
-    assert all(path.exists() for path in written.values())
-    record = json.loads(written["result"].read_text(encoding="utf-8"))
-    assert record["kind"] == "series" and record["result"]["presence"]["nmr: B"][0]["low"] == 20.0
-    assert len(record["result"]["rows"]) == 7 and len(record["result"]["other_directions"]) == 6
+def test_the_record_and_the_text_say_what_was_found(found):
+    record = plain(series_record(found))
+    assert record["presence"]["nmr: B"][0]["low"] == 20.0 and "flat" not in record["rows"][0]
+    assert len(record["rows"]) == 7 and len(record["other_directions"]) == 6
+    head, cells = found.cells(["nmr/amplitude[B]", "nmr/shift[B]"])
+    assert head[5:] == ["nmr/amplitude[B]", "nmr/shift[B] / ppm", "absent"] and cells[0][6:] == ["[7]", "nmr: B"]
+    assert kinds(found) == {
+        "amounts": ("nmr/amplitude[A]", "nmr/amplitude[B]"), "shifts and tensors": ("nmr/shift[A]", "nmr/shift[B]"),
+        "others": ("nmr/level",),
+    }  # fmt: skip
 
 
 def test_a_row_can_be_looked_at_again(found):
