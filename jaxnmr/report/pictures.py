@@ -54,7 +54,7 @@ def write_pictures(fit: RefinementResult, folder: Path, run: Any = None) -> list
     """Write the pictures in the formats the run asks for (PNG by default)."""
     formats: Sequence[str] = getattr(run, "pictures", ("png",))
     return [
-        Picture(section, caption, _save(figure, folder, stem, formats))
+        Picture(section, caption, saved(figure, folder, stem, formats))
         for section, caption, stem, figure in _figures(fit, run)
     ]
 
@@ -81,7 +81,8 @@ def file_name(name: str) -> str:
     return "".join(ch if ch.isalnum() or ch in "-_." else "_" for ch in name)
 
 
-def _save(figure: Figure, folder: Path, stem: str, formats: Sequence[str]) -> tuple[Path, ...]:
+def saved(figure: Figure, folder: Path, stem: str, formats: Sequence[str]) -> tuple[Path, ...]:
+    """The files of a picture, one for each format; it is closed."""
     import matplotlib.pyplot as plt
 
     paths = tuple(folder / f"{stem}.{suffix}" for suffix in formats)

@@ -14,7 +14,7 @@ from .._files import write_atomically
 from .._record import envelope, write_record
 from .._tables import markdown
 from ..plot.series import evolution, kinds
-from .pictures import file_name
+from .pictures import file_name, saved
 
 if TYPE_CHECKING:
     from ..search.series_rows import SeriesResult, SeriesRow
@@ -44,21 +44,16 @@ def write_series(
     Returns:
         The files written, by what they are.
     """
-    import matplotlib.pyplot as plt
-
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     written = {"table": write_atomically(folder / "series.csv", series_table(result))}
     shown: dict[str, str] = {}
     for kind, names in {"agreement": None, **kinds(result)}.items():
         figure = evolution(result, names, title=f"{title}: {kind}")
-        for suffix in pictures:
-            path = folder / f"{file_name(kind)}.{suffix}"
-            figure.savefig(path)
-            written[kind if suffix == pictures[0] else f"{kind} ({suffix})"] = path
-            if suffix == "png":
+        for path in saved(figure, folder, file_name(kind), pictures):
+            written[kind if path.suffix == f".{pictures[0]}" else f"{kind} ({path.suffix[1:]})"] = path
+            if path.suffix == ".png":
                 shown[kind] = path.name
-        plt.close(figure)
     written["report"] = write_atomically(folder / "report.md", _text(result, title, shown))
     record = series_record(result) | {"files": [path.name for path in written.values()]}
     written["result"] = write_record(folder / "result.json", envelope("series", title, record, inputs=inputs))

@@ -126,6 +126,7 @@ class _Series:
         self.parts: tuple[Part, ...] = ()
         self.layout: Any = None
         self.refined = self.resumed = 0
+        self.opened = False
         self.compile_seconds = 0.0
 
     def go(self, backward: bool, abscissa: str, unit: str) -> SeriesResult:
@@ -177,8 +178,9 @@ class _Series:
                 raise
             except Exception as err:
                 return replace(bare, key=key, message=f"{type(err).__name__}: {err}")
-            if self.folder is not None and not before:
+            if self.folder is not None and not self.opened:
                 self.folder.open(list(self.named), key)
+                self.opened = True
             known = self._known(name, direction, key)
             if known is not None:
                 self.resumed += 1

@@ -11,8 +11,9 @@ from jaxnmr.cli import main
 from jaxnmr.errors import DataError, ParameterError
 from jaxnmr.io import write_pattern
 from jaxnmr.io.conditions import conditions_from_headers, conditions_from_names, conditions_from_table
-from jaxnmr.runfile import load_run
+from jaxnmr.runfile import build, load_run
 from jaxnmr.runfile.series import named_files, series_of
+from jaxnmr.search.rooms import spacious
 
 RUN = """
 title = "salt"
@@ -23,7 +24,7 @@ spacegroup = "F m -3 m"
 sites = [{ label = "Na1", type = "Na", xyz = [0, 0, 0] }, { label = "Cl1", type = "Cl", xyz = [0.5, 0.5, 0.5] }]
 [[histogram]]
 name = "xrd"
-file = "replaced.xye"
+file = "none.xye"
 wavelength = 1.5406
 geometry = "debye-scherrer"
 shl = 0.0
@@ -40,24 +41,16 @@ def place(tmp_path_factory):
     """A run file, three patterns, and what the command makes of them."""
     folder = tmp_path_factory.mktemp("heating")
     (folder / "run.toml").write_text(RUN, encoding="utf-8")
-    x = np.arange(25.0, 60.0, 0.05)
+    x = np.linspace(25.0, 60.0, 701)
+    write_pattern(jn.Pattern.create(x, np.full(x.size, 50.0)), folder / "none.xye")
+    objective, params, *_ = build(load_run(folder / "run.toml"))
+    (term,) = objective.terms
     for seed, (name, a) in enumerate(CELLS.items()):
-        crystal = jn.Crystal.create(
-            cell=(a, a, a, 90, 90, 90),
-            spacegroup="F m -3 m",
-            species=["Na", "Cl"],
-            xyz=[[0, 0, 0], [0.5, 0.5, 0.5]],
-            name="salt",
-        )
-        plan = jn.PowderDiffraction(BEAM, jn.Background.chebyshev(1)).plan({"salt": crystal}, x)
-        values = {key: np.array(of.value, dtype=float) for key, of in plan.quantities().items()} | {
-            "background": np.array([50.0]),
-            "scale": np.array([40.0]),
-        }
-        y = np.random.default_rng(seed).poisson(
-            plan.laid_out({"salt": crystal}, values).curve({"salt": crystal}, values)
-        )
-        write_pattern(jn.Pattern.create(x, y.astype(float)), folder / f"{name}.xye")
+        state = objective.host_state(params.set("cell[a]", a).set("xrd/scale", 40.0).set("xrd/background[0]", 50.0))
+        # in the room that the series takes, so that the program is the same
+        curve = term.in_room(spacious(term.sizes), state).model.curve(state.crystals, state.local("xrd"))
+        y = np.random.default_rng(seed).poisson(curve).astype(float)
+        write_pattern(jn.Pattern.create(x, y), folder / f"{name}.xye")
     table = "".join(f"{name};{100 * k}\n" for k, name in enumerate(("s_100K", "s_200K.xye", "s_300K"), start=1))
     (folder / "conditions.csv").write_text(f"file;T / K\n{table}other;9\n", encoding="utf-8")
     assert main(command(folder)) == 0
@@ -123,8 +116,7 @@ def test_the_same_command_again_refines_nothing_and_can_show_a_fit(place, monkey
 
 
 def test_what_is_wrong_is_said_before_anything_is_refined(place, tmp_path, capsys):
-    y = np.full(700, 50.0)
-    write_pattern(jn.Pattern.create(np.arange(26.0, 60.95, 0.05), y), tmp_path / "shifted.xye")
+    write_pattern(jn.Pattern.create(np.linspace(26.0, 61.0, 701), np.full(701, 50.0)), tmp_path / "shifted.xye")
     (tmp_path / "short.csv").write_text("file,T\ns_100K,1\ns_200K,2\n", encoding="utf-8")
 
     def said(*arguments):
@@ -138,7 +130,8 @@ def test_what_is_wrong_is_said_before_anything_is_refined(place, tmp_path, capsy
     )
     assert "s_100K.xye was given twice" in said("series", run, one, two, one, *out)
     axes = said("series", run, one, str(tmp_path / "shifted.xye"), *out)
-    assert "shifted.xye has 699 points from 26 to 60.9" in axes and "s_100K.xye has 700 points from 25 to 59.95" in axes
+    assert "has 701 points from 26 to 61 degrees" in axes and "has 701 points from 25 to 60 degrees" in axes
+    assert "shifted" in axes and "s_100K" in axes
     assert "--different-axes" in axes
     assert "has no line for s_300K.xye" in said(
         "series", run, one, two, three, "--table", str(tmp_path / "short.csv"), *out
@@ -154,7 +147,7 @@ def test_files_with_other_points_are_refined_where_that_is_asked_for(place, tmp_
     files = named_files([place / "s_100K.xye", tmp_path / "cut.xye", place / "s_200K.xye"])
     make = series_of(load_run(place / "run.toml"), files, different=True)
     observed = [np.asarray(make(name).objective.terms[0].observed) for name in files]
-    assert [len(y) for y in observed] == [700, 601, 700] and np.array_equal(observed[2], pattern.y)
+    assert [len(y) for y in observed] == [701, 601, 701] and np.array_equal(observed[2], pattern.y)
 
 
 def test_a_pattern_of_another_wavelength_and_another_kind_of_data_are_refused(place):
