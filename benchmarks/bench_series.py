@@ -333,9 +333,9 @@ def spectra(folder: Path, rows: int) -> dict:
         site = jn.Site(
             isotope="23Na", shift_ppm=5.0 + 0.02 * k, cq_hz=float(cq[k]), eta_q=0.3, gaussian_hz=100.0, label="Na1"
         )
-        clean = experiment.simulate(site, points=1024, width_hz=20e3, centre_ppm=-10.0)
+        clean = experiment.simulate(site, points=2048, width_hz=60e3, centre_ppm=-10.0)
         top = float(np.abs(clean.values).max())
-        values = np.real(clean.values) / top * 100.0 + random.normal(0.0, 1.0, 1024)
+        values = np.real(clean.values) / top * 100.0 + random.normal(0.0, 1.0, 2048)
         write_spectrum(clean.replace(values=values + 0j), folder / f"na_{k:03d}.csdf")
         lines.append(f"na_{k:03d}.csdf,{300 + 5 * k}")
     (folder / "conditions.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -174,8 +174,6 @@ class _Series:
                 key = _digest(
                     before, name, fingerprint(setup.objective, setup.params, setup.stages, setup.solver, self.settings)
                 )
-            except _Foreign:
-                raise
             except Exception as err:
                 return replace(bare, key=key, message=f"{type(err).__name__}: {err}")
             if self.folder is not None and not self.opened:
@@ -204,7 +202,7 @@ class _Series:
             return None if row is None else replace(row, at=self.at[name])
         if direction == "backward":  # there was another end to come back from
             return None
-        raise _Foreign(
+        raise ConventionError(
             f"{self.folder.path} holds another series: its row {name!r} was refined from other data than those that are there now; "
             "name another folder"
         )
@@ -313,15 +311,7 @@ class _Series:
         fit = descent.result(*made.ended)
         values, derived = numbers(fit, self.moved)
         rows = max(of.stop for of in descent.slices.values())
-        apart = None
-        if rival is not None and rival.usable:
-            theta = (
-                np.array(rival.flat)[descent.params.spec.free_pivots]
-                / descent.params.spec.scale[descent.params.spec.free_pivots]
-            )
-            triangle, norms = (np.asarray(of) for of in (descent.point.problem.triangle, descent.point.problem.norms))
-            away = np.linalg.norm(triangle @ ((theta - np.asarray(descent.point.theta)) * norms))
-            apart = float(away / max(goodness(descent), 1e-300))
+        apart = None if rival is None or not rival.usable else self._apart(descent, made.absent, rival)
         return replace(
             row, status=fit.status, message=fit.message, chi2=float(descent.point.chi2), n_residuals=int(rows),
             n_parameters=int(descent.active.sum()), gof=goodness(descent),
@@ -332,14 +322,21 @@ class _Series:
             flat=tuple(float(v) for v in np.asarray(fit.parameters.flat)),
         )  # fmt: skip
 
+    def _apart(self, descent: Descent, absent: Collection[str], rival: SeriesRow) -> float:
+        """How far another result for the same data is, in standard uncertainties with all parameters together."""
+        spec, problem = descent.params.spec, descent.point.problem
+        other = np.array(rival.flat)[spec.free_pivots] / spec.scale[spec.free_pivots]
+        away = other - np.asarray(descent.point.theta)
+        for part in self.parts:
+            if part.name in absent and part.name in rival.absent:  # held at the values of other neighbours
+                away = np.where(part.amounts | part.others, 0.0, away)
+        length = np.linalg.norm(np.asarray(problem.triangle) @ (away * np.asarray(problem.norms)))
+        return float(length / max(goodness(descent), 1e-300))
+
     def _again(self, row: SeriesRow) -> RefinementResult:
         descent = self._descent(self._setup(row.name), np.array(row.flat), row.absent)
         descent.begin()
         return descent.result(row.status, row.message)
-
-
-class _Foreign(ConventionError):
-    """A folder that holds another series, found at one of its rows."""
 
 
 def _digest(*words: str) -> str:
