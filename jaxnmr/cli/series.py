@@ -131,8 +131,8 @@ def _conditions(arguments: argparse.Namespace, files: Mapping[str, Path]) -> Con
 
 def _inputs(run: Run, arguments: argparse.Namespace, files: Mapping[str, Path]) -> list[Path]:
     """What was read: the run file and what it names, but for the data that were replaced."""
-    specs = (*run.histograms, *run.spectra)
-    gone = {spec.file for spec in specs if len(specs) == 1 or spec.name == arguments.data}
+    given = {spec.name: spec.file for spec in run.histograms} | {spec.name: spec.file for spec in run.spectra}
+    gone = {file for name, file in given.items() if len(given) == 1 or name == arguments.data}
     table = [] if arguments.table is None else [arguments.table]
     return [*(path for path in run.inputs if path not in gone), *table, *files.values()]
 

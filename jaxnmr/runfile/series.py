@@ -98,7 +98,8 @@ def series_of(
 
 def _replaced(run: Run, data: str | None) -> Data:
     """The table whose file is replaced."""
-    tables: dict[str, Data] = {spec.name: spec for spec in (*run.histograms, *run.spectra)}
+    found: list[Data] = [*run.histograms, *run.spectra]
+    tables = {spec.name: spec for spec in found}
     if not tables:
         raise ParseError(
             run.path, None, "no [[histogram]] or [[spectrum]] whose data the files of a series could replace"
@@ -117,7 +118,7 @@ def _replaced(run: Run, data: str | None) -> Data:
 
 def _with(run: Run, spec: Data) -> Run:
     """The run with another table in the place of that of the same name."""
-    exchanged = lambda specs: tuple(spec if of.name == spec.name else of for of in specs)
+    exchanged: Any = lambda specs: tuple(spec if of.name == spec.name else of for of in specs)
     return replace(run, histograms=exchanged(run.histograms), spectra=exchanged(run.spectra))
 
 

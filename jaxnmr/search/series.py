@@ -271,7 +271,8 @@ class _Series:
         """Refine, and see which parts are there, until that does not change any more."""
         held = self._not_there(setup) if neighbour is None else frozenset(neighbour.absent)
         flat = None if neighbour is None else np.array(neighbour.flat)
-        origin, settled = None, frozenset()
+        origin: Parameters | None = None
+        settled: frozenset[str] = frozenset()
         steps = evaluations = 0
         while True:
             descent = self._descent(setup, flat, held)
