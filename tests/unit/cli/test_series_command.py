@@ -94,10 +94,8 @@ def test_patterns_are_refined_by_temperature_and_the_cell_is_the_true_one_within
         *(f"s_{t}K.xye" for t in (100, 200, 300)),
     ]
     text = (place / "out" / "report.md").read_text(encoding="utf-8")
-    assert all(
-        (place / "out" / name).exists() and f"]({name})" in text
-        for name in ("agreement.png", "cell.png", "amounts.png")
-    )
+    assert all((place / "out" / name).exists() and f"]({name})" in text for name in ("agreement.png", "cell.png"))
+    assert "| s_100K.xye | 100 | 5.6" in text
 
 
 def test_the_same_command_again_refines_nothing_and_can_show_a_fit(place, monkeypatch, capsys):
