@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from .objective.term import term
     from .refinement import GaussNewton, LevenbergMarquardt, RefinementResult, Stage, refine
     from .refinement.progress import progress
-    from .search import displaced, refine_starts, relax, screen
+    from .search import displaced, refine_series, refine_starts, relax, screen
     from .terms import (
         CouplingLaw,
         CouplingTerm,
@@ -126,6 +126,7 @@ __all__ = [
     "read_pattern",
     "read_spectrum",
     "refine",
+    "refine_series",
     "refine_starts",
     "relax",
     "screen",
@@ -218,6 +219,7 @@ __getattr__, __dir__ = _lazy(
         "read_pattern": "io",
         "read_spectrum": "io",
         "refine": "refinement",
+        "refine_series": "search",
         "refine_starts": "search",
         "relax": "search",
         "screen": "search",

@@ -11,6 +11,7 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,9 @@ Kind = Literal[
     "refinement",
     "screening",
     "candidate",
+    "series",
+    "series-plan",
+    "series-row",
     "relaxation",
     "indexing",
     "determination",
@@ -95,12 +99,16 @@ def read_record(path: str | Path, kind: Kind) -> dict[str, Any]:
 def versions(packages: Sequence[str] = ()) -> dict[str, str]:
     """Versions of Python and of the packages that decide the numbers."""
     found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
-    for package in (*_PACKAGES, *packages):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed as a package"
-    return found
+    return found | {package: _version(package) for package in (*_PACKAGES, *packages)}
+
+
+@cache
+def _version(package: str) -> str:
+    # asked for with every row of a series; reading it takes some milliseconds
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed as a package"
 
 
 def device() -> str:

@@ -65,6 +65,7 @@ PUBLIC = [
     "read_pattern",
     "read_spectrum",
     "refine",
+    "refine_series",
     "refine_starts",
     "relax",
     "screen",

@@ -25,6 +25,7 @@ from .folders import CHECKPOINT
 from .relaxing import add_relax
 from .reporting import add_report
 from .screening import add_screen
+from .series import add_series
 from .solving import add_solving
 
 
@@ -192,6 +193,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_report(command)
     add_screen(command)
+    add_series(command)
     add_relax(command)
     add_solving(command)
     add_echo(command)

@@ -195,9 +195,24 @@ class Term(Struct, pytree=False):
         """Sizes of what is planned, where other structures may share compiled programs if these are equal (host)."""
         return ()
 
-    def in_room(self, sizes: tuple[int, ...], state: State) -> Term:
-        """This term planned again for a state, with ``sizes`` of at least its own (host)."""
+    def in_room(self, sizes: tuple[int, ...], state: State | None) -> Term:
+        """This term planned again for a state, with ``sizes`` of at least its own; without one it has to be bound next (host)."""
         return self
+
+    # -- other data ----------------------------------------------------------------------------------------------
+    def measuring(self, other: Term) -> Term:
+        """This bound term with the data of another one, measured at the same points in the same way; its plan stays (host).
+
+        Args:
+            other: a term as people write it, or bound.
+
+        Raises:
+            DataError: data at other points, of another wavelength, nucleus or field.
+            ParameterError: this kind of term cannot exchange its data.
+        """
+        raise ParameterError(
+            f"the data of {self.name!r} cannot be exchanged; those of powder patterns and NMR spectra can"
+        )
 
     # -- sums ----------------------------------------------------------------------------------------------------
     def by_residuals(self) -> TermSum:

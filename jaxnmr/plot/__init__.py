@@ -6,7 +6,7 @@ with any colour vision tell apart, and no information is carried by colour alone
 :mod:`jaxnmr.plot.models`.
 """
 
-from . import models, screening, solving
+from . import models, screening, series, solving
 from .course import convergence, correlation_matrix, correlations
 from .curves import curve
 from .echoes import echo_fit, sensitivity
@@ -30,6 +30,7 @@ __all__ = [
     "peaks",
     "screening",
     "sensitivity",
+    "series",
     "solving",
     "spectrum",
     "structure",

@@ -14,6 +14,8 @@ import numpy as np
 
 # singular values below this fraction of the largest are directions the data do not determine
 NULL_TOLERANCE = 1e-7
+# rows that are compressed at once: a tall matrix as a whole is slow with threads of LAPACK that wait for each other
+_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Linearised:
         """Compress residuals ``(m,)`` and Jacobian ``(m, n)``."""
         norms = np.linalg.norm(jacobian, axis=0)
         norms = np.where(norms > 0, norms, 1.0)
-        r = np.asarray(np.linalg.qr(np.column_stack([jacobian / norms, residuals]), mode="r"))
         n = jacobian.shape[1]
+        r = _triangle(np.column_stack([jacobian / norms, residuals]), max(_ROWS, 4 * (n + 1)))
         return cls(triangle=r[:, :n], rotated=r[:, n], norms=norms)
 
     def subset(self, keep: np.ndarray) -> Linearised:
@@ -76,6 +78,17 @@ class Linearised:
         _, s, vt = np.linalg.svd(self.triangle, full_matrices=True)
         rank = int((s > NULL_TOLERANCE * max(s.max(initial=0.0), 1e-300)).sum())
         return vt[rank:]
+
+
+def _triangle(matrix: np.ndarray, rows: int) -> np.ndarray:
+    """Triangular factor of a matrix ``(m, n)``, from those of blocks of rows.
+
+    Source: Demmel, Grigori, Hoemmen & Langou, SIAM J. Sci. Comput. 34, A206 (2012).
+    """
+    of = lambda part: np.asarray(np.linalg.qr(part, mode="r"))
+    if len(matrix) <= rows:
+        return of(matrix)
+    return of(np.concatenate([of(matrix[first : first + rows]) for first in range(0, len(matrix), rows)]))
 
 
 def null_sentences(

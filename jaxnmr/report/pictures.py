@@ -54,7 +54,7 @@ class Picture:
 def write_pictures(fit: RefinementResult, folder: Path, asked: Asked) -> list[Picture]:
     """Write the pictures in the formats that are asked for."""
     return [
-        Picture(section, caption, _save(figure, folder, stem, asked.pictures))
+        Picture(section, caption, saved(figure, folder, stem, asked.pictures))
         for section, caption, stem, figure in _figures(fit, asked)
     ]
 
@@ -80,7 +80,8 @@ def file_name(name: str) -> str:
     return "".join(ch if ch.isalnum() or ch in "-_." else "_" for ch in name)
 
 
-def _save(figure: Figure, folder: Path, stem: str, formats: Sequence[str]) -> tuple[Path, ...]:
+def saved(figure: Figure, folder: Path, stem: str, formats: Sequence[str]) -> tuple[Path, ...]:
+    """The files of a picture, one for each format; it is closed."""
     import matplotlib.pyplot as plt
 
     paths = tuple(folder / f"{stem}.{suffix}" for suffix in formats)

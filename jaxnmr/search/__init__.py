@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from .ranking import ScreeningResult, ScreeningRow
     from .relaxation import RelaxResult, relax
     from .screening import screen
+    from .series import refine_series
+    from .series_rows import SeriesResult, SeriesRow
     from .starts import StartsResult, displaced, refine_starts
 
 __all__ = [
@@ -16,8 +18,11 @@ __all__ = [
     "RelaxStep",
     "ScreeningResult",
     "ScreeningRow",
+    "SeriesResult",
+    "SeriesRow",
     "StartsResult",
     "displaced",
+    "refine_series",
     "refine_starts",
     "relax",
     "screen",
@@ -30,8 +35,11 @@ __getattr__, __dir__ = lazy(
         "RelaxStep": "downhill",
         "ScreeningResult": "ranking",
         "ScreeningRow": "ranking",
+        "SeriesResult": "series_rows",
+        "SeriesRow": "series_rows",
         "StartsResult": "starts",
         "displaced": "starts",
+        "refine_series": "series",
         "refine_starts": "starts",
         "relax": "relaxation",
         "screen": "screening",

@@ -11,12 +11,12 @@ import time
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
-from .._record import envelope, read_record, write_record
+from .._record import Kind, envelope, read_record, write_record
 from ..crystal import Crystal
 from ..errors import ConventionError
 from ..io import write_crystal
@@ -49,6 +49,8 @@ class ScreeningFolder:
     Records are written in one go, so that what is there is complete. A claim is a file only one process can make.
     """
 
+    kind: ClassVar[Kind] = "candidate"
+
     def __init__(self, path: str | Path):
         self.path = Path(path)
         try:
@@ -59,7 +61,7 @@ class ScreeningFolder:
 
     def stem(self, name: str, key: str) -> str:
         """File name of a candidate, without suffix."""
-        return f"{re.sub(r'[^A-Za-z0-9._+-]+', '_', name)[:80]}-{key[:12]}"
+        return f"{safe(name)}-{key[:12]}"
 
     def read(self, stem: str) -> dict[str, Any] | None:
         """The result of a candidate that is done, else ``None``.
@@ -68,13 +70,13 @@ class ScreeningFolder:
             ParseError: a file that is no record of a candidate.
         """
         try:
-            return read_record(self.path / f"{stem}.json", "candidate")["result"]
+            return read_record(self.path / f"{stem}.json", self.kind)["result"]
         except FileNotFoundError:
             return None
 
     def write(self, stem: str, name: str, result: dict[str, Any]) -> None:
         """Put the result of a candidate in place, complete or not at all."""
-        write_record(self.path / f"{stem}.json", envelope("candidate", name, result))
+        write_record(self.path / f"{stem}.json", envelope(self.kind, name, result))
 
     def write_structures(self, stem: str, name: str, crystals: Mapping[str, Crystal], esds: Mapping) -> None:
         """Put refined structures in place as CIF; the only one under the name of the candidate."""
@@ -116,6 +118,11 @@ class ScreeningFolder:
             here = int(owner["process"]) == os.getpid()
             return path.name not in self._mine if here else not _alive(int(owner["process"]))
         return age > _CLAIM_SECONDS
+
+
+def safe(name: str) -> str:
+    """A name as part of the name of a file."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)[:80]
 
 
 def _alive(process: int) -> bool:

@@ -33,5 +33,10 @@ class Rooms:
         for room in rooms:
             if len(room) == len(needed) and all(n <= r <= 2 * n for n, r in zip(needed, room, strict=True)):
                 return room
-        rooms.append(tuple(16 * int(np.ceil(_SPARE * n / 16)) for n in needed))
+        rooms.append(spacious(needed))
         return rooms[-1]
+
+
+def spacious(needed: tuple[int, ...]) -> tuple[int, ...]:
+    """Sizes with some space to spare."""
+    return tuple(16 * int(np.ceil(_SPARE * n / 16)) for n in needed)

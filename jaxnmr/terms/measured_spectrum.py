@@ -16,6 +16,7 @@ import numpy as np
 
 from .._struct import compiled, static
 from ..crystal import Crystal
+from ..errors import DataError, require_kind
 from ..nmr import Sites, Spectrum, SpectrumMAS, SpectrumPlan, SpectrumStatic
 from ..nmr.powder.neglected import beyond_second_order
 from ..nmr.powder.simulation import MAGIC_ANGLE_DEG, SCALES
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _FAR = 0.08
 # an angle of the rotor that is refined is planned for so far from the magic angle, and may change by as much
 _TILTED_DEG = 0.1
+# points of two spectra are the same up to this part of their distance, their fields up to this
+_SAME_POINT, _SAME_FIELD = 1e-2, 1e-7
 _DENSITIES = (40, 60, 90, 130, 180, 260)
 
 
@@ -53,6 +56,15 @@ class Changes(NamedTuple):
     reach: Sequence[int]
     along: Array | None
     strays: Array
+
+
+def _points(term: MeasuredSpectrum) -> str:
+    ppm = np.asarray(term.ppm)
+    return f"{len(ppm)} fitted points from {ppm[0]:.6g} to {ppm[-1]:.6g} ppm"
+
+
+def _field(simulation: SpectrumStatic | SpectrumMAS) -> str:
+    return f"{simulation.isotope} at {1e-6 * simulation.larmor_hz:.8g} MHz"
 
 
 class MeasuredSpectrum(Term, ABC):
@@ -141,6 +153,23 @@ class MeasuredSpectrum(Term, ABC):
             leave = off_magic if self.simulation.spin < 1 else None
             out["rotor_angle"] = Quantity(angle, unit="°", lower=0.0, upper=90.0, scale=0.01, leave=leave, doc=doc)
         return out
+
+    # -- other data ----------------------------------------------------------------------------------------------
+    def measuring(self, other: Term) -> Self:
+        require_kind(other, MeasuredSpectrum, f"what takes the place of the data of {self.name!r}")
+        new = cast(MeasuredSpectrum, other)
+        (first, step, points), mine = new.axis, self.axis
+        same = points == mine[2] and np.allclose((first, step), mine[:2], atol=_SAME_POINT * abs(mine[1]), rtol=1e-9)
+        if not same or not np.array_equal(new.rows, self.rows):
+            raise DataError(
+                f"{new.source} has {_points(new)}, {self.source} has {_points(self)}: both must have the same points"
+            )
+        theirs, ours = new.simulation, self.simulation
+        if theirs.isotope != ours.isotope or abs(theirs.larmor_hz / ours.larmor_hz - 1.0) > _SAME_FIELD:
+            raise DataError(
+                f"{new.source} is of {_field(theirs)}, {self.source} of {_field(ours)}: both must be of the same nucleus and field"
+            )
+        return self.replace(observed=np.asarray(new.observed), sigma=np.asarray(new.sigma), source=new.source)
 
     # -- parts ---------------------------------------------------------------------------------------------------
     def _turned(self, signal: Array, values: Mapping[str, Array]) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,10 @@ import numpy as np
 from .._arguments import checked
 from .._struct import set_fields, static
 from ..crystal import Crystal
-from ..diffraction import Pattern, PatternPlan, PowderDiffraction
+from ..diffraction import Instrument, Pattern, PatternPlan, PowderDiffraction
 from ..diffraction.linear_pattern import LinearPattern, linear_pattern
 from ..diffraction.tiles import Tiles
-from ..errors import ConventionError, ParameterError
+from ..errors import ConventionError, DataError, ParameterError, require_kind
 from ..objective.losses import Loss, slopes
 from ..objective.state import State
 from ..objective.statistics import weighted_factor
@@ -29,8 +29,19 @@ if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
 
+# points of two patterns are the same up to this part of their distance
+_SAME_POINT = 1e-3
 # as many terms of a background do not stand out even in a short pattern
 _FEW_TERMS = 20
+
+
+def _points(x: np.ndarray) -> str:
+    return f"{len(x)} points from {x[0]:g} to {x[-1]:g} degrees"
+
+
+def _beam(instrument: Instrument) -> str:
+    wavelengths = " and ".join(f"{w:.6g}" for w in instrument.wavelengths)
+    return f"{instrument.radiation} of {wavelengths} Å ({instrument.geometry}, radius {instrument.radius_mm:g} mm)"
 
 
 def _written(total: Array, first: Array, rows: Array) -> Array:
@@ -278,16 +289,36 @@ class BoundPattern(Term):
         values = {"background_scale": np.array(self.model.background_function.measured_scale)}
         return {PatternEvidence.factor: weighted_factor(chi2, self.observed, self.uncertainty(values))}
 
+    # -- other data ----------------------------------------------------------------------------------------------
+    def measuring(self, other: Term) -> BoundPattern:
+        require_kind(other, PatternTerm, f"what takes the place of the data of {self.name!r}")
+        other = cast(PatternTerm, other)
+        instrument, x, observed = other.experiment.measured(other.pattern)
+        here, mine, ours = other.pattern, np.asarray(self.model.x), self.model.instrument
+        if len(x) != len(mine) or np.abs(x - mine).max() > _SAME_POINT * float(np.median(np.diff(mine))):
+            raise DataError(
+                f"{here.name} has {_points(x)}, {self.source} has {_points(mine)}: both must be measured at the same points of 2theta"
+            )
+        if instrument.fixed != ours.fixed or not np.allclose(instrument.wavelengths, ours.wavelengths, rtol=1e-7):
+            raise DataError(
+                f"{here.name} was measured with {_beam(instrument)}, {self.source} with {_beam(ours)}: both must be measured in "
+                "the same way"
+            )
+        sigma = np.asarray(here.sigma)[here.included()]
+        return self.replace(observed=observed, sigma=sigma, source=here.name, notes=here.notes)
+
     # -- common sizes --------------------------------------------------------------------------------------------
     @property
     def sizes(self) -> tuple[int, ...]:
         return (self.model.core.capacity, self.model.tail.capacity, *(p.hkl.shape[0] for p in self.model.phases))
 
-    def in_room(self, sizes: tuple[int, ...], state: State) -> BoundPattern:
+    def in_room(self, sizes: tuple[int, ...], state: State | None) -> BoundPattern:
         core, tail, *rows = sizes
         phases = tuple(
             p if p.intensities == "given" else p.replace(hkl=np.zeros((n, 3)))
             for p, n in zip(self.model.phases, rows, strict=True)
         )
         model = self.model.replace(phases=phases, core=Tiles.empty(core), tail=Tiles.empty(tail))
+        if state is None:
+            return self.replace(model=model)
         return self.replace(model=model.laid_out(state.crystals, state.local(self.name), reflections=True))
