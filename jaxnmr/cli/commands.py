@@ -67,6 +67,13 @@ def _fit_spectrum(arguments: argparse.Namespace, console: Console) -> int:
 
 def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False) -> int:
     """Build, refine and report one run; the exit code."""
+    return _refined(run, folder, console, resume=resume, restart=restart)[0]
+
+
+def _refined(
+    run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False
+) -> tuple[int, RefinementResult | None]:
+    """As :func:`_refine_run`, with the result; none where the refinement was interrupted before there was one."""
     from ..refinement import read_checkpoint, refine
     from ..report import write_report
     from ..report.earlier import PREVIOUS, RESULT
@@ -114,7 +121,7 @@ def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = Fals
     except KeyboardInterrupt:
         kept = f"the last good step is in {checkpoint}" if checkpoint.exists() else "no step was finished"
         console.print(f"[bold red]interrupted[/]: {escape(kept)}")
-        return INTERRUPTED
+        return INTERRUPTED, None
     if said:
         # what reading the files gave cause to say belongs to the results
         fit = replace(fit, warnings=(*said, *fit.warnings))
@@ -123,8 +130,8 @@ def _refine_run(run: Run, folder: Path, console: Console, *, resume: bool = Fals
     if earlier and (folder / PREVIOUS).exists():
         console.print(f"  results that were there before: {escape(str(folder / PREVIOUS))}")
     if fit.status == "interrupted":
-        return INTERRUPTED
-    return OK if fit.converged else NOT_CONVERGED
+        return INTERRUPTED, fit
+    return (OK if fit.converged else NOT_CONVERGED), fit
 
 
 def _summary(fit: RefinementResult, folder: Path, console: Console) -> None:

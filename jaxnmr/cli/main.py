@@ -19,6 +19,7 @@ from rich.markup import escape
 
 from ..errors import JaxnmrError
 from . import commands
+from .beginning import add_new
 from .codes import INTERRUPTED, OK, WRONG_INPUT
 from .echo import add_echo
 from .folders import CHECKPOINT
@@ -100,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(function=function)
         return sub
 
+    add_new(command)
     refine = command(
         "refine", commands._refine, "refine what a run file describes and write the report",
         "jaxnmr refine run.toml --out out/run",
