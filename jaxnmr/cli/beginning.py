@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import JaxnmrError
-from .codes import OK
+from .codes import INTERRUPTED, NOT_CONVERGED, OK
 from .commands import _prepare, _refined
 from .folders import usable
 
@@ -48,16 +48,23 @@ def add_new(command: Callable) -> None:
         "--exclude", nargs=2, type=float, action="append", default=[], metavar=("LOW", "HIGH"),
         help="a region of 2theta to leave out; may be given again",
     )  # fmt: skip
+    new.add_argument("--isotope", metavar="29Si", help="observed nucleus of spectra, where the data do not say it")
+    new.add_argument("--b0", type=float, metavar="TESLA", help="field of spectra, where the data do not say it")
+    new.add_argument(
+        "--mas", type=float, metavar="HZ", help="spinning speed; inf for no sidebands, 0 for a static sample"
+    )
+    new.add_argument("--reference", type=float, metavar="PPM", help="shift of no shielding, for a magres file")
 
 
 def _new(arguments: argparse.Namespace, console: Console) -> int:
     _prepare(arguments)
     from .._files import write_atomically
     from ..proposal.files import sort_files
-    from ..proposal.run import propose
+    from ..proposal.next_steps import outcome, report_section
+    from ..proposal.run import Options, propose
     from ..runfile import load_run
 
-    given = sort_files(arguments.files)
+    given = sort_files(arguments.files, nmr=arguments.isotope is not None)
     path = Path(f"{arguments.name or given.name}.toml")
     if path.exists() and not arguments.force:
         raise JaxnmrError(
@@ -65,7 +72,13 @@ def _new(arguments: argparse.Namespace, console: Console) -> int:
             "--force to replace it"
         )
     folder = usable(arguments.out or Path("out") / path.stem)
-    proposal = propose(given, path, arguments)
+    options = Options(
+        instrument=arguments.instrument, wavelength=arguments.wavelength, tube=arguments.tube, radiation=arguments.radiation,
+        geometry=arguments.geometry, limits=tuple(arguments.limits) if arguments.limits else None,
+        exclude=tuple((low, high) for low, high in arguments.exclude), isotope=arguments.isotope, b0=arguments.b0,
+        mas=arguments.mas, reference=arguments.reference,
+    )  # fmt: skip
+    proposal = propose(given, path, options)
     write_atomically(path, proposal.text)
     run = load_run(path)
     for sentence in proposal.said:
@@ -75,6 +88,13 @@ def _new(arguments: argparse.Namespace, console: Console) -> int:
         console.print(f"  refine it with: jaxnmr refine {escape(str(path))}")
         return OK
     code, fit = _refined(run, folder, console, restart=True)
-    if fit is None:
+    if fit is None or code == INTERRUPTED:
         return code
-    return code
+    found = outcome(fit, path.name)
+    with (folder / "report.md").open("a", encoding="utf-8") as report:
+        report.write(report_section(found))
+    console.print(f"[bold {'green' if found.together else 'red'}]{escape(found.verdict)}[/]")
+    console.print("what to do next:")
+    for step in found.steps:
+        console.print(f"  - {escape(step)}")
+    return code if found.together else NOT_CONVERGED

@@ -72,7 +72,9 @@ class Alignment:
     first: float
 
 
-def align(survey: Survey, crystals: Mapping[str, Crystal], instrument: Instrument, low: float, high: float) -> Alignment:
+def align(
+    survey: Survey, crystals: Mapping[str, Crystal], instrument: Instrument, low: float, high: float
+) -> Alignment:
     """Find cells and shift.
 
     Args:
@@ -153,9 +155,7 @@ class _Problem:
         self.variance = survey.noise[inside] ** 2
         self.shape = survey.shape
         self.flat = instrument.geometry == "bragg-brentano"
-        self.sizes = [
-            np.abs(phase.basis.T) @ np.where(np.arange(6) < 3, phase.cell, 57.3 * 0.5) for phase in phases
-        ]
+        self.sizes = [np.abs(phase.basis.T) @ np.where(np.arange(6) < 3, phase.cell, 57.3 * 0.5) for phase in phases]
         self.ends = np.log(np.sin(np.radians(self.x[[0, -1]] / 2.0)))
 
     def start(self, scale: float, shift: float) -> np.ndarray:
@@ -195,7 +195,9 @@ class _Problem:
         inside = np.diff(np.interp(at, self.x, running(self.net)))
         spread = np.diff(np.interp(at, self.x, running(self.variance * step)))
         smooth = gaussian_filter1d(inside, _BINS, mode="constant")
-        sigma = np.sqrt(np.maximum(gaussian_filter1d(spread, _BINS, mode="constant"), 0.0) / (2.0 * _BINS * np.sqrt(np.pi)))
+        sigma = np.sqrt(
+            np.maximum(gaussian_filter1d(spread, _BINS, mode="constant"), 0.0) / (2.0 * _BINS * np.sqrt(np.pi))
+        )
         return edges, smooth, sigma
 
     def _columns(self, p: np.ndarray, edges: np.ndarray, blur: float) -> np.ndarray:
@@ -254,5 +256,7 @@ class _Problem:
         return scales, float(calculated @ data / top) if top > 0.0 else 0.0
 
 
-def _scales(columns: Float[np.ndarray, "bins phases"], data: Float[np.ndarray, " bins"], sigma: Float[np.ndarray, " bins"]):
+def _scales(
+    columns: Float[np.ndarray, "bins phases"], data: Float[np.ndarray, " bins"], sigma: Float[np.ndarray, " bins"]
+):
     return nnls(columns / sigma[:, None], data / sigma)[0]

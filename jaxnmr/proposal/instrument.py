@@ -96,7 +96,9 @@ def choose_instrument(
 
 def _where(device: Instrument, file: Path | None, given: bool, tube: str | None) -> str:
     lines = " and ".join(f"{length:.6g}" for length in device.wavelengths)
-    source = f"the {tube} tube you named" if tube else "you" if given else file.name if file else "the header of the data"
+    source = (
+        f"the {tube} tube you named" if tube else "you" if given else file.name if file else "the header of the data"
+    )
     what = "neutrons" if device.radiation == "neutron" else "X-rays"
     return f"{what}, {lines} Å (from {source}), {_WORDS[device.geometry]}, radius {device.radius_mm:g} mm"
 

@@ -102,9 +102,14 @@ class Powder:
         starts, misfit = self.survey.broadening(self.chosen.instrument, low, high)
         if self.survey.calibrated(misfit):
             return False, {}, dict(starts), ""
-        return True, self.survey.generic_widths(low, high), {"size": 100.0, "strain": 0.0}, (
-            f"The widths in {self.chosen.file.name if self.chosen.file else 'the file'} do not give those of the peaks, whatever size and "
-            f"strain are (they are off by {100 * misfit:.0f} %): U, V, W, X, Y start from the peaks and are refined."
+        return (
+            True,
+            self.survey.generic_widths(low, high),
+            {"size": 100.0, "strain": 0.0},
+            (
+                f"The widths in {self.chosen.file.name if self.chosen.file else 'the file'} do not give those of the peaks, whatever size and "
+                f"strain are (they are off by {100 * misfit:.0f} %): U, V, W, X, Y start from the peaks and are refined."
+            ),
         )
 
 
@@ -118,7 +123,10 @@ def phase_lines(phases: Mapping[str, tuple[Path, str | None]], run: Path) -> lis
     """The tables of the phases: files, and which structure in them."""
     lines: list[str] = []
     for name, (file, entry) in phases.items():
-        lines += ["", *table("[[phase]]", {"name": name, "file": beside(file, run)} | ({"entry": entry} if entry else {}))]
+        lines += [
+            "",
+            *table("[[phase]]", {"name": name, "file": beside(file, run)} | ({"entry": entry} if entry else {})),
+        ]
     return lines
 
 
@@ -139,7 +147,9 @@ def histogram_lines(powder: Powder, run: Path) -> list[str]:
     entries["shl"] = round(_axial(powder), 4)
     notes["shl"] = "axial divergence (S + H)/L, the asymmetry of peaks at low angles"
     entries["limits"] = [round(low, 4), round(high, 4)]
-    notes["limits"] = "degrees 2theta; nothing lies before the first line" if low > survey.x[0] + 0.5 else "degrees 2theta"
+    notes["limits"] = (
+        "degrees 2theta; nothing lies before the first line" if low > survey.x[0] + 0.5 else "degrees 2theta"
+    )
     if powder.excluded:
         entries["excluded"] = [list(region) for region in powder.excluded]
     terms = survey.background_terms(low, high)
@@ -174,7 +184,9 @@ def start_lines(powders: Sequence[Powder]) -> list[str]:
         for name, of in starts.items():
             entries[f"{powder.name}/{name}"] = [round(of, 4)] * count if count > 1 else round(of, 4)
         fixed = starts.get("strain") == 0.0
-        notes[f"{powder.name}/size"] = "µm; so large that it does nothing: X and Y stand for it" if fixed else "µm, crystallites"
+        notes[f"{powder.name}/size"] = (
+            "µm; so large that it does nothing: X and Y stand for it" if fixed else "µm, crystallites"
+        )
         notes[f"{powder.name}/strain"] = "10⁻⁶; as above" if fixed else "10⁻⁶"
     return ["", *comment("Where parameters start; all others start from the files."), *table("[start]", entries, notes)]
 
@@ -241,9 +253,7 @@ def prior_lines(powders: Sequence[Powder]) -> list[str]:
     )]  # fmt: skip
     for name in powders[0].major():
         parameter = f"{name}/u_iso" if several else "u_iso"
-        lines += table(
-            "[[restraint]]", {"kind": "prior", "parameter": parameter, "value": _U, "sigma": _U_SIGMA}
-        )
+        lines += table("[[restraint]]", {"kind": "prior", "parameter": parameter, "value": _U, "sigma": _U_SIGMA})
     return lines
 
 
