@@ -76,8 +76,8 @@ def attempt(
     if not (folder / "result.json").exists():
         return row
     result = json.loads((folder / "result.json").read_text())["result"]
-    (statistics,) = (s for n, s in result["statistics"].items() if "rwp" in s)
-    rwp, gof = statistics["rwp"], statistics["gof"]
+    (histogram,) = (of for of in result["terms"].values() if of["kind"] == "histogram")
+    rwp, gof = histogram["statistics"]["r_weighted"], histogram["statistics"]["gof"]
     row |= {"status": result["status"], "rwp": round(rwp, 2), "gof": round(gof, 2), "best": best}
     row["good"] = bool(rwp - best < FARTHEST) if best is not None else bool(gof <= GOOD)
     return row

@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from ..errors import JaxnmrError, ParseError
 from .codes import INTERRUPTED, NOT_CONVERGED, OK, WRONG_INPUT
-from .examples import example_files
+from .examples import copy_example, example_files, no_example
 from .folders import CHECKPOINT, unfinished, usable
 
 if TYPE_CHECKING:
@@ -235,6 +235,11 @@ def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
 
 def _examples(arguments: argparse.Namespace, console: Console) -> int:
     found, trainings = example_files(), example_files("training")
+    if arguments.copy:
+        name, folder = arguments.copy
+        for path in copy_example(name, Path(folder)):
+            console.print(f"  {escape(str(path))}")
+        return OK
     if arguments.action != "run":
         for heading, files in (("refinements", found), ("trainings of tensor models (hours)", trainings)):
             print(f"{heading}:")
@@ -250,9 +255,7 @@ def _examples(arguments: argparse.Namespace, console: Console) -> int:
         arguments.run, arguments.out = trainings[arguments.name], arguments.out or Path("out") / arguments.name
         return _train(arguments, console)
     if arguments.name is not None and arguments.name not in found:
-        from ..runfile.table import nearest
-
-        raise JaxnmrError(f"no example {arguments.name!r}{nearest(arguments.name, [*found, *trainings])}")
+        raise no_example(arguments.name)
     from ..runfile import load_run
 
     _prepare(arguments)

@@ -186,6 +186,9 @@ def _parser() -> argparse.ArgumentParser:
         "examples", commands._examples, "list or run the examples", "jaxnmr examples run quartz --out out"
     )
     examples.add_argument("action", nargs="?", choices=("list", "run"), default="list", help="list (default) or run")
+    examples.add_argument(
+        "--copy", nargs=2, metavar=("NAME", "DIR"), help="copy the run file of an example and its small input files, to edit them"
+    )  # fmt: skip
     examples.add_argument("name", nargs="?", metavar="NAME", help="which example to run")
     examples.add_argument("--all", action="store_true", help="run every example but the trainings")
 

@@ -135,7 +135,16 @@ def _stages_of_spectra(spectra: Sequence[Nmr], path: Path) -> Stages:
         usual = build(load_run(trial)).stages or []
     finally:
         trial.unlink(missing_ok=True)
-    return [(f"{s.name} of spectra", list(s.free), _DOES.get(s.name, "more of the spectra")) for s in usual]
+    found = []
+    for s in usual:
+        free = [name for name in s.free if not any(_of_anisotropy(name, nmr) and not nmr.sidebands for nmr in spectra)]
+        if free:
+            found.append((f"{s.name} of spectra", free, _DOES.get(s.name, "more of the spectra")))
+    return found
+
+
+def _of_anisotropy(name: str, nmr: Nmr) -> bool:
+    return name.startswith((f"{nmr.name}/zeta", f"{nmr.name}/eta[", f"{nmr.name}/euler"))
 
 
 def _told(powder: Powder) -> list[str]:

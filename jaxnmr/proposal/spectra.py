@@ -45,6 +45,7 @@ class Nmr:
         notes: behind keys.
         peaks: sites of a list, empty where a calculation says them.
         fwhm: of its strongest line, ppm.
+        sidebands: whether the signal is wide enough to show those of spinning, or the sample was not spun.
         said: what was found out.
     """
 
@@ -54,6 +55,7 @@ class Nmr:
     notes: dict[str, str]
     peaks: tuple[Peak, ...]
     fwhm: float
+    sidebands: bool
     said: tuple[str, ...]
 
 
@@ -178,9 +180,13 @@ def describe(
             f"{nucleus} has a quadrupole moment: lines of a list have none of its shape. Add cq_mhz and eta_q to a site to have it, "
             "or give a magres file"
         )
+    spun = mas or 0.0
+    sidebands = 1e-6 * data.larmor_hz * (region[1] - region[0]) > 2.0 * spun
+    if magres is not None and not sidebands:
+        said.append("No spinning sidebands stand out: anisotropies of the shift stay as calculated")
     element = isotope(nucleus).element
     named = tuple(replace(p, label=p.label or f"{element}{k}") for k, p in enumerate(peaks, 1))
-    return Nmr(name, file, entries, notes, named, fwhm, tuple(said))
+    return Nmr(name, file, entries, notes, named, fwhm, sidebands, tuple(said))
 
 
 def reference_field(nucleus: str, larmor_hz: float) -> float:
