@@ -64,7 +64,7 @@ ALLOWED = {
     "inference": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
     "plot": {"numpy", "matplotlib", "ase"},
     "report": {"jax", "numpy", "matplotlib"},
-    "proposal": {"numpy", "scipy", "jaxtyping"},
+    "proposal": {"jax", "numpy", "scipy", "jaxtyping"},
     "runfile": {"jax", "numpy"},
     "cli": {"jax", "numpy", "rich", "matplotlib"},
     "testing": {"jax", "numpy"},

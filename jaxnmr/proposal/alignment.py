@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import jax
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import least_squares, nnls
@@ -20,13 +21,13 @@ from ..crystal.cell import metric, reciprocal_metric
 from ..crystal.sites import cell_basis
 from ..diffraction import Instrument
 from ..diffraction.corrections import (
-    bragg_two_theta,
     lorentz_factor,
     monochromator_polarization,
     polarization_factor,
 )
 from ..diffraction.reflections import plan_reflections
 from ..diffraction.structure_factors import StructureFactors
+from ..typing import Array
 from ..units import FWHM_PER_SIGMA
 from .survey import Survey
 
@@ -119,23 +120,27 @@ def _lines(crystal: Crystal, instrument: Instrument, low: float, high: float) ->
     d_min = wavelength / (2.0 * np.sin(np.radians(min(high + 2.0, 178.0) / 2.0)))
     hkl, multiplicity = plan_reflections(crystal.group, cell, d_min)
     d_star_sq = np.einsum("ni,ij,nj->n", hkl, reciprocal_metric(cell), hkl)
-    two_theta = np.asarray(bragg_two_theta(np.sqrt(d_star_sq), wavelength), dtype=float)
-    factor = multiplicity * np.asarray(lorentz_factor(two_theta), dtype=float)
-    if instrument.radiation == "xray":
-        angle = instrument.monochromator_deg
-        polarised = (
-            polarization_factor(two_theta, instrument.polarization)
-            if angle is None
-            else monochromator_polarization(two_theta, angle)
-        )
-        factor = factor * np.asarray(polarised, dtype=float)
+    two_theta = 2.0 * np.degrees(np.arcsin(np.minimum(0.5 * wavelength * np.sqrt(d_star_sq), 1.0 - 1e-9)))
     plan = StructureFactors.plan(crystal, hkl, instrument.radiation, wavelength)
-    area = factor * np.asarray(plan.squared(crystal, d_star_sq), dtype=float)
+    polarised = (instrument.polarization, instrument.monochromator_deg) if instrument.radiation == "xray" else None
+    area = multiplicity * np.asarray(_areas(plan, crystal, d_star_sq, two_theta, polarised), dtype=float)
     kept = (area > 1e-4 * area.max()) & (two_theta > low - 2.0)
     volume = float(np.sqrt(np.linalg.det(metric(cell))))
     return Lines(
         hkl[kept], area[kept] / volume, cell, cell_basis(crystal.group, cell), float(crystal.cell_mass())
     )  # fmt: skip
+
+
+@jax.jit
+def _areas(plan, crystal, d_star_sq, two_theta, polarised) -> Array:
+    """Squared structure factors with Lorentz and polarisation factors, in one program."""
+    factor = lorentz_factor(two_theta)
+    if polarised is not None:
+        fraction, angle = polarised
+        factor *= (
+            polarization_factor(two_theta, fraction) if angle is None else monochromator_polarization(two_theta, angle)
+        )
+    return factor * plan.squared(crystal, d_star_sq)
 
 
 def _fineness(survey: Survey, low: float, high: float) -> float:

@@ -89,7 +89,7 @@ class Survey:
         angle = np.linspace(low, min(high, 150.0), _SAMPLES)
         total, eta = 100.0 * self.shape.fwhm(angle), np.clip(self.shape.eta(angle), 0.0, 1.0)
         q = sum(c * eta ** (k + 1) for k, c in enumerate(_LORENTZ))
-        g = 1.0 + sum(c * q ** (k + 1) for k, c in enumerate(_GAUSS))
+        g = 1.0 + sum(c * eta ** (k + 1) for k, c in enumerate(_GAUSS))
         return angle, np.maximum(g, 0.0) * (total / FWHM_PER_SIGMA) ** 2, q * total
 
     def generic_widths(self, low: float, high: float) -> dict[str, float]:
