@@ -15,7 +15,7 @@ from ..units import format_esd
 from .alignment import Alignment, align
 from .instrument import Chosen
 from .survey import Survey
-from .text import beside, comment, key, table, value
+from .text import beside, comment, table
 
 # Å: a first refinement goes no further, nor does it look further for the cell
 _FINEST, _ALIGNED = 0.75, 1.4
@@ -23,11 +23,12 @@ _FINEST, _ALIGNED = 0.75, 1.4
 _MARGIN, _PART = 12.0, 0.03
 # weight fraction from which the atoms of a phase are refined
 _MINOR = 0.15
-# points per phase and parameters of its atoms: fewer peaks than this per number need restraints
+# Å²: displacements at room temperature
 _U, _U_SIGMA = 0.012, 0.01
-_LIGHT = {"H", "D"}
-# relative change of the axial divergence that is worth refining
-_AXIAL = 0.2
+# steps of a stage before the last one
+_STEPS = 10
+# correlation of lines and peaks below which a structure is likely a wrong one, and stages that tell
+APART, TELL = 0.5, 2
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,11 @@ class Powder:
         if device.geometry == "debye-scherrer":
             return "zero", device.zero + self.alignment.shift
         return "displacement", -np.pi * device.radius_mm / 0.36 * self.alignment.shift
+
+    @property
+    def apart(self) -> bool:
+        """Whether the lines of the structures do not lie on the peaks."""
+        return self.alignment.match < APART
 
     def major(self) -> list[str]:
         """Phases of which there is enough to refine their atoms."""
@@ -230,8 +236,13 @@ def stages(powders: Sequence[Powder]) -> list[tuple[str, list[str], str]]:
     return found
 
 
-def stage_lines(found: Sequence[tuple[str, Sequence[str], str]]) -> list[str]:
-    """The tables of the stages, each with what it does."""
+def stage_lines(found: Sequence[tuple[str, Sequence[str], str]], most: int | None = None) -> list[str]:
+    """The tables of the stages, each with what it does.
+
+    Args:
+        found: names, what is freed, and what that does.
+        most: stages that are done; those after it stand there as comments.
+    """
     lines: list[str] = [
         "",
         *comment(
@@ -239,8 +250,21 @@ def stage_lines(found: Sequence[tuple[str, Sequence[str], str]]) -> list[str]:
             'add names to free = [...] to refine more ("xyz[O*]" are the coordinates of all oxygens).'
         ),
     ]
+    last = len(found) if most is None else most
     for k, (name, free, does) in enumerate(found, 1):
-        lines += ["", *comment(f"{k}. {does}"), *table("[[stage]]", {"name": name, "free": list(free)})]
+        if k == last + 1:
+            lines += [
+                "",
+                *comment(
+                    "The lines of the structures do not lie on the peaks: take the # away from the rest once they do."
+                ),
+            ]
+        entries: dict[str, Any] = {"name": name, "free": list(free)}
+        # only the last stage needs to be exact
+        if k != len(found):
+            entries["max_steps"] = _STEPS
+        written = table("[[stage]]", entries)
+        lines += ["", *comment(f"{k}. {does}"), *(written if k <= last else [f"# {line}" for line in written])]
     return lines
 
 
@@ -255,8 +279,3 @@ def prior_lines(powders: Sequence[Powder]) -> list[str]:
         parameter = f"{name}/u_iso" if several else "u_iso"
         lines += table("[[restraint]]", {"kind": "prior", "parameter": parameter, "value": _U, "sigma": _U_SIGMA})
     return lines
-
-
-__all__ = [
-    "Powder", "histogram_lines", "key", "phase_lines", "prior_lines", "stage_lines", "stages", "start_lines", "value",
-]  # fmt: skip

@@ -10,7 +10,7 @@ from ..errors import JaxnmrError
 from ..runfile import build, load_run
 from .files import Given
 from .instrument import choose_instrument
-from .powder import Powder, histogram_lines, phase_lines, prior_lines, stage_lines, stages, start_lines
+from .powder import TELL, Powder, histogram_lines, phase_lines, prior_lines, stage_lines, stages, start_lines
 from .spectra import Nmr, describe, read_peak_list, spectrum_lines
 from .text import comment, table
 
@@ -89,7 +89,11 @@ def propose(given: Given, path: Path, options: Options) -> Proposal:
         steps += _stages_of_spectra(spectra, path)
     said = [sentence for powder in powders for sentence in _told(powder)]
     said += [sentence for nmr in spectra for sentence in nmr.said]
-    return Proposal("\n".join(lines + stage_lines(steps)) + "\n", tuple(said), tuple(powders))
+    return Proposal(
+        "\n".join(lines + stage_lines(steps, TELL if any(p.apart for p in powders) else None)) + "\n",
+        tuple(said),
+        tuple(powders),
+    )
 
 
 def _powders(given: Given, options: Options) -> list[Powder]:
@@ -149,6 +153,13 @@ def _of_anisotropy(name: str, nmr: Nmr) -> bool:
 
 def _told(powder: Powder) -> list[str]:
     x, survey, alignment = powder.survey.x, powder.survey, powder.alignment
+    apart = (
+        [
+            f"They do not: is it the right structure, wavelength and tube? ({', '.join(alignment.shares)}; what the refinement says comes below)"
+        ]
+        if powder.apart
+        else []
+    )
     shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in alignment.shares.items())
     return [
         f"{powder.file.name}: {len(x)} points, {x[0]:g} to {x[-1]:g} degrees, step {(x[-1] - x[0]) / (len(x) - 1):.4g}; highest point "
@@ -157,4 +168,5 @@ def _told(powder: Powder) -> list[str]:
         *survey.notes,
         f"lines of the structures lie on the peaks with the correlation {alignment.match:.2f} (1 where all do)"
         + (f"; by weight about {shares}" if len(alignment.shares) > 1 else ""),
+        *apart,
     ]

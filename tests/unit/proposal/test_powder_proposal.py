@@ -12,6 +12,7 @@ from jaxnmr.diffraction import widths
 from jaxnmr.errors import JaxnmrError
 from jaxnmr.proposal.files import sort_files
 from jaxnmr.proposal.instrument import choose_instrument
+from jaxnmr.proposal.powder import stage_lines
 from jaxnmr.proposal.run import Options, propose
 from jaxnmr.proposal.survey import Survey
 from jaxnmr.proposal.text import comment, value
@@ -164,3 +165,10 @@ def test_values_and_comments_are_toml():
     content = {"a": 'say "no"\n', "b": [1, 2.5, 1e-9, float("inf")], "c": {"x[y]": True}}
     text = "\n".join([*comment("word " * 60), *(f"{name} = {value(of)}" for name, of in content.items())])
     assert tomllib.loads(text) == content
+
+
+def test_where_lines_lie_beside_the_peaks_the_later_stages_wait_as_comments():
+    steps = [("scale", ["xrd/scale"], "how much"), ("cell", ["cell"], "where"), ("atoms", ["xyz"], "atoms")]
+    read = lambda most: [stage["name"] for stage in tomllib.loads("\n".join(stage_lines(steps, most)))["stage"]]
+    assert read(None) == ["scale", "cell", "atoms"] and read(2) == ["scale", "cell"]
+    assert '# name = "atoms"' in stage_lines(steps, 2)
