@@ -12,7 +12,7 @@ from ..crystal.cell import reciprocal_metric
 from ..diffraction.reflections import laue_rotations
 from ..objective.misfit import Line, listed
 from ..refinement.result import RefinementResult
-from ..solve.preferred_orientation import distinct_axes
+from ..solve.checks.preferred_orientation import distinct_axes
 
 # lines this high (of the highest) that nothing explains belong to more than an impurity; so many of them are a wrong structure
 _STRONG, _MANY = 0.12, 4
