@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from . import models as models
     from . import nmr as nmr
     from . import objective as objective
+    from . import proposal as proposal
     from . import refinement as refinement
     from . import report as report
     from . import runfile as runfile
@@ -157,6 +158,7 @@ __getattr__, __dir__ = _lazy(
         "models",
         "nmr",
         "objective",
+        "proposal",
         "refinement",
         "report",
         "runfile",

@@ -31,6 +31,7 @@ FLOORS = (
     ("plot",),
     ("report",),
     ("runfile",),
+    ("proposal",),
     ("cli", "testing"),
     ("__main__", "facade"),
 )
@@ -63,6 +64,7 @@ ALLOWED = {
     "inference": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
     "plot": {"numpy", "matplotlib", "ase"},
     "report": {"jax", "numpy", "matplotlib", "plotly"},
+    "proposal": {"jax", "numpy", "scipy", "jaxtyping"},
     "runfile": {"jax", "numpy"},
     "cli": {"jax", "numpy", "rich", "matplotlib"},
     "testing": {"jax", "numpy"},

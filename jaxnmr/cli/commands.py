@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from ..errors import JaxnmrError, ParseError
 from .codes import INTERRUPTED, NOT_CONVERGED, OK, WRONG_INPUT
-from .examples import example_files
+from .examples import copy_example, example_files, no_example
 from .folders import CHECKPOINT, unfinished, usable
 
 if TYPE_CHECKING:
@@ -73,6 +73,13 @@ def _refine_run(
     run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False, live: bool = False
 ) -> int:
     """Build, refine and report one run; the exit code."""
+    return _refined(run, folder, console, resume=resume, restart=restart)[0]
+
+
+def _refined(
+    run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False
+) -> tuple[int, RefinementResult | None]:
+    """As :func:`_refine_run`, with the result; none where the refinement was interrupted before there was one."""
     from ..refinement import read_checkpoint, refine
     from ..report import write_report
     from ..report.earlier import PREVIOUS, RESULT
@@ -127,7 +134,7 @@ def _refine_run(
     except KeyboardInterrupt:
         kept = f"the last good step is in {checkpoint}" if checkpoint.exists() else "no step was finished"
         console.print(f"[bold red]interrupted[/]: {escape(kept)}")
-        return INTERRUPTED
+        return INTERRUPTED, None
     if said:
         # what reading the files gave cause to say belongs to the results
         fit = replace(fit, warnings=(*said, *fit.warnings))
@@ -138,8 +145,8 @@ def _refine_run(
     if earlier and (folder / PREVIOUS).exists():
         console.print(f"  results that were there before: {escape(str(folder / PREVIOUS))}")
     if fit.status == "interrupted":
-        return INTERRUPTED
-    return OK if fit.converged else NOT_CONVERGED
+        return INTERRUPTED, fit
+    return (OK if fit.converged else NOT_CONVERGED), fit
 
 
 def _live_page(run: Run, setup: Setup, start: Parameters, folder: Path, console: Console) -> LivePage:
@@ -266,6 +273,11 @@ def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
 
 def _examples(arguments: argparse.Namespace, console: Console) -> int:
     found, trainings = example_files(), example_files("training")
+    if arguments.copy:
+        name, folder = arguments.copy
+        for path in copy_example(name, Path(folder)):
+            console.print(f"  {escape(str(path))}")
+        return OK
     if arguments.action != "run":
         for heading, files in (("refinements", found), ("trainings of tensor models (hours)", trainings)):
             print(f"{heading}:")
@@ -281,9 +293,7 @@ def _examples(arguments: argparse.Namespace, console: Console) -> int:
         arguments.run, arguments.out = trainings[arguments.name], arguments.out or Path("out") / arguments.name
         return _train(arguments, console)
     if arguments.name is not None and arguments.name not in found:
-        from ..runfile.table import nearest
-
-        raise JaxnmrError(f"no example {arguments.name!r}{nearest(arguments.name, [*found, *trainings])}")
+        raise no_example(arguments.name)
     from ..runfile import load_run
 
     _prepare(arguments)

@@ -1,5 +1,7 @@
 """The run files that come with jaxnmr."""
 
+import re
+import shutil
 from importlib import resources
 from pathlib import Path
 
@@ -22,3 +24,42 @@ def example_files(kind: str = "refinement") -> dict[str, Path]:
         if files:
             return {path.stem: path for path in files if (path.parent.name == "training") == (kind == "training")}
     raise JaxnmrError(f"no examples in {', '.join(map(str, places))}; reinstall jaxnmr, or run from its repository")
+
+
+# files beside a run file that are copied with it, in bytes
+_SMALL = 4_000_000
+
+
+def no_example(name: str) -> JaxnmrError:
+    """The error for a name that no example has."""
+    from ..runfile.table import nearest
+
+    return JaxnmrError(f"no example {name!r}{nearest(name, [*example_files(), *example_files('training')])}")
+
+
+def copy_example(name: str, folder: Path) -> list[Path]:
+    """Copy the run file of an example and the small files that it names, to be edited.
+
+    Files of measured data (``${JAXNMR_DATA}``) stay where they are. Nothing that is there already is overwritten.
+
+    Returns:
+        The copies, the run file first.
+
+    Raises:
+        JaxnmrError: no such example, or a file is in the way.
+    """
+    found = example_files() | example_files("training")
+    if name not in found:
+        raise no_example(name)
+    source = found[name]
+    quoted = dict.fromkeys(re.findall(r'"([^"\n$]+)"', source.read_text(encoding="utf-8")))
+    beside = [path for text in quoted if (path := source.parent / text).is_file() and path.parent == source.parent]
+    files = [source, *(path for path in beside if path.stat().st_size <= _SMALL)]
+    copies = [folder / path.name for path in files]
+    for copy in copies:
+        if copy.exists():
+            raise JaxnmrError(f"{copy} is there already, and you may have edited it: name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, copy in zip(files, copies, strict=True):
+        shutil.copyfile(path, copy)
+    return copies

@@ -19,6 +19,7 @@ from rich.markup import escape
 
 from ..errors import JaxnmrError
 from . import commands
+from .beginning import add_new
 from .codes import INTERRUPTED, OK, WRONG_INPUT
 from .echo import add_echo
 from .folders import CHECKPOINT
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(function=function)
         return sub
 
+    add_new(command)
     refine = command(
         "refine", commands._refine, "refine what a run file describes and write the report",
         "jaxnmr refine run.toml --out out/run",
@@ -188,6 +190,9 @@ def _parser() -> argparse.ArgumentParser:
         "examples", commands._examples, "list or run the examples", "jaxnmr examples run quartz --out out"
     )
     examples.add_argument("action", nargs="?", choices=("list", "run"), default="list", help="list (default) or run")
+    examples.add_argument(
+        "--copy", nargs=2, metavar=("NAME", "DIR"), help="copy the run file of an example and its small input files, to edit them"
+    )  # fmt: skip
     examples.add_argument("name", nargs="?", metavar="NAME", help="which example to run")
     examples.add_argument("--all", action="store_true", help="run every example but the trainings")
 

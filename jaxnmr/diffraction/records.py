@@ -17,10 +17,11 @@ from ..units import photon_energy_ev
 # goniometers and cameras, detectors of powder lines
 RADII_MM = (25.0, 2e4)
 # Kα1, the mean and Kα2 of the usual tubes in Å (International Tables C, 4.2.2)
-_LINES = (
-    1.540593, 1.5418, 1.544427, 0.709317, 0.71073, 0.713607, 1.788996, 1.7903, 1.792835, 1.936041, 1.9373, 1.939973, 2.289746, 2.291,
-    2.293651, 0.559422, 0.5608, 0.563813,
-)  # fmt: skip
+TUBES = {
+    "Cu": (1.540593, 1.5418, 1.544427), "Mo": (0.709317, 0.71073, 0.713607), "Co": (1.788996, 1.7903, 1.792835),
+    "Fe": (1.936041, 1.9373, 1.939973), "Cr": (2.289746, 2.291, 2.293651), "Ag": (0.559422, 0.5608, 0.563813),
+}  # fmt: skip
+_LINES = tuple(line for tube in TUBES.values() for line in tube)
 _LONGEST_XRAY = 4.0
 
 

@@ -290,3 +290,15 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     command = f"{sys.executable} -m jaxnmr help-run | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("# What run files can say")
+
+
+def test_an_example_is_copied_with_the_files_that_stand_beside_it_and_nothing_is_overwritten(tmp_path, capsys):
+    folder = tmp_path / "mine"
+    assert cli.main(["examples", "--copy", "quartz", str(folder)]) == 0
+    assert {path.name for path in folder.iterdir()} == {"quartz.toml", "quartz.xye"}
+    run = runfile.load_run(folder / "quartz.toml")
+    assert run.histograms[0].file == folder / "quartz.xye"
+    assert cli.main(["examples", "--copy", "quartz", str(folder)]) == 2
+    assert "you may have edited it" in capsys.readouterr().err
+    assert cli.main(["examples", "--copy", "quarz", str(folder)]) == 2
+    assert "did you mean 'quartz'" in capsys.readouterr().err
