@@ -152,7 +152,7 @@ class SimulateSpec(Spec):
             raise table.error(f"csv holds one curve, and curves is {self.curves}: use text or npz", "format")
 
 
-def _paths(table: Table, name: str, default: Any = REQUIRED) -> Any:
+def paths(table: Table, name: str, default: Any = REQUIRED) -> Any:
     """One file or several, as a tuple."""
     if isinstance(table.content.get(name), str):
         return (table.path(name),)
@@ -187,7 +187,7 @@ class InferSpec(Spec):
     """The table ``[infer]``."""
 
     data: tuple[Path, ...] = key(
-        _paths,
+        paths,
         REQUIRED,
         '["echos_r.txt", "echos_i.txt"]',
         "the curves: two files of text, or one csv or npz",
@@ -252,7 +252,7 @@ def experiment_of(table: Table) -> EchoExperiment:
                 raise table.error(f"the preset says what [{name}] would say; leave one of them out", name)
         return challenge()
     if not table.has("sequence"):
-        raise table.error('a run file of echoes needs [sequence], or preset = "challenge"; jaxnmr help-run explains it')
+        raise table.error('an echo needs a pulse sequence, [sequence], or preset = "challenge"; jaxnmr help-run explains it')
     spins, pulses = table.table("ensemble"), table.table("sequence")
     e, s = read(spins, EnsembleSpec), read(pulses, SequenceSpec)
 
