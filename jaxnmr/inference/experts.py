@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
-from .ridge import ridge
+from .._ridge import ridge
 
 Knots = tuple[tuple[float, ...], ...]
 _AT_ONCE = 4096

@@ -83,8 +83,12 @@ class EchoSpec(Spec):
     posterior: str | None = key(
         Table.text, None, '"spin-echo-challenge"', "start where this posterior expects the parameters that start does not name"
     )
-    draws: int = key(Table.integer, 256, minimum=16, help="simulations for the covariance of the frequency draws")
-    mean_of: int = key(Table.integer, 8, minimum=1, help="simulations whose mean is compared with the curve")
+    spread: EchoStartSpec = key(
+        part, EchoStartSpec(), "{ alpha = 0.02, p = 0.4 }", "how far starting values may be off: half of the box of the first simulations",
+        of=EchoStartSpec,
+    )  # fmt: skip
+    draws: int = key(Table.integer, 512, minimum=80, help="simulations in a box")
+    mean_of: int = key(Table.integer, 64, minimum=2, help="simulations at the minimum whose mean and scatter are shown")
     seed: int = key(Table.integer, 0, help="of these simulations")
     weight: float = weight_key()
     robust: Loss | None = robust_key()
@@ -114,6 +118,7 @@ def echo_term(spec: EchoSpec, crystals: Mapping[str, Any], models: Mapping[str, 
         noise=spec.noise,
         start=_expected(spec, echo) | spec.start.values,
         which=spec.curve - 1,
+        spread=spec.spread.values,
         draws=spec.draws,
         mean_of=spec.mean_of,
         seed=spec.seed,
