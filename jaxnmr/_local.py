@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -73,7 +73,7 @@ class LocalRegression(Struct):
         centre, half = 0.5 * (low + high), 0.5 * (high - low)
         u = (parameters - centre) / half
         found = ridge(np.asarray(observations, float), u, np.ones(n), ridges=_RIDGES, sigma=sigma, kept=np.float64)
-        basis = np.asarray(_quadratic(u))
+        basis = _quadratic(u, np)
         coefficients = np.linalg.lstsq(basis, found.left_out, rcond=None)[0]
         left = found.left_out - basis @ coefficients
         covariance = left.T @ left / (n - terms) + sigma**2 * found.weights.T @ found.weights
@@ -93,18 +93,25 @@ class LocalRegression(Struct):
         """Whitened deviations of summaries from what these parameters let expect. Traceable."""
         return (_quadratic(self.units(parameters)) @ self.coefficients - summaries) @ self.whitening.T
 
+    def chi2(self, parameters: Float[np.ndarray, "n k"], summaries: Float[np.ndarray, " k"]) -> Float[np.ndarray, " n"]:
+        """Sums of the squares of the residuals (host)."""
+        expected = _quadratic((parameters - np.asarray(self.centre)) / np.asarray(self.half), np)
+        off = (expected @ np.asarray(self.coefficients) - summaries) @ np.asarray(self.whitening).T
+        return np.sum(off**2, axis=1)
+
     def deviations(self, parameters: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """Standard deviations of parameters, by what summaries say of them there (host)."""
-        return np.sqrt(np.diag(np.linalg.inv(self._information(np.asarray(self.units(parameters)))))) * self.half
+        slopes = self._slopes((np.asarray(parameters) - np.asarray(self.centre)) / np.asarray(self.half))
+        return np.sqrt(np.diag(np.linalg.inv(slopes.T @ slopes))) * np.asarray(self.half)
 
     def solved(self, summaries: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """Parameters that let expect these summaries; at most somewhat beyond the box (host)."""
         u = np.zeros(len(self.half))
         for _ in range(_STEPS):
             slopes = self._slopes(u)
-            off = np.asarray(self.whitening) @ (summaries - np.asarray(_quadratic(u) @ self.coefficients))
+            off = np.asarray(self.whitening) @ (summaries - _quadratic(u, np) @ np.asarray(self.coefficients))
             u = np.clip(u + np.linalg.lstsq(slopes, off, rcond=None)[0], -_OUTSIDE, _OUTSIDE)
-        return self.centre + self.half * u
+        return np.asarray(self.centre) + np.asarray(self.half) * u
 
     def _slopes(self, u: np.ndarray) -> np.ndarray:
         """Of whitened summaries by units of the box, ``(k, k)``."""
@@ -116,13 +123,8 @@ class LocalRegression(Struct):
                 rows[i, 1 + k + column] = (a == i) * u[b] + (b == i) * u[a]
         return np.asarray(self.whitening) @ (rows @ np.asarray(self.coefficients)).T
 
-    def _information(self, u: np.ndarray) -> np.ndarray:
-        slopes = self._slopes(u)
-        return slopes.T @ slopes
 
-
-def _quadratic(u: Float[Array, "*n k"]) -> Float[Array, "*n terms"]:
-    """1, the numbers, and their products."""
-    u = jnp.asarray(u)
+def _quadratic(u: Any, of: Any = jnp) -> Any:
+    """1, the numbers, and their products, ``(*n, terms)``; by NumPy where nothing is traced."""
     a, b = np.triu_indices(u.shape[-1])
-    return jnp.concatenate([jnp.ones_like(u[..., :1]), u, u[..., a] * u[..., b]], axis=-1)
+    return of.concatenate([of.ones_like(u[..., :1]), u, u[..., a] * u[..., b]], axis=-1)

@@ -12,7 +12,7 @@ from ..objective import Loss
 from ..refinement import Stage
 from ..terms import EchoTerm
 from .echo import EnsembleSpec, SequenceSpec, experiment_of, paths
-from .keys import Spec, key, part, read, required
+from .keys import Spec, by_name, key, part, read, required
 from .shared import plain_name
 from .table import REQUIRED, Table
 from .weights import robust_key, weight_key, weighted
@@ -81,11 +81,14 @@ class EchoSpec(Spec):
         part, EchoStartSpec(), "{ alpha = 0.1, p = 3.0, gamma = 1e-4 }", "starting values", of=EchoStartSpec, shown=True
     )
     posterior: str | None = key(
-        Table.text, None, '"spin-echo-challenge"', "start where this posterior expects the parameters that start does not name"
+        Table.text,
+        None,
+        '"spin-echo-challenge"',
+        "start where this posterior expects the parameters that start does not name",
     )
-    spread: EchoStartSpec = key(
-        part, EchoStartSpec(), "{ alpha = 0.02, p = 0.4 }", "how far starting values may be off: half of the box of the first simulations",
-        of=EchoStartSpec,
+    spread: dict[str, float] | None = key(
+        by_name, None, "{ alpha = 0.02, p = 0.4, gamma = 1e-4 }", each=Table.positive,
+        help="how far starting values may be off: half of the box of the first simulations",
     )  # fmt: skip
     draws: int = key(Table.integer, 512, minimum=80, help="simulations in a box")
     mean_of: int = key(Table.integer, 64, minimum=2, help="simulations at the minimum whose mean and scatter are shown")
@@ -118,7 +121,7 @@ def echo_term(spec: EchoSpec, crystals: Mapping[str, Any], models: Mapping[str, 
         noise=spec.noise,
         start=_expected(spec, echo) | spec.start.values,
         which=spec.curve - 1,
-        spread=spec.spread.values,
+        spread=spec.spread,
         draws=spec.draws,
         mean_of=spec.mean_of,
         seed=spec.seed,

@@ -377,9 +377,7 @@ class Run(Spec):
     energies: tuple[EnergySpec, ...] = required(
         parts, "[[energy]]", "by a potential, as knowledge of a structure", name="energy", of=EnergySpec
     )
-    echoes: tuple[EchoSpec, ...] = required(
-        echoes, "[[echo]]", "a measured spin-echo curve", name="echo", of=EchoSpec
-    )
+    echoes: tuple[EchoSpec, ...] = required(echoes, "[[echo]]", "a measured spin-echo curve", name="echo", of=EchoSpec)
     start: dict[str, float | tuple[float, ...]] = required(
         by_name, '[start]\n"xrd/size[FAP]" = 0.3', each=_parameter(either(list, Table.numbers, Table.number)),
         help="starting values by parameter name",

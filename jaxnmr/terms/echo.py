@@ -179,7 +179,9 @@ class EchoTerm(Term):
         """Simulations all over the box, the same quantiles of it and of the line each time, and what they tell."""
         kind = np.float32 if float(self.noise) >= _SINGLE else np.float64
         theta = np.random.default_rng(self.seed).uniform(low, high, (self.draws, len(told)))
-        every = {key: np.full(self.draws, getattr(values, key)) for key in _ABOUT} | dict(zip(told, theta.T, strict=True))
+        every = {key: np.full(self.draws, getattr(values, key)) for key in _ABOUT} | dict(
+            zip(told, theta.T, strict=True)
+        )
         each = EchoParameters(**{key: jnp.asarray(value, kind) for key, value in every.items()})
         curves = np.asarray(simulate(self.experiment, each, jax.random.key(self.seed)), dtype=complex)
         return LocalRegression.fit(np.asarray(as_real(curves)), theta, low, high, sigma=float(self.noise))

@@ -40,9 +40,7 @@ class EchoEvidence(Evidence):
         """Mean square difference in units of what noise and other frequencies let expect: about 1."""
         off = self.observed - self.calculated
         pairs = ((off.real, self.scatter.real), (off.imag, self.scatter.imag))
-        return float(
-            np.mean([d**2 / (self.noise**2 + (1.0 + 1.0 / self.mean_of) * sd**2) for d, sd in pairs])
-        )
+        return float(np.mean([d**2 / (self.noise**2 + (1.0 + 1.0 / self.mean_of) * sd**2) for d, sd in pairs]))
 
     def agreement(self, s: Statistics) -> dict[str, Any]:
         return {
