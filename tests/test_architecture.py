@@ -37,7 +37,7 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 GROUND = {
-    "_arguments", "_arrays", "_cache", "_compat", "_compilations", "_digest", "_files", "_functions", "_kept", "_lazy", "_precision", "_record", "_struct", "_tables",
+    "_arguments", "_arrays", "_cache", "_compat", "_compilations", "_digest", "_files", "_functions", "_kept", "_lazy", "_local", "_precision", "_record", "_ridge", "_struct", "_tables",
     "_tuning", "_version", "_warn", "_words", "errors", "typing", "units",
 }  # fmt: skip
 

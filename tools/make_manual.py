@@ -26,6 +26,7 @@ SECTIONS: dict[str, tuple[type[Spec], str]] = {
     "Models, peaks and tensors": (Run, "model peaks tensors"),
     "Couplings": (Run, "couplings"),
     "Energies": (Run, "energy"),
+    "Echo curves": (Run, "echo"),
     "Trainings": (TrainingRun, "title data checks split network training references"),
     "Spin echoes": (EchoRun, "title preset ensemble sequence parameters simulate train infer"),
 }

@@ -20,7 +20,8 @@ from .folders import usable
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..inference import Epoch
+    from ..inference import Epoch, Inferred, Posterior
+    from ..runfile.echo import EchoRun
 
 # of the simulations that scores are made from; those of training begin with the seed of the run file
 _FRESH = 1_000_003
@@ -115,6 +116,8 @@ def infer(arguments: argparse.Namespace, console: Console) -> int:
     echo.checked(run.experiment.sequence)
     posterior = Posterior.load(wanted.posterior)
     inferred = posterior.infer(echo_numbers(echo.curves), sigma=wanted.noise)
+    if wanted.refine:
+        inferred = _refined(run, posterior, inferred, echo_numbers(echo.curves), console)
     truth = None if wanted.truth is None else _table(wanted.truth, posterior.prior.names)
     if truth is not None and len(truth) != len(echo):
         raise ShapeError(f"{wanted.truth} has {len(truth)} lines, and there are {len(echo)} curves")
@@ -134,6 +137,30 @@ def infer(arguments: argparse.Namespace, console: Console) -> int:
     written = write_inference(inferred, posterior, folder, run.title, noise=wanted.noise, truth=truth, inputs=inputs)
     console.print(f"  {', '.join(escape(str(path)) for path in written.values())}")
     return OK
+
+
+def _refined(run: EchoRun, posterior: Posterior, inferred: Inferred, numbers: np.ndarray, console: Console) -> Inferred:
+    """Each curve by simulations around what the posterior says of it."""
+    from ..inference import echo_problem, refine_locally
+    from ..inference.inferred import joined
+
+    assert run.infer is not None
+    inferring = {p.name: (p.low, p.high) for p in posterior.prior.parameters}
+    # Γ is one of them, by itself or by its decade
+    taken = {*inferring, *({"d", "gamma"} if {"d", "gamma"} & inferring.keys() else ())}
+    stated = {name: r for name, r in vars(run.parameters).items() if r is not None and name not in taken}
+    problem = echo_problem(
+        run.experiment, {n: (r[0], r[0]) for n, r in stated.items()} | inferring, name=posterior.name
+    )
+    found = []
+    for k in range(len(inferred)):
+        found.append(
+            refine_locally(
+                problem, numbers[k], inferred.part(k), sigma=run.infer.noise, simulations=run.infer.simulations
+            )
+        )
+        console.print(f"  refined {k + 1}/{len(inferred)}")
+    return joined(found)
 
 
 def _table(path: Path, names: Sequence[str]) -> np.ndarray:

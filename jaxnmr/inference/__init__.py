@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .echo import challenge_problem, challenge_recipe, echo_numbers, echo_problem, echo_recipe
     from .experts import Experts, fit_experts
     from .inferred import Inferred
+    from .local import refine_locally
     from .posterior import Posterior
     from .prior import BoxPrior, Parameter
     from .problem import Bank, Problem, simulate_bank
@@ -34,6 +35,7 @@ __all__ = [
     "echo_recipe",
     "fit_experts",
     "fit_posterior",
+    "refine_locally",
     "score",
     "simulate_bank",
 ]
@@ -60,6 +62,7 @@ __getattr__, __dir__ = lazy(
         "echo_recipe": "echo",
         "fit_experts": "experts",
         "fit_posterior": "training",
+        "refine_locally": "local",
         "score": "calibration",
         "simulate_bank": "problem",
     },

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._ridge import ridge
 from ..errors import DataError
-from .ridge import ridge
 
 Knots = tuple[tuple[float, ...], ...]
 _AT_ONCE = 4096

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .ridge import ridge
+from .._ridge import ridge
 
 
 @dataclass(frozen=True)

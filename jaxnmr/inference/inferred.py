@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -37,6 +38,12 @@ class Inferred:
 
     def __len__(self) -> int:
         return len(self.centre)
+
+    def part(self, which: int) -> Inferred:
+        """That of one observation."""
+        chosen = slice(which, which + 1)
+        mixture = Mixture(*(a[chosen] for a in self.mixture))
+        return Inferred(self.prior, mixture, self.centre[chosen], self.scale[chosen])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,3 +141,10 @@ class Inferred:
     def _physical(self, part: Array) -> np.ndarray:
         determined = self.prior.determined
         return determined.low + determined.width * np.asarray(part, dtype=float)
+
+
+def joined(parts: Sequence[Inferred]) -> Inferred:
+    """Posteriors of several observations, with the same prior and number of components, as one."""
+    mixture = Mixture(*(jnp.concatenate(arrays) for arrays in zip(*(of.mixture for of in parts), strict=True)))
+    centre, scale = (jnp.concatenate([getattr(of, name) for of in parts]) for name in ("centre", "scale"))
+    return Inferred(parts[0].prior, mixture, centre, scale)

@@ -152,7 +152,7 @@ class SimulateSpec(Spec):
             raise table.error(f"csv holds one curve, and curves is {self.curves}: use text or npz", "format")
 
 
-def _paths(table: Table, name: str, default: Any = REQUIRED) -> Any:
+def paths(table: Table, name: str, default: Any = REQUIRED) -> Any:
     """One file or several, as a tuple."""
     if isinstance(table.content.get(name), str):
         return (table.path(name),)
@@ -187,7 +187,7 @@ class InferSpec(Spec):
     """The table ``[infer]``."""
 
     data: tuple[Path, ...] = key(
-        _paths,
+        paths,
         REQUIRED,
         '["echos_r.txt", "echos_i.txt"]',
         "the curves: two files of text, or one csv or npz",
@@ -204,8 +204,16 @@ class InferSpec(Spec):
         shown=True,
     )
     truth: Path | None = key(Table.path, None, '"mat_info.txt"', "true parameters, one curve a line, to measure with")
+    refine: bool = key(
+        Table.flag,
+        False,
+        help="refine every curve by simulations made for it alone: some ten seconds each, for noise that is not 0",
+    )
+    simulations: int = key(Table.integer, 512, minimum=160, help="for each of them")
 
     def check(self, table: Table) -> None:
+        if self.refine and not self.noise > 0.0:
+            raise table.error("what is refined has noise: give noise", "refine")
         if len(self.data) not in (1, 2):
             raise table.error(f"expected one file or two, got {len(self.data)}", "data")
 
@@ -252,7 +260,9 @@ def experiment_of(table: Table) -> EchoExperiment:
                 raise table.error(f"the preset says what [{name}] would say; leave one of them out", name)
         return challenge()
     if not table.has("sequence"):
-        raise table.error('a run file of echoes needs [sequence], or preset = "challenge"; jaxnmr help-run explains it')
+        raise table.error(
+            'an echo needs a pulse sequence, [sequence], or preset = "challenge"; jaxnmr help-run explains it'
+        )
     spins, pulses = table.table("ensemble"), table.table("sequence")
     e, s = read(spins, EnsembleSpec), read(pulses, SequenceSpec)
 

@@ -49,3 +49,6 @@ def _named(run: Run, given: Collection[str]) -> Iterator[tuple[str, str, Path]]:
         for key, path in (("file", spectrum.file), ("magres", spectrum.magres), ("dmfit", spectrum.dmfit)):
             if path is not None:
                 yield f"[[spectrum]] {spectrum.name!r}", key, path
+    for echo in run.echoes:
+        for path in echo.data:
+            yield f"[[echo]] {echo.name!r}", "data", path

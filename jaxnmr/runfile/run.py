@@ -14,6 +14,7 @@ from ..units import b_to_u
 from .background import BackgroundSpec
 from .constraints import ConstraintSpec, TieSpec, parameter
 from .couplings import CouplingsSpec
+from .echo_term import EchoSpec, echoes
 from .energy import EnergySpec
 from .keys import EMPTY, Spec, by_name, either, flat, given, key, part, parts, read, record, records, required
 from .models import ModelSpec
@@ -366,6 +367,7 @@ class Run(Spec):
     energies: tuple[EnergySpec, ...] = required(
         parts, "[[energy]]", "by a potential, as knowledge of a structure", name="energy", of=EnergySpec
     )
+    echoes: tuple[EchoSpec, ...] = required(echoes, "[[echo]]", "a measured spin-echo curve", name="echo", of=EchoSpec)
     start: dict[str, float | tuple[float, ...]] = required(
         by_name, '[start]\n"xrd/size[FAP]" = 0.3', each=parameter(either(list, Table.numbers, Table.number)),
         help="starting values by parameter name",
@@ -408,23 +410,25 @@ class Run(Spec):
             files += model.inputs
         for energy in self.energies:
             files += energy.inputs
+        for echo in self.echoes:
+            files += echo.data
         return tuple(dict.fromkeys(f for f in files if f is not None))
 
     def check(self, table: Table) -> None:
-        data = self.histograms + self.spectra + self.peaks + self.tensors + self.couplings
-        if not (self.phases or self.spectra):
-            raise table.error("a run needs at least one [[phase]], or a [[spectrum]]")
+        data = self.histograms + self.spectra + self.peaks + self.tensors + self.couplings + self.echoes
+        if not (self.phases or self.spectra or self.echoes):
+            raise table.error("a run needs at least one [[phase]], or a [[spectrum]] or [[echo]]")
         if not (data or self.restraints or self.energies):
             raise table.error(
                 "a run needs at least one [[histogram]], or data of another kind: [[spectrum]], [[peaks]], [[tensors]], "
-                "[[couplings]], [[restraint]] or [[energy]]"
+                "[[couplings]], [[echo]], [[restraint]] or [[energy]]"
             )
         if bool(self.phases) < bool(self.histograms or self.models):
             raise table.error(f"a [[{'histogram' if self.histograms else 'model'}]] needs at least one [[phase]]")
         named = (*data, *self.energies)
         for kind, specs in (
             ("phase", self.phases),
-            ("histogram, spectrum, peaks, tensors, couplings or energy", named),
+            ("histogram, spectrum, peaks, tensors, couplings, echo or energy", named),
         ):
             called = [spec.name for spec in specs]
             for name in called:

@@ -23,6 +23,7 @@ from .advice import in_keys
 from .background import background_of
 from .constraints import constrained
 from .couplings import couplings_term
+from .echo_term import echo_term, usual_echo_stages
 from .energy import energies_by_phase, energy_term
 from .existing import require_files
 from .models import ModelSpec, by_phase, load_model
@@ -76,6 +77,7 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
         ("peaks", run.peaks, peaks_term),
         ("tensors", run.tensors, tensors_term),
         ("couplings", run.couplings, couplings_term),
+        ("echo", run.echoes, echo_term),
     )
     for kind, specs, make in kinds:
         for spec in specs:
@@ -126,8 +128,9 @@ def build(run: Run, *, simulation: bool = False, structures: Mapping[str, Crysta
     for spec in run.spectra:
         parameters = _leaving_zero(spec.name, parameters, check)
     stages = _stages(run)
-    if stages is None and run.spectra and not run.histograms:
+    if stages is None and (run.spectra or run.echoes) and not run.histograms:
         stages = _usual_stages(objective, parameters, [spec.name for spec in run.spectra])
+        stages += usual_echo_stages(run.echoes)
     return Setup(objective, _off_symmetry(parameters, stages or ()), stages, _solver(run))
 
 

@@ -1,4 +1,4 @@
-"""`EchoTerm`: a spin-echo curve against the simulation of coupled spins, with frequencies drawn the same way at every step."""
+"""`EchoTerm`: a spin-echo curve against simulations of coupled spins around the parameters, with frequencies drawn for each."""
 
 from __future__ import annotations
 
@@ -10,19 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arguments import checked
-from .._struct import compiled, set_fields, static
+from .._local import LocalRegression
+from .._struct import set_fields, static
 from ..errors import ParameterError
-from ..nmr.echo import (
-    DrawCovariance,
-    Echo,
-    EchoExperiment,
-    EchoParameters,
-    as_real,
-    changes_nothing,
-    curve,
-    simulate,
-)
-from ..nmr.echo.draws import FEWEST_DRAWS
+from ..nmr.echo import Echo, EchoExperiment, EchoParameters, as_real, changes_nothing, simulate
 from ..objective.state import State
 from ..objective.term import Term, bound_as
 from ..typing import Array, Quantity
@@ -42,25 +33,34 @@ _ABOUT = {
     "gamma_1": ("γ", 0.0, 1e-5, "1/T1, units of γ"),
     "width": ("MHz", 1e-6, 1e-3, "full width of the line at half maximum"),
 }
-# simulated together: what they need fits in the cache of a core
-_TOGETHER = 8
+# how far a start may be off unless that is stated: a part of the value, and at least this
+_SPREAD = {
+    "alpha": (0.15, 0.01), "xi": (0.3, 0.2), "p": (0.15, 0.2), "gamma": (0.5, 5e-5), "gamma_1": (0.5, 5e-5), "width": (0.1, 1e-3)
+}  # fmt: skip
+# fewest simulations for each refined parameter
+_FEWEST = 80
+# single precision is off by some 1e-7, which is nothing beside this noise
 _SINGLE = 1e-5
+# the box of the next simulations, in standard deviations, and how much of one a refinement may use
+_WIDE, _USED = 3.5, 0.6
+_USUAL = ("alpha", "xi", "p", "gamma")
 
 
 class EchoTerm(Term):
     """One echo curve, for example ``EchoTerm(jn.read_echo("echo.npz"), jn.nmr.echo.challenge(), noise=1e-4)``.
 
-    The curve is compared with the mean of ``mean_of`` simulations, whose frequencies are the same quantiles of the line whatever the
-    parameters are (common random numbers): residuals are smooth. Differences are whitened by white noise and by the covariance of
-    the frequencies that happened to be drawn, in the sample and, one ``mean_of``-th of it, in the mean; it is calculated where the term is
-    bound, at the parameters of the beginning and of the minimum.
+    Curves are random: their spins happen to have some frequencies. The term simulates ``draws`` curves around the present parameters,
+    each with frequencies of its own, and finds by regression the linear functions of a curve that tell the parameters which
+    are refined (`LocalRegression`); these are compared, with the errors that they have for simulations they were not fitted to. It
+    simulates again where a refinement leaves the box, and in a smaller one around the minimum.
 
     Attributes:
         observed: ``(numbers,)`` real, then imaginary parts.
         experiment: spins and pulses.
         start: parameters by local name.
+        spread: how far they may be off, by local name.
         noise: standard deviation of white noise on real and imaginary parts.
-        draws: curves for the covariance; ``mean_of`` for the mean; ``seed`` of all of them.
+        draws: simulations in a box; ``mean_of`` for the curve that is shown; ``seed`` of all of them.
         name: prefix of the parameters.
         source: what was measured, for reports.
     """
@@ -68,6 +68,7 @@ class EchoTerm(Term):
     observed: Array
     experiment: EchoExperiment
     start: dict[str, Array]
+    spread: dict[str, Array]
     noise: Array
     draws: int = static()
     mean_of: int = static()
@@ -86,9 +87,10 @@ class EchoTerm(Term):
         *,
         noise: float,
         start: Mapping[str, float] | None = None,
+        spread: Mapping[str, float] | None = None,
         which: int = 0,
-        draws: int = 256,
-        mean_of: int = 8,
+        draws: int = 512,
+        mean_of: int = 64,
         seed: int = 0,
         name: str = "echo",
     ):
@@ -99,35 +101,44 @@ class EchoTerm(Term):
             experiment: what they were measured with.
             noise: standard deviation of white noise on real and imaginary parts; it is never known to be 0.
             start: of parameters, ``{"alpha": 0.1, "p": 3.0, "gamma": 1e-4}``.
+            spread: how far they may be off, in their units: half the box of the first simulations.
             which: curve, the first is 0.
-            draws: curves for the covariance of the draws.
-            mean_of: simulations whose mean is compared.
-            seed: of the draws.
+            draws: simulations in a box.
+            mean_of: simulations whose mean and scatter are shown.
+            seed: of the simulations.
             name: prefix of the parameters.
 
         Raises:
             ShapeError, DataError: curves that do not fit the experiment.
-            ParameterError: no such curve or parameter, a noise that is not positive, too few draws.
+            ParameterError: no such curve or parameter, a noise or spread that is not positive, too few simulations.
         """
         echo = echo.checked(experiment.sequence)
         if not 0 <= which < len(echo):
             raise ParameterError(
                 f"{name!r}: which is {which}, and there are {len(echo)} curves; expected 0 to {len(echo) - 1}"
             )
-        if draws < FEWEST_DRAWS or mean_of < 1:
+        if draws < _FEWEST or mean_of < 2:
             raise ParameterError(
-                f"{name!r}: draws is {draws} and mean_of {mean_of}; expected {FEWEST_DRAWS} or more, and 1 or more"
+                f"{name!r}: draws is {draws} and mean_of {mean_of}; expected {_FEWEST} or more, and 2 or more"
             )
         values = {"alpha": 0.1, "xi": 10.0, "p": 3.0, "gamma": 1e-4, "gamma_1": 0.0, "width": 0.05}
-        if unknown := sorted(set(start or {}) - set(values)):
-            raise ParameterError(
-                f"{name!r}: there is no parameter {unknown[0]!r}; expected some of {', '.join(values)}"
-            )
+        for given in (start, spread):
+            if unknown := sorted(set(given or {}) - set(values)):
+                raise ParameterError(
+                    f"{name!r}: there is no parameter {unknown[0]!r}; expected some of {', '.join(values)}"
+                )
+        values |= {key: float(value) for key, value in (start or {}).items()}
+        room = {key: max(part * abs(values[key]), least) for key, (part, least) in _SPREAD.items()}
+        for key, value in (spread or {}).items():
+            if not value > 0.0:
+                raise ParameterError(f"{name!r}: the spread of {key} is {value:g}; expected a positive number")
+            room[key] = float(value)
         set_fields(
             self,
             observed=np.asarray(as_real(echo.curves[which])),
             experiment=experiment,
-            start={key: np.asarray(float(value)) for key, value in (values | dict(start or {})).items()},
+            start={key: np.asarray(value) for key, value in values.items()},
+            spread={key: np.asarray(value) for key, value in room.items()},
             noise=positive_sigma(noise, name),
             draws=int(draws),
             mean_of=int(mean_of),
@@ -143,50 +154,103 @@ class EchoTerm(Term):
         }
 
     def bind(self, state: HostState, params: Parameters) -> BoundEcho:
-        of, other = jax.random.split(jax.random.key(self.seed))
+        moved = {full.split("[")[0] for full in params.free_names}
+        free = tuple(key for key in _ABOUT if f"{self.name}/{key}" in moved) or _USUAL
+        told = tuple(key for key in free if not changes_nothing(self.experiment, key))
+        if told and self.draws < _FEWEST * len(told):
+            raise ParameterError(
+                f"{self.name!r}: draws is {self.draws}; expected {_FEWEST * len(told)} or more for {len(told)} refined parameters"
+            )
         values = _values(state, self.name)
-        # single precision is off by some 1e-7, which is nothing beside this noise
+        box = self._box(values, told)
+        local = None if not told else self._regression(values, told, *box)
+        summaries = np.zeros(0) if local is None else local.summaries(np.asarray(self.observed))
+        return bound_as(BoundEcho, self, local=local, summaries=summaries, at=values, told=told, free=free)
+
+    def _box(self, values: EchoParameters, told: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Its ends."""
+        at = np.array([float(getattr(values, key)) for key in told])
+        half = np.array([float(self.spread[key]) for key in told])
+        return np.maximum(at - half, [_ABOUT[key][1] for key in told]), at + half
+
+    def _regression(
+        self, values: EchoParameters, told: tuple[str, ...], low: np.ndarray, high: np.ndarray
+    ) -> LocalRegression:
+        """Simulations all over the box, the same quantiles of it and of the line each time, and what they tell."""
         kind = np.float32 if float(self.noise) >= _SINGLE else np.float64
-        each = jax.tree.map(lambda value: jnp.full(self.draws, value, kind), values)
-        covariance = DrawCovariance.of(np.asarray(simulate(self.experiment, each, other)))
-        keys = jax.random.key_data(jax.random.split(of, self.mean_of))
-        return bound_as(BoundEcho, self, covariance=covariance, keys=keys, at=values)
+        theta = np.random.default_rng(self.seed).uniform(low, high, (self.draws, len(told)))
+        every = {key: np.full(self.draws, getattr(values, key)) for key in _ABOUT} | dict(
+            zip(told, theta.T, strict=True)
+        )
+        each = EchoParameters(**{key: jnp.asarray(value, kind) for key, value in every.items()})
+        curves = np.asarray(simulate(self.experiment, each, jax.random.key(self.seed)), dtype=complex)
+        return LocalRegression.fit(np.asarray(as_real(curves)), theta, low, high, sigma=float(self.noise))
 
     def length(self, state) -> int:
-        return int(self.observed.shape[0])
+        return len(_USUAL)
 
 
 class BoundEcho(EchoTerm):
-    """An echo term whose covariance is known.
+    """An echo term with simulations around the present parameters.
 
     Attributes:
-        covariance: of the draws.
-        keys: ``(mean_of, ...)`` of the simulations.
-        at: parameters for which it was calculated.
+        local: what they tell; ``None`` where curves depend on nothing that is refined.
+        summaries: ``(k,)`` of the curve.
+        at: parameters that were simulated around.
+        told, free: names of the k parameters that curves depend on, and of all that are refined.
         The others are those of `EchoTerm`.
     """
 
-    covariance: DrawCovariance
-    keys: Array
+    local: LocalRegression | None
+    summaries: Array
     at: EchoParameters
+    told: tuple[str, ...] = static()
+    free: tuple[str, ...] = static()
 
     def bind(self, state: HostState, params: Parameters) -> BoundEcho:
+        moved = {full.split("[")[0] for full in params.free_names}
         same = zip(jax.tree.leaves(self.at), jax.tree.leaves(_values(state, self.name)), strict=True)
-        return self if all(bool(np.array_equal(a, b)) for a, b in same) else super().bind(state, params)
+        free = tuple(key for key in _ABOUT if f"{self.name}/{key}" in moved) or _USUAL
+        if free == self.free and all(bool(np.array_equal(a, b)) for a, b in same):
+            return self
+        return super().bind(state, params) if free != self.free else self._moved(state)
+
+    def length(self, state) -> int:
+        return len(self.free)
 
     def residuals(self, state: State) -> Array:
-        difference = as_real(self.calculated(state)) - self.observed
-        return self.covariance.whitened(difference, self.noise, 1.0 + 1.0 / self.mean_of)
+        # what changes no curve has a residual that nothing changes
+        silent = jnp.zeros(len(self.free) - len(self.told))
+        if self.local is None:
+            return silent
+        return jnp.concatenate([self.local.residuals(self._parameters(state), self.summaries), silent])
 
-    def calculated(self, state: State) -> Array:
-        """The mean of the simulations ``(points,)``. Traceable."""
-        values, ensemble = _values(state, self.name), self.experiment.ensemble
+    def replan(self, state: HostState) -> tuple[BoundEcho, str]:
+        if not bool(self.outgrown(state)):
+            return self, ""
+        return self._moved(state), "simulated again around these parameters"
 
-        def one(key: Array) -> Array:
-            offsets = ensemble.line.draw(jax.random.wrap_key_data(jnp.asarray(key)), ensemble.sizes, values.width)
-            return curve(self.experiment, values, offsets)
+    def outgrown(self, state: State) -> Array | bool:
+        if self.local is None:
+            return False
+        return jnp.any(jnp.abs(self.local.units(self._parameters(state))) > _USED)
 
-        return jnp.mean(jax.lax.map(one, self.keys, batch_size=min(_TOGETHER, self.mean_of)), axis=0)
+    def _parameters(self, state: State) -> Array:
+        local = state.local(self.name)
+        return jnp.stack([jnp.asarray(local[key]) for key in self.told])
+
+    def _moved(self, state: HostState) -> BoundEcho:
+        """With simulations around the present parameters, in a box that is no wider than they are uncertain."""
+        if self.local is None:
+            return self
+        sd = self.local.deviations(np.asarray(self._parameters(state)))
+        spread = {
+            key: np.minimum(self.spread[key], _WIDE * sd[k]) if np.isfinite(sd[k]) else self.spread[key]
+            for k, key in enumerate(self.told)
+        }
+        narrowed, values = self.replace(spread=self.spread | spread), _values(state, self.name)
+        local = narrowed._regression(values, self.told, *narrowed._box(values, self.told))
+        return narrowed.replace(local=local, summaries=local.summaries(np.asarray(self.observed)), at=values)
 
     def warnings(self, state: State) -> tuple[str, ...]:
         """Parameters that no curve of this kind can tell."""
@@ -198,10 +262,11 @@ class BoundEcho(EchoTerm):
         )
 
     def evidence(self, state: State) -> EchoEvidence:
-        calculated = np.asarray(_calculated(self, state))
+        values = _values(state, self.name)
+        many = jax.tree.map(lambda value: jnp.full(self.mean_of, value, np.float32), values)
+        curves = np.asarray(simulate(self.experiment, many, jax.random.key(self.seed + 1)), dtype=complex)
         sequence, ensemble = self.experiment.sequence, self.experiment.ensemble
-        points = len(calculated)
-        kernel = ensemble.kernel
+        points, kernel = curves.shape[1], ensemble.kernel
         conditions = (
             (
                 "spins",
@@ -209,9 +274,8 @@ class BoundEcho(EchoTerm):
             ),
             ("points", f"{points}, to {sequence.time_us[-1]:.4g} µs"),
             ("white noise", f"{float(self.noise):.3g} on real and imaginary parts, as assumed"),
-            ("draws of frequencies", f"mean of {self.mean_of}, covariance of {self.draws}, seed {self.seed}"),
+            ("simulations", f"{self.draws} around the minimum, seed {self.seed}; shown is the mean of {self.mean_of}"),
         )
-        scatter = self.covariance.total()
         return EchoEvidence(
             name=self.name,
             what="a spin echo",
@@ -219,14 +283,11 @@ class BoundEcho(EchoTerm):
             conditions=conditions,
             time_us=sequence.time_us,
             observed=np.asarray(self.observed[:points] + 1j * self.observed[points:]),
-            calculated=calculated,
-            scatter=scatter[:points] + 1j * scatter[points:],
+            calculated=curves.mean(axis=0),
+            scatter=curves.real.std(axis=0, ddof=1) + 1j * curves.imag.std(axis=0, ddof=1),
+            noise=float(self.noise),
+            mean_of=self.mean_of,
         )
-
-
-@compiled
-def _calculated(term: BoundEcho, state: State) -> Array:
-    return term.calculated(state)
 
 
 def _values(state: State, name: str) -> EchoParameters:

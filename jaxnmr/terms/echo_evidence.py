@@ -3,44 +3,63 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..objective.evidence import Evidence
 from ..objective.statistics import Statistics
 
-# chi² per number beyond which neither noise nor frequencies explain what is left
+# mean square difference, in those that noise and frequencies let expect, beyond which they do not explain it
 _POOR = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class EchoEvidence(Evidence):
-    """A curve with what other frequencies would change; residuals are whitened by both, so that neighbours say little by themselves.
+    """A curve with what other frequencies would change; residuals are those of its summaries, one for each refined parameter.
 
     Attributes:
         time_us: ``(points,)``.
         observed, calculated: ``(points,)`` complex.
         scatter: ``(points,)`` complex, standard deviations of real and imaginary parts by the draw of frequencies.
+        noise: standard deviation of white noise.
+        mean_of: how many curves ``calculated`` is the mean of.
     """
 
     time_us: np.ndarray
     observed: np.ndarray
     calculated: np.ndarray
     scatter: np.ndarray
+    noise: float
+    mean_of: int
 
     kind: ClassVar[str] = "echo"
 
+    @property
+    def misfit(self) -> float:
+        """Mean square difference in units of what noise and other frequencies let expect: about 1."""
+        off = self.observed - self.calculated
+        pairs = ((off.real, self.scatter.real), (off.imag, self.scatter.imag))
+        return float(np.mean([d**2 / (self.noise**2 + (1.0 + 1.0 / self.mean_of) * sd**2) for d, sd in pairs]))
+
+    def agreement(self, s: Statistics) -> dict[str, Any]:
+        return {
+            "echo": self.name,
+            "points": len(self.observed),
+            "summaries": s.n_observations,
+            "χ² of summaries": f"{s.chi2:.3g}",
+            "(difference / scatter)²": f"{self.misfit:.3g}",
+        }
+
     def doubts(self, s: Statistics) -> tuple[str, ...]:
-        ratio = s.chi2 / max(s.n_observations, 1)
-        if ratio < _POOR:
+        if self.misfit < _POOR and s.chi2 < _POOR**2:
             return ()
         return (
-            f"'{self.name}': χ² is {ratio:.3g} per number (1 where noise and the draw of frequencies explain everything): another kernel, "
-            "line or pulse sequence, a larger noise than stated, or a start too far away.",
+            f"'{self.name}': the curve is off by {np.sqrt(self.misfit):.3g} of what noise and the draw of frequencies let expect, its summaries "
+            f"by χ² = {s.chi2:.3g}: another kernel, line or pulse sequence, a larger noise than stated, or a start too far away.",
         )
 
     def record(self) -> dict:
         parts = {"observed": self.observed, "calculated": self.calculated, "scatter": self.scatter}
         columns = {f"{name}_{part}": getattr(of, part) for name, of in parts.items() for part in ("real", "imag")}
-        return {**super().record(), "time_us": self.time_us, **columns}
+        return {**super().record(), "misfit": self.misfit, "time_us": self.time_us, **columns}

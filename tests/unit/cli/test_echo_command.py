@@ -9,6 +9,7 @@ import jaxnmr as jn
 from jaxnmr.cli import main
 from jaxnmr.errors import ParseError
 from jaxnmr.nmr.echo import challenge
+from jaxnmr.runfile import load_run
 from jaxnmr.runfile.echo import load_echo
 
 RUN = """
@@ -47,6 +48,70 @@ def test_curves_and_their_parameters_are_written_and_come_again_with_the_seed(tm
     record = json.loads((tmp_path / "one" / "result.json").read_text())
     assert record["kind"] == "echo-simulation" and record["result"]["points"] == 10
     assert (tmp_path / "one" / "echos.png").stat().st_size > 5000
+    report = (tmp_path / "one" / "report.md").read_text()
+    assert "![magnitudes of the first curves](echos.png)" in report and "| `xi` | 1.5 | lattice constants |" in report
+    assert "10 points from 0.3183 to 4.456 µs" in report and "**`d`" not in report
+
+
+FIT = """
+[[echo]]
+data = ["curves/echos_r.txt", "curves/echos_i.txt"]
+curve = 2
+noise = 2e-3
+ensemble = { sizes = [8, 8] }
+sequence = { dt = 4.0, parts = ["pulse 90 x", "delay 16", "pulse 180 y", "delay 32"] }
+start = { alpha = 0.14, p = 2.6, d = 3.0 }
+draws = 240
+mean_of = 16
+[[stage]]
+free = ["echo/alpha", "echo/gamma"]
+"""
+WORLD = """
+[ensemble]
+sizes = [8, 8]
+[sequence]
+dt = 4.0
+parts = ["pulse 90 x", "delay 16", "pulse 180 y", "delay 32"]
+[parameters]
+alpha = 0.16
+p = 2.6
+gamma = 1.2e-3
+[simulate]
+curves = 2
+noise = 2e-3
+"""
+
+
+def test_a_simulated_curve_is_refined_from_a_run_file(tmp_path):
+    (tmp_path / "world.toml").write_text(WORLD)
+    (tmp_path / "fit.toml").write_text(FIT)
+    for action, file, out in ((["echo", "simulate"], "world.toml", "curves"), (["refine"], "fit.toml", "fit")):
+        assert main([*action, str(tmp_path / file), "--out", str(tmp_path / out), "--quiet", "--no-cache"]) == 0
+    result = json.loads((tmp_path / "fit" / "result.json").read_text())["result"]
+    found = {row["name"]: row for row in result["parameters"]}
+    for name, true, limit in (("echo/alpha", 0.16, 0.0055), ("echo/gamma", 1.2e-3, 4.2e-4)):
+        assert abs(found[name]["value"] - true) < 3.5 * found[name]["esd"] < 7.0 * limit, name
+    assert any("echo/xi changes no curve" in sentence for sentence in result["warnings"])
+    assert result["terms"]["echo"]["kind"] == "echo" and len(result["terms"]["echo"]["observed_real"]) == 48
+    assert (tmp_path / "fit" / "echo_echo.png").stat().st_size > 5000
+    assert "(difference / scatter)²" in (tmp_path / "fit" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("ensemble = ", 'preset = "challenge"\nensemble = ', "leave one of them out"),
+        ("p = 2.6, d = 3.0", "d = 3.0, gamma = 1e-3", "say the same twice"),
+        ("sequence = ", "sequenze = ", "needs a pulse sequence"),
+        ("noise = 2e-3\n", "", "'noise' is missing"),
+        ("draws = 240", "drawz = 240", "drawz"),
+    ],
+)
+def test_what_is_wrong_in_a_table_of_an_echo_is_named(tmp_path, old, new, message):
+    assert old in FIT
+    (tmp_path / "fit.toml").write_text(FIT.replace(old, new))
+    with pytest.raises(ParseError, match=message):
+        load_run(tmp_path / "fit.toml")
 
 
 def test_the_preset_is_the_challenge(tmp_path):

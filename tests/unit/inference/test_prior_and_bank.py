@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import jaxnmr as jn
+from jaxnmr._ridge import ridge
 from jaxnmr.inference import BoxPrior, Parameter, Problem, simulate_bank
 from jaxnmr.inference.experts import shares_of
-from jaxnmr.inference.ridge import ridge
 
 PRIOR = BoxPrior([Parameter("a", 0.0, 0.2), Parameter("d", 3.0, 6.0, "decade")])
 PROBLEM = Problem("toy", PRIOR, lambda key, theta: theta[0] + 0.1 * jax.random.normal(key, (3,)), 3)
