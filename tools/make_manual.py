@@ -24,7 +24,7 @@ SECTIONS: dict[str, tuple[type[Spec], str]] = {
     "Couplings": (Run, "couplings"),
     "Energies": (Run, "energy"),
     "Trainings": (TrainingRun, "title data checks split network training references"),
-    "Spin echoes": (EchoRun, "title preset ensemble sequence parameters simulate train infer"),
+    "Spin echoes": (EchoRun, "title preset ensemble sequence parameters family simulate train infer"),
 }
 
 

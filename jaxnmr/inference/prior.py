@@ -70,6 +70,13 @@ class BoxPrior:
         if not self.determined.names:
             raise ParameterError(f"none of {', '.join(names)} is determined: there is nothing to infer")
 
+    @classmethod
+    def none(cls) -> BoxPrior:
+        """Of no parameters."""
+        found = object.__new__(cls)
+        object.__setattr__(found, "parameters", ())
+        return found
+
     @property
     def names(self) -> tuple[str, ...]:
         """Of all parameters."""
@@ -135,6 +142,8 @@ class BoxPrior:
         Returns:
             ``(n, k)`` mean of u, standard deviation of u, mean of θ.
         """
+        if not self.parameters:
+            return summary, summary, summary
         found = [
             _located(jnp.asarray(summary[:, k]), jnp.asarray(sd[:, k]), p.low, p.high, p.summary == "decade")
             for k, p in enumerate(self.parameters)
