@@ -54,11 +54,10 @@ def train(arguments: argparse.Namespace, console: Console) -> int:
             written = write_echo_training(posterior, posterior.card["scores"], folder, run.title, inputs=[run.path])
             console.print(f"  {escape(str(folder / 'posterior.safetensors'))}, {escape(str(written))}")
             return OK
-        families = _train_families(run, trained, console)
+        families = _train_families(run, trained, folder, console)
     except KeyboardInterrupt:
         console.print(f"[bold red]interrupted[/]: the same command goes on from what is in {escape(str(folder))}")
         return INTERRUPTED
-    families.save(folder / "families.safetensors")
     posteriors = [posterior for _, posterior, *_ in trained.values()]
     files = write_families_training(families, posteriors, folder, run.title, inputs=[run.path])
     names = [
@@ -115,7 +114,7 @@ def _train_one(run: EchoRun, family: str, k: int, folder: Path, console: Console
     return problem, posterior, bank, fresh
 
 
-def _train_families(run: EchoRun, trained: Mapping[str, Trained], console: Console) -> Families:
+def _train_families(run: EchoRun, trained: Mapping[str, Trained], folder: Path, console: Console) -> Families:
     """How probable each family is, measured with simulations that nothing was trained with."""
     import numpy as np
 
@@ -127,7 +126,8 @@ def _train_families(run: EchoRun, trained: Mapping[str, Trained], console: Conso
     recipe = families_recipe(problems, sigmas=tuple(wanted.noise), epochs=wanted.epochs, seed=wanted.seed)
     card = {"title": run.title, "seed": wanted.seed}
     banks = [bank for *_, bank, _ in trained.values()]
-    families = fit_families(problems, banks, recipe, progress=_epochs(console), card=card)
+    file = folder / "families.safetensors"
+    families = fit_families(problems, banks, recipe, file=file, progress=_epochs(console), card=card)
     scores, rng = {}, np.random.default_rng(wanted.seed)
     for sigma in wanted.noise:
         found = []
@@ -138,6 +138,7 @@ def _train_families(run: EchoRun, trained: Mapping[str, Trained], console: Conso
         scores[f"{sigma:g}"] = told.to_dict()
         console.print(f"  noise {sigma:g}: " + str(told).replace("\n", "\n  "), highlight=False, markup=False)
     families.card["scores"] = scores
+    families.save(file)
     return families
 
 

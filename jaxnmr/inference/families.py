@@ -7,6 +7,8 @@ It sees what linear experts, fitted to the simulations of all families together,
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -128,6 +130,7 @@ def fit_families(
     banks: Sequence[Bank],
     recipe: Recipe,
     *,
+    file: str | Path | None = None,
     progress: Callable[[Epoch], None] | None = None,
     card: Mapping[str, Any] | None = None,
 ) -> Families:
@@ -137,6 +140,7 @@ def fit_families(
         problems: one for every family.
         banks: of each, simulations without noise with parameters from its prior; as many are used as the smallest has.
         recipe: knots of its levels are those of `common`, and one for each family; its ``mixture`` has no meaning here.
+        file: where it is kept; what is there of the same recipe and simulations is read and not learned again.
         progress: called after every epoch.
         card: what else the card is to say.
 
@@ -153,6 +157,12 @@ def fit_families(
     count = min(len(bank) for bank in banks)
     held = max(round(recipe.held_out * count), 1)
     fitted = count - held
+    thetas = b"".join(bank.parameters[:count].tobytes() for bank in banks)
+    digest = hashlib.sha256(json.dumps([names, asdict(recipe)]).encode() + thetas).hexdigest()[:16]
+    if file is not None and Path(file).is_file():
+        kept = Families.load(file)
+        if kept.card.get("digest") == digest:
+            return kept
     parts = [bank.part(0, fitted) for bank in banks] + [bank.part(fitted, count) for bank in banks]
     pool = Bank(np.concatenate([part.curves for part in parts]), np.zeros((count * len(names), 0)))
     labels = np.concatenate([np.repeat(np.arange(len(names)), n) for n in (fitted, held)])
@@ -168,9 +178,12 @@ def fit_families(
     )
     said = {
         "simulations": count, "held_out": held, "recipe": asdict(recipe), "largest_sigma": 1.5 * max(level.sigma for level in recipe.levels),
-        **(card or {}),
+        "digest": digest, **(card or {}),
     }  # fmt: skip
-    return Families(names, summariser, network, variables, temperature, said)
+    families = Families(names, summariser, network, variables, temperature, said)
+    if file is not None:
+        families.save(file)
+    return families
 
 
 def common(problems: Sequence[Problem], banks: Sequence[Bank]) -> dict[str, list[np.ndarray]]:

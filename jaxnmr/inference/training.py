@@ -153,7 +153,8 @@ def _fit_level(
     sigma = max(level.sigma, LEAST_SIGMA)
     # of the mean square of what curves deviate by
     tried = float(np.var(curves, axis=0).mean()) * 10.0 ** np.arange(-14.0, -4.9, 1.0)
-    ridges = tuple(tried[tried > 1e-3 * sigma**2].tolist())
+    # large noise is ridge enough
+    ridges = tuple(tried[tried > 1e-3 * sigma**2].tolist()) or (0.0,)
     fit = partial(fit_experts, curves, summaries, sigma=sigma, rank=level.rank, ridges=ridges)
     first, left_out = fit(guess, knots=level.first, wide=recipe.wide)
     # noise as cells of the second stage will see it
