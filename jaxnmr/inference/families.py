@@ -228,7 +228,7 @@ def _train(
     steps = len(labels) // batch
     schedule = optax.cosine_decay_schedule(recipe.rate, recipe.epochs * steps)
     optimiser = optax.chain(optax.clip_by_global_norm(5.0), optax.adamw(schedule, weight_decay=recipe.decay))
-    variables = network.init(jax.random.key(recipe.seed), judged_by[0][:2])
+    variables = jax.jit(network.init)(jax.random.key(recipe.seed), judged_by[0][:2])
 
     def loss(variables: Any, features: Any, labels: Any) -> Any:
         logits = network.apply(variables, features)
@@ -248,7 +248,7 @@ def _train(
         return jax.lax.scan(step, state, (features, labels, steps))
 
     judged = jax.jit(loss)
-    state, best, least = (variables, optimiser.init(variables), variables), variables, np.inf
+    state, best, least = (variables, jax.jit(optimiser.init)(variables), variables), variables, np.inf
     for epoch in range(recipe.epochs):
         order = rng.permutation(len(labels))[: steps * batch]
         features = draws[epoch % len(draws)][order]

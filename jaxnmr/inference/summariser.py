@@ -83,11 +83,13 @@ class Summariser:
     @classmethod
     def of(cls, prior: BoxPrior, arrays: Mapping[str, np.ndarray], said: Mapping[str, Any]) -> Summariser:
         """From what `arrays` gave."""
-        parts = (arrays[f"gate/{name}"].astype(float) for name in ("centre", "axes", "spread", "weights", "offset"))
+        gate = {
+            name: arrays[f"gate/{name}"].astype(float) for name in ("centre", "axes", "spread", "weights", "offset")
+        }
         levels = tuple(_stages(arrays, level, stages) for level, stages in enumerate(said["levels"]))
         # files of earlier versions have nothing derived
         derived = tuple((str(name), float(mean), float(sd)) for name, mean, sd in said.get("derived", ()))
-        return cls(prior, Gate(*parts, said["seen"]), levels, derived)
+        return cls(prior, Gate(**gate, seen=said["seen"]), levels, derived)
 
 
 def theta_of(prior: BoxPrior, summary: np.ndarray, variance: np.ndarray | None) -> np.ndarray:

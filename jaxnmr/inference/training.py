@@ -269,9 +269,9 @@ def train_density(
     per_epoch = max(count // recipe.batch, 1)
     schedule = optax.cosine_decay_schedule(recipe.rate, recipe.epochs * per_epoch)
     optimiser = optax.chain(optax.clip_by_global_norm(5.0), optax.adamw(schedule, weight_decay=recipe.decay))
-    variables = network.init(jax.random.key(recipe.seed), draws[0][0][:2])
+    variables = jax.jit(network.init)(jax.random.key(recipe.seed), draws[0][0][:2])
     begin(variables)
-    state = (variables, optimiser.init(variables), variables, variables)
+    state = (variables, jax.jit(optimiser.init)(variables), variables, variables)
     done, least = 0, np.inf
     if folder is not None and (folder / STATE).is_file():
         state, done, least = _read_state(folder / STATE, state, digest)
