@@ -28,7 +28,7 @@ SECTIONS: dict[str, tuple[type[Spec], str]] = {
     "Energies": (Run, "energy"),
     "Echo curves": (Run, "echo"),
     "Trainings": (TrainingRun, "title data checks split network training references"),
-    "Spin echoes": (EchoRun, "title preset ensemble sequence parameters simulate train infer"),
+    "Spin echoes": (EchoRun, "title preset ensemble sequence parameters family simulate train infer"),
 }
 
 

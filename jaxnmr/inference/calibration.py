@@ -1,7 +1,8 @@
-"""Whether intervals hold what they say: simulation-based calibration (S. Talts et al., arXiv:1804.06788)."""
+"""Whether intervals and probabilities hold what they say: simulation-based calibration (S. Talts et al., arXiv:1804.06788)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,3 +93,81 @@ def score(inferred: Inferred, truth: np.ndarray, *, per: int = 500) -> tuple[np.
     theta = truth[:, list(prior.indices)]
     square = ((inferred.mean - theta) ** 2).mean(axis=0) / (prior.determined.width**2 / 12.0)
     return 1.0 - square, float(per / 12.0 * (len(prior.undetermined) + square.sum()))
+
+
+@dataclass(frozen=True)
+class ToldApart:
+    """How well families are told apart, and whether probabilities are as often right as they say.
+
+    Attributes:
+        names: of the f families.
+        confusion: ``(f, f)`` observations by their family and by the one that was most probable.
+        given: ``(f, f)`` mean probability of each family for observations of each.
+        said: ``(10,)`` mean of the probabilities between 0 and 0.1, 0.1 and 0.2, and so on; not a number where there are none.
+        right: ``(10,)`` how often the family they were said of was the true one.
+        counts: ``(10,)`` probabilities.
+        log_loss: mean of -ln of the probability of the true family; ln f of one who knows nothing.
+    """
+
+    names: tuple[str, ...]
+    confusion: np.ndarray
+    given: np.ndarray
+    said: np.ndarray
+    right: np.ndarray
+    counts: np.ndarray
+    log_loss: float
+
+    @property
+    def accuracy(self) -> float:
+        """Part of the observations whose family was most probable."""
+        return float(np.trace(self.confusion) / self.confusion.sum())
+
+    def __str__(self) -> str:
+        wide = max(12, *(len(name) for name in self.names))
+        lines = [f"{100.0 * self.accuracy:.1f} % right, log loss {self.log_loss:.3f} of {np.log(len(self.names)):.3f}"]
+        lines.append(f"{'most probable':>{wide}} " + " ".join(f"{name:>{wide}}" for name in self.names))
+        lines += [
+            f"{name:>{wide}} " + " ".join(f"{n:{wide}d}" for n in row)
+            for name, row in zip(self.names, self.confusion, strict=True)
+        ]
+        lines.append("said " + " ".join(f"{100.0 * v:6.1f}" for v in self.said) + " %")
+        lines.append("true " + " ".join(f"{100.0 * v:6.1f}" for v in self.right) + " %")
+        lines.append("of   " + " ".join(f"{n:6d}" for n in self.counts))
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "names": list(self.names), "confusion": self.confusion.tolist(), "given": self.given.tolist(),
+            "said": np.nan_to_num(self.said).tolist(), "right": np.nan_to_num(self.right).tolist(),
+            "counts": self.counts.tolist(), "log_loss": self.log_loss, "accuracy": self.accuracy,
+        }  # fmt: skip
+
+
+def told_apart(names: Sequence[str], probabilities: Sequence[np.ndarray]) -> ToldApart:
+    """Probabilities of families held against the truth.
+
+    Args:
+        names: of the f families.
+        probabilities: of observations of each family in turn, ``(n, f)``; about as many of each, or calibration is not what is measured.
+
+    Raises:
+        ShapeError: other numbers of families.
+    """
+    if len(probabilities) != len(names) or any(p.ndim != 2 or p.shape[1] != len(names) for p in probabilities):
+        raise ShapeError(
+            f"probabilities have the shapes {[p.shape for p in probabilities]}; expected (n, {len(names)}) of {len(names)} families"
+        )
+    families = range(len(names))
+    confusion = np.stack([np.bincount(p.argmax(axis=1), minlength=len(names)) for p in probabilities])
+    true = np.repeat(families, [len(p) for p in probabilities])
+    said = np.concatenate(probabilities)
+    hit = (true[:, None] == np.array(families)).ravel()
+    flat = said.ravel()
+    which = np.minimum((10.0 * flat).astype(int), 9)
+    counts = np.bincount(which, minlength=10)
+    with np.errstate(invalid="ignore"):
+        mean, right = (np.bincount(which, weights=w, minlength=10) / counts for w in (flat, hit.astype(float)))
+    loss = -np.log(np.maximum(said[np.arange(len(true)), true], 1e-300)).mean()
+    given = np.stack([p.mean(axis=0) for p in probabilities])
+    return ToldApart(tuple(names), confusion, given, mean, right, counts, float(loss))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Complex, Float, Key
@@ -13,11 +14,17 @@ from .._arguments import checked
 from ..errors import ParameterError, ShapeError
 from ..nmr.echo import CHALLENGE_PRIOR, EchoExperiment, EchoParameters, challenge, changes_nothing, curve
 from ..typing import Array
+from .experts import Knots
 from .prior import BoxPrior, Parameter
 from .problem import Problem
 from .training import NoiseLevel, Recipe
 
 CHALLENGE = "spin-echo-challenge"
+COUPLING = ("field", "neighbours")
+# components that experts read: those above the noise
+_RANKS = {0.0: 250, 1e-4: 180, 1e-3: 120}
+# of what the field depends on, where a problem does not say it
+_LENGTHS = {"alpha": 0.0, "xi": 1.0, "p": 3.0}
 
 
 @checked
@@ -64,7 +71,35 @@ def echo_problem(experiment: EchoExperiment, ranges: Mapping[str, tuple[float, f
         found = curve(experiment, parameters, offsets)
         return jnp.concatenate([jnp.real(found), jnp.imag(found)])
 
-    return Problem(name, prior, simulate, 2 * experiment.sequence.points)
+    def derive(theta: np.ndarray) -> np.ndarray:
+        values = {key: np.full(len(theta), low) for key, low in known.items()} | dict(
+            zip(prior.names, theta.T, strict=True)
+        )
+        return coupling(experiment, *(values.get(key, np.full(len(theta), v)) for key, v in _LENGTHS.items()))
+
+    # those of the challenge are told by its parameters: α is the field
+    derived = () if name == CHALLENGE or "alpha" not in prior.names else COUPLING
+    return Problem(name, prior, simulate, 2 * experiment.sequence.points, derived, *((derive,) if derived else ()))
+
+
+def coupling(
+    experiment: EchoExperiment, alpha: np.ndarray, xi: np.ndarray, p: np.ndarray
+) -> Float[np.ndarray, "n two"]:
+    """What a curve tells of any coupling: the field ``α Σ w`` in MHz that all spins together make, and ``ln (Σ w)²/Σ w²``, how many make it.
+
+    The first moves the curve, the second says how much fields of different spins differ. Where weights of both signs cancel, they count
+    as one neighbour.
+    """
+    kernel, sizes = experiment.ensemble.kernel, experiment.ensemble.sizes
+
+    @jax.jit
+    def sums(of: tuple[Array, Array]) -> Array:
+        weights = kernel.weights(sizes, *of)
+        return jnp.stack([jnp.sum(weights), jnp.sum(weights**2)])
+
+    found = jax.lax.map(sums, (jnp.asarray(xi, jnp.float32), jnp.asarray(p, jnp.float32)), batch_size=64)
+    total, squares = np.asarray(found, dtype=float).T
+    return np.stack([alpha * total, np.log(np.maximum(total**2 / np.maximum(squares, 1e-30), 1.0))], axis=1)
 
 
 def challenge_problem() -> Problem:
@@ -130,6 +165,8 @@ def echo_recipe(
         )
     parameters = problem.prior.determined.parameters
     whole = tuple(((p.low + p.high) / 2,) for p in parameters)
+    if problem.derived:
+        return _coupling_recipe(problem, whole, sigmas, epochs, held_out, seed, simulations)
     first = (_even(parameters[0].low, parameters[0].high, 7), *whole[1:])
     thirds = tuple(_even(p.low + (p.high - p.low) / 6, p.high - (p.high - p.low) / 6, 3) for p in parameters[1:3])
     fine = (first[0], *thirds, *whole[3:])
@@ -138,3 +175,51 @@ def echo_recipe(
     )
     return Recipe(levels=levels, components=32, hidden=(96, 96), epochs=epochs, redraws=4, rate=1.5e-3, decay=0.3,
                   held_out=held_out, largest_sigma=max(3e-3, *sigmas), seed=seed)  # fmt: skip
+
+
+def _coupling_recipe(
+    problem: Problem, whole: Knots, sigmas: tuple[float, ...], epochs: int, held_out: float, seed: int, simulations: int
+) -> Recipe:
+    """Cells of the field, which every curve tells; in the second stage of how many spins make it, too."""
+    field, count = _drawn_couplings([problem], seed).T
+    many, few = (12, 3) if simulations >= 6000 else (8, 2)
+    first, second = ((*whole, _cells(field, many), _cells(count, k)) for k in (1, few))
+    # without noise components that no experiment sees take part, but not all: the raw numbers would need more simulations
+    levels = tuple(
+        NoiseLevel(s, first, second, rank=min(_RANKS.get(s, 150), problem.numbers), wide=2.0) for s in sigmas
+    )
+    return Recipe(levels=levels, components=16, hidden=(64, 64), epochs=epochs, redraws=6, rate=1.5e-3, decay=0.3,
+                  held_out=held_out, largest_sigma=max(3e-3, *sigmas), seed=seed)  # fmt: skip
+
+
+def families_recipe(
+    problems: Sequence[Problem], *, sigmas: tuple[float, ...] = (1e-4, 1e-3), epochs: int = 60, seed: int = 0
+) -> Recipe:
+    """How families of couplings are told apart: as `echo_recipe`, with cells of what they have in common."""
+    field, count = _drawn_couplings(problems, seed).T
+    shared = [
+        p
+        for p in problems[0].prior.determined.parameters
+        if all(p in other.prior.determined.parameters for other in problems)
+    ]
+    others = ((0.5,),) * (len(shared) + len(problems))
+    first = (_cells(field, 16), _cells(count, 1), *others)
+    second = (_cells(field, 16), _cells(count, 3), *others)
+    least = tuple(s for s in sigmas if s > 0.0) or (1e-5,)
+    levels = tuple(
+        NoiseLevel(s, first, second, rank=min(_RANKS.get(s, 150), problems[0].numbers), wide=2.0) for s in least
+    )
+    return Recipe(levels=levels, components=24, hidden=(64, 64), epochs=epochs, batch=512, redraws=4, rate=1e-3, decay=0.3,
+                  largest_sigma=max(2e-3, *sigmas), seed=seed)  # fmt: skip
+
+
+def _drawn_couplings(problems: Sequence[Problem], seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    found = [p.derive(p.prior.low + p.prior.width * rng.random((2048, len(p.prior.names)))) for p in problems]
+    return np.concatenate(found)
+
+
+def _cells(values: np.ndarray, many: int) -> tuple[float, ...]:
+    """Middles of so many parts that hold equally many."""
+    middles = np.quantile(values, (np.arange(many) + 0.5) / many)
+    return tuple(np.unique(middles.round(6)).tolist())

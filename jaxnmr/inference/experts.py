@@ -21,6 +21,7 @@ _AT_ONCE = 4096
 # an expert of fewer simulations says nothing
 _FEWEST = 60
 _UNKNOWN = 1e6
+_FEW_DIGITS = 3e-5
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def fit_experts(
     near, theirs = shares_of(guess, knots, wide), shares_of(guess, knots)
     cells, k = near.shape[1], summaries.shape[1]
     # with noise, three digits are enough
-    kept = np.float16 if rank else np.float32
+    kept = np.float16 if rank and sigma > _FEW_DIGITS else np.float32
     weights = np.zeros((cells, curves.shape[1], k), kept)
     offsets, variances = np.zeros((cells, k)), np.full((cells, k), 2.0 * _UNKNOWN)
     left_out, filled = np.zeros_like(summaries), np.zeros((len(curves), 1))

@@ -8,6 +8,9 @@ import numpy as np
 
 from .._ridge import ridge
 
+# below this, noise is that of single precision
+LEAST_SIGMA = 1e-8
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -50,17 +53,29 @@ def fit_gate(
         squared: of how many of these the products are used.
     """
     x = curves.astype(np.float64)
-    centre = x.mean(axis=0)
-    variance, axes = np.linalg.eigh(np.cov((x - centre).T))
-    most = min(components, len(variance))
-    spread = np.sqrt(np.maximum(variance[::-1][:most], 1e-24))
-    scaled = axes[:, ::-1][:, :most] / spread
+    centre, scaled, spread = principal(x, components)
+    most = len(spread)
     seen, squared = min(seen, most), min(squared, seen, most)
     z = (x - centre + noise) @ scaled[:, :seen]
     fit = ridge(
         _quadratic(z, seen + squared * (squared + 1) // 2), summaries, np.ones(len(z)), ridges=(1e-4, 1e-3, 1e-2)
     )
     return Gate(centre, scaled, spread, fit.weights, fit.offset, seen), fit.left_out
+
+
+def principal(x: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean of observations, ``(numbers, components)`` principal axes divided by the spread along them, and that spread."""
+    centre = x.mean(axis=0)
+    variance, axes = np.linalg.eigh(np.cov((x - centre).T))
+    most = min(components, len(variance))
+    spread = np.sqrt(np.maximum(variance[::-1][:most], 1e-24))
+    return centre, axes[:, ::-1][:, :most] / spread, spread
+
+
+def shrunk(components: np.ndarray, spread: np.ndarray, sigma: np.ndarray) -> list[np.ndarray]:
+    """What a network sees of components of unit variance: as much as noise ``(n,)`` leaves of each, and the noise itself."""
+    noise = (np.log10(np.maximum(sigma, LEAST_SIGMA)) + 5.0) / 2.0
+    return [np.clip(components / (1.0 + (sigma[:, None] / spread) ** 2), -5.0, 5.0), noise[:, None]]
 
 
 def _quadratic(z: np.ndarray, features: int) -> np.ndarray:

@@ -58,24 +58,17 @@ class Inferred:
     @property
     def _components(self) -> tuple[Array, Array]:
         """Means and standard deviations of the components of u, ``(n, c, k)``."""
-        scale = self.scale[:, None, :]
-        return self.centre[:, None, :] + scale * self.mixture.means, scale * self.mixture.marginal_sd()
+        return _moved(self.mixture, self.centre, self.scale)
 
     @property
     def mean(self) -> Float[np.ndarray, "n k"]:
         """Posterior mean of θ: the estimate of least mean square error."""
-        m, s = self._components
-        each = jnp.sum(jnp.exp(self.mixture.log_weights)[..., None] * ndtr(m / jnp.sqrt(1.0 + s * s)), axis=1)
-        return self._physical(each)
+        return self._physical(_mean(self.mixture.log_weights, *self._components))
 
     @property
     def sd(self) -> Float[np.ndarray, "n k"]:
         """Posterior standard deviation of θ."""
-        m, s = self._components
-        weights = jnp.exp(self.mixture.log_weights)[..., None, None] * (_NODE_WEIGHTS / _NODE_WEIGHTS.sum())
-        points = ndtr(m[..., None] + s[..., None] * _NODES)
-        mean = jnp.sum(weights * points, axis=(1, 3))
-        variance = jnp.sum(weights * (points - mean[:, None, :, None]) ** 2, axis=(1, 3))
+        variance = _variance(self.mixture.log_weights, *self._components)
         return np.sqrt(np.asarray(variance, dtype=float)) * self.prior.determined.width
 
     @checked
@@ -83,13 +76,7 @@ class Inferred:
         """θ below which this part of the posterior of each parameter lies."""
         if not 0.0 < level < 1.0:
             raise ParameterError(f"the level of a quantile is {level:g}; expected a number between 0 and 1")
-        m, s = self._components
-        low, high = jnp.min(m - 8.0 * s, axis=1), jnp.max(m + 8.0 * s, axis=1)
-        for _ in range(_BISECTIONS):
-            middle = 0.5 * (low + high)
-            above = self._below(middle) > level
-            low, high = jnp.where(above, low, middle), jnp.where(above, middle, high)
-        return self._physical(ndtr(0.5 * (low + high)))
+        return self._physical(_quantile(self.mixture.log_weights, *self._components, level))
 
     def interval(self, level: float = 0.68) -> tuple[np.ndarray, np.ndarray]:
         """``(n, k)`` ends of the central interval that holds this part of the posterior."""
@@ -126,8 +113,7 @@ class Inferred:
         return np.asarray(inside + change, dtype=float) - float(np.log(self.prior.determined.width).sum())
 
     def _below(self, u: Array) -> Array:
-        m, s = self._components
-        return jnp.exp(logsumexp(self.mixture.log_weights[..., None], axis=1, b=ndtr((u[:, None, :] - m) / s)))
+        return _below(self.mixture.log_weights, *self._components, u)
 
     def _determined(self, theta: np.ndarray) -> np.ndarray:
         theta = np.asarray(theta, dtype=float)
@@ -148,3 +134,39 @@ def joined(parts: Sequence[Inferred]) -> Inferred:
     mixture = Mixture(*(jnp.concatenate(arrays) for arrays in zip(*(of.mixture for of in parts), strict=True)))
     centre, scale = (jnp.concatenate([getattr(of, name) for of in parts]) for name in ("centre", "scale"))
     return Inferred(parts[0].prior, mixture, centre, scale)
+
+
+@jax.jit
+def _moved(mixture: Mixture, centre: Array, scale: Array) -> tuple[Array, Array]:
+    scale = scale[:, None, :]
+    return centre[:, None, :] + scale * mixture.means, scale * mixture.marginal_sd()
+
+
+@jax.jit
+def _mean(log_weights: Array, m: Array, s: Array) -> Array:
+    return jnp.sum(jnp.exp(log_weights)[..., None] * ndtr(m / jnp.sqrt(1.0 + s * s)), axis=1)
+
+
+@jax.jit
+def _variance(log_weights: Array, m: Array, s: Array) -> Array:
+    weights = jnp.exp(log_weights)[..., None, None] * (_NODE_WEIGHTS / _NODE_WEIGHTS.sum())
+    points = ndtr(m[..., None] + s[..., None] * _NODES)
+    mean = jnp.sum(weights * points, axis=(1, 3))
+    return jnp.sum(weights * (points - mean[:, None, :, None]) ** 2, axis=(1, 3))
+
+
+@jax.jit
+def _below(log_weights: Array, m: Array, s: Array, u: Array) -> Array:
+    return jnp.exp(logsumexp(log_weights[..., None], axis=1, b=ndtr((u[:, None, :] - m) / s)))
+
+
+@jax.jit
+def _quantile(log_weights: Array, m: Array, s: Array, level: float) -> Array:
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = 0.5 * (low + high)
+        above = _below(log_weights, m, s, middle) > level
+        return jnp.where(above, low, middle), jnp.where(above, middle, high)
+
+    low, high = jax.lax.fori_loop(0, _BISECTIONS, halve, (jnp.min(m - 8.0 * s, axis=1), jnp.max(m + 8.0 * s, axis=1)))
+    return ndtr(0.5 * (low + high))

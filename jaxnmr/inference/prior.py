@@ -70,6 +70,13 @@ class BoxPrior:
         if not self.determined.names:
             raise ParameterError(f"none of {', '.join(names)} is determined: there is nothing to infer")
 
+    @classmethod
+    def none(cls) -> BoxPrior:
+        """Of no parameters."""
+        found = object.__new__(cls)
+        object.__setattr__(found, "parameters", ())
+        return found
+
     @property
     def names(self) -> tuple[str, ...]:
         """Of all parameters."""
@@ -112,7 +119,7 @@ class BoxPrior:
     def to_normal(self, theta: Float[Array, "*n k"]) -> Float[Array, "*n k"]:
         """θ in the coordinates in which the prior is a standard normal; cut at the edges, ±5.2."""
         part = (jnp.asarray(theta) - self.low) / self.width
-        return ndtri(jnp.clip(part, _EDGE, 1.0 - _EDGE))
+        return _normal(part)
 
     def from_normal(self, u: Float[Array, "*n k"]) -> Float[Array, "*n k"]:
         """The inverse of `to_normal`."""
@@ -135,11 +142,17 @@ class BoxPrior:
         Returns:
             ``(n, k)`` mean of u, standard deviation of u, mean of θ.
         """
+        if not self.parameters:
+            return summary, summary, summary
+        # in portions of few sizes: compiled seldom
+        n = len(summary)
+        more = -n % (64 if n <= 64 else 2048)
+        padded = [np.pad(of, ((0, more), (0, 0)), constant_values=1.0) for of in (summary, sd)]
         found = [
-            _located(jnp.asarray(summary[:, k]), jnp.asarray(sd[:, k]), p.low, p.high, p.summary == "decade")
+            _located(*(jnp.asarray(of[:, k]) for of in padded), p.low, p.high, p.summary == "decade")
             for k, p in enumerate(self.parameters)
         ]
-        mean_u, sd_u, theta = (np.stack([np.asarray(f[i], dtype=float) for f in found], axis=1) for i in range(3))
+        mean_u, sd_u, theta = (np.stack([np.asarray(f[i], dtype=float)[:n] for f in found], axis=1) for i in range(3))
         return mean_u, sd_u, theta
 
     def to_dict(self) -> list[dict[str, Any]]:
@@ -147,7 +160,12 @@ class BoxPrior:
         return [asdict(p) for p in self.parameters]
 
 
-@partial(jax.jit, static_argnums=(2, 3, 4))
+@jax.jit
+def _normal(part: Array) -> Array:
+    return ndtri(jnp.clip(part, _EDGE, 1.0 - _EDGE))
+
+
+@partial(jax.jit, static_argnums=4)
 def _located(y: Array, sd: Array, low: float, high: float, decade: bool) -> tuple[Array, Array, Array]:
     width = high - low
     least, most = (10.0**-width, 1.0) if decade else (low, high)
@@ -163,7 +181,7 @@ def _located(y: Array, sd: Array, low: float, high: float, decade: bool) -> tupl
     log_prior = jnp.log(jnp.abs(jnp.diff(part, axis=0)) + 1e-12) if decade else 0.0
     z, part = 0.5 * (edges[1:] + edges[:-1]), 0.5 * (part[1:] + part[:-1])
     weight = jax.nn.softmax(log_prior - 0.5 * z * z, axis=0)
-    u = ndtri(jnp.clip(part, _EDGE, 1.0 - _EDGE))
+    u = _normal(part)
     mean = jnp.sum(weight * u, axis=0)
     spread = jnp.sqrt(jnp.sum(weight * (u - mean) ** 2, axis=0))
     return mean, jnp.maximum(spread, 1e-5), low + width * jnp.sum(weight * part, axis=0)

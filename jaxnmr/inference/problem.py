@@ -25,6 +25,10 @@ _PORTION = 64
 _TOGETHER = 8
 
 
+def _nothing(theta: np.ndarray) -> np.ndarray:
+    return np.zeros((len(theta), 0))
+
+
 @dataclass(frozen=True)
 class Problem:
     """Parameters, and what an experiment with them would give.
@@ -34,12 +38,16 @@ class Problem:
         prior: of the parameters.
         simulate: ``(key, θ (k,)) -> (numbers,)``, traceable; all that is random comes from the key.
         numbers: how many numbers an observation has.
+        derived: names of functions of θ that an observation tells better than any one parameter, such as a product of two.
+        derive: ``θ (n, k) -> (n, derived)`` these functions (host).
     """
 
     name: str
     prior: BoxPrior
     simulate: Callable[[Key[Array, ""], Float[Array, " k"]], Float[Array, " numbers"]]
     numbers: int
+    derived: tuple[str, ...] = ()
+    derive: Callable[[np.ndarray], np.ndarray] = _nothing
 
 
 @dataclass(frozen=True)

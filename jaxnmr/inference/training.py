@@ -20,10 +20,11 @@ from .._files import write_atomically
 from ..errors import DataError, ParameterError
 from .density import MixtureNetwork
 from .experts import Experts, Knots, fit_experts
-from .gate import fit_gate
-from .posterior import LEAST_SIGMA, Posterior, Summariser, theta_of
+from .gate import LEAST_SIGMA, fit_gate
+from .posterior import Posterior
 from .prior import BoxPrior
 from .problem import Bank, Problem
+from .summariser import Summariser, theta_of
 
 STATE, LOG, POSTERIOR = "training.safetensors", "log.jsonl", "posterior.safetensors"
 CORRECTIONS = "corrections.npz"
@@ -39,7 +40,7 @@ class NoiseLevel:
 
     Attributes:
         sigma: standard deviation of the noise they are made for; 0 is that of single precision.
-        first, second: knots of their cells in the two stages, per determined parameter.
+        first, second: knots of their cells in the two stages, per determined parameter and then per derived one.
         wide: how far cells of the second stage reach over their neighbours' when they are fitted.
         rank: they read so many principal components, or 0: the raw numbers, as they must where there is no noise.
     """
@@ -99,15 +100,24 @@ class Epoch(NamedTuple):
     valid: float
 
 
-def fit_summariser(prior: BoxPrior, bank: Bank, recipe: Recipe) -> tuple[Summariser, list[np.ndarray]]:
+def fit_summariser(
+    prior: BoxPrior, bank: Bank, recipe: Recipe, derived: Mapping[str, np.ndarray] | None = None
+) -> tuple[Summariser, list[np.ndarray]]:
     """The first guess and all experts, fitted to a bank; and per level what is to be added to what they say of its simulations.
 
     With that they are as wrong about them as about any others: it is what leaving each of them out would have changed.
+
+    Args:
+        prior: of its parameters.
+        bank: simulations.
+        recipe: knots of its levels are those of the parameters and of what is derived.
+        derived: ``(n,)`` each, what else experts estimate.
     """
+    derived = derived or {}
     rng = np.random.default_rng(recipe.seed)
     determined = prior.determined
     theta = bank.parameters[:, list(prior.indices)]
-    summaries = determined.summaries(theta)
+    summaries = np.column_stack([determined.summaries(theta), *derived.values()])
     largest = max(level.sigma for level in recipe.levels)
     gate, guess = fit_gate(
         bank.curves,
@@ -125,7 +135,10 @@ def fit_summariser(prior: BoxPrior, bank: Bank, recipe: Recipe) -> tuple[Summari
         )
         for level in recipe.levels
     ]
-    return Summariser(prior, gate, tuple((first, second) for first, second, _ in levels)), [c for *_, c in levels]
+    scales = tuple((name, float(d.mean()), float(d.std()) or 1.0) for name, d in derived.items())
+    return Summariser(prior, gate, tuple((first, second) for first, second, _ in levels), scales), [
+        c for *_, c in levels
+    ]
 
 
 def _fit_level(
@@ -140,7 +153,8 @@ def _fit_level(
     sigma = max(level.sigma, LEAST_SIGMA)
     # of the mean square of what curves deviate by
     tried = float(np.var(curves, axis=0).mean()) * 10.0 ** np.arange(-14.0, -4.9, 1.0)
-    ridges = tuple(tried[tried > 1e-3 * sigma**2].tolist())
+    # large noise is ridge enough
+    ridges = tuple(tried[tried > 1e-3 * sigma**2].tolist()) or (0.0,)
     fit = partial(fit_experts, curves, summaries, sigma=sigma, rank=level.rank, ridges=ridges)
     first, left_out = fit(guess, knots=level.first, wide=recipe.wide)
     # noise as cells of the second stage will see it
@@ -153,17 +167,17 @@ def _fit_level(
     return first, second, left_out - second.estimate(curves, guess, sigmas)[0]
 
 
-def _noisy(rng: np.random.Generator, curves: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+def noisy(rng: np.random.Generator, curves: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Curves with white noise ``(n,)`` of each."""
     return curves + sigma.astype(np.float32)[:, None] * rng.standard_normal(curves.shape, dtype=np.float32)
 
 
-def _draw_sigma(rng: np.random.Generator, recipe: Recipe, count: int) -> np.ndarray:
+def draw_sigma(rng: np.random.Generator, levels: Sequence[float], largest: float, count: int) -> np.ndarray:
     """Noise of simulations: half of them that of a level, half between."""
-    of_levels = np.array([level.sigma for level in recipe.levels])
     # a little more than is promised: at its end a network is worst
-    least = 1e-3 * min((s for s in of_levels if s > 0.0), default=recipe.largest_sigma)
-    between = 10.0 ** rng.uniform(np.log10(least), np.log10(2.0 * recipe.largest_sigma), count)
-    return np.where(rng.random(count) < 0.5, of_levels[rng.integers(0, len(of_levels), count)], between)
+    least = 1e-3 * min((s for s in levels if s > 0.0), default=largest)
+    between = 10.0 ** rng.uniform(np.log10(least), np.log10(2.0 * largest), count)
+    return np.where(rng.random(count) < 0.5, np.array(levels)[rng.integers(0, len(levels), count)], between)
 
 
 def fit_posterior(
@@ -204,7 +218,9 @@ def fit_posterior(
     if kept is not None and kept.card.get("digest") != digest:
         raise DataError(f"{folder} holds the training of another bank or recipe: give another folder")
     if kept is None or folder is None:
-        summariser, corrections = fit_summariser(prior, bank.part(0, len(bank) - held), recipe)
+        fitted = bank.part(0, len(bank) - held)
+        derived = dict(zip(problem.derived, problem.derive(fitted.parameters).T, strict=True))
+        summariser, corrections = fit_summariser(prior, fitted, recipe, derived)
     else:
         summariser, corrections = kept.summariser, _read_corrections(folder)
 
@@ -246,16 +262,16 @@ def train_density(
     u = np.asarray(summariser.prior.determined.to_normal(bank.parameters[:, list(summariser.prior.indices)]))
     draws = []
     for _ in range(recipe.redraws):
-        sigma = _draw_sigma(rng, recipe, len(bank))
-        features, centre, scale = summariser(_noisy(rng, bank.curves, sigma), sigma, corrections)
+        sigma = draw_sigma(rng, [level.sigma for level in recipe.levels], recipe.largest_sigma, len(bank))
+        features, centre, scale = summariser(noisy(rng, bank.curves, sigma), sigma, corrections)
         draws.append((features, ((u - centre) / scale).astype(np.float32)))
     count = len(bank) - len(bank) // 10
     per_epoch = max(count // recipe.batch, 1)
     schedule = optax.cosine_decay_schedule(recipe.rate, recipe.epochs * per_epoch)
     optimiser = optax.chain(optax.clip_by_global_norm(5.0), optax.adamw(schedule, weight_decay=recipe.decay))
-    variables = network.init(jax.random.key(recipe.seed), draws[0][0][:2])
+    variables = jax.jit(network.init)(jax.random.key(recipe.seed), draws[0][0][:2])
     begin(variables)
-    state = (variables, optimiser.init(variables), variables, variables)
+    state = (variables, jax.jit(optimiser.init)(variables), variables, variables)
     done, least = 0, np.inf
     if folder is not None and (folder / STATE).is_file():
         state, done, least = _read_state(folder / STATE, state, digest)

@@ -1,8 +1,9 @@
-"""Pictures of posteriors: marginal densities, and estimates against the truth."""
+"""Pictures of posteriors: marginal densities, estimates against the truth, and how probable families are."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ..inference import Inferred
 
 _MOST = 6
+_BARS = 40
 _DRAWS = 2000
 
 
@@ -80,4 +82,62 @@ def parity(inferred: Inferred, truth: np.ndarray) -> Figure:
             one.plot(ends, ends, color=CALCULATED, linewidth=0.8)
             one.set_xlabel(f"true {name}")
             one.set_ylabel(name)
+        return figure
+
+
+def family_probabilities(names: Sequence[str], probabilities: np.ndarray) -> Figure:
+    """How probable each family is for each of the first curves: bars that add up to 1.
+
+    Args:
+        names: of the f families.
+        probabilities: ``(n, f)``; the first 40 are drawn.
+
+    Returns:
+        The figure.
+    """
+    import matplotlib.pyplot as plt
+
+    shown = probabilities[:_BARS]
+    with styled({"xtick.top": False, "xtick.minor.visible": False}):
+        figure, axis = plt.subplots(figsize=(max(4.0, 1.5 + 0.2 * len(shown)), 3.0), layout="constrained")
+        place, below = np.arange(len(shown)) + 1, np.zeros(len(shown))
+        for k, name in enumerate(names):
+            axis.bar(place, shown[:, k], bottom=below, width=0.85, color=PHASES[k % len(PHASES)], label=name)
+            below = below + shown[:, k]
+        axis.set_xlim(0.4, len(shown) + 0.6)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.set_ylim(0.0, 1.0)
+        axis.set_xlabel("curve")
+        axis.set_ylabel("probability")
+        figure.legend(loc="outside right upper")
+        return figure
+
+
+def reliability(scores: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """How often families are the true one against how probable they were said to be, for every noise.
+
+    Args:
+        scores: by noise, as of `ToldApart.to_dict`.
+
+    Returns:
+        The figure.
+    """
+    import matplotlib.pyplot as plt
+
+    with styled():
+        figure, axis = plt.subplots(figsize=(3.6, 3.4), layout="constrained")
+        axis.plot([0.0, 1.0], [0.0, 1.0], color=GREY, linewidth=0.8)
+        for k, (noise, of) in enumerate(scores.items()):
+            said, right, counts = (np.array(of[name], dtype=float) for name in ("said", "right", "counts"))
+            some = counts > 0
+            bars = np.sqrt(said[some] * (1.0 - said[some]) / counts[some])
+            axis.errorbar(
+                said[some] + 0.006 * k, right[some], bars, fmt=".", color=PHASES[k % len(PHASES)], label=f"noise {noise}",
+                elinewidth=0.8,
+            )  # fmt: skip
+        axis.set_xlim(0.0, 1.0)
+        axis.set_ylim(0.0, 1.0)
+        axis.set_xlabel("probability of a family")
+        axis.set_ylabel("part in which it is the true one")
+        axis.legend()
         return figure

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,13 @@ import numpy as np
 
 from .._files import write_atomically
 from .._record import envelope, write_record
-from ..inference import Inferred, Posterior
+from .._words import counted
+from ..inference import Families, Inferred, Posterior
 
 _LEVELS = (0.68, 0.95)
+# rows of tables in reports
+_MOST = 40
+_SURE = 0.9
 
 
 def inference_rows(inferred: Inferred) -> tuple[list[str], np.ndarray]:
@@ -33,7 +37,7 @@ def write_inference(
     truth: np.ndarray | None = None,
     inputs: Sequence[Path] = (),
 ) -> dict[str, Path]:
-    """Write a table of the posteriors, a picture and ``result.json``.
+    """Write a table of the posteriors, a picture, ``report.md`` and ``result.json``.
 
     Args:
         inferred: n posteriors.
@@ -47,19 +51,156 @@ def write_inference(
     Returns:
         The files written, by what they are.
     """
-    from ..plot.inference import parity, posteriors
+    from ..plot.inference import parity
 
     folder = Path(directory)
+    written = _written(inferred, folder, "posteriors")
+    found = {"curves": len(inferred), "noise": noise, **_found(inferred, posterior)}
+    if truth is not None:
+        found["against_truth"] = against(inferred, truth)
+        written["parity"] = folder / "parity.png"
+        parity(inferred, truth).savefig(written["parity"])
+    lines = [f"# {title}", "", _head(inferred, noise), "", *_table(inferred, range(min(len(inferred), _MOST)))]
+    lines += _remarks(inferred, posterior)
+    written["report"] = write_atomically(folder / "report.md", "\n".join(lines) + "\n")
+    written["result"] = write_record(folder / "result.json", envelope("echo-inference", title, found, inputs=inputs))
+    return written
+
+
+def write_family_inference(
+    probabilities: np.ndarray,
+    inferred: Sequence[Inferred],
+    posteriors: Sequence[Posterior],
+    families: Families,
+    directory: str | Path,
+    title: str,
+    *,
+    noise: float,
+    inputs: Sequence[Path] = (),
+) -> dict[str, Path]:
+    """Write how probable each family is, and as `write_inference` the posteriors of each as if it were the one.
+
+    Args:
+        probabilities: ``(n, families)``.
+        inferred: of each family n posteriors.
+        posteriors: that they are of, in the order of the probabilities.
+        families: that the probabilities are of.
+        directory: where to; made when missing.
+        title: for the record.
+        noise: that was assumed.
+        inputs: files it was made from.
+
+    Returns:
+        The files written, by what they are.
+    """
+    from ..plot.inference import family_probabilities
+
+    folder = Path(directory)
+    names = [posterior.name for posterior in posteriors]
+    written: dict[str, Path] = {}
+    for name, of in zip(names, inferred, strict=True):
+        written |= _written(of, folder, f"posteriors-{name}")
+    rows = [",".join(["curve", *names])]
+    rows += [",".join([str(k + 1), *(f"{p:.6f}" for p in row)]) for k, row in enumerate(probabilities)]
+    written["families"] = write_atomically(folder / "families.csv", "\n".join(rows) + "\n")
+    written["families_picture"] = folder / "families.png"
+    family_probabilities(names, probabilities).savefig(written["families_picture"])
+    best = probabilities.argmax(axis=1)
+    found = {
+        "curves": len(probabilities),
+        "noise": noise,
+        "families": {
+            "names": names, "probabilities": probabilities, "most_probable": [names[k] for k in best], "card": families.card
+        },
+        "posteriors": {n: _found(of, p) for n, of, p in zip(names, inferred, posteriors, strict=True)},
+    }  # fmt: skip
+    written["report"] = write_atomically(
+        folder / "report.md", "\n".join(_family_report(title, names, probabilities, inferred, posteriors, noise)) + "\n"
+    )
+    written["result"] = write_record(folder / "result.json", envelope("echo-inference", title, found, inputs=inputs))
+    return written
+
+
+def _family_report(
+    title: str,
+    names: list[str],
+    probabilities: np.ndarray,
+    inferred: Sequence[Inferred],
+    posteriors: Sequence[Posterior],
+    noise: float,
+) -> list[str]:
+    best = probabilities.argmax(axis=1)
+    sure = int((probabilities.max(axis=1) > _SURE).sum())
+    count = len(probabilities)
+    lines = [
+        f"# {title}",
+        "",
+        f"{_head(inferred[0], noise)} Which coupling it is: the probability of each of {len(names)} families, all equally probable before. "
+        f"For {sure} of {count} {'curves' if count != 1 else 'curve'} one has more than {100.0 * _SURE:.0f} %; where none has, the curve does not "
+        "tell. That the coupling is none of these is not considered.",
+        "",
+        f"| curve | {' | '.join(names)} |",
+        f"|---|{'---|' * len(names)}",
+    ]
+    lines += [f"| {k + 1} | {' | '.join(f'{p:.3f}' for p in row)} |" for k, row in enumerate(probabilities[:_MOST])]
+    if count > 1:
+        lines += [f"| mean | {' | '.join(f'{p:.3f}' for p in probabilities.mean(axis=0))} |"]
+    for k, (name, of, posterior) in enumerate(zip(names, inferred, posteriors, strict=True)):
+        curves = [int(i) for i in np.flatnonzero(best == k)]
+        if curves:
+            lines += [
+                "",
+                f"## If it is {name}",
+                "",
+                f"{len(curves)} of {count}, for which it is the most probable:",
+                "",
+            ]
+            lines += _table(of, curves[:_MOST]) + _remarks(of, posterior)
+    return lines
+
+
+def _head(inferred: Inferred, noise: float) -> str:
+    return f"{counted(len(inferred), 'curve')}, noise {noise:g}. Means and standard deviations of posteriors, and 95 % intervals."
+
+
+def _table(inferred: Inferred, curves: Iterable[int]) -> list[str]:
+    low, high = inferred.interval(0.95)
+    mean, sd = inferred.mean, inferred.sd
+    lines = [f"| curve | {' | '.join(inferred.names)} |", f"|---|{'---|' * len(inferred.names)}"]
+    for i in curves:
+        cells = [
+            f"{mean[i, k]:.5g} ± {sd[i, k]:.2g} ({low[i, k]:.4g} to {high[i, k]:.4g})"
+            for k in range(len(inferred.names))
+        ]
+        lines.append(f"| {i + 1} | {' | '.join(cells)} |")
+    return lines
+
+
+def _remarks(inferred: Inferred, posterior: Posterior) -> list[str]:
+    lines = [
+        f"{p.name} is not determined by these curves: anything from {p.low:g} to {p.high:g}."
+        for p in inferred.prior.undetermined
+    ]
+    priors = ", ".join(f"{p.name} {p.low:g} to {p.high:g}" for p in inferred.prior.parameters)
+    return ["", *lines, f"Posterior {posterior.name}; priors are uniform: {priors}."]
+
+
+def _written(inferred: Inferred, folder: Path, stem: str) -> dict[str, Path]:
+    """A table and a picture."""
+    from ..plot.inference import posteriors
+
     folder.mkdir(parents=True, exist_ok=True)
     titles, rows = inference_rows(inferred)
     lines = [",".join(["curve", *titles])]
     lines += [",".join([str(k + 1), *(f"{value:.7g}" for value in row)]) for k, row in enumerate(rows)]
-    written = {"posteriors": write_atomically(folder / "posteriors.csv", "\n".join(lines) + "\n")}
-    written["picture"] = folder / "posteriors.png"
-    posteriors(inferred).savefig(written["picture"])
-    found: dict[str, Any] = {
-        "curves": len(inferred),
-        "noise": noise,
+    table, picture = folder / f"{stem}.csv", folder / f"{stem}.png"
+    write_atomically(table, "\n".join(lines) + "\n")
+    posteriors(inferred).savefig(picture)
+    return {stem: table, f"{stem}_picture": picture}
+
+
+def _found(inferred: Inferred, posterior: Posterior) -> dict[str, Any]:
+    return {
         "posterior": {"name": posterior.name, "card": posterior.card},
         "parameters": list(inferred.names),
         "undetermined": {
@@ -69,12 +210,6 @@ def write_inference(
         "mean": inferred.mean,
         "sd": inferred.sd,
     }
-    if truth is not None:
-        found["against_truth"] = against(inferred, truth)
-        written["parity"] = folder / "parity.png"
-        parity(inferred, truth).savefig(written["parity"])
-    written["result"] = write_record(folder / "result.json", envelope("echo-inference", title, found, inputs=inputs))
-    return written
 
 
 def against(inferred: Inferred, truth: np.ndarray) -> dict[str, Any]:
@@ -103,3 +238,36 @@ def write_echo_training(
     """
     found = {"name": posterior.name, "card": posterior.card, "scores": dict(scores)}
     return write_record(Path(directory) / "result.json", envelope("echo-training", title, found, inputs=inputs))
+
+
+def write_families_training(
+    families: Families,
+    posteriors: Sequence[Posterior],
+    directory: str | Path,
+    title: str,
+    *,
+    inputs: Sequence[Path] = (),
+) -> dict[str, Path]:
+    """Write ``result.json`` of a training of several families, and a picture of how right probabilities are.
+
+    Args:
+        families: what tells them apart; scores are in its card.
+        posteriors: of each.
+        directory: the folder of the training.
+        title: for the record.
+        inputs: files it was made from.
+
+    Returns:
+        The files written, by what they are.
+    """
+    from ..plot.inference import reliability
+
+    folder = Path(directory)
+    written = {"picture": folder / "families.png"}
+    reliability(families.card["scores"]).savefig(written["picture"])
+    found = {
+        "families": {"names": list(families.names), "card": families.card},
+        "posteriors": {p.name: {"card": p.card, "scores": p.card["scores"]} for p in posteriors},
+    }
+    written["result"] = write_record(folder / "result.json", envelope("echo-training", title, found, inputs=inputs))
+    return written

@@ -23,7 +23,7 @@ from ..nmr.echo import (
 )
 from ..nmr.echo.kernels import Family
 from ..nmr.echo.lines import Shape
-from .keys import EMPTY, Spec, key, part, read
+from .keys import EMPTY, Spec, key, part, parts, read, required
 from .table import REQUIRED, Table, read_toml
 
 Range = tuple[float, float]
@@ -131,6 +131,32 @@ class EchoParametersSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FamilySpec(Spec):
+    """One ``[[family]]``: a coupling that is held against others."""
+
+    name: str = key(Table.text, REQUIRED, '"gaussian"', "of its posterior, and of its folder", shown=True)
+    kernel: str = key(Table.text, "power", '"gaussian"', choices=get_args(Family), shown=True)
+    normalised: bool = key(Table.flag, True, "false", "as in [ensemble]", shown=True)
+    angular: tuple[float, ...] = key(Table.numbers, (1.0, 0.0, 0.0), "[1.0, 0.0, 0.0]", count=3)
+    parameters: EchoParametersSpec = key(
+        part, EMPTY, "{ alpha = [0.0, 0.02], xi = [0.5, 2.5] }", "its own; all others are those of [parameters]",
+        of=EchoParametersSpec, shown=True,
+    )  # fmt: skip
+
+    def check(self, table: Table) -> None:
+        if not all(letter.isalnum() or letter in "-_" for letter in self.name) or not self.name:
+            raise table.error(f"{self.name!r} is the name of a folder, too: letters, digits, - and _", "name")
+
+
+def _families(table: Table, name: str, default: Any = REQUIRED, *, of: type[FamilySpec]) -> tuple[FamilySpec, ...]:
+    found = parts(table, name, of=of)
+    names = [family.name for family in found]
+    if len(names) == 1 or len(set(names)) < len(names):
+        raise table.error(f"the families are {', '.join(names)}; expected two or more with different names", name)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
 class SimulateSpec(Spec):
     """The table ``[simulate]``."""
 
@@ -160,11 +186,22 @@ def paths(table: Table, name: str, default: Any = REQUIRED) -> Any:
     return tuple(table.inner(table.where, {name: text}).path(name) for text in texts)
 
 
+def _names(table: Table, name: str, default: Any = REQUIRED) -> Any:
+    """A text or several, as a tuple."""
+    if isinstance(table.content.get(name), list):
+        found = table.texts(name, default)
+        if not found or len(set(found)) < len(found):
+            raise table.error("expected one or more, each once", name)
+        return tuple(found)
+    found = table.text(name, default)
+    return (found,) if isinstance(found, str) else found
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainSpec(Spec):
     """The table ``[train]``."""
 
-    simulations: int = key(Table.integer, 20000, "20000", minimum=2000, shown=True)
+    simulations: int = key(Table.integer, 20000, "20000", "of every family", minimum=2000, shown=True)
     seed: int = key(Table.integer, 1, help="of the simulations and of the training")
     labels: Path | None = key(
         Table.path,
@@ -193,9 +230,13 @@ class InferSpec(Spec):
         "the curves: two files of text, or one csv or npz",
         shown=True,
     )
-    posterior: str = key(
-        Table.text, "spin-echo-challenge", help="one that comes with the package, or the file of a training", shown=True
-    )
+    posterior: tuple[str, ...] = key(
+        _names, ("spin-echo-challenge",), '"spin-echo-challenge"',
+        "one that comes with the package, or the file of a training; or a list of one for every family", shown=True,
+    )  # fmt: skip
+    families: str | None = key(
+        Table.text, None, '"families.safetensors"', "of the same training: says how probable the family of each posterior is",
+    )  # fmt: skip
     noise: float = key(
         Table.number,
         0.0,
@@ -216,6 +257,18 @@ class InferSpec(Spec):
             raise table.error("what is refined has noise: give noise", "refine")
         if len(self.data) not in (1, 2):
             raise table.error(f"expected one file or two, got {len(self.data)}", "data")
+        if len(self.posterior) > 1 and self.families is None:
+            raise table.error(
+                f"{len(self.posterior)} posteriors, and no 'families' that says how probable each is; expected the file "
+                "families.safetensors of their training",
+                "posterior",
+            )
+        if len(self.posterior) == 1 and self.families is not None:
+            raise table.error("expected a list in 'posterior', one for every family", "families")
+        if len(self.posterior) > 1 and self.refine:
+            raise table.error("curves are refined with one posterior; leave it out where there are several", "refine")
+        if len(self.posterior) > 1 and self.truth is not None:
+            raise table.error("true parameters go with one posterior; leave it out where there are several", "truth")
 
 
 def _made(table: Table, make: Callable[[], Any]) -> Any:
@@ -242,6 +295,10 @@ class EchoRun(Spec):
     parameters: EchoParametersSpec = key(
         part, EMPTY, "[parameters]", "numbers, or [low, high] to draw from", of=EchoParametersSpec, shown=True
     )
+    families: tuple[FamilySpec, ...] = required(
+        _families, "[[family]]", "couplings to be told apart by jaxnmr echo train, with a posterior of each", name="family",
+        of=FamilySpec,
+    )  # fmt: skip
     simulate: SimulateSpec = key(part, EMPTY, "[simulate]", of=SimulateSpec, shown=True)
     train: TrainSpec = key(part, EMPTY, "[train]", "a posterior by jaxnmr echo train", of=TrainSpec)
     infer: InferSpec | None = key(part, None, "[infer]", "parameters of curves by jaxnmr echo infer", of=InferSpec)
@@ -250,6 +307,40 @@ class EchoRun(Spec):
     def ranges(self) -> dict[str, Range]:
         """Ranges of the preset."""
         return dict(CHALLENGE_PRIOR) if self.preset else {}
+
+    @property
+    def stated(self) -> dict[str, Range]:
+        """Ranges of ``[parameters]``, and those of the preset for what is not said there."""
+        return _over(self.ranges, self.parameters)
+
+    @property
+    def worlds(self) -> dict[str, tuple[EchoExperiment, dict[str, Range]]]:
+        """Experiments and ranges by their names: one for every family, or the only one, which has none."""
+        if not self.families:
+            return {"": (self.experiment, self.stated)}
+        ensemble, common = self.experiment.ensemble, _over({}, self.parameters)
+        return {
+            family.name: (
+                self.experiment.replace(ensemble=ensemble.replace(kernel=_kernel(family))),
+                _over(common, family.parameters),
+            )
+            for family in self.families
+        }
+
+    def check(self, table: Table) -> None:
+        _made(table, lambda: self.worlds)
+
+
+def _over(ranges: dict[str, Range], parameters: EchoParametersSpec) -> dict[str, Range]:
+    """What is stated goes before, all in one order; gamma and d are two words for one parameter."""
+    said = {name: value for name, value in vars(parameters).items() if value is not None}
+    twice = {"d": "gamma", "gamma": "d"}
+    found = {name: r for name, r in ranges.items() if twice.get(name) not in said} | said
+    return {name: found[name] for name in vars(parameters) if name in found}
+
+
+def _kernel(said: EnsembleSpec | FamilySpec) -> Kernel:
+    return Kernel(said.kernel, normalised=said.normalised, angular=said.angular)  # type: ignore[arg-type]
 
 
 def experiment_of(table: Table) -> EchoExperiment:
@@ -270,7 +361,7 @@ def experiment_of(table: Table) -> EchoExperiment:
         sizes = tuple(int(n) if float(n).is_integer() else n for n in e.sizes)
         return SpinEnsemble(
             sizes,  # type: ignore[arg-type]  # what is no whole number is refused there
-            kernel=Kernel(e.kernel, normalised=e.normalised, angular=e.angular),  # type: ignore[arg-type]
+            kernel=_kernel(e),
             line=Line(e.line, cutoff=e.cutoff, grid=e.grid),  # type: ignore[arg-type]
             axes=e.axes,
             nu0=e.nu0,

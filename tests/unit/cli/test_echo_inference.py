@@ -78,3 +78,92 @@ def test_what_is_missing_is_said(folder, capsys, lines, message):
     (folder / "wrong.toml").write_text(SPINS + lines)
     assert main(["echo", "infer", str(folder / "wrong.toml")]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+FAMILIES = """
+[ensemble]
+sizes = [4, 4]
+[sequence]
+parts = ["pulse 90 x", "delay 8", "pulse 180 y", "delay 16"]
+[parameters]
+d = [2.0, 4.0]
+[[family]]
+name = "near"
+kernel = "gaussian"
+normalised = false
+parameters = { alpha = [0.0, 0.3], xi = [0.5, 1.0] }
+[[family]]
+name = "far"
+kernel = "power"
+parameters = { alpha = [0.5, 0.6] }
+[train]
+simulations = 2000
+fresh = 200
+epochs = 4
+noise = [1e-3]
+"""
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("families")
+    (folder / "families.toml").write_text(FAMILIES)
+    assert main(["echo", "train", str(folder / "families.toml"), "--out", str(folder / "out"), "--quiet"]) == 0
+    near = FAMILIES[: FAMILIES.index("[[family]]")].replace(
+        "[sequence]", 'kernel = "gaussian"\nnormalised = false\n[sequence]'
+    )
+    near = near.replace("[parameters]", "[parameters]\nalpha = 0.2\nxi = 0.9")
+    (folder / "some.toml").write_text(near + "[simulate]\ncurves = 12\nnoise = 1e-3\n")
+    assert main(["echo", "simulate", str(folder / "some.toml"), "--out", str(folder / "some"), "--quiet"]) == 0
+    return folder
+
+
+def test_families_of_a_run_file_are_trained_and_told_apart(apart):
+    result = json.loads((apart / "out" / "result.json").read_text())["result"]
+    assert (
+        result["posteriors"].keys() == {"near", "far"} and "xi" in result["posteriors"]["near"]["scores"]["0.001"]["r2"]
+    )
+    scores = result["families"]["card"]["scores"]["0.001"]
+    assert np.sum(scores["confusion"]) == 400 and scores["accuracy"] > 0.95
+    assert (apart / "out" / "families.png").stat().st_size > 5000
+
+
+def test_the_family_of_curves_is_named_with_its_probability(apart, capsys):
+    files = [str(apart / "some" / f"echos_{part}.txt") for part in "ri"]
+    trained = [str(apart / "out" / name / "posterior.safetensors") for name in ("far", "near")]
+    asked = f"[infer]\ndata = {json.dumps(files)}\nposterior = {json.dumps(trained)}\nnoise = 1e-3\n"
+    which = f'families = "{apart}/out/families.safetensors"\n'
+    for lines, message in (("", "no 'families' that says how probable"), (which, "")):
+        (apart / "infer.toml").write_text(FAMILIES + asked + lines)
+        code = main(["echo", "infer", str(apart / "infer.toml"), "--out", str(apart / "found")])
+        told = " ".join(capsys.readouterr().err.split())
+        assert code == (2 if message else 0) and message in told
+    assert "far 0." in told and ", near 0." in told
+    result = json.loads((apart / "found" / "result.json").read_text())["result"]
+    probabilities = np.array(result["families"]["probabilities"])
+    assert result["families"]["names"] == ["far", "near"] and probabilities.shape == (12, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
+    assert (probabilities[:, 1] > 0.5).mean() > 0.7
+    assert result["posteriors"]["near"]["parameters"] == ["alpha", "xi", "d"]
+    report = (apart / "found" / "report.md").read_text()
+    assert "| curve | far | near |" in report and "## If it is near" in report
+    for file in ("families.png", "families.csv", "posteriors-near.csv", "posteriors-far.png"):
+        assert (apart / "found" / file).stat().st_size > 100
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "far"', 'name = "near"', "the families are near, near"),
+        ('name = "far"', 'name = "a/b"', "letters, digits, - and _"),
+        (
+            "parameters = { alpha = [0.5, 0.6] }",
+            "parameters = { d = 3.0 }",
+            "no parameter of the family far has a range",
+        ),
+    ],
+)
+def test_families_that_make_no_sense_are_refused(tmp_path, capsys, old, new, message):
+    (tmp_path / "wrong.toml").write_text(FAMILIES.replace(old, new))
+    assert main(["echo", "train", str(tmp_path / "wrong.toml"), "--out", str(tmp_path / "out")]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())

@@ -8,7 +8,7 @@ from jaxnmr.inference import Posterior, challenge_problem, coverage, score, simu
 
 @pytest.fixture(scope="module")
 def fresh():
-    return simulate_bank(challenge_problem(), 192, seed=77)
+    return simulate_bank(challenge_problem(), 96, seed=77)
 
 
 @pytest.fixture(scope="module")
@@ -18,15 +18,15 @@ def posterior():
 
 @pytest.mark.parametrize(("sigma", "most"), [(0.0, 44.0), (1e-4, 50.0), (1e-3, 54.5)])
 def test_the_score_is_that_of_the_card(posterior, fresh, sigma, most):
-    """The card's numbers are of 6,000 curves; of 192 the error scatters by three."""
+    """The card's numbers are of 6,000 curves; of 96 the error scatters by four."""
     x = fresh.curves + sigma * np.random.default_rng(1).standard_normal(fresh.curves.shape).astype(np.float32)
     found = posterior.infer(x, sigma=sigma)
     _, error = score(found, fresh.parameters)
     said = posterior.card["scores"][f"{sigma:g}"]
     assert said["error_per_500"] < most
-    assert abs(error - said["error_per_500"]) < 6.0
-    # four standard deviations of 192 draws
-    np.testing.assert_allclose(coverage(found, fresh.parameters).observed[0], 0.68, atol=0.135)
+    assert abs(error - said["error_per_500"]) < 8.5
+    # four standard deviations of 96 draws
+    np.testing.assert_allclose(coverage(found, fresh.parameters).observed[0], 0.68, atol=0.19)
 
 
 def test_the_length_of_a_normalised_power_law_is_never_estimated(posterior, fresh):
@@ -37,7 +37,7 @@ def test_the_length_of_a_normalised_power_law_is_never_estimated(posterior, fres
 
 
 def test_the_posterior_that_is_shipped_is_small(posterior):
-    from jaxnmr.inference.posterior import SHIPPED
+    from jaxnmr.inference.files import SHIPPED
 
     assert (SHIPPED / "spin-echo-challenge.safetensors").stat().st_size < 3_000_000
     assert posterior.numbers == 942

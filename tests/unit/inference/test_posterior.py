@@ -38,7 +38,7 @@ PROBLEM = Problem("toy", PRIOR, simulate, NUMBERS)
 WHOLE = ((0.0,), (3.0,))
 RECIPE = Recipe(
     levels=(NoiseLevel(0.0, WHOLE, WHOLE), NoiseLevel(0.005, WHOLE, WHOLE), NoiseLevel(0.03, WHOLE, WHOLE)),
-    components=12, squared=2, hidden=(32, 32), mixture=3, epochs=40, batch=128, redraws=3, held_out=0.5, largest_sigma=0.03,
+    components=12, squared=2, hidden=(32, 32), mixture=3, epochs=30, batch=128, redraws=3, held_out=0.5, largest_sigma=0.03,
 )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def exact_posterior(x: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray
 
 @pytest.fixture(scope="module")
 def posterior() -> Posterior:
-    return fit_posterior(PROBLEM, simulate_bank(PROBLEM, 8000, seed=1), RECIPE)
+    return fit_posterior(PROBLEM, simulate_bank(PROBLEM, 6000, seed=1), RECIPE)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_a_saved_posterior_says_the_same(posterior, fresh, tmp_path):
     again = Posterior.load(posterior.save(tmp_path / "toy.safetensors"))
     one, other = (p.infer(fresh.curves[:20], sigma=0.01) for p in (posterior, again))
     np.testing.assert_allclose(one.mean, other.mean, atol=1e-4)
-    assert again.card["simulations"] == 8000 and again.prior == PRIOR
+    assert again.card["simulations"] == 6000 and again.prior == PRIOR
 
 
 def test_wrong_observations_are_refused_by_name(posterior):

@@ -1,0 +1,70 @@
+"""Files of posteriors and of families: which one is meant, arrays and what is said of them (host)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from .._files import write_atomically
+from ..errors import ConventionError, DataError, ParseError
+
+FORMAT = 1
+_OFFSETS = ("offsets", "offset")
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+def file_of(path_or_name: str | Path, what: str) -> Path:
+    """A file, or the one of that name that comes with the package.
+
+    Raises:
+        ParseError: no such file.
+        ConventionError: nothing of that name.
+    """
+    path = Path(path_or_name)
+    if not path.suffix and not path.is_file():
+        path = SHIPPED / f"{path.name}.safetensors"
+        if not path.is_file():
+            there = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.safetensors"))) or "none"
+            raise ConventionError(f"no {what} {str(path_or_name)!r} comes with jaxnmr; there are {there}")
+    if not path.is_file():
+        raise ParseError(path, None, f"no such file; expected a {what} written by a training")
+    return path
+
+
+def write_arrays(path: Path, key: str, arrays: Mapping[str, np.ndarray], said: dict[str, Any]) -> Path:
+    """A safetensors file with arrays in single precision or less, and everything else in its header.
+
+    Raises:
+        DataError: numbers that are not finite.
+    """
+    kept = {}
+    for name, array in arrays.items():
+        # offsets are in double precision: those of weights of thousands
+        kind = np.float64 if name.endswith(_OFFSETS) else np.float32 if array.dtype == np.float64 else None
+        kept[name] = np.ascontiguousarray(array, kind)
+        if not np.isfinite(kept[name]).all():
+            raise DataError(f"{name} is not finite: the training has diverged")
+    return write_atomically(path, safetensors.numpy.save(kept, metadata={key: json.dumps(said)}))
+
+
+def read_arrays(path: Path, key: str, what: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What `write_arrays` wrote.
+
+    Raises:
+        ParseError: another kind of file, a damaged one, or one of another version.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            said = json.loads((file.metadata() or {})[key])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ParseError(path, None, f"is no {what}, or damaged: {error}") from error
+    if said.get("format") != FORMAT:
+        raise ParseError(path, None, f"is of format {said.get('format')}; this version reads {FORMAT}")
+    return arrays, said
