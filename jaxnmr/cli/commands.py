@@ -73,11 +73,11 @@ def _refine_run(
     run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False, live: bool = False
 ) -> int:
     """Build, refine and report one run; the exit code."""
-    return _refined(run, folder, console, resume=resume, restart=restart)[0]
+    return _refined(run, folder, console, resume=resume, restart=restart, live=live)[0]
 
 
 def _refined(
-    run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False
+    run: Run, folder: Path, console: Console, *, resume: bool = False, restart: bool = False, live: bool = False
 ) -> tuple[int, RefinementResult | None]:
     """As :func:`_refine_run`, with the result; none where the refinement was interrupted before there was one."""
     from ..refinement import read_checkpoint, refine
