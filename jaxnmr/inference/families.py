@@ -232,7 +232,7 @@ def _train(
 
     def loss(variables: Any, features: Any, labels: Any) -> Any:
         logits = network.apply(variables, features)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()  # type: ignore[arg-type]
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     @jax.jit
     def epoch_of(state: Any, features: Any, labels: Any, steps: Any) -> Any:

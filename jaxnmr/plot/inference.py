@@ -96,6 +96,7 @@ def family_probabilities(names: Sequence[str], probabilities: np.ndarray) -> Fig
         The figure.
     """
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     shown = probabilities[:_BARS]
     with styled({"xtick.top": False, "xtick.minor.visible": False}):
@@ -105,7 +106,7 @@ def family_probabilities(names: Sequence[str], probabilities: np.ndarray) -> Fig
             axis.bar(place, shown[:, k], bottom=below, width=0.85, color=PHASES[k % len(PHASES)], label=name)
             below = below + shown[:, k]
         axis.set_xlim(0.4, len(shown) + 0.6)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_ylim(0.0, 1.0)
         axis.set_xlabel("curve")
         axis.set_ylabel("probability")

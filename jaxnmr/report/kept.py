@@ -72,7 +72,8 @@ def write_kept(path: Path, fit: RefinementResult, asked: Asked) -> Path:
     text = json.dumps({"version": _VERSION, "fit": fields, "asked": _packed(asked, arrays)}, ensure_ascii=False)
     named = {str(k): array for k, array in enumerate(arrays)}
     held = io.BytesIO()
-    np.savez_compressed(held, **named, **{_TREE: np.frombuffer(text.encode(), dtype=np.uint8)})
+    written: dict[str, Any] = {**named, _TREE: np.frombuffer(text.encode(), dtype=np.uint8)}
+    np.savez_compressed(held, **written)
     return write_atomically(path, held.getvalue())
 
 
@@ -120,9 +121,10 @@ def _packed(value: Any, arrays: list[np.ndarray]) -> Any:
         return {"array": len(arrays) - 1}
     if isinstance(value, Mapping):
         return {"map": [[_packed(k, arrays), _packed(v, arrays)] for k, v in value.items()]}
-    for kind, name in ((tuple, "tuple"), (frozenset, "set")):
-        if isinstance(value, kind):
-            return {name: [_packed(v, arrays) for v in (sorted(value) if name == "set" else value)]}
+    if isinstance(value, tuple):
+        return {"tuple": [_packed(v, arrays) for v in value]}
+    if isinstance(value, frozenset):
+        return {"set": [_packed(v, arrays) for v in sorted(value)]}
     return [_packed(v, arrays) for v in value] if isinstance(value, list) else str(value)
 
 
@@ -148,7 +150,7 @@ def _unpacked(value: Any, arrays: Mapping[str, np.ndarray], path: Path) -> Any:
         values |= {k: _unpacked(v, arrays, path) for k, v in fields.items()}
         if set(values) != {f.name for f in known}:
             raise ParseError(path, None, f"holds a {name} of another version of jaxnmr: refine again")
-        record = object.__new__(kind)
+        record: Any = object.__new__(kind)
         set_fields(record, **values)
         return record
     return {"tuple": tuple, "set": frozenset}[what](_unpacked(v, arrays, path) for v in held)
