@@ -70,9 +70,10 @@ def write_kept(path: Path, fit: RefinementResult, asked: Asked) -> Path:
         name: _packed(value, arrays) for name, value in (values | {"objective": None, "parameters": parameters}).items()
     }
     text = json.dumps({"version": _VERSION, "fit": fields, "asked": _packed(asked, arrays)}, ensure_ascii=False)
-    named = {str(k): array for k, array in enumerate(arrays)}
+    named: dict[str, Any] = {str(k): array for k, array in enumerate(arrays)}
+    named[_TREE] = np.frombuffer(text.encode(), dtype=np.uint8)
     held = io.BytesIO()
-    np.savez_compressed(held, **named, **{_TREE: np.frombuffer(text.encode(), dtype=np.uint8)})
+    np.savez_compressed(held, **named)
     return write_atomically(path, held.getvalue())
 
 
@@ -111,8 +112,8 @@ def _packed(value: Any, arrays: list[np.ndarray]) -> Any:
         return value.item()
     if isinstance(value, SpaceGroup):
         return {"group": [value.name, list(value.triplets)]}
-    if dataclasses.is_dataclass(value):
-        kind = type(value)
+    kind: Any = type(value)
+    if dataclasses.is_dataclass(kind):
         fields = {f.name: _packed(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
         return {"record": [kind.__module__, kind.__qualname__, fields]}
     if hasattr(value, "dtype") and hasattr(value, "shape"):
@@ -120,9 +121,10 @@ def _packed(value: Any, arrays: list[np.ndarray]) -> Any:
         return {"array": len(arrays) - 1}
     if isinstance(value, Mapping):
         return {"map": [[_packed(k, arrays), _packed(v, arrays)] for k, v in value.items()]}
-    for kind, name in ((tuple, "tuple"), (frozenset, "set")):
-        if isinstance(value, kind):
-            return {name: [_packed(v, arrays) for v in (sorted(value) if name == "set" else value)]}
+    if isinstance(value, tuple):
+        return {"tuple": [_packed(v, arrays) for v in value]}
+    if isinstance(value, frozenset):
+        return {"set": [_packed(v, arrays) for v in sorted(value)]}
     return [_packed(v, arrays) for v in value] if isinstance(value, list) else str(value)
 
 
@@ -148,7 +150,7 @@ def _unpacked(value: Any, arrays: Mapping[str, np.ndarray], path: Path) -> Any:
         values |= {k: _unpacked(v, arrays, path) for k, v in fields.items()}
         if set(values) != {f.name for f in known}:
             raise ParseError(path, None, f"holds a {name} of another version of jaxnmr: refine again")
-        record = object.__new__(kind)
+        record: Any = object.__new__(kind)
         set_fields(record, **values)
         return record
     return {"tuple": tuple, "set": frozenset}[what](_unpacked(v, arrays, path) for v in held)

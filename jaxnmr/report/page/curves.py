@@ -14,7 +14,8 @@ from ...plot.style import BACKGROUND, PHASES, isotope_text
 from ..asked import Asked
 
 if TYPE_CHECKING:
-    from ...terms import EchoEvidence, PatternEvidence, SpectrumEvidence
+    from ...terms import PatternEvidence, SpectrumEvidence
+    from ...terms.echo_evidence import EchoEvidence
 
 # significant digits of abscissae, ordinates and uncertainties
 _X, _Y, _SIGMA = 8, 6, 4
