@@ -112,10 +112,11 @@ def _packed(value: Any, arrays: list[np.ndarray]) -> Any:
         return value.item()
     if isinstance(value, SpaceGroup):
         return {"group": [value.name, list(value.triplets)]}
-    kind: Any = type(value)
+    kind = type(value)
+    name = [kind.__module__, kind.__qualname__]
     if dataclasses.is_dataclass(kind):
         fields = {f.name: _packed(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
-        return {"record": [kind.__module__, kind.__qualname__, fields]}
+        return {"record": [*name, fields]}
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         arrays.append(np.asarray(value))
         return {"array": len(arrays) - 1}
