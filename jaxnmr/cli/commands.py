@@ -19,7 +19,7 @@ from .examples import copy_example, example_files, no_example
 from .folders import CHECKPOINT, unfinished, usable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ..objective import Parameters
     from ..refinement.result import RefinementResult, StepInfo
@@ -113,7 +113,7 @@ def _refined(
     if not resume:
         checkpoint.unlink(missing_ok=True)
     view = _live_page(run, setup, start, folder, console) if live else None
-    watching = [ProgressLines(console), *([] if view is None else [view])]
+    watching: list[Callable[[StepInfo], None]] = [ProgressLines(console), *([] if view is None else [view])]
 
     def tell(info: StepInfo) -> None:
         for watch in watching:

@@ -70,10 +70,10 @@ def write_kept(path: Path, fit: RefinementResult, asked: Asked) -> Path:
         name: _packed(value, arrays) for name, value in (values | {"objective": None, "parameters": parameters}).items()
     }
     text = json.dumps({"version": _VERSION, "fit": fields, "asked": _packed(asked, arrays)}, ensure_ascii=False)
-    named = {str(k): array for k, array in enumerate(arrays)}
+    named: dict[str, Any] = {str(k): array for k, array in enumerate(arrays)}
+    named[_TREE] = np.frombuffer(text.encode(), dtype=np.uint8)
     held = io.BytesIO()
-    written: dict[str, Any] = {**named, _TREE: np.frombuffer(text.encode(), dtype=np.uint8)}
-    np.savez_compressed(held, **written)
+    np.savez_compressed(held, **named)
     return write_atomically(path, held.getvalue())
 
 
@@ -112,10 +112,11 @@ def _packed(value: Any, arrays: list[np.ndarray]) -> Any:
         return value.item()
     if isinstance(value, SpaceGroup):
         return {"group": [value.name, list(value.triplets)]}
-    if dataclasses.is_dataclass(value):
-        kind = type(value)
+    kind = type(value)
+    name = [kind.__module__, kind.__qualname__]
+    if dataclasses.is_dataclass(kind):
         fields = {f.name: _packed(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
-        return {"record": [kind.__module__, kind.__qualname__, fields]}
+        return {"record": [*name, fields]}
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         arrays.append(np.asarray(value))
         return {"array": len(arrays) - 1}
