@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import JaxnmrError
 from ..runfile import build, load_run
@@ -123,7 +124,7 @@ def _spectra(given: Given, path: Path, options: Options) -> list[Nmr]:
         )
     for k, file in enumerate(given.spectra):
         kind, source = sources[k if len(sources) > 1 else 0]
-        sites = {"peaks": read_peak_list(source)} if kind == "peaks" else {kind: source}
+        sites: dict[str, Any] = {"peaks": read_peak_list(source)} if kind == "peaks" else {kind: source}
         name = "nmr" if len(given.spectra) == 1 else f"nmr{k + 1}"
         found.append(
             describe(name, file, path, nucleus=options.isotope, b0=options.b0, mas=options.mas, reference=options.reference, **sites)
