@@ -133,7 +133,7 @@ def reliability(scores: Mapping[str, Mapping[str, Any]]) -> Figure:
             some = counts > 0
             bars = np.sqrt(said[some] * (1.0 - said[some]) / counts[some])
             axis.errorbar(
-                said[some] + 0.006 * k, right[some], bars, fmt=".", color=PHASES[k % len(PHASES)], label=f"noise {noise}",
+                said[some], right[some], bars, fmt=".", color=PHASES[k % len(PHASES)], label=f"noise {noise}",
                 elinewidth=0.8,
             )  # fmt: skip
         axis.set_xlim(0.0, 1.0)
