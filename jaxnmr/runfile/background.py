@@ -27,6 +27,7 @@ def _number_of_knots(table: Table, name: str, default: Any = REQUIRED) -> int:
 
 def _points(table: Table, name: str, default: Any = REQUIRED) -> tuple[Any, ...]:
     """Angles, or pairs of angle and counts."""
+    table.has(name)  # asked for, whatever stands in it
     value = table.content[name]
     if not any(isinstance(item, list) for item in value):
         return table.numbers(name)

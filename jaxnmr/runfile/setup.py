@@ -208,10 +208,10 @@ def _term(run: Run, spec: HistogramSpec, crystals: Mapping[str, Crystal], simula
     with _place(run, f"[[histogram]] {spec.name!r}"):
         pattern = _pattern(spec, simulation)
         experiment = _experiment(spec)
-        experiment.among(crystals)  # what is wrong with names of phases is wrong here
-        term = PatternTerm(
-            experiment, pattern, name=spec.name, quantification=_quantification(run, experiment.among(crystals))
-        )
+        phases = tuple(experiment.among(crystals))  # what is wrong with names of phases is wrong here
+        known = _quantification(run, phases)
+        term = PatternTerm(experiment, pattern, name=spec.name, quantification=known)
+        known.require(phases, spec.lebail, experiment.measured(pattern)[0])
         return weighted(term, spec.weight, spec.robust)
 
 
