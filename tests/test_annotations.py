@@ -46,7 +46,7 @@ def test_arrays_have_shapes(path):
 
 def test_the_reader_of_signatures_sees_methods_and_shapes():
     seen = dict(signatures(ROOT / "jaxnmr" / "diffraction" / "background.py"))
-    assert seen["basis, x"] == "Float[np.ndarray, ' points']" and seen["chebyshev, terms"] == "int"
+    assert seen["basis, x"] == "Float[np.ndarray, ' points']" and seen["with_peak, position"] == "float"
 
 
 @pytest.mark.parametrize("cell", [np.ones(5), np.ones((6, 1)), np.ones(6, dtype=complex)])

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import gemmi
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Inexact
 
 from ..crystal import element_of
 from ..units import photon_energy_ev
@@ -33,7 +33,9 @@ def cross_sections(species: tuple[str, ...], wavelength: float) -> Float[np.ndar
     return 2.0 * _ELECTRON_RADIUS_CM * 1e-8 * wavelength * np.array(f2)
 
 
-def brindley(x: np.ndarray | complex | float, two_theta: float = 90.0) -> np.ndarray:
+def brindley(
+    x: Inexact[np.ndarray, "*n"] | complex | float, two_theta: float = 90.0
+) -> Inexact[np.ndarray, "*n"] | np.inexact:
     """``tau``: by how much the intensity of a spherical grain differs from that of one that absorbs as the mixture does.
 
     The mean of ``exp(-(mu - mean mu) path)`` over the grain, where the path is that into the grain to a point of it and out again.

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from . import background_parts as parts
 from .background import Background
@@ -119,7 +119,7 @@ def chosen_terms(
     return 1 + int(np.argmin(bic))
 
 
-def correlation_time(residual: Float[np.ndarray, " n"], place: np.ndarray) -> float:
+def correlation_time(residual: Float[np.ndarray, " n"], place: Int[np.ndarray, " n"]) -> float:
     """How many points are worth one independent datum, ``1 + 2 sum rho``, at least 1.
 
     Args:

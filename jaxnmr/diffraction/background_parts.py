@@ -82,7 +82,7 @@ def peak_shapes(
 
 
 def hump_shapes(
-    x: Float[Array, " points"], wavelength: Array, radius: Float[Array, " n"], u: Float[Array, " n"]
+    x: Float[Array, " points"], wavelength: Float[Array, ""] | float, radius: Float[Array, " n"], u: Float[Array, " n"]
 ) -> Float[jax.Array, "points n"]:
     """``sin(QR)/(QR) exp(-U Q²/2)`` at 2theta in degrees, ``Q = 4 pi sin(theta)/lambda`` (traceable)."""
     q = 4.0 * np.pi * jnp.sin(jnp.deg2rad(0.5 * jnp.asarray(x)))[:, None] / wavelength
@@ -118,12 +118,16 @@ def added(
     return out
 
 
-def total(x: Float[Array, " points"], own: Mapping[str, Array], measured: Array) -> Float[jax.Array, " points"]:
+def total(
+    x: Float[Array, " points"], own: Mapping[str, Array], measured: Float[Array, "points curves"]
+) -> Float[jax.Array, " points"]:
     """All added parts together; ``own`` must not be empty (traceable)."""
     return jnp.concatenate(list(added(x, own, measured).values()), axis=1).sum(axis=1)
 
 
-def slopes(x: Float[Array, " points"], own: Mapping[str, Array], measured: Array) -> Float[jax.Array, "points numbers"]:
+def slopes(
+    x: Float[Array, " points"], own: Mapping[str, Array], measured: Float[Array, "points curves"]
+) -> Float[jax.Array, "points numbers"]:
     """Derivatives of :func:`total` by its numbers in the order of ``ravel_pytree`` (traceable)."""
     flat, rebuild = ravel_pytree(own)
     return jax.jacfwd(lambda z: total(x, rebuild(z), measured))(flat)
