@@ -19,7 +19,7 @@ from .folders import usable
 if TYPE_CHECKING:
     from ..io.conditions import Conditions
     from ..runfile import Run
-    from ..search.series_rows import SeriesResult, SeriesRow
+    from ..search.series.rows import SeriesResult, SeriesRow
 
 
 def add_series(command: Callable) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..search.series_rows import SeriesResult
+    from ..search.series.rows import SeriesResult
 
 # pictures by what they show: the quantities in them, by the last part of their name
 KINDS: dict[str, tuple[str, ...]] = {

@@ -17,7 +17,7 @@ from ..plot.series import evolution, kinds
 from .pictures import file_name, saved
 
 if TYPE_CHECKING:
-    from ..search.series_rows import SeriesResult, SeriesRow
+    from ..search.series.rows import SeriesResult, SeriesRow
 
 # columns of one table of the report
 _ACROSS = 8

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from .ranking import ScreeningResult, ScreeningRow
     from .relaxation import RelaxResult, relax
     from .screening import screen
-    from .series import refine_series
-    from .series_rows import SeriesResult, SeriesRow
+    from .series.refine import refine_series
+    from .series.rows import SeriesResult, SeriesRow
     from .starts import StartsResult, displaced, refine_starts
 
 __all__ = [
@@ -35,11 +35,11 @@ __getattr__, __dir__ = lazy(
         "RelaxStep": "downhill",
         "ScreeningResult": "ranking",
         "ScreeningRow": "ranking",
-        "SeriesResult": "series_rows",
-        "SeriesRow": "series_rows",
+        "SeriesResult": "series.rows",
+        "SeriesRow": "series.rows",
         "StartsResult": "starts",
         "displaced": "starts",
-        "refine_series": "series",
+        "refine_series": "series.refine",
         "refine_starts": "starts",
         "relax": "relaxation",
         "screen": "screening",

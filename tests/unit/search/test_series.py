@@ -15,7 +15,7 @@ from jaxnmr._struct import static
 from jaxnmr.errors import ConventionError, ParameterError
 from jaxnmr.plot.series import kinds
 from jaxnmr.report.series import series_record, series_table
-from jaxnmr.search.series_rows import SAME_MINIMUM, SeriesRow, better
+from jaxnmr.search.series.rows import SAME_MINIMUM, SeriesRow, better
 from jaxnmr.typing import Array, Quantity
 
 X = np.linspace(0.0, 10.0, 120)

@@ -13,21 +13,21 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from .._arguments import checked, shown
-from .._compilations import watch_compilations
-from ..errors import ConventionError, ParameterError, PrecisionError
-from ..objective import Objective, Parameters
-from ..refinement.descent import Descent
-from ..refinement.loop import starting
-from ..refinement.result import RefinementResult
-from ..refinement.solvers import LevenbergMarquardt, Solver
-from ..refinement.stages import Stage
-from .folder import fingerprint
+from ..._arguments import checked, shown
+from ..._compilations import watch_compilations
+from ...errors import ConventionError, ParameterError, PrecisionError
+from ...objective import Objective, Parameters
+from ...refinement.descent import Descent
+from ...refinement.loop import starting
+from ...refinement.result import RefinementResult
+from ...refinement.solvers import LevenbergMarquardt, Solver
+from ...refinement.stages import Stage
+from ..folder import fingerprint
+from ..rooms import spacious
+from .folder import SeriesFolder
+from .numbers import numbers
 from .presence import RETURNS, Part, amounts, goodness, parts, seen
-from .rooms import spacious
-from .series_folder import SeriesFolder
-from .series_numbers import numbers
-from .series_rows import SeriesResult, SeriesRow, better
+from .rows import SeriesResult, SeriesRow, better
 
 Make = Callable[[Any], Sequence[Any]]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..crystal.cell import metric_derivative, reciprocal_metric, volume
-from ..refinement.result import RefinementResult
+from ...crystal.cell import metric_derivative, reciprocal_metric, volume
+from ...refinement.result import RefinementResult
 
 
 def numbers(fit: RefinementResult, names: Collection[str]) -> tuple[dict[str, list[float]], dict[str, list[Any]]]:

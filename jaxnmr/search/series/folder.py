@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
-from .._record import Kind, envelope, read_record, write_record
-from ..errors import ConventionError
-from .folder import ScreeningFolder, safe
-from .series_rows import SeriesRow
+from ..._record import Kind, envelope, read_record, write_record
+from ...errors import ConventionError
+from ..folder import ScreeningFolder, safe
+from .rows import SeriesRow
 
 _PLAN = "series.json"
 _CLAIM = "series"

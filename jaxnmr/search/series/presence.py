@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..objective import Objective, Parameters
-from ..refinement.descent import Descent
-from ..refinement.linearised import Linearised
+from ...objective import Objective, Parameters
+from ...refinement.descent import Descent
+from ...refinement.linearised import Linearised
 
 # what was held comes back when its amount is known this much better than what is there needs: noise alone brings nothing back
 RETURNS = 1.5

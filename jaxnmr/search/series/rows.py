@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from .._tables import plain
-from .._words import counted, listed
-from ..errors import ParameterError
-from ..refinement.result import RefinementResult
-from ..units import format_esd
+from ..._tables import plain
+from ..._words import counted, listed
+from ...errors import ParameterError
+from ...refinement.result import RefinementResult
+from ...units import format_esd
 
 # two directions that end closer than this, in standard uncertainties with all parameters together, found the same minimum
 SAME_MINIMUM = 0.5
