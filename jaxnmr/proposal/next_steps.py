@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from ..crystal import Crystal
 from ..crystal.cell import reciprocal_metric
 from ..diffraction.reflections import laue_rotations
+from ..objective import ProfileStatistics
 from ..objective.misfit import Line, listed
 from ..refinement.result import RefinementResult
 from ..solve.checks.preferred_orientation import distinct_axes
@@ -51,7 +52,7 @@ def outcome(fit: RefinementResult, run_file: str) -> Outcome:
     for name, shown in fit.spectra.items():
         if shown.complaint():
             apart.append(f"{name}: {shown.complaint()}")
-        elif fit.statistics[name].gof > _FAIR:
+        elif _goodness(fit)[name] > _FAIR:
             steps.append(
                 f'{name} is not described within its noise: add a site, free "{name}/gaussian" and "{name}/lorentzian", or give mas_hz and '
                 "transitions (all, for a quadrupolar nucleus whose satellites overlap the centre)."
@@ -59,8 +60,9 @@ def outcome(fit: RefinementResult, run_file: str) -> Outcome:
     if apart:
         return Outcome(False, f"Data and structure do not belong together. {' '.join(apart)}", _what_if_apart(fit))
     steps += _displacements(fit) + _promising(fit) + _correlated(fit)
-    factors = ", ".join(f"{name} {s.gof:.2f}" for name, s in fit.statistics.items() if s.measured)
-    worst = max((s.gof for s in fit.statistics.values() if s.measured), default=0.0)
+    goodness = _goodness(fit)
+    factors = ", ".join(f"{name} {gof:.2f}" for name, gof in goodness.items())
+    worst = max(goodness.values(), default=0.0)
     how = (
         "this is as good as the noise allows" if worst <= _GOOD
         else "a sound first refinement" if worst <= _FAIR
@@ -77,6 +79,11 @@ def outcome(fit: RefinementResult, run_file: str) -> Outcome:
     return Outcome(
         True, f"Data and structures belong together; goodness of fit {factors} (1 is noise alone): {how}.", tuple(steps)
     )
+
+
+def _goodness(fit: RefinementResult) -> dict[str, float]:
+    """GoF of every pattern and spectrum."""
+    return {name: cast(ProfileStatistics, fit.statistics[name]).gof for name in (*fit.patterns, *fit.spectra)}
 
 
 def _apart(fit: RefinementResult, name: str) -> str:
@@ -126,7 +133,7 @@ def _of_pattern(fit: RefinementResult, name: str) -> list[str]:
             f"The background does not follow the data: {shown.background_terms} terms of [[histogram]] background to "
             f"{shown.background_terms + 6}."
         )
-    gof = fit.statistics[name].gof
+    gof = _goodness(fit)[name]
     if gof > _GOOD:
         for phase, reflections in shown.reflections.items():
             axis = _texture(fit.crystals[phase], reflections)
@@ -204,7 +211,7 @@ def _promising(fit: RefinementResult) -> list[str]:
     good: Mapping[str, float] = {
         name: gain / total for name, gain in fit.suggestions if total and gain > _PROMISES * total
     }
-    if not good or all(s.gof <= _GOOD for s in fit.statistics.values() if s.measured):
+    if not good or all(gof <= _GOOD for gof in _goodness(fit).values()):
         return []
     told = ", ".join(f'"{name}" ({100 * gain:.0f} %)' for name, gain in list(good.items())[:4])
     return [

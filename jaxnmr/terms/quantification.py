@@ -178,7 +178,7 @@ def _mixture(
     for _ in range(_ROUNDS):
         room = cells / tau / density
         mean = (room @ mu) / room.sum()
-        change = brindley((mu - mean) * diameter) - tau
+        change = np.asarray(brindley((mu - mean) * diameter)) - tau
         tau = tau + change
         if np.abs(change.real).max() < 1e-13 and np.abs(change.imag).max() < 1e-11 * _STEP:
             break
