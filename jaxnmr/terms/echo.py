@@ -149,9 +149,14 @@ class EchoTerm(Term):
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         return {
-            key: Quantity(self.start[key], unit=unit, lower=lower, scale=scale, doc=doc)
-            for key, (unit, lower, scale, doc) in _ABOUT.items()
+            key: Quantity(self.start[key], unit=unit, lower=self._lower(key), scale=scale, doc=doc)
+            for key, (unit, _, scale, doc) in _ABOUT.items()
         }
+
+    def _lower(self, key: str) -> float:
+        # weights that change sign couple either way
+        either = key == "alpha" and self.experiment.ensemble.kernel.family == "rkky"
+        return -np.inf if either else _ABOUT[key][1]
 
     def bind(self, state: HostState, params: Parameters) -> BoundEcho:
         moved = {full.split("[")[0] for full in params.free_names}
@@ -171,7 +176,7 @@ class EchoTerm(Term):
         """Its ends."""
         at = np.array([float(getattr(values, key)) for key in told])
         half = np.array([float(self.spread[key]) for key in told])
-        return np.maximum(at - half, [_ABOUT[key][1] for key in told]), at + half
+        return np.maximum(at - half, [self._lower(key) for key in told]), at + half
 
     def _regression(
         self, values: EchoParameters, told: tuple[str, ...], low: np.ndarray, high: np.ndarray
