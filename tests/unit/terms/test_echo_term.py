@@ -15,6 +15,7 @@ from jaxnmr.nmr.echo import (
     Echo,
     EchoExperiment,
     EchoParameters,
+    Kernel,
     PulseSequence,
     SpinEnsemble,
     as_real,
@@ -95,6 +96,12 @@ def test_whitened_draws_that_were_not_used_have_unit_variance():
     white = np.asarray(covariance.whitened(others + 1e-2 * rng.normal(size=others.shape), 1e-2))
     assert np.mean(white**2) == pytest.approx(1.0, abs=0.06)
     assert np.asarray(covariance.total()) == pytest.approx(others.std(axis=0), rel=0.15)
+
+
+def test_only_weights_that_change_sign_couple_either_way():
+    rkky = replace(EXPERIMENT, ensemble=SpinEnsemble((8, 8), kernel=Kernel("rkky", normalised=False)))
+    lowest = [jn.EchoTerm(measured(3), of, noise=NOISE).quantities({})["alpha"].lower for of in (rkky, EXPERIMENT)]
+    assert lowest == [-np.inf, 0.0]
 
 
 def test_a_term_that_makes_no_sense_is_refused():
