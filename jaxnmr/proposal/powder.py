@@ -227,7 +227,8 @@ def stages(powders: Sequence[Powder]) -> list[tuple[str, list[str], str]]:
         crystal = phases[name]
         if any(site.xyz_basis().shape[1] for site in crystal.sites()):
             moving.append(f"{start}xyz")
-        held.append(f"{start}u_iso")
+        if not all(crystal.anisotropic):
+            held.append(f"{start}u_iso")
         if any(crystal.anisotropic):
             held.append(f"{start}u_aniso")
     if moving:
@@ -270,12 +271,15 @@ def stage_lines(found: Sequence[tuple[str, Sequence[str], str]], most: int | Non
 
 def prior_lines(powders: Sequence[Powder]) -> list[str]:
     """Wide knowledge of displacements, which weak patterns do not tell."""
-    several = len(powders[0].phases) > 1
+    phases = powders[0].phases
+    several, known = len(phases) > 1, [name for name in powders[0].major() if not all(phases[name].anisotropic)]
+    if not known:
+        return []
     lines = ["", *comment(
         f"What is known of displacements beforehand, {format_esd(_U, _U_SIGMA)} Å², keeps those reasonable that the pattern hardly tells; "
         "without these lines only the pattern counts."
     )]  # fmt: skip
-    for name in powders[0].major():
+    for name in known:
         parameter = f"{name}/u_iso" if several else "u_iso"
         lines += table("[[restraint]]", {"kind": "prior", "parameter": parameter, "value": _U, "sigma": _U_SIGMA})
     return lines

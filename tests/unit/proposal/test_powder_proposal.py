@@ -1,6 +1,7 @@
 """A run file for a pattern that is simulated: what it finds is what the pattern was made from."""
 
 import tomllib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from jaxnmr.diffraction import widths
 from jaxnmr.errors import JaxnmrError
 from jaxnmr.proposal.files import sort_files
 from jaxnmr.proposal.instrument import choose_instrument
-from jaxnmr.proposal.powder import stage_lines
+from jaxnmr.proposal.powder import prior_lines, stage_lines
 from jaxnmr.proposal.run import Options, propose
 from jaxnmr.proposal.survey import Survey
 from jaxnmr.proposal.text import comment, value
@@ -172,3 +173,9 @@ def test_where_lines_lie_beside_the_peaks_the_later_stages_wait_as_comments():
     read = lambda most: [stage["name"] for stage in tomllib.loads("\n".join(stage_lines(steps, most)))["stage"]]
     assert read(None) == ["scale", "cell", "atoms"] and read(2) == ["scale", "cell"]
     assert '# name = "atoms"' in stage_lines(steps, 2)
+
+
+def test_nothing_is_said_beforehand_of_displacements_where_all_are_anisotropic():
+    crystal = rutile().replace(anisotropic=(True, True))
+    of = lambda one: prior_lines([SimpleNamespace(phases={"rutile": one}, major=lambda: ["rutile"])])
+    assert of(crystal) == [] and any("u_iso" in line for line in of(rutile()))
