@@ -204,8 +204,9 @@ def infer(arguments: argparse.Namespace, console: Console) -> int:
     inputs = [run.path, *wanted.data]
     if families is None or probabilities is None:
         written = write_inference(
-            inferred[0], posteriors[0], folder, run.title, noise=wanted.noise, truth=truth, inputs=inputs
-        )
+            inferred[0], posteriors[0], folder, run.title, noise=wanted.noise, truth=truth,
+            simulations=wanted.simulations if wanted.refine else 0, inputs=inputs,
+        )  # fmt: skip
     else:
         written = write_family_inference(
             probabilities, inferred, posteriors, families, folder, run.title, noise=wanted.noise, inputs=inputs
@@ -250,8 +251,8 @@ def _table(path: Path, names: Sequence[str]) -> np.ndarray:
         found = np.loadtxt(lines, ndmin=2)
     except ValueError as error:
         raise DataError(f"{path} is no table of numbers: {error}") from error
-    if len(titles) == found.shape[1] and set(names) <= set(titles):
-        found = found[:, [titles.index(name) for name in names]]
+    if len(titles) == found.shape[1]:
+        found = np.stack([_column(found, titles, name, path) for name in names], axis=1)
     if found.shape[1] != len(names):
         raise DataError(
             f"{path} has {found.shape[1]} columns; expected {', '.join(names)}, or a first line # with their titles"
@@ -261,3 +262,16 @@ def _table(path: Path, names: Sequence[str]) -> np.ndarray:
             f"{path}: line {int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0]) + 1} of its numbers is not finite"
         )
     return found
+
+
+def _column(table: np.ndarray, titles: Sequence[str], name: str, path: Path) -> np.ndarray:
+    """The parameter of this name; of d and Γ = 10^-d either is made from the other."""
+    import numpy as np
+
+    if name in titles:
+        return table[:, titles.index(name)]
+    if name == "d" and "gamma" in titles and (table[:, titles.index("gamma")] > 0.0).all():
+        return -np.log10(table[:, titles.index("gamma")])
+    if name == "gamma" and "d" in titles:
+        return 10.0 ** -table[:, titles.index("d")]
+    raise DataError(f"{path} has no column {name}: its first line has the titles {', '.join(titles)}")

@@ -35,6 +35,7 @@ def write_inference(
     *,
     noise: float,
     truth: np.ndarray | None = None,
+    simulations: int = 0,
     inputs: Sequence[Path] = (),
 ) -> dict[str, Path]:
     """Write a table of the posteriors, a picture, ``report.md`` and ``result.json``.
@@ -46,6 +47,7 @@ def write_inference(
         title: for the record.
         noise: that was assumed.
         truth: ``(n, all)`` parameters, where they are known: scores and coverage are added.
+        simulations: that each was refined with; 0 where the posterior itself is shown.
         inputs: files it was made from.
 
     Returns:
@@ -55,13 +57,18 @@ def write_inference(
 
     folder = Path(directory)
     written = _written(inferred, folder, "posteriors")
-    found = {"curves": len(inferred), "noise": noise, **_found(inferred, posterior)}
+    found = {"curves": len(inferred), "noise": noise, "refined_with": simulations, **_found(inferred, posterior)}
     if truth is not None:
         found["against_truth"] = against(inferred, truth)
         written["parity"] = folder / "parity.png"
         parity(inferred, truth).savefig(written["parity"])
     lines = [f"# {title}", "", _head(inferred, noise), "", *_table(inferred, range(min(len(inferred), _MOST)))]
     lines += _remarks(inferred, posterior)
+    if simulations:
+        lines += [
+            "",
+            f"Refined: each curve by {simulations} simulations of its own, around what this posterior says of it.",
+        ]
     written["report"] = write_atomically(folder / "report.md", "\n".join(lines) + "\n")
     written["result"] = write_record(folder / "result.json", envelope("echo-inference", title, found, inputs=inputs))
     return written

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from jaxnmr.cli import main
+from jaxnmr.cli.echo_inference import _table
+from jaxnmr.errors import DataError
 
 SPINS = """
 [ensemble]
@@ -62,6 +64,14 @@ def test_curves_are_inferred_and_what_cannot_be_known_is_named(folder, capsys):
     (folder / "infer.toml").write_text((folder / "infer.toml").read_text().replace("some/parameters.txt", "bare.txt"))
     assert main(["echo", "infer", str(folder / "infer.toml"), "--out", str(folder / "found")]) == 2
     assert "bare.txt has 4 columns; expected alpha, xi, d" in " ".join(capsys.readouterr().err.split())
+
+
+def test_gamma_is_read_as_the_decade_that_a_posterior_has_and_unknown_titles_are_refused(tmp_path):
+    (tmp_path / "true.txt").write_text("# alpha\txi\tp\tgamma\n0.12\t5.0\t2.8\t2e-4\n")
+    found = _table(tmp_path / "true.txt", ("alpha", "xi", "p", "d"))
+    assert found == pytest.approx(np.array([[0.12, 5.0, 2.8, 4.0 - np.log10(2.0)]]))
+    with pytest.raises(DataError, match="no column width: its first line has the titles alpha, xi, p, gamma"):
+        _table(tmp_path / "true.txt", ("alpha", "xi", "p", "width"))
 
 
 @pytest.mark.parametrize(
