@@ -100,9 +100,13 @@ class LocalRegression(Struct):
         return np.sum(off**2, axis=1)
 
     def deviations(self, parameters: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
-        """Standard deviations of parameters, by what summaries say of them there (host)."""
+        """Standard deviations of parameters, by what summaries say of them there; infinite where that is nothing (host)."""
         slopes = self._slopes((np.asarray(parameters) - np.asarray(self.centre)) / np.asarray(self.half))
-        return np.sqrt(np.diag(np.linalg.inv(slopes.T @ slopes))) * np.asarray(self.half)
+        try:
+            inverse = np.linalg.inv(slopes)
+        except np.linalg.LinAlgError:
+            return np.full(len(slopes), np.inf)
+        return np.linalg.norm(inverse, axis=1) * np.asarray(self.half)
 
     def solved(self, summaries: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """Parameters that let expect these summaries; at most somewhat beyond the box (host)."""

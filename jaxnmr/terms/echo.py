@@ -43,6 +43,8 @@ _FEWEST = 80
 _SINGLE = 1e-5
 # the box of the next simulations, in standard deviations, and how much of one a refinement may use
 _WIDE, _USED = 3.5, 0.6
+# half boxes: a quadratic function says nothing so far outside
+_BLIND = 3.0
 _USUAL = ("alpha", "xi", "p", "gamma")
 
 
@@ -258,13 +260,23 @@ class BoundEcho(EchoTerm):
         return narrowed.replace(local=local, summaries=local.summaries(np.asarray(self.observed)), at=values)
 
     def warnings(self, state: State) -> tuple[str, ...]:
-        """Parameters that no curve of this kind can tell."""
+        """Parameters that no curve of this kind can tell, and those that this one does not tell where the fit ended."""
         silent = ((key, changes_nothing(self.experiment, key)) for key in _ABOUT)
-        return tuple(
+        found = [
             f"{self.name}/{key} changes no curve: {why}. What is said of it is what was known before."
             for key, why in silent
             if why
-        )
+        ]
+        if self.local is not None:
+            # beyond the box nothing was simulated, and an extremum of what is expected tells nothing
+            off = self.local.deviations(np.asarray(self._parameters(state))) > _BLIND * np.asarray(self.local.half)
+            found += [
+                f"{self.name}/{key} is not told by this curve near these values: its uncertainty is more than {_BLIND:g} times the ± {half:.3g} in which "
+                "curves were simulated. Believe neither it nor what depends on it: start from other values, or fix it."
+                for key, half, far in zip(self.told, np.asarray(self.local.half), off, strict=True)
+                if far
+            ]
+        return tuple(found)
 
     def evidence(self, state: State) -> EchoEvidence:
         values = _values(state, self.name)

@@ -74,6 +74,14 @@ def test_the_length_that_cancels_is_named_and_has_no_uncertainty(fit):
     assert any("echo/xi changes no curve" in sentence for sentence in fit.warnings)
 
 
+def test_a_parameter_that_is_less_certain_than_where_curves_were_simulated_is_not_to_be_believed(fit):
+    term, state = fit.objective.terms[0], fit.objective.state(fit.parameters.values)
+    assert not any("is not told" in sentence for sentence in term.warnings(state))
+    for factor, said in ((1e-3, ["echo/alpha", "echo/gamma"]), (0.0, ["echo/alpha", "echo/gamma"])):
+        blind = term.replace(local=term.local.replace(whitening=factor * term.local.whitening))
+        assert [s.split()[0] for s in blind.warnings(state) if "is not told" in s] == said
+
+
 def test_the_evidence_holds_the_curve_and_can_be_drawn(fit):
     shown = fit.evidence["echo"]
     assert np.array_equal(shown.observed, measured(3).curves[0]) and len(shown.time_us) == 48
