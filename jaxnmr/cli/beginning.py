@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,10 +66,13 @@ def _new(arguments: argparse.Namespace, console: Console) -> int:
     from ..runfile import load_run
 
     given = sort_files(arguments.files, nmr=arguments.isotope is not None)
-    path = Path(f"{arguments.name or given.name}.toml")
+    path = Path(f"{(arguments.name or given.name).removesuffix('.toml')}.toml")
+    shown = shlex.quote(str(path))
+    if not path.parent.is_dir():
+        raise JaxnmrError(f"--name {arguments.name}: there is no folder {path.parent}; make it, or give another name")
     if path.exists() and not arguments.force:
         raise JaxnmrError(
-            f"{path} is there already, and you may have edited it: refine it with jaxnmr refine {path}, give another --name, or "
+            f"{path} is there already, and you may have edited it: refine it with jaxnmr refine {shown}, give another --name, or "
             "--force to replace it"
         )
     folder = usable(arguments.out or Path("out") / path.stem)
@@ -85,7 +89,7 @@ def _new(arguments: argparse.Namespace, console: Console) -> int:
         console.print(f"  {escape(sentence)}")
     console.print(f"[bold]run file: {escape(str(path))}[/]")
     if arguments.only_write:
-        console.print(f"  refine it with: jaxnmr refine {escape(str(path))}")
+        console.print(f"  refine it with: jaxnmr refine {escape(shown)}")
         return OK
     code, fit = _refined(run, folder, console, restart=True)
     if fit is None or code == INTERRUPTED:

@@ -17,6 +17,8 @@ _STRUCTURES = {
 }  # fmt: skip
 _SPECTRA = {".csdf", ".csdfe", ".spe", ".jdx", ".dx", ".jcamp", ".ft", ".fid"}
 _COLUMNS = {".txt", ".csv", ".dat", ".xy", ".asc", ".tsv", ".peaks", ".list"}
+# what makes a folder one of a spectrometer
+_IN_FOLDERS = ("acqus", "procs", "fid", "1r", "pdata", "procpar")
 # rows of a list of peaks; a spectrum has more
 _MOST_PEAKS = 48
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.+-]+")
@@ -54,12 +56,15 @@ def sort_files(files: Sequence[Path], *, nmr: bool = False) -> Given:
 
     Raises:
         ParseError: a file that is not there, or cannot be read.
-        JaxnmrError: no data, or nothing to describe them.
+        JaxnmrError: no data, nothing to describe them, or a file that is there twice.
     """
     found: dict[str, list[Path]] = {}
+    places = [file.resolve() for file in files]
     for file in files:
         if not file.exists():
             raise ParseError(file, None, "no such file")
+        if places.count(file.resolve()) > 1:
+            raise JaxnmrError(f"{file} was given twice; give every file once")
         found.setdefault(_kind(file, nmr), []).append(file)
     of = lambda kind: tuple(found.get(kind, ()))
     wanted = (*of("structure"), *(of("magres") if of("pattern") and not of("structure") else ()))
@@ -104,6 +109,12 @@ def _free(name: str, taken: Collection[str]) -> str:
 
 def _kind(file: Path, nmr: bool) -> str:
     suffix = file.suffix.lower()
+    if file.is_dir() and not any((file / name).exists() for name in _IN_FOLDERS):
+        raise ParseError(
+            file,
+            None,
+            "is a folder, and neither one of TopSpin (acqus, procs or pdata) nor of Varian (procpar): name the files in it",
+        )
     if file.is_dir() or suffix in _SPECTRA:
         return "spectrum"
     if suffix == ".magres":

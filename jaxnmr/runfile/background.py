@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..diffraction import Background
+from ..errors import ConventionError
 from ..io import read_pattern
 from .keys import Spec, either, key, parts, required
 from .table import REQUIRED, Table
@@ -102,6 +103,9 @@ def background_of(spec: Mapping[str, Any], wavelengths: tuple[float, ...] | None
     Args:
         spec: keys of a `BackgroundSpec`.
         wavelengths: of the histogram, where the run file says them.
+
+    Raises:
+        ConventionError: a scale without a measured background.
     """
     if spec["kind"] == "chebyshev":
         found = Background.chebyshev(spec["terms"])
@@ -114,6 +118,10 @@ def background_of(spec: Mapping[str, Any], wavelengths: tuple[float, ...] | None
     for hump in spec["humps"]:
         found = found.with_hump(hump.radius, hump.u, hump.amplitude)
     if spec["file"] is None:
+        if spec["scale"] != 1.0:
+            raise ConventionError(
+                "scale of the background is that of a measured one: name its file, or leave scale out"
+            )
         return found
     pattern = read_pattern(spec["file"], format=spec["format"], bank=spec["bank"], wavelength=wavelengths)
     return found.with_measured(pattern, spec["scale"])

@@ -51,7 +51,8 @@ def test_a_spectrum_and_a_list_of_peaks_make_a_run_file_that_can_be_refined(fold
 
 @pytest.mark.parametrize(
     ("files", "message"),
-    [(["si.csdf"], "nothing says its sites"), (["peaks.txt"], "no data among these"), (["none.xy"], "no such file")],
+    [(["si.csdf"], "nothing says its sites"), (["peaks.txt"], "no data among these"), (["none.xy"], "no such file"),
+     (["."], "is a folder, and neither"), (["si.csdf", "peaks.txt", "si.csdf"], "given twice")],
 )  # fmt: skip
 def test_what_is_missing_among_the_files_is_said(folder, files, message):
     with pytest.raises(JaxnmrError, match=message):
