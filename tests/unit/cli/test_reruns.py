@@ -60,7 +60,7 @@ def refine(tmp_path, monkeypatch):
 
         def written(fit, folder, run):
             folder.mkdir(parents=True, exist_ok=True)
-            write_record(folder / "result.json", envelope("refinement", "", {"status": fit.status}))
+            return {"result": write_record(folder / "result.json", envelope("refinement", "", {"status": fit.status}))}
 
         monkeypatch.setattr(importlib.import_module("jaxnmr.refinement"), "refine", calculated)
         monkeypatch.setattr(importlib.import_module("jaxnmr.report"), "write_report", written)
