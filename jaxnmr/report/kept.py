@@ -114,9 +114,8 @@ def _packed(value: Any, arrays: list[np.ndarray]) -> Any:
         return {"group": [value.name, list(value.triplets)]}
     kind = type(value)
     name = [kind.__module__, kind.__qualname__]
-    if dataclasses.is_dataclass(kind):
-        fields = {f.name: _packed(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
-        return {"record": [*name, fields]}
+    if _is_record(kind):
+        return {"record": [*name, {field: _packed(getattr(value, field), arrays) for field in _fields(kind)}]}
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         arrays.append(np.asarray(value))
         return {"array": len(arrays) - 1}
@@ -144,17 +143,33 @@ def _unpacked(value: Any, arrays: Mapping[str, np.ndarray], path: Path) -> Any:
     if what == "record":
         module, name, fields = held
         kind = _class(module, name, path)
-        known = dataclasses.fields(kind)
         # what was added since may be left out
-        values = {f.name: f.default for f in known if f.default is not dataclasses.MISSING}
-        values |= {f.name: f.default_factory() for f in known if f.default_factory is not dataclasses.MISSING}
-        values |= {k: _unpacked(v, arrays, path) for k, v in fields.items()}
-        if set(values) != {f.name for f in known}:
+        values = _defaults(kind) | {k: _unpacked(v, arrays, path) for k, v in fields.items()}
+        if set(values) != set(_fields(kind)):
             raise ParseError(path, None, f"holds a {name} of another version of jaxnmr: refine again")
+        if not dataclasses.is_dataclass(kind):
+            return kind(**values)
         record: Any = object.__new__(kind)
         set_fields(record, **values)
         return record
     return {"tuple": tuple, "set": frozenset}[what](_unpacked(v, arrays, path) for v in held)
+
+
+def _is_record(kind: type) -> bool:
+    """Whether values have fields with names: dataclasses and named tuples."""
+    return dataclasses.is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
+
+
+def _fields(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else kind._fields
+
+
+def _defaults(kind: Any) -> dict[str, Any]:
+    if not dataclasses.is_dataclass(kind):
+        return dict(kind._field_defaults)
+    known = dataclasses.fields(kind)
+    values = {f.name: f.default for f in known if f.default is not dataclasses.MISSING}
+    return values | {f.name: f.default_factory() for f in known if f.default_factory is not dataclasses.MISSING}
 
 
 def _class(module: str, name: str, path: Path) -> type:
@@ -164,7 +179,7 @@ def _class(module: str, name: str, path: Path) -> type:
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
-    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+    if not (isinstance(found, type) and _is_record(found)):
         raise ParseError(
             path, None, f"holds a record {module}.{name} of a term that is not part of jaxnmr; import the module that defines it, "
             "and call jaxnmr.report.rewrite_report"

@@ -18,6 +18,7 @@ from jaxnmr.report import rewrite_report, write_report
 from jaxnmr.report.asked import Asked, AskedCurve
 from jaxnmr.report.kept import KEPT, read_kept, write_kept
 from jaxnmr.report.page import page_possible
+from jaxnmr.terms.quantification import Content
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,8 @@ def fit_with_rows():
         rows=rows_of(("Si1", "Si2"), "δ", "ppm", [1.0, np.nan], [1.1, 2.0], 0.1),
         facts={"phases": frozenset("b")},
     )
-    fit = made_up_fit(evidence={"xrd": fitted_pattern(), "peaks": rows})
+    contents = {"rutile": Content(2.5, 62.4, ("Ti", "O"), np.array([95.7, 64.0]), np.ones(2), ("Ti", "O"), np.zeros(2))}
+    fit = made_up_fit(evidence={"xrd": replace(fitted_pattern(), contents=contents), "peaks": rows})
     more = {"peaks": rows.statistics(np.array([1.0, -2.0]), 1.0)}
     return replace(fit, statistics=fit.statistics | more, warnings=("Ångström",), seconds=float("inf"))
 
@@ -49,6 +51,7 @@ def test_a_result_comes_back_from_disk_as_it_was(tmp_path):
     for name in ("observed", "sigma", "calculated", "baseline"):
         np.testing.assert_array_equal(getattr(shown, name), getattr(expected, name), strict=True)
     np.testing.assert_array_equal(shown.reflections["rutile"].hkl, expected.reflections["rutile"].hkl, strict=True)
+    assert shown.contents["rutile"].scale == 2.5 and isinstance(shown.contents["rutile"], Content)
     assert back.crystal.group == fit.crystal.group and back.crystal.group.name == fit.crystal.group.name
     assert back.crystal.labels == fit.crystal.labels and back.steps == fit.steps and back.statistics == fit.statistics
     assert [vars(r) for r in back.parameters.rows()] == [vars(r) for r in fit.parameters.rows()]
