@@ -15,14 +15,15 @@ import pytest
 
 from jaxnmr._digest import Unstable, digest
 from jaxnmr.crystal import SpaceGroup
-from jaxnmr.objective.parameters import Layout, Tie
+from jaxnmr.objective.parameter_spec import Layout
+from jaxnmr.objective.ties import Tie
 
 ROOT = Path(__file__).resolve().parents[2]
 DIFFERENT = [
     None, False, 0, 0.0, -0.0, float("nan"), 1, True, 1.0, 1j, "", "1", b"1", "ab", (), [], {}, (1, 2), [1, 2], (1, (2,)), ((1,), 2),
     ("ab", "c"), ("a", "bc"), {"a": 1}, {"b": 1}, frozenset({1, 2}), frozenset({1}), np.arange(3), np.arange(3.0), np.zeros((1, 3)),
     np.zeros(3), np.float32(1.0), np.dtype("f4"), float, int, np.float32, functools.partial(digest, 1), functools.partial(digest, 2),
-    Layout((("a", (2,)),)), Layout((("b", (2,)),)), Tie(1, 2, 3.0, 4.0), Tie(1, 2, 3.0, 5.0), digest, math.prod,
+    Layout((("a", (2,)),)), Layout((("b", (2,)),)), Tie(1, (2,), (3.0,), 4.0), Tie(1, (2,), (3.0,), 5.0), digest, math.prod,
     jax.tree.structure((1, 2)), jax.tree.structure([1, 2]), jax.tree.structure({"a": 1}), jax.tree.structure({"b": 1}),
     jax.tree.structure((1, None)), SpaceGroup.from_hall("P 1"), SpaceGroup.from_hall("-P 1"),
 ]  # fmt: skip

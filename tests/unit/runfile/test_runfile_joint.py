@@ -159,9 +159,9 @@ def refined(folder):
     run = load(folder, complete_run())
     setup = build(run)
     fit = jn.refine(setup.objective, setup.parameters, stages=setup.stages, solver=setup.solver, suggest=False)
-    write_report(fit, folder / "out", run)
+    written = write_report(fit, folder / "out", run)
     said = io.StringIO()
-    _summary(fit, folder / "out", Console(file=said, width=200))
+    _summary(fit, written, Console(file=said, width=200))
     return SimpleNamespace(
         fit=fit,
         said=said.getvalue(),
@@ -435,7 +435,7 @@ REFUSED_AT_ONCE = [
     (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\nassignment = ['O1', []]", "(o).assignment: expected the labels of every peak"),
     (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\nassignment = ['O1', 'O2']\ncounts = [1, 1]", "(o).counts: an assignment"),
     (MODEL, PEAKS, "sigma = 0.5", "sigma = 1\ncounts = [1, 0.5]", "(o).counts: expected whole numbers"),
-    (MODEL, PEAKS + PEAKS, "[[model]]", "[[model]]", "two tables [[histogram, spectrum, peaks, tensors, couplings or energy]] are called 'o'"),
+    (MODEL, PEAKS + PEAKS, "[[model]]", "[[model]]", "two tables [[histogram, spectrum, peaks, tensors, couplings, echo or energy]] are called 'o'"),
     (MODEL, COUPLINGS, "cq_mhz = 0.5", "", "give one of cq_mhz, principal_ppm, tensor_ppm, tensor_mhz"),
     (MODEL, COUPLINGS, "cq_mhz = 0.5", "cq_mhz = 1\nprincipal_ppm = [1, 2, 3]", "not cq_mhz and principal_ppm"),
     (MODEL, COUPLINGS, "cq_mhz = 0.5", "cq_mhz = -1", "site[0] (O1).cq_mhz: expected the size of C_Q"),
@@ -466,7 +466,7 @@ REFUSED_AT_ONCE = [
     ("", "[[restraint]]\nkind = 'angles'\nexpected = { Si-O = [1, 2] }", "1", "1", ".expected.Si-O: expected elements such as O-Si-O"),
     ("", "[[restraint]]\nkind = 'distances'\nexpected = { Si-O = [1, 0] }", "1", "1", "expected mean and sigma, a positive number"),
     ("", "[[restraint]]\nkind = 'distances'\nexpected = { Si-O = [1, 1] }\nsigma = 1", "1", "1", "unknown key 'sigma'"),
-    ("", "", "", "", "or data of another kind: [[spectrum]], [[peaks]], [[tensors]], [[couplings]], [[restraint]] or [[energy]]"),
+    ("", "", "", "", "or data of another kind: [[spectrum]], [[peaks]], [[tensors]], [[couplings]], [[echo]], [[restraint]] or [[energy]]"),
 ]  # fmt: skip
 
 
