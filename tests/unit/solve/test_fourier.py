@@ -179,7 +179,7 @@ def test_anglesite_is_found_by_its_lead_first():
     # room for whole structures, so that one program serves all
     search.workshop.ready(list(islice(assignments, 8)))
     assert not search.pool
-    assert heavy_first(search, contents, 15.0)
+    assert heavy_first(search, contents, 5.0)
     # only complete structures take part
     assert all(assignments.contents(one.assignment) == contents for one in search.pool)
     assert search.chains[0].r < 0.07
