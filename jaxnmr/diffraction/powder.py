@@ -265,7 +265,9 @@ class PowderDiffraction:
             _require_phases(what, dict(getattr(self, what)), chosen)
         elements = {element for crystal in chosen.values() for element in crystal.elements}
         if unknown := [element for element in self.dispersion if element not in elements]:
-            raise ConventionError(f"dispersion names {unknown}, but the elements are {sorted(elements)}")
+            raise ConventionError(
+                f"dispersion names {', '.join(unknown)}, but the elements are {', '.join(sorted(elements))}"
+            )
         return chosen
 
     def measured(

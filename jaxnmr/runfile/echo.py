@@ -23,7 +23,7 @@ from ..nmr.echo import (
 )
 from ..nmr.echo.kernels import Family
 from ..nmr.echo.lines import Shape
-from .keys import EMPTY, Spec, key, part, parts, read, required
+from .keys import EMPTY, Spec, key, known, part, parts, read, required
 from .table import REQUIRED, Table, read_toml
 
 Range = tuple[float, float]
@@ -343,14 +343,16 @@ def _kernel(said: EnsembleSpec | FamilySpec) -> Kernel:
     return Kernel(said.kernel, normalised=said.normalised, angular=said.angular)  # type: ignore[arg-type]
 
 
-def experiment_of(table: Table) -> EchoExperiment:
-    """The experiment that the tables of a run file describe."""
+def experiment_of(table: Table, of: type[Spec]) -> EchoExperiment:
+    """The experiment that the tables of a run file describe; ``of`` says which other keys there may be."""
     if table.text("preset", None, choices=("challenge",)) is not None:
         for name in ("ensemble", "sequence"):
             if table.has(name):
                 raise table.error(f"the preset says what [{name}] would say; leave one of them out", name)
         return challenge()
     if not table.has("sequence"):
+        # it may be there under a misspelt name
+        table.refuse_strangers(known(of))
         raise table.error(
             'an echo needs a pulse sequence, [sequence], or preset = "challenge"; jaxnmr help-run explains it'
         )
@@ -379,4 +381,4 @@ def load_echo(path: str | Path) -> EchoRun:
         ParseError: no such file, not TOML, an unknown or missing key, or a value that makes no sense.
     """
     table = read_toml(path)
-    return read(table, EchoRun, path=Path(path), title=Path(path).stem, experiment=experiment_of(table))
+    return read(table, EchoRun, path=Path(path), title=Path(path).stem, experiment=experiment_of(table, EchoRun))

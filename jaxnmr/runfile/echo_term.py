@@ -103,7 +103,7 @@ class EchoSpec(Spec):
 
 def echoes(table: Table, name: str, default: Any = REQUIRED, *, of: type[EchoSpec]) -> tuple[EchoSpec, ...]:
     """All ``[[echo]]``, each with its experiment."""
-    return tuple(read(inner, of, experiment=experiment_of(inner)) for inner in table.tables(name))
+    return tuple(read(inner, of, experiment=experiment_of(inner, of)) for inner in table.tables(name))
 
 
 def echo_term(spec: EchoSpec, crystals: Mapping[str, Any], models: Mapping[str, list]) -> Any:

@@ -102,7 +102,7 @@ def test_a_simulated_curve_is_refined_from_a_run_file(tmp_path):
     [
         ("ensemble = ", 'preset = "challenge"\nensemble = ', "leave one of them out"),
         ("p = 2.6, d = 3.0", "d = 3.0, gamma = 1e-3", "say the same twice"),
-        ("sequence = ", "sequenze = ", "needs a pulse sequence"),
+        ("sequence = ", "sequenze = ", "did you mean .sequence."),
         ("noise = 2e-3\n", "", "'noise' is missing"),
         ("draws = 240", "drawz = 240", "drawz"),
     ],
