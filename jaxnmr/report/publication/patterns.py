@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ...diffraction.records import TUBES
 from ...units import format_esd
 from ..asked import Asked
 from ..text import filled
@@ -20,11 +21,7 @@ if TYPE_CHECKING:
     from ...terms.pattern_evidence import Reflections
 
 Rows = Mapping[str, dict[str, Any]]
-# Kα1 and the mean of Kα1 and Kα2, Å (International Tables C, 4.2.2)
-_TUBES = {
-    "Cu": (1.540593, 1.5418), "Mo": (0.709317, 0.71073), "Co": (1.788996, 1.7903), "Fe": (1.936041, 1.9373),
-    "Cr": (2.289746, 2.291), "Ag": (0.559422, 0.5608),
-}  # fmt: skip
+# a wavelength is that of a tube when it agrees with a line of one to this fraction
 _NEAR = 3e-4
 _STATED = (
     ("U", "V", "W", "X", "Y", "Z", "shl"),
@@ -116,7 +113,7 @@ def radiation_of(i: Instrument) -> str | None:
     if i.radiation == "neutron":
         return "neutron"
     first = i.wavelengths[0] if i.wavelengths else 0.0
-    for anode, lines in _TUBES.items():
+    for anode, lines in TUBES.items():
         if any(abs(first / line - 1.0) < _NEAR for line in lines):
             return f"{anode} K\\a"
     return None
