@@ -48,7 +48,9 @@ def test_copies_have_the_same_digest():
 
 def test_another_process_with_another_hash_seed_finds_the_same_digest():
     text = "print(digest(frozenset('abcdef'), {'a': 1}, Layout((('a', (2,)),)), jax.tree.structure({'b': 1, 'a': (2, None)})))"
-    script = f"import jax\nfrom jaxnmr._digest import digest\nfrom jaxnmr.objective.parameter_spec import Layout\n{text}"
+    script = (
+        f"import jax\nfrom jaxnmr._digest import digest\nfrom jaxnmr.objective.parameter_spec import Layout\n{text}"
+    )
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     command = [sys.executable, "-c", script]
     found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True, env=environment).stdout
