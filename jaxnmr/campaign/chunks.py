@@ -1,0 +1,106 @@
+"""Items gathered by kind into chunks, each for the worker that has the programs of its kind (host)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from .work import Item
+
+# of one kind; what is left of rare kinds is put together in the end
+LEAST, MOST = 20, 50
+# bytes of items that wait here
+_ROOM = 256 * 2**20
+# looked so many chunks ahead for a kind that suits
+_AHEAD = 20
+
+
+class Chunks:
+    """Items in chunks of one kind.
+
+    As long as there are items and room, a chunk has the full size; then those of the most frequent kind go first, and what is
+    left of rare kinds travels together.
+
+    Args:
+        items: taken as needed.
+        most: items in a chunk.
+        least: kinds with fewer items left than this share a chunk.
+    """
+
+    def __init__(self, items: Iterator[Item], most: int = MOST, least: int = LEAST):
+        self._items, self.most, self.least = items, most, min(least, most)
+        self._waiting: dict[str, deque[Item]] = {}
+        self._bytes = self._count = 0
+        self._all_seen = False
+        # kinds of which each worker has the programs
+        self._knows: dict[str, set[str]] = {}
+
+    def next(self, worker: str) -> list[Item]:
+        """The next chunk for a worker: of a kind that it knows, else of one that no other knows, else of the most frequent.
+
+        Empty when everything has been handed out.
+        """
+        knows = self._knows.setdefault(worker, set())
+        others = set().union(*(kinds for name, kinds in self._knows.items() if name != worker))
+        self._fill(knows, others)
+        if not self._waiting:
+            return []
+        full = [kind for kind, items in self._waiting.items() if len(items) >= self.least]
+        if not full:
+            return self._together(knows)
+        kind = max(full, key=lambda of: (of in knows, of not in others, len(self._waiting[of])))
+        knows.add(kind)
+        return self._take(kind, self._size())
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything has been handed out."""
+        if not self._waiting and not self._all_seen:
+            self._fill(set(), set())
+        return not self._waiting
+
+    def gone(self, worker: str) -> None:
+        """A worker is no more."""
+        self._knows.pop(worker, None)
+
+    def _fill(self, knows: set[str], others: set[str]) -> None:
+        """Take items until there is a full chunk that suits a worker, or enough of others."""
+        suits = lambda kind: len(self._waiting[kind]) >= self.most and (kind in knows or kind not in others)
+        if any(suits(kind) for kind in self._waiting):
+            return
+        while not self._all_seen and self._bytes < _ROOM:
+            if self._count >= _AHEAD * self.most and any(len(of) >= self.most for of in self._waiting.values()):
+                return
+            item = next(self._items, None)
+            if item is None:
+                self._all_seen = True
+                return
+            self._waiting.setdefault(item.kind, deque()).append(item)
+            self._bytes += item.size
+            self._count += 1
+            if suits(item.kind):
+                return
+
+    def _size(self) -> int:
+        """Items of a chunk: fewer towards the end, so that workers end together."""
+        if not self._all_seen:
+            return self.most
+        return max(self.least, min(self.most, -(-self._count // (2 * max(len(self._knows), 1)))))
+
+    def _take(self, kind: str, count: int) -> list[Item]:
+        items = self._waiting[kind]
+        chunk = [items.popleft() for _ in range(min(count, len(items)))]
+        if not items:
+            del self._waiting[kind]
+        self._bytes -= sum(item.size for item in chunk)
+        self._count -= len(chunk)
+        return chunk
+
+    def _together(self, knows: set[str]) -> list[Item]:
+        chunk: list[Item] = []
+        for kind in sorted(self._waiting, key=lambda of: (of not in knows, -len(self._waiting[of]))):
+            chunk += self._take(kind, self.most - len(chunk))
+            knows.add(kind)
+            if len(chunk) >= self.most:
+                break
+        return chunk

@@ -1,0 +1,222 @@
+"""Work handed to the workers of a Dask cluster, and what becomes of workers that die (host).
+
+Every chunk is meant for one worker, so that it is known of what a worker died: of the chunk that it was at. The items of that chunk
+go on one by one; one that has seen its worker die three times has that for its row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConventionError, JaxnmrError
+from .chunks import LEAST, MOST, Chunks
+from .table import Row
+from .work import Item, Work, failed
+from .worker import Unfit, chunk, versions
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+# times that an item's worker may die
+DEATHS = 3
+# chunks that a worker has, the one that it works on included
+_AHEAD = 2
+_SECONDS = 0.5
+_LOOK = 1.0
+# for rows that are on their way
+_PATIENCE = 10.0
+
+
+@dataclass(eq=False)
+class _Chunk:
+    """Some items with a worker.
+
+    Attributes:
+        deaths: of workers, with these items in hand.
+        finished: the worker is done with them; rows may still be on their way.
+    """
+
+    items: list[Item]
+    worker: str
+    deaths: int
+    future: Any = None
+    finished: bool = False
+
+
+@dataclass
+class _Waiting:
+    """Items that are to be worked on again."""
+
+    items: list[Item]
+    deaths: int = 0
+
+
+@dataclass
+class Cluster:
+    """An engine that hands work to the workers of a Dask cluster.
+
+    Workers may come and go. Each is given chunks of items of the kind that it has the programs of, never more than it will
+    be at soon.
+
+    Args:
+        client: of ``dask.distributed``, connected.
+        most, least: items in a chunk, and below how many of a kind they share one; 1 for long work on few items.
+    """
+
+    client: Client
+    most: int = MOST
+    least: int = LEAST
+    _flying: dict[str, list[_Chunk]] = field(default_factory=dict, repr=False)
+    _again: deque[_Waiting] = field(default_factory=deque, repr=False)
+    _unfit: set[str] = field(default_factory=set, repr=False)
+    _done: queue.SimpleQueue[_Chunk] = field(default_factory=queue.SimpleQueue, repr=False)
+    _has_work: set[str] = field(default_factory=set, repr=False)
+
+    def run(self, work: Work, items: Iterator[Item]) -> Iterator[Row | None]:
+        """See `Engine`.
+
+        Raises:
+            ConventionError: work that cannot be sent, or no worker that could do it.
+            JaxnmrError: the scheduler is gone.
+        """
+        packed = _packed(work)
+        campaign = hashlib.sha256(packed).hexdigest()
+        chunks, numbers, wanted = Chunks(items, self.most, self.least), count(), versions()
+        workers, looked = set[str](), -_LOOK
+        try:
+            while True:
+                if time.monotonic() - looked > _LOOK:
+                    workers, looked = self._workers(), time.monotonic()
+                    for worker in [name for name in self._flying if name not in workers]:
+                        yield from self._bury(worker, chunks)
+                for worker in workers - self._unfit:
+                    while len(self._flying.setdefault(worker, [])) < _AHEAD and (next_ := self._next(chunks, worker)):
+                        bytes_ = None if worker in self._has_work else packed
+                        self._has_work.add(worker)
+                        key = f"jaxnmr-{campaign[:12]}-{id(self)}-{next(numbers)}"
+                        self._send(next_, key, (campaign, bytes_, wanted))
+                if chunks.empty and not self._again and not any(self._flying.values()):
+                    return
+                try:
+                    yield from self._ended(self._done.get(timeout=_SECONDS), chunks)
+                except queue.Empty:
+                    yield None
+        finally:
+            flying = [of.future for some in self._flying.values() for of in some]
+            if flying and self.client.status == "running":
+                self.client.cancel(flying, force=True)
+            self._flying.clear()
+
+    # -- handing out ---------------------------------------------------------------------------------------------
+    def _workers(self) -> set[str]:
+        """Addresses of all workers."""
+        try:
+            return set(self.client.nthreads())
+        except Exception as err:
+            raise self._lost(err) from None
+
+    def _send(self, of: _Chunk, key: str, shared: tuple) -> None:
+        of.future = self.client.submit(chunk, *shared, of.items, workers=[of.worker], pure=False, key=key)
+        self._flying[of.worker].append(of)
+        of.future.add_done_callback(lambda _: self._done.put(of))
+
+    def _next(self, chunks: Chunks, worker: str) -> _Chunk | None:
+        if self._again:
+            waiting = self._again.popleft()
+            return _Chunk(waiting.items, worker, waiting.deaths)
+        items = chunks.next(worker)
+        return _Chunk(items, worker, 0) if items else None
+
+    # -- taking back ---------------------------------------------------------------------------------------------
+    def _ended(self, of: _Chunk, chunks: Chunks) -> Iterator[Row]:
+        """What became of a chunk of which the scheduler says that it ended."""
+        from distributed import CancelledError, TimeoutError
+        from distributed.scheduler import KilledWorker
+
+        if of not in self._flying.get(of.worker, ()):  # its worker died before, and it is elsewhere by now
+            return
+        if of.future.status == "cancelled":
+            raise self._lost(None)
+        of.finished = of.future.status == "finished"
+        try:
+            rows = of.future.result(timeout=_PATIENCE)
+        except KilledWorker:
+            yield from self._bury(of.worker, chunks)
+        except CancelledError:
+            raise self._lost(None) from None
+        except (TimeoutError, OSError):
+            self._workers()  # the scheduler is there; so the worker may be gone, which the next look at them will tell
+            self._done.put(of)
+        except Exception as err:
+            yield from self._refused(of, err)
+        else:
+            self._flying[of.worker].remove(of)
+            of.future.release()
+            if rows is None:
+                self._has_work.discard(of.worker)
+                self._again.append(_Waiting(of.items, of.deaths))
+                return
+            yield from rows
+            lacking = {item.key for item in of.items} - {row.key for row in rows}
+            yield from (failed(item, "The work gave no row.") for item in of.items if item.key in lacking)
+
+    def _refused(self, of: _Chunk, err: Exception) -> Iterator[Row]:
+        """A chunk ended in an exception: of the worker, which is left alone then, or of one of its items."""
+        self._flying[of.worker].remove(of)
+        if isinstance(err, Unfit):
+            self._unfit.add(of.worker)
+            self._again.append(_Waiting(of.items, of.deaths))
+            if self._workers() <= self._unfit:
+                raise ConventionError(f"no worker can do this: {err}")
+            return
+        yield from self._split(of, f"{type(err).__name__}: {err}")
+
+    def _bury(self, worker: str, chunks: Chunks) -> Iterator[Row]:
+        """What a worker had in hand that is no more: the chunk that it was at is to blame."""
+        chunks.gone(worker)
+        self._has_work.discard(worker)
+        unfinished = True
+        for of in self._flying.pop(worker):
+            of.future.release()
+            if unfinished and not of.finished:
+                unfinished = False
+                yield from self._split(of, "")
+            else:
+                self._again.append(_Waiting(of.items, of.deaths))
+
+    def _split(self, of: _Chunk, message: str) -> Iterator[Row]:
+        """One by one again what a worker died of, or a row where that was one item three times."""
+        deaths = of.deaths + 1
+        if deaths >= DEATHS and len(of.items) == 1:
+            yield failed(
+                of.items[0],
+                message or f"The process that worked on it died {DEATHS} times: out of memory, or it crashed; see the log of the worker.",
+            )
+            return
+        self._again.extend(_Waiting([item], deaths) for item in of.items)
+
+    def _lost(self, err: Exception | None) -> JaxnmrError:
+        why = f" ({type(err).__name__}: {err})" if err is not None and str(err) else ""
+        return JaxnmrError(
+            f"the scheduler at {self.client.scheduler.address if self.client.scheduler else 'its address'} is gone{why}; every row so far "
+            "is in the table: start a scheduler and repeat the same call"
+        )
+
+
+def _packed(work: Work) -> bytes:
+    import cloudpickle
+
+    try:
+        return cloudpickle.dumps(work)
+    except Exception as err:
+        raise ConventionError(
+            f"what is to be done cannot be sent to other processes: {type(err).__name__}: {err}. Terms, sources and functions of your own must "
+            "be picklable: define them at the top of a module, without open files, locks or generators in what they hold"
+        ) from None

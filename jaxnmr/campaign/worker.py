@@ -1,0 +1,68 @@
+"""What runs inside a worker of a cluster: the work begun once per process, a chunk of items, and how many died of what (host)."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import platform
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+from .table import Row
+from .work import Item, Work
+
+# begun once per process and campaign
+_BEGUN: dict[str, tuple[Work, Any]] = {}
+
+
+def versions() -> dict[str, str]:
+    """What must be the same wherever numbers of one table are made."""
+    named = {name: metadata.version(name) for name in ("jaxnmr", "jax", "jaxlib", "numpy", "distributed")}
+    return named | {"python": ".".join(map(str, sys.version_info[:2]))}
+
+
+class Unfit(Exception):
+    """A worker that cannot work on any item: other versions, or the work cannot be begun there."""
+
+
+def chunk(campaign: str, work: bytes | None, wanted: dict[str, str], items: Sequence[Item]) -> list[Row] | None:
+    """The rows of some items, in a worker; ``None`` where the worker does not have the work (any more).
+
+    Args:
+        campaign: digest of the work; what it begins with is kept in this process.
+        work: pickled; ``None`` for a worker that has had it before.
+        wanted: versions of the process that handed it out.
+        items: to work on.
+
+    Raises:
+        Unfit: see there.
+    """
+    _require_same(wanted)
+    if campaign not in _BEGUN:
+        if work is None:
+            return None
+        _BEGUN.clear()
+        _BEGUN[campaign] = _begun(work)
+    made, state = _BEGUN[campaign]
+    return list(made.rows(state, iter(items)))
+
+
+def _require_same(wanted: dict[str, str]) -> None:
+    mine = versions()
+    pairs = [f"{name} {mine.get(name, 'missing')} instead of {of}" for name, of in wanted.items() if mine.get(name) != of]
+    if pairs:
+        raise Unfit(
+            f"the worker on {platform.node()} has {', '.join(pairs)}: install the same versions there as where work is handed out"
+        )
+
+
+def _begun(work: bytes) -> tuple[Work, Any]:
+    try:
+        made: Work = pickle.loads(work)
+        return made, made.begin()
+    except Exception as err:
+        raise Unfit(
+            f"the work cannot be begun in process {os.getpid()} on {platform.node()}: {type(err).__name__}: {err}"
+        ) from None
