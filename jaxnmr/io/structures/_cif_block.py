@@ -1,6 +1,34 @@
-"""Reading tags of a CIF data block."""
+"""Parsing CIF, and reading tags of a data block."""
+
+import re
+from pathlib import Path
 
 from gemmi import cif
+
+from ...errors import ParseError
+
+# newer dictionaries write _cell.length_a for _cell_length_a
+_DOTTED = re.compile(r"_(?<![^\s]_)([A-Za-z]\w*)\.(?=[A-Za-z])")  # the underscore first: several times as fast
+
+
+def parse_cif(path: Path, raw: bytes) -> cif.Document:
+    """The bytes of a CIF as a document; a :class:`ParseError` of that path names the line gemmi stopped at."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")  # accents and degree signs of older files
+    try:
+        try:
+            return cif.read_string(_DOTTED.sub(r"_\1_", text))
+        except (ValueError, RuntimeError):
+            return cif.read_string(text)
+    except (ValueError, RuntimeError) as err:
+        found = re.match(r"(?:string)?:?(\d+)(?::\d+)?(?:\(\d+\))?:? *", str(err))
+        line = int(found[1]) if found else None
+        reason = (str(err)[found.end() :] if found else str(err)).strip()
+        lines = text.splitlines()
+        got = f" at {lines[line - 1].strip()[:60]!r}" if line is not None and 0 < line <= len(lines) else ""
+        raise ParseError(path, line, f"not CIF: {reason}{got}; expected 'data_...' blocks of tags and loops") from err
 
 
 def column_of(block: cif.Block, *tags: str) -> list[str]:

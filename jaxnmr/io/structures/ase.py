@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,14 +132,26 @@ def to_ase(crystal: Crystal) -> ase.Atoms:
     return atoms
 
 
-def read_ase_frames(path: Path, *, index=":") -> list[ase.Atoms]:
-    """Everything ASE can read, as a list of frames; failures become :class:`ParseError`."""
+def read_ase_frames(path: Path, *, index=":", text: str | None = None) -> list[ase.Atoms]:
+    """Everything ASE can read, as a list of frames; failures become :class:`ParseError`.
+
+    Args:
+        path: the file.
+        index: which frames, as of ``ase.io.read``.
+        text: what stands in an extxyz file; the path is then for messages only.
+    """
     import ase.io
+    from ase.io.extxyz import XYZError
     from ase.io.formats import UnknownFileTypeError
 
     try:
         with _deuterium():
-            frames = ase.io.read(path, index=index)
+            if text is None:
+                frames = ase.io.read(path, index=index)
+            else:
+                frames = ase.io.read(StringIO(text), index=index, format="extxyz")
+    except XYZError as err:
+        raise ParseError(path, None, f"ASE cannot read it: {err}") from err
     except OSError as err:
         raise ParseError(path, None, f"cannot open the file: {err.strerror or err}") from err
     except UnknownFileTypeError as err:

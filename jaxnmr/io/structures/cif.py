@@ -8,13 +8,11 @@ from gemmi import cif
 
 from ...crystal import Crystal, SpaceGroup, metric
 from ...errors import JaxnmrError, ParseError, SymmetryError
-from ._cif_block import column_of, line_of, text_of
+from ._cif_block import column_of, line_of, parse_cif, text_of
 from .cif_contents import check_contents, fitting_formula
 from .cif_sites import site_arguments
 from .cif_symmetry import groups_of, say_what_is_overruled
 
-# newer dictionaries write _cell.length_a for _cell_length_a
-_DOTTED = re.compile(r"(?<![^\s])_([A-Za-z]\w*)\.(?=[A-Za-z])")
 _PHASE_NAME = ("_pd_phase_name", "_chemical_name_mineral")
 
 
@@ -24,27 +22,12 @@ def read_cif_document(path: Path) -> cif.Document:
         raw = path.read_bytes()
     except OSError as err:
         raise ParseError(path, None, f"cannot open the file: {err.strerror or err}") from err
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("latin-1")  # accents and degree signs of older files
-    try:
-        try:
-            return cif.read_string(_DOTTED.sub(r"_\1_", text))
-        except (ValueError, RuntimeError):
-            return cif.read_string(text)
-    except (ValueError, RuntimeError) as err:
-        found = re.match(r"(?:string)?:?(\d+)(?::\d+)?(?:\(\d+\))?:? *", str(err))
-        line = int(found[1]) if found else None
-        reason = (str(err)[found.end() :] if found else str(err)).strip()
-        lines = text.splitlines()
-        got = f" at {lines[line - 1].strip()[:60]!r}" if line is not None and 0 < line <= len(lines) else ""
-        raise ParseError(path, line, f"not CIF: {reason}{got}; expected 'data_...' blocks of tags and loops") from err
+    return parse_cif(path, raw)
 
 
-def structure_blocks(path: Path) -> list[cif.Block]:
-    """The data blocks of a CIF that list atoms."""
-    document = read_cif_document(path)
+def structure_blocks(path: Path, document: cif.Document | None = None) -> list[cif.Block]:
+    """The data blocks of a CIF that list atoms; the path is for messages only where the document is given."""
+    document = read_cif_document(path) if document is None else document
     blocks = [block for block in document if column_of(block, "_atom_site_fract_x")]
     if not blocks:
         names = ", ".join(f"data_{block.name}" for block in document) or "none"

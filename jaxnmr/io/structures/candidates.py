@@ -1,0 +1,193 @@
+"""Candidates for a screening, one after the other: from folders, files of many structures, databases and tables.
+
+A million of them are never held at once, and none is read before somebody asks for its crystal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from ..._words import counted, listed
+from ...errors import ConventionError, ParseError
+from .candidate import UNREADABLE, Candidate
+from .candidate_kinds import UNKNOWN, kind_of_text
+from .candidate_tables import (
+    candidates_of_database,
+    candidates_of_parquet,
+    check_database,
+    check_parquet,
+    count_database,
+    count_parquet,
+)
+from .candidate_texts import candidates_of_cif, candidates_of_extxyz, split_blocks, split_frames
+
+__all__ = ["Candidate", "Candidates", "read_candidates"]
+
+_CIF, _FRAMES, _DATABASES, _PARQUET = (".cif", ".mcif"), (".xyz", ".extxyz"), (".db", ".json"), (".parquet",)
+_OTHERS = (".res", ".ins", ".exp", ".magres", ".vasp", ".poscar", ".cell", ".xsf")
+# what VASP writes has these in its name
+_VASP = ("POSCAR", "CONTCAR")
+
+
+def read_candidates(sources: Sequence[str | Path] | str | Path) -> Candidates:
+    """Candidate structures from files, to be taken one after the other.
+
+    Args:
+        sources: in any mixture: folders, of which all structure files are taken by name, those of subfolders not; CIF files
+            of one or several blocks; extxyz files (``.extxyz``, ``.xyz``) of one or many frames; databases of ASE (``.db``,
+            ``.json``); parquet files with columns ``name`` and ``cif``; any other file that :func:`jaxnmr.read_crystal`
+            reads.
+
+    Returns:
+        What can be iterated, any number of times, and reads while it is.
+
+    Raises:
+        ParseError: a source that does not exist, is empty or not what its suffix says, or a package that is lacking.
+        ConventionError: no sources.
+    """
+    paths = [Path(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
+    if not paths:
+        raise ConventionError("no candidates were given: name folders or files of structures")
+    for path in paths:
+        _check(path)
+    return Candidates(tuple(paths))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Structures in files, in the order of the sources.
+
+    Iterating raises a ConventionError where two have the same name, with both places. What cannot be read becomes a
+    candidate all the same, whose ``crystal()`` says why, and the rest goes on.
+
+    Attributes:
+        sources: folders and files.
+    """
+
+    sources: tuple[Path, ...]
+
+    def __iter__(self) -> Iterator[Candidate]:
+        # a million names would be held for nothing: eight bytes of each tell almost all of them apart
+        seen: set[int] = set()
+        for position, candidate in enumerate(self._all()):
+            mark = _mark(candidate.name)
+            if mark in seen:
+                self._refuse_another(candidate, position)
+            seen.add(mark)
+            yield candidate
+
+    def count(self) -> int:
+        """The number of candidates, without reading structures.
+
+        CIF files in folders count as one structure each, so that their files need not be opened.
+        """
+        total = 0
+        for path in self.sources:
+            if path.is_dir():
+                for file in _structure_files(path):
+                    total += 1 if _kind(file) != "frames" else _COUNTS["frames"](file)
+            else:
+                total += _COUNTS.get(_kind(path), _one)(path)
+        return total
+
+    def _all(self) -> Iterator[Candidate]:
+        for path in self.sources:
+            yield from chain.from_iterable(map(_candidates_of, _structure_files(path) if path.is_dir() else [path]))
+
+    def _refuse_another(self, second: Candidate, position: int) -> None:
+        """Find the first candidate of the name of a second one; there is none where only the marks are equal."""
+        for _, first in zip(range(position), self._all(), strict=False):
+            if first.name == second.name:
+                raise ConventionError(
+                    f"two candidates are called {second.name!r}: {first.origin} and {second.origin}. Results are kept by "
+                    "name: rename one, or leave one out"
+                )
+
+
+def _mark(name: str) -> int:
+    return hash(name)
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    kinds = {_CIF: "cif", _FRAMES: "frames", _DATABASES: "database", _PARQUET: "parquet"}
+    return next((kind for suffixes, kind in kinds.items() if suffix in suffixes), "file")
+
+
+def _structure_files(folder: Path) -> Iterator[Path]:
+    """Files of structures in a folder, sorted by name; hidden ones and databases are not among them."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if _is_structure_file(entry.name) and not entry.is_dir())
+    return (folder / name for name in names)
+
+
+def _is_structure_file(name: str) -> bool:
+    suffix = os.path.splitext(name)[1].lower()
+    return not name.startswith(".") and (suffix in _CIF + _FRAMES + _OTHERS or any(word in name for word in _VASP))
+
+
+def _check(path: Path) -> None:
+    try:
+        if path.is_dir():
+            if next(_structure_files(path), None) is None:
+                raise ParseError(
+                    path,
+                    None,
+                    f"a folder without structures ({counted(len(os.listdir(path)), 'file')} of other kinds); expected "
+                    f"{listed((*_CIF[:1], *_FRAMES, *_OTHERS), 'or')}, not in subfolders; databases are to be named themselves",
+                )
+            return
+        if path.stat().st_size == 0:
+            raise ParseError(path, None, "is empty (0 bytes); expected structures")
+        if (kind := _kind(path)) in _CHECKS:
+            _CHECKS[kind](path)
+    except FileNotFoundError:
+        raise ParseError(path, None, "no such file or folder; check the name and the working directory") from None
+    except OSError as err:
+        raise ParseError(path, None, f"cannot be opened: {err.strerror or err}") from err
+
+
+def _candidates_of(path: Path) -> Iterator[Candidate]:
+    try:
+        yield from _READERS.get(_kind(path), _of_one_file)(path)
+    except OSError as err:
+        reason = f"cannot be read: {err.strerror or err}"
+        yield Candidate(path.stem, reason.encode(), UNREADABLE, UNKNOWN, str(path))
+
+
+def _of_one_file(path: Path) -> Iterator[Candidate]:
+    vasp = any(word in path.name for word in _VASP) or path.suffix.lower() in (".vasp", ".poscar")
+    # POSCAR.12 and POSCAR.13 differ behind the dot
+    name = path.name.removesuffix(".vasp").removesuffix(".poscar") if vasp else path.stem
+    suffix = path.suffix.lower()
+    suffix = ".vasp" if vasp else suffix if suffix in _OTHERS else path.name
+    content = path.read_bytes()
+    yield Candidate(name, content, suffix, kind_of_text(content, suffix), str(path))
+
+
+def _one(path: Path) -> int:
+    return 1
+
+
+def _count_parts(path: Path, split: Callable) -> int:
+    with path.open("rb") as file:
+        return max(sum(1 for _ in split(file)), 1)
+
+
+_CHECKS = {"database": check_database, "parquet": check_parquet}
+_READERS = {
+    "cif": candidates_of_cif,
+    "frames": candidates_of_extxyz,
+    "database": candidates_of_database,
+    "parquet": candidates_of_parquet,
+}
+_COUNTS: dict[str, Callable[[Path], int]] = {
+    "cif": lambda path: _count_parts(path, split_blocks),
+    "frames": lambda path: _count_parts(path, split_frames),
+    "database": count_database,
+    "parquet": count_parquet,
+}
