@@ -26,10 +26,7 @@ SCHEMA = 2
 Kind = Literal[
     "refinement",
     "screening",
-    "candidate",
     "series",
-    "series-plan",
-    "series-row",
     "relaxation",
     "indexing",
     "determination",

@@ -197,7 +197,8 @@ class Cluster:
         if deaths >= DEATHS and len(of.items) == 1:
             yield failed(
                 of.items[0],
-                message or f"The process that worked on it died {DEATHS} times: out of memory, or it crashed; see the log of the worker.",
+                message
+                or f"The process that worked on it died {DEATHS} times: out of memory, or it crashed; see the log of the worker.",
             )
             return
         self._again.extend(_Waiting([item], deaths) for item in of.items)

@@ -64,7 +64,7 @@ def connected(
     address = scheduler if scheduler_file is None else address_in(scheduler_file)
     try:
         client = distributed.Client(address, timeout=_PATIENCE)
-    except (OSError, ValueError, TypeError, asyncio.TimeoutError) as err:
+    except (TimeoutError, OSError, ValueError, TypeError) as err:
         raise ConventionError(
             f"no scheduler answers at {address} ({_brief(err)}): start one there with dask scheduler --scheduler-file FILE, or give another "
             "address"
@@ -126,7 +126,9 @@ def address_in(path: str | Path) -> str:
             path, None, "no such file; dask scheduler --scheduler-file writes it when the scheduler has started"
         ) from None
     except (OSError, ValueError, KeyError, TypeError):
-        raise ParseError(path, None, "is no scheduler file; expected what dask scheduler --scheduler-file wrote") from None
+        raise ParseError(
+            path, None, "is no scheduler file; expected what dask scheduler --scheduler-file wrote"
+        ) from None
 
 
 @contextmanager
@@ -192,7 +194,7 @@ def serve(address: str, *, workers: int, gpu: bool, memory_limit: str | None) ->
     with tempfile.TemporaryDirectory(prefix="jaxnmr-workers-") as folder, dask.config.set(_SETTINGS):
         try:
             asyncio.run(run(folder))
-        except (OSError, asyncio.TimeoutError) as err:
+        except (TimeoutError, OSError) as err:
             raise ConventionError(f"no scheduler answers at {address} ({_brief(err)}): start it first") from None
 
 

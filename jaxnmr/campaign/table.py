@@ -92,7 +92,7 @@ class Table:
                 self._require_same(kind, run)
             else:
                 self._make(kind, run)
-            self._note(writer=f"process {os.getpid()} on {platform.node()}")
+            self.note(writer=f"process {os.getpid()} on {platform.node()}")
         except BaseException:
             self.close()
             raise
@@ -134,17 +134,21 @@ class Table:
 
     # -- writing -------------------------------------------------------------------------------------------------
     def write(self, rows: Iterable[Row]) -> None:
-        """Put rows in place, all of them or none; a key that is there keeps its row.
+        """Put rows in place, all of them or none; a key that is there keeps its row, a name has one row.
 
         Raises:
             JaxnmrError: no space on the disk, or the disk is gone; what was written before is kept.
         """
         rows = list(rows)
         names = (*_FIXED, *self.columns)
-        into = (
-            f"INSERT OR IGNORE INTO rows ({', '.join(map(_quoted, names))}) VALUES ({', '.join('?' * len(names))})"
-        )
+        into = f"INSERT OR IGNORE INTO rows ({', '.join(map(_quoted, names))}) VALUES ({', '.join('?' * len(names))})"
         with self._transaction():
+            # a candidate that has changed since takes the place of what it was
+            for table in ("texts", "rows"):
+                self._base.executemany(
+                    f"DELETE FROM {table} WHERE key IN (SELECT key FROM rows WHERE name = ? AND key != ?)",
+                    [(row.name, row.key) for row in rows],
+                )
             self._base.executemany(into, [self._flat(row) for row in rows])
             self._base.executemany(
                 "INSERT OR IGNORE INTO texts (key, record, text) VALUES (?, ?, ?)",
@@ -196,19 +200,20 @@ class Table:
         with self._transaction():
             self._base.execute("CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
             self._base.execute(
-                "CREATE TABLE rows (key TEXT PRIMARY KEY, name TEXT NOT NULL, status TEXT NOT NULL, message TEXT NOT NULL, "
+                "CREATE TABLE rows (key TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, status TEXT NOT NULL, message TEXT NOT NULL, "
                 f"seconds REAL NOT NULL{columns})"
             )
             # apart, so that ranking reads numbers only
             self._base.execute(
                 "CREATE TABLE texts (key TEXT PRIMARY KEY, record TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID"
             )
-        self._note(
+        self.note(
             schema=str(SCHEMA), kind=kind, run=run, columns=json.dumps({name: of.__name__ for name, of in self.columns.items()}),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )  # fmt: skip
 
-    def _note(self, **notes: str) -> None:
+    def note(self, **notes: str) -> None:
+        """Texts about the table as a whole, by name."""
         with self._transaction():
             self._base.executemany("INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)", list(notes.items()))
 
@@ -265,25 +270,50 @@ class Rows:
         """One column of all rows, in the order of :meth:`keys`; ``None`` where it is empty."""
         if name not in (*_FIXED, *self.columns):
             raise ConventionError(f"the table has no column {name!r}; it has {', '.join((*_FIXED, *self.columns))}")
-        return [value for (value,) in self._base.execute(f"SELECT {_quoted(name)} FROM rows ORDER BY name, key")]
+        return [value for (value,) in self._base.execute(f"SELECT {_quoted(name)} FROM rows ORDER BY name")]
 
-    def keys(self) -> list[str]:
-        """Keys of all rows, by name."""
-        return self.column("key")
+    def keys(self, status: str | None = None) -> list[str]:
+        """Keys of all rows, or of those that ended in one way, by name."""
+        if status is None:
+            return self.column("key")
+        return [key for (key,) in self._base.execute("SELECT key FROM rows WHERE status = ? ORDER BY name", (status,))]
 
     def row(self, key: str) -> Row:
         """One row with all that belongs to it."""
-        names = ", ".join(map(_quoted, (*_FIXED, *self.columns)))
-        found = self._base.execute(f"SELECT {names} FROM rows WHERE key = ?", (key,)).fetchone()
-        if found is None:
+        row = next(self.of([key]), None) if self._has(key) else None
+        if row is None:
             raise ConventionError(f"the table has no row with the key {key!r}")
-        record, text = self._base.execute("SELECT record, text FROM texts WHERE key = ?", (key,)).fetchone()
-        values = dict(zip(self.columns, found[len(_FIXED) :], strict=True))
-        return Row(*found[: len(_FIXED)], values, json.loads(record), text)
+        return row
+
+    def named(self, name: str) -> Row | None:
+        """The row of a name, ``None`` where there is none."""
+        found = self._base.execute("SELECT key FROM rows WHERE name = ?", (name,)).fetchone()
+        return None if found is None else self.row(found[0])
+
+    def _has(self, key: str) -> bool:
+        return bool(self._base.execute("SELECT 1 FROM rows WHERE key = ?", (key,)).fetchone())
+
+    def of(self, keys: Sequence[str]) -> Iterator[Row]:
+        """Rows of keys, in their order."""
+        names = ", ".join(f"rows.{_quoted(name)}" for name in (*_FIXED, *self.columns))
+        for first in range(0, len(keys), _AT_ONCE):
+            these = keys[first : first + _AT_ONCE]
+            found = self._base.execute(
+                f"SELECT {names}, texts.record, texts.text FROM rows JOIN texts ON rows.key = texts.key "
+                f"WHERE rows.key IN ({', '.join('?' * len(these))})",
+                list(these),
+            )
+            by_key = {flat[0]: self._row(flat) for flat in found}
+            yield from (by_key[key] for key in these)
 
     def __iter__(self) -> Iterator[Row]:
         """All rows by name."""
-        return (self.row(key) for key in self.keys())
+        return self.of(self.keys())
+
+    def _row(self, flat: Sequence[Any]) -> Row:
+        own = len(_FIXED)
+        *values, record, text = flat[own:]
+        return Row(*flat[:own], dict(zip(self.columns, values, strict=True)), json.loads(record), text)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -310,7 +340,9 @@ def _said(path: Path | None) -> Iterator[None]:
                 f"{path}: no space left on the disk; what was written before is kept: make room and repeat the same call"
             ) from None
         if "not a database" in text or "malformed" in text:
-            raise ParseError(path or "table", None, f"is no table ({text}); remove it, or name another folder") from None
+            raise ParseError(
+                path or "table", None, f"is no table ({text}); remove it, or name another folder"
+            ) from None
         raise JaxnmrError(f"{path}: the table cannot be used ({text}); what was written before is kept") from None
 
 

@@ -51,7 +51,9 @@ def chunk(campaign: str, work: bytes | None, wanted: dict[str, str], items: Sequ
 
 def _require_same(wanted: dict[str, str]) -> None:
     mine = versions()
-    pairs = [f"{name} {mine.get(name, 'missing')} instead of {of}" for name, of in wanted.items() if mine.get(name) != of]
+    pairs = [
+        f"{name} {mine.get(name, 'missing')} instead of {of}" for name, of in wanted.items() if mine.get(name) != of
+    ]
     if pairs:
         raise Unfit(
             f"the worker on {platform.node()} has {', '.join(pairs)}: install the same versions there as where work is handed out"

@@ -22,10 +22,11 @@ from . import commands
 from .beginning import add_new
 from .codes import INTERRUPTED, OK, WRONG_INPUT
 from .echo import add_echo
+from .engines import add_worker
 from .folders import CHECKPOINT
 from .relaxing import add_relax
 from .reporting import add_report
-from .screening import add_screen
+from .screening import add_screen, add_table
 from .series import add_series
 from .solving import add_solving
 
@@ -198,6 +199,8 @@ def _parser() -> argparse.ArgumentParser:
 
     add_report(command)
     add_screen(command)
+    add_table(command)
+    add_worker(command)
     add_series(command)
     add_relax(command)
     add_solving(command)

@@ -1,23 +1,31 @@
-"""The command ``jaxnmr screen``: a run file refined with one candidate structure after the other in place of its own."""
+"""The commands ``jaxnmr screen`` and ``jaxnmr table``: candidate structures in place of one of a run file, and what came of them."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
+from .._record import fingerprint
 from .._words import counted
 from ..errors import ParseError
-from ..search.criteria import RANKINGS
+from ..search.screening.criteria import RANKINGS
 from .codes import NOT_CONVERGED, OK, WRONG_INPUT
 from .commands import _prepare
+from .engines import add_engine, engine, progress
 from .folders import usable
 
 if TYPE_CHECKING:
+    from ..crystal import Crystal
+    from ..runfile import Run, Setup
     from ..search import ScreeningResult, ScreeningRow
 
 
@@ -25,47 +33,81 @@ def add_screen(command: Callable) -> None:
     """Add the command to the parser; ``command`` makes subparsers."""
     screen = command(
         "screen", _screen, "refine candidate structures against the data of a run file and rank them",
-        "jaxnmr screen run.toml candidates/*.cif --out out/screen",
+        "jaxnmr screen run.toml --candidates candidates.extxyz --workers 8 --out out/screen",
     )  # fmt: skip
     screen.add_argument("run", metavar="RUN.toml", help="as for refine; every candidate takes the place of its phase")
-    screen.add_argument("candidates", nargs="+", metavar="FILE", help="structures: CIF or another structure file")
+    screen.add_argument("files", nargs="*", metavar="FILE", help="structures, as --candidates")
+    screen.add_argument(
+        "--candidates",
+        action="append",
+        default=[],
+        metavar="SOURCE",
+        help="a folder of structure files, or a file of one or many: CIF, extxyz, parquet, ASE's .db, or what else can be "
+        "read; may be repeated",
+    )
     screen.add_argument("--phase", metavar="NAME", help="which phase is replaced, when the run file has several")
     screen.add_argument("--rank", choices=RANKINGS, default="bic", help="what decides (default: bic)")
-    screen.add_argument(
-        "--share",
-        metavar="K/N",
-        help="run as worker K (from 1) of N on the same candidates; all are given the same --out",
-    )
+    screen.add_argument("--retry", action="store_true", help="once more those that ended with an error before")
+    add_engine(screen)
+
+
+@dataclass(frozen=True)
+class _Make:
+    """Of a candidate what is refined; it can be sent to other processes, which read the run file themselves."""
+
+    path: Path
+    phase: str
+
+    def __call__(self, crystal: Crystal) -> Setup:
+        from ..runfile import build
+
+        return build(_read(self.path), structures={self.phase: crystal})
+
+
+@cache
+def _read(path: Path) -> Run:
+    from ..runfile import load_run
+
+    return load_run(path)
 
 
 def _screen(arguments: argparse.Namespace, console: Console) -> int:
-    from ..runfile import build, load_run
+    from ..io.structures.candidates import read_candidates
+    from ..runfile import load_run
 
     run = load_run(arguments.run)
-    index, count = _share(arguments.share)
+    phase = _phase(arguments, [p.name for p in run.phases])
+    candidates = read_candidates([*arguments.files, *arguments.candidates])
     _prepare(arguments)
     from ..report.screening import write_screening
     from ..search import screen
 
-    phase = _phase(arguments, [p.name for p in run.phases])
-    candidates = _named(arguments.candidates)
     folder = usable(arguments.out or Path("out") / f"{run.path.stem}_screen")
-    console.print(f"[bold]{escape(run.title)}[/]: {counted(len(candidates), 'candidate')} for {escape(phase)}")
-    result = screen(
-        candidates,
-        lambda crystal: build(run, structures={phase: crystal}),
-        folder=folder / "candidates",
-        rank=arguments.rank,
-        callback=lambda row: console.print(_line(row)),
-        process_index=index,
-        process_count=count,
-    )
-    if index == 0:
-        write_screening(result, folder, run.title)
-    _summary(result, folder, console, report=index == 0)
-    if all(row.status == "error" for row in result.rows):
+    total = counted(candidates.count(), "candidate")
+    console.print(f"[bold]{escape(run.title)}[/]: {total} for {escape(phase)}")
+    with engine(arguments) as client:
+        result = screen(
+            candidates,
+            _Make(run.path.absolute(), phase),
+            folder=folder,
+            rank=arguments.rank,
+            callback=lambda row, tally: console.print(f"{_line(row)}  [dim]{escape(progress(tally))}[/]"),
+            client=client,
+            retry=arguments.retry,
+            settings=_settings(run, phase),
+        )
+    write_screening(result, folder, run.title)
+    _summary(result, folder, console)
+    if result.statuses["error"] == len(result.rows):
         return WRONG_INPUT
     return OK if result.best.status == "converged" else NOT_CONVERGED
+
+
+def _settings(run: Run, phase: str) -> str:
+    """Digest of the run file and of every file that it names, but for the structure that candidates replace."""
+    replaced = {p.structure for p in run.phases if p.name == phase}
+    files = [fingerprint(path) for path in (run.path, *run.inputs) if path not in replaced]
+    return hashlib.sha256(repr([phase, sorted(str(file["sha256"]) for file in files)]).encode()).hexdigest()
 
 
 def _phase(arguments: argparse.Namespace, names: list[str]) -> str:
@@ -85,26 +127,6 @@ def _phase(arguments: argparse.Namespace, names: list[str]) -> str:
     return chosen
 
 
-def _named(files: list[str]) -> dict[str, Path]:
-    """Candidates by the stem of their file, by the whole path where stems repeat."""
-    paths = [Path(file) for file in dict.fromkeys(files)]
-    gone = [path for path in paths if not path.exists()]
-    if gone:
-        why = "nothing matches this pattern" if any(mark in str(gone[0]) for mark in "*?[") else "no such file"
-        raise ParseError(gone[0], None, f"{why}{f' ({len(gone)} candidates are not there)' if len(gone) > 1 else ''}")
-    stems = [path.stem for path in paths]
-    return {stem if stems.count(stem) == 1 else str(path): path for stem, path in zip(stems, paths, strict=True)}
-
-
-def _share(text: str | None) -> tuple[int, int]:
-    if text is None:
-        return 0, 1
-    first, _, second = text.partition("/")
-    if first.isdigit() and second.isdigit() and 1 <= int(first) <= int(second):
-        return int(first) - 1, int(second)
-    raise ParseError("--share", None, f"got {text!r}; expected K/N such as 2/4, with K from 1 to N")
-
-
 def _line(row: ScreeningRow) -> str:
     name = escape(row.name)
     if row.status == "error":
@@ -113,9 +135,43 @@ def _line(row: ScreeningRow) -> str:
     return f"{name}: R {row.rwp:.2f} %, GoF {row.gof:.3f}, {row.n_parameters} parameters, {row.seconds:.1f} s{note}"
 
 
-def _summary(result: ScreeningResult, folder: Path, console: Console, *, report: bool) -> None:
+def _summary(result: ScreeningResult, folder: Path, console: Console) -> None:
     colour = "green" if result.best.status == "converged" else "red"
     console.print(f"[bold {colour}]{escape(result.message)}[/]")
-    console.print(f"  {result.refined} refined now, {result.resumed} taken over from before, {result.seconds:.1f} s")
-    if report:
-        console.print(f"  report: {escape(str(folder / 'report.md'))}")
+    console.print(f"  {result.refined} refined now, {result.resumed} known from before, {result.seconds:.1f} s")
+    console.print(f"  report: {escape(str(folder / 'report.md'))}; more of the table: jaxnmr table {escape(str(folder))}")
+
+
+def add_table(command: Callable) -> None:
+    """Add the command ``table`` to the parser."""
+    table = command(
+        "table", _table, "show the best candidates of a screening, also while it runs", "jaxnmr table out/screen --top 20 --csv",
+        parents=(),
+    )  # fmt: skip
+    table.add_argument("folder", type=Path, metavar="DIR", help="of a screening")
+    table.add_argument("--top", type=int, default=20, metavar="N", help="so many of the best; 0 for all (default: 20)")
+    table.add_argument("--rank", choices=RANKINGS, default="bic", help="what decides (default: bic)")
+    table.add_argument("--csv", action="store_true", help="comma-separated columns")
+    table.add_argument("--cif", type=Path, metavar="DIR", help="write their refined structures there")
+    table.add_argument("--parquet", type=Path, metavar="FILE", help="write the whole table, CIF included (needs pyarrow)")
+
+
+def _table(arguments: argparse.Namespace, console: Console) -> int:
+    from ..campaign.export import write_parquet
+    from ..campaign.table import Rows
+    from ..report.screening import csv_lines, write_structures
+    from ..search.screening.stored import ranked_table
+
+    result = ranked_table(arguments.folder, arguments.rank)
+    most = arguments.top or len(result.rows)
+    if arguments.csv:
+        sys.stdout.writelines(csv_lines(result, most))
+    else:
+        print(f"{result.message}\n{result.table(most)}")
+    if arguments.cif is not None:
+        files = write_structures(result, usable(arguments.cif), most)
+        console.print(f"{counted(len(files), 'structure')} in {escape(str(arguments.cif))}")
+    if arguments.parquet is not None:
+        rows = write_parquet(Rows(arguments.folder), arguments.parquet)
+        console.print(f"{counted(rows, 'row')} in {escape(str(arguments.parquet))}")
+    return OK

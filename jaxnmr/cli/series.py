@@ -101,7 +101,7 @@ def _series(arguments: argparse.Namespace, console: Console) -> int:
         at=None if conditions is None else conditions.values,
         abscissa=arguments.called or ("row" if conditions is None else conditions.name),
         unit=arguments.unit or ("" if conditions is None else conditions.unit),
-        folder=folder / "rows",
+        folder=folder,
         backward=not arguments.one_way,
         present=arguments.present,
         callback=lambda row: console.print(_line(row)),

@@ -11,7 +11,7 @@ from .style import CALCULATED, DIFFERENCE, GREY, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..search.ranking import ScreeningResult
+    from ..search.screening.ranking import ScreeningResult
 
 _AXES = {"bic": "BIC − best", "aic": "AIC − best", "chi2": "χ² − best", "rwp": "R / %", "energy": "ΔE / meV per atom"}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,10 @@ from .._record import envelope, write_record
 from .._tables import markdown
 from ..plot import pattern
 from ..plot.screening import ranking
+from .pictures import file_name
 
 if TYPE_CHECKING:
-    from ..search.ranking import ScreeningResult
+    from ..search.screening.ranking import ScreeningResult
 
 _FIGURES = {
     "bic": "BIC − best",
@@ -24,10 +27,13 @@ _FIGURES = {
     "rwp": "R / %",
     "energy": "ΔE / meV per atom",
 }
+# candidates in the report and in result.json; the table has all
+_LISTED = 100
 
 
 def write_screening(result: ScreeningResult, directory: str | Path, title: str = "Screening") -> dict[str, Path]:
-    """Write ``report.md``, ``result.json``, ``ranking.csv`` and ``ranking.png``, and the pattern of the best candidate where it is at hand.
+    """Write ``report.md``, ``result.json``, ``ranking.csv``, ``ranking.png`` and the ten best structures, and the pattern of the best
+    candidate where it is at hand.
 
     Args:
         result: of :func:`jaxnmr.screen`.
@@ -50,30 +56,61 @@ def write_screening(result: ScreeningResult, directory: str | Path, title: str =
         written[name] = folder / f"{name}.png"
         figure.savefig(written[name])
         plt.close(figure)
-    with open(written["table"], "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            ("rank", "candidate", "status", result.rank, "chi2", "gof", "r_percent", "energy_ev_atom", "observations", "parameters",
-             "moved_A", "cell_change", "seconds", "file", "remarks")
-        )  # fmt: skip
-        for k, (row, figure) in enumerate(zip(result.rows, result.figures, strict=True), start=1):
-            writer.writerow(
-                (k, row.name, row.status, figure, row.chi2, row.gof, row.rwp, row.energy_ev_atom, row.n_observations,
-                 row.n_parameters, row.moved, row.strain, round(row.seconds, 3), row.file, " ".join(result.remarks(row)))
-            )  # fmt: skip
+    write_atomically(written["table"], "".join(csv_lines(result)))
+    for name, path in write_structures(result, folder / "best").items():
+        written[f"structure {name}"] = path
     write_atomically(written["report"], _text(result, title, written))
     written["result"] = write_record(folder / "result.json", envelope("screening", title, screening_record(result)))
     return written
 
 
+def csv_lines(result: ScreeningResult, most: int | None = None) -> Iterator[str]:
+    """The ranking in comma-separated columns, line by line; so many of the best, or all."""
+    line = io.StringIO()
+    writer = csv.writer(line, lineterminator="\n")
+
+    def written(row: Sequence[Any]) -> str:
+        line.seek(0)
+        line.truncate()
+        writer.writerow(row)
+        return line.getvalue()
+
+    yield written(
+        ("rank", "candidate", "status", result.rank, "chi2", "gof", "r_percent", "energy_ev_atom", "observations", "parameters",
+         "moved_A", "cell_change", "seconds", "remarks")
+    )  # fmt: skip
+    for k, (row, figure) in enumerate(zip(result.rows[:most], result.figures[:most], strict=True), start=1):
+        yield written(
+            (k, row.name, row.status, figure, row.chi2, row.gof, row.rwp, row.energy_ev_atom, row.n_observations,
+             row.n_parameters, row.moved, row.strain, round(row.seconds, 3), " ".join(result.remarks(row)))
+        )  # fmt: skip
+
+
+def write_structures(result: ScreeningResult, directory: str | Path, most: int = 10) -> dict[str, Path]:
+    """Write the refined structures of the best candidates as ``01_NAME.cif`` and so on; the files by name of the candidate."""
+    folder, written = Path(directory), dict[str, Path]()
+    for k, row in enumerate(result.rows[:most]):
+        text = result.structure(k)
+        if text:
+            folder.mkdir(parents=True, exist_ok=True)
+            written[row.name] = write_atomically(folder / f"{k + 1:02d}_{file_name(row.name)}.cif", text)
+    return written
+
+
 def screening_record(result: ScreeningResult) -> dict[str, Any]:
-    """The ranking as plain values; the numbers of a candidate are in the record of its own, see ``file``."""
-    pairs = zip(result.rows, result.figures, strict=True)
+    """The ranking as plain values: the best candidates with their parameters; the table has all of them."""
+    pairs = zip(result.rows[:_LISTED], result.figures[:_LISTED], strict=True)
     return {
         "message": result.message,
         "warnings": list(result.common),
         "rank": result.rank,
-        "candidates": [{"figure": figure, "r_percent": row.rwp, **vars(row)} for row, figure in pairs],
+        "count": len(result.rows),
+        "statuses": dict(result.statuses),
+        "candidates": [
+            {"figure": figure, "r_percent": row.rwp, **vars(row), "parameters": result.parameters(k)}
+            for k, (row, figure) in enumerate(pairs)
+        ],
+        "table": None if result.table_file is None else result.table_file.name,
         "refined": result.refined,
         "resumed": result.resumed,
         "seconds": result.seconds,
@@ -97,7 +134,8 @@ def _text(result: ScreeningResult, title: str, written: dict[str, Path]) -> str:
         "atoms moved / Å",
     )
     rows = []
-    for k, (row, figure) in enumerate(zip(result.rows, result.figures, strict=True), start=1):
+    shown_rows = zip(result.rows[:_LISTED], result.figures[:_LISTED], strict=True)
+    for k, (row, figure) in enumerate(shown_rows, start=1):
         numbers = (
             f"{figure:.4g}",
             f"{row.chi2:.6g}",
@@ -110,6 +148,8 @@ def _text(result: ScreeningResult, title: str, written: dict[str, Path]) -> str:
         shown = numbers if np.isfinite(row.chi2) else ("",) * len(numbers)
         rows.append((k, row.name, row.status, *shown, " ".join(result.remarks(row))))
     lines += [markdown((*header, "remarks"), rows)]
+    if len(result.rows) > _LISTED:
+        lines += ["", f"{len(result.rows) - _LISTED} more are in `{written['table'].name}`."]
     lines += ["", f"![ranking]({written['ranking'].name})", ""]
     if "best" in written:
         lines += [f"The best candidate, {result.best.name}:", "", f"![best]({written['best'].name})", ""]

@@ -6,9 +6,10 @@ from .._lazy import lazy
 
 if TYPE_CHECKING:
     from .downhill import RelaxStep
-    from .ranking import ScreeningResult, ScreeningRow
     from .relaxation import RelaxResult, relax
-    from .screening import screen
+    from .screening.ranking import ScreeningResult
+    from .screening.rows import ScreeningRow
+    from .screening.screen import screen
     from .series.refine import refine_series
     from .series.rows import SeriesResult, SeriesRow
     from .starts import StartsResult, displaced, refine_starts
@@ -33,8 +34,8 @@ __getattr__, __dir__ = lazy(
     names={
         "RelaxResult": "relaxation",
         "RelaxStep": "downhill",
-        "ScreeningResult": "ranking",
-        "ScreeningRow": "ranking",
+        "ScreeningResult": "screening.ranking",
+        "ScreeningRow": "screening.rows",
         "SeriesResult": "series.rows",
         "SeriesRow": "series.rows",
         "StartsResult": "starts",
@@ -42,6 +43,6 @@ __getattr__, __dir__ = lazy(
         "refine_series": "series.refine",
         "refine_starts": "starts",
         "relax": "relaxation",
-        "screen": "screening",
+        "screen": "screening.screen",
     },
 )

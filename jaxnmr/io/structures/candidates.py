@@ -57,6 +57,16 @@ def read_candidates(sources: Sequence[str | Path] | str | Path) -> Candidates:
     return Candidates(tuple(paths))
 
 
+def candidate_of_file(path: str | Path, name: str) -> Candidate:
+    """A file of one structure as a candidate; where it cannot be read, ``crystal()`` says so."""
+    path = Path(path)
+    try:
+        return next(_of_one_file(path))._replace(name=name)
+    except OSError as err:
+        why = "no such file" if isinstance(err, FileNotFoundError) else f"cannot be read: {err.strerror or err}"
+        return Candidate(name, why.encode(), UNREADABLE, UNKNOWN, str(path))
+
+
 @dataclass(frozen=True)
 class Candidates:
     """Structures in files, in the order of the sources.

@@ -22,12 +22,12 @@ from ...refinement.loop import starting
 from ...refinement.result import RefinementResult
 from ...refinement.solvers import LevenbergMarquardt, Solver
 from ...refinement.stages import Stage
-from ..folder import fingerprint
+from ..fingerprint import fingerprint
 from ..rooms import spacious
-from .folder import SeriesFolder
 from .numbers import numbers
 from .presence import RETURNS, Part, amounts, goodness, parts, seen
 from .rows import SeriesResult, SeriesRow, better
+from .table import SeriesTable
 
 Make = Callable[[Any], Sequence[Any]]
 
@@ -86,7 +86,7 @@ def refine_series(
         )
     named = _named(data)
     return _Series(
-        named, make, _abscissae(list(named), at), None if folder is None else SeriesFolder(folder), stages, solver, present, callback,
+        named, make, _abscissae(list(named), at), SeriesTable(folder), stages, solver, present, callback,
         f"{settings} {present}",
     ).go(backward, abscissa, unit)  # fmt: skip
 
@@ -114,9 +114,9 @@ class _Solved(NamedTuple):
 class _Series:
     """State of one call."""
 
-    def __init__(self, named, make, at, folder, stages, solver, present, callback, settings):
+    def __init__(self, named, make, at, table, stages, solver, present, callback, settings):
         self.began = time.perf_counter()
-        self.named, self.make, self.at, self.folder = named, make, at, folder
+        self.named, self.make, self.at, self.table = named, make, at, table
         self.stages, self.solver, self.present = stages, solver or LevenbergMarquardt(), present
         self.callback, self.settings = callback, settings
         self.place = {name: k for k, name in enumerate(named)}
@@ -126,7 +126,6 @@ class _Series:
         self.parts: tuple[Part, ...] = ()
         self.layout: Any = None
         self.refined = self.resumed = 0
-        self.opened = False
         self.compile_seconds = 0.0
 
     def go(self, backward: bool, abscissa: str, unit: str) -> SeriesResult:
@@ -139,8 +138,7 @@ class _Series:
                 behind = list(reversed(names[: self.place[last.name]]))
                 back = self._pass(behind, "backward", last, last.key, forward)
         finally:
-            if self.folder is not None:
-                self.folder.close()
+            self.table.close()
         rows = tuple(better(row, back[name]) if name in back else row for name, row in forward.items())
         units = self.units | {name: of[2] for row in rows for name, of in row.derived.items()}
         return SeriesResult(
@@ -176,13 +174,11 @@ class _Series:
                 )
             except Exception as err:
                 return replace(bare, key=key, message=f"{type(err).__name__}: {err}")
-            if self.folder is not None and not self.opened:
-                self.folder.open(list(self.named), key)
-                self.opened = True
-            known = self._known(name, direction, key)
+            self.table.open(list(self.named), key)
+            known = self.table.row(name, direction, key)
             if known is not None:
                 self.resumed += 1
-                return known
+                return replace(known, at=self.at[name])
             try:
                 made = self._solved(setup, neighbour)
                 row = self._described(bare, setup, made, rival)
@@ -192,20 +188,8 @@ class _Series:
         self.compile_seconds += compiled.seconds
         row = replace(row, key=key, at=self.at[name], compiled=compiled.count, seconds=seconds)
         self.refined += 1
-        if self.folder is not None:
-            self.folder.keep(self.place[name], row)
+        self.table.keep(row)
         return row
-
-    def _known(self, name: str, direction: str, key: str) -> SeriesRow | None:
-        row = None if self.folder is None else self.folder.row(self.place[name], name, direction)
-        if row is None or row.key == key:
-            return None if row is None else replace(row, at=self.at[name])
-        if direction == "backward":  # there was another end to come back from
-            return None
-        raise ConventionError(
-            f"{self.folder.path} holds another series: its row {name!r} was refined from other data than those that are there now; "
-            "name another folder"
-        )
 
     def _setup(self, name: str) -> _Setup:
         """What ``make`` gives for one set of data; warnings on the way belong to its row."""

@@ -17,8 +17,8 @@ from jaxnmr.errors import ConventionError, ParameterError
 from jaxnmr.objective.objective import residuals
 from jaxnmr.report.screening import write_screening
 from jaxnmr.search.folder import ScreeningFolder
-from jaxnmr.search.ranking import ScreeningResult, ScreeningRow, ranked
 from jaxnmr.search.rooms import Rooms
+from jaxnmr.search.screening.ranking import ScreeningResult, ScreeningRow, ranked
 
 CELL, OXYGEN = np.array([4.594, 2.959]), 0.305
 

@@ -1,0 +1,1 @@
+"""Many candidate structures refined against the same data, and ranked."""

@@ -1,0 +1,100 @@
+"""Candidates as they are given, as items of a campaign (host)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..._arguments import shown
+from ..._digest import digest
+from ...campaign.work import Item
+from ...crystal import Crystal
+from ...errors import ConventionError, ParameterError
+from ...io.structures.ase import from_ase
+from ...io.structures.candidate import Candidate
+from ...io.structures.candidates import Candidates, candidate_of_file, read_candidates
+
+
+def items_of(candidates: Any) -> Iterator[Item]:
+    """Items; candidates in files are read one after the other, as items are taken.
+
+    Args:
+        candidates: as of :func:`jaxnmr.screen`.
+
+    Raises:
+        ConventionError: no candidates, or two of one name.
+        ParameterError: something that is no structure.
+        ParseError: files that are not there.
+    """
+    if isinstance(candidates, str | Path):
+        candidates = read_candidates(candidates)
+    if isinstance(candidates, Candidates):
+        return map(_read_later, candidates)
+    if isinstance(candidates, Mapping):
+        items = [_item(str(name), given) for name, given in candidates.items()]
+    else:
+        items = [item for given in candidates for item in _unnamed(given)]
+    if not items:
+        raise ConventionError("no candidates were given")
+    seen: set[str] = set()
+    for item in items:
+        if item.name in seen:
+            raise ConventionError(
+                f"two candidates are called {item.name!r}: give them by name, screen({{'first': ..., 'second': ...}}, ...)"
+            )
+        seen.add(item.name)
+    return iter(items)
+
+
+def _unnamed(given: Any) -> Iterable[Item]:
+    if isinstance(given, str | Path):
+        return items_of(given)
+    if isinstance(given, Crystal):
+        return [_item(given.name, given)]
+    if hasattr(given, "get_chemical_formula"):
+        return [_item(given.get_chemical_formula(empirical=True), given)]
+    raise ParameterError(
+        f"one of the candidates is {shown(given)}; expected a Crystal, a file or ASE's Atoms, or any of them by name"
+    )
+
+
+def _item(name: str, given: Any) -> Item:
+    if isinstance(given, str | Path):
+        return _read_later(candidate_of_file(given, name))
+    if isinstance(given, Crystal):
+        kind = digest(given.group, given.species, int(given.n_sites))
+        return Item(_key(name, digest(given).encode()), name, kind, Given(given), 2048)
+    if hasattr(given, "get_chemical_formula"):
+        said = (given.numbers, given.positions, given.cell.array, given.pbc, sorted(given.arrays), repr(given.info))
+        of = Given(given)
+        return Item(_key(name, digest(*said).encode()), name, given.get_chemical_formula(), of, 256 + 64 * len(given))
+    # a row of the table says that it is no structure
+    return Item(_key(name, shown(given).encode()), name, "", Given(given))
+
+
+def _read_later(candidate: Candidate) -> Item:
+    key = _key(candidate.name, candidate.suffix.encode(), candidate.content)
+    return Item(key, candidate.name, candidate.kind, candidate, 256 + len(candidate.content))
+
+
+def _key(name: str, *content: bytes) -> str:
+    """Digest of what a candidate is read from: nothing is built to find out that it is done."""
+    made = hashlib.sha256()
+    for part in (name.encode(), *content):
+        made.update(f"{len(part)}:".encode())
+        made.update(part)
+    return made.hexdigest()
+
+
+@dataclass(frozen=True)
+class Given:
+    """A candidate that is in memory already, a crystal or ASE's ``Atoms``."""
+
+    structure: Any
+
+    def crystal(self) -> Crystal:
+        """The structure."""
+        return self.structure if isinstance(self.structure, Crystal) else from_ase(self.structure)

@@ -1,0 +1,195 @@
+"""Screening: many candidate structures, each refined against the same data, ranked (host)."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from ..._arguments import checked
+from ..._version import __version__
+from ...campaign.cluster import Cluster
+from ...campaign.drive import Tally, drive
+from ...campaign.table import Row, Table
+from ...campaign.work import Item
+from ...errors import ConventionError, ParameterError, PrecisionError
+from ...io.structures.candidates import Candidates
+from ...refinement.result import RefinementResult
+from ...refinement.solvers import LevenbergMarquardt, Solver
+from ...refinement.stages import Stage
+from ..batched import Batches
+from .criteria import RANKINGS
+from .given import items_of
+from .ranking import ScreeningResult, ranked
+from .refining import Make, Refining
+from .rows import COLUMNS, KIND, ScreeningRow, taken
+from .stored import rank_table
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+# candidates looked at for one that was refined before, to see whether it was in the same way
+_LOOK = 1000
+
+
+@checked
+def screen(
+    candidates: str | Path | Candidates | Mapping[str, Any] | Iterable[Any],
+    make: Make,
+    *,
+    folder: str | Path | None = None,
+    stages: Sequence[Stage] | None = None,
+    solver: Solver | None = None,
+    rank: str = "bic",
+    callback: Callable[[ScreeningRow, Tally], Any] | None = None,
+    keep: int = 1,
+    devices: Sequence[jax.Device] | None = None,
+    width: int | None = None,
+    client: Client | None = None,
+    retry: bool = False,
+    settings: str = "",
+) -> ScreeningResult:
+    """Refine many candidate structures, each with its own objective, and rank them.
+
+    Candidates of equal shapes share compiled programs and are evaluated together, as starts are in
+    :func:`jaxnmr.refine_starts`. A candidate that cannot be set up or refined is a row of the table and stops no other.
+    With a folder, the table is kept there (``table.sqlite``): a call that was interrupted goes on where it stopped, and refines
+    only candidates that have no row. With a client of a Dask cluster, its workers refine, and this process writes.
+
+    Args:
+        candidates: crystals, files of structures or ASE ``Atoms``, in any mixture, or a mapping from names to them; or a
+            folder, a file of many structures or what :func:`jaxnmr.io.read_candidates` gives, which are read as they are needed.
+        make: of a crystal (whose name is always ``"candidate"``) the objective and its parameters, and stages and solver
+            if they are to differ from those below: ``(objective, params)`` up to ``(objective, params, stages, solver)``. For a
+            cluster it must be picklable.
+        folder: where the table is kept; in memory when not given. One process at a time writes it.
+        stages, solver: as of :func:`jaxnmr.refine`.
+        rank: ``"bic"``, ``"aic"`` (chi², divided by that per degree of freedom of the best candidate where it is above 1, plus
+            ``k ln n`` or ``2 k``), ``"chi2"``, ``"rwp"``, or ``"energy"`` per atom, for candidates of one composition whose objective
+            has an `EnergyTerm`. The energy stands in the table whatever decides.
+        callback: receives a `ScreeningRow` whenever a candidate is done, and how far the screening is.
+        keep: of so many of the best candidates refined in this call the full results are kept; those of a cluster are refined here
+            once more.
+        devices, width: as of :func:`jaxnmr.refine_starts`; not with a client, whose workers take their own devices.
+        client: of ``dask.distributed``.
+        retry: refine candidates once more whose row is an error.
+        settings: of ``make``, in words or as a digest. Where it differs from that of the table, or where the first candidate
+            that is done would be refined in another way today, the table is that of another run, and refused.
+
+    Raises:
+        ConventionError: no candidates, two of the same name, an unknown ranking, a table of another run or that another process
+            writes, ``make`` that cannot be sent to workers, no worker that could do it.
+        JaxnmrError: no space on the disk, or the scheduler is gone; what was finished before is kept.
+        PrecisionError: single precision.
+    """
+    if jax.numpy.zeros(1).dtype != np.float64:
+        raise PrecisionError("screening needs double precision: call jaxnmr.enable_x64() before anything else")
+    if rank not in RANKINGS:
+        raise ConventionError(f"rank is {rank!r}; expected one of {', '.join(RANKINGS)}")
+    if client is not None and not (devices is None and width is None):
+        raise ParameterError("devices and width are of this process: leave them out where there is a client")
+    began = time.perf_counter()
+    Batches(devices, width)  # refuses what cannot be
+    items = items_of(candidates)
+    first = next(items, None)
+    if first is None:
+        raise ConventionError("no candidates were given")
+    items = chain([first], items)
+    best = _Best(keep)
+    work = Refining(make, stages, solver or LevenbergMarquardt(), settings, devices, width, keep=best.keep)
+    table = Table(folder, KIND, COLUMNS, hashlib.sha256(f"{__version__} {settings}".encode()).hexdigest())
+    compiling = 0.0
+
+    def tell(row: Row, tally: Tally) -> None:
+        nonlocal compiling
+        compiling += row.record.get("compile_seconds", 0.0)
+        best.done(row)
+        if callback is not None:
+            callback(taken(row), tally)
+
+    try:
+        if retry:
+            table.forget(table.reader().keys(status="error"))
+        items = _require_same_run(chain([first], items), work, table)
+        total = candidates.count() if isinstance(candidates, Candidates) else None
+        if client is None:
+            tally = drive(items, work, table, total=total, callback=tell)
+        else:
+            remote = replace(work, keep=None, cache=jax.config.jax_compilation_cache_dir)
+            tally = drive(best.watched(items), remote, table, Cluster(client), total=total, callback=tell)
+            best.refined_here(work)
+        reader = table.reader()
+        rows, figures = rank_table(reader, rank)
+    finally:
+        # one in memory lives as long as its rows are looked at
+        if table.path is not None:
+            table.close()
+    return ScreeningResult(
+        rows=rows, rank=rank, figures=figures, fits=best.fits, refined=tally.done, resumed=tally.known,
+        seconds=time.perf_counter() - began, compile_seconds=compiling, table_file=table.path, look=reader.row,
+    )  # fmt: skip
+
+
+def _require_same_run(items: Iterator[Item], work: Refining, table: Table) -> Iterator[Item]:
+    """Refuse a table that was made in another way: one candidate that is done is set up again to see that."""
+    looked = list(islice(items, _LOOK))
+    known = table.known([item.key for item in looked])
+    reader = table.reader()
+    for item in looked:
+        mark = reader.row(item.key).record.get("fingerprint") if item.key in known else None
+        if mark:
+            if work.mark(*work.setup(item.content)) != mark:
+                raise ConventionError(
+                    f"{table.path} is the table of another run: {item.name!r} was refined with other data, another model, other starting "
+                    "values, stages, solver or settings; name another folder"
+                )
+            break
+    return chain(looked, items)
+
+
+class _Best:
+    """Full results of the best candidates of a call."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self.fits: dict[str, RefinementResult] = {}
+        self._rows: dict[str, ScreeningRow] = {}
+        # of a cluster: candidates that are elsewhere, and the best of those that are back
+        self._away: dict[str, Item] = {}
+        self._items: dict[str, Item] = {}
+
+    def keep(self, item: Item, row: ScreeningRow, fit: RefinementResult) -> None:
+        """A refinement of this process ended."""
+        self._rows[row.name], self.fits[row.name] = row, fit
+        self._leave_out(self.fits)
+
+    def watched(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Items on their way to other processes."""
+        for item in items:
+            self._away[item.key] = item
+            yield item
+
+    def done(self, row: Row) -> None:
+        """A row came back."""
+        item = self._away.pop(row.key, None)
+        if item is not None and row.status != "error":
+            self._rows[row.name], self._items[row.name] = taken(row), item
+            self._leave_out(self._items)
+
+    def refined_here(self, work: Refining) -> None:
+        """Refine those that are the best once more, in this process."""
+        self._rows.clear()
+        for _ in work.rows(work.begin(), list(self._items.values())):
+            pass
+
+    def _leave_out(self, kept: dict[str, Any]) -> None:
+        if len(kept) > self._most:
+            worst = ranked([self._rows[name] for name in kept], "bic")[0][-1].name
+            del kept[worst], self._rows[worst]
