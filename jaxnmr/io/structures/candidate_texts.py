@@ -39,11 +39,8 @@ def split_frames(lines: Iterable[bytes]) -> Iterator[Part]:
     numbered = enumerate(lines, start=1)
     pending: Iterator[tuple[int, bytes]] = iter(())
     while True:
-        # blank lines between frames
-        for first, line in chain(pending, numbered):
-            if line.strip():
-                break
-        else:
+        first, line = _next_written(chain(pending, numbered))
+        if not line:
             return
         part, pending = [line], iter(())
         if _is_count(line):
@@ -60,7 +57,7 @@ def split_frames(lines: Iterable[bytes]) -> Iterator[Part]:
             if left:
                 yield Part(part, first)
                 continue
-            k, line = next(((k, line) for k, line in numbered if line.strip()), (0, b""))
+            k, line = _next_written(numbered)
             if not line or _is_count(line) or len(line.split()) != len(part[-1].split()):
                 pending = iter([(k, line)] if line else ())
                 yield Part(part, first)
@@ -74,6 +71,11 @@ def split_frames(lines: Iterable[bytes]) -> Iterator[Part]:
             if len(part) < _MOST_STRAY:
                 part.append(line)
         yield Part(part, first, rest)
+
+
+def _next_written(numbered: Iterator[tuple[int, bytes]]) -> tuple[int, bytes]:
+    """The next line with anything in it, or an empty one."""
+    return next(((k, line) for k, line in numbered if line.strip()), (0, b""))
 
 
 def _is_count(line: bytes) -> bool:

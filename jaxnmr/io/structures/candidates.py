@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from ..._words import counted, listed
-from ...errors import ConventionError, ParseError
+from ...errors import ConventionError, ParseError, require_kind
 from .candidate import UNREADABLE, Candidate
 from .candidate_kinds import UNKNOWN, kind_of_text
 from .candidate_tables import (
@@ -48,8 +48,13 @@ def read_candidates(sources: Sequence[str | Path] | str | Path) -> Candidates:
     Raises:
         ParseError: a source that does not exist, is empty or not what its suffix says, or a package that is lacking.
         ConventionError: no sources.
+        ParameterError: something that is no path.
     """
-    paths = [Path(source) for source in ([sources] if isinstance(sources, str | Path) else sources)]
+    require_kind(sources, (str, Path, Sequence), "sources", "a folder or file, or several of them")
+    named = [sources] if isinstance(sources, str | Path) else sources
+    for source in named:
+        require_kind(source, (str, Path), "one of the sources", "a folder or file")
+    paths = [Path(source) for source in named]
     if not paths:
         raise ConventionError("no candidates were given: name folders or files of structures")
     for path in paths:
