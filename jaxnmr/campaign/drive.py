@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from .table import Row, Table
 from .work import Item, Work
 
-# rows wait no longer than this to be written
-_SECONDS = 1.0
+# rows wait no longer than this to be written, where others follow
+_SECONDS, _SHARE = 1.0, 20.0
 _ROWS = 200
 _LOOK = 500
 
@@ -83,28 +83,31 @@ def drive(
     """
     tally = Tally(total=total, began=time.perf_counter())
     waiting: list[Row] = []
+    next_write = 0.0
 
     def write() -> None:
-        # taken away first: an interrupted callback must not see a row twice
+        nonlocal next_write
+        # taken away first: whatever a callback raises, no row is written twice
         rows, waiting[:] = list(waiting), []
-        if not rows:
-            return
+        began = time.perf_counter()
         table.write(rows)
+        ended = time.perf_counter()
+        # putting rows on the disk takes a twentieth of the time at most
+        next_write = ended + min(_SHARE * (ended - began), _SECONDS)
         for row in rows:
             tally.done += 1
             if callback is not None:
                 callback(row, tally)
 
-    last = time.perf_counter()
     try:
         for row in (engine or Here()).run(work, _undone(iter(items), table, tally)):
             if row is not None:
                 waiting.append(row)
-            if waiting and (len(waiting) >= _ROWS or time.perf_counter() - last > _SECONDS):
+            if waiting and (len(waiting) >= _ROWS or time.perf_counter() > next_write):
                 write()
-                last = time.perf_counter()
     finally:
-        write()
+        if waiting:
+            write()
     return tally
 
 

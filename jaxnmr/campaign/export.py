@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ def write_parquet(rows: Rows, path: str | Path) -> int:
         from pyarrow import parquet
     except ImportError:
         raise ConventionError("parquet files need pyarrow: pip install pyarrow, or take --csv") from None
-    import json
 
     kinds = {"float": pyarrow.float64(), "int": pyarrow.int64(), "str": pyarrow.string()}
     text = pyarrow.string()

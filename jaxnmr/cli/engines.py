@@ -24,7 +24,9 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--scheduler-file", metavar="FILE", help="which the scheduler of a Dask cluster wrote")
     where.add_argument("--workers", type=int, metavar="N", help="that many processes on this machine, one core each")
     parser.add_argument(
-        "--memory-limit", metavar="SIZE", help="of each of the --workers, such as 4GB (default: their share of the memory)"
+        "--memory-limit",
+        metavar="SIZE",
+        help="of each of the --workers, such as 4GB (default: their share of the memory)",
     )
 
 

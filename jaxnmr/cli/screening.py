@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +25,7 @@ from .engines import add_engine, engine, progress
 from .folders import usable
 
 if TYPE_CHECKING:
+    from ..campaign.drive import Tally
     from ..crystal import Crystal
     from ..runfile import Run, Setup
     from ..search import ScreeningResult, ScreeningRow
@@ -85,13 +87,15 @@ def _screen(arguments: argparse.Namespace, console: Console) -> int:
     folder = usable(arguments.out or Path("out") / f"{run.path.stem}_screen")
     total = counted(candidates.count(), "candidate")
     console.print(f"[bold]{escape(run.title)}[/]: {total} for {escape(phase)}")
+    far: deque[Tally] = deque(maxlen=1)
     with engine(arguments) as client:
         result = screen(
             candidates,
             _Make(run.path.absolute(), phase),
             folder=folder,
             rank=arguments.rank,
-            callback=lambda row, tally: console.print(f"{_line(row)}  [dim]{escape(progress(tally))}[/]"),
+            callback=lambda row: console.print(f"{_line(row)}  [dim]{escape(progress(far[-1]))}[/]"),
+            progress=far.append,
             client=client,
             retry=arguments.retry,
             settings=_settings(run, phase),
@@ -139,7 +143,9 @@ def _summary(result: ScreeningResult, folder: Path, console: Console) -> None:
     colour = "green" if result.best.status == "converged" else "red"
     console.print(f"[bold {colour}]{escape(result.message)}[/]")
     console.print(f"  {result.refined} refined now, {result.resumed} known from before, {result.seconds:.1f} s")
-    console.print(f"  report: {escape(str(folder / 'report.md'))}; more of the table: jaxnmr table {escape(str(folder))}")
+    console.print(
+        f"  report: {escape(str(folder / 'report.md'))}; more of the table: jaxnmr table {escape(str(folder))}"
+    )
 
 
 def add_table(command: Callable) -> None:
@@ -153,7 +159,9 @@ def add_table(command: Callable) -> None:
     table.add_argument("--rank", choices=RANKINGS, default="bic", help="what decides (default: bic)")
     table.add_argument("--csv", action="store_true", help="comma-separated columns")
     table.add_argument("--cif", type=Path, metavar="DIR", help="write their refined structures there")
-    table.add_argument("--parquet", type=Path, metavar="FILE", help="write the whole table, CIF included (needs pyarrow)")
+    table.add_argument(
+        "--parquet", type=Path, metavar="FILE", help="write the whole table, CIF included (needs pyarrow)"
+    )
 
 
 def _table(arguments: argparse.Namespace, console: Console) -> int:

@@ -48,7 +48,8 @@ def screen(
     stages: Sequence[Stage] | None = None,
     solver: Solver | None = None,
     rank: str = "bic",
-    callback: Callable[[ScreeningRow, Tally], Any] | None = None,
+    callback: Callable[[ScreeningRow], Any] | None = None,
+    progress: Callable[[Tally], Any] | None = None,
     keep: int = 1,
     devices: Sequence[jax.Device] | None = None,
     width: int | None = None,
@@ -74,7 +75,8 @@ def screen(
         rank: ``"bic"``, ``"aic"`` (chi², divided by that per degree of freedom of the best candidate where it is above 1, plus
             ``k ln n`` or ``2 k``), ``"chi2"``, ``"rwp"``, or ``"energy"`` per atom, for candidates of one composition whose objective
             has an `EnergyTerm`. The energy stands in the table whatever decides.
-        callback: receives a `ScreeningRow` whenever a candidate is done, and how far the screening is.
+        callback: receives a `ScreeningRow` whenever a candidate is done.
+        progress: receives counts, rate and the time that is left, before that.
         keep: of so many of the best candidates refined in this call the full results are kept; those of a cluster are refined here
             once more.
         devices, width: as of :func:`jaxnmr.refine_starts`; not with a client, whose workers take their own devices.
@@ -101,7 +103,6 @@ def screen(
     first = next(items, None)
     if first is None:
         raise ConventionError("no candidates were given")
-    items = chain([first], items)
     best = _Best(keep)
     work = Refining(make, stages, solver or LevenbergMarquardt(), settings, devices, width, keep=best.keep)
     table = Table(folder, KIND, COLUMNS, hashlib.sha256(f"{__version__} {settings}".encode()).hexdigest())
@@ -111,8 +112,10 @@ def screen(
         nonlocal compiling
         compiling += row.record.get("compile_seconds", 0.0)
         best.done(row)
+        if progress is not None:
+            progress(tally)
         if callback is not None:
-            callback(taken(row), tally)
+            callback(taken(row))
 
     try:
         if retry:

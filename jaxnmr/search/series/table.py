@@ -11,7 +11,7 @@ from ...campaign.table import Row, Table
 from ...errors import ConventionError
 from .rows import SeriesRow
 
-_COLUMNS: Mapping[str, type] = {"direction": str, "at": float, "chi2": float, "gof": float}
+COLUMNS: Mapping[str, type] = {"direction": str, "at": float, "chi2": float, "gof": float}
 
 
 class SeriesTable:
@@ -37,7 +37,7 @@ class SeriesTable:
         """
         if self._table is not None:
             return
-        self._table = Table(self._folder, "series", _COLUMNS)
+        self._table = Table(self._folder, "series", COLUMNS)
         self._rows = self._table.reader()
         notes = self._rows.notes
         before = json.loads(notes.get("names", "[]"))
@@ -82,7 +82,7 @@ class SeriesTable:
     def keep(self, row: SeriesRow) -> None:
         """Put a row in place, complete or not at all."""
         assert self._table is not None
-        values = {name: getattr(row, name) for name in _COLUMNS}
+        values = {name: getattr(row, name) for name in COLUMNS}
         name = _name(row.name, row.direction)
         self._table.write([Row(row.key, name, row.status, row.message, row.seconds, values, asdict(row))])
 

@@ -1,8 +1,6 @@
 """Series: every row from its neighbour, both ways, kept as they finish; what is not there is held."""
 
-import json
-import os
-import platform
+import sqlite3
 from dataclasses import asdict
 
 import jax.numpy as jnp
@@ -12,10 +10,12 @@ import pytest
 import jaxnmr as jn
 from jaxnmr._record import plain
 from jaxnmr._struct import static
+from jaxnmr.campaign.table import Rows, Table
 from jaxnmr.errors import ConventionError, ParameterError
 from jaxnmr.plot.series import kinds
 from jaxnmr.report.series import series_record, series_table
 from jaxnmr.search.series.rows import SAME_MINIMUM, SeriesRow, better
+from jaxnmr.search.series.table import COLUMNS
 from jaxnmr.typing import Array, Quantity
 
 X = np.linspace(0.0, 10.0, 120)
@@ -108,17 +108,16 @@ def test_what_is_not_told_from_zero_is_held_and_comes_back(found):
 def test_a_series_that_was_killed_goes_on_and_gives_the_same_numbers(found, folder, tmp_path):
     half = tmp_path / "half"
     half.mkdir()
-    for name in ("series.json", *(path.name for path in sorted(folder.glob("*-forward.json"))[:4])):
-        (half / name).write_bytes((folder / name).read_bytes())
-    # its process is gone, what it was writing is not whole
-    (half / "series.claim").write_text(json.dumps({"host": platform.node(), "process": 2**22 + 1}))
-    (half / "0005_40_K-forward.json.elsewhere.1.part").write_text("{")
-    before = {path.name: path.stat().st_mtime_ns for path in half.glob("*-forward.json")}
+    (half / "table.sqlite").write_bytes((folder / "table.sqlite").read_bytes())
+    with sqlite3.connect(half / "table.sqlite") as base:
+        gone = "name LIKE '%(backward)' OR name NOT IN (SELECT name FROM rows WHERE name LIKE '%(forward)' ORDER BY at LIMIT 4)"
+        base.execute(f"DELETE FROM texts WHERE key IN (SELECT key FROM rows WHERE {gone})")
+        base.execute(f"DELETE FROM rows WHERE {gone}")
+    before = [row.key for row in Rows(half)]
     told = []
     again = jn.refine_series(PRESENT, make, at=AT, folder=half, abscissa="T", unit="K", callback=told.append)
     assert (again.resumed, again.refined, len(told)) == (4, 9, 13) and again.message == found.message
-    assert all((half / name).stat().st_mtime_ns == when for name, when in before.items())
-    assert series_table(again) == series_table(found) and not (half / "series.claim").exists()
+    assert series_table(again) == series_table(found) and set(before) < {row.key for row in Rows(half)}
     longer = PRESENT | {"70 K": "no data"}
     more = jn.refine_series(
         longer, make, folder=half
@@ -134,12 +133,8 @@ def test_a_folder_of_another_series_is_refused(folder):
         jn.refine_series({"0 K": PRESENT["10 K"]}, make, folder=folder)
     with pytest.raises(ConventionError, match="its row '10 K' was refined from other data"):
         jn.refine_series({"0 K": PRESENT["0 K"], "10 K": PRESENT["0 K"]}, make, folder=folder)
-    claim = folder / "series.claim"
-    claim.write_text(json.dumps({"host": platform.node(), "process": os.getppid()}))
-    with pytest.raises(ConventionError, match="another process works at the series"):
+    with Table(folder, "series", COLUMNS), pytest.raises(ConventionError, match="written by another process"):
         jn.refine_series({"0 K": PRESENT["0 K"]}, make, folder=folder)
-    assert claim.exists()
-    claim.unlink()
 
 
 def test_rows_that_fail_stop_nothing_and_say_why():

@@ -1,8 +1,7 @@
 """Screening of candidates: ranking, failures as rows, folders that resume and are shared, the command."""
 
+import csv
 import json
-import os
-import subprocess
 from dataclasses import asdict
 
 import jax.numpy as jnp
@@ -12,13 +11,15 @@ from small_problems import DOUBLET, histogram, rutile
 
 import jaxnmr as jn
 from jaxnmr._compilations import watch_compilations
+from jaxnmr.campaign.table import Rows, Table
 from jaxnmr.cli import main
 from jaxnmr.errors import ConventionError, ParameterError
 from jaxnmr.objective.objective import residuals
 from jaxnmr.report.screening import write_screening
-from jaxnmr.search.folder import ScreeningFolder
 from jaxnmr.search.rooms import Rooms
-from jaxnmr.search.screening.ranking import ScreeningResult, ScreeningRow, ranked
+from jaxnmr.search.screening.ranking import ScreeningResult, ranked
+from jaxnmr.search.screening.rows import ScreeningRow
+from jaxnmr.search.screening.stored import ranked_table
 
 CELL, OXYGEN = np.array([4.594, 2.959]), 0.305
 
@@ -104,52 +105,70 @@ def test_an_interrupted_screening_goes_on_where_it_stopped(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         jn.screen(CANDIDATES, fixed_atoms, folder=tmp_path, callback=stop)
-    assert len(list(tmp_path.glob("*.json"))) == 1
-    rest = jn.screen(CANDIDATES, fixed_atoms, folder=tmp_path)
-    assert (rest.refined, rest.resumed) == (2, 1)
+    assert [row.name for row in Rows(tmp_path)] == ["far"]
+    far = []
+    rest = jn.screen(
+        CANDIDATES, fixed_atoms, folder=tmp_path, progress=lambda tally: far.append((tally.known, tally.done))
+    )
+    assert (rest.refined, rest.resumed) == (2, 1) and far == [(1, 1), (1, 2)]
     again = jn.screen(CANDIDATES, fixed_atoms, folder=tmp_path)
     assert (again.refined, again.resumed) == (0, 3)
-    for new, old in zip(again.rows, rest.rows, strict=True):
-        assert new == old
-    assert not [*tmp_path.glob("*.claim"), *tmp_path.glob("*.part*")]
+    assert list(again.rows) == list(rest.rows) == list(ranked_table(tmp_path).rows)
     # what is kept is the refined structure
-    best = jn.read_crystal(tmp_path / f"{again.best.file}.cif")
+    (tmp_path / "best.cif").write_text(again.structure(0))
+    best = jn.read_crystal(tmp_path / "best.cif")
     np.testing.assert_allclose(np.asarray(best.cell)[[0, 2]], CELL, atol=1e-3)
     assert best.name == "right"
-    record = json.loads((tmp_path / f"{again.best.file}.json").read_text())
-    assert (record["schema"], record["kind"], record["title"]) == (2, "candidate", "right")
-    value, esd = record["result"]["parameters"]["cell[a]"]
+    value, esd = again.parameters(0)["cell[a]"]
     assert value == pytest.approx(CELL[0], abs=1e-6) and esd == pytest.approx(1e-3, rel=1e-6)
 
 
-def test_other_data_or_settings_are_refined_anew(tmp_path):
+def test_a_table_of_other_data_or_settings_is_refused_and_keeps_its_rows(tmp_path):
     jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path)
+    before = list(Rows(tmp_path))
     heavier = lambda c: (jn.Objective(2.0 * seen, crystal=c), fixed_atoms(c)[1])
-    assert jn.screen(CANDIDATES[1:2], heavier, folder=tmp_path).refined == 1
-    assert jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path, solver=jn.GaussNewton()).refined == 1
-    assert jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path, settings="second").refined == 1
-    assert jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path).refined == 0
+    for make, more in (
+        (heavier, {}),
+        (fixed_atoms, {"solver": jn.GaussNewton()}),
+        (fixed_atoms, {"settings": "second"}),
+    ):
+        with pytest.raises(ConventionError, match="table of another run"):
+            jn.screen(CANDIDATES[1:2], make, folder=tmp_path, **more)
+    assert jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path).refined == 0 and list(Rows(tmp_path)) == before
 
 
-def test_a_candidate_that_another_process_works_on_is_left_to_it_unless_that_has_died(tmp_path):
-    stem = jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path).best.file
-    (tmp_path / f"{stem}.json").unlink()
-    claim = tmp_path / f"{stem}.claim"
-    claim.write_text(json.dumps({"host": os.uname().nodename, "process": os.getppid()}))
-    left = jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path, wait=False)
-    assert left.best.status == "elsewhere" and left.refined == 0
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    claim.write_text(json.dumps({"host": os.uname().nodename, "process": dead.pid}))
-    assert jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path, wait=False).refined == 1
-    assert not claim.exists()
+def test_a_candidate_that_has_changed_takes_the_place_of_what_it_was(tmp_path):
+    files = [tmp_path / "a.cif", tmp_path / "b.cif"]
+    for file, crystal in zip(files, CANDIDATES[:2], strict=True):
+        jn.write_crystal(crystal, file)
+    out = tmp_path / "out"
+    assert [row.name for row in jn.screen(files, fixed_atoms, folder=out).rows] == ["b", "a"]
+    jn.write_crystal(CANDIDATES[2], files[0])
+    changed = jn.screen(files, fixed_atoms, folder=out)
+    assert (changed.refined, changed.resumed, len(changed.rows)) == (1, 1, 2)
+    assert changed.rows[1].chi2 == pytest.approx(4.0, abs=1e-6)
 
 
-def test_a_claim_is_given_once(tmp_path):
-    folder, other = ScreeningFolder(tmp_path), ScreeningFolder(tmp_path)
-    assert folder.claim("a") and not folder.claim("a")
-    folder.release("a")
-    assert other.claim("a")
+def test_errors_are_refined_once_more_when_asked_for(tmp_path):
+    given = {"here": CANDIDATES[1], "later": tmp_path / "later.cif", "never": CANDIDATES[0]}
+    few = lambda crystal: fixed_atoms(crystal) if crystal.xyz[1, 0] < 0.308 else 1 / 0
+    first = jn.screen(given, few, folder=tmp_path / "out")
+    assert sorted(row.message.partition(":")[0] for row in first.rows[1:]) == ["ParseError", "ZeroDivisionError"]
+    assert jn.screen(given, few, folder=tmp_path / "out").refined == 0
+    jn.write_crystal(CANDIDATES[2], tmp_path / "later.cif")
+    assert jn.screen(given, few, folder=tmp_path / "out").refined == 1  # its bytes are others
+    retried = jn.screen(given, fixed_atoms, folder=tmp_path / "out", retry=True)
+    assert (retried.refined, retried.resumed) == (1, 2) and retried.statuses == {"converged": 3}
+
+
+def test_one_process_at_a_time_writes_a_table(tmp_path):
+    with (
+        Table(tmp_path, "screening", {}),
+        pytest.raises(ConventionError, match=r"written by another process \(process \d+ on"),
+    ):
+        jn.screen(CANDIDATES, fixed_atoms, folder=tmp_path)
+    with pytest.raises(ConventionError, match="table of another kind"):
+        jn.screen(CANDIDATES, fixed_atoms, folder=tmp_path)
 
 
 def test_criteria_count_parameters_and_divide_by_the_misfit_of_the_best():
@@ -206,8 +225,9 @@ def test_what_cannot_be_screened_is_refused(tmp_path):
         jn.screen(CANDIDATES[1:2] * 2, fixed_atoms)
     with pytest.raises(ConventionError, match="rank is 'best'"):
         jn.screen(CANDIDATES, fixed_atoms, rank="best")
-    with pytest.raises(ConventionError, match="2 processes share candidates out in a folder"):
-        jn.screen(CANDIDATES, fixed_atoms, process_count=2)
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(ConventionError, match="cannot be made"):
+        jn.screen(CANDIDATES, fixed_atoms, folder=tmp_path / "a file")
 
 
 def test_patterns_of_different_cells_share_programs_and_keep_their_values():
@@ -275,7 +295,31 @@ def test_the_command_ranks_candidates_and_writes_a_report(tmp_path, capsys):
     assert (record["schema"], record["kind"]) == (2, "screening")
     assert [row["name"] for row in record["result"]["candidates"]] == ["right", "near", "far", "nothing"]
     assert record["result"]["candidates"][0]["figure"] == 0.0 and record["result"]["candidates"][-1]["chi2"] is None
+    assert sorted(path.name for path in (out / "best").glob("*.cif")) == ["01_right.cif", "02_near.cif", "03_far.cif"]
     assert main([*command, "--rank", "chi2"]) == 0
-    assert "0 refined now, 3 taken over" in capsys.readouterr().err
-    assert main([*command, "--share", "3/2"]) == 2
+    assert "0 refined now, 4 known from before" in capsys.readouterr().err
     assert main([*command, "--phase", "anatase"]) == 2
+    assert main([command[0], command[1], "--out", str(out)]) == 2
+    assert "no candidates were given" in capsys.readouterr().err
+    # another pattern of bonds is another run
+    (tmp_path / "run.toml").write_text(RUN.replace("0.0005", "0.0004").replace("sigma = 0.001", "sigma = 0.002"))
+    assert main(command) == 2
+    assert "table of another run" in capsys.readouterr().err
+
+
+def test_the_table_is_shown_as_text_and_as_columns_and_gives_structures(tmp_path, capsys):
+    jn.screen(CANDIDATES, fixed_atoms, folder=tmp_path)
+    assert main(["table", str(tmp_path), "--top", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "The best of 3 candidates is right" in shown and "... and 1 more" in shown and "far" not in shown
+    assert main(["table", str(tmp_path), "--csv", "--rank", "chi2", "--cif", str(tmp_path / "cif")]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["candidate"] for row in rows] == ["right", "near", "far"]
+    assert [float(row["chi2"]) for row in rows] == pytest.approx([0.0, 4.0, 100.0], abs=1e-6)
+    assert jn.read_crystal(tmp_path / "cif" / "02_near.cif").xyz[1, 0] == pytest.approx(0.306)
+    assert main(["table", str(tmp_path / "nothing")]) == 2
+    assert "no such table" in capsys.readouterr().err
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "table.sqlite").write_text("rows")
+    assert main(["table", str(tmp_path / "broken")]) == 2
+    assert "is no table" in capsys.readouterr().err
