@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _PATIENCE = "15s"
-# a worker is one process on one core: programs must not spread over the others
-_ONE_CORE = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 
 @contextmanager
@@ -57,7 +55,7 @@ def connected(
     if workers is not None:
         if workers < 1:
             raise ConventionError(f"{workers} workers; expected at least one")
-        with _local(workers, memory_limit) as cluster, distributed.Client(cluster) as client:
+        with _quiet(), _local(workers, memory_limit) as cluster, distributed.Client(cluster) as client:
             client.wait_for_workers(workers, timeout=120)
             yield client
         return
@@ -69,7 +67,7 @@ def connected(
             f"no scheduler answers at {address} ({_brief(err)}): start one there with dask scheduler --scheduler-file FILE, or give another "
             "address"
         ) from None
-    with client:
+    with _quiet(), client:
         require_same_versions(client)
         yield client
 
@@ -132,6 +130,20 @@ def address_in(path: str | Path) -> str:
 
 
 @contextmanager
+def _quiet() -> Iterator[None]:
+    """No log of workers that die and come back on the screen: what became of their items is in the table."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
 def _local(workers: int, memory_limit: str | None) -> Iterator[Any]:
     """Processes of this machine, which end with the campaign."""
     import dask
@@ -140,7 +152,7 @@ def _local(workers: int, memory_limit: str | None) -> Iterator[Any]:
     with tempfile.TemporaryDirectory(prefix="jaxnmr-workers-") as folder, dask.config.set(_SETTINGS):
         cluster = LocalCluster(
             n_workers=workers, threads_per_worker=1, memory_limit=memory_limit or "auto", dashboard_address=None,
-            local_directory=folder, silence_logs=logging.ERROR, env=environment(),
+            local_directory=folder, silence_logs=logging.CRITICAL, env=environment(),
         )  # fmt: skip
         with cluster:
             yield cluster
@@ -156,11 +168,11 @@ _SETTINGS = {
 
 
 def environment(gpu: str | None = None) -> dict[str, str]:
-    """Environment of a worker: one core or one GPU."""
+    """Environment of a worker: one core, or one GPU; compiled programs are those of every other process."""
     if gpu is not None:
         return {"CUDA_VISIBLE_DEVICES": gpu, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    flags = f"{os.environ.get('XLA_FLAGS', '')} {_ONE_CORE}".strip()
-    return {"XLA_FLAGS": flags, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
+    one_core = ("PJRT_NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return dict.fromkeys(one_core, "1") | {"JAX_PLATFORMS": "cpu"}
 
 
 def serve(address: str, *, workers: int, gpu: bool, memory_limit: str | None) -> None:
