@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from ..campaign.drive import Tally
 from .codes import OK
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from ..campaign.drive import Tally
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:

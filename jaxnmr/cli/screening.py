@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from .._record import fingerprint
 from .._words import counted
 from ..errors import ParseError
 from ..search.screening.criteria import RANKINGS
@@ -109,6 +108,8 @@ def _screen(arguments: argparse.Namespace, console: Console) -> int:
 
 def _settings(run: Run, phase: str) -> str:
     """Digest of the run file and of every file that it names, but for the structure that candidates replace."""
+    from .._record import fingerprint
+
     replaced = {p.structure for p in run.phases if p.name == phase}
     files = [fingerprint(path) for path in (run.path, *run.inputs) if path not in replaced]
     return hashlib.sha256(repr([phase, sorted(str(file["sha256"]) for file in files)]).encode()).hexdigest()

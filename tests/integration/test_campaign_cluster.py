@@ -88,7 +88,7 @@ def test_what_cannot_be_sent_or_begun_is_refused_in_one_sentence(client, tmp_pat
     unsendable = Stub()
     unsendable.lock = threading.Lock()
     with pytest.raises(
-        ConventionError, match="cannot be sent to other processes: TypeError.*define them at the top of a module"
+        ConventionError, match=r"cannot be sent to other processes: TypeError.*define them at the top of a module"
     ):
         driven(tmp_path / "a", Cluster(client), unsendable, items(3))
     with pytest.raises(ConventionError, match=r"no worker can do this: .*pattern.xye is not on this machine"):
