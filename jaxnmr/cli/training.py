@@ -13,7 +13,7 @@ from rich.table import Table
 from ..models.data.training_data import Prepared
 from ..models.tensors.cross_validation import cross_validate, deal_folds
 from ..models.tensors.experiment import Evaluation, evaluate, load_models, run_experiment
-from ..models.tensors.train import EpochInfo
+from ..models.tensors.recipe import EpochInfo
 from ..report.models import score_rows, write_evaluation, write_training
 from ..runfile.training import TrainingRun
 from .codes import INTERRUPTED, OK
