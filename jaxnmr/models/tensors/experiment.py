@@ -221,7 +221,8 @@ def run_experiment(
         ConventionError, DataError, ConvergenceError: see `Experiment.prepare` and :func:`jaxnmr.models.tensors.train.train_members`.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    if is_first():
+        folder.mkdir(parents=True, exist_ok=True)
     prepared = experiment.prepare() if prepared is None else prepared
     start = None if experiment.start is None else TensorModel.load(experiment.start)
     if start is not None and experiment.network.keys() - {"irreps"}:

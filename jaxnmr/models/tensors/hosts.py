@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import jax
 import numpy as np
 
-from ...errors import ConventionError, DataError, JaxnmrError
+from ...errors import ConventionError, DataError
+from .roll_call import roll_call
+
+T = TypeVar("T")
 
 
 def join(
@@ -28,11 +30,11 @@ def join(
 
     Raises:
         ConventionError: numbers that do not fit each other, a scheduler that says nothing, a coordinator that does not answer,
-            processes that do not come, or too late in this one.
+            processes that do not come, something that was calculated before.
     """
     if processes is not None and processes < 1:
         raise ConventionError(f"there are {processes} processes; expected one at least")
-    if process is not None and not 0 <= process < (process + 1 if processes is None else processes):
+    if process is not None and (process < 0 or (processes is not None and process >= processes)):
         raise ConventionError(
             f"this is process {process} of {processes}: processes are numbered from 0"
             + ("" if processes is None else f" to {processes - 1}")
@@ -41,8 +43,8 @@ def join(
         _, colon, port = coordinator.rpartition(":")
         if not colon or not port.isdigit() or not 0 < int(port) < 65536:
             raise ConventionError(f"the coordinator is {coordinator!r}; expected HOST:PORT, such as node17:12345")
-        if process:
-            _reach(coordinator, seconds)
+        if processes is not None and process is not None:
+            roll_call(coordinator, processes, process, seconds)
     try:
         jax.distributed.initialize(coordinator, processes, process, initialization_timeout=seconds)
     except ValueError as error:
@@ -51,32 +53,14 @@ def join(
             "coordinator, number of processes and number of this process"
         ) from error
     except RuntimeError as error:
-        text = str(error).splitlines()[0]
-        if "must be called before" in text:
-            raise ConventionError(
-                "something was calculated already: a process joins others before it calculates"
-            ) from error
         raise ConventionError(
-            f"the processes did not come together within {seconds} s: start as many as there are said to be, each with a "
-            f"number of its own, and all with the address of the first one ({text})"
+            f"this process cannot join others, which is done once and before anything is calculated ({error})"
         ) from error
 
 
-def _reach(coordinator: str, seconds: float) -> None:
-    """Wait until somebody listens; JAX would end the process where nobody does."""
-    host, _, port = coordinator.rpartition(":")
-    last = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=max(0.1, last - time.monotonic())).close()
-            return
-        except OSError as error:
-            if time.monotonic() > last:
-                raise ConventionError(
-                    f"nobody listens at {coordinator} ({error}): start process 0 there, and see that the port is open to this "
-                    "machine"
-                ) from error
-        time.sleep(0.2)
+def count_processes() -> int:
+    """How many processes train together; 1 where none were joined."""
+    return jax.process_count()
 
 
 def is_first() -> bool:
@@ -84,29 +68,41 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def in_all(function: Callable[[], T]) -> T:
+    """What a function gives here, unless it fails in any of the processes.
+
+    Raises:
+        DataError: it failed in another one; what it raises itself where it failed here.
+    """
+    if jax.process_count() == 1:
+        return function()
+    from jax.experimental.multihost_utils import process_allgather
+
+    problem: Exception | None = None
+    try:
+        found = function()
+    except Exception as error:  # the others are waiting to hear of it
+        problem = error
+    failed = np.flatnonzero(process_allgather(np.bool_(problem is not None)))
+    if problem is not None:
+        raise problem
+    if len(failed):
+        raise DataError(f"process {', '.join(map(str, failed))} cannot go on, and says why")
+    return found
+
+
 def from_first(content: Callable[[], bytes | None]) -> bytes | None:
-    """What the first process gets from a function, on all of them."""
+    """What the first process gets from a function, on all of them; errors as :func:`in_all`."""
     if jax.process_count() == 1:
         return content()
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
-    problem: Exception | None = None
-    mine: bytes | None = None
-    if is_first():
-        try:
-            mine = content()
-        except Exception as error:  # the others wait
-            problem = error
-    size = -2 if problem else -1 if mine is None else len(mine)
-    size = int(broadcast_one_to_all(np.int32(size)))
-    if problem is not None:
-        raise problem
-    if size == -2:
-        raise DataError("the first process cannot go on; what it says is the reason")
-    if size == -1:
+    mine = in_all(lambda: content() if is_first() else None)
+    size = int(broadcast_one_to_all(np.int32(-1 if mine is None else len(mine))))
+    if size < 0:
         return None
-    bytes_here = np.zeros(size, np.uint8) if mine is None else np.frombuffer(mine, np.uint8)
-    return np.asarray(broadcast_one_to_all(bytes_here)).tobytes()
+    sent = np.zeros(size, np.uint8) if mine is None else np.frombuffer(mine, np.uint8)
+    return np.asarray(broadcast_one_to_all(sent)).tobytes()
 
 
 def require_same(contents: Mapping[str, bytes]) -> None:
