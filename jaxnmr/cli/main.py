@@ -165,6 +165,14 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "run", metavar="RUN.toml", help="the run file with [data]; an interrupted training goes on where it stopped"
     )
+    train.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes that train together, started by srun or mpirun, which say the rest",
+    )
+    train.add_argument("--coordinator", metavar="HOST:PORT", help="or: where process 0 listens for the others")
+    train.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    train.add_argument("--process", type=int, metavar="K", help="which of them this one is, from 0")
 
     evaluate = command(
         "evaluate", commands._evaluate, "judge tensor models on the data of a run file",

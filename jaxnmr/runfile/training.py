@@ -11,7 +11,7 @@ from ..errors import ConventionError
 from ..models.data.tensor_data import QUANTITIES
 from ..models.data.training_data import FORMATS, DataSource, Split
 from ..models.tensors.experiment import Experiment
-from ..models.tensors.train import Recipe
+from ..models.tensors.recipe import Recipe
 from .keys import EMPTY, Spec, by_name, flat, given, key, part, read, required
 from .table import REQUIRED, Table, read_toml
 

@@ -16,7 +16,7 @@ from jaxnmr.cli.examples import example_files
 from jaxnmr.errors import DataError, ParseError
 from jaxnmr.models import TensorModel
 from jaxnmr.models.tensors.metrics import Comparison
-from jaxnmr.models.tensors.train import EpochInfo
+from jaxnmr.models.tensors.recipe import EpochInfo
 from jaxnmr.plot import models as plot_models
 from jaxnmr.runfile.training import load_training
 
