@@ -56,7 +56,7 @@ ALLOWED = {
     "models": set(),
     "models.networks": {"jax", "numpy", "flax", "e3nn_jax", "jraph"},
     "models.data": {"numpy", "ase", "e3nn_jax", "jraph"},
-    "models.tensors": {"jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
+    "models.tensors": {"distributed", "jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
     "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "safetensors"},
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy", "distributed"},

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from ..errors import JaxnmrError, ParseError
 from .codes import INTERRUPTED, NOT_CONVERGED, OK, WRONG_INPUT
+from .engines import engine
 from .examples import copy_example, example_files, no_example
 from .folders import CHECKPOINT, unfinished, usable
 
@@ -190,7 +191,8 @@ def _train(arguments: argparse.Namespace, console: Console) -> int:
     run = load_training(arguments.run)
     _join_others(arguments)
     _prepare(arguments)
-    return train_run(run, arguments.out or Path("out") / run.path.stem, console)
+    with engine(arguments) as client:
+        return train_run(run, arguments.out or Path("out") / run.path.stem, console, client)
 
 
 def _join_others(arguments: argparse.Namespace) -> None:
@@ -215,7 +217,8 @@ def _cross_validate(arguments: argparse.Namespace, console: Console) -> int:
 
     run = load_training(arguments.run)
     _prepare(arguments)
-    return cross_validate_run(run, arguments.folds, arguments.out, console)
+    with engine(arguments) as client:
+        return cross_validate_run(run, arguments.folds, arguments.out, console, client)
 
 
 def _evaluate(arguments: argparse.Namespace, console: Console) -> int:

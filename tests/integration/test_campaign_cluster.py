@@ -9,7 +9,9 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 
+import ase.io
 import cloudpickle
 import cluster_stubs
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ import numpy as np
 import pytest
 from cluster_stubs import Stub, Unwilling, items
 from small_problems import rutile
+from small_tensor_data import NETWORK, rattled
 
 import jaxnmr as jn
 from jaxnmr.campaign import worker
@@ -25,6 +28,10 @@ from jaxnmr.campaign.connect import connected, require_same_versions
 from jaxnmr.campaign.drive import drive
 from jaxnmr.campaign.table import Rows, Table
 from jaxnmr.errors import ConventionError, JaxnmrError, ParseError
+from jaxnmr.models.data.training_data import DataSource, Split
+from jaxnmr.models.tensors.cross_validation import cross_validate
+from jaxnmr.models.tensors.experiment import Experiment
+from jaxnmr.models.tensors.recipe import Recipe
 
 distributed = pytest.importorskip("distributed")
 cloudpickle.register_pickle_by_value(cluster_stubs)
@@ -207,3 +214,27 @@ def test_a_cluster_that_is_not_there_is_said_to_be_so(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConventionError, match=r"pip install 'jaxnmr\[cluster\]'"), connected(workers=2):
         pass
+
+
+def test_folds_are_trained_at_once_and_give_the_scores_of_one_after_the_other(client, tmp_path):
+    ase.io.write(tmp_path / "data.extxyz", rattled(8), format="extxyz")
+    experiment = Experiment(
+        title="folds", source=DataSource(format="extxyz", path=tmp_path / "data.extxyz", quantity="efg"),
+        split=Split(kind="random", seed=1), network=NETWORK, recipe=Recipe(epochs=2, batch=2), members=2,
+    )  # fmt: skip
+    here = cross_validate(experiment, tmp_path / "here", folds=2)
+    done = []
+    there = cross_validate(
+        experiment, tmp_path / "there", folds=2, client=client, progress=lambda row, tally: done.append(row.name)
+    )
+    assert sorted(done) == ["fold 1, member 1", "fold 1, member 2", "fold 2, member 1", "fold 2, member 2"]
+    for mine, theirs in zip(here.folds, there.folds, strict=True):
+        for element, scores in mine.scores().items():
+            assert theirs.scores()[element] == pytest.approx(scores, rel=1e-4)
+    done.clear()
+    cross_validate(experiment, tmp_path / "there", folds=2, client=client, progress=lambda row, tally: done.append(row))
+    assert not done
+    with pytest.raises(ConventionError, match="table of another run"):
+        cross_validate(
+            replace(experiment, recipe=Recipe(epochs=3, batch=2)), tmp_path / "there", folds=2, client=client
+        )

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ from .calibration import Coverage, calibrate, coverage
 from .hosts import is_first
 from .metrics import Comparison, compare
 from .novelty import with_novelty
-from .tensor_model import ModelCard, TensorModel
 from .recipe import EpochInfo, Recipe
-from .train import train_members
+from .tensor_model import ModelCard, TensorModel
+from .train import TrainingResult, train_members
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,26 +223,9 @@ def run_experiment(
     if is_first():
         folder.mkdir(parents=True, exist_ok=True)
     prepared = experiment.prepare() if prepared is None else prepared
-    start = None if experiment.start is None else TensorModel.load(experiment.start)
-    if start is not None and experiment.network.keys() - {"irreps"}:
-        raise ConventionError("the network is that of the model to start from: leave [network] out, irreps aside")
+    results = train_some(experiment, prepared, folder, range(experiment.members), callback, width, devices)
     train_data = prepared.part("train")
-    config, graphs = experiment.configured(prepared.data, train_data, start)
     valid = prepared.part("valid") if "valid" in prepared.parts else None
-    members = range(experiment.members)
-    results = train_members(
-        config,
-        train_data,
-        [replace(experiment.recipe, seed=experiment.recipe.seed + member) for member in members],
-        valid=valid,
-        starts=None if start is None else [start.member(member % (start.members or 1)) for member in members],
-        card=_card(experiment, prepared),
-        checkpoints=[folder / f"member_{member}.state" for member in members],
-        callback=callback,
-        graphs=graphs,
-        width=width,
-        devices=devices,
-    )
     models = [result.model for result in results]
     model, warnings = TensorModel.ensemble(models) if len(models) > 1 else models[0], []
     if (share := experiment.remembered(len(train_data))) > 0.01:
@@ -263,7 +245,43 @@ def run_experiment(
     file = folder / "model.safetensors"
     if is_first():
         model.save(file)
-    return ExperimentResult(experiment, prepared, model, tuple(result.history for result in results), evaluations, file, tuple(warnings))
+    return ExperimentResult(
+        experiment, prepared, model, tuple(result.history for result in results), evaluations, file, tuple(warnings)
+    )
+
+
+def train_some(
+    experiment: Experiment,
+    prepared: Prepared,
+    folder: Path,
+    members: Sequence[int],
+    callback: Callable[[int, EpochInfo], None] | None = None,
+    width: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> list[TrainingResult]:
+    """Train some members of an experiment; arguments and errors as of :func:`run_experiment`.
+
+    Args:
+        members: their numbers, from 0.
+    """
+    start = None if experiment.start is None else TensorModel.load(experiment.start)
+    if start is not None and experiment.network.keys() - {"irreps"}:
+        raise ConventionError("the network is that of the model to start from: leave [network] out, irreps aside")
+    train_data = prepared.part("train")
+    config, graphs = experiment.configured(prepared.data, train_data, start)
+    return train_members(
+        config,
+        train_data,
+        [replace(experiment.recipe, seed=experiment.recipe.seed + member) for member in members],
+        valid=prepared.part("valid") if "valid" in prepared.parts else None,
+        starts=None if start is None else [start.member(member % (start.members or 1)) for member in members],
+        card=_card(experiment, prepared),
+        checkpoints=[folder / f"member_{member}.state" for member in members],
+        callback=callback,
+        graphs=graphs,
+        width=width,
+        devices=devices,
+    )
 
 
 def evaluate(model: TensorModel, prepared: Prepared, part: str = "test") -> Evaluation:
