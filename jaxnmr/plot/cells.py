@@ -22,8 +22,8 @@ Colour = tuple[float, float, float]
 _AZIMUTH, _ELEVATION = np.radians(22.0), np.radians(14.0)
 # fractions of a cell; atoms on its faces are drawn on the opposite ones, too
 _ON_FACE = 0.01
-# bonds, in sums of covalent radii
-_BOND = 1.15
+# bonds, in sums of covalent radii; those among metals, whose radii in Å are larger, would only hide the others
+_BOND, _METAL = 1.15, 1.15
 # each piece of a line has a depth of its own
 _PIECES = 16
 # this part of the colour is lost at the far end
@@ -121,6 +121,7 @@ def _sticks(places: np.ndarray, radii: np.ndarray, radius: float) -> list[_Part]
     between = places[None] - places[:, None]
     distance = np.linalg.norm(between, axis=-1)
     close = (distance < _BOND * (radii[:, None] + radii[None])) & (distance > 0.5)
+    close &= np.minimum(radii[:, None], radii[None]) < _METAL
     parts = []
     for i, j in zip(*np.nonzero(np.triu(close)), strict=True):
         along = between[i, j] / distance[i, j]
@@ -156,14 +157,15 @@ def _fading(corners: np.ndarray) -> Callable[[Colour, float], Colour]:
 
 
 def _scale(axes: Axes, places: np.ndarray, radii: np.ndarray, corners: np.ndarray) -> None:
-    """Limits with room for the letters of the axes, which are written beyond their ends."""
+    """A square, so that pictures side by side have one size, with room for the letters of the axes beyond their ends."""
     low = np.minimum((places - radii[:, None]).min(axis=0), corners.min(axis=0))
     high = np.maximum((places + radii[:, None]).max(axis=0), corners.max(axis=0))
     room = 0.07 * float((high - low).max())
     origin = corners[0]
     for name, corner in (("a", 4), ("b", 2), ("c", 1)):
         along = corners[corner] - origin
-        x, y = corners[corner] + (room + 0.6 * radii.max()) * along / max(float(np.linalg.norm(along)), 1e-9)
+        x, y = corners[corner] + (0.8 * room + 0.65 * radii.max()) * along / max(float(np.linalg.norm(along)), 1e-9)
         axes.text(x, y, name, ha="center", va="center", fontsize=7.5, style="italic")
-    axes.set_xlim(low[0] - room, high[0] + room)
-    axes.set_ylim(low[1] - room, high[1] + room)
+    middle, half = 0.5 * (low + high), 0.5 * float((high - low).max()) + room
+    axes.set_xlim(middle[0] - half, middle[0] + half)
+    axes.set_ylim(middle[1] - half, middle[1] + half)

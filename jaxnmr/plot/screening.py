@@ -93,7 +93,7 @@ def best_candidates(crystals: Mapping[str, Crystal], captions: Mapping[str, str]
             elements.update(dict.fromkeys(draw_cell(axes, crystal)))
             text = f"{rank}  {_short(name, 24)}\n{crystal.group.name}"
             text += f"\n{captions[name]}" if captions.get(name) else ""
-            axes.text(0.5, -0.04, text, transform=axes.transAxes, ha="center", va="top", fontsize=8.5, linespacing=1.35)
+            axes.text(0.5, -0.02, text, transform=axes.transAxes, ha="center", va="top", fontsize=8.5, linespacing=1.35)
         for axes in grid.flat[len(shown) :]:
             axes.set_axis_off()
         discs = [
