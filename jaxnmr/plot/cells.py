@@ -67,10 +67,11 @@ def draw_cell(axes: Axes, crystal: Crystal, *, radius: float = 0.5) -> list[str]
     places, corners = xyz @ seen, _CORNERS @ seen
     radii = np.array([styles[symbols[k]][1] for k in owners])
     unit = Path.unit_circle()
+    circle = np.asarray(unit.vertices, dtype=float)
     discs = [
         _Part(
             place[2],
-            Path(unit.vertices * radius * r + place[:2], unit.codes),
+            Path(circle * radius * r + place[:2], unit.codes),
             to_rgb(styles[symbols[k]][0]),
             _EDGE,
             0.5,
