@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import queue
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ _SECONDS = 0.5
 _LOOK = 1.0
 # for rows that are on their way
 _PATIENCE = 10.0
+# without a worker, before it is said
+_LONELY = 30.0
 
 
 @dataclass(eq=False)
@@ -89,13 +92,14 @@ class Cluster:
         packed = _packed(work)
         campaign = hashlib.sha256(packed).hexdigest()
         chunks, numbers, wanted = Chunks(items, self.most, self.least), count(), versions()
-        workers, looked = set[str](), -_LOOK
+        workers, looked, alone = set[str](), -_LOOK, time.monotonic()
         try:
             while True:
                 if time.monotonic() - looked > _LOOK:
                     workers, looked = self._workers(), time.monotonic()
                     for worker in [name for name in self._flying if name not in workers]:
                         yield from self._bury(worker, chunks)
+                    alone = self._say_when_alone(workers, alone)
                 for worker in workers - self._unfit:
                     while len(self._flying.setdefault(worker, [])) < _AHEAD and (next_ := self._next(chunks, worker)):
                         bytes_ = None if worker in self._has_work else packed
@@ -113,6 +117,21 @@ class Cluster:
             if flying and self.client.status == "running":
                 self.client.cancel(flying, force=True)
             self._flying.clear()
+
+    def _say_when_alone(self, workers: set[str], since: float) -> float:
+        """Warn once when there has been no worker for a while; since when there has been none."""
+        now = time.monotonic()
+        if workers:
+            return now
+        if now - since > _LONELY:
+            warnings.warn(
+                f"the scheduler at {self.client.scheduler.address} has no workers: start some, with jaxnmr worker for example; work goes "
+                "on when they come",
+                UserWarning,
+                stacklevel=2,
+            )
+            return float("inf")
+        return since
 
     # -- handing out ---------------------------------------------------------------------------------------------
     def _workers(self) -> set[str]:

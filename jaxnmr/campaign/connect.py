@@ -151,7 +151,7 @@ def _local(workers: int, memory_limit: str | None) -> Iterator[Any]:
 
     with tempfile.TemporaryDirectory(prefix="jaxnmr-workers-") as folder, dask.config.set(_SETTINGS):
         cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, memory_limit=memory_limit or "auto", dashboard_address=None,
+            n_workers=workers, threads_per_worker=1, memory_limit=memory_limit or "auto", dashboard_address="127.0.0.1:0",
             local_directory=folder, silence_logs=logging.CRITICAL, env=environment(),
         )  # fmt: skip
         with cluster:

@@ -59,6 +59,12 @@ class _Make:
     path: Path
     phase: str
 
+    def begin(self) -> None:
+        """Refuse a process that does not see the files of the run."""
+        from ..runfile.existing import require_files
+
+        require_files(_read(self.path), (self.phase,))
+
     def __call__(self, crystal: Crystal) -> Setup:
         from ..runfile import build
 

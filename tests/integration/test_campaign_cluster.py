@@ -159,7 +159,8 @@ def cluster(folder, workers):
         waited = time.monotonic()
         while not file.exists() and time.monotonic() - waited < 60:
             time.sleep(0.1)
-        running.append(started("jaxnmr", "worker", "--scheduler-file", str(file), "--workers", str(workers)))
+        if workers:
+            running.append(started("jaxnmr", "worker", "--scheduler-file", str(file), "--workers", str(workers)))
         yield file, running[0]
     finally:
         for process in running:
@@ -191,6 +192,17 @@ def test_a_scheduler_that_is_killed_loses_no_row_and_a_restart_does_nothing_twic
     assert (tally.known, tally.done) == (len(kept), 60 - len(kept)) and len(list(Rows(tmp_path))) == 60
     again = Counter(log.read_text().split()) - before
     assert not kept & set(again) and set(again.values()) == {1}
+
+
+def test_a_scheduler_without_workers_is_said_to_have_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxnmr.campaign.cluster._LONELY", 0.2)
+    monkeypatch.setattr("jaxnmr.campaign.cluster._LOOK", 0.1)
+    with cluster(tmp_path, 0) as (file, _), connected(scheduler_file=file) as client:
+        source, engine = iter(items(3)), Cluster(client)
+        with pytest.warns(UserWarning, match=r"scheduler at tcp://.* has no workers: start some, with jaxnmr worker"):
+            found = engine.run(Stub(), source)
+            assert [next(found) for _ in range(4)] == [None] * 4
+        found.close()
 
 
 def test_a_cluster_that_is_not_there_is_said_to_be_so(tmp_path, monkeypatch):
