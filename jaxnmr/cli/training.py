@@ -55,7 +55,7 @@ class TrainingLines:
         elif info.epoch < info.epochs:
             epoch, time_then = self.steady[member]
             text += f"  {_duration((now - time_then) / (info.epoch - epoch) * (info.epochs - info.epoch))} left"
-        if beside or len(self.begun) > 1 and not self.ended:
+        if beside or (len(self.begun) > 1 and not self.ended):
             text = f"{member + 1:3d}: {text}"
         self.console.print(text)
         self.member, self.ended, self.last = member, info.epoch == info.epochs, now

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .tensors.metrics import Comparison, compare
     from .tensors.novelty import with_novelty
     from .tensors.prediction import Prediction
-    from .tensors.tensor_model import ModelCard, TensorModel
     from .tensors.recipe import Recipe
+    from .tensors.tensor_model import ModelCard, TensorModel
 
 __all__ = [
     "Comparison",

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,8 @@ from .calibration import Coverage, calibrate, coverage
 from .hosts import is_first
 from .metrics import Comparison, compare
 from .novelty import with_novelty
-from .tensor_model import ModelCard, TensorModel
 from .recipe import EpochInfo, Recipe
+from .tensor_model import ModelCard, TensorModel
 from .train import train_members
 
 
@@ -263,7 +262,9 @@ def run_experiment(
     file = folder / "model.safetensors"
     if is_first():
         model.save(file)
-    return ExperimentResult(experiment, prepared, model, tuple(result.history for result in results), evaluations, file, tuple(warnings))
+    return ExperimentResult(
+        experiment, prepared, model, tuple(result.history for result in results), evaluations, file, tuple(warnings)
+    )
 
 
 def evaluate(model: TensorModel, prepared: Prepared, part: str = "test") -> Evaluation:

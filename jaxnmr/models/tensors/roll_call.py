@@ -61,7 +61,9 @@ def _listen(port: int, processes: int, last: float) -> None:
                 caller.close()
                 continue
             if count != processes:
-                problem = f"process 0 was told of {processes} processes, process {k} of {count}: tell all of them the same"
+                problem = (
+                    f"process 0 was told of {processes} processes, process {k} of {count}: tell all of them the same"
+                )
             elif k in there:
                 problem = f"two processes have the number {k}: give each its own, from 0 to {processes - 1}"
             there[k if k not in there else -1] = caller
