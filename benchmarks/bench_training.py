@@ -26,21 +26,27 @@ def main(argv=None) -> int:
     arguments = parse(argv)
     cores = pin(arguments.cores)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    import jax
-
     graphs, config, recipe = made_up() if arguments.quick else silica(arguments.data)
     rules = ("fixed", 2) if arguments.quick else RULES
     counted = [
         {"rule": n, "members": 1} | filled(batches_of(n, graphs, recipe), graphs, arguments.rounds, 1) for n in SIZES
     ]
-    print("edges filled: " + ", ".join(f"{row['rule']} sizes {100 * row['filled']:.0f} %" for row in counted), flush=True)
+    print(
+        "edges filled: " + ", ".join(f"{row['rule']} sizes {100 * row['filled']:.0f} %" for row in counted), flush=True
+    )
     rows = measured(graphs, config, recipe, rules, arguments.rounds)
     print(summary(rows), flush=True)
-    if not arguments.quick or jax.default_backend() != "cpu":
+    if not arguments.quick:
         rows += side_by_side(graphs, config, recipe, arguments.rounds)
-    record = {"structures": len(graphs), "batch": recipe.batch, "rows": rows, "counted": counted, "machine": machine(cores)}
+        print(summary(rows[-1:]), flush=True)
+    record = {
+        "structures": len(graphs),
+        "batch": recipe.batch,
+        "rows": rows,
+        "counted": counted,
+        "machine": machine(cores),
+    }
     record["process_peak_mb"] = peak_memory_mb()
-        print(summary(rows), flush=True)
     path = arguments.out / "training.json"
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(path)
