@@ -97,7 +97,7 @@ class RecipeSpec(Spec):
     """Keys of ``[training]`` that say how to train."""
 
     epochs: int = key(Table.integer, Recipe.epochs, shown=True)
-    batch: int = key(Table.integer, Recipe.batch, shown=True)
+    batch: int = key(Table.integer, Recipe.batch, help="structures of a step, on all devices together", shown=True)
     seed: int = key(Table.integer, Recipe.seed)
     learning_rate: float = key(Table.number, Recipe.learning_rate)
     warmup: float = key(Table.number, Recipe.warmup)

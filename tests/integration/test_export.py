@@ -23,8 +23,8 @@ from jaxnmr.models import HeadConfig, NetworkConfig
 from jaxnmr.models.data.batches import Batches as TrainingBatches
 from jaxnmr.models.data.labels import labelled_graphs
 from jaxnmr.models.data.tensor_data import TensorData
-from jaxnmr.models.tensors import step as training
 from jaxnmr.models.tensors.recipe import Recipe
+from jaxnmr.models.tensors.step import TrainingState, optimiser, step
 from jaxnmr.nmr.powder.simulation import MOVES, RESHAPES, SCALES
 from jaxnmr.nmr.sites import Sites
 from jaxnmr.refinement.descent import Descent
@@ -138,9 +138,9 @@ def training():
     batch = next(TrainingBatches(labelled_graphs(data, config), 2).epoch(range(2)))[1]
     made = jn.TensorModel.create(config, key=jax.random.key(0), scale={"efg": np.ones((2, 1))})
     recipe = Recipe(epochs=20)
-    state = training.TrainingState(made.weights, made.weights, training.optimiser(recipe, 20).init(made.weights))
+    state = TrainingState(made.weights, made.weights, optimiser(recipe, 20).init(made.weights))
     at = bare((state, np.zeros(2, np.float32), made.replace(weights={}), batch))
-    return training.step._program, at, dict(head=config.heads[0], recipe=recipe, steps=20)
+    return step._program, at, dict(head=config.heads[0], recipe=recipe, steps=20)
 
 
 # Singular values and QR where normal equations would not do, Cholesky, inverse cells (LU), axes of tensors (eigh). A TPU has

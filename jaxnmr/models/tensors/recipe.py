@@ -16,7 +16,7 @@ class Recipe:
 
     Attributes:
         epochs: passes over the data.
-        batch: most structures in a batch.
+        batch: most structures in a step, on all devices together: a training is the same on any number of them.
         learning_rate: at its peak, after ``warmup`` (a fraction of all steps); then a cosine down to a hundredth.
         weight_decay: of AdamW.
         clip: largest norm of the gradient.
