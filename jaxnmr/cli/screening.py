@@ -18,7 +18,7 @@ from rich.markup import escape
 from .._words import counted
 from ..errors import ParseError
 from ..search.screening.criteria import RANKINGS
-from .codes import NOT_CONVERGED, OK, WRONG_INPUT
+from .codes import INTERRUPTED, NOT_CONVERGED, OK, WRONG_INPUT
 from .commands import _prepare
 from .engines import add_engine, engine, progress
 from .folders import usable
@@ -93,18 +93,24 @@ def _screen(arguments: argparse.Namespace, console: Console) -> int:
     total = counted(candidates.count(), "candidate")
     console.print(f"[bold]{escape(run.title)}[/]: {total} for {escape(phase)}")
     far: deque[Tally] = deque(maxlen=1)
-    with engine(arguments) as client:
-        result = screen(
-            candidates,
-            _Make(run.path.absolute(), phase),
-            folder=folder,
-            rank=arguments.rank,
-            callback=lambda row: console.print(f"{_line(row)}  [dim]{escape(progress(far[-1]))}[/]"),
-            progress=far.append,
-            client=client,
-            retry=arguments.retry,
-            settings=_settings(run, phase),
+    try:
+        with engine(arguments) as client:
+            result = screen(
+                candidates,
+                _Make(run.path.absolute(), phase),
+                folder=folder,
+                rank=arguments.rank,
+                callback=lambda row: console.print(f"{_line(row)}  [dim]{escape(progress(far[-1]))}[/]"),
+                progress=far.append,
+                client=client,
+                retry=arguments.retry,
+                settings=_settings(run, phase),
+            )
+    except KeyboardInterrupt:
+        console.print(
+            f"[bold red]interrupted[/]: the same command goes on with what has no row in {escape(str(folder))}"
         )
+        return INTERRUPTED
     write_screening(result, folder, run.title)
     _summary(result, folder, console)
     if result.statuses["error"] == len(result.rows):

@@ -51,7 +51,7 @@ def driven(folder, engine, work, given, **more):
 
 def test_a_cluster_gives_the_table_that_this_process_gives(client, tmp_path):
     given = items(90)
-    for folder, engine in (("here", None), ("there", Cluster(client, most=10, least=5))):
+    for folder, engine in (("here", None), ("there", Cluster(client, least=10, most=10))):
         tally = driven(tmp_path / folder, engine, Stub(), iter(given), total=90)
         assert (tally.done, tally.known, tally.left) == (90, 0, 0.0)
     here, there = (list(Rows(tmp_path / folder)) for folder in ("here", "there"))
@@ -64,7 +64,7 @@ def test_a_cluster_gives_the_table_that_this_process_gives(client, tmp_path):
 def test_items_that_kill_or_fill_their_worker_end_as_one_row_each_and_harm_no_other(client, tmp_path):
     log = tmp_path / "log"
     given = items(30, n7="kill", n20="memory", n25="error")
-    tally = driven(tmp_path, Cluster(client, most=10), Stub(log=str(log)), given)
+    tally = driven(tmp_path, Cluster(client, least=10, most=10), Stub(log=str(log)), given)
     rows = {row.name: row for row in Rows(tmp_path)}
     assert tally.done == len(rows) == 30
     bad = {name: row.message for name, row in rows.items() if row.status == "error"}
@@ -85,7 +85,7 @@ def test_a_worker_that_is_killed_in_the_middle_is_replaced_and_every_item_has_on
             killed.append(row.record["pid"])
             os.kill(row.record["pid"], signal.SIGKILL)
 
-    tally = driven(tmp_path, Cluster(client, most=5, least=5), Stub(0.02, str(log)), items(80, kinds=1), callback=kill)
+    tally = driven(tmp_path, Cluster(client, least=5, most=5), Stub(0.02, str(log)), items(80, kinds=1), callback=kill)
     assert killed and tally.done == len(list(Rows(tmp_path))) == 80
     begun = Counter(log.read_text().split())
     assert len(begun) == 80 and sum(begun.values()) <= 80 + 10  # two chunks at most were in its hands
@@ -183,12 +183,12 @@ def test_a_scheduler_that_is_killed_loses_no_row_and_a_restart_does_nothing_twic
             pytest.raises(JaxnmrError, match=r"the scheduler at tcp://.* is gone.*every row so far is in the table"),
         ):
             client.wait_for_workers(3, timeout=60)
-            driven(tmp_path, Cluster(client, most=5, least=5), work, given, callback=kill)
+            driven(tmp_path, Cluster(client, least=5, most=5), work, given, callback=kill)
     kept = {row.name for row in Rows(tmp_path)}
     assert 15 <= len(kept) < 60
     before = Counter(log.read_text().split())
     with cluster(tmp_path, 2) as (file, _), connected(scheduler_file=file) as client:
-        tally = driven(tmp_path, Cluster(client, most=5, least=5), work, given)
+        tally = driven(tmp_path, Cluster(client, least=5, most=5), work, given)
     assert (tally.known, tally.done) == (len(kept), 60 - len(kept)) and len(list(Rows(tmp_path))) == 60
     again = Counter(log.read_text().split()) - before
     assert not kept & set(again) and set(again.values()) == {1}
