@@ -11,7 +11,7 @@ import queue
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from statistics import median
@@ -96,15 +96,15 @@ class Cluster:
         packed = _packed(work)
         campaign = hashlib.sha256(packed).hexdigest()
         chunks, numbers, wanted = Chunks(items, self.least), count(), versions()
-        workers, looked, alone = set[str](), -_LOOK, time.monotonic()
+        workers, looked, alone = dict[str, str](), -_LOOK, time.monotonic()
         try:
             while True:
                 if time.monotonic() - looked > _LOOK:
-                    workers, looked = self._workers(), time.monotonic()
-                    for worker in [name for name in self._flying if name not in workers]:
+                    before, workers, looked = workers, self._workers(), time.monotonic()
+                    for worker in [name for name in self._flying if before.get(name) != workers.get(name)]:
                         yield from self._bury(worker, chunks)
                     alone = self._say_when_alone(workers, alone)
-                for worker in workers - self._unfit:
+                for worker in workers.keys() - self._unfit:
                     while len(self._flying.setdefault(worker, [])) < _AHEAD and (next_ := self._next(chunks, worker)):
                         bytes_ = None if worker in self._has_work else packed
                         self._has_work.add(worker)
@@ -122,7 +122,7 @@ class Cluster:
                 self.client.cancel(flying, force=True)
             self._flying.clear()
 
-    def _say_when_alone(self, workers: set[str], since: float) -> float:
+    def _say_when_alone(self, workers: Mapping[str, str], since: float) -> float:
         """Warn once when there has been no worker for a while; since when there has been none."""
         now = time.monotonic()
         if workers:
@@ -138,10 +138,15 @@ class Cluster:
         return since
 
     # -- handing out ---------------------------------------------------------------------------------------------
-    def _workers(self) -> set[str]:
-        """Addresses of all workers."""
+    def _workers(self) -> dict[str, str]:
+        """Addresses of all workers, with the process at each: one that was started again may have the address of the last."""
+
+        # in the scheduler, where this package need not be installed
+        def processes(dask_scheduler):
+            return {address: worker.server_id for address, worker in dask_scheduler.workers.items()}
+
         try:
-            return set(self.client.nthreads())
+            return dict(self.client.run_on_scheduler(processes))
         except Exception as err:
             raise self._lost(err) from None
 
@@ -200,7 +205,7 @@ class Cluster:
         if isinstance(err, Unfit):
             self._unfit.add(of.worker)
             self._again.append(_Waiting(of.items, of.deaths))
-            if self._workers() <= self._unfit:
+            if self._workers().keys() <= self._unfit:
                 raise ConventionError(f"no worker can do this: {err}")
             return
         yield from self._split(of, f"{type(err).__name__}: {err}")

@@ -165,6 +165,10 @@ _SETTINGS = {
     "distributed.worker.profile.enabled": False,
     # a chunk holds the thread, not the process; a worker that compiles is not dead
     "distributed.admin.tick.limit": "1h",
+    # nothing is stored in workers that could make room: one that is large works on until it is too large
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
 }
 
 

@@ -40,7 +40,7 @@ COLUMNS = {"chi2": float}
 
 @pytest.fixture(scope="module")
 def client():
-    with connected(workers=2, memory_limit="600MB") as client:
+    with connected(workers=2, memory_limit="1GB") as client:
         yield client
 
 
