@@ -189,3 +189,14 @@ def test_every_way_to_import_is_timed_and_compared_with_jax(tmp_path):
     for times in record["times"].values():
         assert 0 < times["min_s"] <= times["cpu_s"] <= times["max_s"]
     assert set(record["ratio_to_import_jax"]) < set(record["times"])
+
+
+def test_epochs_of_batches_padded_by_two_rules_end_with_the_same_loss(scripts):
+    import bench_training
+
+    fixed, chosen = bench_training.measured(*bench_training.made_up(), ("fixed", 1), 2)
+    assert len(fixed["sizes"]) == 3 and fixed["filled"] > chosen["filled"] > 0.3
+    assert fixed["loss"] == pytest.approx(chosen["loss"], rel=1e-5)
+    # the one size is the largest of the three, and was compiled with them
+    assert set(chosen["first_steps_s"]) < set(fixed["first_steps_s"])
+    assert len(fixed["epochs_s"]) == len(chosen["epochs_s"]) == 2

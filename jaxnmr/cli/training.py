@@ -43,17 +43,17 @@ class TrainingLines:
     def __init__(self, console: Console, members: int = 1):
         self.console, self.members = console, members
         self.member: int | None = None
-        self.ended, self.begun = True, set[int]()
+        self.ended, self.beside, self.begun = True, False, set[int]()
         self.last = time.monotonic()
         self.steady: dict[int, tuple[int, float]] = {}
 
     def __call__(self, member: int, info: EpochInfo) -> None:
         now = time.monotonic()
         # another one although the last has not ended
-        beside = member != self.member and not self.ended
+        self.beside |= member != self.member and not self.ended
         if member not in self.begun:
             self.begun.add(member)
-            if self.members > 1 and not beside:
+            if self.members > 1 and not self.beside:
                 self.console.print(f"[bold]member {member + 1} of {self.members}[/]")
             if info.epoch > 1:
                 self.console.print(f"going on after epoch {info.epoch - 1}")
@@ -65,7 +65,7 @@ class TrainingLines:
         elif info.epoch < info.epochs:
             epoch, time_then = self.steady[member]
             text += f"  {_duration((now - time_then) / (info.epoch - epoch) * (info.epochs - info.epoch))} left"
-        if beside or (len(self.begun) > 1 and not self.ended):
+        if self.beside:
             text = f"{member + 1:3d}: {text}"
         self.console.print(text)
         self.member, self.ended, self.last = member, info.epoch == info.epochs, now
