@@ -22,7 +22,7 @@ from ..indexing.index import index
 from ..peaks.find import find_peaks
 from ..records import CellCandidate, Peaks
 from .atom_search import AtomSearch
-from .outcome import Attempt, Determination
+from .outcome import Determination
 from .progress import Clock
 from .record import Trail
 from .refined import Refinements

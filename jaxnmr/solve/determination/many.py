@@ -177,7 +177,13 @@ def _run(asked: Question, minutes: float, energy: EnergyModel | str | None) -> s
     # where an instrument was read from changes nothing
     beam = {} if device is None else {f.name: getattr(device, f.name) for f in fields(device) if f.name not in _NOTES}
     name = energy if energy is None or isinstance(energy, str) else energy.name
-    said = {**pattern_record(asked.pattern), "asked": asked.asked, "instrument": beam, "minutes": minutes, "energy": name}
+    said = {
+        **pattern_record(asked.pattern),
+        "asked": asked.asked,
+        "instrument": beam,
+        "minutes": minutes,
+        "energy": name,
+    }
     return hashlib.sha256(f"{__version__} {json.dumps(plain(said), sort_keys=True)}".encode()).hexdigest()
 
 

@@ -89,7 +89,7 @@ class SeedRow:
         return bool(np.isfinite(self.rwp))
 
     @property
-    def cell(self) -> Float[np.ndarray, "6"] | None:
+    def cell(self) -> Float[np.ndarray, 6] | None:
         """``(6,)`` conventional cell in Å and degrees."""
         return None if self.crystal is None else np.asarray(self.crystal.cell, dtype=float)
 
