@@ -192,6 +192,8 @@ def _solve(arguments: argparse.Namespace, console: Console) -> int:
     for note in dict.fromkeys((*found.notes, *of_atoms)):
         console.print(f"  [yellow]note:[/] {escape(note)}")
     seconds = found.seconds if seeds is None else seeds.seconds
+    if seeds is not None:
+        console.print(f"  {counted(seeds.done, 'seed')} now, {seeds.known} known from before")
     console.print(f"  {seconds:.0f} s of processor time; report: {escape(str(folder / 'report.md'))}")
     return {"solved": OK, "interrupted": INTERRUPTED}.get(found.status, NOT_CONVERGED)
 

@@ -118,6 +118,7 @@ def determine_from_seeds(
         lattices=lattices, largest_volume=largest_volume,
     )  # fmt: skip
     require_minutes(minutes)
+    model = EnergyModel.load(energy) if isinstance(energy, str) else energy
     table = Table(folder, KIND, COLUMNS, _run(asked, minutes, energy))
     try:
         # what failed may have been a worker out of memory
@@ -125,7 +126,7 @@ def determine_from_seeds(
         clock = Clock(60.0 * minutes, progress)
         shared, extracted = _shared(asked, numbers[0], clock, table)
         seconds, kept = clock.spent, _Best()
-        work = Determining(shared, extracted, minutes, energy, keep=kept.keep, told=progress)
+        work = Determining(shared, extracted, minutes, model, keep=kept.keep, told=progress)
         tally, interrupted = Tally(), False
 
         def tell(row: Row, now: Tally) -> None:
@@ -139,7 +140,8 @@ def determine_from_seeds(
             if client is None:
                 tally = drive(items, work, table, total=len(items), callback=tell)
             else:
-                remote = replace(work, keep=None, told=None, cache=jax.config.jax_compilation_cache_dir)
+                cache = jax.config.jax_compilation_cache_dir
+                remote = replace(work, energy=energy, keep=None, told=None, cache=cache)
                 tally = drive(items, remote, table, Cluster(client, most=1, least=1), total=len(items), callback=tell)
         except KeyboardInterrupt:
             interrupted = True
