@@ -48,6 +48,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_spectra.py --out $(OUT)/bench $(BENCH)
 	$(BIN)/python benchmarks/bench_models.py --out $(OUT)/bench $(BENCH)
 	$(BIN)/python benchmarks/bench_screening.py --out $(OUT)/bench $(BENCH)
+	$(BIN)/python benchmarks/bench_candidates.py --out $(OUT)/bench $(BENCH)
+	$(BIN)/python benchmarks/bench_cluster.py --out $(OUT)/bench $(BENCH)
 	@if [ -n "$$JAXNMR_DATA" ]; then $(BIN)/python benchmarks/bench_zeolite.py --out $(OUT)/bench $(BENCH); \
 	else echo "JAXNMR_DATA is not set: benchmarks/bench_zeolite.py left out"; fi
 

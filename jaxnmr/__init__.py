@@ -6,6 +6,7 @@ from ._compat import refuse_bad_jaxlib as _refuse_bad_jaxlib
 from ._lazy import lazy as _lazy
 
 if TYPE_CHECKING:
+    from . import campaign as campaign
     from . import cli as cli
     from . import crystal, errors, plot, testing, units
     from . import diffraction as diffraction
@@ -149,6 +150,7 @@ __getattr__, __dir__ = _lazy(
     __name__,
     modules=("crystal", "errors", "plot", "testing", "units"),
     rooms=(
+        "campaign",
         "cli",
         "diffraction",
         "energy",

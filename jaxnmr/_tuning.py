@@ -26,6 +26,8 @@ class Tuning:
         sites: of a spectrum; memory grows with them.
         derivative_bytes: memory for derivatives of a network.
         refinements: problems of a batch.
+        members: of an ensemble that are trained at once.
+        shape_edges: edges of training batches that take as long as compiling the step for batches of one more size.
     """
 
     tiles: int
@@ -34,6 +36,8 @@ class Tuning:
     sites: int
     derivative_bytes: int
     refinements: int
+    members: int
+    shape_edges: float
 
 
 PROCESSOR = Tuning(
@@ -48,11 +52,17 @@ PROCESSOR = Tuning(
     derivative_bytes=2**23,
     # vectorised, empty places of a pattern's layout could no longer be skipped: 2.5 times slower
     refinements=1,
+    # three at once take as long as one after the other, and batches of one size for all are padded more
+    members=1,
+    # 11 s for 8.6 µs each (silica-29si)
+    shape_edges=1.3e6,
 )
 # wide devices: as much at once as memory allows
 ACCELERATOR = Tuning(
     # all tiles at once, and so the empty ones as well
-    tiles=ALL, room=(1.4, 1.1), crystallites=ALL, sites=16, derivative_bytes=2**30, refinements=64,
+    tiles=ALL, room=(1.4, 1.1), crystallites=ALL, sites=16, derivative_bytes=2**30, refinements=64, members=ALL,
+    # not measured: as long to compile, and small batches take no longer than their kernels to start
+    shape_edges=3e7,
 )  # fmt: skip
 KINDS = {"cpu": PROCESSOR, "gpu": ACCELERATOR, "tpu": ACCELERATOR}
 

@@ -56,7 +56,7 @@ ALLOWED = {
     "models": set(),
     "models.networks": {"jax", "numpy", "flax", "e3nn_jax", "jraph"},
     "models.data": {"numpy", "ase", "e3nn_jax", "jraph"},
-    "models.tensors": {"jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
+    "models.tensors": {"distributed", "jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
     "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "safetensors"},
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy", "distributed"},
@@ -200,7 +200,7 @@ def test_physics_never_touches_the_filesystem(path):
 def test_every_library_imported_is_a_declared_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    named = [*project["dependencies"], *extras["html"], *extras["parquet"]]
+    named = [*project["dependencies"], *extras["html"], *extras["parquet"], *extras["cluster"]]
     declared = {re.split(r"[<>=!\[; ]", text)[0].replace("-", "_") for text in named}
     used = {root for path in FILES for _, root in third_party(path)}
     assert used <= declared, f"not in pyproject.toml: {sorted(used - declared)}"

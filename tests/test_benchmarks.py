@@ -157,6 +157,17 @@ def test_starts_and_candidates_that_are_counted_end_in_one_minimum(tmp_path):
     assert screening["per_minute"] > 0 and (folder / "screening.png").stat().st_size > 5000
 
 
+def test_a_campaign_is_counted_by_what_it_costs_to_hand_out_and_compared_with_one_process(tmp_path):
+    folder = run("bench_cluster.py", folder=tmp_path)
+    record = json.loads((folder / "cluster.json").read_text())
+    stubs, real = record["stubs"], record["real"]
+    assert (
+        stubs["items"] == 200 and stubs["client_and_scheduler_cpu_ms_per_item"] > 0 and len(stubs["resident_mb"]) == 2
+    )
+    assert real["statuses"] == {"converged": 4} and real["compared_with_one_process"] == 4
+    assert real["largest_relative_difference_of_chi2"] < 1e-9
+
+
 def test_programs_are_measured_beside_what_their_device_does_at_most(tmp_path):
     folder = run("bench_device.py", folder=tmp_path)
     record = json.loads((folder / "device.json").read_text())

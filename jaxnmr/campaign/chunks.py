@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from .work import Item
 
-# of one kind; what is left of rare kinds is put together in the end
-LEAST, MOST = 20, 50
+# items of one kind; what is left of rare kinds is put together in the end
+LEAST, MOST = 20, 200
 # bytes of items that wait here
 _ROOM = 256 * 2**20
 # looked so many chunks ahead for a kind that suits
@@ -23,12 +23,16 @@ class Chunks:
 
     Args:
         items: taken as needed.
-        most: items in a chunk.
-        least: kinds with fewer items left than this share a chunk.
+        least: kinds with fewer items left share a chunk.
+
+    Attributes:
+        size: items in a full chunk; to be set when it is known how long they take.
     """
 
-    def __init__(self, items: Iterator[Item], most: int = MOST, least: int = LEAST):
-        self._items, self.most, self.least = items, most, min(least, most)
+    def __init__(self, items: Iterator[Item], least: int = LEAST):
+        self._items, self.least = items, least
+        # the first ones are small: who waits sees that it works
+        self.size = -(-least // 5)
         self._waiting: dict[str, deque[Item]] = {}
         self._bytes = self._count = 0
         self._all_seen = False
@@ -50,7 +54,7 @@ class Chunks:
             return self._together(knows)
         kind = max(full, key=lambda of: (of in knows, of not in others, len(self._waiting[of])))
         knows.add(kind)
-        return self._take(kind, self._size())
+        return self._take(kind, self._next_size())
 
     @property
     def empty(self) -> bool:
@@ -65,11 +69,11 @@ class Chunks:
 
     def _fill(self, knows: set[str], others: set[str]) -> None:
         """Take items until there is a full chunk that suits a worker, or enough of others."""
-        suits = lambda kind: len(self._waiting[kind]) >= self.most and (kind in knows or kind not in others)
+        suits = lambda kind: len(self._waiting[kind]) >= self.size and (kind in knows or kind not in others)
         if any(suits(kind) for kind in self._waiting):
             return
         while not self._all_seen and self._bytes < _ROOM:
-            if self._count >= _AHEAD * self.most and any(len(of) >= self.most for of in self._waiting.values()):
+            if self._count >= _AHEAD * self.size and any(len(of) >= self.size for of in self._waiting.values()):
                 return
             item = next(self._items, None)
             if item is None:
@@ -81,11 +85,11 @@ class Chunks:
             if suits(item.kind):
                 return
 
-    def _size(self) -> int:
+    def _next_size(self) -> int:
         """Items of a chunk: fewer towards the end, so that workers end together."""
         if not self._all_seen:
-            return self.most
-        return max(self.least, min(self.most, -(-self._count // (2 * max(len(self._knows), 1)))))
+            return self.size
+        return max(self.least, min(self.size, -(-self._count // (2 * max(len(self._knows), 1)))))
 
     def _take(self, kind: str, count: int) -> list[Item]:
         items = self._waiting[kind]
@@ -99,8 +103,8 @@ class Chunks:
     def _together(self, knows: set[str]) -> list[Item]:
         chunk: list[Item] = []
         for kind in sorted(self._waiting, key=lambda of: (of not in knows, -len(self._waiting[of]))):
-            chunk += self._take(kind, self.most - len(chunk))
+            chunk += self._take(kind, self.size - len(chunk))
             knows.add(kind)
-            if len(chunk) >= self.most:
+            if len(chunk) >= self.size:
                 break
         return chunk

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import queue
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConventionError, JaxnmrError
@@ -32,6 +34,10 @@ _SECONDS = 0.5
 _LOOK = 1.0
 # for rows that are on their way
 _PATIENCE = 10.0
+# seconds that a chunk should take: what a worker has in hand is lost with it
+_SPAN = 20.0
+# without a worker, before it is said
+_LONELY = 30.0
 
 
 @dataclass(eq=False)
@@ -67,17 +73,18 @@ class Cluster:
 
     Args:
         client: of ``dask.distributed``, connected.
-        most, least: items in a chunk, and below how many of a kind they share one; 1 for long work on few items.
+        least, most: items in a chunk, which grows with the first until it takes some `_SPAN` seconds; 1 for long work on few items.
     """
 
     client: Client
-    most: int = MOST
     least: int = LEAST
+    most: int = MOST
     _flying: dict[str, list[_Chunk]] = field(default_factory=dict, repr=False)
     _again: deque[_Waiting] = field(default_factory=deque, repr=False)
     _unfit: set[str] = field(default_factory=set, repr=False)
     _done: queue.SimpleQueue[_Chunk] = field(default_factory=queue.SimpleQueue, repr=False)
     _has_work: set[str] = field(default_factory=set, repr=False)
+    _seconds: deque[float] = field(default_factory=lambda: deque(maxlen=200), repr=False)
 
     def run(self, work: Work, items: Iterator[Item]) -> Iterator[Row | None]:
         """See `Engine`.
@@ -88,14 +95,15 @@ class Cluster:
         """
         packed = _packed(work)
         campaign = hashlib.sha256(packed).hexdigest()
-        chunks, numbers, wanted = Chunks(items, self.most, self.least), count(), versions()
-        workers, looked = set[str](), -_LOOK
+        chunks, numbers, wanted = Chunks(items, self.least), count(), versions()
+        workers, looked, alone = set[str](), -_LOOK, time.monotonic()
         try:
             while True:
                 if time.monotonic() - looked > _LOOK:
                     workers, looked = self._workers(), time.monotonic()
                     for worker in [name for name in self._flying if name not in workers]:
                         yield from self._bury(worker, chunks)
+                    alone = self._say_when_alone(workers, alone)
                 for worker in workers - self._unfit:
                     while len(self._flying.setdefault(worker, [])) < _AHEAD and (next_ := self._next(chunks, worker)):
                         bytes_ = None if worker in self._has_work else packed
@@ -113,6 +121,21 @@ class Cluster:
             if flying and self.client.status == "running":
                 self.client.cancel(flying, force=True)
             self._flying.clear()
+
+    def _say_when_alone(self, workers: set[str], since: float) -> float:
+        """Warn once when there has been no worker for a while; since when there has been none."""
+        now = time.monotonic()
+        if workers:
+            return now
+        if now - since > _LONELY:
+            warnings.warn(
+                f"the scheduler at {self.client.scheduler.address} has no workers: start some, with jaxnmr worker for example; work goes "
+                "on when they come",
+                UserWarning,
+                stacklevel=2,
+            )
+            return float("inf")
+        return since
 
     # -- handing out ---------------------------------------------------------------------------------------------
     def _workers(self) -> set[str]:
@@ -163,6 +186,10 @@ class Cluster:
                 self._has_work.discard(of.worker)
                 self._again.append(_Waiting(of.items, of.deaths))
                 return
+            self._seconds.extend(row.seconds for row in rows)
+            if rows:
+                span = _SPAN / max(median(self._seconds), 1e-6)
+                chunks.size = int(min(max(span, self.least), self.most))
             yield from rows
             lacking = {item.key for item in of.items} - {row.key for row in rows}
             yield from (failed(item, "The work gave no row.") for item in of.items if item.key in lacking)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _PATIENCE = "15s"
+_PRELOAD = ["jaxnmr.campaign.preload"]
 
 
 @contextmanager
@@ -151,8 +152,8 @@ def _local(workers: int, memory_limit: str | None) -> Iterator[Any]:
 
     with tempfile.TemporaryDirectory(prefix="jaxnmr-workers-") as folder, dask.config.set(_SETTINGS):
         cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, memory_limit=memory_limit or "auto", dashboard_address=None,
-            local_directory=folder, silence_logs=logging.CRITICAL, env=environment(),
+            n_workers=workers, threads_per_worker=1, memory_limit=memory_limit or "auto", dashboard_address="127.0.0.1:0",
+            local_directory=folder, silence_logs=logging.CRITICAL, env=environment(), preload=_PRELOAD,
         )  # fmt: skip
         with cluster:
             yield cluster
@@ -197,7 +198,7 @@ def serve(address: str, *, workers: int, gpu: bool, memory_limit: str | None) ->
     async def run(folder: str) -> None:
         nannies = [
             Nanny(address, nthreads=1, memory_limit=limit, local_directory=folder, env=environment(place), death_timeout=60,
-                  resources={"GPU": 1} if gpu else None)
+                  resources={"GPU": 1} if gpu else None, preload=_PRELOAD)
             for place in places
         ]  # fmt: skip
         await asyncio.gather(*nannies)

@@ -244,23 +244,24 @@ class Rows:
     """
 
     def __init__(self, path: str | Path | None, base: sqlite3.Connection | None = None):
-        if base is None:
-            assert path is not None
-            path = Path(path)
-            path = path / FILE if path.is_dir() else path
-            if not path.exists():
-                raise ParseError(path, None, "no such table; name the folder of a campaign, which holds table.sqlite")
-            base = _connection(path, reading=True)
-        self.path, self._base = path, base
-        with _said(path):
+        self.path = None if path is None else Path(path) / FILE if Path(path).is_dir() else Path(path)
+        if self.path is not None:
+            if not self.path.exists():
+                raise ParseError(
+                    self.path, None, "no such table; name the folder of a campaign, which holds table.sqlite"
+                )
+            base = _connection(self.path, reading=True)
+        assert base is not None
+        self._base = base
+        with _said(self.path):
             try:
                 self.notes = dict(base.execute("SELECT name, value FROM notes"))
             except sqlite3.OperationalError as err:
                 if "no such table" not in str(err):
                     raise
-                raise ParseError(path or "table", None, "is no table of a campaign") from None
+                raise ParseError(self.path or FILE, None, "is no table of a campaign") from None
         if self.notes.get("schema") != str(SCHEMA):
-            raise ParseError(path or "table", None, f"has the schema {self.notes.get('schema')}; expected {SCHEMA}")
+            raise ParseError(self.path or FILE, None, f"has the schema {self.notes.get('schema')}; expected {SCHEMA}")
         self.columns: dict[str, str] = json.loads(self.notes["columns"])
 
     def __len__(self) -> int:
@@ -313,7 +314,9 @@ class Rows:
     def _row(self, flat: Sequence[Any]) -> Row:
         own = len(_FIXED)
         *values, record, text = flat[own:]
-        return Row(*flat[:own], dict(zip(self.columns, values, strict=True)), json.loads(record), text)
+        key, name, status, message, seconds = flat[:own]
+        named = dict(zip(self.columns, values, strict=True))
+        return Row(key, name, status, message, seconds, named, json.loads(record), text)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from ..errors import JaxnmrError, ParseError
 from .codes import INTERRUPTED, NOT_CONVERGED, OK, WRONG_INPUT
+from .engines import engine
 from .examples import copy_example, example_files, no_example
 from .folders import CHECKPOINT, unfinished, usable
 
@@ -188,8 +189,26 @@ def _train(arguments: argparse.Namespace, console: Console) -> int:
     from .training import train_run
 
     run = load_training(arguments.run)
+    _join_others(arguments)
     _prepare(arguments)
-    return train_run(run, arguments.out or Path("out") / run.path.stem, console)
+    with engine(arguments) as client:
+        return train_run(run, arguments.out or Path("out") / run.path.stem, console, client)
+
+
+def _join_others(arguments: argparse.Namespace) -> None:
+    """Become one of several processes where the arguments ask for that; ``examples run`` has none of them."""
+    from ..errors import ConventionError
+    from ..models.tensors.hosts import join
+
+    place = [getattr(arguments, name, None) for name in ("coordinator", "processes", "process")]
+    if getattr(arguments, "distributed", False):
+        join(*place)
+    elif None not in place:
+        join(*place)
+    elif place != [None] * 3:
+        raise ConventionError(
+            "of --coordinator, --processes and --process all are needed, or --distributed under a scheduler that says the others"
+        )
 
 
 def _cross_validate(arguments: argparse.Namespace, console: Console) -> int:
@@ -198,7 +217,8 @@ def _cross_validate(arguments: argparse.Namespace, console: Console) -> int:
 
     run = load_training(arguments.run)
     _prepare(arguments)
-    return cross_validate_run(run, arguments.folds, arguments.out, console)
+    with engine(arguments) as client:
+        return cross_validate_run(run, arguments.folds, arguments.out, console, client)
 
 
 def _evaluate(arguments: argparse.Namespace, console: Console) -> int:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from ..campaign.drive import Tally
 from .codes import OK
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from ..campaign.drive import Tally
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
@@ -31,13 +32,11 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 
 def engine(arguments: argparse.Namespace) -> AbstractContextManager[Client | None]:
-    """The client that the options ask for, or none."""
+    """The client that the options ask for; none without them, or where a command has no such options."""
     from ..campaign.connect import connected
 
-    return connected(
-        scheduler=arguments.scheduler, scheduler_file=arguments.scheduler_file, workers=arguments.workers,
-        memory_limit=arguments.memory_limit,
-    )  # fmt: skip
+    names = ("scheduler", "scheduler_file", "workers", "memory_limit")
+    return connected(**{name: getattr(arguments, name, None) for name in names})
 
 
 def progress(tally: Tally) -> str:

@@ -22,7 +22,7 @@ from . import commands
 from .beginning import add_new
 from .codes import INTERRUPTED, OK, WRONG_INPUT
 from .echo import add_echo
-from .engines import add_worker
+from .engines import add_engine, add_worker
 from .folders import CHECKPOINT
 from .relaxing import add_relax
 from .reporting import add_report
@@ -165,6 +165,15 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "run", metavar="RUN.toml", help="the run file with [data]; an interrupted training goes on where it stopped"
     )
+    train.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes that train together, started by srun or mpirun, which say the rest",
+    )
+    train.add_argument("--coordinator", metavar="HOST:PORT", help="or: where process 0 listens for the others")
+    train.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    train.add_argument("--process", type=int, metavar="K", help="which of them this one is, from 0")
+    add_engine(train)
 
     evaluate = command(
         "evaluate", commands._evaluate, "judge tensor models on the data of a run file",
@@ -186,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     cross.add_argument("run", metavar="RUN.toml", help="the run file of a training; of its split, kind and seed count")
     cross.add_argument("--folds", type=int, default=5, help="parts of the data, and trainings (default: 5)")
+    add_engine(cross)
 
     examples = command(
         "examples", commands._examples, "list or run the examples", "jaxnmr examples run quartz --out out"

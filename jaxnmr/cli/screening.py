@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from .._record import fingerprint
 from .._words import counted
 from ..errors import ParseError
 from ..search.screening.criteria import RANKINGS
-from .codes import NOT_CONVERGED, OK, WRONG_INPUT
+from .codes import INTERRUPTED, NOT_CONVERGED, OK, WRONG_INPUT
 from .commands import _prepare
 from .engines import add_engine, engine, progress
 from .folders import usable
@@ -60,6 +59,12 @@ class _Make:
     path: Path
     phase: str
 
+    def begin(self) -> None:
+        """Refuse a process that does not see the files of the run."""
+        from ..runfile.existing import require_files
+
+        require_files(_read(self.path), (self.phase,))
+
     def __call__(self, crystal: Crystal) -> Setup:
         from ..runfile import build
 
@@ -88,18 +93,24 @@ def _screen(arguments: argparse.Namespace, console: Console) -> int:
     total = counted(candidates.count(), "candidate")
     console.print(f"[bold]{escape(run.title)}[/]: {total} for {escape(phase)}")
     far: deque[Tally] = deque(maxlen=1)
-    with engine(arguments) as client:
-        result = screen(
-            candidates,
-            _Make(run.path.absolute(), phase),
-            folder=folder,
-            rank=arguments.rank,
-            callback=lambda row: console.print(f"{_line(row)}  [dim]{escape(progress(far[-1]))}[/]"),
-            progress=far.append,
-            client=client,
-            retry=arguments.retry,
-            settings=_settings(run, phase),
+    try:
+        with engine(arguments) as client:
+            result = screen(
+                candidates,
+                _Make(run.path.absolute(), phase),
+                folder=folder,
+                rank=arguments.rank,
+                callback=lambda row: console.print(f"{_line(row)}  [dim]{escape(progress(far[-1]))}[/]"),
+                progress=far.append,
+                client=client,
+                retry=arguments.retry,
+                settings=_settings(run, phase),
+            )
+    except KeyboardInterrupt:
+        console.print(
+            f"[bold red]interrupted[/]: the same command goes on with what has no row in {escape(str(folder))}"
         )
+        return INTERRUPTED
     write_screening(result, folder, run.title)
     _summary(result, folder, console)
     if result.statuses["error"] == len(result.rows):
@@ -109,6 +120,8 @@ def _screen(arguments: argparse.Namespace, console: Console) -> int:
 
 def _settings(run: Run, phase: str) -> str:
     """Digest of the run file and of every file that it names, but for the structure that candidates replace."""
+    from .._record import fingerprint
+
     replaced = {p.structure for p in run.phases if p.name == phase}
     files = [fingerprint(path) for path in (run.path, *run.inputs) if path not in replaced]
     return hashlib.sha256(repr([phase, sorted(str(file["sha256"]) for file in files)]).encode()).hexdigest()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,15 +14,26 @@ from rich.table import Table
 
 from ..models.data.training_data import Prepared
 from ..models.tensors.cross_validation import cross_validate, deal_folds
+from ..models.tensors.elsewhere import train_elsewhere
 from ..models.tensors.experiment import Evaluation, evaluate, load_models, run_experiment
-from ..models.tensors.train import EpochInfo
+from ..models.tensors.hosts import count_processes, in_all, is_first
+from ..models.tensors.recipe import EpochInfo
 from ..report.models import score_rows, write_evaluation, write_training
 from ..runfile.training import TrainingRun
 from .codes import INTERRUPTED, OK
+from .engines import progress
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from ..campaign.drive import Tally
+    from ..campaign.table import Row
 
 
 class TrainingLines:
     """A callback that prints one line per epoch and a heading per member of an ensemble.
+
+    Members that are trained side by side have their number in the line.
 
     Args:
         console: where to print.
@@ -30,27 +43,32 @@ class TrainingLines:
     def __init__(self, console: Console, members: int = 1):
         self.console, self.members = console, members
         self.member: int | None = None
-        self.first, self.last = 0, time.monotonic()
-        self.steady: tuple[int, float] | None = None
+        self.ended, self.begun = True, set[int]()
+        self.last = time.monotonic()
+        self.steady: dict[int, tuple[int, float]] = {}
 
     def __call__(self, member: int, info: EpochInfo) -> None:
         now = time.monotonic()
-        if member != self.member:
-            self.member, self.first, self.steady = member, info.epoch - 1, None
-            if self.members > 1:
+        # another one although the last has not ended
+        beside = member != self.member and not self.ended
+        if member not in self.begun:
+            self.begun.add(member)
+            if self.members > 1 and not beside:
                 self.console.print(f"[bold]member {member + 1} of {self.members}[/]")
-            if self.first:
-                self.console.print(f"going on after epoch {self.first}")
+            if info.epoch > 1:
+                self.console.print(f"going on after epoch {info.epoch - 1}")
         valid = "" if info.valid_loss is None else f"  valid {info.valid_loss:8.5f}"
         text = f"{info.epoch:5d}/{info.epochs}  train {info.train_loss:8.5f}{valid}  {now - self.last:6.2f} s"
-        if self.steady is None:
+        if member not in self.steady:
             # the first epoch has the compilation in it
-            self.steady = (info.epoch, now)
+            self.steady[member] = (info.epoch, now)
         elif info.epoch < info.epochs:
-            epoch, time_then = self.steady
+            epoch, time_then = self.steady[member]
             text += f"  {_duration((now - time_then) / (info.epoch - epoch) * (info.epochs - info.epoch))} left"
+        if beside or (len(self.begun) > 1 and not self.ended):
+            text = f"{member + 1:3d}: {text}"
         self.console.print(text)
-        self.last = now
+        self.member, self.ended, self.last = member, info.epoch == info.epochs, now
 
 
 def _duration(seconds: float) -> str:
@@ -63,18 +81,30 @@ def _duration(seconds: float) -> str:
     )
 
 
-def train_run(run: TrainingRun, folder: Path, console: Console) -> int:
-    """Check, train and report one run; the exit code."""
+def train_run(run: TrainingRun, folder: Path, console: Console, client: Client | None = None) -> int:
+    """Check, train and report one run; the exit code.
+
+    Of several processes that were joined the first one prints and writes. With the client of a cluster, its workers train the members.
+    """
+    if not is_first():
+        console = Console(quiet=True)
     console.print(f"[bold]{escape(run.title)}[/]")
-    prepared = run.experiment.prepare()
+    prepared = in_all(run.experiment.prepare)
+    if count_processes() > 1:
+        console.print(f"{count_processes()} processes")
     _labels(prepared, console)
     lines = TrainingLines(console, run.experiment.members)
     try:
+        if client is not None:
+            told = partial(_trained, console)
+            train_elsewhere(run.experiment, {"all": prepared}, folder, {"all": folder}, client, told)
         result = run_experiment(run.experiment, folder, prepared=prepared, callback=lines)
     except KeyboardInterrupt:
         return _interrupted(folder, console)
-    if lines.member is None:
+    if lines.member is None and client is None:
         console.print("all epochs were done before")
+    if not is_first():
+        return OK
     written = write_training(result, folder, (run.path,))
     for evaluation in result.evaluations.values():
         _scores(evaluation, console)
@@ -101,8 +131,10 @@ def evaluate_run(
     return OK
 
 
-def cross_validate_run(run: TrainingRun, folds: int, folder: Path | None, console: Console) -> int:
-    """Train on all folds but one after the other, judge all; the exit code."""
+def cross_validate_run(
+    run: TrainingRun, folds: int, folder: Path | None, console: Console, client: Client | None = None
+) -> int:
+    """Train on all folds but one after the other, or at once on a cluster, judge all; the exit code."""
     prepared = deal_folds(run.experiment, folds)
     _labels(prepared, console)
     folder = folder or Path("out") / f"{run.path.stem}-folds"
@@ -115,7 +147,10 @@ def cross_validate_run(run: TrainingRun, folds: int, folder: Path | None, consol
         lines[fold](member, info)
 
     try:
-        result = cross_validate(run.experiment, folder, folds=folds, prepared=prepared, callback=follow)
+        result = cross_validate(
+            run.experiment, folder, folds=folds, prepared=prepared, callback=follow, client=client,
+            progress=partial(_trained, console),
+        )  # fmt: skip
     except KeyboardInterrupt:
         return _interrupted(folder, console)
     for fold in result.folds:
@@ -128,6 +163,17 @@ def cross_validate_run(run: TrainingRun, folds: int, folder: Path | None, consol
         console.print(escape(str(result.pooled.coverage)))
     console.print(f"  report: {escape(str(written['report']))}")
     return OK
+
+
+def _trained(console: Console, row: Row, tally: Tally) -> None:
+    """One line for a training that ended on a cluster."""
+    how = (
+        f"[red]{escape(row.message)}[/]"
+        if row.status == "error"
+        else f"train {row.values['train_loss']:.5f}"
+        + ("" if row.values["valid_loss"] is None else f"  valid {row.values['valid_loss']:.5f}")
+    )
+    console.print(f"{escape(row.name)}: {how}  [dim]{escape(progress(tally))}[/]")
 
 
 def _interrupted(folder: Path, console: Console) -> int:

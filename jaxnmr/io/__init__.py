@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from .spectra.nmr_sites import sites_from_dmfit, sites_from_magres, sites_from_peaks
     from .spectra.topspin import Acquisition, read_topspin_acquisition, read_topspin_processing
     from .structures.ase import from_ase, to_ase
+    from .structures.candidate import Candidate
+    from .structures.candidates import Candidates, read_candidates
     from .structures.formats import read_crystal, read_crystals, write_crystal
     from .structures.magres import Magres, magres_from_ase, magres_to_ase, read_magres, read_tensor_frames, write_magres
 
 __all__ = [
     "Acquisition",
+    "Candidate",
+    "Candidates",
     "CsdmData",
     "CsdmDimension",
     "DmfitFit",
@@ -28,6 +32,7 @@ __all__ = [
     "from_ase",
     "magres_from_ase",
     "magres_to_ase",
+    "read_candidates",
     "read_crystal",
     "read_crystals",
     "read_csdm",
@@ -58,6 +63,8 @@ __getattr__, __dir__ = lazy(
     __name__,
     names={
         "Acquisition": "spectra.topspin",
+        "Candidate": "structures.candidate",
+        "Candidates": "structures.candidates",
         "CsdmData": "spectra.csdm",
         "CsdmDimension": "spectra.csdm",
         "DmfitFit": "spectra.dmfit",
@@ -66,6 +73,7 @@ __getattr__, __dir__ = lazy(
         "from_ase": "structures.ase",
         "magres_from_ase": "structures.magres",
         "magres_to_ase": "structures.magres",
+        "read_candidates": "structures.candidates",
         "read_crystal": "structures.formats",
         "read_crystals": "structures.formats",
         "read_csdm": "spectra.csdm",

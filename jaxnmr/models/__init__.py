@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .tensors.metrics import Comparison, compare
     from .tensors.novelty import with_novelty
     from .tensors.prediction import Prediction
+    from .tensors.recipe import Recipe
     from .tensors.tensor_model import ModelCard, TensorModel
-    from .tensors.train import Recipe
 
 __all__ = [
     "Comparison",
@@ -60,7 +60,7 @@ __getattr__, __dir__ = lazy(
         "Network": "networks.network",
         "NetworkConfig": "networks.config",
         "Prediction": "tensors.prediction",
-        "Recipe": "tensors.train",
+        "Recipe": "tensors.recipe",
         "Split": "data.training_data",
         "TensorCalculator": "tensors.ase_calculator",
         "TensorModel": "tensors.tensor_model",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..models.tensors.metrics import Comparison
-    from ..models.tensors.train import EpochInfo
+    from ..models.tensors.recipe import EpochInfo
 
 _DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)))
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import ParameterError
+from .cells import draw_cell
+from .structures import atom_style
 from .style import CALCULATED, DIFFERENCE, GREY, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..crystal import Crystal
     from ..search.screening.ranking import ScreeningResult
 
 _AXES = {"bic": "BIC − best", "aic": "AIC − best", "chi2": "χ² − best", "rwp": "R / %", "energy": "ΔE / meV per atom"}
@@ -18,6 +23,7 @@ _AXES = {"bic": "BIC − best", "aic": "AIC − best", "chi2": "χ² − best", 
 
 # differences up to this do not tell candidates apart
 _CLOSE = 10.0
+_SHOWN, _ACROSS = 10, 5
 
 
 def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
@@ -50,7 +56,7 @@ def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
             axes[0].axvspan(0, _CLOSE, color=GREY, alpha=0.15, linewidth=0)
             _compressed(axes[0], float(series[0][1].max(initial=0.0)))
         axes[1].set_xlim(left=0)
-        axes[0].set_yticks(place, [row.name if len(row.name) < 34 else row.name[:32] + "…" for row, _ in shown])
+        axes[0].set_yticks(place, [_short(row.name, 34) for row, _ in shown])
         axes[0].invert_yaxis()
         if (~done).any():
             axes[1].legend(loc="upper right")
@@ -59,6 +65,47 @@ def ranking(result: ScreeningResult, *, most: int = 40) -> Figure:
         note += "; shaded: not clearly worse than the best" if result.rank not in ("rwp", "energy") else ""
         figure.suptitle(f"{len(result.rows)} candidates{note}", x=0.02, ha="left", fontsize=9)
         return figure
+
+
+def best_candidates(crystals: Mapping[str, Crystal], captions: Mapping[str, str]) -> Figure:
+    """Unit cells of the best ten of a ranking, with their names and what is to be said of them.
+
+    Args:
+        crystals: by the name of the candidate, the best first; the first ten are shown.
+        captions: by name, a line for below it: ``"R = 3.42 %"``; what has none stands without.
+
+    Raises:
+        ParameterError: no crystals.
+    """
+    import matplotlib.pyplot as plt
+
+    if not crystals:
+        raise ParameterError("no candidates to show: give crystals by name, the best first")
+    shown = list(crystals.items())[:_SHOWN]
+    across = min(len(shown), _ACROSS)
+    down = -(-len(shown) // across)
+    with styled():
+        figure, grid = plt.subplots(
+            down, across, figsize=(max(2.2 * across, 4.4), 2.75 * down + 0.4), squeeze=False, layout="constrained"
+        )
+        elements: dict[str, None] = {}
+        for rank, (axes, (name, crystal)) in enumerate(zip(grid.flat, shown, strict=False), start=1):
+            elements.update(dict.fromkeys(draw_cell(axes, crystal)))
+            text = f"{rank}  {_short(name, 24)}\n{crystal.group.name}"
+            text += f"\n{captions[name]}" if captions.get(name) else ""
+            axes.text(0.5, -0.02, text, transform=axes.transAxes, ha="center", va="top", fontsize=8.5, linespacing=1.35)
+        for axes in grid.flat[len(shown) :]:
+            axes.set_axis_off()
+        discs = [
+            plt.Line2D([], [], marker="o", linestyle="", markersize=7, color=atom_style(e)[0], markeredgecolor="k")
+            for e in elements
+        ]
+        figure.legend(discs, list(elements), loc="outside lower center", ncols=len(elements))
+        return figure
+
+
+def _short(name: str, most: int) -> str:
+    return name if len(name) < most else name[: most - 2] + "…"
 
 
 def _compressed(axis, largest: float) -> None:

@@ -13,11 +13,13 @@ import numpy as np
 from .._files import write_atomically
 from .._record import envelope, write_record
 from .._tables import markdown
+from ..io import read_crystals
 from ..plot import pattern
-from ..plot.screening import ranking
+from ..plot.screening import best_candidates, ranking
 from .pictures import file_name
 
 if TYPE_CHECKING:
+    from ..crystal import Crystal
     from ..search.screening.ranking import ScreeningResult
 
 _FIGURES = {
@@ -57,8 +59,14 @@ def write_screening(result: ScreeningResult, directory: str | Path, title: str =
         figure.savefig(written[name])
         plt.close(figure)
     write_atomically(written["table"], "".join(csv_lines(result)))
-    for name, path in write_structures(result, folder / "best").items():
-        written[f"structure {name}"] = path
+    structures = write_structures(result, folder / "best")
+    written |= {f"structure {name}": path for name, path in structures.items()}
+    if structures:
+        rows = {row.name: f"R {row.rwp:.2f} %" for row in result.rows[: len(structures)]}
+        figure = best_candidates({name: _first(path) for name, path in structures.items()}, rows)
+        written["cells"] = folder / "cells.png"
+        figure.savefig(written["cells"])
+        plt.close(figure)
     write_atomically(written["report"], _text(result, title, written))
     written["result"] = write_record(folder / "result.json", envelope("screening", title, screening_record(result)))
     return written
@@ -84,6 +92,11 @@ def csv_lines(result: ScreeningResult, most: int | None = None) -> Iterator[str]
             (k, row.name, row.status, figure, row.chi2, row.gof, row.rwp, row.energy_ev_atom, row.n_observations,
              row.n_parameters, row.moved, row.strain, round(row.seconds, 3), " ".join(result.remarks(row)))
         )  # fmt: skip
+
+
+def _first(path: Path) -> Crystal:
+    """The structure of a candidate; where several phases were refined, the first of them."""
+    return next(iter(read_crystals(path).values()))
 
 
 def write_structures(result: ScreeningResult, directory: str | Path, most: int = 10) -> dict[str, Path]:
@@ -151,6 +164,8 @@ def _text(result: ScreeningResult, title: str, written: dict[str, Path]) -> str:
     if len(result.rows) > _LISTED:
         lines += ["", f"{len(result.rows) - _LISTED} more are in `{written['table'].name}`."]
     lines += ["", f"![ranking]({written['ranking'].name})", ""]
+    if "cells" in written:
+        lines += ["The best, as refined; their CIF files are in `best/`:", "", f"![cells]({written['cells'].name})", ""]
     if "best" in written:
         lines += [f"The best candidate, {result.best.name}:", "", f"![best]({written['best'].name})", ""]
     lines += [*_explained(result), ""]

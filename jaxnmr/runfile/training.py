@@ -11,7 +11,7 @@ from ..errors import ConventionError
 from ..models.data.tensor_data import QUANTITIES
 from ..models.data.training_data import FORMATS, DataSource, Split
 from ..models.tensors.experiment import Experiment
-from ..models.tensors.train import Recipe
+from ..models.tensors.recipe import Recipe
 from .keys import EMPTY, Spec, by_name, flat, given, key, part, read, required
 from .table import REQUIRED, Table, read_toml
 
@@ -97,7 +97,7 @@ class RecipeSpec(Spec):
     """Keys of ``[training]`` that say how to train."""
 
     epochs: int = key(Table.integer, Recipe.epochs, shown=True)
-    batch: int = key(Table.integer, Recipe.batch, shown=True)
+    batch: int = key(Table.integer, Recipe.batch, help="structures of a step, on all devices together", shown=True)
     seed: int = key(Table.integer, Recipe.seed)
     learning_rate: float = key(Table.number, Recipe.learning_rate)
     warmup: float = key(Table.number, Recipe.warmup)

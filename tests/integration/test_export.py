@@ -20,10 +20,11 @@ from jaxnmr._struct import bare
 from jaxnmr._tuning import ACCELERATOR
 from jaxnmr.io.structures.magres import Magres
 from jaxnmr.models import HeadConfig, NetworkConfig
-from jaxnmr.models.data.labels import Batches as TrainingBatches
+from jaxnmr.models.data.batches import Batches as TrainingBatches
 from jaxnmr.models.data.labels import labelled_graphs
 from jaxnmr.models.data.tensor_data import TensorData
-from jaxnmr.models.tensors import train
+from jaxnmr.models.tensors.recipe import Recipe
+from jaxnmr.models.tensors.step import TrainingState, optimiser, step
 from jaxnmr.nmr.powder.simulation import MOVES, RESHAPES, SCALES
 from jaxnmr.nmr.sites import Sites
 from jaxnmr.refinement.descent import Descent
@@ -136,10 +137,10 @@ def training():
     data = TensorData.create([one, replace(one, name="two")], "efg")
     batch = next(TrainingBatches(labelled_graphs(data, config), 2).epoch(range(2)))[1]
     made = jn.TensorModel.create(config, key=jax.random.key(0), scale={"efg": np.ones((2, 1))})
-    recipe = train.Recipe(epochs=20)
-    state = train.TrainingState(made.weights, made.weights, train._optimiser(recipe, 20).init(made.weights))
-    at = bare((state, made.replace(weights={}), batch))
-    return train._step._program, at, dict(head=config.heads[0], recipe=recipe, steps=20)
+    recipe = Recipe(epochs=20)
+    state = TrainingState(made.weights, made.weights, optimiser(recipe, 20).init(made.weights))
+    at = bare((state, np.zeros(2, np.float32), made.replace(weights={}), batch))
+    return step._program, at, dict(head=config.heads[0], recipe=recipe, steps=20)
 
 
 # Singular values and QR where normal equations would not do, Cholesky, inverse cells (LU), axes of tensors (eigh). A TPU has

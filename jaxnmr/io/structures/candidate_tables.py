@@ -209,6 +209,7 @@ def _parquet(path: Path):
             path, None, "is a parquet file, which the package pyarrow reads: pip install 'jaxnmr[parquet]'"
         ) from err
     try:
-        return parquet.ParquetFile(path)
+        # in pieces: else whole columns of a row group, which may hold all rows, are read at once
+        return parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
     except (OSError, ValueError) as err:
         raise ParseError(path, None, f"is no parquet file: {err}") from err

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import jraph
 import numpy as np
 
 from ...errors import ConventionError, DataError
-from ...graph import batch_graphs, bucket, structure_graph
+from ...graph import structure_graph
 from ..networks.config import HeadConfig, NetworkConfig
 from ..networks.irreps import SCALAR, Irreps, components
 from .tensor_checks import structure_symmetry
@@ -61,9 +60,8 @@ def labelled_graphs(data: TensorData, config: NetworkConfig, *, symmetry: bool =
     return graphs
 
 
-def mean_neighbours(data: TensorData, config: NetworkConfig) -> float:
+def mean_neighbours(graphs: Sequence[jraph.GraphsTuple]) -> float:
     """Mean number of neighbours within the cutoff, of atoms that are not equivalent: for ``NetworkConfig.neighbours``."""
-    graphs = labelled_graphs(data, config)
     receivers = sum(len(np.unique(g.receivers)) for g in graphs)
     return float(sum(len(g.senders) for g in graphs) / max(receivers, 1))
 
@@ -92,56 +90,3 @@ def label_statistics(
     if not (scale > 0).all():
         raise DataError(f"all {head.name} labels of one species are the same: there is nothing to learn")
     return scale, shift
-
-
-# a batch is padded to one of these parts of the largest size
-_SIZES = (0.25, 0.5, 1.0)
-
-
-class Batches:
-    """Graphs in batches of a few sizes, so that few programs serve them all.
-
-    Structures differ much in size: were all batches as large as the largest structure, most of a small one would be padding.
-
-    Args:
-        graphs: labelled graphs.
-        size: most graphs in a batch.
-        dtype: of the numbers.
-    """
-
-    def __init__(self, graphs: Sequence[jraph.GraphsTuple], size: int, dtype=np.float32):
-        if not graphs:
-            raise DataError("there is no structure to train on")
-        self.graphs, self.size = list(graphs), int(size)
-        self.dtype = dtype
-        nodes = np.array([len(g.nodes["species"]) for g in graphs])
-        edges = np.array([len(g.senders) for g in graphs])
-        # room for the largest structure, or for a batch of common ones
-        self.n_node = bucket(int(max(nodes.max(), nodes.mean() * size)) + 1)
-        self.n_edge = bucket(int(max(edges.max(), edges.mean() * size)))
-        # of representatives no more than so many edges have; without symmetry all nodes are
-        self.per_edge = max(len(np.unique(g.nodes["image"])) / max(len(g.senders), 1) for g in graphs)
-
-    def epoch(self, order: Iterable[int]) -> Iterator[tuple[list[int], jraph.GraphsTuple]]:
-        """Batches of the graphs in an order, each with the numbers of its graphs."""
-        chosen: list[int] = []
-        nodes = edges = 0
-        for k in order:
-            n, e = len(self.graphs[k].nodes["species"]), len(self.graphs[k].senders)
-            if chosen and (nodes + n >= self.n_node or edges + e > self.n_edge or len(chosen) == self.size):
-                yield chosen, self._batch(chosen)
-                chosen, nodes, edges = [], 0, 0
-            chosen, nodes, edges = [*chosen, int(k)], nodes + n, edges + e
-        yield chosen, self._batch(chosen)
-
-    def _batch(self, chosen: list[int]) -> jraph.GraphsTuple:
-        graphs = [self.graphs[k] for k in chosen]
-        nodes, edges = sum(len(g.nodes["species"]) for g in graphs), sum(len(g.senders) for g in graphs)
-        sizes = [(math.ceil(part * self.n_node), math.ceil(part * self.n_edge)) for part in _SIZES]
-        n_node, n_edge = next(size for size in sizes if nodes < size[0] and edges <= size[1])
-        representatives = min(n_node, math.ceil(self.per_edge * n_edge) + 1)
-        batch = batch_graphs(
-            graphs, n_node=n_node, n_edge=n_edge, n_graph=self.size + 1, n_representative=representatives
-        )
-        cast = lambda tree: {k: v.astype(self.dtype) if v.dtype.kind == "f" else v for k, v in tree.items()}
-        return batch._replace(nodes=cast(batch.nodes), globals=cast(batch.globals))

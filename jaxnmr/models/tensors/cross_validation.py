@@ -6,16 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...campaign.drive import Tally
+from ...campaign.table import Row
 from ...errors import ConventionError, DataError
 from ..data.training_data import Prepared
 from .calibration import cross_coverage
+from .elsewhere import train_elsewhere
 from .experiment import Evaluation, Experiment, run_experiment
 from .metrics import Comparison
 from .tensor_model import TensorModel
 from .train import EpochInfo
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +50,8 @@ def cross_validate(
     folds: int = 5,
     prepared: Prepared | None = None,
     callback: Callable[[int, int, EpochInfo], None] | None = None,
+    client: Client | None = None,
+    progress: Callable[[Row, Tally], Any] | None = None,
 ) -> CrossValidation:
     """Train as many times as there are folds, each time on all others; state is kept in ``folder/fold_1`` and so on.
 
@@ -53,24 +62,24 @@ def cross_validate(
         folder: made when missing.
         folds: number of parts, at least two.
         prepared: what :func:`deal_folds` gave, if it was called before.
-        callback: called with the numbers of fold and member after every epoch.
+        callback: called with the numbers of fold and member after every epoch; not where a client is given.
+        client: of a Dask cluster, whose workers train folds and members at the same time; they must reach the folder.
+        progress: called after every training that ended on it.
 
     Raises:
         ConventionError: fewer than two folds.
+        JaxnmrError: a training on the cluster failed; the others are kept.
         DataError: fewer groups than folds, or an element that only one fold has; see also :func:`run_experiment`.
     """
     prepared = deal_folds(experiment, folds) if prepared is None else prepared
+    parts = {name: _without(prepared, name) for name in prepared.parts}
+    folders = {name: Path(folder) / name.replace(" ", "_") for name in parts}
+    if client is not None:
+        train_elsewhere(experiment, parts, Path(folder), folders, client, progress)
     models, judged = [], []
-    for k, (name, test) in enumerate(prepared.parts.items()):
-        rest = np.sort(np.concatenate([part for other, part in prepared.parts.items() if other != name]))
-        mine = replace(prepared, parts={"train": rest, "test": test})
-        mine.require_elements()
-        result = run_experiment(
-            experiment,
-            Path(folder) / name.replace(" ", "_"),
-            prepared=mine,
-            callback=None if callback is None else partial(callback, k),
-        )
+    for k, (name, mine) in enumerate(parts.items()):
+        follow = None if callback is None or client is not None else partial(callback, k)
+        result = run_experiment(experiment, folders[name], prepared=mine, callback=follow)
         models.append(result.model)
         judged.append(replace(result.evaluations["test"], part=name))
     try:
@@ -89,6 +98,14 @@ def cross_validate(
         alike=sum(evaluation.alike for evaluation in judged),
     )
     return CrossValidation(prepared, tuple(models), tuple(judged), pooled)
+
+
+def _without(prepared: Prepared, fold: str) -> Prepared:
+    """The data with one fold for the test, and all others to train on."""
+    rest = np.sort(np.concatenate([part for name, part in prepared.parts.items() if name != fold]))
+    mine = replace(prepared, parts={"train": rest, "test": prepared.parts[fold]})
+    mine.require_elements()
+    return mine
 
 
 def deal_folds(experiment: Experiment, folds: int) -> Prepared:

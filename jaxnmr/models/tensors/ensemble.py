@@ -12,7 +12,8 @@ import numpy as np
 from ..._struct import compiled
 from ...errors import ConventionError
 from ...typing import Array
-from ..data.labels import Batches, labelled_graphs
+from ..data.batches import Batches
+from ..data.labels import labelled_graphs
 from ..data.tensor_data import TensorData
 from ..networks.config import HeadConfig
 

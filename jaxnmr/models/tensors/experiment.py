@@ -6,23 +6,26 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
+import jraph
 import numpy as np
 
 from ...errors import ConventionError, DataError
 from ...io.structures.magres import Magres
-from ..data.labels import mean_neighbours
+from ..data.labels import labelled_graphs, mean_neighbours
 from ..data.tensor_data import TensorData
 from ..data.training_data import DataSource, LabelReport, Prepared, Split, check_labels
 from ..networks.config import HeadConfig, NetworkConfig
 from .calibration import Coverage, calibrate, coverage
+from .hosts import is_first
 from .metrics import Comparison, compare
 from .novelty import with_novelty
+from .recipe import EpochInfo, Recipe
 from .tensor_model import ModelCard, TensorModel
-from .train import EpochInfo, Recipe, train
+from .train import TrainingResult, train_members
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,20 +87,25 @@ class Experiment:
         Raises:
             ConventionError: a network that cannot be.
         """
-        if start is not None:
-            if any(head.name == data.quantity for head in start.config.heads):
-                return start.config
-            head = HeadConfig(
-                name=data.quantity, irreps=self.network.get("irreps", ""), elements=data.labelled_elements
-            )
-            return replace(start.config, species=data.species, heads=(head,))
+        return self.configured(data, train_data, start)[0]
+
+    def configured(
+        self, data: TensorData, train_data: TensorData, start: TensorModel | None = None
+    ) -> tuple[NetworkConfig, list[jraph.GraphsTuple]]:
+        """As :meth:`configuration`, with the graphs of the training part, which take long to make."""
         arguments = dict(self.network)
         irreps = arguments.pop("irreps", "")
         head = HeadConfig(name=data.quantity, irreps=irreps, elements=data.labelled_elements)
-        config = NetworkConfig(species=data.species, heads=(head,), **arguments)
-        if "neighbours" not in arguments:
-            config = replace(config, neighbours=round(mean_neighbours(train_data, config), 1))
-        return config
+        if start is None:
+            config = NetworkConfig(species=data.species, heads=(head,), **arguments)
+        elif any(known.name == data.quantity for known in start.config.heads):
+            config = start.config
+        else:
+            config = replace(start.config, species=data.species, heads=(head,))
+        graphs = labelled_graphs(train_data, config)
+        if start is None and "neighbours" not in arguments:
+            config = replace(config, neighbours=round(mean_neighbours(graphs), 1))
+        return config, graphs
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,6 +199,8 @@ def run_experiment(
     *,
     prepared: Prepared | None = None,
     callback: Callable[[int, EpochInfo], None] | None = None,
+    width: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
 ) -> ExperimentResult:
     """Train all members, calibrate their uncertainty with the validation part, judge them and write ``model.safetensors``.
 
@@ -202,35 +212,21 @@ def run_experiment(
         folder: made when missing.
         prepared: what `Experiment.prepare` gave, if it was called before.
         callback: called with the number of the member after every epoch.
+        width, devices: as of :func:`jaxnmr.models.tensors.train.train_members`. Of several processes each calls this, and the
+            first alone writes files.
 
     Raises:
         ParseError: a state of another training in the folder, a starting model that cannot be read.
-        ConventionError, DataError, ConvergenceError: see `Experiment.prepare` and :func:`jaxnmr.models.tensors.train.train`.
+        ConventionError, DataError, ConvergenceError: see `Experiment.prepare` and :func:`jaxnmr.models.tensors.train.train_members`.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    if is_first():
+        folder.mkdir(parents=True, exist_ok=True)
     prepared = experiment.prepare() if prepared is None else prepared
-    start = None if experiment.start is None else TensorModel.load(experiment.start)
-    if start is not None and experiment.network.keys() - {"irreps"}:
-        raise ConventionError("the network is that of the model to start from: leave [network] out, irreps aside")
+    results = train_some(experiment, prepared, folder, range(experiment.members), callback, width, devices)
     train_data = prepared.part("train")
-    config = experiment.configuration(prepared.data, train_data, start)
     valid = prepared.part("valid") if "valid" in prepared.parts else None
-    models, histories = [], []
-    for member in range(experiment.members):
-        recipe = replace(experiment.recipe, seed=experiment.recipe.seed + member)
-        result = train(
-            config,
-            train_data,
-            recipe,
-            valid=valid,
-            start=None if start is None else start.member(member % (start.members or 1)),
-            card=_card(experiment, prepared),
-            checkpoint=folder / f"member_{member}.state",
-            callback=None if callback is None else partial(callback, member),
-        )
-        models.append(result.model)
-        histories.append(result.history)
+    models = [result.model for result in results]
     model, warnings = TensorModel.ensemble(models) if len(models) > 1 else models[0], []
     if (share := experiment.remembered(len(train_data))) > 0.01:
         warnings.append(
@@ -246,8 +242,46 @@ def run_experiment(
     evaluations = {part: evaluate(model, prepared, part) for part in judged}
     if "test" in evaluations:
         model = _scored(model, evaluations["test"])
-    file = model.save(folder / "model.safetensors")
-    return ExperimentResult(experiment, prepared, model, tuple(histories), evaluations, file, tuple(warnings))
+    file = folder / "model.safetensors"
+    if is_first():
+        model.save(file)
+    return ExperimentResult(
+        experiment, prepared, model, tuple(result.history for result in results), evaluations, file, tuple(warnings)
+    )
+
+
+def train_some(
+    experiment: Experiment,
+    prepared: Prepared,
+    folder: Path,
+    members: Sequence[int],
+    callback: Callable[[int, EpochInfo], None] | None = None,
+    width: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+) -> list[TrainingResult]:
+    """Train some members of an experiment; arguments and errors as of :func:`run_experiment`.
+
+    Args:
+        members: their numbers, from 0.
+    """
+    start = None if experiment.start is None else TensorModel.load(experiment.start)
+    if start is not None and experiment.network.keys() - {"irreps"}:
+        raise ConventionError("the network is that of the model to start from: leave [network] out, irreps aside")
+    train_data = prepared.part("train")
+    config, graphs = experiment.configured(prepared.data, train_data, start)
+    return train_members(
+        config,
+        train_data,
+        [replace(experiment.recipe, seed=experiment.recipe.seed + member) for member in members],
+        valid=prepared.part("valid") if "valid" in prepared.parts else None,
+        starts=None if start is None else [start.member(member % (start.members or 1)) for member in members],
+        card=_card(experiment, prepared),
+        checkpoints=[folder / f"member_{member}.state" for member in members],
+        callback=callback,
+        graphs=graphs,
+        width=width,
+        devices=devices,
+    )
 
 
 def evaluate(model: TensorModel, prepared: Prepared, part: str = "test") -> Evaluation:

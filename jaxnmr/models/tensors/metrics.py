@@ -17,7 +17,8 @@ from ...nmr.euler import HALF_TURNS
 from ...nmr.quadrupolar import CQ_HZ_PER_AU_BARN
 from ...nmr.tensors import maryland_from_shielding
 from ...typing import Array
-from ..data.labels import Batches, labelled_graphs
+from ..data.batches import Batches
+from ..data.labels import labelled_graphs
 from ..data.tensor_data import TensorData
 from ..networks.irreps import cartesian, components
 from .tensor_model import TensorModel

@@ -55,6 +55,7 @@ class Refining:
         enable_x64()
         if self.cache is not None and jax.config.jax_compilation_cache_dir != self.cache:
             enable_cache(self.cache)
+        getattr(self.make, "begin", lambda: None)()
         return Batches(self.devices, self.width), Rooms()
 
     def rows(self, state: tuple[Batches, Rooms], items: Iterable[Item]) -> Iterator[Row]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,9 @@ import numpy as np
 from ..._arguments import checked
 from ..._version import __version__
 from ...campaign.cluster import Cluster
-from ...campaign.drive import Tally, drive
+from ...campaign.drive import Engine, Tally, drive
 from ...campaign.table import Row, Table
-from ...campaign.work import Item
+from ...campaign.work import Item, Work
 from ...errors import ConventionError, ParameterError, PrecisionError
 from ...io.structures.candidates import Candidates
 from ...refinement.result import RefinementResult
@@ -69,7 +70,8 @@ def screen(
             folder, a file of many structures or what :func:`jaxnmr.io.read_candidates` gives, which are read as they are needed.
         make: of a crystal (whose name is always ``"candidate"``) the objective and its parameters, and stages and solver
             if they are to differ from those below: ``(objective, params)`` up to ``(objective, params, stages, solver)``. For a
-            cluster it must be picklable.
+            cluster it must be picklable. Where it has a method ``begin``, this is called once in every process, and what that
+            raises means that no candidate can be refined there.
         folder: where the table is kept; in memory when not given. One process at a time writes it.
         stages, solver: as of :func:`jaxnmr.refine`.
         rank: ``"bic"``, ``"aic"`` (chi², divided by that per degree of freedom of the best candidate where it is above 1, plus
@@ -126,7 +128,7 @@ def screen(
             tally = drive(items, work, table, total=total, callback=tell)
         else:
             remote = replace(work, keep=None, cache=jax.config.jax_compilation_cache_dir)
-            tally = drive(best.watched(items), remote, table, Cluster(client), total=total, callback=tell)
+            tally = drive(items, remote, table, _Watched(Cluster(client), best), total=total, callback=tell)
             best.refined_here(work)
         reader = table.reader()
         rows, figures = rank_table(reader, rank)
@@ -148,13 +150,28 @@ def _require_same_run(items: Iterator[Item], work: Refining, table: Table) -> It
     for item in looked:
         mark = reader.row(item.key).record.get("fingerprint") if item.key in known else None
         if mark:
-            if work.mark(*work.setup(item.content)) != mark:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # said when it was refined
+                now = work.mark(*work.setup(item.content))
+            if now != mark:
                 raise ConventionError(
                     f"{table.path} is the table of another run: {item.name!r} was refined with other data, another model, other starting "
                     "values, stages, solver or settings; name another folder"
                 )
             break
     return chain(looked, items)
+
+
+@dataclass
+class _Watched:
+    """An engine of which it is known what is being worked on."""
+
+    engine: Engine
+    best: _Best
+
+    def run(self, work: Work, items: Iterator[Item]) -> Iterator[Row | None]:
+        """See `Engine`."""
+        return self.engine.run(work, map(self.best.away, items))
 
 
 class _Best:
@@ -173,11 +190,11 @@ class _Best:
         self._rows[row.name], self.fits[row.name] = row, fit
         self._leave_out(self.fits)
 
-    def watched(self, items: Iterator[Item]) -> Iterator[Item]:
-        """Items on their way to other processes."""
-        for item in items:
+    def away(self, item: Item) -> Item:
+        """A candidate is on its way to another process."""
+        if self._most:
             self._away[item.key] = item
-            yield item
+        return item
 
     def done(self, row: Row) -> None:
         """A row came back."""

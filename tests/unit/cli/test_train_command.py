@@ -16,7 +16,7 @@ from jaxnmr.cli.examples import example_files
 from jaxnmr.errors import DataError, ParseError
 from jaxnmr.models import TensorModel
 from jaxnmr.models.tensors.metrics import Comparison
-from jaxnmr.models.tensors.train import EpochInfo
+from jaxnmr.models.tensors.recipe import EpochInfo
 from jaxnmr.plot import models as plot_models
 from jaxnmr.runfile.training import load_training
 
@@ -254,6 +254,51 @@ def test_a_line_per_epoch_tells_what_is_left():
     assert "8/10" in text[2] and "valid  0.25000" in text[2] and "left" not in text[2]
     assert text[3].endswith("0 s left") and "left" not in text[4]
     assert text[5] == "member 2 of 2" and "valid" not in text[6]
+
+
+def test_members_side_by_side_have_their_numbers_in_the_lines():
+    from jaxnmr.cli.training import TrainingLines
+
+    screen = io.StringIO()
+    lines = TrainingLines(Console(file=screen, width=200), members=2)
+    for epoch in (1, 2, 3):
+        for member in (0, 1):
+            lines(member, EpochInfo(epoch, 3, 0.5, None))
+    text = screen.getvalue().splitlines()
+    assert text[0] == "member 1 of 2" and len(text) == 7
+    assert [line.split(":")[0].strip() for line in text[2:]] == ["2", "1", "2", "1", "2"]
+    assert ["left" in line for line in text[1:]] == [False, False, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--coordinator", "node17:12345"], "--coordinator, --processes and --process"),
+        (["--processes", "2", "--process", "1"], "--coordinator, --processes and --process"),
+        (["--coordinator", "node17", "--processes", "2", "--process", "1"], "expected HOST:PORT"),
+        (["--coordinator", "node17:12345", "--processes", "2", "--process", "2"], "numbered from 0 to 1"),
+    ],
+)
+def test_processes_that_do_not_fit_are_refused(folder, capsys, arguments, message):
+    assert cli.main(["train", str(folder / "run.toml"), *arguments]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_only_the_first_of_several_processes_prints_and_writes(folder, tmp_path, monkeypatch, capsys):
+    from jaxnmr.cli import training as cli_training
+    from jaxnmr.models.tensors import experiment, hosts, train
+
+    joined = []
+    monkeypatch.setattr(hosts, "join", lambda *place: joined.append(place))
+    for module in (cli_training, experiment, train):
+        monkeypatch.setattr(module, "is_first", lambda: False)
+    place = ["--coordinator", "node17:12345", "--processes", "2", "--process", "1"]
+    arguments = ["train", str(folder / "run.toml"), "--out", str(tmp_path / "out"), "--no-cache"]
+    assert cli.main([*arguments, *place]) == 0
+    assert cli.main([*arguments, "--distributed"]) == 0
+    assert joined == [("node17:12345", 2, 1), (None, None, None)]
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "") and not (tmp_path / "out").exists()
 
 
 def comparison(element, quantity, size=1.0):

@@ -9,7 +9,7 @@ import pytest
 
 from jaxnmr.diffraction import Instrument
 from jaxnmr.models.data.training_data import DataSource
-from jaxnmr.models.tensors.train import Recipe
+from jaxnmr.models.tensors.recipe import Recipe
 from jaxnmr.runfile.echo import EchoRun
 from jaxnmr.runfile.keys import keys_of
 from jaxnmr.runfile.run import InstrumentSpec, Run

@@ -13,7 +13,7 @@ import jaxnmr as jn
 from jaxnmr._compilations import watch_compilations
 from jaxnmr.campaign.table import Rows, Table
 from jaxnmr.cli import main
-from jaxnmr.errors import ConventionError, ParameterError
+from jaxnmr.errors import ConventionError, ParameterError, ParseError
 from jaxnmr.objective.objective import residuals
 from jaxnmr.report.screening import write_screening
 from jaxnmr.search.rooms import Rooms
@@ -159,6 +159,18 @@ def test_errors_are_refined_once_more_when_asked_for(tmp_path):
     assert jn.screen(given, few, folder=tmp_path / "out").refined == 1  # its bytes are others
     retried = jn.screen(given, fixed_atoms, folder=tmp_path / "out", retry=True)
     assert (retried.refined, retried.resumed) == (1, 2) and retried.statuses == {"converged": 3}
+
+
+def test_a_process_that_cannot_begin_makes_no_rows(tmp_path):
+    class Make:
+        def begin(self):
+            raise ParseError("pattern.xye", None, "no such file")
+
+        __call__ = staticmethod(fixed_atoms)
+
+    with pytest.raises(ParseError, match="no such file"):
+        jn.screen(CANDIDATES, Make(), folder=tmp_path)
+    assert not list(Rows(tmp_path))
 
 
 def test_one_process_at_a_time_writes_a_table(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 from jaxnmr.models.tensors.metrics import Comparison
-from jaxnmr.models.tensors.train import common_offset
+from jaxnmr.models.tensors.step import common_offset
 
 OWNER = np.array([0, 0, 0, 1, 1, 2, 2, 2])
 WEIGHT = np.array([2.0, 1.0, 1.0, 3.0, 0.0, 0.0, 0.0, 0.0])

@@ -15,7 +15,7 @@ from jaxnmr.models.data.training_data import DataSource, Split, check_labels
 from jaxnmr.models.tensors.anchors import anchors_for
 from jaxnmr.models.tensors.experiment import Experiment, evaluate, load_models, run_experiment, structure_mark
 from jaxnmr.models.tensors.metrics import orientation_error_deg, random_orientation_deg
-from jaxnmr.models.tensors.train import Recipe
+from jaxnmr.models.tensors.recipe import Recipe
 
 QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 

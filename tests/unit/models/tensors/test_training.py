@@ -12,11 +12,14 @@ from small_tensor_models import LATTICE, POSITIONS, quartz
 from jaxnmr.errors import ConventionError, ConvergenceError, DataError, ParseError
 from jaxnmr.io.structures.magres import Magres
 from jaxnmr.models import HeadConfig, NetworkConfig
-from jaxnmr.models.data.labels import Batches, label_statistics, labelled_graphs
+from jaxnmr.models.data.batches import Batches
+from jaxnmr.models.data.labels import label_statistics, labelled_graphs
 from jaxnmr.models.data.tensor_data import TensorData
 from jaxnmr.models.networks.irreps import components
 from jaxnmr.models.tensors.metrics import Comparison, compare, orientation_error_deg
-from jaxnmr.models.tensors.train import Recipe, tensor_loss, train
+from jaxnmr.models.tensors.recipe import Recipe
+from jaxnmr.models.tensors.step import tensor_loss
+from jaxnmr.models.tensors.train import train
 
 HEAD = HeadConfig(name="efg", elements=("O",))
 CONFIG = NetworkConfig(

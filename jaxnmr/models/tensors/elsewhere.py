@@ -1,0 +1,105 @@
+"""Trainings that do not depend on each other, folds and members, on the workers of a cluster (host)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...campaign.cluster import Cluster
+from ...campaign.drive import Tally, drive
+from ...campaign.table import Row, Table
+from ...campaign.work import Item, failed
+from ...errors import JaxnmrError
+from ..data.training_data import Prepared
+from .experiment import Experiment, train_some
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+KIND = "training"
+COLUMNS: Mapping[str, type] = {"fold": str, "member": int, "epochs": int, "train_loss": float, "valid_loss": float}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How members are trained; see `Work`. Their states are files in the folder, which every worker must reach.
+
+    Attributes:
+        experiment: what is trained.
+        parts: the data, by name of the fold.
+        folders: where the states of each fold are kept.
+    """
+
+    experiment: Experiment
+    parts: Mapping[str, Prepared]
+    folders: Mapping[str, Path]
+
+    def begin(self) -> None:
+        """Nothing is shared."""
+
+    def rows(self, state: None, items: Iterable[Item]) -> Iterator[Row]:
+        """Train one member of a fold after the other."""
+        for item in items:
+            fold, member = item.content
+            try:
+                (result,) = train_some(self.experiment, self.parts[fold], self.folders[fold], [member])
+            except Exception as err:
+                yield failed(item, f"{type(err).__name__}: {err}")
+                continue
+            last = result.history[-1]
+            values = {
+                "fold": fold, "member": member, "epochs": last.epochs, "train_loss": last.train_loss, "valid_loss": last.valid_loss,
+            }  # fmt: skip
+            yield Row(item.key, item.name, "converged", "", values=values)
+
+
+def train_elsewhere(
+    experiment: Experiment,
+    parts: Mapping[str, Prepared],
+    folder: Path,
+    folders: Mapping[str, Path],
+    client: Client,
+    callback: Callable[[Row, Tally], Any] | None = None,
+) -> Tally:
+    """Train all members of all folds on a cluster, one row of a table in ``folder`` for each; states lie in ``folders``.
+
+    A second call goes on where the first ended.
+
+    Raises:
+        ConventionError: the table is that of another experiment.
+        JaxnmrError: a training that failed; the others are finished first.
+    """
+    work = Training(experiment, parts, {name: path.absolute() for name, path in folders.items()})
+    for path in work.folders.values():
+        path.mkdir(parents=True, exist_ok=True)
+    items = [
+        Item(f"{fold} {member}", f"{fold}, member {member + 1}", fold, (fold, member))
+        for fold in parts
+        for member in range(experiment.members)
+    ]
+    with Table(folder, KIND, COLUMNS, _digest(experiment, parts)) as table:
+        table.forget(table.reader().keys(status="error"))
+        tally = drive(items, work, table, Cluster(client, most=1, least=1), total=len(items), callback=callback)
+        wrong = [row for row in table.reader() if row.status == "error"]
+    if wrong:
+        more = f" ({len(wrong) - 1} others failed, too)" if wrong[1:] else ""
+        raise JaxnmrError(f"{wrong[0].name}: {wrong[0].message}{more}; trainings that are finished are kept")
+    return tally
+
+
+def _digest(experiment: Experiment, parts: Mapping[str, Prepared]) -> str:
+    """Of what is trained, on what."""
+    # more members are the same experiment
+    made = hashlib.sha256(repr(replace(experiment, members=1)).encode())
+    for name, prepared in parts.items():
+        for part, indices in prepared.parts.items():
+            made.update(f"{name} {part}".encode() + np.asarray(indices).tobytes())
+    data = next(iter(parts.values())).data
+    for k in range(len(data)):
+        made.update(np.nan_to_num(data.tensors(k)).tobytes())
+    return made.hexdigest()

@@ -1,0 +1,59 @@
+"""How tensor models are trained, and what is told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ...errors import ConventionError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the data.
+        batch: most structures in a step, on all devices together: a training is the same on any number of them.
+        learning_rate: at its peak, after ``warmup`` (a fraction of all steps); then a cosine down to a hundredth.
+        weight_decay: of AdamW.
+        clip: largest norm of the gradient.
+        ema: decay of the averaged weights, which are the ones that are kept.
+        delta: where the loss turns from quadratic to linear, in units of the spread of the labels.
+        offset: how many times larger than errors of single atoms a constant is that all isotropic labels of a structure may
+            have in common, and that no structure can tell: macroscopic susceptibility, for instance, that was not converged.
+            0 for none.
+        seed: of parameters and order.
+    """
+
+    epochs: int = 200
+    batch: int = 8
+    learning_rate: float = 5e-3
+    warmup: float = 0.05
+    weight_decay: float = 1e-5
+    clip: float = 1.0
+    ema: float = 0.99
+    delta: float = 0.3
+    offset: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("epochs", "batch", "learning_rate", "clip", "delta"):
+            if not (np.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise ConventionError(f"{name} is {getattr(self, name)}; expected a positive number")
+        if not (np.isfinite(self.offset) and self.offset >= 0):
+            raise ConventionError(f"offset is {self.offset}; expected 0 or a positive number")
+        for name in ("warmup", "ema"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ConventionError(f"{name} is {getattr(self, name)}; expected a fraction from 0 to below 1")
+
+
+class EpochInfo(NamedTuple):
+    """What a callback is told after every epoch; losses are per label, in scaled units."""
+
+    epoch: int
+    epochs: int
+    train_loss: float
+    valid_loss: float | None
