@@ -60,7 +60,7 @@ ALLOWED = {
     "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "safetensors"},
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy", "distributed"},
-    "solve": {"jax", "numpy", "gemmi", "jaxtyping", "scipy"},
+    "solve": {"jax", "numpy", "gemmi", "jaxtyping", "scipy", "distributed"},
     "inference": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
     "plot": {"numpy", "matplotlib", "ase"},
     "report": {"jax", "numpy", "matplotlib", "plotly"},

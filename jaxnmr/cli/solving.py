@@ -6,21 +6,26 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from .._words import counted
 from ..errors import JaxnmrError
 from .codes import INTERRUPTED, NOT_CONVERGED, OK
 from .commands import _prepare
+from .engines import add_engine, engine, progress
 from .folders import CHECKPOINT, put_aside, unfinished, usable
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..campaign.drive import Tally
     from ..diffraction import Pattern
+    from ..solve import Determination, SeedsResult
     from ..solve.determination.progress import Step
+    from ..solve.determination.seeds import SeedRow
 
 LATTICES = ("cP", "cI", "cF", "tP", "tI", "hP", "hR", "oP", "oC", "oI", "oF", "mP", "mC", "aP")
 
@@ -63,7 +68,10 @@ def add_solving(command: Callable) -> None:
         "--density", type=float, metavar="G_PER_CM3", help="measured, to choose the number of formula units"
     )
     solve.add_argument(
-        "--minutes", type=float, default=20.0, help="the search for atoms goes on for so long (default: 20)"
+        "--minutes",
+        type=float,
+        default=20.0,
+        help="the search for atoms goes on for so long, with --seeds that of each (default: 20)",
     )
     solve.add_argument(
         "--energy",
@@ -71,6 +79,14 @@ def add_solving(command: Callable) -> None:
         help="chgnet-r2scan, say: decides where the pattern does not, see docs/energy.md",
     )
     solve.add_argument("--seed", type=int, default=0, help="of the searches (default: 0)")
+    solve.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="determine it N times, with the seeds from --seed on, and compare what they find; those that are in the table of the "
+        "folder already are taken over",
+    )
+    add_engine(solve)
     solve.add_argument(
         "--resume", action="store_true", help=f"take over what an interrupted run left in {CHECKPOINT} in the folder"
     )
@@ -148,11 +164,60 @@ def _solve(arguments: argparse.Namespace, console: Console) -> int:
     pattern = _read(arguments)
     if arguments.space_group and not arguments.cell:
         raise JaxnmrError("--space-group needs the cell that it belongs to: give --cell, too")
+    _require_sense(arguments)
     _prepare(arguments)
     from ..report.solution import write_determination
-    from ..solve import determine
 
     folder = usable(arguments.out or Path("out") / f"{arguments.pattern.stem}_solved")
+    formula = arguments.composition
+    words = ", ".join(arguments.elements) if formula is None else formula
+    given = {
+        "composition": dict.fromkeys(arguments.elements) if formula is None else formula, "cell": arguments.cell,
+        "group": arguments.space_group, "formula_units": arguments.formula_units, "density": arguments.density,
+        "minutes": arguments.minutes, "energy": arguments.energy,
+    }  # fmt: skip
+    title = f"Structure of {words} from {pattern.name}"
+    inputs = [arguments.pattern, *([arguments.instrument] if arguments.instrument else [])]
+    seeds = None
+    if arguments.seeds is None:
+        found = _once(arguments, pattern, given, folder, f"[bold]{escape(pattern.name)}[/]: {escape(words)}", console)
+    else:
+        console.print(f"[bold]{escape(pattern.name)}[/]: {escape(words)}, {counted(arguments.seeds, 'seed')}")
+        seeds = _from_seeds(arguments, pattern, given, folder, console)
+        found = seeds.best
+    write_determination(found, folder, title, inputs=inputs, seeds=seeds)
+    colour = "green" if found.status == "solved" else "red"
+    console.print(f"[bold {colour}]{found.status}[/]: {escape(found.reason)}")
+    of_atoms = found.attempts[0].solutions.notes if found.attempts else ()
+    for note in dict.fromkeys((*found.notes, *of_atoms)):
+        console.print(f"  [yellow]note:[/] {escape(note)}")
+    seconds = found.seconds if seeds is None else seeds.seconds
+    if seeds is not None:
+        console.print(f"  {counted(seeds.done, 'seed')} now, {seeds.known} known from before")
+    console.print(f"  {seconds:.0f} s of processor time; report: {escape(str(folder / 'report.md'))}")
+    return {"solved": OK, "interrupted": INTERRUPTED}.get(found.status, NOT_CONVERGED)
+
+
+def _require_sense(arguments: argparse.Namespace) -> None:
+    """Refuse options that do not belong together."""
+    if arguments.seeds is None:
+        if any(where is not None for where in (arguments.scheduler, arguments.scheduler_file, arguments.workers)):
+            raise JaxnmrError(
+                "a determination from one seed is one piece of work: leave --workers and --scheduler out, or give --seeds N"
+            )
+        return
+    if arguments.seeds < 1:
+        raise JaxnmrError(f"--seeds is {arguments.seeds}; expected how many, from 1 on")
+    if arguments.resume:
+        raise JaxnmrError("with --seeds, those that are done are taken over from the table anyway: leave --resume out")
+
+
+def _once(
+    arguments: argparse.Namespace, pattern: Pattern, given: dict[str, Any], folder: Path, heading: str, console: Console
+) -> Determination:
+    """One determination, with a checkpoint."""
+    from ..solve import determine
+
     checkpoint = folder / CHECKPOINT
     if arguments.resume and not checkpoint.exists():
         raise JaxnmrError(f"{checkpoint}: no such file, so there is nothing to go on from; leave --resume out")
@@ -164,34 +229,33 @@ def _solve(arguments: argparse.Namespace, console: Console) -> int:
         )
     elif not arguments.resume:
         checkpoint.unlink(missing_ok=True)
-    formula = arguments.composition
-    composition = dict.fromkeys(arguments.elements) if formula is None else formula
-    words = ", ".join(arguments.elements) if formula is None else formula
-    console.print(f"[bold]{escape(pattern.name)}[/]: {escape(words)}")
-    found = determine(
-        pattern,
-        composition,
-        cell=arguments.cell,
-        group=arguments.space_group,
-        formula_units=arguments.formula_units,
-        density=arguments.density,
-        minutes=arguments.minutes,
-        energy=arguments.energy,
-        seed=arguments.seed,
-        progress=Lines(console),
-        checkpoint=checkpoint,
-    )
-    title = f"Structure of {words} from {pattern.name}"
-    write_determination(
-        found, folder, title, inputs=[arguments.pattern, *([arguments.instrument] if arguments.instrument else [])]
-    )
-    colour = "green" if found.status == "solved" else "red"
-    console.print(f"[bold {colour}]{found.status}[/]: {escape(found.reason)}")
-    of_atoms = found.attempts[0].solutions.notes if found.attempts else ()
-    for note in dict.fromkeys((*found.notes, *of_atoms)):
-        console.print(f"  [yellow]note:[/] {escape(note)}")
-    console.print(f"  {found.seconds:.0f} s of processor time; report: {escape(str(folder / 'report.md'))}")
-    return {"solved": OK, "interrupted": INTERRUPTED}.get(found.status, NOT_CONVERGED)
+    console.print(heading)
+    return determine(pattern, **given, seed=arguments.seed, progress=Lines(console), checkpoint=checkpoint)
+
+
+def _from_seeds(
+    arguments: argparse.Namespace, pattern: Pattern, given: dict[str, Any], folder: Path, console: Console
+) -> SeedsResult:
+    """Determinations from many seeds, here or elsewhere."""
+    from ..solve import determine_from_seeds
+
+    def tell(row: SeedRow, tally: Tally) -> None:
+        console.print(f"{_line(row)}  [dim]{escape(progress(tally))}[/]")
+
+    with engine(arguments) as client:
+        return determine_from_seeds(
+            pattern, **given, seeds=range(arguments.seed, arguments.seed + arguments.seeds), folder=folder, client=client,
+            callback=tell, progress=Lines(console),
+        )  # fmt: skip
+
+
+def _line(row: SeedRow) -> str:
+    if row.status == "error":
+        return f"[red]seed {row.seed}: {escape(row.reason)}[/]"
+    found = f"{row.group}, R {row.r_factor:.3f}" if row.crystal is not None else "no structure"
+    rwp = f", Rwp {row.rwp:.2f} %" if row.refined else ""
+    colour = "green" if row.status == "solved" else "yellow"
+    return f"seed {row.seed}: {escape(found)}{rwp}, {row.seconds:.0f} s  [{colour}]{row.status}[/]"
 
 
 def _range(two_theta: np.ndarray) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..diffraction import Pattern
     from ..solve import CellCandidate, ExtinctionTable, Peaks
     from ..solve.determination.outcome import Attempt
+    from ..solve.determination.seeds import SeedRow
 
 # lines further from every calculated one than this many uncertainties are left over
 _FAR = 4.0
@@ -162,4 +163,42 @@ def search(attempts: Sequence[Attempt], *, most: int = 6) -> Figure:
         axis.set_xlabel("turns of the search")
         axis.set_ylabel("lowest R of √I")
         axis.legend(loc="upper right")
+        return figure
+
+
+def seeds(rows: Sequence[SeedRow], *, most: int = 5) -> Figure:
+    """R of the search and Rwp of the refinement of every seed, in the colour of the structure that it ended in.
+
+    Args:
+        rows: of `jn.solve.determine_from_seeds`.
+        most: structures with a colour of their own; others are grey.
+    """
+    import matplotlib.pyplot as plt
+
+    shown = sorted((row for row in rows if row.structure), key=lambda row: row.seed)
+    with styled():
+        figure, axes = plt.subplots(2, 1, sharex=True, figsize=(7.6, 4.4), layout="constrained")
+        for axis, name, label in zip(axes, ("r_factor", "rwp"), ("R of √I", r"$R_\mathrm{wp}$ / %"), strict=True):
+            for number in sorted({min(row.structure, most + 1) for row in shown}):
+                some = [row for row in shown if min(row.structure, most + 1) == number]
+                first = some[0]
+                words = f"structure {number}: {first.group}" if number <= most else "others"
+                axis.plot(
+                    [row.seed for row in some], [getattr(row, name) for row in some], "osD^v<"[number - 1], markersize=6,
+                    color=PHASES[number - 1] if number <= most else GREY, label=f"{words}, {counted(len(some), 'seed')}",
+                )  # fmt: skip
+            axis.set_ylim(bottom=0.0)
+            axis.margins(x=0.08)
+            axis.set_ylabel(label)
+        axes[0].axhspan(0.0, SOLVED_R, color=BACKGROUND, alpha=0.12, linewidth=0)
+        axes[0].set_ylim(top=max(axes[0].get_ylim()[1], 1.3 * SOLVED_R))
+        axes[0].annotate(
+            "R low enough to be right", (0.0, SOLVED_R), (6, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
+            fontsize=8, color=BACKGROUND,
+        )  # fmt: skip
+        axes[0].legend(loc="best")
+        axes[1].xaxis.get_major_locator().set_params(integer=True)
+        axes[1].tick_params(axis="x", which="minor", bottom=False, top=False)
+        axes[0].tick_params(axis="x", which="minor", bottom=False, top=False)
+        axes[1].set_xlabel("seed")
         return figure

@@ -24,12 +24,13 @@ from ..solve.indexing.cell_table import cell_row
 from ..solve.peaks.find import write_peaks
 from ..units import format_esd
 from .geometry import phase_covariance, phase_esds, volume_esd
+from .seeds import seeds_record, seeds_text, write_alternatives
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..diffraction import Pattern
-    from ..solve import CellCandidate, ExtinctionTable, Peaks
+    from ..solve import CellCandidate, ExtinctionTable, Peaks, SeedsResult
     from ..solve.determination.outcome import Attempt, Determination
 
 _CELL_HEADER = ("a / Å", "b / Å", "c / Å", "α / °", "β / °", "γ / °", "V / Å³")
@@ -70,7 +71,12 @@ def write_indexing(
 
 
 def write_determination(
-    found: Determination, directory: str | Path, title: str = "Structure determination", *, inputs: Sequence[Path] = ()
+    found: Determination,
+    directory: str | Path,
+    title: str = "Structure determination",
+    *,
+    inputs: Sequence[Path] = (),
+    seeds: SeedsResult | None = None,
 ) -> dict[str, Path]:
     """Write every step of a determination.
 
@@ -82,6 +88,8 @@ def write_determination(
         directory: where to; made when missing.
         title: heading of the report.
         inputs: files it was made from.
+        seeds: of :func:`jaxnmr.solve.determine_from_seeds`, of which ``found`` is the best; where structures fit as well, these are
+            ``alternative_01.cif`` ...
 
     Returns:
         The files written, by what they are.
@@ -113,8 +121,13 @@ def write_determination(
         written["structure picture"] = _save(
             structure_picture(found.attempts[0].solutions.best.crystal), folder / "structure.png"
         )
-    written["report"] = write_atomically(folder / "report.md", _text(found, title))
-    record = envelope("determination", title, determination_record(found), inputs=inputs)
+    if seeds is not None:
+        written |= write_alternatives(seeds, folder)
+        if any(row.structure for row in seeds.rows):
+            written["seeds"] = _save(solving.seeds(seeds.rows), folder / "seeds.png")
+    written["report"] = write_atomically(folder / "report.md", _text(found, title, seeds))
+    result = determination_record(found) | ({} if seeds is None else {"seeds": seeds_record(seeds)})
+    record = envelope("determination", title, result, inputs=inputs)
     written["result"] = write_record(folder / "result.json", record)
     return written
 
@@ -137,17 +150,19 @@ def _write_cells(cells: Sequence[CellCandidate], path: Path) -> Path:
     return write_atomically(path, text.getvalue())
 
 
-def _text(found: Determination, title: str) -> str:
+def _text(found: Determination, title: str, seeds: SeedsResult | None = None) -> str:
     lines = [
         f"# {title}",
         "",
         f"**{found.status}**: {found.reason}",
         "",
-        f"{found.composition}, {found.seconds:.0f} s of processor time.",
+        f"{found.composition}, {found.seconds if seeds is None else seeds.seconds:.0f} s of processor time.",
         "",
     ]
     if found.fits or found.attempts:
         lines += ["![structure](structure.png)", ""]
+    if seeds is not None:
+        lines += seeds_text(seeds)
     lines += _peaks_text(found.peaks) + _cells_text(found.cells, len(found.peaks) > 0)
     for k, (fit, table) in enumerate(zip(found.extractions, found.extinctions, strict=True)):
         lines += _extinction_text(k, fit, table)

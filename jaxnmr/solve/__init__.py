@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .checks.preferred_orientation import Texture, texture_of
     from .determination.determine import determine
     from .determination.ladder import groups_to_try
+    from .determination.many import SeedsResult, determine_from_seeds
     from .determination.outcome import Determination
     from .direct.simulate import simulated_intensities
     from .direct.solutions import Solution, Solutions
@@ -41,11 +42,13 @@ __all__ = [
     "Extraction",
     "Intensities",
     "Peaks",
+    "SeedsResult",
     "Solution",
     "Solutions",
     "Texture",
     "complete",
     "determine",
+    "determine_from_seeds",
     "difference_map",
     "electron_counts",
     "extinctions",
@@ -79,11 +82,13 @@ __getattr__, __dir__ = lazy(
         "Extraction": "extraction.records",
         "Intensities": "records",
         "Peaks": "records",
+        "SeedsResult": "determination.many",
         "Solution": "direct.solutions",
         "Solutions": "direct.solutions",
         "Texture": "checks.preferred_orientation",
         "complete": "fourier.completing",
         "determine": "determination.determine",
+        "determine_from_seeds": "determination.many",
         "difference_map": "fourier.maps",
         "electron_counts": "checks.electrons",
         "extinctions": "extraction.extinction",

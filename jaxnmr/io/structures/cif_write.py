@@ -26,6 +26,17 @@ def write_cif(
     angles: AnglePlan | bool | None = None,
 ) -> None:
     """Write one data block per crystal; arguments as :func:`jaxnmr.io.write_crystal`."""
+    write_atomically(path, cif_text(crystals, esds, extra, bonds, angles))
+
+
+def cif_text(
+    crystals: Mapping[str, Crystal],
+    esds: Mapping[str, np.ndarray] | None = None,
+    extra: Mapping | None = None,
+    bonds: BondPlan | bool | None = None,
+    angles: AnglePlan | bool | None = None,
+) -> str:
+    """What `write_cif` writes."""
     document = cif.Document()
     for key, crystal in crystals.items():
         block = document.add_new_block(_block_name(key))
@@ -38,7 +49,7 @@ def write_cif(
                 block.set_pair(tag, _cif_value(value))
             else:
                 _loop(block, list(tag), value)
-    write_atomically(path, document.as_string())
+    return document.as_string()
 
 
 def write_structure(

@@ -16,7 +16,7 @@ from ..extraction.extinction import Extinction, ExtinctionTable, extinctions
 from ..extraction.lebail import lebail
 from ..extraction.records import Extraction
 from ..extraction.symmetry import intensities_in
-from ..records import CellCandidate, Peaks
+from ..records import CellCandidate, Intensities, Peaks
 from .ladder import Rung, groups_to_try
 from .outcome import Attempt, fits
 from .progress import Clock
@@ -28,6 +28,8 @@ _LEAST_CELL, _MOST_CELLS = 0.02, 3
 _FIRST_VISIT = 20.0
 # groups this many times less probable than that of a structure that fits are not searched
 _RIVAL = 0.2
+# between the seeds of searches one after the other, so that those of determinations with seeds 0, 1, 2 ... have no random numbers in common
+_STRIDE = 1_000_003
 
 
 class AtomSearch:
@@ -39,6 +41,7 @@ class AtomSearch:
         cells: candidates, the likeliest first; ``group`` where it is known.
         seed: of the searches.
         clock: how long; ``trail`` keeps what is found, and has what was found before.
+        extracted: Le Bail fits of the first cells with their extinctions, where they were made before; those made here are added.
 
     Attributes:
         extractions, tables: Le Bail fits of the cells that were searched, and their extinctions.
@@ -60,11 +63,13 @@ class AtomSearch:
         seed: int,
         clock: Clock,
         trail: Trail,
+        extracted: list[tuple[Extraction, ExtinctionTable]] | None = None,
     ):
         self._pattern, self._composition, self._instrument, self._peaks = pattern, composition, instrument, peaks
         self._cells, self._given_group = tuple(cells), group
         self._contents, self._density, self._seed = contents, density, seed
         self._clock, self._trail = clock, trail
+        self._extracted = [] if extracted is None else extracted
         self._settled: list[tuple[int, SpaceGroup]] = []
         self.notes: list[str] = []
         self.extractions: list[Extraction] = []
@@ -106,8 +111,7 @@ class AtomSearch:
 
     def _search_cell(self, k: int, seconds: float) -> bool:
         """Search in the groups of one cell; whether a structure was found that fits."""
-        while k >= len(self.extractions):
-            self._extract(self._cells[len(self.extractions)])
+        self.extract(k)
         best: Attempt | None = None
         for rung in groups_to_try(self.tables[k]):
             # a higher symmetry shows in the structure itself, and a lower one only adds coordinates
@@ -127,19 +131,22 @@ class AtomSearch:
                 break
         return best is not None
 
-    def _extract(self, cell: CellCandidate) -> None:
-        """Areas and absences of a cell."""
-        fit = lebail(self._pattern, start=cell, instrument=self._instrument, peaks=self._peaks)
-        table = known_group(fit) if self._given_group else extinctions(fit)
-        self.extractions.append(fit)
-        self.tables.append(table)
-        self.notes += [note for note in fit.notes if note not in self.notes]
-        self._clock.say("intensities", f"{fit}; {table.best.symbol} ({table.best.probability:.0%})")
+    def extract(self, k: int) -> None:
+        """Areas and absences of the cells up to number ``k``, where they are not there yet."""
+        while (made := len(self.extractions)) <= k:
+            if made == len(self._extracted):
+                fit = lebail(self._pattern, start=self._cells[made], instrument=self._instrument, peaks=self._peaks)
+                self._extracted.append((fit, known_group(fit) if self._given_group else extinctions(fit)))
+            fit, table = self._extracted[made]
+            self.extractions.append(fit)
+            self.tables.append(table)
+            self.notes += [note for note in fit.notes if note not in self.notes]
+            self._clock.say("intensities", f"{fit}; {table.best.symbol} ({table.best.probability:.0%})")
 
     def _attempt(self, k: int, rung: Rung, seconds: float) -> Attempt | None:
         fit, name = self.extractions[k], rung.group.name
         try:
-            areas = fit.intensities if rung.group == fit.group else intensities_in(fit, rung.group)
+            areas = areas_in(fit, rung.group)
             if (known := self._trail.taken(k, rung.group)) is not None:
                 return Attempt(k, rung, areas, known, criterion(known, len(areas)))
             say = lambda at: self._clock.say(
@@ -148,7 +155,7 @@ class AtomSearch:
                 passing=True,
             )
             found = structure(
-                areas, self._composition, contents=self._contents, density=self._density, seed=self._seed + len(self.attempts),
+                areas, self._composition, contents=self._contents, density=self._density, seed=self._seed + _STRIDE * len(self.attempts),
                 seconds=min(seconds, max(self._clock.left, 1.0)), progress=say,
             )  # fmt: skip
         except (JaxnmrError, ValueError) as err:
@@ -178,6 +185,11 @@ class AtomSearch:
         self.attempts = [old for k, old in enumerate(self.attempts) if k not in same] + [attempt]
         self.attempts.sort(key=lambda a: (not a.solutions.solved, not fits(a), a.bic))
         self._trail.write(self._cells, self.attempts)
+
+
+def areas_in(fit: Extraction, group: SpaceGroup) -> Intensities:
+    """Areas of a cell in one of its space groups."""
+    return fit.intensities if group == fit.group else intensities_in(fit, group)
 
 
 def known_group(fit: Extraction) -> ExtinctionTable:

@@ -99,14 +99,20 @@ def attempt_record(attempt: Attempt) -> dict[str, Any]:
         "texture": None if found.texture is None else vars(found.texture),
         "possible": [vars(one) for one in found.possible],
         "solutions": [
-            _fields(s, "crystal")
-            | {
-                "cell": s.crystal.cell, "species": s.crystal.species, "xyz": s.crystal.xyz, "u_iso": s.crystal.u_iso,
-                "name": s.crystal.name,
-            }
+            _fields(s, "crystal") | _atoms_record(s.crystal)
             for s in found.solutions
         ],
     }  # fmt: skip
+
+
+def crystal_record(crystal: Crystal) -> dict[str, Any]:
+    """A structure with isotropic displacements and full sites."""
+    return {"group": _group_record(crystal.group)} | _atoms_record(crystal)
+
+
+def crystal_of_record(record: Mapping[str, Any]) -> Crystal:
+    """The structure that was recorded."""
+    return _crystal(record, _group_of(record["group"]))
 
 
 def cell_of_record(record: Mapping[str, Any]) -> CellCandidate:
@@ -124,9 +130,7 @@ def solutions_of_record(record: Mapping[str, Any]) -> Solutions:
     group = _group_of(record["group"])
     found = []
     for one in record["solutions"]:
-        where = {name: one[name] for name in ("cell", "species", "xyz", "u_iso", "name")}
-        crystal = Crystal.create(spacegroup=group, snap_distance=1e-3, **where)
-        found.append(Solution(crystal=crystal, **_arguments(Solution, one, "crystal")))
+        found.append(Solution(crystal=_crystal(one, group), **_arguments(Solution, one, "crystal")))
     plain = _arguments(Solutions, record, "solutions", "possible", "indistinguishable", "history", "texture")
     texture = record.get("texture")
     return Solutions(
@@ -137,6 +141,22 @@ def solutions_of_record(record: Mapping[str, Any]) -> Solutions:
         texture=None if texture is None else Texture(**_arguments(Texture, texture)),
         **plain,
     )
+
+
+_ATOMS = ("cell", "species", "xyz", "u_iso", "name")
+
+
+def _atoms_record(crystal: Crystal) -> dict[str, Any]:
+    return {name: getattr(crystal, name) for name in _ATOMS}
+
+
+def _crystal(record: Mapping[str, Any], group: SpaceGroup) -> Crystal:
+    return Crystal.create(spacegroup=group, snap_distance=1e-3, **{name: record[name] for name in _ATOMS})
+
+
+def group_of_attempt(record: Mapping[str, Any]) -> SpaceGroup:
+    """The space group of a search that was recorded."""
+    return _group_of(record["group"])
 
 
 def _fields(of: Any, *but: str) -> dict[str, Any]:
@@ -163,6 +183,12 @@ def _group_of(record: Mapping[str, Any]) -> SpaceGroup:
     return SpaceGroup.from_operations(record["operations"], record["name"])
 
 
+def pattern_record(pattern: Pattern) -> dict[str, Any]:
+    """What tells a pattern from others."""
+    numbers = np.concatenate([np.asarray(a, dtype=float) for a in (pattern.x, pattern.y, pattern.sigma)])
+    return {"pattern": hashlib.sha256(numbers.tobytes()).hexdigest(), "excluded": pattern.excluded}
+
+
 class Trail:
     """What a determination has found so far, in a file, and what an earlier one had found.
 
@@ -181,14 +207,7 @@ class Trail:
 
     def __init__(self, path: str | Path | None, pattern: Pattern, asked: Mapping[str, Any]):
         self._path = None if path is None else Path(path)
-        numbers = np.concatenate([np.asarray(a, dtype=float) for a in (pattern.x, pattern.y, pattern.sigma)])
-        self._of = plain(
-            {
-                "pattern": hashlib.sha256(numbers.tobytes()).hexdigest(),
-                "excluded": pattern.excluded,
-                "asked": dict(asked),
-            }
-        )
+        self._of = plain({**pattern_record(pattern), "asked": dict(asked)})
         self.cells: tuple[CellCandidate, ...] = ()
         self._searches: list[dict[str, Any]] = []
         if self._path is not None and self._path.exists():

@@ -24,9 +24,9 @@ _REFINED = 2
 # orders of two elements whose energies are calculated, the likeliest by bond valences
 _MOST_ORDERS = 6
 # structures whose criteria differ by less are equal for the pattern
-_UNDECIDED = 10.0
+UNDECIDED = 10.0
 # eV per atom; energies that differ by less are of the same structure, minimised as far as that goes
-_SAME_ENERGY = 1e-3
+SAME_ENERGY = 1e-3
 
 
 class Refinements:
@@ -160,11 +160,11 @@ def by_energy(criteria: Sequence[float], energies: Sequence[float]) -> list[int]
     Args:
         criteria: ascending Bayesian information criteria; ``energies`` in eV per atom, not a number where not known.
     """
-    equal = [k for k, value in enumerate(criteria) if value - criteria[0] < _UNDECIDED]
+    equal = [k for k, value in enumerate(criteria) if value - criteria[0] < UNDECIDED]
     of_equal = np.array([energies[k] for k in equal])
     if np.isfinite(of_equal).all():
         lowest = of_equal.min()
-        equal.sort(key=lambda k: max(energies[k] - lowest - _SAME_ENERGY, 0.0))
+        equal.sort(key=lambda k: max(energies[k] - lowest - SAME_ENERGY, 0.0))
     return [*equal, *[k for k in range(len(criteria)) if k not in equal]]
 
 

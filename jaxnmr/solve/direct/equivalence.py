@@ -1,13 +1,16 @@
-"""Whether two structures in the same cell are the same one: an isometry of the lattice takes one to the other (host)."""
+"""Whether two structures are the same one: an isometry of the lattice takes one to the other (host)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import gemmi
 import numpy as np
 from jaxtyping import Float, Int
 
-from ...crystal import Crystal, SpaceGroup, element_of, lattice, plan_expansion
+from ...crystal import Crystal, SpaceGroup, element_of, lattice, metric, plan_expansion
+from ...crystal.cell import cell_from_metric
 from ...crystal.sites import minimum_image
+from ...crystal.transform import primitive_basis, transformed
 from .normaliser import lattice_isometries
 
 # of (V/N)^(1/3), the root mean square displacement up to which structures are the same
@@ -62,7 +65,8 @@ def displacement(one: Atoms, other: Atoms) -> float | None:
     """Root mean square distance in Å of atoms of the same kind, over the isometry that brings them closest.
 
     All shifts of the origin, inversions and exchanges of axes of the cell are tried, more than space groups allow: what they
-    take to the same atoms is the same crystal. ``None`` when some atom has no counterpart.
+    take to the same atoms is the same crystal. Both are in the same cell, or in reduced ones, see :func:`apart`. ``None`` when some atom has
+    no counterpart.
     """
     if (
         len(one.kinds) != len(other.kinds)
@@ -75,7 +79,7 @@ def displacement(one: Atoms, other: Atoms) -> float | None:
     anchor = int(np.flatnonzero(one.kinds == rarest)[0])
     best: float | None = None
     seen: set[bytes] = set()
-    for matrix in lattice_isometries(other.cell):
+    for matrix in lattice_isometries(other.cell, of=one.cell):
         if matrix.tobytes() in seen:
             continue
         seen |= {product.tobytes() for product in np.einsum("ij,njk->nik", matrix, one.group.rotations)}
@@ -105,6 +109,33 @@ def same_structure(one: Atoms, other: Atoms, tolerance: float = SAME) -> bool:
     """Whether atoms lie within so much of (V/N)^(1/3) of each other."""
     found = displacement(one, other)
     return found is not None and found <= tolerance * other.spacing
+
+
+def apart(one: Crystal, other: Crystal, same: Mapping[str, str] | None = None) -> float | None:
+    """Root mean square distance in Å of the atoms of two crystals, whatever their settings, origins and hands.
+
+    Both are brought to the reduced cells of their lattices; hydrogen is left out. ``None`` when lattices differ, or some atom has no
+    counterpart.
+
+    Args:
+        one, other: structures.
+        same: elements by what they count as, for those that are not to be told apart.
+    """
+    crystals = [in_reduced_cell(crystal) for crystal in (one, other)]
+    names = {element_of(s)[0] for crystal in crystals for s in crystal.species} - {"H", "D"}
+    order = sorted({(same or {}).get(name, name) for name in names})
+    return displacement(*(atoms_of(crystal, same, order) for crystal in crystals))
+
+
+def in_reduced_cell(crystal: Crystal) -> Crystal:
+    """The same crystal in Niggli's reduced cell of its primitive lattice, with all of its symmetry."""
+    g = metric(np.asarray(crystal.cell, dtype=float))
+    basis = primitive_basis(crystal.group, g)
+    vector = gemmi.GruberVector(gemmi.UnitCell(*cell_from_metric(basis @ g @ basis.T).tolist()), "P", True)
+    vector.niggli_reduce(epsilon=1e-7)
+    change = vector.change_of_basis
+    axes = np.round(np.array(change.rot) / change.DEN).astype(int).T
+    return transformed(crystal, axes * round(float(np.linalg.det(axes))) @ basis)
 
 
 def worst_overlap(atoms: Atoms, least: Float[np.ndarray, "kinds kinds"]) -> float:

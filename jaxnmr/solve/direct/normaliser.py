@@ -17,34 +17,44 @@ from .wyckoff import GRID, wyckoff_positions
 METRIC_TOLERANCE = 2e-3
 
 
-def lattice_isometries(cell: Numbers, tolerance: float = METRIC_TOLERANCE) -> Int[np.ndarray, "n 3 3"]:
-    """Integer matrices, identity first, that take a conventional cell to itself within a tolerance; they act on columns."""
+def lattice_isometries(
+    cell: Numbers, tolerance: float = METRIC_TOLERANCE, *, of: Numbers | None = None
+) -> Int[np.ndarray, "n 3 3"]:
+    """Integer matrices, identity first where it is one, that take a lattice to that of a cell within a tolerance; they act on columns.
+
+    Args:
+        cell: ``(6,)`` Å and degrees.
+        tolerance: part of lengths.
+        of: cell of the lattice that is taken there, both reduced where they are not in the same setting; ``cell`` itself when not given.
+    """
     g = metric(np.asarray(cell, dtype=float))
-    return _isometries(tuple(np.round(g / np.trace(g), 9).ravel().tolist()), tolerance)
+    flat = lambda m: tuple(np.round(m / np.trace(g), 9).ravel().tolist())
+    return _isometries(flat(g if of is None else metric(np.asarray(of, dtype=float))), flat(g), tolerance)
 
 
 @lru_cache(maxsize=256)
-def _isometries(flat: tuple[float, ...], tolerance: float) -> Int[np.ndarray, "n 3 3"]:
-    g = np.array(flat).reshape(3, 3)
+def _isometries(start: tuple[float, ...], end: tuple[float, ...], tolerance: float) -> Int[np.ndarray, "n 3 3"]:
+    wanted, g = np.array(start).reshape(3, 3), np.array(end).reshape(3, 3)
     reach = np.arange(-1, 2)
     vectors = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 3)[
         np.any(np.indices((3, 3, 3)).reshape(3, -1).T != 1, axis=1)
     ]
     squared = np.einsum("ni,ij,nj->n", vectors, g, vectors)
-    length = np.sqrt(np.diag(g))
+    length = np.sqrt(np.diag(wanted))
     columns = [vectors[np.abs(np.sqrt(squared) / length[k] - 1.0) < tolerance] for k in range(3)]
     found = []
     for a in columns[0]:
         for b in columns[1]:
-            if abs(a @ g @ b - g[0, 1]) > tolerance * length[0] * length[1]:
+            if abs(a @ g @ b - wanted[0, 1]) > tolerance * length[0] * length[1]:
                 continue
             for c in columns[2]:
                 matrix = np.array([a, b, c]).T
-                off = np.abs(matrix.T @ g @ matrix - g) / np.outer(length, length)
+                off = np.abs(matrix.T @ g @ matrix - wanted) / np.outer(length, length)
                 if off.max() < 2.0 * tolerance and abs(round(np.linalg.det(matrix))) == 1:
                     found.append(matrix)
     first = np.eye(3, dtype=int)
-    return np.array([first, *(m for m in found if (m != first).any())])
+    found.sort(key=lambda m: bool((m != first).any()))
+    return np.array(found, dtype=int).reshape(-1, 3, 3)
 
 
 def normaliser(group: SpaceGroup, cell: Numbers) -> list[tuple[Int[np.ndarray, "3 3"], Int[np.ndarray, "shifts 3"]]]:

@@ -131,7 +131,7 @@ def judged(
         )
     if overlap > MOST_OVERLAP:
         return "overlap", f"atoms of the best structure come {overlap:.2f} Å too close to each other"
-    gap = CLEAR_GAP if r <= DOUBTFUL_R else WIDE_GAP
+    gap = gap_of(r)
     rivals = [
         k
         for k, (other, n, close) in enumerate(ranked[1:], start=2)
@@ -149,6 +149,11 @@ def judged(
     if interrupted and r > 0.1:
         return "stopped", "stopped before other positions were tried"
     return "", f"R is {r:.3f} with {count / max(dof, 1):.1f} areas per coordinate, and no other structure comes near"
+
+
+def gap_of(r: float) -> float:
+    """How many times the R of the best structure another one of no more coordinates must have at least."""
+    return CLEAR_GAP if r <= DOUBTFUL_R else WIDE_GAP
 
 
 def areas_needed(dof: int) -> float:

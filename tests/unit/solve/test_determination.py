@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from solved_crystals import RUTILE, write_rutile
 
 import jaxnmr as jn
 from jaxnmr.cli import main
@@ -14,24 +15,10 @@ from jaxnmr.solve.determination import verdict as verdicts
 from jaxnmr.solve.determination.determine import determine
 from jaxnmr.solve.determination.verdict import unexplained
 
-RUTILE = {
-    "cell": (4.594, 4.594, 2.959, 90, 90, 90),
-    "spacegroup": "P 42/m n m",
-    "species": ("Ti", "O"),
-    "xyz": ((0, 0, 0), (0.3053, 0.3053, 0)),
-}
-
 
 @pytest.fixture(scope="module")
 def pattern(tmp_path_factory):
-    crystal = jn.Crystal.create(**RUTILE, u_iso=0.006, name="rutile")
-    instrument = jn.Instrument(wavelengths=(1.540593,), U=2.0, V=-2.0, W=12.0, shl=0.0)
-    experiment = jn.PowderDiffraction(instrument=instrument, background=jn.Background.chebyshev(3))
-    smooth = experiment.simulate(crystal, (20.0, 125.0, 0.03), values={"scale": 1.0, "size": 0.3})
-    y = np.random.default_rng(3).poisson(np.asarray(smooth.y) / np.max(smooth.y) * 8000.0 + 60.0).astype(float)
-    path = tmp_path_factory.mktemp("rutile") / "rutile.xye"
-    jn.write_pattern(jn.Pattern.create(smooth.x, y, name="rutile"), path)
-    return path
+    return write_rutile(tmp_path_factory.mktemp("rutile"))
 
 
 def test_the_command_solves_rutile_from_pattern_formula_and_cell_and_goes_on_from_its_checkpoint(

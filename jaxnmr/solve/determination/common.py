@@ -1,0 +1,196 @@
+"""What all searches for atoms in one pattern have in common: the question, its lines, its cells; and what is made of a search (host)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ..._words import counted
+from ...crystal import SpaceGroup
+from ...diffraction import Instrument, Pattern
+from ...errors import ConventionError, ParameterError
+from ...typing import Numbers
+from ..direct.formula import Composition, parse_composition
+from ..direct.unknown import has_unknown, require_countable
+from ..extraction.extinction import ExtinctionTable
+from ..extraction.ranking import rank_by_lebail
+from ..extraction.records import Extraction
+from ..extraction.starts import group_of_lattice, require_cell, require_metric
+from ..indexing.index import index
+from ..peaks.find import find_peaks
+from ..records import CellCandidate, Peaks
+from .atom_search import AtomSearch
+from .outcome import Determination
+from .progress import Clock
+from .record import Trail
+from .refined import Refinements
+from .verdict import verdict
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked, as of :func:`jaxnmr.solve.determine`, and found to make sense.
+
+    Attributes:
+        pattern, composition, instrument, cell, density, lattices, largest_volume: as given.
+        group: that of ``cell``, where it is known.
+        contents: atoms of each element in the cell, where the number of formula units is known.
+        asked: everything but the pattern as plain values.
+    """
+
+    pattern: Pattern
+    composition: Composition
+    instrument: Instrument | None
+    cell: Float[np.ndarray, "6"] | None
+    group: SpaceGroup | None
+    contents: dict[str, int] | None
+    density: float | None
+    lattices: str | Sequence[str] | None
+    largest_volume: float | None
+    asked: Mapping[str, Any]
+
+    @property
+    def formula(self) -> str:
+        """The composition in one word."""
+        return self.composition if isinstance(self.composition, str) else _formula(self.composition)
+
+
+def question(
+    pattern: Pattern,
+    composition: Composition,
+    *,
+    instrument: Instrument | None,
+    cell: Numbers | None,
+    group: SpaceGroup | str | int | None,
+    formula_units: int | None,
+    density: float | None,
+    lattices: str | Sequence[str] | None,
+    largest_volume: float | None,
+) -> Question:
+    """Arguments, checked; these and errors as of :func:`jaxnmr.solve.determine`."""
+    if group is not None and cell is None:
+        raise ConventionError("a space group without its cell: give cell=, too")
+    if formula_units is not None and formula_units < 1:
+        raise ParameterError(f"formula_units is {formula_units}; expected a whole number from 1 on")
+    if density is not None and not density > 0.0:
+        raise ParameterError(f"density is {density:g} g/cm³; expected a positive number")
+    known = isinstance(composition, str) or None not in composition.values()
+    # of elements without numbers only whether they are any
+    unit = parse_composition(composition if known else dict.fromkeys(composition, 1.0))
+    device = instrument or pattern.instrument
+    if has_unknown(composition):
+        require_countable(composition, "xray" if device is None else device.radiation)
+    wanted = None
+    if cell is not None:
+        cell = require_cell(cell)
+        if group is not None:
+            wanted = group if isinstance(group, SpaceGroup) else SpaceGroup.from_name(group, cell)
+            require_metric(wanted, cell)
+    if formula_units is not None and not known:
+        raise ParameterError("formula_units needs to know how many atoms of each element a formula unit has")
+    asked = {
+        "composition": composition, "cell": cell, "group": None if group is None else str(group), "formula_units": formula_units,
+        "density": density, "lattices": lattices, "largest_volume": largest_volume, "wavelengths": getattr(device, "wavelengths", None),
+    }  # fmt: skip
+    contents = None if formula_units is None else {e: formula_units * n for e, n in unit.items() if e != "H"}
+    return Question(
+        pattern, composition, instrument, cell, wanted, contents, density, lattices, largest_volume, asked
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Common:
+    """A question with its lines and its cells: what a search for atoms begins with.
+
+    Attributes:
+        question: what was asked.
+        peaks: lines.
+        cells: candidates, the likeliest first.
+        notes: what a reader must know of them.
+    """
+
+    question: Question
+    peaks: Peaks
+    cells: tuple[CellCandidate, ...]
+    notes: tuple[str, ...]
+
+    def search(
+        self, seed: int, clock: Clock, trail: Trail, extracted: list[tuple[Extraction, ExtinctionTable]] | None = None
+    ) -> AtomSearch:
+        """A search for atoms, not yet run.
+
+        Args:
+            seed: of the search.
+            clock: how long; ``trail`` keeps what is found.
+            extracted: fits of the first cells that were made before; those that the search makes are added.
+        """
+        of = self.question
+        return AtomSearch(
+            of.pattern, of.composition, instrument=of.instrument, peaks=self.peaks, cells=self.cells, group=of.group, density=of.density,
+            seed=seed, contents=of.contents, clock=clock, trail=trail, extracted=extracted,
+        )  # fmt: skip
+
+    def outcome(
+        self,
+        search: AtomSearch,
+        refinements: Refinements,
+        interrupted: bool,
+        seconds: float,
+    ) -> Determination:
+        """What became of it.
+
+        Args:
+            search: for atoms, run.
+            refinements: of what it found, run.
+            interrupted: somebody stopped one of them.
+            seconds: of processor time.
+        """
+        notes = (*self.notes, *search.notes, *refinements.notes)
+        status, reason = verdict(search.attempts, refinements.best, notes, refinements.doubts, interrupted)
+        return Determination(
+            status=status, reason=reason, pattern=self.question.pattern, composition=self.question.formula, peaks=self.peaks,
+            cells=self.cells, extractions=tuple(search.extractions), extinctions=tuple(search.tables), attempts=tuple(search.attempts),
+            fits=tuple(refinements.fits), energies=refinements.energies, notes=notes, seconds=seconds,
+        )  # fmt: skip
+
+
+def common(of: Question, seed: int, clock: Clock, trail: Trail) -> Common:
+    """Lines and cells, those of before where there are any.
+
+    Args:
+        of: what was asked.
+        seed: of the search for cells.
+        clock: who is told; ``trail`` what was found before, and what is found now.
+    """
+    peaks = find_peaks(of.pattern, of.instrument)
+    clock.say("peaks", counted(len(peaks), "line"))
+    if of.cell is not None:
+        return Common(of, peaks, (given_cell(of.cell, of.group or group_of_lattice(of.cell)),), tuple(peaks.notes))
+    if trail.cells:
+        clock.say("cells", f"{len(trail.cells)} taken over from before")
+        return Common(of, peaks, trail.cells, tuple(peaks.notes))
+    table = index(peaks, lattices=of.lattices, largest_volume=of.largest_volume, seed=seed)
+    best = table.best
+    clock.say("cells", f"{_words(best)}, {best.indexed} of {best.indexed + best.unindexed} lines")
+    cells = rank_by_lebail(of.pattern, table.candidates, instrument=of.instrument, peaks=peaks)
+    trail.write(cells, ())
+    clock.say("cells", f"by the whole pattern: {_words(cells[0])} ({cells[0].probability:.0%})")
+    return Common(of, peaks, tuple(cells), (*peaks.notes, *table.notes))
+
+
+def _words(one: CellCandidate) -> str:
+    return f"{one.lattice} {' '.join(f'{x:.4f}' for x in one.cell)}"
+
+
+def _formula(amounts: Mapping[str, float | None]) -> str:
+    return "".join(f"{element}{'?' if n is None else '' if n == 1 else f'{n:g}'}" for element, n in amounts.items())
+
+
+def given_cell(cell: Float[np.ndarray, "6"], group: SpaceGroup) -> CellCandidate:
+    """A cell that was known before, as a candidate."""
+    return CellCandidate(
+        cell=cell, niggli=cell, lattice="", group=group, zero=0.0, displacement=0.0, indexed=0, unindexed=0, possible=0,
+        m20=float("nan"), log_evidence=0.0, probability=1.0,
+    )  # fmt: skip
