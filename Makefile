@@ -50,8 +50,6 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/bench_screening.py --out $(OUT)/bench $(BENCH)
 	$(BIN)/python benchmarks/bench_candidates.py --out $(OUT)/bench $(BENCH)
 	$(BIN)/python benchmarks/bench_cluster.py --out $(OUT)/bench $(BENCH)
-	@if [ -n "$$JAXNMR_DATA" ]; then $(BIN)/python benchmarks/bench_zeolite.py --out $(OUT)/bench $(BENCH); \
-	else echo "JAXNMR_DATA is not set: benchmarks/bench_zeolite.py left out"; fi
 	@if [ -n "$$JAXNMR_DATA" ]; then $(BIN)/python benchmarks/bench_zeolite.py --out $(OUT)/bench $(BENCH) && \
 	$(BIN)/python benchmarks/bench_training.py --data "$$JAXNMR_DATA/si_nmr" --out $(OUT)/bench $(BENCH); \
 	else echo "JAXNMR_DATA is not set: benchmarks/bench_zeolite.py and bench_training.py left out"; fi
