@@ -56,6 +56,18 @@ def enable_cache(folder: str | Path | None = None) -> Path:
     return folder
 
 
+def cache_in_use() -> str | None:
+    """The folder in which this process keeps compiled programs; ``None`` where it keeps none."""
+    config: Any = jax.config
+    return config.jax_compilation_cache_dir
+
+
+def share_cache(folder: str | None) -> None:
+    """Keep compiled programs where another process does, see :func:`cache_in_use`."""
+    if folder is not None and cache_in_use() != folder:
+        enable_cache(folder)
+
+
 def default_cache() -> Path:
     """Folder of compiled programs in the user's cache folder, one per jaxlib and kind of processor.
 

@@ -129,7 +129,7 @@ class Cluster:
             return now
         if now - since > _LONELY:
             warnings.warn(
-                f"the scheduler at {self.client.scheduler.address} has no workers: start some, with jaxnmr worker for example; work goes "
+                f"the scheduler at {self._address} has no workers: start some, with jaxnmr worker for example; work goes "
                 "on when they come",
                 UserWarning,
                 stacklevel=2,
@@ -235,11 +235,14 @@ class Cluster:
             return
         self._again.extend(_Waiting([item], deaths) for item in of.items)
 
+    @property
+    def _address(self) -> str:
+        return getattr(self.client.scheduler, "address", "its address")
+
     def _lost(self, err: Exception | None) -> JaxnmrError:
         why = f" ({type(err).__name__}: {err})" if err is not None and str(err) else ""
         return JaxnmrError(
-            f"the scheduler at {self.client.scheduler.address if self.client.scheduler else 'its address'} is gone{why}; every row so far "
-            "is in the table: start a scheduler and repeat the same call"
+            f"the scheduler at {self._address} is gone{why}; every row so far is in the table: start a scheduler and repeat the same call"
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from ..._cache import enable_cache
+from ..._cache import share_cache
 from ..._precision import enable_x64
 from ...campaign.table import Row
 from ...campaign.work import Item
@@ -53,8 +53,7 @@ class Refining:
     def begin(self) -> tuple[Batches, Rooms]:
         """What all candidates share."""
         enable_x64()
-        if self.cache is not None and jax.config.jax_compilation_cache_dir != self.cache:
-            enable_cache(self.cache)
+        share_cache(self.cache)
         getattr(self.make, "begin", lambda: None)()
         return Batches(self.devices, self.width), Rooms()
 

@@ -6,6 +6,7 @@ import platform
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -145,8 +146,10 @@ def kept(
 def taken(row: Row) -> ScreeningRow:
     """A row from a table."""
     values = {name: row.values.get(name) for name in COLUMNS if name != "rwp"}
-    numbers = {name: _NAN if values[name] is None else values[name] for name in ("chi2", "gof", "moved", "strain")}
-    counts = {name: values[name] or 0 for name in ("n_observations", "n_parameters", "log_variance")}
+    numbers: dict[str, Any] = {
+        name: _NAN if values[name] is None else values[name] for name in ("chi2", "gof", "moved", "strain")
+    }
+    counts: dict[str, Any] = {name: values[name] or 0 for name in ("n_observations", "n_parameters", "log_variance")}
     factors = {name: _NAN if value is None else value for name, value in row.record.get("factors", {}).items()}
     return ScreeningRow(
         row.name, row.status, row.message, **numbers, **counts, factors=factors, flags=tuple(row.record.get("flags", ())),

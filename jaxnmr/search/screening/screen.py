@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from ..._arguments import checked
+from ..._cache import cache_in_use
 from ..._version import __version__
 from ...campaign.cluster import Cluster
 from ...campaign.drive import Engine, Tally, drive
@@ -127,7 +128,7 @@ def screen(
         if client is None:
             tally = drive(items, work, table, total=total, callback=tell)
         else:
-            remote = replace(work, keep=None, cache=jax.config.jax_compilation_cache_dir)
+            remote = replace(work, keep=None, cache=cache_in_use())
             tally = drive(items, remote, table, _Watched(Cluster(client), best), total=total, callback=tell)
             best.refined_here(work)
         reader = table.reader()

@@ -9,9 +9,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
-
 from ..._arguments import checked
+from ..._cache import cache_in_use
 from ..._record import plain
 from ..._version import __version__
 from ..._words import listed
@@ -140,8 +139,7 @@ def determine_from_seeds(
             if client is None:
                 tally = drive(items, work, table, total=len(items), callback=tell)
             else:
-                cache = jax.config.jax_compilation_cache_dir
-                remote = replace(work, energy=energy, keep=None, told=None, cache=cache)
+                remote = replace(work, energy=energy, keep=None, told=None, cache=cache_in_use())
                 tally = drive(items, remote, table, Cluster(client, most=1, least=1), total=len(items), callback=tell)
         except KeyboardInterrupt:
             interrupted = True

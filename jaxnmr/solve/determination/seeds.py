@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
-from ..._cache import enable_cache
+from ..._cache import share_cache
 from ..._precision import enable_x64
 from ...campaign.table import Row
 from ...campaign.work import Item, failed
@@ -117,8 +116,7 @@ class Determining:
     def begin(self) -> tuple[list[tuple[Extraction, ExtinctionTable]], EnergyModel | None]:
         """What all seeds share; fits of less likely cells are added when one needs them."""
         enable_x64()
-        if self.cache is not None and jax.config.jax_compilation_cache_dir != self.cache:
-            enable_cache(self.cache)
+        share_cache(self.cache)
         return list(self.extracted), EnergyModel.load(self.energy) if isinstance(self.energy, str) else self.energy
 
     def rows(self, state: tuple, items: Iterable[Item]) -> Iterator[Row]:
@@ -212,7 +210,7 @@ def contents_of(crystal: Crystal) -> str:
 
 def taken(row: Row) -> SeedRow:
     """A row from a table."""
-    numbers = {
+    numbers: dict[str, Any] = {
         name: _NAN if row.values.get(name) is None else row.values[name]
         for name in ("r_factor", "overlap", "rwp", "bic", "energy_ev_atom")
     }
