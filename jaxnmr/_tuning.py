@@ -52,9 +52,9 @@ PROCESSOR = Tuning(
     derivative_bytes=2**23,
     # vectorised, empty places of a pattern's layout could no longer be skipped: 2.5 times slower
     refinements=1,
-    # three at once take as long as one after the other, and batches of one size for all are padded more
+    # three at once take 1.7 times as long as one after the other: batches of one size for all are padded more
     members=1,
-    # 11 s for 8.6 µs each (silica-29si)
+    # 11 to 18 s for 9 to 14 µs each (silica-29si)
     shape_edges=1.3e6,
 )
 # wide devices: as much at once as memory allows

@@ -50,8 +50,8 @@ class Lanes:
         self.batches, self.count = batches, len(states)
         # what a step does not depend on is left out, so that trainings that differ in it share one program
         recipe = dataclasses.replace(recipe, seed=0)
-        self._step = {"head": head, "recipe": recipe, "steps": steps}
-        self._loss = {"head": head, "delta": recipe.delta, "offset": recipe.offset}
+        self._step: dict[str, Any] = {"head": head, "recipe": recipe, "steps": steps}
+        self._loss: dict[str, Any] = {"head": head, "delta": recipe.delta, "offset": recipe.offset}
         self._mesh = Mesh(np.array(devices), (AXIS,)) if len(devices) > 1 else None
         self._own = [k for k, device in enumerate(devices) if device.process_index == jax.process_index()]
         self._alone = self.count == 1 and self._mesh is None

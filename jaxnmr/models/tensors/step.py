@@ -84,8 +84,11 @@ def add_loss_of_many(
 
     def of_all(axis, weights, totals, model, batches):
         own = _own(batches)
-        added = partial(_added, head, delta, offset, axis)
-        return _each(lambda *of_one: added(*of_one, own), weights, totals, model)
+
+        def of_one(weights, totals, model):
+            return _added(head, delta, offset, axis, weights, totals, model, own)
+
+        return _each(of_one, weights, totals, model)
 
     return _spread(of_all, mesh, weights, totals, model, batches)
 

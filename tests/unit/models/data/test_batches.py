@@ -90,11 +90,12 @@ def test_batches_hold_the_same_structures_whatever_they_are_padded_to(graphs, mo
     assert len(Batches(graphs, 3, passes=100, shuffled=True).capacities) == 1
 
 
-def test_a_batch_without_a_graph_has_no_labels(graphs):
-    batches = Batches(graphs, 3)
-    empty = batches.padded([], batches.capacity([0]))
-    assert empty.nodes["weight"].sum() == 0.0 and not empty.nodes["mask"].any()
-    assert len(empty.senders) == len(batches.padded([0], batches.capacity([0])).senders)
+def test_a_batch_without_a_graph_fits_everywhere_and_has_no_labels(graphs):
+    batches = Batches(graphs, 3, passes=10**9, shuffled=True)
+    for room in (*batches.capacities, Capacity(2, 0, 2)):
+        empty = batches.padded([], room)
+        assert empty.nodes["weight"].sum() == 0.0 and not empty.nodes["mask"].any()
+        assert (len(empty.nodes["weight"]), len(empty.senders)) == room[:2]
     # what it was made of keeps its labels
     assert all(g.nodes["weight"].all() for g in graphs)
     with pytest.raises(DataError, match="no structure"):

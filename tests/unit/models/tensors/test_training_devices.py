@@ -164,7 +164,7 @@ def run_together(folder: Path, processes: int, devices: int) -> list[str]:
         )
         for k in reversed(range(processes))
     ][::-1]  # fmt: skip
-    said = [process.communicate(timeout=200) for process in started]
+    said = [process.communicate() for process in started]
     assert [process.returncode for process in started] == [0] * processes, said
     return [out for out, _ in said]
 
