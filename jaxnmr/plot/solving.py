@@ -187,8 +187,8 @@ def seeds(rows: Sequence[SeedRow], *, most: int = 5) -> Figure:
                     [row.seed for row in some], [getattr(row, name) for row in some], "osD^v<"[number - 1], markersize=6,
                     color=PHASES[number - 1] if number <= most else GREY, label=f"{words}, {counted(len(some), 'seed')}",
                 )  # fmt: skip
+            axis.margins(x=0.08, y=0.25)
             axis.set_ylim(bottom=0.0)
-            axis.margins(x=0.08)
             axis.set_ylabel(label)
         axes[0].axhspan(0.0, SOLVED_R, color=BACKGROUND, alpha=0.12, linewidth=0)
         axes[0].set_ylim(top=max(axes[0].get_ylim()[1], 1.3 * SOLVED_R))

@@ -25,7 +25,8 @@ def in_order(rows: Sequence[SeedRow]) -> list[SeedRow]:
         key=lambda row: (
             _ORDER.get(row.status, 2),
             not row.refined,
-            row.bic if row.refined else np.nan_to_num(row.r_factor, nan=np.inf),
+            # of refinements that end in the same minimum the first seed is taken
+            round(row.bic, 2) if row.refined else np.nan_to_num(row.r_factor, nan=np.inf),
             row.seed,
         ),
     )
