@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # times that an item's worker may die
 DEATHS = 3
-# chunks that a worker has, the one that it works on included
+# chunks that a worker has, the one that it works on included; of long work no other worker should wait for the second
 _AHEAD = 2
 _SECONDS = 0.5
 _LOOK = 1.0
@@ -105,7 +105,9 @@ class Cluster:
                         yield from self._bury(worker, chunks)
                     alone = self._say_when_alone(workers, alone)
                 for worker in workers.keys() - self._unfit:
-                    while len(self._flying.setdefault(worker, [])) < _AHEAD and (next_ := self._next(chunks, worker)):
+                    while len(self._flying.setdefault(worker, [])) < min(_AHEAD, self.most) and (
+                        next_ := self._next(chunks, worker)
+                    ):
                         bytes_ = None if worker in self._has_work else packed
                         self._has_work.add(worker)
                         key = f"jaxnmr-{campaign[:12]}-{id(self)}-{next(numbers)}"

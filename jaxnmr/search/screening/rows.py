@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import platform
-import tempfile
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...campaign.table import Row
 from ...crystal.cell import lattice
+from ...io.structures.cif_write import cif_text
 from ...objective import Parameters
 from ...objective.objective import residuals
 from ...refinement.result import RefinementResult
@@ -159,10 +158,7 @@ def taken(row: Row) -> ScreeningRow:
 
 def cif_of(name: str, fit: RefinementResult) -> str:
     """The refined structures as CIF, with uncertainties; the only one under the name of the candidate."""
-    from ...io import write_crystal
-
-    only = next(iter(fit.crystals.values())).replace(name=name) if len(fit.crystals) == 1 else None
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "refined.cif"
-        write_crystal(fit.crystals if only is None else only, path, fit.esds)
-        return path.read_text(encoding="utf-8")
+    if len(fit.crystals) > 1:
+        return cif_text(fit.crystals, fit.esds)
+    only = next(iter(fit.crystals.values())).replace(name=name)
+    return cif_text({name: only}, fit.esds)
