@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = "15s"
 _PRELOAD = ["jaxnmr.campaign.preload"]
+# with jax imported and nothing compiled
+_LEAST_MEMORY = 300_000_000
 
 
 @contextmanager
@@ -42,7 +44,8 @@ def connected(
             their share of the memory.
 
     Raises:
-        ConventionError: several of these at once, no scheduler there, workers of other versions, or dask.distributed lacking.
+        ConventionError: several of these at once, no scheduler there, workers of other versions, no workers, a limit that is none,
+            or dask.distributed lacking.
         ParseError: a scheduler file that is none.
     """
     asked = [name for name, value in
@@ -54,8 +57,7 @@ def connected(
         raise ConventionError(f"{' and '.join(asked)} say different things: give one of them")
     distributed = require_distributed()
     if workers is not None:
-        if workers < 1:
-            raise ConventionError(f"{workers} workers; expected at least one")
+        _require_sense(workers, memory_limit)
         with _quiet(), _local(workers, memory_limit) as cluster, distributed.Client(cluster) as client:
             client.wait_for_workers(workers, timeout=120)
             yield client
@@ -86,6 +88,23 @@ def require_distributed() -> Any:
             "working on a cluster, or with several processes, needs dask.distributed: pip install 'jaxnmr[cluster]'"
         ) from None
     return distributed
+
+
+def _require_sense(workers: int, memory_limit: str | None) -> None:
+    from dask.utils import parse_bytes
+
+    if workers < 1:
+        raise ConventionError(f"{workers} workers; expected at least one")
+    if memory_limit is None:
+        return
+    try:
+        limit = parse_bytes(memory_limit)
+    except ValueError:
+        raise ConventionError(f"the memory limit {memory_limit!r} is no size; expected one such as 4GB") from None
+    if limit < _LEAST_MEMORY:
+        raise ConventionError(
+            f"the memory limit {memory_limit!r} is less than what a process takes that does nothing; expected {_LEAST_MEMORY // 10**6}MB or more"
+        )
 
 
 def require_same_versions(client: Client) -> None:
@@ -190,9 +209,10 @@ def serve(address: str, *, workers: int, gpu: bool, memory_limit: str | None) ->
         memory_limit: of each; by default its share of the memory.
 
     Raises:
-        ConventionError: no scheduler answers, or there is no GPU.
+        ConventionError: no scheduler answers, there is no GPU, no workers, or a limit that is none.
     """
     require_distributed()
+    _require_sense(workers, memory_limit)
     import dask
     from distributed import Nanny
 
