@@ -7,12 +7,13 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConventionError, ParseError
 from .worker import versions
@@ -225,12 +226,16 @@ def serve(address: str, *, workers: int, gpu: bool, memory_limit: str | None) ->
                   resources={"GPU": 1} if gpu else None, preload=_PRELOAD)
             for place in places
         ]  # fmt: skip
+        # what a queue sends before it kills: workers and their folder are cleared away, as after an interruption
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, cast(asyncio.Task, asyncio.current_task()).cancel)
         await asyncio.gather(*nannies)
         await asyncio.gather(*(nanny.finished() for nanny in nannies))
 
     with tempfile.TemporaryDirectory(prefix="jaxnmr-workers-") as folder, dask.config.set(_SETTINGS):
         try:
             asyncio.run(run(folder))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
         except (TimeoutError, OSError) as err:
             raise ConventionError(f"no scheduler answers at {address} ({_brief(err)}): start it first") from None
 

@@ -7,10 +7,11 @@ from itertools import count
 
 import pytest
 
-from jaxnmr.campaign import worker
 from jaxnmr.campaign.chunks import Chunks
 from jaxnmr.campaign.table import Row
 from jaxnmr.campaign.work import Item
+from jaxnmr.campaign.worker import chunk as worked_on
+from jaxnmr.campaign.worker import versions
 
 
 def items(kinds):
@@ -108,8 +109,8 @@ class Lonely:
 
 def test_a_worker_with_several_threads_works_on_one_chunk_at_a_time():
     pytest.importorskip("distributed")
-    work, wanted = pickle.dumps(Lonely()), worker.versions()
-    give = lambda k: worker.chunk("a campaign of one", work, wanted, [Item(str(k), f"n{k}")])
+    work, wanted = pickle.dumps(Lonely()), versions()
+    give = lambda k: worked_on("a campaign of one", work, wanted, [Item(str(k), f"n{k}")])
     with ThreadPoolExecutor(4) as threads:
         assert [row.name for rows in threads.map(give, range(4)) for row in rows] == ["n0", "n1", "n2", "n3"]
     assert (Lonely.begun, Lonely.most) == (1, 1)
