@@ -216,6 +216,7 @@ class Cluster:
         """What a worker had in hand that is no more: the chunk that it was at is to blame."""
         chunks.gone(worker)
         self._has_work.discard(worker)
+        self._unfit.discard(worker)
         unfinished = True
         for of in self._flying.pop(worker):
             of.future.release()

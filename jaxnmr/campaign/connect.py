@@ -7,12 +7,13 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ConventionError, ParseError
 from .worker import versions
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = "15s"
 _PRELOAD = ["jaxnmr.campaign.preload"]
+# with jax imported and nothing compiled
+_LEAST_MEMORY = 300_000_000
 
 
 @contextmanager
@@ -42,7 +45,8 @@ def connected(
             their share of the memory.
 
     Raises:
-        ConventionError: several of these at once, no scheduler there, workers of other versions, or dask.distributed lacking.
+        ConventionError: several of these at once, no scheduler there, workers of other versions, no workers, a limit that is none,
+            or dask.distributed lacking.
         ParseError: a scheduler file that is none.
     """
     asked = [name for name, value in
@@ -54,8 +58,7 @@ def connected(
         raise ConventionError(f"{' and '.join(asked)} say different things: give one of them")
     distributed = require_distributed()
     if workers is not None:
-        if workers < 1:
-            raise ConventionError(f"{workers} workers; expected at least one")
+        _require_sense(workers, memory_limit)
         with _quiet(), _local(workers, memory_limit) as cluster, distributed.Client(cluster) as client:
             client.wait_for_workers(workers, timeout=120)
             yield client
@@ -86,6 +89,23 @@ def require_distributed() -> Any:
             "working on a cluster, or with several processes, needs dask.distributed: pip install 'jaxnmr[cluster]'"
         ) from None
     return distributed
+
+
+def _require_sense(workers: int, memory_limit: str | None) -> None:
+    from dask.utils import parse_bytes
+
+    if workers < 1:
+        raise ConventionError(f"{workers} workers; expected at least one")
+    if memory_limit is None:
+        return
+    try:
+        limit = parse_bytes(memory_limit)
+    except ValueError:
+        raise ConventionError(f"the memory limit {memory_limit!r} is no size; expected one such as 4GB") from None
+    if limit < _LEAST_MEMORY:
+        raise ConventionError(
+            f"the memory limit {memory_limit!r} is less than what a process takes that does nothing; expected {_LEAST_MEMORY // 10**6}MB or more"
+        )
 
 
 def require_same_versions(client: Client) -> None:
@@ -190,9 +210,10 @@ def serve(address: str, *, workers: int, gpu: bool, memory_limit: str | None) ->
         memory_limit: of each; by default its share of the memory.
 
     Raises:
-        ConventionError: no scheduler answers, or there is no GPU.
+        ConventionError: no scheduler answers, there is no GPU, no workers, or a limit that is none.
     """
     require_distributed()
+    _require_sense(workers, memory_limit)
     import dask
     from distributed import Nanny
 
@@ -205,12 +226,16 @@ def serve(address: str, *, workers: int, gpu: bool, memory_limit: str | None) ->
                   resources={"GPU": 1} if gpu else None, preload=_PRELOAD)
             for place in places
         ]  # fmt: skip
+        # what a queue sends before it kills: workers and their folder are cleared away, as after an interruption
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, cast(asyncio.Task, asyncio.current_task()).cancel)
         await asyncio.gather(*nannies)
         await asyncio.gather(*(nanny.finished() for nanny in nannies))
 
     with tempfile.TemporaryDirectory(prefix="jaxnmr-workers-") as folder, dask.config.set(_SETTINGS):
         try:
             asyncio.run(run(folder))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
         except (TimeoutError, OSError) as err:
             raise ConventionError(f"no scheduler answers at {address} ({_brief(err)}): start it first") from None
 

@@ -12,7 +12,7 @@ import os
 import platform
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,12 +85,13 @@ class Table:
         try:
             self._base = _connection(self.path)
             with _said(self.path):
-                self._base.execute("PRAGMA journal_mode = DELETE")
-                self._base.execute("PRAGMA synchronous = FULL")
                 made = self._base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             if made:
                 self._require_same(kind, run)
-            else:
+            with _said(self.path):
+                self._base.execute("PRAGMA journal_mode = DELETE")
+                self._base.execute("PRAGMA synchronous = FULL")
+            if not made:
                 self._make(kind, run)
             self.note(writer=f"process {os.getpid()} on {platform.node()}")
         except BaseException:
@@ -102,11 +103,13 @@ class Table:
         """Become the writer: a lock that the system gives back when this process ends, however it ends."""
         assert self.path is not None
         place = self.path.with_suffix(".lock")
-        lock = sqlite3.connect(place, isolation_level=None, timeout=0.0)
+        lock = None
         try:
+            lock = sqlite3.connect(place, isolation_level=None, timeout=0.0)
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error as err:
-            lock.close()
+            if lock is not None:
+                lock.close()
             if "locked" not in str(err):
                 raise ConventionError(
                     f"{place} cannot be locked ({err}): the folder must be one that this process may write to, on a disk that knows "
@@ -139,7 +142,7 @@ class Table:
         Raises:
             JaxnmrError: no space on the disk, or the disk is gone; what was written before is kept.
         """
-        rows = list(rows)
+        rows = list(map(_storable, rows))
         names = (*_FIXED, *self.columns)
         into = f"INSERT OR IGNORE INTO rows ({', '.join(map(_quoted, names))}) VALUES ({', '.join('?' * len(names))})"
         with self._transaction():
@@ -152,7 +155,7 @@ class Table:
             self._base.executemany(into, [self._flat(row) for row in rows])
             self._base.executemany(
                 "INSERT OR IGNORE INTO texts (key, record, text) VALUES (?, ?, ?)",
-                [(row.key, json.dumps(_plain(row.record), ensure_ascii=False), row.text) for row in rows],
+                [(row.key, _utf8(json.dumps(_plain(row.record), ensure_ascii=False)), row.text) for row in rows],
             )
 
     def forget(self, keys: Sequence[str]) -> None:
@@ -167,7 +170,8 @@ class Table:
         for first in range(0, len(keys), _AT_ONCE):
             these = keys[first : first + _AT_ONCE]
             marks = ", ".join("?" * len(these))
-            found |= {key for (key,) in self._base.execute(f"SELECT key FROM rows WHERE key IN ({marks})", these)}
+            with _said(self.path):
+                found |= {key for (key,) in self._base.execute(f"SELECT key FROM rows WHERE key IN ({marks})", these)}
         return found
 
     def _flat(self, row: Row) -> list[Any]:
@@ -207,15 +211,19 @@ class Table:
             self._base.execute(
                 "CREATE TABLE texts (key TEXT PRIMARY KEY, record TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID"
             )
-        self.note(
-            schema=str(SCHEMA), kind=kind, run=run, columns=json.dumps({name: of.__name__ for name, of in self.columns.items()}),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )  # fmt: skip
+            # together with the tables: whoever finds these finds out what they are
+            self._note(
+                schema=str(SCHEMA), kind=kind, run=run, columns=json.dumps({name: of.__name__ for name, of in self.columns.items()}),
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+            )  # fmt: skip
 
     def note(self, **notes: str) -> None:
         """Texts about the table as a whole, by name."""
         with self._transaction():
-            self._base.executemany("INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)", list(notes.items()))
+            self._note(**notes)
+
+    def _note(self, **notes: str) -> None:
+        self._base.executemany("INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)", list(notes.items()))
 
     def _require_same(self, kind: str, run: str) -> None:
         notes = self.reader().notes
@@ -250,14 +258,14 @@ class Rows:
                 raise ParseError(
                     self.path, None, "no such table; name the folder of a campaign, which holds table.sqlite"
                 )
-            base = _connection(self.path, reading=True)
+            base = _reader(self.path)
         assert base is not None
         self._base = base
         with _said(self.path):
             try:
                 self.notes = dict(base.execute("SELECT name, value FROM notes"))
             except sqlite3.OperationalError as err:
-                if "no such table" not in str(err):
+                if "no such" not in str(err):
                     raise
                 raise ParseError(self.path or FILE, None, "is no table of a campaign") from None
         if self.notes.get("schema") != str(SCHEMA):
@@ -265,19 +273,19 @@ class Rows:
         self.columns: dict[str, str] = json.loads(self.notes["columns"])
 
     def __len__(self) -> int:
-        return int(self._base.execute("SELECT count(*) FROM rows").fetchone()[0])
+        return int(self._found("SELECT count(*) FROM rows")[0][0])
 
     def column(self, name: str) -> list[Any]:
         """One column of all rows, in the order of :meth:`keys`; ``None`` where it is empty."""
         if name not in (*_FIXED, *self.columns):
             raise ConventionError(f"the table has no column {name!r}; it has {', '.join((*_FIXED, *self.columns))}")
-        return [value for (value,) in self._base.execute(f"SELECT {_quoted(name)} FROM rows ORDER BY name")]
+        return [value for (value,) in self._found(f"SELECT {_quoted(name)} FROM rows ORDER BY name")]
 
     def keys(self, status: str | None = None) -> list[str]:
         """Keys of all rows, or of those that ended in one way, by name."""
         if status is None:
             return self.column("key")
-        return [key for (key,) in self._base.execute("SELECT key FROM rows WHERE status = ? ORDER BY name", (status,))]
+        return [key for (key,) in self._found("SELECT key FROM rows WHERE status = ? ORDER BY name", (status,))]
 
     def row(self, key: str) -> Row:
         """One row with all that belongs to it."""
@@ -288,18 +296,22 @@ class Rows:
 
     def named(self, name: str) -> Row | None:
         """The row of a name, ``None`` where there is none."""
-        found = self._base.execute("SELECT key FROM rows WHERE name = ?", (name,)).fetchone()
-        return None if found is None else self.row(found[0])
+        found = self._found("SELECT key FROM rows WHERE name = ?", (name,))
+        return self.row(found[0][0]) if found else None
 
     def _has(self, key: str) -> bool:
-        return bool(self._base.execute("SELECT 1 FROM rows WHERE key = ?", (key,)).fetchone())
+        return bool(self._found("SELECT 1 FROM rows WHERE key = ?", (key,)))
+
+    def _found(self, question: str, values: Sequence[Any] = ()) -> list[tuple]:
+        with _said(self.path):
+            return self._base.execute(question, values).fetchall()
 
     def of(self, keys: Sequence[str]) -> Iterator[Row]:
         """Rows of keys, in their order."""
         names = ", ".join(f"rows.{_quoted(name)}" for name in (*_FIXED, *self.columns))
         for first in range(0, len(keys), _AT_ONCE):
             these = keys[first : first + _AT_ONCE]
-            found = self._base.execute(
+            found = self._found(
                 f"SELECT {names}, texts.record, texts.text FROM rows JOIN texts ON rows.key = texts.key "
                 f"WHERE rows.key IN ({', '.join('?' * len(these))})",
                 list(these),
@@ -329,6 +341,20 @@ def _connection(path: Path, *, reading: bool = False) -> sqlite3.Connection:
     with _said(path):
         target = f"{path.absolute().as_uri()}?mode=ro" if reading else str(path)
         return sqlite3.connect(target, uri=reading, isolation_level=None, timeout=60.0)
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    """A connection that reads; first it takes back what a process was writing when it was killed, which needs one that writes."""
+    reader = _connection(path, reading=True)
+    try:
+        reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as err:
+        if "readonly" in str(err):
+            with _said(path), closing(_connection(path)) as writer:
+                writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError:
+        pass  # said when it is read
+    return reader
 
 
 @contextmanager
@@ -361,10 +387,21 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def _storable(row: Row) -> Row:
+    return row._replace(name=_utf8(row.name), message=_utf8(row.message), text=_utf8(row.text))
+
+
+def _utf8(text: str) -> str:
+    """A text that can be written: names of files may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _number(value: Any) -> Any:
     """A value as SQLite keeps it."""
-    if value is None or isinstance(value, str):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return _utf8(value)
     if isinstance(value, int):
         return int(value)
     value = float(value)

@@ -6,6 +6,7 @@ import os
 import pickle
 import platform
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
@@ -15,6 +16,8 @@ from .work import Item, Work
 
 # begun once per process and campaign
 _BEGUN: dict[str, tuple[Work, Any]] = {}
+# a worker may have several threads; what is begun is made for one
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def versions() -> dict[str, str]:
@@ -40,13 +43,14 @@ def chunk(campaign: str, work: bytes | None, wanted: dict[str, str], items: Sequ
         Unfit: see there.
     """
     _require_same(wanted)
-    if campaign not in _BEGUN:
-        if work is None:
-            return None
-        _BEGUN.clear()
-        _BEGUN[campaign] = _begun(work)
-    made, state = _BEGUN[campaign]
-    return list(made.rows(state, iter(items)))
+    with _ONE_AT_A_TIME:
+        if campaign not in _BEGUN:
+            if work is None:
+                return None
+            _BEGUN.clear()
+            _BEGUN[campaign] = _begun(work)
+        made, state = _BEGUN[campaign]
+        return list(made.rows(state, iter(items)))
 
 
 def _require_same(wanted: dict[str, str]) -> None:

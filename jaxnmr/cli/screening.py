@@ -58,21 +58,33 @@ class _Make:
 
     path: Path
     phase: str
+    settings: str
 
     def begin(self) -> None:
-        """Refuse a process that does not see the files of the run."""
+        """Refuse a process that does not see the files of the run, or sees others."""
+        from ..runfile import load_run
         from ..runfile.existing import require_files
 
-        require_files(_read(self.path), (self.phase,))
+        # a worker outlives campaigns, and run files change between them
+        _read.cache_clear()
+        run = load_run(self.path)
+        require_files(run, (self.phase,))
+        if _settings(run, self.phase) != self.settings:
+            raise ParseError(
+                self.path,
+                None,
+                "this run file, or a file that it names, is another one here than where the work was handed out, or was changed since",
+            )
 
     def __call__(self, crystal: Crystal) -> Setup:
         from ..runfile import build
 
-        return build(_read(self.path), structures={self.phase: crystal})
+        return build(_read(self.path, self.settings), structures={self.phase: crystal})
 
 
 @cache
-def _read(path: Path) -> Run:
+def _read(path: Path, settings: str) -> Run:
+    """The run; read again where its files have changed, which ``settings`` tell."""
     from ..runfile import load_run
 
     return load_run(path)
@@ -93,18 +105,19 @@ def _screen(arguments: argparse.Namespace, console: Console) -> int:
     total = counted(candidates.count(), "candidate")
     console.print(f"[bold]{escape(run.title)}[/]: {total} for {escape(phase)}")
     far: deque[Tally] = deque(maxlen=1)
+    settings = _settings(run, phase)
     try:
         with engine(arguments) as client:
             result = screen(
                 candidates,
-                _Make(run.path.absolute(), phase),
+                _Make(run.path.absolute(), phase, settings),
                 folder=folder,
                 rank=arguments.rank,
                 callback=lambda row: console.print(f"{_line(row)}  [dim]{escape(progress(far[-1]))}[/]"),
                 progress=far.append,
                 client=client,
                 retry=arguments.retry,
-                settings=_settings(run, phase),
+                settings=settings,
             )
     except KeyboardInterrupt:
         console.print(
@@ -168,7 +181,9 @@ def add_table(command: Callable) -> None:
         parents=(),
     )  # fmt: skip
     table.add_argument("folder", type=Path, metavar="DIR", help="of a screening")
-    table.add_argument("--top", type=int, default=20, metavar="N", help="so many of the best; 0 for all (default: 20)")
+    table.add_argument(
+        "--top", type=_count, default=20, metavar="N", help="so many of the best; 0 for all (default: 20)"
+    )
     table.add_argument("--rank", choices=RANKINGS, default="bic", help="what decides (default: bic)")
     table.add_argument("--csv", action="store_true", help="comma-separated columns")
     table.add_argument("--cif", type=Path, metavar="DIR", help="write their refined structures there")
@@ -189,6 +204,8 @@ def _table(arguments: argparse.Namespace, console: Console) -> int:
         sys.stdout.writelines(csv_lines(result, most))
     else:
         print(f"{result.message}\n{result.table(most)}")
+    # a pipe that was closed is noticed here, not when Python ends
+    sys.stdout.flush()
     if arguments.cif is not None:
         files = write_structures(result, usable(arguments.cif), most)
         console.print(f"{counted(len(files), 'structure')} in {escape(str(arguments.cif))}")
@@ -196,3 +213,10 @@ def _table(arguments: argparse.Namespace, console: Console) -> int:
         rows = write_parquet(Rows(arguments.folder), arguments.parquet)
         console.print(f"{counted(rows, 'row')} in {escape(str(arguments.parquet))}")
     return OK
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more, got {text}")
+    return value

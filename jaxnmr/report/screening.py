@@ -106,8 +106,13 @@ def write_structures(result: ScreeningResult, directory: str | Path, most: int =
         text = result.structure(k)
         if text:
             folder.mkdir(parents=True, exist_ok=True)
-            written[row.name] = write_atomically(folder / f"{k + 1:02d}_{file_name(row.name)}.cif", text)
+            written[row.name] = write_atomically(folder / f"{k + 1:02d}_{_short(file_name(row.name))}.cif", text)
     return written
+
+
+def _short(name: str) -> str:
+    """So much of a name that file systems take it, of which many know 255 bytes; the rank in front tells files apart."""
+    return name.encode()[:120].decode(errors="ignore")
 
 
 def screening_record(result: ScreeningResult) -> dict[str, Any]:

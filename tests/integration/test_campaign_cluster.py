@@ -194,6 +194,31 @@ def test_a_scheduler_that_is_killed_loses_no_row_and_a_restart_does_nothing_twic
     assert not kept & set(again) and set(again.values()) == {1}
 
 
+def test_workers_that_a_queue_ends_leave_neither_processes_nor_a_folder(tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with cluster(tmp_path, 0) as (file, _), connected(scheduler_file=file) as client:
+        process = started(
+            "jaxnmr",
+            "worker",
+            "--scheduler-file",
+            str(file),
+            "--workers",
+            "2",
+            env=os.environ | {"TMPDIR": str(scratch)},
+        )
+        client.wait_for_workers(2, timeout=60)
+        pids = client.run(os.getpid).values()
+        assert len(list(scratch.glob("jaxnmr-workers-*"))) == 1
+        process.terminate()
+        process.communicate(timeout=30)
+        assert process.returncode == 130
+    assert not list(scratch.glob("jaxnmr-workers-*"))
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
 def test_a_scheduler_without_workers_is_said_to_have_none(tmp_path, monkeypatch):
     monkeypatch.setattr("jaxnmr.campaign.cluster._LONELY", 0.2)
     monkeypatch.setattr("jaxnmr.campaign.cluster._LOOK", 0.1)

@@ -106,7 +106,7 @@ def screen(
     first = next(items, None)
     if first is None:
         raise ConventionError("no candidates were given")
-    best = _Best(keep)
+    best = _Best(keep, rank)
     work = Refining(make, stages, solver or LevenbergMarquardt(), settings, devices, width, keep=best.keep)
     table = Table(folder, KIND, COLUMNS, hashlib.sha256(f"{__version__} {settings}".encode()).hexdigest())
     compiling = 0.0
@@ -121,9 +121,9 @@ def screen(
             callback(taken(row))
 
     try:
+        items = _require_same_run(chain([first], items), work, table)
         if retry:
             table.forget(table.reader().keys(status="error"))
-        items = _require_same_run(chain([first], items), work, table)
         total = candidates.count() if isinstance(candidates, Candidates) else None
         if client is None:
             tally = drive(items, work, table, total=total, callback=tell)
@@ -178,8 +178,8 @@ class _Watched:
 class _Best:
     """Full results of the best candidates of a call."""
 
-    def __init__(self, most: int):
-        self._most = most
+    def __init__(self, most: int, rank: str):
+        self._most, self._rank = most, rank
         self.fits: dict[str, RefinementResult] = {}
         self._rows: dict[str, ScreeningRow] = {}
         # of a cluster: candidates that are elsewhere, and the best of those that are back
@@ -212,5 +212,5 @@ class _Best:
 
     def _leave_out(self, kept: dict[str, Any]) -> None:
         if len(kept) > self._most:
-            worst = ranked([self._rows[name] for name in kept], "bic")[0][-1].name
+            worst = ranked([self._rows[name] for name in kept], self._rank)[0][-1].name
             del kept[worst], self._rows[worst]

@@ -1,11 +1,17 @@
 """Chunks: full ones of one kind, kinds that stay with their workers, rare kinds together, nothing lost or twice."""
 
+import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
 
 from jaxnmr.campaign.chunks import Chunks
+from jaxnmr.campaign.table import Row
 from jaxnmr.campaign.work import Item
+from jaxnmr.campaign.worker import chunk as worked_on
+from jaxnmr.campaign.worker import versions
 
 
 def items(kinds):
@@ -82,3 +88,29 @@ def test_a_kind_of_a_worker_that_is_gone_is_free_again():
     assert kind("b") != {first} and kind("b") != {first}  # the other kind is its own
     chunks.gone("a")
     assert {first} in [kind("c") for _ in range(2)]
+
+
+class Lonely:
+    """Notes how often it was begun, and how many were inside at a time."""
+
+    begun, inside, most = 0, 0, 0
+
+    def begin(self):
+        Lonely.begun += 1
+        time.sleep(0.05)
+
+    def rows(self, state, items):
+        Lonely.inside += 1
+        Lonely.most = max(Lonely.most, Lonely.inside)
+        time.sleep(0.05)
+        yield from (Row(item.key, item.name, "converged") for item in items)
+        Lonely.inside -= 1
+
+
+def test_a_worker_with_several_threads_works_on_one_chunk_at_a_time():
+    pytest.importorskip("distributed")
+    work, wanted = pickle.dumps(Lonely()), versions()
+    give = lambda k: worked_on("a campaign of one", work, wanted, [Item(str(k), f"n{k}")])
+    with ThreadPoolExecutor(4) as threads:
+        assert [row.name for rows in threads.map(give, range(4)) for row in rows] == ["n0", "n1", "n2", "n3"]
+    assert (Lonely.begun, Lonely.most) == (1, 1)

@@ -82,6 +82,8 @@ def test_candidates_are_ranked_by_the_energy_of_the_minimum_that_they_lie_near(t
     assert result.figures == pytest.approx((0.0, 6.0), abs=1e-3)
     assert result.best.energy_ev_atom == pytest.approx(-50.036 / 6, abs=1e-6)
     assert "lowest energy per atom" in result.message
+    # what is kept is the best by that, although the other explains more
+    assert list(result.fits) == ["far"] and result.rows[1].chi2 < result.rows[0].chi2
     written = write_screening(result, tmp_path)
     assert "| -8.3393 |" in written["report"].read_text(encoding="utf-8")
     none = jn.screen(CANDIDATES[:1], fixed_atoms, rank="energy")
@@ -135,6 +137,14 @@ def test_a_table_of_other_data_or_settings_is_refused_and_keeps_its_rows(tmp_pat
         with pytest.raises(ConventionError, match="table of another run"):
             jn.screen(CANDIDATES[1:2], make, folder=tmp_path, **more)
     assert jn.screen(CANDIDATES[1:2], fixed_atoms, folder=tmp_path).refined == 0 and list(Rows(tmp_path)) == before
+
+
+def test_a_table_that_is_refused_keeps_its_errors_too(tmp_path):
+    given = {"right": CANDIDATES[1], "broken": tmp_path / "nothing.cif"}
+    jn.screen(given, fixed_atoms, folder=tmp_path)
+    with pytest.raises(ConventionError, match="table of another run"):
+        jn.screen(given, fixed_atoms, folder=tmp_path, solver=jn.GaussNewton(), retry=True)
+    assert [(row.name, row.status) for row in Rows(tmp_path)] == [("broken", "error"), ("right", "converged")]
 
 
 def test_a_candidate_that_has_changed_takes_the_place_of_what_it_was(tmp_path):
