@@ -15,7 +15,7 @@ def quartz() -> Crystal:
     """α-SiO2 with anisotropic oxygen, hexagonal."""
     return Crystal.create(
         cell=[4.913, 4.913, 5.405, 90, 90, 120], spacegroup="P 32 2 1", species=["Si", "O"],
-        xyz=[[0.4697, 0, 0], [0.4133, 0.2672, 0.1188]], u_iso=[0.006, 0.0],
+        xyz=[[0.4697, 0, 2 / 3], [0.4133, 0.2672, 0.7855]], u_iso=[0.006, 0.0],
         u_aniso=[[float("nan")] * 6, [0.015, 0.011, 0.012, 0.009, -0.003, -0.005]], name="quartz",
     )  # fmt: skip
 
