@@ -76,8 +76,15 @@ def at_origin(entry: Entry) -> Entry:
 
 
 def ideal(entry: Entry) -> Entry:
-    xyz = at_origin(entry).xyz
-    return entry._replace(xyz=np.round(2.0 * xyz) / 2.0 % 1.0)
+    """The perovskite: y and z stay, x is 0 or 1/2; of the two atoms on one line the one nearer to the plane of the others is in it."""
+    middle = (np.round(2.0 * entry.xyz[:, 1:]) % 2).sum(axis=1)
+    plane = np.angle(np.exp(2j * np.pi * entry.xyz[middle == 1, 0]).sum()) / (2.0 * np.pi)
+    line = np.flatnonzero(middle == 2)
+    off = entry.xyz[line, 0] - plane
+    inside = line[np.abs(off - np.round(off)).argmin()]
+    xyz = entry.xyz.copy()
+    xyz[:, 0] = np.where((middle == 1) | (np.arange(len(xyz)) == inside), 0.5, 0.0)
+    return entry._replace(xyz=xyz)
 
 
 def intervals(values: np.ndarray) -> list[str]:
