@@ -52,7 +52,8 @@ def local_maxima(density: Density, most: int = 100) -> Maxima:
     where = where[np.argsort(-grid[tuple(where.T)], kind="stable")[: 3 * most]]
     offset, heights = _quadratic(grid, where)
     points = (where + offset) / shape % 1.0
-    vectors, kept = lattice(np.asarray(density.cell, dtype=float)), []
+    vectors = lattice(np.asarray(density.cell, dtype=float))
+    kept: list[int] = []
     for k in np.argsort(-heights, kind="stable"):
         if len(kept) == most:
             break

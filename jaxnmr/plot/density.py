@@ -53,10 +53,13 @@ def section(
     plane = round(at * n) % n
     # the first points again at the end, so that the whole cell is shown
     cut = np.pad(np.take(values, plane, across), ((0, 1), (0, 1)), mode="wrap")
-    if levels is None:
-        if cut.max() <= 0.0:
-            raise ParameterError(f"no value of the section at {axis} = {plane / n:.3f} is above 0: give levels")
-        levels = np.geomspace(_LOWEST * cut.max(), 0.9 * cut.max(), _CONTOURS)
+    if levels is None and cut.max() <= 0.0:
+        raise ParameterError(f"no value of the section at {axis} = {plane / n:.3f} is above 0: give levels")
+    heights = (
+        np.geomspace(_LOWEST * cut.max(), 0.9 * cut.max(), _CONTOURS)
+        if levels is None
+        else np.asarray(levels, dtype=float)
+    )
     vectors = lattice(np.asarray(density.cell, dtype=float))
     right = np.array([np.linalg.norm(vectors[first]), 0.0])
     cosine = vectors[first] @ vectors[second] / right[0] / np.linalg.norm(vectors[second])
@@ -66,10 +69,9 @@ def section(
     width = max(right[0], right[0] + up[0]) - min(0.0, up[0])
     with styled():
         figure, ax = plt.subplots(figsize=(5.6, 0.9 + 4.3 * up[1] / width), layout="constrained")
-        positive = levels[0] > 0.0
-        norm = LogNorm(levels[0], levels[-1]) if positive and len(levels) > 1 else None
-        lines = ax.contour(x, y, cut, levels=levels, cmap="viridis", norm=norm, linewidths=0.9)
-        ax.clabel(lines, levels=lines.levels[1::3], fmt="%.2g", fontsize=7)
+        norm = LogNorm(heights[0], heights[-1]) if heights[0] > 0.0 and len(heights) > 1 else None
+        lines = ax.contour(x, y, cut, levels=heights, cmap="viridis", norm=norm, linewidths=0.9)
+        ax.clabel(lines, levels=heights[1::3], fmt="%.2g", fontsize=7)
         corners = np.array([[0.0, 0.0], right, right + up, up, [0.0, 0.0]])
         ax.plot(*corners.T, color=GREY, linewidth=0.8)
         if crystal is not None:
