@@ -96,7 +96,7 @@ def test_what_cannot_be_found_is_said():
     density = superposed(perovskite(), (16, 16, 16))
     with pytest.raises(ParameterError, match="expected atoms of each element"):
         find_atoms(density, {"Sr": 0})
-    with pytest.raises(ConventionError, match="no room for 400 atoms in a cell of 59.5"):
+    with pytest.raises(ConventionError, match=r"no room for 400 atoms in a cell of 59\.5"):
         find_atoms(density, {"O": 400})
     with pytest.raises(ConventionError, match="no valence atom of La"):
         find_atoms(density, {"La": 1})
