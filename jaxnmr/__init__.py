@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from . import campaign as campaign
     from . import cli as cli
     from . import crystal, errors, plot, testing, units
+    from . import density as density
     from . import diffraction as diffraction
     from . import energy as energy
     from . import graph as graph
@@ -152,6 +153,7 @@ __getattr__, __dir__ = _lazy(
     rooms=(
         "campaign",
         "cli",
+        "density",
         "diffraction",
         "energy",
         "graph",

@@ -58,6 +58,7 @@ ALLOWED = {
     "models.data": {"numpy", "ase", "e3nn_jax", "jraph"},
     "models.tensors": {"distributed", "jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
     "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "safetensors"},
+    "density": {"jax", "numpy", "gemmi", "jaxtyping", "scipy"},
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy", "distributed"},
     "solve": {"jax", "numpy", "gemmi", "jaxtyping", "scipy", "distributed"},
