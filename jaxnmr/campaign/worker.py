@@ -50,7 +50,11 @@ def chunk(campaign: str, work: bytes | None, wanted: dict[str, str], items: Sequ
             _BEGUN.clear()
             _BEGUN[campaign] = _begun(work)
         made, state = _BEGUN[campaign]
-        return list(made.rows(state, iter(items)))
+        try:
+            return list(made.rows(state, iter(items)))
+        except SystemExit as err:
+            # Dask would close the worker, which nobody starts again
+            raise RuntimeError(f"the work wanted to end the process (exit code {err.code})") from None
 
 
 def _require_same(wanted: dict[str, str]) -> None:

@@ -68,7 +68,7 @@ def write_structure(
 
 def _write_cell(block: cif.Block, crystal: Crystal, esds: Mapping) -> None:
     block.set_pair("_audit_creation_method", "jaxnmr")
-    block.set_pair("_pd_phase_name", cif.quote(crystal.name))
+    block.set_pair("_pd_phase_name", cif.quote(" ".join(crystal.name.splitlines())))
     esd = _esd(esds, "cell", (6,))
     for tag, value, s in zip(_AXES, np.asarray(crystal.cell), esd, strict=True):
         block.set_pair(f"_cell_{tag}", format_esd(value, s, digits=_DIGITS))
@@ -171,4 +171,5 @@ def _esd(esds: Mapping, key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _block_name(name: str) -> str:
-    return "".join(ch if ch.isalnum() or ch in "_-+." else "_" for ch in name) or "crystal"
+    # names of blocks are ASCII; texts need not be
+    return "".join(ch if (ch.isascii() and ch.isalnum()) or ch in "_-+." else "_" for ch in name) or "crystal"

@@ -114,3 +114,19 @@ def test_a_worker_with_several_threads_works_on_one_chunk_at_a_time():
     with ThreadPoolExecutor(4) as threads:
         assert [row.name for rows in threads.map(give, range(4)) for row in rows] == ["n0", "n1", "n2", "n3"]
     assert (Lonely.begun, Lonely.most) == (1, 1)
+
+
+class Leaving:
+    """Ends the process, or would."""
+
+    def begin(self):
+        pass
+
+    def rows(self, state, items):
+        raise SystemExit(3)
+
+
+def test_work_that_ends_the_process_in_an_orderly_way_is_an_error_like_others():
+    pytest.importorskip("distributed")
+    with pytest.raises(RuntimeError, match=r"wanted to end the process \(exit code 3\)"):
+        worked_on("a leaving campaign", pickle.dumps(Leaving()), versions(), [Item("1", "n1")])
