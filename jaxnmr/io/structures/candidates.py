@@ -161,7 +161,13 @@ def _check(path: Path) -> None:
         if (kind := _kind(path)) in _CHECKS:
             _CHECKS[kind](path)
     except FileNotFoundError:
-        raise ParseError(path, None, "no such file or folder; check the name and the working directory") from None
+        pattern = any(mark in str(path) for mark in "*?[")
+        why = (
+            "nothing matches this pattern"
+            if pattern
+            else "no such file or folder; check the name and the working directory"
+        )
+        raise ParseError(path, None, why) from None
     except OSError as err:
         raise ParseError(path, None, f"cannot be opened: {err.strerror or err}") from err
 
