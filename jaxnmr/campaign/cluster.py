@@ -219,8 +219,10 @@ class Cluster:
         self._unfit.discard(worker)
         unfinished = True
         for of in self._flying.pop(worker):
+            # of what has just ended nobody has taken the rows, which are lost with the worker
+            finished = of.finished or of.future.status == "finished"
             of.future.release()
-            if unfinished and not of.finished:
+            if unfinished and not finished:
                 unfinished = False
                 yield from self._split(of, "")
             else:

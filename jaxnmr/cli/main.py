@@ -33,7 +33,13 @@ from .solving import add_solving
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (``sys.argv`` by default) and return the exit code."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, others = parser.parse_known_args(argv)
+    if others and (not hasattr(arguments, "candidate_files") or any(other.startswith("-") for other in others)):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if others:
+        # files that come after options, where argparse has taken "none" for an answer
+        arguments.candidate_files += others
     console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=getattr(arguments, "quiet", False))
     complaints = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -37,7 +37,7 @@ def add_screen(command: Callable) -> None:
         "jaxnmr screen run.toml --candidates candidates.extxyz --workers 8 --out out/screen",
     )  # fmt: skip
     screen.add_argument("run", metavar="RUN.toml", help="as for refine; every candidate takes the place of its phase")
-    screen.add_argument("files", nargs="*", metavar="FILE", help="structures, as --candidates")
+    screen.add_argument("candidate_files", nargs="*", metavar="FILE", help="structures, as --candidates")
     screen.add_argument(
         "--candidates",
         action="append",
@@ -96,7 +96,7 @@ def _screen(arguments: argparse.Namespace, console: Console) -> int:
 
     run = load_run(arguments.run)
     phase = _phase(arguments, [p.name for p in run.phases])
-    candidates = read_candidates([*arguments.files, *arguments.candidates])
+    candidates = read_candidates([*arguments.candidate_files, *arguments.candidates])
     _prepare(arguments)
     from ..report.screening import write_screening
     from ..search import screen
