@@ -1,7 +1,7 @@
 """Work handed to the workers of a Dask cluster, and what becomes of workers that die (host).
 
 Every chunk is meant for one worker, so that it is known of what a worker died: of the chunk that it was at. The items of that chunk
-go on one by one; one that has seen its worker die three times has that for its row.
+go on one by one; one of which alone three workers have died has that for its row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .worker import Unfit, chunk, versions
 if TYPE_CHECKING:
     from distributed import Client
 
-# times that an item's worker may die
+# times that a worker may die of an item that it has alone
 DEATHS = 3
 # chunks that a worker has, the one that it works on included; of long work no other worker should wait for the second
 _AHEAD = 2
@@ -45,7 +45,7 @@ class _Chunk:
     """Some items with a worker.
 
     Attributes:
-        deaths: of workers, with these items in hand.
+        deaths: of workers, with this item alone in hand.
         finished: the worker is done with them; rows may still be on their way.
     """
 
@@ -230,8 +230,9 @@ class Cluster:
 
     def _split(self, of: _Chunk, message: str) -> Iterator[Row]:
         """One by one again what a worker died of, or a row where that was one item three times."""
-        deaths = of.deaths + 1
-        if deaths >= DEATHS and len(of.items) == 1:
+        # of several items nobody knows which it was
+        deaths = of.deaths + (len(of.items) == 1)
+        if deaths >= DEATHS:
             yield failed(
                 of.items[0],
                 message

@@ -185,6 +185,8 @@ _SETTINGS = {
     "distributed.worker.profile.enabled": False,
     # a chunk holds the thread, not the process; a worker that compiles is not dead
     "distributed.admin.tick.limit": "1h",
+    # a worker that is being started again is not lost, however often that happens: given up, it would be ended for good
+    "distributed.deploy.lost-worker-timeout": "1000 days",
     # nothing is stored in workers that could make room: one that is large works on until it is too large
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,

@@ -72,7 +72,8 @@ def test_items_that_kill_or_fill_their_worker_end_as_one_row_each_and_harm_no_ot
     assert "died 3 times" in bad["n7"] and "died 3 times" in bad["n20"]
     assert bad["n25"] == "ValueError: n25 is not to my liking"
     begun = Counter(log.read_text().split())
-    assert begun["n7"] == begun["n20"] == 3
+    # three times alone, and once among others unless that chunk failed before it came to it
+    assert begun["n7"] in (3, 4) and begun["n20"] in (3, 4)
     # of every worker that died only the items that it had in hand were begun again
     assert max(begun.values()) <= 4
 
