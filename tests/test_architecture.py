@@ -58,7 +58,7 @@ ALLOWED = {
     "models.data": {"numpy", "ase", "e3nn_jax", "jraph"},
     "models.tensors": {"distributed", "jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
     "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "safetensors"},
-    "density": {"jax", "numpy", "jaxtyping", "scipy"},
+    "density": {"jax", "numpy", "gemmi", "jaxtyping", "scipy"},
     "density.prior": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy", "distributed"},

@@ -12,6 +12,7 @@ from pathlib import Path
 import perov5
 
 from jaxnmr.density.prior.data import LineSet, perovskite_pose
+from jaxnmr.density.prior.files import save_prior
 from jaxnmr.density.prior.model import DensityPrior
 from jaxnmr.density.prior.training import Recipe, prepare, train
 from jaxnmr.density.prior.waves import Sample
@@ -47,6 +48,8 @@ def main() -> None:
     recipe = Recipe(epochs=options.epochs, seed=options.seed, width=options.width)
     prior = trained_prior(options.folder, recipe, options.crystals, options.held_out)
     print("factors on standard deviations:", prior.temperature)
+    file = save_prior(prior, options.folder / "prior.safetensors")
+    print(f"{file}: {file.stat().st_size / 1e6:.2f} MB, {prior.basis.size} functions hold {prior.basis.explained:.5f}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ calculates it by default: means over cubes of 7 × 7 × 7 points, sample covaria
 all cubes that lie inside of the grid.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
 from typing import Literal
@@ -104,14 +105,17 @@ def psnr(truth: Grid, found: Grid) -> float:
     return compare(truth, found, poses="one").psnr
 
 
-def compare(truth: Grid, found: Grid, *, poses: Poses = "all", shifts: bool = False) -> Likeness:
+def compare(
+    truth: Grid, found: Grid, *, poses: Poses | Sequence[Pose] = "all", shifts: bool = False, most: int | None = None
+) -> Likeness:
     """SSIM and PSNR, each at its best over poses of what was found.
 
     Args:
         truth, found: grids of one shape; a cube where poses exchange axes.
-        poses: as of :func:`poses_of`; ``"rotations"`` are those of CrystalNet.
+        poses: as of :func:`poses_of`, or some of one's own; ``"rotations"`` are those of CrystalNet, which takes the best of them.
         shifts: lay each pose where its correlation with the truth is largest, of all shifts by whole points. The root mean square
             difference is smallest there, so that PSNR is at its best exactly, SSIM nearly.
+        most: with shifts, score only so many poses, those of the largest correlation; the best PSNR is among them.
 
     Raises:
         ShapeError: two shapes, fewer than 7 points along an axis, or axes of different lengths where poses exchange them.
@@ -122,8 +126,8 @@ def compare(truth: Grid, found: Grid, *, poses: Poses = "all", shifts: bool = Fa
         raise ShapeError(
             f"densities of {x.shape} and {y.shape} points; expected the same three numbers, {WINDOW} or more each"
         )
-    of = poses_of(poses)
-    if len(of) > 1 and len(set(x.shape)) > 1:
+    of = poses_of(poses) if isinstance(poses, str) else tuple(poses)
+    if len(set(x.shape)) > 1 and any(pose.axes != IDENTITY.axes for pose in of):
         raise ShapeError(
             f"a grid of {x.shape} points has no exchanged axes: resample both to a cube, or take poses='one'"
         )
@@ -131,7 +135,7 @@ def compare(truth: Grid, found: Grid, *, poses: Poses = "all", shifts: bool = Fa
     if not span > 0.0:
         raise ParameterError("the true density is the same everywhere: there is no range to measure differences by")
     if shifts:
-        of = _aligned(x, y, of)
+        of = _aligned(x, y, of)[:most]
     comparison = _Comparison.of(x, y, span)
     scores = np.array([comparison.scores(pose) for pose in of])
     best, quietest = int(scores[:, 0].argmax()), int(scores[:, 1].argmin())
@@ -141,17 +145,18 @@ def compare(truth: Grid, found: Grid, *, poses: Poses = "all", shifts: bool = Fa
 
 
 def _aligned(x: Grid, y: Grid, of: tuple[Pose, ...]) -> tuple[Pose, ...]:
-    """Every pose with the shift of the largest correlation."""
+    """Every pose with the shift of the largest correlation, the largest first."""
     waves = scipy.fft.rfftn(x)
     full = scipy.fft.fftn(y)
     half = x.shape[2] // 2 + 1
-    placed = []
+    placed, heights = [], []
     for pose in of:
         # waves turn as the values do: reversed about the origin where an axis is
         correlation = scipy.fft.irfftn(waves * np.conj(pose.apply(full)[:, :, :half]), s=x.shape)
         shift = np.unravel_index(int(correlation.argmax()), x.shape)
+        heights.append(correlation[shift])
         placed.append(Pose(pose.axes, pose.signs, tuple(int(k) for k in shift)))  # type: ignore[arg-type]
-    return tuple(placed)
+    return tuple(placed[k] for k in np.argsort(-np.array(heights), kind="stable"))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from .shapes import AtomKind, Gaussians, atom_gaussians
 
 # Å, below which two maxima are one, and two atoms cannot be
 _ONE, _TOO_CLOSE = 0.3, 0.7
+# Å3 for every atom; diamond has 5.7, dense hydrides 3
+_LEAST_ROOM = 2.0
 _STEPS = 12
 # waves of shorter d than this are left out: they add time and no atoms
 _D_MIN = 0.4
@@ -158,13 +160,15 @@ def find_atoms(
 
     Raises:
         ParameterError: a composition without atoms.
-        ConventionError: an element without such an atom, or a density in which nothing is left before all atoms are placed.
+        ConventionError: an element without such an atom, or more atoms than a cell of that volume has room for.
     """
     counts = {element: int(count) for element, count in composition.items() if int(count) > 0}
     if not counts or any(count < 0 for count in composition.values()):
         raise ParameterError(
             f"composition is {dict(composition)}; expected atoms of each element in the cell, such as {{'Sr': 1, 'O': 3}}"
         )
+    if volume(np.asarray(density.cell, dtype=float)) < _LEAST_ROOM * sum(counts.values()):
+        raise _no_room(density, sum(counts.values()))
     fit = _Fit.of(density, tuple(counts), atoms, u_iso)
     xyz, kind = _placed(fit, list(counts.values()))
     xyz = _refined(fit, xyz, kind)
@@ -238,7 +242,7 @@ class _Fit:
 
 
 def _placed(fit: _Fit, counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Atoms one by one, with places refined after each."""
+    """Atoms one by one, each at the point where it takes most, between points by the quadratic around it."""
     left_over, xyz, kind = list(counts), np.zeros((0, 3)), np.zeros(0, dtype=int)
     vectors = lattice(np.asarray(fit.density.cell, dtype=float))
     points = np.stack(np.meshgrid(*[np.arange(n) / n for n in fit.density.shape], indexing="ij"), axis=-1)
@@ -253,18 +257,22 @@ def _placed(fit: _Fit, counts: list[int]) -> tuple[np.ndarray, np.ndarray]:
             if np.isfinite(value) and (best is None or value > best[0]):
                 best = value, k, where
         if best is None:
-            raise ConventionError(
-                f"no room is left for {sum(left_over)} of {sum(counts)} atoms in a cell of {float(volume(np.asarray(fit.density.cell))):.1f} Å3, "
-                f"{_TOO_CLOSE} Å from each other: is the composition that of this cell?"
-            )
+            raise _no_room(fit.density, sum(counts))
         _, k, where = best
-        offset, _ = _quadratic(np.where(np.isfinite(gain := fit.gain(left, k)), gain, 0.0), where[None])
+        offset, _ = _quadratic(fit.gain(left, k), where[None])
         place = (where + offset[0]) / np.array(fit.density.shape)
         xyz, kind = np.concatenate([xyz, place[None]]), np.append(kind, k)
         left_over[k] -= 1
         delta = points - place
         free &= np.linalg.norm((delta - np.round(delta)) @ vectors, axis=-1) > _TOO_CLOSE
     return xyz, kind
+
+
+def _no_room(density: Density, atoms: int) -> ConventionError:
+    size = float(volume(np.asarray(density.cell, dtype=float)))
+    return ConventionError(
+        f"there is no room for {atoms} atoms in a cell of {size:.1f} Å3: give the atoms of each element in the cell of the density"
+    )
 
 
 def _refined(fit: _Fit, xyz: np.ndarray, kind: np.ndarray, steps: int = _STEPS) -> np.ndarray:

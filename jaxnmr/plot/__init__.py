@@ -6,7 +6,7 @@ with any colour vision tell apart, and no information is carried by colour alone
 :mod:`jaxnmr.plot.models`.
 """
 
-from . import models, screening, series, solving
+from . import density, models, screening, series, solving
 from .course import convergence, correlation_matrix, correlations
 from .curves import curve
 from .echoes import echo_fit, sensitivity
@@ -22,6 +22,7 @@ __all__ = [
     "correlation_matrix",
     "correlations",
     "curve",
+    "density",
     "echo_fit",
     "energy",
     "information",

@@ -80,6 +80,9 @@ def test_the_best_shift_is_the_best_of_all_for_psnr():
     truth, other = pair((8, 8, 8), 8, 0.3)
     shifted = [psnr(truth, np.roll(other, (i, j, k), (0, 1, 2))) for i in range(8) for j in range(8) for k in range(8)]
     assert compare(truth, other, poses="one", shifts=True).psnr == pytest.approx(max(shifted), abs=1e-9)
+    assert compare(truth, other, shifts=True, most=1).psnr == pytest.approx(
+        compare(truth, other, shifts=True).psnr, abs=1e-9
+    )
 
 
 def test_equal_densities_are_equal():

@@ -1,0 +1,174 @@
+"""Sections through electron densities, and surfaces of one value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..crystal import lattice
+from ..errors import ParameterError
+from .structures import atom_style
+from .style import GREY, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..crystal import Crystal
+    from ..density import Density
+
+# how many contours, from which share of the highest value in the section on
+_CONTOURS, _LOWEST = 10, 0.02
+# Å, atoms that are further from the plane are not marked
+_NEAR = 0.5
+_AXES = "abc"
+
+
+def section(
+    density: Density, *, axis: str = "c", at: float = 0.0, crystal: Crystal | None = None, levels: Sequence[float] | None = None
+) -> Figure:  # fmt: skip
+    """Contours of a density in the plane of two axes of the cell, to scale, with the atoms in it.
+
+    Args:
+        density: of which.
+        axis: ``"a"``, ``"b"`` or ``"c"``, the axis that is cut.
+        at: fractional coordinate along it; of the planes of the grid the nearest is shown.
+        crystal: whose atoms within 0.5 Å of the plane are marked; with the cell of the density.
+        levels: of the contours in e/Å³, rising; ten in ratios of one to the next when not given.
+
+    Raises:
+        ParameterError: another axis, or a section without a value above 0 and no levels.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import LogNorm
+
+    if axis not in tuple(_AXES):
+        raise ParameterError(f"axis is {axis!r}; expected 'a', 'b' or 'c'")
+    across = _AXES.index(axis)
+    first, second = (k for k in range(3) if k != across)
+    values = np.asarray(density.values, dtype=float)
+    n = values.shape[across]
+    plane = round(at * n) % n
+    # the first points again at the end, so that the whole cell is shown
+    cut = np.pad(np.take(values, plane, across), ((0, 1), (0, 1)), mode="wrap")
+    if levels is None:
+        if cut.max() <= 0.0:
+            raise ParameterError(f"no value of the section at {axis} = {plane / n:.3f} is above 0: give levels")
+        levels = np.geomspace(_LOWEST * cut.max(), 0.9 * cut.max(), _CONTOURS)
+    vectors = lattice(np.asarray(density.cell, dtype=float))
+    right = np.array([np.linalg.norm(vectors[first]), 0.0])
+    cosine = vectors[first] @ vectors[second] / right[0] / np.linalg.norm(vectors[second])
+    up = np.linalg.norm(vectors[second]) * np.array([cosine, np.sqrt(1.0 - cosine**2)])
+    u, v = (np.arange(size) / (size - 1) for size in cut.shape)
+    x, y = (u[:, None] * right[k] + v * up[k] for k in range(2))
+    width = max(right[0], right[0] + up[0]) - min(0.0, up[0])
+    with styled():
+        figure, ax = plt.subplots(figsize=(5.6, 0.9 + 4.3 * up[1] / width), layout="constrained")
+        positive = levels[0] > 0.0
+        norm = LogNorm(levels[0], levels[-1]) if positive and len(levels) > 1 else None
+        lines = ax.contour(x, y, cut, levels=levels, cmap="viridis", norm=norm, linewidths=0.9)
+        ax.clabel(lines, levels=lines.levels[1::3], fmt="%.2g", fontsize=7)
+        corners = np.array([[0.0, 0.0], right, right + up, up, [0.0, 0.0]])
+        ax.plot(*corners.T, color=GREY, linewidth=0.8)
+        if crystal is not None:
+            _mark(ax, crystal, across, (first, second), plane / n, np.stack([right, up]))
+        ax.set_aspect("equal")
+        ax.set_xlabel(f"along {_AXES[first]} / Å")
+        ax.set_ylabel(f"at right angles to {_AXES[first]} / Å")
+        ax.set_title(f"density at {axis} = {plane / n:.3f}, contours in e/Å³", loc="left", pad=16.0)
+        return figure
+
+
+def _mark(ax, crystal: Crystal, across: int, along: tuple[int, int], at: float, directions: np.ndarray) -> None:
+    """Atoms near a plane, those on an edge of the cell at all of its equivalents."""
+    full = crystal.expand()
+    xyz = np.asarray(full.fractional, dtype=float)
+    # distance of the planes that bound the cell
+    height = 1.0 / np.linalg.norm(np.linalg.inv(np.asarray(full.lattice, dtype=float))[:, across])
+    off = xyz[:, across] - at
+    near = np.abs(off - np.round(off)) * height < _NEAR
+    for k in np.flatnonzero(near):
+        element = crystal.elements[int(np.asarray(full.site)[k])]
+        here = xyz[k, list(along)] % 1.0
+        for shift in product((0, 1), repeat=2):
+            place = here + shift
+            if (place < 1.0 + 1e-6).all():
+                x, y = place @ directions
+                ax.plot(x, y, "o", color=atom_style(element)[0], markersize=6, markeredgecolor="k", markeredgewidth=0.7)
+                ax.annotate(element, (x, y), (5, 4), textcoords="offset points", fontsize=9, fontweight="bold")
+
+
+def cloud(
+    density: Density, *, level: float | None = None, crystal: Crystal | None = None, most: int = 30_000
+) -> Figure:
+    """The surface of one value of a density as points in space, with the atoms in it.
+
+    Points lie where the value is crossed between neighbours of the grid, so that the surface is exact though no mesh is made.
+
+    Args:
+        density: of which.
+        level: e/Å³; the value that a third of all electrons lie above when not given.
+        crystal: whose atoms are shown.
+        most: points drawn; of more some are left out, evenly.
+
+    Raises:
+        ParameterError: the density does not cross the level.
+    """
+    import matplotlib.pyplot as plt
+
+    values = np.asarray(density.values, dtype=float)
+    if level is None:
+        rising = np.sort(np.maximum(values, 0.0).ravel())
+        level = float(rising[np.searchsorted(np.cumsum(rising), 2.0 / 3.0 * rising.sum())])
+    points = _crossings(values, level)
+    if not len(points):
+        raise ParameterError(
+            f"no two neighbours have {level:g} e/Å³ between them; the density is from {values.min():.3g} to {values.max():.3g}"
+        )
+    points = points[:: max(1, -(-len(points) // most))]
+    vectors = lattice(np.asarray(density.cell, dtype=float))
+    with styled():
+        figure = plt.figure(figsize=(6.2, 5.8), layout="constrained")
+        ax = figure.add_subplot(projection="3d")
+        x = points @ vectors
+        ax.scatter(*x.T, c=points[:, 2], cmap="viridis", s=2.5, alpha=0.6, linewidths=0)
+        ax.grid(False)
+        ax.minorticks_off()
+        for start, end in _edges():
+            ax.plot(*np.array([start @ vectors, end @ vectors]).T, color=GREY, linewidth=0.8)
+        if crystal is not None:
+            full = crystal.expand()
+            xyz = np.asarray(full.fractional, dtype=float) % 1.0 @ vectors
+            symbols = [crystal.elements[k] for k in np.asarray(full.site)]
+            for element in dict.fromkeys(symbols):
+                mine = xyz[[s == element for s in symbols]]
+                ax.scatter(*mine.T, color=atom_style(element)[0], s=60, edgecolors="k", depthshade=False, label=element)
+            ax.legend(loc="upper left")
+        ax.set_box_aspect(
+            np.ptp(np.array([np.array(corner) @ vectors for corner in product((0, 1), repeat=3)]), axis=0)
+        )
+        ax.set_xlabel("x / Å")
+        ax.set_ylabel("y / Å")
+        ax.set_zlabel("z / Å")
+        ax.set_title(f"{level:.3g} e/Å³", loc="left")
+        return figure
+
+
+def _crossings(values: np.ndarray, level: float) -> np.ndarray:
+    """Fractional coordinates of where a value lies between neighbours along an axis, by linear interpolation."""
+    found = []
+    for axis in range(3):
+        there = np.roll(values, -1, axis)
+        where = np.argwhere((values > level) != (there > level))
+        here, beyond = values[tuple(where.T)], there[tuple(where.T)]
+        points = where.astype(float)
+        points[:, axis] += (level - here) / (beyond - here)
+        found.append(points / values.shape)
+    return np.concatenate(found)
+
+
+def _edges() -> list[tuple[np.ndarray, np.ndarray]]:
+    corners = [np.array(corner) for corner in product((0, 1), repeat=3)]
+    return [(p, q) for p in corners for q in corners if (q - p).min() >= 0 and (q - p).sum() == 1]
