@@ -36,7 +36,9 @@ def covered(predicted, truth_at, points) -> np.ndarray:
     """Parts of points within one and 1.96 standard deviations, at the pose that fits best."""
     mean, sd = predicted.at(points)
     apart = np.abs(truth_at - mean) / np.maximum(sd, 1e-12)
-    return np.array([(apart < 1.0).mean(axis=1), (apart < 1.96).mean(axis=1)])[:, (np.abs(truth_at - mean)).sum(axis=1).argmin()]
+    return np.array([(apart < 1.0).mean(axis=1), (apart < 1.96).mean(axis=1)])[
+        :, (np.abs(truth_at - mean)).sum(axis=1).argmin()
+    ]
 
 
 def main() -> None:
@@ -45,12 +47,16 @@ def main() -> None:
     parser.add_argument("--crystals", type=int, default=500)
     parser.add_argument("--validation", type=int, default=60)
     parser.add_argument("--points", type=int, default=50)
-    parser.add_argument("--weight", type=float, help="of retrieval, rather than the one that is best for the validation part")
+    parser.add_argument(
+        "--weight", type=float, help="of retrieval, rather than the one that is best for the validation part"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     prior, parts = load_prior(options.prior), perov5.read()
     train = parts["train"]
-    drawn = lambda part, n, seed: [parts[part][k] for k in np.random.default_rng(seed).permutation(len(parts[part]))[:n]]
+    drawn = lambda part, n, seed: [
+        parts[part][k] for k in np.random.default_rng(seed).permutation(len(parts[part]))[:n]
+    ]
     test, val = drawn("test", options.crystals, 0), drawn("val", options.validation, 1)
     symbols = sorted({e for entry in train for e in entry.elements})
     n_train, n_test = counts(train, symbols), counts(test, symbols)

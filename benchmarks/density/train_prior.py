@@ -29,11 +29,16 @@ def trained_prior(folder: Path | None, recipe: Recipe, crystals: int, held_out: 
 
     def tell(epoch) -> None:
         if epoch.epoch % 5 == 0 or epoch.epoch == epoch.epochs:
-            print(f"epoch {epoch.epoch}: {epoch.train:.5f}, held out {epoch.valid:.5f}, {time.process_time() - start:.0f} CPU s", flush=True)
+            print(
+                f"epoch {epoch.epoch}: {epoch.train:.5f}, held out {epoch.valid:.5f}, {time.process_time() - start:.0f} CPU s",
+                flush=True,
+            )
 
     trained = train(samples, valid, recipe, folder=folder, progress=tell, stop_after=stop_after)
     held = prepare(valid, trained.basis, LineSet.within(recipe.lines), trained.elements, recipe.atoms)
-    return DensityPrior.of(trained, recipe, held, atoms=5, card={"data": "Perov-5, train part", "crystals": len(samples)})
+    return DensityPrior.of(
+        trained, recipe, held, atoms=5, card={"data": "Perov-5, train part", "crystals": len(samples)}
+    )
 
 
 def main() -> None:

@@ -44,7 +44,9 @@ class Basis:
         """Of densities with these coefficients."""
         return self.mean + c @ self.vectors.T
 
-    def structure_factors(self, hkl: Int[np.ndarray, "m 3"]) -> tuple[Complex[np.ndarray, " m"], Complex[np.ndarray, "m k"]]:
+    def structure_factors(
+        self, hkl: Int[np.ndarray, "m 3"]
+    ) -> tuple[Complex[np.ndarray, " m"], Complex[np.ndarray, "m k"]]:
         """``F/V = first + second @ c`` of any reflections: make these once for all densities."""
         all_waves = self.waves.waves(np.vstack([self.mean, self.vectors.T]))
         found = self.waves.at(all_waves, hkl)

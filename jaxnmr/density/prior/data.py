@@ -83,7 +83,9 @@ def perovskite_pose(sample: Sample) -> Sample:
     numbers = column @ [2, 1]
     counts = np.bincount(numbers, minlength=4)
     if sorted(counts) != [1, 1, 1, 2]:
-        raise ParameterError(f"{' '.join(sample.elements)} has columns of {counts.tolist()} atoms; expected 1, 1, 1 and 2")
+        raise ParameterError(
+            f"{' '.join(sample.elements)} has columns of {counts.tolist()} atoms; expected 1, 1, 1 and 2"
+        )
     pair = int(counts.argmax())
     # to (1/2, 1/2): then 3 is the pair, 0 the atom across, 1 and 2 beside
     column = (column + np.array([1 - pair // 2, 1 - pair % 2])) % 2
@@ -117,7 +119,9 @@ def fractions(composition: dict[str, float], elements: Sequence[str], atoms: int
     """
     amounts = {symbol: float(n) for symbol, n in composition.items()}
     if not amounts or not all(np.isfinite(n) and n > 0.0 for n in amounts.values()):
-        raise ParameterError(f"the composition {composition} names no elements, or amounts that are not positive numbers")
+        raise ParameterError(
+            f"the composition {composition} names no elements, or amounts that are not positive numbers"
+        )
     found = np.zeros(len(elements))
     for symbol, amount in amounts.items():
         element = element_of(symbol)[0]

@@ -40,7 +40,7 @@ class PredictedDensity:
     refined: Refined | None = None
 
     @property
-    def cell(self) -> Float[np.ndarray, "6"]:
+    def cell(self) -> Float[np.ndarray, 6]:
         """Å and degrees."""
         return np.array([self.edge] * 3 + [90.0] * 3)
 
@@ -87,7 +87,15 @@ class DensityPrior:
     card: Mapping[str, Any]
 
     @classmethod
-    def of(cls, trained: Trained, recipe: Recipe, held_out: Prepared, *, atoms: int = 0, card: Mapping[str, Any] | None = None):
+    def of(
+        cls,
+        trained: Trained,
+        recipe: Recipe,
+        held_out: Prepared,
+        *,
+        atoms: int = 0,
+        card: Mapping[str, Any] | None = None,
+    ):
         """A prior from a training.
 
         Args:
@@ -96,7 +104,12 @@ class DensityPrior:
             atoms: per cell.
             card: what else is to be said of it.
         """
-        said = {"seed": recipe.seed, "noise": recipe.noise._asdict(), "held_out_error": trained.log[-1].valid, **(card or {})}
+        said = {
+            "seed": recipe.seed,
+            "noise": recipe.noise._asdict(),
+            "held_out_error": trained.log[-1].valid,
+            **(card or {}),
+        }
         prior = cls(
             trained.basis, LineSet.within(recipe.lines), trained.network, trained.variables, trained.centre, trained.spread,
             trained.unit, trained.elements, atoms, {}, said,
@@ -131,7 +144,9 @@ class DensityPrior:
         if not (np.isfinite(edge) and edge > 0.0):
             raise ParameterError(f"the edge of the cell is {edge} Å; expected a positive number")
         if pattern is not None and abs(pattern.edge - edge) > 1e-3 * edge:
-            raise ParameterError(f"the cell has an edge of {edge} Å, the pattern one of {pattern.edge} Å; give one cell")
+            raise ParameterError(
+                f"the cell has an edge of {edge} Å, the pattern one of {pattern.edge} Å; give one cell"
+            )
         areas = np.zeros(len(self.lines.squares)) if pattern is None else pattern.on(self.lines)[0]
         if composition is None:
             known, amounts = 2, np.zeros(len(self.elements))

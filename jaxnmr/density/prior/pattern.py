@@ -83,7 +83,9 @@ class LinePattern:
         """
         angles = np.asarray(two_theta, dtype=float)
         if not wavelength > 0.0 or not ((angles > 0.0) & (angles < 180.0)).all():
-            raise ParameterError(f"wavelength {wavelength} Å and angles up to {angles.max(initial=0.0)}; expected above 0, and 0 to 180")
+            raise ParameterError(
+                f"wavelength {wavelength} Å and angles up to {angles.max(initial=0.0)}; expected above 0, and 0 to 180"
+            )
         factor = np.asarray(lorentz_factor(angles) * polarization_factor(angles, polarization), dtype=float)
         deviations = None if sigma is None else np.asarray(sigma, dtype=float) / factor
         d_star = 2.0 * np.sin(np.radians(angles / 2.0)) / wavelength

@@ -74,6 +74,7 @@ def refine_coefficients(
     mean: Float[np.ndarray, " k"],
     covariance: Float[np.ndarray, "k k"],
     *,
+    scale: float | None = None,
     steps: int = 20,
 ) -> Refined:
     """The most probable coefficients given a pattern of unknown scale and a normal prior.
@@ -85,22 +86,27 @@ def refine_coefficients(
         model: of the lines.
         areas, sigma: observed.
         mean, covariance: of the prior.
+        scale: of the observed areas over the calculated ones; found, too, when not given.
         steps: at most.
     """
     factor = np.linalg.cholesky(covariance)
-    lift = 1e-3 * areas.max() / max(areas.max(), 1e-300) * sigma.min() + sigma.min()
+    # keeps the square roots of absent lines from being steeper than noise lets them be
+    lift = sigma.min()
     observed = np.sqrt(areas + lift)
     deviation = sigma / (2.0 * observed)
-    scale = _best_scale(areas, sigma, model.areas(mean))
-    size = len(mean)
+    size, free = len(mean), scale is None
+    if scale is None:
+        calculated = model.areas(mean)
+        scale = float((np.sqrt(areas * calculated).sum() / calculated.sum()) ** 2)
+    begin = float(scale)
 
     def at(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         calculated, slope = model.areas_and_derivatives(mean + factor @ z[:size])
-        grown = scale * np.exp(z[size] * _SCALE_SPREAD)
+        grown = begin * np.exp(z[size] * _SCALE_SPREAD)
         root = np.sqrt(grown * calculated + lift)
         jacobian = np.empty((len(areas), size + 1))
         jacobian[:, :size] = (grown * slope) @ factor
-        jacobian[:, size] = grown * calculated * _SCALE_SPREAD
+        jacobian[:, size] = grown * calculated * _SCALE_SPREAD * free
         return (root - observed) / deviation, jacobian / (2.0 * root * deviation)[:, None]
 
     z = np.zeros(size + 1)
@@ -111,7 +117,7 @@ def refine_coefficients(
         right = residual - jacobian @ z
         inner = jacobian @ jacobian.T + (1.0 + damping) * np.eye(len(residual))
         target = -jacobian.T @ np.linalg.solve(inner, right)
-        trial, tried = z + (target - z) / (1.0 + damping), None
+        trial = z + (target - z) / (1.0 + damping)
         tried, slope = at(trial)
         new = tried @ tried + trial @ trial
         if new < cost:
@@ -128,17 +134,11 @@ def refine_coefficients(
     shrunk = np.eye(size + 1) - jacobian.T @ np.linalg.solve(inner, jacobian)
     posterior = factor @ shrunk[:size, :size] @ factor.T
     c = mean + factor @ z[:size]
-    found = scale * float(np.exp(z[size] * _SCALE_SPREAD))
+    found = begin * float(np.exp(z[size] * _SCALE_SPREAD))
     return Refined(
         c, 0.5 * (posterior + posterior.T), found, _rms(first), _rms(residual),
-        _r(areas, scale * model.areas(mean)), _r(areas, found * model.areas(c)), taken,
+        _r(areas, begin * model.areas(mean)), _r(areas, found * model.areas(c)), taken,
     )  # fmt: skip
-
-
-def _best_scale(areas: np.ndarray, sigma: np.ndarray, calculated: np.ndarray) -> float:
-    # of square roots, which one line that is far off moves less
-    del sigma
-    return float((np.sqrt(areas * calculated).sum() / calculated.sum()) ** 2)
 
 
 def _rms(residual: np.ndarray) -> float:

@@ -26,6 +26,7 @@ from .waves import Sample, WaveSet, in_batches, vectors_of
 
 STATE, LOG = "training.safetensors", "log.jsonl"
 _STATE_KEY = "jaxnmr-density-prior-training"
+_NOISE = LineNoise()
 # part of the mean over steps that the newest one has
 _FORGET = 0.002
 # of the covariance's loss, which is of one in so many crystals: it costs more than that of the mean
@@ -61,14 +62,16 @@ class Recipe:
     elements_only: float = 0.15
     no_composition: float = 0.15
     no_pattern: float = 0.1
-    noise: LineNoise = LineNoise()
+    noise: LineNoise = _NOISE
     atoms: AtomKind = "valence"
     basis_crystals: int = 3000
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.elements_only + self.no_composition + self.no_pattern >= 1.0:
-            raise ParameterError("nothing is left of what is seen whole: elements_only, no_composition, no_pattern sum to 1")
+            raise ParameterError(
+                "nothing is left of what is seen whole: elements_only, no_composition, no_pattern sum to 1"
+            )
         if min(self.size, self.epochs, self.batch, self.width) < 1:
             raise ParameterError("size, epochs, batch and width are whole numbers above 0")
 
@@ -173,7 +176,9 @@ def fit_network(
     """The network alone; arguments as of :func:`train`."""
     network = CoefficientNetwork(basis.size, min(recipe.rank, basis.size), recipe.width, recipe.depth)
     unit = float(basis.scale[0]) / 4.0
-    areas, composition, edge, target = (jnp.asarray(a, jnp.float32) for a in data._replace(coefficients=data.coefficients / unit))
+    areas, composition, edge, target = (
+        jnp.asarray(a, jnp.float32) for a in data._replace(coefficients=data.coefficients / unit)
+    )
     signs = jnp.asarray(basis.poses, jnp.float32)
     given = jnp.ones(len(edge), jnp.float32)
     plain = np.asarray(features(areas, given, composition, np.zeros(len(edge), np.int32), edge))
@@ -228,7 +233,9 @@ def fit_network(
 
     noisy = recipe.noise.applied(valid.areas, np.random.default_rng((recipe.seed, 3)))
     seen_all = (np.ones(len(noisy), np.float32), valid.composition.astype(np.float32), np.zeros(len(noisy), np.int32))
-    x_valid = (np.asarray(features(noisy.astype(np.float32), *seen_all, valid.edge.astype(np.float32))) - centre) / spread
+    x_valid = (
+        np.asarray(features(noisy.astype(np.float32), *seen_all, valid.edge.astype(np.float32))) - centre
+    ) / spread
     x_valid, c_valid = jnp.asarray(x_valid, jnp.float32), jnp.asarray(valid.coefficients / unit, jnp.float32)
     judged = jax.jit(lambda variables: error(network.apply(variables, x_valid), c_valid)[0].mean())  # type: ignore[arg-type]
     variables = jax.jit(network.init)(jax.random.key(recipe.seed), x_valid[:2])
@@ -242,7 +249,9 @@ def fit_network(
     for epoch in range(done, until):
         order = np.random.default_rng((recipe.seed, 2, epoch)).permutation(len(edge))[: per_epoch * batch]
         keys = jax.random.split(jax.random.fold_in(jax.random.key(recipe.seed + 1), epoch), per_epoch)
-        state, losses = epoch_of(state, order.reshape(per_epoch, batch), keys, epoch * per_epoch + jnp.arange(per_epoch))
+        state, losses = epoch_of(
+            state, order.reshape(per_epoch, batch), keys, epoch * per_epoch + jnp.arange(per_epoch)
+        )
         told = Epoch(epoch + 1, recipe.epochs, float(losses.mean()) * unit**2, float(judged(state[2])) * unit**2)
         if not np.isfinite(told.train):
             raise DataError(f"the training diverged in epoch {epoch + 1}: a lower rate than {recipe.rate:g} may do")

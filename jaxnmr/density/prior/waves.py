@@ -81,7 +81,7 @@ class WaveSet(NamedTuple):
         """The sum of the waves on a grid; those that it cannot hold are left out."""
         n1, n2, n3 = shape
         held = (2 * self.hkl < np.array(shape)).all(axis=1)
-        h, k, l = self.hkl[held].T  # noqa: E741
+        h, k, l = self.hkl[held].T
         full = np.zeros((*rho.shape[:-1], n1, n2, n3 // 2 + 1), dtype=complex)
         part = rho[..., held]
         for k_sign in (1, -1):
@@ -90,7 +90,9 @@ class WaveSet(NamedTuple):
             full[..., -h % n1, k_sign * k % n2, l] = part
         return np.fft.irfftn(full, s=shape, axes=(-3, -2, -1)) * (n1 * n2 * n3)
 
-    def at_points(self, rho: Complex[np.ndarray, "*n m"], points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, "*n p"]:
+    def at_points(
+        self, rho: Complex[np.ndarray, "*n m"], points: Float[np.ndarray, "p 3"]
+    ) -> Float[np.ndarray, "*n p"]:
         """The sum of the waves at fractional coordinates."""
         x = np.asarray(points, dtype=float).reshape(-1, 3)
         angles = 2.0 * np.pi * x[:, :1] * self.hkl[:, 0]
