@@ -23,6 +23,7 @@ from jaxnmr._tables import plain
 from jaxnmr.density import compare, superposed
 from jaxnmr.density.prior.data import LineNoise
 from jaxnmr.density.prior.files import load_prior
+from jaxnmr.density.prior.model import PredictedDensity
 from jaxnmr.density.prior.pattern import LinePattern
 from jaxnmr.density.prior.training import prepare
 
@@ -39,6 +40,18 @@ def covered(predicted, truth_at, points) -> np.ndarray:
     return np.array([(apart < 1.0).mean(axis=1), (apart < 1.96).mean(axis=1)])[
         :, (np.abs(truth_at - mean)).sum(axis=1).argmin()
     ]
+
+
+def retrieval_errors(prior, hits, entries) -> np.ndarray:
+    """Covariance of what retrieval misses, from crystals of the validation part."""
+    found, true = (
+        prepare(samples_of(of), prior.basis, prior.lines, prior.elements).coefficients for of in (hits, entries)
+    )
+    apart = prior.basis.poses[:, None] * true - found
+    off = apart[(apart**2).sum(axis=-1).argmin(axis=0), np.arange(len(true))]
+    covariance = off.T @ off / len(off)
+    # as few crystals as these give no covariance that could be inverted
+    return covariance + 0.1 * np.diag(np.diag(covariance)) + 1e-9 * np.eye(len(covariance))
 
 
 def main() -> None:
@@ -66,6 +79,8 @@ def main() -> None:
     of_train = patterns(train)
     observed = lambda entries: noise.applied(patterns(entries) ** 2, rng)
     i_val, i_test = observed(val), observed(test)
+    errors = drawn("val", 300, 5)
+    i_errors = observed(errors)
     density = lambda entry: np.asarray(superposed(entry.crystal(), shape).values)
     score = lambda truth, guess: (lambda x: (x.ssim, x.psnr))(compare(truth, guess, poses=POSES, shifts=True, most=4))
 
@@ -87,12 +102,14 @@ def main() -> None:
     mean = np.mean([density(at_origin(entry)) for entry in drawn("train", 300, 3)], axis=0)
     names = [
         "train mean", "nearest composition", f"retrieval (w = {weight:g})", "prior without a pattern", "prior, composition", "  refined",
-        "prior, elements only", "  refined", "prior, no composition", "  refined", "what its functions can hold",
+        "prior, elements only", "  refined", "prior, no composition", "  refined", "retrieval, refined", "what its functions can hold",
     ]  # fmt: skip
     scores = np.zeros((len(names), len(test), 2))
     cover, seconds, misfits = np.zeros((3, len(test), 2)), np.zeros((2, len(test))), np.zeros((2, len(test)))
     posed = samples_of(test)
     exact = prepare(posed, prior.basis, prior.lines, prior.elements).coefficients
+    hits = [train[nearest(n, areas, weight)] for n, areas in zip(counts(errors, symbols), i_errors, strict=True)]
+    spread = retrieval_errors(prior, hits, errors)
     points = np.random.default_rng(4).random((400, 3))
     start = time.process_time()
     for k, (entry, sample) in enumerate(zip(test, posed, strict=True)):
@@ -117,8 +134,11 @@ def main() -> None:
                 cover[1, k], cover[2, k] = covered(guess, truth_at, points), covered(refined, truth_at, points)
                 misfits[:, k] = refined.refined.misfit_before, refined.refined.misfit
             scores[row, k], scores[row + 1, k] = (score(truth, of.density(shape).values) for of in (guess, refined))
+        (near,) = prepare(samples_of([train[hit]]), prior.basis, prior.lines, prior.elements).coefficients
+        guess = prior.refine(PredictedDensity(prior.basis, entry.a, near, spread), pattern)
+        scores[-2, k] = score(truth, guess.density(shape).values)
         scores[-1, k] = score(truth, prior.basis.on_grid(exact[k], shape, cell).values)
-        if (k + 1) % 40 == 0 or k + 1 == len(test):
+        if (k + 1) % 20 == 0 or k + 1 == len(test):
             n = k + 1
             print(f"{n} crystals at {options.points}³, {time.process_time() - start:.0f} s of CPU")
             off = 1.0 - scores[:, :n, 0].mean(axis=1)

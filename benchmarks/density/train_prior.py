@@ -9,6 +9,7 @@ import argparse
 import time
 from pathlib import Path
 
+import numpy as np
 import perov5
 
 from jaxnmr.density.prior.data import LineSet, perovskite_pose
@@ -24,7 +25,8 @@ def samples_of(entries) -> list[Sample]:
 
 def trained_prior(folder: Path | None, recipe: Recipe, crystals: int, held_out: int, stop_after=None) -> DensityPrior:
     parts = perov5.read()
-    samples, valid = samples_of(parts["train"][:crystals]), samples_of(parts["val"][:held_out])
+    chosen = np.random.default_rng(0).permutation(len(parts["train"]))[:crystals]
+    samples, valid = samples_of([parts["train"][k] for k in chosen]), samples_of(parts["val"][:held_out])
     start = time.process_time()
 
     def tell(epoch) -> None:
@@ -34,6 +36,7 @@ def trained_prior(folder: Path | None, recipe: Recipe, crystals: int, held_out: 
                 flush=True,
             )
 
+    print(f"{len(samples)} crystals to train with, {len(valid)} held out", flush=True)
     trained = train(samples, valid, recipe, folder=folder, progress=tell, stop_after=stop_after)
     held = prepare(valid, trained.basis, LineSet.within(recipe.lines), trained.elements, recipe.atoms)
     return DensityPrior.of(
@@ -48,9 +51,10 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=600)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--waves", type=int, default=196, help="largest h² + k² + l² of the density")
     parser.add_argument("--width", type=int, default=384)
     options = parser.parse_args()
-    recipe = Recipe(epochs=options.epochs, seed=options.seed, width=options.width)
+    recipe = Recipe(epochs=options.epochs, seed=options.seed, width=options.width, waves=options.waves)
     prior = trained_prior(options.folder, recipe, options.crystals, options.held_out)
     print("factors on standard deviations:", prior.temperature)
     file = save_prior(prior, options.folder / "prior.safetensors")

@@ -22,7 +22,7 @@ from ..shapes import AtomKind
 from .basis import Basis, principal_basis
 from .data import LineNoise, LineSet, fractions_of
 from .network import CoefficientNetwork, Normal, features
-from .waves import Sample, WaveSet, in_batches, vectors_of
+from .waves import Sample, WaveSet, in_batches
 
 STATE, LOG = "training.safetensors", "log.jsonl"
 _STATE_KEY = "jaxnmr-density-prior-training"
@@ -64,7 +64,7 @@ class Recipe:
     no_pattern: float = 0.1
     noise: LineNoise = _NOISE
     atoms: AtomKind = "valence"
-    basis_crystals: int = 3000
+    basis_crystals: int = 1500
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -119,11 +119,12 @@ def prepare(
 ) -> Prepared:
     """Lines, fractions and coefficients of crystals, without keeping their densities."""
     areas, coefficients = [], []
-    for vector in vectors_of(samples, basis.waves, atoms):
-        areas.append(lines.areas(vector, basis.waves))
-        coefficients.append(basis.coefficients(vector))
+    # one by one, the functions would be read from memory again for each crystal
+    for vectors in in_batches(samples, basis.waves, atoms=atoms):
+        areas.append(lines.areas(vectors, basis.waves))
+        coefficients.append(basis.coefficients(vectors))
     edge = np.array([np.prod(np.asarray(s.cell[:3])) ** (1.0 / 3.0) for s in samples])
-    return Prepared(np.stack(areas), fractions_of(samples, elements), edge, np.stack(coefficients))
+    return Prepared(np.concatenate(areas), fractions_of(samples, elements), edge, np.concatenate(coefficients))
 
 
 def train(
@@ -154,7 +155,7 @@ def train(
     waves, lines = WaveSet.within(recipe.waves), LineSet.within(recipe.lines)
     if basis is None:
         chosen = [samples[k] for k in rng.permutation(len(samples))[: recipe.basis_crystals]]
-        basis = principal_basis(in_batches(chosen, waves), waves, recipe.size)
+        basis = principal_basis(in_batches(chosen, waves, atoms=recipe.atoms), waves, recipe.size)
     elements = tuple(sorted({e for sample in samples for e in sample.elements}))
     data = prepare(samples, basis, lines, elements, recipe.atoms)
     known = [s for s in held_out if set(s.elements) <= set(elements)]

@@ -136,7 +136,9 @@ def vectors_of(samples: Iterable[Sample], waves: WaveSet, atoms: AtomKind = "val
     return (waves.vector(superposed_waves(sample, waves, atoms)) for sample in samples)
 
 
-def in_batches(samples: Sequence[Sample], waves: WaveSet, size: int = 1000) -> Iterator[np.ndarray]:
+def in_batches(
+    samples: Sequence[Sample], waves: WaveSet, size: int = 500, atoms: AtomKind = "valence"
+) -> Iterator[np.ndarray]:
     """Vectors of crystals in batches ``(size or less, 2m)``: all of them at once would not fit into memory."""
     for start in range(0, len(samples), size):
-        yield np.stack(list(vectors_of(samples[start : start + size], waves)))
+        yield np.stack(list(vectors_of(samples[start : start + size], waves, atoms)))
