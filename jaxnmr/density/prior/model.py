@@ -17,7 +17,7 @@ from .basis import Basis
 from .data import LineNoise, LineSet, fractions
 from .network import CoefficientNetwork, Normal, features
 from .pattern import LinePattern
-from .refine import LineModel, Refined, refine_coefficients
+from .refine import LineModel, Refined, refine_with_widths
 from .training import Prepared, Recipe, Trained
 
 
@@ -159,10 +159,18 @@ class DensityPrior:
         )
         return PredictedDensity(self.basis, float(edge), means[0], covariances[0])
 
-    def refine(self, predicted: PredictedDensity, pattern: LinePattern, *, steps: int = 20) -> PredictedDensity:
-        """A prediction corrected by the lines, see `refine_coefficients`."""
+    def refine(
+        self, predicted: PredictedDensity, pattern: LinePattern, *, widths: Sequence[float] = (1.0,)
+    ) -> PredictedDensity:
+        """A prediction corrected by the lines.
+
+        Args:
+            predicted: to begin with.
+            pattern: the lines.
+            widths: factors on its standard deviations, the most probable of which is taken, see `refine_with_widths`.
+        """
         areas, sigma = pattern.on(self.lines)
-        found = refine_coefficients(self.line_model, areas, sigma, predicted.c, predicted.covariance, steps=steps)
+        found = refine_with_widths(self.line_model, areas, sigma, predicted.c, predicted.covariance, widths)
         return PredictedDensity(predicted.basis, predicted.edge, found.c, found.covariance, found)
 
     def distribution(self, areas, pattern, composition, known, edge) -> tuple[np.ndarray, np.ndarray]:

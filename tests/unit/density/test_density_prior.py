@@ -158,6 +158,10 @@ def test_a_linear_problem_has_the_posterior_of_the_textbook_and_intervals_hold_w
                 @ np.linalg.inv(second @ prior_covariance @ second.T + noise**2 * np.eye(lines))
             )
             np.testing.assert_allclose(found.c, gain @ (roots - first), atol=0.02)
+            spread = second @ prior_covariance @ second.T / noise**2 + np.eye(lines)
+            off = (roots - first) / noise
+            evidence = -0.5 * (off @ np.linalg.solve(spread, off) + np.linalg.slogdet(spread)[1])
+            assert found.log_evidence == pytest.approx(evidence, abs=0.05)
             expected = prior_covariance - gain @ second @ prior_covariance
             np.testing.assert_allclose(found.covariance, expected, atol=0.02 * np.abs(expected).max())
     # four standard deviations of a binomial
@@ -170,7 +174,8 @@ def test_refinement_lowers_the_misfit_and_moves_towards_the_truth(prior, unseen)
     for k, sample in enumerate(unseen):
         pattern = lines_of(prior, sample, seed=k)
         guess = prior.predict(sample.cell[0], pattern, {e: sample.elements.count(e) for e in sample.elements})
-        refined = prior.refine(guess, pattern)
+        refined = prior.refine(guess, pattern, widths=(0.3, 1.0))
+        assert refined.refined.log_evidence >= prior.refine(guess, pattern).refined.log_evidence
         assert refined.refined.misfit < refined.refined.misfit_before
         assert refined.refined.scale == pytest.approx(7.0, rel=0.5)
         truth = prior.basis.poses * prior.basis.coefficients(next(vectors_of([sample], prior.basis.waves)))
