@@ -21,7 +21,7 @@ _RIDGE = 1e-5
 
 
 class CoordinateNetwork(nn.Module):
-    """``phi_k(x)`` of fractional coordinates, periodic whatever the weights are.
+    """``phi_k(x)`` of fractional coordinates, periodic, with mirrors perpendicular to b and c, whatever the weights are.
 
     Attributes:
         size: number of functions.
@@ -37,7 +37,8 @@ class CoordinateNetwork(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*n 3"]) -> Float[Array, "*n k"]:
         angles = 2.0 * jnp.pi * x[..., None] * jnp.arange(1, self.highest + 1)
-        waves = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+        # even along b and c, as the waves are
+        waves = jnp.concatenate([jnp.cos(angles), jnp.sin(angles[..., :1, :])], axis=-2)
         h = waves.reshape(*x.shape[:-1], -1)
         for _ in range(self.depth):
             h = nn.gelu(nn.Dense(self.width)(h))

@@ -167,7 +167,7 @@ class DensityPrior:
         Args:
             predicted: to begin with.
             pattern: the lines.
-            widths: factors on its standard deviations, the most probable of which is taken, see `refine_with_widths`.
+            widths: factors on its standard deviations, weighted by what the lines say of them, see `refine_with_widths`.
         """
         areas, sigma = pattern.on(self.lines)
         found = refine_with_widths(self.line_model, areas, sigma, predicted.c, predicted.covariance, widths)

@@ -155,15 +155,24 @@ def refine_with_widths(
     covariance: Float[np.ndarray, "k k"],
     widths: Sequence[float],
 ) -> Refined:
-    """As :func:`refine_coefficients`, with that of several factors on the standard deviations of the prior that the lines make most probable.
+    """As :func:`refine_coefficients`, for several factors on the standard deviations of the prior, equally likely before the lines are seen.
 
-    A guess is very good for most crystals and far off for some: the lines say which it is for this one.
+    A guess is very good for most crystals and far off for some: the lines say which it is for this one. Mean and covariance are
+    those of all factors together, weighted by their evidence; everything else is that of the most probable one.
     """
     found = [
         refine_coefficients(model, areas, sigma, mean, covariance * width**2)._replace(width=float(width))
         for width in widths
     ]
-    return max(found, key=lambda of: of.log_evidence)
+    evidence = np.array([of.log_evidence for of in found])
+    weights = np.exp(evidence - evidence.max())
+    total = float(evidence.max() + np.log(weights.mean()))
+    weights /= weights.sum()
+    centre = sum(w * of.c for w, of in zip(weights, found, strict=True))
+    spread = sum(
+        w * (of.covariance + np.outer(of.c - centre, of.c - centre)) for w, of in zip(weights, found, strict=True)
+    )
+    return found[int(evidence.argmax())]._replace(c=centre, covariance=spread, log_evidence=total)
 
 
 def _rms(residual: np.ndarray) -> float:
