@@ -1,0 +1,149 @@
+"""What a prior is trained with: crystals in one pose, the lines of their powder, the fractions of their elements (host)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from ...crystal import element_of
+from ...errors import ConventionError, ParameterError
+from ..shapes import electrons_of
+from .waves import Sample, WaveSet
+
+# coordinates this far from 0 or 1/2 are no longer special
+_SPECIAL = 1e-2
+RELATIVE_NOISE, FLOOR = 0.03, 0.002
+
+
+class LineNoise(NamedTuple):
+    """Noise of a line: ``sigma² = (relative · area)² + (floor · largest area)²``."""
+
+    relative: float = RELATIVE_NOISE
+    floor: float = FLOOR
+
+    def sigma(self, areas: Float[np.ndarray, "*n lines"]) -> Float[np.ndarray, "*n lines"]:
+        """Standard deviations."""
+        least = self.floor * areas.max(axis=-1, keepdims=True)
+        return np.sqrt((self.relative * areas) ** 2 + least**2)
+
+    def applied(self, areas: Float[np.ndarray, "*n lines"], rng: np.random.Generator) -> Float[np.ndarray, "*n lines"]:
+        """Areas with noise, none of them negative."""
+        return np.maximum(areas + self.sigma(areas) * rng.normal(size=areas.shape), 0.0)
+
+
+class LineSet(NamedTuple):
+    """Lines of cubic cells: reflections of one ``h² + k² + l²`` are one line.
+
+    Attributes:
+        squares: of the lines, rising.
+        largest: of the squares.
+    """
+
+    squares: np.ndarray
+    largest: int
+
+    @classmethod
+    def within(cls, largest: int) -> "LineSet":
+        """All with ``0 < h² + k² + l² <= largest``."""
+        found = np.unique(WaveSet.within(largest).squares)
+        return cls(found[found > 0], largest)
+
+    def rows(self, waves: WaveSet) -> tuple[np.ndarray, np.ndarray]:
+        """Which waves are in a line, and in which (places among the lines)."""
+        inside = np.flatnonzero((waves.squares > 0) & (waves.squares <= self.largest))
+        return inside, np.searchsorted(self.squares, waves.squares[inside])
+
+    def areas(self, vectors: Float[np.ndarray, "*n 2m"], waves: WaveSet) -> Float[np.ndarray, "*n lines"]:
+        """``sum of |F/V|²`` of every line, e²/Å⁶."""
+        inside, line = self.rows(waves)
+        squares = vectors[..., inside] ** 2 + vectors[..., inside + len(waves.hkl)] ** 2
+        summing = np.zeros((len(inside), len(self.squares)))
+        summing[np.arange(len(inside)), line] = 1.0
+        return squares @ summing
+
+
+def perovskite_pose(sample: Sample) -> Sample:
+    """The one pose in which a prior of perovskites ABX3 that move along a sees them, of those a powder cannot tell apart.
+
+    Columns of atoms along a stand at y, z = 0 or 1/2. That of two atoms comes to (1/2, 1/2), the heavier one of those beside it to
+    (1/2, 0). Along a the valence electrons are centred on multiples of 1/2, the lone atom across from the pair near 0, and X
+    moves up with respect to A and B.
+
+    Raises:
+        ParameterError: it is no such crystal.
+    """
+    xyz, electrons = np.asarray(sample.xyz, dtype=float), np.array([electrons_of(e) for e in sample.elements])
+    column = np.round(2.0 * xyz[:, 1:]).astype(int)
+    if len(xyz) != 5 or np.abs(xyz[:, 1:] - column / 2.0).max() > _SPECIAL:
+        raise ParameterError(
+            f"{' '.join(sample.elements)} is no perovskite that moves along a only: expected five atoms with y and z of 0 or 1/2"
+        )
+    column %= 2
+    numbers = column @ [2, 1]
+    counts = np.bincount(numbers, minlength=4)
+    if sorted(counts) != [1, 1, 1, 2]:
+        raise ParameterError(
+            f"{' '.join(sample.elements)} has columns of {counts.tolist()} atoms; expected 1, 1, 1 and 2"
+        )
+    pair = int(counts.argmax())
+    # to (1/2, 1/2): then 3 is the pair, 0 the atom across, 1 and 2 beside
+    column = (column + np.array([1 - pair // 2, 1 - pair % 2])) % 2
+    numbers = column @ [2, 1]
+    across, two, one = (int(np.flatnonzero(numbers == k)[0]) for k in (0, 2, 1))
+    x = xyz[:, 0] - np.angle((electrons * np.exp(4j * np.pi * xyz[:, 0])).sum()) / (4.0 * np.pi)
+    x -= round(2.0 * x[across]) / 2.0
+    moved = x - np.round(2.0 * x) / 2.0
+    anion = np.isin(np.arange(5), [two, one])
+    # of the pair X is the one at the height of A
+    pair_atoms = np.flatnonzero(column.sum(axis=1) == 2)
+    anion[pair_atoms[np.argmin(np.cos(2.0 * np.pi * (x[pair_atoms] + 0.5)))]] = True
+    if moved[anion].mean() < moved[~anion].mean():
+        x = -x
+    if (electrons[one], x[one] % 1.0) > (electrons[two], x[two] % 1.0):
+        column = column[:, ::-1]
+    return Sample(sample.cell, sample.elements, np.column_stack([x % 1.0, column / 2.0]))
+
+
+def fractions(composition: dict[str, float], elements: Sequence[str], atoms: int = 0) -> Float[np.ndarray, " elements"]:
+    """Atom fractions by element.
+
+    Args:
+        composition: atoms or fractions by element; their sum does not matter.
+        elements: those a prior knows.
+        atoms: per cell, of which the fractions must be multiples; 0 when any fraction will do.
+
+    Raises:
+        ParameterError: an empty composition, numbers that are no amounts, or fractions that no whole atoms make.
+        ConventionError: an element that is not known.
+    """
+    amounts = {symbol: float(n) for symbol, n in composition.items()}
+    if not amounts or not all(np.isfinite(n) and n > 0.0 for n in amounts.values()):
+        raise ParameterError(
+            f"the composition {composition} names no elements, or amounts that are not positive numbers"
+        )
+    found = np.zeros(len(elements))
+    for symbol, amount in amounts.items():
+        element = element_of(symbol)[0]
+        if element not in elements:
+            raise ConventionError(
+                f"{symbol} was in none of the crystals the prior was trained with, which had: {' '.join(elements)}"
+            )
+        found[list(elements).index(element)] += amount
+    found /= found.sum()
+    if atoms and np.abs(found * atoms - np.round(found * atoms)).max() > 0.02:
+        raise ParameterError(
+            f"the composition {composition} cannot be that of a cell of {atoms} atoms, which the prior is of; give whole atoms"
+        )
+    return found
+
+
+def fractions_of(samples: Sequence[Sample], elements: Sequence[str]) -> Float[np.ndarray, "n elements"]:
+    """Atom fractions of crystals."""
+    found, place = np.zeros((len(samples), len(elements))), {e: k for k, e in enumerate(elements)}
+    for row, sample in zip(found, samples, strict=True):
+        for element in sample.elements:
+            if element not in place:
+                raise ConventionError(f"{element} is not among the elements of the prior: {' '.join(elements)}")
+            row[place[element]] += 1.0 / len(sample.elements)
+    return found

@@ -1,0 +1,98 @@
+"""Files of priors: arrays in half precision but for small ones, everything else in the header (host)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from ..._files import write_atomically
+from ...errors import DataError, ParseError
+from .basis import Basis
+from .data import LineSet
+from .model import DensityPrior
+from .network import CoefficientNetwork
+from .waves import WaveSet
+
+FORMAT = 1
+_KEY = "jaxnmr-density-prior"
+# numbers of an array from which on it is kept in half precision
+_LARGE = 5000
+
+
+def save_prior(prior: DensityPrior, path: str | Path) -> Path:
+    """Write a prior and its card.
+
+    Raises:
+        DataError: numbers that half precision does not hold.
+    """
+    variables = {
+        "network/" + "/".join(str(getattr(part, "key", part)) for part in way): np.asarray(leaf)
+        for way, leaf in jax.tree_util.tree_flatten_with_path(prior.variables)[0]
+    }
+    # vectors of even functions are real, of odd ones imaginary: half of them is zero
+    m = len(prior.basis.waves.hkl)
+    even = prior.basis.poses[1] > 0
+    halves = np.where(even, prior.basis.vectors[:m], prior.basis.vectors[m:])
+    arrays = {**variables, "vectors": halves, "mean": prior.basis.mean[:m], "poses": prior.basis.poses.astype(np.int8), "scale": prior.basis.scale,
+        "centre": prior.centre, "spread": prior.spread}  # fmt: skip
+    kept = {name: _small(name, array) for name, array in arrays.items()}
+    said = {
+        "format": FORMAT, "waves": int(prior.basis.waves.squares.max()), "lines": int(prior.lines.largest), "explained": prior.basis.explained,
+        "network": [prior.network.size, prior.network.rank, prior.network.width, prior.network.depth], "unit": prior.unit,
+        "elements": prior.elements, "atoms": prior.atoms, "temperature": dict(prior.temperature), "card": dict(prior.card),
+    }  # fmt: skip
+    return write_atomically(Path(path), safetensors.numpy.save(kept, metadata={_KEY: json.dumps(said)}))
+
+
+def load_prior(path: str | Path) -> DensityPrior:
+    """Read a prior.
+
+    Raises:
+        ParseError: no such file, another kind of file, a damaged one, or one of another version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ParseError(path, None, "no such file; expected a prior of densities written by a training")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            said = json.loads((file.metadata() or {})[_KEY])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ParseError(path, None, f"is no prior of densities, or damaged: {error}") from error
+    if said.get("format") != FORMAT:
+        raise ParseError(path, None, f"is of format {said.get('format')}; this version reads {FORMAT}")
+    waves, poses = WaveSet.within(said["waves"]), arrays["poses"].astype(float)
+    halves = arrays["vectors"].astype(float)
+    even = poses[1] > 0
+    vectors = np.concatenate([halves * even, halves * ~even])
+    mean = np.concatenate([arrays["mean"], np.zeros(len(waves.hkl))]).astype(float)
+    scale = arrays["scale"].astype(float)
+    basis = Basis(waves, mean, vectors, poses, scale, said["explained"])
+    variables: dict[str, Any] = {}
+    for name, array in arrays.items():
+        if name.startswith("network/"):
+            *way, last = name.split("/")[1:]
+            at = variables
+            for part in way:
+                at = at.setdefault(part, {})
+            at[last] = jnp.asarray(array, jnp.float32)
+    return DensityPrior(
+        basis, LineSet.within(said["lines"]), CoefficientNetwork(*said["network"]), variables, arrays["centre"], arrays["spread"],
+        said["unit"], tuple(said["elements"]), said["atoms"], said["temperature"], said["card"],
+    )  # fmt: skip
+
+
+def _small(name: str, array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.int8:
+        return np.ascontiguousarray(array)
+    kept = np.ascontiguousarray(array, np.float16 if array.size >= _LARGE else np.float32)
+    if not np.isfinite(kept).all():
+        raise DataError(f"{name} is not finite: the training has diverged")
+    return kept

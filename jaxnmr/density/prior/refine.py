@@ -1,0 +1,183 @@
+"""Coefficients made to agree with a pattern: Gauss-Newton on its lines with what the prior says as the other observations (host)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from .basis import Basis
+from .data import LineSet
+
+# a step is shortened where it makes things worse, and the search ends when nothing changes by more than this
+_LEAST_GAIN = 1e-4
+_SCALE_SPREAD = 3.0
+
+
+class LineModel(NamedTuple):
+    """Areas of lines as a function of coefficients: ``sum over a line of v²`` with ``v = first + second @ c``.
+
+    Attributes:
+        first: ``(m,)`` parts of waves, real and imaginary, of the mean.
+        second: ``(m, K)`` of the functions.
+        summing: ``(lines, m)`` which belong to which line.
+    """
+
+    first: Float[np.ndarray, " m"]
+    second: Float[np.ndarray, "m k"]
+    summing: Float[np.ndarray, "lines m"]
+
+    @classmethod
+    def plan(cls, basis: Basis, lines: LineSet) -> "LineModel":
+        """Made once for all crystals."""
+        inside, line = lines.rows(basis.waves)
+        rows = np.concatenate([inside, inside + len(basis.waves.hkl)])
+        summing = np.zeros((len(lines.squares), len(rows)))
+        summing[np.tile(line, 2), np.arange(len(rows))] = 1.0
+        return cls(basis.mean[rows], basis.vectors[rows], summing)
+
+    def areas(self, c: Float[np.ndarray, " k"]) -> Float[np.ndarray, " lines"]:
+        """e²/Å⁶."""
+        return self.summing @ (self.first + self.second @ c) ** 2
+
+    def areas_and_derivatives(self, c: Float[np.ndarray, " k"]) -> tuple[np.ndarray, Float[np.ndarray, "lines k"]]:
+        """Areas and their derivatives by the coefficients."""
+        v = self.first + self.second @ c
+        return self.summing @ v**2, 2.0 * (self.summing @ (v[:, None] * self.second))
+
+
+class Refined(NamedTuple):
+    """What a refinement found.
+
+    Attributes:
+        c: coefficients.
+        covariance: of the posterior, of a linear problem exactly.
+        scale: of the observed areas over the calculated ones.
+        misfit_before, misfit: root mean square of residuals of lines in their standard deviations, at the best scale for the first.
+        r_before, r: ``sum |sqrt(I_o) - sqrt(I_c)| / sum sqrt(I_o)``.
+        steps: taken.
+        log_evidence: how probable the lines are with this prior, up to a constant of the lines; of a linear problem exactly.
+        width: factor on the standard deviations of the prior.
+    """
+
+    c: np.ndarray
+    covariance: np.ndarray
+    scale: float
+    misfit_before: float
+    misfit: float
+    r_before: float
+    r: float
+    steps: int
+    log_evidence: float
+    width: float = 1.0
+
+
+def refine_coefficients(
+    model: LineModel,
+    areas: Float[np.ndarray, " lines"],
+    sigma: Float[np.ndarray, " lines"],
+    mean: Float[np.ndarray, " k"],
+    covariance: Float[np.ndarray, "k k"],
+    *,
+    scale: float | None = None,
+    steps: int = 20,
+) -> Refined:
+    """The most probable coefficients given a pattern of unknown scale and a normal prior.
+
+    Residuals are differences of square roots of areas, which are nearly linear in the coefficients, in their standard deviations
+    ``sigma/(2 sqrt(I))``; noise makes those of absent lines finite.
+
+    Args:
+        model: of the lines.
+        areas, sigma: observed.
+        mean, covariance: of the prior.
+        scale: of the observed areas over the calculated ones; found, too, when not given.
+        steps: at most.
+    """
+    factor = np.linalg.cholesky(covariance)
+    # keeps the square roots of absent lines from being steeper than noise lets them be
+    lift = sigma.min()
+    observed = np.sqrt(areas + lift)
+    deviation = sigma / (2.0 * observed)
+    size, free = len(mean), scale is None
+    if scale is None:
+        calculated = model.areas(mean)
+        scale = float((np.sqrt(areas * calculated).sum() / calculated.sum()) ** 2)
+    begin = float(scale)
+
+    def at(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        calculated, slope = model.areas_and_derivatives(mean + factor @ z[:size])
+        grown = begin * np.exp(z[size] * _SCALE_SPREAD)
+        root = np.sqrt(grown * calculated + lift)
+        jacobian = np.empty((len(areas), size + 1))
+        jacobian[:, :size] = (grown * slope) @ factor
+        jacobian[:, size] = grown * calculated * _SCALE_SPREAD * free
+        return (root - observed) / deviation, jacobian / (2.0 * root * deviation)[:, None]
+
+    z = np.zeros(size + 1)
+    residual, jacobian = at(z)
+    first, cost, damping, taken = residual, residual @ residual, 1e-3, 0
+    for _ in range(steps):
+        # the matrix of the lines is much smaller than that of the coefficients
+        right = residual - jacobian @ z
+        inner = jacobian @ jacobian.T + (1.0 + damping) * np.eye(len(residual))
+        target = -jacobian.T @ np.linalg.solve(inner, right)
+        trial = z + (target - z) / (1.0 + damping)
+        tried, slope = at(trial)
+        new = tried @ tried + trial @ trial
+        if new < cost:
+            gain = cost - new
+            z, residual, jacobian, cost = trial, tried, slope, new
+            damping, taken = damping * 0.1, taken + 1
+            if gain < _LEAST_GAIN * (1.0 + cost):
+                break
+        else:
+            damping = max(damping, 1e-2) * 10.0
+            if damping > 1e6:
+                break
+    inner = np.eye(len(residual)) + jacobian @ jacobian.T
+    shrunk = np.eye(size + 1) - jacobian.T @ np.linalg.solve(inner, jacobian)
+    posterior = factor @ shrunk[:size, :size] @ factor.T
+    c = mean + factor @ z[:size]
+    found = begin * float(np.exp(z[size] * _SCALE_SPREAD))
+    return Refined(
+        c, 0.5 * (posterior + posterior.T), found, _rms(first), _rms(residual),
+        _r(areas, begin * model.areas(mean)), _r(areas, found * model.areas(c)), taken,
+        float(-0.5 * (cost + np.linalg.slogdet(inner)[1])),
+    )  # fmt: skip
+
+
+def refine_with_widths(
+    model: LineModel,
+    areas: Float[np.ndarray, " lines"],
+    sigma: Float[np.ndarray, " lines"],
+    mean: Float[np.ndarray, " k"],
+    covariance: Float[np.ndarray, "k k"],
+    widths: Sequence[float],
+) -> Refined:
+    """As :func:`refine_coefficients`, for several factors on the standard deviations of the prior, equally likely before the lines are seen.
+
+    A guess is very good for most crystals and far off for some: the lines say which it is for this one. Mean and covariance are
+    those of all factors together, weighted by their evidence; everything else is that of the most probable one.
+    """
+    found = [
+        refine_coefficients(model, areas, sigma, mean, covariance * width**2)._replace(width=float(width))
+        for width in widths
+    ]
+    evidence = np.array([of.log_evidence for of in found])
+    weights = np.exp(evidence - evidence.max())
+    total = float(evidence.max() + np.log(weights.mean()))
+    weights /= weights.sum()
+    centre = sum(w * of.c for w, of in zip(weights, found, strict=True))
+    spread = sum(
+        w * (of.covariance + np.outer(of.c - centre, of.c - centre)) for w, of in zip(weights, found, strict=True)
+    )
+    return found[int(evidence.argmax())]._replace(c=centre, covariance=spread, log_evidence=total)
+
+
+def _rms(residual: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(residual**2)))
+
+
+def _r(areas: np.ndarray, calculated: np.ndarray) -> float:
+    return float(np.abs(np.sqrt(areas) - np.sqrt(calculated)).sum() / np.sqrt(areas).sum())
