@@ -67,7 +67,7 @@ def main(argv=None) -> int:
 
     jax.config.update("jax_enable_x64", True)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    count, real = (200, 4) if arguments.quick else (arguments.items, arguments.candidates)
+    count, real = (200, 2) if arguments.quick else (arguments.items, arguments.candidates)
     record = {"machine": machine(sorted(os.sched_getaffinity(0))), "workers": arguments.workers}
     with connected(workers=arguments.workers) as client:
         record["stubs"] = stubs(client, arguments.out, count)

@@ -164,7 +164,7 @@ def test_a_campaign_is_counted_by_what_it_costs_to_hand_out_and_compared_with_on
     assert (
         stubs["items"] == 200 and stubs["client_and_scheduler_cpu_ms_per_item"] > 0 and len(stubs["resident_mb"]) == 2
     )
-    assert real["statuses"] == {"converged": 4} and real["compared_with_one_process"] == 4
+    assert real["statuses"] == {"converged": 2} and real["compared_with_one_process"] == 2
     assert real["largest_relative_difference_of_chi2"] < 1e-9
 
 

@@ -184,8 +184,10 @@ class DensityPrior:
         return mean * self.unit, covariance * (self.unit * wide[:, None, None]) ** 2
 
     def _normal(self, areas, pattern, composition, known, edge) -> Normal:
-        single = (np.asarray(a, np.float32) for a in (areas, pattern, composition))
-        x = np.asarray(features(*single, np.asarray(known, np.int32), np.asarray(edge, np.float32)))
+        single = lambda a: np.asarray(a, np.float32)
+        x = np.asarray(
+            features(single(areas), single(pattern), single(composition), np.asarray(known, np.int32), single(edge))
+        )
         return self._program(self.variables, ((x - self.centre) / self.spread).astype(np.float32))
 
     def _calibrated(self, held_out: Prepared, noise: LineNoise, seed: int) -> DensityPrior:

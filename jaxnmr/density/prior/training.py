@@ -243,7 +243,8 @@ def fit_network(
     state = (variables, jax.jit(optimiser.init)(variables), variables)
     digest = _digest(recipe, data, basis)
     file = None if folder is None else Path(folder) / STATE
-    done, log = 0, []
+    done = 0
+    log: list[Epoch] = []
     if file is not None and file.is_file():
         state, done, log = _read(file, state, digest)
     until = recipe.epochs if stop_after is None else min(stop_after, recipe.epochs)

@@ -34,7 +34,7 @@ class WaveSet(NamedTuple):
     """
 
     hkl: Int[np.ndarray, "m 3"]
-    count: Int[np.ndarray, " m"]
+    count: Int[np.ndarray, " m"]  # type: ignore[assignment]  # nobody asks this tuple how often something is in it
 
     @classmethod
     def within(cls, largest: int) -> "WaveSet":
