@@ -26,6 +26,13 @@ _AT_ONCE = 500
 _KINDS = {float: "REAL", int: "INTEGER", str: "TEXT"}
 
 
+class _Connection(sqlite3.Connection):
+    """Closed when nobody has it any more: rows are read as long as somebody holds them, in whatever thread he lets go."""
+
+    def __del__(self):
+        self.close()
+
+
 class Row(NamedTuple):
     """What became of one item.
 
@@ -72,7 +79,7 @@ class Table:
         self.columns = dict(columns)
         self._lock: sqlite3.Connection | None = None
         if self.path is None:
-            self._base = sqlite3.connect(":memory:", isolation_level=None)
+            self._base = _Connection(":memory:", isolation_level=None, check_same_thread=False)
             self._make(kind, run)
             return
         try:
@@ -105,7 +112,7 @@ class Table:
         place = self.path.with_suffix(".lock")
         lock = None
         try:
-            lock = sqlite3.connect(place, isolation_level=None, timeout=0.0)
+            lock = _Connection(place, isolation_level=None, timeout=0.0, check_same_thread=False)
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error as err:
             if lock is not None:
@@ -340,7 +347,7 @@ def _connection(path: Path, *, reading: bool = False) -> sqlite3.Connection:
     """A connection that waits for whoever is just writing."""
     with _said(path):
         target = f"{path.absolute().as_uri()}?mode=ro" if reading else str(path)
-        return sqlite3.connect(target, uri=reading, isolation_level=None, timeout=60.0)
+        return _Connection(target, uri=reading, isolation_level=None, timeout=60.0, check_same_thread=False)
 
 
 def _reader(path: Path) -> sqlite3.Connection:
