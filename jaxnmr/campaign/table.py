@@ -12,7 +12,7 @@ import os
 import platform
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,9 @@ class _Connection(sqlite3.Connection):
     """Closed when nobody has it any more: rows are read as long as somebody holds them, in whatever thread he lets go."""
 
     def __del__(self):
-        self.close()
+        # one that could not be opened cannot be closed
+        with suppress(sqlite3.Error):
+            self.close()
 
 
 class Row(NamedTuple):

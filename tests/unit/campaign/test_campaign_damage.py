@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_a_table_says_what_it_is_as_soon_as_there_is_one(tmp_path):
 
     class Noticing(Table):
         def _note(self, **notes):
-            with sqlite3.connect(self.path) as other:
+            with closing(sqlite3.connect(self.path)) as other:
                 seen.append(other.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
             super()._note(**notes)
 

@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -108,7 +109,7 @@ def test_what_is_no_table_of_this_run_is_refused(tmp_path):
         (tmp_path / name / "table.sqlite").write_bytes(content)
         with pytest.raises(ParseError, match="is no table"):
             Rows(tmp_path / name)
-    with sqlite3.connect(tmp_path / "table.sqlite") as base:
+    with closing(sqlite3.connect(tmp_path / "table.sqlite")) as base, base:
         base.execute("UPDATE notes SET value = '99' WHERE name = 'schema'")
     with pytest.raises(ParseError, match="has the schema 99; expected 1"):
         Rows(tmp_path)

@@ -1,6 +1,7 @@
 """Series: every row from its neighbour, both ways, kept as they finish; what is not there is held."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import asdict
 
 import jax.numpy as jnp
@@ -109,7 +110,7 @@ def test_a_series_that_was_killed_goes_on_and_gives_the_same_numbers(found, fold
     half = tmp_path / "half"
     half.mkdir()
     (half / "table.sqlite").write_bytes((folder / "table.sqlite").read_bytes())
-    with sqlite3.connect(half / "table.sqlite") as base:
+    with closing(sqlite3.connect(half / "table.sqlite")) as base, base:
         gone = "name LIKE '%(backward)' OR name NOT IN (SELECT name FROM rows WHERE name LIKE '%(forward)' ORDER BY at LIMIT 4)"
         base.execute(f"DELETE FROM texts WHERE key IN (SELECT key FROM rows WHERE {gone})")
         base.execute(f"DELETE FROM rows WHERE {gone}")
