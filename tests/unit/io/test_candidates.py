@@ -452,7 +452,8 @@ class TestDatabases:
         assert path.read_bytes() == before
 
     def test_a_database_without_rows_is_refused(self, tmp_path):
-        ase.db.connect(tmp_path / "none.db").count()
+        with ase.db.connect(tmp_path / "none.db") as database:
+            database.count()
         with pytest.raises(ParseError, match="a database without rows"):
             read_candidates(tmp_path / "none.db")
 

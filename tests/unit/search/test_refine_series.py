@@ -126,7 +126,7 @@ def test_a_series_that_was_killed_goes_on_and_gives_the_same_numbers(found, fold
     assert more.resumed == 7 + 6 and more.rows[-1].status == "error" and "cannot be read" in more.rows[-1].message
 
 
-def test_a_folder_of_another_series_is_refused(folder):
+def test_a_folder_of_another_series_is_refused(found, folder):
     others = {"10 K": PRESENT["10 K"], "0 K": PRESENT["0 K"]}
     with pytest.raises(ConventionError, match="holds another series: its row 1 is '0 K', here it is '10 K'"):
         jn.refine_series(others, make, folder=folder)
