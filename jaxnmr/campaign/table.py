@@ -345,7 +345,7 @@ class Rows:
             self._base.close()
 
 
-def _connection(path: Path, *, reading: bool = False) -> sqlite3.Connection:
+def _connection(path: Path, *, reading: bool = False) -> _Connection:
     """A connection that waits for whoever is just writing."""
     with _said(path):
         target = f"{path.absolute().as_uri()}?mode=ro" if reading else str(path)
