@@ -11,3 +11,8 @@ def counted(count: int, noun: str) -> str:
 def listed(words: Sequence[str], last: str = "and") -> str:
     """Words in a row: ``"S, Cl and P"``."""
     return f" {last} ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+
+
+def writable(text: str) -> str:
+    """A text that can be written as UTF-8: names of files may hold bytes that are none."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .._words import writable
 from ..errors import ConventionError, JaxnmrError, ParseError
 
 FILE = "table.sqlite"
@@ -164,7 +165,7 @@ class Table:
             self._base.executemany(into, [self._flat(row) for row in rows])
             self._base.executemany(
                 "INSERT OR IGNORE INTO texts (key, record, text) VALUES (?, ?, ?)",
-                [(row.key, _utf8(json.dumps(_plain(row.record), ensure_ascii=False)), row.text) for row in rows],
+                [(row.key, writable(json.dumps(_plain(row.record), ensure_ascii=False)), row.text) for row in rows],
             )
 
     def forget(self, keys: Sequence[str]) -> None:
@@ -397,12 +398,7 @@ def _quoted(name: str) -> str:
 
 
 def _storable(row: Row) -> Row:
-    return row._replace(name=_utf8(row.name), message=_utf8(row.message), text=_utf8(row.text))
-
-
-def _utf8(text: str) -> str:
-    """A text that can be written: names of files may hold bytes that are no UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return row._replace(name=writable(row.name), message=writable(row.message), text=writable(row.text))
 
 
 def _number(value: Any) -> Any:
@@ -410,7 +406,7 @@ def _number(value: Any) -> Any:
     if value is None:
         return None
     if isinstance(value, str):
-        return _utf8(value)
+        return writable(value)
     if isinstance(value, int):
         return int(value)
     value = float(value)

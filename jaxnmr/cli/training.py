@@ -21,7 +21,7 @@ from ..models.tensors.recipe import EpochInfo
 from ..report.models import score_rows, write_evaluation, write_training
 from ..runfile.training import TrainingRun
 from .codes import INTERRUPTED, OK
-from .engines import progress
+from .engines import duration, progress
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -64,21 +64,11 @@ class TrainingLines:
             self.steady[member] = (info.epoch, now)
         elif info.epoch < info.epochs:
             epoch, time_then = self.steady[member]
-            text += f"  {_duration((now - time_then) / (info.epoch - epoch) * (info.epochs - info.epoch))} left"
+            text += f"  {duration((now - time_then) / (info.epoch - epoch) * (info.epochs - info.epoch))} left"
         if self.beside:
             text = f"{member + 1:3d}: {text}"
         self.console.print(text)
         self.member, self.ended, self.last = member, info.epoch == info.epochs, now
-
-
-def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
 
 
 def train_run(run: TrainingRun, folder: Path, console: Console, client: Client | None = None) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..._arguments import shown
 from ..._digest import digest
+from ..._words import writable
 from ...campaign.work import Item
 from ...crystal import Crystal
 from ...errors import ConventionError, ParameterError
@@ -34,7 +35,7 @@ def items_of(candidates: Any) -> Iterator[Item]:
     if isinstance(candidates, Candidates):
         return map(_read_later, candidates)
     if isinstance(candidates, Mapping):
-        items = [_item(_utf8(str(name)), given) for name, given in candidates.items()]
+        items = [_item(writable(str(name)), given) for name, given in candidates.items()]
     else:
         items = [item for given in candidates for item in _unnamed(given)]
     if not items:
@@ -53,7 +54,7 @@ def _unnamed(given: Any) -> Iterable[Item]:
     if isinstance(given, str | Path):
         return items_of(given)
     if isinstance(given, Crystal):
-        return [_item(_utf8(given.name), given)]
+        return [_item(writable(given.name), given)]
     if hasattr(given, "get_chemical_formula"):
         return [_item(given.get_chemical_formula(empirical=True), given)]
     raise ParameterError(
@@ -76,14 +77,9 @@ def _item(name: str, given: Any) -> Item:
 
 
 def _read_later(candidate: Candidate) -> Item:
-    candidate = candidate._replace(name=_utf8(candidate.name))
+    candidate = candidate._replace(name=writable(candidate.name))
     key = _key(candidate.name, candidate.suffix.encode(), candidate.content)
     return Item(key, candidate.name, candidate.kind, candidate, 256 + len(candidate.content))
-
-
-def _utf8(name: str) -> str:
-    """A name that can be written: those of files may hold bytes that are no UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _key(name: str, *content: bytes) -> str:
