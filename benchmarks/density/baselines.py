@@ -21,13 +21,13 @@ from pathlib import Path
 
 import numpy as np
 import perov5
-from perov5 import Entry
+from perov5 import Entry, drawn
+from retrieval import WEIGHTS, Retrieval
 
 from jaxnmr._tables import plain
 from jaxnmr.density import Pose, atom_gaussians, compare, poses_of, superposed
 
 NOISE, N_MAX = 0.03, 44
-WEIGHTS = (0.0, 1.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 POSES: tuple[Pose, ...] = tuple(
     p for p in poses_of("all") if all(s > 0 or a == 0 for a, s in zip(p.axes, p.signs, strict=True))
 )
@@ -112,10 +112,7 @@ def main() -> None:
     start = time.process_time()
     parts = perov5.read()
     train = parts["train"]
-    drawn = lambda part, n, seed: [
-        parts[part][k] for k in np.random.default_rng(seed).permutation(len(parts[part]))[:n]
-    ]
-    test, val = drawn("test", options.crystals, 0), drawn("val", options.validation, 1)
+    test, val = drawn(parts["test"], options.crystals, 0), drawn(parts["val"], options.validation, 1)
     symbols = sorted({e for part in parts.values() for entry in part for e in entry.elements})
     of_train, n_train = patterns(train), counts(train, symbols)
     n_test, n_val = counts(test, symbols), counts(val, symbols)
@@ -130,24 +127,15 @@ def main() -> None:
     density = lambda entry: np.asarray(superposed(entry.crystal(), shape).values)
     score = lambda truth, guess: (lambda x: (x.ssim, x.psnr))(compare(truth, guess, poses=POSES, shifts=True, most=4))
 
-    def nearest(number: np.ndarray, pattern: np.ndarray, weight: float) -> int:
-        apart = 0.5 * np.abs(n_train - number).sum(axis=1) + weight * ((of_train - pattern) ** 2).sum(axis=1)
-        return int(apart.argmin())
-
-    tuned = np.zeros((len(val), len(WEIGHTS)))
-    for k, entry in enumerate(val):
-        truth, known = density(entry), {}
-        for j, weight in enumerate(WEIGHTS):
-            hit = nearest(n_val[k], of_val[k], weight)
-            known[hit] = known.get(hit) or score(truth, density(train[hit]))
-            tuned[k, j] = known[hit][0]
+    retrieval = Retrieval(n_train, of_train)
+    tuned = retrieval.tuned(n_val, of_val, lambda k, hit: score(density(val[k]), density(train[hit]))[0])
     weight = WEIGHTS[int(tuned.mean(axis=0).argmax())]
     print(
         "SSIM on the validation part by weight: "
         + ", ".join(f"{w:g}: {s:.3f}" for w, s in zip(WEIGHTS, tuned.mean(axis=0), strict=True)),
         flush=True,
     )
-    mean = np.mean([density(at_origin(entry)) for entry in drawn("train", 300, 3)], axis=0)
+    mean = np.mean([density(at_origin(entry)) for entry in drawn(train, 300, 3)], axis=0)
     print(f"{time.process_time() - start:.0f} s of CPU for tuning and the mean", flush=True)
 
     names = (
@@ -159,7 +147,7 @@ def main() -> None:
     scores = np.zeros((len(names), len(test), 2))
     for k, entry in enumerate(test):
         truth = density(entry)
-        first, hit = nearest(n_test[k], of_test[k], 0.0), nearest(n_test[k], of_test[k], weight)
+        first, hit = (retrieval.nearest(n_test[k], of_test[k], w) for w in (0.0, weight))
         scores[0, k] = score(truth, mean)
         scores[1, k] = score(truth, density(train[first]))
         scores[2, k] = scores[1, k] if hit == first else score(truth, density(train[hit]))

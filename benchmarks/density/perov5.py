@@ -48,6 +48,11 @@ def read(folder: str | Path | None = None) -> dict[str, list[Entry]]:
     return {part: [e for e in entries if set(e.elements) <= known] for part, entries in found.items()}
 
 
+def drawn(entries: list[Entry], count: int, seed: int) -> list[Entry]:
+    """So many of some entries, drawn by seed."""
+    return [entries[k] for k in np.random.default_rng(seed).permutation(len(entries))[:count]]
+
+
 def _entry(name: str, text: str) -> Entry:
     lines = text.replace("\\n", "\n").split("\n")
     vectors = np.array([line.split() for line in lines[2:5]], dtype=float) * float(lines[1])

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import perov5
-from baselines import POSES, WEIGHTS, at_origin, counts, intervals, patterns
+from baselines import POSES, at_origin, counts, intervals, patterns
+from perov5 import drawn
+from retrieval import WEIGHTS, Retrieval
 from train_prior import samples_of
 
 from jaxnmr._tables import plain
@@ -69,10 +71,7 @@ def main() -> None:
     options = parser.parse_args()
     prior, parts = load_prior(options.prior), perov5.read()
     train = parts["train"]
-    drawn = lambda part, n, seed: [
-        parts[part][k] for k in np.random.default_rng(seed).permutation(len(parts[part]))[:n]
-    ]
-    test, val = drawn("test", options.crystals, 0), drawn("val", options.validation, 1)
+    test, val = drawn(parts["test"], options.crystals, 0), drawn(parts["val"], options.validation, 1)
     symbols = sorted({e for entry in train for e in entry.elements})
     n_train, n_test = counts(train, symbols), counts(test, symbols)
     shared = np.mean([(np.abs(n_train - n).sum(axis=1) == 0).any() for n in n_test])
@@ -81,27 +80,19 @@ def main() -> None:
     of_train = patterns(train)
     observed = lambda entries: noise.applied(patterns(entries) ** 2, rng)
     i_val, i_test = observed(val), observed(test)
-    errors = drawn("val", 300, 5)
+    errors = drawn(parts["val"], 300, 5)
     i_errors = observed(errors)
     density = lambda entry: np.asarray(superposed(entry.crystal(), shape).values)
     score = lambda truth, guess: (lambda x: (x.ssim, x.psnr))(compare(truth, guess, poses=POSES, shifts=True, most=4))
 
-    def nearest(number, areas, weight) -> int:
-        roots = np.sqrt(areas / areas.sum())
-        apart = 0.5 * np.abs(n_train - number).sum(axis=1) + weight * ((of_train - roots) ** 2).sum(axis=1)
-        return int(apart.argmin())
-
+    retrieval = Retrieval(n_train, of_train)
+    roots_of = lambda areas: np.sqrt(areas / areas.sum(axis=-1, keepdims=True))
     weight = options.weight
     if weight is None:
-        n_val, tuned = counts(val, symbols), np.zeros((len(val), len(WEIGHTS)))
-        for k, entry in enumerate(val):
-            truth, known = density(entry), {}
-            for j, w in enumerate(WEIGHTS):
-                hit = nearest(n_val[k], i_val[k], w)
-                known[hit] = known.get(hit) or score(truth, density(train[hit]))
-                tuned[k, j] = known[hit][0]
+        found = lambda k, hit: score(density(val[k]), density(train[hit]))[0]
+        tuned = retrieval.tuned(counts(val, symbols), roots_of(i_val), found)
         weight = WEIGHTS[int(tuned.mean(axis=0).argmax())]
-    mean = np.mean([density(at_origin(entry)) for entry in drawn("train", 300, 3)], axis=0)
+    mean = np.mean([density(at_origin(entry)) for entry in drawn(train, 300, 3)], axis=0)
     names = [
         "train mean", "nearest composition", f"retrieval (w = {weight:g})", "prior without a pattern", "prior, composition", "  refined",
         "prior, elements only", "  refined", "prior, no composition", "  refined", "retrieval, refined", "the more probable of these, refined", "what its functions can hold",
@@ -110,7 +101,10 @@ def main() -> None:
     cover, seconds, misfits = np.zeros((3, len(test), 2)), np.zeros((2, len(test))), np.zeros((2, len(test)))
     posed = samples_of(test)
     exact = prepare(posed, prior.basis, prior.lines, prior.elements).coefficients
-    hits = [train[nearest(n, areas, weight)] for n, areas in zip(counts(errors, symbols), i_errors, strict=True)]
+    hits = [
+        train[retrieval.nearest(n, roots, weight)]
+        for n, roots in zip(counts(errors, symbols), roots_of(i_errors), strict=True)
+    ]
     spread = retrieval_errors(prior, hits, errors)
     points = np.random.default_rng(4).random((400, 3))
     start, taken = time.process_time(), 0
@@ -118,7 +112,7 @@ def main() -> None:
         truth, cell = density(entry), np.array(sample.cell)
         pattern = LinePattern.create(entry.a, np.sqrt(prior.lines.squares) / entry.a, i_test[k], noise.sigma(i_test[k]))
         composition = {e: float(entry.elements.count(e)) for e in entry.elements}
-        first, hit = nearest(n_test[k], i_test[k], 0.0), nearest(n_test[k], i_test[k], weight)
+        first, hit = (retrieval.nearest(n_test[k], roots_of(i_test[k]), w) for w in (0.0, weight))
         scores[0, k], scores[1, k] = score(truth, mean), score(truth, density(train[first]))
         scores[2, k] = scores[1, k] if hit == first else score(truth, density(train[hit]))
         guess = prior.predict(entry.a, None, composition)

@@ -23,6 +23,10 @@ CELL = ["--cell", "4.594", "4.594", "2.959", "90", "90", "90"]
 ANGLES = jn.Crystal.create(**ANGLESITE)
 
 
+def command_for(pattern, *options):
+    return ["solve", str(pattern), "--composition", "TiO2", "--wavelength", "1.540593", *options]
+
+
 @pytest.fixture(scope="module")
 def rutile_pattern(tmp_path_factory):
     return write_rutile(tmp_path_factory.mktemp("rutile"))
@@ -105,16 +109,7 @@ def test_wrong_numbers_of_seeds_are_named(rutile_pattern, tmp_path, capsys):
     for seeds, words in ((0, "seeds is 0"), ([], "one or more"), ([1, 1], "different"), ([-1], "from 0 on")):
         with pytest.raises(ParameterError, match=words):
             jn.solve.determine_from_seeds(measured, "TiO2", seeds=seeds)
-    command = [
-        "solve",
-        str(rutile_pattern),
-        "--composition",
-        "TiO2",
-        "--wavelength",
-        "1.540593",
-        "--out",
-        str(tmp_path),
-    ]
+    command = command_for(rutile_pattern, "--out", str(tmp_path))
     for options, words in (
         (["--seeds", "0"], "--seeds is 0"),
         (["--workers", "2"], "give --seeds N"),
@@ -146,18 +141,8 @@ def test_seeds_of_rutile_agree_and_a_second_call_only_adds(rutile_pattern, tmp_p
     monkeypatch.setattr(write, "write_report", lambda *arguments: {})
     monkeypatch.setattr(solution, "_first_steps", lambda *arguments: {})
 
-    command = [
-        "solve",
-        str(rutile_pattern),
-        "--composition",
-        "TiO2",
-        "--wavelength",
-        "1.540593",
-        *CELL,
-        "--minutes",
-        "1",
-    ]
-    command += ["--space-group", "P 42/m n m", "--out", str(tmp_path)]
+    known = (*CELL, "--space-group", "P 42/m n m", "--minutes", "1")
+    command = command_for(rutile_pattern, *known, "--out", str(tmp_path))
     assert main([*command, "--seeds", "2"]) == 0
     said = "2 of 2 seeds found this structure (atoms within 0.001 Å)."
     shown = " ".join(capsys.readouterr().err.split())
