@@ -141,8 +141,8 @@ def test_seeds_of_rutile_agree_and_a_second_call_only_adds(rutile_pattern, tmp_p
     monkeypatch.setattr(write, "write_report", lambda *arguments: {})
     monkeypatch.setattr(solution, "_first_steps", lambda *arguments: {})
 
-    known = (*CELL, "--space-group", "P 42/m n m", "--minutes", "1")
-    command = command_for(rutile_pattern, *known, "--out", str(tmp_path))
+    told = (*CELL, "--space-group", "P 42/m n m", "--minutes", "1")
+    command = command_for(rutile_pattern, *told, "--out", str(tmp_path))
     assert main([*command, "--seeds", "2"]) == 0
     said = "2 of 2 seeds found this structure (atoms within 0.001 Å)."
     shown = " ".join(capsys.readouterr().err.split())
