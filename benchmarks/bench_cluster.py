@@ -21,7 +21,8 @@ from timing import benchmark_parser, machine
 from jaxnmr.campaign.cluster import Cluster
 from jaxnmr.campaign.connect import connected
 from jaxnmr.campaign.drive import drive
-from jaxnmr.campaign.table import Row, Table
+from jaxnmr.campaign.rows import Row
+from jaxnmr.campaign.table import Table
 from jaxnmr.campaign.work import Item
 
 KINDS = 20

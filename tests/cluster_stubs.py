@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from jaxnmr.campaign.table import Row
+from jaxnmr.campaign.rows import Row
 from jaxnmr.campaign.work import Item
 
 

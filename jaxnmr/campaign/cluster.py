@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConventionError, JaxnmrError
 from .chunks import LEAST, MOST, Chunks
-from .table import Row
+from .rows import Row
 from .work import Item, Work, failed
 from .worker import Unfit, chunk, versions
 

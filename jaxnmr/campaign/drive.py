@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
-from .table import Row, Table
+from .rows import Row
+from .table import Table
 from .work import Item, Work
 
 # rows wait no longer than this to be written, where others follow

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConventionError, ParseError
-from .table import Rows
+from .rows import Rows
 
 _AT_ONCE = 10_000
 

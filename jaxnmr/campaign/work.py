@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-from .table import Row
+from .rows import Row
 
 
 class Item(NamedTuple):

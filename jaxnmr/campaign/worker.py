@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-from .table import Row
+from .rows import Row
 from .work import Item, Work
 
 # begun once per process and campaign

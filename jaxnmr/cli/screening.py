@@ -194,7 +194,7 @@ def add_table(command: Callable) -> None:
 
 def _table(arguments: argparse.Namespace, console: Console) -> int:
     from ..campaign.export import write_parquet
-    from ..campaign.table import Rows
+    from ..campaign.rows import Rows
     from ..report.screening import csv_lines, write_structures
     from ..search.screening.stored import ranked_table
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from ..campaign.drive import Tally
-    from ..campaign.table import Row
+    from ..campaign.rows import Row
 
 
 class TrainingLines:

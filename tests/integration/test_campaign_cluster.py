@@ -26,7 +26,8 @@ from jaxnmr.campaign import worker
 from jaxnmr.campaign.cluster import Cluster
 from jaxnmr.campaign.connect import connected, require_same_versions
 from jaxnmr.campaign.drive import drive
-from jaxnmr.campaign.table import Rows, Table
+from jaxnmr.campaign.rows import Rows
+from jaxnmr.campaign.table import Table
 from jaxnmr.errors import ConventionError, JaxnmrError, ParseError
 from jaxnmr.models.data.training_data import DataSource, Split
 from jaxnmr.models.tensors.cross_validation import cross_validate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...campaign.drive import Tally
-from ...campaign.table import Row
+from ...campaign.rows import Row
 from ...errors import ConventionError, DataError
 from ..data.training_data import Prepared
 from .calibration import cross_coverage

@@ -12,7 +12,8 @@ import numpy as np
 
 from ...campaign.cluster import Cluster
 from ...campaign.drive import Tally, drive
-from ...campaign.table import Row, Table
+from ...campaign.rows import Row
+from ...campaign.table import Table
 from ...campaign.work import Item, failed
 from ...errors import JaxnmrError
 from ..data.training_data import Prepared

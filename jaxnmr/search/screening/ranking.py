@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..._tables import plain
-from ...campaign.table import Row
+from ...campaign.rows import Row
 from ...refinement.result import RefinementResult
 from .rows import ScreeningRow
 

@@ -11,7 +11,7 @@ import jax
 
 from ..._cache import share_cache
 from ..._precision import enable_x64
-from ...campaign.table import Row
+from ...campaign.rows import Row
 from ...campaign.work import Item
 from ...crystal import Crystal
 from ...objective import Parameters

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...campaign.table import Row
+from ...campaign.rows import Row
 from ...crystal.cell import lattice
 from ...io.structures.cif_write import cif_text
 from ...objective import Parameters

@@ -19,7 +19,8 @@ from ..._cache import cache_in_use
 from ..._version import __version__
 from ...campaign.cluster import Cluster
 from ...campaign.drive import Engine, Tally, drive
-from ...campaign.table import Row, Table
+from ...campaign.rows import Row
+from ...campaign.table import Table
 from ...campaign.work import Item, Work
 from ...errors import ConventionError, ParameterError, PrecisionError
 from ...io.structures.candidates import Candidates

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
-from ...campaign.table import Rows
+from ...campaign.rows import Rows
 from ...errors import ParseError
 from .ranking import MERITS, ScreeningResult, figures_of_merit, with_doubt
 from .rows import KIND, ScreeningRow, taken

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ...campaign.table import Row, Table
+from ...campaign.rows import Row
+from ...campaign.table import Table
 from ...errors import ConventionError
 from .rows import SeriesRow
 

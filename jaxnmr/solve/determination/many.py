@@ -16,7 +16,8 @@ from ..._version import __version__
 from ..._words import listed
 from ...campaign.cluster import Cluster
 from ...campaign.drive import Tally, drive
-from ...campaign.table import Row, Table
+from ...campaign.rows import Row
+from ...campaign.table import Table
 from ...crystal import SpaceGroup
 from ...diffraction import Instrument, Pattern
 from ...energy import EnergyModel

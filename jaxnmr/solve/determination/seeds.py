@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from ..._cache import share_cache
 from ..._precision import enable_x64
-from ...campaign.table import Row
+from ...campaign.rows import Row
 from ...campaign.work import Item, failed
 from ...crystal import Crystal
 from ...energy import EnergyModel

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from jaxnmr.campaign.chunks import Chunks
-from jaxnmr.campaign.table import Row
+from jaxnmr.campaign.rows import Row
 from jaxnmr.campaign.work import Item
 from jaxnmr.campaign.worker import chunk as worked_on
 from jaxnmr.campaign.worker import versions

@@ -10,7 +10,8 @@ from contextlib import closing
 import pytest
 
 from jaxnmr.campaign.connect import connected, serve
-from jaxnmr.campaign.table import FILE, Row, Rows, Table
+from jaxnmr.campaign.rows import FILE, Row, Rows
+from jaxnmr.campaign.table import Table
 from jaxnmr.errors import ConventionError, JaxnmrError, ParseError
 
 COLUMNS = {"chi2": float}

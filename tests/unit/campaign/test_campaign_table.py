@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from jaxnmr.campaign.export import write_parquet
-from jaxnmr.campaign.table import Row, Rows, Table
+from jaxnmr.campaign.rows import Row, Rows
+from jaxnmr.campaign.table import Table
 from jaxnmr.errors import ConventionError, JaxnmrError, ParseError
 
 COLUMNS = {"chi2": float, "sites": int, "group": str}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxnmr.campaign.table import Row, Table
+from jaxnmr.campaign.rows import Row
+from jaxnmr.campaign.table import Table
 from jaxnmr.cli.main import main
 from jaxnmr.cli.screening import _Make, _read, _settings
 from jaxnmr.errors import ParseError

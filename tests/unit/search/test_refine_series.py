@@ -11,7 +11,8 @@ import pytest
 import jaxnmr as jn
 from jaxnmr._record import plain
 from jaxnmr._struct import static
-from jaxnmr.campaign.table import Rows, Table
+from jaxnmr.campaign.rows import Rows
+from jaxnmr.campaign.table import Table
 from jaxnmr.errors import ConventionError, ParameterError
 from jaxnmr.plot.series import kinds
 from jaxnmr.report.series import series_record, series_table

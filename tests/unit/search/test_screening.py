@@ -11,7 +11,8 @@ from small_problems import DOUBLET, histogram, rutile
 
 import jaxnmr as jn
 from jaxnmr._compilations import watch_compilations
-from jaxnmr.campaign.table import Rows, Table
+from jaxnmr.campaign.rows import Rows
+from jaxnmr.campaign.table import Table
 from jaxnmr.cli import main
 from jaxnmr.errors import ConventionError, ParameterError, ParseError
 from jaxnmr.objective.objective import residuals

@@ -9,7 +9,7 @@ import pytest
 from solved_crystals import ANGLESITE, QUARTZ, write_rutile
 
 import jaxnmr as jn
-from jaxnmr.campaign.table import Rows
+from jaxnmr.campaign.rows import Rows
 from jaxnmr.cli import main
 from jaxnmr.crystal.transform import transformed
 from jaxnmr.errors import ConventionError, ParameterError
