@@ -71,7 +71,8 @@ def add_worker(command: Callable) -> None:
 
 
 def _worker(arguments: argparse.Namespace, console: Console) -> int:
-    from ..campaign.connect import address_in, serve
+    from ..campaign.connect import address_in
+    from ..campaign.processes import serve
 
     address = arguments.scheduler or address_in(arguments.scheduler_file)
     console.print(f"working for {escape(address)} until it ends")

@@ -9,7 +9,8 @@ from contextlib import closing
 
 import pytest
 
-from jaxnmr.campaign.connect import connected, serve
+from jaxnmr.campaign.connect import connected
+from jaxnmr.campaign.processes import serve
 from jaxnmr.campaign.rows import FILE, Row, Rows
 from jaxnmr.campaign.table import Table
 from jaxnmr.errors import ConventionError, JaxnmrError, ParseError
