@@ -14,6 +14,7 @@ from .waves import Sample, WaveSet
 # coordinates this far from 0 or 1/2 are no longer special
 _SPECIAL = 1e-2
 RELATIVE_NOISE, FLOOR = 0.03, 0.002
+_ANIONS = frozenset("H N O F P S Cl Se Br Te I".split())
 
 
 class LineNoise(NamedTuple):
@@ -68,7 +69,7 @@ def perovskite_pose(sample: Sample) -> Sample:
 
     Columns of atoms along a stand at y, z = 0 or 1/2. That of two atoms comes to (1/2, 1/2), the heavier one of those beside it to
     (1/2, 0). Along a the valence electrons are centred on multiples of 1/2, the lone atom across from the pair near 0, and X
-    moves up with respect to A and B.
+    moves up with respect to A and B. Sites come in one order: the lone atom, those beside the pair from (0, 1/2) on, X and B of the pair.
 
     Raises:
         ParameterError: it is no such crystal.
@@ -91,8 +92,9 @@ def perovskite_pose(sample: Sample) -> Sample:
     column = (column + np.array([1 - pair // 2, 1 - pair % 2])) % 2
     numbers = column @ [2, 1]
     across, two, one = (int(np.flatnonzero(numbers == k)[0]) for k in (0, 2, 1))
-    x = xyz[:, 0] - np.angle((electrons * np.exp(4j * np.pi * xyz[:, 0])).sum()) / (4.0 * np.pi)
-    x -= round(2.0 * x[across]) / 2.0
+    first = [across, *np.delete(np.arange(5), across)]
+    x = np.empty(5)
+    x[first] = centred(xyz[first], electrons[first])[:, 0]
     moved = x - np.round(2.0 * x) / 2.0
     anion = np.isin(np.arange(5), [two, one])
     # of the pair X is the one at the height of A
@@ -101,8 +103,23 @@ def perovskite_pose(sample: Sample) -> Sample:
     if moved[anion].mean() < moved[~anion].mean():
         x = -x
     if (electrons[one], x[one] % 1.0) > (electrons[two], x[two] % 1.0):
-        column = column[:, ::-1]
-    return Sample(sample.cell, sample.elements, np.column_stack([x % 1.0, column / 2.0]))
+        column, two, one = column[:, ::-1], one, two
+    height = np.cos(2.0 * np.pi * x[pair_atoms])
+    metal = np.array([sample.elements[k] not in _ANIONS for k in pair_atoms])
+    order = [across, one, two, *pair_atoms[np.lexsort((-height, metal))]]
+    placed = np.column_stack([x % 1.0, column / 2.0])
+    return Sample(sample.cell, tuple(sample.elements[k] for k in order), placed[order])
+
+
+def centred(
+    xyz: Float[np.ndarray, "*n sites 3"], electrons: Float[np.ndarray, "*n sites"]
+) -> Float[np.ndarray, "*n sites 3"]:
+    """Crystals shifted along a until their electrons are centred on multiples of 1/2 and the first site is near 0."""
+    found = np.array(xyz, dtype=float)
+    phase = np.angle((electrons * np.exp(4j * np.pi * found[..., 0])).sum(axis=-1, keepdims=True))
+    found[..., 0] -= phase / (4.0 * np.pi)
+    found[..., 0] -= np.round(2.0 * found[..., :1, 0]) / 2.0
+    return found
 
 
 def fractions(composition: dict[str, float], elements: Sequence[str], atoms: int = 0) -> Float[np.ndarray, " elements"]:

@@ -13,17 +13,26 @@ import safetensors
 import safetensors.numpy
 
 from ..._files import write_atomically
-from ...errors import DataError, ParseError
+from ...errors import ConventionError, DataError, ParseError
 from .basis import Basis
 from .data import LineSet
+from .isotypes import Isotypes
 from .model import DensityPrior
 from .network import CoefficientNetwork
 from .waves import WaveSet
 
-FORMAT = 1
+FORMAT = 2
+SHIPPED = Path(__file__).parent / "shipped"
 _KEY = "jaxnmr-density-prior"
 # numbers of an array from which on it is kept in half precision
 _LARGE = 5000
+# steps of coordinates, of a cell
+_STEPS = 1 << 16
+
+
+def shipped_priors() -> tuple[str, ...]:
+    """Names of the priors that come with the package."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.safetensors")))
 
 
 def save_prior(prior: DensityPrior, path: str | Path) -> Path:
@@ -42,11 +51,16 @@ def save_prior(prior: DensityPrior, path: str | Path) -> Path:
     halves = np.where(even, prior.basis.vectors[:m], prior.basis.vectors[m:])
     arrays = {**variables, "vectors": halves, "mean": prior.basis.mean[:m], "poses": prior.basis.poses.astype(np.int8), "scale": prior.basis.scale,
         "centre": prior.centre, "spread": prior.spread}  # fmt: skip
+    if prior.isotypes is not None:
+        of = prior.isotypes
+        places = (np.round(of.xyz * _STEPS).astype(np.int64) % _STEPS).astype(np.uint16)
+        arrays |= {"isotypes/xyz": places, "isotypes/frequency": of.frequency, "isotypes/logs": of.logs}
     kept = {name: _small(name, array) for name, array in arrays.items()}
     said = {
         "format": FORMAT, "waves": int(prior.basis.waves.squares.max()), "lines": int(prior.lines.largest), "explained": prior.basis.explained,
         "network": [prior.network.size, prior.network.rank, prior.network.width, prior.network.depth], "unit": prior.unit,
         "elements": prior.elements, "atoms": prior.atoms, "temperature": dict(prior.temperature), "card": dict(prior.card),
+        "electrons": prior.isotypes.atoms if prior.isotypes else None,
     }  # fmt: skip
     return write_atomically(Path(path), safetensors.numpy.save(kept, metadata={_KEY: json.dumps(said)}))
 
@@ -54,10 +68,20 @@ def save_prior(prior: DensityPrior, path: str | Path) -> Path:
 def load_prior(path: str | Path) -> DensityPrior:
     """Read a prior.
 
+    Args:
+        path: of a file, or the name of one that comes with the package: see `shipped_priors`.
+
     Raises:
+        ConventionError: a name without a suffix that no shipped prior has.
         ParseError: no such file, another kind of file, a damaged one, or one of another version.
     """
-    path = Path(path)
+    name, path = str(path), Path(path)
+    if not path.suffix and not path.is_file() and path.name == name:
+        if name not in shipped_priors():
+            raise ConventionError(
+                f"no prior {name!r} comes with jaxnmr; there are {', '.join(shipped_priors())}. Give one of these names, or a file"
+            )
+        path = SHIPPED / f"{name}.safetensors"
     if not path.is_file():
         raise ParseError(path, None, "no such file; expected a prior of densities written by a training")
     try:
@@ -75,6 +99,10 @@ def load_prior(path: str | Path) -> DensityPrior:
     mean = np.concatenate([arrays["mean"], np.zeros(len(waves.hkl))]).astype(float)
     scale = arrays["scale"].astype(float)
     basis = Basis(waves, mean, vectors, poses, scale, said["explained"])
+    isotypes, lines = None, LineSet.within(said["lines"])
+    if "isotypes/xyz" in arrays:
+        xyz, frequency, logs = (arrays[f"isotypes/{part}"].astype(float) for part in ("xyz", "frequency", "logs"))
+        isotypes = Isotypes(tuple(said["elements"]), frequency, xyz / _STEPS, logs, lines, said["electrons"])
     variables: dict[str, Any] = {}
     for name, array in arrays.items():
         if name.startswith("network/"):
@@ -84,13 +112,13 @@ def load_prior(path: str | Path) -> DensityPrior:
                 at = at.setdefault(part, {})
             at[last] = jnp.asarray(array, jnp.float32)
     return DensityPrior(
-        basis, LineSet.within(said["lines"]), CoefficientNetwork(*said["network"]), variables, arrays["centre"], arrays["spread"],
-        said["unit"], tuple(said["elements"]), said["atoms"], said["temperature"], said["card"],
+        basis, lines, CoefficientNetwork(*said["network"]), variables, arrays["centre"], arrays["spread"],
+        said["unit"], tuple(said["elements"]), said["atoms"], said["temperature"], said["card"], isotypes,
     )  # fmt: skip
 
 
 def _small(name: str, array: np.ndarray) -> np.ndarray:
-    if array.dtype == np.int8:
+    if array.dtype.kind in "iu":
         return np.ascontiguousarray(array)
     kept = np.ascontiguousarray(array, np.float16 if array.size >= _LARGE else np.float32)
     if not np.isfinite(kept).all():

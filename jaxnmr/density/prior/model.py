@@ -1,10 +1,11 @@
-"""`DensityPrior`: from the lines of a powder and a composition to a density with an honest uncertainty, and its correction by the lines (host)."""
+"""`DensityPrior`: from the lines of a powder and a composition to a density with its uncertainty, and its correction by the lines (host)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations_with_replacement
 from typing import Any
 
 import jax
@@ -15,10 +16,16 @@ from ...errors import ParameterError
 from ..grid import Density
 from .basis import Basis
 from .data import LineNoise, LineSet, fractions
+from .isotypes import Isotypes
+from .modes import Mode, modes_of, refine_modes, spread_of, widening
 from .network import CoefficientNetwork, Normal, features
 from .pattern import LinePattern
-from .refine import LineModel, Refined, refine_with_widths
+from .refine import LineModel, Refined
 from .training import Prepared, Recipe, Trained
+
+# factors on the standard deviations of isotypes, of which the lines choose; crystals and points that say how wide intervals must be
+_WIDTHS = (0.5, 1.0, 2.0, 4.0)
+_JUDGES, _POINTS = 100, 200
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class PredictedDensity:
         c: coefficients of the most probable one, ``(K,)``.
         covariance: ``(K, K)``.
         refined: how it was refined, if it was.
+        modes: of which the lines may choose another one; none where there is but one.
+        widening: factor on the standard deviations that a refinement leaves.
     """
 
     basis: Basis
@@ -38,6 +47,8 @@ class PredictedDensity:
     c: Float[np.ndarray, " k"]
     covariance: Float[np.ndarray, "k k"]
     refined: Refined | None = None
+    modes: tuple[Mode, ...] = ()
+    widening: float = 1.0
 
     @property
     def cell(self) -> Float[np.ndarray, 6]:
@@ -72,6 +83,7 @@ class DensityPrior:
         atoms: per cell, or 0 when any number will do.
         temperature: factors on standard deviations, from crystals held out, by what is known.
         card: data, seed, scores.
+        isotypes: geometries that it has learned; with a pattern and elements these predict, the network does without.
     """
 
     basis: Basis
@@ -85,6 +97,7 @@ class DensityPrior:
     atoms: int
     temperature: Mapping[str, float]
     card: Mapping[str, Any]
+    isotypes: Isotypes | None = None
 
     @classmethod
     def of(
@@ -95,7 +108,8 @@ class DensityPrior:
         *,
         atoms: int = 0,
         card: Mapping[str, Any] | None = None,
-    ):
+        isotypes: Isotypes | None = None,
+    ) -> DensityPrior:
         """A prior from a training.
 
         Args:
@@ -103,6 +117,7 @@ class DensityPrior:
             held_out: crystals it was not trained with, which say how far the covariance must be widened.
             atoms: per cell.
             card: what else is to be said of it.
+            isotypes: geometries that it has learned, none from those held out.
         """
         said = {
             "seed": recipe.seed,
@@ -112,7 +127,7 @@ class DensityPrior:
         }
         prior = cls(
             trained.basis, LineSet.within(recipe.lines), trained.network, trained.variables, trained.centre, trained.spread,
-            trained.unit, trained.elements, atoms, {}, said,
+            trained.unit, trained.elements, atoms, {}, said, isotypes,
         )  # fmt: skip
         return prior._calibrated(held_out, recipe.noise, recipe.seed)
 
@@ -154,24 +169,45 @@ class DensityPrior:
             known, amounts = 0, fractions(dict(composition), self.elements, self.atoms)
         else:
             known, amounts = 1, fractions(dict.fromkeys(composition, 1.0), self.elements)
+        if pattern is not None and composition is not None and self.isotypes is not None:
+            return self._isotypic(float(edge), *pattern.on(self.lines), known, amounts)
         means, covariances = self.distribution(
             areas[None], np.array([pattern is not None]), amounts[None], np.array([known]), np.array([edge])
         )
         return PredictedDensity(self.basis, float(edge), means[0], covariances[0])
 
     def refine(
-        self, predicted: PredictedDensity, pattern: LinePattern, *, widths: Sequence[float] = (1.0,)
+        self, predicted: PredictedDensity, pattern: LinePattern, *, widths: Sequence[float] | None = None
     ) -> PredictedDensity:
         """A prediction corrected by the lines.
 
         Args:
             predicted: to begin with.
             pattern: the lines.
-            widths: factors on its standard deviations, weighted by what the lines say of them, see `refine_with_widths`.
+            widths: factors on its standard deviations, weighted by what the lines say of them; 1/2 to 4 for isotypes, 1 otherwise.
         """
         areas, sigma = pattern.on(self.lines)
-        found = refine_with_widths(self.line_model, areas, sigma, predicted.c, predicted.covariance, widths)
-        return PredictedDensity(predicted.basis, predicted.edge, found.c, found.covariance, found)
+        modes = predicted.modes or (Mode(predicted.c, predicted.covariance, 0.0),)
+        widths = widths or (_WIDTHS if predicted.modes else (1.0,))
+        found = refine_modes(self.line_model, areas, sigma, modes, widths)
+        covariance = found.covariance * predicted.widening**2
+        return PredictedDensity(predicted.basis, predicted.edge, found.c, covariance, found)
+
+    def _isotypic(self, edge: float, areas: np.ndarray, sigma: np.ndarray, known: int, amounts: np.ndarray):
+        assert self.isotypes is not None
+        sites, there = self.isotypes.xyz.shape[1], np.flatnonzero(amounts)
+        if known == 0:
+            compositions: list[Any] = [np.repeat(there, np.round(amounts[there] * sites).astype(int))]
+        else:
+            compositions = [of for of in combinations_with_replacement(there, sites) if len(set(of)) == len(there)]
+            if not compositions:
+                raise ParameterError(
+                    f"{len(there)} elements for a cell of {sites} atoms, which the prior is of; give those that are in it"
+                )
+        found = self.isotypes.candidates(edge, areas, sigma, compositions)
+        modes = modes_of(found, self.isotypes, edge, self.basis)
+        wide, after = (self.temperature.get(_mode(known, of), 1.0) for of in ("pattern", "refined"))
+        return PredictedDensity(self.basis, edge, modes[0].c, spread_of(modes) * wide**2, modes=modes, widening=after)
 
     def distribution(self, areas, pattern, composition, known, edge) -> tuple[np.ndarray, np.ndarray]:
         """Means ``(n, K)`` and covariances ``(n, K, K)`` of many crystals, arguments as of `features`."""
@@ -202,8 +238,32 @@ class DensityPrior:
             off = apart[nearest, np.arange(n)]
             distance = np.einsum("nk,nk->n", off, np.linalg.solve(covariances, off[..., None])[..., 0])
             temperature[_mode(known, pattern)] = float(np.sqrt(distance.mean() / self.basis.size))
+        if self.isotypes is not None:
+            for known in range(2):
+                before, after = self._distances(held_out, areas, noise, known)
+                temperature[_mode(known, True)] = widening(before)
+                temperature[_mode(known, "refined")] = widening(after)
         return replace(self, temperature=temperature)
+
+    def _distances(
+        self, held_out: Prepared, areas: np.ndarray, noise: LineNoise, known: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """How far densities of isotypes are off at random points before and after refinement, in standard deviations."""
+        points = np.random.default_rng(0).random((_POINTS, 3))
+        functions = self.basis.at(points)[1]
+        distances: tuple[list[np.ndarray], list[np.ndarray]] = [], []
+        for k in range(min(len(areas), _JUDGES)):
+            edge = float(held_out.edge[k])
+            pattern = LinePattern.create(edge, np.sqrt(self.lines.squares) / edge, areas[k], noise.sigma(areas[k]))
+            guess = self._isotypic(edge, *pattern.on(self.lines), known, held_out.composition[k])
+            exact = self.basis.poses * held_out.coefficients[k]
+            for into, of in zip(distances, (guess, self.refine(guess, pattern)), strict=True):
+                off = exact[((exact - of.c) ** 2).sum(axis=1).argmin()] - of.c
+                sd = np.sqrt(np.einsum("pk,kl,pl->p", functions, of.covariance, functions))
+                into.append(np.abs(functions @ off) / sd)
+        return np.array(distances[0]), np.array(distances[1])
 
 
 def _mode(known: Any, pattern: Any) -> str:
-    return f"{('full', 'elements', 'none')[int(known)]}, {'pattern' if pattern else 'no pattern'}"
+    seen = pattern if isinstance(pattern, str) else "pattern" if pattern else "no pattern"
+    return f"{('full', 'elements', 'none')[int(known)]}, {seen}"

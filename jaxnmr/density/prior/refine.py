@@ -1,6 +1,5 @@
 """Coefficients made to agree with a pattern: Gauss-Newton on its lines with what the prior says as the other observations (host)."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -145,34 +144,6 @@ def refine_coefficients(
         _r(areas, begin * model.areas(mean)), _r(areas, found * model.areas(c)), taken,
         float(-0.5 * (cost + np.linalg.slogdet(inner)[1])),
     )  # fmt: skip
-
-
-def refine_with_widths(
-    model: LineModel,
-    areas: Float[np.ndarray, " lines"],
-    sigma: Float[np.ndarray, " lines"],
-    mean: Float[np.ndarray, " k"],
-    covariance: Float[np.ndarray, "k k"],
-    widths: Sequence[float],
-) -> Refined:
-    """As :func:`refine_coefficients`, for several factors on the standard deviations of the prior, equally likely before the lines are seen.
-
-    A guess is very good for most crystals and far off for some: the lines say which it is for this one. Mean and covariance are
-    those of all factors together, weighted by their evidence; everything else is that of the most probable one.
-    """
-    found = [
-        refine_coefficients(model, areas, sigma, mean, covariance * width**2)._replace(width=float(width))
-        for width in widths
-    ]
-    evidence = np.array([of.log_evidence for of in found])
-    weights = np.exp(evidence - evidence.max())
-    total = float(evidence.max() + np.log(weights.mean()))
-    weights /= weights.sum()
-    centre = sum(w * of.c for w, of in zip(weights, found, strict=True))
-    spread = sum(
-        w * (of.covariance + np.outer(of.c - centre, of.c - centre)) for w, of in zip(weights, found, strict=True)
-    )
-    return found[int(evidence.argmax())]._replace(c=centre, covariance=spread, log_evidence=total)
 
 
 def _rms(residual: np.ndarray) -> float:

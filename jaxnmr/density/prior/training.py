@@ -49,7 +49,7 @@ class Recipe:
         seed: of all that is random.
     """
 
-    size: int = 160
+    size: int = 240
     waves: int = 196
     lines: int = 44
     rank: int = 24

@@ -13,7 +13,8 @@ from jaxnmr.density import plan_atoms, superposed
 from jaxnmr.density.prior.basis import principal_basis
 from jaxnmr.density.prior.coordinates import CoordinateNetwork, fit_coordinate_basis
 from jaxnmr.density.prior.data import LineNoise, LineSet, fractions, perovskite_pose
-from jaxnmr.density.prior.files import load_prior, save_prior
+from jaxnmr.density.prior.files import load_prior, save_prior, shipped_priors
+from jaxnmr.density.prior.isotypes import Isotypes
 from jaxnmr.density.prior.model import DensityPrior
 from jaxnmr.density.prior.network import Normal
 from jaxnmr.density.prior.pattern import LinePattern
@@ -178,8 +179,12 @@ def test_refinement_lowers_the_misfit_and_moves_towards_the_truth(prior, unseen)
         each = [prior.refine(guess, pattern, widths=(w,)) for w in (0.3, 1.0)]
         evidence = np.array([of.refined.log_evidence for of in each])
         assert refined.refined.log_evidence == pytest.approx(np.log(np.exp(evidence).mean()))
-        share = np.exp(evidence[0]) / np.exp(evidence).sum()
-        np.testing.assert_allclose(refined.c, share * each[0].c + (1.0 - share) * each[1].c, atol=1e-9)
+        share = np.exp(evidence) / np.exp(evidence).sum()
+        best = each[int(evidence.argmax())]
+        np.testing.assert_allclose(refined.c, best.c, atol=1e-12)
+        off = [of.c - best.c for of in each]
+        expected = sum(s * (of.covariance + np.outer(o, o)) for s, of, o in zip(share, each, off, strict=True))
+        np.testing.assert_allclose(refined.covariance, expected, atol=1e-12)
         assert refined.refined.misfit < refined.refined.misfit_before
         assert refined.refined.scale == pytest.approx(7.0, rel=0.5)
         truth = prior.basis.poses * prior.basis.coefficients(next(vectors_of([sample], prior.basis.waves)))
@@ -315,3 +320,72 @@ def test_a_network_of_coordinates_holds_nearly_what_principal_components_hold(sa
     assert left < least + 0.1
     with pytest.raises(DataError, match="give more of both"):
         fit_coordinate_basis(vectors[:3], waves, 3)
+
+
+def test_a_prior_with_isotypes_takes_them_where_there_is_a_pattern_and_a_file_keeps_them(
+    prior, samples, unseen, tmp_path
+):
+    isotypes = Isotypes.of(samples, prior.elements, prior.lines)
+    remembering = replace(prior, isotypes=isotypes)
+    again = load_prior(save_prior(remembering, tmp_path / "prior.safetensors"))
+    off = []
+    for sample in unseen[:8]:
+        pattern = lines_of(prior, sample)
+        for known in (dict.fromkeys(sample.elements, 1.0) | {"O": 3.0}, list(sample.elements)):
+            guess, other = (of.predict(pattern.edge, pattern, known) for of in (remembering, again))
+            assert guess.modes
+            np.testing.assert_allclose(other.c, guess.c, atol=0.02 * np.abs(guess.c).max())
+            refined = remembering.refine(guess, pattern)
+            assert refined.refined.misfit < refined.refined.misfit_before
+        truth = prior.basis.poses * prior.basis.coefficients(next(vectors_of([sample], prior.basis.waves)))
+        guess = [of.predict(pattern.edge, pattern, list(sample.elements)) for of in (prior, remembering)]
+        off.append([np.linalg.norm(truth - of.c, axis=1).min() for of in guess])
+        # without lines or without elements the network answers
+        for lines, known in ((None, ["O"]), (pattern, None)):
+            np.testing.assert_array_equal(*(of.predict(pattern.edge, lines, known).c for of in (prior, remembering)))
+    by_network, by_isotypes = np.mean(off, axis=0)
+    assert by_isotypes < by_network
+    with pytest.raises(ParameterError, match="elements for a cell of 5 atoms"):
+        remembering.predict(pattern.edge, pattern, ["Ba", "Ca", "K", "Na", "O", "Ti"])
+
+
+def test_isotypes_are_calibrated_on_crystals_that_were_held_out(samples, unseen):
+    trained = train(samples[:64], unseen, replace(RECIPE, epochs=1))
+    lines = LineSet.within(RECIPE.lines)
+    held, isotypes = (
+        prepare(unseen, trained.basis, lines, trained.elements),
+        Isotypes.of(samples, trained.elements, lines),
+    )
+    of = DensityPrior.of(trained, RECIPE, held, atoms=5, isotypes=isotypes)
+    inside = []
+    points = np.random.default_rng(8).random((50, 3))
+    functions = of.basis.at(points)[1]
+    for k, sample in enumerate(perovskites(24, 11)):
+        pattern = lines_of(of, perovskite_pose(sample), seed=k)
+        refined = of.refine(of.predict(pattern.edge, pattern, list(sample.elements)), pattern)
+        exact = of.basis.poses * of.basis.coefficients(next(vectors_of([perovskite_pose(sample)], of.basis.waves)))
+        off = functions @ (exact[((exact - refined.c) ** 2).sum(axis=1).argmin()] - refined.c)
+        inside.append(np.abs(off) < np.array([[1.0], [1.96]]) * refined.at(points)[1])
+    narrow, wide = np.mean(inside, axis=(0, 2))
+    # 24 crystals each judge all their points alike
+    assert 0.5 < narrow < 0.9
+    assert 0.8 < wide
+    assert narrow < wide
+
+
+def test_the_prior_that_is_shipped_predicts_a_perovskite_it_knows_by_name():
+    of = load_prior("perovskites")
+    assert shipped_priors() == ("perovskites",)
+    assert {"script", "data", "licence of the data", "seed", "scores"} <= set(of.card)
+    xyz = IDEAL.copy()
+    xyz[1:, 0] += [0.02, -0.03, -0.02, -0.02]
+    sample = perovskite_pose(Sample((3.99,) * 3 + (90.0,) * 3, ("Ba", "Ti", "O", "O", "O"), xyz % 1.0))
+    pattern = lines_of(of, sample, seed=0)
+    truth = of.basis.poses * of.basis.coefficients(next(vectors_of([sample], of.basis.waves)))
+    constant = np.linalg.norm(truth[0])
+    for known in ({"Ba": 1, "Ti": 1, "O": 3}, ["Ba", "Ti", "O"]):
+        guess = of.predict(pattern.edge, pattern, known)
+        refined = of.refine(guess, pattern)
+        assert np.linalg.norm(truth - refined.c, axis=1).min() < 0.15 * constant
+    with pytest.raises(ConventionError, match="there are perovskites"):
+        load_prior("garnets")

@@ -1,0 +1,102 @@
+"""From isotypes to normal distributions of coefficients: those that are alike are one mode, and the lines say which mode it is (host)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from .basis import Basis
+from .isotypes import Candidates, Isotypes
+from .refine import LineModel, Refined, refine_coefficients
+
+# of the root of what all crystals differ by: isotypes nearer than this are one mode; what no isotype has, of the scale of each function
+_ALIKE, _OWN = 0.3, 0.01
+# isotypes are no independent draws: logarithms are divided by this before they weigh within a mode
+_FLATTEN = 4.0
+_MODES = 4
+
+
+class Mode(NamedTuple):
+    """A normal distribution of coefficients.
+
+    Attributes:
+        c: its mean, ``(K,)``.
+        covariance: ``(K, K)``.
+        log_weight: logarithm of how probable it is beside the others.
+    """
+
+    c: Float[np.ndarray, " k"]
+    covariance: Float[np.ndarray, "k k"]
+    log_weight: float
+
+
+def modes_of(found: Candidates, isotypes: Isotypes, edge: float, basis: Basis) -> tuple[Mode, ...]:
+    """Gather isotypes into modes, the most probable first: each is led by the most probable isotype that is in no other."""
+    all_c = basis.coefficients(isotypes.vectors(found, edge, basis.waves))
+    reach = (_ALIKE**2) * (basis.scale**2).sum()
+    left, modes = np.arange(len(all_c)), list[Mode]()
+    while left.size and len(modes) < _MODES:
+        posed = basis.poses[:, None] * all_c[left]
+        distance = ((posed - all_c[left[0]]) ** 2).sum(axis=-1)
+        pose, near = distance.argmin(axis=0), distance.min(axis=0) < reach
+        members, logs = posed[pose, np.arange(len(left))][near], found.logs[left[near]]
+        weights = np.exp((logs - logs[0]) / _FLATTEN)
+        weights /= weights.sum()
+        c = weights @ members
+        off = members - c
+        covariance = (weights[:, None] * off).T @ off + np.diag((_OWN * basis.scale) ** 2 + 1e-12)
+        modes.append(Mode(c, covariance, float(np.logaddexp.reduce(logs - found.logs[0]))))
+        left = left[~near]
+    return tuple(modes)
+
+
+def spread_of(modes: Sequence[Mode]) -> Float[np.ndarray, "k k"]:
+    """Covariance about the first mode, with what the others differ by."""
+    logs = np.array([mode.log_weight for mode in modes]) / _FLATTEN
+    weights = np.exp(logs - logs.max())
+    weights /= weights.sum()
+    about = [mode.covariance + np.outer(mode.c - modes[0].c, mode.c - modes[0].c) for mode in modes]
+    return sum(w * of for w, of in zip(weights, about, strict=True))
+
+
+def widening(distances: Float[np.ndarray, "*n"]) -> float:
+    """The factor on standard deviations with which 68 and 95 % intervals hold most nearly what they promise.
+
+    Args:
+        distances: from the truth, in standard deviations.
+    """
+    factors = np.geomspace(0.2, 20.0, 400)
+    values = np.sort(np.ravel(distances))
+    held = np.searchsorted(values, factors[:, None] * [1.0, 1.96]) / values.size
+    return float(factors[np.abs(held - [0.683, 0.95]).max(axis=1).argmin()])
+
+
+def refine_modes(
+    model: LineModel,
+    areas: Float[np.ndarray, " lines"],
+    sigma: Float[np.ndarray, " lines"],
+    modes: Sequence[Mode],
+    widths: Sequence[float] = (1.0,),
+) -> Refined:
+    """Refine every mode on its own and take the one that the lines make the most probable; the covariance reaches to the others.
+
+    Args:
+        model, areas, sigma: as of `refine_coefficients`.
+        modes: to begin with.
+        widths: factors on the standard deviations of each, equally likely before the lines are seen.
+    """
+    found = [
+        refine_coefficients(model, areas, sigma, mode.c, mode.covariance * width**2)._replace(width=float(width))
+        for mode in modes
+        for width in widths
+    ]
+    logs = np.array([of.log_evidence for of in found])
+    weights = np.exp(logs - logs.max())
+    total = float(logs.max() + np.log(weights.sum() / len(weights)))
+    weights /= weights.sum()
+    best = found[int(logs.argmax())]
+    covariance = sum(
+        w * (of.covariance + np.outer(of.c - best.c, of.c - best.c)) for w, of in zip(weights, found, strict=True)
+    )
+    return best._replace(covariance=covariance, log_evidence=total)
