@@ -62,9 +62,11 @@ def expected_density(
     waves = IndependentWaves.plan(crystal.cell, d_min, crystal.group)
     plan = plan_atoms(crystal, atoms)
     rng = np.random.default_rng(seed)
-    drawn = [
-        plan.structure_factors(moved(crystal, rng, position, displacement), waves.hkl) for _ in range(samples)
-    ] if position + displacement > 0.0 else [plan.structure_factors(crystal, waves.hkl)]
+    drawn = (
+        [plan.structure_factors(moved(crystal, rng, position, displacement), waves.hkl) for _ in range(samples)]
+        if position + displacement > 0.0
+        else [plan.structure_factors(crystal, waves.hkl)]
+    )
     f = np.stack(drawn)
     mean = f.mean(axis=0)
     apart = waves.numbers(f - mean) / np.sqrt(max(len(f) - 1, 1))

@@ -168,5 +168,4 @@ class LineAreas:
 
 def _d_star_sq(cell: np.ndarray, hkl: np.ndarray) -> np.ndarray:
 
-
     return np.einsum("ni,ij,nj->n", hkl, reciprocal_metric(cell), hkl)

@@ -130,4 +130,3 @@ def require_same_electrons(known: LinearDensity, lines: LineAreas) -> None:
             f"{lines.name} is of {_WORDS[lines.atoms]}, the density of {_WORDS[known.atoms]}: X-rays are scattered by all electrons. Convert "
             "the areas by the form factors of a model (jaxnmr.solve.density.converted), or give a density of the same electrons"
         )
-

@@ -152,7 +152,7 @@ class DensityLines(Term):
         )  # fmt: skip
 
     @property
-    def reads(self) -> None | tuple[()]:
+    def reads(self) -> tuple[()] | None:
         return None if self.atoms else ()
 
     @property

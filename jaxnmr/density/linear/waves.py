@@ -60,7 +60,9 @@ class IndependentWaves(NamedTuple):
         """
         six = np.asarray(cell, dtype=float)
         if six.shape != (6,):
-            raise ShapeError(f"a cell is six numbers, a, b, c in Å and three angles in degrees; got the shape {six.shape}")
+            raise ShapeError(
+                f"a cell is six numbers, a, b, c in Å and three angles in degrees; got the shape {six.shape}"
+            )
         group = SpaceGroup.from_name(1) if group is None else group
         g = metric(six)
         if float(np.abs(group.metric_projector(g) - g).max() / np.abs(g).max()) > _METRIC:
@@ -80,7 +82,7 @@ class IndependentWaves(NamedTuple):
         if not len(h):
             raise ParameterError(f"no wave of this cell has d of {d_min:g} Å or more: take a smaller d_min")
         images = _keys(h, group)
-        keys, first, copies = np.unique(images, return_index=True, return_counts=True)
+        keys, copies = np.unique(images, return_counts=True)
         hkl = _unkeyed(keys)
         absent, centric, phase = np.zeros(len(hkl), bool), np.zeros(len(hkl), bool), np.zeros(len(hkl))
         for rotation, translation in zip(group.rotations, group.translations, strict=True):

@@ -56,7 +56,8 @@ def test_independent_waves_make_the_density_of_the_atoms(make, free):
     every = density.waves()
     direct = [
         sum(
-            every[i, j, k] * np.exp(-2j * np.pi * np.dot(np.array([i, j, k]) - np.round(np.array([i, j, k]) / shape) * shape, x))
+            every[i, j, k]
+            * np.exp(-2j * np.pi * np.dot(np.array([i, j, k]) - np.round(np.array([i, j, k]) / shape) * shape, x))
             for i, j, k in np.argwhere(np.abs(every) > 1e-9)
         ).real
         / float(density.volume())
@@ -95,7 +96,9 @@ def test_lines_bring_a_density_to_the_truth(make, symmetric):
     rng = np.random.default_rng(3)
     start = moved(truth, rng, 0.06, 0.0)
     lines = lines_of(truth, 0.9, noise=0.005)
-    known = expected_density(start, 0.9, position=0.06, displacement=0.004, deformation=0.01, symmetric=symmetric, samples=200)
+    known = expected_density(
+        start, 0.9, position=0.06, displacement=0.004, deformation=0.01, symmetric=symmetric, samples=200
+    )
     found = refine_density(known, lines)
     true = plan_atoms(truth, "all-electron").structure_factors(truth, known.waves.hkl)
     off = lambda f: np.sqrt((np.abs(f - true) ** 2).sum() / (np.abs(true) ** 2).sum())
@@ -159,7 +162,9 @@ def test_atoms_and_functions_together():
     lines, known = term_problem()
     crystal = tilted()
     objective = jn.Objective(
-        DensityLines(lines, known, atoms=True) + DensityCoefficients(known), crystal=crystal, models=SuperposedDensity(known.waves.hkl)
+        DensityLines(lines, known, atoms=True) + DensityCoefficients(known),
+        crystal=crystal,
+        models=SuperposedDensity(known.waves.hkl),
     )
     jn.testing.assert_gradients(objective.terms[0], objective.state(objective.parameters().values))
     assert jax.tree.leaves(objective.state(objective.parameters().values).provided)

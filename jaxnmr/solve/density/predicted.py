@@ -1,0 +1,172 @@
+"""A learned prior on a measured pattern: which electrons it knows, its lines, and what it says as a linear density (host)."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from ..._arguments import checked
+from ...crystal import Crystal, SpaceGroup
+from ...density.linear import IndependentWaves, LinearDensity, LineAreas
+from ...density.linear.atoms import fit_atoms
+from ...density.prior.model import DensityPrior, PredictedDensity
+from ...density.prior.pattern import LinePattern
+from ...density.shapes import AtomKind, atom_gaussians
+from ...diffraction.reflections import plan_reflections
+from ...errors import ConventionError, DataError
+from ..extraction.records import Extraction
+from .atoms import DensityAtoms, atoms_of_predicted
+from .lines import conversion, cubic_edge, line_areas, line_pattern
+
+# conversions to the electrons of the prior, and the change of R below which they end
+_TURNS = 4
+_CUBIC_GROUP = SpaceGroup.from_name("P m -3 m")
+
+
+class PredictedFromPattern(NamedTuple):
+    """What a prior makes of a measured pattern.
+
+    Attributes:
+        predicted, refined: its densities, before and after the lines.
+        pattern: the lines, of the prior's electrons.
+        atoms: of the refined density; none without a composition.
+        notes: what a reader must know.
+    """
+
+    predicted: PredictedDensity
+    refined: PredictedDensity
+    pattern: LinePattern
+    atoms: DensityAtoms | None
+    notes: tuple[str, ...]
+
+
+def kind_of(prior: DensityPrior) -> AtomKind:
+    """Of which electrons the densities of a prior are; its card says, and valence electrons otherwise."""
+    return cast(AtomKind, prior.card.get("electrons", "valence"))
+
+
+@checked
+def lines_of(pattern: LinePattern, prior: DensityPrior) -> LineAreas:
+    """The lines of a prior as areas that atoms are refined on.
+
+    Raises:
+        ConventionError: a pattern without some of them.
+    """
+    areas, sigma = pattern.on(prior.lines)
+    cell = np.array([pattern.edge] * 3 + [90.0] * 3)
+    hkl, multiplicity = plan_reflections(_CUBIC_GROUP, cell, pattern.edge / np.sqrt(prior.lines.largest) * (1.0 - 1e-9))
+    members = np.searchsorted(prior.lines.squares, (hkl**2).sum(axis=1))
+    return LineAreas.create(
+        cell, hkl, multiplicity, areas, sigma=sigma, members=members, group=_CUBIC_GROUP, atoms=kind_of(prior), name="lines of the prior"
+    )  # fmt: skip
+
+
+@checked
+def known_of(predicted: PredictedDensity, prior: DensityPrior) -> LinearDensity:
+    """What a prior says as a linear density, for terms of a refinement: all waves of its functions, no symmetry imposed."""
+    largest = float(prior.basis.waves.squares.max())
+    waves = IndependentWaves.plan(predicted.cell, predicted.edge / np.sqrt(largest) * (1.0 - 1e-9))
+    volume = predicted.edge**3
+    first, second = predicted.basis.structure_factors(waves.hkl)
+    level, along = predicted.basis.structure_factors(np.zeros((1, 3), dtype=int))
+    electrons = float(np.real(level[0] + along[0] @ predicted.c)) * volume
+    return LinearDensity.of_functions(
+        waves, first * volume, second * volume, predicted.c, predicted.covariance, electrons, kind_of(prior)
+    )
+
+
+@checked
+def predicted_density(
+    prior: DensityPrior,
+    fit: Extraction,
+    composition: Mapping[str, int] | Sequence[str] | None = None,
+    *,
+    widths: Sequence[float] = (1.0,),
+) -> PredictedFromPattern:
+    """Predict, refine and find atoms on a measured pattern of X-rays.
+
+    A prior of valence electrons needs the intensities that these would have. Areas are converted by the form factors of atoms, first at
+    random places, then at those that were found, with their displacements, until they stay; that needs a composition with amounts.
+
+    Args:
+        prior: learned.
+        fit: the Le Bail fit of a cubic cell without extinctions.
+        composition: atoms of each element in the cell; elements only or none for a prior of all electrons.
+        widths: as of `DensityPrior.refine`.
+
+    Raises:
+        ConventionError: a cell that is not cubic, a pattern that ends too early, neutrons; amounts that are missing.
+        ParameterError: a composition that is impossible for the cell.
+    """
+    whole = isinstance(composition, Mapping)
+    if kind_of(prior) != "all-electron" and not whole:
+        raise ConventionError(
+            "X-rays are scattered by all electrons, and this prior is of valence electrons: areas are converted by form factors, which "
+            "needs how many atoms of each element are in the cell. Give the composition with amounts, or a prior of all electrons"
+        )
+    squares = {}
+    notes: tuple[str, ...] = ()
+    counts = {e: int(n) for e, n in composition.items()} if isinstance(composition, Mapping) else {}
+    areas = line_areas(fit.intensities)
+    edge = cubic_edge(fit.cell, fit.name)
+    if kind_of(prior) != "all-electron":
+        squares = _random_ratio(prior, counts, edge)
+    best: PredictedFromPattern | None = None
+    for turn in range(_TURNS):
+        pattern = line_pattern(fit, prior.lines, squares or None)
+        predicted = prior.predict(edge, pattern, composition)
+        refined = prior.refine(predicted, pattern, widths=widths)
+        atoms = None
+        if whole:
+            atoms = atoms_of_predicted(
+                (predicted, refined), counts, lines_of(pattern, prior), atoms_per_cell=prior.atoms
+            )
+        found = PredictedFromPattern(predicted, refined, pattern, atoms, notes)
+        if best is None or atoms is None or best.atoms is None or atoms.fitted.r < best.atoms.fitted.r:
+            best, again = (
+                found,
+                best is None or atoms is None or best.atoms is None or atoms.fitted.r < 0.98 * best.atoms.fitted.r,
+            )
+        else:
+            again = False
+        if kind_of(prior) == "all-electron" or atoms is None or not again:
+            break
+        squares = _ratio_of(prior, atoms.crystal, areas, fit)
+        notes = (
+            f"Areas were converted from all electrons to valence electrons at rest by the form factors of the atoms found, {turn + 1} times.",
+        )
+    assert best is not None
+    return best
+
+
+def _random_ratio(prior: DensityPrior, composition: Mapping[str, int], edge: float) -> dict[int, float]:
+    """Intensities of valence over those of all electrons, of atoms at random places, by line."""
+    elements = tuple(composition)
+    s_sq = prior.lines.squares / edge**2 / 4.0
+    total = []
+    for kind in ("valence", "all-electron"):
+        shapes = atom_gaussians(elements, cast(AtomKind, kind))
+        total.append(
+            sum(
+                composition[e] * (np.exp(-np.outer(s_sq, b)) @ a) ** 2
+                for e, a, b in zip(elements, shapes.a, shapes.b, strict=True)
+            )
+        )
+    ratio = np.asarray(total[0]) / np.asarray(total[1])
+    return dict(zip(prior.lines.squares.tolist(), ratio.tolist(), strict=True))
+
+
+def _ratio_of(prior: DensityPrior, crystal: Crystal, areas: LineAreas, fit: Extraction) -> dict[int, float]:
+    """The same of the atoms found, whose displacements all electrons show."""
+    moving = fit_atoms(crystal.replace(u_iso=np.full(len(crystal.species), 0.008)), areas)
+    hkl, multiplicity = plan_reflections(
+        _CUBIC_GROUP, areas.cell, float(areas.cell[0]) / np.sqrt(prior.lines.largest) * (1.0 - 1e-9)
+    )
+    members = np.searchsorted(prior.lines.squares, (hkl**2).sum(axis=1))
+    lines = LineAreas.create(
+        areas.cell, hkl, multiplicity, np.ones(len(prior.lines.squares)), sigma=1.0, members=members, group=_CUBIC_GROUP
+    )
+    if not np.isfinite(moving.r):
+        raise DataError("the atoms found do not make these lines")
+    ratio, _ = conversion(lines, moving.crystal, kind_of(prior), fit.instrument.wavelengths[0], at_rest=True)
+    return dict(zip(prior.lines.squares.tolist(), ratio.tolist(), strict=True))
