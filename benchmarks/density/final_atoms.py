@@ -105,7 +105,10 @@ def main() -> None:
         alike = [compare(truth.values, one.values, poses=POSES, shifts=True, most=4).ssim for one in densities]
         rows.append([found <= 0.2, far <= 0.2, far <= 0.5, far, *alike, atoms.fitted.r_before, atoms.fitted.r])
         if far > 0.2:
-            print(f"  {entry.name}: {' '.join(entry.elements)}, {atoms.crystal.group.name}, off by {far:.3f}, R {atoms.fitted.r:.3f}", flush=True)
+            print(
+                f"  {entry.name}: {' '.join(entry.elements)}, {atoms.crystal.group.name}, off by {far:.3f}, R {atoms.fitted.r:.3f}",
+                flush=True,
+            )
         if (k + 1) % 20 == 0 or k + 1 == len(test):
             a = np.array(rows, dtype=float)
             print(f"{k + 1} crystals, {time.process_time() - start:.0f} s of CPU")

@@ -1,6 +1,7 @@
 """Atoms of a crystal refined on the areas of lines, and elements exchanged where that fits better (host)."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import combinations
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from jaxtyping import Complex, Float
 
 from ..._arguments import checked
 from ...crystal import Crystal, metric, plan_expansion, positions, reciprocal_metric
-from ...errors import ConventionError
+from ...errors import ConventionError, SymmetryError
 from ...units import EIGHT_PI2
 from ..shapes import atom_gaussians
 from .lines import LineAreas
@@ -95,10 +96,11 @@ def _swaps(crystal: Crystal) -> Iterator[Crystal]:
         if counts[i] == counts[j] and crystal.species[i] != crystal.species[j]:
             species = list(crystal.species)
             species[i], species[j] = species[j], species[i]
-            yield Crystal.create(
-                cell=crystal.cell, spacegroup=crystal.group, species=species, xyz=crystal.xyz, occupancy=crystal.occupancy,
-                u_iso=crystal.u_iso, name=crystal.name,
-            )  # fmt: skip
+            with suppress(SymmetryError):  # atoms that have come too close
+                yield Crystal.create(
+                    cell=crystal.cell, spacegroup=crystal.group, species=species, xyz=crystal.xyz, occupancy=crystal.occupancy,
+                    u_iso=crystal.u_iso, name=crystal.name,
+                )  # fmt: skip
 
 
 class _Fit(NamedTuple):

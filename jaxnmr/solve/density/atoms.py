@@ -52,6 +52,7 @@ def atoms_of(
     symprec: float = 0.1,
     displacements: bool = True,
     name: str | None = None,
+    d_min: float = 0.0,
 ) -> DensityAtoms:
     """Atoms of a density, in their space group, refined on the areas of lines.
 
@@ -65,12 +66,13 @@ def atoms_of(
         symprec: Å, how far atoms may be off symmetric places.
         displacements: whether least squares refine them.
         name: of the crystal; the formula by default.
+        d_min: Å, where the waves of the density end.
 
     Raises:
         ParameterError, ConventionError: a composition that the cell has no room for, or elements without atoms; see `find_atoms`.
     """
     kind = "valence" if lines.atoms == "valence" else "all-electron"
-    found = find_atoms(density, composition, kind, u_iso=u_iso, symprec=symprec, name=name)
+    found = find_atoms(density, composition, kind, u_iso=u_iso, symprec=symprec, name=name, d_min=d_min)
     title = name or found.crystal.name
     starts, notes = _settings(found, lines, group, u_iso, title)
     tried = [fit_atoms(start, lines, exchange=exchange, displacements=displacements) for start in starts]

@@ -122,7 +122,16 @@ def measured_density(
     for k in np.asarray(start.expand().site):
         counts[start.elements[k]] = counts.get(start.elements[k], 0) + 1
     u = float(np.mean(np.asarray(start.u_iso)))
-    atoms = atoms_of(refined.density(), counts, lines, group=start.group, u_iso=u, exchange=False, name=start.name)
+    atoms = atoms_of(
+        refined.density(),
+        counts,
+        lines,
+        group=start.group,
+        u_iso=u,
+        exchange=False,
+        name=start.name,
+        d_min=float(d_min),
+    )
     notes = [*fit.notes, *atoms.notes]
     atoms = _near(atoms, start, lines, notes)
     # dispersion of the atoms that were found, and everything once more

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from ...crystal import Crystal
 from ...errors import ConventionError
 from ..fourier.places import Places
+from ..records import Intensities
 from .problem import Assignment, Problem
 
 # Å, within which a site of a proposal may be off the position it is put on; relative, by which its cell may differ
@@ -28,10 +29,14 @@ def starts_of(proposals: Sequence[Crystal], problem: Problem) -> list[tuple[Assi
     return [one for crystal in proposals for one in _starts(crystal, problem)]
 
 
+def has_cell(crystal: Crystal, intensities: Intensities) -> bool:
+    """Whether a proposal is in the cell of the intensities."""
+    return bool(np.abs(np.asarray(crystal.cell, dtype=float) / intensities.cell - 1.0).max() <= _CELL)
+
+
 def _starts(crystal: Crystal, problem: Problem) -> list[tuple[Assignment, Float[np.ndarray, " dof1"]]]:
     cell = np.asarray(problem.intensities.cell, dtype=float)
-    off = np.abs(np.asarray(crystal.cell, dtype=float) / cell - 1.0).max()
-    if off > _CELL:
+    if not has_cell(crystal, problem.intensities):
         raise ConventionError(
             f"the proposal {crystal.name} has the cell {np.round(np.asarray(crystal.cell), 4).tolist()}, the intensities are of "
             f"{np.round(cell, 4).tolist()}: give it in that cell"
