@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ..crystal import Crystal
     from ..density import Density
 
-_PLANES = (("a", 0.0), ("b", 0.0), ("c", 0.0), ("c", 0.5))
-_DPI = 130
+_PLANES = (("a", 0.0), ("c", 0.0), ("c", 0.5))
+_DPI = 110
 
 
 @dataclass(frozen=True)

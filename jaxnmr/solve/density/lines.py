@@ -162,13 +162,20 @@ def _at_random(crystal: Crystal, s_sq: np.ndarray, atoms: AtomKind, u: float) ->
 
 
 @checked
-def line_pattern(fit: Extraction, lines: LineSet, ratio: Mapping[int, float] | None = None) -> LinePattern:
+def line_pattern(
+    fit: Extraction,
+    lines: LineSet,
+    ratio: Mapping[int, float] | None = None,
+    *,
+    expected: tuple[Float[np.ndarray, " lines"], Float[np.ndarray, " lines"]] | None = None,
+) -> LinePattern:
     """The lines of a cubic cell for a learned prior: reflections of one ``h² + k² + l²`` are one line, with what is known of their sum.
 
     Args:
         fit: of a cubic cell without extinctions.
         lines: of the prior.
         ratio: by ``h² + k² + l²``, what areas are multiplied by; see :func:`converted`.
+        expected: areas of all lines and their relative deviations, which stand for those that were not measured; refused when not given.
 
     Raises:
         ConventionError: neutrons, a cell that is not cubic, or a pattern that ends before the lines of the prior do.
@@ -176,30 +183,35 @@ def line_pattern(fit: Extraction, lines: LineSet, ratio: Mapping[int, float] | N
     _require_xrays(fit)
     edge = cubic_edge(fit.cell, fit.name)
     squares = (fit.hkl**2).sum(axis=1)
-    d_star, areas, sigma, missing = [], [], [], []
-    for n in lines.squares:
+    measured, sigma, missing = np.zeros(len(lines.squares)), np.ones(len(lines.squares)), []
+    for k, n in enumerate(lines.squares):
         rows = np.flatnonzero(squares == n)
         if not len(rows):
-            missing.append(int(n))
+            missing.append(k)
             continue
         # angular factors of a line are one: weights differ by multiplicities
         copies = np.array([_copies(h) for h in fit.hkl[rows]])
         factor = float(np.mean(fit.weight[rows] / copies))
         times = 1.0 if ratio is None else ratio.get(int(n), 1.0)
-        d_star.append(np.sqrt(n) / edge)
-        areas.append(max(float(fit.area[rows].sum()), 0.0) / factor * times)
-        sigma.append(float(np.sqrt(fit.covariance[np.ix_(rows, rows)].sum())) / factor * times)
-    if missing:
+        measured[k] = max(float(fit.area[rows].sum()), 0.0) / factor * times
+        sigma[k] = float(np.sqrt(fit.covariance[np.ix_(rows, rows)].sum())) / factor * times
+    there = np.setdiff1d(np.arange(len(measured)), missing)
+    if missing and expected is not None and len(there):
+        areas, relative = expected
+        scale = float((np.sqrt(measured[there] * areas[there]).sum() / areas[there].sum()) ** 2)
+        measured[missing] = scale * areas[missing]
+        sigma[missing] = np.maximum(relative[missing] * measured[missing], 1e-3 * measured.max())
+    elif missing:
         d_last = 1.0 / np.sqrt(squares.max()) * edge
         need = 2.0 * np.degrees(
             np.arcsin(min(1.0, fit.instrument.wavelengths[0] * np.sqrt(float(lines.largest)) / (2.0 * edge)))
         )
         raise ConventionError(
-            f"{fit.name} has no line of h²+k²+l² = {', '.join(map(str, missing[:6]))}{', ...' if len(missing) > 6 else ''}: it ends at d = "
+            f"{fit.name} has no line of h²+k²+l² = {', '.join(str(lines.squares[k]) for k in missing[:6])}{', ...' if len(missing) > 6 else ''}: it ends at d = "
             f"{d_last:.3f} Å, and the prior takes all lines down to {edge / np.sqrt(lines.largest):.3f} Å. Measure to {need:.0f} degrees of "
-            "2theta, or with a shorter wavelength"
+            "2theta, with a shorter wavelength, or let what is expected of them stand for them (missing='expected')"
         )
-    return LinePattern.create(edge, np.array(d_star), np.array(areas), np.array(sigma))
+    return LinePattern.create(edge, np.sqrt(lines.squares) / edge, measured, sigma)
 
 
 def cubic_edge(cell: np.ndarray, name: str) -> float:

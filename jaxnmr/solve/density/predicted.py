@@ -1,9 +1,10 @@
 """A learned prior on a measured pattern: which electrons it knows, its lines, and what it says as a linear density (host)."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
+from jaxtyping import Float
 
 from ..._arguments import checked
 from ...crystal import Crystal, SpaceGroup
@@ -82,6 +83,7 @@ def predicted_density(
     composition: Mapping[str, int] | Sequence[str] | None = None,
     *,
     widths: Sequence[float] = (1.0,),
+    missing: Literal["refuse", "expected"] = "refuse",
 ) -> PredictedFromPattern:
     """Predict, refine and find atoms on a measured pattern of X-rays.
 
@@ -93,6 +95,8 @@ def predicted_density(
         fit: the Le Bail fit of a cubic cell without extinctions.
         composition: atoms of each element in the cell; elements only or none for a prior of all electrons.
         widths: as of `DensityPrior.refine`.
+        missing: what becomes of lines of the prior that were not measured: a refusal, or what the prior expects of them without a pattern
+            stands for them, with how uncertain that is.
 
     Raises:
         ConventionError: a cell that is not cubic, a pattern that ends too early, neutrons; amounts that are missing.
@@ -111,9 +115,15 @@ def predicted_density(
     edge = cubic_edge(fit.cell, fit.name)
     if kind_of(prior) != "all-electron":
         squares = _random_ratio(prior, counts, edge)
+    expected = _expected(prior, edge, composition) if missing == "expected" else None
+    if expected is not None and (n := _unmeasured(prior, fit)):
+        notes = (
+            f"{n} of {len(prior.lines.squares)} lines of the prior were not measured; what it expects stands for them.",
+        )
+    said = notes
     best: PredictedFromPattern | None = None
     for turn in range(_TURNS):
-        pattern = line_pattern(fit, prior.lines, squares or None)
+        pattern = line_pattern(fit, prior.lines, squares or None, expected=expected)
         predicted = prior.predict(edge, pattern, composition)
         refined = prior.refine(predicted, pattern, widths=widths)
         atoms = None
@@ -133,10 +143,25 @@ def predicted_density(
             break
         squares = _ratio_of(prior, atoms.crystal, areas, fit)
         notes = (
+            *said,
             f"Areas were converted from all electrons to valence electrons at rest by the form factors of the atoms found, {turn + 1} times.",
         )
     assert best is not None
     return best
+
+
+def _expected(
+    prior: DensityPrior, edge: float, composition: Mapping[str, int] | Sequence[str] | None
+) -> tuple[Float[np.ndarray, " lines"], Float[np.ndarray, " lines"]]:
+    """Areas of all lines that the prior expects without a pattern, and their relative deviations."""
+    blind = prior.predict(edge, None, composition)
+    drawn = np.stack([prior.line_model.areas(c) for c in blind.draw(200)])
+    mean = drawn.mean(axis=0)
+    return mean, drawn.std(axis=0) / mean
+
+
+def _unmeasured(prior: DensityPrior, fit: Extraction) -> int:
+    return int((~np.isin(prior.lines.squares, (fit.hkl**2).sum(axis=1))).sum())
 
 
 def _random_ratio(prior: DensityPrior, composition: Mapping[str, int], edge: float) -> dict[int, float]:
