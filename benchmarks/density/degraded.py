@@ -21,6 +21,7 @@ import numpy as np
 import perov5
 from baselines import POSES
 
+from jaxnmr._precision import enable_x64
 from jaxnmr.density import PowderLines, compare, superposed
 from jaxnmr.density.prior.files import load_prior
 from jaxnmr.diffraction import Instrument, Pattern
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
+    enable_x64()
     prior = load_prior(options.prior)
     test = [e for e in perov5.read()["test"] if set(e.elements) <= set(prior.elements)]
     test = [test[k] for k in np.random.default_rng(0).permutation(len(test))[: options.crystals]]

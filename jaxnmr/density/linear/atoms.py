@@ -19,7 +19,7 @@ from .waves import IndependentWaves
 
 # Å² and Å, what displacements and coordinates are expected to be within, and how far a coordinate moves in one step
 _U_SPREAD, _MOVE = 0.02, 0.15
-_LEAST_U = 0.0
+_LEAST_U, _MOST_U = 0.0, 0.2
 # a share of the misfit by which other elements must be better
 _BETTER = 0.02
 
@@ -67,20 +67,19 @@ def fit_atoms(
     Raises:
         ConventionError: lines of another cell, or an element without atoms of their electrons.
     """
-    found = _Fit.plan(crystal, lines, displacements).solved(crystal, steps)
-    if exchange:
-        found = _exchanged(found, lines, displacements, steps)
-    return found
+    plan = _Fit.plan(crystal, lines, displacements)
+    found = plan.solved(crystal, steps)
+    return _exchanged(found, plan, lines, steps) if exchange else found
 
 
-def _exchanged(found: FittedAtoms, lines: LineAreas, displacements: bool, steps: int) -> FittedAtoms:
+def _exchanged(found: FittedAtoms, plan: "_Fit", lines: LineAreas, steps: int) -> FittedAtoms:
     seen = {found.crystal.species}
     for _ in range(len(found.crystal.species)):
         best = found
-        for other in _swaps(found.crystal):
+        for other in _swaps(found.crystal.replace(u_iso=found.start.u_iso)):
             if other.species not in seen:
                 seen.add(other.species)
-                tried = _Fit.plan(other, lines, displacements).solved(other, steps)
+                tried = plan.of(other, lines).solved(other, steps)
                 if tried.misfit < (1.0 - _BETTER) * best.misfit:
                     best = tried
         if best is found:
@@ -137,10 +136,7 @@ class _Fit(NamedTuple):
         cell = np.asarray(crystal.cell, dtype=float)
         d = 1.0 / np.sqrt(np.einsum("ni,ij,nj->n", lines.hkl, reciprocal_metric(cell), lines.hkl).max())
         waves = IndependentWaves.plan(cell, 0.999 * float(d), crystal.group)
-        atoms: str = lines.atoms
-        gaussians = atom_gaussians(crystal.species, "valence" if atoms == "valence" else "all-electron")
         s_sq = waves.d_star**2 / 4.0
-        f = np.stack([np.exp(-np.outer(s_sq, b)) @ a for a, b in zip(gaussians.a, gaussians.b, strict=True)])
         images = np.asarray(plan_expansion(crystal).atoms)
         operations = images[:, 1]
         turned = np.einsum("ni,aij->anj", waves.hkl, crystal.group.rotations[operations])
@@ -149,9 +145,13 @@ class _Fit(NamedTuple):
         plain = np.einsum("aij,aj->ai", crystal.group.rotations[operations], np.asarray(crystal.xyz)[images[:, 0]])
         shift = (at - plain) @ waves.hkl.T
         return cls(
-            waves.hkl, s_sq, f * np.asarray(crystal.occupancy, dtype=float)[:, None], turned, shift, images[:, 0], _directions(crystal),
+            waves.hkl, s_sq, _form_factors(crystal, lines, s_sq), turned, shift, images[:, 0], _directions(crystal),
             lines.summing(waves), *lines.roots(), lines.area, displacements,
         )  # fmt: skip
+
+    def of(self, crystal: Crystal, lines: LineAreas) -> "_Fit":
+        """The same places with other elements."""
+        return self._replace(f=_form_factors(crystal, lines, self.s_sq))
 
     def waves(self, xyz: np.ndarray, u: np.ndarray) -> tuple[Complex[np.ndarray, " n"], Complex[np.ndarray, "n k"]]:
         """Structure factors, and derivatives along free directions and by displacements."""
@@ -179,7 +179,7 @@ class _Fit(NamedTuple):
 
         def place(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             xyz = xyz0 + (self.basis @ z[:k]).reshape(-1, 3)
-            return xyz, np.maximum(u0 + _U_SPREAD * z[k:size], _LEAST_U) if self.displacements else u0
+            return xyz, np.clip(u0 + _U_SPREAD * z[k:size], _LEAST_U, _MOST_U) if self.displacements else u0
 
         def at(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             f, along = self.waves(*place(z))
@@ -221,6 +221,12 @@ class _Fit(NamedTuple):
             crystal.replace(xyz=xyz, u_iso=u), crystal, scale, rms(first), rms(residual), r_factor(self.area, begin * areas[0]),
             r_factor(self.area, scale * areas[1]), esd, taken,
         )  # fmt: skip
+
+
+def _form_factors(crystal: Crystal, lines: LineAreas, s_sq: np.ndarray) -> Float[np.ndarray, "sites n"]:
+    gaussians = atom_gaussians(crystal.species, "valence" if lines.atoms == "valence" else "all-electron")
+    f = np.stack([np.exp(-np.outer(s_sq, b)) @ a for a, b in zip(gaussians.a, gaussians.b, strict=True)])
+    return f * np.asarray(crystal.occupancy, dtype=float)[:, None]
 
 
 def _directions(crystal: Crystal) -> Float[np.ndarray, "xyz k"]:

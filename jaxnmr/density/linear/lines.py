@@ -133,20 +133,21 @@ class LineAreas:
                 f"areas of the cell {np.round(self.cell, 4).tolist()} and waves of {np.round(waves.cell, 4).tolist()}: give one cell"
             )
         rotations = laue_rotations(self.group)
-        found = np.zeros((len(self), len(waves)))
         images = np.einsum("ni,kij->nkj", self.hkl, rotations)
-        for k, rows in enumerate(images):
-            each, counts = np.unique(rows, axis=0, return_counts=True)
-            where = waves.find(each)
-            if (where < 0).all():
-                d = 1.0 / np.sqrt(_d_star_sq(waves.cell, self.hkl[k : k + 1])[0])
-                if d < 0.999 / waves.d_star.max():
-                    raise ConventionError(
-                        f"{self.name} has the reflection {' '.join(map(str, self.hkl[k]))} at d = {d:.4f} Å, the density ends at "
-                        f"{1.0 / waves.d_star.max():.4f} Å: give it a smaller d_min, or end the pattern earlier"
-                    )
-            share = self.weight[k] * counts / counts.sum()
-            np.add.at(found[self.members[k]], where[where >= 0], share[where >= 0])
+        where = waves.find(images.reshape(-1, 3)).reshape(len(self.hkl), len(rotations))
+        lost = np.flatnonzero((where < 0).all(axis=1))
+        d_star = np.sqrt(np.einsum("ni,ij,nj->n", self.hkl, reciprocal_metric(waves.cell), self.hkl))
+        beyond = lost[d_star[lost] > 1.001 * waves.d_star.max()]
+        if len(beyond):
+            k = int(beyond[0])
+            raise ConventionError(
+                f"{self.name} has the reflection {' '.join(map(str, self.hkl[k]))} at d = {1.0 / d_star[k]:.4f} Å, the density ends at "
+                f"{1.0 / waves.d_star.max():.4f} Å: give it a smaller d_min, or end the pattern earlier"
+            )
+        # each image of a reflection has the same share of its weight, however often it occurs
+        found = np.zeros((len(self), len(waves)))
+        row, column = np.nonzero(where >= 0)
+        np.add.at(found, (self.members[row], where[row, column]), self.weight[row] / len(rotations))
         return found
 
     def roots(self) -> tuple[Float[np.ndarray, " groups"], Float[np.ndarray, "groups groups"], float]:
@@ -164,8 +165,3 @@ class LineAreas:
         except np.linalg.LinAlgError as error:
             raise DataError(f"the covariance of the areas of {self.name} has directions without variance") from error
         return observed, np.linalg.inv(factor) / size, lift
-
-
-def _d_star_sq(cell: np.ndarray, hkl: np.ndarray) -> np.ndarray:
-
-    return np.einsum("ni,ij,nj->n", hkl, reciprocal_metric(cell), hkl)

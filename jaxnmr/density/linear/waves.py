@@ -107,8 +107,11 @@ class IndependentWaves(NamedTuple):
     def find(self, hkl: Int[np.ndarray, "m 3"]) -> Int[np.ndarray, " m"]:
         """Which set each reflection is in; -1 for those beyond d_min and those that symmetry forbids."""
         wanted = np.asarray(hkl, dtype=int).reshape(-1, 3)
-        place = {key: k for k, key in enumerate(_keys(self.hkl, self.group).tolist())}
-        return np.array([place.get(key, -1) for key in _keys(wanted, self.group).tolist()], dtype=int)
+        mine = _keys(self.hkl, self.group)
+        order = np.argsort(mine)
+        keys = _keys(wanted, self.group)
+        at = np.minimum(np.searchsorted(mine[order], keys), len(mine) - 1)
+        return np.where(mine[order][at] == keys, order[at], -1)
 
     def numbers(self, f: Complex[np.ndarray, "*k n"]) -> Float[np.ndarray, "*k p"]:
         """Structure factors as the real numbers that are free: one for a centric reflection, two for others, real parts first."""

@@ -74,7 +74,7 @@ def atoms_of(
     kind = "valence" if lines.atoms == "valence" else "all-electron"
     found = find_atoms(density, composition, kind, u_iso=u_iso, symprec=symprec, name=name, d_min=d_min)
     title = name or found.crystal.name
-    starts, notes = _settings(found, lines, group, u_iso, title)
+    starts, notes = settings(found, lines, group, u_iso, title)
     tried = [fit_atoms(start, lines, exchange=exchange, displacements=displacements) for start in starts]
     # the first has the most symmetry
     best = tried[0]
@@ -90,7 +90,7 @@ def atoms_of(
     return DensityAtoms(best.crystal, found, best, notes)
 
 
-def _settings(
+def settings(
     found: FoundAtoms, lines: LineAreas, group: SpaceGroup | None, u_iso: float, name: str
 ) -> tuple[list[Crystal], tuple[str, ...]]:
     """Crystals to refine, the most symmetric first, in the cell of the lines."""

@@ -8,19 +8,22 @@ from jaxtyping import Float
 
 from ..._arguments import checked
 from ...crystal import Crystal, SpaceGroup
+from ...density import Density, find_atoms
 from ...density.linear import IndependentWaves, LinearDensity, LineAreas
-from ...density.linear.atoms import fit_atoms
+from ...density.linear.atoms import FittedAtoms, fit_atoms
 from ...density.prior.model import DensityPrior, PredictedDensity
 from ...density.prior.pattern import LinePattern
 from ...density.shapes import AtomKind, atom_gaussians
 from ...diffraction.reflections import plan_reflections
-from ...errors import ConventionError, DataError
+from ...errors import ConventionError
 from ..extraction.records import Extraction
-from .atoms import DensityAtoms, atoms_of_predicted
-from .lines import conversion, cubic_edge, line_areas, line_pattern
+from .atoms import DensityAtoms, atoms_of_predicted, settings
+from .lines import conversion, converted, cubic_edge, line_areas, line_pattern
 
 # conversions to the electrons of the prior, and the change of R below which they end
-_TURNS = 4
+_TURNS, _BETTER = 4, 0.98
+# of the grid, Å and Å² of atoms
+_POINTS, _SYMPREC, _U = 32, 0.1, 0.008
 _CUBIC_GROUP = SpaceGroup.from_name("P m -3 m")
 
 
@@ -32,6 +35,7 @@ class PredictedFromPattern(NamedTuple):
         pattern: the lines, of the prior's electrons.
         atoms: of the refined density; none without a composition.
         notes: what a reader must know.
+        measured: atoms refined on the areas as measured, of all electrons, where the prior is of valence electrons.
     """
 
     predicted: PredictedDensity
@@ -39,6 +43,7 @@ class PredictedFromPattern(NamedTuple):
     pattern: LinePattern
     atoms: DensityAtoms | None
     notes: tuple[str, ...]
+    measured: FittedAtoms | None = None
 
 
 def kind_of(prior: DensityPrior) -> AtomKind:
@@ -108,46 +113,68 @@ def predicted_density(
             "X-rays are scattered by all electrons, and this prior is of valence electrons: areas are converted by form factors, which "
             "needs how many atoms of each element are in the cell. Give the composition with amounts, or a prior of all electrons"
         )
-    squares = {}
-    notes: tuple[str, ...] = ()
-    counts = {e: int(n) for e, n in composition.items()} if isinstance(composition, Mapping) else {}
-    areas = line_areas(fit.intensities)
     edge = cubic_edge(fit.cell, fit.name)
-    if kind_of(prior) != "all-electron":
-        squares = _random_ratio(prior, counts, edge)
     expected = _expected(prior, edge, composition) if missing == "expected" else None
+    notes: tuple[str, ...] = ()
     if expected is not None and (n := _unmeasured(prior, fit)):
         notes = (
             f"{n} of {len(prior.lines.squares)} lines of the prior were not measured; what it expects stands for them.",
         )
-    said = notes
-    best: PredictedFromPattern | None = None
+    if not isinstance(composition, Mapping):
+        return _once(prior, fit, composition, None, edge, None, expected, widths, notes)
+    counts = {e: int(n) for e, n in composition.items()}
+    if kind_of(prior) == "all-electron":
+        return _once(prior, fit, composition, counts, edge, None, expected, widths, notes)
+    # atoms that agree with what was measured say how to convert it; the first are those of the prior without a pattern
+    areas = line_areas(fit.intensities)
+    blind = prior.predict(edge, None, composition)
+    best = _on_xrays(prior, blind.density((_POINTS,) * 3), counts, areas, fit)
+    squares, found = _ratio_of(prior, best.crystal, areas, fit), None
+    plain = _once(prior, fit, composition, counts, edge, _random_ratio(prior, counts, edge), expected, widths, notes)
     for turn in range(_TURNS):
-        pattern = line_pattern(fit, prior.lines, squares or None, expected=expected)
-        predicted = prior.predict(edge, pattern, composition)
-        refined = prior.refine(predicted, pattern, widths=widths)
-        atoms = None
-        if whole:
-            atoms = atoms_of_predicted(
-                (predicted, refined), counts, lines_of(pattern, prior), atoms_per_cell=prior.atoms
-            )
-        found = PredictedFromPattern(predicted, refined, pattern, atoms, notes)
-        if best is None or atoms is None or best.atoms is None or atoms.fitted.r < best.atoms.fitted.r:
-            best, again = (
-                found,
-                best is None or atoms is None or best.atoms is None or atoms.fitted.r < 0.98 * best.atoms.fitted.r,
-            )
-        else:
-            again = False
-        if kind_of(prior) == "all-electron" or atoms is None or not again:
-            break
-        squares = _ratio_of(prior, atoms.crystal, areas, fit)
-        notes = (
-            *said,
-            f"Areas were converted from all electrons to valence electrons at rest by the form factors of the atoms found, {turn + 1} times.",
+        made = plain if turn == 0 else _once(prior, fit, composition, counts, edge, squares, expected, widths, notes)
+        assert made.atoms is not None
+        tried = min(
+            (
+                _on_xrays(prior, one.density((_POINTS,) * 3), counts, areas, fit)
+                for one in (made.predicted, made.refined)
+            ),
+            key=lambda of: of.r,
         )
-    assert best is not None
-    return best
+        gained = tried.r < _BETTER * best.r
+        best = tried if gained else best
+        squares = _ratio_of(prior, best.crystal, areas, fit)
+        if turn and not gained:
+            found = made
+            break
+    found = found or _once(prior, fit, composition, counts, edge, squares, expected, widths, notes)
+    said = f"Areas were converted from all electrons to valence electrons at rest by the form factors of atoms that agree with them (R {best.r:.3f})."
+    return found._replace(notes=(*found.notes, said), measured=best)
+
+
+def _once(
+    prior: DensityPrior, fit: Extraction, composition: Mapping[str, int] | Sequence[str] | None, counts: Mapping[str, int] | None,
+    edge: float, squares: Mapping[int, float] | None, expected: tuple[np.ndarray, np.ndarray] | None, widths: Sequence[float],
+    notes: tuple[str, ...],
+) -> PredictedFromPattern:  # fmt: skip
+    pattern = line_pattern(fit, prior.lines, squares, expected=expected)
+    predicted = prior.predict(edge, pattern, composition)
+    refined = prior.refine(predicted, pattern, widths=widths)
+    atoms = None
+    if counts is not None:
+        atoms = atoms_of_predicted((predicted, refined), counts, lines_of(pattern, prior), atoms_per_cell=prior.atoms)
+    return PredictedFromPattern(predicted, refined, pattern, atoms, notes)
+
+
+def _on_xrays(
+    prior: DensityPrior, density: Density, counts: Mapping[str, int], areas: LineAreas, fit: Extraction
+) -> FittedAtoms:
+    """Atoms of a density of valence electrons, refined on what all electrons scattered."""
+    found = find_atoms(density, counts, "valence", u_iso=0.0, symprec=_SYMPREC)
+    starts, _ = settings(found, areas, None, _U, found.crystal.name)
+    wavelength = fit.instrument.wavelengths[0]
+    tried = [fit_atoms(start, converted(areas, start, "all-electron", wavelength), exchange=True) for start in starts]
+    return min(tried, key=lambda of: of.r * (1.0 + 0.01 * len(of.crystal.species)))
 
 
 def _expected(
@@ -183,7 +210,6 @@ def _random_ratio(prior: DensityPrior, composition: Mapping[str, int], edge: flo
 
 def _ratio_of(prior: DensityPrior, crystal: Crystal, areas: LineAreas, fit: Extraction) -> dict[int, float]:
     """The same of the atoms found, whose displacements all electrons show."""
-    moving = fit_atoms(crystal.replace(u_iso=np.full(len(crystal.species), 0.008)), areas)
     hkl, multiplicity = plan_reflections(
         _CUBIC_GROUP, areas.cell, float(areas.cell[0]) / np.sqrt(prior.lines.largest) * (1.0 - 1e-9)
     )
@@ -191,7 +217,5 @@ def _ratio_of(prior: DensityPrior, crystal: Crystal, areas: LineAreas, fit: Extr
     lines = LineAreas.create(
         areas.cell, hkl, multiplicity, np.ones(len(prior.lines.squares)), sigma=1.0, members=members, group=_CUBIC_GROUP
     )
-    if not np.isfinite(moving.r):
-        raise DataError("the atoms found do not make these lines")
-    ratio, _ = conversion(lines, moving.crystal, kind_of(prior), fit.instrument.wavelengths[0], at_rest=True)
+    ratio, _ = conversion(lines, crystal, kind_of(prior), fit.instrument.wavelengths[0], at_rest=True)
     return dict(zip(prior.lines.squares.tolist(), ratio.tolist(), strict=True))
