@@ -23,7 +23,7 @@ from .lines import conversion, converted, cubic_edge, line_areas, line_pattern
 # conversions to the electrons of the prior, and the change of R below which they end
 _TURNS, _BETTER = 4, 0.98
 # of the grid, Å and Å² of atoms
-_POINTS, _SYMPREC, _U = 32, 0.1, 0.008
+_POINTS, _SYMPREC, _U = 24, 0.1, 0.008
 _CUBIC_GROUP = SpaceGroup.from_name("P m -3 m")
 
 
