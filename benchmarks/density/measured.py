@@ -94,8 +94,8 @@ def main() -> None:
             lines = found.lines
             made = refined.scale * (lines.summing(found.known.waves) @ np.abs(refined.after.mean) ** 2)
             findings = DensityFindings(
-                title=f"{name}: density from a measured pattern", density=refined.density(), electrons="all electrons",
-                numbers={"R": refined.r}, crystal=found.fits[1].crystals[start.name], observed=lines.area, calculated=made, sigma=lines.sigma,
+                title=f"{name}: density from a measured pattern", density=refined.density(found.known.waves.shape(4)), electrons="all electrons",
+                numbers={"R": refined.r}, crystal=found.atoms.crystal, observed=lines.area, calculated=made, sigma=lines.sigma,
                 where=np.arange(len(lines), dtype=float), notes=found.notes,
             )  # fmt: skip
             write_density_report(findings, options.out / name)

@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from ..crystal import reciprocal_metric
+from ..crystal import Crystal, reciprocal_metric
 from ..density import Density, write_density
 from ..errors import JaxnmrError
 from ..io import read_crystal
@@ -60,7 +60,7 @@ def refine_model(arguments: argparse.Namespace, console: Console) -> int:
         }
     at = np.array([np.mean(_d_star(fit, lines.hkl[lines.members == g])) for g in range(len(lines))])
     findings = DensityFindings(
-        title=f"Density of {crystal.name} from {pattern.name}", density=refined.density(), electrons=WORDS[lines.atoms], numbers=numbers,
+        title=f"Density of {crystal.name} from {pattern.name}", density=refined.density(found.known.waves.shape(4)), electrons=WORDS[lines.atoms], numbers=numbers,
         crystal=found.atoms.crystal, observed=lines.area, calculated=calculated, sigma=lines.sigma, where=at, curve=_curve(fit),
         notes=found.notes, details={"group": fit.group.name},
     )  # fmt: skip
@@ -142,12 +142,20 @@ def _of_prior(
         notes = (*notes, *atoms.notes)
     findings = DensityFindings(
         title="Density of a cubic cell", density=density, electrons=WORDS[kind_of(prior)], numbers=numbers,
-        crystal=None if atoms is None else atoms.crystal, curve=curve, notes=notes, details={"card": dict(prior.card)}, **lines,
+        crystal=None if atoms is None else atoms.crystal, placed=None if atoms is None else _placed(atoms, best), curve=curve, notes=notes, details={"card": dict(prior.card)}, **lines,
     )  # fmt: skip
     code = _written(findings, folder, inputs, console)
     for k, c in enumerate(best.draw(arguments.samples, arguments.seed), start=1):
         write_density(best.basis.on_grid(c, density.shape, best.cell), folder / f"sample_{k}.cube")
     return code
+
+
+def _placed(atoms: DensityAtoms, best: PredictedDensity) -> Crystal:
+    """The atoms where they were found, in the axes of the density: space groups have axes of their own."""
+    found = atoms.found
+    return Crystal.create(
+        cell=best.cell, spacegroup=1, species=found.elements, xyz=found.xyz, u_iso=0.0, name=atoms.crystal.name
+    )
 
 
 def _written(findings: DensityFindings, folder: Path, inputs: list[Path], console: Console) -> int:

@@ -39,7 +39,7 @@ class DensityFindings:
         density: the most probable one.
         electrons: of which electrons, in words.
         numbers: what was found, for the table and the record: name in words and number.
-        crystal: its atoms; None where there are none.
+        crystal: its atoms; None where there are none. ``placed`` the same in the axes of the density, where these are others.
         observed, calculated, sigma, where: areas of lines and their 1/d, where there are any.
         curve: a fitted pattern by name (``x``, ``observed``, ``calculated``, ``sigma``, ``background``).
         notes: sentences that a reader must know.
@@ -51,6 +51,7 @@ class DensityFindings:
     electrons: str
     numbers: Mapping[str, Any]
     crystal: Crystal | None = None
+    placed: Crystal | None = None
     observed: np.ndarray | None = None
     calculated: np.ndarray | None = None
     sigma: np.ndarray | None = None
@@ -76,7 +77,8 @@ def write_density_report(
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     written = {
-        name: write_density(found.density, folder / f"density.{name}", found.crystal) for name in ("cube", "xsf")
+        name: write_density(found.density, folder / f"density.{name}", found.placed or found.crystal)
+        for name in ("cube", "xsf")
     }
     if found.crystal is not None:
         written["atoms"] = folder / "atoms.cif"
@@ -114,10 +116,12 @@ def _pictures(found: DensityFindings, folder: Path, written: dict[str, Path]) ->
     for axis, at in _PLANES:
         plane = np.take(values, round(at * values.shape["abc".index(axis)]), "abc".index(axis))
         if plane.max() > 0.0:
-            figure = section(found.density, axis=axis, at=at, crystal=found.crystal)
+            figure = section(found.density, axis=axis, at=at, crystal=found.placed or found.crystal)
             save(figure, f"section_{axis}_{round(100 * at):02d}", f"Section at {axis} = {at:g}, contours in e/Å³.")
     save(
-        cloud(found.density, crystal=found.crystal), "surface", "The surface that a third of the electrons lie within."
+        cloud(found.density, crystal=found.placed or found.crystal),
+        "surface",
+        "The surface that a third of the electrons lie within.",
     )
     return captions
 
