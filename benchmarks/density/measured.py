@@ -17,7 +17,7 @@ import numpy as np
 import jaxnmr as jn
 from jaxnmr._precision import enable_x64
 from jaxnmr._tables import plain
-from jaxnmr.crystal import Crystal, lattice
+from jaxnmr.crystal import Crystal, lattice, reciprocal_metric
 from jaxnmr.density.linear.expected import moved
 from jaxnmr.report.density import DensityFindings, write_density_report
 from jaxnmr.solve import lebail
@@ -93,10 +93,11 @@ def main() -> None:
         if options.out:
             lines = found.lines
             made = refined.scale * (lines.summing(found.known.waves) @ np.abs(refined.after.mean) ** 2)
+            d_star = np.sqrt(np.einsum("ni,ij,nj->n", lines.hkl, reciprocal_metric(fit.cell), lines.hkl))
             findings = DensityFindings(
                 title=f"{name}: density from a measured pattern", density=refined.density(found.known.waves.shape(4)), electrons="all electrons",
                 numbers={"R": refined.r}, crystal=found.atoms.crystal, observed=lines.area, calculated=made, sigma=lines.sigma,
-                where=np.arange(len(lines), dtype=float), notes=found.notes,
+                where=np.array([d_star[lines.members == g].mean() for g in range(len(lines))]), notes=found.notes,
             )  # fmt: skip
             write_density_report(findings, options.out / name)
 

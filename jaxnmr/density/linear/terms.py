@@ -167,7 +167,7 @@ class DensityLines(Term):
 
     def structure_factors(self, state: State) -> Array:
         """Real and imaginary parts at the waves, ``(n, 2)`` (traceable)."""
-        f = jnp.asarray(self.mean)
+        f: Any = jnp.asarray(self.mean)
         if self.atoms:
             f = state.of(DENSITY, self.phase)
             if f.shape != self.mean.shape:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ...density import Density, FoundAtoms, find_atoms
 from ...density.linear import LineAreas
 from ...density.linear.atoms import FittedAtoms, fit_atoms
 from ...density.linear.symmetric import in_group
+from ...density.shapes import AtomKind
 from ...errors import ConventionError, ParameterError, SymmetryError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def atoms_of(
     Raises:
         ParameterError, ConventionError: a composition that the cell has no room for, or elements without atoms; see `find_atoms`.
     """
-    kind = "valence" if lines.atoms == "valence" else "all-electron"
+    kind: AtomKind = "valence" if lines.atoms == "valence" else "all-electron"
     found = find_atoms(density, composition, kind, u_iso=u_iso, symprec=symprec, name=name, d_min=d_min)
     title = name or found.crystal.name
     starts, notes = settings(found, lines, group, u_iso, title)
@@ -141,7 +142,7 @@ def atoms_of_predicted(
         raise ParameterError(
             f"the composition {dict(composition)} has {sum(composition.values())} atoms; cells of this prior have {atoms_per_cell}"
         )
-    several = list(predicted) if isinstance(predicted, list | tuple) else [predicted]
+    several: list[Any] = list(predicted) if isinstance(predicted, list | tuple) else [predicted]
     if not several:
         raise ConventionError("no density to look for atoms in")
     found = [

@@ -127,8 +127,8 @@ def conversion(
         wanted = np.bincount(of, share * other, minlength=len(h))
     u = float(np.mean(np.asarray(crystal.u_equivalent())))
     random = [
-        _at_random(crystal, d_star_sq / 4.0, kind, moving)
-        for kind, moving in (("all-electron", u), (atoms, 0.0 if at_rest else u))
+        _at_random(crystal, d_star_sq / 4.0, "all-electron", u),
+        _at_random(crystal, d_star_sq / 4.0, atoms, 0.0 if at_rest else u),
     ]
     total = [
         np.bincount(lines.members, lines.weight * (of + _FLOOR * by_chance), minlength=len(lines))

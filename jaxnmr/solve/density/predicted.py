@@ -197,7 +197,7 @@ def _random_ratio(prior: DensityPrior, composition: Mapping[str, int], edge: flo
     s_sq = prior.lines.squares / edge**2 / 4.0
     total = []
     for kind in ("valence", "all-electron"):
-        shapes = atom_gaussians(elements, cast(AtomKind, kind))
+        shapes = atom_gaussians(elements, kind)
         total.append(
             sum(
                 composition[e] * (np.exp(-np.outer(s_sq, b)) @ a) ** 2
