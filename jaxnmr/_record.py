@@ -36,6 +36,8 @@ Kind = Literal[
     "echo-simulation",
     "echo-training",
     "echo-inference",
+    "density-training",
+    "density",
 ]
 # names that every spectrum of TopSpin has
 _MUTE = ("pdata", "1r", "1i", "fid", "ser", "acqus", "procs")

@@ -21,6 +21,7 @@ from ..errors import JaxnmrError
 from . import commands
 from .beginning import add_new
 from .codes import INTERRUPTED, OK, WRONG_INPUT
+from .density import add_density
 from .echo import add_echo
 from .engines import add_engine, add_worker
 from .folders import CHECKPOINT
@@ -221,6 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     add_relax(command)
     add_solving(command)
     add_echo(command)
+    add_density(command)
     command("help-run", commands._help_run, "explain run files", "jaxnmr help-run | less", parents=())
     return parser
 

@@ -78,6 +78,14 @@ def add_solving(command: Callable) -> None:
         metavar="NAME",
         help="chgnet-r2scan, say: decides where the pattern does not, see docs/energy.md",
     )
+    solve.add_argument(
+        "--proposals",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE.cif",
+        help="structures that the search for atoms begins with beside its own, such as the atoms.cif of jaxnmr density",
+    )
     solve.add_argument("--seed", type=int, default=0, help="of the searches (default: 0)")
     solve.add_argument(
         "--seeds",
@@ -119,16 +127,21 @@ def _add_pattern(parser: argparse.ArgumentParser) -> None:
 
 
 def _read(arguments: argparse.Namespace) -> Pattern:
+    return read_measured(arguments, arguments.pattern)
+
+
+def read_measured(arguments: argparse.Namespace, file: Path) -> Pattern:
+    """A pattern with what the arguments say of the diffractometer, and of the part that counts."""
     from ..io import read_pattern
 
-    pattern = read_pattern(arguments.pattern, wavelength=arguments.wavelength, instrument=arguments.instrument)
+    pattern = read_pattern(file, wavelength=arguments.wavelength, instrument=arguments.instrument)
     device = pattern.instrument
     if device is None or not device.wavelengths:
         raise JaxnmrError(
-            f"{arguments.pattern} does not say which wavelength it was measured with: give --wavelength 1.5406 (in Å, two for Kα1 and Kα2), "
+            f"{file} does not say which wavelength it was measured with: give --wavelength 1.5406 (in Å, two for Kα1 and Kα2), "
             "or --instrument FILE"
         )
-    said = {name: value for name in ("radiation", "geometry") if (value := getattr(arguments, name))}
+    said = {name: value for name in ("radiation", "geometry") if (value := getattr(arguments, name, None))}
     pattern = pattern.replace(instrument=device.replace(**said))
     if arguments.limits:
         pattern = pattern.limited(*arguments.limits)
@@ -208,6 +221,8 @@ def _require_sense(arguments: argparse.Namespace) -> None:
         return
     if arguments.seeds < 1:
         raise JaxnmrError(f"--seeds is {arguments.seeds}; expected how many, from 1 on")
+    if arguments.proposals:
+        raise JaxnmrError("--proposals go with one determination: leave --seeds out")
     if arguments.resume:
         raise JaxnmrError("with --seeds, those that are done are taken over from the table anyway: leave --resume out")
 
@@ -230,6 +245,9 @@ def _once(
     elif not arguments.resume:
         checkpoint.unlink(missing_ok=True)
     console.print(heading)
+    from ..io import read_crystal
+
+    given = {**given, "proposals": tuple(map(read_crystal, arguments.proposals))}
     return determine(pattern, **given, seed=arguments.seed, progress=Lines(console), checkpoint=checkpoint)
 
 

@@ -142,7 +142,7 @@ class FoundAtoms:
 @checked
 def find_atoms(
     density: Density, composition: Mapping[str, int], atoms: AtomKind = "valence", *, u_iso: float = 0.01, symprec: float | None = 0.02,
-    radius: float = 0.8, name: str | None = None,
+    radius: float = 0.8, name: str | None = None, d_min: float = _D_MIN,
 ) -> FoundAtoms:  # fmt: skip
     """The atoms of a cell whose superposed densities come closest to a density.
 
@@ -158,6 +158,7 @@ def find_atoms(
         symprec: Å, how far atoms may be from symmetric places; ``None`` keeps the cell of the density in P1.
         radius: Å, of the spheres that charges are counted in.
         name: of the crystal; the formula by default.
+        d_min: Å, where the waves of the density end: what a pattern gave has none beyond its lines.
 
     Raises:
         ParameterError: a composition without atoms.
@@ -170,7 +171,7 @@ def find_atoms(
         )
     if volume(np.asarray(density.cell, dtype=float)) < _LEAST_ROOM * sum(counts.values()):
         raise _no_room(density, sum(counts.values()))
-    fit = _Fit.of(density, tuple(counts), atoms, u_iso)
+    fit = _Fit.of(density, tuple(counts), atoms, u_iso, d_min)
     xyz, kind = _placed(fit, list(counts.values()))
     xyz = _refined(fit, xyz, kind)
     xyz, kind = _exchanged(fit, xyz, kind)
@@ -215,8 +216,8 @@ class _Fit:
     f: np.ndarray
 
     @classmethod
-    def of(cls, density: Density, elements: tuple[str, ...], atoms: AtomKind, u_iso: float) -> "_Fit":
-        h, target = _half_waves(density, _D_MIN)
+    def of(cls, density: Density, elements: tuple[str, ...], atoms: AtomKind, u_iso: float, d_min: float) -> "_Fit":
+        h, target = _half_waves(density, max(d_min, _D_MIN))
         s_sq = np.einsum("mi,ij,mj->m", h, reciprocal_metric(np.asarray(density.cell, dtype=float)), h) / 4.0
         shapes: Gaussians = atom_gaussians(elements, atoms)
         f = np.stack(
@@ -232,6 +233,12 @@ class _Fit:
 
     def misfit(self, xyz: np.ndarray, kind: np.ndarray) -> float:
         return float(np.sum(np.abs(self.target - self.calculated(xyz, kind))[1:] ** 2))
+
+    def crowded(self, xyz: np.ndarray) -> bool:
+        """Whether two atoms are closer to each other than atoms can be."""
+        delta = xyz[:, None] - xyz[None]
+        far = np.linalg.norm((delta - np.round(delta)) @ lattice(np.asarray(self.density.cell, dtype=float)), axis=-1)
+        return bool((far + 9.0 * np.eye(len(xyz))).min() < 0.98 * _TOO_CLOSE)
 
     def gain(self, left: np.ndarray, kind: int) -> np.ndarray:
         """On the grid: by how much the misfit falls where an atom of that kind is put."""
@@ -290,7 +297,8 @@ def _refined(fit: _Fit, xyz: np.ndarray, kind: np.ndarray, steps: int = _STEPS) 
         )
         moved = xyz + step.reshape(-1, 3)
         then = fit.misfit(moved, kind)
-        if then < misfit:
+        # two atoms in one place have become one with the electrons of both
+        if then < misfit and not fit.crowded(moved):
             small = np.abs(step).max() < 1e-6
             xyz, misfit, damping = moved, then, damping * 0.2
             if small:

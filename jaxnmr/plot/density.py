@@ -11,7 +11,7 @@ import numpy as np
 from ..crystal import lattice
 from ..errors import ParameterError
 from .structures import atom_style
-from .style import GREY, styled
+from .style import CALCULATED, GREY, OBSERVED, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,7 +70,9 @@ def section(
     with styled():
         figure, ax = plt.subplots(figsize=(5.6, 0.9 + 4.3 * up[1] / width), layout="constrained")
         norm = LogNorm(heights[0], heights[-1]) if heights[0] > 0.0 and len(heights) > 1 else None
-        lines = ax.contour(x, y, cut, levels=heights, cmap="viridis", norm=norm, linewidths=0.9)
+        # a density of waves may be below 0 between its atoms, which a logarithmic scale of colours has no place for
+        shown = cut if norm is None else np.maximum(cut, 1e-3 * heights[0])
+        lines = ax.contour(x, y, shown, levels=heights, cmap="viridis", norm=norm, linewidths=0.9)
         ax.clabel(lines, levels=heights[1::3], fmt="%.2g", fontsize=7)
         corners = np.array([[0.0, 0.0], right, right + up, up, [0.0, 0.0]])
         ax.plot(*corners.T, color=GREY, linewidth=0.8)
@@ -158,6 +160,41 @@ def cloud(
         return figure
 
 
+def lines(
+    d_star: Sequence[float] | np.ndarray,
+    observed: Sequence[float] | np.ndarray,
+    calculated: Sequence[float] | np.ndarray,
+    sigma: Sequence[float] | np.ndarray,
+) -> Figure:
+    """Square roots of areas of lines over 1/d, observed with their uncertainties and calculated, and their differences.
+
+    Args:
+        d_star: ``1/d`` of the lines, 1/Å.
+        observed, calculated: areas on one scale.
+        sigma: standard deviations of the observed ones.
+    """
+    import matplotlib.pyplot as plt
+
+    x, a, b, s = (np.asarray(of, dtype=float) for of in (d_star, observed, calculated, sigma))
+    order = np.argsort(x)
+    x, a, b, s = x[order], np.maximum(a[order], 0.0), np.maximum(b[order], 0.0), s[order]
+    root, error = np.sqrt(a), s / (2.0 * np.sqrt(np.maximum(a, s)))
+    with styled():
+        figure, (upper, lower) = plt.subplots(
+            2, 1, sharex=True, figsize=(7.2, 4.2), height_ratios=(3, 1), layout="constrained"
+        )
+        upper.errorbar(x, root, error, fmt="o", color=OBSERVED, markersize=3.0, linewidth=0.8, label="observed")
+        upper.plot(x, np.sqrt(b), "x", color=CALCULATED, markersize=5.0, label="calculated")
+        upper.set_ylabel("√area")
+        upper.set_ylim(bottom=0.0)
+        upper.legend()
+        lower.axhline(0.0, color=GREY, linewidth=0.8)
+        lower.plot(x, (root - np.sqrt(b)) / error, "o", color=OBSERVED, markersize=2.5)
+        lower.set_xlabel("1/d / Å⁻¹")
+        lower.set_ylabel("Δ / σ")
+        return figure
+
+
 def _crossings(values: np.ndarray, level: float) -> np.ndarray:
     """Fractional coordinates of where a value lies between neighbours along an axis, by linear interpolation."""
     found = []
@@ -174,3 +211,18 @@ def _crossings(values: np.ndarray, level: float) -> np.ndarray:
 def _edges() -> list[tuple[np.ndarray, np.ndarray]]:
     corners = [np.array(corner) for corner in product((0, 1), repeat=3)]
     return [(p, q) for p in corners for q in corners if (q - p).min() >= 0 and (q - p).sum() == 1]
+
+
+def training(train: Sequence[float], held_out: Sequence[float]) -> Figure:
+    """Mean squared errors of coefficients by epoch, of crystals trained with and of others."""
+    import matplotlib.pyplot as plt
+
+    with styled():
+        figure, ax = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
+        epochs = np.arange(1, len(train) + 1)
+        ax.semilogy(epochs, train, color=CALCULATED, label="trained with")
+        ax.semilogy(epochs, held_out, color=OBSERVED, linestyle="--", label="held out")
+        ax.set_xlabel("epoch")
+        ax.set_ylabel("squared error / (e/Å³)²")
+        ax.legend()
+        return figure

@@ -75,8 +75,15 @@ def page_course(steps: Sequence[StepInfo]) -> list[dict[str, Any]]:
     ]
 
 
-def html(title: str, content: Mapping[str, Any], tables: Sequence[PaperTable] = (), *, live: bool = False) -> str:
-    """The text of a page; one that is ``live`` asks the file `LIVE` beside it for what is new."""
+def html(
+    title: str,
+    content: Mapping[str, Any],
+    tables: Sequence[PaperTable] = (),
+    *,
+    live: bool = False,
+    pictures: Sequence[tuple[str, bytes]] = (),
+) -> str:
+    """The text of a page; one that is ``live`` asks the file `LIVE` beside it for what is new. Pictures are captions and PNG files."""
     part = lambda name: (resources.files(__package__) / name).read_text(encoding="utf-8")
     text = json.dumps(plain(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return f"""<!DOCTYPE html>
@@ -88,13 +95,18 @@ def html(title: str, content: Mapping[str, Any], tables: Sequence[PaperTable] = 
 <header><h1>{escape(title)}</h1><p id="summary"></p><ul id="warnings"></ul></header>
 <noscript><p>The plots of this page are drawn by the scripts in it, which the browser does not run.</p></noscript>
 <main id="plots"></main>
-{"".join(map(_table, tables))}
+{"".join(_picture(*of) for of in pictures)}{"".join(map(_table, tables))}
 <script type="application/octet-stream" id="library">{_library()}</script>
 <script type="application/octet-stream" id="content">{_compressed(text)}</script>
 <script>
 {part("page.js")}</script>
 </body></html>
 """
+
+
+def _picture(caption: str, png: bytes) -> str:
+    data = base64.b64encode(png).decode()
+    return f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{data}"><figcaption>{escape(caption)}</figcaption></figure>\n'
 
 
 def _table(table: PaperTable) -> str:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..._words import counted
-from ...crystal import SpaceGroup
+from ...crystal import Crystal, SpaceGroup
 from ...diffraction import Instrument, Pattern
 from ...errors import ConventionError, JaxnmrError, ParameterError, SymmetryError
 from ..direct.formula import Composition
+from ..direct.proposals import has_cell
 from ..direct.search import GOOD_R
 from ..direct.solutions import Solutions
 from ..direct.structure import structure
@@ -42,6 +43,7 @@ class AtomSearch:
         seed: of the searches.
         clock: how long; ``trail`` keeps what is found, and has what was found before.
         extracted: Le Bail fits of the first cells with their extinctions, where they were made before; those made here are added.
+        proposals: structures that searches in cells which are theirs begin with.
 
     Attributes:
         extractions, tables: Le Bail fits of the cells that were searched, and their extinctions.
@@ -64,12 +66,14 @@ class AtomSearch:
         clock: Clock,
         trail: Trail,
         extracted: list[tuple[Extraction, ExtinctionTable]] | None = None,
+        proposals: tuple[Crystal, ...] = (),
     ):
         self._pattern, self._composition, self._instrument, self._peaks = pattern, composition, instrument, peaks
         self._cells, self._given_group = tuple(cells), group
         self._contents, self._density, self._seed = contents, density, seed
         self._clock, self._trail = clock, trail
         self._extracted = [] if extracted is None else extracted
+        self._proposals = proposals
         self._settled: list[tuple[int, SpaceGroup]] = []
         self.notes: list[str] = []
         self.extractions: list[Extraction] = []
@@ -157,6 +161,7 @@ class AtomSearch:
             found = structure(
                 areas, self._composition, contents=self._contents, density=self._density, seed=self._seed + _STRIDE * len(self.attempts),
                 seconds=min(seconds, max(self._clock.left, 1.0)), progress=say,
+                proposals=tuple(one for one in self._proposals if has_cell(one, areas)),
             )  # fmt: skip
         except (JaxnmrError, ValueError) as err:
             note = f"{name}: {err}"

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..._words import counted
-from ...crystal import SpaceGroup
+from ...crystal import Crystal, SpaceGroup
 from ...diffraction import Instrument, Pattern
 from ...errors import ConventionError, ParameterError
 from ...typing import Numbers
@@ -117,7 +117,12 @@ class Common:
     notes: tuple[str, ...]
 
     def search(
-        self, seed: int, clock: Clock, trail: Trail, extracted: list[tuple[Extraction, ExtinctionTable]] | None = None
+        self,
+        seed: int,
+        clock: Clock,
+        trail: Trail,
+        extracted: list[tuple[Extraction, ExtinctionTable]] | None = None,
+        proposals: tuple[Crystal, ...] = (),
     ) -> AtomSearch:
         """A search for atoms, not yet run.
 
@@ -125,11 +130,12 @@ class Common:
             seed: of the search.
             clock: how long; ``trail`` keeps what is found.
             extracted: fits of the first cells that were made before; those that the search makes are added.
+            proposals: structures to begin with.
         """
         of = self.question
         return AtomSearch(
             of.pattern, of.composition, instrument=of.instrument, peaks=self.peaks, cells=self.cells, group=of.group, density=of.density,
-            seed=seed, contents=of.contents, clock=clock, trail=trail, extracted=extracted,
+            seed=seed, contents=of.contents, clock=clock, trail=trail, extracted=extracted, proposals=proposals,
         )  # fmt: skip
 
     def outcome(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..._arguments import checked
-from ...crystal import SpaceGroup
+from ...crystal import Crystal, SpaceGroup
 from ...diffraction import Instrument, Pattern
 from ...energy import EnergyModel
 from ...errors import ParameterError
@@ -34,6 +34,7 @@ def determine(
     seed: int = 0,
     progress: Callable[[Step], None] | None = None,
     checkpoint: str | Path | None = None,
+    proposals: Sequence[Crystal] = (),
 ) -> Determination:
     """Determine a crystal structure from a powder pattern and what the sample is made of.
 
@@ -56,6 +57,7 @@ def determine(
         progress: called with what is done, and when there is news.
         checkpoint: JSON file that always holds the cells and the searches that are done. Where it is there already, of the same
             pattern and arguments, these are taken over.
+        proposals: structures that searches begin with beside their own starts, in cells that are theirs; others are passed over.
 
     Raises:
         ConventionError: no wavelength, a composition that makes no sense or whose ``X`` nothing can count, a group without its cell.
@@ -73,7 +75,7 @@ def determine(
     clock = Clock(60.0 * minutes, progress)
     # whoever stops the search for lines or cells gets nothing: there is nothing yet
     shared = common(asked, seed, clock, trail)
-    search = shared.search(seed, clock, trail)
+    search = shared.search(seed, clock, trail, proposals=tuple(proposals))
     refinements, interrupted = Refinements(pattern, clock, model), False
     try:
         search.run()

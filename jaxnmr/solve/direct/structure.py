@@ -1,12 +1,13 @@
 """From integrated intensities and a composition to ranked structures."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import gemmi
 
 from ..._arguments import checked
+from ...crystal import Crystal
 from ...errors import ConventionError, ParameterError
 from ..records import Intensities, require_areas
 from .assignments import Assignments
@@ -15,6 +16,7 @@ from .finalists import solutions_of
 from .formula import Composition, parse_composition
 from .heavy import heavy_first
 from .problem import make_problem
+from .proposals import starts_of
 from .search import Search
 from .solutions import Solutions
 from .unknown import has_unknown, structure_with_unknown
@@ -53,6 +55,7 @@ def structure(
     seconds: float = 100.0,
     most_assignments: int = 5000,
     progress: Callable[[Progress], None] | None = None,
+    proposals: Sequence[Crystal] = (),
 ) -> Solutions:
     """Find the atoms of a crystal whose cell and space group are known.
 
@@ -70,6 +73,8 @@ def structure(
         seconds: of processor time, at most; a good structure ends the search earlier.
         most_assignments: Wyckoff assignments to try, at most.
         progress: called after every turn.
+        proposals: structures to begin with beside the others, in the cell of the intensities: those of a density, or of relatives. They
+            take part like what the search finds itself.
 
     Raises:
         ConventionError: a composition or contents that make no sense.
@@ -96,6 +101,9 @@ def structure(
     )
     problem = make_problem(intensities, assignments.positions, assignments.elements)
     search = Search(problem, assignments, seed)
+    starts = starts_of(proposals, problem)
+    if starts:
+        search.take(starts)
     left = lambda: seconds - (time.process_time() - start)
     tell = None
     if progress is not None:
