@@ -1,6 +1,6 @@
 """Densities of cubic and trigonal crystals outside of Perov-5 from their powder lines: isotypes beside retrieval, and atoms at the end.
 
-    JAXNMR_DATA=... python benchmarks/density/other_lattices.py FOLDER --system cubic --json FILE [--crystals 60] [--seconds 10]
+    JAXNMR_DATA=... python benchmarks/density/other_lattices.py FOLDER --system cubic --json FILE [--crystals 60] [--search] [--seconds 10]
 
 ``FOLDER`` holds what ``other_crystals.py`` and ``decorated.py`` wrote. Patterns are areas of simulated lines, X-rays of Mo Kα1 (0.7093 Å) down
 to d = 0.75 Å, scattered by all electrons with dispersion, U = 0.006 Å², noise of 3 % of each area and 0.2 % of the largest. Cell and space
@@ -10,7 +10,8 @@ Rows: the mean of the train part; its crystal of the nearest composition; that o
 crystals of the train part; isotypes weighted by composition, volume and pattern, with the coordinates of the types and refined; and the final density,
 of the best refined isotype where it fits, otherwise of the better one of it and of a direct-space search. The train part of the first three are
 decorated prototypes and real crystals; isotypes are taken from AFLOW prototypes and the same real crystals. No formula of a test
-crystal is in either. Results are appended to the JSON crystal by crystal; a run that was stopped goes on.
+crystal is in either. Results are appended to the JSON crystal by crystal; a run that was stopped goes on. ``--search`` then searches
+for those that no isotype fits, and prints the tables.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from decorated import read_decorated
 from other_crystals import SYSTEMS, Entry, parts, read
-from other_scores import density, different_poses, interval, shifted_score, unshifted_scores
+from other_scores import density, interval, shifted_score, unshifted_scores
 
 from jaxnmr._tables import plain
 from jaxnmr.crystal import Crystal, volume
@@ -33,10 +34,11 @@ from jaxnmr.diffraction.scattering import scattering_factors
 from jaxnmr.errors import JaxnmrError
 from jaxnmr.solve import Intensities, simulated_intensities, structure
 from jaxnmr.solve.direct.equivalence import SAME, apart, atoms_of
+from jaxnmr.solve.direct.problem import uncertainty_of_root
 from jaxnmr.solve.isotypes.fitting import site_waves
 from jaxnmr.solve.isotypes.lines import Reflections, form_factors
-from jaxnmr.solve.isotypes.mixture import Mixture
-from jaxnmr.solve.isotypes.proposals import Proposals, propose
+from jaxnmr.solve.isotypes.mixture import Mixture, different_poses
+from jaxnmr.solve.isotypes.proposals import Proposals, propose, refined_proposals
 from jaxnmr.solve.isotypes.types import StructureType, structure_types
 
 MO = Instrument(radiation="xray", wavelengths=(0.70932,))
@@ -44,8 +46,10 @@ D_MIN, U_ISO, B_TRAIN = 0.75, 0.006, 0.5
 # V^(1/3)/d of the patterns that retrieval compares, and the width of its lines
 GRID, WIDTH = np.linspace(0.6, 6.0, 271), 0.02
 WEIGHTS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
-# R of the square roots of areas below which an isotype is taken without a search
-FITS = 0.03
+# R of the square roots of areas below which an isotype is taken without a search, or so many times that of noise alone
+FITS, OF_NOISE = 0.03, 1.5
+# a search has to be so much better than an isotype to be taken
+BETTER = 0.8
 INPUTS = ("full", "elements", "none")
 
 
@@ -121,28 +125,25 @@ def composition(entry: Entry, how: str):
     return {"full": {e: float(n) for e, n in entry.contents.items()}, "elements": sorted(entry.contents), "none": None}[how]
 
 
-class Final(NamedTuple):
-    crystal: Crystal | None
-    r_factor: float
-    by: str
+def noise_of(intensities: Intensities) -> float:
+    """R of the square roots of areas that noise alone is expected to leave."""
+    root = np.sqrt(np.maximum(intensities.area, 0.0))
+    return float(np.sqrt(2.0 / np.pi) * uncertainty_of_root(root, intensities.sigma).sum() / root.sum())
 
 
-def final(intensities: Intensities, entry: Entry, how: str, proposals: Proposals | None, seconds: float) -> Final:
-    """The best isotype where it fits; otherwise the better one of it and of what a search finds."""
-    best = Final(None, np.inf, "nothing")
-    if proposals is not None:
-        best = Final(proposals.best.crystal, proposals.best.r_factor, "isotype")
-    if best.r_factor < FITS or how == "none" or not seconds:
-        return best
+def fits(r_factor: float, intensities: Intensities) -> bool:
+    return r_factor < max(FITS, OF_NOISE * noise_of(intensities))
+
+
+def searched(intensities: Intensities, entry: Entry, how: str, seconds: float) -> tuple[Crystal, float] | None:
+    """What a search in direct space finds, and its R."""
     known = composition(entry, how)
-    heavy = known if isinstance(known, dict) else dict.fromkeys(known)
     try:
-        found = structure(intensities, heavy, seconds=seconds)
+        found = structure(intensities, known if isinstance(known, dict) else dict.fromkeys(known), seconds=seconds)
     except JaxnmrError as error:
         print(f"  search of {entry.name}: {str(error)[:120]}")
-        return best
-    other = Final(found.best.crystal, found.best.r_factor, "search")
-    return other if other.r_factor < 0.8 * best.r_factor else best
+        return None
+    return found.best.crystal, found.best.r_factor
 
 
 def full_cell(crystal: Crystal | None) -> dict | None:
@@ -154,15 +155,31 @@ def full_cell(crystal: Crystal | None) -> dict | None:
     return {"lattice": np.asarray(cell.lattice).tolist(), "species": kinds, "xyz": np.asarray(cell.fractional).tolist()}
 
 
-def proposals_of(intensities: Intensities, types, known, refine: bool) -> Proposals | None:
+def judged(entry: Entry, crystal: Crystal | None, r_factor: float, by: str, seconds: float) -> dict:
+    """What is kept of a final structure."""
+    distance = None if crystal is None else apart(entry.crystal, crystal)
+    return {
+        "by": by, "r": r_factor, "seconds": seconds, "crystal": full_cell(crystal), "group": None if crystal is None else crystal.group.name,
+        "apart": distance, "same": distance is not None and distance <= SAME * atoms_of(entry.crystal).spacing,
+    }  # fmt: skip
+
+
+def both(intensities: Intensities, types, known) -> list[Proposals]:
+    """Proposals as they are, and refined."""
     try:
-        return propose(intensities, types, known, refine=refine)
+        amortised = propose(intensities, types, known, refine=False)
+        return [amortised, refined_proposals(amortised, intensities)]
     except JaxnmrError:
-        return None
+        return []
 
 
-def examined(entry: Entry, types, train: Train, weights: dict[str, float], mean: np.ndarray, seconds: float) -> dict:
-    """All rows of one test crystal."""
+def rows_of_final(truth: np.ndarray, values: np.ndarray, shifted: tuple) -> dict[str, tuple]:
+    every, rotations = unshifted_scores(truth, values)
+    return {"final, full": shifted, "final, full, 48 permutations, no shift": every, "final, full, 24 rotations, no shift": rotations}
+
+
+def examined(entry: Entry, types, train: Train, weights: dict[str, float], mean: np.ndarray) -> dict:
+    """All rows of one test crystal, without a search."""
     start, intensities = time.process_time(), pattern(entry)
     group, truth = entry.crystal.group, density(entry.crystal)
     score = lambda values, of: shifted_score(truth, values, different_poses(group, of))
@@ -183,28 +200,22 @@ def examined(entry: Entry, types, train: Train, weights: dict[str, float], mean:
         "areas": len(intensities), "atoms": sum(entry.contents.values()), "truth": full_cell(entry.crystal), "final": {},
     }  # fmt: skip
     for how in INPUTS:
-        for name, refine in (("amortised", False), ("refined", True)):
-            proposals = proposals_of(intensities, types, composition(entry, how), refine)
+        begun = time.process_time()
+        steps = both(intensities, types, composition(entry, how))
+        spent = time.process_time() - begun
+        for name, proposals in zip(("amortised", "refined"), steps or (None, None), strict=True):
             if proposals is None:
                 rows[f"isotypes, {how}, {name}"] = rows["train mean"]
             elif max(p.weight for p in proposals) > 0.98:
                 rows[f"isotypes, {how}, {name}"] = of(proposals.best.crystal)
             else:
                 rows[f"isotypes, {how}, {name}"] = score(np.asarray(Mixture(proposals).mean().values), None)
-        begun = time.process_time()
-        found = final(intensities, entry, how, proposals, seconds)
-        distance = None if found.crystal is None else apart(entry.crystal, found.crystal)
-        record["final"][how] = {
-            "by": found.by, "r": found.r_factor, "seconds": time.process_time() - begun, "crystal": full_cell(found.crystal),
-            "group": None if found.crystal is None else found.crystal.group.name, "apart": distance,
-            "same": distance is not None and distance <= SAME * atoms_of(entry.crystal).spacing,
-        }  # fmt: skip
-        rows[f"final, {how}"] = rows["train mean"] if found.crystal is None else of(found.crystal)
-        if how == "full" and found.crystal is not None:
-            every, rotations = unshifted_scores(truth, density(found.crystal))
-            rows["final, full, 48 permutations, no shift"], rows["final, full, 24 rotations, no shift"] = every, rotations
-        elif how == "full":
-            rows |= {f"final, full, {p}, no shift": rows["train mean"] for p in ("48 permutations", "24 rotations")}
+        best = steps[1].best if steps else None
+        crystal, r = (None, np.inf) if best is None else (best.crystal, best.r_factor)
+        by = "nothing" if best is None else "isotype"
+        record["final"][how] = judged(entry, crystal, r, by, spent) | {"fits": fits(r, intensities)}
+        found = rows["train mean"] if crystal is None else of(crystal)
+        rows |= rows_of_final(truth, mean if crystal is None else density(crystal), found) if how == "full" else {f"final, {how}": found}
     return record | {"rows": rows, "seconds": time.process_time() - start}
 
 
@@ -223,6 +234,31 @@ def tuned(train: Train, validation: list[Entry]) -> dict[str, float]:
     return found
 
 
+def search_all(done: dict, tests: list[Entry], path: Path, seconds: float) -> None:
+    """Search for what no isotype fits, with what was known of the composition."""
+    entries = {entry.name: entry for entry in tests}
+    for row in done["crystals"]:
+        entry = entries[row["name"]]
+        for how in INPUTS[:2]:
+            before = row["final"][how]
+            if before["fits"] or "searched" in before:
+                continue
+            begun, intensities = time.process_time(), pattern(entry)
+            found = searched(intensities, entry, how, seconds)
+            spent = time.process_time() - begun
+            before["searched"] = spent
+            if found is not None and found[1] < BETTER * before["r"]:
+                crystal, r = found
+                after = judged(entry, crystal, r, "search", before["seconds"] + spent)
+                row["final"][how] = after | {"fits": fits(r, intensities), "searched": spent}
+                truth, values = density(entry.crystal), density(crystal)
+                shifted = shifted_score(truth, values, different_poses(entry.crystal.group, crystal.group))
+                row["rows"] |= rows_of_final(truth, values, shifted) if how == "full" else {f"final, {how}": shifted}
+            path.write_text(json.dumps(done), encoding="utf-8")
+            after = row["final"][how]
+            print(f"{entry.name} {how}: R {before['r']:.3f}, then {after['r']:.3f} by {after['by']}, SSIM {row['rows'][f'final, {how}'][0]:.3f}, {spent:.1f} s", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -230,28 +266,31 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--crystals", type=int, default=100)
     parser.add_argument("--validation", type=int, default=16)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of processor time for a search, 0 for none")
+    parser.add_argument("--search", action="store_true")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of processor time for a search")
     options = parser.parse_args()
     done = json.loads(options.json.read_text(encoding="utf-8")) if options.json.exists() else {"crystals": []}
     entries = parts(read(options.folder), options.system)
-    start = time.process_time()
-    train = Train.of([*read_decorated(options.folder, options.system), *entries.train])
-    types = structure_types(e.crystal for e in (*entries.types, *entries.train))
-    order = np.random.default_rng(5).permutation(len(entries.train))
-    weights = done.get("weights") or tuned(train, [entries.train[k] for k in order[: options.validation]])
-    chosen = np.random.default_rng(6).permutation(len(train.entries))[:150]
-    mean = np.mean([density(train.entries[k].crystal) for k in chosen], axis=0)
-    print(f"{len(train.entries)} train crystals, {len(types)} types, weights {weights}; {time.process_time() - start:.0f} s of CPU", flush=True)
-    done |= {"system": options.system, "train": len(train.entries), "types": len(types), "weights": weights}
     names = {row["name"] for row in done["crystals"]}
-    for entry in entries.test[: options.crystals]:
-        if entry.name in names:
-            continue
-        row = examined(entry, types, train, weights, mean, options.seconds)
+    left = [entry for entry in entries.test[: options.crystals] if entry.name not in names]
+    if left:
+        start = time.process_time()
+        train = Train.of([*read_decorated(options.folder, options.system), *entries.train])
+        types = structure_types(e.crystal for e in (*entries.types, *entries.train))
+        order = np.random.default_rng(5).permutation(len(entries.train))
+        weights = done.get("weights") or tuned(train, [entries.train[k] for k in order[: options.validation]])
+        chosen = np.random.default_rng(6).permutation(len(train.entries))[:150]
+        mean = np.mean([density(train.entries[k].crystal) for k in chosen], axis=0)
+        print(f"{len(train.entries)} train crystals, {len(types)} types; {time.process_time() - start:.0f} s of CPU", flush=True)
+        done |= {"system": options.system, "train": len(train.entries), "types": len(types), "weights": weights}
+    for entry in left:
+        row = examined(entry, types, train, weights, mean)
         done["crystals"].append(row)
         options.json.write_text(json.dumps(done), encoding="utf-8")
-        last = {how: (row["final"][how]["by"], round(row["final"][how]["r"], 3), round(row["rows"][f"final, {how}"][0], 3)) for how in INPUTS}
+        last = {how: (round(row["final"][how]["r"], 3), round(row["rows"][f"final, {how}"][0], 3)) for how in INPUTS}
         print(f"{entry.name} {entry.formula} {row['group']} {row['dof']}: {last} {row['seconds']:.1f} s", flush=True)
+    if options.search:
+        search_all(done, entries.test, options.json, options.seconds)
     report(done)
 
 

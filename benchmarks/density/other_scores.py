@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.fft
 
-from jaxnmr.crystal import Crystal, SpaceGroup
+from jaxnmr.crystal import Crystal
 from jaxnmr.density import Pose, compare, poses_of, superposed
 
 POINTS = 50
@@ -15,30 +15,6 @@ Score = tuple[float, float]
 def density(crystal: Crystal, points: int = POINTS) -> np.ndarray:
     """Superposed valence atoms at rest."""
     return np.asarray(superposed(crystal, (points,) * 3, at_rest=True).values)
-
-
-def matrix(pose: Pose) -> np.ndarray:
-    found = np.zeros((3, 3), dtype=int)
-    found[np.arange(3), list(pose.axes)] = pose.signs
-    return found
-
-
-def different_poses(truth: SpaceGroup, found: SpaceGroup | None) -> tuple[Pose, ...]:
-    """Of the 48 signed permutations of axes one of each set that rotations of the two crystals make of one another.
-
-    These differ by a shift only, which is searched for anyway.
-    """
-    mine = np.unique(truth.rotations, axis=0)
-    theirs = np.eye(3, dtype=int)[None] if found is None else np.unique(found.rotations, axis=0)
-    seen: set[bytes] = set()
-    kept = []
-    for pose in poses_of("all"):
-        if matrix(pose).tobytes() in seen:
-            continue
-        kept.append(pose)
-        alike = np.einsum("aij,jk,bkl->abil", mine, matrix(pose), theirs).reshape(-1, 3, 3)
-        seen |= {one.astype(int).tobytes() for one in alike}
-    return tuple(kept)
 
 
 def shifted_score(truth: np.ndarray, found: np.ndarray, poses: Sequence[Pose], most: int = 2) -> Score:
@@ -80,11 +56,23 @@ def _between(correlation: np.ndarray, top: tuple) -> np.ndarray:
     return found
 
 
-def unshifted_scores(truth: np.ndarray, found: np.ndarray) -> tuple[Score, Score]:
-    """As they lie: best over all 48 signed permutations, and over the 24 rotations, SSIM and PSNR each."""
+def unshifted_scores(truth: np.ndarray, found: np.ndarray, most: int = 6) -> tuple[Score, Score]:
+    """As they lie: best over all 48 signed permutations, and over the 24 rotations, SSIM and PSNR each.
+
+    SSIM is taken of so many poses of each kind, those of the smallest difference.
+    """
     every = poses_of("all")
-    scores = {pose: compare(truth, found, poses=(pose,)) for pose in every}
-    best = lambda of: (max(scores[p].ssim for p in of), min(max(scores[p].psnr for p in of), 100.0))
+    difference = {pose: float(np.square(pose.apply(found) - truth).mean()) for pose in every}
+    scores: dict[Pose, Score] = {}
+
+    def best(of: Sequence[Pose]) -> Score:
+        first = sorted(of, key=difference.__getitem__)[:most]
+        for pose in first:
+            if pose not in scores:
+                likeness = compare(truth, found, poses=(pose,))
+                scores[pose] = (likeness.ssim, min(likeness.psnr, 100.0))
+        return max(scores[p][0] for p in first), max(scores[p][1] for p in first)
+
     return best(every), best([pose for pose in every if pose.determinant == 1])
 
 

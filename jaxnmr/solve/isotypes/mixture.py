@@ -3,9 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from ...crystal import Crystal
-from ...density import Density, compare, superposed
-from ...density.metrics import Pose
+from ...crystal import Crystal, SpaceGroup
+from ...density import Density, Pose, compare, poses_of, superposed
 from ...errors import JaxnmrError, ParameterError
 from .proposals import Proposal, Proposals
 
@@ -44,8 +43,10 @@ class Mixture:
         for proposal in self._kept:
             density = self._values(proposal.crystal)
             pose = Pose()
-            if self._densities:
-                pose = compare(self._densities[0], density, shifts=True, most=1).psnr_pose
+            # of one type all have one origin
+            if self._densities and proposal.type is not self._kept[0].type:
+                poses = different_poses(self._kept[0].crystal.group, proposal.crystal.group)
+                pose = compare(self._densities[0], density, poses=poses, shifts=True, most=1).psnr_pose
             self._poses.append(pose)
             self._densities.append(pose.apply(density))
         self.cell = np.asarray(self._kept[0].crystal.cell, dtype=float)
@@ -75,6 +76,29 @@ class Mixture:
 
     def _values(self, crystal: Crystal) -> np.ndarray:
         return np.asarray(superposed(crystal, self.shape, at_rest=True).values)
+
+
+def different_poses(one: SpaceGroup, other: SpaceGroup | None = None) -> tuple[Pose, ...]:
+    """Of the 48 signed permutations of axes one of each set that the rotations of two groups make of one another.
+
+    Laid over a density of the first group, those of a set differ by a shift only.
+
+    Args:
+        one: group of the density that stays.
+        other: of the one that is moved; P1 when not given.
+    """
+    mine = np.unique(one.rotations, axis=0)
+    theirs = np.eye(3, dtype=int)[None] if other is None else np.unique(other.rotations, axis=0)
+    seen: set[bytes] = set()
+    kept = []
+    for pose in poses_of("all"):
+        matrix = np.zeros((3, 3), dtype=int)
+        matrix[np.arange(3), list(pose.axes)] = pose.signs
+        if matrix.tobytes() not in seen:
+            kept.append(pose)
+            alike = np.einsum("aij,jk,bkl->abil", mine, matrix, theirs).astype(int)
+            seen |= {found.tobytes() for found in alike.reshape(-1, 3, 3)}
+    return tuple(kept)
 
 
 def moved_by(proposal: Proposal, rng: np.random.Generator) -> Crystal:

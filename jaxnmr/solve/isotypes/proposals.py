@@ -34,6 +34,7 @@ class Proposal(NamedTuple):
         r_factor: ``sum |√I_obs - √I_calc| / sum √I_obs``.
         fit: moves of the free coordinates from those of the type, with their covariance.
         type: the structure type.
+        log_prior: logarithm of its weight before the pattern is looked at, up to a constant.
     """
 
     crystal: Crystal
@@ -41,6 +42,7 @@ class Proposal(NamedTuple):
     r_factor: float
     fit: Fit
     type: StructureType
+    log_prior: float
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def propose(
     known, lines = wanted(composition), Lines.of(intensities)
     types = _types_of(library)
     suiting = [one for one in types if one.suits(lines.cell)]
-    weigh = Weigh(max(_INDEPENDENT * len(lines), 1.0), lines.noise)
+    weigh = _weigher(lines)
     rows, looked_at = _ranked(suiting, known, lines, weigh)
     if not rows:
         raise DataError(
@@ -108,24 +110,50 @@ def propose(
             f"{np.round(lines.cell, 3).tolist()}, and none of these the composition {composition!r} at a volume per atom that is known of its "
             "elements. Give a larger library, the elements only, or check cell and composition"
         )
-    best, found = rows[0][0], []
-    for score, one, decoration in rows[:most]:
-        fit = refined(one, decoration.elements, lines, *(() if refine else (0,)))
-        value = decoration.log_prior + float(weigh(np.array(fit.misfit))) if refine else score
+    starts = [(one, decoration.elements, decoration.log_prior, score) for score, one, decoration in rows[:most]]
+    return _made(starts, lines, weigh, looked_at, refine)
+
+
+def refined_proposals(proposals: Proposals, intensities: Intensities) -> Proposals:
+    """Refine the free coordinates and a displacement of each of some proposals, and weigh them anew; as `propose` does.
+
+    Args:
+        proposals: of :func:`propose` with ``refine=False``.
+        intensities: the areas that they are for.
+
+    Raises:
+        DataError: areas that cannot be compared.
+    """
+    lines = Lines.of(intensities)
+    starts = [(p.type, p.crystal.elements, p.log_prior, 0.0) for p in proposals]
+    return _made(starts, lines, _weigher(lines), proposals.looked_at, True)
+
+
+def _weigher(lines: Lines) -> Weigh:
+    return Weigh(max(_INDEPENDENT * len(lines), 1.0), lines.noise)
+
+
+def _made(
+    starts: Sequence[tuple[StructureType, tuple[str, ...], float, float]], lines: Lines, weigh: Weigh, looked_at: int, refine: bool
+) -> Proposals:  # fmt: skip
+    """Proposals of decorated types, given with the logarithms of their priors and of their weights with the pattern."""
+    found = []
+    for one, elements, prior, score in starts:
+        fit = refined(one, elements, lines, *(() if refine else (0,)))
         if refine:
-            value -= 0.5 * one.dof * np.log(len(lines))
+            score = prior + float(weigh(np.array(fit.misfit))) - 0.5 * one.dof * np.log(len(lines))
         xyz = one.xyz + one.basis @ fit.moves if one.dof else one.xyz
         try:
-            crystal = one.decorated(decoration.elements, lines.cell, xyz, b_to_u(max(fit.b_iso, 0.0)))
+            crystal = one.decorated(elements, lines.cell, xyz, b_to_u(max(fit.b_iso, 0.0)))
         except JaxnmrError:
             # atoms have come upon each other, or upon a position of higher symmetry
             continue
         if not too_close(crystal):
-            found.append((value, Proposal(crystal, 0.0, fit.r_factor, fit, one)))
+            found.append((score, Proposal(crystal, 0.0, fit.r_factor, fit, one, prior)))
     if not found:
         raise DataError(
-            f"all of the {min(most, len(rows))} best of {looked_at} decorated structure types have atoms that are too close to each other "
-            f"(the best log weight was {best:.1f}): give a larger library, or more proposals"
+            f"all of the {len(starts)} best of {looked_at} decorated structure types have atoms that are too close to each other: give a "
+            "larger library, or ask for more proposals"
         )
     found = _distinct(sorted(found, key=lambda pair: -pair[0]))
     weights = np.exp(np.array([value for value, _ in found]) - found[0][0])
