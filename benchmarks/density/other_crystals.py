@@ -188,7 +188,9 @@ def main() -> None:
     for system in SYSTEMS:
         sources = {s: sum(e.system == system and e.source == s for e in entries) for s in ("jarvis", "open", "aflow")}
         found = parts(entries, system)
-        print(f"{system}: {sources}; {len(found.test)} test, {len(found.train)} train crystals, {len(found.types)} types")
+        print(
+            f"{system}: {sources}; {len(found.test)} test, {len(found.train)} train crystals, {len(found.types)} types"
+        )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ for those that no isotype fits, and prints the tables.
 import argparse
 import json
 import time
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,7 +95,9 @@ class Train(NamedTuple):
     @classmethod
     def of(cls, entries: list[Entry]) -> "Train":
         symbols = sorted({e for entry in entries for e in entry.contents})
-        return cls(entries, symbols, np.array([_fractions(e, symbols) for e in entries]), np.array([*map(of_crystal, entries)]))
+        return cls(
+            entries, symbols, np.array([_fractions(e, symbols) for e in entries]), np.array([*map(of_crystal, entries)])
+        )
 
     def nearest(self, entry: Entry, intensities: Intensities, weight: float, full: bool = True) -> Entry:
         """The crystal with the smallest ``5 · (elements that differ) + weight · sum (Δ√I)²``; not one of its formula."""
@@ -122,7 +125,9 @@ def pattern(entry: Entry) -> Intensities:
 
 
 def composition(entry: Entry, how: str):
-    return {"full": {e: float(n) for e, n in entry.contents.items()}, "elements": sorted(entry.contents), "none": None}[how]
+    return {"full": {e: float(n) for e, n in entry.contents.items()}, "elements": sorted(entry.contents), "none": None}[
+        how
+    ]
 
 
 def noise_of(intensities: Intensities) -> float:
@@ -175,7 +180,11 @@ def both(intensities: Intensities, types, known) -> list[Proposals]:
 
 def rows_of_final(truth: np.ndarray, values: np.ndarray, shifted: tuple) -> dict[str, tuple]:
     every, rotations = unshifted_scores(truth, values)
-    return {"final, full": shifted, "final, full, 48 permutations, no shift": every, "final, full, 24 rotations, no shift": rotations}
+    return {
+        "final, full": shifted,
+        "final, full, 48 permutations, no shift": every,
+        "final, full, 24 rotations, no shift": rotations,
+    }
 
 
 def examined(entry: Entry, types, train: Train, weights: dict[str, float], mean: np.ndarray) -> dict:
@@ -187,7 +196,12 @@ def examined(entry: Entry, types, train: Train, weights: dict[str, float], mean:
     known: dict[tuple, tuple] = {}
 
     def of(crystal: Crystal) -> tuple:
-        key = (crystal.group, crystal.species, np.round(np.asarray(crystal.xyz), 6).tobytes(), np.asarray(crystal.cell).tobytes())
+        key = (
+            crystal.group,
+            crystal.species,
+            np.round(np.asarray(crystal.xyz), 6).tobytes(),
+            np.asarray(crystal.cell).tobytes(),
+        )
         if key not in known:
             known[key] = score(density(crystal), crystal.group)
         return known[key]
@@ -215,7 +229,11 @@ def examined(entry: Entry, types, train: Train, weights: dict[str, float], mean:
         by = "nothing" if best is None else "isotype"
         record["final"][how] = judged(entry, crystal, r, by, spent) | {"fits": fits(r, intensities)}
         found = rows["train mean"] if crystal is None else of(crystal)
-        rows |= rows_of_final(truth, mean if crystal is None else density(crystal), found) if how == "full" else {f"final, {how}": found}
+        rows |= (
+            rows_of_final(truth, mean if crystal is None else density(crystal), found)
+            if how == "full"
+            else {f"final, {how}": found}
+        )
     return record | {"rows": rows, "seconds": time.process_time() - start}
 
 
@@ -228,35 +246,41 @@ def tuned(train: Train, validation: list[Entry]) -> dict[str, float]:
             intensities, truth = pattern(entry), density(entry.crystal, 24)
             for j, weight in enumerate(WEIGHTS):
                 hit = train.nearest(entry, intensities, weight, how == "full").crystal
-                scores[k, j] = shifted_score(truth, density(hit, 24), different_poses(entry.crystal.group, hit.group))[0]
+                scores[k, j] = shifted_score(truth, density(hit, 24), different_poses(entry.crystal.group, hit.group))[
+                    0
+                ]
         found[how] = WEIGHTS[int(scores.mean(axis=0).argmax())]
-        print(f"{how}: mean SSIM by weight " + ", ".join(f"{w:g}: {s:.3f}" for w, s in zip(WEIGHTS, scores.mean(axis=0), strict=True)))
+        print(
+            f"{how}: mean SSIM by weight "
+            + ", ".join(f"{w:g}: {s:.3f}" for w, s in zip(WEIGHTS, scores.mean(axis=0), strict=True))
+        )
     return found
 
 
 def search_all(done: dict, tests: list[Entry], path: Path, seconds: float) -> None:
     """Search for what no isotype fits, with what was known of the composition."""
     entries = {entry.name: entry for entry in tests}
-    for row in done["crystals"]:
-        entry = entries[row["name"]]
-        for how in INPUTS[:2]:
-            before = row["final"][how]
-            if before["fits"] or "searched" in before:
-                continue
-            begun, intensities = time.process_time(), pattern(entry)
-            found = searched(intensities, entry, how, seconds)
-            spent = time.process_time() - begun
-            before["searched"] = spent
-            if found is not None and found[1] < BETTER * before["r"]:
-                crystal, r = found
-                after = judged(entry, crystal, r, "search", before["seconds"] + spent)
-                row["final"][how] = after | {"fits": fits(r, intensities), "searched": spent}
-                truth, values = density(entry.crystal), density(crystal)
-                shifted = shifted_score(truth, values, different_poses(entry.crystal.group, crystal.group))
-                row["rows"] |= rows_of_final(truth, values, shifted) if how == "full" else {f"final, {how}": shifted}
-            path.write_text(json.dumps(done), encoding="utf-8")
-            after = row["final"][how]
-            print(f"{entry.name} {how}: R {before['r']:.3f}, then {after['r']:.3f} by {after['by']}, SSIM {row['rows'][f'final, {how}'][0]:.3f}, {spent:.1f} s", flush=True)
+    for how, row in product(INPUTS[:2], done["crystals"]):
+        entry, before = entries[row["name"]], row["final"][how]
+        if before["fits"] or "searched" in before:
+            continue
+        begun, intensities = time.process_time(), pattern(entry)
+        found = searched(intensities, entry, how, seconds)
+        spent = time.process_time() - begun
+        before["searched"] = spent
+        if found is not None and found[1] < BETTER * before["r"]:
+            crystal, r = found
+            after = judged(entry, crystal, r, "search", before["seconds"] + spent)
+            row["final"][how] = after | {"fits": fits(r, intensities), "searched": spent}
+            truth, values = density(entry.crystal), density(crystal)
+            shifted = shifted_score(truth, values, different_poses(entry.crystal.group, crystal.group))
+            row["rows"] |= rows_of_final(truth, values, shifted) if how == "full" else {f"final, {how}": shifted}
+        path.write_text(json.dumps(done), encoding="utf-8")
+        after, ssim = row["final"][how], row["rows"][f"final, {how}"][0]
+        print(
+            f"{entry.name} {how}: R {before['r']:.3f}, then {after['r']:.3f} by {after['by']}, SSIM {ssim:.3f}, {spent:.1f} s",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -281,7 +305,10 @@ def main() -> None:
         weights = done.get("weights") or tuned(train, [entries.train[k] for k in order[: options.validation]])
         chosen = np.random.default_rng(6).permutation(len(train.entries))[:150]
         mean = np.mean([density(train.entries[k].crystal) for k in chosen], axis=0)
-        print(f"{len(train.entries)} train crystals, {len(types)} types; {time.process_time() - start:.0f} s of CPU", flush=True)
+        print(
+            f"{len(train.entries)} train crystals, {len(types)} types; {time.process_time() - start:.0f} s of CPU",
+            flush=True,
+        )
         done |= {"system": options.system, "train": len(train.entries), "types": len(types), "weights": weights}
     for entry in left:
         row = examined(entry, types, train, weights, mean)
@@ -300,13 +327,23 @@ def report(done: dict) -> None:
     for name in crystals[0]["rows"]:
         values = np.array([row["rows"][name] for row in crystals])
         mean, low, high = interval(values[:, 0])
-        table.append([name, f"{mean:.3f} [{low:.3f}, {high:.3f}]", f"{np.median(values[:, 0]):.3f}", f"{(values[:, 0] > 0.9).mean():.2f}", f"{values[:, 1].mean():.1f}"])
+        table.append(
+            [
+                name,
+                f"{mean:.3f} [{low:.3f}, {high:.3f}]",
+                f"{np.median(values[:, 0]):.3f}",
+                f"{(values[:, 0] > 0.9).mean():.2f}",
+                f"{values[:, 1].mean():.1f}",
+            ]
+        )
     print(plain(["", "SSIM mean", "median", "share > 0.9", "PSNR / dB"], table))
     for how in INPUTS:
         of = [row["final"][how] for row in crystals]
         same, r = interval([float(x["same"]) for x in of]), [x["r"] for x in of if np.isfinite(x["r"])]
         by = {key: sum(x["by"] == key for x in of) for key in ("isotype", "search", "nothing")}
-        print(f"{how}: same atoms {same[0]:.2f} [{same[1]:.2f}, {same[2]:.2f}], median R {np.median(r):.3f}, by {by}, {np.mean([x['seconds'] for x in of]):.1f} s")
+        print(
+            f"{how}: same atoms {same[0]:.2f} [{same[1]:.2f}, {same[2]:.2f}], median R {np.median(r):.3f}, by {by}, {np.mean([x['seconds'] for x in of]):.1f} s"
+        )
 
 
 if __name__ == "__main__":

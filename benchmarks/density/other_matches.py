@@ -14,7 +14,10 @@ import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-MATCHERS = {"0.2/0.2/5": StructureMatcher(ltol=0.2, stol=0.2, angle_tol=5), "0.3/0.5/10": StructureMatcher(ltol=0.3, stol=0.5, angle_tol=10)}
+MATCHERS = {
+    "0.2/0.2/5": StructureMatcher(ltol=0.2, stol=0.2, angle_tol=5),
+    "0.3/0.5/10": StructureMatcher(ltol=0.3, stol=0.5, angle_tol=10),
+}
 
 
 def structure_of(one: dict) -> Structure:
@@ -29,7 +32,8 @@ def main() -> None:
             for final in row["final"].values():
                 crystal = final["crystal"]
                 final["matches"] = {
-                    name: crystal is not None and bool(matcher.fit(truth, structure_of(crystal))) for name, matcher in MATCHERS.items()
+                    name: crystal is not None and bool(matcher.fit(truth, structure_of(crystal)))
+                    for name, matcher in MATCHERS.items()
                 }
         path.write_text(json.dumps(done), encoding="utf-8")
         rng = np.random.default_rng(0)

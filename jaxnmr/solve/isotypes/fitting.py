@@ -70,9 +70,7 @@ def screened(
     return np.min([misfits(lines, squares * np.exp(-2.0 * b * reflections.s_sq), reflections) for b in TRIED_B], axis=0)
 
 
-def misfits(
-    lines: Lines, squares: Float[np.ndarray, "*d n"], reflections: Reflections
-) -> Float[np.ndarray, "*d"]:
+def misfits(lines: Lines, squares: Float[np.ndarray, "*d n"], reflections: Reflections) -> Float[np.ndarray, "*d"]:
     """Weighted misfits of calculated ``|F|²``."""
     root, trust = lines.observed(len(reflections.summing))
     found = trust * np.sqrt(np.maximum(squares @ reflections.summing.T, 0.0))

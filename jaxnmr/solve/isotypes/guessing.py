@@ -45,9 +45,7 @@ def guessed(
             rest = sum((by_kind[:, j] * form[:, now[j]] for j in range(kinds) if j != k), np.zeros(len(form), complex))
             squares = np.abs(rest[None] + by_kind[:, k] * form.T) ** 2
             scores = weigh(misfits(lines, squares, reflections))
-            rows = [
-                tuple(every[(now[: int(k)] + [e] + now[int(k) + 1 :])[j]] for j in one.kind) for e in range(len(every))
-            ]
+            rows = [tuple(every[e if j == k else now[j]] for j in one.kind.tolist()) for e in range(len(every))]
             prior = np.array([log_volume(contents_of(one, row), space) + elements.log_prior(row) for row in rows])
             # two kinds of one element would be another type
             taken = {now[j] for j in range(kinds) if j != k}

@@ -119,7 +119,11 @@ class Lines:
         d_star_sq = np.einsum("ni,ij,nj->n", hkl, reciprocal_metric(self.cell), hkl)
         order = np.argsort(self._d_star_sq)
         known = self._d_star_sq[order]
-        right = np.clip(np.searchsorted(known, d_star_sq), 1, max(len(known) - 1, 1)) if len(known) > 1 else np.zeros(len(hkl), int)
+        right = (
+            np.clip(np.searchsorted(known, d_star_sq), 1, max(len(known) - 1, 1))
+            if len(known) > 1
+            else np.zeros(len(hkl), int)
+        )
         left = np.maximum(right - 1, 0)
         nearest = np.where(np.abs(known[left] - d_star_sq) < np.abs(known[right] - d_star_sq), left, right)
         row = order[nearest]

@@ -39,7 +39,8 @@ class Mixture:
         self._kept = [p for k, p in enumerate(proposals) if k == 0 or p.weight >= _LEAST]
         total = sum(p.weight for p in self._kept)
         self.weights = np.array([p.weight / total for p in self._kept])
-        self._densities, self._poses = [], []
+        self._densities: list[np.ndarray] = []
+        self._poses: list[Pose] = []
         for proposal in self._kept:
             density = self._values(proposal.crystal)
             pose = Pose()

@@ -1,7 +1,7 @@
 """Structure types: what of a known crystal is left when its elements and the size of its cell are taken away (host)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -135,8 +135,6 @@ def structure_types(crystals: Iterable[Crystal]) -> tuple[StructureType, ...]:
 
 
 def _with(of: StructureType, elements: tuple[str, ...]) -> StructureType:
-    from dataclasses import replace
-
     return replace(of, known=(*of.known, elements))
 
 
