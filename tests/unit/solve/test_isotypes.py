@@ -7,14 +7,14 @@ import gemmi
 import numpy as np
 import pytest
 
-from jaxnmr.crystal import Crystal
+from jaxnmr.crystal import Crystal, SpaceGroup
 from jaxnmr.density import compare, superposed
 from jaxnmr.errors import ConventionError, DataError, ParameterError
 from jaxnmr.solve import simulated_intensities
 from jaxnmr.solve.isotypes.decorations import contents_of, decorations, log_volume, wanted
 from jaxnmr.solve.isotypes.fitting import EXPECTED_B, _Model, misfits, refined, site_waves
 from jaxnmr.solve.isotypes.lines import Lines
-from jaxnmr.solve.isotypes.mixture import Mixture
+from jaxnmr.solve.isotypes.mixture import Mixture, different_poses
 from jaxnmr.solve.isotypes.proposals import propose, refined_proposals
 from jaxnmr.solve.isotypes.types import StructureType, structure_types
 from jaxnmr.units import b_to_u
@@ -177,11 +177,25 @@ def test_the_mean_of_a_mixture_lays_equal_densities_over_each_other():
         cell=first.crystal.cell, spacegroup=1, name="moved", species=["Na"] * 4 + ["Cl"] * 4,
         xyz=[[x, y, z] for s in (0.25, 0.75) for x, y, z in [(s, 0, 0), (s, 0.5, 0.5), (s + 0.5, 0, 0.5), (s + 0.5, 0.5, 0)]],
     )  # fmt: skip
-    two = replace(found, every=(first._replace(weight=0.5), first._replace(weight=0.5, crystal=moved)))
+    two = replace(
+        found,
+        every=(first._replace(weight=0.5), first._replace(weight=0.5, crystal=moved, type=StructureType.of(moved))),
+    )
     mixture = Mixture(two, points=24)
     single = superposed(first.crystal, (24,) * 3, at_rest=True)
     np.testing.assert_allclose(mixture.mean().values, single.values, atol=1e-9 * float(single.values.max()))
     assert mixture.mean().electrons() == pytest.approx(4 * (9 + 7))
+
+
+def test_poses_that_rotations_make_of_one_another_are_tried_once():
+    names = ("P 1", "P m -3 m", "F -4 3 m", "P m -3", "P -3")
+    groups = {name: SpaceGroup.from_name(name) for name in names}
+    assert len(different_poses(groups["P 1"])) == 48
+    assert len(different_poses(groups["P m -3 m"])) == 1
+    assert len(different_poses(groups["F -4 3 m"], groups["F -4 3 m"])) == 2
+    assert len(different_poses(groups["P m -3"], groups["P m -3"])) == 2
+    # of a trigonal group only the inversion is a signed permutation of its axes
+    assert len(different_poses(groups["P -3"])) == 24
 
 
 def test_samples_of_a_mixture_spread_as_coordinates_do():
