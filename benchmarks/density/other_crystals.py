@@ -6,8 +6,8 @@ writes ``FOLDER/crystals.json``: ordered cubic and trigonal crystals with valenc
 hexagonal axes), at most 160 atoms in the cell. ``types.json`` is what ``aflow_types.py`` wrote. The other scripts read it with :func:`read`.
 
 Test crystals are drawn by seed from JARVIS and the open database, one for each formula. All that have the formula of a test crystal are left
-out of the train part, AFLOW prototypes with free coordinates too; prototypes without any stay as structure types, as they hold
-nothing but a topology.
+out of the train part, AFLOW prototypes with free coordinates too; prototypes without any stay as structure types with other elements, as they
+hold nothing but a topology.
 """
 
 import argparse
@@ -33,6 +33,7 @@ OPEN = Path("openchemistry_crystals")
 MOST_ATOMS, SYMPREC = 160, 0.01
 SYSTEMS = ("cubic", "trigonal")
 COUNTS = {"cubic": 60, "trigonal": 40}
+_OTHERS = ("Al", "N", "Y", "P", "Zr", "C", "Hf", "B")
 
 
 class Entry:
@@ -105,8 +106,21 @@ def parts(entries: list[Entry], system: str, count: int | None = None) -> Parts:
     # a formula of the test part of either system is kept out of both
     taken = {f for s in SYSTEMS for f in _drawn(entries, s)} | set(chosen)
     train = [e for e in real if e.formula not in taken]
-    types = [e for e in mine if e.source == "aflow" and (e.formula not in taken or e.dof == 0)]
+    types = [e for e in mine if e.source == "aflow" and e.formula not in taken]
+    types += [_anonymous(e, taken) for e in mine if e.source == "aflow" and e.formula in taken and e.dof == 0]
     return Parts([first[f] for f in chosen], train, types)
+
+
+def _anonymous(entry: Entry, taken: set[str]) -> Entry:
+    """The prototype with other elements, so that nothing of a test crystal but its topology is left."""
+    for first in range(len(_OTHERS)):
+        new = dict(zip(sorted(entry.contents), _OTHERS[first:] + _OTHERS[:first], strict=False))
+        row = entry.row | {
+            "contents": {new[e]: n for e, n in entry.contents.items()}, "species": [new[e] for e in entry.row["species"]]
+        }  # fmt: skip
+        if formula_of(row["contents"]) not in taken:
+            return Entry(row)
+    raise ValueError(f"{entry.name}: all other elements tried make formulas of test crystals")
 
 
 def _drawn(entries: list[Entry], system: str) -> list[str]:
