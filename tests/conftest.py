@@ -38,7 +38,7 @@ if version("jaxlib").startswith("0.10."):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FAST}".strip()
 
 # Tracing makes many small objects that live on, among which Python looks for cycles again and again: a tenth of the time.
-gc.set_threshold(50_000, 20, 50)
+gc.set_threshold(50_000, 10, 10)
 
 _MAPS = Path("/proc/self/maps")
 MOST_MAPS = 20_000
@@ -84,6 +84,8 @@ def _few_programs():
     # looking takes longer than a small test
     if next(_tests) % 20 == 0 and _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > MOST_MAPS:
         jax.clear_caches()
+        # what is part of a cycle has not gone yet
+        gc.collect()
 
 
 @pytest.fixture(params=["single", "double"])
