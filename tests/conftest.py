@@ -63,8 +63,9 @@ def pytest_collection_finish():
 
 
 def pytest_runtest_setup(item):
-    # compiling is most of the time of tests; some refinements of measured data are compiled as users' are
-    jax.config.update("jax_disable_most_optimizations", "compiled_well" not in item.keywords)
+    # compiling is most of the time of tests on small problems; measured data are refined as users' are, unless that takes longer
+    measured = "real_data" in item.path.parts and "compiled_quickly" not in item.keywords
+    jax.config.update("jax_disable_most_optimizations", not measured)
 
 
 @pytest.fixture(autouse=True)
