@@ -4,6 +4,7 @@ Tests run in double precision, as refinements do. A test that takes the ``precis
 dtype and a tolerance. Tests that switch precision themselves need not switch back.
 """
 
+import gc
 import os
 from importlib.metadata import version
 from itertools import count
@@ -29,10 +30,15 @@ class Precision(NamedTuple):
     rtol: float
 
 
-# jaxlib 0.10 compiles in little more than half of the time so; later ones do not know the option, and an unknown one ends the
-# process. Read when the first array is made, and by programs that tests start.
+# jaxlib 0.10 compiles in little more than half of the time so, and a sixth faster still where it does not share a program out
+# among threads. Later ones may not know the options, and an unknown one ends the process. Read when the first array is made,
+# and by programs that tests start.
 if version("jaxlib").startswith("0.10."):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+    _FAST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FAST}".strip()
+
+# Tracing makes many small objects that live on, among which Python looks for cycles again and again: a tenth of the time.
+gc.set_threshold(50_000, 10, 10)
 
 _MAPS = Path("/proc/self/maps")
 MOST_MAPS = 20_000
@@ -47,12 +53,19 @@ def pytest_configure(config):
     if cache is not None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         # most of the time of a first run is compilation; later runs read the programs from pytest's cache folder
         jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("jax") / default_cache().name))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.03)
+
+
+def pytest_collection_finish():
+    # what is imported stays: no need to look at it again
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):
-    # compiling is most of the time of tests on small problems; measured data are refined as users' are
-    jax.config.update("jax_disable_most_optimizations", "real_data" not in item.path.parts)
+    # compiling is most of the time of tests on small problems; measured data are refined as users' are, unless that takes longer
+    measured = "real_data" in item.path.parts and "compiled_quickly" not in item.keywords
+    jax.config.update("jax_disable_most_optimizations", not measured)
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +85,8 @@ def _few_programs():
     # looking takes longer than a small test
     if next(_tests) % 20 == 0 and _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > MOST_MAPS:
         jax.clear_caches()
+        # what is part of a cycle has not gone yet
+        gc.collect()
 
 
 @pytest.fixture(params=["single", "double"])

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,7 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in FILES}
 
 
+@cache
 def imports(path: Path) -> list[tuple[int, str]]:
     """Every import of a file as ``(line, absolute dotted name)``, lazy ones and those for type checkers included."""
     module = path.relative_to(ROOT).with_suffix("").parts

@@ -36,7 +36,7 @@ def run(script: str, *arguments: str, folder: Path) -> Path:
     """Folder with the results of a script, run on small problems."""
     cache = jax.config.jax_compilation_cache_dir
     # what is counted does not depend on how well it is compiled, and compiling well is most of the time
-    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2"}
+    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.03"}
     environment = os.environ | quick | ({"JAX_COMPILATION_CACHE_DIR": cache} if cache else {})
     command = [sys.executable, str(FOLDER / script), *arguments, "--quick", "--out", str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom, end with an assertion, and are stored with their pictures."""
 
 import ast
+import gc
 import importlib.util
 import os
 from pathlib import Path
@@ -31,13 +32,17 @@ def pictures(cells):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_a_notebook_runs_from_top_to_bottom(path, execute, monkeypatch):
+def test_a_notebook_runs_from_top_to_bottom(path, execute, monkeypatch, tmp_path):
     # the kernel inherits this: programs compiled by other tests or the run before need no compiling
     if jax.config.jax_compilation_cache_dir:
         monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
-        monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+        monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.03")
     # a notebook says what it shows, and how long that took on a machine of its author's: here it is compiled once and left
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS", "1"))
+    # kernels read this before the first cell: Python looks for cycles as seldom as in all tests
+    startup = tmp_path / "startup.py"
+    startup.write_text(f"import gc\ngc.set_threshold(*{gc.get_threshold()})\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONSTARTUP", str(startup))
     monkeypatch.setenv("PYTHONWARNINGS", os.environ.get("PYTHONWARNINGS", "default"))
     before = nbformat.read(path, as_version=4)
     notebook = execute(path)

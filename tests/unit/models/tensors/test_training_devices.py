@@ -153,7 +153,7 @@ def run_together(folder: Path, processes: int, devices: int) -> list[str]:
     environment = os.environ | {
         "JAX_NUM_CPU_DEVICES": str(devices),
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.03",
         "PYTHONPATH": str(ROOT),
     }
     environment |= {"JAX_COMPILATION_CACHE_DIR": cache} if cache else {}
