@@ -1,0 +1,1 @@
+"""Kohn-Sham matrices of molecules: predicted, and solved from."""
