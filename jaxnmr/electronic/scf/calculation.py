@@ -154,9 +154,3 @@ def check(field: Any) -> None:
     gap = field.mo_energy[~filled].min() - field.mo_energy[filled].max()
     if gap < _LEAST_GAP:
         raise SCFError(f"the gap between occupied and empty orbitals is {gap:.4f} hartree: no closed-shell ground state to learn from")
-
-
-def stable(field: Any) -> bool:
-    """Whether a converged calculation is a minimum against rotations of its orbitals (real, closed shell)."""
-    _, _, internal, _ = field.stability(internal=True, external=False, return_status=True, verbose=0)
-    return bool(internal)

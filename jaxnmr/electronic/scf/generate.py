@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError, JaxnmrError
-from .calculation import SCFError, Settings, solve, stable
+from .calculation import SCFError, Settings, solve
 from .internal import Tree, tree_of
 from .packages import pyscf
+from .restart import stability
 from .sampling import Reference, find_minimum, harmonic, trajectory
 
 ARRAYS = ("xyz", "h", "h0", "s", "e_tot", "eps", "dipole")
@@ -122,7 +123,7 @@ def _solved(plan: Plan, reference: Reference, tree: Tree, index: int, folder: Pa
             last = err
             continue
         found: dict[str, Any] = {name: np.array(value) for name, value in vars(kept).items()}
-        found |= {"temperature": np.array(kelvin), "attempt": np.array(attempt), "stable": lambda: stable(calculation)}
+        found |= {"temperature": np.array(kelvin), "attempt": np.array(attempt), "stable": lambda: stability(calculation)}
         return xyz, found
     raise SCFError(f"geometry {index}: {_TRIES} draws in a row could not be calculated; lower the temperature. The last: {last}")
 
