@@ -1,0 +1,1 @@
+"""Electronic structure of molecules from learned Hamiltonians: orbitals, blocks, diagonalisation, properties, networks."""
