@@ -1,1 +1,1 @@
-"""Kohn-Sham matrices of molecules: predicted, and solved from."""
+"""Electronic structure of molecules from learned Hamiltonians: orbitals, blocks, diagonalisation, properties, networks."""

@@ -1,0 +1,71 @@
+"""Errors of predicted Hamiltonians: of elements, by block, of orbital energies and of the occupied space (host)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .blocks import block_layout
+from .data import HamiltonianData
+from .model import HamiltonianModel
+
+EV = 27.211386245988  # per Hartree, CODATA 2018
+
+
+class HamiltonianErrors(NamedTuple):
+    """Mean errors over geometries.
+
+    Attributes:
+        h_mae: meV, of all elements of the matrix.
+        eps_mae: meV, of the occupied orbital energies.
+        gap_mae: meV, of the gap.
+        similarity: mean cosine between occupied orbitals and their labels, 1 for the same.
+        by_block: meV, ``h_mae`` by kind of blocks.
+    """
+
+    h_mae: float
+    eps_mae: float
+    gap_mae: float
+    similarity: float
+    by_block: dict[str, float]
+
+
+def evaluate(model: HamiltonianModel, data: HamiltonianData, *, batch: int = 25) -> HamiltonianErrors:
+    """Errors of a model against labels."""
+    start = data.h0 if model.config.start else None
+    parts = []
+    for k in range(0, len(data), batch):
+        # the last batch is as large as the others, so that there is one program
+        rows = np.arange(k, k + batch) % len(data) if len(data) > batch else np.arange(len(data))
+        found = model.hamiltonian(data.numbers, data.xyz[rows], None if start is None else start[rows])
+        parts.append(found[: len(data) - k])
+    return errors_of(np.concatenate(parts), data)
+
+
+def errors_of(predicted, data: HamiltonianData) -> HamiltonianErrors:
+    """Errors of matrices ``(g, m, m)``, Hartree, against labels."""
+    predicted = np.asarray(predicted, dtype=float)
+    error = np.abs(predicted - data.h)
+    values, vectors = np.linalg.eigh(data.s)
+    root = np.einsum("gik,gk,gjk->gij", vectors, values**-0.5, vectors)
+    found, orbitals = np.linalg.eigh(root @ predicted @ root)
+    _, true = np.linalg.eigh(root @ data.h @ root)
+    p = data.pairs
+    gap = lambda eps: eps[:, p] - eps[:, p - 1]
+    cosines = np.abs(np.sum(orbitals[:, :, :p] * true[:, :, :p], axis=1))
+    layout = block_layout(data.orbitals)
+    flat = error.reshape(len(error), -1)[:, layout.origin]
+    by_block, begin = {}, 0
+    for kind in layout.kinds:
+        size = data.orbitals.basis.size(kind.elements[0]) * data.orbitals.basis.size(kind.elements[1])
+        end = begin + size * len(kind.rows)
+        by_block[kind.name] = 1e3 * EV * float(flat[:, begin:end].mean())
+        begin = end
+    return HamiltonianErrors(
+        1e3 * EV * float(error.mean()),
+        1e3 * EV * float(np.abs(found - data.eps)[:, :p].mean()),
+        1e3 * EV * float(np.abs(gap(found) - gap(data.eps)).mean()),
+        float(cosines.mean()),
+        by_block,
+    )
