@@ -28,7 +28,7 @@ def main() -> None:
     def say(index: int, found: dict) -> None:
         stable = "  stable" if "stable" in found else ""
         print(
-            f"{index:5d}  E {float(found['e_tot']):.8f}  cycles {int(found['macro']):2d}  [H,D] {float(found['commutator']):.0e}"
+            f"{index:5d}  E {float(found['e_tot']):.8f}  [H,D] {float(found['commutator']):.0e}"
             f"  T {float(found['temperature']):.0f} K  {time.process_time() - began:.0f} s{stable}",
             flush=True,
         )

@@ -34,7 +34,7 @@ class Settings:
 
     functional: str = "pbe"
     basis: str = "def2-svp"
-    grid: int = 3
+    grid: int = 2
     tolerance: float = 1e-9
     cycles: int = 60
 
@@ -49,12 +49,11 @@ class Solved:
 
     Attributes:
         h: Kohn-Sham matrix.
-        h0: the one that the density of superposed atoms (minao) gives, which is the first Fock build of the calculation.
+        h0: the one that the density of superposed atoms (minao) gives.
         s: overlap.
         e_tot: total energy.
         eps: orbital energies, ascending, shape ``(nao,)``.
         dipole: in e bohr, about the origin of the coordinates, shape ``(3,)``.
-        macro: number of macro-iterations.
         commutator: greatest element of H D S - S D H.
     """
 
@@ -64,7 +63,6 @@ class Solved:
     e_tot: float
     eps: np.ndarray
     dipole: np.ndarray
-    macro: int
     commutator: float
 
 
@@ -99,11 +97,8 @@ def kohn_sham(mol: Any, settings: Settings) -> Any:
     return found
 
 
-def solve(numbers: Sequence[int], xyz: np.ndarray, settings: Settings, dm: np.ndarray | None = None) -> tuple[Solved, Any]:
-    """Solve from a density matrix, or from minao, and check the solution.
-
-    Args:
-        dm: density matrix to start from. The minao Fock matrix then costs a build of its own.
+def solve(numbers: Sequence[int], xyz: np.ndarray, settings: Settings) -> tuple[Solved, Any]:
+    """Solve from the density of superposed atoms (minao), and check the solution.
 
     Returns:
         What is kept, and pyscf's object.
@@ -113,33 +108,25 @@ def solve(numbers: Sequence[int], xyz: np.ndarray, settings: Settings, dm: np.nd
     """
     mol = molecule(numbers, xyz, settings)
     field = kohn_sham(mol, settings)
-    minao = field.init_guess_by_minao()
-    core = field.get_hcore()
-    potential = field.get_veff(mol, minao)
-    h0 = core + np.asarray(potential)
-    # the minao density's potential is the first of the calculation from minao: not to be built twice
-    build, first = field.get_veff, [dm is None]
+    core, overlap = field.get_hcore(), field.get_ovlp()
+    build, built = field.get_veff, []
 
-    def veff(*args: Any, **kwargs: Any) -> Any:
-        if first[0]:
-            first[0] = False
-            return potential
-        return build(*args, **kwargs)
+    def veff(mol: Any, density: np.ndarray, *args: Any, **kwargs: Any) -> Any:
+        potential = build(mol, density, *args, **kwargs)
+        # the first is that of the start, the last that of the solution: neither has to be built again
+        built[1:] = [(np.asarray(density), np.asarray(potential))]
+        return potential
 
     field.get_veff = veff
-    macro = [0]
-    field.callback = lambda _: macro.__setitem__(0, macro[0] + 1)
-    field.kernel(minao if dm is None else dm)
+    field.kernel(field.init_guess_by_minao())
     del field.get_veff
-    field.callback = None
     check(field)
-    overlap, density = field.get_ovlp(), field.make_rdm1()
-    h = field.get_fock(dm=density)
+    (_, first), (density, potential) = built[0], built[-1]
+    h0, h = core + first, core + potential
     product = h @ density @ overlap
-    # moments about the origin; pyscf's own is in atomic units on demand
     dipole = np.asarray(field.dip_moment(mol, density, unit="AU", verbose=0))
     eps, _ = field.eig(h, overlap)
-    kept = Solved(h, h0, overlap, float(field.e_tot), eps, dipole, macro[0], float(abs(product - product.T).max()))
+    kept = Solved(h, h0, overlap, float(field.e_tot), eps, dipole, float(abs(product - product.T).max()))
     return kept, field
 
 

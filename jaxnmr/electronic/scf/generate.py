@@ -166,7 +166,7 @@ def collect(folder: Path, file: Path | None = None) -> Path:
     if not said.exists() or not there:
         raise DataError(f"{folder}: no geometries; jaxnmr hamiltonian data makes them")
     plan = json.loads(said.read_text(encoding="utf-8"))
-    found: dict[str, list[np.ndarray]] = {name: [] for name in (*ARRAYS, "temperature", "macro", "commutator", "cpu")}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in (*ARRAYS, "temperature", "commutator", "cpu")}
     for _, path in there:
         with np.load(path) as kept:
             for name, values in found.items():
