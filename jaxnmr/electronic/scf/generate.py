@@ -108,7 +108,7 @@ def minimum_of(plan: Plan, folder: Path) -> Reference:
         with np.load(file) as kept:
             return Reference(plan.numbers, kept["xyz"], float(kept["energy"]), kept["hessian"])
     # a coarser grid moves the minimum by less than the thermal displacements by far
-    coarse = Settings(plan.settings.functional, plan.settings.basis, max(plan.settings.grid - 2, 0), 1e-8, plan.settings.cycles)
+    coarse = Settings(plan.settings.functional, plan.settings.basis, max(plan.settings.grid - 1, 1), 1e-8, plan.settings.cycles)
     found = find_minimum(plan.numbers, np.array(plan.start), coarse)
     _save(file, {"xyz": found.xyz, "energy": np.array(found.energy), "hessian": found.hessian})
     return found

@@ -6,7 +6,7 @@ Hessians in hartree/bohr^2, shape ``(n, n, 3, 3)``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,7 +60,10 @@ class Reference:
         return np.sign(values) * np.sqrt(abs(values)) * HARTREE_TO_CM, shapes
 
 
-def find_minimum(numbers: Sequence[int], xyz: np.ndarray, settings: Settings, tolerance: float = 5e-4) -> Reference:
+def find_minimum(
+    numbers: Sequence[int], xyz: np.ndarray, settings: Settings, tolerance: float = 5e-4,
+    callback: Callable[[int, float, float], None] | None = None,
+) -> Reference:  # fmt: skip
     """The minimum nearest to a geometry, with its Hessian.
 
     Quasi-Newton steps (BFGS, at most 0.3 bohr per atom) from force constants of bonds, angles and dihedrals, each
@@ -68,6 +71,7 @@ def find_minimum(numbers: Sequence[int], xyz: np.ndarray, settings: Settings, to
 
     Args:
         tolerance: of the largest component of the gradient, hartree/bohr.
+        callback: called with the number of a step, the energy and the largest component of the gradient.
 
     Raises:
         ConvergenceError: not found in 60 steps.
@@ -77,12 +81,14 @@ def find_minimum(numbers: Sequence[int], xyz: np.ndarray, settings: Settings, to
     position = np.asarray(xyz, float)
     hessian = _first_hessian(tree, position)
     density = last = None
-    for _ in range(_STEPS):
+    for count in range(_STEPS):
         field = kohn_sham(molecule(numbers, position, settings), settings)
         field.kernel(density)
         check(field)
         density = field.make_rdm1()
         gradient = field.nuc_grad_method().kernel().ravel()
+        if callback is not None:
+            callback(count, float(field.e_tot), float(abs(gradient).max()))
         if abs(gradient).max() < tolerance:
             found = field.Hessian()
             found.verbose = 0
