@@ -21,10 +21,13 @@ KELVIN = 3.1668115634556e-6  # hartree
 DALTON = 1822.888486209  # electron masses
 MASSES = {1: 1.00782503207, 6: 12.0, 7: 14.0030740048, 8: 15.9949146196}
 # force constants of a first Hessian, hartree/bohr^2 and hartree/radian^2
-_STIFF = {"bond": 0.40, "angle": 0.15, "dihedral": 0.03}
+_STIFF = {"bond": 0.40, "angle": 0.20, "dihedral": 0.20}
+_TORSION = 0.02
 # softer modes (1/cm) than this are left where they are
 _SOFTEST = 40.0
 _STEPS = 60
+# hartree by which an energy may rise
+_NOISE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def find_minimum(
     tree = tree_of(numbers, xyz)
     position = np.asarray(xyz, float)
     hessian = _first_hessian(tree, position)
-    density = last = None
+    density, best, step = None, None, np.zeros(position.size)
     for count in range(_STEPS):
         field = kohn_sham(molecule(numbers, position, settings), settings)
         field.kernel(density)
@@ -93,17 +96,19 @@ def find_minimum(
             found = field.Hessian()
             found.verbose = 0
             return Reference(tuple(int(z) for z in numbers), position, float(field.e_tot), found.kernel())
-        if last is not None:
-            step, change = last[0], gradient - last[1]
+        if best is not None:
+            change = gradient - best[1]
             if step @ change > 0:
                 along = hessian @ step
                 hessian += np.outer(change, change) / (change @ step) - np.outer(along, along) / (step @ along)
-        # the six rigid motions have no curvature: the pseudo-inverse leaves them alone
-        step = -np.linalg.pinv(hessian, rcond=1e-6, hermitian=True) @ gradient
-        longest = np.linalg.norm(step.reshape(-1, 3), axis=1).max()
-        step *= min(1.0, 0.3 / longest)
-        last = step, gradient
-        position = position + BOHR * step.reshape(-1, 3)
+        if best is None or field.e_tot < best[0] + _NOISE:
+            best = field.e_tot, gradient, position
+            # the six rigid motions have no curvature: the pseudo-inverse leaves them alone
+            step = -np.linalg.pinv(hessian, rcond=1e-4, hermitian=True) @ gradient
+            step *= min(1.0, 0.3 / np.linalg.norm(step.reshape(-1, 3), axis=1).max())
+        else:
+            step = step / 3
+        position = best[2] + BOHR * step.reshape(-1, 3)
     raise ConvergenceError(f"no minimum in {_STEPS} steps: begin from a better geometry")
 
 
@@ -198,5 +203,6 @@ def _first_hessian(tree: Tree, xyz: np.ndarray) -> np.ndarray:
     """Force constants of internal coordinates, as a matrix of positions in bohr, shape ``(3 n, 3 n)``."""
     slopes = tree.derivatives(xyz).reshape(len(tree.kinds), -1) * BOHR
     # lengths are in angstrom, their constants per bohr
-    stiff = [_STIFF[kind] / (BOHR**2 if kind == "bond" else 1.0) for kind in tree.kinds]
+    kinds = zip(tree.kinds, tree.torsions, strict=True)
+    stiff = [_TORSION if turns else _STIFF[kind] / (BOHR**2 if kind == "bond" else 1.0) for kind, turns in kinds]
     return slopes.T @ (np.array(stiff)[:, None] * slopes)
