@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from ..errors import ConventionError
 from ..models.networks.equivariant import (
     EVEN,
     SILU_RMS,
@@ -89,7 +90,11 @@ def _head(config, basis: BasisSet, elements: tuple[str, str], onsite: bool, feat
     irreps = str(block_irreps(basis, *elements).irreps)
     missing = [str(ir) for _, ir in e3nn.Irreps(irreps) if ir not in features]
     if missing:
-        raise NotImplementedError(missing)
+        where = "hidden" if onsite else "pair"
+        raise ConventionError(
+            f"blocks of {'-'.join(elements)} need {', '.join(missing)}, which the features of {where} do not contain: add them "
+            f"to {where}, and ranks that lead there to sent, left, right and ends"
+        )
     name = f"onsite_{elements[0]}" if onsite else f"pair_{elements[0]}_{elements[1]}"
     return rows_of_irreps(Linear(irreps, name=name)({ir: take(x, index) for ir, x in features.items()}))
 
