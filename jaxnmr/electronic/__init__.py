@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from .data import HamiltonianData
     from .diagonal import Orthogonal, eigenvalues, electron_pairs, fermi_projector, inverse_root, projector, require_gap
     from .evaluation import HamiltonianErrors, errors_of, evaluate, with_novelty
-    from .model import HamiltonianModel
     from .integrals import dipole_integrals, overlap, require_independent
+    from .model import HamiltonianModel
     from .properties import ElectronicStructure, electronic_structure
     from .recipe import EpochOfHamiltonian, HamiltonianRecipe
     from .training import read_trained, train

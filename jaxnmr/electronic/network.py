@@ -78,7 +78,9 @@ class HamiltonianNetwork(nn.Module):
         if self.is_initializing():
             # parameters of what this molecule lacks
             for one in config.elements:
-                _head(config, basis, (one, one), True, features, np.zeros(1, dtype=int)) if one not in elements else None
+                _head(
+                    config, basis, (one, one), True, features, np.zeros(1, dtype=int)
+                ) if one not in elements else None
                 for other in config.elements:
                     if f"{one}-{other}" not in out:
                         _head(config, basis, (one, other), False, pair, np.zeros(1, dtype=int))
@@ -227,7 +229,9 @@ class _Pair(nn.Module):
         kinds = len(config.elements)
         ends = [dict(Linear(config.ends, kinds, name=name)(features, rows)) for name in ("receiver", "sender")]
         at = (edges.to, edges.from_)
-        both = {ir: jnp.concatenate([take(end[ir], k) for end, k in zip(ends, at, strict=True)], axis=-1) for ir in ends[0]}
+        both = {
+            ir: jnp.concatenate([take(end[ir], k) for end, k in zip(ends, at, strict=True)], axis=-1) for ir in ends[0]
+        }
         paths = paths_to(e3nn.Irreps(config.pair), irreps_of(both), _HIGHEST_OF_BLOCKS)
         count = sum(both[p.ir].shape[-1] for found in paths.values() for p in found)
         weights = _Radial((config.width, count), name="radial")(edges.radial)
@@ -259,7 +263,10 @@ class _Radial(nn.Module):
 
 def _joined(*parts: Features) -> Features:
     """Features side by side."""
-    return {ir: jnp.concatenate([p[ir] for p in parts if ir in p], axis=-1) for ir in dict.fromkeys(i for p in parts for i in p)}
+    return {
+        ir: jnp.concatenate([p[ir] for p in parts if ir in p], axis=-1)
+        for ir in dict.fromkeys(i for p in parts for i in p)
+    }
 
 
 def _gated(irreps: str, features: Features, rows, kinds, name: str) -> Features:

@@ -127,7 +127,9 @@ def read_trained(
     """
     parts = [part.sorted_by_element() for part in training]
     model = HamiltonianModel.initial(config, parts, seed=recipe.seed)
-    like = _State(jnp.zeros((), dtype=np.int32), model.weights, model.weights, _optimiser(recipe, 1).init(model.weights))
+    like = _State(
+        jnp.zeros((), dtype=np.int32), model.weights, model.weights, _optimiser(recipe, 1).init(model.weights)
+    )
     if not Path(state).is_file():
         raise ParseError(state, None, "no such file; expected the state of a training")
     found, history = _read(state, like, _identity(config, recipe, parts, None))

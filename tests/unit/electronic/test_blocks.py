@@ -31,10 +31,14 @@ def of_orbitals(orbitals, turn):
     return out
 
 
-@pytest.mark.parametrize("turn", [rotation(1), -rotation(2), -np.eye(3)], ids=["turned", "turned and inverted", "inverted"])
+@pytest.mark.parametrize(
+    "turn", [rotation(1), -rotation(2), -np.eye(3)], ids=["turned", "turned and inverted", "inverted"]
+)
 def test_overlaps_turn_as_the_orbitals_do(turn):
     d = of_orbitals(MOLECULE, turn)
-    np.testing.assert_allclose(overlap(MOLECULE, XYZ @ turn.T), d @ np.asarray(overlap(MOLECULE, XYZ)) @ d.T, atol=1e-13)
+    np.testing.assert_allclose(
+        overlap(MOLECULE, XYZ @ turn.T), d @ np.asarray(overlap(MOLECULE, XYZ)) @ d.T, atol=1e-13
+    )
 
 
 def test_the_order_of_spherical_functions_is_that_of_the_networks_harmonics():

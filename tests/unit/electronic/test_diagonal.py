@@ -105,7 +105,9 @@ def test_many_matrices_at_once_give_what_each_gives():
     many, overlaps = symmetric(3, 6, 6), np.eye(6) + 0.05 * symmetric(3, 6, 6)
     together = Orthogonal.of(many, overlaps)
     weight = symmetric(6, 6)
-    value = lambda h, s: jnp.sum(weight * Orthogonal.of(h, s).density(2)) + jnp.sum(Orthogonal.of(h, s).energies()[..., :2])
+    value = lambda h, s: (
+        jnp.sum(weight * Orthogonal.of(h, s).density(2)) + jnp.sum(Orthogonal.of(h, s).energies()[..., :2])
+    )
     slopes = jax.grad(value, argnums=(0, 1))(many, overlaps)
     for k in range(3):
         alone = Orthogonal.of(many[k], overlaps[k])
