@@ -58,6 +58,7 @@ ALLOWED = {
     "models.data": {"numpy", "ase", "e3nn_jax", "jraph"},
     "models.tensors": {"distributed", "jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
     "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "safetensors"},
+    "electronic": {"jax", "numpy", "flax", "optax", "e3nn_jax", "safetensors", "jaxtyping"},
     "density": {"jax", "numpy", "gemmi", "jaxtyping", "scipy"},
     "density.prior": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
@@ -307,6 +308,7 @@ def test_no_lazy_name_is_that_of_a_module_beside_it(package):
 def test_a_name_that_no_face_shows_is_an_attribute_error():
     assert {
         "jaxnmr",
+        "jaxnmr.electronic",
         "jaxnmr.energy",
         "jaxnmr.inference",
         "jaxnmr.io",

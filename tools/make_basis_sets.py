@@ -7,8 +7,8 @@ Needs pyscf. Exponents and contraction coefficients are the published ones: F. W
 import json
 from pathlib import Path
 
-from pyscf import gto
 from pyscf import __version__ as pyscf_version
+from pyscf import gto
 
 ELEMENTS = ("H", "C", "N", "O", "F", "Si", "S")
 OUT = Path(__file__).resolve().parents[1] / "jaxnmr" / "electronic" / "basis" / "def2-svp.json"

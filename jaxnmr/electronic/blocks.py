@@ -110,7 +110,9 @@ class BlockLayout(NamedTuple):
         n = self.orbitals.size
         matrices = matrices if isinstance(matrices, np.ndarray) else jnp.asarray(matrices)
         if matrices.shape[-2:] != (n, n):
-            raise ShapeError(f"matrices have the shape {matrices.shape}; the molecule has {n} functions: (..., {n}, {n})")
+            raise ShapeError(
+                f"matrices have the shape {matrices.shape}; the molecule has {n} functions: (..., {n}, {n})"
+            )
         flat = matrices.reshape(*matrices.shape[:-2], n * n)[..., self.origin]
         out, start = {}, 0
         for kind in self.kinds:

@@ -1,14 +1,17 @@
-"""Errors of predicted Hamiltonians: of elements, by block, of orbital energies and of the occupied space (host)."""
+"""Errors of predicted Hamiltonians, and what a model remembers of its training so that it can tell what is new (host)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from .blocks import block_layout
 from .data import HamiltonianData
-from .model import HamiltonianModel
+from .model import HamiltonianModel, scalar_features
+from .novelty import environments_of
 
 EV = 27.211386245988  # per Hartree, CODATA 2018
 
@@ -69,3 +72,35 @@ def errors_of(predicted, data: HamiltonianData) -> HamiltonianErrors:
         float(cosines.mean()),
         by_block,
     )
+
+
+def with_novelty(
+    model: HamiltonianModel, training: Sequence[HamiltonianData], held_out: Sequence[HamiltonianData], *, seed: int = 0
+) -> HamiltonianModel:
+    """The model with environments of its training.
+
+    Args:
+        model: trained.
+        training: what it was trained on.
+        held_out: labels of the same molecules that it was not trained on; they set the threshold.
+        seed: of the choice of what is remembered.
+
+    Raises:
+        DataError: an element of the training that has no held-out atom.
+    """
+    known, fresh = _scalars(model, training), _scalars(model, held_out)
+    none = np.zeros((0, 1))
+    environments = {element: environments_of(of, fresh.get(element, none), seed=seed) for element, of in known.items()}
+    return model.replace(environments=environments)
+
+
+def _scalars(model: HamiltonianModel, data: Sequence[HamiltonianData]) -> dict[str, np.ndarray]:
+    found: dict[str, list[np.ndarray]] = {}
+    for part in data:
+        part = part.sorted_by_element()
+        elements = part.orbitals.elements
+        compiled = jax.jit(lambda xyz, elements=elements: scalar_features(model, xyz, elements))
+        scalars = np.asarray(compiled(part.xyz.astype(np.float32)), dtype=float)
+        for k, element in enumerate(elements):
+            found.setdefault(element, []).append(scalars[:, k])
+    return {element: np.concatenate(parts) for element, parts in found.items()}

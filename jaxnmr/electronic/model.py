@@ -143,9 +143,7 @@ class HamiltonianModel(Struct):
             ParseError: no model, a damaged one, or one of another version.
         """
         config, card, weights, scales, shifts, environments = read_model(path, parameter_shapes)
-        return cls(
-            weights=weights, scales=scales, shifts=shifts, environments=environments, config=config, card=card
-        )
+        return cls(weights=weights, scales=scales, shifts=shifts, environments=environments, config=config, card=card)
 
     def _layout(self, elements: tuple[str, ...]):
         known = self.config.elements

@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from ..errors import ConventionError
 from ..models.networks.equivariant import (
     EVEN,
     SILU_RMS,
@@ -77,7 +78,9 @@ class HamiltonianNetwork(nn.Module):
         if self.is_initializing():
             # parameters of what this molecule lacks
             for one in config.elements:
-                _head(config, basis, (one, one), True, features, np.zeros(1, dtype=int)) if one not in elements else None
+                _head(
+                    config, basis, (one, one), True, features, np.zeros(1, dtype=int)
+                ) if one not in elements else None
                 for other in config.elements:
                     if f"{one}-{other}" not in out:
                         _head(config, basis, (one, other), False, pair, np.zeros(1, dtype=int))
@@ -89,7 +92,11 @@ def _head(config, basis: BasisSet, elements: tuple[str, str], onsite: bool, feat
     irreps = str(block_irreps(basis, *elements).irreps)
     missing = [str(ir) for _, ir in e3nn.Irreps(irreps) if ir not in features]
     if missing:
-        raise NotImplementedError(missing)
+        where = "hidden" if onsite else "pair"
+        raise ConventionError(
+            f"blocks of {'-'.join(elements)} need {', '.join(missing)}, which the features of {where} do not contain: add them "
+            f"to {where}, and ranks that lead there to sent, left, right and ends"
+        )
     name = f"onsite_{elements[0]}" if onsite else f"pair_{elements[0]}_{elements[1]}"
     return rows_of_irreps(Linear(irreps, name=name)({ir: take(x, index) for ir, x in features.items()}))
 
@@ -222,7 +229,9 @@ class _Pair(nn.Module):
         kinds = len(config.elements)
         ends = [dict(Linear(config.ends, kinds, name=name)(features, rows)) for name in ("receiver", "sender")]
         at = (edges.to, edges.from_)
-        both = {ir: jnp.concatenate([take(end[ir], k) for end, k in zip(ends, at, strict=True)], axis=-1) for ir in ends[0]}
+        both = {
+            ir: jnp.concatenate([take(end[ir], k) for end, k in zip(ends, at, strict=True)], axis=-1) for ir in ends[0]
+        }
         paths = paths_to(e3nn.Irreps(config.pair), irreps_of(both), _HIGHEST_OF_BLOCKS)
         count = sum(both[p.ir].shape[-1] for found in paths.values() for p in found)
         weights = _Radial((config.width, count), name="radial")(edges.radial)
@@ -254,7 +263,10 @@ class _Radial(nn.Module):
 
 def _joined(*parts: Features) -> Features:
     """Features side by side."""
-    return {ir: jnp.concatenate([p[ir] for p in parts if ir in p], axis=-1) for ir in dict.fromkeys(i for p in parts for i in p)}
+    return {
+        ir: jnp.concatenate([p[ir] for p in parts if ir in p], axis=-1)
+        for ir in dict.fromkeys(i for p in parts for i in p)
+    }
 
 
 def _gated(irreps: str, features: Features, rows, kinds, name: str) -> Features:

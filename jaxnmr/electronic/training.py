@@ -31,6 +31,7 @@ _MOST_SECONDS_BETWEEN_STATES = 120.0
 
 
 class _State(NamedTuple):
+    steps: Any
     weights: Any
     averaged: Any
     optimiser: Any
@@ -77,7 +78,7 @@ def train(
     sizes = [min(recipe.batch, len(part)) for part in parts]
     steps = recipe.epochs * sum(-(-len(part) // size) for part, size in zip(parts, sizes, strict=True))
     optimiser = _optimiser(recipe, steps)
-    now = _State(model.weights, model.weights, optimiser.init(model.weights))
+    now = _State(jnp.zeros((), dtype=np.int32), model.weights, model.weights, optimiser.init(model.weights))
     identity = _identity(config, recipe, parts, start)
     now, history = _read(state, now, identity)
     before, began, written = history[-1].cpu if history else 0.0, time.process_time(), time.monotonic()
@@ -126,7 +127,9 @@ def read_trained(
     """
     parts = [part.sorted_by_element() for part in training]
     model = HamiltonianModel.initial(config, parts, seed=recipe.seed)
-    like = _State(model.weights, model.weights, _optimiser(recipe, 1).init(model.weights))
+    like = _State(
+        jnp.zeros((), dtype=np.int32), model.weights, model.weights, _optimiser(recipe, 1).init(model.weights)
+    )
     if not Path(state).is_file():
         raise ParseError(state, None, "no such file; expected the state of a training")
     found, history = _read(state, like, _identity(config, recipe, parts, None))
@@ -152,8 +155,10 @@ def _step(
     value, slope = jax.value_and_grad(of)(state.weights)
     updates, moments = optimiser.update(slope, state.optimiser, state.weights)
     weights = optax.apply_updates(state.weights, updates)
-    averaged = optax.incremental_update(weights, state.averaged, 1.0 - ema)
-    return _State(weights, averaged, moments), value
+    # the first steps are forgotten sooner
+    decay = jnp.minimum(ema, (1.0 + state.steps) / (10.0 + state.steps))
+    averaged = optax.incremental_update(weights, state.averaged, 1.0 - decay)
+    return _State(state.steps + 1, weights, averaged, moments), value
 
 
 def _optimiser(recipe: HamiltonianRecipe, steps: int) -> optax.GradientTransformation:

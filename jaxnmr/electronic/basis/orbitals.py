@@ -72,7 +72,7 @@ class Orbitals:
     @property
     def labels(self) -> tuple[str, ...]:
         """``"1 O 2px"``: atom from 1, element, shell by its number from the lowest, function."""
-        names = (("",), ("x", "y", "z"), ("xy", "yz", "z2", "xz", "x2-y2"))
+        names = (("",), ("x", "y", "z"), ("xy", "yz", "z^2", "xz", "x2-y2"))
         out, count = [], {}  # type: ignore[var-annotated]
         for atom, _, shell in self.shells:
             key = (atom, shell.l)

@@ -68,7 +68,9 @@ class BasisSet:
             ParameterError: there is none of that name.
         """
         if not isinstance(name, str) or name.lower() not in shipped_basis_sets():
-            raise ParameterError(f"no basis set {name!r} comes with jaxnmr; there are {', '.join(shipped_basis_sets())}")
+            raise ParameterError(
+                f"no basis set {name!r} comes with jaxnmr; there are {', '.join(shipped_basis_sets())}"
+            )
         return _read(name.lower())
 
     def of(self, element: str) -> tuple[Shell, ...]:

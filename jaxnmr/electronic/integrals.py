@@ -153,7 +153,9 @@ def _block(one: _Group, other: _Group, centres: Array, origin: Array | None) -> 
     kind = centres.dtype
     a = jnp.asarray(one.exponents, dtype=kind)[:, None, :, None]
     b = jnp.asarray(other.exponents, dtype=kind)[None, :, None, :]
-    weight = jnp.asarray(one.coefficients, kind)[:, None, :, None] * jnp.asarray(other.coefficients, kind)[None, :, None, :]
+    weight = (
+        jnp.asarray(one.coefficients, kind)[:, None, :, None] * jnp.asarray(other.coefficients, kind)[None, :, None, :]
+    )
     at, bt = centres[one.atoms][:, None], centres[other.atoms][None, :]
     apart = at - bt
     p = a + b
@@ -195,6 +197,8 @@ def _block(one: _Group, other: _Group, centres: Array, origin: Array | None) -> 
             rows.append(jnp.stack(columns, axis=-1))
         cartesian = jnp.stack(rows, axis=-2)
         results.append(
-            jnp.einsum("pm,abmn,qn->abpq", jnp.asarray(to_spherical_a, kind), cartesian, jnp.asarray(to_spherical_b, kind))
+            jnp.einsum(
+                "pm,abmn,qn->abpq", jnp.asarray(to_spherical_a, kind), cartesian, jnp.asarray(to_spherical_b, kind)
+            )
         )
     return jnp.stack(results)
