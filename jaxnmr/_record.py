@@ -36,6 +36,10 @@ Kind = Literal[
     "echo-simulation",
     "echo-training",
     "echo-inference",
+    "hamiltonian-data",
+    "hamiltonian-training",
+    "hamiltonian-evaluation",
+    "hamiltonian-scf",
 ]
 # names that every spectrum of TopSpin has
 _MUTE = ("pdata", "1r", "1i", "fid", "ser", "acqus", "procs")

@@ -5,9 +5,11 @@ They are where the search for a minimum starts.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from ...errors import ConventionError
+from ...errors import ConventionError, ParseError
 from .internal import Tree
 
 # symbol, then number of an atom and distance, number and angle, number and dihedral; angstrom, degrees
@@ -79,3 +81,43 @@ def known(name: str) -> tuple[tuple[int, ...], np.ndarray]:
         values += [float(word) if k == 0 else np.radians(float(word)) for k, word in enumerate(rest[1::2])]
     tree = Tree(tuple(range(len(numbers))), tuple(references))
     return tuple(numbers), tree.place(np.array(values))
+
+
+def read_xyz(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
+    """Atomic numbers, and geometries in angstrom, shape ``(g, n, 3)``, of an xyz file with one or more frames of the same atoms.
+
+    Raises:
+        ParseError: with the line that cannot be read.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    while lines and not lines[-1].strip():
+        lines.pop()
+    numbers: tuple[int, ...] = ()
+    frames, at = [], 0
+    while at < len(lines):
+        if not lines[at].strip().isdigit() or int(lines[at]) < 1:
+            raise ParseError(path, at + 1, f"expected the number of atoms, found {lines[at]!r}")
+        count = int(lines[at])
+        body = lines[at + 2 : at + 2 + count]
+        if len(body) < count:
+            raise ParseError(path, len(lines), f"ends after {len(body)} of {count} atoms")
+        found, positions = [], []
+        for k, line in enumerate(body, start=at + 3):
+            symbol, *rest = line.split() or [""]
+            if symbol not in _NUMBERS:
+                raise ParseError(path, k, f"unknown element {symbol!r}; known are {', '.join(_NUMBERS)}")
+            try:
+                positions.append([float(word) for word in rest[:3]])
+            except ValueError:
+                raise ParseError(path, k, f"expected three coordinates after the symbol, found {line!r}") from None
+            if len(positions[-1]) != 3 or not np.isfinite(positions[-1]).all():
+                raise ParseError(path, k, f"expected three coordinates after the symbol, found {line!r}")
+            found.append(_NUMBERS[symbol])
+        if numbers and tuple(found) != numbers:
+            raise ParseError(path, at + 1, "this frame has other atoms, or in another order, than the first")
+        numbers = tuple(found)
+        frames.append(positions)
+        at += 2 + count
+    if not frames:
+        raise ParseError(path, None, "holds no geometry")
+    return numbers, np.array(frames)

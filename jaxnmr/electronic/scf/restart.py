@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._tables import plain
 from ...errors import ParameterError
 from .calculation import Settings, kohn_sham, molecule
 from .counting import Counter
@@ -172,25 +173,25 @@ class Comparison:
             if trial.state != "ground"
         ]
 
-    def table(self) -> str:
-        """The table as plain text."""
-        heads = ("solver", "start", "n", "macro", "%", "Fock", "response", "builds", "%", "CPU s", "%", "ground", "max |dE| Eh")
-        lines = []
+    def cells(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """The header of a table, and its rows."""
+        header = (
+            "solver", "start", "geometries", "macro", "%", "Fock", "response", "builds", "%", "CPU s", "%", "wall s", "ground", "max ΔE / Eh",
+        )  # fmt: skip
+        body = []
         for row in self.rows():
-            percent = lambda what, row=row: f"{row[f'{what}_percent']:+.0f}" if f"{what}_percent" in row else ""
-            above = "" if row["largest_above"] is None else f"{row['largest_above']:.0e}"
-            lines.append((
+            percent = lambda what, row=row: f"{row[f'{what}_percent']:+.0f}" if f"{what}_percent" in row else "-"
+            above = "-" if row["largest_above"] is None else f"{row['largest_above']:.0e}"
+            body.append((
                 row["solver"], row["start"], str(row["geometries"]), f"{row['macro']:.2f}", percent("macro"), f"{row['fock']:.2f}",
                 f"{row['response']:.2f}", f"{row['builds']:.2f}", percent("builds"), f"{row['cpu']:.2f}", percent("cpu"),
-                f"{row['ground']}/{row['geometries']}", above,
+                f"{row['wall']:.2f}", f"{row['ground']}/{row['geometries']}", above,
             ))  # fmt: skip
-        widths = [max(len(line[k]) for line in (heads, *lines)) for k in range(len(heads))]
-        left = (0, 1)
-        shown = [
-            "  ".join(word.ljust(w) if k in left else word.rjust(w) for k, (word, w) in enumerate(zip(line, widths, strict=True)))
-            for line in (heads, *lines)
-        ]
-        return "\n".join([*shown, *self.doubts()])
+        return header, body
+
+    def table(self) -> str:
+        """The table as plain text, and a line for every trial that went wrong."""
+        return "\n".join([plain(*self.cells()), *self.doubts()])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

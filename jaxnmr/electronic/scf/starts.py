@@ -10,6 +10,9 @@ import numpy as np
 import scipy.linalg
 
 from ...errors import ConventionError, DataError, ShapeError
+from ..data import HamiltonianData
+from ..model import HamiltonianModel
+from .calculation import Settings
 
 # functions that are nearer to being dependent than this make orbital energies meaningless
 _LEAST_OVERLAP = 1e-7
@@ -106,3 +109,37 @@ def given(density: np.ndarray) -> Start:
         return np.asarray(density, float)
 
     return start
+
+
+@dataclass(frozen=True)
+class ModelPredictor:
+    """A trained network as a predictor."""
+
+    model: HamiltonianModel
+
+    def __call__(self, numbers: np.ndarray, xyz: np.ndarray, h0: np.ndarray, s: np.ndarray) -> np.ndarray:
+        """As of :class:`Predictor`."""
+        return self.model.hamiltonian(numbers, xyz, h0 if self.model.config.start else None)
+
+
+def model_start(model: HamiltonianModel, settings: Settings) -> Predicted:
+    """The start that a trained network predicts for calculations with these settings.
+
+    Raises:
+        ConventionError: the network is of another basis or functional, or adds to another start than minao.
+    """
+    config = model.config
+    for what, ours, its in (("basis", settings.basis, config.basis), ("functional", settings.functional, config.functional)):
+        if ours.lower() != its.lower():
+            raise ConventionError(f"the model is of the {what} {its!r}, the calculation of {ours!r}: take a model of the same")
+    if config.start not in ("", "minao"):
+        raise ConventionError(f"the model adds to the start {config.start!r}; only minao is calculated here")
+    return Predicted(ModelPredictor(model), delta=bool(config.start))
+
+
+def settings_of(data: HamiltonianData) -> Settings:
+    """The settings that labelled data were made with, from their metadata."""
+    said = data.metadata.get("settings")
+    if said:
+        return Settings(**said)
+    return Settings(functional=data.functional or Settings.functional, basis=data.basis)
