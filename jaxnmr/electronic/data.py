@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ class HamiltonianData:
             raise DataError(f"{sum(counts)} geometries are asked for, there are {len(self)}")
         order = np.random.default_rng(seed).permutation(len(self))
         ends = np.cumsum((0, *counts))
-        return [self.subset(order[a:b]) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [self.subset(order[a:b]) for a, b in pairwise(ends)]
 
     def sorted_by_element(self) -> HamiltonianData:
         """The same with atoms in the order of their numbers, so that a composition is one program."""

@@ -34,16 +34,9 @@ class HamiltonianErrors(NamedTuple):
     by_block: dict[str, float]
 
 
-def evaluate(model: HamiltonianModel, data: HamiltonianData, *, batch: int = 25) -> HamiltonianErrors:
+def evaluate(model: HamiltonianModel, data: HamiltonianData) -> HamiltonianErrors:
     """Errors of a model against labels."""
-    start = data.h0 if model.config.start else None
-    parts = []
-    for k in range(0, len(data), batch):
-        # the last batch is as large as the others, so that there is one program
-        rows = np.arange(k, k + batch) % len(data) if len(data) > batch else np.arange(len(data))
-        found = model.hamiltonian(data.numbers, data.xyz[rows], None if start is None else start[rows])
-        parts.append(found[: len(data) - k])
-    return errors_of(np.concatenate(parts), data)
+    return errors_of(model.hamiltonian(data.numbers, data.xyz, data.h0 if model.config.start else None), data)
 
 
 def errors_of(predicted, data: HamiltonianData) -> HamiltonianErrors:

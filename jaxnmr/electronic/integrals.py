@@ -94,16 +94,17 @@ class _Group(NamedTuple):
 @lru_cache
 def _groups(orbitals: Orbitals) -> tuple[_Group, ...]:
     out = []
-    # contracted and single functions apart: most functions have one primitive
-    keys = sorted({(shell.l, len(shell.exponents)) for _, _, shell in orbitals.shells})
-    for l, primitives in keys:
-        found = [of for of in orbitals.shells if (of[2].l, len(of[2].exponents)) == (l, primitives)]
+    for l in sorted({shell.l for _, _, shell in orbitals.shells}):
+        found = [of for of in orbitals.shells if of[2].l == l]
+        most = max(len(shell.exponents) for _, _, shell in found)
+        # what fills up has no weight
+        filled = lambda values, with_, most=most: [*values, *[with_] * (most - len(values))]
         out.append(
             _Group(
                 l,
                 np.array([atom for atom, _, _ in found]),
-                np.array([shell.exponents for _, _, shell in found]),
-                np.array([shell.coefficients for _, _, shell in found]),
+                np.array([filled(shell.exponents, 1.0) for _, _, shell in found]),
+                np.array([filled(shell.coefficients, 0.0) for _, _, shell in found]),
                 np.array([start + np.arange(shell.size) for _, start, shell in found]),
             )
         )
@@ -179,26 +180,18 @@ def _block(one: _Group, other: _Group, centres: Array, origin: Array | None) -> 
                 value += (j - 1) / (2.0 * p) * table[i, j - 2] if j > 1 else 0.0
             table[i, j] = value
     (powers_a, to_spherical_a), (powers_b, to_spherical_b) = _cartesian(one.l), _cartesian(other.l)
-    kinds = [None] if origin is None else [None, 0, 1, 2]
-    results = []
-    for axis in kinds:
-        rows = []
-        for m in powers_a:
-            columns = []
-            for n in powers_b:
-                factors = []
-                for k in range(3):
-                    moment = table[m[k], n[k]][k]
-                    if k == axis and origin is not None:
-                        # r - origin = (r - B) + (B - origin)
-                        moment = table[m[k], n[k] + 1][k] + (bt[..., k] - origin[k])[:, :, None, None] * moment
-                    factors.append(moment)
-                columns.append(jnp.sum(weight * factors[0] * factors[1] * factors[2], axis=(2, 3)))
-            rows.append(jnp.stack(columns, axis=-1))
-        cartesian = jnp.stack(rows, axis=-2)
-        results.append(
-            jnp.einsum(
-                "pm,abmn,qn->abpq", jnp.asarray(to_spherical_a, kind), cartesian, jnp.asarray(to_spherical_b, kind)
-            )
-        )
-    return jnp.stack(results)
+    moments = jnp.stack([jnp.stack([table[i, j] for j in range(other.l + extra + 1)]) for i in range(one.l + 1)])
+    # (terms of the one, of the other, shells, shells, primitives, primitives) along x, y, z
+    m, n = powers_a[:, None], powers_b[None, :]
+    plain = [moments[m[..., k], n[..., k], k] for k in range(3)]
+    results = [plain[0] * plain[1] * plain[2]]
+    if origin is not None:
+        for axis in range(3):
+            # r - origin = (r - B) + (B - origin)
+            apart_b = (bt[..., axis] - origin[axis])[:, :, None, None]
+            factors = list(plain)
+            factors[axis] = moments[m[..., axis], n[..., axis] + 1, axis] + apart_b * plain[axis]
+            results.append(factors[0] * factors[1] * factors[2])
+    cartesian = jnp.sum(weight * jnp.stack(results), axis=(-2, -1))
+    to_spherical_a, to_spherical_b = jnp.asarray(to_spherical_a, kind), jnp.asarray(to_spherical_b, kind)
+    return jnp.einsum("pm,cmnab,qn->cabpq", to_spherical_a, cartesian, to_spherical_b)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +23,8 @@ from .network import HamiltonianNetwork
 from .novelty import novelty
 
 _LEAST_SCALE = 1e-6
+# molecules that one program calculates at once, where there is more than one
+_TOGETHER = 16
 
 
 class HamiltonianModel(Struct):
@@ -70,7 +73,7 @@ class HamiltonianModel(Struct):
         found = HamiltonianNetwork(self.config).apply({"params": _as(self.weights, xyz)}, xyz, elements)
         scaled = {}
         for kind in layout.kinds:
-            scaled[kind.name] = found[kind.name] * _as(self.scales[kind.name], xyz)  # type: ignore[index]
+            scaled[kind.name] = found[kind.name] * _as(self.scales[kind.name], xyz)
             if kind.onsite:
                 scaled[kind.name] += _as(self.shifts[kind.name], xyz)
         return layout.matrices(scaled)
@@ -105,7 +108,7 @@ class HamiltonianModel(Struct):
             )
         orbitals, order, rows, back = self._order(elements)
         many = xyz.reshape(-1, *xyz.shape[-2:])
-        found = np.asarray(_correction(self, many[:, order], elements=tuple(orbitals.elements)))
+        found = _in_parts(partial(_correction, self, elements=orbitals.elements), many[:, order])
         found = found[:, back][:, :, back].reshape(*xyz.shape[:-2], len(rows), len(rows))
         if start is None:
             return found
@@ -128,7 +131,7 @@ class HamiltonianModel(Struct):
             raise ShapeError(f"positions have the shape {xyz.shape}; expected (..., {len(elements)}, 3)")
         orbitals, order, _, _ = self._order(elements)
         many = xyz.reshape(-1, *xyz.shape[-2:])
-        found = np.asarray(_novelty(self, many[:, order], elements=tuple(orbitals.elements)))
+        found = _in_parts(partial(_novelty, self, elements=orbitals.elements), many[:, order])
         return found[:, np.argsort(order)].reshape(xyz.shape[:-1])
 
     def save(self, path: str | Path) -> Path:
@@ -166,6 +169,14 @@ class HamiltonianModel(Struct):
         rows = given.reordered(order)
         orbitals = Orbitals(tuple(elements[k] for k in order), given.basis)
         return orbitals, order, rows, np.argsort(rows)
+
+
+def _in_parts(function, xyz: np.ndarray) -> np.ndarray:
+    """What a function gives for molecules, so many at a time that one program or two serve any number of them."""
+    size = 1 if len(xyz) == 1 else _TOGETHER
+    filled = xyz[np.minimum(np.arange(-(-len(xyz) // size) * size), len(xyz) - 1)]
+    parts = [np.asarray(function(filled[k : k + size])) for k in range(0, len(filled), size)]
+    return np.concatenate(parts)[: len(xyz)]
 
 
 @compiled(static_argnames=("elements",))
@@ -210,7 +221,8 @@ def _scales(config: HamiltonianConfig, data: list[HamiltonianData]) -> tuple[dic
         labels = part.h - part.h0 if config.start else part.h
         for name, found in block_layout(part.orbitals).coefficients(labels).items():
             rows.setdefault(name, []).append(np.asarray(found).reshape(-1, found.shape[-1]))
-    scales, shifts = {}, {}
+    scales: dict[str, Array] = {}
+    shifts: dict[str, Array] = {}
     basis = BasisSet.load(config.basis)
     for name, parts in rows.items():
         labels = np.concatenate(parts)

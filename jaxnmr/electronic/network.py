@@ -229,7 +229,7 @@ class _Pair(nn.Module):
         kinds = len(config.elements)
         ends = [dict(Linear(config.ends, kinds, name=name)(features, rows)) for name in ("receiver", "sender")]
         at = (edges.to, edges.from_)
-        both = {
+        both: Features = {
             ir: jnp.concatenate([take(end[ir], k) for end, k in zip(ends, at, strict=True)], axis=-1) for ir in ends[0]
         }
         paths = paths_to(e3nn.Irreps(config.pair), irreps_of(both), _HIGHEST_OF_BLOCKS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -27,7 +28,7 @@ from .losses import Labels, labels_of, loss
 from .model import HamiltonianModel
 from .recipe import EpochOfHamiltonian, HamiltonianRecipe
 
-_MOST_SECONDS_BETWEEN_STATES = 120.0
+_SECONDS_BETWEEN_STATES = 120.0
 
 
 class _State(NamedTuple):
@@ -54,7 +55,8 @@ def train(
         recipe: how.
         training, validation: labels of any number of molecules; those of the validation are only reported.
         start: a model to go on from, of the same configuration.
-        state: file from which an interrupted training goes on, and which is written every two minutes and at the end.
+        state: file from which an interrupted training goes on, and which is written every two minutes, at the end, and
+            where the training is interrupted.
         callback: told of every epoch.
 
     Returns:
@@ -77,37 +79,46 @@ def train(
     labels = [labels_of(part, whole=not config.start, orbitals=with_orbitals) for part in parts]
     sizes = [min(recipe.batch, len(part)) for part in parts]
     steps = recipe.epochs * sum(-(-len(part) // size) for part, size in zip(parts, sizes, strict=True))
-    optimiser = _optimiser(recipe, steps)
-    now = _State(jnp.zeros((), dtype=np.int32), model.weights, model.weights, optimiser.init(model.weights))
+    rate = _learning_rate(recipe, steps)
+    now = _initial(model)
     identity = _identity(config, recipe, parts, start)
     now, history = _read(state, now, identity)
+    done = int(now.steps)
     before, began, written = history[-1].cpu if history else 0.0, time.process_time(), time.monotonic()
-    step = partial(_step, optimiser=optimiser, ema=recipe.ema)
-    for epoch in range(len(history), recipe.epochs):
-        late = epoch >= recipe.orbitals_from * recipe.epochs
-        weights = {"energies": recipe.energies if late else 0.0, "occupied": recipe.occupied if late else 0.0}
-        losses = []
-        for which, rows in _batches(sizes, parts, np.random.default_rng((recipe.seed, epoch))):
-            elements = parts[which].orbitals.elements
-            now, value = step(now, model, labels[which].rows(rows), elements=elements, **weights)
-            losses.append(value)
-        mean = float(np.mean(jax.device_get(losses)))
-        if not np.isfinite(mean):
-            raise DataError(f"the loss of epoch {epoch + 1} is not finite: take a smaller learning rate or clip")
-        scores = (None, None)
-        last = epoch + 1 == recipe.epochs
-        if validation and (last or (epoch + 1) % recipe.every == 0):
-            current = model.replace(weights=now.averaged)
-            errors = [evaluate(current, part) for part in validation]
-            scores = tuple(float(np.mean([getattr(e, name) for e in errors])) for name in ("h_mae", "eps_mae"))
-        history.append(
-            EpochOfHamiltonian(epoch + 1, recipe.epochs, mean, *scores, before + time.process_time() - began)
-        )
-        if callback is not None:
-            callback(history[-1])
-        if state is not None and (last or time.monotonic() - written > _MOST_SECONDS_BETWEEN_STATES):
-            _write(state, now, history, identity)
-            written = time.monotonic()
+    kept = (now, list(history))
+    try:
+        for epoch in range(len(history), recipe.epochs):
+            late = epoch >= recipe.orbitals_from * recipe.epochs
+            weights = {"energies": recipe.energies if late else 0.0, "occupied": recipe.occupied if late else 0.0}
+            losses = []
+            for which, rows in _batches(sizes, parts, np.random.default_rng((recipe.seed, epoch))):
+                elements = parts[which].orbitals.elements
+                settings = {"rate": rate(done), "clip": recipe.clip, "ema": recipe.ema}
+                now, value = _step(now, model, labels[which].rows(rows), settings, elements=elements, **weights)
+                done += 1
+                losses.append(value)
+            mean = float(np.mean(jax.device_get(losses)))
+            if not np.isfinite(mean):
+                raise DataError(f"the loss of epoch {epoch + 1} is not finite: take a smaller learning rate or clip")
+            h_mae = eps_mae = None
+            last = epoch + 1 == recipe.epochs
+            if validation and (last or (epoch + 1) % recipe.every == 0):
+                current = model.replace(weights=now.averaged)
+                errors = [evaluate(current, part) for part in validation]
+                h_mae, eps_mae = (float(np.mean([getattr(e, name) for e in errors])) for name in ("h_mae", "eps_mae"))
+            history.append(
+                EpochOfHamiltonian(epoch + 1, recipe.epochs, mean, h_mae, eps_mae, before + time.process_time() - began)
+            )
+            kept = (now, list(history))
+            if callback is not None:
+                callback(history[-1])
+            if state is not None and time.monotonic() - written > _SECONDS_BETWEEN_STATES:
+                _write(state, *kept, identity)
+                written = time.monotonic()
+    finally:
+        # of an interrupted training the epochs that are whole
+        if state is not None:
+            _write(state, *kept, identity)
     card = {
         "recipe": dataclasses.asdict(recipe),
         "training": [_described(part) for part in training],
@@ -127,46 +138,57 @@ def read_trained(
     """
     parts = [part.sorted_by_element() for part in training]
     model = HamiltonianModel.initial(config, parts, seed=recipe.seed)
-    like = _State(
-        jnp.zeros((), dtype=np.int32), model.weights, model.weights, _optimiser(recipe, 1).init(model.weights)
-    )
     if not Path(state).is_file():
         raise ParseError(state, None, "no such file; expected the state of a training")
-    found, history = _read(state, like, _identity(config, recipe, parts, None))
+    found, history = _read(state, _initial(model), _identity(config, recipe, parts, None))
     return model.replace(weights=found.averaged), history
 
 
-@partial(jax.jit, static_argnames=("elements", "energies", "occupied", "optimiser", "ema"))
+@partial(jax.jit, static_argnames=("elements", "energies", "occupied"))
 def _step(
     state: _State,
     model: HamiltonianModel,
     labels: Labels,
+    settings: dict[str, float],
     *,
     elements: tuple[str, ...],
     energies: float,
     occupied: float,
-    optimiser: optax.GradientTransformation,
-    ema: float,
 ):
     def of(weights):
         found = model.replace(weights=weights).correction(labels.xyz, elements)
         return loss(found, labels, energies=energies, occupied=occupied)
 
     value, slope = jax.value_and_grad(of)(state.weights)
-    updates, moments = optimiser.update(slope, state.optimiser, state.weights)
-    weights = optax.apply_updates(state.weights, updates)
+    norm = jnp.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(slope)))
+    factor = settings["clip"] / jnp.maximum(norm, settings["clip"])
+    updates, moments = _ADAM.update(jax.tree.map(lambda s: factor * s, slope), state.optimiser)
+    weights = jax.tree.map(lambda w, u: w - settings["rate"] * u, state.weights, updates)
     # the first steps are forgotten sooner
-    decay = jnp.minimum(ema, (1.0 + state.steps) / (10.0 + state.steps))
+    decay = jnp.minimum(settings["ema"], (1.0 + state.steps) / (10.0 + state.steps))
     averaged = optax.incremental_update(weights, state.averaged, 1.0 - decay)
     return _State(state.steps + 1, weights, averaged, moments), value
 
 
-def _optimiser(recipe: HamiltonianRecipe, steps: int) -> optax.GradientTransformation:
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, recipe.learning_rate, max(1, round(recipe.warmup * steps)), steps, 0.01 * recipe.learning_rate
-    )
-    # one vector instead of a hundred arrays compiles faster
-    return optax.flatten(optax.chain(optax.clip_by_global_norm(recipe.clip), optax.adam(schedule, b2=0.99)))
+# one vector instead of a hundred arrays compiles faster
+_ADAM = optax.flatten(optax.scale_by_adam(b2=0.99))
+
+
+def _initial(model: HamiltonianModel) -> _State:
+    return _State(jnp.zeros((), dtype=np.int32), model.weights, model.weights, _ADAM.init(model.weights))
+
+
+def _learning_rate(recipe: HamiltonianRecipe, steps: int) -> Callable[[int], float]:
+    """The learning rate of a step: a straight rise, then a cosine down to a hundredth. No part of the program."""
+    rise = max(1, round(recipe.warmup * steps))
+
+    def rate(step: int) -> float:
+        if step < rise:
+            return recipe.learning_rate * (step + 1) / rise
+        falling = 0.5 * (1.0 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+        return recipe.learning_rate * (0.01 + 0.99 * falling)
+
+    return rate
 
 
 def _batches(sizes, parts, generator) -> list[tuple[int, np.ndarray]]:

@@ -7,6 +7,7 @@ xy, yz, z², xz, x²-y².
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class Orbitals:
     def slices(self) -> tuple[slice, ...]:
         """The functions of every atom."""
         ends = np.cumsum([0] + [self.basis.size(element) for element in self.elements])
-        return tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
 
     @property
     def size(self) -> int:

