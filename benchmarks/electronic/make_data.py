@@ -1,6 +1,6 @@
 """Make training data of a molecule, going on where an earlier run stopped.
 
-    python benchmarks/electronic/make_data.py ethanol 600 data/ethanol [--sampling modes] [--seed 0]
+python benchmarks/electronic/make_data.py ethanol 600 data/ethanol [--sampling modes] [--seed 0]
 """
 
 from __future__ import annotations

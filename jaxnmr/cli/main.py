@@ -24,6 +24,7 @@ from .codes import INTERRUPTED, OK, WRONG_INPUT
 from .echo import add_echo
 from .engines import add_engine, add_worker
 from .folders import CHECKPOINT
+from .hamiltonian import add_hamiltonian
 from .relaxing import add_relax
 from .reporting import add_report
 from .screening import add_screen, add_table
@@ -221,6 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     add_relax(command)
     add_solving(command)
     add_echo(command)
+    add_hamiltonian(command)
     command("help-run", commands._help_run, "explain run files", "jaxnmr help-run | less", parents=())
     return parser
 

@@ -85,7 +85,9 @@ def iterations(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
     solvers = list(dict.fromkeys(row["solver"] for row in rows))
     with styled():
-        figure, panels = plt.subplots(1, len(solvers), figsize=(4.6 * len(solvers), 3.8), squeeze=False, layout="constrained")
+        figure, panels = plt.subplots(
+            1, len(solvers), figsize=(4.6 * len(solvers), 3.8), squeeze=False, layout="constrained"
+        )
         for axes, solver in zip(panels[0], solvers, strict=True):
             mine = [row for row in rows if row["solver"] == solver]
             places = np.arange(len(mine))

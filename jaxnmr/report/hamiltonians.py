@@ -22,7 +22,8 @@ ERROR_COLUMNS = ("model", "H / meV", "occupied ε / meV", "gap / meV", "1 − co
 def error_rows(errors: Mapping[str, HamiltonianErrors]) -> list[tuple[str, ...]]:
     """Rows below ``ERROR_COLUMNS``."""
     return [
-        (name, f"{e.h_mae:.3f}", f"{e.eps_mae:.3f}", f"{e.gap_mae:.3f}", f"{1 - e.similarity:.1e}") for name, e in errors.items()
+        (name, f"{e.h_mae:.3f}", f"{e.eps_mae:.3f}", f"{e.gap_mae:.3f}", f"{1 - e.similarity:.1e}")
+        for name, e in errors.items()
     ]
 
 
@@ -40,7 +41,10 @@ def write_hamiltonian_data(data: HamiltonianData, file: Path, folder: Path, titl
         ("geometries", str(len(data))),
         ("atoms, basis functions", f"{len(data.numbers)}, {data.orbitals.size}"),
         ("functional, basis", f"{data.functional}, {data.basis}"),
-        ("sampling", f"{data.metadata.get('sampling')}, {data.metadata.get('temperatures')} K, seed {data.metadata.get('seed')}"),
+        (
+            "sampling",
+            f"{data.metadata.get('sampling')}, {data.metadata.get('temperatures')} K, seed {data.metadata.get('seed')}",
+        ),
         ("mean energy and spread / hartree", f"{data.e_tot.mean():.6f}, {data.e_tot.std():.6f}"),
         ("least gap / hartree", f"{gap.min():.4f}"),
         ("mean |H − H0| / meV", f"{found['start_mae_mev']:.1f}"),

@@ -77,10 +77,14 @@ def molecule(numbers: Sequence[int], xyz: np.ndarray, settings: Settings) -> Any
     if strange:
         raise ConventionError(f"atomic numbers {strange} are not supported; {', '.join(SYMBOLS.values())} are")
     if sum(numbers) % 2:
-        raise ConventionError(f"{sum(numbers)} electrons, an odd number: only closed shells of neutral molecules are calculated")
+        raise ConventionError(
+            f"{sum(numbers)} electrons, an odd number: only closed shells of neutral molecules are calculated"
+        )
     xyz = np.asarray(xyz, float)
     if xyz.shape != (len(numbers), 3) or not np.isfinite(xyz).all():
-        raise ConventionError(f"positions of shape {xyz.shape} for {len(numbers)} atoms, or not finite; expected ({len(numbers)}, 3)")
+        raise ConventionError(
+            f"positions of shape {xyz.shape} for {len(numbers)} atoms, or not finite; expected ({len(numbers)}, 3)"
+        )
     apart = np.linalg.norm(xyz[:, None] - xyz[None], axis=-1)[np.triu_indices(len(numbers), 1)]
     if len(apart) and apart.min() < 0.4:
         raise ConventionError(f"two atoms are {apart.min():.2f} Å from each other: positions have to be in angstrom")
@@ -140,4 +144,6 @@ def check(field: Any) -> None:
     filled = np.asarray(field.mo_occ) > 0
     gap = field.mo_energy[~filled].min() - field.mo_energy[filled].max()
     if gap < _LEAST_GAP:
-        raise SCFError(f"the gap between occupied and empty orbitals is {gap:.4f} hartree: no closed-shell ground state to learn from")
+        raise SCFError(
+            f"the gap between occupied and empty orbitals is {gap:.4f} hartree: no closed-shell ground state to learn from"
+        )

@@ -77,7 +77,9 @@ def generate(
         there = json.loads(said.read_text(encoding="utf-8"))
         differing = sorted(key for key in wanted.keys() | there.keys() if wanted.get(key) != there.get(key))
         if differing:
-            raise JaxnmrError(f"{folder}: holds data of another plan (other {', '.join(differing)}): name another folder")
+            raise JaxnmrError(
+                f"{folder}: holds data of another plan (other {', '.join(differing)}): name another folder"
+            )
     (folder / "geometries").mkdir(parents=True, exist_ok=True)
     said.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
     reference = minimum_of(plan, folder)
@@ -88,12 +90,6 @@ def generate(
             continue
         began = time.process_time()
         xyz, found = _solved(plan, reference, tree, index, folder)
-        if plan.stability and index % plan.stability == 0:
-            found["stable"] = np.array(found["stable"]())
-            if not found["stable"]:
-                raise SCFError(f"geometry {index}: the solution is not stable against rotations of its orbitals; exclude it by another seed")
-        else:
-            del found["stable"]
         found |= {"xyz": xyz, "cpu": np.array(time.process_time() - began)}
         _save(file, found)
         if callback is not None:
@@ -108,24 +104,35 @@ def minimum_of(plan: Plan, folder: Path) -> Reference:
         with np.load(file) as kept:
             return Reference(plan.numbers, kept["xyz"], float(kept["energy"]), kept["hessian"])
     # a coarser grid moves the minimum by less than the thermal displacements by far
-    coarse = Settings(plan.settings.functional, plan.settings.basis, max(plan.settings.grid - 1, 1), 1e-8, plan.settings.cycles)
+    coarse = Settings(
+        plan.settings.functional, plan.settings.basis, max(plan.settings.grid - 1, 1), 1e-8, plan.settings.cycles
+    )
     found = find_minimum(plan.numbers, np.array(plan.start), coarse)
     _save(file, {"xyz": found.xyz, "energy": np.array(found.energy), "hessian": found.hessian})
     return found
 
 
-def _solved(plan: Plan, reference: Reference, tree: Tree, index: int, folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
+def _solved(
+    plan: Plan, reference: Reference, tree: Tree, index: int, folder: Path
+) -> tuple[np.ndarray, dict[str, Any]]:
     for attempt in range(_TRIES):
         try:
             xyz, kelvin = _drawn(plan, reference, tree, index, attempt, folder)
             kept, calculation = solve(plan.numbers, xyz, plan.settings)
+            tested = bool(plan.stability) and index % plan.stability == 0
+            if tested and not stability(calculation):
+                raise SCFError("the solution is not stable against rotations of its orbitals")
         except JaxnmrError as err:
             last = err
             continue
         found: dict[str, Any] = {name: np.array(value) for name, value in vars(kept).items()}
-        found |= {"temperature": np.array(kelvin), "attempt": np.array(attempt), "stable": lambda: stability(calculation)}
+        found |= {"temperature": np.array(kelvin), "attempt": np.array(attempt)}
+        if tested:
+            found["stable"] = np.array(True)
         return xyz, found
-    raise SCFError(f"geometry {index}: {_TRIES} draws in a row could not be calculated; lower the temperature. The last: {last}")
+    raise SCFError(
+        f"geometry {index}: {_TRIES} draws in a row could not be calculated; lower the temperature. The last: {last}"
+    )
 
 
 def _drawn(
@@ -179,7 +186,15 @@ def collect(folder: Path, file: Path | None = None) -> Path:
     }  # fmt: skip
     file = file or folder.with_suffix(".npz")
     arrays = {name: np.array(values) for name, values in found.items()}
-    _save(file, {"numbers": np.array(plan["numbers"]), "index": np.array([k for k, _ in there]), "metadata": np.array(json.dumps(metadata)), **arrays})
+    _save(
+        file,
+        {
+            "numbers": np.array(plan["numbers"]),
+            "index": np.array([k for k, _ in there]),
+            "metadata": np.array(json.dumps(metadata)),
+            **arrays,
+        },
+    )
     return file
 
 

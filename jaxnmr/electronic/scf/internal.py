@@ -99,7 +99,9 @@ class Tree:
         for index in np.ndindex(xyz.shape):
             moved = np.zeros_like(xyz)
             moved[index] = step
-            found[(slice(None), *index)] = self.change(self.measure(xyz + moved), self.measure(xyz - moved)) / (2 * step)
+            found[(slice(None), *index)] = self.change(self.measure(xyz + moved), self.measure(xyz - moved)) / (
+                2 * step
+            )
         return found
 
 
@@ -134,7 +136,9 @@ def tree_of(numbers: Sequence[int], xyz: np.ndarray) -> Tree:
                     order.append(other)
     lost = [k for k in range(len(numbers)) if k not in parent]
     if lost:
-        raise ConventionError(f"atoms {lost} are joined to atom {order[0]} by no bonds: the molecule is not in one piece")
+        raise ConventionError(
+            f"atoms {lost} are joined to atom {order[0]} by no bonds: the molecule is not in one piece"
+        )
     references: list[tuple[int, ...]] = []
     for position, atom in enumerate(order):
         references.append(_references(atom, order[:position], parent, near, references, order, xyz))
@@ -157,7 +161,9 @@ def _references(
     if len(before) == 2:
         return (first, second)
     siblings = [
-        k for k, refs in zip(order, references, strict=False) if k in placed and len(refs) > 1 and refs[:2] == (first, second)
+        k
+        for k, refs in zip(order, references, strict=False)
+        if k in placed and len(refs) > 1 and refs[:2] == (first, second)
     ]
     chain = [k for k in near[second] if k in placed and k != first]
     for third in (*siblings[:1], *chain, *(k for k in near[first] if k in placed and k != second)):

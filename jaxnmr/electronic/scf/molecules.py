@@ -72,7 +72,9 @@ def known(name: str) -> tuple[tuple[int, ...], np.ndarray]:
         ConventionError: a name that is not among ``NAMES``.
     """
     if name not in _TABLES:
-        raise ConventionError(f"no molecule is known as {name!r}; {', '.join(NAMES)} are. Others are read from an xyz file")
+        raise ConventionError(
+            f"no molecule is known as {name!r}; {', '.join(NAMES)} are. Others are read from an xyz file"
+        )
     numbers, references, values = [], [], []
     for line in _TABLES[name].splitlines():
         symbol, *rest = line.split()

@@ -108,7 +108,18 @@ def restart(
     gap = float(running.mo_energy[~filled].min() - running.mo_energy[filled].max())
     stable = stability(running) if test_stability and running.converged else None
     trial = Trial(
-        geometry, name, solver, macro[0], fock, response, cpu, wall, bool(running.converged), float(running.e_tot), gap, stable
+        geometry,
+        name,
+        solver,
+        macro[0],
+        fock,
+        response,
+        cpu,
+        wall,
+        bool(running.converged),
+        float(running.e_tot),
+        gap,
+        stable,
     )
     return trial, running
 
@@ -138,7 +149,11 @@ class Comparison:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """Solvers and starts, in the order of the table."""
-        return list(dict.fromkeys((solver, trial.start) for solver in SOLVERS for trial in self.trials if trial.solver == solver))
+        return list(
+            dict.fromkeys(
+                (solver, trial.start) for solver in SOLVERS for trial in self.trials if trial.solver == solver
+            )
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         """Means for each start and solver, and changes in percent against the baseline of the same geometries."""
@@ -168,7 +183,11 @@ class Comparison:
         }
         return [
             f"geometry {trial.geometry}, {trial.solver} from {trial.start}: {words[trial.state]}"
-            + (f", {trial.above:.2e} hartree above the lowest found" if trial.converged else f" in {trial.macro} macro-iterations")
+            + (
+                f", {trial.above:.2e} hartree above the lowest found"
+                if trial.converged
+                else f" in {trial.macro} macro-iterations"
+            )
             for trial in self.trials
             if trial.state != "ground"
         ]

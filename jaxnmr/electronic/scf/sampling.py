@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...errors import ConvergenceError, ConventionError
+from ...errors import ConventionError, ConvergenceError
 from .calculation import Settings, check, kohn_sham, molecule
 from .internal import Tree, tree_of
 
@@ -112,7 +112,9 @@ def find_minimum(
     raise ConvergenceError(f"no minimum in {_STEPS} steps: begin from a better geometry")
 
 
-def harmonic(reference: Reference, tree: Tree, temperature: float, rng: np.random.Generator, *, quantum: bool = False) -> np.ndarray:
+def harmonic(
+    reference: Reference, tree: Tree, temperature: float, rng: np.random.Generator, *, quantum: bool = False
+) -> np.ndarray:
     """One geometry from the harmonic Boltzmann distribution, in a random orientation, shape ``(n, 3)``.
 
     Args:
@@ -124,7 +126,9 @@ def harmonic(reference: Reference, tree: Tree, temperature: float, rng: np.rando
     """
     wavenumbers, shapes = reference.modes()
     if wavenumbers[0] < -_SOFTEST:
-        raise ConventionError(f"an imaginary mode at {wavenumbers[0]:.0f}i 1/cm: the geometry is no minimum, so it has no vibrations to sample")
+        raise ConventionError(
+            f"an imaginary mode at {wavenumbers[0]:.0f}i 1/cm: the geometry is no minimum, so it has no vibrations to sample"
+        )
     used = wavenumbers > _SOFTEST
     omega = wavenumbers[used] / HARTREE_TO_CM
     thermal = KELVIN * temperature

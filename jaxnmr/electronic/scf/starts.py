@@ -52,12 +52,16 @@ def density_of(h: np.ndarray, s: np.ndarray, electrons: int) -> np.ndarray:
         raise ConventionError(f"{electrons} electrons, an odd number: orbitals are filled by two")
     h, s = np.asarray(h, float), np.asarray(s, float)
     if h.shape != s.shape or h.ndim != 2:
-        raise ShapeError(f"the Kohn-Sham matrix has the shape {h.shape}, the overlap {s.shape}: is the model of this basis?")
+        raise ShapeError(
+            f"the Kohn-Sham matrix has the shape {h.shape}, the overlap {s.shape}: is the model of this basis?"
+        )
     if not np.isfinite(h).all():
         raise DataError("the predicted Kohn-Sham matrix is not finite")
     least = np.linalg.eigvalsh(s)[0]
     if least < _LEAST_OVERLAP:
-        raise ConventionError(f"the least eigenvalue of the overlap is {least:.1e}: functions depend on each other; take a smaller basis")
+        raise ConventionError(
+            f"the least eigenvalue of the overlap is {least:.1e}: functions depend on each other; take a smaller basis"
+        )
     _, orbitals = scipy.linalg.eigh((h + h.T) / 2, s)
     filled = orbitals[:, : electrons // 2]
     return 2 * filled @ filled.T
@@ -129,9 +133,14 @@ def model_start(model: HamiltonianModel, settings: Settings) -> Predicted:
         ConventionError: the network is of another basis or functional, or adds to another start than minao.
     """
     config = model.config
-    for what, ours, its in (("basis", settings.basis, config.basis), ("functional", settings.functional, config.functional)):
+    for what, ours, its in (
+        ("basis", settings.basis, config.basis),
+        ("functional", settings.functional, config.functional),
+    ):
         if ours.lower() != its.lower():
-            raise ConventionError(f"the model is of the {what} {its!r}, the calculation of {ours!r}: take a model of the same")
+            raise ConventionError(
+                f"the model is of the {what} {its!r}, the calculation of {ours!r}: take a model of the same"
+            )
     if config.start not in ("", "minao"):
         raise ConventionError(f"the model adds to the start {config.start!r}; only minao is calculated here")
     return Predicted(ModelPredictor(model), delta=bool(config.start))
