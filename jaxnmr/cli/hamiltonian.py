@@ -116,7 +116,7 @@ def _data(arguments: argparse.Namespace, console: Console) -> int:
     plan = Plan(
         name,
         numbers,
-        tuple(tuple(map(float, x)) for x in start),
+        tuple((float(x), float(y), float(z)) for x, y, z in start),
         arguments.sampling,
         (low, high),
         arguments.seed,

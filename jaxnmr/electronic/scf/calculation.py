@@ -113,7 +113,8 @@ def solve(numbers: Sequence[int], xyz: np.ndarray, settings: Settings) -> tuple[
     mol = molecule(numbers, xyz, settings)
     field = kohn_sham(mol, settings)
     core, overlap = field.get_hcore(), field.get_ovlp()
-    build, built = field.get_veff, []
+    built: list[tuple[np.ndarray, np.ndarray]] = []
+    build = field.get_veff
 
     def veff(mol: Any, density: np.ndarray, *args: Any, **kwargs: Any) -> Any:
         potential = build(mol, density, *args, **kwargs)

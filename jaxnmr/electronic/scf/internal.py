@@ -52,11 +52,11 @@ class Tree:
 
     def measure(self, xyz: np.ndarray) -> np.ndarray:
         """The coordinates, shape ``(3 n - 6,)``, of positions of shape ``(n, 3)``."""
-        found = []
+        found: list[float] = []
         for atom, refs in zip(self.order, self.references, strict=True):
             points = [xyz[atom], *(xyz[k] for k in refs)]
             if refs:
-                found.append(np.linalg.norm(points[0] - points[1]))
+                found.append(float(np.linalg.norm(points[0] - points[1])))
             if len(refs) > 1:
                 found.append(_angle(*points[:3]))
             if len(refs) > 2:

@@ -197,7 +197,7 @@ class Comparison:
         header = (
             "solver", "start", "geometries", "macro", "%", "Fock", "response", "builds", "%", "CPU s", "%", "wall s", "ground", "max ΔE / Eh",
         )  # fmt: skip
-        body = []
+        body: list[tuple[str, ...]] = []
         for row in self.rows():
             percent = lambda what, row=row: f"{row[f'{what}_percent']:+.0f}" if f"{what}_percent" in row else "-"
             above = "-" if row["largest_above"] is None else f"{row['largest_above']:.0e}"
@@ -221,7 +221,7 @@ class Comparison:
 
 def compare(
     numbers: Sequence[int], xyz: Iterable[np.ndarray], starts: Mapping[str, Start], *, solvers: Sequence[str] = SOLVERS,
-    settings: Settings | None = None, energies: Sequence[float] | None = None, stability_every: int = 0,
+    settings: Settings | None = None, energies: Sequence[float] | np.ndarray | None = None, stability_every: int = 0,
     callback: Callable[[Trial], None] | None = None, baseline: str = "minao",
 ) -> Comparison:  # fmt: skip
     """Solve geometries from each start by each solver.

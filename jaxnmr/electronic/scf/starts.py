@@ -89,7 +89,7 @@ class Predicted:
         return density_of(self.predictor(mol.atom_charges(), xyz, h0, s), s, mol.nelectron)
 
 
-def _once(_numbers: np.ndarray, _xyz: np.ndarray, h0: np.ndarray, _s: np.ndarray) -> np.ndarray:
+def _once(numbers: np.ndarray, xyz: np.ndarray, h0: np.ndarray, s: np.ndarray) -> np.ndarray:
     return h0
 
 
