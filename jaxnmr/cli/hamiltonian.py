@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from .._words import counted
 from ..errors import DataError, JaxnmrError, ParseError
 from .codes import INTERRUPTED, NOT_CONVERGED, OK
 from .commands import _prepare
@@ -123,7 +122,7 @@ def _data(arguments: argparse.Namespace, console: Console) -> int:
         settings=settings,
     )
     console.print(
-        f"[bold]{escape(name)}[/]: {counted(arguments.count, 'geometry')}, {settings.functional}/{settings.basis}"
+        f"[bold]{escape(name)}[/]: {arguments.count} geometries, {settings.functional}/{settings.basis}"
     )
 
     def say(index: int, found: dict[str, Any]) -> None:
@@ -192,7 +191,7 @@ def _scf(arguments: argparse.Namespace, console: Console) -> int:
         starts |= _network_start(arguments, numbers, xyz, settings, console)
     folder = usable(arguments.out or Path("out") / f"{path.stem}-scf")
     solvers = tuple(dict.fromkeys(arguments.solver or SOLVERS))
-    console.print(f"{counted(len(xyz), 'geometry')}, from {', '.join(starts)}, by {' and '.join(solvers)}")
+    console.print(f"{len(xyz)} geometries, from {', '.join(starts)}, by {' and '.join(solvers)}")
 
     def say(trial: Trial) -> None:
         console.print(
