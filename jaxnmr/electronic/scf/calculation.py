@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConventionError, JaxnmrError
-from .packages import pyscf
+from .packages import pyscf, without_files
 
 SYMBOLS = {1: "H", 6: "C", 7: "N", 8: "O"}
 # where orbitals are nearer to each other than this (hartree), which are occupied is a matter of chance
@@ -95,7 +95,8 @@ def molecule(numbers: Sequence[int], xyz: np.ndarray, settings: Settings) -> Any
 
 def kohn_sham(mol: Any, settings: Settings) -> Any:
     """A restricted Kohn-Sham calculation of pyscf that has not been run."""
-    found = pyscf().dft.RKS(mol)
+    with without_files():
+        found = pyscf().dft.RKS(mol)
     found.xc, found.verbose = settings.functional, 0
     found.grids.level, found.conv_tol, found.max_cycle = settings.grid, settings.tolerance, settings.cycles
     return found

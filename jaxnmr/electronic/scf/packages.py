@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from ...errors import JaxnmrError
@@ -28,3 +30,15 @@ def pyscf() -> ModuleType:
             f"solving Kohn-Sham equations needs the package pyscf: pip install 'jaxnmr[electronic]' ({err})"
         ) from err
     return pyscf
+
+
+@contextmanager
+def without_files() -> Iterator[None]:
+    """Calculations of pyscf that are begun inside write no checkpoint files, which it would leave open."""
+    field = pyscf().scf.hf
+    before = getattr(field, "MUTE_CHKFILE", False)
+    field.MUTE_CHKFILE = True
+    try:
+        yield
+    finally:
+        field.MUTE_CHKFILE = before

@@ -13,6 +13,7 @@ from ..._tables import plain
 from ...errors import ParameterError
 from .calculation import Settings, kohn_sham, molecule
 from .counting import Counter
+from .packages import without_files
 from .starts import Start
 
 SOLVERS = ("DIIS", "Newton")
@@ -97,7 +98,9 @@ def restart(
         field._eri = mol.intor("int2e", aosym="s8")
     counter, macro = Counter(field), [0]
     cpu, wall = time.process_time(), time.monotonic()
-    density = start(field)
+    with without_files():
+        # some guesses calculate atoms
+        density = start(field)
     running = field.newton() if solver == "Newton" else field
     running.verbose = 0
     running.callback = lambda _: macro.__setitem__(0, macro[0] + 1)

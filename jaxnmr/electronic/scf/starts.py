@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -93,11 +94,18 @@ def _once(numbers: np.ndarray, xyz: np.ndarray, h0: np.ndarray, s: np.ndarray) -
     return h0
 
 
+def _hueckel(field: Any) -> np.ndarray:
+    with warnings.catch_warnings():
+        # pyscf 2.14 calls a function of its own there that it has deprecated
+        warnings.filterwarnings("ignore", category=DeprecationWarning, message="remove_linear_dep_")
+        return field.init_guess_by_huckel()
+
+
 # densities that cost no Fock build, and the one that the minao Fock matrix gives
 STARTS: Mapping[str, Start] = {
     "minao": lambda field: field.init_guess_by_minao(),
     "SAP": lambda field: field.init_guess_by_sap(),
-    "Hückel": lambda field: field.init_guess_by_huckel(),
+    "Hückel": _hueckel,
     "hcore": lambda field: field.init_guess_by_1e(),
     "minao Fock": Predicted(_once),
 }
