@@ -22,7 +22,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     numbers, start = known(given.molecule)
-    plan = Plan(given.molecule, numbers, tuple((float(x), float(y), float(z)) for x, y, z in start), given.sampling, seed=given.seed)
+    plan = Plan(
+        given.molecule,
+        numbers,
+        tuple((float(x), float(y), float(z)) for x, y, z in start),
+        given.sampling,
+        seed=given.seed,
+    )
     began = time.process_time()
 
     def say(index: int, found: dict) -> None:

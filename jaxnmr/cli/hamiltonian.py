@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from ..errors import DataError, JaxnmrError, ParseError
+from ..errors import DataError, JaxnmrError
 from .codes import INTERRUPTED, NOT_CONVERGED, OK
 from .commands import _prepare
 from .folders import usable
@@ -19,7 +18,6 @@ from .folders import usable
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..electronic.data import HamiltonianData
     from ..electronic.scf.calculation import Settings
     from ..electronic.scf.ridge import RidgeModel
     from ..electronic.scf.starts import Start
@@ -121,9 +119,7 @@ def _data(arguments: argparse.Namespace, console: Console) -> int:
         arguments.seed,
         settings=settings,
     )
-    console.print(
-        f"[bold]{escape(name)}[/]: {arguments.count} geometries, {settings.functional}/{settings.basis}"
-    )
+    console.print(f"[bold]{escape(name)}[/]: {arguments.count} geometries, {settings.functional}/{settings.basis}")
 
     def say(index: int, found: dict[str, Any]) -> None:
         stable = ", stable" if "stable" in found else ""
@@ -165,6 +161,7 @@ def _scf(arguments: argparse.Namespace, console: Console) -> int:
     from ..electronic.scf.restart import SOLVERS, Trial, compare
     from ..electronic.scf.starts import STARTS, settings_of
     from ..report.hamiltonians import write_comparison
+    from .hamiltonian_data import best_ridge, parts_of, read_data
 
     pyscf()
     path = Path(_only(arguments, "file"))
@@ -272,49 +269,6 @@ def _inside(arguments: argparse.Namespace, console: Console, check: Callable[[],
         if not arguments.beyond:
             raise DataError(f"{err}; or go on with --beyond") from err
         console.print(f"  [yellow]warning:[/] {escape(str(err))}")
-
-
-def best_ridge(training: HamiltonianData, console: Console) -> RidgeModel:
-    """The regression of the degree that does best on a fifth of the training, fitted to all of it."""
-    from ..electronic.evaluation import errors_of
-    from ..electronic.scf.ridge import fit_ridge, predict_all
-
-    cut = len(training) - max(1, len(training) // 5)
-    first, rest = training.subset(slice(0, cut)), training.subset(slice(cut, None))
-    scores = {degree: errors_of(predict_all(fit_ridge(first, degree=degree), rest), rest).h_mae for degree in (1, 2, 3)}
-    degree = min(scores, key=scores.__getitem__)
-    console.print(
-        "ridge regression, H MAE on held-out training geometries: "
-        + ", ".join(f"degree {k} {v:.2f} meV" for k, v in scores.items())
-    )
-    return fit_ridge(training, degree=degree)
-
-
-def read_data(path: Path) -> HamiltonianData:
-    """Data of a file.
-
-    Raises:
-        ParseError: no such file, or one of another kind.
-    """
-    from ..electronic.data import HamiltonianData
-
-    if not path.is_file():
-        raise ParseError(path, None, "no such file; jaxnmr hamiltonian data makes data files")
-    return HamiltonianData.read(path)
-
-
-def parts_of(data: HamiltonianData, arguments: argparse.Namespace, names: tuple[str, ...]) -> list[HamiltonianData]:
-    """Parts of the sizes that were asked for, one after the other; geometries were drawn at random, and those of a trajectory stay together.
-
-    Raises:
-        DataError: there are not so many geometries.
-    """
-    counts = [getattr(arguments, name) for name in names]
-    if sum(counts) > len(data):
-        asked = ", ".join(f"--{name} {count}" for name, count in zip(names, counts, strict=True))
-        raise DataError(f"{asked} are {sum(counts)} geometries, there are {len(data)}: ask for fewer or make more")
-    ends = [sum(counts[:k]) for k in range(len(counts) + 1)]
-    return [data.subset(slice(a, b)) for a, b in pairwise(ends)]
 
 
 def _only(arguments: argparse.Namespace, what: str) -> str:

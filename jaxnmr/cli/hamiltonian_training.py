@@ -23,7 +23,7 @@ from ..errors import JaxnmrError
 from ..report.hamiltonians import ERROR_COLUMNS, error_rows, write_hamiltonian_errors
 from .codes import INTERRUPTED, OK
 from .folders import usable
-from .hamiltonian import best_ridge, parts_of, read_data
+from .hamiltonian_data import best_ridge, parts_of, read_data
 
 
 def train(arguments: argparse.Namespace, console: Console) -> int:

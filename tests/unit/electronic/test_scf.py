@@ -52,7 +52,7 @@ def test_builds_are_counted_as_pyscf_makes_them(water):
     assert plain.fock == plain.macro + 2 and plain.response == 0
     once, _ = restart(numbers, xyz, STARTS["minao Fock"], settings=SETTINGS)
     assert once.fock == once.macro + 3
-    newton, field = restart(numbers, xyz, STARTS["minao"], solver="Newton", settings=SETTINGS)
+    newton, _ = restart(numbers, xyz, STARTS["minao"], solver="Newton", settings=SETTINGS)
     assert newton.response > newton.macro and newton.fock > newton.macro
     for trial in (plain, once, newton):
         assert trial.converged and trial.energy == pytest.approx(kept.e_tot, abs=1e-8)
@@ -61,7 +61,9 @@ def test_builds_are_counted_as_pyscf_makes_them(water):
 def test_the_solution_as_a_start_saves_nearly_everything(water):
     numbers, xyz, kept = water
     perfect = Predicted(lambda *_: kept.h, delta=False)
-    found = compare(numbers, [xyz], {"minao": STARTS["minao"], "perfect": perfect}, settings=SETTINGS, energies=[kept.e_tot])
+    found = compare(
+        numbers, [xyz], {"minao": STARTS["minao"], "perfect": perfect}, settings=SETTINGS, energies=[kept.e_tot]
+    )
     for solver in ("DIIS", "Newton"):
         (row,) = [row for row in found.rows() if (row["solver"], row["start"]) == (solver, "perfect")]
         assert row["macro"] <= 2 and row["macro_percent"] < -50 and row["builds_percent"] < -50
@@ -76,7 +78,9 @@ def test_a_wrong_state_is_detected_and_said(water):
     _, turned = np.linalg.eigh(root @ kept.h @ root)
     filled = (root @ turned)[:, [0, 1, 2, 3, 6]]
     upset = 2 * filled @ filled.T
-    found = compare(numbers, [xyz], {"minao": STARTS["minao"], "upset": held(upset)}, solvers=("DIIS",), settings=SETTINGS)
+    found = compare(
+        numbers, [xyz], {"minao": STARTS["minao"], "upset": held(upset)}, solvers=("DIIS",), settings=SETTINGS
+    )
     (trial,) = found.of("upset", "DIIS")
     assert trial.state in ("unstable", "higher", "not converged") and len(found.doubts()) == 1
     assert all(trial.state == "ground" for trial in found.of("minao", "DIIS"))
@@ -101,7 +105,7 @@ def held(density):
 
 
 def test_calculations_that_end_badly_raise(water):
-    numbers, xyz, kept = water
+    numbers, xyz, _ = water
     with pytest.raises(SCFError, match="did not converge in 2"):
         solve(numbers, xyz, Settings(grid=0, cycles=2))
     field = kohn_sham(molecule(numbers, xyz, SETTINGS), SETTINGS)
@@ -140,7 +144,18 @@ def test_the_command_makes_data_and_compares_starts(tmp_path):
     assert json.loads((out / "result.json").read_text())["result"]["geometries"] == 6
     asked = ["hamiltonian", "scf", str(tmp_path / "water.npz"), "--train", "5", "--test", "1"]
     assert main([*asked, "--geometries", "1", "--out", str(tmp_path / "no")]) == 2
-    asked = ["hamiltonian", "scf", str(tmp_path / "water.npz"), "--no-ridge", "--train", "4", "--test", "1", "--geometries", "1"]
+    asked = [
+        "hamiltonian",
+        "scf",
+        str(tmp_path / "water.npz"),
+        "--no-ridge",
+        "--train",
+        "4",
+        "--test",
+        "1",
+        "--geometries",
+        "1",
+    ]
     assert main([*asked, "--solver", "DIIS", "--out", str(tmp_path / "scf"), "--quiet", "--no-cache"]) == 0
     record = json.loads((tmp_path / "scf" / "result.json").read_text())
     assert [row["start"] for row in record["result"]["rows"]] == list(STARTS)

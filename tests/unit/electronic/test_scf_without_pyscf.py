@@ -57,7 +57,9 @@ def test_one_coordinate_turns_a_methyl_group_and_leaves_its_bonds():
         changed[turn] += 0.4
         moved = tree.place(changed)
         inside = [*group, carbon]
-        assert distances(moved)[np.ix_(inside, inside)] == pytest.approx(distances(xyz)[np.ix_(inside, inside)], abs=1e-12)
+        assert distances(moved)[np.ix_(inside, inside)] == pytest.approx(
+            distances(xyz)[np.ix_(inside, inside)], abs=1e-12
+        )
         found.append(abs(distances(moved) - distances(xyz))[group].max() > 0.1)
     assert sum(found) >= 1
 
@@ -136,7 +138,9 @@ def made_up_data(count=40, seed=0):
     rng = np.random.default_rng(seed)
     tree = tree_of(numbers, reference)
     middle = tree.measure(reference)
-    xyz = np.array([tree.place(middle + rng.normal(size=3) * [0.03, 0.03, 0.1]) @ rotation(rng).T for _ in range(count)])
+    xyz = np.array(
+        [tree.place(middle + rng.normal(size=3) * [0.03, 0.03, 0.1]) @ rotation(rng).T for _ in range(count)]
+    )
     orbitals = Orbitals.of(numbers)
     s = np.array([np.asarray(overlap(orbitals, x), float) for x in xyz])
     s = (s + s.transpose(0, 2, 1)) / 2
@@ -146,7 +150,12 @@ def made_up_data(count=40, seed=0):
         levels[start : start + shell.size] = diagonal[start % len(diagonal)]
     h = 0.875 * s * (levels[:, None] + levels[None])
     h0 = h + 0.05 * s
-    eps = np.array([np.linalg.eigvalsh(np.linalg.inv(np.linalg.cholesky(b)) @ a @ np.linalg.inv(np.linalg.cholesky(b)).T) for a, b in zip(h, s, strict=True)])
+    eps = np.array(
+        [
+            np.linalg.eigvalsh(np.linalg.inv(np.linalg.cholesky(b)) @ a @ np.linalg.inv(np.linalg.cholesky(b)).T)
+            for a, b in zip(h, s, strict=True)
+        ]
+    )
     return HamiltonianData(
         numbers=np.array(numbers), xyz=xyz, h=h, h0=h0, s=s, e_tot=np.zeros(count), eps=eps,
         metadata={"basis": "def2-svp", "functional": "pbe", "start": "minao"},
@@ -246,7 +255,9 @@ def test_without_pyscf_the_error_names_the_extra(monkeypatch, tmp_path, capsys):
 
 
 def trials():
-    made = lambda geometry, start, macro, fock, **more: Trial(geometry, start, "DIIS", macro, fock, 0, 1.0, 1.0, True, -1.0, 0.3, **more)
+    made = lambda geometry, start, macro, fock, **more: Trial(
+        geometry, start, "DIIS", macro, fock, 0, 1.0, 1.0, True, -1.0, 0.3, **more
+    )
     return (
         made(0, "minao", 10, 12), made(1, "minao", 10, 12), made(0, "ours", 5, 8), made(1, "ours", 7, 10),
         made(0, "bad", 5, 8, above=0.1, stable=False), Trial(1, "bad", "DIIS", 60, 62, 0, 1.0, 1.0, False, 0.0, 0.0),
@@ -293,7 +304,19 @@ def saved(data, file):
 def test_the_command_judges_regressions_and_writes_report_record_and_pictures(made_up, tmp_path):
     file = saved(made_up, tmp_path / "water.npz")
     out = tmp_path / "errors"
-    asked = ["hamiltonian", "evaluate", str(file), "--train", "30", "--test", "10", "--out", str(out), "--quiet", "--no-cache"]
+    asked = [
+        "hamiltonian",
+        "evaluate",
+        str(file),
+        "--train",
+        "30",
+        "--test",
+        "10",
+        "--out",
+        str(out),
+        "--quiet",
+        "--no-cache",
+    ]
     assert main(asked) == 0
     record = json.loads((out / "result.json").read_text())
     assert record["kind"] == "hamiltonian-evaluation"
