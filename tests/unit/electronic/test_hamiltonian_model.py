@@ -51,6 +51,7 @@ TINY = HamiltonianConfig(
     pair="12x0e+8x1o+4x1e+6x2e",
     width=16,
     lmax=2,
+    layers=1,
     cutoff=5.0,
     neighbours=3.0,
 )
