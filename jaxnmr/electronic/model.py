@@ -18,7 +18,7 @@ from .basis import BasisSet, Orbitals, symbols
 from .blocks import block_irreps, block_layout
 from .config import HamiltonianConfig
 from .data import HamiltonianData
-from .files import read_model, write_model
+from .files import find_model, read_model, write_model
 from .network import HamiltonianNetwork
 from .novelty import novelty
 
@@ -135,17 +135,18 @@ class HamiltonianModel(Struct):
         return found[:, np.argsort(order)].reshape(xyz.shape[:-1])
 
     def save(self, path: str | Path) -> Path:
-        """Write the model to a safetensors file, half precision where that loses nothing that matters."""
+        """Write the model to a safetensors file."""
         return write_model(path, self)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a model.
+    def load(cls, path_or_name: str | Path) -> Self:
+        """Read a model: a file, or one that comes with the package by its name (:func:`shipped_hamiltonians`).
 
         Raises:
+            ConventionError: no model of that name comes with the package.
             ParseError: no model, a damaged one, or one of another version.
         """
-        config, card, weights, scales, shifts, environments = read_model(path, parameter_shapes)
+        config, card, weights, scales, shifts, environments = read_model(find_model(path_or_name), parameter_shapes)
         return cls(weights=weights, scales=scales, shifts=shifts, environments=environments, config=config, card=card)
 
     def _layout(self, elements: tuple[str, ...]):

@@ -208,6 +208,8 @@ def test_a_model_comes_back_from_its_file(trained, data, tmp_path):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ParseError, match="damaged"):
         HamiltonianModel.load(path)
+    with pytest.raises(ConventionError, match="no Hamiltonian model 'benzene' comes"):
+        HamiltonianModel.load("benzene")
     with pytest.raises(ParseError, match="no such file"):
         HamiltonianModel.load(tmp_path / "other.safetensors")
 
