@@ -156,6 +156,7 @@ __getattr__, __dir__ = _lazy(
         "cli",
         "density",
         "diffraction",
+        "electronic",
         "energy",
         "graph",
         "inference",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .data import HamiltonianData
     from .diagonal import Orthogonal, eigenvalues, electron_pairs, fermi_projector, inverse_root, projector, require_gap
     from .evaluation import HamiltonianErrors, errors_of, evaluate, with_novelty
+    from .files import shipped_hamiltonians
     from .integrals import dipole_integrals, overlap, require_independent
     from .model import HamiltonianModel
     from .properties import ElectronicStructure, electronic_structure
@@ -43,6 +44,7 @@ __all__ = [
     "read_trained",
     "require_gap",
     "require_independent",
+    "shipped_hamiltonians",
     "train",
     "with_novelty",
 ]
@@ -75,6 +77,7 @@ __getattr__, __dir__ = lazy(
         "read_trained": "training",
         "require_gap": "diagonal",
         "require_independent": "integrals",
+        "shipped_hamiltonians": "files",
         "train": "training",
         "with_novelty": "evaluation",
     },

@@ -15,6 +15,7 @@ import safetensors.numpy
 from ..errors import ConventionError, DataError, ParseError
 from .basis import Orbitals
 from .diagonal import electron_pairs
+from .integrals import overlap
 
 _NEEDED = ("numbers", "xyz", "h", "h0", "s", "e_tot", "eps")
 
@@ -145,6 +146,28 @@ def replace_data(data: HamiltonianData, **changes) -> HamiltonianData:
     """A copy with other arrays, checked again, functions included."""
     fields = {name: getattr(data, name) for name in (*_NEEDED, "metadata")}
     return HamiltonianData(**(fields | changes))
+
+
+def require_own_functions(data: HamiltonianData, *, largest: float = 1e-4) -> None:
+    """Refuse labels whose functions are not those of this package, in its order: their overlaps differ (host).
+
+    Args:
+        data: of which the first and the last geometry are looked at.
+        largest: difference that is allowed, which single precision and another value of the bohr stay below.
+
+    Raises:
+        DataError: they differ.
+    """
+    for row in (0, len(data) - 1):
+        apart = np.abs(np.asarray(overlap(data.orbitals, data.xyz[row])) - data.s[row])
+        if apart.max() > largest:
+            i, j = np.unravel_index(int(apart.argmax()), apart.shape)
+            names = data.orbitals.labels
+            raise DataError(
+                f"geometry {row}: the overlap of {names[i]!r} and {names[j]!r} differs by {apart.max():.1e} from that of "
+                f"{data.basis} in the order of this package. Labels need positions in Å, real spherical functions and pyscf's "
+                "order (cart=False)"
+            )
 
 
 def require_alike(data: HamiltonianData, *, basis: str, functional: str, start: str) -> None:

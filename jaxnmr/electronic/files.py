@@ -19,7 +19,30 @@ from ..errors import ConventionError, DataError, ParseError
 from .config import HamiltonianConfig
 
 FORMAT = 1
+SHIPPED = Path(__file__).parent / "shipped"
 _KEY = "jaxnmr.electronic"
+
+
+def shipped_hamiltonians() -> tuple[str, ...]:
+    """Names of the models that come with the package (host)."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.safetensors")))
+
+
+def find_model(path_or_name: str | Path) -> Path:
+    """The file of a model: a path, or the name of one that comes with the package.
+
+    Raises:
+        ConventionError: a plain word that is neither a file nor such a name.
+    """
+    path = Path(path_or_name)
+    if path.is_file() or path.suffix or path.name != str(path_or_name):
+        return path
+    if path.name not in shipped_hamiltonians():
+        raise ConventionError(
+            f"no Hamiltonian model {path.name!r} comes with jaxnmr; there are {', '.join(shipped_hamiltonians()) or 'none'}. "
+            "Give one of these names, or the path of a file"
+        )
+    return SHIPPED / f"{path.name}.safetensors"
 
 
 def flat(tree: Any, prefix: str) -> dict[str, np.ndarray]:

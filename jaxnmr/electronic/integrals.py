@@ -193,5 +193,5 @@ def _block(one: _Group, other: _Group, centres: Array, origin: Array | None) -> 
             factors[axis] = moments[m[..., axis], n[..., axis] + 1, axis] + apart_b * plain[axis]
             results.append(factors[0] * factors[1] * factors[2])
     cartesian = jnp.sum(weight * jnp.stack(results), axis=(-2, -1))
-    to_spherical_a, to_spherical_b = jnp.asarray(to_spherical_a, kind), jnp.asarray(to_spherical_b, kind)
-    return jnp.einsum("pm,cmnab,qn->cabpq", to_spherical_a, cartesian, to_spherical_b)
+    turns = jnp.asarray(to_spherical_a, kind), jnp.asarray(to_spherical_b, kind)
+    return jnp.einsum("pm,cmnab,qn->cabpq", turns[0], cartesian, turns[1])

@@ -18,7 +18,7 @@ from .basis import BasisSet, Orbitals, symbols
 from .blocks import block_irreps, block_layout
 from .config import HamiltonianConfig
 from .data import HamiltonianData
-from .files import read_model, write_model
+from .files import find_model, read_model, write_model
 from .network import HamiltonianNetwork
 from .novelty import novelty
 
@@ -134,22 +134,45 @@ class HamiltonianModel(Struct):
         found = _in_parts(partial(_novelty, self, elements=orbitals.elements), many[:, order])
         return found[:, np.argsort(order)].reshape(xyz.shape[:-1])
 
+    def require_known(self, atoms, xyz, *, most: float = 1.5) -> None:
+        """Refuse molecules with atoms unlike those of the training (host).
+
+        Args:
+            atoms, xyz: as of :meth:`hamiltonian`.
+            most: novelty that is allowed.
+
+        Raises:
+            ConventionError: an atom is more novel.
+            DataError: the model remembers no environments.
+        """
+        found = self.novelty(atoms, xyz).reshape(-1, len(symbols(atoms)))
+        which, atom = np.unravel_index(int(found.argmax()), found.shape)
+        if not found[which, atom] <= most:
+            raise ConventionError(
+                f"atom {atom + 1} ({symbols(atoms)[atom]}) of molecule {which + 1} is unlike those of the training: novelty "
+                f"{found[which, atom]:.1f}, expected at most {most}. Its matrix is an extrapolation: start from minao instead, or "
+                "train with geometries like this one"
+            )
+
     def save(self, path: str | Path) -> Path:
-        """Write the model to a safetensors file, half precision where that loses nothing that matters."""
+        """Write the model to a safetensors file."""
         return write_model(path, self)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a model.
+    def load(cls, path_or_name: str | Path) -> Self:
+        """Read a model: a file, or one that comes with the package by its name (:func:`shipped_hamiltonians`).
 
         Raises:
+            ConventionError: no model of that name comes with the package.
             ParseError: no model, a damaged one, or one of another version.
         """
-        config, card, weights, scales, shifts, environments = read_model(path, parameter_shapes)
+        config, card, weights, scales, shifts, environments = read_model(find_model(path_or_name), parameter_shapes)
         return cls(weights=weights, scales=scales, shifts=shifts, environments=environments, config=config, card=card)
 
     def _layout(self, elements: tuple[str, ...]):
         known = self.config.elements
+        if len(elements) < 2:
+            raise ConventionError("the model is of molecules; a single atom has no neighbours")
         unknown = sorted(set(elements) - set(known))
         if unknown:
             raise ConventionError(f"the model does not know {', '.join(unknown)}; it was made for {', '.join(known)}")

@@ -77,13 +77,13 @@ class HamiltonianNetwork(nn.Module):
             out[kind.name] = found.reshape(molecules, len(place), -1)
         if self.is_initializing():
             # parameters of what this molecule lacks
+            none = np.zeros(1, dtype=int)
             for one in config.elements:
-                _head(
-                    config, basis, (one, one), True, features, np.zeros(1, dtype=int)
-                ) if one not in elements else None
+                if one not in out:
+                    _head(config, basis, (one, one), True, features, none)
                 for other in config.elements:
                     if f"{one}-{other}" not in out:
-                        _head(config, basis, (one, other), False, pair, np.zeros(1, dtype=int))
+                        _head(config, basis, (one, other), False, pair, none)
         return out
 
 

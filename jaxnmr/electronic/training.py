@@ -22,7 +22,7 @@ import safetensors.numpy
 from .._files import write_atomically
 from ..errors import ConventionError, DataError, ParseError
 from .config import HamiltonianConfig
-from .data import HamiltonianData, require_alike
+from .data import HamiltonianData, require_alike, require_own_functions
 from .evaluation import evaluate
 from .losses import Labels, labels_of, loss
 from .model import HamiltonianModel
@@ -64,7 +64,7 @@ def train(
 
     Raises:
         ConventionError: labels of another basis, functional or start than those of the configuration.
-        DataError: no labels, or a loss that is not finite.
+        DataError: no labels, functions in another order than this package's, or a loss that is not finite.
         ParseError: a state that is damaged or of another training.
     """
     parts = [part.sorted_by_element() for part in training]
@@ -72,6 +72,7 @@ def train(
         raise DataError("the training has no labels")
     for part in (*parts, *validation):
         require_alike(part, basis=config.basis, functional=config.functional, start=config.start)
+        require_own_functions(part)
     if start is not None and start.config != config:
         raise ConventionError("start has another configuration than the one that is to be trained")
     model = HamiltonianModel.initial(config, parts, seed=recipe.seed) if start is None else start

@@ -51,6 +51,7 @@ TINY = HamiltonianConfig(
     pair="12x0e+8x1o+4x1e+6x2e",
     width=16,
     lmax=2,
+    layers=1,
     cutoff=5.0,
     neighbours=3.0,
 )
@@ -207,6 +208,8 @@ def test_a_model_comes_back_from_its_file(trained, data, tmp_path):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ParseError, match="damaged"):
         HamiltonianModel.load(path)
+    with pytest.raises(ConventionError, match="no Hamiltonian model 'benzene' comes"):
+        HamiltonianModel.load("benzene")
     with pytest.raises(ParseError, match="no such file"):
         HamiltonianModel.load(tmp_path / "other.safetensors")
 
@@ -216,6 +219,9 @@ def test_stretched_molecules_are_novel_and_those_like_the_training_are_not(train
     assert np.mean(model.novelty(data[1].numbers, data[1].xyz) <= 1.0) > 0.95
     assert model.novelty("HHHH", 1.6 * data[1].xyz[0]).min() > 1.0
     assert model.novelty("HHHH", data[0].xyz[0]).max() < 0.1
+    model.require_known("HHHH", data[0].xyz[:3])
+    with pytest.raises(ConventionError, match=r"atom \d \(H\) of molecule 2 is unlike.*start from minao"):
+        model.require_known("HHHH", data[0].xyz[:2] * np.array([1.0, 1.6])[:, None, None])
     with pytest.raises(DataError, match="remembers no environments"):
         model.replace(environments={}).novelty("HHHH", data[1].xyz)
 
@@ -227,6 +233,8 @@ def test_what_the_model_was_not_made_for_is_refused(trained, data):
         model.hamiltonian("OHH", x[:3], h0)
     with pytest.raises(ConventionError, match="give start"):
         model.hamiltonian("HHHH", x)
+    with pytest.raises(ConventionError, match="single atom"):
+        model.hamiltonian("H", x[:1], h0[:5, :5])
     with pytest.raises(ConventionError, match="not of 'b3lyp'"):
         model.hamiltonian("HHHH", x, h0, functional="b3lyp")
     with pytest.raises(ShapeError, match="expected"):
@@ -235,6 +243,10 @@ def test_what_the_model_was_not_made_for_is_refused(trained, data):
         model.hamiltonian("HHHH", x, h0[:5])
     with pytest.raises(ConventionError, match=r"functional 'b3lyp'.*train another"):
         train(TINY, RECIPE, [labels(4, functional="b3lyp")])
+    rows = np.arange(20)[[0, 1, 3, 2, *range(4, 20)]]
+    swapped = replace_data(data[1], s=data[1].s[:, rows][:, :, rows])
+    with pytest.raises(DataError, match=r"1 H 2p[xy]' and .* differs.*pyscf's order"):
+        train(TINY, RECIPE, [swapped])
     with pytest.raises(ConventionError, match="epochs is 0"):
         HamiltonianRecipe(epochs=0)
     with pytest.raises(ConventionError, match="one multiplicity"):
