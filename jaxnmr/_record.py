@@ -38,6 +38,10 @@ Kind = Literal[
     "echo-inference",
     "density-training",
     "density",
+    "hamiltonian-data",
+    "hamiltonian-training",
+    "hamiltonian-evaluation",
+    "hamiltonian-scf",
 ]
 # names that every spectrum of TopSpin has
 _MUTE = ("pdata", "1r", "1i", "fid", "ser", "acqus", "procs")

@@ -27,7 +27,7 @@ FLOORS = (
     ("objective", "io", "models.networks", "campaign"),
     ("terms", "models.data"),
     ("models.tensors", "models", "energy", "electronic", "density"),
-    ("refinement", "density.prior"),
+    ("refinement", "density.prior", "electronic.scf"),
     ("search", "solve", "landscape", "dynamics", "inference"),
     ("plot",),
     ("report",),
@@ -59,8 +59,10 @@ ALLOWED = {
     "models.data": {"numpy", "ase", "e3nn_jax", "jraph"},
     "models.tensors": {"distributed", "jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
     "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "safetensors"},
+    "electronic": {"jax", "numpy", "flax", "optax", "e3nn_jax", "safetensors", "jaxtyping"},
     "density": {"jax", "numpy", "gemmi", "jaxtyping", "scipy"},
     "density.prior": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
+    "electronic.scf": {"numpy", "scipy", "pyscf"},
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy", "distributed"},
     "solve": {"jax", "numpy", "gemmi", "jaxtyping", "scipy", "distributed"},
@@ -204,7 +206,7 @@ def test_physics_never_touches_the_filesystem(path):
 def test_every_library_imported_is_a_declared_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    named = [*project["dependencies"], *extras["html"], *extras["parquet"], *extras["cluster"]]
+    named = [*project["dependencies"], *extras["html"], *extras["parquet"], *extras["cluster"], *extras["electronic"]]
     declared = {re.split(r"[<>=!\[; ]", text)[0].replace("-", "_") for text in named}
     used = {root for path in FILES for _, root in third_party(path)}
     assert used <= declared, f"not in pyproject.toml: {sorted(used - declared)}"
@@ -309,6 +311,7 @@ def test_no_lazy_name_is_that_of_a_module_beside_it(package):
 def test_a_name_that_no_face_shows_is_an_attribute_error():
     assert {
         "jaxnmr",
+        "jaxnmr.electronic",
         "jaxnmr.energy",
         "jaxnmr.inference",
         "jaxnmr.io",

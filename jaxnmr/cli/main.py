@@ -25,6 +25,7 @@ from .density import add_density
 from .echo import add_echo
 from .engines import add_engine, add_worker
 from .folders import CHECKPOINT
+from .hamiltonian import add_hamiltonian
 from .relaxing import add_relax
 from .reporting import add_report
 from .screening import add_screen, add_table
@@ -223,6 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     add_solving(command)
     add_echo(command)
     add_density(command)
+    add_hamiltonian(command)
     command("help-run", commands._help_run, "explain run files", "jaxnmr help-run | less", parents=())
     return parser
 

@@ -1,0 +1,153 @@
+"""Hamiltonian models on disk: arrays as safetensors, everything else as JSON in the header of the same file (host)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from .._files import write_atomically
+from ..errors import ConventionError, DataError, ParseError
+from .config import HamiltonianConfig
+
+FORMAT = 1
+SHIPPED = Path(__file__).parent / "shipped"
+_KEY = "jaxnmr.electronic"
+
+
+def shipped_hamiltonians() -> tuple[str, ...]:
+    """Names of the models that come with the package (host)."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.safetensors")))
+
+
+def find_model(path_or_name: str | Path) -> Path:
+    """The file of a model: a path, or the name of one that comes with the package.
+
+    Raises:
+        ConventionError: a plain word that is neither a file nor such a name.
+    """
+    path = Path(path_or_name)
+    if path.is_file() or path.suffix or path.name != str(path_or_name):
+        return path
+    if path.name not in shipped_hamiltonians():
+        raise ConventionError(
+            f"no Hamiltonian model {path.name!r} comes with jaxnmr; there are {', '.join(shipped_hamiltonians()) or 'none'}. "
+            "Give one of these names, or the path of a file"
+        )
+    return SHIPPED / f"{path.name}.safetensors"
+
+
+def flat(tree: Any, prefix: str) -> dict[str, np.ndarray]:
+    """Arrays of a tree of dictionaries by their ways, ``"prefix/a/b"``."""
+    if isinstance(tree, Mapping):
+        return {name: array for key, part in tree.items() for name, array in flat(part, f"{prefix}/{key}").items()}
+    return {prefix: np.asarray(tree, order="C")}
+
+
+def nested(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, Any]:
+    """The inverse of :func:`flat`."""
+    out: dict[str, Any] = {}
+    for name, array in arrays.items():
+        head, *way = name.split("/")
+        if head != prefix:
+            continue
+        place = out
+        for key in way[:-1]:
+            place = place.setdefault(key, {})
+        place[way[-1]] = jnp.asarray(array)
+    return out
+
+
+def write_model(path: str | Path, model) -> Path:
+    """Write a model; the file is replaced in one go.
+
+    Raises:
+        DataError: numbers that are not finite, a card that JSON cannot hold, or a file that cannot be written.
+    """
+    path = Path(path)
+    arrays = flat(model.weights, "weights") | flat(dict(model.scales), "scales") | flat(dict(model.shifts), "shifts")
+    arrays |= flat({key: dict(of) for key, of in model.environments.items()}, "environments")
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise DataError(f"parameter {name} is not finite: the training has diverged")
+    description = {
+        "format": FORMAT,
+        "architecture": model.config.to_dict(),
+        "card": dict(model.card),
+        "sha256": _digest(arrays),
+    }
+    try:
+        text = json.dumps(description, allow_nan=False, sort_keys=True, ensure_ascii=False)
+        write_atomically(path, safetensors.numpy.save(arrays, metadata={_KEY: text}))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the card of the model does not fit in JSON: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def read_model(path: str | Path, shapes_of: Callable[[HamiltonianConfig], Any]):
+    """Architecture, card, weights, scales, shifts and environments.
+
+    Raises:
+        ParseError: no such file, no model, corrupted numbers, another version, parameters that do not fit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ParseError(path, None, "no such file; expected a model written by HamiltonianModel.save")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ParseError(path, None, f"is damaged or no safetensors file: {error}") from error
+    if _KEY not in metadata:
+        raise ParseError(path, None, "holds arrays, but no description of a Hamiltonian model by jaxnmr")
+    try:
+        description = json.loads(metadata[_KEY])
+        version, digest, card = description["format"], description["sha256"], description["card"]
+        config = HamiltonianConfig.from_dict(_tuples(description["architecture"]))
+    except (ValueError, KeyError, TypeError, AttributeError, ConventionError) as error:
+        raise ParseError(path, None, f"the description of the model cannot be read: {error}") from error
+    if version != FORMAT:
+        raise ParseError(path, None, f"is of format {version}; this version of jaxnmr reads format {FORMAT}")
+    if _digest(arrays) != digest:
+        raise ParseError(path, None, "numbers differ from those that were saved: the file is damaged; get it again")
+    weights = nested(arrays, "weights")
+    found, wanted = (
+        {name: np.shape(array) for name, array in of.items()}
+        for of in (flat(weights, ""), _shapes(shapes_of(config), ""))
+    )
+    if found != wanted:
+        name = sorted(n for n in found.keys() | wanted.keys() if found.get(n) != wanted.get(n))[0]
+        raise ParseError(
+            path, None, f"parameter {name!r} has the shape {found.get(name)}; its architecture needs {wanted.get(name)}"
+        )
+    parts = (nested(arrays, name) for name in ("scales", "shifts", "environments"))
+    return config, card, weights, *parts
+
+
+def _shapes(tree: Any, prefix: str) -> dict[str, np.ndarray]:
+    if isinstance(tree, Mapping):
+        return {name: array for key, part in tree.items() for name, array in _shapes(part, f"{prefix}/{key}").items()}
+    return {prefix: np.broadcast_to(np.float32(0.0), jax.tree.leaves(tree)[0].shape)}
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Self-consistent fields by pyscf: training data, starts and what they save."""
