@@ -56,7 +56,11 @@ def main() -> None:
             _calculated(crystal, kept, settings)
         if kept.is_file():
             with np.load(kept) as file:
-                about = {"k_points": file["mesh"].tolist(), "seconds": float(file["seconds"]), "steps": int(file["steps"])}
+                about = {
+                    "k_points": file["mesh"].tolist(),
+                    "seconds": float(file["seconds"]),
+                    "steps": int(file["steps"]),
+                }
                 calculated = Density.create(file["values"], np.asarray(crystal.cell, dtype=float))
             rows.append({"name": crystal.name, "cell": formula(crystal), **about, **compared(crystal, calculated)})
             print(f"{rows[-1]['name']} {rows[-1]['cell']}: SSIM {rows[-1]['ssim']:.4f}", flush=True)
@@ -146,7 +150,9 @@ def found_atoms(crystal: Crystal, calculated: Density) -> tuple[int, float | Non
     right, distances = 0, []
     for name, place in zip(names, np.asarray(full.fractional, dtype=float), strict=True):
         apart = there[kinds == name] - place
-        distance = np.linalg.norm((apart - np.round(apart)) @ lattice(np.asarray(crystal.cell, dtype=float)), axis=1).min()
+        distance = np.linalg.norm(
+            (apart - np.round(apart)) @ lattice(np.asarray(crystal.cell, dtype=float)), axis=1
+        ).min()
         right += distance < 0.3
         distances += [float(distance)] if distance < 0.3 else []
     return right, max(distances, default=None)
@@ -164,9 +170,39 @@ def table(rows: list[dict]) -> str:
         for row in rows
     ]  # fmt: skip
     for name, of in (("mean", np.mean), ("median", np.median)):
-        whole = {key: of([row[key] for row in rows]) for key in rows[0] if isinstance(rows[0][key], float) and key != "furthest"}
-        lines.append([name, f"{len(rows)} cells", "", *number({**whole, "atoms": np.mean([r["atoms"] for r in rows])}), "", "", ""])
-    header = ["", "cell", "electrons", "SSIM", "PSNR", "B", "SSIM, B", "PSNR, B", "rms", "R(√I)", "moved", "per atom", "found", "Å", "CPU s"]
+        whole = {
+            key: of([row[key] for row in rows])
+            for key in rows[0]
+            if isinstance(rows[0][key], float) and key != "furthest"
+        }
+        lines.append(
+            [
+                name,
+                f"{len(rows)} cells",
+                "",
+                *number({**whole, "atoms": np.mean([r["atoms"] for r in rows])}),
+                "",
+                "",
+                "",
+            ]
+        )
+    header = [
+        "",
+        "cell",
+        "electrons",
+        "SSIM",
+        "PSNR",
+        "B",
+        "SSIM, B",
+        "PSNR, B",
+        "rms",
+        "R(√I)",
+        "moved",
+        "per atom",
+        "found",
+        "Å",
+        "CPU s",
+    ]
     return plain(header, lines)
 
 

@@ -27,12 +27,14 @@ class Settings:
         cutoff: of the density, Ry.
         reach: Å; along each axis there are so many k-points that they times the spacing of the lattice planes reach it.
         eps: largest change of the density matrix at the end.
+        eps_default: CP2K's threshold of what is left out of overlaps and of products of Gaussians.
         seconds: of CPU, after which a calculation is given up.
     """
 
     cutoff: float = 320.0
     reach: float = 7.5
-    eps: float = 1e-4
+    eps: float = 5e-4
+    eps_default: float = 1e-8
     seconds: int = 300
 
 
@@ -73,7 +75,7 @@ METHOD QUICKSTEP
 BASIS_SET_FILE_NAME BASIS_MOLOPT
 POTENTIAL_FILE_NAME GTH_POTENTIALS
 &QS
-EPS_DEFAULT 1.0E-9
+EPS_DEFAULT {settings.eps_default:.1E}
 &END QS
 &MGRID
 CUTOFF {settings.cutoff:g}

@@ -3,7 +3,7 @@
     JAXNMR_DATA=... python benchmarks/density/crystalnet.py FOLDER [--epochs 28] [--crystals 60] [--json FILE]
 
 Training writes its state and a line of log.jsonl to FOLDER after every epoch and goes on where it stopped; FOLDER/cycle.msgpack is
-kept whenever the rate has fallen to its end (epochs 4, 12, 28, 60), and is what is judged. ``--epochs 0`` only judges.
+kept whenever the rate has fallen to its end (epochs 4, 12, 28, 60), and is what is judged. ``--epochs 0`` only judges. Scores are kept crystal by crystal, too.
 
 Reduced, against the paper: `crystalnet_network.Widths` for the widths, 640 of 1024 bins (no line of these patterns is beyond), 128 of
 1000 points of each crystal in a step, drawn from 1000 of a grid of 30³, batches of 64, a rate of 0.002 with cycles of 4, 8, 16 ... epochs,
@@ -113,9 +113,7 @@ def trainer(network: CrystalNet, data: Crystals):
         sigma = jnp.sqrt((noise.relative * clean) ** 2 + (noise.floor * clean.max(-1, keepdims=True)) ** 2)
         noisy = jnp.maximum(clean + sigma * jax.random.normal(keys[0], clean.shape), 0.0)
         moved = jnp.clip(bins[rows] + jax.random.randint(keys[1], (BATCH, 1), -3, 4), 0, BINS - 1)
-        parts = jnp.maximum(
-            fractions[rows] + 1e-3 * jax.random.normal(keys[2], (BATCH, fractions.shape[1])), 0.0
-        )
+        parts = jnp.maximum(fractions[rows] + 1e-3 * jax.random.normal(keys[2], (BATCH, fractions.shape[1])), 0.0)
         which = jax.random.randint(keys[3], (BATCH, DRAWN), 0, KEPT)
         place = jnp.take_along_axis(places[rows], which, axis=1)
         points = jnp.stack([place // n**2, place // n % n, place % n], axis=-1) / n
@@ -211,7 +209,7 @@ def main() -> None:
     variables = {"params": kept["state"]["params"], "batch_stats": kept["state"]["batch_stats"]}
     size = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     print(f"{widths} of {PUBLISHED}: {size} weights, {kept['done']} epochs, {kept['seconds']:.0f} s of CPU")
-    names, scores, test = judged(network, variables, parts, elements, options)
+    names, scores, test = judged(network, variables, kept["done"], parts, elements, options)
     rows = [[name, *intervals(of)] for name, of in zip(names, scores, strict=True)]
     print(plain(["", "SSIM mean", "median", "share > 0.9", "PSNR / dB"], rows))
     if options.json:
@@ -222,7 +220,7 @@ def main() -> None:
         options.json.write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 
-def judged(network: CrystalNet, variables: Any, parts, elements: tuple[str, ...], options):
+def judged(network: CrystalNet, variables: Any, epochs: int, parts, elements: tuple[str, ...], options):
     """Names of rows, ``(rows, crystals, 2)`` SSIM and PSNR, and the test crystals."""
     train_part, shape = parts["train"], (options.points,) * 3
     val, test = perov5.drawn(parts["val"], 60, 1), perov5.drawn(parts["test"], options.crystals, 0)
@@ -249,8 +247,12 @@ def judged(network: CrystalNet, variables: Any, parts, elements: tuple[str, ...]
         "retrieval, 24 rotations",
         "retrieval, shifts and poses",
     ]
-    scores = np.zeros((len(names), len(test), 2))
-    for k, item in enumerate(items):
+    kept, scores = options.folder / f"scores_{epochs}_{options.points}.json", np.zeros((len(names), len(test), 2))
+    known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    for k, (entry, item) in enumerate(zip(test, items, strict=True)):
+        if entry.name in known:
+            scores[:, k] = known[entry.name]
+            continue
         truth = density(item)
         seen = binned(*(jnp.asarray(a[k : k + 1]) for a in (observed, bins, factors)))
         latent = encode(seen.astype(jnp.float32), fractions_of([item], elements).astype(np.float32))
@@ -259,6 +261,8 @@ def judged(network: CrystalNet, variables: Any, parts, elements: tuple[str, ...]
         scores[1, k] = ours(truth, full(jnp.concatenate(latent.mean, axis=-1)))
         (hit,) = samples_of([train_part[retrieval.nearest(n_test[k], roots[k], WEIGHT)]])
         scores[2, k], scores[3, k] = theirs(truth, density(hit)), ours(truth, density(hit))
+        known[entry.name] = scores[:, k].tolist()
+        write_atomically(kept, json.dumps(known))
         if (k + 1) % 10 == 0:
             print(f"{k + 1} crystals: " + ", ".join(f"{s:.3f}" for s in scores[:, : k + 1, 0].mean(axis=1)), flush=True)
     return names, scores, test

@@ -26,9 +26,13 @@ def simple_cells() -> list[Crystal]:
         for name, a, *kinds in _PEROVSKITES
     ]
     # rhombohedral axes: hexagonal (x, 0, 1/4) is (x + 1/4, 1/4 - x, 1/4)
-    cells.append(_cell("corundum", [5.128] * 3 + [55.28] * 3, "R -3 c:R", ("Al", "O"), ((0.3522,) * 3, _oxygen(0.3063))))
     cells.append(
-        _cell("calcite", [6.375] * 3 + [46.08] * 3, "R -3 c:R", ("Ca", "C", "O"), (_ORIGIN, _QUARTERS[0], _oxygen(0.2568)))
+        _cell("corundum", [5.128] * 3 + [55.28] * 3, "R -3 c:R", ("Al", "O"), ((0.3522,) * 3, _oxygen(0.3063)))
+    )
+    cells.append(
+        _cell(
+            "calcite", [6.375] * 3 + [46.08] * 3, "R -3 c:R", ("Ca", "C", "O"), (_ORIGIN, _QUARTERS[0], _oxygen(0.2568))
+        )
     )
     quartz = ((0.4697, 0.0, 2 / 3), (0.4135, 0.2669, 0.1191 + 2 / 3))
     cells.append(_cell("quartz", [4.913, 4.913, 5.405, 90.0, 90.0, 120.0], "P 32 2 1", ("Si", "O"), quartz))
