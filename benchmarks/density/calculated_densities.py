@@ -145,8 +145,8 @@ def found_atoms(crystal: Crystal, calculated: Density) -> tuple[int, float | Non
     """Atoms that are found with their element within 0.3 Å, and the largest distance of these in Å."""
     full = crystal.expand()
     names = [crystal.elements[k] for k in np.asarray(full.site)]
-    found = find_atoms(calculated, {e: names.count(e) for e in set(names)}, u_iso=0.0).crystal
-    there, kinds = np.asarray(found.xyz, dtype=float), np.array(found.elements)
+    found = find_atoms(calculated, {e: names.count(e) for e in set(names)}, u_iso=0.0, symprec=None)
+    there, kinds = found.xyz, np.array(found.elements)
     right, distances = 0, []
     for name, place in zip(names, np.asarray(full.fractional, dtype=float), strict=True):
         apart = there[kinds == name] - place
