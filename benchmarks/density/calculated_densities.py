@@ -3,8 +3,9 @@
     JAXNMR_DATA=... python benchmarks/density/calculated_densities.py FOLDER [--perovskites 16] [--only NAME ...] [--json FILE] [--no-runs | --inputs]
 
 Calculates the density of each cell of `small_cells` with CP2K (`cp2k`), keeps it in FOLDER as NAME.npz on 50³ points of fractional
-coordinates, and goes on where it stopped; a cell that did not converge is tried again only when its NAME.failed is removed. With
-``--no-runs`` it prints what there is, and with ``--inputs`` it only writes FOLDER/NAME/run.sh, for running elsewhere and coming back. ``--cutoff`` and ``--reach`` are to be changed in another FOLDER.
+coordinates, and goes on where it stopped; a cell that did not converge is tried again only when NAME.failed and the folder NAME are removed.
+With ``--no-runs`` it prints what there is, and with ``--inputs`` it only writes FOLDER/NAME/run.sh, which may be run elsewhere: what
+has been run is read when the script is called again. ``--cutoff`` and ``--reach`` are to be changed in another FOLDER.
 
 Both densities have the same electrons and the same grid, and no pose is sought. Columns: SSIM and PSNR, and the same for the
 superposed atoms after their F were multiplied by the best isotropic factor ``exp(-B s²)``; the root mean square difference

@@ -1,4 +1,4 @@
-"""Valence densities of crystals by CP2K (T. D. Kühne et al., J. Chem. Phys. 152, 194103, 2020), which has to be installed: its input, its run, its cube.
+"""Valence densities of crystals by CP2K (T. D. Kühne et al., J. Chem. Phys. 152, 194103, 2020), where it is installed.
 
 PBE, GTH-PBE pseudopotentials with the electrons that `jaxnmr.density` has, basis DZVP-MOLOPT-SR-GTH, Monkhorst-Pack meshes, not
 spin-polarised, occupations of 1000 K: the pseudopotentials and the basis of the valence atoms, so that what differs is the
@@ -142,7 +142,7 @@ def write_run(crystal: Crystal, folder: Path, settings: Settings) -> Path:
 ulimit -t {settings.seconds}
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 TIMEFORMAT="%U %S"
-{{ time {program() or PROGRAMS[0]} -i run.inp -o run.out > run.err 2>&1; }} 2> run.seconds
+{{ time {program() or PROGRAMS[0]} -i run.inp -o run.out > run.err 2>&1; }} 2> run.time && mv run.time run.seconds
 """,
         encoding="ascii",
     )
