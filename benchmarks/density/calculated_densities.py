@@ -5,7 +5,8 @@
 Calculates the density of each cell of `small_cells` with CP2K (`cp2k`), keeps it in FOLDER as NAME.npz on 50³ points of fractional
 coordinates, and goes on where it stopped; a cell that did not converge is tried again only when NAME.failed and the folder NAME are removed.
 With ``--no-runs`` it prints what there is, and with ``--inputs`` it only writes FOLDER/NAME/run.sh, which may be run elsewhere: what
-has been run is read when the script is called again. ``--cutoff`` and ``--reach`` are to be changed in another FOLDER.
+has been run is read when the script is called again. ``--cutoff``, ``--reach`` and ``--eps`` are
+to be changed in another FOLDER.
 
 Both densities have the same electrons and the same grid, and no pose is sought. Columns: SSIM and PSNR, and the same for the
 superposed atoms after their F were multiplied by the best isotropic factor ``exp(-B s²)``; the root mean square difference
@@ -40,11 +41,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="names of cells")
     parser.add_argument("--cutoff", type=float, default=Settings.cutoff)
     parser.add_argument("--reach", type=float, default=Settings.reach)
+    parser.add_argument(
+        "--eps", type=float, default=Settings.eps, help="largest change of the density matrix at the end"
+    )
     parser.add_argument("--no-runs", action="store_true")
     parser.add_argument("--inputs", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    settings = Settings(options.cutoff, options.reach)
+    settings = Settings(options.cutoff, options.reach, options.eps, 2e-5 * options.eps)
     rows = []
     for crystal in [*simple_cells(), *perovskites(options.perovskites)]:
         if options.only and crystal.name not in options.only:
@@ -84,7 +88,7 @@ def _calculated(crystal: Crystal, kept: Path, settings: Settings) -> None:
         print(err, flush=True)
         return
     values = np.asarray(found.density.resampled(SHAPE).values, dtype=np.float32)
-    about = {"seconds": found.seconds, "steps": found.steps, "mesh": mesh(crystal, settings.reach)}
+    about = {"seconds": found.seconds, "steps": found.steps, "mesh": mesh(crystal, settings.reach), "eps": settings.eps}
     np.savez_compressed(kept, values=values, **about)
 
 
@@ -154,7 +158,7 @@ def found_atoms(crystal: Crystal, calculated: Density) -> tuple[int, float | Non
         distance = np.linalg.norm(
             (apart - np.round(apart)) @ lattice(np.asarray(crystal.cell, dtype=float)), axis=1
         ).min()
-        right += distance < 0.3
+        right += int(distance < 0.3)
         distances += [float(distance)] if distance < 0.3 else []
     return right, max(distances, default=None)
 
