@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .model import HamiltonianModel
     from .properties import ElectronicStructure, electronic_structure
     from .recipe import EpochOfHamiltonian, HamiltonianRecipe
+    from .source import HamiltonianSource
     from .training import read_trained, train
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "HamiltonianErrors",
     "HamiltonianModel",
     "HamiltonianRecipe",
+    "HamiltonianSource",
     "Orbitals",
     "Orthogonal",
     "block_irreps",
@@ -60,6 +62,7 @@ __getattr__, __dir__ = lazy(
         "HamiltonianErrors": "evaluation",
         "HamiltonianModel": "model",
         "HamiltonianRecipe": "recipe",
+        "HamiltonianSource": "source",
         "Orbitals": "basis",
         "Orthogonal": "diagonal",
         "block_irreps": "blocks",

@@ -15,7 +15,7 @@ from .._struct import Struct, compiled, static
 from ..errors import ConventionError, DataError, ShapeError
 from ..typing import Array
 from .basis import BasisSet, Orbitals, symbols
-from .blocks import block_irreps, block_layout
+from .blocks import BlockLayout, block_irreps, block_layout
 from .config import HamiltonianConfig
 from .data import HamiltonianData
 from .files import find_model, read_model, write_model
@@ -69,8 +69,8 @@ class HamiltonianModel(Struct):
         Raises:
             ConventionError: pairs of elements that were not in the training.
         """
-        layout = self._layout(elements)
-        found = HamiltonianNetwork(self.config).apply({"params": _as(self.weights, xyz)}, xyz, elements)
+        layout = self.layout(elements)
+        found: Any = HamiltonianNetwork(self.config).apply({"params": _as(self.weights, xyz)}, xyz, elements)
         scaled = {}
         for kind in layout.kinds:
             scaled[kind.name] = found[kind.name] * _as(self.scales[kind.name], xyz)
@@ -169,7 +169,12 @@ class HamiltonianModel(Struct):
         config, card, weights, scales, shifts, environments = read_model(find_model(path_or_name), parameter_shapes)
         return cls(weights=weights, scales=scales, shifts=shifts, environments=environments, config=config, card=card)
 
-    def _layout(self, elements: tuple[str, ...]):
+    def layout(self, elements: tuple[str, ...]) -> BlockLayout:
+        """Where the blocks of a molecule are (host).
+
+        Raises:
+            ConventionError: a single atom, or elements or pairs of them that were not in the training.
+        """
         known = self.config.elements
         if len(elements) < 2:
             raise ConventionError("the model is of molecules; a single atom has no neighbours")
@@ -186,7 +191,7 @@ class HamiltonianModel(Struct):
 
     def _order(self, elements: tuple[str, ...]):
         """Functions of the sorted molecule, order of its atoms, and that of its functions, there and back."""
-        self._layout(elements)
+        self.layout(elements)
         given = Orbitals(elements, BasisSet.load(self.config.basis))
         order = np.argsort(given.numbers, kind="stable")
         rows = given.reordered(order)
