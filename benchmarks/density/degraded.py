@@ -94,7 +94,9 @@ def scores(prior, test, keyword, level) -> list[list[float]]:
     rows, shape = [], (POINTS,) * 3
     for k, entry in enumerate(test):
         truth, counts = superposed(entry.crystal(), shape), Counter(entry.elements)
-        ssim = lambda density, truth=truth: compare(truth.values, density.values, poses=POSES, shifts=True, most=4).ssim
+        ssim = lambda density, poses=POSES, truth=truth: compare(
+            truth.values, density.values, poses=poses, shifts=True, most=4
+        ).ssim
         try:
             pattern = profile(entry, np.random.default_rng((7, k)), **{keyword: level})
             fit = lebail(pattern, (entry.a * 1.001,) * 3 + (90.0,) * 3, "P m -3 m")
@@ -102,12 +104,9 @@ def scores(prior, test, keyword, level) -> list[list[float]]:
             predicted = prior.predict(lines.edge, lines, counts)
             refined = prior.refine(predicted, lines)
             atoms = atoms_of_predicted((predicted, refined), counts, lines_of(lines, prior))
-            # space groups have axes of their own: what moves along c there moves along a here
-            final = superposed(atoms.crystal, shape, at_rest=True)
-            turned = final.replace(values=np.moveaxis(np.asarray(final.values), 2, 0))
-            rows.append(
-                [ssim(predicted.density(shape)), ssim(refined.density(shape)), max(ssim(final), ssim(turned)), 0.0]
-            )
+            # space groups have axes of their own, so that atoms need all poses
+            final = ssim(superposed(atoms.crystal, shape, at_rest=True), "all")
+            rows.append([ssim(predicted.density(shape)), ssim(refined.density(shape)), final, 0.0])
         except JaxnmrError as error:
             print(f"  {entry.name}: {str(error)[:150]}", flush=True)
             blind = prior.predict(entry.a, None, counts).density(shape)

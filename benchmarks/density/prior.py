@@ -2,7 +2,7 @@
 
     JAXNMR_DATA=... python benchmarks/density/prior.py PRIOR [--crystals 500] [--points 50] [--json FILE]
 
-PRIOR is the file that train_prior.py wrote. Test crystals are drawn by seed from the test part of the data. Their patterns are the sums
+PRIOR is the file that train_prior.py wrote. SSIM takes most of the time; ``--intervals-only`` leaves it out. Test crystals are drawn by seed from the test part of the data. Their patterns are the sums
 of |F|² of the superposed valence density over the lines h² + k² + l² <= 44, with noise of 3 % and 0.2 % of the strongest line, on
 an unknown scale; baselines.py has what is reached without lines. All rows see the same patterns. SSIM is the best over shifts and the 12 signed permutations of axes that differ
 for these crystals. Retrieval takes the train crystal with the smallest ``atoms that differ + w · sum (Δ√I)²``, w being chosen on
@@ -36,12 +36,13 @@ EASY = (
 )
 
 
-def covered(predicted, truth_at, points) -> np.ndarray:
-    """Parts of points within one and 1.96 standard deviations, at the pose that fits best."""
-    mean, sd = predicted.at(points)
-    best = np.abs(truth_at - mean).sum(axis=1).argmin()
-    apart = np.abs(truth_at[best] - mean) / np.maximum(sd, 1e-12)
-    return np.array([(apart < 1.0).mean(), (apart < 1.96).mean()])
+def covered(predicted, truth_at, constant, functions) -> np.ndarray:
+    """Parts of points within their 68 and 95 % intervals, at the pose that fits best; as `PredictedDensity.interval`, for points of one basis."""
+    mean = constant + functions @ predicted.c
+    sd = np.sqrt(np.einsum("pk,pk->p", functions @ predicted.covariance, functions))
+    apart = np.abs(truth_at - mean)
+    best = apart[apart.sum(axis=1).argmin()]
+    return np.array([(best < predicted.intervals.width(p) * sd).mean() for p in (0.6827, 0.95)])
 
 
 def main() -> None:
@@ -53,9 +54,12 @@ def main() -> None:
     parser.add_argument(
         "--weight", type=float, help="of retrieval, rather than the one that is best for the validation part"
     )
+    parser.add_argument("--intervals-only", action="store_true", help="no SSIM, which takes most of the time")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--ship", type=Path, help="a file to write the prior to, with these scores on its card")
     options = parser.parse_args()
+    if options.intervals_only and (options.ship or options.json):
+        parser.error("--intervals-only has no scores for --ship and --json")
     prior, parts = load_prior(options.prior), perov5.read()
     train = parts["train"]
     test, val = drawn(parts["test"], options.crystals, 0), drawn(parts["val"], options.validation, 1)
@@ -63,12 +67,15 @@ def main() -> None:
     n_train, n_test = counts(train, symbols), counts(test, symbols)
     shared = np.mean([(np.abs(n_train - n).sum(axis=1) == 0).any() for n in n_test])
     print(EASY.format(shared=shared))
-    rng, noise, shape = np.random.default_rng(2), LineNoise(), (options.points,) * 3
+    rng, noise = np.random.default_rng(2), LineNoise()
+    # without SSIM grids are for nothing
+    shape = (8 if options.intervals_only else options.points,) * 3
     of_train = patterns(train)
     observed = lambda entries: noise.applied(patterns(entries) ** 2, rng)
     i_val, i_test = observed(val), observed(test)
     density = lambda entry: np.asarray(superposed(entry.crystal(), shape).values)
-    score = lambda truth, guess: (lambda x: (x.ssim, x.psnr))(compare(truth, guess, poses=POSES, shifts=True, most=4))
+    alike = lambda truth, guess: (lambda x: (x.ssim, x.psnr))(compare(truth, guess, poses=POSES, shifts=True, most=4))
+    score = (lambda *_: (np.nan, np.nan)) if options.intervals_only else alike
 
     retrieval = Retrieval(n_train, of_train)
     roots_of = lambda areas: np.sqrt(areas / areas.sum(axis=-1, keepdims=True))
@@ -98,7 +105,10 @@ def main() -> None:
         scores[0, k] = score(truth, density(train[retrieval.nearest(n_test[k], roots_of(i_test[k]), weight)]))
         truth_at = constant + (prior.basis.poses * exact[k]) @ functions.T
         guess = prior.predict(entry.a, None, composition)
-        scores[1, k], cover[0, k] = score(truth, guess.density(shape).values), covered(guess, truth_at, points)
+        scores[1, k], cover[0, k] = (
+            score(truth, guess.density(shape).values),
+            covered(guess, truth_at, constant, functions),
+        )
         for j, known in enumerate((composition, list(composition), None)):
             begin = time.process_time()
             guess = prior.predict(entry.a, pattern, known)
@@ -107,7 +117,7 @@ def main() -> None:
             seconds[:, j, k] = between - begin, time.process_time() - between
             for row, of in ((2 * j, guess), (2 * j + 1, refined)):
                 scores[2 + row, k] = score(truth, of.density(shape).values)
-                cover[1 + row, k] = covered(of, truth_at, points)
+                cover[1 + row, k] = covered(of, truth_at, constant, functions)
             if j == 0:
                 misfits[:, k] = refined.refined.misfit_before, refined.refined.misfit
         scores[-1, k] = score(truth, prior.basis.on_grid(exact[k], shape, cell).values)
@@ -121,6 +131,9 @@ def main() -> None:
                 for name, values, of, within in zip(names, scores, off, inside, strict=True)
             ]
             said = "within 68 and 95 % intervals"
+            if options.intervals_only:
+                print(plain(["", said], [[row[0], row[-1]] for row in rows if row[-1]]), flush=True)
+                continue
             print(plain(["", "SSIM mean", "median", "share > 0.9", "PSNR / dB", "1 - SSIM of retrieval's", said], rows))
             timed = "; ".join(
                 f"{known}: {1e3 * a:.0f} and {1e3 * b:.0f} ms"

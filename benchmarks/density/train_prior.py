@@ -13,7 +13,7 @@ import numpy as np
 import perov5
 
 from jaxnmr.density.prior.data import LineSet, perovskite_pose
-from jaxnmr.density.prior.files import save_prior
+from jaxnmr.density.prior.files import load_prior, save_prior
 from jaxnmr.density.prior.isotypes import Isotypes
 from jaxnmr.density.prior.model import DensityPrior
 from jaxnmr.density.prior.training import Recipe, prepare, train
@@ -24,7 +24,7 @@ CARD = {
     "script": "benchmarks/density/train_prior.py",
     "data": "Perov-5, train part: I. E. Castelli et al., Energy Environ. Sci. 5, 5814 and 9034 (2012); split of T. Xie et al., ICLR 2022 (CDVAE)",
     "licence of the data": "MIT License, Copyright (c) 2021 Tian Xie, Xiang Fu (data/perov_5 of the CDVAE repository)",
-    "holds": "a basis, a network, means of coordinates and frequencies of elements on sites; no crystal of the data",
+    "holds": "a basis, a network, frequencies of elements on sites, means of coordinates (of one crystal where none is like it); no crystal of the data",
     "electrons": "valence",
     "for": "cubic cells of five atoms ABX3 that move along one axis; superposed atoms at rest",
 }
@@ -65,11 +65,23 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--waves", type=int, default=196, help="largest h² + k² + l² of the density")
     parser.add_argument("--width", type=int, default=384)
+    parser.add_argument(
+        "--calibrate", type=Path, metavar="PRIOR", help="only find temperatures and intervals of this file again"
+    )
     options = parser.parse_args()
     recipe = Recipe(epochs=options.epochs, seed=options.seed, width=options.width, waves=options.waves)
-    prior = trained_prior(options.folder, recipe, options.crystals, options.held_out)
-    print("factors on standard deviations:", prior.temperature)
-    file = save_prior(prior, options.folder / "prior.safetensors")
+    if options.calibrate:
+        prior = load_prior(options.calibrate)
+        valid = [
+            s for s in samples_of(perov5.read()["val"][: options.held_out]) if set(s.elements) <= set(prior.elements)
+        ]
+        held = prepare(valid, prior.basis, prior.lines, prior.elements, recipe.atoms)
+        prior = prior.calibrated(held, recipe.noise, recipe.seed)
+    else:
+        prior = trained_prior(options.folder, recipe, options.crystals, options.held_out)
+    print("factors on standard deviations of the network:", prior.temperature)
+    print("intervals, half width of 68 % in standard deviations and degrees of freedom:", prior.intervals)
+    file = save_prior(prior, options.calibrate or options.folder / "prior.safetensors")
     print(
         f"{time.process_time():.0f} s of CPU in all; {file}: {file.stat().st_size / 1e6:.2f} MB, {prior.basis.size} functions hold {prior.basis.explained:.5f}"
     )

@@ -116,7 +116,7 @@ def _of_prior(
     points = np.random.default_rng(0).random((2000, 3))
     numbers: dict[str, Any] = {
         "edge / Å": best.edge, "functions": best.basis.size, "highest / (e/Å³)": float(np.max(density.values)),
-        "standard deviation of the density, rms / (e/Å³)": float(np.sqrt(np.mean(best.at(points)[1] ** 2))),
+        "half of the 68 % intervals of the density, rms / (e/Å³)": float(np.sqrt(np.mean(best.at(points)[1] ** 2))),
     }  # fmt: skip
     lines: dict[str, np.ndarray] = {}
     if pattern is not None:

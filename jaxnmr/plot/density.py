@@ -80,7 +80,8 @@ def section(
             _mark(ax, crystal, across, (first, second), plane / n, np.stack([right, up]))
         ax.set_aspect("equal")
         ax.set_xlabel(f"along {_AXES[first]} / Å")
-        ax.set_ylabel(f"at right angles to {_AXES[first]} / Å")
+        upright = abs(cosine) < 1e-6
+        ax.set_ylabel(f"{f'along {_AXES[second]}' if upright else f'at right angles to {_AXES[first]}'} / Å")
         ax.set_title(f"density at {axis} = {plane / n:.3f}, contours in e/Å³", loc="left", pad=16.0)
         return figure
 

@@ -54,6 +54,10 @@ def write_density_training(
         ("elements", " ".join(prior.elements)), ("error, trained with / (e/Å³)²", f"{last.train:.3g}"),
         ("error, held out / (e/Å³)²", f"{last.valid:.3g}"),
         *((f"factor on deviations, {mode}", f"{value:.3g}") for mode, value in prior.temperature.items()),
+        *(
+            (f"68 and 95 % intervals in deviations, {mode}", f"{of.one:.3g}, {of.width(0.95):.3g}")
+            for mode, of in prior.intervals.items()
+        ),
         *((f"left out: {reason}", count) for reason, count in left_out.items()),
     ]  # fmt: skip
     text = [

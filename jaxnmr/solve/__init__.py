@@ -106,4 +106,5 @@ __getattr__, __dir__ = lazy(
         "structure": "direct.structure",
         "texture_of": "checks.preferred_orientation",
     },
+    rooms=("density", "isotypes"),
 )

@@ -16,6 +16,7 @@ from ..._files import write_atomically
 from ...errors import ConventionError, DataError, ParseError
 from .basis import Basis
 from .data import LineSet
+from .intervals import Intervals
 from .isotypes import Isotypes
 from .model import DensityPrior
 from .network import CoefficientNetwork
@@ -60,7 +61,7 @@ def save_prior(prior: DensityPrior, path: str | Path) -> Path:
         "format": FORMAT, "waves": int(prior.basis.waves.squares.max()), "lines": int(prior.lines.largest), "explained": prior.basis.explained,
         "network": [prior.network.size, prior.network.rank, prior.network.width, prior.network.depth], "unit": prior.unit,
         "elements": prior.elements, "atoms": prior.atoms, "temperature": dict(prior.temperature), "card": dict(prior.card),
-        "electrons": prior.isotypes.atoms if prior.isotypes else None,
+        "electrons": prior.isotypes.atoms if prior.isotypes else None, "intervals": {mode: list(of) for mode, of in prior.intervals.items()},
     }  # fmt: skip
     return write_atomically(Path(path), safetensors.numpy.save(kept, metadata={_KEY: json.dumps(said)}))
 
@@ -114,6 +115,7 @@ def load_prior(path: str | Path) -> DensityPrior:
     return DensityPrior(
         basis, lines, CoefficientNetwork(*said["network"]), variables, arrays["centre"], arrays["spread"],
         said["unit"], tuple(said["elements"]), said["atoms"], said["temperature"], said["card"], isotypes,
+        {mode: Intervals(*of) for mode, of in said.get("intervals", {}).items()},
     )  # fmt: skip
 
 

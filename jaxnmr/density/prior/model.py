@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
 from typing import Any
@@ -16,8 +16,9 @@ from ...errors import ParameterError
 from ..grid import Density
 from .basis import Basis
 from .data import LineNoise, LineSet, fractions
+from .intervals import NORMAL, Intervals
 from .isotypes import Isotypes
-from .modes import Mode, modes_of, refine_modes, spread_of, widening
+from .modes import Mode, modes_of, refine_modes, spread_of
 from .network import CoefficientNetwork, Normal, features
 from .pattern import LinePattern
 from .refine import LineModel, Refined
@@ -25,12 +26,12 @@ from .training import Prepared, Recipe, Trained
 
 # factors on the standard deviations of isotypes, of which the lines choose; crystals and points that say how wide intervals must be
 _WIDTHS = (0.5, 1.0, 2.0, 4.0)
-_JUDGES, _POINTS = 100, 200
+_JUDGES, _POINTS = 300, 200
 
 
 @dataclass(frozen=True)
 class PredictedDensity:
-    """A normal distribution of densities.
+    """A normal distribution of densities, and how far it is to be trusted.
 
     Attributes:
         basis: of the densities.
@@ -39,7 +40,8 @@ class PredictedDensity:
         covariance: ``(K, K)``.
         refined: how it was refined, if it was.
         modes: of which the lines may choose another one; none where there is but one.
-        widening: factor on the standard deviations that a refinement leaves.
+        intervals: how wide those of densities are, in its standard deviations.
+        after: the same after a refinement.
     """
 
     basis: Basis
@@ -48,7 +50,8 @@ class PredictedDensity:
     covariance: Float[np.ndarray, "k k"]
     refined: Refined | None = None
     modes: tuple[Mode, ...] = ()
-    widening: float = 1.0
+    intervals: Intervals = NORMAL
+    after: Intervals = NORMAL
 
     @property
     def cell(self) -> Float[np.ndarray, 6]:
@@ -61,11 +64,27 @@ class PredictedDensity:
 
     def draw(self, count: int, seed: int = 0) -> Float[np.ndarray, "count k"]:
         """Coefficients of samples; `Basis.on_grid` makes densities of them."""
-        normal = np.random.default_rng(seed).normal(size=(count, len(self.c)))
+        normal = self.intervals.one * np.random.default_rng(seed).normal(size=(count, len(self.c)))
         return self.c + normal @ np.linalg.cholesky(self.covariance + 1e-12 * np.eye(len(self.c))).T
 
     def at(self, points: Float[np.ndarray, "p 3"]) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
-        """Mean and standard deviation of the density at fractional coordinates, e/Å³."""
+        """The most probable density at fractional coordinates, and half the width of what holds 68 %, e/Å³."""
+        mean, sd = self._at(points)
+        return mean, self.intervals.one * sd
+
+    def interval(
+        self, points: Float[np.ndarray, "p 3"], probability: float = 0.95
+    ) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
+        """Between what the density at fractional coordinates lies with a probability, e/Å³.
+
+        Raises:
+            ParameterError: a probability that is not between 0 and 1.
+        """
+        mean, sd = self._at(points)
+        half = self.intervals.width(probability) * sd
+        return mean - half, mean + half
+
+    def _at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mean, functions = self.basis.at(points)
         return mean + functions @ self.c, np.sqrt(np.einsum("pk,kl,pl->p", functions, self.covariance, functions))
 
@@ -81,9 +100,10 @@ class DensityPrior:
         unit: e/Å³ of the network's unit.
         elements: those it knows.
         atoms: per cell, or 0 when any number will do.
-        temperature: factors on standard deviations, from crystals held out, by what is known.
+        temperature: factors on standard deviations of the network, from crystals held out, by what is known.
         card: data, seed, scores.
         isotypes: geometries that it has learned; with a pattern and elements these predict, the network does without.
+        intervals: how wide they are, from crystals held out, by what is known.
     """
 
     basis: Basis
@@ -98,6 +118,7 @@ class DensityPrior:
     temperature: Mapping[str, float]
     card: Mapping[str, Any]
     isotypes: Isotypes | None = None
+    intervals: Mapping[str, Intervals] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -129,7 +150,7 @@ class DensityPrior:
             trained.basis, LineSet.within(recipe.lines), trained.network, trained.variables, trained.centre, trained.spread,
             trained.unit, trained.elements, atoms, {}, said, isotypes,
         )  # fmt: skip
-        return prior._calibrated(held_out, recipe.noise, recipe.seed)
+        return prior.calibrated(held_out, recipe.noise, recipe.seed)
 
     @cached_property
     def line_model(self) -> LineModel:
@@ -174,7 +195,8 @@ class DensityPrior:
         means, covariances = self.distribution(
             areas[None], np.array([pattern is not None]), amounts[None], np.array([known]), np.array([edge])
         )
-        return PredictedDensity(self.basis, float(edge), means[0], covariances[0])
+        before, after = self._intervals(known, pattern is not None)
+        return PredictedDensity(self.basis, float(edge), means[0], covariances[0], intervals=before, after=after)
 
     def refine(
         self, predicted: PredictedDensity, pattern: LinePattern, *, widths: Sequence[float] | None = None
@@ -190,8 +212,9 @@ class DensityPrior:
         modes = predicted.modes or (Mode(predicted.c, predicted.covariance, 0.0),)
         widths = widths or (_WIDTHS if predicted.modes else (1.0,))
         found = refine_modes(self.line_model, areas, sigma, modes, widths)
-        covariance = found.covariance * predicted.widening**2
-        return PredictedDensity(predicted.basis, predicted.edge, found.c, covariance, found)
+        return PredictedDensity(
+            predicted.basis, predicted.edge, found.c, found.covariance, found, intervals=predicted.after
+        )
 
     def _isotypic(self, edge: float, areas: np.ndarray, sigma: np.ndarray, known: int, amounts: np.ndarray):
         assert self.isotypes is not None
@@ -206,8 +229,14 @@ class DensityPrior:
                 )
         found = self.isotypes.candidates(edge, areas, sigma, compositions)
         modes = modes_of(found, self.isotypes, edge, self.basis)
-        wide, after = (self.temperature.get(_mode(known, of), 1.0) for of in ("pattern", "refined"))
-        return PredictedDensity(self.basis, edge, modes[0].c, spread_of(modes) * wide**2, modes=modes, widening=after)
+        before, after = self._intervals(known, True)
+        return PredictedDensity(
+            self.basis, edge, modes[0].c, spread_of(modes), modes=modes, intervals=before, after=after
+        )
+
+    def _intervals(self, known: int, pattern: bool) -> tuple[Intervals, Intervals]:
+        before, after = (self.intervals.get(_mode(known, of), NORMAL) for of in (pattern, "refined"))
+        return before, after
 
     def distribution(self, areas, pattern, composition, known, edge) -> tuple[np.ndarray, np.ndarray]:
         """Means ``(n, K)`` and covariances ``(n, K, K)`` of many crystals, arguments as of `features`."""
@@ -226,42 +255,51 @@ class DensityPrior:
         )
         return self._program(self.variables, ((x - self.centre) / self.spread).astype(np.float32))
 
-    def _calibrated(self, held_out: Prepared, noise: LineNoise, seed: int) -> DensityPrior:
+    def calibrated(self, held_out: Prepared, noise: LineNoise, seed: int = 0) -> DensityPrior:
+        """The prior with temperatures and intervals from crystals that it was not trained with.
+
+        Args:
+            held_out: crystals.
+            noise: of their lines.
+            seed: of the noise.
+        """
         rng = np.random.default_rng((seed, 4))
         areas = noise.applied(held_out.areas, rng)
         n, temperature = len(areas), {}
+        plain = replace(self, temperature={}, intervals={})
         for known, pattern in ((0, 1), (1, 1), (2, 1), (0, 0)):
             there, level = np.full(n, float(pattern)), np.full(n, known)
-            means, covariances = self.distribution(areas * pattern, there, held_out.composition, level, held_out.edge)
+            means, covariances = plain.distribution(areas * pattern, there, held_out.composition, level, held_out.edge)
             apart = self.basis.poses[:, None] * held_out.coefficients - means
             nearest = (apart**2).sum(-1).argmin(0)
             off = apart[nearest, np.arange(n)]
             distance = np.einsum("nk,nk->n", off, np.linalg.solve(covariances, off[..., None])[..., 0])
             temperature[_mode(known, pattern)] = float(np.sqrt(distance.mean() / self.basis.size))
-        if self.isotypes is not None:
-            for known in range(2):
-                before, after = self._distances(held_out, areas, noise, known)
-                temperature[_mode(known, True)] = widening(before)
-                temperature[_mode(known, "refined")] = widening(after)
-        return replace(self, temperature=temperature)
+        warm = replace(plain, temperature=temperature)
+        return replace(warm, intervals=warm._found_intervals(held_out, areas, noise))
 
-    def _distances(
-        self, held_out: Prepared, areas: np.ndarray, noise: LineNoise, known: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """How far densities of isotypes are off at random points before and after refinement, in standard deviations."""
-        points = np.random.default_rng(0).random((_POINTS, 3))
-        functions = self.basis.at(points)[1]
-        distances: tuple[list[np.ndarray], list[np.ndarray]] = [], []
+    def _found_intervals(self, held_out: Prepared, areas: np.ndarray, noise: LineNoise) -> dict[str, Intervals]:
+        """From how far densities are off at random points, in standard deviations."""
+        functions = self.basis.at(np.random.default_rng(0).random((_POINTS, 3)))[1]
+        found: dict[str, list[np.ndarray]] = {}
         for k in range(min(len(areas), _JUDGES)):
-            edge = float(held_out.edge[k])
+            edge, exact = float(held_out.edge[k]), self.basis.poses * held_out.coefficients[k]
             pattern = LinePattern.create(edge, np.sqrt(self.lines.squares) / edge, areas[k], noise.sigma(areas[k]))
-            guess = self._isotypic(edge, *pattern.on(self.lines), known, held_out.composition[k])
-            exact = self.basis.poses * held_out.coefficients[k]
-            for into, of in zip(distances, (guess, self.refine(guess, pattern)), strict=True):
+            there = {
+                self.elements[j]: float(held_out.composition[k, j]) for j in np.flatnonzero(held_out.composition[k])
+            }
+            guesses = {
+                _mode(0, False): self.predict(edge, None, there),
+                _mode(1, False): self.predict(edge, None, list(there)),
+            }
+            for known, said in enumerate((there, list(there), None)):
+                guess = self.predict(edge, pattern, said)
+                guesses |= {_mode(known, True): guess, _mode(known, "refined"): self.refine(guess, pattern)}
+            for mode, of in guesses.items():
                 off = exact[((exact - of.c) ** 2).sum(axis=1).argmin()] - of.c
                 sd = np.sqrt(np.einsum("pk,kl,pl->p", functions, of.covariance, functions))
-                into.append(np.abs(functions @ off) / sd)
-        return np.array(distances[0]), np.array(distances[1])
+                found.setdefault(mode, []).append(np.abs(functions @ off) / sd)
+        return {mode: Intervals.of(np.array(distances)) for mode, distances in found.items()}
 
 
 def _mode(known: Any, pattern: Any) -> str:

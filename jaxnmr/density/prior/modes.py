@@ -60,18 +60,6 @@ def spread_of(modes: Sequence[Mode]) -> Float[np.ndarray, "k k"]:
     return sum(w * of for w, of in zip(weights, about, strict=True))
 
 
-def widening(distances: Float[np.ndarray, "*n"]) -> float:
-    """The factor on standard deviations with which 68 and 95 % intervals hold most nearly what they promise.
-
-    Args:
-        distances: from the truth, in standard deviations.
-    """
-    factors = np.geomspace(0.2, 20.0, 400)
-    values = np.sort(np.ravel(distances))
-    held = np.searchsorted(values, factors[:, None] * [1.0, 1.96]) / values.size
-    return float(factors[np.abs(held - [0.683, 0.95]).max(axis=1).argmin()])
-
-
 def refine_modes(
     model: LineModel,
     areas: Float[np.ndarray, " lines"],

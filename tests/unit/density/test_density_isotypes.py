@@ -8,11 +8,12 @@ import pytest
 from jaxnmr.density.prior.basis import principal_basis
 from jaxnmr.density.prior.data import LineNoise, LineSet, centred, perovskite_pose
 from jaxnmr.density.prior.geometries import geometries_of
+from jaxnmr.density.prior.intervals import Intervals
 from jaxnmr.density.prior.isotypes import Isotypes
-from jaxnmr.density.prior.modes import Mode, modes_of, refine_modes, spread_of, widening
+from jaxnmr.density.prior.modes import Mode, modes_of, refine_modes, spread_of
 from jaxnmr.density.prior.refine import LineModel, refine_coefficients
 from jaxnmr.density.prior.waves import Sample, WaveSet, in_batches, superposed_waves, vectors_of
-from jaxnmr.errors import DataError, ShapeError
+from jaxnmr.errors import DataError, ParameterError, ShapeError
 
 IDEAL = np.array([[0.0, 0.0, 0.0], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0], [0.0, 0.5, 0.5], [0.5, 0.5, 0.5]])
 ELEMENTS = ("Ba", "Ca", "K", "Na", "Nb", "O", "Pb", "Sr", "Ti", "Zr")
@@ -132,10 +133,24 @@ def test_the_spread_of_modes_is_the_second_moment_about_the_first():
     np.testing.assert_allclose(spread_of([one, other]), [[2.0, 0.0], [0.0, 1.5]])
 
 
-def test_intervals_are_widened_until_they_hold_what_they_promise():
-    z = np.abs(np.random.default_rng(0).normal(size=200_000))
-    assert widening(z) == pytest.approx(1.0, abs=0.02)
-    assert widening(3.0 * z) == pytest.approx(3.0, rel=0.02)
+def test_intervals_hold_what_they_promise_of_deviations_with_long_tails_too():
+    rng = np.random.default_rng(0)
+    normal = rng.normal(size=200_000)
+    found = Intervals.of(3.0 * normal)
+    assert found.one == pytest.approx(3.0, rel=0.02)
+    assert found.width(0.95) == pytest.approx(3.0 * 1.96, rel=0.02)
+    assert Intervals().width(0.9) == pytest.approx(1.645, abs=1e-3)
+    # every crystal has a spread of its own
+    long = normal * np.repeat(np.sqrt(3.0 / rng.chisquare(3.0, size=4000)), 50)
+    found = Intervals.of(long)
+    assert found.degrees == pytest.approx(3.0, rel=0.1)
+    for probability in (0.5, 0.6827, 0.9, 0.95, 0.99):
+        assert (np.abs(long) < found.width(probability)).mean() == pytest.approx(probability, abs=0.01)
+    # tails that no distribution of the family has end at the last one
+    assert Intervals.of(np.ones(100)).degrees > 1000.0
+    assert Intervals.of(np.r_[np.ones(80), 1e6 * np.ones(20)]).degrees == pytest.approx(1.0)
+    with pytest.raises(ParameterError, match="between 0 and 1"):
+        found.width(95.0)
 
 
 def test_crystals_of_unlike_sites_and_none_are_no_isotypes(kept):

@@ -212,7 +212,7 @@ def test_lines_tell_more_than_the_composition_alone(prior, unseen):
 def test_samples_have_the_covariance_and_the_density_the_mean(prior, unseen):
     guess = prior.predict(unseen[0].cell[0], None, ["Ba", "Ti", "O"])
     drawn = guess.draw(4000, seed=1)
-    sd = np.sqrt(np.diag(guess.covariance))
+    sd = guess.intervals.one * np.sqrt(np.diag(guess.covariance))
     np.testing.assert_allclose(drawn.mean(axis=0), guess.c, atol=5 * sd.max() / np.sqrt(4000))
     np.testing.assert_allclose(drawn.std(axis=0), sd, rtol=0.06)
     density, (mean, spread) = guess.density((8, 8, 8)), guess.at(np.array([[0.25, 0.5, 0.125], [0.0, 0.0, 0.0]]))
@@ -242,6 +242,7 @@ def test_a_file_holds_a_prior_to_half_precision(prior, unseen, tmp_path):
         one, other = (of.predict(pattern.edge, pattern, composition) for of in (prior, again))
         np.testing.assert_allclose(other.c, one.c, atol=0.01 * np.abs(one.c).max())
         np.testing.assert_allclose(other.covariance, one.covariance, atol=0.02 * np.abs(one.covariance).max())
+        assert other.intervals == one.intervals and other.after == one.after
     assert again.card["data"] == "typed in"
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(file.read_bytes()[:100])
@@ -365,11 +366,14 @@ def test_isotypes_are_calibrated_on_crystals_that_were_held_out(samples, unseen)
         refined = of.refine(of.predict(pattern.edge, pattern, list(sample.elements)), pattern)
         exact = of.basis.poses * of.basis.coefficients(next(vectors_of([perovskite_pose(sample)], of.basis.waves)))
         off = functions @ (exact[((exact - refined.c) ** 2).sum(axis=1).argmin()] - refined.c)
-        inside.append(np.abs(off) < np.array([[1.0], [1.96]]) * refined.at(points)[1])
+        sd = refined.at(points)[1] / refined.intervals.one
+        inside.append(np.abs(off) < np.array([[refined.intervals.width(p)] for p in (0.6827, 0.95)]) * sd)
+        low, high = refined.interval(points, 0.6827)
+        np.testing.assert_allclose(0.5 * (high - low), refined.at(points)[1], rtol=1e-4)
     narrow, wide = np.mean(inside, axis=(0, 2))
     # 24 crystals each judge all their points alike
-    assert 0.5 < narrow < 0.9
-    assert 0.8 < wide
+    assert 0.5 < narrow < 0.85
+    assert 0.88 < wide
     assert narrow < wide
 
 
