@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # novelty above which a model's word on an atom is worth nothing; 1 is where a hundredth of held-out atoms lie
 _NOVEL = 3.0
+# those of jaxnmr.electronic.scf.starts; all are compared with minao
+_STARTS = ("minao", "SAP", "Hückel", "hcore", "minao Fock")
 
 
 def add_hamiltonian(command: Callable) -> None:
@@ -76,6 +78,10 @@ def add_hamiltonian(command: Callable) -> None:
     split.add_argument(
         "--solver", choices=("DIIS", "Newton"), action="append", help="scf: may be given twice (default: both)"
     )
+    split.add_argument(
+        "--start", choices=_STARTS, action="append",
+        help="scf: besides minao, a regression and the network; may be given several times (default: all)",
+    )  # fmt: skip
     split.add_argument(
         "--stability", type=int, default=0, metavar="N", help="scf: test every Nth geometry's solutions (default: none)"
     )
@@ -165,7 +171,8 @@ def _scf(arguments: argparse.Namespace, console: Console) -> int:
 
     pyscf()
     path = Path(_only(arguments, "file"))
-    starts: dict[str, Start] = dict(STARTS)
+    wanted = ("minao", *(arguments.start or STARTS))
+    starts: dict[str, Start] = {name: start for name, start in STARTS.items() if name in wanted}
     energies = None
     if path.suffix == ".xyz":
         numbers, xyz = read_xyz(path)
