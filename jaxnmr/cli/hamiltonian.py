@@ -214,6 +214,9 @@ def _scf(arguments: argparse.Namespace, console: Console) -> int:
         stability_every=arguments.stability,
         callback=say,
     )
+    done = len({trial.geometry for trial in found.trials})
+    if done < len(xyz):
+        console.print(f"[bold red]interrupted[/]: the table is of the first {done} geometries")
     inputs = [path, *([arguments.model] if arguments.model else [])]
     written = write_comparison(
         found,
@@ -224,6 +227,8 @@ def _scf(arguments: argparse.Namespace, console: Console) -> int:
     )
     console.print(escape(found.table()))
     console.print(f"  report: {escape(str(written['report']))}")
+    if done < len(xyz):
+        return INTERRUPTED
     return OK if any(trial.state == "ground" for trial in found.trials) else NOT_CONVERGED
 
 

@@ -237,24 +237,38 @@ def compare(
         stability_every: every how many geometries all solutions are tested for stability; 0 tests only those that lie higher than
             the lowest.
         callback: called with each trial.
+
+    Returns:
+        All trials; of a comparison that is interrupted (``KeyboardInterrupt``), those of the geometries that are done, if there are any.
     """
     found: list[Trial] = []
-    for index, position in enumerate(xyz):
-        mine: list[tuple[Trial, Any]] = []
-        for solver in solvers:
-            for name, start in starts.items():
-                trial, field = restart(
-                    numbers, position, start, solver=solver, settings=settings, name=name, geometry=index,
-                    test_stability=bool(stability_every) and index % stability_every == 0,
-                )  # fmt: skip
-                mine.append((trial, field))
-                if callback is not None:
-                    callback(trial)
-        reached = [trial.energy for trial, _ in mine if trial.converged]
-        lowest = min([*reached, *([] if energies is None else [energies[index]])], default=np.nan)
-        for trial, field in mine:
-            values = asdict(trial) | {"above": trial.energy - lowest}
-            if trial.converged and trial.stable is None and values["above"] > SAME_STATE:
-                values["stable"] = stability(field)
-            found.append(Trial(**values))
+    try:
+        for index, position in enumerate(xyz):
+            mine: list[tuple[Trial, Any]] = []
+            for solver in solvers:
+                for name, start in starts.items():
+                    trial, field = restart(
+                        numbers, position, start, solver=solver, settings=settings, name=name, geometry=index,
+                        test_stability=bool(stability_every) and index % stability_every == 0,
+                    )  # fmt: skip
+                    mine.append((trial, field))
+                    if callback is not None:
+                        callback(trial)
+            found += _judged(mine, None if energies is None else float(energies[index]))
+    except KeyboardInterrupt:
+        if not found:
+            raise
     return Comparison(tuple(found), baseline)
+
+
+def _judged(mine: Sequence[tuple[Trial, Any]], known: float | None) -> list[Trial]:
+    """Trials of one geometry with their energies above the lowest, those that lie higher tested for stability."""
+    reached = [trial.energy for trial, _ in mine if trial.converged]
+    lowest = min([*reached, *([] if known is None else [known])], default=np.nan)
+    found = []
+    for trial, field in mine:
+        values = asdict(trial) | {"above": trial.energy - lowest}
+        if trial.converged and trial.stable is None and values["above"] > SAME_STATE:
+            values["stable"] = stability(field)
+        found.append(Trial(**values))
+    return found

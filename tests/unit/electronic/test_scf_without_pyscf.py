@@ -276,6 +276,29 @@ def test_a_table_has_changes_against_the_same_geometries_and_says_what_went_wron
     json.dumps(found.as_dict())
 
 
+def test_an_interrupted_comparison_is_of_the_geometries_that_are_done(monkeypatch):
+    from jaxnmr.electronic.scf import restart as module
+
+    done = []
+
+    def stopping(numbers, position, start, *, solver, name, geometry, **_):
+        if len(done) == 5:
+            raise KeyboardInterrupt
+        done.append(name)
+        return Trial(geometry, name, solver, 9, 11, 0, 1.0, 1.0, True, -1.0 + 1e-9 * len(done), 0.3), None
+
+    monkeypatch.setattr(module, "restart", stopping)
+    asked = ((8, 1, 1), np.zeros((4, 3, 3)), {"minao": None, "ours": None})
+    found = module.compare(*asked, solvers=("DIIS",))
+    assert [(trial.geometry, trial.start) for trial in found.trials] == [
+        (0, "minao"), (0, "ours"), (1, "minao"), (1, "ours"),
+    ]  # fmt: skip
+    assert found.trials[1].above == pytest.approx(1e-9, rel=1e-6)
+    done[1:] = [""] * 4
+    with pytest.raises(KeyboardInterrupt):
+        module.compare(*asked, solvers=("DIIS",))
+
+
 def test_xyz_files_are_read_and_errors_name_the_line(tmp_path):
     file = tmp_path / "two.xyz"
     frame = "3\nwater\nO 0 0 0\nH 0 0 0.96\nH 0.93 0 -0.24\n"
