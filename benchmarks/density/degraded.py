@@ -94,9 +94,9 @@ def scores(prior, test, keyword, level) -> list[list[float]]:
     rows, shape = [], (POINTS,) * 3
     for k, entry in enumerate(test):
         truth, counts = superposed(entry.crystal(), shape), Counter(entry.elements)
-        ssim = lambda density, poses=POSES, truth=truth: compare(
-            truth.values, density.values, poses=poses, shifts=True, most=4
-        ).ssim
+        ssim = lambda density, poses=POSES, truth=truth: (
+            compare(truth.values, density.values, poses=poses, shifts=True, most=4).ssim
+        )
         try:
             pattern = profile(entry, np.random.default_rng((7, k)), **{keyword: level})
             fit = lebail(pattern, (entry.a * 1.001,) * 3 + (90.0,) * 3, "P m -3 m")

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy
 
 if TYPE_CHECKING:
+    from . import density as density
+    from . import isotypes as isotypes
     from .checks.electrons import ElectronCount, ElectronCounts, electron_counts
     from .checks.orders import Arrangement, orders_of
     from .checks.preferred_orientation import Texture, texture_of

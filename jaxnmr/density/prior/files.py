@@ -14,9 +14,9 @@ import safetensors.numpy
 
 from ..._files import write_atomically
 from ...errors import ConventionError, DataError, ParseError
+from ..intervals import Intervals
 from .basis import Basis
 from .data import LineSet
-from .intervals import Intervals
 from .isotypes import Isotypes
 from .model import DensityPrior
 from .network import CoefficientNetwork

@@ -14,9 +14,9 @@ from jaxtyping import Float
 
 from ...errors import ParameterError
 from ..grid import Density
+from ..intervals import NORMAL, Intervals
 from .basis import Basis
 from .data import LineNoise, LineSet, fractions
-from .intervals import NORMAL, Intervals
 from .isotypes import Isotypes
 from .modes import Mode, modes_of, refine_modes, spread_of
 from .network import CoefficientNetwork, Normal, features

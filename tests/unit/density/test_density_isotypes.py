@@ -5,10 +5,10 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from jaxnmr.density.intervals import Intervals
 from jaxnmr.density.prior.basis import principal_basis
 from jaxnmr.density.prior.data import LineNoise, LineSet, centred, perovskite_pose
 from jaxnmr.density.prior.geometries import geometries_of
-from jaxnmr.density.prior.intervals import Intervals
 from jaxnmr.density.prior.isotypes import Isotypes
 from jaxnmr.density.prior.modes import Mode, modes_of, refine_modes, spread_of
 from jaxnmr.density.prior.refine import LineModel, refine_coefficients

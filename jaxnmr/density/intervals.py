@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.optimize import brentq
 from scipy.stats import t as student
 
-from ...errors import ParameterError
+from ..errors import ParameterError
 
 ONE = 0.682689
 # of freedom: with the least tails are as of Cauchy's distribution, with the most as of the normal one
