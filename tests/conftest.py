@@ -30,12 +30,10 @@ class Precision(NamedTuple):
     rtol: float
 
 
-# jaxlib 0.10 compiles in little more than half of the time so, and a sixth faster still where it does not share a program out
-# among threads. Later ones may not know the options, and an unknown one ends the process. Read when the first array is made,
-# and by programs that tests start.
+# jaxlib 0.10 compiles in little more than half of the time so; later ones do not know the option, and an unknown one ends the
+# process. Read when the first array is made, and by programs that tests start.
 if version("jaxlib").startswith("0.10."):
-    _FAST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FAST}".strip()
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
 
 # Tracing makes many small objects that live on, among which Python looks for cycles again and again: a tenth of the time.
 gc.set_threshold(50_000, 10, 10)

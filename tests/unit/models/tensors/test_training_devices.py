@@ -139,7 +139,7 @@ ask = pickle.loads((folder / "ask").read_bytes())
 paths = [folder / f"member_{k}.{process}" for k in range(len(ask["recipes"]))]
 # the first process has a state that goes on
 found = train_members(**ask, checkpoints=paths, width=2)
-print(jax.device_count(), len(list(folder.glob("*.1"))))
+print(jax.device_count(), len(list(folder.glob("member_*.1"))))
 (folder / f"found.{process}").write_bytes(pickle.dumps(jax.device_get([(r.model, r.history) for r in found])))
 """
 
