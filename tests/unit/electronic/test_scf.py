@@ -129,7 +129,9 @@ def test_data_go_on_where_they_stopped_and_do_not_depend_on_it(tmp_path):
     (tmp_path / "b" / "minimum.npz").write_bytes((tmp_path / "a" / "minimum.npz").read_bytes())
     generate(plan, 3, tmp_path / "b")
     one, two = (HamiltonianData.read(collect(tmp_path / name)) for name in "ab")
-    assert np.array_equal(one.xyz, two.xyz) and np.array_equal(one.h, two.h)
+    assert np.array_equal(one.xyz, two.xyz)
+    # threads add in any order
+    np.testing.assert_allclose(one.h, two.h, rtol=0.0, atol=1e-11)
     assert one.metadata["start"] == "minao" and one.metadata["sampling"] == "modes"
     # PBE/def2-SVP of water: bend and stretches, 1/cm
     with np.load(tmp_path / "a" / "minimum.npz") as kept:
