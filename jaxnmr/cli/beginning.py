@@ -14,6 +14,7 @@ from ..errors import JaxnmrError
 from .codes import INTERRUPTED, NOT_CONVERGED, OK
 from .commands import _prepare, _refined
 from .folders import usable
+from .solving import add_region
 
 TUBES = ("Cu", "Mo", "Co", "Fe", "Cr", "Ag")
 
@@ -44,11 +45,7 @@ def add_new(command: Callable) -> None:
     new.add_argument(
         "--geometry", choices=("bragg-brentano", "debye-scherrer"), help="flat specimen or capillary, where no file says it"
     )  # fmt: skip
-    new.add_argument("--limits", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of 2theta in degrees")
-    new.add_argument(
-        "--exclude", nargs=2, type=float, action="append", default=[], metavar=("LOW", "HIGH"),
-        help="a region of 2theta to leave out; may be given again",
-    )  # fmt: skip
+    add_region(new)
     new.add_argument("--isotope", metavar="29Si", help="observed nucleus of spectra, where the data do not say it")
     new.add_argument("--b0", type=float, metavar="TESLA", help="field of spectra, where the data do not say it")
     new.add_argument(

@@ -14,6 +14,7 @@ from ..errors import JaxnmrError
 from .codes import OK
 from .commands import _prepare
 from .folders import usable
+from .solving import add_region
 
 if TYPE_CHECKING:
     from ..density.prior.model import DensityPrior
@@ -58,16 +59,7 @@ def add_density(command: Callable) -> None:
         "--wavelength", nargs="+", type=_positive, metavar="A", help="in Å, one or two, where no file says it"
     )
     density.add_argument("--instrument", type=Path, metavar="FILE", help="parameter file of the diffractometer")
-    density.add_argument("--limits", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of 2theta in degrees")
-    density.add_argument(
-        "--exclude",
-        nargs=2,
-        type=float,
-        action="append",
-        default=[],
-        metavar=("LOW", "HIGH"),
-        help="a region of 2theta to leave out",
-    )
+    add_region(density)
     density.add_argument(
         "--position",
         type=_positive,

@@ -114,6 +114,15 @@ def _add_pattern(parser: argparse.ArgumentParser) -> None:
         choices=("bragg-brentano", "debye-scherrer"),
         help="flat specimen or capillary, where no file says it (default: bragg-brentano)",
     )
+    add_region(parser)
+
+
+def _read(arguments: argparse.Namespace) -> Pattern:
+    return read_measured(arguments, arguments.pattern)
+
+
+def add_region(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which part of a pattern counts."""
     parser.add_argument("--limits", nargs=2, type=float, metavar=("LOW", "HIGH"), help="of 2theta in degrees")
     parser.add_argument(
         "--exclude",
@@ -124,10 +133,6 @@ def _add_pattern(parser: argparse.ArgumentParser) -> None:
         metavar=("LOW", "HIGH"),
         help="a region of 2theta to leave out; may be given again",
     )
-
-
-def _read(arguments: argparse.Namespace) -> Pattern:
-    return read_measured(arguments, arguments.pattern)
 
 
 def read_measured(arguments: argparse.Namespace, file: Path) -> Pattern:

@@ -17,10 +17,10 @@ import numpy as np
 from ..errors import ConventionError
 from ..models.networks.equivariant import (
     EVEN,
-    SILU_RMS,
     Features,
     Linear,
     Path,
+    RadialLayers,
     couplings,
     gate,
     harmonics,
@@ -165,7 +165,7 @@ class _Layer(nn.Module):
         sent = {ir: take(x, edges.from_) for ir, x in given.items()}
         paths = paths_to(hidden, irreps_of(sent), config.lmax)
         count = sum(sent[p.ir].shape[-1] for found in paths.values() for p in found)
-        weights = _Radial((config.width, count), name="radial")(edges.radial)
+        weights = RadialLayers((config.width, count), name="radial")(edges.radial)
         received = edges.products(sent, paths, config.lmax, weights)
         scale = 1.0 / math.sqrt(config.neighbours)
         received = {ir: edges.summed(x) * scale for ir, x in received.items()}
@@ -234,31 +234,17 @@ class _Pair(nn.Module):
         }
         paths = paths_to(e3nn.Irreps(config.pair), irreps_of(both), _HIGHEST_OF_BLOCKS)
         count = sum(both[p.ir].shape[-1] for found in paths.values() for p in found)
-        weights = _Radial((config.width, count), name="radial")(edges.radial)
+        weights = RadialLayers((config.width, count), name="radial")(edges.radial)
         made = edges.products(both, paths, _HIGHEST_OF_BLOCKS, weights)
         first = _gated(config.pair, made, None, None, "first")
         # once more, with factors that know the invariants of the pair
         invariants = jnp.concatenate([first[EVEN][:, 0], edges.radial], axis=1)
-        factors = _Radial((config.width, sum(x.shape[-1] for x in first.values())), name="factors")(invariants)
+        factors = RadialLayers((config.width, sum(x.shape[-1] for x in first.values())), name="factors")(invariants)
         second, start = {}, 0
         for ir, x in first.items():
             second[ir] = x * factors[:, None, start : start + x.shape[-1]]
             start += x.shape[-1]
         return _joined(first, second)
-
-
-class _Radial(nn.Module):
-    """Layers without biases, so that what comes out vanishes with what goes in."""
-
-    widths: tuple[int, ...]
-
-    @nn.compact
-    def __call__(self, x):
-        for k, width in enumerate(self.widths):
-            matrix = self.param(f"w{k}", nn.initializers.normal(1.0), (x.shape[-1], width), x.dtype)
-            x = x @ (matrix / math.sqrt(x.shape[-1]))
-            x = nn.silu(x) / SILU_RMS if k < len(self.widths) - 1 else x
-        return x
 
 
 def _joined(*parts: Features) -> Features:

@@ -12,9 +12,9 @@ from ..._arguments import checked
 from ...crystal import Crystal, metric, plan_expansion, positions, reciprocal_metric
 from ...errors import ConventionError, SymmetryError
 from ...units import EIGHT_PI2
+from ..agreement import SCALE_SPREAD, best_scale, r_factor, root_mean_square
 from ..shapes import atom_gaussians
 from .lines import LineAreas
-from .refine import SCALE_SPREAD, best_scale, r_factor
 from .waves import IndependentWaves
 
 # Å² and Å, what displacements and coordinates are expected to be within, and how far a coordinate moves in one step
@@ -216,9 +216,8 @@ class _Fit(NamedTuple):
         esd = np.sqrt(np.maximum(np.diag(self.basis @ covariance @ self.basis.T), 0.0)).reshape(-1, 3)
         scale = begin * float(np.exp(SCALE_SPREAD * z[size]))
         areas = [self.summing @ np.abs(self.waves(*of)[0]) ** 2 for of in ((xyz0, u0), (xyz, u))]
-        rms = lambda r: float(np.sqrt(np.mean(r**2)))
         return FittedAtoms(
-            crystal.replace(xyz=xyz, u_iso=u), crystal, scale, rms(first), rms(residual), r_factor(self.area, begin * areas[0]),
+            crystal.replace(xyz=xyz, u_iso=u), crystal, scale, root_mean_square(first), root_mean_square(residual), r_factor(self.area, begin * areas[0]),
             r_factor(self.area, scale * areas[1]), esd, taken,
         )  # fmt: skip
 

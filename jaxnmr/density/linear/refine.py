@@ -6,13 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from ...errors import ConventionError
+from ..agreement import SCALE_SPREAD, best_scale, r_factor, root_mean_square
+from ..descent import most_probable
 from ..grid import Density, Shape
 from .lines import LineAreas
 from .model import LinearDensity
 
-# standard deviation of the logarithm of the scale, which nothing is known of
-SCALE_SPREAD = 3.0
-_LEAST_GAIN = 1e-4
 _WORDS = {"valence": "valence electrons", "all-electron": "all electrons"}
 
 
@@ -50,16 +49,6 @@ class RefinedDensity(NamedTuple):
         return self.known.density(self.c, shape)
 
 
-def best_scale(area: Float[np.ndarray, " n"], calculated: Float[np.ndarray, " n"]) -> float:
-    """The scale with which square roots of areas agree best."""
-    return float((np.sqrt(area * calculated).sum() / calculated.sum()) ** 2)
-
-
-def r_factor(area: Float[np.ndarray, " n"], calculated: Float[np.ndarray, " n"]) -> float:
-    """``sum |sqrt(I_o) - sqrt(I_c)|/sum sqrt(I_o)``."""
-    return float(np.abs(np.sqrt(area) - np.sqrt(calculated)).sum() / np.sqrt(area).sum())
-
-
 def refine_density(known: LinearDensity, lines: LineAreas, *, steps: int = 40) -> RefinedDensity:
     """Correct a density by the areas of lines of an unknown scale.
 
@@ -88,34 +77,12 @@ def refine_density(known: LinearDensity, lines: LineAreas, *, steps: int = 40) -
         jacobian[:, size] = calculated * SCALE_SPREAD
         return whitening @ (root - observed), whitening @ (jacobian / (2.0 * root)[:, None])
 
-    z = np.zeros(size + 1)
-    residual, jacobian = at(z)
-    first, cost, damping, taken = residual, residual @ residual, 1e-3, 0
-    for _ in range(steps):
-        # lines are fewer than coefficients: their matrix is the smaller one
-        inner = jacobian @ jacobian.T + (1.0 + damping) * np.eye(len(residual))
-        target = -jacobian.T @ np.linalg.solve(inner, residual - jacobian @ z)
-        trial = z + (target - z) / (1.0 + damping)
-        tried, slope = at(trial)
-        new = tried @ tried + trial @ trial
-        if new < cost:
-            gain = cost - new
-            z, residual, jacobian, cost = trial, tried, slope, new
-            damping, taken = damping * 0.1, taken + 1
-            if gain < _LEAST_GAIN * (1.0 + cost):
-                break
-        else:
-            damping = max(damping, 1e-2) * 10.0
-            if damping > 1e6:
-                break
-    inner = np.eye(len(residual)) + jacobian @ jacobian.T
-    covariance = (np.eye(size + 1) - jacobian.T @ np.linalg.solve(inner, jacobian))[:size, :size]
-    c, scale = z[:size], begin * float(np.exp(z[size] * SCALE_SPREAD))
+    found = most_probable(at, size + 1, steps)
+    c, scale = found.z[:size], begin * float(np.exp(found.z[size] * SCALE_SPREAD))
     before, after = (summing @ np.abs(f) ** 2 for f in (mean, known.structure_factors(c)))
-    rms = lambda of: float(np.sqrt(np.mean(of**2)))
     return RefinedDensity(
-        known, c, 0.5 * (covariance + covariance.T), scale, rms(first), rms(residual), r_factor(lines.area, begin * before),
-        r_factor(lines.area, scale * after), taken, float(-0.5 * (cost + np.linalg.slogdet(inner)[1])),
+        known, c, found.covariance[:size, :size], scale, root_mean_square(found.first), root_mean_square(found.residual), r_factor(lines.area, begin * before),
+        r_factor(lines.area, scale * after), found.steps, found.log_evidence,
     )  # fmt: skip
 
 

@@ -16,9 +16,10 @@ from ...objective.evidence import Knowledge, Rows, rows_of
 from ...objective.state import State
 from ...objective.term import Term, calculated_of
 from ...typing import Array, Quantity
+from ..agreement import SCALE_SPREAD, best_scale
 from .lines import LineAreas
 from .model import LinearDensity
-from .refine import SCALE_SPREAD, best_scale, require_same_electrons
+from .refine import require_same_electrons
 from .source import DENSITY
 
 COEFFICIENTS = "c"

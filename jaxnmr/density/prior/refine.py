@@ -5,12 +5,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from ..agreement import SCALE_SPREAD, best_scale, r_factor, root_mean_square
+from ..descent import most_probable
 from .basis import Basis
 from .data import LineSet
-
-# a step is shortened where it makes things worse, and the search ends when nothing changes by more than this
-_LEAST_GAIN = 1e-4
-_SCALE_SPREAD = 3.0
 
 
 class LineModel(NamedTuple):
@@ -100,55 +98,23 @@ def refine_coefficients(
     deviation = sigma / (2.0 * observed)
     size, free = len(mean), scale is None
     if scale is None:
-        calculated = model.areas(mean)
-        scale = float((np.sqrt(areas * calculated).sum() / calculated.sum()) ** 2)
+        scale = best_scale(areas, model.areas(mean))
     begin = float(scale)
 
     def at(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         calculated, slope = model.areas_and_derivatives(mean + factor @ z[:size])
-        grown = begin * np.exp(z[size] * _SCALE_SPREAD)
+        grown = begin * np.exp(z[size] * SCALE_SPREAD)
         root = np.sqrt(grown * calculated + lift)
         jacobian = np.empty((len(areas), size + 1))
         jacobian[:, :size] = (grown * slope) @ factor
-        jacobian[:, size] = grown * calculated * _SCALE_SPREAD * free
+        jacobian[:, size] = grown * calculated * SCALE_SPREAD * free
         return (root - observed) / deviation, jacobian / (2.0 * root * deviation)[:, None]
 
-    z = np.zeros(size + 1)
-    residual, jacobian = at(z)
-    first, cost, damping, taken = residual, residual @ residual, 1e-3, 0
-    for _ in range(steps):
-        # the matrix of the lines is much smaller than that of the coefficients
-        right = residual - jacobian @ z
-        inner = jacobian @ jacobian.T + (1.0 + damping) * np.eye(len(residual))
-        target = -jacobian.T @ np.linalg.solve(inner, right)
-        trial = z + (target - z) / (1.0 + damping)
-        tried, slope = at(trial)
-        new = tried @ tried + trial @ trial
-        if new < cost:
-            gain = cost - new
-            z, residual, jacobian, cost = trial, tried, slope, new
-            damping, taken = damping * 0.1, taken + 1
-            if gain < _LEAST_GAIN * (1.0 + cost):
-                break
-        else:
-            damping = max(damping, 1e-2) * 10.0
-            if damping > 1e6:
-                break
-    inner = np.eye(len(residual)) + jacobian @ jacobian.T
-    shrunk = np.eye(size + 1) - jacobian.T @ np.linalg.solve(inner, jacobian)
-    posterior = factor @ shrunk[:size, :size] @ factor.T
-    c = mean + factor @ z[:size]
-    found = begin * float(np.exp(z[size] * _SCALE_SPREAD))
+    ended = most_probable(at, size + 1, steps)
+    posterior = factor @ ended.covariance[:size, :size] @ factor.T
+    c = mean + factor @ ended.z[:size]
+    found = begin * float(np.exp(ended.z[size] * SCALE_SPREAD))
     return Refined(
-        c, 0.5 * (posterior + posterior.T), found, _rms(first), _rms(residual),
-        _r(areas, begin * model.areas(mean)), _r(areas, found * model.areas(c)), taken,
-        float(-0.5 * (cost + np.linalg.slogdet(inner)[1])),
+        c, 0.5 * (posterior + posterior.T), found, root_mean_square(ended.first), root_mean_square(ended.residual),
+        r_factor(areas, begin * model.areas(mean)), r_factor(areas, found * model.areas(c)), ended.steps, ended.log_evidence,
     )  # fmt: skip
-
-
-def _rms(residual: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(residual**2)))
-
-
-def _r(areas: np.ndarray, calculated: np.ndarray) -> float:
-    return float(np.abs(np.sqrt(areas) - np.sqrt(calculated)).sum() / np.sqrt(areas).sum())

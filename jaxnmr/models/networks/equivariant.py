@@ -225,3 +225,17 @@ def _even(x: Array) -> Array:
 
 def _flat(x: Array) -> Array:
     return x.reshape(len(x), -1)
+
+
+class RadialLayers(nn.Module):
+    """Layers without biases, so that what comes out vanishes with what goes in, as radial functions do with their envelope."""
+
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x):
+        for k, width in enumerate(self.widths):
+            matrix = self.param(f"w{k}", nn.initializers.normal(1.0), (x.shape[-1], width), x.dtype)
+            x = x @ (matrix / math.sqrt(x.shape[-1]))
+            x = nn.silu(x) / SILU_RMS if k < len(self.widths) - 1 else x
+        return x

@@ -20,9 +20,9 @@ from ...typing import Array
 from .config import NetworkConfig
 from .equivariant import (
     EVEN,
-    SILU_RMS,
     Features,
     Linear,
+    RadialLayers,
     add,
     couplings,
     gate,
@@ -161,7 +161,7 @@ class _Layer(nn.Module):
         target = e3nn.Irreps(self.target)
         products = paths_to(target, given, self.config.lmax)
         counts = [sum(sent[p.ir].shape[-1] for p in paths) for paths in products.values()]
-        weights = _Radial((*self.config.radial_hidden, sum(counts)), name="radial")(edges.radial)
+        weights = RadialLayers((*self.config.radial_hidden, sum(counts)), name="radial")(edges.radial)
         weights = jnp.split(weights, np.cumsum(counts)[:-1], axis=1)
         received: Features = {}
         for (ir, paths), weight in zip(products.items(), weights, strict=True):
@@ -178,20 +178,6 @@ class _Layer(nn.Module):
         out = reachable.filter(keep=["0e", "0o"]) + e3nn.Irreps([(gated, "0e")]) + reachable.filter(drop=["0e", "0o"])
         own = [(ir, to_centres(x)) for ir, x in Linear(str(out), kinds, name="own")(features, species)]
         return gate(add(own, Linear(str(out), name="received")(received)), gated)
-
-
-class _Radial(nn.Module):
-    """Weights ``(edges, count)`` of messages. Without biases, so that they vanish with the envelope."""
-
-    widths: tuple[int, ...]
-
-    @nn.compact
-    def __call__(self, x):
-        for k, width in enumerate(self.widths):
-            matrix = self.param(f"w{k}", nn.initializers.normal(1.0), (x.shape[-1], width), x.dtype)
-            x = x @ (matrix / math.sqrt(x.shape[-1]))
-            x = nn.silu(x) / SILU_RMS if k < len(self.widths) - 1 else x
-        return x
 
 
 def radial_basis(x: Array, count: int) -> Array:
