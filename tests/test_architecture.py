@@ -38,13 +38,13 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 GROUND = {
-    "_arguments", "_arrays", "_cache", "_compat", "_compilations", "_digest", "_files", "_functions", "_kept", "_lazy", "_local", "_precision", "_record", "_ridge", "_struct", "_tables",
+    "_arguments", "_arrays", "_cache", "_compat", "_compilations", "_digest", "_files", "_functions", "_kept", "_lazy", "_local", "_model_file", "_precision", "_record", "_ridge", "_struct", "_tables",
     "_tuning", "_version", "_warn", "_words", "errors", "typing", "units",
 }  # fmt: skip
 
 # third-party packages each room may import
 ALLOWED = {
-    "ground": {"jax", "jaxlib", "numpy", "jaxtyping"},
+    "ground": {"jax", "jaxlib", "numpy", "jaxtyping", "safetensors"},
     "crystal": {"jax", "numpy", "gemmi", "jaxtyping"},
     "diffraction": {"jax", "numpy", "gemmi", "jaxtyping", "scipy"},
     "nmr": {"jax", "numpy", "jaxtyping"},

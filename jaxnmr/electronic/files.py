@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 
-from .._files import write_atomically
-from ..errors import ConventionError, DataError, ParseError
+from .._model_file import read_described, require_shapes, write_described
+from ..errors import ConventionError, ParseError
 from .config import HamiltonianConfig
 
 FORMAT = 1
@@ -72,26 +68,10 @@ def write_model(path: str | Path, model) -> Path:
     Raises:
         DataError: numbers that are not finite, a card that JSON cannot hold, or a file that cannot be written.
     """
-    path = Path(path)
     arrays = flat(model.weights, "weights") | flat(dict(model.scales), "scales") | flat(dict(model.shifts), "shifts")
     arrays |= flat({key: dict(of) for key, of in model.environments.items()}, "environments")
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise DataError(f"parameter {name} is not finite: the training has diverged")
-    description = {
-        "format": FORMAT,
-        "architecture": model.config.to_dict(),
-        "card": dict(model.card),
-        "sha256": _digest(arrays),
-    }
-    try:
-        text = json.dumps(description, allow_nan=False, sort_keys=True, ensure_ascii=False)
-        write_atomically(path, safetensors.numpy.save(arrays, metadata={_KEY: text}))
-    except (TypeError, ValueError) as error:
-        raise DataError(f"the card of the model does not fit in JSON: {error}") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
-    return path
+    description = {"architecture": model.config.to_dict(), "card": dict(model.card)}
+    return write_described(path, _KEY, FORMAT, description, arrays)
 
 
 def read_model(path: str | Path, shapes_of: Callable[[HamiltonianConfig], Any]):
@@ -101,36 +81,17 @@ def read_model(path: str | Path, shapes_of: Callable[[HamiltonianConfig], Any]):
         ParseError: no such file, no model, corrupted numbers, another version, parameters that do not fit.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ParseError(path, None, "no such file; expected a model written by HamiltonianModel.save")
+    description, arrays = read_described(
+        path, _KEY, FORMAT, what="a Hamiltonian model", written_by="HamiltonianModel.save"
+    )
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ParseError(path, None, f"is damaged or no safetensors file: {error}") from error
-    if _KEY not in metadata:
-        raise ParseError(path, None, "holds arrays, but no description of a Hamiltonian model by jaxnmr")
-    try:
-        description = json.loads(metadata[_KEY])
-        version, digest, card = description["format"], description["sha256"], description["card"]
+        card = description["card"]
         config = HamiltonianConfig.from_dict(_tuples(description["architecture"]))
     except (ValueError, KeyError, TypeError, AttributeError, ConventionError) as error:
         raise ParseError(path, None, f"the description of the model cannot be read: {error}") from error
-    if version != FORMAT:
-        raise ParseError(path, None, f"is of format {version}; this version of jaxnmr reads format {FORMAT}")
-    if _digest(arrays) != digest:
-        raise ParseError(path, None, "numbers differ from those that were saved: the file is damaged; get it again")
     weights = nested(arrays, "weights")
-    found, wanted = (
-        {name: np.shape(array) for name, array in of.items()}
-        for of in (flat(weights, ""), _shapes(shapes_of(config), ""))
-    )
-    if found != wanted:
-        name = sorted(n for n in found.keys() | wanted.keys() if found.get(n) != wanted.get(n))[0]
-        raise ParseError(
-            path, None, f"parameter {name!r} has the shape {found.get(name)}; its architecture needs {wanted.get(name)}"
-        )
+    shapes = lambda of: {name: np.shape(array) for name, array in of.items()}
+    require_shapes(path, shapes(flat(weights, "")), shapes(_shapes(shapes_of(config), "")))
     parts = (nested(arrays, name) for name in ("scales", "shifts", "environments"))
     return config, card, weights, *parts
 
@@ -143,11 +104,3 @@ def _shapes(tree: Any, prefix: str) -> dict[str, np.ndarray]:
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-
-
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
-        digest.update(arrays[name].tobytes())
-    return digest.hexdigest()

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
-from ..._files import write_atomically
-from ...errors import ConventionError, DataError, ParseError
+from ..._model_file import read_described, require_shapes, write_described
+from ...errors import ConventionError, ParseError
 from ..networks.config import NetworkConfig
 
 FORMAT = 1
@@ -62,27 +58,8 @@ def write_checkpoint(
     Raises:
         DataError: parameters that are not finite, a description JSON cannot hold, or a file that cannot be written.
     """
-    path = Path(path)
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise DataError(f"parameter {name} is not finite: the training has diverged")
-    description = {
-        "format": FORMAT,
-        "architecture": config.to_dict(),
-        "card": dataclasses.asdict(card),
-        "members": members,
-        "sha256": _digest(arrays),
-    }
-    try:
-        text = json.dumps(description, allow_nan=False, sort_keys=True, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"the description of the model does not fit in JSON: {error}") from error
-    try:
-        write_atomically(path, safetensors.numpy.save(arrays, metadata={_KEY: text}))
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
-    return path
+    description = {"architecture": config.to_dict(), "card": dataclasses.asdict(card), "members": members}
+    return write_described(path, _KEY, FORMAT, description, arrays)
 
 
 def read_checkpoint(
@@ -101,44 +78,15 @@ def read_checkpoint(
         ParseError: no such file, no model, corrupted numbers, another version, parameters that do not fit.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ParseError(path, None, "no such file; expected a model written by TensorModel.save")
+    description, arrays = read_described(path, _KEY, FORMAT, what="a model", written_by="TensorModel.save")
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ParseError(path, None, f"is damaged or no safetensors file: {error}") from error
-    if _KEY not in metadata:
-        raise ParseError(path, None, "holds arrays, but no description of a model by jaxnmr")
-    try:
-        description = json.loads(metadata[_KEY])
-        version, digest, card = description["format"], description["sha256"], description["card"]
-        members = description.get("members")
+        card, members = description["card"], description.get("members")
         if not (members is None or (type(members) is int and members > 0)):
             raise ValueError(f"members is {members!r}; expected a positive number or null")
         config = NetworkConfig.from_dict(description["architecture"])
     except (ValueError, KeyError, TypeError, ConventionError) as error:
         raise ParseError(path, None, f"the description of the model cannot be read: {error}") from error
-    if version != FORMAT:
-        raise ParseError(path, None, f"is of format {version}; this version of jaxnmr reads format {FORMAT}")
-    if _digest(arrays) != digest:
-        raise ParseError(path, None, "numbers differ from those that were saved: the file is damaged; get it again")
     shapes = {name: array.shape for name, array in arrays.items()}
-    expected = shapes if names_and_shapes is None else dict(names_and_shapes(config, members, arrays))
-    if shapes != expected:
-        name = sorted(n for n in shapes.keys() | expected.keys() if shapes.get(n) != expected.get(n))[0]
-        raise ParseError(
-            path,
-            None,
-            f"parameter {name!r} has the shape {shapes.get(name)}; its architecture needs {expected.get(name)}",
-        )
+    if names_and_shapes is not None:
+        require_shapes(path, shapes, dict(names_and_shapes(config, members, arrays)))
     return config, card, arrays, members
-
-
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
-        digest.update(arrays[name].tobytes())
-    return digest.hexdigest()

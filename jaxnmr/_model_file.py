@@ -1,0 +1,107 @@
+"""Models on disk: arrays as safetensors, everything else as JSON in the header of the same file (host)."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from ._files import write_atomically
+from .errors import DataError, ParseError
+
+
+def write_described(
+    path: str | Path, key: str, version: int, description: Mapping[str, Any], arrays: Mapping[str, Any]
+) -> Path:
+    """Write arrays with a description; the file is replaced in one go, so it is never half written.
+
+    Args:
+        path: the file.
+        key: in the header, by which files of one kind are known.
+        version: of the format.
+        description: what is written as JSON.
+        arrays: by name.
+
+    Raises:
+        DataError: numbers that are not finite, a description JSON cannot hold, or a file that cannot be written.
+    """
+    path = Path(path)
+    kept = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    for name, array in kept.items():
+        if not np.isfinite(array).all():
+            raise DataError(f"parameter {name} is not finite: the training has diverged")
+    whole = {"format": version, **description, "sha256": _digest(kept)}
+    try:
+        text = json.dumps(whole, allow_nan=False, sort_keys=True, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the description of the model does not fit in JSON: {error}") from error
+    try:
+        write_atomically(path, safetensors.numpy.save(kept, metadata={key: text}))
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
+    return path
+
+
+def read_described(
+    path: str | Path, key: str, version: int, *, what: str, written_by: str
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read the description and the arrays of such a file.
+
+    Args:
+        path, key, version: as of :func:`write_described`.
+        what: a description of, for errors: ``"a model"``.
+        written_by: what writes such files, for errors.
+
+    Raises:
+        ParseError: no such file, no model, corrupted numbers, or another version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ParseError(path, None, f"no such file; expected a model written by {written_by}")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ParseError(path, None, f"is damaged or no safetensors file: {error}") from error
+    if key not in metadata:
+        raise ParseError(path, None, f"holds arrays, but no description of {what} by jaxnmr")
+    try:
+        description = json.loads(metadata[key])
+        found, digest = description["format"], description["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ParseError(path, None, f"the description of the model cannot be read: {error}") from error
+    if found != version:
+        raise ParseError(path, None, f"is of format {found}; this version of jaxnmr reads format {version}")
+    if _digest(arrays) != digest:
+        raise ParseError(path, None, "numbers differ from those that were saved: the file is damaged; get it again")
+    return description, arrays
+
+
+def require_shapes(
+    path: str | Path, found: Mapping[str, tuple[int, ...]], needed: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Refuse parameters that are not those of an architecture.
+
+    Raises:
+        ParseError: with the name of the first that differs.
+    """
+    if found != needed:
+        name = sorted(n for n in found.keys() | needed.keys() if found.get(n) != needed.get(n))[0]
+        raise ParseError(
+            Path(path),
+            None,
+            f"parameter {name!r} has the shape {found.get(name)}; its architecture needs {needed.get(name)}",
+        )
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
