@@ -50,6 +50,10 @@ class ConvergenceError(JaxnmrError):
     result: Any
 
 
+class DynamicsError(JaxnmrError):
+    """A simulation that cannot go on: atoms fly apart, or the structure left what its energy can describe."""
+
+
 class ParameterError(JaxnmrError):
     """A parameter name, bound, tie or selection that makes no sense."""
 
