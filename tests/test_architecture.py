@@ -312,6 +312,7 @@ def test_no_lazy_name_is_that_of_a_module_beside_it(package):
 def test_a_name_that_no_face_shows_is_an_attribute_error():
     assert {
         "jaxnmr",
+        "jaxnmr.dynamics",
         "jaxnmr.electronic",
         "jaxnmr.energy",
         "jaxnmr.inference",

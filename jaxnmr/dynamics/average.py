@@ -181,7 +181,8 @@ def _go_on(
         potential, cell.crystal, cell.masses, course.state, ensemble, steps=(total - number) * schedule.every,
         every=schedule.every,
     )  # fmt: skip
-    for number, frame in enumerate(frames, number + 1):
+    for frame in frames:
+        number += 1
         course.state = frame.state
         if number > schedule.settling:
             vectors, positions = np.asarray(frame.state.vectors), np.asarray(frame.state.positions)
