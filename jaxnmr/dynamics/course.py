@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._files import write_atomically
@@ -68,12 +69,12 @@ def save_course(path: str | Path, course: Course, asked: Mapping[str, Any]) -> P
     Raises:
         OSError: it cannot be written.
     """
-    arrays = {f"frames/{name}": values for name, values in course.arrays().items()}
+    arrays: dict[str, Any] = {f"frames/{name}": values for name, values in course.arrays().items()}
     arrays |= {f"structure/{name}": values for name, values in course.structure.items()}
     arrays |= {f"state/{name}": values for name, values in _flat(course.state).items()}
     note = {"format": _FORMAT, "asked": dict(asked), "begun": course.begun}
     buffer = io.BytesIO()
-    np.savez(buffer, note=np.array(json.dumps(note, sort_keys=True)), **arrays)
+    np.savez(buffer, **(arrays | {"note": np.array(json.dumps(note, sort_keys=True))}))
     return write_atomically(path, buffer.getvalue())
 
 
@@ -125,6 +126,6 @@ def _state(arrays: Mapping[str, np.ndarray]) -> State:
         vectors=arrays["vectors"],
         velocities=arrays["velocities"],
         acting=Forces(energy=arrays["energy"], forces=arrays["forces"], virial=arrays["virial"]),
-        key=jax.random.wrap_key_data(arrays["key"]),
+        key=jax.random.wrap_key_data(jnp.asarray(arrays["key"])),
         step=arrays["step"],
     )

@@ -15,6 +15,7 @@ from ..models.tensors.prediction import Prediction
 from ..models.tensors.tensor_model import TensorModel
 from ..nmr import ShiftReference
 from ..nmr.tensors import haeberlen_from_shielding, maryland_from_shielding
+from ..typing import Array
 from .pooling import mean_of_images, pooled_tensors
 from .supercells import Supercell
 
@@ -114,7 +115,7 @@ def descriptors(head: str, tensors: Float[np.ndarray, "... 3 3"]) -> Float[np.nd
     known = np.isfinite(tensors).all(axis=(-2, -1))
     if head == SHIELDING:
         of = maryland_from_shielding(tensors[known])
-        columns = (of.iso, of.span, of.skew)
+        columns: tuple[Array, ...] = (of.iso, of.span, of.skew)
     else:
         found = haeberlen_from_shielding(tensors[known])
         columns = (found.zeta, found.eta)
