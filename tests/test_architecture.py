@@ -65,6 +65,7 @@ ALLOWED = {
     "electronic.scf": {"numpy", "scipy", "pyscf"},
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy", "distributed"},
+    "dynamics": {"jax", "numpy", "jaxtyping", "scipy"},
     "solve": {"jax", "numpy", "gemmi", "jaxtyping", "scipy", "distributed"},
     "inference": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
     "plot": {"numpy", "matplotlib", "ase"},
