@@ -65,11 +65,7 @@ ALLOWED = {
     "electronic.scf": {"numpy", "scipy", "pyscf"},
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy", "distributed"},
-<<<<<<< HEAD
-    "dynamics": {"jax", "numpy", "jaxtyping"},
-=======
-    "dynamics": {"jax", "numpy", "jaxtyping", "scipy"},
->>>>>>> b-stats
+    "dynamics": {"jax", "numpy", "scipy", "jaxtyping"},
     "solve": {"jax", "numpy", "gemmi", "jaxtyping", "scipy", "distributed"},
     "inference": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
     "plot": {"numpy", "matplotlib", "ase"},
