@@ -100,8 +100,8 @@ def run(args: argparse.Namespace) -> None:
             file.unlink(missing_ok=True)
         print(f"{temperature} K, {'up' if number < len(args.temperatures) else 'down'}", flush=True)
         average = thermal_average(
-            models, energy, cell, temperature=temperature, schedule=schedule, state=state, file=file,
-            callback=order,
+            models, energy, cell, temperature=temperature, schedule=schedule, state=state, file=file, callback=order,
+            references={"Si": jn.ShiftReference.published("nmrcryspy/29Si", core_ppm=838.0)},
         )  # fmt: skip
         state = average.state
         if done.exists():

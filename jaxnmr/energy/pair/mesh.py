@@ -116,7 +116,7 @@ def plan_mesh(
     alpha = float(x[np.argmax(near <= wanted)]) / cutoff
     spacing = (wanted / (_SCALE * squares * alpha**2)) ** (1.0 / ORDER) / alpha / _GROWTH
     lengths = np.linalg.norm(lattice, axis=1)
-    first, second, third = (_smooth(max(int(math.ceil(length / spacing)), _FEWEST)) for length in lengths)
+    first, second, third = (_smooth(max(math.ceil(length / spacing), _FEWEST)) for length in lengths)
     return Mesh(alpha=np.asarray(alpha), sizes=(first, second, third))
 
 
