@@ -157,7 +157,7 @@ def thermal_average(
         course = Course(state=begin, begun=int(begin.step))
     keep = (lambda: None) if file is None else (lambda: save_course(file, course, asked))
     _go_on(course, mean, reader, potential, temperature, schedule, keep, callback)
-    return _result(course, mean, reader, temperature, schedule, time.perf_counter() - began)
+    return average_of(course, mean, reader, temperature, schedule, time.perf_counter() - began)
 
 
 def _go_on(
@@ -196,7 +196,7 @@ def _go_on(
             saved = time.monotonic()
 
 
-def _result(
+def average_of(
     course: Course, mean: MeanStructure, reader: FrameTensors, temperature: float, schedule: Schedule, seconds: float
 ) -> ThermalAverage:
     cell, frames = reader.cell, course.arrays()

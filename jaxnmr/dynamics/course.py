@@ -50,13 +50,17 @@ class Course:
             "time_fs": frame.time_fs, "temperature_k": frame.temperature_k, "potential_ev": frame.potential_ev,
             "pressure_gpa": frame.pressure_gpa, "vectors": frame.vectors,
         }  # fmt: skip
-        for name, value in (own | dict(more)).items():
+        self.add_columns(own | dict(more))
+
+    def add_columns(self, values: Mapping[str, np.ndarray]) -> None:
+        """One more row of every column."""
+        for name, value in values.items():
             self.columns.setdefault(name, []).append(np.asarray(value, dtype=float))
 
     @property
     def frames(self) -> int:
         """How many there are."""
-        return len(self.columns.get("time_fs", ()))
+        return len(self.columns.get("vectors", ()))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All frames, by name."""
