@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
 
 from jaxnmr import Struct
 from jaxnmr._struct import static
 from jaxnmr.crystal import Crystal, lattice
+from jaxnmr.dynamics.state import crystal_at, forces_at
 from jaxnmr.graph import bucket, plan_neighbours
 
 
@@ -141,3 +145,46 @@ def box(xyz, edges, species) -> Crystal:
     """Atoms in a box without symmetry; ``species`` of all of them or of each."""
     species = [species] * len(xyz) if isinstance(species, str) else list(species)
     return Crystal.create(cell=[*edges, 90, 90, 90], spacegroup="P 1", species=species, xyz=np.asarray(xyz), name="box")
+
+
+class CompiledCalculator(Calculator):
+    """A potential for ASE, with forces and stress as simulations calculate them: fast enough for thousands of steps.
+
+    Args:
+        potential: of any kind.
+        crystal: in P1; its elements count.
+        skin: Å; neighbours are listed again as atoms move.
+    """
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 (as ASE's)
+
+    def __init__(self, potential, crystal: Crystal, skin: float = 1.0):
+        super().__init__()
+        self.potential, self.crystal = potential, crystal
+        self.plan = potential.plan(crystal, skin=skin)
+        self._forces = jax.jit(lambda plan, x, v: forces_at(potential, plan, crystal, x, v))
+        self._margin = jax.jit(lambda plan, x, v: plan.margin(crystal_at(crystal, x, v)))
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        positions, vectors = self.atoms.positions, np.asarray(self.atoms.cell)
+        if float(self._margin(self.plan, positions, vectors)) <= 0:
+            self.plan = self.plan.renewed(crystal_at(self.crystal, positions, vectors))
+        found = jax.device_get(self._forces(self.plan, positions, vectors))
+        stress = found.virial / abs(np.linalg.det(vectors))
+        self.results = {
+            "energy": float(found.energy),
+            "free_energy": float(found.energy),
+            "forces": found.forces,
+            "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+        }
+
+
+def ase_atoms(potential, crystal: Crystal, masses, skin: float = 1.0) -> Atoms:
+    """The crystal for ASE, with its energy."""
+    atoms = Atoms(
+        crystal.species, cell=np.asarray(crystal.lattice()), scaled_positions=np.asarray(crystal.xyz), pbc=True,
+        masses=masses,
+    )  # fmt: skip
+    atoms.calc = CompiledCalculator(potential, crystal, skin)
+    return atoms

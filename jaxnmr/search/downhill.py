@@ -167,17 +167,22 @@ class Downhill:
         here = self.here
 
         def product(direction: np.ndarray) -> np.ndarray | None:
-            step = _PROBE / max(self._farthest(here.w, here.w + 1e-3 * direction), 1e-12) * 1e-3
+            step = _PROBE / self._reach(direction)
             there = self._evaluate(here.w + step * direction, here.plan)
             return None if there is None else (there.gradient - here.gradient) / step
 
         curvature, direction = lowest_curvature(product, springs)
         if curvature > _DOWNWARD:
             return None
-        step = _OFF / max(self._farthest(here.w, here.w + 1e-3 * direction), 1e-12) * 1e-3
+        step = _OFF / self._reach(direction)
         sides = (self._evaluate(here.w + sign * step * direction, here.plan) for sign in (1.0, -1.0))
         lower = [side for side in sides if side is not None and side.value < here.value]
         return min(lower, key=lambda side: side.value, default=None)
+
+    def _reach(self, direction: np.ndarray) -> float:
+        """How far a direction moves atoms, Å per unit; what only strains moves none within the cell, but neighbours apart."""
+        farthest = self._farthest(self.here.w, self.here.w + 1e-3 * direction) * 1e3
+        return max(farthest, float(np.sqrt(direction @ self.space.metric() @ direction / self.space.atoms)))
 
     def _evaluate(self, w: np.ndarray, plan: Any) -> Point | None:
         """Energy and slopes at a place; ``None`` where there are none, such as for atoms on top of each other."""

@@ -133,7 +133,7 @@ class FreeSpace:
         near = relative < _REACH
         i, j, vectors, length = pairs.receivers[near], pairs.senders[near], vectors[near], length[near]
         weight = 0.5 * self.multiplicity[atoms[i, 0]] * _STIFF * np.exp(-_DECAY * (relative[near] - 1.0))
-        moves = self.basis.reshape(-1, 3, self.n_sites)[atoms[:, 0]]
+        moves = self.basis.reshape(len(self.xyz), 3, self.n_sites)[atoms[:, 0]]
         cartesian = np.einsum("nij,njk,ic->nck", rotations, moves, self.lattice)
         change = cartesian[j] - cartesian[i]
         if self.strained:
