@@ -62,16 +62,26 @@ def main() -> None:
         references=references,
     )  # fmt: skip
     print("cell", found["dynamics"].cell, "±", found["dynamics"].cell_error)
-    print("mean positions", np.round(np.asarray(found["dynamics"].crystal.xyz), 4), "U", found["dynamics"].crystal.u_iso)
+    print(
+        "mean positions", np.round(np.asarray(found["dynamics"].crystal.xyz), 4), "U", found["dynamics"].crystal.u_iso
+    )
     # the measured structure, and the mean structure of the motion, without motion
     rows = []
     for name, average in found.items():
         print(f"\n{name}\n{average}")
         rows.append({"what": name, "readings": [vars(r) for r in average.readings], "cell": average.cell.tolist()})
-    for name, crystal in (("measured structure", quartz()), ("mean structure of the dynamics", found["dynamics"].crystal)):
+    for name, crystal in (
+        ("measured structure", quartz()),
+        ("mean structure of the dynamics", found["dynamics"].crystal),
+    ):
         of_o = jn.TensorModel.load("silica-efg").predict(crystal).quadrupolar("17O")
         of_si = jn.TensorModel.load("silica-29si").predict(crystal).shift("29Si", references["Si"])
-        row = {"what": name, "17O CQ": float(of_o.cq_hz[0]) / 1e6, "17O eta": float(of_o.eta[0]), "29Si shift": float(of_si[0])}
+        row = {
+            "what": name,
+            "17O CQ": float(of_o.cq_hz[0]) / 1e6,
+            "17O eta": float(of_o.eta[0]),
+            "29Si shift": float(of_si[0]),
+        }
         rows.append(row)
         print(row)
     print("measured:", MEASURED)
