@@ -44,15 +44,15 @@ class Course:
         """How many were taken since."""
         return int(self.state.step) - self.begun
 
-    def add(self, frame: Frame, more: Mapping[str, np.ndarray]) -> None:
+    def add(self, frame: Frame, more: Mapping[str, Any]) -> None:
         """One more frame of the average."""
-        own = {
+        own: dict[str, Any] = {
             "time_fs": frame.time_fs, "temperature_k": frame.temperature_k, "potential_ev": frame.potential_ev,
             "pressure_gpa": frame.pressure_gpa, "vectors": frame.vectors,
         }  # fmt: skip
         self.add_columns(own | dict(more))
 
-    def add_columns(self, values: Mapping[str, np.ndarray]) -> None:
+    def add_columns(self, values: Mapping[str, Any]) -> None:
         """One more row of every column."""
         for name, value in values.items():
             self.columns.setdefault(name, []).append(np.asarray(value, dtype=float))
