@@ -58,7 +58,7 @@ class Chunks:
 
     @property
     def empty(self) -> bool:
-        """Whether everything has been handed out."""
+        """Return whether everything has been handed out."""
         if not self._waiting and not self._all_seen:
             self._fill(set(), set())
         return not self._waiting

@@ -1,4 +1,4 @@
-"""Whether intervals and probabilities hold what they say: simulation-based calibration (S. Talts et al., arXiv:1804.06788)."""
+"""Return whether intervals and probabilities hold what they say: simulation-based calibration (S. Talts et al., arXiv:1804.06788)."""
 
 from __future__ import annotations
 

@@ -283,7 +283,7 @@ class Objective(Struct):
 
     @property
     def extracting(self) -> bool:
-        """Whether a term changes with every accepted step, as Le Bail extraction does."""
+        """Return whether a term changes with every accepted step, as Le Bail extraction does."""
         return any(t.extracting for t in self.terms)
 
     @checked
@@ -336,7 +336,7 @@ class Objective(Struct):
         return None if any(_uses(t, self.structures, values, shapes.provided) for t in silent) else said
 
     def outgrown(self, state: State) -> Array:
-        """Whether :meth:`replan` is needed, or has to check, at this state (traceable)."""
+        """Return whether :meth:`replan` is needed, or has to check, at this state (traceable)."""
         of_terms = [t.outgrown(state) for t in self.terms]
         of_sources = [s.outgrown(state.crystals[s.phase]) for s in self.sources]
         return jnp.any(jnp.stack([jnp.asarray(of) for of in (*of_terms, *of_sources)]))
@@ -401,7 +401,7 @@ def _on_host(params: Parameters) -> dict[str, Array]:
 
 
 def _uses(term: Term, structures, values: Mapping[str, Array], provided: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether the residuals of a term depend on quantities from sources; traced, not evaluated."""
+    """Return whether the residuals of a term depend on quantities from sources; traced, not evaluated."""
     traced = jax.make_jaxpr(lambda provided, values: term.residuals(structures(values).replace(provided=provided)))
     program = traced(provided, values).jaxpr
     asked = set(program.invars[: len(jax.tree.leaves(provided))])

@@ -112,7 +112,7 @@ class PhaseSource(Struct, pytree=False):
         return self, ""
 
     def outgrown(self, crystal: Crystal) -> Array | bool:
-        """Whether :meth:`replan` or :meth:`outside` has something to report, or must check (traceable).
+        """Return whether :meth:`replan` or :meth:`outside` has something to report, or must check (traceable).
 
         By default true everywhere for sources that define one of them.
         """
@@ -120,7 +120,7 @@ class PhaseSource(Struct, pytree=False):
 
     @property
     def predicts(self) -> bool:
-        """Whether values come with their uncertainties at no further cost, so that :meth:`prediction` provides both."""
+        """Return whether values come with their uncertainties at no further cost, so that :meth:`prediction` provides both."""
         return False
 
     def prediction(self, crystal: Crystal) -> Any:
@@ -171,7 +171,7 @@ _ROOM = 0.5
 
 
 def is_short(plan: Any, crystal: Crystal) -> Array | bool:
-    """Whether a plan with a ``skin`` and a ``margin(crystal)`` has little margin left (traceable)."""
+    """Return whether a plan with a ``skin`` and a ``margin(crystal)`` has little margin left (traceable)."""
     return plan.margin(crystal) < _ROOM * plan.skin
 
 

@@ -54,7 +54,7 @@ class Term(Struct, pytree=False):
 
     @property
     def sees_origin(self) -> bool:
-        """Whether a common shift of all atoms of a structure may change the residuals.
+        """Return whether a common shift of all atoms of a structure may change the residuals.
 
         If no term depends on it, floating origins of the space group are held fixed.
         """
@@ -62,7 +62,7 @@ class Term(Struct, pytree=False):
 
     @property
     def extracting(self) -> bool:
-        """Whether the term changes with every accepted step, as Le Bail extraction does."""
+        """Return whether the term changes with every accepted step, as Le Bail extraction does."""
         return False
 
     @property
@@ -140,7 +140,7 @@ class Term(Struct, pytree=False):
         return self, ""
 
     def outgrown(self, state: State) -> Array | bool:
-        """Whether :meth:`replan` is needed, or has to check, at this state (traceable).
+        """Return whether :meth:`replan` is needed, or has to check, at this state (traceable).
 
         A refinement runs on the device until a term returns true. The default is true after every step for terms that define
         ``replan``, and false for others.

@@ -70,7 +70,7 @@ class Following:
 
 
 def outside(value: float, lower: float, upper: float) -> bool:
-    """Whether a value exceeds its bounds by more than rounding."""
+    """Return whether a value exceeds its bounds by more than rounding."""
     room = 1e-9 * max(abs(value), 1.0)
     return bool(value < lower - room or value > upper + room)
 

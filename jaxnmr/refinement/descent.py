@@ -254,7 +254,7 @@ class Descent:
         return [*notes, strange], bool(notes)
 
     def _extraction_is_steady(self, chi2: float) -> bool:
-        """Whether extracting intensities no longer gains; it does not descend strictly, and the best is kept."""
+        """Return whether extracting intensities no longer gains; it does not descend strictly, and the best is kept."""
         if self._best is None or chi2 < self._best[0]:
             much = self._best is None or chi2 < (1.0 - _EXTRACTION_GAIN) * self._best[0]
             self._since_best = 0 if much else self._since_best + 1

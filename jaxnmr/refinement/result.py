@@ -135,7 +135,7 @@ class RefinementResult:
 
     @property
     def converged(self) -> bool:
-        """Whether a minimum was reached."""
+        """Return whether a minimum was reached."""
         return self.status == "converged"
 
     @property

@@ -32,7 +32,7 @@ class VarianceComponent:
 
     @property
     def estimated(self) -> bool:
-        """Whether the factor was estimated."""
+        """Return whether the factor was estimated."""
         return not self.why
 
 

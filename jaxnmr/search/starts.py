@@ -90,7 +90,7 @@ class StartsResult:
 
     @property
     def converged(self) -> bool:
-        """Whether some start reached a minimum that may be a solution (calculated peaks lie on observed ones)."""
+        """Return whether some start reached a minimum that may be a solution (calculated peaks lie on observed ones)."""
         return bool(self.minima) and self.minima[0].converged
 
     @property

@@ -68,7 +68,7 @@ class TrustRegion:
             self.hessian += np.outer(rest, rest) / float(rest @ step)
 
     def judge(self, decrease: float, promised: float, held: bool) -> bool:
-        """Whether a step is accepted; the radius follows from how well its decrease was foretold."""
+        """Return whether a step is accepted; the radius follows from how well its decrease was foretold."""
         ratio = decrease / promised if np.isfinite(decrease) else -1.0
         if ratio < _POOR:
             self.radius *= 0.25 if ratio < _REFUSE else 0.5

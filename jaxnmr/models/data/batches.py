@@ -28,7 +28,7 @@ class Capacity(NamedTuple):
     representatives: int
 
     def holds(self, other: Capacity) -> bool:
-        """Whether a batch of these sizes fits."""
+        """Return whether a batch of these sizes fits."""
         return self.nodes > other.nodes and self.edges >= other.edges and self.representatives > other.representatives
 
 

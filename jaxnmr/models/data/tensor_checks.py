@@ -92,7 +92,7 @@ class FrameCheck:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether the frame of the tensors cannot be that of the structure."""
+        """Return whether the frame of the tensors cannot be that of the structure."""
         return self.violation > FRAME_VIOLATION
 
 
@@ -149,7 +149,7 @@ class SignCheck:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether enough sites agree on the other sign."""
+        """Return whether enough sites agree on the other sign."""
         return self.sites >= _FEWEST and self.value < -0.3
 
 

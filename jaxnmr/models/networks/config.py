@@ -62,7 +62,7 @@ class HeadConfig:
 
     @property
     def is_tensor(self) -> bool:
-        """Whether the components are those of one Cartesian tensor."""
+        """Return whether the components are those of one Cartesian tensor."""
         return self.irreps in {"1x0e+1x1e+1x2e", "1x0e+1x2e", "1x2e"}
 
 

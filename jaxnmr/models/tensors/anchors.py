@@ -32,7 +32,7 @@ class Anchor:
     structures: int = 0
 
     def same_data(self, source: str, structures: int) -> bool | None:
-        """Whether it was measured on these data: other ones are harder or easier. ``None`` for a part of them.
+        """Return whether it was measured on these data: other ones are harder or easier. ``None`` for a part of them.
 
         Args:
             source: name of the data set.

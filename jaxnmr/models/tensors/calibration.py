@@ -270,7 +270,7 @@ def _errors(found: Judged, head: HeadConfig) -> list[Errors]:
 
 
 def _has_parts(errors: Errors) -> bool:
-    """Whether there are structures enough, with several sites, to tell what they have in common."""
+    """Return whether there are structures enough, with several sites, to tell what they have in common."""
     sites = np.bincount(errors.structure)
     return len(sites) >= FEWEST_STRUCTURES and sites[sites > 1].sum() >= FEWEST_ATOMS
 

@@ -64,7 +64,7 @@ def count_processes() -> int:
 
 
 def is_first() -> bool:
-    """Whether this process writes files; the only one does."""
+    """Return whether this process writes files; the only one does."""
     return jax.process_index() == 0
 
 

@@ -82,7 +82,7 @@ class SeriesRow:
 
     @property
     def usable(self) -> bool:
-        """Whether there is a result a neighbour may start from."""
+        """Return whether there is a result a neighbour may start from."""
         return bool(self.flat) and self.status in ("converged", "max_steps", "stalled", "misfit")
 
     @property
