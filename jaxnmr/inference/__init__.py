@@ -1,4 +1,4 @@
-"""From observations to distributions of parameters: a posterior is learned from simulations once, and then answers at once."""
+"""Amortised inference: a posterior trained once on simulations gives parameter distributions for observations immediately."""
 
 from typing import TYPE_CHECKING
 
