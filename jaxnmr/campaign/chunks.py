@@ -18,8 +18,8 @@ _AHEAD = 20
 class Chunks:
     """Items in chunks of one kind.
 
-    As long as there are items and memory, chunks have the full size; then those of the most frequent kind go first, and the remainders
-    of rare kinds are combined.
+    As long as there are items and memory, chunks have the full size; then those of the most frequent kind go first, and
+    the remainders of rare kinds are combined.
 
     Args:
         items: items, taken as needed.

@@ -1,7 +1,7 @@
 """Work on a Dask cluster, including recovery from workers that die (host).
 
-Every chunk is assigned to one worker, so that the cause of its death is known: the chunk it was working on. The items of that chunk
-are then retried one by one; an item that has killed three workers on its own gets an error row.
+Every chunk is assigned to one worker, so that the cause of its death is known: the chunk it was working on. The items
+of that chunk are then retried one by one; an item that has killed three workers on its own gets an error row.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ class Cluster:
 
     Args:
         client: of ``dask.distributed``, connected.
-        least, most: number of items in a chunk, which grows from the first until it takes about `_SPAN` seconds; 1 for long work on few items.
+        least, most: number of items in a chunk, which grows from the first until it takes about `_SPAN` seconds; 1 for
+            long work on few items.
     """
 
     client: Client

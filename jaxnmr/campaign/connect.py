@@ -33,12 +33,12 @@ def connected(
         scheduler: address, ``tcp://host:8786`` or, with certificates in Dask's configuration, ``tls://``.
         scheduler_file: file with the address of a scheduler, on a shared disk.
         workers: number of processes on this machine, with one core each.
-        memory_limit: memory limit of each of these, such as ``"4GB"``; a process that exceeds it is killed and restarted. By default
-            their share of the memory.
+        memory_limit: memory limit of each of these, such as ``"4GB"``; a process that exceeds it is killed and
+            restarted. By default their share of the memory.
 
     Raises:
-        ConventionError: more than one of these is given, there is no scheduler, workers are missing or have other versions, the memory limit
-                is invalid, or dask.distributed is not installed.
+        ConventionError: more than one of these is given, there is no scheduler, workers are missing or have other
+            versions, the memory limit is invalid, or dask.distributed is not installed.
         ParseError: the scheduler file is invalid.
     """
     asked = [name for name, value in
@@ -72,7 +72,8 @@ def require_same_versions(client: Client) -> None:
     """Refuse workers whose results might differ from those calculated here.
 
     Raises:
-        ConventionError: a worker has other versions of jaxnmr, jax, jaxlib, numpy, distributed or Python, or lacks one of them.
+        ConventionError: a worker has other versions of jaxnmr, jax, jaxlib, numpy, distributed or Python, or lacks one
+            of them.
     """
     mine = versions()
     try:

@@ -1,7 +1,7 @@
 """Table of a campaign: one row per item, in one SQLite file with a single writer (host).
 
-Workers may process an item twice; rows have unique keys, and only the process that hands out work writes them. The file has a
-rollback journal instead of a write-ahead log, so that it may be on a network disk. It can be read at any time.
+Workers may process an item twice; rows have unique keys, and only the process that hands out work writes them. The file
+has a rollback journal instead of a write-ahead log, so that it may be on a network disk. It can be read at any time.
 """
 
 from __future__ import annotations

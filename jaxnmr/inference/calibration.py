@@ -82,7 +82,8 @@ def _means(held: np.ndarray, where: np.ndarray) -> np.ndarray:
 def score(inferred: Inferred, truth: np.ndarray, *, per: int = 500) -> tuple[np.ndarray, float]:
     """Return R² of each determined parameter by prior variances, and the summed square error in units of the prior widths.
 
-    An undetermined parameter contributes the variance of its prior, the expected square error if the estimate is its centre.
+    An undetermined parameter contributes the variance of its prior, the expected square error if the estimate is its
+    centre.
 
     Args:
         inferred: n posteriors.
@@ -149,7 +150,8 @@ def told_apart(names: Sequence[str], probabilities: Sequence[np.ndarray]) -> Tol
 
     Args:
         names: names of the f families.
-        probabilities: ``(n, f)`` for observations of each family in turn; their numbers should be similar, or the calibration is biased.
+        probabilities: ``(n, f)`` for observations of each family in turn; their numbers should be similar, or the
+            calibration is biased.
 
     Raises:
         ShapeError: the numbers of families differ.

@@ -31,12 +31,13 @@ _LENGTHS = {"alpha": 0.0, "xi": 1.0, "p": 3.0}
 def echo_problem(experiment: EchoExperiment, ranges: Mapping[str, tuple[float, float]], *, name: str) -> Problem:
     """Define the inference of spin-echo parameters from curves: real parts, then imaginary parts.
 
-    Parameters that have no effect by the form of the equations, such as the length of a normalised power law, are undetermined:
-    their posterior is their prior.
+    Parameters that have no effect by the form of the equations, such as the length of a normalised power law, are
+    undetermined: their posterior is their prior.
 
     Args:
         experiment: description of spins and pulses.
-        ranges: uniform priors of fields of `EchoParameters`, or of ``d`` with Γ = 10^-d; a range of zero width is a known value.
+        ranges: uniform priors of fields of `EchoParameters`, or of ``d`` with Γ = 10^-d; a range of zero width is a
+            known value.
         name: name of the problem.
 
     Raises:
@@ -87,8 +88,8 @@ def coupling(
 ) -> Float[np.ndarray, "n two"]:
     """Return the field ``α Σ w`` in MHz of all spins, and ``ln (Σ w)²/Σ w²``, the logarithm of the effective number of spins.
 
-    These determine the curve for any kind of coupling: the first changes its shape, the second the scatter of fields between spins. If
-    weights of both signs cancel, they count as one neighbour.
+    These determine the curve for any kind of coupling: the first changes its shape, the second the scatter of fields
+    between spins. If weights of both signs cancel, they count as one neighbour.
     """
     kernel, sizes = experiment.ensemble.kernel, experiment.ensemble.sizes
 
@@ -128,8 +129,8 @@ def challenge_recipe(
 ) -> Recipe:
     """Return the recipe for the challenge, developed on simulations not used for any score.
 
-    Without noise experts read raw numbers, in cells of α alone, which are narrower for small α where p is hard to determine; with
-    noise the principal components above it hold all information, and cells depend on p and d as well.
+    Without noise experts read raw numbers, in cells of α alone, which are narrower for small α where p is hard to
+    determine; with noise the principal components above it hold all information, and cells depend on p and d as well.
 
     Args:
         cells: width of the cells of the second stage without noise; narrow ones need some 20,000 simulations.

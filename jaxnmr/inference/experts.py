@@ -1,9 +1,9 @@
 """Linear experts: within a cell of parameters, each summary is a linear function of the raw numbers (host).
 
 Random variables of the observable (the frequencies that the spins happen to have) change it along some directions by a
-thousandth and hardly at all along others; parameters are read along the quiet directions, which differ from cell to cell. Principal
-components, smoothing or a network with standardised input discard them; least squares on raw numbers finds them. Neighbouring
-cells overlap, and estimates change continuously from one to the next.
+thousandth and hardly at all along others; parameters are read along the quiet directions, which differ from cell to
+cell. Principal components, smoothing or a network with standardised input discard them; least squares on raw numbers
+finds them. Neighbouring cells overlap, and estimates change continuously from one to the next.
 """
 
 from __future__ import annotations
@@ -99,7 +99,8 @@ def fit_experts(
     Args:
         curves: ``(n, numbers)`` without noise, or their components.
         summaries: ``(n, k)``.
-        guess: ``(n, k)`` parameters by the previous stage, from curves with noise: cells are fitted to what they will be applied to.
+        guess: ``(n, k)`` parameters by the previous stage, from curves with noise: cells are fitted to what they will
+            be applied to.
         knots, sigma, rank, wide: see `Experts` and `shares_of`.
         ridges: candidates for the ridge.
 

@@ -1,8 +1,9 @@
 """Model comparison: posterior probabilities of several problems for an observation, learned from simulations (host).
 
-A network trained by cross entropy on equally many simulations of every family, with parameters from their priors, approaches the
-evidence of each family divided by the sum of all (S. T. Radev et al., arXiv:2004.10629). Indistinguishable families share the
-probability. Its input are the estimates, by linear experts fitted to all families together, of quantities common to the families.
+A network trained by cross entropy on equally many simulations of every family, with parameters from their priors,
+approaches the evidence of each family divided by the sum of all (S. T. Radev et al., arXiv:2004.10629).
+Indistinguishable families share the probability. Its input are the estimates, by linear experts fitted to all families
+together, of quantities common to the families.
 """
 
 from __future__ import annotations
@@ -138,8 +139,10 @@ def fit_families(
 
     Args:
         problems: one problem per family.
-        banks: simulations without noise for each family, with parameters from its prior; all are truncated to the smallest size.
-        recipe: the knots of its levels are those of the quantities of `common`, then one per family; ``mixture`` is ignored.
+        banks: simulations without noise for each family, with parameters from its prior; all are truncated to the
+            smallest size.
+        recipe: the knots of its levels are those of the quantities of `common`, then one per family; ``mixture`` is
+            ignored.
         file: file of the result; if it exists with the same recipe and simulations, it is read instead.
         progress: called after every epoch.
         card: additional entries of the card.

@@ -17,12 +17,12 @@ class Gate:
     """Quadratic regression of the parameters on principal components.
 
     Attributes:
-    centre: ``(numbers,)`` mean observation.
-    axes: ``(numbers, components)`` principal axes, divided by the spread along them.
-    spread: ``(components,)`` that spread.
-    weights: ``(features, k)`` weights of the first components and of products of the first of these.
-    offset: ``(k,)`` constant terms.
-    seen: number of components used; the others are left to the experts.
+        centre: ``(numbers,)`` mean observation.
+        axes: ``(numbers, components)`` principal axes, divided by the spread along them.
+        spread: ``(components,)`` that spread.
+        weights: ``(features, k)`` weights of the first components and of products of the first of these.
+        offset: ``(k,)`` constant terms.
+        seen: number of components used; the others are left to the experts.
     """
 
     centre: np.ndarray

@@ -28,7 +28,8 @@ class Inferred:
     Attributes:
         prior: prior of all parameters.
         mixture: distribution of ``v``, the deviation of u from ``centre`` in units of ``scale``.
-        centre, scale: ``(n, k)`` centre and scale of u, the coordinates of the determined parameters in which the prior is a standard normal.
+        centre, scale: ``(n, k)`` centre and scale of u, the coordinates of the determined parameters in which the prior
+            is a standard normal.
     """
 
     prior: BoxPrior

@@ -31,9 +31,10 @@ def refine_locally(
 ) -> Inferred:
     """Return the posterior of each observation from simulations made for it alone (host).
 
-    Parameters are drawn uniformly in a box of 3 standard deviations to either side of the start, within the prior; summaries and their
-    errors come from `LocalRegression`, and the posterior is their likelihood times the prior in the box. Without a trained posterior
-    the first box is the whole prior, and the following ones are centred on the previous result.
+    Parameters are drawn uniformly in a box of 3 standard deviations to either side of the start, within the prior;
+    summaries and their errors come from `LocalRegression`, and the posterior is their likelihood times the prior in the
+    box. Without a trained posterior the first box is the whole prior, and the following ones are centred on the
+    previous result.
 
     Args:
         problem: problem to simulate.

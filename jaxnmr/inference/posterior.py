@@ -58,7 +58,8 @@ class Posterior:
 
         Args:
             observations: ``(n, numbers)``, or ``(numbers,)`` for a single one.
-            sigma: standard deviation of the white noise on each number; 0 for simulations, which are then used to their last digits.
+            sigma: standard deviation of the white noise on each number; 0 for simulations, which are then used to their
+                last digits.
 
         Raises:
             ShapeError: the observations have the wrong length.

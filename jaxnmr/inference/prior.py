@@ -35,7 +35,8 @@ class Parameter:
     Attributes:
         name: of the parameter.
         low, high: limits of the prior.
-        summary: quantity in which the observable is more nearly linear: the value itself, or (``decade``) ``10^-(θ - low)``.
+        summary: quantity in which the observable is more nearly linear: the value itself, or (``decade``)
+            ``10^-(θ - low)``.
         determined: whether the observable depends on it at all; otherwise the posterior is the prior.
     """
 

@@ -38,7 +38,8 @@ class Problem:
         prior: prior of the parameters.
         simulate: ``(key, θ (k,)) -> (numbers,)``, traceable; all randomness comes from the key.
         numbers: number of values in an observation.
-        derived: names of functions of θ that an observation determines better than any single parameter, such as a product of two.
+        derived: names of functions of θ that an observation determines better than any single parameter, such as a
+            product of two.
         derive: ``θ (n, k) -> (n, derived)``, these functions (host).
     """
 

@@ -40,7 +40,8 @@ class NoiseLevel:
 
     Attributes:
         sigma: standard deviation of the noise they are made for; 0 means that of single precision.
-        first, second: knots of their cells in the two stages, for each determined parameter and then for each derived quantity.
+        first, second: knots of their cells in the two stages, for each determined parameter and then for each derived
+            quantity.
         wide: factor by which cells of the second stage extend over their neighbours when they are fitted.
         rank: number of principal components they read; 0 for the raw numbers, as required without noise.
     """
@@ -58,14 +59,16 @@ class Recipe:
 
     Attributes:
         levels: noise levels of experts.
-        components, squared: number of components for the first guess, which the network sees as well, and of those whose products are used.
+        components, squared: number of components for the first guess, which the network sees as well, and of those
+            whose products are used.
         wide: as in `NoiseLevel`, for first stages.
-        held_out: fraction of the bank, at its end, held out from the experts; the density is trained on all but the last tenth of the bank.
+        held_out: fraction of the bank, at its end, held out from the experts; the density is trained on all but the
+            last tenth of the bank.
         hidden, mixture: layers of the density network, and number of normal distributions.
         epochs, batch, rate, decay: options of its training, by AdamW with a cosine decay of the learning rate.
         redraws: number of noise realisations, which epochs use in turn.
-        largest_sigma: largest noise the posterior accepts, also limited to 1.5 times that of the largest level; noise in training is that of a
-            level, or log-uniform between a thousandth of the lowest of them and twice this.
+        largest_sigma: largest noise the posterior accepts, also limited to 1.5 times that of the largest level; noise
+            in training is that of a level, or log-uniform between a thousandth of the lowest of them and twice this.
         seed: seed of all randomness.
     """
 

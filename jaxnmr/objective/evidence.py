@@ -1,9 +1,10 @@
 """`Evidence`: what a term shows of itself at one state, in plain arrays (host).
 
-Statistics, reports, figures, result files and progress lines read a term only through its evidence and never ask for its class.
+Statistics, reports, figures, result files and progress lines read a term only through its evidence and never ask for
+its class.
 
-Texts may name parameters in braces, ``"δ / ppm = {peaks/reference}"``, optionally with a factor, ``"{nmr/cq[Na1] × 1e-06}"``.
-The report replaces them by refined values with their standard uncertainties.
+Texts may name parameters in braces, ``"δ / ppm = {peaks/reference}"``, optionally with a factor,
+``"{nmr/cq[Na1] × 1e-06}"``. The report replaces them by refined values with their standard uncertainties.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Derived:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a term shows of itself; see the subclasses `Profile`, `Rows` and `Knowledge`.
+    """Data that a term provides for reports and files; see the subclasses `Profile`, `Rows` and `Knowledge`.
 
     Attributes:
         name: name of the term.
@@ -184,12 +185,14 @@ class Profile(Evidence):
 
     Attributes:
         axis: positions of the points.
-        observed, sigma, calculated, baseline: ``(points,)`` in the units of the data; the baseline is part of ``calculated``.
+        observed, sigma, calculated, baseline: ``(points,)`` in the units of the data; the baseline is part of
+            ``calculated``.
         parts: contributions to ``calculated`` by name, ``(points,)`` each, if they can be separated.
         regions: fitted ranges, in the units of the axis; ``excluded`` the ranges left out.
         factor: name of the agreement factor.
-        lines: word for its lines in messages; ``check`` what to check when lines are in the wrong places; ``baseline_name`` the
-            parameter of the intensity between lines; ``better_sigma`` the advice when uncertainties turn out to be too large.
+        lines: word for its lines in messages; ``check`` what to check when lines are in the wrong places;
+            ``baseline_name`` the parameter of the intensity between lines; ``better_sigma`` the advice when
+            uncertainties turn out to be too large.
         width: full width at half maximum of a line in units of the axis; 0 if unknown.
     """
 

@@ -1,8 +1,8 @@
 """`Loss`: robust losses, for terms of which a few observations may be wrong.
 
-In least squares one bad observation pulls the answer in proportion to its error. A robust loss grows more slowly than the
-square: small residuals count as before, large ones little. Residuals ``r`` are replaced by ``f(r)`` whose square is the loss,
-so that methods for sums of squares keep working; rows of the Jacobian are multiplied by ``f'(r)``.
+In least squares one bad observation pulls the answer in proportion to its error. A robust loss grows more slowly than
+the square: small residuals count as before, large ones little. Residuals ``r`` are replaced by ``f(r)`` whose square is
+the loss, so that methods for sums of squares keep working; rows of the Jacobian are multiplied by ``f'(r)``.
 
 Scales are in standard uncertainties. The default scales lose 5 % of efficiency if all errors are normal: standard
 uncertainties of refined parameters are then 2.6 % larger than with least squares.
@@ -88,7 +88,8 @@ class Loss:
 
     * ``"huber"``: ``r²``, from ``c`` on ``2 c |r| - c²``: like absolute values. Convex.
     * ``"soft_l1"``: ``2 c² (sqrt(1 + z²) - 1)``: the same without a corner in the second derivative. Convex.
-    * ``"cauchy"``: ``c² log(1 + z²)``. The influence of an observation decreases with its distance; several minima are possible.
+    * ``"cauchy"``: ``c² log(1 + z²)``. The influence of an observation decreases with its distance; several minima are
+      possible.
     * ``"geman_mcclure"``: ``r²/(1 + z²)``: bounded by ``c²``, so that distant outliers have no influence.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Diagnosis of a misfitting curve: lines missing or in excess, a stiff baseline (host).
 
-Everything is judged against the noise: the stated uncertainty, or the scatter of neighbouring residuals if that is larger, so
-that underestimated uncertainties do not turn noise into lines.
+Everything is judged against the noise: the stated uncertainty, or the scatter of neighbouring residuals if that is
+larger, so that underestimated uncertainties do not turn noise into lines.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Misfit(NamedTuple):
     Attributes:
         unexplained: observed lines where hardly anything is calculated, ordered by position.
         absent: calculated lines where hardly anything is observed, ordered by position.
-        stiff: fraction of chi² (0 to 1) that a smooth curve through the points between the lines would remove; 0 if negligible.
+        stiff: fraction of chi² (0 to 1) that a smooth curve through the points between the lines would remove; 0 if
+            negligible.
     """
 
     unexplained: tuple[Line, ...]

@@ -16,8 +16,8 @@ from .parameter_spec import Layout
 def normal_equations(layout: Layout, objective: Objective, offset, transform, theta) -> tuple[Array, Array, Array]:
     """Return residuals ``r``, ``JᵀJ`` and ``Jᵀr`` by scaled ``theta``, including weights and losses of terms.
 
-    ``r`` and ``J`` are those of :func:`jaxnmr.objective.objective.residuals_and_jacobian`, which must be used if the condition
-    number of the columns, squared here, is too large for normal equations.
+    ``r`` and ``J`` are those of :func:`jaxnmr.objective.objective.residuals_and_jacobian`, which must be used if the
+    condition number of the columns, squared here, is too large for normal equations.
 
     Args:
         layout: layout of the vector of values.

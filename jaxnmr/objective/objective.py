@@ -95,11 +95,11 @@ class Objective(Struct):
         Args:
             terms: one term, or a sum such as ``xrd + 2.0 * restraint``.
             crystal: the structure, or several by phase name.
-            models: source of quantities that terms read from the state: a `TensorModel`, or a function with ``@jn.source``; several that
-                provide different quantities, or either by phase name. Of an ensemble the mean is used, in residuals and derivatives;
-                ``model.member(0)`` is cheaper, but gives no uncertainty.
-            memory_bytes: approximate memory for derivatives of models; by default 8 MiB on CPUs, which are fastest with data that fit
-                in their caches, and 1 GiB on accelerators.
+            models: source of quantities that terms read from the state: a `TensorModel`, or a function with
+                ``@jn.source``; several that provide different quantities, or either by phase name. Of an ensemble the
+                mean is used, in residuals and derivatives; ``model.member(0)`` is cheaper, but gives no uncertainty.
+            memory_bytes: approximate memory for derivatives of models; by default 8 MiB on CPUs, which are fastest with
+                data that fit in their caches, and 1 GiB on accelerators.
             device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind of device for models; by default JAX's default device.
 
         Raises:
@@ -317,7 +317,8 @@ class Objective(Struct):
     def columns_for(self, spec: ParameterSpec, change: np.ndarray) -> np.ndarray:
         """Return the columns of a bound objective's Jacobian that may be recombined for another ``change`` of the vector (host).
 
-        ``change`` is ``(values,)``. Unless it moves atoms, these are all columns; otherwise those along which models are differentiated.
+        ``change`` is ``(values,)``. Unless it moves atoms, these are all columns; otherwise those along which models
+        are differentiated.
         """
         columns = np.arange(int(spec.free.sum()))
         for s in self.sources:

@@ -237,7 +237,8 @@ class Parameters(Struct):
         Values that depend on others through symmetry or ties follow them, and values that symmetry fixes do not change.
 
         Raises:
-            ParameterError: the number of values is wrong, a value is out of bounds, or a single value cannot be chosen freely.
+            ParameterError: the number of values is wrong, a value is out of bounds, or a single value cannot be chosen
+                freely.
         """
         spec, hits = self.spec, self.spec.match(pattern)
         new = np.ravel(np.asarray(value, dtype=float))
@@ -297,7 +298,8 @@ class Parameters(Struct):
     ) -> Parameters:
         """Make ``target = factor * source + offset``, element by element.
 
-        Each of several sources has its own factor: ``tie("u_iso[O3]", {"u_iso[O1]": 0.5, "u_iso[O2]": 0.5})`` is their mean.
+        Each of several sources has its own factor: ``tie("u_iso[O3]", {"u_iso[O1]": 0.5, "u_iso[O2]": 0.5})`` is their
+        mean.
 
         Raises:
             ParameterError: a name is unknown, numbers of values differ, a source is itself tied, or symmetry
@@ -313,8 +315,9 @@ class Parameters(Struct):
     def constrain_sum(self, coefficients: Mapping[str, float], equals: float) -> Parameters:
         """Keep a sum of values constant: ``constrain_sum({"occupancy[Ca1]": 1.0, "occupancy[Sr1]": 1.0}, equals=1.0)``.
 
-        The last named value that can move follows the others, now and during refinement, whether or not it is freed. Its bounds
-        are enforced if it follows a single free parameter; otherwise the result reports when it ended outside.
+        The last named value that can move follows the others, now and during refinement, whether or not it is freed.
+        Its bounds are enforced if it follows a single free parameter; otherwise the result reports when it ended
+        outside.
 
         Args:
             coefficients: coefficients by name; all values that match a pattern have its coefficient.

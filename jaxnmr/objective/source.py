@@ -1,7 +1,7 @@
 """`Source`: quantities calculated from a structure for the state: tensors, an energy, a density.
 
-An objective is passed a `Source`. For every phase it becomes a `PhaseSource`, which holds what is planned for that structure,
-such as its neighbours. :func:`source` makes a source from a function of a crystal.
+An objective is passed a `Source`. For every phase it becomes a `PhaseSource`, which holds what is planned for that
+structure, such as its neighbours. :func:`source` makes a source from a function of a crystal.
 """
 
 from __future__ import annotations
@@ -298,7 +298,8 @@ def plan_sources(
         memory_bytes, device: see :meth:`Source.for_phase`.
 
     Raises:
-        ParameterError: a phase does not exist, a model is not a source, two provide the same quantity, or the memory limit is invalid.
+        ParameterError: a phase does not exist, a model is not a source, two provide the same quantity, or the memory
+            limit is invalid.
         ConventionError: a model does not apply to a crystal.
     """
     if models is None:

@@ -59,9 +59,10 @@ class State(Struct):
     Attributes:
         crystals: structures by phase name.
         values: all physical parameters by full name.
-        provided: quantities calculated by sources, by phase and name. Tensors are those of the sites of the asymmetric unit:
-            ``(sites, 3, 3)`` in the frame of ``crystal.lattice()``, or ``(sites, dim)``; shieldings in ppm, field gradients in atomic
-            units, NaN for elements a model was not trained on. Empty if the objective has no source.
+        provided: quantities calculated by sources, by phase and name. Tensors are those of the sites of the asymmetric
+            unit: ``(sites, 3, 3)`` in the frame of ``crystal.lattice()``, or ``(sites, dim)``; shieldings in ppm, field
+            gradients in atomic units, NaN for elements a model was not trained on. Empty if the objective has no
+            source.
         provisions: description of the contents of ``provided``.
     """
 
@@ -144,8 +145,8 @@ class State(Struct):
             head: name of the quantity.
             phase: name of the crystal; needed when there are several.
             nucleus: restrict to the sites of this nucleus, see :meth:`sites`.
-            sites: restrict to these sites, by index. Without ``nucleus`` and ``sites``, all sites, NaN where the model was not trained
-                on the element.
+            sites: restrict to these sites, by index. Without ``nucleus`` and ``sites``, all sites, NaN where the model
+                was not trained on the element.
 
         Raises:
             ParameterError: there is no model, no such quantity or site, or the model was not trained on an element.

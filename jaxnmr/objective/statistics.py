@@ -165,8 +165,9 @@ def scor(residuals) -> float:
 def peak_match(observed, calculated, background, sigma=0.0) -> float:
     """Return the correlation between observed and calculated intensity above background: near 1 when peaks coincide.
 
-    With ``sigma`` the noise of the observed intensity, which would make weak spectra look wrong, is subtracted. It is limited
-    by the differences of neighbouring points, so that overestimated uncertainties do not erase the observed lines.
+    With ``sigma`` the noise of the observed intensity, which would make weak spectra look wrong, is subtracted. It is
+    limited by the differences of neighbouring points, so that overestimated uncertainties do not erase the observed
+    lines.
     """
     a, b = np.asarray(observed) - np.asarray(background), np.asarray(calculated) - np.asarray(background)
     noise = np.sum(np.broadcast_to(sigma, a.shape) ** 2)

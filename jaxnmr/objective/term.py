@@ -43,8 +43,8 @@ _NUMBERED = ("number", "expected", "calculated")
 class Term(Struct, pytree=False):
     """Base class of everything that contributes to the sum of squares.
 
-    Subclasses are pytrees (:class:`jaxnmr.Struct`) with a ``name`` and implement :meth:`residuals`. Terms can be added and scaled:
-    ``xrd + 2.0 * restraint``; a weight multiplies chi².
+    Subclasses are pytrees (:class:`jaxnmr.Struct`) with a ``name`` and implement :meth:`residuals`. Terms can be added
+    and scaled: ``xrd + 2.0 * restraint``; a weight multiplies chi².
 
     Attributes:
         name: prefix of the parameters, and name in reports.
@@ -69,8 +69,8 @@ class Term(Struct, pytree=False):
     def reads(self) -> tuple[TensorRead, ...] | None:
         """Learned tensor components the residuals depend on; ``None`` if not declared.
 
-        With this declaration an objective can differentiate few tensors in reverse mode instead of all along every parameter.
-        It must be complete: derivatives by anything else are not calculated.
+        With this declaration an objective can differentiate few tensors in reverse mode instead of all along every
+        parameter. It must be complete: derivatives by anything else are not calculated.
         """
         return None
 
@@ -142,8 +142,8 @@ class Term(Struct, pytree=False):
     def outgrown(self, state: State) -> Array | bool:
         """Return whether :meth:`replan` is needed, or has to check, at this state (traceable).
 
-        A refinement runs on the device until a term returns true. The default is true after every step for terms that define
-        ``replan``, and false for others.
+        A refinement runs on the device until a term returns true. The default is true after every step for terms that
+        define ``replan``, and false for others.
         """
         return type(self).replan is not Term.replan
 
@@ -167,8 +167,8 @@ class Term(Struct, pytree=False):
     def log_variance(self, moved: frozenset[str]) -> float:
         """Return the log determinant of the covariance of its data if that depends on the structure (host).
 
-        Larger uncertainties make residuals smaller: to compare structures whose uncertainties come from a model, add this to
-        chi². 0, up to a constant, if uncertainties were given.
+        Larger uncertainties make residuals smaller: to compare structures whose uncertainties come from a model, add
+        this to chi². 0, up to a constant, if uncertainties were given.
 
         Args:
             moved: full names of the parameters that a refinement moves.
@@ -218,9 +218,9 @@ class Term(Struct, pytree=False):
     def by_residuals(self) -> TermSum:
         """Weight this term by its own residuals: ``xrd.by_residuals() + jn.EnergyTerm()``.
 
-        For patterns and spectra whose residuals are systematic misfits of the profile rather than noise: `jaxnmr.refine` multiplies
-        their uncertainties by goodness of fit and SCOR at the end of a first refinement, and refines again. To do this for all data
-        at once, use ``jn.refine(..., weights="variance-components")``.
+        For patterns and spectra whose residuals are systematic misfits of the profile rather than noise:
+        `jaxnmr.refine` multiplies their uncertainties by goodness of fit and SCOR at the end of a first refinement, and
+        refines again. To do this for all data at once, use ``jn.refine(..., weights="variance-components")``.
 
         Raises:
             ParameterError: the term has a weight or a robust loss.

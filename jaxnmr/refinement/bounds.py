@@ -1,7 +1,8 @@
 """Refined parameters that end close to a bound and are undetermined there (host).
 
-Close to a bound there may be a point of symmetry, such as an asymmetry of 1, where the tensor with the opposite sign begins. A
-minimum there has no slope along some direction, a refinement creeps up to it without arriving, and uncertainties diverge.
+Close to a bound there may be a point of symmetry, such as an asymmetry of 1, where the tensor with the opposite sign
+begins. A minimum there has no slope along some direction, a refinement creeps up to it without arriving, and
+uncertainties diverge.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Information on parameters in a curve: Fisher information, bounds, and the best linear estimator (host).
 
-Curves scatter by random draws and by white noise. The distribution of the draws is known only from samples. The bound uses their
-covariance as estimated by `DrawCovariance`; the estimator is made from one part of the draws and judged on another, so that it
-cannot profit from chance features of a sample. No direction is discarded: those with little scatter are the most informative.
+Curves scatter by random draws and by white noise. The distribution of the draws is known only from samples. The bound
+uses their covariance as estimated by `DrawCovariance`; the estimator is made from one part of the draws and judged on
+another, so that it cannot profit from chance features of a sample. No direction is discarded: those with little scatter
+are the most informative.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Knowable:
         names: names of the parameters; ``values`` their values.
         noise: assumed standard deviation of white noise on every number; ``draws`` number of draws for the covariance.
         information: ``(parameters, parameters)`` Fisher information of the mean.
-        bounds: ``(parameters,)`` lower bounds of the standard deviation of any unbiased estimator (H. Cramér; C. R. Rao), infinite
-            for undetermined parameters.
+        bounds: ``(parameters,)`` lower bounds of the standard deviation of any unbiased estimator (H. Cramér; C. R.
+            Rao), infinite for undetermined parameters.
         undetermined: sentences that name undetermined parameters.
         estimator: ``(parameters, parameters)`` covariance of the best linear estimator on held-out draws.
         slopes: ``(parameters, points)`` mean derivatives; ``scatter`` ``(points,)`` standard deviation over draws.
@@ -193,8 +194,8 @@ def r_squared(
 
     Args:
         known: information in curves.
-        priors: ``(low, high, function, name)`` by parameter: uniform in between; curves determine the function of it, which has
-            the name ``name`` in ``known``.
+        priors: ``(low, high, function, name)`` by parameter: uniform in between; curves determine the function of it,
+            which has the name ``name`` in ``known``.
         points: number of grid points.
     """
     kept = [k for k, name in enumerate(known.names) if np.isfinite(known.deviations[k])]

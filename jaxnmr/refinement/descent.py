@@ -53,8 +53,8 @@ _EXTRACTION_STEPS, _EXTRACTION_GAIN = 5, 1e-3
 class Descent:
     """State of one refinement: the loop runs on the device, and this class does the rest on the host.
 
-    :meth:`alone` runs it to its end. To run many together, pass :attr:`objective`, :attr:`course` and :attr:`point` to the compiled
-    loop and its outcome to :meth:`absorb`, until :attr:`ended` is set.
+    :meth:`alone` runs it to its end. To run many together, pass :attr:`objective`, :attr:`course` and :attr:`point` to
+    the compiled loop and its outcome to :meth:`absorb`, until :attr:`ended` is set.
 
     Attributes:
         ended: status and message; ``None`` while the refinement is running.
@@ -192,7 +192,7 @@ class Descent:
 
     @property
     def active(self) -> np.ndarray:
-        """Which of the refined parameters the current stage moves."""
+        """Mask of the refined parameters that the current stage moves."""
         return self.masks[int(self.point.stage)]
 
     # -- outcome of the loop -------------------------------------------------------------------------------------

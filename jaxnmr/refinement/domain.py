@@ -10,8 +10,9 @@ Outside = Mapping[tuple[str, str, str], float]
 class DomainLog:
     """Sites unlike those in a model's training data, step by step.
 
-    Steps are not refused because of it: novelty means that nothing similar was in the training data, not that predictions are wrong,
-    and a start is often outside. But a minimum that was reached through such structures should be examined.
+    Steps are not refused because of it: novelty means that nothing similar was in the training data, not that
+    predictions are wrong, and a start is often outside. But a minimum that was reached through such structures should
+    be examined.
     """
 
     def __init__(self):

@@ -42,19 +42,21 @@ class Information:
 
     The covariance of a fit is ``C = (sum_t F_t)^-1`` with the information ``F_t = J_t^T J_t`` of every term. A share is
     ``(C F_t C)_pp / C_pp``: the part of the variance of a parameter that stems from the uncertainty of the data of one
-    term. Shares sum to 1. A parameter that only one term determines has the share 1 there; with a share of 0 the term does not
-    contribute. Since a term also helps through the parameters it shares with others, the uncertainty without it is given as
-    well.
+    term. Shares sum to 1. A parameter that only one term determines has the share 1 there; with a share of 0 the term
+    does not contribute. Since a term also helps through the parameters it shares with others, the uncertainty without
+    it is given as well.
 
     Attributes:
         names: names of the refined parameters.
         terms: names of the terms.
         shares: ``(parameters, terms)``.
-        esd: ``(parameters,)`` standard uncertainties with all terms and residuals as uncertain as stated (no goodness of fit); 0 for
-            undetermined parameters.
-        without: ``(parameters, terms)`` standard uncertainties without one term; infinite if the parameter is then undetermined.
+        esd: ``(parameters,)`` standard uncertainties with all terms and residuals as uncertain as stated (no goodness
+            of fit); 0 for undetermined parameters.
+        without: ``(parameters, terms)`` standard uncertainties without one term; infinite if the parameter is then
+            undetermined.
         atoms: the same for every site with refined position.
-        determined: ``(terms,)`` number of refined parameters each term determines; the sum is the number of all determined ones.
+        determined: ``(terms,)`` number of refined parameters each term determines; the sum is the number of all
+            determined ones.
     """
 
     names: tuple[str, ...]

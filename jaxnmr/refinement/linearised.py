@@ -1,7 +1,7 @@
 """The linear least-squares problem around a point, compressed once: uncertainties for any subset of columns (host).
 
-Columns are scaled to unit length, ``[J, r]`` is compressed by QR, and the small triangle is decomposed by SVD: normal equations
-are avoided, since their condition number is the square of this one.
+Columns are scaled to unit length, ``[J, r]`` is compressed by QR, and the small triangle is decomposed by SVD: normal
+equations are avoided, since their condition number is the square of this one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Linearised:
 
     @cached_property
     def determined(self) -> np.ndarray:
-        """Which singular directions the data determine."""
+        """Mask of the singular directions that the data determine."""
         s = self.svd[1]
         return s > NULL_TOLERANCE * max(s.max(initial=0.0), 1e-300)
 

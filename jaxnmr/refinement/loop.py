@@ -1,9 +1,10 @@
 """The refinement loop on the device: stages, damping, acceptance on the true residual, bounds, stopping rules.
 
-One program contains the whole loop. Every iteration linearises at a trial point, accepts or refuses it, and finds the next trial; a
-single linearisation provides the residuals of the trial and the derivatives for the next step. The loop ends by itself, after the
-requested number of accepted steps, or when a plan has become outdated, which only the host can renew; the outcome contains all that
-is needed to continue. There are no callbacks in it, so that it can be vectorised, exported and cached.
+One program contains the whole loop. Every iteration linearises at a trial point, accepts or refuses it, and finds the
+next trial; a single linearisation provides the residuals of the trial and the derivatives for the next step. The loop
+ends by itself, after the requested number of accepted steps, or when a plan has become outdated, which only the host
+can renew; the outcome contains all that is needed to continue. There are no callbacks in it, so that it can be
+vectorised, exported and cached.
 """
 
 from __future__ import annotations
@@ -87,8 +88,8 @@ class Point(NamedTuple):
     Attributes:
         theta: ``(n,)`` the last good point, with its ``chi2``, ``squares`` ``(terms,)`` and linearised ``problem``.
         trial: ``(n,)`` next point to evaluate; ``kind`` its kind.
-        predicted: decrease of chi² expected from the linear model; ``shift`` largest parameter shift over its standard uncertainty;
-            ``distance`` to the minimum, in standard uncertainties with all parameters together.
+        predicted: decrease of chi² expected from the linear model; ``shift`` largest parameter shift over its standard
+            uncertainty; ``distance`` to the minimum, in standard uncertainties with all parameters together.
         opening: whether only scales and backgrounds move in this trial; ``opened`` whether they no longer need to go first.
         damping, grow: damping of the next trial, and factor of its growth after a refusal.
         stage, count: index of the stage, and number of steps accepted in it.

@@ -18,8 +18,8 @@ def held_origins(
 ) -> tuple[Parameters, list[np.ndarray]]:
     """Fix coordinates such that no structure floats as a whole.
 
-    A common shift of all atoms along a polar axis changes nothing that is measured. If refined coordinates could cause one, the
-    coordinate of the heaviest atom with the largest share in it is held, and the spec notes it.
+    A common shift of all atoms along a polar axis changes nothing that is measured. If refined coordinates could cause
+    one, the coordinate of the heaviest atom with the largest share in it is held, and the spec notes it.
 
     Args:
         objective: provides the structures.

@@ -65,9 +65,9 @@ class RefinementResult:
         message: a full sentence about the status.
         parameters: the refined parameters.
         crystals: refined crystals by phase name.
-        esds: standard uncertainty of every parameter, arrays like the values (0 if fixed). Uncertainties of patterns and spectra are
-            scaled by their goodness of fit; those of other terms are taken as stated. ``esds_scor`` multiplies by the SCOR of each
-            in addition.
+        esds: standard uncertainty of every parameter, arrays like the values (0 if fixed). Uncertainties of patterns
+            and spectra are scaled by their goodness of fit; those of other terms are taken as stated. ``esds_scor``
+            multiplies by the SCOR of each in addition.
         covariance: covariance of the flat physical vector ``parameters.flat``, consistent with the esds.
         information: information of each term on each parameter.
         statistics: agreement of each term, by name.

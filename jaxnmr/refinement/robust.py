@@ -20,8 +20,8 @@ class RobustRows:
     """Residuals of one term with a robust loss.
 
     With the influence ``psi`` of the loss an estimate has the covariance ``A^-1 B A^-1``, to which a term contributes
-    ``mean(psi') J^T J`` to A and ``K² n/(n - p) mean(psi²) J^T J`` to B, ``K = 1 + p/n var(psi')/mean(psi')²``, where the term
-    determines p parameters (P. J. Huber, Robust Statistics, 1981, section 7.6).
+    ``mean(psi') J^T J`` to A and ``K² n/(n - p) mean(psi²) J^T J`` to B, ``K = 1 + p/n var(psi')/mean(psi')²``, where
+    the term determines p parameters (P. J. Huber, Robust Statistics, 1981, section 7.6).
 
     Attributes:
         plain: ``(n,)`` residuals without the loss.

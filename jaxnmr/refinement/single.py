@@ -32,8 +32,8 @@ def refine(
 ) -> RefinementResult:
     """Minimise an objective over its free parameters.
 
-    If scales and backgrounds alone would remove over half of the initial chi², they are refined first; the note of the step says
-    so. Anything else that a rough start needs is specified by ``stages``.
+    If scales and backgrounds alone would remove over half of the initial chi², they are refined first; the note of the
+    step says so. Anything else that a rough start needs is specified by ``stages``.
 
     Args:
         objective: function to minimise.
@@ -45,11 +45,11 @@ def refine(
         throw: raise if the refinement does not converge; otherwise check ``result.status``.
         correlation_threshold: report correlations above this.
         suggest: estimate which fixed parameters would improve the fit most.
-        weights: by default data are weighted by their stated uncertainties. ``"variance-components"`` multiplies the uncertainties of
-            every data set by a factor estimated from its residuals, refines again, and repeats this until the factors are
-            consistent; they are in ``result.components``. Restraints, terms with a weight other than 1 and terms with a redundancy
-            below 1 are unchanged. If terms are to be weighted by their own residuals (``xrd.by_residuals()``), this is done for
-            those terms without being requested.
+        weights: by default data are weighted by their stated uncertainties. ``"variance-components"`` multiplies the
+            uncertainties of every data set by a factor estimated from its residuals, refines again, and repeats this
+            until the factors are consistent; they are in ``result.components``. Restraints, terms with a weight other
+            than 1 and terms with a redundancy below 1 are unchanged. If terms are to be weighted by their own residuals
+            (``xrd.by_residuals()``), this is done for those terms without being requested.
 
     Returns:
         The result; with ``throw=False`` whatever its status.

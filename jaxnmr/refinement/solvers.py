@@ -112,9 +112,9 @@ def damped_step(problem: Decomposed, damping: Array) -> Array:
 def jaxopt_step(problem: Decomposed, damping: Array) -> Array:
     """Return the same step by one iteration of ``jaxopt.GaussNewton``.
 
-    jaxopt's own iteration neither checks that a step helps nor survives a NaN, and it cannot use a given Jacobian. So it is passed
-    the *linear* problem ``y -> [r + J D y; sqrt(mu) S⁻¹ y]`` at ``y = 0``, with ``D`` chosen such that ``J D`` has orthonormal
-    columns: its conjugate gradients are then exact after one iteration.
+    jaxopt's own iteration neither checks that a step helps nor survives a NaN, and it cannot use a given Jacobian. So
+    it is passed the *linear* problem ``y -> [r + J D y; sqrt(mu) S⁻¹ y]`` at ``y = 0``, with ``D`` chosen such that
+    ``J D`` has orthonormal columns: its conjugate gradients are then exact after one iteration.
     """
     inverse = jnp.where(problem.determined, 1.0 / jnp.where(problem.determined, problem.values, 1.0), 0.0)
     orthonormal = jnp.where(problem.determined, problem.left, 0.0)

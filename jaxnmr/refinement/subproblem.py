@@ -1,8 +1,8 @@
 """The linear least-squares problem around a point, compressed to a small triangle and solved on the device.
 
-Columns are scaled to unit length. If they are far from linearly dependent, the triangle is the Cholesky factor of the normal
-equations, which costs half of a QR decomposition and can be vectorised; otherwise it comes from a QR decomposition, since the
-condition number of normal equations is the square of that of this problem.
+Columns are scaled to unit length. If they are far from linearly dependent, the triangle is the Cholesky factor of the
+normal equations, which costs half of a QR decomposition and can be vectorised; otherwise it comes from a QR
+decomposition, since the condition number of normal equations is the square of that of this problem.
 """
 
 from __future__ import annotations

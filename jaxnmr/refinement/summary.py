@@ -40,8 +40,8 @@ def summarise(
 ) -> RefinementResult:
     """Build the result; ``active`` marks the parameters of the last stage, ``visited`` are notes from the course of the refinement.
 
-    ``rescaled`` are the terms whose weights were estimated from their residuals including serial correlation, which is then part
-    of their uncertainties and of all that follows from them.
+    ``rescaled`` are the terms whose weights were estimated from their residuals including serial correlation, which is
+    then part of their uncertainties and of all that follows from them.
 
     Derivatives come from the program of the loop, compiled for the solver's ``rule``.
     """

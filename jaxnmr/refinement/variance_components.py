@@ -45,8 +45,8 @@ def variance_components(fit: RefinementResult, terms: Sequence[str] | None = Non
 
     Args:
         fit: result of a refinement.
-        terms: names of the terms to estimate; by default all data with the weight 1, or with one estimated before. Restraints
-            and priors are prior knowledge and not changed, unless they are named.
+        terms: names of the terms to estimate; by default all data with the weight 1, or with one estimated before.
+            Restraints and priors are prior knowledge and not changed, unless they are named.
 
     Raises:
         ParameterError: a name is not that of a term, or a term has a robust loss.

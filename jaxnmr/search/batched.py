@@ -1,9 +1,10 @@
 """Batched refinements: many refinement loops at once, spread over all devices (host).
 
-Every refinement runs the loop of :func:`jaxnmr.refine` itself, with its own damping, acceptance, bounds, plans and ending. One
-compiled program runs the loops of a batch until each of them has ended or needs the host: the batch axis is sharded over devices,
-and every device takes its share, one problem at a time on a CPU core (vectorised, empty places of a pattern's layout could not be
-skipped: 2.5 times slower), many at once on an accelerator. A refinement that has ended is replaced by the next one.
+Every refinement runs the loop of :func:`jaxnmr.refine` itself, with its own damping, acceptance, bounds, plans and
+ending. One compiled program runs the loops of a batch until each of them has ended or needs the host: the batch axis is
+sharded over devices, and every device takes its share, one problem at a time on a CPU core (vectorised, empty places of
+a pattern's layout could not be skipped: 2.5 times slower), many at once on an accelerator. A refinement that has ended
+is replaced by the next one.
 """
 
 from __future__ import annotations
@@ -164,8 +165,8 @@ class _Family:
     """Refinements with arrays of equal shapes, and which of these arrays differ.
 
     Attributes:
-        own: per array of the objective, whether every refinement has its own; common ones, such as weights of a network, are
-            passed once.
+        own: per array of the objective, whether every refinement has its own; common ones, such as weights of a
+            network, are passed once.
     """
 
     def __init__(self, first: Descent):

@@ -17,7 +17,8 @@ def lowest_curvature(
 
     Args:
         product: returns the Hessian times a vector, or ``None`` if that is impossible, which ends the search.
-        guess: ``(n, n)`` positive definite guess of the Hessian; relative curvatures are then of order 1, and negative ones stand out.
+        guess: ``(n, n)`` positive definite guess of the Hessian; relative curvatures are then of order 1, and negative
+            ones stand out.
         products: maximum number of products; with n or more the result is exact.
         seed: seed of the first direction.
 

@@ -31,8 +31,8 @@ _SADDLES = 3
 class RelaxStep:
     """One step, for callbacks.
 
-    Number, 0 for the start; energy in eV per cell; largest force in eV/Å; largest deviation of the stress from the pressure in GPa;
-    largest displacement in the step in Å; whether it was accepted; seconds since the start.
+    Number, 0 for the start; energy in eV per cell; largest force in eV/Å; largest deviation of the stress from the
+    pressure in GPa; largest displacement in the step in Å; whether it was accepted; seconds since the start.
     """
 
     number: int

@@ -19,8 +19,8 @@ _DECAY, _REACH = 3.0, 2.0
 class FreeSpace:
     """The free directions of a crystal in its space group.
 
-    A vector ``w`` holds displacements along the free directions of sites, then amounts of strain. Strains are orthonormal symmetric
-    tensors that the point group leaves invariant; they are exact for steps of any size.
+    A vector ``w`` holds displacements along the free directions of sites, then amounts of strain. Strains are
+    orthonormal symmetric tensors that the point group leaves invariant; they are exact for steps of any size.
 
     Args:
         crystal: structure at ``w = 0``.

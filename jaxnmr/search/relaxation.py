@@ -86,8 +86,8 @@ def relax(
 ) -> RelaxResult:
     """Relax atoms, and the cell if it is free, within the space group of the crystal.
 
-    Steps are taken in the coordinates and strains that symmetry leaves free, with a Hessian updated from a guess of springs between
-    neighbours, and within a trust region. Neighbours are listed again as atoms move.
+    Steps are taken in the coordinates and strains that symmetry leaves free, with a Hessian updated from a guess of
+    springs between neighbours, and within a trust region. Neighbours are listed again as atoms move.
 
     Args:
         crystal: fully occupied, with elements that the model supports.

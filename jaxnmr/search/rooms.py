@@ -13,8 +13,9 @@ _SPARE = 1.3
 class Rooms:
     """Common sizes of reflection lists and peak layouts, so that candidates can share compiled programs.
 
-    Cells of similar size have similar, but hardly ever equal numbers of reflections. The first candidate gets sizes with some margin,
-    which later ones can use if they are neither larger nor less than half as large; empty places cost little.
+    Cells of similar size have similar, but hardly ever equal numbers of reflections. The first candidate gets sizes
+    with some margin, which later ones can use if they are neither larger nor less than half as large; empty places cost
+    little.
     """
 
     def __init__(self):

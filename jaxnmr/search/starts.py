@@ -160,14 +160,14 @@ def refine_starts(
 ) -> StartsResult:
     """Refine an objective from many starts in one call, and find which of them reach the same minimum.
 
-    Every start takes the same course as in :func:`jaxnmr.refine`, with its own damping, bounds, peak windows and neighbours;
-    residuals and Jacobians are evaluated for batches of starts, spread over all devices. A start that fails is a row of the
-    table and does not stop the others.
+    Every start takes the same course as in :func:`jaxnmr.refine`, with its own damping, bounds, peak windows and
+    neighbours; residuals and Jacobians are evaluated for batches of starts, spread over all devices. A start that fails
+    is a row of the table and does not stop the others.
 
     Args:
         objective: function to minimise.
-        starts: parameters with ``flat`` of shape ``(n, values)``, as returned by :func:`jaxnmr.displaced` or :func:`jaxnmr.perturb`,
-            or a list of `Parameters` of this objective that differ in their values.
+        starts: parameters with ``flat`` of shape ``(n, values)``, as returned by :func:`jaxnmr.displaced` or
+            :func:`jaxnmr.perturb`, or a list of `Parameters` of this objective that differ in their values.
         solver, stages: as for :func:`jaxnmr.refine`.
         callback: called with a `StartRow` whenever a start has ended (``distance`` and ``minimum`` are not yet known).
         devices: devices to use; all local ones by default.

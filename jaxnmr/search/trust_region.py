@@ -11,9 +11,9 @@ _REFUSE, _POOR, _GOOD = 1e-4, 0.25, 0.75
 class TrustRegion:
     """A model ``g p + p B p / 2`` of a function, and the radius within which it is trusted.
 
-    B is updated by the formula of Broyden, Fletcher, Goldfarb and Shanno for positive curvature along a step, and by the symmetric
-    rank-one formula for negative curvature, so that directions of negative curvature are followed to the radius (J. Nocedal &
-    S. J. Wright, *Numerical Optimization*, 2006, chapters 4 and 6).
+    B is updated by the formula of Broyden, Fletcher, Goldfarb and Shanno for positive curvature along a step, and by
+    the symmetric rank-one formula for negative curvature, so that directions of negative curvature are followed to the
+    radius (J. Nocedal & S. J. Wright, *Numerical Optimization*, 2006, chapters 4 and 6).
 
     Args:
         hessian: ``(n, n)`` positive definite guess.

@@ -1,9 +1,10 @@
 """Errors common to all values of a term: the error of a model for a whole structure.
 
-A model of tensors may be off by a constant for all sites of a structure, or by a factor, and by far less from site to site. Such
-an error is a nuisance parameter b with a prior: data = calculated + b d + own error, ``var b = s²``. It is integrated out:
-residuals are whitened by ``D + s² d dᵀ`` instead of D. The posterior is the same, without a parameter to count or to free. A free
-reference of shifts has the same direction d and absorbs the common error, which then has no effect.
+A model of tensors may be off by a constant for all sites of a structure, or by a factor, and by far less from site to
+site. Such an error is a nuisance parameter b with a prior: data = calculated + b d + own error, ``var b = s²``. It is
+integrated out: residuals are whitened by ``D + s² d dᵀ`` instead of D. The posterior is the same, without a parameter
+to count or to free. A free reference of shifts has the same direction d and absorbs the common error, which then has no
+effect.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from ..typing import Array
 def decorrelated(residuals: Array, common: Array) -> Array:
     """Whiten residuals ``(n,)`` for a common error, after whitening without it (traceable).
 
-    With ``u = common`` and ``t = sqrt(1 + u·u)``, ``(1 + u uᵀ)^(-1/2) = 1 - u uᵀ/(t (t + 1))``. Every residual remains that of
-    its datum, less the common part.
+    With ``u = common`` and ``t = sqrt(1 + u·u)``, ``(1 + u uᵀ)^(-1/2) = 1 - u uᵀ/(t (t + 1))``. Every residual remains
+    that of its datum, less the common part.
 
     Args:
         residuals: ``(n,)``.
-        common: ``(k, n)`` residuals caused by one standard deviation of each of k independent common errors; zeros have no effect.
+        common: ``(k, n)`` residuals caused by one standard deviation of each of k independent common errors; zeros have
+            no effect.
     """
     columns = list(common)
     for k in range(len(columns)):
@@ -60,8 +62,8 @@ def common_errors(residuals: Array, common: Array) -> Common:
 def log_variance(directions: Array, sigmas: Sequence[float], free: Sequence[bool]) -> float:
     """Return the contribution of common errors to the log determinant of a covariance (host).
 
-    If a parameter of the same direction is free, the effective number of data is one less instead, whatever the common error: this
-    is the restricted likelihood (D. A. Harville, J. Am. Stat. Assoc. 72, 320, 1977).
+    If a parameter of the same direction is free, the effective number of data is one less instead, whatever the common
+    error: this is the restricted likelihood (D. A. Harville, J. Am. Stat. Assoc. 72, 320, 1977).
 
     Args:
         directions: ``(k, n)`` change of whitened residuals per unit of each error.

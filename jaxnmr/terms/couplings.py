@@ -1,8 +1,8 @@
 """`CouplingTerm`: measured couplings between pairs of spins, in Hz, as functions of the geometry.
 
 Dipolar couplings depend only on the cube of the distance: they need no calibration and are the distance measurement of
-solid-state NMR. J couplings across a bridging atom depend approximately on the angle there; the relation has to be given as a
-law of the geometry of the linkage.
+solid-state NMR. J couplings across a bridging atom depend approximately on the angle there; the relation has to be
+given as a law of the geometry of the linkage.
 """
 
 from __future__ import annotations
@@ -79,13 +79,14 @@ class Linkages(Struct):
 class CouplingLaw:
     """Couplings linear in a function f of the angle at the bridge, ``offset_hz + slope_hz f``.
 
-    ``form="cosine"`` has ``f = cos(angle)``; ``"s_character"`` has ``f = cos(angle)/(cos(angle) - 1)``, the s character of two
-    equivalent hybrids of the bridge that enclose this angle: 1/2 at 180 degrees, 1/4 in a tetrahedron.
+    ``form="cosine"`` has ``f = cos(angle)``; ``"s_character"`` has ``f = cos(angle)/(cos(angle) - 1)``, the s character
+    of two equivalent hybrids of the bridge that enclose this angle: 1/2 at 180 degrees, 1/4 in a tetrahedron.
 
-    No numbers are built in. D. J. Srivastava, P. Florian, J. H. Baltisberger & P. J. Grandinetti, doi 10.1039/C7CP06486A, find that
-    2J(Si-O-Si) depends mostly on this angle, and then on the mean of the surrounding angles; S. Cadars, D. H. Brouwer & B. F.
-    Chmelka, Phys. Chem. Chem. Phys. (2009), find dependences too complicated for such a law. Fit the numbers to calculations on
-    similar compounds, ``CouplingCalibration.fit(f, couplings)``, and include the remaining scatter in sigma.
+    No numbers are built in. D. J. Srivastava, P. Florian, J. H. Baltisberger & P. J. Grandinetti, doi
+    10.1039/C7CP06486A, find that 2J(Si-O-Si) depends mostly on this angle, and then on the mean of the surrounding
+    angles; S. Cadars, D. H. Brouwer & B. F. Chmelka, Phys. Chem. Chem. Phys. (2009), find dependences too complicated
+    for such a law. Fit the numbers to calculations on similar compounds, ``CouplingCalibration.fit(f, couplings)``, and
+    include the remaining scatter in sigma.
     """
 
     offset_hz: float
@@ -109,8 +110,8 @@ class CouplingLaw:
 class CouplingTerm(Term):
     """Residuals ``(calculated - observed)/sigma`` of couplings between pairs of spins. Build it with a classmethod.
 
-    Parameters, below the term's name, fixed unless freed: for J couplings ``offset`` in Hz and ``slope`` of the calibration; for
-    dipolar couplings ``slope``, which motion reduces below 1.
+    Parameters, below the term's name, fixed unless freed: for J couplings ``offset`` in Hz and ``slope`` of the
+    calibration; for dipolar couplings ``slope``, which motion reduces below 1.
 
     Attributes:
         atoms: ``(n, 2, 5)`` pairs, or ``(n, 3, 5)`` with the bridge in the middle.
@@ -162,8 +163,8 @@ class CouplingTerm(Term):
         Args:
             crystal: structure with the sites.
             nuclei: the two isotopes, ``("13C", "15N")``.
-            atoms: pairs of labels in the order of ``nuclei``. The shortest distance between two sites is used, or another one
-                selected by a symmetry code, ``("C1", "N1 3_655")``.
+            atoms: pairs of labels in the order of ``nuclei``. The shortest distance between two sites is used, or
+                another one selected by a symmetry code, ``("C1", "N1 3_655")``.
             observed_hz: ``(pairs,)`` values of d; absolute values unless ``signed``.
             sigma: Hz, a number or ``(pairs,)``.
             signed: whether the signs were measured. For two nuclei with gyromagnetic ratios of the same sign d is negative.
@@ -228,11 +229,12 @@ class CouplingTerm(Term):
             kind: three elements, the bridge second.
             observed_hz: ``(n,)`` in the order of ``atoms``.
             sigma: Hz, a number or ``(n,)``: including the uncertainty of the law.
-            law: function from `Linkages` to couplings in Hz, ``(n,)``; traceable. A `CouplingLaw`, or a user-defined function.
-            atoms: labels of the ends, ``("Si1", "Si2")``, if a single linkage joins them; or of all three atoms, as listed by
-                :meth:`linkages`. By default all symmetry-distinct linkages, in the order of that list.
-            calibration: calibration of calculated couplings, ``CouplingCalibration.published("nmrcryspy/29Si-O-29Si")`` if the law
-                was fitted to the same kind of calculation.
+            law: function from `Linkages` to couplings in Hz, ``(n,)``; traceable. A `CouplingLaw`, or a user-defined
+                function.
+            atoms: labels of the ends, ``("Si1", "Si2")``, if a single linkage joins them; or of all three atoms, as
+                listed by :meth:`linkages`. By default all symmetry-distinct linkages, in the order of that list.
+            calibration: calibration of calculated couplings, ``CouplingCalibration.published("nmrcryspy/29Si-O-29Si")``
+                if the law was fitted to the same kind of calculation.
             cutoffs: longest bonds, as for :func:`jaxnmr.crystal.plan_bonds`.
             phase: name of the phase in the objective; the crystal's name by default.
             name: prefix of the parameters.

@@ -51,10 +51,10 @@ _USUAL = ("alpha", "xi", "p", "gamma")
 class EchoTerm(Term):
     """One echo curve, for example ``EchoTerm(jn.read_echo("echo.npz"), jn.nmr.echo.challenge(), noise=1e-4)``.
 
-    A curve is random, because the frequencies of its spins are. The term simulates ``draws`` curves around the current parameters, each
-    with its own frequencies, and finds by regression the linear functions of a curve that determine the refined parameters
-    (`LocalRegression`). These summaries are compared, with their errors for held-out simulations. The term simulates again when a
-    refinement leaves the box, and in a smaller box around the minimum.
+    A curve is random, because the frequencies of its spins are. The term simulates ``draws`` curves around the current
+    parameters, each with its own frequencies, and finds by regression the linear functions of a curve that determine
+    the refined parameters (`LocalRegression`). These summaries are compared, with their errors for held-out
+    simulations. The term simulates again when a refinement leaves the box, and in a smaller box around the minimum.
 
     Attributes:
         observed: ``(numbers,)`` real parts, then imaginary parts.

@@ -1,16 +1,17 @@
 """The energy of a structure as prior knowledge: the nearest minimum, and how closely it must be met.
 
-An energy over its error, ``E/ε``, is not a sum of squares, and its square root as a single residual has rank one: least squares
-crawls. Therefore the nearest minimum in the current cell is found, where forces vanish, with the force constants H, and
-``E = E0 + zᵀHz/2`` at a displacement z from it. Residuals ``r = C^(-1/2) z`` with the covariance ``C = εH⁻¹ + s²`` of positions have
-full rank and the correlations of the force constants; ``rᵀr/2 = (E − E0)/ε`` for s = 0, with every site counted once. Whitened
-forces, ``z = H⁻¹g`` at the structure itself, differ from this by anharmonic parts: where data lead a structure away, curvature is
-lost along the very directions that are wrong, and with it the restoring force. A refined cell contributes its stress to z. The
-minimum is found again when the cell has changed or atoms have moved far.
+An energy over its error, ``E/ε``, is not a sum of squares, and its square root as a single residual has rank one: least
+squares crawls. Therefore the nearest minimum in the current cell is found, where forces vanish, with the force
+constants H, and ``E = E0 + zᵀHz/2`` at a displacement z from it. Residuals ``r = C^(-1/2) z`` with the covariance
+``C = εH⁻¹ + s²`` of positions have full rank and the correlations of the force constants; ``rᵀr/2 = (E − E0)/ε`` for s
+= 0, with every site counted once. Whitened forces, ``z = H⁻¹g`` at the structure itself, differ from this by anharmonic
+parts: where data lead a structure away, curvature is lost along the very directions that are wrong, and with it the
+restoring force. A refined cell contributes its stress to z. The minimum is found again when the cell has changed or
+atoms have moved far.
 
-Both errors are those of the model, not a temperature: ε is an energy per atom and coordinate, s a displacement by which measured
-positions, averages over thermal motion, differ from any minimum. An atom held by a force constant h is uncertain by
-``(ε/h + s²)^(1/2)``, however many symmetry images it has: their errors are one and the same.
+Both errors are those of the model, not a temperature: ε is an energy per atom and coordinate, s a displacement by which
+measured positions, averages over thermal motion, differ from any minimum. An atom held by a force constant h is
+uncertain by ``(ε/h + s²)^(1/2)``, however many symmetry images it has: their errors are one and the same.
 """
 
 from __future__ import annotations
@@ -83,11 +84,11 @@ class EnergyTerm(Term):
         """Define the energy to be used, and its error.
 
         Args:
-            error_ev: error of the energy per atom and coordinate, eV, or several by element with ``"others"`` for all others; the model's own
-                by default.
-            displacement: distance of measured positions from a minimum for other reasons, above all thermal motion, Å; by default the model's
-                own, or 0 if ``error_ev`` is given. Atoms held by a force constant h become uncertain by ``(error/h + displacement²)^(1/2)``
-                in every direction.
+            error_ev: error of the energy per atom and coordinate, eV, or several by element with ``"others"`` for all
+                others; the model's own by default.
+            displacement: distance of measured positions from a minimum for other reasons, above all thermal motion, Å;
+                by default the model's own, or 0 if ``error_ev`` is given. Atoms held by a force constant h become
+                uncertain by ``(error/h + displacement²)^(1/2)`` in every direction.
             phase: name of the crystal; needed when there are several.
             quantity: name of the quantity that the source provides, an energy of the conventional cell in eV.
             name: name of the term.

@@ -249,7 +249,8 @@ def _root(matrix: np.ndarray, power: float) -> np.ndarray:
 def coordinates(crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
     """Return the matrix from changes of cell and coordinates to displacements in Å, and the number of moving atoms (host).
 
-    Shapes are ``(6 + 3 sites, 6 + 3 sites)`` and ``(6 + 3 sites,)``. A change of an angle counts as the displacement of the end of a cell edge of mean length.
+    Shapes are ``(6 + 3 sites, 6 + 3 sites)`` and ``(6 + 3 sites,)``. A change of an angle counts as the displacement of
+    the end of a cell edge of mean length.
     """
     cell = np.asarray(crystal.cell, dtype=float)
     sites = crystal.n_sites
@@ -263,8 +264,8 @@ def coordinates(crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
 def _force_constants(source: PhaseSource, quantity: str, crystal: Crystal, basis: np.ndarray) -> np.ndarray:
     """Return the matrix ``(k, k)`` of second derivatives of the energy along directions ``(6 + 3 sites, k)`` (host).
 
-    Central differences of exact forces give the parabola over the range of likely positions. A program for products with the Hessian
-    would take three times as long to compile as that for forces, which is needed anyway.
+    Central differences of exact forces give the parabola over the range of likely positions. A program for products
+    with the Hessian would take three times as long to compile as that for forces, which is needed anyway.
     """
 
     def forces(change: np.ndarray) -> np.ndarray:

@@ -184,8 +184,9 @@ class BoundPattern(Term):
     def uncertainty(self, values: Mapping[str, Array]) -> Array:
         """Return the uncertainty ``(points,)`` of the points including the measured background at its current scale (traceable).
 
-        With fixed weights the noise of the background would pull its scale towards zero. Minimising these residuals is equivalent to
-        freeing all true background intensities, each as uncertain as measured: Deming, Statistical Adjustment of Data (1943).
+        With fixed weights the noise of the background would pull its scale towards zero. Minimising these residuals is
+        equivalent to freeing all true background intensities, each as uncertain as measured: Deming, Statistical
+        Adjustment of Data (1943).
         """
         if not self.variance.shape[0]:
             return self.sigma

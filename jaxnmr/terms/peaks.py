@@ -31,10 +31,10 @@ _ROUNDS = 20
 class PeakListTerm(SiteTerm):
     """Isotropic shifts of peaks, compared with those of sites; see `BoundPeaks` for the residuals.
 
-    The assignment of sites to peaks is given, or found as the one with the least chi² in which every peak has a site. It is held
-    fixed for derivatives and updated after every step; a change is noted in the history. A peak may hold several sites, each of
-    which is expected at the peak: overlapping lines cannot be far apart. An automatic assignment follows the structure into the
-    closest minimum, so a wrong start can make a wrong assignment look right.
+    The assignment of sites to peaks is given, or found as the one with the least chi² in which every peak has a site.
+    It is held fixed for derivatives and updated after every step; a change is noted in the history. A peak may hold
+    several sites, each of which is expected at the peak: overlapping lines cannot be far apart. An automatic assignment
+    follows the structure into the closest minimum, so a wrong start can make a wrong assignment look right.
 
     Parameters, below the term's name: ``reference`` in ppm and ``slope``, both fixed unless freed.
 
@@ -75,13 +75,14 @@ class PeakListTerm(SiteTerm):
         Args:
             nucleus: isotope, ``"29Si"``.
             shifts_ppm: shifts of the peaks, ``(peaks,)``.
-            sigma: uncertainty of the position of a site in the peak, ppm, a number or ``(peaks,)``: the error of the shift, or
-                half the width of a peak of several unresolved lines.
+            sigma: uncertainty of the position of a site in the peak, ppm, a number or ``(peaks,)``: the error of the
+                shift, or half the width of a peak of several unresolved lines.
             reference: chemical-shift reference.
-            sigma_model: independent uncertainty of each prediction in ppm, a number or ``(sites,)``; ``"model"`` takes the model's own,
-                calibrated, at the current structure.
-            sigma_common: standard deviation of an error common to the predictions of all sites, ppm. By default the model's own if
-                ``sigma_model`` is ``"model"``, and none otherwise. It has no effect if the reference is free.
+            sigma_model: independent uncertainty of each prediction in ppm, a number or ``(sites,)``; ``"model"`` takes
+                the model's own, calibrated, at the current structure.
+            sigma_common: standard deviation of an error common to the predictions of all sites, ppm. By default the
+                model's own if ``sigma_model`` is ``"model"``, and none otherwise. It has no effect if the reference is
+                free.
             assignment: label of the site of every peak, or several; found automatically by default.
             counts: number of sites in each peak, from intensities; at least one by default.
             sites: labels of the sites that give the peaks; by default all sites of the nucleus.

@@ -45,19 +45,19 @@ SHIFT_ERROR, COUPLING_ERROR = "shift_error", "coupling_error"
 class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
     """A measured spectrum whose sites follow the structure; see `BoundPredictedSpectrum` for the residuals.
 
-    Shifts are ``reference + slope sigma_iso``, their anisotropy is that of the predicted SHIELDING tensor times ``-slope``, and
-    quadrupolar tensors come from the predicted field gradient. Both are in the frame of the crystal, so that their relative
-    orientation needs no angles. Sites are weighted by their multiplicity. See `MeasuredSpectrum` for how the spectrum is
-    calculated. The objective needs a model for every quantity that is read.
+    Shifts are ``reference + slope sigma_iso``, their anisotropy is that of the predicted SHIELDING tensor times
+    ``-slope``, and quadrupolar tensors come from the predicted field gradient. Both are in the frame of the crystal, so
+    that their relative orientation needs no angles. Sites are weighted by their multiplicity. See `MeasuredSpectrum`
+    for how the spectrum is calculated. The objective needs a model for every quantity that is read.
 
-    A spectrum is differentiated by the components of each site's own tensors, however many parameters move the atoms. Start each
-    line within one linewidth of the observed one: farther away the gradient carries no information.
+    A spectrum is differentiated by the components of each site's own tensors, however many parameters move the atoms.
+    Start each line within one linewidth of the observed one: farther away the gradient carries no information.
 
-    Parameters, below the term's name: ``scale``, the total intensity of all sites; ``reference`` in ppm and ``slope``, or
-    ``shift[O1]`` if shieldings are given; ``gaussian`` and ``lorentzian`` in Hz, one for all sites or ``gaussian[O1]``;
-    ``baseline[0]``, ``phase0``, ``phase1`` in degrees and ``mas`` in Hz. With ``errors`` also ``shift_error[O1]`` in ppm, the error of
-    the predicted shift, and ``coupling_error[O1]``, the relative error of the predicted field gradient: free them, and add
-    `ModelErrors` as their prior. Otherwise predictions are taken as exact.
+    Parameters, below the term's name: ``scale``, the total intensity of all sites; ``reference`` in ppm and ``slope``,
+    or ``shift[O1]`` if shieldings are given; ``gaussian`` and ``lorentzian`` in Hz, one for all sites or
+    ``gaussian[O1]``; ``baseline[0]``, ``phase0``, ``phase1`` in degrees and ``mas`` in Hz. With ``errors`` also
+    ``shift_error[O1]`` in ppm, the error of the predicted shift, and ``coupling_error[O1]``, the relative error of the
+    predicted field gradient: free them, and add `ModelErrors` as their prior. Otherwise predictions are taken as exact.
 
     Attributes:
         given: anisotropic SHIELDING by label, ppm; ``None`` if predicted by a model.
@@ -106,18 +106,20 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
             region_ppm: fitted region, ``(low, high)`` or several; all by default.
             baseline: number of terms of the polynomial.
             sigma: noise of every point; by default the spectrum's own, or else measured in it.
-            noise_ppm: region without signal for that measurement; by default the noise is estimated from differences of neighbouring points,
-                which is wrong for zero-filled spectra.
+            noise_ppm: region without signal for that measurement; by default the noise is estimated from differences of
+                neighbouring points, which is wrong for zero-filled spectra.
             pivot_ppm: shift at which ``phase1`` has no effect; by default that of the highest point.
-            gaussian_hz, lorentzian_hz: starting widths, a number for all sites or one per site by label. By default a Gaussian of four points.
+            gaussian_hz, lorentzian_hz: starting widths, a number for all sites or one per site by label. By default a
+                Gaussian of four points.
             q_barn: quadrupole moment; an effective one, see `jaxnmr.nmr.EffectiveQuadrupole`, corrects the model.
-            shielding: for every site by label, if no model predicts it: an isotropic SHIFT in ppm, or a SHIELDING tensor ``(3, 3)`` in ppm
-                in the frame of ``crystal.lattice()``. Tensors are fixed; the shifts are parameters.
+            shielding: for every site by label, if no model predicts it: an isotropic SHIFT in ppm, or a SHIELDING
+                tensor ``(3, 3)`` in ppm in the frame of ``crystal.lattice()``. Tensors are fixed; the shifts are
+                parameters.
             errors: whether errors of predicted shifts and field gradients are parameters, see above.
 
         Raises:
-            ConventionError: the spectrum is of another nucleus or field, there is no reference or no quadrupole moment, or regions or
-                widths are invalid.
+            ConventionError: the spectrum is of another nucleus or field, there is no reference or no quadrupole moment,
+                or regions or widths are invalid.
             ShapeError: a shielding is neither a number nor a tensor.
             DataError: values are not finite, there is no noise, or the sum of the data is not positive.
             ParameterError: a site is named twice.

@@ -34,8 +34,8 @@ class Particles:
     Attributes:
         diameter_um: diameter of the grains in µm, not of the crystallites.
         mu: linear absorption coefficient in 1/cm; or
-        mass_attenuation: in cm²/g, to be multiplied by the density of the crystal. Without either, the photoelectric absorption of the
-            atoms, from f''.
+        mass_attenuation: in cm²/g, to be multiplied by the density of the crystal. Without either, the photoelectric
+            absorption of the atoms, from f''.
     """
 
     diameter_um: float
@@ -118,7 +118,8 @@ class Content(NamedTuple):
 
     Attributes:
         scale: scale of the phase; ``volume`` of its cell in Å³.
-        elements: elements of the sites; ``weights`` ``(sites,)`` in g/mol of all their positions in the cell at full occupancy.
+        elements: elements of the sites; ``weights`` ``(sites,)`` in g/mol of all their positions in the cell at full
+            occupancy.
         occupancy: ``(sites,)``; ``labels`` full names of the occupancy parameters.
         absorption: ``(sites,)`` cross sections in cm² of all their positions at full occupancy.
     """

@@ -41,8 +41,8 @@ class Restraint(Term):
       expected distance, and chi² is distributed accordingly: a distance in a cubic crystal is not known better because it
       occurs 48 times. Described in P1 the same crystal has more distances that might differ, and as many more parameters.
     * ``"cell"``: every distance of the conventional cell. Chi² is then the same in P1, in the space group and in every
-      subgroup of the same cell, and standard uncertainties of refined parameters are too small by the square root of the number
-      of occurrences: for comparing descriptions.
+      subgroup of the same cell, and standard uncertainties of refined parameters are too small by the square root of
+      the number of occurrences: for comparing descriptions.
 
     Attributes:
         atoms: ``(n, 2, 5)`` pairs or ``(n, 3, 5)`` triplets of atoms.
@@ -167,8 +167,8 @@ class Restraint(Term):
 
         Args:
             crystal: structure in which bonds are found.
-            expected: mean and standard deviation in Å by kind. ``("Si", "O")`` are bonds; ``("O", "Si", "O")`` are distances
-                between two O bonded to one Si. ``("O", "O")`` is sufficient if O is not bonded to O.
+            expected: mean and standard deviation in Å by kind. ``("Si", "O")`` are bonds; ``("O", "Si", "O")`` are
+                distances between two O bonded to one Si. ``("O", "O")`` is sufficient if O is not bonded to O.
             count: definition of one observation, see above.
             cutoffs: longest bonds, as for :func:`jaxnmr.crystal.plan_bonds`.
 

@@ -106,10 +106,12 @@ def quantities(
 ) -> dict[str, Quantity]:
     """Make the parameters of sites for a `Parameters` table; the typical change of a width is one point.
 
-    ``symmetric`` marks sites at which :func:`flat_angles` applies, ``leaders`` gives the site whose shift and tensors each site shares.
+    ``symmetric`` marks sites at which :func:`flat_angles` applies, ``leaders`` gives the site whose shift and tensors
+    each site shares.
 
-    For small values a spectrum depends on the squares of ``eta``, ``gaussian`` and the spreads: at zero their derivatives vanish and
-    a refinement could never leave. Values that start above a small limit are therefore kept above it.
+    For small values a spectrum depends on the squares of ``eta``, ``gaussian`` and the spreads: at zero their
+    derivatives vanish and a refinement could never leave. Values that start above a small limit are therefore kept
+    above it.
     """
     total = float(np.sum(values["amplitude"]))
     above = lambda name, least: np.where(values[name] > least, least, 0.0) if name in values else 0.0
@@ -173,9 +175,10 @@ def symmetric_sites(template: Sites, frames: Array) -> Array:
 def flat_angles(euler: Array, within_deg: float) -> Array:
     """Find Euler angles ``(sites, 3)`` near a point of symmetry, where the spectrum has no slope (traceable).
 
-    A powder spectrum does not distinguish a pair of tensors from its mirror image, nor from one in which either tensor is turned by
-    180 degrees about one of its own axes. It therefore depends on the square of beta near 0 and 180, on the squares of alpha and
-    gamma near multiples of 90 if both are, and at beta = 90 on the square of every angle that is near one.
+    A powder spectrum does not distinguish a pair of tensors from its mirror image, nor from one in which either tensor
+    is turned by 180 degrees about one of its own axes. It therefore depends on the square of beta near 0 and 180, on
+    the squares of alpha and gamma near multiples of 90 if both are, and at beta = 90 on the square of every angle that
+    is near one.
     """
     xp = namespace(euler)
     alpha, beta, gamma = (euler[..., k] for k in range(len(ANGLES)))
@@ -261,8 +264,9 @@ def planning_sites(
 ) -> Sites:
     """Return sites for planning a spectrum, with margins for the parameters ``(name, site)`` that move (host).
 
-    Moving parameters are made a little larger than their current values, and neither zero, axial nor aligned if they may become
-    otherwise: the plan then has the orientations, sidebands and distributions that any tensors on the way need.
+    Moving parameters are made a little larger than their current values, and neither zero, axial nor aligned if they
+    may become otherwise: the plan then has the orientations, sidebands and distributions that any tensors on the way
+    need.
     """
     v = {name: np.array(value, dtype=float) for name, value in values.items()}
     for name in ("zeta", "cq", "shielding_spread", "quadrupolar_spread"):

@@ -47,14 +47,15 @@ _FLAT_AT_ZERO = ("eta", "eta_q", "gaussian", "shielding_spread", "quadrupolar_sp
 class SpectrumTerm(PlannedSpectrum):
     """Residuals ``(calculated - observed)/sigma`` of one spectrum; see `MeasuredSpectrum` for how it is calculated.
 
-    Its sites are given, so that it has a plan for their starting values from the beginning, in which zero values are taken as absent;
-    binding makes a plan for the refined parameters.
+    Its sites are given, so that it has a plan for their starting values from the beginning, in which zero values are
+    taken as absent; binding makes a plan for the refined parameters.
 
-    Parameters, below the term's name: ``shift[Na1]`` and ``zeta`` in ppm, ``eta``, ``cq`` in Hz, ``eta_q``, ``euler[Na1.alpha]`` in
-    degrees, ``amplitude``, ``gaussian`` and ``lorentzian`` (full widths at half maximum) in Hz, ``shielding_spread`` in ppm,
-    ``quadrupolar_spread`` in Hz; ``scale``, ``baseline[0]``, ``phase0``, ``phase1`` in degrees, ``mas`` in Hz and ``rotor_angle`` in
-    degrees. A spin 1/2 has no quadrupolar parameters. Scale and amplitudes are redundant: free only one of them. A spectrum does not
-    depend on ``eta``, ``eta_q``, ``gaussian`` and the spreads to first order at 0: start them elsewhere (0.1) to refine them.
+    Parameters, below the term's name: ``shift[Na1]`` and ``zeta`` in ppm, ``eta``, ``cq`` in Hz, ``eta_q``,
+    ``euler[Na1.alpha]`` in degrees, ``amplitude``, ``gaussian`` and ``lorentzian`` (full widths at half maximum) in Hz,
+    ``shielding_spread`` in ppm, ``quadrupolar_spread`` in Hz; ``scale``, ``baseline[0]``, ``phase0``, ``phase1`` in
+    degrees, ``mas`` in Hz and ``rotor_angle`` in degrees. A spin 1/2 has no quadrupolar parameters. Scale and
+    amplitudes are redundant: free only one of them. A spectrum does not depend on ``eta``, ``eta_q``, ``gaussian`` and
+    the spreads to first order at 0: start them elsewhere (0.1) to refine them.
 
     Attributes:
         template, frames: site properties that are not refined, and the axes of the quadrupolar tensors.
@@ -94,14 +95,15 @@ class SpectrumTerm(PlannedSpectrum):
             region_ppm: fitted region, ``(low, high)`` or several; all by default.
             baseline: number of terms of the polynomial.
             sigma: noise of every point; by default the spectrum's own, or else measured in it.
-            noise_ppm: region without signal for that measurement; by default the noise is estimated from differences of neighbouring points,
-                which is wrong for zero-filled spectra.
+            noise_ppm: region without signal for that measurement; by default the noise is estimated from differences of
+                neighbouring points, which is wrong for zero-filled spectra.
             pivot_ppm: shift at which ``phase1`` has no effect; by default that of the highest point.
             amplitudes: ``"fit"`` starts with least-squares amplitudes, ``"keep"`` keeps the ratios of the sites and puts
                 the least-squares factor into ``scale``.
 
         Raises:
-            ConventionError: the spectrum is of another nucleus or field, sites are of another isotope, or regions are invalid.
+            ConventionError: the spectrum is of another nucleus or field, sites are of another isotope, or regions are
+                invalid.
             DataError: values are not finite, there is no noise, or a site has no intensity in the window.
         """
         if amplitudes not in ("fit", "keep"):
@@ -179,8 +181,8 @@ class SpectrumTerm(PlannedSpectrum):
     ) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """List names of stages with the parameters to free in them, in an order that converges from rough starting values.
 
-        If all were freed at once, a pattern that starts in the wrong place would be broadened or made axial rather than moved. The
-        arguments are not used.
+        If all were freed at once, a pattern that starts in the wrong place would be broadened or made axial rather than
+        moved. The arguments are not used.
         """
         names = self.start
         has = lambda *wanted: tuple(f"{self.name}/{name}" for name in wanted if name in names)

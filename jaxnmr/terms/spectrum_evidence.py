@@ -165,8 +165,8 @@ class SpectrumEvidence(Profile):
     def derived(self) -> tuple[Derived, ...]:
         """Return span and skew, quadrupolar product and shift, and populations of the sites.
 
-        Populations are amplitudes over their sum. The quadrupolar shift is that of the central transition, to second order; the
-        centre of gravity is the sum of isotropic and quadrupolar shift.
+        Populations are amplitudes over their sum. The quadrupolar shift is that of the central transition, to second
+        order; the centre of gravity is the sum of isotropic and quadrupolar shift.
         """
         if "amplitude" not in self.values:
             return ()  # sites predicted from the structure

@@ -31,7 +31,8 @@ def observed_part(
     """Return the fields of a `MeasuredSpectrum` that come from the data, with starting values of all but its sites.
 
     Raises:
-        ConventionError: the spectrum is of another nucleus or field, regions are invalid, or the number of baseline terms is negative.
+        ConventionError: the spectrum is of another nucleus or field, regions are invalid, or the number of baseline
+            terms is negative.
         DataError: values are not finite, or there is no noise.
     """
     require_kind(simulation, (SpectrumStatic, SpectrumMAS), f"the simulation of the spectrum {name!r}")

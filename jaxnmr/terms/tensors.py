@@ -48,23 +48,23 @@ _CQ_HZ = (100.0, 1e11)
 class TensorTerm(SiteTerm):
     """Tensors measured at sites of one nucleus; the residuals of `BoundTensors` are whitened by their covariance.
 
-    A whole tensor gives six residuals (five for a traceless field gradient): the elements of the symmetric part, with off-diagonal
-    ones times sqrt2, so that chi² does not depend on the axes. Principal values are compared in order, and C_Q by its absolute
-    value. They have kinks, not poles: where two principal values coincide, derivatives are those of one of the possible orders, exact
-    along every change that leaves them equal.
+    A whole tensor gives six residuals (five for a traceless field gradient): the elements of the symmetric part, with
+    off-diagonal ones times sqrt2, so that chi² does not depend on the axes. Principal values are compared in order, and
+    C_Q by its absolute value. They have kinks, not poles: where two principal values coincide, derivatives are those of
+    one of the possible orders, exact along every change that leaves them equal.
 
-    Variances are ``sigma² + sigma_model²``, and residuals are whitened for errors common to the predictions of all sites: a
-    constant of shieldings, and a factor of their anisotropy or of field gradients. There are no other weights, and residuals that
-    symmetry makes zero are counted.
+    Variances are ``sigma² + sigma_model²``, and residuals are whitened for errors common to the predictions of all
+    sites: a constant of shieldings, and a factor of their anisotropy or of field gradients. There are no other weights,
+    and residuals that symmetry makes zero are counted.
 
-    Parameters, below the term's name: ``slope``, and for shieldings ``reference`` in ppm; data are ``reference + slope sigma``,
-    or ``slope V``. Both are fixed unless freed.
+    Parameters, below the term's name: ``slope``, and for shieldings ``reference`` in ppm; data are
+    ``reference + slope sigma``, or ``slope V``. Both are fixed unless freed.
 
     Attributes:
         observed: ``(sites, components)``.
         covariance: ``(sites, components, components)`` covariance of the measurement.
-        common_sigma: ``(2,)`` standard deviations of a constant common to all predictions, in ppm, and of a factor; NaN if the
-            model provides them.
+        common_sigma: ``(2,)`` standard deviations of a constant common to all predictions, in ppm, and of a factor; NaN
+            if the model provides them.
         hz_per_au: C_Q of a field gradient of one atomic unit.
         quantity, kind: measured quantity and its form.
         All other attributes are those of `SiteTerm`.
@@ -99,19 +99,21 @@ class TensorTerm(SiteTerm):
 
         Args:
             nucleus: isotope, ``"29Si"``.
-            observed: for every site: ``"tensor"``, ``(sites, 3, 3)`` SHIFT tensors in ppm or quadrupolar tensors e Q V/h in
-                Hz, in the frame of ``crystal.lattice()``; ``"principal"``, ``(sites, 3)`` principal values of the shift in
-                ppm, which are sorted to d11 >= d22 >= d33; ``"cq_eta"``, ``(sites, 2)``, absolute value of C_Q in Hz and eta.
-            sigma: their uncertainty, in the same units. For tensors a number or ``(sites,)``, that of a component along any direction (an
-                off-diagonal element then has sigma/sqrt2), or ``(sites, 3, 3)``, that of each element. For principal values a number,
-                ``(sites,)`` or ``(sites, 3)``; for C_Q and eta ``(2,)`` or ``(sites, 2)``.
+            observed: for every site: ``"tensor"``, ``(sites, 3, 3)`` SHIFT tensors in ppm or quadrupolar tensors e Q
+                V/h in Hz, in the frame of ``crystal.lattice()``; ``"principal"``, ``(sites, 3)`` principal values of
+                the shift in ppm, which are sorted to d11 >= d22 >= d33; ``"cq_eta"``, ``(sites, 2)``, absolute value of
+                C_Q in Hz and eta.
+            sigma: their uncertainty, in the same units. For tensors a number or ``(sites,)``, that of a component along
+                any direction (an off-diagonal element then has sigma/sqrt2), or ``(sites, 3, 3)``, that of each
+                element. For principal values a number, ``(sites,)`` or ``(sites, 3)``; for C_Q and eta ``(2,)`` or
+                ``(sites, 2)``.
             reference: chemical-shift reference. For SHIELDING tensors give ``ShiftReference(0, 1)``.
-            sigma_model: uncertainty of the prediction, a number or ``(sites,)`` (``(2,)`` or ``(sites, 2)`` for C_Q and eta) in the units of
-                the data; ``"model"`` takes the model's own, calibrated, at the current structure. It is held fixed for derivatives, and
-                renewed between steps if it changed by more than a tenth.
-            sigma_common: standard deviations of errors common to the predictions of all sites: for shieldings a constant in ppm, or a pair of
-                it and a factor of the anisotropy (0.02 for 2 %); for field gradients the factor. By default the model's own if
-                ``sigma_model`` is ``"model"``, and none otherwise.
+            sigma_model: uncertainty of the prediction, a number or ``(sites,)`` (``(2,)`` or ``(sites, 2)`` for C_Q and
+                eta) in the units of the data; ``"model"`` takes the model's own, calibrated, at the current structure.
+                It is held fixed for derivatives, and renewed between steps if it changed by more than a tenth.
+            sigma_common: standard deviations of errors common to the predictions of all sites: for shieldings a
+                constant in ppm, or a pair of it and a factor of the anisotropy (0.02 for 2 %); for field gradients the
+                factor. By default the model's own if ``sigma_model`` is ``"model"``, and none otherwise.
             quantity: predicted quantity.
             kind: form of the data; ``"principal"`` only for shieldings, ``"cq_eta"`` only for field gradients.
             sites: labels, in the order of the data; by default all sites of the nucleus.
@@ -190,7 +192,8 @@ class TensorTerm(SiteTerm):
         """Return the model's own uncertainties (host).
 
         Returns:
-            ``(sites, 2)`` independent uncertainties of the l = 0 and l = 2 components in the units of the data, or of C_Q and
+            ``(sites, 2)`` independent uncertainties of the l = 0 and l = 2 components in the units of the data, or of
+            C_Q and
                 eta; ``(2,)`` those of the constant and the factor common to all sites.
         """
         sites = list(at.sites)

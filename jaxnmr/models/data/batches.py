@@ -35,9 +35,9 @@ class Capacity(NamedTuple):
 class Batches:
     """Graphs in batches of a few sizes, so that few programs serve them all and there is little padding.
 
-    The composition of batches depends only on the largest structure and on ``size``. The sizes that batches are padded to are chosen
-    from the data to minimise the number of padded edges over some fixed orders, with as many sizes as are worth compiling a program
-    for: one for a few passes over few structures, at most four.
+    The composition of batches depends only on the largest structure and on ``size``. The sizes that batches are padded
+    to are chosen from the data to minimise the number of padded edges over some fixed orders, with as many sizes as are
+    worth compiling a program for: one for a few passes over few structures, at most four.
 
     Args:
         graphs: labelled graphs.
@@ -161,8 +161,8 @@ def chosen_capacities(
 
     Args:
         met: sizes of sample batches.
-        largest: last of the capacities. It is an additional one, for batches not in the sample, if a capacity that just holds the
-            largest sample batch is worth it.
+        largest: last of the capacities. It is an additional one, for batches not in the sample, if a capacity that just
+            holds the largest sample batch is worth it.
         passes: number of times all these batches are calculated.
         shape_edges: number of edges whose time equals that of compiling one more program.
         most: largest number of capacities for the sample batches.

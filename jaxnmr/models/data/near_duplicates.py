@@ -23,8 +23,8 @@ _LARGEST_EXPANSION = 0.02
 def merged_groups(structures: Sequence[Magres], groups: Sequence[str]) -> tuple[str, ...]:
     """Merge groups that contain nearly the same crystal; the name is that of the first group.
 
-    Crystals are nearly the same if they have the same composition, the same density to 2 % and, for all pairs of elements, the same
-    mean number of neighbours within any distance up to 5 Å, to 0.03 on average.
+    Crystals are nearly the same if they have the same composition, the same density to 2 % and, for all pairs of
+    elements, the same mean number of neighbours within any distance up to 5 Å, to 0.03 on average.
 
     Args:
         structures: structures with cells.

@@ -79,9 +79,10 @@ class FrameCheck:
         name: name of the structure.
         operations: number of symmetry operations.
         pairs: number of comparisons of a rotated tensor with that of the image; 0 if symmetry implies nothing.
-        violation: root mean square difference divided by that of the anisotropy: 0 for perfect symmetry, 1 and more for a random frame.
-        largest: largest difference (Frobenius norm) in the unit of the tensors. A tiny value with a large violation indicates tensors
-            that are isotropic by symmetry, with numerical noise.
+        violation: root mean square difference divided by that of the anisotropy: 0 for perfect symmetry, 1 and more for
+            a random frame.
+        largest: largest difference (Frobenius norm) in the unit of the tensors. A tiny value with a large violation
+            indicates tensors that are isotropic by symmetry, with numerical noise.
     """
 
     name: str

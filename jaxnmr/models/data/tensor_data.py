@@ -174,8 +174,8 @@ class TensorData:
 def read_si_nmr(folder: str | Path, *, core_ppm: float = SI_CORE_PPM) -> TensorData:
     """Read 29Si shieldings of silicon oxides (VASP, PBE), ``si_nmr_data.json`` with ``duplicate_groups.json``.
 
-    The file contains ``dB_induced/dB``, minus the shielding, of valence electrons; here ``sigma = core - T``. Its groups miss some
-    identical crystals, which are merged here, see :func:`merged_groups`.
+    The file contains ``dB_induced/dB``, minus the shielding, of valence electrons; here ``sigma = core - T``. Its
+    groups miss some identical crystals, which are merged here, see :func:`merged_groups`.
 
     Source: M. C. Venetos, M. Wen, K. A. Persson, J. Phys. Chem. A 127, 2388 (2023).
 
@@ -254,7 +254,8 @@ def read_tensor_file(
     Args:
         path: the file.
         quantity: ``"shielding"`` or ``"efg"``.
-        group: info entry whose value is the group of a frame, such as ``"prototype"``; by default every frame is its own group.
+        group: info entry whose value is the group of a frame, such as ``"prototype"``; by default every frame is its
+            own group.
         level_of_theory: level of theory of the calculation.
 
     Raises:

@@ -25,16 +25,16 @@ class DataSource:
     """Location and selection of labels.
 
     Attributes:
-        format: ``"si_nmr"`` (folder of that data set), ``"magres"`` (folder of files), ``"extxyz"`` (file with ``ms`` in ppm
-            or ``efg`` in atomic units).
+        format: ``"si_nmr"`` (folder of that data set), ``"magres"`` (folder of files), ``"extxyz"`` (file with ``ms``
+            in ppm or ``efg`` in atomic units).
         path: path of the folder or file.
         quantity: ``"shielding"`` or ``"efg"``.
         elements: elements whose labels are used; all by default.
         composition: use only structures of these elements; all by default.
         other_than: exclude structures consisting of these elements alone; they may occur together with others.
         group: for ``"extxyz"``, the info entry whose value is the group of a frame.
-        group_pattern: regular expression searched in the name of a structure; its match (or its first parenthesised group, if any) is
-            the group.
+        group_pattern: regular expression searched in the name of a structure; its match (or its first parenthesised
+            group, if any) is the group.
         exclude: names of structures to exclude.
         level_of_theory: functional, pseudopotentials, program.
     """

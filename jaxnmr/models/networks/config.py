@@ -25,8 +25,8 @@ class HeadConfig:
 
     Attributes:
         name: ``"shielding"``, ``"efg"``, or any other.
-        irreps: behaviour under rotations: ``"0e+1e+2e"`` a tensor, ``"0e+2e"`` a symmetric one, ``"2e"`` a symmetric traceless one,
-            anything else a list of components.
+        irreps: behaviour under rotations: ``"0e+1e+2e"`` a tensor, ``"0e+2e"`` a symmetric one, ``"2e"`` a symmetric
+            traceless one, anything else a list of components.
         unit: unit of the values.
         sign: sign convention of the values, in words.
         elements: elements it was trained on; predictions for others are NaN.

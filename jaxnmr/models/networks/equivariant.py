@@ -1,8 +1,9 @@
 """Products, linear maps and gates of equivariant features, in a layout chosen for speed.
 
-Features are ``{irrep: (rows, 2l+1, multiplicity)}``. The multiplicity, tens of contiguous numbers, is the last axis: loops over it
-are vectorised, and a linear map is one matrix product for all components. Coefficients, their normalisation ("component"), the
-order of paths and the names of parameters are those of e3nn, M. Geiger, T. Smidt, arXiv:2207.09453.
+Features are ``{irrep: (rows, 2l+1, multiplicity)}``. The multiplicity, tens of contiguous numbers, is the last axis:
+loops over it are vectorised, and a linear map is one matrix product for all components. Coefficients, their
+normalisation ("component"), the order of paths and the names of parameters are those of e3nn, M. Geiger, T. Smidt,
+arXiv:2207.09453.
 """
 
 import math

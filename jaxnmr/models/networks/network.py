@@ -1,7 +1,8 @@
 """The equivariant network, from species, distances and directions to irreps per atom.
 
-Source: S. Batzner et al., Nat. Commun. 13, 2453 (2022) (NequIP): messages are tensor products of features with spherical harmonics,
-weighted by radial functions. Normalisation is built in: all parameters are initialised as standard normal numbers.
+Source: S. Batzner et al., Nat. Commun. 13, 2453 (2022) (NequIP): messages are tensor products of features with
+spherical harmonics, weighted by radial functions. Normalisation is built in: all parameters are initialised as standard
+normal numbers.
 """
 
 import math
@@ -47,8 +48,8 @@ class Network(nn.Module):
         """Predict (traceable).
 
         Args:
-            graph: see :mod:`jaxnmr.graph.structure`; padded or not, with edges sorted by receiver. Edges longer than the cutoff or of
-                length 0 (padding) have no effect.
+            graph: see :mod:`jaxnmr.graph.structure`; padded or not, with edges sorted by receiver. Edges longer than
+                the cutoff or of length 0 (padding) have no effect.
 
         Returns:
             Components in the order of e3nn, without units, in the dtype of the positions.
@@ -183,8 +184,8 @@ class _Layer(nn.Module):
 def radial_basis(x: Array, count: int) -> Array:
     """Return ``sin(n pi x)/(4 x)`` times the envelope, ``(edges, count)``, for distances in units of the cutoff, ``0 < x <= 1``.
 
-    These Bessel functions are of order 1 at a quarter of the cutoff, the distance of the closest neighbours. Larger ones make the
-    initial outputs so large that training is slower and ends with a higher loss.
+    These Bessel functions are of order 1 at a quarter of the cutoff, the distance of the closest neighbours. Larger
+    ones make the initial outputs so large that training is slower and ends with a higher loss.
     """
     n = jnp.arange(1, count + 1, dtype=x.dtype)
     return jnp.sin(math.pi * n * x[:, None]) * (envelope(x) / (4.0 * x))[:, None]

@@ -32,8 +32,8 @@ class TensorCalculator(Calculator):
 
     Properties, for ``calc.get_property(name, atoms)``:
 
-    - ``"ms"`` ``(atoms, 3, 3)``: SHIELDING tensors in ppm; ``"efg"`` ``(atoms, 3, 3)``: field gradients in atomic units. NaN
-      for elements the model was not trained on.
+    - ``"ms"`` ``(atoms, 3, 3)``: SHIELDING tensors in ppm; ``"efg"`` ``(atoms, 3, 3)``: field gradients in atomic
+      units. NaN for elements the model was not trained on.
     - ``"ms_uncertainty"`` ``(atoms,)``: of the isotropic shielding, ppm, half of the 68 % interval; ``"efg_uncertainty"``
       ``(atoms,)``: of the absolute value of Vzz, atomic units. Only for calibrated models.
     - ``"novelty"`` ``(atoms,)``: above 1 if an atom is unlike those of the training. Only for models with environments.
@@ -58,8 +58,8 @@ class TensorCalculator(Calculator):
         """Make a calculator for a model.
 
         Raises:
-            ConventionError: members have different architectures, there is no such shipped model, the skin is negative, or the
-                model predicts neither shieldings nor field gradients.
+            ConventionError: members have different architectures, there is no such shipped model, the skin is negative,
+                or the model predicts neither shieldings nor field gradients.
             ParseError: a file is not a model.
         """
         super().__init__()
@@ -83,8 +83,8 @@ class TensorCalculator(Calculator):
         """Predict all properties at once; called by ASE.
 
         Raises:
-            ConventionError: atoms lack a three-dimensional periodic cell, an element is not supported by the model, or atoms
-                overlap.
+            ConventionError: atoms lack a three-dimensional periodic cell, an element is not supported by the model, or
+                atoms overlap.
         """
         super().calculate(atoms, properties, system_changes)
         atoms, model = self.atoms, self.model
@@ -112,8 +112,9 @@ class TensorCalculator(Calculator):
     def annotated(self, atoms: ase.Atoms) -> ase.Atoms:
         """Return a copy of the atoms with arrays ``"ms"`` and ``"efg"`` ``(atoms, 3, 3)``, their units and unique labels.
 
-        ``ase.io.write("out.magres", ...)`` writes it, with ``nan`` for atoms without a tensor; `jaxnmr.io.write_magres` of
-        ``magres_from_ase(...)`` omits these, as other programs do. ASE reads only files with a tensor (or ``nan``) for all atoms.
+        ``ase.io.write("out.magres", ...)`` writes it, with ``nan`` for atoms without a tensor; `jaxnmr.io.write_magres`
+        of ``magres_from_ase(...)`` omits these, as other programs do. ASE reads only files with a tensor (or ``nan``)
+        for all atoms.
 
         Raises:
             ConventionError: as for :meth:`calculate`.

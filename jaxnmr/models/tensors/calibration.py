@@ -1,14 +1,16 @@
 """Calibrated uncertainties of predictions, from the disagreement of an ensemble to intervals with the stated coverage.
 
-For each element and irrep the uncertainty of a component is ``sigma^2 = a^2 + (b spread)^2``. The ratio of a and b is that of the
-most likely Student t distribution, because errors of learned tensors have heavy tails: a few unusual atoms are off by ten
-times the usual error. Widths of intervals are then measured rather than assumed: the quantile of ``|error|/sigma`` over atoms
-that the model was not trained on, for components and for all quantities derived from a tensor (split conformal
-prediction; J. Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018)). sigma itself is scaled such that it is the half-width of the
-68 % interval of a component. Coverage is that of an average atom like those of the calibration set, not of every single one.
+For each element and irrep the uncertainty of a component is ``sigma^2 = a^2 + (b spread)^2``. The ratio of a and b is
+that of the most likely Student t distribution, because errors of learned tensors have heavy tails: a few unusual atoms
+are off by ten times the usual error. Widths of intervals are then measured rather than assumed: the quantile of
+``|error|/sigma`` over atoms that the model was not trained on, for components and for all quantities derived from a
+tensor (split conformal prediction; J. Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018)). sigma itself is scaled such
+that it is the half-width of the 68 % interval of a component. Coverage is that of an average atom like those of the
+calibration set, not of every single one.
 
-If the data have enough structures, errors are calibrated in two parts (:mod:`.two_parts`): a and b are those of the independent
-error of each site, ``common`` is the error shared by all sites of a structure. Intervals of single sites include both.
+If the data have enough structures, errors are calibrated in two parts (:mod:`.two_parts`): a and b are those of the
+independent error of each site, ``common`` is the error shared by all sites of a structure. Intervals of single sites
+include both.
 """
 
 from __future__ import annotations
@@ -50,8 +52,8 @@ def calibrate(model, valid: TensorData, *, batch: int = 8):
     """Return the model with a calibration of its uncertainty in ``model.card.calibration`` (host).
 
     Args:
-        model: single or ensemble. For a single network sigma depends on its novelty, if it has environments, or is the same for
-            all atoms of an element.
+        model: single or ensemble. For a single network sigma depends on its novelty, if it has environments, or is the
+            same for all atoms of an element.
         valid: labelled structures that were not trained on; elements with fewer than 20 inequivalent atoms are left out.
         batch: number of structures evaluated at once.
 
@@ -68,9 +70,10 @@ def calibrate(model, valid: TensorData, *, batch: int = 8):
 class CoverageRow(NamedTuple):
     """Fraction of atoms of an element within 68 and 95 % intervals, and median half-widths of these.
 
-    Half-widths are in ppm (atomic units for ``l2`` and ``vzz`` of field gradients), dimensionless for ``skew`` and ``eta_q``. Rows
-    of the quantity ``iso/own`` refer to the remaining errors within a structure; for ``l0/common`` and ``l2/common`` ``atoms`` is the
-    number of structures, and half-widths are those of the isotropic value, or ratios of the tensor.
+    Half-widths are in ppm (atomic units for ``l2`` and ``vzz`` of field gradients), dimensionless for ``skew`` and
+    ``eta_q``. Rows of the quantity ``iso/own`` refer to the remaining errors within a structure; for ``l0/common`` and
+    ``l2/common`` ``atoms`` is the number of structures, and half-widths are those of the isotropic value, or ratios of
+    the tensor.
     """
 
     element: str
@@ -122,8 +125,8 @@ def cross_coverage(models: Sequence[Any], folds: Sequence[TensorData], *, batch:
 
     Args:
         models: one per fold, ensembles or single networks without environments, trained on the other folds.
-        folds: at least two sets of structures on which the corresponding models were not trained. Atoms of a fold are calibrated
-            with the errors in the other folds.
+        folds: at least two sets of structures on which the corresponding models were not trained. Atoms of a fold are
+            calibrated with the errors in the other folds.
         batch: number of structures evaluated at once.
 
     Raises:
@@ -176,8 +179,8 @@ def site_commons(
 ) -> dict[str, Array]:
     """Return by head the common uncertainty of all sites of an element ``(sites, irreps)``, the same at each of them.
 
-    For l = 0 it is that of a component, for others the common relative error; 0 if errors were calibrated in a single part, NaN
-    without calibration.
+    For l = 0 it is that of a component, for others the common relative error; 0 if errors were calibrated in a single
+    part, NaN without calibration.
 
     Args:
         calibration: calibration of all heads.
@@ -371,8 +374,8 @@ def _irreps(components: np.ndarray, head: HeadConfig) -> list[np.ndarray]:
 def _along(error: np.ndarray) -> np.ndarray:
     """Return the absolute components ``(samples, atoms)`` of errors ``(atoms, 2l + 1)`` along random directions.
 
-    In the frame of the cell, symmetry makes many components exactly zero, and coverage would depend on the orientation of the
-    crystal. Cosines c of random directions have the density ``(1 - c^2)^(l - 1)``.
+    In the frame of the cell, symmetry makes many components exactly zero, and coverage would depend on the orientation
+    of the crystal. Cosines c of random directions have the density ``(1 - c^2)^(l - 1)``.
     """
     size = np.linalg.norm(error, axis=1)
     if error.shape[1] == 1:

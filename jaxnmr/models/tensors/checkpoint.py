@@ -71,11 +71,12 @@ def read_checkpoint(
 
     Args:
         path: the file.
-        names_and_shapes: returns the arrays required by an architecture with so many members, given those found; ``None`` to skip this check,
-            which has to trace the network.
+        names_and_shapes: returns the arrays required by an architecture with so many members, given those found;
+            ``None`` to skip this check, which has to trace the network.
 
     Raises:
-        ParseError: there is no such file, it is not a model, it is damaged or of another version, or parameters do not match.
+        ParseError: there is no such file, it is not a model, it is damaged or of another version, or parameters do not
+            match.
     """
     path = Path(path)
     description, arrays = read_described(path, _KEY, FORMAT, what="a model", written_by="TensorModel.save")

@@ -33,8 +33,8 @@ class CrossValidation:
         prepared: the data; parts are ``"fold 1"``, ``"fold 2"`` ...
         models: one per fold, trained on the other folds.
         folds: evaluation of every model on its own fold.
-        pooled: evaluation of all folds together; its coverage calibrates every fold with errors in the others (``None`` if there
-            are too few atoms).
+        pooled: evaluation of all folds together; its coverage calibrates every fold with errors in the others (``None``
+            if there are too few atoms).
     """
 
     prepared: Prepared
@@ -69,7 +69,8 @@ def cross_validate(
     Raises:
         ConventionError: there are fewer than two folds.
         JaxnmrError: a training on the cluster failed; the others are kept.
-        DataError: there are fewer groups than folds, or an element occurs in one fold only; see also :func:`run_experiment`.
+        DataError: there are fewer groups than folds, or an element occurs in one fold only; see also
+            :func:`run_experiment`.
     """
     prepared = deal_folds(experiment, folds) if prepared is None else prepared
     parts = {name: _without(prepared, name) for name in prepared.parts}

@@ -1,7 +1,7 @@
 """Strategies to differentiate a network by the refined parameters, no more than needed.
 
-Forward mode, along the refined parameters that move the cell or the atoms of a phase and no others; or reverse mode, from the
-components that terms read, if these are clearly fewer.
+Forward mode, along the refined parameters that move the cell or the atoms of a phase and no others; or reverse mode,
+from the components that terms read, if these are clearly fewer.
 """
 
 from __future__ import annotations

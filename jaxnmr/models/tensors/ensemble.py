@@ -23,8 +23,8 @@ class Outputs(NamedTuple):
 
     Attributes:
         components: by head, ``(nodes, dim)`` in the unit of the head; the mean over members.
-        spread: by head, ``(nodes, irreps)``: standard deviation of the members per component of an irrep, the same in every frame; for a
-            single network its novelty, or 0 if unknown.
+        spread: by head, ``(nodes, irreps)``: standard deviation of the members per component of an irrep, the same in
+            every frame; for a single network its novelty, or 0 if unknown.
         scalars: ``(nodes, features)`` invariant inputs of the heads, of all members.
         novelty: ``(nodes,)``, see :mod:`jaxnmr.models.tensors.novelty`; NaN without environments.
     """
@@ -83,8 +83,8 @@ class Judged(NamedTuple):
         spread: ``(atoms, irreps)``.
         scalars: ``(atoms, features)``.
         novelty: ``(atoms,)``.
-        structure, weight: ``(atoms,)`` index of the structure in the data, and number of equivalent atoms; ``None`` if every atom counts
-            separately.
+        structure, weight: ``(atoms,)`` index of the structure in the data, and number of equivalent atoms; ``None`` if
+            every atom counts separately.
     """
 
     predicted: np.ndarray

@@ -36,13 +36,13 @@ class Experiment:
         title: name of the model.
         source: data source.
         split: split of the structures.
-        network: arguments of `NetworkConfig` other than species and heads; ``irreps`` is that of the head. With a model to start
-            from, only ``irreps`` is allowed.
+        network: arguments of `NetworkConfig` other than species and heads; ``irreps`` is that of the head. With a model
+            to start from, only ``irreps`` is allowed.
         recipe: recipe of the first member; the others have consecutive seeds.
         members: number of models to train, which differ in their seed.
         wrong_frame, wrong_sign: see :func:`check_labels`.
-        start: model from which to start; if it predicts another quantity, its features are transferred. If it is an ensemble, the
-            members start from its networks in turn.
+        start: model from which to start; if it predicts another quantity, its features are transferred. If it is an
+            ensemble, the members start from its networks in turn.
         references: ``(reference_ppm, slope)`` of chemical shifts, by element.
     """
 
@@ -61,8 +61,8 @@ class Experiment:
         """Read, check and split the data.
 
         Raises:
-            ParseError, DataError, ConventionError: see `DataSource.read`, :func:`check_labels`, `Split.parts`; or a labelled element does not occur
-                    in the training part.
+            ParseError, DataError, ConventionError: see `DataSource.read`, :func:`check_labels`, `Split.parts`; or a
+                labelled element does not occur in the training part.
         """
         data, labels = self.checked()
         prepared = Prepared(data, labels, self.split.parts(data))
@@ -212,12 +212,13 @@ def run_experiment(
         folder: created if missing.
         prepared: result of `Experiment.prepare`, if it was called before.
         callback: called with the index of the member after every epoch.
-        width, devices: as for :func:`jaxnmr.models.tensors.train.train_members`. With several processes each calls this function, and only
-            the first writes files.
+        width, devices: as for :func:`jaxnmr.models.tensors.train.train_members`. With several processes each calls this
+            function, and only the first writes files.
 
     Raises:
         ParseError: the folder holds the state of another training, or the starting model cannot be read.
-        ConventionError, DataError, ConvergenceError: see `Experiment.prepare` and :func:`jaxnmr.models.tensors.train.train_members`.
+        ConventionError, DataError, ConvergenceError: see `Experiment.prepare` and
+            :func:`jaxnmr.models.tensors.train.train_members`.
     """
     folder = Path(folder)
     if is_first():

@@ -26,11 +26,12 @@ def join(
         process: index of this process, from 0.
         seconds: time to wait for the others.
 
-    Missing arguments are taken from the scheduler (SLURM, Open MPI and others that ``jax.distributed.initialize`` supports).
+    Missing arguments are taken from the scheduler (SLURM, Open MPI and others that ``jax.distributed.initialize``
+    supports).
 
     Raises:
-        ConventionError: numbers are inconsistent, the scheduler provides none, the coordinator does not answer, processes are missing, or
-            something was calculated before.
+        ConventionError: numbers are inconsistent, the scheduler provides none, the coordinator does not answer,
+            processes are missing, or something was calculated before.
     """
     if processes is not None and processes < 1:
         raise ConventionError(f"there are {processes} processes; expected one at least")
@@ -133,7 +134,8 @@ def step_devices(devices: Sequence[jax.Device] | None, batch: int) -> tuple[jax.
     """Return the devices that take part in a step.
 
     Args:
-        devices: all of them; by default all devices of all processes, or for a single process at most one per structure of a step.
+        devices: all of them; by default all devices of all processes, or for a single process at most one per structure
+            of a step.
         batch: largest number of structures in a step.
 
     Raises:

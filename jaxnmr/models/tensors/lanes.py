@@ -23,8 +23,8 @@ from .tensor_model import TensorModel
 class Lanes:
     """Trainings that differ in their seed, advanced one step at a time together.
 
-    Every member takes the same batches as if trained alone, in its own order. In a common program all batches of a step have the size
-    of the largest. A member without a batch, because its order gives fewer of them, waits.
+    Every member takes the same batches as if trained alone, in its own order. In a common program all batches of a step
+    have the size of the largest. A member without a batch, because its order gives fewer of them, waits.
 
     Args:
         states: current state of each.

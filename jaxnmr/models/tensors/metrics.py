@@ -58,8 +58,8 @@ class Comparison:
     def values(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return quantities derived from the tensors, by name, as ``(predicted, true)``, each ``(n,)``.
 
-        Shieldings: ``iso``, ``span``, ``skew``, ``zeta`` (ppm, skew dimensionless), ``eta``. Field gradients: ``vzz`` (atomic
-        units), ``eta``, and signed ``cq_mhz`` of :attr:`isotope`, if there is one.
+        Shieldings: ``iso``, ``span``, ``skew``, ``zeta`` (ppm, skew dimensionless), ``eta``. Field gradients: ``vzz``
+        (atomic units), ``eta``, and signed ``cq_mhz`` of :attr:`isotope`, if there is one.
         """
         pairs = {name: tuple(both) for name, both in self._read.items() if name != "axes"}
         if "vzz" in pairs and self.isotope is not None:
@@ -74,12 +74,12 @@ class Comparison:
     def metrics(self) -> dict[str, float]:
         """Return errors by name; ``_mae`` are means, ``_median`` medians of absolute errors.
 
-        ``tensor``: mean absolute difference of the nine components of the symmetric part. ``rmse_l0_percent`` and so on: root mean
-        square error of an irrep relative to its spread. ``iso_offset``: root mean square of the mean error of a structure, and
-        ``iso_within``: the error after subtracting this mean, over structures with several sites; it is the error of differences of
-        shifts in one structure. ``cq_size``: of ``|C_Q|``; the error of the signed value doubles if eta is near 1 and the sign is
-        inverted. ``orientation_deg``: smallest angle of a rotation that takes the true principal axes to the predicted ones, over the
-        four equivalent sets.
+        ``tensor``: mean absolute difference of the nine components of the symmetric part. ``rmse_l0_percent`` and so
+        on: root mean square error of an irrep relative to its spread. ``iso_offset``: root mean square of the mean
+        error of a structure, and ``iso_within``: the error after subtracting this mean, over structures with several
+        sites; it is the error of differences of shifts in one structure. ``cq_size``: of ``|C_Q|``; the error of the
+        signed value doubles if eta is near 1 and the sign is inverted. ``orientation_deg``: smallest angle of a
+        rotation that takes the true principal axes to the predicted ones, over the four equivalent sets.
         """
         mean = lambda values: float(np.average(np.abs(values), weights=self.weight))
         one, two = self._symmetric

@@ -41,8 +41,9 @@ def with_novelty(model, training: TensorData, held_out: TensorData, *, batch: in
 
     Returns:
         A model with ``environments`` of all labelled elements: by element ``mean`` ``(features,)``, ``projection``
-        ``(features, directions)``, which whitens in units of the threshold, and ``points`` ``(at most 200, directions)`` in half
-        precision. With several quantities (heads) the last call applies to elements of both.
+        ``(features, directions)``, which whitens in units of the threshold, and ``points``
+        ``(at most 200, directions)`` in half precision. With several quantities (heads) the last call applies to
+        elements of both.
 
     Raises:
         DataError: an element of the training data has no held-out atom.

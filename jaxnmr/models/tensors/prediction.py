@@ -154,9 +154,10 @@ class Prediction(Struct):
     def component_sigma(self, name: str) -> Array:
         """Return the uncertainty ``(sites, irreps)`` of a component of every irrep of a head, half of its 68 % interval.
 
-        This is the independent error of each site; the error common to all sites is :meth:`common_sigma`. Columns are the irreps of
-        the head, usually l = 0, 1, 2 of ``"shielding"`` (ppm) and l = 2 of ``"efg"`` (atomic units), for orthonormal components: that of
-        the isotropic value is that of l = 0 over sqrt3. NaN for elements without calibration.
+        This is the independent error of each site; the error common to all sites is :meth:`common_sigma`. Columns are
+        the irreps of the head, usually l = 0, 1, 2 of ``"shielding"`` (ppm) and l = 2 of ``"efg"`` (atomic units), for
+        orthonormal components: that of the isotropic value is that of l = 0 over sqrt3. NaN for elements without
+        calibration.
 
         Raises:
             ConventionError: there is no such head, or the model is not calibrated.
@@ -171,9 +172,9 @@ class Prediction(Struct):
     def common_sigma(self, name: str) -> Array:
         """Return the standard deviation ``(sites, irreps)`` of the error that all sites of an element share in this structure.
 
-        For l = 0 this is a constant of a component (over sqrt3, that of the isotropic value, the same for all sites), for other irreps
-        a common relative error of all components. 0 if the model was calibrated in a single part, NaN for elements without
-        calibration.
+        For l = 0 this is a constant of a component (over sqrt3, that of the isotropic value, the same for all sites),
+        for other irreps a common relative error of all components. 0 if the model was calibrated in a single part, NaN
+        for elements without calibration.
 
         Raises:
             ConventionError: as for :meth:`component_sigma`.
@@ -195,11 +196,11 @@ class Prediction(Struct):
         Errors have heavy tails: the 95 % interval is usually more than twice as wide, see :meth:`interval`.
 
         Args:
-            quantity: ``"iso"`` (shielding), ``"shift"``, ``"span"`` (ppm), ``"skew"``, ``"cq"`` (Hz, of its absolute value), or
-                ``"eta_q"``. Uncertainties of components are propagated to first order, then calibrated.
+            quantity: ``"iso"`` (shielding), ``"shift"``, ``"span"`` (ppm), ``"skew"``, ``"cq"`` (Hz, of its absolute
+                value), or ``"eta_q"``. Uncertainties of components are propagated to first order, then calibrated.
             nucleus: isotope, ``"29Si"``.
-            part: ``"all"``; ``"own"``, the independent error of each site: the uncertainty of differences between sites of a
-                structure; or ``"common"``, the standard deviation of the error that they share.
+            part: ``"all"``; ``"own"``, the independent error of each site: the uncertainty of differences between sites
+                of a structure; or ``"common"``, the standard deviation of the error that they share.
             reference: chemical-shift reference; the model's own by default.
             q_barn: quadrupole moment, see :meth:`quadrupolar`; its own uncertainty is not included.
 
@@ -222,8 +223,8 @@ class Prediction(Struct):
         """Return lower and upper ends of intervals for the calculated value, for the sites of a nucleus.
 
         Args:
-            quantity, nucleus, reference, q_barn: as for :meth:`sigma`. ``"cq"`` has the sign of the prediction; if eta is near 1 the sign itself is
-                uncertain.
+            quantity, nucleus, reference, q_barn: as for :meth:`sigma`. ``"cq"`` has the sign of the prediction; if eta
+                is near 1 the sign itself is uncertain.
             level: coverage for atoms like those of the calibration, 0.5, 0.68, 0.8, 0.9 or 0.95.
 
         Raises:

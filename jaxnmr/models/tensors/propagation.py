@@ -28,9 +28,9 @@ def propagated(
 ) -> Array:
     """Return the uncertainty ``(n,)`` of derived quantities to first order, for independent errors of all components.
 
-    With ``e_k`` the principal axes, the span changes by ``(e3 e3 - e1 e1) : dT``, whose two dyads have the norm sqrt2; a
-    principal value of the traceless part by a dyad of norm sqrt(2/3), orthogonal to the difference of the other two. A common factor
-    of all components changes span and principal values proportionally, but neither skew nor asymmetry.
+    With ``e_k`` the principal axes, the span changes by ``(e3 e3 - e1 e1) : dT``, whose two dyads have the norm sqrt2;
+    a principal value of the traceless part by a dyad of norm sqrt(2/3), orthogonal to the difference of the other two.
+    A common factor of all components changes span and principal values proportionally, but neither skew nor asymmetry.
 
     Args:
         quantity: see :func:`read_off`.

@@ -16,15 +16,16 @@ class Recipe:
 
     Attributes:
         epochs: number of passes over the data.
-        batch: largest number of structures in a step, on all devices together: the result does not depend on the number of devices.
+        batch: largest number of structures in a step, on all devices together: the result does not depend on the number
+            of devices.
         learning_rate: peak learning rate, after ``warmup`` (a fraction of all steps); then a cosine decay to a hundredth.
         weight_decay: weight decay of AdamW.
         clip: largest norm of the gradient.
         ema: decay of the exponentially averaged weights, which are those kept.
         delta: error at which the loss changes from quadratic to linear, in units of the spread of the labels.
-        offset: scatter, relative to errors of single atoms, of a constant error common to all isotropic labels of a structure that
-            cannot be predicted from the structure, such as an unconverged macroscopic susceptibility.
-            0 for none.
+        offset: scatter, relative to errors of single atoms, of a constant error common to all isotropic labels of a
+            structure that cannot be predicted from the structure, such as an unconverged macroscopic susceptibility. 0
+            for none.
         seed: seed of parameters and order.
     """
 

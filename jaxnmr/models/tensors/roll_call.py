@@ -19,8 +19,8 @@ def roll_call(coordinator: str, processes: int, process: int, seconds: float) ->
         seconds: time to wait.
 
     Raises:
-        ConventionError: the port is taken, nobody listens, or processes are missing, have the same index or another number of
-            processes.
+        ConventionError: the port is taken, nobody listens, or processes are missing, have the same index or another
+            number of processes.
     """
     host, _, port = coordinator.rpartition(":")
     last = time.monotonic() + seconds

@@ -1,7 +1,7 @@
 """A tensor model as the source of one phase of an objective: neighbours, values, uncertainty, domain.
 
-A network is expensive, so it is evaluated once per parameter vector and differentiated no more than needed; see `derivatives` for
-the strategies.
+A network is expensive, so it is evaluated once per parameter vector and differentiated no more than needed; see
+`derivatives` for the strategies.
 """
 
 from __future__ import annotations
@@ -237,8 +237,8 @@ class Predicted(PhaseSource):
             tangents: tangents of its cell ``(columns, 6)`` and coordinates ``(columns, sites, 3)``; others are ignored.
 
         Returns:
-            By head, values as :meth:`evaluate`, and derivatives with a leading axis of columns: NaN in columns that move the
-            phase but were not declared to :meth:`differentiated`, and for sites that no term reads.
+            By head, values as :meth:`evaluate`, and derivatives with a leading axis of columns: NaN in columns that
+            move the phase but were not declared to :meth:`differentiated`, and for sites that no term reads.
         """
         bare = self._bare()
         at = lambda cell, xyz: _tensors(bare, self.plan, crystal.replace(cell=cell, xyz=xyz))

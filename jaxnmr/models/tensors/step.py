@@ -167,8 +167,9 @@ def tensor_loss(predicted: Array, target: Array, weight: Array, scale: Array, he
 def common_offset(error: Array, weight: Array, owner: Array, structures: int, ratio: float) -> Array:
     """Return the most likely common error of all atoms of a structure, for every atom (traceable).
 
-    It is the mean error of n sites times ``n ratio^2/(1 + n ratio^2)``, for a constant with ``ratio`` times the scatter of errors of
-    single sites: the best linear unbiased prediction of a random effect (G. K. Robinson, Statist. Sci. 6, 15, 1991).
+    It is the mean error of n sites times ``n ratio^2/(1 + n ratio^2)``, for a constant with ``ratio`` times the scatter
+    of errors of single sites: the best linear unbiased prediction of a random effect (G. K. Robinson, Statist. Sci. 6,
+    15, 1991).
 
     Args:
         error: ``(nodes,)``.

@@ -45,7 +45,8 @@ class ModelCard:
         level_of_theory: functional, pseudopotentials, program of the training data.
         training: data, split, seed, script of the training, as plain values.
         scores: scores on structures it was not trained on, by metric.
-        calibration: calibration of its uncertainty, as plain values; see :func:`jaxnmr.models.tensors.calibration.calibrate`.
+        calibration: calibration of its uncertainty, as plain values; see
+            :func:`jaxnmr.models.tensors.calibration.calibrate`.
         references: ``(reference_ppm, slope)`` of chemical shifts by element, see `jaxnmr.nmr.ShiftReference`.
 
     Cards with the same content are equal.
@@ -72,8 +73,9 @@ class ModelCard:
 class TensorModel(Source):
     """Parameters and description of a network or an ensemble; a pytree, so that it can be trained and closed over.
 
-    An ensemble (:meth:`ensemble`) consists of several networks of one architecture: its parameters have a leading member axis, one
-    compiled program evaluates them all, the prediction is their mean, and their disagreement is a measure of uncertainty.
+    An ensemble (:meth:`ensemble`) consists of several networks of one architecture: its parameters have a leading
+    member axis, one compiled program evaluates them all, the prediction is their mean, and their disagreement is a
+    measure of uncertainty.
 
     Attributes:
         weights: parameters of the network (flax).
@@ -139,7 +141,8 @@ class TensorModel(Source):
         """Join several networks of one architecture to one model (host).
 
         Args:
-            members: models trained from different starts, or on different parts of the data; ensembles are joined with all their members.
+            members: models trained from different starts, or on different parts of the data; ensembles are joined with
+                all their members.
             card: origin; that of the first member by default, without its scores and calibration.
 
         Raises:
@@ -190,8 +193,8 @@ class TensorModel(Source):
 
         Raises:
             ConventionError: there is no shipped model of that name; the message lists those that exist.
-            ParseError: there is no such file, it is not a model, it is damaged or of another version, or parameters do not match the
-                description.
+            ParseError: there is no such file, it is not a model, it is damaged or of another version, or parameters do
+                not match the description.
         """
         path = find_checkpoint(path_or_name)
         # shipped models were checked before
@@ -287,12 +290,14 @@ class TensorModel(Source):
 
         Args:
             crystal: the crystal; traced or not.
-            plan: made by :meth:`plan` for this crystal or a similar one; by default made here, which requires an untraced crystal.
+            plan: made by :meth:`plan` for this crystal or a similar one; by default made here, which requires an
+                untraced crystal.
 
         Returns:
-            By head, ``(sites, 3, 3)`` Cartesian tensors in the frame of ``crystal.lattice()``, or ``(sites, dim)`` components; for an
-            ensemble the mean. NaN for elements the head was not trained on, and for all sites once atoms have moved so far that a neighbour
-            may be missing from the plan: a solver rejects such a step; plan again.
+            By head, ``(sites, 3, 3)`` Cartesian tensors in the frame of ``crystal.lattice()``, or ``(sites, dim)``
+            components; for an ensemble the mean. NaN for elements the head was not trained on, and for all sites once
+            atoms have moved so far that a neighbour may be missing from the plan: a solver rejects such a step; plan
+            again.
         """
         plan = self.plan(crystal) if plan is None else plan
         graph = plan.graph(crystal)

@@ -68,8 +68,8 @@ def train(
         data: labelled structures.
         recipe: training options.
         valid: validation structures, whose loss is monitored without affecting the training.
-        start: model to start from. With the same configuration it is trained further, with its scales and shifts; with other heads
-            or more species its features are transferred, see :func:`transferred`.
+        start: model to start from. With the same configuration it is trained further, with its scales and shifts; with
+            other heads or more species its features are transferred, see :func:`transferred`.
         card: origin, stored in the model.
         checkpoint: file of the state after every epoch; if it exists, training continues from it, on any number of devices.
         callback: called after every epoch.
@@ -111,14 +111,15 @@ def train_members(
 ) -> list[TrainingResult]:
     """Train the members of an ensemble, several at once if the device is wide enough.
 
-    Members trained at once are equal, to rounding, to members trained one after the other: each has its own order of the same
-    batches. They need more padding, since the batches of one step have the same size.
+    Members trained at once are equal, to rounding, to members trained one after the other: each has its own order of
+    the same batches. They need more padding, since the batches of one step have the same size.
 
-    On several devices, a step has the same structures as on one, at most ``recipe.batch`` altogether; they are distributed over the
-    devices, and the contributions of the devices to loss and gradient, divided by the total number of labels, are summed. The result
-    of a training therefore does not depend on the number of devices, to rounding, and it can be continued on another number. More
-    devices than ``batch`` are useless. If several processes were joined (:func:`jaxnmr.models.tensors.hosts.join`) each calls this
-    function with the same arguments; the first writes checkpoints, and callbacks are called in all of them.
+    On several devices, a step has the same structures as on one, at most ``recipe.batch`` altogether; they are
+    distributed over the devices, and the contributions of the devices to loss and gradient, divided by the total number
+    of labels, are summed. The result of a training therefore does not depend on the number of devices, to rounding, and
+    it can be continued on another number. More devices than ``batch`` are useless. If several processes were joined
+    (:func:`jaxnmr.models.tensors.hosts.join`) each calls this function with the same arguments; the first writes
+    checkpoints, and callbacks are called in all of them.
 
     Args:
         config, data, valid, card: as for :func:`train`.
@@ -127,7 +128,8 @@ def train_members(
         callback: called with the index of the member after each of its epochs.
         graphs: result of :func:`labelled_graphs` for the data, if already available.
         width: number of members trained at once; chosen by the kind of device by default.
-        devices: devices over which steps are distributed; by default all of all processes, and for a single process at most ``batch``.
+        devices: devices over which steps are distributed; by default all of all processes, and for a single process at
+            most ``batch``.
 
     Raises:
         ConventionError: recipes differ in more than their seeds, or the width is below 1; otherwise as for :func:`train`.

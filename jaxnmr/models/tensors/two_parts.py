@@ -1,14 +1,14 @@
 """Errors of learned tensors in two parts: an error common to all sites of a structure, and an independent error of each site.
 
-The common part of a structure is one number per irrep, in a direction that rotates with the tensors: for l = 0 a constant, for
-higher ranks a factor of the predicted components (a slope). With u the direction at each site, errors are
+The common part of a structure is one number per irrep, in a direction that rotates with the tensors: for l = 0 a
+constant, for higher ranks a factor of the predicted components (a slope). With u the direction at each site, errors are
 
     e_i = c u_i + own_i,    var c = A^2 + (B S)^2,    var own_i = a^2 + (b spread_i)^2,
 
-S being the spread of a structure in the unit of c. Then c is a random effect (G. K. Robinson, Statist. Sci. 6, 15, 1991): its best
-estimate in a structure is a mean weighted by the inverse own variances, and the remaining error at a site has ``(1 - h)`` times its
-own variance, with the leverage h. A and B have a flat prior on their scale (A. Gelman, Bayesian Anal. 1, 515, 2006): with few
-structures their posterior is wide, and they are never zero by chance.
+S being the spread of a structure in the unit of c. Then c is a random effect (G. K. Robinson, Statist. Sci. 6, 15,
+1991): its best estimate in a structure is a mean weighted by the inverse own variances, and the remaining error at a
+site has ``(1 - h)`` times its own variance, with the leverage h. A and B have a flat prior on their scale (A. Gelman,
+Bayesian Anal. 1, 515, 2006): with few structures their posterior is wide, and they are never zero by chance.
 """
 
 from __future__ import annotations

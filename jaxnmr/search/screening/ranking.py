@@ -29,8 +29,8 @@ class ScreeningResult:
     """The outcome of :func:`jaxnmr.screen`.
 
     Attributes:
-        rows: one per candidate in the table, the best first, those without a figure of merit last. Rows of a file are read on
-            access.
+        rows: one per candidate in the table, the best first, those without a figure of merit last. Rows of a file are
+            read on access.
         rank: figure of merit for the ranking; ``figures`` its value per row, minus that of the best for the criteria.
         fits: full results of the best candidates refined in this call, by name.
         refined, resumed: number of candidates refined in this call, and of those with an earlier row.
@@ -145,14 +145,14 @@ _HEADS = {"bic": "BIC - best", "aic": "AIC - best", "chi2": "chi² - best", "rwp
 def figures_of_merit(columns: Mapping[str, Any], rank: str) -> tuple[np.ndarray, np.ndarray]:
     """Return figures of merit, and the order of candidates by them, best first and those without one last.
 
-    For the criteria chi² is divided by that per degree of freedom of the best candidate if it is above 1: then no candidate
-    explains the data to within their uncertainties, and differences count less. Chi² stands for -2 log likelihood; if uncertainties
-    come from a model and differ between candidates, the log determinant of the covariance must be added, or the candidate with the
-    largest uncertainties would come first.
+    For the criteria chi² is divided by that per degree of freedom of the best candidate if it is above 1: then no
+    candidate explains the data to within their uncertainties, and differences count less. Chi² stands for -2 log
+    likelihood; if uncertainties come from a model and differ between candidates, the log determinant of the covariance
+    must be added, or the candidate with the largest uncertainties would come first.
 
     Args:
-        columns: ``chi2``, ``n_observations``, ``n_parameters``, ``gof``, ``rwp``, ``log_variance`` and ``energy_ev_atom`` of
-            all candidates, ``None`` or NaN if missing.
+        columns: ``chi2``, ``n_observations``, ``n_parameters``, ``gof``, ``rwp``, ``log_variance`` and
+            ``energy_ev_atom`` of all candidates, ``None`` or NaN if missing.
         rank: as for :func:`jaxnmr.screen`.
 
     Returns:

@@ -32,8 +32,8 @@ class ScreeningRow:
         name: name of the candidate.
         status, message: as in a `RefinementResult`; ``"error"`` if it could not be set up or refined.
         chi2: sum of squared residuals of the whole objective; NaN after an error.
-        log_variance: contribution of model uncertainties to it, up to a constant common to all candidates: the log determinant of their
-            covariance; 0 if uncertainties were given.
+        log_variance: contribution of model uncertainties to it, up to a constant common to all candidates: the log
+            determinant of their covariance; 0 if uncertainties were given.
         n_observations, n_parameters: number of measured values (no restraints) and of refined parameters.
         gof: root of chi² over the degrees of freedom.
         factors: Rwp per histogram and Rw per spectrum, per cent.

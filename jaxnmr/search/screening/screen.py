@@ -62,36 +62,37 @@ def screen(
 ) -> ScreeningResult:
     """Refine many candidate structures, each with its own objective, and rank them.
 
-    Candidates of equal shapes share compiled programs and are evaluated together, as in :func:`jaxnmr.refine_starts`. A candidate
-    that cannot be set up or refined is a row of the table and does not stop the others. With a folder, the table is kept there
-    (``table.sqlite``): a call after an interruption continues, and refines only candidates without a row. With the client of a Dask
-    cluster, its workers refine, and this process writes the table.
+    Candidates of equal shapes share compiled programs and are evaluated together, as in :func:`jaxnmr.refine_starts`. A
+    candidate that cannot be set up or refined is a row of the table and does not stop the others. With a folder, the
+    table is kept there (``table.sqlite``): a call after an interruption continues, and refines only candidates without
+    a row. With the client of a Dask cluster, its workers refine, and this process writes the table.
 
     Args:
         candidates: crystals, files of structures or ASE ``Atoms``, in any mixture, or a mapping from names to them; or a
             folder, a file of many structures or the value of :func:`jaxnmr.io.read_candidates`, which are read on demand.
-        make: makes the objective and its parameters from a crystal (whose name is always ``"candidate"``), and optionally stages and
-            solver that replace those below: ``(objective, params)`` up to ``(objective, params, stages, solver)``. For a cluster it
-            must be picklable. If it has a method ``begin``, this is called once in every process; an exception in it means that
-            no candidate can be refined there.
+        make: makes the objective and its parameters from a crystal (whose name is always ``"candidate"``), and
+            optionally stages and solver that replace those below: ``(objective, params)`` up to
+            ``(objective, params, stages, solver)``. For a cluster it must be picklable. If it has a method ``begin``,
+            this is called once in every process; an exception in it means that no candidate can be refined there.
         folder: folder of the table; in memory by default. Only one process at a time can write it.
         stages, solver: as for :func:`jaxnmr.refine`.
-        rank: ``"bic"``, ``"aic"`` (chi², divided by that per degree of freedom of the best candidate if it is above 1, plus
-            ``k ln n`` or ``2 k``), ``"chi2"``, ``"rwp"``, or ``"energy"`` per atom, for candidates of one composition whose objective
-            has an `EnergyTerm`. The energy is in the table for any ranking.
+        rank: ``"bic"``, ``"aic"`` (chi², divided by that per degree of freedom of the best candidate if it is above 1,
+            plus ``k ln n`` or ``2 k``), ``"chi2"``, ``"rwp"``, or ``"energy"`` per atom, for candidates of one
+            composition whose objective has an `EnergyTerm`. The energy is in the table for any ranking.
         callback: called with a `ScreeningRow` whenever a candidate is finished.
         progress: called before that with counts, rate and remaining time.
-        keep: number of best candidates refined in this call of which full results are kept; those refined on a cluster are refined
-            again here.
+        keep: number of best candidates refined in this call of which full results are kept; those refined on a cluster
+            are refined again here.
         devices, width: as for :func:`jaxnmr.refine_starts`; not with a client, whose workers take their own devices.
         client: client of ``dask.distributed``.
         retry: refine candidates again whose row is an error.
-        settings: settings of ``make``, in words or as a digest. If it differs from that of the table, or if the first finished
-            candidate would now be refined in another way, the table belongs to another run and is refused.
+        settings: settings of ``make``, in words or as a digest. If it differs from that of the table, or if the first
+            finished candidate would now be refined in another way, the table belongs to another run and is refused.
 
     Raises:
-        ConventionError: there are no candidates, or two with the same name; the ranking is unknown; the table belongs to another run or is
-            being written by another process; ``make`` cannot be sent to workers; or no worker can do the work.
+        ConventionError: there are no candidates, or two with the same name; the ranking is unknown; the table belongs
+            to another run or is being written by another process; ``make`` cannot be sent to workers; or no worker can
+            do the work.
         JaxnmrError: the disk is full, or the scheduler is gone; finished candidates are kept.
         PrecisionError: single precision.
     """

@@ -50,22 +50,24 @@ def refine_series(
 ) -> SeriesResult:
     """Refine a series of data sets with one model, each starting from the result of its neighbour.
 
-    The first data set is refined in all stages from the values of the model, the others in the last stage from the result of the
-    previous one. On the way back each starts from the one after it; the better of the two results is kept, and if they are different
-    minima, the result reports it. Plans have some margin, so that all rows share one compiled program.
+    The first data set is refined in all stages from the values of the model, the others in the last stage from the
+    result of the previous one. On the way back each starts from the one after it; the better of the two results is
+    kept, and if they are different minima, the result reports it. Plans have some margin, so that all rows share one
+    compiled program.
 
     If the amount of a phase or a site does not differ significantly from zero, nothing else of it can be refined: its other
     parameters are held at the neighbour's values, and freed again when there is more of it.
 
     Args:
-        data: files, patterns, spectra or other arguments of ``make``, in the order of the series; a mapping from names to them, or
-            files, whose names become those of their rows.
-        make: makes the objective and its parameters from one of them, and optionally stages and solver that replace those below:
-            ``(objective, params)`` up to ``(objective, params, stages, solver)``. The parameters must be the same every time.
+        data: files, patterns, spectra or other arguments of ``make``, in the order of the series; a mapping from names
+            to them, or files, whose names become those of their rows.
+        make: makes the objective and its parameters from one of them, and optionally stages and solver that replace
+            those below: ``(objective, params)`` up to ``(objective, params, stages, solver)``. The parameters must be
+            the same every time.
         at: temperature, time, composition or field of each, in the same order or by name; 1, 2, 3 ... by default.
         abscissa, unit: name and unit of ``at``, for tables and figures.
-        folder: folder in which every finished row is kept, so that a call after an interruption continues; by default nothing is
-            kept.
+        folder: folder in which every finished row is kept, so that a call after an interruption continues; by default
+            nothing is kept.
         backward: whether to refine the series backwards as well.
         stages, solver: as for :func:`jaxnmr.refine`.
         present: a phase or a site is present if its amount is at least this many standard uncertainties (and returns at 1.5
@@ -74,8 +76,8 @@ def refine_series(
         settings: part of the digest; change it when ``make`` changed in a way that objective and parameters do not show.
 
     Raises:
-        ConventionError: there are no data, or two sets with the same name; ``at`` is not finite or has another length; the folder holds
-            another series or is used by another process.
+        ConventionError: there are no data, or two sets with the same name; ``at`` is not finite or has another length;
+            the folder holds another series or is used by another process.
         PrecisionError: single precision.
     """
     if jax.numpy.zeros(1).dtype != np.float64:

@@ -34,8 +34,8 @@ class SeriesRow:
         values: value and standard uncertainty of all parameters that may be refined, by name; uncertainty 0 if held.
         derived: value, standard uncertainty and unit of derived quantities: volumes, weight fractions, ...
         absent: phases and sites with insignificant amounts; their other parameters were held.
-        apart: for a row refined in both directions, distance between the two results in standard uncertainties, all parameters
-            together; otherwise ``None``.
+        apart: for a row refined in both directions, distance between the two results in standard uncertainties, all
+            parameters together; otherwise ``None``.
         flags: reasons to doubt this row, in words.
         steps, evaluations: numbers of both; ``compiled`` number of programs that were compiled, ``seconds`` wall time.
         start: name of the row it started from; empty for the values of the model.
@@ -267,8 +267,8 @@ def better(first: SeriesRow, second: SeriesRow) -> SeriesRow:
 
     A converged row is better, then the one with the smaller ``chi²/c + k ln n``; the first if both are the same minimum.
 
-    As in a screening chi² is divided by that per degree of freedom of the better fit if it exceeds 1. Rows with equal numbers of
-    refined parameters are compared by chi² alone.
+    As in a screening chi² is divided by that per degree of freedom of the better fit if it exceeds 1. Rows with equal
+    numbers of refined parameters are compared by chi² alone.
 
     Source: Schwarz, Ann. Stat. 6, 461 (1978).
     """
