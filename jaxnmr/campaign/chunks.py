@@ -40,7 +40,7 @@ class Chunks:
         self._knows: dict[str, set[str]] = {}
 
     def next(self, worker: str) -> list[Item]:
-        """Return the next chunk for a worker: of a kind it already has, else of one no other has, else of the most frequent.
+        """Return the next chunk for a worker: of a kind it has, else of one no other has, else of the most frequent.
 
         The chunk is empty when everything has been handed out.
         """

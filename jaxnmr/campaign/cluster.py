@@ -203,7 +203,7 @@ class Cluster:
             yield from (failed(item, "The work gave no row.") for item in of.items if item.key in lacking)
 
     def _refused(self, of: _Chunk, err: Exception) -> Iterator[Row]:
-        """Handle a chunk that ended in an exception: of the worker, which is then not used any more, or of one of its items."""
+        """Handle an exception of a worker, which is then not used any more, or of one of the items of a chunk."""
         self._flying[of.worker].remove(of)
         if isinstance(err, Unfit):
             self._unfit.add(of.worker)

@@ -22,7 +22,7 @@ class Engine(Protocol):
     """Place where work is done."""
 
     def run(self, work: Work, items: Iterator[Item]) -> Iterator[Row | None]:
-        """Yield rows as they come, in any order, and ``None`` now and then while there are none. Items are taken lazily."""
+        """Yield rows as they come, in any order, and ``None`` now and then in between. Items are taken lazily."""
 
 
 class Here:

@@ -1,4 +1,4 @@
-"""SQLite for tables of campaigns: connections that close with their last user, and errors as those of this package (host)."""
+"""SQLite for tables of campaigns: connections that close with their last user, and errors of this package (host)."""
 
 from __future__ import annotations
 

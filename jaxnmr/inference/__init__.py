@@ -1,4 +1,4 @@
-"""Amortised inference: a posterior trained once on simulations gives parameter distributions for observations immediately."""
+"""Amortised inference: a posterior trained once on simulations gives immediate results for observations."""
 
 from typing import TYPE_CHECKING
 

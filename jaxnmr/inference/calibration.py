@@ -80,7 +80,7 @@ def _means(held: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def score(inferred: Inferred, truth: np.ndarray, *, per: int = 500) -> tuple[np.ndarray, float]:
-    """Return R² of each determined parameter by prior variances, and the summed square error in units of the prior widths.
+    """Return R² of determined parameters by prior variances, and the summed square error in units of prior widths.
 
     An undetermined parameter contributes the variance of its prior, the expected square error if the estimate is its
     centre.

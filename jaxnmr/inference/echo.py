@@ -86,7 +86,7 @@ def echo_problem(experiment: EchoExperiment, ranges: Mapping[str, tuple[float, f
 def coupling(
     experiment: EchoExperiment, alpha: np.ndarray, xi: np.ndarray, p: np.ndarray
 ) -> Float[np.ndarray, "n two"]:
-    """Return the field ``α Σ w`` in MHz of all spins, and ``ln (Σ w)²/Σ w²``, the logarithm of the effective number of spins.
+    """Return the field ``α Σ w`` in MHz, and the logarithm of the effective number of spins, ``ln (Σ w)²/Σ w²``.
 
     These determine the curve for any kind of coupling: the first changes its shape, the second the scatter of fields
     between spins. If weights of both signs cancel, they count as one neighbour.
@@ -159,7 +159,7 @@ def echo_recipe(
     seed: int = 0,
     simulations: int = 43_008,
 ) -> Recipe:
-    """Return a recipe for other experiments: cells of the first parameter; with noise, the second stage also divides the others."""
+    """Return a recipe for other experiments: cells of the first parameter, with noise in stage two also of others."""
     if problem.name == CHALLENGE:
         return challenge_recipe(
             cells="narrow" if simulations >= 20_000 else "wide", epochs=epochs, held_out=held_out, seed=seed
@@ -196,7 +196,7 @@ def _coupling_recipe(
 def families_recipe(
     problems: Sequence[Problem], *, sigmas: tuple[float, ...] = (1e-4, 1e-3), epochs: int = 60, seed: int = 0
 ) -> Recipe:
-    """Return a recipe for distinguishing families of couplings: as `echo_recipe`, with cells of their common quantities."""
+    """Return a recipe for distinguishing families of couplings: as `echo_recipe`, with cells of common quantities."""
     field, count = _drawn_couplings(problems, seed).T
     shared = [
         p

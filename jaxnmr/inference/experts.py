@@ -68,7 +68,7 @@ class Experts:
 
 
 def shares_of(guess: np.ndarray, knots: Knots, wide: float = 1.0) -> np.ndarray:
-    """Return the weights ``(n, cells)`` of points in cells: products of triangular functions around the knots, which sum to 1.
+    """Return the weights ``(n, cells)`` of points in cells: products of triangles around knots, which sum to 1.
 
     Args:
         guess: ``(n, k)``.

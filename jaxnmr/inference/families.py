@@ -190,7 +190,7 @@ def fit_families(
 
 
 def common(problems: Sequence[Problem], banks: Sequence[Bank]) -> dict[str, list[np.ndarray]]:
-    """Return quantities with the same meaning in all families: derived ones, then summaries of parameters with equal priors."""
+    """Return quantities common to all families: derived ones, then summaries of parameters with equal priors."""
     found: dict[str, list[np.ndarray]] = {}
     for name in problems[0].derived:
         if all(name in problem.derived for problem in problems):

@@ -53,7 +53,7 @@ class Inferred:
 
     @property
     def undetermined(self) -> tuple[str, ...]:
-        """Names of parameters that do not affect the observation: their posterior is their prior, and no estimate is given."""
+        """Names of parameters without effect on the observation: their posterior is their prior, without estimate."""
         return tuple(p.name for p in self.prior.undetermined)
 
     @property
@@ -84,7 +84,7 @@ class Inferred:
         return self.quantile(0.5 - 0.5 * level), self.quantile(0.5 + 0.5 * level)
 
     def rank(self, theta: np.ndarray) -> Float[np.ndarray, "n k"]:
-        """Return the posterior probability below θ for each parameter: uniform between 0 and 1 if the posterior is calibrated.
+        """Return the posterior probability below θ for each parameter: uniform if the posterior is calibrated.
 
         Args:
             theta: ``(n, k)`` determined parameters, or ``(n, all)``.

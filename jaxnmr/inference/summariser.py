@@ -93,7 +93,7 @@ class Summariser:
 
 
 def theta_of(prior: BoxPrior, summary: np.ndarray, variance: np.ndarray | None) -> np.ndarray:
-    """Return parameters for summaries: posterior means in one dimension, or the nearest point in the box if no variance is known.
+    """Return parameters for summaries: one-dimensional posterior means, or without variances the nearest point in the box.
 
     Derived quantities are appended unchanged.
     """

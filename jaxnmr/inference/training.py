@@ -1,4 +1,4 @@
-"""Training of a posterior: experts in closed form, then the density on their leave-one-out estimates for simulations (host)."""
+"""Training of a posterior: experts in closed form, then the density on their leave-one-out estimates (host)."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Epoch(NamedTuple):
 def fit_summariser(
     prior: BoxPrior, bank: Bank, recipe: Recipe, derived: Mapping[str, np.ndarray] | None = None
 ) -> tuple[Summariser, list[np.ndarray]]:
-    """Fit the first guess and all experts to a bank; also return corrections of their estimates for its simulations, per level.
+    """Fit the first guess and all experts to a bank; also return corrections of their estimates per level.
 
     The corrections are the differences to leave-one-out estimates, with which errors are as large as for new simulations.
 
@@ -260,7 +260,7 @@ def train_density(
     progress: Callable[[Epoch], None] | None = None,
     begin: Callable[[Any], None],
 ) -> Any:
-    """Return the parameters of the network after the epoch with the lowest loss on the last, held-out tenth of the bank."""
+    """Return the parameters after the epoch with the lowest loss on the held-out last tenth of the bank."""
     rng = np.random.default_rng((recipe.seed, 1))
     u = np.asarray(summariser.prior.determined.to_normal(bank.parameters[:, list(summariser.prior.indices)]))
     draws = []

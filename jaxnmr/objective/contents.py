@@ -44,7 +44,7 @@ def cell_charge(crystal: Crystal, oxidation: Mapping[str, float], prefix: str = 
 
 @checked
 def cell_atoms(crystal: Crystal, of: str, prefix: str = "") -> dict[str, float]:
-    """Return the number of atoms of an element, or of one site, in the cell; arguments and errors as for :func:`cell_charge`."""
+    """Count the atoms of an element, or of one site, in the cell; see :func:`cell_charge` for arguments and errors."""
     _require_known(crystal, {of: 1.0})
     chosen = [k for k, label in enumerate(crystal.labels) if label == of]
     chosen = chosen or [k for k, element in enumerate(crystal.elements) if element == of]

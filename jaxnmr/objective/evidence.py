@@ -68,7 +68,7 @@ class Derived:
     doubt: str = ""
 
     def esd(self, place: Mapping[str, int], covariance: np.ndarray) -> float:
-        """Return the standard uncertainty, given the covariance ``(values, values)`` and the index of each parameter in it."""
+        """Return the standard uncertainty from a covariance ``(values, values)`` and the index of each parameter in it."""
         rows = np.array([place[name] for name in self.slopes])
         slopes = np.array(list(self.slopes.values()), dtype=float)
         variance = slopes @ covariance[np.ix_(rows, rows)] @ slopes

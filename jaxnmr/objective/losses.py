@@ -148,7 +148,7 @@ class Loss:
 
 
 def slopes(loss: Loss | None, r: Array, weight: Array) -> tuple[Array, Array]:
-    """Return residuals with loss and weight, ``sqrt(weight) f(r)``, and their derivatives by ``r``; any shape (traceable).
+    """Return residuals with loss and weight, ``sqrt(weight) f(r)``, and derivatives by ``r``; any shape (traceable).
 
     Args:
         loss: ``None`` for least squares.

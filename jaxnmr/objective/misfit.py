@@ -19,7 +19,7 @@ _HIGH, _HIGH_IF_STIFF = 0.01, 0.05
 _MISSING = 0.6
 # fraction of its height by which it must rise above its surroundings, within this many widths
 _RISES, _BESIDE = 0.5, 2.5
-# windows along the curve in which the baseline is estimated, and the fraction of their points furthest from lines that is used
+# windows along the curve for estimating the baseline, and the fraction of their points, furthest from lines, that is used
 _WINDOWS, _FURTHEST = 24, 0.3
 # fraction of chi² that a better baseline must remove to be reported
 _STIFF = 0.1
@@ -132,7 +132,7 @@ def _smoothed(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
 
 
 def _between(residual, noise, sigma, lines) -> tuple[np.ndarray, float]:
-    """Return a smooth curve through the residuals furthest from lines, and the fraction of chi² it removes; 0 for mere scatter."""
+    """Fit a smooth curve to the residuals furthest from lines; also return the fraction of chi² it removes, 0 for scatter."""
     places = np.arange(residual.size)
     if residual.size < 4 * _WINDOWS:
         return 0.0 * residual, 0.0

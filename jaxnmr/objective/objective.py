@@ -315,7 +315,7 @@ class Objective(Struct):
         return np.concatenate([places[self.phase_prefix(phase) + name].ravel() for name in ("cell", "xyz")])
 
     def columns_for(self, spec: ParameterSpec, change: np.ndarray) -> np.ndarray:
-        """Return the columns of a bound objective's Jacobian that may be recombined for another ``change`` of the vector (host).
+        """Return the columns of a bound objective's Jacobian that can be reused for another ``change`` of the vector (host).
 
         ``change`` is ``(values,)``. Unless it moves atoms, these are all columns; otherwise those along which models
         are differentiated.
@@ -412,7 +412,7 @@ def _uses(term: Term, structures, values: Mapping[str, Array], provided: Mapping
 
 
 def _allowed_cell(crystal: Crystal, cell: Any) -> Any:
-    """Project onto the metrics the space group allows; a no-op in conventional settings, where refined steps respect them."""
+    """Project onto metrics allowed by the space group; a no-op in conventional settings, where steps stay allowed."""
     if has_conventional_metric(crystal.group):
         return cell
     r = jnp.asarray(crystal.group.rotations, dtype=cell.dtype)

@@ -1,4 +1,4 @@
-"""`ParameterSpec`: the part of parameters that is constant while values change: names, directions, flags, bounds, ties."""
+"""`ParameterSpec`: the constant part of parameters: names, directions, flags, bounds, ties."""
 
 from __future__ import annotations
 

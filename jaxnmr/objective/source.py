@@ -53,7 +53,7 @@ class Source(Struct, pytree=False):
 
 
 class PhaseSource(Struct, pytree=False):
-    """A source for one phase. Subclasses are pytrees (:class:`jaxnmr.Struct`) and define :meth:`evaluate`; others have defaults.
+    """A source for one phase. Subclasses are pytrees (:class:`jaxnmr.Struct`) and must define :meth:`evaluate`.
 
     Attributes:
         name: name of the source, for reports.
@@ -103,7 +103,7 @@ class PhaseSource(Struct, pytree=False):
         return self
 
     def columns_for(self, columns: np.ndarray) -> np.ndarray:
-        """Return the columns of a Jacobian that may be recombined for another change of the structure; all by default (host)."""
+        """Return the columns of a Jacobian that can be reused for another change of the structure; all by default (host)."""
         return columns
 
     # -- on the host ---------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ class PhaseSource(Struct, pytree=False):
 
     @property
     def predicts(self) -> bool:
-        """Return whether values come with their uncertainties at no further cost, so that :meth:`prediction` provides both."""
+        """Return whether :meth:`prediction` provides values together with their uncertainties at no further cost."""
         return False
 
     def prediction(self, crystal: Crystal) -> Any:
@@ -245,7 +245,7 @@ def _slopes(source: PhaseSource, name: str, crystal: Crystal) -> tuple[Array, Ar
 
 
 def slopes_of(function: Callable[[Crystal], Any], crystal: Crystal) -> tuple[Array, Array]:
-    """Return a scalar function of a structure and its derivatives by cell and coordinates, ``(6 + 3 sites,)`` (traceable)."""
+    """Return a function of a structure and its derivatives by cell and coordinates, ``(6 + 3 sites,)`` (traceable)."""
     number = lambda cell, xyz: jnp.reshape(function(crystal.replace(cell=cell, xyz=xyz)), ())
     where = jnp.asarray(crystal.cell), jnp.asarray(crystal.xyz)
     value, (by_cell, by_xyz) = jax.value_and_grad(number, argnums=(0, 1))(*where)

@@ -97,12 +97,12 @@ class Term(Struct, pytree=False):
         )
 
     def jacobian(self, state: State, tangents: State) -> Array:
-        """Return derivatives of the residuals along state tangents with a leading parameter axis, ``(residuals, parameters)``."""
+        """Return derivatives of the residuals along state tangents with a leading axis, ``(residuals, parameters)``."""
         push = lambda tangent: jax.jvp(self.residuals, (state,), (tangent,))[1]
         return jax.vmap(push, out_axes=1)(tangents)
 
     def weighted_rows(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array]:
-        """Return residuals and Jacobian with loss and weight, whose squares add up to the term's part of chi² (traceable).
+        """Return residuals and Jacobian with loss and weight; squares add up to the term's part of chi² (traceable).
 
         Args:
             state, tangents: as for :meth:`jacobian`.
@@ -116,7 +116,7 @@ class Term(Struct, pytree=False):
         return r, slope[:, None] * self.jacobian(state, tangents)
 
     def normal(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array, Array]:
-        """Return residuals ``r`` of :meth:`weighted_rows` and products with its Jacobian ``J``: ``JᵀJ`` and ``Jᵀr`` (traceable).
+        """Return residuals ``r`` of :meth:`weighted_rows`, and ``JᵀJ`` and ``Jᵀr`` with its Jacobian ``J`` (traceable).
 
         Terms with many residuals may calculate them without forming the Jacobian.
 
@@ -196,12 +196,12 @@ class Term(Struct, pytree=False):
         return ()
 
     def in_room(self, sizes: tuple[int, ...], state: State | None) -> Term:
-        """Return this term planned for a state with at least these ``sizes``; without a state it has to be bound next (host)."""
+        """Plan this term for a state with at least these ``sizes``; without a state it has to be bound next (host)."""
         return self
 
     # -- other data ----------------------------------------------------------------------------------------------
     def measuring(self, other: Term) -> Term:
-        """Return this bound term with the data of another, measured at the same points in the same way; its plan is kept (host).
+        """Replace the data of this bound term by those of another, measured at the same points; its plan is kept (host).
 
         Args:
             other: a term, bound or not.
@@ -265,7 +265,7 @@ def _residuals(term: Term, state: State) -> Array:
 
 
 class TermSum:
-    """Weighted terms before they form an `Objective`; ``terms``, ``weights``, ``losses`` and ``marked`` in the same order.
+    """Weighted terms for an `Objective`; ``terms``, ``weights``, ``losses`` and ``marked`` in the same order.
 
     ``marked`` terms are weighted by their own residuals.
     """

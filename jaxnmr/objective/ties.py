@@ -30,7 +30,7 @@ class Tie:
     total: str = ""
 
     def written(self, labels: Sequence[str]) -> str:
-        """Return what the target equals: ``"1 - occupancy[Ca1] - occupancy[Sr1]"``; for a plain tie the name of its source."""
+        """Return what the target equals: ``"1 - occupancy[Ca1] - occupancy[Sr1]"``; for a plain tie, its source."""
         if len(self.sources) == 1 and not self.total:
             return labels[self.sources[0]]
         return combination(

@@ -163,7 +163,7 @@ def _estimators(x: np.ndarray, j: np.ndarray, noises: Sequence[float]) -> list[n
 
 
 def expected_variance(observed: Callable[[np.ndarray], np.ndarray], grid: np.ndarray, sigma: float) -> float:
-    """Return the mean posterior variance of a parameter, uniform on a grid, after a normal observation of a function of it.
+    """Return the mean posterior variance of a parameter with uniform prior, after a normal observation of a function.
 
     Args:
         observed: the observed function, ``lambda d: 10.0**-d``.

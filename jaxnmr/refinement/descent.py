@@ -254,7 +254,7 @@ class Descent:
         return [*notes, strange], bool(notes)
 
     def _extraction_is_steady(self, chi2: float) -> bool:
-        """Return whether extracting intensities no longer gains; chi² need not fall at every step, and the best point is kept."""
+        """Return whether extraction no longer lowers chi², which need not fall at every step; the best point is kept."""
         if self._best is None or chi2 < self._best[0]:
             much = self._best is None or chi2 < (1.0 - _EXTRACTION_GAIN) * self._best[0]
             self._since_best = 0 if much else self._since_best + 1

@@ -55,7 +55,7 @@ def echo_knowledge(
 
 
 def challenge_reference(known: Sequence[Knowable]) -> dict[str, float]:
-    """Return the fraction of the challenge's prior variances that the best linear estimators remove, averaged over points.
+    """Return the fraction of the challenge's prior variances removed by the best linear estimators, averaged over points.
 
     Args:
         known: results of :func:`echo_knowledge`, at points representative of the prior.

@@ -69,7 +69,7 @@ class Information:
 
     @property
     def growth(self) -> np.ndarray:
-        """Ratio of the esd without a term to that with all, ``(parameters, terms)``; infinite for undetermined parameters."""
+        """Ratio of the esd without a term to that with all, ``(parameters, terms)``; infinite if undetermined."""
         known = self.esd > 0
         return np.where(known[:, None], self.without / np.where(known, self.esd, 1.0)[:, None], np.inf)
 
@@ -105,7 +105,7 @@ class InformationParts:
         return float(np.trace(self.parts[name]))
 
     def covariance(self, inflation: Mapping[str, float] | None = None) -> np.ndarray:
-        """Return the covariance ``(columns, columns)`` of the fit if residuals scatter more than stated, by the factor ``inflation``.
+        """Return the covariance ``(columns, columns)`` of the fit for residuals that scatter ``inflation`` times more.
 
         The estimate remains the one made with the given weights: ``C (sum_t g_t^2 F_t) C``.
         """

@@ -36,13 +36,13 @@ NO_DERIVATIVE, NOT_FINITE = 8, 9
 _HERE, _STEP, _LAST = 0, 1, 2
 
 LARGEST_DAMPING = 1e12
-# a minimum this close (in standard uncertainties, all parameters together) is accepted even if rounding or a renewed peak window
-# prevents any further decrease
+# a minimum this close (in standard uncertainties, all parameters together) is accepted even if rounding or a renewed
+# peak window prevents any further decrease
 STALLED_BUT_CLOSE = 0.1
 # data without noise have a vanishing chi²: a fit a thousand times better than the uncertainties is good enough
 SMALLEST_GOF2 = 1e-6
-# a model with a kink (a variance held at zero, say) can creep forever: stop if this many steps together lower chi² by less than
-# such a distance would
+# a model with a kink (a variance held at zero, say) can creep forever: stop if this many steps together lower chi² by
+# less than such a distance would
 FLAT_STEPS = 5
 # fraction of the initial chi² beyond which scales and backgrounds are refined first
 _MOST = 0.5
@@ -189,7 +189,7 @@ def evaluated(
 
 
 def padded_stages(masks: Sequence[np.ndarray], limits: Sequence[int]) -> dict[str, Any]:
-    """Return ``masks``, ``limits`` and ``stages`` of a `Course`, padded to the same size for most numbers of stages (host)."""
+    """Return ``masks``, ``limits`` and ``stages`` of a `Course`, padded to a common number of stages (host)."""
     room = _STAGES * -(-len(masks) // _STAGES)
     spare = room - len(masks)
     return {

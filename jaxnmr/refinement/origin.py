@@ -1,4 +1,4 @@
-"""Floating origins: one coordinate is held for each direction along which the space group leaves the origin undefined (host)."""
+"""Floating origins: one coordinate is held for each direction in which the space group leaves the origin free (host)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from jax.custom_batching import custom_vmap
 from ..typing import Array
 from .linearised import NULL_TOLERANCE
 
-# steps from normal equations agree with those of QR to 1e-6 if the ratio of smallest to largest singular value is above this
+# steps from normal equations agree with those of QR to 1e-6 if the smallest singular value exceeds this fraction of the largest
 LEAST_CONDITION = 1e-4
 
 
@@ -111,7 +111,7 @@ def _or_by_qr(well, triangle, rotated, jacobian, residuals, norms):
 
 @_or_by_qr.def_vmap
 def _all_by_qr(axis_size, batched, well, triangle, rotated, jacobian, residuals, norms):
-    """Branch once for all: a vectorised branch would cost every problem a QR, so it is taken only if one of them needs it."""
+    """Branch once for all problems: a vectorised branch would cost each a QR, even if none needs it."""
     each = lambda array, is_batched: array if is_batched else jnp.broadcast_to(array, (axis_size, *array.shape))
     well, triangle, rotated, *rest = map(each, (well, triangle, rotated, jacobian, residuals, norms), batched)
 

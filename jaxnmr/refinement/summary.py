@@ -38,7 +38,7 @@ def summarise(
     visited: tuple[str, ...] = (),
     rescaled: frozenset[str] = frozenset(),
 ) -> RefinementResult:
-    """Build the result; ``active`` marks the parameters of the last stage, ``visited`` are notes from the course of the refinement.
+    """Build the result; ``active`` marks the parameters of the last stage, ``visited`` are notes on the course.
 
     ``rescaled`` are the terms whose weights were estimated from their residuals including serial correlation, which is
     then part of their uncertainties and of all that follows from them.
@@ -243,7 +243,7 @@ def _not_beside_a_cell(params: Parameters) -> set[int]:
 
 
 def _packed(objective: Objective, spec, fixed) -> Iterator[dict[int, int]]:
-    """Assign fixed directions to columns of the Jacobian in which they may stand, as many at a time as there are columns."""
+    """Assign fixed directions to suitable columns of the Jacobian, as many at a time as there are columns."""
     width = spec.transform.shape[1]
     waiting = [(k, objective.columns_for(spec, spec.along([k])[:, 0])) for k in fixed]
     waiting = sorted((pair for pair in waiting if len(pair[1])), key=lambda pair: len(pair[1]))

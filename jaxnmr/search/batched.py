@@ -73,7 +73,7 @@ class Batches:
         self._families: dict[Any, _Family] = {}
 
     def advance(self, descents: Sequence[Descent]) -> list[Exception | None]:
-        """Run the loops of refinements until each needs the host, and serve it; return the exception of each, or ``None``.
+        """Run the loops of refinements until each needs the host, and serve it; return exceptions or ``None``.
 
         Accepts any number of refinements of any shapes.
         """
@@ -114,7 +114,7 @@ class Batches:
         return descent.params.spec.layout, descent.solver.rule, tree, shapes, descent.course.masks.shape
 
     def _batch(self, family, descents: Sequence[Descent], arguments) -> tuple[list[Outcome], float, float]:
-        """Return outcomes, and the time per refinement: in total, and the same again if something was compiled, else 0."""
+        """Return outcomes, and per refinement the time in total and in calls that compiled something."""
         before = time.perf_counter()
         with watch_compilations() as compiled:
             try:

@@ -90,7 +90,7 @@ class StartsResult:
 
     @property
     def converged(self) -> bool:
-        """Return whether a start reached a minimum that may be a solution (calculated peaks coincide with observed ones)."""
+        """Return whether a start reached a possible solution (calculated peaks coincide with observed ones)."""
         return bool(self.minima) and self.minima[0].converged
 
     @property
@@ -128,7 +128,7 @@ class StartsResult:
         return " ".join(sentences)
 
     def table(self) -> str:
-        """Return a table with one line per start: status, chi², steps, distance from the best minimum, number of its minimum."""
+        """Return a table with one line per start: status, chi², steps, distance from the best minimum, and minimum."""
         rows = [
             (row.start, row.status, f"{row.chi2:.7g}", row.steps, f"{row.distance:.3g}", row.minimum or "-")
             for row in self.rows

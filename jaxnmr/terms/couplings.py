@@ -158,7 +158,7 @@ class CouplingTerm(Term):
         phase: str | None = None,
         name: str = "dipolar",
     ) -> CouplingTerm:
-        """Compare dipolar couplings ``d = -(mu0/4 pi) gamma1 gamma2 hbar/(2 pi r³)``, as measured by REDOR and related methods.
+        """Compare dipolar couplings ``d = -(mu0/4 pi) gamma1 gamma2 hbar/(2 pi r³)``, from REDOR and related methods.
 
         Args:
             crystal: structure with the sites.

@@ -247,7 +247,7 @@ class BoundEcho(EchoTerm):
         return jnp.stack([jnp.asarray(local[key]) for key in self.told])
 
     def _moved(self, state: HostState) -> BoundEcho:
-        """Return a copy with simulations around the current parameters, in a box no wider than their uncertainties require."""
+        """Return a copy with simulations around the current parameters, in a box as narrow as their uncertainties allow."""
         if self.local is None:
             return self
         sd = self.local.deviations(np.asarray(self._parameters(state)))
@@ -260,7 +260,7 @@ class BoundEcho(EchoTerm):
         return narrowed.replace(local=local, summaries=local.summaries(np.asarray(self.observed)), at=values)
 
     def warnings(self, state: State) -> tuple[str, ...]:
-        """List parameters that affect no curve of this kind, and those this curve does not determine near the final values."""
+        """Warn of parameters that affect no curve of this kind, or are not determined by this one near the final values."""
         silent = ((key, changes_nothing(self.experiment, key)) for key in _ABOUT)
         found = [
             f"{self.name}/{key} changes no curve: {why}. What is said of it is what was known before."

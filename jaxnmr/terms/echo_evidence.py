@@ -16,7 +16,7 @@ _POOR = 4.0
 
 @dataclass(frozen=True, kw_only=True)
 class EchoEvidence(Evidence):
-    """A curve with its scatter over draws of frequencies; residuals are those of its summaries, one per refined parameter.
+    """A curve with its scatter over frequency draws; residuals are those of summaries, one per refined parameter.
 
     Attributes:
         time_us: ``(points,)``.

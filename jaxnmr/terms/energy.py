@@ -38,7 +38,7 @@ from .energy_modes import MOVED, all_coordinates, minimum_of, modes_of, same_spa
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
-# the minimum is found again when atoms are this far from it (Å), or the cell differs by this fraction from that of the minimum
+# the minimum is found again when atoms are this far from it (Å), or the cell has changed by this fraction
 _FAR, _STRAINED = 0.25, 0.003
 # when bound again, any other cell counts: what is bound must not depend on the path
 _THE_SAME = 1e-7
@@ -49,7 +49,7 @@ _AT_ODDS = 4.0
 
 
 class EnergyTerm(Term):
-    """A model's energy as prior knowledge of atomic positions: ``EnergyTerm()`` together with ``models=EnergyModel.load(...)``.
+    """An energy as prior knowledge of atomic positions: ``EnergyTerm()`` with ``models=EnergyModel.load(...)``.
 
     Attributes:
         phase: name of the crystal; the only one by default.
@@ -334,7 +334,7 @@ def _free_directions(params: Parameters, prefix: str, crystal: Crystal) -> np.nd
 
 
 def _moved(crystal: Crystal, reference: Crystal) -> tuple[Any, Any]:
-    """Return the largest displacement of an atom (Å) and the largest relative change of a cell edge or of an angle (rad)."""
+    """Return the largest displacement of an atom (Å), and the largest change of a cell edge (relative) or angle (rad)."""
     xyz, cell = (jnp.asarray(getattr(crystal, name)) - getattr(reference, name) for name in ("xyz", "cell"))
     far = jnp.sqrt(jnp.max(jnp.sum((xyz @ jnp.asarray(reference.lattice())) ** 2, axis=1)))
     strain = jnp.maximum(

@@ -14,11 +14,11 @@ from ..typing import Array
 
 # directions with a force constant below this (eV/Å² per atom) are not held
 _SOFTEST = 0.02
-# displacement for force constants, Å, comparable to the uncertainty of positions. Models have kinks at straight bond angles,
-# where the curvature is valid only within a few thousandths of an Å
+# displacement for force constants, Å, comparable to the uncertainty of positions. Models have kinks at straight bond
+# angles, where the curvature is valid only within a few thousandths of an Å
 _DIFFERENCE = 0.02
-# of the search for a minimum: largest step before neighbours are listed again (Å), number of rounds, decrease of the energy (eV
-# per site) regarded as converged, and distance (Å) beyond which a minimum belongs to another structure
+# of the search for a minimum: largest step before neighbours are listed again (Å), number of rounds, decrease of the
+# energy (eV per site) regarded as converged, and distance (Å) beyond which a minimum belongs to another structure
 _REACH, _ROUNDS, _SETTLED, _FAR = 0.1, 25, 1e-5, 1.0
 # variables of the energy
 MOVED = ("cell", "xyz")
@@ -222,7 +222,7 @@ def _about_loose(
 
 
 def _orthonormal(crystal: Crystal, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return orthonormal displacements in Å spanning the free directions, ``(6 + 3 sites, k)``, and the changes that cause them."""
+    """Return orthonormal displacements in Å that span the free directions, and the changes, both ``(6 + 3 sites, k)``."""
     metric = coordinates(crystal)[0]
     left, singular, _ = np.linalg.svd(metric @ directions, full_matrices=False)
     left = left[:, singular > 1e-9 * singular[0]]
@@ -247,7 +247,7 @@ def _root(matrix: np.ndarray, power: float) -> np.ndarray:
 
 
 def coordinates(crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
-    """Return the matrix from changes of cell and coordinates to displacements in Å, and the number of moving atoms (host).
+    """Return the matrix from changes of cell and coordinates to displacements in Å, and numbers of moving atoms (host).
 
     Shapes are ``(6 + 3 sites, 6 + 3 sites)`` and ``(6 + 3 sites,)``. A change of an angle counts as the displacement of
     the end of a cell edge of mean length.

@@ -190,7 +190,7 @@ class MeasuredSpectrum(Term, ABC):
         *,
         tilting: bool = False,
     ) -> tuple[SpectrumPlan, dict[str, np.ndarray]]:
-        """Plan the spectrum for these values of sites of which ``moving`` may change, the rotor angle too with ``tilting``.
+        """Plan the spectrum for these values of sites, of which ``moving`` may change, and the rotor angle if ``tilting``.
 
         Also returns the parameter values up to which the plan is valid (host).
         """
@@ -253,7 +253,7 @@ class PlannedSpectrum(MeasuredSpectrum):
 
     @abstractmethod
     def _described(self, state: HostState) -> tuple[dict[str, np.ndarray], Sites, np.ndarray] | None:
-        """Return site parameters as `site_parameters.described`, with their sites and axes; ``None`` if not finite (host)."""
+        """Return site parameters as `site_parameters.described`, with sites and axes; ``None`` if not finite (host)."""
 
     @abstractmethod
     def _planned_for(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:

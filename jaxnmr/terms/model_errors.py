@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class ModelErrors(SiteTerm):
     """The prior of ``shift_error`` and ``coupling_error`` of a `PredictedSpectrumTerm`, as estimated by its models.
 
-    Errors of a kind have the covariance ``own² + common²`` of a site with itself and ``common²`` between sites: an error of the model
-    for a whole structure costs once, not at every site. If the reference of the spectrum is free, a change of it is equivalent to a
-    common change of all errors, and the common part costs nothing::
+    Errors of a kind have the covariance ``own² + common²`` of a site with itself and ``common²`` between sites: an error
+    of the model for a whole structure costs once, not at every site. If the reference of the spectrum is free, a change
+    of it is equivalent to a common change of all errors, and the common part costs nothing::
 
         nmr = jn.PredictedSpectrumTerm(mas, data, reference=silica, errors=True)
         objective = jn.Objective(nmr + jn.ModelErrors(nmr), crystal=crystal, models=model)
@@ -112,7 +112,7 @@ class BoundModelErrors(ModelErrors):
         return self, ""
 
     def _of_model(self, state: HostState) -> tuple[np.ndarray, np.ndarray]:
-        """Return own and common standard deviations, each ``(kinds, sites)``: of shifts in ppm, of couplings as ratios."""
+        """Return own and common standard deviations ``(kinds, sites)``: of shifts in ppm, of couplings as ratios."""
         rows = np.searchsorted(state.sites(self.nucleus, self.at.phase), self.at.sites)
         found = []
         for part in ("own", "common"):

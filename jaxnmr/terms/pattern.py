@@ -182,7 +182,7 @@ class BoundPattern(Term):
         return len(self.observed)
 
     def uncertainty(self, values: Mapping[str, Array]) -> Array:
-        """Return the uncertainty ``(points,)`` of the points including the measured background at its current scale (traceable).
+        """Return uncertainties ``(points,)`` including the measured background at its current scale (traceable).
 
         With fixed weights the noise of the background would pull its scale towards zero. Minimising these residuals is
         equivalent to freeing all true background intensities, each as uncertain as measured: Deming, Statistical

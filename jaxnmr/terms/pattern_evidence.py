@@ -47,7 +47,7 @@ class Reflections:
 
     @property
     def r_bragg(self) -> float:
-        """Return ``sum m |F²_obs - F²_calc| / sum m F²_obs`` in per cent, F²_obs of overlapping peaks partitioned as calculated.
+        """Return ``sum m |F²_obs - F²_calc| / sum m F²_obs`` in per cent; overlapping peaks are partitioned as calculated.
 
         Source: Young, The Rietveld Method (1993), table 1.3, with I_K the multiplicity times the squared structure factor.
         """

@@ -1,4 +1,4 @@
-"""Quantification: weight fractions of phases, of an amorphous part by a standard, and of elements, with microabsorption (host)."""
+"""Quantification: weight fractions of phases, amorphous part and elements, with microabsorption (host)."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class Content(NamedTuple):
 
 
 class _Mixture(NamedTuple):
-    """A mixture: weight fractions of phases, ``mu`` in 1/cm and its ``mean``, Brindley factors ``tau``, and masses of cells."""
+    """A mixture: weight fractions of phases, ``mu`` in 1/cm and its ``mean``, Brindley's ``tau``, masses of cells."""
 
     part: np.ndarray
     mu: np.ndarray

@@ -166,7 +166,7 @@ def _off_symmetry(symmetric: np.ndarray, euler: np.ndarray, freed: np.ndarray) -
 
 
 def symmetric_sites(template: Sites, frames: Array) -> Array:
-    """Return whether quadrupolar axes lie along those of the common frame, without couplings, ``(sites,)`` (traceable)."""
+    """Return for which ``(sites,)`` quadrupolar axes lie along the common frame, without couplings (traceable)."""
     xp = namespace(frames)
     size = xp.abs(frames)
     return (xp.minimum(size, xp.abs(1.0 - size)).max(axis=(1, 2)) < 1e-9) & (not template.partners)
@@ -223,7 +223,7 @@ def width(name: str, value: Array, labels: tuple[str, ...], step_hz: float) -> Q
 
 
 def _one_sign(cq: Array | None) -> dict:
-    """Return bounds that keep the sign of couplings: most spectra do not depend on it, and a fit would drift through zero."""
+    """Return bounds that keep the sign of couplings, which most spectra do not show: a fit would drift through zero."""
     if cq is None:
         return {}
     least = 0.1 * np.abs(cq)

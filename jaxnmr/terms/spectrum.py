@@ -179,7 +179,7 @@ class SpectrumTerm(PlannedSpectrum):
     def stages(
         self, crystals: Mapping[str, Crystal] | None = None, prefix: Callable[[str], str] | None = None
     ) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """List names of stages with the parameters to free in them, in an order that converges from rough starting values.
+        """List names of stages with the parameters to free in them, in an order that converges from rough starts.
 
         If all were freed at once, a pattern that starts in the wrong place would be broadened or made axial rather than
         moved. The arguments are not used.
@@ -261,7 +261,7 @@ class SpectrumTerm(PlannedSpectrum):
         return (*sentences, *self._neglected(self._tensors(values)))
 
     def _without_sign(self, values: Mapping[str, np.ndarray], k: int) -> bool:
-        """Return whether the spectrum is the same for either sign of C_Q: to second order, if it is the only interaction."""
+        """Return whether the sign of C_Q has no effect: to second order, if it is the only interaction."""
         alone = values["zeta"][k] == 0 and values["shielding_spread"][k] == 0 and not self.template.partners
         return bool(alone) and self._shown(k) <= {(0.5, -0.5)}
 

@@ -129,7 +129,7 @@ class SpectrumEvidence(Profile):
         return "Couplings, linewidths or the spinning speed are not those of the data." if not found.unexplained else ""
 
     def _spaced_by_spinning(self, positions: Sequence[float]) -> int:
-        """Count the positions that lie a whole number of spinning speeds away from the highest calculated point (host)."""
+        """Count positions a whole number of spinning speeds away from the highest calculated point (host)."""
         if not 0.0 < self.mas_hz < np.inf:
             return 0
         speed = self.mas_hz / self.larmor_hz * 1e6

@@ -1,4 +1,4 @@
-"""Batches of labelled graphs, padded to a few sizes suited to the data and distributed over the devices of a step (host)."""
+"""Batches of labelled graphs, padded to a few suitable sizes and distributed over devices (host)."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def chosen_capacities(
 
 
 def _fewest_padded(edges: np.ndarray, top: int, most: int) -> Iterator[tuple[int, list[int]]]:
-    """Yield, for one, two, three ... capacities with ``top`` as the last, the total number of padded edges and the best capacities.
+    """Yield the number of padded edges and the best capacities, for one, two, three ... capacities with ``top`` as the last.
 
     Solved by dynamic programming over the sizes.
     """

@@ -61,7 +61,7 @@ def labelled_graphs(data: TensorData, config: NetworkConfig, *, symmetry: bool =
 
 
 def mean_neighbours(graphs: Sequence[jraph.GraphsTuple]) -> float:
-    """Return the mean number of neighbours within the cutoff, over inequivalent atoms: for ``NetworkConfig.neighbours``."""
+    """Return the mean number of neighbours of inequivalent atoms within the cutoff, for ``NetworkConfig.neighbours``."""
     receivers = sum(len(np.unique(g.receivers)) for g in graphs)
     return float(sum(len(g.senders) for g in graphs) / max(receivers, 1))
 
@@ -69,7 +69,7 @@ def mean_neighbours(graphs: Sequence[jraph.GraphsTuple]) -> float:
 def label_statistics(
     graphs: Sequence[jraph.GraphsTuple], head: HeadConfig, species: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return scale and shift of a head, each ``(species, irreps)``: root mean square of each irrep, mean of the invariant ones.
+    """Return scale and shift ``(species, irreps)`` of a head: root mean square of irreps, mean of invariant ones.
 
     Raises:
         DataError: all labels of a species are the same number.

@@ -37,7 +37,7 @@ class Symmetry(NamedTuple):
     images: np.ndarray
 
     def representatives(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return for every atom the first equivalent one ``(atoms,)`` and the matrix ``(atoms, 3, 3)`` from that to the atom."""
+        """Return the first equivalent atom ``(atoms,)`` of every atom, and the matrix ``(atoms, 3, 3)`` from that to it."""
         first = self.images.min(axis=0)
         atoms = np.arange(self.images.shape[1])
         operation = np.argmax(self.images[:, first] == atoms, axis=0)
@@ -45,7 +45,7 @@ class Symmetry(NamedTuple):
 
 
 def structure_symmetry(structure: Magres, symprec: float = SYMPREC) -> Symmetry:
-    """Return the symmetry operations of a structure in its own cell and frame (spglib); the identity if there are no others.
+    """Return the symmetry operations of a structure in its own cell and frame (spglib), at least the identity.
 
     Raises:
         DataError: spglib finds overlapping atoms.

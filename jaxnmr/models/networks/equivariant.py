@@ -197,7 +197,7 @@ def rows_of_irreps(blocks: Blocks) -> Array:
 
 
 def rotations(matrices: Array, highest: int) -> list[Array]:
-    """Return rotation matrices of features of rank 0, 1, ..., each ``(nodes, 2l+1, 2l+1)``, for rotations ``(nodes, 3, 3)``.
+    """Return rotation matrices ``(nodes, 2l+1, 2l+1)`` of features of rank 0, 1, ... for rotations ``(nodes, 3, 3)``.
 
     Matrices of rank l follow from those of l - 1 by Clebsch-Gordan products: polynomials in the matrix, which are
     differentiable where Euler angles are not.
@@ -229,7 +229,7 @@ def _flat(x: Array) -> Array:
 
 
 class RadialLayers(nn.Module):
-    """Dense layers without biases, so that the output vanishes with the input, as radial functions vanish with their envelope."""
+    """Dense layers without biases: the output vanishes with the input, as radial functions do with their envelope."""
 
     widths: tuple[int, ...]
 

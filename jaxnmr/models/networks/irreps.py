@@ -93,7 +93,7 @@ def tensor_basis() -> np.ndarray:
 
 
 def parts(irreps: str) -> np.ndarray:
-    """Return indices, among the nine, of the components of these irreps: 0e is the first, 1e the next three, 2e the last five."""
+    """Return the indices of components of these irreps: 0e is the first, 1e the next three, 2e the last five of nine."""
     at = {0: range(0, 1), 1: range(1, 4), 2: range(4, 9)}
     return np.concatenate([np.array(at[ir.l]) for _, ir in Irreps.read(irreps)])
 

@@ -182,7 +182,7 @@ class _Layer(nn.Module):
 
 
 def radial_basis(x: Array, count: int) -> Array:
-    """Return ``sin(n pi x)/(4 x)`` times the envelope, ``(edges, count)``, for distances in units of the cutoff, ``0 < x <= 1``.
+    """Return ``sin(n pi x)/(4 x)`` times the envelope, ``(edges, count)``, for distances ``0 < x <= 1`` in cutoffs.
 
     These Bessel functions are of order 1 at a quarter of the cutoff, the distance of the closest neighbours. Larger
     ones make the initial outputs so large that training is slower and ends with a higher loss.

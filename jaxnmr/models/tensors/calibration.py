@@ -121,7 +121,7 @@ def coverage(model, data: TensorData, *, batch: int = 8) -> Coverage:
 
 
 def cross_coverage(models: Sequence[Any], folds: Sequence[TensorData], *, batch: int = 8) -> Coverage:
-    """Return the coverage pooled over folds, each atom being judged by a model and a calibration that have not seen it (host).
+    """Return the coverage pooled over folds, each judged by a model and a calibration that have not seen it (host).
 
     Args:
         models: one per fold, ensembles or single networks without environments, trained on the other folds.
@@ -156,7 +156,7 @@ def cross_coverage(models: Sequence[Any], folds: Sequence[TensorData], *, batch:
 def site_sigmas(
     calibration: Mapping[str, Any], elements: Sequence[str], spread: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """Return by head the independent uncertainty of a component of every irrep ``(sites, irreps)``; NaN without calibration."""
+    """Return by head the own uncertainty of a component of every irrep ``(sites, irreps)``; NaN without calibration."""
     out = {}
     for name, values in spread.items():
         of = calibration.get(name, {})
@@ -219,7 +219,7 @@ def site_factors(calibration: Mapping[str, Any], elements: Sequence[str]) -> dic
 
 
 def _calibration(judged: Mapping[str, Judged], head: HeadConfig) -> dict[str, Any]:
-    """Return, by element, a and b per irrep, degrees of freedom, the common part, and quantiles per quantity, as plain values."""
+    """Return plain values by element: a and b per irrep, degrees of freedom, common part, quantiles per quantity."""
     out = {}
     for element, found in judged.items():
         atoms = len(found.predicted)
@@ -393,7 +393,7 @@ def _quantiles(ratios: np.ndarray, atoms: int) -> np.ndarray:
 
 
 def _student(error: np.ndarray, spread: np.ndarray) -> tuple[float, float, float]:
-    """Return a, b and degrees of freedom of the most likely multivariate t distribution of scale ``sqrt(a^2 + (b spread)^2)``.
+    """Fit a, b and degrees of freedom of a multivariate t distribution of scale ``sqrt(a^2 + (b spread)^2)``.
 
     Args:
         error: ``(atoms, dim)``.

@@ -74,7 +74,7 @@ class Experiment:
         return check_labels(self.source.read(), wrong_frame=self.wrong_frame, wrong_sign=self.wrong_sign)
 
     def remembered(self, structures: int) -> float:
-        """Return the weight of the random initial parameters in the averaged ones, for a number of training structures."""
+        """Return the weight of the random initial parameters in the averaged ones, by number of training structures."""
         if self.start is not None:
             return 0.0
         return self.recipe.ema ** (self.recipe.epochs * -(-structures // self.recipe.batch))
@@ -202,7 +202,7 @@ def run_experiment(
     width: int | None = None,
     devices: Sequence[jax.Device] | None = None,
 ) -> ExperimentResult:
-    """Train all members, calibrate their uncertainty on the validation part, evaluate them and write ``model.safetensors``.
+    """Train all members, calibrate them on the validation part, evaluate them and write ``model.safetensors``.
 
     State is kept in the folder after every epoch: a call after an interruption continues and ends with the same
     numbers.

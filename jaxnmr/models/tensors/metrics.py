@@ -174,7 +174,7 @@ def compare(model: TensorModel, data: TensorData, *, batch: int = 8) -> dict[str
 
 
 def orientation_error_deg(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Return the angle ``(n,)`` of the smallest rotation between two principal frames ``(n, 3, 3)`` (columns, right-handed).
+    """Return the smallest rotation angle ``(n,)`` between two principal frames ``(n, 3, 3)`` (columns, right-handed).
 
     Axes have no sign: rotating a frame by 180 degrees about one of its axes gives the same tensor, so that four frames
     are compared.

@@ -123,7 +123,7 @@ class Prediction(Struct):
         return maryland_from_shielding(self._of(SHIELDING, isotope(nucleus))[1])
 
     def haeberlen(self, nucleus: str) -> Haeberlen:
-        """Return isotropic SHIELDING, zeta and eta of the sites of a nucleus, ppm; the sign of zeta is unstable at eta near 1."""
+        """Return isotropic SHIELDING, zeta and eta of sites of a nucleus, ppm; the sign of zeta is unstable at eta near 1."""
         return haeberlen_from_shielding(self._of(SHIELDING, isotope(nucleus))[1])
 
     def quadrupolar(self, nucleus: str, *, q_barn=None) -> Quadrupolar:
@@ -148,7 +148,7 @@ class Prediction(Struct):
 
     @property
     def novel(self) -> Array:
-        """Novelty flags, ``(sites,)``: true for atoms unlike those of the training data, whose uncertainty is not valid."""
+        """Novelty flags ``(sites,)`` of atoms unlike those of the training data, whose uncertainty is not valid."""
         return jnp.zeros(len(self.elements), dtype=bool) if self.novelty is None else jnp.asarray(self.novelty) > 1.0
 
     def component_sigma(self, name: str) -> Array:
@@ -170,7 +170,7 @@ class Prediction(Struct):
         return self.sigmas[name]
 
     def common_sigma(self, name: str) -> Array:
-        """Return the standard deviation ``(sites, irreps)`` of the error that all sites of an element share in this structure.
+        """Return the standard deviation ``(sites, irreps)`` of the error shared by all sites of an element.
 
         For l = 0 this is a constant of a component (over sqrt3, that of the isotropic value, the same for all sites),
         for other irreps a common relative error of all components. 0 if the model was calibrated in a single part, NaN

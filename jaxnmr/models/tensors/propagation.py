@@ -16,7 +16,7 @@ from ...typing import Array
 
 
 def read_off(quantity: str, tensors: Array) -> Array:
-    """Return ``iso``, ``span``, ``skew``, size of the largest principal value ``vzz``, or ``eta_q`` of tensors ``(n, 3, 3)``."""
+    """Return ``iso``, ``span``, ``skew``, ``vzz`` (its absolute value) or ``eta_q`` of tensors ``(n, 3, 3)``."""
     if quantity in ("vzz", "eta_q"):
         of = haeberlen_from_shielding(tensors)
         return jnp.abs(of.zeta) if quantity == "vzz" else of.eta

@@ -244,7 +244,7 @@ class TensorModel(Source):
         return {name: value.mean(axis=0) for name, value in values.items()}
 
     def outputs(self, graph: jraph.GraphsTuple) -> Outputs:
-        """Return components with their spread and the novelty of every node (traceable; only components have derivatives)."""
+        """Return components, their spread and the novelty of nodes (traceable; only components have derivatives)."""
         values, scalars = self._of_members(graph)
         species = jnp.asarray(graph.nodes["species"])
         scalars = jax.lax.stop_gradient(jnp.moveaxis(scalars, 0, 1).reshape(len(species), -1))

@@ -1,4 +1,4 @@
-"""Training of tensor models: robust loss, AdamW with warm-up and cosine decay, averaged weights; deterministic and resumable."""
+"""Training of tensor models: robust loss, AdamW with cosine decay, averaged weights; deterministic, resumable."""
 
 from __future__ import annotations
 

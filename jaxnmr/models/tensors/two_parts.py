@@ -1,4 +1,4 @@
-"""Errors of learned tensors in two parts: an error common to all sites of a structure, and an independent error of each site.
+"""Errors of learned tensors in two parts: common to all sites of a structure, and independent at each site.
 
 The common part of a structure is one number per irrep, in a direction that rotates with the tensors: for l = 0 a
 constant, for higher ranks a factor of the predicted components (a slope). With u the direction at each site, errors are
@@ -137,7 +137,7 @@ def common_part(common: np.ndarray, variance: np.ndarray, spread: np.ndarray) ->
 
 
 def common_sigma(entry: Any, k: int, spread: Array, along: Array | None, weight: Array) -> Array:
-    """Return the standard deviation of the common part of one structure, in the unit of a component for scalars, else as a ratio.
+    """Return the standard deviation of a structure's common part: for scalars that of a component, else a ratio.
 
     Args:
         entry: calibration of an element.

@@ -1,4 +1,4 @@
-"""Presence of phases and sites: if an amount does not differ from zero, nothing else of the part can be refined (host)."""
+"""Presence of phases and sites: without a significant amount nothing else of them can be refined (host)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...objective import Objective, Parameters
 from ...refinement.descent import Descent
 from ...refinement.linearised import Linearised
 
-# a held part returns only if its amount is this much more significant than required for presence: noise alone cannot do that
+# a held part returns only if its amount exceeds the limit of presence by this factor: noise alone cannot do that
 RETURNS = 1.5
 
 
@@ -59,7 +59,7 @@ def _of_element(name: str, of: str) -> bool:
 
 
 def amounts(descent: Descent, *, scattered: bool = True) -> np.ndarray:
-    """Return refined parameters at the current point over their standard uncertainties, ``(n,)``; infinite if they did not move.
+    """Return refined parameters over their standard uncertainties, ``(n,)``; infinite if they did not move.
 
     Args:
         descent: a refinement that has run.

@@ -1,4 +1,4 @@
-"""Series: many patterns or spectra refined one after the other with one model, each from its neighbour's result (host)."""
+"""Series: many patterns or spectra refined in turn with one model, each from its neighbour's result (host)."""
 
 from __future__ import annotations
 
@@ -310,7 +310,7 @@ class _Series:
         )  # fmt: skip
 
     def _apart(self, descent: Descent, absent: Collection[str], rival: SeriesRow) -> float:
-        """Return the distance to another result for the same data, in standard uncertainties with all parameters together."""
+        """Return the distance to another result for the same data, in standard uncertainties of all parameters together."""
         spec, problem = descent.params.spec, descent.point.problem
         other = np.array(rival.flat)[spec.free_pivots] / spec.scale[spec.free_pivots]
         away = other - np.asarray(descent.point.theta)
