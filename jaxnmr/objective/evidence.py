@@ -1,4 +1,4 @@
-"""`Evidence`: what a term shows of itself at one state, in plain arrays (host).
+"""`Evidence`: data of a term at one state for reports, figures and files, in plain arrays (host).
 
 Statistics, reports, figures, result files and progress lines read a term only through its evidence and never ask for
 its class.

@@ -86,8 +86,8 @@ class Loss:
 
     With ``z = r/c`` the loss ``f(r)²``, which is ``r²`` near zero, is
 
-    * ``"huber"``: ``r²``, from ``c`` on ``2 c |r| - c²``: like absolute values. Convex.
-    * ``"soft_l1"``: ``2 c² (sqrt(1 + z²) - 1)``: the same without a corner in the second derivative. Convex.
+    * ``"huber"``: ``r²``, and linear beyond ``c``: ``2 c |r| - c²``. Convex.
+    * ``"soft_l1"``: ``2 c² (sqrt(1 + z²) - 1)``: similar, but smooth. Convex.
     * ``"cauchy"``: ``c² log(1 + z²)``. The influence of an observation decreases with its distance; several minima are
       possible.
     * ``"geman_mcclure"``: ``r²/(1 + z²)``: bounded by ``c²``, so that distant outliers have no influence.

@@ -250,7 +250,7 @@ class Parameters(Struct):
         wanted = old.copy()
         wanted[hits] = new
         flat = old + spec.directions @ (wanted - old)[spec.pivots]
-        flat[spec.pivots] = wanted[spec.pivots]  # to the last digit
+        flat[spec.pivots] = wanted[spec.pivots]  # exactly
         flat = spec.tied(flat)
         if _explicit(pattern, hits) and len(hits) == 1 and abs(flat[hits[0]] - new[0]) > 1e-9 * max(abs(new[0]), 1.0):
             raise ParameterError(

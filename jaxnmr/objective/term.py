@@ -1,4 +1,4 @@
-"""`Term`: the contract between physics, data and solvers.
+"""`Term`: the interface between physics, data and solvers.
 
 A `State` is computed once per parameter vector. A `Term` reads it and returns whitened residuals
 ``(calculated - observed) / sigma``; a new kind of data needs only that method.
@@ -177,7 +177,7 @@ class Term(Struct, pytree=False):
 
     # -- evidence ------------------------------------------------------------------------------------------------
     def evidence(self, state: State) -> Evidence:
-        """Return what this term shows of itself; the base class has only the residuals (host)."""
+        """Return the evidence of this term; the base class has only the residuals (host)."""
         return Rows(
             name=self.name, what="other data", rows=residual_rows(_residuals(self, state), 1.0), header=_NUMBERED
         )

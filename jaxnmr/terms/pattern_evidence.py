@@ -125,7 +125,7 @@ class PatternEvidence(Profile):
 
     @property
     def x(self) -> np.ndarray:
-        """``(points,)`` 2theta in degrees."""
+        """Scattering angle 2theta in degrees, ``(points,)``."""
         return self.axis.values
 
     @property

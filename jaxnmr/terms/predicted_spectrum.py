@@ -350,7 +350,7 @@ class BoundPredictedSpectrum(_Placed, PlannedSpectrum):
     # -- planning ------------------------------------------------------------------------------------------------
     def bind(self, state: HostState, params: Parameters) -> BoundPredictedSpectrum:
         if not params.n_free:
-            return super().bind(state, params)  # in a new objective, of another structure perhaps
+            return super().bind(state, params)  # bound in a new objective, perhaps to another structure
         return self.differentiable(params.moved_names)._planned(state)
 
     def differentiable(self, free: tuple[str, ...]) -> BoundPredictedSpectrum:

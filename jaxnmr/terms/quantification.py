@@ -33,9 +33,9 @@ class Particles:
 
     Attributes:
         diameter_um: diameter of the grains in µm, not of the crystallites.
-        mu: linear absorption coefficient in 1/cm; or
-        mass_attenuation: in cm²/g, to be multiplied by the density of the crystal. Without either, the photoelectric
-            absorption of the atoms, from f''.
+        mu: linear absorption coefficient in 1/cm.
+        mass_attenuation: mass attenuation coefficient in cm²/g, as an alternative to ``mu``. Without either, the
+            photoelectric absorption of the atoms is calculated from f''.
     """
 
     diameter_um: float
