@@ -2,7 +2,7 @@
 
 A network trained by cross entropy on equally many simulations of every family, with parameters from their priors,
 approaches the evidence of each family divided by the sum of all (S. T. Radev et al., arXiv:2004.10629).
-Indistinguishable families share the probability. Its input are the estimates, by linear experts fitted to all families
+Indistinguishable families share the probability. Its input consists of estimates, by linear experts fitted to all families
 together, of quantities common to the families.
 """
 

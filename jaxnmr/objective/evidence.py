@@ -1,7 +1,7 @@
 """`Evidence`: data of a term at one state for reports, figures and files, in plain arrays (host).
 
-Statistics, reports, figures, result files and progress lines read a term only through its evidence and never ask for
-its class.
+Statistics, reports, figures, result files and progress lines read a term only through its evidence, whatever its
+class.
 
 Texts may name parameters in braces, ``"δ / ppm = {peaks/reference}"``, optionally with a factor,
 ``"{nmr/cq[Na1] × 1e-06}"``. The report replaces them by refined values with their standard uncertainties.

@@ -103,7 +103,7 @@ class Objective(Struct):
             device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind of device for models; by default JAX's default device.
 
         Raises:
-            ParameterError: two terms have the same name, there is no term or no parameter, or models contradict each other.
+            ParameterError: two terms have the same name, there is no term, or models are invalid or contradictory.
             ConventionError: a model does not apply to a crystal: unknown element, partial occupancy.
         """
         if not isinstance(terms, Term | TermSum):

@@ -1,6 +1,6 @@
 """`CouplingTerm`: measured couplings between pairs of spins, in Hz, as functions of the geometry.
 
-Dipolar couplings depend only on the cube of the distance: they need no calibration and are the distance measurement of
+Dipolar couplings depend only on the inverse cube of the distance: they need no calibration and are the distance measurement of
 solid-state NMR. J couplings across a bridging atom depend approximately on the angle there; the relation has to be
 given as a law of the geometry of the linkage.
 """

@@ -1,7 +1,7 @@
 """The energy of a structure as prior knowledge: the nearest minimum, and how closely it must be met.
 
 An energy over its error, ``E/ε``, is not a sum of squares, and its square root as a single residual has rank one: least
-squares crawls. Therefore the nearest minimum in the current cell is found, where forces vanish, with the force
+squares converges slowly. Therefore the nearest minimum in the current cell is found, where forces vanish, with the force
 constants H, and ``E = E0 + zᵀHz/2`` at a displacement z from it. Residuals ``r = C^(-1/2) z`` with the covariance
 ``C = εH⁻¹ + s²`` of positions have full rank and the correlations of the force constants; ``rᵀr/2 = (E − E0)/ε`` for s
 = 0, with every site counted once. Whitened forces, ``z = H⁻¹g`` at the structure itself, differ from this by anharmonic
