@@ -36,14 +36,14 @@ def cross_sections(species: tuple[str, ...], wavelength: float) -> Float[np.ndar
 def brindley(
     x: Inexact[np.ndarray, "*n"] | complex | float, two_theta: float = 90.0
 ) -> Inexact[np.ndarray, "*n"] | np.inexact:
-    """``tau``: by how much the intensity of a spherical grain differs from that of one that absorbs as the mixture does.
+    """Return Brindley's ``tau``, the intensity of a spherical grain relative to one that absorbs like the mixture.
 
-    The mean of ``exp(-(mu - mean mu) path)`` over the grain, where the path is that into the grain to a point of it and out again.
-    To first order ``1 - 0.75 x`` at every angle; the angle makes 1 % for ``|x| = 0.4``.
+    It is the mean of ``exp(-(mu - mean mu) path)`` over the grain, where the path leads into the grain to a point and out
+    again. To first order it is ``1 - 0.75 x`` at every angle; the angle contributes 1 % for ``|x| = 0.4``.
 
     Args:
-        x: ``(mu - mean mu) D``, difference of linear absorption coefficients times diameter; complex numbers pass.
-        two_theta: angle between both ways, degrees.
+        x: ``(mu - mean mu) D``, difference of linear absorption coefficients times diameter; may be complex.
+        two_theta: angle between the incident and the diffracted beam, degrees.
 
     Source: Brindley, Phil. Mag. 36, 347 (1945).
     """
