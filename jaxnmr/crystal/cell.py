@@ -1,7 +1,6 @@
 """Unit cell: lattice vectors, metric tensors and their inverses.
 
 A cell is ``(a, b, c, alpha, beta, gamma)`` in Å and degrees; lattice vectors are rows, so that
-``cart = frac @ lattice(cell)``. Reciprocal quantities carry no factor 2 pi. A numpy cell gives numpy
 ``cart = frac @ lattice(cell)``. Reciprocal quantities carry no factor 2 pi. A NumPy cell gives NumPy
 results in double precision (planning on the host), a JAX cell gives traceable ones.
 """

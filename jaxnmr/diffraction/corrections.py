@@ -143,7 +143,7 @@ def automatic_slit(two_theta: Values) -> Float[Array, "*n"]:
 
 
 def surface_roughness(two_theta: Values, a: Scalar, b: Scalar) -> Float[Array, "*n"]:
-    """Suortti's surface roughness correction, 1 for ``b = 0``: ``(a + (1-a) exp(-b/sin theta)) / (a + (1-a) exp(-b))``.
+    """Surface-roughness correction of Suortti, 1 for ``b = 0``: ``(a + (1-a) exp(-b/sin theta)) / (a + (1-a) exp(-b))``.
 
     Source: Suortti, J. Appl. Cryst. 5, 325 (1972).
     """

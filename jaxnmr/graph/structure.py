@@ -106,7 +106,6 @@ def neighbour_list_margin(
 
     Returns:
         The margin; while it is positive, no pair within the cutoff is missing. It has no derivative.
-        A number; while it is positive no pair within the cutoff is missing. It has no derivative.
     """
     xp = namespace(graph.globals["lattice"], graph.nodes["positions"])
     now, then = (xp.asarray(g.globals["lattice"][0]) for g in (graph, reference))
