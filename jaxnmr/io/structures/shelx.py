@@ -65,8 +65,8 @@ def read_shelx(path: Path, name: str | None = None, spacegroup=None) -> Crystal 
         spacegroup: overrides the symmetry of the file.
 
     Returns:
-        The crystal. If the file lists all atoms of a cell without symmetry, and with occupancies that are not fixed (1.0, not
-        11.0) or missing, as structure-prediction programs write it, ``ase.Atoms`` whose symmetry is yet to be found.
+        The crystal. If the file lists all atoms of a cell without symmetry, and with occupancies that are missing or not fixed
+        (1.0, not 11.0), as structure-prediction programs do: ``ase.Atoms``, whose symmetry is yet to be found.
 
     Raises:
         ParseError: no cell, no atoms, or an unreadable entry, with its line.
@@ -177,7 +177,7 @@ def _atom(file: _File, words: list[str]) -> None:
 
 
 def _value(file: _File, number: float) -> float:
-    """Return ``p`` of ``10 + p`` (fixed); ``p`` times a free variable of ``10 m + p``, or that minus 1 for negative ``m``."""
+    """Return ``p`` of ``10 + p`` (fixed); ``p v`` of ``10 m + p``, or ``p (v - 1)`` for negative ``m``, v a free variable."""
     m = int(np.trunc((abs(number) + 5.0) / 10.0)) * (1 if number >= 0 else -1)
     if abs(m) <= 1:
         return number - 10.0 * m
