@@ -278,7 +278,7 @@ _refused: set[Path] = set()
 
 
 def _trusted_folder() -> Path | None:
-    """Return the folder of executables, created if missing; ``None``, with one warning, if others could have written to it."""
+    """Return the folder of executables, created if missing; ``None``, with one warning, if others could write to it."""
     folder = executables()
     if folder is None or not hasattr(os, "geteuid"):
         return None

@@ -116,7 +116,7 @@ def _make_pytree(cls: type) -> None:
 
 
 class NoteRead(JaxnmrError):
-    """A compiled calculation read a note, which has no value there."""
+    """A note read by a compiled calculation, where it has no value."""
 
 
 class _Blank:

@@ -10,7 +10,7 @@ class JaxnmrError(Exception):
 
 
 class ParseError(JaxnmrError):
-    """A file could not be read.
+    """A file that could not be read.
 
     Args:
         path: the file.
@@ -25,7 +25,7 @@ class ParseError(JaxnmrError):
 
 
 class SymmetryError(JaxnmrError):
-    """The space group does not fit the cell or the sites."""
+    """A space group that does not fit the cell or the sites."""
 
 
 class ConventionError(JaxnmrError):
@@ -37,11 +37,11 @@ class PrecisionError(JaxnmrError):
 
 
 class ShapeError(JaxnmrError):
-    """An array has the wrong shape."""
+    """An array of the wrong shape."""
 
 
 class ConvergenceError(JaxnmrError):
-    """A refinement stopped without reaching a minimum.
+    """A refinement that stopped without reaching a minimum.
 
     Attributes:
         result: state reached so far, a `RefinementResult` or a `StartsResult`.
@@ -51,7 +51,7 @@ class ConvergenceError(JaxnmrError):
 
 
 class DynamicsError(JaxnmrError):
-    """A simulation that cannot continue: atoms fly apart, or the structure left the range of validity of its energy model."""
+    """A simulation that cannot continue: atoms fly apart, or the structure left the validity range of its potential."""
 
 
 class ParameterError(JaxnmrError):

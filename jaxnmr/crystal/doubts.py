@@ -75,7 +75,7 @@ def _listed(labels: tuple[str, ...], u: np.ndarray, which: np.ndarray) -> str:
 
 
 def _contents(group: SpaceGroup, xyz: np.ndarray, occupancy: np.ndarray) -> tuple[int, float]:
-    """Count the positions in the cell and the atoms on them; as the metric is in doubt, coordinates equal to 0.01 coincide."""
+    """Count positions in the cell and atoms on them; with the metric in doubt, coordinates equal to 0.01 coincide."""
     moved = np.einsum("nij,sj->sni", group.rotations, xyz) + group.translations
     moved = np.round(moved * 100.0).astype(int) % 100
     number = np.array([len(np.unique(images, axis=0)) for images in moved])

@@ -183,7 +183,7 @@ def measure_distances(
 def measure_angles(
     crystals: Sequence[AsymmetricUnit], kinds: Iterable[Kind], *, cutoffs: Cutoffs = None
 ) -> dict[Kind, Spread]:
-    """Collect the same statistics for angles at the middle atom, ``("Si", "O", "Si")``, in degrees; see :func:`measure_distances`."""
+    """Collect statistics of angles at the middle atom, ``("Si", "O", "Si")``, degrees; see :func:`measure_distances`."""
     values: dict[Kind, list[np.ndarray]] = {tuple(kind): [] for kind in kinds}
     for crystal in crystals:
         for kind, (triplets, _) in zip(values, select_angles(crystal, values, cutoffs), strict=True):

@@ -76,7 +76,7 @@ class Background:
     @classmethod
     @checked
     def chebyshev(cls, terms: int | Literal["auto"]) -> Self:
-        """Use ``terms`` Chebyshev polynomials, or with ``"auto"`` the optimal number, see `jaxnmr.diffraction.background_choice`."""
+        """Use ``terms`` Chebyshev polynomials; ``"auto"`` for the optimal number, see `background_choice`."""
         return cls(kind="chebyshev", terms=terms)
 
     @classmethod
@@ -136,7 +136,7 @@ class Background:
 
     @property
     def resolved(self) -> bool:
-        """Whether no settings remain to be derived from the data."""
+        """True if no settings remain to be derived from the data."""
         counts = (*(p.height for p in self.peaks), *(h.amplitude for h in self.humps))
         picked = self.kind == "points" and not self.heights
         return not (self.terms == "auto" or picked or None in counts)

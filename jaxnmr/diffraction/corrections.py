@@ -19,7 +19,7 @@ _DEG = np.pi / 180.0
 def _cylinder_nodes(
     radial: int = 16, angular: tuple[int, ...] = (7, 14, 7)
 ) -> tuple[np.ndarray, np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-    """Return ``rho = sqrt(1 - r²)`` and weights of ``r dr`` as columns; for each arc, fractions of it and weights as rows."""
+    """Return ``rho = sqrt(1 - r²)`` and weights of ``r dr`` as columns; for each arc, fractions and weights as rows."""
     x, w = np.polynomial.legendre.leggauss(radial)
     psi = 0.25 * np.pi * (x + 1.0)[:, None]
     arcs = [(0.5 * (t + 1.0)[None], 0.5 * u[None]) for t, u in map(np.polynomial.legendre.leggauss, angular)]
@@ -80,7 +80,7 @@ def polarization_factor(two_theta: Values, polarization: Scalar) -> Float[Array,
 
 
 def monochromator_polarization(two_theta: Values, monochromator_deg: Scalar) -> Float[Array, "*n"]:
-    """Polarisation of an unpolarised beam with a crystal monochromator at 2theta_m: ``(1 + c_m² cos²(2 theta)) / (1 + c_m²)``."""
+    """Polarisation factor with a crystal monochromator at 2theta_m: ``(1 + c_m² cos²(2 theta)) / (1 + c_m²)``."""
     c = jnp.cos(_DEG * monochromator_deg) ** 2
     return (1.0 + c * jnp.cos(_DEG * two_theta) ** 2) / (1.0 + c)
 
@@ -133,7 +133,7 @@ def _cylinder_absorption_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, ja
 
 
 def automatic_slit(two_theta: Values) -> Float[Array, "*n"]:
-    """Return the transmission of a slit that irradiates a constant specimen length, relative to a fixed one: ``sin(theta)``.
+    """Transmission of a slit that irradiates a constant specimen length, relative to a fixed one: ``sin(theta)``.
 
     A beam of divergence ``a`` irradiates the length ``a R/sin(theta)`` of a flat specimen, so that a constant length requires
     ``a`` proportional to ``sin(theta)``; higher orders are below (length/2R)², a thousandth. The factor multiplies the

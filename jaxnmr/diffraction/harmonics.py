@@ -25,7 +25,7 @@ _SOME = 1e-6
 
 
 def real_harmonics(direction: Float[Array, "*n 3"], order: int) -> list[Float[Array, "*n _"]]:
-    """Return real spherical harmonics of all even orders from 2 to ``order``, orthonormal on the sphere (NumPy, or traceable).
+    """Real spherical harmonics of all even orders from 2 to ``order``, orthonormal on the sphere (NumPy, or traceable).
 
     Args:
         direction: unit vectors.

@@ -43,8 +43,9 @@ class LinearPattern(NamedTuple):
     shared: bool
 
     def fold(self, visit: Visit, start: Any) -> Any:
-        """Fold ``visit(total, first, calculated, jacobian)`` over stretches of points starting at ``first``; rows beyond the last
-        point are padding.
+        """Fold ``visit(total, first, calculated, jacobian)`` over stretches of points starting at ``first``.
+
+        Rows beyond the last point are padding.
         """
         plan, n = self.plan, self.mix.shape[1]
         slit = jnp.asarray(corrections.automatic_slit(plan.x)) if plan.fixed.divergence_slit == "automatic" else None

@@ -267,7 +267,7 @@ class PatternPlan(Struct):
         return xp.max(xp.stack(strains)) > CELL_MARGIN, renewed
 
     def _asymmetry(self, position: Any, fwhm: Any, spread: Any) -> Any:
-        """Return the extent of the axial tail over the width of the most asymmetric peak in the data range (NumPy or JAX)."""
+        """Return the axial tail over the width of the most asymmetric peak in the data range (NumPy or JAX)."""
         xp = namespace(position)
         x = xp.asarray(self.x)
         inside = xp.concatenate([xp.asarray(p.present) for p in self.phases]) > 0

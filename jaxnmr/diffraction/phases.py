@@ -127,7 +127,7 @@ class PhasePlan(Struct):
         )  # fmt: skip
 
     def relisted(self, crystal: Crystal, instrument: Instrument, d_min: float) -> Self:
-        """Return the phase with its reflections enumerated again for another cell, with the same shapes if possible (host)."""
+        """Return the phase with reflections enumerated again for another cell, keeping shapes if possible (host)."""
         if self.intensities == "given":
             return self
         plan = self.plan(
@@ -149,7 +149,7 @@ class PhasePlan(Struct):
         return plan.replace(given=kept)
 
     def f_squared(self, crystal: Crystal, v: Mapping[str, Array] | None = None) -> Float[Array, " n"]:
-        """Return squared structure factors of a structure, or the given ones (traceable); ``v`` as for :func:`phase_peaks`."""
+        """Return calculated or given squared structure factors (traceable); ``v`` as for :func:`phase_peaks`."""
         if self.intensities != "structure":
             return jnp.asarray(self.given)
         return self.structure.squared(crystal, self._d_star_sq(jnp.asarray(crystal.cell)), v)
@@ -157,7 +157,7 @@ class PhasePlan(Struct):
     def f_squared_and_tangents(
         self, crystal: Crystal, tangents: Crystal, v: Mapping[str, Array], v_tangents: Mapping[str, Array]
     ) -> tuple[Float[Array, " n"], Float[Array, "parameters n"]]:
-        """Return :meth:`f_squared` and its derivatives along many tangents, leading parameter axis, at the cost of one gradient."""
+        """Return :meth:`f_squared` and its derivatives along tangents (leading axis) at the cost of one gradient."""
         if self.intensities != "structure":
             return jnp.asarray(self.given), jnp.zeros((tangents.cell.shape[0], self.given.shape[0]))
         cell = jnp.asarray(crystal.cell)

@@ -229,7 +229,7 @@ class ProfileColumns(NamedTuple):
     by_line: Float[Array, "quantities peaks numbers"]
 
     def fold(self, core: Tiles, tail: Tiles, at_once: int, visit: Visit[Total], start: Total) -> Total:
-        """Fold ``visit(total, first, columns)`` over stretches of points starting at ``first``; columns are ``(rows, columns)``.
+        """Fold ``visit(total, first, columns)`` over stretches of points from ``first``; columns are ``(rows, columns)``.
 
         Stretches are short enough for their columns to stay in a core's cache, so that they are never written to memory. There is
         no reverse mode. Rows beyond the last point are padding.

@@ -27,7 +27,7 @@ _LONGEST_XRAY = 4.0
 
 @dataclass(frozen=True)
 class Fixed:
-    """Properties of an `Instrument` that no refinement changes: patterns with equal ones are calculated by the same program.
+    """Properties of an `Instrument` that no refinement changes; patterns with equal ones share a compiled program.
 
     Attributes:
         radiation, geometry, radius_mm: as for `Instrument`.

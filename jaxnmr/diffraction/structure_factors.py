@@ -70,7 +70,7 @@ class StructureFactors(Struct):
         wavelength: float,
         dispersion: Sequence[str] = (),
     ) -> Self:
-        """Prepare the structure factors of ``hkl`` (host); ``dispersion`` lists elements whose f' and f'' are parameters."""
+        """Prepare the structure factors of ``hkl`` (host); f' and f'' of the elements in ``dispersion`` are parameters."""
         group = crystal.group
         sites = crystal.sites()
         used = sorted({int(k) for site in sites for k in site.primitive_images})
@@ -112,7 +112,7 @@ class StructureFactors(Struct):
     def gradient(
         self, crystal: Crystal, d_star_sq: Float[Array, " reflections"], values: Mapping[str, Array] | None = None
     ) -> tuple[Float[Array, " reflections"], Float[Array, " reflections"], dict[str, Float[Array, "reflections ..."]]]:
-        """Return ``|F|²`` and its derivatives by ``1/d²`` and by the ``moving`` atomic fields; arguments as for :meth:`squared`."""
+        """Return ``|F|²``, its derivatives by ``1/d²`` and by the ``moving`` fields; arguments as for :meth:`squared`."""
         value, by_s, by_atoms = _gradient(self, d_star_sq / 4.0, self._atoms(crystal, values))
         return value, by_s / 4.0, dict(zip(self.moving, by_atoms, strict=True))
 

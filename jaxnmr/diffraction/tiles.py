@@ -80,14 +80,15 @@ class Tiles(Struct):
 
 
 def roomy(n: int, room: tuple[float, float]) -> int:
-    """Return the number of tiles to lay out if ``n`` are in use: a multiple, so that peaks can broaden, rounded to sizes that
-    similar patterns share; ``room`` as in `Tuning`.
+    """Return the number of tiles to lay out if ``n`` are in use; ``room`` as in `Tuning`.
+
+    It is a multiple, so that peaks can broaden, rounded to sizes that similar patterns share.
     """
     return rounded_up(room[0] * n, first=64, factor=room[1])
 
 
 def rounded_up(n: float, *, first: int, factor: float) -> int:
-    """Return the smallest of the sizes ``first``, ``first factor``, ``first factor²`` ... that holds ``n``, as a multiple of 8.
+    """Return the smallest of ``first``, ``first factor``, ``first factor²`` ... that holds ``n``, as a multiple of 8.
 
     Similar structures and data need similar sizes; rounded in this way, they are mostly equal and share programs.
     """

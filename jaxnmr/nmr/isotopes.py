@@ -54,7 +54,7 @@ class Isotope:
 
     @property
     def is_quadrupolar(self) -> bool:
-        """Whether the spin is above one half."""
+        """True if the spin is above one half."""
         return self.spin > 0.5
 
     def stands_on(self, element: str) -> bool:

@@ -97,7 +97,7 @@ def zero_fill(fid: Fid, points: int | None = None) -> Fid:
 
 
 def fourier_transform(fid: Fid, *, first_point: float | None = None) -> Spectrum:
-    """The spectrum ``S(f) = 2 dt sum s(t) exp(-2 pi i f t)`` with the true times, on the axis of shifts.
+    """Return the spectrum ``S(f) = 2 dt sum s(t) exp(-2 pi i f t)`` with the true times, on the axis of shifts.
 
     The real part is the absorption of a signal with phase zero at time zero, and its integral over frequency (Hz) is
     the signal at time zero. The axis is ``carrier_hz + k/(N dt)``, ``k = -N/2 .. N/2 - 1``.

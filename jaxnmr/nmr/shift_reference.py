@@ -50,7 +50,7 @@ class ShiftReference(Struct):
     @classmethod
     @checked
     def from_shielding(cls, reference_shielding_ppm: Values) -> Self:
-        """Apply the definition, ``shift = (s_ref - s)/(1 - s_ref)`` in ppm, with the reference compound's absolute shielding.
+        """Apply ``shift = (s_ref - s)/(1 - s_ref)`` in ppm, with the reference compound's absolute shielding.
 
         Source: R. K. Harris et al., Pure Appl. Chem. 80, 59 (2008).
         """

@@ -109,7 +109,7 @@ class Axis:
 
     @property
     def plain(self) -> bool:
-        """Whether it is 2theta in degrees, as expected everywhere else."""
+        """True for 2theta in degrees, as expected everywhere else."""
         return self.quantity == "2theta" and self.factor == 1.0
 
     def sine_over_wavelength(self, x: np.ndarray) -> np.ndarray:

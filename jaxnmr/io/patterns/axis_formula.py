@@ -69,7 +69,7 @@ def _power(text: str) -> Formula | None:
 
 
 class _Parser:
-    """Parser of products, quotients and powers in common notation: ``4pi sinθ/λ``, ``(4π/λ) sin(2θ/2)``, ``1/d2``, ``sin^2θ/λ^2``."""
+    """Parser of products, quotients and powers: ``4pi sinθ/λ``, ``(4π/λ) sin(2θ/2)``, ``1/d2``, ``sin^2θ/λ^2``."""
 
     def __init__(self, text: str):
         self.tokens: list[str] = []

@@ -183,7 +183,7 @@ def _instrument(path: str | Path, root: Element) -> tuple[Instrument | None, tup
 def _with_slit(
     instrument: Instrument | None, root: Element, table: np.ndarray, columns: dict[str, int], x: np.ndarray
 ) -> tuple[Instrument | None, tuple[str, ...]]:
-    """Set the divergence slit: automatic if its opening grows as sin(theta) from point to point, else as the optics state."""
+    """Set the divergence slit: automatic if its opening grows as sin(theta), else as the optics state."""
     for name, column in columns.items():
         if "slit" not in name.lower() or not -1 <= column < table.shape[1]:
             continue

@@ -188,7 +188,7 @@ def to_pattern(path: str | Path, found: Measured) -> Pattern:
 
 
 def _regions(x: np.ndarray, mask: np.ndarray) -> tuple[tuple[float, float], ...]:
-    """Return ``((low, high), ...)`` in degrees around each run of masked points, extended by a quarter step on each side."""
+    """Return ``((low, high), ...)`` in degrees around each run of masked points, a quarter step wider on each side."""
     if not mask.any():
         return ()
     pad = 0.25 * float(np.diff(x).min())

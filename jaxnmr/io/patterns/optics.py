@@ -70,7 +70,7 @@ class Monochromator(NamedTuple):
 
 
 def monochromator(*names: str | None, hkl: tuple[int, int, int] | None = None) -> Monochromator:
-    """Identify a monochromator by its names in a file (``"Graphite"``, ``"Inc. Beam 4xGe220 Cu"``) and its plane, if given."""
+    """Identify a monochromator by its names in a file (``"Inc. Beam 4xGe220 Cu"``) and its plane, if given."""
     texts = [name.strip() for name in names if name and name.strip()]
     shown = ", ".join(dict.fromkeys(texts)) or "monochromator"
     for text in texts:

@@ -166,7 +166,7 @@ def _check_axis(path: str | Path, header: Mapping[str, str]) -> None:
 
 
 def _seconds(header: Mapping[str, str], y: np.ndarray) -> float | None:
-    """Return the time per step if it turns the rates into integer counts; with a line detector the counting time is longer."""
+    """Return the time per step if it gives integer counts; with a line detector the counting time is longer."""
     speed, step = _number(header, "MEAS_SCAN_SPEED"), _number(header, "MEAS_SCAN_STEP")
     unit = header.get("MEAS_SCAN_SPEED_UNIT", "").lower()
     if speed is None or not speed > 0:

@@ -183,7 +183,7 @@ def _rounding(y: np.ndarray) -> float:
 
 
 def _quantum(y: np.ndarray, unit: float) -> float | None:
-    """Return the number of which all intensities are integer multiples, up to rounding to ``unit``; ``None`` without one."""
+    """Return the common divisor of all intensities, up to rounding to ``unit``; ``None`` without one."""
     values = np.unique(y[y > 0])
     if unit == 0.0 and np.all(values == np.round(values)):
         # a few integers have a common divisor by chance

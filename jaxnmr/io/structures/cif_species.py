@@ -78,7 +78,7 @@ def species_of(
 
 
 def _plain(symbol: str) -> str:
-    """Normalise ``Fe+++``, ``Fe³⁺``, ``Fe(III)``, ``Fe(3+)``, ``Fe3+M1`` to ``Fe3+``, ``natNi`` to ``Ni``; else unchanged."""
+    """Normalise ``Fe+++``, ``Fe³⁺``, ``Fe(III)``, ``Fe(3+)``, ``Fe3+M1`` to ``Fe3+``, and ``natNi`` to ``Ni``."""
     text = re.sub(r"nat(?:ural)?[-_ ]*(?=[A-Z][a-z]?(?![a-z]))", "", symbol.strip().translate(_RAISED))
     if _MIXED.search(text):
         return text

@@ -1,4 +1,4 @@
-"""The space group of a CIF data block from operations, Hall and Hermann-Mauguin symbols and number, checked for consistency."""
+"""The space group of a CIF data block: operations, Hall and Hermann-Mauguin symbols and number, cross-checked."""
 
 import re
 from pathlib import Path

@@ -59,7 +59,7 @@ def write_structure(
     bonds: BondPlan | bool | None = None,
     angles: AnglePlan | bool | None = None,
 ) -> None:
-    """Add cell, symmetry, sites, displacements, bonds and angles to a data block; arguments as for :func:`jaxnmr.io.write_crystal`."""
+    """Add a structure with bonds and angles to a data block; arguments as for :func:`jaxnmr.io.write_crystal`."""
     _write_cell(block, crystal, esds)
     _write_symmetry(block, crystal)
     _write_sites(block, crystal, esds)

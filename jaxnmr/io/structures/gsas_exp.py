@@ -92,7 +92,7 @@ def _phase(path: Path, records: dict[str, tuple[int, str]], number: int) -> Crys
 
 
 def _space_group(path: Path, line: int, symbol: str, cell: list[float]) -> SpaceGroup:
-    """Return the group; GSAS has the origin at the centre of symmetry, and R groups on hexagonal axes unless marked ``R``."""
+    """Return the group, with the origin at the centre of symmetry and R groups hexagonal unless marked ``R``."""
     text = re.sub(r"\s+", " ", symbol).strip()
     text = text[:1].upper() + text[1:].lower()
     rhombohedral = text.startswith("R") and (text.endswith(" r") or abs(cell[5] - 120.0) > 0.5)

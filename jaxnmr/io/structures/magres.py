@@ -183,7 +183,7 @@ def read_magres(path: str | Path, *, assume_units: bool = False) -> Magres:
 
 
 def write_magres(structure: Magres, path: str | Path) -> Path:
-    """Write a ``.magres`` file, version 1.0, at full precision. (ASE's writer fails on couplings.)
+    """Write a ``.magres`` file, version 1.0, at full precision, with couplings, on which ASE's writer fails.
 
     Raises:
         DataError: the file cannot be written.

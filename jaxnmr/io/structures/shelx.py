@@ -177,7 +177,7 @@ def _atom(file: _File, words: list[str]) -> None:
 
 
 def _value(file: _File, number: float) -> float:
-    """Return ``p`` of ``10 + p`` (fixed); ``p v`` of ``10 m + p``, or ``p (v - 1)`` for negative ``m``, v a free variable."""
+    """Return ``p`` of ``10 + p`` (fixed); with a free variable v, ``p v`` of ``10 m + p``, ``p (v - 1)`` for ``m < 0``."""
     m = int(np.trunc((abs(number) + 5.0) / 10.0)) * (1 if number >= 0 else -1)
     if abs(m) <= 1:
         return number - 10.0 * m

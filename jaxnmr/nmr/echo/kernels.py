@@ -54,12 +54,12 @@ class Kernel(Struct):
 
     @property
     def has_length(self) -> bool:
-        """Whether ξ has any effect."""
+        """True if ξ has any effect."""
         return self.family in WITH_LENGTH and not (self.family == "power" and self.normalised)
 
     @property
     def has_exponent(self) -> bool:
-        """Whether p has any effect."""
+        """True if p has any effect."""
         return self.family in WITH_EXPONENT
 
     def weights(self, sizes: tuple[int, ...], xi: Scalar, p: Scalar) -> Float[Array, "*sizes"]:
@@ -101,13 +101,13 @@ class Kernel(Struct):
         return found / jnp.sum(found) if self.normalised else found
 
     def transform(self, sizes: tuple[int, ...], xi: Scalar, p: Scalar) -> Inexact[Array, "*sizes"]:
-        """Return the factor from the Fourier transform of the spins to that of their mean fields ``m_i = Σ w(r_j - r_i) I_j``."""
+        """Return the Fourier-space factor from spins to their mean fields ``m_i = Σ w(r_j - r_i) I_j``."""
         found = jnp.fft.fftn(self.weights(sizes, xi, p))
         return jnp.conj(found) if self.directional else jnp.real(found)
 
 
 def neighbours(sizes: tuple[int, ...]) -> tuple[list[Float[np.ndarray, "*sizes"]], Float[np.ndarray, "*sizes"]]:
-    """Return offsets from the first spin to the nearest images of all spins, and distances, 1 for the spin itself (host)."""
+    """Return offsets from the first spin to the nearest images of all, and distances, 1 for itself (host)."""
     axes = [((np.arange(n) + n // 2) % n - n // 2).astype(float) for n in sizes]
     offsets = list(np.meshgrid(*axes, indexing="ij"))
     r = np.sqrt(sum(x * x for x in offsets))

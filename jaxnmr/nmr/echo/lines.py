@@ -68,7 +68,7 @@ class Line(Struct):
         return (2.0 * u - 1.0) * jnp.minimum(0.5 * width, self.cutoff)
 
     def draw(self, key: Key[Array, ""], sizes: tuple[int, ...], width: Scalar) -> Float[Array, "*sizes"]:
-        """Draw independent frequencies of spins, as offsets from the centre in MHz. The same key gives the same quantiles."""
+        """Draw independent frequencies of spins, as offsets from the centre in MHz; equal keys give equal quantiles."""
         kind = jnp.asarray(width).dtype
         return self.quantile(jax.random.uniform(key, sizes, kind), width)
 

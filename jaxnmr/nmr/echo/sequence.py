@@ -111,7 +111,7 @@ class PulseSequence(Struct):
 
     @classmethod
     def cpmg(cls, tau_steps: int, echoes: int, *, dt: float) -> Self:
-        """CPMG train: 90° about x, 180° about y after τ, 3τ, 5τ ... (S. Meiboom & D. Gill, Rev. Sci. Instrum. 29, 688, 1958)."""
+        """CPMG: 90° about x, 180° about y after τ, 3τ, 5τ ... (S. Meiboom & D. Gill, Rev. Sci. Instrum. 29, 688, 1958)."""
         train = [part for _ in range(echoes) for part in (EchoPulse(180.0, 90.0), Delay(2 * tau_steps))]
         return cls([EchoPulse(90.0), Delay(tau_steps), *train], dt=dt)
 

@@ -368,7 +368,7 @@ def doubts(
 
 
 def _folded(width_hz: float, mas_hz: float, count: int) -> float:
-    """Return the intensity beyond ``count`` sidebands of an axial tensor with this largest frequency, at the magic angle."""
+    """Return the intensity beyond ``count`` sidebands of an axial tensor of this width, at the magic angle."""
     beta = np.linspace(0.0, np.pi / 2, 41)
     more = 1 << (8 * max(count, ceil(width_hz / mas_hz))).bit_length()
     turn = 2 * np.pi * np.arange(more) / more

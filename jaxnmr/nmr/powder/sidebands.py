@@ -21,7 +21,7 @@ from ...typing import Array
 def _amplitudes(
     modulation: Float[Array, "*n harmonics 2"], count: int, first: int
 ) -> tuple[Float[jax.Array, "*n count"], Float[jax.Array, "*n count"]]:
-    """Return real and imaginary parts of the amplitudes of all ``count`` bands, cyclically from the band ``first`` upwards."""
+    """Return real and imaginary parts of all ``count`` amplitudes, cyclically from the band ``first`` upwards."""
     harmonics, points = modulation.shape[-2], np.arange(count)
     angle = 2 * np.pi * np.outer(np.arange(1, harmonics + 1), points) / count
     table = np.stack([np.sin(angle), np.cos(angle)], axis=1).reshape(2 * harmonics, count)

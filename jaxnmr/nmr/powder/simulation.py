@@ -208,8 +208,10 @@ def _push(
     shaping: Sites,
     others: Sites,
 ) -> tuple[Inexact[Array, " signal"], Inexact[Array, "parameters signal"]]:
-    """Return `site_signal` of one site and its changes, first along general tangents, then along those of shift, amplitude
-    and widths only. The latter follow from the pattern and its derivative with respect to the shift.
+    """Return `site_signal` of one site and its changes along two kinds of tangents.
+
+    Those along general tangents come first, then those of shift, amplitude and widths only, which follow from the pattern
+    and its derivative with respect to the shift.
     """
     pattern_of = partial(site_pattern, experiment, group, table, pushed=True)
     easy = moving and slides(experiment, group)

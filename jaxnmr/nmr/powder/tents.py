@@ -297,7 +297,7 @@ def _kinks(
     rings: Int[jax.Array, "6 vertices"],
     least: float,
 ) -> tuple[Float[jax.Array, "6 vertices"], Float[jax.Array, "6 vertices"]]:
-    """Return the kink at every vertex for each of the six triangles around it, for unit area, and its offset from the vertex.
+    """Return the kinks of the six triangles around every vertex, for unit area, and their offsets from the vertex.
 
     Sides of a triangle appear in denominators, so they are enlarged about the same centre where a kink would have a weight above
     ``1/least^2``: to ``least`` bins if a triangle collapses, much less for a steep side of a wide tent. This moves kinks.
@@ -422,8 +422,10 @@ def _sides(corners: Float[Array, "triangles 3"], least: float) -> tuple[jax.Arra
 def _bin_slices(
     corners: Float[Array, "triangles 3"], areas: Float[Array, "#triangles bands"], bins: int, *, collect: int
 ) -> Float[jax.Array, "bins bands"]:
-    """`bin_tents` for single precision, where sums of kinks lose digits: every tent is cut into equal slices, each of
-    which falls into one or two bins. Exact up to the slope within a slice, for tents of up to ``SLICES`` bins.
+    """`bin_tents` for single precision, where sums of kinks lose digits.
+
+    Every tent is cut into equal slices, each of which falls into one or two bins. Exact up to the slope within a slice, for
+    tents of up to ``SLICES`` bins.
     """
     a, rise, fall = _sides(corners, 2e-2)
     width = (rise + fall) / SLICES

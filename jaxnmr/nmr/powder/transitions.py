@@ -69,8 +69,9 @@ def check_spin(spin: float) -> None:
 
 
 def coefficients(spin: float, final: float, initial: float) -> Float[np.ndarray, "5"]:
-    """Return ``(p, d, c0, c2, c4)``: the order of the transition, and its factors for the first-order quadrupolar and the
-    rank 0, 2 and 4 parts of the second-order quadrupolar interaction.
+    """Return ``(p, d, c0, c2, c4)``: the order of the transition and its factors for quadrupolar interactions.
+
+    These are one for the first order, and those for the parts of rank 0, 2 and 4 of the second order.
     """
     casimir = spin * (spin + 1)
     p = final - initial
