@@ -24,13 +24,13 @@ _folder: Path | None = None
 def enable_cache(folder: str | Path | None = None) -> Path:
     """Keep compiled programs in a folder, so that later processes load them instead of compiling again.
 
-    This may be called at any time, also after JAX has compiled something; programs compiled from then on are kept. Several
-    processes can share the folder. Log output of JAX's compiled part, other than fatal errors, is silenced unless
-    ``jax_logging_level`` is set.
+    This may be called at any time, also after JAX has compiled something; programs compiled from then on are kept.
+    Several processes can share the folder. Log output of JAX's compiled part, other than fatal errors, is silenced
+    unless ``jax_logging_level`` is set.
 
     Args:
-        folder: where to keep them; by default ``JAX_COMPILATION_CACHE_DIR`` if set, else a folder in the user's cache for
-            this jaxlib and type of CPU.
+        folder: where to keep them; by default ``JAX_COMPILATION_CACHE_DIR`` if set, else a folder in the user's cache
+            for this jaxlib and type of CPU.
 
     Returns:
         The folder.
@@ -101,8 +101,9 @@ def silence() -> None:
     """Silence the log of JAX's compiled part.
 
     For every program that it loads, jaxlib 0.10 logs pages of errors about compiler preferences that it mistakes for
-    instructions missing from the CPU. The environment variable ``TF_CPP_MIN_LOG_LEVEL`` is read when jaxlib is imported;
-    this option also works later. Resetting it to "NOTSET" leaves the compiled part silent and Python's loggers unchanged.
+    instructions missing from the CPU. The environment variable ``TF_CPP_MIN_LOG_LEVEL`` is read when jaxlib is
+    imported; this option also works later. Resetting it to "NOTSET" leaves the compiled part silent and Python's
+    loggers unchanged.
     """
     if jax.config.jax_logging_level != "NOTSET":  # type: ignore[attr-defined]  # options are added at run time
         return

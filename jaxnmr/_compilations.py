@@ -17,7 +17,8 @@ class Compilations:
     """Programs compiled while being watched.
 
     Attributes:
-        seconds: time spent by XLA, without tracing; for programs found in the cache of `jaxnmr.enable_cache`, loading time.
+        seconds: time spent by XLA, without tracing; for programs found in the cache of `jaxnmr.enable_cache`, loading
+            time.
         programs: number of programs, by name of the compiled function.
     """
 
@@ -34,9 +35,9 @@ class Compilations:
 def watch_compilations() -> Iterator[Compilations]:
     """Count the programs that become executable in the body of the ``with``, in this thread.
 
-    Every program that was not in memory counts, whether XLA compiled it or it was loaded from the cache on disk: in both
-    cases the first call takes longer than those that follow. Operations outside compiled functions are small programs of
-    their own and count, too. Watches can be nested; each counts everything inside it.
+    Every program that was not in memory counts, whether XLA compiled it or it was loaded from the cache on disk: in
+    both cases the first call takes longer than those that follow. Operations outside compiled functions are small
+    programs of their own and count, too. Watches can be nested; each counts everything inside it.
     """
     _register()
     watch = Compilations()

@@ -1,9 +1,9 @@
 """Executables of compiled functions, kept beside JAX's cache so that the next process need not even trace them (host).
 
-JAX's own cache is keyed by the program itself, which must be traced and lowered first: most of the time of a warm start.
-The key here is made of everything that determines the program: the function, the structure and shapes of its arguments,
-settings, versions, flags, the CPU and the source text of this package. If any of these has no digest, the function is
-compiled the ordinary way.
+JAX's own cache is keyed by the program itself, which must be traced and lowered first: most of the time of a warm
+start. The key here is made of everything that determines the program: the function, the structure and shapes of its
+arguments, settings, versions, flags, the CPU and the source text of this package. If any of these has no digest, the
+function is compiled the ordinary way.
 
 Loading unpickles data and runs code, so files are read only from a folder of the user that nobody else can access.
 """
@@ -41,8 +41,8 @@ _LIBRARIES = ("jax", "jaxlib", "numpy", "gemmi", "jraph", "e3nn-jax", "flax", "o
 _CALLS = re.compile(r"custom_call @([\w.$]+)")
 # custom calls that CPU programs can make without further preparation
 _PREPARED = ("lapack_", "Sharding", "SPMD", "mhlo.", "chlo.", "stablehlo.")
-# settings passed to XLA; settings that affect tracing are in JAX's own trace context. Not all of them always exist: that
-# depends on the imported modules
+# settings passed to XLA; settings that affect tracing are in JAX's own trace context. Not all of them always exist:
+# that depends on the imported modules
 _COMPILER = (
     "jax_disable_most_optimizations", "jax_optimization_level", "jax_exec_time_optimization_effort",
     "jax_memory_fitting_effort", "jax_memory_fitting_level", "jax_xla_profile_version", "jax_compiler_enable_remat_pass",
@@ -173,7 +173,7 @@ def _prepare_lapack() -> None:
     jax.jit(jax.lax.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), jax.numpy.float32))
 
 
-# -- what determines a program besides function and arguments -------------------------------------------------------------
+# -- what determines a program besides function and arguments -----------------------------------------------------------
 def _device() -> jax.Device | None:
     """Return the default device if it is the first one of a single process, else ``None``."""
     first, chosen = jax.local_devices()[0], jax.config.jax_default_device  # type: ignore[attr-defined]  # made at run time
@@ -228,7 +228,8 @@ def _text() -> str:
 _compiling = threading.Lock()
 
 
-# JAX serialises executables from its own cache differently from those it compiled: results are no longer identical bit by bit
+# JAX serialises executables from its own cache differently from those it compiled: results are no longer identical bit
+# by bit
 @contextmanager
 def _without_cache() -> Iterator[None]:
     from jax.experimental.compilation_cache.compilation_cache import reset_cache

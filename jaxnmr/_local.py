@@ -26,10 +26,10 @@ class LocalRegression(Struct):
 
     An observable may itself be random: it fluctuates strongly along some directions and hardly along others, and these
     directions vary with the parameters. A linear function fitted to simulations from the whole box finds the directions
-    that are quiet throughout. Its errors on held-out simulations include the randomness, its variation within the box and
-    the finite number of simulations. The expected summary is a quadratic function of the parameters; the covariance of the
-    deviations is that of the simulations. Inverting the covariance of curves at one point would be overconfident: directions
-    that are quiet there are noisy at neighbouring points.
+    that are quiet throughout. Its errors on held-out simulations include the randomness, its variation within the box
+    and the finite number of simulations. The expected summary is a quadratic function of the parameters; the covariance
+    of the deviations is that of the simulations. Inverting the covariance of curves at one point would be
+    overconfident: directions that are quiet there are noisy at neighbouring points.
 
     Attributes:
         centre, half: ``(k,)`` centre and half widths of the box.

@@ -123,8 +123,8 @@ def device() -> str:
 def fingerprint(path: Path) -> dict[str, Any]:
     """Return name, size and SHA-256 of an input; parent folders, meaningless on another machine, are left out.
 
-    For a folder, such as one of TopSpin: the total size of its files, and the SHA-256 of the lines ``<SHA-256>  <name>``,
-    sorted by name, as ``sha256sum`` prints them.
+    For a folder, such as one of TopSpin: the total size of its files, and the SHA-256 of the lines
+    ``<SHA-256>  <name>``, sorted by name, as ``sha256sum`` prints them.
     """
     try:
         if path.is_dir():

@@ -35,8 +35,8 @@ def ridge(
 ) -> RidgeFit:
     """Estimate ``y`` linearly from ``x`` plus white noise, each column with its own best ridge.
 
-    The mean over the noise is exact: ``σ²`` on the diagonal. Leave-one-out predictions follow from the diagonal of the hat
-    matrix (D. M. Allen, Technometrics 16, 125 (1974)).
+    The mean over the noise is exact: ``σ²`` on the diagonal. Leave-one-out predictions follow from the diagonal of the
+    hat matrix (D. M. Allen, Technometrics 16, 125 (1974)).
 
     Args:
         x: ``(n, numbers)`` without noise.

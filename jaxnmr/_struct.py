@@ -47,9 +47,9 @@ def set_fields(obj: Any, **values: Any) -> None:
 class Struct:
     """Base class of frozen, keyword-only dataclasses that are JAX pytrees; a subclass only declares its fields.
 
-    A class may define its own ``__init__`` (and set its fields with :func:`set_fields`); it runs only when users construct
-    the object, never when JAX rebuilds it. ``class Base(Struct, pytree=False)`` is neither a dataclass nor a pytree; only
-    its subclasses are.
+    A class may define its own ``__init__`` (and set its fields with :func:`set_fields`); it runs only when users
+    construct the object, never when JAX rebuilds it. ``class Base(Struct, pytree=False)`` is neither a dataclass nor a
+    pytree; only its subclasses are.
     """
 
     _leaves: ClassVar[tuple[str, ...]]
@@ -199,9 +199,9 @@ def compiled(function: Any = None, **options: Any) -> Any:
 
     Args:
         function: takes positional arguments, and static keywords. The notes of its results are blank.
-        kept: keep its executables beside the cache of compiled programs, if one is enabled, and load them from there without
-            tracing (`_kept`). For functions at the top level of modules of this package; static parts of the arguments must
-            be plain values or defined there.
+        kept: keep its executables beside the cache of compiled programs, if one is enabled, and load them from there
+            without tracing (`_kept`). For functions at the top level of modules of this package; static parts of the
+            arguments must be plain values or defined there.
         options: as for ``jax.jit``; with ``kept`` only ``static_argnums`` and ``static_argnames``.
     """
     return functools.partial(Compiled, **options) if function is None else Compiled(function, **options)

@@ -43,12 +43,14 @@ class Tuning:
 PROCESSOR = Tuning(
     # 16 tiles stay in a core's cache
     tiles=16,
-    # empty places are skipped: peaks can become several times wider with the same program, and similar patterns share one
+    # empty places are skipped: peaks can become several times wider with the same program, and similar patterns share
+    # one
     room=(2.5, 2.0),
     # the amplitudes of 256 crystallites, of some 64 bands, take a quarter of a megabyte; all at once take several times longer
     crystallites=256,
     sites=1,
-    # 8 MiB: data beyond the cache is slower (36 columns one by one took a third of the time of all at once, for 36 atoms)
+    # 8 MiB: data beyond the cache is slower (36 columns one by one took a third of the time of all at once, for 36
+    # atoms)
     derivative_bytes=2**23,
     # when vectorised, empty places of a pattern's layout could no longer be skipped: 2.5 times slower
     refinements=1,

@@ -12,8 +12,8 @@ import numpy as np
 from .errors import DataError, ParameterError, PrecisionError
 from .objective import Term
 
-# A difference quotient approximates a derivative well only for a suitable step: too long a step suffers from curvature, too
-# short a one from rounding. A wrong derivative agrees with none of them.
+# A difference quotient approximates a derivative well only for a suitable step: too long a step suffers from curvature,
+# too short a one from rounding. A wrong derivative agrees with none of them.
 _STEPS = (1e-3, 1e-4, 1e-5, 1e-6)
 _COTANGENTS = 3
 

@@ -14,7 +14,8 @@ HC_EV_ANGSTROM = 12398.419843320026  # eV Å, exact since the 2019 SI: h c / e
 EIGHT_PI2 = 8.0 * math.pi**2  # B = 8 pi^2 U
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 CENTIDEG = 0.01  # degree per centidegree, the unit of Caglioti and Lorentzian width coefficients
-# from these magnitudes on, numbers are written with a power of ten: _LONG if their uncertainty is _VAGUE or larger, else _ENDLESS
+# from these magnitudes on, numbers are written with a power of ten: _LONG if their uncertainty is _VAGUE or larger,
+# else _ENDLESS
 _LONG, _VAGUE, _ENDLESS = 1e7, 100.0, 1e12
 MOLAR_ATOMIC_DENSITY = 1.66053906660  # g/cm3 per (g/mol)/Å3, CODATA 2018
 
@@ -37,8 +38,9 @@ def photon_energy_ev(wavelength: float) -> float:
 def format_esd(value: SupportsFloat, esd: float | None = None, *, digits: int = 4) -> str:
     """Format a value with its standard uncertainty in crystallographic notation: ``0.1234(5)``, ``9.37186(14)``.
 
-    The uncertainty has two digits up to 19 and one digit from 2 on (``0.0013``: ``13``; ``0.0024``: ``2``); the value has as
-    many decimals as the uncertainty. Numbers with many trailing zeros are written with a power of ten: ``2.165(2)e12``.
+    The uncertainty has two digits up to 19 and one digit from 2 on (``0.0013``: ``13``; ``0.0024``: ``2``); the value
+    has as many decimals as the uncertainty. Numbers with many trailing zeros are written with a power of ten:
+    ``2.165(2)e12``.
 
     Args:
         value: any number.

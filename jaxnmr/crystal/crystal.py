@@ -83,8 +83,8 @@ class Crystal(Struct):
             u_aniso: ``(sites, 6)`` Å² in the order 11 22 33 12 13 23, NaN rows for isotropic sites.
             b_iso: ``(sites,)`` Debye-Waller B in Å² instead of ``u_iso``.
             name: name of the phase.
-            snap_distance: operations that move a site by less than this (Å, one number or ``(sites,)``) are taken to belong to
-                its site symmetry.
+            snap_distance: operations that move a site by less than this (Å, one number or ``(sites,)``) are taken to
+                belong to its site symmetry.
 
         Raises:
             ShapeError: array lengths that do not match.
@@ -283,7 +283,8 @@ class Crystal(Struct):
 def element_of(symbol: str, label: str = "") -> tuple[str, int]:
     """Return element and charge of a type symbol: ``("Ca", 2)`` for ``"Ca2+"`` or ``"Ca+2"``, ``("O", 0)`` for ``"O"``.
 
-    A mass number may precede it (``"7Li"``, ``"62Ni2+"``; ``"2H"`` is ``"D"``) or follow it (``"Li-7"``), see :func:`mass_number_of`.
+    A mass number may precede it (``"7Li"``, ``"62Ni2+"``; ``"2H"`` is ``"D"``) or follow it (``"Li-7"``), see
+    :func:`mass_number_of`.
 
     Raises:
         ConventionError: no such element or isotope.

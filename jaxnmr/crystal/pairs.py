@@ -48,9 +48,9 @@ class DistancePlan:
         """Select the pairs of each kind.
 
         Args:
-            kinds: ``("O", "Si", "O")`` selects distances between two O bonded to the same Si; ``("Si", "O")`` selects bonds,
-                and ``("O", "O")``, if no such bond exists, distances across any atom. If both exist, ``("O", "O")`` selects
-                the bonds, provided that a kind for the distances across atoms is also requested.
+            kinds: ``("O", "Si", "O")`` selects distances between two O bonded to the same Si; ``("Si", "O")`` selects
+                bonds, and ``("O", "O")``, if no such bond exists, distances across any atom. If both exist,
+                ``("O", "O")`` selects the bonds, provided that a kind for the distances across atoms is also requested.
 
         Returns:
             Per kind, indices into ``pairs``.
@@ -102,7 +102,8 @@ def plan_distances(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> Distance
         cutoffs: longest bonds, as for :func:`plan_bonds`.
 
     Returns:
-        Every symmetry-distinct distance once, bonds first. Two bonded atoms that also share a neighbour count as a bond.
+        Every symmetry-distinct distance once, bonds first. Two bonded atoms that also share a neighbour count as a
+        bond.
     """
     bonds, triplets = plan_bonds(crystal, cutoffs).distinct(), plan_angles(crystal, cutoffs).triplets
     pairs = np.concatenate([bonds, triplets[:, [0, 2]]])

@@ -33,9 +33,9 @@ def transformed(
         matrix: ``(3, 3)``, the new cell vectors in terms of the old ones, as rows: ``new = matrix @ old``. (International
             Tables list them as columns of P.) They must be translations of the crystal, centring included:
             ``((1, 0, 0), (0, 1, 0), (0, 0, 2))`` doubles c, ``((0.5, 0.5, 0), ...)`` reduces a centred cell.
-        spacegroup: a group in the axes and origin of the new cell, all of whose operations must be operations of the crystal.
-            Positions no longer related by it become separate sites. By default, all symmetry that maps the new lattice
-            onto itself is kept; former lattice translations become centrings.
+        spacegroup: a group in the axes and origin of the new cell, all of whose operations must be operations of the
+            crystal. Positions no longer related by it become separate sites. By default, all symmetry that maps the new
+            lattice onto itself is kept; former lattice translations become centrings.
         origin: new origin in fractional coordinates of the old cell.
 
     Returns:
@@ -43,8 +43,8 @@ def transformed(
         others become ``"Si1a"``, ``"Si1b"`` ...
 
     Raises:
-        SymmetryError: vectors that are not translations, are coplanar or left-handed; a group that is not a subgroup; or,
-            without a given group, translations that are not multiples of 1/24 in the new cell.
+        SymmetryError: vectors that are not translations, are coplanar or left-handed; a group that is not a subgroup;
+            or, without a given group, translations that are not multiples of 1/24 in the new cell.
     """
     basis = _checked_matrix(crystal, matrix)
     to_new = np.linalg.inv(basis).T

@@ -18,8 +18,8 @@ _RADII, _POLAR, _AZIMUTHS = 16, 20, 8
 def cross_sections(species: tuple[str, ...], wavelength: float) -> Float[np.ndarray, " sites"]:
     """Return the photoelectric absorption cross section of each atom, ``2 r_e lambda f''``, in cm².
 
-    Scattering out of the beam is not included, although it matters for light elements and short wavelengths. Hydrogen and
-    helium count as transparent.
+    Scattering out of the beam is not included, although it matters for light elements and short wavelengths. Hydrogen
+    and helium count as transparent.
 
     Args:
         species: type symbols.
@@ -38,8 +38,8 @@ def brindley(
 ) -> Inexact[np.ndarray, "*n"] | np.inexact:
     """Return Brindley's ``tau``, the intensity of a spherical grain relative to one that absorbs like the mixture.
 
-    It is the mean of ``exp(-(mu - mean mu) path)`` over the grain, where the path leads into the grain to a point and out
-    again. To first order it is ``1 - 0.75 x`` at every angle; the angle contributes 1 % for ``|x| = 0.4``.
+    It is the mean of ``exp(-(mu - mean mu) path)`` over the grain, where the path leads into the grain to a point and
+    out again. To first order it is ``1 - 0.75 x`` at every angle; the angle contributes 1 % for ``|x| = 0.4``.
 
     Args:
         x: ``(mu - mean mu) D``, difference of linear absorption coefficients times diameter; may be complex.

@@ -126,8 +126,8 @@ def gsas_quadrature(
     return abscissa, weight
 
 
-# extent of the axial tail over the peak width, and the number of nodes that brings the profile within 1e-4 of its height of
-# the converged one: measured for Gaussian and Lorentzian profiles at 2theta from 3 to 150 degrees
+# extent of the axial tail over the peak width, and the number of nodes that brings the profile within 1e-4 of its
+# height of the converged one: measured for Gaussian and Lorentzian profiles at 2theta from 3 to 150 degrees
 _NODES = ((0.3, 4), (0.6, 6), (1.0, 8), (2.0, 14), (4.0, 24), (8.0, 48), (12.0, 80), (16.0, 96), (20.0, 128))
 _MOST_NODES = 320
 

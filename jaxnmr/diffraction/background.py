@@ -24,8 +24,8 @@ class Background:
 
     Attributes:
         kind: ``"chebyshev"`` (first kind, on the fitted range scaled to [-1, 1]), ``"interpolate"`` (straight lines
-            between knots, with the values there as coefficients) or ``"points"`` (the same through points that are given or
-            picked from the data).
+            between knots, with the values there as coefficients) or ``"points"`` (the same through points that are
+            given or picked from the data).
         terms: number of coefficients; ``"auto"`` chooses the number of Chebyshev polynomials by the BIC.
         knots: explicit positions in degrees; otherwise spread over the fitted range, or picked.
         spacing: ``"linear"`` or ``"log"`` (geometric) spacing of the knots.
@@ -94,8 +94,8 @@ class Background:
         """Interpolate linearly between background points.
 
         Args:
-            points: number of points to pick from the data; or ``(points,)`` positions in degrees, or ``(points, 2)`` positions
-                with counts.
+            points: number of points to pick from the data; or ``(points,)`` positions in degrees, or ``(points, 2)``
+                positions with counts.
             fixed: do not refine the counts there.
 
         Raises:
@@ -128,8 +128,8 @@ class Background:
         """Return this background plus a measured one, such as the pattern of the empty specimen holder.
 
         Args:
-            pattern: over the same range and with the same wavelength; interpolated to the fitted points. Its uncertainty
-                is added to that of the specimen's pattern.
+            pattern: over the same range and with the same wavelength; interpolated to the fitted points. Its
+                uncertainty is added to that of the specimen's pattern.
             scale: initial scale, for example the ratio of counting times.
         """
         return replace(self, measured=pattern, measured_scale=float(scale))

@@ -17,8 +17,8 @@ def scatter(
 ) -> float:
     """Return the scatter of the points about their neighbours, over their uncertainties.
 
-    It uses second differences of points some steps apart: in a smoothed pattern, adjacent points agree better than their
-    uncertainties suggest.
+    It uses second differences of points some steps apart: in a smoothed pattern, adjacent points agree better than
+    their uncertainties suggest.
 
     Args:
         keep: the points to use, preferably without peaks, which are curved, too.
@@ -71,8 +71,8 @@ def baseline(
     """Fit a smooth curve below the peaks, whatever fraction of the pattern they occupy; intensities may be negative.
 
     Points above the curve by more than the noise gradually lose their weight; points within the noise keep it. Waves
-    shorter than ``points`` are not followed; ``trust`` is the initial weight of each point. Source: Baek et al., Analyst
-    140, 250 (2015), with the noise of every point.
+    shorter than ``points`` are not followed; ``trust`` is the initial weight of each point. Source: Baek et al.,
+    Analyst 140, 250 (2015), with the noise of every point.
     """
     from scipy.ndimage import grey_opening, uniform_filter1d
 

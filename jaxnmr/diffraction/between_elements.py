@@ -1,8 +1,8 @@
 """Form factors of atoms between two elements, as a function of a continuous atomic number.
 
 Tables contain whole numbers of electrons. In between, every ``f(s)`` follows the cubic through the four nearest neutral
-atoms whose slope at an element is half the difference of its neighbours (Catmull & Rom). The tables are met exactly, and
-the slope is continuous; with straight lines it would jump by up to an electron per electron where a shell begins.
+atoms whose slope at an element is half the difference of its neighbours (Catmull & Rom). The tables are met exactly,
+and the slope is continuous; with straight lines it would jump by up to an electron per electron where a shell begins.
 Interpolating from every other element reproduces the one between to 0.09 electrons in the median and 0.36 at worst, so
 that the error between adjacent elements is a few hundredths.
 """

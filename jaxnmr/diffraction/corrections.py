@@ -135,9 +135,9 @@ def _cylinder_absorption_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, ja
 def automatic_slit(two_theta: Values) -> Float[Array, "*n"]:
     """Transmission of a slit that irradiates a constant specimen length, relative to a fixed one: ``sin(theta)``.
 
-    A beam of divergence ``a`` irradiates the length ``a R/sin(theta)`` of a flat specimen, so that a constant length requires
-    ``a`` proportional to ``sin(theta)``; higher orders are below (length/2R)², a thousandth. The factor multiplies the
-    calculated points, not the data, whose noise is that of the observed counts.
+    A beam of divergence ``a`` irradiates the length ``a R/sin(theta)`` of a flat specimen, so that a constant length
+    requires ``a`` proportional to ``sin(theta)``; higher orders are below (length/2R)², a thousandth. The factor
+    multiplies the calculated points, not the data, whose noise is that of the observed counts.
     """
     return jnp.abs(jnp.sin(0.5 * _DEG * two_theta))
 

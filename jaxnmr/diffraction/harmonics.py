@@ -1,8 +1,9 @@
 """Symmetrised spherical harmonics: general preferred orientation in a specimen with a fibre axis.
 
-The axis is the normal of a flat specimen, or the rotation axis of a capillary. A powder pattern then depends on the texture
-only through the density of poles ``h`` along the fibre axis, the inverse pole figure ``R(h)``, a function on the sphere
-with mean 1. By Friedel's law only even orders are observable, and the Laue class leaves few functions of each order ``l``.
+The axis is the normal of a flat specimen, or the rotation axis of a capillary. A powder pattern then depends on the
+texture only through the density of poles ``h`` along the fibre axis, the inverse pole figure ``R(h)``, a function on
+the sphere with mean 1. By Friedel's law only even orders are observable, and the Laue class leaves few functions of
+each order ``l``.
 """
 
 from functools import lru_cache
@@ -32,10 +33,11 @@ def real_harmonics(direction: Float[Array, "*n 3"], order: int) -> list[Float[Ar
         order: the highest, even.
 
     Returns:
-            For every order ``l`` the functions ``m = 0, 1, -1, 2, -2 ... l, -l`` in columns, ``(..., 2 l + 1)``; positive ``m``
-            denote ``cos(m phi)``, negative ones ``sin(|m| phi)``, without the phase (-1)^m.
+            For every order ``l`` the functions ``m = 0, 1, -1, 2, -2 ... l, -l`` in columns, ``(..., 2 l + 1)``;
+            positive ``m`` denote ``cos(m phi)``, negative ones ``sin(|m| phi)``, without the phase (-1)^m.
 
-        Source: recurrences of associated Legendre functions, Abramowitz & Stegun (1964), 8.5.3, with ``sin(theta)^m`` included in
+        Source: recurrences of associated Legendre functions, Abramowitz & Stegun (1964), 8.5.3, with ``sin(theta)^m``
+            included in
         the azimuthal part.
     """
     xp = namespace(direction)
@@ -65,8 +67,8 @@ def texture_basis(
 ) -> tuple[Float[np.ndarray, "harmonics k"], tuple[str, ...]]:
     """Return the harmonics allowed by the Laue class, orthonormal on the sphere (host).
 
-    Every harmonic is averaged over the rotations of the class. Averages that are linearly independent of earlier ones are
-    orthogonalised and form the basis, named after the original harmonics: ``"C4.0"``, ``"C6.6"``, ``"C2.-1"``.
+    Every harmonic is averaged over the rotations of the class. Averages that are linearly independent of earlier ones
+    are orthogonalised and form the basis, named after the original harmonics: ``"C4.0"``, ``"C6.6"``, ``"C2.-1"``.
 
     Args:
         group: the space group.
@@ -125,11 +127,12 @@ def texture_terms(
 ) -> Float[np.ndarray, "harmonics k"]:
     """Return the basis with the factors of ``1 + sum_l sqrt(4 pi/(2 l + 1)) P_l(cos psi) C_l k_l(h)`` (host).
 
-    ``psi`` is the angle between scattering vector and fibre axis: 0 for a flat specimen, 90 degrees for a capillary. In the
-    latter case every pole contributes the mean density on the circle perpendicular to the axis, and such an average multiplies
-    functions of order ``l`` by ``P_l(0)`` (Funk's theorem).
+    ``psi`` is the angle between scattering vector and fibre axis: 0 for a flat specimen, 90 degrees for a capillary. In
+    the latter case every pole contributes the mean density on the circle perpendicular to the axis, and such an average
+    multiplies functions of order ``l`` by ``P_l(0)`` (Funk's theorem).
 
-    Source: R. B. Von Dreele, J. Appl. Cryst. 30, 517 (1997), and M. Järvinen, ibid. 26, 525 (1993), for cylindrical sample symmetry.
+    Source: R. B. Von Dreele, J. Appl. Cryst. 30, 517 (1997), and M. Järvinen, ibid. 26, 525 (1993), for cylindrical
+    sample symmetry.
     """
     at_right_angles = {2: -1.0 / 2.0, 4: 3.0 / 8.0, 6: -5.0 / 16.0, 8: 35.0 / 128.0}
     orders = [order_of(name) for name in names]

@@ -1,8 +1,8 @@
 """Derivatives of a powder pattern: its Jacobian, and products of its columns without storing it.
 
-Positions and widths of peaks depend only on the cells and a few instrument parameters, however many parameters are refined;
-atoms change only areas. Derivatives at the points are therefore taken along area directions and with respect to the few
-numbers, and a small matrix combines the latter into the columns of all parameters.
+Positions and widths of peaks depend only on the cells and a few instrument parameters, however many parameters are
+refined; atoms change only areas. Derivatives at the points are therefore taken along area directions and with respect
+to the few numbers, and a small matrix combines the latter into the columns of all parameters.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,9 +27,10 @@ class LinearPattern(NamedTuple):
     """A pattern and its derivatives with respect to parameters, available stretch by stretch.
 
     Attributes:
-        columns: derivatives of the sum of peaks; first those along area directions, the last of which are the areas themselves.
-        mix: derivatives with respect to the parameters of the numbers, axial divergence, line ratios, background coefficients
-            and the arguments of the additional background parts.
+        columns: derivatives of the sum of peaks; first those along area directions, the last of which are the areas
+            themselves.
+        mix: derivatives with respect to the parameters of the numbers, axial divergence, line ratios, background
+            coefficients and the arguments of the additional background parts.
         background: at the points.
         basis: derivatives of the background with respect to the background coefficients and arguments above.
         shared: whether parameters share numbers; otherwise every parameter has its own.

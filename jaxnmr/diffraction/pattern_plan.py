@@ -34,8 +34,8 @@ class PeakTable(NamedTuple):
 class PatternPlan(Struct):
     """A powder pattern as a function of structures and histogram parameters.
 
-    `PowderDiffraction.plan` builds it and determines everything discrete on the host: reflections, background basis, and
-    the points that each peak reaches. :meth:`pattern` is traceable and has static shapes.
+    `PowderDiffraction.plan` builds it and determines everything discrete on the host: reflections, background basis,
+    and the points that each peak reaches. :meth:`pattern` is traceable and has static shapes.
 
     Attributes:
         x: 2theta in degrees; ``x_blocks`` the same divided into blocks of 32.
@@ -48,7 +48,8 @@ class PatternPlan(Struct):
         fixed: geometry of the instrument; ``instrument`` with starting values, ``background_function`` and ``cutoff`` of
             peak tails, for planning and reports.
         axial_mode: as for `PowderDiffraction`.
-        tiles_at_once: number of tiles summed at a time; chosen by type of device, as is the ``room`` for additional tiles.
+        tiles_at_once: number of tiles summed at a time; chosen by type of device, as is the ``room`` for additional
+            tiles.
     """
 
     x: Float[Array, " points"]

@@ -31,11 +31,13 @@ class PhasePlan(Struct):
         structure: data for the structure factors.
         equivalents: Laue-equivalent hkl; only one if nothing depends on directions.
         march_axis: hkl; ``size_axis``, too.
-        harmonics: of the texture, as returned by :func:`~jaxnmr.diffraction.harmonics.texture_terms`; empty without texture.
+        harmonics: of the texture, as returned by :func:`~jaxnmr.diffraction.harmonics.texture_terms`; empty without
+            texture.
         quartics: Stephens' quartic forms; empty without anisotropic microstrain.
         given: squared structure factors that replace those of the structure (Le Bail, or fixed).
-        name: phase name; ``intensities`` the source of |F|²; ``textured``; ``stephens`` and ``texture`` coefficient names;
-            ``uniaxial`` whether sizes differ along an axis; ``dispersion`` elements whose f' and f'' are parameters.
+        name: phase name; ``intensities`` the source of |F|²; ``textured``; ``stephens`` and ``texture`` coefficient
+            names; ``uniaxial`` whether sizes differ along an axis; ``dispersion`` elements whose f' and f'' are
+            parameters.
     """
 
     hkl: Float[Array, "n 3"]

@@ -102,13 +102,13 @@ class PowderDiffraction:
         Args:
             crystals: one crystal, or several by phase name.
             two_theta: the points in degrees: ``(points,)``, or a tuple ``(first, last, step)``.
-                like: a measured pattern whose points are used instead (except excluded regions); it also provides the starting
-                    background, which is zero otherwise.
+                like: a measured pattern whose points are used instead (except excluded regions); it also provides the
+                    starting background, which is zero otherwise.
                 reflections: by phase, ``(hkl, multiplicity, f_squared)`` to use unchanged.
 
             Raises:
-                ConventionError: no points, no wavelength, a wavelength impossible at these angles, or an unknown phase or type of
-                    device.
+                ConventionError: no points, no wavelength, a wavelength impossible at these angles, or an unknown phase
+                    or type of device.
                 DataError: no reflection in range, points that do not increase.
         """
         pattern = self._points(two_theta, like)
@@ -177,8 +177,8 @@ class PowderDiffraction:
         """Simulate the pattern of these structures without noise (host); accepts the arguments of :meth:`plan`.
 
         Args:
-            values: values of refinable quantities by local name (``scale``, ``size``, ``background`` ...); the others have the
-                instrument's or default starting values. A single number applies to all elements of a quantity.
+            values: values of refinable quantities by local name (``scale``, ``size``, ``background`` ...); the others
+                have the instrument's or default starting values. A single number applies to all elements of a quantity.
 
         Returns:
             Intensities, none below zero, with ``sigma = sqrt(max(y, 1))``.
@@ -231,7 +231,8 @@ class PowderDiffraction:
         """Return the background with all open settings derived from the data: terms, points, heights (host).
 
         Raises:
-            ConventionError: a point or broad peak outside the fitted range, or a measured background of another wavelength.
+            ConventionError: a point or broad peak outside the fitted range, or a measured background of another
+                wavelength.
             DataError: a measured background that does not cover the range.
         """
         instrument, x, y = self.measured(pattern)

@@ -2,8 +2,8 @@
 
 The Jacobian of a pattern is ``sum over peaks of (d profile / d q) (d q / d parameter)``, where q are the area, width,
 Lorentzian fraction and line positions of each peak. The first factor is computed here in one pass over the
-tiles; the second is a small table; their product is a batched matrix product. Areas depend on every parameter, the other q
-only on a few numbers: these have columns of their own, which the parameters share.
+tiles; the second is a small table; their product is a batched matrix product. Areas depend on every parameter, the
+other q only on a few numbers: these have columns of their own, which the parameters share.
 """
 
 from collections.abc import Callable, Sequence
@@ -217,8 +217,8 @@ class ProfileColumns(NamedTuple):
     """Derivatives of the sum of peaks, side by side: along area directions, by numbers, by shl and by each line's ratio.
 
     Attributes:
-        by_area: derivatives of areas along any number of directions. (Along the areas themselves, the pattern is its own
-            derivative.)
+        by_area: derivatives of areas along any number of directions. (Along the areas themselves, the pattern is its
+            own derivative.)
         by_line: derivatives of fwhm, eta and the position of each line by a few numbers.
     """
 
@@ -231,8 +231,8 @@ class ProfileColumns(NamedTuple):
     def fold(self, core: Tiles, tail: Tiles, at_once: int, visit: Visit[Total], start: Total) -> Total:
         """Fold ``visit(total, first, columns)`` over stretches of points from ``first``; columns are ``(rows, columns)``.
 
-        Stretches are short enough for their columns to stay in a core's cache, so that they are never written to memory. There is
-        no reverse mode. Rows beyond the last point are padding.
+        Stretches are short enough for their columns to stay in a core's cache, so that they are never written to
+        memory. There is no reverse mode. Rows beyond the last point are padding.
 
         Args:
             at_once: number of tiles at a time, and of blocks in a stretch.

@@ -61,9 +61,9 @@ class Instrument:
             (0.5: unpolarised laboratory tube, about 0.99: synchrotron). Not used for neutrons.
         monochromator_deg: 2theta of a crystal monochromator, in the incident or the diffracted beam; replaces
             ``polarization`` if given.
-        divergence_slit: ``"fixed"``, or ``"automatic"``: opens with the angle so that a constant length of a flat specimen is
-            irradiated, and the calculated peaks are multiplied by sin(theta). ``None`` means fixed, unless the file of a
-            pattern says otherwise.
+        divergence_slit: ``"fixed"``, or ``"automatic"``: opens with the angle so that a constant length of a flat
+            specimen is irradiated, and the calculated peaks are multiplied by sin(theta). ``None`` means fixed, unless
+            the file of a pattern says otherwise.
         zero: 2theta offset in degrees, added to the calculated position.
         U, V, W: Gaussian variance, ``U tan² + V tan + W`` in centidegree² (GSAS convention).
         X, Y, Z: Lorentzian FWHM, ``X / cos + Y tan + Z`` in centidegree.

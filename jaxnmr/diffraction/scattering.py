@@ -1,8 +1,8 @@
 """Scattering factors: X-ray form factors of atoms and ions with anomalous dispersion, neutron scattering lengths.
 
 Tables come from gemmi: International Tables C (1992) four-Gaussian coefficients, Cromer-Liberman f' and f'',
-and the 1992 neutron scattering lengths of Sears (Neutron News 3, 26), real parts at thermal energies. Lengths of isotopes,
-from the same source, are tabulated in this package.
+and the 1992 neutron scattering lengths of Sears (Neutron News 3, 26), real parts at thermal energies. Lengths of
+isotopes, from the same source, are tabulated in this package.
 """
 
 import gemmi
@@ -37,8 +37,8 @@ class ScatteringFactors(Struct):
 def scattering_factors(species: tuple[str, ...], radiation: str, wavelength: float) -> ScatteringFactors:
     """Look up the scattering factors of type symbols such as ``"O"``, ``"Ca2+"``, ``"D"``, ``"7Li"`` (host).
 
-    X-rays do not distinguish isotopes, nor neutrons charges. An ion that is not tabulated scatters X-rays as the neutral
-    atom, with a warning.
+    X-rays do not distinguish isotopes, nor neutrons charges. An ion that is not tabulated scatters X-rays as the
+    neutral atom, with a warning.
 
     Raises:
         ConventionError: an element or isotope that is not tabulated.

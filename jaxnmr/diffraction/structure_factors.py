@@ -47,7 +47,8 @@ class StructureFactors(Struct):
         membership: 1 where the image belongs to the site.
         centring: number of lattice points per cell.
         factors: scattering factors per site.
-        of_element: 1 where the site is of an element whose dispersion is a parameter; one column per such element, or none.
+        of_element: 1 where the site is of an element whose dispersion is a parameter; one column per such element, or
+            none.
         has_aniso: whether any site has anisotropic displacement.
     """
 

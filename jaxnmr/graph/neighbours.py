@@ -57,8 +57,8 @@ def plan_neighbours(
 
     Raises:
         ShapeError: arrays of the wrong shape.
-        ConventionError: a cell without volume, numbers that are not finite, a cutoff that is not positive, or coinciding
-            atoms.
+        ConventionError: a cell without volume, numbers that are not finite, a cutoff that is not positive, or
+            coinciding atoms.
     """
     lattice, positions = _checked(lattice, positions, cutoff)
     n = len(positions)
@@ -67,7 +67,8 @@ def plan_neighbours(
     wrapped = np.floor(fractional)
     fractional = fractional - wrapped
 
-    # reciprocal of the distance between opposite faces in units of the cutoff: reach of the cutoff in fractional coordinates
+    # reciprocal of the distance between opposite faces in units of the cutoff: reach of the cutoff in fractional
+    # coordinates
     reach = cutoff * np.linalg.norm(np.linalg.inv(lattice), axis=0) + 1e-9
     cells = np.stack(np.meshgrid(*(np.arange(-np.ceil(r), np.ceil(r) + 1) for r in reach), indexing="ij"), -1)
     cells = cells.reshape(-1, 3)

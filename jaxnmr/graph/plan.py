@@ -40,7 +40,8 @@ class GraphPlan(Struct):
     def graph(self, crystal: Crystal) -> jraph.GraphsTuple:
         """Return the graph of a crystal with the same group and sites (traceable in cell and coordinates).
 
-        The cell may change only in the directions allowed by its space group; otherwise images are no longer equivalent.
+        The cell may change only in the directions allowed by its space group; otherwise images are no longer
+        equivalent.
         """
         xp = namespace(crystal.cell, crystal.xyz)
         vectors = lattice(xp.asarray(crystal.cell))
@@ -65,8 +66,8 @@ class GraphPlan(Struct):
 def plan_graph(crystal: Crystal, *, cutoff: float, skin: float = 0.5, species: Sequence[str]) -> GraphPlan:
     """List the neighbours of every site of a crystal (host).
 
-    Nodes are the atoms of one primitive cell, as atoms related by centring translations are equivalent. Only one atom of every
-    site receives edges; the network's result for it is rotated to its images. In P1 every atom is a site.
+    Nodes are the atoms of one primitive cell, as atoms related by centring translations are equivalent. Only one atom
+    of every site receives edges; the network's result for it is rotated to its images. In P1 every atom is a site.
 
     Args:
         crystal: without partial occupancies.
@@ -122,7 +123,8 @@ def build_graph(
     Args:
         crystal: the crystal.
         cutoff, skin: neighbours are those within the sum, Å.
-        species: the table that ``nodes["species"]`` refers to; by default the elements of the crystal in alphabetical order.
+        species: the table that ``nodes["species"]`` refers to; by default the elements of the crystal in alphabetical
+            order.
 
     Raises:
         ConventionError: coinciding atoms, or an element that is not in the table.

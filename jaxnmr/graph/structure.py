@@ -1,13 +1,14 @@
 """A periodic structure as a `jraph.GraphsTuple`.
 
-Nodes are the atoms of a cell: ``positions`` ``(nodes, 3)`` in Å, ``species`` ``(nodes,)`` indices into a table of elements.
-Edges are neighbours: ``shifts`` ``(edges, 3)``, integer translations of the sender. The global is the ``lattice``
-``(graphs, 3, 3)``. Edge vectors are functions of positions and lattice, so that both have derivatives.
+Nodes are the atoms of a cell: ``positions`` ``(nodes, 3)`` in Å, ``species`` ``(nodes,)`` indices into a table of
+elements. Edges are neighbours: ``shifts`` ``(edges, 3)``, integer translations of the sender. The global is the
+``lattice`` ``(graphs, 3, 3)``. Edge vectors are functions of positions and lattice, so that both have derivatives.
 
 If symmetry is used, atoms are images of a few representatives, and only these receive edges. Three more node arrays
-describe the images: ``image`` ``(nodes,)``, the node of which the atom is an image, ``turn`` ``(nodes, 3, 3)``, the Cartesian
-matrix that transforms the representative's tensors to the atom's, and ``parity`` ``(nodes,)``, its determinant. A shorter
-fourth array, ``representatives``, lists the nodes that are their own image, in order; a network may compute these alone.
+describe the images: ``image`` ``(nodes,)``, the node of which the atom is an image, ``turn`` ``(nodes, 3, 3)``, the
+Cartesian matrix that transforms the representative's tensors to the atom's, and ``parity`` ``(nodes,)``, its
+determinant. A shorter fourth array, ``representatives``, lists the nodes that are their own image, in order; a network
+may compute these alone.
 """
 
 from collections.abc import Sequence
@@ -46,7 +47,8 @@ def structure_graph(
         elements: per atom; charges are ignored.
         cutoff: Å.
         species: the table of elements to which the indices of the graph refer.
-        image, turn: representatives and Cartesian matrices of symmetry images, as above; by default every atom represents itself.
+        image, turn: representatives and Cartesian matrices of symmetry images, as above; by default every atom
+            represents itself.
 
     Returns:
         One graph of NumPy arrays, with edges sorted by receiver.
@@ -97,8 +99,9 @@ def neighbour_list_margin(
     """Distance by which the closest unlisted pair must still exceed the cutoff, in Å (traceable).
 
     A pair that was beyond ``reach`` in the reference is now beyond ``s reach - 2 u``, where s is a lower bound of the
-    contraction of the cell in any direction, ``s^2 >= 1 - |F F^T - 1|`` for the deformation F, and u the largest displacement
-    of an atom within the cell relative to the common one. Rotations of the whole structure do not reduce it.
+    contraction of the cell in any direction, ``s^2 >= 1 - |F F^T - 1|`` for the deformation F, and u the largest
+    displacement of an atom within the cell relative to the common one. Rotations of the whole structure do not reduce
+    it.
 
     Args:
         graph, reference: one structure, now and at the time neighbours were listed.

@@ -1,7 +1,7 @@
 """Couplings between spins in Hz: dipolar from the geometry, J from reduced couplings.
 
-Energies are ``h I . T . S``. A dipolar tensor has the principal values ``(-d, -d, 2 d)`` with 2d along the vector; J tensors
-add to it. d is negative for two nuclei with gyromagnetic ratios of the same sign. This is mrsimulator's D.
+Energies are ``h I . T . S``. A dipolar tensor has the principal values ``(-d, -d, 2 d)`` with 2d along the vector; J
+tensors add to it. d is negative for two nuclei with gyromagnetic ratios of the same sign. This is mrsimulator's D.
 """
 
 import jax.numpy as jnp

@@ -17,10 +17,10 @@ from .quadrupolar import CQ_HZ_PER_AU_BARN
 class EffectiveQuadrupole:
     """A quadrupole moment fitted to measured couplings; its ``q_barn`` can be passed to any function with that argument.
 
-    Computed field gradients are wrong by a few per cent, by similar factors at all sites of an element. It is therefore usual
-    to replace the nuclear moment by the slope of measured couplings against computed gradients. This moment is specific to the
-    functional, pseudopotentials and treatment of the structure for which it was fitted, and includes thermal motion: for alpha
-    quartz PBE calculations give 5.1 to 5.5 MHz for 17O. None is therefore built in.
+    Computed field gradients are wrong by a few per cent, by similar factors at all sites of an element. It is therefore
+    usual to replace the nuclear moment by the slope of measured couplings against computed gradients. This moment is
+    specific to the functional, pseudopotentials and treatment of the structure for which it was fitted, and includes
+    thermal motion: for alpha quartz PBE calculations give 5.1 to 5.5 MHz for 17O. None is therefore built in.
 
     Attributes:
         isotope: the nucleus.
@@ -45,7 +45,8 @@ class EffectiveQuadrupole:
 
         Args:
             nucleus: isotope, ``"17O"``.
-            vzz_au: ``(sites,)`` largest principal values of computed field gradients in atomic units; signs are ignored.
+            vzz_au: ``(sites,)`` largest principal values of computed field gradients in atomic units; signs are
+                ignored.
             cq_hz: ``(sites,)`` measured couplings in Hz; signs, which spectra rarely determine, are ignored.
 
         Raises:

@@ -119,9 +119,9 @@ def equivalent_euler(alpha_deg: float, beta_deg: float, gamma_deg: float) -> Flo
 def relative_euler(tensor: Numbers, frame: Numbers, *, convention: str = "mrsimulator") -> Euler:
     """Return the canonical Euler angles of one symmetric tensor in the principal frame of another (host).
 
-    Of the 16 equivalent sets (in mrsimulator's convention) the one with beta and gamma in [0, 90] and alpha in [0, 180] is
-    chosen, the smallest if there are several. Unobservable angles are set to 0: alpha if the tensor has two equal principal
-    values, gamma if the frame's tensor has two, and all three if either is isotropic.
+    Of the 16 equivalent sets (in mrsimulator's convention) the one with beta and gamma in [0, 90] and alpha in [0, 180]
+    is chosen, the smallest if there are several. Unobservable angles are set to 0: alpha if the tensor has two equal
+    principal values, gamma if the frame's tensor has two, and all three if either is isotropic.
 
     Args:
         tensor: ``(3, 3)``, such as a shielding; only the symmetric part counts.

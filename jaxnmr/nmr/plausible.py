@@ -6,8 +6,8 @@ from ..errors import ConventionError
 from .isotopes import isotope as isotope_data
 from .isotopes import reference_hz
 
-# smallest and largest plausible size in the expected unit; smaller values were probably typed in a unit a thousand or a million
-# times larger (kHz, MHz), larger ones in a smaller one. Zero, and its rounding errors, are accepted in any unit
+# smallest and largest plausible size in the expected unit; smaller values were probably typed in a unit a thousand or a
+# million times larger (kHz, MHz), larger ones in a smaller one. Zero, and its rounding errors, are accepted in any unit
 _SPEED_HZ = (200.0, 1e6)
 _LEAST_COUPLING_HZ = 100.0
 _ROUNDING_HZ = 1e-3
@@ -22,8 +22,9 @@ _FIELD_OF_PULSES_HZ = (150.0, 1e7)
 _PULSE_S = (1e-8, 0.1)
 _DEAD_TIME_S = (1e-8, 0.05)
 _WINDOW_HZ = (5.0, 1e8)
-# eQ/h times a field gradient of one atomic unit, per barn; the largest gradients in molecules and solids are 3 atomic units for
-# light elements and metals, and 15 for heavy halogens and p elements with a covalent bond (C_Q of 127I in I2: 2.5 GHz)
+# eQ/h times a field gradient of one atomic unit, per barn; the largest gradients in molecules and solids are 3 atomic
+# units for light elements and metals, and 15 for heavy halogens and p elements with a covalent bond (C_Q of 127I in I2:
+# 2.5 GHz)
 _HZ_PER_BARN = 234.9648e6
 _MOST_GRADIENT, _MOST_GRADIENT_HEAVY = 6.0, 25.0
 _FIRST_HEAVY, _CHLORINE = 33, 17

@@ -44,11 +44,11 @@ def start_at(fid: Fid, point: int) -> Fid:
 def remove_digital_filter(fid: Fid) -> Fid:
     """Return the decay as if sampled from time zero on, without the delay of the digital filter.
 
-    The delay need not be an integer: it is a linear phase in the frequency domain (band-limited interpolation), applied to
-    the record extended by as many zeros, so that its end does not wrap into its start. The filter's build-up before time
-    zero is cut off, so that the first points carry the filter's ripple and the transform has a slightly wavy baseline.
-    :func:`fourier_transform` of the decay as recorded avoids this and is preferable; use this function to inspect the
-    decay or to pass it to other programs.
+    The delay need not be an integer: it is a linear phase in the frequency domain (band-limited interpolation), applied
+    to the record extended by as many zeros, so that its end does not wrap into its start. The filter's build-up before
+    time zero is cut off, so that the first points carry the filter's ripple and the transform has a slightly wavy
+    baseline. :func:`fourier_transform` of the decay as recorded avoids this and is preferable; use this function to
+    inspect the decay or to pass it to other programs.
 
     Returns:
         The decay with ``group_delay`` 0, shorter by the delay rounded up.
@@ -143,11 +143,12 @@ def phase(spectrum: Spectrum, zero_deg: float = 0.0, first_deg: float = 0.0, *, 
 def autophase(spectrum: Spectrum, *, first_limit_deg: float = 360.0) -> tuple[float, float]:
     """Find the phase ``(zero_deg, first_deg)`` about 0 ppm that makes the real part pure absorption, for :func:`phase`.
 
-    It minimises ``sum |real part| / sqrt(sum real part^2)``, with negative points counted twice: absorption is positive and
-    decays as ``1/f^2`` away from a line, dispersion as ``1/f``. This holds for powder patterns as well as for lines, as
-    long as all of the signal is positive. The spectrum is first smoothed to 1/512 of its width to reduce noise. A grid
-    over both phases is followed by a pattern search; there are no random numbers. The phase at the strongest line is accurate
-    to about 1 degree at a signal-to-noise ratio of 150, 0.2 at 1000; the first order of a single line is poorly determined.
+    It minimises ``sum |real part| / sqrt(sum real part^2)``, with negative points counted twice: absorption is positive
+    and decays as ``1/f^2`` away from a line, dispersion as ``1/f``. This holds for powder patterns as well as for
+    lines, as long as all of the signal is positive. The spectrum is first smoothed to 1/512 of its width to reduce
+    noise. A grid over both phases is followed by a pattern search; there are no random numbers. The phase at the
+    strongest line is accurate to about 1 degree at a signal-to-noise ratio of 150, 0.2 at 1000; the first order of a
+    single line is poorly determined.
 
     Args:
         spectrum: complex.
@@ -175,7 +176,8 @@ def autophase(spectrum: Spectrum, *, first_limit_deg: float = 360.0) -> tuple[fl
     def cost(zero: float, first: float) -> float:
         real = (smooth * np.exp(1j * np.radians(zero) + turn * (first / 360.0))).real
         size = np.abs(real).sum() + np.maximum(-real, 0.0).sum()
-        # strong points determine the sign, because the plain sum is the signal at time zero, which may not have been recorded
+        # strong points determine the sign, because the plain sum is the signal at time zero, which may not have been
+        # recorded
         return size / np.sqrt((real * real).sum() * len(real)) + float((real * np.abs(real)).sum() < 0)
 
     firsts = np.linspace(-1.0, 1.0, 2 * int(np.ceil(first_limit_deg / 30.0)) + 1) * first_limit_deg

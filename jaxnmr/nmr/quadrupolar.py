@@ -29,8 +29,9 @@ def quadrupolar_from_efg(
 ) -> Float[Array, "*n 3 3"]:
     """Return the quadrupolar tensor ``e Q V/h`` in Hz in the frame of the field gradient.
 
-    Its largest principal value is Cq, signed: for a nucleus with negative Q its sign is opposite to that of Vzz. The sign of
-    the field gradient is that of ``Vij = d2 V/dxi dxj`` of the potential (CASTEP, Quantum ESPRESSO and magres files).
+    Its largest principal value is Cq, signed: for a nucleus with negative Q its sign is opposite to that of Vzz. The
+    sign of the field gradient is that of ``Vij = d2 V/dxi dxj`` of the potential (CASTEP, Quantum ESPRESSO and magres
+    files).
 
     Args:
         efg: ``(..., 3, 3)``, symmetric and traceless except for rounding (files give as few as four decimals), which is
@@ -40,7 +41,8 @@ def quadrupolar_from_efg(
         q_barn: quadrupole moment in barn; may be traced.
 
     Raises:
-        ConventionError: a tensor that is not a field gradient, an unknown unit, or a nucleus of spin 1/2 or unknown moment.
+        ConventionError: a tensor that is not a field gradient, an unknown unit, or a nucleus of spin 1/2 or unknown
+            moment.
     """
     scale = _unit(unit)
     check_efg(efg, slack=ROUNDING_AU * EFG_AU_V_PER_M2 / scale)
@@ -88,8 +90,8 @@ def quadrupolar_product(cq_hz: Numbers, eta: Numbers) -> Float[Array, "*n"]:
 def quadrupolar_frequency(cq_hz: Numbers, spin: float) -> Float[Array, "*n"]:
     """``nu_Q = 3 Cq/(2 I (2I - 1))`` in Hz: the line spacing of a single crystal with the tensor axis along the field.
 
-    With eta = 0 the first-order energy difference of m and m - 1 is ``nu_Q (m - 1/2) (3 cos^2 theta - 1)/2``. Some authors
-    call half of this nu_Q; SIMPSON and mrsimulator use Cq.
+    With eta = 0 the first-order energy difference of m and m - 1 is ``nu_Q (m - 1/2) (3 cos^2 theta - 1)/2``. Some
+    authors call half of this nu_Q; SIMPSON and mrsimulator use Cq.
 
     Raises:
         ConventionError: the spin is not a multiple of 1/2 above 1/2.

@@ -16,7 +16,8 @@ from ..typing import Array, Numbers, Values
 # By name, reference_ppm and slope for shieldings in the usual sign, of valence electrons only.
 # nmrcryspy (github.com/mVenetos97/nmrcryspy, nmrcryspy/nmr/__init__.py) has shift = 0.8292 T - 437.69 ppm for every principal
 # component of VASP's output without core electrons, T = dB_induced/dB: MINUS the shielding. Alpha quartz has T of about
-# 395 to 398.5 ppm in the underlying data (see `jaxnmr.models.data.tensor_data.read_si_nmr`): -110 to -107 ppm, measured -107.4.
+# 395 to 398.5 ppm in the underlying data (see `jaxnmr.models.data.tensor_data.read_si_nmr`): -110 to -107 ppm, measured
+# -107.4.
 PUBLISHED_SHIFTS = {"nmrcryspy/29Si": (-437.69, -0.8292)}
 # offset_hz and slope; the same file gives J = 1.4217 J_calculated + 3.7953 Hz for 29Si-O-29Si
 PUBLISHED_COUPLINGS = {"nmrcryspy/29Si-O-29Si": (3.7953, 1.4217)}
@@ -64,8 +65,9 @@ class ShiftReference(Struct):
 
         Args:
             name: ``"nmrcryspy/29Si"``: silica, VASP with PBE.
-            core_ppm: contribution of the core electrons included in the shieldings it will be applied to: 0 for those of valence
-                electrons only; 838 for models trained on data of :func:`jaxnmr.models.data.tensor_data.read_si_nmr`, which adds it.
+            core_ppm: contribution of the core electrons included in the shieldings it will be applied to: 0 for those
+                of valence electrons only; 838 for models trained on data of
+                :func:`jaxnmr.models.data.tensor_data.read_si_nmr`, which adds it.
 
         Raises:
             ConventionError: a name that is not in the table.

@@ -79,10 +79,10 @@ class Site:
         amplitude: relative intensity (abundance, population).
         gaussian_hz, lorentzian_hz: full widths at half maximum of the broadening.
         couplings: weak couplings to other spins.
-        transitions: ``"central"``, ``"satellites"``, ``"all"`` or pairs of quantum numbers, if they differ from those of the
-            spectrum. The amplitude is that of all of them together.
-        like: label of the site whose shift, tensors and couplings this one shares, overriding the values given here; for example
-            for the satellites of a site with an amplitude and widths of their own.
+        transitions: ``"central"``, ``"satellites"``, ``"all"`` or pairs of quantum numbers, if they differ from those
+            of the spectrum. The amplitude is that of all of them together.
+        like: label of the site whose shift, tensors and couplings this one shares, overriding the values given here;
+            for example for the satellites of a site with an amplitude and widths of their own.
         label: shown in reports; parameters are named after it.
     """
 

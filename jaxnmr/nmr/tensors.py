@@ -1,11 +1,11 @@
 """Second-rank NMR tensors: parts, spherical components, principal values, and their conventions.
 
 Functions take one tensor ``(3, 3)`` or many ``(..., 3, 3)``, work on NumPy and JAX arrays, preserve their dtype and
-are differentiable. Tensors built without JAX arrays are NumPy arrays, as they would otherwise require compiling many small
-programs. Values are checked if they are concrete, that is, outside ``jit`` and ``grad``.
+are differentiable. Tensors built without JAX arrays are NumPy arrays, as they would otherwise require compiling many
+small programs. Values are checked if they are concrete, that is, outside ``jit`` and ``grad``.
 
-A *shielding* sigma and a *shift* delta have opposite signs, ``delta = reference - sigma``; every name or docstring states
-which one is meant. Principal values are eigenvalues of the symmetric part.
+A *shielding* sigma and a *shift* delta have opposite signs, ``delta = reference - sigma``; every name or docstring
+states which one is meant. Principal values are eigenvalues of the symmetric part.
 """
 
 import math
@@ -202,11 +202,12 @@ def principal_frame(tensor: Numbers, order: str = "haeberlen") -> PrincipalFrame
             ``"efg"`` by ``|zz| >= |yy| >= |xx|`` (x and y exchanged), ``"ascending"`` or ``"descending"`` by value.
 
     Returns:
-            The frame, with ``T = axes diag(values) axes^T``. Axes are right-handed and constant under differentiation (they are
-            not unique if two values coincide, but always orthonormal); values have exact first derivatives.
+            The frame, with ``T = axes diag(values) axes^T``. Axes are right-handed and constant under differentiation
+            (they are not unique if two values coincide, but always orthonormal); values have exact first derivatives.
 
         Raises:
-            ShapeError, ConventionError: a shape other than ``(..., 3, 3)``, values that are not finite, or an unknown order.
+            ShapeError, ConventionError: a shape other than ``(..., 3, 3)``, values that are not finite, or an unknown
+                order.
     """
     if order not in ORDERS:
         raise ConventionError(f"order is {order!r}; expected one of {', '.join(ORDERS)}")
@@ -342,8 +343,8 @@ def maryland_from_herzfeld_berger(
 def quadrupolar_from(cq_hz: Numbers, eta: Numbers) -> Float[Array, "*n 3 3"]:
     """Quadrupolar tensor ``e Q V/h`` in Hz in its principal frame, with the largest component ``Cq`` along z.
 
-    ``diag(-Cq (1 + eta)/2, -Cq (1 - eta)/2, Cq)``: x and y as in mrsimulator, where x is the axis of the larger of the two.
-    For the frame of ``eta = (Vxx - Vyy)/Vzz`` with ``|Vyy| >= |Vxx|``, rotate by 90 degrees about z.
+    ``diag(-Cq (1 + eta)/2, -Cq (1 - eta)/2, Cq)``: x and y as in mrsimulator, where x is the axis of the larger of the
+    two. For the frame of ``eta = (Vxx - Vyy)/Vzz`` with ``|Vyy| >= |Vxx|``, rotate by 90 degrees about z.
 
     Raises:
         ConventionError: eta outside 0 to 1, or values that are not finite.

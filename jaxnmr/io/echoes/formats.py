@@ -24,7 +24,8 @@ _COLUMNS = "time_us,real,imag"
 def read_echo(path: str | Path, imaginary: str | Path | None = None) -> Echo:
     """Read echo curves from one file, or from two.
 
-    - Two files, ``read_echo("echos_r.txt", "echos_i.txt")``: real and imaginary parts, one curve per line, numbers separated by
+    - Two files, ``read_echo("echos_r.txt", "echos_i.txt")``: real and imaginary parts, one curve per line, numbers
+    separated by
       tabs, blanks or commas (the layout of the ML4SCI NMR challenge). They contain no times.
     - Columns (csv, txt): time in µs, real and imaginary part of one curve, with or without the titles ``time_us,real,imag``.
     - ``npz``: ``curves`` (complex, or ``real`` and ``imag``), ``(curves, points)``, and ``time_us`` if known.
@@ -34,7 +35,8 @@ def read_echo(path: str | Path, imaginary: str | Path | None = None) -> Echo:
         imaginary: the file of imaginary parts.
 
     Raises:
-        ParseError: text that is not a number, lines of different lengths, or an archive without curves; states the line.
+        ParseError: text that is not a number, lines of different lengths, or an archive without curves; states the
+            line.
         DataError, ShapeError: numbers that are not finite, or parts of different sizes.
     """
     path = Path(path)

@@ -137,7 +137,8 @@ def axis_of(title: str) -> Axis | None:
         title: of a column, or a label, with its unit: ``2theta (deg)``, ``q_nm^-1``, ``d-spacing [Å]``, ``θ/mrad``.
 
     Raises:
-        Refusal: an axis that cannot be converted to 2theta (time, energy, length, channel, other angles), or Q without unit.
+        Refusal: an axis that cannot be converted to 2theta (time, energy, length, channel, other angles), or Q without
+            unit.
     """
     name = plain_title(title)
     if (axis := _formula(title, name)) is not None:

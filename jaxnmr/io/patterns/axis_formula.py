@@ -100,7 +100,8 @@ class _Parser:
             if self._next("*"):
                 found = found.times(self._atom())
             elif self._next("/", "over"):
-                # lambda/2sin(theta) is read as in typeset formulae: everything that follows a number is in the denominator
+                # lambda/2sin(theta) is read as in typeset formulae: everything that follows a number is in the
+                # denominator
                 below = self._atom()
                 while below[1:] == Monomial()[1:] and self._follows():
                     below = below.times(self._atom())

@@ -26,9 +26,9 @@ def looks_like_brml(names: Iterable[str]) -> bool:
 def read_brml(path: str | Path, archive: Archive, bank: int | None = None) -> Measured:
     """Read one range of a ``.brml`` file.
 
-    A range has a measured data route: one ``<Datum>`` per point, whose columns are named by ``<DataViews>``. Intensities
-    contain the factor of an automatic absorber, so that their uncertainties are those of the underlying counts times the
-    factor. If the counting time changes from point to point, both are scaled to its mean.
+    A range has a measured data route: one ``<Datum>`` per point, whose columns are named by ``<DataViews>``.
+    Intensities contain the factor of an automatic absorber, so that their uncertainties are those of the underlying
+    counts times the factor. If the counting time changes from point to point, both are scaled to its mean.
 
     Args:
         path: for error messages.

@@ -47,21 +47,22 @@ def looks_like_bruker_raw(data: bytes) -> bool:
 def read_bruker_raw(path: str | Path, data: bytes, bank: int | None = None) -> Measured:
     """Read one range of a RAW file.
 
-    ``RAW ``, present before each range or only before the first: number of steps at 4, step at 12, 2theta start at 24, Kα1 and
-    Kα2 at 72, whether another range follows at 152, and a float32 per step from 156 on.
+    ``RAW ``, present before each range or only before the first: number of steps at 4, step at 12, 2theta start at 24,
+    Kα1 and Kα2 at 72, whether another range follows at 152, and a float32 per step from 156 on.
 
     ``RAW2``: number of ranges at 4, Kα1, Kα2 and their ratio at 190, and from 256 on each range with its header (its length
     at 0, number of steps at 2, step at 12, 2theta start at 16) and a float32 per step.
 
     ``RAW1.01``: a file header of 712 bytes (number of ranges at 12, goniometer radius in mm at 564, Kα1, Kα2 and their
     ratio at 624), then for each range a header (number of steps at 4, 2theta start at 16, step at 176, type of
-    scan at 196, quantities that vary from point to point at 248, bytes per point at 252, extra bytes at 256) and its points:
-    a float32, and a float64 for each varying quantity, the first of which is 2theta.
+    scan at 196, quantities that vary from point to point at 248, bytes per point at 252, extra bytes at 256) and its
+    points: a float32, and a float64 for each varying quantity, the first of which is 2theta.
 
-    ``RAW4.00``: segments with a type and a length from byte 61 on (type 30: diameter of the goniometer circle at 24, mean Kα,
-    Kα1, Kα2, Kβ and ratio at 72), interspersed with ranges of type 0 or 160 (type of scan at 32, start at 72, step at 80,
-    number of steps at 88, bytes per point at 136, bytes of its own segments at 140, which follow at 160; a drive is
-    of type 50, with a mark at 8 that is 2 for the scanned one, and its name at 12). Points begin with a float32.
+    ``RAW4.00``: segments with a type and a length from byte 61 on (type 30: diameter of the goniometer circle at 24,
+    mean Kα, Kα1, Kα2, Kβ and ratio at 72), interspersed with ranges of type 0 or 160 (type of scan at 32, start at 72,
+    step at 80, number of steps at 88, bytes per point at 136, bytes of its own segments at 140, which follow at 160; a
+    drive is of type 50, with a mark at 8 that is 2 for the scanned one, and its name at 12). Points begin with a
+    float32.
 
     Args:
         path: for error messages.

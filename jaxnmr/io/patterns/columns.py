@@ -28,11 +28,11 @@ def read_columns(path: str | Path, text: str) -> Measured:
     be separators. ``#`` and ``!`` start comments, as do ``;``, ``//`` and ``%`` at the start of a line; text before
     the first numbers is skipped. A header that names the columns determines their meaning: ``weight`` is 1/sigma²,
     where weight 0 means not measured; ``variance`` is sigma²; ``error (%)`` is relative to the intensity; factors of an
-    ``attenuator`` multiply intensities and uncertainties. A third column with another name (calculated, background) is not
-    used as uncertainty. One without a name is, unless it is constant, contains attenuator factors or follows the intensity.
-    A header may state that intensities are counts per second, and the time per step. If the header, or the label of a .chi
-    file, names the first column as something other than 2theta in degrees, the axes supported by `Axis` are converted
-    later, and all others are refused.
+    ``attenuator`` multiply intensities and uncertainties. A third column with another name (calculated, background) is
+    not used as uncertainty. One without a name is, unless it is constant, contains attenuator factors or follows the
+    intensity. A header may state that intensities are counts per second, and the time per step. If the header, or the
+    label of a .chi file, names the first column as something other than 2theta in degrees, the axes supported by `Axis`
+    are converted later, and all others are refused.
 
     Args:
         path: for error messages.

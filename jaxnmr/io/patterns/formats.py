@@ -47,11 +47,11 @@ def read_pattern(
     Args:
         path: the file.
         format: one of ``FORMATS``, to override the recognition.
-        wavelength: in Å, one or two (Kα1, Kα2); replaces that of the file or of ``instrument``. The first is used to convert
-            an axis in Q or d.
+        wavelength: in Å, one or two (Kα1, Kα2); replaces that of the file or of ``instrument``. The first is used to
+            convert an axis in Q or d.
         bank: bank, range, scan or data block, for files with several.
-        instrument: the diffractometer, or its parameter file; replaces the information in the pattern file, except for slits
-            and filters that it does not specify.
+        instrument: the diffractometer, or its parameter file; replaces the information in the pattern file, except for
+            slits and filters that it does not specify.
 
     Returns:
         The pattern, named after the file; ``pattern.instrument`` is ``None`` if nothing is known about it.

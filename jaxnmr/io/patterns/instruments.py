@@ -35,7 +35,8 @@ def read_instrument(path: str | Path, bank: int | None = None) -> Instrument:
             cos² of the monochromator angle and is converted.
 
         Raises:
-            ParseError: neither format, time of flight, several banks without a choice, or missing or impossible numbers.
+            ParseError: neither format, time of flight, several banks without a choice, or missing or impossible
+                numbers.
 
     Source: Larson & Von Dreele (2004), GSAS, Los Alamos report LAUR 86-748, instrument parameter file and CW
     profile functions 1 to 4.

@@ -121,9 +121,9 @@ def _weighed(path: Path, found: Measured, y: np.ndarray) -> tuple[Estimate, bool
 def to_pattern(path: str | Path, found: Measured) -> Pattern:
     """Check the output of a reader and build the `Pattern`.
 
-    Intensities without uncertainties get those of counts, or those implied by their scatter; see `uncertainty`. Points without
-    weight become excluded regions. A scan from high to low angles is reversed, and this is noted. Negative intensities are
-    allowed for data with uncertainties of their own.
+    Intensities without uncertainties get those of counts, or those implied by their scatter; see `uncertainty`. Points
+    without weight become excluded regions. A scan from high to low angles is reversed, and this is noted. Negative
+    intensities are allowed for data with uncertainties of their own.
 
     Raises:
         ParseError: a value that cannot be used, with file and line.

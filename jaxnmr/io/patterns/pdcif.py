@@ -148,8 +148,8 @@ def _uncertainties(
 def _from_weights(weight: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Derive uncertainties from ``_pd_proc_ls_weight``, 0 where there is none.
 
-    1/sigma² is smallest at the tops of peaks, sigma is largest there. The highest and the lowest point of windows too narrow
-    for the background to change distinguish them; sigma² grows in proportion to the intensity.
+    1/sigma² is smallest at the tops of peaks, sigma is largest there. The highest and the lowest point of windows too
+    narrow for the background to change distinguish them; sigma² grows in proportion to the intensity.
     """
     with np.errstate(divide="ignore"):
         by_definition = np.where(weight > 0, 1.0 / np.sqrt(weight), 0.0)

@@ -48,9 +48,9 @@ def read_ras(path: str | Path, text: str, bank: int | None = None) -> Measured:
     """Read one scan of a ``.ras`` file.
 
     Each scan has a header (``*KEY "value"`` between ``*RAS_HEADER_START`` and ``*RAS_HEADER_END``) and lines of angle,
-    intensity and attenuation between ``*RAS_INT_START`` and ``*RAS_INT_END``. Intensities are as detected: the attenuator
-    factor multiplies them and their uncertainties. For counts per second, the time per step is derived from the scan speed,
-    if it turns the intensities into integer counts.
+    intensity and attenuation between ``*RAS_INT_START`` and ``*RAS_INT_END``. Intensities are as detected: the
+    attenuator factor multiplies them and their uncertainties. For counts per second, the time per step is derived from
+    the scan speed, if it turns the intensities into integer counts.
 
     Args:
         path: for error messages.

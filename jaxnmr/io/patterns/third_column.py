@@ -1,8 +1,8 @@
 """Meaning of an unnamed third column beside angles and intensities, and plausibility of uncertainties.
 
-Uncertainties grow with the intensity, as its square root or less, and match the scatter of neighbouring points. Weights and
-relative errors fall where the intensity rises; temperatures, backgrounds and monitor counts are unrelated to peaks; a
-calculated curve grows in proportion to the intensity.
+Uncertainties grow with the intensity, as its square root or less, and match the scatter of neighbouring points. Weights
+and relative errors fall where the intensity rises; temperatures, backgrounds and monitor counts are unrelated to peaks;
+a calculated curve grows in proportion to the intensity.
 """
 
 from typing import NamedTuple
@@ -12,12 +12,12 @@ import numpy as np
 from ...errors import DataError
 from .uncertainty import scatter_over
 
-# window length in points for comparing the highest and lowest point; windows count if the intensity rises by this fraction of
-# the largest rise, and to this multiple of its foot
+# window length in points for comparing the highest and lowest point; windows count if the intensity rises by this
+# fraction of the largest rise, and to this multiple of its foot
 _WINDOW, _STRONG, _RISE = 40, 0.1, 1.5
 _FEWEST = 20
-# variance of the noise over the square of the column: within the first factor it may contain uncertainties even if it does not
-# follow the intensities; outside the second range a note is made for any uncertainties
+# variance of the noise over the square of the column: within the first factor it may contain uncertainties even if it
+# does not follow the intensities; outside the second range a note is made for any uncertainties
 _AGREES, _ODD = 3.0, (0.05, 5.0)
 
 
@@ -32,8 +32,8 @@ class ThirdColumn(NamedTuple):
 def third_column(y: np.ndarray, third: np.ndarray) -> ThirdColumn:
     """Determine the meaning of an unnamed column, given the intensities ``(points,)``.
 
-    It holds uncertainties, unless it is constant, which is uninformative, or contains the factors of a beam attenuator: 1
-    where the beam is not attenuated and a few larger numbers where it is.
+    It holds uncertainties, unless it is constant, which is uninformative, or contains the factors of a beam attenuator:
+    1 where the beam is not attenuated and a few larger numbers where it is.
 
     Raises:
         DataError: it cannot be uncertainties.

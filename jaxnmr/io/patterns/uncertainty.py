@@ -1,8 +1,8 @@
 """Uncertainties for intensities given without: counts, counts times a factor, and other numbers.
 
 Counts ``n`` have the variance ``n``. Rates, normalised and attenuated intensities are ``y = q n`` with one factor ``q``, so
-that their variance is ``q y``. The factor can be found in two ways: values are integer multiples of it, unless rounding has
-obscured this, and neighbouring points scatter by ``sqrt(q y)``.
+that their variance is ``q y``. The factor can be found in two ways: values are integer multiples of it, unless rounding
+has obscured this, and neighbouring points scatter by ``sqrt(q y)``.
 """
 
 import re
@@ -65,10 +65,10 @@ def stated_seconds(header: str) -> float | None:
 def estimate_sigma(y: np.ndarray, *, rate: bool = False, seconds: float | np.ndarray | None = None) -> Estimate:
     """Estimate uncertainties of intensities ``(points,)`` given without.
 
-    Integers are counts and have their square roots, unless all have a common divisor. Other numbers are taken as counts times
-    a factor, which is, in this order: the inverse of the counting time, if they are known to be rates and scatter accordingly;
-    their common divisor, if their scatter agrees; the factor implied by their scatter, if that is noise and clearly not
-    that of counts. If none of these applies, the square roots are kept.
+    Integers are counts and have their square roots, unless all have a common divisor. Other numbers are taken as counts
+    times a factor, which is, in this order: the inverse of the counting time, if they are known to be rates and scatter
+    accordingly; their common divisor, if their scatter agrees; the factor implied by their scatter, if that is noise
+    and clearly not that of counts. If none of these applies, the square roots are kept.
 
     Args:
         y: intensities; negative values and NaN get the uncertainty of zero counts.

@@ -32,8 +32,8 @@ def read_spectrum_columns(
 
     Columns are separated by blanks, tabs, commas or semicolons; decimal commas are understood if blanks, tabs or
     semicolons separate the columns. A header line names the columns, such as
-    ``ppm,real,imag,sigma`` or ``frequency_hz,real``; the unit of the axis must be given there, or in ``axis``. Lines starting
-    with ``#``, ``!``, ``;`` or ``%`` are comments.
+    ``ppm,real,imag,sigma`` or ``frequency_hz,real``; the unit of the axis must be given there, or in ``axis``. Lines
+    starting with ``#``, ``!``, ``;`` or ``%`` are comments.
 
     Args:
         path: for error messages.
@@ -150,8 +150,8 @@ def _table(path: Path, text: str):
 def _decimal_commas(lines: list[str]) -> bool:
     """Return whether the commas of a table are decimal commas.
 
-    That is so if numbers are separated otherwise, there is no decimal point, and no title names as many columns as the commas
-    would make.
+    That is so if numbers are separated otherwise, there is no decimal point, and no title names as many columns as the
+    commas would make.
     """
     found, titles = False, []
     for line in lines:

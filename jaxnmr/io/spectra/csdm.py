@@ -79,8 +79,8 @@ class CsdmData:
 def read_csdm(path: str | Path) -> CsdmData:
     """Read a CSDM file of any number of dimensions and dependent variables.
 
-    Supported are the encodings none, base64 and raw (an external file beside it), all numeric types, and linear and monotonic
-    dimensions.
+    Supported are the encodings none, base64 and raw (an external file beside it), all numeric types, and linear and
+    monotonic dimensions.
 
     Raises:
         ParseError: not JSON (with the line), missing keys, wrong lengths, unknown units, labelled dimensions, sparse
@@ -116,8 +116,8 @@ def read_csdm(path: str | Path) -> CsdmData:
 def write_csdm(data: CsdmData, path: str | Path) -> Path:
     """Write a CSDM file: ``.csdf`` with base64 values, ``.csdfe`` with the values in binary files beside it.
 
-    Evenly spaced dimensions are written as linear, others as monotonic; coordinates are reproduced to within rounding, values
-    exactly.
+    Evenly spaced dimensions are written as linear, others as monotonic; coordinates are reproduced to within rounding,
+    values exactly.
 
     Raises:
         ConventionError: another extension, or coordinates that are neither evenly spaced nor monotonic.

@@ -85,7 +85,8 @@ def read_dmfit(path: str | Path) -> DmfitFit:
     (2002), Magn. Reson. Chem. 40, 70.
 
     Raises:
-        ParseError: not XML (with the line), not a DMFit fit, two dimensions, a value that is not a number, or an unknown unit.
+        ParseError: not XML (with the line), not a DMFit fit, two dimensions, a value that is not a number, or an
+            unknown unit.
     """
     path = Path(path)
     try:

@@ -43,8 +43,8 @@ def read_spectrum(
     Args:
         path: file, or TopSpin or Varian folder.
         format: one of ``SPECTRUM_FORMATS``, to override the recognition.
-        larmor_hz: frequency of 0 ppm in Hz (not MHz); for formats that do not contain it, or to replace it. TopSpin data
-            have their own.
+        larmor_hz: frequency of 0 ppm in Hz (not MHz); for formats that do not contain it, or to replace it. TopSpin
+            data have their own.
         isotope: such as ``"29Si"``, for files that do not state it; one that contradicts the file is refused.
         axis: ``"ppm"``, ``"hz"`` or ``"khz"``: the first column of text files without a header.
         procno: number N of ``pdata/N`` in a TopSpin experiment.

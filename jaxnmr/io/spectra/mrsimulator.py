@@ -19,8 +19,9 @@ def write_mrsimulator(
 ) -> None:
     """Write spin systems and, given a simulation and an axis, also the method that simulates them.
 
-    Both programs use the same definitions of zeta (of the shielding), eta, C_Q and the Euler angles. Every site is a separate
-    spin system; its couplings become second sites. Line widths are not written: mrsimulator broadens afterwards.
+    Both programs use the same definitions of zeta (of the shielding), eta, C_Q and the Euler angles. Every site is a
+    separate spin system; its couplings become second sites. Line widths are not written: mrsimulator broadens
+    afterwards.
 
     Args:
         sites: the sites to write.

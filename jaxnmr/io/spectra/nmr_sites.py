@@ -71,8 +71,8 @@ def sites_from_dmfit(fit: DmfitFit, nucleus: str = "", *, larmor_hz: float | Non
     DMFit's ``dCS`` is the reduced anisotropy of the shift, a site's ``zeta_ppm`` that of the shielding: the sign is
     reversed; the asymmetry is the same. A sum of Gaussian and Lorentzian becomes the convolution of the same width and
     mixture (Thompson, Cox & Hastings, J. Appl. Cryst. 20, 79 (1987), eq. 10). DMFit's amplitudes are heights: if
-    all lines are Gaussian or Lorentzian the amplitudes are their areas, else 1. Relative orientations of shift and quadrupole
-    tensors are not converted, with a warning.
+    all lines are Gaussian or Lorentzian the amplitudes are their areas, else 1. Relative orientations of shift and
+    quadrupole tensors are not converted, with a warning.
 
     Args:
         fit: from `read_dmfit`.
@@ -141,9 +141,9 @@ def sites_from_magres(
 ) -> Sites:
     """Create sites with the computed tensors of a structure, Cartesian, in the structure's own frame.
 
-    The symmetric part of the shielding is kept and scaled by the reference's slope like the shifts. `SpectrumTerm` converts the
-    tensors to Haeberlen parameters and relative Euler angles. For a structure with field gradients only, all shifts are
-    ``reference_ppm``, with a warning.
+    The symmetric part of the shielding is kept and scaled by the reference's slope like the shifts. `SpectrumTerm`
+    converts the tensors to Haeberlen parameters and relative Euler angles. For a structure with field gradients only,
+    all shifts are ``reference_ppm``, with a warning.
 
     Args:
         structure: from `read_magres` or `magres_from_ase`.
@@ -153,7 +153,8 @@ def sites_from_magres(
         quadrupolar: whether to use the field gradients of a nucleus with a quadrupole moment.
         q_barn: quadrupole moment to use; an effective one (`jaxnmr.nmr.EffectiveQuadrupole`) corrects the calculation.
         merge_ppm: sites whose principal values agree within this (couplings within half a per cent), such as those
-            equivalent by symmetry, become one with their number as amplitude and the label of the first; 0 for no merging.
+            equivalent by symmetry, become one with their number as amplitude and the label of the first; 0 for no
+            merging.
 
     Raises:
         ConventionError: no such element.

@@ -173,9 +173,9 @@ def read_topspin_processing(path: str | Path, *, procno: int | None = None) -> d
     """Read how TopSpin made ``1r``, as keyword arguments of :func:`jaxnmr.nmr.processing.process`.
 
     ``process(read_topspin_fid(path), **read_topspin_processing(path))`` is ``1r - i 1i`` up to a factor and the one
-    point at the edge of the axis, provided that no baseline correction, linear prediction or the like followed. Converted are
-    left shift (NSP), TDeff, window (WDW, LB, GB), SI, FCOR, PHC0, PHC1, and the digital filter (PKNL). TopSpin measures
-    phases from the left edge, and with PKNL adds a phase of GRPDLY turns over the width.
+    point at the edge of the axis, provided that no baseline correction, linear prediction or the like followed.
+    Converted are left shift (NSP), TDeff, window (WDW, LB, GB), SI, FCOR, PHC0, PHC1, and the digital filter (PKNL).
+    TopSpin measures phases from the left edge, and with PKNL adds a phase of GRPDLY turns over the width.
 
     Raises:
         ParseError: missing or truncated files.

@@ -1,7 +1,7 @@
 """Varian/Agilent folders and NMRPipe files, unpacked by nmrglue; formats of other vendors are refused by name.
 
-Signs: in NMRPipe ``exp(+2 pi i f t)`` is a line at the carrier + f, as in jaxnmr; Varian decays are the complex conjugate,
-consistent with nmrglue's conversion between the two, which was compared with NMRPipe's own.
+Signs: in NMRPipe ``exp(+2 pi i f t)`` is a line at the carrier + f, as in jaxnmr; Varian decays are the complex
+conjugate, consistent with nmrglue's conversion between the two, which was compared with NMRPipe's own.
 """
 
 import struct

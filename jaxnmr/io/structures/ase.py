@@ -95,9 +95,9 @@ def from_ase(atoms: ase.Atoms, *, symprec: float | None = SYMPREC, name: str | N
 def to_ase(crystal: Crystal) -> ase.Atoms:
     """Return all atoms of the conventional cell as ASE ``Atoms``.
 
-    Every position carries one atom, of the species with the largest occupancy. Partial and shared occupancies are stored
-    where ASE keeps them (``info["occupancy"]`` with the array ``spacegroup_kinds``). The array ``site`` holds the index
-    of the site of which each atom is an image.
+    Every position carries one atom, of the species with the largest occupancy. Partial and shared occupancies are
+    stored where ASE keeps them (``info["occupancy"]`` with the array ``spacegroup_kinds``). The array ``site`` holds
+    the index of the site of which each atom is an image.
     """
     import ase
 

@@ -22,12 +22,12 @@ class Candidate(NamedTuple):
     Attributes:
         name: unique within a campaign.
         content: source of the structure: a CIF of one block, a frame of extxyz (also for a row of a database), or
-            the bytes of another single-structure file. It depends only on the structure, not on the location of the file,
-            the row number or the time.
+            the bytes of another single-structure file. It depends only on the structure, not on the location of the
+            file, the row number or the time.
         suffix: format of the content: ``".cif"``, ``".extxyz"``, ``".res"`` ..., or the file name if
             that determines it; ``".unreadable"`` if nothing could be extracted and the content is the reason.
-        kind: a quick guess from the content at which candidates share compiled programs: composition, number of atoms, space
-            group as written, and volume within a factor of 2.
+        kind: a quick guess from the content at which candidates share compiled programs: composition, number of atoms,
+            space group as written, and volume within a factor of 2.
         origin: for messages: ``"forms.extxyz, frame 17"``.
         line: line of the file where the content begins, from 1.
     """
@@ -43,8 +43,10 @@ class Candidate(NamedTuple):
         """Read the structure, named after the candidate, as :func:`jaxnmr.read_crystal` reads a separate file.
 
         Raises:
-            ParseError: it cannot be read; the message begins with the origin, and the line is that in the original file.
-            SymmetryError, ConventionError, ShapeError: the structure is inconsistent; the message begins with the origin.
+            ParseError: it cannot be read; the message begins with the origin, and the line is that in the original
+                file.
+            SymmetryError, ConventionError, ShapeError: the structure is inconsistent; the message begins with the
+                origin.
         """
         try:
             if self.suffix == UNREADABLE:

@@ -1,7 +1,7 @@
 """Quick guess at which candidates share compiled programs.
 
-Programs are compiled for a number of sites, operations and reflections. A guess takes microseconds, whereas reading takes
-milliseconds, and a wrong guess costs only a compilation.
+Programs are compiled for a number of sites, operations and reflections. A guess takes microseconds, whereas reading
+takes milliseconds, and a wrong guess costs only a compilation.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ def candidates_of_database(path: Path) -> Iterator[Candidate]:
     """Yield the rows of a database, named by their key ``name``, else by the file and their id.
 
     The content of a row is a frame of extxyz with its cell, elements, positions and, if given, masses; numbers
-    are written so that they are read back exactly. SQLite is read row by row and never written; JSON is read as a whole.
+    are written so that they are read back exactly. SQLite is read row by row and never written; JSON is read as a
+    whole.
     """
     rows = _json_rows(path) if path.suffix.lower() == ".json" else _sqlite_rows(path)
     for key, row, named in rows:

@@ -38,8 +38,8 @@ def read_candidates(sources: Sequence[str | Path] | str | Path) -> Candidates:
 
     Args:
         sources: any mixture of folders, whose structure files are taken in order of name, without subfolders; CIF files
-            of one or several blocks; extxyz files (``.extxyz``, ``.xyz``) of one or many frames; ASE databases (``.db``,
-            ``.json``); parquet files with columns ``name`` and ``cif``; any other file supported by
+            of one or several blocks; extxyz files (``.extxyz``, ``.xyz``) of one or many frames; ASE databases
+            (``.db``, ``.json``); parquet files with columns ``name`` and ``cif``; any other file supported by
             :func:`jaxnmr.read_crystal`.
 
     Returns:

@@ -43,8 +43,8 @@ class _Witness(NamedTuple):
 def groups_of(path: Path, block: cif.Block, cell: np.ndarray) -> list[SpaceGroup]:
     """Return the space groups the block may mean: one, or two if only a symbol is given that leaves the origin open.
 
-    The loop of operations takes precedence over the Hall symbol, which takes precedence over the Hermann-Mauguin symbol and the
-    number; but all of them must be of one space-group type and, without operations, of one setting.
+    The loop of operations takes precedence over the Hall symbol, which takes precedence over the Hermann-Mauguin symbol
+    and the number; but all of them must be of one space-group type and, without operations, of one setting.
 
     Raises:
         ParseError: no symmetry at all, or an operation that cannot be read.

@@ -26,8 +26,8 @@ def read_crystal(
     """Read one crystal structure.
 
     Args:
-        path: a CIF, a SHELX ``.res`` or ``.ins`` file, a GSAS-I ``.EXP`` file, or any format supported by ASE (extxyz, POSCAR,
-            CASTEP, magres ...).
+        path: a CIF, a SHELX ``.res`` or ``.ins`` file, a GSAS-I ``.EXP`` file, or any format supported by ASE (extxyz,
+            POSCAR, CASTEP, magres ...).
         block: CIF data block, by name or number from 1; required if several blocks list atoms.
         name: name of the phase; from the file by default.
         phase: phase of a GSAS file, by name or number from 1, or frame of an ASE file from 1.
@@ -115,9 +115,9 @@ def write_crystal(
         crystal: a crystal, or ``{name: crystal}`` for one data block each.
         path: the file; a suffix other than ``.cif`` writes all atoms of the cell with ASE, without uncertainties.
         esds: standard uncertainties in the shapes of the crystal's arrays, keyed ``"cell"``, ``"xyz"``, ``"u_iso"``,
-            ``"u_aniso"``, ``"occupancy"``, and ``"bonds"``, ``"angles"`` one per line of those plans; for several phases
-            prefixed with the name of the phase (``"FAP/cell"``). Numbers are written ``0.1234(5)``; with zero or no
-            uncertainty they are written in full.
+            ``"u_aniso"``, ``"occupancy"``, and ``"bonds"``, ``"angles"`` one per line of those plans; for several
+            phases prefixed with the name of the phase (``"FAP/cell"``). Numbers are written ``0.1234(5)``; with zero or
+            no uncertainty they are written in full.
         extra: further CIF items, ``{tag: value}``, or loops, ``{(tag, tag, ...): rows}``.
         bonds: ``True``, or the bonds to list.
         angles: ``True``, or the angles to list.

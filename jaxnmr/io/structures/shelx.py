@@ -65,8 +65,9 @@ def read_shelx(path: Path, name: str | None = None, spacegroup=None) -> Crystal 
         spacegroup: overrides the symmetry of the file.
 
     Returns:
-        The crystal. If the file lists all atoms of a cell without symmetry, and with occupancies that are missing or not fixed
-        (1.0, not 11.0), as structure-prediction programs do: ``ase.Atoms``, whose symmetry is yet to be found.
+        The crystal. If the file lists all atoms of a cell without symmetry, and with occupancies that are missing or
+        not fixed (1.0, not 11.0), as structure-prediction programs do: ``ase.Atoms``, whose symmetry is yet to be
+        found.
 
     Raises:
         ParseError: no cell, no atoms, or an unreadable entry, with its line.

@@ -49,7 +49,8 @@ def curve_derivatives(
 ) -> tuple[Complex[Array, "*curves points"], Complex[Array, "*curves names points"]]:
     """Return curves and their derivatives at fixed quantiles of the frequencies; compiled once per shape.
 
-    There is one pass in forward mode with a tangent per name. Derivatives that the equations exclude are exactly 0 at no cost.
+    There is one pass in forward mode with a tangent per name. Derivatives that the equations exclude are exactly 0 at
+    no cost.
 
     Args:
         experiment: spins and pulses.

@@ -23,8 +23,9 @@ def as_real(curves: Complex[Array, "*curves points"]) -> Float[Array, "*curves n
 class DrawCovariance(Struct):
     """Covariance of curves over independent draws of the frequencies: principal directions and a common remainder.
 
-    The directions come from one half of the draws, the standard deviations along and beside them from the other half. From
-    the same draws they would be too small, most of all along the quiet directions that determine the coupling and its relaxation.
+    The directions come from one half of the draws, the standard deviations along and beside them from the other half.
+    From the same draws they would be too small, most of all along the quiet directions that determine the coupling and
+    its relaxation.
 
     Attributes:
         directions: ``(directions, numbers)``, orthonormal.

@@ -29,8 +29,9 @@ class _Step(NamedTuple):
         duration: in units of 1/γ.
         pulse_x, pulse_y: rotation angles of the pulse.
         xx, xy, yy: rotation by mean fields about x and y.
-        grow, rise: changes of z before the rotation; ``lose``, ``lose_z`` and ``rise_after`` changes of all components after it.
-            Changes are stored rather than factors near 1, from which single precision would lose a tenth of a slow rate.
+        grow, rise: changes of z before the rotation; ``lose``, ``lose_z`` and ``rise_after`` changes of all components
+            after it. Changes are stored rather than factors near 1, from which single precision would lose a tenth of a
+            slow rate.
         mixing, drive: commutator terms of relaxation and rotation.
     """
 
@@ -55,11 +56,11 @@ def curve(
     """Return the mean ``<I_x> + i <I_y>`` at the recorded points of the sequence for these frequencies. Traceable.
 
     Within a step, mean fields are frozen at their values at its end, and the equation of motion of each spin,
-    ``dI/dt = b × I - relaxation``, is solved to 10⁻⁶: a rotation between two halves of the relaxation, with the first term of
-    their commutator (Euler-Maclaurin).
+    ``dI/dt = b × I - relaxation``, is solved to 10⁻⁶: a rotation between two halves of the relaxation, with the first
+    term of their commutator (Euler-Maclaurin).
 
-    Reverse-mode derivatives store the spins at about 2 √steps steps and recompute the others: ``12 √steps · 2`` bytes per spin in
-    single precision instead of ``12 steps`` and intermediate values.
+    Reverse-mode derivatives store the spins at about 2 √steps steps and recompute the others: ``12 √steps · 2`` bytes
+    per spin in single precision instead of ``12 steps`` and intermediate values.
 
     Args:
         experiment: spins and pulses.

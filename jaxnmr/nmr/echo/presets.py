@@ -14,7 +14,8 @@ CHALLENGE_PRIOR = {"alpha": (0.0, 0.2), "xi": (0.0, 20.0), "p": (2.0, 4.0), "d":
 def challenge() -> EchoExperiment:
     """Return the ML4SCI NMR challenge of 2020: 50 × 50 spins, normalised power law, 471 points, echo at point 314.
 
-    τ is 50 µs, which is 157 steps of 2/γ. Frequencies are drawn from 2,500 values within ± 0.25 MHz with Lorentzian weights.
+    τ is 50 µs, which is 157 steps of 2/γ. Frequencies are drawn from 2,500 values within ± 0.25 MHz with Lorentzian
+    weights.
     """
     line = Line("lorentzian", cutoff=0.25, grid=2500)
     ensemble = SpinEnsemble(

@@ -75,7 +75,8 @@ def _rotate(v: Vector, angle: Vector, wide: bool) -> Vector:
 def rotate(v: Vector, angle: Vector, wide: bool = False) -> Vector:
     """Rotate vectors ``v`` about ``angle`` by its length, in radians.
 
-    This is Rodrigues' formula with factors that are polynomials of θ²: there is no division, so an angle of 0 is not special.
+    This is Rodrigues' formula with factors that are polynomials of θ²: there is no division, so an angle of 0 is not
+    special.
 
     Args:
         v: components.

@@ -87,10 +87,11 @@ class Group(Struct):
         orders: sidebands that are calculated.
         resting: whether there is no spinning.
         sharp: whether every band is a single frequency, the same for all orientations.
-        narrow: whether bands are so narrow that neighbouring points share them like sharp lines; only without broadening.
+        narrow: whether bands are so narrow that neighbouring points share them like sharp lines; only without
+            broadening.
         aligned: whether all tensors share principal axes (needed for an octant).
-        room: bins for the pattern of one band, collected around its own centre and then moved to its place; 0 to collect
-            every band in place, for patterns wider than the window and for spectra without broadening.
+        room: bins for the pattern of one band, collected around its own centre and then moved to its place; 0 to
+            collect every band in place, for patterns wider than the window and for spectra without broadening.
     """
 
     orientations: Orientations
@@ -376,8 +377,8 @@ def _in_shared_axes(
 ) -> tuple[Float[Array, "3 3"], Float[Array, "3 3"], Float[Array, "couplings 3 3"]]:
     """Return the diagonals of tensors in their shared principal axes; NaN if they do not share them.
 
-    The axes count as constants: a powder spectrum is invariant under a common rotation, and tilting one tensor against another
-    changes it in second order only, so that derivatives with respect to the diagonal elements are complete.
+    The axes count as constants: a powder spectrum is invariant under a common rotation, and tilting one tensor against
+    another changes it in second order only, so that derivatives with respect to the diagonal elements are complete.
     """
     tensors = jnp.concatenate([shielding[None], quadrupolar[None], couplings])
     tensors = (tensors + tensors.swapaxes(1, 2)) / 2

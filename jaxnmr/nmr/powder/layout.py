@@ -198,8 +198,8 @@ def needed_density(experiment: Experiment, sites: Sites, k: int, pair: Pair, sha
 def _error_constant(experiment: Experiment, spread_hz: float, width_hz: float) -> float:
     """Return the relative error of a spectrum times the square of the density.
 
-    It was measured on quadrupolar and shielding patterns smoothed over four points: up to 60 for axial tensors whose pattern
-    spans 300 points or more, less for narrower patterns and broader lines.
+    It was measured on quadrupolar and shielding patterns smoothed over four points: up to 60 for axial tensors whose
+    pattern spans 300 points or more, less for narrower patterns and broader lines.
     """
     step = float(experiment.grid.step_hz)
     return 60.0 * min(1.0, (spread_hz / step / 300.0) ** 0.8) * min(1.0, (4.0 * step / max(width_hz, step)) ** 1.5)
@@ -279,8 +279,8 @@ def _size(components: Float[Array, " components"]) -> float:
 def _room(experiment: Experiment, sites: Sites, members: Iterable[int], pairs: Sequence[Pair], bands: int) -> int:
     """Return the bins for the pattern of a band, which may grow up to fourfold; 0 if it must be collected in place.
 
-    It is at most the number of points of the window: with padding by half a window on either side, moved bands never re-enter.
-    Without broadening, a single band is collected in place, and others have room to grow eightfold.
+    It is at most the number of points of the window: with padding by half a window on either side, moved bands never
+    re-enter. Without broadening, a single band is collected in place, and others have room to grow eightfold.
     """
     if not experiment.broadened and bands == 1:
         return 0

@@ -19,8 +19,8 @@ def neglected_hz(
 ) -> float:
     """Return the largest error of the frequencies of these transitions over all orientations without spinning, Hz.
 
-    The exact frequency is that of the full Hamiltonian ``-nu_L I_z + I Q I/(2I(2I - 1))``, whose states are identified by
-    the pure state that contributes most.
+    The exact frequency is that of the full Hamiltonian ``-nu_L I_z + I Q I/(2I(2I - 1))``, whose states are identified
+    by the pure state that contributes most.
 
     Args:
         spin: I.

@@ -1,9 +1,9 @@
 """Spinning sidebands of one crystallite, averaged over the start of rotation.
 
-``|FFT_j exp(i phase_j)/N|^2``, where the phase is that accumulated from a rotor-periodic modulation after ``j`` N-ths of a
-turn (Eden & Levitt, J. Magn. Reson. 132, 220 (1998)). The modulation has few harmonics, so that a derivative of the amplitudes
-is a short convolution of the amplitudes with themselves, without further exponentials or Fourier transforms. Crystallites
-are processed in batches whose size depends on the type of device.
+``|FFT_j exp(i phase_j)/N|^2``, where the phase is that accumulated from a rotor-periodic modulation after ``j`` N-ths
+of a turn (Eden & Levitt, J. Magn. Reson. 132, 220 (1998)). The modulation has few harmonics, so that a derivative of
+the amplitudes is a short convolution of the amplitudes with themselves, without further exponentials or Fourier
+transforms. Crystallites are processed in batches whose size depends on the type of device.
 """
 
 from collections.abc import Callable, Sequence

@@ -51,8 +51,8 @@ MAGIC_ANGLE_DEG = float(np.degrees(np.arccos(1 / np.sqrt(3))))
 class SpectrumPlan(Struct):
     """Layout of a spectrum for certain sites: orientations, sidebands and points. Traceable.
 
-    The tensors, shifts, widths and amplitudes of the sites may change, as may the numbers of ``experiment`` (spinning rate,
-    field); the layout has room for moderate changes.
+    The tensors, shifts, widths and amplitudes of the sites may change, as may the numbers of ``experiment`` (spinning
+    rate, field); the layout has room for moderate changes.
 
     Attributes:
         experiment: field, spinning, axis.
@@ -210,8 +210,8 @@ def _push(
 ) -> tuple[Inexact[Array, " signal"], Inexact[Array, "parameters signal"]]:
     """Return `site_signal` of one site and its changes along two kinds of tangents.
 
-    Those along general tangents come first, then those of shift, amplitude and widths only, which follow from the pattern
-    and its derivative with respect to the shift.
+    Those along general tangents come first, then those of shift, amplitude and widths only, which follow from the
+    pattern and its derivative with respect to the shift.
     """
     pattern_of = partial(site_pattern, experiment, group, table, pushed=True)
     easy = moving and slides(experiment, group)
@@ -317,15 +317,15 @@ class _Simulation:
 
         Args:
             sites: of this isotope.
-                points, width_hz, centre_ppm: the axis, ``points`` from ``centre - width/2``. Values not given are chosen to
-                    show all intensity.
+                points, width_hz, centre_ppm: the axis, ``points`` from ``centre - width/2``. Values not given are
+                    chosen to show all intensity.
                 like: a spectrum whose axis is used instead; it must have the same frequency of 0 ppm.
                 broadened: whether lines have widths (default: if any site has one).
                 device: type of device; by default that of the simulation.
 
             Raises:
-                ConventionError: sites of another isotope, an axis without extent, a spectrum of another nucleus or field, or an
-                    unknown device.
+                ConventionError: sites of another isotope, an axis without extent, a spectrum of another nucleus or
+                    field, or an unknown device.
         """
         # on the host, because the layout takes many small steps, each of which would be compiled
         sites = cast(Sites, jax.tree.map(np.asarray, Sites.of(sites)))
@@ -431,7 +431,8 @@ class SpectrumStatic(_Simulation):
     Attributes:
         isotope: observed nucleus.
         b0_tesla: field; or give ``larmor_hz``, the frequency of 0 ppm. Shifts are relative to that frequency; tensors
-            act on the Larmor frequency of the bare nucleus, which is a little higher (the reference compound is shielded).
+            act on the Larmor frequency of the bare nucleus, which is a little higher (the reference compound is
+            shielded).
         transitions: ``"central"`` (all for integer spins, which have no central one), ``"satellites"``, ``"all"``, or
             pairs of quantum numbers.
         transition_weights: ``"short pulse"`` for intensities after a short pulse, ``I(I+1) - m(m-1)`` (3:4:3 for spin

@@ -1,8 +1,8 @@
 """Spherical components of even-rank tensors, in real arithmetic.
 
-The components of a rank-l tensor of a real interaction satisfy ``T[l,-m] = (-1)^m conj(T[l,m])``, so ``2l + 1`` real numbers
-describe it: ``(T_l0, Re T_l1, Im T_l1, ..., Re T_ll, Im T_ll)``. Everything here is a constant matrix between such
-vectors, computed once with NumPy.
+The components of a rank-l tensor of a real interaction satisfy ``T[l,-m] = (-1)^m conj(T[l,m])``, so ``2l + 1`` real
+numbers describe it: ``(T_l0, Re T_l1, Im T_l1, ..., Re T_ll, Im T_ll)``. Everything here is a constant matrix between
+such vectors, computed once with NumPy.
 
 Source: Varshalovich, Moskalev & Khersonskii, Quantum Theory of Angular Momentum (1988), ch. 4 and 8.
 """

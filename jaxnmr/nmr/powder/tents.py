@@ -3,8 +3,8 @@
 Over one triangle the frequency varies linearly, so that its intensity is spread over frequency as a triangle, from the
 smallest to the largest corner with the apex at the middle one (Alderman, Solum & Grant 1986). Such a tent is the second
 divided difference of a ramp: three kinks of weight ``h/(b-a)``, ``-h/(b-a) - h/(c-b)`` and ``h/(c-b)``, with ``h`` twice
-the area over ``c - a``. The kinks of all triangles around a vertex lie at its frequency, so they are summed there first.
-Scattering these sums with B-spline weights and summing twice gives the bins exactly, at a cost that grows with
+the area over ``c - a``. The kinks of all triangles around a vertex lie at its frequency, so they are summed there
+first. Scattering these sums with B-spline weights and summing twice gives the bins exactly, at a cost that grows with
 vertices + bins and without a window per triangle.
 """
 
@@ -68,9 +68,9 @@ def bin_tents(
         triangles: corners of the triangles.
         rings: neighbours, see `Orientations`.
         bins: number of bins; intensity outside is dropped.
-        collect: `BOX` for the integral over every bin, `HAT` to preserve the position of patterns narrower than a bin (as
-            :func:`bin_lines` does, pattern by pattern), `BELL` to weight the neighbourhood of a bin smoothly: that preserves
-            positions and gives a smooth gradient, and can be removed again in a Fourier transform
+        collect: `BOX` for the integral over every bin, `HAT` to preserve the position of patterns narrower than a bin
+            (as :func:`bin_lines` does, pattern by pattern), `BELL` to weight the neighbourhood of a bin smoothly: that
+            preserves positions and gives a smooth gradient, and can be removed again in a Fourier transform
             (:func:`collected`).
         pushed: in double precision, calculate derivatives along several directions in sequence, which takes a
             third of the time; only for forward mode.
@@ -86,8 +86,8 @@ def bin_tents(
     corners = _looked_up(frequencies + (pieces + shift), around)
     position = corners[0]
     start = jnp.floor(position)
-    # left of the guard a kink is a straight line over the whole grid, and all of these are summed in a separate row; NaN
-    # positions go there too, so as not to be lost
+    # left of the guard a kink is a straight line over the whole grid, and all of these are summed in a separate row;
+    # NaN positions go there too, so as not to be lost
     last, before = bins + pieces, ~(start >= 0)
     index = jnp.where(before, last, jnp.where(start < last, start, last + 1)).astype(jnp.int32)
     place = position - jnp.where(before, 0.0, start)
@@ -123,7 +123,8 @@ def _powers(
     Args:
         position: in bins.
         corners: the same numbers, from `_looked_up`.
-        place: in the bin of the vertex. A kink may leave that bin by the minimum distance; it keeps the bin's polynomial.
+        place: in the bin of the vertex. A kink may leave that bin by the minimum distance; it keeps the bin's
+            polynomial.
         intensities: see `bin_tents`.
         index: of the vertex's row; beyond the last one it is ignored.
         beyond: bands that have the vertex in the next row; they are summed separately, as further channels.
@@ -236,9 +237,9 @@ def bin_bands(
 ) -> Float[jax.Array, " bins"]:
     """Sum bands that differ in place and intensity and hardly in shape, in double precision: `bin_tents` of each.
 
-    The expensive parts, the kinks and the sums around vertices, are calculated once for all bands. A band whose bins begin
-    at another fraction of a bin has its kinks in the same bins or in the next ones: both sums are kept, and the powers of the
-    place in a bin follow from those of the place in the bins of the frequencies (a binomial).
+    The expensive parts, the kinks and the sums around vertices, are calculated once for all bands. A band whose bins
+    begin at another fraction of a bin has its kinks in the same bins or in the next ones: both sums are kept, and the
+    powers of the place in a bin follow from those of the place in the bins of the frequencies (a binomial).
 
     Args:
         frequencies: from the centre of a band, in bins.
@@ -299,8 +300,9 @@ def _kinks(
 ) -> tuple[Float[jax.Array, "6 vertices"], Float[jax.Array, "6 vertices"]]:
     """Return the kinks of the six triangles around every vertex, for unit area, and their offsets from the vertex.
 
-    Sides of a triangle appear in denominators, so they are enlarged about the same centre where a kink would have a weight above
-    ``1/least^2``: to ``least`` bins if a triangle collapses, much less for a steep side of a wide tent. This moves kinks.
+    Sides of a triangle appear in denominators, so they are enlarged about the same centre where a kink would have a
+    weight above ``1/least^2``: to ``least`` bins if a triangle collapses, much less for a steep side of a wide tent.
+    This moves kinks.
     """
     return _kinks_of(_sides_round(corners, rings, least))
 
@@ -424,8 +426,8 @@ def _bin_slices(
 ) -> Float[jax.Array, "bins bands"]:
     """`bin_tents` for single precision, where sums of kinks lose digits.
 
-    Every tent is cut into equal slices, each of which falls into one or two bins. Exact up to the slope within a slice, for
-    tents of up to ``SLICES`` bins.
+    Every tent is cut into equal slices, each of which falls into one or two bins. Exact up to the slope within a slice,
+    for tents of up to ``SLICES`` bins.
     """
     a, rise, fall = _sides(corners, 2e-2)
     width = (rise + fall) / SLICES
