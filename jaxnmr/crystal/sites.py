@@ -80,12 +80,12 @@ def analyse_site(
         xyz: fractional position ``(3,)``.
         snap_distance: operations that move the position by less than this (Å) belong to its site symmetry.
         label: for the error message.
-            occupancy: images may come closer than 0.4 Å if this allows alternate occupation, as in a split position;
-                ``None`` accepts any distance.
+        occupancy: images may come closer than 0.4 Å if this allows alternate occupation, as in a split position;
+            ``None`` accepts any distance.
 
-        Raises:
-            SymmetryError: images of the position come closer than 0.4 Å without coinciding, and the occupancy implies
-                that they are present simultaneously.
+    Raises:
+        SymmetryError: images of the position come closer than 0.4 Å without coinciding, and the occupancy implies
+            that they are present simultaneously.
     """
     point = np.asarray(xyz, dtype=float)
     exact_distance = 1e-5 * np.sqrt(np.trace(g))

@@ -29,11 +29,11 @@ def tabulated(name: str | int, cell: tuple[float, float] | None = None) -> tuple
 
     Args:
         name: the symbol, with or without blanks, or the number.
-            cell: alpha and gamma in degrees, which distinguish rhombohedral from hexagonal axes if the symbol does not;
-                hexagonal if not given.
+        cell: alpha and gamma in degrees, which distinguish rhombohedral from hexagonal axes if the symbol does not;
+            hexagonal if not given.
 
-        Returns:
-            One setting; both origins if the symbol leaves the origin open; none for an unknown symbol.
+    Returns:
+        One setting; both origins if the symbol leaves the origin open; none for an unknown symbol.
     """
     text = " ".join(str(name).split())
     # "227:2": a number with its setting

@@ -33,12 +33,11 @@ def real_harmonics(direction: Float[Array, "*n 3"], order: int) -> list[Float[Ar
         order: the highest, even.
 
     Returns:
-            For every order ``l`` the functions ``m = 0, 1, -1, 2, -2 ... l, -l`` in columns, ``(..., 2 l + 1)``;
-            positive ``m`` denote ``cos(m phi)``, negative ones ``sin(|m| phi)``, without the phase (-1)^m.
+        For every order ``l`` the functions ``m = 0, 1, -1, 2, -2 ... l, -l`` in columns, ``(..., 2 l + 1)``; positive
+        ``m`` denote ``cos(m phi)``, negative ones ``sin(|m| phi)``, without the phase (-1)^m.
 
-        Source: recurrences of associated Legendre functions, Abramowitz & Stegun (1964), 8.5.3, with ``sin(theta)^m``
-            included in
-        the azimuthal part.
+    Source: recurrences of associated Legendre functions, Abramowitz & Stegun (1964), 8.5.3, with ``sin(theta)^m``
+    included in the azimuthal part.
     """
     xp = namespace(direction)
     x, y, z = (direction[..., k] for k in range(3))

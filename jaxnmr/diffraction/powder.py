@@ -102,14 +102,14 @@ class PowderDiffraction:
         Args:
             crystals: one crystal, or several by phase name.
             two_theta: the points in degrees: ``(points,)``, or a tuple ``(first, last, step)``.
-                like: a measured pattern whose points are used instead (except excluded regions); it also provides the
-                    starting background, which is zero otherwise.
-                reflections: by phase, ``(hkl, multiplicity, f_squared)`` to use unchanged.
+            like: a measured pattern whose points are used instead (except excluded regions); it also provides the
+                starting background, which is zero otherwise.
+            reflections: by phase, ``(hkl, multiplicity, f_squared)`` to use unchanged.
 
-            Raises:
-                ConventionError: no points, no wavelength, a wavelength impossible at these angles, or an unknown phase
-                    or type of device.
-                DataError: no reflection in range, points that do not increase.
+        Raises:
+            ConventionError: no points, no wavelength, a wavelength impossible at these angles, or an unknown phase or
+                type of device.
+            DataError: no reflection in range, points that do not increase.
         """
         pattern = self._points(two_theta, like)
         instrument, x, y = self.measured(pattern)

@@ -29,10 +29,10 @@ def plan_reflections(
         d_min: smallest interplanar distance in Å.
 
     Returns:
-            ``hkl`` in order of decreasing d, and ``multiplicity`` counting Friedel mates.
+        ``hkl`` in order of decreasing d, and ``multiplicity`` counting Friedel mates.
 
-        Raises:
-            DataError: there is no such reflection.
+    Raises:
+        DataError: there is no such reflection.
     """
     numbers = np.asarray(cell, dtype=float)
     g_star, lengths = reciprocal_metric(numbers), numbers[:3]

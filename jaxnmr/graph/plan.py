@@ -73,11 +73,11 @@ def plan_graph(crystal: Crystal, *, cutoff: float, skin: float = 0.5, species: S
         crystal: without partial occupancies.
         cutoff: of the model, Å.
         skin: neighbours are listed up to ``cutoff + skin``, so that atoms may move.
-            species: the elements for which the model has parameters.
+        species: the elements for which the model has parameters.
 
-        Raises:
-            ConventionError: partial occupancy, coinciding atoms, an element that is not in the table, or a cutoff or
-                skin out of range.
+    Raises:
+        ConventionError: partial occupancy, coinciding atoms, an element that is not in the table, or a cutoff or
+            skin out of range.
     """
     if not (np.isfinite(skin) and skin >= 0):
         raise ConventionError(f"the skin is {skin}; expected a distance in Å, 0 or more")

@@ -202,12 +202,12 @@ def principal_frame(tensor: Numbers, order: str = "haeberlen") -> PrincipalFrame
             ``"efg"`` by ``|zz| >= |yy| >= |xx|`` (x and y exchanged), ``"ascending"`` or ``"descending"`` by value.
 
     Returns:
-            The frame, with ``T = axes diag(values) axes^T``. Axes are right-handed and constant under differentiation
-            (they are not unique if two values coincide, but always orthonormal); values have exact first derivatives.
+        The frame, with ``T = axes diag(values) axes^T``. Axes are right-handed and constant under differentiation (they
+        are not unique if two values coincide, but always orthonormal); values have exact first derivatives.
 
-        Raises:
-            ShapeError, ConventionError: a shape other than ``(..., 3, 3)``, values that are not finite, or an unknown
-                order.
+    Raises:
+        ShapeError, ConventionError: a shape other than ``(..., 3, 3)``, values that are not finite, or an unknown
+            order.
     """
     if order not in ORDERS:
         raise ConventionError(f"order is {order!r}; expected one of {', '.join(ORDERS)}")

@@ -25,8 +25,7 @@ def read_echo(path: str | Path, imaginary: str | Path | None = None) -> Echo:
     """Read echo curves from one file, or from two.
 
     - Two files, ``read_echo("echos_r.txt", "echos_i.txt")``: real and imaginary parts, one curve per line, numbers
-    separated by
-      tabs, blanks or commas (the layout of the ML4SCI NMR challenge). They contain no times.
+      separated by tabs, blanks or commas (the layout of the ML4SCI NMR challenge). They contain no times.
     - Columns (csv, txt): time in µs, real and imaginary part of one curve, with or without the titles ``time_us,real,imag``.
     - ``npz``: ``curves`` (complex, or ``real`` and ``imag``), ``(curves, points)``, and ``time_us`` if known.
 

@@ -127,12 +127,12 @@ def write_pattern(pattern: Pattern | Sequence, path: str | Path) -> Path:
         path: ends in ``.xye``, ``.dat`` or ``.txt`` (three columns), ``.xy`` (two) or ``.csv`` (with a header).
 
     Returns:
-            The path. Reading it gives the same numbers; excluded regions are kept, the instrument is not.
+        The path. Reading it gives the same numbers; excluded regions are kept, the instrument is not.
 
-        Raises:
-            ConventionError: another extension.
-            DataError: arrays that do not form a pattern, or a file that cannot be written.
-            ShapeError: arrays of different lengths.
+    Raises:
+        ConventionError: another extension.
+        DataError: arrays that do not form a pattern, or a file that cannot be written.
+        ShapeError: arrays of different lengths.
     """
     require_path(path, "write_pattern(pattern, path)")
     if not isinstance(pattern, Pattern):

@@ -48,17 +48,17 @@ def read_gsas(path: str | Path, text: str, bank: int | None = None) -> Measured:
     """Read one bank of a GSAS powder data file.
 
     Args:
-            path: for error messages.
-            text: the file.
-            bank: number of the bank; may be omitted if there is only one.
+        path: for error messages.
+        text: the file.
+        bank: number of the bank; may be omitted if there is only one.
 
-        Returns:
-            STD counts have ``sigma = sqrt(counts / detectors)`` (the count is a mean over the detectors), and zero
-            counts that only fill the last record are marked unmeasured. ESD and FXYE provide their own sigma. Angles
-            (centidegrees in the file) are in degrees.
+    Returns:
+        STD counts have ``sigma = sqrt(counts / detectors)`` (the count is a mean over the detectors), and zero
+        counts that only fill the last record are marked unmeasured. ESD and FXYE provide their own sigma. Angles
+        (centidegrees in the file) are in degrees.
 
-        Raises:
-            ParseError: no such bank, several banks without a choice, time-of-flight data, or a truncated file.
+    Raises:
+        ParseError: no such bank, several banks without a choice, time-of-flight data, or a truncated file.
     """
     lines = split_lines(text)
     found = {k: match for k, line in enumerate(lines) if (match := _BANK.match(line))}

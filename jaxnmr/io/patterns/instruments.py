@@ -26,17 +26,16 @@ def read_instrument(path: str | Path, bank: int | None = None) -> Instrument:
 
     Args:
         path: the file.
-            bank: number of the bank; may be omitted if there is only one.
+        bank: number of the bank; may be omitted if there is only one.
 
-        Returns:
-            The instrument. Units follow `Instrument`: a GSAS zero in centidegrees becomes degrees, and its Gaussian
-            term P/cos² is added to U and W (P/cos² = P tan² + P). Two wavelengths or a laboratory tube imply
-            Bragg-Brentano, otherwise Debye-Scherrer. GSAS ``POLA`` is the polarised fraction; with ``IPOLA`` 1 it is
-            cos² of the monochromator angle and is converted.
+    Returns:
+        The instrument. Units follow `Instrument`: a GSAS zero in centidegrees becomes degrees, and its Gaussian
+        term P/cos² is added to U and W (P/cos² = P tan² + P). Two wavelengths or a laboratory tube imply
+        Bragg-Brentano, otherwise Debye-Scherrer. GSAS ``POLA`` is the polarised fraction; with ``IPOLA`` 1 it is
+        cos² of the monochromator angle and is converted.
 
-        Raises:
-            ParseError: neither format, time of flight, several banks without a choice, or missing or impossible
-                numbers.
+    Raises:
+        ParseError: neither format, time of flight, several banks without a choice, or missing or impossible numbers.
 
     Source: Larson & Von Dreele (2004), GSAS, Los Alamos report LAUR 86-748, instrument parameter file and CW
     profile functions 1 to 4.

@@ -88,12 +88,12 @@ def read_rasx(path: str | Path, archive: Archive, bank: int | None = None) -> Me
     """Read one scan of a ``.rasx`` file: ``Data<k>/Profile<k>.txt`` and ``MesurementConditions<k>.xml`` beside it.
 
     Args:
-            path: for error messages.
-            archive: the file.
-            bank: number of the scan (from 1); may be omitted if there is only one.
+        path: for error messages.
+        archive: the file.
+        bank: number of the scan (from 1); may be omitted if there is only one.
 
-        Raises:
-            ParseError: as for `read_ras`.
+    Raises:
+        ParseError: as for `read_ras`.
     """
     profiles = sorted(
         (int(found[1]), int(found[2]), name) for name in archive.names if (found := _PROFILE.match(name)) is not None

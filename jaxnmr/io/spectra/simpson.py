@@ -24,14 +24,14 @@ def read_simpson(path: str | Path, text: str, *, larmor_hz: float | None = None,
     """Read one spectrum or decay.
 
     Args:
-            path: for error messages.
-            text: the file.
-            larmor_hz: frequency of 0 ppm, which SIMPSON does not write.
-            isotope: such as ``"29Si"``, which SIMPSON does not write.
+        path: for error messages.
+        text: the file.
+        larmor_hz: frequency of 0 ppm, which SIMPSON does not write.
+        isotope: such as ``"29Si"``, which SIMPSON does not write.
 
-        Raises:
-            ParseError: broken header, missing points, several spectra, two dimensions, or SIMPSON's binary layout.
-            ConventionError: no ``larmor_hz``.
+    Raises:
+        ParseError: broken header, missing points, several spectra, two dimensions, or SIMPSON's binary layout.
+        ConventionError: no ``larmor_hz``.
     """
     path, lines = Path(path), split_lines(text)
     header: dict[str, tuple[int, str]] = {}

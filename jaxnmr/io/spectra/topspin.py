@@ -68,10 +68,10 @@ def read_topspin(path: str | Path, *, procno: int | None = None) -> Spectrum:
 
     Args:
         path: experiment folder, ``pdata/N`` folder, or the file ``1r``.
-            procno: number N of ``pdata/N`` in an experiment; ``None`` takes 1, or the only one.
+        procno: number N of ``pdata/N`` in an experiment; ``None`` takes 1, or the only one.
 
-        Returns:
-            The spectrum, complex if there is a ``1i``; ``larmor_hz`` is SF. Intensities include 2^NC_proc.
+    Returns:
+        The spectrum, complex if there is a ``1i``; ``larmor_hz`` is SF. Intensities include 2^NC_proc.
 
     Raises:
         ParseError: a missing, truncated or inconsistent file, with its name.

@@ -122,10 +122,10 @@ def read_nmrpipe(path: str | Path, *, larmor_hz: float | None = None) -> Spectru
 
     Args:
         path: the file.
-            larmor_hz: frequency of 0 ppm in Hz, replacing OBS; shifts remain as in the file.
+        larmor_hz: frequency of 0 ppm in Hz, replacing OBS; shifts remain as in the file.
 
-        Raises:
-            ParseError: two dimensions, truncated data, or a header without width or frequency.
+    Raises:
+        ParseError: two dimensions, truncated data, or a header without width or frequency.
     """
     from nmrglue.fileio import pipe  # takes seconds to import
 

@@ -153,9 +153,9 @@ def read_magres(path: str | Path, *, assume_units: bool = False) -> Magres:
         assume_units: also read files without header and units, as written before version 1.0 of the format,
             assuming Å, ppm, atomic units and 10^19 T^2/J.
 
-        Raises:
-            ParseError: a file that cannot be read, with the line: not a magres file, an unclosed block, missing or
-                unknown units, missing or non-numeric entries, or tensors of unknown atoms.
+    Raises:
+        ParseError: a file that cannot be read, with the line: not a magres file, an unclosed block, missing or
+            unknown units, missing or non-numeric entries, or tensors of unknown atoms.
 
     Example:
         >>> read_magres("quartz.magres").select("Si").shielding_ppm  # doctest: +SKIP

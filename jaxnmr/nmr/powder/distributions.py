@@ -2,8 +2,8 @@
 
 Isotropic Gaussian noise on a traceless tensor, ``T = T0 + sigma/2 S(U)`` with five independent standard normal numbers U
 in ``S``. With ``T0 = 0`` this is the Czjzek distribution ``p(V, eta) ~ V^4 eta (1 - eta^2/9) exp(-V^2 (1 + eta^2/3)/(2
-sigma^2))`` of the largest principal value V (C_Q, zeta), otherwise the extended Czjzek model. The nodes U are fixed, so that a
-spectrum is a smooth function of T0 and sigma. (mrsimulator's sigma is half of this one.)
+sigma^2))`` of the largest principal value V (C_Q, zeta), otherwise the extended Czjzek model. The nodes U are fixed, so
+that a spectrum is a smooth function of T0 and sigma. (mrsimulator's sigma is half of this one.)
 
 Source: Czjzek et al., Phys. Rev. B 23, 2513 (1981); Le Caer, Bureau & Massiot, J. Phys.: Condens. Matter 22, 065402
 (2010).

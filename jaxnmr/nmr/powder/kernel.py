@@ -133,8 +133,8 @@ def site_signal(
         site: one site, without a leading axis.
 
     Returns:
-            Without broadening, one real number per bin; with it, the Fourier transform of the broadened intensity,
-            ``bins//2 + 1`` complex numbers.
+        Without broadening, one real number per bin; with it, the Fourier transform of the broadened intensity,
+        ``bins//2 + 1`` complex numbers.
     """
     return finished(experiment, site_pattern(experiment, group, table, site), site)
 

@@ -317,15 +317,15 @@ class _Simulation:
 
         Args:
             sites: of this isotope.
-                points, width_hz, centre_ppm: the axis, ``points`` from ``centre - width/2``. Values not given are
-                    chosen to show all intensity.
-                like: a spectrum whose axis is used instead; it must have the same frequency of 0 ppm.
-                broadened: whether lines have widths (default: if any site has one).
-                device: type of device; by default that of the simulation.
+            points, width_hz, centre_ppm: the axis, ``points`` from ``centre - width/2``. Values not given are chosen to
+                show all intensity.
+            like: a spectrum whose axis is used instead; it must have the same frequency of 0 ppm.
+            broadened: whether lines have widths (default: if any site has one).
+            device: type of device; by default that of the simulation.
 
-            Raises:
-                ConventionError: sites of another isotope, an axis without extent, a spectrum of another nucleus or
-                    field, or an unknown device.
+        Raises:
+            ConventionError: sites of another isotope, an axis without extent, a spectrum of another nucleus or field,
+                or an unknown device.
         """
         # on the host, because the layout takes many small steps, each of which would be compiled
         sites = cast(Sites, jax.tree.map(np.asarray, Sites.of(sites)))

@@ -398,10 +398,10 @@ def bin_lines(
     Args:
         positions: in bins.
         intensities: of the lines.
-            bins: number of bins; intensity outside is dropped.
+        bins: number of bins; intensity outside is dropped.
 
-        Returns:
-            Intensities per bin, in the dtype of ``positions``.
+    Returns:
+        Intensities per bin, in the dtype of ``positions``.
     """
     start = jnp.floor(positions)
     part = positions - start
