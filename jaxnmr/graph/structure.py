@@ -99,9 +99,8 @@ def neighbour_list_margin(
     """Distance by which the closest unlisted pair must still exceed the cutoff, in Å (traceable).
 
     A pair that was beyond ``reach`` in the reference is now beyond ``s reach - 2 u``, where s is a lower bound of the
-    contraction of the cell in any direction, ``s^2 >= 1 - |F F^T - 1|`` for the deformation F, and u the largest
-    displacement of an atom within the cell relative to the common one. Rotations of the whole structure do not reduce
-    it.
+    stretch ratio of the cell in any direction, ``s^2 >= 1 - |F F^T - 1|`` for the deformation F, and u the largest
+    displacement of an atom within the cell relative to the common one. Rotations of the whole structure do not matter.
 
     Args:
         graph, reference: one structure, now and at the time neighbours were listed.

@@ -55,9 +55,9 @@ def curve(
 ) -> Complex[Array, " points"]:
     """Return the mean ``<I_x> + i <I_y>`` at the recorded points of the sequence for these frequencies. Traceable.
 
-    Within a step, mean fields are frozen at their values at its end, and the equation of motion of each spin,
-    ``dI/dt = b × I - relaxation``, is solved to 10⁻⁶: a rotation between two halves of the relaxation, with the first
-    term of their commutator (Euler-Maclaurin).
+    Within a step, mean fields are frozen, with the phase of the rotating frame at its end, and the equation of motion
+    of each spin, ``dI/dt = b × I - relaxation``, is solved to 10⁻⁶: a rotation between two halves of the relaxation,
+    with the first term of their commutator (Euler-Maclaurin).
 
     Reverse-mode derivatives store the spins at about 2 √steps steps and recompute the others: ``12 √steps · 2`` bytes
     per spin in single precision instead of ``12 steps`` and intermediate values.
