@@ -148,7 +148,7 @@ __all__ = [
 
 _refuse_bad_jaxlib()
 
-# imported when first asked for: a script pays for what it uses, and the command line answers at once
+# imported on first use: a script pays only for what it uses, and the command line starts quickly
 __getattr__, __dir__ = _lazy(
     __name__,
     modules=("crystal", "errors", "plot", "testing", "units"),
