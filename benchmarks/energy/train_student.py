@@ -11,7 +11,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxnmr.energy.equivariant import Frames, network_config
+from jaxnmr.energy.equivariant.frames import Frames
+from jaxnmr.energy.equivariant.potential import network_config
 from jaxnmr.energy.equivariant.recipe import Recipe
 from jaxnmr.energy.equivariant.training import train
 
