@@ -1,9 +1,11 @@
 """Frames of silica for a potential to learn from: strained and shaken crystals, crystals in motion, melts and glasses.
 
     JAXNMR_DATA=... python benchmarks/energy/silica_frames.py FOLDER [--quick]
+    JAXNMR_DATA=... python benchmarks/energy/silica_frames.py OTHER --by student.safetensors --glasses FOLDER
 
 Motion is that of the pair potential `chik` (Langevin, fixed cells), which costs a hundredth of what the labels cost: it only has to
-visit the places. Every trajectory is a file ``FOLDER/frames/NAME.npz`` of its own, made from a seed of its own, so that a second
+visit the places. The second way goes where a student goes that was trained on these, crystals and glasses of FOLDER at 100 to
+1500 K, so that it learns what it got wrong. Every trajectory is a file ``FOLDER/frames/NAME.npz`` of its own, made from a seed of its own, so that a second
 call goes on where the first stopped, and belongs to the training, the validation or the test as a whole.
 """
 
@@ -25,6 +27,7 @@ import numpy as np  # noqa: E402
 from silica_structures import Cell, cell_of, frameworks, minerals  # noqa: E402
 
 from jaxnmr._struct import compiled  # noqa: E402
+from jaxnmr.crystal import lattice  # noqa: E402
 from jaxnmr.energy import EnergyModel  # noqa: E402
 
 # eV/(u Å) in Å/fs²
@@ -35,6 +38,7 @@ SKIN, BLOCK = 0.9, 10
 # eV per atom, of the sum over charges: places are wanted, not energies
 ACCURACY = 1e-3
 TEMPERATURES = (300, 500, 800, 1000, 1200)
+OWN_TEMPERATURES = (100, 600, 1200, 300, 900)
 DENSITIES = (2.0, 2.1, 2.2, 2.2, 2.3, 2.4, 2.2, 2.6)
 
 
@@ -85,32 +89,52 @@ def jobs() -> list[Job]:
     return found
 
 
+def own_jobs(folder: Path) -> list[Job]:
+    """Trajectories of a student: crystals, and the glasses that `chik` has quenched."""
+    found: list[Job] = []
+    trained, held_out = frameworks()
+    for k, cell in enumerate([*minerals(), *trained[::2], *held_out[::2]]):
+        for m, kelvin in enumerate((OWN_TEMPERATURES[k % 5], OWN_TEMPERATURES[(k + 2) % 5])[: 2 if k < 7 else 1]):
+            split = "test" if k >= 7 + len(trained[::2]) or (k < 7 and m and k % 3 == 0) else "train"
+            found.append(Job(f"own-{cell.name}-{kelvin}K", cell, split, "own", _steady(kelvin), strain=0.01))
+    for k, file in enumerate(sorted((folder / "frames").glob("glass-*.npz"))):
+        with np.load(file) as held:
+            about, shape = json.loads(str(held["about"])), np.asarray(lattice(held["cell"][-1].astype(float)))
+            # the last frame at 300 K
+            cell = Cell(about["name"], shape, held["xyz"][-9], tuple(about["elements"]))
+        kelvin = (300, 900, 1500)[k % 3]
+        found.append(Job(f"own-{about['name']}-{kelvin}K", cell, about["split"], "own glass", _steady(kelvin)))
+    return found
+
+
+def _steady(kelvin: float) -> tuple[tuple[float, float, int, int], ...]:
+    return ((kelvin, kelvin, 150, 0), (kelvin, kelvin, 480, 40))
+
+
 def shaken(job: Job) -> tuple[np.ndarray, np.ndarray]:
     """Lattices and fractional positions: strains of some per cent, displacements of 0.02 to 0.15 Å (larger ones push bonds to 50 eV/Å)."""
     generator = np.random.default_rng(job.seed)
     lattices, places = [], []
     for _ in range(job.frames):
-        lattice = _strained(job.cell.lattice, generator, 0.025)
+        vectors = _strained(job.cell.lattice, generator, 0.025)
         rms = np.exp(generator.uniform(np.log(0.02), np.log(0.15)))
         moved = generator.normal(0.0, rms / np.sqrt(3.0), job.cell.fractional.shape)
-        lattices.append(lattice)
-        places.append(job.cell.fractional + moved @ np.linalg.inv(lattice))
+        lattices.append(vectors)
+        places.append(job.cell.fractional + moved @ np.linalg.inv(vectors))
     return np.array(lattices), np.array(places)
 
 
-def moving(job: Job) -> tuple[np.ndarray, np.ndarray]:
+def moving(job: Job, potential, settings: dict) -> tuple[np.ndarray, np.ndarray]:
     """Lattices and fractional positions along a trajectory of Langevin dynamics (BAOAB) in a fixed cell."""
     generator = np.random.default_rng(job.seed)
-    lattice = _strained(job.cell.lattice, generator, job.strain)
-    cell = Cell(job.name, lattice, job.cell.fractional, job.cell.elements)
+    cell = Cell(job.name, _strained(job.cell.lattice, generator, job.strain), job.cell.fractional, job.cell.elements)
     crystal = cell.crystal()
-    lattice = np.asarray(crystal.lattice(), dtype=float)
-    chik = EnergyModel.load("chik").potential
+    vectors = np.asarray(crystal.lattice(), dtype=float)
     masses = np.array([MASSES[element] for element in cell.elements])[:, None]
     first = generator.normal(0.0, 0.05, cell.fractional.shape)
-    xyz = cell.fractional + first @ np.linalg.inv(lattice)
+    xyz = cell.fractional + first @ np.linalg.inv(vectors)
     velocity = generator.normal(size=xyz.shape) * np.sqrt(BOLTZMANN_EV * job.stages[0][0] * ACCELERATION / masses)
-    plan = chik.plan(crystal.replace(xyz=xyz), skin=SKIN, accuracy=ACCURACY)
+    plan = potential.plan(crystal.replace(xyz=xyz), skin=SKIN, **settings)
     key = jax.random.key(job.seed)
     places = []
     for begin, end, steps, every in job.stages:
@@ -119,8 +143,8 @@ def moving(job: Job) -> tuple[np.ndarray, np.ndarray]:
             key, own = jax.random.split(key)
             for skin in (SKIN, 1.5 * SKIN, 2.5 * SKIN):
                 if float(plan.margin(crystal.replace(xyz=xyz))) < 0.6 * skin:
-                    plan = chik.plan(crystal.replace(xyz=xyz), skin=skin, accuracy=ACCURACY)
-                moved = _block(chik, plan, crystal, xyz, velocity, masses, kelvin, job.timestep, own)
+                    plan = potential.plan(crystal.replace(xyz=xyz), skin=skin, **settings)
+                moved = _block(potential, plan, crystal, xyz, velocity, masses, kelvin, job.timestep, own)
                 if float(plan.margin(crystal.replace(xyz=np.asarray(moved[0])))) > 0:
                     break
             else:
@@ -128,14 +152,13 @@ def moving(job: Job) -> tuple[np.ndarray, np.ndarray]:
             xyz, velocity = np.asarray(moved[0]), moved[1]
             if every and (k + BLOCK) % every == 0:
                 places.append(np.asarray(xyz))
-    return np.broadcast_to(lattice, (len(places), 3, 3)), np.array(places)
+    return np.broadcast_to(vectors, (len(places), 3, 3)), np.array(places)
 
 
 @compiled
-def _block(chik, plan, crystal, xyz, velocity, masses, kelvin, timestep, key):
-    lattice = crystal.lattice()
-    inverse = jnp.linalg.inv(lattice)
-    slope = jax.grad(lambda x: chik.energy(crystal.replace(xyz=x), plan))
+def _block(potential, plan, crystal, xyz, velocity, masses, kelvin, timestep, key):
+    inverse = jnp.linalg.inv(crystal.lattice())
+    slope = jax.grad(lambda x: potential.energy(crystal.replace(xyz=x), plan))
     acceleration = lambda x: -(slope(x) @ inverse.T) * ACCELERATION / masses
     # friction of 1 in 50 fs
     keep = jnp.exp(-timestep / 50.0)
@@ -155,11 +178,11 @@ def _block(chik, plan, crystal, xyz, velocity, masses, kelvin, timestep, key):
     return xyz, velocity
 
 
-def _strained(lattice: np.ndarray, generator: np.random.Generator, size: float) -> np.ndarray:
+def _strained(vectors: np.ndarray, generator: np.random.Generator, size: float) -> np.ndarray:
     """With a volume strain and a strain of other kind, each component normal; cut at twice the size."""
     noise = np.clip(generator.normal(0.0, size, (3, 3)), -2 * size, 2 * size)
     strain = 0.5 * (noise + noise.T) + np.clip(generator.normal(0.0, size), -1.5 * size, 1.5 * size) * np.eye(3)
-    return lattice @ (np.eye(3) + strain)
+    return vectors @ (np.eye(3) + strain)
 
 
 def _at_density(cell: Cell, density: float) -> Cell:
@@ -172,11 +195,15 @@ def _at_density(cell: Cell, density: float) -> Cell:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--by", default="chik", help="the potential that moves atoms: a name or a file")
+    parser.add_argument("--glasses", type=Path, help="a folder of frames by chik: trajectories of a student")
     parser.add_argument("--quick", action="store_true", help="three small trajectories")
     args = parser.parse_args()
     folder = args.folder / "frames"
     folder.mkdir(parents=True, exist_ok=True)
-    todo = jobs()
+    potential = EnergyModel.load(args.by).potential
+    settings = {"accuracy": ACCURACY} if args.by == "chik" else {}
+    todo = jobs() if args.glasses is None else own_jobs(args.glasses)
     if args.quick:
         todo = [job for job in todo if job.name.startswith("quartz-") and job.kind != "glass"][:4]
     for job in todo:
@@ -184,8 +211,8 @@ def main() -> None:
         if file.exists():
             continue
         began = time.process_time()
-        lattices, places = shaken(job) if job.kind == "shaken" else moving(job)
-        cells = np.array([cell_of(lattice) for lattice in lattices])
+        lattices, places = shaken(job) if job.kind == "shaken" else moving(job, potential, settings)
+        cells = np.array([cell_of(vectors) for vectors in lattices])
         about = {
             "name": job.name, "kind": job.kind, "split": job.split, "elements": job.cell.elements, "seed": job.seed,
             "from": job.cell.name, "stages": job.stages,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..._model_file import read_described, require_shapes, write_described
+from ..._model_file import flat, nested, read_described, require_shapes, write_described
 from ...errors import ConventionError, ParseError
 from ...models.networks.config import NetworkConfig
 
@@ -46,9 +46,9 @@ def write_potential(path: str | Path, potential) -> Path:
     Raises:
         DataError: numbers that are not finite, a card that JSON cannot hold, or a file that cannot be written.
     """
-    arrays = _flat(potential.weights, "weights")
+    arrays = flat(potential.weights, "weights")
     arrays |= {"scale": np.asarray(potential.scale), "reference": np.asarray(potential.reference)}
-    arrays |= _flat(potential.environments, "environments")
+    arrays |= flat(potential.environments, "environments")
     description = {"architecture": potential.config.to_dict(), "card": dict(potential.card)}
     return write_described(path, _KEY, FORMAT, description, arrays)
 
@@ -68,32 +68,11 @@ def read_potential(
     try:
         card = dict(description["card"])
         config = NetworkConfig.from_dict(description["architecture"])
-        needed = {name: tuple(leaf.shape) for name, leaf in _flat(shapes_of(config), "weights").items()}
+        needed = {name: tuple(leaf.shape) for name, leaf in flat(shapes_of(config), "weights").items()}
     except (ValueError, KeyError, TypeError, AttributeError, ConventionError) as error:
         raise ParseError(path, None, f"the description of the potential cannot be read: {error}") from error
     needed |= {"scale": (), "reference": (len(config.species),)}
     found = {name: array.shape for name, array in arrays.items() if not name.startswith("environments/")}
     require_shapes(path, found, needed)
     fields = {"scale": arrays["scale"], "reference": arrays["reference"]}
-    return config, card, fields | {name: _nested(arrays, name) for name in ("weights", "environments")}
-
-
-def _flat(tree: Any, prefix: str) -> dict[str, Any]:
-    """Arrays of a tree of dictionaries by their ways, ``"prefix/a/b"``."""
-    if isinstance(tree, Mapping):
-        return {name: array for key, part in tree.items() for name, array in _flat(part, f"{prefix}/{key}").items()}
-    return {prefix: tree}
-
-
-def _nested(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, Any]:
-    """The inverse of :func:`_flat`."""
-    out: dict[str, Any] = {}
-    for name, array in arrays.items():
-        head, *way = name.split("/")
-        if head != prefix:
-            continue
-        place = out
-        for key in way[:-1]:
-            place = place.setdefault(key, {})
-        place[way[-1]] = array
-    return out
+    return config, card, fields | {name: nested(arrays, name) for name in ("weights", "environments")}
