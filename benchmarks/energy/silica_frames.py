@@ -17,6 +17,7 @@ import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -134,7 +135,7 @@ def moving(job: Job, potential, settings: dict) -> tuple[np.ndarray, np.ndarray]
     first = generator.normal(0.0, 0.05, cell.fractional.shape)
     xyz = cell.fractional + first @ np.linalg.inv(vectors)
     velocity = generator.normal(size=xyz.shape) * np.sqrt(BOLTZMANN_EV * job.stages[0][0] * ACCELERATION / masses)
-    plan = potential.plan(crystal.replace(xyz=xyz), skin=SKIN, **settings)
+    plan = _listed(potential, crystal.replace(xyz=xyz), SKIN, settings)
     key = jax.random.key(job.seed)
     places = []
     for begin, end, steps, every in job.stages:
@@ -143,7 +144,7 @@ def moving(job: Job, potential, settings: dict) -> tuple[np.ndarray, np.ndarray]
             key, own = jax.random.split(key)
             for skin in (SKIN, 1.5 * SKIN, 2.5 * SKIN):
                 if float(plan.margin(crystal.replace(xyz=xyz))) < 0.6 * skin:
-                    plan = potential.plan(crystal.replace(xyz=xyz), skin=skin, **settings)
+                    plan = _listed(potential, crystal.replace(xyz=xyz), skin, settings)
                 moved = _block(potential, plan, crystal, xyz, velocity, masses, kelvin, job.timestep, own)
                 if float(plan.margin(crystal.replace(xyz=np.asarray(moved[0])))) > 0:
                     break
@@ -153,6 +154,17 @@ def moving(job: Job, potential, settings: dict) -> tuple[np.ndarray, np.ndarray]
             if every and (k + BLOCK) % every == 0:
                 places.append(np.asarray(xyz))
     return np.broadcast_to(vectors, (len(places), 3, 3)), np.array(places)
+
+
+# by number of atoms and skin: lists made again have the length of those before, and share compiled programs
+_PLANS: dict[tuple[int, float], Any] = {}
+
+
+def _listed(potential, crystal, skin: float, settings: dict):
+    key = len(crystal.labels), skin
+    before = _PLANS.get(key)
+    _PLANS[key] = potential.plan(crystal, skin=skin, **settings) if before is None else before.renewed(crystal)
+    return _PLANS[key]
 
 
 @compiled

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxnmr.energy.equivariant.frames import Frames
-from jaxnmr.energy.equivariant.potential import network_config
+from jaxnmr.energy.equivariant.potential import NetworkPotential, network_config
 from jaxnmr.energy.equivariant.recipe import Recipe
 from jaxnmr.energy.equivariant.training import train
 
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--more", type=Path, nargs="*", default=[], help="folders with further frames")
+    parser.add_argument("--start", type=Path, help="a potential of the same network to go on from")
     parser.add_argument("--hidden", default="32x0e+16x1o+16x2e")
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--cutoff", type=float, default=5.0)
@@ -60,7 +61,9 @@ def main() -> None:
             potential.save(args.out / "model.safetensors")
         print(f"{epoch.epoch:4d}  loss {epoch.loss:.4f}{errors}  {epoch.cpu:.0f} CPU s", flush=True)
 
-    found = train(config, recipe, training, validation, state=args.out / "state.safetensors", callback=say)
+    start = None if args.start is None else NetworkPotential.load(args.start)
+    state = args.out / "state.safetensors"
+    found = train(config, recipe, training, validation, start=start, state=state, callback=say)
     print(found.save(args.out / "model.safetensors"))
 
 

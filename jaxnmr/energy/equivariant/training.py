@@ -115,7 +115,10 @@ def train(
         # of an interrupted training the epochs that are whole
         if state is not None:
             _write(state, *kept, identity)
-    card = dict(model.card) | {"recipe": dataclasses.asdict(recipe), "history": [list(info) for info in history]}
+    card = dict(model.card)
+    # of a training that goes on from another one, both
+    card["recipes"] = [*card.get("recipes", []), dataclasses.asdict(recipe)]
+    card["histories"] = [*card.get("histories", []), [list(info) for info in history]]
     return model.replace(weights=jax.tree.map(np.asarray, now.averaged)).with_card(card)
 
 

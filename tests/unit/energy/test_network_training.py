@@ -58,6 +58,7 @@ def trained(training):
 
 def test_the_loss_falls_and_errors_are_those_of_the_averaged_weights(training, trained):
     model, told = trained
+    assert model.card["recipes"] == [dataclasses.asdict(RECIPE)] and model.card["histories"][0][-1] == list(told[-1])
     assert [epoch.epoch for epoch in told] == [1, 2, 3, 4, 5, 6]
     assert told[-1].loss < 0.5 * told[0].loss
     assert told[0].force is None and told[2].force is not None
