@@ -1,10 +1,11 @@
 """Frames of silica for a potential to learn from: strained and shaken crystals, crystals in motion, melts and glasses.
 
     JAXNMR_DATA=... python benchmarks/energy/silica_frames.py FOLDER [--quick]
+    JAXNMR_DATA=... python benchmarks/energy/silica_frames.py FOLDER --near
     JAXNMR_DATA=... python benchmarks/energy/silica_frames.py OTHER --by student.safetensors --glasses FOLDER
 
 Motion is that of the pair potential `chik` (Langevin, fixed cells), which costs a hundredth of what the labels cost: it only has to
-visit the places. The second way goes where a student goes that was trained on these, crystals and glasses of FOLDER at 100 to
+visit the places. The second way adds crystals near rest, and the third goes where a student goes that was trained on these, crystals and glasses of FOLDER at 100 to
 1500 K, so that it learns what it got wrong. Every trajectory is a file ``FOLDER/frames/NAME.npz`` of its own, made from a seed of its own, so that a second
 call goes on where the first stopped, and belongs to the training, the validation or the test as a whole.
 """
@@ -53,7 +54,8 @@ class Job:
     kind: str
     stages: tuple[tuple[float, float, int, int], ...] = ()
     frames: int = 0
-    strain: float = 0.0
+    strain: float = 0.025
+    most: float = 0.15
     timestep: float = 1.5
 
     @property
@@ -86,25 +88,41 @@ def jobs() -> list[Job]:
             (6000, 4500, 2000, 0), (4500, 3500, 1500, 150), (3500, 2000, 1500, 150), (2000, 300, 3000, 150), (300, 300, 500, 100),
             (900, 900, 800, 100),
         )  # fmt: skip
-        found.append(Job(f"glass-{k}-{density}", cell, split, "glass", stages, timestep=1.2))
+        found.append(Job(f"glass-{k}-{density}", cell, split, "glass", stages, strain=0.0, timestep=1.2))
+    return found
+
+
+def near_jobs() -> list[Job]:
+    """Crystals near rest: little strained, little shaken. Where forces are small, small errors of forces decide about cells."""
+    found = []
+    trained, _ = frameworks()
+    for k, cell in enumerate([*minerals(), *trained[:9]]):
+        for m in range(3 if k < 7 else 1):
+            split = "test" if k < 7 and m == 2 else "train"
+            found.append(
+                Job(f"near-{cell.name}-{m}", cell, split, "near", frames=12 if k < 7 else 8, strain=0.008, most=0.06)
+            )
     return found
 
 
 def own_jobs(folder: Path) -> list[Job]:
     """Trajectories of a student: crystals, and the glasses that `chik` has quenched."""
     found: list[Job] = []
-    trained, held_out = frameworks()
-    for k, cell in enumerate([*minerals(), *trained[::2], *held_out[::2]]):
-        for m, kelvin in enumerate((OWN_TEMPERATURES[k % 5], OWN_TEMPERATURES[(k + 2) % 5])[: 2 if k < 7 else 1]):
-            split = "test" if k >= 7 + len(trained[::2]) or (k < 7 and m and k % 3 == 0) else "train"
+    for k, cell in enumerate(minerals()):
+        for m, kelvin in enumerate((OWN_TEMPERATURES[k % 5], OWN_TEMPERATURES[(k + 2) % 5])[: 2 if k < 2 else 1]):
+            split = "test" if m and k == 0 else "train"
             found.append(Job(f"own-{cell.name}-{kelvin}K", cell, split, "own", _steady(kelvin), strain=0.01))
-    for k, file in enumerate(sorted((folder / "frames").glob("glass-*.npz"))):
+    glasses = sorted((folder / "frames").glob("glass-*.npz"))
+    for k in (0, 5, 1, 2):
+        file = glasses[k]
         with np.load(file) as held:
             about, shape = json.loads(str(held["about"])), np.asarray(lattice(held["cell"][-1].astype(float)))
             # the last frame at 300 K
             cell = Cell(about["name"], shape, held["xyz"][-9], tuple(about["elements"]))
         kelvin = (300, 900, 1500)[k % 3]
-        found.append(Job(f"own-{about['name']}-{kelvin}K", cell, about["split"], "own glass", _steady(kelvin)))
+        found.append(
+            Job(f"own-{about['name']}-{kelvin}K", cell, about["split"], "own glass", _steady(kelvin), strain=0.0)
+        )
     return found
 
 
@@ -117,8 +135,8 @@ def shaken(job: Job) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(job.seed)
     lattices, places = [], []
     for _ in range(job.frames):
-        vectors = _strained(job.cell.lattice, generator, 0.025)
-        rms = np.exp(generator.uniform(np.log(0.02), np.log(0.15)))
+        vectors = _strained(job.cell.lattice, generator, job.strain)
+        rms = np.exp(generator.uniform(np.log(job.most / 7.5), np.log(job.most)))
         moved = generator.normal(0.0, rms / np.sqrt(3.0), job.cell.fractional.shape)
         lattices.append(vectors)
         places.append(job.cell.fractional + moved @ np.linalg.inv(vectors))
@@ -209,13 +227,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--by", default="chik", help="the potential that moves atoms: a name or a file")
     parser.add_argument("--glasses", type=Path, help="a folder of frames by chik: trajectories of a student")
+    parser.add_argument("--near", action="store_true", help="crystals near rest")
     parser.add_argument("--quick", action="store_true", help="three small trajectories")
     args = parser.parse_args()
     folder = args.folder / "frames"
     folder.mkdir(parents=True, exist_ok=True)
     potential = EnergyModel.load(args.by).potential
     settings = {"accuracy": ACCURACY} if args.by == "chik" else {}
-    todo = jobs() if args.glasses is None else own_jobs(args.glasses)
+    todo = near_jobs() if args.near else jobs() if args.glasses is None else own_jobs(args.glasses)
     if args.quick:
         todo = [job for job in todo if job.name.startswith("quartz-") and job.kind != "glass"][:4]
     for job in todo:
@@ -223,7 +242,7 @@ def main() -> None:
         if file.exists():
             continue
         began = time.process_time()
-        lattices, places = shaken(job) if job.kind == "shaken" else moving(job, potential, settings)
+        lattices, places = shaken(job) if not job.stages else moving(job, potential, settings)
         cells = np.array([cell_of(vectors) for vectors in lattices])
         about = {
             "name": job.name, "kind": job.kind, "split": job.split, "elements": job.cell.elements, "seed": job.seed,

@@ -29,7 +29,13 @@ from jaxnmr.energy.prediction import GPA, predict, slopes_of_energy  # noqa: E40
 
 TEACHER = "chgnet-r2scan"
 RELAXED = ("quartz", "cristobalite", "coesite", "tridymite")
-KINDS = {"shaken": "shaken", "crystal": "crystals", "own": "crystals, own motion", "own glass": "glasses, own motion"}
+KINDS = {
+    "shaken": "shaken",
+    "near": "crystals near rest",
+    "crystal": "crystals",
+    "own": "crystals, own motion",
+    "own glass": "glasses, own motion",
+}
 
 
 def kind_of(about: dict, frame: int) -> str:
@@ -166,7 +172,7 @@ def run(model, picoseconds: float, kelvin: float = 800.0) -> dict:
     cell = Cell("cristobalite", np.asarray(full.lattice), np.asarray(full.fractional), tuple(full.species))
     steps = int(picoseconds / 1.5e-3) // 100 * 100
     began = time.process_time()
-    job = Job("run", cell, "", "", ((kelvin, kelvin, steps, 100),))
+    job = Job("run", cell, "", "", ((kelvin, kelvin, steps, 100),), strain=0.0)
     lattices, places = moving(job, model.potential, {})
     spent = time.process_time() - began
     silicon = np.array([element == "Si" for element in cell.elements])

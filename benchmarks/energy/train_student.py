@@ -41,6 +41,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rate", type=float, default=1e-2)
+    for name in ("energy", "force", "stress", "bend"):
+        parser.add_argument(f"--{name}", type=float, default=getattr(Recipe(), name), help="see Recipe")
     parser.add_argument("--every", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -52,7 +54,10 @@ def main() -> None:
         SPECIES, hidden=args.hidden, layers=args.layers, cutoff=args.cutoff, lmax=args.lmax, radial=args.radial,
         radial_hidden=(args.width,), neighbours=args.neighbours,
     )  # fmt: skip
-    recipe = Recipe(epochs=args.epochs, batch=args.batch, learning_rate=args.rate, every=args.every, seed=args.seed)
+    recipe = Recipe(
+        epochs=args.epochs, batch=args.batch, learning_rate=args.rate, every=args.every, seed=args.seed,
+        energy=args.energy, force=args.force, stress=args.stress, bend=args.bend,
+    )  # fmt: skip
 
     def say(epoch, potential) -> None:
         errors = ""
