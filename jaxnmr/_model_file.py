@@ -99,6 +99,27 @@ def require_shapes(
         )
 
 
+def flat(tree: Any, prefix: str) -> dict[str, Any]:
+    """Leaves of a tree of dictionaries by their ways, ``"prefix/a/b"``."""
+    if isinstance(tree, Mapping):
+        return {name: leaf for key, part in tree.items() for name, leaf in flat(part, f"{prefix}/{key}").items()}
+    return {prefix: tree}
+
+
+def nested(leaves: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The inverse of :func:`flat`."""
+    out: dict[str, Any] = {}
+    for name, leaf in leaves.items():
+        head, *way = name.split("/")
+        if head != prefix:
+            continue
+        place = out
+        for key in way[:-1]:
+            place = place.setdefault(key, {})
+        place[way[-1]] = leaf
+    return out
+
+
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
     for name in sorted(arrays):

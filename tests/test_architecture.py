@@ -58,7 +58,7 @@ ALLOWED = {
     "models.networks": {"jax", "numpy", "flax", "e3nn_jax", "jraph"},
     "models.data": {"numpy", "ase", "e3nn_jax", "jraph"},
     "models.tensors": {"distributed", "jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
-    "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "safetensors"},
+    "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "optax", "safetensors"},
     "electronic": {"jax", "numpy", "flax", "optax", "e3nn_jax", "safetensors", "jaxtyping"},
     "density": {"jax", "numpy", "gemmi", "jaxtyping", "scipy"},
     "density.prior": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
