@@ -64,9 +64,10 @@ def averaged_spectra(
     if not listed:
         raise ParameterError("there are no averages to make spectra of")
     shown = [listed[0].static, *(average.prediction for average in listed)]
-    plain = [prediction.sites(experiment.isotope) for prediction in shown]
+    widths = {"gaussian_hz": gaussian_hz, "lorentzian_hz": lorentzian_hz}
+    sites = [prediction.sites(experiment.isotope, **widths) for prediction in shown]
     if range_ppm is None:
-        axes = [np.asarray(experiment.plan(of, points=_TRIAL).frequency_hz) for of in plain]
+        axes = [np.asarray(experiment.plan(of, points=_TRIAL).frequency_hz) for of in sites]
         low, high = min(axis[0] for axis in axes), max(axis[-1] for axis in axes)
         low, high = (float(x) / experiment.larmor_hz * 1e6 for x in (low, high))
     else:
@@ -74,9 +75,8 @@ def averaged_spectra(
     if not low < high:
         raise ParameterError(f"range_ppm is {range_ppm}; expected two different shifts")
     if gaussian_hz == lorentzian_hz == 0.0:
-        gaussian_hz = 4.0 * (high - low) * 1e-6 * abs(experiment.larmor_hz) / points
-    widths = {"gaussian_hz": gaussian_hz, "lorentzian_hz": lorentzian_hz}
-    sites = [prediction.sites(experiment.isotope, **widths) for prediction in shown]
+        four = 4.0 * (high - low) * 1e-6 * abs(experiment.larmor_hz) / points
+        sites = [prediction.sites(experiment.isotope, gaussian_hz=four) for prediction in shown]
     axis = {
         "points": points, "width_hz": (high - low) * 1e-6 * abs(experiment.larmor_hz), "centre_ppm": 0.5 * (low + high),
     }  # fmt: skip

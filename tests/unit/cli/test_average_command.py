@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import small_tensor_models
 from ase.io import read
+from moving_quartz import NARROW
 from run_file_manual import documented
 
 import jaxnmr as jn
@@ -15,12 +16,13 @@ from jaxnmr.errors import ParseError
 from jaxnmr.io.structures.trajectory import TrajectoryFile
 from jaxnmr.runfile.average import load_average
 
+pytestmark = pytest.mark.filterwarnings(NARROW)
 # bonds of silicon to oxygen alone, for some femtoseconds
 BONDS = {
     "format": "jaxnmr pair potential 1", "name": "bonds", "citation": "made up", "units": {"energy": "eV", "length": "Å", "charge": "e"},
     "charges": {"Si": 0.0, "O": 0.0}, "cutoff": {"form": "smooth", "radius": 3.0, "width": 0.2},
     "pairs": {
-        "Si-O": {"A": 0.0, "b": 1.0, "C": 40.0, "D": 52000.0}, "O-O": {"A": 0.0, "b": 1.0, "C": 0.0, "D": 0.0},
+        "Si-O": {"A": 27029.0, "b": 5.1586, "C": 148.1, "D": 8.0}, "O-O": {"A": 0.0, "b": 1.0, "C": 0.0, "D": 0.0},
         "Si-Si": {"A": 0.0, "b": 1.0, "C": 0.0, "D": 0.0},
     },
 }  # fmt: skip
