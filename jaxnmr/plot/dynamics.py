@@ -200,8 +200,8 @@ def against_temperature(series: ThermalSeries, readings: Sequence[Reading] | Non
         for axis in axes:
             axis.set_xlabel("temperature / K")
             axis.margins(0.08)
-        ways = "▲ heating, ▽ cooling; " if DOWN in series.directions and UP in series.directions else ""
-        figure.suptitle(f"{first.crystal.name}: {ways}grey: without motion", x=0.01, ha="left", fontsize=9)
+        ways = "▲ heating, ▽ cooling, " if DOWN in series.directions and UP in series.directions else ""
+        figure.suptitle(f"{first.crystal.name}, {ways}grey: without motion", x=0.01, ha="left", fontsize=9)
         return figure
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
+
 from ..._files import write_atomically
 from ...crystal import Crystal
 from ...errors import ParseError
-from .ase import to_ase
 
 _TIME = "time_fs"
 
@@ -50,15 +51,17 @@ class TrajectoryFile:
         return count
 
     def add(self, crystal: Crystal, time_fs: float, **more: float) -> None:
-        """One more frame, with numbers by name beside its time.
+        """One more frame of a crystal in P1, with numbers by name beside its time; atoms are where they are, in the cell or not.
 
         Raises:
             OSError: it cannot be written.
         """
+        from ase import Atoms
         from ase.io import write
 
-        atoms = to_ase(crystal)
-        del atoms.arrays["site"]
+        vectors = np.asarray(crystal.lattice(), dtype=float)
+        elements = ["H" if element == "D" else element for element in crystal.elements]
+        atoms = Atoms(elements, positions=np.asarray(crystal.xyz, dtype=float) @ vectors, cell=vectors, pbc=True)
         atoms.info = {_TIME: float(time_fs), **more}
         text = io.StringIO()
         write(text, atoms, format="extxyz")
