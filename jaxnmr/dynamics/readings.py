@@ -101,7 +101,9 @@ def running(
         of = descriptors(head, means)
         for k, (label, element) in enumerate(zip(static.labels, static.elements, strict=True)):
             nucleus = _nucleus(element, head)
-            for c, name in enumerate(DESCRIBED[head] if nucleus is not None else ()):
+            if nucleus is None:
+                continue
+            for c, name in enumerate(DESCRIBED[head]):
                 quantity, _, offset, slope = _scale(name, nucleus, static)
                 columns[label, f"{nucleus.symbol} {quantity}"] = offset + slope * of[:, k, c]
     return np.stack([columns[r.site, r.quantity] for r in readings], axis=-1)

@@ -64,8 +64,10 @@ def averaged_spectra(
     if not listed:
         raise ParameterError("there are no averages to make spectra of")
     shown = [listed[0].static, *(average.prediction for average in listed)]
-    widths = {"gaussian_hz": gaussian_hz, "lorentzian_hz": lorentzian_hz}
-    sites = [prediction.sites(experiment.isotope, **widths) for prediction in shown]
+    sites = [
+        prediction.sites(experiment.isotope, gaussian_hz=gaussian_hz, lorentzian_hz=lorentzian_hz)
+        for prediction in shown
+    ]
     if range_ppm is None:
         axes = [np.asarray(experiment.plan(of, points=_TRIAL).frequency_hz) for of in sites]
         low, high = min(axis[0] for axis in axes), max(axis[-1] for axis in axes)

@@ -132,22 +132,18 @@ def spectra(found: AveragedSpectra) -> Figure:
     with styled():
         figure, axis = plt.subplots(figsize=(7.2, 3.0 + 0.55 * len(moving)), layout="constrained")
         step = 0.0 if len(moving) == 1 else 0.6 * top
+        # what is empty on either side of all lines is left out
+        seen = np.flatnonzero(np.max([still, *moving], axis=0) > 2e-3 * top)
+        edge = 0.06 * (ppm[seen[-1]] - ppm[seen[0]])
         axis.plot(ppm, still, color=OBSERVED, linewidth=1.0, linestyle="--", label="without motion")
         for k, (curve, label) in enumerate(zip(moving, found.labels, strict=True)):
             colour = CALCULATED if len(moving) == 1 else plt.get_cmap("plasma")(0.85 * k / max(len(moving) - 1, 1))
             up = step * (k + 1)
             axis.plot(ppm, curve + up, color=colour, linewidth=1.1, label=label)
             if step:
-                axis.annotate(
-                    label, (ppm[-1], up), (-2, 3), textcoords="offset points", fontsize=8.5, color=colour, ha="left"
-                )
-        # what is empty on either side of all lines is left out
-        seen = np.flatnonzero(np.max([still, *moving], axis=0) > 2e-3 * top)
-        edge = 0.06 * (ppm[seen[-1]] - ppm[seen[0]])
+                at = (ppm[seen[-1]] + 0.9 * edge, up)
+                axis.annotate(label, at, (0, 3), textcoords="offset points", fontsize=8.5, color=colour)
         axis.set_xlim(ppm[seen[-1]] + edge, ppm[seen[0]] - edge)
-        if step:
-            for text in axis.texts:
-                text.xy = (ppm[seen[-1]] + 0.9 * edge, text.xy[1])
         axis.set_xlabel(f"δ({isotope_text(found.static.isotope)}) / ppm")
         axis.set_yticks([])
         axis.tick_params(which="both", left=False, right=False, top=False)

@@ -87,6 +87,7 @@ class CrystalSpec(Spec):
             assert self.file is not None
             return read_crystal(self.file, block=self.entry, name=name, spacegroup=self.spacegroup)
         sites = self.structure.sites
+        assert self.spacegroup is not None
         return Crystal.create(
             cell=self.structure.cell,
             spacegroup=self.spacegroup,
@@ -137,8 +138,9 @@ class DynamicsSpec(Spec):
 
 def _reference(table: Table, name: str) -> ShiftReference:
     inner = table.table(name)
-    found: PublishedSpec | ReferenceSpec = read(inner, PublishedSpec if inner.has("published") else ReferenceSpec)
-    return _made(inner, found.reference)
+    if inner.has("published"):
+        return _made(inner, read(inner, PublishedSpec).reference)
+    return _made(inner, read(inner, ReferenceSpec).reference)
 
 
 def _bridge(table: Table, name: str, default: Any = REQUIRED) -> tuple[str, ...] | None:
