@@ -28,6 +28,7 @@ Kind = Literal[
     "screening",
     "series",
     "relaxation",
+    "average",
     "indexing",
     "determination",
     "training",

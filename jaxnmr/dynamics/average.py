@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from ..models.tensors.prediction import Prediction
 from ..models.tensors.tensor_model import TensorModel
 from ..nmr import ShiftReference
 from .course import Course, load_course, save_course
+from .domain import STRANGE, EnergyDomain
+from .order import OBSERVED, Observed, Observer
 from .pooling import MeanStructure, cell_lengths
 from .readings import BLOCKS, Reading, readings_of
 from .schedule import Schedule
@@ -47,15 +49,18 @@ class ThermalAverage:
             as from any prediction.
         static: the tensors of the crystal as it was given, without motion.
         crystal: mean cell, mean positions and isotropic mean-square displacements, in the space group that was given.
+        esds: standard errors of its ``cell``, ``xyz`` and ``u_iso``.
         readings: per site and quantity: without motion, averaged, its standard error, and the mean over snapshots.
         cell, cell_error: ``(6,)`` mean a, b, c (Å) and angles (degrees) of the cell, without symmetry, and standard errors.
         temperature_k: asked for, and :attr:`measured_k` found.
         pressure_gpa: asked for; ``None`` where the cell was fixed. :attr:`measured_gpa` was found.
         frames: by name, one row per frame: ``time_fs``, ``temperature_k``, ``potential_ev``, ``pressure_gpa``, ``vectors``, tensors by head
-            ``(frames, sites, 3, 3)``, ``novelty``.
+            ``(frames, sites, 3, 3)``, and ``observe/...`` where there was an observer.
         tau_ps: the longest autocorrelation time of a tensor component, ps.
-        novel_share: of atoms and frames that are unlike those of the training of the tensor models.
+        novel_share: share of atoms and frames unlike those of the training of the tensor models.
+        strange_share: the same for the training of the energy; NaN for energies that cannot tell.
         supercell: what moved.
+        observed: what the observer made of all frames, such as an order parameter.
         state: the last one, from which a simulation goes on.
         notes: what else there is to say, in sentences.
         seconds: wall time.
@@ -64,6 +69,7 @@ class ThermalAverage:
     prediction: Prediction
     static: Prediction
     crystal: Crystal
+    esds: Mapping[str, np.ndarray]
     readings: tuple[Reading, ...]
     cell: Float[np.ndarray, 6]
     cell_error: Float[np.ndarray, 6]
@@ -74,8 +80,10 @@ class ThermalAverage:
     frames: Mapping[str, np.ndarray]
     tau_ps: float
     novel_share: float
+    strange_share: float
     supercell: Supercell
     state: State
+    observed: tuple[Observed, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -86,6 +94,7 @@ class ThermalAverage:
                 f"{r.site:<8}{r.quantity + (f' / {r.unit}' if r.unit else ''):<16}{r.static:11.3f}{r.mean:11.3f}"
                 f"{r.error:9.3f}{r.snapshots:11.3f}"
             )
+        lines += [f"{o.name}{f' / {o.unit}' if o.unit else ''}: {o.mean:.4g} ± {o.error:.2g}" for o in self.observed]
         return "\n".join(lines + list(self.notes))
 
     def __repr__(self) -> str:
@@ -107,6 +116,7 @@ def thermal_average(
     references: Mapping[str, ShiftReference] | None = None,
     state: State | None = None,
     file: str | Path | None = None,
+    observe: Observer | None = None,
     callback: Callable[[Frame, int, int], None] | None = None,
 ) -> ThermalAverage:
     """NMR tensors of a crystal, averaged over its thermal motion (host).
@@ -123,7 +133,9 @@ def thermal_average(
         repeats: cells along a, b, c; by default as many as make the supercell 10 Å wide.
         references: by element, of chemical shifts; those of the models by default, and shieldings where there is none.
         state: where to go on, such as that of an average at another temperature.
-        file: the course is kept here every half a minute; where the file exists, it goes on from there.
+        file: the course is kept here every half a minute and when something ends it early; where the file exists, it goes on from
+            there.
+        observe: looks at the crystal of every frame, see `jaxnmr.dynamics.order`.
         callback: receives every frame, its number from 1 (those of settling included) and how many there will be.
 
     Raises:
@@ -143,7 +155,7 @@ def thermal_average(
     potential = EnergyModel.load(energy) if isinstance(energy, str | Path) else energy
     schedule = Schedule() if schedule is None else schedule
     cell = crystal if isinstance(crystal, Supercell) else supercell(crystal, repeats)
-    reader, mean = FrameTensors(models, cell, references or {}), MeanStructure(cell)
+    reader, mean = FrameTensors(models, cell, references or {}), MeanStructure(cell, schedule.frames, BLOCKS)
     asked = {
         "energy": str(potential.name), "models": [each.card.name for each in models], "crystal": cell.parent.name,
         "repeats": list(cell.repeats), "atoms": cell.crystal.n_sites, "temperature": float(temperature), **vars(schedule),
@@ -156,8 +168,20 @@ def thermal_average(
         begin = start(cell.crystal, cell.masses, temperature, seed=schedule.seed) if state is None else state
         course = Course(state=begin, begun=int(begin.step))
     keep = (lambda: None) if file is None else (lambda: save_course(file, course, asked))
-    _go_on(course, mean, reader, potential, temperature, schedule, keep, callback)
-    return average_of(course, mean, reader, temperature, schedule, time.perf_counter() - began)
+    seen = (lambda at: {}) if observe is None else (lambda at: {f"{OBSERVED}{k}": v for k, v in observe(at).items()})
+    domain = EnergyDomain(potential)
+    look = lambda at: {STRANGE: domain(at), **seen(at)}
+    try:
+        _go_on(course, mean, reader, potential, temperature, schedule, look, keep, callback)
+    except BaseException:
+        # interrupted, or atoms that fly apart: what was reached is kept, unless it stopped in the middle of a frame
+        if course.frames == mean.frames == max(0, course.steps // schedule.every - schedule.settling):
+            keep()
+        raise
+    notes = _outside(potential, temperature)
+    found = average_of(course, mean, reader, temperature, schedule, time.perf_counter() - began)
+    observed = () if observe is None else observe.summary(found.frames)
+    return replace(found, observed=observed, notes=(*notes, *found.notes))
 
 
 def _go_on(
@@ -167,6 +191,7 @@ def _go_on(
     potential: Any,
     temperature: float,
     schedule: Schedule,
+    look: Callable[[Crystal], dict[str, Any]],
     keep: Callable[[], Any],
     callback: Callable[[Frame, int, int], None] | None,
 ) -> None:
@@ -183,12 +208,13 @@ def _go_on(
     )  # fmt: skip
     for frame in frames:
         number += 1
-        course.state = frame.state
         if number > schedule.settling:
             vectors, positions = np.asarray(frame.state.vectors), np.asarray(frame.state.positions)
-            course.add(frame, reader.at(frame.crystal, vectors))
+            more = reader.at(frame.crystal, vectors) | look(frame.crystal)
+            course.add(frame, more)
             mean.add(positions, vectors)
             course.structure = mean.state()
+        course.state = frame.state
         if callback is not None:
             callback(frame, number, total)
         if time.monotonic() - saved > _SAVED_EVERY_S or number == total:
@@ -206,11 +232,12 @@ def average_of(
     lengths = cell_lengths(cell, frames["vectors"])
     tau = max(_longest(frames[head]) for head in reader.heads) * schedule.every_fs / 1000.0
     novel = frames.pop("novelty")
-    share = float(np.mean(novel[np.isfinite(novel)] > 1.0)) if np.isfinite(novel).any() else float("nan")
+    share, strange = _share(novel), _share(frames.pop(STRANGE, np.full(1, np.nan)))
     return ThermalAverage(
         prediction=averaged,
         static=static,
         crystal=crystal,
+        esds=mean.errors(),
         readings=readings_of(static, frames),
         cell=lengths.mean(axis=0),
         cell_error=np.asarray(mean_error(lengths).error),
@@ -221,11 +248,30 @@ def average_of(
         frames=frames,
         tau_ps=tau,
         novel_share=share,
+        strange_share=strange,
         supercell=cell,
         state=course.state,
-        notes=_notes(tau, share, schedule, frames, temperature),
+        notes=_notes(tau, share, strange, schedule, frames, temperature),
         seconds=seconds,
     )
+
+
+def _outside(potential: Any, temperature: float) -> tuple[str, ...]:
+    """What the card of a potential says of temperatures: its ``temperatures`` are the lowest and the highest of its training."""
+    card = getattr(potential, "card", None)
+    known = card.get("temperatures") if isinstance(card, Mapping) else None
+    if known is None or len(known) < 2 or min(known) <= temperature <= max(known):
+        return ()
+    return (
+        f"{potential.name} was trained on {min(known):g} to {max(known):g} K, not at {temperature:g} K: what it says there is "
+        "extrapolated.",
+    )
+
+
+def _share(novelty: np.ndarray) -> float:
+    """Share of known novelties above 1."""
+    known = novelty[np.isfinite(novelty)]
+    return float(np.mean(known > 1.0)) if known.size else float("nan")
 
 
 def _longest(series: np.ndarray) -> float:
@@ -236,7 +282,12 @@ def _longest(series: np.ndarray) -> float:
 
 
 def _notes(
-    tau_ps: float, share: float, schedule: Schedule, frames: Mapping[str, np.ndarray], temperature: float
+    tau_ps: float,
+    share: float,
+    strange: float,
+    schedule: Schedule,
+    frames: Mapping[str, np.ndarray],
+    temperature: float,
 ) -> tuple[str, ...]:
     notes = []
     block = schedule.run_ps / BLOCKS
@@ -248,6 +299,10 @@ def _notes(
     if share > _NOVEL_SHARE:
         notes.append(
             f"{share:.0%} of atoms and frames are unlike those that the tensor models were trained on: averages may be far off."
+        )
+    if strange > _NOVEL_SHARE:
+        notes.append(
+            f"{strange:.0%} of atoms and frames are unlike those that the energy was trained on: it extrapolates."
         )
     found, expected = frames["temperature_k"].mean(), temperature
     if abs(found / expected - 1.0) > 0.1:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +93,7 @@ def load_course(path: str | Path, asked: Mapping[str, Any]) -> Course:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         note = json.loads(str(arrays.pop("note")))
         parts: dict[str, dict[str, np.ndarray]] = {"frames": {}, "structure": {}, "state": {}}
@@ -101,7 +103,7 @@ def load_course(path: str | Path, asked: Mapping[str, Any]) -> Course:
         state = _state(parts["state"])
     except FileNotFoundError as error:
         raise ParseError(path, None, "does not exist") from error
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise ParseError(path, None, f"is not the course of an average, or damaged ({error}): start again") from error
     if note.get("format") != _FORMAT:
         raise ParseError(path, None, "was written by another version: start again")

@@ -16,6 +16,7 @@ from .average import ThermalAverage, average_of
 from .course import Course
 from .harmonic import HarmonicSolid
 from .pooling import MeanStructure
+from .readings import BLOCKS
 from .schedule import Schedule
 from .simulation import start
 from .tensors import FrameTensors
@@ -58,7 +59,7 @@ def harmonic_average(
         raise ParameterError(f"frames is {frames}; expected at least {_FEWEST}, so that their error can be told")
     cell = solid.supercell
     models = [model] if isinstance(model, TensorModel) else list(model)
-    reader, mean = FrameTensors(models, cell, references or {}), MeanStructure(cell)
+    reader, mean = FrameTensors(models, cell, references or {}), MeanStructure(cell, 2 * ((frames + 1) // 2), BLOCKS)
     rest = np.asarray(cell.crystal.xyz, dtype=float) @ cell.vectors
     course = Course(state=start(cell.crystal, cell.masses, max(temperature, 1.0), seed=seed), begun=0)
     for positions in solid.sample(temperature, (frames + 1) // 2, quantum=quantum, seed=seed):

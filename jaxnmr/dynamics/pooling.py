@@ -13,6 +13,8 @@ from jaxtyping import Float
 from ..crystal import Crystal, cell_from_metric
 from .supercells import Supercell
 
+_ROUNDING = 1e-10
+
 
 def rotation_of(vectors: Float[np.ndarray, "3 3"], reference: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
     """The rotation in the deformation from one lattice to another: rows of ``reference`` are stretched, then turned by it."""
@@ -40,45 +42,95 @@ def mean_of_images(cell: Supercell, values: np.ndarray) -> np.ndarray:
 
 
 class MeanStructure:
-    """Mean positions and displacements of the sites, gathered frame by frame.
+    """Mean positions and displacements of the sites, gathered frame by frame, in contiguous blocks for their errors.
 
     Args:
         cell: the supercell.
+        frames: how many there will be.
+        blocks: in how many parts of the trajectory sums are kept.
     """
 
-    def __init__(self, cell: Supercell):
+    def __init__(self, cell: Supercell, frames: int = 1, blocks: int = 1):
         self.cell = cell
         self.start = np.asarray(cell.crystal.xyz, dtype=float)
-        self.frames = 0
-        self.sum = np.zeros_like(self.start)
-        self.squares = np.zeros((len(self.start), 3, 3))
-        self.lattice = np.zeros((3, 3))
+        blocks = max(1, min(blocks, frames))
+        self.block = np.repeat(np.arange(blocks), [len(part) for part in np.array_split(np.arange(frames), blocks)])
+        self.counts = np.zeros(blocks, dtype=int)
+        self.sum = np.zeros((blocks, *self.start.shape))
+        self.squares = np.zeros((blocks, len(self.start), 3, 3))
+        self.lattice = np.zeros((blocks, 3, 3))
+
+    @property
+    def frames(self) -> int:
+        """How many were gathered."""
+        return int(self.counts.sum())
 
     def add(self, positions: Float[np.ndarray, "atoms 3"], vectors: Float[np.ndarray, "3 3"]) -> None:
         """One more frame."""
         moved = np.linalg.solve(vectors.T, positions.T).T - self.start
         moved = moved - moved.mean(axis=0)
-        self.frames += 1
-        self.sum += moved
-        self.squares += moved[:, :, None] * moved[:, None, :]
-        self.lattice += vectors
+        k = self.block[min(self.frames, len(self.block) - 1)]
+        self.sum[k] += moved
+        self.squares[k] += moved[:, :, None] * moved[:, None, :]
+        self.lattice[k] += vectors
+        self.counts[k] += 1
 
     def state(self) -> dict[str, np.ndarray]:
         """What :meth:`restore` needs."""
-        return {"frames": np.array(self.frames), "sum": self.sum, "squares": self.squares, "lattice": self.lattice}
+        return {"frames": self.counts, "sum": self.sum, "squares": self.squares, "lattice": self.lattice}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go on from what was gathered before."""
-        self.frames, self.sum = int(state["frames"]), np.array(state["sum"])
-        self.squares, self.lattice = np.array(state["squares"]), np.array(state["lattice"])
+        # courses of one block have no axis for it
+        several = np.ndim(state["frames"]) > 0
+        for name, of in (
+            ("frames", self.counts),
+            ("sum", self.sum),
+            ("squares", self.squares),
+            ("lattice", self.lattice),
+        ):
+            values = np.asarray(state[name]) if several else np.asarray(state[name])[None]
+            of[: len(values)] = values
 
     def crystal(self) -> Crystal:
         """The parent with the mean cell and mean positions, and isotropic mean-square displacements from them, Å².
 
         Both are averages over what its space group makes equal.
         """
+        parent = self.cell.parent
+        lengths, xyz, u = self._means(np.ones(len(self.counts)))
+        return parent.replace(
+            cell=lengths,
+            xyz=xyz,
+            u_iso=u,
+            u_aniso=np.zeros_like(np.asarray(parent.u_aniso, dtype=float)),
+            anisotropic=(False,) * parent.n_sites,
+        )
+
+    def errors(self) -> dict[str, np.ndarray]:
+        """Standard errors of ``cell``, ``xyz`` and ``u_iso`` of :meth:`crystal`, by leaving out one block after another; NaN of one block."""
+        there = np.flatnonzero(self.counts)
+        names = ("cell", "xyz", "u_iso")
+        if len(there) < 2:
+            return {
+                name: np.full(np.shape(x), np.nan) for name, x in zip(names, self._means(self.counts > 0), strict=True)
+            }
+        others = [self._means((self.counts > 0) & (np.arange(len(self.counts)) != k)) for k in there]
+        found = {}
+        for name, values in zip(names, zip(*others, strict=True), strict=True):
+            stack = np.array(values)
+            error = np.sqrt((len(there) - 1) / len(there) * ((stack - stack.mean(axis=0)) ** 2).sum(axis=0))
+            # what symmetry holds is there but for rounding
+            found[name] = np.where(error > _ROUNDING, error, 0.0)
+        return found
+
+    def _means(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cell, positions and displacements of the blocks that count."""
         cell, parent = self.cell, self.cell.parent
-        mean, vectors = self.sum / self.frames, self.lattice / self.frames
+        frames = float(weights @ self.counts)
+        mean, squares, vectors = (
+            np.tensordot(weights, of, 1) / frames for of in (self.sum, self.squares, self.lattice)
+        )
         supercell_metric = vectors @ vectors.T
         repeats = np.asarray(cell.repeats, dtype=float)
         g = supercell_metric / repeats[:, None] / repeats
@@ -89,16 +141,11 @@ class MeanStructure:
         shifts = (mean * repeats) @ axes
         back = np.einsum("nji,nj->ni", cell.turn, shifts)
         moved = np.linalg.solve(axes.T, mean_of_images(cell, back).T).T
-        spread = self.squares / self.frames - mean[:, :, None] * mean[:, None, :]
+        spread = squares - mean[:, :, None] * mean[:, None, :]
         u = np.einsum("nij,ij->n", spread, supercell_metric) / 3.0
         held = np.stack([site.stabiliser.astype(float).mean(axis=0) for site in parent.sites()])
-        return parent.replace(
-            cell=cell_from_metric(g),
-            xyz=np.asarray(parent.xyz, dtype=float) + np.einsum("sij,sj->si", held, moved),
-            u_iso=mean_of_images(cell, u),
-            u_aniso=np.zeros_like(np.asarray(parent.u_aniso, dtype=float)),
-            anisotropic=(False,) * parent.n_sites,
-        )
+        xyz = np.asarray(parent.xyz, dtype=float) + np.einsum("sij,sj->si", held, moved)
+        return np.asarray(cell_from_metric(g), dtype=float), xyz, mean_of_images(cell, u)
 
 
 def cell_lengths(cell: Supercell, vectors: Float[np.ndarray, "... 3 3"]) -> Float[np.ndarray, "... 6"]:

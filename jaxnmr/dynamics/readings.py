@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,6 +88,25 @@ def readings_of(static: Prediction, frames: Mapping[str, np.ndarray]) -> tuple[R
                 )
     order = {label: k for k, label in enumerate(static.labels)}
     return tuple(sorted(found, key=lambda r: order[r.site]))
+
+
+def running(
+    readings: Sequence[Reading], static: Prediction, frames: Mapping[str, np.ndarray]
+) -> Float[np.ndarray, "frames readings"]:
+    """What every reading would be if the average ended at a frame."""
+    columns: dict[tuple[str, str], np.ndarray] = {}
+    for head in sorted(DESCRIBED.keys() & frames.keys()):
+        series = frames[head]
+        means = np.cumsum(series, axis=0) / np.arange(1, len(series) + 1)[:, None, None, None]
+        of = descriptors(head, means)
+        for k, (label, element) in enumerate(zip(static.labels, static.elements, strict=True)):
+            nucleus = _nucleus(element, head)
+            if nucleus is None:
+                continue
+            for c, name in enumerate(DESCRIBED[head]):
+                quantity, _, offset, slope = _scale(name, nucleus, static)
+                columns[label, f"{nucleus.symbol} {quantity}"] = offset + slope * of[:, k, c]
+    return np.stack([columns[r.site, r.quantity] for r in readings], axis=-1)
 
 
 def _nucleus(element: str, head: str) -> Isotope | None:
