@@ -30,7 +30,7 @@ from jaxnmr.report.hamiltonians import write_comparison
 
 # Å; the longest distance of a pair tells whether any molecule of the training held such a pair
 FAR = 4.0
-STARTS = ("minao", "minao Fock", "network")
+STARTS = {"DIIS": ("minao", "minao Fock", "network"), "Newton": ("minao", "network")}
 
 
 def by_distance(predicted: np.ndarray, data: HamiltonianData) -> dict[str, float]:
@@ -102,7 +102,7 @@ def main() -> None:
     settings, trials = settings_of(larger), args.out / "trials.jsonl"
     for solver, count in (("DIIS", args.geometries), ("Newton", args.newton)):
         asked = larger.subset(slice(count))
-        compared = counted(asked, starts_of(STARTS, None, file, asked), (solver,), trials, settings)
+        compared = counted(asked, starts_of(STARTS[solver], None, file, asked), (solver,), trials, settings)
     title = f"Starts of self-consistent fields: {args.on.stem}, of which nothing was trained on"
     write_comparison(compared, args.out, title, inputs=[args.on, file], more={"settings": settings.as_dict()})
     print(compared.table())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -262,6 +262,7 @@ def scalar_features(model: HamiltonianModel, xyz: Array, elements: tuple[str, ..
     return kept["intermediates"]["scalars"][0]
 
 
+@lru_cache
 def parameter_shapes(config: HamiltonianConfig) -> Any:
     """Shapes of all parameters, without calculating any."""
     elements = (config.elements[0], config.elements[-1])
