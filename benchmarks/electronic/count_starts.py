@@ -62,15 +62,16 @@ def counted(
                 for name, start in starts.items():
                     if (k, name, solver) in done:
                         continue
-                    trial, field = restart(
-                        numbers, xyz, start, solver=solver, settings=settings, name=name, geometry=k
-                    )
+                    trial, field = restart(numbers, xyz, start, solver=solver, settings=settings, name=name, geometry=k)
                     if trial.converged and trial.energy > known + SAME_STATE:
                         trial = replace(trial, stable=stability(field))
                     log.write(json.dumps(asdict(trial)) + "\n")
                     log.flush()
                     there.append(trial)
-                    print(f"{k:4d} {solver:6s} {name:24s} {trial.macro:3d} {trial.builds:3d} {trial.cpu:6.2f} s", flush=True)
+                    print(
+                        f"{k:4d} {solver:6s} {name:24s} {trial.macro:3d} {trial.builds:3d} {trial.cpu:6.2f} s",
+                        flush=True,
+                    )
     lowest = {k: float(energy) for k, energy in enumerate(data.e_tot)}
     for trial in there:
         if trial.converged:

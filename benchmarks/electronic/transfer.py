@@ -79,7 +79,12 @@ def main() -> None:
     file = model.save(args.out / "model.safetensors")
 
     larger = HamiltonianData.read(args.on)
-    found = {"training": args.train, "recipe": model.card["recipe"], "cpu": model.card["history"][-1][-1], "molecules": {}}
+    found = {
+        "training": args.train,
+        "recipe": model.card["recipe"],
+        "cpu": model.card["history"][-1][-1],
+        "molecules": {},
+    }
     for path, of in zip([*args.files, args.on], [*tests, larger], strict=True):
         predicted = model.hamiltonian(of.numbers, of.xyz, of.h0)
         found["molecules"][path.stem] = {

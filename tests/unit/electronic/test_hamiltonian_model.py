@@ -224,9 +224,13 @@ def test_stretched_molecules_are_novel_and_those_like_the_training_are_not(train
     with pytest.raises(ConventionError, match=r"atom \d \(H\) of molecule 2 is unlike.*start from minao"):
         model.require_known("HHHH", data[0].xyz[:2] * np.array([1.0, 1.6])[:, None, None])
     assert model.beyond("HHHH", data[0].xyz).max() < 1e-5 and model.beyond("HHHH", 1.6 * data[1].xyz[0]) > 3.0
-    near = model.replace(environments={k: {**of, "projection": 0.0 * of["projection"]} for k, of in model.environments.items()})
+    near = model.replace(
+        environments={k: {**of, "projection": 0.0 * of["projection"]} for k, of in model.environments.items()}
+    )
     with pytest.raises(ConventionError, match="molecule 1 has a shape unlike"):
-        near.require_known("HHHH", 1.6 * data[0].xyz[0], most=np.linalg.norm(model.environments["H"]["points"], axis=1).max())
+        near.require_known(
+            "HHHH", 1.6 * data[0].xyz[0], most=np.linalg.norm(model.environments["H"]["points"], axis=1).max()
+        )
     with pytest.raises(DataError, match="remembers no shapes"):
         model.replace(ranges={}).beyond("HHHH", data[0].xyz)
     with pytest.raises(DataError, match="remembers no environments"):

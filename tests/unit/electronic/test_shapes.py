@@ -52,7 +52,9 @@ def test_the_measure_is_the_part_of_the_range_beyond_in_units_of_what_is_usual()
     two = lambda *lengths: np.array([[[0.0, 0.0, 0.0], [0.0, 0.0, r]] for r in lengths])
     kept = {"H2": ranges_of(("H", "H"), two(0.8, 1.0, 0.9), two(0.9, 1.02))}
     room = np.quantile([0.0, 0.1], 0.99)
-    np.testing.assert_allclose(beyond(("H", "H"), two(0.95, 1.1, 0.7), kept), np.array([0.0, 0.5, 0.5]) / room, atol=1e-5)
+    np.testing.assert_allclose(
+        beyond(("H", "H"), two(0.95, 1.1, 0.7), kept), np.array([0.0, 0.5, 0.5]) / room, atol=1e-5
+    )
     assert np.isnan(beyond(("H", "H", "O"), np.zeros((1, 3, 3)), kept)).all()
     assert composition(("O", "H", "C", "H")) == "CH2O"
     with pytest.raises(DataError, match="shapes of H2 need"):
