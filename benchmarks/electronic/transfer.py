@@ -56,6 +56,9 @@ def main() -> None:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--train", type=int, nargs="+", required=True, help="of every file")
     parser.add_argument("--test", type=int, nargs="+", required=True)
+    parser.add_argument(
+        "--test-from", type=int, nargs="+", default=None, help="first test of every file; by default after the training"
+    )
     parser.add_argument("--on", type=Path, required=True, help="data of the molecule that is not trained on")
     parser.add_argument("--epochs", type=int, default=35, help="0: judge --model as it is")
     parser.add_argument(
@@ -70,9 +73,9 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
 
     data = [HamiltonianData.read(path) for path in args.files]
-    cuts = list(zip(data, args.train, args.test, strict=True))
-    training = [of.subset(slice(count)) for of, count, _ in cuts]
-    tests = [of.subset(slice(count, count + more)) for of, count, more in cuts]
+    training = [of.subset(slice(count)) for of, count in zip(data, args.train, strict=True)]
+    firsts = args.test_from or args.train
+    tests = [of.subset(slice(k, k + count)) for of, k, count in zip(data, firsts, args.test, strict=True)]
     begun = None if args.model is None else HamiltonianModel.load(args.model)
     if args.epochs == 0 and begun is not None:
         model = begun
