@@ -15,7 +15,6 @@ import numpy as np
 
 from jaxnmr._tables import markdown
 from jaxnmr.electronic import HamiltonianData
-from jaxnmr.electronic.scf.generate import collect
 
 HEADER = (
     "molecule", "functions", "geometries", "K", "CPU s", "drawn again", "tested for stability", "least gap / eV", "largest [H, D]",
@@ -41,7 +40,7 @@ def row(folder: Path) -> tuple[str, ...]:
         with np.load(file) as of:
             kept.append((float(of["cpu"]), int(of["attempt"]), "stable" in of.files, float(of["commutator"])))
     cpu, again, tested, commutator = map(np.array, zip(*kept, strict=True))
-    data = HamiltonianData.read(collect(folder))
+    data = HamiltonianData.read(folder.with_suffix(".npz"))
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     gap = EV * (data.eps[:, data.pairs] - data.eps[:, data.pairs - 1])
     low, high = plan["temperatures"]
