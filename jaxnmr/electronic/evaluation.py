@@ -88,8 +88,8 @@ def with_novelty(
     there, others = _positions(training), _positions(held_out)
     ranges = {}
     for elements, xyz in there.items():
-        fresh = others.get(elements, np.zeros((0, len(elements), 3)))
-        ranges[composition(elements)] = ranges_of(elements, xyz, fresh)
+        held = others.get(elements, np.zeros((0, len(elements), 3)))
+        ranges[composition(elements)] = ranges_of(elements, xyz, held)
     return model.replace(environments=environments, ranges=ranges)
 
 

@@ -168,10 +168,10 @@ class HamiltonianModel(Struct):
                 "train with geometries like this one"
             )
         shapes = np.atleast_1d(self.beyond(atoms, xyz)) if self.ranges else np.zeros(1)
-        which = int(np.argmax(np.nan_to_num(shapes)))
-        if shapes[which] > most:
+        farthest = int(np.argmax(np.nan_to_num(shapes)))
+        if shapes[farthest] > most:
             raise ConventionError(
-                f"molecule {which + 1} has a shape unlike those of the training: distances between its atoms are {shapes[which]:.1f} times "
+                f"molecule {farthest + 1} has a shape unlike those of the training: distances between its atoms are {shapes[farthest]:.1f} times "
                 f"as far beyond theirs as is usual, expected at most {most}. Start from minao instead, or train with geometries like "
                 "this one"
             )

@@ -34,7 +34,8 @@ def ordered_distances(elements: Sequence[str], xyz: np.ndarray) -> np.ndarray:
     """
     i, j = np.triu_indices(len(elements), 1)
     apart = np.linalg.norm(xyz[:, i] - xyz[:, j], axis=-1)
-    kinds = np.array(["-".join(sorted((elements[a], elements[b]))) for a, b in zip(i, j, strict=True)])
+    names = np.array(elements)
+    kinds = np.array(["-".join(sorted(pair)) for pair in zip(names[i], names[j], strict=True)])
     return np.concatenate([np.sort(apart[:, kinds == kind], axis=1) for kind in np.unique(kinds)], axis=1)
 
 
