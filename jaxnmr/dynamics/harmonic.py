@@ -166,7 +166,7 @@ def harmonic(
         raise ParameterError(f"step is {step}; expected a distance in Å, such as 0.02, or None for second derivatives")
     if jnp.zeros(1).dtype != np.float64:
         raise PrecisionError("force constants need double precision: call jaxnmr.enable_x64() before anything else")
-    crystal, vectors, masses = cell.crystal, cell.vectors, cell.masses
+    crystal, vectors = cell.crystal, cell.vectors
     positions = np.asarray(crystal.xyz, dtype=float) @ vectors
     plan = potential.plan(crystal)
     zero = np.zeros_like(positions)
