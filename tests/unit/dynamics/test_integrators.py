@@ -141,7 +141,7 @@ def test_atoms_that_are_too_close_are_said(masses, crystal):
         run(near, masses, start(near, masses, 10.0), 1.0, 20)
     xyz[1] = xyz[0] + [0.01, 0.0, 0.0]
     on_top = crystal.replace(xyz=xyz)
-    with pytest.raises(ConventionError, match="atoms 0 and 1 are .* Å apart"):
+    with pytest.raises(ConventionError, match=r"atoms 0 and 1 are .* Å apart"):
         run(on_top, masses, start(on_top, masses, 10.0), 1.0, 20)
 
 
