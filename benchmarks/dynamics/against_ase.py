@@ -61,12 +61,14 @@ def of_ase(kind: str, steps: int) -> np.ndarray:
     from ase import units
     from ase.md.langevin import Langevin
     from ase.md.nose_hoover_chain import MTKNPT, IsotropicMTKNPT
-    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+
+    from jaxnmr.dynamics.simulation import start
 
     crystal = argon(2)
-    atoms = ase_atoms(LennardJones(), crystal, np.full(crystal.n_sites, 39.948), skin=1.0)
+    masses = np.full(crystal.n_sites, 39.948)
+    atoms = ase_atoms(LennardJones(), crystal, masses, skin=1.0)
     rng = np.random.default_rng(1)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=2 * TEMPERATURE, rng=rng)
+    atoms.set_velocities(np.asarray(start(crystal, masses, 2 * TEMPERATURE, seed=1).velocities) / units.fs)
     step = TIMESTEP * units.fs
     if kind == "fixed":
         way = Langevin(
