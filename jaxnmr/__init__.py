@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from . import crystal, errors, plot, testing, units
     from . import density as density
     from . import diffraction as diffraction
+    from . import dynamics as dynamics
     from . import electronic as electronic
     from . import energy as energy
     from . import graph as graph
@@ -156,6 +157,7 @@ __getattr__, __dir__ = _lazy(
         "cli",
         "density",
         "diffraction",
+        "dynamics",
         "electronic",
         "energy",
         "graph",
