@@ -65,7 +65,7 @@ ALLOWED = {
     "electronic.scf": {"numpy", "scipy", "pyscf"},
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy", "distributed"},
-    "dynamics": {"jax", "numpy", "jaxtyping", "scipy"},
+    "dynamics": {"jax", "numpy", "scipy", "jaxtyping"},
     "solve": {"jax", "numpy", "gemmi", "jaxtyping", "scipy", "distributed"},
     "inference": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
     "plot": {"numpy", "matplotlib", "ase"},
@@ -312,6 +312,7 @@ def test_no_lazy_name_is_that_of_a_module_beside_it(package):
 def test_a_name_that_no_face_shows_is_an_attribute_error():
     assert {
         "jaxnmr",
+        "jaxnmr.dynamics",
         "jaxnmr.electronic",
         "jaxnmr.energy",
         "jaxnmr.inference",

@@ -132,6 +132,11 @@ class EnergyModel(Source):
                 warn(doubt)
         return predict(self.potential, crystal, plan)
 
+    def for_dynamics(self) -> Self:
+        """The model with sums as exact as dynamics needs, where its potential has a faster way for that (``for_dynamics``)."""
+        faster = getattr(self.potential, "for_dynamics", None)
+        return self if faster is None else self.replace(potential=faster())
+
     def for_phase(
         self, phase: str, crystal: Crystal, *, memory_bytes: int | None = None, device: str | None = None
     ) -> PhaseEnergy:

@@ -45,6 +45,27 @@ class Reciprocal(Struct):
     reach: Float[Array, ""]
     error: float = static(note=True)
 
+    @property
+    def stretch(self) -> Float[Array, ""]:
+        """By how much the cell may grow until vectors are missing."""
+        return self.reach / self.radius
+
+    def energy(
+        self, lattice: Float[Array, "3 3"], positions: Float[Array, "atoms 3"], charges: Float[Array, " atoms"]
+    ) -> Float[Array, ""]:
+        """Energy of the Gaussians without that of each with itself, eV per cell (traceable)."""
+        inverse = jnp.linalg.inv(lattice)
+        hkl = jnp.asarray(self.hkl).astype(lattice.dtype)
+        # integers times fractional coordinates: what strain does to them is in the vectors alone
+        phases = 2.0 * jnp.pi * (positions @ inverse) @ hkl.T
+        squared = (charges @ jnp.cos(phases)) ** 2 + (charges @ jnp.sin(phases)) ** 2
+        k2 = jnp.sum((2.0 * jnp.pi * hkl @ inverse.T) ** 2, axis=-1)
+        volume = jnp.abs(jnp.linalg.det(lattice))
+        alpha = jnp.asarray(self.alpha).astype(lattice.dtype)
+        weight = jnp.asarray(self.weight).astype(lattice.dtype)
+        waves = 2.0 * jnp.pi / volume * jnp.sum(weight * jnp.exp(-k2 / (4.0 * alpha**2)) / k2 * squared)
+        return COULOMB * (waves - alpha / math.sqrt(math.pi) * jnp.sum(charges**2))
+
 
 class EwaldPlan(Struct):
     """Neighbours and reciprocal vectors for :func:`ewald_energy`, made by :func:`plan_ewald`.
@@ -158,29 +179,12 @@ def ewald_energy(plan: EwaldPlan, lattice: Numbers, positions: Numbers, charges:
     edges = points[plan.senders] - points[plan.receivers] + offsets
     r = jnp.sqrt(jnp.sum(edges**2, axis=-1))
     near = 0.5 * jnp.sum(q[plan.senders] * q[plan.receivers] * screened(r, plan.reciprocal.alpha))
-    return near + reciprocal_energy(plan.reciprocal, vectors, points, q)
+    return near + plan.reciprocal.energy(vectors, points, q)
 
 
 def screened(r: Float[Array, " pairs"], alpha: Float[Array, ""]) -> Float[Array, " pairs"]:
     """Energy of two unit charges whose Gaussians have been taken off, eV: ``k erfc(alpha r)/r``."""
     return COULOMB * erfc(alpha * r) / r
-
-
-def reciprocal_energy(
-    plan: Reciprocal, lattice: Float[Array, "3 3"], positions: Float[Array, "atoms 3"], charges: Float[Array, " atoms"]
-) -> Float[Array, ""]:
-    """Energy of the Gaussians without that of each with itself, eV per cell (traceable)."""
-    inverse = jnp.linalg.inv(lattice)
-    hkl = jnp.asarray(plan.hkl).astype(lattice.dtype)
-    # integers times fractional coordinates: what strain does to them is in the vectors alone
-    phases = 2.0 * jnp.pi * (positions @ inverse) @ hkl.T
-    squared = (charges @ jnp.cos(phases)) ** 2 + (charges @ jnp.sin(phases)) ** 2
-    k2 = jnp.sum((2.0 * jnp.pi * hkl @ inverse.T) ** 2, axis=-1)
-    volume = jnp.abs(jnp.linalg.det(lattice))
-    alpha = jnp.asarray(plan.alpha).astype(lattice.dtype)
-    weight = jnp.asarray(plan.weight).astype(lattice.dtype)
-    waves = 2.0 * jnp.pi / volume * jnp.sum(weight * jnp.exp(-k2 / (4.0 * alpha**2)) / k2 * squared)
-    return COULOMB * (waves - alpha / math.sqrt(math.pi) * jnp.sum(charges**2))
 
 
 def require_neutral(charges: Float[np.ndarray, " atoms"], what: str) -> None:

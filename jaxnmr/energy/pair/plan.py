@@ -1,4 +1,4 @@
-"""Which pairs and reciprocal vectors the energy of a crystal runs over."""
+"""Which pairs and reciprocal vectors, or which mesh, the energy of a crystal runs over."""
 
 from collections import Counter
 
@@ -11,9 +11,11 @@ from ..._struct import Struct, static
 from ...crystal import Crystal, Expansion, lattice, metric, plan_expansion, positions, primitive_basis
 from ...errors import ConventionError
 from ...graph import bucket, plan_neighbours
+from ...graph.neighbours import Neighbours
 from ...graph.structure import neighbour_list_margin, species_numbers
 from ...typing import Array
 from .ewald import ACCURACY, Reciprocal, plan_reciprocal, require_neutral
+from .mesh import Mesh, plan_mesh
 
 # occupancies this close to 1 are
 _FULL = 1e-6
@@ -28,14 +30,17 @@ class PairPlan(Struct):
         expansion: the atoms of a primitive cell.
         basis: rows, the vectors of that cell in terms of those of the crystal.
         kinds: element of every atom, its number in ``species``.
-        senders, receivers, shifts: pairs; only one atom of every site receives.
-        weight: of every pair in the energy of the conventional cell: half of the atoms of the site, 0 for padding.
+        senders, receivers, shifts: pairs; only one atom of every site receives. In a crystal without symmetry every pair is met
+            from one end only.
+        weight: of every pair in the energy of the conventional cell: half of the atoms of the site, 1 where it is met once, 0 for
+            padding.
         reciprocal: of the primitive cell.
         points, vectors: positions and lattice when pairs were listed, Å.
         species: elements that have parameters.
         charges: e, of each of them.
         cutoff, skin: Å; pairs are listed up to the sum.
         accuracy: of the sum over charges, eV per atom.
+        force_error: rms of forces where the sum runs over a mesh, eV/Å; 0 where it runs over reciprocal vectors.
     """
 
     expansion: Expansion
@@ -45,7 +50,7 @@ class PairPlan(Struct):
     receivers: Int[Array, " pairs"]
     shifts: Int[Array, "pairs 3"]
     weight: Float[Array, " pairs"]
-    reciprocal: Reciprocal
+    reciprocal: Reciprocal | Mesh
     points: Float[Array, "atoms 3"]
     vectors: Float[Array, "3 3"]
     species: tuple[str, ...] = static()
@@ -53,6 +58,7 @@ class PairPlan(Struct):
     cutoff: float = static()
     skin: float = static()
     accuracy: float = static()
+    force_error: float = static(default=0.0)
 
     def placed(self, crystal: Crystal) -> tuple[Float[Array, "atoms 3"], Float[Array, "3 3"]]:
         """Positions of the atoms and lattice of the primitive cell, Å (traceable)."""
@@ -61,7 +67,7 @@ class PairPlan(Struct):
     def margin(self, crystal: Crystal) -> Float[Array, ""]:
         """How far, in Å, atoms and cell may still move; plan again when it is no longer positive (traceable).
 
-        The smaller of what is left of the neighbours' skin, and of the growth of the cell that reciprocal vectors allow.
+        The smaller of what is left of the neighbours' skin, and of the growth of the cell that reciprocal vectors or mesh allow.
         """
         xp = namespace(crystal.cell, crystal.xyz)
         points, vectors = self.placed(crystal)
@@ -71,7 +77,7 @@ class PairPlan(Struct):
         strain = deformation @ deformation.T - xp.eye(3, dtype=vectors.dtype)
         # no direction has become longer than this
         grown = xp.sqrt(1.0 + xp.sqrt(xp.sum(strain**2)))
-        left = (xp.asarray(self.reciprocal.reach / self.reciprocal.radius) / grown - 1.0) * self.cutoff
+        left = (xp.asarray(self.reciprocal.stretch) / grown - 1.0) * self.cutoff
         return xp.minimum(pairs, left)
 
     def renewed(self, crystal: Crystal) -> "PairPlan":
@@ -83,12 +89,13 @@ class PairPlan(Struct):
             cutoff=self.cutoff,
             skin=self.skin,
             accuracy=self.accuracy,
+            force_error=self.force_error,
         )
 
 
 def plan_pairs(
     crystal: Crystal, *, species: tuple[str, ...], charges: tuple[float, ...], cutoff: float, skin: float,
-    accuracy: float = ACCURACY,
+    accuracy: float = ACCURACY, force_error: float = 0.0,
 ) -> PairPlan:  # fmt: skip
     """List the pairs of a crystal (host).
 
@@ -99,6 +106,7 @@ def plan_pairs(
         cutoff: Å.
         skin: pairs are listed up to ``cutoff + skin``, so that atoms may move.
         accuracy: of the sum over charges, eV per atom.
+        force_error: above 0 the sum runs over a mesh with this rms error of forces, eV/Å, whatever the accuracy.
 
     Raises:
         ConventionError: an element without parameters, partial occupancy, a charged cell, atoms on top of each other, numbers
@@ -119,11 +127,19 @@ def plan_pairs(
         pairs = plan_neighbours(own, points, cutoff + skin, expansion.asymmetric, names=_names(expansion.labels))
     except ConventionError as error:
         raise ConventionError(f"{crystal.name}: {error}") from None
+    once = len(expansion.asymmetric) == len(site)
+    if once:
+        pairs = _met_once(pairs)
     kinds = species_numbers(expansion.species, species)
     q = np.asarray(charges, dtype=float)[kinds]
     require_neutral(q, f"the primitive cell of {crystal.name}")
     size = bucket(len(pairs.senders), growth=_GROWTH)
     multiplicity = np.bincount(site) * len(crystal.group.centring)
+    share = 1.0 if once else 0.5
+    if force_error:
+        reciprocal: Reciprocal | Mesh = plan_mesh(own, q, cutoff=cutoff, force_error=force_error)
+    else:
+        reciprocal = plan_reciprocal(own, q, accuracy=accuracy, cutoff=cutoff, skin=skin, growth=_GROWTH)
     return PairPlan(
         expansion=expansion,
         basis=basis,
@@ -132,8 +148,8 @@ def plan_pairs(
         receivers=_padded(pairs.receivers, size),
         # of padding an atom and its own image, so that no distance is 0
         shifts=_padded(pairs.shifts, size, 1),
-        weight=_padded(0.5 * multiplicity[site[pairs.receivers]], size),
-        reciprocal=plan_reciprocal(own, q, accuracy=accuracy, cutoff=cutoff, skin=skin, growth=_GROWTH),
+        weight=_padded(share * multiplicity[site[pairs.receivers]], size),
+        reciprocal=reciprocal,
         points=points,
         vectors=own,
         species=tuple(species),
@@ -141,7 +157,16 @@ def plan_pairs(
         cutoff=float(cutoff),
         skin=float(skin),
         accuracy=float(accuracy),
+        force_error=float(force_error),
     )
+
+
+def _met_once(pairs: Neighbours) -> Neighbours:
+    """One of every two pairs that differ in direction only."""
+    h, k, l = pairs.shifts.T
+    ahead = (h > 0) | ((h == 0) & ((k > 0) | ((k == 0) & (l > 0))))
+    kept = (pairs.senders > pairs.receivers) | ((pairs.senders == pairs.receivers) & ahead)
+    return Neighbours(pairs.senders[kept], pairs.receivers[kept], pairs.shifts[kept])
 
 
 def _check_sites(crystal: Crystal, species: tuple[str, ...]) -> None:

@@ -1,7 +1,7 @@
 """`PairPotential`: charges and a short-range energy of every pair, from a file of parameters."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,16 @@ from jaxtyping import Float
 
 from ..._struct import Struct, static
 from ...crystal import Crystal
+from ...errors import ParameterError
 from ...typing import Array
 from ..potential import SKIN
-from .ewald import ACCURACY, COULOMB, reciprocal_energy, screened
+from .ewald import ACCURACY, COULOMB, screened
 from .files import PairFile, read_pair_file
 from .form import Cutoff, buckingham, check_closed
 from .plan import PairPlan, plan_pairs
+
+# eV/Å, rms: forces of a solid at room temperature are of the order of 1 eV/Å
+FORCE_ERROR = 2e-5
 
 
 class PairPotential(Struct):
@@ -28,6 +32,8 @@ class PairPotential(Struct):
         cutoff: how the short-range part ends.
         name: of the potential.
         citation, notes: where it comes from.
+        force_error: rms error of forces that the sum over charges may have, eV/Å, see :meth:`for_dynamics`; 0: as exact as ``plan``
+            is asked for.
     """
 
     charges: Float[Array, " elements"]
@@ -37,6 +43,7 @@ class PairPotential(Struct):
     name: str = static(note=True)
     citation: str = static(note=True)
     notes: str = static(note=True)
+    force_error: float = static(default=0.0)
 
     @classmethod
     def load(cls, source: str | Path | PairFile) -> "PairPotential":
@@ -95,8 +102,28 @@ class PairPotential(Struct):
         """
         charges = tuple(float(q) for q in np.asarray(self.charges))
         return plan_pairs(
-            crystal, species=self.species, charges=charges, cutoff=self.cutoff.radius, skin=skin, accuracy=accuracy
+            crystal,
+            species=self.species,
+            charges=charges,
+            cutoff=self.cutoff.radius,
+            skin=skin,
+            accuracy=accuracy,
+            force_error=self.force_error,
         )
+
+    def for_dynamics(self, force_error: float = FORCE_ERROR) -> Self:
+        """A copy whose charges are summed on a mesh, as exactly as dynamics needs and many times faster in large cells.
+
+        Forces are the derivatives of the energy that it calculates, so that dynamics conserves it.
+
+        Args:
+            force_error: rms, eV/Å.
+        """
+        if not (np.isfinite(force_error) and force_error > 0):
+            raise ParameterError(
+                f"force_error is {force_error}; expected a positive number of eV/Å, such as {FORCE_ERROR:g}"
+            )
+        return self.replace(force_error=float(force_error))
 
     def energy(self, crystal: Crystal, plan: PairPlan) -> Float[Array, ""]:
         """Energy of the conventional cell in eV, against free ions (traceable, any number of derivatives).
@@ -112,8 +139,8 @@ class PairPotential(Struct):
         r = jnp.sqrt(jnp.sum(between**2, axis=-1))
         near = screened(r, jnp.asarray(plan.reciprocal.alpha).astype(points.dtype)) * q[first] * q[second]
         short = self._short(r, kinds[first], kinds[second])
-        far = reciprocal_energy(plan.reciprocal, vectors, points, q) + self._tail(vectors, kinds)
-        # sites stand for their images, and every pair is met from both ends
+        far = plan.reciprocal.energy(vectors, points, q) + self._tail(vectors, kinds)
+        # sites stand for their images, and pairs are met from one end or from both
         weight = jnp.asarray(plan.weight).astype(points.dtype)
         return jnp.sum(weight * (near + short)) + len(crystal.group.centring) * far
 
