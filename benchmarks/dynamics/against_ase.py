@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 TEMPERATURE, PRESSURE, TIMESTEP = 40.0, 0.1, 10.0
 RELAXATION, CELL_RELAXATION = 300.0, 600.0
-EVERY, SETTLING = 10, 0.1
+EVERY, SETTLING = 10, 0.3
 
 
 def readings(potential: float, vectors: np.ndarray) -> list[float]:
@@ -77,7 +77,7 @@ def of_ase(kind: str, steps: int) -> np.ndarray:
     else:
         dynamics = IsotropicMTKNPT if kind == "isotropic" else MTKNPT
         way = dynamics(
-            atoms, step, temperature_K=TEMPERATURE, pressure_au=PRESSURE * units.GPa, tdamp=100 * step, pdamp=300 * step
+            atoms, step, temperature_K=TEMPERATURE, pressure_au=PRESSURE * units.GPa, tdamp=50 * step, pdamp=150 * step
         )
     found: list[list[float]] = []
     way.attach(lambda: found.append(readings(atoms.get_potential_energy(), np.asarray(atoms.cell))), interval=EVERY)

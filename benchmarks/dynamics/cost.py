@@ -43,7 +43,8 @@ def measure(name: str, atoms: int, steps: int, first: int) -> dict:
     begin = start(cell.crystal, cell.masses, 300.0)
     ensemble = Ensemble.langevin(300.0)
     begun, at, early, renewals = 0.0, 0, 0.0, 0
-    for frame in simulate(model, cell.crystal, cell.masses, begin, ensemble, steps=steps + EVERY, every=EVERY):
+    moving = model.for_dynamics()
+    for frame in simulate(moving, cell.crystal, cell.masses, begin, ensemble, steps=steps + EVERY, every=EVERY):
         at += EVERY
         renewals = frame.renewals
         if at == EVERY:

@@ -1,6 +1,7 @@
 """Long checks of dynamics that tests repeat in short form.
 
-`nve-2fs`, `nve-1fs`: 96 atoms of cristobalite by CHIK for 10 ps without a thermostat: drift and scatter of the energy.
+`nve-2fs`, `nve-1fs`: 96 atoms of cristobalite by CHIK, charges on a mesh, for 10 ps without a thermostat: drift and
+scatter of the energy.
 `compressibility`: argon in an isotropic cell at several pressures: the mean pressure beside the one asked for, and the isothermal
 compressibility from fluctuations of the volume beside the change of the mean volume with pressure. `quartz`: displacement
 parameters of quartz at 300 K from the modes of a supercell; measured are largest root mean squares of 0.080 Å for silicon, along
@@ -33,11 +34,12 @@ def nve(timestep: float, scale: float) -> dict:
     from jaxnmr.dynamics.simulation import simulate, start
     from jaxnmr.dynamics.supercells import supercell
 
-    model = jn.EnergyModel.load("chik")
-    cell = supercell(jn.relax(silica("cristobalite"), model, cell="free").crystal, (2, 2, 2))
+    model = jn.EnergyModel.load("chik").for_dynamics()
+    relaxed = jn.relax(silica("cristobalite"), "chik", cell="free").crystal
+    cell = supercell(relaxed, (2, 2, 2))
     settling = Ensemble.langevin(300.0, timestep_fs=1.0, relaxation_fs=100.0)
     begin = start(cell.crystal, cell.masses, 300.0)
-    frames = simulate(model, cell.crystal, cell.masses, begin, settling, steps=int(1000 * scale), every=100)
+    frames = simulate(model, cell.crystal, cell.masses, begin, settling, steps=1000, every=100)
     state = list(frames)[-1].state
     steps = int(10_000 * scale / timestep)
     frames = simulate(model, cell.crystal, cell.masses, state, Ensemble.nve(timestep), steps=steps, every=100)
