@@ -15,13 +15,21 @@ from jaxnmr.nmr import Sites
 REFERENCE = jn.ShiftReference.published("nmrcryspy/29Si", core_ppm=838.0)
 OXYGEN_SLOPE = 0.952
 FIELD = 9.4  # T
+# ppm, full width at half maximum: of every atom of Si, so that 512 of them make a smooth line
+WIDTH = 1.0
 FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:
     values = values[np.isfinite(values)]
     low, middle, high = np.percentile(values, [16, 50, 84])
-    return {"mean": float(values.mean()), "sd": float(values.std()), "median": float(middle), "p16": float(low), "p84": float(high)}
+    return {
+        "mean": float(values.mean()),
+        "sd": float(values.std()),
+        "median": float(middle),
+        "p16": float(low),
+        "p84": float(high),
+    }
 
 
 def tensors(glass: jn.Crystal, network: Network) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -87,15 +95,22 @@ def quartz_numbers() -> dict[str, float]:
 def spectra(of: dict[str, np.ndarray]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Static and MAS spectra of both nuclei, and what fits of a distribution to that of 17O find."""
     regular, bridging = of["regular"], of["bridging"]
-    silicon = Sites.create("29Si", of["shift"], shielding_ppm=of["anisotropy_ppm"], gaussian_hz=40.0)
-    oxygen = Sites.create("17O", np.zeros(len(of["cq"])), quadrupolar_hz=_traceless(of["quadrupolar_hz"]), gaussian_hz=150.0)
+    silicon = Sites.create(
+        "29Si",
+        of["shift"],
+        shielding_ppm=of["anisotropy_ppm"],
+        gaussian_hz=WIDTH * 1e-6 * jn.SpectrumMAS("29Si", b0_tesla=FIELD).larmor_hz,
+    )
+    oxygen = Sites.create(
+        "17O", np.zeros(len(of["cq"])), quadrupolar_hz=_traceless(of["quadrupolar_hz"]), gaussian_hz=150.0
+    )
     # 17O has no model of shieldings: isotropic shifts are 0, and the shape is that of the couplings alone
     arrays = {}
     experiments = {
         "29Si static": (jn.SpectrumStatic("29Si", b0_tesla=FIELD), silicon, {"points": 512, "width_hz": 12e3, "centre_ppm": -110.0}),
         "29Si MAS": (jn.SpectrumMAS("29Si", b0_tesla=FIELD, mas_hz=10e3), silicon, {"points": 1024, "width_hz": 8e3, "centre_ppm": -110.0}),
         "17O static": (jn.SpectrumStatic("17O", b0_tesla=FIELD), oxygen, {"points": 512, "width_hz": 60e3, "centre_ppm": -30.0}),
-        "17O MAS": (jn.SpectrumMAS("17O", b0_tesla=FIELD), oxygen, {"points": 256, "width_hz": 20e3, "centre_ppm": -50.0}),
+        "17O MAS": (jn.SpectrumMAS("17O", b0_tesla=FIELD), oxygen, {"points": 256, "width_hz": 25e3, "centre_ppm": -80.0}),
     }  # fmt: skip
     found = {}
     for name, (simulation, sites, axis) in experiments.items():

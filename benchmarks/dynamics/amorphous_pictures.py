@@ -28,7 +28,10 @@ def network(glasses: dict[str, jn.Crystal], path: Path) -> None:
                 if not k:
                     axes[0].text(5.9, 10.0 * shift + 2.6, f"{first}-{second}", ha="right")
             net = Network.create(glass)
-            for axis, angles, bins in ((axes[1], net.angles_at_ligands, np.arange(90, 183, 3.0)), (axes[2], net.angles_at_centres, np.arange(84, 140, 2.0))):
+            for axis, angles, bins in (
+                (axes[1], net.angles_at_ligands, np.arange(90, 183, 3.0)),
+                (axes[2], net.angles_at_centres, np.arange(84, 140, 2.0)),
+            ):
                 height, edges = np.histogram(angles, bins, density=True)
                 axis.plot(0.5 * (edges[1:] + edges[:-1]), height, **style)
             rings = primitive_rings(net).per_centre
@@ -67,16 +70,29 @@ def nmr(of: dict[str, np.ndarray], spectra: dict[str, np.ndarray], path: Path) -
         eta.plot(of["angle"][bridging], of["eta"][bridging], ".", markersize=2, color=CALCULATED)
         eta.set(xlabel="Si-O-Si / °", ylabel="η$_Q$(¹⁷O)", ylim=(0, 1))
         for axis, name, window in zip(
-            axes[1], ("29Si static", "29Si MAS", "17O static", "17O MAS"), ((-20, -200), (-80, -140), None, None), strict=True
+            axes[1],
+            ("29Si static", "29Si MAS", "17O static", "17O MAS"),
+            ((-20, -200), (-80, -140), None, None),
+            strict=True,
         ):
             ppm, values = spectra[f"{name} ppm"], spectra[name]
             axis.plot(ppm, values / values.max(), color=OBSERVED, linewidth=1.0, label="sum of all atoms")
-            axis.set(xlabel=f"δ({'²⁹Si' if 'Si' in name else '¹⁷O'}) / ppm", yticks=[], title=name)
+            axis.set(
+                xlabel=f"δ({'²⁹Si' if 'Si' in name else '¹⁷O'}) / ppm",
+                yticks=[],
+                title={"2": "²⁹Si", "1": "¹⁷O"}[name[0]] + name[4 if "Si" in name else 3 :],
+            )
             if name == "17O MAS":
                 for fit, dashes in (("czjzek", ":"), ("extended czjzek", "--")):
                     label = {"czjzek": "Czjzek", "extended czjzek": "extended Czjzek"}[fit]
-                    axis.plot(spectra[f"fit {fit} ppm"], spectra[f"fit {fit}"] / values.max(), dashes, color=CALCULATED, label=label)
-                axis.legend(fontsize=7)
+                    axis.plot(
+                        spectra[f"fit {fit} ppm"],
+                        spectra[f"fit {fit}"] / values.max(),
+                        dashes,
+                        color=CALCULATED,
+                        label=label,
+                    )
+                axis.legend(fontsize=7, loc="upper right")
             if window:
                 axis.set_xlim(*window)
             else:

@@ -74,9 +74,7 @@ def run_quench(out: Path, asked: argparse.Namespace) -> None:
     silicon = np.array(begin.elements) == "Si"
     home = np.asarray(begin.xyz) @ np.asarray(begin.lattice())
     spent = time.process_time()
-    for frame in quench(
-        potential, begin, begin.full_masses(), schedule, path=out / "quench.npz", seed=22, segment=500
-    ):
+    for frame in quench(potential, begin, begin.full_masses(), schedule, path=out / "quench.npz", seed=22, segment=500):
         moved = np.sqrt(np.sum((np.asarray(frame.state.positions) - home) ** 2, axis=1))
         line = (
             f"{frame.time_fs / 1e3:8.2f} ps {frame.temperature_k:7.0f} K {frame.potential_ev / len(home):10.5f} eV/atom "
@@ -98,8 +96,8 @@ def run_quench(out: Path, asked: argparse.Namespace) -> None:
 def run_relax(out: Path, asked: argparse.Namespace) -> None:
     """Downhill with CHIK, then with the model, at most so many steps in all."""
     if not (out / "chik.npz").exists():
-        for found in settle(jn.EnergyModel.load("chik").for_dynamics(), stage(out, "quenched"), force=0.01, max_steps=400):
-            pass
+        chik = jn.EnergyModel.load("chik").for_dynamics()
+        *_, found = settle(chik, stage(out, "quenched"), force=0.01, max_steps=400)
         np.savez(out / "chik.npz", xyz=found.crystal.xyz)
         note(out, "relaxed with chik", {
             "steps": found.step, "energy_ev_atom": found.energy_ev / len(found.forces), "largest_force_ev_angstrom": found.largest_force,
@@ -135,7 +133,8 @@ def structure(glass: jn.Crystal) -> dict[str, Any]:
     count = lambda values: {str(k): int(n) for k, n in zip(*np.unique(values, return_counts=True), strict=True)}
     spread = lambda values: [float(np.mean(values)), float(np.std(values))]
     lengths = np.linalg.norm(network.vectors, axis=1)
-    places = network.places
+    ends, shifts = network.links
+    joined, times = np.unique(np.hstack([np.sort(ends, axis=1), np.abs(shifts)]), axis=0, return_counts=True)
     apart = np.concatenate(
         [pair_distribution(glass, first, second, reach=6.0, width=0.02)[1][None] for first, second in (("Si", "O"), ("O", "O"), ("Si", "Si"))]
     )  # fmt: skip
@@ -146,7 +145,8 @@ def structure(glass: jn.Crystal) -> dict[str, Any]:
         "si_o_si_deg": spread(network.angles_at_ligands), "o_si_o_deg": spread(network.angles_at_centres),
         "rings_per_si": {str(k): n for k, n in rings.per_centre.items()}, "mean_ring": rings.mean_size,
         "share_of_si_in_rings": {str(k): rings.share(k) for k in (3, 4, 5, 6)},
-        "first_maxima_angstrom_si_o_o_o_si_si": [float(r[int(np.argmax(g))]) for g in apart], "silicon": len(places),
+        "first_maxima_angstrom_si_o_o_o_si_si": [float(r[int(np.argmax(g))]) for g in apart], "silicon": len(network.places),
+        "pairs_of_si_that_share_two_o": int(np.sum(times > 1)), "linked_pairs_of_si": len(joined),
     }  # fmt: skip
 
 

@@ -130,9 +130,7 @@ class Network:
         order = np.argsort(at, kind="stable")
         counts = np.bincount(at, minlength=self.atoms)
         starts = np.cumsum(counts) - counts
-        pairs = [
-            starts[k] + np.stack(np.triu_indices(n, 1)) for k, n in enumerate(counts) if n > 1
-        ]
+        pairs = [starts[k] + np.stack(np.triu_indices(n, 1)) for k, n in enumerate(counts) if n > 1]
         if not pairs:
             return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
         first, second = order[np.concatenate(pairs, axis=1)]
@@ -171,7 +169,9 @@ def first_minimum(crystal: Crystal, first: str, second: str) -> float:
     r, g = pair_distribution(crystal, first, second, reach=5.0, width=0.02)
     near = r < 4.0
     if not g[near].any():
-        raise ConventionError(f"no {first} and {second} of {crystal.name} are closer than 4 Å: there are no bonds; give a cutoff")
+        raise ConventionError(
+            f"no {first} and {second} of {crystal.name} are closer than 4 Å: there are no bonds; give a cutoff"
+        )
     smooth = np.convolve(g, np.ones(5) / 5.0, mode="same")
     begun = np.flatnonzero(smooth > 1.0)
     top = int(begun[0]) + int(np.argmax(smooth[begun[0] : begun[0] + 25]))
@@ -187,4 +187,3 @@ def _cell(crystal: Crystal) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     lattice = np.asarray(cell.lattice, dtype=float)
     elements = np.array([element_of(species)[0] for species in cell.species])
     return elements, lattice, np.asarray(cell.fractional, dtype=float) @ lattice
-

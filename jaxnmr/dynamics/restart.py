@@ -55,7 +55,9 @@ def read_state(path: str | Path, *, of: str) -> State:
         raise ParseError(path, None, "expected a state written by jaxnmr; remove the file to begin anew")
     if str(held["of"]) != of:
         raise ParseError(
-            path, None, f"this is a state of {str(held['of'])!r}, not of {of!r}: another file, or remove this one to begin anew"
+            path,
+            None,
+            f"this is a state of {str(held['of'])!r}, not of {of!r}: another file, or remove this one to begin anew",
         )
     return State(
         positions=held["positions"],

@@ -23,6 +23,8 @@ from .state import crystal_at, forces_at
 _FIRST = 1.0 / 70.0
 _LONGEST = 0.15
 _MEMORY = 12
+# eV per atom: energies that differ by less are equal to rounding
+_LEVEL = 1e-9
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,7 +32,7 @@ class Descent:
     """Where a descent is.
 
     Attributes:
-        step: how many were taken.
+        step: how many energies were asked for since the start.
         crystal: in P1.
         energy_ev: of the cell.
         forces: ``(atoms, 3)`` eV/Å.
@@ -53,7 +55,7 @@ class Descent:
 def settle(
     potential: Any, crystal: Crystal, *, force: float = 0.05, max_steps: int = 200, skin: float = 0.8
 ) -> Iterator[Descent]:
-    """Go downhill in a fixed cell, and yield every step (host).
+    """Go downhill in a fixed cell, and yield every structure that lies lower than the one before (host).
 
     Args:
         potential: an `EnergyModel` or a potential.
@@ -73,28 +75,34 @@ def settle(
         raise ParameterError(f"max_steps is {max_steps}; expected at least 1")
     vectors = np.asarray(crystal.lattice(), dtype=float)
     points = np.asarray(crystal.xyz, dtype=float) @ vectors
-    plan = potential.plan(crystal, skin=skin)
+    plan, here = potential.plan(crystal, skin=skin), points
     history: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_MEMORY)
-    before: tuple[np.ndarray, np.ndarray] | None = None
+    at: Descent | None = None
     for step in range(max_steps + 1):
         now = crystal_at(crystal, points, vectors)
         if float(plan.margin(now)) <= 0:
             plan = plan.renewed(now)
         acting = _acting(potential, plan, crystal, points, vectors)
-        forces, energy = np.asarray(acting.forces, dtype=float), float(acting.energy)
-        if not (np.isfinite(energy) and np.isfinite(forces).all()):
-            raise DynamicsError(f"after {step} steps downhill the energy is {energy:.4g} eV: atoms are too close to begin with")
-        found = Descent(step, now, energy, forces)
-        yield found
-        if found.largest_force <= force:
-            return
-        if before is not None:
-            moved, gained = points - before[0], before[1] - forces
+        found = Descent(step, now, float(acting.energy), np.asarray(acting.forces, dtype=float))
+        if not (np.isfinite(found.energy_ev) and np.isfinite(found.forces).all()):
+            raise DynamicsError(
+                f"after {step} steps downhill the energy is {found.energy_ev:.4g} eV: atoms are too close to begin with"
+            )
+        if at is not None:
+            if found.energy_ev > at.energy_ev + _LEVEL * len(points):
+                # too far, or a direction that led up: half of it, and nothing that was learned holds
+                history.clear()
+                points = 0.5 * (points + here)
+                continue
+            moved, gained = points - here, at.forces - found.forces
             # curvature that is not positive tells nothing of the way to the minimum
             if np.vdot(moved, gained) > 1e-10:
                 history.append((moved, gained))
-        before = points, forces
-        points = points + _step(forces, history)
+        yield found
+        if found.largest_force <= force:
+            return
+        at, here = found, points
+        points = points + _step(found.forces, history)
 
 
 def _step(forces: np.ndarray, history: deque[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

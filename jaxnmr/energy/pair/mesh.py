@@ -60,13 +60,16 @@ class Mesh(Struct):
         power = jnp.real(waves) ** 2 + jnp.imag(waves) ** 2
         hkl, weight = _waves(self.sizes, self.order)
         k2 = sum(
-            ((2.0 * jnp.pi) * sum(jnp.asarray(n, dtype) * inverse[j, i] for i, n in enumerate(hkl))) ** 2 for j in range(3)
+            ((2.0 * jnp.pi) * sum(jnp.asarray(n, dtype) * inverse[j, i] for i, n in enumerate(hkl))) ** 2
+            for j in range(3)
         )
         volume = jnp.abs(jnp.linalg.det(lattice))
         alpha = jnp.asarray(self.alpha).astype(dtype)
         # the wave of length 0 has no weight: the cell is neutral
         k2 = jnp.where(weight > 0.0, k2, 1.0)
-        total = 2.0 * jnp.pi / volume * jnp.sum(jnp.asarray(weight, dtype) * jnp.exp(-k2 / (4.0 * alpha**2)) / k2 * power)
+        total = (
+            2.0 * jnp.pi / volume * jnp.sum(jnp.asarray(weight, dtype) * jnp.exp(-k2 / (4.0 * alpha**2)) / k2 * power)
+        )
         return COULOMB * (total - alpha / math.sqrt(math.pi) * jnp.sum(charges**2))
 
     def _spread(self, fractional: Float[Array, "atoms 3"], charges: Float[Array, " atoms"]) -> Float[Array, "x y z"]:
@@ -113,7 +116,7 @@ def plan_mesh(
     alpha = float(x[np.argmax(near <= wanted)]) / cutoff
     spacing = (wanted / (_SCALE * squares * alpha**2)) ** (1.0 / ORDER) / alpha / _GROWTH
     lengths = np.linalg.norm(lattice, axis=1)
-    first, second, third = (_smooth(max(int(math.ceil(length / spacing)), _FEWEST)) for length in lengths)
+    first, second, third = (_smooth(max(math.ceil(length / spacing), _FEWEST)) for length in lengths)
     return Mesh(alpha=np.asarray(alpha), sizes=(first, second, third))
 
 

@@ -120,7 +120,9 @@ class PairPotential(Struct):
             force_error: rms, eV/Å.
         """
         if not (np.isfinite(force_error) and force_error > 0):
-            raise ParameterError(f"force_error is {force_error}; expected a positive number of eV/Å, such as {FORCE_ERROR:g}")
+            raise ParameterError(
+                f"force_error is {force_error}; expected a positive number of eV/Å, such as {FORCE_ERROR:g}"
+            )
         return self.replace(force_error=float(force_error))
 
     def energy(self, crystal: Crystal, plan: PairPlan) -> Float[Array, ""]:

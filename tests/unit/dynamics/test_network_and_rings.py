@@ -58,7 +58,13 @@ def test_a_bond_that_is_cut_makes_q3_a_ligand_at_the_end_and_larger_rings():
     assert whole.q4 == 1.0 and (whole.q == 4).all() and (whole.linkage == 2).all()
     assert np.bincount(cut.linkage).tolist() == [0, 1, 47]
     # one silicon atom has three ligands, all shared, the other four of which one is not
-    assert np.bincount(cut.q).tolist() == [0, 0, 0, 2, 22] and np.bincount(cut.coordination).tolist() == [0, 0, 0, 1, 23]
+    assert np.bincount(cut.q).tolist() == [0, 0, 0, 2, 22] and np.bincount(cut.coordination).tolist() == [
+        0,
+        0,
+        0,
+        1,
+        23,
+    ]
     assert cut.q4 == pytest.approx(22 / 24)
     assert np.isnan(cut.angle_of_ligand).sum() == 1 and len(cut.links[0]) == len(whole.links[0]) - 1
     before, after = (primitive_rings(of, most=8) for of in (whole, cut))
@@ -91,6 +97,8 @@ def test_what_is_not_there_is_said():
         Network.create(quartz(), cutoff=-1.0)
     with pytest.raises(ParameterError, match="most is 2"):
         primitive_rings(Network.create(quartz()), most=2)
-    far = jn.Crystal.create(cell=[20] * 3 + [90] * 3, spacegroup="P 1", species=["Si", "O"], xyz=[[0, 0, 0], [0.5, 0.5, 0.5]])
+    far = jn.Crystal.create(
+        cell=[20] * 3 + [90] * 3, spacegroup="P 1", species=["Si", "O"], xyz=[[0, 0, 0], [0.5, 0.5, 0.5]]
+    )
     with pytest.raises(ConventionError, match="closer than 4 Å"):
         Network.create(far)

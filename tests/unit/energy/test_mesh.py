@@ -155,5 +155,5 @@ def test_an_error_that_is_none_is_refused(error):
 
 def test_an_error_beyond_what_a_cutoff_allows_is_refused():
     lattice, _, charges = disordered()
-    with pytest.raises(ConventionError, match="cannot be had with a cutoff of 6.5"):
+    with pytest.raises(ConventionError, match=r"cannot be had with a cutoff of 6\.5"):
         plan_mesh(lattice, charges, cutoff=6.5, force_error=1e-20)
