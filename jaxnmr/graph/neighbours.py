@@ -11,6 +11,8 @@ from ..errors import ConventionError, ShapeError
 OVERLAP_DISTANCE = 0.4
 # Å^3 per Å^3 of edge lengths below which three vectors span no cell
 _FLAT = 1e-6
+# boxes per cutoff: more have fewer candidates, and more columns to look through
+_PARTS = 2
 
 
 class Neighbours(NamedTuple):
@@ -41,8 +43,8 @@ def plan_neighbours(
 ) -> Neighbours:
     """Find all pairs of atoms closer than a cutoff, across as many cells as necessary.
 
-    Images within reach of the cell are sorted into boxes as wide as the cutoff; candidates are the atoms of 27 boxes, so
-    that the cost per atom does not grow with the cell.
+    Images within reach of the cell are sorted into boxes half as wide as the cutoff; candidates are the atoms of the boxes
+    around, so that the cost per atom does not grow with the cell.
 
     Args:
         lattice: ``(3, 3)`` cell vectors in rows, Å; any shape and handedness.
@@ -76,31 +78,37 @@ def plan_neighbours(
     cell, atom = np.nonzero(((images >= -reach) & (images < 1.0 + reach)).all(axis=-1))
     points = images[cell, atom] @ lattice
 
+    width = cutoff / _PARTS
     corner = points.min(axis=0) - cutoff
-    box = np.floor((points - corner) / cutoff).astype(int)
-    size = box.max(axis=0) + 2
+    box = np.floor((points - corner) / width).astype(int)
+    size = box.max(axis=0) + 1 + _PARTS
     key = (box[:, 0] * size[1] + box[:, 1]) * size[2] + box[:, 2]
     order = np.argsort(key, kind="stable")
     key = key[order]
 
-    # boxes that differ only in z are consecutive: nine ranges per centre
+    # boxes that differ only in z are consecutive: one range for every column of boxes within reach
     here = fractional[centres] @ lattice
-    at = np.floor((here - corner) / cutoff).astype(int)
-    dx, dy = (d.ravel()[:, None] for d in np.meshgrid((-1, 0, 1), (-1, 0, 1)))
-    column = ((at[:, 0] + dx) * size[1] + at[:, 1] + dy) * size[2] + at[:, 2]
-    first, last = np.searchsorted(key, column - 1, "left").ravel(), np.searchsorted(key, column + 1, "right").ravel()
+    at = np.floor((here - corner) / width).astype(int)
+    dx, dy = (d.ravel() for d in np.meshgrid(*2 * [np.arange(-_PARTS, _PARTS + 1)]))
+    near = np.maximum(np.abs(dx) - 1, 0) ** 2 + np.maximum(np.abs(dy) - 1, 0) ** 2 < _PARTS**2
+    column = ((at[:, :1] + dx[near]) * size[1] + at[:, 1:2] + dy[near]) * size[2] + at[:, 2:]
+    first = np.searchsorted(key, (column - _PARTS).ravel(), "left")
+    last = np.searchsorted(key, (column + _PARTS).ravel(), "right")
     counts = last - first
-    centre = np.repeat(np.tile(np.arange(len(centres)), 9), counts)
-    starts = np.repeat(first - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
-    candidate = order[starts + np.arange(counts.sum())]
+    ends = np.cumsum(counts)
+    centre = np.repeat(np.repeat(np.arange(len(centres)), np.count_nonzero(near)), counts)
+    candidate = np.arange(counts.sum()) + np.repeat(first - (ends - counts), counts)
 
-    squared = ((points[candidate] - here[centre]) ** 2).sum(axis=-1)
-    receivers, senders = centres[centre], atom[candidate]
-    shifts = cells[cell[candidate]]
-    itself = (senders == receivers) & ~shifts.any(axis=-1)
-    close = (squared < cutoff**2) & ~itself
-    receivers, senders, squared = receivers[close], senders[close], squared[close]
-    shifts = (shifts[close] + wrapped[receivers] - wrapped[senders]).astype(np.int32)
+    # one axis after the other: rows of three are slow to gather
+    squared = np.zeros(len(candidate))
+    for mine, other in zip(here.T.copy(), points[order].T.copy(), strict=True):
+        squared += (other[candidate] - mine[centre]) ** 2
+    close = np.flatnonzero(squared < cutoff**2)
+    chosen = order[candidate[close]]
+    receivers, senders, shifts, squared = centres[centre[close]], atom[chosen], cells[cell[chosen]], squared[close]
+    others = np.flatnonzero((senders != receivers) | shifts.any(axis=-1))
+    receivers, senders, squared = receivers[others], senders[others], squared[others]
+    shifts = (shifts[others] + wrapped[receivers] - wrapped[senders]).astype(np.int32)
     if squared.size and squared.min() < closest**2:
         worst = int(np.argmin(squared))
         first, second = (str(k) if names is None else names[k] for k in (receivers[worst], senders[worst]))
@@ -108,8 +116,17 @@ def plan_neighbours(
             f"atoms {first} and {second} are {np.sqrt(squared[worst]):.3f} Å apart (cell "
             f"{shifts[worst].tolist()}): remove duplicates, or choose one of the alternatives of a disordered site"
         )
-    sort = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], senders, receivers))
+    sort = np.argsort(_order(receivers, senders, shifts, n))
     return Neighbours(senders[sort].astype(np.int32), receivers[sort].astype(np.int32), shifts[sort])
+
+
+def _order(receivers: np.ndarray, senders: np.ndarray, shifts: np.ndarray, atoms: int) -> np.ndarray:
+    """One number per pair, in the order of receiver, sender and shift."""
+    number = receivers.astype(np.int64) * atoms + senders
+    for shift in shifts.T.astype(np.int64):
+        low = shift.min(initial=0)
+        number = number * (shift.max(initial=0) - low + 1) + shift - low
+    return number
 
 
 def _checked(lattice, positions, cutoff: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Which pairs and reciprocal vectors, or which mesh, the energy of a crystal runs over."""
 
 from collections import Counter
+from typing import Any
 
 import jraph
 import numpy as np
@@ -13,7 +14,7 @@ from ...errors import ConventionError
 from ...graph import bucket, plan_neighbours
 from ...graph.neighbours import Neighbours
 from ...graph.structure import neighbour_list_margin, species_numbers
-from ...typing import Array
+from ...typing import Array, Numbers
 from .ewald import ACCURACY, Reciprocal, plan_reciprocal, require_neutral
 from .mesh import Mesh, plan_mesh
 
@@ -82,15 +83,11 @@ class PairPlan(Struct):
 
     def renewed(self, crystal: Crystal) -> "PairPlan":
         """The plan for what the crystal has become (host)."""
-        return plan_pairs(
-            crystal,
-            species=self.species,
-            charges=self.charges,
-            cutoff=self.cutoff,
-            skin=self.skin,
-            accuracy=self.accuracy,
-            force_error=self.force_error,
-        )
+        listed = _listed(
+            crystal, self.expansion, self.basis, self.kinds, self.charges, self.cutoff, self.skin, self.accuracy,
+            self.force_error,
+        )  # fmt: skip
+        return self.replace(**listed)
 
 
 def plan_pairs(
@@ -118,40 +115,15 @@ def plan_pairs(
         raise ConventionError(f"the skin is {skin}; expected a distance in Å, 0 or more")
     _check_sites(crystal, species)
     expansion = plan_expansion(crystal, primitive=True)
-    site = np.asarray(expansion.atoms)[:, 0]
-    cell, xyz = np.asarray(crystal.cell, dtype=float), np.asarray(crystal.xyz, dtype=float)
-    vectors, basis = np.asarray(lattice(cell)), primitive_basis(crystal.group, metric(cell))
-    points = np.asarray(positions(xyz, crystal.group, expansion.atoms)) @ vectors
-    own = basis @ vectors
-    try:
-        pairs = plan_neighbours(own, points, cutoff + skin, expansion.asymmetric, names=_names(expansion.labels))
-    except ConventionError as error:
-        raise ConventionError(f"{crystal.name}: {error}") from None
-    once = len(expansion.asymmetric) == len(site)
-    if once:
-        pairs = _met_once(pairs)
+    cell = np.asarray(crystal.cell, dtype=float)
+    basis = primitive_basis(crystal.group, metric(cell))
     kinds = species_numbers(expansion.species, species)
-    q = np.asarray(charges, dtype=float)[kinds]
-    require_neutral(q, f"the primitive cell of {crystal.name}")
-    size = bucket(len(pairs.senders), growth=_GROWTH)
-    multiplicity = np.bincount(site) * len(crystal.group.centring)
-    share = 1.0 if once else 0.5
-    if force_error:
-        reciprocal: Reciprocal | Mesh = plan_mesh(own, q, cutoff=cutoff, force_error=force_error)
-    else:
-        reciprocal = plan_reciprocal(own, q, accuracy=accuracy, cutoff=cutoff, skin=skin, growth=_GROWTH)
+    require_neutral(np.asarray(charges, dtype=float)[kinds], f"the primitive cell of {crystal.name}")
     return PairPlan(
         expansion=expansion,
         basis=basis,
         kinds=kinds,
-        senders=_padded(pairs.senders, size),
-        receivers=_padded(pairs.receivers, size),
-        # of padding an atom and its own image, so that no distance is 0
-        shifts=_padded(pairs.shifts, size, 1),
-        weight=_padded(share * multiplicity[site[pairs.receivers]], size),
-        reciprocal=reciprocal,
-        points=points,
-        vectors=own,
+        **_listed(crystal, expansion, basis, kinds, charges, cutoff, skin, accuracy, force_error),
         species=tuple(species),
         charges=tuple(charges),
         cutoff=float(cutoff),
@@ -159,6 +131,42 @@ def plan_pairs(
         accuracy=float(accuracy),
         force_error=float(force_error),
     )
+
+
+def _listed(
+    crystal: Crystal, expansion: Expansion, basis: Numbers, kinds: Numbers, charges: tuple[float, ...],
+    cutoff: float, skin: float, accuracy: float, force_error: float,
+) -> dict[str, Any]:  # fmt: skip
+    """What of a plan depends on where atoms are."""
+    site = np.asarray(expansion.atoms)[:, 0]
+    cell, xyz = np.asarray(crystal.cell, dtype=float), np.asarray(crystal.xyz, dtype=float)
+    vectors = np.asarray(lattice(cell))
+    points = np.asarray(positions(xyz, crystal.group, expansion.atoms)) @ vectors
+    own = np.asarray(basis) @ vectors
+    try:
+        pairs = plan_neighbours(own, points, cutoff + skin, expansion.asymmetric, names=_names(expansion.labels))
+    except ConventionError as error:
+        raise ConventionError(f"{crystal.name}: {error}") from None
+    once = len(expansion.asymmetric) == len(site)
+    if once:
+        pairs = _met_once(pairs)
+    q = np.asarray(charges, dtype=float)[np.asarray(kinds)]
+    if force_error:
+        reciprocal: Reciprocal | Mesh = plan_mesh(own, q, cutoff=cutoff, force_error=force_error)
+    else:
+        reciprocal = plan_reciprocal(own, q, accuracy=accuracy, cutoff=cutoff, skin=skin, growth=_GROWTH)
+    size = bucket(len(pairs.senders), growth=_GROWTH)
+    share = np.bincount(site) * len(crystal.group.centring) * (1.0 if once else 0.5)
+    return {
+        "senders": _padded(pairs.senders, size),
+        "receivers": _padded(pairs.receivers, size),
+        # of padding an atom and its own image, so that no distance is 0
+        "shifts": _padded(pairs.shifts, size, 1),
+        "weight": _padded(share[site[pairs.receivers]], size),
+        "reciprocal": reciprocal,
+        "points": points,
+        "vectors": own,
+    }
 
 
 def _met_once(pairs: Neighbours) -> Neighbours:

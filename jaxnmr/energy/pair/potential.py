@@ -114,7 +114,9 @@ class PairPotential(Struct):
     def for_dynamics(self, force_error: float = FORCE_ERROR) -> Self:
         """A copy whose charges are summed on a mesh, as exactly as dynamics needs and many times faster in large cells.
 
-        Forces are the derivatives of the energy that it calculates, so that dynamics conserves it.
+        Forces are the derivatives of the energy that it calculates, so that dynamics conserves it: CHIK, 192 atoms of cristobalite
+        at 1,000 K, 0.02 meV per atom in 4 ps. With the default, forces of disordered silica are 0.3 to 0.7e-5 eV/Å (rms) off those of
+        the exact sum (`benchmarks/dynamics/charges_on_a_mesh.py`).
 
         Args:
             force_error: rms, eV/Å.
