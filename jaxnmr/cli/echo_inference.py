@@ -240,7 +240,7 @@ def _refined(run: EchoRun, posterior: Posterior, inferred: Inferred, numbers: np
 
 
 def _table(path: Path, names: Sequence[str]) -> np.ndarray:
-    """Read parameters, one curve per line: columns by title, as `jaxnmr echo simulate` writes them, or in this order."""
+    """Read parameters, one curve per line: columns by title as `jaxnmr echo simulate` writes them, or in this order."""
     import numpy as np
 
     from ..io.files import read_bytes
