@@ -64,7 +64,7 @@ class DensityFindings:
 def write_density_report(
     found: DensityFindings, directory: str | Path, *, inputs: Sequence[Path] = ()
 ) -> dict[str, Path]:
-    """Write ``density.cube``, ``density.xsf``, ``atoms.cif``, figures, ``report.md``, ``report.html`` and ``result.json``.
+    """Write ``density.cube``, ``density.xsf``, ``atoms.cif``, figures, ``report.md``, ``report.html``, ``result.json``.
 
     Args:
         found: results on the density.

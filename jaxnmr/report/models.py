@@ -71,7 +71,7 @@ def write_evaluation(
         folder: output folder; created if missing.
         title: title of the report.
         inputs: input files, which the record lists with their digests.
-        folds: number of pooled evaluations.
+        folds: evaluations that were pooled.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

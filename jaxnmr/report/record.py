@@ -67,7 +67,7 @@ def _information(fit: RefinementResult) -> dict[str, Any]:
 
 
 def parameter_rows(fit: RefinementResult) -> list[dict[str, Any]]:
-    """Return one row per parameter element: name, value, esd, esd corrected for serial correlation, unit, free, bounds, tie."""
+    """Return one row per parameter element: name, value, esd, esd with serial correlation, unit, free, bounds, tie."""
     rows = []
     position: dict[str, int] = {}
     for row in fit.parameters.rows():

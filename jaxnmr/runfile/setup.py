@@ -192,7 +192,7 @@ def _crystal(run: Run, phase: PhaseSpec) -> Crystal:
 
 
 def _say_what_stays(run: Run, crystals: Mapping[str, Crystal], parameters: Parameters) -> None:
-    """Warn if displacements of some sites are refined and those of others are not because they are of the other kind."""
+    """Warn if displacements of some sites are refined, but others, being of the other kind, are not."""
     for phase, crystal in crystals.items():
         prefix = f"{phase}/" if len(crystals) > 1 else ""
         free = lambda name, prefix=prefix: any(moved.startswith(f"{prefix}{name}[") for moved in parameters.free_names)

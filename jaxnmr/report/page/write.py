@@ -83,7 +83,7 @@ def html(
     live: bool = False,
     pictures: Sequence[tuple[str, bytes]] = (),
 ) -> str:
-    """Return the HTML of a page; a ``live`` one polls the file `LIVE` beside it. Pictures are captions and PNG files."""
+    """Return the HTML of a page; a ``live`` one polls the file `LIVE` beside it. Pictures: captions and PNG files."""
     part = lambda name: (resources.files(__package__) / name).read_text(encoding="utf-8")
     text = json.dumps(plain(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return f"""<!DOCTYPE html>

@@ -1,4 +1,4 @@
-"""``publication.cif``: structures, patterns, reflections and refinement, with names of the core and powder CIF dictionaries."""
+"""``publication.cif``: structures, patterns, reflections and refinement in core and powder CIF dictionary names."""
 
 from __future__ import annotations
 
