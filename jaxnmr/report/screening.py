@@ -34,7 +34,9 @@ _LISTED = 100
 
 
 def write_screening(result: ScreeningResult, directory: str | Path, title: str = "Screening") -> dict[str, Path]:
-    """Write ``report.md``, ``result.json``, ``ranking.csv``, ``ranking.png``, the ten best structures, and the pattern of the best candidate if available.
+    """Write ``report.md``, ``result.json``, ``ranking.csv``, ``ranking.png`` and the ten best structures.
+
+    The pattern of the best candidate is added if it is available.
 
     Args:
         result: result of :func:`jaxnmr.screen`.
