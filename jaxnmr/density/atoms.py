@@ -96,7 +96,7 @@ class AtomSum(Struct):
         return Density(values=values, cell=xp.asarray(crystal.cell))
 
     def at(self, crystal: Crystal, points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, " m"]:
-        """Return the exact density, e/Å³ at fractional coordinates: Gaussians of all atoms within reach, without waves (host).
+        """Return the exact density at fractional coordinates, e/Å³: Gaussians of all atoms within reach (host).
 
         Raises:
             ConventionError: atoms at rest include a point charge among their Gaussians, as X-ray form factors do.

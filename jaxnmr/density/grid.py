@@ -80,7 +80,7 @@ class Density(Struct):
         return namespace(self.values).mean(self.values) * self.volume()
 
     def waves(self) -> Complex[Array, "n1 n2 n3"]:
-        """Return all structure factors of the grid, in electrons per cell; that of ``h`` is at ``h`` modulo the shape."""
+        """Return all structure factors of the grid, electrons per cell; that of ``h`` is at ``h`` modulo the shape."""
         return namespace(self.values).fft.ifftn(self.values) * self.volume()
 
     def structure_factors(self, hkl: Int[np.ndarray, "m 3"]) -> Complex[Array, " m"]:
@@ -144,7 +144,7 @@ class Density(Struct):
 
 
 def frequencies(n: int) -> Int[np.ndarray, " n"]:
-    """Return wave indices of ``n`` points in the order of transforms: 0, 1, ..., -1; the middle one of an even ``n`` is negative."""
+    """Return wave indices of ``n`` points in transform order, 0, 1, ..., -1; the middle of an even ``n`` is negative."""
     return np.round(np.fft.fftfreq(n, 1.0 / n)).astype(int)
 
 

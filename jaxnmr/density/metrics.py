@@ -45,7 +45,7 @@ class Pose:
         return round(np.linalg.det(np.eye(3)[list(self.axes)])) * int(np.prod(self.signs))
 
     def apply(self, values: Grid) -> Grid:
-        """Return the density in this pose; point 0 of a reversed axis stays fixed, as in a crystallographic inversion."""
+        """Return the density in this pose; point 0 of a reversed axis stays fixed, as in an inversion of a crystal."""
         return self.within(values, 0)
 
     def within(self, values: Grid, margin: int) -> Grid:
@@ -101,7 +101,7 @@ def ssim(truth: Grid, found: Grid) -> float:
 
 
 def psnr(truth: Grid, found: Grid) -> float:
-    """Return the peak signal-to-noise ratio in dB of two grids; the peak is the range of the truth. Raises as :func:`ssim`."""
+    """Return the peak signal-to-noise ratio of two grids in dB, with the range of the truth as peak; see :func:`ssim`."""
     return compare(truth, found, poses="one").psnr
 
 

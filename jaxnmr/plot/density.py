@@ -197,7 +197,7 @@ def lines(
 
 
 def _crossings(values: np.ndarray, level: float) -> np.ndarray:
-    """Return fractional coordinates where a value is crossed between neighbours along an axis, linearly interpolated."""
+    """Return fractional coordinates where a value is crossed along an axis, by linear interpolation."""
     found = []
     for axis in range(3):
         there = np.roll(values, -1, axis)

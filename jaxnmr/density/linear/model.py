@@ -1,4 +1,4 @@
-"""`LinearDensity`: a normal distribution of densities, ``F = mean + functions @ c`` with independent standard normal ``c`` (host)."""
+"""`LinearDensity`: normal distribution of densities, ``F = mean + functions @ c`` with standard normal ``c`` (host)."""
 
 from dataclasses import dataclass, replace
 from typing import Self

@@ -28,7 +28,7 @@ class _Plan:
 
 
 class SuperposedDensity(Source):
-    """Structure factors of the superposed atoms of a crystal: ``state.of("density")``, ``(reflections, 2)``, real and imaginary.
+    """Structure factors of superposed atoms as ``state.of("density")``: ``(reflections, 2)``, real and imaginary parts.
 
     ``jn.Objective(DensityLines(lines, SuperposedDensity(lines.hkl)), crystal=crystal, models=...)`` refines atoms
     against line areas; with coefficients of functions, the functions are added to the atoms.

@@ -161,7 +161,7 @@ class IndependentWaves(NamedTuple):
         return np.concatenate([summed.real, -summed.imag[:, ~self.centric]], axis=1)
 
     def _everywhere(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return all equivalent reflections, their indices here, phase factors, and whether the Friedel mate is missing."""
+        """Return all equivalent reflections, indices here, phase factors, and whether the Friedel mate is missing."""
         rotations, translations = self.group.rotations, self.group.translations
         h = np.concatenate([self.hkl @ rotation for rotation in rotations])
         turn = np.concatenate([np.exp(-2j * np.pi * (self.hkl @ translation)) for translation in translations])

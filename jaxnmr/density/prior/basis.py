@@ -13,7 +13,7 @@ from .waves import WaveSet
 
 @dataclass(frozen=True)
 class Basis:
-    """Orthonormal functions of fractional coordinates, each even or odd in the poses that powder data cannot distinguish.
+    """Orthonormal functions of fractional coordinates, even or odd in the poses that powder data cannot distinguish.
 
     Attributes:
         waves: waves of the functions.
@@ -68,7 +68,7 @@ class Basis:
 
 @dataclass(frozen=True)
 class _Block:
-    """Orthonormal directions ``w1 e[first] + w2 e[second]`` of one parity under reversal of a and exchange of b and c."""
+    """Orthonormal directions ``w1 e[first] + w2 e[second]``, of one parity for a reversed and for b and c exchanged."""
 
     first: np.ndarray
     second: np.ndarray

@@ -21,7 +21,7 @@ _RIDGE = 1e-5
 
 
 class CoordinateNetwork(nn.Module):
-    """Network for ``phi_k(x)`` of fractional coordinates, periodic, with mirrors perpendicular to b and c for any weights.
+    """Network for ``phi_k(x)`` of fractional coordinates; periodic, with mirrors perpendicular to b and c by design.
 
     Attributes:
         size: number of functions.

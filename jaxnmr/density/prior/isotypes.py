@@ -144,7 +144,7 @@ class Isotypes:
         return np.stack([f[:, i] * f[:, j] for i, j in self._pairs], axis=1).transpose(2, 1, 0).astype(np.float32)
 
     def decorations(self, compositions: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-        """List assignments of elements to sites that are not far rarer than the most frequent one, with log frequencies.
+        """List assignments of elements to sites not much rarer than the most frequent one, with log frequencies.
 
         Args:
             compositions: indices of elements, as many as sites each.

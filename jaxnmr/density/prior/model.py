@@ -1,4 +1,4 @@
-"""`DensityPrior`: from powder lines and composition to a density with its uncertainty, refined against the lines (host)."""
+"""`DensityPrior`: density with uncertainty from powder lines and composition, and its refinement (host)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From isotypes to normal distributions of coefficients: similar isotypes form a mode, and the lines select the mode (host)."""
+"""Modes: normal distributions of coefficients, each from similar isotypes, among which the lines select (host)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

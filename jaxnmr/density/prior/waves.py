@@ -18,7 +18,7 @@ from ..shapes import AtomKind, atom_gaussians
 
 
 class Sample(NamedTuple):
-    """A crystal with all its atoms: six cell parameters (Å, degrees), elements, fractional coordinates ``(atoms, 3)``."""
+    """A crystal with all its atoms: cell parameters (Å, degrees), elements, fractional coordinates ``(atoms, 3)``."""
 
     cell: tuple[float, ...]
     elements: tuple[str, ...]
