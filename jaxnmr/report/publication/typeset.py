@@ -49,7 +49,7 @@ def latex(text: str) -> str:
 
 
 def _symbol(text: str) -> str:
-    """Format a Hermann-Mauguin symbol: ``P 63/m`` with subscript 3, ``R -3 m`` with a bar; ``:2`` is kept."""
+    """Format a Hermann-Mauguin symbol: ``P 63/m`` with subscript 3, ``R -3 m`` with a bar; a setting is appended."""
     symbol, _, choice = text.partition(":")
     letter, *axes = symbol.split()
     parts = []

@@ -56,7 +56,7 @@ def determined(problem: Problem, candidate: Candidate, u: Float[np.ndarray, " do
 def _reach(
     away: Callable[[np.ndarray], np.ndarray], start: np.ndarray, along: np.ndarray, stiff: np.ndarray, noise: float
 ) -> float:
-    """Return the distance in Å a structure can move, with stiff directions relaxed, before the misfit grows by the noise.
+    """Return how far (Å) a structure can move, stiff directions relaxed, before the misfit grows by the noise.
 
     If atoms lie on or near an element of a higher symmetry, areas change quadratically with its breaking, and
     derivatives carry no information.

@@ -120,7 +120,7 @@ def grow(
 
 
 def _different(search: Search) -> list:
-    """Return chains of the population and the best of each assignment, the best first, without duplicates of equal cost."""
+    """Return the population and the best chain of each assignment, the best first, without duplicates of equal cost."""
     found: dict[tuple[int, int], object] = {}
     for chain in sorted([*search.chains, *search.ranked()], key=search.badness):
         found.setdefault((chain.candidate, round(2000.0 * chain.cost)), chain)

@@ -50,7 +50,7 @@ class Moves:
         return np.append(self._rng.uniform(0.0, candidate.periods), 0.0)
 
     def guided(self, number: int, best: Mapping[int, Chain]) -> Float[np.ndarray, " dof1"]:
-        """Take coordinates from the best assignment that differs in one element, whose sites are placed where they fit."""
+        """Take coordinates from the best assignment that differs in one element, and scan for positions of its sites."""
         there = self.pool[number]
         keys = _without_one(there.assignment)
         element = int(self._rng.integers(len(keys)))
@@ -124,5 +124,5 @@ class Moves:
 
 
 def _without_one(assignment: Assignment) -> list[tuple]:
-    """List, for each element, the rest of the assignment, which assignments differing in that element have in common."""
+    """List, for each element, the rest of the assignment, common to assignments that differ in that element."""
     return [(e, assignment[:e], assignment[e + 1 :]) for e in range(len(assignment))]

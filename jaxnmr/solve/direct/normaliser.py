@@ -1,4 +1,4 @@
-"""Isometries of a lattice, and the Wyckoff positions they exchange: structures a powder pattern cannot distinguish (host).
+"""Isometries of a lattice, and the Wyckoff positions they exchange: indistinguishable in a powder pattern (host).
 
 An origin shift, an inversion or an exchange of axes that preserves cell and space group describes the same crystal
 differently. The Euclidean normaliser of a group contains all of them (International Tables A, part 15).
@@ -115,7 +115,7 @@ def _shifts(group: SpaceGroup, listed: tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def exchanges(group: SpaceGroup, cell: Numbers) -> Int[np.ndarray, "n positions"]:
-    """Return the permutations of Wyckoff positions by isometries that preserve the group, without repetition, the identity first."""
+    """Return the distinct permutations of Wyckoff positions by isometries that preserve the group, the identity first."""
     positions = wyckoff_positions(group)
     points = positions.generic
     found = {tuple(range(len(positions))): None}

@@ -1,4 +1,4 @@
-"""Basin hopping over coordinates and Wyckoff assignments at once (host; the minimisations run in batches on the device).
+"""Basin hopping over coordinates and Wyckoff assignments at once (host; minimisations run in batches on the device).
 
 A population of chains hops: atoms are displaced, a site is relocated, two elements are exchanged, or the current
 coordinates are transferred to an assignment that differs in one element; then all are minimised together. Slightly
@@ -150,7 +150,7 @@ class Search:
         return sorted(self.best.values(), key=self.badness)
 
     def _widen(self, share: int, most: int) -> None:
-        """Add the next assignments with random coordinates; if there are none left, draw new coordinates for old ones."""
+        """Add the next assignments with random coordinates; if none are left, draw new coordinates for the old ones."""
         room = min(share, most - len(self.pool))
         fresh = list(islice(self._source, room)) if room > 0 else []
         self.exhausted = self.exhausted or len(fresh) < room
@@ -186,7 +186,7 @@ class Search:
         self._settle([*self.chains, *found])
 
     def _settle(self, chains: list[Chain]) -> None:
-        """Keep the best: a quarter from the leading assignment, half as many from each next one, and at most three from the others."""
+        """Keep the best: up to a quarter from the leading assignment, half as many from each next one, but at least three."""
         least = max(3, _POPULATION // len(self.pool))
         kept: dict[int, int] = defaultdict(int)
         room: dict[int, int] = {}

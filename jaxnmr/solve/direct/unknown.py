@@ -1,4 +1,4 @@
-"""Composition with one unknown element, ``X``: a few elements are substituted, and its number of electrons refined (host)."""
+"""Compositions with an unknown element ``X``: a few elements are substituted, its number of electrons refined (host)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
