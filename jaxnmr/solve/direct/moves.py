@@ -50,7 +50,7 @@ class Moves:
         return np.append(self._rng.uniform(0.0, candidate.periods), 0.0)
 
     def guided(self, number: int, best: Mapping[int, Chain]) -> Float[np.ndarray, " dof1"]:
-        """Take coordinates from the best assignment that differs in one element, and scan for positions of its sites."""
+        """Take coordinates from the best assignment that differs in one element, whose sites are scanned for."""
         there = self.pool[number]
         keys = _without_one(there.assignment)
         element = int(self._rng.integers(len(keys)))

@@ -115,7 +115,7 @@ def _shifts(group: SpaceGroup, listed: tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def exchanges(group: SpaceGroup, cell: Numbers) -> Int[np.ndarray, "n positions"]:
-    """Return the distinct permutations of Wyckoff positions by isometries that preserve the group, the identity first."""
+    """Return the distinct permutations of Wyckoff positions by isometries of the group, the identity first."""
     positions = wyckoff_positions(group)
     points = positions.generic
     found = {tuple(range(len(positions))): None}

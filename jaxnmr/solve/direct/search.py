@@ -186,7 +186,7 @@ class Search:
         self._settle([*self.chains, *found])
 
     def _settle(self, chains: list[Chain]) -> None:
-        """Keep the best: up to a quarter from the leading assignment, half as many from each next one, but at least three."""
+        """Keep the best: a quarter from the leading assignment, half as many from each next one, at least three."""
         least = max(3, _POPULATION // len(self.pool))
         kept: dict[int, int] = defaultdict(int)
         room: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Compositions with an unknown element ``X``: a few elements are substituted, its number of electrons refined (host)."""
+"""Compositions with an unknown element ``X``: several elements are substituted and its electrons refined (host)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -96,7 +96,7 @@ def expected_areas(
     *,
     around: int = 40,
 ) -> Float[np.ndarray, " n"]:
-    """Estimate mean areas from the falling mean |F|² in resolution shells, for reflections in the order of their angles.
+    """Estimate mean areas from the falling mean |F|² in resolution shells, for reflections sorted by angle.
 
     Args:
         area, variance, weight: measured area, its variance, multiplicity times angular factors.

@@ -107,7 +107,7 @@ def _roughly(
     start: CellCandidate | None,
     fwhm: float,
 ) -> tuple[Float[np.ndarray, "6"], tuple[float, float], float]:
-    """Estimate cell, zero, shift by cos(theta), and width from low angles, where peaks are not mistaken for neighbours."""
+    """Estimate cell, zero, shift by cos(theta) and width from low angles, where peaks are not confused."""
     flat = device.geometry == "bragg-brentano"
     zero = device.zero + (0.0 if start is None else start.zero)
     shift = 0.0 if start is None else start.displacement

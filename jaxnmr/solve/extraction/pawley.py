@@ -134,7 +134,7 @@ def local_misfit(
 def groups_of(
     position: Float[np.ndarray, " n"], fwhm: Float[np.ndarray, " n"], *, closer: float = 0.5, longest: float = 1.5
 ) -> Int[np.ndarray, " n"]:
-    """Return group indices of reflections sorted by position: neighbours closer than a fraction of their width form a group.
+    """Return group indices of sorted reflections: neighbours closer than a fraction of their width form a group.
 
     Args:
         position, fwhm: degrees.

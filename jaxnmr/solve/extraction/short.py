@@ -30,7 +30,7 @@ _ETA = 0.6
 
 @dataclass(frozen=True)
 class Part:
-    """Fitted part of a pattern: points, intensities, uncertainties, background functions, instrument and typical width."""
+    """Fitted part of a pattern: points, intensities, uncertainties, background functions, instrument, typical width."""
 
     x: Float[np.ndarray, " points"]
     y: Float[np.ndarray, " points"]

@@ -158,7 +158,7 @@ def extinction_symbol(group: SpaceGroup, lattice: SpaceGroup) -> str:
 
 
 def _shown(part: str, place: int, system: str, group: SpaceGroup, lattice: SpaceGroup) -> str:
-    """Return the detectable part of a symbol: ``"21/m"`` becomes ``"21"``, ``"m"`` becomes ``"-"``; monoclinic ``"1"`` stay."""
+    """Return the detectable part of a symbol: ``"21"`` of ``"21/m"``, ``"-"`` of ``"m"``; monoclinic ``"1"`` stay."""
     if part == "1":
         return "1" if system == "monoclinic" else "-"
     axis, _, plane = part.partition("/")
