@@ -1,4 +1,4 @@
-"""From a measured pattern and a model to the most probable density, its atoms, and agreement before and after (host)."""
+"""From a measured pattern and a model to the most probable density, its atoms, and their agreement (host)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,7 +27,7 @@ _MODEL_ERROR = 0.03
 
 
 class Agreement(NamedTuple):
-    """Agreement of a structure: ``sum |sqrt(I_o) - sqrt(I_c)|/sum sqrt(I_o)``, and Rwp of the whole pattern in per cent."""
+    """Agreement of a structure: ``sum |sqrt(I_o) - sqrt(I_c)|/sum sqrt(I_o)``, and Rwp of the pattern in per cent."""
 
     r_lines: float
     rwp: float

@@ -1,4 +1,4 @@
-"""A learned prior with a measured pattern: conversion to its electrons and lines, and its prediction as a linear density (host)."""
+"""Learned priors on measured patterns: conversion to their electrons and lines, predictions as linear densities (host)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, cast

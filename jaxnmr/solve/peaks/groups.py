@@ -132,7 +132,7 @@ def _moved(group: Group, step: Float[np.ndarray, " n"], shape: Shape) -> Group:
 
 
 def fitted(group: Group, window: Window, shape: Shape, *, enough: float = 1e-4) -> Group:
-    """Fit a group (Levenberg-Marquardt), with its covariance, until the relative gain of a step falls below ``enough``."""
+    """Fit a group and its covariance (Levenberg-Marquardt) until the relative gain of a step is below ``enough``."""
     weight = 1.0 / window.sigma
     lowest = max(float(np.abs(group.position).min()), 0.3) if len(group.position) else 1.0
     narrowest = float(group.fwhm(shape).min()) if len(group.position) else 1.0

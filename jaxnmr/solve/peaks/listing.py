@@ -27,7 +27,7 @@ _TUNGSTEN = 1.476399
 
 
 def rows(groups: list[Group], shape: Shape) -> tuple[Float[np.ndarray, "peaks 5"], list[tuple[float, float]]]:
-    """Return position, uncertainty, area, its uncertainty and width of each peak, by angle; positions and widths of humps."""
+    """Return position, uncertainty, area, its uncertainty and width of each peak; positions and widths of humps."""
     found, humps = [], []
     for group in groups:
         sigma, sigma_area = uncertainties(group)
@@ -75,7 +75,7 @@ def companions(wavelength: float) -> list[tuple[str, float, float, float]]:
 def genuine(
     table: Float[np.ndarray, "peaks 5"], instrument: Instrument, significance: float
 ) -> tuple[Float[np.ndarray, "left 5"], list[str]]:
-    """Remove weak companions of strong peaks from other radiation of the tube; return the remaining peaks and remarks."""
+    """Remove weak companions of strong peaks from other radiation of the tube; return other peaks and remarks."""
     if instrument.radiation != "xray" or instrument.geometry != "bragg-brentano" or not len(table):
         return table, []
     own = np.ones(len(table), bool)

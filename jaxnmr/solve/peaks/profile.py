@@ -85,7 +85,7 @@ def components(
 
 @dataclass(frozen=True)
 class Shares:
-    """Tabulated effect of axial divergence: positions within the spread, ``(nodes,)``, and shares at the tabulated angles."""
+    """Tabulated axial divergence: positions within the spread, ``(nodes,)``, and shares at the tabulated angles."""
 
     fraction: Float[np.ndarray, " nodes"]
     table: Float[np.ndarray, "angles nodes"]
