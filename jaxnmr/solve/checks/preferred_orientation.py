@@ -58,7 +58,7 @@ class Texture:
 
 @checked
 def texture_of(crystal: Crystal, areas: Intensities) -> Texture | None:
-    """Determine the preferred orientation from integrated intensities and a correct structure; ``None`` if there is none.
+    """Determine the preferred orientation from integrated intensities and a correct structure; ``None`` without any.
 
     Scale, coordinates and displacements are fitted without a texture, and with one along each of 16 axes of low index.
     The best is accepted if the Bayesian information criterion decreases by 10 beyond the cost of choosing an axis.
