@@ -1,4 +1,4 @@
-"""Learned priors on measured patterns: conversion to their electrons and lines, predictions as linear densities (host)."""
+"""Learned priors on measured patterns: conversion to their electrons and lines; linear densities (host)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, cast

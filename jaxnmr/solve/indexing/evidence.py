@@ -224,7 +224,7 @@ def _seen(lattice: BravaisLattice, hkl: np.ndarray, start: np.ndarray, number: n
 
 
 def _any_subset(n: int, of: int) -> float:
-    """Return the log probability of a subset if all numbers of lines, and all subsets of a number, are equally likely."""
+    """Return the log probability of a subset if all numbers of lines, and all subsets of one, are equally likely."""
     return -(lgamma(of + 1) - lgamma(n + 1) - lgamma(of - n + 1) + log(of + 1))
 
 
@@ -259,7 +259,7 @@ def _occam(
 
 
 def _m20(lines: Lines, q: np.ndarray, away: np.ndarray, indexed: np.ndarray) -> float:
-    """Return the figure of merit of P. M. de Wolff, J. Appl. Cryst. 1, 108 (1968), of the first twenty explained lines."""
+    """Return M20 (P. M. de Wolff, J. Appl. Cryst. 1, 108 (1968)) of the first twenty explained lines."""
     first = np.flatnonzero(indexed)[:20]
     last = lines.q[first[-1]]
     possible = max(int((q <= last + 2.0 * lines.sigma[first[-1]]).sum()), 1)

@@ -138,7 +138,7 @@ def _wanted(lattices: str | Iterable[str] | None) -> list[BravaisLattice]:
 
 
 def _limit(lattice: BravaisLattice, lines: Lines, largest_volume: float | None) -> float:
-    """Return the largest primitive volume: N lines up to Q are ``2 pi/3 V Q^1.5`` Friedel pairs, shared by equivalents."""
+    """Return the largest primitive volume: N lines up to Q are ``2 pi/3 V Q^1.5`` Friedel pairs over equivalents."""
     together = {"c": 24, "t": 8, "h": 12 if lattice.centring == "P" else 6, "o": 4, "m": 2, "a": 1}[lattice.system]
     own = 6.0 * len(lines) * together / (2.0 * np.pi / 3.0 * lines.last**1.5)
     if largest_volume is None:

@@ -155,7 +155,7 @@ def table(lattice: BravaisLattice, rows: int) -> tuple[Int[np.ndarray, "rows 3"]
 def lines_within(
     lattice: BravaisLattice, x: Float[np.ndarray, " p"], q_max: float, most: int
 ) -> Int[np.ndarray, "n 3"] | None:
-    """Return one reflection of every line with ``Q <= q_max``, by increasing Q; ``None`` if there are more than ``most``."""
+    """Return one reflection per line with ``Q <= q_max``, by increasing Q; ``None`` if there are more than ``most``."""
     direct = np.linalg.inv(metric_of(x @ lattice.free))
     limit = np.floor(np.sqrt(np.diag(direct) * q_max) + 1e-9).astype(int)
     if np.prod(limit + 1.0) > 40 * most:

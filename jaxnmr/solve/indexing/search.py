@@ -120,7 +120,7 @@ def _padded(lines: Lines) -> tuple[np.ndarray | np.float32, ...]:
 
 
 def _lines_of(form: jax.Array, shift: jax.Array, rows: jax.Array, q: jax.Array, slope: jax.Array, last: jax.Array):
-    """Return distances of the lines to the nearest of each cell ``(lines, cells)``, indices of these, and line counts."""
+    """Return distances of the lines to the nearest of each cell ``(lines, cells)``, their indices, and line counts."""
     goal = q[:, None] - slope[:, None] * shift[None]
 
     def step(carry, block):

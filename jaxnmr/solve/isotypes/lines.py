@@ -109,7 +109,7 @@ class Lines:
         return scattering_factors(elements, self.radiation, self.wavelength)
 
     def observed(self, areas: int) -> tuple[Float[np.ndarray, " areas"], Float[np.ndarray, " areas"]]:
-        """Return roots and trusts, extended by unobserved lines, which are as uncertain as the least certain observed one."""
+        """Return roots and trusts, extended by unobserved lines, as uncertain as the least certain observed one."""
         more = areas - len(self)
         return np.pad(self.root, (0, more)), np.pad(self.trust, (0, more), constant_values=float(self.trust.min()))
 

@@ -71,7 +71,7 @@ class Mixture:
         return np.stack(found)
 
     def covariance(self, points: Float[np.ndarray, "m 3"], count: int = 200, seed: int = 0) -> Float[np.ndarray, "m m"]:
-        """Estimate the covariance of the density at a few points (fractional, rounded to the grid), e²/Å⁶, from samples."""
+        """Estimate the covariance of the density at points (fractional, rounded to the grid), e²/Å⁶, from samples."""
         where = np.round(np.asarray(points, dtype=float) * self.shape).astype(int) % self.shape
         samples = np.array([values[tuple(where.T)] for values in self.draw(count, seed)])
         return np.cov(samples.T).reshape(len(where), len(where))

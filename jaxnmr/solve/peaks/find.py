@@ -85,7 +85,7 @@ def find_peaks(
 
 
 def peak_table(peaks: Peaks) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return header and rows of a table of peaks: number, position, d in Å, area, uncertainties, width, significance."""
+    """Return header and rows of a table of peaks: position, d in Å, area, uncertainties, width, significance."""
     columns = (
         peaks.two_theta,
         peaks.sigma,
