@@ -134,7 +134,7 @@ def _lines(crystal: Crystal, instrument: Instrument, low: float, high: float) ->
 
 @jax.jit
 def _areas(plan, crystal, d_star_sq, two_theta, polarised) -> Array:
-    """Squared structure factors with Lorentz and polarisation factors, in one compiled program."""
+    """Calculate squared structure factors with Lorentz and polarisation factors, in one compiled program."""
     factor = lorentz_factor(two_theta)
     if polarised is not None:
         fraction, angle = polarised

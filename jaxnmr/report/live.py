@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..refinement.result import StepInfo
 
 PAGE = "live.html"
-# shortest time in seconds between updates, and the smallest multiple of the time that an update takes
+# shortest time between updates, in seconds and as a multiple of the time that an update takes
 _PAUSE, _PATIENCE = 2.0, 5.0
 
 

@@ -18,7 +18,7 @@ _BINS = 12
 
 @checked
 def scatter_sigma(x: Float[np.ndarray, " points"], y: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
-    """Estimate uncertainties from the scatter of successive points, for intensities that are not counts (net or scaled).
+    """Estimate uncertainties from the scatter of successive points, for intensities that are not counts (net, scaled).
 
     The variance is modelled as ``a + b max(y, 0)``, a constant noise and one proportional to intensity. Both follow
     from differences of order 6 of neighbouring points: their squares over ``sum c²`` equal the variance where the curve

@@ -13,7 +13,7 @@ from .waves import IndependentWaves
 
 # number of crystals drawn
 _SAMPLES = 300
-# fraction of the drawn variance below which components are dropped
+# fraction of the mean variance below which components are dropped
 _LEAST = 1e-4
 _LEAST_U = 1e-4
 

@@ -27,7 +27,7 @@ from .waves import Sample, WaveSet, in_batches
 STATE, LOG = "training.safetensors", "log.jsonl"
 _STATE_KEY = "jaxnmr-density-prior-training"
 _NOISE = LineNoise()
-# weight of the newest step in the running mean of weights
+# smallest weight of the newest step in the running mean of the network weights
 _FORGET = 0.002
 # weight of the covariance loss, and the fraction (one in so many) of crystals it is evaluated for: it costs more than
 # the loss of the mean

@@ -35,7 +35,7 @@ class Attempt:
 
 
 def fits(attempt: Attempt) -> bool:
-    """Return whether further searching cannot help: a structure is solved, or agrees but is undetermined by the data."""
+    """Return whether further searching is pointless: a structure is solved, or agrees but the data leave it open."""
     return attempt.solutions.solved or attempt.solutions.best.r_factor <= GOOD_R
 
 

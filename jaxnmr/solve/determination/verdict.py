@@ -38,7 +38,7 @@ def verdict(
     Args:
         attempts: searches for atoms, the best first.
         refined: best refinement.
-        notes: remarks of the search; the last one explains the lack of one.
+        notes: remarks of the search; the last one explains why there are no attempts.
         doubts: doubts about the composition raised by the refined structure.
         interrupted: whether the user stopped it.
     """

@@ -11,7 +11,7 @@ _PLACES, _BEST = 128, 4
 
 
 class Scan:
-    """Places sites where square roots of areas agree best.
+    """Placement of sites where square roots of areas agree best.
 
     Args:
         problem: problem to be solved.

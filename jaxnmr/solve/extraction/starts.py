@@ -14,7 +14,7 @@ from ..records import Peaks
 
 # largest relative deviation of a metric from that required by a group
 METRIC_TOLERANCE = 2e-3
-# lower limit of cell angles beyond which they must be in degrees; upper limit of cell volumes in Å³
+# angles below this cannot be in degrees; upper limit of cell volumes in Å³
 _RADIANS, _LARGEST_VOLUME = 3.2, 2e6
 # highest symmetry first; of monoclinic cells the unique axis b, a, c
 _LATTICE_GROUPS = ("P m -3 m", "P 6/m m m", "P 4/m m m", "P m m m", "P 1 2/m 1", "P 2/m 1 1", "P 1 1 2/m", "P -1")
