@@ -56,7 +56,7 @@ class Asked:
 
     @property
     def curves(self) -> Iterator[AskedCurve]:
-        """Iterate over patterns, then spectra."""
+        """Patterns, then spectra."""
         yield from (*self.histograms, *self.spectra)
 
     def choices(self) -> dict[str, dict[str, Any]]:

@@ -101,7 +101,7 @@ def background_of(spec: Mapping[str, Any], wavelengths: tuple[float, ...] | None
     """Make the background that a table describes; read a measured one.
 
     Args:
-        spec: table of a histogram's background.
+        spec: keys of a `BackgroundSpec`.
         wavelengths: wavelengths of the histogram, if the run file gives them.
 
     Raises:

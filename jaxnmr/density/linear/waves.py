@@ -19,7 +19,7 @@ from ..symmetry import fitting_shape
 # largest relative deviation of the cell metric from one that the group allows
 _METRIC = 1e-3
 _SAME_PHASE = 1e-6
-# too many waves for an in-memory refinement
+# largest number of waves for an in-memory refinement
 MOST_WAVES = 40_000
 # base of the code of three indices, each between minus and plus half of it
 _SPAN = 2048
