@@ -16,7 +16,7 @@ from ..errors import ParameterError
 from ..typing import Array
 from .ensemble import Ensemble
 from .restart import read_state, write_state
-from .simulate import Frame, simulate, start
+from .simulation import Frame, simulate, start
 
 SKIN = 1.6
 # u of 1 Å³ at 1 g/cm³
