@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from . import crystal, errors, plot, testing, units
     from . import density as density
     from . import diffraction as diffraction
+    from . import dynamics as dynamics
     from . import electronic as electronic
     from . import energy as energy
     from . import graph as graph
@@ -147,7 +148,7 @@ __all__ = [
 
 _refuse_bad_jaxlib()
 
-# imported when first asked for: a script pays for what it uses, and the command line answers at once
+# imported on first use: a script pays only for what it uses, and the command line starts quickly
 __getattr__, __dir__ = _lazy(
     __name__,
     modules=("crystal", "errors", "plot", "testing", "units"),
@@ -156,6 +157,7 @@ __getattr__, __dir__ = _lazy(
         "cli",
         "density",
         "diffraction",
+        "dynamics",
         "electronic",
         "energy",
         "graph",

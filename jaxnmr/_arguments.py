@@ -1,7 +1,7 @@
-"""``@checked``: arguments of public functions and classes are of the kinds that their annotations say, or a typed error names them.
+"""``@checked``: check that the arguments of public functions and classes have the annotated types.
 
-Only kinds are looked at: a number, a text, a `Crystal`. What values mean, and how long a list has to be, is the business of
-the function. Annotations are read when a function is first called; those that are not understood let everything pass.
+Only types are checked: a number, a string, a `Crystal`. The meaning of values and the lengths of lists are left to the
+function. Annotations are read on the first call; annotations that are not understood accept any value.
 """
 
 import ast
@@ -25,7 +25,7 @@ from .errors import ConventionError, ParameterError
 
 T = TypeVar("T")
 
-# how to come by what is expected; these names are known where they are imported for type checkers only, too
+# hints on obtaining the expected object; these names are also recognised when imported for type checkers only
 _HINTS = {
     "Background": "such as Background.chebyshev(6)",
     "CouplingCalibration": "such as CouplingCalibration.published(name)",
@@ -57,21 +57,21 @@ _HINTS = {
 _NUMBERS = ("Array", "ArrayLike", "ArrayT", "Numbers", "Scalar", "Values", "ndarray")
 _LISTS = ("Collection", "Iterable", "Sequence", "frozenset", "list", "set", "tuple")
 _MAPPINGS = ("Mapping", "MutableMapping", "dict")
-# where infinity has a meaning
+# names of arguments for which infinity is meaningful
 _ENDLESS = ("high", "high_ppm", "lower", "low", "low_ppm", "mas_hz", "upper")
-# of a longer list the first ones tell
+# only the first elements of longer lists are checked
 _MOST_LOOKED_AT = 100
 
 
 class Kind(NamedTuple):
-    """What an argument may be.
+    """A type that an argument may have.
 
     Attributes:
-        words: what is expected, with its article.
-        fits: whether a value is such a thing; of a list, also ``(index, value)`` of an element that is not.
-        hint: how to come by such a thing.
-        of: what the elements of a list or mapping are.
-        plain: whether it is a number or a text: then a wrong one is shown.
+        words: the expected type in words, with its article.
+        fits: test of a value; for an element of the wrong type in a list, returns ``(index, value)``.
+        hint: advice on obtaining such an object.
+        of: types of the elements of a list or mapping.
+        plain: whether it is a number or a string; wrong values are then shown in the message.
     """
 
     words: str
@@ -82,7 +82,7 @@ class Kind(NamedTuple):
 
 
 def is_number(value: Any) -> bool:
-    """A real number that can stand for itself: no text, truth value or array of several; traced ones pass."""
+    """Return whether the value is a scalar real number; strings, booleans and arrays are not, traced scalars are."""
     if isinstance(value, bool | np.bool_ | str):
         return False
     if isinstance(value, jax.core.Tracer):
@@ -93,7 +93,7 @@ def is_number(value: Any) -> bool:
 
 
 def is_whole(value: Any) -> bool:
-    """A whole number, of Python or an array library."""
+    """Return whether the value is an integer, of Python or of an array library."""
     if isinstance(value, bool | np.bool_):
         return False
     return hasattr(value, "__index__") and getattr(value, "ndim", 0) == 0
@@ -107,7 +107,7 @@ def _are_numbers(value: Any) -> bool:
             value = np.asarray(value)
         except (ValueError, TypeError):
             return False
-    # keys of random numbers have kinds of their own
+    # random-number keys have dtypes of their own
     return getattr(value.dtype, "kind", "f") in "iufcV"
 
 
@@ -129,7 +129,7 @@ _SIMPLE = {
     "Path": _PATH, "PathLike": _PATH, "Callable": _FUNCTION,
 }  # fmt: skip
 
-# None: anything passes
+# None: any value is accepted
 Kinds = tuple[Kind, ...] | None
 
 
@@ -149,7 +149,7 @@ def _united(parts: Iterable[Kinds]) -> Kinds:
 
 def _of_class(cls: type) -> Kinds:
     name = cls.__name__
-    # classes of pathlib say pathlib._local from Python 3.13 on
+    # classes of pathlib report pathlib._local from Python 3.13 on
     if name in _SIMPLE and cls.__module__.removesuffix("._local") in (
         "builtins",
         "types",
@@ -182,15 +182,15 @@ def _by_name(name: str, fits: Callable[[Any], bool] | None = None) -> Kind:
 
 
 def _of_object(hint: Any) -> Kinds:
-    """What an annotation that is an object says."""
+    """Types accepted by an annotation that is an object."""
     if hint is None:
         return (_NONE,)
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         parts = [_of_object(part) for part in inner]
-        # arrays by any of their classes, numbers and sequences of anything: `Numbers`
+        # arrays of any class, numbers and sequences of anything: `Numbers`
         if any(part and _MANY_NUMBERS in part for part in parts):
-            # the other classes of arrays, numbers, and sequences of anything are said with it
+            # the other array classes, numbers and sequences are covered by it
             parts = [part and tuple(k for k in part if k.fits is not _is_list and not k.plain) for part in parts]
         return _united(parts)
     if origin is typing.Literal:
@@ -206,13 +206,13 @@ def _with_elements(name: str, inner: list[Kinds]) -> Kinds:
     if name in _LISTS:
         return (_list_of(_united(inner) if inner else None),)
     if name in _MAPPINGS:
-        # the second of its parts is what it holds
+        # the second type argument is the type of the values
         return (_MAPPING._replace(words="several by name", of=_united(inner[1:])) if len(inner) > 1 else _MAPPING,)
     return (_SIMPLE[name],) if name in _SIMPLE else None
 
 
 def _of_text(node: ast.expr, known: dict[str, Any]) -> Kinds:
-    """What an annotation that is a text says, with what its module imports at run time."""
+    """Types accepted by an annotation given as text, resolved with the names its module imports at run time."""
     if isinstance(node, ast.Constant):
         if isinstance(node.value, str):
             return _of_text(ast.parse(node.value, mode="eval").body, known)
@@ -238,7 +238,7 @@ def _of_text(node: ast.expr, known: dict[str, Any]) -> Kinds:
         return (_SIMPLE[node.id],)
     if node.id in _LISTS + _MAPPINGS:
         return _with_elements(node.id, [])
-    # a protocol has no name in common with what follows it
+    # a class that satisfies a protocol need not share its name
     return (_by_name(node.id),) if node.id in _HINTS and node.id != "Solver" else None
 
 
@@ -253,7 +253,7 @@ def _joined(words: Iterable[str]) -> str:
 
 
 def shown(value: Any, *, plain: bool = True) -> str:
-    """An argument in words: what it is, and for numbers and texts which."""
+    """Describe an argument in words: its type, and its value if it is a number or a string."""
     if value is None:
         return "None"
     if isinstance(value, np.ndarray | jax.Array) and value.ndim:
@@ -270,10 +270,10 @@ def shown(value: Any, *, plain: bool = True) -> str:
 
 
 def require(value: Any, kinds: Kinds, what: str) -> None:
-    """Refuse what is of none of these kinds; a list is looked into.
+    """Raise if the value is of none of these types; the elements of a list are checked, too.
 
     Raises:
-        ParameterError: names what it is, and what was expected.
+        ParameterError: names the actual and the expected type.
     """
     if kinds is None:
         return
@@ -295,11 +295,11 @@ def require(value: Any, kinds: Kinds, what: str) -> None:
 
 
 def checked(thing: T) -> T:
-    """Check the arguments of a function, or those with which a class is made.
+    """Check the arguments of a function, or the constructor arguments of a class.
 
     Raises:
-        ParameterError: when it is called, an argument of another kind than its annotation says.
-        ConventionError: a number that is not finite.
+        ParameterError: on a call, an argument of another type than its annotation.
+        ConventionError: on a call, a number that is not finite.
     """
     if isinstance(thing, type):
         cls: Any = thing
@@ -332,7 +332,7 @@ def _checked(function: Any, owner: type | None) -> Callable:
         except TypeError:
             return function(*arguments, **settings)
         for key, value in given.items():
-            # what stands there when nothing is said passes, whatever is annotated
+            # default values are accepted whatever their annotation
             if key in expected and value is not signature.parameters[key].default:
                 kinds, several = expected[key]
                 for one in value if several else (value,):

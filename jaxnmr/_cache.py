@@ -1,4 +1,4 @@
-"""Compiled programs kept between processes, switched on by the user and never at import."""
+"""Persistent cache of compiled programs, switched on by the user and never at import."""
 
 import hashlib
 import logging
@@ -14,28 +14,29 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from ._arguments import checked
 from .errors import ConventionError
 
-# keeping what compiles faster than this costs more than it saves
+# caching programs that compile faster than this costs more than it saves
 _LEAST_SECONDS = 0.3
-# what was switched on in this process
+# cache folder enabled in this process
 _folder: Path | None = None
 
 
 @checked
 def enable_cache(folder: str | Path | None = None) -> Path:
-    """Keep compiled programs in a folder, so that later processes load what this one compiles.
+    """Keep compiled programs in a folder, so that later processes load them instead of compiling again.
 
-    Works at any time, also after JAX compiled something: what is compiled from here on is kept. Several processes can share the
-    folder. What JAX's compiled part logs, other than fatal errors, is silenced unless ``jax_logging_level`` is set.
+    This may be called at any time, also after JAX has compiled something; programs compiled from then on are kept.
+    Several processes can share the folder. Log output of JAX's compiled part, other than fatal errors, is silenced
+    unless ``jax_logging_level`` is set.
 
     Args:
-        folder: where; by default what ``JAX_COMPILATION_CACHE_DIR`` says, else one in the user's cache folder for this jaxlib and
-            kind of processor.
+        folder: where to keep them; by default ``JAX_COMPILATION_CACHE_DIR`` if set, else a folder in the user's cache
+            for this jaxlib and type of CPU.
 
     Returns:
         The folder.
 
     Raises:
-        ConventionError: a folder that was named cannot be made.
+        ConventionError: the given folder cannot be created.
     """
     named = folder or os.environ.get("JAX_COMPILATION_CACHE_DIR")
     folder = Path(named or default_cache())
@@ -50,28 +51,28 @@ def enable_cache(folder: str | Path | None = None) -> Path:
     _folder = folder
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
-    # JAX decides once per process whether and where it keeps programs, when it compiles the first
+    # JAX decides once per process, at its first compilation, whether and where it keeps programs
     reset_cache()
     silence()
     return folder
 
 
 def cache_in_use() -> str | None:
-    """The folder in which this process keeps compiled programs; ``None`` where it keeps none."""
+    """Return the folder in which this process keeps compiled programs; ``None`` if it keeps none."""
     config: Any = jax.config
     return config.jax_compilation_cache_dir
 
 
 def share_cache(folder: str | None) -> None:
-    """Keep compiled programs where another process does, see :func:`cache_in_use`."""
+    """Keep compiled programs in the folder another process uses, see :func:`cache_in_use`."""
     if folder is not None and cache_in_use() != folder:
         enable_cache(folder)
 
 
 def default_cache() -> Path:
-    """Folder of compiled programs in the user's cache folder, one per jaxlib and kind of processor.
+    """Return the folder for compiled programs in the user's cache, one per jaxlib and type of CPU.
 
-    A program compiled for one processor can crash another one that shares the home directory.
+    A program compiled for one CPU can crash on another that shares the home directory.
     """
     mark = hashlib.sha256(processor().encode()).hexdigest()[:8]
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -79,7 +80,7 @@ def default_cache() -> Path:
 
 
 def executables() -> Path | None:
-    """Folder of executables (`_kept`), in that of compiled programs; ``None`` where nothing is kept."""
+    """Return the folder of executables (`_kept`) inside the program cache; ``None`` if nothing is kept."""
     config: Any = jax.config
     on = (
         _folder is not None and config.jax_compilation_cache_dir == str(_folder) and config.jax_enable_compilation_cache
@@ -88,7 +89,7 @@ def executables() -> Path | None:
 
 
 def processor() -> str:
-    """Model and instruction sets of the processor, as far as the system tells."""
+    """Return model and instruction sets of the CPU, as far as the system reports them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -99,9 +100,10 @@ def processor() -> str:
 def silence() -> None:
     """Silence the log of JAX's compiled part.
 
-    For every program that it loads, jaxlib 0.10 logs pages of errors about preferences of the compiler that it takes for
-    instructions the processor lacks. The environment variable ``TF_CPP_MIN_LOG_LEVEL`` is read when jaxlib is imported; this
-    option works later, too. Set back to "NOTSET" it leaves the compiled part silent and Python's loggers as they were.
+    For every program that it loads, jaxlib 0.10 logs pages of errors about compiler preferences that it mistakes for
+    instructions missing from the CPU. The environment variable ``TF_CPP_MIN_LOG_LEVEL`` is read when jaxlib is
+    imported; this option also works later. Resetting it to "NOTSET" leaves the compiled part silent and Python's
+    loggers unchanged.
     """
     if jax.config.jax_logging_level != "NOTSET":  # type: ignore[attr-defined]  # options are added at run time
         return

@@ -1,4 +1,4 @@
-"""Refuse jaxlib builds that are known to return wrong numbers."""
+"""Refuse jaxlib builds that are known to compute wrong numbers."""
 
 import jaxlib
 

@@ -1,4 +1,4 @@
-"""How many programs JAX compiled, and for how long, as it reports them itself (host)."""
+"""Number and duration of JAX compilations, as JAX itself reports them (host)."""
 
 import threading
 from collections import Counter
@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 
 import jax
 
-# JAX's name of what is reported whenever a traced program has been turned into an executable
+# JAX's name for the event reported whenever a traced program has been turned into an executable
 _EVENT = "/jax/core/compile/backend_compile_duration"
 
 
 @dataclass
 class Compilations:
-    """What was compiled while somebody watched.
+    """Programs compiled while being watched.
 
     Attributes:
-        seconds: spent by XLA, without tracing; of programs found in the cache of `jaxnmr.enable_cache`, loading them.
-        programs: how many, by name of the compiled function.
+        seconds: time spent by XLA, without tracing; for programs found in the cache of `jaxnmr.enable_cache`, loading
+            time.
+        programs: number of programs, by name of the compiled function.
     """
 
     seconds: float = 0.0
@@ -26,7 +27,7 @@ class Compilations:
 
     @property
     def count(self) -> int:
-        """How many programs."""
+        """Number of programs."""
         return self.programs.total()
 
 
@@ -34,9 +35,9 @@ class Compilations:
 def watch_compilations() -> Iterator[Compilations]:
     """Count the programs that become executable in the body of the ``with``, in this thread.
 
-    Counted is every program that was not in memory, whether XLA compiled it or it was loaded from the cache on disk: both take
-    a first call that is longer than those that follow. Operations outside compiled functions are small programs of their own
-    and count, too. Watches can be nested; each counts all.
+    Every program that was not in memory counts, whether XLA compiled it or it was loaded from the cache on disk: in
+    both cases the first call takes longer than those that follow. Operations outside compiled functions are small
+    programs of their own and count, too. Watches can be nested; each counts everything inside it.
     """
     _register()
     watch = Compilations()
@@ -47,14 +48,14 @@ def watch_compilations() -> Iterator[Compilations]:
         _here.watches = [other for other in _here.watches if other is not watch]
 
 
-# compiling takes place in the thread that calls, which is told at once
+# compilation takes place in the calling thread, which is notified immediately
 _here = threading.local()
 _registering = threading.Lock()
 _registered = False
 
 
 def _register() -> None:
-    """Have JAX report compilations here: once per process, and not before somebody wants to know."""
+    """Register a listener for compilations with JAX, once per process and only on first use."""
     global _registered
     with _registering:
         if not _registered:
@@ -63,7 +64,7 @@ def _register() -> None:
 
 
 def report_ready(name: str, seconds: float) -> None:
-    """Tell who watches that a program became executable: compiled, found in the cache, or loaded as an executable (`_kept`)."""
+    """Notify all watches that a program became executable: compiled, found in the cache, or loaded (`_kept`)."""
     for watch in getattr(_here, "watches", ()):
         watch.seconds += seconds
         watch.programs[name] += 1

@@ -1,4 +1,4 @@
-"""Digests of what decides over a compiled program besides its arrays: equal in all processes that mean the same."""
+"""Digests of everything that determines a compiled program besides its arrays, equal across processes."""
 
 import dataclasses
 import functools
@@ -12,22 +12,22 @@ from typing import Any
 import jax
 import numpy as np
 
-# libraries whose versions are part of every key (`_kept`), so that the name of what they define says what it is
+# libraries whose versions are part of every key (`_kept`), so that a name in them identifies its definition
 _KNOWN = ("jaxnmr", "jax", "jaxlib", "numpy", "jraph", "e3nn_jax", "builtins", "collections")
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
 
 class Unstable(Exception):
-    """Something that another process may mean differently: code of the user's own, an object with a life of its own."""
+    """Something whose meaning may differ in another process, such as user-defined code or a stateful object."""
 
 
 def digest(*values: Any) -> str:
-    """A digest of values: plain ones, containers, arrays, tree structures, frozen dataclasses, classes and functions.
+    """Return a digest of plain values, containers, arrays, tree structures, frozen dataclasses, classes and functions.
 
-    Classes and functions count by their names, so that only those of this package and of libraries of known version have one.
+    Classes and functions count by name; only those of this package and of libraries of known version have a digest.
 
     Raises:
-        Unstable: there is none.
+        Unstable: a value has no digest.
     """
     made = hashlib.sha256()
     for value in values:
@@ -39,7 +39,7 @@ def _feed(update: Callable[[bytes], None], value: Any) -> None:
     kind = type(value)
 
     def say(*words: Any) -> None:
-        # lengths keep neighbours apart
+        # lengths keep adjacent texts separate
         for text in map(str, words):
             update(f"{len(text)}:{text};".encode())
 
@@ -85,7 +85,7 @@ def _feed(update: Callable[[bytes], None], value: Any) -> None:
             say(field.name)
             _feed(update, getattr(value, field.name))
     elif isinstance(getattr(value, "_key", None), tuple):
-        # compared by this
+        # objects with a key are compared by it
         say("keyed", _place(kind))
         each(value._key)
     else:
@@ -93,9 +93,9 @@ def _feed(update: Callable[[bytes], None], value: Any) -> None:
 
 
 def _place(named: Any) -> str:
-    """Module and name of a class or function that is to be found there."""
+    """Module and qualified name of a class or function that can be imported from there."""
     module, name = named.__module__ or "", named.__qualname__
-    if named is type(None):  # a node of trees, which no module shows
+    if named is type(None):  # a node of pytrees that no module exports
         return "None"
     if module.partition(".")[0] in _KNOWN and "<" not in name:
         found: Any = importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""Files that are complete or not there at all."""
+"""Atomic writing of files: complete or absent, never partial."""
 
 import os
 import platform
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> Path:
-    """Put a file in place in one go, so that nobody ever reads half of it; text is UTF-8.
+    """Write a file atomically, so that no reader ever sees part of it; text is UTF-8.
 
     Raises:
         OSError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Functions that decorators wrapped, pickled by their name: the name refers to the wrapper, which holds the function."""
+"""Pickling by name of functions wrapped by decorators: the name refers to the wrapper, which holds the function."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .errors import ParameterError
 
 
 def pickled_function(function: Callable, what: str) -> tuple[str, str] | Callable:
-    """The module and qualified name of a function, to be pickled in its place.
+    """Return module and qualified name of a function, to be pickled in its place.
 
     Args:
-        function: to be pickled.
-        what: whose function it is, for the message.
+        function: the function to be pickled.
+        what: its owner in words, for the message.
 
     Raises:
         ParameterError: a lambda or a local function, which no other process could find.
     """
     name = getattr(function, "__qualname__", "")
     if not name:
-        return function  # a callable object or a partial: pickle knows what to do
+        return function  # a callable object or a partial, which pickle handles itself
     place = (function.__module__, name)
     try:
         known = unpickled_function(place)
@@ -37,10 +37,10 @@ def pickled_function(function: Callable, what: str) -> tuple[str, str] | Callabl
 
 
 def unpickled_function(place: tuple[str, str] | Callable) -> Callable:
-    """The function at a place; what a decorator made of it is opened.
+    """Return the function at a place, unwrapped if a decorator wrapped it.
 
     Raises:
-        ParameterError: this process has none there.
+        ParameterError: no such function in this process.
     """
     if callable(place):
         return place

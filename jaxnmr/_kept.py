@@ -1,11 +1,11 @@
-"""Executables of compiled functions, kept beside JAX's cache, so that the next process need not even trace them (host).
+"""Executables of compiled functions, kept beside JAX's cache so that the next process need not even trace them (host).
 
-JAX's own cache of compiled programs is asked with the program itself, which has to be traced and lowered for that: most of what a
-warm start takes. The key here is made of what decides over the program: the function, the structure and the shapes of its
-arguments, settings, versions, flags, the processor and the text of this package. Where one of them has no digest, the ordinary
-way is taken.
+JAX's own cache is keyed by the program itself, which must be traced and lowered first: most of the time of a warm
+start. The key here is made of everything that determines the program: the function, the structure and shapes of its
+arguments, settings, versions, flags, the CPU and the source text of this package. If any of these has no digest, the
+function is compiled the ordinary way.
 
-What is loaded is unpickled, and code: only from a folder of the user's own that nobody else may enter.
+Loading unpickles data and runs code, so files are read only from a folder of the user that nobody else can access.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from ._files import write_atomically
 from ._warn import warn
 
 _SUFFIX = ".executable"
-# what was not used for so long, or is beyond so much, makes room
+# executables unused for this long, or beyond this total size, are deleted
 _MOST_BYTES = 2**30
 _MOST_SECONDS = 60 * 86400.0
 _LIBRARIES = ("jax", "jaxlib", "numpy", "gemmi", "jraph", "e3nn-jax", "flax", "optax", "jaxopt")
 _CALLS = re.compile(r"custom_call @([\w.$]+)")
-# what processors call from outside without further preparation
+# custom calls that CPU programs can make without further preparation
 _PREPARED = ("lapack_", "Sharding", "SPMD", "mhlo.", "chlo.", "stablehlo.")
-# settings that XLA is given; those that change what is traced are in JAX's own context of tracing. Not all there are: which these
-# are depends on what was imported
+# settings passed to XLA; settings that affect tracing are in JAX's own trace context. Not all of them always exist:
+# that depends on the imported modules
 _COMPILER = (
     "jax_disable_most_optimizations", "jax_optimization_level", "jax_exec_time_optimization_effort",
     "jax_memory_fitting_effort", "jax_memory_fitting_level", "jax_xla_profile_version", "jax_compiler_enable_remat_pass",
@@ -52,12 +52,14 @@ _COMPILER = (
 
 
 class _Stored(NamedTuple):
-    """A file: the digests of what it was made from, the executable, and the structure of what it returns.
+    """Content of a file: digests of its inputs, the executable, and the structure of its results.
 
     Attributes:
-        text: of this package; ``program`` of the lowered program: the same program of another text is taken as it is.
+        text: digest of the source text of this package.
+        program: digest of the lowered program; the same program made from another source text is reused unchanged.
         lapack: whether it calls LAPACK.
-        executable: as JAX serialises it; ``results`` a pickled tree of numbers.
+        executable: as JAX serialises it.
+        results: a pickled tree of numbers.
     """
 
     text: str
@@ -71,8 +73,8 @@ class Keeper:
     """The executables of one function, in memory and on disk.
 
     Args:
-        function: of the top level of a module of this package.
-        static_argnums, static_argnames: as of ``jax.jit``; keywords are static.
+        function: defined at the top level of a module of this package.
+        static_argnums, static_argnames: as for ``jax.jit``; keywords are static.
     """
 
     def __init__(self, function: Callable, static_argnums: int | Sequence[int] = (), static_argnames: Any = ()) -> None:
@@ -83,11 +85,11 @@ class Keeper:
             )
         self.function = function
         self._static = {static_argnums} if isinstance(static_argnums, int) else set(static_argnums)
-        # None: without a key that holds in other processes
+        # None: no key that holds in other processes
         self._ready: dict[Hashable, Callable | None] = {}
 
     def ready(self, arguments: tuple, settings: Mapping[str, Any]) -> Callable[[], Any] | None:
-        """A call of the executable for these arguments; ``None`` where the ordinary way is to be taken."""
+        """Return a call of the executable for these arguments; ``None`` if the function must be compiled as usual."""
         if executables() is None:
             return None
         dynamic = tuple(value for k, value in enumerate(arguments) if k not in self._static)
@@ -119,7 +121,7 @@ class Keeper:
         if stored is not None and stored.text == _text():
             try:
                 return _loaded(stored, self.function.__name__, len(leaves), device)
-            except Exception:  # it is whole, and yet JAX cannot take it: nor could it the next one
+            except Exception:  # the file is complete but JAX cannot load it, now or next time
                 return None
 
         @functools.wraps(self.function)
@@ -144,7 +146,7 @@ class Keeper:
         lapack = any(name.startswith("lapack_") for name in calls)
         if device.platform == "cpu" and not all(name.startswith(_PREPARED) for name in calls):
             return lambda leaves: jax.tree.unflatten(results, compiled(*leaves))
-        with suppress(Exception):  # programs that cannot be serialised run all the same
+        with suppress(Exception):  # programs that cannot be serialised still run
             from jax.experimental.serialize_executable import serialize
 
             numbered = pickle.dumps(jax.tree.unflatten(results, range(results.num_leaves)))
@@ -167,13 +169,13 @@ def _loaded(stored: _Stored, name: str, count: int, device: jax.Device) -> Calla
 
 @functools.cache
 def _prepare_lapack() -> None:
-    # jaxlib looks for LAPACK when the first program that calls it is lowered: an executable that is loaded before would crash
+    # jaxlib locates LAPACK when it first lowers a program that calls it; an executable loaded before that would crash
     jax.jit(jax.lax.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), jax.numpy.float32))
 
 
-# -- what decides over a program besides function and arguments -----------------------------------------------------------
+# -- what determines a program besides function and arguments -----------------------------------------------------------
 def _device() -> jax.Device | None:
-    """The device programs run on by default, where that is the first of a process that is alone."""
+    """Return the default device if it is the first one of a single process, else ``None``."""
     first, chosen = jax.local_devices()[0], jax.config.jax_default_device  # type: ignore[attr-defined]  # made at run time
     return first if chosen in (None, first) and jax.process_count() == 1 else None
 
@@ -183,19 +185,19 @@ def _is_on(leaf: Any, device: jax.Device) -> bool:
 
 
 def _context() -> tuple | None:
-    """Settings of JAX that hold here and now, in this thread, and change programs; ``None`` where they ask for another way."""
+    """Settings of JAX active in this thread that affect programs; ``None`` if they rule out stored executables."""
     config: Any = jax.config
     if config.jax_disable_jit or config.jax_debug_nans or config.jax_debug_infs:
         return None
     try:
         from jax._src.config import trace_context
-    except ImportError:  # JAX has none to offer: nobody knows what would be missed
+    except ImportError:  # this JAX has no trace context, so that settings could be missed
         return None
     return trace_context()
 
 
 def _plain(context: tuple) -> list[str]:
-    # what is left out: where programs run, and that nothing is being traced
+    # left out: the device of the program, and that nothing is being traced
     return [repr(value) for value in context if not isinstance(value, jax.Device) and type(value).__name__ != "AxisEnv"]
 
 
@@ -208,14 +210,14 @@ def _surroundings(device: jax.Device) -> tuple[Any, ...]:
 
 @functools.cache
 def _installed() -> tuple[str, ...]:
-    """Processor and versions."""
+    """Type of CPU and package versions."""
     versions = [f"{name} {metadata.version(name)}" for name in _LIBRARIES]
     return (processor(), sys.version, *versions)
 
 
 @functools.cache
 def _text() -> str:
-    """Digest of the text of this package."""
+    """Digest of the source text of this package."""
     root = Path(__file__).parent
     made = hashlib.sha256()
     for path in sorted((*root.rglob("*.py"), *root.rglob("*.csv"))):
@@ -226,7 +228,8 @@ def _text() -> str:
 _compiling = threading.Lock()
 
 
-# JAX writes executables that came from its own cache otherwise than those that it compiled: they no longer calculate the same bits
+# JAX serialises executables from its own cache differently from those it compiled: results are no longer identical bit
+# by bit
 @contextmanager
 def _without_cache() -> Iterator[None]:
     from jax.experimental.compilation_cache.compilation_cache import reset_cache
@@ -244,13 +247,13 @@ def _without_cache() -> Iterator[None]:
 
 # -- files ------------------------------------------------------------------------------------------------------------------
 class _Path:
-    """A file in the folder of executables, with the digest of its content at the beginning."""
+    """A file in the folder of executables, preceded by the digest of its content."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def read(self) -> _Stored | None:
-        """What is in it; nothing where it is not there, not whole, or not to be trusted."""
+        """Return its content; ``None`` if it is missing, incomplete or not to be trusted."""
         folder = _trusted_folder()
         if folder is None:
             return None
@@ -260,7 +263,7 @@ class _Path:
                 return None
             stored = _Stored(*pickle.loads(content[32:]))
             os.utime(folder / self.name)
-        except Exception:  # whatever is wrong with it, it is made again
+        except Exception:  # whatever is wrong with it, it is rebuilt
             return None
         return stored
 
@@ -276,12 +279,12 @@ _refused: set[Path] = set()
 
 
 def _trusted_folder() -> Path | None:
-    """The folder of executables, made where there is none; ``None``, said once, where others might have written what is there."""
+    """Return the folder of executables, created if missing; ``None``, with one warning, if others could write to it."""
     folder = executables()
     if folder is None or not hasattr(os, "geteuid"):
         return None
     try:
-        # JAX makes the folder around it when it first writes there itself
+        # JAX creates the parent folder when it first writes there itself
         folder.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
@@ -300,7 +303,7 @@ def _trusted_folder() -> Path | None:
 
 
 def _make_room(folder: Path) -> None:
-    """Remove what was not used for long, and what was used least recently beyond the limit."""
+    """Delete executables unused for a long time and, beyond the size limit, the least recently used ones."""
     files = []
     for path in folder.glob(f"*{_SUFFIX}"):
         with suppress(OSError):  # another process may have removed it

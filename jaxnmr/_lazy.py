@@ -1,4 +1,4 @@
-"""Public names that are imported when they are first asked for (PEP 562)."""
+"""Public names imported on first access (PEP 562)."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -8,16 +8,16 @@ from importlib import import_module
 def lazy(
     package: str, *, names: Mapping[str, str], modules: Iterable[str] = (), rooms: Iterable[str] = ()
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package that imports its public names when they are first asked for.
+    """Return ``__getattr__`` and ``__dir__`` of a package that imports its public names on first access.
 
-    No name may be that of a subpackage: the import of the subpackage would replace what the name stands for.
+    No public name may equal that of a subpackage: importing the subpackage would overwrite it.
 
     Args:
         package: its ``__name__``.
-        names: the module each name is in, as seen from the package: ``{"read_pattern": "patterns.formats"}``.
+        names: the module of each name, relative to the package: ``{"read_pattern": "patterns.formats"}``.
         modules: modules and subpackages that are public themselves.
-        rooms: subpackages that are attributes without being among the public names, so that ``import package`` is all that
-            ``package.room.function`` needs.
+        rooms: subpackages reachable as attributes without being public names, so that ``import package`` suffices for
+            ``package.room.function``.
     """
     within = frozenset((*modules, *rooms))
 
@@ -31,7 +31,7 @@ def lazy(
         return value
 
     def listed() -> list[str]:
-        # what the package needs for itself, and private modules that happen to be imported, are nobody's choice
+        # internals of the package, and private modules that happen to be imported, are not listed
         special = (name for name in vars(sys.modules[package]) if name.startswith("__"))
         return sorted({*special, *names, *within})
 

@@ -1,4 +1,4 @@
-"""Parameters of one observation by regression on simulations around them, with errors of what was left out."""
+"""Estimation of the parameters of one observation by local regression on simulations, with held-out errors."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from .errors import DataError
 from .typing import Array
 
 _RIDGES = tuple(10.0 ** np.arange(-12.0, -1.0))
-# simulations for each coefficient of a quadratic function; fewer leave no errors
+# simulations per coefficient of the quadratic function; with fewer there are no held-out errors
 _FEWEST = 8
 _STEPS = 20
-# in half widths of the box: beyond it a quadratic function says nothing
+# in half widths of the box; further out the quadratic function is not valid
 _OUTSIDE = 2.0
 
 
 class LocalRegression(Struct):
-    """Summaries that are linear in an observation, one for each parameter, and what to expect of them within a box.
+    """Summaries linear in an observation, one per parameter, with their expectations within a box of parameters.
 
-    An observable may be random itself, so that it is moved a lot along some directions and hardly along others, which change with
-    the parameters. A linear function fitted to simulations all over the box finds the directions that are quiet in all of it, and its
-    errors for simulations that were left out hold all that happens: the randomness, how it changes in the box, and the number of
-    simulations. What is expected of a summary is a quadratic function of the parameters; deviations from it are as large as those of
-    the simulations. A covariance of curves at one place, inverted, promises what it does not hold: along its quiet directions a
-    neighbouring place is noisy.
+    An observable may itself be random: it fluctuates strongly along some directions and hardly along others, and these
+    directions vary with the parameters. A linear function fitted to simulations from the whole box finds the directions
+    that are quiet throughout. Its errors on held-out simulations include the randomness, its variation within the box
+    and the finite number of simulations. The expected summary is a quadratic function of the parameters; the covariance
+    of the deviations is that of the simulations. Inverting the covariance of curves at one point would be
+    overconfident: directions that are quiet there are noisy at neighbouring points.
 
     Attributes:
-        centre, half: ``(k,)`` of the box.
-        weights, offset: ``(numbers, k)`` and ``(k,)``: summaries of an observation.
-        coefficients: ``(1 + k + k (k + 1)/2, k)`` what is expected, in units of the box.
-        whitening: ``(k, k)`` the inverse root of the covariance of deviations.
+        centre, half: ``(k,)`` centre and half widths of the box.
+        weights, offset: ``(numbers, k)`` and ``(k,)``: linear map from an observation to its summaries.
+        coefficients: ``(1 + k + k (k + 1)/2, k)`` of the expected summaries, in units of the box.
+        whitening: ``(k, k)`` inverse square root of the covariance of the deviations.
     """
 
     centre: Array
@@ -55,12 +55,12 @@ class LocalRegression(Struct):
         *,
         sigma: float,
     ) -> Self:
-        """From simulations (host).
+        """Fit to simulations (host).
 
         Args:
-            observations: without noise of measurement.
-            parameters: all over the box.
-            low, high: of the box.
+            observations: simulated, without measurement noise.
+            parameters: spread over the whole box.
+            low, high: bounds of the box.
             sigma: standard deviation of white noise on each number.
 
         Raises:
@@ -82,25 +82,25 @@ class LocalRegression(Struct):
                    whitening=whitening)  # fmt: skip
 
     def summaries(self, observations: Float[np.ndarray, "*n numbers"]) -> Float[np.ndarray, "*n k"]:
-        """Of observations (host)."""
+        """Return the summaries of observations (host)."""
         return np.asarray(observations, float) @ np.asarray(self.weights) + np.asarray(self.offset)
 
     def units(self, parameters: Float[Array, "*n k"]) -> Float[Array, "*n k"]:
-        """Where parameters are in the box, -1 to 1. Traceable."""
+        """Convert parameters to units of the box, -1 to 1. Traceable."""
         return (parameters - self.centre) / self.half
 
     def residuals(self, parameters: Float[Array, "*n k"], summaries: Float[Array, " k"]) -> Float[Array, "*n k"]:
-        """Whitened deviations of summaries from what these parameters let expect. Traceable."""
+        """Return the whitened deviations of the expected summaries from observed ones. Traceable."""
         return (_quadratic(self.units(parameters)) @ self.coefficients - summaries) @ self.whitening.T
 
     def chi2(self, parameters: Float[np.ndarray, "n k"], summaries: Float[np.ndarray, " k"]) -> Float[np.ndarray, " n"]:
-        """Sums of the squares of the residuals (host)."""
+        """Return the sums of squared residuals (host)."""
         expected = _quadratic((parameters - np.asarray(self.centre)) / np.asarray(self.half), np)
         off = (expected @ np.asarray(self.coefficients) - summaries) @ np.asarray(self.whitening).T
         return np.sum(off**2, axis=1)
 
     def deviations(self, parameters: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
-        """Standard deviations of parameters, by what summaries say of them there; infinite where that is nothing (host)."""
+        """Standard deviations of the parameters given their summaries; infinite if these are uninformative (host)."""
         slopes = self._slopes((np.asarray(parameters) - np.asarray(self.centre)) / np.asarray(self.half))
         try:
             inverse = np.linalg.inv(slopes)
@@ -109,7 +109,7 @@ class LocalRegression(Struct):
         return np.linalg.norm(inverse, axis=1) * np.asarray(self.half)
 
     def solved(self, summaries: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
-        """Parameters that let expect these summaries; at most somewhat beyond the box (host)."""
+        """Solve for the parameters whose expected summaries equal these; limited to twice the box (host)."""
         u = np.zeros(len(self.half))
         for _ in range(_STEPS):
             slopes = self._slopes(u)
@@ -118,7 +118,7 @@ class LocalRegression(Struct):
         return np.asarray(self.centre) + np.asarray(self.half) * u
 
     def _slopes(self, u: np.ndarray) -> np.ndarray:
-        """Of whitened summaries by units of the box, ``(k, k)``."""
+        """Slopes of the whitened summaries with respect to parameters in units of the box, ``(k, k)``."""
         k = len(u)
         rows = np.zeros((k, len(self.coefficients)))
         for i in range(k):
@@ -129,6 +129,6 @@ class LocalRegression(Struct):
 
 
 def _quadratic(u: Any, of: Any = jnp) -> Any:
-    """1, the numbers, and their products, ``(*n, terms)``; by NumPy where nothing is traced."""
+    """Return 1, the numbers and their products, ``(*n, terms)``; with NumPy where nothing is traced."""
     a, b = np.triu_indices(u.shape[-1])
     return of.concatenate([of.ones_like(u[..., :1]), u, u[..., a] * u[..., b]], axis=-1)

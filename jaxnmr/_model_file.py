@@ -17,13 +17,13 @@ from .errors import DataError, ParseError
 def write_described(
     path: str | Path, key: str, version: int, description: Mapping[str, Any], arrays: Mapping[str, Any]
 ) -> Path:
-    """Write arrays with a description; the file is replaced in one go, so it is never half written.
+    """Write arrays with a description; the file is replaced atomically.
 
     Args:
         path: the file.
-        key: in the header, by which files of one kind are known.
+        key: header key that identifies files of this kind.
         version: of the format.
-        description: what is written as JSON.
+        description: written as JSON.
         arrays: by name.
 
     Raises:
@@ -52,12 +52,12 @@ def read_described(
     """Read the description and the arrays of such a file.
 
     Args:
-        path, key, version: as of :func:`write_described`.
-        what: a description of, for errors: ``"a model"``.
-        written_by: what writes such files, for errors.
+        path, key, version: as for :func:`write_described`.
+        what: the kind of object in words, for error messages: ``"a model"``.
+        written_by: the function that writes such files, for error messages.
 
     Raises:
-        ParseError: no such file, no model, corrupted numbers, or another version.
+        ParseError: no such file, not a model, corrupted numbers, or another version.
     """
     path = Path(path)
     if not path.is_file():
@@ -85,10 +85,10 @@ def read_described(
 def require_shapes(
     path: str | Path, found: Mapping[str, tuple[int, ...]], needed: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """Refuse parameters that are not those of an architecture.
+    """Raise if parameters do not have the shapes of an architecture.
 
     Raises:
-        ParseError: with the name of the first that differs.
+        ParseError: names the first parameter that differs.
     """
     if found != needed:
         name = sorted(n for n in found.keys() | needed.keys() if found.get(n) != needed.get(n))[0]
@@ -97,6 +97,27 @@ def require_shapes(
             None,
             f"parameter {name!r} has the shape {found.get(name)}; its architecture needs {needed.get(name)}",
         )
+
+
+def flat(tree: Any, prefix: str) -> dict[str, Any]:
+    """Leaves of a tree of dictionaries by their ways, ``"prefix/a/b"``."""
+    if isinstance(tree, Mapping):
+        return {name: leaf for key, part in tree.items() for name, leaf in flat(part, f"{prefix}/{key}").items()}
+    return {prefix: tree}
+
+
+def nested(leaves: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The inverse of :func:`flat`."""
+    out: dict[str, Any] = {}
+    for name, leaf in leaves.items():
+        head, *way = name.split("/")
+        if head != prefix:
+            continue
+        place = out
+        for key in way[:-1]:
+            place = place.setdefault(key, {})
+        place[way[-1]] = leaf
+    return out
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:

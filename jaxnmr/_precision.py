@@ -4,10 +4,10 @@ import jax
 
 
 def enable_x64() -> None:
-    """Compute in double precision from here on; refinements need it. Call it before creating any array."""
+    """Switch to double precision, which refinements need. Call this before creating any array."""
     jax.config.update("jax_enable_x64", True)
     if jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]  # options are added at run time
-        # kept programs are loaded, which logs pages
+        # loading kept programs logs pages of messages
         from ._cache import silence
 
         silence()

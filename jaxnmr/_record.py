@@ -1,6 +1,6 @@
-"""Files of results: one envelope around whatever a command found, in strict JSON.
+"""Result files: a common envelope around the results of any command, in strict JSON.
 
-``{"schema": 2, "kind", "title", "created", "versions", "device", "inputs", "result"}``; what is in ``result`` depends on the kind.
+``{"schema": 2, "kind", "title", "created", "versions", "device", "inputs", "result"}``; ``result`` depends on the kind.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ Kind = Literal[
     "screening",
     "series",
     "relaxation",
+    "average",
     "indexing",
     "determination",
     "training",
@@ -43,7 +44,7 @@ Kind = Literal[
     "hamiltonian-evaluation",
     "hamiltonian-scf",
 ]
-# names that every spectrum of TopSpin has
+# file and folder names common to all TopSpin spectra
 _MUTE = ("pdata", "1r", "1i", "fid", "ser", "acqus", "procs")
 _PACKAGES = ("jaxnmr", "jax", "jaxlib", "numpy", "scipy", "gemmi")
 
@@ -51,14 +52,14 @@ _PACKAGES = ("jaxnmr", "jax", "jaxlib", "numpy", "scipy", "gemmi")
 def envelope(
     kind: Kind, title: str, result: Mapping[str, Any], *, inputs: Sequence[Path] = (), packages: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A result with what is needed to know how it was made: plain values, ``None`` for numbers that are not finite.
+    """Wrap a result with its provenance; values are plain, and numbers that are not finite become ``None``.
 
     Args:
-        kind: what it is the result of.
-        title: for people.
-        result: dictionaries, sequences, arrays, texts and numbers.
-        inputs: files it was made from; named with size and SHA-256.
-        packages: whose versions matter beside the usual ones.
+        kind: the kind of result.
+        title: human-readable title.
+        result: dictionaries, sequences, arrays, strings and numbers.
+        inputs: input files; recorded by name, size and SHA-256.
+        packages: packages whose versions are recorded besides the usual ones.
     """
     return plain(
         {
@@ -75,16 +76,16 @@ def envelope(
 
 
 def write_record(path: str | Path, record: Mapping[str, Any]) -> Path:
-    """Write an :func:`envelope`, complete or not at all."""
+    """Write an :func:`envelope` atomically."""
     return write_atomically(path, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_record(path: str | Path, kind: Kind) -> dict[str, Any]:
-    """An envelope of this kind from a file.
+    """Read an envelope of this kind from a file.
 
     Raises:
-        FileNotFoundError: there is none.
-        ParseError: no record, one of another schema, or of another kind.
+        FileNotFoundError: no such file.
+        ParseError: not a record, or one of another schema or kind.
     """
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -100,14 +101,14 @@ def read_record(path: str | Path, kind: Kind) -> dict[str, Any]:
 
 
 def versions(packages: Sequence[str] = ()) -> dict[str, str]:
-    """Versions of Python and of the packages that decide the numbers."""
+    """Versions of Python and of the packages that determine the numbers."""
     found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
     return found | {package: _version(package) for package in (*_PACKAGES, *packages)}
 
 
 @cache
 def _version(package: str) -> str:
-    # asked for with every row of a series; reading it takes some milliseconds
+    # called for every row of a series; reading it takes some milliseconds
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -115,16 +116,16 @@ def _version(package: str) -> str:
 
 
 def device() -> str:
-    """What JAX computes on, for example ``"cpu: cpu"`` or ``"gpu: NVIDIA H200"``."""
+    """Return the device JAX computes on, for example ``"cpu: cpu"`` or ``"gpu: NVIDIA H200"``."""
     first = jax.devices()[0]
     return f"{first.platform}: {first.device_kind}"
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """Name, size and SHA-256 of an input (folders above it are left out: they say nothing on another machine).
+    """Return name, size and SHA-256 of an input; parent folders, meaningless on another machine, are left out.
 
-    Of a folder, such as one of TopSpin, the size of all files in it, and the SHA-256 of lines ``<SHA-256>  <name>`` of each, sorted by
-    name, as ``sha256sum`` prints them.
+    For a folder, such as one of TopSpin: the total size of its files, and the SHA-256 of the lines
+    ``<SHA-256>  <name>``, sorted by name, as ``sha256sum`` prints them.
     """
     try:
         if path.is_dir():
@@ -144,7 +145,7 @@ def _sha256(data: bytes) -> str:
 
 
 def telling_name(path: Path) -> str:
-    """The name of a file, with the folders above it as long as names say nothing: ``sample/10/pdata/1/1r``."""
+    """Return the name of a file with parent folders added while names are uninformative: ``sample/10/pdata/1/1r``."""
     parts = path.absolute().parts
     first = len(parts) - 1
     while first > 1 and (parts[first].isdigit() or parts[first] in _MUTE):
@@ -153,7 +154,7 @@ def telling_name(path: Path) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Plain Python values; numbers that JSON does not know become ``None``, what it does not know at all a text."""
+    """Convert to plain Python values; non-finite numbers become ``None``, unsupported objects their ``str``."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray | jax.Array):

@@ -1,4 +1,4 @@
-"""Weighted ridge regression, its ridge by leaving one out, with white noise on what it reads (host)."""
+"""Weighted ridge regression with leave-one-out choice of the ridge and white noise on the inputs (host)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 
 
 class RidgeFit(NamedTuple):
-    """Attributes:
-    weights: ``(numbers, k)``.
-    offset: ``(k,)``.
-    variance: ``(k,)`` mean square error of what was left out, without the noise.
-    left_out: ``(n, k)`` predictions of those that were left out, one by one, without the noise.
+    """Result of a ridge regression.
+
+    Attributes:
+        weights: ``(numbers, k)``.
+        offset: ``(k,)``.
+        variance: ``(k,)`` leave-one-out mean square error, without the noise.
+        left_out: ``(n, k)`` leave-one-out predictions, without the noise.
     """
 
     weights: np.ndarray
@@ -31,18 +33,18 @@ def ridge(
     sigma: float = 0.0,
     kept: type[np.floating] = np.float32,
 ) -> RidgeFit:
-    """Linear estimates of ``y`` from ``x`` plus white noise, each column with the ridge that is best for it.
+    """Estimate ``y`` linearly from ``x`` plus white noise, each column with its own best ridge.
 
-    The mean over the noise is taken exactly: ``σ²`` on the diagonal. What a fit without one of the points would say of it follows from the
-    diagonal of the hat matrix (D. M. Allen, Technometrics 16, 125 (1974)).
+    The mean over the noise is exact: ``σ²`` on the diagonal. Leave-one-out predictions follow from the diagonal of the
+    hat matrix (D. M. Allen, Technometrics 16, 125 (1974)).
 
     Args:
         x: ``(n, numbers)`` without noise.
         y: ``(n, k)``.
         weight: ``(n,)`` of the points.
-        ridges: to try, in units of x².
+        ridges: values to try, in units of x².
         sigma: standard deviation of the noise.
-        kept: the precision that weights will be kept in.
+        kept: precision in which the weights will be stored.
     """
     total = weight.sum()
     mean_x, mean_y = weight @ x / total, weight @ y / total
@@ -66,7 +68,7 @@ def ridge(
             if found is None or score[k] < found[0]:
                 best[k] = (score[k], coefficients[:, k], variance[k], error[:, k])
     chosen = [found for found in best if found is not None]
-    # as they will be kept; the offset belongs to the rounded ones
+    # rounded as they will be stored; the offset belongs to the rounded weights
     weights = (vectors @ np.stack([c[1] for c in chosen], axis=1)).astype(kept).astype(np.float64)
     return RidgeFit(
         weights,

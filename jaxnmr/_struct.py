@@ -1,7 +1,7 @@
-"""`Struct`: frozen, keyword-only dataclasses that are JAX pytrees, and ``@compiled``: functions of them.
+"""`Struct`: frozen, keyword-only dataclasses that are JAX pytrees, and ``@compiled`` for functions of them.
 
-Unflattening bypasses ``__init__``: JAX rebuilds these objects with tracers, with tangents and with
-stand-ins, none of which a validating constructor could accept. Validation lives in classmethods.
+Unflattening bypasses ``__init__``: JAX rebuilds these objects with tracers, tangents and placeholders, none of which a
+validating constructor could accept. Validation belongs in classmethods.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ P = ParamSpec("P")
 
 
 def static(*, note: bool = False, **kwargs: Any) -> Any:
-    """A field that is part of the tree structure (hashable, compared by ``jit``), not a leaf.
+    """Declare a field that is part of the tree structure (hashable, compared by ``jit``), not a leaf.
 
     Args:
-        note: the field only describes (a name, a file, a starting value) and changes nothing that is calculated.
-            :func:`compiled` functions do not see it, so that objects that differ in notes share compiled programs.
-        kwargs: as of ``dataclasses.field``.
+        note: the field is descriptive only (a name, a file, a starting value) and affects no calculation.
+            :func:`compiled` functions do not see it, so that objects differing only in notes share compiled programs.
+        kwargs: as for ``dataclasses.field``.
     """
     return dataclasses.field(metadata={"static": True, "note": note}, **kwargs)
 
@@ -36,7 +36,7 @@ def _brief(value: Any) -> str:
 
 
 def set_fields(obj: Any, **values: Any) -> None:
-    """Fill the fields of a frozen object from its own ``__init__``."""
+    """Set the fields of a frozen object from its own ``__init__``."""
     for name, value in values.items():
         object.__setattr__(obj, name, value)
 
@@ -45,11 +45,11 @@ def set_fields(obj: Any, **values: Any) -> None:
     kw_only_default=True, frozen_default=True, eq_default=False, field_specifiers=(static, dataclasses.field)
 )
 class Struct:
-    """Base class of frozen, keyword-only dataclasses that are JAX pytrees: ``class Sample(Struct)`` and its fields.
+    """Base class of frozen, keyword-only dataclasses that are JAX pytrees; a subclass only declares its fields.
 
-    A class may define its own ``__init__`` (and set its fields with :func:`set_fields`); it runs only when
-    people build the object, never when JAX does. ``class Base(Struct, pytree=False)`` is no dataclass and no pytree, only
-    the classes that inherit from it are.
+    A class may define its own ``__init__`` (and set its fields with :func:`set_fields`); it runs only when users
+    construct the object, never when JAX rebuilds it. ``class Base(Struct, pytree=False)`` is neither a dataclass nor a
+    pytree; only its subclasses are.
     """
 
     _leaves: ClassVar[tuple[str, ...]]
@@ -62,7 +62,7 @@ class Struct:
             _make_pytree(cls)
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with some fields replaced; no validation, so it works on traced values."""
+        """Return a copy with some fields replaced, without validation, so that traced values are accepted."""
         names = (*self._leaves, *self._statics)
         if unknown := changes.keys() - set(names):
             raise TypeError(f"{type(self).__name__} has no field {sorted(unknown)}")
@@ -71,20 +71,20 @@ class Struct:
         return obj
 
     def _without_notes(self) -> Self:
-        """A copy whose notes, and those of all it holds, are blank; see :func:`bare`."""
+        """Return a copy with all notes, including nested ones, blanked; see :func:`bare`."""
         values = ((name, getattr(self, name)) for name in self._leaves)
         held = {name: value if hasattr(value, "dtype") else bare(value) for name, value in values}
         return Struct.replace(self, **held, **dict.fromkeys(self._notes, BLANK))
 
     def __repr__(self) -> str:
-        """Class and fields, with arrays by type and shape: plans hold thousands of numbers nobody wants to scroll past."""
+        """Class and fields, with arrays by dtype and shape, since plans hold thousands of numbers."""
         fields = dataclasses.fields(self)  # type: ignore[arg-type]  # subclasses are dataclasses
         shown = (f"{f.name}={_brief(getattr(self, f.name))}" for f in fields)
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def _make_pytree(cls: type) -> None:
-    """Make a class a dataclass and tell JAX how to take it apart."""
+    """Make a class a dataclass and register it with JAX as a pytree."""
     dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False, init="__init__" not in cls.__dict__)(cls)
     fields = dataclasses.fields(cls)
     leaves = tuple(f.name for f in fields if not f.metadata.get("static"))
@@ -116,11 +116,11 @@ def _make_pytree(cls: type) -> None:
 
 
 class NoteRead(JaxnmrError):
-    """A compiled calculation asked for a note, which it does not know."""
+    """A note read by a compiled calculation, where it has no value."""
 
 
 class _Blank:
-    """What stands for a note in a compiled calculation; whoever looks at it learns so."""
+    """Placeholder for a note in a compiled calculation; reading it raises an error."""
 
     def _read(self, *_):
         raise NoteRead(
@@ -143,28 +143,28 @@ class _Blank:
 
 
 class _Hidden:
-    """Stands for a blank in tree structures, which are compared and hashed."""
+    """Placeholder for a blank in tree structures, which are compared and hashed."""
 
 
 BLANK = _Blank()
 
 
 def bare(tree: T) -> T:
-    """A copy of a pytree in which every note is blank: equal in structure to all that differ from it in notes only.
+    """Return a copy of a pytree with every note blanked: equal in structure to all that differ from it only in notes.
 
-    Notes are blanked rather than kept out of comparisons: of objects that merely compare equal ``jit`` takes the first
-    one's notes for all.
+    Notes are blanked rather than excluded from comparisons, because ``jit`` would use the notes of the first of several
+    objects that compare equal for all of them.
     """
     return jax.tree.map(lambda node: node._without_notes() if _is_struct(node) else node, tree, is_leaf=_is_struct)
 
 
 def _is_struct(node: Any) -> bool:
-    # of a pytree itself: a class that only inherits from one is a leaf to JAX
+    # only for classes that are pytrees themselves: JAX treats a mere subclass of one as a leaf
     return "_leaves" in vars(type(node))
 
 
 class Compiled(Generic[P, T]):
-    """A function as :func:`compiled` returns it."""
+    """A function compiled by :func:`compiled`."""
 
     def __init__(self, function: Callable[P, T], *, kept: bool = False, **options: Any) -> None:
         functools.update_wrapper(self, function)
@@ -184,7 +184,7 @@ class Compiled(Generic[P, T]):
             return self._program(*arguments, **settings)
 
     def lower(self, *arguments: P.args, **settings: P.kwargs) -> jax.stages.Lowered:
-        """The program before it is compiled, as of ``jax.jit``."""
+        """Lower the program without compiling it, as ``jax.jit`` does."""
         return self._program.lower(*bare(arguments), **settings)
 
 
@@ -193,15 +193,15 @@ def compiled(function: Callable[P, T], **options: Any) -> Compiled[P, T]: ...
 @overload
 def compiled(**options: Any) -> Callable[[Callable[P, T]], Compiled[P, T]]: ...
 def compiled(function: Any = None, **options: Any) -> Any:
-    """``jax.jit`` of a function of structs, with programs that serve all arguments that differ in notes only.
+    """Apply ``jax.jit`` to a function of structs; arguments that differ only in notes share a program.
 
-    A function that does look at a note (to name it in an error, say) is traced with it and gets a program of its own.
+    A function that reads a note (to name it in an error, say) is traced with it and gets a program of its own.
 
     Args:
-        function: of positional arguments, and of keywords that are static. What it returns has blank notes.
-        kept: its executables are kept beside the cache of compiled programs, where one is switched on, and found there without
-            tracing (`_kept`). For functions at the top level of modules of this package; what is static in their arguments
-            must be plain values, or what is defined there.
-        options: as of ``jax.jit``; of those that are kept ``static_argnums`` and ``static_argnames`` only.
+        function: takes positional arguments, and static keywords. The notes of its results are blank.
+        kept: keep its executables beside the cache of compiled programs, if one is enabled, and load them from there
+            without tracing (`_kept`). For functions at the top level of modules of this package; static parts of the
+            arguments must be plain values or defined there.
+        options: as for ``jax.jit``; with ``kept`` only ``static_argnums`` and ``static_argnames``.
     """
     return functools.partial(Compiled, **options) if function is None else Compiled(function, **options)

@@ -1,4 +1,4 @@
-"""Tables of text and of Markdown: columns of numbers are right-aligned, the others left-aligned."""
+"""Plain-text and Markdown tables: columns of numbers are right-aligned, the others left-aligned."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ _NUMBER = "+-–−0123456789×?"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; bars in cells are escaped, and a cell is one line."""
+    """Return a Markdown table; bars in cells are escaped, and each cell is one line."""
     cells = [[_one_line(cell).replace("|", "\\|") for cell in row] for row in rows]
     rule = "|".join("--:" if right else ":--" for right in _numeric(header, cells))
     lines = ["| " + " | ".join(header) + " |", f"|{rule}|"]
@@ -15,7 +15,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def plain(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table for a screen: columns as wide as they need be, a line below the header."""
+    """Return a plain-text table: columns as wide as needed, with a rule below the header."""
     cells = [[_one_line(cell) for cell in row] for row in rows]
     right = _numeric(header, cells)
     width = [max(len(row[k]) for row in [list(header), *cells]) for k in range(len(header))]

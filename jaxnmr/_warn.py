@@ -1,4 +1,4 @@
-"""Warnings that point at the line of the user, however deep in the package something was noticed."""
+"""Warnings that point at the user's line of code, however deep in the package they are raised."""
 
 import sys
 import warnings
@@ -9,7 +9,7 @@ _PACKAGE = str(Path(__file__).parent)
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the first line up the stack that is not of this package."""
+    """Warn at the nearest stack frame outside this package."""
     level = 1
     frame: FrameType | None = sys._getframe(0)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):

@@ -1,4 +1,4 @@
-"""The typed errors of jaxnmr: each message says what was wrong, where, and how to fix it."""
+"""Typed errors of jaxnmr: each message says what was wrong, where, and how to fix it."""
 
 from os import PathLike
 from pathlib import Path
@@ -10,7 +10,7 @@ class JaxnmrError(Exception):
 
 
 class ParseError(JaxnmrError):
-    """A file could not be read.
+    """A file that could not be read.
 
     Args:
         path: the file.
@@ -25,11 +25,11 @@ class ParseError(JaxnmrError):
 
 
 class SymmetryError(JaxnmrError):
-    """The space group does not fit the cell or the sites."""
+    """A space group that does not fit the cell or the sites."""
 
 
 class ConventionError(JaxnmrError):
-    """A value is outside the range its convention allows (negative occupancy, unsorted 2theta ...)."""
+    """A value outside the range its convention allows (negative occupancy, unsorted 2theta ...)."""
 
 
 class PrecisionError(JaxnmrError):
@@ -37,25 +37,25 @@ class PrecisionError(JaxnmrError):
 
 
 class ShapeError(JaxnmrError):
-    """An array has the wrong shape."""
+    """An array of the wrong shape."""
 
 
 class ConvergenceError(JaxnmrError):
-    """A refinement stopped without reaching a minimum.
+    """A refinement that stopped without reaching a minimum.
 
     Attributes:
-        result: how far it came, a `RefinementResult` or a `StartsResult`.
+        result: state reached so far, a `RefinementResult` or a `StartsResult`.
     """
 
     result: Any
 
 
 class DynamicsError(JaxnmrError):
-    """A simulation that cannot go on: atoms fly apart, or the structure left what its energy can describe."""
+    """A simulation that cannot continue: atoms fly apart, or the structure left the validity range of its potential."""
 
 
 class ParameterError(JaxnmrError):
-    """A parameter name, bound, tie or selection that makes no sense."""
+    """An invalid parameter name, bound, tie or selection."""
 
 
 class DataError(JaxnmrError):
@@ -63,16 +63,16 @@ class DataError(JaxnmrError):
 
 
 def require_kind(value: object, kind: Any, what: str, hint: str = "") -> None:
-    """Refuse an argument of another kind, such as one of two that were swapped.
+    """Raise unless an argument has the expected type, for example when two were swapped.
 
     Args:
         value: the argument.
-        kind: the class, or several.
+        kind: the expected class, or several.
         what: the argument in words, at the beginning of a sentence.
-        hint: how to come by such a thing.
+        hint: advice on obtaining such an object.
 
     Raises:
-        ParameterError: it is of another kind.
+        ParameterError: it is of another type.
     """
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
@@ -86,14 +86,14 @@ def _article(kind: type) -> str:
 
 
 def require_path(path: object, what: str) -> None:
-    """Refuse what is no path, such as the object to be written where its file should be.
+    """Raise unless an argument is a path, for example when it was swapped with the object to be written.
 
     Args:
-        path: a text or path.
+        path: a string or path.
         what: the function, ``"write_pattern(pattern, path)"``.
 
     Raises:
-        ParameterError: it is something else.
+        ParameterError: it is of another type.
     """
     if not isinstance(path, str | PathLike):
         given = "None" if path is None else _article(type(path))

@@ -1,4 +1,4 @@
-"""Check derivatives of your own terms: ``jaxnmr.testing.assert_gradients(my_term, state)``."""
+"""Derivative checks for user-defined terms: ``jaxnmr.testing.assert_gradients(my_term, state)``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from .errors import DataError, ParameterError, PrecisionError
 from .objective import Term
 
-# A difference quotient is a good derivative for some step only: too long a step sees curvature, too short a one
-# rounding. A wrong derivative agrees with none of these.
+# A difference quotient approximates a derivative well only for a suitable step: too long a step suffers from curvature,
+# too short a one from rounding. A wrong derivative agrees with none of them.
 _STEPS = (1e-3, 1e-4, 1e-5, 1e-6)
 _COTANGENTS = 3
 
@@ -21,21 +21,21 @@ _COTANGENTS = 3
 def assert_gradients(
     function: Term | Callable[[Any], Any], state: Any, *, rtol: float = 1e-5, atol: float = 1e-7, seed: int = 0
 ) -> None:
-    """Check that forward mode = reverse mode = central differences, and that all of them are finite.
+    """Check that forward mode, reverse mode and central differences agree, and that all of them are finite.
 
-    Every real number in ``state`` is moved by itself. A term that brings its own ``jacobian`` has that checked, too.
+    Every real number in ``state`` is varied separately. If a term defines its own ``jacobian``, that is checked, too.
 
     Args:
-        function: a term as ``objective.terms`` has it, or any traceable function of ``state`` that returns an array.
-        state: where to look: an :class:`~jaxnmr.State`, or any pytree of double precision arrays.
-        rtol: allowed difference, relative to the largest derivative by the same number.
-        atol: allowed difference, relative to the largest derivative of all.
-        seed: of the three random combinations of residuals that reverse mode is checked on.
+        function: a term from ``objective.terms``, or any traceable function of ``state`` that returns an array.
+        state: point of evaluation: a :class:`~jaxnmr.State`, or any pytree of double-precision arrays.
+        rtol: allowed difference, relative to the largest derivative with respect to the same number.
+        atol: allowed difference, relative to the largest derivative overall.
+        seed: of the three random combinations of residuals on which reverse mode is checked.
 
     Raises:
-        AssertionError: they differ; the message names the worst offenders with the three values.
-        PrecisionError: single precision, in which central differences say nothing.
-        ParameterError: there is no real number in ``state``.
+        AssertionError: they differ; the message lists the largest differences with the three values.
+        PrecisionError: single precision, in which central differences are meaningless.
+        ParameterError: ``state`` contains no real number.
         DataError: the function itself is not finite there.
 
     Numerics: the central differences use steps of 1e-3 to 1e-6 times the value (times 1 for values below 1) and
@@ -85,7 +85,7 @@ def assert_gradients(
 
 
 def _rebuilder(leaves, real, treedef) -> Callable:
-    """From a vector of all real numbers back to the pytree (traceable)."""
+    """Return a function from the vector of all real numbers back to the pytree (traceable)."""
     bounds = np.cumsum([0, *(leaves[k].size for k in real)])
 
     def rebuild(x):
@@ -102,7 +102,7 @@ def _tangent(rebuild, x, t):
 
 
 def _closest_central_differences(flat, x0: np.ndarray, forward: np.ndarray) -> np.ndarray:
-    """Of the central differences with several steps, column by column the closest to ``forward``."""
+    """Return, for each column, the central difference closest to ``forward`` among several steps."""
     best = np.full(forward.shape, np.nan)
     for k, value in enumerate(x0):
         closest = np.inf

@@ -11,33 +11,33 @@ from jaxtyping import Float, Real
 
 Array = jax.Array | np.ndarray
 Numbers = ArrayLike | Sequence[Any]
-"""What a function that checks its input makes an array of: numbers, arrays, and sequences of any depth."""
+"""Input of functions that convert their arguments to arrays: numbers, arrays and nested sequences."""
 Values = Real[Array, "*#n"] | float | np.floating
-"""Numbers of shapes that fit each other, for functions that take each by itself."""
+"""Numbers or arrays that broadcast against each other."""
 ArrayT = TypeVar("ArrayT", bound=jax.Array | np.ndarray)
-"""The same kind of array as was given."""
+"""The same type of array as the argument."""
 Scalar = Float[Array, ""] | float | np.floating
 """A number, traced or not."""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A refinable quantity as the physics declares it, before anybody has decided to refine it.
+    """A refinable quantity as declared by the physics, before any decision to refine it.
 
     Attributes:
         value: initial physical value, any shape (``()`` for a number).
-        unit: unit as it is printed, ``""`` when dimensionless; one per flattened element when they differ.
+        unit: unit as printed, ``""`` if dimensionless; one per flattened element if they differ.
         labels: one name per flattened element (``("Ca1.x", "Ca1.y", ...)``); empty for a single number.
-        lower, upper: bounds, valid for every element or one for each.
-        scale: size of a typical change, in the physical unit; solver steps are measured in it.
-        basis: ``(value.size, k)`` matrix whose columns are the directions symmetry leaves free; ``None``
-            when every element is free.
-        intensity: whether what is calculated is proportional to it or to it and a constant: scales and backgrounds.
-        instead: name of the quantity that describes the elements without a direction of their own (anisotropic
-            displacements instead of isotropic ones).
-        leave: new values from ``(values, freed)``, arrays of the shape of ``value``, when elements are freed where what is
-            calculated has no slope by symmetry; ``None`` where there are no such places.
-        doc: one line for people.
+        lower, upper: bounds, common to all elements or one each.
+        scale: size of a typical change in the physical unit; the unit of solver steps.
+        basis: ``(value.size, k)`` matrix whose columns span the directions left free by symmetry; ``None``
+            if every element is free.
+        intensity: whether calculated values are linear in it, as for scales and backgrounds.
+        instead: name of the quantity that describes the elements without free directions of their own (anisotropic
+            instead of isotropic displacements).
+        leave: function ``(values, freed)`` of arrays shaped like ``value``, returning new values for freed elements at
+            points where the calculated values have zero slope by symmetry; ``None`` if there are no such points.
+        doc: one-line description.
     """
 
     value: Array

@@ -14,31 +14,32 @@ HC_EV_ANGSTROM = 12398.419843320026  # eV Å, exact since the 2019 SI: h c / e
 EIGHT_PI2 = 8.0 * math.pi**2  # B = 8 pi^2 U
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 CENTIDEG = 0.01  # degree per centidegree, the unit of Caglioti and Lorentzian width coefficients
-# numbers with an uncertainty are written with a power of ten from here on, unless they are known to better than that; others later
+# from these magnitudes on, numbers are written with a power of ten: _LONG if their uncertainty is _VAGUE or larger,
+# else _ENDLESS
 _LONG, _VAGUE, _ENDLESS = 1e7, 100.0, 1e12
 MOLAR_ATOMIC_DENSITY = 1.66053906660  # g/cm3 per (g/mol)/Å3, CODATA 2018
 
 
 def b_to_u(b: Number) -> Number:
-    """Debye-Waller ``B`` (Å²) to mean-square displacement ``U`` (Å²)."""
+    """Convert Debye-Waller ``B`` (Å²) to mean-square displacement ``U`` (Å²)."""
     return b / EIGHT_PI2
 
 
 def u_to_b(u: Number) -> Number:
-    """Mean-square displacement ``U`` (Å²) to Debye-Waller ``B`` (Å²)."""
+    """Convert mean-square displacement ``U`` (Å²) to Debye-Waller ``B`` (Å²)."""
     return u * EIGHT_PI2
 
 
 def photon_energy_ev(wavelength: float) -> float:
-    """Photon energy in eV of an X-ray wavelength in Å."""
+    """Return the photon energy in eV of X-rays of a wavelength in Å."""
     return HC_EV_ANGSTROM / wavelength
 
 
 def format_esd(value: SupportsFloat, esd: float | None = None, *, digits: int = 4) -> str:
-    """A value with its standard uncertainty in crystallographic notation: ``0.1234(5)``, ``9.37186(14)``.
+    """Format a value with its standard uncertainty in crystallographic notation: ``0.1234(5)``, ``9.37186(14)``.
 
-    The uncertainty has two digits up to 19 and one digit from 2 on (``0.0013``: ``13``; ``0.0024``: ``2``), the
-    value as many decimals as the uncertainty. Numbers with zeros at the end that nobody wants to count have a power of ten:
+    The uncertainty has two digits up to 19 and one digit from 2 on (``0.0013``: ``13``; ``0.0024``: ``2``); the value
+    has as many decimals as the uncertainty. Numbers with many trailing zeros are written with a power of ten:
     ``2.165(2)e12``.
 
     Args:
@@ -55,7 +56,7 @@ def format_esd(value: SupportsFloat, esd: float | None = None, *, digits: int = 
     if not math.isfinite(value):
         return "?"
     sure = esd is None or not math.isfinite(esd) or esd <= 0
-    # not where the digits that count reach the unit
+    # no power of ten where significant digits reach the units place
     if abs(value) >= (_ENDLESS if sure else _LONG) and (sure or cast(float, esd) >= _VAGUE):
         power = math.floor(math.log10(abs(value)))
         unit = 10.0**power

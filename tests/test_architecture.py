@@ -58,13 +58,14 @@ ALLOWED = {
     "models.networks": {"jax", "numpy", "flax", "e3nn_jax", "jraph"},
     "models.data": {"numpy", "ase", "e3nn_jax", "jraph"},
     "models.tensors": {"distributed", "jax", "numpy", "ase", "optax", "e3nn_jax", "jraph", "safetensors"},
-    "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "safetensors"},
+    "energy": {"jax", "numpy", "ase", "jraph", "jaxtyping", "optax", "safetensors"},
     "electronic": {"jax", "numpy", "flax", "optax", "e3nn_jax", "safetensors", "jaxtyping"},
     "density": {"jax", "numpy", "gemmi", "jaxtyping", "scipy"},
     "density.prior": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
     "electronic.scf": {"numpy", "scipy", "pyscf"},
     "refinement": {"jax", "numpy", "jaxopt", "rich"},
     "search": {"jax", "numpy", "distributed"},
+    "dynamics": {"jax", "numpy", "scipy", "jaxtyping"},
     "solve": {"jax", "numpy", "gemmi", "jaxtyping", "scipy", "distributed"},
     "inference": {"jax", "numpy", "flax", "optax", "safetensors", "jaxtyping"},
     "plot": {"numpy", "matplotlib", "ase"},
@@ -311,6 +312,7 @@ def test_no_lazy_name_is_that_of_a_module_beside_it(package):
 def test_a_name_that_no_face_shows_is_an_attribute_error():
     assert {
         "jaxnmr",
+        "jaxnmr.dynamics",
         "jaxnmr.electronic",
         "jaxnmr.energy",
         "jaxnmr.inference",

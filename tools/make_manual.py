@@ -9,6 +9,7 @@ import textwrap
 import tomllib
 from pathlib import Path
 
+from jaxnmr.runfile.average import AverageRun
 from jaxnmr.runfile.echo import EchoRun
 from jaxnmr.runfile.keys import Key, Spec, keys_of
 from jaxnmr.runfile.run import Run
@@ -28,6 +29,10 @@ SECTIONS: dict[str, tuple[type[Spec], str]] = {
     "Energies": (Run, "energy"),
     "Echo curves": (Run, "echo"),
     "Trainings": (TrainingRun, "title data checks split network training references"),
+    "Thermal averages": (
+        AverageRun,
+        "title models temperature back repeats trajectory crystal energy dynamics references order spectrum",
+    ),
     "Spin echoes": (EchoRun, "title preset ensemble sequence parameters family simulate train infer"),
 }
 

@@ -1,1 +1,1 @@
-"""Campaigns: many independent things to do, here or on a cluster, and one table of what came of them."""
+"""Campaigns: many independent items of work, processed here or on a cluster, with one table of results."""

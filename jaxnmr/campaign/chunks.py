@@ -1,4 +1,4 @@
-"""Items gathered by kind into chunks, each for the worker that has the programs of its kind (host)."""
+"""Chunks of items of one kind, each for a worker that has the programs of that kind (host)."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from collections.abc import Iterator
 
 from .work import Item
 
-# items of one kind; what is left of rare kinds is put together in the end
+# items of one kind per chunk; the remainders of rare kinds are combined at the end
 LEAST, MOST = 20, 200
-# bytes of items that wait here
+# memory limit of waiting items, bytes
 _ROOM = 256 * 2**20
-# looked so many chunks ahead for a kind that suits
+# number of chunks to look ahead for a suitable kind
 _AHEAD = 20
 
 
 class Chunks:
     """Items in chunks of one kind.
 
-    As long as there are items and room, a chunk has the full size; then those of the most frequent kind go first, and what is
-    left of rare kinds travels together.
+    As long as there are items and memory, chunks have the full size; then those of the most frequent kind go first, and
+    the remainders of rare kinds are combined.
 
     Args:
-        items: taken as needed.
-        least: kinds with fewer items left share a chunk.
+        items: items, taken as needed.
+        least: kinds with fewer remaining items share a chunk.
 
     Attributes:
-        size: items in a full chunk; to be set when it is known how long they take.
+        size: number of items in a full chunk; to be set when their duration is known.
     """
 
     def __init__(self, items: Iterator[Item], least: int = LEAST):
         self._items, self.least = items, least
-        # the first ones are small: who waits sees that it works
+        # the first chunks are small, for early results
         self.size = -(-least // 5)
         self._waiting: dict[str, deque[Item]] = {}
         self._bytes = self._count = 0
         self._all_seen = False
-        # kinds of which each worker has the programs
+        # kinds whose programs each worker has
         self._knows: dict[str, set[str]] = {}
 
     def next(self, worker: str) -> list[Item]:
-        """The next chunk for a worker: of a kind that it knows, else of one that no other knows, else of the most frequent.
+        """Return the next chunk for a worker: of a kind it has, else of one no other has, else of the most frequent.
 
-        Empty when everything has been handed out.
+        The chunk is empty when everything has been handed out.
         """
         knows = self._knows.setdefault(worker, set())
         others = set().union(*(kinds for name, kinds in self._knows.items() if name != worker))
@@ -58,17 +58,17 @@ class Chunks:
 
     @property
     def empty(self) -> bool:
-        """Whether everything has been handed out."""
+        """Return whether everything has been handed out."""
         if not self._waiting and not self._all_seen:
             self._fill(set(), set())
         return not self._waiting
 
     def gone(self, worker: str) -> None:
-        """A worker is no more."""
+        """Forget a worker that is gone."""
         self._knows.pop(worker, None)
 
     def _fill(self, knows: set[str], others: set[str]) -> None:
-        """Take items until there is a full chunk that suits a worker, or enough of others."""
+        """Take items until there is a full chunk suitable for a worker, or enough others."""
         suits = lambda kind: len(self._waiting[kind]) >= self.size and (kind in knows or kind not in others)
         if any(suits(kind) for kind in self._waiting):
             return
@@ -86,7 +86,7 @@ class Chunks:
                 return
 
     def _next_size(self) -> int:
-        """Items of a chunk: fewer towards the end, so that workers end together."""
+        """Return the number of items of a chunk: fewer towards the end, so that workers finish together."""
         if not self._all_seen:
             return self.size
         return max(self.least, min(self.size, -(-self._count // (2 * max(len(self._knows), 1)))))

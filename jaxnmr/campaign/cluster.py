@@ -1,7 +1,7 @@
-"""Work handed to the workers of a Dask cluster, and what becomes of workers that die (host).
+"""Work on a Dask cluster, including recovery from workers that die (host).
 
-Every chunk is meant for one worker, so that it is known of what a worker died: of the chunk that it was at. The items of that chunk
-go on one by one; one of which alone three workers have died has that for its row.
+Every chunk is assigned to one worker, so that the cause of its death is known: the chunk it was working on. The items
+of that chunk are then retried one by one; an item that has killed three workers on its own gets an error row.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from .worker import Unfit, chunk, versions
 if TYPE_CHECKING:
     from distributed import Client
 
-# times that a worker may die of an item that it has alone
+# number of workers that may die of a single item
 DEATHS = 3
-# chunks that a worker has, the one that it works on included; of long work no other worker should wait for the second
+# chunks per worker, including the one in work; for long work the second should not wait while other workers are idle
 _AHEAD = 2
 _SECONDS = 0.5
 _LOOK = 1.0
-# for rows that are on their way
+# waiting time for rows in transit
 _PATIENCE = 10.0
-# seconds that a chunk should take: what a worker has in hand is lost with it
+# target duration of a chunk in seconds: the chunks of a worker that dies are lost
 _SPAN = 20.0
-# without a worker, before it is said
+# time without workers before a warning
 _LONELY = 30.0
 
 
 @dataclass(eq=False)
 class _Chunk:
-    """Some items with a worker.
+    """A chunk of items at a worker.
 
     Attributes:
-        deaths: of workers, with this item alone in hand.
-        finished: the worker is done with them; rows may still be on their way.
+        deaths: number of workers that died with this single item.
+        finished: whether the worker has finished them; rows may still be in transit.
     """
 
     items: list[Item]
@@ -58,7 +58,7 @@ class _Chunk:
 
 @dataclass
 class _Waiting:
-    """Items that are to be worked on again."""
+    """Items to be processed again."""
 
     items: list[Item]
     deaths: int = 0
@@ -66,14 +66,15 @@ class _Waiting:
 
 @dataclass
 class Cluster:
-    """An engine that hands work to the workers of a Dask cluster.
+    """Engine that uses the workers of a Dask cluster.
 
-    Workers may come and go. Each is given chunks of items of the kind that it has the programs of, never more than it will
-    be at soon.
+    Workers may come and go. Each receives chunks of items of a kind whose programs it has, never more than it will
+    process soon.
 
     Args:
         client: of ``dask.distributed``, connected.
-        least, most: items in a chunk, which grows with the first until it takes some `_SPAN` seconds; 1 for long work on few items.
+        least, most: number of items in a chunk, which grows from the first until it takes about `_SPAN` seconds; 1 for
+            long work on few items.
     """
 
     client: Client
@@ -87,10 +88,10 @@ class Cluster:
     _seconds: deque[float] = field(default_factory=lambda: deque(maxlen=200), repr=False)
 
     def run(self, work: Work, items: Iterator[Item]) -> Iterator[Row | None]:
-        """See `Engine`.
+        """Run the engine; see `Engine`.
 
         Raises:
-            ConventionError: work that cannot be sent, or no worker that could do it.
+            ConventionError: the work cannot be pickled, or no worker can do it.
             JaxnmrError: the scheduler is gone.
         """
         packed = _packed(work)
@@ -125,7 +126,7 @@ class Cluster:
             self._flying.clear()
 
     def _say_when_alone(self, workers: Mapping[str, str], since: float) -> float:
-        """Warn once when there has been no worker for a while; since when there has been none."""
+        """Warn once if there has been no worker for a while; return the time since when there has been none."""
         now = time.monotonic()
         if workers:
             return now
@@ -139,11 +140,11 @@ class Cluster:
             return float("inf")
         return since
 
-    # -- handing out ---------------------------------------------------------------------------------------------
+    # -- sending -------------------------------------------------------------------------------------------------
     def _workers(self) -> dict[str, str]:
-        """Addresses of all workers, with the process at each: one that was started again may have the address of the last."""
+        """Return addresses of all workers with their process identity: a restarted one may reuse an address."""
 
-        # in the scheduler, where this package need not be installed
+        # runs in the scheduler, where this package need not be installed
         def processes(dask_scheduler):
             return {address: worker.server_id for address, worker in dask_scheduler.workers.items()}
 
@@ -164,13 +165,13 @@ class Cluster:
         items = chunks.next(worker)
         return _Chunk(items, worker, 0) if items else None
 
-    # -- taking back ---------------------------------------------------------------------------------------------
+    # -- receiving -----------------------------------------------------------------------------------------------
     def _ended(self, of: _Chunk, chunks: Chunks) -> Iterator[Row]:
-        """What became of a chunk of which the scheduler says that it ended."""
+        """Handle a chunk that the scheduler reports as ended."""
         from distributed import CancelledError, TimeoutError
         from distributed.scheduler import KilledWorker
 
-        if of not in self._flying.get(of.worker, ()):  # its worker died before, and it is elsewhere by now
+        if of not in self._flying.get(of.worker, ()):  # its worker died earlier, and it was sent elsewhere
             return
         if of.future.status == "cancelled":
             raise self._lost(None)
@@ -182,7 +183,7 @@ class Cluster:
         except CancelledError:
             raise self._lost(None) from None
         except (TimeoutError, OSError):
-            self._workers()  # the scheduler is there; so the worker may be gone, which the next look at them will tell
+            self._workers()  # the scheduler is alive; if the worker is gone, the next look at the workers will show it
             self._done.put(of)
         except Exception as err:
             yield from self._refused(of, err)
@@ -202,7 +203,7 @@ class Cluster:
             yield from (failed(item, "The work gave no row.") for item in of.items if item.key in lacking)
 
     def _refused(self, of: _Chunk, err: Exception) -> Iterator[Row]:
-        """A chunk ended in an exception: of the worker, which is left alone then, or of one of its items."""
+        """Handle an exception of a worker, which is then not used any more, or of one of the items of a chunk."""
         self._flying[of.worker].remove(of)
         if isinstance(err, Unfit):
             self._unfit.add(of.worker)
@@ -213,13 +214,13 @@ class Cluster:
         yield from self._split(of, f"{type(err).__name__}: {err}")
 
     def _bury(self, worker: str, chunks: Chunks) -> Iterator[Row]:
-        """What a worker had in hand that is no more: the chunk that it was at is to blame."""
+        """Recover the chunks of a worker that died: the one it was working on is taken as the cause."""
         chunks.gone(worker)
         self._has_work.discard(worker)
         self._unfit.discard(worker)
         unfinished = True
         for of in self._flying.pop(worker):
-            # of what has just ended nobody has taken the rows, which are lost with the worker
+            # rows of a chunk that just ended were not yet fetched, and are lost with the worker
             finished = of.finished or of.future.status == "finished"
             of.future.release()
             if unfinished and not finished:
@@ -229,8 +230,8 @@ class Cluster:
                 self._again.append(_Waiting(of.items, of.deaths))
 
     def _split(self, of: _Chunk, message: str) -> Iterator[Row]:
-        """One by one again what a worker died of, or a row where that was one item three times."""
-        # of several items nobody knows which it was
+        """Retry the items of a fatal chunk one by one, or make an error row for a single item that failed three times."""
+        # among several items the cause is unknown
         deaths = of.deaths + (len(of.items) == 1)
         if deaths >= DEATHS:
             yield failed(

@@ -1,4 +1,4 @@
-"""The client of a cluster that a campaign can run on: of one that is there, or of processes of this machine (host)."""
+"""Client of the cluster for a campaign: of an existing one, or of processes on this machine (host)."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def connected(
     workers: int | None = None,
     memory_limit: str | None = None,
 ) -> Iterator[Client | None]:
-    """A client of the cluster that is asked for; ``None`` where none is.
+    """Yield a client of the requested cluster; ``None`` if none is requested.
 
     Args:
-        scheduler: its address, ``tcp://host:8786`` or, with certificates in Dask's configuration, ``tls://``.
-        scheduler_file: where a scheduler wrote its address, on a disk in common.
-        workers: so many processes on this machine, with one core each.
-        memory_limit: of each of these, such as ``"4GB"``; a process that exceeds it is killed and started again. By default
-            their share of the memory.
+        scheduler: address, ``tcp://host:8786`` or, with certificates in Dask's configuration, ``tls://``.
+        scheduler_file: file with the address of a scheduler, on a shared disk.
+        workers: number of processes on this machine, with one core each.
+        memory_limit: memory limit of each of these, such as ``"4GB"``; a process that exceeds it is killed and
+            restarted. By default their share of the memory.
 
     Raises:
-        ConventionError: several of these at once, no scheduler there, workers of other versions, no workers, a limit that is none,
-            or dask.distributed lacking.
-        ParseError: a scheduler file that is none.
+        ConventionError: more than one of these is given, there is no scheduler, workers are missing or have other
+            versions, the memory limit is invalid, or dask.distributed is not installed.
+        ParseError: the scheduler file is invalid.
     """
     asked = [name for name, value in
              (("scheduler", scheduler), ("scheduler-file", scheduler_file), ("workers", workers)) if value is not None]  # fmt: skip
@@ -69,10 +69,11 @@ def connected(
 
 
 def require_same_versions(client: Client) -> None:
-    """Refuse workers whose numbers might differ from those made here.
+    """Refuse workers whose results might differ from those calculated here.
 
     Raises:
-        ConventionError: a worker with other versions of jaxnmr, jax, jaxlib, numpy, distributed or Python, or without one of them.
+        ConventionError: a worker has other versions of jaxnmr, jax, jaxlib, numpy, distributed or Python, or lacks one
+            of them.
     """
     mine = versions()
     try:
@@ -93,10 +94,10 @@ def require_same_versions(client: Client) -> None:
 
 
 def address_in(path: str | Path) -> str:
-    """The address in a scheduler file.
+    """Return the address in a scheduler file.
 
     Raises:
-        ParseError: no such file, or no address in it.
+        ParseError: there is no such file, or no address in it.
     """
     try:
         return str(json.loads(Path(path).read_text(encoding="utf-8"))["address"])
@@ -112,7 +113,7 @@ def address_in(path: str | Path) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No log of workers that die and come back on the screen: what became of their items is in the table."""
+    """Suppress logs of workers that die and restart: what became of their items is in the table."""
     loggers = [logging.getLogger(name) for name in ("distributed", "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""The driver of a campaign: items that have no row yet are worked on, here or elsewhere, and their rows are written (host)."""
+"""Driver of a campaign: processes items without a row, here or elsewhere, and writes their rows (host)."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from .rows import Row
 from .table import Table
 from .work import Item, Work
 
-# rows wait no longer than this to be written, where others follow
+# rows are written after at most this time, if others follow
 _SECONDS, _SHARE = 1.0, 20.0
 _ROWS = 200
 _LOOK = 500
 
 
 class Engine(Protocol):
-    """Where work is done."""
+    """Place where work is done."""
 
     def run(self, work: Work, items: Iterator[Item]) -> Iterator[Row | None]:
-        """Rows as they come, in any order; ``None`` now and then while there are none. Items are taken lazily."""
+        """Yield rows as they come, in any order, and ``None`` now and then in between. Items are taken lazily."""
 
 
 class Here:
-    """Works in this process, one item after the other or as many at once as the work takes."""
+    """Engine that works in this process, on one item after the other or on as many at once as the work takes."""
 
     def run(self, work: Work, items: Iterator[Item]) -> Iterator[Row | None]:
-        """See `Engine`."""
+        """Run the engine; see `Engine`."""
         yield from work.rows(work.begin(), items)
 
 
 @dataclass
 class Tally:
-    """How far a campaign is.
+    """Progress of a campaign.
 
     Attributes:
-        done: rows written by this call; ``known`` items that had a row before.
-        total: items in all, where somebody counted them.
-        began: when, by ``time.perf_counter``.
+        done: rows written by this call; ``known`` items with an earlier row.
+        total: total number of items, if known.
+        began: starting time by ``time.perf_counter``.
     """
 
     done: int = 0
@@ -55,7 +55,7 @@ class Tally:
 
     @property
     def left(self) -> float | None:
-        """Seconds that the rest will take at this rate; ``None`` where nobody can say."""
+        """Remaining time in seconds at this rate; ``None`` if unknown."""
         if self.total is None or not self.done:
             return None
         return max(self.total - self.known - self.done, 0) / self.rate
@@ -70,17 +70,17 @@ def drive(
     total: int | None = None,
     callback: Callable[[Row, Tally], Any] | None = None,
 ) -> Tally:
-    """Work on all items that have no row in the table, and write their rows.
+    """Process all items without a row in the table, and write their rows.
 
-    Only this process writes. Whatever ends it, rows that were written stay, and a second call goes on with the others.
+    Only this process writes. If it is interrupted, written rows are kept, and a second call continues with the others.
 
     Args:
-        items: taken lazily, a few hundred at a time.
-        work: what is done with them.
-        table: where rows go; also says what is done already.
-        engine: where the work is done; in this process by default.
-        total: how many items there are, where that is known.
-        callback: receives every new row, and how far things are, when it has been written.
+        items: items, taken lazily, a few hundred at a time.
+        work: work to be done on them.
+        table: table of the rows, which also shows what is already done.
+        engine: engine that does the work; in this process by default.
+        total: number of items, if known.
+        callback: called with every new row and the progress, after it has been written.
     """
     tally = Tally(total=total, began=time.perf_counter())
     waiting: list[Row] = []
@@ -88,12 +88,12 @@ def drive(
 
     def write() -> None:
         nonlocal next_write
-        # taken away first: whatever a callback raises, no row is written twice
+        # emptied first: whatever a callback raises, no row is written twice
         rows, waiting[:] = list(waiting), []
         began = time.perf_counter()
         table.write(rows)
         ended = time.perf_counter()
-        # putting rows on the disk takes a twentieth of the time at most
+        # writing to disk takes at most a twentieth of the time
         next_write = ended + min(_SHARE * (ended - began), _SECONDS)
         for row in rows:
             tally.done += 1
@@ -113,7 +113,7 @@ def drive(
 
 
 def _undone(items: Iterator[Item], table: Table, tally: Tally) -> Iterator[Item]:
-    """Items without a row, looked up some hundred at a time."""
+    """Yield items without a row, looked up a few hundred at a time."""
     while some := list(islice(items, _LOOK)):
         known = table.known([item.key for item in some])
         tally.known += sum(item.key in known for item in some)

@@ -1,4 +1,4 @@
-"""The table of a campaign for other programs (host)."""
+"""Export of the table of a campaign to other programs (host)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _AT_ONCE = 10_000
 
 
 def write_parquet(rows: Rows, path: str | Path) -> int:
-    """Write all rows as parquet: fixed and own columns, ``record`` as JSON and ``text``.
+    """Write all rows as parquet: fixed and specific columns, ``record`` as JSON and ``text``.
 
     Returns:
-        How many rows.
+        Number of rows.
 
     Raises:
         ConventionError: pyarrow is not installed.

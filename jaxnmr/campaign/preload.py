@@ -1,9 +1,9 @@
-"""What a worker does first (named to Dask, which calls it)."""
+"""Initialisation of a worker, called by Dask."""
 
 import signal
 from typing import Any
 
 
 def dask_setup(worker: Any) -> None:
-    """Leave an interruption to whoever hands out work: it ends the workers when it has kept what there is."""
+    """Ignore keyboard interrupts: the process that hands out work ends the workers after saving results."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

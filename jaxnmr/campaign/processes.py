@@ -1,4 +1,4 @@
-"""Processes of this machine that work for a campaign: those of one command, and those for the scheduler of a cluster (host)."""
+"""Worker processes on this machine: for a single command, or for the scheduler of a cluster (host)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from typing import Any, cast
 from ..errors import ConventionError
 
 _PRELOAD = ["jaxnmr.campaign.preload"]
-# with jax imported and nothing compiled
+# memory of a process that has imported JAX and compiled nothing
 _LEAST_MEMORY = 300_000_000
 _SETTINGS = {
-    # every chunk is meant for one worker
+    # every chunk is assigned to one worker
     "distributed.scheduler.work-stealing": False,
     "distributed.worker.profile.enabled": False,
     # a chunk holds the thread, not the process; a worker that compiles is not dead
     "distributed.admin.tick.limit": "1h",
-    # a worker that is being started again is not lost, however often that happens: given up, it would be ended for good
+    # a worker being restarted is not lost, however often that happens; otherwise it would never be replaced
     "distributed.deploy.lost-worker-timeout": "1000 days",
-    # nothing is stored in workers that could make room: one that is large works on until it is too large
+    # workers store nothing that could be freed: a large one continues until it exceeds the limit
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
@@ -34,7 +34,7 @@ _SETTINGS = {
 
 
 def require_distributed() -> Any:
-    """The package ``distributed``.
+    """Return the package ``distributed``.
 
     Raises:
         ConventionError: it is not installed.
@@ -49,10 +49,10 @@ def require_distributed() -> Any:
 
 
 def require_sense(workers: int, memory_limit: str | None) -> None:
-    """Refuse a number of processes or a limit of memory that makes no sense.
+    """Refuse an impossible number of processes or memory limit.
 
     Raises:
-        ConventionError: says which, and what is expected.
+        ConventionError: with the invalid argument and what is expected.
     """
     from dask.utils import parse_bytes
 
@@ -72,7 +72,7 @@ def require_sense(workers: int, memory_limit: str | None) -> None:
 
 @contextmanager
 def of_this_machine(workers: int, memory_limit: str | None) -> Iterator[Any]:
-    """Processes of this machine, which end with the campaign."""
+    """Yield a cluster of processes on this machine, which end with the campaign."""
     import dask
     from distributed import LocalCluster
 
@@ -86,7 +86,7 @@ def of_this_machine(workers: int, memory_limit: str | None) -> Iterator[Any]:
 
 
 def environment(gpu: str | None = None) -> dict[str, str]:
-    """Environment of a worker: one core, or one GPU; compiled programs are those of every other process."""
+    """Return the environment of a worker: one core, or one GPU; programs are compiled as in any other process."""
     if gpu is not None:
         return {"CUDA_VISIBLE_DEVICES": gpu, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     one_core = ("PJRT_NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -94,16 +94,16 @@ def environment(gpu: str | None = None) -> dict[str, str]:
 
 
 def serve(address: str, *, workers: int, gpu: bool, memory_limit: str | None) -> None:
-    """Run workers of this machine for a scheduler until it ends.
+    """Run workers on this machine for a scheduler until it ends.
 
     Args:
-        address: of the scheduler.
-        workers: how many on processors, one core each; with ``gpu`` one for every GPU that this process sees, whatever is said here.
-        gpu: see there.
-        memory_limit: of each; by default its share of the memory.
+        address: address of the scheduler.
+        workers: number of CPU workers, one core each; ignored with ``gpu``.
+        gpu: run one worker for every GPU visible to this process instead.
+        memory_limit: memory limit of each; by default its share of the memory.
 
     Raises:
-        ConventionError: no scheduler answers, there is no GPU, no workers, or a limit that is none.
+        ConventionError: no scheduler answers, there is no GPU, no workers are requested, or the memory limit is invalid.
     """
     require_distributed()
     require_sense(workers, memory_limit)
@@ -119,7 +119,7 @@ def serve(address: str, *, workers: int, gpu: bool, memory_limit: str | None) ->
                   resources={"GPU": 1} if gpu else None, preload=_PRELOAD)
             for place in places
         ]  # fmt: skip
-        # what a queue sends before it kills: workers and their folder are cleared away, as after an interruption
+        # sent by a queueing system before it kills: clean up workers and their folder, as after an interruption
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, cast(asyncio.Task, asyncio.current_task()).cancel)
         await asyncio.gather(*nannies)
         await asyncio.gather(*(nanny.finished() for nanny in nannies))
@@ -134,7 +134,7 @@ def serve(address: str, *, workers: int, gpu: bool, memory_limit: str | None) ->
 
 
 def gpus() -> list[str]:
-    """GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them.
+    """List the GPUs that this process may use, by their names in ``CUDA_VISIBLE_DEVICES``.
 
     Raises:
         ConventionError: there is none.
@@ -152,6 +152,6 @@ def gpus() -> list[str]:
 
 
 def brief(err: BaseException) -> str:
-    """An error in one line."""
+    """Describe an error in one line."""
     text = str(err).splitlines()[0] if str(err) else ""
     return f"{type(err).__name__}: {text}" if text else type(err).__name__

@@ -1,4 +1,4 @@
-"""The rows of a campaign, as they are written and as they are read, also while others write (host)."""
+"""Rows of a campaign, and reading access to them, also while others write (host)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ SCHEMA = 1
 
 
 class Row(NamedTuple):
-    """What became of one item.
+    """Result of one item.
 
     Attributes:
         key: digest of everything it depends on; unique.
-        name: for people.
-        status, message: how it ended, in one word and in a sentence.
-        seconds: that it took.
-        values: numbers and texts of the columns of this kind of table, by name; NaN and ``None`` are empty.
+        name: name for display.
+        status, message: outcome, in one word and in a sentence.
+        seconds: time taken.
+        values: values of the specific columns of this kind of table, by name; NaN and ``None`` are empty.
         record: everything else, plain values.
-        text: a file that belongs to it, a CIF for example.
+        text: an associated file, such as a CIF.
     """
 
     key: str
@@ -42,14 +42,14 @@ FIXED = ("key", "name", "status", "message", "seconds")
 
 
 class Rows:
-    """The rows of a table, read while others write.
+    """Rows of a table, readable while others write.
 
     Args:
-        path: of the file, or of the folder it lies in.
-        base: of a table in memory, the connection.
+        path: path of the file, or of its folder.
+        base: connection, for a table in memory.
 
     Raises:
-        ParseError: no such file, or one that is no table.
+        ParseError: there is no such file, or it is not a table.
     """
 
     def __init__(self, path: str | Path | None, base: sqlite3.Connection | None = None):
@@ -77,26 +77,26 @@ class Rows:
         return int(self._found("SELECT count(*) FROM rows")[0][0])
 
     def column(self, name: str) -> list[Any]:
-        """One column of all rows, in the order of :meth:`keys`; ``None`` where it is empty."""
+        """Return one column of all rows, in the order of :meth:`keys`; ``None`` for empty values."""
         if name not in (*FIXED, *self.columns):
             raise ConventionError(f"the table has no column {name!r}; it has {', '.join((*FIXED, *self.columns))}")
         return [value for (value,) in self._found(f"SELECT {quoted(name)} FROM rows ORDER BY name")]
 
     def keys(self, status: str | None = None) -> list[str]:
-        """Keys of all rows, or of those that ended in one way, by name."""
+        """List the keys of all rows, or of those with one status, ordered by name."""
         if status is None:
             return self.column("key")
         return [key for (key,) in self._found("SELECT key FROM rows WHERE status = ? ORDER BY name", (status,))]
 
     def row(self, key: str) -> Row:
-        """One row with all that belongs to it."""
+        """Return one complete row."""
         row = next(self.of([key]), None) if self._has(key) else None
         if row is None:
             raise ConventionError(f"the table has no row with the key {key!r}")
         return row
 
     def named(self, name: str) -> Row | None:
-        """The row of a name, ``None`` where there is none."""
+        """Return the row with a name, or ``None``."""
         found = self._found("SELECT key FROM rows WHERE name = ?", (name,))
         return self.row(found[0][0]) if found else None
 
@@ -108,7 +108,7 @@ class Rows:
             return self._base.execute(question, values).fetchall()
 
     def of(self, keys: Sequence[str]) -> Iterator[Row]:
-        """Rows of keys, in their order."""
+        """Yield the rows of keys, in their order."""
         names = ", ".join(f"rows.{quoted(name)}" for name in (*FIXED, *self.columns))
         for first in range(0, len(keys), AT_ONCE):
             these = keys[first : first + AT_ONCE]
@@ -121,7 +121,7 @@ class Rows:
             yield from (by_key[key] for key in these)
 
     def __iter__(self) -> Iterator[Row]:
-        """All rows by name."""
+        """Yield all rows, ordered by name."""
         return self.of(self.keys())
 
     def _row(self, flat: Sequence[Any]) -> Row:
@@ -132,6 +132,6 @@ class Rows:
         return Row(key, name, status, message, seconds, named, json.loads(record), text)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self.path is not None:
             self._base.close()

@@ -1,4 +1,4 @@
-"""SQLite as tables of campaigns use it: connections that end with whoever holds them, and errors in the words of the project (host)."""
+"""SQLite for tables of campaigns: connections that close with their last user, and errors of this package (host)."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from pathlib import Path
 
 from ..errors import JaxnmrError, ParseError
 
-# values in one statement; SQLite takes at least 999
+# values per statement; SQLite accepts at least 999
 AT_ONCE = 500
 
 
 class Connection(sqlite3.Connection):
-    """Closed when nobody has it any more: rows are read as long as somebody holds them, in whatever thread he lets go."""
+    """Connection that closes when it is no longer referenced, in any thread: rows are read as long as they are in use."""
 
     def __del__(self):
-        # one that could not be opened cannot be closed
+        # a connection that failed to open cannot be closed
         with suppress(sqlite3.Error):
             self.close()
 
 
 def opened(path: Path, *, reading: bool = False) -> Connection:
-    """A connection that waits for whoever is just writing."""
+    """Open a connection that waits while others write."""
     with said(path):
         target = f"{path.absolute().as_uri()}?mode=ro" if reading else str(path)
         return Connection(target, uri=reading, isolation_level=None, timeout=60.0, check_same_thread=False)
 
 
 def opened_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that reads; first it takes back what a process was writing when it was killed, which needs one that writes."""
+    """Open a connection for reading; first undo an unfinished write of a killed process, which requires write access."""
     reader = opened(path, reading=True)
     try:
         reader.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -39,13 +39,13 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
             with said(path), closing(opened(path)) as writer:
                 writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.DatabaseError:
-        pass  # said when it is read
+        pass  # reported when it is read
     return reader
 
 
 @contextmanager
 def said(path: Path | None) -> Iterator[None]:
-    """Errors of SQLite in the words of the project."""
+    """Convert errors of SQLite to those of this package."""
     try:
         yield
     except sqlite3.DatabaseError as err:

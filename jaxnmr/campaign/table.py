@@ -1,7 +1,7 @@
-"""The table of a campaign: one row per thing done, in one SQLite file with one writer (host).
+"""Table of a campaign: one row per item, in one SQLite file with a single writer (host).
 
-Whoever calculates may do a thing twice; rows have unique keys, and only the process that hands out work writes them. The file
-has a rollback journal, no write-ahead log, so that it may lie on a network disk. It can be read at any time.
+Workers may process an item twice; rows have unique keys, and only the process that hands out work writes them. The file
+has a rollback journal instead of a write-ahead log, so that it may be on a network disk. It can be read at any time.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _KINDS = {float: "REAL", int: "INTEGER", str: "TEXT"}
 
 
 class Table:
-    """Rows of a campaign in a folder, or in memory where there is none.
+    """Rows of a campaign in a folder, or in memory without one.
 
     Args:
-        folder: where; the file is ``table.sqlite``. Made when missing.
-        kind: what the rows are of, for example ``"screening"``.
-        columns: names of the columns of their own and their types (``float``, ``int`` or ``str``).
+        folder: folder of the file ``table.sqlite``; created if missing.
+        kind: kind of rows, for example ``"screening"``.
+        columns: names of the specific columns and their types (``float``, ``int`` or ``str``).
         run: digest of what all rows have in common. A table holds rows of one run only.
 
     Raises:
-        ConventionError: another process is writing this table, it holds rows of another kind or of another run, or the folder cannot
-            be written to.
-        ParseError: a file that is no table.
+        ConventionError: another process is writing this table, it holds rows of another kind or run, or the folder is not
+                writable.
+        ParseError: a file is not a table.
     """
 
     def __init__(self, folder: str | Path | None, kind: str, columns: Mapping[str, type], run: str = ""):
@@ -72,9 +72,9 @@ class Table:
             self.close()
             raise
 
-    # -- who writes ----------------------------------------------------------------------------------------------
+    # -- locking -------------------------------------------------------------------------------------------------
     def _hold(self) -> None:
-        """Become the writer: a lock that the system gives back when this process ends, however it ends."""
+        """Become the writer, by a lock that the system releases when this process ends for any reason."""
         assert self.path is not None
         place = self.path.with_suffix(".lock")
         lock = None
@@ -95,7 +95,7 @@ class Table:
         self._lock = lock
 
     def close(self) -> None:
-        """Give the table back to whoever wants to write next; a table in memory is gone."""
+        """Release the table for the next writer; a table in memory is lost."""
         base = getattr(self, "_base", None)
         if base is not None:
             base.close()
@@ -111,16 +111,16 @@ class Table:
 
     # -- writing -------------------------------------------------------------------------------------------------
     def write(self, rows: Iterable[Row]) -> None:
-        """Put rows in place, all of them or none; a key that is there keeps its row, a name has one row.
+        """Write rows, all of them or none; existing keys keep their rows, and a name has only one row.
 
         Raises:
-            JaxnmrError: no space on the disk, or the disk is gone; what was written before is kept.
+            JaxnmrError: the disk is full or gone; what was written before is kept.
         """
         rows = list(map(_storable, rows))
         names = (*FIXED, *self.columns)
         into = f"INSERT OR IGNORE INTO rows ({', '.join(map(quoted, names))}) VALUES ({', '.join('?' * len(names))})"
         with self._transaction():
-            # a candidate that has changed since takes the place of what it was
+            # a changed candidate replaces its former rows
             for table in ("texts", "rows"):
                 self._base.executemany(
                     f"DELETE FROM {table} WHERE key IN (SELECT key FROM rows WHERE name = ? AND key != ?)",
@@ -133,13 +133,13 @@ class Table:
             )
 
     def forget(self, keys: Sequence[str]) -> None:
-        """Take rows out, so that they can be made again."""
+        """Delete rows, so that they can be made again."""
         with self._transaction():
             for table in ("rows", "texts"):
                 self._base.executemany(f"DELETE FROM {table} WHERE key = ?", [(key,) for key in keys])
 
     def known(self, keys: Sequence[str]) -> set[str]:
-        """Which of these keys have a row."""
+        """Return which of these keys have a row."""
         found: set[str] = set()
         for first in range(0, len(keys), AT_ONCE):
             these = keys[first : first + AT_ONCE]
@@ -162,17 +162,17 @@ class Table:
                 yield
                 self._base.execute("COMMIT")
             except BaseException:
-                # a full disk has ended the transaction already
+                # a full disk has already ended the transaction
                 if self._base.in_transaction:
                     self._base.execute("ROLLBACK")
                 raise
 
     # -- reading -------------------------------------------------------------------------------------------------
     def reader(self) -> Rows:
-        """What is in the table, to be read while this process goes on, and afterwards."""
+        """Return a reader of the table, usable during and after writing."""
         return Rows(self.path, None if self.path is not None else self._base)
 
-    # -- what it is ----------------------------------------------------------------------------------------------
+    # -- contents ------------------------------------------------------------------------------------------------
     def _make(self, kind: str, run: str) -> None:
         columns = "".join(f", {quoted(name)} {_KINDS[of]}" for name, of in self.columns.items())
         with self._transaction():
@@ -181,18 +181,18 @@ class Table:
                 "CREATE TABLE rows (key TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, status TEXT NOT NULL, message TEXT NOT NULL, "
                 f"seconds REAL NOT NULL{columns})"
             )
-            # apart, so that ranking reads numbers only
+            # a separate table, so that ranking reads only numbers
             self._base.execute(
                 "CREATE TABLE texts (key TEXT PRIMARY KEY, record TEXT NOT NULL, text TEXT NOT NULL) WITHOUT ROWID"
             )
-            # together with the tables: whoever finds these finds out what they are
+            # in the same transaction as the tables, so that these are always identified
             self._note(
                 schema=str(SCHEMA), kind=kind, run=run, columns=json.dumps({name: of.__name__ for name, of in self.columns.items()}),
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
             )  # fmt: skip
 
     def note(self, **notes: str) -> None:
-        """Texts about the table as a whole, by name."""
+        """Store texts about the table as a whole, by name."""
         with self._transaction():
             self._note(**notes)
 
@@ -215,7 +215,7 @@ class Table:
 
 
 def _writer(path: Path) -> str:
-    """Who is writing a table, as far as it says."""
+    """Describe the writer of a table, if known."""
     try:
         return f" ({Rows(path).notes['writer']})"
     except (JaxnmrError, KeyError):
@@ -227,7 +227,7 @@ def _storable(row: Row) -> Row:
 
 
 def _number(value: Any) -> Any:
-    """A value as SQLite keeps it."""
+    """Convert a value for SQLite."""
     if value is None:
         return None
     if isinstance(value, str):

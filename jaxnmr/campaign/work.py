@@ -1,4 +1,4 @@
-"""What a campaign is made of: items, and the work that is done on each (host)."""
+"""Items of a campaign, and the work on each (host)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from .rows import Row
 
 
 class Item(NamedTuple):
-    """One thing to do. It may travel to another machine.
+    """One item of work, which may be sent to another machine.
 
     Attributes:
         key: digest of everything its row depends on; unique.
-        name: for people; unique.
-        kind: items of one kind share compiled programs.
-        content: what it is, for `Work.rows`.
-        size: of the content in memory, roughly, bytes.
+        name: name for display; unique.
+        kind: kind of item; items of one kind share compiled programs.
+        content: input for `Work.rows`.
+        size: approximate size of the content in memory, bytes.
     """
 
     key: str
@@ -27,18 +27,18 @@ class Item(NamedTuple):
 
 
 class Work(Protocol):
-    """How items become rows; pickled where they are worked on by other processes."""
+    """Conversion of items to rows; pickled if other processes do the work."""
 
     def begin(self) -> Any:
-        """What a process needs once for all items: files read, rooms for programs; never pickled."""
+        """Return what a process needs once for all items, such as files read or caches of programs; never pickled."""
 
     def rows(self, state: Any, items: Iterable[Item]) -> Iterator[Row]:
-        """A row for every item, in any order; items are taken when there is room for them.
+        """Yield a row for every item, in any order; items are taken when there is room for them.
 
-        What goes wrong with an item is its row. An exception means that no item can be worked on.
+        An error in an item is recorded in its row. An exception means that no item can be processed.
         """
 
 
 def failed(item: Item, message: str) -> Row:
-    """The row of an item of which nothing came."""
+    """Make the row of a failed item."""
     return Row(item.key, item.name, "error", message)

@@ -1,4 +1,4 @@
-"""What runs inside a worker of a cluster: the work begun once per process, a chunk of items, and how many died of what (host)."""
+"""Code that runs inside a worker of a cluster: work set up once per process, and chunks of items (host)."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from typing import Any
 from .rows import Row
 from .work import Item, Work
 
-# begun once per process and campaign
+# set up once per process and campaign
 _BEGUN: dict[str, tuple[Work, Any]] = {}
-# a worker may have several threads; what is begun is made for one
+# a worker may have several threads; the state is made for one
 _ONE_AT_A_TIME = threading.Lock()
 
 
 def versions() -> dict[str, str]:
-    """What must be the same wherever numbers of one table are made."""
+    """Return the versions that must be the same for all results of one table."""
     named = {name: metadata.version(name) for name in ("jaxnmr", "jax", "jaxlib", "numpy", "distributed")}
     return named | {"python": ".".join(map(str, sys.version_info[:2]))}
 
 
 class Unfit(Exception):
-    """A worker that cannot work on any item: other versions, or the work cannot be begun there."""
+    """Error of a worker that cannot process any item: other versions, or the work cannot be set up there."""
 
 
 def chunk(campaign: str, work: bytes | None, wanted: dict[str, str], items: Sequence[Item]) -> list[Row] | None:
-    """The rows of some items, in a worker; ``None`` where the worker does not have the work (any more).
+    """Return the rows of some items, in a worker; ``None`` if the worker does not have the work (any more).
 
     Args:
-        campaign: digest of the work; what it begins with is kept in this process.
-        work: pickled; ``None`` for a worker that has had it before.
+        campaign: digest of the work; its state is kept in this process.
+        work: pickled work; ``None`` for a worker that received it before.
         wanted: versions of the process that handed it out.
-        items: to work on.
+        items: items to process.
 
     Raises:
         Unfit: see there.
@@ -53,7 +53,7 @@ def chunk(campaign: str, work: bytes | None, wanted: dict[str, str], items: Sequ
         try:
             return list(made.rows(state, iter(items)))
         except SystemExit as err:
-            # Dask would close the worker, which nobody starts again
+            # Dask would close the worker, and nothing would restart it
             raise RuntimeError(f"the work wanted to end the process (exit code {err.code})") from None
 
 

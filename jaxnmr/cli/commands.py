@@ -292,14 +292,18 @@ def _simulate_spectrum(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _examples(arguments: argparse.Namespace, console: Console) -> int:
-    found, trainings = example_files(), example_files("training")
+    found, trainings, averages = (example_files(kind) for kind in ("refinement", "training", "dynamics"))
     if arguments.copy:
         name, folder = arguments.copy
         for path in copy_example(name, Path(folder)):
             console.print(f"  {escape(str(path))}")
         return OK
     if arguments.action != "run":
-        for heading, files in (("refinements", found), ("trainings of tensor models (hours)", trainings)):
+        for heading, files in (
+            ("refinements", found),
+            ("thermal averages", averages),
+            ("trainings of tensor models (hours)", trainings),
+        ):
             print(f"{heading}:")
             for name, path in files.items():
                 text = path.read_text(encoding="utf-8")
@@ -312,6 +316,13 @@ def _examples(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.name in trainings:
         arguments.run, arguments.out = trainings[arguments.name], arguments.out or Path("out") / arguments.name
         return _train(arguments, console)
+    if arguments.name in averages:
+        from ..runfile.average import load_average
+        from .average import average_run
+
+        _prepare(arguments)
+        folder = arguments.out or Path("out") / arguments.name
+        return average_run(load_average(averages[arguments.name]), folder, console, resume=True)
     if arguments.name is not None and arguments.name not in found:
         raise no_example(arguments.name)
     from ..runfile import load_run

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from ..errors import JaxnmrError
 
+# folders of run files that are no refinements
+_KINDS = ("training", "dynamics")
+
 
 def example_files(kind: str = "refinement") -> dict[str, Path]:
     """The run files that come with jaxnmr, by name: in the installed package, or beside it in a checkout.
 
     Args:
-        kind: ``"refinement"`` (of structures and spectra) or ``"training"`` (of tensor models, in a folder of that name).
+        kind: ``"refinement"`` (of structures and spectra), ``"training"`` (of tensor models) or ``"dynamics"`` (thermal averages), both
+            in folders of these names.
 
     Raises:
         JaxnmrError: neither is there.
@@ -22,7 +26,8 @@ def example_files(kind: str = "refinement") -> dict[str, Path]:
     for place in places:
         files = sorted([*place.glob("*.toml"), *place.glob("*/*.toml")], key=lambda path: path.stem)
         if files:
-            return {path.stem: path for path in files if (path.parent.name == "training") == (kind == "training")}
+            of = lambda path: path.parent.name if path.parent.name in _KINDS else "refinement"
+            return {path.stem: path for path in files if of(path) == kind}
     raise JaxnmrError(f"no examples in {', '.join(map(str, places))}; reinstall jaxnmr, or run from its repository")
 
 
@@ -34,7 +39,9 @@ def no_example(name: str) -> JaxnmrError:
     """The error for a name that no example has."""
     from ..runfile.table import nearest
 
-    return JaxnmrError(f"no example {name!r}{nearest(name, [*example_files(), *example_files('training')])}")
+    return JaxnmrError(
+        f"no example {name!r}{nearest(name, [*example_files(), *(of for kind in _KINDS for of in example_files(kind))])}"
+    )
 
 
 def copy_example(name: str, folder: Path) -> list[Path]:
@@ -48,7 +55,7 @@ def copy_example(name: str, folder: Path) -> list[Path]:
     Raises:
         JaxnmrError: no such example, or a file is in the way.
     """
-    found = example_files() | example_files("training")
+    found = example_files() | example_files("training") | example_files("dynamics")
     if name not in found:
         raise no_example(name)
     source = found[name]

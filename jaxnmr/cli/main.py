@@ -19,6 +19,7 @@ from rich.markup import escape
 
 from ..errors import JaxnmrError
 from . import commands
+from .average import add_average
 from .beginning import add_new
 from .codes import INTERRUPTED, OK, WRONG_INPUT
 from .density import add_density
@@ -221,6 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     add_worker(command)
     add_series(command)
     add_relax(command)
+    add_average(command)
     add_solving(command)
     add_echo(command)
     add_density(command)

@@ -1,4 +1,4 @@
-"""Which bonds and angles a crystal has: neighbours with periodic images, unique under site symmetry (host)."""
+"""Bonds and angles of a crystal: neighbours with periodic images, unique under site symmetry (host)."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ class BondRecord:
         labels: the two sites.
         symmetry: symmetry code of the second atom as in a CIF (``"3_665"``), ``"."`` for the site itself.
         distance: Å.
-        multiplicity: how many bonds of the first atom are equivalent to this one.
+        multiplicity: number of symmetry-equivalent bonds of the first atom, this one included.
     """
 
     labels: tuple[str, str]
@@ -44,7 +44,7 @@ class BondRecord:
 
 @dataclass(frozen=True)
 class AngleRecord:
-    """One line of an angle table: ``labels`` with the middle atom second, ``symmetry`` of the first and third."""
+    """One line of an angle table: ``labels`` with the middle atom second, ``symmetry`` of the first and third atom."""
 
     labels: tuple[str, str, str]
     symmetry: tuple[str, str]
@@ -57,9 +57,9 @@ class BondPlan:
     """Bonds around every site of the asymmetric unit, one per class under the site symmetry.
 
     Attributes:
-        pairs: atoms for :func:`distances`; the first atom is a site itself.
-        multiplicity: equivalent bonds around the first atom.
-        orbit: equal for bonds that the space group relates: A-B seen from A and from B.
+        pairs: atoms for :func:`distances`; the first atom is the site itself.
+        multiplicity: number of equivalent bonds around the first atom.
+        orbit: equal for bonds related by the space group, such as A-B seen from A and from B.
     """
 
     pairs: Int[np.ndarray, "n 2 5"]
@@ -70,11 +70,11 @@ class BondPlan:
         return len(self.pairs)
 
     def distinct(self) -> Int[np.ndarray, "k 2 5"]:
-        """Pairs with every distance of the crystal once, for restraints."""
+        """Return one pair for every symmetry-distinct distance of the crystal, for restraints."""
         return self.pairs[np.unique(self.orbit, return_index=True)[1]]
 
     def table(self, crystal: AsymmetricUnit) -> tuple[BondRecord, ...]:
-        """The bonds with their lengths in a crystal (host)."""
+        """Return the bonds with their lengths in a crystal (host)."""
         length = np.asarray(distances(crystal, self.pairs), dtype=float)
         return tuple(
             BondRecord(
@@ -92,8 +92,8 @@ class AnglePlan:
     """Angles at every site of the asymmetric unit, one per class under the site symmetry.
 
     Attributes:
-        triplets: atoms for :func:`angles`; the middle atom is a site itself.
-        multiplicity: equivalent angles at the middle atom.
+        triplets: atoms for :func:`angles`; the middle atom is the site itself.
+        multiplicity: number of equivalent angles at the middle atom.
     """
 
     triplets: Int[np.ndarray, "n 3 5"]
@@ -103,7 +103,7 @@ class AnglePlan:
         return len(self.triplets)
 
     def table(self, crystal: AsymmetricUnit) -> tuple[AngleRecord, ...]:
-        """The angles with their values in a crystal (host)."""
+        """Return the angles with their values in a crystal (host)."""
         value = np.asarray(angles(crystal, self.triplets), dtype=float)
         return tuple(
             AngleRecord(
@@ -123,11 +123,11 @@ def plan_bonds(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> BondPlan:
     Args:
         crystal: concrete crystal.
         cutoffs: longest bond in Å, one number for all or ``{("P", "O"): 1.8}`` for the element pairs wanted.
-            By default 1.2 times the sum of the covalent radii; in the presence of anions (N, O, F, S, Cl, Se, Br,
-            Te, I) no metal-metal bonds, and 1.05 times between a metal and another non-metal.
+            By default 1.2 times the sum of the covalent radii; if anions (N, O, F, S, Cl, Se, Br, Te, I) are present,
+            metal-metal bonds are excluded and the factor is 1.05 between a metal and another non-metal.
 
     Returns:
-        Bonds ordered by first site and length. Atoms nearer than 0.4 Å are alternatives, not bonds.
+        Bonds ordered by first site and length. Atoms closer than 0.4 Å count as alternatives, not as bonded.
     """
     sites = crystal.sites()
     rows: list[np.ndarray] = []
@@ -157,9 +157,9 @@ def plan_bonds(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> BondPlan:
 
 @checked
 def plan_angles(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> AnglePlan:
-    """Find the angles between the bonds of every site; arguments as :func:`plan_bonds`.
+    """Find the angles between the bonds of every site; arguments as for :func:`plan_bonds`.
 
-    Between alternatives, the O and F of a shared position or the parts of a split one, there is no angle.
+    Alternatives, such as O and F on a shared position or the parts of a split position, form no angles with each other.
     """
     sites = crystal.sites()
     triplets: list[np.ndarray] = []
@@ -185,7 +185,7 @@ def plan_angles(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> AnglePlan:
 
 @checked
 def plan_pairs(crystal: AsymmetricUnit, labels: Sequence[tuple[str, str]]) -> Int[np.ndarray, "n 2 5"]:
-    """Atoms of named pairs: ``("P", "O1")`` is the shortest distance between the two sites.
+    """Find the atoms of named pairs: ``("P", "O1")`` is the shortest distance between the two sites.
 
     A symmetry code picks an image: ``("P", "O3 3_655")``.
 
@@ -202,12 +202,12 @@ def plan_pairs(crystal: AsymmetricUnit, labels: Sequence[tuple[str, str]]) -> In
 
 @checked
 def plan_triplets(crystal: AsymmetricUnit, labels: Sequence[tuple[str, str, str]]) -> Int[np.ndarray, "n 3 5"]:
-    """Atoms of named angles, the middle atom second: its nearest atoms of the other two sites.
+    """Find the atoms of named angles, the middle atom second, with its nearest atoms of the other two sites.
 
-    When the outer labels are equal, the two nearest images are taken. Symmetry codes pick images.
+    If the outer labels are equal, the two nearest images are taken. Symmetry codes select images.
 
     Raises:
-        ConventionError: unknown label or code, or two symmetry codes missing for a middle atom with a code.
+        ConventionError: unknown label or code, or a middle atom with a symmetry code but outer atoms without.
     """
     rows = []
     for first, middle, last in labels:
@@ -226,7 +226,7 @@ def plan_triplets(crystal: AsymmetricUnit, labels: Sequence[tuple[str, str, str]
 
 
 def parse_atom(crystal: AsymmetricUnit, text: str) -> tuple[Int[np.ndarray, "5"], bool]:
-    """Five integers of ``"O3"`` or ``"O3 3_655"``, and whether a symmetry code was given."""
+    """Return the five integers of ``"O3"`` or ``"O3 3_655"``, and whether a symmetry code was given."""
     label, _, code = text.strip().partition(" ")
     if label not in crystal.labels:
         raise ConventionError(f"no site {label!r} in {crystal.name}; its sites are {', '.join(crystal.labels)}")
@@ -244,7 +244,7 @@ def parse_atom(crystal: AsymmetricUnit, text: str) -> tuple[Int[np.ndarray, "5"]
 
 
 def symmetry_code(atom: Int[np.ndarray, "5"] | Sequence[int]) -> str:
-    """CIF symmetry code ``n_klm`` of an atom; ``"."`` for the site itself, ``"?"`` beyond four cells."""
+    """Return the CIF symmetry code ``n_klm`` of an atom; ``"."`` for the site itself, ``"?"`` beyond four cells."""
     _, operation, *shift = (int(k) for k in atom)
     if max(abs(t) for t in shift) > 4:
         return "?"
@@ -253,7 +253,7 @@ def symmetry_code(atom: Int[np.ndarray, "5"] | Sequence[int]) -> str:
 
 
 def atom_names(crystal: AsymmetricUnit, atoms: Int[np.ndarray, "atoms 5"]) -> str:
-    """Labels of atoms ``(n, 5)`` with the symmetry codes of images, ``"Si1–O2 3_655"``."""
+    """Join the labels of atoms ``(n, 5)``, with symmetry codes for images: ``"Si1–O2 3_655"``."""
     codes = [symmetry_code(atom) for atom in atoms]
     names = (crystal.labels[int(atom[0])] for atom in atoms)
     return "–".join(name if code == "." else f"{name} {code}" for name, code in zip(names, codes, strict=True))
@@ -264,7 +264,7 @@ def _itself(site: int | np.integer) -> Int[np.ndarray, "5"]:
 
 
 def _cutoff_matrix(crystal: AsymmetricUnit, cutoffs: Cutoffs) -> Float[np.ndarray, "sites sites"]:
-    """Longest bond in Å; 0 where there is none."""
+    """Return the longest bond of each pair of sites in Å; 0 if they are not bonded."""
     elements = crystal.elements
     if cutoffs is None:
         info = [gemmi.Element(e) for e in elements]
@@ -292,7 +292,7 @@ def _cutoff_matrix(crystal: AsymmetricUnit, cutoffs: Cutoffs) -> Float[np.ndarra
 def _neighbours(
     crystal: AsymmetricUnit, cutoffs: Cutoffs, sites: Sequence[int] | None = None
 ) -> Iterator[tuple[Int[np.ndarray, "n 5"], Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]]:
-    """Per site: neighbours, fractional vectors to them and distances, nearest first."""
+    """Yield per site its neighbours, the fractional vectors to them and their distances, nearest first."""
     limit = _cutoff_matrix(crystal, cutoffs)
     xyz = np.asarray(crystal.xyz, dtype=float)
     cell = np.asarray(crystal.cell, dtype=float)
@@ -319,7 +319,7 @@ def _neighbours(
 def _permutations(
     vectors: Float[np.ndarray, "n 3"], atoms: Int[np.ndarray, "n 5"], stabiliser: Int[np.ndarray, "operations 3 3"]
 ) -> Int[np.ndarray, "operations n"]:
-    """Which neighbour every operation of the site symmetry takes each neighbour to."""
+    """Return the neighbour onto which each operation of the site symmetry maps each neighbour."""
     moved = np.einsum("sij,nj->sni", stabiliser, vectors)
     distance = np.abs(moved[:, :, None] - vectors[None, None]).max(axis=-1)
     distance = np.where(atoms[:, None, 0] == atoms[None, :, 0], distance, np.inf)
@@ -327,7 +327,7 @@ def _permutations(
 
 
 def _nearest(crystal: AsymmetricUnit, first: int, second: int, count: int = 1) -> Int[np.ndarray, "count 5"]:
-    """The ``count`` nearest atoms of site ``second`` around site ``first``."""
+    """Return the ``count`` atoms of site ``second`` nearest to site ``first``."""
     cutoff = 2.0
     while True:
         atoms, _, _ = next(_neighbours(crystal, cutoff, sites=(first,)))

@@ -1,8 +1,8 @@
 """Unit cell: lattice vectors, metric tensors and their inverses.
 
 A cell is ``(a, b, c, alpha, beta, gamma)`` in Å and degrees; lattice vectors are rows, so that
-``cart = frac @ lattice(cell)``. Reciprocal quantities carry no factor 2 pi. A numpy cell gives numpy
-results in double precision (host-side planning), a JAX cell gives traceable ones.
+``cart = frac @ lattice(cell)``. Reciprocal quantities carry no factor 2 pi. A NumPy cell gives NumPy
+results in double precision (planning on the host), a JAX cell gives traceable ones.
 """
 
 import numpy as np
@@ -59,7 +59,7 @@ def lattice(cell: Real[ArrayT, "6"]) -> Float[ArrayT, "3 3"]:
 
 
 def metric_derivative(cell: Float[np.ndarray, "6"]) -> Float[np.ndarray, "6 6"]:
-    """Derivative of ``G11 G22 G33 G12 G13 G23`` by ``a b c alpha beta gamma`` (host)."""
+    """Derivative of ``G11 G22 G33 G12 G13 G23`` with respect to ``a b c alpha beta gamma`` (host)."""
     a, b, c = cell[:3]
     (ca, cb, cg), (sa, sb, sg) = np.cos(np.deg2rad(cell[3:])), np.sin(np.deg2rad(cell[3:])) * np.pi / 180.0
     return np.array(

@@ -1,4 +1,4 @@
-"""Atoms that are nearer to each other than atoms come (host)."""
+"""Detection of atoms that are unphysically close to each other (host)."""
 
 from itertools import combinations_with_replacement
 
@@ -8,12 +8,12 @@ import numpy as np
 from .bonds import plan_bonds
 from .unit import AsymmetricUnit
 
-# Of the sum of covalent radii; the shortest bonds are those of uranyl (1.76 Å, 0.67) and of Nb=O (0.74)
+# fraction of the sum of covalent radii; the shortest bonds are those of uranyl (1.76 Å, 0.67) and of Nb=O (0.74)
 NEAREST = 0.6
 
 
 def too_close(crystal: AsymmetricUnit) -> str:
-    """What is to be said of the two atoms that are far nearer to each other than covalent radii allow; nothing elsewhere."""
+    """Describe the two atoms that are much closer than their covalent radii allow; ``""`` if there are none."""
     radii = {element: gemmi.Element(element).covalent_r for element in crystal.elements}
     limits = {(a, b): NEAREST * (radii[a] + radii[b]) for a, b in combinations_with_replacement(radii, 2)}
     found = plan_bonds(crystal, limits).table(crystal)

@@ -38,7 +38,7 @@ class Crystal(Struct):
         species: per site, the element with an optional charge as CIF type symbols write it: ``"Ca2+"``, ``"F1-"``; an
             isotope with its mass number, ``"7Li"``.
         labels: per site, a unique name.
-        anisotropic: per site, which displacement applies.
+        anisotropic: per site, whether the anisotropic displacement applies.
         name: name of the phase.
     """
 
@@ -77,14 +77,14 @@ class Crystal(Struct):
             spacegroup: symbol, number or :class:`SpaceGroup`, see :meth:`SpaceGroup.from_name`.
             species: per site, ``"O"``, ``"Ca2+"``, ``"D"``, ``"7Li"`` ...
             xyz: ``(sites, 3)`` fractional; snapped to the special position that they lie on to rounding.
-            labels: unique names; made from the species when not given.
+            labels: unique names; made from the species by default.
             occupancy: ``(sites,)``, 1 by default.
             u_iso: ``(sites,)`` Å², or one number; 0.01 by default.
             u_aniso: ``(sites, 6)`` Å² in the order 11 22 33 12 13 23, NaN rows for isotropic sites.
             b_iso: ``(sites,)`` Debye-Waller B in Å² instead of ``u_iso``.
             name: name of the phase.
-            snap_distance: operations that move a site by less than this (Å, one number or ``(sites,)``) belong to its
-                site symmetry.
+            snap_distance: operations that move a site by less than this (Å, one number or ``(sites,)``) are taken to
+                belong to its site symmetry.
 
         Raises:
             ShapeError: array lengths that do not match.
@@ -174,22 +174,22 @@ class Crystal(Struct):
 
     @property
     def elements(self) -> tuple[str, ...]:
-        """Element symbol per site, charges dropped."""
+        """Element symbol per site, without charges."""
         return tuple(element_of(s)[0] for s in self.species)
 
     def expand(self, plan: Expansion | None = None) -> FullCell:
-        """All atoms of the conventional cell; see :func:`plan_expansion`.
+        """Generate all atoms of the conventional cell; see :func:`plan_expansion`.
 
         Args:
-            plan: made beforehand with ``plan_expansion(crystal)``, so that the call is traceable; made here when
+            plan: a precomputed ``plan_expansion(crystal)``, which makes the call traceable; computed here if
                 not given, which needs concrete coordinates.
         """
         return (plan_expansion(self) if plan is None else plan).cell_of(self)
 
     def sites(self) -> tuple[Site, ...]:
-        """Site symmetry of every site (host).
+        """Return the site symmetry of every site (host).
 
-        Positions were snapped when the crystal was made, so that only operations which fix a site exactly count: a
+        Positions were snapped when the crystal was created, so only operations that fix a site exactly count here: a
         site that a refinement moves near a special position keeps its multiplicity.
         """
         g = cells.metric(np.asarray(self.cell, dtype=float))
@@ -199,24 +199,24 @@ class Crystal(Struct):
         )
 
     def volume(self) -> Float[Array, ""] | np.floating:
-        """Cell volume in Å³."""
+        """Return the cell volume in Å³."""
         return cells.volume(self.cell)
 
     def lattice(self) -> Float[Array, "3 3"]:
-        """Lattice vectors as rows, Å."""
+        """Return the lattice vectors as rows, in Å."""
         return cells.lattice(self.cell)
 
     def cell_mass(self) -> float:
-        """Mass of the atoms of one unit cell in g/mol, occupancies included (host)."""
+        """Return the mass of the atoms of one unit cell in g/mol, weighted by occupancy (host)."""
         return float(np.sum(self.full_masses() * np.asarray(self.occupancy, dtype=float)))
 
     def full_masses(self) -> Float[np.ndarray, " sites"]:
-        """Mass of all positions of every site in the cell in g/mol, as if fully occupied (host)."""
+        """Return, per site, the mass of all its positions in the cell in g/mol at full occupancy (host)."""
         weight = np.array([mass_number_of(s) or gemmi.Element(element_of(s)[0]).weight for s in self.species])
         return weight * np.array([site.multiplicity for site in self.sites()], dtype=float)
 
     def u_tensors(self) -> Float[Array, "sites 6"]:
-        """Displacement of every site as ``U_ij`` (CIF convention) in Å².
+        """Return the displacement of every site as ``U_ij`` (CIF convention) in Å².
 
         An isotropic U becomes ``U cos(angle*)``: ``U_ij = U g*_ij / (a*_i a*_j)``.
         """
@@ -227,7 +227,7 @@ class Crystal(Struct):
         return self.u_aniso + xp.asarray(self.u_iso)[:, None] * cosines
 
     def u_equivalent(self) -> Float[Array, " sites"]:
-        """Equivalent isotropic displacement, a third of the trace of the Cartesian tensor, in Å²."""
+        """Return the equivalent isotropic displacements, a third of the trace of the Cartesian tensor, in Å²."""
         xp = namespace(self.cell, self.u_iso, self.u_aniso)
         length = xp.sqrt(xp.diag(cells.reciprocal_metric(xp.asarray(self.cell))))
         g = cells.metric(xp.asarray(self.cell))
@@ -235,7 +235,7 @@ class Crystal(Struct):
         return self.u_tensors() @ weights / 3.0
 
     def nonpositive_displacements(self) -> tuple[str, ...]:
-        """Labels of sites whose displacement tensor has a non-positive principal value (host)."""
+        """Return the labels of sites whose displacement tensor has a non-positive principal value (host)."""
         lattice = cells.lattice(np.asarray(self.cell, dtype=float))
         length = np.sqrt(np.diag(np.linalg.inv(lattice @ lattice.T)))
         u = unvoigt(np.asarray(self.u_tensors(), dtype=float))
@@ -244,7 +244,7 @@ class Crystal(Struct):
         return tuple(label for label, m in zip(self.labels, cart, strict=True) if np.linalg.eigvalsh(m)[0] <= 0.0)
 
     def quantities(self) -> dict[str, Quantity]:
-        """What can be refined, with the directions symmetry leaves free (host)."""
+        """Return the refinable quantities, with the directions left free by symmetry (host)."""
         sites = self.sites()
         g_star = np.linalg.inv(cells.metric(np.asarray(self.cell, dtype=float)))
         iso = ~np.array(self.anisotropic)
@@ -281,9 +281,10 @@ class Crystal(Struct):
 
 
 def element_of(symbol: str, label: str = "") -> tuple[str, int]:
-    """Element and charge of a type symbol: ``"Ca2+"`` or ``"Ca+2"`` gives ``("Ca", 2)``, ``"O"`` gives ``("O", 0)``.
+    """Return element and charge of a type symbol: ``("Ca", 2)`` for ``"Ca2+"`` or ``"Ca+2"``, ``("O", 0)`` for ``"O"``.
 
-    A mass number may stand before it (``"7Li"``, ``"62Ni2+"``; ``"2H"`` is ``"D"``) or behind it (``"Li-7"``), see :func:`mass_number_of`.
+    A mass number may precede it (``"7Li"``, ``"62Ni2+"``; ``"2H"`` is ``"D"``) or follow it (``"Li-7"``), see
+    :func:`mass_number_of`.
 
     Raises:
         ConventionError: no such element or isotope.
@@ -303,7 +304,7 @@ def element_of(symbol: str, label: str = "") -> tuple[str, int]:
 
 
 def mass_number_of(symbol: str) -> int | None:
-    """Mass number of a type symbol, 7 of ``"7Li"``; ``None`` for the natural mixture, and for deuterium as ``"D"``."""
+    """Return the mass number of a type symbol, 7 for ``"7Li"``; ``None`` for natural abundance and for ``"D"``."""
     match = _matched(symbol)
     return int(match[1]) if match and match[1] and element_of(symbol)[0] != "D" else None
 
@@ -313,24 +314,24 @@ _SYMBOL = re.compile(r"(\d{1,3})?([A-Za-z]{1,2}) ?(?:(\d?)([+-])|([+-])(\d)|0\+?
 
 
 def _matched(symbol: str) -> re.Match[str] | None:
-    """The parts of a type symbol; ``Li-7`` and ``Ni-62`` are isotopes, since no anion has more than four charges."""
+    """Split a type symbol; ``Li-7`` and ``Ni-62`` are isotopes, since no anion has more than four charges."""
     return _SYMBOL.fullmatch(re.sub(r"([A-Za-z]{1,2}) ?-(\d{2,3}|[5-9])", r"\2\1", symbol.strip()))
 
 
 def _is_isotope(element: str, mass_number: int) -> bool:
-    """Whether it may be one: known isotopes are within a quarter of the mean."""
+    """Return whether the isotope is possible: known isotopes lie within a quarter of the mean mass."""
     return mass_number in (1, 2, 3) if element == "H" else abs(mass_number / gemmi.Element(element).weight - 1.0) < 0.26
 
 
 def _type_symbol(symbol: str, label: str) -> str:
-    """The one spelling of an element with its charge: ``"CA+2"`` becomes ``"Ca2+"``."""
+    """Return the canonical spelling of an element with its charge: ``"Ca2+"`` for ``"CA+2"``."""
     element, charge = element_of(symbol, label)
     isotope = f"{mass_number_of(symbol) or ''}{element}"
     return f"{isotope}{abs(charge)}{'-' if charge < 0 else '+'}" if charge else isotope
 
 
 def block_diagonal(blocks: Sequence[Float[np.ndarray, "_ _"]]) -> Float[np.ndarray, "_ _"]:
-    """Block-diagonal matrix of rectangular blocks (a block without columns only takes up rows)."""
+    """Assemble a block-diagonal matrix from rectangular blocks (a block without columns only adds rows)."""
     out = np.zeros((sum(b.shape[0] for b in blocks), sum(b.shape[1] for b in blocks)))
     row = column = 0
     for block in blocks:
@@ -368,7 +369,7 @@ def _unique_labels(species: tuple[str, ...]) -> tuple[str, ...]:
 def _symmetric_displacement(
     projector: Float[np.ndarray, "6 6"], u: Float[np.ndarray, "6"], label: str
 ) -> Float[np.ndarray, "6"]:
-    """The nearest ``U_ij`` that the site symmetry allows; an error when it is not near."""
+    """Return the nearest ``U_ij`` allowed by the site symmetry; raise if it is not close."""
     allowed = projector @ u
     if np.abs(allowed - u).max() > 0.002 + 0.25 * np.abs(u).max():
         raise SymmetryError(
@@ -379,7 +380,7 @@ def _symmetric_displacement(
 
 
 def _snap_cell(group: SpaceGroup, cell: Float[np.ndarray, "6"]) -> Float[np.ndarray, "6"]:
-    """The nearest cell the group allows; an error when it is not near."""
+    """Return the nearest cell allowed by the group; raise if it is not close."""
     allowed = cells.cell_from_metric(group.metric_projector(cells.metric(cell)))
     off = np.abs(allowed - cell) / np.array([*cell[:3], 90.0, 90.0, 90.0])
     if off.max() > _CELL_TOLERANCE:

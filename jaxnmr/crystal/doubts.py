@@ -1,4 +1,4 @@
-"""Numbers in other units than they are taken for: a cell in pm or nm, U that is B (host)."""
+"""Detection of values in wrong units: a cell in pm or nm, U given as B or vice versa (host)."""
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +13,7 @@ from .symmetry import SpaceGroup
 _LEAST_VOLUME, _MOST_VOLUME = 0.5, 1e6
 # U in Å²: room temperature gives 0.003 to 0.1, B = 8π²U 0.2 to 8.
 _LARGE_U, _HUGE_U = 0.2, 0.5
-# zero-point motion alone is 0.001 to 0.003; U read as B is 79 times too small
+# zero-point motion alone is 0.001 to 0.003; a U value taken for B gives U 79 times too small
 _SMALL_U = 0.0008
 
 
@@ -23,10 +23,10 @@ def require_plausible_cell(
     xyz: Float[np.ndarray, "sites 3"],
     occupancy: Float[np.ndarray, " sites"],
 ) -> None:
-    """Refuse a volume per atom that no matter has.
+    """Refuse an impossible volume per atom.
 
     Raises:
-        ConventionError: with the unit that the lengths may be in.
+        ConventionError: suggests the unit the lengths may be in.
     """
     volume, sites, weight = float(cells.volume(cell)), len(xyz), float(occupancy.sum())
     if _LEAST_VOLUME * group.order * weight < volume < _MOST_VOLUME * sites:
@@ -44,7 +44,7 @@ def require_plausible_cell(
 
 
 def question_displacements(name: str, u: Float[np.ndarray, " sites"], labels: tuple[str, ...]) -> None:
-    """Warn of displacements as large as B values, of most sites or of single ones."""
+    """Warn of displacements as large as B values, for most sites or for single ones."""
     large, huge = u > _LARGE_U, u > _HUGE_U
     if 2 * large.sum() > len(u):
         warn(
@@ -58,7 +58,7 @@ def question_displacements(name: str, u: Float[np.ndarray, " sites"], labels: tu
 
 
 def question_b_values(name: str, u: Float[np.ndarray, " sites"], labels: tuple[str, ...]) -> None:
-    """Warn of ``u`` from B values that are as small as U values, NaN of other sites; single ones where the others are as usual."""
+    """Warn if ``u`` converted from B is as small as if U had been given, for most sites or single ones (NaN: not given)."""
     small, given = (u > 0.0) & (u < _SMALL_U), np.isfinite(u)
     usual = given.any() and float(np.median(u[given])) > 3.0 * _SMALL_U
     if 2 * small.sum() > given.sum() > 0 or (usual and small.any()):
@@ -75,7 +75,7 @@ def _listed(labels: tuple[str, ...], u: np.ndarray, which: np.ndarray) -> str:
 
 
 def _contents(group: SpaceGroup, xyz: np.ndarray, occupancy: np.ndarray) -> tuple[int, float]:
-    """Positions of the cell, and atoms on them; the metric is in doubt: coordinates equal to 0.01 make one position."""
+    """Count positions in the cell and atoms on them; with the metric in doubt, coordinates equal to 0.01 coincide."""
     moved = np.einsum("nij,sj->sni", group.rotations, xyz) + group.translations
     moved = np.round(moved * 100.0).astype(int) % 100
     number = np.array([len(np.unique(images, axis=0)) for images in moved])

@@ -1,7 +1,8 @@
-"""From the asymmetric unit to the atoms of the cell.
+"""Expansion of the asymmetric unit to the atoms of the cell.
 
-An atom of the crystal is five integers ``(site, operation, ta, tb, tc)``: the operation of the space group applied
-to the site, then a lattice translation. They are found once on the host; positions follow from them traceably.
+An atom of the crystal is five integers ``(site, operation, ta, tb, tc)``: an operation of the space group applied
+to the site, followed by a lattice translation. They are determined once on the host; positions follow from them
+traceably.
 """
 
 import numpy as np
@@ -22,7 +23,7 @@ class FullCell(Struct):
         lattice: vectors as rows, Å.
         fractional: coordinates in the cell.
         occupancy: of every atom.
-        site: index of the site each atom is an image of.
+        site: index of the site of which each atom is an image.
         species: per atom, the type symbol.
         labels: per atom, the label of its site.
     """
@@ -41,7 +42,7 @@ class FullCell(Struct):
 
 
 class Expansion(Struct):
-    """Which images of which sites fill the cell, conventional or primitive; made by :func:`plan_expansion`.
+    """Images of the sites that fill the cell, conventional or primitive; made by :func:`plan_expansion`.
 
     Attributes:
         atoms: site, operation, lattice translation.
@@ -55,11 +56,11 @@ class Expansion(Struct):
 
     @property
     def asymmetric(self) -> Int[np.ndarray, " sites"]:
-        """For every site, the index of its first atom: the site itself up to a lattice translation (host)."""
+        """Index of the first atom of every site: the site itself up to a lattice translation (host)."""
         return np.unique(np.asarray(self.atoms)[:, 0], return_index=True)[1]
 
     def cell_of(self, crystal: AsymmetricUnit) -> FullCell:
-        """The atoms of a crystal of the same group and sites (traceable)."""
+        """Return the atoms of a crystal with the same group and sites (traceable)."""
         site = self.atoms[:, 0]
         return FullCell(
             lattice=lattice(crystal.cell),
@@ -73,11 +74,11 @@ class Expansion(Struct):
     def placed(
         self, crystal: AsymmetricUnit, basis: Float[Array, "3 3"]
     ) -> tuple[Float[Array, "atoms 3"], Float[Array, "3 3"]]:
-        """Positions of the atoms and the vectors of their cell, Å (traceable).
+        """Return the positions of the atoms and the vectors of their cell, Å (traceable).
 
         Args:
-            crystal: of the same group and sites.
-            basis: the vectors of that cell, rows, in terms of those of the crystal.
+            crystal: with the same group and sites.
+            basis: the vectors of that cell as rows, in terms of those of the crystal.
         """
         xp = namespace(crystal.cell, crystal.xyz)
         vectors = lattice(xp.asarray(crystal.cell))
@@ -88,12 +89,12 @@ class Expansion(Struct):
 def plan_expansion(crystal: AsymmetricUnit, *, primitive: bool = False) -> Expansion:
     """List the atoms of the conventional cell, site by site, each once (host).
 
-    Lattice translations bring every atom into [0, 1) at the present coordinates; they stay fixed when the
+    Lattice translations bring every atom into [0, 1) at the present coordinates. They stay fixed when the
     coordinates change, so that positions are continuous.
 
     Args:
         crystal: concrete crystal.
-        primitive: only one of the atoms that centring translations relate, as many as in a primitive cell.
+        primitive: keep only one of the atoms related by centring translations, as in a primitive cell.
     """
     xyz = np.asarray(crystal.xyz, dtype=float)
     rows = []
@@ -111,7 +112,7 @@ def plan_expansion(crystal: AsymmetricUnit, *, primitive: bool = False) -> Expan
 
 
 def positions(xyz: Float[Array, "sites 3"], group: SpaceGroup, atoms: Int[Array, "*n 5"]) -> Float[Array, "*n 3"]:
-    """Fractional positions of atoms, traceable in ``xyz``."""
+    """Return the fractional positions of atoms, traceable in ``xyz``."""
     xp = namespace(xyz, atoms)
     rotations = xp.asarray(group.rotations, dtype=xyz.dtype)[atoms[..., 1]]
     translations = xp.asarray(group.translations, dtype=xyz.dtype)[atoms[..., 1]] + atoms[..., 2:]

@@ -1,7 +1,7 @@
 """Distances and angles between atoms of a crystal, traceable in cell and coordinates.
 
-Atoms are five integers ``(site, operation, ta, tb, tc)``: see :mod:`jaxnmr.crystal.expand`. Which atoms to look at is
-found once on the host: :func:`plan_bonds`, :func:`plan_angles`, :func:`plan_pairs`, :func:`plan_triplets`.
+Atoms are five integers ``(site, operation, ta, tb, tc)``: see :mod:`jaxnmr.crystal.expand`. The atoms of interest are
+selected once on the host: :func:`plan_bonds`, :func:`plan_angles`, :func:`plan_pairs`, :func:`plan_triplets`.
 """
 
 from jaxtyping import Float, Int
@@ -15,7 +15,7 @@ from .unit import AsymmetricUnit
 
 
 def distances(crystal: AsymmetricUnit, pairs: Int[Array, "n 2 5"]) -> Float[Array, " n"]:
-    """Distances in Å.
+    """Calculate distances in Å.
 
     Args:
         crystal: the crystal; its cell and coordinates may be traced.
@@ -25,7 +25,7 @@ def distances(crystal: AsymmetricUnit, pairs: Int[Array, "n 2 5"]) -> Float[Arra
 
 
 def angles(crystal: AsymmetricUnit, triplets: Int[Array, "n 3 5"]) -> Float[Array, " n"]:
-    """Angles in degrees at the middle atom.
+    """Calculate angles in degrees at the middle atom.
 
     Args:
         crystal: the crystal; its cell and coordinates may be traced.
@@ -46,7 +46,7 @@ def distances_from(
         pairs: two atoms per distance.
 
     Returns:
-        Å. Double precision numpy for numpy input. The gradient is 0 where two atoms coincide.
+        Distances in Å, in double precision for NumPy input. The gradient is 0 where two atoms coincide.
     """
     first, second = _cartesian(cell, xyz, group, pairs)
     return _norm(second - first)
@@ -55,7 +55,7 @@ def distances_from(
 def angles_from(
     cell: Float[Array, "6"], xyz: Float[Array, "sites 3"], group: SpaceGroup, triplets: Int[Array, "n 3 5"]
 ) -> Float[Array, " n"]:
-    """:func:`angles` as a function of its refinable arrays; arguments as :func:`distances_from`.
+    """:func:`angles` as a function of its refinable arrays; arguments as for :func:`distances_from`.
 
     The angle is ``atan2(|u x v|, u.v)``, accurate at any angle. At exactly 0° and 180°, where it has a kink,
     the gradient is 0.
@@ -77,7 +77,7 @@ def _cartesian(
 
 
 def _norm(vectors: Float[Array, "*n 3"]) -> Float[Array, "*n"]:
-    """Length of vectors with gradient 0 at the zero vector."""
+    """Return the lengths of vectors, with gradient 0 at the zero vector."""
     xp = namespace(vectors)
     squared = (vectors * vectors).sum(axis=-1)
     zero = squared == 0

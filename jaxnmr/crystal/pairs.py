@@ -1,4 +1,4 @@
-"""Distances and angles by kind: bonds, distances across an atom, angles, every symmetry-distinct one once (host)."""
+"""Distances and angles by kind: bonds, distances across an atom, and angles, each symmetry-distinct one once (host)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from .expand import positions
 from .geometry import angles, distances
 from .unit import AsymmetricUnit
 
-# Elements of a kind: ("Si", "O"), or with an atom between, ("O", "Si", "O").
+# Elements of a kind: ("Si", "O"), or with a bridging atom, ("O", "Si", "O").
 Kind = tuple[str, ...]
 _SAME = 1e-4
 
 
 class Spread(NamedTuple):
-    """How a kind of distance (Å) or angle (degrees) is distributed: mean, standard deviation, number of values."""
+    """Distribution of a kind of distance (Å) or angle (degrees): mean, standard deviation, number of values."""
 
     mean: float
     sigma: float
@@ -32,9 +32,9 @@ class DistancePlan:
 
     Attributes:
         pairs: atoms for :func:`distances`.
-        multiplicity: how many distances of the conventional cell are equivalent to this one.
+        multiplicity: number of distances of the conventional cell equivalent to each.
         ends: per pair, its two elements in alphabetical order.
-        across: per pair, the elements of the atoms that both ends are bonded to; empty for bonds.
+        across: per pair, the elements of the atoms bonded to both ends; empty for bonds.
         name: of the crystal, for messages.
     """
 
@@ -45,18 +45,18 @@ class DistancePlan:
     name: str
 
     def select(self, kinds: Iterable[Kind]) -> list[Int[np.ndarray, " _"]]:
-        """Which pairs are of which kind.
+        """Select the pairs of each kind.
 
         Args:
-            kinds: ``("O", "Si", "O")`` stands for the distances between two O bonded to one Si; ``("Si", "O")`` for bonds,
-                and ``("O", "O")``, where no such bond exists, for distances across any atom. Where there are both,
-                ``("O", "O")`` stands for the bonds if a kind for the distances across atoms is asked for, too.
+            kinds: ``("O", "Si", "O")`` selects distances between two O bonded to the same Si; ``("Si", "O")`` selects
+                bonds, and ``("O", "O")``, if no such bond exists, distances across any atom. If both exist,
+                ``("O", "O")`` selects the bonds, provided that a kind for the distances across atoms is also requested.
 
         Returns:
             Per kind, indices into ``pairs``.
 
         Raises:
-            ParameterError: a kind that does not occur, that could be two things, or that shares distances with another.
+            ParameterError: a kind that does not occur, is ambiguous, or shares distances with another.
         """
         kinds = [_checked(kind, (2, 3)) for kind in kinds]
         spelled_out = {tuple(sorted((kind[0], kind[2]))) for kind in kinds if len(kind) == 3}
@@ -102,7 +102,8 @@ def plan_distances(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> Distance
         cutoffs: longest bonds, as for :func:`plan_bonds`.
 
     Returns:
-        Every symmetry-distinct distance once, bonds first. Two bonded atoms that also share a neighbour are a bond.
+        Every symmetry-distinct distance once, bonds first. Two bonded atoms that also share a neighbour count as a
+        bond.
     """
     bonds, triplets = plan_bonds(crystal, cutoffs).distinct(), plan_angles(crystal, cutoffs).triplets
     pairs = np.concatenate([bonds, triplets[:, [0, 2]]])
@@ -124,14 +125,14 @@ def plan_distances(crystal: AsymmetricUnit, cutoffs: Cutoffs = None) -> Distance
 def distinct_pairs(
     crystal: AsymmetricUnit, pairs: Int[np.ndarray, "n 2 5"]
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Which pairs of atoms the space group relates (host).
+    """Find pairs of atoms related by the space group (host).
 
     Args:
         crystal: concrete crystal.
         pairs: two atoms each.
 
     Returns:
-        The first pair that is equivalent to each, and how many of the cell are equivalent to it.
+        For each pair, the first pair equivalent to it, and the number of pairs in the cell equivalent to it.
     """
     sites, group = crystal.sites(), crystal.group
     points = positions(np.asarray(crystal.xyz, dtype=float), group, pairs)
@@ -159,7 +160,7 @@ def distinct_pairs(
 def measure_distances(
     crystals: Sequence[AsymmetricUnit], kinds: Iterable[Kind], *, cutoffs: Cutoffs = None
 ) -> dict[Kind, Spread]:
-    """Means and spreads of kinds of distances in known structures, to expect them in another (host).
+    """Collect means and spreads of kinds of distances from known structures, as expectations for others (host).
 
     Args:
         crystals: known structures. Every symmetry-distinct distance is one value.
@@ -170,8 +171,7 @@ def measure_distances(
         By kind, in Å.
 
     Raises:
-        ParameterError: a kind that a structure does not have, of which there are fewer than two values, or that could be
-            two things.
+        ParameterError: a kind that is missing from a structure, has fewer than two values, or is ambiguous.
     """
     values: dict[Kind, list[np.ndarray]] = {tuple(kind): [] for kind in kinds}
     for crystal in crystals:
@@ -184,7 +184,7 @@ def measure_distances(
 def measure_angles(
     crystals: Sequence[AsymmetricUnit], kinds: Iterable[Kind], *, cutoffs: Cutoffs = None
 ) -> dict[Kind, Spread]:
-    """The same for angles at the middle atom, ``("Si", "O", "Si")``, in degrees; see :func:`measure_distances`."""
+    """Collect statistics of angles at the middle atom, ``("Si", "O", "Si")``, degrees; see :func:`measure_distances`."""
     values: dict[Kind, list[np.ndarray]] = {tuple(kind): [] for kind in kinds}
     for crystal in crystals:
         for kind, (triplets, _) in zip(values, select_angles(crystal, values, cutoffs), strict=True):
@@ -203,7 +203,7 @@ def _spreads(values: dict[Kind, list[np.ndarray]]) -> dict[Kind, Spread]:
 def select_angles(
     crystal: AsymmetricUnit, kinds: Iterable[Kind], cutoffs: Cutoffs = None
 ) -> list[tuple[Int[np.ndarray, "_ 3 5"], Int[np.ndarray, " _"]]]:
-    """Angles of every kind (host).
+    """Select the angles of every kind (host).
 
     Args:
         crystal: concrete crystal.
@@ -211,7 +211,7 @@ def select_angles(
         cutoffs: longest bonds, as for :func:`plan_bonds`.
 
     Returns:
-        Per kind, triplets and how many angles of the conventional cell are equivalent to each.
+        Per kind, triplets and the number of angles of the conventional cell equivalent to each.
 
     Raises:
         ParameterError: a kind that does not occur or is given twice.
@@ -242,16 +242,16 @@ def _checked(kind: Kind, sizes: tuple[int, ...]) -> Kind:
 
 
 def _plain(kind: Sequence[str]) -> Kind:
-    """A kind of angle with its outer elements in alphabetical order."""
+    """Return a kind of angle with its outer elements in alphabetical order."""
     first, last = sorted((kind[0], kind[2]))
     return first, kind[1], last
 
 
 def _among(vectors: Float[np.ndarray, "n 3"], images: Float[np.ndarray, "m 3"]) -> Bool[np.ndarray, " n"]:
-    """Which vectors are among others."""
+    """Return whether each vector is among the others."""
     return (np.abs(vectors[:, None] - images).max(axis=-1) < _SAME).any(axis=1)
 
 
 def _first_like(vectors: Float[np.ndarray, "n 3"]) -> Int[np.ndarray, " n"]:
-    """For every vector the index of the first that equals it."""
+    """Return, for every vector, the index of the first one equal to it."""
     return (np.abs(vectors[:, None] - vectors).max(axis=-1) < _SAME).argmax(axis=1)

@@ -1,4 +1,4 @@
-"""Sites that share a position: mixed occupation (O/F, Si/Al), and atoms that cannot be where they are."""
+"""Sites that share a position: mixed occupancy (O/F, Si/Al), and checks for atoms that overlap."""
 
 from collections.abc import Sequence
 
@@ -11,22 +11,22 @@ from .sites import OCCUPANCY_ROUNDING, SHORTEST_IMAGE_DISTANCE, minimum_image
 from .symmetry import SpaceGroup, unvoigt, voigt
 from .unit import AsymmetricUnit
 
-# Sites nearer than this (Å) are one position with several species.
+# Sites closer than this (Å) are one position with several species.
 SHARED_DISTANCE = 0.01
 
 
 def shared_sites(crystal: AsymmetricUnit) -> tuple[tuple[int, ...], ...]:
-    """Groups of sites that occupy one position together (host).
+    """Find groups of sites that occupy one position together (host).
 
-    Coordinates and displacements of such sites are usually refined as one. :meth:`Crystal.create` lists shared
-    sites with the same coordinates, up to lattice translations, even where a file gives symmetry images.
+    Coordinates and displacements of such sites are usually refined as one. :meth:`Crystal.create` gives shared
+    sites the same coordinates, up to lattice translations, even if a file lists symmetry images.
 
     Args:
         crystal: the crystal.
 
     Returns:
         Tuples of site indices in ascending order, for positions with two or more sites within 0.01 Å whose
-        occupancies add up to at most 1; empty when there are none.
+        occupancies add up to at most 1; empty if there are none.
     """
     xyz, occupancy = np.asarray(crystal.xyz, dtype=float), np.asarray(crystal.occupancy, dtype=float)
     g = metric(np.asarray(crystal.cell, dtype=float))
@@ -48,7 +48,7 @@ def unite_shared_positions(
     occupancy: Float[np.ndarray, " sites"],
     labels: Sequence[str],
 ) -> tuple[Float[np.ndarray, "sites 3"], Float[np.ndarray, "sites 6"]]:
-    """Give sites on symmetry images of one position the same coordinates, after checking that they may be there.
+    """Give sites on symmetry images of one position the same coordinates, after checking that they may coincide.
 
     Args:
         group: the space group.
@@ -62,7 +62,7 @@ def unite_shared_positions(
         New ``xyz`` and ``u_aniso``.
 
     Raises:
-        SymmetryError: two sites nearer than 0.4 Å, or all sites of one position, with occupancies that add up to
+        SymmetryError: two sites closer than 0.4 Å, or all sites of one position, have occupancies that add up to
             more than 1.
     """
     xyz, u_aniso = xyz.copy(), u_aniso.copy()

@@ -11,13 +11,13 @@ from ..typing import Numbers
 from .cell import cell_from_metric, metric_derivative
 from .symmetry import SpaceGroup, rref_basis, symmetric_projector
 
-# Coordinates printed as 0.333 are 0.003 Å off in a 10 Å cell, as 0.33 some 0.03 Å.
+# Coordinates printed as 0.333 are 0.003 Å off in a 10 Å cell, those printed as 0.33 some 0.03 Å.
 SNAP_DISTANCE = 0.02
 # Tabulated occupancies have two decimals: 0.17 six times is 1.02.
 OCCUPANCY_ROUNDING = 0.0051
 # Positions on a special position stay there to rounding; this also holds for single precision.
 HELD_DISTANCE = 5e-4
-# Symmetry images closer than this are no two atoms: the position or the group is wrong.
+# Symmetry images closer than this are not two atoms: the position or the group is wrong.
 SHORTEST_IMAGE_DISTANCE = 0.4
 
 
@@ -53,14 +53,14 @@ class Site:
         return rref_basis(self.uij_projector(g_star))
 
     def uij_projector(self, g_star: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "6 6"]:
-        """Average over the site symmetry: takes any ``U_ij`` to the nearest allowed one."""
+        """Average over the site symmetry: projects any ``U_ij`` onto the nearest allowed one."""
         length = np.sqrt(np.diag(g_star))
         # N U N -> R N U N R^T with N = diag(a*), hence U -> (N^-1 R N) U (N^-1 R N)^T
         return symmetric_projector(self.stabiliser * (length[None, None, :] / length[None, :, None]))
 
 
 def minimum_image(delta: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
-    """A fractional difference reduced to [-1/2, 1/2] by lattice translations."""
+    """Reduce a fractional difference to [-1/2, 1/2] by lattice translations."""
     return delta - np.round(delta)
 
 
@@ -72,7 +72,7 @@ def analyse_site(
     label: str = "site",
     occupancy: float | None = 1.0,
 ) -> Site:
-    """Find the site symmetry of a position and snap it to the special position it sits on.
+    """Find the site symmetry of a position and snap it to the special position on which it lies.
 
     Args:
         group: the space group.
@@ -80,18 +80,18 @@ def analyse_site(
         xyz: fractional position ``(3,)``.
         snap_distance: operations that move the position by less than this (Å) belong to its site symmetry.
         label: for the error message.
-        occupancy: images may come closer than 0.4 Å when they are occupied by turns, as in a split position;
+        occupancy: images may come closer than 0.4 Å if this allows alternate occupation, as in a split position;
             ``None`` accepts any distance.
 
     Raises:
-        SymmetryError: images of the position come closer than 0.4 Å without coinciding, and the occupancy says
-            that they are there at the same time.
+        SymmetryError: images of the position come closer than 0.4 Å without coinciding, and the occupancy implies
+            that they are present simultaneously.
     """
     point = np.asarray(xyz, dtype=float)
     exact_distance = 1e-5 * np.sqrt(np.trace(g))
     delta, distance = _displacements(group, g, point)
     near = distance < snap_distance
-    # Least squares finds the point that all near operations fix; the operations that fix it are a group.
+    # Least squares finds the point fixed by all near operations; the operations that fix it form a group.
     shift = np.linalg.lstsq(np.concatenate(group.rotations[near] - np.eye(3)), -delta[near].reshape(-1), rcond=None)[0]
     exact = _displacements(group, g, point + shift)[1] < exact_distance
     # Averaging over a group projects perpendicularly, so that nothing moves along the free directions.
@@ -116,13 +116,13 @@ def analyse_site(
 def _displacements(
     group: SpaceGroup, g: Float[np.ndarray, "3 3"], xyz: Float[np.ndarray, "3"]
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, " n"]]:
-    """How far every operation moves a point modulo the lattice: fractional and in Å."""
+    """Return the displacement of a point by every operation, modulo the lattice: fractional and in Å."""
     delta = minimum_image(group.rotations @ xyz + group.translations - xyz)
     return delta, np.sqrt(np.maximum(np.einsum("ni,ij,nj->n", delta, g, delta), 0.0))
 
 
 def _orbit(group: SpaceGroup, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the operations that generate the atoms of the cell, and of its primitive part."""
+    """Return the indices of the operations that generate the atoms of the cell, and of its primitive part."""
     moved = group.rotations @ xyz + group.translations
     equal = np.abs(minimum_image(moved[:, None] - moved[None])).max(axis=-1) < 1e-5
     images = np.flatnonzero(equal.argmax(axis=1) == np.arange(len(moved)))
@@ -135,7 +135,7 @@ def _orbit(group: SpaceGroup, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def cell_basis(group: SpaceGroup, cell: Float[np.ndarray, "6"]) -> Float[np.ndarray, "6 k"]:
     """Directions in which ``(a, b, c, alpha, beta, gamma)`` may change.
 
-    The allowed metric tensors form a linear space; this is its tangent space at ``cell`` in lengths and
+    The allowed metric tensors form a linear space. This is its tangent space at ``cell`` in lengths and
     angles, which for the conventional settings is exact for steps of any size.
     """
     # G -> Rᵀ G R leaves the allowed metrics unchanged
@@ -146,9 +146,9 @@ def cell_basis(group: SpaceGroup, cell: Float[np.ndarray, "6"]) -> Float[np.ndar
 
 @lru_cache(maxsize=256)
 def has_conventional_metric(group: SpaceGroup) -> bool:
-    """Whether the allowed cells form a linear space in lengths and angles, as in every tabulated setting.
+    """Return whether the allowed cells form a linear space in lengths and angles, as in every tabulated setting.
 
-    Otherwise (a primitive setting of a body-centred tetragonal lattice, say) the tangent directions turn as the
+    Otherwise (a primitive setting of a body-centred tetragonal lattice, say) the tangent directions rotate as the
     cell changes.
     """
     bases = []

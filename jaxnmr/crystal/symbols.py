@@ -1,4 +1,4 @@
-"""Space-group symbols: what they mean, which of them leave the origin open, and what a misspelt one may have meant."""
+"""Space-group symbols: their meanings, ambiguous origins, and suggestions for misspelt ones."""
 
 import re
 from difflib import get_close_matches
@@ -7,10 +7,10 @@ import gemmi
 
 from ..errors import SymmetryError
 
-# "F d -3 m O2", "F d -3 m Z", "P 4/n m m (origin choice 2)": how programs spell ":2"
+# "F d -3 m O2", "F d -3 m Z", "P 4/n m m (origin choice 2)": spellings of ":2" in various programs
 _ORIGIN = re.compile(r"(.+?) ?(?:\(?origin (?:choice )?([12])\)?|O([12])|([SZ]))", re.IGNORECASE)
 _CHOICE = re.compile(r"(?::[12HR]| ?[HR])$", re.IGNORECASE)
-# every direction with its axis and its mirror; the unique axis of tetragonal and hexagonal groups stays in the short symbol
+# every direction with its axis and mirror; the unique axis of tetragonal and hexagonal groups stays in the short symbol
 _FULL = re.compile(
     r"(?P<unique>[A-Z] (?:4|41|42|6|63)/[a-z](?! -3)|[A-Z])"
     r"(?:(?: 21?/[a-z]){2,3}|(?: 4[12]?/[a-z])? -3 21?/[a-z]| 21?/[a-z] -3)(?: 1)?"
@@ -19,21 +19,21 @@ _HALL = re.compile(r"hall *: *", re.IGNORECASE)
 
 
 def hall_part(text: str) -> str | None:
-    """The Hall symbol of ``"hall: P 31 2"``, or of a symbol that begins with a minus, as only Hall symbols do."""
+    """Return the Hall symbol of ``"hall: P 31 2"``, or of a symbol with a leading minus, which only Hall symbols have."""
     named = _HALL.match(text)
     return text[named.end() :] if named else text if text.startswith("-") else None
 
 
 def tabulated(name: str | int, cell: tuple[float, float] | None = None) -> tuple[gemmi.SpaceGroup, ...]:
-    """The tabulated settings that a Hermann-Mauguin symbol or a number may mean.
+    """Look up the tabulated settings that a Hermann-Mauguin symbol or a number may mean.
 
     Args:
         name: the symbol, with or without blanks, or the number.
-        cell: alpha and gamma in degrees, which tell rhombohedral from hexagonal axes where the symbol does not; hexagonal
-            without them.
+        cell: alpha and gamma in degrees, which distinguish rhombohedral from hexagonal axes if the symbol does not;
+            hexagonal if not given.
 
     Returns:
-        One setting; both origins where the symbol leaves the origin open; none for an unknown symbol.
+        One setting; both origins if the symbol leaves the origin open; none for an unknown symbol.
     """
     text = " ".join(str(name).split())
     # "227:2": a number with its setting
@@ -57,7 +57,7 @@ def tabulated(name: str | int, cell: tuple[float, float] | None = None) -> tuple
 
 
 def _short(symbol: str) -> str:
-    """The short symbol of a full one, ``"F m -3 m"`` of ``"F 4/m -3 2/m"``; of others the symbol itself."""
+    """Return the short symbol of a full one, ``"F m -3 m"`` for ``"F 4/m -3 2/m"``; other symbols unchanged."""
     full = _FULL.fullmatch(re.sub(r"(:[12HR])$", "", symbol))
     if not full:
         return symbol
@@ -66,7 +66,7 @@ def _short(symbol: str) -> str:
 
 
 def unknown_symbol(name: object) -> SymmetryError:
-    """The error for a symbol that is none, with those that differ least from it."""
+    """Return the error for an unknown symbol, with the most similar known ones."""
     text = str(name).strip()
     near = near_misses(text)
     hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
@@ -79,7 +79,7 @@ def unknown_symbol(name: object) -> SymmetryError:
 
 
 def open_origin(settings: tuple[gemmi.SpaceGroup, ...]) -> SymmetryError:
-    """The error for a symbol that leaves the origin open."""
+    """Return the error for a symbol that leaves the origin open."""
     first, second = (setting.xhm() for setting in settings)
     return SymmetryError(
         f"the space group {settings[0].hm} has two origins, and the symbol does not say which: give {first!r}, or {second!r} "
@@ -89,7 +89,7 @@ def open_origin(settings: tuple[gemmi.SpaceGroup, ...]) -> SymmetryError:
 
 
 def near_misses(text: str) -> list[str]:
-    """Up to three tabulated symbols that a misspelt one may stand for, the nearest first."""
+    """Return up to three tabulated symbols that a misspelt one may mean, the most similar first."""
     plain = _plain(_CHOICE.sub("", text))
     names: dict[str, str] = {}
     for setting in gemmi.spacegroup_table():

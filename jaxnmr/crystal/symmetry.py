@@ -1,7 +1,7 @@
-"""Space groups: operations, centring, and the subspaces symmetry leaves free.
+"""Space groups: operations, centring, and the subspaces left free by symmetry.
 
 Operations come from gemmi (International Tables, volume A, all tabulated settings) or from a list of
-``x,y,z`` triplets, so that non-standard settings of a CIF are kept as they are.
+``x,y,z`` triplets, so that non-standard settings of a CIF are preserved.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ class SpaceGroup:
     """An immutable, hashable set of symmetry operations ``x' = R x + t`` (fractional).
 
     Build it with :meth:`from_name`, :meth:`from_hall` or :meth:`from_operations`. Equal groups list their
-    operations in the same order, whatever the order they were given in: an operation index means the same
+    operations in the same order, whatever the order of input: an operation index means the same
     operation for every crystal of the group.
 
     Attributes:
@@ -44,19 +44,19 @@ class SpaceGroup:
 
     @classmethod
     def from_name(cls, name: str | int | np.integer, cell: Numbers | None = None) -> "SpaceGroup":
-        """From a Hermann-Mauguin symbol (``"P 63/m"``, ``"I a -3 d"``, ``"R -3 m:R"``), a Hall symbol or a number.
+        """Look up a Hermann-Mauguin symbol (``"P 63/m"``, ``"I a -3 d"``, ``"R -3 m:R"``), a Hall symbol or a number.
 
-        Hall symbols are marked as such, ``"hall: P 31 2"``; only one that begins with a minus (``"-P 2ybc"``) needs no
-        mark, as no Hermann-Mauguin symbol does.
+        Hall symbols are marked as such, ``"hall: P 31 2"``; the mark may be omitted only with a leading minus
+        (``"-P 2ybc"``), which no Hermann-Mauguin symbol has.
 
         Args:
             name: symbol or number. Groups with two origins need ``":1"`` or ``":2"`` (or ``S``, ``Z``, ``O1``, ``O2``) at
                 the end.
-            cell: six numbers, Å and degrees, that tell rhombohedral from hexagonal axes where the symbol does not
-                (``":R"``, ``":H"``); hexagonal axes without.
+            cell: six numbers, Å and degrees, that distinguish rhombohedral from hexagonal axes if the symbol does not
+                (``":R"``, ``":H"``); hexagonal axes if not given.
 
         Raises:
-            SymmetryError: an unknown symbol, with those that are near it; a symbol that leaves the origin open.
+            SymmetryError: an unknown symbol (similar ones are suggested), or one that leaves the origin open.
         """
         found = cls.meanings(name, cell)
         if len(found) > 1:
@@ -65,7 +65,7 @@ class SpaceGroup:
 
     @classmethod
     def meanings(cls, name: str | int | np.integer, cell: Numbers | None = None) -> "tuple[SpaceGroup, ...]":
-        """As :meth:`from_name`, but with both origins where the symbol leaves the origin open."""
+        """Look up a symbol as :meth:`from_name` does, but return both origins if it leaves the origin open."""
         symbol = _symbol(name)
         hall = hall_part(symbol)
         if hall is not None:
@@ -78,7 +78,7 @@ class SpaceGroup:
 
     @classmethod
     def from_hall(cls, symbol: str) -> "SpaceGroup":
-        """From a Hall symbol (``"-P 2ybc"``), which states setting and origin without ambiguity."""
+        """Build from a Hall symbol (``"-P 2ybc"``), which specifies setting and origin unambiguously."""
         text = _unquoted(str(symbol))
         try:
             ops = gemmi.symops_from_hall(text.replace("_", " "))
@@ -88,10 +88,10 @@ class SpaceGroup:
 
     @classmethod
     def from_operations(cls, triplets: Iterable[str], name: str | None = None) -> "SpaceGroup":
-        """From ``x,y,z`` triplets (as in a CIF); the name is looked up when not given.
+        """Build from ``x,y,z`` triplets (as in a CIF); the name is looked up if not given.
 
         Raises:
-            SymmetryError: a triplet that cannot be read, or operations that form no group.
+            SymmetryError: a triplet that cannot be read, or operations that do not form a group.
         """
         triplets = list(triplets)
         try:
@@ -164,11 +164,11 @@ class SpaceGroup:
 
     @cached_property
     def polar_basis(self) -> Float[np.ndarray, "3 k"]:
-        """Directions along which the origin floats: shifting every atom along them changes nothing."""
+        """Directions along which the origin is arbitrary: shifting every atom along them changes nothing."""
         return rref_basis(self.rotations.astype(float).mean(axis=0))
 
     def metric_projector(self, g: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
-        """Average of the metric tensor over the point group: the nearest allowed one."""
+        """Average the metric tensor over the point group, giving the nearest allowed one."""
         r = self.rotations.astype(float)
         return np.einsum("nki,kl,nlj->ij", r, g, r) / len(r)
 
@@ -178,7 +178,7 @@ def _symbol(name: str | int | np.integer) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """Text without a surrounding pair of quotes; a Hall symbol may itself end in a prime."""
+    """Strip a surrounding pair of quotes; a Hall symbol may itself end in a prime."""
     text = text.strip()
     return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
@@ -189,7 +189,7 @@ def _tabulated_name(ops: gemmi.GroupOps) -> str | None:
 
 
 def _require_group(ops: list[gemmi.Op]) -> None:
-    """Raise unless the operations are integer, invertible, all different, with the identity, and closed."""
+    """Raise unless the operations are integer, invertible, distinct and closed, and include the identity."""
     den = gemmi.Op.DEN
     rotations = np.array([op.rot for op in ops], dtype=np.int64).reshape(-1, 3, 3)
     translations = np.array([op.tran for op in ops], dtype=np.int64).reshape(-1, 3)
@@ -218,19 +218,19 @@ def _require_group(ops: list[gemmi.Op]) -> None:
 def _operation_keys(
     rotations: Int[np.ndarray, "*n 3 3"], translations: Int[np.ndarray, "*n 3"]
 ) -> Int[np.ndarray, "*n"]:
-    """One integer per operation, different for different operations."""
+    """Return one integer per operation, different for different operations."""
     digits = np.concatenate([rotations.reshape(*rotations.shape[:-2], 9) + 8, translations], axis=-1)
     return digits @ (24 ** np.arange(12, dtype=np.int64))
 
 
 def rref_basis(projector: Float[np.ndarray, "n n"], tolerance: float = 1e-8) -> Float[np.ndarray, "n k"]:
-    """Columns spanning the range of a projector, in reduced echelon form.
+    """Return columns spanning the range of a projector, in reduced echelon form.
 
-    The echelon form makes each free direction start with a 1 in its own component: the refined number *is*
-    that coordinate, e.g. ``(x, 2x, z)`` gives the columns ``(1, 2, 0)`` and ``(0, 0, 1)``.
+    In echelon form each free direction starts with a 1 in its own component, so that the refined number *is*
+    that coordinate; e.g. ``(x, 2x, z)`` gives the columns ``(1, 2, 0)`` and ``(0, 0, 1)``.
 
     Args:
-        projector: the columns span the allowed space.
+        projector: matrix whose columns span the allowed space.
 
     Returns:
         As many columns as the rank.
@@ -256,12 +256,12 @@ def rref_basis(projector: Float[np.ndarray, "n n"], tolerance: float = 1e-8) -> 
 
 
 def voigt(matrix: Float[np.ndarray, "*n 3 3"]) -> Float[np.ndarray, "*n 6"]:
-    """Symmetric matrices to six numbers in CIF order 11 22 33 12 13 23."""
+    """Convert symmetric matrices to six numbers in CIF order 11 22 33 12 13 23."""
     return np.stack([matrix[..., i, j] for i, j in UIJ], axis=-1)
 
 
 def unvoigt(six: Float[np.ndarray, "*n 6"]) -> Float[np.ndarray, "*n 3 3"]:
-    """Six numbers in CIF order to symmetric matrices."""
+    """Convert six numbers in CIF order to symmetric matrices."""
     out = np.zeros((*six.shape[:-1], 3, 3), dtype=six.dtype)
     for k, (i, j) in enumerate(UIJ):
         out[..., i, j] = out[..., j, i] = six[..., k]
@@ -269,7 +269,7 @@ def unvoigt(six: Float[np.ndarray, "*n 6"]) -> Float[np.ndarray, "*n 3 3"]:
 
 
 def symmetric_projector(matrices: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "6 6"]:
-    """Projector on symmetric tensors invariant under ``T -> M T Mᵀ`` for all ``M`` of a group."""
+    """Return the projector onto symmetric tensors invariant under ``T -> M T Mᵀ`` for all ``M`` of a group."""
     unit = unvoigt(np.eye(6))
     images = np.einsum("nij,kjl,nml->nkim", matrices, unit, matrices)
     return voigt(images).mean(axis=0).T

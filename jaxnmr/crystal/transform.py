@@ -1,4 +1,4 @@
-"""The same crystal in another cell: supercells, subgroups, primitive cells (host)."""
+"""Transformation of a crystal to another cell: supercells, subgroups, primitive cells (host)."""
 
 from itertools import count, product
 from string import ascii_lowercase
@@ -26,30 +26,30 @@ def transformed(
     spacegroup: str | int | SpaceGroup | None = None,
     origin: Numbers = (0, 0, 0),
 ) -> Crystal:
-    """The same atoms described in another cell, and in a subgroup of the symmetry if wanted (host).
+    """Describe the same atoms in another cell, and optionally in a subgroup of the symmetry (host).
 
     Args:
         crystal: the crystal.
         matrix: ``(3, 3)``, the new cell vectors in terms of the old ones, as rows: ``new = matrix @ old``. (International
             Tables list them as columns of P.) They must be translations of the crystal, centring included:
-            ``((1, 0, 0), (0, 1, 0), (0, 0, 2))`` doubles c, ``((0.5, 0.5, 0), ...)`` shrinks a centred cell.
-        spacegroup: a group in the axes and origin of the new cell, of which every operation must be one of the crystal.
-            Positions that it no longer relates become sites of their own. By default all symmetry is kept that takes the
-            new lattice to itself; what was a translation becomes a centring.
+            ``((1, 0, 0), (0, 1, 0), (0, 0, 2))`` doubles c, ``((0.5, 0.5, 0), ...)`` reduces a centred cell.
+        spacegroup: a group in the axes and origin of the new cell, all of whose operations must be operations of the
+            crystal. Positions no longer related by it become separate sites. By default, all symmetry that maps the new
+            lattice onto itself is kept; former lattice translations become centrings.
         origin: new origin in fractional coordinates of the old cell.
 
     Returns:
-        The crystal with the same structure. The first part of a site that falls apart keeps its label, ``"Si1"``, the
-        others are ``"Si1a"``, ``"Si1b"`` ...
+        The crystal with the same structure. If a site splits, its first part keeps the label, ``"Si1"``, and the
+        others become ``"Si1a"``, ``"Si1b"`` ...
 
     Raises:
-        SymmetryError: vectors that are no translations, are coplanar or left-handed; a group that is not a subgroup; or
-            no group given and translations that are no multiples of 1/24 in the new cell.
+        SymmetryError: vectors that are not translations, are coplanar or left-handed; a group that is not a subgroup;
+            or, without a given group, translations that are not multiples of 1/24 in the new cell.
     """
     basis = _checked_matrix(crystal, matrix)
     to_new = np.linalg.inv(basis).T
     start = np.asarray(origin, dtype=float)
-    # operations without centring, and all translations within the new cell: together they make all atoms
+    # operations without centring, and all translations within the new cell, together generate all atoms
     shifts = _shifts(crystal.group.centring, basis)
     rotations, translations = (
         np.repeat(part[: crystal.group.order // len(crystal.group.centring)], len(shifts), axis=0)
@@ -95,9 +95,9 @@ def transformed(
 
 
 def primitive(crystal: Crystal) -> Crystal:
-    """The crystal in a reduced primitive cell, with the same sites and all of its symmetry (host).
+    """Return the crystal in a reduced primitive cell, with the same sites and all of its symmetry (host).
 
-    The operations are then in no tabulated setting. A crystal without centring is returned as it is.
+    The operations are then not in a tabulated setting. A crystal without centring is returned unchanged.
     """
     if len(crystal.group.centring) == 1:
         return crystal
@@ -105,7 +105,7 @@ def primitive(crystal: Crystal) -> Crystal:
 
 
 def primitive_basis(group: SpaceGroup, metric: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "3 3"]:
-    """Shortest vectors that span all translations, in terms of the cell vectors (host).
+    """Return the shortest vectors that span all translations, in terms of the cell vectors (host).
 
     Args:
         group: the space group.
@@ -117,7 +117,7 @@ def primitive_basis(group: SpaceGroup, metric: Float[np.ndarray, "3 3"]) -> Floa
     if len(group.centring) == 1:
         return np.eye(3)
     basis = _integer_basis(np.concatenate([np.eye(3), group.centring]) * _DEN) / _DEN
-    # a basis is reduced when no vector gets shorter by adding or subtracting others (Minkowski, in three dimensions)
+    # a basis is reduced when adding or subtracting others shortens no vector (Minkowski, in three dimensions)
     while True:
         for k, (i, j) in product(range(3), product((-1, 0, 1), repeat=2)):
             other = np.delete(basis, k, axis=0)
@@ -130,7 +130,7 @@ def primitive_basis(group: SpaceGroup, metric: Float[np.ndarray, "3 3"]) -> Floa
 
 
 def _integer_basis(rows: np.ndarray) -> np.ndarray:
-    """Three rows that span the same lattice as many rows of integers, by Euclid's algorithm in every column."""
+    """Reduce rows of integers to three that span the same lattice, by Euclid's algorithm in every column."""
     rows, basis = np.round(rows).astype(int), []
     for column in range(3):
         while len(used := np.flatnonzero(rows[:, column])) > 1:
@@ -163,7 +163,7 @@ def _checked_matrix(crystal: Crystal, given: Numbers) -> np.ndarray:
 
 
 def _shifts(centring: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Translations of the crystal that differ within the new cell, ``(n, 3)`` in its axes, zero first."""
+    """List the translations of the crystal that differ within the new cell, ``(n, 3)`` in its axes, zero first."""
     corners = np.array(list(product((0, 1), repeat=3))) @ matrix
     low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int)
     cells_ = np.array(list(product(*(range(a, b + 1) for a, b in zip(low, high, strict=True)))))
@@ -172,13 +172,13 @@ def _shifts(centring: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def _wrapped(points: np.ndarray) -> np.ndarray:
-    """Coordinates in [0, 1), rounding errors below 1 included."""
+    """Wrap coordinates into [0, 1), including those below 1 by a rounding error."""
     points = points - np.floor(points + _EXACT)
     return np.where(np.abs(points) < _EXACT, 0.0, points)
 
 
 def _group_of(crystal: Crystal, matrix: np.ndarray, rotations: np.ndarray, translations: np.ndarray) -> SpaceGroup:
-    """The group of operations given as arrays."""
+    """Build the group of operations given as arrays."""
     ticks = translations * _DEN
     if np.abs(ticks - np.round(ticks)).max() > 1e-4:
         raise SymmetryError(
@@ -198,7 +198,7 @@ def _group_of(crystal: Crystal, matrix: np.ndarray, rotations: np.ndarray, trans
 def _subgroup(
     crystal: Crystal, spacegroup: str | int | SpaceGroup, rotations: np.ndarray, translations: np.ndarray
 ) -> SpaceGroup:
-    """The wanted group, after checking that all its operations are among those of the crystal."""
+    """Return the requested group, after checking that all its operations are among those of the crystal."""
     group = spacegroup if isinstance(spacegroup, SpaceGroup) else SpaceGroup.from_name(spacegroup)
     for triplet, rotation, translation in zip(group.triplets, group.rotations, group.translations, strict=True):
         off = translations[(rotations == rotation).all(axis=(1, 2))] - translation
@@ -212,7 +212,7 @@ def _subgroup(
 
 
 def _representatives(points: np.ndarray, group: SpaceGroup) -> list[int]:
-    """One of the points ``(n, 3)`` of every orbit, the first of each."""
+    """Return the index of the first of the points ``(n, 3)`` in every orbit."""
     open_, chosen = np.ones(len(points), dtype=bool), []
     for k, point in enumerate(points):
         if open_[k]:
@@ -224,7 +224,7 @@ def _representatives(points: np.ndarray, group: SpaceGroup) -> list[int]:
 
 
 def _labels(label: str, number: int, taken: set[str]) -> list[str]:
-    """``number`` labels: the old one, then with letters behind it, none of them taken."""
+    """Return ``number`` unused labels: the old one, then the old one with appended letters."""
     letters = ("".join(word) for size in count(1) for word in product(ascii_lowercase, repeat=size))
     fresh = (name for letter in letters if (name := label + letter) not in taken)
     return [label, *(next(fresh) for _ in range(number - 1))]

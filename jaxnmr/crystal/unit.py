@@ -1,4 +1,4 @@
-"""`AsymmetricUnit`: what the functions of this package need of a `Crystal`."""
+"""`AsymmetricUnit`: the parts of a `Crystal` that the functions of this package need."""
 
 from typing import Protocol
 

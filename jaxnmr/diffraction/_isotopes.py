@@ -1,7 +1,7 @@
 """Bound coherent neutron scattering lengths of isotopes in fm, real parts at thermal energies.
 
-V. F. Sears, Neutron News 3(3), 26 (1992). Left out are nuclides whose values are only known to be about 10 fm, and strong
-absorbers whose length changes with the wavelength.
+V. F. Sears, Neutron News 3(3), 26 (1992). Omitted are nuclides whose values are only estimated as about 10 fm, and
+strong absorbers whose scattering length depends on the wavelength.
 """
 
 SCATTERING_LENGTHS_FM: dict[str, dict[int, float]] = {
@@ -45,7 +45,7 @@ SCATTERING_LENGTHS_FM: dict[str, dict[int, float]] = {
     "Pb": {204: 9.90, 206: 9.22, 207: 9.28, 208: 9.50},
     "U": {235: 10.47, 238: 8.402},
 }
-# natural elements of one stable nuclide: their length is that of the element
+# natural elements with one stable nuclide, whose length is that of the element
 MONOISOTOPIC = {
     "Be": 9, "F": 19, "Na": 23, "Al": 27, "P": 31, "Sc": 45, "Mn": 55, "Co": 59, "As": 75, "Y": 89, "Nb": 93, "Rh": 103,
     "I": 127, "Cs": 133, "La": 139, "Pr": 141, "Tb": 159, "Ho": 165, "Tm": 169, "Ta": 181, "Au": 197, "Bi": 209,

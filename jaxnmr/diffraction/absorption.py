@@ -1,4 +1,4 @@
-"""Absorption of X-rays in crystals, and what absorption within the grains of a mixture does to intensities (host)."""
+"""Absorption of X-rays in crystals, and microabsorption within the grains of a mixture (host)."""
 
 from functools import lru_cache
 
@@ -16,10 +16,10 @@ _RADII, _POLAR, _AZIMUTHS = 16, 20, 8
 
 
 def cross_sections(species: tuple[str, ...], wavelength: float) -> Float[np.ndarray, " sites"]:
-    """Photoelectric absorption of each atom, ``2 r_e lambda f''``, cm².
+    """Return the photoelectric absorption cross section of each atom, ``2 r_e lambda f''``, in cm².
 
-    Scattering out of the beam is not part of it, which matters for light elements and short wavelengths. Hydrogen and helium
-    count as transparent.
+    Scattering out of the beam is not included, although it matters for light elements and short wavelengths. Hydrogen
+    and helium count as transparent.
 
     Args:
         species: type symbols.
@@ -36,14 +36,14 @@ def cross_sections(species: tuple[str, ...], wavelength: float) -> Float[np.ndar
 def brindley(
     x: Inexact[np.ndarray, "*n"] | complex | float, two_theta: float = 90.0
 ) -> Inexact[np.ndarray, "*n"] | np.inexact:
-    """``tau``: by how much the intensity of a spherical grain differs from that of one that absorbs as the mixture does.
+    """Return Brindley's ``tau``, the intensity of a spherical grain relative to one that absorbs like the mixture.
 
-    The mean of ``exp(-(mu - mean mu) path)`` over the grain, where the path is that into the grain to a point of it and out again.
-    To first order ``1 - 0.75 x`` at every angle; the angle makes 1 % for ``|x| = 0.4``.
+    It is the mean of ``exp(-(mu - mean mu) path)`` over the grain, where the path leads into the grain to a point and
+    out again. To first order it is ``1 - 0.75 x`` at every angle; the angle contributes 1 % for ``|x| = 0.4``.
 
     Args:
-        x: ``(mu - mean mu) D``, difference of linear absorption coefficients times diameter; complex numbers pass.
-        two_theta: angle between both ways, degrees.
+        x: ``(mu - mean mu) D``, difference of linear absorption coefficients times diameter; may be complex.
+        two_theta: angle between the incident and the diffracted beam, degrees.
 
     Source: Brindley, Phil. Mag. 36, 347 (1945).
     """
@@ -53,20 +53,20 @@ def brindley(
 
 @lru_cache(maxsize=8)
 def _paths(two_theta: float) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
-    """Paths to points of a sphere of diameter 1 and out again, and the parts of its volume that they stand for."""
+    """Return paths to points of a sphere of diameter 1 and out again, with the volume fractions they represent."""
     r, of_r = np.polynomial.legendre.leggauss(_RADII)
-    # roots at the surface are smooth in the root of what is left of the radius
+    # square-root behaviour at the surface becomes smooth in the square root of the remaining radius
     left, of_left = 0.5 * (r + 1.0), 0.5 * of_r
     r, of_r = 1.0 - left**2, of_left * 2.0 * left
     cosine, of_cosine = np.polynomial.legendre.leggauss(_POLAR)
-    # beside the plane of both ways all quarters are alike
+    # off the plane of the two beams all quarters are equivalent
     azimuth = 0.5 * np.pi * (np.arange(_AZIMUTHS) + 0.5) / _AZIMUTHS
     r, cosine, azimuth = (a.ravel() for a in np.meshgrid(r, cosine, azimuth, indexing="ij"))
     weight = np.einsum("i,j,k->ijk", of_r * (1.0 - left**2) ** 2, of_cosine, np.ones(_AZIMUTHS)).ravel()
     sine = np.sqrt(1.0 - cosine**2)
     points = r[:, None] * np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), cosine], axis=1)
     half = np.radians(0.5 * two_theta)
-    # towards the source and towards the detector, about the bisecting axis z turned by 90 degrees minus theta
+    # towards the source and towards the detector; z bisects them, rotated by 90 degrees minus theta
     ways = np.array([[-np.cos(half), 0.0, np.sin(half)], [np.cos(half), 0.0, np.sin(half)]])
     along = points @ ways.T
     path = (-along + np.sqrt(along**2 + 1.0 - (r**2)[:, None])).sum(axis=1)

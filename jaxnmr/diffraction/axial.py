@@ -1,10 +1,11 @@
 """Axial-divergence asymmetry (Finger, Cox & Jephcoat 1994) as a weighted sum of shifted symmetric profiles.
 
 The aberration spreads a reflection at 2theta over apparent angles between ``2 phi_min`` and 2theta. Specimen and
-slit have the half-heights S and H at the distance L; ``shl = (S + H)/L`` and ``imbalance = |S - H|/(S + H)``. The
-density is singular at 2theta; the substitution ``delta = 2theta - (2theta - 2phi_min) u²`` removes the singularity,
-so that Gauss-Legendre in ``u`` converges fast. Unequal heights bend it at ``u = imbalance`` (but for terms of higher
-order in shl), where the quadrature is split.
+slit have the half-heights S and H and are a distance L apart; ``shl = (S + H)/L`` and
+``imbalance = |S - H|/(S + H)``. The density is singular at 2theta; the substitution
+``delta = 2theta - (2theta - 2phi_min) u²`` removes the singularity, so that Gauss-Legendre quadrature in ``u``
+converges fast. Unequal heights cause a kink at ``u = imbalance`` (up to terms of higher order in shl), where the
+quadrature is split.
 
 Source: Finger, Cox & Jephcoat, J. Appl. Cryst. 27, 892 (1994), eqs. 4 and 7; van Laar & Yelon, ibid. 17, 47 (1984).
 """
@@ -25,20 +26,20 @@ _GSAS_TABLE_SIZES = np.array([*range(2, 31, 2), *range(40, 121, 10), *range(140,
 
 
 def lowest_angle(two_theta: Values, shl: Scalar, xp: ModuleType = jnp) -> Values:
-    """``2 phi_min`` in degrees: the far end of the asymmetric tail, beyond which nothing is seen."""
+    """Return ``2 phi_min`` in degrees: the far end of the asymmetric tail, beyond which there is no intensity."""
     return xp.arccos(xp.clip(xp.sqrt(1.0 + shl * shl) * xp.cos(_DEG * two_theta), -1 + 1e-12, 1 - 1e-12)) / _DEG
 
 
 def axial_spread(two_theta: Float[ArrayT, " n"], shl: Scalar) -> Float[ArrayT, " n"]:
-    """Signed extent of the asymmetric tails in degrees, ``2theta - 2phi_min``."""
+    """Return the signed extent of the asymmetric tails in degrees, ``2theta - 2phi_min``."""
     xp = namespace(two_theta)
     return xp.where(shl > 1e-6, two_theta - lowest_angle(two_theta, shl, xp), 0.0)
 
 
 def _lowest_angle_in_single_precision(two_theta: Float[Array, "*n"], shl: Scalar) -> Float[Array, "*n"]:
-    # GSAS-II evaluates this in single precision; on sharp synchrotron peaks the rounding of the arc cosine (up to
+    # GSAS-II evaluates this in single precision. On sharp synchrotron peaks the rounding of the arc cosine (up to
     # 3e-5 degree) is the largest difference between two otherwise equal patterns, so the comparison mode rounds too
-    # (every step on its own: a compiler that fuses them rounds differently)
+    # (each step separately: a compiler that fuses them rounds differently).
     single = lambda v: jax.lax.reduce_precision(v, exponent_bits=8, mantissa_bits=23)
     degree = float(np.float32(_DEG))
     rounded = single(float(np.float32(0.01)) * single(two_theta * 100.0))
@@ -56,7 +57,7 @@ def axial_nodes(
     gsas: bool,
     imbalance: float = 0.0,
 ) -> tuple[Float[Array, "n nodes"], Float[Array, "n nodes"]]:
-    """Apparent positions and normalised weights of the shifted profiles (numpy or JAX, as the angles).
+    """Return apparent positions and normalised weights of the shifted profiles (NumPy or JAX, like the angles).
 
     Args:
         two_theta: degrees.
@@ -80,7 +81,7 @@ def axial_nodes(
     # cos²(delta) - cos²(2theta) = sin(2theta - delta) sin(2theta + delta), without cancellation
     inside = gap > 1e-18
     height = xp.sqrt(xp.where(inside, gap, 1.0))
-    # (overlap of specimen and slit) / h, with h the height that the ray gains on its way to the slit
+    # (overlap of specimen and slit) / h, where h is the height that the ray gains on its way to the slit
     reach = safe * xp.abs(cos0) / height
     density = xp.where(inside, reach - xp.maximum(1.0, imbalance * reach), 0.0)
     share = xp.abs(weight * jacobian * density / cos1)
@@ -94,7 +95,7 @@ def axial_nodes(
 
 
 def quadrature(n: int, imbalance: float = 0.0) -> tuple[Float[np.ndarray, "1 nodes"], Float[np.ndarray, "1 nodes"]]:
-    """Gauss-Legendre on [0, 1] with ``n`` nodes; with ``n`` above and ``n`` below an imbalance."""
+    """Gauss-Legendre quadrature on [0, 1] with ``n`` nodes; with a nonzero imbalance, ``n`` above it and ``n`` below."""
     x, w = np.polynomial.legendre.leggauss(n)
     x, w = 0.5 * (x + 1.0)[None], 0.5 * w[None]
     if imbalance == 0.0:
@@ -106,12 +107,12 @@ def quadrature(n: int, imbalance: float = 0.0) -> tuple[Float[np.ndarray, "1 nod
 def gsas_quadrature(
     two_theta: Float[np.ndarray, " n"], shl: float, gamma_centideg: Float[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, "n nodes"], Float[np.ndarray, "n nodes"]]:
-    """GSAS-II's nodes (host): the upper half of a rule whose size follows spread and Lorentzian width.
+    """Return GSAS-II's nodes (host): the upper half of a rule whose size depends on spread and Lorentzian width.
 
-    They are too few for laboratory data (1 to 3), so this is for comparison with GSAS-II only.
+    They are too few for laboratory data (1 to 3), so they only serve comparison with GSAS-II.
 
     Returns:
-        Abscissa and weight, unused nodes with weight 0.
+        Abscissa and weight; unused nodes have weight 0.
     """
     spread = np.abs(two_theta - np.asarray(lowest_angle(two_theta, shl, np)))
     wanted = np.where(gamma_centideg > 0, 300.0 * spread / np.maximum(gamma_centideg, 1e-9), 200.0 * spread).astype(int)
@@ -125,20 +126,20 @@ def gsas_quadrature(
     return abscissa, weight
 
 
-# extent of the axial tail over the width of a peak, and the nodes for which its profile is within 1e-4 of the converged one,
-# relative to its height: measured for Gaussian and Lorentzian profiles at 2theta from 3 to 150 degrees
+# extent of the axial tail over the peak width, and the number of nodes that brings the profile within 1e-4 of its
+# height of the converged one: measured for Gaussian and Lorentzian profiles at 2theta from 3 to 150 degrees
 _NODES = ((0.3, 4), (0.6, 6), (1.0, 8), (2.0, 14), (4.0, 24), (8.0, 48), (12.0, 80), (16.0, 96), (20.0, 128))
 _MOST_NODES = 320
 
 
 def nodes_needed(spread_over_fwhm: float) -> int:
-    """Nodes for the most asymmetric peak; tails of more than 50 widths are left to 320 nodes (host)."""
+    """Return the number of nodes for the most asymmetric peak, at most 320 for tails of more than 50 widths (host)."""
     found = next((n for limit, n in _NODES if spread_over_fwhm <= limit), 0)
     return found or min(64 * math.ceil(spread_over_fwhm / 10.0), _MOST_NODES)
 
 
 def spread_served(nodes: int) -> float:
-    """The largest extent of the axial tail over the width of a peak that so many nodes are enough for (host)."""
+    """Return the largest extent of the axial tail, over the peak width, for which this many nodes suffice (host)."""
     if nodes >= _MOST_NODES:
         return math.inf
     return max([limit for limit, n in _NODES if n <= nodes] + [10.0 * (nodes // 64) if nodes > 128 else 0.0])

@@ -1,4 +1,4 @@
-"""Backgrounds: functions that are linear in their coefficients, prepared as a matrix (host), and parts that are added to them."""
+"""Backgrounds: functions linear in their coefficients, prepared as a matrix (host), and additional parts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -24,16 +24,16 @@ class Background:
 
     Attributes:
         kind: ``"chebyshev"`` (first kind, on the fitted range scaled to [-1, 1]), ``"interpolate"`` (straight lines
-            between knots, the coefficients are the values there) or ``"points"`` (the same through points that are given, or
-            picked from the data).
-        terms: number of coefficients; ``"auto"`` for the number of Chebyshev polynomials that the data ask for (BIC).
-        knots: explicit positions in degrees; else spread over the fitted range, or picked.
+            between knots, with the values there as coefficients) or ``"points"`` (the same through points that are
+            given or picked from the data).
+        terms: number of coefficients; ``"auto"`` chooses the number of Chebyshev polynomials by the BIC.
+        knots: explicit positions in degrees; otherwise spread over the fitted range, or picked.
         spacing: ``"linear"`` or ``"log"`` (geometric) spacing of the knots.
-        heights: counts at the knots of points; estimated from the data without.
-        fixed: the heights of points are not refined.
-        peaks, humps: added to it.
-        measured: a pattern of the background alone that is added, too; ``measured_scale`` times its intensities.
-        chosen: whether terms or points were taken from the data, for reports.
+        heights: counts at the knots of points; estimated from the data if not given.
+        fixed: whether the heights of points are excluded from refinement.
+        peaks, humps: additional broad peaks and diffuse humps.
+        measured: an additional pattern of the background alone; ``measured_scale`` multiplies its intensities.
+        chosen: whether terms or points were derived from the data, for reports.
     """
 
     kind: Literal["chebyshev", "interpolate", "points"] = "chebyshev"
@@ -76,13 +76,13 @@ class Background:
     @classmethod
     @checked
     def chebyshev(cls, terms: int | Literal["auto"]) -> Self:
-        """``terms`` Chebyshev polynomials, or as many as the data ask for (``"auto"``, see `jaxnmr.diffraction.background_choice`)."""
+        """Use ``terms`` Chebyshev polynomials; ``"auto"`` for the optimal number, see `background_choice`."""
         return cls(kind="chebyshev", terms=terms)
 
     @classmethod
     @checked
     def interpolate(cls, knots: int | Iterable[float], spacing: Literal["linear", "log"] = "linear") -> Self:
-        """``knots`` is a number of knots, or their positions in degrees."""
+        """Interpolate between knots, given as their number or as positions in degrees."""
         if isinstance(knots, int):
             return cls(kind="interpolate", terms=knots, spacing=spacing)
         positions = tuple(float(k) for k in knots)
@@ -91,12 +91,12 @@ class Background:
     @classmethod
     @checked
     def points(cls, points: int | Numbers = 12, *, fixed: bool = False) -> Self:
-        """Straight lines through points.
+        """Interpolate linearly between background points.
 
         Args:
-            points: how many to pick from the data; or ``(points,)`` positions in degrees, or ``(points, 2)`` positions with
-                counts.
-            fixed: the counts there are not refined.
+            points: number of points to pick from the data; or ``(points,)`` positions in degrees, or ``(points, 2)``
+                positions with counts.
+            fixed: do not refine the counts there.
 
         Raises:
             ConventionError: points that do not increase, or of another shape.
@@ -115,34 +115,34 @@ class Background:
 
     @checked
     def with_peak(self, position: float, fwhm: float, height: float | None = None, mixing: float = 0.0) -> Self:
-        """This background with one more broad peak, see `BroadPeak`."""
+        """Return this background with another broad peak, see `BroadPeak`."""
         return replace(self, peaks=(*self.peaks, BroadPeak(position, fwhm, height, mixing)))
 
     @checked
     def with_hump(self, radius: float, u: float = 0.05, amplitude: float | None = None) -> Self:
-        """This background with diffuse scattering of one more distance of atoms, see `DebyeHump`."""
+        """Return this background with diffuse scattering from another interatomic distance, see `DebyeHump`."""
         return replace(self, humps=(*self.humps, DebyeHump(radius, u, amplitude)))
 
     @checked
     def with_measured(self, pattern: Pattern, scale: float = 1.0) -> Self:
-        """This background and a measured one, such as the pattern of the empty specimen holder.
+        """Return this background plus a measured one, such as the pattern of the empty specimen holder.
 
         Args:
-            pattern: over the same range, with the same wavelength; interpolated to the points that are fitted. Its uncertainty
-                is added to that of the specimen's pattern.
-            scale: to begin with, as the ratio of counting times.
+            pattern: over the same range and with the same wavelength; interpolated to the fitted points. Its
+                uncertainty is added to that of the specimen's pattern.
+            scale: initial scale, for example the ratio of counting times.
         """
         return replace(self, measured=pattern, measured_scale=float(scale))
 
     @property
     def resolved(self) -> bool:
-        """Whether nothing is left to be taken from the data."""
+        """True if no settings remain to be derived from the data."""
         counts = (*(p.height for p in self.peaks), *(h.amplitude for h in self.humps))
         picked = self.kind == "points" and not self.heights
         return not (self.terms == "auto" or picked or None in counts)
 
     def basis(self, x: Float[np.ndarray, " points"], low: float, high: float) -> Float[np.ndarray, "points terms"]:
-        """Basis functions at ``x`` for the fitted range ``low`` to ``high``, without the added parts."""
+        """Evaluate the basis functions at ``x`` for the fitted range ``low`` to ``high``, without the additional parts."""
         if isinstance(self.terms, str):
             raise ConventionError("how many terms the background has is not known before there are data")
         if self.kind == "chebyshev":
@@ -160,10 +160,10 @@ class Background:
     def start(
         self, x: Float[np.ndarray, " points"], y: Real[np.ndarray, " points"], low: float, high: float
     ) -> Float[np.ndarray, " terms"]:
-        """A first guess: heights that are given, or the least-squares fit to the lower envelope of the data.
+        """Return starting coefficients: given heights, or a least-squares fit to the lower envelope of the data.
 
         Args:
-            y: of the data, less the added parts.
+            y: data minus the additional parts.
         """
         if self.heights:
             return np.array(self.heights)
@@ -173,18 +173,18 @@ class Background:
         return np.linalg.lstsq(basis[chosen], y[chosen], rcond=1e-6)[0]
 
     def curve(self, x: Float[np.ndarray, " points"]) -> Float[np.ndarray, "points curves"]:
-        """The measured curve at ``x``, unscaled, as a column; none where nothing is measured (host).
+        """Return the measured curve at ``x``, unscaled, as a column; no columns without a measured background (host).
 
         Raises:
-            DataError: it does not reach over all of ``x``.
+            DataError: it does not cover all of ``x``.
         """
         return self._interpolated(x)[0]
 
     def added(self, x: Float[np.ndarray, " points"], wavelength: float) -> Float[np.ndarray, " points"]:
-        """What the added parts begin with, the measured curve included (host).
+        """Return the starting values of the additional parts, including the measured curve (host).
 
         Args:
-            wavelength: the first, Å.
+            wavelength: the first one, Å.
         """
         scale = None if self.measured is None else self.measured_scale
         own = parts.part_quantities(self.peaks, self.humps, scale, float(x[0]), float(x[-1]), 1.0)
@@ -192,9 +192,9 @@ class Background:
         return np.asarray(parts.total(x, values, self.curve(x)), dtype=float) if own else np.zeros(len(x))
 
     def variance(self, x: Float[np.ndarray, " points"]) -> Float[np.ndarray, " points"]:
-        """Variance of the measured curve at ``x``, unscaled; zero where nothing is measured (host).
+        """Return the variance of the measured curve at ``x``, unscaled; zero without a measured background (host).
 
-        That of the linear interpolation between two points; what neighbours then have in common is left out.
+        It is that of linear interpolation between two points; the resulting correlation of neighbours is neglected.
         """
         return self._interpolated(x)[1]
 
@@ -202,7 +202,7 @@ class Background:
         if self.measured is None:
             return np.zeros((len(x), 0)), np.zeros(len(x))
         of = self.measured
-        # a point between excluded regions is no neighbour, but there is no other
+        # a point between excluded regions is not a true neighbour, but there is no other
         at, y, sigma = (np.asarray(a, dtype=float)[of.included()] for a in (of.x, of.y, of.sigma))
         slack = 0.51 * max(float(np.median(np.diff(at))), float(np.median(np.diff(x))))
         if x[0] < at[0] - slack or x[-1] > at[-1] + slack:
@@ -216,7 +216,7 @@ class Background:
         return curve[:, None], ((1.0 - t) * sigma[right - 1]) ** 2 + (t * sigma[right]) ** 2
 
     def quantities(self, start: Float[Array, " terms"], low: float, high: float) -> dict[str, Quantity]:
-        """What can be refined of it, by local name (host).
+        """Return its refinable quantities by local name (host).
 
         Args:
             start: coefficients to start from.
@@ -232,10 +232,10 @@ class Background:
         return {"background": coefficients} | parts.part_quantities(self.peaks, self.humps, scale, low, high, level)
 
     def require_inside(self, low: float, high: float) -> None:
-        """Refuse points and broad peaks outside the fitted range.
+        """Raise if points or broad peaks lie outside the fitted range.
 
         Raises:
-            ConventionError: names the first.
+            ConventionError: names the first one.
         """
         given: Sequence[tuple[str, Sequence[float]]] = (
             ("a point", self.knots if self.kind == "points" else ()),

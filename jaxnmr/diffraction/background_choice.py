@@ -1,15 +1,16 @@
-"""What a background takes from the data: how many polynomials, where points lie, how high broad peaks begin (host).
+"""Background settings derived from the data: number of polynomials, positions of points, heights of peaks (host).
 
-The number of polynomials has the lowest Bayesian information criterion (Schwarz, Ann. Stat. 6, 461 (1978)) on the points between peaks,
+The number of polynomials minimises the Bayesian information criterion (Schwarz, Ann. Stat. 6, 461 (1978)) on the points
+between peaks,
 
     BIC(k) = chi²(k)/(tau s²) + k ln(n/tau)
 
-where ``s²`` is the variance of a point, in units of what is stated for it, that the richest background leaves, and ``n/tau`` how many
-independent data the ``n`` points are worth. Neighbouring residuals have wings of peaks in common that no background describes: a run of
-them is one datum, and both the misfit and the number of data count so many times too much. ``tau = 1 + 2 sum_k rho_k`` with the
-correlations ``rho_k`` of residuals ``k`` points apart, up to the first that is not positive (Bayley & Hammersley, Suppl. J. R. Stat. Soc. 8,
-184 (1946); the cut after Geyer, Stat. Sci. 7, 473 (1992)). They are those that the richest background leaves, so that waves that
-polynomials do describe are no noise.
+where ``s²`` is the variance of a point, in units of its stated variance, left by the richest background, and ``n/tau``
+is the number of independent data among the ``n`` points. Neighbouring residuals share wings of peaks that no background
+describes: a run of them is one datum, and both misfit and number of data are too large by this factor.
+``tau = 1 + 2 sum_k rho_k`` with the correlations ``rho_k`` of residuals ``k`` points apart, up to the first that is not
+positive (Bayley & Hammersley, Suppl. J. R. Stat. Soc. 8, 184 (1946); the cut after Geyer, Stat. Sci. 7, 473 (1992)).
+The residuals are those of the richest background, so that waves described by polynomials do not count as noise.
 """
 
 from dataclasses import replace
@@ -22,11 +23,11 @@ from . import background_parts as parts
 from .background import Background
 from .baseline import baseline, scatter
 
-# no more polynomials than this are chosen
+# largest number of polynomials considered
 MOST_TERMS = 24
-# the estimate follows no wave shorter than this part of the range: about the shortest of the richest polynomial
+# the estimate follows no wave shorter than this fraction of the range, about the shortest of the richest polynomial
 _WAVES = 12.0
-# a point between peaks is not further from the estimate than so many times its noise, smoothed over some neighbours
+# points between peaks deviate from the estimate by at most this multiple of their noise, smoothed over some neighbours
 _QUIET, _NEIGHBOURS = 2.0, 5
 
 
@@ -34,8 +35,9 @@ class Between(NamedTuple):
     """The pattern between its peaks.
 
     Attributes:
-        curve: an estimate of the background at every point; ``noise`` of every point.
-        quiet: the points where nothing else is seen.
+        curve: an estimate of the background at every point.
+        noise: noise of every point.
+        quiet: points with background only.
     """
 
     curve: Float[np.ndarray, " points"]
@@ -63,16 +65,16 @@ def for_data(
     sigma: Float[np.ndarray, " points"],
     wavelength: float,
 ) -> Background:
-    """A background in which nothing is left to the data.
+    """Return the background with all open settings derived from the data.
 
     Args:
-        background: perhaps with ``"auto"`` terms, points to be picked, heights to be estimated.
+        background: may have ``"auto"`` terms, points to be picked, or heights to be estimated.
         x, y, sigma: the fitted points.
-        wavelength: the first, Å.
+        wavelength: the first one, Å.
 
     Raises:
-        ConventionError: a point or a peak outside the range.
-        DataError: a measured background that does not reach over the range.
+        ConventionError: a point or peak outside the range.
+        DataError: a measured background that does not cover the range.
     """
     low, high = float(x[0]), float(x[-1])
     background.require_inside(low, high)
@@ -95,10 +97,10 @@ def chosen_terms(
     between: Between,
     also: Float[np.ndarray, "points n"],
 ) -> int:
-    """The number of Chebyshev polynomials with the lowest BIC.
+    """Return the number of Chebyshev polynomials with the lowest BIC.
 
     Args:
-        also: shapes that are fitted beside the polynomials, one column each.
+        also: shapes fitted together with the polynomials, one per column.
     """
     quiet, noise = between.quiet, between.noise
     most = int(np.clip(quiet.sum() // 4 - also.shape[1], 1, MOST_TERMS))
@@ -120,11 +122,11 @@ def chosen_terms(
 
 
 def correlation_time(residual: Float[np.ndarray, " n"], place: Int[np.ndarray, " n"]) -> float:
-    """How many points are worth one independent datum, ``1 + 2 sum rho``, at least 1.
+    """Return the number of points equivalent to one independent datum, ``1 + 2 sum rho``, at least 1.
 
     Args:
         residual: in units of its noise.
-        place: number of each point; those that are missing in between are not looked at.
+        place: index of each point; missing points in between are ignored.
     """
     whole = np.zeros(int(place[-1]) + 1)
     there = np.zeros_like(whole)
@@ -140,7 +142,7 @@ def correlation_time(residual: Float[np.ndarray, " n"], place: Int[np.ndarray, "
 
 
 def _shapes(background: Background, x: np.ndarray, wavelength: float) -> Float[np.ndarray, "points n"]:
-    """The added peaks and humps, of height 1."""
+    """Evaluate the additional peaks and humps with unit height."""
     column = lambda of, name: np.array([getattr(part, name) for part in of], dtype=float)
     peaks, humps = background.peaks, background.humps
     of_peaks = parts.peak_shapes(x, column(peaks, "position"), column(peaks, "fwhm"), column(peaks, "mixing"))
@@ -158,9 +160,9 @@ def _through_points(background: Background, x: np.ndarray, between: Between) -> 
 
 
 def _picked(x: np.ndarray, between: Between, n: int) -> tuple[float, ...]:
-    """Positions of points: closer where the curve bends, each where it is quiet."""
+    """Pick positions of points: denser where the curve bends, each at a quiet place."""
     bend = np.abs(np.gradient(np.gradient(between.curve)))
-    # straight lines between points are off by curvature times distance squared
+    # straight lines between points deviate by curvature times distance squared
     density = np.sqrt(bend)
     density = density + max(float(density.mean()), 1e-12)
     along = np.cumsum(density)
@@ -178,7 +180,7 @@ def _picked(x: np.ndarray, between: Between, n: int) -> tuple[float, ...]:
 def _with_heights(
     background: Background, x: np.ndarray, net: np.ndarray, between: Between, shapes: np.ndarray
 ) -> Background:
-    """Heights of peaks and humps that were not given, by least squares between the Bragg peaks."""
+    """Estimate missing heights of peaks and humps by least squares between the Bragg peaks."""
     quiet, noise = between.quiet, between.noise
     given = [p.height for p in background.peaks] + [h.amplitude for h in background.humps]
     unknown = np.array([of is None for of in given], dtype=bool)
@@ -188,7 +190,7 @@ def _with_heights(
     known = shapes[:, ~unknown] @ np.array([of for of in given if of is not None], dtype=float)
     columns = np.concatenate([shapes[:, unknown], basis], axis=1)[quiet] / noise[quiet, None]
     found = np.linalg.lstsq(columns, (net - known)[quiet] / noise[quiet], rcond=1e-6)[0]
-    # at a height of zero nothing depends on the position of a peak
+    # at zero height nothing depends on the position of a peak
     least = float(np.median(noise))
     values = np.array([0.0 if of is None else of for of in given])
     values[unknown] = found[: unknown.sum()]

@@ -1,4 +1,4 @@
-"""What is added to a polynomial or points: broad peaks, humps of near order and a measured curve (shapes are traceable)."""
+"""Parts added to a background: broad peaks, humps of short-range order, a measured curve (shapes are traceable)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .._arguments import checked
 from ..errors import ConventionError
 from ..typing import Array, Quantity
 
-# of a broad peak in degrees and of a distance in Å: what else is a Bragg peak, or none at all
+# limits of peak widths in degrees and of distances in Å; anything outside is a Bragg peak or not visible
 NARROWEST_DEG, DISTANCES, LARGEST_U = 0.05, (0.3, 100.0), 10.0
 PREFIX = "background_"
 
@@ -22,13 +22,13 @@ PREFIX = "background_"
 @checked
 @dataclass(frozen=True)
 class BroadPeak:
-    """A peak of the background: a sample holder, a glass, a polymer.
+    """A broad peak of the background, for example of a sample holder, a glass or a polymer.
 
     Attributes:
         position: 2theta in degrees.
         fwhm: full width at half maximum in degrees.
-        height: in counts; estimated from the data where it is ``None``.
-        mixing: Lorentzian part of the pseudo-Voigt, 0 for a Gaussian.
+        height: in counts; estimated from the data if ``None``.
+        mixing: Lorentzian fraction of the pseudo-Voigt, 0 for a Gaussian.
     """
 
     position: float
@@ -50,12 +50,12 @@ class BroadPeak:
 @checked
 @dataclass(frozen=True)
 class DebyeHump:
-    """Diffuse scattering of pairs of atoms at one distance, ``A sin(QR)/(QR) exp(-U Q²/2)``.
+    """Diffuse scattering by pairs of atoms at one distance, ``A sin(QR)/(QR) exp(-U Q²/2)``.
 
     Attributes:
         radius: the distance R in Å.
         u: mean squared deviation U of the distance in Å².
-        amplitude: A in counts; estimated from the data where it is ``None``.
+        amplitude: A in counts; estimated from the data if ``None``.
 
     Source: Debye, Ann. Phys. 351, 809 (1915).
     """
@@ -76,7 +76,7 @@ class DebyeHump:
 def peak_shapes(
     x: Float[Array, " points"], position: Float[Array, " n"], fwhm: Float[Array, " n"], mixing: Float[Array, " n"]
 ) -> Float[jax.Array, "points n"]:
-    """Pseudo-Voigt functions of height 1 (traceable)."""
+    """Evaluate pseudo-Voigt functions of height 1 (traceable)."""
     t = 4.0 * ((jnp.asarray(x)[:, None] - position) / fwhm) ** 2
     return jnp.asarray(mixing) / (1.0 + t) + (1.0 - mixing) * jnp.exp2(-t)
 
@@ -84,14 +84,14 @@ def peak_shapes(
 def hump_shapes(
     x: Float[Array, " points"], wavelength: Float[Array, ""] | float, radius: Float[Array, " n"], u: Float[Array, " n"]
 ) -> Float[jax.Array, "points n"]:
-    """``sin(QR)/(QR) exp(-U Q²/2)`` at 2theta in degrees, ``Q = 4 pi sin(theta)/lambda`` (traceable)."""
+    """Evaluate ``sin(QR)/(QR) exp(-U Q²/2)`` at 2theta in degrees, ``Q = 4 pi sin(theta)/lambda`` (traceable)."""
     q = 4.0 * np.pi * jnp.sin(jnp.deg2rad(0.5 * jnp.asarray(x)))[:, None] / wavelength
-    # sinc of JAX has a factor pi
+    # JAX's sinc includes a factor pi
     return jnp.sinc(q * radius / np.pi) * jnp.exp(-0.5 * u * q**2)
 
 
 def numbers(values: Mapping[str, Array]) -> dict[str, Array]:
-    """What of a histogram's values the added parts depend on."""
+    """Select the values of a histogram on which the additional parts depend."""
     own = {name: value for name, value in values.items() if name.startswith(PREFIX)}
     return own | {"wavelength": values["wavelength"]} if f"{PREFIX}debye_radius" in own else own
 
@@ -99,12 +99,12 @@ def numbers(values: Mapping[str, Array]) -> dict[str, Array]:
 def added(
     x: Float[Array, " points"], own: Mapping[str, Array], measured: Float[Array, "points curves"]
 ) -> dict[str, Float[jax.Array, "points n"]]:
-    """The added parts by kind, one column each (traceable).
+    """Evaluate the additional parts by kind, one column each (traceable).
 
     Args:
         x: 2theta in degrees.
-        own: as of :func:`numbers`.
-        measured: a measured curve, or none.
+        own: as returned by :func:`numbers`.
+        measured: a measured curve, or no columns.
     """
     of = lambda name: jnp.asarray(own[PREFIX + name])
     out = {}
@@ -121,14 +121,14 @@ def added(
 def total(
     x: Float[Array, " points"], own: Mapping[str, Array], measured: Float[Array, "points curves"]
 ) -> Float[jax.Array, " points"]:
-    """All added parts together; ``own`` must not be empty (traceable)."""
+    """Sum all additional parts; ``own`` must not be empty (traceable)."""
     return jnp.concatenate(list(added(x, own, measured).values()), axis=1).sum(axis=1)
 
 
 def slopes(
     x: Float[Array, " points"], own: Mapping[str, Array], measured: Float[Array, "points curves"]
 ) -> Float[jax.Array, "points numbers"]:
-    """Derivatives of :func:`total` by its numbers in the order of ``ravel_pytree`` (traceable)."""
+    """Return the derivatives of :func:`total` with respect to its numbers in ``ravel_pytree`` order (traceable)."""
     flat, rebuild = ravel_pytree(own)
     return jax.jacfwd(lambda z: total(x, rebuild(z), measured))(flat)
 
@@ -141,13 +141,13 @@ def part_quantities(
     high: float,
     level: float,
 ) -> dict[str, Quantity]:
-    """What can be refined of the added parts, by local name (host).
+    """Return the refinable quantities of the additional parts, by local name (host).
 
     Args:
         peaks, humps: with heights and amplitudes.
-        scale: of the measured curve; ``None`` where there is none.
+        scale: of the measured curve; ``None`` without one.
         low, high: the fitted range in degrees.
-        level: a usual change of counts.
+        level: size of a typical change in counts.
     """
 
     def listed(

@@ -1,9 +1,9 @@
-"""Noise and background of a pattern before anything is known of its peaks (host)."""
+"""Noise and background of a pattern, estimated before its peaks are known (host)."""
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-# of a normal distribution: standard deviation over the median of absolute values
+# for a normal distribution: standard deviation over the median of absolute values
 _ROBUST = 1.4826
 _ROUNDS = 40
 
@@ -15,13 +15,14 @@ def scatter(
     lags: tuple[int, ...] = (1, 2, 3),
     quantile: float = 0.5,
 ) -> float:
-    """How much the points scatter about their neighbours, over their uncertainties.
+    """Return the scatter of the points about their neighbours, over their uncertainties.
 
-    Second differences of points some steps apart: where a pattern was smoothed, neighbours agree better than either is known.
+    It uses second differences of points some steps apart: in a smoothed pattern, adjacent points agree better than
+    their uncertainties suggest.
 
     Args:
-        keep: the points to look at, best without peaks, which are curved too.
-        quantile: of the medians of some stretches; a low one where there are peaks.
+        keep: the points to use, preferably without peaks, which are curved, too.
+        quantile: of the medians of several stretches; low if there are peaks.
     """
     found = [0.0]
     for lag in lags:
@@ -37,7 +38,7 @@ def scatter(
 def smooth(
     y: Float[np.ndarray, " points"], weight: Float[np.ndarray, " points"], stiffness: float
 ) -> Float[np.ndarray, " points"]:
-    """The curve of least ``sum weight (y - z)² + stiffness sum (second differences of z)²``.
+    """Return the curve that minimises ``sum weight (y - z)² + stiffness sum (second differences of z)²``.
 
     Source: Eilers, Anal. Chem. 75, 3631 (2003).
     """
@@ -56,7 +57,7 @@ def smooth(
 
 
 def stiffness_of(points: float) -> float:
-    """That with which waves of so many points' length keep half of their height where weights are 1."""
+    """Return the stiffness at which waves of this length in points keep half of their height for unit weights."""
     return (points / (2.0 * np.pi)) ** 4
 
 
@@ -67,16 +68,17 @@ def baseline(
     points: float,
     trust: Float[np.ndarray, " points"] | float = 1.0,
 ) -> Float[np.ndarray, " points"]:
-    """A smooth curve below the peaks, whatever their share of the pattern; intensities may be negative.
+    """Fit a smooth curve below the peaks, whatever fraction of the pattern they occupy; intensities may be negative.
 
-    What lies above the curve by more than the noise loses its weight step by step; noise about the curve keeps it. Waves
-    shorter than ``points`` are not followed; ``trust`` is the weight of each point to begin with. Source: Baek et al., Analyst 140, 250 (2015), with the noise of every point.
+    Points above the curve by more than the noise gradually lose their weight; points within the noise keep it. Waves
+    shorter than ``points`` are not followed; ``trust`` is the initial weight of each point. Source: Baek et al.,
+    Analyst 140, 250 (2015), with the noise of every point.
     """
     from scipy.ndimage import grey_opening, uniform_filter1d
 
     stiffness = stiffness_of(points)
     full = keep * trust
-    # a first curve that no strong peak lifts: what is left when everything narrower than a third of the shortest wave is cut off
+    # a first curve that strong peaks do not lift: features narrower than a third of the shortest wave are cut off
     index = np.arange(len(y))
     whole = np.interp(index, index[keep], y[keep])
     cut = grey_opening(uniform_filter1d(whole, 5), size=max(int(points / 3.0), 9), mode="nearest")

@@ -1,9 +1,10 @@
-"""Form factors of atoms between two elements: an atomic number that need not be whole.
+"""Form factors of atoms between two elements, as a function of a continuous atomic number.
 
-Tables have whole numbers of electrons. Between them every ``f(s)`` follows the cubic through the four nearest neutral atoms whose slope at an
-element is half the difference of its neighbours (Catmull & Rom): each table is met exactly and the slope does not jump, which it would by up to an
-electron per electron for straight lines where a shell begins. From every other element both find the one between to 0.09 electrons in the
-median and 0.36 at worst, so that between neighbours a few hundredths are missed.
+Tables contain whole numbers of electrons. In between, every ``f(s)`` follows the cubic through the four nearest neutral
+atoms whose slope at an element is half the difference of its neighbours (Catmull & Rom). The tables are met exactly,
+and the slope is continuous; with straight lines it would jump by up to an electron per electron where a shell begins.
+Interpolating from every other element reproduces the one between to 0.09 electrons in the median and 0.36 at worst, so
+that the error between adjacent elements is a few hundredths.
 """
 
 from functools import lru_cache
@@ -16,12 +17,12 @@ from jaxtyping import Float
 
 from ..typing import Array
 
-# of the table of neutral atoms
+# heaviest element in the table of neutral atoms
 HEAVIEST = 97.0
 
 
 def form_factor(s_sq: Float[Array, " n"], z: Float[Array, " k"]) -> Float[Array, "n k"]:
-    """Electrons of neutral atoms of any atomic numbers, without dispersion (traceable).
+    """Return the form factors of neutral atoms of any atomic number in electrons, without dispersion (traceable).
 
     Args:
         s_sq: ``(n,)`` ``(sin θ/λ)²`` in Å⁻².
@@ -40,7 +41,7 @@ def form_factor(s_sq: Float[Array, " n"], z: Float[Array, " k"]) -> Float[Array,
 
 
 class FormFactors:
-    """:func:`form_factor` of many fits to the same reflections, with its slope (host).
+    """:func:`form_factor` with its slope, for many fits to the same reflections (host).
 
     Args:
         s_sq: ``(n,)`` Å⁻².
@@ -51,14 +52,14 @@ class FormFactors:
         self._table = (a * np.exp(-b * np.asarray(s_sq)[:, None, None])).sum(axis=-1) + c
 
     def __call__(self, z: float) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """Electrons of one atom, and their derivative by its number."""
+        """Return the electrons of one atom, and their derivative with respect to its atomic number."""
         number = int(np.clip(np.floor(z), 0.0, HEAVIEST - 1.0))
         near, t = self._table[:, number : number + 4], float(np.clip(z, 0.0, HEAVIEST)) - number
         return near @ np.array(_weights(t)), near @ np.array(_slopes(t))
 
 
 def _weights(t: Any) -> tuple[Any, ...]:
-    """Of the elements at -1, 0, 1 and 2 for a number between 0 and 1."""
+    """Return the weights of the elements at -1, 0, 1 and 2 for a number between 0 and 1."""
     return (
         0.5 * t * (-1.0 + t * (2.0 - t)),
         1.0 + 0.5 * t * t * (-5.0 + 3.0 * t),

@@ -1,8 +1,9 @@
-"""Symmetrised spherical harmonics: preferred orientation of any kind in a specimen with a fibre axis.
+"""Symmetrised spherical harmonics: general preferred orientation in a specimen with a fibre axis.
 
-The axis is the normal of a flat specimen, or the axis about which a capillary turns. What a powder pattern knows of the texture is then
-the density of poles ``h`` along the fibre axis, the inverse pole figure ``R(h)``, a function on the sphere whose mean is 1. Friedel's
-law shows its even orders only, and the Laue class leaves few functions of every order ``l``.
+The axis is the normal of a flat specimen, or the rotation axis of a capillary. A powder pattern then depends on the
+texture only through the density of poles ``h`` along the fibre axis, the inverse pole figure ``R(h)``, a function on
+the sphere with mean 1. By Friedel's law only even orders are observable, and the Laue class leaves few functions of
+each order ``l``.
 """
 
 from functools import lru_cache
@@ -20,22 +21,23 @@ from ..typing import Array
 from .reflections import laue_rotations
 
 ORDERS = (2, 4, 6, 8)
-# of an eigenvalue that is 0 or 1: what symmetry leaves of a harmonic
+# threshold for an eigenvalue that is 0 or 1, the fraction of a harmonic that survives symmetrisation
 _SOME = 1e-6
 
 
 def real_harmonics(direction: Float[Array, "*n 3"], order: int) -> list[Float[Array, "*n _"]]:
-    """Real spherical harmonics of all even orders from 2 to ``order``, orthonormal on the sphere (numpy, or traceable).
+    """Real spherical harmonics of all even orders from 2 to ``order``, orthonormal on the sphere (NumPy, or traceable).
 
     Args:
         direction: unit vectors.
         order: the highest, even.
 
     Returns:
-        Of every order ``l`` the functions ``m = 0, 1, -1, 2, -2 ... l, -l`` in columns, ``(..., 2 l + 1)``; positive ``m`` go with
-        ``cos(m phi)``, negative ones with ``sin(|m| phi)``, without the phase (-1)^m.
+        For every order ``l`` the functions ``m = 0, 1, -1, 2, -2 ... l, -l`` in columns, ``(..., 2 l + 1)``; positive
+        ``m`` denote ``cos(m phi)``, negative ones ``sin(|m| phi)``, without the phase (-1)^m.
 
-    Source: recurrences of associated Legendre functions, Abramowitz & Stegun (1964), 8.5.3, with ``sin(theta)^m`` in the plane's part.
+    Source: recurrences of associated Legendre functions, Abramowitz & Stegun (1964), 8.5.3, with ``sin(theta)^m``
+    included in the azimuthal part.
     """
     xp = namespace(direction)
     x, y, z = (direction[..., k] for k in range(3))
@@ -55,27 +57,27 @@ def real_harmonics(direction: Float[Array, "*n 3"], order: int) -> list[Float[Ar
 
 
 def numbers_of(order: int) -> tuple[int, ...]:
-    """``m`` of the columns of :func:`real_harmonics`."""
+    """Return ``m`` of the columns of :func:`real_harmonics`."""
     return (0, *(s * m for m in range(1, order + 1) for s in (1, -1)))
 
 
 def texture_basis(
     group: SpaceGroup, cell: Float[np.ndarray, "6"], order: int
 ) -> tuple[Float[np.ndarray, "harmonics k"], tuple[str, ...]]:
-    """The harmonics that the Laue class leaves, orthonormal on the sphere (host).
+    """Return the harmonics allowed by the Laue class, orthonormal on the sphere (host).
 
-    Every harmonic is averaged over the rotations of the class; those averages that are no combination of earlier ones, made orthogonal to
-    them, are the basis. A name is that of the harmonic it was made of: ``"C4.0"``, ``"C6.6"``, ``"C2.-1"``.
+    Every harmonic is averaged over the rotations of the class. Averages that are linearly independent of earlier ones
+    are orthogonalised and form the basis, named after the original harmonics: ``"C4.0"``, ``"C6.6"``, ``"C2.-1"``.
 
     Args:
         group: the space group.
-        cell: Å and degrees; harmonics are those of the frame of :func:`~jaxnmr.crystal.lattice`, a along x, c* along z.
+        cell: Å and degrees; harmonics refer to the frame of :func:`~jaxnmr.crystal.lattice`, a along x, c* along z.
         order: the highest, 2, 4, 6 or 8.
 
     Returns:
-        Coefficients of :func:`real_harmonics` of all orders, one after the other, and names.
+        Coefficients of :func:`real_harmonics` of all orders in sequence, and names.
 
-    Source: H.-J. Bunge, Texture Analysis in Materials Science (1982), where these are solved for class by class.
+    Source: H.-J. Bunge, Texture Analysis in Materials Science (1982), which derives these for each class.
     """
     return _texture_basis(group, tuple(np.asarray(cell, dtype=float).tolist()), order)
 
@@ -113,7 +115,7 @@ def _texture_basis(
 
 
 def order_of(name: str) -> int:
-    """``l`` of the name of a coefficient."""
+    """Return ``l`` from the name of a coefficient."""
     return int(name[1:].split(".")[0])
 
 
@@ -122,13 +124,14 @@ def texture_terms(
     names: tuple[str, ...],
     geometry: Literal["bragg-brentano", "debye-scherrer"],
 ) -> Float[np.ndarray, "harmonics k"]:
-    """The basis with the factors of the correction: ``1 + sum_l sqrt(4 pi/(2 l + 1)) P_l(cos psi) C_l k_l(h)`` (host).
+    """Return the basis with the factors of ``1 + sum_l sqrt(4 pi/(2 l + 1)) P_l(cos psi) C_l k_l(h)`` (host).
 
-    ``psi`` is the angle of the scattering vector and the fibre axis: 0 of a flat specimen, 90 degrees of a capillary. There, every pole
-    is seen with the density that the axis has on average on the circle at right angles to it, and such an average multiplies functions
-    of order ``l`` by ``P_l(0)`` (Funk's theorem).
+    ``psi`` is the angle between scattering vector and fibre axis: 0 for a flat specimen, 90 degrees for a capillary. In
+    the latter case every pole contributes the mean density on the circle perpendicular to the axis, and such an average
+    multiplies functions of order ``l`` by ``P_l(0)`` (Funk's theorem).
 
-    Source: R. B. Von Dreele, J. Appl. Cryst. 30, 517 (1997), and M. Järvinen, ibid. 26, 525 (1993), of cylindrical sample symmetry.
+    Source: R. B. Von Dreele, J. Appl. Cryst. 30, 517 (1997), and M. Järvinen, ibid. 26, 525 (1993), for cylindrical
+    sample symmetry.
     """
     at_right_angles = {2: -1.0 / 2.0, 4: 3.0 / 8.0, 6: -5.0 / 16.0, 8: 35.0 / 128.0}
     orders = [order_of(name) for name in names]
@@ -142,15 +145,15 @@ def harmonic_texture(
     cell: Float[Array, "6"],
     coefficients: Float[Array, " c"],
 ) -> Float[Array, " n"]:
-    """Preferred orientation in symmetrised harmonics, averaged over symmetry equivalents (traceable).
+    """Preferred-orientation factor in symmetrised harmonics, averaged over symmetry equivalents (traceable).
 
     Args:
         equivalents: Laue-equivalent hkl of each reflection.
-        terms: of :func:`texture_terms`.
+        terms: as returned by :func:`texture_terms`.
         cell: Å and degrees.
         coefficients: of the harmonics, all 0 for no texture.
     """
-    # the direction of a reciprocal vector in the frame of the lattice
+    # direction of a reciprocal-lattice vector in the frame of the lattice
     h = jnp.einsum("nki,ji->nkj", equivalents, jnp.linalg.inv(lattice(cell)))
     direction = h / jnp.linalg.norm(h, axis=-1, keepdims=True)
     order = highest_order(terms.shape[0])
@@ -161,7 +164,7 @@ def harmonic_texture(
 def texture_index(
     names: tuple[str, ...], coefficients: Float[np.ndarray, " c"]
 ) -> tuple[float, Float[np.ndarray, " c"]]:
-    """``J = 1 + sum C²/(2 l + 1)``, the mean of the squared density, 1 for no texture; and its derivatives (host).
+    """Return ``J = 1 + sum C²/(2 l + 1)``, the mean squared density, 1 without texture, and its derivatives (host).
 
     Source: Bunge (1982).
     """
@@ -173,7 +176,7 @@ def texture_index(
 def least_density(
     basis: Float[np.ndarray, "harmonics k"], names: tuple[str, ...], coefficients: Float[np.ndarray, " k"]
 ) -> tuple[float, Float[np.ndarray, "3"]]:
-    """The lowest density of poles along the fibre axis and the direction that has it, on a grid of 3 degrees (host)."""
+    """Return the lowest pole density along the fibre axis and its direction, on a grid of 3 degrees (host)."""
     points, _ = _sphere(60)
     points = np.concatenate([np.eye(3)[::-1], points[points[:, 2] > 0.0]])
     terms = texture_terms(basis, names, "bragg-brentano")
@@ -184,12 +187,12 @@ def least_density(
 
 
 def highest_order(size: int) -> int:
-    """The highest order of so many harmonics, 0 of none."""
+    """Return the highest order in a basis of this many harmonics, 0 for none."""
     return next(order for order in (0, *ORDERS) if order * (order + 3) // 2 == size)
 
 
 def _sphere(order: int) -> tuple[Float[np.ndarray, "points 3"], Float[np.ndarray, " points"]]:
-    """Points and weights that integrate products of two harmonics up to this order exactly."""
+    """Return points and weights that integrate products of two harmonics up to this order exactly."""
     z, w = np.polynomial.legendre.leggauss(order + 1)
     phi = 2.0 * np.pi * (np.arange(2 * order + 2) + 0.5) / (2 * order + 2)
     s = np.sqrt(1.0 - z * z)

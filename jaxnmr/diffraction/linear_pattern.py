@@ -1,8 +1,8 @@
-"""Derivatives of a powder pattern: its Jacobian, and products of the Jacobian's columns without writing it down.
+"""Derivatives of a powder pattern: its Jacobian, and products of its columns without storing it.
 
-Positions and widths of peaks depend on the cells and a few numbers of the instrument, however many parameters are refined;
-atoms change areas only. So derivatives at the points are taken along the areas' directions and by the few numbers, and a
-small matrix makes the columns of all parameters from the latter.
+Positions and widths of peaks depend only on the cells and a few instrument parameters, however many parameters are
+refined; atoms change only areas. Derivatives at the points are therefore taken along area directions and with respect
+to the few numbers, and a small matrix combines the latter into the columns of all parameters.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,19 +19,21 @@ from . import background_parts, corrections, profiles
 from .pattern_plan import PatternPlan
 from .phases import area_factor, line_values, phase_lines
 
-# of a total, the number of a first point, calculated points and their rows of the Jacobian: the new total
+# from a total, the index of the first point, calculated points and their rows of the Jacobian, compute the new total
 Visit = Callable[[Any, jax.Array, jax.Array, jax.Array], Any]
 
 
 class LinearPattern(NamedTuple):
-    """A pattern and its derivatives by parameters, to be had stretch by stretch.
+    """A pattern and its derivatives with respect to parameters, available stretch by stretch.
 
     Attributes:
-        columns: derivatives of the sum of peaks; first along the areas' directions, of which the last are the areas themselves.
-        mix: derivatives of numbers, axial divergence, line ratios, background coefficients and what the added parts of the
-            background depend on, by the parameters.
-        background: at the points; ``basis`` its derivatives by those last numbers.
-        shared: whether parameters share numbers; else every parameter has its own number.
+        columns: derivatives of the sum of peaks; first those along area directions, the last of which are the areas
+            themselves.
+        mix: derivatives with respect to the parameters of the numbers, axial divergence, line ratios, background
+            coefficients and the arguments of the additional background parts.
+        background: at the points.
+        basis: derivatives of the background with respect to the background coefficients and arguments above.
+        shared: whether parameters share numbers; otherwise every parameter has its own.
     """
 
     plan: PatternPlan
@@ -42,8 +44,9 @@ class LinearPattern(NamedTuple):
     shared: bool
 
     def fold(self, visit: Visit, start: Any) -> Any:
-        """``visit(total, first, calculated, jacobian)`` of the points from ``first``, stretch after stretch; rows behind the last
-        point belong to no point.
+        """Fold ``visit(total, first, calculated, jacobian)`` over stretches of points starting at ``first``.
+
+        Rows beyond the last point are padding.
         """
         plan, n = self.plan, self.mix.shape[1]
         slit = jnp.asarray(corrections.automatic_slit(plan.x)) if plan.fixed.divergence_slit == "automatic" else None
@@ -72,11 +75,11 @@ def linear_pattern(
     crystal_tangents: Mapping[str, Crystal],
     value_tangents: Mapping[str, Array],
 ) -> LinearPattern:
-    """A pattern with its derivatives (traceable).
+    """Calculate a pattern with its derivatives (traceable).
 
     Args:
         plan: of the pattern.
-        crystals, values: where.
+        crystals, values: point of evaluation.
         crystal_tangents, value_tangents: their derivatives, every leaf with a leading parameter axis.
     """
     names, gsas = plan.phase_names, plan.axial_mode == "gsas"
@@ -139,9 +142,9 @@ def linear_pattern(
 def _by_few(
     function: Callable[..., jax.Array], at: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[jax.Array, jax.Array, Float[jax.Array, "parameters numbers"] | None]:
-    """A function of few numbers: its value, derivatives by the numbers, and derivatives of the numbers by parameters.
+    """Differentiate a function of few numbers: its value, derivatives by the numbers, and of the numbers by parameters.
 
-    Where there are fewer parameters than numbers: derivatives by the parameters, and ``None``.
+    With fewer parameters than numbers: derivatives with respect to the parameters, and ``None``.
     """
     numbers, rebuild = ravel_pytree(at)
     spread = jax.vmap(lambda t: ravel_pytree(t)[0])(tangents)

@@ -1,4 +1,4 @@
-"""`PatternPlan`: the calculated powder pattern of one histogram, laid out for certain structures; derivatives are in `linear_pattern`."""
+"""`PatternPlan`: layout of the calculated powder pattern of one histogram; derivatives are in `linear_pattern`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
@@ -20,7 +20,7 @@ from .quantities import histogram_quantities
 from .records import Fixed, Instrument
 from .tiles import Tiles, plan_tiles
 
-# relative change of any interplanar distance for which a list of reflections is planned
+# relative change of interplanar distances up to which a list of reflections remains valid
 CELL_MARGIN = 5e-3
 
 
@@ -34,21 +34,22 @@ class PeakTable(NamedTuple):
 class PatternPlan(Struct):
     """A powder pattern as a function of structures and histogram parameters.
 
-    `PowderDiffraction.plan` builds it and does everything discrete on the host: reflections, background basis, which
-    peaks reach which points. :meth:`pattern` is traceable and has static shapes.
+    `PowderDiffraction.plan` builds it and determines everything discrete on the host: reflections, background basis,
+    and the points that each peak reaches. :meth:`pattern` is traceable and has static shapes.
 
     Attributes:
-        x: 2theta in degrees; ``x_blocks`` the same cut into blocks of 32.
+        x: 2theta in degrees; ``x_blocks`` the same divided into blocks of 32.
         phases: one plan per phase.
         core, tail: tiles of peaks near their centre and in their Lorentzian tail.
         background: basis functions.
-        background_start: coefficients to start from; ``background_measured`` a measured curve that is added, or none.
+        background_start: starting coefficients; ``background_measured`` an additional measured curve, or none.
         abscissa, weight: axial-divergence quadrature.
-        planned_position, planned_fwhm, planned_spread, planned_cells: what the tiles were laid out for.
+        planned_position, planned_fwhm, planned_spread, planned_cells: values for which the tiles were laid out.
         fixed: geometry of the instrument; ``instrument`` with starting values, ``background_function`` and ``cutoff`` of
             peak tails, for planning and reports.
-        axial_mode: as of `PowderDiffraction`.
-        tiles_at_once: how many are summed at a time; chosen by the kind of device, as is the ``room`` for more of them.
+        axial_mode: as for `PowderDiffraction`.
+        tiles_at_once: number of tiles summed at a time; chosen by type of device, as is the ``room`` for additional
+            tiles.
     """
 
     x: Float[Array, " points"]
@@ -85,11 +86,11 @@ class PatternPlan(Struct):
         return histogram_quantities(self.instrument, self.phases, background, self.phases[0].dispersion)
 
     def phase_tables(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> list[PhasePeaks]:
-        """Peaks of every phase (traceable)."""
+        """Calculate the peaks of every phase (traceable)."""
         return _phase_tables(self.phases, crystals, values, fixed=self.fixed, gsas=self.axial_mode == "gsas")
 
     def peak_table(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> PeakTable:
-        """All peaks of all phases, one after the other, and a dummy (traceable)."""
+        """Concatenate the peaks of all phases and a dummy (traceable)."""
         tables = self.phase_tables(crystals, values)
         joined = lambda name: jnp.concatenate([getattr(t, name) for t in tables], axis=-1)
         return self.table_of(joined("position"), joined("area"), joined("fwhm"), joined("eta"), values)
@@ -102,7 +103,7 @@ class PatternPlan(Struct):
         eta: Float[Array, " peaks"],
         values: Mapping[str, Array],
     ) -> PeakTable:
-        """Peaks of all phases together with what belongs to the whole pattern (traceable)."""
+        """Combine the peaks of all phases with the values common to the whole pattern (traceable)."""
         with_dummy = lambda of_peaks, dummy: jnp.concatenate(
             [of_peaks, jnp.full_like(of_peaks[..., :1], dummy)], axis=-1
         )
@@ -117,13 +118,13 @@ class PatternPlan(Struct):
         return PeakTable(peaks, self.background_curve(values))
 
     def background_curve(self, values: Mapping[str, Array]) -> Float[jax.Array, " points"]:
-        """The background at every point (traceable)."""
+        """Calculate the background at every point (traceable)."""
         curve = jnp.asarray(self.background) @ jnp.asarray(values["background"])
         own = background_parts.numbers(values)
         return curve + background_parts.total(self.x, own, self.background_measured) if own else curve
 
     def background_added(self, values: Mapping[str, Array]) -> dict[str, Float[np.ndarray, "points n"]]:
-        """The parts that are added to polynomials and points, by kind, one column each (host)."""
+        """Return the parts added to polynomials and points, by kind, one column each (host)."""
         own = background_parts.numbers(values)
         found = background_parts.added(self.x, own, self.background_measured) if own else {}
         return {kind: np.asarray(columns) for kind, columns in found.items()}
@@ -142,12 +143,12 @@ class PatternPlan(Struct):
         return out
 
     def pattern(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Float[jax.Array, " points"]:
-        """Calculated intensity at every point, background included (traceable)."""
+        """Calculate the intensity at every point, background included (traceable)."""
         table = self.peak_table(crystals, values)
         return self.sum_of_peaks(table.peaks, self._nodes(table.peaks)) + table.background
 
     def sum_of_peaks(self, peaks: profiles.Peaks, nodes: list[profiles.AxialNodes]) -> Float[jax.Array, " points"]:
-        """The pattern without its background (traceable)."""
+        """Calculate the pattern without its background (traceable)."""
         blocks = profiles.profile_sum(self.x_blocks, peaks, nodes, self.core, self.tail, self.tiles_at_once)
         total = blocks.reshape(-1)[: self.x.shape[0]]
         return total if self.fixed.divergence_slit == "fixed" else total * corrections.automatic_slit(self.x)
@@ -159,7 +160,7 @@ class PatternPlan(Struct):
     def laid_out(
         self, crystals: Mapping[str, Crystal], values: Mapping[str, Array], *, reflections: bool = False
     ) -> Self:
-        """The same histogram with tiles (and, on request, reflection lists) planned for these values (host)."""
+        """Return the same histogram with tiles (and, on request, reflection lists) planned for these values (host)."""
         plan = self
         if reflections:
             d_min = shortest_d(np.asarray(self.x), self.instrument)
@@ -198,11 +199,11 @@ class PatternPlan(Struct):
         observed: Float[Array, " points"],
         passes: int = 5,
     ) -> Self:
-        """Renew the intensities of Le Bail phases from the observed pattern (host).
+        """Update the intensities of Le Bail phases from the observed pattern (host).
 
         Args:
             observed: measured intensities.
-            passes: rounds of sharing out; each starts from the intensities of the one before.
+            passes: rounds of partitioning; each starts from the intensities of the previous one.
         """
         plan = self
         for _ in range(passes):
@@ -213,27 +214,27 @@ class PatternPlan(Struct):
                 start += phase.given.shape[0]
                 if phase.intensities == "lebail":
                     renewed = np.asarray(phase.given) * np.maximum(own, 0.0)
-                    # a reflection that reached zero could never come back
+                    # a reflection that reached zero could never recover
                     phase = phase.replace(given=np.maximum(renewed, 1e-6 * renewed.max()))
                 phases.append(phase)
             plan = plan.replace(phases=tuple(phases))
         return plan
 
     def negative_variance(self, values: Mapping[str, Array]) -> tuple[float, float] | None:
-        """The part of the fitted 2theta range where the Caglioti polynomial is negative, or ``None`` (host)."""
+        """Return the part of the fitted 2theta range where the Caglioti polynomial is negative, or ``None`` (host)."""
         x = np.asarray(self.x)
         negative = x[np.asarray(widths.caglioti_variance(x, values["U"], values["V"], values["W"])) < 0]
         return (float(negative[0]), float(negative[-1])) if negative.size else None
 
     def with_nodes(self, least: int) -> Self:
-        """The same plan with at least this many axial-divergence nodes, for a refinement that changes ``shl`` (host)."""
+        """Return the plan with at least this many axial-divergence nodes, for a refinement that changes ``shl`` (host)."""
         abscissa, weight = axial.quadrature(least, self.fixed.axial_imbalance)
         if self.axial_mode == "gsas" or np.shape(self.abscissa)[1] >= abscissa.shape[1]:
             return self
         return self.replace(abscissa=abscissa, weight=weight)
 
     def refreshed(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> tuple[Self, str]:
-        """A plan that is still valid at these values, and what had to be renewed (``""`` for nothing) (host)."""
+        """Return a plan valid at these values, and a description of what was renewed, ``""`` if nothing was (host)."""
         tables = compiled_phase_tables(self, crystals, values)
         position = np.concatenate([np.asarray(t.position) for t in tables], axis=1)
         fwhm = np.concatenate([np.asarray(t.fwhm) for t in tables])
@@ -245,7 +246,7 @@ class PatternPlan(Struct):
         return (self.laid_out(crystals, values), "peak windows renewed") if windows else (self, "")
 
     def outgrown(self, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> Bool[jax.Array, ""]:
-        """Whether :meth:`refreshed` would plan anything again at these values (traceable)."""
+        """Return whether :meth:`refreshed` would renew anything at these values (traceable)."""
         tables = self.phase_tables(crystals, values)
         position = jnp.concatenate([t.position for t in tables], axis=1)
         fwhm = jnp.concatenate([t.fwhm for t in tables])
@@ -253,7 +254,7 @@ class PatternPlan(Struct):
         return cells | windows
 
     def _outgrown(self, position: Any, fwhm: Any, cells: Sequence[Any], values: Mapping[str, Any]) -> tuple[Any, Any]:
-        """Whether the lists of reflections must be made again, and whether the windows of peaks (numpy or JAX)."""
+        """Return whether the reflection lists must be rebuilt, and whether the peak windows must be (NumPy or JAX)."""
         xp, shl = namespace(position), values["shl"]
         strains = [_largest_strain(cell, self.planned_cells[k]) for k, cell in enumerate(cells)]
         planned = xp.asarray(self.planned_fwhm)
@@ -267,7 +268,7 @@ class PatternPlan(Struct):
         return xp.max(xp.stack(strains)) > CELL_MARGIN, renewed
 
     def _asymmetry(self, position: Any, fwhm: Any, spread: Any) -> Any:
-        """Extent of the axial tail over the width of the most asymmetric peak that the data show (numpy or JAX)."""
+        """Return the axial tail over the width of the most asymmetric peak in the data range (NumPy or JAX)."""
         xp = namespace(position)
         x = xp.asarray(self.x)
         inside = xp.concatenate([xp.asarray(p.present) for p in self.phases]) > 0
@@ -276,21 +277,21 @@ class PatternPlan(Struct):
 
     @property
     def _asymmetry_served(self) -> float:
-        """The largest such asymmetry for which there are nodes enough."""
+        """Largest such asymmetry for which the nodes suffice."""
         if self.axial_mode == "gsas":
             return np.inf
         return axial.spread_served(np.shape(self.abscissa)[1] // (2 if self.fixed.axial_imbalance else 1))
 
 
 def shortest_d(x: Float[np.ndarray, " points"], instrument: Instrument) -> float:
-    """Smallest d whose peak can reach the data, with room for shifts and the cell margin."""
+    """Return the smallest d whose peak can reach the data, with margins for shifts and cell changes."""
     highest = min(float(x[-1]) + 1.0, 179.0)
     shortest = min(instrument.wavelengths)
     return shortest / (2.0 * np.sin(np.deg2rad(0.5 * highest))) / (1.0 + CELL_MARGIN)
 
 
 def _largest_strain(cell: Float[Array, "6"], reference: Float[Array, "6"]) -> Any:
-    """Largest relative change of any distance between two cells (numpy or JAX)."""
+    """Return the largest relative change of any distance between two cells (NumPy or JAX)."""
     xp = namespace(cell)
     outer = xp.linalg.inv(xp.linalg.cholesky(xp.asarray(metric(reference))))
     squared = xp.linalg.eigvalsh(outer @ metric(cell) @ outer.T)
@@ -300,7 +301,7 @@ def _largest_strain(cell: Float[Array, "6"], reference: Float[Array, "6"]) -> An
 def compiled_phase_tables(
     plan: PatternPlan, crystals: Mapping[str, Crystal], values: Mapping[str, Array]
 ) -> list[PhasePeaks]:
-    """`PatternPlan.phase_tables`, compiled; the program does not depend on where peaks are laid out."""
+    """`PatternPlan.phase_tables`, compiled; the program does not depend on the layout of peaks."""
     return _compiled_tables(plan.phases, crystals, values, fixed=plan.fixed, gsas=plan.axial_mode == "gsas")
 
 
@@ -328,10 +329,10 @@ def observed_over_calculated(
     values: Mapping[str, Array],
     observed: Float[Array, " points"],
 ) -> Float[jax.Array, " peaks"]:
-    """Observed over calculated intensity of every peak.
+    """Return observed over calculated intensity of every peak.
 
-    At every point the observed intensity above background is shared out in proportion to the calculated
-    contributions of the peaks, as Rietveld did; this serves R_Bragg and Le Bail extraction.
+    At every point the observed intensity above background is partitioned in proportion to the calculated
+    contributions of the peaks, following Rietveld; this serves R_Bragg and Le Bail extraction.
 
     Source: Rietveld, J. Appl. Cryst. 2, 65 (1969); Le Bail, Duroy & Fourquet, Mater. Res. Bull. 23, 447 (1988).
     """
@@ -341,12 +342,12 @@ def observed_over_calculated(
     calculated = plan.sum_of_peaks(table.peaks, nodes)
     seen = calculated > 1e-9 * jnp.max(calculated)
     share = jnp.where(seen, (observed - table.background) / jnp.where(seen, calculated, 1.0), 1.0)
-    # weighting each point with its spacing keeps unevenly spaced patterns right
+    # weighting each point by its spacing keeps unevenly spaced patterns correct
     spacing: Any = jnp.gradient(jnp.asarray(plan.x))
     if plan.fixed.divergence_slit == "automatic":
         spacing = spacing * corrections.automatic_slit(plan.x)
     along = jnp.stack([share * spacing, spacing])
-    # points of the last block that are none weigh nothing
+    # padding in the last block has zero weight
     along = jnp.pad(along, ((0, 0), (0, plan.x_blocks.size - along.shape[1]))).reshape(2, *plan.x_blocks.shape)
     own, total = profiles.profile_pull(
         plan.x_blocks, along, table.peaks, nodes, plan.core, plan.tail, plan.tiles_at_once

@@ -1,4 +1,4 @@
-"""One crystalline phase in one histogram: its reflections and everything tabulated about them."""
+"""One crystalline phase in one histogram: its reflections and all tabulated properties of them."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, Self
@@ -28,14 +28,16 @@ class PhasePlan(Struct):
 
     Attributes:
         hkl: as floats; ``multiplicity``; ``present``, 0 for padding.
-        structure: what the structure factors need.
-        equivalents: Laue-equivalent hkl, one where nothing depends on directions.
+        structure: data for the structure factors.
+        equivalents: Laue-equivalent hkl; only one if nothing depends on directions.
         march_axis: hkl; ``size_axis``, too.
-        harmonics: of the texture, as :func:`~jaxnmr.diffraction.harmonics.texture_terms`; none without.
-        quartics: Stephens' quartic forms, none without.
-        given: squared structure factors to use instead of the structure's (Le Bail, or fixed).
-        name: phase name; ``intensities`` where |F|² comes from; ``textured``; ``stephens`` and ``texture`` coefficient names;
-            ``uniaxial`` whether sizes differ along an axis; ``dispersion`` elements whose f' and f'' are parameters.
+        harmonics: of the texture, as returned by :func:`~jaxnmr.diffraction.harmonics.texture_terms`; empty without
+            texture.
+        quartics: Stephens' quartic forms; empty without anisotropic microstrain.
+        given: squared structure factors that replace those of the structure (Le Bail, or fixed).
+        name: phase name; ``intensities`` the source of |F|²; ``textured``; ``stephens`` and ``texture`` coefficient
+            names; ``uniaxial`` whether sizes differ along an axis; ``dispersion`` elements whose f' and f'' are
+            parameters.
     """
 
     hkl: Float[Array, "n 3"]
@@ -73,7 +75,7 @@ class PhasePlan(Struct):
         reflections: tuple[Int[np.ndarray, "n 3"], Int[np.ndarray, " n"]] | None = None,
         capacity: int = 0,
     ) -> Self:
-        """Enumerate and tabulate (host).
+        """Enumerate and tabulate the reflections (host).
 
         Args:
             crystal: the phase.
@@ -86,8 +88,8 @@ class PhasePlan(Struct):
             harmonics: highest order of a texture in harmonics, 0 for none.
             size_axis: hkl of the axis of uniaxial crystallites, or ``None``.
             dispersion: elements whose f' and f'' are parameters of the histogram.
-            reflections: ``(hkl, multiplicity)`` to use instead of the enumerated ones.
-            capacity: least number of rows.
+            reflections: ``(hkl, multiplicity)`` that replace the enumerated ones.
+            capacity: minimum number of rows.
         """
         cell = np.asarray(crystal.cell, dtype=float)
         if reflections is None:
@@ -127,7 +129,7 @@ class PhasePlan(Struct):
         )  # fmt: skip
 
     def relisted(self, crystal: Crystal, instrument: Instrument, d_min: float) -> Self:
-        """The same phase with its reflections enumerated again for another cell, shapes kept where possible (host)."""
+        """Return the phase with reflections enumerated again for another cell, keeping shapes if possible (host)."""
         if self.intensities == "given":
             return self
         plan = self.plan(
@@ -149,7 +151,7 @@ class PhasePlan(Struct):
         return plan.replace(given=kept)
 
     def f_squared(self, crystal: Crystal, v: Mapping[str, Array] | None = None) -> Float[Array, " n"]:
-        """Squared structure factors of a structure, or those to use instead (traceable); ``v`` as of :func:`phase_peaks`."""
+        """Return calculated or given squared structure factors (traceable); ``v`` as for :func:`phase_peaks`."""
         if self.intensities != "structure":
             return jnp.asarray(self.given)
         return self.structure.squared(crystal, self._d_star_sq(jnp.asarray(crystal.cell)), v)
@@ -157,7 +159,7 @@ class PhasePlan(Struct):
     def f_squared_and_tangents(
         self, crystal: Crystal, tangents: Crystal, v: Mapping[str, Array], v_tangents: Mapping[str, Array]
     ) -> tuple[Float[Array, " n"], Float[Array, "parameters n"]]:
-        """:meth:`f_squared` and its derivatives along many tangents, leading parameter axis, at the price of a gradient."""
+        """Return :meth:`f_squared` and its derivatives along tangents (leading axis) at the cost of one gradient."""
         if self.intensities != "structure":
             return jnp.asarray(self.given), jnp.zeros((tangents.cell.shape[0], self.given.shape[0]))
         cell = jnp.asarray(crystal.cell)
@@ -171,7 +173,7 @@ class PhasePlan(Struct):
             v_tangents[name] @ self.structure.of_element.T if name in ("f1", "f2") else getattr(tangents, name)
             for name in by_atoms
         ]
-        # one product of all that atoms can do
+        # one product for all atomic parameters
         flat = lambda arrays: jnp.concatenate([a.reshape(a.shape[0], -1) for a in arrays], axis=1)
         return value, tangents.cell @ by_cell + flat(moved) @ flat(by_atoms.values()).T
 
@@ -180,7 +182,7 @@ class PhasePlan(Struct):
 
     @property
     def highest_harmonic(self) -> int:
-        """Highest order of the harmonics of its texture, 0 without."""
+        """Highest order of the texture harmonics, 0 without texture."""
         return highest_order(self.harmonics.shape[0])
 
     @property
@@ -190,7 +192,7 @@ class PhasePlan(Struct):
 
 
 class PhaseLines(NamedTuple):
-    """Where the peaks of a phase are and how wide; ``two_theta`` is where widths and corrections are taken."""
+    """Positions and widths of the peaks of a phase; widths and corrections are evaluated at ``two_theta``."""
 
     position: Float[Array, "lines n"]
     fwhm: Float[Array, " n"]
@@ -215,16 +217,16 @@ class PhasePeaks(NamedTuple):
 def phase_peaks(
     plan: PhasePlan, crystal: Crystal, fixed: Fixed, v: Mapping[str, Array], index: int, *, gsas: bool
 ) -> PhasePeaks:
-    """Positions, areas and widths of a phase's reflections (traceable).
+    """Calculate positions, areas and widths of a phase's reflections (traceable).
 
     Args:
         plan: the phase.
         crystal: its current structure.
         fixed: geometry of the instrument.
         v: the histogram's parameters by local name.
-        index: which entry of the per-phase parameters belongs to this phase.
-        gsas: do as GSAS-II: shift the second line by ``tan(theta) Δlambda/lambda``, and take widths and intensity
-            corrections at the angle where the peak appears, offsets included, instead of the Bragg angle.
+        index: index of this phase in the per-phase parameters.
+        gsas: follow GSAS-II: shift the second line by ``tan(theta) Δlambda/lambda``, and evaluate widths and intensity
+            corrections at the apparent peak angle, offsets included, instead of the Bragg angle.
     """
     cell = jnp.asarray(crystal.cell)
     lines = phase_lines(plan, cell, fixed, line_values(v), index, gsas=gsas)
@@ -233,7 +235,7 @@ def phase_peaks(
     return PhasePeaks(lines.position, area, lines.fwhm, lines.eta, f_squared, lines.d_spacing, lines.lorentzian)
 
 
-# histogram parameters that move or widen peaks; the others change areas and background only
+# histogram parameters that move or broaden peaks; the others change only areas and background
 _OF_LINES = (
     "wavelength", "zero", "displacement", "transparency", "displace_x", "displace_y",
     "U", "V", "W", "X", "Y", "Z", "size", "size_along", "size_mix", "strain", "strain_mix",
@@ -241,14 +243,14 @@ _OF_LINES = (
 
 
 def line_values(v: Mapping[str, Array]) -> dict[str, Array]:
-    """The histogram's parameters that :func:`phase_lines` depends on."""
+    """Select the histogram parameters on which :func:`phase_lines` depends."""
     return {name: value for name, value in v.items() if name in _OF_LINES or name.startswith("stephens_")}
 
 
 def phase_lines(
     plan: PhasePlan, cell: Float[Array, "6"], fixed: Fixed, v: Mapping[str, Array], index: int, *, gsas: bool
 ) -> PhaseLines:
-    """Positions and widths, which depend on the cell and few parameters; arguments as of :func:`phase_peaks`."""
+    """Calculate positions and widths, which depend on the cell and few parameters; arguments as for :func:`phase_peaks`."""
     d_star = jnp.sqrt(plan._d_star_sq(cell))
     wavelength = v["wavelength"]
     bragg = [corrections.bragg_two_theta(d_star, wavelength[k]) for k in range(fixed.lines)]
@@ -291,8 +293,8 @@ def area_factor(
     v: Mapping[str, Array],
     index: int,
 ) -> Float[Array, " n"]:
-    """Area of a peak over its squared structure factor; arguments as of :func:`phase_peaks`."""
-    # the factor 0.01 makes scales comparable with programs that measure areas in counts x centidegree
+    """Return the area of a peak over its squared structure factor; arguments as for :func:`phase_peaks`."""
+    # the factor 0.01 makes scales comparable with those of programs that measure areas in counts x centidegree
     area = CENTIDEG * v["scale"][index] * plan.present * plan.multiplicity / volume(cell)
     area = area * corrections.lorentz_factor(two_theta)
     if fixed.radiation == "xray":

@@ -1,4 +1,4 @@
-"""`PowderDiffraction`: a powder experiment, which plans and simulates patterns of structures."""
+"""`PowderDiffraction`: a powder experiment that plans and simulates patterns of structures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,32 +25,32 @@ from .tiles import Tiles
 
 # fraction of a peak's height at which its tail is cut
 DEFAULT_CUTOFF = 5e-5
-# Å: total scattering goes to 30 inverse Å or so, and nobody refines Bragg peaks there
+# Å: total scattering extends to about 30 inverse Å, where Bragg peaks are not refined
 SHORTEST_D = 0.2
-# relative; files round it, and Kα1 stands for Kα
+# relative; files round it, and Kα1 may be used for Kα
 SAME_WAVELENGTH = 3e-3
-# of a simulated pattern: far more than any diffractometer gives, and still a small array
+# limit for a simulated pattern: far more than any diffractometer records, and still a small array
 MOST_POINTS = 5_000_000
 
 
 @checked
 @dataclass(frozen=True)
 class PowderDiffraction:
-    """A constant-wavelength powder experiment, and how its pattern is calculated.
+    """A constant-wavelength powder experiment and the settings for calculating its pattern.
 
     Attributes:
         instrument: the diffractometer; by default that of the measured pattern.
         background: background function; 6 Chebyshev terms by default.
-        phases: names of those that the specimen contains; all there are by default.
+        phases: names of the phases in the specimen; all by default.
         march_axis: by phase, hkl of a March-Dollase texture axis.
         stephens: phases with anisotropic microstrain.
         lebail: phases whose intensities are extracted rather than calculated.
         harmonics: by phase, the highest order (2, 4, 6 or 8) of a texture in symmetrised spherical harmonics.
-        size_axis: by phase, hkl of the axis along which crystallites have a size of their own.
-        dispersion: elements whose f' and f'' are parameters; as tabulated to begin with.
+        size_axis: by phase, hkl of the axis along which crystallites have a different size.
+        dispersion: elements whose f' and f'' are parameters, starting from tabulated values.
         axial_mode: ``"gsas"`` copies GSAS-II's quadrature and Kα2 formula, for comparison only.
         cutoff: tails are followed until they fall to this fraction of the peak height.
-        device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind to calculate on; by default the one JAX computes on.
+        device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the type of device; by default the one JAX computes on.
     """
 
     instrument: Instrument | None = None
@@ -73,7 +73,7 @@ class PowderDiffraction:
             tuning(self.device)
         if not 0 < self.cutoff < 1:
             raise ConventionError(f"cutoff is {self.cutoff!r}; expected a fraction of the peak height, as 5e-5")
-        # tuples: experiments are compared and hashed
+        # tuples, because experiments are compared and hashed
         for name in ("march_axis", "size_axis"):
             object.__setattr__(self, name, _axes(name, dict(getattr(self, name))))
         orders = tuple((phase, order) for phase, order in dict(self.harmonics).items())
@@ -102,13 +102,13 @@ class PowderDiffraction:
         Args:
             crystals: one crystal, or several by phase name.
             two_theta: the points in degrees: ``(points,)``, or a tuple ``(first, last, step)``.
-            like: a measured pattern whose points are taken instead (excluded regions are left out); it also gives a first
-                background, which is zero without.
-            reflections: by phase, ``(hkl, multiplicity, f_squared)`` to use as they are.
+            like: a measured pattern whose points are used instead (except excluded regions); it also provides the
+                starting background, which is zero otherwise.
+            reflections: by phase, ``(hkl, multiplicity, f_squared)`` to use unchanged.
 
         Raises:
-            ConventionError: no points, no wavelength, one that no diffractometer can have at these angles, a phase or a kind
-                of device that is not there.
+            ConventionError: no points, no wavelength, a wavelength impossible at these angles, or an unknown phase or
+                type of device.
             DataError: no reflection in range, points that do not increase.
         """
         pattern = self._points(two_theta, like)
@@ -174,19 +174,19 @@ class PowderDiffraction:
         like: Pattern | None = None,
         reflections: Mapping[str, tuple[Numbers, Numbers, Numbers]] | None = None,
     ) -> Pattern:
-        """The pattern of these structures, without noise (host); takes what :meth:`plan` takes.
+        """Simulate the pattern of these structures without noise (host); accepts the arguments of :meth:`plan`.
 
         Args:
-            values: of what can be refined, by local name (``scale``, ``size``, ``background`` ...); the others have the
-                instrument's and the usual starting values. One number stands for all of its kind.
+            values: values of refinable quantities by local name (``scale``, ``size``, ``background`` ...); the others
+                have the instrument's or default starting values. A single number applies to all elements of a quantity.
 
         Returns:
             Intensities, none below zero, with ``sigma = sqrt(max(y, 1))``.
 
         Raises:
-            ParameterError: a value of something that this experiment does not have, or one that it cannot have.
+            ParameterError: a value for a quantity that this experiment does not have, or an impossible value.
             ShapeError: the wrong number of values.
-            ConventionError, DataError: as of :meth:`plan`.
+            ConventionError, DataError: as for :meth:`plan`.
         """
         crystals = self.among(crystals)
         plan = self.plan(crystals, two_theta, like=like, reflections=reflections)
@@ -210,7 +210,7 @@ class PowderDiffraction:
         return Pattern.create(np.asarray(plan.x), y, name="simulated", instrument=plan.instrument)
 
     def quantities(self, crystals: Crystal | Mapping[str, Crystal], like: Pattern) -> dict[str, Quantity]:
-        """What can be refined in a measured pattern besides the structures, by local name (host)."""
+        """Return the refinable quantities of a measured pattern besides the structures, by local name (host)."""
         instrument, x, y = self.measured(like)
         axes, orders, sizes = dict(self.march_axis), dict(self.harmonics), dict(self.size_axis)
         kinds = [
@@ -228,11 +228,12 @@ class PowderDiffraction:
         return histogram_quantities(instrument, kinds, background.quantities(start, low, high), self.dispersion)
 
     def background_of(self, pattern: Pattern) -> Background:
-        """The background with everything in it that is left to the data: terms, points, heights (host).
+        """Return the background with all open settings derived from the data: terms, points, heights (host).
 
         Raises:
-            ConventionError: a point of it, or a broad peak, outside the fitted range; another wavelength in its measured pattern.
-            DataError: a measured background that does not reach over the range.
+            ConventionError: a point or broad peak outside the fitted range, or a measured background of another
+                wavelength.
+            DataError: a measured background that does not cover the range.
         """
         instrument, x, y = self.measured(pattern)
         of = self.background.measured
@@ -246,10 +247,10 @@ class PowderDiffraction:
         return for_data(self.background, x, y, sigma, instrument.wavelengths[0])
 
     def among(self, crystals: Crystal | Mapping[str, Crystal]) -> dict[str, Crystal]:
-        """The phases of this experiment, by name (host).
+        """Return the phases of this experiment, by name (host).
 
         Raises:
-            ConventionError: the experiment names one that is not there.
+            ConventionError: the experiment names a missing phase.
         """
         if not isinstance(crystals, Mapping):
             require_kind(crystals, Crystal, "the structure", "as of read_crystal, or several by phase name")
@@ -273,11 +274,11 @@ class PowderDiffraction:
     def measured(
         self, pattern: Pattern
     ) -> tuple[Instrument, Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
-        """Diffractometer, fitted points and intensities of a pattern, if they can belong together (host).
+        """Return diffractometer, fitted points and intensities of a pattern after checking their consistency (host).
 
         Raises:
-            ConventionError: no wavelength, or one that no diffractometer can have at these angles.
-            DataError: fewer than 3 points are fitted.
+            ConventionError: no wavelength, or one impossible at these angles.
+            DataError: fewer than 3 fitted points.
         """
         require_kind(pattern, Pattern, "what was measured", "as of read_pattern")
         instrument = self.instrument or pattern.instrument
@@ -304,7 +305,7 @@ class PowderDiffraction:
         return instrument, x, y
 
     def _points(self, two_theta: tuple[float, float, float] | Numbers | None, like: Pattern | None) -> Pattern:
-        """The pattern to calculate like; nothing was counted where only points are given."""
+        """Return the pattern that defines the points; its intensities are zero if only points are given."""
         if (two_theta is None) == (like is None):
             raise ConventionError("give two_theta=, or a pattern with the same points as like=, and not both")
         if like is not None:
@@ -314,10 +315,10 @@ class PowderDiffraction:
 
 
 def two_theta_points(first: float, last: float, step: float) -> Float[np.ndarray, " points"]:
-    """Points from ``first`` to ``last`` (included when it is on the grid), degrees.
+    """Return points from ``first`` to ``last`` (included if it is on the grid), degrees.
 
     Raises:
-        ConventionError: no step, or none in this direction.
+        ConventionError: a zero step, or one in the wrong direction.
     """
     if not (step > 0 and last > first):
         raise ConventionError(

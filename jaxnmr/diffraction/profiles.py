@@ -1,9 +1,9 @@
 """Peak profiles and the sum of peaks over the tiles of a pattern, with closed-form partial derivatives.
 
-The Jacobian of a pattern is ``sum over peaks of (d profile / d q) (d q / d parameter)`` with q the area, width,
+The Jacobian of a pattern is ``sum over peaks of (d profile / d q) (d q / d parameter)``, where q are the area, width,
 Lorentzian fraction and line positions of each peak. The first factor is computed here in one pass over the
-tiles; the second is a small table; their product is a batched matrix product. Areas depend on every parameter, the rest of q
-on few numbers only: these have columns of their own, which the parameters share.
+tiles; the second is a small table; their product is a batched matrix product. Areas depend on every parameter, the
+other q only on a few numbers: these have columns of their own, which the parameters share.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ _LORENTZ = 2.0 / np.pi
 
 
 class Peaks(NamedTuple):
-    """What the profile sum needs to know of each peak; one more (dummy, zero area) row than there are peaks.
+    """Peak properties needed by the profile sum, with one additional (dummy, zero area) row.
 
     Attributes:
         position: 2theta of each line.
@@ -55,16 +55,16 @@ class AxialNodes(NamedTuple):
 
 
 Total = TypeVar("Total")
-# of a total, the number of a first point and columns at the points from there: the new total
+# from a total, the index of the first point and the columns at the points from there, compute the new total
 Visit = Callable[[Any, jax.Array, jax.Array], Total]
-# of one tile: its block, a number, and its 16 peaks
+# for one tile: its block (a number) and its 16 peaks
 PerTile = Callable[[jax.Array, jax.Array], jax.Array]
-# of one tile: by area, fwhm, eta and each line's position, and by shl and ratios
+# for one tile: derivatives by area, fwhm, eta and each line's position, and by shl and ratios
 Partials = tuple[list[Float[jax.Array, "32 16"]], Float[jax.Array, "32 patterns"]]
 
 
 def pseudo_voigt(x: Values, fwhm: Values, eta: Values) -> Float[Array, "*n"]:
-    """Area-normalised pseudo-Voigt, ``eta L + (1 - eta) G``.
+    """Evaluate the area-normalised pseudo-Voigt, ``eta L + (1 - eta) G``.
 
     Args:
         x: offset from the peak in degrees, any shape.
@@ -72,7 +72,7 @@ def pseudo_voigt(x: Values, fwhm: Values, eta: Values) -> Float[Array, "*n"]:
         eta: Lorentzian fraction in [0, 1].
 
     Returns:
-        Density in 1/degree, shape and dtype of ``x``.
+        Density in 1/degree, with shape and dtype of ``x``.
 
     Source: Thompson, Cox & Hastings, J. Appl. Cryst. 20, 79 (1987), eq. 3.
     """
@@ -84,9 +84,9 @@ def pseudo_voigt(x: Values, fwhm: Values, eta: Values) -> Float[Array, "*n"]:
 def _over_tiles(per_tile: PerTile, tiles: Tiles, shape: tuple[int, ...], at_once: int) -> jax.Array:
     """Sum ``per_tile(block, peak ids)`` into an array of ``shape`` (blocks first), a few tiles at a time.
 
-    Batches behind the last tile in use are skipped.
+    Batches beyond the last tile in use are skipped.
     """
-    # a pattern without tails has no tiles of them
+    # a pattern without tails has no tail tiles
     batch = max(1, min(at_once, tiles.capacity))
     blocks, peaks = (jnp.asarray(tiles.block).reshape(-1, batch), jnp.asarray(tiles.peaks).reshape(-1, batch, PEAKS))
     live = jnp.arange(blocks.shape[0]) * batch < tiles.used
@@ -102,7 +102,7 @@ def _over_tiles(per_tile: PerTile, tiles: Tiles, shape: tuple[int, ...], at_once
 
 @jax.custom_batching.custom_vmap
 def _most(used: jax.Array) -> jax.Array:
-    """A number of batches of tiles; of several lanes the largest, so that they go through their tiles together."""
+    """Return a number of batches of tiles; for several lanes the largest, so that they process their tiles together."""
     return used
 
 
@@ -112,7 +112,7 @@ def _most_of_lanes(size: int, batched: Any, used: jax.Array) -> tuple[jax.Array,
 
 
 def _over_nodes(step: Callable[[Any], Total], start: Total, node_columns: Any) -> Total:
-    """Accumulate ``step(columns of one node)`` over all nodes; compiled once however many there are."""
+    """Accumulate ``step(columns of one node)`` over all nodes; compiled once, whatever their number."""
     add = lambda total, columns: (jax.tree.map(jnp.add, total, step(columns)), None)
     return jax.lax.scan(add, start, jax.tree.map(lambda c: jnp.moveaxis(c, -1, 0), node_columns))[0]
 
@@ -125,7 +125,7 @@ def profile_sum(
     tail: Tiles,
     at_once: int,
 ) -> Float[jax.Array, "blocks 32"]:
-    """Sum of all peaks at all points, ``at_once`` tiles at a time (see `Tuning`)."""
+    """Sum all peaks at all points, ``at_once`` tiles at a time (see `Tuning`)."""
     x_blocks = jnp.asarray(x_blocks)
     lines = [(node.position, node.share * ratio) for node, ratio in zip(nodes, peaks.ratio, strict=True)]
     centroids = [_centroid(node) for node in nodes]
@@ -153,7 +153,7 @@ def profile_sum(
 def _pseudo_voigts(
     columns: list[tuple[jax.Array, jax.Array]], x: jax.Array, lorentz: jax.Array, gauss: jax.Array, inverse: jax.Array
 ) -> jax.Array:
-    """Profiles of peaks at points ``x``, added up over axial nodes with their shares."""
+    """Evaluate profiles of peaks at points ``x``, summed over axial nodes with their shares."""
     total: jax.Array | float = 0.0
     for position, share in columns:
         t2 = ((x - position) * inverse) ** 2
@@ -170,9 +170,9 @@ def profile_pull(
     tail: Tiles,
     at_once: int,
 ) -> Float[jax.Array, "k peaks"]:
-    """Sums over all points of every peak's profile of unit area times ``along``: the transpose of :func:`profile_sum` by areas.
+    """Sum every peak's unit-area profile times ``along`` over all points: the transpose of :func:`profile_sum` by areas.
 
-    It costs as much as the sum itself, less than half of what its reverse mode takes.
+    It costs as much as the sum itself, less than half the cost of its reverse mode.
     """
     x_blocks, along = jnp.asarray(x_blocks), jnp.asarray(along)
     lines = [(node.position, node.share * ratio) for node, ratio in zip(nodes, peaks.ratio, strict=True)]
@@ -214,10 +214,11 @@ def _centroid(node: AxialNodes) -> Float[jax.Array, " peaks"]:
 
 
 class ProfileColumns(NamedTuple):
-    """Derivatives of the sum of peaks, side by side: along directions of areas, by numbers, by shl and by each line's ratio.
+    """Derivatives of the sum of peaks, side by side: along area directions, by numbers, by shl and by each line's ratio.
 
     Attributes:
-        by_area: derivatives of areas along any number of directions. (Along the areas themselves the pattern changes by itself.)
+        by_area: derivatives of areas along any number of directions. (Along the areas themselves, the pattern is its
+            own derivative.)
         by_line: derivatives of fwhm, eta and the position of each line by a few numbers.
     """
 
@@ -228,13 +229,13 @@ class ProfileColumns(NamedTuple):
     by_line: Float[Array, "quantities peaks numbers"]
 
     def fold(self, core: Tiles, tail: Tiles, at_once: int, visit: Visit[Total], start: Total) -> Total:
-        """``visit(total, first, columns)`` of the points from ``first``, ``(rows, columns)``, stretch after stretch.
+        """Fold ``visit(total, first, columns)`` over stretches of points from ``first``; columns are ``(rows, columns)``.
 
-        Stretches are so short that their columns stay in a core's cache: what is not written down is not read again. There is
-        no reverse mode. Rows behind the last point belong to no point.
+        Stretches are short enough for their columns to stay in a core's cache, so that they are never written to
+        memory. There is no reverse mode. Rows beyond the last point are padding.
 
         Args:
-            at_once: tiles at a time, and the blocks of a stretch.
+            at_once: number of tiles at a time, and of blocks in a stretch.
         """
         blocks = self.x_blocks.shape[0]
         length = blocks if at_once >= core.capacity + tail.capacity else min(at_once, blocks)
@@ -264,7 +265,7 @@ class ProfileColumns(NamedTuple):
         partials: Callable[..., Partials],
         at_once: int,
     ) -> Float[jax.Array, "length 32 all"]:
-        """Columns with the tiles from ``first`` to ``stop`` added; ``offset`` is the first block."""
+        """Add the tiles from ``first`` to ``stop`` to the columns; ``offset`` is the first block."""
         batch = min(at_once, tiles.capacity)
         blocks, peaks = jnp.asarray(tiles.block), jnp.asarray(tiles.peaks)
 
@@ -287,7 +288,7 @@ class ProfileColumns(NamedTuple):
 
 
 def _first_tiles(tiles: Tiles, edges: jax.Array) -> jax.Array:
-    """The first tile of the blocks from each edge on; tiles are sorted by block."""
+    """Return the first tile of the blocks from each edge on; tiles are sorted by block."""
     used = jnp.arange(tiles.capacity) < tiles.used
     return jnp.sum((jnp.asarray(tiles.block) < edges[:, None]) & used, axis=1)
 
@@ -295,7 +296,7 @@ def _first_tiles(tiles: Tiles, edges: jax.Array) -> jax.Array:
 def _core_partials(
     x: Float[jax.Array, "32 1"], ids: Int[jax.Array, "16"], peaks: Peaks, nodes: Sequence[AxialNodes]
 ) -> Partials:
-    """Closed-form derivatives of the pseudo-Voigts of one tile, summed over axial nodes."""
+    """Return closed-form derivatives of the pseudo-Voigts of one tile, summed over axial nodes."""
     inverse, eta, area = 1.0 / peaks.fwhm[ids], peaks.eta[ids], peaks.area[ids]
     zero = jnp.zeros((x.shape[0], ids.shape[0]), dtype=x.dtype)
 
@@ -330,7 +331,7 @@ def _core_partials(
 def _tail_partials(
     x: Float[jax.Array, "32 1"], ids: Int[jax.Array, "16"], peaks: Peaks, nodes: Sequence[AxialNodes]
 ) -> Partials:
-    """The same for the Lorentzian tails, with each line's nodes replaced by their centroid."""
+    """Return the same for the Lorentzian tails, with each line's nodes replaced by their centroid."""
     fwhm, eta, area = peaks.fwhm[ids], peaks.eta[ids], peaks.area[ids]
     quarter = 0.25 * fwhm * fwhm
     by_area = by_fwhm = by_shl = 0.0
@@ -352,6 +353,6 @@ def _tail_partials(
 
 
 def block_points(x: Float[np.ndarray, " points"]) -> Float[np.ndarray, "blocks 32"]:
-    """Cut points into blocks of 32; the last is filled up with its last point (host)."""
+    """Divide points into blocks of 32; the last is padded with its last point (host)."""
     padded = np.concatenate([x, np.full(-len(x) % POINTS, x[-1])])
     return padded.reshape(-1, POINTS)

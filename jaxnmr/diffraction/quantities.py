@@ -1,4 +1,4 @@
-"""What can be refined in a histogram: names, units, bounds and typical step sizes, in one table."""
+"""Refinable quantities of a histogram: names, units, bounds and typical step sizes, in one table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,14 +14,14 @@ INF = np.inf
 
 
 class DescribedPhase(Protocol):
-    """What of a phase decides what can be refined.
+    """Properties of a phase that determine its refinable quantities.
 
     Attributes:
         name: of the phase.
         textured: whether it has a March-Dollase texture.
         stephens: names of coefficients of anisotropic microstrain.
         texture: names of coefficients of texture in harmonics.
-        uniaxial: whether its crystallites have another size along an axis.
+        uniaxial: whether its crystallites have a different size along an axis.
     """
 
     @property
@@ -52,13 +52,13 @@ def histogram_quantities(
     background: Mapping[str, Quantity],
     elements: Sequence[str] = (),
 ) -> dict[str, Quantity]:
-    """The quantities of a histogram by local name, with values from its instrument (host).
+    """Return the quantities of a histogram by local name, with values from its instrument (host).
 
     Args:
-        instrument: which values it starts from.
+        instrument: provides the starting values.
         plans: the phases.
-        background: the quantities of that.
-        elements: with f' and f''.
+        background: the quantities of the background.
+        elements: those with refinable f' and f''.
     """
     i = instrument
     phases = tuple(p.name for p in plans)
@@ -122,7 +122,7 @@ def histogram_quantities(
         table["displace_y"] = number(0.0, "µm", scale=10.0, doc="capillary displacement along the beam")
         table["absorption"] = number(i.mu_r, "", 0.0, 30.0, 0.1, "capillary absorption, mu R")
     isotropic = np.array([not p.stephens for p in plans])
-    if not isotropic.all():  # the other phases have their own strain
+    if not isotropic.all():  # the other phases have anisotropic strain instead
         table["strain"] = replace(table["strain"], basis=np.eye(n)[:, isotropic])
     if any(p.textured for p in plans):
         textured = np.array([p.textured for p in plans])

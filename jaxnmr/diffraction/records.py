@@ -1,4 +1,4 @@
-"""What is measured, and with what: the `Pattern` and `Instrument` records."""
+"""Measured data and their instrument: the `Pattern` and `Instrument` records."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from ..errors import ConventionError, DataError, ShapeError
 from ..typing import Array, Numbers
 from ..units import photon_energy_ev
 
-# goniometers and cameras, detectors of powder lines
+# radii of goniometers and cameras
 RADII_MM = (25.0, 2e4)
 # Kα1, the mean and Kα2 of the usual tubes in Å (International Tables C, 4.2.2)
 TUBES = {
@@ -27,14 +27,14 @@ _LONGEST_XRAY = 4.0
 
 @dataclass(frozen=True)
 class Fixed:
-    """What of an `Instrument` no refinement changes: patterns that agree in it are calculated by the same program.
+    """Properties of an `Instrument` that no refinement changes; patterns with equal ones share a compiled program.
 
     Attributes:
-        radiation, geometry, radius_mm: as of `Instrument`.
+        radiation, geometry, radius_mm: as for `Instrument`.
         lines: number of wavelengths.
         monochromator: whether a crystal monochromator polarises.
         axial_imbalance: ``|S - H|/(S + H)``.
-        divergence_slit: as of `Instrument`.
+        divergence_slit: as for `Instrument`.
     """
 
     radiation: Literal["xray", "neutron"]
@@ -49,7 +49,7 @@ class Fixed:
 @checked
 @dataclass(frozen=True)
 class Instrument:
-    """A constant-wavelength diffractometer: fixed geometry, and starting values of what can be refined.
+    """A constant-wavelength diffractometer: fixed geometry, and starting values of refinable quantities.
 
     Attributes:
         radiation: ``"xray"`` or ``"neutron"``.
@@ -60,18 +60,18 @@ class Instrument:
         polarization: fraction of the beam polarised perpendicular to the diffraction plane
             (0.5: unpolarised laboratory tube, about 0.99: synchrotron). Not used for neutrons.
         monochromator_deg: 2theta of a crystal monochromator, in the incident or the diffracted beam; replaces
-            ``polarization`` when given.
-        divergence_slit: ``"fixed"``, or ``"automatic"``: opens with the angle so that the same length of a flat specimen is
-            irradiated, and the calculated peaks are multiplied by sin(theta). ``None`` is fixed, unless the file of a
-            pattern says something else.
+            ``polarization`` if given.
+        divergence_slit: ``"fixed"``, or ``"automatic"``: opens with the angle so that a constant length of a flat
+            specimen is irradiated, and the calculated peaks are multiplied by sin(theta). ``None`` means fixed, unless
+            the file of a pattern says otherwise.
         zero: 2theta offset in degrees, added to the calculated position.
         U, V, W: Gaussian variance, ``U tan² + V tan + W`` in centidegree² (GSAS convention).
         X, Y, Z: Lorentzian FWHM, ``X / cos + Y tan + Z`` in centidegree.
         shl: axial divergence ``(S + H)/L``.
         axial_ratio: ``S/H``, height of the specimen over that of the receiving slit.
         mu_r: absorption coefficient times radius of a capillary (Debye-Scherrer only).
-        optics: what else a file says is in the beam, for reports.
-        name: where it came from.
+        optics: other optical elements in the beam according to the file, for reports.
+        name: its origin, for example a file name.
     """
 
     radiation: Literal["xray", "neutron"] = "xray"
@@ -107,7 +107,7 @@ class Instrument:
                 raise ConventionError(f"wavelength {wavelength:g} Å; expected between 0.05 and 20 Å (not nm, not keV)")
         if len(self.wavelengths) == 2 and self.radiation == "xray":
             first, second = self.wavelengths
-            # no doublet of a tube lies further apart than this; λ/2 and Kβ do
+            # no doublet of a tube is further apart than this, but λ/2 and Kβ are
             if 1.0 < first / second < 1.02 and self.ratio < 1.0:
                 raise ConventionError(
                     f"the wavelengths {first:g} and {second:g} Å are Kα2 before Kα1: the shorter one is the stronger; give "
@@ -164,7 +164,7 @@ class Instrument:
 
     @property
     def fixed(self) -> Fixed:
-        """The part that is no starting value."""
+        """The part without starting values."""
         return Fixed(
             radiation=self.radiation, geometry=self.geometry, radius_mm=self.radius_mm, lines=len(self.wavelengths),
             monochromator=self.monochromator_deg is not None, axial_imbalance=self.axial_imbalance,
@@ -172,16 +172,16 @@ class Instrument:
         )  # fmt: skip
 
     def replace(self, **changes: Any) -> "Instrument":
-        """A checked copy with some values changed; the ratio of two lines goes with the second of them."""
+        """Return a checked copy with some values changed; the ratio of two lines is dropped along with the second line."""
         lines = changes.get("wavelengths", (0, 0))
         if isinstance(lines, list | tuple) and len(lines) < 2:
             changes = {"ratio": Instrument.ratio} | changes
         return replace(self, **changes)
 
     def require_wavelength(self) -> "Instrument":
-        """This instrument, or a `ConventionError` when it has no wavelength, or one that looks like nm or keV.
+        """Return this instrument, or raise `ConventionError` if its wavelength is missing or looks like nm or keV.
 
-        Units are questioned here, where all is known: a wavelength may come before the radiation and the geometry.
+        Units are checked here, where everything is known: a wavelength may be set before radiation and geometry.
         """
         if not self.wavelengths:
             raise ConventionError(
@@ -197,7 +197,7 @@ def _require_angstroms(wavelength: float, *, tube: bool) -> None:
     """Refuse X-ray wavelengths that are lines of tubes in nm, or energies.
 
     Raises:
-        ConventionError: with the wavelength that may be meant.
+        ConventionError: suggests the wavelength that may be meant.
     """
     nearest = min(_LINES, key=lambda line: abs(10.0 * wavelength / line - 1.0))
     if tube and abs(10.0 * wavelength / nearest - 1.0) < 1e-3:
@@ -220,9 +220,9 @@ class Pattern(Struct):
         y: intensity (counts, or any linear scale).
         sigma: standard uncertainty of ``y``, positive.
         excluded: ``((low, high), ...)`` regions in degrees that are not fitted.
-        name: where it came from.
-        instrument: what the file says about the diffractometer, or ``None``.
-        notes: sentences about how the data were read that the reader of a result must know.
+        name: its origin, for example a file name.
+        instrument: information on the diffractometer from the file, or ``None``.
+        notes: sentences on how the data were read that readers of a result must know.
     """
 
     x: Float[Array, " points"]
@@ -251,10 +251,10 @@ class Pattern(Struct):
         Args:
             x: 2theta in degrees, strictly increasing.
             y: intensities, finite; negative ones (net intensities) need uncertainties.
-            sigma: standard uncertainties; ``sqrt(max(y, 1))`` (counting statistics) when not given.
+            sigma: standard uncertainties; by default ``sqrt(max(y, 1))`` (counting statistics).
             excluded: ``(low, high)`` pairs in degrees.
             name: shown in reports.
-            instrument: the diffractometer, when known.
+            instrument: the diffractometer, if known.
             notes: on how it was read.
 
         Raises:
@@ -315,7 +315,7 @@ class Pattern(Struct):
 
     @checked
     def limited(self, low: float | None = None, high: float | None = None) -> Self:
-        """The part with ``low <= 2theta <= high``.
+        """Return the part with ``low <= 2theta <= high``.
 
         Raises:
             DataError: fewer than 3 points are left.
@@ -333,7 +333,7 @@ class Pattern(Struct):
 
     @checked
     def excluding(self, *regions: tuple[float, float]) -> Self:
-        """A copy with more excluded regions."""
+        """Return a copy with additional excluded regions."""
         return self.create(
             self.x,
             self.y,
@@ -345,7 +345,7 @@ class Pattern(Struct):
         )
 
     def included(self) -> Bool[np.ndarray, " points"]:
-        """Mask of the points that are fitted (host)."""
+        """Return a mask of the fitted points (host)."""
         x = np.asarray(self.x)
         keep = np.ones(x.shape, dtype=bool)
         for low, high in self.excluded:

@@ -13,7 +13,7 @@ from ..typing import Numbers
 
 
 def laue_rotations(group: SpaceGroup) -> Int[np.ndarray, "k 3 3"]:
-    """Distinct rotations of the Laue class (the inversion included)."""
+    """Return the distinct rotations of the Laue class (inversion included)."""
     r = np.concatenate([group.rotations, -group.rotations])
     return np.unique(r.reshape(len(r), 9), axis=0).reshape(-1, 3, 3)
 
@@ -21,7 +21,7 @@ def laue_rotations(group: SpaceGroup) -> Int[np.ndarray, "k 3 3"]:
 def plan_reflections(
     group: SpaceGroup, cell: Numbers, d_min: float
 ) -> tuple[Int[np.ndarray, "n 3"], Int[np.ndarray, " n"]]:
-    """All symmetry-allowed reflections with ``d >= d_min``, one per Laue-equivalent set.
+    """List all symmetry-allowed reflections with ``d >= d_min``, one per Laue-equivalent set.
 
     Args:
         group: the space group.
@@ -29,10 +29,10 @@ def plan_reflections(
         d_min: smallest interplanar distance in Å.
 
     Returns:
-        ``hkl`` sorted by falling d, and ``multiplicity`` counting Friedel mates.
+        ``hkl`` in order of decreasing d, and ``multiplicity`` counting Friedel mates.
 
     Raises:
-        DataError: no reflection is left.
+        DataError: there is no such reflection.
     """
     numbers = np.asarray(cell, dtype=float)
     g_star, lengths = reciprocal_metric(numbers), numbers[:3]
@@ -66,7 +66,7 @@ def plan_reflections(
 
 
 def _absent(group: SpaceGroup, hkl: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-    """Systematic absence: some operation maps ``h`` on itself with a phase shift."""
+    """Return whether reflections are systematically absent: some operation maps ``h`` onto itself with a phase shift."""
     absent = np.zeros(len(hkl), dtype=bool)
     for rotation, translation in zip(group.rotations, group.translations, strict=True):
         same = (hkl @ rotation == hkl).all(axis=1)
@@ -78,11 +78,11 @@ def _absent(group: SpaceGroup, hkl: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, 
 def stephens_basis(
     group: SpaceGroup,
 ) -> tuple[Int[np.ndarray, "15 3"], Float[np.ndarray, "15 k"], tuple[str, ...]]:
-    """Laue-invariant quartic forms ``h^H k^K l^L`` (H + K + L = 4) of anisotropic microstrain.
+    """Return the Laue-invariant quartic forms ``h^H k^K l^L`` (H + K + L = 4) of anisotropic microstrain.
 
     Returns:
-        Exponents, coefficients and a name per column such as ``"S220"``. The leading
-        coefficient is the multinomial-type factor of the source (3 for S220, 2 for S310, 4 for S211).
+        Exponents, coefficients and a name per column such as ``"S220"``. The leading coefficient is the
+        multinomial-type factor of the source (3 for S220, 2 for S310, 4 for S211).
 
     Source: Stephens, J. Appl. Cryst. 32, 281 (1999), eq. 4 and table 1.
     """

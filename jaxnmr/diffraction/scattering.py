@@ -1,8 +1,8 @@
 """Scattering factors: X-ray form factors of atoms and ions with anomalous dispersion, neutron scattering lengths.
 
 Tables come from gemmi: International Tables C (1992) four-Gaussian coefficients, Cromer-Liberman f' and f'',
-and the 1992 neutron scattering lengths of Sears (Neutron News 3, 26), real parts at thermal energies; those of isotopes,
-from the same source, are ours.
+and the 1992 neutron scattering lengths of Sears (Neutron News 3, 26), real parts at thermal energies. Lengths of
+isotopes, from the same source, are tabulated in this package.
 """
 
 import gemmi
@@ -19,7 +19,7 @@ from ._isotopes import MONOISOTOPIC, SCATTERING_LENGTHS_FM
 
 
 class ScatteringFactors(Struct):
-    """Scattering of each site: ``f(s) = sum_k a_k exp(-b_k s²) + c + f1 + i f2`` with ``s = sin(theta)/lambda``.
+    """Scattering factors of each site: ``f(s) = sum_k a_k exp(-b_k s²) + c + f1 + i f2`` with ``s = sin(theta)/lambda``.
 
     Attributes:
         a, b: electrons and Å² (zero for neutrons).
@@ -37,8 +37,8 @@ class ScatteringFactors(Struct):
 def scattering_factors(species: tuple[str, ...], radiation: str, wavelength: float) -> ScatteringFactors:
     """Look up the scattering factors of type symbols such as ``"O"``, ``"Ca2+"``, ``"D"``, ``"7Li"`` (host).
 
-    X-rays do not tell isotopes apart, neutrons no charges. An ion that is not tabulated scatters X-rays as the neutral
-    atom, with a warning.
+    X-rays do not distinguish isotopes, nor neutrons charges. An ion that is not tabulated scatters X-rays as the
+    neutral atom, with a warning.
 
     Raises:
         ConventionError: an element or isotope that is not tabulated.
@@ -61,7 +61,7 @@ def _neutron(symbol: str) -> tuple[np.ndarray, np.ndarray, float, float, float]:
         return np.zeros(4), np.zeros(4), isotopes[mass_number], 0.0, 0.0
     table = gemmi.Element(element).neutron92
     length = 0.0 if table is None else table.get_coefs()[0]
-    if length == 0.0:  # how the table marks radioactive elements nobody has measured
+    if length == 0.0:  # the table's mark for radioactive elements that have not been measured
         raise ConventionError(f"no neutron scattering length of {element} is tabulated; use X-rays, or another element")
     return np.zeros(4), np.zeros(4), length, 0.0, 0.0
 
@@ -84,9 +84,9 @@ def _xray(symbol: str, wavelength: float) -> tuple[np.ndarray, np.ndarray, float
 
 
 def dispersion(element: str, wavelength: float) -> tuple[float, float]:
-    """f' and f'' of an element in electrons, as tabulated, at a wavelength in Å (host)."""
+    """Return tabulated f' and f'' of an element in electrons at a wavelength in Å (host)."""
     number = gemmi.Element(element).atomic_number
-    # hydrogen and helium have no anomalous scattering worth tabulating
+    # hydrogen and helium have negligible anomalous scattering
     return gemmi.cromer_liberman(z=number, energy=photon_energy_ev(wavelength)) if number > 2 else (0.0, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Squared structure factors, Friedel-averaged, with derivatives that cost one extra pass.
+"""Squared structure factors, Friedel-averaged, with derivatives at the cost of one extra pass.
 
 ``|F|² = |sum (f0 + f') T e^{i phi}|² + |sum f'' T e^{i phi}|²`` is the exact mean of ``|F(h)|²`` and ``|F(-h)|²``,
 centrosymmetric or not.
@@ -26,7 +26,7 @@ _TWO_PI = 2.0 * np.pi
 
 
 class Atoms(NamedTuple):
-    """What of the sites structure factors depend on, the lengths of the reciprocal axes among it, which scale displacements."""
+    """Site properties that enter structure factors, including the reciprocal axis lengths that scale displacements."""
 
     xyz: Float[Array, "sites 3"]
     occupancy: Float[Array, " sites"]
@@ -38,16 +38,17 @@ class Atoms(NamedTuple):
 
 
 class StructureFactors(Struct):
-    """Everything about a phase's structure factors that does not change in a refinement.
+    """All constants of a phase's structure factors during a refinement.
 
     Attributes:
         h_rotated: the row vectors ``h R``.
         h_shift: the products ``h t``.
-        image_operation, image_site: which operation and site make each atom of the primitive cell.
+        image_operation, image_site: operation and site that generate each atom of the primitive cell.
         membership: 1 where the image belongs to the site.
         centring: number of lattice points per cell.
         factors: scattering factors per site.
-        of_element: 1 where the site is of the element whose dispersion is a parameter; one column per such element, or none.
+        of_element: 1 where the site is of an element whose dispersion is a parameter; one column per such element, or
+            none.
         has_aniso: whether any site has anisotropic displacement.
     """
 
@@ -70,7 +71,7 @@ class StructureFactors(Struct):
         wavelength: float,
         dispersion: Sequence[str] = (),
     ) -> Self:
-        """Prepare the structure factors of ``hkl`` (host); ``dispersion`` are elements whose f' and f'' are parameters."""
+        """Prepare the structure factors of ``hkl`` (host); f' and f'' of the elements in ``dispersion`` are parameters."""
         group = crystal.group
         sites = crystal.sites()
         used = sorted({int(k) for site in sites for k in site.primitive_images})
@@ -93,26 +94,26 @@ class StructureFactors(Struct):
 
     @property
     def moving(self) -> tuple[str, ...]:
-        """Which of the `Atoms` |F|² is differentiated by."""
+        """Fields of `Atoms` by which |F|² is differentiated."""
         aniso = ("u_aniso", "length") if self.has_aniso else ()
         return ("xyz", "occupancy", "u_iso", *aniso, *(("f1", "f2") if self.of_element.shape[1] else ()))
 
     def squared(
         self, crystal: Crystal, d_star_sq: Float[Array, " reflections"], values: Mapping[str, Array] | None = None
     ) -> Float[Array, " reflections"]:
-        """``|F|²`` per conventional cell in electrons² (fm² for neutrons).
+        """Return ``|F|²`` per conventional cell in electrons² (fm² for neutrons).
 
         Args:
-            crystal: the structure, on any values of its parameters.
+            crystal: the structure, at any values of its parameters.
             d_star_sq: ``1/d²`` in Å⁻².
-            values: ``f1`` and ``f2`` by element, where these are parameters.
+            values: ``f1`` and ``f2`` by element, if these are parameters.
         """
         return _squared(self, d_star_sq / 4.0, self._atoms(crystal, values))
 
     def gradient(
         self, crystal: Crystal, d_star_sq: Float[Array, " reflections"], values: Mapping[str, Array] | None = None
     ) -> tuple[Float[Array, " reflections"], Float[Array, " reflections"], dict[str, Float[Array, "reflections ..."]]]:
-        """``|F|²``, its derivatives by ``1/d²``, and those by what is ``moving`` of the atoms; arguments as of :meth:`squared`."""
+        """Return ``|F|²``, its derivatives by ``1/d²`` and by the ``moving`` fields; arguments as for :meth:`squared`."""
         value, by_s, by_atoms = _gradient(self, d_star_sq / 4.0, self._atoms(crystal, values))
         return value, by_s / 4.0, dict(zip(self.moving, by_atoms, strict=True))
 
@@ -128,16 +129,16 @@ class StructureFactors(Struct):
     def _one(
         self, h_rotated: Float[Array, "operations 3"], h_shift: Float[Array, " operations"], s_sq: Scalar, atoms: Atoms
     ) -> Float[Array, ""]:
-        """``|F|²`` of one reflection."""
+        """Return ``|F|²`` of one reflection."""
         xyz, occupancy, u_iso, u_aniso, length, f1, f2 = atoms
         f = self.factors
-        # component by component: arrays whose last axis has three places are slow
-        # and operations are picked by a product, which is faster than looking them up
+        # by component, because arrays whose last axis has length three are slow;
+        # operations are selected by a matrix product, which is faster than indexing
         pick = (jnp.arange(h_shift.shape[0])[:, None] == self.image_operation).astype(h_rotated.dtype)
         h = [h_rotated[:, k] @ pick for k in range(3)]
         turns = sum((h[k] * (self.membership @ xyz[:, k]) for k in range(3)), h_shift @ pick)
         phase = _TWO_PI * turns
-        # behind a barrier: XLA holds cosines for cheap, and takes them again wherever they are used
+        # the barrier keeps XLA, which treats cosines as cheap, from recomputing them at every use
         cos, sin = jax.lax.optimization_barrier((jnp.cos(phase), jnp.sin(phase)))
         if self.has_aniso:
             scaled = [h[k] * length[k] for k in range(3)]
@@ -188,7 +189,7 @@ def _gradient(plan: StructureFactors, s_sq: Float[Array, " reflections"], atoms:
 
 
 def reciprocal_lengths(cell: Float[Array, "6"]) -> Float[Array, "3"]:
-    """Lengths of the reciprocal axes, Å⁻¹."""
+    """Return the lengths of the reciprocal axes, Å⁻¹."""
     return jnp.sqrt(jnp.diag(reciprocal_metric(cell)))
 
 

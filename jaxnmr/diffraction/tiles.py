@@ -1,8 +1,8 @@
-"""Which peaks touch which points: the sparse layout of profile sums.
+"""Assignment of peaks to points: the sparse layout of profile sums.
 
-Points are cut into blocks of 32. A *tile* is one block with up to 16 of the peaks that reach it, so work and
+Points are divided into blocks of 32. A *tile* is one block with up to 16 of the peaks that reach it, so that work and
 memory grow with points times overlapping peaks, and there is never a points x reflections array. Near its
-centre a peak is summed over its axial-divergence nodes as a full pseudo-Voigt (*core* tiles); further out the
+centre a peak is summed over its axial-divergence nodes as a full pseudo-Voigt (*core* tiles). Further out the
 Gaussian part has vanished and the nodes act as one Lorentzian at their centroid (*tail* tiles).
 """
 
@@ -22,12 +22,12 @@ PEAKS = 16
 
 
 class Tiles(Struct):
-    """A list of tiles, sorted by block; unused places hold the index of a dummy peak without area.
+    """A list of tiles, sorted by block; unused places hold the index of a dummy peak of zero area.
 
     Attributes:
-        block: which block of points.
-        peaks: which peaks.
-        used: how many of the tiles are in use; the rest is room to grow and costs no time.
+        block: index of the block of points.
+        peaks: indices of the peaks.
+        used: number of tiles in use; the rest is room to grow and costs no time.
     """
 
     block: Int[Array, " tiles"]
@@ -50,7 +50,7 @@ class Tiles(Struct):
             n_blocks: number of blocks.
             dummy: index of the dummy peak.
             capacity: number of tiles to keep if they suffice, so that compiled programs survive a rebuild.
-            room: as of :func:`roomy`, where they do not.
+            room: as for :func:`roomy`, used if they do not suffice.
         """
         block = np.concatenate([t[0] for t in touches]) if touches else np.zeros(0, dtype=int)
         peak = np.concatenate([t[1] for t in touches]) if touches else np.zeros(0, dtype=int)
@@ -70,7 +70,7 @@ class Tiles(Struct):
 
     @classmethod
     def empty(cls, capacity: int) -> Self:
-        """Room for so many tiles, none of them in use."""
+        """Return room for this many tiles, none of them in use."""
         peaks = np.zeros((capacity, PEAKS), np.int32)
         return cls(block=np.zeros(capacity, np.int32), peaks=peaks, used=np.int32(0))
 
@@ -80,16 +80,17 @@ class Tiles(Struct):
 
 
 def roomy(n: int, room: tuple[float, float]) -> int:
-    """Tiles to lay out where ``n`` are in use: some times as many, so that peaks can become wider, in sizes that similar
-    patterns share; ``room`` as of `Tuning`.
+    """Return the number of tiles to lay out if ``n`` are in use; ``room`` as in `Tuning`.
+
+    It is a multiple, so that peaks can broaden, rounded to sizes that similar patterns share.
     """
     return rounded_up(room[0] * n, first=64, factor=room[1])
 
 
 def rounded_up(n: float, *, first: int, factor: float) -> int:
-    """The least of the sizes ``first``, ``first factor``, ``first factor²`` ... that holds ``n``, as a multiple of 8.
+    """Return the smallest of ``first``, ``first factor``, ``first factor²`` ... that holds ``n``, as a multiple of 8.
 
-    Similar structures and data need similar numbers of things; rounded so, they are mostly equal, and programs shared.
+    Similar structures and data need similar sizes; rounded in this way, they are mostly equal and share programs.
     """
     steps = max(ceil(log(max(n, 1.0) / first) / log(factor) - 1e-9), 0)
     return 8 * ceil(first * factor**steps / 8 - 1e-9)
@@ -101,14 +102,14 @@ def blocks_between(
     low: Float[np.ndarray, " n"],
     high: Float[np.ndarray, " n"],
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """First and one-past-last block that overlap each interval ``[low, high]``."""
+    """Return the first and one-past-last block that overlap each interval ``[low, high]``."""
     return np.searchsorted(block_high, low), np.searchsorted(block_low, high, side="right")
 
 
 def expand_ranges(
     first: Int[np.ndarray, " peaks"], stop: Int[np.ndarray, " peaks"]
 ) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
-    """All ``(block, peak)`` pairs of per-peak block ranges ``[first, stop)``."""
+    """List all ``(block, peak)`` pairs of per-peak block ranges ``[first, stop)``."""
     count = np.maximum(stop - first, 0)
     peak = np.repeat(np.arange(len(first)), count)
     offset = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
@@ -139,14 +140,14 @@ def plan_tiles(
         cutoff: a peak is followed until it has fallen to this fraction of its height.
         core_only: sum the axial nodes all the way (exact, slower).
         present: false for padding.
-        capacity: least numbers of core and tail tiles; ``room`` as of :func:`roomy` where more are needed.
+        capacity: minimum numbers of core and tail tiles; ``room`` as for :func:`roomy` if more are needed.
     """
     lorentz = eta * 2.0 / (np.pi * fwhm)
     height = lorentz + (1.0 - eta) * 2.0 * np.sqrt(np.log(2.0) / np.pi) / fwhm
     reach_lorentz = 0.5 * fwhm * np.sqrt(np.maximum(lorentz / (cutoff * height) - 1.0, 0.0))
     reach_gauss = 0.5 * fwhm * np.sqrt(np.log(1.0 / cutoff) / np.log(2.0))
-    # beyond 3.5 FWHM the Gaussian is below 1e-14; replacing the nodes by their centroid is wrong by about
-    # 3 variance/x² of a tail that has fallen as x⁻²: below 1e-5 of the height at the distance taken here
+    # beyond 3.5 FWHM the Gaussian is below 1e-14; replacing the nodes by their centroid has an error of about
+    # 3 variance/x² of a tail that has decayed as x⁻²: below 1e-5 of the height at the distance chosen here
     variance = (0.3 * spread) ** 2
     reach_core = np.maximum(3.5 * fwhm, (0.75e5 * fwhm**2 * variance) ** 0.25)
     reach_all = np.maximum(reach_lorentz, reach_gauss) * 1.05 + 0.1 * fwhm

@@ -1,4 +1,4 @@
-"""Peak widths: Caglioti, crystallite size and microstrain, and the Thompson-Cox-Hastings mixture.
+"""Peak widths: Caglioti, crystallite size and microstrain, and the Thompson-Cox-Hastings pseudo-Voigt.
 
 Gaussian variances are centidegree², Lorentzian FWHM centidegree (GSAS convention), results degrees.
 """
@@ -16,7 +16,7 @@ _TCH = (2.69269, 2.42843, 4.47163, 0.07842)
 
 
 def smooth_positive(x: Values, width: Values) -> Float[Array, "*n"]:
-    """A smooth ``max(x, 0)``: ``(x + sqrt(x² + width²))/2``; differs by ``width²/(4 x)`` where ``x >> width``."""
+    """Return a smooth ``max(x, 0)``: ``(x + sqrt(x² + width²))/2``; it differs by ``width²/(4 x)`` where ``x >> width``."""
     return 0.5 * (x + jnp.sqrt(x * x + width * width))
 
 
@@ -34,19 +34,19 @@ def lorentzian_width(two_theta: Values, x: Scalar, y: Scalar, z: Scalar) -> Floa
 
 
 def size_width(two_theta: Values, size: Values, wavelength: Scalar) -> Float[Array, "*n"]:
-    """FWHM from a crystallite size in µm (Scherrer, K = 1): ``1.8 lambda / (pi size cos(theta))``."""
+    """FWHM due to a crystallite size in µm (Scherrer, K = 1): ``1.8 lambda / (pi size cos(theta))``."""
     return 1.8 * wavelength / (np.pi * size * jnp.cos(0.5 * _DEG * two_theta))
 
 
 def uniaxial_size(across: Scalar, along: Scalar, cos2: Float[Array, "n k"]) -> Float[Array, " n"]:
-    """Size in the direction of the scattering vector, of crystallites with one size along an axis and another across.
+    """Return the size along the scattering vector of crystallites with one size along an axis and another across it.
 
-    ``1/D² = cos²(phi)/along² + sin²(phi)/across²``, the length of an ellipsoid of revolution through its centre; equivalent
-    reflections at different angles widen a line by their mean ``1/D``.
+    ``1/D² = cos²(phi)/along² + sin²(phi)/across²``, the diameter of an ellipsoid of revolution; equivalent
+    reflections at different angles broaden a line by their mean ``1/D``.
 
     Args:
         across, along: µm.
-        cos2: squared cosines between scattering vectors and axis, for each of ``k`` equivalents.
+        cos2: squared cosines of the angles between scattering vectors and axis, for each of ``k`` equivalents.
 
     Source: as in GSAS-II, B. H. Toby & R. B. Von Dreele, J. Appl. Cryst. 46, 544 (2013).
     """
@@ -54,14 +54,14 @@ def uniaxial_size(across: Scalar, along: Scalar, cos2: Float[Array, "n k"]) -> F
 
 
 def strain_width(two_theta: Values, microstrain: Values) -> Float[Array, "*n"]:
-    """FWHM from microstrain as GSAS counts it, ``10⁶`` times the FWHM of ``2 Δd/d``: ``0.018 strain tan(theta) / pi``."""
+    """FWHM due to microstrain in GSAS units, ``10⁶`` times the FWHM of ``2 Δd/d``: ``0.018 strain tan(theta) / pi``."""
     return 0.018 / np.pi * microstrain * jnp.tan(0.5 * _DEG * two_theta)
 
 
 def stephens_microstrain(
     monomials: Float[Array, "n k"], coefficients: Float[Array, " k"], d_spacing: Float[Array, " n"]
 ) -> Float[Array, " n"]:
-    """Anisotropic microstrain ``d² sqrt(sum S_HKL h^H k^K l^L)`` in 10⁻⁶; 0 (with zero slope) where the sum is negative.
+    """Return anisotropic microstrain ``d² sqrt(sum S_HKL h^H k^K l^L)`` in 10⁻⁶; 0 (with zero slope) for negative sums.
 
     Args:
         monomials: Laue-invariant quartic forms of each reflection.
@@ -76,7 +76,7 @@ def stephens_microstrain(
 
 
 def split_width(width: Values, mixing: Scalar) -> tuple[Values, Values]:
-    """Share a broadening between the Lorentzian FWHM (``mixing``) and the Gaussian variance (``1 - mixing``).
+    """Divide a broadening between the Lorentzian FWHM (``mixing``) and the Gaussian variance (``1 - mixing``).
 
     Returns:
         ``(lorentzian FWHM, Gaussian variance)``.
@@ -85,12 +85,12 @@ def split_width(width: Values, mixing: Scalar) -> tuple[Values, Values]:
 
 
 def thompson_cox_hastings(variance: Values, gamma: Values) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
-    """Total FWHM (degrees) and Lorentzian fraction of the pseudo-Voigt that matches a Voigt.
+    """Return total FWHM (degrees) and Lorentzian fraction of the pseudo-Voigt that matches a Voigt.
 
     Args:
         variance: Gaussian variance, centidegree².
-        gamma: Lorentzian FWHM, centidegree. Both are kept positive smoothly, the variance over a thousandth of
-            ``gamma²``: a Caglioti polynomial may dip below zero on its way to the minimum, and the width has an
+        gamma: Lorentzian FWHM, centidegree. Both are kept positive smoothly, the variance above a thousandth of
+            ``gamma²``: a Caglioti polynomial may become negative on the way to the minimum, and the width has an
             infinite slope where the variance vanishes.
 
     Source: Thompson, Cox & Hastings, J. Appl. Cryst. 20, 79 (1987), eqs. 2 and 3.

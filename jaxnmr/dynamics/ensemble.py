@@ -9,11 +9,12 @@ The cell follows a Langevin equation without inertia in its strain, as of M. Ber
 114107 (2020), derived here for momenta that are not scaled along. With the strain e of one step, fractional coordinates and
 momenta held,
 
-    e = D ((N + 1) 1 - (W + P V 1)/kT) dt + sqrt(2 D dt) R,     D = kT beta / (V tau)
+    e = D (N 1 - (W + P V 1)/kT) dt + sqrt(2 D dt) R,     D = kT beta / (V tau)
 
 where W is the derivative of the energy by strain and R a symmetric matrix of random numbers, of variance 1 on the diagonal
 and 1/2 beside it. Cells are drawn from the measure V**N exp(-(U + P V)/kT) dV, so that the mean volume of an ideal gas is
-(N + 1) kT/P. The strain multiplies the lattice vectors by exp(e), which needs no further drift.
+(N + 1) kT/P. Of the logarithm of the volume the density is V**(N + 1) exp(...), whose slope is N + 1; that D falls with the
+volume takes one of them away again (Ito). The strain multiplies the lattice vectors by exp(e), which needs no further drift.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ class Ensemble(Struct):
         one = jnp.eye(3, dtype=dtype)
         kt, volume = BOLTZMANN * jnp.asarray(self.temperature_k, dtype), jnp.linalg.det(vectors)
         rate = kt * self.compressibility * GPA / (volume * self.cell_relaxation_fs) * self.timestep_fs
-        pull = (len(positions) + 1.0) * one - (virial + self.pressure_gpa / GPA * volume * one) / kt
+        pull = len(positions) * one - (virial + self.pressure_gpa / GPA * volume * one) / kt
         drawn = jax.random.normal(key, (3, 3), dtype)
         strain = rate * pull + jnp.sqrt(2.0 * rate) * 0.5 * (drawn + drawn.T)
         if self.cell == ISOTROPIC:

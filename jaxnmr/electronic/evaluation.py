@@ -8,10 +8,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from ..models.networks.novelty import environments_of
 from .blocks import block_layout
 from .data import HamiltonianData
 from .model import HamiltonianModel, scalar_features
-from .novelty import environments_of
 
 EV = 27.211386245988  # per Hartree, CODATA 2018
 

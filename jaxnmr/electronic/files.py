@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._model_file import read_described, require_shapes, write_described
+from .._model_file import flat, nested, read_described, require_shapes, write_described
 from ..errors import ConventionError, ParseError
 from .config import HamiltonianConfig
 
@@ -41,27 +40,6 @@ def find_model(path_or_name: str | Path) -> Path:
     return SHIPPED / f"{path.name}.safetensors"
 
 
-def flat(tree: Any, prefix: str) -> dict[str, np.ndarray]:
-    """Arrays of a tree of dictionaries by their ways, ``"prefix/a/b"``."""
-    if isinstance(tree, Mapping):
-        return {name: array for key, part in tree.items() for name, array in flat(part, f"{prefix}/{key}").items()}
-    return {prefix: np.asarray(tree, order="C")}
-
-
-def nested(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, Any]:
-    """The inverse of :func:`flat`."""
-    out: dict[str, Any] = {}
-    for name, array in arrays.items():
-        head, *way = name.split("/")
-        if head != prefix:
-            continue
-        place = out
-        for key in way[:-1]:
-            place = place.setdefault(key, {})
-        place[way[-1]] = jnp.asarray(array)
-    return out
-
-
 def write_model(path: str | Path, model) -> Path:
     """Write a model; the file is replaced in one go.
 
@@ -89,17 +67,12 @@ def read_model(path: str | Path, shapes_of: Callable[[HamiltonianConfig], Any]):
         config = HamiltonianConfig.from_dict(_tuples(description["architecture"]))
     except (ValueError, KeyError, TypeError, AttributeError, ConventionError) as error:
         raise ParseError(path, None, f"the description of the model cannot be read: {error}") from error
+    arrays = {name: jnp.asarray(array) for name, array in arrays.items()}
     weights = nested(arrays, "weights")
-    shapes = lambda of: {name: np.shape(array) for name, array in of.items()}
-    require_shapes(path, shapes(flat(weights, "")), shapes(_shapes(shapes_of(config), "")))
+    shapes = lambda of: {name: np.shape(leaf) for name, leaf in flat(of, "").items()}
+    require_shapes(path, shapes(weights), shapes(shapes_of(config)))
     parts = (nested(arrays, name) for name in ("scales", "shifts", "environments"))
     return config, card, weights, *parts
-
-
-def _shapes(tree: Any, prefix: str) -> dict[str, np.ndarray]:
-    if isinstance(tree, Mapping):
-        return {name: array for key, part in tree.items() for name, array in _shapes(part, f"{prefix}/{key}").items()}
-    return {prefix: np.broadcast_to(np.float32(0.0), jax.tree.leaves(tree)[0].shape)}
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._struct import Struct, compiled, static
 from ..errors import ConventionError, DataError, ShapeError
+from ..models.networks.novelty import novelty
 from ..typing import Array
 from .basis import BasisSet, Orbitals, symbols
 from .blocks import BlockLayout, block_irreps, block_layout
@@ -20,7 +21,6 @@ from .config import HamiltonianConfig
 from .data import HamiltonianData
 from .files import find_model, read_model, write_model
 from .network import HamiltonianNetwork
-from .novelty import novelty
 
 _LEAST_SCALE = 1e-6
 # molecules that one program calculates at once, where there is more than one

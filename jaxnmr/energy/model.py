@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import jax.numpy as jnp
+
 from .._arguments import checked
 from .._struct import static
 from .._warn import warn
 from ..crystal import Crystal, too_close
 from ..errors import ConventionError, ParameterError
 from ..objective.source import Source
-from ..typing import Scalar
+from ..typing import Array, Scalar
+from .equivariant.files import shipped_networks
 from .potential import SKIN, Potential
 from .prediction import EnergyPrediction, predict
 from .source import PhaseEnergy
@@ -43,10 +46,11 @@ class EnergyModel(Source):
     @classmethod
     @checked
     def load(cls, name: str | Path) -> Self:
-        """A model that comes with the package, or the parameters of a pair potential in a JSON file (host).
+        """A model that comes with the package, or that of a file (host).
 
         Args:
-            name: one of :func:`shipped_potentials`, such as ``"chgnet-r2scan"``, or a file.
+            name: one of :func:`shipped_potentials`, such as ``"chgnet-r2scan"``, or a file: ``.json`` with the parameters of a pair
+                potential, ``.safetensors`` of a network potential.
 
         Raises:
             ConventionError: no model of that name; the message lists those that there are.
@@ -57,10 +61,14 @@ class EnergyModel(Source):
             from .pair.potential import PairPotential
 
             return cls(potential=PairPotential.load(path))
+        if path.suffix == ".safetensors" or str(name) in shipped_networks():
+            from .equivariant.potential import NetworkPotential
+
+            return cls(potential=NetworkPotential.load(name))
         if str(name) not in _SHIPPED:
             raise ConventionError(
-                f"no energy model is called {str(name)!r}; expected one of {', '.join(_SHIPPED)}, or a JSON file with the "
-                "parameters of a pair potential. Models of NMR tensors, such as silica-29si, are those of jn.TensorModel.load"
+                f"no energy model is called {str(name)!r}; expected one of {', '.join(shipped_potentials())}, a JSON file with the "
+                "parameters of a pair potential, or the .safetensors file of a network potential. Models of NMR tensors, such as silica-29si, are those of jn.TensorModel.load"
             )
         known = json.loads(_CALIBRATION.read_text(encoding="utf-8")).get(str(name), {})
         return cls(
@@ -137,6 +145,15 @@ class EnergyModel(Source):
         faster = getattr(self.potential, "for_dynamics", None)
         return self if faster is None else self.replace(potential=faster())
 
+    def novelty(self, crystal: Crystal, plan: Any) -> Array:
+        """How unlike those of its training the surroundings of every site are, ``(sites,)`` (traceable).
+
+        1 is where a hundredth of the atoms lie that were held out of the training; NaN of potentials that cannot tell, such as
+        those of pairs.
+        """
+        of = getattr(self.potential, "novelty", None)
+        return jnp.full(len(crystal.labels), jnp.nan) if of is None else of(crystal, plan)
+
     def for_phase(
         self, phase: str, crystal: Crystal, *, memory_bytes: int | None = None, device: str | None = None
     ) -> PhaseEnergy:
@@ -145,7 +162,7 @@ class EnergyModel(Source):
 
 def shipped_potentials() -> tuple[str, ...]:
     """Names for :meth:`EnergyModel.load`."""
-    return tuple(_SHIPPED)
+    return (*_SHIPPED, *shipped_networks())
 
 
 def _chgnet(weights: str) -> Callable[[], Any]:

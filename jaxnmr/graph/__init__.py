@@ -1,4 +1,4 @@
-"""Periodic structures as graphs: neighbours, edge vectors that follow positions and cell, padding."""
+"""Periodic structures as graphs: neighbours, edge vectors as functions of positions and cell, padding."""
 
 from .batching import batch_graphs, bucket, pad_graph
 from .neighbours import Neighbours, plan_neighbours

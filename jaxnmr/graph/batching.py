@@ -1,4 +1,4 @@
-"""Several graphs as one of a fixed size, so that few programs need compiling."""
+"""Batching of several graphs into one of a fixed size, so that few programs need compiling."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from ..errors import ShapeError
 
 
 def bucket(count: int, *, smallest: int = 16, growth: float = 1.25) -> int:
-    """The next size up in a geometric series of multiples of 8: sizes within a quarter share a program."""
+    """Return the next larger size in a geometric series of multiples of 8: sizes within a quarter share a program."""
     size = smallest
     while size < count:
         size = 8 * int(np.ceil(size * growth / 8))
@@ -24,17 +24,17 @@ def batch_graphs(
     n_graph: int | None = None,
     n_representative: int | None = None,
 ) -> jraph.GraphsTuple:
-    """Graphs side by side, padded (host).
+    """Place graphs side by side with padding (host).
 
     Args:
-        graphs: of numpy arrays, with the same keys.
-        n_node, n_edge, n_graph: sizes with the padding, which needs at least one node and one graph of its own; by default
-            the next :func:`bucket` and one graph more than given.
+        graphs: of NumPy arrays, with the same keys.
+        n_node, n_edge, n_graph: sizes including the padding, which needs at least one node and one graph of its own; by
+            default the next :func:`bucket` and one graph more than given.
         n_representative: size of ``representatives``, with one padding node; by default all nodes, or a half, a quarter or
-            an eighth of them if that is enough.
+            an eighth of them if that suffices.
 
     Returns:
-        One graph. Padding is at the end, its edges join padding nodes, receivers stay sorted.
+        One graph. Padding is at the end, its edges join padding nodes, and receivers stay sorted.
 
     Raises:
         ShapeError: no graph, or graphs that do not fit in the sizes given.
@@ -42,7 +42,7 @@ def batch_graphs(
     if not graphs:
         raise ShapeError("there is no graph to batch")
     offsets = np.cumsum([0, *(int(np.sum(g.n_node)) for g in graphs)])
-    # node numbers like senders and receivers, which jraph does not know of
+    # node indices like senders and receivers, which jraph does not shift
     moved = {
         name: np.concatenate([g.nodes[name] + o for g, o in zip(graphs, offsets[:-1], strict=True)]).astype(np.int32)
         for name in ("image", "representatives")
@@ -82,6 +82,6 @@ def batch_graphs(
 
 
 def pad_graph(graph: jraph.GraphsTuple, *, smallest_nodes: int = 16, smallest_edges: int = 16) -> jraph.GraphsTuple:
-    """One graph padded to the next size up, and at least to the smallest (host)."""
+    """Pad one graph to the next larger size, and at least to the smallest (host)."""
     n_node = bucket(int(np.sum(graph.n_node)) + 1, smallest=smallest_nodes)
     return batch_graphs([graph], n_node=n_node, n_edge=bucket(len(graph.senders), smallest=smallest_edges))

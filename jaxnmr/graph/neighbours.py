@@ -1,4 +1,4 @@
-"""Neighbours in a periodic structure, every image of every atom (host)."""
+"""Neighbours in a periodic structure, including every image of every atom (host)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import ConventionError, ShapeError
 
-# No two nuclei of matter under ordinary pressure are this close (Å); H2 has 0.74
+# No two nuclei are this close (Å) in matter under ordinary pressure; H2 has 0.74
 OVERLAP_DISTANCE = 0.4
 # Å^3 per Å^3 of edge lengths below which three vectors span no cell
 _FLAT = 1e-6
@@ -41,7 +41,7 @@ def plan_neighbours(
     names: Sequence[str] | None = None,
     closest: float = OVERLAP_DISTANCE,
 ) -> Neighbours:
-    """All pairs of atoms closer than a cutoff, across as many cells as it takes.
+    """Find all pairs of atoms closer than a cutoff, across as many cells as necessary.
 
     Images within reach of the cell are sorted into boxes half as wide as the cutoff; candidates are the atoms of the boxes
     around, so that the cost per atom does not grow with the cell.
@@ -49,18 +49,18 @@ def plan_neighbours(
     Args:
         lattice: ``(3, 3)`` cell vectors in rows, Å; any shape and handedness.
         positions: ``(atoms, 3)`` in Å, inside the cell or not.
-        cutoff: Å; pairs at exactly this distance are left out.
+        cutoff: Å; pairs at exactly this distance are excluded.
         centres: atoms that receive edges; all by default.
-        names: of the atoms, for errors; their numbers by default.
-        closest: Å; atoms closer than this are on top of each other.
+        names: of the atoms, for errors; their indices by default.
+        closest: Å; atoms closer than this are considered to coincide.
 
     Returns:
         Pairs sorted by receiver, sender and shift. An atom is a neighbour of its own images, never of itself.
 
     Raises:
         ShapeError: arrays of the wrong shape.
-        ConventionError: a cell without volume, numbers that are not finite, a cutoff that is not positive, or atoms on top
-            of each other.
+        ConventionError: a cell without volume, numbers that are not finite, a cutoff that is not positive, or
+            coinciding atoms.
     """
     lattice, positions = _checked(lattice, positions, cutoff)
     n = len(positions)
@@ -69,7 +69,8 @@ def plan_neighbours(
     wrapped = np.floor(fractional)
     fractional = fractional - wrapped
 
-    # distance between opposite faces in units of the cutoff: how far the cutoff reaches in fractional coordinates
+    # reciprocal of the distance between opposite faces in units of the cutoff: reach of the cutoff in fractional
+    # coordinates
     reach = cutoff * np.linalg.norm(np.linalg.inv(lattice), axis=0) + 1e-9
     cells = np.stack(np.meshgrid(*(np.arange(-np.ceil(r), np.ceil(r) + 1) for r in reach), indexing="ij"), -1)
     cells = cells.reshape(-1, 3)
@@ -85,7 +86,7 @@ def plan_neighbours(
     order = np.argsort(key, kind="stable")
     key = key[order]
 
-    # boxes that differ in z only are consecutive: one range for every column of boxes within reach
+    # boxes that differ only in z are consecutive: one range for every column of boxes within reach
     here = fractional[centres] @ lattice
     at = np.floor((here - corner) / width).astype(int)
     dx, dy = (d.ravel() for d in np.meshgrid(*2 * [np.arange(-_PARTS, _PARTS + 1)]))

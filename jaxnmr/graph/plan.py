@@ -1,4 +1,4 @@
-"""The graph of a `Crystal`: neighbours are listed once, positions and lattice follow the crystal."""
+"""The graph of a `Crystal`: neighbours are listed once, positions and lattice follow from the crystal."""
 
 from collections.abc import Sequence
 
@@ -16,14 +16,14 @@ from .structure import neighbour_list_margin, structure_graph
 
 
 class GraphPlan(Struct):
-    """Which atoms fill the cell, which are neighbours, and which operation makes which; see :func:`plan_graph`.
+    """Atoms that fill the cell, their neighbours, and the symmetry operations relating them; see :func:`plan_graph`.
 
     Attributes:
-        reference: the graph when neighbours were listed, up to ``cutoff + skin``.
-        expansion: which images of which sites the nodes are: the atoms of a primitive cell.
-        basis: the vectors of the primitive cell in terms of those of the crystal, rows.
+        reference: the graph at the time neighbours were listed, up to ``cutoff + skin``.
+        expansion: images of the sites that form the nodes, the atoms of a primitive cell.
+        basis: the vectors of the primitive cell in terms of those of the crystal, as rows.
         sites: the node of every site of the crystal.
-        multiplicity: atoms of the conventional cell that are images of each site.
+        multiplicity: number of atoms in the conventional cell that are images of each site.
         species: the table of elements.
         cutoff, skin: Å.
     """
@@ -38,9 +38,10 @@ class GraphPlan(Struct):
     skin: float = static()
 
     def graph(self, crystal: Crystal) -> jraph.GraphsTuple:
-        """The graph of a crystal of the same group and sites (traceable in cell and coordinates).
+        """Return the graph of a crystal with the same group and sites (traceable in cell and coordinates).
 
-        A cell may change in the directions that its space group allows: in others its images are no longer equivalent.
+        The cell may change only in the directions allowed by its space group; otherwise images are no longer
+        equivalent.
         """
         xp = namespace(crystal.cell, crystal.xyz)
         vectors = lattice(xp.asarray(crystal.cell))
@@ -54,29 +55,28 @@ class GraphPlan(Struct):
         return self.reference._replace(nodes=nodes, globals={"lattice": own[None]})
 
     def margin(self, crystal: Crystal) -> Float[Array, ""]:
-        """How much of the skin is left, Å (traceable); list neighbours again when it is no longer positive."""
+        """Return the remaining skin in Å (traceable); neighbours must be listed again once it is not positive."""
         return neighbour_list_margin(self.graph(crystal), self.reference, self.cutoff, self.cutoff + self.skin)
 
     def renewed(self, crystal: Crystal) -> "GraphPlan":
-        """The plan with neighbours listed again (host)."""
+        """Return the plan with neighbours listed again (host)."""
         return plan_graph(crystal, cutoff=self.cutoff, skin=self.skin, species=self.species)
 
 
 def plan_graph(crystal: Crystal, *, cutoff: float, skin: float = 0.5, species: Sequence[str]) -> GraphPlan:
     """List the neighbours of every site of a crystal (host).
 
-    Nodes are the atoms of one primitive cell: those that centring translations relate are the same. Only one atom of every
-    site receives edges; what the network finds for it is turned to its images. A crystal in P1 is the case where every atom
-    is a site.
+    Nodes are the atoms of one primitive cell, as atoms related by centring translations are equivalent. Only one atom
+    of every site receives edges; the network's result for it is rotated to its images. In P1 every atom is a site.
 
     Args:
         crystal: without partial occupancies.
         cutoff: of the model, Å.
         skin: neighbours are listed up to ``cutoff + skin``, so that atoms may move.
-        species: the elements a model knows.
+        species: the elements for which the model has parameters.
 
     Raises:
-        ConventionError: partial occupancy, atoms on top of each other, an element that is not in the table, a cutoff or
+        ConventionError: partial occupancy, coinciding atoms, an element that is not in the table, or a cutoff or
             skin out of range.
     """
     if not (np.isfinite(skin) and skin >= 0):
@@ -118,15 +118,16 @@ def plan_graph(crystal: Crystal, *, cutoff: float, skin: float = 0.5, species: S
 def build_graph(
     crystal: Crystal, *, cutoff: float, skin: float = 0.0, species: Sequence[str] | None = None
 ) -> jraph.GraphsTuple:
-    """A plain graph of all atoms of the conventional cell, for networks of your own (host).
+    """Build a plain graph of all atoms of the conventional cell, for user-defined networks (host).
 
     Args:
         crystal: the crystal.
         cutoff, skin: neighbours are those within the sum, Å.
-        species: the table that ``nodes["species"]`` refers to; the elements of the crystal in alphabetical order by default.
+        species: the table that ``nodes["species"]`` refers to; by default the elements of the crystal in alphabetical
+            order.
 
     Raises:
-        ConventionError: atoms on top of each other, an element that is not in the table.
+        ConventionError: coinciding atoms, or an element that is not in the table.
     """
     cell = crystal.expand()
     vectors = np.asarray(cell.lattice, dtype=float)
@@ -140,7 +141,7 @@ def build_graph(
 
 
 def cartesian_operations(group: SpaceGroup, vectors: Float[Array, "3 3"]) -> Float[Array, "operations 3 3"]:
-    """Cartesian matrices: with ``cart = frac @ L`` a rotation R is ``L^T R L^-T``."""
+    """Return Cartesian matrices of the operations: with ``cart = frac @ L``, a rotation R is ``L^T R L^-T``."""
     xp = namespace(vectors)
     rotations = xp.asarray(group.rotations, dtype=vectors.dtype)
     return xp.einsum("ji,njk,lk->nil", vectors, rotations, xp.linalg.inv(vectors))

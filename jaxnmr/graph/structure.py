@@ -1,13 +1,14 @@
 """A periodic structure as a `jraph.GraphsTuple`.
 
-Nodes are the atoms of a cell: ``positions`` ``(nodes, 3)`` in Å, ``species`` ``(nodes,)`` numbers in a table of elements.
-Edges are neighbours: ``shifts`` ``(edges, 3)``, integer translations of the sender. The global is the ``lattice``
-``(graphs, 3, 3)``. Edge vectors are functions of positions and lattice, so that both have derivatives.
+Nodes are the atoms of a cell: ``positions`` ``(nodes, 3)`` in Å, ``species`` ``(nodes,)`` indices into a table of
+elements. Edges are neighbours: ``shifts`` ``(edges, 3)``, integer translations of the sender. The global is the
+``lattice`` ``(graphs, 3, 3)``. Edge vectors are functions of positions and lattice, so that both have derivatives.
 
-Where symmetry is known, atoms are images of a few representatives and only these receive edges. Three more node arrays
-say how: ``image`` ``(nodes,)``, the node whose image the atom is, ``turn`` ``(nodes, 3, 3)``, the Cartesian matrix that takes
-the representative's tensors to the atom's, and ``parity`` ``(nodes,)``, its determinant. A fourth is shorter than the others:
-``representatives``, the nodes that are their own image, in order; a network may compute for these alone.
+If symmetry is used, atoms are images of a few representatives, and only these receive edges. Three more node arrays
+describe the images: ``image`` ``(nodes,)``, the node of which the atom is an image, ``turn`` ``(nodes, 3, 3)``, the
+Cartesian matrix that transforms the representative's tensors to the atom's, and ``parity`` ``(nodes,)``, its
+determinant. A shorter fourth array, ``representatives``, lists the nodes that are their own image, in order; a network
+may compute these alone.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from ..errors import ConventionError, ShapeError
 from ..typing import Array, Numbers
 from .neighbours import plan_neighbours
 
-# a deuteron moves in the same electrons as a proton
+# a deuteron has the same electronic environment as a proton
 _SAME_ELECTRONS = {"D": "H"}
 
 
@@ -38,18 +39,19 @@ def structure_graph(
     image: Numbers | None = None,
     turn: Numbers | None = None,
 ) -> jraph.GraphsTuple:
-    """Graph of the atoms of a cell (host).
+    """Build the graph of the atoms of a cell (host).
 
     Args:
         lattice: ``(3, 3)`` cell vectors in rows, Å.
         positions: ``(atoms, 3)`` in Å.
-        elements: per atom; charges are dropped.
+        elements: per atom; charges are ignored.
         cutoff: Å.
-        species: the table of elements that the numbers of the graph refer to.
-        image, turn: representatives and Cartesian matrices of symmetry images, as above; every atom for itself by default.
+        species: the table of elements to which the indices of the graph refer.
+        image, turn: representatives and Cartesian matrices of symmetry images, as above; by default every atom
+            represents itself.
 
     Returns:
-        One graph of numpy arrays, edges sorted by receiver.
+        One graph of NumPy arrays, with edges sorted by receiver.
 
     Raises:
         ShapeError, ConventionError: see :func:`plan_neighbours`; an element that is not in the table.
@@ -94,18 +96,18 @@ def edge_vectors(graph: jraph.GraphsTuple) -> Float[Array, "edges 3"]:
 def neighbour_list_margin(
     graph: jraph.GraphsTuple, reference: jraph.GraphsTuple, cutoff: float, reach: float
 ) -> Float[Array, ""]:
-    """How far the closest pair without an edge must still be from the cutoff, in Å (traceable).
+    """Distance by which the closest unlisted pair must still exceed the cutoff, in Å (traceable).
 
-    A pair that was beyond ``reach`` in the reference is now beyond ``s reach - 2 u``: s is a lower bound of how much the
-    cell shrank in any direction, ``s^2 >= 1 - |F F^T - 1|`` for the deformation F, and u the largest displacement of an
-    atom within the cell, a common one taken out. Rotations of the whole cost nothing.
+    A pair that was beyond ``reach`` in the reference is now beyond ``s reach - 2 u``, where s is a lower bound of the
+    stretch ratio of the cell in any direction, ``s^2 >= 1 - |F F^T - 1|`` for the deformation F, and u the largest
+    displacement of an atom within the cell relative to the common one. Rotations of the whole structure do not matter.
 
     Args:
-        graph, reference: one structure, now and when neighbours were listed.
+        graph, reference: one structure, now and at the time neighbours were listed.
         cutoff, reach: the cutoff of the model and the larger one of the list, Å.
 
     Returns:
-        A number; while it is positive no pair within the cutoff is missing. It has no derivative.
+        The margin; while it is positive, no pair within the cutoff is missing. It has no derivative.
     """
     xp = namespace(graph.globals["lattice"], graph.nodes["positions"])
     now, then = (xp.asarray(g.globals["lattice"][0]) for g in (graph, reference))
@@ -121,10 +123,10 @@ def neighbour_list_margin(
 
 
 def species_numbers(elements: Sequence[str], species: Sequence[str]) -> Int[np.ndarray, " atoms"]:
-    """Numbers of elements in a table.
+    """Return indices of elements in a table.
 
     Raises:
-        ConventionError: elements that are not in the table, named.
+        ConventionError: names the elements that are not in the table.
     """
     plain = [element_of(symbol)[0] for symbol in elements]
     plain = [symbol if symbol in species else _SAME_ELECTRONS.get(symbol, symbol) for symbol in plain]

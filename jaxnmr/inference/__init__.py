@@ -1,4 +1,4 @@
-"""From observations to distributions of parameters: a posterior is learned from simulations once, and then answers at once."""
+"""Amortised inference: a posterior trained once on simulations gives immediate results for observations."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Whether intervals and probabilities hold what they say: simulation-based calibration (S. Talts et al., arXiv:1804.06788)."""
+"""Calibration of posteriors and probabilities: simulation-based calibration (S. Talts et al., arXiv:1804.06788)."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ LEVELS = (0.68, 0.95)
 
 @dataclass(frozen=True)
 class Coverage:
-    """How often central intervals hold the truth.
+    """Coverage of central intervals of posteriors.
 
     Attributes:
-        names: of the k parameters.
-        levels: that the intervals claim.
-        observed: ``(levels, k)``.
-        by_third: ``(levels, 3, k)`` for truths in each third of the prior.
-        histogram: ``(20, k)`` of ranks, 1 where they are uniform.
-        count: observations.
+        names: names of the k parameters.
+        levels: nominal levels of the intervals.
+        observed: ``(levels, k)`` observed coverage.
+        by_third: ``(levels, 3, k)`` coverage for true values in each third of the prior.
+        histogram: ``(20, k)`` histogram of ranks, 1 if uniform.
+        count: number of observations.
     """
 
     names: tuple[str, ...]
@@ -45,7 +45,7 @@ class Coverage:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """Return plain values."""
         return {
             "names": list(self.names), "levels": list(self.levels), "observed": self.observed.tolist(),
             "by_third": self.by_third.tolist(), "histogram": self.histogram.tolist(), "count": self.count,
@@ -53,15 +53,15 @@ class Coverage:
 
 
 def coverage(inferred: Inferred, truth: np.ndarray, levels: tuple[float, ...] = LEVELS) -> Coverage:
-    """Ranks of the truth in posteriors of simulations that the posterior was not trained with.
+    """Determine the ranks of true values in posteriors of held-out simulations.
 
     Args:
         inferred: n posteriors.
         truth: ``(n, k)`` determined parameters, or ``(n, all)``.
-        levels: of central intervals.
+        levels: levels of central intervals.
 
     Raises:
-        ShapeError: another number of truths.
+        ShapeError: the numbers of true values and posteriors differ.
     """
     if len(truth) != len(inferred):
         raise ShapeError(f"{len(truth)} truths for {len(inferred)} posteriors")
@@ -80,14 +80,15 @@ def _means(held: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def score(inferred: Inferred, truth: np.ndarray, *, per: int = 500) -> tuple[np.ndarray, float]:
-    """R² of each determined parameter by prior variances, and the summed square error in units of the widths of the priors.
+    """Return R² of determined parameters by prior variances, and the summed square error in units of prior widths.
 
-    A parameter that is not determined counts as the variance of its prior, its expectation for whoever answers with the middle.
+    An undetermined parameter contributes the variance of its prior, the expected square error if the estimate is its
+    centre.
 
     Args:
         inferred: n posteriors.
         truth: ``(n, all)`` parameters.
-        per: observations the error is summed over.
+        per: number of observations over which the error is summed.
     """
     prior = inferred.prior
     theta = truth[:, list(prior.indices)]
@@ -97,16 +98,16 @@ def score(inferred: Inferred, truth: np.ndarray, *, per: int = 500) -> tuple[np.
 
 @dataclass(frozen=True)
 class ToldApart:
-    """How well families are told apart, and whether probabilities are as often right as they say.
+    """Classification of families: confusion, and calibration of the probabilities.
 
     Attributes:
-        names: of the f families.
-        confusion: ``(f, f)`` observations by their family and by the one that was most probable.
+        names: names of the f families.
+        confusion: ``(f, f)`` observations by true family and by most probable family.
         given: ``(f, f)`` mean probability of each family for observations of each.
-        said: ``(10,)`` mean of the probabilities between 0 and 0.1, 0.1 and 0.2, and so on; not a number where there are none.
-        right: ``(10,)`` how often the family they were said of was the true one.
-        counts: ``(10,)`` probabilities.
-        log_loss: mean of -ln of the probability of the true family; ln f of one who knows nothing.
+        said: ``(10,)`` mean of the probabilities between 0 and 0.1, 0.1 and 0.2, and so on; NaN for empty bins.
+        right: ``(10,)`` fraction of these for which the family was the true one.
+        counts: ``(10,)`` number of probabilities.
+        log_loss: mean of -ln of the probability of the true family; ln f without information.
     """
 
     names: tuple[str, ...]
@@ -119,7 +120,7 @@ class ToldApart:
 
     @property
     def accuracy(self) -> float:
-        """Part of the observations whose family was most probable."""
+        """Fraction of the observations whose true family was most probable."""
         return float(np.trace(self.confusion) / self.confusion.sum())
 
     def __str__(self) -> str:
@@ -136,7 +137,7 @@ class ToldApart:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """Return plain values."""
         return {
             "names": list(self.names), "confusion": self.confusion.tolist(), "given": self.given.tolist(),
             "said": np.nan_to_num(self.said).tolist(), "right": np.nan_to_num(self.right).tolist(),
@@ -145,14 +146,15 @@ class ToldApart:
 
 
 def told_apart(names: Sequence[str], probabilities: Sequence[np.ndarray]) -> ToldApart:
-    """Probabilities of families held against the truth.
+    """Compare probabilities of families with the true ones.
 
     Args:
-        names: of the f families.
-        probabilities: of observations of each family in turn, ``(n, f)``; about as many of each, or calibration is not what is measured.
+        names: names of the f families.
+        probabilities: ``(n, f)`` for observations of each family in turn; their numbers should be similar, or the
+            calibration is biased.
 
     Raises:
-        ShapeError: other numbers of families.
+        ShapeError: the numbers of families differ.
     """
     if len(probabilities) != len(names) or any(p.ndim != 2 or p.shape[1] != len(names) for p in probabilities):
         raise ShapeError(

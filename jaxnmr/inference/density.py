@@ -1,4 +1,4 @@
-"""A conditional density: mixtures of normal distributions in unconstrained coordinates, given by a small network."""
+"""Conditional density: mixtures of normal distributions in unconstrained coordinates, predicted by a small network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from ..typing import Array
 
-# factors on the widths of the components a network begins with
+# initial factor of the widths of the components
 _BEGIN = 0.7
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -21,7 +21,7 @@ class Mixture(NamedTuple):
     """Normal distributions of ``v``, ``(*n, components, ...)``.
 
     Attributes:
-        log_weights: ``(*n, c)`` normalised.
+        log_weights: ``(*n, c)`` normalised logarithms of the weights.
         means: ``(*n, c, k)``.
         scales: ``(*n, c, k, k)`` lower triangular factors of the covariances.
     """
@@ -31,7 +31,7 @@ class Mixture(NamedTuple):
     scales: Array
 
     def log_density(self, v: Float[Array, "*n k"]) -> Float[Array, "*n"]:
-        """Of points."""
+        """Return the log density at points."""
         apart = v[..., None, :] - self.means
         solved = jax.scipy.linalg.solve_triangular(self.scales, apart[..., None], lower=True)[..., 0]
         diagonal = jnp.diagonal(self.scales, axis1=-2, axis2=-1)
@@ -39,11 +39,11 @@ class Mixture(NamedTuple):
         return jax.scipy.special.logsumexp(self.log_weights + each, axis=-1)
 
     def marginal_sd(self) -> Float[Array, "*n c k"]:
-        """Standard deviations of the components along each coordinate."""
+        """Return the standard deviations of the components along each coordinate."""
         return jnp.sqrt(jnp.sum(self.scales**2, axis=-1))
 
     def draw(self, key: Array, count: int) -> Float[Array, "count *n k"]:
-        """Samples."""
+        """Return samples."""
         which_key, normal_key = jax.random.split(key)
         shape = (count, *self.log_weights.shape[:-1])
         which = jax.random.categorical(which_key, self.log_weights, shape=shape)[..., None]
@@ -55,11 +55,11 @@ class Mixture(NamedTuple):
 
 
 class MixtureNetwork(nn.Module):
-    """From features to a mixture.
+    """Network from features to a mixture.
 
     Attributes:
-        parameters: how many coordinates.
-        components: how many normal distributions.
+        parameters: number of coordinates.
+        components: number of normal distributions.
         hidden: widths of the layers.
     """
 
@@ -77,7 +77,7 @@ class MixtureNetwork(nn.Module):
         off = k * (k - 1) // 2
         out = nn.Dense(c * (1 + 2 * k + off), kernel_init=nn.initializers.normal(0.01))(x)
         out = out.reshape(*features.shape[:-1], c, 1 + 2 * k + off)
-        # components begin beside each other, or they would stay the same
+        # components start at different places, or they would remain identical
         start = 0.5 * jnp.asarray(np.random.default_rng(0).standard_normal((c, k)), out.dtype)
         scales = jnp.zeros((*out.shape[:-1], k, k), out.dtype)
         scales = scales.at[..., *np.tril_indices(k, -1)].set(out[..., 1 + 2 * k :])
@@ -87,7 +87,7 @@ class MixtureNetwork(nn.Module):
 
 
 def flat(tree: Any) -> dict[str, np.ndarray]:
-    """Leaves by name, for files."""
+    """List leaves by name, for files."""
     return {
         "/".join(str(getattr(part, "key", part)) for part in path): np.asarray(leaf)
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
@@ -95,7 +95,7 @@ def flat(tree: Any) -> dict[str, np.ndarray]:
 
 
 def unflat(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The inverse of `flat` for trees of dictionaries."""
+    """Invert `flat`, for trees of dictionaries."""
     tree: dict[str, Any] = {}
     for name, leaf in arrays.items():
         *way, last = name.split("/")

@@ -1,4 +1,4 @@
-"""Spin echoes as a problem of inference, and how the posterior of the ML4SCI challenge of 2020 is trained."""
+"""Inference from spin echoes, and recipes for posteriors, including that of the ML4SCI challenge of 2020."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ from .training import NoiseLevel, Recipe
 
 CHALLENGE = "spin-echo-challenge"
 COUPLING = ("field", "neighbours")
-# components that experts read: those above the noise
+# number of principal components above the noise, for the experts
 _RANKS = {0.0: 250, 1e-4: 180, 1e-3: 120}
-# of what the field depends on, where a problem does not say it
+# default arguments of the coupling if a problem does not specify them
 _LENGTHS = {"alpha": 0.0, "xi": 1.0, "p": 3.0}
 
 
 @checked
 def echo_problem(experiment: EchoExperiment, ranges: Mapping[str, tuple[float, float]], *, name: str) -> Problem:
-    """Parameters of spin echoes from curves: real parts, then imaginary parts.
+    """Define the inference of spin-echo parameters from curves: real parts, then imaginary parts.
 
-    What curves do not depend on by the form of the equations, as the length of a power law that is normalised, is not determined:
-    its prior is what is returned.
+    Parameters that have no effect by the form of the equations, such as the length of a normalised power law, are
+    undetermined: their posterior is their prior.
 
     Args:
-        experiment: spins and pulses.
-        ranges: uniform priors of fields of `EchoParameters`, or of ``d`` with Γ = 10^-d; a range without width is a known number.
-        name: of the problem.
+        experiment: description of spins and pulses.
+        ranges: uniform priors of fields of `EchoParameters`, or of ``d`` with Γ = 10^-d; a range of zero width is a
+            known value.
+        name: name of the problem.
 
     Raises:
-        ParameterError: no parameter of this name, nothing to infer, or Γ twice.
+        ParameterError: there is no such parameter, nothing to infer, or Γ is given twice.
     """
     if {"d", "gamma"} <= ranges.keys():
         raise ParameterError("d and gamma say the same twice; leave one out")
@@ -77,7 +78,7 @@ def echo_problem(experiment: EchoExperiment, ranges: Mapping[str, tuple[float, f
         )
         return coupling(experiment, *(values.get(key, np.full(len(theta), v)) for key, v in _LENGTHS.items()))
 
-    # those of the challenge are told by its parameters: α is the field
+    # in the challenge α is the field itself, so no derived quantities are needed
     derived = () if name == CHALLENGE or "alpha" not in prior.names else COUPLING
     return Problem(name, prior, simulate, 2 * experiment.sequence.points, derived, *((derive,) if derived else ()))
 
@@ -85,10 +86,10 @@ def echo_problem(experiment: EchoExperiment, ranges: Mapping[str, tuple[float, f
 def coupling(
     experiment: EchoExperiment, alpha: np.ndarray, xi: np.ndarray, p: np.ndarray
 ) -> Float[np.ndarray, "n two"]:
-    """What a curve tells of any coupling: the field ``α Σ w`` in MHz that all spins together make, and ``ln (Σ w)²/Σ w²``, how many make it.
+    """Return the field ``α Σ w`` in MHz, and the logarithm of the effective number of spins, ``ln (Σ w)²/Σ w²``.
 
-    The first moves the curve, the second says how much fields of different spins differ. Where weights of both signs cancel, they count
-    as one neighbour.
+    These determine the curve for any kind of coupling: the first changes its shape, the second the scatter of fields
+    between spins. If weights of both signs cancel, they count as one neighbour.
     """
     kernel, sizes = experiment.ensemble.kernel, experiment.ensemble.sizes
 
@@ -103,15 +104,15 @@ def coupling(
 
 
 def challenge_problem() -> Problem:
-    """The challenge: α, ξ, p and d of Γ = 10^-d from 471 complex points, as 942 numbers."""
+    """Define the challenge: α, ξ, p and d of Γ = 10^-d from 471 complex points, as 942 numbers."""
     return echo_problem(challenge(), CHALLENGE_PRIOR, name=CHALLENGE)
 
 
 def echo_numbers(curves: Complex[np.ndarray, "*n points"]) -> Float[np.ndarray, "*n numbers"]:
-    """Complex curves as the numbers that a posterior reads: real parts, then imaginary parts.
+    """Convert complex curves to the input of a posterior: real parts, then imaginary parts.
 
     Raises:
-        ShapeError: no points.
+        ShapeError: there are no points.
     """
     curves = np.asarray(curves)
     if curves.ndim < 1:
@@ -126,14 +127,14 @@ def _even(low: float, high: float, count: int) -> tuple[float, ...]:
 def challenge_recipe(
     *, cells: Literal["narrow", "wide"] = "narrow", epochs: int = 60, held_out: float = 0.15, seed: int = 0
 ) -> Recipe:
-    """What was found to work for the challenge, on simulations that no score is made from.
+    """Return the recipe for the challenge, developed on simulations not used for any score.
 
-    Without noise experts read raw numbers, in cells of α alone, which are narrower where α is small and p is hard to see; with
-    noise the principal components above it hold all there is, and p and d decide about cells, too.
+    Without noise experts read raw numbers, in cells of α alone, which are narrower for small α where p is hard to
+    determine; with noise the principal components above it hold all information, and cells depend on p and d as well.
 
     Args:
-        cells: of the second stage without noise; narrow ones need some 20,000 simulations.
-        epochs, held_out, seed: of the recipe.
+        cells: width of the cells of the second stage without noise; narrow ones need some 20,000 simulations.
+        epochs, held_out, seed: see `Recipe`.
     """
     alpha = (0.0, 0.004, 0.01, 0.018, 0.028, 0.04, 0.055, 0.07, 0.085, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2)
     narrow = (0.0, 0.003, 0.007, 0.012, 0.018, 0.025, 0.033, 0.042, 0.052, 0.062, 0.073, 0.085, 0.098, 0.112, 0.126, 0.14, 0.155, 0.17,
@@ -158,7 +159,7 @@ def echo_recipe(
     seed: int = 0,
     simulations: int = 43_008,
 ) -> Recipe:
-    """A recipe for other experiments: cells of the first parameter, with noise and in the second stage of the others as well."""
+    """Return a recipe for other experiments: cells of the first parameter, with noise in stage two also of others."""
     if problem.name == CHALLENGE:
         return challenge_recipe(
             cells="narrow" if simulations >= 20_000 else "wide", epochs=epochs, held_out=held_out, seed=seed
@@ -180,11 +181,11 @@ def echo_recipe(
 def _coupling_recipe(
     problem: Problem, whole: Knots, sigmas: tuple[float, ...], epochs: int, held_out: float, seed: int, simulations: int
 ) -> Recipe:
-    """Cells of the field, which every curve tells; in the second stage of how many spins make it, too."""
+    """Use cells of the field, which every curve determines; in the second stage also of the effective number of spins."""
     field, count = _drawn_couplings([problem], seed).T
     many, few = (12, 3) if simulations >= 6000 else (8, 2)
     first, second = ((*whole, _cells(field, many), _cells(count, k)) for k in (1, few))
-    # without noise components that no experiment sees take part, but not all: the raw numbers would need more simulations
+    # without noise, components below the noise of any experiment are used, but not all: raw numbers would need more simulations
     levels = tuple(
         NoiseLevel(s, first, second, rank=min(_RANKS.get(s, 150), problem.numbers), wide=2.0) for s in sigmas
     )
@@ -195,7 +196,7 @@ def _coupling_recipe(
 def families_recipe(
     problems: Sequence[Problem], *, sigmas: tuple[float, ...] = (1e-4, 1e-3), epochs: int = 60, seed: int = 0
 ) -> Recipe:
-    """How families of couplings are told apart: as `echo_recipe`, with cells of what they have in common."""
+    """Return a recipe for distinguishing families of couplings: as `echo_recipe`, with cells of common quantities."""
     field, count = _drawn_couplings(problems, seed).T
     shared = [
         p
@@ -220,6 +221,6 @@ def _drawn_couplings(problems: Sequence[Problem], seed: int) -> np.ndarray:
 
 
 def _cells(values: np.ndarray, many: int) -> tuple[float, ...]:
-    """Middles of so many parts that hold equally many."""
+    """Return the medians of ``many`` equally populated parts."""
     middles = np.quantile(values, (np.arange(many) + 0.5) / many)
     return tuple(np.unique(middles.round(6)).tolist())

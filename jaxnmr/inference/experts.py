@@ -1,9 +1,9 @@
 """Linear experts: within a cell of parameters, each summary is a linear function of the raw numbers (host).
 
-Randomness of the observable itself (which frequencies the spins happen to have) moves it along some directions by a thousandth
-and hardly at all along others; parameters are read along the quiet ones. Which are quiet changes from cell to cell. Principal
-components, smoothing or a network that begins with standardised numbers throw them away; least squares on raw numbers finds them.
-Neighbouring cells overlap, and estimates go over from one to the next.
+Random variables of the observable (the frequencies that the spins happen to have) change it along some directions by a
+thousandth and hardly at all along others; parameters are read along the quiet directions, which differ from cell to
+cell. Principal components, smoothing or a network with standardised input discard them; least squares on raw numbers
+finds them. Neighbouring cells overlap, and estimates change continuously from one to the next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..errors import DataError
 
 Knots = tuple[tuple[float, ...], ...]
 _AT_ONCE = 4096
-# an expert of fewer simulations says nothing
+# fewest simulations for an expert
 _FEWEST = 60
 _UNKNOWN = 1e6
 _FEW_DIGITS = 3e-5
@@ -26,15 +26,15 @@ _FEW_DIGITS = 3e-5
 
 @dataclass(frozen=True)
 class Experts:
-    """Experts of one noise level.
+    """Linear experts for one noise level.
 
     Attributes:
-        sigma: the noise they were made for.
-        rank: of so many principal components, or 0: of the raw numbers.
-        knots: per parameter centres of the cells along it; one knot: not divided.
-        weights: ``(cells, numbers, k)``; of components, ``(cells, rank, k)``.
+        sigma: noise for which they were made.
+        rank: number of principal components they read; 0 for the raw numbers.
+        knots: centres of the cells along each parameter; a single knot means no division.
+        weights: ``(cells, numbers, k)``; for components, ``(cells, rank, k)``.
         offsets: ``(cells, k)``.
-        variances: ``(cells, k)`` of errors without noise.
+        variances: ``(cells, k)`` variances of errors without noise.
     """
 
     sigma: float
@@ -45,17 +45,17 @@ class Experts:
     variances: np.ndarray
 
     def estimate(self, curves: np.ndarray, guess: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Summaries and the variances that they have.
+        """Return summaries and their variances.
 
         Args:
-            curves: ``(n, numbers)``, or components of them.
-            guess: ``(n, k)`` parameters, which say whose cells a curve is in.
+            curves: ``(n, numbers)``, or their components.
+            guess: ``(n, k)`` parameters that determine the cells of a curve.
             sigma: ``(n,)`` noise of the curves.
         """
         cells, numbers, k = self.weights.shape
         flat = self.weights.transpose(1, 0, 2).reshape(numbers, cells * k).astype(np.float64)
         shares = shares_of(guess, self.knots)
-        # a cell that nobody was trained in leaves its share to the others
+        # cells without training data leave their share to the others
         shares = shares * (self.variances[:, 0] < _UNKNOWN)
         shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-9)
         value = np.empty((len(curves), k))
@@ -68,12 +68,12 @@ class Experts:
 
 
 def shares_of(guess: np.ndarray, knots: Knots, wide: float = 1.0) -> np.ndarray:
-    """``(n, cells)`` how much of a point belongs to each cell: products of triangles around the knots, which sum to 1.
+    """Return the weights ``(n, cells)`` of points in cells: products of triangles around knots, which sum to 1.
 
     Args:
         guess: ``(n, k)``.
-        knots: per parameter.
-        wide: triangles that many times wider, and not normalised.
+        knots: centres of cells along each parameter.
+        wide: factor by which triangles are wider; they are then not normalised.
     """
     found = np.ones((len(guess), 1))
     for along, centres in zip(guess.T, knots, strict=True):
@@ -94,17 +94,18 @@ def fit_experts(
     wide: float,
     ridges: Sequence[float],
 ) -> tuple[Experts, np.ndarray]:
-    """Experts, and what they would have said, without noise, of each simulation had they not been fitted to it.
+    """Fit experts; also return their leave-one-out estimates, without noise, for each simulation.
 
     Args:
-        curves: ``(n, numbers)`` without noise, or components of them.
+        curves: ``(n, numbers)`` without noise, or their components.
         summaries: ``(n, k)``.
-        guess: ``(n, k)`` parameters by the stage before, from curves with noise: cells hold what will be sent to them.
-        knots, sigma, rank, wide: see above.
-        ridges: to choose from.
+        guess: ``(n, k)`` parameters by the previous stage, from curves with noise: cells are fitted to what they will
+            be applied to.
+        knots, sigma, rank, wide: see `Experts` and `shares_of`.
+        ridges: candidates for the ridge.
 
     Raises:
-        DataError: too few simulations for any expert.
+        DataError: there are too few simulations for any expert.
     """
     near, theirs = shares_of(guess, knots, wide), shares_of(guess, knots)
     cells, k = near.shape[1], summaries.shape[1]

@@ -1,8 +1,9 @@
-"""Which of several problems an observation is of: the posterior probability of each, learned from simulations (host).
+"""Model comparison: posterior probabilities of several problems for an observation, learned from simulations (host).
 
-A network that is trained by cross entropy on equally many simulations of every family, with parameters from their priors, tends to the
-evidence of each family divided by the sum of all (S. T. Radev et al., arXiv:2004.10629). Families that cannot be told apart share.
-It sees what linear experts, fitted to the simulations of all families together, say of what the families have in common.
+A network trained by cross entropy on equally many simulations of every family, with parameters from their priors,
+approaches the evidence of each family divided by the sum of all (S. T. Radev et al., arXiv:2004.10629).
+Indistinguishable families share the probability. Its input consists of estimates, by linear experts fitted to all families
+together, of quantities common to the families.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ _FORGET = 0.005
 
 
 class FamilyNetwork(nn.Module):
-    """From features to logarithms of probabilities, not normalised.
+    """Network from features to unnormalised log probabilities.
 
     Attributes:
-        families: how many.
+        families: number of families.
         hidden: widths of the layers.
     """
 
@@ -59,15 +60,15 @@ class FamilyNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class Families:
-    """From an observation to the probability of each family; before it all are equally probable.
+    """Classifier from observations to probabilities of families with equal prior probabilities.
 
     Attributes:
-        names: of the families.
-        summariser: experts, of no parameters.
+        names: names of the families.
+        summariser: experts, without parameters.
         network: the architecture.
         variables: its parameters.
-        temperature: by which it is less sure than it was trained to be, from simulations that it was not trained with.
-        card: how it was made and how good it is.
+        temperature: factor that softens probabilities, fitted to held-out simulations.
+        card: origin and quality.
     """
 
     names: tuple[str, ...]
@@ -79,16 +80,16 @@ class Families:
 
     @checked
     def probabilities(self, observations: np.ndarray, *, sigma: float) -> Float[np.ndarray, "n families"]:
-        """Of each family for each observation; only of these: that it is of none of them is not considered.
+        """Return the probability of each family for each observation, assuming that it belongs to one of them.
 
         Args:
-            observations: ``(n, numbers)``, or ``(numbers,)`` of one.
+            observations: ``(n, numbers)``, or ``(numbers,)`` for a single one.
             sigma: standard deviation of the white noise on each number.
 
         Raises:
-            ShapeError: another number of numbers.
-            DataError: numbers that are not finite.
-            ConventionError: negative noise, or more than was trained for.
+            ShapeError: the observations have the wrong length.
+            DataError: numbers are not finite.
+            ConventionError: noise is negative, or larger than in training.
         """
         numbers = len(self.summariser.gate.centre)
         x = checked_observations(observations, sigma, numbers, "this file of families", self.card)
@@ -108,11 +109,11 @@ class Families:
 
     @classmethod
     def load(cls, path_or_name: str | Path) -> Families:
-        """Read families: a file, or the name of one that comes with the package.
+        """Read a classifier: a file, or the name of one shipped with the package.
 
         Raises:
-            ParseError: no such file, or another kind of file.
-            ConventionError: none of that name.
+            ParseError: there is no such file, or it is of another kind.
+            ConventionError: none with that name is shipped.
         """
         path = file_of(path_or_name, "file of families")
         arrays, said = read_arrays(path, _KEY, "file of families")
@@ -134,19 +135,21 @@ def fit_families(
     progress: Callable[[Epoch], None] | None = None,
     card: Mapping[str, Any] | None = None,
 ) -> Families:
-    """Learn to tell families apart.
+    """Train a classifier of families.
 
     Args:
-        problems: one for every family.
-        banks: of each, simulations without noise with parameters from its prior; as many are used as the smallest has.
-        recipe: knots of its levels are those of `common`, and one for each family; its ``mixture`` has no meaning here.
-        file: where it is kept; what is there of the same recipe and simulations is read and not learned again.
+        problems: one problem per family.
+        banks: simulations without noise for each family, with parameters from its prior; all are truncated to the
+            smallest size.
+        recipe: the knots of its levels are those of the quantities of `common`, then one per family; ``mixture`` is
+            ignored.
+        file: file of the result; if it exists with the same recipe and simulations, it is read instead.
         progress: called after every epoch.
-        card: what else the card is to say.
+        card: additional entries of the card.
 
     Raises:
-        ParameterError: fewer than two families, or two of one name.
-        ShapeError: observations of different lengths.
+        ParameterError: there are fewer than two families, or two with the same name.
+        ShapeError: observations have different lengths.
     """
     names = tuple(problem.name for problem in problems)
     if len(set(names)) < max(len(names), 2) or len(banks) != len(names):
@@ -187,7 +190,7 @@ def fit_families(
 
 
 def common(problems: Sequence[Problem], banks: Sequence[Bank]) -> dict[str, list[np.ndarray]]:
-    """What has the same meaning in all families: derived numbers of one name, then summaries of determined parameters with one prior."""
+    """Return quantities common to all families: derived ones, then summaries of parameters with equal priors."""
     found: dict[str, list[np.ndarray]] = {}
     for name in problems[0].derived:
         if all(name in problem.derived for problem in problems):
@@ -214,9 +217,9 @@ def _train(
     recipe: Recipe,
     progress: Callable[[Epoch], None] | None,
 ) -> tuple[Any, float]:
-    """Variables of the epoch that was best for what was not trained with, and the temperature that is."""
+    """Return the parameters of the epoch with the lowest held-out loss, and the best temperature."""
     rng = np.random.default_rng((recipe.seed, 3))
-    # without noise experts of the lowest level are asked
+    # without noise, the experts of the lowest level are used
     levels = [0.0, *(level.sigma for level in recipe.levels)]
     draws = []
     for _ in range(recipe.redraws):
@@ -270,7 +273,7 @@ def _train(
 
 
 def _temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """By which logits are to be divided (C. Guo et al., arXiv:1706.04599), to a hundredth."""
+    """Return the divisor of logits (C. Guo et al., arXiv:1706.04599), to a hundredth."""
     tried = np.exp(np.arange(-0.7, 0.71, 0.01))
     losses = [-np.log(_softmax(logits / t)[np.arange(len(labels)), labels] + 1e-300).mean() for t in tried]
     return float(tried[int(np.argmin(losses))])

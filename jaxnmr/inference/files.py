@@ -1,4 +1,4 @@
-"""Files of posteriors and of families: which one is meant, arrays and what is said of them (host)."""
+"""Files of posteriors and classifiers: location, arrays and metadata (host)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 
 def file_of(path_or_name: str | Path, what: str) -> Path:
-    """A file, or the one of that name that comes with the package.
+    """Return a file, given as a path or as the name of one shipped with the package.
 
     Raises:
-        ParseError: no such file.
-        ConventionError: nothing of that name.
+        ParseError: there is no such file.
+        ConventionError: nothing with that name is shipped.
     """
     path = Path(path_or_name)
     if not path.suffix and not path.is_file():
@@ -38,14 +38,14 @@ def file_of(path_or_name: str | Path, what: str) -> Path:
 
 
 def write_arrays(path: Path, key: str, arrays: Mapping[str, np.ndarray], said: dict[str, Any]) -> Path:
-    """A safetensors file with arrays in single precision or less, and everything else in its header.
+    """Write a safetensors file with arrays in single precision or less, and everything else in its header.
 
     Raises:
-        DataError: numbers that are not finite.
+        DataError: numbers are not finite.
     """
     kept = {}
     for name, array in arrays.items():
-        # offsets are in double precision: those of weights of thousands
+        # offsets need double precision: weights may be in the thousands
         kind = np.float64 if name.endswith(_OFFSETS) else np.float32 if array.dtype == np.float64 else None
         kept[name] = np.ascontiguousarray(array, kind)
         if not np.isfinite(kept[name]).all():
@@ -54,10 +54,10 @@ def write_arrays(path: Path, key: str, arrays: Mapping[str, np.ndarray], said: d
 
 
 def read_arrays(path: Path, key: str, what: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """What `write_arrays` wrote.
+    """Read a file written by `write_arrays`.
 
     Raises:
-        ParseError: another kind of file, a damaged one, or one of another version.
+        ParseError: the file is of another kind or version, or damaged.
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:

@@ -1,4 +1,4 @@
-"""A first guess: parameters as a quadratic function of the largest principal components (host)."""
+"""First guess: parameters as a quadratic function of the largest principal components (host)."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import numpy as np
 
 from .._ridge import ridge
 
-# below this, noise is that of single precision
+# smaller noise is below that of single precision
 LEAST_SIGMA = 1e-8
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Attributes:
-    centre: ``(numbers,)`` mean observation.
-    axes: ``(numbers, components)`` principal axes, divided by the spread along them.
-    spread: ``(components,)`` that spread.
-    weights: ``(features, k)`` of the first components and of products of the first of these.
-    offset: ``(k,)``.
-    seen: how many components it looks at; the rest is for the experts.
+    """Quadratic regression of the parameters on principal components.
+
+    Attributes:
+        centre: ``(numbers,)`` mean observation.
+        axes: ``(numbers, components)`` principal axes, divided by the spread along them.
+        spread: ``(components,)`` that spread.
+        weights: ``(features, k)`` weights of the first components and of products of the first of these.
+        offset: ``(k,)`` constant terms.
+        seen: number of components used; the others are left to the experts.
     """
 
     centre: np.ndarray
@@ -31,26 +33,26 @@ class Gate:
     seen: int
 
     def components(self, curves: np.ndarray) -> np.ndarray:
-        """``(n, components)`` principal components of unit variance."""
+        """Return ``(n, components)`` principal components of unit variance."""
         return (curves.astype(np.float64) - self.centre) @ self.axes
 
     def guess(self, components: np.ndarray) -> np.ndarray:
-        """``(n, k)`` summaries of the parameters."""
+        """Return ``(n, k)`` summaries of the parameters."""
         return _quadratic(components[:, : self.seen], self.weights.shape[0]) @ self.weights + self.offset
 
 
 def fit_gate(
     curves: np.ndarray, noise: np.ndarray, summaries: np.ndarray, *, components: int, seen: int, squared: int
 ) -> tuple[Gate, np.ndarray]:
-    """The gate, and what it would have said of each simulation had it not been fitted to it.
+    """Fit the gate; also return its leave-one-out estimates for each simulation.
 
     Args:
-        curves: ``(n, numbers)`` without noise: principal axes are theirs.
-        noise: ``(n, numbers)`` that is added for the guess.
+        curves: ``(n, numbers)`` without noise, from which principal axes are calculated.
+        noise: ``(n, numbers)`` noise added for the guess.
         summaries: ``(n, k)``.
-        components: how many principal components.
-        seen: how many of them the guess is made from.
-        squared: of how many of these the products are used.
+        components: number of principal components.
+        seen: number of them used for the guess.
+        squared: number of these whose products are used.
     """
     x = curves.astype(np.float64)
     centre, scaled, spread = principal(x, components)
@@ -64,7 +66,7 @@ def fit_gate(
 
 
 def principal(x: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean of observations, ``(numbers, components)`` principal axes divided by the spread along them, and that spread."""
+    """Return the mean, ``(numbers, components)`` principal axes divided by the spread along them, and that spread."""
     centre = x.mean(axis=0)
     variance, axes = np.linalg.eigh(np.cov((x - centre).T))
     most = min(components, len(variance))
@@ -73,7 +75,7 @@ def principal(x: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray, n
 
 
 def shrunk(components: np.ndarray, spread: np.ndarray, sigma: np.ndarray) -> list[np.ndarray]:
-    """What a network sees of components of unit variance: as much as noise ``(n,)`` leaves of each, and the noise itself."""
+    """Return network input: components of unit variance, attenuated according to the noise ``(n,)``, and the noise."""
     noise = (np.log10(np.maximum(sigma, LEAST_SIGMA)) + 5.0) / 2.0
     return [np.clip(components / (1.0 + (sigma[:, None] / spread) ** 2), -5.0, 5.0), noise[:, None]]
 

@@ -1,4 +1,4 @@
-"""What a posterior says of observations: densities, intervals, samples, and what it cannot say."""
+"""Posteriors of observations: densities, intervals, samples."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
 
 @dataclass(frozen=True)
 class Inferred:
-    """The posterior of n observations.
+    """Posterior of n observations.
 
     Attributes:
-        prior: of all parameters.
-        mixture: of ``v``, the deviation of u from ``centre`` in units of ``scale``.
-        centre, scale: ``(n, k)`` of u, the coordinates in which the prior is a standard normal; of determined parameters.
+        prior: prior of all parameters.
+        mixture: distribution of ``v``, the deviation of u from ``centre`` in units of ``scale``.
+        centre, scale: ``(n, k)`` centre and scale of u, the coordinates of the determined parameters in which the prior
+            is a standard normal.
     """
 
     prior: BoxPrior
@@ -40,19 +41,19 @@ class Inferred:
         return len(self.centre)
 
     def part(self, which: int) -> Inferred:
-        """That of one observation."""
+        """Return the posterior of one observation."""
         chosen = slice(which, which + 1)
         mixture = Mixture(*(a[chosen] for a in self.mixture))
         return Inferred(self.prior, mixture, self.centre[chosen], self.scale[chosen])
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the k parameters that are determined."""
+        """Names of the k determined parameters."""
         return self.prior.determined.names
 
     @property
     def undetermined(self) -> tuple[str, ...]:
-        """Names of parameters that the observation does not depend on: their posterior is their prior, and no estimate is given."""
+        """Names of parameters without effect on the observation: their posterior is their prior, without estimate."""
         return tuple(p.name for p in self.prior.undetermined)
 
     @property
@@ -62,7 +63,7 @@ class Inferred:
 
     @property
     def mean(self) -> Float[np.ndarray, "n k"]:
-        """Posterior mean of θ: the estimate of least mean square error."""
+        """Posterior mean of θ, the estimate with least mean square error."""
         return self._physical(_mean(self.mixture.log_weights, *self._components))
 
     @property
@@ -73,17 +74,17 @@ class Inferred:
 
     @checked
     def quantile(self, level: float) -> Float[np.ndarray, "n k"]:
-        """θ below which this part of the posterior of each parameter lies."""
+        """Return θ below which this fraction of the posterior of each parameter lies."""
         if not 0.0 < level < 1.0:
             raise ParameterError(f"the level of a quantile is {level:g}; expected a number between 0 and 1")
         return self._physical(_quantile(self.mixture.log_weights, *self._components, level))
 
     def interval(self, level: float = 0.68) -> tuple[np.ndarray, np.ndarray]:
-        """``(n, k)`` ends of the central interval that holds this part of the posterior."""
+        """Return the ends ``(n, k)`` of the central interval that contains this fraction of the posterior."""
         return self.quantile(0.5 - 0.5 * level), self.quantile(0.5 + 0.5 * level)
 
     def rank(self, theta: np.ndarray) -> Float[np.ndarray, "n k"]:
-        """How much of the posterior of each parameter lies below θ: uniform between 0 and 1 where the posterior is calibrated.
+        """Return the posterior probability below θ for each parameter: uniform if the posterior is calibrated.
 
         Args:
             theta: ``(n, k)`` determined parameters, or ``(n, all)``.
@@ -92,7 +93,7 @@ class Inferred:
 
     @checked
     def draw(self, count: int, *, seed: int = 0) -> Float[np.ndarray, "count n all"]:
-        """Samples of θ of all parameters; those that are not determined are drawn from their prior."""
+        """Return samples of all parameters θ; undetermined ones are drawn from their prior."""
         mixture_key, prior_key = jax.random.split(jax.random.key(seed))
         u = self.centre + self.scale * self.mixture.draw(mixture_key, count)
         unknown = jax.random.uniform(prior_key, (*u.shape[:2], len(self.prior.parameters)))
@@ -101,7 +102,7 @@ class Inferred:
         return found
 
     def log_density(self, theta: np.ndarray) -> Float[np.ndarray, " n"]:
-        """Logarithm of the posterior density of the determined parameters, in their units.
+        """Return the logarithm of the posterior density of the determined parameters, in their units.
 
         Args:
             theta: ``(n, k)`` determined parameters, or ``(n, all)``.
@@ -130,7 +131,7 @@ class Inferred:
 
 
 def joined(parts: Sequence[Inferred]) -> Inferred:
-    """Posteriors of several observations, with the same prior and number of components, as one."""
+    """Join posteriors with the same prior and number of components."""
     mixture = Mixture(*(jnp.concatenate(arrays) for arrays in zip(*(of.mixture for of in parts), strict=True)))
     centre, scale = (jnp.concatenate([getattr(of, name) for of in parts]) for name in ("centre", "scale"))
     return Inferred(parts[0].prior, mixture, centre, scale)

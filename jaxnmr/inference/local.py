@@ -1,4 +1,4 @@
-"""One observation at a time: regression on fresh simulations in a box around what is known of its parameters."""
+"""Local inference for single observations: regression on new simulations in a box around the current estimate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .inferred import Inferred, joined
 from .prior import BoxPrior
 from .problem import Bank, Problem, simulate_bank
 
-# half the box in standard deviations; of its prior no less than this part
+# half the box in standard deviations; at least this fraction of the prior width
 _WIDE, _LEAST = 3.0, 0.01
 _CANDIDATES, _ENOUGH = 16384, 100.0
 
@@ -29,27 +29,28 @@ def refine_locally(
     rounds: int | None = None,
     seed: int = 0,
 ) -> Inferred:
-    """The posterior of each observation by simulations made for it alone (host).
+    """Return the posterior of each observation from simulations made for it alone (host).
 
-    In a box around the start, 3 standard deviations to either side, and inside the prior, parameters are drawn evenly; summaries
-    and their errors come from `LocalRegression`, the posterior is their likelihood times the prior in the box. Without a trained
-    posterior the first box is the whole prior, and the next ones lie around what was found.
+    Parameters are drawn uniformly in a box of 3 standard deviations to either side of the start, within the prior;
+    summaries and their errors come from `LocalRegression`, and the posterior is their likelihood times the prior in the
+    box. Without a trained posterior the first box is the whole prior, and the following ones are centred on the
+    previous result.
 
     Args:
-        problem: what to simulate.
-        observations: ``(n, numbers)``, or ``(numbers,)`` of one.
-        start: what is known of them, as a trained posterior says; ``None`` for nothing.
+        problem: problem to simulate.
+        observations: ``(n, numbers)``, or ``(numbers,)`` for a single one.
+        start: current posterior, from a trained one for example; ``None`` for the prior.
         sigma: standard deviation of the white noise on each number.
-        simulations: in each box; they are what it costs.
-        rounds: boxes one after the other; unless given 1 around a start, and 4 without.
-        seed: of the simulations.
+        simulations: number of simulations per box, which determines the cost.
+        rounds: number of consecutive boxes; by default 1 with a start, and 4 without.
+        seed: seed of the simulations.
 
     Returns:
-        one normal distribution for each, in the coordinates in which the prior is a standard normal.
+        One normal distribution for each, in the coordinates in which the prior is a standard normal.
 
     Raises:
-        ShapeError: another number of numbers, or of starts.
-        ParameterError: no rounds, negative noise.
+        ShapeError: observations have the wrong length, or the number of starts is wrong.
+        ParameterError: there are no rounds, or noise is negative.
     """
     x = np.atleast_2d(np.asarray(observations, float))
     if x.ndim != 2 or x.shape[1] != problem.numbers or (start is not None and len(start) != len(x)):
@@ -72,7 +73,7 @@ def refine_locally(
 
 
 def prior_box(prior: BoxPrior, start: Inferred | None, which: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ends ``(k,)`` of the box around a start, of determined parameters; the prior without one."""
+    """Return the ends ``(k,)`` of the box around a start, for determined parameters; the prior without a start."""
     low, width = prior.determined.low, prior.determined.width
     if start is None:
         return low, low + width
@@ -81,7 +82,7 @@ def prior_box(prior: BoxPrior, start: Inferred | None, which: int) -> tuple[np.n
 
 
 def simulate_box(problem: Problem, low: np.ndarray, high: np.ndarray, count: int, *, seed: int) -> Bank:
-    """Simulations with determined parameters evenly in a box, and others from their prior."""
+    """Simulate with determined parameters uniform in a box, and others from their prior."""
     prior, rng = problem.prior, np.random.default_rng(seed)
     theta = prior.low + prior.width * rng.uniform(size=(count, len(prior.parameters)))
     theta[:, list(prior.indices)] = rng.uniform(low, high, (count, len(low)))
@@ -91,13 +92,13 @@ def simulate_box(problem: Problem, low: np.ndarray, high: np.ndarray, count: int
 def inferred_in_box(
     prior: BoxPrior, bank: Bank, observation: np.ndarray, low: np.ndarray, high: np.ndarray, *, sigma: float
 ) -> Inferred:
-    """The posterior of one observation by the simulations of a box.
+    """Return the posterior of one observation from the simulations of a box.
 
     Args:
-        prior: of all parameters.
-        bank: as of `simulate_box`.
+        prior: prior of all parameters.
+        bank: simulations by `simulate_box`.
         observation: ``(numbers,)``.
-        low, high: of the box.
+        low, high: ends of the box.
         sigma: noise of the observation.
     """
     own = prior.determined
@@ -106,7 +107,7 @@ def inferred_in_box(
     local = LocalRegression.fit(bank.curves, summaries, ends.min(axis=0), ends.max(axis=0), sigma=sigma)
     theta = np.random.default_rng(0).uniform(low, high, (_CANDIDATES, len(low)))
     chi2 = local.chi2(own.summaries(theta), local.summaries(observation))
-    # too few candidates in a narrow peak: a wider one is honest, and the next box is around it
+    # too few candidates in a narrow peak: broaden it, the next box will be centred on it
     for temper in 0.5 ** np.arange(30):
         weight = np.exp(-0.5 * temper * (chi2 - chi2.min()))
         if weight.sum() ** 2 / (weight**2).sum() >= _ENOUGH:

@@ -1,4 +1,4 @@
-"""An amortised posterior: a first guess, linear experts in two stages at several noise levels, a conditional density on top."""
+"""Amortised posterior: a first guess, linear experts in two stages at several noise levels, and a conditional density."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class Posterior:
-    """From an observation to the distribution of its parameters.
+    """Map from an observation to the distribution of its parameters.
 
     Attributes:
-        name: of the problem.
+        name: name of the problem.
         summariser: experts.
         network: the architecture of the density.
         variables: its parameters.
-        card: how it was made and how good it is.
+        card: origin and quality.
     """
 
     name: str
@@ -44,26 +44,27 @@ class Posterior:
 
     @property
     def prior(self) -> BoxPrior:
-        """Of all parameters."""
+        """Prior of all parameters."""
         return self.summariser.prior
 
     @property
     def numbers(self) -> int:
-        """How many numbers an observation has."""
+        """Number of values in an observation."""
         return len(self.summariser.gate.centre)
 
     @checked
     def infer(self, observations: np.ndarray, *, sigma: float) -> Inferred:
-        """The posterior of each observation (host).
+        """Return the posterior of each observation (host).
 
         Args:
-            observations: ``(n, numbers)``, or ``(numbers,)`` of one.
-            sigma: standard deviation of the white noise on each number; 0 for simulations, whose last digits are then believed.
+            observations: ``(n, numbers)``, or ``(numbers,)`` for a single one.
+            sigma: standard deviation of the white noise on each number; 0 for simulations, which are then used to their
+                last digits.
 
         Raises:
-            ShapeError: another number of numbers.
-            DataError: numbers that are not finite.
-            ConventionError: negative noise, or more than the posterior was trained for.
+            ShapeError: the observations have the wrong length.
+            DataError: numbers are not finite.
+            ConventionError: noise is negative, or larger than in training.
         """
         x = checked_observations(observations, sigma, self.numbers, self.name, self.card)
         features, centre, scale = self.summariser(x, np.full(len(x), sigma))
@@ -72,7 +73,7 @@ class Posterior:
         return Inferred(self.prior, mixture, jnp.asarray(centre), jnp.asarray(scale))
 
     def _mixture(self, features: np.ndarray) -> Mixture:
-        # whole batches: compiled once
+        # batches of a fixed size: compiled once
         padded = np.zeros((_AT_ONCE, features.shape[1]), np.float32)
         padded[: len(features)] = features
         found = _apply(self.network, self.variables, padded if len(features) > 64 else features)
@@ -91,11 +92,11 @@ class Posterior:
 
     @classmethod
     def load(cls, path_or_name: str | Path) -> Posterior:
-        """Read a posterior: a file, or the name of one that comes with the package.
+        """Read a posterior: a file, or the name of one shipped with the package.
 
         Raises:
-            ParseError: no such file, or no posterior.
-            ConventionError: no posterior of that name.
+            ParseError: there is no such file, or it is not a posterior.
+            ConventionError: no posterior with that name is shipped.
         """
         path = file_of(path_or_name, "posterior")
         arrays, said = read_arrays(path, _KEY, "posterior")
@@ -114,12 +115,12 @@ class Posterior:
 def checked_observations(
     observations: np.ndarray, sigma: float, numbers: int, name: str, card: Mapping[str, Any]
 ) -> np.ndarray:
-    """``(n, numbers)`` observations, where they are what was trained for.
+    """Check that observations match the training and return them as ``(n, numbers)``.
 
     Raises:
-        ShapeError: another number of numbers.
-        DataError: numbers that are not finite.
-        ConventionError: negative noise, or more than ``largest_sigma`` of the card.
+        ShapeError: the observations have the wrong length.
+        DataError: numbers are not finite.
+        ConventionError: noise is negative, or larger than ``largest_sigma`` of the card.
     """
     x = np.atleast_2d(np.asarray(observations))
     if x.ndim != 2 or x.shape[1] != numbers:

@@ -1,7 +1,7 @@
-"""What is to be inferred: named parameters, uniform in a box, and the coordinates in which a network sees them.
+"""Parameters to be inferred: named, uniform in a box, and mapped to coordinates for a network.
 
-Every parameter has three faces: its value θ; ``u``, the value mapped so that the prior is a standard normal (no edge is left);
-and the summary ``t`` that linear experts estimate, θ itself or, where the observable is linear in a rate, ``10^-(θ - low)``.
+Every parameter has three representations: its value θ; ``u``, mapped so that the prior is a standard normal without edges;
+and the summary ``t`` that linear experts estimate, θ itself or, if the observable is linear in a rate, ``10^-(θ - low)``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .._arguments import checked
 from ..errors import ParameterError, ShapeError
 from ..typing import Array
 
-# of u: further out lies 10⁻⁷ of the prior, which single precision does not see
+# limit of u: beyond it lies 10⁻⁷ of the prior, not resolved in single precision
 _EDGE = 1e-7
 _POINTS = 161
 _REACH = 6.0
@@ -30,13 +30,14 @@ _REACH = 6.0
 @checked
 @dataclass(frozen=True)
 class Parameter:
-    """A number with a uniform prior.
+    """A parameter with a uniform prior.
 
     Attributes:
         name: of the parameter.
-        low, high: ends of the prior.
-        summary: what the observable is more nearly linear in: the number itself, or (``decade``) ``10^-(θ - low)``.
-        determined: whether the observable depends on it at all; of one that it does not, the prior is all that is ever said.
+        low, high: limits of the prior.
+        summary: quantity in which the observable is more nearly linear: the value itself, or (``decade``)
+            ``10^-(θ - low)``.
+        determined: whether the observable depends on it at all; otherwise the posterior is the prior.
     """
 
     name: str
@@ -72,19 +73,19 @@ class BoxPrior:
 
     @classmethod
     def none(cls) -> BoxPrior:
-        """Of no parameters."""
+        """Return a prior without parameters."""
         found = object.__new__(cls)
         object.__setattr__(found, "parameters", ())
         return found
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all parameters."""
+        """Names of all parameters."""
         return tuple(p.name for p in self.parameters)
 
     @property
     def determined(self) -> BoxPrior:
-        """The prior of the parameters that the observable depends on."""
+        """Prior of the parameters that affect the observable."""
         if all(p.determined for p in self.parameters):
             return self
         found = object.__new__(BoxPrior)
@@ -93,40 +94,40 @@ class BoxPrior:
 
     @property
     def undetermined(self) -> tuple[Parameter, ...]:
-        """Parameters of which an observation says nothing."""
+        """Parameters that do not affect the observable."""
         return tuple(p for p in self.parameters if not p.determined)
 
     @property
     def indices(self) -> tuple[int, ...]:
-        """Where the determined parameters are in ``θ``."""
+        """Indices of the determined parameters in ``θ``."""
         return tuple(k for k, p in enumerate(self.parameters) if p.determined)
 
     @property
     def low(self) -> np.ndarray:
-        """``(k,)`` lower ends."""
+        """Lower limits, ``(k,)``."""
         return np.array([p.low for p in self.parameters])
 
     @property
     def width(self) -> np.ndarray:
-        """``(k,)`` widths."""
+        """Widths, ``(k,)``."""
         return np.array([p.high - p.low for p in self.parameters])
 
     def draw(self, key: Key[Array, ""]) -> Float[Array, " k"]:
-        """One θ in single precision; traceable."""
+        """Draw one θ in single precision; traceable."""
         u = jax.random.uniform(key, (len(self.parameters),), jnp.float32)
         return jnp.asarray(self.low, u.dtype) + jnp.asarray(self.width, u.dtype) * u
 
     def to_normal(self, theta: Float[Array, "*n k"]) -> Float[Array, "*n k"]:
-        """θ in the coordinates in which the prior is a standard normal; cut at the edges, ±5.2."""
+        """Map θ to the coordinates in which the prior is a standard normal, limited to ±5.2."""
         part = (jnp.asarray(theta) - self.low) / self.width
         return _normal(part)
 
     def from_normal(self, u: Float[Array, "*n k"]) -> Float[Array, "*n k"]:
-        """The inverse of `to_normal`."""
+        """Invert `to_normal`."""
         return self.low + self.width * ndtr(jnp.asarray(u))
 
     def summaries(self, theta: np.ndarray) -> np.ndarray:
-        """``(n, k)`` what experts estimate."""
+        """Return the summaries ``(n, k)`` that experts estimate."""
         theta = np.asarray(theta, dtype=float)
         if theta.ndim != 2 or theta.shape[1] != len(self.parameters):
             raise ShapeError(f"θ has the shape {theta.shape}; expected (n, {len(self.parameters)})")
@@ -134,7 +135,7 @@ class BoxPrior:
         return np.where(decade, 10.0 ** -np.where(decade, theta - self.low, 0.0), theta)
 
     def located(self, summary: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where estimates of the summaries with normal errors put each parameter, by Bayes' rule in one dimension.
+        """Locate each parameter from estimates of the summaries with normal errors, by Bayes' rule in one dimension.
 
         Args:
             summary, sd: ``(n, k)`` estimates and their standard deviations.
@@ -144,7 +145,7 @@ class BoxPrior:
         """
         if not self.parameters:
             return summary, summary, summary
-        # in portions of few sizes: compiled seldom
+        # batches of few sizes: rarely compiled
         n = len(summary)
         more = -n % (64 if n <= 64 else 2048)
         padded = [np.pad(of, ((0, more), (0, 0)), constant_values=1.0) for of in (summary, sd)]
@@ -156,7 +157,7 @@ class BoxPrior:
         return mean_u, sd_u, theta
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """As plain values."""
+        """Return plain values."""
         return [asdict(p) for p in self.parameters]
 
 
@@ -169,15 +170,15 @@ def _normal(part: Array) -> Array:
 def _located(y: Array, sd: Array, low: float, high: float, decade: bool) -> tuple[Array, Array, Array]:
     width = high - low
     least, most = (10.0**-width, 1.0) if decade else (low, high)
-    # y - t in units of sd is kept, not t: sd may be tiny
+    # work with y - t in units of sd rather than with t: sd may be tiny
     begin = jnp.clip((least - y) / sd, -_REACH, _REACH)
     end = jnp.clip((most - y) / sd, -_REACH, _REACH)
-    # all of the box lies on one side: take the end that is near
+    # if the whole box lies on one side, take the nearer end
     begin, end = jnp.where(end - begin < 1e-3, begin - 1e-3, begin), jnp.where(end - begin < 1e-3, end + 1e-3, end)
     edges = begin + (end - begin) * jnp.linspace(0.0, 1.0, _POINTS)[:, None]
     t = jnp.clip(y + sd * edges, least, most)
     part = -jnp.log10(t) / width if decade else (t - low) / width
-    # of the prior between neighbours; where it is constant in t, differences would only add rounding
+    # prior probability between neighbours; if constant in t, differences would only add rounding errors
     log_prior = jnp.log(jnp.abs(jnp.diff(part, axis=0)) + 1e-12) if decade else 0.0
     z, part = 0.5 * (edges[1:] + edges[:-1]), 0.5 * (part[1:] + part[:-1])
     weight = jax.nn.softmax(log_prior - 0.5 * z * z, axis=0)

@@ -1,4 +1,4 @@
-"""An observable to be inverted, and banks of simulations of it: files that grow, and go on where they stopped."""
+"""Observables to be inverted, and banks of their simulations: files that can be extended and resumed."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ def _nothing(theta: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Problem:
-    """Parameters, and what an experiment with them would give.
+    """Parameters of an experiment with their prior, and a simulator of its observable.
 
     Attributes:
-        name: of the problem, a word.
-        prior: of the parameters.
-        simulate: ``(key, θ (k,)) -> (numbers,)``, traceable; all that is random comes from the key.
-        numbers: how many numbers an observation has.
-        derived: names of functions of θ that an observation tells better than any one parameter, such as a product of two.
-        derive: ``θ (n, k) -> (n, derived)`` these functions (host).
+        name: name of the problem, a single word.
+        prior: prior of the parameters.
+        simulate: ``(key, θ (k,)) -> (numbers,)``, traceable; all randomness comes from the key.
+        numbers: number of values in an observation.
+        derived: names of functions of θ that an observation determines better than any single parameter, such as a
+            product of two.
+        derive: ``θ (n, k) -> (n, derived)``, these functions (host).
     """
 
     name: str
@@ -52,11 +53,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class Bank:
-    """Simulations.
+    """A set of simulations.
 
     Attributes:
-        curves: ``(n, numbers)`` observations without noise of measurement, single precision.
-        parameters: ``(n, k)`` θ they were made with.
+        curves: ``(n, numbers)`` observations without measurement noise, in single precision.
+        parameters: ``(n, k)`` their parameters θ.
     """
 
     curves: np.ndarray
@@ -72,7 +73,7 @@ class Bank:
         return len(self.curves)
 
     def part(self, first: int, last: int | None = None) -> Bank:
-        """Simulations from the one to before the other."""
+        """Return a range of the simulations."""
         return Bank(self.curves[first:last], self.parameters[first:last])
 
 
@@ -86,21 +87,21 @@ def simulate_bank(
     parameters: np.ndarray | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Bank:
-    """So many simulations with parameters from the prior (host).
+    """Make ``count`` simulations with parameters from the prior (host).
 
-    The i-th depends on the seed and i alone: a longer bank begins with the shorter one, whatever is simulated at once.
+    The i-th simulation depends only on the seed and i: a longer bank begins with the shorter one, whatever the batch size.
 
     Args:
-        problem: what to simulate.
-        count: how many.
-        seed: of parameters and of all that is random in the observable.
-        folder: where they are kept, 1,024 in a file; what is there is read and not simulated again.
-        parameters: ``(count, k)`` instead of draws from the prior.
-        progress: called with how many there are and how many there will be.
+        problem: problem to simulate.
+        count: number of simulations.
+        seed: seed of parameters and of all randomness of the observable.
+        folder: folder for files of 1,024 simulations; existing ones are read instead of simulated.
+        parameters: ``(count, k)`` parameters instead of draws from the prior.
+        progress: called with the current and the final number of simulations.
 
     Raises:
-        DataError: the folder holds another bank, or simulations that are not finite.
-        ShapeError: parameters of another shape.
+        DataError: the folder holds another bank, or simulations are not finite.
+        ShapeError: parameters have the wrong shape.
     """
     k = len(problem.prior.parameters)
     if count < 1:
@@ -152,7 +153,7 @@ def _program(problem: Problem, given: bool) -> Callable[[Array, Array, Array], t
 def _some(
     program: Callable, key: Array, first: int, wanted: int, k: int, given: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """In portions of one size: compiled once."""
+    """Simulate in batches of a fixed size, compiled once."""
     curves, thetas = [], []
     for begin in range(first, first + wanted, _PORTION):
         indices = begin + np.arange(_PORTION)

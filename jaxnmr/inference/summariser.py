@@ -1,4 +1,4 @@
-"""What is read off an observation before a network sees it: a first guess, and linear experts in two stages (host)."""
+"""Summaries of an observation as input of a network: a first guess, and linear experts in two stages (host)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _PER_EXPERT = ("weights", "offsets", "variances")
 
 @dataclass(frozen=True)
 class Summariser:
-    """What is read off an observation before a network sees it.
+    """Summaries of an observation as input of a network.
 
     Attributes:
-        prior: of the parameters, all of them.
+        prior: prior of all parameters.
         gate: the first guess.
-        levels: per noise level the experts of the first and of the second stage.
-        derived: name, mean and standard deviation of what experts estimate after the parameters, see `Problem`.
+        levels: experts of the first and of the second stage for each noise level.
+        derived: name, mean and standard deviation of quantities estimated in addition to the parameters, see `Problem`.
     """
 
     prior: BoxPrior
@@ -34,14 +34,14 @@ class Summariser:
     def __call__(
         self, curves: np.ndarray, sigma: np.ndarray, corrections: Sequence[np.ndarray | float] | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Features for the network, and centres and scales of u, ``(n, k)``.
+        """Return features for the network, and centres and scales of u, ``(n, k)``.
 
-        Each summary is by the experts of the noise level that promise the smallest variance at this noise.
+        Each summary comes from the experts of the noise level with the smallest predicted variance at this noise.
 
         Args:
             curves: ``(n, numbers)``.
-            sigma: ``(n,)`` noise.
-            corrections: per level what is added to its estimates.
+            sigma: ``(n,)`` noise of each curve.
+            corrections: corrections added to the estimates of each level.
         """
         prior = self.prior.determined
         components = self.gate.components(curves)
@@ -66,7 +66,7 @@ class Summariser:
         return np.concatenate(features, axis=1).astype(np.float32), centre, scale
 
     def arrays(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """All of it as arrays and plain values; `of` makes it again."""
+        """Return arrays and plain values, from which `of` rebuilds the object."""
         gate = self.gate
         arrays = {f"gate/{name}": getattr(gate, name) for name in ("centre", "axes", "spread", "weights", "offset")}
         levels: list[list[dict[str, Any]]] = []
@@ -82,20 +82,20 @@ class Summariser:
 
     @classmethod
     def of(cls, prior: BoxPrior, arrays: Mapping[str, np.ndarray], said: Mapping[str, Any]) -> Summariser:
-        """From what `arrays` gave."""
+        """Rebuild the object from the result of `arrays`."""
         gate = {
             name: arrays[f"gate/{name}"].astype(float) for name in ("centre", "axes", "spread", "weights", "offset")
         }
         levels = tuple(_stages(arrays, level, stages) for level, stages in enumerate(said["levels"]))
-        # files of earlier versions have nothing derived
+        # files of earlier versions have no derived quantities
         derived = tuple((str(name), float(mean), float(sd)) for name, mean, sd in said.get("derived", ()))
         return cls(prior, Gate(**gate, seen=said["seen"]), levels, derived)
 
 
 def theta_of(prior: BoxPrior, summary: np.ndarray, variance: np.ndarray | None) -> np.ndarray:
-    """Parameters for summaries: posterior means in one dimension, or where no variance is known what is nearest in the box.
+    """Return parameters for summaries: one-dimensional posterior means, or without variances the nearest point in the box.
 
-    What is derived follows them, as it is.
+    Derived quantities are appended unchanged.
     """
     k = len(prior.parameters)
     summary, derived = summary[:, :k], summary[:, k:]

@@ -1,4 +1,4 @@
-"""Training of a posterior: experts in closed form, then the density on what they say of simulations they were not fitted to (host)."""
+"""Training of a posterior: experts in closed form, then the density on their leave-one-out estimates (host)."""
 
 from __future__ import annotations
 
@@ -30,19 +30,20 @@ STATE, LOG, POSTERIOR = "training.safetensors", "log.jsonl", "posterior.safetens
 CORRECTIONS = "corrections.npz"
 _STATE_KEY = "jaxnmr-training"
 _FEWEST = 200
-# part of the mean over steps that the newest one has
+# weight of the newest step in the running mean
 _FORGET = 0.002
 
 
 @dataclass(frozen=True)
 class NoiseLevel:
-    """Experts for one noise level.
+    """Options of the experts for one noise level.
 
     Attributes:
-        sigma: standard deviation of the noise they are made for; 0 is that of single precision.
-        first, second: knots of their cells in the two stages, per determined parameter and then per derived one.
-        wide: how far cells of the second stage reach over their neighbours' when they are fitted.
-        rank: they read so many principal components, or 0: the raw numbers, as they must where there is no noise.
+        sigma: standard deviation of the noise they are made for; 0 means that of single precision.
+        first, second: knots of their cells in the two stages, for each determined parameter and then for each derived
+            quantity.
+        wide: factor by which cells of the second stage extend over their neighbours when they are fitted.
+        rank: number of principal components they read; 0 for the raw numbers, as required without noise.
     """
 
     sigma: float
@@ -54,19 +55,21 @@ class NoiseLevel:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a posterior is trained.
+    """Training options of a posterior.
 
     Attributes:
-        levels: of experts.
-        components, squared: of the first guess, and how many of them the network sees.
-        wide: the same for first stages.
-        held_out: part of the bank, its end, that the experts are not trained with; the density is, all but the last tenth of the bank.
-        hidden, mixture: layers and normal distributions of the density.
-        epochs, batch, rate, decay: of its training, by AdamW with a rate that falls as a cosine.
-        redraws: how often noise is drawn afresh; epochs take turns.
-        largest_sigma: the posterior takes no larger noise, nor more than one and a half of the largest level; in training it is that of a level,
-            or between a thousandth of the lowest of them and twice this, uniform in logarithm.
-        seed: of all that is random.
+        levels: noise levels of experts.
+        components, squared: number of components for the first guess, which the network sees as well, and of those
+            whose products are used.
+        wide: as in `NoiseLevel`, for first stages.
+        held_out: fraction of the bank, at its end, held out from the experts; the density is trained on all but the
+            last tenth of the bank.
+        hidden, mixture: layers of the density network, and number of normal distributions.
+        epochs, batch, rate, decay: options of its training, by AdamW with a cosine decay of the learning rate.
+        redraws: number of noise realisations, which epochs use in turn.
+        largest_sigma: largest noise the posterior accepts, also limited to 1.5 times that of the largest level; noise
+            in training is that of a level, or log-uniform between a thousandth of the lowest of them and twice this.
+        seed: seed of all randomness.
     """
 
     levels: tuple[NoiseLevel, ...]
@@ -92,7 +95,7 @@ class Recipe:
 
 
 class Epoch(NamedTuple):
-    """What is told of an epoch: mean ``-log q(v)`` of simulations it was trained with, and of a tenth that it was not."""
+    """Progress of an epoch: mean ``-log q(v)`` of training simulations, and of a held-out tenth."""
 
     epoch: int
     epochs: int
@@ -103,15 +106,15 @@ class Epoch(NamedTuple):
 def fit_summariser(
     prior: BoxPrior, bank: Bank, recipe: Recipe, derived: Mapping[str, np.ndarray] | None = None
 ) -> tuple[Summariser, list[np.ndarray]]:
-    """The first guess and all experts, fitted to a bank; and per level what is to be added to what they say of its simulations.
+    """Fit the first guess and all experts to a bank; also return corrections of their estimates per level.
 
-    With that they are as wrong about them as about any others: it is what leaving each of them out would have changed.
+    The corrections are the differences to leave-one-out estimates, with which errors are as large as for new simulations.
 
     Args:
-        prior: of its parameters.
+        prior: prior of its parameters.
         bank: simulations.
-        recipe: knots of its levels are those of the parameters and of what is derived.
-        derived: ``(n,)`` each, what else experts estimate.
+        recipe: the knots of its levels are those of the parameters and of the derived quantities.
+        derived: ``(n,)`` each, additional quantities for the experts to estimate.
     """
     derived = derived or {}
     rng = np.random.default_rng(recipe.seed)
@@ -151,9 +154,9 @@ def _fit_level(
     rng: np.random.Generator,
 ) -> tuple[Experts, Experts, np.ndarray]:
     sigma = max(level.sigma, LEAST_SIGMA)
-    # of the mean square of what curves deviate by
+    # relative to the mean square deviation of curves
     tried = float(np.var(curves, axis=0).mean()) * 10.0 ** np.arange(-14.0, -4.9, 1.0)
-    # large noise is ridge enough
+    # large noise acts as a ridge
     ridges = tuple(tried[tried > 1e-3 * sigma**2].tolist()) or (0.0,)
     fit = partial(fit_experts, curves, summaries, sigma=sigma, rank=level.rank, ridges=ridges)
     first, left_out = fit(guess, knots=level.first, wide=recipe.wide)
@@ -168,13 +171,13 @@ def _fit_level(
 
 
 def noisy(rng: np.random.Generator, curves: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Curves with white noise ``(n,)`` of each."""
+    """Add white noise of standard deviation ``(n,)`` to curves."""
     return curves + sigma.astype(np.float32)[:, None] * rng.standard_normal(curves.shape, dtype=np.float32)
 
 
 def draw_sigma(rng: np.random.Generator, levels: Sequence[float], largest: float, count: int) -> np.ndarray:
-    """Noise of simulations: half of them that of a level, half between."""
-    # a little more than is promised: at its end a network is worst
+    """Draw noise levels of simulations: half of them that of a level, half in between."""
+    # a range larger than accepted: networks are worst at its ends
     least = 1e-3 * min((s for s in levels if s > 0.0), default=largest)
     between = 10.0 ** rng.uniform(np.log10(least), np.log10(2.0 * largest), count)
     return np.where(rng.random(count) < 0.5, np.array(levels)[rng.integers(0, len(levels), count)], between)
@@ -192,15 +195,15 @@ def fit_posterior(
     """Train a posterior on a bank of simulations.
 
     Args:
-        problem: its name and prior.
-        bank: simulations without noise, in no particular order; the last ones are held out.
-        recipe: see above.
-        folder: where it goes on after an interruption: experts, state of the network and a log, one line per epoch.
+        problem: problem with its name and prior.
+        bank: simulations without noise, in random order; the last ones are held out.
+        recipe: training options.
+        folder: folder to resume an interrupted training: experts, state of the network and a log, one line per epoch.
         progress: called after every epoch.
-        card: what else the card of the posterior is to say.
+        card: additional entries of the card of the posterior.
 
     Raises:
-        DataError: fewer than 200 simulations held out, or a folder with another training.
+        DataError: fewer than 200 simulations are held out, or the folder holds another training.
     """
     held = round(len(bank) * recipe.held_out)
     if held < _FEWEST or len(bank) - held < _FEWEST:
@@ -210,7 +213,7 @@ def fit_posterior(
     prior = problem.prior
     said = {
         "problem": problem.name, "simulations": len(bank), "held_out": held, "recipe": asdict(recipe), "digest": digest,
-        # farther from the experts of the largest level intervals become too narrow
+        # beyond the experts of the largest level intervals become too narrow
         "largest_sigma": min(recipe.largest_sigma, 1.5 * max(level.sigma for level in recipe.levels) or np.inf), **(card or {}),
     }  # fmt: skip
     network = MixtureNetwork(len(prior.determined.parameters), recipe.mixture, recipe.hidden)
@@ -225,7 +228,7 @@ def fit_posterior(
         summariser, corrections = kept.summariser, _read_corrections(folder)
 
     def begin(first: Any) -> None:
-        """Experts cost more than epochs."""
+        """Save the experts, which cost more than epochs."""
         if folder is not None and kept is None:
             folder.mkdir(parents=True, exist_ok=True)
             np.savez(folder / CORRECTIONS, *corrections)
@@ -257,7 +260,7 @@ def train_density(
     progress: Callable[[Epoch], None] | None = None,
     begin: Callable[[Any], None],
 ) -> Any:
-    """Variables of the network of the epoch that was best for the last tenth of the bank, which it was not trained with."""
+    """Return the parameters after the epoch with the lowest loss on the held-out last tenth of the bank."""
     rng = np.random.default_rng((recipe.seed, 1))
     u = np.asarray(summariser.prior.determined.to_normal(bank.parameters[:, list(summariser.prior.indices)]))
     draws = []

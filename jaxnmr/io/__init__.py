@@ -1,4 +1,4 @@
-"""Reading and writing: structures, powder patterns, instruments, spectra."""
+"""Reading and writing of structures, powder patterns, instruments and spectra."""
 
 from typing import TYPE_CHECKING
 

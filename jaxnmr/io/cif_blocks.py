@@ -1,4 +1,4 @@
-"""Documents in CIF 1.1, block by block: items, texts, loops of columns and structures, in ASCII, with what is left to fill in."""
+"""CIF 1.1 documents, block by block: items, texts, loops and structures in ASCII, with a list of missing items."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..crystal import AnglePlan, BondPlan, Crystal
 
 _WIDTH = 78
-# the codes of CIF 1.1 for what is not ASCII (International Tables G, 2.2.7.4.17)
+# CIF 1.1 codes for non-ASCII characters (International Tables G, 2.2.7.4.17)
 _GREEK = dict(
     zip(
         "αβχδεφγηικλμνοπθρστυωξψζΑΒΧΔΕΦΓΗΙΚΛΜΝΟΠΘΡΣΤΥΩΞΨΖ",
@@ -37,18 +37,18 @@ _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 
 
 class CifBlock:
-    """One data block that is being written.
+    """A data block being written.
 
     Attributes:
         name: without ``data_``.
-        unknown: items that are left to fill in.
+        unknown: items left to be filled in.
     """
 
     def __init__(self, document: cif.Document, name: str):
         document.add_new_block(name)
         self.name = name
         self.unknown: list[str] = []
-        # blocks move in memory when the document grows, so that none is held
+        # blocks move in memory when the document grows, so no reference is kept
         self._document, self._place = document, len(document) - 1
 
     @property
@@ -56,14 +56,14 @@ class CifBlock:
         return self._document[self._place]
 
     def items(self, values: Mapping[str, Any]) -> None:
-        """Add items: texts, numbers, or ``None`` for what is left to fill in. Texts that need it get several lines."""
+        """Add items: texts, numbers, or ``None`` for items to be filled in. Long texts are split into several lines."""
         for tag, value in values.items():
             if value is None:
                 self.unknown.append(tag)
             self._block.set_pair(tag, "?" if value is None else _quoted(value))
 
     def loop(self, columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
-        """Add a loop of equally long columns; texts of numbers stay as they are. A loop without rows is left out."""
+        """Add a loop of equally long columns; numbers given as text are unchanged. A loop without rows is omitted."""
         lists = [[_quoted(v) for v in column] for column in columns.values()]
         if len({len(column) for column in lists}) > 1:
             raise ShapeError(
@@ -79,19 +79,19 @@ class CifBlock:
         bonds: BondPlan | None = None,
         angles: AnglePlan | None = None,
     ) -> None:
-        """Add cell, symmetry, sites, displacements, bonds and angles, as :func:`jaxnmr.io.write_crystal` writes them."""
+        """Add cell, symmetry, sites, displacements, bonds and angles, in the format of :func:`jaxnmr.io.write_crystal`."""
         write_structure(self._block, crystal, esds, bonds, angles)
 
 
 class CifDocument:
-    """A CIF that is being written."""
+    """A CIF being written."""
 
     def __init__(self) -> None:
         self._document = cif.Document()
         self.blocks: list[CifBlock] = []
 
     def block(self, name: str) -> CifBlock:
-        """A new data block; characters that names cannot have are replaced."""
+        """Add a data block; characters not allowed in names are replaced."""
         plain = "".join(ch if ch.isascii() and (ch.isalnum() or ch in "_-+.") else "_" for ch in name)[:70] or "block"
         taken = {block.name.lower() for block in self.blocks}
         name = next(n for n in (plain, *(f"{plain}_{k}" for k in range(2, len(taken) + 3))) if n.lower() not in taken)
@@ -99,14 +99,14 @@ class CifDocument:
         return self.blocks[-1]
 
     def write(self, path: Path, comments: Sequence[str] = ()) -> Path:
-        """Write it, with comments before the first block."""
+        """Write the document, with comments before the first block."""
         head = ["#\\#CIF_1.1", *(f"# {line}".rstrip() for line in comments)]
         text = "\n".join(head) + "\n\n" + self._document.as_string()
         return write_atomically(path, in_ascii(text))
 
 
 def in_ascii(text: str) -> str:
-    """A text with the codes of CIF for Greek letters, accents, signs, and raised or lowered numbers."""
+    """Encode Greek letters, accents, symbols and super- or subscript digits with the codes of CIF."""
     if text.isascii():
         return text
     out: list[str] = []
@@ -135,7 +135,7 @@ def _quoted(value: Any) -> str:
             lines = [
                 wrapped for line in value.split("\n") for wrapped in (textwrap.wrap(in_ascii(line), _WIDTH) or [""])
             ]
-            # a line that begins with a semicolon would end the text
+            # a line that begins with a semicolon would end the text field
             return ";\n" + "\n".join(f" {line}" if line.startswith(";") else line for line in lines) + "\n;"
         return cif.quote(in_ascii(value)) if value else "."
     if isinstance(value, float | np.floating):

@@ -1,4 +1,4 @@
-"""At which temperature, time, composition or field each file of a series was measured: from a table, its name, or its text."""
+"""Temperature, time, composition or field of each file of a series, from a table, the file name or its text."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .files import decode, read_bytes
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _HEADING = re.compile(r"^(.*?)\s*(?:/\s*(.+)|\((.+)\)|\[(.+)\])$")
-# of a file, where its header is
+# part of a file that contains its header
 _HEADER_BYTES = 65536
 
 
 class Conditions(NamedTuple):
-    """What a series is a function of.
+    """The independent variable of a series.
 
     Attributes:
-        name, unit: of the quantity; the unit is empty where nothing says it.
-        values: by name of the file.
+        name, unit: of the quantity; the unit is empty if not stated.
+        values: by file name.
     """
 
     name: str
@@ -34,15 +34,15 @@ class Conditions(NamedTuple):
 
 
 def conditions_from_table(path: str | Path, files: Mapping[str, Path], column: str | None = None) -> Conditions:
-    """A column of a table with the names of files in its first column.
+    """Read a column of a table that has file names in its first column.
 
     Args:
         path: comma-, semicolon- or tab-separated, with headings such as ``file, T / K, time (min)``.
-        files: by name; a line may name one by this name, by the name of the file with or without suffix, or by its path.
+        files: by name; a line may refer to one by this name, by its file name with or without suffix, or by its path.
         column: heading of the quantity, with or without its unit; the second column by default.
 
     Raises:
-        ParseError: no table, no such column, a line without a number, a file that is there twice, or not at all.
+        ParseError: no table, no such column, a line without a number, or a file listed twice or not at all.
     """
     path = Path(path)
     lines = [line for line in decode(path, read_bytes(path), "a table of conditions").splitlines()]
@@ -77,14 +77,14 @@ def conditions_from_table(path: str | Path, files: Mapping[str, Path], column: s
 
 
 def conditions_from_names(files: Mapping[str, Path], pattern: str) -> Conditions:
-    """A number in the name of every file.
+    """Extract a number from the name of every file.
 
     Args:
         files: by name.
-        pattern: regular expression that finds it; its first group is the number, all of it without groups: ``"_(\\d+)K"``.
+        pattern: regular expression; its first group is the number, or the whole match without groups: ``"_(\\d+)K"``.
 
     Raises:
-        ConventionError: no regular expression, a name in which it finds nothing, or no number.
+        ConventionError: an invalid regular expression, or a name without a match or number.
     """
     try:
         found = re.compile(pattern)
@@ -97,7 +97,7 @@ def conditions_from_names(files: Mapping[str, Path], pattern: str) -> Conditions
             raise ConventionError(f"{name}: nothing in this name fits {pattern!r}")
         text = hit[1] if found.groups else hit[0]
         try:
-            # a comma or p in the place of the decimal point is common in names
+            # a comma or p often replaces the decimal point in file names
             values[name] = float(re.sub(r"(?<=\d)[p,](?=\d)", ".", text or ""))
         except ValueError:
             raise ConventionError(f"{name}: {text!r}, which fits {pattern!r}, is no number; put brackets around the number: '_([0-9.]+)K'") from None  # fmt: skip
@@ -105,10 +105,10 @@ def conditions_from_names(files: Mapping[str, Path], pattern: str) -> Conditions
 
 
 def conditions_from_headers(files: Mapping[str, Path], word: str) -> Conditions:
-    """The first number after a word in the text of every file, of a folder of TopSpin in its file ``acqus``.
+    """Read the first number after a word in the text of every file, for TopSpin folders in the file ``acqus``.
 
     Raises:
-        ParseError: a file without the word, or without a number after it in the same line.
+        ParseError: a file without the word, or without a number after it on the same line.
     """
     values = {}
     finder = re.compile(rf"{re.escape(word)}(?!\w)[^\n]*?(?<![\w.])({_NUMBER})(?![\w])", re.IGNORECASE)
@@ -124,7 +124,7 @@ def conditions_from_headers(files: Mapping[str, Path], word: str) -> Conditions:
 
 
 def _header_of(file: Path) -> Path:
-    """The file whose text says how it was measured."""
+    """Return the file whose text states the measurement conditions."""
     folder = file if file.is_dir() else file.parent
     for place in (folder, *folder.parents[:2]) if file.is_dir() or file.name in ("1r", "fid") else ():
         if (place / "acqus").is_file():

@@ -1,4 +1,4 @@
-"""Bytes and text of a file, or an error that says what is wrong with it: shared by all readers."""
+"""Bytes and text of a file, with errors that explain what is wrong with it: shared by all readers."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ _ARCHIVES = {
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The bytes of a file.
+    """Read the bytes of a file.
 
     Raises:
         ParseError: missing, unreadable, a directory, or empty.
@@ -35,12 +35,12 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def decode(path: str | Path, data: bytes, expected: str = "a powder pattern in two or three columns (xy, xye)") -> str:
-    """Text of a file: UTF-8 or UTF-16 with a byte-order mark, else UTF-8, else Latin-1.
+    """Decode the text of a file: UTF-8 or UTF-16 with a byte-order mark, else UTF-8, else Latin-1.
 
     Args:
-        path: named in errors.
-        data: all of it.
-        expected: what it should hold, for the message.
+        path: for error messages.
+        data: the complete content.
+        expected: expected content, for the message.
 
     Raises:
         ParseError: binary data.
@@ -68,5 +68,5 @@ def decode(path: str | Path, data: bytes, expected: str = "a powder pattern in t
 
 
 def split_lines(text: str) -> list[str]:
-    """Lines as an editor counts them (LF, CR LF or CR)."""
+    """Split into lines as an editor counts them (LF, CR LF or CR)."""
     return re.split(r"\r\n|\r|\n", text)

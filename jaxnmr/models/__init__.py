@@ -1,4 +1,4 @@
-"""Learned NMR tensors: an equivariant message-passing network and what follows from its predictions."""
+"""Learned NMR tensors: an equivariant network, its training, and quantities derived from its predictions."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,7 @@
 """Couplings between spins in Hz: dipolar from the geometry, J from reduced couplings.
 
-Energies are ``h I . T . S``; a dipolar tensor has the principal values ``(-d, -d, 2 d)`` with 2d along the vector, J tensors
-add to it. d is negative for two nuclei with gyromagnetic ratios of the same sign. This is the D of mrsimulator.
+Energies are ``h I . T . S``. A dipolar tensor has the principal values ``(-d, -d, 2 d)`` with 2d along the vector; J
+tensors add to it. d is negative for two nuclei with gyromagnetic ratios of the same sign. This is mrsimulator's D.
 """
 
 import jax.numpy as jnp
@@ -36,12 +36,12 @@ def dipolar_constant_hz(first: str | Isotope, second: str | Isotope, distance_an
 
 
 def dipolar_tensor_hz(first: str | Isotope, second: str | Isotope, vector_angstrom: Numbers) -> Float[Array, "*n 3 3"]:
-    """Dipolar tensors ``d (3 u u^T - 1)`` in Hz of vectors ``(..., 3)`` from one nucleus to the other.
+    """Dipolar tensors ``d (3 u u^T - 1)`` in Hz for vectors ``(..., 3)`` from one nucleus to the other.
 
     Traceless and symmetric; differentiable in the vector.
 
     Raises:
-        ConventionError: an unknown nucleus, or a vector of no length.
+        ConventionError: an unknown nucleus, or a vector of zero length.
         ShapeError: the last axis of the vectors is not 3.
     """
     vector = jnp.asarray(vector_angstrom)

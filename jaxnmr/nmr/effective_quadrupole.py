@@ -1,4 +1,4 @@
-"""`EffectiveQuadrupole`: the quadrupole moment with which computed field gradients give measured couplings."""
+"""`EffectiveQuadrupole`: the quadrupole moment that reproduces measured couplings from computed field gradients."""
 
 import math
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from .quadrupolar import CQ_HZ_PER_AU_BARN
 
 @dataclass(frozen=True)
 class EffectiveQuadrupole:
-    """A quadrupole moment fitted to measured couplings; pass its ``q_barn`` wherever one is asked for.
+    """A quadrupole moment fitted to measured couplings; its ``q_barn`` can be passed to any function with that argument.
 
-    Calculations get field gradients wrong by a few per cent, much the same at all sites of an element, so that it is usual
-    to replace the nuclear moment by the slope of measured couplings against computed gradients. That moment belongs to the
-    functional, pseudopotentials and treatment of the structure it was fitted for, and takes thermal motion along: of alpha
-    quartz PBE calculations give 5.1 to 5.5 MHz for 17O. So none is built in.
+    Computed field gradients are wrong by a few per cent, by similar factors at all sites of an element. It is therefore
+    usual to replace the nuclear moment by the slope of measured couplings against computed gradients. This moment is
+    specific to the functional, pseudopotentials and treatment of the structure for which it was fitted, and includes
+    thermal motion: for alpha quartz PBE calculations give 5.1 to 5.5 MHz for 17O. None is therefore built in.
 
     Attributes:
         isotope: the nucleus.
         q_barn: effective moment, with the sign of the nuclear one.
-        sigma_barn: its standard uncertainty from the scatter of the sites; nan of a single site.
-        rms_hz: root mean square of what is left of the couplings.
-        sites: how many were used.
+        sigma_barn: its standard uncertainty from the scatter of the sites; NaN for a single site.
+        rms_hz: root-mean-square residual of the couplings.
+        sites: number of sites used.
 
     Source: calibration by the slope and the name Q_eff: W. C. Bailey, Chem. Phys. Lett. 292, 71 (1998), who found
     -24.70(5) mb for B1LYP and 17O, and R. Ludwig, F. Weinhold & T. C. Farrar, J. Chem. Phys. 105, 8223 (1996).
@@ -41,12 +41,13 @@ class EffectiveQuadrupole:
 
     @classmethod
     def fit(cls, nucleus: str | Isotope, vzz_au: Numbers, cq_hz: Numbers) -> Self:
-        """Least squares of measured ``|C_Q|`` against computed ``|Vzz|``, through zero (host).
+        """Fit measured ``|C_Q|`` against computed ``|Vzz|`` by least squares through zero (host).
 
         Args:
             nucleus: isotope, ``"17O"``.
-            vzz_au: ``(sites,)`` largest principal values of computed field gradients in atomic units; signs do not matter.
-            cq_hz: ``(sites,)`` measured couplings in Hz; signs do not matter, spectra rarely show them.
+            vzz_au: ``(sites,)`` largest principal values of computed field gradients in atomic units; signs are
+                ignored.
+            cq_hz: ``(sites,)`` measured couplings in Hz; signs, which spectra rarely determine, are ignored.
 
         Raises:
             ShapeError: lists of different lengths.
@@ -80,7 +81,7 @@ class EffectiveQuadrupole:
 
     @property
     def scale(self) -> float:
-        """The effective moment over the nuclear one: what computed couplings are multiplied by."""
+        """Ratio of the effective to the nuclear moment, by which computed couplings are multiplied."""
         return self.q_barn / isotope(self.isotope).quadrupole_barn
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""How strongly a pulse excites lines away from its carrier: wide patterns are never excited evenly."""
+"""Excitation profiles of pulses away from the carrier: wide patterns are never excited uniformly."""
 
 from math import log
 
@@ -18,7 +18,7 @@ class GaussianBandwidth(Struct):
 
     Attributes:
         fwhm_hz: full width at half maximum of the envelope.
-        carrier_ppm: where it is centred.
+        carrier_ppm: centre of the envelope.
     """
 
     fwhm_hz: Scalar
@@ -38,15 +38,16 @@ class GaussianBandwidth(Struct):
 
 
 class Pulse(Struct):
-    """A rectangular pulse acting on one transition as on an isolated spin 1/2, relative to its signal on resonance.
+    """A rectangular pulse on one transition treated as an isolated spin 1/2, relative to its signal on resonance.
 
-    A transition m <-> m-1 nutates ``sqrt(I(I+1) - m(m-1))`` times as fast as a spin 1/2 (exact when the quadrupolar
-    splitting is far larger than the radio-frequency field). The first-order phase that the pulse's length gives is taken
-    off, as processing does; what remains changes sign beyond the nulls.
+    A transition m <-> m-1 nutates ``sqrt(I(I+1) - m(m-1))`` times as fast as a spin 1/2 (exact if the quadrupolar
+    splitting is far larger than the radio-frequency field). The first-order phase due to the pulse length is removed,
+    as in processing; the remaining signal changes sign beyond the nulls.
 
     Attributes:
         length_s: duration.
-        rf_hz: radio-frequency field gamma B1/2pi, as a liquid sample shows it.
+        rf_hz: radio-frequency field gamma B1/2pi, as calibrated on a liquid.
+        carrier_ppm: carrier position.
         carrier_ppm: carrier position.
 
     Source: Bloch equations without relaxation; Wokaun & Ernst, J. Chem. Phys. 67, 1752 (1977) for the transition.
@@ -68,7 +69,7 @@ class Pulse(Struct):
         """Relative signal at offsets from the carrier in Hz, 1 on resonance.
 
         Args:
-            offset_hz: of the lines.
+            offset_hz: offsets of the lines.
             nutation: nutation frequency of the transition over that of a spin 1/2.
         """
         rf = self.rf_hz * nutation

@@ -1,4 +1,4 @@
-"""Numbers that are likely in another unit: refused with a question, before they become a spectrum that nobody measured."""
+"""Plausibility checks that reject numbers probably given in another unit and suggest that unit."""
 
 import numpy as np
 
@@ -6,15 +6,15 @@ from ..errors import ConventionError
 from .isotopes import isotope as isotope_data
 from .isotopes import reference_hz
 
-# the least and the largest size in the unit that is expected; smaller ones are likely typed in one a thousand or a million times
-# larger (kHz, MHz), larger ones in a smaller one. Zero is zero in any unit, and rounding of it is, too
+# smallest and largest plausible size in the expected unit; smaller values were probably typed in a unit a thousand or a
+# million times larger (kHz, MHz), larger ones in a smaller one. Zero, and its rounding errors, are accepted in any unit
 _SPEED_HZ = (200.0, 1e6)
 _LEAST_COUPLING_HZ = 100.0
 _ROUNDING_HZ = 1e-3
 _MOST_PPM = 1e5
 _FIELD_TESLA = (0.02, 100.0)
 _LEAST_LARMOR_HZ = 1e4
-# of lines: those of liquids are a tenth of a Hz wide, so that there is no least width
+# line widths: those of liquids are a tenth of a Hz, so that there is no minimum
 _MOST_WIDTH_HZ = 5e6
 _MOST_J_HZ, _MOST_DIPOLAR_HZ = 1e5, 1e6
 _BANDWIDTH_HZ = (1e3, 1e9)
@@ -22,47 +22,48 @@ _FIELD_OF_PULSES_HZ = (150.0, 1e7)
 _PULSE_S = (1e-8, 0.1)
 _DEAD_TIME_S = (1e-8, 0.05)
 _WINDOW_HZ = (5.0, 1e8)
-# eQ/h times a field gradient of one atomic unit, per barn; the largest gradients of molecules and solids are 3 atomic units of light
-# elements and metals, and 15 of heavy halogens and p elements with a covalent bond (C_Q of 127I in I2: 2.5 GHz)
+# eQ/h times a field gradient of one atomic unit, per barn; the largest gradients in molecules and solids are 3 atomic
+# units for light elements and metals, and 15 for heavy halogens and p elements with a covalent bond (C_Q of 127I in I2:
+# 2.5 GHz)
 _HZ_PER_BARN = 234.9648e6
 _MOST_GRADIENT, _MOST_GRADIENT_HEAVY = 6.0, 25.0
 _FIRST_HEAVY, _CHLORINE = 33, 17
-# fractions of a turn that people type in radians
+# simple fractions of a turn in radians
 _TWELFTHS_OF_PI = np.pi / 12.0 * np.arange(1, 25)
 _HZ = {1.0: "Hz", 1e3: "kHz", 1e6: "MHz", 1e9: "GHz"}
 _SECONDS = {1.0: "s", 1e-3: "ms", 1e-6: "µs", 1e-9: "ns"}
 
 
 def _in_hz(hz: float) -> str:
-    """A frequency as people write it."""
+    """Format a frequency with its customary unit."""
     factor = max((f for f in _HZ if f <= abs(hz)), default=1.0)
     return f"{hz / factor:g} {_HZ[factor]}"
 
 
 def guessed(value: float, low: float, high: float, words: dict[float, str]) -> str:
-    """The unit that a number outside ``[low, high]`` was likely typed in, ``""`` when none of them makes it fit.
+    """Return the unit in which a number outside ``[low, high]`` was probably given, ``""`` if none makes it plausible.
 
     Args:
         value: in the expected unit.
-        low, high: what is plausible.
-        words: units by their size in the expected one.
+        low, high: plausible range.
+        words: names of units by their size in the expected one.
     """
     fits = [factor for factor in words if factor != 1.0 and low <= abs(value) * factor <= high]
     return words[min(fits, key=lambda factor: abs(np.log(factor)))] if fits else ""
 
 
 def check_size(where: str, value: float, low: float, high: float, words: dict[float, str], unit: str) -> None:
-    """Refuse a size outside a range, and ask for the unit in which it would be inside; 0 passes.
+    """Refuse a size outside a range, suggesting the unit in which it would be inside; 0 is accepted.
 
     Args:
         where: name of the number, at the beginning of a sentence.
         value: in ``unit``.
-        low, high: what is plausible.
-        words: units by their size in ``unit``, for guessing.
+        low, high: plausible range.
+        words: names of units by their size in ``unit``, for guessing.
         unit: the expected one.
 
     Raises:
-        ConventionError: see above.
+        ConventionError: the size is outside the range.
     """
     size = abs(value)
     if size == 0.0 or low <= size <= high:
@@ -78,10 +79,10 @@ _TO_HZ = {1e-6: "µHz", 1e-3: "mHz", **_HZ}
 
 
 def check_larmor(isotope: str, larmor_hz: float) -> None:
-    """Refuse a Larmor frequency in MHz, or one that no magnet has.
+    """Refuse a Larmor frequency in MHz, or one that no magnet reaches.
 
     Raises:
-        ConventionError: see above.
+        ConventionError: an implausible frequency.
     """
     if not 0 < larmor_hz < np.inf:
         raise ConventionError(f"larmor_hz is {larmor_hz:g}; expected a positive number in Hz")
@@ -105,10 +106,10 @@ def check_larmor(isotope: str, larmor_hz: float) -> None:
 
 
 def check_speed(mas_hz: float) -> None:
-    """Refuse a spinning speed in kHz; 0 and infinity pass.
+    """Refuse a spinning rate in kHz; 0 and infinity are accepted.
 
     Raises:
-        ConventionError: see above.
+        ConventionError: an implausible rate.
     """
     low, high = _SPEED_HZ
     if 0 < mas_hz < low:
@@ -123,12 +124,12 @@ def check_speed(mas_hz: float) -> None:
 
 
 def check_coupling(where: str, hz: float, isotope: str) -> None:
-    """Refuse a quadrupolar coupling in MHz or kHz where Hz are meant, or the other way round.
+    """Refuse a quadrupolar coupling in MHz or kHz instead of Hz, or vice versa.
 
-    The largest one is that of the largest field gradient of any solid at this nucleus.
+    The upper limit is that of the largest field gradient in any solid at this nucleus.
 
     Raises:
-        ConventionError: see above.
+        ConventionError: an implausible coupling.
     """
     if _ROUNDING_HZ <= abs(hz) < _LEAST_COUPLING_HZ:
         raise ConventionError(
@@ -154,37 +155,37 @@ def check_coupling(where: str, hz: float, isotope: str) -> None:
 
 
 def check_width(where: str, hz: float) -> None:
-    """Refuse a width of lines in a smaller unit than Hz.
+    """Refuse a line width in a unit smaller than Hz.
 
     Raises:
-        ConventionError: see above.
+        ConventionError: an implausible width.
     """
     check_size(where, hz, 0.0, _MOST_WIDTH_HZ, {1e-3: "mHz", 1e-6: "µHz"}, "Hz")
 
 
 def check_spin_coupling(where: str, hz: float, *, dipolar: bool) -> None:
-    """Refuse couplings between spins that no two nuclei have.
+    """Refuse couplings between spins that are larger than those of any two nuclei.
 
     Raises:
-        ConventionError: see above.
+        ConventionError: an implausible coupling.
     """
     check_size(where, hz, 0.0, _MOST_DIPOLAR_HZ if dipolar else _MOST_J_HZ, {1e-3: "mHz"}, "Hz")
 
 
 def check_bandwidth(where: str, hz: float) -> None:
-    """Refuse a bandwidth of excitation in kHz or MHz.
+    """Refuse an excitation bandwidth in kHz or MHz.
 
     Raises:
-        ConventionError: see above.
+        ConventionError: an implausible bandwidth.
     """
     check_size(where, hz, *_BANDWIDTH_HZ, _TO_HZ, "Hz")
 
 
 def check_pulse(length_s: float, rf_hz: float) -> None:
-    """Refuse a pulse whose length is in µs, or whose field is in kHz.
+    """Refuse a pulse length in µs or a radio-frequency field in kHz.
 
     Raises:
-        ConventionError: see above.
+        ConventionError: an implausible length or field.
     """
     check_size("length_s", length_s, *_PULSE_S, _SECONDS | {1e6: "Ms"}, "s")
     check_size("rf_hz", rf_hz, *_FIELD_OF_PULSES_HZ, _TO_HZ, "Hz")
@@ -194,16 +195,16 @@ def check_dead_time(seconds: float) -> None:
     """Refuse a dead time in µs, or one that was converted twice.
 
     Raises:
-        ConventionError: see above.
+        ConventionError: an implausible dead time.
     """
     check_size("dead_time_s", seconds, *_DEAD_TIME_S, _SECONDS | {1e3: "ks", 1e6: "Ms"}, "s")
 
 
 def check_window(width_hz: float) -> None:
-    """Refuse a window of frequencies in another unit.
+    """Refuse a frequency window in another unit.
 
     Raises:
-        ConventionError: see above.
+        ConventionError: an implausible width.
     """
     check_size("width_hz", width_hz, *_WINDOW_HZ, _TO_HZ, "Hz")
 
@@ -212,17 +213,17 @@ def check_ppm(where: str, ppm: float) -> None:
     """Refuse shifts and anisotropies in Hz.
 
     Raises:
-        ConventionError: see above.
+        ConventionError: an implausible value.
     """
     if abs(ppm) > _MOST_PPM:
         raise ConventionError(f"{where} is {ppm:g} ppm, a tenth of the Larmor frequency or more: is it in Hz?")
 
 
 def check_degrees(where: str, degrees: float) -> None:
-    """Refuse an angle that is a simple fraction of pi: it is in radians.
+    """Refuse an angle that is a simple fraction of pi, and hence in radians.
 
     Raises:
-        ConventionError: see above.
+        ConventionError: such an angle.
     """
     if np.any(np.abs(abs(degrees) - _TWELFTHS_OF_PI) < 5e-4):
         raise ConventionError(
@@ -231,10 +232,10 @@ def check_degrees(where: str, degrees: float) -> None:
 
 
 def check_rotor_angle(degrees: float) -> None:
-    """Refuse a rotor angle beyond 90 degrees or in radians.
+    """Refuse a rotor angle above 90 degrees or in radians.
 
     Raises:
-        ConventionError: see above.
+        ConventionError: such an angle.
     """
     if not 0.0 <= degrees <= 90.0:
         raise ConventionError(f"rotor_angle_deg is {degrees:g}; expected between 0 and 90")

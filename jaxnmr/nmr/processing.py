@@ -1,8 +1,8 @@
-"""From a free induction decay to a phased spectrum: windows, Fourier transform, digital filter, phase, baseline.
+"""Processing of a free induction decay: windows, Fourier transform, digital filter, phase, baseline.
 
-Time zero of a decay lies ``group_delay`` points after its first point. Every step here counts time from there, so a
+Time zero of a decay lies ``group_delay`` points after its first point. All steps count time from there, so that a
 digital filter needs no step of its own: the transform of ``s(t)`` with the true times is free of it, and the filter's
-build-up before time zero (negative times) stays part of the signal, which keeps the baseline flat.
+build-up before time zero (negative times) remains part of the signal, which keeps the baseline flat.
 """
 
 import numpy as np
@@ -26,15 +26,15 @@ __all__ = [
 
 
 def times_s(fid: Fid) -> Float[np.ndarray, " points"]:
-    """Time of every point in seconds from time zero, negative within the group delay."""
+    """Return the time of every point in seconds from time zero, negative within the group delay."""
     return (np.arange(len(fid.values)) - fid.group_delay) * fid.dwell_s
 
 
 def start_at(fid: Fid, point: int) -> Fid:
-    """Drop the points before ``point`` and make that one time zero: the top of an echo (a left shift).
+    """Drop the points before ``point``, which becomes time zero: the top of an echo (a left shift).
 
     Raises:
-        ConventionError: fewer than 4 points would be left, or ``point`` is negative.
+        ConventionError: fewer than 4 points would remain, or ``point`` is negative.
     """
     if not 0 <= point <= len(fid.values) - 4:
         raise ConventionError(f"{fid.name}: cannot start at point {point} of {len(fid.values)}")
@@ -42,13 +42,13 @@ def start_at(fid: Fid, point: int) -> Fid:
 
 
 def remove_digital_filter(fid: Fid) -> Fid:
-    """The decay as if sampled from time zero on, without the delay of the digital filter.
+    """Return the decay as if sampled from time zero on, without the delay of the digital filter.
 
-    The delay need not be whole: it is a linear phase in the frequency domain (band-limited interpolation), taken over
-    the record and as many zeros, so that the end does not run into the start. The filter's build-up before time zero
-    is cut off: the first points carry the filter's ripple, and the transform has a small wavy baseline.
-    :func:`fourier_transform` of the decay as recorded does not lose it; prefer that, and use this one to look at the
-    decay or to hand it to other programs.
+    The delay need not be an integer: it is a linear phase in the frequency domain (band-limited interpolation), applied
+    to the record extended by as many zeros, so that its end does not wrap into its start. The filter's build-up before
+    time zero is cut off, so that the first points carry the filter's ripple and the transform has a slightly wavy
+    baseline. :func:`fourier_transform` of the decay as recorded avoids this and is preferable; use this function to
+    inspect the decay or to pass it to other programs.
 
     Returns:
         The decay with ``group_delay`` 0, shorter by the delay rounded up.
@@ -62,7 +62,7 @@ def remove_digital_filter(fid: Fid) -> Fid:
 
 
 def apodize(fid: Fid, *, lorentzian_hz: float = 0.0, gaussian_hz: float = 0.0, cosine: int = 0) -> Fid:
-    """Multiply with a window; it is 1 at time zero.
+    """Multiply by a window that is 1 at time zero.
 
     Args:
         fid: the decay.
@@ -84,10 +84,10 @@ def apodize(fid: Fid, *, lorentzian_hz: float = 0.0, gaussian_hz: float = 0.0, c
 
 
 def zero_fill(fid: Fid, points: int | None = None) -> Fid:
-    """Append zeros up to ``points``; ``None`` is the power of two that at least doubles the length.
+    """Append zeros up to ``points``; ``None`` means the power of two that at least doubles the length.
 
     Raises:
-        ConventionError: fewer points than there are.
+        ConventionError: fewer points than the decay has.
     """
     n = len(fid.values)
     points = 2 ** int(np.ceil(np.log2(2 * n))) if points is None else points
@@ -97,16 +97,16 @@ def zero_fill(fid: Fid, points: int | None = None) -> Fid:
 
 
 def fourier_transform(fid: Fid, *, first_point: float | None = None) -> Spectrum:
-    """The spectrum ``S(f) = 2 dt sum s(t) exp(-2 pi i f t)`` with the true times, on the axis of shifts.
+    """Return the spectrum ``S(f) = 2 dt sum s(t) exp(-2 pi i f t)`` with the true times, on the axis of shifts.
 
     The real part is the absorption of a signal with phase zero at time zero, and its integral over frequency (Hz) is
     the signal at time zero. The axis is ``carrier_hz + k/(N dt)``, ``k = -N/2 .. N/2 - 1``.
 
     Args:
-        fid: the decay; its group delay is taken into account, whole or not.
+        fid: the decay; its group delay is taken into account, integer or not.
         first_point: factor of the first recorded point. A sum over points counts the interval at time zero twice,
-            which lifts the baseline; 0.5 is right when time zero is the first point, 1 when a digital filter lets the
-            signal rise before. ``None`` chooses between the two.
+            which lifts the baseline; 0.5 is correct if time zero is the first point, 1 if a digital filter lets the
+            signal rise before it. ``None`` chooses between the two.
     """
     values = np.array(fid.values)
     values[0] *= (1.0 if fid.group_delay else 0.5) if first_point is None else first_point
@@ -123,12 +123,12 @@ def fourier_transform(fid: Fid, *, first_point: float | None = None) -> Spectrum
 
 
 def phase(spectrum: Spectrum, zero_deg: float = 0.0, first_deg: float = 0.0, *, pivot_ppm: float = 0.0) -> Spectrum:
-    """Multiply with ``exp(i (zero + first (f - pivot) / width))``; ``width`` is the whole spectral width.
+    """Multiply by ``exp(i (zero + first (f - pivot) / width))``, where ``width`` is the full spectral width.
 
     Args:
         spectrum: complex values.
         zero_deg: phase at the pivot, degrees.
-        first_deg: change of phase over the spectral width, degrees, growing with the shift.
+        first_deg: change of phase over the spectral width, degrees, increasing with the shift.
         pivot_ppm: shift at which the first-order phase is zero.
 
     Raises:
@@ -141,19 +141,20 @@ def phase(spectrum: Spectrum, zero_deg: float = 0.0, first_deg: float = 0.0, *, 
 
 
 def autophase(spectrum: Spectrum, *, first_limit_deg: float = 360.0) -> tuple[float, float]:
-    """The phase ``(zero_deg, first_deg)`` about 0 ppm that makes the real part pure absorption, for :func:`phase`.
+    """Find the phase ``(zero_deg, first_deg)`` about 0 ppm that makes the real part pure absorption, for :func:`phase`.
 
-    It minimises ``sum |real part| / sqrt(sum real part^2)``, negative points counted double: absorption is positive and
-    decays as ``1/f^2`` away from a line, dispersion as ``1/f``. That holds for powder patterns as well as for lines, as
-    long as all of the signal is positive. The spectrum is smoothed to 1/512 of its width first, against noise. A grid
-    of both phases, then a pattern search; no random numbers. The phase at the strongest line is good to about 1 degree
-    at a signal-to-noise ratio of 150, 0.2 at 1000; the first order of a single line is poorly determined.
+    It minimises ``sum |real part| / sqrt(sum real part^2)``, with negative points counted twice: absorption is positive
+    and decays as ``1/f^2`` away from a line, dispersion as ``1/f``. This holds for powder patterns as well as for
+    lines, as long as all of the signal is positive. The spectrum is first smoothed to 1/512 of its width to reduce
+    noise. A grid over both phases is followed by a pattern search; there are no random numbers. The phase at the
+    strongest line is accurate to about 1 degree at a signal-to-noise ratio of 150, 0.2 at 1000; the first order of a
+    single line is poorly determined.
 
     Args:
         spectrum: complex.
-        first_limit_deg: the first-order phase is searched between minus and plus this; 0 finds the zero order alone.
-            Large values, needed where points are missing between the signal's time zero and the first point, can
-            settle on a spectrum without the rolling baseline those points leave; set such phases by hand.
+        first_limit_deg: the first-order phase is searched between minus and plus this; 0 fits the zero order alone.
+            Large values, needed if points are missing between the signal's time zero and the first point, can
+            lead to a spectrum without the rolling baseline caused by those points; set such phases by hand.
 
     Raises:
         DataError: a real spectrum, or one that is zero everywhere.
@@ -175,7 +176,8 @@ def autophase(spectrum: Spectrum, *, first_limit_deg: float = 360.0) -> tuple[fl
     def cost(zero: float, first: float) -> float:
         real = (smooth * np.exp(1j * np.radians(zero) + turn * (first / 360.0))).real
         size = np.abs(real).sum() + np.maximum(-real, 0.0).sum()
-        # strong points decide the sign: the plain sum is the signal at time zero, which may not have been recorded
+        # strong points determine the sign, because the plain sum is the signal at time zero, which may not have been
+        # recorded
         return size / np.sqrt((real * real).sum() * len(real)) + float((real * np.abs(real)).sum() < 0)
 
     firsts = np.linspace(-1.0, 1.0, 2 * int(np.ceil(first_limit_deg / 30.0)) + 1) * first_limit_deg
@@ -200,7 +202,7 @@ def autophase(spectrum: Spectrum, *, first_limit_deg: float = 360.0) -> tuple[fl
 def _smoothed(
     values: Complex[np.ndarray, " points"],
 ) -> tuple[Complex[np.ndarray, " fewer"], Float[np.ndarray, " fewer"]]:
-    """The spectrum convolved with a Gaussian of 1/512 of its width, on at most 4096 points, and its axis in widths."""
+    """Convolve with a Gaussian of 1/512 of the width, on at most 4096 points; return this and its axis in widths."""
     n = len(values)
     m = min(n, 4096)
     signal = np.fft.ifft(np.fft.ifftshift(values))
@@ -210,7 +212,7 @@ def _smoothed(
 
 
 def baseline(spectrum: Spectrum, regions_ppm: Numbers, order: int = 1) -> Spectrum:
-    """Subtract the polynomial that fits the regions without signal, from real and imaginary part each.
+    """Subtract a polynomial fitted to regions without signal, separately for the real and the imaginary part.
 
     Args:
         spectrum: real or complex.
@@ -257,12 +259,12 @@ def process(
     baseline_ppm: Numbers | None = None,
     baseline_order: int = 1,
 ) -> Spectrum:
-    """The usual way from a decay to a spectrum, in one call; each step is a function of this module.
+    """Process a decay to a spectrum in one call; each step is a function of this module.
 
     Args:
         fid: the decay.
         start: point to start at (:func:`start_at`), for echoes.
-        points: how many points to keep after that; ``None`` keeps all.
+        points: number of points to keep from there; ``None`` keeps all.
         lorentzian_hz: see :func:`apodize`.
         gaussian_hz: see :func:`apodize`.
         cosine: see :func:`apodize`.
@@ -271,7 +273,7 @@ def process(
         zero_deg: see :func:`phase`; applied before ``auto``.
         first_deg: see :func:`phase`.
         pivot_ppm: see :func:`phase`.
-        auto: find the rest of the phase (:func:`autophase`).
+        auto: find the remaining phase (:func:`autophase`).
         baseline_ppm: regions without signal (:func:`baseline`).
         baseline_order: degree of the baseline.
 
@@ -279,7 +281,7 @@ def process(
         A complex spectrum.
 
     Raises:
-        JaxnmrError: as the steps do.
+        JaxnmrError: from the individual steps.
     """
     if start is not None:
         fid = start_at(fid, start)

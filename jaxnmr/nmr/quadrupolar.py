@@ -1,4 +1,4 @@
-"""From electric field gradients to quadrupolar couplings, and the quantities reported of them.
+"""Quadrupolar couplings from electric field gradients, and the quantities reported for them.
 
 Constants are those of CODATA 2018 (E. Tiesinga et al., Rev. Mod. Phys. 93, 025010 (2021)).
 """
@@ -20,27 +20,29 @@ E_OVER_H_HZ_PER_V = 2.417989242084918e14  # e/h, exact
 BARN_M2 = 1e-28
 # per unit of field gradient, in V/m2
 EFG_UNITS = {"au": EFG_AU_V_PER_M2, "V/Å^2": 1e20, "V/m^2": 1.0}
-ROUNDING_AU = 3e-4  # of a trace of three numbers with four decimals, as Quantum ESPRESSO prints them
+ROUNDING_AU = 3e-4  # of a trace of three numbers with four decimals, as printed by Quantum ESPRESSO
 CQ_HZ_PER_AU_BARN = E_OVER_H_HZ_PER_V * EFG_AU_V_PER_M2 * BARN_M2  # 234.9648 MHz
 
 
 def quadrupolar_from_efg(
     efg: Numbers, nucleus: str | Isotope | None = None, *, unit: str = "au", q_barn: Scalar | None = None
 ) -> Float[Array, "*n 3 3"]:
-    """Quadrupolar tensor ``e Q V/h`` in Hz in the frame of the field gradient.
+    """Return the quadrupolar tensor ``e Q V/h`` in Hz in the frame of the field gradient.
 
-    Its largest principal value is Cq, signed: that of a nucleus with negative Q has the sign opposite to Vzz. The sign of
-    the field gradient is that of ``Vij = d2 V/dxi dxj`` of the potential (CASTEP, Quantum ESPRESSO and magres files).
+    Its largest principal value is Cq, signed: for a nucleus with negative Q its sign is opposite to that of Vzz. The
+    sign of the field gradient is that of ``Vij = d2 V/dxi dxj`` of the potential (CASTEP, Quantum ESPRESSO and magres
+    files).
 
     Args:
-        efg: ``(..., 3, 3)``, symmetric and traceless but for rounding (files give as few as four decimals), which is
-            taken out.
-        nucleus: whose quadrupole moment to take; needed without ``q_barn``.
-        unit: ``"au"`` (magres), ``"V/Å^2"`` (VASP prints these) or ``"V/m^2"``.
+        efg: ``(..., 3, 3)``, symmetric and traceless except for rounding (files give as few as four decimals), which is
+            removed.
+        nucleus: provides the quadrupole moment; required without ``q_barn``.
+        unit: ``"au"`` (magres), ``"V/Å^2"`` (VASP) or ``"V/m^2"``.
         q_barn: quadrupole moment in barn; may be traced.
 
     Raises:
-        ConventionError: a tensor that is no field gradient, an unknown unit, a nucleus of spin 1/2 or unknown moment.
+        ConventionError: a tensor that is not a field gradient, an unknown unit, or a nucleus of spin 1/2 or unknown
+            moment.
     """
     scale = _unit(unit)
     check_efg(efg, slack=ROUNDING_AU * EFG_AU_V_PER_M2 / scale)
@@ -56,21 +58,21 @@ def efg_from_quadrupolar(
     unit: str = "au",
     q_barn: Scalar | None = None,
 ) -> Float[Array, "*n 3 3"]:
-    """Field gradient of a quadrupolar tensor in Hz; the inverse of `quadrupolar_from_efg`."""
+    """Return the field gradient of a quadrupolar tensor in Hz; the inverse of `quadrupolar_from_efg`."""
     check_efg(quadrupolar_hz, "quadrupolar tensor")
     return jnp.asarray(quadrupolar_hz) / (_hz_per_v_m2(nucleus, q_barn) * _unit(unit))
 
 
 def cq_hz_per_au(nucleus: str | Isotope, q_barn: Scalar | None = None, *, prefix: str = "") -> Scalar:
-    """C_Q in Hz, signed, that belongs to a field gradient Vzz of one atomic unit.
+    """Return the signed C_Q in Hz for a field gradient Vzz of one atomic unit.
 
     Args:
-        nucleus: whose quadrupole moment to take without ``q_barn``.
+        nucleus: provides the quadrupole moment without ``q_barn``.
         q_barn: quadrupole moment in barn; may be traced.
         prefix: of the message, such as the name of a term.
 
     Raises:
-        ConventionError: a moment that is zero or not finite, where it can be looked at.
+        ConventionError: a concrete moment that is zero or not finite.
     """
     nucleus = isotope(nucleus)
     moment = nucleus.quadrupole_barn if q_barn is None else q_barn
@@ -80,19 +82,19 @@ def cq_hz_per_au(nucleus: str | Isotope, q_barn: Scalar | None = None, *, prefix
 
 
 def quadrupolar_product(cq_hz: Numbers, eta: Numbers) -> Float[Array, "*n"]:
-    """``P_Q = Cq sqrt(1 + eta^2/3)`` in Hz: what the quadrupolar shift of a MAS line measures; it has the sign of Cq."""
+    """``P_Q = Cq sqrt(1 + eta^2/3)`` in Hz, which determines the quadrupolar shift of a MAS line; it has the sign of Cq."""
     xp = namespace(cq_hz, eta)
     return xp.asarray(xp.asarray(cq_hz) * xp.sqrt(1.0 + xp.asarray(eta) ** 2 / 3.0))
 
 
 def quadrupolar_frequency(cq_hz: Numbers, spin: float) -> Float[Array, "*n"]:
-    """``nu_Q = 3 Cq/(2 I (2I - 1))`` in Hz: the spacing of the lines of a crystal with the axis along the field.
+    """``nu_Q = 3 Cq/(2 I (2I - 1))`` in Hz: the line spacing of a single crystal with the tensor axis along the field.
 
-    With eta = 0 the first-order energy difference of m and m - 1 is ``nu_Q (m - 1/2) (3 cos^2 theta - 1)/2``. Others call
-    half of this nu_Q; SIMPSON and mrsimulator ask for Cq.
+    With eta = 0 the first-order energy difference of m and m - 1 is ``nu_Q (m - 1/2) (3 cos^2 theta - 1)/2``. Some
+    authors call half of this nu_Q; SIMPSON and mrsimulator use Cq.
 
     Raises:
-        ConventionError: the spin is no multiple of 1/2 above 1/2.
+        ConventionError: the spin is not a multiple of 1/2 above 1/2.
     """
     return 3.0 * jnp.asarray(cq_hz) / _spin_factor(spin)
 
@@ -103,14 +105,14 @@ def cq_from_quadrupolar_frequency(nu_q_hz: Numbers, spin: float) -> Float[Array,
 
 
 def quadrupolar_shift_ppm(cq_hz: Numbers, eta: Numbers, spin: float, larmor_hz: float) -> Float[Array, "*n"]:
-    """Quadrupolar induced shift of the central transition in ppm, second order: centre of gravity less isotropic shift.
+    """Quadrupole-induced shift of the central transition in ppm, second order: centre of gravity minus isotropic shift.
 
     ``-(3/40) (P_Q/nu_L)^2 (I (I + 1) - 3/4)/(I^2 (2I - 1)^2) 10^6``, negative.
 
     Source: A. Samoson, Chem. Phys. Lett. 119, 29 (1985).
 
     Raises:
-        ConventionError: the spin is no half-integer above 1/2, or larmor_hz is not positive.
+        ConventionError: the spin is not a half-integer above 1/2, or larmor_hz is not positive.
     """
     factor = _spin_factor(spin) / 2.0
     if float(spin).is_integer():

@@ -1,4 +1,4 @@
-"""Records of what is measured: `Spectrum` and `Fid`."""
+"""Records of measured NMR data: `Spectrum` and `Fid`."""
 
 from typing import Self
 
@@ -19,10 +19,10 @@ class Spectrum(Struct):
         frequency_hz: offset from the reference (0 ppm) in Hz, increasing, evenly spaced; positive is
             towards larger shifts, whatever the sign of gamma.
         values: real or complex intensity, any linear scale. The real part is the absorption.
-        sigma: standard uncertainty (noise) of the real part, one number or one each; ``None`` when unknown.
+        sigma: standard uncertainty (noise) of the real part, one number or one per point; ``None`` if unknown.
         larmor_hz: frequency of 0 ppm, positive: ``ppm = 1e6 * frequency_hz / larmor_hz``.
-        isotope: such as ``"29Si"``; empty when unknown.
-        name: where it came from.
+        isotope: such as ``"29Si"``; empty if unknown.
+        name: its origin, for example a file name.
     """
 
     frequency_hz: Float[Array, " points"]
@@ -44,7 +44,7 @@ class Spectrum(Struct):
         isotope: str = "",
         name: str = "spectrum",
     ) -> Self:
-        """Build and check a spectrum; a decreasing axis is turned round together with its values.
+        """Build and check a spectrum; a decreasing axis is reversed together with its values.
 
         Raises:
             ShapeError: different lengths, more than one dimension, or fewer than 4 points.
@@ -100,13 +100,13 @@ class Spectrum(Struct):
 
     @property
     def step_hz(self) -> float:
-        """Distance of two points in Hz (host)."""
+        """Spacing of points in Hz (host)."""
         f = np.asarray(self.frequency_hz)
         return float((f[-1] - f[0]) / (len(f) - 1))
 
     @checked
     def limited(self, low_ppm: float, high_ppm: float) -> Self:
-        """The part between two shifts in ppm, in either order (host).
+        """Return the part between two shifts in ppm, in either order (host).
 
         Raises:
             DataError: fewer than 4 points are left.
@@ -126,11 +126,11 @@ class Spectrum(Struct):
 
     @checked
     def noise(self, low_ppm: float | None = None, high_ppm: float | None = None) -> float:
-        """Standard deviation of the noise, from a region without signal (host).
+        """Return the standard deviation of the noise, from a region without signal (host).
 
-        Without a region the noise is read from second differences of neighbouring points, robustly (median), which
-        leaves smooth signals out; zero filling correlates neighbours and makes that estimate too small, so name an
-        empty region for a zero-filled spectrum. In a region, a straight baseline is taken off first.
+        Without a region, the noise is estimated robustly (median) from second differences of neighbouring points, which
+        suppresses smooth signals. Zero filling correlates neighbours and makes this estimate too small, so specify an
+        empty region for a zero-filled spectrum. In a region, a straight baseline is subtracted first.
         """
         if (low_ppm is None) != (high_ppm is None):
             raise ConventionError("give both ends of the empty region in ppm, or neither")
@@ -151,9 +151,9 @@ class Fid(Struct):
         dwell_s: time between points in seconds.
         carrier_hz: offset of the carrier from the reference (0 ppm) in Hz.
         larmor_hz: frequency of 0 ppm, positive.
-        group_delay: points by which a digital filter delays the signal; need not be whole.
-        isotope: such as ``"29Si"``; empty when unknown.
-        name: where it came from.
+        group_delay: points by which a digital filter delays the signal; need not be an integer.
+        isotope: such as ``"29Si"``; empty if unknown.
+        name: its origin, for example a file name.
     """
 
     values: Complex[Array, " points"]

@@ -1,4 +1,4 @@
-"""`ShiftReference`: chemical shifts from shieldings, and back; `CouplingCalibration`: the same for J couplings."""
+"""`ShiftReference`: chemical shifts from shieldings and vice versa; `CouplingCalibration`: the same for J couplings."""
 
 from collections.abc import Iterable
 from typing import Self
@@ -15,10 +15,11 @@ from ..typing import Array, Numbers, Values
 
 # By name, reference_ppm and slope for shieldings in the usual sign, of valence electrons only.
 # nmrcryspy (github.com/mVenetos97/nmrcryspy, nmrcryspy/nmr/__init__.py) has shift = 0.8292 T - 437.69 ppm for every principal
-# component of what VASP prints without core electrons, T = dB_induced/dB: MINUS the shielding. Alpha quartz has T of about
-# 395 to 398.5 ppm in the data it was made for (see `jaxnmr.models.data.tensor_data.read_si_nmr`): -110 to -107 ppm, measured -107.4.
+# component of VASP's output without core electrons, T = dB_induced/dB: MINUS the shielding. Alpha quartz has T of about
+# 395 to 398.5 ppm in the underlying data (see `jaxnmr.models.data.tensor_data.read_si_nmr`): -110 to -107 ppm, measured
+# -107.4.
 PUBLISHED_SHIFTS = {"nmrcryspy/29Si": (-437.69, -0.8292)}
-# offset_hz and slope; the same file has J = 1.4217 J_calculated + 3.7953 Hz for 29Si-O-29Si
+# offset_hz and slope; the same file gives J = 1.4217 J_calculated + 3.7953 Hz for 29Si-O-29Si
 PUBLISHED_COUPLINGS = {"nmrcryspy/29Si-O-29Si": (3.7953, 1.4217)}
 
 
@@ -27,7 +28,7 @@ class ShiftReference(Struct):
     """``shift = reference_ppm + slope * shielding``, for isotropic values and for tensors; both numbers can be refined.
 
     Attributes:
-        reference_ppm: the shift of a nucleus without shielding: the shielding of the reference compound, about.
+        reference_ppm: the shift at zero shielding, approximately the shielding of the reference compound.
         slope: -1 by definition; regressions of computed shieldings on measured shifts give -0.9 to -1.1.
     """
 
@@ -35,7 +36,7 @@ class ShiftReference(Struct):
     slope: Values
 
     def __init__(self, reference_ppm: Values, slope: Values = -1.0) -> None:
-        """Numbers or traced values.
+        """Accept numbers or traced values.
 
         Raises:
             ConventionError: values that are not finite, or a slope of zero.
@@ -50,7 +51,7 @@ class ShiftReference(Struct):
     @classmethod
     @checked
     def from_shielding(cls, reference_shielding_ppm: Values) -> Self:
-        """The definition, ``shift = (s_ref - s)/(1 - s_ref)`` in ppm, of a reference compound's absolute shielding.
+        """Apply ``shift = (s_ref - s)/(1 - s_ref)`` in ppm, with the reference compound's absolute shielding.
 
         Source: R. K. Harris et al., Pure Appl. Chem. 80, 59 (2008).
         """
@@ -60,12 +61,13 @@ class ShiftReference(Struct):
     @classmethod
     @checked
     def published(cls, name: str, *, core_ppm: float = 0.0) -> Self:
-        """A published regression; it belongs to one program, functional and kind of compound.
+        """Return a published regression; it is specific to one program, functional and type of compound.
 
         Args:
             name: ``"nmrcryspy/29Si"``: silica, VASP with PBE.
-            core_ppm: what the core electrons add to the shieldings it will be used with: 0 for those of valence electrons
-                only; 838 for models trained on data of :func:`jaxnmr.models.data.tensor_data.read_si_nmr`, which adds so much.
+            core_ppm: contribution of the core electrons included in the shieldings it will be applied to: 0 for those
+                of valence electrons only; 838 for models trained on data of
+                :func:`jaxnmr.models.data.tensor_data.read_si_nmr`, which adds it.
 
         Raises:
             ConventionError: a name that is not in the table.
@@ -76,11 +78,11 @@ class ShiftReference(Struct):
     @classmethod
     @checked
     def fit(cls, shielding_ppm: Numbers, shift_ppm: Numbers, *, slope: float | None = None) -> Self:
-        """Least squares of measured shifts against computed isotropic shieldings (host).
+        """Fit measured shifts against computed isotropic shieldings by least squares (host).
 
         Args:
             shielding_ppm, shift_ppm: ``(sites,)``.
-            slope: held at this value; fitted by default.
+            slope: fixed at this value; fitted by default.
 
         Raises:
             ShapeError: arrays of different lengths.
@@ -90,37 +92,37 @@ class ShiftReference(Struct):
 
     @checked
     def shift(self, shielding_ppm: Numbers) -> Float[Array, "*n"]:
-        """Isotropic shifts of isotropic shieldings, any shape, ppm."""
+        """Convert isotropic shieldings to isotropic shifts, any shape, ppm."""
         return self.reference_ppm + self.slope * jnp.asarray(shielding_ppm)
 
     @checked
     def shielding(self, shift_ppm: Numbers) -> Float[Array, "*n"]:
-        """Isotropic shieldings of isotropic shifts, any shape, ppm."""
+        """Convert isotropic shifts to isotropic shieldings, any shape, ppm."""
         return (jnp.asarray(shift_ppm) - self.reference_ppm) / self.slope
 
     @checked
     def shift_tensor(self, shielding_ppm: Numbers) -> Float[Array, "*n 3 3"]:
-        """Shift tensors ``reference 1 + slope sigma`` of shielding tensors, ppm.
+        """Convert shielding tensors to shift tensors ``reference 1 + slope sigma``, ppm.
 
-        Simulators ask for the anisotropy of the SHIELDING that belongs to it: ``-shift_tensor(sigma)``.
+        Simulators need the anisotropy of the corresponding SHIELDING: ``-shift_tensor(sigma)``.
         """
         return self.reference_ppm * _unity(shielding_ppm) + self.slope * jnp.asarray(shielding_ppm)
 
     @checked
     def shielding_tensor(self, shift_ppm: Numbers) -> Float[Array, "*n 3 3"]:
-        """Shielding tensors of shift tensors, ppm."""
+        """Convert shift tensors to shielding tensors, ppm."""
         return (jnp.asarray(shift_ppm) - self.reference_ppm * _unity(shift_ppm)) / self.slope
 
 
 def reference_of(element: str, references: Iterable[tuple[str, float, float]]) -> ShiftReference:
-    """The shift reference that a model has of an element.
+    """Return a model's shift reference for an element.
 
     Args:
         element: ``"Si"``.
-        references: all that it has, ``(element, reference_ppm, slope)``.
+        references: all references of the model, ``(element, reference_ppm, slope)``.
 
     Raises:
-        ConventionError: none of this element.
+        ConventionError: none for this element.
     """
     for other, reference_ppm, slope in references:
         if other == element:
@@ -137,7 +139,7 @@ class CouplingCalibration(Struct):
 
     Attributes:
         offset_hz: Hz.
-        slope: 1 for calculations that are right.
+        slope: 1 for exact calculations.
     """
 
     offset_hz: Values
@@ -146,7 +148,7 @@ class CouplingCalibration(Struct):
     @classmethod
     @checked
     def published(cls, name: str) -> Self:
-        """A published regression; it belongs to one program, functional and kind of coupling.
+        """Return a published regression; it is specific to one program, functional and type of coupling.
 
         Args:
             name: ``"nmrcryspy/29Si-O-29Si"``: couplings across one O in silica.
@@ -160,18 +162,18 @@ class CouplingCalibration(Struct):
     @classmethod
     @checked
     def fit(cls, calculated_hz: Numbers, measured_hz: Numbers, *, slope: float | None = None) -> Self:
-        """Least squares of measured couplings against calculated ones (host); as :meth:`ShiftReference.fit`."""
+        """Fit measured couplings against calculated ones by least squares (host); as :meth:`ShiftReference.fit`."""
         offset_hz, slope = _line("calculated couplings", calculated_hz, "measured ones", measured_hz, slope)
         return cls(offset_hz=offset_hz, slope=slope)
 
     @checked
     def coupling(self, calculated_hz: Numbers) -> Float[Array, "*n"]:
-        """Couplings to expect in an experiment, Hz, any shape."""
+        """Predict measured couplings from calculated ones, Hz, any shape."""
         return self.offset_hz + self.slope * jnp.asarray(calculated_hz)
 
     @checked
     def calculated(self, coupling_hz: Numbers) -> Float[Array, "*n"]:
-        """Calculated couplings that belong to measured ones, Hz, any shape."""
+        """Return the calculated couplings that correspond to measured ones, Hz, any shape."""
         return (jnp.asarray(coupling_hz) - self.offset_hz) / self.slope
 
 
@@ -182,7 +184,7 @@ def _published(table: dict[str, tuple[float, float]], name: str) -> tuple[float,
 
 
 def _line(of_x: str, x_values: Numbers, of_y: str, y_values: Numbers, slope: float | None) -> tuple[float, float]:
-    """Offset and slope of the straight line nearest to measured values y."""
+    """Return offset and slope of the least-squares line through measured values y."""
     x, y = np.asarray(x_values, dtype=float), np.asarray(y_values, dtype=float)
     if x.ndim != 1 or x.shape != y.shape:
         raise ShapeError(f"{x.shape} {of_x} and {y.shape} {of_y}; expected two lists of the same length")

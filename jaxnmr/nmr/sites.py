@@ -1,4 +1,4 @@
-"""`Site`: one line of a spectrum in the field's parameters. `Sites`: many, as Cartesian tensors, for the simulators."""
+"""`Site`: one site by its conventional NMR parameters. `Sites`: several, as Cartesian tensors, for the simulators."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -52,7 +52,7 @@ class Coupling:
             _check_euler(name, getattr(self, name))
 
     def tensor_hz(self) -> Float[np.ndarray, "3 3"]:
-        """Coupling tensor M of the energy ``h I M S``."""
+        """Return the coupling tensor M of the energy ``h I M S``."""
         dipolar = _turned(np.diag([-1.0, -1.0, 2.0]) * self.dipolar_hz, self.euler_deg)
         return dipolar + _turned(_haeberlen(self.j_hz, self.zeta_j_hz, self.eta_j), self.euler_j_deg)
 
@@ -65,7 +65,7 @@ class Site:
     Attributes:
         isotope: the nucleus, such as ``"27Al"``.
         shift_ppm: isotropic chemical shift.
-        zeta_ppm: reduced anisotropy of the SHIELDING, ``sigma_zz - sigma_iso`` (Haeberlen): a positive one moves the
+        zeta_ppm: reduced anisotropy of the SHIELDING, ``sigma_zz - sigma_iso`` (Haeberlen): a positive value moves the
             unique edge of the pattern to lower shifts.
         eta: asymmetry of the shielding, 0 to 1.
         cq_hz: quadrupolar coupling constant C_Q, signed.
@@ -73,16 +73,16 @@ class Site:
         euler_deg: orientation (alpha, beta, gamma) of the shielding tensor in the common frame,
             ``R diag R^T`` with ``R = Rz(gamma) Ry(beta) Rz(alpha)``. As in mrsimulator and SIMPSON the principal axes of
             both tensors are in Haeberlen's order, ``|zz| >= |xx| >= |yy|`` (many texts swap x and y for the EFG).
-        euler_q_deg: orientation of the quadrupolar tensor; leave it at zero and the common frame is its principal frame.
-        shielding_spread_ppm, quadrupolar_spread_hz: sigma of a (extended) Czjzek distribution of zeta or C_Q; see
+        euler_q_deg: orientation of the quadrupolar tensor; if left at zero, the common frame is its principal frame.
+        shielding_spread_ppm, quadrupolar_spread_hz: sigma of an (extended) Czjzek distribution of zeta or C_Q; see
             :mod:`jaxnmr.nmr.powder.distributions`. Not both at once.
         amplitude: relative intensity (abundance, population).
         gaussian_hz, lorentzian_hz: full widths at half maximum of the broadening.
         couplings: weak couplings to other spins.
-        transitions: ``"central"``, ``"satellites"``, ``"all"`` or pairs of quantum numbers, where they are not those of the
-            spectrum. They have the amplitude together.
-        like: label of the site whose shift, tensors and couplings it has, whatever is said here: the satellites of a site, say,
-            with an amplitude and widths of their own.
+        transitions: ``"central"``, ``"satellites"``, ``"all"`` or pairs of quantum numbers, if they differ from those
+            of the spectrum. The amplitude is that of all of them together.
+        like: label of the site whose shift, tensors and couplings this one shares, overriding the values given here;
+            for example for the satellites of a site with an amplitude and widths of their own.
         label: shown in reports; parameters are named after it.
     """
 
@@ -139,12 +139,12 @@ class Site:
         return self.label or f"{self.isotope} at {self.shift_ppm:g} ppm"
 
     def replace(self, **changes: Any) -> "Site":
-        """A checked copy with some values changed."""
+        """Return a checked copy with some values changed."""
         return replace(self, **changes)
 
 
 class Sites(Struct):
-    """Sites of one isotope as Cartesian tensors in a common frame of each; what simulators read.
+    """Sites of one isotope as Cartesian tensors, each in its common frame; the input of simulators.
 
     Attributes:
         shift_ppm: isotropic shifts.
@@ -157,8 +157,8 @@ class Sites(Struct):
         isotope: the nucleus.
         labels: one per site.
         partners: isotopes the sites are coupled to, one per coupling; the same for all sites.
-        transitions: what every site shows, ``None`` for what the spectrum shows; empty when that holds for all.
-        leaders: which site each has its shift and tensors of; empty when every site has its own.
+        transitions: transitions shown by each site, ``None`` for those of the spectrum; empty if that holds for all.
+        leaders: index of the site whose shift and tensors each site shares; empty if every site has its own.
     """
 
     shift_ppm: Float[Array, " sites"]
@@ -220,7 +220,7 @@ class Sites(Struct):
         spread_q = scalar(quadrupolar_spread_hz)
         if (quadrupolar.any() or spread_q.any()) and isotope_data(isotope).spin < 1:
             raise ConventionError(f"{isotope} has spin 1/2 and no quadrupolar coupling")
-        # below a microhertz rounding of numbers next to zero decides, and nothing can be seen
+        # below a microhertz, rounding of numbers close to zero dominates and nothing is observable
         size = np.abs(quadrupolar).max(axis=(1, 2), initial=1e-6)
         skewed = np.abs(quadrupolar - quadrupolar.swapaxes(1, 2)).max(axis=(1, 2), initial=0.0) > 1e-6 * size
         trace = np.abs(np.trace(quadrupolar, axis1=1, axis2=2)) > 1e-3 * size
@@ -272,13 +272,13 @@ class Sites(Struct):
         lorentzian_hz: Numbers = 0.0,
         dtype: Any = None,
     ) -> Self:
-        """Sites without couplings and distributions, from arrays that may be traced; nothing is checked.
+        """Build sites without couplings and distributions from arrays that may be traced, without checks.
 
         Args:
-            isotope, labels: as they will stand in the record.
+            isotope, labels: as in the record.
             shielding_ppm, quadrupolar_hz: zero by default.
             amplitude, gaussian_hz, lorentzian_hz: a number or ``(sites,)``.
-            dtype: of all but the shifts and the tensors that are given; that of the shifts by default.
+            dtype: of all but the shifts and the given tensors; that of the shifts by default.
         """
         count, dtype = len(labels), shift_ppm.dtype if dtype is None else dtype
         column = lambda value: jnp.broadcast_to(jnp.asarray(value, dtype=dtype), (count,))
@@ -300,10 +300,10 @@ class Sites(Struct):
 
     @classmethod
     def of(cls, sites: "Site | Sequence[Site] | Sites") -> "Sites":
-        """From `Site` records (host). Sites with fewer couplings than others get partners that do nothing.
+        """Build from `Site` records (host). Sites with fewer couplings than others get zero couplings to partners.
 
         Raises:
-            ConventionError: no site, sites of several isotopes, or one that is like a site that does not exist.
+            ConventionError: no site, sites of several isotopes, or a ``like`` that refers to a missing site.
         """
         if isinstance(sites, Sites):
             return sites
@@ -358,10 +358,10 @@ _SHARED = (
 
 
 def resolved(sites: Sequence[Site]) -> list[Site]:
-    """Sites that are like others, with the shift, the tensors and the couplings of those.
+    """Return sites with ``like`` resolved: they get the shift, tensors and couplings of the site it refers to.
 
     Raises:
-        ConventionError: there is no such site, or it is like another one itself.
+        ConventionError: there is no such site, or it has a ``like`` itself.
     """
     by_label = {s.label: s for s in sites if s.label and not s.like}
     for s in sites:
@@ -374,7 +374,7 @@ def resolved(sites: Sequence[Site]) -> list[Site]:
 
 
 def unique(labels: Sequence[str]) -> tuple[str, ...]:
-    """The labels with repeated ones numbered."""
+    """Return the labels with repeated ones numbered."""
     out: list[str] = []
     for k, label in enumerate(labels):
         again = labels[:k].count(label)

@@ -1,11 +1,11 @@
-"""Second-rank tensors of NMR: parts, spherical components, principal values, and the conventions that describe them.
+"""Second-rank NMR tensors: parts, spherical components, principal values, and their conventions.
 
-Everything here takes one tensor ``(3, 3)`` or many ``(..., 3, 3)``, works on numpy and JAX arrays, follows their dtype and
-can be differentiated. Tensors made from numbers that are no JAX arrays are numpy's: many small programs would have to be
-compiled for them. Values are checked where they are known, which is outside ``jit`` and ``grad``.
+Functions take one tensor ``(3, 3)`` or many ``(..., 3, 3)``, work on NumPy and JAX arrays, preserve their dtype and
+are differentiable. Tensors built without JAX arrays are NumPy arrays, as they would otherwise require compiling many
+small programs. Values are checked if they are concrete, that is, outside ``jit`` and ``grad``.
 
-A *shielding* sigma and a *shift* delta have opposite signs, ``delta = reference - sigma``; every name or docstring says
-which one is meant. Principal values are eigenvalues of the symmetric part.
+A *shielding* sigma and a *shift* delta have opposite signs, ``delta = reference - sigma``; every name or docstring
+states which one is meant. Principal values are eigenvalues of the symmetric part.
 """
 
 import math
@@ -20,9 +20,9 @@ from .._arrays import is_concrete, namespace
 from ..errors import ConventionError, ShapeError
 from ..typing import Array, Numbers
 
-# how principal values are labelled x, y, z; see principal_frame
+# labellings of principal values as x, y, z; see principal_frame
 ORDERS = ("haeberlen", "efg", "ascending", "descending")
-# an eta of 1 leaves the sign of zeta open; within this fraction of the span it is taken positive
+# an eta of 1 leaves the sign of zeta undefined; within this fraction of the span it is taken as positive
 TIE = 1e-9
 
 
@@ -35,12 +35,12 @@ def _traceless_dyads() -> Float[np.ndarray, "5 3 3"]:
     return dyads
 
 
-# the orthonormal symmetric tensors without trace: xx - yy, 2 zz - xx - yy, yz, xz, xy
+# the orthonormal traceless symmetric tensors: xx - yy, 2 zz - xx - yy, yz, xz, xy
 TRACELESS_DYADS = _traceless_dyads()
 
 
 class PrincipalFrame(NamedTuple):
-    """Principal values and the axes as columns of a right-handed rotation matrix."""
+    """Principal values, with the axes as columns of a right-handed rotation matrix."""
 
     values: Float[Array, "*n 3"]
     axes: Float[Array, "*n 3 3"]
@@ -65,7 +65,7 @@ class Haeberlen(NamedTuple):
 class Iupac(NamedTuple):
     """Principal values 11, 22, 33 from the least to the most shielded direction (Mehring, IUPAC 2008).
 
-    Of a shift they descend, ``d11 >= d22 >= d33``; of a shielding they ascend, ``s11 <= s22 <= s33``.
+    For a shift they descend, ``d11 >= d22 >= d33``; for a shielding they ascend, ``s11 <= s22 <= s33``.
     """
 
     p11: Float[Array, "*n"]
@@ -76,7 +76,7 @@ class Iupac(NamedTuple):
 class Maryland(NamedTuple):
     """Isotropic value, span ``d11 - d33 = s33 - s11 >= 0`` and skew ``3 (d22 - d_iso)/span``, from -1 to 1.
 
-    Span and skew of a shift and of its shielding are the same.
+    Span and skew are the same for a shift and its shielding.
     """
 
     iso: Float[Array, "*n"]
@@ -85,15 +85,16 @@ class Maryland(NamedTuple):
 
 
 class HerzfeldBerger(NamedTuple):
-    """The parameters of spinning-sideband intensities: ``mu = span nu_L/nu_r`` and ``rho``, which is the skew."""
+    """Parameters of spinning-sideband intensities: ``mu = span nu_L/nu_r`` and ``rho``, which is the skew."""
 
     mu: Float[Array, "*n"]
     rho: Float[Array, "*n"]
 
 
 class Quadrupolar(NamedTuple):
-    """Quadrupolar coupling constant ``Cq = e Q Vzz/h`` in Hz, signed, and asymmetry ``(Vxx - Vyy)/Vzz`` of
-    ``|Vzz| >= |Vyy| >= |Vxx|``.
+    """Quadrupolar coupling constant ``Cq = e Q Vzz/h`` in Hz, signed, and asymmetry ``(Vxx - Vyy)/Vzz``.
+
+    The principal values are ordered as ``|Vzz| >= |Vyy| >= |Vxx|``.
     """
 
     cq_hz: Float[Array, "*n"]
@@ -109,30 +110,30 @@ class Spherical(NamedTuple):
 
 
 def isotropic(tensor: Numbers) -> Inexact[Array, "*n"]:
-    """A third of the trace."""
+    """Return a third of the trace."""
     return jnp.trace(_tensor(tensor), axis1=-2, axis2=-1) / 3.0
 
 
 def symmetric_part(tensor: Numbers) -> Inexact[Array, "*n 3 3"]:
-    """``(T + T^T)/2``: what first-order spectra see."""
+    """Return ``(T + T^T)/2``, the part that affects first-order spectra."""
     t = _tensor(tensor)
     return 0.5 * (t + jnp.swapaxes(t, -1, -2))
 
 
 def antisymmetric_part(tensor: Numbers) -> Inexact[Array, "*n 3 3"]:
-    """``(T - T^T)/2``: GIPAW shieldings have one; it acts only in second order (relaxation)."""
+    """Return ``(T - T^T)/2``; GIPAW shieldings have such a part, which acts only in second order (relaxation)."""
     t = _tensor(tensor)
     return 0.5 * (t - jnp.swapaxes(t, -1, -2))
 
 
 def vector_from_antisymmetric(tensor: Numbers) -> Inexact[Array, "*n 3"]:
-    """The axial vector ``(Tyz - Tzy, Tzx - Txz, Txy - Tyx)/2`` of the antisymmetric part."""
+    """Return the axial vector ``(Tyz - Tzy, Tzx - Txz, Txy - Tyx)/2`` of the antisymmetric part."""
     part = antisymmetric_part(tensor)
     return jnp.stack([part[..., 1, 2], part[..., 2, 0], part[..., 0, 1]], axis=-1)
 
 
 def antisymmetric_from_vector(vector: Numbers) -> Inexact[Array, "*n 3 3"]:
-    """The antisymmetric tensor of an axial vector, ``Tij = sum_k eps_ijk v_k``.
+    """Return the antisymmetric tensor of an axial vector, ``Tij = sum_k eps_ijk v_k``.
 
     Raises:
         ShapeError: the last axis is not 3.
@@ -148,7 +149,7 @@ def antisymmetric_from_vector(vector: Numbers) -> Inexact[Array, "*n 3 3"]:
 
 
 def spherical_from_cartesian(tensor: Numbers) -> Spherical:
-    """Spherical components of a Cartesian tensor.
+    """Convert a Cartesian tensor to spherical components.
 
     ``T00 = -(Txx + Tyy + Tzz)/sqrt3``; ``T10 = -i (Txy - Tyx)/sqrt2``,
     ``T1+-1 = -(Tzx - Txz +- i (Tzy - Tyz))/2``;
@@ -156,7 +157,7 @@ def spherical_from_cartesian(tensor: Numbers) -> Spherical:
     ``T2+-2 = (Txx - Tyy)/2 +- i (Txy + Tyx)/2``.
 
     A rotation of the tensor by phi about z multiplies component m by ``exp(i m phi)``. Ranks 0 and 2 are those of the
-    Clebsch-Gordan product of two vectors; rank 1 is minus that, as in the tables of the field.
+    Clebsch-Gordan product of two vectors; rank 1 has the opposite sign, as is customary in the NMR literature.
 
     Source: U. Haeberlen, High Resolution NMR in Solids (1976); M. Mehring, Principles of High Resolution NMR in Solids
     (1983).
@@ -177,7 +178,7 @@ def spherical_from_cartesian(tensor: Numbers) -> Spherical:
 
 
 def cartesian_from_spherical(components: Spherical) -> Float[Array, "*n 3 3"]:
-    """The Cartesian tensor of spherical components; the inverse of `spherical_from_cartesian`."""
+    """Convert spherical components to a Cartesian tensor; the inverse of `spherical_from_cartesian`."""
     iso = -jnp.real(components.rank0) / math.sqrt(3.0)
     low, mid, high = (components.rank1[..., k] for k in range(3))
     vector = jnp.stack(
@@ -193,19 +194,20 @@ def cartesian_from_spherical(components: Spherical) -> Float[Array, "*n 3 3"]:
 
 
 def principal_frame(tensor: Numbers, order: str = "haeberlen") -> PrincipalFrame:
-    """Principal values and axes of the symmetric part.
+    """Diagonalise the symmetric part into principal values and axes.
 
     Args:
         tensor: ``(..., 3, 3)``.
-        order: how the three are labelled x, y, z: ``"haeberlen"`` by ``|zz - iso| >= |xx - iso| >= |yy - iso|``,
+        order: labelling of the three as x, y, z: ``"haeberlen"`` by ``|zz - iso| >= |xx - iso| >= |yy - iso|``,
             ``"efg"`` by ``|zz| >= |yy| >= |xx|`` (x and y exchanged), ``"ascending"`` or ``"descending"`` by value.
 
     Returns:
-        The frame, with ``T = axes diag(values) axes^T``. Axes are right-handed, constants under differentiation (they are
-        not unique where two values coincide, but always orthonormal); values have exact first derivatives.
+        The frame, with ``T = axes diag(values) axes^T``. Axes are right-handed and constant under differentiation (they
+        are not unique if two values coincide, but always orthonormal); values have exact first derivatives.
 
     Raises:
-        ShapeError, ConventionError: no ``(..., 3, 3)``, values that are not finite, an unknown order.
+        ShapeError, ConventionError: a shape other than ``(..., 3, 3)``, values that are not finite, or an unknown
+            order.
     """
     if order not in ORDERS:
         raise ConventionError(f"order is {order!r}; expected one of {', '.join(ORDERS)}")
@@ -224,8 +226,9 @@ def principal_frame(tensor: Numbers, order: str = "haeberlen") -> PrincipalFrame
 
 
 def shielding_from_haeberlen(iso: Numbers, zeta: Numbers, eta: Numbers) -> Float[Array, "*n 3 3"]:
-    """Shielding tensor in its principal frame: ``diag(iso - zeta (1 + eta)/2, iso - zeta (1 - eta)/2,
-    iso + zeta)``, in the unit of iso and zeta (a SHIELDING anisotropy, as in mrsimulator).
+    """Shielding tensor in its principal frame, ``diag(iso - zeta (1 + eta)/2, iso - zeta (1 - eta)/2, iso + zeta)``.
+
+    Its unit is that of iso and zeta (a SHIELDING anisotropy, as in mrsimulator).
 
     Raises:
         ConventionError: eta outside 0 to 1, or values that are not finite.
@@ -236,7 +239,7 @@ def shielding_from_haeberlen(iso: Numbers, zeta: Numbers, eta: Numbers) -> Float
 
 
 def haeberlen_from_shielding(shielding: Numbers) -> Haeberlen:
-    """Haeberlen parameters of a SHIELDING tensor; of a shift tensor they come out with the anisotropy of the shift.
+    """Return the Haeberlen parameters of a SHIELDING tensor; for a shift tensor, those with the anisotropy of the shift.
 
     An isotropic tensor has ``zeta = eta = 0``; at eta = 1, where both signs describe the tensor, zeta is positive.
     """
@@ -247,7 +250,7 @@ def haeberlen_from_shielding(shielding: Numbers) -> Haeberlen:
 
 
 def shielding_from_iupac(s11: Numbers, s22: Numbers, s33: Numbers) -> Float[Array, "*n 3 3"]:
-    """Shielding tensor ``diag(s11, s22, s33)`` of IUPAC values, ``s11 <= s22 <= s33``.
+    """Shielding tensor ``diag(s11, s22, s33)`` from IUPAC values, ``s11 <= s22 <= s33``.
 
     Raises:
         ConventionError: values out of order or not finite.
@@ -263,7 +266,7 @@ def iupac_from_shielding(shielding: Numbers) -> Iupac:
 
 
 def shift_from_iupac(d11: Numbers, d22: Numbers, d33: Numbers) -> Float[Array, "*n 3 3"]:
-    """Shift tensor ``diag(d11, d22, d33)`` of IUPAC values, ``d11 >= d22 >= d33``.
+    """Shift tensor ``diag(d11, d22, d33)`` from IUPAC values, ``d11 >= d22 >= d33``.
 
     Raises:
         ConventionError: values out of order or not finite.
@@ -279,7 +282,7 @@ def iupac_from_shift(shift: Numbers) -> Iupac:
 
 
 def shift_from_maryland(iso: Numbers, span: Numbers, skew: Numbers) -> Float[Array, "*n 3 3"]:
-    """Shift tensor ``diag(d11, d22, d33)`` of isotropic shift, span and skew.
+    """Shift tensor ``diag(d11, d22, d33)`` from isotropic shift, span and skew.
 
     Raises:
         ConventionError: a negative span, a skew outside -1 to 1, or values that are not finite.
@@ -300,7 +303,7 @@ def maryland_from_shift(shift: Numbers) -> Maryland:
 
 
 def shielding_from_maryland(iso: Numbers, span: Numbers, skew: Numbers) -> Float[Array, "*n 3 3"]:
-    """Shielding tensor ``diag(s11, s22, s33)`` of isotropic shielding, span and skew (both as for the shift)."""
+    """Shielding tensor ``diag(s11, s22, s33)`` from isotropic shielding, span and skew (both as for the shift)."""
     return -shift_from_maryland(-jnp.asarray(iso), span, skew)
 
 
@@ -313,7 +316,7 @@ def maryland_from_shielding(shielding: Numbers) -> Maryland:
 def herzfeld_berger_from_maryland(
     span_ppm: Numbers, skew: Numbers, *, larmor_hz: float, mas_hz: float
 ) -> HerzfeldBerger:
-    """Sideband parameters of a span and a skew at a spinning rate.
+    """Sideband parameters for a span and a skew at a spinning rate.
 
     Source: J. Herzfeld, A. E. Berger, J. Chem. Phys. 73, 6021 (1980), eq. 25, with s11 <= s22 <= s33:
     ``mu = (s33 - s11) nu_L/nu_r``, ``rho = (s11 + s33 - 2 s22)/(s33 - s11)``.
@@ -338,10 +341,10 @@ def maryland_from_herzfeld_berger(
 
 
 def quadrupolar_from(cq_hz: Numbers, eta: Numbers) -> Float[Array, "*n 3 3"]:
-    """Quadrupolar tensor ``e Q V/h`` in Hz in its principal frame, largest component ``Cq`` along z.
+    """Quadrupolar tensor ``e Q V/h`` in Hz in its principal frame, with the largest component ``Cq`` along z.
 
-    ``diag(-Cq (1 + eta)/2, -Cq (1 - eta)/2, Cq)``: x and y as in mrsimulator, whose x is the axis of the larger of the two.
-    For the frame of ``eta = (Vxx - Vyy)/Vzz`` with ``|Vyy| >= |Vxx|`` turn by 90 degrees about z.
+    ``diag(-Cq (1 + eta)/2, -Cq (1 - eta)/2, Cq)``: x and y as in mrsimulator, where x is the axis of the larger of the
+    two. For the frame of ``eta = (Vxx - Vyy)/Vzz`` with ``|Vyy| >= |Vxx|``, rotate by 90 degrees about z.
 
     Raises:
         ConventionError: eta outside 0 to 1, or values that are not finite.
@@ -350,7 +353,7 @@ def quadrupolar_from(cq_hz: Numbers, eta: Numbers) -> Float[Array, "*n 3 3"]:
 
 
 def quadrupolar_parameters(quadrupolar_hz: Numbers) -> Quadrupolar:
-    """Cq (signed) and eta of a quadrupolar tensor in Hz; eta is 0 where Cq is 0, and Cq positive where eta is 1.
+    """Cq (signed) and eta of a quadrupolar tensor in Hz; eta is 0 where Cq is 0, and Cq is positive where eta is 1.
 
     Raises:
         ConventionError: a tensor that is not symmetric and traceless to a thousandth of its size.
@@ -361,16 +364,16 @@ def quadrupolar_parameters(quadrupolar_hz: Numbers) -> Quadrupolar:
 
 
 def check_efg(tensor: Numbers, name: str = "EFG tensor", slack: float = 0.0) -> None:
-    """Refuse what cannot be an electric field gradient.
+    """Raise if a tensor cannot be an electric field gradient.
 
     Args:
         tensor: ``(..., 3, 3)``.
         name: for the message.
-        slack: how far elements may be off in any case, in the tensor's unit: rounding in a file.
+        slack: additional tolerance of each element, in the tensor's unit, for rounding in a file.
 
     Raises:
         ConventionError: a tensor that is not symmetric and traceless to a thousandth of its largest element.
-        ShapeError: it is not ``(..., 3, 3)``.
+        ShapeError: the shape is not ``(..., 3, 3)``.
     """
     checked = _tensor(tensor, name)
     if not is_concrete(checked):
@@ -406,7 +409,7 @@ def _tensor(value: Numbers, name: str = "tensor") -> Inexact[jax.Array, "*n 3 3"
 
 
 def _numbers(**named: Numbers) -> tuple[Float[Array, "*n"], ...]:
-    """The arguments as broadcast floating-point arrays, checked to be finite."""
+    """Return the arguments as broadcast floating-point arrays, checked to be finite."""
     xp = namespace(*named.values())
     arrays = xp.broadcast_arrays(*(xp.asarray(value) for value in named.values()))
     dtype = jnp.result_type(*named.values(), float)
@@ -443,6 +446,6 @@ def _split(
 
 
 def _ratio(top: Float[Array, "*n"], bottom: Float[Array, "*n"]) -> Float[Array, "*n"]:
-    """``top/bottom``, 0 with finite derivatives where bottom is 0."""
+    """Return ``top/bottom``, or 0 with finite derivatives where bottom is 0."""
     nothing = bottom == 0
     return jnp.where(nothing, 0.0, top / jnp.where(nothing, 1.0, bottom))

@@ -1,4 +1,4 @@
-"""What is wrong with a term of somebody's own, found when an objective is made and said in words of terms (host)."""
+"""Checks of user-defined terms when an objective is made, with messages about terms rather than about JAX (host)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OURS = str(Path(__file__).parents[1])
 
 @contextmanager
 def tracing(name: str) -> Iterator[None]:
-    """Say which term it is that cannot be traced, where, and what to write instead."""
+    """Turn tracing errors of JAX into errors that name the term, the line and the remedy."""
     try:
         yield
     except jax.errors.TracerArrayConversionError as err:
@@ -41,17 +41,17 @@ def tracing(name: str) -> Iterator[None]:
 
 
 def _place(err: Exception) -> str:
-    """The last line that is neither ours nor a library's."""
+    """Return the last line of the traceback that belongs neither to this package nor to JAX or NumPy."""
     frames = traceback.extract_tb(err.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith((*_LIBRARIES, _OURS))]
     return f" ({Path(own[-1].filename).name}, line {own[-1].lineno}: {own[-1].line})" if own and own[-1].line else ""
 
 
 def named(terms: Iterable[Any]) -> list[str]:
-    """Names of terms.
+    """List the names of terms.
 
     Raises:
-        ParameterError: a term without one.
+        ParameterError: a term has no name.
     """
     names = []
     for term in terms:
@@ -66,15 +66,15 @@ def named(terms: Iterable[Any]) -> list[str]:
 
 
 def check_residuals(term: Any, state: Callable[[], Any]) -> None:
-    """Trace the residuals of a term, without calculating anything.
+    """Trace the residuals of a term without evaluating them.
 
     Args:
-        term: bound.
-        state: arrays or their shapes.
+        term: the bound term.
+        state: returns a state, of arrays or of their shapes.
 
     Raises:
-        ParameterError: no residuals, or none that can be traced.
-        ShapeError: not one dimension of real numbers.
+        ParameterError: there are no residuals, or they cannot be traced.
+        ShapeError: residuals are not a one-dimensional array of real numbers.
     """
     with tracing(term.name):
         found = jax.eval_shape(term.residuals, state())

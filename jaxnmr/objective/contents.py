@@ -1,4 +1,4 @@
-"""Sums over occupancies that say what a cell contains: its charge, its atoms (host)."""
+"""Sums over occupancies: charge and number of atoms of a cell (host)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ..errors import ConventionError
 
 @checked
 def cell_charge(crystal: Crystal, oxidation: Mapping[str, float], prefix: str = "") -> dict[str, float]:
-    """The charge of a cell by the occupancies of its sites, for :meth:`Parameters.constrain_sum`.
+    """Return the charge of a cell as a sum over site occupancies, for :meth:`Parameters.constrain_sum`.
 
     Args:
         crystal: the structure.
-        oxidation: oxidation states by label of a site or by element: ``{"O": -2, "Fe1": 2, "Fe2": 3}``; every site needs one.
-        prefix: of the phase's parameters, ``objective.phase_prefix(name)``, where there are several phases.
+        oxidation: oxidation states by site label or by element: ``{"O": -2, "Fe1": 2, "Fe2": 3}``; every site needs one.
+        prefix: prefix of the phase's parameters, ``objective.phase_prefix(name)``; needed with several phases.
 
     Returns:
-        Coefficients by name of a parameter: oxidation state times the number of positions in the cell.
+        Coefficients by parameter name: oxidation state times the number of positions in the cell.
 
     Raises:
-        ConventionError: a name that is neither site nor element, or a site without oxidation state.
+        ConventionError: a name is neither a site nor an element, or a site has no oxidation state.
     """
     _require_known(crystal, oxidation)
     states = [
@@ -44,7 +44,7 @@ def cell_charge(crystal: Crystal, oxidation: Mapping[str, float], prefix: str = 
 
 @checked
 def cell_atoms(crystal: Crystal, of: str, prefix: str = "") -> dict[str, float]:
-    """The number of atoms of an element, or of one site, in the cell by occupancies; arguments and errors as :func:`cell_charge`."""
+    """Count the atoms of an element, or of one site, in the cell; see :func:`cell_charge` for arguments and errors."""
     _require_known(crystal, {of: 1.0})
     chosen = [k for k, label in enumerate(crystal.labels) if label == of]
     chosen = chosen or [k for k, element in enumerate(crystal.elements) if element == of]

@@ -1,10 +1,10 @@
-"""`Evidence`: what a term shows of itself at one state, in plain arrays (host).
+"""`Evidence`: data of a term at one state for reports, figures and files, in plain arrays (host).
 
-Statistics, reports, pictures, result files and progress lines read nothing else of a term: whoever wants to be seen there says
-so here, and nobody asks a term for its class.
+Statistics, reports, figures, result files and progress lines read a term only through its evidence, whatever its
+class.
 
-Texts may name parameters in braces, ``"δ / ppm = {peaks/reference}"``, also times a factor, ``"{nmr/cq[Na1] × 1e-06}"``; whoever
-writes a report puts refined values with their standard uncertainties in their place.
+Texts may name parameters in braces, ``"δ / ppm = {peaks/reference}"``, optionally with a factor,
+``"{nmr/cq[Na1] × 1e-06}"``. The report replaces them by refined values with their standard uncertainties.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .misfit import Misfit, listed, misfit
 from .statistics import ProfileStatistics, Statistics, peak_match
 
 Condition = tuple[str, str]
-# a goodness of fit beyond this is a misfit whatever its residuals look like; this one is where neighbours agree so much
+# a goodness of fit beyond _POOR is a misfit; beyond the first of _WAVES it is one if Durbin-Watson is below the second
 _POOR, _WAVES = 10.0, (2.0, 0.25)
 # below this correlation of observed and calculated peaks, a minimum is not a solution
 _MATCHED = 0.8
-# a goodness of fit below this, or an expected R factor above (per cent), is one of uncertainties that are none
+# a goodness of fit below this, or an expected R factor (per cent) above the next, shows wrong uncertainties
 _TOO_GOOD = 0.3
 _NOISE_ALONE = 50.0
-# a report shows no more rows of one term than this: those that differ most
+# most rows that a report shows of one term: those with the largest differences
 _MOST_ROWS = 100
 
 
@@ -36,9 +36,9 @@ class Table:
 
     Attributes:
         title: heading, below the name of the term.
-        header: of the columns.
-        rows: of cells: texts, in which parameters may be named, or numbers.
-        lead, tail: sentences before and after it.
+        header: column headings.
+        rows: rows of cells: numbers, or texts in which parameters may be named.
+        lead, tail: sentences before and after the table.
     """
 
     title: str
@@ -50,14 +50,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Derived:
-    """A number that follows from parameters.
+    """A quantity derived from parameters.
 
     Attributes:
-        part: what it is of: a site, a phase.
-        quantity, unit: what it is.
-        value: at the state.
-        slopes: its derivative by each parameter that it depends on, by full name.
-        doubt: a warning about the value, which stands in place of ``{}`` with its uncertainty; ``""`` for none.
+        part: site or phase it belongs to.
+        quantity, unit: name and unit.
+        value: value at the state.
+        slopes: derivatives with respect to the parameters it depends on, by full name.
+        doubt: a warning about the value, in which ``{}`` is replaced by the value with its uncertainty; ``""`` for none.
     """
 
     part: str
@@ -68,7 +68,7 @@ class Derived:
     doubt: str = ""
 
     def esd(self, place: Mapping[str, int], covariance: np.ndarray) -> float:
-        """Standard uncertainty, given the covariance ``(values, values)`` and where parameters are in it, by name."""
+        """Return the standard uncertainty from a covariance ``(values, values)`` and the index of each parameter in it."""
         rows = np.array([place[name] for name in self.slopes])
         slopes = np.array(list(self.slopes.values()), dtype=float)
         variance = slopes @ covariance[np.ix_(rows, rows)] @ slopes
@@ -77,18 +77,18 @@ class Derived:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a term shows of itself; see the kinds `Profile`, `Rows` and `Knowledge`.
+    """Data that a term provides for reports and files; see the subclasses `Profile`, `Rows` and `Knowledge`.
 
     Attributes:
-        name: of the term.
-        what: in a few words, ``"isotropic shifts"``, ``"bonds"``.
-        title: of its section in a report.
-        conditions: ``(what, value)`` of how it was measured and is calculated.
-        remarks: sentences about conventions, each said once in a report.
-        facts: plain values that only files have room for.
-        kind: how it is drawn and listed: ``"histogram"``, ``"spectrum"``, ``"curve"``, or a ``"term"`` like others.
-        measured: whether it is data, not knowledge from elsewhere.
-        by_scatter: whether its uncertainties are taken to be what its residuals say, not what is claimed.
+        name: name of the term.
+        what: its data in a few words, ``"isotropic shifts"``, ``"bonds"``.
+        title: heading of its section in a report.
+        conditions: pairs ``(what, value)`` that describe the measurement and the calculation.
+        remarks: sentences about conventions; a report prints each one once.
+        facts: plain values for files only.
+        kind: how it is plotted and listed: ``"histogram"``, ``"spectrum"``, ``"curve"``, or plain ``"term"``.
+        measured: whether it is measured data rather than prior knowledge.
+        by_scatter: whether its uncertainties are estimated from the scatter of its residuals instead of the stated ones.
     """
 
     name: str
@@ -101,19 +101,19 @@ class Evidence:
     kind: ClassVar[str] = "term"
     measured: ClassVar[bool] = True
     by_scatter: ClassVar[bool] = False
-    # said below the table of agreement
+    # printed below the table of agreement
     agreement_note: ClassVar[str] = ""
 
     def statistics(
         self, residuals: np.ndarray, determined: float, weight: float = 1.0, discounted: int | None = None
     ) -> Statistics:
-        """How well it agrees.
+        """Return the statistics of agreement.
 
         Args:
-            residuals: ``(n,)`` of the term, without weight and robust loss.
-            determined: how many refined numbers it determines.
-            weight: of the term.
-            discounted: how many residuals a robust loss makes count less than half; ``None`` without one.
+            residuals: ``(n,)`` residuals of the term, without weight or robust loss.
+            determined: number of refined parameters it determines.
+            weight: weight of the term.
+            discounted: number of residuals that a robust loss weights by less than half; ``None`` without one.
         """
         return Statistics(
             n_observations=residuals.size,
@@ -124,7 +124,7 @@ class Evidence:
         )
 
     def agreement(self, s: Statistics) -> dict[str, Any]:
-        """Its line in the table of agreement, cells by heading; lines with the same headings stand in one table."""
+        """Return its row of the table of agreement, by column heading; rows with the same headings share one table."""
         n = s.n_observations
         return {
             "term": self.name,
@@ -135,42 +135,42 @@ class Evidence:
         }
 
     def complaint(self) -> str:
-        """Why this minimum is no solution, whatever its chi²; empty unless that is plain to see."""
+        """Return why this minimum is not a solution, whatever its chi²; empty unless that is evident."""
         return ""
 
     def doubts(self, s: Statistics) -> tuple[str, ...]:
-        """Sentences about what its residuals look like where they are more than noise.
+        """Return warnings about residuals that are more than noise.
 
         Args:
-            s: its agreement.
+            s: statistics of agreement.
         """
         return ()
 
     def first(self) -> str:
-        """What comes before freeing any other parameter, in a few words; empty where nothing does."""
+        """Return what should be refined before any other parameter is freed, in a few words; empty if nothing."""
         return ""
 
     def tables(self) -> tuple[Table, ...]:
-        """What its section in a report shows."""
+        """Return the tables of its section in a report."""
         return ()
 
     def derived(self) -> tuple[Derived, ...]:
-        """Numbers that follow from its parameters."""
+        """Return quantities derived from its parameters."""
         return ()
 
     def record(self) -> dict[str, Any]:
-        """Plain values, for files."""
+        """Return plain values for files."""
         return {"kind": self.kind, "what": self.what, "measured": self.measured, **self.facts}
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Where the points of a curve are.
+    """Horizontal axis of a curve.
 
     Attributes:
         values: ``(points,)``, increasing.
-        label, unit: for pictures and tables.
-        to_the_left: whether it increases to the left in pictures.
+        label, unit: label and unit for figures and tables.
+        to_the_left: whether values increase to the left in figures.
     """
 
     values: np.ndarray
@@ -181,17 +181,19 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile(Evidence):
-    """A curve, fitted points only; of the kind ``"curve"`` unless a subclass says what it is.
+    """A curve at its fitted points; of kind ``"curve"`` unless a subclass sets another.
 
     Attributes:
-        axis: where the points are.
-        observed, sigma, calculated, baseline: ``(points,)`` in the units of the data; the baseline is part of ``calculated``.
-        parts: contributions to ``calculated`` by name, ``(points,)`` each, where they can be told apart.
-        regions: what was fitted, ``excluded`` what was left out, in the units of the axis.
+        axis: positions of the points.
+        observed, sigma, calculated, baseline: ``(points,)`` in the units of the data; the baseline is part of
+            ``calculated``.
+        parts: contributions to ``calculated`` by name, ``(points,)`` each, if they can be separated.
+        regions: fitted ranges, in the units of the axis; ``excluded`` the ranges left out.
         factor: name of the agreement factor.
-        lines: what a line of it is called, ``check`` what to look at when they are in wrong places; ``baseline_name`` the
-            parameter of what lies between them; ``better_sigma`` what to do when uncertainties turn out to be too large.
-        width: of a line (full width at half maximum) in units of the axis; 0 where it is not known.
+        lines: word for its lines in messages; ``check`` what to check when lines are in the wrong places;
+            ``baseline_name`` the parameter of the intensity between lines; ``better_sigma`` the advice when
+            uncertainties turn out to be too large.
+        width: full width at half maximum of a line in units of the axis; 0 if unknown.
     """
 
     axis: Axis
@@ -214,11 +216,11 @@ class Profile(Evidence):
 
     @property
     def difference(self) -> np.ndarray:
-        """``(points,)`` observed less calculated."""
+        """Observed minus calculated, ``(points,)``."""
         return self.observed - self.calculated
 
     def match(self) -> float:
-        """Correlation of observed and calculated lines above the baseline: near 1 when they coincide."""
+        """Return the correlation of observed and calculated lines above the baseline: near 1 when they coincide."""
         return peak_match(self.observed, self.calculated, self.baseline, self.sigma)
 
     def complaint(self) -> str:
@@ -231,7 +233,7 @@ class Profile(Evidence):
         )
 
     def misfit(self) -> Misfit:
-        """What its residuals look like."""
+        """Analyse the residuals: missing and surplus lines, a stiff baseline."""
         step = float(np.median(np.diff(self.axis.values))) if len(self.observed) > 1 else 1.0
         widths = [self.width / step * factor for factor in (0.7, 1.5)] if self.width > 0 else [3.0, 8.0, 20.0, 50.0]
         return misfit(self.axis.values, self.observed, self.sigma, self.calculated, self.baseline, widths=widths)
@@ -264,26 +266,26 @@ class Profile(Evidence):
         return tuple(out)
 
     def _incomplete(self) -> str:
-        """What is known to be left out of the model, and may be why."""
+        """Return contributions known to be missing from the model that may explain the misfit."""
         return ""
 
     def _stiff(self, gain: float) -> str:
-        """What to do about a baseline that follows the data badly."""
+        """Return advice about a baseline that follows the data badly."""
         return (
             f"The baseline of '{self.name}' does not follow the data between the {self.lines}: that makes {100 * gain:.0f} % of "
             "its chi²."
         )
 
     def _unexplained(self, found: Misfit) -> str:
-        """What observed lines without calculated ones may be."""
+        """Return possible explanations of observed lines without calculated ones."""
         return ""
 
     def _absent(self, found: Misfit) -> str:
-        """What calculated lines without observed ones may be."""
+        """Return possible explanations of calculated lines without observed ones."""
         return ""
 
     def _too_uncertain(self, s: ProfileStatistics) -> tuple[str, ...]:
-        """What the agreement says against the uncertainties of points."""
+        """Return a warning if the agreement shows the uncertainties of the points to be too large."""
         found = []
         if s.gof < _TOO_GOOD:
             times = f"{1.0 / s.gof:.3g} times" if s.gof > 1e-6 else "beyond measure"
@@ -313,7 +315,7 @@ class Profile(Evidence):
         }
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Columns ``(points,)`` of a file, by heading."""
+        """Return the columns ``(points,)`` of a file, by heading."""
         return {
             self.axis.label: self.axis.values,
             "observed": self.observed,
@@ -327,13 +329,13 @@ class Profile(Evidence):
 
 @dataclass(frozen=True)
 class Row:
-    """One number that is compared.
+    """One number compared with its expected value.
 
     Attributes:
-        label: of what: a site, two atoms, a parameter.
-        quantity, unit: what it is.
-        observed, calculated: the number.
-        sigma: standard uncertainty of the difference; ``sigma_observed`` the part of it that the measurement has.
+        label: site, atoms or parameter it belongs to.
+        quantity, unit: name and unit.
+        observed, calculated: the two values.
+        sigma: standard uncertainty of the difference; ``sigma_observed`` the part due to the measurement.
     """
 
     label: str
@@ -346,26 +348,26 @@ class Row:
 
     @property
     def difference(self) -> float:
-        """Observed less calculated."""
+        """Observed minus calculated."""
         return self.observed - self.calculated
 
     @property
     def relative(self) -> float:
-        """The difference in standard uncertainties; NaN without any."""
+        """Difference in units of its standard uncertainty; NaN if that is zero."""
         return self.difference / self.sigma if self.sigma > 0 else float("nan")
 
     def record(self) -> dict[str, Any]:
-        """Plain values, for files."""
+        """Return plain values for files."""
         return {**vars(self), "difference": self.difference}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows(Evidence):
-    """Numbers one by one.
+    """Individual numbers.
 
     Attributes:
-        rows: all of them; they need not be independent, so that chi² is that of the residuals.
-        header: what the label of a row is, and what stands in its columns of expected and calculated numbers.
+        rows: all rows; they need not be independent: chi² is that of the residuals.
+        header: headings of the columns of labels, expected values and calculated values.
     """
 
     rows: tuple[Row, ...]
@@ -399,7 +401,7 @@ class Knowledge(Rows):
 def rows_of(
     labels: Iterable[str], quantity: str, unit: str, observed, calculated, sigma, sigma_observed=None
 ) -> tuple[Row, ...]:
-    """Rows of one quantity from arrays ``(n,)`` or numbers; ``sigma_observed`` is ``sigma`` unless it is given."""
+    """Make rows of one quantity from arrays ``(n,)`` or numbers; ``sigma_observed`` is ``sigma`` by default."""
     labels = tuple(labels)
     sigma_observed = sigma if sigma_observed is None else sigma_observed
     numbers = (
@@ -410,13 +412,13 @@ def rows_of(
 
 
 def residual_rows(values, sigma) -> tuple[Row, ...]:
-    """Rows of differences ``(n,)`` that are known as such only: numbered, and expected to be 0."""
+    """Make numbered rows of bare differences ``(n,)``, which are expected to be 0."""
     values = np.ravel(np.asarray(values, dtype=float))
     return rows_of(map(str, range(1, len(values) + 1)), "residual", "", 0.0, values, sigma)
 
 
 def uncertainties(rows: Sequence[Row]) -> tuple[Condition, ...]:
-    """What is to be said of the uncertainties of rows: those of several quantities together where they are alike."""
+    """Describe the uncertainties of rows; quantities with the same uncertainties share an entry."""
     found: dict[str, dict[str, list[str]]] = {}
     for quantity, unit in {(r.quantity, r.unit): None for r in rows}:
         pairs = [(r.sigma_observed, r.sigma) for r in rows if r.quantity == quantity]

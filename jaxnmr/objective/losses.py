@@ -1,11 +1,11 @@
-"""`Loss`: what large residuals of a term cost, where a few of them may be wrong.
+"""`Loss`: robust losses, for terms of which a few observations may be wrong.
 
-A least-squares term lets one bad observation pull the answer as far as it is wrong. A robust loss grows more slowly than the
-square: small residuals count as they did, large ones little. Residuals ``r`` are replaced by ``f(r)`` whose square is the
-loss, so that everything made for sums of squares goes on working; rows of the Jacobian are multiplied by ``f'(r)``.
+In least squares one bad observation pulls the answer in proportion to its error. A robust loss grows more slowly than
+the square: small residuals count as before, large ones little. Residuals ``r`` are replaced by ``f(r)`` whose square is
+the loss, so that methods for sums of squares keep working; rows of the Jacobian are multiplied by ``f'(r)``.
 
-Scales are in standard uncertainties. Those by default lose 5 % of efficiency where all errors are normal: standard
-uncertainties of what is refined are then 2.6 % larger than those of least squares.
+Scales are in standard uncertainties. The default scales lose 5 % of efficiency if all errors are normal: standard
+uncertainties of refined parameters are then 2.6 % larger than with least squares.
 
 Source: P. J. Huber, Robust Statistics (1981); the constants of Huber and Cauchy agree with P. W. Holland & R. E. Welsch,
 Commun. Stat. A 6, 813 (1977).
@@ -86,13 +86,14 @@ class Loss:
 
     With ``z = r/c`` the loss ``f(r)²``, which is ``r²`` near zero, is
 
-    * ``"huber"``: ``r²``, from ``c`` on ``2 c |r| - c²``: like absolute values. Convex.
-    * ``"soft_l1"``: ``2 c² (sqrt(1 + z²) - 1)``: the same without a corner in the second derivative. Convex.
-    * ``"cauchy"``: ``c² log(1 + z²)``. An observation counts the less the farther it is off; several minima are possible.
-    * ``"geman_mcclure"``: ``r²/(1 + z²)``: never above ``c²``, what is far off does not count at all.
+    * ``"huber"``: ``r²``, and linear beyond ``c``: ``2 c |r| - c²``. Convex.
+    * ``"soft_l1"``: ``2 c² (sqrt(1 + z²) - 1)``: similar, but smooth. Convex.
+    * ``"cauchy"``: ``c² log(1 + z²)``. The influence of an observation decreases with its distance; several minima are
+      possible.
+    * ``"geman_mcclure"``: ``r²/(1 + z²)``: bounded by ``c²``, so that distant outliers have no influence.
 
     Attributes:
-        kind: see above.
+        kind: one of the names above.
         scale: ``c`` in standard uncertainties.
     """
 
@@ -101,10 +102,10 @@ class Loss:
 
     @classmethod
     def create(cls, kind: str, scale: float | None = None) -> Loss:
-        """Check and fill in the default scale.
+        """Check the arguments and fill in the default scale.
 
         Raises:
-            ParameterError: an unknown kind, or a scale that is not a positive number.
+            ParameterError: the kind is unknown, or the scale is not a positive number.
         """
         if not isinstance(kind, str) or kind not in SCALES:
             raise ParameterError(f"there is no robust loss {kind!r}; expected one of {', '.join(SCALES)}")
@@ -116,43 +117,43 @@ class Loss:
         return cls(kind, float(scale))
 
     def residuals(self, r: Array) -> Array:
-        """``f(r)``, any shape (traceable)."""
+        """Return ``f(r)``, any shape (traceable)."""
         return _FORWARD[self.kind](r, self.scale)
 
     def residuals_and_slopes(self, r: Array) -> tuple[Array, Array]:
-        """``f(r)`` and ``f'(r)`` (traceable)."""
+        """Return ``f(r)`` and ``f'(r)`` (traceable)."""
         return jax.jvp(self.residuals, (r,), (jnp.ones_like(r),))
 
     def undone(self, f: Array) -> Array:
-        """The residuals ``r`` that belong to ``f(r)`` (traceable)."""
+        """Return the residuals ``r`` that belong to ``f(r)`` (traceable)."""
         xp = namespace(f)
         return xp.sign(f) * _BACK[self.kind](xp.abs(f), self.scale, xp)
 
     def influence(self, r: np.ndarray) -> np.ndarray:
-        """``psi = f f'``: how strongly residuals pull; ``r`` in least squares (host)."""
+        """Return the influence ``psi = f f'`` of residuals; ``r`` in least squares (host)."""
         return _INFLUENCE[self.kind](np.asarray(r, dtype=float), self.scale)
 
     def weights(self, r: np.ndarray) -> np.ndarray:
-        """``psi/r``: what every residual counts, from 0 to 1 (host)."""
+        """Return the weight ``psi/r`` of every residual, from 0 to 1 (host)."""
         r = np.asarray(r, dtype=float)
         return np.where(r == 0, 1.0, self.influence(r) / np.where(r == 0, 1.0, r))
 
     def curvature(self, r: np.ndarray) -> np.ndarray:
-        """``psi'``: what more of a residual pulls more; 1 in least squares (host)."""
+        """Return ``psi'``, the derivative of the influence; 1 in least squares (host)."""
         return _CURVATURE[self.kind](np.asarray(r, dtype=float) / self.scale)
 
     def normal_moments(self) -> tuple[float, float]:
-        """Expectations of ``psi'`` and of ``psi²`` for residuals that are normal with a standard deviation of 1 (host)."""
+        """Return the expectations of ``psi'`` and ``psi²`` for normal residuals with standard deviation 1 (host)."""
         return _normal_moments(self)
 
 
 def slopes(loss: Loss | None, r: Array, weight: Array) -> tuple[Array, Array]:
-    """Residuals with loss and weight, ``sqrt(weight) f(r)``, and their derivatives by ``r``; any shape (traceable).
+    """Return residuals with loss and weight, ``sqrt(weight) f(r)``, and derivatives by ``r``; any shape (traceable).
 
     Args:
         loss: ``None`` for least squares.
         r: whitened residuals.
-        weight: of their squares.
+        weight: weight of the squared residuals.
     """
     size = jnp.sqrt(weight)
     if loss is None:
@@ -163,7 +164,7 @@ def slopes(loss: Loss | None, r: Array, weight: Array) -> tuple[Array, Array]:
 
 @lru_cache
 def _normal_moments(loss: Loss) -> tuple[float, float]:
-    # the corner of huber at the scale is an edge of the intervals
+    # the corner of the Huber loss at its scale must be an interval edge
     edges = np.unique(np.concatenate([np.linspace(0.0, 10.0, 41), [min(loss.scale, 10.0)]]))
     nodes, weights = np.polynomial.legendre.leggauss(12)
     half, middle = 0.5 * np.diff(edges)[:, None], 0.5 * (edges[1:] + edges[:-1])[:, None]

@@ -1,7 +1,7 @@
-"""The normal equations of an objective: all that a step needs of a Jacobian, where the columns are well conditioned.
+"""Normal equations of an objective: all that a step needs of the Jacobian if its columns are well conditioned.
 
-Terms of many residuals add up the products of their columns stretch by stretch and never write the Jacobian down
-(:meth:`jaxnmr.objective.Term.normal`); of the others the Jacobian is taken.
+Terms with many residuals accumulate the products of their columns block by block and never form the Jacobian
+(:meth:`jaxnmr.objective.Term.normal`); the Jacobian of the other terms is formed.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from .parameter_spec import Layout
 
 @compiled(kept=True, static_argnums=0)
 def normal_equations(layout: Layout, objective: Objective, offset, transform, theta) -> tuple[Array, Array, Array]:
-    """Residuals ``r``, ``JᵀJ`` and ``Jᵀr`` by scaled ``theta``, weights and losses of terms included.
+    """Return residuals ``r``, ``JᵀJ`` and ``Jᵀr`` by scaled ``theta``, including weights and losses of terms.
 
-    The same ``r`` and ``J`` as of :func:`jaxnmr.objective.objective.residuals_and_jacobian`, which serves where the condition
-    of the columns, squared here, is too large for normal equations.
+    ``r`` and ``J`` are those of :func:`jaxnmr.objective.objective.residuals_and_jacobian`, which must be used if the
+    condition number of the columns, squared here, is too large for normal equations.
 
     Args:
-        layout: of the vector of values.
-        objective: planned for these values.
+        layout: layout of the vector of values.
+        objective: objective planned for these values.
         offset, transform: values are ``offset + transform @ theta``.
-        theta: ``(n,)`` refined numbers.
+        theta: ``(n,)`` refined parameters.
 
     Returns:
-        ``(m,)``, ``(n, n)`` and ``(n,)``; all of the float type of theta.
+        ``(m,)``, ``(n, n)`` and ``(n,)``; all in the floating-point type of ``theta``.
     """
     r, products, gradient = objective._normal(*state_and_tangents(layout, objective, offset, transform, theta))
     return r, 0.5 * (products + products.T), gradient

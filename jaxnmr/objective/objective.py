@@ -1,4 +1,4 @@
-"""`Objective`: a weighted sum of terms over shared structures, and its residuals, gradient and Jacobian."""
+"""`Objective`: a weighted sum of terms over shared structures, with residuals, gradient and Jacobian."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _CRYSTAL_FIELDS = ("cell", "xyz", "u_iso", "u_aniso", "occupancy")
 
 
 class Replanned(NamedTuple):
-    """What :meth:`Objective.replan` returns.
+    """Result of :meth:`Objective.replan`.
 
     Attributes:
-        objective: with outdated plans made again; the same one when all serve.
-        notes: what was planned again and why; chi² is another one where there is any.
-        outside: novelty of the sites outside the domain of a model, by model, phase and label.
+        objective: objective with outdated plans renewed; the same object if none is outdated.
+        notes: what was planned again and why; if there are any, chi² is no longer the same function.
+        outside: novelty of the sites outside a model's domain of applicability, by model, phase and label.
     """
 
     objective: Objective
@@ -44,13 +44,13 @@ class Replanned(NamedTuple):
 
 
 class Linearisation(NamedTuple):
-    """What :func:`linearised` returns.
+    """Result of :func:`linearised`.
 
     Attributes:
         residuals: ``(residuals,)`` with weights and losses.
-        jacobian: ``(residuals, n_free)`` their derivatives by scaled ``theta``.
-        squares: ``(terms,)`` sum of squared residuals of every term, without weight and loss.
-        outgrown: whether something that was planned must be planned again, or may have to be.
+        jacobian: ``(residuals, n_free)`` derivatives by scaled ``theta``.
+        squares: ``(terms,)`` sum of squared residuals of each term, without weight and loss.
+        outgrown: whether a plan is outdated, or has to be checked.
     """
 
     residuals: Array
@@ -62,15 +62,15 @@ class Linearisation(NamedTuple):
 class Objective(Struct):
     """Half a weighted sum of squares as a function of `Parameters`. A callable pytree.
 
-    ``objective(params)`` is chi²/2; ``jax.grad(objective)(params)`` a `Parameters` of derivatives.
+    ``objective(params)`` is chi²/2; ``jax.grad(objective)(params)`` is a `Parameters` of derivatives.
 
     Attributes:
         crystals: starting structures by phase name.
-        terms: what is compared with what, bound to the structures.
-        weights: ``(terms,)``, multiply each term's chi².
-        losses: of each term, ``None`` for least squares.
-        sources: what calculates learned tensors and the like, with the plans of their phases.
-        marked: which terms count as their residuals say, once `jaxnmr.refine` knows these.
+        terms: terms, bound to the structures.
+        weights: ``(terms,)`` factors of each term's chi².
+        losses: loss of each term, ``None`` for least squares.
+        sources: sources of learned tensors and other quantities, with the plans for their phases.
+        marked: which terms `jaxnmr.refine` weights by their own residuals; see `jaxnmr.Term.by_residuals`.
     """
 
     crystals: dict[str, Crystal]
@@ -90,21 +90,21 @@ class Objective(Struct):
         memory_bytes: int | None = None,
         device: str | None = None,
     ):
-        """Put terms together and bind them to the starting structures.
+        """Combine terms and bind them to the starting structures.
 
         Args:
             terms: one term, or a sum such as ``xrd + 2.0 * restraint``.
             crystal: the structure, or several by phase name.
-            models: a source of what terms read in the state: a `TensorModel`, or a function with ``@jn.source``; several that
-                provide different quantities, or either by phase name. Of an ensemble the mean counts, in residuals and
-                derivatives; ``model.member(0)`` is cheaper, but gives no uncertainty.
-            memory_bytes: about how much derivatives of models may take at once; by default 8 MiB on processors, which are
-                fastest with what fits in their caches, and 1 GiB on accelerators.
-            device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind on which models are evaluated; by default the one JAX computes on.
+            models: source of quantities that terms read from the state: a `TensorModel`, or a function with
+                ``@jn.source``; several that provide different quantities, or either by phase name. Of an ensemble the
+                mean is used, in residuals and derivatives; ``model.member(0)`` is cheaper, but gives no uncertainty.
+            memory_bytes: approximate memory for derivatives of models; by default 8 MiB on CPUs, which are fastest with
+                data that fit in their caches, and 1 GiB on accelerators.
+            device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind of device for models; by default JAX's default device.
 
         Raises:
-            ParameterError: two terms with the same name, no term, no models, or models that contradict each other.
-            ConventionError: a crystal that a model cannot take: an unknown element, partial occupancy.
+            ParameterError: two terms have the same name, there is no term, or models are invalid or contradictory.
+            ConventionError: a model does not apply to a crystal: unknown element, partial occupancy.
         """
         if not isinstance(terms, Term | TermSum):
             raise ParameterError(f"terms is a {type(terms).__name__}; expected a term, or a sum of terms: a + 2.0 * b")
@@ -141,12 +141,12 @@ class Objective(Struct):
         set_fields(self, terms=self._bound(params))
         shapes = cache(lambda: self._shapes(params))
         for term in self.terms:
-            # those that know their length from data are ours, or as good
+            # terms that override length derive it from their data: no need to trace them
             if type(term).length is Term.length:
                 check_residuals(term, shapes)
 
     def _shapes(self, params: Parameters) -> State:
-        """A state with the shapes of what sources provide."""
+        """Return a state with the shapes of the quantities that sources provide."""
         return self._providing(self.structures(params.values), [s.shapes(self.crystals[s.phase]) for s in self.sources])
 
     def __add__(self, other: Term | TermSum) -> Objective:
@@ -154,20 +154,20 @@ class Objective(Struct):
             TermSum(*self.terms, weights=tuple(np.asarray(self.weights)), losses=self.losses, marked=self.marked)
             + other
         )
-        # what was known of the terms before says nothing of the new ones
+        # what the old terms read does not hold for the new ones
         sources = tuple(s.differentiated(None, None) for s in self.sources)
         made = object.__new__(Objective)
         made._fill(terms, self.crystals, sources)
         return made
 
     def phase_prefix(self, phase: str) -> str:
-        """What precedes a phase's parameter names: nothing when it is the only one."""
+        """Return the prefix of a phase's parameter names: empty if it is the only phase."""
         return "" if len(self.crystals) == 1 else f"{phase}/"
 
     def parameters(self) -> Parameters:
-        """All parameters at their starting values, none free (host).
+        """Return all parameters at their starting values, none free (host).
 
-        Sites that share a position (mixed occupation) have their coordinates and displacements tied to the first
+        Sites that share a position (mixed occupation) have their coordinates and displacement parameters tied to the first
         of them; :meth:`Parameters.untie` undoes that.
         """
         quantities = {}
@@ -193,12 +193,12 @@ class Objective(Struct):
 
     @checked
     def state(self, values: Mapping[str, Array]) -> State:
-        """The state at physical values by name (traceable)."""
+        """Return the state at physical values by name (traceable)."""
         state = self.structures(values)
         return self._providing(state, [s.evaluate(state.crystals[s.phase]) for s in self.sources])
 
     def structures(self, values: Mapping[str, Array]) -> State:
-        """The state at physical values by name, without what sources provide: structures and values (traceable)."""
+        """Return the state at physical values by name, without quantities from sources (traceable)."""
         crystals = {}
         missing = [
             name
@@ -221,7 +221,7 @@ class Objective(Struct):
         return tuple(provision for s in self.sources for provision in s.provisions)
 
     def _providing(self, state: State, values: Iterable[Mapping[str, Any]]) -> State:
-        """A state with what every source provides."""
+        """Return the state with the quantities that all sources provide."""
         provided: dict[str, dict[str, Array]] = {}
         for s, of in zip(self.sources, values, strict=True):
             provided.setdefault(s.phase, {}).update(of)
@@ -232,29 +232,29 @@ class Objective(Struct):
         return jnp.concatenate(parts)
 
     def residuals_at(self, state: State) -> Array:
-        """All whitened residuals, term after term, whose squares add up to the losses (traceable)."""
+        """Return all whitened residuals, term by term, whose squares add up to the losses (traceable)."""
         plain = [t.residuals(state) for t in self.terms]
         return self._weighted([r if of is None else of.residuals(r) for r, of in zip(plain, self.losses, strict=True)])
 
     def _normal(self, state: State, tangents: State) -> tuple[Array, Array, Array]:
-        """Residuals as of :meth:`residuals_at`, and products of their derivatives along tangents (traceable)."""
+        """Return residuals as :meth:`residuals_at`, and the products ``JᵀJ`` and ``Jᵀr`` along tangents (traceable)."""
         parts = zip(self.terms, self.losses, jnp.asarray(self.weights), strict=True)
         values, products, along = zip(*(t.normal(state, tangents, loss, w) for t, loss, w in parts), strict=True)
         return jnp.concatenate(values), sum(products), sum(along)
 
     @checked
     def residuals(self, params: Parameters) -> Array:
-        """All whitened residuals at parameters."""
+        """Return all whitened residuals at parameters."""
         require_kind(params, Parameters, "what an objective is evaluated at", "as of objective.parameters()")
         return self.residuals_at(self.state(params.values))
 
     def __call__(self, params: Parameters) -> Array:
-        """Half the sum of squared residuals."""
+        """Return half the sum of squared residuals."""
         return 0.5 * jnp.sum(self.residuals(params) ** 2)
 
     @checked
     def jacobian(self, params: Parameters) -> Array:
-        """Derivative of the residuals by the refined numbers (per physical unit of each), ``(residuals, n_free)``.
+        """Return the derivatives of the residuals by the free parameters in physical units, ``(residuals, n_free)``.
 
         Columns are in the order of ``params.free_names``.
         """
@@ -267,7 +267,7 @@ class Objective(Struct):
 
     @checked
     def row_slices(self, params: Parameters) -> dict[str, slice]:
-        """Which rows of residuals and Jacobian belong to which term (host)."""
+        """Return the rows of residuals and Jacobian that belong to each term (host)."""
         state = cache(lambda: jax.eval_shape(lambda p: self.state(p.values), params))
         out, start = {}, 0
         for t in self.terms:
@@ -278,21 +278,21 @@ class Objective(Struct):
 
     @property
     def by_residuals(self) -> tuple[str, ...]:
-        """Names of the terms that count as their residuals say; see `jaxnmr.Term.by_residuals`."""
+        """Names of the terms weighted by their own residuals; see `jaxnmr.Term.by_residuals`."""
         return tuple(t.name for t, marked in zip(self.terms, self.marked, strict=True) if marked)
 
     @property
     def extracting(self) -> bool:
-        """Whether some term changes with every accepted step, as Le Bail extraction does."""
+        """Return whether a term changes with every accepted step, as Le Bail extraction does."""
         return any(t.extracting for t in self.terms)
 
     @checked
     def bind(self, params: Parameters) -> Objective:
-        """The objective planned for these very values, and for a refinement of what is free in ``params`` (host).
+        """Return the objective planned for these values and for refining the free parameters of ``params`` (host).
 
-        A minimum that is planned for itself does not depend on the way there.
+        Binding at a minimum makes the result independent of the path that led there.
         """
-        # what a network sees ends at its cutoff, however many neighbours are listed: their plans have no history
+        # networks see only neighbours within their cutoff, however many are listed: their plans do not depend on the path
         objective, _ = self._sources_replanned(params)
         objective = objective.replace(terms=objective._bound(params))
         return objective.replace(sources=objective._differentiated(params.spec))
@@ -302,7 +302,7 @@ class Objective(Struct):
         return tuple(t.bind(state, params) for t in self.terms)
 
     def _differentiated(self, spec: ParameterSpec) -> tuple[PhaseSource, ...]:
-        """Sources that know what moves and what is read."""
+        """Return sources that differentiate only along moving parameters and only the quantities that terms read."""
         if not self.sources:
             return ()
         reads = self._reads()
@@ -310,14 +310,15 @@ class Objective(Struct):
         return tuple(s.differentiated(np.flatnonzero(m), reads) for s, m in zip(self.sources, moves, strict=True))
 
     def _places(self, spec: ParameterSpec, phase: str) -> np.ndarray:
-        """Where the cell and the coordinates of a phase are in the vector."""
+        """Return the indices of a phase's cell and coordinates in the vector of values."""
         places = spec.layout.unflatten(np.arange(len(spec.labels)))
         return np.concatenate([places[self.phase_prefix(phase) + name].ravel() for name in ("cell", "xyz")])
 
     def columns_for(self, spec: ParameterSpec, change: np.ndarray) -> np.ndarray:
-        """Which columns of a bound objective's Jacobian may stand for another change ``(values,)`` of the vector (host).
+        """Return the columns of a bound objective's Jacobian that can be reused for another ``change`` of the vector (host).
 
-        All of them, unless the change moves atoms: models are differentiated along columns that did so before.
+        ``change`` is ``(values,)``. Unless it moves atoms, these are all columns; otherwise those along which models
+        are differentiated.
         """
         columns = np.arange(int(spec.free.sum()))
         for s in self.sources:
@@ -326,7 +327,7 @@ class Objective(Struct):
         return columns
 
     def _reads(self) -> tuple[TensorRead, ...] | None:
-        """What terms read of learned tensors; ``None`` when some term that reads them does not say what."""
+        """Return the tensor components that terms read; ``None`` if a term that reads some does not declare them."""
         said = tuple(read for t in self.terms for read in t.reads or ())
         silent = [t for t in self.terms if t.reads is None]
         if not silent:
@@ -336,18 +337,18 @@ class Objective(Struct):
         return None if any(_uses(t, self.structures, values, shapes.provided) for t in silent) else said
 
     def outgrown(self, state: State) -> Array:
-        """Whether :meth:`replan` has something to do here, or has to look (traceable)."""
+        """Return whether :meth:`replan` is needed, or has to check, at this state (traceable)."""
         of_terms = [t.outgrown(state) for t in self.terms]
         of_sources = [s.outgrown(state.crystals[s.phase]) for s in self.sources]
         return jnp.any(jnp.stack([jnp.asarray(of) for of in (*of_terms, *of_sources)]))
 
     def plan_notes(self) -> tuple[str, ...]:
-        """How derivatives of what sources provide are calculated and why, one sentence for each."""
+        """Describe how derivatives of each source are calculated and why, one sentence per source."""
         return tuple(s.note() for s in self.sources)
 
     @checked
     def replan(self, params: Parameters) -> Replanned:
-        """The objective with what these values have outgrown planned again (host)."""
+        """Return the objective with outdated plans renewed for these values (host)."""
         objective, notes = self._sources_replanned(params)
         state = objective.host_state(params)
         pairs = [t.replan(state) for t in objective.terms]
@@ -360,7 +361,7 @@ class Objective(Struct):
         return Replanned(objective.replace(terms=tuple(t for t, _ in pairs)) if notes else self, notes, outside)
 
     def _sources_replanned(self, params: Parameters) -> tuple[Objective, tuple[str, ...]]:
-        """The objective with neighbours listed again where the structure has moved far."""
+        """Return the objective with neighbours listed again where the structure has moved far."""
         if not self.sources:
             return self, ()
         crystals = self.structures(_on_host(params)).crystals
@@ -370,7 +371,7 @@ class Objective(Struct):
 
     @checked
     def in_range(self, params: Parameters) -> Parameters:
-        """Parameters that mean the same, with angles and the like in their usual range (host)."""
+        """Return equivalent parameters with angles and the like in their usual ranges (host)."""
         values, moved = dict(params.values), frozenset(params.moved_names)
         for term in self.terms:
             prefix = f"{term.name}/"
@@ -383,7 +384,7 @@ class Objective(Struct):
 
     @checked
     def warnings(self, params: Parameters) -> tuple[str, ...]:
-        """Sentences about physically doubtful values and atoms outside the domain of a model, for the report (host)."""
+        """List warnings about physically doubtful values and atoms outside a model's domain, for the report (host)."""
         state = self.host_state(params)
         of_terms = tuple(sentence for t in self.terms for sentence in t.warnings(state))
         of_sources = (s.warnings(state.crystals[s.phase], state.predicted(k)) for k, s in enumerate(self.sources))
@@ -391,27 +392,27 @@ class Objective(Struct):
 
     @checked
     def host_state(self, params: Parameters) -> HostState:
-        """The state at parameters for planning and reports; sources are evaluated when they are asked for (host)."""
+        """Return the state at parameters for planning and reports; sources are evaluated on demand (host)."""
         return HostState(self.structures(_on_host(params)), self.sources)
 
 
 def _on_host(params: Parameters) -> dict[str, Array]:
-    # numpy: outside of compiled functions every operation of JAX is a program of its own
+    # NumPy: outside compiled functions JAX compiles every operation separately
     return {name: np.asarray(value) for name, value in params.values.items()}
 
 
 def _uses(term: Term, structures, values: Mapping[str, Array], provided: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether the residuals of a term are calculated from what sources provide; nothing is computed."""
+    """Return whether the residuals of a term depend on quantities from sources; traced, not evaluated."""
     traced = jax.make_jaxpr(lambda provided, values: term.residuals(structures(values).replace(provided=provided)))
     program = traced(provided, values).jaxpr
     asked = set(program.invars[: len(jax.tree.leaves(provided))])
     used = [*program.outvars, *(v for step in program.eqns for v in step.invars)]
-    # the others are constants
+    # literals are constants
     return not asked.isdisjoint(v for v in used if isinstance(v, type(program.invars[0])))
 
 
 def _allowed_cell(crystal: Crystal, cell: Any) -> Any:
-    """Project on the metrics the group allows; a no-op in the conventional settings, where steps stay allowed."""
+    """Project onto metrics allowed by the space group; a no-op in conventional settings, where steps stay allowed."""
     if has_conventional_metric(crystal.group):
         return cell
     r = jnp.asarray(crystal.group.rotations, dtype=cell.dtype)
@@ -420,23 +421,23 @@ def _allowed_cell(crystal: Crystal, cell: Any) -> Any:
 
 @compiled(kept=True, static_argnums=0)
 def residuals(layout: Layout, objective: Objective, offset, transform, theta):
-    """Residuals at ``theta``, compiled once per shape."""
+    """Return residuals at ``theta``, compiled once per shape."""
     return objective.residuals_at(objective.state(layout.unflatten(offset + transform @ theta)))
 
 
 def state_and_tangents(layout: Layout, objective: Objective, offset, transform, theta) -> tuple[State, State]:
-    """The state at ``theta`` and its tangents, every leaf with a leading parameter axis (traceable)."""
+    """Return the state at ``theta`` and its tangents, every leaf with a leading parameter axis (traceable)."""
     make = lambda t: objective.structures(layout.unflatten(offset + transform @ t))
     state, push = jax.linearize(make, theta)
     tangents = jax.vmap(push)(jnp.eye(theta.shape[0], dtype=theta.dtype))
-    # networks are expensive: not along every parameter
+    # networks are expensive: not differentiated along every parameter
     pairs = [s.linearised(state.crystals[s.phase], tangents.crystals[s.phase]) for s in objective.sources]
     state = objective._providing(state, [values for values, _ in pairs])
     return state, objective._providing(tangents, [pushed for _, pushed in pairs])
 
 
 def linearised(layout: Layout, objective: Objective, offset, transform, theta) -> Linearisation:
-    """Residuals, dense Jacobian by scaled ``theta`` and what goes with them (traceable)."""
+    """Return residuals, dense Jacobian by scaled ``theta`` and accompanying sums (traceable)."""
     state, tangents = state_and_tangents(layout, objective, offset, transform, theta)
     parts = list(zip(objective.terms, objective.losses, jnp.asarray(objective.weights), strict=True))
     rows = [term.weighted_rows(state, tangents, loss, weight) for term, loss, weight in parts]
@@ -452,5 +453,5 @@ def linearised(layout: Layout, objective: Objective, offset, transform, theta) -
 
 @compiled(kept=True, static_argnums=0)
 def residuals_and_jacobian(layout: Layout, objective: Objective, offset, transform, theta):
-    """Residuals and dense Jacobian by scaled ``theta``, compiled once per shape."""
+    """Return residuals and dense Jacobian by scaled ``theta``, compiled once per shape."""
     return linearised(layout, objective, offset, transform, theta)[:2]

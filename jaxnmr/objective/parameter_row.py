@@ -1,4 +1,4 @@
-"""One line of a table of parameters."""
+"""`ParameterRow`: one row of a table of parameters."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ class ParameterRow:
     """One physical value, for tables.
 
     Attributes:
-        name: full name such as ``"xyz[Ca1.x]"``.
+        name: full name, such as ``"xyz[Ca1.x]"``.
         value, unit, lower, upper: in physical units.
-        free: whether a refinement moves it, directly or through symmetry or a tie.
-        tied_to: the name it follows, or ``""``.
+        free: whether it is refined, directly or through symmetry or a tie.
+        tied_to: name of the parameter it follows, or ``""``.
     """
 
     name: str

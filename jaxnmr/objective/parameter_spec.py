@@ -1,4 +1,4 @@
-"""What of parameters does not change while values move: names, directions, flags, bounds and ties."""
+"""`ParameterSpec`: the constant part of parameters: names, directions, flags, bounds, ties."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..errors import ParameterError
 from ..typing import Array, Quantity
 from .ties import Following, Tie
 
-# of a specification, calculated from the rest
+# attributes derived from the others
 _DERIVED = ("_key", "transform", "free_pivots", "following")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Names and shapes of the physical vector's parts; hashable, all that traced code needs to know."""
+    """Names and shapes of the parts of the physical vector; hashable, and all that traced code needs."""
 
     parts: tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -36,7 +36,7 @@ class Layout:
 
 
 class ParameterSpec:
-    """What does not change while values move: names, symmetry directions, free flags, bounds, ties. Immutable."""
+    """Names, symmetry directions, free flags, bounds and ties of parameters, constant while values change. Immutable."""
 
     def __init__(self, quantities: Mapping[str, Quantity]):
         self.quantities = dict(quantities)
@@ -67,11 +67,11 @@ class ParameterSpec:
         self.pivots = np.array([int(np.flatnonzero(np.abs(c) > 1e-9)[0]) for c in self.directions.T], dtype=int)
         self.free = np.zeros(len(self.pivots), dtype=bool)
         self.ties: tuple[Tie, ...] = ()
-        # values that were moved when they were freed, by label
+        # notes on values that were changed when they were freed, by label
         self.notes: dict[str, str] = {}
 
     def changed(self, **attributes) -> ParameterSpec:
-        """A copy with other free flags, bounds or ties."""
+        """Return a copy with other free flags, bounds or ties."""
         other = object.__new__(ParameterSpec)
         other.__dict__.update({k: v for k, v in self.__dict__.items() if k not in _DERIVED})
         other.__dict__.update(attributes)
@@ -90,21 +90,21 @@ class ParameterSpec:
 
     @cached_property
     def free_pivots(self) -> np.ndarray:
-        """Index in the vector of the element each component of ``theta`` stands for."""
+        """Index in the vector of the element that each component of ``theta`` represents."""
         return self.pivots[self.free]
 
     @cached_property
     def transform(self) -> np.ndarray:
-        """``d vector / d theta``, ``(values, theta)``: symmetry, ties and scaling."""
+        """Matrix ``d vector / d theta``, ``(values, theta)``: symmetry, ties and scaling."""
         return self.along(np.flatnonzero(self.free))
 
     @cached_property
     def following(self) -> Following:
-        """How tied directions follow the others."""
+        """Linear map from untied to tied directions."""
         return Following(self.directions, self.pivots, self.ties)
 
     def along(self, columns) -> np.ndarray:
-        """``d vector`` by the scaled numbers of any directions, ties included, ``(values, columns)``."""
+        """Return ``d vector`` by the scaled numbers of any directions, ties included, ``(values, columns)``."""
         scale = self.scale[self.pivots[columns]]
         matrix = self.directions[:, columns] * scale
         if self.ties:
@@ -112,14 +112,14 @@ class ParameterSpec:
         return matrix
 
     def tied(self, flat: Array) -> np.ndarray:
-        """A copy of a vector in which tied values follow."""
+        """Return a copy of a vector with tied values updated."""
         return self.following.settled(np.array(flat, dtype=float))
 
     def match(self, pattern: str) -> np.ndarray:
-        """Indices of the vector that a name or pattern stands for.
+        """Return the indices in the vector that match a name or pattern.
 
         Raises:
-            ParameterError: nothing matches; the message suggests what might have been meant.
+            ParameterError: nothing matches; the message suggests similar names.
         """
         if not isinstance(pattern, str):
             raise ParameterError(

@@ -1,8 +1,8 @@
-"""`Parameters`: every number of an objective, which of them are refined, and how symmetry and ties connect them.
+"""`Parameters`: all values of an objective, the free ones among them, and their relations by symmetry and ties.
 
 All physical values form one vector. A refinement moves ``theta``, one number per free direction, and
-``vector = offset + transform @ theta`` (symmetry, ties and scaling in one small matrix), so that standard
-uncertainties and correlations of every physical value follow from the same matrix.
+``vector = offset + transform @ theta`` (symmetry, ties and scaling in one small matrix), so that standard uncertainties and
+correlations of all physical values follow from the same matrix.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .tying import require_within_bounds, summed, tied
 
 
 class Parameters(Struct):
-    """All values of an objective with what is refined of them. Immutable; every method returns a copy.
+    """All values of an objective and which of them are refined. Immutable; every method returns a copy.
 
     As a pytree its only leaf is the vector of physical values, so it can be differentiated, mapped and compiled.
 
@@ -41,7 +41,7 @@ class Parameters(Struct):
     @classmethod
     @checked
     def create(cls, quantities: Mapping[str, Quantity]) -> Parameters:
-        """All quantities, nothing free."""
+        """Make parameters of all quantities, none free."""
         if not quantities:
             raise ParameterError("there are no quantities to make parameters of")
         return cls(
@@ -56,33 +56,33 @@ class Parameters(Struct):
         return self.spec.layout.unflatten(self.flat)
 
     def __getitem__(self, name: str) -> Array:
-        """An array (``"xyz"``) or a single value (``"xyz[Ca1.x]"``)."""
+        """Return an array (``"xyz"``) or a single value (``"xyz[Ca1.x]"``)."""
         if isinstance(name, str) and name in (values := self.values):
             return values[name]
         return self.flat[_single(self.spec, name)]
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Full name of every element of the vector."""
+        """Full names of all elements of the vector."""
         return self.spec.labels
 
     @property
     def n_free(self) -> int:
-        """Number of refined numbers."""
+        """Number of free parameters."""
         return int(self.spec.free.sum())
 
     @property
     def free_names(self) -> tuple[str, ...]:
-        """Full names of the refined numbers, in the order of ``theta``."""
+        """Full names of the free parameters, in the order of ``theta``."""
         return tuple(self.labels[k] for k in self.spec.free_pivots)
 
     @property
     def moved_names(self) -> tuple[str, ...]:
-        """Full names of all values that a refinement moves, those that follow others included."""
+        """Full names of all values that a refinement moves, including those that follow others."""
         return tuple(self.labels[k] for k in np.flatnonzero(self.spec.transform.any(axis=1)))
 
     def rows(self) -> list[ParameterRow]:
-        """Every physical value, for tables."""
+        """Return a row for every physical value, for tables."""
         spec = self.spec
         moved = np.abs(spec.transform).max(axis=1, initial=0.0) > 0
         followed = {t.target: t.written(self.labels) for t in spec.ties}
@@ -114,20 +114,20 @@ class Parameters(Struct):
     # -- the map theta -> values ---------------------------------------------------------------------------------
     @property
     def theta(self) -> np.ndarray:
-        """The refined numbers, scaled, ``(n_free,)`` (host)."""
+        """Scaled free parameters, ``(n_free,)`` (host)."""
         pivots = self.spec.free_pivots
         return np.asarray(self.flat)[pivots] / self.spec.scale[pivots]
 
     def offset(self) -> np.ndarray:
-        """The part of the vector that ``theta`` does not move (host)."""
+        """Return the part of the vector that ``theta`` does not move (host)."""
         return self.spec.tied(self.flat) - self.spec.transform @ self.theta
 
     def constrain(self, theta) -> dict[str, Array]:
-        """Physical values by name at ``theta`` (traceable)."""
+        """Return physical values by name at ``theta`` (traceable)."""
         return self.spec.layout.unflatten(self.offset() + self.spec.transform @ self._refined(theta))
 
     def at(self, theta) -> Parameters:
-        """A copy at other refined numbers (traceable)."""
+        """Return a copy at another ``theta`` (traceable)."""
         return self.replace(flat=self.offset() + self.spec.transform @ self._refined(theta))
 
     def _refined(self, theta) -> Array:
@@ -139,9 +139,9 @@ class Parameters(Struct):
         return theta
 
     def theta_bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Bounds of ``theta`` (host), those of values that follow through symmetry or a tie included.
+        """Return bounds of ``theta``, including those of values that follow through symmetry or a tie (host).
 
-        A bound on a value that depends on several refined numbers is no box and is left out.
+        A bound on a value that depends on several components of ``theta`` is not a box constraint and is left out.
         """
         spec, offset = self.spec, self.offset()
         lower, upper = np.full(self.n_free, -np.inf), np.full(self.n_free, np.inf)
@@ -151,7 +151,7 @@ class Parameters(Struct):
             k = int(np.flatnonzero(spec.transform[row])[0])
             ends = (np.array([spec.lower[row], spec.upper[row]]) - offset[row]) / spec.transform[row, k]
             lower[k], upper[k] = max(lower[k], ends.min()), min(upper[k], ends.max())
-        # rounding must not put a start that sits on its bound outside
+        # rounding must not put a starting value on its bound outside it
         theta = self.theta
         near = lambda bound: np.isfinite(bound) & (np.abs(theta - bound) <= 1e-12 * np.maximum(np.abs(bound), 1.0))
         return np.where(near(lower), np.minimum(lower, theta), lower), np.where(
@@ -162,7 +162,7 @@ class Parameters(Struct):
     def free(self, *patterns: str) -> Parameters:
         """Refine the values with these names: ``free("cell", "xyz[O*]", "xrd/*")``.
 
-        Values that symmetry fixes stay fixed; a single value named explicitly that cannot move is an error.
+        Values that symmetry fixes stay fixed; naming a single value that cannot move is an error.
         """
         return self._flag(patterns, True)
 
@@ -203,7 +203,7 @@ class Parameters(Struct):
         return freed._off_symmetry(free & ~spec.free) if value and np.ndim(self.flat) == 1 else freed
 
     def _off_symmetry(self, freed: np.ndarray) -> Parameters:
-        """A copy that starts elsewhere where directions were freed at a point of symmetry; its spec says so."""
+        """Return a copy moved off symmetry points where directions were freed; the reasons are in ``spec.notes``."""
         spec, flat, start = self.spec, np.array(self.flat, dtype=float), 0
         moving = np.isin(np.arange(flat.size), spec.pivots[freed])
         for quantity in spec.quantities.values():
@@ -223,7 +223,7 @@ class Parameters(Struct):
         return self.replace(flat=flat, spec=spec.changed(notes=spec.notes | notes)) if notes else self
 
     def _instead(self, hits: np.ndarray) -> tuple[str, ...]:
-        """The quantities to refine where none of these values is one that moves; empty where there are no such others."""
+        """Return the quantities to refine in place of these values if none of them can move; empty if there are none."""
         names = dict.fromkeys(self.spec.parts[k][0] for k in hits)
         others = [(*name.rpartition("/")[:2], self.spec.quantities[name].instead) for name in names]
         if (np.abs(self.spec.directions[hits]) > 1e-9).any() or not all(other for *_, other in others):
@@ -232,13 +232,13 @@ class Parameters(Struct):
 
     @checked
     def set(self, pattern: str, value: Numbers) -> Parameters:
-        """Give values to what a name or pattern stands for: one number, or one per value.
+        """Set the values that match a name or pattern: one number for all, or one per value.
 
-        Symmetry and ties decide over the rest: values that depend on others follow them, and values that symmetry
-        fixes stay.
+        Values that depend on others through symmetry or ties follow them, and values that symmetry fixes do not change.
 
         Raises:
-            ParameterError: wrong number of values, out of bounds, or a single value that cannot be chosen freely.
+            ParameterError: the number of values is wrong, a value is out of bounds, or a single value cannot be chosen
+                freely.
         """
         spec, hits = self.spec, self.spec.match(pattern)
         new = np.ravel(np.asarray(value, dtype=float))
@@ -250,7 +250,7 @@ class Parameters(Struct):
         wanted = old.copy()
         wanted[hits] = new
         flat = old + spec.directions @ (wanted - old)[spec.pivots]
-        flat[spec.pivots] = wanted[spec.pivots]  # to the last digit
+        flat[spec.pivots] = wanted[spec.pivots]  # exactly
         flat = spec.tied(flat)
         if _explicit(pattern, hits) and len(hits) == 1 and abs(flat[hits[0]] - new[0]) > 1e-9 * max(abs(new[0]), 1.0):
             raise ParameterError(
@@ -272,10 +272,10 @@ class Parameters(Struct):
 
     @checked
     def bound(self, pattern: str, lower: float | None = None, upper: float | None = None) -> Parameters:
-        """Set bounds; ``None`` leaves one as it is. Values that symmetry fixes are passed over.
+        """Set bounds; ``None`` leaves a bound unchanged. Values that symmetry fixes are skipped.
 
         Raises:
-            ParameterError: the bounds cross, or exclude the present value.
+            ParameterError: the bounds cross, or exclude the current value.
         """
         hits = self.spec.match(pattern)
         hits = hits[np.abs(self.spec.directions[hits]).max(axis=1, initial=0.0) > 1e-9]
@@ -298,11 +298,12 @@ class Parameters(Struct):
     ) -> Parameters:
         """Make ``target = factor * source + offset``, element by element.
 
-        Several sources have a factor each: ``tie("u_iso[O3]", {"u_iso[O1]": 0.5, "u_iso[O2]": 0.5})`` is their mean.
+        Each of several sources has its own factor: ``tie("u_iso[O3]", {"u_iso[O1]": 0.5, "u_iso[O2]": 0.5})`` is their
+        mean.
 
         Raises:
-            ParameterError: unknown names, numbers of values that differ, a source that is tied itself, or a symmetry that
-                prescribes otherwise.
+            ParameterError: a name is unknown, numbers of values differ, a source is itself tied, or symmetry
+                prescribes another relation.
         """
         if not isinstance(source, str) and (factor != 1.0 or not source):
             raise ParameterError(f'several sources of {target!r} have a factor each: source={{"u_iso[O1]": 0.5, ...}}')
@@ -312,24 +313,25 @@ class Parameters(Struct):
 
     @checked
     def constrain_sum(self, coefficients: Mapping[str, float], equals: float) -> Parameters:
-        """Keep a sum of values: ``constrain_sum({"occupancy[Ca1]": 1.0, "occupancy[Sr1]": 1.0}, equals=1.0)``.
+        """Keep a sum of values constant: ``constrain_sum({"occupancy[Ca1]": 1.0, "occupancy[Sr1]": 1.0}, equals=1.0)``.
 
-        The last value named that can move follows the others, now and when they are refined, whether it is freed or not.
-        Its bounds hold where it follows a single refined number; else the result says when it ended outside.
+        The last named value that can move follows the others, now and during refinement, whether or not it is freed.
+        Its bounds are enforced if it follows a single free parameter; otherwise the result reports when it ended
+        outside.
 
         Args:
-            coefficients: by name; all values that a pattern stands for have its coefficient.
+            coefficients: coefficients by name; all values that match a pattern have its coefficient.
             equals: the value of the sum.
 
         Raises:
-            ParameterError: an unknown name, a sum that contradicts others or symmetry or says nothing new, or one for which
+            ParameterError: a name is unknown, the sum contradicts or repeats other constraints or symmetry, or
                 a value would start outside its bounds.
         """
         spec, flat = summed(self.spec, self.flat, coefficients, equals)
         return self.replace(flat=flat, spec=spec)
 
     def untie(self, pattern: str) -> Parameters:
-        """Remove the ties of these values, and sums that they keep; values stay and are fixed until freed."""
+        """Remove the ties of these values and the sums they satisfy; the values are unchanged and fixed until freed."""
         hits = set(self.spec.match(pattern).tolist())
         return self.replace(spec=self.spec.changed(ties=tuple(t for t in self.spec.ties if t.target not in hits)))
 
@@ -346,5 +348,5 @@ def _single(spec: ParameterSpec, name: str) -> int:
 
 
 def renamed(prefix: str, quantities: Mapping[str, Quantity]) -> dict[str, Quantity]:
-    """Quantities with a prefix before their names."""
+    """Prefix the names of quantities."""
     return {f"{prefix}/{name}": replace(q) for name, q in quantities.items()}

@@ -1,4 +1,4 @@
-"""`perturb`: copies of parameters with noise, and the keys of random numbers that such functions take."""
+"""`perturb`: copies of parameters with noise; checks of PRNG keys."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .parameters import Parameters
 
 @checked
 def perturb(params: Parameters, key, *, n: int, sigma: float = 1.0) -> Parameters:
-    """``n`` copies whose refined numbers are shifted by Gaussian noise, stacked along a leading axis.
+    """Return ``n`` copies whose free parameters are shifted by Gaussian noise, stacked along a leading axis.
 
     Args:
-        params: where to start.
+        params: mean of the copies.
         key: typed PRNG key.
         n: number of copies.
         sigma: standard deviation in units of each parameter's typical change (its ``scale``).
@@ -26,7 +26,7 @@ def perturb(params: Parameters, key, *, n: int, sigma: float = 1.0) -> Parameter
         Parameters with ``flat`` of shape ``(n, values)``, for ``jax.vmap``.
 
     Raises:
-        ParameterError: what is no key, fewer copies than one, or a negative deviation.
+        ParameterError: the key is invalid, ``n`` is below 1, or ``sigma`` is negative.
     """
     require_key(key, "perturb")
     require_copies(n, sigma, "sigma")
@@ -37,7 +37,7 @@ def perturb(params: Parameters, key, *, n: int, sigma: float = 1.0) -> Parameter
 
 
 def require_key(key: Any, function: str) -> None:
-    """Refuse what no random numbers come from, such as the seed itself.
+    """Refuse anything but a PRNG key, such as the seed itself.
 
     Raises:
         ParameterError: see above.
@@ -49,7 +49,7 @@ def require_key(key: Any, function: str) -> None:
 
 
 def require_copies(n: int, size: float, name: str) -> None:
-    """Refuse fewer copies than one, and noise of a negative size.
+    """Refuse fewer copies than one, and noise of negative size.
 
     Raises:
         ParameterError: see above.

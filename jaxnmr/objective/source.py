@@ -1,7 +1,7 @@
-"""`Source`: what fills the state, whatever it calculates of a structure: tensors, an energy, a density.
+"""`Source`: quantities calculated from a structure for the state: tensors, an energy, a density.
 
-A `Source` is what people hand to an objective. For every phase it becomes a `PhaseSource`, which holds what is planned for that
-structure, its neighbours say. A function of a crystal is a source as it is; see :func:`source`.
+An objective is passed a `Source`. For every phase it becomes a `PhaseSource`, which holds what is planned for that
+structure, such as its neighbours. :func:`source` makes a source from a function of a crystal.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .state import Provision, TensorRead, only_phase
 
 
 class EnergyError(NamedTuple):
-    """How far minima of an energy are from measured places; see `jaxnmr.EnergyTerm`.
+    """Expected distance between minima of an energy and measured positions; see `jaxnmr.EnergyTerm`.
 
     Attributes:
-        energies: ``(sites,)`` an energy per atom and coordinate, eV.
-        displacement: Å, whatever the force constants.
+        energies: ``(sites,)`` error of the energy per atom and coordinate, eV.
+        displacement: error of positions independent of the force constants, Å.
     """
 
     energies: Array
@@ -36,29 +36,29 @@ class EnergyError(NamedTuple):
 
 
 class Source(Struct, pytree=False):
-    """Base class of what calculates quantities of a crystal; `jaxnmr.TensorModel` is one, :func:`source` makes others."""
+    """Base class of calculators of quantities of a crystal: `jaxnmr.TensorModel`, and functions via :func:`source`."""
 
     def for_phase(
         self, phase: str, crystal: Crystal, *, memory_bytes: int | None = None, device: str | None = None
     ) -> PhaseSource:
-        """Plan for one phase (host).
+        """Plan the source for one phase (host).
 
         Args:
             phase: name of the crystal.
             crystal: its starting structure.
-            memory_bytes: about how much derivatives may take at once; what suits the device by default.
-            device: kind of device to calculate on; by default the one JAX computes on.
+            memory_bytes: approximate memory for derivatives; by default suitable for the device.
+            device: kind of device to calculate on; by default JAX's default device.
         """
         raise TypeError(f"{type(self).__name__} does not define for_phase(phase, crystal)")
 
 
 class PhaseSource(Struct, pytree=False):
-    """A source for one phase. Subclasses are pytrees (:class:`jaxnmr.Struct`) and define :meth:`evaluate`; the rest has defaults.
+    """A source for one phase. Subclasses are pytrees (:class:`jaxnmr.Struct`) and must define :meth:`evaluate`.
 
     Attributes:
-        name: of the source, for reports.
+        name: name of the source, for reports.
         phase: name of the crystal.
-        provisions: what it provides.
+        provisions: quantities it provides.
     """
 
     name: str
@@ -67,120 +67,119 @@ class PhaseSource(Struct, pytree=False):
 
     # -- values and derivatives ----------------------------------------------------------------------------------
     def evaluate(self, crystal: Crystal) -> dict[str, Array]:
-        """What is provided, by name (traceable)."""
+        """Return the provided quantities by name (traceable)."""
         raise TypeError(f"{type(self).__name__} does not define evaluate(crystal)")
 
     def linearised(self, crystal: Crystal, tangents: Crystal) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Values and their derivatives along tangents of the crystal (traceable); by default in forward mode.
+        """Return values and their derivatives along tangents of the crystal, in forward mode by default (traceable).
 
         Args:
-            crystal: where.
-            tangents: of its numbers, with a leading axis.
+            crystal: point of linearisation.
+            tangents: tangents of its leaves, with a leading axis.
 
         Returns:
-            By name, values as :meth:`evaluate`, and derivatives with the leading axis of the tangents.
+            Values by name as in :meth:`evaluate`, and derivatives with the leading axis of the tangents.
         """
         values, push = jax.linearize(self.evaluate, crystal)
         return values, jax.vmap(push)(tangents)
 
     def slopes(self, name: str, crystal: Crystal) -> tuple[Array, Array]:
-        """A number that is provided and its derivatives by cell and coordinates, ``(6 + 3 sites,)`` (traceable)."""
+        """Return a scalar quantity and its derivatives by cell and coordinates, ``(6 + 3 sites,)`` (traceable)."""
         return _slopes(self, name, crystal)
 
     def shapes(self, crystal: Crystal) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shapes of what is provided, by name."""
+        """Return the shapes of the provided quantities, by name."""
         return jax.eval_shape(self.evaluate, crystal)
 
     def differentiated(
         self, columns: Sequence[int] | np.ndarray | None, reads: Sequence[TensorRead] | None
     ) -> PhaseSource:
-        """This source, differentiated no more than needed (host).
+        """Return this source, differentiated no more than needed (host).
 
         Args:
-            columns: numbers of the refined numbers that move the cell or the atoms of the phase; ``None`` when that is not
-                known.
-            reads: what terms read; ``None`` when some of them do not say.
+            columns: indices of the free parameters that move the cell or atoms of the phase; ``None`` if unknown.
+            reads: components that terms read; ``None`` if a term does not declare them.
         """
         return self
 
     def columns_for(self, columns: np.ndarray) -> np.ndarray:
-        """Which of the columns of a Jacobian may stand for another change of the structure; all by default (host)."""
+        """Return the columns of a Jacobian that can be reused for another change of the structure; all by default (host)."""
         return columns
 
     # -- on the host ---------------------------------------------------------------------------------------------
     def replan(self, crystal: Crystal) -> tuple[PhaseSource, str]:
-        """This source with what the structure has outgrown planned again, and what that was (host)."""
+        """Return this source with outdated plans renewed, and a note on what was renewed (host)."""
         return self, ""
 
     def outgrown(self, crystal: Crystal) -> Array | bool:
-        """Whether :meth:`replan` or :meth:`outside` has something to say here, or has to look (traceable).
+        """Return whether :meth:`replan` or :meth:`outside` has something to report, or must check (traceable).
 
-        By default that is everywhere for sources that define one of them.
+        By default true everywhere for sources that define one of them.
         """
         return type(self).replan is not PhaseSource.replan or type(self).outside is not PhaseSource.outside
 
     @property
     def predicts(self) -> bool:
-        """Whether values come with their uncertainties at no further cost, so that :meth:`prediction` serves for both."""
+        """Return whether :meth:`prediction` provides values together with their uncertainties at no further cost."""
         return False
 
     def prediction(self, crystal: Crystal) -> Any:
-        """Values together with their uncertainties (host).
+        """Return values with their uncertainties (host).
 
         Raises:
-            ParameterError: the source knows no uncertainties.
+            ParameterError: the source has no uncertainties.
         """
         raise ParameterError(f"{self.name!r} does not know how uncertain it is: give sigma_model a number")
 
     def values_of(self, prediction: Any) -> Mapping[str, Array]:
-        """The values that a prediction holds (host)."""
+        """Return the values of a prediction (host)."""
         return prediction.tensors
 
     def energy_error(self, crystal: Crystal) -> EnergyError:
-        """How wrong an energy is that it provides (host).
+        """Return the error of a provided energy (host).
 
         Raises:
-            ParameterError: the source does not know.
+            ParameterError: the source has no error estimate.
         """
         raise ParameterError(
             f"{self.name!r} does not know how wrong its energies are: give error_ev a number, such as 0.005"
         )
 
     def outside(self, crystal: Crystal, prediction: Any = None) -> dict[str, float]:
-        """By label, novelty of the sites outside the domain of the source; of a prediction where there is one (host)."""
+        """Return the novelty of the sites outside the source's domain, by label; of a prediction if given (host)."""
         return {}
 
     def warnings(self, crystal: Crystal, prediction: Any = None) -> tuple[str, ...]:
-        """Sentences for the report (host)."""
+        """Return warnings for the report (host)."""
         return ()
 
     def note(self) -> str:
-        """How derivatives are calculated and why, in a sentence."""
+        """Describe how derivatives are calculated and why, in one sentence."""
         names = ", ".join(p.name for p in self.provisions)
         return f"Derivatives of {names} of {self.phase}: forward mode along every refined number."
 
     def record(self) -> dict[str, Any]:
-        """What reports say of it: name, phase, quantities with the elements they are of, theory, size, scores."""
+        """Return data for reports: name, phase, quantities with their elements, level of theory, size, scores."""
         return {
             "name": self.name, "phase": self.phase, "predicts": {p.name: [] for p in self.provisions},
             "level_of_theory": "", "members": 1, "parameters": 0, "scores": {}, "derivatives": self.note(),
         }  # fmt: skip
 
 
-# neighbours are listed again when less than this part of the skin is left, so that the next step has room
+# neighbours are listed again when less than this fraction of the skin is left, so that the next step has room
 _ROOM = 0.5
 
 
 def is_short(plan: Any, crystal: Crystal) -> Array | bool:
-    """Whether a plan with a ``skin`` and a ``margin(crystal)`` has little room left (traceable)."""
+    """Return whether a plan with a ``skin`` and a ``margin(crystal)`` has little margin left (traceable)."""
     return plan.margin(crystal) < _ROOM * plan.skin
 
 
 def in_time(plan: Any, crystal: Crystal) -> Any:
-    """A plan of neighbours, made anew where it has little room left; else the very same (host).
+    """Return a plan of neighbours, renewed if it has little margin left; otherwise the same object (host).
 
     Raises:
-        ConventionError: atoms on top of each other, and no room at all.
+        ConventionError: atoms overlap, and no margin is left.
     """
     margin = float(plan.margin(crystal))
     if not is_short(plan, crystal):
@@ -188,7 +187,7 @@ def in_time(plan: Any, crystal: Crystal) -> Any:
     try:
         return plan.renewed(crystal)
     except ConventionError:
-        # on the way to somewhere else; without any margin there is no going on
+        # an intermediate structure may be unphysical; only without any margin is that an error
         if margin > 0:
             return plan
         raise
@@ -201,7 +200,7 @@ class FunctionSource(Source):
     name: str = static()
 
     def __call__(self, crystal: Crystal) -> Any:
-        """What the function returns."""
+        """Return the value of the function."""
         return self.function(crystal)
 
     def for_phase(
@@ -218,7 +217,7 @@ class FunctionSource(Source):
 
 
 class PhaseFunction(PhaseSource):
-    """A function of a crystal, for one phase."""
+    """A function of a crystal as the source for one phase."""
 
     function: Callable[[Crystal], Any] = static()
     name: str = static()
@@ -246,7 +245,7 @@ def _slopes(source: PhaseSource, name: str, crystal: Crystal) -> tuple[Array, Ar
 
 
 def slopes_of(function: Callable[[Crystal], Any], crystal: Crystal) -> tuple[Array, Array]:
-    """A number that follows from a structure and its derivatives by cell and coordinates, ``(6 + 3 sites,)`` (traceable)."""
+    """Return a function of a structure and its derivatives by cell and coordinates, ``(6 + 3 sites,)`` (traceable)."""
     number = lambda cell, xyz: jnp.reshape(function(crystal.replace(cell=cell, xyz=xyz)), ())
     where = jnp.asarray(crystal.cell), jnp.asarray(crystal.xyz)
     value, (by_cell, by_xyz) = jax.value_and_grad(number, argnums=(0, 1))(*where)
@@ -262,7 +261,7 @@ def _phase_function(function, name, phase, provisions):
 
 
 def source(name: str = "") -> Callable[[Callable[[Crystal], Any]], FunctionSource]:
-    """Turn a function of a crystal into a source, whose values terms read with ``state.of(name)``::
+    """Turn a function of a crystal into a source whose values terms read with ``state.of(name)``::
 
         @jn.source("energy")
         def energy(crystal):
@@ -271,10 +270,10 @@ def source(name: str = "") -> Callable[[Callable[[Crystal], Any]], FunctionSourc
         objective = jn.Objective(terms, crystal=crystal, models=energy)
 
     Args:
-        name: the quantity. A function that returns a dictionary of arrays provides each of them by its own name.
+        name: name of the quantity. A function that returns a dictionary of arrays provides each of them under its own key.
 
     Raises:
-        ParameterError: no name, or no function.
+        ParameterError: no name or no function is given.
     """
     if not isinstance(name, str) or not name:
         given = f"the function {name.__name__!r} itself" if inspect.isfunction(name) else repr(name)
@@ -291,16 +290,17 @@ def source(name: str = "") -> Callable[[Callable[[Crystal], Any]], FunctionSourc
 def plan_sources(
     models: Any, crystals: Mapping[str, Crystal], memory_bytes: int | None = None, device: str | None = None
 ) -> tuple[PhaseSource, ...]:
-    """Sources of phases (host).
+    """Plan sources for all phases (host).
 
     Args:
         models: ``None``, a source, several that provide different quantities, or either by phase name.
-        crystals: by phase name.
+        crystals: structures by phase name.
         memory_bytes, device: see :meth:`Source.for_phase`.
 
     Raises:
-        ParameterError: no such phase, no source, two that provide the same, or a budget that is no number of bytes.
-        ConventionError: a crystal that a model cannot take.
+        ParameterError: a phase does not exist, a model is not a source, two provide the same quantity, or the memory
+            limit is invalid.
+        ConventionError: a model does not apply to a crystal.
     """
     if models is None:
         return ()

@@ -1,4 +1,4 @@
-"""`State`: everything terms may read at one parameter vector, computed once however many of them read it."""
+"""`State`: all that terms may read at one parameter vector, computed once and shared."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Provision:
 
     Attributes:
         phase: name of the crystal.
-        name: the quantity: ``"shielding"``, ``"efg"``, ``"energy"``.
-        trained: per site, whether its numbers mean something (a model was trained on its element); empty where all do.
-        references: of chemical shifts, ``(element, reference_ppm, slope)``.
+        name: name of the quantity: ``"shielding"``, ``"efg"``, ``"energy"``.
+        trained: per site, whether the model was trained on its element; empty if all values are valid.
+        references: references of chemical shifts, ``(element, reference_ppm, slope)``.
     """
 
     phase: str
@@ -39,12 +39,12 @@ class Provision:
 
 @dataclass(frozen=True)
 class TensorRead:
-    """Declares which tensor components a term reads, so that only those are differentiated.
+    """Declaration of the tensor components a term reads, so that only those are differentiated.
 
     Attributes:
-        phase, head: which tensors.
-        sites: of which sites, by number.
-        part: ``"isotropic"``, ``"symmetric"`` or ``"all"`` of a tensor.
+        phase, head: phase and name of the tensors.
+        sites: indices of the sites.
+        part: ``"isotropic"``, ``"symmetric"`` or ``"all"`` components.
     """
 
     phase: str
@@ -54,15 +54,16 @@ class TensorRead:
 
 
 class State(Struct):
-    """Everything terms may read, at one parameter vector.
+    """All that terms may read at one parameter vector.
 
     Attributes:
         crystals: structures by phase name.
-        values: every physical parameter by full name.
-        provided: by phase and name, what sources calculate of a structure. Tensors are those of the sites of the asymmetric
+        values: all physical parameters by full name.
+        provided: quantities calculated by sources, by phase and name. Tensors are those of the sites of the asymmetric
             unit: ``(sites, 3, 3)`` in the frame of ``crystal.lattice()``, or ``(sites, dim)``; shieldings in ppm, field
-            gradients in atomic units, NaN for elements a model was not trained on. Empty when the objective has no source.
-        provisions: what ``provided`` holds.
+            gradients in atomic units, NaN for elements a model was not trained on. Empty if the objective has no
+            source.
+        provisions: description of the contents of ``provided``.
     """
 
     crystals: dict[str, Crystal]
@@ -75,7 +76,7 @@ class State(Struct):
         """The only structure.
 
         Raises:
-            ParameterError: there are several.
+            ParameterError: there is more than one.
         """
         if len(self.crystals) != 1:
             raise ParameterError(
@@ -84,46 +85,46 @@ class State(Struct):
         return next(iter(self.crystals.values()))
 
     def local(self, prefix: str) -> Mapping[str, Array]:
-        """The parameters below a prefix, by local name."""
+        """Return the parameters below a prefix, by local name."""
         start = prefix + "/"
         return {name.removeprefix(start): v for name, v in self.values.items() if name.startswith(start)}
 
     # -- what sources provide -----------------------------------------------------------------------------------------
     def phase(self, name: str | None = None) -> str:
-        """The name of a phase, of the only one by default.
+        """Return the name of a phase; without an argument, that of the only phase.
 
         Raises:
-            ParameterError: no such phase, or several and none was named.
+            ParameterError: no such phase, or none is named and there are several.
         """
         return only_phase(self.crystals, name)
 
     def sites(self, nucleus: str | Isotope, phase: str | None = None) -> np.ndarray:
-        """Numbers of the sites of a phase that hold this nucleus, in ascending order.
+        """Return the indices of a phase's sites with this nucleus, in ascending order.
 
         Raises:
-            ParameterError: none does.
+            ParameterError: there is none.
         """
         crystal = self.crystals[self.phase(phase)]
         return sites_of(crystal.elements, nucleus, crystal.name)
 
     def of(self, name: str, phase: str | None = None) -> Array:
-        """A quantity that a source calculates of a phase, ``state.of("energy")``, in the shape it returns (traceable).
+        """Return a quantity calculated by a source, ``state.of("energy")``, in the shape the source returns (traceable).
 
         Args:
-            name: the quantity.
+            name: name of the quantity.
             phase: name of the crystal; needed when there are several.
 
         Raises:
-            ParameterError: no source provides it, or no phase is named and there are several.
+            ParameterError: no source provides it, or none is named and there are several phases.
         """
         provision = self._provision(name, self.phase(phase))
         return jnp.asarray(self.provided[provision.phase][name])
 
     def prediction(self, name: str, phase: str | None = None) -> Any:
-        """A quantity together with its uncertainty; a `HostState` knows it.
+        """Return a quantity with its uncertainty; only a `HostState` can.
 
         Raises:
-            ParameterError: always; this state is for evaluation, where uncertainties are held.
+            ParameterError: always; this state is for evaluation at fixed uncertainties.
         """
         raise ParameterError(
             f"the uncertainty of {name!r} is known where a term is bound, not where it is evaluated: "
@@ -138,17 +139,17 @@ class State(Struct):
         nucleus: str | Isotope | None = None,
         sites: Sequence[int] | np.ndarray | None = None,
     ) -> Array:
-        """Predicted tensors of sites of a phase, ``(sites, 3, 3)`` or ``(sites, dim)`` (traceable).
+        """Return predicted tensors of sites of a phase, ``(sites, 3, 3)`` or ``(sites, dim)`` (traceable).
 
         Args:
-            head: the quantity.
+            head: name of the quantity.
             phase: name of the crystal; needed when there are several.
-            nucleus: only the sites of this one, see :meth:`sites`.
-            sites: only these, by number. Without ``nucleus`` and ``sites`` all sites, NaN where the model was not trained on
-                the element.
+            nucleus: restrict to the sites of this nucleus, see :meth:`sites`.
+            sites: restrict to these sites, by index. Without ``nucleus`` and ``sites``, all sites, NaN where the model
+                was not trained on the element.
 
         Raises:
-            ParameterError: no model, none with this head, no such site, or an element that it was not trained on.
+            ParameterError: there is no model, no such quantity or site, or the model was not trained on an element.
         """
         source = self._provision(head, self.phase(phase))
         values = jnp.asarray(self.provided[source.phase][head])
@@ -170,26 +171,26 @@ class State(Struct):
         return values[sites]
 
     def shielding(self, phase: str | None = None, *, nucleus: str | Isotope | None = None) -> Array:
-        """SHIELDING tensors ``(sites, 3, 3)`` in ppm with their antisymmetric part; arguments and errors as :meth:`tensor`."""
+        """Return shielding tensors ``(sites, 3, 3)`` in ppm including the antisymmetric part; see :meth:`tensor`."""
         return self.tensor(SHIELDING, phase, nucleus=nucleus)
 
     def efg(self, phase: str | None = None, *, nucleus: str | Isotope | None = None) -> Array:
-        """Electric field gradients ``(sites, 3, 3)`` in atomic units; arguments and errors as :meth:`tensor`."""
+        """Return electric field gradients ``(sites, 3, 3)`` in atomic units; see :meth:`tensor`."""
         return self.tensor(EFG, phase, nucleus=nucleus)
 
     def shift(
         self, nucleus: str | Isotope, reference: ShiftReference | None = None, *, phase: str | None = None
     ) -> Array:
-        """Isotropic chemical shifts of the sites of a nucleus, ppm.
+        """Return isotropic chemical shifts of the sites of a nucleus, ppm.
 
         Args:
             nucleus: isotope, ``"29Si"``.
-            reference: of shifts; the model's own by default.
+            reference: chemical-shift reference; the model's own by default.
             phase: name of the crystal; needed when there are several.
 
         Raises:
-            ParameterError: as :meth:`tensor`.
-            ConventionError: no reference.
+            ParameterError: as for :meth:`tensor`.
+            ConventionError: there is no reference.
         """
         shielding = self.shielding(phase, nucleus=nucleus)
         if reference is None:
@@ -214,7 +215,7 @@ class State(Struct):
 
 
 def only_phase(crystals: Mapping[str, Crystal], name: str | None) -> str:
-    """The name of a phase, of the only one when none is given; see :meth:`State.phase`."""
+    """Return the name of a phase, of the only one if none is given; see :meth:`State.phase`."""
     if name is None and len(crystals) == 1:
         return next(iter(crystals))
     if name is None or name not in crystals:

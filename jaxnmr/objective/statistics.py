@@ -1,4 +1,4 @@
-"""How well what a term calculates agrees with what it is compared with (host)."""
+"""Statistics of the agreement between calculated and observed or expected values (host)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Statistics:
 
     Attributes:
         n_observations: number of residuals.
-        chi2: sum of their squares, without the weight of the term or its robust loss.
-        measured: whether they are data; restraints and priors are knowledge from elsewhere and do not count as observed.
-        weight: with which chi² counts.
-        discounted: of a term with a robust loss, how many residuals count less than half; otherwise ``None``.
-        scor: factor by which serial correlation of the residuals makes standard uncertainties too small; 1 of lists.
+        chi2: sum of their squares, without the term's weight or robust loss.
+        measured: whether they are data; restraints and priors are prior knowledge and do not count as observations.
+        weight: factor of chi² in the objective.
+        discounted: with a robust loss, number of residuals weighted by less than half; otherwise ``None``.
+        scor: factor by which serial correlation of the residuals makes standard uncertainties too small; 1 for lists.
     """
 
     n_observations: int
@@ -34,19 +34,19 @@ class Statistics:
 
     @property
     def factors(self) -> dict[str, float]:
-        """Agreement factors in per cent by name; the first is the one that people compare. None of lists."""
+        """Agreement factors in per cent by name, the most commonly quoted first; empty for lists."""
         return {}
 
     def brief(self) -> str:
-        """A few words, for a line on a screen."""
+        """Return a short summary for progress lines."""
         return str(self)
 
     def record(self) -> dict[str, object]:
-        """Plain values, for files."""
+        """Return plain values for files."""
         return dict(vars(self))
 
     def __str__(self) -> str:
-        """All numbers in one line."""
+        """Return all numbers in one line."""
         what = "observation" if self.measured else "restraint"
         robust = "" if self.discounted is None else f", robust: {self.discounted} of them count less than half"
         return f"chi² {self.chi2:.4g} of {counted(self.n_observations, what)}{robust}"
@@ -54,14 +54,14 @@ class Statistics:
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileStatistics(Statistics):
-    """Agreement of one curve, such as a powder pattern or a spectrum. Factors in per cent, background included.
+    """Agreement of one curve, such as a powder pattern or a spectrum. Factors in per cent, including background.
 
     Attributes:
-        factor: what people call the weighted one, ``"Rwp"`` or ``"Rw"``.
+        factor: usual name of the weighted factor, ``"Rwp"`` or ``"Rw"``.
         r_weighted: ``sqrt(sum w (obs - calc)² / sum w obs²)``; grows with noise and shrinks with strong lines.
-        rp: ``sum |obs - calc| / sum |obs|``; ``rexp`` what ``r_weighted`` would be if only noise were left.
-        gof: root of chi² over the degrees of freedom; 1 when only noise is left.
-        noise: mean uncertainty of a point, in the units of the data; ``signal_to_noise`` the highest point over it.
+        rp: ``sum |obs - calc| / sum |obs|``; ``rexp`` the value ``r_weighted`` would have if only noise were left.
+        gof: square root of chi² over the degrees of freedom; 1 if only noise is left.
+        noise: mean uncertainty of a point, in the units of the data; ``signal_to_noise`` the highest point divided by it.
         durbin_watson: serial correlation of neighbouring residuals.
 
     Source: Young, The Rietveld Method (1993), table 1.3; Hill & Howard, J. Appl. Cryst. 20, 467 (1987) (Durbin-Watson);
@@ -79,7 +79,7 @@ class ProfileStatistics(Statistics):
 
     @classmethod
     def create(cls, observed, calculated, sigma, *, determined: float, factor: str, **fields) -> ProfileStatistics:
-        """Compare curves ``(points,)``; ``determined`` is how many refined numbers they determine."""
+        """Compare curves ``(points,)``; ``determined`` is the number of free parameters they determine."""
         observed, calculated, sigma = (np.asarray(a, dtype=float) for a in (observed, calculated, sigma))
         residual = (observed - calculated) / sigma
         total = np.sum((observed / sigma) ** 2)
@@ -106,12 +106,12 @@ class ProfileStatistics(Statistics):
 
     @property
     def rwp(self) -> float:
-        """Another name of ``r_weighted``, that of patterns."""
+        """Alias of ``r_weighted``, as used for patterns."""
         return self.r_weighted
 
     @property
     def rw(self) -> float:
-        """Another name of ``r_weighted``, that of spectra."""
+        """Alias of ``r_weighted``, as used for spectra."""
         return self.r_weighted
 
     def brief(self) -> str:
@@ -126,13 +126,13 @@ class ProfileStatistics(Statistics):
 
 
 def weighted_factor(chi2: float, observed, sigma) -> float:
-    """``100 sqrt(chi2 / sum (obs/sigma)²)``, per cent: the weighted R factor of a curve ``(points,)``."""
+    """Return the weighted R factor ``100 sqrt(chi2 / sum (obs/sigma)²)`` of a curve ``(points,)``, per cent."""
     observed = np.asarray(observed) / np.asarray(sigma)
     return float(100.0 * np.sqrt(chi2 / (observed @ observed)))
 
 
 def durbin_watson(residuals) -> float:
-    """Serial correlation of neighbouring weighted residuals: 2 for none, near 0 for misfitted peaks.
+    """Return the serial correlation of neighbouring weighted residuals: 2 for none, near 0 for misfitted peaks.
 
     Source: Hill & Flack, J. Appl. Cryst. 20, 356 (1987).
     """
@@ -147,12 +147,12 @@ def _run_ratio(residuals: np.ndarray) -> float:
 
 
 def scor(residuals) -> float:
-    """Factor by which serial correlation of the residuals makes standard uncertainties too small, at least 1.
+    """Return the factor by which serial correlation of the residuals makes standard uncertainties too small, at least 1.
 
-    Neighbouring residuals of one sign are taken as one observation: the squared sums over runs of equal sign
+    Neighbouring residuals of equal sign are taken as one observation: the squared sums over runs of equal sign
     replace the sum of squares. The ratio is divided by its expectation for independent normal residuals, so that
-    a perfect model gives 1. Without that division the numbers are 1.51 times larger (FullProf prints 4.17 for a
-    pattern where the bare ratio is 4.25 here).
+    a perfect model gives 1. Without that division the values are 1.51 times larger (FullProf prints 4.17 for a
+    pattern for which the undivided ratio is 4.25 here).
 
     Source: the idea of Bérar & Lelann, J. Appl. Cryst. 24, 1 (1991); the normalisation is ours.
     """
@@ -163,10 +163,11 @@ def scor(residuals) -> float:
 
 
 def peak_match(observed, calculated, background, sigma=0.0) -> float:
-    """Correlation between observed and calculated intensity above background: near 1 when peaks coincide.
+    """Return the correlation between observed and calculated intensity above background: near 1 when peaks coincide.
 
-    With ``sigma`` the noise of the observed intensity does not count, which would make weak spectra look wrong. What
-    neighbours differ by bounds it, so that uncertainties that are far too large leave the lines of the observed curve.
+    With ``sigma`` the noise of the observed intensity, which would make weak spectra look wrong, is subtracted. It is
+    limited by the differences of neighbouring points, so that overestimated uncertainties do not erase the observed
+    lines.
     """
     a, b = np.asarray(observed) - np.asarray(background), np.asarray(calculated) - np.asarray(background)
     noise = np.sum(np.broadcast_to(sigma, a.shape) ** 2)

@@ -1,11 +1,11 @@
-"""`Term`: the contract between physics, data and solvers.
+"""`Term`: the interface between physics, data and solvers.
 
 A `State` is computed once per parameter vector. A `Term` reads it and returns whitened residuals
-``(calculated - observed) / sigma``; that one method is all a new kind of data needs.
+``(calculated - observed) / sigma``; a new kind of data needs only that method.
 
-A term is what people write: data, an experiment, options. An objective binds it to its structures and parameters
-(:meth:`Term.bind`) and works with what it is bound to, in which everything that depends on them is known: numbers of sites, a
-plan, an assignment. A term that needs nothing of the kind is bound as it is.
+A user writes a term with data, experiment and options. An objective binds it to its structures and parameters
+(:meth:`Term.bind`) and works with the bound term, which holds everything that depends on them: numbers of sites, a plan, an
+assignment. A term that needs none of this is its own bound term.
 """
 
 from __future__ import annotations
@@ -36,78 +36,78 @@ if TYPE_CHECKING:
     from .parameters import Parameters
 
 _NO_TERM = "{} cannot be added to a term; terms and weighted terms can: xrd + 2.0 * restraint"
-# residuals of functions have numbers for names
+# residuals of functions are numbered
 _NUMBERED = ("number", "expected", "calculated")
 
 
 class Term(Struct, pytree=False):
-    """Base class of everything that adds to the sum of squares.
+    """Base class of everything that contributes to the sum of squares.
 
-    Subclasses are pytrees (:class:`jaxnmr.Struct`) with a ``name`` and implement :meth:`residuals`. Terms add and scale:
-    ``xrd + 2.0 * restraint``; a weight multiplies chi squared.
+    Subclasses are pytrees (:class:`jaxnmr.Struct`) with a ``name`` and implement :meth:`residuals`. Terms can be added
+    and scaled: ``xrd + 2.0 * restraint``; a weight multiplies chi².
 
     Attributes:
-        name: prefix of the parameters, and what reports call it.
+        name: prefix of the parameters, and name in reports.
     """
 
     name: str
 
     @property
     def sees_origin(self) -> bool:
-        """Whether a common shift of all atoms of a structure may change the residuals.
+        """Return whether a common shift of all atoms of a structure may change the residuals.
 
-        Where none of the terms says so, origins that a space group leaves open are held.
+        If no term depends on it, floating origins of the space group are held fixed.
         """
         return True
 
     @property
     def extracting(self) -> bool:
-        """Whether the term changes with every accepted step, as Le Bail extraction does."""
+        """Return whether the term changes with every accepted step, as Le Bail extraction does."""
         return False
 
     @property
     def reads(self) -> tuple[TensorRead, ...] | None:
-        """Which learned tensors the residuals depend on; ``None`` when the term does not say.
+        """Learned tensor components the residuals depend on; ``None`` if not declared.
 
-        A term that does lets an objective differentiate few tensors in reverse mode instead of all along every parameter.
-        What it says must be true: derivatives by anything else are not calculated.
+        With this declaration an objective can differentiate few tensors in reverse mode instead of all along every
+        parameter. It must be complete: derivatives by anything else are not calculated.
         """
         return None
 
-    # -- as people write it --------------------------------------------------------------------------------------
+    # -- unbound -------------------------------------------------------------------------------------------------
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
-        """Nuisance parameters this term brings along, by local name; they are prefixed with the term's name."""
+        """Return the nuisance parameters of this term by local name; the term's name is prefixed."""
         return {}
 
     def bind(self, state: HostState, params: Parameters) -> Term:
-        """This term bound to structures and parameters, planned for these very values (host).
+        """Return this term bound to structures and parameters, planned for these values (host).
 
         Args:
-            state: structures and values; tensors and their uncertainties are calculated when they are asked for.
-            params: whose free values a refinement moves. Where none is free, everything may come to move.
+            state: structures and values; tensors and their uncertainties are calculated on demand.
+            params: parameters whose free values a refinement moves. If none is free, any may become free later.
         """
         return self
 
     # -- bound ---------------------------------------------------------------------------------------------------
     def residuals(self, state: State) -> Array:
-        """Whitened residuals, one dimension (traceable)."""
+        """Return whitened residuals as a one-dimensional array (traceable)."""
         hint = "" if type(self).bind is Term.bind else ": bind it first, jn.Objective(term, ...).terms[0]"
         raise ParameterError(
             f"term {getattr(self, 'name', '')!r}: its class {type(self).__name__} does not define residuals(state){hint}"
         )
 
     def jacobian(self, state: State, tangents: State) -> Array:
-        """Derivative of the residuals along state tangents with a leading parameter axis, ``(residuals, parameters)``."""
+        """Return derivatives of the residuals along state tangents with a leading axis, ``(residuals, parameters)``."""
         push = lambda tangent: jax.jvp(self.residuals, (state,), (tangent,))[1]
         return jax.vmap(push, out_axes=1)(tangents)
 
     def weighted_rows(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array]:
-        """Residuals and Jacobian with loss and weight, whose squares are what the term adds to chi squared (traceable).
+        """Return residuals and Jacobian with loss and weight; squares add up to the term's part of chi² (traceable).
 
         Args:
-            state, tangents: as of :meth:`jacobian`.
+            state, tangents: as for :meth:`jacobian`.
             loss: ``None`` for least squares.
-            weight: multiplies chi squared.
+            weight: factor of chi².
 
         Returns:
             ``(residuals,)`` and ``(residuals, parameters)``.
@@ -116,74 +116,74 @@ class Term(Struct, pytree=False):
         return r, slope[:, None] * self.jacobian(state, tangents)
 
     def normal(self, state: State, tangents: State, loss: Loss | None, weight: Array) -> tuple[Array, Array, Array]:
-        """Residuals ``r`` of :meth:`weighted_rows` and products with its Jacobian ``J``: ``JᵀJ`` and ``Jᵀr`` (traceable).
+        """Return residuals ``r`` of :meth:`weighted_rows`, and ``JᵀJ`` and ``Jᵀr`` with its Jacobian ``J`` (traceable).
 
-        Terms with many residuals may know them without writing the Jacobian down.
+        Terms with many residuals may calculate them without forming the Jacobian.
 
         Returns:
             ``(residuals,)``, ``(parameters, parameters)`` and ``(parameters,)``.
         """
-        # without the barrier XLA makes the Jacobian once for each product
+        # without the barrier XLA computes the Jacobian once for each product
         r, jacobian = jax.lax.optimization_barrier(self.weighted_rows(state, tangents, loss, weight))
         return r, jacobian.T @ jacobian, r @ jacobian
 
     def length(self, state: Callable[[], State]) -> int:
-        """Number of residuals; a term that knows it from its data need not be traced for that (host).
+        """Return the number of residuals; terms that derive it from their data need not be traced (host).
 
         Args:
-            state: shapes of all that terms may read.
+            state: returns the shapes of all that terms may read.
         """
         return jax.eval_shape(self.residuals, state()).shape[0]
 
     def replan(self, state: HostState) -> tuple[Term, str]:
-        """This bound term with outdated plans made again, and a note saying which; ``""`` when all serve (host)."""
+        """Return this bound term with outdated plans renewed, and a note on which; ``""`` if none is outdated (host)."""
         return self, ""
 
     def outgrown(self, state: State) -> Array | bool:
-        """Whether :meth:`replan` has something to do at this state, or has to look (traceable).
+        """Return whether :meth:`replan` is needed, or has to check, at this state (traceable).
 
-        A refinement runs on the device until a term says so. By default that is after every step for terms that define
-        ``replan``, and never for others.
+        A refinement runs on the device until a term returns true. The default is true after every step for terms that
+        define ``replan``, and false for others.
         """
         return type(self).replan is not Term.replan
 
     def differentiable(self, free: tuple[str, ...]) -> Term:
-        """This bound term, planned as it is, but with derivatives by these parameters, by full name (host)."""
+        """Return this bound term with the same plan, but with derivatives by these parameters, by full name (host)."""
         return self
 
     def in_range(self, values: Mapping[str, np.ndarray], moved: frozenset[str]) -> dict[str, np.ndarray]:
-        """Own parameters in their usual range, by local name, where values beyond it mean the same (host).
+        """Return own parameters moved to equivalent values in their usual ranges, by local name (host).
 
         Args:
             values: own parameters by local name.
-            moved: full names of what a refinement moves.
+            moved: full names of the parameters that a refinement moves.
         """
         return {}
 
     def warnings(self, state: State) -> tuple[str, ...]:
-        """Sentences about physically doubtful values, for the report (host)."""
+        """Return warnings about physically doubtful values, for the report (host)."""
         return ()
 
     def log_variance(self, moved: frozenset[str]) -> float:
-        """Logarithm of the determinant of the covariance of its data, where that follows the structure (host).
+        """Return the log determinant of the covariance of its data if that depends on the structure (host).
 
-        Residuals that are divided by larger uncertainties are smaller: whoever compares structures of which a model says how
-        uncertain it is has to add this to chi². 0, up to a constant, where uncertainties were given.
+        Larger uncertainties make residuals smaller: to compare structures whose uncertainties come from a model, add
+        this to chi². 0, up to a constant, if uncertainties were given.
 
         Args:
-            moved: full names of what a refinement moves.
+            moved: full names of the parameters that a refinement moves.
         """
         return 0.0
 
-    # -- what it shows -------------------------------------------------------------------------------------------
+    # -- evidence ------------------------------------------------------------------------------------------------
     def evidence(self, state: State) -> Evidence:
-        """What this term shows of itself: the base class knows its residuals only (host)."""
+        """Return the evidence of this term; the base class has only the residuals (host)."""
         return Rows(
             name=self.name, what="other data", rows=residual_rows(_residuals(self, state), 1.0), header=_NUMBERED
         )
 
     def agreement(self, chi2: float) -> dict[str, float]:
-        """Agreement factors by name, per cent, for progress lines; of curves only (host).
+        """Return agreement factors by name, per cent, for progress lines; for curves only (host).
 
         Args:
             chi2: sum of squared residuals, without weight and loss.
@@ -192,22 +192,22 @@ class Term(Struct, pytree=False):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Sizes of what is planned, where other structures may share compiled programs if these are equal (host)."""
+        """Sizes of planned arrays; structures for which they are equal may share compiled programs (host)."""
         return ()
 
     def in_room(self, sizes: tuple[int, ...], state: State | None) -> Term:
-        """This term planned again for a state, with ``sizes`` of at least its own; without one it has to be bound next (host)."""
+        """Plan this term for a state with at least these ``sizes``; without a state it has to be bound next (host)."""
         return self
 
     # -- other data ----------------------------------------------------------------------------------------------
     def measuring(self, other: Term) -> Term:
-        """This bound term with the data of another one, measured at the same points in the same way; its plan stays (host).
+        """Replace the data of this bound term by those of another, measured at the same points; its plan is kept (host).
 
         Args:
-            other: a term as people write it, or bound.
+            other: a term, bound or not.
 
         Raises:
-            DataError: data at other points, of another wavelength, nucleus or field.
+            DataError: data are at other points, or of another wavelength, nucleus or field.
             ParameterError: this kind of term cannot exchange its data.
         """
         raise ParameterError(
@@ -216,28 +216,28 @@ class Term(Struct, pytree=False):
 
     # -- sums ----------------------------------------------------------------------------------------------------
     def by_residuals(self) -> TermSum:
-        """This term such that its own residuals say how much it counts: ``xrd.by_residuals() + jn.EnergyTerm()``.
+        """Weight this term by its own residuals: ``xrd.by_residuals() + jn.EnergyTerm()``.
 
-        For patterns and spectra whose residuals are no noise but a profile that does not quite fit: `jaxnmr.refine` multiplies
-        their uncertainties by goodness of fit and SCOR, as they are at the end of a first refinement, and refines again. For
-        all data at once there is ``jn.refine(..., weights="variance-components")``.
+        For patterns and spectra whose residuals are systematic misfits of the profile rather than noise:
+        `jaxnmr.refine` multiplies their uncertainties by goodness of fit and SCOR at the end of a first refinement, and
+        refines again. To do this for all data at once, use ``jn.refine(..., weights="variance-components")``.
 
         Raises:
-            ParameterError: a term with a weight or a robust loss.
+            ParameterError: the term has a weight or a robust loss.
         """
         return TermSum(self).by_residuals()
 
     def robust(self, loss: LossKind = "soft_l1", *, scale: float | None = None) -> TermSum:
-        """This term such that few wrong observations among many do no harm: ``xrd + peaks.robust("cauchy")``.
+        """Make this term robust against a few wrong observations: ``xrd + peaks.robust("cauchy")``.
 
         Args:
             loss: ``"huber"``, ``"soft_l1"`` (both convex), ``"cauchy"`` or ``"geman_mcclure"``; see
                 `jaxnmr.objective.Loss`.
-            scale: residuals beyond this many standard uncertainties count less; by default such that 5 % of efficiency are
-                lost where nothing is wrong.
+            scale: residuals beyond this many standard uncertainties are down-weighted; by default chosen so that 5 % of
+                efficiency is lost if no observation is wrong.
 
         Raises:
-            ParameterError: an unknown loss, or a scale that is not positive.
+            ParameterError: the loss is unknown, or the scale is not positive.
         """
         return TermSum(self).robust(loss, scale=scale)
 
@@ -255,7 +255,7 @@ class Term(Struct, pytree=False):
 
 @compiled(kept=True)
 def calculated_of(term, state: State) -> Array:
-    """What a term calculates, ``term.calculated(state)``, compiled: what it shows costs no time step by step."""
+    """Return ``term.calculated(state)``, compiled as one program instead of operation by operation."""
     return term.calculated(state)
 
 
@@ -265,9 +265,9 @@ def _residuals(term: Term, state: State) -> Array:
 
 
 class TermSum:
-    """Weighted terms on their way into an `Objective`; ``terms``, ``weights``, ``losses`` and ``marked`` in order.
+    """Weighted terms for an `Objective`; ``terms``, ``weights``, ``losses`` and ``marked`` in the same order.
 
-    Marked are those whose residuals say how much they count.
+    ``marked`` terms are weighted by their own residuals.
     """
 
     def __init__(
@@ -283,7 +283,7 @@ class TermSum:
         self.marked = (False,) * len(terms) if marked is None else marked
 
     def by_residuals(self) -> TermSum:
-        """All of these terms such that their residuals say how much they count; see :meth:`Term.by_residuals`."""
+        """Weight all of these terms by their own residuals; see :meth:`Term.by_residuals`."""
         for term, weight, loss in zip(self.terms, self.weights, self.losses, strict=True):
             if weight != 1.0 or loss is not None:
                 other = f"the weight {weight:g}" if loss is None else "a robust loss"
@@ -293,7 +293,7 @@ class TermSum:
         return TermSum(*self.terms, weights=self.weights, losses=self.losses, marked=(True,) * len(self.terms))
 
     def robust(self, loss: LossKind = "soft_l1", *, scale: float | None = None) -> TermSum:
-        """All of these terms with a robust loss; see :meth:`Term.robust`."""
+        """Give all of these terms a robust loss; see :meth:`Term.robust`."""
         made = Loss.create(loss, scale)
         self._require_unmarked("have a robust loss")
         return TermSum(*self.terms, weights=self.weights, losses=(made,) * len(self.terms))
@@ -354,7 +354,7 @@ class FunctionTerm(Term):
         return jnp.ravel(jnp.asarray(found)) / self.sigma
 
     def __call__(self, state: State) -> Array:
-        """The undivided residuals, as the function returns them."""
+        """Return the residuals as the function returns them, not divided by ``sigma``."""
         return self.function(state)
 
     def evidence(self, state: State) -> Evidence:
@@ -370,7 +370,7 @@ def _function_term(sigma, function, name):
 
 
 def bound_as(kind: type, term: Term, **fields: Any) -> Any:
-    """A bound term of a kind that extends the fields of a term: those of the term, and what binding added."""
+    """Return a bound term of a class that extends a term: the term's fields and those that binding adds."""
     made: Any = object.__new__(kind)
     kept = {f.name: getattr(term, f.name) for f in dataclasses.fields(kind) if f.name not in fields}
     set_fields(made, **kept, **fields)
@@ -389,7 +389,7 @@ def term(name: str = "", *, sigma: float = 1.0) -> Callable[[Callable[[State], A
         sigma: standard uncertainty of every residual, in the units the function returns.
 
     Raises:
-        ParameterError: no name, no positive number, or no function.
+        ParameterError: no name, no positive number, or no function is given.
     """
     if not isinstance(name, str) or not name:
         given = f"the function {name.__name__!r} itself" if inspect.isfunction(name) else repr(name)

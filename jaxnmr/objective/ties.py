@@ -1,7 +1,7 @@
-"""Ties: values that follow others linearly, alone or so that a sum keeps its value.
+"""Ties: values that follow others linearly, individually or so that a sum is constant.
 
-Every tie removes one direction from what is refined. What the others may do is the null space of all ties together, written in
-the numbers that are left, so that the uncertainties of values that follow come from the same matrix as all others.
+Every tie removes one refined direction. The remaining freedom is the null space of all ties together, written in the
+numbers that are left, so that the uncertainties of tied values come from the same matrix as all others.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .._words import counted
 
 @dataclass(frozen=True)
 class Tie:
-    """``vector[target] = sum factor * vector[source] + offset``; the target is the pivot of a free direction.
+    """A relation ``vector[target] = sum factor * vector[source] + offset``; the target is the pivot of a direction.
 
     Attributes:
-        target, sources, factors, offset: see above.
-        total: the sum that is kept this way, as people write it; empty where somebody chose the target.
+        target, sources, factors, offset: see the formula above.
+        total: the sum kept constant by this tie, as text; empty if the user chose the target.
     """
 
     target: int
@@ -30,7 +30,7 @@ class Tie:
     total: str = ""
 
     def written(self, labels: Sequence[str]) -> str:
-        """What the target is: ``"1 - occupancy[Ca1] - occupancy[Sr1]"``; of a plain tie the name of its source."""
+        """Return what the target equals: ``"1 - occupancy[Ca1] - occupancy[Sr1]"``; for a plain tie, its source."""
         if len(self.sources) == 1 and not self.total:
             return labels[self.sources[0]]
         return combination(
@@ -39,11 +39,11 @@ class Tie:
 
 
 class Following:
-    """How the numbers of tied directions follow those of the others.
+    """Linear map from untied to tied directions.
 
     Attributes:
-        followers: index of the direction of every tie.
-        slopes: ``(ties, directions)``, derivatives of their numbers by those of the directions that are not tied.
+        followers: index of the direction of each tie.
+        slopes: ``(ties, directions)``, derivatives of the tied numbers by those of the untied directions.
     """
 
     def __init__(self, directions: np.ndarray, pivots: np.ndarray, ties: Sequence[Tie]):
@@ -55,13 +55,13 @@ class Following:
         for row, tie in zip(rows, ties, strict=True):
             for source, factor in zip(tie.sources, tie.factors, strict=True):
                 row += factor * directions[source]
-        # followers among the sources: of sums only, ties may not be chained
+        # followers can be sources only of sums: plain ties may not be chained
         self.within = np.eye(len(ties)) - rows[:, self.followers]
         rows[:, self.followers] = 0.0
         self.slopes = np.linalg.solve(self.within, rows)
 
     def settled(self, flat: np.ndarray) -> np.ndarray:
-        """A copy of a vector in which tied values follow."""
+        """Return a copy of a vector with tied values updated."""
         misses = [
             sum(f * flat[s] for s, f in zip(tie.sources, tie.factors, strict=True)) + tie.offset - flat[tie.target]
             for tie in self.ties
@@ -70,13 +70,13 @@ class Following:
 
 
 def outside(value: float, lower: float, upper: float) -> bool:
-    """Whether a value is beyond its bounds by more than rounding."""
+    """Return whether a value exceeds its bounds by more than rounding."""
     room = 1e-9 * max(abs(value), 1.0)
     return bool(value < lower - room or value > upper + room)
 
 
 def combination(names: Sequence[str], factors: Sequence[float] | np.ndarray, offset: float | None = None) -> str:
-    """A sum as people write it: ``"1 - a + 0.5 b"``."""
+    """Write a linear combination as text: ``"1 - a + 0.5 b"``."""
     parts = [] if offset is None else [(offset, f"{abs(offset):.6g}")]
     parts += [
         (f, name if abs(abs(f) - 1.0) < 1e-12 else f"{abs(f):.6g} {name}")

@@ -1,4 +1,4 @@
-"""How ties and sums are made, and what is wrong with those that cannot be."""
+"""Construction of ties and sums, with checks of those that are impossible."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ..typing import Array
 from .parameter_spec import ParameterSpec
 from .ties import Tie, combination, outside
 
-# relative to the largest coefficient: a direction that a sum does not depend on
+# relative to the largest coefficient: below this a sum does not depend on a direction
 _NONE = 1e-9
-# relative to the terms of a sum: as closely as starting values are written
+# relative to the terms of a sum: precision to which starting values are written
 _MET = 1e-6
 
 
 def tied(
     spec: ParameterSpec, flat: Array, target: str, sources: Mapping[str, float], offset: float
 ) -> tuple[ParameterSpec, np.ndarray]:
-    """:meth:`Parameters.tie` with the factor of every source."""
+    """Carry out :meth:`Parameters.tie` with a factor for every source."""
     shown = " and ".join(map(repr, sources))
     targets, matched = spec.match(target), [spec.match(source) for source in sources]
     if all(len(of) == 1 for of in matched):
@@ -53,7 +53,7 @@ def tied(
         )
     spec = spec.changed(ties=ties, free=spec.free & ~np.isin(spec.pivots, list(replaced)))
     flat = spec.tied(flat)
-    # values that follow others by symmetry must arrive where the tie wants them
+    # values that follow others by symmetry must agree with the tie
     slopes = spec.along(np.flatnonzero(~np.isin(spec.pivots, [t.target for t in ties])))
     for t, row in zip(targets, columns, strict=True):
         if np.abs(slopes[t] - factors @ slopes[row]).max() > 1e-6 or abs(flat[t] - factors @ flat[row] - offset) > 1e-6:
@@ -67,7 +67,7 @@ def tied(
 def summed(
     spec: ParameterSpec, flat: Array, coefficients: Mapping[str, float], equals: float
 ) -> tuple[ParameterSpec, np.ndarray]:
-    """:meth:`Parameters.constrain_sum`."""
+    """Carry out :meth:`Parameters.constrain_sum`."""
     flat = np.array(flat, dtype=float)
     named: list[int] = []
     row = np.zeros(len(spec.labels))
@@ -86,7 +86,7 @@ def summed(
     tolerance = _NONE * np.abs(row).max()
     if not (np.abs(left) > tolerance).any():
         raise ParameterError(_nothing_left(spec, flat, row, of_direction, equals, written))
-    # the last that is named follows, unless others decide over it
+    # the last named value follows, unless others determine it
     place = {int(pivot): k for k, pivot in enumerate(spec.pivots)}
     own = [place[k] for k in named if k in place and abs(left[place[k]]) > tolerance]
     follower = own[-1] if own else int(np.flatnonzero(np.abs(left) > tolerance)[-1])
@@ -95,7 +95,7 @@ def summed(
     numbers = here[spec.pivots]
     others = [k for k in np.flatnonzero(np.abs(slopes) > tolerance) if k != follower]
     factors = -slopes[others] / slopes[follower]
-    # what the sum lacks at these values is made up by the follower
+    # the follower makes up the difference to the required sum
     wanted = numbers[follower] + (equals - row @ here) / slopes[follower]
     new = Tie(
         target=int(spec.pivots[follower]), sources=tuple(int(spec.pivots[k]) for k in others),
@@ -115,10 +115,10 @@ def summed(
 
 
 def require_within_bounds(spec: ParameterSpec, flat: np.ndarray) -> None:
-    """Refuse values that follow several others and are outside their bounds.
+    """Refuse starting values outside their bounds if they follow a sum or several others.
 
     Raises:
-        ParameterError: names the value, its bounds and what it follows.
+        ParameterError: with the value, its bounds and what it follows.
     """
     for tie in spec.ties:
         k = tie.target
@@ -133,7 +133,7 @@ def require_within_bounds(spec: ParameterSpec, flat: np.ndarray) -> None:
 def _nothing_left(
     spec: ParameterSpec, flat: np.ndarray, row: np.ndarray, of_direction: np.ndarray, equals: float, written: str
 ) -> str:
-    """What is wrong with a sum that no value can be chosen for."""
+    """Explain why a sum leaves no value to choose."""
     here = spec.tied(flat)
     total = float(row @ here)
     met = abs(total - equals) <= _MET * max(np.abs(row * here).max(), abs(equals), 1.0)
@@ -154,5 +154,5 @@ def _nothing_left(
 
 
 def _clean(number: float) -> float:
-    """Without the last digits, which are rounding of a difference."""
+    """Round off the last digits, which are rounding errors of a difference."""
     return float(f"{number:.14g}")

@@ -6,7 +6,7 @@ with any colour vision tell apart, and no information is carried by colour alone
 :mod:`jaxnmr.plot.models`.
 """
 
-from . import density, models, screening, series, solving
+from . import density, dynamics, models, screening, series, solving
 from .course import convergence, correlation_matrix, correlations
 from .curves import curve
 from .echoes import echo_fit, sensitivity
@@ -23,6 +23,7 @@ __all__ = [
     "correlations",
     "curve",
     "density",
+    "dynamics",
     "echo_fit",
     "energy",
     "information",

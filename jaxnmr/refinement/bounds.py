@@ -1,7 +1,8 @@
-"""Refined numbers that end beside a bound and are lost there (host).
+"""Refined parameters that end close to a bound and are undetermined there (host).
 
-Beside a bound may lie a point of symmetry: an asymmetry of 1, for one, where the tensor with the opposite sign begins. A
-minimum there has no slope along some direction, a refinement creeps up to it without arriving, and uncertainties explode.
+Close to a bound there may be a point of symmetry, such as an asymmetry of 1, where the tensor with the opposite sign
+begins. A minimum there has no slope along some direction, a refinement creeps up to it without arriving, and
+uncertainties diverge.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import numpy as np
 
 from .linearised import Linearised
 
-# how close to its bound a number must be, in typical changes of it
+# largest distance from the bound, in typical changes of the parameter
 _BESIDE = 0.5
-# with a single bound: an uncertainty so many typical changes large says nothing any more
+# with a single bound: an uncertainty of this many typical changes carries no information
 _LOST = 100.0
-# by how much chi² may rise in units of GoF²: nothing that matters
+# negligible increase of chi², in units of GoF²
 _NOTHING = 1e-2
 
 Linearise = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -30,16 +31,16 @@ def settled_at_bounds(
     active: np.ndarray,
     found: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """The point with numbers at a bound that lie beside it and whose uncertainty is larger than all values they may have.
+    """Return the point with parameters moved to a nearby bound if their uncertainty exceeds their whole range.
 
     Args:
-        linearise: residuals and Jacobian at other refined numbers.
-        theta, lower, upper: ``(n,)`` the refined numbers, in typical changes, and their bounds.
-        active: ``(n,)`` which of them moved.
+        linearise: returns residuals and Jacobian at another ``theta``.
+        theta, lower, upper: ``(n,)`` refined parameters, in typical changes, and their bounds.
+        active: ``(n,)`` which of them are moving.
         found: residuals and Jacobian at ``theta``.
 
     Returns:
-        Refined numbers, residuals and Jacobian; those given where nothing is to be held, or chi² would rise.
+        Refined parameters, residuals and Jacobian; unchanged if none is to be held, or chi² would rise.
     """
     r, jacobian = found
     inside = active & (theta > lower) & (theta < upper)
@@ -54,7 +55,7 @@ def settled_at_bounds(
         return theta, found
     trial = np.where(lost, nearest, theta)
     rest = inside & ~lost
-    # what is left follows to its own minimum
+    # the remaining parameters go to their own minimum
     moved = Linearised.create(r + jacobian @ (trial - theta), jacobian).subset(rest).minimum()
     trial[rest] = np.clip(trial[rest] + moved, lower[rest], upper[rest])
     there = linearise(trial)

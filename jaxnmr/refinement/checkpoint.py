@@ -1,4 +1,4 @@
-"""The last good parameters on disk, in a file people can read (host)."""
+"""Checkpoints: the last good parameters in a human-readable file (host)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..objective import Parameters
 
 
 def write_checkpoint(path: str | Path, params: Parameters, stage: str, chi2: float) -> None:
-    """Write every physical value by name, into a folder that is made when missing; the file is never half written."""
+    """Write every physical value by name, creating the folder if necessary; the file is never left incomplete."""
     values = dict(zip(params.labels, map(float, np.asarray(params.flat)), strict=True))
     text = json.dumps({"stage": stage, "chi2": chi2, "values": values}, indent=1, ensure_ascii=False)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -21,10 +21,10 @@ def write_checkpoint(path: str | Path, params: Parameters, stage: str, chi2: flo
 
 
 def read_checkpoint(path: str | Path, params: Parameters) -> Parameters:
-    """Parameters with the values of a checkpoint; names must match.
+    """Return parameters with the values of a checkpoint; names must match.
 
     Raises:
-        ParseError: no such file, not a checkpoint, or one of another model.
+        ParseError: there is no such file, it is not a checkpoint, or it belongs to another model.
     """
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))["values"]

@@ -1,8 +1,9 @@
-"""What a curve can tell of its parameters: Fisher information, bounds, and the best linear estimator (host).
+"""Information on parameters in a curve: Fisher information, bounds, and the best linear estimator (host).
 
-Curves scatter by what is drawn afresh in each of them, and by white noise. Of the first only samples are known. The bound takes
-their covariance as `DrawCovariance` estimates it; the estimator is made from one part of the draws and judged on another, so that
-it cannot profit from what a sample has by chance. No direction is thrown away: the quiet ones tell most.
+Curves scatter by random draws and by white noise. The distribution of the draws is known only from samples. The bound
+uses their covariance as estimated by `DrawCovariance`; the estimator is made from one part of the draws and judged on
+another, so that it cannot profit from chance features of a sample. No direction is discarded: those with little scatter
+are the most informative.
 """
 
 from __future__ import annotations
@@ -18,23 +19,23 @@ from ..nmr.echo import DrawCovariance
 from .linearised import Linearised, null_sentences
 
 _FOLDS = 4
-# what is added to the variance of a sample, in units of the mean square of a curve; the best is taken
+# added to the variance of a sample, in units of the mean square of a curve; the best is taken
 _RIDGES = (1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6)
 
 
 @dataclass(frozen=True, eq=False)
 class Knowable:
-    """What one curve tells at one place, to first order in the parameters.
+    """Information in one curve at one point, to first order in the parameters.
 
     Attributes:
-        names: of the parameters; ``values`` where.
-        noise: assumed standard deviation of white noise on every number; ``draws`` of the covariance.
+        names: names of the parameters; ``values`` their values.
+        noise: assumed standard deviation of white noise on every number; ``draws`` number of draws for the covariance.
         information: ``(parameters, parameters)`` Fisher information of the mean.
-        bounds: ``(parameters,)`` standard deviations that no unbiased estimator falls below (H. Cramér; C. R. Rao), infinite
-            for what nothing determines.
-        undetermined: sentences that name what nothing determines.
-        estimator: ``(parameters, parameters)`` covariance of the best linear estimator on draws that it was not made from.
-        slopes: ``(parameters, points)`` mean derivatives; ``scatter`` ``(points,)`` standard deviation of draws.
+        bounds: ``(parameters,)`` lower bounds of the standard deviation of any unbiased estimator (H. Cramér; C. R.
+            Rao), infinite for undetermined parameters.
+        undetermined: sentences that name undetermined parameters.
+        estimator: ``(parameters, parameters)`` covariance of the best linear estimator on held-out draws.
+        slopes: ``(parameters, points)`` mean derivatives; ``scatter`` ``(points,)`` standard deviation over draws.
     """
 
     names: tuple[str, ...]
@@ -50,7 +51,7 @@ class Knowable:
 
     @property
     def deviations(self) -> np.ndarray:
-        """``(parameters,)`` standard deviations of the best linear estimator; infinite for what nothing determines."""
+        """Standard deviations of the best linear estimator, ``(parameters,)``; infinite for undetermined parameters."""
         return np.sqrt(np.diag(self.estimator))
 
     def __str__(self) -> str:
@@ -71,17 +72,17 @@ def knowable(
     *,
     noise: float | Sequence[float],
 ) -> tuple[Knowable, ...]:
-    """What curves of these parameters tell, with each of some assumed noises.
+    """Return the information of curves at these parameters, for each of the assumed noise levels.
 
     Args:
-        curves: ``(draws, points)`` complex, drawn independently; a thousand or more for numbers that mean something.
-        slopes: ``(other draws, parameters, points)`` derivatives, two or more.
-        names, values: of the parameters.
-        noise: standard deviations of white noise that are assumed on real and imaginary parts, one or several.
+        curves: ``(draws, points)`` complex, drawn independently; at least a thousand for reliable numbers.
+        slopes: ``(other draws, parameters, points)`` derivatives, for two or more draws.
+        names, values: names and values of the parameters.
+        noise: assumed standard deviations of white noise on real and imaginary parts, one or several.
 
     Raises:
-        ParameterError: a noise that is not positive, or names that do not fit.
-        DataError: too few draws, or numbers that are not finite.
+        ParameterError: a noise is not positive, or names do not match.
+        DataError: there are too few draws, or numbers that are not finite.
     """
     noises = [float(s) for s in np.atleast_1d(noise)]
     if not all(s > 0 for s in noises):
@@ -130,10 +131,10 @@ def _real(curves: np.ndarray) -> np.ndarray:
 
 
 def _estimators(x: np.ndarray, j: np.ndarray, noises: Sequence[float]) -> list[np.ndarray]:
-    """Covariances of linear estimators, held out: weights from some draws and slopes, judged by others."""
+    """Return held-out covariances of linear estimators: weights from some draws and slopes, judged by others."""
     size = x.std()
     x, j = x / size, j / size
-    # columns of one length, whatever their units are
+    # columns of equal length, whatever their units
     lengths = np.linalg.norm(j.mean(axis=0), axis=-1)
     j = j / lengths[:, None]
     halves = j[: len(j) // 2].mean(axis=0), j[len(j) // 2 :].mean(axis=0)
@@ -156,17 +157,17 @@ def _estimators(x: np.ndarray, j: np.ndarray, noises: Sequence[float]) -> list[n
                     weights = weights @ np.linalg.pinv(other @ weights)
                     scores = judged @ weights
                     spreads.append(scores.T @ scores / (len(judged) - 1) + sigma**2 * weights.T @ weights)
-                # the least volume of what is left unknown
+                # least volume of the remaining covariance
                 of_noise.append(min(spreads, key=lambda spread: float(np.linalg.slogdet(spread)[1])))
     return [np.mean(of_noise, axis=0) / np.outer(lengths, lengths) for of_noise in found]
 
 
 def expected_variance(observed: Callable[[np.ndarray], np.ndarray], grid: np.ndarray, sigma: float) -> float:
-    """Mean variance of a parameter, uniform on a grid, after a normal observation of a function of it.
+    """Return the mean posterior variance of a parameter with uniform prior, after a normal observation of a function.
 
     Args:
-        observed: what is observed, ``lambda d: 10.0**-d``.
-        grid: ``(n,)`` of the parameter, increasing.
+        observed: the observed function, ``lambda d: 10.0**-d``.
+        grid: ``(n,)`` values of the parameter, increasing.
         sigma: standard deviation of the observation.
     """
     levels = observed(grid)
@@ -177,7 +178,7 @@ def expected_variance(observed: Callable[[np.ndarray], np.ndarray], grid: np.nda
         distance = 0.5 * ((levels[:, None] + sigma * shift - levels[None]) / sigma) ** 2
         likelihood = np.exp(distance.min(axis=1, keepdims=True) - distance)
         left += weight * (grid - likelihood @ grid / likelihood.sum(axis=1)) ** 2
-    # between points of the grid the function is straight
+    # the function is linear between grid points
     own = sigma / np.maximum(np.abs(np.gradient(levels, grid)), 1e-300)
     return float(np.mean(np.where(own < np.gradient(grid), own**2, left)))
 
@@ -187,15 +188,15 @@ def r_squared(
     priors: Mapping[str, tuple[float, float, Callable[[np.ndarray], np.ndarray], str]],
     points: int = 401,
 ) -> dict[str, float]:
-    """Shares of prior variances that one curve takes away, by parameter.
+    """Return the fraction of the prior variance removed by one curve, by parameter.
 
-    The others are integrated out with normal priors of the width of theirs.
+    The other parameters are integrated out with normal priors of the same variance as theirs.
 
     Args:
-        known: what curves tell.
-        priors: by parameter ``(low, high, function, name)``: uniform between, and curves tell the function of it that is called
-            ``name`` in ``known``.
-        points: of a grid.
+        known: information in curves.
+        priors: ``(low, high, function, name)`` by parameter: uniform in between; curves determine the function of it,
+            which has the name ``name`` in ``known``.
+        points: number of grid points.
     """
     kept = [k for k, name in enumerate(known.names) if np.isfinite(known.deviations[k])]
     spread = known.estimator[np.ix_(kept, kept)]

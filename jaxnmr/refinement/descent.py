@@ -1,4 +1,4 @@
-"""One refinement as the host sees it: its programs' arguments, what they tell of, and what only the host can do."""
+"""`Descent`: one refinement on the host: arguments of its programs, its history, and work that only the host can do."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ from .stages import Stage, masked
 from .summary import summarise
 
 Callback = Callable[[StepInfo], None]
-# extraction is steady when that many steps lower chi² by less than this fraction
+# extraction has converged when this many steps lower chi² by less than this fraction
 _EXTRACTION_STEPS, _EXTRACTION_GAIN = 5, 1e-3
 
 
 class Descent:
-    """State of one refinement: the loop runs on the device, and here is what it leaves to the host.
+    """State of one refinement: the loop runs on the device, and this class does the rest on the host.
 
-    :meth:`alone` runs it to its end. Many are run together by asking for what the compiled loop wants (:attr:`objective`,
-    :attr:`course`, :attr:`point`) and handing over what it returns (:meth:`absorb`) until :attr:`ended` says how it ended.
+    :meth:`alone` runs it to its end. To run many together, pass :attr:`objective`, :attr:`course` and :attr:`point` to
+    the compiled loop and its outcome to :meth:`absorb`, until :attr:`ended` is set.
 
     Attributes:
-        ended: status and message; nothing while it is going on.
+        ended: status and message; ``None`` while the refinement is running.
     """
 
     def __init__(
@@ -89,21 +89,21 @@ class Descent:
         self.domain = DomainLog()
         self.compile_seconds, self.evaluations = 0.0, 0
         self.ended: tuple[str, str] | None = None
-        # whether residuals were calculated, at the start at least
+        # whether residuals were calculated at least at the start
         self.begun = False
         self.slices: dict[str, slice] = {}
         self.point = starting(self.params.theta, len(objective.terms))
-        # the minimum was planned for itself
+        # whether the plan was made at the minimum itself
         self._settled = False
-        # a step whose chi² is not known yet, for something was planned again after it
+        # a step whose chi² is still unknown because a plan was renewed after it
         self._untold: StepInfo | None = None
         self._pending = 0
         self._best: tuple[float, Parameters, Objective] | None = None
         self._since_best = 0
 
-    # -- for whoever runs it -------------------------------------------------------------------------------------
+    # -- driving a refinement ------------------------------------------------------------------------------------
     def begin(self) -> None:
-        """Plan everything for the start; before anything else."""
+        """Plan everything for the start; must be called first."""
         self.objective, _, outside = self.objective.bind(self.params).replan(self.params)
         self.domain.visit(0, outside)
         self.slices = self.objective.row_slices(self.params)
@@ -123,24 +123,24 @@ class Descent:
 
     @property
     def most(self) -> np.int32:
-        """Steps to take before something is told: one at a time where somebody watches."""
+        """Number of steps before the next report: one if there is a callback or a checkpoint."""
         if self.callback is None and self.checkpoint is None:
             return np.int32(HISTORY)
         return np.int32(0 if self._untold is not None else 1)
 
     def advance(self) -> None:
-        """Run the loop until it wants something, and give it that."""
+        """Run the loop until it needs the host, and serve it."""
         before = time.perf_counter()
         with watch_compilations() as compiled:
             made = jax.block_until_ready(
                 descend(self.params.spec.layout, self.solver.rule, self.objective, self.course, self.point, self.most)
             )
         seconds = time.perf_counter() - before
-        # the odd small program (an array converted on the way in) takes milliseconds and is no compilation of the loop
+        # small programs (an array converted on the way in) take milliseconds and do not count as compiling the loop
         self.absorb(made, seconds, seconds if compiled.programs["descend"] else 0.0)
 
     def alone(self) -> tuple[str, str]:
-        """Run to the end; status and message."""
+        """Run to the end; return status and message."""
         try:
             self.begin()
             while self.ended is None:
@@ -153,7 +153,7 @@ class Descent:
         return self.ended
 
     def interrupt(self) -> tuple[str, str]:
-        """End it where it stands; status and message."""
+        """Stop the refinement where it is; return status and message."""
         self.steps += [] if self._untold is None else [self._untold]
         self._untold = None
         when = (
@@ -173,7 +173,7 @@ class Descent:
         suggest: bool = False,
         rescaled: frozenset[str] = frozenset(),
     ) -> RefinementResult:
-        """Everything a report needs of where it stands now; arguments as those of :func:`refine` and :func:`summarise`."""
+        """Return the result at the current point; arguments as for :func:`refine` and :func:`summarise`."""
         return summarise(
             objective=self.objective,
             params=self.params,
@@ -192,12 +192,12 @@ class Descent:
 
     @property
     def active(self) -> np.ndarray:
-        """Which of the refined numbers the present stage moves."""
+        """Mask of the refined parameters that the current stage moves."""
         return self.masks[int(self.point.stage)]
 
-    # -- what the loop returned ----------------------------------------------------------------------------------
+    # -- outcome of the loop -------------------------------------------------------------------------------------
     def absorb(self, made: Outcome, seconds: float, compile_seconds: float = 0.0) -> None:
-        """Take over what the loop returned, tell of its steps, and do what it left the loop for."""
+        """Take over the outcome of the loop, report its steps, and do what it stopped for."""
         self.compile_seconds += compile_seconds
         self.evaluations += int(made.evaluations)
         first, self.begun = not self.begun, True
@@ -215,7 +215,7 @@ class Descent:
         infos = self._infos(jax.tree.map(np.asarray, made.history), seconds, compile_seconds)
         for info in infos[:-1]:
             self._tell(info)
-        # what is said of the end counts the step that is told after it
+        # the message at the end counts the step that is reported after it
         self._pending = len(infos[-1:])
         notes, renewed = self._attend(reason, made)
         self._pending = 0
@@ -227,14 +227,14 @@ class Descent:
                 self._tell(info)
 
     def _attend(self, reason: int, made: Outcome) -> tuple[list[str], bool]:
-        """Do what the loop ended for; notes about it, and whether chi² is another one now."""
+        """Do what the loop stopped for; return notes about it, and whether chi² has become another function."""
         name, count, limit = self._stage_name(), int(self.point.count), int(self.course.limits[int(self.point.stage)])
         if reason == PAUSED:
             self.point = self.point._replace(ended=np.int32(GOING))
         elif reason == OUTGROWN:
             return self._replanned()
         elif reason == CONVERGED and not (self._settled or self.objective.extracting or count >= limit):
-            # peak windows laid out on the way here shift a minimum by some hundredths of its uncertainty
+            # peak windows laid out on the way shift a minimum by a few hundredths of its uncertainty
             self.objective, self._settled = self.objective.bind(self.params), True
             self.point = again(self.point)
         elif reason in (FLAT, CREPT, STALLED) and count < limit:
@@ -254,7 +254,7 @@ class Descent:
         return [*notes, strange], bool(notes)
 
     def _extraction_is_steady(self, chi2: float) -> bool:
-        """Whether extracting intensities no longer gains; it does not descend strictly, and the best is kept."""
+        """Return whether extraction no longer lowers chi², which need not fall at every step; the best point is kept."""
         if self._best is None or chi2 < self._best[0]:
             much = self._best is None or chi2 < (1.0 - _EXTRACTION_GAIN) * self._best[0]
             self._since_best = 0 if much else self._since_best + 1
@@ -277,9 +277,9 @@ class Descent:
         if self.checkpoint is not None:
             self._keep()
 
-    # -- words ---------------------------------------------------------------------------------------------------
+    # -- messages ------------------------------------------------------------------------------------------------
     def _ending(self, reason: int, name: str, limit: int, made: Outcome) -> tuple[str, str]:
-        """Status and message."""
+        """Return status and message for the reason the loop ended."""
         if reason in (CONVERGED, CREPT):
             return "converged", self._converged(name)
         if reason == FLAT:
@@ -326,7 +326,7 @@ class Descent:
 
     # -- steps ---------------------------------------------------------------------------------------------------
     def _infos(self, history: History, seconds: float, compile_seconds: float) -> list[StepInfo]:
-        """Steps of one call; what it took is shared out evenly."""
+        """Return the steps of one call, with its time divided evenly among them."""
         rows, infos = int(history.rows), []
         for k in range(rows):
             stage = int(history.stage[k])
@@ -352,7 +352,7 @@ class Descent:
         return infos
 
     def _by_term(self, squares: Any) -> dict[str, Any]:
-        """What a `StepInfo` says of the terms one by one."""
+        """Return the per-term fields of a `StepInfo`."""
         pairs = [(term, float(chi2)) for term, chi2 in zip(self.objective.terms, np.asarray(squares), strict=True)]
         factors = {term.name: term.agreement(chi2) for term, chi2 in pairs}
         return {

@@ -1,4 +1,4 @@
-"""Where a refinement left the domain of the models it relied on (host)."""
+"""`DomainLog`: structures outside the domain of a model in the course of a refinement (host)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ Outside = Mapping[tuple[str, str, str], float]
 
 
 class DomainLog:
-    """Sites that were unlike those of a model's training, step by step.
+    """Sites unlike those in a model's training data, step by step.
 
-    Steps are not refused for it: novelty says that nothing alike was trained on, not that predictions are wrong, and a start
-    is often outside. But a minimum that was reached through such a structure is to be looked at.
+    Steps are not refused because of it: novelty means that nothing similar was in the training data, not that
+    predictions are wrong, and a start is often outside. But a minimum that was reached through such structures should
+    be examined.
     """
 
     def __init__(self):
@@ -19,7 +20,7 @@ class DomainLog:
         self._now: set[tuple[str, str, str]] = set()
 
     def visit(self, step: int, outside: Outside) -> str:
-        """Keep what was outside after a step, 0 for the start; a note about it for the history."""
+        """Record the sites outside the domain after a step, 0 for the start; return a note for the history."""
         self._now = set(outside)
         for key, novelty in outside.items():
             self._visits.setdefault(key, []).append((step, novelty))
@@ -29,7 +30,7 @@ class DomainLog:
         return "; ".join(f"outside the domain of {model}: {', '.join(sites)}" for model, sites in of_model.items())
 
     def sentences(self) -> tuple[str, ...]:
-        """What to say of sites that were outside on the way but not after the last step."""
+        """Report sites that were outside the domain on the way but not after the last step."""
         out = []
         for (model, phase, label), visits in self._visits.items():
             steps, novelty = [step for step, _ in visits if step], max(value for _, value in visits)

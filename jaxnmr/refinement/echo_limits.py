@@ -1,4 +1,4 @@
-"""What a spin-echo curve can tell, from simulations, and the reference that estimates of the challenge are measured against."""
+"""Information in a spin-echo curve from simulations, and the reference score for estimates of the challenge."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from ..nmr.echo import CHALLENGE_PRIOR, EchoExperiment, EchoParameters, curve_derivatives, simulate
 from .curve_limits import Knowable, knowable, r_squared
 
-# share of the score of 500 curves that the prior of one parameter has: 500 times the variance of a uniform number
+# score of 500 curves for the prior of one parameter: 500 times the variance of a uniform number
 _SHARE = 500.0 / 12.0
-# in this unit Γ is a number of the size of others
+# in this unit Γ is of the same order as the other parameters
 GAMMA_UNIT = 1e-4
 _PRIORS: dict[str, tuple[float, float, Callable[[np.ndarray], np.ndarray], str]] = {
     "alpha": (*CHALLENGE_PRIOR["alpha"], lambda a: a, "alpha"),
@@ -32,19 +32,19 @@ def echo_knowledge(
     slopes: int = 96,
     seed: int = 0,
 ) -> tuple[Knowable, ...]:
-    """Information, bounds and null directions of one curve, with the covariance of the frequency draws.
+    """Return information, bounds and null directions of one curve, with the covariance of the frequency draws.
 
     Args:
-        experiment: spins and pulses.
-        parameters: at which.
+        experiment: description of spins and pulses.
+        parameters: parameters of the curve.
         noise: assumed standard deviations of white noise on real and imaginary parts, one or several.
-        names: of the parameters.
-        draws: of curves for the covariance, a thousand or more.
-        slopes: draws of derivatives.
-        seed: of all of them.
+        names: names of the parameters.
+        draws: number of curves for the covariance, at least a thousand.
+        slopes: number of draws of derivatives.
+        seed: seed of all draws.
 
     Returns:
-        one for each noise.
+        One result per noise.
     """
     first, second = jax.random.split(jax.random.key(seed))
     many = parameters.replace(alpha=jnp.full(draws, parameters.alpha, parameters.alpha.dtype))
@@ -55,13 +55,13 @@ def echo_knowledge(
 
 
 def challenge_reference(known: Sequence[Knowable]) -> dict[str, float]:
-    """What the best linear estimators at several places leave of the priors of the challenge.
+    """Return the fraction of the challenge's prior variances removed by the best linear estimators, averaged over points.
 
     Args:
-        known: by :func:`echo_knowledge`, at places that stand for the prior.
+        known: results of :func:`echo_knowledge`, at points representative of the prior.
 
     Returns:
-        R² of ``alpha``, ``p`` and ``d``, means over the places, and ``err``, the score of 500 curves with ξ at its prior.
+        R² of ``alpha``, ``p`` and ``d``, means over the points, and ``err``, the score of 500 curves with ξ at its prior.
     """
     each = [r_squared(k, _PRIORS) for k in known]
     found = {name: float(np.mean([one[name] for one in each])) for name in _PRIORS}

@@ -1,4 +1,4 @@
-"""Which data fix which parameters: what every term adds to what is known (host)."""
+"""Information of each term on each parameter (host)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .linearised import Linearised
 if TYPE_CHECKING:
     from ..crystal import Crystal
 
-# directions that keep less than this part of their information without a term are lost without it
+# directions that retain less than this fraction of their information without a term are undetermined without it
 _LOST = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class AtomInformation:
-    """What fixes the position of a site.
+    """Information on the position of a site.
 
     Attributes:
-        label: of the site; ``phase`` it belongs to.
-        esd: root of the trace of the covariance of its position, Å.
+        label: label of the site; ``phase`` its phase.
+        esd: square root of the trace of the covariance of its position, Å.
         shares: by term, summing to 1.
-        without: by term, the same esd if that term were left out; infinite where the rest does not fix the position.
+        without: by term, the esd without that term; infinite if the other terms do not determine the position.
     """
 
     label: str
@@ -38,23 +38,25 @@ class AtomInformation:
 
 @dataclass(frozen=True, eq=False)
 class Information:
-    """How the terms of an objective share in fixing its parameters, around a minimum.
+    """Contributions of the terms of an objective to the determination of its parameters, around a minimum.
 
     The covariance of a fit is ``C = (sum_t F_t)^-1`` with the information ``F_t = J_t^T J_t`` of every term. A share is
     ``(C F_t C)_pp / C_pp``: the part of the variance of a parameter that stems from the uncertainty of the data of one
-    term. Shares sum to 1. A parameter that only one term knows has the share 1 there; one with the share 0 is known no
-    better for that term. Since a term also helps through the parameters it shares with others, the uncertainty that
-    remains without it is given beside.
+    term. Shares sum to 1. A parameter that only one term determines has the share 1 there; with a share of 0 the term
+    does not contribute. Since a term also helps through the parameters it shares with others, the uncertainty without
+    it is given as well.
 
     Attributes:
-        names: refined parameters.
+        names: names of the refined parameters.
         terms: names of the terms.
         shares: ``(parameters, terms)``.
-        esd: ``(parameters,)`` with all terms, for residuals as uncertain as they claim (no goodness of fit); 0 for a parameter
-            that nothing determines.
-        without: ``(parameters, terms)`` the same with one term left out; infinite where the parameter is then undetermined.
-        atoms: the same for every site whose position is refined.
-        determined: ``(terms,)`` how many of the refined numbers each term determines; they sum to all that are determined.
+        esd: ``(parameters,)`` standard uncertainties with all terms and residuals as uncertain as stated (no goodness
+            of fit); 0 for undetermined parameters.
+        without: ``(parameters, terms)`` standard uncertainties without one term; infinite if the parameter is then
+            undetermined.
+        atoms: the same for every site with refined position.
+        determined: ``(terms,)`` number of refined parameters each term determines; the sum is the number of all
+            determined ones.
     """
 
     names: tuple[str, ...]
@@ -67,12 +69,12 @@ class Information:
 
     @property
     def growth(self) -> np.ndarray:
-        """``(parameters, terms)`` how many times larger the esd is without a term; infinite for what nothing determines."""
+        """Ratio of the esd without a term to that with all, ``(parameters, terms)``; infinite if undetermined."""
         known = self.esd > 0
         return np.where(known[:, None], self.without / np.where(known, self.esd, 1.0)[:, None], np.inf)
 
     def __str__(self) -> str:
-        """A table: parameters by terms, shares in per cent and how much larger the esd is without the term."""
+        """Return a table of parameters by terms: shares in per cent, and growth of the esd without the term."""
         cell = lambda share, growth: f"{100 * share:.0f} % ({times_larger(growth)})"
         rows = [
             (name, f"{self.esd[k]:.3g}", *map(cell, self.shares[k], self.growth[k]))
@@ -83,12 +85,12 @@ class Information:
 
 
 class InformationParts:
-    """The information of every term in the frame where that of all is the unit matrix.
+    """Information of every term in the frame in which the total is the unit matrix.
 
     Args:
-        problem: all residuals, the columns that are refined.
-        jacobian: ``(residuals, columns)`` the same columns.
-        rows: by term, which residuals are its.
+        problem: least-squares problem of all residuals, in the refined columns.
+        jacobian: ``(residuals, columns)`` for the same columns.
+        rows: rows of each term.
     """
 
     def __init__(self, problem: Linearised, jacobian: np.ndarray, rows: Mapping[str, slice]):
@@ -99,20 +101,20 @@ class InformationParts:
             self.parts[name] = block.T @ block
 
     def determined_by(self, name: str) -> float:
-        """How many of the refined numbers a term determines; all terms together determine all of them."""
+        """Return the number of refined parameters a term determines; the sum over terms is the number of parameters."""
         return float(np.trace(self.parts[name]))
 
     def covariance(self, inflation: Mapping[str, float] | None = None) -> np.ndarray:
-        """Covariance ``(columns, columns)`` of the fit when residuals of a term scatter ``inflation`` times more than they claim.
+        """Return the covariance ``(columns, columns)`` of the fit for residuals that scatter ``inflation`` times more.
 
-        The estimate stays the one that was made with the weights as they were: ``C (sum_t g_t^2 F_t) C``.
+        The estimate remains the one made with the given weights: ``C (sum_t g_t^2 F_t) C``.
         """
         inflation = inflation or {}
         middle = sum(inflation.get(name, 1.0) ** 2 * part for name, part in self.parts.items())
         return self.frame @ middle @ self.frame.T
 
     def of(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Shares ``(n, terms)``, esds ``(n,)`` and esds without each term ``(n, terms)`` of linear functions ``(n, columns)``."""
+        """Return shares ``(n, terms)``, esds ``(n,)`` and esds without each term, of linear functions ``(n, columns)``."""
         along = directions @ self.frame
         variance = np.sum(along**2, axis=1)
         shares = [np.einsum("pi,ij,pj->p", along, part, along) for part in self.parts.values()]
@@ -127,13 +129,13 @@ def information(
     scale: np.ndarray,
     positions: Mapping[tuple[str, str], np.ndarray],
 ) -> Information:
-    """Tables from the parts.
+    """Make the tables of `Information`.
 
     Args:
-        parts: see above.
-        names: of the columns.
+        parts: information of every term.
+        names: names of the columns.
         scale: ``(columns,)`` physical units per column.
-        positions: by phase and label of a site, ``(3, columns)`` how its Cartesian position in Å follows the columns.
+        positions: derivatives ``(3, columns)`` of the Cartesian position in Å, by phase and label of a site.
     """
     terms = tuple(parts.parts)
     shares, esd, without = parts.of(np.diag(scale))
@@ -159,9 +161,9 @@ def information(
 
 
 def position_slopes(crystals: Mapping[str, Crystal], spec, transform: np.ndarray, prefix) -> dict:
-    """How the Cartesian positions of all sites follow the columns of a transform, for :func:`information`.
+    """Return derivatives of the Cartesian positions of all sites by the columns of a transform, for :func:`information`.
 
-    A change of the cell moves atoms too; here the cell is held, so that coordinates are what is asked about.
+    A change of the cell moves atoms too; here the cell is held, so that the result refers to coordinates.
     """
     place = {label: k for k, label in enumerate(spec.labels)}
     out = {}
@@ -174,7 +176,7 @@ def position_slopes(crystals: Mapping[str, Crystal], spec, transform: np.ndarray
 
 
 def _variance_without(along: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Variances of directions when a part of the unit information is taken away; infinite where nothing is left."""
+    """Return variances of directions if a part of the unit information is removed; infinite if nothing is left."""
     values, vectors = np.linalg.eigh(np.eye(len(part)) - part)
     left = along @ vectors
     lost = values < _LOST
@@ -184,5 +186,5 @@ def _variance_without(along: np.ndarray, part: np.ndarray) -> np.ndarray:
 
 
 def times_larger(ratio: float) -> str:
-    """``×2.5``, or ``∞`` for a ratio that is not finite."""
+    """Write a ratio as ``×2.5``, or ``∞`` if it is not finite."""
     return "∞" if not np.isfinite(ratio) else f"×{ratio:.2f}" if ratio < 100 else f"×{ratio:.0f}"

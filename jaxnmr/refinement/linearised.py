@@ -1,7 +1,7 @@
-"""The linear least-squares problem around a point, compressed once: what it says of uncertainties, for any subset (host).
+"""The linear least-squares problem around a point, compressed once: uncertainties for any subset of columns (host).
 
-Columns are scaled to unit length, ``[J, r]`` is compressed by QR, and the small triangle is decomposed by SVD:
-never the normal equations, whose condition number is the square of this one's.
+Columns are scaled to unit length, ``[J, r]`` is compressed by QR, and the small triangle is decomposed by SVD: normal
+equations are avoided, since their condition number is the square of this one.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 
 # singular values below this fraction of the largest are directions the data do not determine
 NULL_TOLERANCE = 1e-7
-# rows that are compressed at once: a tall matrix as a whole is slow with threads of LAPACK that wait for each other
+# rows compressed at once: QR of the whole tall matrix is slow, because threads of LAPACK wait for each other
 _ROWS = 256
 
 
 @dataclass(frozen=True)
 class Linearised:
-    """``min |r + J d|`` over the columns kept.
+    """The problem ``min |r + J d|`` over the selected columns.
 
     Attributes:
         triangle: ``(rows, columns)`` triangular factor of the scaled Jacobian.
-        rotated: ``(rows,)`` the residual in the same frame.
+        rotated: ``(rows,)`` residual in the same frame.
         norms: ``(columns,)`` lengths of the Jacobian's columns (1 for a column of zeros).
     """
 
@@ -42,7 +42,7 @@ class Linearised:
         return cls(triangle=r[:, :n], rotated=r[:, n], norms=norms)
 
     def subset(self, keep: np.ndarray) -> Linearised:
-        """The problem in some of the columns, the others held fixed."""
+        """Return the problem in some of the columns, the others held fixed."""
         return Linearised(self.triangle[:, keep], self.rotated, self.norms[keep])
 
     @cached_property
@@ -51,37 +51,37 @@ class Linearised:
 
     @cached_property
     def determined(self) -> np.ndarray:
-        """Which singular directions the data determine."""
+        """Mask of the singular directions that the data determine."""
         s = self.svd[1]
         return s > NULL_TOLERANCE * max(s.max(initial=0.0), 1e-300)
 
     def whitening(self) -> np.ndarray:
-        """``D`` ``(columns, rank)`` such that the columns of ``J D`` are orthonormal."""
+        """Return ``D`` ``(columns, rank)`` such that the columns of ``J D`` are orthonormal."""
         _, s, vt = self.svd
         keep = self.determined
         found = (vt[keep].T / s[keep]) / self.norms[:, None]
-        # what rounding leaves to a column that changes nothing would be an uncertainty of next to nothing
+        # rounding errors in a column without effect would look like a tiny uncertainty
         found[~self.triangle.any(axis=0)] = 0.0
         return found
 
     def minimum(self) -> np.ndarray:
-        """The step ``(columns,)`` to the minimum of the linear model; nothing along null directions."""
+        """Return the step ``(columns,)`` to the minimum of the linear model; zero along null directions."""
         return -self.whitening() @ (self.svd[0][:, self.determined].T @ self.rotated)
 
     def covariance(self) -> np.ndarray:
-        """``(JᵀJ)⁻¹`` on the determined directions, ``(columns, columns)``."""
+        """Return ``(JᵀJ)⁻¹`` on the determined directions, ``(columns, columns)``."""
         d = self.whitening()
         return d @ d.T
 
     def null_vectors(self) -> np.ndarray:
-        """Undetermined unit combinations of the scaled columns, ``(k, columns)``."""
+        """Return undetermined unit combinations of the scaled columns, ``(k, columns)``."""
         _, s, vt = np.linalg.svd(self.triangle, full_matrices=True)
         rank = int((s > NULL_TOLERANCE * max(s.max(initial=0.0), 1e-300)).sum())
         return vt[rank:]
 
 
 def _triangle(matrix: np.ndarray, rows: int) -> np.ndarray:
-    """Triangular factor of a matrix ``(m, n)``, from those of blocks of rows.
+    """Return the triangular factor of a matrix ``(m, n)``, from those of blocks of rows.
 
     Source: Demmel, Grigori, Hoemmen & Langou, SIAM J. Sci. Comput. 34, A206 (2012).
     """
@@ -94,12 +94,12 @@ def _triangle(matrix: np.ndarray, rows: int) -> np.ndarray:
 def null_sentences(
     problem: Linearised, names: Sequence[str], symmetric: Collection[str] = frozenset()
 ) -> tuple[str, ...]:
-    """Sentences that name what the data do not determine.
+    """Describe the combinations of parameters that the data do not determine.
 
     Args:
-        problem: in the columns of the names.
-        names: of the columns.
-        symmetric: quantities that may have no slope by symmetry.
+        problem: problem in the columns of the names.
+        names: names of the columns.
+        symmetric: quantities that may lack a slope by symmetry.
     """
     sentences = []
     for vector in problem.null_vectors():

@@ -1,9 +1,10 @@
 """The refinement loop on the device: stages, damping, acceptance on the true residual, bounds, stopping rules.
 
-One program holds the whole loop. Every turn linearises at the point of a trial, accepts it or not, and finds the next trial; a
-single linearisation serves as residuals of the trial and as derivatives of what follows. The loop ends by itself, after as many
-accepted steps as it was asked for, or when something that was planned has been outgrown, which only the host can mend; what it
-hands back is enough to go on from there. There is no callback in it, so that it can be vectorised, exported and kept.
+One program contains the whole loop. Every iteration linearises at a trial point, accepts or refuses it, and finds the
+next trial; a single linearisation provides the residuals of the trial and the derivatives for the next step. The loop
+ends by itself, after the requested number of accepted steps, or when a plan has become outdated, which only the host
+can renew; the outcome contains all that is needed to continue. There are no callbacks in it, so that it can be
+vectorised, exported and cached.
 """
 
 from __future__ import annotations
@@ -24,49 +25,49 @@ from ..typing import Array
 from .solvers import Rule
 from .subproblem import Compressed, Decomposed, compressed, decomposed
 
-# why a loop ended: it may go on, ...
+# reasons to end a loop: it may be continued, ...
 GOING, PAUSED, OUTGROWN = 0, 1, 2
 # ... or the last stage has ended, ...
 CONVERGED, FLAT, CREPT, STALLED, MAX_STEPS = 3, 4, 5, 6, 7
-# ... or there is no way on
+# ... or it cannot continue
 NO_DERIVATIVE, NOT_FINITE = 8, 9
 
-# what a trial is: the point itself, evaluated anew; a step; the last step of a stage
+# kinds of trial: the point itself, evaluated again; a step; the last step of a stage
 _HERE, _STEP, _LAST = 0, 1, 2
 
 LARGEST_DAMPING = 1e12
-# a minimum this close (in standard uncertainties, all parameters together) counts even when rounding or a
-# renewed peak window hides any further decrease
+# a minimum this close (in standard uncertainties, all parameters together) is accepted even if rounding or a renewed
+# peak window prevents any further decrease
 STALLED_BUT_CLOSE = 0.1
-# data without noise have a vanishing chi²: a fit a thousand times better than the uncertainties asks for no better
+# data without noise have a vanishing chi²: a fit a thousand times better than the uncertainties is good enough
 SMALLEST_GOF2 = 1e-6
-# a model with a kink (a variance held at zero, say) can creep forever: this many steps that together lower chi² by
-# less than such a distance would are an end, too
+# a model with a kink (a variance held at zero, say) can creep forever: stop if this many steps together lower chi² by
+# less than such a distance would
 FLAT_STEPS = 5
-# of chi² at the start, what makes scales and backgrounds go first
+# fraction of the initial chi² beyond which scales and backgrounds are refined first
 _MOST = 0.5
-# only the last stage needs to be exact; the others hand over
+# only the last stage must converge fully; this is the factor of tolerance for the others
 _HANDED_OVER = 10.0
 
-# an array of no dimensions, or a number of numpy's
+# a zero-dimensional array, or a NumPy scalar
 Number = Any
 
 HISTORY = 64
-"""Steps that one call can tell of, and so the most that it takes."""
+"""Number of steps recorded per call, and so the maximum per call."""
 
 _STAGES = 16
 
 
 class Course(NamedTuple):
-    """What stays the same in one refinement of ``n`` free numbers, in up to ``S`` stages.
+    """Constants of one refinement of ``n`` parameters in up to ``S`` stages.
 
     Attributes:
         offset, transform: parameters are ``offset + transform @ theta``.
         lower, upper: ``(n,)`` bounds of theta.
-        intensity: ``(n,)`` which numbers are scales and backgrounds.
-        masks: ``(S, n)`` what moves in each stage; ``limits`` ``(S,)`` accepted steps in it.
-        stages: how many of these there are.
-        tolerance, initial_damping: of the solver.
+        intensity: ``(n,)`` which parameters are scales and backgrounds.
+        masks: ``(S, n)`` which parameters move in each stage; ``limits`` ``(S,)`` maximum number of accepted steps.
+        stages: number of stages.
+        tolerance, initial_damping: options of the solver.
     """
 
     offset: Array
@@ -82,17 +83,17 @@ class Course(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Where a refinement of ``n`` numbers stands, and what it is about to try; enough to go on.
+    """Current state of a refinement of ``n`` parameters and its next trial; sufficient to continue.
 
     Attributes:
         theta: ``(n,)`` the last good point, with its ``chi2``, ``squares`` ``(terms,)`` and linearised ``problem``.
-        trial: ``(n,)`` the point to be tried, and of what ``kind`` it is.
-        predicted: decrease of chi² that the linear model expects there; ``shift`` of the parameters, the largest over its
-            standard uncertainty; ``distance`` of the minimum, in standard uncertainties with all parameters together.
-        opening: whether only scales and backgrounds move in this trial; ``opened`` whether they need to go first no more.
-        damping, grow: of the next trial, and how much faster it is to grow.
-        stage, count: number of the stage, and of steps accepted in it.
-        gains, gained: ``(FLAT_STEPS,)`` by how much the last steps lowered chi², and how many of them there are.
+        trial: ``(n,)`` next point to evaluate; ``kind`` its kind.
+        predicted: decrease of chi² expected from the linear model; ``shift`` largest parameter shift over its standard
+            uncertainty; ``distance`` to the minimum, in standard uncertainties with all parameters together.
+        opening: whether only scales and backgrounds move in this trial; ``opened`` whether they no longer need to go first.
+        damping, grow: damping of the next trial, and factor of its growth after a refusal.
+        stage, count: index of the stage, and number of steps accepted in it.
+        gains, gained: ``(FLAT_STEPS,)`` decreases of chi² by the last steps; ``gained`` their number.
         ended: one of the reasons above.
     """
 
@@ -117,11 +118,11 @@ class Point(NamedTuple):
 
 
 class History(NamedTuple):
-    """Steps of one call, one row each, of which ``rows`` are filled.
+    """Steps of one call, one row each; ``rows`` of them are filled.
 
     Attributes:
         stage, chi2, accepted, damping, shift, opening: ``(HISTORY,)`` as in `Point`, after the step.
-        squares: ``(HISTORY, terms)``; ``at_bound`` ``(HISTORY, n)`` which moving numbers are at a bound.
+        squares: ``(HISTORY, terms)``; ``at_bound`` ``(HISTORY, n)`` which moving parameters are at a bound.
     """
 
     rows: Array
@@ -136,14 +137,14 @@ class History(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What :func:`descend` returns.
+    """Result of :func:`descend`.
 
     Attributes:
-        point: where it stands now.
-        history: its steps.
-        start_chi2, start_squares: of the point where it started, when that was evaluated anew; otherwise NaN.
-        residuals, jacobian: of the last point that was tried.
-        evaluations: how many points that were.
+        point: current state.
+        history: steps taken.
+        start_chi2, start_squares: values at the starting point if it was evaluated again; otherwise NaN.
+        residuals, jacobian: residuals and Jacobian of the last trial.
+        evaluations: number of evaluated points.
     """
 
     point: Point
@@ -156,7 +157,7 @@ class Outcome(NamedTuple):
 
 
 def starting(theta: np.ndarray, terms: int) -> Point:
-    """A refinement of ``theta`` ``(n,)`` that has not begun (host)."""
+    """Return the initial state of a refinement of ``theta`` ``(n,)`` (host)."""
     n, number, whole = len(theta), np.float64, np.int32
     theta = np.asarray(theta, dtype=number)
     return Point(
@@ -169,14 +170,14 @@ def starting(theta: np.ndarray, terms: int) -> Point:
 
 
 def again(point: Point) -> Point:
-    """The same point with its objective changed: everything is evaluated anew (host)."""
+    """Return the state after a change of the objective: the point is to be evaluated again (host)."""
     return point._replace(trial=point.theta, kind=np.int32(_HERE), gained=np.int32(0), ended=np.int32(GOING))
 
 
 def evaluated(
     layout: Layout, rule: Rule, objective: Objective, offset, transform, theta
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals ``(m,)`` and Jacobian ``(m, n)`` at a point, by the program of the loop (host)."""
+    """Return residuals ``(m,)`` and Jacobian ``(m, n)`` at a point, using the program of the loop (host)."""
     n = len(theta)
     free = np.full(n, np.inf)
     course = Course(
@@ -188,7 +189,7 @@ def evaluated(
 
 
 def padded_stages(masks: Sequence[np.ndarray], limits: Sequence[int]) -> dict[str, Any]:
-    """``masks``, ``limits`` and ``stages`` of a `Course`, of one size for almost all numbers of stages (host)."""
+    """Return ``masks``, ``limits`` and ``stages`` of a `Course`, padded to a common number of stages (host)."""
     room = _STAGES * -(-len(masks) // _STAGES)
     spare = room - len(masks)
     return {
@@ -204,13 +205,13 @@ def _whole(value) -> Array:
 
 @compiled(kept=True, static_argnums=(0, 1))
 def descend(layout: Layout, rule: Rule, objective: Objective, course: Course, point: Point, most: Number) -> Outcome:
-    """Go on from a point, for at most ``most`` accepted steps; with 0 it is only evaluated.
+    """Continue from a point for at most ``most`` accepted steps; with 0 the point is only evaluated.
 
     Args:
-        layout: of the parameters.
-        rule: the step, as of `LevenbergMarquardt`.
-        objective: bound to what is refined.
-        course, point: see there.
+        layout: layout of the parameters.
+        rule: rule for the step, such as that of `LevenbergMarquardt`.
+        objective: objective bound for the free parameters.
+        course, point: see `Course` and `Point`.
         most: at most `HISTORY`.
     """
     shapes = jax.eval_shape(_linearised(layout), objective, course.offset, course.transform, point.theta)
@@ -230,14 +231,14 @@ def descend(layout: Layout, rule: Rule, objective: Objective, course: Course, po
 
 @lru_cache(maxsize=64)
 def _linearised(layout: Layout):
-    # traced once for its shapes and its values
+    # cached: traced once for both shapes and values
     return jax.jit(partial(linearised, layout))
 
 
 def _turn(layout, rule: Rule, objective: Objective, course: Course, outcome: Outcome, most) -> Outcome:
-    """Evaluate the trial, accept it or not, and choose the next one."""
+    """Evaluate the trial, accept or refuse it, and choose the next one."""
     old = outcome.point
-    # what follows is not to be merged with it, and calculated several times
+    # the barrier keeps this from being fused with what follows and computed several times
     made = jax.lax.optimization_barrier(_linearised(layout)(objective, course.offset, course.transform, old.trial))
     chi2 = made.residuals @ made.residuals
     problem = compressed(made.residuals, made.jacobian)
@@ -249,7 +250,7 @@ def _turn(layout, rule: Rule, objective: Objective, course: Course, outcome: Out
     problem = kept(good & smooth, problem, old.problem)
     new = old._replace(theta=theta, chi2=chi2_now, squares=squares, problem=problem)
 
-    # how far to trust the linear model, as of Nielsen, with tenfold instead of threefold relief when it was faithful
+    # damping after Nielsen, but with tenfold instead of threefold reduction after a faithful prediction
     accepted, refused = good & (old.kind == _STEP), ~good & (old.kind == _STEP)
     gain = jnp.minimum((old.chi2 - chi2) / jnp.maximum(old.predicted, 1e-300), 10.0)
     relieved = old.damping * jnp.maximum(0.1, 1.0 - (2.0 * gain - 1.0) ** 3)
@@ -264,10 +265,10 @@ def _turn(layout, rule: Rule, objective: Objective, course: Course, outcome: Out
         opened=old.opened | (accepted & ~old.opening),
     )  # fmt: skip
 
-    # stages and what ends them
+    # stages and their ends
     freedom = len(made.residuals) - jnp.sum(course.masks[old.stage])
     gof2 = jnp.maximum(new.chi2 / jnp.maximum(freedom, 1), SMALLEST_GOF2)
-    # what this step gained does not count: something may have to be planned again after it
+    # the gain of this step is not counted: a plan may have to be renewed after it
     flat = accepted & (old.gained >= FLAT_STEPS) & (jnp.sum(old.gains) < STALLED_BUT_CLOSE**2 * gof2)
     reason: Array = jnp.select(
         [last, flat, lost & (old.distance < STALLED_BUT_CLOSE), lost], [CONVERGED, FLAT, CREPT, STALLED], GOING
@@ -296,7 +297,7 @@ def _turn(layout, rule: Rule, objective: Objective, course: Course, outcome: Out
 
 
 def _stage_over(course: Course, point: Point, reason) -> Point:
-    """The point in the next stage, or the end, where there is a reason for it."""
+    """Go to the next stage, or to the end, if there is a reason."""
     over = reason != GOING
     ends = over & (point.stage >= course.stages - 1)
     onward = over & ~ends
@@ -313,14 +314,14 @@ def _stage_over(course: Course, point: Point, reason) -> Point:
 
 
 def _next_trial(rule: Rule, course: Course, point: Point, gof2) -> tuple[Point, Array]:
-    """Choose the next trial; a reason where the stage may take no more steps."""
+    """Choose the next trial; return a reason if the stage has no steps left."""
     bounds = course.lower, course.upper
     moving, free = held_at_bounds(point.problem, course.masks[point.stage], point.theta, *bounds)
     newton = free.step(0.0)
     distance = jnp.sqrt(jnp.maximum(free.predicted_decrease(newton), 0.0) / gof2)
     last = distance < course.tolerance * jnp.where(point.stage == course.stages - 1, 1.0, _HANDED_OVER)
-    # scales and backgrounds, where they alone remove most of the misfit of the start: until they fit, shapes and positions
-    # are changed to make peaks higher or lower
+    # scales and backgrounds first, if they alone remove most of the initial misfit: otherwise shapes and positions would be
+    # distorted to correct the heights of peaks
     these = moving & course.intensity
     some = ~point.opened & jnp.any(these) & jnp.any(these != moving)
     alone = jax.lax.cond(some, lambda: decomposed(point.problem, these), lambda: free)
@@ -344,7 +345,7 @@ def _next_trial(rule: Rule, course: Course, point: Point, gof2) -> tuple[Point, 
 
 
 def held_at_bounds(problem: Compressed, mask, theta, lower, upper) -> tuple[Array, Decomposed]:
-    """What moves, and the problem without parameters that sit at a bound and want to go further (traceable)."""
+    """Return which parameters move, and the problem without those at a bound that would cross it (traceable)."""
 
     n = len(theta)
     nothing = Decomposed(problem, jnp.zeros((n, n)), jnp.zeros(n), jnp.zeros((n, n)), jnp.zeros(n, bool))
@@ -372,7 +373,7 @@ def _no_history(n: int, terms: int, number) -> History:
 
 
 def _told(history: History, happened, old: Point, new: Point, accepted, course: Course) -> History:
-    """The history with a row for this turn, if something happened in it."""
+    """Add a row for this iteration if a step was accepted or abandoned."""
     at_bound = course.masks[old.stage] & ((new.theta <= course.lower) | (new.theta >= course.upper))
     row = (old.stage, new.chi2, accepted, new.damping, old.shift, old.opening, new.squares, at_bound)
     write = lambda column, value: column.at[history.rows].set(jnp.where(happened, value, column[history.rows]))

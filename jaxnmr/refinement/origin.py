@@ -1,4 +1,4 @@
-"""Origins that a space group leaves open: one coordinate is held for each direction in which a structure floats (host)."""
+"""Floating origins: one coordinate is held for each direction in which the space group leaves the origin free (host)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 from ..crystal import Crystal, atomic_numbers, polar_directions
 from ..objective import Objective, Parameters
 
-# parts of a translation that refined numbers cannot make, at which it counts as impossible
+# largest residual translation for which the refined parameters can still make a common shift
 _POSSIBLE = 1e-6
 
 
 def held_origins(
     objective: Objective, params: Parameters, masks: Sequence[np.ndarray]
 ) -> tuple[Parameters, list[np.ndarray]]:
-    """Parameters in which no structure floats as a whole.
+    """Fix coordinates such that no structure floats as a whole.
 
-    A common shift of all atoms along a polar axis changes nothing that is measured. Where refined coordinates could make one,
-    that of the heaviest atom with the largest share in it is held, and the spec says so.
+    A common shift of all atoms along a polar axis changes nothing that is measured. If refined coordinates could cause
+    one, the coordinate of the heaviest atom with the largest share in it is held, and the spec notes it.
 
     Args:
-        objective: for its structures.
-        params: with all free that any stage frees.
-        masks: ``(n_free,)`` by stage, which of them it moves.
+        objective: provides the structures.
+        params: parameters with all free that any stage frees.
+        masks: ``(n_free,)`` for each stage, which parameters it moves.
     """
     if any(term.sees_origin for term in objective.terms):
         return params, list(masks)
@@ -46,7 +46,7 @@ def held_origins(
 
 
 def _floating(objective: Objective, params: Parameters, phase: str, crystal: Crystal, direction: np.ndarray) -> str:
-    """The coordinate to hold, where refined numbers can shift all atoms along a direction; empty where they cannot."""
+    """Return the coordinate to hold if refined parameters can shift all atoms along a direction; otherwise ``""``."""
     spec = params.spec
     places = spec.layout.unflatten(np.arange(len(spec.labels)))[objective.phase_prefix(phase) + "xyz"]
     shift = np.zeros(len(spec.labels))
@@ -54,7 +54,7 @@ def _floating(objective: Objective, params: Parameters, phase: str, crystal: Cry
     numbers = np.linalg.lstsq(spec.transform, shift, rcond=None)[0]
     if np.linalg.norm(spec.transform @ numbers - shift) > _POSSIBLE:
         return ""
-    # of the coordinates that stand for themselves
+    # candidates: coordinates that are refined parameters themselves
     free = {int(pivot): k for k, pivot in enumerate(spec.free_pivots)}
     own = [(site, int(row)) for site in range(len(places)) for row in places[site] if int(row) in free]
     share = {row: abs(numbers[free[row]]) for _, row in own}
@@ -67,7 +67,7 @@ def _floating(objective: Objective, params: Parameters, phase: str, crystal: Cry
 
 
 def _written(direction: np.ndarray) -> str:
-    """A direction in square brackets, with its smallest number 1 where all are multiples of it."""
+    """Write a direction in square brackets, scaled so that its smallest component is 1."""
     least = np.abs(direction[np.abs(direction) > 1e-6]).min()
     numbers = direction / least * np.sign(direction[np.argmax(np.abs(direction) > 1e-6)])
     return "[" + " ".join(f"{round(float(n), 3):g}" for n in numbers) + "]"

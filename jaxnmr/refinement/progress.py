@@ -1,4 +1,4 @@
-"""Callbacks that show or keep what a refinement does."""
+"""Callbacks that display or log the steps of a refinement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .result import StepInfo
 
 
 def describe(info: StepInfo) -> str:
-    """One line about a step."""
+    """Describe a step in one line."""
     agreement = "  ".join(f"{term} {factor} {value:.3f} %" for term, factor, value in info.agreement())
     outcome = "" if info.accepted else "  (refused)"
     note = f"  {info.note}" if info.note else ""
@@ -25,7 +25,7 @@ def describe(info: StepInfo) -> str:
 
 @checked
 def progress(*, log: str | Path | None = None) -> Callable[[StepInfo], None]:
-    """A callback that prints one line per step to stderr and, on request, appends JSON lines to a file."""
+    """Make a callback that prints one line per step to stderr and, if requested, appends JSON lines to a file."""
     from rich.console import Console
 
     console = Console(file=sys.stderr, highlight=False, soft_wrap=True)

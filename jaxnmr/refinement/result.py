@@ -1,4 +1,4 @@
-"""What a refinement returns: the records that reports, plots and files are made from."""
+"""Results of a refinement: the records from which reports, plots and files are made."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepInfo:
-    """One solver step, as callbacks receive it.
+    """One solver step, as passed to callbacks.
 
     Attributes:
-        stage: index of the stage, from 0; ``stage_name`` for people.
+        stage: index of the stage, from 0; ``stage_name`` its name.
         step: index of the step within the refinement, from 1.
         chi2: sum of squared residuals of the whole objective after the step.
         accepted: whether the trial step was kept.
         damping: Levenberg-Marquardt damping (0 for an undamped Gauss-Newton step).
         shift_over_esd: largest parameter shift divided by its standard uncertainty.
         factors: agreement factors of curves after the step, per cent, by term and name: ``{"xrd": {"Rwp": 8.4}}``.
-        squares: sum of squared residuals of every term after the step, without weight and robust loss, by name.
+        squares: sum of squared residuals of each term after the step, without weight and robust loss, by name.
         seconds: wall time of the step.
-        n_free: number of free numbers in this stage.
-        note: anything unusual ("reflection list rebuilt", "bound reached: xrd/size[FAP]" ...), else "".
-        compile_seconds: of these seconds, those of a call that compiled the loop; 0 for steps that did not.
+        n_free: number of free parameters in this stage.
+        note: unusual events ("reflection list rebuilt", "bound reached: xrd/size[FAP]" ...), else "".
+        compile_seconds: part of ``seconds`` spent in calls that compiled the loop; 0 for other steps.
     """
 
     stage: int
@@ -52,7 +52,7 @@ class StepInfo:
     compile_seconds: float = 0.0
 
     def agreement(self) -> list[tuple[str, str, float]]:
-        """``(term, name of the factor, per cent)`` of every curve, in the order of the terms."""
+        """Return ``(term, name of the factor, per cent)`` of every curve, in the order of the terms."""
         return [(term, name, value) for term, of in self.factors.items() for name, value in of.items()]
 
 
@@ -65,21 +65,21 @@ class RefinementResult:
         message: a full sentence about the status.
         parameters: the refined parameters.
         crystals: refined crystals by phase name.
-        esds: standard uncertainty of every parameter, arrays like the values (0 where fixed). The residuals of every
-            pattern and spectrum are taken to be as uncertain as they turned out to be (its goodness of fit); those of
-            other terms as they claim. ``esds_scor`` multiplies by SCOR of each in addition.
-        covariance: of the flat physical vector ``parameters.flat``, with which the esds agree.
-        information: which term fixes which parameter.
-        statistics: agreement of every term, by name.
-        evidence: what every term shows of itself, by name; ``patterns`` and ``spectra`` are parts of it.
+        esds: standard uncertainty of every parameter, arrays like the values (0 if fixed). Uncertainties of patterns
+            and spectra are scaled by their goodness of fit; those of other terms are taken as stated. ``esds_scor``
+            multiplies by the SCOR of each in addition.
+        covariance: covariance of the flat physical vector ``parameters.flat``, consistent with the esds.
+        information: information of each term on each parameter.
+        statistics: agreement of each term, by name.
+        evidence: evidence of each term, by name; ``patterns`` and ``spectra`` are subsets.
         correlations: ``(name, name, coefficient)`` above the threshold, strongest first.
-        null_directions: sentences naming combinations of parameters the data do not determine.
+        null_directions: sentences naming combinations of parameters that the data do not determine.
         suggestions: ``(name, expected decrease of chi2)`` for fixed parameters, best first.
         steps: every step taken.
-        seconds: wall time; ``compile_seconds`` of it spent compiling.
-        weighted: true when a term has a weight other than 1, which makes the covariance conditional on it.
-        warnings: sentences the reader should see (non-positive displacements, bounds reached ...).
-        components: factors by which stated uncertainties were multiplied; only of refinements that estimated them.
+        seconds: wall time; ``compile_seconds`` the part spent compiling.
+        weighted: whether a term has a weight other than 1, which makes the covariance conditional on it.
+        warnings: warnings for the reader (non-positive displacements, bounds reached ...).
+        components: factors applied to stated uncertainties; only if the refinement estimated them.
     """
 
     status: str
@@ -114,18 +114,18 @@ class RefinementResult:
         return self.of_kind("spectrum")
 
     def of_kind(self, kind: str) -> dict[str, Any]:
-        """The evidence of one kind, by name of the term."""
+        """Return the evidence of one kind, by name of the term."""
         return {name: of for name, of in self.evidence.items() if of.kind == kind}
 
     def derived(self, name: str) -> list[tuple[Derived, float]]:
-        """Numbers that follow from the parameters of a term, with their standard uncertainties."""
+        """Return quantities derived from the parameters of a term, with their standard uncertainties."""
         place = {label: k for k, label in enumerate(self.parameters.labels)}
         covariance = np.asarray(self.covariance, dtype=float)
         return [(of, of.esd(place, covariance)) for of in self.evidence[name].derived()]
 
     @property
     def n_observations(self) -> int:
-        """Number of measured numbers in all terms; restraints and priors are not measured."""
+        """Number of measured values in all terms; restraints and priors are not measured."""
         return sum(s.n_observations for s in self.statistics.values() if s.measured)
 
     @property
@@ -135,12 +135,12 @@ class RefinementResult:
 
     @property
     def converged(self) -> bool:
-        """Whether a minimum was reached."""
+        """Return whether a minimum was reached."""
         return self.status == "converged"
 
     @property
     def crystal(self) -> Crystal:
-        """The refined crystal of a single-phase refinement."""
+        """Refined crystal of a single-phase refinement."""
         if len(self.crystals) != 1:
             raise KeyError(
                 f"{len(self.crystals)} phases were refined; use .crystals[name] with {sorted(self.crystals)}"
@@ -148,7 +148,7 @@ class RefinementResult:
         return next(iter(self.crystals.values()))
 
     def __repr__(self) -> str:
-        """The outcome in a few lines: how it ended, agreement factors, every refined value with its uncertainty."""
+        """Summarise the outcome: status, agreement factors, every refined value with its uncertainty."""
         count = self.n_restraints
         restraints = f", {counted(count, 'restraint')}" if count else ""
         lines = [

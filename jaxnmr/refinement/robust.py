@@ -1,4 +1,4 @@
-"""Uncertainties with robust losses: what observations with a bounded influence determine (host)."""
+"""Uncertainties with robust losses, from observations with bounded influence (host)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from ..objective import Loss, Objective
 
-# residuals that count less than half are named as discounted
+# residuals with a weight below this are counted as discounted
 _HALF = 0.5
-# of observations of which hardly any counts, the curvature says nothing
+# lower limit of the mean curvature, which is meaningless if hardly any observation counts
 _LEAST_CURVATURE = 0.05
 
 
@@ -19,13 +19,13 @@ _LEAST_CURVATURE = 0.05
 class RobustRows:
     """Residuals of one term with a robust loss.
 
-    With the influence ``psi`` of the loss an estimate has the covariance ``A^-1 B A^-1``, where a term adds ``mean(psi') J^T J``
-    to A and ``K² n/(n - p) mean(psi²) J^T J`` to B, ``K = 1 + p/n var(psi')/mean(psi')²`` with p the numbers it determines (P.
-    J. Huber, Robust Statistics, 1981, section 7.6).
+    With the influence ``psi`` of the loss an estimate has the covariance ``A^-1 B A^-1``, to which a term contributes
+    ``mean(psi') J^T J`` to A and ``K² n/(n - p) mean(psi²) J^T J`` to B, ``K = 1 + p/n var(psi')/mean(psi')²``, where
+    the term determines p parameters (P. J. Huber, Robust Statistics, 1981, section 7.6).
 
     Attributes:
         plain: ``(n,)`` residuals without the loss.
-        loss: their loss.
+        loss: the loss.
     """
 
     plain: np.ndarray
@@ -33,16 +33,16 @@ class RobustRows:
 
     @property
     def curvature(self) -> float:
-        """Mean of ``psi'``, no larger than for normal errors of the size that is claimed."""
+        """Mean of ``psi'``, at most that for normal errors of the stated size."""
         mean = float(np.mean(self.loss.curvature(self.plain)))
         return min(max(mean, _LEAST_CURVATURE), self.loss.normal_moments()[0])
 
     def scatter(self, determined: float, *, at_least_claimed: bool) -> float:
-        """How much more the residuals scatter than their rows of :func:`effective_rows` say.
+        """Return the ratio of the scatter of the residuals to that implied by their rows of :func:`effective_rows`.
 
         Args:
-            determined: the numbers that this term determines.
-            at_least_claimed: no less than normal errors of the size that is claimed would.
+            determined: number of parameters that this term determines.
+            at_least_claimed: whether the result is at least that for normal errors of the stated size.
         """
         count = len(self.plain)
         correction = 1.0 + determined / count * float(np.var(self.loss.curvature(self.plain))) / self.curvature**2
@@ -51,23 +51,23 @@ class RobustRows:
         return float(np.sqrt(max(influence, least) / self.curvature))
 
     def discounted(self) -> int:
-        """How many residuals count less than half."""
+        """Count the residuals weighted by less than half."""
         return int((self.loss.weights(self.plain) < _HALF).sum())
 
 
 def effective_rows(
     objective: Objective, residuals: np.ndarray, jacobian: np.ndarray, slices: Mapping[str, slice]
 ) -> tuple[np.ndarray, dict[str, RobustRows]]:
-    """A Jacobian whose rows stand for the information of observations with robust losses, and what is known of those.
+    """Return a Jacobian whose rows carry the information of observations with robust losses, and details of these terms.
 
     Args:
-        objective: with its losses.
+        objective: objective with its losses.
         residuals: ``(m,)`` with losses and weights.
-        jacobian: ``(m, n)`` of these residuals.
-        slices: by term, its rows.
+        jacobian: ``(m, n)`` Jacobian of these residuals.
+        slices: rows of each term.
 
     Returns:
-        ``(m, n)``, and by name of the terms with a loss.
+        ``(m, n)``, and `RobustRows` by name of the terms with a loss.
     """
     found: dict[str, RobustRows] = {}
     for term, loss, weight in zip(objective.terms, objective.losses, np.asarray(objective.weights), strict=True):

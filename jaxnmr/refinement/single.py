@@ -1,4 +1,4 @@
-"""`refine`: one refinement from its start to its result (host)."""
+"""`refine`: a single refinement from start to result (host)."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ def refine(
 ) -> RefinementResult:
     """Minimise an objective over its free parameters.
 
-    If scales and backgrounds alone would remove over half of the initial chi², they are refined first; the step's note says
-    so. Whatever else a rough start needs is said with ``stages``.
+    If scales and backgrounds alone would remove over half of the initial chi², they are refined first; the note of the
+    step says so. Anything else that a rough start needs is specified by ``stages``.
 
     Args:
-        objective: what to minimise.
-        params: starting values; without ``stages``, the parameters that are free in it are refined.
+        objective: function to minimise.
+        params: starting values; without ``stages``, their free parameters are refined.
         solver: `LevenbergMarquardt` (default) or `GaussNewton`.
-        stages: free groups of parameters one after the other. All share one compiled program.
-        callback: receives a `StepInfo` after every step.
+        stages: groups of parameters to free one after the other. All share one compiled program.
+        callback: called with a `StepInfo` after every step.
         checkpoint: JSON file that always holds the last good parameters.
-        throw: raise when the refinement does not converge; otherwise look at ``result.status``.
+        throw: raise if the refinement does not converge; otherwise check ``result.status``.
         correlation_threshold: report correlations above this.
-        suggest: work out which fixed parameter would help most.
-        weights: by default data count as their uncertainties say. ``"variance-components"`` multiplies the uncertainties of
-            every data set by a factor that its own residuals ask for, refines again, and repeats that until the factors
-            agree; ``result.components`` says what they are. Restraints, terms with another weight than 1 and terms with a
-            redundancy below 1 are left as they are. Of an objective with terms that count as their residuals say
-            (``xrd.by_residuals()``) this is done for those, without being asked for.
+        suggest: estimate which fixed parameters would improve the fit most.
+        weights: by default data are weighted by their stated uncertainties. ``"variance-components"`` multiplies the
+            uncertainties of every data set by a factor estimated from its residuals, refines again, and repeats this
+            until the factors are consistent; they are in ``result.components``. Restraints, terms with a weight other
+            than 1 and terms with a redundancy below 1 are unchanged. If terms are to be weighted by their own residuals
+            (``xrd.by_residuals()``), this is done for those terms without being requested.
 
     Returns:
-        The result, whatever the ending when ``throw`` is false.
+        The result; with ``throw=False`` whatever its status.
 
     Raises:
         PrecisionError: single precision.
-        ParameterError: nothing is free, parameters of another objective, or an unknown kind of weights.
-        DataError: fewer observations than parameters, or residuals that are not finite at the start.
-        ConvergenceError: no minimum was reached; the result is its ``result`` attribute.
+        ParameterError: nothing is free, the parameters belong to another objective, or the kind of weights is unknown.
+        DataError: there are fewer observations than parameters, or residuals are not finite at the start.
+        ConvergenceError: no minimum was reached; the result is the ``result`` attribute of the error.
     """
     if not 0.0 <= correlation_threshold <= 1.0:
         raise ParameterError(f"correlation_threshold is {correlation_threshold:g}; expected a number from 0 to 1")
@@ -90,7 +90,7 @@ def _once(
     suggest: bool,
     rescaled: frozenset[str] = frozenset(),
 ) -> RefinementResult:
-    """One refinement with the weights of the objective; ``rescaled`` are terms whose weights were found from residuals."""
+    """Refine once with the weights of the objective; ``rescaled`` are terms with weights estimated from residuals."""
     run = Descent(objective, params, solver, stages, callback, checkpoint)
     status, message = run.alone()
     result = run.result(

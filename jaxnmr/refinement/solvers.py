@@ -1,4 +1,4 @@
-"""The two step rules: our Levenberg-Marquardt, and Gauss-Newton through jaxopt."""
+"""Step rules: Levenberg-Marquardt, and Gauss-Newton by jaxopt."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from ..errors import ConventionError
 from ..typing import Array
 from .subproblem import Decomposed
 
-# of a linearised problem and a damping, a step of all its numbers (traceable)
+# from a linearised problem and a damping, the step of all parameters (traceable)
 Rule = Callable[[Decomposed, Array], Array]
 
 
 class Solver(Protocol):
-    """How a step follows from a linearised problem; acceptance, bounds and stages belong to the loop."""
+    """Rule that makes a step from a linearised problem; acceptance, bounds and stages are left to the loop."""
 
     @property
     def max_steps(self) -> int:
-        """Steps in each stage."""
+        """Maximum number of steps in each stage."""
         ...
 
     @property
     def tolerance(self) -> float:
-        """Converged when a step would be shorter than this many standard uncertainties."""
+        """Convergence limit: length of the step in standard uncertainties."""
         ...
 
     @property
     def initial_damping(self) -> float:
-        """Of the first step; 0 for a solver that does not damp."""
+        """Damping of the first step; 0 for a solver without damping."""
         ...
 
     @property
     def name(self) -> str:
-        """For reports and checkpoints."""
+        """Name for reports and checkpoints."""
         ...
 
     @property
     def rule(self) -> Rule:
-        """A function at the top level of a module: it is part of the compiled loop."""
+        """Function at module level, which is part of the compiled loop."""
         ...
 
 
@@ -62,10 +62,10 @@ class LevenbergMarquardt:
     """Dense, column-scaled Levenberg-Marquardt by singular value decomposition.
 
     Attributes:
-        max_steps: accepted steps in each stage.
+        max_steps: maximum number of accepted steps in each stage.
         tolerance: converged when the full Gauss-Newton step would be shorter than this many standard
             uncertainties, all parameters together.
-        initial_damping: relative to the unit-length columns.
+        initial_damping: damping of the first step, relative to the unit-length columns.
     """
 
     max_steps: int = 50
@@ -78,14 +78,14 @@ class LevenbergMarquardt:
 
     @property
     def rule(self) -> Rule:
-        """`damped_step`."""
+        """The function `damped_step`."""
         return damped_step
 
 
 @checked
 @dataclass(frozen=True)
 class GaussNewton:
-    """Gauss-Newton steps computed by ``jaxopt.GaussNewton``, damped only after a step was refused.
+    """Gauss-Newton steps computed by ``jaxopt.GaussNewton``, damped only after a refused step.
 
     Attributes: as for :class:`LevenbergMarquardt`.
     """
@@ -100,21 +100,21 @@ class GaussNewton:
 
     @property
     def rule(self) -> Rule:
-        """`jaxopt_step`."""
+        """The function `jaxopt_step`."""
         return jaxopt_step
 
 
 def damped_step(problem: Decomposed, damping: Array) -> Array:
-    """The Levenberg-Marquardt step."""
+    """Return the Levenberg-Marquardt step."""
     return problem.step(damping)
 
 
 def jaxopt_step(problem: Decomposed, damping: Array) -> Array:
-    """The same step by one iteration of ``jaxopt.GaussNewton``.
+    """Return the same step by one iteration of ``jaxopt.GaussNewton``.
 
-    jaxopt's own iteration neither checks that a step helps nor survives a NaN, and it cannot take a Jacobian. So it is handed
-    the *linear* problem ``y -> [r + J D y; sqrt(mu) S⁻¹ y]`` at ``y = 0``, with ``D`` chosen such that ``J D`` has orthonormal
-    columns: its conjugate gradients are then exact after one iteration.
+    jaxopt's own iteration neither checks that a step helps nor survives a NaN, and it cannot use a given Jacobian. So
+    it is passed the *linear* problem ``y -> [r + J D y; sqrt(mu) S⁻¹ y]`` at ``y = 0``, with ``D`` chosen such that
+    ``J D`` has orthonormal columns: its conjugate gradients are then exact after one iteration.
     """
     inverse = jnp.where(problem.determined, 1.0 / jnp.where(problem.determined, problem.values, 1.0), 0.0)
     orthonormal = jnp.where(problem.determined, problem.left, 0.0)
@@ -130,7 +130,7 @@ def _linear_residual(y, residuals, orthonormal, ridge):
 
 
 def _jaxopt():
-    # jaxopt is no longer maintained and says so on import; it is needed here only
+    # jaxopt is no longer maintained and warns about it on import; it is needed here only
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         import jaxopt

@@ -1,4 +1,4 @@
-"""`Stage`: what a refinement frees, one group of parameters after the other (host)."""
+"""`Stage`: groups of parameters that a refinement frees one after the other (host)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..objective import Parameters
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a refinement, by what it frees; stages add up.
+    """One stage of a refinement, with the parameters it frees; stages are cumulative.
 
     Attributes:
         free: names or patterns to free from this stage on.
         fix: names or patterns to fix again.
-        name: for reports.
-        max_steps: at most this many steps here; the solver's limit by default.
+        name: name for reports.
+        max_steps: maximum number of steps in this stage; the solver's limit by default.
     """
 
     free: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Stage:
 
 
 def masked(params: Parameters, stages: Sequence[Stage]) -> tuple[Parameters, list[np.ndarray]]:
-    """Parameters with everything free that any stage frees, and per stage which of it moves.
+    """Return parameters with everything free that any stage frees, and for each stage a mask of what moves.
 
     Raises:
         ParameterError: nothing is free, or nothing in one of the stages.
@@ -54,7 +54,7 @@ def masked(params: Parameters, stages: Sequence[Stage]) -> tuple[Parameters, lis
         flags.append(current.spec.free.copy())
     if flags:
         union = np.any(flags, axis=0)
-        # what was moved off a point of symmetry when it was freed stays where it is now
+        # parameters moved off a point of symmetry when freed keep their new values
         spec = params.spec.changed(free=union, notes=current.spec.notes)
         params, masks = current.replace(spec=spec), [flag[union] for flag in flags]
     else:

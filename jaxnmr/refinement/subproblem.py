@@ -1,8 +1,8 @@
 """The linear least-squares problem around a point, compressed to a small triangle and solved on the device.
 
-Columns are scaled to unit length. Where they are far from dependent the triangle is the Cholesky factor of their normal
-equations, which costs half of a QR decomposition and vectorises; where they are not, it is that of a QR decomposition, for the
-condition number of normal equations is the square of this problem's.
+Columns are scaled to unit length. If they are far from linearly dependent, the triangle is the Cholesky factor of the
+normal equations, which costs half of a QR decomposition and can be vectorised; otherwise it comes from a QR
+decomposition, since the condition number of normal equations is the square of that of this problem.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from jax.custom_batching import custom_vmap
 from ..typing import Array
 from .linearised import NULL_TOLERANCE
 
-# steps from normal equations agree with those of QR to 1e-6 where the smallest singular value is above this part of the largest
+# steps from normal equations agree with those of QR to 1e-6 if the smallest singular value exceeds this fraction of the largest
 LEAST_CONDITION = 1e-4
 
 
 class Compressed(NamedTuple):
-    """``min |r + J d|²`` in ``n`` numbers.
+    """The problem ``min |r + J d|²`` in ``n`` parameters.
 
     Attributes:
         triangle: ``(n, n)`` triangular factor of the Jacobian with columns of unit length.
-        rotated: ``(n,)`` the part of the residuals that its columns span.
+        rotated: ``(n,)`` projection of the residuals on its columns.
         norms: ``(n,)`` lengths of the columns of the Jacobian, 1 for a column of zeros.
     """
 
@@ -35,10 +35,10 @@ class Compressed(NamedTuple):
 
 
 class Decomposed(NamedTuple):
-    """A compressed problem in some of its numbers, the others held.
+    """A compressed problem in some of its parameters, the others held.
 
     Attributes:
-        problem: with columns of zeros for those that are held.
+        problem: problem with zero columns for held parameters.
         left, values, right: its singular value decomposition ``left @ diag(values) @ right``.
         determined: ``(n,)`` which singular directions the data determine.
     """
@@ -50,28 +50,28 @@ class Decomposed(NamedTuple):
     determined: Array
 
     def along(self, gain: Array) -> Array:
-        """The step that has these components along the singular directions; nothing along those that are not determined."""
+        """Return the step with these components along the singular directions; zero along undetermined ones."""
         return (self.right.T @ jnp.where(self.determined, gain, 0.0)) / self.problem.norms
 
     def step(self, damping: Array | float) -> Array:
-        """Levenberg-Marquardt step ``(n,)``; Gauss-Newton for ``damping = 0``."""
+        """Return the Levenberg-Marquardt step ``(n,)``; Gauss-Newton for ``damping = 0``."""
         values = jnp.where(self.determined, self.values, 1.0)
         return -self.along(values / (values**2 + damping) * (self.left.T @ self.problem.rotated))
 
     def predicted_decrease(self, step: Array) -> Array:
-        """Decrease of ``|r|²`` that the linear model predicts for a step."""
+        """Return the decrease of ``|r|²`` that the linear model predicts for a step."""
         before = self.problem.rotated
         after = before + self.problem.triangle @ (step * self.problem.norms)
         return before @ before - after @ after
 
     def esd(self) -> Array:
-        """``(n,)`` standard uncertainties for residuals as uncertain as they claim."""
+        """Return standard uncertainties ``(n,)`` for residuals as uncertain as stated."""
         inverse = jnp.where(self.determined, 1.0 / jnp.where(self.determined, self.values, 1.0), 0.0)
         return jnp.linalg.norm(self.right.T * inverse, axis=1) / self.problem.norms
 
 
 def decomposed(problem: Compressed, moving: Array) -> Decomposed:
-    """The problem in the numbers ``(n,)`` that move (traceable)."""
+    """Restrict the problem to the moving parameters ``(n,)`` (traceable)."""
     problem = problem._replace(triangle=jnp.where(moving, problem.triangle, 0.0))
     left, values, right = jnp.linalg.svd(problem.triangle, full_matrices=False)
     return Decomposed(problem, left, values, right, values > NULL_TOLERANCE * jnp.maximum(values[0], 1e-300))
@@ -88,10 +88,10 @@ def compressed(residuals: Array, jacobian: Array) -> Compressed:
 
 
 def _by_cholesky(normal: Array, slope: Array) -> tuple[Array, Array, Array]:
-    """Triangle and rotated residuals, and whether they are good enough."""
+    """Return triangle and rotated residuals, and whether they are accurate enough."""
     lower = jnp.linalg.cholesky(normal)
     inverse = jax.scipy.linalg.solve_triangular(lower, jnp.eye(len(slope), dtype=slope.dtype), lower=True)
-    # of norms that are no smaller than the largest singular values
+    # from Frobenius norms, which are upper bounds of the largest singular values
     condition = 1.0 / (jnp.linalg.norm(lower) * jnp.linalg.norm(inverse))
     return lower.T, inverse @ slope, jnp.isfinite(condition) & (condition > LEAST_CONDITION)
 
@@ -111,7 +111,7 @@ def _or_by_qr(well, triangle, rotated, jacobian, residuals, norms):
 
 @_or_by_qr.def_vmap
 def _all_by_qr(axis_size, batched, well, triangle, rotated, jacobian, residuals, norms):
-    """Vectorised, a branch costs all problems what it costs one: it is taken only when one of them needs it."""
+    """Branch once for all problems: a vectorised branch would cost each a QR, even if none needs it."""
     each = lambda array, is_batched: array if is_batched else jnp.broadcast_to(array, (axis_size, *array.shape))
     well, triangle, rotated, *rest = map(each, (well, triangle, rotated, jacobian, residuals, norms), batched)
 

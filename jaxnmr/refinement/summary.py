@@ -1,4 +1,4 @@
-"""From the last point of a refinement to everything a report needs (host)."""
+"""Summary of a refinement: the full result from its last point (host)."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def summarise(
     visited: tuple[str, ...] = (),
     rescaled: frozenset[str] = frozenset(),
 ) -> RefinementResult:
-    """Build the result; ``active`` marks the refined numbers of the last stage, ``visited`` says what was seen on the way.
+    """Build the result; ``active`` marks the parameters of the last stage, ``visited`` are notes on the course.
 
-    ``rescaled`` are the terms whose weights were found from their residuals, serial correlation included: it is part of what
-    their uncertainties say then, and of all that follows from them.
+    ``rescaled`` are the terms whose weights were estimated from their residuals including serial correlation, which is
+    then part of their uncertainties and of all that follows from them.
 
-    Derivatives come from the program of the loop, which is compiled for the solver's ``rule``.
+    Derivatives come from the program of the loop, compiled for the solver's ``rule``.
     """
     params = objective.in_range(params)
     spec, offset = params.spec, params.offset()
 
     def linearise(theta):
         r, jacobian = evaluated(spec.layout, rule, objective, offset, spec.transform, theta)
-        # a derivative that is not finite says nothing: its parameter counts as undetermined
+        # a parameter with a non-finite derivative counts as undetermined
         return r, np.where(np.isfinite(jacobian).all(axis=0), jacobian, 0.0)
 
     lower, upper = params.theta_bounds()
@@ -132,10 +132,10 @@ def summarise(
 
 
 def doubts_of_derived(evidence: Mapping[str, Evidence], labels: Sequence[str], covariance: np.ndarray) -> list[str]:
-    """Sentences about what follows from parameters and cannot be, each with its value and standard uncertainty.
+    """Report impossible derived quantities, each with its value and standard uncertainty.
 
     Args:
-        evidence: of every term.
+        evidence: evidence of all terms.
         labels: names of the rows of ``covariance``, ``(values, values)``.
     """
     place = {label: k for k, label in enumerate(labels)}
@@ -150,7 +150,7 @@ def _as_stated(name: str) -> str:
     )
 
 
-# from this correlation on, a wavelength and a cell are one parameter
+# from this correlation on, a wavelength and a cell are effectively one parameter
 _ONE = 0.99
 
 
@@ -178,7 +178,7 @@ def _correlations(problem: Linearised, names, threshold: float) -> tuple[tuple[s
 
 
 def _wavelength_with_cell(correlations) -> tuple[str, ...]:
-    """Of a wavelength and a cell that are refined together without another pattern that tells one of them."""
+    """Warn about a wavelength and a cell refined together without another pattern to separate them."""
     for a, b, r in correlations:
         quantities = {name.partition("[")[0].rpartition("/")[2] for name in (a, b)}
         if quantities == {"wavelength", "cell"} and abs(r) >= _ONE:
@@ -193,13 +193,13 @@ def _wavelength_with_cell(correlations) -> tuple[str, ...]:
 def _suggestions(
     objective, params: Parameters, rule: Rule, inside, jacobian, r, most: int = 8
 ) -> tuple[tuple[str, float], ...]:
-    """Expected decrease of chi² on freeing each fixed direction along with those refined now.
+    """Return the expected decrease of chi² on freeing each fixed direction in addition to those refined now.
 
-    The columns of fixed parameters come from the compiled Jacobian, as many at a time as it was compiled for.
+    The columns of fixed parameters come from the compiled Jacobian, in batches of the width it was compiled for.
     """
     spec = params.spec
     terms = tuple(t.differentiable(params.labels) for t in objective.terms)
-    # the loop is compiled already, where all it needs are other columns
+    # the loop is already compiled and can be reused if only other columns are needed
     known = all(new is old for new, old in zip(terms, objective.terms, strict=True))
     linearise = partial(evaluated, spec.layout, rule) if known else partial(residuals_and_jacobian, spec.layout)
     objective = objective.replace(terms=terms)
@@ -221,7 +221,7 @@ def _suggestions(
             if not np.isfinite(length) or length == 0:
                 continue
             new = column - basis @ (basis.T @ column)
-            # a column the free ones already span tells nothing
+            # a column already spanned by the free ones adds no information
             if np.linalg.norm(new) < 1e-3 * length:
                 continue
             slope = float(new @ remaining)
@@ -236,14 +236,14 @@ def _suggestions(
 
 
 def _not_beside_a_cell(params: Parameters) -> set[int]:
-    """Numbers of the wavelengths, where a cell is refined: a pattern knows the ratio of the two only."""
+    """Return indices of wavelengths if a cell is refined: a pattern determines only their ratio."""
     if not any(name.partition("[")[0].rpartition("/")[2] == "cell" for name in params.moved_names):
         return set()
     return {k for k, label in enumerate(params.labels) if label.partition("[")[0].endswith("/wavelength")}
 
 
 def _packed(objective: Objective, spec, fixed) -> Iterator[dict[int, int]]:
-    """Fixed directions by the column of the Jacobian that each may stand in, as many at a time as there are columns."""
+    """Assign fixed directions to suitable columns of the Jacobian, as many at a time as there are columns."""
     width = spec.transform.shape[1]
     waiting = [(k, objective.columns_for(spec, spec.along([k])[:, 0])) for k in fixed]
     waiting = sorted((pair for pair in waiting if len(pair[1])), key=lambda pair: len(pair[1]))

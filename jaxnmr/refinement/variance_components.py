@@ -1,13 +1,13 @@
-"""Variance components: how large the uncertainties of every data set are, told by how well all of them agree (host).
+"""Variance components: the scale of the uncertainties of every data set, estimated from residuals (host).
 
-Uncertainties of data sets of different kinds are stated by different people; their ratio decides which of them a joint
-refinement believes. Where a data set has redundancy, its own residuals say how large its uncertainties really were:
-``s² = chi²/r`` with the redundancy ``r = n - tr(C F)``, the number of residuals less the refined numbers that the set
+Uncertainties of different kinds of data come from different sources; their ratio decides the balance of a joint
+refinement. If a data set has redundancy, its own residuals show how large its uncertainties really are:
+``s² = chi²/r`` with the redundancy ``r = n - tr(C F)``, the number of residuals less the number of parameters that the set
 determines. Uncertainties are multiplied by s, everything is refined again, and so on until nothing changes: for normal
 errors these are the estimates of restricted maximum likelihood.
 
-Residuals of patterns and spectra are not independent. Those of one sign in a row count as one observation (`statistics.scor`),
-as they do for standard uncertainties: their factors are ``s SCOR``.
+Residuals of patterns and spectra are not independent. Consecutive residuals of equal sign count as one observation
+(`statistics.scor`), as they do for standard uncertainties: their factors are ``s SCOR``.
 
 Source: W. Foerstner, Z. Vermessungswesen 104, 149 (1979); D. A. Harville, J. Am. Stat. Assoc. 72, 320 (1977).
 """
@@ -28,9 +28,9 @@ from .stages import Stage
 from .variance_report import VarianceComponent, VarianceComponents
 
 _MOST_ROUNDS = 12
-# factors that change by less than this part of their own uncertainty are found
+# factors that change by less than this fraction of their own uncertainty have converged
 _STEADY = 0.05
-# smaller residuals than this are a sign of data without noise, not of uncertainties that were overstated
+# smaller factors indicate data without noise rather than overstated uncertainties
 _SMALLEST = 1e-2
 _REDUNDANT = 1.0
 _NOT_ASKED = "it was not asked for"
@@ -38,18 +38,18 @@ _NOT_ASKED = "it was not asked for"
 
 @checked
 def variance_components(fit: RefinementResult, terms: Sequence[str] | None = None) -> VarianceComponents:
-    """What the residuals of a fit say of the uncertainties of every data set; one round of the estimation.
+    """Estimate the scale of the uncertainties of every data set from the residuals of a fit; one round of the estimation.
 
-    The fit was made with weights of its own; `refine` with ``weights="variance-components"`` repeats it with those found here
-    until they agree.
+    The fit was made with given weights; `refine` with ``weights="variance-components"`` repeats it with the estimated ones
+    until they are consistent.
 
     Args:
-        fit: a result.
-        terms: names of the terms to estimate; by default all data with the weight 1, or with one found here before. Restraints
-            and priors are knowledge from elsewhere and stay as they are, unless they are named.
+        fit: result of a refinement.
+        terms: names of the terms to estimate; by default all data with the weight 1, or with one estimated before.
+            Restraints and priors are prior knowledge and not changed, unless they are named.
 
     Raises:
-        ParameterError: a name that is no term, or a term with a robust loss.
+        ParameterError: a name is not that of a term, or a term has a robust loss.
     """
     before = () if fit.components is None else [of.name for of in fit.components.components if of.estimated]
     return _estimated(fit, _eligible(fit, terms, before))
@@ -65,12 +65,12 @@ def refine_with_components(
     callback: Callback | None,
     suggest: bool,
 ) -> RefinementResult:
-    """Refine, estimate the factors, and refine again until they agree; see `jaxnmr.refine`.
+    """Refine, estimate the factors, and refine again until they are consistent; see `jaxnmr.refine`.
 
     Args:
-        refine: one refinement, with the weights of the objective that it is called with.
-        objective, params, stages, callback, suggest: as of `jaxnmr.refine`.
-        terms: which to estimate; all data by default.
+        refine: performs one refinement, with the weights of the objective passed to it.
+        objective, params, stages, callback, suggest: as for `jaxnmr.refine`.
+        terms: terms to estimate; all data by default.
     """
     steps: list[StepInfo] = []
 
@@ -101,7 +101,7 @@ def refine_with_components(
             abs(new.factor - old.factor) <= _STEADY * new.esd
             for new, old in zip(found.components, before.components, strict=True)
         )
-    # what was used, not what would be used next
+    # report the factors used, not those for the next round
     used = found if before is None else before
     used = replace(used, rounds=rounds, converged=steady or not fit.converged)
     return replace(
@@ -115,7 +115,7 @@ def refine_with_components(
 
 
 def _asked(fit: RefinementResult, terms: Sequence[str]) -> dict[str, str]:
-    """As :func:`_eligible`, of terms that were made to count as their residuals say."""
+    """Do as :func:`_eligible`, for terms to be weighted by their own residuals."""
     why = _eligible(fit, None, terms)
     for name in why:
         if name not in terms:
@@ -126,7 +126,7 @@ def _asked(fit: RefinementResult, terms: Sequence[str]) -> dict[str, str]:
 
 
 def _eligible(fit: RefinementResult, terms: Sequence[str] | None = None, before: Sequence[str] = ()) -> dict[str, str]:
-    """By name of the term why it is left as it is; nothing for those that are estimated, such as those that were ``before``."""
+    """Return why each term is left unchanged; empty for those to be estimated, including those estimated ``before``."""
     objective = fit.objective
     names = [t.name for t in objective.terms]
     unknown = sorted(set(terms or ()) - set(names))

@@ -10,16 +10,16 @@ from ..units import format_esd
 
 @dataclass(frozen=True)
 class VarianceComponent:
-    """What the residuals of one term say of its uncertainties.
+    """Estimated scale of the uncertainties of one term.
 
     Attributes:
-        name: of the term.
+        name: name of the term.
         n_observations: number of its residuals.
-        redundancy: those less the refined numbers that the term determines.
-        serial: factor for serial correlation, 1 for data that are no curve.
-        factor: what its stated standard uncertainties are multiplied by.
-        esd: standard uncertainty of the factor, ``factor serial/sqrt(2 redundancy)``; 0 of terms that were left as they are.
-        why: why a term was left as it is, or nothing.
+        redundancy: number of residuals less the number of parameters that the term determines.
+        serial: factor for serial correlation; 1 for data other than curves.
+        factor: factor applied to its stated standard uncertainties.
+        esd: standard uncertainty of the factor, ``factor serial/sqrt(2 redundancy)``; 0 for terms left unchanged.
+        why: why a term was left unchanged, or ``""``.
     """
 
     name: str
@@ -32,7 +32,7 @@ class VarianceComponent:
 
     @property
     def estimated(self) -> bool:
-        """Whether the factor was estimated."""
+        """Return whether the factor was estimated."""
         return not self.why
 
 
@@ -42,7 +42,7 @@ class VarianceComponents:
 
     Attributes:
         components: one per term.
-        rounds: how often everything was refined again with new factors.
+        rounds: number of refinements with new factors.
         converged: whether the factors had stopped changing.
     """
 
@@ -51,11 +51,11 @@ class VarianceComponents:
     converged: bool = True
 
     def __getitem__(self, name: str) -> VarianceComponent:
-        """The component of a term."""
+        """Return the component of a term."""
         return {of.name: of for of in self.components}[name]
 
     def sentences(self) -> tuple[str, ...]:
-        """What a reader must know: terms that could not be estimated, factors that did not settle."""
+        """Warn about terms that could not be estimated and factors that did not converge."""
         out = [
             f"Uncertainties of {of.name!r} are taken as stated: {of.why}."
             for of in self.components
@@ -66,7 +66,7 @@ class VarianceComponents:
         return tuple(out)
 
     def __str__(self) -> str:
-        """A table: how many residuals, how redundant, and what uncertainties were multiplied by."""
+        """Return a table of residuals, redundancy and factors of uncertainties."""
         factor = lambda of: format_esd(of.factor, of.esd) if of.estimated else f"{of.factor:.4g}, left: {of.why}"
         rows = [
             (of.name, of.n_observations, f"{of.redundancy:.1f}", f"{of.serial:.2f}", factor(of))

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from ..energy import EnergyModel
 
 
-def _file_or_name(table: Table, key: str, default: Any = REQUIRED) -> Path | str:
+def file_or_name(table: Table, key: str, default: Any = REQUIRED) -> Path | str:
+    """The name of a potential, or a file of parameters."""
     text = table.text(key)
-    return table.path(key) if text.endswith(".json") or os.sep in text or "/" in text else text
+    return table.path(key) if text.endswith((".json", ".safetensors")) or os.sep in text or "/" in text else text
 
 
 def _one_error(table: Table, key: str, default: Any = REQUIRED) -> dict[str, float]:
@@ -42,7 +43,7 @@ class EnergySpec(Spec):
 
     name: str = key(plain_name, "energy")
     model: Path | str = required(
-        _file_or_name, '"chgnet-r2scan"', 'also "chgnet-0.3.0", "bks", "chik", or a JSON file of a pair potential'
+        file_or_name, '"chgnet-r2scan"', 'also "chgnet-0.3.0", "bks", "chik", or a JSON file of a pair potential'
     )
     phase: str = key(phase_of, None, '"quartz"', help="when there are several", why="energies are those of structures")
     error_ev: dict[str, float] | None = key(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..models import TensorModel
 
 
-def _file_or_name(table: Table, key: str, default: Any = REQUIRED) -> Path | str:
+def file_or_name(table: Table, key: str, default: Any = REQUIRED) -> Path | str:
     """A plain word is a name, unless there is a file of that name."""
     text, file = table.text(key), table.path(key)
     plain = not (Path(text).suffix or os.sep in text or "/" in text or "$" in text)
@@ -32,7 +32,7 @@ def _phase(table: Table, key: str, default: Any = REQUIRED) -> str | None:
 class ModelSpec(Spec):
     """One ``[[model]]``: a file, or the name of a model that comes with the package."""
 
-    path: Path | str = required(_file_or_name, '"silica-29si"', "a file, or the name of a model that comes with jaxnmr")
+    path: Path | str = required(file_or_name, '"silica-29si"', "a file, or the name of a model that comes with jaxnmr")
     phase: str | None = key(_phase, None, '"quartz"', "whose tensors it predicts; those of every phase when left out")
     member: int | None = key(
         Table.integer, None, "0", "one network of an ensemble: cheaper, but without uncertainty of its own"

@@ -52,7 +52,8 @@ class AtomSpec(Spec):
         return b_to_u(self.b_iso) if self.b_iso is not None else 0.01 if self.u_iso is None else self.u_iso
 
 
-def _by_number(table: Table, name: str, default: Any = REQUIRED) -> int:
+def by_number(table: Table, name: str, default: Any = REQUIRED) -> int:
+    """A number from 1 on."""
     return table.integer(name, minimum=1)
 
 
@@ -70,7 +71,8 @@ class StructureSpec(Spec):
             raise table.error("sites is empty: a structure needs at least one")
 
 
-def _structure(table: Table, name: str, default: Any = REQUIRED, *, of: type[StructureSpec]) -> StructureSpec | None:
+def typed_in(table: Table, name: str, default: Any = REQUIRED, *, of: type[StructureSpec]) -> StructureSpec | None:
+    """A structure that is typed in, where no file is named."""
     inline = any([table.has(key) for key in ("cell", "sites")])
     if inline and table.has("file"):
         raise table.error(
@@ -92,7 +94,7 @@ class PhaseSpec(Spec):
         Table.path, None, '"FAP.cif"', "CIF or another structure file; or give cell, spacegroup and sites", shown=True
     )
     entry: str | int | None = key(
-        either(int, _by_number, Table.text), None, '"FAP"',
+        either(int, by_number, Table.text), None, '"FAP"',
         help="which data block or phase, by name or number, when the file has several",
     )  # fmt: skip
     species: dict[str, str] = key(
@@ -103,11 +105,11 @@ class PhaseSpec(Spec):
         each=Table.text,
     )
     spacegroup: str | int | None = key(
-        either(int, _by_number, Table.text), None, '"P 63/m"',
+        either(int, by_number, Table.text), None, '"P 63/m"',
         help='or its number; "F d -3 m:2" where there are two origins, "hall: -P 6c" as a Hall symbol. Beside a CIF or SHELX '
         "file only where the file leaves the origin open or contradicts itself",
     )  # fmt: skip
-    structure: StructureSpec | None = key(_structure, None, of=StructureSpec)
+    structure: StructureSpec | None = key(typed_in, None, of=StructureSpec)
 
     @property
     def inline(self) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ def _unordered(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[
     return table.inner(table.where, {name: pairs}).ranges(name)
 
 
-def _pairs(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[float, float], ...]:
+def pairs_of(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[float, float], ...]:
     """Pairs of quantum numbers, which are not ordered as ranges are."""
     if not table.has(name):
         return default
@@ -59,7 +59,8 @@ def _pairs(table: Table, name: str, default: Any = REQUIRED) -> tuple[tuple[floa
     return tuple(table.inner(table.where, {name: pair}).numbers(name, count=2) for pair in pairs)
 
 
-def _transitions(table: Table, name: str, default: Any = REQUIRED) -> Transitions:
+def transitions_of(table: Table, name: str, default: Any = REQUIRED) -> Transitions:
+    """Which transitions a spectrum shows, in a word."""
     return table.text(name, default, choices=get_args(Transitions))
 
 
@@ -113,7 +114,7 @@ class SiteSpec(Spec):
     )
     shielding_spread_ppm: float | None = key(Table.number, None, "5.0", "the same")
     transitions: Transitions | tuple[tuple[float, float], ...] | None = key(
-        either((str, type(None)), _transitions, _pairs), None, '"central"', "of this site alone",
+        either((str, type(None)), transitions_of, pairs_of), None, '"central"', "of this site alone",
     )  # fmt: skip
     satellites: SatellitesSpec | None = key(
         part, None, "{ gaussian_hz = 400.0 }", of=SatellitesSpec,
@@ -243,7 +244,7 @@ class SpectrumSpec(Spec):
     mas_hz: float = key(Table.number, 0.0, "12500.0", "left out: a static spectrum; inf: no sidebands", shown=True)
     rotor_angle_deg: float | None = key(Table.number, None, "54.7356")
     transitions: Transitions | tuple[tuple[float, float], ...] = key(
-        either((str, type(None)), _transitions, _pairs), "central", shown=True,
+        either((str, type(None)), transitions_of, pairs_of), "central", shown=True,
         help='"satellites", "all", or pairs [[0.5, -0.5], [1.5, 0.5]]',
     )  # fmt: skip
     integration_density: int | None = key(Table.integer, None, "90", "chosen when left out", minimum=2)

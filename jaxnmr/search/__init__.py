@@ -1,4 +1,4 @@
-"""Many refinements in one call, of one structure from many starts or of many candidates; structures at rest in an energy."""
+"""Many refinements in one call, from many starts or of many candidates; series; relaxation in an energy."""
 
 from typing import TYPE_CHECKING
 

@@ -1,10 +1,10 @@
-"""Many refinements at once: their loops run in batches, spread over all devices (host).
+"""Batched refinements: many refinement loops at once, spread over all devices (host).
 
-Every refinement is the loop of :func:`jaxnmr.refine` itself, with its own damping, acceptance, bounds, plans and ending. One
-compiled program runs the loops of a batch until each of them has ended or wants something of the host: the batch axis is
-sharded over devices, and every device takes its share, one problem on a processor core (vectorised, empty places of a pattern's
-layout could no longer be skipped: 2.5 times slower), many at once on an accelerator. A refinement that has ended makes room for
-the next one.
+Every refinement runs the loop of :func:`jaxnmr.refine` itself, with its own damping, acceptance, bounds, plans and
+ending. One compiled program runs the loops of a batch until each of them has ended or needs the host: the batch axis is
+sharded over devices, and every device takes its share, one problem at a time on a CPU core (vectorised, empty places of
+a pattern's layout could not be skipped: 2.5 times slower), many at once on an accelerator. A refinement that has ended
+is replaced by the next one.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _AXIS = "refinements"
 
 
 class Ending(NamedTuple):
-    """How one refinement of many ended.
+    """Outcome of one refinement of many.
 
     Attributes:
-        index: its number among those handed in; ``descent`` the refinement itself with its last parameters.
+        index: index of the refinement; ``descent`` the refinement itself with its last parameters.
         status, message: as in a `RefinementResult`, or ``"error"`` when an exception ended it.
-        error: that exception.
+        error: the exception.
     """
 
-    index: int  # type: ignore[assignment]  # nobody asks this tuple where something is in it
+    index: int  # type: ignore[assignment]  # this tuple is never searched with index()
     descent: Descent
     status: str
     message: str
@@ -46,18 +46,18 @@ class Ending(NamedTuple):
 
 
 class Batches:
-    """Runs the loops of several refinements at once.
+    """Runner of the loops of several refinements at once.
 
     Args:
-        devices: over which to spread; all local ones of the default kind when not given.
-        width: how many problems each device takes at a time, vectorised; chosen by the kind of device when not given.
+        devices: devices to use; by default all local ones of the default kind.
+        width: number of problems per device and call, vectorised; chosen by the kind of device by default.
 
     Attributes:
-        size: problems per call, ``len(devices) * width``.
-        evaluations: how many points were linearised; ``compile_seconds`` time spent on programs for batches.
+        size: number of problems per call, ``len(devices) * width``.
+        evaluations: number of linearised points; ``compile_seconds`` time spent compiling programs for batches.
 
     Raises:
-        ConventionError: a width below 1.
+        ConventionError: the width is below 1.
     """
 
     def __init__(self, devices: Sequence[jax.Device] | None = None, width: int | None = None):
@@ -73,14 +73,14 @@ class Batches:
         self._families: dict[Any, _Family] = {}
 
     def advance(self, descents: Sequence[Descent]) -> list[Exception | None]:
-        """Run the loops of refinements until each wants something, and give it that; what went wrong with each.
+        """Run the loops of refinements until each needs the host, and serve it; return exceptions or ``None``.
 
-        Any number of them, of any shapes.
+        Accepts any number of refinements of any shapes.
         """
         return self._each(descents, lambda of: (of.course, of.point, np.int32(HISTORY)), self._absorb)
 
     def linearised(self, descents: Sequence[Descent]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Residuals and Jacobian where refinements stand."""
+        """Return residuals and Jacobian at the current points of refinements."""
         here = lambda of: (of.course, again(of.point), np.int32(0))
         return self._each(descents, here, lambda of, made, *_: (np.asarray(made.residuals), np.asarray(made.jacobian)))
 
@@ -93,7 +93,7 @@ class Batches:
         return None
 
     def _each(self, descents: Sequence[Descent], arguments: Callable, take: Callable) -> list[Any]:
-        """What ``take`` makes of the outcome of the loop for each refinement."""
+        """Apply ``take`` to the outcome of the loop of each refinement and return the results."""
         found: list[Any] = [None] * len(descents)
         families: dict[Any, list[int]] = {}
         for k, descent in enumerate(descents):
@@ -108,18 +108,18 @@ class Batches:
         return found
 
     def family(self, descent: Descent) -> Any:
-        """What refinements must have in common to share a compiled program: structure and shapes of all arrays."""
+        """Return what refinements must have in common to share a compiled program: structure and shapes of all arrays."""
         leaves, tree = jax.tree.flatten(bare(descent.objective))
         shapes = tuple((np.shape(leaf), _dtype(leaf)) for leaf in leaves)
         return descent.params.spec.layout, descent.solver.rule, tree, shapes, descent.course.masks.shape
 
     def _batch(self, family, descents: Sequence[Descent], arguments) -> tuple[list[Outcome], float, float]:
-        """Outcomes, and the time of each: all of it, and when something was compiled."""
+        """Return outcomes, and per refinement the time in total and in calls that compiled something."""
         before = time.perf_counter()
         with watch_compilations() as compiled:
             try:
                 made = self._together(family, descents, arguments)
-            except NoteRead:  # a term looks at a name, say: then each needs a program of its own
+            except NoteRead:  # a term reads a name or the like: each refinement needs its own program
                 made = [self._alone(of, at) for of, at in zip(descents, arguments, strict=True)]
         seconds = time.perf_counter() - before
         self.compile_seconds += seconds if compiled.count else 0.0
@@ -137,14 +137,14 @@ class Batches:
         if family not in self._families:
             self._families[family] = _Family(descents[0])
         members = self._families[family]
-        # the last batch is rarely full: repeated problems keep its shape
+        # the last batch is rarely full: the last problem is repeated to keep the shape
         spare = self.size - len(descents)
         own, shared = members.split([*descents, *[descents[-1]] * spare])
         stacked = jax.tree.map(lambda *rows: np.stack(rows), *arguments, *[arguments[-1]] * spare)
         layout, rule, tree, *_ = family
         program, sharding = _program(layout, rule, tree, tuple(members.own), self.devices, self.width == 1)
         made = jax.block_until_ready(program(jax.device_put((own, stacked), sharding), shared))
-        # residuals and Jacobians stay where they are until somebody asks for those of one refinement
+        # residuals and Jacobians stay on the devices until requested
         small = jax.tree.map(np.asarray, made._replace(residuals=None, jacobian=None))
         one = lambda k: jax.tree.map(lambda a: a[k], small)
         large = made.residuals, made.jacobian
@@ -152,7 +152,7 @@ class Batches:
 
 
 class _Row:
-    """A row of an array that stays on its device until somebody wants it."""
+    """A row of an array that stays on its device until requested."""
 
     def __init__(self, array: jax.Array, index: int):
         self.array, self.index = array, index
@@ -162,24 +162,24 @@ class _Row:
 
 
 class _Family:
-    """Refinements of equal shapes, and which of their arrays differ.
+    """Refinements with arrays of equal shapes, and which of these arrays differ.
 
     Attributes:
-        own: per array of the objective, whether every refinement has its own; the others, weights of a network say, are
-            handed over once.
+        own: per array of the objective, whether every refinement has its own; common ones, such as weights of a
+            network, are passed once.
     """
 
     def __init__(self, first: Descent):
         self.common, tree = jax.tree.flatten(first.objective)
         self.own = [False] * len(self.common)
-        # what binding replaces will differ sooner or later: know it before anything is compiled
+        # arrays replaced by binding will differ sooner or later: find them before anything is compiled
         other: Any
         later, other = jax.tree.flatten(first.objective.bind(first.params))
         if other == tree:
             self.own = [a is not b for a, b in zip(self.common, later, strict=True)]
 
     def split(self, descents: Sequence[Descent]) -> tuple[list[np.ndarray], list[Any]]:
-        """Stacked arrays of those that differ, and the arrays all have in common."""
+        """Return stacked arrays of those that differ, and the arrays common to all."""
         rows = [jax.tree.leaves(d.objective) for d in descents]
         for k, common in enumerate(self.common):
             self.own[k] = self.own[k] or not all(_same(common, row[k]) for row in rows)
@@ -188,7 +188,7 @@ class _Family:
 
 
 def _dtype(leaf) -> np.dtype:
-    # of an array that may be on a device, where it stays
+    # works for arrays on a device without copying them
     return leaf.dtype if hasattr(leaf, "dtype") else np.result_type(leaf)
 
 
@@ -198,7 +198,7 @@ def _same(a, b) -> bool:
 
 @lru_cache(maxsize=64)
 def _program(layout, rule, tree, own: tuple[bool, ...], devices, alone: bool):
-    """The compiled loop of a batch, and how its own arrays lie on the devices."""
+    """Return the compiled loop of a batch, and the sharding of its own arrays."""
     mesh = Mesh(np.array(devices), (_AXIS,))
     rows, everywhere = PartitionSpec(_AXIS), PartitionSpec()
 
@@ -209,7 +209,7 @@ def _program(layout, rule, tree, own: tuple[bool, ...], devices, alone: bool):
             objective = jax.tree.unflatten(tree, [next(mine if is_own else common) for is_own in own])
             return descend(layout, rule, objective, *arguments)
 
-        # a batch of one keeps what depends on data skippable, such as the empty places of a pattern's layout
+        # in a batch of one, data-dependent parts can still be skipped, such as empty places of a pattern's layout
         first = lambda: jax.tree.map(lambda a: a[None], single(jax.tree.map(lambda a: a[0], stacked)))
         return first() if alone else jax.vmap(single)(stacked)
 
@@ -218,14 +218,14 @@ def _program(layout, rule, tree, own: tuple[bool, ...], devices, alone: bool):
 
 
 def together(descents: Iterable[Descent], batches: Batches) -> Iterator[Ending]:
-    """Run refinements to their ends, a batch at a time; an ending as soon as there is one, in any order.
+    """Run refinements to their ends in batches, and yield each outcome as soon as it is known, in any order.
 
     Args:
-        descents: taken when there is room, so that they can be made lazily.
-        batches: runs their loops.
+        descents: consumed when there is room, so that they can be made lazily.
+        batches: runner of their loops.
 
-    An exception ends only the refinement that raised it. An interruption ends all that are running with the status
-    ``"interrupted"`` and begins no others.
+    An exception ends only the refinement that raised it. An interruption ends all running refinements with the status
+    ``"interrupted"`` and starts no others.
     """
     source = enumerate(descents)
     running: dict[int, Descent] = {}
@@ -242,7 +242,7 @@ def together(descents: Iterable[Descent], batches: Batches) -> Iterator[Ending]:
                     yield _failed(index, descent, error)
             if not running:
                 return
-            # those of the largest family: others may be joined by new ones
+            # the largest family first: smaller ones may still be joined by new refinements
             families = Counter(batches.family(of) for of in running.values())
             family = families.most_common(1)[0][0]
             chosen = {k: of for k, of in running.items() if batches.family(of) == family}

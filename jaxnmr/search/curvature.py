@@ -1,4 +1,4 @@
-"""The direction along which a function curves least, from a few products with its second derivatives (host)."""
+"""Direction of lowest curvature of a function, from a few Hessian-vector products (host)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from collections.abc import Callable
 
 import numpy as np
 
-# how many products are worth it: of a guess that is right to a factor, so many tell a negative curvature from none
+# number of products that distinguishes a negative curvature, if the guess is right to a constant factor
 PRODUCTS = 14
 
 
 def lowest_curvature(
     product: Callable[[np.ndarray], np.ndarray | None], guess: np.ndarray, *, products: int = PRODUCTS, seed: int = 0
 ) -> tuple[float, np.ndarray]:
-    """The lowest curvature in units of a guess, and its direction (C. Lanczos, *J. Res. Natl. Bur. Stand.* **45**, 255, 1950).
+    """Return the lowest relative curvature and its direction (C. Lanczos, *J. Res. Natl. Bur. Stand.* **45**, 255, 1950).
 
     Args:
-        product: second derivatives times a vector; ``None`` where it cannot be had, which ends the search.
-        guess: ``(n, n)`` positive definite; relative to it curvatures are of the order of 1, so that negative ones stand out.
-        products: at most; the answer is exact where n is not larger.
-        seed: of the first direction.
+        product: returns the Hessian times a vector, or ``None`` if that is impossible, which ends the search.
+        guess: ``(n, n)`` positive definite guess of the Hessian; relative curvatures are then of order 1, and negative
+            ones stand out.
+        products: maximum number of products; with n or more the result is exact.
+        seed: seed of the first direction.
 
     Returns:
-        The lowest ``p H p / p guess p`` that was found, an upper bound of the lowest, and p with ``p guess p = 1``.
+        The lowest ``p H p / p guess p`` found, an upper bound of the true minimum, and p with ``p guess p = 1``.
     """
     size = len(guess)
     inverse = np.linalg.inv(np.linalg.cholesky(guess))
@@ -33,7 +34,7 @@ def lowest_curvature(
         if image is None:
             break
         images.append(inverse @ image)
-        # against all that came before, twice, so that rounding does not bring old directions back
+        # orthogonalise against all previous directions, twice because of rounding
         rest = images[-1].copy()
         for _ in range(2):
             rest -= np.array(basis).T @ (np.array(basis) @ rest)

@@ -1,4 +1,4 @@
-"""The way of a crystal downhill in an energy, until it is at rest (host)."""
+"""Minimisation of the energy of a crystal until it is at rest (host)."""
 
 from __future__ import annotations
 
@@ -18,19 +18,21 @@ from .curvature import lowest_curvature
 from .free_space import FreeSpace
 from .trust_region import TrustRegion
 
-# Å per atom, the longest step to begin with and at all
+# first and longest step, Å per atom
 _FIRST, _LONGEST = 0.08, 0.3
-# energies are known to this fraction
+# relative precision of energies
 _ROUNDING = 1e-13
-# curvature in units of springs that is no rounding; Å that an atom is moved to learn of curvature, and off a saddle
+# curvature relative to the springs below rounding; displacements in Å to probe curvature, and to leave a saddle
 _DOWNWARD, _PROBE, _OFF = -0.01, 2e-3, 0.05
 _SADDLES = 3
 
 
 @dataclass(frozen=True)
 class RelaxStep:
-    """One step, for callbacks: its number, 0 for the start; energy in eV per cell; largest force in eV/Å; largest deviation of
-    the stress from the pressure in GPa; largest displacement in the step in Å; whether it was accepted; seconds since the start.
+    """One step, for callbacks.
+
+    Number, 0 for the start; energy in eV per cell; largest force in eV/Å; largest deviation of the stress from the
+    pressure in GPa; largest displacement in the step in Å; whether it was accepted; seconds since the start.
     """
 
     number: int
@@ -44,7 +46,7 @@ class RelaxStep:
 
 @dataclass(frozen=True)
 class Point:
-    """An evaluated place: enthalpy, its gradient by ``w``, forces and deviation of the stress from the pressure (eV/Å³)."""
+    """An evaluated point: enthalpy, gradient by ``w``, forces, and deviation of the stress from the pressure (eV/Å³)."""
 
     w: np.ndarray
     value: float
@@ -63,24 +65,24 @@ class Point:
 
 
 class Downhill:
-    """A way, from its start to where it ends.
+    """A minimisation, from its start to its end.
 
     Args:
-        crystal: where it starts.
+        crystal: starting structure.
         model: the energy.
-        free: whether the cell may be strained.
-        pressure: on it, eV/Å³.
-        force, stress: what counts as rest, eV/Å and eV/Å³.
+        free: whether the cell is free.
+        pressure: hydrostatic pressure, eV/Å³.
+        force, stress: convergence limits, eV/Å and eV/Å³.
 
     Attributes:
-        start, here: places, the second the best so far.
-        accepted: steps.
-        saddles: after which steps forces vanished on a saddle.
-        downward: whether the energy curved downwards along a step.
-        converged, message: how it ended.
+        start, here: first and best points.
+        accepted: number of accepted steps.
+        saddles: numbers of the steps after which forces vanished on a saddle.
+        downward: whether the energy had negative curvature along a step.
+        converged, message: outcome.
 
     Raises:
-        ConventionError: a crystal that the model cannot describe.
+        ConventionError: the model cannot describe the crystal.
     """
 
     def __init__(self, crystal: Crystal, model: Potential, *, free: bool, pressure: float, force: float, stress: float):
@@ -91,10 +93,10 @@ class Downhill:
         self.saddles: list[int] = []
         self.downward = self.converged = False
         self.message = ""
-        # the model says first what is wrong with the crystal
+        # planning first: the model reports what is wrong with the crystal
         plan = model.plan(crystal, skin=SKIN)
         self.space = FreeSpace(crystal, cell=free)
-        # the program that models and terms have, too
+        # the program shared with other users of the model
         self.potential = getattr(model, "potential", model)
         start = self._evaluate(np.zeros(self.space.size), plan)
         if start is None:
@@ -104,7 +106,7 @@ class Downhill:
         self.start = self.here = start
 
     def go(self, max_steps: int, callback: Callable[[RelaxStep], None] | None) -> None:
-        """Walk, at most so many steps."""
+        """Minimise, for at most ``max_steps`` steps."""
         tell = self._teller(callback)
         tell(0, 0.0, True)
         if not self.space.size:
@@ -142,7 +144,7 @@ class Downhill:
             good = region.judge(np.nan if there is None else self.here.value - there.value, promised, held)
             if there is not None:
                 region.learn(w, there.gradient - self.here.gradient)
-                # differences in the last digits say nothing of a step; its gradient does
+                # differences in the last digits do not qualify a step; its gradient does
                 flat = abs(self.here.value - there.value) < 1e2 * _ROUNDING * max(1.0, abs(self.here.value))
                 good = good or (flat and np.linalg.norm(there.gradient) < np.linalg.norm(self.here.gradient))
             if good and there is not None:
@@ -151,36 +153,41 @@ class Downhill:
         self.downward = region.downward > 0
 
     def stress_of(self, crystal: Crystal) -> np.ndarray:
-        """Stress ``(3, 3)`` in eV/Å³ of the crystal that the way has led to."""
-        # from where it is now, so that the strain is that of what has become of the cell
+        """Return the stress ``(3, 3)`` in eV/Å³ of the crystal at the end of the minimisation."""
+        # strain relative to the current cell
         now = FreeSpace(crystal, cell=True)
         _, by_cell, _ = self._slopes(crystal, self.here.plan)
         none = np.zeros(now.size)
         return np.tensordot(now.by_amounts(none, by_cell), now.strains, 1) / now.volume(none)[0]
 
     def worst(self, point: Point) -> str:
-        """Label of the site with the largest force."""
+        """Return the label of the site with the largest force."""
         return self.crystal.labels[int(np.argmax(np.linalg.norm(point.forces, axis=1)))]
 
     def _off_saddle(self, springs: np.ndarray) -> Point | None:
-        """A lower place beside a saddle; ``None`` where the energy curves upwards to all sides."""
+        """Return a lower point beside a saddle; ``None`` if the curvature is positive in all directions."""
         here = self.here
 
         def product(direction: np.ndarray) -> np.ndarray | None:
-            step = _PROBE / max(self._farthest(here.w, here.w + 1e-3 * direction), 1e-12) * 1e-3
+            step = _PROBE / self._reach(direction)
             there = self._evaluate(here.w + step * direction, here.plan)
             return None if there is None else (there.gradient - here.gradient) / step
 
         curvature, direction = lowest_curvature(product, springs)
         if curvature > _DOWNWARD:
             return None
-        step = _OFF / max(self._farthest(here.w, here.w + 1e-3 * direction), 1e-12) * 1e-3
+        step = _OFF / self._reach(direction)
         sides = (self._evaluate(here.w + sign * step * direction, here.plan) for sign in (1.0, -1.0))
         lower = [side for side in sides if side is not None and side.value < here.value]
         return min(lower, key=lambda side: side.value, default=None)
 
+    def _reach(self, direction: np.ndarray) -> float:
+        """How far a direction moves atoms, Å per unit; what only strains moves none within the cell, but neighbours apart."""
+        farthest = self._farthest(self.here.w, self.here.w + 1e-3 * direction) * 1e3
+        return max(farthest, float(np.sqrt(direction @ self.space.metric() @ direction / self.space.atoms)))
+
     def _evaluate(self, w: np.ndarray, plan: Any) -> Point | None:
-        """Energy and slopes at a place; ``None`` where there are none, such as for atoms on top of each other."""
+        """Evaluate energy and gradient; ``None`` if impossible, as for overlapping atoms."""
         space = self.space
         crystal = space.at(w)
         if not float(plan.margin(crystal)) > 0.0:
@@ -204,7 +211,7 @@ class Downhill:
         )
 
     def _slopes(self, crystal: Crystal, plan: Any) -> tuple[float, np.ndarray, np.ndarray]:
-        """Energy in eV, and its derivatives by cell and coordinates."""
+        """Return the energy in eV, and its derivatives by cell and coordinates."""
         value, slopes = slopes_of_energy(self.potential, crystal, plan)
         slopes = np.asarray(slopes, dtype=float)
         return float(value), slopes[:6], slopes[6:].reshape(-1, 3)

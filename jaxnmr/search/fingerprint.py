@@ -1,4 +1,4 @@
-"""A digest of everything that a refinement depends on (host)."""
+"""Digest of all inputs of a refinement (host)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def fingerprint(objective, params, stages, solver, settings: str = "") -> str:
-    """Digest of everything a refinement depends on: data, structure, plans, values, bounds, stages and solver.
+    """Return a digest of all inputs of a refinement: data, structure, plans, values, bounds, stages and solver.
 
-    Functions of one's own count by name, not by what they do; ``settings`` may say more.
+    User-defined functions count by name, not by content; ``settings`` may add to that.
     """
     digest = hashlib.sha256()
     leaves, tree = jax.tree.flatten((objective, params.flat))

@@ -1,4 +1,4 @@
-"""What symmetry leaves a crystal free to do: coordinates of sites and strains of the cell, as one vector (host)."""
+"""Free coordinates and strains of a crystal in its space group, as one vector (host)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from ..crystal.sites import has_conventional_metric
 from ..crystal.symmetry import UIJ
 from ..graph import plan_neighbours
 
-# springs for a first guess of curvature: eV/Å² at the distance of an atom's nearest neighbour, their share across, and of nothing
+# springs as a first guess of the Hessian: eV/Å² at the nearest-neighbour distance, transverse fraction, and lower limit
 _STIFF, _ACROSS, _FLOOR = 25.0, 0.2, 0.5
-# after D. Packwood et al., J. Chem. Phys. 144, 164109 (2016): how fast springs get softer, and where they end
+# after D. Packwood et al., J. Chem. Phys. 144, 164109 (2016): decay with relative distance, and cutoff
 _DECAY, _REACH = 3.0, 2.0
 
 
 class FreeSpace:
-    """The directions of a crystal in its space group.
+    """The free directions of a crystal in its space group.
 
-    A vector ``w`` holds displacements along the free directions of sites, then amounts of strain. Strains are symmetric
-    tensors that the point group leaves unchanged, orthonormal, so that they are exact for steps of any size.
+    A vector ``w`` holds displacements along the free directions of sites, then amounts of strain. Strains are
+    orthonormal symmetric tensors that the point group leaves invariant; they are exact for steps of any size.
 
     Args:
-        crystal: where ``w`` is 0.
-        cell: whether it may be strained.
+        crystal: structure at ``w = 0``.
+        cell: whether strains are free.
     """
 
     def __init__(self, crystal: Crystal, *, cell: bool):
@@ -33,7 +33,7 @@ class FreeSpace:
         self.xyz = np.asarray(crystal.xyz, dtype=float)
         sites = crystal.sites()
         self.multiplicity = np.array([site.multiplicity for site in sites])
-        # averages over site symmetry, which take any displacement to an allowed one
+        # averages over site symmetry project any displacement onto an allowed one
         self.projectors = np.stack([site.stabiliser.astype(float).mean(axis=0) for site in sites])
         basis = crystal.quantities()["xyz"].basis
         self.basis = np.zeros((self.xyz.size, 0)) if basis is None else basis
@@ -46,28 +46,28 @@ class FreeSpace:
 
     @property
     def atoms(self) -> int:
-        """In the conventional cell."""
+        """Number of atoms in the conventional cell."""
         return int(self.multiplicity.sum())
 
     def amounts(self, w: np.ndarray) -> np.ndarray:
-        """Amounts of every strain."""
+        """Return the amount of every strain."""
         return w[self.n_sites :] if self.strained else np.zeros(len(self.strains))
 
     def coordinates(self, w: np.ndarray) -> np.ndarray:
-        """Fractional coordinates of the sites."""
+        """Return fractional coordinates of the sites."""
         return self.xyz + (self.basis @ w[: self.n_sites]).reshape(-1, 3)
 
     def deformation(self, w: np.ndarray) -> np.ndarray:
         return np.eye(3) + np.tensordot(self.amounts(w), self.strains, 1)
 
     def volume(self, w: np.ndarray) -> tuple[float, np.ndarray]:
-        """Å³, and its derivative by the amounts of strain."""
+        """Return the volume in Å³, and its derivatives by the amounts of strain."""
         f = self.deformation(w)
         volume = abs(np.linalg.det(self.lattice)) * np.linalg.det(f)
         return volume, volume * np.einsum("kij,ji->k", self.strains, np.linalg.inv(f))
 
     def at(self, w: np.ndarray) -> Crystal:
-        """The crystal there; of the same group, with cell and sites exactly as it allows."""
+        """Return the crystal at ``w``, of the same space group, with cell and sites exactly as it allows."""
         cell = np.asarray(self.crystal.cell, dtype=float)
         if self.strained:
             f = self.lattice @ self.deformation(w)
@@ -79,7 +79,7 @@ class FreeSpace:
         return self.crystal.replace(cell=cell, xyz=self.coordinates(w))
 
     def by_amounts(self, w: np.ndarray, by_cell: np.ndarray) -> np.ndarray:
-        """Derivatives by amounts of strain, of those by the six numbers of the cell."""
+        """Convert derivatives by the six cell parameters to derivatives by amounts of strain."""
         f = self.deformation(w)
         half = np.einsum("ai,kij,jl,bl->kab", self.lattice, self.strains, f, self.lattice)
         # G = L f f Lᵀ
@@ -88,18 +88,18 @@ class FreeSpace:
         return np.linalg.solve(metric_derivative(np.asarray(self.at(w).cell, dtype=float)), metrics.T).T @ by_cell
 
     def reduced(self, by_xyz: np.ndarray, by_amounts: np.ndarray) -> np.ndarray:
-        """A gradient by ``w`` from one by coordinates and one by amounts of strain."""
+        """Combine gradients by coordinates and by amounts of strain into one by ``w``."""
         mine = self.basis.T @ by_xyz.ravel()
         return np.concatenate([mine, by_amounts]) if self.strained else mine
 
     def forces(self, w: np.ndarray, by_xyz: np.ndarray) -> np.ndarray:
-        """Force on one atom of every site, ``(sites, 3)`` eV/Å along Cartesian axes."""
+        """Return the force on one atom of every site, ``(sites, 3)`` in eV/Å along Cartesian axes."""
         allowed = np.einsum("sji,sj->si", self.projectors, by_xyz)
         vectors = self.lattice @ self.deformation(w)
         return -np.linalg.solve(vectors, allowed.T).T / self.multiplicity[:, None]
 
     def metric(self) -> np.ndarray:
-        """Whose ``w metric w`` is the sum of squared displacements of the atoms of a cell, Å²."""
+        """Return the matrix for which ``w metric w`` is the sum of squared displacements of the atoms of a cell, Å²."""
         g = metric(np.asarray(self.crystal.cell, dtype=float))
         blocks = np.zeros((self.xyz.size, self.xyz.size))
         for k, m in enumerate(self.multiplicity):
@@ -108,13 +108,13 @@ class FreeSpace:
         out = np.zeros((self.size, self.size))
         out[:n, :n] = self.basis.T @ blocks @ self.basis
         if self.strained:
-            # a strain moves neighbours by about the distance between atoms
+            # a strain moves neighbours by about the interatomic distance
             spacing = (abs(np.linalg.det(self.lattice)) / self.atoms) ** (2 / 3)
             out[n:, n:] = self.atoms * spacing * np.eye(len(self.strains))
         return out
 
     def springs(self) -> np.ndarray:
-        """A guess of the second derivatives, eV: springs between neighbours, the softer the further apart."""
+        """Return a guess of the Hessian, eV: springs between neighbours that soften with distance."""
         expansion = plan_expansion(self.crystal, primitive=True)
         atoms = np.asarray(expansion.atoms)
         rotations, own = (
@@ -133,7 +133,7 @@ class FreeSpace:
         near = relative < _REACH
         i, j, vectors, length = pairs.receivers[near], pairs.senders[near], vectors[near], length[near]
         weight = 0.5 * self.multiplicity[atoms[i, 0]] * _STIFF * np.exp(-_DECAY * (relative[near] - 1.0))
-        moves = self.basis.reshape(-1, 3, self.n_sites)[atoms[:, 0]]
+        moves = self.basis.reshape(len(self.xyz), 3, self.n_sites)[atoms[:, 0]]
         cartesian = np.einsum("nij,njk,ic->nck", rotations, moves, self.lattice)
         change = cartesian[j] - cartesian[i]
         if self.strained:
@@ -145,7 +145,7 @@ class FreeSpace:
 
 
 def _strains(crystal: Crystal, vectors: np.ndarray) -> np.ndarray:
-    """Orthonormal symmetric tensors ``(k, 3, 3)`` that the point group leaves unchanged, along Cartesian axes."""
+    """Return orthonormal symmetric tensors ``(k, 3, 3)`` invariant under the point group, along Cartesian axes."""
     cell = np.asarray(crystal.cell, dtype=float)
     tangent = metric_derivative(cell) @ cell_basis(crystal.group, cell)
     inverse = np.linalg.inv(vectors)

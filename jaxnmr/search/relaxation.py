@@ -1,4 +1,4 @@
-"""The minimum of an energy that a crystal is closest to, in its own space group (host)."""
+"""`relax`: the nearest minimum of an energy for a crystal, in its own space group (host)."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from ..energy.prediction import GPA
 from ..errors import ParameterError, PrecisionError, require_kind
 from .downhill import Downhill, RelaxStep
 
-# eV/Å, above what no structure that is nearly right is pushed with
+# eV/Å, beyond any force in a nearly correct structure
 _FAR_TOO_CLOSE = 20.0
 _CELLS = ("fixed", "free")
 
 
 @dataclass(frozen=True, repr=False)
 class RelaxResult:
-    """What :func:`relax` found.
+    """Result of :func:`relax`.
 
     Attributes:
-        crystal: relaxed, of the same space group and sites.
-        start: as it was given.
+        crystal: relaxed crystal, with the same space group and sites.
+        start: crystal before relaxation.
         model: name of the energy.
-        energy_start, energy: eV per conventional cell; with a pressure, enthalpies.
-        forces: ``(sites, 3)``, on one atom of every site, eV/Å along Cartesian axes (a along x, b in the xy plane).
-        stress: ``(3, 3)`` GPa, positive where the crystal wants to contract; minus the pressure at rest.
-        cell_free, pressure_gpa: what was asked for.
-        moved: per site, how far its atoms moved within the cell, Å.
-        atoms: in the conventional cell.
-        rms_moved: of all of them, Å.
-        steps, evaluations: accepted steps, and how often the energy was calculated.
-        converged: whether forces (and stress, where the cell is free) are within what was asked for.
+        energy_start, energy: eV per conventional cell; enthalpies if there is a pressure.
+        forces: ``(sites, 3)`` force on one atom of every site, eV/Å along Cartesian axes (a along x, b in the xy plane).
+        stress: ``(3, 3)`` GPa, positive if the crystal tends to contract; minus the pressure at rest.
+        cell_free, pressure_gpa: as requested.
+        moved: displacement of the atoms of each site within the cell, Å.
+        atoms: number of atoms in the conventional cell.
+        rms_moved: root mean square displacement of all of them, Å.
+        steps, evaluations: number of accepted steps and of energy evaluations.
+        converged: whether forces (and stress, if the cell is free) are within the requested limits.
         message: the outcome in one sentence.
-        notes: what else there is to say, in sentences.
+        notes: further remarks, in sentences.
         seconds: wall time.
     """
 
@@ -66,7 +66,7 @@ class RelaxResult:
 
     @property
     def max_force(self) -> float:
-        """eV/Å."""
+        """Largest force, eV/Å."""
         return float(np.linalg.norm(self.forces, axis=1).max())
 
     def __repr__(self) -> str:
@@ -84,28 +84,28 @@ def relax(
     max_steps: int = 200,
     callback: Callable[[RelaxStep], None] | None = None,
 ) -> RelaxResult:
-    """Move atoms, and cell if it is free, downhill to rest, within the space group of the crystal.
+    """Relax atoms, and the cell if it is free, within the space group of the crystal.
 
-    Steps are taken in the coordinates and strains that symmetry leaves free, with curvature learned on the way from springs
-    between neighbours, and never longer than the energy has proved predictable. Neighbours are listed again as atoms move.
+    Steps are taken in the coordinates and strains that symmetry leaves free, with a Hessian updated from a guess of
+    springs between neighbours, and within a trust region. Neighbours are listed again as atoms move.
 
     Args:
-        crystal: fully occupied, of elements that the model knows.
-        model: an energy, such as ``EnergyModel.load("chgnet-r2scan")``, what that loads, or a potential of your own.
-        cell: ``"fixed"``, or ``"free"`` to relax it, too.
+        crystal: fully occupied, with elements that the model supports.
+        model: an energy, such as ``EnergyModel.load("chgnet-r2scan")``, an argument of that, or a user-defined potential.
+        cell: ``"fixed"``, or ``"free"`` to relax it as well.
         pressure_gpa: hydrostatic pressure on a free cell, GPa.
         force: largest force on an atom at rest, eV/Å.
         stress: largest deviation of the stress of a free cell from the pressure, GPa.
-        max_steps: accepted or not.
-        callback: receives a `RelaxStep` for the start and after every step.
+        max_steps: maximum number of steps, accepted or not.
+        callback: called with a `RelaxStep` for the start and after every step.
 
     Returns:
-        The outcome; not converged is said, not raised.
+        The outcome; a failure to converge is reported in it, not raised.
 
     Raises:
-        ParameterError: arguments that make no sense.
+        ParameterError: an argument is invalid.
         PrecisionError: single precision.
-        ConventionError: a crystal that the model cannot describe: an element, partial occupancy, atoms on top of each other.
+        ConventionError: the model cannot describe the crystal: unsupported element, partial occupancy, overlapping atoms.
     """
     require_kind(crystal, Crystal, "the crystal to relax", "of jn.read_crystal(path)")
     if isinstance(model, str | Path):

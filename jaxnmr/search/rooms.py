@@ -1,4 +1,4 @@
-"""Common sizes of what is planned for a structure, so that many structures share compiled programs (host)."""
+"""Common sizes of planned arrays, so that many structures share compiled programs (host)."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import numpy as np
 
 from ..objective import Objective, Parameters
 
-# room for candidates somewhat larger than the first one of their kind
+# margin for candidates somewhat larger than the first of their kind
 _SPARE = 1.3
 
 
 class Rooms:
     """Common sizes of reflection lists and peak layouts, so that candidates can share compiled programs.
 
-    Cells of similar size have similar numbers of reflections, hardly ever equal ones. The first candidate gets a room with
-    some space to spare, in which later ones fit that are neither larger nor less than half as large; empty places cost little.
+    Cells of similar size have similar, but hardly ever equal numbers of reflections. The first candidate gets sizes
+    with some margin, which later ones can use if they are neither larger nor less than half as large; empty places cost
+    little.
     """
 
     def __init__(self):
         self._known: dict[str, list[tuple[int, ...]]] = {}
 
     def fitted(self, objective: Objective, params: Parameters) -> Objective:
-        """The objective with its terms planned again for ``params``, in such rooms (host)."""
+        """Return the objective with its terms planned again for ``params`` with common sizes (host)."""
         if not any(term.sizes for term in objective.terms):
             return objective
         state = objective.host_state(params)
@@ -38,5 +39,5 @@ class Rooms:
 
 
 def spacious(needed: tuple[int, ...]) -> tuple[int, ...]:
-    """Sizes with some space to spare."""
+    """Add some margin to sizes."""
     return tuple(16 * int(np.ceil(_SPARE * n / 16)) for n in needed)

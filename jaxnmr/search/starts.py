@@ -1,4 +1,4 @@
-"""Refinement from many starts: do they reach the same minimum?"""
+"""`refine_starts`: refinement from many starts, and which of them reach the same minimum."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from ..refinement.solvers import LevenbergMarquardt, Solver
 from ..refinement.stages import Stage
 from .batched import Batches, Ending, together
 
-# two ends are the same minimum when they are this close in standard uncertainties, all parameters together
+# two results within this many standard uncertainties, all parameters together, are the same minimum
 SAME_MINIMUM = 0.5
 
 
 @dataclass(frozen=True)
 class StartRow:
-    """Where one start led.
+    """Outcome of one start.
 
     Attributes:
-        start: its number, from 0.
-        status, message: as of a `RefinementResult`, or ``"error"`` with what went wrong.
-        chi2: of the objective at the end; NaN after an error.
+        start: index of the start, from 0.
+        status, message: as in a `RefinementResult`, or ``"error"`` with the message of the exception.
+        chi2: chi² of the objective at the end; NaN after an error.
         steps: number of steps taken.
-        distance: from the best minimum, in standard uncertainties of the best, all parameters together.
-        minimum: number of the minimum it reached, 1 for the best; 0 when it reached none.
+        distance: distance from the best minimum, in standard uncertainties of the best, all parameters together.
+        minimum: number of the minimum it reached, 1 for the best; 0 if it reached none.
     """
 
     start: int
@@ -58,12 +58,12 @@ class StartsResult:
     Attributes:
         rows: one per start, in the order of the starts.
         minima: results at the best distinct minima, the best first.
-        levels: chi² of every distinct minimum, also of those without a result in ``minima``.
-        parameters: where every start ended, ``flat`` of shape ``(starts, values)``.
-        same: ends closer than this (in standard uncertainties) count as the same minimum.
-        seconds: wall time, ``compile_seconds`` of it spent compiling.
-        evaluations: at how many points residuals and their Jacobian were calculated.
-        devices, width: on how many devices, and how many starts each took at a time.
+        levels: chi² of every distinct minimum, including those without a result in ``minima``.
+        parameters: final parameters of all starts, ``flat`` of shape ``(starts, values)``.
+        same: distance in standard uncertainties below which results are the same minimum.
+        seconds: wall time, ``compile_seconds`` the part spent compiling.
+        evaluations: number of points at which residuals and Jacobian were calculated.
+        devices, width: number of devices, and of starts on each at a time.
     """
 
     rows: tuple[StartRow, ...]
@@ -79,7 +79,7 @@ class StartsResult:
 
     @property
     def best(self) -> RefinementResult:
-        """The result at the lowest minimum.
+        """Result at the lowest minimum.
 
         Raises:
             ConvergenceError: no start converged.
@@ -90,18 +90,18 @@ class StartsResult:
 
     @property
     def converged(self) -> bool:
-        """Whether some start reached a minimum that may be a solution (calculated peaks lie on observed ones)."""
+        """Return whether a start reached a possible solution (calculated peaks coincide with observed ones)."""
         return bool(self.minima) and self.minima[0].converged
 
     @property
     def found(self) -> tuple[int, ...]:
-        """How many starts reached each minimum, in the order of ``levels``."""
+        """Number of starts that reached each minimum, in the order of ``levels``."""
         count = Counter(row.minimum for row in self.rows)
         return tuple(count[k + 1] for k in range(len(self.levels)))
 
     @property
     def message(self) -> str:
-        """What came out, in sentences."""
+        """Summary of the outcome, in sentences."""
         n, sentences = len(self.rows), []
         if self.levels:
             sentences.append(f"{self.found[0]} of {n} starts reached the same minimum (chi² {self.levels[0]:.6g}).")
@@ -128,7 +128,7 @@ class StartsResult:
         return " ".join(sentences)
 
     def table(self) -> str:
-        """One line per start: how it ended, chi², steps, distance from the best minimum, which minimum."""
+        """Return a table with one line per start: status, chi², steps, distance from the best minimum, and minimum."""
         rows = [
             (row.start, row.status, f"{row.chi2:.7g}", row.steps, f"{row.distance:.3g}", row.minimum or "-")
             for row in self.rows
@@ -136,7 +136,7 @@ class StartsResult:
         return plain(("start", "status", "chi²", "steps", "distance/esd", "minimum"), rows)
 
     def __repr__(self) -> str:
-        """The sentence, and the table when not all starts agree."""
+        """Return the summary, and the table unless all starts agree."""
         where = counted(self.devices, "device")
         lines = [f"StartsResult: {self.message}", f"{self.evaluations} evaluations on {where}, {self.seconds:.1f} s"]
         return "\n".join(
@@ -158,31 +158,31 @@ def refine_starts(
     most_minima: int = 3,
     throw: bool = True,
 ) -> StartsResult:
-    """Refine an objective from many starts in one call, and say which of them reach the same minimum.
+    """Refine an objective from many starts in one call, and find which of them reach the same minimum.
 
-    Every start goes the way :func:`jaxnmr.refine` would take it, with its own damping, bounds, peak windows and neighbours;
-    residuals and Jacobians are evaluated for batches of starts, spread over all devices. A start that fails is a row of the
-    table and stops no other.
+    Every start takes the same course as in :func:`jaxnmr.refine`, with its own damping, bounds, peak windows and
+    neighbours; residuals and Jacobians are evaluated for batches of starts, spread over all devices. A start that fails
+    is a row of the table and does not stop the others.
 
     Args:
-        objective: what to minimise.
-        starts: parameters with ``flat`` of shape ``(n, values)``, such as :func:`jaxnmr.displaced` or :func:`jaxnmr.perturb`
-            return, or a list of `Parameters` of this objective that differ in their values.
-        solver, stages: as of :func:`jaxnmr.refine`.
-        callback: receives a `StartRow` whenever a start has ended (``distance`` and ``minimum`` are not known then).
-        devices: over which to spread; all local ones by default.
-        width: how many starts a device takes at a time; 1 on processors, 64 on accelerators by default.
-        same: ends closer than this, in standard uncertainties with all parameters together, are the same minimum.
-        most_minima: full results are made of so many distinct minima, the best ones.
-        throw: raise when no start converged.
+        objective: function to minimise.
+        starts: parameters with ``flat`` of shape ``(n, values)``, as returned by :func:`jaxnmr.displaced` or
+            :func:`jaxnmr.perturb`, or a list of `Parameters` of this objective that differ in their values.
+        solver, stages: as for :func:`jaxnmr.refine`.
+        callback: called with a `StartRow` whenever a start has ended (``distance`` and ``minimum`` are not yet known).
+        devices: devices to use; all local ones by default.
+        width: number of starts per device at a time; by default 1 on CPUs, 64 on accelerators.
+        same: results within this many standard uncertainties, all parameters together, are the same minimum.
+        most_minima: number of distinct minima of which full results are made, best first.
+        throw: raise if no start converged.
 
     Returns:
         The outcome, with ``.best``, ``.minima``, ``.rows`` and ``.table()``.
 
     Raises:
-        ParameterError: no starts, starts of different models, or nothing is free.
+        ParameterError: there are no starts, starts belong to different models, or nothing is free.
         PrecisionError: single precision.
-        ConvergenceError: no start converged; the outcome is its ``result`` attribute.
+        ConvergenceError: no start converged; the outcome is the ``result`` attribute of the error.
     """
     began = time.perf_counter()
     starts = _listed(starts)
@@ -192,7 +192,7 @@ def refine_starts(
             f"same is {same:g} and most_minima {most_minima}; expected a positive number, and one from 0 on"
         )
     batches = Batches(devices, width)
-    # made before the first one runs: what is wrong with all of them is an error, not a row
+    # all are made before the first one runs: a problem common to all is an error, not a row
     descents = [Descent(objective, start, solver, stages) for start in starts]
     endings: list[Ending | None] = [None] * len(descents)
     for ending in together(descents, batches):
@@ -235,7 +235,7 @@ def _row(ending: Ending, chi2: float, distance: float = float("nan"), minimum: i
 
 
 def _outcome(endings: list[Ending], batches: Batches, began: float, same: float, most_minima: int) -> StartsResult:
-    """Which ends are the same minimum, and results of the best ones."""
+    """Find which results are the same minimum, and make full results of the best ones."""
     ended = [e for e in endings if e.status != "error" and e.descent.begun]
     places = {e.index: e.descent.params.theta for e in ended}
     values = batches.linearised([e.descent for e in ended])
@@ -249,7 +249,7 @@ def _outcome(endings: list[Ending], batches: Batches, began: float, same: float,
     minimum: dict[int, int] = {}
 
     def apart(k: int, other: int) -> float:
-        """Distance of an end from another, in the standard uncertainties of the other."""
+        """Return the distance between two ends in the standard uncertainties of the second."""
         problem, gof2 = local[other]
         shift = problem.triangle @ ((places[k] - places[other]) * problem.norms)
         return float(np.sqrt(shift @ shift / gof2))
@@ -257,7 +257,7 @@ def _outcome(endings: list[Ending], batches: Batches, began: float, same: float,
     reached = [e.index for e in ended if e.status == "converged" and e.index in local and np.isfinite(chi2[e.index])]
     for k in sorted(reached, key=chi2.__getitem__):
         for number, other in enumerate(representatives, start=1):
-            # along directions that the data do not determine nothing is far; chi² must agree as well
+            # along undetermined directions all distances vanish: chi² must agree as well
             if apart(k, other) < same and chi2[k] - chi2[other] < same**2 * local[other][1]:
                 minimum[k] = number
                 break
@@ -295,14 +295,14 @@ def _result(ending: Ending) -> RefinementResult:
 
 @checked
 def displaced(objective: Objective, params: Parameters, key, *, n: int, distance: float = 0.05) -> Parameters:
-    """``n`` copies of parameters with atoms moved at random by up to ``distance`` Å, for :func:`refine_starts`.
+    """Return ``n`` copies of parameters with atoms moved at random by up to ``distance`` Å, for :func:`refine_starts`.
 
-    A site moves within the directions that symmetry allows it, evenly over a ball (a disc, a line) of this radius; values
-    tied to it follow, bounds hold. Everything else stays; :func:`jaxnmr.perturb` moves all that is free.
+    A site moves within the directions that symmetry allows, uniformly in a ball (disc, line) of this radius; tied values
+    follow, and bounds are respected. Everything else is unchanged; :func:`jaxnmr.perturb` moves all free parameters.
 
     Args:
-        objective: for its structures.
-        params: where to start; the coordinates that are free in it move, all that symmetry allows when none is free.
+        objective: provides the structures.
+        params: starting values; their free coordinates move, or all that symmetry allows if none is free.
         key: typed PRNG key.
         n: number of copies.
         distance: largest displacement of any atom, Å.
@@ -311,7 +311,7 @@ def displaced(objective: Objective, params: Parameters, key, *, n: int, distance
         Parameters with ``flat`` of shape ``(n, values)``.
 
     Raises:
-        ParameterError: symmetry fixes all coordinates, fewer than one copy, or a distance that is not positive.
+        ParameterError: symmetry fixes all coordinates, there is less than one copy, or the distance is not positive.
     """
     require_key(key, "displaced")
     if n < 1 or not 0 < distance < float("inf"):
@@ -327,7 +327,7 @@ def displaced(objective: Objective, params: Parameters, key, *, n: int, distance
             columns = np.flatnonzero(np.isin(spec.free_pivots, rows))
             if not columns.size:
                 continue
-            # Å by refined number: an orthonormal frame of the directions the site may take
+            # Å per refined parameter, in an orthonormal frame of the directions of the site
             _, triangle = np.linalg.qr(lattice(cell).T @ spec.transform[np.ix_(rows, columns)])
             key, own = jax.random.split(key)
             moves = distance * np.asarray(jax.random.ball(own, columns.size, shape=(n,)), dtype=float)

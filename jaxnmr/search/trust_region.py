@@ -1,25 +1,25 @@
-"""A minimiser that learns curvature from gradients and trusts it within a radius (host)."""
+"""Trust-region minimiser with a Hessian updated from gradients (host)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# of what was predicted: below, a step is refused; then the radius shrinks, stays, grows
+# ratio of actual to predicted decrease: below the first a step is refused; the others shrink and enlarge the radius
 _REFUSE, _POOR, _GOOD = 1e-4, 0.25, 0.75
 
 
 class TrustRegion:
-    """A model ``g p + p B p / 2`` of a function, and how far it may be trusted.
+    """A model ``g p + p B p / 2`` of a function, and the radius within which it is trusted.
 
-    B is learned by the formula of Broyden, Fletcher, Goldfarb and Shanno where the function curves upwards along a step, and
-    by the symmetric rank-one formula where it curves downwards, so that directions of negative curvature are known and followed
-    to the radius (J. Nocedal & S. J. Wright, *Numerical Optimization*, 2006, chapters 4 and 6).
+    B is updated by the formula of Broyden, Fletcher, Goldfarb and Shanno for positive curvature along a step, and by
+    the symmetric rank-one formula for negative curvature, so that directions of negative curvature are followed to the
+    radius (J. Nocedal & S. J. Wright, *Numerical Optimization*, 2006, chapters 4 and 6).
 
     Args:
-        hessian: ``(n, n)``, a positive definite guess.
+        hessian: ``(n, n)`` positive definite guess.
         metric: ``(n, n)``; the length of a step p is ``sqrt(p metric p)``.
-        radius: how long steps may be to begin with.
-        largest: and at most.
+        radius: initial radius.
+        largest: largest radius.
     """
 
     def __init__(self, hessian: np.ndarray, metric: np.ndarray, radius: float, largest: float):
@@ -29,11 +29,11 @@ class TrustRegion:
         self.downward = 0
 
     def step(self, gradient: np.ndarray) -> tuple[np.ndarray, float, bool]:
-        """The best step within the radius, the decrease that it promises, and whether the radius held it back."""
+        """Return the best step within the radius, its predicted decrease, and whether the radius limited it."""
         inverse = np.linalg.inv(self._root)
         values, vectors = np.linalg.eigh(inverse @ self.hessian @ inverse.T)
         g = vectors.T @ (inverse @ gradient)
-        # along -g/(values + shift) lengths fall with the shift, which must exceed minus the lowest value
+        # the length of -g/(values + shift) decreases with the shift, which must exceed minus the lowest value
         floor = max(0.0, -values[0]) + 1e-10 * max(1.0, abs(values[-1]))
         length = lambda shift: np.linalg.norm(g / (values + shift))
         shift = 0.0 if values[0] > 1e-8 * values[-1] and length(0.0) <= self.radius else floor
@@ -46,16 +46,16 @@ class TrustRegion:
             shift = high
         y = -g / (values + shift)
         if held and values[0] < 0.0 and (short := self.radius**2 - y @ y) > 0.0:
-            # the gradient has nothing along the direction that curves downwards: go there all the same
+            # the gradient has no component along the direction of negative curvature: follow it nevertheless
             y[0] += np.copysign(np.sqrt(short), y[0] if y[0] else -1.0)
         p = inverse.T @ (vectors @ y)
         return p, float(-(gradient @ p + 0.5 * p @ self.hessian @ p)), held
 
     def learn(self, step: np.ndarray, change: np.ndarray) -> None:
-        """Take in how the gradient changed along a step, whether it was accepted or not."""
+        """Update the Hessian from the change of the gradient along a step, accepted or not."""
         curvature, known = float(step @ change), self.hessian @ step
         if self._fresh and curvature > 0.0:
-            # the guess may be too stiff or too soft as a whole
+            # rescale the whole guess
             self.hessian *= np.clip(curvature / float(step @ known), 0.2, 5.0)
             known = self.hessian @ step
         self._fresh = False
@@ -68,7 +68,7 @@ class TrustRegion:
             self.hessian += np.outer(rest, rest) / float(rest @ step)
 
     def judge(self, decrease: float, promised: float, held: bool) -> bool:
-        """Whether a step is accepted; the radius follows from how well its decrease was foretold."""
+        """Return whether a step is accepted, and adapt the radius to the accuracy of its predicted decrease."""
         ratio = decrease / promised if np.isfinite(decrease) else -1.0
         if ratio < _POOR:
             self.radius *= 0.25 if ratio < _REFUSE else 0.5

@@ -1,4 +1,4 @@
-"""Terms: what an objective compares with data or with knowledge."""
+"""Terms: comparisons of calculated quantities with data or prior knowledge."""
 
 from typing import TYPE_CHECKING
 

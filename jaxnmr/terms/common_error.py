@@ -1,9 +1,10 @@
-"""Errors that all numbers of a term have in common: what a model gets wrong for a whole structure.
+"""Errors common to all values of a term: the error of a model for a whole structure.
 
-A model of tensors may be off by a constant for all sites of a structure, or by a factor, and far less from site to site. Such an
-error is a nuisance parameter with a prior, data = calculated + b d + own with ``var b = s²``. It is integrated out: residuals
-are whitened by ``D + s² d dᵀ`` instead of D. That is the same posterior, with no parameter to count or to free; a free
-reference of shifts has the same direction d and takes the common error in, so that it costs nothing then.
+A model of tensors may be off by a constant for all sites of a structure, or by a factor, and by far less from site to
+site. Such an error is a nuisance parameter b with a prior: data = calculated + b d + own error, ``var b = s²``. It is
+integrated out: residuals are whitened by ``D + s² d dᵀ`` instead of D. The posterior is the same, without a parameter
+to count or to free. A free reference of shifts has the same direction d and absorbs the common error, which then has no
+effect.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from ..typing import Array
 
 
 def decorrelated(residuals: Array, common: Array) -> Array:
-    """Residuals ``(n,)`` that were whitened without a common error, whitened with it (traceable).
+    """Whiten residuals ``(n,)`` for a common error, after whitening without it (traceable).
 
-    With ``u = common`` and ``t = sqrt(1 + u·u)``, ``(1 + u uᵀ)^(-1/2) = 1 - u uᵀ/(t (t + 1))``. Every residual stays that of
-    its datum, less what all of them agree on.
+    With ``u = common`` and ``t = sqrt(1 + u·u)``, ``(1 + u uᵀ)^(-1/2) = 1 - u uᵀ/(t (t + 1))``. Every residual remains
+    that of its datum, less the common part.
 
     Args:
         residuals: ``(n,)``.
-        common: ``(k, n)`` standard deviations of k independent common errors, by what residuals they make; zeros do nothing.
+        common: ``(k, n)`` residuals caused by one standard deviation of each of k independent common errors; zeros have
+            no effect.
     """
     columns = list(common)
     for k in range(len(columns)):
@@ -40,10 +42,10 @@ def _root(values: Array, u: Array) -> Array:
 
 
 class Common(NamedTuple):
-    """What the data say of common errors, in units of their standard deviations (host).
+    """Estimates of common errors, in units of their standard deviations (host).
 
     Attributes:
-        values, sigma: ``(k,)`` best estimates and their standard uncertainties: 1 where the data say nothing.
+        values, sigma: ``(k,)`` estimates and their standard uncertainties; 1 if the data contain no information.
     """
 
     values: np.ndarray
@@ -51,21 +53,21 @@ class Common(NamedTuple):
 
 
 def common_errors(residuals: Array, common: Array) -> Common:
-    """Best estimates of the common errors in residuals ``(n,)`` that were whitened without them; see :func:`decorrelated`."""
+    """Return estimates of the common errors in residuals ``(n,)`` whitened without them; see :func:`decorrelated`."""
     columns = np.asarray(common, dtype=float)
     covariance = np.linalg.inv(np.eye(len(columns)) + columns @ columns.T)
     return Common(-covariance @ columns @ np.asarray(residuals, dtype=float), np.sqrt(np.diag(covariance)))
 
 
 def log_variance(directions: Array, sigmas: Sequence[float], free: Sequence[bool]) -> float:
-    """What common errors add to the logarithm of the determinant of a covariance (host).
+    """Return the contribution of common errors to the log determinant of a covariance (host).
 
-    Where a parameter of the same direction is free, the number of data is one less instead, whatever the common error: that is
-    the restricted likelihood (D. A. Harville, J. Am. Stat. Assoc. 72, 320, 1977).
+    If a parameter of the same direction is free, the effective number of data is one less instead, whatever the common
+    error: this is the restricted likelihood (D. A. Harville, J. Am. Stat. Assoc. 72, 320, 1977).
 
     Args:
-        directions: ``(k, n)`` by what each makes whitened residuals change per unit.
-        sigmas: ``(k,)`` their standard deviations.
+        directions: ``(k, n)`` change of whitened residuals per unit of each error.
+        sigmas: ``(k,)`` standard deviations.
         free: ``(k,)`` whether a refinement frees a parameter of this direction.
     """
     total = 0.0

@@ -1,8 +1,8 @@
-"""`CouplingTerm`: couplings between pairs of spins, measured in Hz, against the geometry that makes them.
+"""`CouplingTerm`: measured couplings between pairs of spins, in Hz, as functions of the geometry.
 
-Dipolar couplings fall off with the cube of the distance and nothing else: they need no calibration, and are the distance
-measurement of solid-state NMR. J couplings across a bridging atom follow the angle there in an approximate way that somebody
-has to state, as a law of the geometry of the linkage.
+Dipolar couplings depend only on the inverse cube of the distance: they need no calibration and are the distance measurement of
+solid-state NMR. J couplings across a bridging atom depend approximately on the angle there; the relation has to be
+given as a law of the geometry of the linkage.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Atoms = Sequence[Sequence[str]]
 
 
 class Linkages(Struct):
-    """The geometry of atoms A - bridge - B, all that a law of couplings may read (traceable).
+    """Geometry of linkages A - bridge - B, the input of a law of couplings (traceable).
 
     Attributes:
-        crystal: where they are.
-        atoms: ``(n, 3, 5)``, the bridge second.
-        others: ``(k, 3, 5)`` every symmetry-distinct linkage of the same elements.
-        share: ``(n, k)`` how often each of those meets one of the two ends, the linkage itself counted twice.
+        crystal: structure of the linkages.
+        atoms: ``(n, 3, 5)``, with the bridge second.
+        others: ``(k, 3, 5)`` all symmetry-distinct linkages of the same elements.
+        share: ``(n, k)`` number of times each of those meets one of the two ends; the linkage itself counts twice.
     """
 
     crystal: Crystal
@@ -52,7 +52,7 @@ class Linkages(Struct):
 
     @property
     def cosine(self) -> Array:
-        """Its cosine, smooth at 180 degrees."""
+        """Cosine of the angle, smooth at 180 degrees."""
         return jnp.cos(jnp.deg2rad(self.angle_deg))
 
     @property
@@ -63,12 +63,12 @@ class Linkages(Struct):
 
     @property
     def distance(self) -> Array:
-        """Distance of the ends in Å, ``(n,)``."""
+        """Distance between the ends in Å, ``(n,)``."""
         return distances(self.crystal, self.atoms[:, ::2])
 
     @property
     def mean_angle_deg(self) -> Array:
-        """Mean angle in degrees of all linkages that meet the two ends, ``(n,)``: of seven between two Si in silica."""
+        """Mean angle in degrees of all linkages that meet either end, ``(n,)``: of seven between two Si in silica."""
         share = jnp.asarray(self.share)
         total = share @ angles(self.crystal, self.others) - self.angle_deg
         return total / (jnp.sum(share, axis=1) - 1.0)
@@ -77,15 +77,16 @@ class Linkages(Struct):
 @checked
 @dataclass(frozen=True)
 class CouplingLaw:
-    """Couplings that are linear in a function of the angle at the bridge, ``offset_hz + slope_hz f``.
+    """Couplings linear in a function f of the angle at the bridge, ``offset_hz + slope_hz f``.
 
-    ``form="cosine"`` has ``f = cos(angle)``; ``"s_character"`` has ``f = cos(angle)/(cos(angle) - 1)``, the share of s in two
-    equivalent hybrids of the bridge that enclose this angle: 1/2 at 180 degrees, 1/4 in a tetrahedron.
+    ``form="cosine"`` has ``f = cos(angle)``; ``"s_character"`` has ``f = cos(angle)/(cos(angle) - 1)``, the s character
+    of two equivalent hybrids of the bridge that enclose this angle: 1/2 at 180 degrees, 1/4 in a tetrahedron.
 
-    No numbers are built in. That 2J(Si-O-Si) follows mostly this angle, and then the mean of those around, is found by D. J.
-    Srivastava, P. Florian, J. H. Baltisberger & P. J. Grandinetti, doi 10.1039/C7CP06486A; S. Cadars, D. H. Brouwer & B. F.
-    Chmelka, Phys. Chem. Chem. Phys. (2009), find dependences too complicated for such a law. Fit the numbers to calculations on
-    compounds like yours, ``CouplingCalibration.fit(f, couplings)``, and let sigma contain the scatter that is left.
+    No numbers are built in. D. J. Srivastava, P. Florian, J. H. Baltisberger & P. J. Grandinetti, doi
+    10.1039/C7CP06486A, find that 2J(Si-O-Si) depends mostly on this angle, and then on the mean of the surrounding
+    angles; S. Cadars, D. H. Brouwer & B. F. Chmelka, Phys. Chem. Chem. Phys. (2009), find dependences too complicated
+    for such a law. Fit the numbers to calculations on similar compounds, ``CouplingCalibration.fit(f, couplings)``, and
+    include the remaining scatter in sigma.
     """
 
     offset_hz: float
@@ -101,7 +102,7 @@ class CouplingLaw:
             )
 
     def __call__(self, linkages: Linkages) -> Array:
-        """Couplings in Hz, ``(n,)``."""
+        """Return couplings in Hz, ``(n,)``."""
         cosine = linkages.cosine
         return self.offset_hz + self.slope_hz * (cosine if self.form == "cosine" else cosine / (cosine - 1.0))
 
@@ -109,17 +110,17 @@ class CouplingLaw:
 class CouplingTerm(Term):
     """Residuals ``(calculated - observed)/sigma`` of couplings between pairs of spins. Build it with a classmethod.
 
-    Parameters, below the term's name, fixed unless freed: of J couplings ``offset`` in Hz and ``slope`` of the calibration; of
-    dipolar ones ``slope``, which motion makes smaller than 1.
+    Parameters, below the term's name, fixed unless freed: for J couplings ``offset`` in Hz and ``slope`` of the
+    calibration; for dipolar couplings ``slope``, which motion reduces below 1.
 
     Attributes:
-        atoms: ``(n, 2, 5)`` pairs, or ``(n, 3, 5)`` with the bridge between.
+        atoms: ``(n, 2, 5)`` pairs, or ``(n, 3, 5)`` with the bridge in the middle.
         observed, sigma: ``(n,)`` Hz.
-        start: parameters by local name.
+        start: starting values of the parameters by local name.
         constant_hz: dipolar coupling at 1 Å.
-        others, share: of `Linkages`.
-        law: of J couplings; ``None`` for dipolar ones.
-        labels: the two ends of every coupling, for people.
+        others, share: see `Linkages`.
+        law: law of J couplings; ``None`` for dipolar couplings.
+        labels: names of the two ends of every coupling.
         phase: name of the crystal.
         name: prefix of the parameters.
     """
@@ -157,24 +158,24 @@ class CouplingTerm(Term):
         phase: str | None = None,
         name: str = "dipolar",
     ) -> CouplingTerm:
-        """Dipolar couplings ``d = -(mu0/4 pi) gamma1 gamma2 hbar/(2 pi r³)``, from REDOR and its relatives.
+        """Compare dipolar couplings ``d = -(mu0/4 pi) gamma1 gamma2 hbar/(2 pi r³)``, from REDOR and related methods.
 
         Args:
-            crystal: where the sites are.
+            crystal: structure with the sites.
             nuclei: the two isotopes, ``("13C", "15N")``.
-            atoms: pairs of labels in the order of ``nuclei``: the shortest distance between two sites, or with a symmetry
-                code, ``("C1", "N1 3_655")``, another.
-            observed_hz: ``(pairs,)`` d; its size, unless it is ``signed``.
+            atoms: pairs of labels in the order of ``nuclei``. The shortest distance between two sites is used, or
+                another one selected by a symmetry code, ``("C1", "N1 3_655")``.
+            observed_hz: ``(pairs,)`` values of d; absolute values unless ``signed``.
             sigma: Hz, a number or ``(pairs,)``.
-            signed: whether the signs were measured. Of two nuclei with gyromagnetic ratios of the same sign d is negative.
-            scale: start of ``slope``, by which motion scales couplings down.
+            signed: whether the signs were measured. For two nuclei with gyromagnetic ratios of the same sign d is negative.
+            scale: starting value of ``slope``, the reduction by motion.
             phase: name of the phase in the objective; the crystal's name by default.
             name: prefix of the parameters.
 
         Raises:
-            ConventionError: an unknown isotope or label.
-            ParameterError: sites of another element.
-            ShapeError, DataError: data that do not fit the pairs, are not finite, or negative sizes.
+            ConventionError: unknown isotope or label.
+            ParameterError: a site is of another element.
+            ShapeError, DataError: data do not match the pairs, are not finite, or an absolute value is negative.
         """
         if isinstance(nuclei, str) or len(nuclei) != 2:
             raise ConventionError(f"{name!r}: nuclei are {nuclei!r}; expected two isotopes, ('13C', '15N')")
@@ -221,25 +222,26 @@ class CouplingTerm(Term):
         phase: str | None = None,
         name: str = "couplings",
     ) -> CouplingTerm:
-        """J couplings across a bridging atom, ``("Si", "O", "Si")``.
+        """Compare J couplings across a bridging atom, ``("Si", "O", "Si")``.
 
         Args:
-            crystal: where to look for linkages.
+            crystal: structure in which linkages are found.
             kind: three elements, the bridge second.
             observed_hz: ``(n,)`` in the order of ``atoms``.
-            sigma: Hz, a number or ``(n,)``: of the measurement and of the law.
-            law: from `Linkages` to couplings in Hz, ``(n,)``; traceable. A `CouplingLaw`, or a function of your own.
-            atoms: labels of the ends, ``("Si1", "Si2")``, where one linkage joins them; or of all three atoms, as
-                :meth:`linkages` lists them. By default all symmetry-distinct linkages, in the order of that list.
-            calibration: of calculated couplings, ``CouplingCalibration.published("nmrcryspy/29Si-O-29Si")`` where the law
-                was made from the same kind of calculation.
+            sigma: Hz, a number or ``(n,)``: including the uncertainty of the law.
+            law: function from `Linkages` to couplings in Hz, ``(n,)``; traceable. A `CouplingLaw`, or a user-defined
+                function.
+            atoms: labels of the ends, ``("Si1", "Si2")``, if a single linkage joins them; or of all three atoms, as
+                listed by :meth:`linkages`. By default all symmetry-distinct linkages, in the order of that list.
+            calibration: calibration of calculated couplings, ``CouplingCalibration.published("nmrcryspy/29Si-O-29Si")``
+                if the law was fitted to the same kind of calculation.
             cutoffs: longest bonds, as for :func:`jaxnmr.crystal.plan_bonds`.
             phase: name of the phase in the objective; the crystal's name by default.
             name: prefix of the parameters.
 
         Raises:
-            ParameterError: a kind that does not occur, ends that no linkage joins, or several.
-            ShapeError, DataError: data that do not fit the linkages or are not finite.
+            ParameterError: the kind does not occur, or the ends are joined by no linkage or by several.
+            ShapeError, DataError: data do not match the linkages or are not finite.
         """
         found, multiplicity = select_angles(crystal, [kind], cutoffs)[0]
         if atoms is None:
@@ -272,12 +274,12 @@ class CouplingTerm(Term):
     @staticmethod
     @checked
     def linkages(crystal: Crystal, kind: tuple[str, str, str], cutoffs: Cutoffs = None) -> list[tuple[str, str, str]]:
-        """The symmetry-distinct linkages of a kind, as labels with symmetry codes (host)."""
+        """List the symmetry-distinct linkages of a kind, as labels with symmetry codes (host)."""
         name = lambda atom: f"{crystal.labels[atom[0]]} {symmetry_code(atom).replace('.', '1_555')}"
         triplets = select_angles(crystal, [kind], cutoffs)[0][0]
         return [(name(first), crystal.labels[bridge[0]], name(last)) for first, bridge, last in triplets]
 
-    # -- what others read ----------------------------------------------------------------------------------------
+    # -- interface of terms ---------------------------------------------------------------------------------------
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         if self.phase not in crystals:
             raise ParameterError(f"{self.name!r} is about {self.phase!r}; the phases are {sorted(crystals)}")
@@ -291,7 +293,7 @@ class CouplingTerm(Term):
         }
 
     def calculated(self, state: State) -> Array:
-        """Couplings in Hz, ``(n,)``, as they are compared with the data."""
+        """Return couplings in Hz, ``(n,)``, as compared with the data."""
         crystal, values = state.crystals[self.phase], state.local(self.name)
         if self.law is None:
             return values["slope"] * self.constant_hz / distances(crystal, self.atoms) ** 3
@@ -354,7 +356,7 @@ def _data(observed, sigma, count: int, name: str) -> tuple[np.ndarray, np.ndarra
 
 
 def _place(crystal: Crystal, kind, found: np.ndarray, labels: tuple[str, ...], name: str) -> np.ndarray:
-    """Atoms ``(3, 5)`` of one linkage."""
+    """Return the atoms ``(3, 5)`` of one linkage."""
     if len(labels) == 3:
         return plan_triplets(crystal, [labels])[0]
     for label in labels:
@@ -377,9 +379,9 @@ def _place(crystal: Crystal, kind, found: np.ndarray, labels: tuple[str, ...], n
 
 
 def _share(crystal: Crystal, places: np.ndarray, found: np.ndarray, multiplicity: np.ndarray) -> np.ndarray:
-    """How often each distinct linkage meets the two ends of each place, ``(n, k)``."""
+    """Count how often each distinct linkage meets the two ends of each place, ``(n, k)``."""
     per_cell = np.array([site.multiplicity for site in crystal.sites()], dtype=float)
-    # linkages of a class that meet one atom of every site
+    # number of linkages of a class that meet one atom of each site
     meets = np.stack([(found[:, 0, 0] == s).astype(float) + (found[:, 2, 0] == s) for s in range(crystal.n_sites)])
     meets *= multiplicity / per_cell[:, None]
     return meets[places[:, 0, 0]] + meets[places[:, 2, 0]]

@@ -1,4 +1,4 @@
-"""`EchoTerm`: a spin-echo curve against simulations of coupled spins around the parameters, with frequencies drawn for each."""
+"""`EchoTerm`: a spin-echo curve against simulations of coupled spins with random frequencies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..crystal import Crystal
     from ..objective import HostState, Parameters
 
-# unit, lower bound, typical change, and what it is
+# unit, lower bound, typical change, and description
 _ABOUT = {
     "alpha": ("MHz", 0.0, 0.01, "strength of the coupling"),
     "xi": ("a", 1e-3, 1.0, "length of the coupling, lattice constants"),
@@ -33,17 +33,17 @@ _ABOUT = {
     "gamma_1": ("γ", 0.0, 1e-5, "1/T1, units of γ"),
     "width": ("MHz", 1e-6, 1e-3, "full width of the line at half maximum"),
 }
-# how far a start may be off unless that is stated: a part of the value, and at least this
+# default half width of the first box: a fraction of the value, and a minimum
 _SPREAD = {
     "alpha": (0.15, 0.01), "xi": (0.3, 0.2), "p": (0.15, 0.2), "gamma": (0.5, 5e-5), "gamma_1": (0.5, 5e-5), "width": (0.1, 1e-3)
 }  # fmt: skip
-# fewest simulations for each refined parameter
+# fewest simulations per refined parameter
 _FEWEST = 80
-# single precision is off by some 1e-7, which is nothing beside this noise
+# errors of single precision, about 1e-7, are negligible beside this noise
 _SINGLE = 1e-5
-# the box of the next simulations, in standard deviations, and how much of one a refinement may use
+# half width of the next box in standard deviations, and the part of a box that a refinement may use
 _WIDE, _USED = 3.5, 0.6
-# half boxes: a quadratic function says nothing so far outside
+# in half widths: a quadratic model has no validity this far outside
 _BLIND = 3.0
 _USUAL = ("alpha", "xi", "p", "gamma")
 
@@ -51,20 +51,20 @@ _USUAL = ("alpha", "xi", "p", "gamma")
 class EchoTerm(Term):
     """One echo curve, for example ``EchoTerm(jn.read_echo("echo.npz"), jn.nmr.echo.challenge(), noise=1e-4)``.
 
-    Curves are random: their spins happen to have some frequencies. The term simulates ``draws`` curves around the present parameters,
-    each with frequencies of its own, and finds by regression the linear functions of a curve that tell the parameters which
-    are refined (`LocalRegression`); these are compared, with the errors that they have for simulations they were not fitted to. It
-    simulates again where a refinement leaves the box, and in a smaller one around the minimum.
+    A curve is random, because the frequencies of its spins are. The term simulates ``draws`` curves around the current
+    parameters, each with its own frequencies, and finds by regression the linear functions of a curve that determine
+    the refined parameters (`LocalRegression`). These summaries are compared, with their errors for held-out
+    simulations. The term simulates again when a refinement leaves the box, and in a smaller box around the minimum.
 
     Attributes:
-        observed: ``(numbers,)`` real, then imaginary parts.
+        observed: ``(numbers,)`` real parts, then imaginary parts.
         experiment: spins and pulses.
-        start: parameters by local name.
-        spread: how far they may be off, by local name.
+        start: starting values of the parameters by local name.
+        spread: half widths of the first box, by local name.
         noise: standard deviation of white noise on real and imaginary parts.
-        draws: simulations in a box; ``mean_of`` for the curve that is shown; ``seed`` of all of them.
+        draws: number of simulations in a box; ``mean_of`` for the displayed mean curve; ``seed`` of all simulations.
         name: prefix of the parameters.
-        source: what was measured, for reports.
+        source: name of the data, for reports.
     """
 
     observed: Array
@@ -96,23 +96,23 @@ class EchoTerm(Term):
         seed: int = 0,
         name: str = "echo",
     ):
-        """Take one curve of some.
+        """Select one curve.
 
         Args:
             echo: the curves.
-            experiment: what they were measured with.
-            noise: standard deviation of white noise on real and imaginary parts; it is never known to be 0.
-            start: of parameters, ``{"alpha": 0.1, "p": 3.0, "gamma": 1e-4}``.
-            spread: how far they may be off, in their units: half the box of the first simulations.
-            which: curve, the first is 0.
-            draws: simulations in a box.
-            mean_of: simulations whose mean and scatter are shown.
-            seed: of the simulations.
+            experiment: description of the measurement.
+            noise: standard deviation of white noise on real and imaginary parts; must be positive.
+            start: starting values, ``{"alpha": 0.1, "p": 3.0, "gamma": 1e-4}``.
+            spread: half widths of the box of the first simulations, in the units of the parameters.
+            which: index of the curve, from 0.
+            draws: number of simulations in a box.
+            mean_of: number of simulations for the displayed mean and scatter.
+            seed: seed of the simulations.
             name: prefix of the parameters.
 
         Raises:
-            ShapeError, DataError: curves that do not fit the experiment.
-            ParameterError: no such curve or parameter, a noise or spread that is not positive, too few simulations.
+            ShapeError, DataError: curves do not match the experiment.
+            ParameterError: no such curve or parameter, a noise or spread that is not positive, or too few simulations.
         """
         echo = echo.checked(experiment.sequence)
         if not 0 <= which < len(echo):
@@ -156,7 +156,7 @@ class EchoTerm(Term):
         }
 
     def _lower(self, key: str) -> float:
-        # weights that change sign couple either way
+        # weights that change sign allow either sign of the coupling
         either = key == "alpha" and self.experiment.ensemble.kernel.family == "rkky"
         return -np.inf if either else _ABOUT[key][1]
 
@@ -175,7 +175,7 @@ class EchoTerm(Term):
         return bound_as(BoundEcho, self, local=local, summaries=summaries, at=values, told=told, free=free)
 
     def _box(self, values: EchoParameters, told: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Its ends."""
+        """Return the lower and upper ends of the box."""
         at = np.array([float(getattr(values, key)) for key in told])
         half = np.array([float(self.spread[key]) for key in told])
         return np.maximum(at - half, [self._lower(key) for key in told]), at + half
@@ -183,7 +183,7 @@ class EchoTerm(Term):
     def _regression(
         self, values: EchoParameters, told: tuple[str, ...], low: np.ndarray, high: np.ndarray
     ) -> LocalRegression:
-        """Simulations all over the box, the same quantiles of it and of the line each time, and what they tell."""
+        """Fit the regression to simulations throughout the box, with the same quantiles of box and line each time."""
         kind = np.float32 if float(self.noise) >= _SINGLE else np.float64
         theta = np.random.default_rng(self.seed).uniform(low, high, (self.draws, len(told)))
         every = {key: np.full(self.draws, getattr(values, key)) for key in _ABOUT} | dict(
@@ -198,14 +198,14 @@ class EchoTerm(Term):
 
 
 class BoundEcho(EchoTerm):
-    """An echo term with simulations around the present parameters.
+    """An echo term with simulations around the current parameters.
 
     Attributes:
-        local: what they tell; ``None`` where curves depend on nothing that is refined.
-        summaries: ``(k,)`` of the curve.
-        at: parameters that were simulated around.
-        told, free: names of the k parameters that curves depend on, and of all that are refined.
-        The others are those of `EchoTerm`.
+        local: the regression; ``None`` if curves depend on no refined parameter.
+        summaries: ``(k,)`` summaries of the observed curve.
+        at: centre of the simulations.
+        told, free: names of the k parameters that affect curves, and of all refined parameters.
+        All other attributes are those of `EchoTerm`.
     """
 
     local: LocalRegression | None
@@ -226,7 +226,7 @@ class BoundEcho(EchoTerm):
         return len(self.free)
 
     def residuals(self, state: State) -> Array:
-        # what changes no curve has a residual that nothing changes
+        # parameters without effect on curves have constant zero residuals
         silent = jnp.zeros(len(self.free) - len(self.told))
         if self.local is None:
             return silent
@@ -247,7 +247,7 @@ class BoundEcho(EchoTerm):
         return jnp.stack([jnp.asarray(local[key]) for key in self.told])
 
     def _moved(self, state: HostState) -> BoundEcho:
-        """With simulations around the present parameters, in a box that is no wider than they are uncertain."""
+        """Return a copy with simulations around the current parameters, in a box as narrow as their uncertainties allow."""
         if self.local is None:
             return self
         sd = self.local.deviations(np.asarray(self._parameters(state)))
@@ -260,7 +260,7 @@ class BoundEcho(EchoTerm):
         return narrowed.replace(local=local, summaries=local.summaries(np.asarray(self.observed)), at=values)
 
     def warnings(self, state: State) -> tuple[str, ...]:
-        """Parameters that no curve of this kind can tell, and those that this one does not tell where the fit ended."""
+        """Warn of parameters that affect no curve of this kind, or are not determined by this one near the final values."""
         silent = ((key, changes_nothing(self.experiment, key)) for key in _ABOUT)
         found = [
             f"{self.name}/{key} changes no curve: {why}. What is said of it is what was known before."
@@ -268,7 +268,7 @@ class BoundEcho(EchoTerm):
             if why
         ]
         if self.local is not None:
-            # beyond the box nothing was simulated, and an extremum of what is expected tells nothing
+            # outside the box nothing was simulated, and an extremum of the expectation carries no information
             off = self.local.deviations(np.asarray(self._parameters(state))) > _BLIND * np.asarray(self.local.half)
             found += [
                 f"{self.name}/{key} is not told by this curve near these values: its uncertainty is more than {_BLIND:g} times the ± {half:.3g} in which "

@@ -1,4 +1,4 @@
-"""What a spin-echo term shows of itself."""
+"""`EchoEvidence`: evidence of a spin-echo term."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 from ..objective.evidence import Evidence
 from ..objective.statistics import Statistics
 
-# mean square difference, in those that noise and frequencies let expect, beyond which they do not explain it
+# mean square difference, in units of that expected from noise and frequencies, beyond which they do not explain it
 _POOR = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class EchoEvidence(Evidence):
-    """A curve with what other frequencies would change; residuals are those of its summaries, one for each refined parameter.
+    """A curve with its scatter over frequency draws; residuals are those of summaries, one per refined parameter.
 
     Attributes:
         time_us: ``(points,)``.
         observed, calculated: ``(points,)`` complex.
-        scatter: ``(points,)`` complex, standard deviations of real and imaginary parts by the draw of frequencies.
+        scatter: ``(points,)`` complex, standard deviations of real and imaginary parts over draws of frequencies.
         noise: standard deviation of white noise.
-        mean_of: how many curves ``calculated`` is the mean of.
+        mean_of: number of curves averaged in ``calculated``.
     """
 
     time_us: np.ndarray
@@ -37,7 +37,7 @@ class EchoEvidence(Evidence):
 
     @property
     def misfit(self) -> float:
-        """Mean square difference in units of what noise and other frequencies let expect: about 1."""
+        """Mean square difference in units of that expected from noise and frequencies: about 1 for a good fit."""
         off = self.observed - self.calculated
         pairs = ((off.real, self.scatter.real), (off.imag, self.scatter.imag))
         return float(np.mean([d**2 / (self.noise**2 + (1.0 + 1.0 / self.mean_of) * sd**2) for d, sd in pairs]))

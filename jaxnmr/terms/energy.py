@@ -1,16 +1,17 @@
-"""The energy of a structure as knowledge of it: the minimum it lies near, and how closely.
+"""The energy of a structure as prior knowledge: the nearest minimum, and how closely it must be met.
 
-An energy over its error, ``E/ε``, is no sum of squares, and its root as one residual has rank one: least squares crawls. So the
-nearest minimum in the present cell is found, where forces are 0, with force constants H, and ``E = E0 + zᵀHz/2`` at a distance z from
-it. Residuals ``r = C^(-1/2) z`` with the covariance ``C = εH⁻¹ + s²`` of places are of full rank, with the correlations of the force
-constants; and ``rᵀr/2 = (E − E0)/ε`` for s = 0, every site counted once. Of whitened forces, ``z = H⁻¹g`` at the structure itself, they differ by what is not
-harmonic: where data lead a structure away, curvature is lost along the very directions that are wrong, and with it the force that
-would bring them back. A cell that is refined has its stress in z. The minimum is found again when the cell has changed or atoms have
-gone far.
+An energy over its error, ``E/ε``, is not a sum of squares, and its square root as a single residual has rank one: least
+squares converges slowly. Therefore the nearest minimum in the current cell is found, where forces vanish, with the force
+constants H, and ``E = E0 + zᵀHz/2`` at a displacement z from it. Residuals ``r = C^(-1/2) z`` with the covariance
+``C = εH⁻¹ + s²`` of positions have full rank and the correlations of the force constants; ``rᵀr/2 = (E − E0)/ε`` for s
+= 0, with every site counted once. Whitened forces, ``z = H⁻¹g`` at the structure itself, differ from this by anharmonic
+parts: where data lead a structure away, curvature is lost along the very directions that are wrong, and with it the
+restoring force. A refined cell contributes its stress to z. The minimum is found again when the cell has changed or
+atoms have moved far.
 
-Both errors are those of the model, not a temperature: ε an energy per atom and coordinate, s a displacement by which measured
-places, averages over thermal motion, differ from any minimum. An atom that is held by a force constant h is uncertain by
-``(ε/h + s²)^(1/2)``, however many images symmetry makes of it: errors of images are one error.
+Both errors are those of the model, not a temperature: ε is an energy per atom and coordinate, s a displacement by which
+measured positions, averages over thermal motion, differ from any minimum. An atom held by a force constant h is
+uncertain by ``(ε/h + s²)^(1/2)``, however many symmetry images it has: their errors are one and the same.
 """
 
 from __future__ import annotations
@@ -37,36 +38,36 @@ from .energy_modes import MOVED, all_coordinates, minimum_of, modes_of, same_spa
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
-# the minimum is found again when atoms are so far from it (Å), or the cell differs by this part from what it was found for
+# the minimum is found again when atoms are this far from it (Å), or the cell has changed by this fraction
 _FAR, _STRAINED = 0.25, 0.003
-# and where it is bound anew, unless the cell is the very same: what is bound must not depend on the way there
+# when bound again, any other cell counts: what is bound must not depend on the path
 _THE_SAME = 1e-7
-# two minima closer than this are one, Å
+# two minima closer than this are the same, Å
 _SAME = 0.01
-# a chi² per coordinate beyond this is one of a model, or of data, that are wrong
+# a chi² per coordinate beyond this indicates wrong data or a wrong model
 _AT_ODDS = 4.0
 
 
 class EnergyTerm(Term):
-    """The energy that a model gives the structure, as knowledge of where atoms are: ``EnergyTerm()`` beside ``models=EnergyModel.load(...)``.
+    """An energy as prior knowledge of atomic positions: ``EnergyTerm()`` with ``models=EnergyModel.load(...)``.
 
     Attributes:
         phase: name of the crystal; the only one by default.
-        errors: how wrong energies are, eV per atom and coordinate, by element with ``""`` for all others; empty for what the
-            model says of itself.
-        displacement: what measured places differ from a minimum by for other reasons, Å; ``None`` for what the model says.
-        quantity: what the source provides.
-        name: for reports.
+        errors: errors of energies, eV per atom and coordinate, by element with ``""`` for all others; empty to use the
+            model's own.
+        displacement: distance of measured positions from a minimum for other reasons, Å; ``None`` to use the model's own.
+        quantity: name of the energy that the source provides.
+        name: name for reports.
     """
 
     phase: str | None = static()
-    # what residuals are made with is decided where the term is bound: other errors need no other program
+    # residuals are fixed when the term is bound: other errors need no other program
     errors: tuple[tuple[str, float], ...] = static(note=True)
     displacement: float | None = static(note=True)
     quantity: str = static()
     name: str = static()
 
-    # the energy is evaluated when the term is bound: nothing in the state need be differentiated for it
+    # the energy is evaluated when the term is bound: no derivatives by the state are needed
     reads = ()
     sees_origin = False
 
@@ -80,20 +81,20 @@ class EnergyTerm(Term):
         quantity: str = "energy",
         name: str = "energy",
     ):
-        """Say what is to be taken for the energy, and how wrong it is.
+        """Define the energy to be used, and its error.
 
         Args:
-            error_ev: energy per atom and coordinate, eV, or several by element with ``"others"`` for all others; the model's own
-                by default.
-            displacement: by how much measured places differ from a minimum for other reasons, thermal motion first of all,
-                Å; the model's own by default, 0 where ``error_ev`` is given. Atoms held by a force constant h become uncertain by
-                the root of ``error/h + displacement²`` in every direction.
+            error_ev: error of the energy per atom and coordinate, eV, or several by element with ``"others"`` for all
+                others; the model's own by default.
+            displacement: distance of measured positions from a minimum for other reasons, above all thermal motion, Å;
+                by default the model's own, or 0 if ``error_ev`` is given. Atoms held by a force constant h become
+                uncertain by ``(error/h + displacement²)^(1/2)`` in every direction.
             phase: name of the crystal; needed when there are several.
-            quantity: what the source of the energy provides, an energy of the conventional cell in eV.
+            quantity: name of the quantity that the source provides, an energy of the conventional cell in eV.
             name: name of the term.
 
         Raises:
-            ParameterError: an error that is no positive number, a displacement that is negative, no element.
+            ParameterError: an error is not positive, the displacement is negative, or an element is unknown.
         """
         if misplaced:
             raise ParameterError(
@@ -122,7 +123,7 @@ class EnergyTerm(Term):
 
     def bind(self, state: HostState, params: Parameters) -> BoundEnergy:
         phase = state.phase(self.phase)
-        # nothing in the state need be differentiated for this term
+        # no derivatives by the state are needed for this term
         source = state.source(self.quantity, phase).differentiated((), ())
         crystal = _on_host(state.crystals[phase])
         prefix = "" if len(state.crystals) == 1 else f"{phase}/"
@@ -162,19 +163,19 @@ class EnergyTerm(Term):
 
 
 class BoundEnergy(EnergyTerm):
-    """Whitened distances from the minimum along what is free.
+    """Whitened displacements from the minimum along the free directions.
 
     Attributes:
-        source: of the energy, with the plan of the phase.
-        directions: ``(6 + 3 sites, k)`` what is free of the cell and coordinates.
-        reference: the crystal at the minimum in its cell.
-        error: how wrong the model is.
-        at_reference: ``(n,)`` residuals there: those of stress, where the cell is refined.
-        changes_to_residuals: ``(n, 6 + 3 sites)``, of changes of cell and coordinates.
-        softness: ``(6 + 3 sites, n)``, displacement per residual, for reports.
-        loose: what is not held: sentences.
-        idle: whether something is refined, but nothing that it speaks of.
-        The others are those of `EnergyTerm`.
+        source: source of the energy, with the plan for the phase.
+        directions: ``(6 + 3 sites, k)`` free directions of cell and coordinates.
+        reference: crystal at the minimum in its cell.
+        error: error of the model.
+        at_reference: ``(n,)`` residuals at the reference: those of stress, if the cell is refined.
+        changes_to_residuals: ``(n, 6 + 3 sites)`` derivatives of the residuals by cell and coordinates.
+        softness: ``(6 + 3 sites, n)`` displacement per unit residual, for reports.
+        loose: sentences about directions that are not held.
+        idle: whether parameters are refined, but none that the energy depends on.
+        All other attributes are those of `EnergyTerm`.
     """
 
     source: PhaseSource
@@ -199,7 +200,7 @@ class BoundEnergy(EnergyTerm):
         try:
             return super().bind(state, params)
         except ConventionError:
-            # where data have led the structure there is none: the report shows how far that is
+            # data may have led the structure away from any minimum: the report shows how far
             return self.replace(idle=_idle(params, prefix))
 
     def length(self, state: Callable[[], State]) -> int:
@@ -234,7 +235,7 @@ class BoundEnergy(EnergyTerm):
         try:
             source, lowest = minimum_of(self.name, self.source, self.quantity, crystal, directions)
         except ConventionError:
-            # on the way to somewhere else
+            # an intermediate structure need not be near a minimum
             return self, ""
         if strained <= _STRAINED and float(_moved(lowest, self.reference)[0]) < _SAME:
             return self, ""
@@ -268,11 +269,11 @@ class BoundEnergy(EnergyTerm):
 
     @property
     def _held(self) -> int:
-        """Number of directions that it holds."""
+        """Number of directions that the energy holds."""
         return max(int(np.count_nonzero(np.any(np.asarray(self.changes_to_residuals), axis=1))), 1)
 
     def _pulls(self, found: np.ndarray) -> np.ndarray:
-        """How far the model would move every site, Å."""
+        """Return the displacement of every site that the model would make, Å."""
         move = (np.asarray(self.softness) @ found)[6:].reshape(-1, 3) @ np.asarray(self.reference.lattice())
         return np.linalg.norm(move, axis=1)
 
@@ -287,7 +288,7 @@ class BoundEnergy(EnergyTerm):
         rows = rows_of(
             [self.reference.labels[k] for k in held], "displacement", "Å", 0.0, self._pulls(found)[held], sigma[held]
         )
-        # of the minimum in the refined cell
+        # energy of the minimum in the refined cell
         there = crystal.replace(xyz=np.asarray(self.reference.xyz))
         energy, lowest = (float(self.source.replan(at)[0].slopes(self.quantity, at)[0]) for at in (crystal, there))
         return EnergyEvidence(
@@ -315,13 +316,13 @@ class BoundEnergy(EnergyTerm):
 
 
 def _idle(params: Parameters, prefix: str) -> bool:
-    """Whether something is refined, but neither the cell nor a coordinate of a phase."""
+    """Return whether parameters are refined, but neither the cell nor a coordinate of the phase."""
     own = tuple(prefix + name for name in MOVED)
     return bool(params.moved_names) and not any(moved.startswith(own) for moved in params.moved_names)
 
 
 def _free_directions(params: Parameters, prefix: str, crystal: Crystal) -> np.ndarray:
-    """What may change of cell and coordinates, ``(6 + 3 sites, k)``; all coordinates where nothing is free (host)."""
+    """Return free directions of cell and coordinates, ``(6 + 3 sites, k)``; all coordinates if nothing is free (host)."""
     spec = params.spec
     places = spec.layout.unflatten(np.arange(len(spec.labels)))
     where = np.concatenate([np.ravel(places[prefix + name]) for name in ("cell", "xyz")])
@@ -333,7 +334,7 @@ def _free_directions(params: Parameters, prefix: str, crystal: Crystal) -> np.nd
 
 
 def _moved(crystal: Crystal, reference: Crystal) -> tuple[Any, Any]:
-    """How far atoms are in the cell at most (Å), and by which part cell edges have changed at most."""
+    """Return the largest displacement of an atom (Å), and the largest change of a cell edge (relative) or angle (rad)."""
     xyz, cell = (jnp.asarray(getattr(crystal, name)) - getattr(reference, name) for name in ("xyz", "cell"))
     far = jnp.sqrt(jnp.max(jnp.sum((xyz @ jnp.asarray(reference.lattice())) ** 2, axis=1)))
     strain = jnp.maximum(

@@ -1,4 +1,4 @@
-"""What the energy of a structure shows of itself."""
+"""`EnergyEvidence`: evidence of the energy of a structure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..objective.evidence import Knowledge
 
 @dataclass(frozen=True, kw_only=True)
 class EnergyEvidence(Knowledge):
-    """How far sites are from the minimum of an energy, one row for each: a distance in Å with how well the model knows it."""
+    """Distances of sites from the minimum of an energy, in Å, one row per site with the uncertainty of the model."""
 
     kind: ClassVar[str] = "energy"
     header: tuple[str, str, str] = ("site", "at the minimum", "from there")

@@ -1,4 +1,4 @@
-"""Where the minimum of an energy is, how stiffly it holds a structure there, and what residuals follow (host)."""
+"""Minimum of an energy, force constants there, and whitened residuals (host)."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from ..errors import ConventionError
 from ..objective.source import EnergyError, PhaseSource
 from ..typing import Array
 
-# directions with a smaller force constant than this (eV/Å² per atom) are not held
+# directions with a force constant below this (eV/Å² per atom) are not held
 _SOFTEST = 0.02
-# displacement for force constants, Å: of the size of what places are uncertain by. Models have kinks where bonds are straight,
-# whose curvature says nothing of what lies beyond a few thousandths of an Å
+# displacement for force constants, Å, comparable to the uncertainty of positions. Models have kinks at straight bond
+# angles, where the curvature is valid only within a few thousandths of an Å
 _DIFFERENCE = 0.02
-# of the search for a minimum: how far it looks before neighbours are listed again (Å), how often, by how much the energy may still
-# fall (eV per site), and beyond which distance a minimum is another structure's (Å)
+# of the search for a minimum: largest step before neighbours are listed again (Å), number of rounds, decrease of the
+# energy (eV per site) regarded as converged, and distance (Å) beyond which a minimum belongs to another structure
 _REACH, _ROUNDS, _SETTLED, _FAR = 0.1, 25, 1e-5, 1.0
-# what force constants are of
+# variables of the energy
 MOVED = ("cell", "xyz")
 
 
 class Modes(NamedTuple):
-    """Directions that an energy holds one by one, ``n`` of them.
+    """The ``n`` directions along which an energy holds a structure, with their force constants.
 
     Attributes:
-        crystal: where.
-        basis: ``(6 + 3 sites, k)`` changes of cell and coordinates, of displacements in Å that are orthonormal.
-        left: ``(6 + 3 sites, k)`` these displacements, see :func:`coordinates`.
+        crystal: structure at which they were calculated.
+        basis: ``(6 + 3 sites, k)`` changes of cell and coordinates corresponding to orthonormal displacements in Å.
+        left: ``(6 + 3 sites, k)`` those displacements, see :func:`coordinates`.
         forces: ``(6 + 3 sites,)`` derivatives of the energy by cell and coordinates.
         stiffness: ``(n,)`` force constant per atom, eV/Å².
-        shapes: ``(k, n)`` the directions in the basis; squares weighted by the number of atoms that move add up to 1.
-        atoms: ``(k, k)`` these weights.
-        loose: sentences about directions that it does not hold.
+        shapes: ``(k, n)`` directions in the basis; squares weighted by the number of moving atoms add up to 1.
+        atoms: ``(k, k)`` those weights.
+        loose: sentences about directions that the energy does not hold.
     """
 
     crystal: Crystal
@@ -49,16 +49,16 @@ class Modes(NamedTuple):
 
     @property
     def changes(self) -> np.ndarray:
-        """``(n, 6 + 3 sites)`` what changes of cell and coordinates are along them."""
+        """Components of changes of cell and coordinates along the directions, ``(n, 6 + 3 sites)``."""
         return self.shapes.T @ self.atoms @ self.left.T @ coordinates(self.crystal)[0]
 
     @property
     def away(self) -> np.ndarray:
-        """``(n,)`` how far the crystal is from the minimum along them."""
+        """Displacement of the crystal from the minimum along the directions, ``(n,)``."""
         return self.shapes.T @ (self.basis.T @ self.forces) / self.stiffness
 
     def covariance(self, error: EnergyError) -> np.ndarray:
-        """``(n, n)`` of places along the directions."""
+        """Return the covariance ``(n, n)`` of positions along the directions."""
         weights = coordinates(self.crystal)[1]
         energies = np.concatenate([np.full(6, np.mean(error.energies)), np.repeat(error.energies, 3)])
         # in coordinates in which every atom counts once
@@ -69,7 +69,7 @@ class Modes(NamedTuple):
 
 
 class Whitening(NamedTuple):
-    """What makes residuals of forces and of changes; fields are those of `jaxnmr.terms.energy.BoundEnergy`."""
+    """Matrices that map changes to residuals; the fields are those of `jaxnmr.terms.energy.BoundEnergy`."""
 
     reference: Crystal
     at_reference: Array
@@ -79,9 +79,9 @@ class Whitening(NamedTuple):
 
 
 def whitened(modes: Modes, error: EnergyError) -> Whitening:
-    """Residuals ``C^(-1/2) z`` of displacements z with the covariance C that an error gives them."""
+    """Return residuals ``C^(-1/2) z`` of displacements z, with the covariance C that follows from an error."""
     whiten = _root(modes.covariance(error), -0.5)
-    # directions that are not held have residuals that stay 0: there are as many wherever the structure goes
+    # directions that are not held have constant zero residuals: the number of residuals does not depend on the structure
     rest = len(modes.shapes) - len(whiten)
     padded = lambda rows: np.pad(rows, ((0, rest), (0, 0)))
     return Whitening(
@@ -94,7 +94,7 @@ def whitened(modes: Modes, error: EnergyError) -> Whitening:
 
 
 def all_coordinates(crystal: Crystal) -> np.ndarray:
-    """``(6 + 3 sites, k)`` every coordinate that symmetry leaves free; no cell (host)."""
+    """Return all coordinates that symmetry leaves free, ``(6 + 3 sites, k)``, without the cell (host)."""
     bases = [site.xyz_basis() for site in crystal.sites()]
     return np.concatenate([np.zeros((6, sum(b.shape[1] for b in bases))), block_diagonal(bases)])
 
@@ -102,18 +102,18 @@ def all_coordinates(crystal: Crystal) -> np.ndarray:
 def minimum_of(
     name: str, source: PhaseSource, quantity: str, crystal: Crystal, directions: np.ndarray
 ) -> tuple[PhaseSource, Crystal]:
-    """The nearest minimum of an energy in the present cell, and the source with what was planned for it.
+    """Find the nearest minimum of an energy in the current cell; also return the source with its plan for it.
 
     Args:
-        name: of the term, for messages.
-        source, quantity: of the energy.
-        crystal: where to begin.
-        directions: ``(6 + 3 sites, k)`` what is free of cell and coordinates; the cell stays all the same.
+        name: name of the term, for messages.
+        source, quantity: source and name of the energy.
+        crystal: starting structure.
+        directions: ``(6 + 3 sites, k)`` free directions of cell and coordinates; the cell is kept fixed.
 
     Raises:
-        ConventionError: forces that are not finite, or no minimum near.
+        ConventionError: forces are not finite, or there is no minimum nearby.
     """
-    # expensive to import, and few need it
+    # expensive to import, and rarely needed
     from scipy.optimize import minimize
 
     own = directions[:, np.abs(directions[:6]).max(axis=0, initial=0.0) < 1e-12]
@@ -129,7 +129,7 @@ def minimum_of(
             value, slopes = source.slopes(quantity, _changed(at, basis @ step))
             return float(value), basis.T @ np.asarray(slopes)
 
-        # of sites with few images as well
+        # for sites with few images as well
         reach = _REACH / np.linalg.eigvalsh(scale)[-1]
         found = minimize(
             energy, np.zeros(own.shape[1]), jac=True, method="L-BFGS-B", bounds=[(-reach, reach)] * own.shape[1],
@@ -156,16 +156,16 @@ def minimum_of(
 
 
 def modes_of(name: str, source: PhaseSource, quantity: str, crystal: Crystal, directions: np.ndarray) -> Modes:
-    """Force constants of a crystal along free directions.
+    """Return force constants of a crystal along free directions.
 
     Args:
-        name: of the term, for messages.
-        source, quantity: of the energy.
-        crystal: where, see :func:`minimum_of`.
-        directions: ``(6 + 3 sites, k)`` what is free of cell and coordinates.
+        name: name of the term, for messages.
+        source, quantity: source and name of the energy.
+        crystal: structure, see :func:`minimum_of`.
+        directions: ``(6 + 3 sites, k)`` free directions of cell and coordinates.
 
     Raises:
-        ConventionError: forces that are not finite.
+        ConventionError: forces are not finite.
     """
     left, basis = _orthonormal(crystal, directions)
     constants = _force_constants(source, quantity, crystal, basis)
@@ -192,19 +192,19 @@ def modes_of(name: str, source: PhaseSource, quantity: str, crystal: Crystal, di
 def _about_loose(
     name: str, source: PhaseSource, crystal: Crystal, shapes: np.ndarray, stiffness: np.ndarray, count: int
 ) -> tuple[str, ...]:
-    """What is to be said of directions that the energy does not hold.
+    """Report directions that the energy does not hold.
 
     Args:
-        name: of the term.
+        name: name of the term.
         source, crystal: for messages.
-        shapes: ``(6 + 3 sites, n)`` displacements in Å, of length 1 when squares are weighted by multiplicities.
+        shapes: ``(6 + 3 sites, n)`` displacements in Å, normalised with squares weighted by multiplicities.
         stiffness: ``(n,)`` eV/Å² per atom.
-        count: of all directions.
+        count: total number of directions.
     """
     _, weights = coordinates(crystal)
     together = np.concatenate([np.zeros((6, 3)), np.tile(np.eye(3), (crystal.n_sites, 1))])
     together /= np.sqrt(weights[6:].sum() / 3.0)
-    # a space group may leave the origin open: no energy holds it
+    # along a floating origin of the space group no energy can hold the structure
     inner = (((together.T * weights) @ shapes) ** 2).sum(axis=0) < 0.9
     shapes, stiffness = shapes[:, inner], stiffness[inner]
     if not len(stiffness):
@@ -222,7 +222,7 @@ def _about_loose(
 
 
 def _orthonormal(crystal: Crystal, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Displacements in Å that span free directions, ``(6 + 3 sites, k)`` and orthonormal, and the changes that make them."""
+    """Return orthonormal displacements in Å that span the free directions, and the changes, both ``(6 + 3 sites, k)``."""
     metric = coordinates(crystal)[0]
     left, singular, _ = np.linalg.svd(metric @ directions, full_matrices=False)
     left = left[:, singular > 1e-9 * singular[0]]
@@ -230,26 +230,27 @@ def _orthonormal(crystal: Crystal, directions: np.ndarray) -> tuple[np.ndarray, 
 
 
 def same_span(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether directions ``(6 + 3 sites, k)`` span the same changes."""
+    """Return whether directions ``(6 + 3 sites, k)`` span the same changes."""
     ranks = [np.linalg.matrix_rank(of) for of in (first, second, np.concatenate([first, second], axis=1))]
     return len(set(ranks)) == 1
 
 
 def _changed(crystal: Crystal, change: np.ndarray) -> Crystal:
-    """A crystal with a change ``(6 + 3 sites,)`` of cell and coordinates."""
+    """Apply a change ``(6 + 3 sites,)`` of cell and coordinates to a crystal."""
     return crystal.replace(cell=crystal.cell + change[:6], xyz=crystal.xyz + change[6:].reshape(-1, 3))
 
 
 def _root(matrix: np.ndarray, power: float) -> np.ndarray:
-    """A power of a symmetric positive matrix."""
+    """Return a power of a symmetric positive matrix."""
     values, vectors = np.linalg.eigh(matrix)
     return (vectors * np.maximum(values, 1e-300) ** power) @ vectors.T
 
 
 def coordinates(crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
-    """Displacements in Å of changes of cell and coordinates, ``(6 + 3 sites, 6 + 3 sites)``, and how many atoms move (host).
+    """Return the matrix from changes of cell and coordinates to displacements in Å, and numbers of moving atoms (host).
 
-    A change of an angle counts as far as it moves the end of a cell edge of mean length.
+    Shapes are ``(6 + 3 sites, 6 + 3 sites)`` and ``(6 + 3 sites,)``. A change of an angle counts as the displacement of
+    the end of a cell edge of mean length.
     """
     cell = np.asarray(crystal.cell, dtype=float)
     sites = crystal.n_sites
@@ -261,10 +262,10 @@ def coordinates(crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _force_constants(source: PhaseSource, quantity: str, crystal: Crystal, basis: np.ndarray) -> np.ndarray:
-    """Changes of derivatives of the energy along directions ``(6 + 3 sites, k)``, in the same directions, ``(k, k)`` (host).
+    """Return the matrix ``(k, k)`` of second derivatives of the energy along directions ``(6 + 3 sites, k)`` (host).
 
-    Central differences of exact forces: they are those of the parabola that is wanted, over the width that places have, and a program
-    for products with the Hessian would take three times as long to compile as that for forces, which is needed anyway.
+    Central differences of exact forces give the parabola over the range of likely positions. A program for products
+    with the Hessian would take three times as long to compile as that for forces, which is needed anyway.
     """
 
     def forces(change: np.ndarray) -> np.ndarray:

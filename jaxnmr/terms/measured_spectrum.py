@@ -1,6 +1,6 @@
-"""`MeasuredSpectrum`: what terms about a measured NMR spectrum have in common, wherever their sites come from.
+"""`MeasuredSpectrum`: common parts of terms with a measured NMR spectrum, independent of the origin of the sites.
 
-`PlannedSpectrum` adds the plan of the calculated spectrum, and with it residuals and derivatives.
+`PlannedSpectrum` adds the plan of the calculated spectrum, residuals and derivatives.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from .spectrum_evidence import TENSOR_CONVENTIONS, SpectrumEvidence, spectrum_co
 if TYPE_CHECKING:
     from ..objective import HostState
 
-# a shift that has moved by this part of the window may have brought other sidebands into it
+# a shift that has moved by this fraction of the window may have brought other sidebands into it
 _FAR = 0.08
-# an angle of the rotor that is refined is planned for so far from the magic angle, and may change by as much
+# a refined rotor angle is planned this far from the magic angle, and may change by as much
 _TILTED_DEG = 0.1
-# points of two spectra are the same up to this part of their distance, their fields up to this
+# points of two spectra are equal within this fraction of their spacing, fields within this fraction
 _SAME_POINT, _SAME_FIELD = 1e-2, 1e-7
 _DENSITIES = (40, 60, 90, 130, 180, 260)
 
 
 class Changes(NamedTuple):
-    """How sites change along an objective's parameters: directions that each belong to one site, and their combinations.
+    """Changes of sites along an objective's parameters: directions that each belong to one site, and their combinations.
 
     Attributes:
-        tangents: of the sites along every direction, with a leading axis; ``None`` when there is no direction.
-        columns: ``(sites, most)`` directions of every site, filled up with -1.
-        reach: what each direction changes at most, see `SpectrumPlan.value_and_jacobian`.
-        along: ``(directions, parameters)``; ``None`` when there is no direction.
-        strays: ``(parameters,)`` which of them change something that binding was not told of.
+        tangents: tangents of the sites along every direction, with a leading axis; ``None`` if there are no directions.
+        columns: ``(sites, most)`` directions of every site, padded with -1.
+        reach: largest effect of each direction, see `SpectrumPlan.value_and_jacobian`.
+        along: ``(directions, parameters)``; ``None`` if there are no directions.
+        strays: ``(parameters,)`` which of them change something that was not declared when the term was bound.
     """
 
     tangents: Sites | None
@@ -68,24 +68,24 @@ def _field(simulation: SpectrumStatic | SpectrumMAS) -> str:
 
 
 class MeasuredSpectrum(Term, ABC):
-    """One measured spectrum, what of it is fitted, and how to calculate it; subclasses say what its sites are.
+    """One measured spectrum with its fitted regions and simulation; subclasses define the sites.
 
     The calculated spectrum is ``scale Re(exp(i phase) sum of sites) + baseline`` with
-    ``phase = phase0 + phase1 (f - pivot)/width`` (width of the whole spectrum), so that the data stay as they are. An
-    amplitude is the sum of a site's intensity over all points, and the baseline a Chebyshev polynomial over the region.
+    ``phase = phase0 + phase1 (f - pivot)/width`` (width of the whole spectrum), so that the data are not changed. An
+    amplitude is the sum of a site's intensity over all points, and the baseline is a Chebyshev polynomial over the region.
 
     Attributes:
-        observed, sigma: ``(points,)``, the points that are fitted, by increasing shift.
-        rows: ``(points,)`` which points of the plan they are.
-        basis: ``(points, terms)`` of the baseline.
+        observed, sigma: ``(points,)``, the fitted points, by increasing shift.
+        rows: ``(points,)`` their indices among the points of the plan.
+        basis: ``(points, terms)`` basis functions of the baseline.
         slope: ``(points,)`` distance from the pivot in spectral widths, for the first-order phase.
-        start: parameters by local name.
-        simulation: how to plan.
-        axis: of the plan: first point and step in Hz, number of points.
-        region_ppm: parts that are fitted.
-        pivot_ppm: where ``phase1`` has no effect.
+        start: starting values of the parameters by local name.
+        simulation: simulation to be planned.
+        axis: axis of the plan: first point and step in Hz, number of points.
+        region_ppm: fitted regions.
+        pivot_ppm: shift at which ``phase1`` has no effect.
         name: prefix of the parameters.
-        source: what was measured, for reports.
+        source: name of the data, for reports.
     """
 
     observed: Array
@@ -103,35 +103,35 @@ class MeasuredSpectrum(Term, ABC):
 
     sees_origin = False
 
-    # -- what a subclass says ------------------------------------------------------------------------------------
+    # -- defined by subclasses -----------------------------------------------------------------------------------
     @property
     def _scale_step(self) -> float:
-        """A typical change of the scale."""
+        """Typical change of the scale."""
         return 0.1
 
     @abstractmethod
     def site_labels(self, crystals: Mapping[str, Crystal]) -> tuple[str, ...]:
-        """Labels of the sites."""
+        """Return the labels of the sites."""
 
     @abstractmethod
     def _site_quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
-        """Parameters of the sites."""
+        """Return the parameters of the sites."""
 
-    # -- what others read ----------------------------------------------------------------------------------------
+    # -- interface of terms --------------------------------------------------------------------------------------
     @property
     def ppm(self) -> Array:
-        """``(points,)`` shifts of the fitted points."""
+        """Shifts of the fitted points, ``(points,)``."""
         return self.frequency_hz * (1e6 / self.simulation.larmor_hz)
 
     @property
     def frequency_hz(self) -> Array:
-        """``(points,)`` frequencies of the fitted points, Hz from the reference."""
+        """Frequencies of the fitted points in Hz from the reference, ``(points,)``."""
         first, step, points = self.axis
         return (first + step * np.arange(points))[np.asarray(self.rows)]
 
     @property
     def step_hz(self) -> float:
-        """Distance of points."""
+        """Spacing of the points, Hz."""
         return self.axis[1]
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
@@ -173,7 +173,7 @@ class MeasuredSpectrum(Term, ABC):
 
     # -- parts ---------------------------------------------------------------------------------------------------
     def _turned(self, signal: Array, values: Mapping[str, Array]) -> Array:
-        """The fitted points of a complex spectrum ``(points, ...)``, with the phase of the data."""
+        """Return the fitted points of a complex spectrum ``(points, ...)``, with the phase of the data."""
         angle = jnp.deg2rad(values["phase0"] + values["phase1"] * self.slope)
         turn = jax.lax.complex(jnp.cos(angle), jnp.sin(angle))
         return signal[self.rows] * turn.reshape(-1, *(1,) * (signal.ndim - 1))
@@ -190,22 +190,23 @@ class MeasuredSpectrum(Term, ABC):
         *,
         tilting: bool = False,
     ) -> tuple[SpectrumPlan, dict[str, np.ndarray]]:
-        """A plan for these values of sites of which this may move, the angle of the rotor with ``tilting``; and how far it
-        reaches (host).
+        """Plan the spectrum for these values of sites, of which ``moving`` may change, and the rotor angle if ``tilting``.
+
+        Also returns the parameter values up to which the plan is valid (host).
         """
         sites = planning_sites(values, template, frames, moving, self.step_hz)
         simulation, axis = self.simulation, self._axis()
         if "mas" in values:
             simulation = replace(cast(SpectrumMAS, simulation), mas_hz=float(values["mas"]))
         if "rotor_angle" in values:
-            # at the magic angle nothing is planned for what an angle beside it shows
+            # at the magic angle the plan would lack what appears beside it
             angle = float(values["rotor_angle"])
             angle += np.copysign(_TILTED_DEG, angle - MAGIC_ANGLE_DEG) if tilting else 0.0
             simulation = replace(cast(SpectrumMAS, simulation), rotor_angle_deg=min(angle, 90.0))
         plan = simulation.plan(sites, like=axis, broadened=True)
         distributed = any(len(group.nodes) > 1 for group in plan.groups)
         if simulation.integration_density == "auto" and not distributed:
-            # few different densities: less to compile, and a small change of a tensor leaves the plan as it is
+            # few distinct densities: less to compile, and a small change of a tensor leaves the plan unchanged
             needed = max(group.orientations.density for group in plan.groups)
             density = next((n for n in _DENSITIES if n >= needed), needed)
             plan = replace(simulation, integration_density=density).plan(sites, like=axis, broadened=True)
@@ -232,9 +233,9 @@ class PlannedSpectrum(MeasuredSpectrum):
 
     Attributes:
         plan: the calculated spectrum.
-        planned: site parameters the plan was made for.
-        moving_mas, moving_angle: whether a refinement moves the spinning speed, and the angle of the rotor.
-        The others are those of `MeasuredSpectrum`.
+        planned: site parameters for which the plan was made.
+        moving_mas, moving_angle: whether a refinement moves the spinning speed, and the rotor angle.
+        All other attributes are those of `MeasuredSpectrum`.
     """
 
     plan: SpectrumPlan
@@ -244,39 +245,37 @@ class PlannedSpectrum(MeasuredSpectrum):
 
     @abstractmethod
     def _now(self, state: State) -> tuple[SpectrumPlan, Sites]:
-        """The plan at the spinning speed of the state, and the sites (traceable)."""
+        """Return the plan at the spinning speed of the state, and the sites (traceable)."""
 
     @abstractmethod
     def _changes(self, state: State, tangents: State, sites: Sites) -> Changes:
-        """How the sites change along tangents of the state (traceable)."""
+        """Return the changes of the sites along tangents of the state (traceable)."""
 
     @abstractmethod
     def _described(self, state: HostState) -> tuple[dict[str, np.ndarray], Sites, np.ndarray] | None:
-        """Site parameters as `site_parameters.described` has them, with their sites and axes; ``None`` when they are
-        not finite, so that there is nothing to plan for (host).
-        """
+        """Return site parameters as `site_parameters.described`, with sites and axes; ``None`` if not finite (host)."""
 
     @abstractmethod
     def _planned_for(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
-        """``(name, site)`` of what may change while a plan is used (host)."""
+        """Return the pairs ``(name, site)`` that may change while a plan is used (host)."""
 
     def _spun(self, values: Mapping[str, Array]) -> SpectrumPlan:
-        """The plan at the spinning speed and the angle of the rotor among these values (traceable)."""
+        """Return the plan at the spinning speed and rotor angle among these values (traceable)."""
         plan = self.plan.with_mas(values["mas"]) if "mas" in values else self.plan
         return plan.with_rotor_angle(values["rotor_angle"]) if "rotor_angle" in values else plan
 
     def calculated(self, state: State) -> Array:
-        """The calculated spectrum at the fitted points."""
+        """Return the calculated spectrum at the fitted points."""
         values = state.local(self.name)
         plan, sites = self._now(state)
         return values["scale"] * self._turned(plan.complex_spectrum(sites), values).real + self._baseline(values)
 
     def baseline(self, state: State) -> Array:
-        """The baseline at the fitted points."""
+        """Return the baseline at the fitted points."""
         return self._baseline(state.local(self.name))
 
     def components(self, state: State) -> Array:
-        """What every site contributes at the fitted points, ``(points, sites)``."""
+        """Return the contribution of every site at the fitted points, ``(points, sites)``."""
         values = state.local(self.name)
         plan, sites = self._now(state)
         turned = self._turned(per_amplitude(plan, sites), values)
@@ -289,7 +288,7 @@ class PlannedSpectrum(MeasuredSpectrum):
         return (self.calculated(state) - self.observed) / self.sigma
 
     def jacobian(self, state: State, tangents: State) -> Array:
-        # every site is differentiated along its own directions only, whatever the objective's parameters are; these are
+        # every site is differentiated along its own directions only, whatever the objective's parameters are; the derivatives are
         # then combined
         values, pushed = state.local(self.name), tangents.local(self.name)
         plan, sites = self._now(state)
@@ -314,16 +313,16 @@ class PlannedSpectrum(MeasuredSpectrum):
                 out = out + values["scale"] * self._turned(change, values).real[:, None] * pushed[name]
             elif name in pushed:
                 strays = strays | (pushed[name] != 0)
-        # what binding was not told of has no derivative here: NaN, rather than silently none
+        # directions not declared when the term was bound have no derivative here: NaN rather than a silent zero
         return jnp.where(strays, jnp.nan, out) / self.sigma[:, None]
 
-    # -- what it shows -------------------------------------------------------------------------------------------
+    # -- evidence ------------------------------------------------------------------------------------------------
     def _conditions(self) -> tuple[Condition, ...]:
-        """How it was measured and is calculated, in words."""
+        """Describe the measurement and the calculation in words."""
         return spectrum_conditions(self.simulation)
 
     def _neglected(self, sites: Sites) -> tuple[str, ...]:
-        """Sentences about couplings that are too large for how they are calculated (host)."""
+        """List warnings about couplings too large for the order of perturbation theory (host)."""
         pairs = cast("tuple[tuple[float, float], ...]", self.simulation.transitions)
         larmor_hz = float(self.plan.experiment.larmor_hz)
         return tuple(beyond_second_order(self.simulation.spin, larmor_hz, sites, pairs, self.step_hz))
@@ -333,12 +332,12 @@ class PlannedSpectrum(MeasuredSpectrum):
 
     @property
     def _central(self) -> bool:
-        """Whether the central transition of a nucleus that has satellites is all that is calculated."""
+        """Return whether only the central transition of a nucleus with satellite transitions is calculated."""
         shown = {pair for group in self.plan.groups for pair in group.transitions}
         return self.simulation.spin > 1 and shown == {(0.5, -0.5)}
 
     def _evidence(self, state: State, **sites: Any) -> SpectrumEvidence:
-        """What is shown of any spectrum, with ``values`` or what is ``predicted`` of its sites."""
+        """Return the evidence of any spectrum, with ``values`` or ``predicted`` parameters of its sites."""
         calculated, baseline, components = map(np.asarray, _curves(self, state))
         ppm, frequency_hz = np.asarray(self.ppm), np.asarray(self.frequency_hz)
         what = f"{self.simulation.isotope} spectrum"
@@ -379,17 +378,17 @@ class PlannedSpectrum(MeasuredSpectrum):
         return self._laid_out(*described), f"orientations and sidebands planned: {reason}"
 
     def _planned(self, state: HostState) -> Self:
-        """A copy planned for this very state, as far as it is finite (host)."""
+        """Return a copy planned for this state, if it is finite (host)."""
         described = self._described(state)
         return self if described is None else self._laid_out(*described)
 
     def _laid_out(self, values: Mapping[str, np.ndarray], template: Sites, frames: np.ndarray) -> Self:
-        """A copy planned for these values and what moves."""
+        """Return a copy planned for these values and the moving parameters."""
         plan, planned = self._made(values, template, frames, self._planned_for(values), tilting=self.moving_angle)
         return self.replace(plan=plan, planned=planned)
 
     def _outgrown(self, values: Mapping[str, np.ndarray], labels: tuple[str, ...]) -> str:
-        """Why the plan must be made again; empty when it serves."""
+        """Return why the plan must be made again; empty if it is still valid."""
         was = self.planned
         for name, what in (
             ("zeta", "anisotropy"),
@@ -415,12 +414,12 @@ class PlannedSpectrum(MeasuredSpectrum):
 
 
 def off_magic(degrees: np.ndarray, freed: np.ndarray) -> np.ndarray:
-    """An angle of the rotor that is freed at the magic one is moved: a shielding alone has no slope by it there (host)."""
+    """Move a freed rotor angle off the magic angle, where the slope from shielding alone vanishes (host)."""
     return np.where(freed & (np.abs(degrees - MAGIC_ANGLE_DEG) < 0.01), MAGIC_ANGLE_DEG + 0.1, degrees)
 
 
 def per_amplitude(plan: SpectrumPlan, sites: Sites) -> Array:
-    """Complex spectra of the sites with amplitude 1, ``(points, sites)`` (traceable)."""
+    """Return complex spectra of the sites with unit amplitude, ``(points, sites)`` (traceable)."""
     n = len(sites.labels)
     tangents = jax.tree.map(lambda leaf: jnp.zeros((n, *jnp.shape(leaf)), jnp.result_type(leaf)), sites)
     tangents = tangents.replace(amplitude=jnp.eye(n, dtype=jnp.result_type(sites.amplitude)))
@@ -434,12 +433,12 @@ def _curves(term: PlannedSpectrum, state: State):
 
 
 def on_host(values: Mapping[str, Array]) -> dict[str, np.ndarray]:
-    """Parameters as numpy arrays in double precision."""
+    """Return parameters as NumPy arrays in double precision."""
     return {name: np.asarray(v, dtype=float) for name, v in values.items()}
 
 
 def flat_at_zero(full: str) -> str:
-    """What to do about a refined parameter that is 0, where the spectrum does not depend on it to first order."""
+    """Advise on a refined parameter at 0, where the spectrum does not depend on it to first order."""
     return (
         f"{full} is 0, where the spectrum does not depend on it to first order: it cannot leave by itself. Set it to a small "
         "value and refine again, or fix it."

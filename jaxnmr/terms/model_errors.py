@@ -1,4 +1,4 @@
-"""`ModelErrors`: how large errors of predictions may be that are parameters of a spectrum."""
+"""`ModelErrors`: prior of prediction errors that are parameters of a spectrum."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class ModelErrors(SiteTerm):
-    """The prior of ``shift_error`` and ``coupling_error`` of a `PredictedSpectrumTerm`, as its models state it of themselves.
+    """The prior of ``shift_error`` and ``coupling_error`` of a `PredictedSpectrumTerm`, as estimated by its models.
 
-    Errors of a kind have the covariance ``own² + common²`` of a site with itself and ``common²`` between sites: what a model
-    gets wrong for a whole structure costs once, not at every site. Where the reference of the spectrum is free, its
-    change and that of all errors together are one, and the common part costs nothing::
+    Errors of a kind have the covariance ``own² + common²`` of a site with itself and ``common²`` between sites: an error
+    of the model for a whole structure costs once, not at every site. If the reference of the spectrum is free, a change
+    of it is equivalent to a common change of all errors, and the common part costs nothing::
 
         nmr = jn.PredictedSpectrumTerm(mas, data, reference=silica, errors=True)
         objective = jn.Objective(nmr + jn.ModelErrors(nmr), crystal=crystal, models=model)
@@ -35,9 +35,9 @@ class ModelErrors(SiteTerm):
 
     Attributes:
         of: name of the spectrum's term.
-        errors: local names of its parameters.
+        errors: local names of its error parameters.
         hz_per_au: C_Q of a field gradient of one atomic unit.
-        The others are those of `SiteTerm`.
+        All other attributes are those of `SiteTerm`.
     """
 
     of: str = static()
@@ -45,10 +45,10 @@ class ModelErrors(SiteTerm):
     hz_per_au: float = static()
 
     def __init__(self, spectrum: PredictedSpectrumTerm, *, name: str = ""):
-        """Of a spectrum with errors.
+        """Make the prior for a spectrum with errors.
 
         Raises:
-            ParameterError: a spectrum that has none.
+            ParameterError: the spectrum has none.
         """
         if not isinstance(spectrum, PredictedSpectrumTerm) or not spectrum.error_names:
             raise ParameterError(
@@ -71,12 +71,12 @@ class ModelErrors(SiteTerm):
 
 
 class BoundModelErrors(ModelErrors):
-    """Residuals ``error/sigma``, whitened for what errors of a kind have in common.
+    """Residuals ``error/sigma``, whitened for the common part of errors of a kind.
 
     Attributes:
         own, common: ``(kinds, sites)`` standard deviations.
-        at: where the sites are.
-        The others are those of `ModelErrors`.
+        at: location of the sites.
+        All other attributes are those of `ModelErrors`.
     """
 
     own: Array
@@ -112,7 +112,7 @@ class BoundModelErrors(ModelErrors):
         return self, ""
 
     def _of_model(self, state: HostState) -> tuple[np.ndarray, np.ndarray]:
-        """Both parts ``(kinds, sites)``: of shifts in ppm, of couplings as ratios."""
+        """Return own and common standard deviations ``(kinds, sites)``: of shifts in ppm, of couplings as ratios."""
         rows = np.searchsorted(state.sites(self.nucleus, self.at.phase), self.at.sites)
         found = []
         for part in ("own", "common"):

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
 
-# points of two patterns are the same up to this part of their distance
+# points of two patterns are equal within this fraction of their spacing
 _SAME_POINT = 1e-3
-# as many terms of a background do not stand out even in a short pattern
+# up to this number of background terms is accepted even for a short pattern
 _FEW_TERMS = 20
 
 
@@ -45,7 +45,7 @@ def _beam(instrument: Instrument) -> str:
 
 
 def _written(total: Array, first: Array, rows: Array) -> Array:
-    """An array with rows from ``first`` on written over; those behind its end are left out."""
+    """Overwrite rows of an array from ``first`` on; rows beyond its end are dropped."""
     size, new = total.shape[0], rows.shape[0]
     if new > size:
         return rows[:size]
@@ -58,15 +58,15 @@ def _written(total: Array, first: Array, rows: Array) -> Array:
 
 
 class PatternTerm(Term):
-    """Residuals ``(calculated - observed)/sigma`` of one histogram, excluded regions left out.
+    """Residuals ``(calculated - observed)/sigma`` of one histogram, without excluded regions.
 
-    Binding it plans the pattern of the structures that the objective has; see `BoundPattern`.
+    Binding plans the pattern of the objective's structures; see `BoundPattern`.
 
     Attributes:
-        experiment: how the pattern is measured and calculated.
-        pattern: what was measured.
+        experiment: measurement and calculation of the pattern.
+        pattern: measured pattern.
         name: prefix of the histogram's parameters.
-        quantification: what is known of the mixture besides.
+        quantification: additional information on the mixture.
     """
 
     pattern: Pattern
@@ -88,18 +88,18 @@ class PatternTerm(Term):
     ):
         """Compare a measured pattern with the calculated one.
 
-        What the background leaves to the data (``"auto"`` terms, points, heights) is taken from the pattern here.
+        Background options left to the data (``"auto"`` terms, points, heights) are determined from the pattern here.
 
         Raises:
-            ConventionError: no wavelength, or one that no diffractometer can have at these angles.
-            DataError: no points outside the excluded regions.
-            ConventionError: more terms of the background than half of the points.
-            ConventionError: points of the background or broad peaks outside the data.
-            DataError: a measured background that does not reach over the fitted range.
-            ParameterError: arguments of another kind.
+            ConventionError: there is no wavelength, or one impossible at these angles.
+            DataError: there are no points outside the excluded regions.
+            ConventionError: the background has more terms than half of the points.
+            ConventionError: points of the background or broad peaks lie outside the data.
+            DataError: a measured background does not cover the fitted range.
+            ParameterError: an argument is of the wrong kind.
         """
         _, x, _ = experiment.measured(pattern)
-        # what is left to the data is taken from them once
+        # options left to the data are determined once
         background = experiment.background_of(pattern)
         experiment = dataclasses.replace(experiment, background=background)
         terms = int(background.terms)
@@ -139,17 +139,17 @@ class PatternTerm(Term):
 
 
 class BoundPattern(Term):
-    """A `PatternTerm` of known structures; binding it again lays out the windows of peaks for what is refined.
+    """A `PatternTerm` of known structures; binding it again lays out the peak windows for the refined parameters.
 
     Attributes:
         model: the calculated pattern.
-        observed, sigma: ``(points,)``, the points that are fitted.
-        variance: ``(points,)`` of the measured background, unscaled; ``(0,)`` without one.
-        excluded: regions left out, for plots.
+        observed, sigma: ``(points,)``, the fitted points.
+        variance: ``(points,)`` variance of the measured background, unscaled; ``(0,)`` without one.
+        excluded: excluded regions, for plots.
         name: prefix of the histogram's parameters.
-        source: what was measured, for reports.
-        notes: on how it was read, for the warnings of a result.
-        quantification: as of `PatternTerm`.
+        source: name of the data, for reports.
+        notes: notes of the reader, for the warnings of a result.
+        quantification: as in `PatternTerm`.
     """
 
     model: PatternPlan
@@ -175,17 +175,18 @@ class BoundPattern(Term):
         return self.model.quantities()
 
     def calculated(self, state: State) -> Array:
-        """The calculated pattern at the fitted points."""
+        """Return the calculated pattern at the fitted points."""
         return self.model.pattern(state.crystals, state.local(self.name))
 
     def length(self, state: Callable[[], State]) -> int:
         return len(self.observed)
 
     def uncertainty(self, values: Mapping[str, Array]) -> Array:
-        """``(points,)`` of the points and of the measured background together, at the scale that this has (traceable).
+        """Return uncertainties ``(points,)`` including the measured background at its current scale (traceable).
 
-        Its noise would pull a scale of fixed weights towards zero. Residuals over both are least where all true intensities of the
-        background, each as uncertain as measured, are free too: Deming, Statistical Adjustment of Data (1943).
+        With fixed weights the noise of the background would pull its scale towards zero. Minimising these residuals is
+        equivalent to freeing all true background intensities, each as uncertain as measured: Deming, Statistical
+        Adjustment of Data (1943).
         """
         if not self.variance.shape[0]:
             return self.sigma
@@ -224,7 +225,7 @@ class BoundPattern(Term):
     def _whitening(
         self, visit: Callable[..., Any], state: State, tangents: State, loss: Loss | None, weight: Array
     ) -> Callable[..., Any]:
-        """``visit(total, first, residuals, rows)`` as a visit of calculated points, see `LinearPattern.fold`."""
+        """Turn ``visit(total, first, residuals, rows)`` into a visitor of calculated points, see `LinearPattern.fold`."""
         values, uncertainty = state.local(self.name), self.uncertainty(state.local(self.name))
 
         def of_calculated(total: Any, first: Array, calculated: Array, jacobian: Array) -> Any:
@@ -233,7 +234,7 @@ class BoundPattern(Term):
             observed, sigma = at(self.observed, 0.0), at(uncertainty, jnp.inf)
             plain = (calculated - observed) / sigma
             if self.variance.shape[0]:
-                # by the scale of the measured background, which is in the uncertainty, too
+                # the scale of the measured background also enters the uncertainty
                 by_scale = values["background_scale"] * at(self.variance, 0.0) * plain / sigma
                 jacobian = jacobian - by_scale[:, None] * tangents.local(self.name)["background_scale"]
             r, slope = slopes(loss, plain, weight)
@@ -248,7 +249,7 @@ class BoundPattern(Term):
     def bind(self, state: HostState, params: Parameters) -> BoundPattern:
         if not params.n_free:
             return self
-        # room for the asymmetry to grow without compiling again
+        # margin for the asymmetry to grow without compiling again
         model = self.model.with_nodes(16) if f"{self.name}/shl" in params.moved_names else self.model
         return self.replace(model=model.laid_out(state.crystals, state.local(self.name), reflections=True))
 
@@ -279,13 +280,13 @@ class BoundPattern(Term):
             "was held at zero there: fix one of U, V and W, or describe the width with X, Y, size and strain.",
         )
 
-    # -- what it shows -------------------------------------------------------------------------------------------
+    # -- evidence ------------------------------------------------------------------------------------------------
     def evidence(self, state: State) -> PatternEvidence:
         of = self.observed, np.asarray(self.uncertainty(state.local(self.name))), self.excluded
         return pattern_evidence(self.name, self.model, *of, state, self.quantification)
 
     def agreement(self, chi2: float) -> dict[str, float]:
-        # of a measured background at the scale that it began with
+        # uncertainty of a measured background at its starting scale
         values = {"background_scale": np.array(self.model.background_function.measured_scale)}
         return {PatternEvidence.factor: weighted_factor(chi2, self.observed, self.uncertainty(values))}
 

@@ -1,4 +1,4 @@
-"""What a powder pattern shows of itself: curves, reflections, R_Bragg and weight fractions (host)."""
+"""`PatternEvidence`: curves, reflections, R_Bragg and weight fractions of a powder pattern (host)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PEAKS = (
 
 @dataclass(frozen=True)
 class Reflections:
-    """The reflections of one phase in one histogram at the refined parameters (first wavelength).
+    """Reflections of one phase in one histogram at the refined parameters (first wavelength).
 
     All arrays have one row per reflection, sorted by ``two_theta``: ``hkl`` ``(n, 3)``, the others ``(n,)``; ``d`` in Å,
     ``two_theta`` and ``fwhm`` in degrees.
@@ -47,7 +47,7 @@ class Reflections:
 
     @property
     def r_bragg(self) -> float:
-        """``sum m |F²_obs - F²_calc| / sum m F²_obs`` in per cent, F²_obs shared out among overlapping peaks as calculated.
+        """Return ``sum m |F²_obs - F²_calc| / sum m F²_obs`` in per cent; overlapping peaks are partitioned as calculated.
 
         Source: Young, The Rietveld Method (1993), table 1.3, with I_K the multiplicity times the squared structure factor.
         """
@@ -58,14 +58,14 @@ class Reflections:
 
 @dataclass(frozen=True)
 class PatternExperiment:
-    """How a pattern was measured and is calculated.
+    """Description of the measurement and calculation of a pattern.
 
     Attributes:
-        instrument: with starting values of what is refined.
-        background: its function.
-        cutoff: of the tails of peaks, as a fraction of their height; 0 where it is not known.
-        textures: hkl of the axis of preferred orientation, of phases that have one.
-        extracted: phases whose intensities are no structure's (Le Bail).
+        instrument: instrument with starting values of refined parameters.
+        background: background function.
+        cutoff: cutoff of the peak tails, as a fraction of the height; 0 if unknown.
+        textures: hkl of the axis of preferred orientation, for phases that have one.
+        extracted: phases whose intensities do not come from a structure (Le Bail).
     """
 
     instrument: Instrument = field(default_factory=Instrument)
@@ -76,7 +76,7 @@ class PatternExperiment:
 
     @classmethod
     def of(cls, model: PatternPlan) -> PatternExperiment:
-        """From a plan."""
+        """Make the description from a plan."""
 
         def axis(plan: PhasePlan) -> tuple[int, int, int]:
             h, k, l = (round(float(n)) for n in np.asarray(plan.march_axis))
@@ -96,13 +96,13 @@ class PatternEvidence(Profile):
     """A powder pattern.
 
     Attributes:
-        reflections: per phase.
-        contents: of every phase, for weight fractions; empty when scales say nothing.
-        quantification: what else is known of the mixture.
-        background_parts: what is added to polynomials or points of the background, ``(points,)`` each, by name.
+        reflections: reflections of each phase.
+        contents: composition of each phase, for weight fractions; empty if scales have no meaning.
+        quantification: additional information on the mixture.
+        background_parts: contributions to the background besides its polynomial or points, ``(points,)`` each, by name.
         background_terms: number of coefficients of the background.
-        textures: names and values of the coefficients of textures in harmonics, by phase.
-        experiment: how it was measured and is calculated.
+        textures: names and values of the coefficients of harmonic textures, by phase.
+        experiment: description of the measurement and calculation.
     """
 
     reflections: Mapping[str, Reflections]
@@ -125,17 +125,17 @@ class PatternEvidence(Profile):
 
     @property
     def x(self) -> np.ndarray:
-        """``(points,)`` 2theta in degrees."""
+        """Scattering angle 2theta in degrees, ``(points,)``."""
         return self.axis.values
 
     @property
     def background(self) -> np.ndarray:
-        """``(points,)`` what there is between peaks: the baseline by its usual name."""
+        """Background, ``(points,)``: the usual name of the baseline."""
         return self.baseline
 
     @property
     def r_bragg(self) -> dict[str, float]:
-        """R_Bragg of every phase, per cent."""
+        """R_Bragg of each phase, per cent."""
         return {phase: r.r_bragg for phase, r in self.reflections.items()}
 
     def columns(self) -> dict[str, np.ndarray]:
@@ -150,7 +150,7 @@ class PatternEvidence(Profile):
         }
 
     def match(self) -> float:
-        # counts are far above their noise
+        # the noise of counts is negligible here
         return peak_match(self.observed, self.calculated, self.baseline)
 
     def _stiff(self, gain: float) -> str:
@@ -191,7 +191,7 @@ class PatternEvidence(Profile):
         return (phases, *absorption_table(self.contents, self.quantification))
 
     def derived(self) -> tuple[Derived, ...]:
-        """Weight fractions of several phases, of elements in them, and texture indices."""
+        """Return weight fractions of several phases and of elements in them, and texture indices."""
         return (*amounts(self.name, self.contents, self.quantification), *self._texture_indices())
 
     def _texture_indices(self) -> Iterator[Derived]:
@@ -213,7 +213,7 @@ def pattern_evidence(
     state: State,
     quantification: Quantification,
 ) -> PatternEvidence:
-    """Evidence of a histogram, ``observed`` and ``sigma`` ``(points,)``."""
+    """Return the evidence of a histogram, ``observed`` and ``sigma`` ``(points,)``."""
     values = state.local(name)
     observed = np.asarray(observed)
     x = np.asarray(model.x)
@@ -245,7 +245,7 @@ def pattern_evidence(
 
 
 def contents_of(model: PatternPlan, state: State, values: Mapping[str, Array]) -> dict[str, Content]:
-    """What the phases consist of; empty where intensities are extracted, so that scales say nothing."""
+    """Return the composition of the phases; empty if intensities are extracted, since scales then have no meaning."""
     if any(phase.intensities == "lebail" for phase in model.phases):
         return {}
     scales = np.ravel(np.asarray(values["scale"], dtype=float))
@@ -257,7 +257,7 @@ def contents_of(model: PatternPlan, state: State, values: Mapping[str, Array]) -
 
 
 def _parts(model: PatternPlan, values: Mapping[str, Array]) -> dict[str, np.ndarray]:
-    """The added parts of the background by name."""
+    """Return the added parts of the background by name."""
     found = model.background_added(values)
     word = {"peak": "broad peak", "Debye": "hump", "measured": "measured background"}
     out = {}
@@ -268,7 +268,7 @@ def _parts(model: PatternPlan, values: Mapping[str, Array]) -> dict[str, np.ndar
 
 
 def texture_doubts(model: PatternPlan, crystals: Mapping[str, Crystal], values: Mapping[str, Array]) -> tuple[str, ...]:
-    """Sentences about densities of poles that cannot be (host)."""
+    """Warn about negative pole densities (host)."""
     found = []
     for plan in model.phases:
         if not plan.texture:
@@ -286,7 +286,7 @@ def texture_doubts(model: PatternPlan, crystals: Mapping[str, Crystal], values: 
 
 
 def _width(reflections: Mapping[str, Reflections]) -> float:
-    """The usual width of a peak in degrees; 0 without any."""
+    """Return the median width of a peak in degrees; 0 without peaks."""
     widths = np.concatenate([r.fwhm for r in reflections.values()] or [np.zeros(0)])
     widths = widths[np.isfinite(widths) & (widths > 0)]
     return float(np.median(widths)) if widths.size else 0.0
@@ -340,7 +340,7 @@ def _conditions(
 
 
 def _directed(plan: PhasePlan) -> Iterator[tuple[str, str]]:
-    """What of a phase depends on directions, beside its structure."""
+    """List direction-dependent properties of a phase other than its structure."""
     hkl = lambda axis: "[" + " ".join(f"{k:g}" for k in np.asarray(axis)) + "]"
     if plan.textured:
         yield f"texture of {plan.name}", f"March-Dollase along {hkl(plan.march_axis)}"
@@ -354,13 +354,13 @@ def _directed(plan: PhasePlan) -> Iterator[tuple[str, str]]:
 
 
 def _with_background(share: np.ndarray) -> str:
-    """How much of the variance of points is that of the measured background, ``(points,)``."""
+    """Describe the share of the measured background in the variance of points, ``(points,)``."""
     usual, most = 100.0 * float(np.median(share)), 100.0 * float(share.max())
     return f"that of the measured background is part of it: {usual:.2g} % of the variance of the median point, up to {most:.2g} %"
 
 
 def _optics(i: Instrument) -> str:
-    """What is in the beam: what is calculated of it, and what else a file says."""
+    """Describe the optics: those included in the calculation, and those only mentioned in a file."""
     calculated = []
     if i.divergence_slit == "automatic":
         calculated.append("automatic divergence slit (peaks times sin θ)")

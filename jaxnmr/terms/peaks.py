@@ -1,4 +1,4 @@
-"""`PeakListTerm`: isotropic shifts read off a spectrum against those of the sites that a model predicts."""
+"""`PeakListTerm`: isotropic shifts of a peak list against predicted shifts of sites."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from .site_term import Place, SiteTerm, common_spread, has_changed, reference_st
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
-# assignments and common errors settle in two or three
+# assignments and common errors converge in two or three
 _ROUNDS = 20
 
 
 class PeakListTerm(SiteTerm):
-    """Isotropic shifts of peaks, to be compared with those of sites; see `BoundPeaks` for the residuals.
+    """Isotropic shifts of peaks, compared with those of sites; see `BoundPeaks` for the residuals.
 
-    Which site belongs to which peak is given, or found: the assignment with the least chi² in which every peak has a site.
-    It is held while derivatives are taken and looked for again after every step; a change is noted in the history. Peaks may
-    hold several sites, each of which is expected at the peak: lines that overlap cannot be far apart. An automatic
-    assignment follows the structure into whatever minimum is closest; a wrong start can make a wrong one look right.
+    The assignment of sites to peaks is given, or found as the one with the least chi² in which every peak has a site.
+    It is held fixed for derivatives and updated after every step; a change is noted in the history. A peak may hold
+    several sites, each of which is expected at the peak: overlapping lines cannot be far apart. An automatic assignment
+    follows the structure into the closest minimum, so a wrong start can make a wrong assignment look right.
 
     Parameters, below the term's name: ``reference`` in ppm and ``slope``, both fixed unless freed.
 
     Attributes:
         shifts, sigma: ``(peaks,)`` ppm.
-        model_sigma: own uncertainty of predictions in ppm, a number or ``(sites,)``; 0 where the model tells its own.
-        common_sigma: standard deviation of what is wrong with all predictions together, ppm; NaN where the model tells it.
-        assignment: the peak of every site as it was given; empty where it is to be found.
-        counts: sites that every peak must hold; ``None`` if at least one.
-        The others are those of `SiteTerm`.
+        model_sigma: independent uncertainty of predictions in ppm, a number or ``(sites,)``; 0 if the model provides it.
+        common_sigma: standard deviation of the error common to all predictions, ppm; NaN if the model provides it.
+        assignment: peak of every site, if given; empty if it is to be found.
+        counts: number of sites per peak; ``None`` for at least one.
+        All other attributes are those of `SiteTerm`.
     """
 
     shifts: Array
@@ -74,26 +74,26 @@ class PeakListTerm(SiteTerm):
 
         Args:
             nucleus: isotope, ``"29Si"``.
-            shifts_ppm: of the peaks, ``(peaks,)``.
-            sigma: uncertainty of where a site of the peak may be, ppm, a number or ``(peaks,)``: the error of the shift, or
-                half the width of a peak in which several are hidden.
-            reference: of shifts.
-            sigma_model: uncertainty of predictions in ppm, a number or ``(sites,)``, of every site for itself; ``"model"``
-                takes the model's own, calibrated, at the structure of the moment.
-            sigma_common: standard deviation of an error that the predictions of all sites have in common, ppm. By default
-                the model's own where ``sigma_model`` is ``"model"``, and none otherwise. It costs nothing where the
-                reference is free.
-            assignment: for every peak the label of its site, or several; found automatically by default.
-            counts: how many sites each peak holds, from intensities; at least one by default.
-            sites: labels of the sites that the peaks are of; by default all of the nucleus.
+            shifts_ppm: shifts of the peaks, ``(peaks,)``.
+            sigma: uncertainty of the position of a site in the peak, ppm, a number or ``(peaks,)``: the error of the
+                shift, or half the width of a peak of several unresolved lines.
+            reference: chemical-shift reference.
+            sigma_model: independent uncertainty of each prediction in ppm, a number or ``(sites,)``; ``"model"`` takes
+                the model's own, calibrated, at the current structure.
+            sigma_common: standard deviation of an error common to the predictions of all sites, ppm. By default the
+                model's own if ``sigma_model`` is ``"model"``, and none otherwise. It has no effect if the reference is
+                free.
+            assignment: label of the site of every peak, or several; found automatically by default.
+            counts: number of sites in each peak, from intensities; at least one by default.
+            sites: labels of the sites that give the peaks; by default all sites of the nucleus.
             phase: name of the crystal; needed when there are several.
             name: prefix of the parameters.
 
         Raises:
-            ConventionError: no reference, or a sigma_model of another name.
-            ShapeError: lists of different lengths.
-            DataError: numbers that are not finite, uncertainties that are not positive.
-            ParameterError: an assignment that contradicts itself or other arguments.
+            ConventionError: there is no reference, or sigma_model is an unknown word.
+            ShapeError: lists have different lengths.
+            DataError: numbers are not finite, or uncertainties not positive.
+            ParameterError: the assignment contradicts itself or other arguments.
         """
         atom = isotope(nucleus)
         shifts = np.asarray(shifts_ppm, dtype=float)
@@ -138,7 +138,7 @@ class PeakListTerm(SiteTerm):
 
     @property
     def fixed(self) -> bool:
-        """Whether the assignment was given."""
+        """Return whether the assignment was given."""
         return bool(self.assignment)
 
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
@@ -172,14 +172,14 @@ class PeakListTerm(SiteTerm):
 
 
 class BoundPeaks(PeakListTerm):
-    """Residuals ``(shift of the site - shift of its peak)/sigma``, one for every site, whitened for what all have in common.
+    """Residuals ``(shift of the site - shift of its peak)/sigma``, one per site, whitened for the common error.
 
     Attributes:
-        peak: ``(sites,)`` the peak of every site.
-        model_sigma: own uncertainty of predictions in ppm, a number or ``(sites,)``.
-        model_common: standard deviation of what they have in common, ppm.
-        at: where the sites are.
-        The others are those of `PeakListTerm`.
+        peak: ``(sites,)`` peak of every site.
+        model_sigma: independent uncertainty of predictions in ppm, a number or ``(sites,)``.
+        model_common: standard deviation of the error common to all predictions, ppm.
+        at: location of the sites.
+        All other attributes are those of `PeakListTerm`.
     """
 
     peak: Array
@@ -191,7 +191,7 @@ class BoundPeaks(PeakListTerm):
         return (TensorRead(self.at.phase, SHIELDING, self.at.sites, "isotropic"),)
 
     def calculated(self, state: State) -> Array:
-        """Isotropic shifts of the sites, ppm."""
+        """Return isotropic shifts of the sites, ppm."""
         values = state.local(self.name)
         shielding = state.tensor(SHIELDING, self.at.phase, sites=self.at.sites)
         return values["reference"] + values["slope"] * jnp.trace(shielding, axis1=1, axis2=2) / 3.0
@@ -213,18 +213,18 @@ class BoundPeaks(PeakListTerm):
         return float(2.0 * np.sum(np.log(sigma))) + common
 
     def _sigma(self) -> np.ndarray:
-        """Uncertainties ``(sites,)`` without what is common (host)."""
+        """Return uncertainties ``(sites,)`` without the common error (host)."""
         return np.hypot(np.asarray(self.sigma)[np.asarray(self.peak)], np.asarray(self.model_sigma))
 
     def assigned(self) -> dict[str, float]:
-        """Shift of the peak of every site, ppm, by label (host)."""
+        """Return the shift of the peak of every site, ppm, by label (host)."""
         return dict(zip(self.at.labels, np.asarray(self.shifts)[np.asarray(self.peak)].tolist(), strict=True))
 
     def replan(self, state: HostState) -> tuple[BoundPeaks, str]:
         term, notes = self, []
         if self.wants_predictions:
             found = self._of_model(state)
-            # a kink in chi² at every step would confuse the search: only when it matters
+            # a kink in chi² at every step would mislead the search: only if the change is significant
             if any(has_changed(np.asarray(getattr(self, name)), value) for name, value in found.items()):
                 notes.append("uncertainty taken from the model")
                 term = term.replace(**found)
@@ -266,7 +266,7 @@ class BoundPeaks(PeakListTerm):
         )
 
     def _of_model(self, state: HostState) -> dict[str, np.ndarray]:
-        """Both parts of the model's own uncertainty, ppm; a common one that was given stays."""
+        """Return both parts of the model's own uncertainty, ppm; a given common error is kept."""
         slope = abs(float(state.local(self.name)["slope"]))
         prediction = state.prediction(SHIELDING, self.at.phase)
         rows = np.searchsorted(state.sites(self.nucleus, self.at.phase), self.at.sites)
@@ -278,7 +278,7 @@ class BoundPeaks(PeakListTerm):
         return {"model_sigma": own, "model_common": np.asarray(common.max()) if np.isnan(given) else given}
 
     def _best(self, state: HostState) -> np.ndarray:
-        """The peak of every site ``(sites,)`` with the least chi²: every peak holds its number of sites, or at least one."""
+        """Return the peak of every site ``(sites,)`` with the least chi²; ``counts`` sites per peak, or at least one."""
         shifts = np.asarray(calculated_of(self, state.plain()))
         if not np.isfinite(shifts).all():
             raise DataError(f"{self.name!r}: predicted shifts are not finite; no peak can be assigned")
@@ -289,7 +289,7 @@ class BoundPeaks(PeakListTerm):
         if common == 0:
             return self._assigned(apart**2 / variance)
         best: tuple[float, np.ndarray] = (np.inf, np.zeros(len(shifts), dtype=int))
-        # for a known common error the assignment is the best of all, and for an assignment the error is known: in turn
+        # alternate: best assignment for a given common error, best common error for a given assignment
         for start in (0.0, *(sign * times * common for times in (0.5, 1.0, 2.0) for sign in (1, -1))):
             error, peak = start, np.full(len(shifts), -1)
             for _ in range(_ROUNDS):
@@ -303,14 +303,14 @@ class BoundPeaks(PeakListTerm):
         return best[1]
 
     def _assigned(self, cost: np.ndarray) -> np.ndarray:
-        """The peak of every site of least cost ``(sites, peaks)``."""
+        """Return the assignment ``(sites,)`` with the least total cost ``(sites, peaks)``."""
         from scipy.optimize import linear_sum_assignment
 
         peaks = cost.shape[1]
         if self.counts is not None:
             place = np.repeat(np.arange(peaks), self.counts)
             return place[linear_sum_assignment(cost[:, place])[1]]
-        # one place for every peak; the sites that are left over take the closest
+        # one place for every peak; the remaining sites take the closest peak
         nearest = cost.argmin(axis=1)
         spare = np.repeat(cost.min(axis=1)[:, None], len(cost) - peaks, axis=1)
         column = linear_sum_assignment(np.concatenate([cost, spare], axis=1))[1]

@@ -1,4 +1,4 @@
-"""`PredictedSpectrumTerm`: a measured NMR spectrum against that of the sites whose tensors a model predicts."""
+"""`PredictedSpectrumTerm`: a measured NMR spectrum against that of sites with predicted tensors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .spectrum_start import observed_part
 if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
-# what of a site changes, how far that reaches, and what it is called where spectra are planned
+# fields of a site: effect of a change on the spectrum, and names used in planning
 _FIELDS = {
     "shift_ppm": (MOVES, ("shift",)),
     "shielding_ppm": (RESHAPES, ("zeta", "eta")),
@@ -38,33 +38,33 @@ _FIELDS = {
     "lorentzian_hz": (SCALES, ("lorentzian",)),
 }
 _TENSORS = ("shielding_ppm", "quadrupolar_hz")
-# parameters of predictions that are not exact
+# error parameters of predictions
 SHIFT_ERROR, COUPLING_ERROR = "shift_error", "coupling_error"
 
 
 class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
     """A measured spectrum whose sites follow the structure; see `BoundPredictedSpectrum` for the residuals.
 
-    Shifts are ``reference + slope sigma_iso`` and their anisotropy that of the whole predicted SHIELDING tensor times
-    ``-slope``; quadrupolar tensors come from the predicted field gradient. Both stand in the frame of the crystal, so that
-    their relative orientation needs no angles. Sites count by their multiplicity. See `MeasuredSpectrum` for how the
-    spectrum is calculated. The objective needs a model for every head that is read.
+    Shifts are ``reference + slope sigma_iso``, their anisotropy is that of the predicted SHIELDING tensor times
+    ``-slope``, and quadrupolar tensors come from the predicted field gradient. Both are in the frame of the crystal, so
+    that their relative orientation needs no angles. Sites are weighted by their multiplicity. See `MeasuredSpectrum`
+    for how the spectrum is calculated. The objective needs a model for every quantity that is read.
 
-    A spectrum is differentiated by the components of each site's own tensors, however many parameters move the atoms. Start each
-    line within one linewidth of the observed one: beyond that the gradient carries no information.
+    A spectrum is differentiated by the components of each site's own tensors, however many parameters move the atoms.
+    Start each line within one linewidth of the observed one: farther away the gradient carries no information.
 
-    Parameters, below the term's name: ``scale``, the intensity of all sites together; ``reference`` in ppm and ``slope``,
-    or ``shift[O1]`` where shieldings are given; ``gaussian`` and ``lorentzian`` in Hz, one for all sites or
+    Parameters, below the term's name: ``scale``, the total intensity of all sites; ``reference`` in ppm and ``slope``,
+    or ``shift[O1]`` if shieldings are given; ``gaussian`` and ``lorentzian`` in Hz, one for all sites or
     ``gaussian[O1]``; ``baseline[0]``, ``phase0``, ``phase1`` in degrees and ``mas`` in Hz. With ``errors`` also
-    ``shift_error[O1]`` in ppm, what predicted shifts are off, and ``coupling_error[O1]``, by what part predicted field gradients are: free
-    them, and add `ModelErrors` for how large they may be. Otherwise predictions count as exact.
+    ``shift_error[O1]`` in ppm, the error of the predicted shift, and ``coupling_error[O1]``, the relative error of the
+    predicted field gradient: free them, and add `ModelErrors` as their prior. Otherwise predictions are taken as exact.
 
     Attributes:
-        given: anisotropy of the SHIELDING by label, ppm; ``None`` when a model predicts it.
-        hz_per_au: C_Q of a field gradient of one atomic unit; 0 of a spin 1/2.
-        anisotropic: whether an anisotropy of the shielding shows: not when spinning averages it away.
-        errors: whether predictions have errors that are parameters.
-        The others are those of `MeasuredSpectrum` and `SiteTerm`.
+        given: anisotropic SHIELDING by label, ppm; ``None`` if predicted by a model.
+        hz_per_au: C_Q of a field gradient of one atomic unit; 0 for a spin 1/2.
+        anisotropic: whether an anisotropy of the shielding is observable: not if spinning averages it out.
+        errors: whether errors of predictions are parameters.
+        All other attributes are those of `MeasuredSpectrum` and `SiteTerm`.
     """
 
     given: dict[str, Array] | None
@@ -96,32 +96,33 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         """Compare a measured spectrum with that of predicted tensors; the scale starts at the sum of the data.
 
         Args:
-            simulation: nucleus, field, spinning, transitions. Its Larmor frequency is replaced by the spectrum's when the
+            simulation: nucleus, field, spinning, transitions. Its Larmor frequency is replaced by the spectrum's if the
                 two agree to a thousandth.
-            spectrum: measured; only the real part is fitted.
-            reference: of shifts.
+            spectrum: measured spectrum; only the real part is fitted.
+            reference: chemical-shift reference.
             phase: name of the crystal; needed when there are several.
-            sites: labels of the sites that the spectrum shows; by default all of the nucleus.
+            sites: labels of the sites in the spectrum; by default all sites of the nucleus.
             name: prefix of the parameters.
-            region_ppm: the part that is fitted, ``(low, high)`` or several; all by default.
-            baseline: terms of the polynomial.
+            region_ppm: fitted region, ``(low, high)`` or several; all by default.
+            baseline: number of terms of the polynomial.
             sigma: noise of every point; by default the spectrum's own, or else measured in it.
-            noise_ppm: region without signal for that measurement; without it differences of neighbours decide, which is
-                wrong for zero-filled spectra.
-            pivot_ppm: where ``phase1`` has no effect; by default at the highest point.
-            gaussian_hz, lorentzian_hz: widths at the start, a number for all sites or one by label for each. Without any a
+            noise_ppm: region without signal for that measurement; by default the noise is estimated from differences of
+                neighbouring points, which is wrong for zero-filled spectra.
+            pivot_ppm: shift at which ``phase1`` has no effect; by default that of the highest point.
+            gaussian_hz, lorentzian_hz: starting widths, a number for all sites or one per site by label. By default a
                 Gaussian of four points.
-            q_barn: quadrupole moment to use; an effective one, see `jaxnmr.nmr.EffectiveQuadrupole`, corrects the model.
-            shielding: for every site by label, where no model predicts it: an isotropic SHIFT in ppm, or a SHIELDING tensor
-                ``(3, 3)`` in ppm in the frame of ``crystal.lattice()``. Tensors stay; the shifts are parameters.
-            errors: whether predicted shifts and field gradients have errors that are parameters, see above.
+            q_barn: quadrupole moment; an effective one, see `jaxnmr.nmr.EffectiveQuadrupole`, corrects the model.
+            shielding: for every site by label, if no model predicts it: an isotropic SHIFT in ppm, or a SHIELDING
+                tensor ``(3, 3)`` in ppm in the frame of ``crystal.lattice()``. Tensors are fixed; the shifts are
+                parameters.
+            errors: whether errors of predicted shifts and field gradients are parameters, see above.
 
         Raises:
-            ConventionError: a spectrum of another nucleus or field, no reference, a nucleus without quadrupole moment, bad
-                regions or widths.
-            ShapeError: a shielding that is neither a number nor a tensor.
-            DataError: values that are not finite, no noise, data whose sum is not positive.
-            ParameterError: a site that is named twice.
+            ConventionError: the spectrum is of another nucleus or field, there is no reference or no quadrupole moment,
+                or regions or widths are invalid.
+            ShapeError: a shielding is neither a number nor a tensor.
+            DataError: values are not finite, there is no noise, or the sum of the data is not positive.
+            ParameterError: a site is named twice.
         """
         atom = isotope(simulation.isotope)
         data = observed_part(
@@ -148,7 +149,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
             sigma_model=None, labels=labels, phase=phase, **data,
         )  # fmt: skip
 
-    # -- what others read ----------------------------------------------------------------------------------------
+    # -- interface of terms --------------------------------------------------------------------------------------
     def site_labels(self, crystals: Mapping[str, Crystal]) -> tuple[str, ...]:
         phase, sites = self.where(crystals)
         return tuple(crystals[phase].labels[k] for k in sites)
@@ -156,11 +157,11 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
     def stages(
         self, crystals: Mapping[str, Crystal], prefix: Callable[[str], str]
     ) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Names of stages and what to free in them: intensities, then the coordinates, then widths.
+        """List names of stages with the parameters to free in them: intensities, then coordinates, then widths.
 
         Args:
             crystals: structures by phase name.
-            prefix: what precedes the parameters of a phase, :meth:`Objective.phase_prefix`.
+            prefix: returns the prefix of a phase's parameters, :meth:`Objective.phase_prefix`.
         """
         has = lambda *wanted: tuple(f"{self.name}/{name}" for name in wanted if name in self.start)
         widths = [name for name in WIDTHS if any(value > 0 for value in _numbers(self.start[name]))]
@@ -182,7 +183,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         return bound_as(BoundPredictedSpectrum, placed, plan=plan, planned=planned, moving_angle=False, **moved)
 
     def _moving(self, free: tuple[str, ...]) -> dict[str, Any]:
-        """The fields of `Sites` that these parameters move, and whether they move the spinning speed."""
+        """Return the fields of `Sites` that these parameters move, and whether they move the spinning speed."""
         prefix = self.name + "/"
         mine = {full.removeprefix(prefix).partition("[")[0] for full in free if full.startswith(prefix)}
         atoms = any(full.partition("[")[0].rpartition("/")[2] in ("cell", "xyz") for full in free)
@@ -198,7 +199,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         return {"moving": moving, "moving_mas": "mas" in self.start and "mas" in mine}
 
     def _reached(self, moving: Sequence[str], values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
-        """``(name, site)`` of what may change while these fields of `Sites` move (host)."""
+        """Return the pairs ``(name, site)`` that may change while these fields of `Sites` move (host)."""
         names = [name for field in moving for name in _FIELDS[field][1]]
         pairs = [(name, k) for name in names for k in range(len(values["shift"]))]
         if self.hz_per_au and set(moving) & set(_TENSORS):
@@ -209,7 +210,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
     # -- parts ---------------------------------------------------------------------------------------------------
     @property
     def error_names(self) -> tuple[str, ...]:
-        """Local names of the errors of predictions that are parameters."""
+        """Local names of the error parameters of predictions."""
         shifts = (SHIFT_ERROR,) if self.errors and self.given is None else ()
         return (*shifts, *((COUPLING_ERROR,) if self.errors and self.hz_per_au else ()))
 
@@ -243,7 +244,7 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
         return out
 
     def _by_site(self, name: str, labels: tuple[str, ...]) -> np.ndarray:
-        """Numbers that were given by label, in the order of the sites."""
+        """Return numbers given by label in the order of the sites."""
         numbers = self.start[name]
         wrong = sorted(set(labels) ^ set(numbers))
         if wrong:
@@ -256,16 +257,16 @@ class PredictedSpectrumTerm(MeasuredSpectrum, SiteTerm):
 
 
 class _Placed(PredictedSpectrumTerm):
-    """Sites of known numbers and intensities; see `BoundPredictedSpectrum`."""
+    """A term whose sites and intensities are known; see `BoundPredictedSpectrum`."""
 
     share: Array
     at: Place = static()
 
     def sites_at(self, state: State) -> Sites:
-        """The sites, with amplitudes that add up to 1 (traceable).
+        """Return the sites, with amplitudes that add up to 1 (traceable).
 
         Raises:
-            ParameterError: no model predicts what the spectrum shows.
+            ParameterError: no model predicts a quantity that the spectrum depends on.
         """
         values, labels = state.local(self.name), self.at.labels
         count = len(labels)
@@ -286,7 +287,7 @@ class _Placed(PredictedSpectrumTerm):
             quadrupolar = self.hz_per_au * traceless(self._tensor(state, EFG))
             if COUPLING_ERROR in values:
                 quadrupolar = (1.0 + values[COUPLING_ERROR])[:, None, None] * quadrupolar
-        # a tensor of NaN must not drop out of the window unnoticed
+        # a tensor of NaN must not silently drop out of the window
         known = jnp.isfinite(shift + jnp.sum(anisotropy + quadrupolar, axis=(1, 2)))
         return Sites.traced(
             self.nucleus, labels, shift, shielding_ppm=anisotropy, quadrupolar_hz=quadrupolar,
@@ -295,7 +296,7 @@ class _Placed(PredictedSpectrumTerm):
         )  # fmt: skip
 
     def _tensor(self, state: State, head: str, hint: str = "") -> Array:
-        """Symmetric part of predicted tensors, ``(sites, 3, 3)``."""
+        """Return the symmetric part of predicted tensors, ``(sites, 3, 3)``."""
         try:
             tensor = state.tensor(head, self.at.phase, sites=self.at.sites)
         except ParameterError as error:
@@ -316,10 +317,10 @@ class BoundPredictedSpectrum(_Placed, PlannedSpectrum):
     """Residuals ``(calculated - observed)/sigma`` of one spectrum whose sites follow the structure.
 
     Attributes:
-        share: ``(sites,)`` of the intensity.
-        at: where the sites are.
+        share: ``(sites,)`` fractions of the intensity.
+        at: location of the sites.
         moving: fields of `Sites` by which the spectrum is differentiated.
-        The others are those of `PlannedSpectrum` and `PredictedSpectrumTerm`.
+        All other attributes are those of `PlannedSpectrum` and `PredictedSpectrumTerm`.
     """
 
     moving: tuple[str, ...] = static()
@@ -349,7 +350,7 @@ class BoundPredictedSpectrum(_Placed, PlannedSpectrum):
     # -- planning ------------------------------------------------------------------------------------------------
     def bind(self, state: HostState, params: Parameters) -> BoundPredictedSpectrum:
         if not params.n_free:
-            return super().bind(state, params)  # in a new objective, of another structure perhaps
+            return super().bind(state, params)  # bound in a new objective, perhaps to another structure
         return self.differentiable(params.moved_names)._planned(state)
 
     def differentiable(self, free: tuple[str, ...]) -> BoundPredictedSpectrum:
@@ -399,7 +400,7 @@ class BoundPredictedSpectrum(_Placed, PlannedSpectrum):
 
 
 def _given(shielding: Mapping[str, object], reference: ShiftReference | None, name: str):
-    """Isotropic shifts and anisotropies of the shielding, by label, of what was given."""
+    """Split given shieldings into isotropic shifts and anisotropic shielding, by label."""
     shifts, tensors = {}, {}
     for label, value in shielding.items():
         value = np.asarray(value, dtype=float)
@@ -418,7 +419,7 @@ def _given(shielding: Mapping[str, object], reference: ShiftReference | None, na
 
 
 def _widths(gaussian_hz, lorentzian_hz, step_hz: float, name: str) -> dict[str, float | dict[str, float]]:
-    """Starting widths: numbers, or by label; a Gaussian of four points where there would be none."""
+    """Return starting widths, as numbers or by label; a Gaussian of four points for sites without any width."""
     by_label = lambda value: dict(value) if isinstance(value, Mapping) else value
     widths = [by_label(gaussian_hz), by_label(lorentzian_hz)]
     for argument, value in zip(WIDTHS, widths, strict=True):
@@ -439,16 +440,16 @@ def _widths(gaussian_hz, lorentzian_hz, step_hz: float, name: str) -> dict[str, 
 
 
 def _numbers(value: Any) -> list[float]:
-    """All numbers of a width."""
+    """List all numbers of a width."""
     return list(value.values()) if isinstance(value, Mapping) else [value]
 
 
 def _sum_of_data(observed: np.ndarray, start: Mapping[str, Any], name: str) -> dict[str, np.ndarray]:
-    """Starting values of the scale and, where there is one, of a baseline through both ends."""
+    """Return starting values of the scale and, if present, of a baseline through both ends."""
     end = max(1, len(observed) // 20)
     level = float(np.mean([observed[:end], observed[-end:]])) if "baseline" in start else 0.0
     if not np.sum(observed - level) > 0:
-        # a spectrum that fills the region has no baseline to show
+        # in a spectrum that fills the region the baseline is not visible
         level = 0.0
     total = float(np.sum(observed - level))
     if not total > 0:

@@ -1,4 +1,4 @@
-"""Soft knowledge of any parameter."""
+"""`Prior`: expected values of parameters."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Prior(Term):
     """Expected values of parameters: ``Prior("u_iso[O1]", 0.01, 0.002)`` or ``Prior("u_iso", 0.01, 0.005)``.
 
     Attributes:
-        target, sigma: in the parameter's unit.
-        pattern: which parameters.
-        name: for reports.
+        target, sigma: expected value and standard uncertainty, in the parameter's unit.
+        pattern: name or pattern of the parameters.
+        name: name for reports.
     """
 
     target: Array
@@ -48,7 +48,7 @@ class Prior(Term):
     def bind(self, state: HostState, params: Parameters) -> BoundPrior:
         spec = params.spec
         hits = spec.match(self.pattern)
-        # an anisotropic atom has no u_iso to expect anything of
+        # skip anisotropic atoms, which have no u_iso
         hits = hits[(np.abs(spec.directions[hits]) > 1e-9).any(axis=1)]
         if hits.size == 0:
             raise ParameterError(
@@ -68,8 +68,8 @@ class BoundPrior(Prior):
     """Residuals ``(value - expected)/sigma``.
 
     Attributes:
-        elements: ``(parameter, places in it)``.
-        The others are those of `Prior`.
+        elements: pairs ``(parameter, indices in it)``.
+        All other attributes are those of `Prior`.
     """
 
     elements: tuple[tuple[str, tuple[int, ...]], ...] = static()
@@ -96,7 +96,7 @@ class BoundPrior(Prior):
 
 
 def _element_names(state: State) -> dict[str, dict[int, str]]:
-    """Full names of the elements of structural parameters, by parameter and place."""
+    """Return full names of the elements of structural parameters, by parameter and index."""
     found = {}
     for phase, crystal in state.crystals.items():
         prefix = "" if len(state.crystals) == 1 else f"{phase}/"
@@ -107,10 +107,10 @@ def _element_names(state: State) -> dict[str, dict[int, str]]:
 
 
 def positive_sigma(sigma, what: str) -> np.ndarray:
-    """Standard uncertainties as an array.
+    """Return standard uncertainties as an array.
 
     Raises:
-        ParameterError: one that is not a positive number.
+        ParameterError: one of them is not a positive number.
     """
     sigma = np.asarray(sigma, dtype=float)
     if not (np.isfinite(sigma).all() and (sigma > 0).all()):

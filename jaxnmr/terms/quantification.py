@@ -1,4 +1,4 @@
-"""How much of what there is: phases, what is amorphous beside a standard, elements, corrected for absorption in grains (host)."""
+"""Quantification: weight fractions of phases, amorphous part and elements, with microabsorption (host)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..errors import ConventionError
 from ..objective.evidence import Derived, Table
 from ..units import MOLAR_ATOMIC_DENSITY
 
-# mu D from which on grains are medium, coarse and very coarse: Brindley, Phil. Mag. 36, 347 (1945)
+# upper limits of mu D for fine, medium and coarse grains: Brindley, Phil. Mag. 36, 347 (1945)
 CLASSES = ((0.01, "fine"), (0.1, "medium"), (1.0, "coarse"), (np.inf, "very coarse"))
-# rounds until grains absorb as the mixture that they are corrected to
+# iterations until the mean absorption is consistent with the corrected mixture
 _ROUNDS = 40
-# of complex steps
+# size of complex steps
 _STEP = 1e-30
 AMORPHOUS = "amorphous"
 
@@ -29,13 +29,13 @@ AMORPHOUS = "amorphous"
 @checked
 @dataclass(frozen=True)
 class Particles:
-    """Grains of a phase, for microabsorption.
+    """Grains of a phase, for the microabsorption correction.
 
     Attributes:
-        diameter_um: their diameter in µm, not that of the crystallites.
-        mu: linear absorption coefficient in 1/cm; or
-        mass_attenuation: in cm²/g, times the density of the crystal. Without either the photoelectric absorption of the
-            atoms, which f'' tells.
+        diameter_um: diameter of the grains in µm, not of the crystallites.
+        mu: linear absorption coefficient in 1/cm.
+        mass_attenuation: mass attenuation coefficient in cm²/g, as an alternative to ``mu``. Without either, the
+            photoelectric absorption of the atoms is calculated from f''.
     """
 
     diameter_um: float
@@ -55,12 +55,12 @@ class Particles:
 @checked
 @dataclass(frozen=True)
 class Quantification:
-    """What is known of a mixture besides its pattern.
+    """Information on a mixture other than its pattern.
 
     Attributes:
-        standard: phase that was weighed in; empty for none.
-        weight_fraction: of the standard in the specimen, between 0 and 1.
-        particles: grains of every phase by name, for the correction of microabsorption; empty for none.
+        standard: phase added as an internal standard; empty for none.
+        weight_fraction: weight fraction of the standard in the specimen, between 0 and 1.
+        particles: grains of every phase by name, for the microabsorption correction; empty for none.
     """
 
     standard: str = ""
@@ -79,14 +79,14 @@ class Quantification:
         object.__setattr__(self, "particles", tuple(dict(self.particles).items()))
 
     def require(self, phases: Sequence[str], extracted: Sequence[str], instrument: Instrument) -> None:
-        """Refuse what does not fit the phases of a pattern.
+        """Refuse information that does not match the phases of a pattern.
 
         Args:
-            phases: their names; ``extracted`` those without structure factors.
-            instrument: of the pattern.
+            phases: names of the phases; ``extracted`` those without structure factors.
+            instrument: instrument of the pattern.
 
         Raises:
-            ConventionError: names what is missing.
+            ConventionError: with the missing items.
         """
         if self.standard and self.standard not in phases:
             raise ConventionError(f"the standard {self.standard!r} is none of the phases {list(phases)}")
@@ -114,13 +114,14 @@ class Quantification:
 
 
 class Content(NamedTuple):
-    """What a phase consists of.
+    """Composition of a phase.
 
     Attributes:
-        scale: of the phase; ``volume`` of its cell in Å³.
-        elements: of the sites; ``weights`` ``(sites,)`` g/mol of all their positions in the cell when full.
-        occupancy: ``(sites,)``; ``labels`` full names of these parameters.
-        absorption: ``(sites,)`` cm² of all their positions when full.
+        scale: scale of the phase; ``volume`` of its cell in Å³.
+        elements: elements of the sites; ``weights`` ``(sites,)`` in g/mol of all their positions in the cell at full
+            occupancy.
+        occupancy: ``(sites,)``; ``labels`` full names of the occupancy parameters.
+        absorption: ``(sites,)`` cross sections in cm² of all their positions at full occupancy.
     """
 
     scale: float
@@ -133,7 +134,7 @@ class Content(NamedTuple):
 
     @classmethod
     def of(cls, crystal: Crystal, scale: float, prefix: str, instrument: Instrument) -> Content:
-        """The contents of a crystal; ``prefix`` stands before the names of its parameters."""
+        """Return the composition of a crystal; ``prefix`` precedes the names of its parameters."""
         multiplicity = np.array([site.multiplicity for site in crystal.sites()], dtype=float)
         xray = instrument.radiation == "xray"
         section = cross_sections(crystal.species, instrument.wavelengths[0]) if xray else np.zeros(len(multiplicity))
@@ -149,7 +150,7 @@ class Content(NamedTuple):
 
 
 class _Mixture(NamedTuple):
-    """Numbers of a mixture: parts by weight among the phases, ``mu`` in 1/cm, ``mean`` of that, ``tau`` and masses of cells."""
+    """A mixture: weight fractions of phases, ``mu`` in 1/cm and its ``mean``, Brindley's ``tau``, masses of cells."""
 
     part: np.ndarray
     mu: np.ndarray
@@ -187,15 +188,15 @@ def _mixture(
 
 
 def amounts(name: str, contents: Mapping[str, Content], given: Quantification) -> tuple[Derived, ...]:
-    """Weight fractions of phases, of what is amorphous, and of elements, per cent, with slopes by scales and occupancies.
+    """Return weight fractions of phases, of the amorphous part and of elements in per cent, with derivatives.
 
     Args:
-        name: of the histogram.
-        contents: by phase.
-        given: what else is known.
+        name: name of the histogram.
+        contents: composition by phase.
+        given: standard and grains.
 
-    Source: Hill & Howard, J. Appl. Cryst. 20, 467 (1987); of the standard, Gualtieri, J. Appl. Cryst. 33, 267 (2000).
-    Slopes are complex-step derivatives: Squire & Trapp, SIAM Rev. 40, 110 (1998).
+    Source: Hill & Howard, J. Appl. Cryst. 20, 467 (1987); internal standard: Gualtieri, J. Appl. Cryst. 33, 267 (2000).
+    Derivatives by scales and occupancies are complex-step derivatives: Squire & Trapp, SIAM Rev. 40, 110 (1998).
     """
     phases, of = list(contents), list(contents.values())
     scale = np.array([c.scale for c in of])
@@ -241,7 +242,7 @@ def amounts(name: str, contents: Mapping[str, Content], given: Quantification) -
     values = numbers(start)
     steps = start + 1j * _STEP * np.eye(len(start))
     slopes = np.array([numbers(p).imag for p in steps]).T / _STEP
-    # what was weighed does not follow from the data, not even within rounding
+    # the weighed amount does not depend on the data, not even through rounding
     slopes[[title == (given.standard, "weight in the specimen") for title in titles]] = 0.0
     return tuple(
         Derived(
@@ -257,7 +258,7 @@ def amounts(name: str, contents: Mapping[str, Content], given: Quantification) -
 
 
 def _doubt(given: Quantification, part: str, what: str, value: float) -> str:
-    """What to say of an amorphous part that is negative; braces stand for it with its uncertainty."""
+    """Warn about a negative amorphous part; braces mark the place of its value with uncertainty."""
     if part != AMORPHOUS or what != "weight in the specimen" or value >= 0:
         return ""
     return (
@@ -268,7 +269,7 @@ def _doubt(given: Quantification, part: str, what: str, value: float) -> str:
 
 
 def absorption_table(contents: Mapping[str, Content], given: Quantification) -> tuple[Table, ...]:
-    """Grains and their absorption, a row for every phase."""
+    """Tabulate grains and their absorption, one row per phase."""
     if not given.particles:
         return ()
     particles = [dict(given.particles)[phase] for phase in contents]
@@ -287,12 +288,12 @@ def absorption_table(contents: Mapping[str, Content], given: Quantification) -> 
 
 
 def size_class(thick: float) -> str:
-    """Brindley's word for grains with this ``mu D``."""
+    """Return Brindley's class for grains with this ``mu D``."""
     return next(word for limit, word in CLASSES if thick < limit or limit == np.inf)
 
 
 def coarse_grains(contents: Mapping[str, Content], given: Quantification) -> tuple[str, ...]:
-    """A sentence where grains are too coarse for the correction to be sure."""
+    """Warn if grains are too coarse for the correction to be reliable."""
     tables = absorption_table(contents, given)
     coarse = [f"{row[0]} (µD = {row[3]}, {row[4]})" for table in tables for row in table.rows if "coarse" in row[4]]
     if not coarse:
@@ -304,7 +305,7 @@ def coarse_grains(contents: Mapping[str, Content], given: Quantification) -> tup
 
 
 def remarks(given: Quantification, several: bool) -> tuple[str, ...]:
-    """What weight fractions mean, for a report."""
+    """Explain the meaning of weight fractions, for a report."""
     if not several:
         return ()
     if not given.standard:

@@ -1,4 +1,4 @@
-"""Soft knowledge of the structure: distances and angles."""
+"""`Restraint`: expected distances and angles."""
 
 from __future__ import annotations
 
@@ -35,22 +35,21 @@ Count = Literal["distinct", "cell"]
 class Restraint(Term):
     """Distances (Å) or angles (degrees) with expected values. Build it with a classmethod.
 
-    Constructors that restrain many distances at once take ``count``: what counts as one observation. It is one of
+    Constructors that restrain many distances at once take ``count``, which defines one observation. It is one of
 
-    * ``"distinct"``: every distance that symmetry does not make equal to another, however often it occurs. The standard
-      uncertainty is then what is known of that distance, and chi squared is distributed as one: a distance in a cubic
-      crystal is not known better because it occurs 48 times. Described in P1 the same crystal has more distances that
-      might differ, and as many more parameters.
-    * ``"cell"``: every distance of the conventional cell. Chi squared is then the same in P1, in the space group and in
-      every subgroup of the same cell, and standard uncertainties of what is refined are too small by the root of how often
-      distances occur: for comparing descriptions.
+    * ``"distinct"``: every symmetry-distinct distance, however often it occurs. The standard uncertainty is that of the
+      expected distance, and chi² is distributed accordingly: a distance in a cubic crystal is not known better because it
+      occurs 48 times. Described in P1 the same crystal has more distances that might differ, and as many more parameters.
+    * ``"cell"``: every distance of the conventional cell. Chi² is then the same in P1, in the space group and in every
+      subgroup of the same cell, and standard uncertainties of refined parameters are too small by the square root of
+      the number of occurrences: for comparing descriptions.
 
     Attributes:
         atoms: ``(n, 2, 5)`` pairs or ``(n, 3, 5)`` triplets of atoms.
-        target, sigma: ``(n,)``; sigma by the root of how often it occurs with ``count="cell"``.
-        kind: what is restrained.
+        target, sigma: ``(n,)``; with ``count="cell"`` sigma is divided by the square root of the number of occurrences.
+        kind: kind of restraint.
         phase: name of the crystal.
-        name: for reports.
+        name: name for reports.
     """
 
     atoms: Array
@@ -75,12 +74,12 @@ class Restraint(Term):
         phase: str | None = None,
         name: str = "",
     ) -> Restraint:
-        """One distance, ``Restraint.bond(crystal, ("P1", "O2"), 1.53, 0.01)``: the shortest between the two sites.
+        """Restrain one distance, ``Restraint.bond(crystal, ("P1", "O2"), 1.53, 0.01)``: the shortest between two sites.
 
         Args:
-            crystal: where the sites are; a symmetry code picks an image, ``"O2 3_655"``.
+            crystal: structure with the sites; a symmetry code selects an image, ``"O2 3_655"``.
             atoms: two labels.
-            value, sigma: Å.
+            value, sigma: expected value and standard uncertainty, Å.
             phase: phase name in the objective; the crystal's name by default.
             name: name of the term.
         """
@@ -99,7 +98,7 @@ class Restraint(Term):
         phase: str | None = None,
         name: str = "",
     ) -> Restraint:
-        """One angle in degrees at the middle atom; arguments as :meth:`bond`."""
+        """Restrain one angle in degrees at the middle atom; arguments as for :meth:`bond`."""
         _expect(atoms, 3)
         return cls._one("angle", plan_triplets, crystal, atoms, value, sigma, phase, name)
 
@@ -124,18 +123,18 @@ class Restraint(Term):
         phase: str | None = None,
         name: str = "bonds",
     ) -> Restraint:
-        """Every bond of a crystal, each once.
+        """Restrain every bond of a crystal, each once.
 
         Args:
-            crystal: where to look for bonds.
+            crystal: structure in which bonds are found.
             sigma: Å.
             target: expected length by element pair, ``{("Si", "O"): 1.61}``; only these pairs are restrained.
-                Without it every bond is held near its present length.
-            count: what is one observation, see above.
+                By default every bond is held near its current length.
+            count: definition of one observation, see above.
             cutoffs: longest bonds, as for :func:`jaxnmr.crystal.plan_bonds`.
 
         Raises:
-            ParameterError: no bond of the wanted kind.
+            ParameterError: there is no bond of the requested kind.
         """
         pairs = plan_bonds(crystal, cutoffs).distinct()
         length = np.asarray(distances(crystal, pairs), dtype=float)
@@ -164,17 +163,17 @@ class Restraint(Term):
         phase: str | None = None,
         name: str = "distances",
     ) -> Restraint:
-        """Every bond and every distance across an atom of chosen kinds, with the mean and spread of the kind.
+        """Restrain bonds and distances across an atom, of given kinds, to the mean and spread of the kind.
 
         Args:
-            crystal: where to look for bonds.
-            expected: mean and standard deviation in Å by kind. ``("Si", "O")`` are bonds; ``("O", "Si", "O")`` distances
-                between two O bonded to one Si. ``("O", "O")`` is enough where O is not bonded to O.
-            count: what is one observation, see above.
+            crystal: structure in which bonds are found.
+            expected: mean and standard deviation in Å by kind. ``("Si", "O")`` are bonds; ``("O", "Si", "O")`` are
+                distances between two O bonded to one Si. ``("O", "O")`` is sufficient if O is not bonded to O.
+            count: definition of one observation, see above.
             cutoffs: longest bonds, as for :func:`jaxnmr.crystal.plan_bonds`.
 
         Raises:
-            ParameterError: a kind that does not occur, or that is not clear.
+            ParameterError: a kind does not occur or is ambiguous.
 
         Example:
             >>> expected = {("Si", "O"): (1.60, 0.01), ("O", "O"): (2.61, 0.02), ("Si", "Si"): (3.10, 0.05)}
@@ -197,12 +196,12 @@ class Restraint(Term):
         phase: str | None = None,
         name: str = "angles",
     ) -> Restraint:
-        """Every angle of chosen kinds, ``{("O", "Si", "O"): (109.47, 1.5)}`` in degrees; arguments as :meth:`distances`."""
+        """Restrain all angles of given kinds, ``{("O", "Si", "O"): (109.47, 1.5)}`` in degrees; see :meth:`distances`."""
         return cls._of_kinds("angle", crystal, expected, select_angles(crystal, expected, cutoffs), count, phase, name)
 
     @classmethod
     def _of_kinds(cls, kind, crystal, expected, chosen, count, phase, name) -> Restraint:
-        """Restraints on ``chosen``, atoms and multiplicity per kind of ``expected``."""
+        """Make restraints of ``chosen``, atoms and multiplicity for each kind of ``expected``."""
         if not expected:
             raise ParameterError(f"{name} expects nothing: give at least one kind, {{('Si', 'O'): (1.61, 0.01)}}")
         for elements, value in expected.items():
@@ -224,7 +223,7 @@ class Restraint(Term):
         )  # fmt: skip
 
     def calculated(self, state: State) -> Array:
-        """Present distances or angles."""
+        """Return current distances or angles."""
         if self.phase not in state.crystals:
             raise ParameterError(
                 f"restraint {self.name!r} is about {self.phase!r}; the phases are {sorted(state.crystals)}"

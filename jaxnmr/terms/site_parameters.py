@@ -1,4 +1,4 @@
-"""Parameters of the sites of a spectrum: their names and bounds, the tensors they stand for, and sites to plan with."""
+"""Site parameters of a spectrum: names and bounds, the corresponding tensors, and sites for planning."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from ..typing import Array, Quantity
 
 ANGLES = ("alpha", "beta", "gamma")
 WIDTHS = ("gaussian", "lorentzian")
-# a tensor that is planned for although it is still zero, and room for those that are not
+# minimum size of a moving tensor in planning, and the factor of margin for larger ones
 _LEAST = {"cq": 1e5, "zeta": 5.0, "quadrupolar_spread": 2e4, "shielding_spread": 2.0}
 _ROOM = {"cq": 1.15, "zeta": 1.3, "quadrupolar_spread": 1.15, "shielding_spread": 1.3}
 _TILT_DEG = (20.0, 40.0, 30.0)
-# how far an angle is moved that is freed where it has no slope
+# displacement of an angle that is freed at a point without slope
 _OFF_DEG = 10.0
 
 
 def site_names(isotope: str, n_couplings: int) -> tuple[str, ...]:
-    """Parameters that a site of this isotope has."""
+    """List the parameters of a site of this isotope."""
     quadrupolar = isotope_data(isotope).spin >= 1
     return (
         "shift",
@@ -49,16 +49,16 @@ def site_names(isotope: str, n_couplings: int) -> tuple[str, ...]:
         "eta",
         "shielding_spread",
         *(("cq", "eta_q", "quadrupolar_spread") if quadrupolar else ()),
-        # a tensor alone has no orientation that a powder would show
+        # the orientation of a single tensor is not observable in a powder
         *(("euler",) if quadrupolar or n_couplings else ()),
     )
 
 
 def described(sites: Site | Sequence[Site] | Sites) -> tuple[Sites, np.ndarray, dict[str, np.ndarray]]:
-    """Sites, the axes ``(sites, 3, 3)`` of their quadrupolar tensors, and their parameters by name (host).
+    """Return sites, the axes ``(sites, 3, 3)`` of their quadrupolar tensors, and their parameters by name (host).
 
-    Cartesian `Sites` are described by Haeberlen's parameters, with the orientation of the shielding relative to the
-    quadrupolar tensor (in the common frame, when there are couplings).
+    Cartesian `Sites` are described by Haeberlen's parameters, with the orientation of the shielding tensor relative to the
+    quadrupolar tensor (or in the common frame, if there are couplings).
     """
     if isinstance(sites, Sites):
         batch = sites
@@ -104,12 +104,14 @@ def quantities(
     symmetric: np.ndarray,
     leaders: tuple[int, ...] = (),
 ) -> dict[str, Quantity]:
-    """The parameters of sites for a `Parameters` table; a typical change of a width is one point.
+    """Make the parameters of sites for a `Parameters` table; the typical change of a width is one point.
 
-    ``symmetric`` says of which sites :func:`flat_angles` is true, ``leaders`` which site each has its shift and tensors of.
+    ``symmetric`` marks sites at which :func:`flat_angles` applies, ``leaders`` gives the site whose shift and tensors
+    each site shares.
 
-    A spectrum depends on squares of ``eta``, ``gaussian`` and the spreads where they are small: at zero their derivative
-    vanishes and they could never leave. What starts above a small value is therefore kept above it.
+    For small values a spectrum depends on the squares of ``eta``, ``gaussian`` and the spreads: at zero their
+    derivatives vanish and a refinement could never leave. Values that start above a small limit are therefore kept
+    above it.
     """
     total = float(np.sum(values["amplitude"]))
     above = lambda name, least: np.where(values[name] > least, least, 0.0) if name in values else 0.0
@@ -132,7 +134,7 @@ def quantities(
             doc="sigma of a distribution of field gradients",
         ),
     }
-    # sites that are like another one follow it
+    # sites follow their leaders
     following = np.eye(len(labels))[list(leaders)].T if leaders else None
     basis = None if following is None else following[following.any(axis=1)].T
     for name in make.keys() - {"amplitude"}:
@@ -164,25 +166,26 @@ def _off_symmetry(symmetric: np.ndarray, euler: np.ndarray, freed: np.ndarray) -
 
 
 def symmetric_sites(template: Sites, frames: Array) -> Array:
-    """``(sites,)`` whose quadrupolar tensor has its axes along those of the common frame, without couplings (traceable)."""
+    """Return for which ``(sites,)`` quadrupolar axes lie along the common frame, without couplings (traceable)."""
     xp = namespace(frames)
     size = xp.abs(frames)
     return (xp.minimum(size, xp.abs(1.0 - size)).max(axis=(1, 2)) < 1e-9) & (not template.partners)
 
 
 def flat_angles(euler: Array, within_deg: float) -> Array:
-    """Which Euler angles ``(sites, 3)`` a spectrum has no slope by: they are near a point of symmetry (traceable).
+    """Find Euler angles ``(sites, 3)`` near a point of symmetry, where the spectrum has no slope (traceable).
 
-    A powder does not tell a pair of tensors from its mirror image, nor from one in which either tensor made half a turn about
-    an axis of its own. So all depends on the square of beta near 0 and 180, on those of alpha and gamma near multiples of 90
-    if both are there, and at beta = 90 on the square of every angle that is near one.
+    A powder spectrum does not distinguish a pair of tensors from its mirror image, nor from one in which either tensor
+    is turned by 180 degrees about one of its own axes. It therefore depends on the square of beta near 0 and 180, on
+    the squares of alpha and gamma near multiples of 90 if both are, and at beta = 90 on the square of every angle that
+    is near one.
     """
     xp = namespace(euler)
     alpha, beta, gamma = (euler[..., k] for k in range(len(ANGLES)))
     multiple = lambda angle, of: xp.abs(angle - of * xp.round(angle / of)) < within_deg
     upright, sideways = multiple(beta, 180.0), multiple(beta - 90.0, 180.0)
     about_own, about_common = multiple(alpha, 90.0), multiple(gamma, 90.0)
-    # upright, one rotation about z is left
+    # at beta = 0 or 180 only one rotation about z remains
     turn = alpha + gamma * xp.cos(xp.deg2rad(beta))
     both = (about_own & about_common) | (upright & multiple(turn, 90.0))
     tilt = upright | (sideways & (about_own | about_common))
@@ -190,18 +193,20 @@ def flat_angles(euler: Array, within_deg: float) -> Array:
 
 
 def usual_angles(euler: np.ndarray, moved: np.ndarray, frame: np.ndarray, *, coupled: bool) -> np.ndarray:
-    """Angles ``(3,)`` of the same tensor, or of one that no spectrum tells apart, with beta in [0, 180] and the others within a turn.
+    """Return equivalent angles ``(3,)`` with beta in [0, 180] and the others within one turn.
+
+    Equivalent angles describe the same tensor, or one with the same spectrum.
 
     Args:
         euler: alpha, beta, gamma in degrees.
-        moved: ``(3,)`` which of them may be changed.
+        moved: ``(3,)`` whether each angle may be changed.
         frame: ``(3, 3)`` axes of the quadrupolar tensor.
-        coupled: there are couplings, which know directions in the common frame.
+        coupled: whether there are couplings, which have directions in the common frame.
     """
     alpha, beta, gamma = map(float, euler)
     if moved[1] and not 0.0 <= beta <= 180.0:
         beta %= 360.0
-        # half turns about z: that of the tensor itself changes nothing, that of the frame nothing where it has no direction
+        # half turns about z: that of the tensor itself has no effect, that of the frame none if nothing has a direction in it
         free = abs(frame[2, 2]) > 1.0 - 1e-9 and not coupled
         if beta > 180.0 and (moved[2] or free):
             beta = 360.0 - beta
@@ -211,14 +216,14 @@ def usual_angles(euler: np.ndarray, moved: np.ndarray, frame: np.ndarray, *, cou
 
 
 def width(name: str, value: Array, labels: tuple[str, ...], step_hz: float) -> Quantity:
-    """A full width at half maximum in Hz; a typical change is one point, and a Gaussian that has a width keeps one."""
+    """Make a full width at half maximum in Hz; its typical change is one point, and a nonzero Gaussian stays nonzero."""
     lower = np.where(value > step_hz, step_hz, 0.0) if name == "gaussian" else 0.0
     doc = f"full width at half maximum, {name.capitalize()}"
     return Quantity(value, labels=labels, unit="Hz", lower=lower, scale=step_hz, doc=doc)
 
 
 def _one_sign(cq: Array | None) -> dict:
-    """Bounds that keep the sign of couplings: most spectra do not show it, and a fit would wander through zero."""
+    """Return bounds that keep the sign of couplings, which most spectra do not show: a fit would drift through zero."""
     if cq is None:
         return {}
     least = 0.1 * np.abs(cq)
@@ -226,7 +231,7 @@ def _one_sign(cq: Array | None) -> dict:
 
 
 def tensors_at(values: Mapping[str, Array], template: Sites, frames: Array) -> Sites:
-    """Sites with these parameters, as tensors (traceable; polynomials of zeta, eta, cq and eta_q)."""
+    """Return sites with these parameters, as tensors (traceable; polynomials of zeta, eta, cq and eta_q)."""
     changes = {
         "shift_ppm": values["shift"],
         "amplitude": values["amplitude"],
@@ -257,10 +262,11 @@ def planning_sites(
     moving: Collection[tuple[str, int]],
     step_hz: float,
 ) -> Sites:
-    """Sites to lay a spectrum out for, with room for the parameters ``(name, site)`` that move (host).
+    """Return sites for planning a spectrum, with margins for the parameters ``(name, site)`` that move (host).
 
-    What moves is a little larger than now, and not zero, axial or aligned where it can become otherwise: the layout then
-    has the orientations, sidebands and distributions that any tensors on the way need.
+    Moving parameters are made a little larger than their current values, and neither zero, axial nor aligned if they
+    may become otherwise: the plan then has the orientations, sidebands and distributions that any tensors on the way
+    need.
     """
     v = {name: np.array(value, dtype=float) for name, value in values.items()}
     for name in ("zeta", "cq", "shielding_spread", "quadrupolar_spread"):
@@ -273,7 +279,7 @@ def planning_sites(
                 v[name][k] = 1.0
         if ("euler", k) in moving:
             v["euler"][k] = euler_from_axes(frames[k] @ np.asarray(rotation(*_TILT_DEG)))
-        # finer orientations for lines that become narrower
+        # finer orientations for lines that may become narrower
         if {("gaussian", k), ("lorentzian", k)} & set(moving):
             for name in ("gaussian", "lorentzian"):
                 v[name][k] = max(0.7 * v[name][k], step_hz if name == "gaussian" else 0.0)
@@ -281,10 +287,10 @@ def planning_sites(
 
 
 def check_values(values: Mapping[str, np.ndarray], moving: Collection, labels: tuple[str, ...], name: str) -> None:
-    """Refuse two distributions on one site, for which there are no nodes.
+    """Refuse two distributions on one site, for which there are no quadrature nodes.
 
     Raises:
-        ConventionError: naming the site.
+        ConventionError: with the site.
     """
     spreads = ("shielding_spread", "quadrupolar_spread")
     for k, label in enumerate(labels):

@@ -1,4 +1,4 @@
-"""`SiteTerm`: what terms about the sites of one nucleus have in common, whatever was measured of them."""
+"""`SiteTerm`: common parts of terms about the sites of one nucleus."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ..units import format_esd
 
 
 class Place(NamedTuple):
-    """The sites of a term, looked up once.
+    """Location of the sites of a term, looked up once.
 
     Attributes:
         phase: name of the crystal.
-        sites: their numbers in it; ``labels`` their labels.
+        sites: indices of the sites in it; ``labels`` their labels.
     """
 
     phase: str
@@ -34,13 +34,13 @@ class Place(NamedTuple):
 
 
 class SiteTerm(Term):
-    """Base class of terms about sites of one nucleus: which sites, and the reference of their shifts.
+    """Base class of terms about sites of one nucleus: selection of sites, and shift reference.
 
     Attributes:
-        start: parameters by local name.
-        sigma_model: ``"model"`` where the model tells its own uncertainty.
+        start: starting values of the parameters by local name.
+        sigma_model: ``"model"`` if the model provides its own uncertainty.
         nucleus: isotope.
-        labels: of the sites; ``None`` for all of the nucleus.
+        labels: labels of the sites; ``None`` for all sites of the nucleus.
         phase: name of the crystal; ``None`` for the only one.
         name: prefix of the parameters.
     """
@@ -55,10 +55,10 @@ class SiteTerm(Term):
     sees_origin = False
 
     def where(self, crystals: Mapping[str, Crystal]) -> tuple[str, np.ndarray]:
-        """The phase, and the numbers of the sites in it.
+        """Return the phase, and the indices of the sites in it.
 
         Raises:
-            ParameterError: no such phase or site, or a site of another element.
+            ParameterError: no such phase or site, or a site is of another element.
         """
         phase = only_phase(crystals, self.phase)
         crystal = crystals[phase]
@@ -74,7 +74,7 @@ class SiteTerm(Term):
         return phase, np.array([possible[label] for label in self.labels])
 
     def place(self, crystals: Mapping[str, Crystal]) -> Place:
-        """The phase, and numbers and labels of the sites; errors as :meth:`where`."""
+        """Return the phase, and indices and labels of the sites; errors as for :meth:`where`."""
         phase, sites = self.where(crystals)
         return Place(phase, tuple(int(k) for k in sites), tuple(crystals[phase].labels[k] for k in sites))
 
@@ -88,7 +88,7 @@ class SiteTerm(Term):
 
     @property
     def wants_predictions(self) -> bool:
-        """Whether the model tells its own uncertainty."""
+        """Return whether the model provides its own uncertainty."""
         return isinstance(self.sigma_model, str)
 
     def _shown(
@@ -100,12 +100,12 @@ class SiteTerm(Term):
         spread: Any,
         shared: tuple[tuple[str, float, float, float], ...] = (),
     ) -> Rows:
-        """Evidence of numbers of the sites.
+        """Make the evidence of values of the sites.
 
         Args:
-            state, at, what, rows: what is shown.
+            state, at, what, rows: content of the evidence.
             spread: the uncertainty of the model, ``"model"`` for its own.
-            shared: of every common error its unit, standard deviation, estimate and the uncertainty of that.
+            shared: unit, standard deviation, estimate and its uncertainty for every common error.
         """
         local = {name: float(value) for name, value in state.local(self.name).items()}
         if isinstance(spread, str):
@@ -143,17 +143,17 @@ class SiteTerm(Term):
 
 
 def _common_text(unit: str, sigma: float, estimate: float, uncertainty: float) -> str:
-    """How large a common error may be, and what the fit says of it."""
+    """Describe the expected size of a common error and its estimate by the fit."""
     size = 100.0 if unit == "%" else 1.0
     return f"± {size * sigma:.3g} {unit}; the fit makes it {format_esd(size * estimate, size * uncertainty)} {unit}"
 
 
 def common_spread(given: Any, width: int, sigma_model: Any, name: str) -> np.ndarray:
-    """Standard deviations of common errors, ``()`` or ``(width,)``: NaN where the model tells them.
+    """Return standard deviations of common errors, ``()`` or ``(width,)``: NaN if the model provides them.
 
     Raises:
-        DataError: numbers that are negative or not finite.
-        ShapeError: more of them than there are.
+        DataError: numbers are negative or not finite.
+        ShapeError: there are too many numbers.
     """
     shape = () if width == 1 else (width,)
     if given is None:
@@ -167,20 +167,20 @@ def common_spread(given: Any, width: int, sigma_model: Any, name: str) -> np.nda
         raise DataError(f"{name!r}: sigma_common is {given}; expected 0 or more")
     if found.shape == shape:
         return found
-    # a number is the first of them
+    # a single number is the first of them
     return np.append(found, np.zeros(width - 1))
 
 
 def has_changed(before: np.ndarray, now: np.ndarray) -> bool:
-    """Whether an uncertainty of the model is another one by more than a tenth."""
+    """Return whether an uncertainty of the model has changed by more than a tenth."""
     return bool((np.abs(now - before) > 0.1 * np.abs(before)).any())
 
 
 def reference_start(reference: ShiftReference | None, name: str) -> dict[str, float]:
-    """The starting values of a term's reference and slope.
+    """Return the starting values of a term's reference and slope.
 
     Raises:
-        ConventionError: no reference, or a bare number.
+        ConventionError: the reference is missing, or a bare number.
     """
     if not isinstance(reference, ShiftReference):
         raise ConventionError(
@@ -191,7 +191,7 @@ def reference_start(reference: ShiftReference | None, name: str) -> dict[str, fl
 
 
 def site_spread(sigma, count: int, width: int, what: str, least: float | None = None) -> np.ndarray:
-    """Uncertainties ``(sites, width)`` from a number, one per site, one per component, or all."""
+    """Return uncertainties ``(sites, width)`` from a number, one per site, one per component, or all."""
     sigma = np.asarray(sigma, dtype=float)
     shapes = {(), (count, width), (count,)} if width != 2 else {(2,), (count, 2)}
     if sigma.shape not in shapes:
@@ -201,7 +201,7 @@ def site_spread(sigma, count: int, width: int, what: str, least: float | None = 
 
 
 def positive_spread(sigma: np.ndarray, what: str, least: float | None = None) -> np.ndarray:
-    """The same uncertainties, unless one is not positive (or below ``least``)."""
+    """Return the uncertainties, after checking that they are positive (or at least ``least``)."""
     if not (np.isfinite(sigma).all() and (sigma > 0 if least is None else sigma >= least).all()):
         raise DataError(f"{what}: uncertainties must be positive numbers")
     return sigma

@@ -1,4 +1,4 @@
-"""`SpectrumTerm`: a measured NMR spectrum against the spectrum of sites whose parameters are refined."""
+"""`SpectrumTerm`: a measured NMR spectrum against that of sites with refined parameters."""
 
 from __future__ import annotations
 
@@ -38,29 +38,29 @@ if TYPE_CHECKING:
     from ..objective import HostState, Parameters
 
 _NUISANCES = ("scale", "baseline", "phase0", "phase1", "mas", "rotor_angle")
-# what site parameters change at most; all others change tensors
+# effect of site parameters; those not listed change tensors
 _REACH = {"amplitude": SCALES, "gaussian": SCALES, "lorentzian": SCALES, "shift": MOVES}
-# asymmetries and widths that do not change a spectrum to first order where they are zero
+# asymmetries and widths by which the spectrum has no first derivative at zero
 _FLAT_AT_ZERO = ("eta", "eta_q", "gaussian", "shielding_spread", "quadrupolar_spread")
 
 
 class SpectrumTerm(PlannedSpectrum):
     """Residuals ``(calculated - observed)/sigma`` of one spectrum; see `MeasuredSpectrum` for how it is calculated.
 
-    It knows its sites, so that it has a plan for their starting values from the beginning, which takes what is zero for absent;
-    binding it plans for what is refined.
+    Its sites are given, so that it has a plan for their starting values from the beginning, in which zero values are
+    taken as absent; binding makes a plan for the refined parameters.
 
     Parameters, below the term's name: ``shift[Na1]`` and ``zeta`` in ppm, ``eta``, ``cq`` in Hz, ``eta_q``,
     ``euler[Na1.alpha]`` in degrees, ``amplitude``, ``gaussian`` and ``lorentzian`` (full widths at half maximum) in Hz,
     ``shielding_spread`` in ppm, ``quadrupolar_spread`` in Hz; ``scale``, ``baseline[0]``, ``phase0``, ``phase1`` in
-    degrees, ``mas`` in Hz and ``rotor_angle`` in degrees. A spin 1/2 has no quadrupolar ones. Scale and amplitudes say the same thing: free one of
-    them. A spectrum does not depend on ``eta``, ``eta_q``, ``gaussian`` and the spreads to first order where they are 0:
-    start them elsewhere (0.1) to refine them.
+    degrees, ``mas`` in Hz and ``rotor_angle`` in degrees. A spin 1/2 has no quadrupolar parameters. Scale and
+    amplitudes are redundant: free only one of them. A spectrum does not depend on ``eta``, ``eta_q``, ``gaussian`` and
+    the spreads to first order at 0: start them elsewhere (0.1) to refine them.
 
     Attributes:
-        template, frames: what of the sites is not refined, and the axes of their quadrupolar tensors.
-        moving: ``(name, site)`` of the site parameters by which the spectrum is differentiated.
-        The others are those of `PlannedSpectrum`.
+        template, frames: site properties that are not refined, and the axes of the quadrupolar tensors.
+        moving: pairs ``(name, site)`` of the parameters by which the spectrum is differentiated.
+        All other attributes are those of `PlannedSpectrum`.
     """
 
     template: Sites
@@ -84,26 +84,27 @@ class SpectrumTerm(PlannedSpectrum):
         pivot_ppm: float | None = None,
         amplitudes: Literal["fit", "keep"] = "fit",
     ):
-        """Compare a measured spectrum with the one of sites; amplitudes and baseline start at their least-squares values.
+        """Compare a measured spectrum with that of sites; amplitudes and baseline start at their least-squares values.
 
         Args:
-            simulation: nucleus, field, spinning, transitions. Its Larmor frequency is replaced by the spectrum's when the
+            simulation: nucleus, field, spinning, transitions. Its Larmor frequency is replaced by the spectrum's if the
                 two agree to a thousandth.
-            spectrum: measured; only the real part is fitted.
+            spectrum: measured spectrum; only the real part is fitted.
             sites: starting values. A site without width starts with a Gaussian of four points.
             name: prefix of the parameters.
-            region_ppm: the part that is fitted, ``(low, high)`` or several; all by default.
-            baseline: terms of the polynomial.
+            region_ppm: fitted region, ``(low, high)`` or several; all by default.
+            baseline: number of terms of the polynomial.
             sigma: noise of every point; by default the spectrum's own, or else measured in it.
-            noise_ppm: region without signal for that measurement; without it differences of neighbours decide, which is
-                wrong for zero-filled spectra.
-            pivot_ppm: where ``phase1`` has no effect; by default at the highest point.
+            noise_ppm: region without signal for that measurement; by default the noise is estimated from differences of
+                neighbouring points, which is wrong for zero-filled spectra.
+            pivot_ppm: shift at which ``phase1`` has no effect; by default that of the highest point.
             amplitudes: ``"fit"`` starts with least-squares amplitudes, ``"keep"`` keeps the ratios of the sites and puts
                 the least-squares factor into ``scale``.
 
         Raises:
-            ConventionError: a spectrum of another nucleus or field, sites of another isotope, bad regions.
-            DataError: values that are not finite, no noise, a window without intensity of a site.
+            ConventionError: the spectrum is of another nucleus or field, sites are of another isotope, or regions are
+                invalid.
+            DataError: values are not finite, there is no noise, or a site has no intensity in the window.
         """
         if amplitudes not in ("fit", "keep"):
             raise ConventionError(f"{name!r}: amplitudes is {amplitudes!r}; expected 'fit' or 'keep'")
@@ -124,7 +125,7 @@ class SpectrumTerm(PlannedSpectrum):
         set_fields(self, plan=plan, planned=planned)
         set_fields(self, start=self._scaled(start, keep=amplitudes == "keep"))
 
-    # -- what others read ----------------------------------------------------------------------------------------
+    # -- interface of terms --------------------------------------------------------------------------------------
     @property
     def labels(self) -> tuple[str, ...]:
         """Labels of the sites."""
@@ -158,13 +159,13 @@ class SpectrumTerm(PlannedSpectrum):
 
     @checked
     def sharing(self, params: Parameters, other: str) -> Parameters:
-        """Parameters in which the sites have the shifts and tensors of those with the same labels in another spectrum.
+        """Tie shifts and tensors of the sites to those with the same labels in another spectrum.
 
-        So spectra at several fields are fitted with one set of sites; amplitudes and widths stay their own.
+        Spectra at several fields are thus fitted with one set of sites; amplitudes and widths remain independent.
 
         Args:
-            params: of an objective with both spectra.
-            other: name of the other spectrum, whose parameters stay as they are.
+            params: parameters of an objective with both spectra.
+            other: name of the other spectrum, whose parameters are not changed.
 
         Raises:
             ParameterError: there is no such spectrum, or it lacks one of the sites.
@@ -178,17 +179,17 @@ class SpectrumTerm(PlannedSpectrum):
     def stages(
         self, crystals: Mapping[str, Crystal] | None = None, prefix: Callable[[str], str] | None = None
     ) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Names of stages and what to free in them, in an order that finds its way from rough starting values.
+        """List names of stages with the parameters to free in them, in an order that converges from rough starts.
 
-        All at once, a pattern that starts in the wrong place is rather broadened or made axial than moved. What there is of
-        crystals does not matter here.
+        If all were freed at once, a pattern that starts in the wrong place would be broadened or made axial rather than
+        moved. The arguments are not used.
         """
         names = self.start
         has = lambda *wanted: tuple(f"{self.name}/{name}" for name in wanted if name in names)
         of = lambda name, where: tuple(
             f"{self.name}/{name}[{label}]"
             for label, ok, leads in zip(self.labels, where, self._leads, strict=True)
-            # what a site has of another one follows that
+            # parameters shared with a leading site follow it
             if ok and (leads or name in WIDTHS)
         )
         none = np.zeros(len(self.labels), dtype=bool)
@@ -260,12 +261,12 @@ class SpectrumTerm(PlannedSpectrum):
         return (*sentences, *self._neglected(self._tensors(values)))
 
     def _without_sign(self, values: Mapping[str, np.ndarray], k: int) -> bool:
-        """Whether the spectrum is the same for either sign of C_Q: to second order, with nothing to compare it with."""
+        """Return whether the sign of C_Q has no effect: to second order, if it is the only interaction."""
         alone = values["zeta"][k] == 0 and values["shielding_spread"][k] == 0 and not self.template.partners
         return bool(alone) and self._shown(k) <= {(0.5, -0.5)}
 
     def _shown(self, k: int) -> set[tuple[float, float]]:
-        """Transitions of a site."""
+        """Return the transitions of a site."""
         return {pair for group in self.plan.groups if k in group.members for pair in group.transitions}
 
     def _described(self, state: HostState) -> tuple[dict[str, np.ndarray], Sites, np.ndarray]:
@@ -276,7 +277,7 @@ class SpectrumTerm(PlannedSpectrum):
         return self.moving
 
     def _present(self, values: Mapping[str, np.ndarray]) -> Collection[tuple[str, int]]:
-        """What can be seen of the sites: what is zero is taken for absent (host)."""
+        """Return the parameters of the sites that are present: zeros are taken as absent (host)."""
         shown_by = {"eta": "zeta", "eta_q": "cq"}
         there = lambda name, k: bool(np.any(np.asarray(values[shown_by[name] if name in shown_by else name])[k]))
         names = [name for name in self._names if name != "euler"]
@@ -289,7 +290,7 @@ class SpectrumTerm(PlannedSpectrum):
     # -- parts ---------------------------------------------------------------------------------------------------
     @property
     def _leads(self) -> list[bool]:
-        """Which sites have a shift and tensors of their own."""
+        """Return whether each site has its own shift and tensors."""
         leaders = self.template.leaders
         return [not leaders or leaders[k] == k for k in range(len(self.labels))]
 
@@ -303,7 +304,7 @@ class SpectrumTerm(PlannedSpectrum):
 
     @staticmethod
     def _all(template: Sites) -> tuple[tuple[str, int], ...]:
-        """Every parameter of every site."""
+        """List all parameters of all sites."""
         names = site_names(template.isotope, len(template.partners))
         return tuple(sorted((name, k) for k in range(len(template.labels)) for name in names))
 
@@ -318,7 +319,7 @@ class SpectrumTerm(PlannedSpectrum):
         distributed = np.zeros(len(self.labels), dtype=bool)
         for group in self.plan.groups:
             distributed[list(group.members)] |= len(group.nodes) > 1
-        # the plan has no nodes for a distribution that was zero and fixed: NaN, rather than no distribution
+        # the plan has no nodes for a distribution that was zero and fixed: NaN rather than no distribution
         spread = sites.shielding_spread_ppm + sites.quadrupolar_spread_hz
         lost = ~distributed & (spread > 0)
         sites = sites.replace(amplitude=jnp.where(lost, jnp.nan, sites.amplitude))
@@ -337,7 +338,7 @@ class SpectrumTerm(PlannedSpectrum):
             unit[name][(row, *place)] = 1.0
         unit = {name: jnp.asarray(array, sites.shift_ppm.dtype) for name, array in unit.items()}
         if "euler" in unit:
-            # rounding would be scaled up to a step of 1e11 degrees
+            # rounding errors would be amplified to a step of 1e11 degrees
             flat = flat_angles(values["euler"], 1e-6) & self._symmetric[:, None]
             unit["euler"] = jnp.where(flat, 0.0, unit["euler"])
         reach = [_REACH.get(name, RESHAPES) for name, *_ in own]
@@ -345,7 +346,7 @@ class SpectrumTerm(PlannedSpectrum):
         return Changes(jax.vmap(push)(unit), self._columns(own), reach, along, strays)
 
     def _own(self) -> list[tuple]:
-        """``(name, site)`` or ``("euler", site, angle)`` of the parameters the Jacobian is taken by."""
+        """List ``(name, site)`` or ``("euler", site, angle)`` of the parameters of the Jacobian."""
         return [
             item
             for name, k in sorted(self.moving, key=lambda pair: (pair[1], pair[0]))
@@ -353,13 +354,13 @@ class SpectrumTerm(PlannedSpectrum):
         ]
 
     def _columns(self, own: list[tuple]) -> np.ndarray:
-        """``(sites, most)`` rows of ``own`` by site, filled up with -1."""
+        """Return the rows of ``own`` by site, ``(sites, most)``, padded with -1."""
         by_site = [[row for row, item in enumerate(own) if item[1] == k] for k in range(len(self.labels))]
         most = max(map(len, by_site))
         return np.array([rows + [-1] * (most - len(rows)) for rows in by_site])
 
     def _strays(self, pushed: Mapping[str, Array], own: list[tuple]) -> Array:
-        """Which columns move a site in what binding was not told of, ``(columns,)``."""
+        """Find columns that move a site in a parameter not declared when the term was bound, ``(columns,)``."""
         known = {name: np.zeros(np.shape(pushed[name])[1:], dtype=bool) for name in self._names}
         for name, *place in own:
             known[name][tuple(place)] = True
@@ -367,7 +368,7 @@ class SpectrumTerm(PlannedSpectrum):
         return jnp.any(jnp.stack(moved), axis=0)
 
     def _scaled(self, start: dict[str, np.ndarray], *, keep: bool) -> dict[str, np.ndarray]:
-        """Starting values with least-squares amplitudes and baseline (host)."""
+        """Return starting values with least-squares amplitudes and baseline (host)."""
         columns = np.asarray(_per_amplitude_compiled(self.plan, self._tensors(start))).real[np.asarray(self.rows)]
         inside = np.abs(columns).sum(axis=0)
         if (inside < 1e-3).any():
@@ -383,7 +384,7 @@ class SpectrumTerm(PlannedSpectrum):
             start = start | {"scale": np.array(found[0])}
         else:
             amplitude, baseline = non_negative(columns, self.basis, self.observed, self.sigma)
-            # a site that starts in the wrong place must not start without intensity, or it could not move
+            # a site that starts in the wrong place needs intensity to be able to move
             start = start | {"amplitude": np.maximum(amplitude, 0.02 * amplitude.sum() / len(amplitude))}
             found = amplitude
         if not found.sum() > 0:

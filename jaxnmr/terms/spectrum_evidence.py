@@ -1,4 +1,4 @@
-"""What an NMR spectrum shows of itself: curves, and sites that are refined or follow from the structure (host)."""
+"""`SpectrumEvidence`: curves and sites of an NMR spectrum, refined or predicted (host)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TENSOR_CONVENTIONS = (
     "moves the unique edge of a pattern to lower shifts. Euler angles orient the shielding tensor, Rz(γ) Ry(β) Rz(α). "
     "Widths are full widths at half maximum; amplitudes are sums over points."
 )
-# parameters of a site by key: heading, factor
+# site parameters by key: heading, factor
 _COLUMNS = {
     "shift": ("δ / ppm", 1.0),
     "zeta": ("ζ / ppm", 1.0),
@@ -49,13 +49,13 @@ class SpectrumEvidence(Profile):
     """An NMR spectrum; ``parts`` are its sites.
 
     Attributes:
-        frequency_hz: ``(points,)`` from the reference.
-        isotope, larmor_hz: nucleus and frequency of 0 ppm.
-        mas_hz: spinning speed; 0 for none, infinite for one without sidebands.
-        central: whether only the central transition is calculated of a nucleus that has others.
-        values: parameters of the sites by name, ``(sites,)``, where they are parameters.
-        followers: labels of sites whose shift and tensors are those of another one: its satellites.
-        predicted: what follows from the structure, ``(sites,)`` by name: shift and zeta in ppm, cq in Hz, share in per cent.
+        frequency_hz: ``(points,)`` frequencies from the reference.
+        isotope, larmor_hz: nucleus and its frequency at 0 ppm.
+        mas_hz: spinning speed; 0 for static, infinite for no sidebands.
+        central: whether only the central transition is calculated for a nucleus that has others.
+        values: site parameters by name, ``(sites,)``, if they are parameters.
+        followers: labels of sites that share shift and tensors with another one: its satellites.
+        predicted: predictions from the structure, ``(sites,)`` by name: shift and zeta in ppm, cq in Hz, share in per cent.
     """
 
     frequency_hz: np.ndarray
@@ -79,22 +79,22 @@ class SpectrumEvidence(Profile):
 
     @property
     def ppm(self) -> np.ndarray:
-        """``(points,)`` shifts."""
+        """Shifts, ``(points,)``."""
         return self.axis.values
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Of the sites."""
+        """Labels of the sites."""
         return tuple(self.parts)
 
     @property
     def components(self) -> np.ndarray:
-        """``(sites, points)``, what every site contributes; with the baseline they sum to ``calculated``."""
+        """Contributions of the sites, ``(sites, points)``; with the baseline they sum to ``calculated``."""
         return np.stack(list(self.parts.values()))
 
     @property
     def region_ppm(self) -> tuple[tuple[float, float], ...]:
-        """What was fitted."""
+        """Fitted regions."""
         return self.regions
 
     def columns(self) -> dict[str, np.ndarray]:
@@ -129,7 +129,7 @@ class SpectrumEvidence(Profile):
         return "Couplings, linewidths or the spinning speed are not those of the data." if not found.unexplained else ""
 
     def _spaced_by_spinning(self, positions: Sequence[float]) -> int:
-        """How many positions lie whole spinning speeds away from the highest calculated point (host)."""
+        """Count positions a whole number of spinning speeds away from the highest calculated point (host)."""
         if not 0.0 < self.mas_hz < np.inf:
             return 0
         speed = self.mas_hz / self.larmor_hz * 1e6
@@ -163,20 +163,20 @@ class SpectrumEvidence(Profile):
         return (Table("sites", ("site", *(_COLUMNS[key][0] for key in keys), *turned.values()), rows),)
 
     def derived(self) -> tuple[Derived, ...]:
-        """Span and skew, quadrupolar product and shift, and populations of the sites.
+        """Return span and skew, quadrupolar product and shift, and populations of the sites.
 
-        Populations are amplitudes over their sum. The quadrupolar shift is the one of the central transition, to second
-        order; the centre of gravity is the isotropic shift with it.
+        Populations are amplitudes over their sum. The quadrupolar shift is that of the central transition, to second
+        order; the centre of gravity is the sum of isotropic and quadrupolar shift.
         """
         if "amplitude" not in self.values:
-            return ()  # sites that follow from the structure
+            return ()  # sites predicted from the structure
         of, spin = self.values, isotope(self.isotope).spin
-        # a site with the tensors of another one shows no population of its own
+        # satellites of another site have no separate population
         every = [k for k, label in enumerate(self.labels) if label not in self.followers]
         out: list[Derived] = []
 
         def add(k, quantity, unit, value, slopes):
-            """A value, and its derivatives by parameters of the site ``(key, site)``."""
+            """Append a value with its derivatives by parameters of sites ``(key, site)``."""
             named = {f"{self.name}/{key}[{self.labels[j]}]": float(slope) for (key, j), slope in slopes.items()}
             out.append(Derived(self.labels[k], quantity, unit, float(value), named))
 
@@ -218,13 +218,13 @@ class SpectrumEvidence(Profile):
 
 
 def predicted_columns(sites: Sites) -> dict[str, np.ndarray]:
-    """Parameters of sites that follow from the structure, ``(sites,)`` each.
+    """Return predicted parameters of sites, ``(sites,)`` each.
 
-    Shifts and zeta in ppm, C_Q in Hz, shares of the intensity in per cent.
+    Shifts and zeta are in ppm, C_Q in Hz, shares of the intensity in per cent.
     """
     columns = {"shift": sites.shift_ppm}
     if np.any(np.asarray(sites.shielding_ppm) != 0):
-        # a spectrum without sidebands has no anisotropy to show, and none is predicted
+        # without sidebands the anisotropy is not observable, and none is predicted
         shielding = haeberlen_from_shielding(sites.shielding_ppm)
         columns |= {"zeta": shielding.zeta, "eta": shielding.eta}
     if float(isotope(sites.isotope).spin) > 0.5:
@@ -234,8 +234,8 @@ def predicted_columns(sites: Sites) -> dict[str, np.ndarray]:
 
 
 def spectrum_conditions(simulation: SpectrumStatic | SpectrumMAS) -> tuple[Condition, ...]:
-    """How a spectrum was measured and is calculated, in words."""
-    # words have been replaced by what they stand for
+    """Describe the measurement and calculation of a spectrum in words."""
+    # names of transitions have been resolved
     transitions = cast("tuple[tuple[float, float], ...]", simulation.transitions)
     spinning = "none" if simulation.mas_hz == 0 else f"{simulation.mas_hz:g} Hz at {simulation.rotor_angle_deg:.4f}°"
     return (

@@ -1,4 +1,4 @@
-"""What a term about a spectrum starts from: the region and noise that are fitted, amplitudes by least squares (host)."""
+"""Starting point of spectrum terms: fitted regions, noise, least-squares amplitudes (host)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..nmr import Spectrum, SpectrumMAS, SpectrumStatic
 
 
 def non_negative(columns, basis, observed, sigma) -> tuple[np.ndarray, np.ndarray]:
-    """Least-squares amplitudes, none negative, and baseline coefficients: the active set shrinks until none is (host)."""
+    """Return non-negative least-squares amplitudes and baseline coefficients, by shrinking the active set (host)."""
     active = np.ones(columns.shape[1], dtype=bool)
     while True:
         matrix = np.concatenate([columns[:, active], basis], axis=1) / sigma[:, None]
@@ -28,11 +28,12 @@ def non_negative(columns, basis, observed, sigma) -> tuple[np.ndarray, np.ndarra
 def observed_part(
     simulation, spectrum: Spectrum, *, name: str, region_ppm, baseline: int, sigma, noise_ppm, pivot_ppm
 ) -> dict[str, Any]:
-    """The fields of a `MeasuredSpectrum` that come from the data, and the starting values of all but its sites.
+    """Return the fields of a `MeasuredSpectrum` that come from the data, with starting values of all but its sites.
 
     Raises:
-        ConventionError: a spectrum of another nucleus or field, bad regions, a negative number of baseline terms.
-        DataError: values that are not finite, no noise.
+        ConventionError: the spectrum is of another nucleus or field, regions are invalid, or the number of baseline
+            terms is negative.
+        DataError: values are not finite, or there is no noise.
     """
     require_kind(simulation, (SpectrumStatic, SpectrumMAS), f"the simulation of the spectrum {name!r}")
     require_kind(spectrum, Spectrum, f"what was measured of the spectrum {name!r}", "as of read_spectrum")
@@ -72,7 +73,7 @@ def observed_part(
 
 
 def at_larmor(simulation, spectrum: Spectrum):
-    """The simulation at the spectrum's own Larmor frequency."""
+    """Return the simulation at the spectrum's own Larmor frequency."""
     simulation.check_same(spectrum)
     return replace(simulation, b0_tesla=None, larmor_hz=float(spectrum.larmor_hz))
 

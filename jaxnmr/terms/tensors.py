@@ -1,4 +1,4 @@
-"""`TensorTerm`: measured NMR tensors, whole or as principal values, against those that a model predicts."""
+"""`TensorTerm`: measured NMR tensors, or their principal values, against predicted ones."""
 
 from __future__ import annotations
 
@@ -29,45 +29,45 @@ if TYPE_CHECKING:
 
 
 def _six(tensor: ArrayT, xp: ModuleType) -> ArrayT:
-    """The numbers xx, yy, zz, sqrt2 yz, sqrt2 xz, sqrt2 xy of symmetric tensors, ``(n, 6)``; they have its norm."""
+    """Return xx, yy, zz, sqrt2 yz, sqrt2 xz, sqrt2 xy of symmetric tensors, ``(n, 6)``; the norm is preserved."""
     diagonal = [tensor[:, k, k] for k in range(3)]
     return xp.stack([*diagonal, *(np.sqrt(2.0) * tensor[:, i, j] for i, j in ((1, 2), (0, 2), (0, 1)))], axis=1)
 
 
-# five orthonormal combinations of the six without trace
+# five orthonormal traceless combinations of the six
 TRACELESS = _six(TRACELESS_DYADS, np)
 _KINDS = {SHIELDING: ("tensor", "principal"), EFG: ("tensor", "cq_eta")}
 _ELEMENTS = ("xx", "yy", "zz", "yz", "xz", "xy")
 _UNIT = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
-# the uncertainty of a model is renewed when it has changed by more than this part
+# the uncertainty of a model is renewed when it has changed by more than this fraction
 _CHANGE = 0.1
-# couplings beyond are numbers in another unit: 5.19 MHz given as 5.19, or as 5.19e6 where MHz are asked for
+# couplings outside this range are in a wrong unit: 5.19 MHz given as 5.19, or as 5.19e6 if MHz are expected
 _CQ_HZ = (100.0, 1e11)
 
 
 class TensorTerm(SiteTerm):
     """Tensors measured at sites of one nucleus; the residuals of `BoundTensors` are whitened by their covariance.
 
-    A whole tensor gives six residuals (five for a field gradient, which has no trace): the elements of the symmetric part,
-    those off the diagonal times sqrt2, so that chi² is that of the tensor and does not depend on the axes. Principal values
-    are compared in order and C_Q by its size. They have kinks, not poles: where two principal values coincide, derivatives
-    are those of one of the possible orders, exact along every change that leaves them equal.
+    A whole tensor gives six residuals (five for a traceless field gradient): the elements of the symmetric part, with
+    off-diagonal ones times sqrt2, so that chi² does not depend on the axes. Principal values are compared in order, and
+    C_Q by its absolute value. They have kinks, not poles: where two principal values coincide, derivatives are those of
+    one of the possible orders, exact along every change that leaves them equal.
 
-    Variances are ``sigma² + sigma_model²``, and residuals are whitened for what predictions of all sites have in common: a
-    constant of shieldings, and a factor of their anisotropy or of field gradients. Nothing else weighs the residuals, and
-    those that symmetry makes zero count.
+    Variances are ``sigma² + sigma_model²``, and residuals are whitened for errors common to the predictions of all
+    sites: a constant of shieldings, and a factor of their anisotropy or of field gradients. There are no other weights,
+    and residuals that symmetry makes zero are counted.
 
-    Parameters, below the term's name: ``slope``, and of shieldings ``reference`` in ppm; data are ``reference + slope
-    sigma``, or ``slope V``. Both are fixed unless freed.
+    Parameters, below the term's name: ``slope``, and for shieldings ``reference`` in ppm; data are
+    ``reference + slope sigma``, or ``slope V``. Both are fixed unless freed.
 
     Attributes:
         observed: ``(sites, components)``.
-        covariance: ``(sites, components, components)`` of the measurement.
-        common_sigma: ``(2,)`` standard deviations of a constant of all predictions, in ppm, and of a factor; NaN where the
-            model tells them.
+        covariance: ``(sites, components, components)`` covariance of the measurement.
+        common_sigma: ``(2,)`` standard deviations of a constant common to all predictions, in ppm, and of a factor; NaN
+            if the model provides them.
         hz_per_au: C_Q of a field gradient of one atomic unit.
-        quantity, kind: what was measured.
-        The others are those of `SiteTerm`.
+        quantity, kind: measured quantity and its form.
+        All other attributes are those of `SiteTerm`.
     """
 
     observed: Array
@@ -99,32 +99,34 @@ class TensorTerm(SiteTerm):
 
         Args:
             nucleus: isotope, ``"29Si"``.
-            observed: of every site: ``"tensor"``, ``(sites, 3, 3)`` SHIFT tensors in ppm or quadrupolar tensors e Q V/h in
-                Hz, in the frame of ``crystal.lattice()``; ``"principal"``, ``(sites, 3)`` principal values of the shift in
-                ppm, which are sorted to d11 >= d22 >= d33; ``"cq_eta"``, ``(sites, 2)``, the size of C_Q in Hz and eta.
-            sigma: their uncertainty, in the same units. Of tensors a number or ``(sites,)``, that of a component along any
-                direction (an element off the diagonal then has sigma/sqrt2), or ``(sites, 3, 3)``, that of each element. Of
-                principal values a number, ``(sites,)`` or ``(sites, 3)``; of C_Q and eta ``(2,)`` or ``(sites, 2)``.
-            reference: of shifts. For SHIELDING tensors give ``ShiftReference(0, 1)``.
-            sigma_model: uncertainty of the prediction, a number or ``(sites,)`` (``(2,)`` or ``(sites, 2)`` of C_Q and eta)
-                in the units of the data; ``"model"`` takes the model's own, calibrated, at the structure of the moment. It
-                is held while derivatives are taken, and renewed between steps when it changed by more than a tenth.
-            sigma_common: standard deviations of errors that predictions of all sites have in common: of shieldings a constant
-                in ppm, or a pair of it and a factor of the anisotropy (0.02 for 2 %); of field gradients the factor. By
-                default the model's own where ``sigma_model`` is ``"model"``, and none otherwise.
-            quantity: which head of the model.
-            kind: what of the tensor; ``"principal"`` of shieldings, ``"cq_eta"`` of field gradients.
+            observed: for every site: ``"tensor"``, ``(sites, 3, 3)`` SHIFT tensors in ppm or quadrupolar tensors e Q
+                V/h in Hz, in the frame of ``crystal.lattice()``; ``"principal"``, ``(sites, 3)`` principal values of
+                the shift in ppm, which are sorted to d11 >= d22 >= d33; ``"cq_eta"``, ``(sites, 2)``, absolute value of
+                C_Q in Hz and eta.
+            sigma: their uncertainty, in the same units. For tensors a number or ``(sites,)``, that of a component along
+                any direction (an off-diagonal element then has sigma/sqrt2), or ``(sites, 3, 3)``, that of each
+                element. For principal values a number, ``(sites,)`` or ``(sites, 3)``; for C_Q and eta ``(2,)`` or
+                ``(sites, 2)``.
+            reference: chemical-shift reference. For SHIELDING tensors give ``ShiftReference(0, 1)``.
+            sigma_model: uncertainty of the prediction, a number or ``(sites,)`` (``(2,)`` or ``(sites, 2)`` for C_Q and
+                eta) in the units of the data; ``"model"`` takes the model's own, calibrated, at the current structure.
+                It is held fixed for derivatives, and renewed between steps if it changed by more than a tenth.
+            sigma_common: standard deviations of errors common to the predictions of all sites: for shieldings a
+                constant in ppm, or a pair of it and a factor of the anisotropy (0.02 for 2 %); for field gradients the
+                factor. By default the model's own if ``sigma_model`` is ``"model"``, and none otherwise.
+            quantity: predicted quantity.
+            kind: form of the data; ``"principal"`` only for shieldings, ``"cq_eta"`` only for field gradients.
             sites: labels, in the order of the data; by default all sites of the nucleus.
-            slope: of field gradients, start of the parameter.
-            q_barn: quadrupole moment to use.
+            slope: for field gradients, starting value of the parameter.
+            q_barn: quadrupole moment in barn.
             phase: name of the crystal; needed when there are several.
             name: prefix of the parameters.
 
         Raises:
-            ConventionError: an unknown quantity or kind, no reference, a nucleus without quadrupole moment.
-            ShapeError: data or uncertainties of another shape.
-            DataError: numbers that are not finite, uncertainties that are not positive, eta outside 0 to 1, a C_Q that is
-                hardly in Hz.
+            ConventionError: unknown quantity or kind, no reference, or a nucleus without quadrupole moment.
+            ShapeError: data or uncertainties have the wrong shape.
+            DataError: numbers are not finite, uncertainties not positive, eta outside 0 to 1, or C_Q apparently not
+                in Hz.
         """
         atom = isotope(nucleus)
         if kind not in _KINDS.get(quantity, ()):
@@ -163,7 +165,7 @@ class TensorTerm(SiteTerm):
             hz_per_au=hz_per_au, quantity=quantity, kind=kind, nucleus=atom.symbol, labels=labels, phase=phase, name=name,
         )  # fmt: skip
 
-    # -- what others read ----------------------------------------------------------------------------------------
+    # -- interface of terms --------------------------------------------------------------------------------------
     def quantities(self, crystals: Mapping[str, Crystal]) -> dict[str, Quantity]:
         phase, sites = self.where(crystals)
         if len(sites) != len(self.observed):
@@ -187,11 +189,12 @@ class TensorTerm(SiteTerm):
 
     # -- uncertainty of the model --------------------------------------------------------------------------------
     def _of_model(self, state: HostState, at: Place) -> tuple[np.ndarray, np.ndarray]:
-        """The model's own uncertainties, as it tells them (host).
+        """Return the model's own uncertainties (host).
 
         Returns:
-            ``(sites, 2)`` own ones of components of l = 0 and 2 in the units of the data, or of C_Q and eta; ``(2,)`` those
-            of the constant and the factor that all sites have in common.
+            ``(sites, 2)`` independent uncertainties of the l = 0 and l = 2 components in the units of the data, or of
+            C_Q and
+                eta; ``(2,)`` those of the constant and the factor common to all sites.
         """
         sites = list(at.sites)
         prediction, slope = state.prediction(self.quantity, at.phase), abs(float(state.local(self.name)["slope"]))
@@ -216,12 +219,12 @@ class TensorTerm(SiteTerm):
         return out, np.array([constant, of_irreps[:, -1].max()])
 
     def _whitening(self, sigmas: np.ndarray) -> np.ndarray:
-        """Inverse Cholesky factors ``(sites, k, k)`` with the uncertainty of the model."""
+        """Return inverse Cholesky factors ``(sites, k, k)`` including the uncertainty of the model."""
         first, second = (s**2 for s in np.asarray(sigmas, dtype=float).T)
         if self.kind == "cq_eta":
             of_model = np.stack([first, second], axis=1)[:, :, None] * np.eye(2)
         else:
-            # independent errors of the isotropic part and of the rest; principal values change by the diagonal elements
+            # independent errors of the isotropic and anisotropic parts; principal values change by the diagonal elements
             dyad = np.outer(_UNIT, _UNIT) / 3.0
             of_model = first[:, None, None] * dyad + second[:, None, None] * (np.eye(6) - dyad)
             if self.kind == "principal":
@@ -235,11 +238,11 @@ class BoundTensors(TensorTerm):
     """Residuals of tensors at known sites.
 
     Attributes:
-        whitening: inverse Cholesky factors of the covariance of every site, own errors of the model included.
-        commons: ``(2,)`` standard deviations of a constant of all sites and of a factor.
-        directions: ``(2, residuals)`` by what each of them, of size 1, changes residuals that are whitened for own errors.
-        at: where the sites are.
-        The others are those of `TensorTerm`.
+        whitening: inverse Cholesky factors of the covariance of every site, including independent errors of the model.
+        commons: ``(2,)`` standard deviations of a constant and of a factor common to all sites.
+        directions: ``(2, residuals)`` change of the whitened residuals per unit of each.
+        at: location of the sites.
+        All other attributes are those of `TensorTerm`.
     """
 
     whitening: Array
@@ -252,7 +255,7 @@ class BoundTensors(TensorTerm):
         return (TensorRead(self.at.phase, self.quantity, self.at.sites, "symmetric"),)
 
     def calculated(self, state: State) -> Array:
-        """Numbers that the data are compared with: elements or components, principal values, or C_Q and eta; ``(sites, k)``."""
+        """Return the calculated elements or components, principal values, or C_Q and eta, ``(sites, k)``."""
         values = state.local(self.name)
         tensor = state.tensor(self.quantity, self.at.phase, sites=self.at.sites)
         tensor = 0.5 * (tensor + jnp.swapaxes(tensor, -1, -2))
@@ -281,7 +284,7 @@ class BoundTensors(TensorTerm):
             return 0.0
         own = -2.0 * np.sum(np.linalg.slogdet(np.asarray(self.whitening))[1])
         constant, factor = f"{self.name}/reference" in moved, f"{self.name}/slope" in moved
-        # the slope of shieldings multiplies their isotropic part, too, which is known
+        # the slope of shieldings also multiplies their isotropic part, which is known
         free = (constant, factor and self.quantity == EFG)
         used = [k for k in range(2) if self.quantity == SHIELDING or k == 1]
         chosen = lambda values: [values[k] for k in used]
@@ -300,7 +303,7 @@ class BoundTensors(TensorTerm):
         return self, ""
 
     def _weighted(self, state: HostState) -> BoundTensors:
-        """With the uncertainties of this state (host)."""
+        """Return a copy with the uncertainties of this state (host)."""
         given = np.asarray(self.common_sigma)
         sigmas: np.ndarray = np.zeros((len(self.observed), 2))
         of_model = np.zeros(2)
@@ -317,7 +320,7 @@ class BoundTensors(TensorTerm):
         return self.replace(whitening=whitening, commons=commons, directions=directions)
 
     def _directions(self, calculated: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What a constant of 1 ppm, and a factor, change of what is calculated ``(sites, k)``."""
+        """Return the changes of calculated values ``(sites, k)`` by a constant of 1 ppm, and by a factor."""
         constant, factor = np.zeros_like(calculated), calculated.copy()
         if self.quantity == SHIELDING:
             constant[:, :3] = 1.0
@@ -336,7 +339,7 @@ class BoundTensors(TensorTerm):
         shared: tuple[tuple[str, float, float, float], ...] = ()
         sigmas = np.asarray(self.commons)
         if sigmas.any():
-            # a ratio of all sites, and ppm
+            # a constant in ppm, and a ratio
             difference = np.asarray(calculated_of(self, state)) - np.asarray(self.observed)
             plain = np.einsum("skl,sl->sk", np.asarray(self.whitening), difference).ravel()
             found = common_errors(plain, sigmas[:, None] * np.asarray(self.directions))
@@ -345,7 +348,7 @@ class BoundTensors(TensorTerm):
         return self._shown(state, self.at, what, tuple(self._rows(state)), self.sigma_model, shared)
 
     def _rows(self, state: State) -> Iterator[Row]:
-        """Elements, principal values, or C_Q and eta of every site, in MHz and ppm."""
+        """Return rows of elements, principal values, or C_Q and eta of every site, in MHz and ppm."""
         observed, calculated = np.asarray(self.observed), np.asarray(calculated_of(self, state))
         measured, factors = np.asarray(self.covariance), np.asarray(self.whitening)
         total = np.linalg.inv(np.swapaxes(factors, 1, 2) @ factors)
@@ -362,7 +365,7 @@ class BoundTensors(TensorTerm):
             names, units, scales = ("δ11", "δ22", "δ33"), (unit,) * 3, np.full(3, scale)
         else:
             if efg:
-                # five components without trace, back to elements
+                # from five traceless components back to elements
                 observed, calculated = observed @ TRACELESS, calculated @ TRACELESS
                 measured, total = (TRACELESS.T @ c @ TRACELESS for c in (measured, total))
             names, units = tuple(("V" if efg else "δ") + ij for ij in _ELEMENTS), (unit,) * 6
@@ -375,7 +378,7 @@ class BoundTensors(TensorTerm):
 
 
 def _measured(kind: str, quantity: str, observed: np.ndarray, sigma, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Components ``(sites, k)`` of the data and their covariance ``(sites, k, k)``."""
+    """Return components ``(sites, k)`` of the data and their covariance ``(sites, k, k)``."""
     count = len(observed)
     if kind == "tensor":
         elements = np.ndim(sigma) == 3
@@ -406,7 +409,7 @@ def _measured(kind: str, quantity: str, observed: np.ndarray, sigma, name: str) 
 
 
 def _principal(tensor: Array) -> Array:
-    """Principal values in descending order, with derivatives that are finite where some of them coincide."""
-    # axes are constants: to first order a principal value changes by the diagonal element in their frame
+    """Return principal values in descending order, with finite derivatives even where some coincide."""
+    # axes are constant: to first order a principal value changes by the diagonal element in their frame
     axes = jnp.linalg.eigh(jax.lax.stop_gradient(tensor))[1][..., ::-1]
     return jnp.einsum("sik,sij,sjk->sk", axes, tensor, axes)

@@ -125,6 +125,8 @@ class PairPotential(Struct):
             raise ParameterError(
                 f"force_error is {force_error}; expected a positive number of eV/Å, such as {FORCE_ERROR:g}"
             )
+        if not np.asarray(self.charges).any():
+            return self
         return self.replace(force_error=float(force_error))
 
     def energy(self, crystal: Crystal, plan: PairPlan) -> Float[Array, ""]:

@@ -22,20 +22,21 @@ _COLUMNS = "time_us,real,imag"
 
 @checked
 def read_echo(path: str | Path, imaginary: str | Path | None = None) -> Echo:
-    """Echo curves from a file, or from two.
+    """Read echo curves from one file, or from two.
 
-    - Two files, ``read_echo("echos_r.txt", "echos_i.txt")``: real and imaginary parts, one curve a line, numbers separated by tabs,
-      blanks or commas (the layout of the ML4SCI NMR challenge). They have no times.
+    - Two files, ``read_echo("echos_r.txt", "echos_i.txt")``: real and imaginary parts, one curve per line, numbers
+      separated by tabs, blanks or commas (the layout of the ML4SCI NMR challenge). They contain no times.
     - Columns (csv, txt): time in µs, real and imaginary part of one curve, with or without the titles ``time_us,real,imag``.
-    - ``npz``: ``curves`` (complex, or ``real`` and ``imag``), ``(curves, points)``, and ``time_us`` where it is known.
+    - ``npz``: ``curves`` (complex, or ``real`` and ``imag``), ``(curves, points)``, and ``time_us`` if known.
 
     Args:
         path: the file, or that of the real parts.
         imaginary: the file of imaginary parts.
 
     Raises:
-        ParseError: text that is no number, lines of different lengths, an archive without curves; names the line.
-        DataError, ShapeError: numbers that are not finite, parts of different sizes.
+        ParseError: text that is not a number, lines of different lengths, or an archive without curves; states the
+            line.
+        DataError, ShapeError: numbers that are not finite, or parts of different sizes.
     """
     path = Path(path)
     if imaginary is not None:
@@ -61,12 +62,12 @@ def read_echo(path: str | Path, imaginary: str | Path | None = None) -> Echo:
 
 @checked
 def write_echo(echo: Echo, path: str | Path, imaginary: str | Path | None = None) -> Path:
-    """Write echo curves as :func:`read_echo` reads them; all numbers return exactly.
+    """Write echo curves in the formats of :func:`read_echo`; all numbers are reproduced exactly.
 
     Args:
         echo: the curves.
-        path: the file; its suffix ``.npz`` decides for the archive.
-        imaginary: the file of imaginary parts: two files with one curve a line.
+        path: the file; the suffix ``.npz`` selects an archive.
+        imaginary: the file of imaginary parts: two files with one curve per line.
 
     Raises:
         DataError: several curves, or one without times, for a file of columns; or a file that cannot be written.
@@ -100,7 +101,7 @@ def _lines(table: np.ndarray, separator: str) -> str:
 
 
 def _rows(path: Path, titles: bool = False) -> np.ndarray:
-    """Numbers ``(lines, columns)``; comments and, where there may be, one line of titles are left out."""
+    """Return numbers ``(lines, columns)``, skipping comments and, if allowed, one line of titles."""
     rows: list[list[float]] = []
     first = 0
     for number, line in enumerate(split_lines(decode(path, read_bytes(path), _EXPECTED)), 1):
@@ -155,7 +156,7 @@ def _echo(path: Path, curves: np.ndarray, time: np.ndarray | None) -> Echo:
     try:
         return Echo(curves, time, path.name)
     except JaxnmrError as error:
-        # the message names the file already
+        # the message already names the file
         raise type(error)(str(error)) from None
 
 

@@ -1,4 +1,4 @@
-"""Members of zip archives that hold patterns: Rigaku .rasx and Bruker .brml."""
+"""Members of zip archives that contain patterns: Rigaku .rasx and Bruker .brml."""
 
 import io
 import zipfile
@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from ...errors import ParseError
 
-# a member larger than this is no powder pattern
+# a larger member is not a powder pattern
 _LARGEST = 2**28
 
 
@@ -26,7 +26,7 @@ class Archive:
         self.names = self._zip.namelist()
 
     def read(self, name: str) -> bytes:
-        """The bytes of a member."""
+        """Read the bytes of a member."""
         try:
             if self._zip.getinfo(name).file_size > _LARGEST:
                 raise ParseError(
@@ -45,7 +45,7 @@ class Archive:
             raise ParseError(self.path, None, f"{name} cannot be unpacked ({error}); the archive is damaged") from error
 
     def xml(self, name: str) -> ElementTree.Element:
-        """The root element of an XML member."""
+        """Parse an XML member and return its root element."""
         data = self.read(name)
         try:
             return ElementTree.fromstring(data)
@@ -56,7 +56,7 @@ class Archive:
 
 
 def choose(path: str | Path, count: int, bank: int | None, what: str) -> int:
-    """The index of the part that ``bank`` (from 1) names among ``count``; it may be left out when there is only one."""
+    """Return the index of part number ``bank`` (from 1) among ``count``; ``bank`` may be omitted if there is only one."""
     if not count:
         raise ParseError(path, None, f"holds no {what}; the measurement was not run or not saved")
     if bank is None and count > 1:

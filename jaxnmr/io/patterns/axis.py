@@ -1,4 +1,4 @@
-"""What the horizontal axis of a pattern is, by its title, and its conversion to 2theta in degrees."""
+"""The quantity on the horizontal axis of a pattern, from its title, and its conversion to 2theta in degrees."""
 
 import re
 import unicodedata
@@ -25,7 +25,7 @@ _SPELLINGS = (
     (r"(?<![a-z])(?:deux|zwei)[\s_-]?(?=th)", "2"),
     (r"π", "pi"),
 )
-# raised digits and signs, which become plain ones in small letters
+# superscript digits and signs, converted to plain ones
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺⁽⁾", "0123456789-+()")
 _TWO_THETA = re.compile(
     r"(?<![a-z0-9.])(?:2|two)[\s_*x.-]*(?:theta|(?:thet|tht|th|t)(?![a-su-z]))|(?<![a-z])t[\s_-]?th(?:eta)?(?![a-z])"
@@ -63,7 +63,7 @@ _TURNS = (
     (re.compile(r"arc[\s_-]?min"), 1.0 / 60.0),
     (re.compile(r"arc[\s_-]?sec"), 1.0 / 3600.0),
 )
-# what a pattern cannot be over, and what to do about it
+# quantities that cannot be converted, and advice
 _REFUSED = (
     (r"^(?:log|ln\W|arcsinh|sinh|sqrt)|^[|]?q[|]?\s*\^?[2-9]", "a function of the scattering vector", "write Q itself"),
     (r"(?<![a-z])(?:sin|cos|tan)(?:(?![a-z])|\W*theta)", "a function of theta", "give 2theta"),
@@ -93,11 +93,11 @@ _METRES = {"m": 1e10, "nm": 10.0, "pm": 0.01, "a": 1.0, "ang": 1.0, "angstrom": 
 
 @dataclass(frozen=True)
 class Axis:
-    """The quantity a pattern is given over.
+    """The quantity on the horizontal axis of a pattern.
 
     Attributes:
-        title: as the file writes it.
-        quantity: what it is; Q is 4π sin θ/λ.
+        title: as written in the file.
+        quantity: the physical quantity; Q is 4π sin θ/λ.
         factor: from the unit of the file to degrees, Å, 1/Å, Å² or 1/Å².
         united: whether the title states the unit.
     """
@@ -109,11 +109,11 @@ class Axis:
 
     @property
     def plain(self) -> bool:
-        """Whether it is 2theta in degrees, as everything else here expects."""
+        """True for 2theta in degrees, as expected everywhere else."""
         return self.quantity == "2theta" and self.factor == 1.0
 
     def sine_over_wavelength(self, x: np.ndarray) -> np.ndarray:
-        """sin(θ)/λ in 1/Å of values ``(points,)`` in the unit of the file; not for angles."""
+        """Convert values ``(points,)`` in the unit of the file to sin(θ)/λ in 1/Å; not for angles."""
         x = self.factor * np.asarray(x, dtype=float)
         with np.errstate(divide="ignore", invalid="ignore"):
             if self.quantity == "Q":
@@ -124,20 +124,21 @@ class Axis:
 
 
 class Refusal(Exception):
-    """The title of a column that cannot be used; says what it is and what to do."""
+    """A column title that cannot be used; states what it is and how to proceed."""
 
     def __init__(self, title: str, message: str, *, column: str = "angle"):
         super().__init__(f"the {column} column is {title.strip()!r}, {message}")
 
 
 def axis_of(title: str) -> Axis | None:
-    """The axis a title names, or ``None`` when it is none of the known ones.
+    """Return the axis named by a title, or ``None`` if it is not recognised.
 
     Args:
         title: of a column, or a label, with its unit: ``2theta (deg)``, ``q_nm^-1``, ``d-spacing [Å]``, ``θ/mrad``.
 
     Raises:
-        Refusal: an axis that does not become 2theta (time, energy, length, channel, other angles), or Q without unit.
+        Refusal: an axis that cannot be converted to 2theta (time, energy, length, channel, other angles), or Q without
+            unit.
     """
     name = plain_title(title)
     if (axis := _formula(title, name)) is not None:
@@ -180,7 +181,7 @@ def axis_of(title: str) -> Axis | None:
 
 
 def plain_title(title: str) -> str:
-    """A title in small letters, Greek and typeset symbols spelt out: ``Q (Å⁻¹)`` -> ``q (a^-1)``."""
+    """Return a title in lower case, with Greek letters and typeset symbols spelt out: ``Q (Å⁻¹)`` -> ``q (a^-1)``."""
     title = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺⁽⁾]+", lambda found: "^" + found[0].translate(_RAISED), title)
     name = unicodedata.normalize("NFKC", title).lower()
     for pattern, word in _SPELLINGS:
@@ -189,12 +190,12 @@ def plain_title(title: str) -> str:
 
 
 def _formula(title: str, name: str) -> Axis | None:
-    """The axis of a title that is a formula, ``4 pi sin(theta)/lambda (1/nm)``."""
+    """Return the axis of a title that is a formula, ``4 pi sin(theta)/lambda (1/nm)``."""
     found = formula_of(name)
     if found is None:
         return None
     length = _length(re.sub(r"sin|theta|lambda|wavelength", " ", name))
-    # (factor, power) of each in sin(theta)/lambda
+    # (quantity, factor) by its power of sin(theta)/lambda
     known: dict[float, tuple[Quantity, float]] = {
         1.0: ("sin(theta)/lambda", 1.0), 2.0: ("1/d^2", 4.0), -1.0: ("d", 0.5), -2.0: ("d^2", 0.25),
     }  # fmt: skip
@@ -225,12 +226,12 @@ def _per_length(title: str, rest: str, quantity: Quantity, power: int = 1, defau
 
 
 def _length(text: str) -> float | None:
-    """The unit of length named in a text, in Å."""
+    """Return the unit of length named in a text, in Å."""
     return next((factor for pattern, factor in _LENGTHS if pattern.search(text)), None)
 
 
 def stated_wavelength(titles: list[str]) -> tuple[float | None, bool]:
-    """The wavelength in Å that the lines above the numbers state, and whether it is written in metres (pyFAI)."""
+    """Return the wavelength in Å stated above the numbers, and whether it is given in metres (pyFAI)."""
     for title in titles:
         found = _STATED.search(plain_title(title))
         if found is None:

@@ -1,4 +1,4 @@
-"""Formulae in the title of an axis, ``4 pi sin(theta)/lambda`` or ``1/d^2``, as a number times a power of sin(θ)/λ."""
+"""Formulae in axis titles, ``4 pi sin(theta)/lambda`` or ``1/d^2``, as a number times a power of sin(θ)/λ."""
 
 import re
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class Monomial(NamedTuple):
     spacing: float = 0.0
 
     def times(self, other: "Monomial", power: float = 1.0) -> "Monomial":
-        """The product with a power of another one."""
+        """Return the product with a power of another monomial."""
         exponents = (a + power * b for a, b in zip(self[1:], other[1:], strict=True))
         return Monomial(self.factor * other.factor**power, *exponents)
 
@@ -38,9 +38,9 @@ class _NoFormulaError(Exception):
 
 
 def formula_of(name: str) -> Formula | None:
-    """The formula in a plain title, ``None`` where there is none that is a power of sin(θ)/λ.
+    """Return the formula in a plain title, or ``None`` if it contains no power of sin(θ)/λ.
 
-    It is looked for behind ``=``, in front of a unit and in brackets: ``s = 1/d (1/a)``, ``s [2 sin(theta)/lambda]``.
+    It is searched after ``=``, before a unit and in brackets: ``s = 1/d (1/a)``, ``s [2 sin(theta)/lambda]``.
     """
     name = re.sub(r"(?:np|numpy|math)\.", "", re.sub(r"(?<![a-z])t(?:wo)?[\s_-]?th(?:eta)?(?![a-z])", "2theta", name))
     for part in reversed(name.split("=")):
@@ -56,7 +56,7 @@ def formula_of(name: str) -> Formula | None:
 
 def _power(text: str) -> Formula | None:
     if not re.search(r"[/^*-]|pi|π", text) or re.match(r"d\s*\*(?!\*)", text):
-        return None  # a name such as d2, the star of a reciprocal length
+        return None  # a name such as d2, or the star of a reciprocal length
     try:
         one = _Parser(text).formula()
     except (_NoFormulaError, OverflowError, ZeroDivisionError):
@@ -69,7 +69,7 @@ def _power(text: str) -> Formula | None:
 
 
 class _Parser:
-    """Products, quotients and powers, written as people do: ``4pi sinθ/λ``, ``(4π/λ) sin(2θ/2)``, ``1/d2``, ``sin^2θ/λ^2``."""
+    """Parser of products, quotients and powers: ``4pi sinθ/λ``, ``(4π/λ) sin(2θ/2)``, ``1/d2``, ``sin^2θ/λ^2``."""
 
     def __init__(self, text: str):
         self.tokens: list[str] = []
@@ -100,7 +100,8 @@ class _Parser:
             if self._next("*"):
                 found = found.times(self._atom())
             elif self._next("/", "over"):
-                # lambda/2sin(theta) is meant as it stands in a formula, over all that follows a number
+                # lambda/2sin(theta) is read as in typeset formulae: everything that follows a number is in the
+                # denominator
                 below = self._atom()
                 while below[1:] == Monomial()[1:] and self._follows():
                     below = below.times(self._atom())
@@ -133,7 +134,7 @@ class _Parser:
             found = Monomial(spacing=1.0)
         elif token[0].isdigit() or token[0] == ".":
             number = float(token)
-            # 12.566 and 6.2832
+            # 12.566 and 6.2832 are 4 pi and 2 pi
             number = next((n * np.pi for n in (2, 4) if abs(number / (n * np.pi) - 1.0) < 2e-4), number)
             return Monomial(number ** self._exponent(bare=False))
         else:
@@ -153,7 +154,7 @@ class _Parser:
         return Monomial(sine=power)
 
     def _exponent(self, *, bare: bool = True) -> float:
-        """A power behind ``^`` or ``**``; without these behind a letter or a bracket, ``d2``."""
+        """Parse a power after ``^`` or ``**``, or without these after a letter or a bracket, ``d2``."""
         marked = self._next("^", "**")
         if not marked and not bare:
             return 1.0

@@ -1,4 +1,4 @@
-"""Bruker ``.brml`` files: a zip archive with one ``RawData*.xml`` for each range."""
+"""Bruker ``.brml`` files: a zip archive with one ``RawData*.xml`` per range."""
 
 import math
 import re
@@ -19,24 +19,24 @@ _TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 
 
 def looks_like_brml(names: Iterable[str]) -> bool:
-    """Whether the members of an archive are those of a ``.brml`` file."""
+    """Return whether the members of an archive are those of a ``.brml`` file."""
     return any(re.match(r"Experiment\d+/|experimentCollection\.xml$", name) for name in names)
 
 
 def read_brml(path: str | Path, archive: Archive, bank: int | None = None) -> Measured:
     """Read one range of a ``.brml`` file.
 
-    A range has a measured data route: one ``<Datum>`` for each point, whose columns ``<DataViews>`` name. Intensities
-    contain the factor of an automatic absorber, so that their uncertainties are those of the counts behind it times the
-    factor; with a counting time that changes from point to point, both are scaled to its mean.
+    A range has a measured data route: one ``<Datum>`` per point, whose columns are named by ``<DataViews>``.
+    Intensities contain the factor of an automatic absorber, so that their uncertainties are those of the underlying
+    counts times the factor. If the counting time changes from point to point, both are scaled to its mean.
 
     Args:
-        path: named in errors.
+        path: for error messages.
         archive: the file.
-        bank: number of the range (from 1); may be left out when there is only one.
+        bank: number of the range (from 1); may be omitted if there is only one.
 
     Raises:
-        ParseError: no scan over 2theta, several and no choice, data of another kind (frames, external profiles).
+        ParseError: no scan over 2theta, several without a choice, or data of another kind (frames, external profiles).
     """
     members = sorted((int(f[1]), int(f[2]), name) for name in archive.names if (f := _RAW.search(name)) is not None)
     root = archive.xml(members[choose(path, len(members), bank, "range")][2])
@@ -56,7 +56,7 @@ def read_brml(path: str | Path, archive: Archive, bank: int | None = None) -> Me
     notes: tuple[str, ...] = ()
     if planned.isdigit() and int(planned) > len(table):
         notes += (f"The scan was stopped after {len(table)} of {planned} points.",)
-    # what was written with a few decimals are whole numbers of counts
+    # counts were written with a few decimals
     detected = y / factor
     detected = np.where(np.abs(detected - np.round(detected)) < 0.02, np.round(detected), detected)
     if (factor != 1.0).any():
@@ -72,7 +72,7 @@ def read_brml(path: str | Path, archive: Archive, bank: int | None = None) -> Me
 
 
 def _table(path: str | Path, route: Element) -> np.ndarray:
-    """The numbers of all points, ``(points, columns)``."""
+    """Return the numbers of all points, ``(points, columns)``."""
     rows = [(datum.text or "").split(",") for datum in route.findall("Datum")]
     if len({len(row) for row in rows}) != 1:
         raise ParseError(path, None, "points have different numbers of values; the file is damaged, or holds frames")
@@ -85,7 +85,7 @@ def _table(path: str | Path, route: Element) -> np.ndarray:
 
 
 def _columns(route: Element) -> tuple[dict[str, int], list[str]]:
-    """Columns by name, that of the counts as ``counts``, and the scanned axes."""
+    """Return columns by name, that of the counts as ``counts``, and the scanned axes."""
     axes = [a.get("AxisId") or a.get("AxisName") or "" for a in route.iter("ScanAxisInfo")]
     columns: dict[str, int] = {}
     for view in route.iter("RawDataView"):
@@ -97,7 +97,7 @@ def _columns(route: Element) -> tuple[dict[str, int], list[str]]:
         if view.find("Recording") is not None and "counts" not in columns and view.get("Length", "1") == "1":
             columns["counts"] = start
     if not columns:
-        # files of the first versions have no views: time, absorber, the axes, counts
+        # files of the first versions have no views; their columns are time, absorber, the axes, counts
         columns = {"MeasuredTime": 0, "AbsorptionFactor": 1} | {name: 2 + k for k, name in enumerate(axes)}
         columns["counts"] = 2 + len(axes)
     columns.setdefault("counts", -1)
@@ -126,7 +126,7 @@ def _column(path: str | Path, table: np.ndarray, column: int, what: str) -> np.n
 
 
 def _positive(path: str | Path, table: np.ndarray, column: int | None) -> np.ndarray:
-    """A column of positive numbers, ones when there is none or when it says nothing."""
+    """Return a column of positive numbers, or ones if it is missing or all zero."""
     values = np.ones(len(table)) if column is None else _column(path, table, column, "a factor")
     if (values == 0.0).all():
         return np.ones(len(table))
@@ -183,7 +183,7 @@ def _instrument(path: str | Path, root: Element) -> tuple[Instrument | None, tup
 def _with_slit(
     instrument: Instrument | None, root: Element, table: np.ndarray, columns: dict[str, int], x: np.ndarray
 ) -> tuple[Instrument | None, tuple[str, ...]]:
-    """The divergence slit: automatic where its opening grows as sin(theta) from point to point, else what the optics say of it."""
+    """Set the divergence slit: automatic if its opening grows as sin(theta), else as the optics state."""
     for name, column in columns.items():
         if "slit" not in name.lower() or not -1 <= column < table.shape[1]:
             continue
@@ -213,7 +213,7 @@ def _with_slit(
 
 
 def _monochromators(root: Element, tracks: str) -> list[str]:
-    """Names of the crystals in the incident or the diffracted beam."""
+    """Return the names of the crystals in the incident or the diffracted beam."""
     return [
         optic.get("VisibleName") or optic.get("LogicName") or "monochromator"
         for track in root.iter(tracks)

@@ -27,7 +27,7 @@ _SLIT_MOVES = (
 
 @dataclass(frozen=True)
 class _Range:
-    """Where the intensities of a range are, and its angles in degrees."""
+    """Location of the intensities of a range in the file, and its angles in degrees."""
 
     start: float
     step: float
@@ -40,40 +40,41 @@ class _Range:
 
 
 def looks_like_bruker_raw(data: bytes) -> bool:
-    """Whether the file starts with the mark of any Bruker or Siemens RAW version."""
+    """Return whether the file starts with the signature of any Bruker or Siemens RAW version."""
     return data.startswith((b"RAW1.01", b"RAW4.", b"RAW2")) or (data.startswith(b"RAW ") and b"\0" in data[:64])
 
 
 def read_bruker_raw(path: str | Path, data: bytes, bank: int | None = None) -> Measured:
     """Read one range of a RAW file.
 
-    ``RAW ``, repeated or not before each range: number of steps at 4, step at 12, 2theta start at 24, Kα1 and Kα2 at 72,
-    whether another range follows at 152, and a float32 per step from 156 on.
+    ``RAW ``, present before each range or only before the first: number of steps at 4, step at 12, 2theta start at 24,
+    Kα1 and Kα2 at 72, whether another range follows at 152, and a float32 per step from 156 on.
 
     ``RAW2``: number of ranges at 4, Kα1, Kα2 and their ratio at 190, and from 256 on each range with its header (its length
     at 0, number of steps at 2, step at 12, 2theta start at 16) and a float32 per step.
 
     ``RAW1.01``: a file header of 712 bytes (number of ranges at 12, goniometer radius in mm at 564, Kα1, Kα2 and their
-    ratio at 624), then for each range a header (number of steps at 4, 2theta start at 16, step at 176, kind of
-    scan at 196, what varies from point to point at 248, bytes per point at 252, extra bytes at 256) and its points: a
-    float32, and a float64 for each quantity that varies, of which the first is 2theta.
+    ratio at 624), then for each range a header (number of steps at 4, 2theta start at 16, step at 176, type of
+    scan at 196, quantities that vary from point to point at 248, bytes per point at 252, extra bytes at 256) and its
+    points: a float32, and a float64 for each varying quantity, the first of which is 2theta.
 
-    ``RAW4.00``: segments of a kind and a length from byte 61 on (kind 30: diameter of the goniometer circle at 24, mean Kα,
-    Kα1, Kα2, Kβ and ratio at 72), between them ranges with kind 0 or 160 (kind of scan at 32, start at 72, step at 80,
-    number of steps at 88, bytes per point at 136, bytes of its own segments at 140, which follow at 160; a drive is
-    of kind 50, with a mark at 8 that is 2 for the scanned one, and its name at 12). Points begin with a float32.
+    ``RAW4.00``: segments with a type and a length from byte 61 on (type 30: diameter of the goniometer circle at 24,
+    mean Kα, Kα1, Kα2, Kβ and ratio at 72), interspersed with ranges of type 0 or 160 (type of scan at 32, start at 72,
+    step at 80, number of steps at 88, bytes per point at 136, bytes of its own segments at 140, which follow at 160; a
+    drive is of type 50, with a mark at 8 that is 2 for the scanned one, and its name at 12). Points begin with a
+    float32.
 
     Args:
-        path: named in errors.
+        path: for error messages.
         data: the file.
-        bank: number of the range (from 1); may be left out when there is only one.
+        bank: number of the range (from 1); may be omitted if there is only one.
 
     Returns:
-        Counts with the wavelengths of the header. A tube with a Kα1 monochromator writes
-        both lines into this header too: give ``wavelength`` when reading.
+        Counts with the wavelengths of the header. For a tube with a Kα1 monochromator the header
+        also contains both lines: give ``wavelength`` when reading.
 
     Raises:
-        ParseError: another RAW version, a truncated file, a scan that is not over 2theta.
+        ParseError: another RAW version, a truncated file, or a scan that is not over 2theta.
     """
     if data.startswith(b"RAW1.01"):
         found, instrument = _ranges_v3(path, data), None
@@ -111,7 +112,7 @@ def _ranges_v1(path: str | Path, data: bytes) -> tuple[list[_Range], Instrument 
     found: list[_Range] = []
     while follows and len(found) < _MOST_RANGES:
         if data[at : at + 4] != b"RAW ":
-            at -= 4  # only the first range has the mark
+            at -= 4  # only the first range has the signature
         steps, follows = _at(path, data, at + 4, "<I"), _at(path, data, at + 152, "<I")
         step, start = _at(path, data, at + 12, "<f"), _at(path, data, at + 24, "<f")
         if instrument is None:
@@ -135,7 +136,7 @@ def _ranges_v2(path: str | Path, data: bytes) -> tuple[list[_Range], Instrument 
 
 
 def _counted(path: str | Path, data: bytes, one: _Range, number: int) -> _Range:
-    """The range, where the file holds all its points."""
+    """Return the range after checking that the file contains all its points."""
     if one.at + one.stride * one.steps > len(data):
         raise ParseError(
             path,

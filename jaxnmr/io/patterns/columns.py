@@ -22,24 +22,25 @@ _EXCLUDED = re.compile(r"^# jaxnmr excluded:\s*(\S+)\s+(\S+)\s*$")
 
 
 def read_columns(path: str | Path, text: str) -> Measured:
-    """Read two columns (2theta, intensity), three (with uncertainty), more when named, or start-step-end.
+    """Read two columns (2theta, intensity), three (with uncertainty), more if named, or start-step-end.
 
     Columns are separated by blanks, tabs, commas or semicolons; decimal commas are understood where they cannot
     be separators. ``#`` and ``!`` start comments, as do ``;``, ``//`` and ``%`` at the start of a line; text before
-    the first numbers is skipped. When a header names the columns it decides which is which (``weight`` is 1/sigma²,
-    and weight 0 means not measured; a ``variance`` is sigma², an ``error (%)`` that of the intensity; factors of an ``attenuator`` multiply intensities and uncertainties); a third column named otherwise (calculated, background) is not taken for an
-    uncertainty. One without a name is, unless it is constant, holds the factors of an attenuator or follows the intensity.
-    A header may say that intensities are counts per second, and how long a step took. A first column that the header, or
-    the label of a .chi file, calls something else than 2theta in degrees is recognised: what `Axis` holds is converted
-    later, all else is refused.
+    the first numbers is skipped. A header that names the columns determines their meaning: ``weight`` is 1/sigma²,
+    where weight 0 means not measured; ``variance`` is sigma²; ``error (%)`` is relative to the intensity; factors of an
+    ``attenuator`` multiply intensities and uncertainties. A third column with another name (calculated, background) is
+    not used as uncertainty. One without a name is, unless it is constant, contains attenuator factors or follows the
+    intensity. A header may state that intensities are counts per second, and the time per step. If the header, or the
+    label of a .chi file, names the first column as something other than 2theta in degrees, the axes supported by `Axis`
+    are converted later, and all others are refused.
 
     Args:
-        path: named in errors.
+        path: for error messages.
         text: the file.
 
     Raises:
-        ParseError: no numbers, text among the numbers, a changing number of columns, unnamed extra columns, an axis
-            that does not become 2theta.
+        ParseError: no numbers, text among the numbers, a changing number of columns, unnamed extra columns, or an axis
+            that cannot be converted to 2theta.
     """
     titles, rows, excluded = _table(path, text)
     if not rows:
@@ -85,7 +86,7 @@ def read_columns(path: str | Path, text: str) -> Measured:
         sigma = np.sqrt(np.maximum(table[:, roles["variance"]], 0.0))
     elif "percent" in roles:
         relative = table[:, roles["percent"]]
-        # a header that says relative and not percent
+        # the header says relative but not percent
         if not re.search(r"%|percent|prozent", "\n".join(titles), re.IGNORECASE):
             raise ParseError(path, line, "relative errors without a unit; write 'error (%)', or give sigma")
         sigma = 0.01 * relative * np.abs(table[:, roles["y"]])
@@ -130,7 +131,7 @@ def read_columns(path: str | Path, text: str) -> Measured:
 
 
 def _instrument(path: str | Path, wavelength: float, in_metres: bool) -> Instrument:
-    """Of a stated wavelength; in metres it stands above patterns integrated from images, which are taken in transmission."""
+    """Build an instrument from a stated wavelength; in metres it stems from integrated images, measured in transmission."""
     geometry: Literal["bragg-brentano", "debye-scherrer"] = "debye-scherrer" if in_metres else "bragg-brentano"
     return Instrument(wavelengths=(wavelength,), geometry=geometry, name=Path(path).name)
 
@@ -138,7 +139,7 @@ def _instrument(path: str | Path, wavelength: float, in_metres: bool) -> Instrum
 def write_columns(path: Path, pattern: Pattern) -> None:
     """Write a pattern as text: ``.csv`` with a header, ``.xy`` with two columns, else three columns (xye).
 
-    Numbers are written so that reading them gives the same doubles; excluded regions are kept in comments. The
+    Numbers are written so that reading reproduces the same doubles; excluded regions are kept in comments. The
     instrument is not written.
     """
     columns = [np.asarray(c, dtype=float).tolist() for c in (pattern.x, pattern.y, pattern.sigma)]
@@ -153,7 +154,7 @@ def write_columns(path: Path, pattern: Pattern) -> None:
 
 
 def _table(path: str | Path, text: str):
-    """Titles above the numbers, ``[(line number, numbers)]``, and the excluded regions of our own comments."""
+    """Return titles above the numbers, ``[(line number, numbers)]``, and the excluded regions from jaxnmr's comments."""
     titles: list[str] = []
     rows: list[tuple[int, list[float]]] = []
     excluded: list[tuple[float, float]] = []
@@ -185,7 +186,7 @@ def _table(path: str | Path, text: str):
 
 
 def _words(line: str) -> list[str]:
-    """The fields of a line; a decimal comma becomes a point."""
+    """Split a line into fields, converting decimal commas to points."""
     line = line.strip()
     if ";" in line:
         words = [word.strip() for word in line.split(";")]
@@ -217,7 +218,7 @@ def _check_factors(path: str | Path, line: int, words: list[str]) -> None:
 
 
 def _is_range(values: list[float]) -> bool:
-    """Whether three numbers can be ``start step end``."""
+    """Return whether three numbers can be ``start step end``."""
     if len(values) != 3 or not np.isfinite(values).all():
         return False
     start, step, end = values

@@ -1,4 +1,4 @@
-"""`read_pattern` and `write_pattern`: powder patterns of any supported format."""
+"""`read_pattern` and `write_pattern`: powder patterns in any supported format."""
 
 import re
 from collections.abc import Sequence
@@ -40,24 +40,24 @@ def read_pattern(
     """Read a constant-wavelength powder pattern.
 
     The format is recognised by the content, then by the extension: columns of text (xy, xye, csv, chi, FullProf), GSAS
-    (STD, ESD, FXYE), Bruker RAW (versions 1 to 4) and brml, Rigaku ras, rasx and asc, PANalytical xrdml, pdCIF. Points without counts
-    get sigma = 1 unless the file gives an uncertainty; points the file gives no weight are excluded. Columns over Q,
-    d, 1/d, sin(θ)/λ, θ or radians, when a header says so, are converted to 2theta in degrees.
+    (STD, ESD, FXYE), Bruker RAW (versions 1 to 4) and brml, Rigaku ras, rasx and asc, PANalytical xrdml, pdCIF. Points
+    without counts get sigma = 1 unless the file gives an uncertainty; points with zero weight in the file are excluded.
+    Columns over Q, d, 1/d, sin(θ)/λ, θ or radians, if named in a header, are converted to 2theta in degrees.
 
     Args:
         path: the file.
-        format: one of ``FORMATS``, when it must not be guessed.
-        wavelength: in Å, one or two (Kα1, Kα2); replaces that of the file or of ``instrument``. The first converts an axis
-            in Q or d.
-        bank: bank, range, scan or data block, for files that hold several.
-        instrument: the diffractometer, or its parameter file; replaces what the pattern file says, but for slits and
-            filters of which it says nothing.
+        format: one of ``FORMATS``, to override the recognition.
+        wavelength: in Å, one or two (Kα1, Kα2); replaces that of the file or of ``instrument``. The first is used to
+            convert an axis in Q or d.
+        bank: bank, range, scan or data block, for files with several.
+        instrument: the diffractometer, or its parameter file; replaces the information in the pattern file, except for
+            slits and filters that it does not specify.
 
     Returns:
-        The pattern, named after the file; ``pattern.instrument`` is ``None`` when nothing is known of it.
+        The pattern, named after the file; ``pattern.instrument`` is ``None`` if nothing is known about it.
 
     Raises:
-        ParseError: the file cannot be read or holds numbers that cannot be used (file, line, how to fix it).
+        ParseError: the file cannot be read or contains unusable numbers (file, line, how to fix it).
         ConventionError: an unknown ``format`` or an impossible ``wavelength``.
 
     Example:
@@ -103,7 +103,7 @@ def read_pattern(
 
 
 def _described(instrument: Instrument, said: Instrument | None) -> tuple[Instrument, tuple[str, ...]]:
-    """An instrument and what it says nothing of, slits and filters, from the pattern's file; what the two contradict."""
+    """Complete an instrument with slits and filters from the pattern's file; also return contradictions between the two."""
     if said is None or instrument.geometry != said.geometry:
         return instrument, ()
     instrument = instrument.replace(
@@ -131,7 +131,7 @@ def write_pattern(pattern: Pattern | Sequence, path: str | Path) -> Path:
 
     Raises:
         ConventionError: another extension.
-        DataError: arrays that make no pattern, or a file that cannot be written.
+        DataError: arrays that do not form a pattern, or a file that cannot be written.
         ShapeError: arrays of different lengths.
     """
     require_path(path, "write_pattern(pattern, path)")
@@ -168,7 +168,7 @@ def _read_archive(path: str | Path, archive: Archive, bank: int | None) -> Measu
 
 
 def _sniff(path: str | Path, text: str) -> str:
-    """The format of a text file, by content and then by extension."""
+    """Recognise the format of a text file, by content and then by extension."""
     start = text.lstrip()
     if start.startswith("<"):
         if "xrdMeasurement" in text:

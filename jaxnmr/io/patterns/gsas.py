@@ -32,12 +32,12 @@ class _Bank:
 
 
 def looks_like_gsas(lines: list[str]) -> bool:
-    """Whether one of the lines is a ``BANK`` record."""
+    """Return whether one of the lines is a ``BANK`` record."""
     return any(_BANK.match(line) for line in lines)
 
 
 def without_control_bytes(data: bytes) -> bytes:
-    """The file with blanks for what is no text above the first ``BANK`` record: titles are 80 bytes of memory there."""
+    """Blank out non-text bytes above the first ``BANK`` record, where titles are 80 bytes of raw memory."""
     found = re.search(rb"^BANK\s*\d", data, re.MULTILINE)
     if found is None or found.start() > _LONGEST_TITLE:
         return data
@@ -48,17 +48,17 @@ def read_gsas(path: str | Path, text: str, bank: int | None = None) -> Measured:
     """Read one bank of a GSAS powder data file.
 
     Args:
-        path: named in errors.
+        path: for error messages.
         text: the file.
-        bank: number of the bank; may be left out when there is only one.
+        bank: number of the bank; may be omitted if there is only one.
 
     Returns:
         STD counts have ``sigma = sqrt(counts / detectors)`` (the count is a mean over the detectors), and zero
-        counts that only fill the last record are marked unmeasured. ESD and FXYE give their own sigma. Angles
+        counts that only fill the last record are marked unmeasured. ESD and FXYE provide their own sigma. Angles
         (centidegrees in the file) are in degrees.
 
     Raises:
-        ParseError: no such bank, several banks and no choice, time-of-flight data, or a truncated file.
+        ParseError: no such bank, several banks without a choice, time-of-flight data, or a truncated file.
     """
     lines = split_lines(text)
     found = {k: match for k, line in enumerate(lines) if (match := _BANK.match(line))}
@@ -108,7 +108,7 @@ def _header(path: str | Path, line: int, match: re.Match[str]) -> _Bank:
 
 
 def _records(path: str | Path, head: _Bank, body: list, per_line: int) -> list:
-    """The lines that hold the declared points, or an error when the file ends before."""
+    """Return the lines that contain the declared points, or raise if the file ends before."""
     needed = -(-head.points // per_line)
     if len(body) < needed:
         raise ParseError(
@@ -125,7 +125,7 @@ def _angles(head: _Bank) -> np.ndarray:
 
 
 def _read_std(path: str | Path, head: _Bank, body: list) -> Measured:
-    """Ten fixed fields per line, each two columns of detectors and six of counts."""
+    """Read ten fixed fields per line, each with two columns of detectors and six of counts."""
     records = _records(path, head, body, 10)
     counts, detectors, lines = np.empty(head.points), np.ones(head.points), np.empty(head.points, dtype=int)
     given = np.zeros(head.points, dtype=bool)
@@ -163,7 +163,7 @@ def _read_std(path: str | Path, head: _Bank, body: list) -> Measured:
 
 
 def _read_esd(path: str | Path, head: _Bank, body: list) -> Measured:
-    """Five pairs of fixed eight-column fields per line, intensity and its esd."""
+    """Read five pairs of fixed eight-column fields per line, intensity and its esd."""
     records = _records(path, head, body, 5)
     values, lines = np.empty((head.points, 2)), np.empty(head.points, dtype=int)
     for k in range(head.points):
@@ -185,7 +185,7 @@ def _read_esd(path: str | Path, head: _Bank, body: list) -> Measured:
 
 
 def _read_free(path: str | Path, head: _Bank, body: list) -> Measured:
-    """One point per line: centidegrees, intensity and (FXYE) esd; also those beyond the declared number."""
+    """Read one point per line: centidegrees, intensity and (FXYE) esd, including points beyond the declared number."""
     body = [(line, text) for line, text in body if not text.lstrip().startswith("#")]
     columns = 3 if head.kind == "FXYE" else 2
     _records(path, head, body, 1)

@@ -1,4 +1,4 @@
-"""What the lines above columns of numbers say of them: which column is what, and what the angles are."""
+"""Interpretation of the lines above columns of numbers: the meaning of the columns and of the angles."""
 
 import contextlib
 import re
@@ -31,7 +31,7 @@ _NOT_LINEAR = re.compile(
 _CERTAIN = re.compile(r"theta|q|tof|d[ _-]?spacing|channel", re.IGNORECASE)
 _UNIT = re.compile(r"\W*(?:deg\w*|m?rad|(?:1/)?(?:a|nm)|(?:a|nm)\^?-1|counts|cts|cps|arb\W*units?|a\W*u)?\W*")
 _BARE_UNIT = r"(?:1/)?(?:Å|A|Ang|nm)\s?(?:\^?\(?[-⁻][1¹]\)?)|1/(?:Å|A|nm)"
-# an axis with its unit, and nothing else
+# an axis with its unit only
 _NAMED = re.compile(
     r"(?:[|]?q[|]?|d|1\s*/\s*d|d[\s_-]*spacing|(?:scattering|diffraction)[\s_-]*vector|momentum[\s_-]*transfer|2?[\s_*-]*theta|2[\s_-]?th)"
     r"[\s_,/]*[(\[]?\s*(?:deg\w*|m?rad\w*|(?:1\s*/\s*)?(?:a|nm|pm|ang\w*)\s*(?:\^?\s*\(?-?[12]\)?)?)\s*[)\]]?"
@@ -42,9 +42,9 @@ _LABEL = re.compile(
 
 
 def roles_of(titles: list[str], width: int) -> tuple[dict[str, int] | None, Axis | None, tuple[str, ...]]:
-    """Which column is what, by the titles when one of the last two names angle and intensity; the axis; a doubt to note.
+    """Return the columns by role, if one of the last two titles names angle and intensity; the axis; a doubt to note.
 
-    A row of units may stand below that of the names.
+    The names may be followed by a row of units.
     """
     rows = [_title_fields(title, width) for title in titles[-3:]]
     for k in range(len(rows) - 1, max(len(rows) - 3, -1), -1):
@@ -74,14 +74,14 @@ def roles_of(titles: list[str], width: int) -> tuple[dict[str, int] | None, Axis
 
 
 def _alone(titles: list[str], width: int) -> Axis | None:
-    """The axis of a last line that names it and nothing else, or that cannot be divided into columns: ``1/d^2``, ``Q (1/A)``."""
+    """Return the axis of a last line that names only it, or that cannot be divided into columns: ``1/d^2``, ``Q (1/A)``."""
     if not titles or width > 3:
         return None
     words = titles[-1].strip(" \"'").split()
     names = []
     for known in range(len(words), 0, -1):
         names.append(" ".join(words[:known]).strip(" \"',;"))
-        # what stands behind it are the names of intensities and uncertainties
+        # what follows are names of intensities and uncertainties
         if not (_INTENSITY.search(words[known - 1]) or _is_role(words[known - 1])):
             break
     for name in names:
@@ -105,10 +105,10 @@ def _is_role(name: str) -> bool:
 
 
 def _angle_column(names: list[str], units: list[str] | None) -> tuple[int | None, Axis | None]:
-    """The column of the angles, 2theta before all others, and what it holds.
+    """Return the column of the angles, preferably 2theta, and its axis.
 
     Raises:
-        Refusal: the only candidate, the first column, is named as something that does not become an angle.
+        Refusal: the only candidate, the first column, is named as something that cannot be converted to an angle.
     """
     found: dict[int, Axis] = {}
     refused: Refusal | None = None
@@ -131,7 +131,7 @@ def _angle_column(names: list[str], units: list[str] | None) -> tuple[int | None
 
 
 def _with_unit(name: str, unit: str | None) -> Axis | None:
-    """What a name stands for, with the unit below it where it has none of its own."""
+    """Return the axis of a name, with the unit from the row below if the name has none."""
     if unit is not None:
         with contextlib.suppress(Refusal):
             axis = axis_of(name)
@@ -145,15 +145,15 @@ def _with_unit(name: str, unit: str | None) -> Axis | None:
 
 
 def labelled_axis(titles: list[str], points: int) -> Axis | None:
-    """The axis of labels that are no header of columns: fit2d's .chi (title, x label, y label, points) and x-label: Q.
+    """Return the axis from labels other than column headers: fit2d's .chi (title, x label, y label, points) and x-label: Q.
 
     Raises:
-        Refusal: a label of something that does not become an angle.
+        Refusal: a label of something that cannot be converted to an angle.
     """
     count = re.fullmatch(r"(\d+)[\s,]*\d*", titles[-1].strip()) if len(titles) >= 4 else None
     if count is not None and (int(count[1]) == points or _INTENSITY.search(titles[-2])):
         return axis_of(titles[-3])
-    # what only looks like a label must be quite clear
+    # anything that only resembles a label must be unambiguous
     for title in titles:
         label = _LABEL.match(title)
         if label is None:
@@ -174,7 +174,7 @@ def labelled_axis(titles: list[str], points: int) -> Axis | None:
 
 
 def _title_fields(title: str, width: int) -> list[str] | None:
-    """The names of ``width`` columns in a line, or ``None`` when it cannot be divided into so many."""
+    """Return the names of ``width`` columns in a line, or ``None`` if it cannot be divided into that many."""
     quoted = re.findall(r"\"[^\"]*\"|[^\"\s,;|]+", title)
     if '"' in title and len(quoted) == width:
         return [name.strip(' "') for name in quoted]
@@ -188,7 +188,7 @@ def _title_fields(title: str, width: int) -> list[str] | None:
 
 
 def _words_with_units(title: str) -> list[str]:
-    """The words of a line; a unit in brackets or behind a slash, and theta behind 2, belong to the word before."""
+    """Split a line into words, keeping units in brackets or after a slash, and theta after 2, with the word before."""
     title = re.sub(r"\s*([(\[][^)\]]*[)\]])", lambda found: found[1].replace(" ", "_"), title)
     title = re.sub(r"\s*/\s*", "/", title)
     title = re.sub(rf"\s+(?={_BARE_UNIT}(?:\s|$))", "_", title)

@@ -1,4 +1,4 @@
-"""`read_instrument`: GSAS instrument parameter files (.prm) and GSAS-II ones (.instprm)."""
+"""`read_instrument`: instrument parameter files of GSAS (.prm) and GSAS-II (.instprm)."""
 
 import math
 import re
@@ -26,16 +26,16 @@ def read_instrument(path: str | Path, bank: int | None = None) -> Instrument:
 
     Args:
         path: the file.
-        bank: number of the bank; may be left out when there is only one.
+        bank: number of the bank; may be omitted if there is only one.
 
     Returns:
         The instrument. Units follow `Instrument`: a GSAS zero in centidegrees becomes degrees, and its Gaussian
-        term P/cos² is added to U and W (P/cos² = P tan² + P). Two wavelengths or a laboratory tube mean
+        term P/cos² is added to U and W (P/cos² = P tan² + P). Two wavelengths or a laboratory tube imply
         Bragg-Brentano, otherwise Debye-Scherrer. GSAS ``POLA`` is the polarised fraction; with ``IPOLA`` 1 it is
         cos² of the monochromator angle and is converted.
 
     Raises:
-        ParseError: neither format, time of flight, several banks and no choice, numbers missing or impossible.
+        ParseError: neither format, time of flight, several banks without a choice, or missing or impossible numbers.
 
     Source: Larson & Von Dreele (2004), GSAS, Los Alamos report LAUR 86-748, instrument parameter file and CW
     profile functions 1 to 4.
@@ -52,7 +52,7 @@ def read_instrument(path: str | Path, bank: int | None = None) -> Instrument:
 
 
 def _read_prm(path: str | Path, lines: list[str], bank: int | None) -> Instrument:
-    """Fixed columns: 12 for the key (4-6 the bank), the rest for values."""
+    """Read fixed columns: 12 for the key (4-6 the bank), the rest for values."""
     records: dict[tuple[int | None, str], tuple[int, str]] = {}
     for number, line in enumerate(lines, 1):
         if line.startswith("INS "):
@@ -79,7 +79,7 @@ def _read_prm(path: str | Path, lines: list[str], bank: int | None) -> Instrumen
 
 
 def _icons(path: str | Path, line: int, text: str) -> list[float | None]:
-    """Wavelengths 1 and 2, zero, (unused), polarisation, its kind, ratio; blank fields stay blank."""
+    """Return wavelengths 1 and 2, zero, (unused), polarisation, its kind, ratio; blank fields become ``None``."""
     widths = (10, 10, 10, 10, 10, 5, 10)
     starts = [sum(widths[:k]) for k in range(7)]
     fields = [text[a : a + w].strip() for a, w in zip(starts, widths, strict=True)]
@@ -100,7 +100,7 @@ def _icons(path: str | Path, line: int, text: str) -> list[float | None]:
 
 
 def _prm_profile(path: str | Path, records: dict, bank: int) -> dict[str, float]:
-    """U, V, W, X, Y and axial divergence of the first profile function 3, else of the first known one."""
+    """Return U, V, W, X, Y and axial divergence of the first profile function 3, else of the first supported one."""
     sets = {}
     for (owner, key), (number, text) in records.items():
         if owner == bank and (match := re.fullmatch(r"PRCF([ \d]) ", key)):
@@ -143,7 +143,7 @@ def _prm_profile(path: str | Path, records: dict, bank: int) -> dict[str, float]
 
 
 def _read_instprm(path: str | Path, lines: list[str], bank: int | None) -> Instrument:
-    """``key:value`` lines, several per line when separated by ``;``; ``#Bank n`` starts another bank."""
+    """Read ``key:value`` lines, several per line if separated by ``;``; ``#Bank n`` starts another bank."""
     banks: list[dict[str, tuple[int, str]]] = [{}]
     for number, line in enumerate(lines, 1):
         if line.startswith("#"):

@@ -1,4 +1,4 @@
-"""Lists of lines: angles and areas in columns."""
+"""Lists of diffraction lines: angles and areas in columns."""
 
 from pathlib import Path
 
@@ -8,12 +8,12 @@ from ...errors import ParseError
 
 
 def read_lines(path: str | Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Angles in degrees of 2theta, areas, and their standard deviations where there is a third column.
+    """Read angles in degrees of 2theta, areas, and their standard deviations if there is a third column.
 
-    Columns are separated by blanks or commas; lines that begin with ``#`` and a first line of words are passed over.
+    Columns are separated by blanks or commas; lines that begin with ``#`` and a first line of words are skipped.
 
     Raises:
-        ParseError: no such file, a line without numbers, columns that change, or no lines.
+        ParseError: no such file, a line without numbers, a changing number of columns, or no lines.
     """
     path = Path(path)
     if not path.is_file():

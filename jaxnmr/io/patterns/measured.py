@@ -1,4 +1,4 @@
-"""From the columns of a file to a checked `Pattern`: shared by all pattern readers."""
+"""Conversion of the columns of a file to a checked `Pattern`: shared by all pattern readers."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,23 +15,23 @@ from .uncertainty import Estimate, counting_sigma, estimate_sigma
 
 @dataclass(frozen=True)
 class Measured:
-    """What a reader found, before any check.
+    """Unchecked output of a reader.
 
     Attributes:
-        x: ``(points,)`` 2theta in degrees, or what ``axis`` says.
+        x: ``(points,)`` 2theta in degrees, or the quantity of ``axis``.
         y: ``(points,)`` intensities.
-        sigma: ``(points,)`` uncertainties given by the file, or ``None``: counting statistics.
-        lines: ``(points,)`` 1-based line number of each point, or ``None`` when the file has no lines.
-        unmeasured: ``(points,)`` mask of points the file gives no weight (weight 0, padding); they are
+        sigma: ``(points,)`` uncertainties given in the file, or ``None`` for counting statistics.
+        lines: ``(points,)`` 1-based line number of each point, or ``None`` if the file has no lines.
+        unmeasured: ``(points,)`` mask of points without weight in the file (weight 0, padding); they are
             excluded from fits, not dropped.
-        excluded: ``((low, high), ...)`` regions in degrees that the file itself excludes.
-        instrument: what the file says about the diffractometer.
-        third: ``(points,)`` a column that the file does not name: uncertainties, or something else.
-        per_second: whether intensities are counts per second; ``seconds`` for how long a point was counted, where known,
+        excluded: ``((low, high), ...)`` regions in degrees excluded by the file itself.
+        instrument: information on the diffractometer in the file.
+        third: ``(points,)`` a column not named in the file: uncertainties, or something else.
+        per_second: whether intensities are counts per second; ``seconds`` the counting time per point, if known,
             a number or ``(points,)``.
         notes: sentences about the data that the reader of a result must know.
-        axis: what ``x`` is, ``None`` for 2theta in degrees.
-        factor: ``(points,)`` of a beam attenuator; multiplies the intensities, which are without it, and uncertainties.
+        axis: quantity of ``x``, ``None`` for 2theta in degrees.
+        factor: ``(points,)`` of a beam attenuator; multiplies the uncorrected intensities and their uncertainties.
         counted: whether ``sigma`` follows from counts, which cannot be negative; net intensities have their own.
     """
 
@@ -51,7 +51,7 @@ class Measured:
     counted: bool = False
 
     def turned(self) -> "Measured":
-        """The same points in the opposite order."""
+        """Return the same points in reverse order."""
         turned: dict[str, Any] = {
             f.name: of[::-1] for f in fields(self) if isinstance(of := getattr(self, f.name), np.ndarray)
         }
@@ -59,15 +59,15 @@ class Measured:
 
 
 def in_degrees(path: str | Path, found: Measured, wavelength: float | None) -> Measured:
-    """A pattern over 2theta in degrees, whatever axis its file has.
+    """Convert a pattern to 2theta in degrees, whatever the axis of its file.
 
     Args:
-        path: named in errors.
-        found: what a reader found.
+        path: for error messages.
+        found: output of a reader.
         wavelength: in Å, for Q, d and sin(θ)/λ.
 
     Raises:
-        ParseError: no wavelength and one is needed, or values that no angle has.
+        ParseError: a required wavelength is missing, or values do not correspond to any angle.
     """
     axis = found.axis
     if axis is None or axis.plain:
@@ -99,7 +99,7 @@ def in_degrees(path: str | Path, found: Measured, wavelength: float | None) -> M
 
 
 def _weighed(path: Path, found: Measured, y: np.ndarray) -> tuple[Estimate, bool]:
-    """Intensities, uncertainties and what is to be said of them; whether the file has the uncertainties."""
+    """Return intensities, uncertainties and notes on them, and whether the file provides the uncertainties."""
     sigma = found.sigma
     notes: tuple[str, ...] = ()
     factor: np.ndarray | float = 1.0 if found.factor is None else found.factor
@@ -119,14 +119,14 @@ def _weighed(path: Path, found: Measured, y: np.ndarray) -> tuple[Estimate, bool
 
 
 def to_pattern(path: str | Path, found: Measured) -> Pattern:
-    """Check what a reader found and build the `Pattern`.
+    """Check the output of a reader and build the `Pattern`.
 
-    Intensities without uncertainties get those of counts, or of what their scatter shows; see `uncertainty`. Points without
-    weight become excluded regions. A scan from high to low angles is turned, and that is noted. Negative intensities are
-    those of data that have an uncertainty of their own.
+    Intensities without uncertainties get those of counts, or those implied by their scatter; see `uncertainty`. Points
+    without weight become excluded regions. A scan from high to low angles is reversed, and this is noted. Negative
+    intensities are allowed for data with uncertainties of their own.
 
     Raises:
-        ParseError: any value that cannot be used, with file and line.
+        ParseError: a value that cannot be used, with file and line.
     """
     path = Path(path)
     if len(found.x) > 2 and np.all(np.diff(found.x) < 0):
@@ -188,7 +188,7 @@ def to_pattern(path: str | Path, found: Measured) -> Pattern:
 
 
 def _regions(x: np.ndarray, mask: np.ndarray) -> tuple[tuple[float, float], ...]:
-    """``((low, high), ...)`` in degrees around each run of masked points, a quarter step wide on each side."""
+    """Return ``((low, high), ...)`` in degrees around each run of masked points, a quarter step wider on each side."""
     if not mask.any():
         return ()
     pad = 0.25 * float(np.diff(x).min())

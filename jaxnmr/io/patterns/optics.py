@@ -1,4 +1,4 @@
-"""What files say of monochromators, from names of crystals to the angle that polarises."""
+"""Monochromators in file headers: from names of crystals to the angle that determines the polarisation."""
 
 import re
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# lattice parameter in Å and usual plane of cubic crystals; distance of the planes of others
+# lattice parameter in Å and usual plane of cubic crystals; interplanar spacing of others
 _CUBIC = {
     "ge": (5.6579, (1, 1, 1)),
     "si": (5.43102, (1, 1, 1)),
@@ -28,7 +28,7 @@ _CRYSTAL = re.compile(
 )
 
 
-# what Bruker calls a slit that irradiates 20 mm, and what others do; ADS of Rigaku and PANalytical
+# names of variable slits, by Bruker for one that irradiates 20 mm and by others; ADS of Rigaku and PANalytical
 _VARIABLE = re.compile(
     r"(?im:^(?=.*(?:slit|diverg|blende|optic)).*?(?<![a-z0-9])(?-i:V ?(?:6|10|12|15|18|20)(?:\.0)?(?: ?mm)?(?![A-Za-z0-9.])|ADS(?![A-Za-z])))"
     r"|(?i:(?:variable|automatic|auto|programmable|motori[sz]ed)\W{1,3}(?:\w+\W)?(?:divergence\W{1,3})?slits?"
@@ -39,7 +39,7 @@ _ATTENUATED = re.compile(r"(?:attenuat\w*|absorber)(?:\W{1,3}factor)?\W{1,4}(?:x
 
 
 def doubts_of_header(text: str) -> tuple[str, ...]:
-    """What a header says of the beam that is not applied: a slit that opens with the angle, an attenuator."""
+    """Note features of the beam in a header that are not applied: a slit that opens with the angle, an attenuator."""
     notes: tuple[str, ...] = ()
     if found := _VARIABLE.search(text):
         notes += (
@@ -59,9 +59,9 @@ class Monochromator(NamedTuple):
     """A crystal in the beam.
 
     Attributes:
-        name: what the file calls it.
-        spacing: distance of its planes in Å, ``None`` when the crystal is not known.
-        bounces: how many times the beam is reflected.
+        name: its name in the file.
+        spacing: interplanar spacing in Å, ``None`` if the crystal is unknown.
+        bounces: number of reflections.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Monochromator(NamedTuple):
 
 
 def monochromator(*names: str | None, hkl: tuple[int, int, int] | None = None) -> Monochromator:
-    """A monochromator by its names in a file (``"Graphite"``, ``"Inc. Beam 4xGe220 Cu"``), and its plane where that is given."""
+    """Identify a monochromator by its names in a file (``"Inc. Beam 4xGe220 Cu"``) and its plane, if given."""
     texts = [name.strip() for name in names if name and name.strip()]
     shown = ", ".join(dict.fromkeys(texts)) or "monochromator"
     for text in texts:
@@ -88,9 +88,9 @@ def monochromator(*names: str | None, hkl: tuple[int, int, int] | None = None) -
 
 
 def monochromator_deg(crystals: Iterable[Monochromator], wavelength: float) -> float | None:
-    """2theta of the one crystal that polarises as these do one after the other; ``None`` without any that is known.
+    """Return 2theta of one crystal that polarises like these in series; ``None`` if none of them is known.
 
-    Every reflection multiplies what is polarised in its plane by ``cos(2 theta_m)``.
+    Every reflection multiplies the component polarised in its plane by ``cos(2 theta_m)``.
     """
     cosine, known = 1.0, False
     for crystal in crystals:

@@ -27,13 +27,13 @@ _OFFSET = "_pd_calib_2theta_offset"
 _EQUATION = "_pd_calib_conversion_eqn"
 _WEIGHT = "_pd_proc_ls_weight"
 _WITH_ESD = re.compile(r"[+-]?(\d+\.?(\d*)|\.(\d+))\((\d+)\)")
-# points of the windows in which weights at the highest and the lowest point are compared; windows count where the
-# intensity rises by this part of the largest rise
+# window length in points for comparing weights at the highest and the lowest point; windows count if their
+# intensity rises by this fraction of the largest rise
 _WINDOW, _STRONG = 40, 0.1
 
 
 class Block:
-    """The items of a data block, under the names of the first dictionaries: in small letters, dots as underscores."""
+    """Items of a data block under the names of the first dictionaries: lower case, dots as underscores."""
 
     def __init__(self, block: gemmi.cif.Block):
         self.name = block.name
@@ -50,11 +50,11 @@ class Block:
         self._columns.setdefault(tag.lower().replace(".", "_"), values)
 
     def column(self, tag: str) -> list[str]:
-        """The values of a tag, none when it is not there."""
+        """Return the values of a tag, none if it is missing."""
         return self._columns.get(tag.lower(), [])
 
     def text(self, tags: Iterable[str]) -> str:
-        """What is stated under some tags, in one line of small letters."""
+        """Return the text stated under some tags, as one line in lower case."""
         words = (gemmi.cif.as_string(w) for tag in tags for w in self.column(tag) if w not in ("?", "."))
         return " ".join(words).lower()
 
@@ -63,17 +63,17 @@ def read_pdcif(path: str | Path, text: str, bank: int | None = None) -> Measured
     """Read the measured pattern of a CIF.
 
     Uncertainties are those in parentheses or of ``_su`` and ``_esd`` items, else ``_pd_proc_ls_weight``, else those of
-    counts. The weight is 1/sigma² by its definition; where it grows with the intensity it holds uncertainties, and is
-    read as such with a note. Points of weight zero or ``.`` are kept and excluded; points without an intensity are left
-    out. The offset ``_pd_calib_2theta_offset`` is added to angles as scanned, not to corrected ones.
+    counts. The weight is 1/sigma² by definition; if it grows with the intensity it contains uncertainties and is
+    read as such, with a note. Points of weight zero or ``.`` are kept and excluded; points without an intensity are
+    dropped. The offset ``_pd_calib_2theta_offset`` is added to angles as scanned, not to corrected ones.
 
     Args:
-        path: named in errors.
+        path: for error messages.
         text: the file.
-        bank: number of the data block with a pattern (from 1), when there are several.
+        bank: number of the data block with a pattern (from 1), if there are several.
 
     Raises:
-        ParseError: not a CIF, no pattern in it, several, columns that do not fit, time-of-flight or energy axes.
+        ParseError: not a CIF, no pattern or several, inconsistent columns, or time-of-flight or energy axes.
     """
     try:
         document = gemmi.cif.read_string(text)
@@ -120,7 +120,7 @@ def _choose(path: str | Path, blocks: list[Block], bank: int | None) -> int:
 def _uncertainties(
     path: str | Path, block: Block, tag: str, y: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray, tuple[str, ...]]:
-    """Uncertainties where the file has them, the mask of points without weight, and what is to be said."""
+    """Return uncertainties if the file has them, the mask of points without weight, and notes."""
     esd = np.array([_esd(word) for word in block.column(tag)])
     for suffix in ("_su", "_esd"):
         words = block.column(tag + suffix)
@@ -139,17 +139,17 @@ def _uncertainties(
             given, notes = _from_weights(weight, y)
     if not (given > 0).any():
         return None, unmeasured, notes
-    # what has none of its own is as of counts; negative values of such points cannot be used
+    # points without their own get counting statistics; negative values of such points cannot be used
     lacking = (given <= 0) & ~unmeasured
     sigma = np.where(given > 0, given, np.sqrt(np.maximum(np.nan_to_num(y), 1.0)))
     return np.where(lacking & (y < 0), np.nan, sigma), unmeasured, notes
 
 
 def _from_weights(weight: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Uncertainties from ``_pd_proc_ls_weight``, 0 where there is none.
+    """Derive uncertainties from ``_pd_proc_ls_weight``, 0 where there is none.
 
-    1/sigma² is smallest on the tops of peaks, sigma is largest there: the highest and the lowest point of windows, which
-    are too narrow for the background to change, tell them apart; sigma² grows as the intensity itself.
+    1/sigma² is smallest at the tops of peaks, sigma is largest there. The highest and the lowest point of windows too
+    narrow for the background to change distinguish them; sigma² grows in proportion to the intensity.
     """
     with np.errstate(divide="ignore"):
         by_definition = np.where(weight > 0, 1.0 / np.sqrt(weight), 0.0)
@@ -179,7 +179,7 @@ def _values(path: str | Path, tag: str, words: list[str]) -> np.ndarray:
 
 
 def _esd(word: str) -> float:
-    """The uncertainty in parentheses, ``12.3(4)`` -> 0.4; 0 without one."""
+    """Return the uncertainty in parentheses, 0.4 for ``12.3(4)``; 0 without one."""
     match = _WITH_ESD.fullmatch(word)
     if match is None:
         return 0.0
@@ -188,7 +188,7 @@ def _esd(word: str) -> float:
 
 
 def _over_angles(path: str | Path, block: Block, tag: str, found: Measured) -> Measured:
-    """The pattern with its 2theta in degrees: listed angles, else a range, else what is converted later."""
+    """Return the pattern with 2theta in degrees: listed angles, else a range, else an axis that is converted later."""
     count = len(found.y)
     for name, axis in (*((name, None) for name in _ANGLE), *((name, None) for name in _RANGE), *_OTHER_AXES):
         if name in _RANGE:
@@ -237,7 +237,7 @@ def _range(path: str | Path, block: Block, name: str, count: int) -> np.ndarray 
 
 
 def _offset(path: str | Path, block: Block) -> float:
-    """The offset in degrees that makes true angles of scanned ones; 0 when none is given."""
+    """Return the offset in degrees from scanned to true angles; 0 if none is given."""
     offsets = {float(value) for value in _values(path, _OFFSET, block.column(_OFFSET)) if np.isfinite(value)}
     if len(offsets) > 1:
         raise ParseError(path, None, f"{_OFFSET} has {len(offsets)} values; apply them to the angles, and leave it out")

@@ -1,4 +1,4 @@
-"""What a pdCIF says of the diffractometer."""
+"""The diffractometer described in a pdCIF."""
 
 import re
 from collections.abc import Sequence
@@ -31,14 +31,14 @@ class _Items(Protocol):
 
 
 def instrument_of(path: str | Path, blocks: Sequence[_Items]) -> Instrument | None:
-    """Wavelengths, radiation and geometry; ``None`` without a wavelength.
+    """Read wavelengths, radiation and geometry; ``None`` without a wavelength.
 
-    The geometry is what the file states: reflection or transmission, its name, a cylinder. Where it states none of
-    these, two wavelengths mean Bragg-Brentano and one Debye-Scherrer.
+    The geometry is that stated in the file: reflection or transmission, its name, a cylinder. If none of these
+    is stated, two wavelengths imply Bragg-Brentano and one Debye-Scherrer.
 
     Args:
-        path: named in errors.
-        blocks: that of the pattern first; what it lacks is taken from the first other one that has it.
+        path: for error messages.
+        blocks: the block of the pattern first; missing items are taken from the first other block that has them.
 
     Raises:
         ParseError: an impossible wavelength.
@@ -101,7 +101,7 @@ def _geometry(mode: str, place: str, shape: str, doublet: bool) -> Literal["brag
 
 
 def _monochromator(angles: list[float], of_crystal: float | None, source: str) -> float | None:
-    """2theta of a monochromator at an X-ray tube; that of a synchrotron says nothing of the polarisation."""
+    """Return 2theta of a monochromator at an X-ray tube; at a synchrotron it does not determine the polarisation."""
     tube = re.search(r"tube|anode|sealed|laborator|k\s*\\?a|kalpha|kα|k-l", source) and "synchrotron" not in source
     stated = [angle for angle in angles if np.isfinite(angle) and 0.0 < angle < 90.0]
     return None if not tube else float(stated[0]) if stated else of_crystal

@@ -15,7 +15,7 @@ from .measured import Measured
 
 _KEY = re.compile(r'^\*([A-Z][\w-]*)\s*"?(.*?)"?\s*$')
 _PROFILE = re.compile(r"^Data(\d+)/Profile(\d+)\.txt$")
-# where the XML of .rasx has what .ras keeps in its header
+# elements in the XML of .rasx for the header entries of .ras
 _ELEMENTS = {
     "MEAS_SCAN_AXIS_X": "ScanInformation/AxisName",
     "MEAS_SCAN_STEP": "ScanInformation/Step",
@@ -35,12 +35,12 @@ _OVER_TWO_THETA = ("2theta", "theta2theta")
 
 
 def looks_like_ras(text: str) -> bool:
-    """Whether the text has the marks of a ``.ras`` file."""
+    """Return whether the text has the marks of a ``.ras`` file."""
     return "*RAS_DATA_START" in text or "*RAS_INT_START" in text
 
 
 def looks_like_rasx(names: Iterable[str]) -> bool:
-    """Whether the members of an archive are those of a ``.rasx`` file."""
+    """Return whether the members of an archive are those of a ``.rasx`` file."""
     return any(_PROFILE.match(name) for name in names)
 
 
@@ -48,17 +48,17 @@ def read_ras(path: str | Path, text: str, bank: int | None = None) -> Measured:
     """Read one scan of a ``.ras`` file.
 
     Each scan has a header (``*KEY "value"`` between ``*RAS_HEADER_START`` and ``*RAS_HEADER_END``) and lines of angle,
-    intensity and attenuation between ``*RAS_INT_START`` and ``*RAS_INT_END``. Intensities are as detected: the factor of
-    the attenuator multiplies them and their uncertainties. Counts per second have the time of a step from the speed of
-    the scan, where the intensities are whole numbers of counts with it.
+    intensity and attenuation between ``*RAS_INT_START`` and ``*RAS_INT_END``. Intensities are as detected: the
+    attenuator factor multiplies them and their uncertainties. For counts per second, the time per step is derived from
+    the scan speed, if it turns the intensities into integer counts.
 
     Args:
-        path: named in errors.
+        path: for error messages.
         text: the file.
-        bank: number of the scan (from 1); may be left out when there is only one.
+        bank: number of the scan (from 1); may be omitted if there is only one.
 
     Raises:
-        ParseError: no scan over 2theta, several and no choice, a truncated body.
+        ParseError: no scan over 2theta, several without a choice, or a truncated body.
     """
     scans: list[tuple[dict[str, str], list[tuple[int, str]], bool]] = []
     header: dict[str, str] = {}
@@ -88,12 +88,12 @@ def read_rasx(path: str | Path, archive: Archive, bank: int | None = None) -> Me
     """Read one scan of a ``.rasx`` file: ``Data<k>/Profile<k>.txt`` and ``MesurementConditions<k>.xml`` beside it.
 
     Args:
-        path: named in errors.
+        path: for error messages.
         archive: the file.
-        bank: number of the scan (from 1); may be left out when there is only one.
+        bank: number of the scan (from 1); may be omitted if there is only one.
 
     Raises:
-        ParseError: as `read_ras`.
+        ParseError: as for `read_ras`.
     """
     profiles = sorted(
         (int(found[1]), int(found[2]), name) for name in archive.names if (found := _PROFILE.match(name)) is not None
@@ -136,7 +136,7 @@ def _measured(path: str | Path, header: Mapping[str, str], body: list[tuple[int,
         raise ParseError(path, None, f"declares {declared:g} points, and {len(body)} follow; the file is truncated")
     x, y, factor = values.T
     if (factor == 0.0).all():
-        factor = np.ones(len(y))  # nothing was in the beam, or nothing is known of it
+        factor = np.ones(len(y))  # no attenuator in the beam, or none known
     if not (np.isfinite(factor).all() and (factor > 0).all()):
         k = int(np.argmin(np.where(np.isfinite(factor), factor, -1.0)))
         raise ParseError(path, body[k][0], f"the factor of the attenuator is {factor[k]:g}; expected a positive number")
@@ -166,7 +166,7 @@ def _check_axis(path: str | Path, header: Mapping[str, str]) -> None:
 
 
 def _seconds(header: Mapping[str, str], y: np.ndarray) -> float | None:
-    """Time of a step, where the rates are whole numbers of counts with it: a line detector counts longer than that."""
+    """Return the time per step if it gives integer counts; with a line detector the counting time is longer."""
     speed, step = _number(header, "MEAS_SCAN_SPEED"), _number(header, "MEAS_SCAN_STEP")
     unit = header.get("MEAS_SCAN_SPEED_UNIT", "").lower()
     if speed is None or not speed > 0:
@@ -179,7 +179,7 @@ def _seconds(header: Mapping[str, str], y: np.ndarray) -> float | None:
     elif not unit.startswith("s"):
         return None
     counts = y * seconds
-    # the numbers of the file and of its header are rounded
+    # the numbers in the file and its header are rounded
     return seconds if np.mean(np.abs(counts - np.round(counts)) < 0.02 + 1e-4 * counts) > 0.95 else None
 
 
@@ -195,13 +195,13 @@ def _instrument(path: str | Path, header: Mapping[str, str]) -> Instrument | Non
     place = " ".join(header.get(key, "") for key in _PLACES)
     through = re.search(r"capillar|transmission", place, re.IGNORECASE)
     irradiated = header.get("MEAS_COND_IRRADIATION_MODE", "").upper()
-    # the distance from the source to the specimen; other numbers are those of slits
+    # the distance from the source to the specimen; other distances are those of slits
     radius = _number(header, "HW_GONIOMETER_RADIUS-3")
     try:
         return Instrument(
             wavelengths=lines,
             geometry="debye-scherrer" if through else "bragg-brentano",
-            # a constant irradiated length is asked for
+            # the measurement was set to a constant irradiated length
             divergence_slit="automatic" if irradiated == "ON" and not through else "fixed",
             radius_mm=radius if radius and 100.0 < radius < 1000.0 else Instrument.radius_mm,
             name=Path(path).name,

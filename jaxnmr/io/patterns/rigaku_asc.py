@@ -17,20 +17,20 @@ _KEY = re.compile(r"^\*(\w+)\s*=\s*(.*?)\s*$")
 
 
 def looks_like_asc(text: str) -> bool:
-    """Whether the text has the marks of an ``.asc`` file: groups with a number of counts."""
+    """Return whether the text has the marks of an ``.asc`` file: groups with a number of counts."""
     return re.search(r"^\*COUNT\s*=", text, re.MULTILINE) is not None and "*BEGIN" in text
 
 
 def read_asc(path: str | Path, text: str, bank: int | None = None) -> Measured:
-    """Read one group of an ``.asc`` file: start, step and number of counts, which follow separated by commas.
+    """Read one group of an ``.asc`` file: start, step and number of counts, followed by the counts separated by commas.
 
     Args:
-        path: named in errors.
+        path: for error messages.
         text: the file.
-        bank: number of the group (from 1); may be left out when there is only one.
+        bank: number of the group (from 1); may be omitted if there is only one.
 
     Raises:
-        ParseError: no group over 2theta, several and no choice, other than the declared number of counts.
+        ParseError: no group over 2theta, several without a choice, or a number of counts other than declared.
     """
     shared: dict[str, str] = {}
     groups: list[tuple[dict[str, str], list[tuple[int, float]]]] = []

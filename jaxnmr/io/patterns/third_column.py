@@ -1,8 +1,8 @@
-"""What a third column without a name holds beside angles and intensities, and whether uncertainties can be those of the points.
+"""Meaning of an unnamed third column beside angles and intensities, and plausibility of uncertainties.
 
-Uncertainties grow with the intensity, as its square root or less, and are what neighbouring points scatter by. Weights and
-relative errors fall where the intensity rises; temperatures, backgrounds and monitor counts know nothing of peaks; a
-calculated curve grows as the intensity itself.
+Uncertainties grow with the intensity, as its square root or less, and match the scatter of neighbouring points. Weights
+and relative errors fall where the intensity rises; temperatures, backgrounds and monitor counts are unrelated to peaks;
+a calculated curve grows in proportion to the intensity.
 """
 
 from typing import NamedTuple
@@ -12,17 +12,17 @@ import numpy as np
 from ...errors import DataError
 from .uncertainty import scatter_over
 
-# points of the windows whose highest and lowest point are compared; those count where the intensity rises by this part of the
-# largest rise, and to so many times the foot
+# window length in points for comparing the highest and lowest point; windows count if the intensity rises by this
+# fraction of the largest rise, and to this multiple of its foot
 _WINDOW, _STRONG, _RISE = 40, 0.1, 1.5
 _FEWEST = 20
-# variance of the noise over the square of what the column holds: within the first factor it can be uncertainties even where it
-# does not follow the intensities; outside of the second range this is said of any uncertainties
+# variance of the noise over the square of the column: within the first factor it may contain uncertainties even if it
+# does not follow the intensities; outside the second range a note is made for any uncertainties
 _AGREES, _ODD = 3.0, (0.05, 5.0)
 
 
 class ThirdColumn(NamedTuple):
-    """What an unnamed third column holds: uncertainties, or factors that multiply the intensities."""
+    """Meaning of an unnamed third column: uncertainties, or factors that multiply the intensities."""
 
     sigma: np.ndarray | None = None
     factor: np.ndarray | None = None
@@ -30,10 +30,10 @@ class ThirdColumn(NamedTuple):
 
 
 def third_column(y: np.ndarray, third: np.ndarray) -> ThirdColumn:
-    """Tell what a column without a name is, beside the intensities ``(points,)``.
+    """Determine the meaning of an unnamed column, given the intensities ``(points,)``.
 
-    Uncertainties, unless all of it is one number, which says nothing, or it holds the factors of a beam attenuator: 1 where
-    the beam is not attenuated and a few larger numbers where it is.
+    It holds uncertainties, unless it is constant, which is uninformative, or contains the factors of a beam attenuator:
+    1 where the beam is not attenuated and a few larger numbers where it is.
 
     Raises:
         DataError: it cannot be uncertainties.
@@ -57,10 +57,10 @@ def third_column(y: np.ndarray, third: np.ndarray) -> ThirdColumn:
 
 
 def _judged(y: np.ndarray, third: np.ndarray) -> tuple[str, ...]:
-    """What is to be said of a column that can be uncertainties.
+    """Return notes on a column that may contain uncertainties.
 
     Raises:
-        DataError: it cannot; says what it looks like.
+        DataError: it cannot; states what it looks like.
     """
     if len(y) < _FEWEST or not (third >= 0).all():
         return ()
@@ -93,9 +93,9 @@ def _judged(y: np.ndarray, third: np.ndarray) -> tuple[str, ...]:
 
 
 def _growth(y: np.ndarray, third: np.ndarray) -> tuple[float, float] | None:
-    """How much the column grows from the foot to the top of peaks: the logarithm of that, and as which power of the intensity.
+    """Return the logarithmic growth of the column from the foot to the top of peaks, and its exponent of the intensity.
 
-    ``None`` where no peak rises from the noise.
+    ``None`` if no peak rises from the noise.
     """
     noise = scatter_over(y, np.ones(len(y)))
     found = []
@@ -121,9 +121,9 @@ def _refusal(why: str) -> DataError:
 
 
 def doubtful_sigma(y: np.ndarray, sigma: np.ndarray) -> tuple[str, ...]:
-    """What is to be said of uncertainties ``(points,)`` that a file gives.
+    """Return notes on uncertainties ``(points,)`` given in a file.
 
-    That all are one number though intensities are not, and that neighbouring points scatter by far more or less.
+    They are noted if all are equal although intensities are not, or if neighbouring points scatter by far more or less.
     """
     if len(sigma) >= 10 and np.all(sigma == sigma[0]) and np.max(y) > 4.0 * max(float(np.median(y)), 0.0):
         return (_ONE.format(f"{sigma[0]:g}"),)

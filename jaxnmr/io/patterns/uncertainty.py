@@ -1,8 +1,8 @@
-"""Uncertainties of intensities that come without: of counts, of counts times a factor, and of numbers that are neither.
+"""Uncertainties for intensities given without: counts, counts times a factor, and other numbers.
 
 Counts ``n`` have the variance ``n``. Rates, normalised and attenuated intensities are ``y = q n`` with one factor ``q``, so
-that their variance is ``q y``. The factor shows twice: values are whole multiples of it, as long as rounding has not wiped
-that out, and neighbouring points scatter by ``sqrt(q y)``.
+that their variance is ``q y``. The factor can be found in two ways: values are integer multiples of it, unless rounding
+has obscured this, and neighbouring points scatter by ``sqrt(q y)``.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# words that make numbers counts per second, and what comes before the seconds that one point was counted
+# words that indicate counts per second, and those before the counting time of one point in seconds
 _RATE = re.compile(
     r"\bcps\b|\bc/s\b|\bcts?/s|counts?\s*(/|per)\s*s|counts?\s*s\^?-1\b|[(\[]\s*s\^?-1\s*[)\]]", re.IGNORECASE
 )
@@ -23,21 +23,21 @@ _SECONDS = re.compile(
     re.IGNORECASE,
 )
 _IN_SECONDS = {"ms": 1e-3, "min": 60.0}
-# differences of these orders are compared until what is smooth has gone from them
+# differences of these orders are compared until smooth contributions have vanished
 _ORDERS = (4, 6, 8, 10)
-# points whose squared differences are averaged before the median over such blocks is taken
+# number of points whose squared differences are averaged before taking the median over such blocks
 _BLOCK = 24
-# a factor between the variance that scatter shows and that of counts is believed beyond this
+# a factor between the variance implied by scatter and that of counts is accepted beyond this
 _BELIEVED = 2.5
-# whole numbers are counts; where their scatter is off by this factor in variance, that is said, and so is a factor at peaks
-# that is less than at the background by this; of few points only a larger one
+# integers are counts; if their scatter is off by this factor in variance, a note is made, as if the factor at peaks is
+# smaller than at the background by this; with few points only a larger one
 _ODD, _ODD_OF_FEW, _FEW = 3.0, 10.0, 500
 _FEWEST_POINTS = 100
 _FEWEST_VALUES = 15
 
 
 class Estimate(NamedTuple):
-    """Intensities, their uncertainties ``(points,)``, and what the reader of a result must know of these."""
+    """Intensities, their uncertainties ``(points,)``, and notes on these for the reader of a result."""
 
     y: np.ndarray
     sigma: np.ndarray
@@ -45,17 +45,17 @@ class Estimate(NamedTuple):
 
 
 def counting_sigma(y: np.ndarray) -> np.ndarray:
-    """``sqrt(y)``, and 1 where nothing was counted; ``(points,)``."""
+    """Return ``sqrt(y)``, and 1 where nothing was counted; ``(points,)``."""
     return np.sqrt(np.maximum(y, 1.0))
 
 
 def is_rate(header: str) -> bool:
-    """Whether a header says that intensities are counts per second."""
+    """Return whether a header says that intensities are counts per second."""
     return _RATE.search(header) is not None
 
 
 def stated_seconds(header: str) -> float | None:
-    """Seconds that one point was counted, where a header says so."""
+    """Return the counting time of one point in seconds, if stated in a header."""
     found = _SECONDS.search(header)
     if found is None or not float(found[1]) > 0:
         return None
@@ -63,15 +63,15 @@ def stated_seconds(header: str) -> float | None:
 
 
 def estimate_sigma(y: np.ndarray, *, rate: bool = False, seconds: float | np.ndarray | None = None) -> Estimate:
-    """Uncertainties of intensities ``(points,)`` that came without.
+    """Estimate uncertainties of intensities ``(points,)`` given without.
 
-    Whole numbers are counts and have their square roots, unless all have a common divisor. Other numbers are taken as counts
-    times a factor, which is, in this order: one over the counting time, where they are known to be rates and scatter as such;
-    what all of them are multiples of, where their scatter agrees; what their scatter shows, when it is noise and clearly not
-    that of counts. What can be told by none of these keeps the square roots.
+    Integers are counts and have their square roots, unless all have a common divisor. Other numbers are taken as counts
+    times a factor, which is, in this order: the inverse of the counting time, if they are known to be rates and scatter
+    accordingly; their common divisor, if their scatter agrees; the factor implied by their scatter, if that is noise
+    and clearly not that of counts. If none of these applies, the square roots are kept.
 
     Args:
-        y: intensities; what is negative or not a number has the uncertainty of nothing counted.
+        y: intensities; negative values and NaN get the uncertainty of zero counts.
         rate: whether they are known to be counts per second.
         seconds: counting time of a point, or of each.
     """
@@ -85,7 +85,7 @@ def estimate_sigma(y: np.ndarray, *, rate: bool = False, seconds: float | np.nda
 def _factor(
     y: np.ndarray, level: np.ndarray, scatter: float | None, *, rate: bool, seconds: float | np.ndarray | None
 ) -> Estimate:
-    """Uncertainties from what one count is."""
+    """Return uncertainties from the intensity of one count."""
     if rate and seconds is not None and (scatter is None or 0.25 < scatter * float(np.median(seconds)) < 4.0):
         return Estimate(y, np.sqrt(np.maximum(level, 1.0 / np.asarray(seconds)) / np.asarray(seconds)))
     whole = bool(np.all(y == np.round(y)))
@@ -93,7 +93,7 @@ def _factor(
     quantum = _quantum(level, 0.0 if whole else unit)
     rounding = unit**2 / 12.0
     if scatter is not None and scatter * _typical(level) < 2.5 * rounding:
-        scatter = None  # all that is seen is the rounding
+        scatter = None  # the scatter is only due to rounding
     if whole and quantum == 1.0 and not rate:
         return Estimate(y, counting_sigma(level), _odd_counts(scatter, len(y)))
     if quantum is not None and (scatter is None or 0.5 < scatter / quantum < 2.0):
@@ -106,7 +106,7 @@ def _factor(
         factor, how = scatter, "by their scatter one count is {}"
         if not whole:
             factor = scatter - rounding / _typical(level)
-    # nearby factors are as good as one: means over channels are still counts for all that matters
+    # factors close to one are treated as one: means over channels are still counts for practical purposes
     if not rate and factor != quantum and 1.0 / _BELIEVED < factor < _BELIEVED:
         return Estimate(y, counting_sigma(level))
     sigma = np.sqrt(factor * np.maximum(level, factor) + (0.0 if whole else rounding))
@@ -114,17 +114,17 @@ def _factor(
 
 
 def scatter_of_counts(y: np.ndarray) -> float | None:
-    """Variance of the noise over the intensity, 1 of counts; ``None`` where no noise can be told from the curve.
+    """Return the variance of the noise over the intensity, 1 for counts; ``None`` if noise and curve cannot be separated.
 
-    High differences of neighbouring points hold no peaks any more that are wider than a few points, so that what is left has
-    the variance ``sum c² q y``. Blocks of points are averaged, and the median over blocks leaves out those on sharp
-    peaks. Noise gives the same factor at every order; a curve without noise gives less and less.
+    High differences of neighbouring points contain no peaks wider than a few points, so that the remainder has
+    the variance ``sum c² q y``. Blocks of points are averaged, and the median over blocks suppresses those at sharp
+    peaks. Noise gives the same factor at every order; a curve without noise gives smaller and smaller ones.
     """
     return scatter_over(y, y)
 
 
 def scatter_over(y: np.ndarray, variance: np.ndarray) -> float | None:
-    """Variance of the noise of ``y`` over one that is stated, both ``(points,)``; see `scatter_of_counts`."""
+    """Return the variance of the noise of ``y`` over a stated one, both ``(points,)``; see `scatter_of_counts`."""
     if len(y) < _FEWEST_POINTS:
         return None
     found = [_by_differences(y, variance, order) for order in _ORDERS]
@@ -135,9 +135,9 @@ def scatter_over(y: np.ndarray, variance: np.ndarray) -> float | None:
 
 
 def _subtracted(y: np.ndarray, scatter: float | None) -> tuple[str, ...]:
-    """What is to be said where noise over intensity is less at peaks than at the background, as after a subtraction.
+    """Note if noise over intensity is smaller at peaks than at the background, as after a subtraction.
 
-    What differences keep of the shape of peaks makes it more there, never less.
+    Residues of the peak shape in the differences can only increase it there.
     """
     if scatter is None or len(y) < _FEW:
         return ()
@@ -161,7 +161,7 @@ def _by_differences(y: np.ndarray, variance: np.ndarray, order: int) -> float:
 
 
 def _sums(y: np.ndarray, variance: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Squared differences, and what they are expected to be by a variance, summed over blocks of points."""
+    """Return squared differences and their expectation for a variance, summed over blocks of points."""
     weights = np.diff(np.eye(order + 1), n=order, axis=0)[0]
     squared, expected = np.diff(y, n=order) ** 2, np.convolve(variance, weights**2, mode="valid")
     blocks = len(squared) // _BLOCK
@@ -175,7 +175,7 @@ def _typical(y: np.ndarray) -> float:
 
 
 def _rounding(y: np.ndarray) -> float:
-    """The unit of the last decimal that the numbers have, 0 where they have all that doubles have."""
+    """Return the unit of the last decimal of the numbers, 0 if they have full double precision."""
     for decimals in range(1, 10):
         if np.allclose(y, np.round(y, decimals), rtol=1e-13, atol=1e-13 * float(np.abs(y).max(initial=0.0))):
             return 10.0**-decimals
@@ -183,10 +183,10 @@ def _rounding(y: np.ndarray) -> float:
 
 
 def _quantum(y: np.ndarray, unit: float) -> float | None:
-    """What all intensities are whole multiples of, apart from rounding to ``unit``; ``None`` if there is no such number."""
+    """Return the common divisor of all intensities, up to rounding to ``unit``; ``None`` without one."""
     values = np.unique(y[y > 0])
     if unit == 0.0 and np.all(values == np.round(values)):
-        # a few whole numbers have a common divisor by chance
+        # a few integers have a common divisor by chance
         known = _FEWEST_VALUES <= len(values) and values[-1] < 2**53
         return float(np.gcd.reduce(values.astype(np.int64))) if known else 1.0
     if len(values) < _FEWEST_VALUES // 3:
@@ -199,7 +199,7 @@ def _quantum(y: np.ndarray, unit: float) -> float | None:
         q, reach = float(steps.min()) / divisor, 0.0
         if q < 5.0 * unit:
             return None
-        # the factor sharpens as larger multiples of it are counted out
+        # the factor becomes more precise with larger multiples of it
         while reach < values[-1]:
             reach = max(3.0 * reach, 4.0 * q, float(values[0]))
             used = values[values <= reach]

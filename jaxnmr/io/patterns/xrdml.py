@@ -17,23 +17,23 @@ from .uncertainty import counting_sigma
 def read_xrdml(path: str | Path, data: bytes, bank: int | None = None) -> Measured:
     """Read one scan of an ``.xrdml`` file.
 
-    ``intensities`` (schema 1.x) already contain the beam attenuation factors, ``counts`` (schema 2.x) do not: these
-    are multiplied here. In both, sigma follows from the number of counts that reached the detector. With a counting
-    time for every point the intensities are scaled to the mean counting time. Counts behind an automatic divergence slit
-    stay what they are (the calculated pattern is corrected); intensities that the file has converted to a fixed slit are
-    taken as such, with the uncertainties of what was counted.
+    ``intensities`` (schema 1.x) already contain the beam attenuation factors, ``counts`` (schema 2.x) do not and are
+    multiplied here. In both cases, sigma follows from the number of detected counts. If the counting time differs from
+    point to point, the intensities are scaled to its mean. Counts behind an automatic divergence slit
+    are kept (the calculated pattern is corrected); intensities that the file has converted to a fixed slit are
+    used as such, with the uncertainties of the original counts.
 
     Args:
-        path: named in errors.
+        path: for error messages.
         data: the file.
-        bank: number of the scan (from 1); may be left out when there is only one.
+        bank: number of the scan (from 1); may be omitted if there is only one.
 
     Returns:
         The scan, with wavelengths, radius, geometry, divergence slit and monochromators of the instrument. Kα1 and Kα2
-        are both given unless an incident-beam monochromator passes Kα1 only; Kβ alone where it is the intended line.
+        are both given unless an incident-beam monochromator passes only Kα1; Kβ alone if it is the intended line.
 
     Raises:
-        ParseError: not XML, no scan over 2theta, several scans and no choice, numbers that do not fit.
+        ParseError: not XML, no scan over 2theta, several scans without a choice, or inconsistent numbers.
     """
     try:
         root = ElementTree.fromstring(data)
@@ -65,7 +65,7 @@ def read_xrdml(path: str | Path, data: bytes, bank: int | None = None) -> Measur
 
 
 def _intensities(path: str | Path, points, *, automatic: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Intensities and uncertainties, each ``(points,)``."""
+    """Return intensities and uncertainties, each ``(points,)``."""
     raw, corrected = points.find("counts"), points.find("intensities")
     element = corrected if corrected is not None else raw
     if element is None:
@@ -82,7 +82,7 @@ def _intensities(path: str | Path, points, *, automatic: bool) -> tuple[np.ndarr
         raise ParseError(path, None, "counts per second without a counting time: no uncertainty follows; export as xye")
     divergence = np.ones(len(y))
     if corrected is not None:
-        # like those of the attenuator, these factors are part of the intensities
+        # like those of the attenuator, these factors are included in the intensities
         divergence = _per_point(path, points, "divergenceCorrections", "commonDivergenceCorrection", len(y))
     else:
         for tag in ("divergenceCorrections", "commonDivergenceCorrection"):
@@ -105,7 +105,7 @@ def _intensities(path: str | Path, points, *, automatic: bool) -> tuple[np.ndarr
 
 
 def _per_point(path: str | Path, points, listed: str, common: str, count: int) -> np.ndarray:
-    """``(count,)`` positive values of a list, or of one number for all points; ones when neither is given."""
+    """Return ``(count,)`` positive values from a list or from one number for all points; ones if neither is given."""
     for tag in (listed, common):
         if (element := points.find(tag)) is not None:
             values = _numbers(path, element)
@@ -118,7 +118,7 @@ def _per_point(path: str | Path, points, listed: str, common: str, count: int) -
 
 
 def _angles(path: str | Path, scan, points, count: int) -> np.ndarray:
-    """2theta in degrees, ``(count,)``."""
+    """Return 2theta in degrees, ``(count,)``."""
     axes = {p.get("axis"): p for p in points.findall("positions")}
     if "2Theta" not in axes:
         raise ParseError(
@@ -143,7 +143,7 @@ def _angles(path: str | Path, scan, points, count: int) -> np.ndarray:
 
 
 def _automatic_slit(measurement) -> bool:
-    """Whether the divergence slit irradiates a constant length."""
+    """Return whether the divergence slit irradiates a constant length."""
     for slit in measurement.findall("incidentBeamPath/divergenceSlit"):
         kind = next((value for name, value in slit.attrib.items() if name.rpartition("}")[2] == "type"), "")
         if "automatic" in kind.lower() or (slit.find("irradiatedLength") is not None and slit.find("angle") is None):
@@ -152,13 +152,13 @@ def _automatic_slit(measurement) -> bool:
 
 
 def _converted(points) -> bool:
-    """Whether intensities behind an automatic slit are given as those behind a fixed one."""
+    """Return whether intensities behind an automatic slit have been converted to those behind a fixed one."""
     tags = ("divergenceCorrections", "commonDivergenceCorrection")
     return points.find("intensities") is not None and any(points.find(tag) is not None for tag in tags)
 
 
 def _crystals(measurement) -> list[Monochromator]:
-    """Monochromators in the incident and the diffracted beam."""
+    """Return the monochromators in the incident and the diffracted beam."""
     found = []
     for element in measurement.findall("incidentBeamPath/monochromator") + measurement.findall(
         "diffractedBeamPath/monochromator"
@@ -176,7 +176,7 @@ def _crystals(measurement) -> list[Monochromator]:
 
 
 def _filters(measurement) -> list[str]:
-    """Names of Kβ filters."""
+    """Return the names of Kβ filters."""
     found = []
     for element in measurement.iter("filter"):
         material = element.find("material")
@@ -193,7 +193,7 @@ def _filters(measurement) -> list[str]:
 
 
 def _instrument(path: str | Path, measurement, *, automatic: bool) -> tuple[Instrument | None, tuple[str, ...]]:
-    """The diffractometer, and what is to be said of its optics."""
+    """Return the diffractometer, and notes on its optics."""
 
     def number(*tags: str) -> float | None:
         element = measurement

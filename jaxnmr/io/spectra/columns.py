@@ -19,7 +19,7 @@ _SIGMA = re.compile(r"sig|σ|esd|s\.?u\b|std|err|unc", re.IGNORECASE)
 _NOTE = re.compile(r"#\s*jaxnmr (larmor_hz|isotope):\s*(\S+)\s*$")
 _DMFIT_FREQUENCY = re.compile(r"##freq\s+(\S+)", re.IGNORECASE)
 _SEPARATOR = re.compile(r"\s*[,;]\s*|\s+")
-_APART = re.compile(r"\s*;\s*|\s+")  # what separates numbers with decimal commas
+_APART = re.compile(r"\s*;\s*|\s+")  # separator of numbers with decimal commas
 _ALL_COMMAS = re.compile(r"^[+-]?\d+,[+-]?\d+,\d+\s*$", re.MULTILINE | re.ASCII)
 _DECIMAL_POINT = re.compile(r"\d\.\d", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?", re.ASCII)
@@ -28,22 +28,22 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d+)?", re.ASCII)
 def read_spectrum_columns(
     path: str | Path, text: str, *, axis: str | None = None, larmor_hz: float | None = None, isotope: str = ""
 ) -> Spectrum:
-    """Read two or three columns (axis, real, imaginary), or more when a header names them.
+    """Read two or three columns (axis, real, imaginary), or more if a header names them.
 
-    Columns are separated by blanks, tabs, commas or semicolons; decimal commas are understood where blanks, tabs or
-    semicolons separate the columns. A header line says what they are, such as
-    ``ppm,real,imag,sigma`` or ``frequency_hz,real``; the unit of the axis must be there, or in ``axis``. Lines starting
-    with ``#``, ``!``, ``;`` or ``%`` are comments.
+    Columns are separated by blanks, tabs, commas or semicolons; decimal commas are understood if blanks, tabs or
+    semicolons separate the columns. A header line names the columns, such as
+    ``ppm,real,imag,sigma`` or ``frequency_hz,real``; the unit of the axis must be given there, or in ``axis``. Lines
+    starting with ``#``, ``!``, ``;`` or ``%`` are comments.
 
     Args:
-        path: named in errors.
+        path: for error messages.
         text: the file.
-        axis: ``"ppm"``, ``"hz"`` or ``"khz"``; replaces what the header says.
+        axis: ``"ppm"``, ``"hz"`` or ``"khz"``; overrides the header.
         larmor_hz: frequency of 0 ppm; files written by jaxnmr or DMFit contain it.
         isotope: such as ``"29Si"``.
 
     Raises:
-        ParseError: no numbers, text among them, a changing number of columns, data no spectrum can have.
+        ParseError: no numbers, text among them, a changing number of columns, or data that do not form a spectrum.
         ConventionError: unknown unit of the axis, or no Larmor frequency.
     """
     path = Path(path)
@@ -95,7 +95,7 @@ def read_spectrum_columns(
 
 
 def write_spectrum_columns(spectrum: Spectrum, path: str | Path) -> Path:
-    """Write columns frequency_hz, real, imag (if complex), sigma (if known); all numbers return exactly.
+    """Write columns frequency_hz, real, imag (if complex), sigma (if known); all numbers are reproduced exactly.
 
     Raises:
         DataError: the file cannot be written.
@@ -120,7 +120,7 @@ def write_spectrum_columns(spectrum: Spectrum, path: str | Path) -> Path:
 
 
 def _table(path: Path, text: str):
-    """Titles above the numbers, ``[(line, numbers)]``, and notes ``{key: (line, value)}`` from comments."""
+    """Return titles above the numbers, ``[(line, numbers)]``, and notes ``{key: (line, value)}`` from comments."""
     titles: list[str] = []
     rows: list[tuple[int, list[float]]] = []
     notes: dict[str, tuple[int, str]] = {}
@@ -148,8 +148,10 @@ def _table(path: Path, text: str):
 
 
 def _decimal_commas(lines: list[str]) -> bool:
-    """Whether the commas of a table are those of numbers: another separator stands between these, nowhere is a decimal
-    point, and no title names as many columns as the commas would make.
+    """Return whether the commas of a table are decimal commas.
+
+    That is so if numbers are separated otherwise, there is no decimal point, and no title names as many columns as the
+    commas would make.
     """
     found, titles = False, []
     for line in lines:

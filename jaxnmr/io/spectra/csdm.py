@@ -19,7 +19,7 @@ from ...errors import ConventionError, DataError, JaxnmrError, ParseError, Shape
 from ...nmr.records import Fid, Spectrum
 from ..files import read_bytes
 
-# unit -> (unit it is kept in, factor)
+# unit -> (stored unit, factor)
 _UNITS = {"": ("", 1.0), "ppm": ("ppm", 1.0), "%": ("", 0.01), "T": ("T", 1.0), "K": ("K", 1.0), "m": ("m", 1.0)}
 _UNITS |= {"deg": ("deg", 1.0), "°": ("deg", 1.0), "rad": ("deg", 180.0 / math.pi), "min": ("s", 60.0)}
 _PREFIXES = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
@@ -39,11 +39,11 @@ class CsdmDimension:
     Attributes:
         coordinates: ``(points,)`` in ``unit``, in the order of the values (increasing or not).
         unit: ``"Hz"``, ``"s"``, ``"ppm"``, ``"T"``, ``"K"``, ``"m"``, ``"deg"`` or ``""``.
-        origin_offset: added for absolute coordinates; of a frequency axis the reference frequency, so that
+        origin_offset: added for absolute coordinates; for a frequency axis the reference frequency, so that
             ``ppm = 1e6 * coordinates / origin_offset``.
-        label: a name for people.
-        reciprocal_offset: of a time axis, the frequency of the carrier in 1/unit.
-        reciprocal_origin: of a time axis, the reference frequency in 1/unit.
+        label: human-readable name.
+        reciprocal_offset: for a time axis, the frequency of the carrier in 1/unit.
+        reciprocal_origin: for a time axis, the reference frequency in 1/unit.
     """
 
     coordinates: np.ndarray
@@ -60,7 +60,7 @@ class CsdmData:
 
     Attributes:
         dimensions: the axes.
-        values: one array for each dependent variable, ``(components, points of dimension 0, points of dimension 1,
+        values: one array per dependent variable, ``(components, points of dimension 0, points of dimension 1,
             ...)``, in the numeric type of the file.
         names: name of each dependent variable.
         units: unit of each dependent variable, as written in the file.
@@ -79,11 +79,12 @@ class CsdmData:
 def read_csdm(path: str | Path) -> CsdmData:
     """Read a CSDM file of any number of dimensions and dependent variables.
 
-    Encodings none, base64 and raw (an external file beside it), all numeric types; linear and monotonic dimensions.
+    Supported are the encodings none, base64 and raw (an external file beside it), all numeric types, and linear and
+    monotonic dimensions.
 
     Raises:
-        ParseError: no JSON (with the line), missing keys, wrong lengths, unknown units, labelled dimensions, sparse
-            sampling, external files that are not local.
+        ParseError: not JSON (with the line), missing keys, wrong lengths, unknown units, labelled dimensions, sparse
+            sampling, or external files that are not local.
     """
     path = Path(path)
     try:
@@ -115,13 +116,13 @@ def read_csdm(path: str | Path) -> CsdmData:
 def write_csdm(data: CsdmData, path: str | Path) -> Path:
     """Write a CSDM file: ``.csdf`` with base64 values, ``.csdfe`` with the values in binary files beside it.
 
-    Evenly spaced dimensions are written as linear, others as monotonic; coordinates return to within rounding, values
-    exactly.
+    Evenly spaced dimensions are written as linear, others as monotonic; coordinates are reproduced to within rounding,
+    values exactly.
 
     Raises:
-        ConventionError: another extension, or coordinates that are neither even nor monotonic.
-        ShapeError: values that do not fit the dimensions.
-        DataError: a numeric type CSDM does not have, or a file that cannot be written.
+        ConventionError: another extension, or coordinates that are neither evenly spaced nor monotonic.
+        ShapeError: values that do not match the dimensions.
+        DataError: a numeric type that CSDM does not have, or a file that cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in (".csdf", ".csdfe"):
@@ -170,20 +171,20 @@ def write_csdm(data: CsdmData, path: str | Path) -> Path:
 def from_csdm(
     path: str | Path, data: CsdmData, *, variable: int = 0, component: int = 0, larmor_hz: float | None = None
 ) -> Spectrum | Fid:
-    """A one-dimensional CSDM data set as `Spectrum` (axis in Hz or ppm) or `Fid` (axis in time).
+    """Convert a one-dimensional CSDM data set to a `Spectrum` (axis in Hz or ppm) or `Fid` (axis in time).
 
     Args:
-        path: named in errors and in the record.
-        data: what the file holds.
-        variable: which dependent variable.
-        component: which of its components.
-        larmor_hz: frequency of 0 ppm; replaces the reference frequency of the file (``origin_offset``). One below 0
-            (frequencies with the sign of the precession) turns an axis in Hz round, since shifts are coordinates
+        path: for error messages and the record.
+        data: content of the file.
+        variable: index of the dependent variable.
+        component: index of its component.
+        larmor_hz: frequency of 0 ppm; replaces the reference frequency of the file (``origin_offset``). A negative one
+            (frequencies with the sign of the precession) reverses an axis in Hz, since shifts are coordinates
             divided by it.
 
     Raises:
-        ConventionError: no reference frequency, and none given; a variable or component that is not there.
-        ParseError: more than one dimension of more than one point, another kind of axis, data no record accepts.
+        ConventionError: no reference frequency in the file or as argument, or a missing variable or component.
+        ParseError: more than one dimension of more than one point, another kind of axis, or data invalid for a record.
     """
     path = Path(path)
     long = [k for k, d in enumerate(data.dimensions) if len(d.coordinates) > 1]
@@ -239,7 +240,7 @@ def from_csdm(
 
 
 def to_csdm(record: Spectrum | Fid) -> CsdmData:
-    """A spectrum (axis in Hz) or decay (axis in s) as CSDM data; the isotope becomes a tag, sigma a second variable."""
+    """Convert a spectrum (axis in Hz) or decay (axis in s) to CSDM; the isotope becomes a tag, sigma a second variable."""
     tags = (record.isotope,) if record.isotope else ()
     if isinstance(record, Fid):
         times = (np.arange(len(record.values)) - record.group_delay) * record.dwell_s
@@ -317,7 +318,7 @@ def _read_variable(path: Path, where: str, item: Any, shape: tuple[int, ...]) ->
 
 
 def _decode(path: Path, where: str, part: Any, encoding: str, dtype: np.dtype) -> np.ndarray:
-    """One component of an internal variable."""
+    """Decode one component of an internal variable."""
     if encoding == "base64" and isinstance(part, str):
         try:
             content = base64.b64decode(part, validate=True)
@@ -341,7 +342,7 @@ def _decode(path: Path, where: str, part: Any, encoding: str, dtype: np.dtype) -
 
 
 def _components(path: Path, where: str, quantity: str) -> int:
-    """How many components ``scalar``, ``vector_n``, ``pixel_n``, ``matrix_n_m``, ``symmetric_matrix_n`` has."""
+    """Return the number of components of ``scalar``, ``vector_n``, ``pixel_n``, ``matrix_n_m``, ``symmetric_matrix_n``."""
     found = re.fullmatch(r"([a-z_]+?)_?(\d+)?(?:_(\d+))?", quantity, re.ASCII)
     word, *numbers = found.groups() if found else ("",)
     sizes = [int(n) for n in numbers if n]
@@ -355,14 +356,14 @@ def _components(path: Path, where: str, quantity: str) -> int:
 
 
 def _local(path: Path, where: str, url: str) -> Path:
-    """The external file, beside the .csdfe file; nothing is fetched from elsewhere."""
+    """Return the external file beside the .csdfe file; nothing is downloaded."""
     if "://" in url and not url.startswith("file:///"):
         raise ParseError(path, None, f"{where}: values at {url}; only local files are read: fetch it first")
     return path.parent / url.removeprefix("file://").removeprefix("file:")
 
 
 def _quantity(path: Path, where: str, text: Any) -> tuple[float, str]:
-    """Number and unit of ``"2.5 kHz"``, the unit one of those kept."""
+    """Parse number and unit of ``"2.5 kHz"``, converted to a stored unit."""
     found = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
     if not found or found[2] not in _UNITS or not math.isfinite(float(found[1])):
         known = ", ".join(unit for unit in _UNITS if unit)
@@ -398,7 +399,7 @@ def _dimension_json(k: int, axis: CsdmDimension) -> dict[str, Any]:
 
 
 def _get(path: Path, source: Any, key: str, kind: type, where: str, *default: Any) -> Any:
-    """``source[key]`` of the right type, or the default."""
+    """Return ``source[key]`` after checking its type, or the default."""
     if not isinstance(source, dict):
         raise ParseError(path, None, f"{where} is {type(source).__name__}; expected an object with {key!r}")
     if key not in source and default:

@@ -1,4 +1,4 @@
-"""DMFit fits (.fxml): the lines of a fitted spectrum, with the errors DMFit printed."""
+"""DMFit fits (.fxml): the lines of a fitted spectrum, with the errors printed by DMFit."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from ...errors import ParseError
 from ..files import read_bytes
 
-# DMFit's name, our name, kind of quantity
+# DMFit's name, jaxnmr's name, kind of quantity
 _QUANTITIES = {
     "amp": ("amplitude", "number"),
     "pos": ("position_ppm", "shift"),
@@ -34,18 +34,18 @@ class DmfitLine:
 
     Attributes:
         model: DMFit's name of the line shape, such as ``"CSA mas"``, ``"int2QUAD"``, ``"Gaus/Lor"``.
-        values: quantities by name; what the file does not give is absent:
+        values: quantities by name; those missing in the file are absent:
             ``amplitude`` (height of the line, in a unit of DMFit's choice), ``position_ppm`` (isotropic shift, for
             quadrupolar models without the quadrupolar shift), ``width_ppm`` (full width at half maximum of the
             broadening; ``wid`` or ``lb``), ``gauss_fraction`` (``gl``: 1 Gaussian, 0 Lorentzian, a sum between),
             ``width_hz`` (``em_au``: the broadening in Hz), ``zeta_ppm`` and ``eta`` (``dCS``, ``etaCS``), ``cq_hz``,
-            ``eta_q``, and ``phi_deg``, ``chi_deg``, ``psi_deg`` (``Phi``, ``Chi``, ``Psi``: orientation of the
-            quadrupole and shift tensors to each other, as printed).
-        errors: errors of the same quantities as DMFit printed them, where it did. That of CQ is in Hz; those of
-            positions, widths and ``dCS`` are in a unit the file does not state (ppm in quadrupolar models; in others
+            ``eta_q``, and ``phi_deg``, ``chi_deg``, ``psi_deg`` (``Phi``, ``Chi``, ``Psi``: relative orientation of the
+            quadrupole and shift tensors, as printed).
+        errors: errors of the same quantities as printed by DMFit, if any. That of CQ is in Hz; those of
+            positions, widths and ``dCS`` are in a unit not stated in the file (ppm in quadrupolar models; in others
             the numbers only make sense in Hz).
         fitted: names of the quantities marked as free.
-        transitions: ``tr`` of quadrupolar models, as printed; ``None`` where absent.
+        transitions: ``tr`` of quadrupolar models, as printed; ``None`` if absent.
     """
 
     model: str
@@ -68,7 +68,7 @@ class DmfitFit:
         larmor_hz: reference frequency (0 ppm).
         mas_hz: spinning rate of the fit; 0 is static.
         lines: the lines.
-        data_file: the spectrum that was fitted, as named in the file; it need not be the ``1r`` beside it.
+        data_file: the fitted spectrum, as named in the file; it need not be the ``1r`` beside it.
     """
 
     isotope: str
@@ -85,15 +85,16 @@ def read_dmfit(path: str | Path) -> DmfitFit:
     (2002), Magn. Reson. Chem. 40, 70.
 
     Raises:
-        ParseError: no XML (with the line), no DMFit fit, two dimensions, a value that is no number, an unknown unit.
+        ParseError: not XML (with the line), not a DMFit fit, two dimensions, a value that is not a number, or an
+            unknown unit.
     """
     path = Path(path)
     try:
-        # DMFit copies file names and titles without escaping the ampersands in them
+        # DMFit copies file names and titles without escaping ampersands
         root = ElementTree.fromstring(_AMPERSAND.sub(b"&amp;", read_bytes(path)))
     except ElementTree.ParseError as error:
         raise ParseError(path, error.position[0], f"no valid XML: {error}") from None
-    except (LookupError, ValueError) as error:  # an encoding Python does not know
+    except (LookupError, ValueError) as error:  # an encoding unknown to Python
         raise ParseError(path, 1, f"no valid XML: {error}") from None
     dimensions = root.findall("FitParameters/Dimension")
     if root.tag != "NMRFit" or not dimensions:

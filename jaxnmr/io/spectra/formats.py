@@ -1,4 +1,4 @@
-"""`read_spectrum`, `read_fid` and `write_spectrum`: NMR data of any supported format."""
+"""`read_spectrum`, `read_fid` and `write_spectrum`: NMR data in any supported format."""
 
 from pathlib import Path
 
@@ -36,21 +36,22 @@ def read_spectrum(
 
     The format is recognised by content: a Bruker TopSpin folder (an experiment, its ``pdata/N``, or ``1r`` in it),
     a Varian/Agilent folder (``fid`` and ``procpar``), CSDM (.csdf, .csdfe), SIMPSON (.spe, .fid), NMRPipe, JCAMP-DX
-    (spectra), columns of text (ppm or Hz, real, imaginary; decimal commas too). A decay is Fourier transformed, free of the delay of a digital filter, and otherwise unprocessed: see `read_fid` and
-    `jaxnmr.nmr.processing.process` to do more.
+    (spectra), columns of text (ppm or Hz, real, imaginary; also with decimal commas). A decay is Fourier transformed,
+    corrected for the delay of a digital filter, and otherwise unprocessed: see `read_fid` and
+    `jaxnmr.nmr.processing.process` for further processing.
 
     Args:
         path: file, or TopSpin or Varian folder.
-        format: one of ``SPECTRUM_FORMATS``, when it must not be guessed.
-        larmor_hz: frequency of 0 ppm in Hz (not MHz); for formats that do not hold it, or to replace it. TopSpin data
-            have their own.
-        isotope: such as ``"29Si"``, for files that do not say it; one that contradicts the file is refused.
+        format: one of ``SPECTRUM_FORMATS``, to override the recognition.
+        larmor_hz: frequency of 0 ppm in Hz (not MHz); for formats that do not contain it, or to replace it. TopSpin
+            data have their own.
+        isotope: such as ``"29Si"``, for files that do not state it; one that contradicts the file is refused.
         axis: ``"ppm"``, ``"hz"`` or ``"khz"``: the first column of text files without a header.
-        procno: which ``pdata/N`` of a TopSpin experiment.
-        variable: which dependent variable of a CSDM file.
+        procno: number N of ``pdata/N`` in a TopSpin experiment.
+        variable: index of the dependent variable of a CSDM file.
 
     Returns:
-        The spectrum, on an axis of increasing shift; complex when the file has both parts.
+        The spectrum, on an axis of increasing shift; complex if the file has both parts.
 
     Raises:
         ParseError: the file cannot be read (which file, which line, how to fix it).
@@ -74,12 +75,12 @@ def read_fid(
     procno: int | None = None,
     variable: int = 0,
 ) -> Fid:
-    """Read a free induction decay: TopSpin or Varian ``fid``, SIMPSON .fid, NMRPipe, or CSDM with an axis of time.
+    """Read a free induction decay: TopSpin or Varian ``fid``, SIMPSON .fid, NMRPipe, or CSDM with a time axis.
 
     Arguments and errors are those of `read_spectrum`.
 
     Raises:
-        ParseError: the file cannot be read, or holds a spectrum.
+        ParseError: the file cannot be read, or contains a spectrum.
     """
     nucleus = isotope_data(isotope).symbol if isotope else ""
     found = _read(path, format, larmor_hz, nucleus, None, procno, variable, decay=True)
@@ -89,19 +90,19 @@ def read_fid(
 
 
 def write_spectrum(spectrum: Spectrum | Fid, path: str | Path, *, format: str | None = None) -> Path:
-    """Write a spectrum, or a decay.
+    """Write a spectrum or a decay.
 
     Args:
-        spectrum: what to write.
-        path: ends in ``.csdf``, ``.csdfe`` (CSDM; keeps everything), ``.spe``, ``.fid`` (SIMPSON; without Larmor
+        spectrum: the record to write.
+        path: ends in ``.csdf``, ``.csdfe`` (CSDM; preserves everything), ``.spe``, ``.fid`` (SIMPSON; without Larmor
             frequency and uncertainties) or ``.csv``, ``.txt``, ``.dat`` (columns; spectra only).
-        format: ``"csdm"``, ``"simpson"`` or ``"columns"``, when the extension must not decide.
+        format: ``"csdm"``, ``"simpson"`` or ``"columns"``, to override the extension.
 
     Returns:
-        The path. The Larmor frequency must be given again to read SIMPSON files.
+        The path. SIMPSON files need the Larmor frequency again when they are read.
 
     Raises:
-        ConventionError: another extension or format, or a record it cannot hold.
+        ConventionError: another extension or format, or a record that it cannot store.
         DataError: the file cannot be written.
     """
     require_path(path, "write_spectrum(spectrum, path)")
@@ -158,7 +159,7 @@ def _read(path, format, larmor_hz, isotope, axis, procno, variable, *, decay: bo
 
 
 def _named(path: Path, found: Spectrum | Fid, isotope: str) -> Spectrum | Fid:
-    """With the isotope that was given, unless it contradicts the file."""
+    """Set the given isotope, unless it contradicts the file."""
     if contradict(isotope, found.isotope):
         raise ConventionError(
             f"{path.name} says that it shows {found.isotope}, isotope is {isotope!r}: correct it, or leave it out"
@@ -167,5 +168,5 @@ def _named(path: Path, found: Spectrum | Fid, isotope: str) -> Spectrum | Fid:
 
 
 def _processed(folder: Path) -> bool:
-    """Whether a TopSpin folder holds processed data, or is of processed data itself."""
+    """Return whether a TopSpin folder contains processed data, or is itself a folder of processed data."""
     return any((folder / name).exists() for name in ("1r", "procs", "2rr")) or any(folder.glob("pdata/*/1r"))

@@ -1,6 +1,6 @@
 """JCAMP-DX spectra (.dx, .jdx): text, packed or not, with its axis in Hz or ppm.
 
-Sources: Davies & Lampen (1993), Appl. Spectrosc. 47, 1093 (version 5.00, for NMR); the numbers are unpacked by nmrglue.
+Source: Davies & Lampen (1993), Appl. Spectrosc. 47, 1093 (version 5.00, for NMR); nmrglue unpacks the numbers.
 """
 
 import re
@@ -22,14 +22,14 @@ _NUCLEUS = re.compile(r"\^?(\d+)\s*([A-Z][a-z]?)")
 
 
 def looks_like_jcamp(text: str) -> bool:
-    """Whether a text starts as JCAMP-DX files do."""
+    """Return whether a text starts like a JCAMP-DX file."""
     return _START.match(text) is not None and re.search(r"##\s*JCAMP-?DX\s*=", text, re.IGNORECASE) is not None
 
 
 def read_jcamp(path: str | Path, text: str, *, axis: str | None = None, larmor_hz: float | None = None) -> Spectrum:
     """Read the one spectrum of a JCAMP-DX file: XYDATA or pairs (real), or NTUPLES with a real and an imaginary page.
 
-    An axis in Hz is put where ``$OFFSET`` (Bruker) or ``.SHIFT REFERENCE`` say, else taken as it is.
+    An axis in Hz is referenced by ``$OFFSET`` (Bruker) or ``.SHIFT REFERENCE``, else used unchanged.
 
     Args:
         path: the file.
@@ -38,12 +38,12 @@ def read_jcamp(path: str | Path, text: str, *, axis: str | None = None, larmor_h
         larmor_hz: frequency of 0 ppm; replaces ``$SF`` or ``.OBSERVE FREQUENCY``.
 
     Raises:
-        ParseError: a decay, no or several spectra, numbers that are missing or fail their checks.
+        ParseError: a decay, no spectrum or several, or numbers that are missing or fail their checks.
         ConventionError: an axis in neither Hz nor ppm, or no Larmor frequency.
     """
     path = Path(path)
     plain = re.sub(r"\$\$.*", "", text)
-    if found := _PAIRS.search(plain):  # which nmrglue takes for packed numbers
+    if found := _PAIRS.search(plain):  # nmrglue would read these as packed numbers
         labels = {"".join(key.split()).upper(): [value.strip()] for key, value in _LABEL.findall(plain)}
         x, y = _pairs(path, found[1])
         labels |= {"FIRSTX": [repr(float(x[0]))], "LASTX": [repr(float(x[-1]))]}
@@ -91,7 +91,7 @@ def read_jcamp(path: str | Path, text: str, *, axis: str | None = None, larmor_h
     frequency_hz = scales[unit] * (x if found else np.linspace(first, last, len(real)))
     if unit != "PPM":
         frequency_hz = frequency_hz + _shift(frequency_hz, entry(".SHIFTREFERENCE"), number("$OFFSET"), observed)
-    values = real if imaginary is None else real - 1j * np.asarray(imaginary)  # as Bruker's 1r and 1i
+    values = real if imaginary is None else real - 1j * np.asarray(imaginary)  # like Bruker's 1r and 1i
     nucleus = _NUCLEUS.fullmatch(entry(".OBSERVENUCLEUS").strip("<>"))
     try:
         return Spectrum.create(
@@ -106,7 +106,7 @@ def read_jcamp(path: str | Path, text: str, *, axis: str | None = None, larmor_h
 
 
 def _unpacked(path: Path) -> tuple[dict, Any]:
-    """Labels and data that nmrglue finds: an array, or a list of the real and the imaginary one."""
+    """Return labels and data found by nmrglue: an array, or a list of the real and the imaginary one."""
     from nmrglue.fileio import jcampdx  # takes seconds to import
 
     with warnings.catch_warnings(record=True) as caught:
@@ -126,7 +126,7 @@ def _unpacked(path: Path) -> tuple[dict, Any]:
 
 
 def _pairs(path: Path, table: str) -> tuple[np.ndarray, np.ndarray]:
-    """Both columns of a table ``(XY..XY)``; XFACTOR and YFACTOR belong to packed numbers."""
+    """Return both columns of a table ``(XY..XY)``; XFACTOR and YFACTOR only apply to packed numbers."""
     words = [word for word in re.split(r"[\s,;]+", table) if word]
     try:
         numbers = np.array(words, dtype=float)
@@ -138,7 +138,7 @@ def _pairs(path: Path, table: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shift(axis: np.ndarray, reference: str, offset_ppm: float | None, larmor_hz: float) -> float:
-    """What must be added to an axis in Hz so that 0 is the reference."""
+    """Return the offset of an axis in Hz that puts the reference at 0."""
     if offset_ppm is not None:  # of the left edge
         return float(1e-6 * offset_ppm * larmor_hz - axis.max())
     words = [word.strip() for word in reference.strip("()").split(",")]

@@ -1,4 +1,4 @@
-"""Write sites and the experiment as mrsimulator reads them (`.mrsim`, JSON with units)."""
+"""Writing of sites and the experiment for mrsimulator (`.mrsim`, JSON with units)."""
 
 import json
 from collections.abc import Sequence
@@ -17,20 +17,21 @@ def write_mrsimulator(
     simulation: SpectrumStatic | SpectrumMAS | None = None,
     axis: Spectrum | None = None,
 ) -> None:
-    """Write spin systems, and with a simulation and an axis also the method that simulates them.
+    """Write spin systems and, given a simulation and an axis, also the method that simulates them.
 
-    Both programs mean the same by zeta (of the shielding), eta, C_Q and the Euler angles. Every site is a spin system of
-    its own; its couplings become second sites. Line widths are not written: mrsimulator broadens afterwards.
+    Both programs use the same definitions of zeta (of the shielding), eta, C_Q and the Euler angles. Every site is a
+    separate spin system; its couplings become second sites. Line widths are not written: mrsimulator broadens
+    afterwards.
 
     Args:
-        sites: what to write.
+        sites: the sites to write.
         path: the file, usually ``.mrsim``.
         simulation: the experiment; static ones have rotor frequency 0, infinitely fast ones 1e12 Hz.
         axis: a spectrum whose points are simulated.
 
     Raises:
-        ConventionError: a distribution of tensors, which mrsimulator describes by many spin systems; transitions of a site
-            of its own; a simulation without an axis; transitions that are neither the central one nor all.
+        ConventionError: a distribution of tensors, which mrsimulator describes by many spin systems; site-specific
+            transitions; a simulation without an axis; transitions that are neither the central one nor all.
     """
     content: dict[str, Any] = {"spin_systems": [_system(site) for site in resolved(sites)]}
     if simulation is not None:

@@ -1,4 +1,4 @@
-"""Sites of a spectrum from a list of peaks, from the lines of a DMFit fit, and from computed tensors."""
+"""Sites of a spectrum from a peak list, from the lines of a DMFit fit, and from computed tensors."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ...nmr.isotopes import contradict
 from ..structures.magres import Magres
 from .dmfit import DmfitFit, DmfitLine
 
-# magres files hold so many digits of a field gradient, and ASE and programs leave such a trace
+# tolerances for the trace of a field gradient, from the digits in magres files and rounding in ASE and other programs
 _TRACE, _TRACE_AU = 1e-2, 1e-3
 # quadrupolar couplings of equivalent atoms differ by less than this fraction of the largest
 _ALIKE, _ALIKE_HZ = 5e-3, 1e3
 
-# line shapes of DMFit that one tensor of each kind describes, by the start of their names
+# DMFit line shapes described by one tensor of each kind, by the start of their names
 _MODELS = ("gaus/lor", "csa", "int2quad", "quad", "q mas")
 
 
@@ -31,20 +31,20 @@ def sites_from_peaks(
     lorentzian_hz: float = 0.0,
     labels: Sequence[str] = (),
 ) -> list[Site]:
-    """One isotropic site per peak, to start a fit from.
+    """Create one isotropic site per peak, as the start of a fit.
 
-    Asymmetries are 0.1, so that they can be refined once a site has got an anisotropy.
+    Asymmetries are 0.1, so that they can be refined once a site has an anisotropy.
 
     Args:
         nucleus: isotope such as ``"19F"``.
         shifts_ppm: positions of the peaks.
         intensities: relative areas; equal by default.
-        gaussian_hz, lorentzian_hz: widths of all.
+        gaussian_hz, lorentzian_hz: common widths.
         labels: one per peak; ``F1``, ``F2`` ... by default.
 
     Raises:
-        ShapeError: lists of different lengths, or none.
-        ConventionError: an unknown isotope, values that are not finite, negative intensities or widths.
+        ShapeError: lists of different lengths, or empty ones.
+        ConventionError: an unknown isotope, values that are not finite, or negative intensities or widths.
     """
     shifts = np.asarray(shifts_ppm, dtype=float)
     areas = np.ones(len(shifts)) if intensities is None else np.asarray(intensities, dtype=float)
@@ -66,17 +66,17 @@ def sites_from_peaks(
 
 
 def sites_from_dmfit(fit: DmfitFit, nucleus: str = "", *, larmor_hz: float | None = None) -> list[Site]:
-    """The lines of a DMFit fit as sites, to start from or to simulate.
+    """Convert the lines of a DMFit fit to sites, as a start or for simulation.
 
     DMFit's ``dCS`` is the reduced anisotropy of the shift, a site's ``zeta_ppm`` that of the shielding: the sign is
-    turned; the asymmetry is the same. A sum of Gaussian and Lorentzian becomes the convolution of the same width and
-    mixture (Thompson, Cox & Hastings, J. Appl. Cryst. 20, 79 (1987), eq. 10). DMFit's amplitudes are heights: where
-    all lines are Gaussian or Lorentzian the amplitudes are their areas, else 1. Orientations of shift to quadrupole are
-    not taken over, which is said.
+    reversed; the asymmetry is the same. A sum of Gaussian and Lorentzian becomes the convolution of the same width and
+    mixture (Thompson, Cox & Hastings, J. Appl. Cryst. 20, 79 (1987), eq. 10). DMFit's amplitudes are heights: if
+    all lines are Gaussian or Lorentzian the amplitudes are their areas, else 1. Relative orientations of shift and
+    quadrupole tensors are not converted, with a warning.
 
     Args:
         fit: from `read_dmfit`.
-        nucleus: the observed isotope, where the fit does not say it.
+        nucleus: the observed isotope, if the fit does not state it.
         larmor_hz: frequency of 0 ppm of the spectrum, for widths; that of the fit by default.
 
     Raises:
@@ -139,21 +139,22 @@ def sites_from_magres(
     q_barn: float | None = None,
     merge_ppm: float = 0.2,
 ) -> Sites:
-    """Sites with the computed tensors of a structure, Cartesian, in the structure's own frame.
+    """Create sites with the computed tensors of a structure, Cartesian, in the structure's own frame.
 
-    The shielding keeps its symmetric part, scaled by the reference's slope as the shifts are. `SpectrumTerm` turns the
-    tensors into Haeberlen's parameters and relative Euler angles. Of a structure with field gradients only, all shifts are
-    ``reference_ppm``, with a warning.
+    The symmetric part of the shielding is kept and scaled by the reference's slope like the shifts. `SpectrumTerm`
+    converts the tensors to Haeberlen parameters and relative Euler angles. For a structure with field gradients only,
+    all shifts are ``reference_ppm``, with a warning.
 
     Args:
         structure: from `read_magres` or `magres_from_ase`.
         nucleus: isotope such as ``"27Al"``.
-        reference: from shieldings to shifts.
-        gaussian_hz, lorentzian_hz: widths of all.
-        quadrupolar: take the field gradients of a nucleus with a quadrupole moment.
+        reference: conversion from shieldings to shifts.
+        gaussian_hz, lorentzian_hz: common widths.
+        quadrupolar: whether to use the field gradients of a nucleus with a quadrupole moment.
         q_barn: quadrupole moment to use; an effective one (`jaxnmr.nmr.EffectiveQuadrupole`) corrects the calculation.
         merge_ppm: sites whose principal values agree within this (couplings within half a per cent), such as those
-            equivalent by symmetry, become one with their number as amplitude and the label of the first; 0 for none.
+            equivalent by symmetry, become one with their number as amplitude and the label of the first; 0 for no
+            merging.
 
     Raises:
         ConventionError: no such element.
@@ -211,8 +212,9 @@ def _coupling(part: Magres, nucleus: str, name: str, q_barn: float | None) -> np
 
 
 def _alike(shift: np.ndarray, shielding: np.ndarray, coupling: np.ndarray, tolerance_ppm: float) -> list[list[int]]:
-    """Sites that a powder spectrum cannot tell apart: the same principal values and relative orientation of both tensors,
-    mirror images included.
+    """Group sites that a powder spectrum cannot distinguish.
+
+    They have the same principal values and relative orientation of both tensors, mirror images included.
     """
     size = lambda tensors: np.maximum(np.linalg.norm(tensors, axis=(1, 2)), 1e-300)[:, None, None]
     s, q = shielding / size(shielding), coupling / size(coupling)

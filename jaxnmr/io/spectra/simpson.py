@@ -1,9 +1,9 @@
 """SIMPSON text files (.spe, .fid): a header of KEY=value lines, then real and imaginary parts.
 
 A spectrum runs from ``REF - SW/2`` in steps of ``SW/NP``, towards higher frequency and larger shift; REF is the offset
-of its centre (point NP/2) from 0 ppm in Hz, 0 when absent. A decay has points 1/SW apart, its carrier at REF. DMFit
+of its centre (point NP/2) from 0 ppm in Hz, 0 if absent. A decay has points 1/SW apart and its carrier at REF. DMFit
 writes the same layout with the position of the first point (``X0``, Hz), decreasing frequency and the reference
-frequency (``Sf``, MHz); both are read.
+frequency (``Sf``, MHz); both are supported.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from ..files import split_lines
 
 
 def looks_like_simpson(text: str) -> bool:
-    """Whether a text starts as SIMPSON files do."""
+    """Return whether a text starts like a SIMPSON file."""
     return text.lstrip().startswith("SIMP")
 
 
@@ -24,13 +24,13 @@ def read_simpson(path: str | Path, text: str, *, larmor_hz: float | None = None,
     """Read one spectrum or decay.
 
     Args:
-        path: named in errors.
+        path: for error messages.
         text: the file.
         larmor_hz: frequency of 0 ppm, which SIMPSON does not write.
         isotope: such as ``"29Si"``, which SIMPSON does not write.
 
     Raises:
-        ParseError: broken header, missing points, several spectra, two dimensions, SIMPSON's binary layout.
+        ParseError: broken header, missing points, several spectra, two dimensions, or SIMPSON's binary layout.
         ConventionError: no ``larmor_hz``.
     """
     path, lines = Path(path), split_lines(text)
@@ -94,9 +94,9 @@ def read_simpson(path: str | Path, text: str, *, larmor_hz: float | None = None,
 
 
 def write_simpson(record: Spectrum | Fid, path: str | Path) -> Path:
-    """Write a spectrum or a decay as SIMPSON text; numbers return exactly, the axis to within rounding.
+    """Write a spectrum or a decay as SIMPSON text; values are reproduced exactly, the axis to within rounding.
 
-    The Larmor frequency, the isotope and uncertainties are not kept: the format has no place for them.
+    The Larmor frequency, the isotope and uncertainties are lost, as the format cannot store them.
 
     Raises:
         ConventionError: a decay with a group delay (remove it first).
@@ -120,7 +120,7 @@ def write_simpson(record: Spectrum | Fid, path: str | Path) -> Path:
 
 
 def _values(path: Path, lines: list[str], begin: int, points: int) -> np.ndarray:
-    """Complex values between DATA (line ``begin``) and END; any number of pairs per line."""
+    """Return the complex values between DATA (line ``begin``) and END; any number of pairs per line."""
     numbers: list[float] = []
     for number, line in enumerate(lines[begin:], begin + 1):
         if line.strip() == "END":

@@ -1,7 +1,7 @@
 """Bruker TopSpin folders: raw decays (``fid``, ``acqus``), processed spectra (``1r``, ``1i``, ``procs``).
 
-Signs, found by comparing fid and 1r/1i of measured data: ``exp(+2 pi i f t)`` in the file ``fid`` is a line at
-``SFO1 + f``; point k of ``1r`` lies at ``OFFSET - k SW_p/SI`` and the complex spectrum of jaxnmr is ``1r - i 1i``.
+Signs, determined by comparing fid and 1r/1i of measured data: ``exp(+2 pi i f t)`` in the file ``fid`` is a line at
+``SFO1 + f``; point k of ``1r`` lies at ``OFFSET - k SW_p/SI``, and jaxnmr's complex spectrum is ``1r - i 1i``.
 """
 
 import re
@@ -22,22 +22,22 @@ _NUCLEUS = re.compile(r"\d+[A-Z][a-z]?")
 
 @dataclass(frozen=True)
 class Acquisition:
-    """How a TopSpin experiment was recorded.
+    """Acquisition parameters of a TopSpin experiment.
 
     Attributes:
         isotope: observed nucleus, such as ``"19F"``.
-        larmor_hz: frequency of 0 ppm: SF of ``procs``, or BF1 where there is none.
+        larmor_hz: frequency of 0 ppm: SF of ``procs``, or BF1 if there is none.
         carrier_hz: offset of the carrier (SFO1) from 0 ppm in Hz.
         width_hz: spectral width (SW_h).
         points: complex points recorded (TD/2).
         group_delay: points by which the digital filter delays the signal.
         scans: NS.
-        mas_hz: MASR, the spinning rate that was set; it may be stale, or left over from another experiment.
+        mas_hz: MASR, the nominal spinning rate; it may be outdated, or left over from another experiment.
         pulses_s: P0, P1, ... in seconds.
         delays_s: D0, D1, ... in seconds.
-        temperature_k: TE in kelvin, ``None`` when not measured.
+        temperature_k: TE in kelvin, ``None`` if not measured.
         pulse_program: its name.
-        parameters: all of ``acqus``, by the names Bruker gives them.
+        parameters: all of ``acqus``, by Bruker's names.
     """
 
     isotope: str
@@ -56,7 +56,7 @@ class Acquisition:
 
 
 def is_topspin(path: str | Path) -> bool:
-    """Whether a path is an experiment folder, a folder of processed data, or one of the files in them."""
+    """Return whether a path is an experiment folder, a folder of processed data, or one of the files in them."""
     path = Path(path)
     folder = path if path.is_dir() else path.parent
     inside = path.is_dir() or path.name in ("fid", "1r", "1i", "acqus", "procs", "ser", "2rr")
@@ -68,10 +68,10 @@ def read_topspin(path: str | Path, *, procno: int | None = None) -> Spectrum:
 
     Args:
         path: experiment folder, ``pdata/N`` folder, or the file ``1r``.
-        procno: which ``pdata/N`` of an experiment; ``None`` takes 1, or the only one there is.
+        procno: number N of ``pdata/N`` in an experiment; ``None`` takes 1, or the only one.
 
     Returns:
-        The spectrum, complex when there is a ``1i``; ``larmor_hz`` is SF. Intensities include 2^NC_proc.
+        The spectrum, complex if there is a ``1i``; ``larmor_hz`` is SF. Intensities include 2^NC_proc.
 
     Raises:
         ParseError: a missing, truncated or inconsistent file, with its name.
@@ -106,7 +106,7 @@ def read_topspin(path: str | Path, *, procno: int | None = None) -> Spectrum:
 def read_topspin_fid(path: str | Path, *, procno: int | None = None) -> Fid:
     """Read the decay ``fid`` of a TopSpin experiment.
 
-    0 ppm is the SF of ``procs`` (of ``procno``, as in :func:`read_topspin`), or BF1 when the experiment has no
+    0 ppm is the SF of ``procs`` (of ``procno``, as in :func:`read_topspin`), or BF1 if the experiment has no
     processed data. The group delay is GRPDLY, or for old data that of the tables for DSPFVS and DECIM.
 
     Raises:
@@ -137,10 +137,10 @@ def read_topspin_fid(path: str | Path, *, procno: int | None = None) -> Fid:
 
 
 def read_topspin_acquisition(path: str | Path, *, procno: int | None = None) -> Acquisition:
-    """What ``acqus`` says about the experiment, in SI units.
+    """Read the description of the experiment in ``acqus``, in SI units.
 
     Raises:
-        ParseError: a missing or truncated ``acqus``, or a parameter that is missing or no number.
+        ParseError: a missing or truncated ``acqus``, or a parameter that is missing or not a number.
     """
     folder = _experiment_folder(Path(path))
     acqus = _Parameters(folder / "acqus")
@@ -163,23 +163,23 @@ def read_topspin_acquisition(path: str | Path, *, procno: int | None = None) -> 
         mas_hz=acqus.number("MASR", 0.0),
         pulses_s=tuple(1e-6 * p for p in acqus.numbers("P")),
         delays_s=acqus.numbers("D"),
-        temperature_k=acqus.number("TE", 0.0) or None,  # 0 when the spectrometer did not measure it
+        temperature_k=acqus.number("TE", 0.0) or None,  # 0 if the spectrometer did not measure it
         pulse_program=acqus.text("PULPROG"),
         parameters=acqus.values,
     )
 
 
 def read_topspin_processing(path: str | Path, *, procno: int | None = None) -> dict[str, Any]:
-    """How TopSpin made ``1r``, as keyword arguments of :func:`jaxnmr.nmr.processing.process`.
+    """Read how TopSpin made ``1r``, as keyword arguments of :func:`jaxnmr.nmr.processing.process`.
 
     ``process(read_topspin_fid(path), **read_topspin_processing(path))`` is ``1r - i 1i`` up to a factor and the one
-    point at the edge of the axis, where no baseline correction, linear prediction or the like followed. Taken over:
-    left shift (NSP), TDeff, window (WDW, LB, GB), SI, FCOR, PHC0, PHC1, and the digital filter (PKNL). TopSpin counts
-    phases from the left edge, and with PKNL adds a phase of GRPDLY turns over the width.
+    point at the edge of the axis, provided that no baseline correction, linear prediction or the like followed.
+    Converted are left shift (NSP), TDeff, window (WDW, LB, GB), SI, FCOR, PHC0, PHC1, and the digital filter (PKNL).
+    TopSpin measures phases from the left edge, and with PKNL adds a phase of GRPDLY turns over the width.
 
     Raises:
         ParseError: missing or truncated files.
-        ConventionError: processing that ``process`` does not have (another window, magnitude spectra, reversal,
+        ConventionError: processing not supported by ``process`` (another window, magnitude spectra, reversal,
             linear prediction).
     """
     folder = _processed_folder(Path(path), procno)
@@ -193,7 +193,7 @@ def read_topspin_processing(path: str | Path, *, procno: int | None = None) -> d
     kept = 0.0 if start else fid.group_delay
     removed = fid.group_delay if procs.text("PKNL") == "yes" else 0.0
     phased = procs.integer("PH_mod", 1) == 1
-    # the phase counts from the edge at +SW/2, ours for the group delay from the carrier: half a width apart
+    # TopSpin's phase counts from the edge at +SW/2, jaxnmr's for the group delay from the carrier: half a width apart
     zero = (-procs.number("PHC0", 0.0) if phased else 0.0) - 180.0 * kept
     first = (procs.number("PHC1", 0.0) if phased else 0.0) + 360.0 * (removed - kept)
     edge_hz = fid.carrier_hz + 0.5 * fid.width_hz
@@ -210,7 +210,7 @@ def read_topspin_processing(path: str | Path, *, procno: int | None = None) -> d
 
 
 def _window(procs: "_Parameters", fid: Acquisition) -> dict[str, float]:
-    """Arguments of ``apodize`` for WDW 0 (none), 1 (EM), 2 (GM), and 3, 4 (SINE, QSINE) with SSB 2."""
+    """Return arguments of ``apodize`` for WDW 0 (none), 1 (EM), 2 (GM), and 3, 4 (SINE, QSINE) with SSB 2."""
     kind, width = procs.integer("WDW", 0), procs.number("LB", 0.0)
     if kind == 0:
         return {}
@@ -226,9 +226,9 @@ def _window(procs: "_Parameters", fid: Acquisition) -> dict[str, float]:
 
 
 class _Parameters:
-    """A JCAMP parameter file (acqus, procs) by Bruker's names.
+    """A JCAMP parameter file (acqus, procs) with access by Bruker's names.
 
-    nmrglue has a reader for these, but a truncated file makes it wait for ever and a blank line ends its reading.
+    nmrglue has a reader for these, but it hangs on a truncated file and stops at a blank line.
     """
 
     def __init__(self, path: Path):
@@ -251,7 +251,7 @@ class _Parameters:
         return self.values[key]
 
     def line(self, key: str) -> int | None:
-        """Line where a parameter stands."""
+        """Return the line number of a parameter."""
         found = re.search(rf"^##\${key}=", self.text_of_file, re.MULTILINE)
         return self.text_of_file.count("\n", 0, found.start()) + 1 if found else None
 
@@ -278,7 +278,7 @@ class _Parameters:
 
 
 def _value(raw: str) -> Any:
-    """A parameter: text in angle brackets, an array ``(0..n) ...``, a number, or a word."""
+    """Parse a parameter: text in angle brackets, an array ``(0..n) ...``, a number, or a word."""
     raw = raw.strip()
     if raw.startswith("<"):
         return raw[1:].rpartition(">")[0]
@@ -293,7 +293,7 @@ def _value(raw: str) -> Any:
 
 
 def _binary(path: Path, dtype: np.dtype, count: int, parameters: _Parameters, padded: bool = False) -> np.ndarray:
-    """``count`` numbers of a binary file as float64; more are allowed only as padding."""
+    """Read ``count`` numbers of a binary file as float64; further ones are accepted only as padding."""
     data = read_bytes(path)
     found = len(data) // dtype.itemsize
     if found < count or (found > count and not padded):
@@ -303,7 +303,7 @@ def _binary(path: Path, dtype: np.dtype, count: int, parameters: _Parameters, pa
 
 
 def _group_delay(acqus: _Parameters) -> float:
-    """Delay of the digital filter in points: GRPDLY, or the tables of the older receivers."""
+    """Return the delay of the digital filter in points: GRPDLY, or the tables for older receivers."""
     given, firmware = acqus.number("GRPDLY", -1.0), acqus.integer("DSPFVS", 0)
     if given > 0:
         return given
@@ -328,7 +328,7 @@ def _group_delay(acqus: _Parameters) -> float:
 
 
 def _experiment_folder(path: Path) -> Path:
-    """The folder with ``acqus`` for an experiment folder, anything in it, or its processed data."""
+    """Return the folder with ``acqus`` for an experiment folder, anything in it, or its processed data."""
     folder = path if path.is_dir() else path.parent
     if not (folder / "acqus").exists() and folder.parent.name == "pdata":
         folder = folder.parent.parent
@@ -338,7 +338,7 @@ def _experiment_folder(path: Path) -> Path:
 
 
 def _processed_folder(path: Path, procno: int | None) -> Path:
-    """The ``pdata/N`` folder of an experiment; a folder of processed data is its own."""
+    """Return the ``pdata/N`` folder of an experiment; a folder of processed data is returned itself."""
     folder = path if path.is_dir() else path.parent
     if (folder / "pdata").is_dir():
         found = sorted(
@@ -360,7 +360,7 @@ def _isotope(name: str) -> str:
 
 
 def _name(folder: Path) -> str:
-    """``experiment`` or ``experiment/pdata/N``, whatever the working directory."""
+    """Return ``experiment`` or ``experiment/pdata/N``, independent of the working directory."""
     folder = folder.resolve()
     return "/".join(folder.parts[-3:]) if folder.parent.name == "pdata" else folder.name
 

@@ -1,7 +1,7 @@
-"""Varian/Agilent folders and NMRPipe files, unpacked by nmrglue; formats of other vendors, refused by name.
+"""Varian/Agilent folders and NMRPipe files, unpacked by nmrglue; formats of other vendors are refused by name.
 
-Signs: in NMRPipe ``exp(+2 pi i f t)`` is a line at the carrier + f, as in ours; Varian's decays are the conjugate of that,
-which is what nmrglue's conversion between the two, compared with NMRPipe's own, amounts to.
+Signs: in NMRPipe ``exp(+2 pi i f t)`` is a line at the carrier + f, as in jaxnmr; Varian decays are the complex
+conjugate, consistent with nmrglue's conversion between the two, which was compared with NMRPipe's own.
 """
 
 import struct
@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import ConventionError, JaxnmrError, ParseError
 from ...nmr.records import Fid, Spectrum
 
-# zero, and what tells NMRPipe's numbers and their order
+# zero, then the constants that identify NMRPipe's number format and byte order
 _PIPE = tuple(struct.pack(order + "3f", 0.0, 4008636160.0, 2.345) for order in "<>")
 _REFUSED = {
     b"JEOL.NMR": ("JEOL Delta", "in Delta, File > Export > JCAMP-DX (.jdx) or ASCII"),
@@ -26,7 +26,7 @@ _REFUSED = {
 
 
 def is_varian(path: str | Path) -> bool:
-    """Whether a path is a folder with ``procpar`` and ``fid``, or one of the two."""
+    """Return whether a path is a folder with ``procpar`` and ``fid``, or one of the two."""
     path = Path(path)
     folder = path if path.is_dir() else path.parent
     return (
@@ -37,12 +37,12 @@ def is_varian(path: str | Path) -> bool:
 
 
 def is_nmrpipe(data: bytes) -> bool:
-    """Whether bytes start with NMRPipe's header of 512 numbers."""
+    """Return whether bytes start with NMRPipe's header of 512 numbers."""
     return len(data) >= 2048 and data.startswith(_PIPE)
 
 
 def refuse_vendor(path: Path, data: bytes) -> None:
-    """Name the formats that are known and not read.
+    """Raise for known formats that are not supported, naming them.
 
     Raises:
         ParseError: data of JEOL Delta, Tecmag, Sparky or HDF5, with how to export them.
@@ -59,14 +59,14 @@ def refuse_vendor(path: Path, data: bytes) -> None:
 def read_varian(path: str | Path, *, larmor_hz: float | None = None) -> Fid:
     """Read the single decay of a Varian/Agilent folder.
 
-    0 ppm is where ``rfl`` and ``rfp`` put it, or ``reffrq`` where these are missing.
+    0 ppm is defined by ``rfl`` and ``rfp``, or by ``reffrq`` if these are missing.
 
     Args:
         path: folder, or the file ``fid`` or ``procpar`` in it.
-        larmor_hz: frequency of 0 ppm in Hz, instead of that of the file.
+        larmor_hz: frequency of 0 ppm in Hz, replacing that of the file.
 
     Raises:
-        ParseError: missing, truncated or arrayed data; parameters that are missing or no numbers.
+        ParseError: missing, truncated or arrayed data, or parameters that are missing or not numbers.
     """
     from nmrglue.fileio import varian  # takes seconds to import
 
@@ -122,10 +122,10 @@ def read_nmrpipe(path: str | Path, *, larmor_hz: float | None = None) -> Spectru
 
     Args:
         path: the file.
-        larmor_hz: frequency of 0 ppm in Hz, instead of OBS; shifts stay as the file has them.
+        larmor_hz: frequency of 0 ppm in Hz, replacing OBS; shifts remain as in the file.
 
     Raises:
-        ParseError: two dimensions, truncated data, a header without width or frequency.
+        ParseError: two dimensions, truncated data, or a header without width or frequency.
     """
     from nmrglue.fileio import pipe  # takes seconds to import
 
@@ -160,7 +160,7 @@ def read_nmrpipe(path: str | Path, *, larmor_hz: float | None = None) -> Spectru
 
 
 def _call(path: Path, function, *args, **kwargs):
-    """nmrglue's answer; it has no errors of its own."""
+    """Call nmrglue and convert its failures; it has no errors of its own."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""Parsing CIF, and reading tags of a data block."""
+"""CIF parsing, and access to the tags of a data block."""
 
 import re
 from pathlib import Path
@@ -8,11 +8,13 @@ from gemmi import cif
 from ...errors import ParseError
 
 # newer dictionaries write _cell.length_a for _cell_length_a
-_DOTTED = re.compile(r"_(?<![^\s]_)([A-Za-z]\w*)\.(?=[A-Za-z])")  # the underscore first: several times as fast
+_DOTTED = re.compile(
+    r"_(?<![^\s]_)([A-Za-z]\w*)\.(?=[A-Za-z])"
+)  # matching the underscore first is several times faster
 
 
 def parse_cif(path: Path, raw: bytes) -> cif.Document:
-    """The bytes of a CIF as a document; a :class:`ParseError` of that path names the line gemmi stopped at."""
+    """Parse the bytes of a CIF; a :class:`ParseError` with that path names the line at which gemmi stopped."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -32,7 +34,7 @@ def parse_cif(path: Path, raw: bytes) -> cif.Document:
 
 
 def column_of(block: cif.Block, *tags: str) -> list[str]:
-    """Values of the first of the tags that the block has, unquoted; empty when it has none."""
+    """Return the values of the first of the tags present in the block, unquoted; empty if there is none."""
     for tag in tags:
         values = [cif.as_string(v) for v in block.find_values(tag)]
         if values:

@@ -1,4 +1,4 @@
-"""The text of a ``.magres`` file, line by line: what ASE's parser cannot say (where), does not keep or trips over.
+"""Line-by-line reading of ``.magres`` files, with line numbers in errors and content that ASE drops or fails on.
 
 Format: S. Sturniolo et al., https://www.ccpnc.ac.uk/docs/magres, version 1.0.
 """
@@ -28,7 +28,7 @@ _BLOCK = re.compile(r"\s*[\[<](/?)(\w+)[\]>]\s*$")
 
 @dataclass
 class Scan:
-    """What the lines of a file say.
+    """Content of the lines of a file.
 
     Attributes:
         labels: ``(label, index)`` of the atoms, in the order of the file.
@@ -49,7 +49,7 @@ class Scan:
     units: dict[str, str] = field(default_factory=dict)
 
     def standard_text(self) -> str:
-        """Atoms and one-atom tensors as ASE reads them; atoms without a tensor have one of nans."""
+        """Return atoms and one-atom tensors as ASE reads them; missing tensors are NaN."""
         lines = [
             HEADER,
             "[atoms]",
@@ -152,7 +152,7 @@ class _Reader:
             raise self.error(f"unknown record {tag!r} in [{self.block}]; expected one of {', '.join(allowed)}")
         if tag == "symmetry":
             return
-        # CASTEP 6 and 7 state the unit of efg and not that of its parts
+        # CASTEP 6 and 7 state the unit of efg but not that of its parts
         if not {tag, tag.split("_")[0]} & self.scan.units.keys() and not self.assume_units:
             raise self.error(f"{tag} before its unit is stated; expected 'units {tag} {UNITS[tag]}' further up")
         if tag == "lattice":
@@ -164,7 +164,7 @@ class _Reader:
         elif tag in ATOM_TENSORS:
             atom, rest = self.which(tag, words)
             if [word.lower() for word in rest] == ["nan"] * 9:
-                return  # how ASE writes an atom without a tensor
+                return  # as ASE writes an atom without a tensor
             self.tensor(tag, rest)
             rows = self.scan.tensors.setdefault(tag, {})
             if atom in rows:
@@ -204,7 +204,7 @@ class _Reader:
         self.scan.atoms.append(f"atom {' '.join(words)}")
 
     def which(self, tag: str, words: list[str]) -> tuple[int, list[str]]:
-        """The atom a tensor belongs to, and the words after it. CASTEP before version 23 joins label and index."""
+        """Return the atom of a tensor, and the words after it. CASTEP before version 23 joins label and index."""
         if len(words) >= 2 and words[1].isdigit() and (words[0], int(words[1])) in self.found:
             return self.found[words[0], int(words[1])], words[2:]
         if words and len(self.joined.get(words[0], ())) == 1:

@@ -1,6 +1,6 @@
-"""Crystals from and to ASE ``Atoms``; symmetry is found by spglib.
+"""Conversion of crystals from and to ASE ``Atoms``; spglib finds the symmetry.
 
-ASE takes as long to import as everything else together, so that it is imported where it is used.
+Importing ASE takes as long as everything else together, so it is imported where it is used.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 # Å; positions of relaxed structures and files with four or more decimals agree to this.
 SYMPREC = 1e-3
-# Å; positions that spglib symmetrised lie on those of the group to this
+# Å; positions symmetrised by spglib agree with those of the group to this
 _SYMMETRISED = 0.01
-# oganesson, of which five atoms are known, stands for deuterium
+# oganesson, of which only five atoms are known, is used as a placeholder for deuterium
 _D_NUMBER, _D_MASS = 118, 2.014
 
 
 def from_ase(atoms: ase.Atoms, *, symprec: float | None = SYMPREC, name: str | None = None, u_iso=0.01) -> Crystal:
-    """A crystal from all atoms of a cell.
+    """Build a crystal from all atoms of a cell.
 
     Args:
-        atoms: periodic in three directions. Occupancies are read where ASE keeps them
+        atoms: periodic in three directions. Occupancies are read from where ASE keeps them
             (``info["occupancy"]`` with the array ``spacegroup_kinds``).
-        symprec: largest displacement in Å that spglib may take for noise when it looks for symmetry; the crystal is
+        symprec: largest displacement in Å that spglib may treat as noise when searching for symmetry; the crystal is
             then in the standard setting of its space group, with symmetrised positions. ``None`` keeps the cell and
             all atoms in P1.
         name: name of the phase; the formula by default.
@@ -43,12 +43,12 @@ def from_ase(atoms: ase.Atoms, *, symprec: float | None = SYMPREC, name: str | N
 
     Raises:
         ConventionError: no three-dimensional cell, or numbers that are not finite.
-        SymmetryError: spglib finds no symmetry, two atoms coincide.
+        SymmetryError: spglib finds no symmetry, or two atoms coincide.
     """
     name = name or atoms.get_chemical_formula(empirical=True) or "crystal"
     if len(atoms) == 0:
         raise ConventionError(f"{name} has no atoms")
-    # spglib crashes the process on numbers that are none
+    # spglib crashes the process on NaN
     if not (np.isfinite(atoms.cell).all() and np.isfinite(atoms.positions).all()):
         raise ConventionError(f"{name} has non-finite cell vectors or positions")
     if abs(np.linalg.det(atoms.cell)) < 1e-3:
@@ -93,11 +93,11 @@ def from_ase(atoms: ase.Atoms, *, symprec: float | None = SYMPREC, name: str | N
 
 
 def to_ase(crystal: Crystal) -> ase.Atoms:
-    """All atoms of the conventional cell as ASE ``Atoms``.
+    """Return all atoms of the conventional cell as ASE ``Atoms``.
 
-    Every position carries one atom, of the species with the largest occupancy; partial and shared occupancies are kept
-    where ASE keeps them (``info["occupancy"]`` with the array ``spacegroup_kinds``). The array ``site`` holds the index
-    of the site each atom is an image of.
+    Every position carries one atom, of the species with the largest occupancy. Partial and shared occupancies are
+    stored where ASE keeps them (``info["occupancy"]`` with the array ``spacegroup_kinds``). The array ``site`` holds
+    the index of the site of which each atom is an image.
     """
     import ase
 
@@ -133,12 +133,12 @@ def to_ase(crystal: Crystal) -> ase.Atoms:
 
 
 def read_ase_frames(path: Path, *, index=":", text: str | None = None) -> list[ase.Atoms]:
-    """Everything ASE can read, as a list of frames; failures become :class:`ParseError`.
+    """Read any file supported by ASE as a list of frames; failures become :class:`ParseError`.
 
     Args:
         path: the file.
-        index: which frames, as of ``ase.io.read``.
-        text: what stands in an extxyz file; the path is then for messages only.
+        index: the frames, as for ``ase.io.read``.
+        text: content of an extxyz file; the path is then only used in messages.
     """
     import ase.io
     from ase.io.extxyz import XYZError
@@ -162,7 +162,7 @@ def read_ase_frames(path: Path, *, index=":", text: str | None = None) -> list[a
         ) from err
     except JaxnmrError:
         raise
-    except Exception as err:  # ASE's readers raise whatever their parsing runs into
+    except Exception as err:  # ASE's readers raise all kinds of exceptions
         raise ParseError(path, None, f"ASE cannot read it: {type(err).__name__}: {err}") from err
     frames = frames if isinstance(frames, list) else [frames]
     for frame in frames:
@@ -176,7 +176,7 @@ def read_ase_frames(path: Path, *, index=":", text: str | None = None) -> list[a
 
 @contextmanager
 def _deuterium() -> Iterator[None]:
-    """ASE knows no D: while it reads, D is an element that no structure has, and heavy hydrogen afterwards."""
+    """Make ASE accept D, which it does not support: a placeholder element while reading, heavy hydrogen afterwards."""
     from ase.data import atomic_numbers
 
     atomic_numbers["D"] = _D_NUMBER
@@ -187,7 +187,7 @@ def _deuterium() -> Iterator[None]:
 
 
 def _mixtures(atoms: ase.Atoms) -> list[tuple[tuple[str, float], ...]]:
-    """Per atom, the species of its position with their occupancies; hydrogen of twice the mass is deuterium."""
+    """Return, per atom, the species of its position with their occupancies; hydrogen of twice the mass is deuterium."""
     heavy = (atoms.numbers == 1) & (np.abs(atoms.get_masses() - _D_MASS) < 0.1)
     symbols = ["D" if d else symbol for d, symbol in zip(heavy, atoms.get_chemical_symbols(), strict=True)]
     occupancy, kinds = atoms.info.get("occupancy"), atoms.arrays.get("spacegroup_kinds")
@@ -198,7 +198,7 @@ def _mixtures(atoms: ase.Atoms) -> list[tuple[tuple[str, float], ...]]:
 
 
 def _representatives(group: SpaceGroup, lattice, xyz, types, symprec: float) -> list[int]:
-    """One atom of every orbit, in the order of the file."""
+    """Return one atom of every orbit, in file order."""
     chosen: list[int] = []
     orbits: list[np.ndarray] = []
     for k, point in enumerate(xyz):
@@ -213,7 +213,7 @@ def _representatives(group: SpaceGroup, lattice, xyz, types, symprec: float) -> 
 
 
 def _first_at_position(crystal: Crystal) -> np.ndarray:
-    """For every site, the first site on the same position."""
+    """Return, for every site, the first site at the same position."""
     xyz = np.asarray(crystal.xyz, dtype=float)
     same = np.abs(minimum_image(xyz[:, None] - xyz[None])).max(axis=-1) < 1e-6
     return same.argmax(axis=1)

@@ -1,4 +1,4 @@
-"""One of many structures that wait to be screened: the bytes that it is read from, and how they are read."""
+"""A candidate structure for screening: its unread content and the way to read it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ._cif_block import parse_cif
 if TYPE_CHECKING:
     from ...crystal import Crystal
 
-# the suffix of what could not even be taken from its file; the content says why
+# suffix of content that could not be extracted from its file; the content then states the reason
 UNREADABLE = ".unreadable"
 
 
 class Candidate(NamedTuple):
-    """A structure as it stands in a file, not yet read.
+    """A structure as stored in a file, not yet read.
 
     Attributes:
-        name: no two candidates of a campaign share one.
-        content: what the structure is read from: a CIF of one block, a frame of extxyz (also for a row of a database), or
-            the bytes of another file of one structure. It depends on the structure alone, not on where the file lies, the
-            number of a row or the time.
-        suffix: how the content is to be read: ``".cif"``, ``".extxyz"``, ``".res"`` ..., or the name of the
-            file where that decides; ``".unreadable"`` where nothing could be taken from the file and the content is the reason.
-        kind: a guess, from a glance at the content, at what shares compiled programs: composition, number of atoms, space
-            group as written and volume within a factor of 2.
+        name: unique within a campaign.
+        content: source of the structure: a CIF of one block, a frame of extxyz (also for a row of a database), or
+            the bytes of another single-structure file. It depends only on the structure, not on the location of the
+            file, the row number or the time.
+        suffix: format of the content: ``".cif"``, ``".extxyz"``, ``".res"`` ..., or the file name if
+            that determines it; ``".unreadable"`` if nothing could be extracted and the content is the reason.
+        kind: a quick guess from the content at which candidates share compiled programs: composition, number of atoms,
+            space group as written, and volume within a factor of 2.
         origin: for messages: ``"forms.extxyz, frame 17"``.
-        line: where the content begins in the file, from 1.
+        line: line of the file where the content begins, from 1.
     """
 
     name: str
@@ -40,11 +40,13 @@ class Candidate(NamedTuple):
     line: int = 1
 
     def crystal(self) -> Crystal:
-        """The structure, under the name of the candidate; as :func:`jaxnmr.read_crystal` reads a file of its own.
+        """Read the structure, named after the candidate, as :func:`jaxnmr.read_crystal` reads a separate file.
 
         Raises:
-            ParseError: it cannot be read; the message begins with the origin, and the line is that of the whole file.
-            SymmetryError, ConventionError, ShapeError: it contradicts itself; the message begins with the origin.
+            ParseError: it cannot be read; the message begins with the origin, and the line is that in the original
+                file.
+            SymmetryError, ConventionError, ShapeError: the structure is inconsistent; the message begins with the
+                origin.
         """
         try:
             if self.suffix == UNREADABLE:
@@ -93,7 +95,7 @@ class Candidate(NamedTuple):
         from .formats import read_crystal
 
         with tempfile.TemporaryDirectory() as folder:
-            # ASE recognises what VASP wrote by the name alone
+            # ASE recognises VASP files only by their name
             named = "POSCAR" if self.suffix == ".vasp" else self.suffix
             path = Path(folder) / (f"structure{named}" if named.startswith(".") else named)
             path.write_bytes(self.content)
@@ -106,7 +108,7 @@ class Candidate(NamedTuple):
 
 
 def text_of_frame(content: bytes) -> str:
-    """A frame as text, in UTF-8 where it is that."""
+    """Decode a frame as UTF-8 if possible, else as Latin-1."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

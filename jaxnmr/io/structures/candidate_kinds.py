@@ -1,7 +1,7 @@
-"""Which candidates are likely to share compiled programs, from a glance at what they are read from.
+"""Quick guess at which candidates share compiled programs.
 
-Programs are compiled for a number of sites, operations and reflections. A guess costs microseconds where reading costs
-milliseconds, and a wrong one costs a compilation, nothing else.
+Programs are compiled for a number of sites, operations and reflections. A guess takes microseconds, whereas reading
+takes milliseconds, and a wrong guess costs only a compilation.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _OPERATIONS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
 
 
 def kind_of(elements: Iterable[str], group: str, volume: float) -> str:
-    """Composition, number of atoms, space group and volume class in one word.
+    """Combine composition, number of atoms, space group and volume class in one word.
 
     Args:
-        elements: one symbol per atom that is listed.
-        group: the space group as it is written.
-        volume: of the cell, Å³; classes are a factor of 2 wide. Zero where it is not known.
+        elements: one symbol per listed atom.
+        group: the space group as written.
+        volume: of the cell, Å³; classes are a factor of 2 wide. Zero if unknown.
     """
     counts = Counter(elements)
     formula = "".join(f"{element}{counts[element]}" for element in sorted(counts)) or UNKNOWN
@@ -46,7 +46,7 @@ def kind_of(elements: Iterable[str], group: str, volume: float) -> str:
 
 
 def kind_of_cif(content: bytes) -> str:
-    """That of a CIF of one structure; ``"?"`` where it cannot be read."""
+    """Return the kind of a single-structure CIF; ``"?"`` if it cannot be read."""
     try:
         document = parse_cif(Path(), content)
     except ParseError:
@@ -63,10 +63,10 @@ def kind_of_cif(content: bytes) -> str:
 
 
 def kind_of_frame(pairs: dict[str, str], atoms: Sequence[bytes]) -> str:
-    """That of a frame of extxyz.
+    """Return the kind of a frame of extxyz.
 
     Args:
-        pairs: of its second line, as :func:`pairs_of` reads them.
+        pairs: of its second line, as returned by :func:`pairs_of`.
         atoms: its other lines.
     """
     column, is_number = _species_column(pairs.get("Properties", "species:S:1:pos:R:3"))
@@ -81,12 +81,12 @@ def kind_of_frame(pairs: dict[str, str], atoms: Sequence[bytes]) -> str:
 
 
 def kind_of_text(content: bytes, suffix: str) -> str:
-    """That of a file in another format: what SHELX files state, else the format and the size within a factor of 2."""
+    """Return the kind of a file in another format: from SHELX records, else from format and size within a factor of 2."""
     if suffix in (".res", ".ins"):
         lines = content.decode("latin-1").upper().split("\n")
         cell = next((line.split()[2:8] for line in lines if line.startswith("CELL")), [])
         symbols = next((line.split()[1:] for line in lines if line.startswith("SFAC")), [])
-        # a line of an atom: label, number of the scattering factor, three coordinates
+        # an atom line: label, number of the scattering factor, three coordinates
         atoms = [words for words in map(str.split, lines) if len(words) >= 5 and words[1].isdigit()]
         elements = [symbols[k - 1] for k in (int(words[1]) for words in atoms) if 0 < k <= len(symbols)]
         latt = next(("".join(line.split()) for line in lines if line.startswith("LATT")), "")
@@ -99,7 +99,7 @@ def kind_of_text(content: bytes, suffix: str) -> str:
 
 
 def pairs_of(comment: bytes) -> dict[str, str]:
-    """The pairs ``key=value`` in the second line of an extxyz frame, quotes and escapes removed."""
+    """Parse the pairs ``key=value`` in the second line of an extxyz frame, without quotes and escapes."""
     text = comment.decode("utf-8", errors="replace")
     return {key: _unquoted(value) for key, value in _PAIR.findall(text)}
 
@@ -111,7 +111,7 @@ def _unquoted(value: str) -> str:
 
 
 def _species_column(properties: str) -> tuple[int, bool]:
-    """The column of the element, and whether it is a number."""
+    """Return the column of the element, and whether it is an atomic number."""
     fields, column = properties.split(":"), 0
     for name, width in zip(fields[::3], fields[2::3], strict=False):
         if name in ("species", "Z"):
@@ -126,7 +126,7 @@ def _element(label: str) -> str:
 
 
 def _volume(cell: Sequence[float]) -> float:
-    """Of lengths in Å and angles in degrees; zero where one is missing or they do not meet in a corner."""
+    """Volume from lengths in Å and angles in degrees; zero if one is missing or the angles are impossible."""
     if len(cell) < 6:
         return 0.0
     a, b, c = cell[:3]

@@ -1,4 +1,4 @@
-"""Candidates from tables, row by row: databases of ASE and parquet files."""
+"""Candidates from tables, row by row: ASE databases and parquet files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .candidate_kinds import UNKNOWN, kind_of_cif, kind_of_frame, pairs_of
 
 _COLUMNS = "id, numbers, positions, cell, pbc, masses, key_value_pairs"
 _SQLITE = b"SQLite format 3\x00"
-# rows of a parquet file that are held at a time
+# number of parquet rows held at a time
 _BATCH = 256
 
 
 def check_database(path: Path) -> None:
-    """Refuse a file that is no database of ASE's, before anything is read from it.
+    """Refuse a file that is not an ASE database, before anything is read from it.
 
     Raises:
-        ParseError: it is none, or an empty one.
+        ParseError: it is not one, or it is empty.
     """
     with path.open("rb") as file:
         head = file.read(len(_SQLITE))
@@ -44,7 +44,7 @@ def check_database(path: Path) -> None:
 
 
 def count_database(path: Path) -> int:
-    """The number of rows."""
+    """Return the number of rows."""
     if path.suffix.lower() == ".json":
         return sum(1 for _ in _json_rows(path))
     with closing(_connect(path)) as connection:
@@ -52,10 +52,11 @@ def count_database(path: Path) -> int:
 
 
 def candidates_of_database(path: Path) -> Iterator[Candidate]:
-    """The rows of a database, named by their key ``name``, else by the file and their id.
+    """Yield the rows of a database, named by their key ``name``, else by the file and their id.
 
-    The content of a row is a frame of extxyz with its cell, elements, positions and, where it states any, masses; numbers
-    are written so that they are read back exactly. SQLite is read row by row, and never written; JSON as a whole.
+    The content of a row is a frame of extxyz with its cell, elements, positions and, if given, masses; numbers
+    are written so that they are read back exactly. SQLite is read row by row and never written; JSON is read as a
+    whole.
     """
     rows = _json_rows(path) if path.suffix.lower() == ".json" else _sqlite_rows(path)
     for key, row, named in rows:
@@ -70,7 +71,7 @@ def candidates_of_database(path: Path) -> Iterator[Candidate]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    # ase.db.connect would turn any SQLite file into a database of its own
+    # ase.db.connect would convert any SQLite file to an ASE database
     return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
 
 
@@ -82,7 +83,7 @@ def _execute(path: Path, connection: sqlite3.Connection, question: str) -> sqlit
 
 
 def _sqlite_rows(path: Path) -> Iterator[tuple[Any, Any, Any]]:
-    """Id, arrays of the structure or what is wrong with them, and name, of every row."""
+    """Yield, for every row, its id, the arrays of the structure (or what is wrong with them), and its name."""
     with closing(_connect(path)) as connection:
         cursor = _execute(path, connection, f"SELECT {_COLUMNS} FROM systems ORDER BY id")
         while True:
@@ -115,7 +116,7 @@ def _json_rows(path: Path) -> Iterator[tuple[Any, Any, Any]]:
 
     try:
         rows = list(ase.db.connect(path, use_lock_file=False).select())
-    except Exception as err:  # its reader raises whatever it runs into
+    except Exception as err:  # its reader raises all kinds of exceptions
         raise ParseError(
             path, None, f"is no database of ASE ({type(err).__name__}: {err}): expected JSON as ase.db writes it"
         ) from err
@@ -133,7 +134,7 @@ def _json_rows(path: Path) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def _frame(numbers, positions, cell, pbc: int, masses) -> list[bytes]:
-    """Arrays as a frame of extxyz; a float is written as the shortest text that is read as the same one."""
+    """Write arrays as a frame of extxyz; floats are written as the shortest text that reads back exactly."""
     known = {number: gemmi.Element(number).name for number in set(numbers.tolist())}
     words = [[known[number]] for number in numbers.tolist()]
     coordinates = list(map(repr, positions.tolist()))
@@ -155,7 +156,7 @@ def check_parquet(path: Path) -> None:
     """Refuse a parquet file without the columns ``name`` and ``cif``.
 
     Raises:
-        ParseError: it lacks them, has no rows, is none, or the package that reads them is not installed.
+        ParseError: it lacks them, has no rows or is not a parquet file, or the package to read it is not installed.
     """
     with _parquet(path) as file:
         found = file.schema_arrow.names
@@ -171,20 +172,20 @@ def check_parquet(path: Path) -> None:
 
 
 def count_parquet(path: Path) -> int:
-    """The number of rows, as the end of the file states it."""
+    """Return the number of rows as stated in the file footer."""
     with _parquet(path) as file:
         return file.metadata.num_rows
 
 
 def candidates_of_parquet(path: Path) -> Iterator[Candidate]:
-    """The rows of a parquet file, named by the column ``name``, else by the file and their number; read in small batches."""
+    """Yield the rows of a parquet file, named by the column ``name``, else by file and number; read in small batches."""
     number = 0
     with _parquet(path) as file:
         batches = file.iter_batches(batch_size=_BATCH, columns=["name", "cif"])
         while True:
             try:
                 batch = next(batches, None)
-            except (OSError, ValueError) as err:  # those of pyarrow derive from these
+            except (OSError, ValueError) as err:  # pyarrow's exceptions derive from these
                 reason = f"the file is damaged ({err}), and this row and all after it are lost"
                 yield Candidate(f"{path.stem}-rest", reason.encode(), UNREADABLE, UNKNOWN, f"{path}, row {number + 1}")
                 return
@@ -209,7 +210,7 @@ def _parquet(path: Path):
             path, None, "is a parquet file, which the package pyarrow reads: pip install 'jaxnmr[parquet]'"
         ) from err
     try:
-        # in pieces: else whole columns of a row group, which may hold all rows, are read at once
+        # in pieces: otherwise whole columns of a row group, which may hold all rows, are read at once
         return parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
     except (OSError, ValueError) as err:
         raise ParseError(path, None, f"is no parquet file: {err}") from err

@@ -1,7 +1,7 @@
-"""Where one structure ends and the next begins in a text file of many: frames of extxyz, blocks of a CIF.
+"""Splitting of text files into structures: frames of extxyz, blocks of a CIF.
 
-Files are read once, line by line, and no more than two structures are held. A part that is broken is passed on as it
-stands, so that it shows up by its name, and the next one begins where the format says that one can.
+Files are read once, line by line, and at most two structures are held in memory. A broken part is passed on unchanged,
+so that it is reported by name, and the next one begins where the format allows it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ._cif_block import parse_cif
 from .candidate import Candidate
 from .candidate_kinds import UNKNOWN, kind_of_cif, kind_of_frame, pairs_of
 
-# of lines that belong to no frame so many are kept
+# number of lines kept that belong to no frame
 _MOST_STRAY = 1000
 _STRUCTURE = re.compile(rb"_(atom_site[_.](fract|Cartn)_x|cell[_.]length_a)\b", re.IGNORECASE)
 
 
 class Part(NamedTuple):
-    """Lines of a file, from line ``line`` (from 1); ``rest`` where lines follow that no further part could be found in."""
+    """Lines of a file, from line ``line`` (from 1); ``rest`` if lines follow that contain no further part."""
 
     lines: list[bytes]
     line: int
@@ -31,10 +31,10 @@ class Part(NamedTuple):
 
 
 def split_frames(lines: Iterable[bytes]) -> Iterator[Part]:
-    """The frames of an extxyz file: a number of atoms alone in its line, a line of text, and one line per atom.
+    """Split an extxyz file into frames: a number of atoms alone on its line, a comment line, and one line per atom.
 
-    A frame ends before its stated number of atoms where the next number stands alone in a line. Lines that are left over
-    belong to the frame where they look like its atoms, else they are a part of their own, up to the next such number.
+    A frame ends before its stated number of atoms if the next number stands alone on a line. Surplus lines
+    belong to the frame if they look like its atoms; otherwise they form a separate part, up to the next such number.
     """
     numbered = enumerate(lines, start=1)
     pending: Iterator[tuple[int, bytes]] = iter(())
@@ -47,7 +47,7 @@ def split_frames(lines: Iterable[bytes]) -> Iterator[Part]:
             stated = int(line)
             left = stated + 1
             for k, line in numbered:
-                if left <= stated and _is_count(line):  # the line of text may be a number
+                if left <= stated and _is_count(line):  # the comment line may be a number
                     pending = iter([(k, line)])
                     break
                 part.append(line)
@@ -74,17 +74,17 @@ def split_frames(lines: Iterable[bytes]) -> Iterator[Part]:
 
 
 def _next_written(numbered: Iterator[tuple[int, bytes]]) -> tuple[int, bytes]:
-    """The next line with anything in it, or an empty one."""
+    """Return the next line that is not blank, or an empty one."""
     return next(((k, line) for k, line in numbered if line.strip()), (0, b""))
 
 
 def _is_count(line: bytes) -> bool:
-    # atoms have longer lines, which need no further look
+    # atom lines are longer, so that the length check is sufficient
     return len(line) < 24 and line.strip().isdigit()
 
 
 def split_blocks(lines: Iterable[bytes]) -> Iterator[Part]:
-    """The data blocks of a CIF that list atoms or state a cell; what precedes the first ``data_`` belongs to it."""
+    """Split a CIF into data blocks that list atoms or state a cell; text before the first ``data_`` belongs to it."""
     part, first, in_text, begun = list[bytes](), 1, False, False
     hidden: list[int] = []
     for k, line in enumerate(lines, start=1):
@@ -103,7 +103,7 @@ def split_blocks(lines: Iterable[bytes]) -> Iterator[Part]:
 
 
 def _structures(part: list[bytes], first: int, hidden: list[int]) -> Iterator[Part]:
-    """A block, or what it falls into where a text in it was never closed and swallowed the blocks behind it."""
+    """Yield a block, or the blocks swallowed by a text field in it that was never closed."""
     if hidden:
         try:
             parse_cif(Path(), b"".join(part))
@@ -120,9 +120,9 @@ def _begins_block(line: bytes) -> bool:
 
 
 def candidates_of_extxyz(path: Path) -> Iterator[Candidate]:
-    """The frames of an extxyz file, named by ``name=`` in their second line, else by the file and their number.
+    """Yield the frames of an extxyz file, named by ``name=`` in their second line, else by the file and their number.
 
-    A file without frames is one candidate, so that its name is followed by the reason.
+    A file without frames yields one candidate, so that the reason is reported under its name.
     """
     none = True
     with path.open("rb") as file:
@@ -143,9 +143,9 @@ def candidates_of_extxyz(path: Path) -> Iterator[Candidate]:
 
 
 def candidates_of_cif(path: Path) -> Iterator[Candidate]:
-    """The structures of a CIF, named by the file, and by their blocks where there are several.
+    """Yield the structures of a CIF, named by the file, and by their blocks if there are several.
 
-    A file without a structure is one candidate, so that its name is followed by the reason.
+    A file without a structure yields one candidate, so that the reason is reported under its name.
     """
     none = True
     with path.open("rb") as file:
@@ -167,7 +167,7 @@ def candidates_of_cif(path: Path) -> Iterator[Candidate]:
 
 
 def _counted(parts: Iterator[Part]) -> Iterator[tuple[int, Part, bool]]:
-    """Parts with their numbers from 1 and whether there is only one, for which one is read ahead."""
+    """Yield parts with their numbers from 1 and whether there is only one, reading one part ahead."""
     before = next(parts, None)
     alone, number = True, 1
     while before is not None:

@@ -1,6 +1,6 @@
-"""Candidates for a screening, one after the other: from folders, files of many structures, databases and tables.
+"""Candidates for a screening, one after another: from folders, multi-structure files, databases and tables.
 
-A million of them are never held at once, and none is read before somebody asks for its crystal.
+Candidates are never all held in memory, and none is parsed before its crystal is requested.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ __all__ = ["Candidate", "Candidates", "read_candidates"]
 
 _CIF, _FRAMES, _DATABASES, _PARQUET = (".cif", ".mcif"), (".xyz", ".extxyz"), (".db", ".json"), (".parquet",)
 _OTHERS = (".res", ".ins", ".exp", ".magres", ".vasp", ".poscar", ".cell", ".xsf")
-# what VASP writes has these in its name
+# names of VASP files contain one of these
 _VASP = ("POSCAR", "CONTCAR")
 
 
 def read_candidates(sources: Sequence[str | Path] | str | Path) -> Candidates:
-    """Candidate structures from files, to be taken one after the other.
+    """Collect candidate structures from files, to be read one after another.
 
     Args:
-        sources: in any mixture: folders, of which all structure files are taken by name, those of subfolders not; CIF files
-            of one or several blocks; extxyz files (``.extxyz``, ``.xyz``) of one or many frames; databases of ASE (``.db``,
-            ``.json``); parquet files with columns ``name`` and ``cif``; any other file that :func:`jaxnmr.read_crystal`
-            reads.
+        sources: any mixture of folders, whose structure files are taken in order of name, without subfolders; CIF files
+            of one or several blocks; extxyz files (``.extxyz``, ``.xyz``) of one or many frames; ASE databases
+            (``.db``, ``.json``); parquet files with columns ``name`` and ``cif``; any other file supported by
+            :func:`jaxnmr.read_crystal`.
 
     Returns:
-        What can be iterated, any number of times, and reads while it is.
+        An iterable that can be used any number of times and reads files during iteration.
 
     Raises:
-        ParseError: a source that does not exist, is empty or not what its suffix says, or a package that is lacking.
+        ParseError: a source that does not exist, is empty or does not match its suffix, or a missing package.
         ConventionError: no sources.
-        ParameterError: something that is no path.
+        ParameterError: something that is not a path.
     """
     require_kind(sources, (str, Path, Sequence), "sources", "a folder or file, or several of them")
     named = [sources] if isinstance(sources, str | Path) else sources
@@ -63,7 +63,7 @@ def read_candidates(sources: Sequence[str | Path] | str | Path) -> Candidates:
 
 
 def candidate_of_file(path: str | Path, name: str) -> Candidate:
-    """A file of one structure as a candidate; where it cannot be read, ``crystal()`` says so."""
+    """Return a single-structure file as a candidate; if it cannot be read, ``crystal()`` raises the error."""
     path = Path(path)
     try:
         return next(_of_one_file(path))._replace(name=name)
@@ -76,8 +76,8 @@ def candidate_of_file(path: str | Path, name: str) -> Candidate:
 class Candidates:
     """Structures in files, in the order of the sources.
 
-    Iterating raises a ConventionError where two have the same name, with both places. What cannot be read becomes a
-    candidate all the same, whose ``crystal()`` says why, and the rest goes on.
+    Iteration raises a ConventionError if two have the same name, stating both places. Content that cannot be read still
+    becomes a candidate, whose ``crystal()`` raises the reason, and iteration continues.
 
     Attributes:
         sources: folders and files.
@@ -86,7 +86,7 @@ class Candidates:
     sources: tuple[Path, ...]
 
     def __iter__(self) -> Iterator[Candidate]:
-        # a million names would be held for nothing: eight bytes of each tell almost all of them apart
+        # instead of storing a million names, eight bytes of each suffice to distinguish almost all of them
         seen: set[int] = set()
         for position, candidate in enumerate(self._all()):
             mark = _mark(candidate.name)
@@ -96,9 +96,9 @@ class Candidates:
             yield candidate
 
     def count(self) -> int:
-        """The number of candidates, without reading structures.
+        """Return the number of candidates, without reading structures.
 
-        CIF files in folders count as one structure each, so that their files need not be opened.
+        CIF files in folders count as one structure each, so that they need not be opened.
         """
         total = 0
         for path in self.sources:
@@ -114,7 +114,7 @@ class Candidates:
             yield from chain.from_iterable(map(_candidates_of, _structure_files(path) if path.is_dir() else [path]))
 
     def _refuse_another(self, second: Candidate, position: int) -> None:
-        """Find the first candidate of the name of a second one; there is none where only the marks are equal."""
+        """Find the first candidate with the name of a second one; there is none if only their hashes agree."""
         for _, first in zip(range(position), self._all(), strict=False):
             if first.name == second.name:
                 raise ConventionError(
@@ -134,7 +134,7 @@ def _kind(path: Path) -> str:
 
 
 def _structure_files(folder: Path) -> Iterator[Path]:
-    """Files of structures in a folder, sorted by name; hidden ones and databases are not among them."""
+    """Yield the structure files in a folder, sorted by name, except hidden ones and databases."""
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if _is_structure_file(entry.name) and not entry.is_dir())
     return (folder / name for name in names)
@@ -182,7 +182,7 @@ def _candidates_of(path: Path) -> Iterator[Candidate]:
 
 def _of_one_file(path: Path) -> Iterator[Candidate]:
     vasp = any(word in path.name for word in _VASP) or path.suffix.lower() in (".vasp", ".poscar")
-    # POSCAR.12 and POSCAR.13 differ behind the dot
+    # POSCAR.12 and POSCAR.13 differ after the dot
     name = path.name.removesuffix(".vasp").removesuffix(".poscar") if vasp else path.stem
     suffix = path.suffix.lower()
     suffix = ".vasp" if vasp else suffix if suffix in _OTHERS else path.name

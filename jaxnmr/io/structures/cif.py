@@ -17,7 +17,7 @@ _PHASE_NAME = ("_pd_phase_name", "_chemical_name_mineral")
 
 
 def read_cif_document(path: Path) -> cif.Document:
-    """Parse a CIF; a :class:`ParseError` names the line gemmi stopped at."""
+    """Parse a CIF; a :class:`ParseError` names the line at which gemmi stopped."""
     try:
         raw = path.read_bytes()
     except OSError as err:
@@ -26,7 +26,7 @@ def read_cif_document(path: Path) -> cif.Document:
 
 
 def structure_blocks(path: Path, document: cif.Document | None = None) -> list[cif.Block]:
-    """The data blocks of a CIF that list atoms; the path is for messages only where the document is given."""
+    """Return the data blocks of a CIF that list atoms; if the document is given, the path is only used in messages."""
     document = read_cif_document(path) if document is None else document
     blocks = [block for block in document if column_of(block, "_atom_site_fract_x")]
     if not blocks:
@@ -42,17 +42,17 @@ def structure_blocks(path: Path, document: cif.Document | None = None) -> list[c
 
 
 def crystal_from_block(path: Path, block: cif.Block, name: str | None, spacegroup=None) -> Crystal:
-    """One data block as a crystal.
+    """Convert one data block to a crystal.
 
     Args:
-        path: for messages and as a last resort for the name.
+        path: for messages, and as a last resort for the name.
         block: a data block with atoms.
-        name: name of the phase; from the block when ``None``.
-        spacegroup: overrides the symmetry the block states.
+        name: name of the phase; from the block if ``None``.
+        spacegroup: overrides the symmetry stated in the block.
 
     Raises:
         ParseError: something is missing or cannot be read.
-        SymmetryError, ConventionError, ShapeError: the content contradicts itself; the message starts with the path.
+        SymmetryError, ConventionError, ShapeError: the content is inconsistent; the message starts with the path.
     """
     cell = _cell(path, block)
     atoms = site_arguments(path, block, cell)

@@ -1,4 +1,4 @@
-"""What a CIF data block says of the contents of its cell, and whether the sites agree."""
+"""Consistency of a CIF's stated formula, density and volume with its sites."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from ._cif_block import column_of, line_of, text_of
 from .cif_symmetry import HERMANN_MAUGUIN
 
 _TOKEN = re.compile(r"([A-Z][a-z]?) *(\d*\.?\d*)(?:\(\d+\))?\s*")
-# Occupancies are rounded, formulae too.
+# Occupancies are rounded, and so are formulae.
 _RELATIVE, _ABSOLUTE = 0.02, 0.01
 _DENSITY, _VOLUME = 0.05, 0.01
 # grams per mol and Å³ in one g/cm³
@@ -28,7 +28,7 @@ _FOLDED = (
 
 
 def formula_of(block: cif.Block) -> dict[str, float]:
-    """Atoms of the formula sum by element, deuterium as hydrogen; empty where there is none that can be read."""
+    """Return the atoms of the formula sum by element, deuterium as hydrogen; empty if there is no readable one."""
     text = text_of(block, ("_chemical_formula_sum",)) or ""
     if not re.fullmatch(f"(?:{_TOKEN.pattern})+", text):
         return {}
@@ -40,7 +40,7 @@ def formula_of(block: cif.Block) -> dict[str, float]:
 
 
 def contents_of(crystal: Crystal) -> dict[str, float]:
-    """Atoms of the cell by element, occupancies included, deuterium as hydrogen."""
+    """Return the atoms of the cell by element, weighted by occupancy, deuterium as hydrogen."""
     content: dict[str, float] = {}
     for element, occupancy, site in zip(crystal.elements, crystal.occupancy, crystal.sites(), strict=True):
         element = "H" if element == "D" else element
@@ -49,7 +49,7 @@ def contents_of(crystal: Crystal) -> dict[str, float]:
 
 
 def fitting_formula(path: Path, block: cif.Block, crystals: list[Crystal]) -> Crystal:
-    """Of two origin choices the one whose cell content is Z formula units."""
+    """Return the one of two origin choices whose cell content is Z formula units."""
     if len(crystals) == 1:
         return crystals[0]
     wanted = _wanted(block)
@@ -68,15 +68,15 @@ def fitting_formula(path: Path, block: cif.Block, crystals: list[Crystal]) -> Cr
 
 
 def check_contents(path: Path, block: cif.Block, crystal: Crystal) -> None:
-    """Warn where the sites do not add up to formula units, or hydrogen is only counted, not placed."""
+    """Warn if the sites do not add up to formula units, or if hydrogen is counted but not located."""
     content, formula, wanted = contents_of(crystal), formula_of(block), _wanted(block)
     if formula and not wanted:
-        # Z from the element with most electrons in the cell that both know
+        # Z from the element with most electrons in the cell that occurs in both
         known = [e for e in formula if content.get(e)]
         if known:
             units = max(content[e] / formula[e] for e in known)
             wanted = {e: n * units for e, n in formula.items()}
-    # some programs write the contents of the cell as the formula, beside their Z
+    # some programs write the cell content as the formula, together with their Z
     wrong = _differences(content, wanted) if wanted and _differences(content, formula) else []
     folded = _folded(crystal, wanted if wrong else {})
     attached = _attached_hydrogens(block)
@@ -100,7 +100,7 @@ def check_contents(path: Path, block: cif.Block, crystal: Crystal) -> None:
 
 
 def _folded(crystal: Crystal, wanted: Mapping[str, float]) -> str:
-    """How occupancies contain the multiplicity of special positions, as those of SHELX and FullProf do; empty where not."""
+    """Describe how occupancies include the multiplicity of special positions, as in SHELX and FullProf; empty if not."""
     sites, order = crystal.sites(), crystal.group.order
     share = np.array([site.multiplicity / order for site in sites])
     occupancy = np.asarray(crystal.occupancy, dtype=float)
@@ -112,19 +112,19 @@ def _folded(crystal: Crystal, wanted: Mapping[str, float]) -> str:
         for element, occ, site, of in zip(crystal.elements, occupancy, sites, share, strict=True):
             element = "H" if element == "D" else element
             unfolded[element] = unfolded.get(element, 0.0) + float(occ / of) * site.multiplicity
-        # formulae are known to a factor, Z may be wrong
+        # formulae are known up to a factor, as Z may be wrong
         ratio = [unfolded.get(e, 0.0) / n for e, n in wanted.items() if n]
         return _SHARES if max(ratio) - min(ratio) < 0.03 * max(ratio) else ""
     if special.sum() < 2 or not (np.abs(occupancy - share) < 0.01 * share + 5e-4).all():
         return ""
     if share.min() > 0.2:
-        return ""  # halves and quarters are occupancies of disordered sites, too
-    # of a formula, equal ones only change Z
+        return ""  # halves and quarters are also occupancies of disordered sites
+    # with a formula alone, equal shares only change Z
     return _EQUAL if np.ptp(share) < 1e-6 else _SHARES
 
 
 def _check_numbers(path: Path, block: cif.Block, crystal: Crystal, *, known: bool) -> None:
-    """Warn where the stated density or volume is not that of the cell and its atoms."""
+    """Warn if the stated density or volume is not that of the cell and its atoms."""
     number = lambda tag: cif.as_number(text_of(block, (tag,)) or "?")
     volume, stated_volume = float(crystal.volume()), number("_cell_volume")
     if stated_volume > 0 and abs(volume / stated_volume - 1.0) > _VOLUME:
@@ -147,7 +147,7 @@ def _check_numbers(path: Path, block: cif.Block, crystal: Crystal, *, known: boo
             density / (1e3 if density > 100 else 1),
         ),
         ("_chemical_formula_weight times Z", "g/mol", mass, number("_chemical_formula_weight") * z),
-        # of neutrons it is in fm
+        # for neutrons it is in fm
         (
             "_exptl_crystal_F_000",
             "electrons",
@@ -169,7 +169,7 @@ def _of_neutrons(block: cif.Block) -> bool:
 
 
 def _wanted(block: cif.Block) -> dict[str, float]:
-    """Atoms of the cell by formula and Z; empty where the block does not state both."""
+    """Return the atoms of the cell by formula and Z; empty if the block does not state both."""
     z = cif.as_number(text_of(block, ("_cell_formula_units_Z",)) or "?")
     return {e: n * z for e, n in formula_of(block).items()} if np.isfinite(z) and z > 0 else {}
 

@@ -1,6 +1,6 @@
-"""Labels in capitals that can be two things: CA1, calcium or carbon A1; HO1, holmium or the hydrogen of O1.
+"""Ambiguous labels in capitals: CA1, calcium or carbon A1; HO1, holmium or the hydrogen of O1.
 
-Where nothing else tells, distances do: a bond to carbon or hydrogen is far shorter than one to a metal.
+If nothing else distinguishes them, distances do: a bond to carbon or hydrogen is far shorter than one to a metal.
 """
 
 import re
@@ -12,24 +12,24 @@ import numpy as np
 
 from ...crystal import lattice
 
-# a bond is no shorter than this part of the sum of covalent radii (Nb=O 0.74, Cr=O 0.79), and at most so many times as long
+# shortest bond as a fraction of the sum of covalent radii (Nb=O 0.74, Cr=O 0.79), and longest as a multiple
 _SHORTEST, _LONGEST = 0.745, 1.2
-# beyond this in Å no neighbour has been found among the sites as listed
+# beyond this distance in Å, the listed sites contain no true neighbour
 _FAR = 3.2
 _CAPITALS = re.compile(r"([A-Z])([A-Z])([A-Z]*)(?![a-z])")
-# gases, and what is only made or guarded: no reading of letters without better reason
+# gases, synthetic and controlled elements: not assumed without a better reason
 _UNLIKELY = frozenset("He Ne Ar Kr Xe Rn Po At Fr Ra Ac Pa Np Pu Am Cm Bk Cf".split())
 
 
 class Neighbour(NamedTuple):
-    """The nearest other site: distance in Å, and the elements it can be."""
+    """The nearest other site: distance in Å, and its possible elements."""
 
     distance: float
     elements: tuple[str, ...]
 
 
 def two_readings(label: str) -> tuple[str, str] | None:
-    """The element of two letters and that of the first one, of a label such as ``HO1``; ``None`` where there is no choice."""
+    """Return the two-letter and the one-letter element of a label such as ``HO1``; ``None`` if it is unambiguous."""
     found = _CAPITALS.match(label)
     if found is None:
         return None
@@ -39,7 +39,7 @@ def two_readings(label: str) -> tuple[str, str] | None:
 
 
 def nearest(k: int, cell: np.ndarray, xyz: np.ndarray, labels: Sequence[str]) -> Neighbour:
-    """The nearest site to number ``k``, among those listed and their translations."""
+    """Return the site nearest to number ``k``, among those listed and their translations."""
     apart = np.delete(xyz, k, axis=0) - xyz[k]
     if not len(apart):
         return Neighbour(np.inf, ())
@@ -54,10 +54,10 @@ def nearest(k: int, cell: np.ndarray, xyz: np.ndarray, labels: Sequence[str]) ->
 
 
 def chosen(readings: tuple[str, str], label: str, neighbour: Neighbour, labels: Sequence[str]) -> tuple[str, str]:
-    """Which of two readings, and what is to be said of it; nothing where distances leave no doubt.
+    """Choose one of two readings, with a remark for the user; the remark is empty if distances leave no doubt.
 
     Args:
-        readings: what the label can be.
+        readings: possible elements of the label.
         label: the label.
         neighbour: of the site.
         labels: of all sites.
@@ -67,7 +67,7 @@ def chosen(readings: tuple[str, str], label: str, neighbour: Neighbour, labels: 
     lighter = [neighbour.distance / _bond(first, e) for e in neighbour.elements]
     placed = any(re.match(rf"{first}(?![A-Za-z])", other) for other in labels)
     if label[2:3].isupper():
-        # CAA is carbon to most programs, CLA chlorine: what fits better
+        # CAA is carbon to most programs, CLA chlorine: the better fit is chosen
         off = [min((abs(np.log(r)) for r in ratios), default=np.inf) for ratios in (bonds, lighter)]
         found = both if off[0] < off[1] and neighbour.distance < _FAR else first
         clear = abs(off[0] - off[1]) > 0.3 if neighbour.distance < _FAR else first == "H"

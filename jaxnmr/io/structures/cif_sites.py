@@ -18,13 +18,13 @@ from .cif_species import species_of
 
 _UIJ = ("11", "22", "33", "12", "13", "23")
 _INDICES = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
-# Occupancies refined without bounds end a little above 1.
+# Occupancies refined without bounds may slightly exceed 1.
 _OCCUPANCY_EXCESS = 0.05
 _DEFAULT_U = 0.01
 
 
 def site_arguments(path: Path, block: cif.Block, cell: np.ndarray) -> dict:
-    """Keyword arguments of :meth:`Crystal.create` for the sites."""
+    """Return the keyword arguments of :meth:`Crystal.create` for the sites."""
     texts = [column_of(block, f"_atom_site_fract_{axis}") for axis in "xyz"]
     n = len(texts[0])
     for axis, column in zip("xyz", texts, strict=True):
@@ -90,7 +90,7 @@ def _coordinate(path: Path, block: cif.Block, label: str, text: str) -> float:
 
 
 def _require_fractions(path: Path, block: cif.Block, labels: list[str], xyz: np.ndarray, cell: np.ndarray) -> None:
-    """Refuse coordinates in Å, or times 1000; warn of single ones that are far from the cell."""
+    """Refuse coordinates in Å, or multiplied by 1000; warn of single ones far from the cell."""
     far = (np.abs(xyz) > 2.0).any(axis=1)
     if not far.any():
         return
@@ -112,7 +112,7 @@ def _require_fractions(path: Path, block: cif.Block, labels: list[str], xyz: np.
 
 
 def _rounding_distance(texts: Sequence[str], cell: np.ndarray) -> float:
-    """How far (Å) symmetry moves a site only because thirds and sixths were printed as 0.333 or 0.17."""
+    """Return how far (Å) symmetry moves a site only because thirds and sixths were printed as 0.333 or 0.17."""
     off = 0.0
     for text, edge in zip(texts, cell[:3], strict=True):
         decimals = len(text.strip().partition(".")[2])
@@ -134,7 +134,7 @@ def _occupancy(path: Path, block: cif.Block, label: str, text: str) -> float:
 
 
 def _distinct(labels: list[str]) -> list[str]:
-    """Labels made unique and free of blanks: a repeated ``O1`` becomes ``O1_2``."""
+    """Make labels unique and free of blanks: a repeated ``O1`` becomes ``O1_2``."""
     seen: set[str] = set()
     out = []
     for label in labels:
@@ -156,7 +156,7 @@ def _numbers(block: cif.Block, tag: str, n: int) -> np.ndarray:
 def _displacements(
     path: Path, block: cif.Block, labels: list[str], cell: np.ndarray, kept: list[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """``u_iso`` ``(n,)`` and ``u_aniso`` ``(n, 6)`` (NaN where isotropic) in Å², from U or B or beta."""
+    """Return ``u_iso`` ``(n,)`` and ``u_aniso`` ``(n, 6)`` (NaN where isotropic) in Å², from U or B or beta."""
     n = len(labels)
     u_iso, of_b = (
         _numbers(block, "_atom_site_U_iso_or_equiv", n),
@@ -188,7 +188,7 @@ def _displacements(
 
 
 def _question_columns(path: Path, labels: list[str], u: np.ndarray, of_b: np.ndarray, kinds: list[str]) -> None:
-    """Warn where a column of U is said to be of B, or columns of U and of B contradict each other."""
+    """Warn if a column of U is declared as B, or if columns of U and B contradict each other."""
     called = [
         label
         for label, kind, value, b in zip(labels, kinds, u, of_b, strict=True)
@@ -209,7 +209,7 @@ def _question_columns(path: Path, labels: list[str], u: np.ndarray, of_b: np.nda
 
 
 def _rows_of(path: Path, names: list[str], labels: list[str]) -> list[tuple[int, int]]:
-    """Pairs of site and row of the table of anisotropic displacements; upper and lower case count where they must."""
+    """Pair sites with rows of the table of anisotropic displacements; case is ignored unless it distinguishes labels."""
     pairs: list[tuple[int, int]] = []
     strangers = []
     for name in dict.fromkeys(names):

@@ -1,4 +1,4 @@
-"""Which element a site of a CIF holds, from its type symbol, or from the letters of type or label where that is no guess."""
+"""Element of a site in a CIF, from its type symbol, or from the letters of type or label if these are unambiguous."""
 
 import re
 from pathlib import Path
@@ -17,32 +17,32 @@ from .cif_labels import chosen, nearest, two_readings
 _NO_ATOM = re.compile(
     r"(va|vac|vacan\w*|void|du|dum|dummy|cen|cent\w*|ce?nt|ctr|lp|none|null)(?![a-z])|(?-i:Cg\d*$|Bq)", re.IGNORECASE
 )
-# Fe3+M1 is an ion on M1, Fe+Mg are two
+# Fe3+M1 is an ion on M1, Fe+Mg denotes two elements
 _MIXED = re.compile(r"[A-Z][a-z]?([\d.()]*(\d[+-]|[+-]\d|[+-])?\s*[/,&|;:]|\s*\+|\d?[+-] *\+)\s*[\d.()]*[A-Z]")
 _ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8}
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻−–", "0123456789+---")
 _SEVERAL = "a site of several elements is listed once for each, with the same coordinates and their occupancies"
-# the first two atoms of molecules and ions that people put on one site
+# first two atoms of molecules and ions that are sometimes placed on one site
 _GROUP = re.compile(
     r"(H)2(O)|(H)3(O)|(O)H2()|(N)(O)[23]|(N)H[34]()|(C)(O)3|(S)(O)4|(P)(O)4|(Cl)(O)4|(B)H4()|(B)(F)4|(P)(F)6|(C)H[34]()"
 )
-# elements beyond are guessed only where the formula has them
+# heavier elements are guessed only if the formula contains them
 _HEAVIEST_GUESS = 96
 
 
 def species_of(
     path: Path, block: cif.Block, symbols: list[str], labels: list[str], cell: np.ndarray, xyz: np.ndarray
 ) -> list[str]:
-    """Type symbols ``"Ca2+"``, ``"O"`` of all sites.
+    """Return the type symbols ``"Ca2+"``, ``"O"`` of all sites.
 
     Args:
-        path: named in errors.
+        path: for error messages.
         block: for the formula.
-        symbols, labels: of the sites, empty where there is none.
-        cell: ``(6,)``, and ``xyz`` ``(sites, 3)``: distances tell CA1, calcium, from CA1, carbon.
+        symbols, labels: of the sites, empty where missing.
+        cell: ``(6,)``, and ``xyz`` ``(sites, 3)``: distances distinguish CA1, calcium, from CA1, carbon.
 
     Raises:
-        ParseError: a site whose element can only be guessed, named by its label.
+        ParseError: a site whose element would have to be guessed, identified by its label.
     """
     formula = set(formula_of(block))
     symbols = [_plain(symbol) for symbol in symbols]
@@ -78,7 +78,7 @@ def species_of(
 
 
 def _plain(symbol: str) -> str:
-    """``Fe3+`` of ``Fe+++``, ``Fe³⁺``, ``Fe(III)``, ``Fe(3+)`` and ``Fe3+M1``; ``Ni`` of ``natNi``; others as they are."""
+    """Normalise ``Fe+++``, ``Fe³⁺``, ``Fe(III)``, ``Fe(3+)``, ``Fe3+M1`` to ``Fe3+``, and ``natNi`` to ``Ni``."""
     text = re.sub(r"nat(?:ural)?[-_ ]*(?=[A-Z][a-z]?(?![a-z]))", "", symbol.strip().translate(_RAISED))
     if _MIXED.search(text):
         return text
@@ -93,7 +93,7 @@ def _plain(symbol: str) -> str:
 
 
 def _say_hydroxide(path: Path, symbols: list[str], labels: list[str]) -> None:
-    """Warn of type symbols of hydroxide, which are taken for oxygen."""
+    """Warn that type symbols of hydroxide are read as oxygen."""
     named = [label for label, symbol in zip(labels, symbols, strict=True) if re.fullmatch(r"OH\d?[+-]?\d?|O-H", symbol)]
     if named:
         warn(
@@ -102,12 +102,12 @@ def _say_hydroxide(path: Path, symbols: list[str], labels: list[str]) -> None:
 
 
 def _stated(text: str, formula: set[str], *, is_label: bool) -> str:
-    """A text that is an element, charged or not, and nothing else; empty for others.
+    """Return a text that is only an element, charged or not; empty for others.
 
-    A label is only taken for an element that the formula has (CO may be carbonyl), NO not for nobelium.
+    A label is accepted only for an element of the formula (CO may be carbonyl); NO is never nobelium.
     """
     if is_label:
-        text = re.sub(r"^([A-Za-z]{1,2})-\d+$", r"\1", text)  # the first oxygen, no ion
+        text = re.sub(r"^([A-Za-z]{1,2})-\d+$", r"\1", text)  # the first oxygen, not an ion
     try:
         element = element_of(text)[0]
     except ConventionError:
@@ -144,7 +144,7 @@ def _from_letters(path: Path, block: cif.Block, symbol: str, label: str, formula
         group = _GROUP.match(text)
         if group and not {part for part in group.groups() if part} <= placed | {"H"} - formula:
             raise refuse(f"{group[0]} is a group of atoms, each of which needs a site of its own")
-        # CA1 is calcium, OW1 oxygen, HOA hydrogen; HO1 holmium only where the formula has it
+        # CA1 is calcium, OW1 oxygen, HOA hydrogen; HO1 is holmium only if the formula contains it
         guesses = [letters] if len(letters) < 3 else [letters[:2]] if letters[1:2].islower() else []
         guesses = [g.capitalize() for g in (*guesses, letters[:1]) if g and gemmi.Element(g).atomic_number > 0]
         guesses = [g for g in guesses if g in formula or gemmi.Element(g).atomic_number <= _HEAVIEST_GUESS]
@@ -159,7 +159,7 @@ def _from_letters(path: Path, block: cif.Block, symbol: str, label: str, formula
 
 
 def _parts(text: str) -> str:
-    """The elements of ``0.8Nb + 0.2Zr`` or ``Nb0.8/Zr0.2`` with their occupancies, where all have one."""
+    """Describe the elements of ``0.8Nb + 0.2Zr`` or ``Nb0.8/Zr0.2`` with their occupancies, if all have one."""
     before = re.findall(r"(\d*\.\d+|\d+)\s*\*?\s*([A-Z][a-z]?(?![a-z]))", text)
     behind = [(n, e) for e, n in re.findall(r"([A-Z][a-z]?)\s*\(?(\d*\.\d+)", text)]
     found = max(before, behind, key=len)
@@ -177,5 +177,5 @@ def _in(element: str, formula: set[str]) -> bool:
 
 
 def _in_formula(text: str, formula: set[str]) -> bool:
-    """Whether a word that looks like one for a vacancy may be a label of an element: Du1 with deuterium, Va with vanadium."""
+    """Return whether an apparent vacancy symbol may be an element label: Du1 with deuterium, Va with vanadium."""
     return text[1:2].isupper() and _in(text[:1], formula)

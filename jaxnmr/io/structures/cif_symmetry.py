@@ -1,4 +1,4 @@
-"""The space group of a CIF data block: operations, Hall and Hermann-Mauguin symbols, number; none against another."""
+"""The space group of a CIF data block: operations, Hall and Hermann-Mauguin symbols and number, cross-checked."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ _CODE = ("_space_group_IT_coordinate_system_code",)
 
 
 class _Witness(NamedTuple):
-    """One of the ways in which a block states its symmetry: what it says, and the groups that may mean."""
+    """One statement of symmetry in a block: its text, and the groups it may mean."""
 
     kind: str
     text: str
@@ -41,10 +41,10 @@ class _Witness(NamedTuple):
 
 
 def groups_of(path: Path, block: cif.Block, cell: np.ndarray) -> list[SpaceGroup]:
-    """The space groups the block may mean: one, or two where only a symbol is given that leaves the origin open.
+    """Return the space groups the block may mean: one, or two if only a symbol is given that leaves the origin open.
 
-    The loop of operations counts before the Hall symbol, that before the Hermann-Mauguin symbol and the number; but all
-    of them must be of one space-group type, and without operations of one setting.
+    The loop of operations takes precedence over the Hall symbol, which takes precedence over the Hermann-Mauguin symbol
+    and the number; but all of them must be of one space-group type and, without operations, of one setting.
 
     Raises:
         ParseError: no symmetry at all, or an operation that cannot be read.
@@ -82,11 +82,11 @@ def groups_of(path: Path, block: cif.Block, cell: np.ndarray) -> list[SpaceGroup
 
 
 def say_what_is_overruled(path: Path, block: cif.Block, cell: np.ndarray, chosen: SpaceGroup) -> None:
-    """Warn where a space group that was given is of another type than all that the block states."""
+    """Warn if a given space group is of another type than everything the block states."""
     try:
         stated = groups_of(path, block, cell)
     except (ParseError, SymmetryError):
-        # that is why one was given
+        # presumably the reason why one was given
         return
     if all(_type(group, cell) != _type(chosen, cell) or group.order != chosen.order for group in stated):
         warn(
@@ -103,7 +103,7 @@ def _operations(path: Path, block: cif.Block, symbol: str | None) -> tuple[Space
 
 
 def _hall(block: cif.Block) -> tuple[SpaceGroup, ...]:
-    """Of a Hall symbol that can be read; programs write all kinds of things there."""
+    """Return the group of a readable Hall symbol; programs write all kinds of text there."""
     text = text_of(block, HALL)
     try:
         return (SpaceGroup.from_hall(text),) if text else ()
@@ -112,7 +112,7 @@ def _hall(block: cif.Block) -> tuple[SpaceGroup, ...]:
 
 
 def _meanings(name: str | None, cell: np.ndarray, code: str | None) -> tuple[SpaceGroup, ...]:
-    """Of a symbol or number that is known, in the setting of the coordinate-system code."""
+    """Return the groups of a known symbol or number, in the setting of the coordinate-system code."""
     if name is None:
         return ()
     try:
@@ -128,7 +128,7 @@ def _meanings(name: str | None, cell: np.ndarray, code: str | None) -> tuple[Spa
 
 
 def _compare(path: Path, block: cif.Block, cell: np.ndarray, first: _Witness, other: _Witness) -> None:
-    """Refuse another type of space group; another setting, too, unless operations say which is meant."""
+    """Refuse another space-group type, and another setting unless operations determine which is meant."""
     if any(group == first.groups[0] for group in other.groups):
         return
     same_type = _type(first.groups[0], cell) in (_type(other.groups[0], cell), None)
@@ -145,7 +145,7 @@ def _compare(path: Path, block: cif.Block, cell: np.ndarray, first: _Witness, ot
     if other.kind == "number" or len(other.groups) > 1:
         return
     if len(first.groups) == 1 and not first.advice:
-        if first.groups[0].number:  # outside the tables no symbol could be right
+        if first.groups[0].number:  # outside the tables no symbol could match
             warn(f"{path}: {what} are two settings of one space group; the operations are used")
         return
     raise SymmetryError(
@@ -155,7 +155,7 @@ def _compare(path: Path, block: cif.Block, cell: np.ndarray, first: _Witness, ot
 
 
 def _quoted(symbol: str) -> str:
-    """As Python and run files write it; Hall symbols may end in a prime or two."""
+    """Quote a symbol as Python and run files do; Hall symbols may end in a prime or two."""
     return f"'{symbol}'" if '"' in symbol else f'"{symbol}"'
 
 
@@ -164,7 +164,7 @@ def _type(group: SpaceGroup, cell: np.ndarray) -> int | None:
 
 
 def _triplet(path: Path, block: cif.Block, text: str) -> str:
-    """An operation in gemmi's spelling, modulo lattice translations."""
+    """Return an operation in gemmi's notation, modulo lattice translations."""
     try:
         return gemmi.Op(text.strip().replace(" ", "")).wrap().triplet()
     except (RuntimeError, ValueError) as err:

@@ -1,4 +1,4 @@
-"""Crystal structures to CIF, with standard uncertainties as ``0.1234(5)``."""
+"""Writing of crystal structures to CIF, with standard uncertainties as ``0.1234(5)``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from ...units import format_esd
 from .symmetry import group_number
 
 _AXES = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-# Decimals of numbers without uncertainty: enough to read the same structure back.
+# Decimals of numbers without uncertainty: enough to reproduce the structure.
 _DIGITS = 8
 
 
@@ -25,7 +25,7 @@ def write_cif(
     bonds: BondPlan | bool | None = None,
     angles: AnglePlan | bool | None = None,
 ) -> None:
-    """Write one data block per crystal; arguments as :func:`jaxnmr.io.write_crystal`."""
+    """Write one data block per crystal; arguments as for :func:`jaxnmr.io.write_crystal`."""
     write_atomically(path, cif_text(crystals, esds, extra, bonds, angles))
 
 
@@ -36,12 +36,12 @@ def cif_text(
     bonds: BondPlan | bool | None = None,
     angles: AnglePlan | bool | None = None,
 ) -> str:
-    """What `write_cif` writes."""
+    """Return the text that `write_cif` writes."""
     document = cif.Document()
     for key, crystal in crystals.items():
         block = document.add_new_block(_block_name(key))
         known = dict(esds or {})
-        # one phase has plain keys; several have the phase in front
+        # one phase has plain keys; with several, the phase is a prefix
         known.update({name[len(key) + 1 :]: value for name, value in known.items() if name.startswith(f"{key}/")})
         write_structure(block, crystal, known, bonds, angles)
         for tag, value in (extra or {}).items():
@@ -59,7 +59,7 @@ def write_structure(
     bonds: BondPlan | bool | None = None,
     angles: AnglePlan | bool | None = None,
 ) -> None:
-    """Add cell, symmetry, sites, displacements, bonds and angles to a data block; arguments as :func:`jaxnmr.io.write_crystal`."""
+    """Add a structure with bonds and angles to a data block; arguments as for :func:`jaxnmr.io.write_crystal`."""
     _write_cell(block, crystal, esds)
     _write_symmetry(block, crystal)
     _write_sites(block, crystal, esds)
@@ -80,7 +80,7 @@ def _write_symmetry(block: cif.Block, crystal: Crystal) -> None:
     number = group.number
     if number is None:  # a setting outside the tables: the type is still one of the 230
         number = group_number(group.rotations, group.translations, np.asarray(crystal.lattice(), dtype=float))
-    # ASE adds an inversion at the origin to every group it knows as centrosymmetric, wherever the centre is
+    # ASE adds an inversion at the origin to every group it recognises as centrosymmetric, wherever the centre is
     elsewhere = group.is_centrosymmetric and "-x,-y,-z" not in group.triplets and group.number is None
     if number is not None and not elsewhere:
         block.set_pair("_space_group_IT_number", str(number))
@@ -153,7 +153,7 @@ def _loop(block: cif.Block, tags: Sequence[str], rows: Sequence[Sequence]) -> No
 
 def _cif_value(value) -> str:
     if isinstance(value, str):
-        # unknown and inapplicable stay what they are, other text is quoted where CIF needs it
+        # codes for unknown and inapplicable are kept, other text is quoted if CIF requires it
         return value if value in ("?", ".") else cif.quote(value)
     if isinstance(value, float | np.floating):
         return f"{value:.10g}" if np.isfinite(value) else "?"
@@ -171,5 +171,5 @@ def _esd(esds: Mapping, key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _block_name(name: str) -> str:
-    # names of blocks are ASCII; texts need not be
+    # block names are ASCII; texts need not be
     return "".join(ch if (ch.isascii() and ch.isalnum()) or ch in "_-+." else "_" for ch in name) or "crystal"

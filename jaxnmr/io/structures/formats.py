@@ -1,4 +1,4 @@
-"""Reading and writing crystal structures: CIF, SHELX, GSAS-I ``.EXP`` and every format ASE knows."""
+"""Reading and writing of crystal structures: CIF, SHELX, GSAS-I ``.EXP`` and every format supported by ASE."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,22 +26,22 @@ def read_crystal(
     """Read one crystal structure.
 
     Args:
-        path: a CIF, a SHELX ``.res`` or ``.ins`` file, a GSAS-I ``.EXP`` file, or anything ASE reads (extxyz, POSCAR, CASTEP,
-            magres ...).
-        block: CIF data block, by name or number from 1; needed when several blocks list atoms.
+        path: a CIF, a SHELX ``.res`` or ``.ins`` file, a GSAS-I ``.EXP`` file, or any format supported by ASE (extxyz,
+            POSCAR, CASTEP, magres ...).
+        block: CIF data block, by name or number from 1; required if several blocks list atoms.
         name: name of the phase; from the file by default.
         phase: phase of a GSAS file, by name or number from 1, or frame of an ASE file from 1.
         spacegroup: CIF and SHELX only: overrides the symmetry of the file, for example to choose an origin; see
             :meth:`~jaxnmr.crystal.SpaceGroup.from_name`.
-        symprec: for files that state all atoms of a cell: largest displacement in Å that counts as noise when
-            spglib looks for symmetry; ``None`` reads P1.
+        symprec: for files that list all atoms of a cell: largest displacement in Å that spglib treats as noise when
+            searching for symmetry; ``None`` reads P1.
 
     Returns:
         The crystal, on its special positions.
 
     Raises:
-        ParseError: a file that cannot be read, or several structures and none chosen.
-        SymmetryError, ConventionError, ShapeError: a structure that contradicts itself.
+        ParseError: a file that cannot be read, or one with several structures and none selected.
+        SymmetryError, ConventionError, ShapeError: an inconsistent structure.
     """
     path = Path(path)
     choice = block if block is not None else phase
@@ -73,7 +73,7 @@ def read_crystal(
 
 @checked
 def read_crystals(path: str | Path, *, symprec: float | None = SYMPREC) -> dict[str, Crystal]:
-    """Read all structures of a file, by the name of the phase.
+    """Read all structures of a file, by phase name.
 
     Args:
         path: as for :func:`read_crystal`.
@@ -109,15 +109,15 @@ def write_crystal(
     bonds: BondPlan | bool | None = None,
     angles: AnglePlan | bool | None = None,
 ) -> None:
-    """Write a crystal, or several by name, as CIF (``.cif``) or in the format ASE gives the suffix.
+    """Write a crystal, or several by name, as CIF (``.cif``) or in the format that ASE associates with the suffix.
 
     Args:
         crystal: a crystal, or ``{name: crystal}`` for one data block each.
         path: the file; a suffix other than ``.cif`` writes all atoms of the cell with ASE, without uncertainties.
         esds: standard uncertainties in the shapes of the crystal's arrays, keyed ``"cell"``, ``"xyz"``, ``"u_iso"``,
-            ``"u_aniso"``, ``"occupancy"``, and ``"bonds"``, ``"angles"`` one per line of those plans; with the name of
-            the phase in front (``"FAP/cell"``) for several. Numbers are written ``0.1234(5)``; without or with zero
-            uncertainty they are written in full.
+            ``"u_aniso"``, ``"occupancy"``, and ``"bonds"``, ``"angles"`` one per line of those plans; for several
+            phases prefixed with the name of the phase (``"FAP/cell"``). Numbers are written ``0.1234(5)``; with zero or
+            no uncertainty they are written in full.
         extra: further CIF items, ``{tag: value}``, or loops, ``{(tag, tag, ...): rows}``.
         bonds: ``True``, or the bonds to list.
         angles: ``True``, or the angles to list.
@@ -142,12 +142,12 @@ def write_crystal(
         raise
     except OSError as err:
         raise ParseError(path, None, f"cannot write the file: {err.strerror or err}") from err
-    except Exception as err:  # ASE's writers raise whatever they run into
+    except Exception as err:  # ASE's writers raise all kinds of exceptions
         raise ParseError(path, None, f"ASE cannot write it: {type(err).__name__}: {err}; use the suffix .cif") from err
 
 
 def _kind(path: Path) -> str:
-    """``"cif"``, ``"exp"``, ``"shelx"`` or ``"ase"``, by suffix, else by the first lines."""
+    """Return ``"cif"``, ``"exp"``, ``"shelx"`` or ``"ase"``, by suffix, else by the first lines."""
     if not path.is_file():
         raise ParseError(path, None, "no such file")
     suffix = path.suffix.lower()
@@ -165,7 +165,7 @@ def _kind(path: Path) -> str:
 
 
 def _choose(path: Path, items: Mapping, choice: str | int | None, what: str, argument: str):
-    """One of several structures by name or by number from 1."""
+    """Select one of several structures by name or by number from 1."""
     names = list(items)
     listing = ", ".join(f"{k} {name!r}" for k, name in enumerate(names, start=1))
     if choice is None:

@@ -1,6 +1,6 @@
 """Phases of GSAS-I experiment files (``.EXP``): fixed columns, one record per line.
 
-The first 12 columns are the key, such as ``CRS1  AT  1A``; the phase records used here are ``PNAM`` (name), ``ABC``
+The first 12 columns are the key, such as ``CRS1  AT  1A``. The phase records used here are ``PNAM`` (name), ``ABC``
 and ``ANGLES`` (cell), ``SG SYM`` (space group) and per atom a line ``A`` (type, x, y, z, occupancy, label,
 multiplicity) and a line ``B`` (displacement).
 """
@@ -18,11 +18,11 @@ _KEY = 12
 
 
 def read_exp_phases(path: Path) -> dict[str, Crystal]:
-    """All phases of a GSAS-I experiment file, by name.
+    """Read all phases of a GSAS-I experiment file, by name.
 
     Raises:
-        ParseError: no phases, a missing record or a number that cannot be read, with its line.
-        SymmetryError, ConventionError, ShapeError: a phase that contradicts itself.
+        ParseError: no phases, a missing record or an unreadable number, with its line.
+        SymmetryError, ConventionError, ShapeError: an inconsistent phase.
     """
     try:
         text = path.read_text(encoding="latin-1")
@@ -47,7 +47,7 @@ def _phase(path: Path, records: dict[str, tuple[int, str]], number: int) -> Crys
     cell = []
     for key in ("  ABC   ", "  ANGLES"):
         line, text = _record(path, records, prefix + key)
-        # the three numbers, then refinement flags
+        # the three numbers are followed by refinement flags
         cell += [_number(path, line, text, _KEY + 10 * k, 10, key.strip()) for k in range(3)]
     line, symbol = _record(path, records, f"{prefix}  SG SYM")
     group = _space_group(path, line, symbol[_KEY:].strip(), cell)
@@ -92,7 +92,7 @@ def _phase(path: Path, records: dict[str, tuple[int, str]], number: int) -> Crys
 
 
 def _space_group(path: Path, line: int, symbol: str, cell: list[float]) -> SpaceGroup:
-    """GSAS puts the origin on the centre of symmetry, and takes R groups hexagonal unless marked ``R``."""
+    """Return the group, with the origin at the centre of symmetry and R groups hexagonal unless marked ``R``."""
     text = re.sub(r"\s+", " ", symbol).strip()
     text = text[:1].upper() + text[1:].lower()
     rhombohedral = text.startswith("R") and (text.endswith(" r") or abs(cell[5] - 120.0) > 0.5)

@@ -1,4 +1,4 @@
-"""`Magres`: a structure with computed NMR tensors. Read and written as ``.magres`` files and ASE ``Atoms`` (extxyz)."""
+"""`Magres`: a structure with computed NMR tensors, read and written as ``.magres`` files and ASE ``Atoms`` (extxyz)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 class Couplings(NamedTuple):
-    """Reduced couplings K in 10^19 T^2/J: ``pairs`` ``(n, 2)`` of atom numbers from 0, ``k_1e19`` ``(n, 3, 3)``."""
+    """Reduced couplings K in 10^19 T^2/J: ``pairs`` ``(n, 2)`` of atom indices from 0, ``k_1e19`` ``(n, 3, 3)``."""
 
     pairs: np.ndarray
     k_1e19: np.ndarray
 
     def j_hz(self, first: str, second: str) -> np.ndarray:
-        """J tensors ``(n, 3, 3)`` in Hz if the first atom of every pair is the one nucleus and the second the other."""
+        """Return J tensors ``(n, 3, 3)`` in Hz for given nuclei of the first and second atom of every pair."""
         return np.asarray(j_hz_from_reduced(first, second, self.k_1e19))
 
 
@@ -44,10 +44,10 @@ class Magres:
         labels: ``(atoms,)`` label and index, as ``"Si_3"``, unique.
         species: ``(atoms,)`` species names of the program, usually the elements.
         tensors: ``(atoms, 3, 3)`` by magres name, ``"ms"`` (ppm), ``"efg"``, ``"efg_local"``, ``"efg_nonlocal"`` (atomic
-            units); nan for atoms without one.
+            units); NaN for atoms without one.
         couplings: by magres name, ``"isc"`` and its parts.
         susceptibility: ``(3, 3)`` in 10^-6 cm^3/mol, or ``None``.
-        calculation: what the file says of the calculation, one string per line of a key.
+        calculation: the file's description of the calculation, one string per line of a key.
         name: of the file.
     """
 
@@ -76,10 +76,10 @@ class Magres:
         return self.tensors.get("efg")
 
     def select(self, element: str) -> Magres:
-        """The atoms of one element (or one species, or one label), with the couplings between them.
+        """Select the atoms of one element (or species, or label), with the couplings between them.
 
         Raises:
-            ConventionError: there is none.
+            ConventionError: there are none.
         """
         for names in (self.elements, self.species, self.labels):
             chosen = np.array([name == element for name in names])
@@ -90,9 +90,9 @@ class Magres:
         )
 
     def crystal(self, name: str | None = None) -> Crystal:
-        """All atoms in P1, site k being atom k.
+        """Return all atoms in P1, where site k is atom k.
 
-        A `Crystal` has a cell but no orientation of its own: use the tensors of `in_crystal_frame` with it.
+        A `Crystal` has a cell but no orientation: combine it with the tensors of `in_crystal_frame`.
 
         Raises:
             ConventionError: no cell.
@@ -111,9 +111,9 @@ class Magres:
         return self.lattice
 
     def in_crystal_frame(self) -> Magres:
-        """The same structure turned to the orientation of ``crystal().lattice()``, tensors and all."""
+        """Return the structure, tensors included, rotated to the orientation of ``crystal().lattice()``."""
         target = np.asarray(self.crystal().lattice(), dtype=float)
-        # columns: where the old axes go; improper for a left-handed cell, which does not matter for these tensors
+        # columns: images of the old axes; improper for a left-handed cell, which does not affect these tensors
         turn = np.linalg.solve(self.vectors, target).T
         turned = lambda t: turn @ t @ turn.T
         return replace(
@@ -150,12 +150,12 @@ def read_magres(path: str | Path, *, assume_units: bool = False) -> Magres:
 
     Args:
         path: the file.
-        assume_units: read files without header and units, as programs wrote them before version 1.0 of the format,
-            taking Å, ppm, atomic units and 10^19 T^2/J.
+        assume_units: also read files without header and units, as written before version 1.0 of the format,
+            assuming Å, ppm, atomic units and 10^19 T^2/J.
 
     Raises:
-        ParseError: a file that cannot be read, with the line: no magres file, a block that is not closed, missing or
-            unknown units, missing or non-numeric entries, tensors of unknown atoms.
+        ParseError: a file that cannot be read, with the line: not a magres file, an unclosed block, missing or
+            unknown units, missing or non-numeric entries, or tensors of unknown atoms.
 
     Example:
         >>> read_magres("quartz.magres").select("Si").shielding_ppm  # doctest: +SKIP
@@ -166,7 +166,7 @@ def read_magres(path: str | Path, *, assume_units: bool = False) -> Magres:
         import ase.io
 
         atoms = cast("ase.Atoms", ase.io.read(io.StringIO(scan.standard_text()), format="magres"))
-    except Exception as error:  # ASE's readers raise whatever their parsing runs into
+    except Exception as error:  # ASE's readers raise all kinds of exceptions
         raise ParseError(path, None, f"ASE cannot read it: {type(error).__name__}: {error}") from error
     found = magres_from_ase(atoms, name=path.stem)
     couplings = {
@@ -175,7 +175,7 @@ def read_magres(path: str | Path, *, assume_units: bool = False) -> Magres:
     }
     return replace(
         found,
-        # ASE keeps one of the two directions of a coupling, so that they are read from the lines
+        # ASE keeps only one of the two directions of a coupling, so couplings are read from the lines
         couplings=couplings,
         susceptibility=scan.susceptibility,
         calculation={key: tuple(lines) for key, lines in scan.calculation.items()},
@@ -183,7 +183,7 @@ def read_magres(path: str | Path, *, assume_units: bool = False) -> Magres:
 
 
 def write_magres(structure: Magres, path: str | Path) -> Path:
-    """Write a ``.magres`` file, version 1.0, with all digits. (ASE's writer fails on couplings.)
+    """Write a ``.magres`` file, version 1.0, at full precision, with couplings, on which ASE's writer fails.
 
     Raises:
         DataError: the file cannot be written.
@@ -224,19 +224,20 @@ def write_magres(structure: Magres, path: str | Path) -> Path:
 
 
 def read_tensor_frames(path: str | Path) -> list[Magres]:
-    """Structures with tensors from a file with many, such as extxyz with the arrays ``ms`` (ppm) and ``efg`` (a.u.).
+    """Read many structures with tensors from a file such as extxyz with the arrays ``ms`` (ppm) and ``efg`` (a.u.).
 
     Raises:
         ParseError: ASE cannot read the file.
-        ShapeError: arrays that are not nine numbers per atom.
+        ShapeError: arrays that do not have nine numbers per atom.
     """
     path = Path(path)
     return [magres_from_ase(atoms, name=f"{path.stem}-{k}") for k, atoms in enumerate(read_ase_frames(path), start=1)]
 
 
 def magres_from_ase(atoms: ase.Atoms, *, name: str = "") -> Magres:
-    """From ASE ``Atoms`` with the arrays ``ms`` (SHIELDING, ppm) and ``efg`` (atomic units), ``(atoms, 3, 3)`` or
-    ``(atoms, 9)``, and, where ASE read a magres file, its labels and indices.
+    """Convert from ASE ``Atoms`` with the arrays ``ms`` (SHIELDING, ppm) and ``efg`` (atomic units).
+
+    The arrays are ``(atoms, 3, 3)`` or ``(atoms, 9)``; labels and indices are kept if ASE read a magres file.
 
     Raises:
         ShapeError: arrays of another shape.
@@ -268,11 +269,11 @@ def magres_from_ase(atoms: ase.Atoms, *, name: str = "") -> Magres:
 
 
 def magres_to_ase(structure: Magres, *, flat: bool = False) -> ase.Atoms:
-    """To ASE ``Atoms`` with the arrays ``ms`` and ``efg``, ``labels`` and ``indices``.
+    """Convert to ASE ``Atoms`` with the arrays ``ms`` and ``efg``, ``labels`` and ``indices``.
 
     Args:
-        structure: what to convert; couplings and the susceptibility are left behind.
-        flat: tensors as nine numbers per atom, which ASE can write as extxyz.
+        structure: to be converted; couplings and the susceptibility are dropped.
+        flat: store tensors as nine numbers per atom, which ASE can write as extxyz.
     """
     import ase
 

@@ -37,7 +37,7 @@ _DEFAULT_U = 0.05  # of the format
 
 @dataclass
 class _File:
-    """What the instructions before and between the atoms say."""
+    """Content of the instructions before and between the atoms."""
 
     path: Path
     cell: list[float] = field(default_factory=list)
@@ -52,25 +52,26 @@ class _File:
 
 
 def is_shelx(head: str) -> bool:
-    """Whether the first lines of a file are those of SHELX: a title or none, then the cell after a wavelength."""
+    """Return whether the first lines are those of a SHELX file: an optional title, then the cell after a wavelength."""
     return re.search(r"^\s*CELL(\s+[\d.()+-]+){7}\s*$", head, flags=re.MULTILINE | re.IGNORECASE) is not None
 
 
 def read_shelx(path: Path, name: str | None = None, spacegroup=None) -> Crystal | ase.Atoms:
-    """The structure of a SHELX file in its own setting.
+    """Read the structure of a SHELX file in its own setting.
 
     Args:
         path: the file.
-        name: of the phase; of the file when ``None``.
+        name: of the phase; from the file if ``None``.
         spacegroup: overrides the symmetry of the file.
 
     Returns:
-        The crystal. A list of all atoms of a cell as programs for structure prediction write it, without symmetry and
-        with occupancies that are not fixed (1.0, not 11.0) or left out, comes as ``ase.Atoms``: its symmetry is to be found.
+        The crystal. If the file lists all atoms of a cell without symmetry, and with occupancies that are missing or
+        not fixed (1.0, not 11.0), as structure-prediction programs do: ``ase.Atoms``, whose symmetry is yet to be
+        found.
 
     Raises:
-        ParseError: no cell, no atoms, or an entry that cannot be read, with its line.
-        SymmetryError, ConventionError, ShapeError: a structure that contradicts itself.
+        ParseError: no cell, no atoms, or an unreadable entry, with its line.
+        SymmetryError, ConventionError, ShapeError: an inconsistent structure.
     """
     file = _File(path)
     for number, words in _records(decode(path, read_bytes(path), "a SHELX file")):
@@ -103,11 +104,11 @@ def read_shelx(path: Path, name: str | None = None, spacegroup=None) -> Crystal 
 
 
 class _Refused(ValueError):
-    """A value whose message says already what is wrong."""
+    """A value whose message already states what is wrong."""
 
 
 def _records(text: str) -> list[tuple[int, list[str]]]:
-    """Lines as words with the number of the first; one that ends in ``=`` goes on in the next."""
+    """Split lines into words, with the number of the first line; a line ending in ``=`` continues on the next."""
     records: list[tuple[int, list[str]]] = []
     open_ = False
     for number, line in enumerate(text.splitlines(), start=1):
@@ -135,7 +136,7 @@ def _instruction(file: _File, key: str, words: list[str]) -> None:
     elif key == "SYMM":
         file.operations.append("".join(words).lower())
     elif key == "SFAC":
-        # the short form lists elements, the long one has the numbers of the form factor behind one
+        # the short form lists elements, the long one has one element followed by the numbers of its form factor
         long = len(words) > 1 and re.fullmatch(r"[-+.\d]+", words[1]) is not None
         file.elements += [word.lstrip("$").capitalize() for word in (words[:1] if long else words)]
     elif key == "UNIT":
@@ -177,7 +178,7 @@ def _atom(file: _File, words: list[str]) -> None:
 
 
 def _value(file: _File, number: float) -> float:
-    """``p`` of ``10 + p`` (fixed); ``p`` times a free variable of ``10 m + p``, or times it minus 1 for negative ``m``."""
+    """Return ``p`` of ``10 + p`` (fixed); with a free variable v, ``p v`` of ``10 m + p``, ``p (v - 1)`` for ``m < 0``."""
     m = int(np.trunc((abs(number) + 5.0) / 10.0)) * (1 if number >= 0 else -1)
     if abs(m) <= 1:
         return number - 10.0 * m
@@ -197,11 +198,11 @@ def _crystal(file: _File, name: str, spacegroup) -> Crystal:
         "cell": cell, "spacegroup": group, "species": column("species"), "labels": _distinct(column("label")),
         "xyz": column("xyz"), "u_iso": column("u_iso"), "u_aniso": column("u_aniso"), "name": name,
     }  # fmt: skip
-    # occupation factors count the share of a general position, so that multiplicities come first
+    # occupancy factors include the share of a general position, so that multiplicities are needed first
     bare = Crystal.create(**arguments, occupancy=np.zeros(len(file.atoms)))
     special = np.array([group.order / site.multiplicity for site in bare.sites()])
     factor = np.array(column("factor"))
-    # programs that know no special positions write 1 for a site that is full
+    # programs that ignore special positions write 1 for a fully occupied site
     occupancy = np.where((special > 1) & (np.abs(factor - 1.0) < 1e-3), 1.0, factor * special)
     occupancy = np.where((occupancy > 1.0) & (occupancy < 1.02), 1.0, occupancy)
     return Crystal.create(**arguments, occupancy=occupancy)
@@ -228,7 +229,7 @@ def _all_operations(file: _File) -> list[str]:
 
 
 def _distinct(labels: list[str]) -> list[str]:
-    """Labels made unique: atoms of several residues may share theirs."""
+    """Make labels unique, as atoms of several residues may share theirs."""
     counts: dict[str, int] = {}
     out = []
     for label in labels:
@@ -238,7 +239,7 @@ def _distinct(labels: list[str]) -> list[str]:
 
 
 def _check_unit(file: _File, crystal: Crystal) -> None:
-    """Warn where the atoms are not those of UNIT."""
+    """Warn if the atoms are not those of UNIT."""
     if len(file.unit) != len(file.elements):
         return
     wanted: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""The two questions put to spglib, with one way to say that it has no answer.
+"""Calls to spglib, with uniform handling of failures.
 
 Its releases differ in how they fail (``None``, an exception) and warn about the change on every call.
 """
@@ -12,19 +12,19 @@ import numpy as np
 
 
 def _ask(function: str, *args, **kwargs):
-    import spglib  # a structure with its symmetry does without
+    import spglib  # not needed for a structure with known symmetry
 
     with warnings.catch_warnings(), _silent():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             return getattr(spglib, function)(*args, **kwargs)
-        except Exception:  # SpglibError derives from Exception, and older releases lack it
+        except Exception:  # SpglibError derives from Exception and is missing in older releases
             return None
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without what the library writes to the terminal by itself where a tolerance is too wide."""
+    """Suppress the library's own terminal output when a tolerance is too large."""
     before = os.environ.get("SPGLIB_WARNING")
     os.environ["SPGLIB_WARNING"] = "OFF"
     try:
@@ -37,16 +37,16 @@ def _silent() -> Iterator[None]:
 
 
 def find_symmetry(lattice: np.ndarray, xyz: np.ndarray, types: list[int], symprec: float):
-    """The symmetry data set of all atoms of a cell, or ``None``."""
+    """Return the symmetry data set of all atoms of a cell, or ``None``."""
     return _ask("get_symmetry_dataset", (lattice, xyz, types), symprec=symprec)
 
 
 def hall_symbol(hall_number: int) -> str:
-    """Hall symbol of one of spglib's 530 settings."""
+    """Return the Hall symbol of one of spglib's 530 settings."""
     return _ask("get_spacegroup_type", hall_number).hall_symbol
 
 
 def group_number(rotations: np.ndarray, translations: np.ndarray, lattice: np.ndarray) -> int | None:
-    """International Tables number of a list of operations in any setting, or ``None``."""
+    """Return the International Tables number of a list of operations in any setting, or ``None``."""
     found = _ask("get_spacegroup_type_from_symmetry", rotations, translations, lattice=lattice)
     return found.number if found is not None else None

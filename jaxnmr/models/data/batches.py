@@ -1,4 +1,4 @@
-"""Labelled graphs in batches of a few sizes that suit the data, dealt to the devices of a step (host)."""
+"""Batches of labelled graphs, padded to a few suitable sizes and distributed over devices (host)."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from ...graph import batch_graphs, bucket
 
 # more sizes gain little: edges of silica-29si fill 23 % of one size, 65 % of three, 72 % of four, 77 % of five
 _MOST = 4
-# orders that stand for all orders; the same for every seed, so that the members of an ensemble share their programs
+# sample orders that represent all orders; the same for every seed, so that members of an ensemble share their programs
 _ORDERS = 16
 _STEPS = 256
 
 
 class Capacity(NamedTuple):
-    """Room of a padded batch, at least one node and one representative more than it holds."""
+    """Sizes of a padded batch, at least one node and one representative larger than its contents."""
 
     nodes: int
     edges: int
     representatives: int
 
     def holds(self, other: Capacity) -> bool:
-        """Whether a batch of these sizes fits."""
+        """Return whether a batch of these sizes fits."""
         return self.nodes > other.nodes and self.edges >= other.edges and self.representatives > other.representatives
 
 
 class Batches:
-    """Graphs in batches of a few sizes, so that few programs serve them all and little of them is padding.
+    """Graphs in batches of a few sizes, so that few programs serve them all and there is little padding.
 
-    Which graphs are a batch depends on the largest structure and on ``size`` alone. The sizes that batches are padded to are
-    chosen from the data, with fewest padded edges over some fixed orders of them, and as many sizes as pay for what it takes
-    to compile a program for each: one for a few passes over few structures, at most four.
+    The composition of batches depends only on the largest structure and on ``size``. The sizes that batches are padded
+    to are chosen from the data to minimise the number of padded edges over some fixed orders, with as many sizes as are
+    worth compiling a program for: one for a few passes over few structures, at most four.
 
     Args:
         graphs: labelled graphs.
-        size: most graphs in a batch.
-        dtype: of the numbers.
-        passes: how often all batches are used: with many of them more sizes pay.
-        shuffled: whether they are used in random orders, or as they come.
-        devices: over which the graphs of a batch are dealt.
+        size: largest number of graphs in a batch.
+        dtype: dtype of the floating-point numbers.
+        passes: number of times all batches are used: more passes justify more sizes.
+        shuffled: whether they are used in random orders, or in the given one.
+        devices: number of devices over which the graphs of a batch are distributed.
 
     Attributes:
-        capacities: the sizes, ascending; whatever order there is, the largest holds every batch.
+        capacities: the sizes, ascending; the largest holds every batch in any order.
 
     Raises:
-        DataError: no graph.
+        DataError: there are no graphs.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Batches:
         self.graphs, self.size, self.dtype, self.devices = list(graphs), int(size), dtype, int(devices)
         self._sizes = np.array([_size(g) for g in graphs])
         nodes, edges, representatives = self._sizes.T
-        # room for the largest structure, or for a batch of common ones
+        # large enough for the largest structure, or for a batch of average ones
         self.n_node = bucket(int(max(nodes.max(), nodes.mean() * size)) + 1)
         self.n_edge = bucket(int(max(edges.max(), edges.mean() * size)))
-        # what the fullest device may get: an equal share of the others beside the largest structure
+        # upper limit for the fullest device: an equal share of the others in addition to the largest structure
         most = self.n_edge
         if self.devices > 1:
             most = min(most, bucket(math.ceil((self.n_edge + (self.devices - 1) * edges.max()) / self.devices)))
-        # of representatives no more than so many edges have; without symmetry all nodes are
+        # representatives scale with edges; without symmetry every node is one
         per_edge = np.max(representatives / np.maximum(edges, 1))
         largest = Capacity(self.n_node, most, min(self.n_node, math.ceil(per_edge * most) + 1))
         orders = [np.arange(len(graphs))]
@@ -86,7 +86,7 @@ class Batches:
         self.capacities = chosen_capacities(met, largest, passes / len(orders), tuning().shape_edges)
 
     def chunks(self, order: Iterable[int]) -> Iterator[list[int]]:
-        """Which graphs are together, in an order of all."""
+        """Yield the indices of graphs that form a batch, for an order of all graphs."""
         chosen: list[int] = []
         nodes = edges = 0
         for k in map(int, order):
@@ -98,7 +98,7 @@ class Batches:
         yield chosen
 
     def dealt(self, chosen: Sequence[int]) -> list[list[int]]:
-        """The graphs of a batch by device: the largest first, each to the device with the fewest edges."""
+        """Distribute the graphs of a batch over devices: the largest first, each to the device with the fewest edges."""
         if self.devices == 1:
             return [list(chosen)]
         parts: list[list[int]] = [[] for _ in range(self.devices)]
@@ -114,12 +114,12 @@ class Batches:
         return Capacity(*(int(n) for n in np.max(sums, axis=0)))
 
     def capacity(self, *chunks: Sequence[int]) -> Capacity:
-        """The smallest that holds each of several batches, on every device."""
+        """Return the smallest capacity that holds each of several batches, on every device."""
         needed = [self._needed(chosen) for chosen in chunks if chosen]
         return next(room for room in self.capacities if all(room.holds(other) for other in needed))
 
     def padded(self, chosen: Sequence[int], room: Capacity) -> jraph.GraphsTuple:
-        """Some graphs as one; without any of them one atom that has no label."""
+        """Pad some graphs to one batch; without graphs, a single unlabelled atom."""
         graphs = [self.graphs[k] for k in chosen] or [_unlabelled_atom(self.graphs[0])]
         batch = batch_graphs(
             graphs, n_node=room.nodes, n_edge=room.edges, n_graph=self.size + 1, n_representative=room.representatives
@@ -128,13 +128,13 @@ class Batches:
         return batch._replace(nodes=cast(batch.nodes), globals=cast(batch.globals))
 
     def epoch(self, order: Iterable[int]) -> Iterator[tuple[list[int], jraph.GraphsTuple]]:
-        """Batches of the graphs in an order for one device, each with the numbers of its graphs."""
+        """Yield batches for one device in an order of graphs, each with the indices of its graphs."""
         for chosen in self.chunks(order):
             yield chosen, self.padded(chosen, self.capacity(chosen))
 
 
 def _unlabelled_atom(graph: jraph.GraphsTuple) -> jraph.GraphsTuple:
-    """The first atom of a graph by itself: it fits in everywhere."""
+    """Return the first atom of a graph by itself, as a filler."""
     nodes = {name: values[:1] for name, values in graph.nodes.items()}
     nothing = ("image", "representatives", "weight", "mask")
     return graph._replace(
@@ -155,19 +155,19 @@ def _size(graph: jraph.GraphsTuple) -> Capacity:
 def chosen_capacities(
     met: Sequence[Capacity], largest: Capacity, passes: float, shape_edges: float, most: int = _MOST
 ) -> tuple[Capacity, ...]:
-    """Sizes to pad batches to, ascending, with the least expected time for batches and for compiling.
+    """Choose sizes to pad batches to, ascending, with the least expected time for batches and for compiling.
 
-    The time of a batch is taken for proportional to its edges.
+    The time for a batch is assumed proportional to its number of edges.
 
     Args:
-        met: sizes of batches.
-        largest: the last of the capacities. It is an additional one, for batches that were not met, where one that just holds
-            all that were met pays for that.
-        passes: how often all these batches are calculated.
-        shape_edges: how many edges take as long as compiling one more program.
-        most: capacities that batches were met for.
+        met: sizes of sample batches.
+        largest: last of the capacities. It is an additional one, for batches not in the sample, if a capacity that just
+            holds the largest sample batch is worth it.
+        passes: number of times all these batches are calculated.
+        shape_edges: number of edges whose time equals that of compiling one more program.
+        most: largest number of capacities for the sample batches.
     """
-    # in steps of a 256th of the largest
+    # steps of 1/256 of the largest
     step = 8 * math.ceil(largest.edges / (8 * _STEPS))
     edges = np.minimum(step * np.ceil(np.array([of.edges for of in met]) / step).astype(int), largest.edges)
     options: list[tuple[float, list[int]]] = []
@@ -184,18 +184,18 @@ def chosen_capacities(
 
 
 def _fewest_padded(edges: np.ndarray, top: int, most: int) -> Iterator[tuple[int, list[int]]]:
-    """Best capacities for batches of so many edges, one, two, three ... with ``top`` as the last, and all edges with padding.
+    """Yield the number of padded edges and the best capacities, for one, two, three ... capacities with ``top`` as the last.
 
-    A dynamic programme over the sizes.
+    Solved by dynamic programming over the sizes.
     """
     sizes, counts = np.unique([*edges, top], return_counts=True)
     counts[-1] -= 1
     below = np.concatenate([[0], np.cumsum(counts)])
     ends = np.arange(len(below))
-    # padded edges of the batches of the first so many sizes in so many capacities, the last of which is the last of these sizes
+    # least padded edges for batches up to each size in a given number of capacities, the last of which is that size
     least, choices = np.where(ends > 0, np.inf, 0.0), list[np.ndarray]()
     for _ in range(min(most, len(sizes))):
-        # rows: where the last capacity ends; columns: where the one before did
+        # rows: end of the last capacity; columns: end of the previous one
         costs = least[None, :] + sizes[:, None] * (below[1:, None] - below[None, :])
         costs = np.where(ends[None, :] < ends[1:, None], costs, np.inf)
         choices.append(np.argmin(costs, axis=1))

@@ -1,4 +1,4 @@
-"""Labelled graphs: what a network is trained and judged on (host)."""
+"""Labelled graphs for training and evaluation of a network (host)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..networks.irreps import SCALAR, Irreps, components
 from .tensor_checks import structure_symmetry
 from .tensor_data import TensorData
 
-# Å; coordinates of computed structures repeat their symmetry to rounding, and images must be as good as atoms
+# Å; computed structures obey their symmetry to rounding, and images must be as accurate as atoms
 _SYMPREC = 1e-3
 
 
 def labelled_graphs(data: TensorData, config: NetworkConfig, *, symmetry: bool = True) -> list[jraph.GraphsTuple]:
-    """A graph per structure with the node arrays ``target`` ``(nodes, dim)`` and ``mask`` ``(nodes,)``.
+    """Make a graph per structure with the node arrays ``target`` ``(nodes, dim)`` and ``mask`` ``(nodes,)``.
 
     Args:
-        data: labelled structures; the head of the name of their quantity is the one that is trained.
+        data: labelled structures; their quantity is the name of the head to be trained.
         config: species and cutoff.
-        symmetry: let only one of equivalent atoms receive edges, with the mean of the labels of all of them: the same
+        symmetry: give edges only to one of a set of equivalent atoms, with the mean of the labels of all of them: the same
             loss at a fraction of the cost.
 
     Raises:
@@ -61,7 +61,7 @@ def labelled_graphs(data: TensorData, config: NetworkConfig, *, symmetry: bool =
 
 
 def mean_neighbours(graphs: Sequence[jraph.GraphsTuple]) -> float:
-    """Mean number of neighbours within the cutoff, of atoms that are not equivalent: for ``NetworkConfig.neighbours``."""
+    """Return the mean number of neighbours of inequivalent atoms within the cutoff, for ``NetworkConfig.neighbours``."""
     receivers = sum(len(np.unique(g.receivers)) for g in graphs)
     return float(sum(len(g.senders) for g in graphs) / max(receivers, 1))
 
@@ -69,10 +69,10 @@ def mean_neighbours(graphs: Sequence[jraph.GraphsTuple]) -> float:
 def label_statistics(
     graphs: Sequence[jraph.GraphsTuple], head: HeadConfig, species: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scale and shift of a head, each ``(species, irreps)``: root mean square of each irrep, mean of the invariant ones.
+    """Return scale and shift ``(species, irreps)`` of a head: root mean square of irreps, mean of invariant ones.
 
     Raises:
-        DataError: a species whose labels are all the same number.
+        DataError: all labels of a species are the same number.
     """
     kinds = np.concatenate([g.nodes["species"][g.nodes["mask"]] for g in graphs])
     target = np.concatenate([g.nodes["target"][g.nodes["mask"]] for g in graphs])

@@ -1,4 +1,4 @@
-"""Which crystals are nearly the same, so that they do not end up on both sides of a split (host)."""
+"""Detection of nearly identical crystals, so that they do not end up on both sides of a split (host)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import numpy as np
 
 from ...io.structures.magres import Magres
 
-# radii at which neighbours are counted, Å
+# radii for counting neighbours, Å
 _RADII = np.arange(1.0, 5.01, 0.1)
-# mean difference of the counts; the same crystal relaxed twice by others differs by 0.007 (median of 227 pairs of si_nmr)
+# largest mean difference of counts; the same crystal relaxed by others differs by 0.007 (median of 227 pairs of si_nmr)
 _LARGEST = 0.03
-# relative difference of densities beyond which nothing need be counted
+# relative difference of densities beyond which neighbours need not be counted
 _LARGEST_EXPANSION = 0.02
 
 
 def merged_groups(structures: Sequence[Magres], groups: Sequence[str]) -> tuple[str, ...]:
-    """Groups, merged where they have nearly the same crystal; the name is that of the group that comes first.
+    """Merge groups that contain nearly the same crystal; the name is that of the first group.
 
-    Crystals are nearly the same when they have the same composition, the same density to 2 % and, for all pairs of elements,
-    the same mean number of neighbours within any distance up to 5 Å, to 0.03 on average.
+    Crystals are nearly the same if they have the same composition, the same density to 2 % and, for all pairs of
+    elements, the same mean number of neighbours within any distance up to 5 Å, to 0.03 on average.
 
     Args:
-        structures: with cells.
-        groups: a name for each.
+        structures: structures with cells.
+        groups: group name of each structure.
     """
     leader = {group: group for group in groups}
 
@@ -60,7 +60,7 @@ def _composition(structure: Magres) -> tuple[tuple[str, int], ...]:
 
 
 def _counts(structure: Magres) -> np.ndarray:
-    """Mean number of neighbours within every radius, for all ordered pairs of elements."""
+    """Return the mean number of neighbours within every radius, for all ordered pairs of elements."""
     import ase
     from ase.neighborlist import neighbor_list  # takes a quarter of a second to import
 

@@ -1,4 +1,4 @@
-"""Are computed tensors what they claim to be? Their frame, their sign and their unit, judged by the structure."""
+"""Consistency checks of computed tensors against their structures: frame, sign and unit."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from ...io.structures.symmetry import find_symmetry
 from ...nmr.tensors import principal_frame
 from .tensor_data import TensorData
 
-# A tensor in a random frame violates its symmetry by about its own size, one in the right frame by a few hundredths
+# the symmetry violation of a tensor in a random frame is about its own size, in the right frame a few hundredths of it
 FRAME_VIOLATION = 0.3
 # Å; coordinates of data sets have 5 or 6 decimals
 SYMPREC = 1e-2
-# largest |Vzz| of elements up to argon in atomic units (Cl2 has 5.6); in V/Å^2 numbers are 97 times as large
+# largest |Vzz| of elements up to argon in atomic units (Cl2 has 5.6); values in V/Å^2 are 97 times larger
 LARGEST_EFG_AU = 10.0
-# fewer sites do not show a trend
+# fewer sites are not enough for a trend
 _FEWEST = 20
 
 
 class Symmetry(NamedTuple):
-    """Operations of a structure.
+    """Symmetry operations of a structure.
 
     Attributes:
         turns: ``(operations, 3, 3)`` Cartesian matrices.
-        images: ``(operations, atoms)``, the atom that each operation takes each atom to.
+        images: ``(operations, atoms)``, the image of each atom under each operation.
     """
 
     turns: np.ndarray
     images: np.ndarray
 
     def representatives(self) -> tuple[np.ndarray, np.ndarray]:
-        """For every atom the first equivalent one ``(atoms,)`` and the matrix ``(atoms, 3, 3)`` that takes it there."""
+        """Return the first equivalent atom ``(atoms,)`` of every atom, and the matrix ``(atoms, 3, 3)`` from that to it."""
         first = self.images.min(axis=0)
         atoms = np.arange(self.images.shape[1])
         operation = np.argmax(self.images[:, first] == atoms, axis=0)
@@ -45,10 +45,10 @@ class Symmetry(NamedTuple):
 
 
 def structure_symmetry(structure: Magres, symprec: float = SYMPREC) -> Symmetry:
-    """Symmetry operations of a structure in its own cell and frame (spglib); the identity where there is no other.
+    """Return the symmetry operations of a structure in its own cell and frame (spglib), at least the identity.
 
     Raises:
-        DataError: spglib finds atoms on top of each other.
+        DataError: spglib finds overlapping atoms.
     """
     lattice = structure.vectors
     fractional = np.linalg.solve(lattice.T, structure.positions.T).T
@@ -63,7 +63,7 @@ def structure_symmetry(structure: Magres, symprec: float = SYMPREC) -> Symmetry:
         apart = np.linalg.norm((apart - np.round(apart)) @ lattice, axis=-1)
         apart[types[:, None] != types] = np.inf
         image = apart.argmin(axis=1)
-        # spglib's tolerance is not quite a distance between atoms: keep what is a permutation
+        # spglib's tolerance is not exactly an interatomic distance: keep only permutations
         if len(set(image)) == len(image) and apart[np.arange(len(image)), image].max() < 5.0 * symprec:
             images.append(image)
             kept.append(k)
@@ -73,15 +73,16 @@ def structure_symmetry(structure: Magres, symprec: float = SYMPREC) -> Symmetry:
 
 @dataclass(frozen=True)
 class FrameCheck:
-    """How well the tensors of a structure obey its symmetry.
+    """Compliance of the tensors of a structure with its symmetry.
 
     Attributes:
-        name: of the structure.
-        operations: symmetry operations.
-        pairs: comparisons of a turned tensor with that of the image; 0 where symmetry says nothing.
-        violation: root mean square difference over that of the anisotropy: 0 obeys, 1 and more a random frame.
-        largest: difference (Frobenius norm) in the unit of the tensors. A tiny one with a large violation belongs to
-            tensors that are isotropic by symmetry: numerical noise.
+        name: name of the structure.
+        operations: number of symmetry operations.
+        pairs: number of comparisons of a rotated tensor with that of the image; 0 if symmetry implies nothing.
+        violation: root mean square difference divided by that of the anisotropy: 0 for perfect symmetry, 1 and more for
+            a random frame.
+        largest: largest difference (Frobenius norm) in the unit of the tensors. A tiny value with a large violation
+            indicates tensors that are isotropic by symmetry, with numerical noise.
     """
 
     name: str
@@ -92,19 +93,19 @@ class FrameCheck:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether the frame of the tensors cannot be that of the structure."""
+        """Return whether the frame of the tensors cannot be that of the structure."""
         return self.violation > FRAME_VIOLATION
 
 
 def check_frame(structure: Magres, tensors: np.ndarray, symprec: float = SYMPREC) -> FrameCheck:
     """Compare ``R T R^T`` with the tensor of the atom that R leads to, for every operation and labelled atom.
 
-    Only the symmetric traceless part is looked at: it knows the frame, and every tensor has one.
+    Only the symmetric traceless part is used: it depends on the frame, and every tensor has one.
 
     Args:
         structure: positions and cell.
-        tensors: ``(atoms, 3, 3)``, nan where there is no label.
-        symprec: tolerance of symmetry, Å.
+        tensors: ``(atoms, 3, 3)``, NaN without a label.
+        symprec: symmetry tolerance, Å.
     """
     symmetry = structure_symmetry(structure, symprec)
     part = 0.5 * (tensors + tensors.swapaxes(1, 2))
@@ -128,19 +129,19 @@ def check_frame(structure: Magres, tensors: np.ndarray, symprec: float = SYMPREC
 
 
 def check_frames(data: TensorData, symprec: float = SYMPREC) -> tuple[FrameCheck, ...]:
-    """`check_frame` of all structures, the worst first."""
+    """Return `check_frame` for all structures, worst first."""
     checks = [check_frame(s, data.tensors(k), symprec) for k, s in enumerate(data.structures)]
     return tuple(sorted(checks, key=lambda check: -check.violation))
 
 
 @dataclass(frozen=True)
 class SignCheck:
-    """A trend that fixes the sign of labels.
+    """A trend that determines the sign of labels.
 
     Attributes:
-        trend: what was looked at, in words.
-        sites: how many sites show it.
-        value: correlation, or fraction less one half, doubled: 1 is as it should be, -1 the other sign.
+        trend: description of the trend.
+        sites: number of sites in the trend.
+        value: correlation, or (fraction less one half) doubled: 1 for the correct sign, -1 for the opposite sign.
     """
 
     trend: str
@@ -149,14 +150,14 @@ class SignCheck:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether enough sites agree on the other sign."""
+        """Return whether enough sites agree on the other sign."""
         return self.sites >= _FEWEST and self.value < -0.3
 
 
 def check_sign(data: TensorData) -> SignCheck | None:
-    """The sign of labels by a trend known from experiment, where the data have the sites for it; else ``None``.
+    """Check the sign of labels by a trend known from experiment; ``None`` if the data have too few sites for it.
 
-    Shieldings: silicon linked to four silicon atoms is the more shielded the wider its Si-O-Si angles (J. V. Smith, C. S.
+    Shieldings: the shielding of silicon linked to four silicon atoms increases with its Si-O-Si angles (J. V. Smith, C. S.
     Blackwell, Nature 303, 223 (1983)). Field gradients: the largest principal value of an oxygen atom that bridges two
     atoms of Si, Al, P or B is positive.
     """
@@ -183,10 +184,10 @@ def check_sign(data: TensorData) -> SignCheck | None:
 
 
 def check_unit(data: TensorData) -> None:
-    """Refuse numbers that can only be of another unit.
+    """Refuse numbers that must be in another unit.
 
     Raises:
-        DataError: field gradients far above those of any light element, or shieldings below a hundredth of a ppm.
+        DataError: field gradients far exceed those of any light element, or shieldings are below a hundredth of a ppm.
     """
     for k, structure in enumerate(data.structures):
         mask = data.mask(k)
@@ -202,7 +203,7 @@ def check_unit(data: TensorData) -> None:
 
 
 def _bridges(structure: Magres) -> list[tuple[tuple[int, int], float, int]]:
-    """Oxygen atoms with two neighbours that make networks: ``((atom, atom), angle in degrees, oxygen)``."""
+    """List oxygen atoms with two network-forming neighbours: ``((atom, atom), angle in degrees, oxygen)``."""
     elements = np.array(structure.elements)
     former, oxygen = np.isin(elements, ("Si", "Al", "P", "B")), elements == "O"
     pairs = plan_neighbours(structure.vectors, structure.positions, 2.2, np.flatnonzero(oxygen))

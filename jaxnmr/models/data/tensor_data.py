@@ -1,4 +1,4 @@
-"""Structures with computed tensors, as training data: one record, and what reads it from files."""
+"""`TensorData`: structures with computed tensors as training data, and their readers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ...nmr.quadrupolar import ROUNDING_AU
 from ...nmr.tensors import check_efg
 from .near_duplicates import merged_groups
 
-# name of the array in files, unit and sign
+# name of the array in files, unit, and sign
 QUANTITIES = {
     "shielding": ("ms", "ppm", "shielding"),
     "efg": ("efg", "au", "second derivative of the potential"),
 }
-# valence-only shieldings of the si_nmr set to all-electron ones: brings alpha quartz to the 439.8 ppm that GIPAW with
-# norm-conserving pseudopotentials gives
+# shift from valence-only shieldings of the si_nmr set to all-electron ones: makes alpha quartz 439.8 ppm, as calculated by
+# GIPAW with norm-conserving pseudopotentials
 SI_CORE_PPM = 838.0
 
 
@@ -32,10 +32,10 @@ class TensorData:
     """Labelled structures of one quantity at one level of theory.
 
     Attributes:
-        structures: periodic, each with the tensors of the quantity, nan for atoms without a label.
+        structures: periodic, each with the tensors of the quantity, NaN for atoms without a label.
         quantity: ``"shielding"`` (ppm, positive where the nucleus is shielded) or ``"efg"`` (atomic units).
-        groups: per structure, a name; structures of one group are alike and belong on one side of a split.
-        source: where the data are from.
+        groups: group name per structure; structures of one group are similar and belong on one side of a split.
+        source: origin of the data.
         level_of_theory: functional, pseudopotentials, program.
     """
 
@@ -55,12 +55,12 @@ class TensorData:
         source: str = "",
         level_of_theory: str = "",
     ) -> Self:
-        """Build and check; every structure is its own group by default.
+        """Build and check the data; every structure is its own group by default.
 
         Raises:
-            DataError: no structure, one without a cell or without labels, a label of which only some numbers are missing.
-            ConventionError: an unknown quantity, or field gradients that are not symmetric and traceless.
-            ShapeError: as many groups as structures are needed.
+            DataError: there is no structure, a structure lacks a cell or labels, or a label is incomplete.
+            ConventionError: the quantity is unknown, or field gradients are not symmetric and traceless.
+            ShapeError: the numbers of groups and structures differ.
         """
         if quantity not in QUANTITIES:
             raise ConventionError(f"quantity is {quantity!r}; expected one of {', '.join(QUANTITIES)}")
@@ -97,20 +97,20 @@ class TensorData:
 
     @property
     def labelled_elements(self) -> tuple[str, ...]:
-        """The elements that have labels, in alphabetical order."""
+        """Elements with labels, in alphabetical order."""
         found = {e for k, s in enumerate(self.structures) for e, m in zip(s.elements, self.mask(k), strict=True) if m}
         return tuple(sorted(found))
 
     def tensors(self, index: int) -> np.ndarray:
-        """Labels of one structure ``(atoms, 3, 3)``, nan where there is none."""
+        """Return the labels of one structure ``(atoms, 3, 3)``, NaN where there is none."""
         return self.structures[index].tensors[self.key]
 
     def mask(self, index: int) -> np.ndarray:
-        """Which atoms of a structure have a label, ``(atoms,)``."""
+        """Return which atoms of a structure have a label, ``(atoms,)``."""
         return np.isfinite(self.tensors(index)).all(axis=(1, 2))
 
     def take(self, indices: Iterable[int]) -> Self:
-        """Some of the structures."""
+        """Select structures by index."""
         indices = [int(k) for k in indices]
         return replace(
             self,
@@ -119,14 +119,14 @@ class TensorData:
         )
 
     def without(self, names: Sequence[str]) -> Self:
-        """All but the structures of these names."""
+        """Return all structures except those with these names."""
         return self.take([k for k, s in enumerate(self.structures) if s.name not in set(names)])
 
     def joined(self, other: Self) -> Self:
-        """Both data sets.
+        """Join two data sets.
 
         Raises:
-            ConventionError: another quantity or level of theory: codes differ by several ppm at unusual sites.
+            ConventionError: quantity or level of theory differ: codes differ by several ppm at unusual sites.
         """
         if (self.quantity, self.level_of_theory) != (other.quantity, other.level_of_theory):
             raise ConventionError(
@@ -141,16 +141,16 @@ class TensorData:
         )
 
     def split(self, fractions: Sequence[float], *, seed: int, by_group: bool = True) -> tuple[np.ndarray, ...]:
-        """Indices of structures for training, validation, test.
+        """Split the indices of structures, for example into training, validation and test.
 
         Args:
-            fractions: of the structures, summing to 1; groups are dealt to the part that is most short of its share.
-            seed: of the shuffling.
-            by_group: keep groups together. Without it near-duplicates leak from training to test.
+            fractions: fractions of the structures, summing to 1; each group goes to the part most short of its share.
+            seed: seed of the shuffling.
+            by_group: keep groups together. Otherwise near-duplicates leak from training to test.
 
         Raises:
-            ConventionError: fractions that are not positive or do not sum to 1.
-            DataError: fewer groups than parts.
+            ConventionError: fractions are not positive or do not sum to 1.
+            DataError: there are fewer groups than parts.
         """
         shares = np.asarray(fractions, dtype=float)
         if (shares <= 0).any() or abs(shares.sum() - 1.0) > 1e-6:
@@ -165,22 +165,22 @@ class TensorData:
         keys = list(members)
         parts: list[list[int]] = [[] for _ in shares]
         for k in order:
-            # an empty part first, or a large group could leave one without any
+            # empty parts first, or a large group could leave one empty
             need = [np.inf if not part else f * len(self) - len(part) for f, part in zip(shares, parts, strict=True)]
             parts[int(np.argmax(need))] += members[keys[k]]
         return tuple(np.array(sorted(part)) for part in parts)
 
 
 def read_si_nmr(folder: str | Path, *, core_ppm: float = SI_CORE_PPM) -> TensorData:
-    """29Si shieldings of silicon oxides (VASP, PBE), ``si_nmr_data.json`` with ``duplicate_groups.json``.
+    """Read 29Si shieldings of silicon oxides (VASP, PBE), ``si_nmr_data.json`` with ``duplicate_groups.json``.
 
-    The file has ``dB_induced/dB``, minus the shielding, of valence electrons; here ``sigma = core - T``. Its groups leave some
-    crystals apart that are the same, and are merged where these are, see :func:`merged_groups`.
+    The file contains ``dB_induced/dB``, minus the shielding, of valence electrons; here ``sigma = core - T``. Its
+    groups miss some identical crystals, which are merged here, see :func:`merged_groups`.
 
     Source: M. C. Venetos, M. Wen, K. A. Persson, J. Phys. Chem. A 127, 2388 (2023).
 
     Raises:
-        ParseError: files that cannot be read, or entries that contradict themselves, named.
+        ParseError: files cannot be read, or entries are inconsistent; the message names them.
     """
     path = Path(folder) / "si_nmr_data.json"
     columns, groups = _json(path), _json(Path(folder) / "duplicate_groups.json")
@@ -224,17 +224,17 @@ def read_magres_folder(
     group: Callable[[Path], str] = lambda path: path.stem,
     level_of_theory: str = "",
 ) -> TensorData:
-    """Every ``.magres`` file below a folder, in alphabetical order; names are paths within it.
+    """Read all ``.magres`` files below a folder, in alphabetical order; names are relative paths.
 
     Args:
-        folder: with files or folders of files.
+        folder: folder with files or folders of files.
         quantity: ``"shielding"`` or ``"efg"``.
-        group: what makes files alike, by their path; files of the same name by default.
-        level_of_theory: of the calculation.
+        group: returns the group of a file from its path; files of the same name form a group by default.
+        level_of_theory: level of theory of the calculation.
 
     Raises:
-        DataError: no such file, or one without the quantity.
-        ParseError: a file that cannot be read.
+        DataError: there are no files, or a file lacks the quantity.
+        ParseError: a file cannot be read.
     """
     folder = Path(folder)
     paths = sorted(folder.rglob("*.magres"))
@@ -249,17 +249,18 @@ def read_magres_folder(
 def read_tensor_file(
     path: str | Path, quantity: str, *, group: str | None = None, level_of_theory: str = ""
 ) -> TensorData:
-    """Frames of an extxyz file with the arrays ``ms`` (ppm) or ``efg`` (atomic units).
+    """Read the frames of an extxyz file with the arrays ``ms`` (ppm) or ``efg`` (atomic units).
 
     Args:
         path: the file.
         quantity: ``"shielding"`` or ``"efg"``.
-        group: info entry whose value is the group of a frame, such as ``"prototype"``; every frame for itself by default.
-        level_of_theory: of the calculation.
+        group: info entry whose value is the group of a frame, such as ``"prototype"``; by default every frame is its
+            own group.
+        level_of_theory: level of theory of the calculation.
 
     Raises:
-        ParseError: a file that cannot be read, or a frame without the entry.
-        DataError, ShapeError: frames without tensors.
+        ParseError: the file cannot be read, or a frame lacks the entry.
+        DataError, ShapeError: frames without tensors, or of the wrong shape.
     """
     path = Path(path)
     structures, groups = [], []

@@ -1,4 +1,4 @@
-"""Labels for a training: read, restricted, checked, split (host)."""
+"""Preparation of labels for training: reading, selection, checks, split (host)."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from .tensor_data import TensorData, read_magres_folder, read_si_nmr, read_tenso
 FORMATS = ("si_nmr", "magres", "extxyz")
 SPLITS = ("random", "group", "all")
 PARTS = ("train", "valid", "test")
-# a part with less than this share of what it should have is no fair split
+# a part with less than this fraction of its target size is refused
 _LEAST_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
-    """Where labels are and which of them are used.
+    """Location and selection of labels.
 
     Attributes:
-        format: ``"si_nmr"`` (folder of that data set), ``"magres"`` (folder of files), ``"extxyz"`` (file with ``ms`` in ppm
-            or ``efg`` in atomic units).
-        path: of it.
+        format: ``"si_nmr"`` (folder of that data set), ``"magres"`` (folder of files), ``"extxyz"`` (file with ``ms``
+            in ppm or ``efg`` in atomic units).
+        path: path of the folder or file.
         quantity: ``"shielding"`` or ``"efg"``.
-        elements: whose labels are used; all by default.
-        composition: only structures of these elements; all by default.
-        other_than: no structures of these elements alone; they may contain them beside others.
-        group: for ``"extxyz"``, the info entry whose value says which frames are alike.
-        group_pattern: regular expression searched in the name of a structure; structures are alike where what it finds (its
-            first group in parentheses, if it has one) is the same.
-        exclude: names of structures that are left out.
+        elements: elements whose labels are used; all by default.
+        composition: use only structures of these elements; all by default.
+        other_than: exclude structures consisting of these elements alone; they may occur together with others.
+        group: for ``"extxyz"``, the info entry whose value is the group of a frame.
+        group_pattern: regular expression searched in the name of a structure; its match (or its first parenthesised
+            group, if any) is the group.
+        exclude: names of structures to exclude.
         level_of_theory: functional, pseudopotentials, program.
     """
 
@@ -59,12 +59,12 @@ class DataSource:
             raise ConventionError(f"group is an entry of extxyz frames; for {self.format} give group_pattern instead")
 
     def read(self) -> TensorData:
-        """Read the files and keep what is asked for.
+        """Read the files and select the requested labels.
 
         Raises:
-            ParseError: a file that cannot be read.
-            DataError: labels that are missing or not finite, nothing left, names or elements that are not there.
-            ConventionError: a pattern that is none or does not fit a name.
+            ParseError: a file cannot be read.
+            DataError: labels are missing or not finite, nothing is left, or a name or element does not exist.
+            ConventionError: a pattern is invalid or does not match a name.
         """
         if self.format == "si_nmr":
             data = read_si_nmr(self.path)
@@ -97,13 +97,13 @@ class DataSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """How structures are dealt to training, validation and test.
+    """Division of structures into training, validation and test parts.
 
     Attributes:
         kind: ``"group"`` keeps groups together; ``"random"`` does not, so that near-duplicates leak from training to test;
-            ``"all"`` trains on everything, for a model that was judged before.
+            ``"all"`` trains on everything, for a model that was evaluated before.
         fractions: of the three parts, summing to 1.
-        seed: of the shuffling.
+        seed: seed of the shuffling.
     """
 
     kind: str = "group"
@@ -120,10 +120,10 @@ class Split:
             )
 
     def parts(self, data: TensorData) -> dict[str, np.ndarray]:
-        """Numbers of the structures of every part, ``"train"``, ``"valid"``, ``"test"``, or ``"train"`` alone.
+        """Return the indices of the structures in each part, ``"train"``, ``"valid"``, ``"test"``, or ``"train"`` alone.
 
         Raises:
-            DataError: too few groups or structures for three parts, or a group that holds most of the data.
+            DataError: there are too few groups or structures for three parts, or one group holds most of the data.
         """
         if self.kind == "all":
             return {"train": np.arange(len(data))}
@@ -149,12 +149,12 @@ class Split:
 
 @dataclass(frozen=True)
 class LabelReport:
-    """What was found in labels before they were used.
+    """Results of the checks of labels.
 
     Attributes:
-        frames: symmetry test of every structure, the worst first.
-        excluded: names of structures that were left out, because their tensors are in another frame than their atoms.
-        sign: the trend that fixes the sign, ``None`` where the data do not show one.
+        frames: symmetry test of every structure, worst first.
+        excluded: names of structures excluded because their tensors are in another frame than their atoms.
+        sign: trend that determines the sign; ``None`` if the data do not show one.
     """
 
     frames: tuple[FrameCheck, ...] = field(repr=False)
@@ -162,7 +162,7 @@ class LabelReport:
     sign: SignCheck | None
 
     def lines(self) -> list[str]:
-        """In words, one sentence each."""
+        """Describe the results, one sentence per line."""
         tested = [check for check in self.frames if check.pairs]
         out = [f"units: as they should be ({len(self.frames)} structures)"]
         if self.sign is None:
@@ -185,15 +185,15 @@ class LabelReport:
 def check_labels(
     data: TensorData, *, wrong_frame: str = "exclude", wrong_sign: str = "error"
 ) -> tuple[TensorData, LabelReport]:
-    """Test unit, sign and frame of labels; the data without structures whose frame is wrong.
+    """Check unit, sign and frame of labels; return the data without structures with wrong frames, and a report.
 
     Args:
         data: labelled structures.
-        wrong_frame: ``"exclude"`` structures with tensors of another frame, or ``"error"``.
+        wrong_frame: ``"exclude"`` structures with tensors in another frame, or raise an ``"error"``.
         wrong_sign: ``"error"``, or ``"ignore"``.
 
     Raises:
-        DataError: another unit or sign, frames that are wrong (if asked for), nothing left.
+        DataError: wrong unit or sign, wrong frames (if these are an error), or nothing left.
     """
     check_unit(data)
     sign = check_sign(data)
@@ -220,9 +220,9 @@ class Prepared:
     """Data ready for training.
 
     Attributes:
-        data: those that passed.
-        labels: what was found in them.
-        parts: numbers of structures by part.
+        data: data that passed the checks.
+        labels: results of the checks.
+        parts: indices of structures by part.
     """
 
     data: TensorData
@@ -230,15 +230,15 @@ class Prepared:
     parts: Mapping[str, np.ndarray]
 
     def part(self, name: str) -> TensorData:
-        """The structures of one part; ``"all"`` for every one.
+        """Return the structures of one part; ``"all"`` for all of them.
 
         Raises:
-            DataError: no such part.
+            DataError: there is no such part.
         """
         return self.data.take(self.indices(name))
 
     def indices(self, name: str) -> np.ndarray:
-        """Numbers of the structures of a part; errors as :meth:`part`."""
+        """Return the indices of the structures of a part; errors as for :meth:`part`."""
         if name == "all":
             return np.arange(len(self.data))
         if name not in self.parts:
@@ -248,10 +248,10 @@ class Prepared:
         return self.parts[name]
 
     def require_elements(self) -> None:
-        """Nothing is learned of an element without a label in the training part.
+        """Require labels of every labelled element in the training part.
 
         Raises:
-            DataError: there is one.
+            DataError: an element has none.
         """
         unseen = sorted(set(self.data.labelled_elements) - set(self.part("train").labelled_elements))
         if unseen:
@@ -261,7 +261,7 @@ class Prepared:
             )
 
     def warnings(self) -> list[str]:
-        """What makes scores of other parts than training doubtful, in words."""
+        """List reasons to doubt scores of parts other than training."""
         if "train" not in self.parts:
             return []
         known = set(self.part("train").species)
@@ -288,7 +288,7 @@ def _group(pattern: str, name: str) -> str:
 
 
 def _labels_of(data: TensorData, elements: Sequence[str]) -> TensorData:
-    """Labels of some elements; structures without any are left out."""
+    """Keep only labels of some elements; structures without any are dropped."""
     missing = sorted(set(elements) - set(data.labelled_elements))
     if missing:
         raise DataError(

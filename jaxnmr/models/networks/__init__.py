@@ -1,1 +1,1 @@
-"""Equivariant networks: their configuration, layers and irreps."""
+"""Equivariant networks: configuration, layers and irreps."""

@@ -1,4 +1,4 @@
-"""What a tensor model is made of, apart from its numbers: validated, hashable, written to checkpoints."""
+"""Configuration of a tensor model, without its parameters: validated, hashable, written to checkpoints."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from ...errors import ConventionError
 from ...graph.structure import species_numbers
 from .irreps import SCALAR, Irrep, Irreps
 
-# irreps, unit and sign of what the package knows how to use; other heads state their own
+# irreps, unit and sign of quantities that the package can use; other heads define their own
 SHIELDING = "shielding"
 EFG = "efg"
 KNOWN_HEADS = {
@@ -21,15 +21,15 @@ KNOWN_HEADS = {
 
 @dataclass(frozen=True, kw_only=True)
 class HeadConfig:
-    """One quantity per atom.
+    """Configuration of one predicted quantity per atom.
 
     Attributes:
         name: ``"shielding"``, ``"efg"``, or any other.
-        irreps: how it turns: ``"0e+1e+2e"`` a tensor, ``"0e+2e"`` a symmetric one, ``"2e"`` a symmetric traceless one,
-            anything else a list of components.
-        unit: of the numbers.
-        sign: of the numbers, in words.
-        elements: those it was trained on; predictions for others mean nothing and are NaN.
+        irreps: behaviour under rotations: ``"0e+1e+2e"`` a tensor, ``"0e+2e"`` a symmetric one, ``"2e"`` a symmetric
+            traceless one, anything else a list of components.
+        unit: unit of the values.
+        sign: sign convention of the values, in words.
+        elements: elements it was trained on; predictions for others are NaN.
     """
 
     name: str
@@ -57,29 +57,29 @@ class HeadConfig:
 
     @property
     def ranks(self) -> tuple[int, ...]:
-        """The l of every irrep, repeated ones included, in order."""
+        """Degrees l of all irreps, repeated ones included, in order."""
         return tuple(ir.l for ir in Irreps.read(self.irreps).each)
 
     @property
     def is_tensor(self) -> bool:
-        """Whether the components are those of one Cartesian tensor."""
+        """Return whether the components are those of one Cartesian tensor."""
         return self.irreps in {"1x0e+1x1e+1x2e", "1x0e+1x2e", "1x2e"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """The equivariant message-passing network.
+    """Configuration of the equivariant message-passing network.
 
     Attributes:
-        species: elements it knows, in the order of its parameters.
-        heads: what it predicts.
-        hidden: irreps of the features of an atom; needs 1e where an antisymmetric part is predicted.
-        layers: rounds of messages.
-        cutoff: Å.
-        lmax: of the spherical harmonics of an edge.
+        species: supported elements, in the order of its parameters.
+        heads: predicted quantities.
+        hidden: irreps of the features of an atom; 1e is needed to predict an antisymmetric part.
+        layers: number of message-passing layers.
+        cutoff: cutoff radius, Å.
+        lmax: largest degree of the spherical harmonics of an edge.
         radial: number of Bessel functions.
-        radial_hidden: widths of the network that makes radial functions of them.
-        neighbours: mean number of neighbours in the training data: messages are divided by its root.
+        radial_hidden: widths of the network that makes radial functions from them.
+        neighbours: mean number of neighbours in the training data: messages are divided by its square root.
     """
 
     species: tuple[str, ...]
@@ -129,7 +129,7 @@ class NetworkConfig:
                 )
 
     def _reached(self, hidden: Irreps) -> set[Irrep]:
-        """What products of features with spherical harmonics lead to, layer by layer."""
+        """Return the irreps reached by products of features with spherical harmonics, layer by layer."""
         harmonics = [Irrep(l, (-1) ** l) for l in range(self.lmax + 1)]
         reached = {SCALAR}
         for _ in range(self.layers):
@@ -138,7 +138,7 @@ class NetworkConfig:
         return reached
 
     def head(self, name: str) -> HeadConfig:
-        """The head of that name.
+        """Return the head of that name.
 
         Raises:
             ConventionError: there is none.
@@ -151,15 +151,15 @@ class NetworkConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return plain values for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of :meth:`to_dict`.
+        """Make a configuration from the result of :meth:`to_dict`.
 
         Raises:
-            ConventionError: missing, unknown or impossible entries.
+            ConventionError: an entry is missing, unknown or invalid.
         """
         try:
             heads = tuple(HeadConfig(**head) for head in values["heads"])

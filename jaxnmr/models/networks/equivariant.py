@@ -1,8 +1,9 @@
-"""Products, linear maps and gates of features that turn with the structure, laid out for speed.
+"""Products, linear maps and gates of equivariant features, in a layout chosen for speed.
 
-Features are ``{irrep: (rows, 2l+1, multiplicity)}``. The multiplicity is the last axis, tens of numbers next to each other:
-loops over it are vectorised and linear maps are one matrix product for all components. Coefficients, their normalisation
-("component"), the order of paths and the names of parameters are those of e3nn, M. Geiger, T. Smidt, arXiv:2207.09453.
+Features are ``{irrep: (rows, 2l+1, multiplicity)}``. The multiplicity, tens of contiguous numbers, is the last axis:
+loops over it are vectorised, and a linear map is one matrix product for all components. Coefficients, their
+normalisation ("component"), the order of paths and the names of parameters are those of e3nn, M. Geiger, T. Smidt,
+arXiv:2207.09453.
 """
 
 import math
@@ -21,13 +22,13 @@ Blocks = list[tuple[e3nn.Irrep, Array]]
 
 EVEN = e3nn.Irrep("0e")
 
-# root mean square of silu and tanh of a standard normal number
+# root mean square of silu and tanh for standard normal input
 SILU_RMS = 0.59647
 TANH_RMS = 0.62793
 
 
 def irreps_of(features: Features) -> e3nn.Irreps:
-    """Irreps of features, sorted as e3nn does."""
+    """Return the irreps of features, sorted as in e3nn."""
     return e3nn.Irreps([(array.shape[-1], ir) for ir, array in features.items()]).regroup()
 
 
@@ -40,12 +41,12 @@ class Path(NamedTuple):
 
     @property
     def ranks(self) -> tuple[int, int, int]:
-        """Of the features, the harmonics and the product."""
+        """Ranks of the features, the harmonics and the product."""
         return self.ir.l, self.rank, self.out.l
 
 
 def paths_to(target: e3nn.Irreps, features: e3nn.Irreps, lmax: int) -> dict[e3nn.Irrep, list[Path]]:
-    """All products of features with harmonics up to ``lmax`` that give one of the target irreps, sorted by it."""
+    """List all products of features with harmonics up to ``lmax`` that give one of the target irreps, sorted by it."""
     wanted = {ir for _, ir in target}
     paths = [
         Path(ir, l, out)
@@ -58,7 +59,7 @@ def paths_to(target: e3nn.Irreps, features: e3nn.Irreps, lmax: int) -> dict[e3nn
 
 
 def harmonics(directions: Array, lmax: int) -> list[Array]:
-    """Real spherical harmonics of unit vectors ``(edges, 3)``, each ``(edges, 2l+1)`` with the norm sqrt(2l+1)."""
+    """Return real spherical harmonics of unit vectors ``(edges, 3)``, each ``(edges, 2l+1)`` with norm sqrt(2l+1)."""
     out: list[Array] = [jnp.ones_like(directions[:, :1])]
     for l in range(1, lmax + 1):
         step = e3nn.clebsch_gordan(l - 1, 1, l) * (2 * l + 1) / math.sqrt(l)
@@ -68,7 +69,7 @@ def harmonics(directions: Array, lmax: int) -> list[Array]:
 
 
 def couplings(harmonics: list[Array], triples: set[tuple[int, int, int]]) -> dict[tuple[int, int, int], Array]:
-    """Clebsch-Gordan coefficients contracted with the harmonics, ``(edges, 2l1+1, 2l3+1)`` for ranks ``(l1, l2, l3)``."""
+    """Contract Clebsch-Gordan coefficients with harmonics, ``(edges, 2l1+1, 2l3+1)`` for ranks ``(l1, l2, l3)``."""
     coupled = sorted(t for t in triples if t[0] and t[1])
     if not coupled:
         return {}
@@ -85,7 +86,7 @@ def couplings(harmonics: list[Array], triples: set[tuple[int, int, int]]) -> dic
 
 
 def product(features: Array, path: Path, harmonics: list[Array], couplings: dict[tuple[int, int, int], Array]) -> Array:
-    """One path of a tensor product, ``(edges, 2l3+1, multiplicity)``, from ``(edges, 2l1+1, multiplicity)``."""
+    """Return one path of a tensor product, ``(edges, 2l3+1, multiplicity)``, from ``(edges, 2l1+1, multiplicity)``."""
     l1, l2, _ = path.ranks
     if l2 == 0:
         return features
@@ -100,12 +101,12 @@ def _contract(x: Array, matrices: Array) -> Array:
 
 @jax.custom_jvp
 def contract(x: Array, matrices: Array) -> Array:
-    """``x_iu m_ik`` of every row, ``(rows, k, u)``."""
+    """Return ``x_iu m_ik`` of every row, ``(rows, k, u)``."""
     return _contract(x, matrices)
 
 
 def _contract_jvp(primals, tangents):
-    # two sums: left to itself, JAX writes the sum of two products for all i, k and u before it adds any of them up
+    # two separate sums: by default, JAX would write the sum of two products for all i, k and u before reducing it
     (x, matrices), (dx, dm) = primals, tangents
     zero = lambda tangent: isinstance(tangent, jax.custom_derivatives.SymbolicZero)
     terms = [] if zero(dx) else [_contract(dx, matrices)]
@@ -118,11 +119,11 @@ contract.defjvp(_contract_jvp, symbolic_zeros=True)
 
 
 class Linear(nn.Module):
-    """Mixes features of the same irrep; as `e3nn.flax.Linear`, whose names and shapes of parameters these are.
+    """Linear map between features of the same irrep; as `e3nn.flax.Linear`, with the same names and shapes of parameters.
 
     Attributes:
-        irreps: of the result; those that the features lack are left out of it.
-        kinds: number of matrices, of which every row takes the one of its species; one for all rows by default.
+        irreps: irreps of the result; those missing in the features are left out.
+        kinds: number of matrices, selected for every row by its species; one for all rows by default.
     """
 
     irreps: str
@@ -130,7 +131,7 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, features: Features, species: Array | None = None) -> Blocks:
-        """Blocks in the order of the irreps."""
+        """Return blocks in the order of the irreps."""
         given = irreps_of(features)
         place = {ir: k for k, (_, ir) in enumerate(given)}
         leading, out = () if self.kinds is None else (self.kinds,), []
@@ -160,12 +161,12 @@ def _by_species(x: Array, w: Array, species: Array) -> Array:
 
 
 def take(x: Array, rows: Array) -> Array:
-    """``x[rows]`` for numbers that are known to be in range, which need not be checked."""
+    """Return ``x[rows]`` for indices known to be in range, without checks."""
     return jnp.asarray(x).at[rows].get(mode="promise_in_bounds")
 
 
 def add(own: Blocks, received: Blocks) -> Blocks:
-    """Sum of what may lack a few blocks (``own``) and what has all of them."""
+    """Add blocks ``own``, some of which may be missing, to the complete blocks ``received``."""
     own = list(own)
     return [
         (ir, x + own.pop(0)[1]) if own and own[0][0] == ir and own[0][1].shape == x.shape else (ir, x)
@@ -174,7 +175,7 @@ def add(own: Blocks, received: Blocks) -> Blocks:
 
 
 def gate(blocks: Blocks, gated: int) -> Features:
-    """Scalars through activation functions, and everything else multiplied by the activated last ``gated`` scalars."""
+    """Apply activation functions to scalars, and multiply other blocks by the activated last ``gated`` scalars."""
     scalars, others = [(ir, x) for ir, x in blocks if not ir.l], [(ir, x) for ir, x in blocks if ir.l]
     ir, last = scalars.pop()
     own, gates = jnp.split(last, [last.shape[-1] - gated], axis=-1)
@@ -191,15 +192,15 @@ def gate(blocks: Blocks, gated: int) -> Features:
 
 
 def rows_of_irreps(blocks: Blocks) -> Array:
-    """Components ``(rows, dim)`` in the order of e3nn: multiplicity first."""
+    """Return components ``(rows, dim)`` in the order of e3nn: multiplicity first."""
     return jnp.concatenate([_flat(jnp.swapaxes(x, 1, 2)) for _, x in blocks], axis=1)
 
 
 def rotations(matrices: Array, highest: int) -> list[Array]:
-    """How features of rank 0, 1, ... turn, each ``(nodes, 2l+1, 2l+1)``, with proper rotations ``(nodes, 3, 3)``.
+    """Return rotation matrices ``(nodes, 2l+1, 2l+1)`` of features of rank 0, 1, ... for rotations ``(nodes, 3, 3)``.
 
-    Matrices of rank l follow from those of l - 1 by Clebsch-Gordan products: polynomials in the matrix, which have
-    derivatives where Euler angles have none.
+    Matrices of rank l follow from those of l - 1 by Clebsch-Gordan products: polynomials in the matrix, which are
+    differentiable where Euler angles are not.
     """
     ranks = [jnp.ones_like(matrices[:, :1, :1]), matrices]
     for l in range(2, highest + 1):
@@ -211,7 +212,7 @@ def rotations(matrices: Array, highest: int) -> list[Array]:
 
 
 def turned(features: Features, rotations: list[Array], parity: Array) -> Features:
-    """Features in rotated surroundings, reflected where the parity ``(nodes,)`` is -1."""
+    """Rotate features, and reflect them where the parity ``(nodes,)`` is -1."""
     out = {}
     for ir, x in features.items():
         x = contract(x, jnp.swapaxes(rotations[ir.l], 1, 2)) if ir.l else x
@@ -228,7 +229,7 @@ def _flat(x: Array) -> Array:
 
 
 class RadialLayers(nn.Module):
-    """Layers without biases, so that what comes out vanishes with what goes in, as radial functions do with their envelope."""
+    """Dense layers without biases: the output vanishes with the input, as radial functions do with their envelope."""
 
     widths: tuple[int, ...]
 

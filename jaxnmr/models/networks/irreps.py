@@ -1,6 +1,6 @@
 """Irreps, rotations and Cartesian tensors, in the order and signs of e3nn (axes x, y, z).
 
-What a network predicts is known without the library that it is built with, whose import takes longer than a prediction.
+Independent of e3nn, whose import takes longer than a prediction.
 """
 
 import re
@@ -15,7 +15,7 @@ from ...typing import Array
 
 
 class Irrep(NamedTuple):
-    """An irreducible representation of rotations and inversion: its degree, and its parity, 1 or -1."""
+    """An irreducible representation of rotations and inversion: degree ``l``, and parity ``p``, 1 or -1."""
 
     l: int
     p: int
@@ -29,7 +29,7 @@ class Irrep(NamedTuple):
         return f"{self.l}{'e' if self.p == 1 else 'o'}"
 
     def times(self, other: "Irrep") -> list["Irrep"]:
-        """What the product of two contains."""
+        """List the irreps in the product with another irrep."""
         return [Irrep(l, self.p * other.p) for l in range(abs(self.l - other.l), self.l + other.l + 1)]
 
 
@@ -38,10 +38,10 @@ class Irreps(tuple[tuple[int, Irrep], ...]):
 
     @classmethod
     def read(cls, text: str) -> "Irreps":
-        """Read a string; ``1x`` may be left out, and ``y`` is the parity of spherical harmonics.
+        """Read a string; ``1x`` may be omitted, and ``y`` denotes the parity of spherical harmonics.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the string is invalid.
         """
         if not text.strip():
             return cls()
@@ -57,7 +57,7 @@ class Irreps(tuple[tuple[int, Irrep], ...]):
         return tuple(ir for mul, ir in self for _ in range(mul))
 
     def simplify(self) -> "Irreps":
-        """Equal neighbours as one."""
+        """Merge equal neighbours."""
         out: list[tuple[int, Irrep]] = []
         for mul, ir in self:
             if out and out[-1][1] == ir:
@@ -67,7 +67,7 @@ class Irreps(tuple[tuple[int, Irrep], ...]):
         return Irreps(out)
 
     def regroup(self) -> "Irreps":
-        """All equal ones as one, by degree, those with the parity of spherical harmonics first."""
+        """Merge all equal irreps, sorted by degree, with the parity of spherical harmonics first."""
         return Irreps(sorted(self, key=lambda of: (of[1].l, -of[1].p * (-1) ** of[1].l))).simplify()
 
     def __str__(self) -> str:
@@ -79,8 +79,8 @@ SCALAR = Irrep(0, 1)
 
 @cache
 def tensor_basis() -> np.ndarray:
-    """Orthonormal basis ``(9, 3, 3)`` of Cartesian tensors: 0e, which is trace/sqrt3, then 1e, antisymmetric, then 2e."""
-    # weights of networks belong to these, in the order and signs of e3nn, whose polar axis is y: not `TRACELESS_DYADS`
+    """Return an orthonormal basis ``(9, 3, 3)`` of Cartesian tensors: 0e (trace/sqrt3), 1e (antisymmetric), 2e."""
+    # parameters of networks depend on this order and these signs, those of e3nn with polar axis y: not `TRACELESS_DYADS`
     basis = np.zeros((9, 3, 3))
     basis[0] = np.eye(3) / np.sqrt(3.0)
     for k, (i, j) in enumerate([(1, 2), (2, 0), (0, 1)], start=1):
@@ -93,16 +93,16 @@ def tensor_basis() -> np.ndarray:
 
 
 def parts(irreps: str) -> np.ndarray:
-    """Indices of the components, of nine, that a head of these irreps has: 0e is the first, 1e the next three, 2e the last five."""
+    """Return the indices of components of these irreps: 0e is the first, 1e the next three, 2e the last five of nine."""
     at = {0: range(0, 1), 1: range(1, 4), 2: range(4, 9)}
     return np.concatenate([np.array(at[ir.l]) for _, ir in Irreps.read(irreps)])
 
 
 def cartesian(components, irreps: str) -> Array:
-    """Cartesian tensors ``(..., 3, 3)`` of components ``(..., dim)``; parts that the irreps lack are zero.
+    """Return Cartesian tensors ``(..., 3, 3)`` of components ``(..., dim)``; parts missing in the irreps are zero.
 
     Raises:
-        ShapeError: another number of components.
+        ShapeError: the number of components is wrong.
     """
     xp: Any = np if isinstance(components, np.ndarray) else jnp
     components = xp.asarray(components)
@@ -113,7 +113,7 @@ def cartesian(components, irreps: str) -> Array:
 
 
 def components(tensors, irreps: str) -> np.ndarray:
-    """The components ``(..., dim)`` of Cartesian tensors ``(..., 3, 3)`` that a head of these irreps predicts (host)."""
+    """Return the components ``(..., dim)`` of Cartesian tensors ``(..., 3, 3)`` for these irreps (host)."""
     tensors = np.asarray(tensors, dtype=float)
     if tensors.shape[-2:] != (3, 3):
         raise ShapeError(f"tensors have the shape {tensors.shape}; expected (..., 3, 3)")

@@ -1,7 +1,8 @@
-"""The equivariant network: species, distances and directions in, irreps per atom out.
+"""The equivariant network, from species, distances and directions to irreps per atom.
 
-Source: S. Batzner et al., Nat. Commun. 13, 2453 (2022) (NequIP): messages are tensor products of features with spherical
-harmonics, weighted by radial functions. Norms are part of the network: every parameter starts as a standard normal number.
+Source: S. Batzner et al., Nat. Commun. 13, 2453 (2022) (NequIP): messages are tensor products of features with
+spherical harmonics, weighted by radial functions. Normalisation is built in: all parameters are initialised as standard
+normal numbers.
 """
 
 import math
@@ -38,7 +39,7 @@ from .equivariant import (
 
 
 class Network(nn.Module):
-    """Maps a graph to ``{head: (nodes, dim)}``; nodes that are images of others and receive no edges are meaningless."""
+    """Map from a graph to ``{head: (nodes, dim)}``; values at images that receive no edges are meaningless."""
 
     config: NetworkConfig
 
@@ -47,11 +48,11 @@ class Network(nn.Module):
         """Predict (traceable).
 
         Args:
-            graph: see :mod:`jaxnmr.graph.structure`; padded or not, edges sorted by receiver. Edges beyond the cutoff and of
-                length 0 (padding) have no effect.
+            graph: see :mod:`jaxnmr.graph.structure`; padded or not, with edges sorted by receiver. Edges longer than
+                the cutoff or of length 0 (padding) have no effect.
 
         Returns:
-            Components in the order of e3nn, without units; dtype of the positions.
+            Components in the order of e3nn, without units, in the dtype of the positions.
         """
         config = self.config
         species = jnp.asarray(graph.nodes["species"])
@@ -63,7 +64,7 @@ class Network(nn.Module):
 
         squared = jnp.sum(vectors**2, axis=-1)
         inside = (squared > 0.0) & (squared < config.cutoff**2)
-        # edges outside are replaced before any root or quotient is taken, so that their derivatives are exact zeros
+        # edges outside are replaced before taking roots or quotients, so that their derivatives are exactly zero
         length = jnp.where(inside, jnp.sqrt(jnp.where(inside, squared, 1.0)), config.cutoff)
         axis = jnp.array([0.0, 0.0, 1.0], dtype=vectors.dtype)
         directions = jnp.where(inside[:, None], vectors, axis) / jnp.where(inside, length, 1.0)[:, None]
@@ -74,19 +75,19 @@ class Network(nn.Module):
         edges = _Edges(radial, angular, couplings(angular, triples), atoms.place[graph.receivers], len(atoms.centres))
 
         embedding = self.param("embedding", nn.initializers.normal(1.0), (kinds, scalars.dim), vectors.dtype)
-        # atoms of an element do not differ in the first round: whatever is made of them alone is made once for each
+        # in the first layer atoms of an element are identical: everything that depends on them alone is calculated once per element
         features: Features = {EVEN: embedding[:, None, :]}
         rows = jnp.arange(kinds)
         sent = lambda x: {ir: take(values, species[graph.senders]) for ir, values in x.items()}
         received = lambda x: take(x, species[atoms.centres])
         for k in range(config.layers):
-            # what no head reads is left out
+            # irreps that no head uses are left out
             kept = hidden if k < config.layers - 1 else hidden.filter(keep=wanted)
             features = _Layer(config, str(kept), name=f"layer_{k}")(features, rows, edges, sent, received)
             rows = species[atoms.centres]
             sent = lambda x: {ir: take(values, graph.senders) for ir, values in atoms.everywhere(x).items()}
             received = lambda x: x
-        # what heads read, for judging how unlike the atoms of the training an atom is; dropped unless asked for
+        # input of the heads, for the novelty of an atom; dropped unless requested
         self.sow("intermediates", "scalars", features[EVEN][atoms.image, 0])
         return {
             head.name: rows_of_irreps(Linear(head.irreps, kinds, name=f"head_{head.name}")(features, rows))[atoms.image]
@@ -95,13 +96,13 @@ class Network(nn.Module):
 
 
 class _Atoms(NamedTuple):
-    """Which atoms have features of their own, ``centres``, and how those of the others follow.
+    """Atoms with features of their own, ``centres``, and the relation of the others to them.
 
     Attributes:
-        centres: ``(rows,)`` nodes.
-        place: ``(nodes,)`` the row of a centre, of other nodes that of the last centre before them.
-        image: ``(nodes,)`` the row whose image a node is.
-        rotations, parity: of the images; ``None`` without symmetry.
+        centres: ``(rows,)`` indices of nodes.
+        place: ``(nodes,)`` row of a centre; for other nodes, that of the last centre before them.
+        image: ``(nodes,)`` row of which a node is an image.
+        rotations, parity: operations of the images; ``None`` without symmetry.
     """
 
     centres: Array
@@ -116,7 +117,7 @@ class _Atoms(NamedTuple):
         count = len(nodes["species"])
         every = jnp.arange(count)
         centres = jnp.asarray(nodes.get("representatives", every))
-        # grows with the number of the node, so that receivers stay sorted whatever node has the edges of a padding
+        # non-decreasing in the node index, so that receivers stay sorted whatever node has the padding edges
         place = jnp.maximum(jnp.cumsum(jnp.zeros_like(every).at[centres].add(1)) - 1, 0)
         if "image" not in nodes:
             return cls(centres, place, place)
@@ -125,14 +126,14 @@ class _Atoms(NamedTuple):
         return cls(centres, place, place[jnp.asarray(nodes["image"])], rotations(proper, highest), parity)
 
     def everywhere(self, features: Features) -> Features:
-        """Features of all nodes from those of the centres."""
+        """Return features of all nodes from those of the centres."""
         if self.rotations is None or self.parity is None:
             return features
         return turned({ir: take(x, self.image) for ir, x in features.items()}, self.rotations, self.parity)
 
 
 class _Edges(NamedTuple):
-    """What messages need to know of edges; ``receivers`` are numbers of ``rows`` rows."""
+    """Properties of edges for messages; ``receivers`` are indices among ``rows`` rows."""
 
     radial: Array
     harmonics: list[Array]
@@ -142,7 +143,7 @@ class _Edges(NamedTuple):
 
 
 class _Layer(nn.Module):
-    """One round of messages: tensor product, radial weights, sum over neighbours, self-connection by species, gate."""
+    """One layer: tensor product, radial weights, sum over neighbours, self-connection by species, gate."""
 
     config: NetworkConfig
     target: str
@@ -174,24 +175,24 @@ class _Layer(nn.Module):
 
         reachable = target.filter(keep=list(products))
         gated = reachable.filter(drop=["0e", "0o"]).num_irreps
-        # the last scalars are gates; even ones, so that what they multiply keeps its parity
+        # the last scalars are gates; they are even, so that gated features keep their parity
         out = reachable.filter(keep=["0e", "0o"]) + e3nn.Irreps([(gated, "0e")]) + reachable.filter(drop=["0e", "0o"])
         own = [(ir, to_centres(x)) for ir, x in Linear(str(out), kinds, name="own")(features, species)]
         return gate(add(own, Linear(str(out), name="received")(received)), gated)
 
 
 def radial_basis(x: Array, count: int) -> Array:
-    """``sin(n pi x)/(4 x)`` times the envelope, ``(edges, count)``, of distances in units of the cutoff, ``0 < x <= 1``.
+    """Return ``sin(n pi x)/(4 x)`` times the envelope, ``(edges, count)``, for distances ``0 < x <= 1`` in cutoffs.
 
-    Bessel functions of unit size at a quarter of the cutoff, where the closest neighbours are. Larger ones make the first
-    outputs so large that training is slower and ends worse.
+    These Bessel functions are of order 1 at a quarter of the cutoff, the distance of the closest neighbours. Larger
+    ones make the initial outputs so large that training is slower and ends with a higher loss.
     """
     n = jnp.arange(1, count + 1, dtype=x.dtype)
     return jnp.sin(math.pi * n * x[:, None]) * (envelope(x) / (4.0 * x))[:, None]
 
 
 def envelope(x: Array) -> Array:
-    """1 at 0 and 0 at 1 with two vanishing derivatives, ``1 - 28 x^6 + 48 x^7 - 21 x^8``.
+    """Return the cutoff envelope ``1 - 28 x^6 + 48 x^7 - 21 x^8``: 1 at 0, and 0 at 1 with two vanishing derivatives.
 
     Source: J. Gasteiger, J. Groß, S. Günnemann, ICLR 2020, eq. 8 with p = 6.
     """

@@ -1,1 +1,1 @@
-"""Tensor models: training, calibration, prediction, and what takes them elsewhere."""
+"""Tensor models: training, calibration, prediction, and distribution of trainings."""

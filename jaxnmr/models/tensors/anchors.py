@@ -1,4 +1,4 @@
-"""Published accuracies of learned NMR tensors, to read one's own scores beside (with what they were measured on)."""
+"""Published accuracies of learned NMR tensors, with the data they were measured on, for comparison with new scores."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Anchor:
-    """One published number.
+    """One published accuracy.
 
     Attributes:
         quantity: ``"shielding"`` or ``"efg"``.
-        elements: it speaks of.
-        metric: what was averaged, in the words of the work.
-        value: the number with its unit, as text.
-        data: what it was measured on.
-        split: how training and test structures were told apart.
-        source: name of the data set as `TensorData.source` has it; empty for data that cannot be had.
-        structures: of that data set.
-        citation: of the work.
+        elements: elements it refers to.
+        metric: error measure, in the words of the publication.
+        value: value with its unit, as text.
+        data: data it was measured on.
+        split: how training and test structures were separated.
+        source: name of the data set as in `TensorData.source`; empty for data that are not available.
+        structures: number of structures in that data set.
+        citation: citation of the publication.
     """
 
     quantity: str
@@ -32,11 +32,11 @@ class Anchor:
     structures: int = 0
 
     def same_data(self, source: str, structures: int) -> bool | None:
-        """Whether it was measured on these data: other ones are harder or easier. ``None`` for a part of them.
+        """Return whether it was measured on these data, as others may be harder or easier; ``None`` for a subset of them.
 
         Args:
             source: name of the data set.
-            structures: of it that are trained and judged on; a few may be left out.
+            structures: number of its structures used for training and evaluation; a few may be missing.
         """
         if not self.source or self.source != source:
             return False
@@ -100,5 +100,5 @@ ANCHORS = (
 
 
 def anchors_for(quantity: str, elements) -> tuple[Anchor, ...]:
-    """The published numbers that speak of a quantity of any of these elements."""
+    """List the published accuracies for a quantity of any of these elements."""
     return tuple(a for a in ANCHORS if a.quantity == quantity and set(a.elements) & set(elements))

@@ -23,7 +23,7 @@ from .ensemble import compiled_outputs
 from .propagation import propagated_on_host
 from .tensor_model import SKIN, TensorModel
 
-# names of ASE's magres files, and what of a tensor the uncertainty is of
+# array names in ASE's magres files, and the quantity whose uncertainty is given
 _NAMES = {SHIELDING: ("ms", "iso"), EFG: ("efg", "vzz")}
 
 
@@ -32,18 +32,18 @@ class TensorCalculator(Calculator):
 
     Properties, for ``calc.get_property(name, atoms)``:
 
-    - ``"ms"`` ``(atoms, 3, 3)``: SHIELDING tensors in ppm; ``"efg"`` ``(atoms, 3, 3)``: field gradients in atomic units. Not
-      a number for elements the model was not trained on.
+    - ``"ms"`` ``(atoms, 3, 3)``: SHIELDING tensors in ppm; ``"efg"`` ``(atoms, 3, 3)``: field gradients in atomic
+      units. NaN for elements the model was not trained on.
     - ``"ms_uncertainty"`` ``(atoms,)``: of the isotropic shielding, ppm, half of the 68 % interval; ``"efg_uncertainty"``
-      ``(atoms,)``: of the size of Vzz, atomic units. Only of calibrated models.
-    - ``"novelty"`` ``(atoms,)``: above 1 where an atom is unlike those of the training. Only of models that know them.
+      ``(atoms,)``: of the absolute value of Vzz, atomic units. Only for calibrated models.
+    - ``"novelty"`` ``(atoms,)``: above 1 if an atom is unlike those of the training. Only for models with environments.
 
     Neighbours are listed again only when atoms or cell have moved by more than the skin allows, so that a trajectory costs
-    little more than the network. Energies and forces are not predicted.
+    little more than evaluating the network. Energies and forces are not predicted.
 
     Args:
-        model: a model, several of one architecture (an ensemble is made of them), a file, or the name of a shipped model.
-        skin: how far beyond the cutoff neighbours are listed, Å.
+        model: a model, several of one architecture (joined to an ensemble), a file, or the name of a shipped model.
+        skin: distance beyond the cutoff up to which neighbours are listed, Å.
 
     Example:
         >>> atoms.calc = TensorCalculator("silica-29si")  # doctest: +SKIP
@@ -55,12 +55,12 @@ class TensorCalculator(Calculator):
 
     @checked
     def __init__(self, model: TensorModel | Sequence[TensorModel] | str | Path, *, skin: float = SKIN):
-        """Take a model.
+        """Make a calculator for a model.
 
         Raises:
-            ConventionError: members of different architectures, no such shipped model, a skin that is negative, or a model
-                that predicts neither shieldings nor field gradients.
-            ParseError: a file that is no model.
+            ConventionError: members have different architectures, there is no such shipped model, the skin is negative,
+                or the model predicts neither shieldings nor field gradients.
+            ParseError: a file is not a model.
         """
         super().__init__()
         if isinstance(model, str | Path):
@@ -80,11 +80,11 @@ class TensorCalculator(Calculator):
         self._reference: tuple[list[str], jraph.GraphsTuple] | None = None
 
     def calculate(self, atoms=None, properties=("ms",), system_changes=all_changes):
-        """Called by ASE; predicts everything at once.
+        """Predict all properties at once; called by ASE.
 
         Raises:
-            ConventionError: atoms without a three-dimensional periodic cell, an element the model does not know, or atoms on
-                top of each other.
+            ConventionError: atoms lack a three-dimensional periodic cell, an element is not supported by the model, or
+                atoms overlap.
         """
         super().calculate(atoms, properties, system_changes)
         atoms, model = self.atoms, self.model
@@ -110,13 +110,14 @@ class TensorCalculator(Calculator):
                 self.results[f"{name}_uncertainty"] = factors[f"{head.name}/{what}"][:, UNIT_LEVEL] * half
 
     def annotated(self, atoms: ase.Atoms) -> ase.Atoms:
-        """A copy of the atoms with arrays ``"ms"`` and ``"efg"`` ``(atoms, 3, 3)``, their units and unique labels.
+        """Return a copy of the atoms with arrays ``"ms"`` and ``"efg"`` ``(atoms, 3, 3)``, their units and unique labels.
 
-        ``ase.io.write("out.magres", ...)`` writes it, with ``nan`` for atoms without a tensor; `jaxnmr.io.write_magres` of
-        ``magres_from_ase(...)`` leaves these out, as programs do. ASE reads only files with a tensor (or ``nan``) of all atoms.
+        ``ase.io.write("out.magres", ...)`` writes it, with ``nan`` for atoms without a tensor; `jaxnmr.io.write_magres`
+        of ``magres_from_ase(...)`` omits these, as other programs do. ASE reads only files with a tensor (or ``nan``)
+        for all atoms.
 
         Raises:
-            ConventionError: as :meth:`calculate`.
+            ConventionError: as for :meth:`calculate`.
         """
         copy = atoms.copy()
         for name in (_NAMES[head][0] for head in self._heads):
@@ -129,7 +130,7 @@ class TensorCalculator(Calculator):
         return copy
 
     def _graph(self, atoms: ase.Atoms):
-        """The graph of the atoms with the neighbours of the last list, or of a new one."""
+        """Return the graph of the atoms with the neighbours of the last list, or of a new one."""
         if atoms.cell.rank < 3 or not atoms.pbc.all():
             raise ConventionError(
                 f"atoms have {atoms.cell.rank} cell vectors and pbc = {atoms.pbc.tolist()}; tensors are predicted for crystals: "

@@ -1,14 +1,16 @@
-"""How uncertain predictions are: from the disagreement of an ensemble to intervals that hold what they say.
+"""Calibrated uncertainties of predictions, from the disagreement of an ensemble to intervals with the stated coverage.
 
-Per element and irrep the uncertainty of a component is ``sigma^2 = a^2 + (b spread)^2``. The ratio of a and b is that of the
-most likely Student t distribution, because errors of learned tensors have heavy tails: a few unusual atoms are off by ten
-times what is common. Widths of intervals are then measured rather than assumed: the quantile of ``|error|/sigma`` over atoms
-that the model was not trained on, for components and for everything that is read off a tensor (split conformal
-prediction; J. Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018)). sigma itself is scaled such that it is the half-width of
-the 68 % interval of a component. Coverage is that of an average atom like those of the calibration, not of every single one.
+For each element and irrep the uncertainty of a component is ``sigma^2 = a^2 + (b spread)^2``. The ratio of a and b is
+that of the most likely Student t distribution, because errors of learned tensors have heavy tails: a few unusual atoms
+are off by ten times the usual error. Widths of intervals are then measured rather than assumed: the quantile of
+``|error|/sigma`` over atoms that the model was not trained on, for components and for all quantities derived from a
+tensor (split conformal prediction; J. Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018)). sigma itself is scaled such
+that it is the half-width of the 68 % interval of a component. Coverage is that of an average atom like those of the
+calibration set, not of every single one.
 
-Where the data have structures enough, errors are calibrated in two parts (:mod:`.two_parts`): a and b are those of what every
-site has of its own, ``common`` says how much all sites of a structure are off together. Intervals of single sites hold both.
+If the data have enough structures, errors are calibrated in two parts (:mod:`.two_parts`): a and b are those of the
+independent error of each site, ``common`` is the error shared by all sites of a structure. Intervals of single sites
+include both.
 """
 
 from __future__ import annotations
@@ -33,31 +35,31 @@ from .two_parts import FEWEST_STRUCTURES, Errors, Parts, common_part, common_sig
 
 LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95)
 UNIT_LEVEL = LEVELS.index(0.68)
-# with fewer atoms there is no 95 % quantile
+# a 95 % quantile needs at least this many atoms
 FEWEST_ATOMS = 20
-# what people read off the tensors of a head
+# quantities derived from the tensors of a head
 DERIVED = {SHIELDING: ("iso", "span", "skew"), EFG: ("vzz", "eta_q")}
 _NUS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 30.0, 1000.0)
-# share of the spread in the variance of an atom of median spread
+# candidates for the fraction of the spread in the variance of an atom of median spread
 _SHARES = (0.0, 0.003, 0.01, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 0.99)
 _DIRECTIONS = 32
-# quantiles of the normal distribution at all levels, of common parts of few structures
+# quantiles of the normal distribution at all levels, for common parts of few structures
 _NORMAL = (0.674, 0.994, 1.282, 1.645, 1.960)
 OWN, COMMON = "own", "common"
 
 
 def calibrate(model, valid: TensorData, *, batch: int = 8):
-    """The model with a calibration of its uncertainty in ``model.card.calibration`` (host).
+    """Return the model with a calibration of its uncertainty in ``model.card.calibration`` (host).
 
     Args:
-        model: single or ensemble. Of a single network sigma follows its novelty, if it has environments, or is the same for
-            all atoms of an element.
+        model: single or ensemble. For a single network sigma depends on its novelty, if it has environments, or is the
+            same for all atoms of an element.
         valid: labelled structures that were not trained on; elements with fewer than 20 inequivalent atoms are left out.
-        batch: structures evaluated at once.
+        batch: number of structures evaluated at once.
 
     Raises:
         DataError: no element has enough atoms.
-        ConventionError: data that do not fit the network.
+        ConventionError: the data do not match the network.
     """
     head = model.config.head(valid.quantity)
     found = _calibration(judge(model, valid, batch=batch), head)
@@ -66,11 +68,12 @@ def calibrate(model, valid: TensorData, *, batch: int = 8):
 
 
 class CoverageRow(NamedTuple):
-    """How many of the atoms of an element are within intervals of 68 and 95 %, and half of the median width of these.
+    """Fraction of atoms of an element within 68 and 95 % intervals, and median half-widths of these.
 
-    Half-widths are in ppm (atomic units for ``l2`` and ``vzz`` of field gradients), without unit for ``skew`` and ``eta_q``.
-    Rows of the quantity ``iso/own`` are about what is left of errors within a structure; of ``l0/common`` and ``l2/common``
-    ``atoms`` counts structures, and the half-widths are of the isotropic value, or ratios of the tensor.
+    Half-widths are in ppm (atomic units for ``l2`` and ``vzz`` of field gradients), dimensionless for ``skew`` and
+    ``eta_q``. Rows of the quantity ``iso/own`` refer to the remaining errors within a structure; for ``l0/common`` and
+    ``l2/common`` ``atoms`` is the number of structures, and half-widths are those of the isotropic value, or ratios of
+    the tensor.
     """
 
     element: str
@@ -84,7 +87,7 @@ class CoverageRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Coverage:
-    """Coverage by element and quantity; print it."""
+    """Coverage by element and quantity; prints as a table."""
 
     rows: tuple[CoverageRow, ...]
 
@@ -105,10 +108,10 @@ class Coverage:
 
 
 def coverage(model, data: TensorData, *, batch: int = 8) -> Coverage:
-    """How often intervals of a calibrated model hold labels that it was neither trained nor calibrated on (host).
+    """Measure the coverage of a calibrated model on labels used neither for training nor for calibration (host).
 
     Raises:
-        ConventionError: a model without calibration of this quantity, or data that do not fit.
+        ConventionError: the model has no calibration of this quantity, or the data do not match it.
     """
     head = model.config.head(data.quantity)
     if head.name not in model.card.calibration:
@@ -118,16 +121,16 @@ def coverage(model, data: TensorData, *, batch: int = 8) -> Coverage:
 
 
 def cross_coverage(models: Sequence[Any], folds: Sequence[TensorData], *, batch: int = 8) -> Coverage:
-    """Coverage pooled over folds, every atom judged by a model and a calibration that have not seen it (host).
+    """Return the coverage pooled over folds, each judged by a model and a calibration that have not seen it (host).
 
     Args:
         models: one per fold, ensembles or single networks without environments, trained on the other folds.
-        folds: structures that the model of the same place was not trained on, at least two. Atoms of one fold are
-            calibrated with the errors that the models made in the other folds.
-        batch: structures evaluated at once.
+        folds: at least two sets of structures on which the corresponding models were not trained. Atoms of a fold are
+            calibrated with the errors in the other folds.
+        batch: number of structures evaluated at once.
 
     Raises:
-        ConventionError: not one fold per model, or models and folds of different kinds.
+        ConventionError: the numbers of models and folds differ, or their quantities or elements do.
         DataError: an element has too few atoms.
     """
     if len(models) != len(folds) or len(folds) < 2:
@@ -153,7 +156,7 @@ def cross_coverage(models: Sequence[Any], folds: Sequence[TensorData], *, batch:
 def site_sigmas(
     calibration: Mapping[str, Any], elements: Sequence[str], spread: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """By head, the own uncertainty of a component of every irrep ``(sites, irreps)``; nan where there is no calibration."""
+    """Return by head the own uncertainty of a component of every irrep ``(sites, irreps)``; NaN without calibration."""
     out = {}
     for name, values in spread.items():
         of = calibration.get(name, {})
@@ -174,16 +177,16 @@ def site_commons(
     heads: Sequence[HeadConfig],
     weight: Array,
 ) -> dict[str, Array]:
-    """By head, the uncertainty that all sites of an element have in common ``(sites, irreps)``, the same at each of them.
+    """Return by head the common uncertainty of all sites of an element ``(sites, irreps)``, the same at each of them.
 
-    Of l = 0 that of a component, of others the ratio by which all of them are off; 0 where errors were calibrated as one
-    part, nan where there is no calibration.
+    For l = 0 it is that of a component, for others the common relative error; 0 if errors were calibrated in a single
+    part, NaN without calibration.
 
     Args:
-        calibration: of all heads.
-        elements, weight: of all sites of the structure, with the number of equivalent atoms.
+        calibration: calibration of all heads.
+        elements, weight: elements of all sites of the structure, and numbers of equivalent atoms.
         spread, components: by head, ``(sites, irreps)`` and ``(sites, dim)``.
-        heads: of the model.
+        heads: heads of the model.
     """
     xp = np if is_concrete(weight, *spread.values(), *components.values()) else jnp
     out = {}
@@ -205,7 +208,7 @@ def site_commons(
 
 
 def site_factors(calibration: Mapping[str, Any], elements: Sequence[str]) -> dict[str, Array]:
-    """By quantity, half-widths of intervals in units of the propagated sigma ``(sites, levels)``."""
+    """Return by quantity the half-widths of intervals in units of the propagated sigma ``(sites, levels)``."""
     names = {q: h for h, of in calibration.items() for found in of.values() for q in found["quantiles"]}
     out: dict[str, Array] = {}
     for quantity, head in names.items():
@@ -216,7 +219,7 @@ def site_factors(calibration: Mapping[str, Any], elements: Sequence[str]) -> dic
 
 
 def _calibration(judged: Mapping[str, Judged], head: HeadConfig) -> dict[str, Any]:
-    """By element: a and b per irrep, degrees of freedom, the common part, quantiles per quantity; plain values."""
+    """Return plain values by element: a and b per irrep, degrees of freedom, common part, quantiles per quantity."""
     out = {}
     for element, found in judged.items():
         atoms = len(found.predicted)
@@ -231,7 +234,7 @@ def _calibration(judged: Mapping[str, Judged], head: HeadConfig) -> dict[str, An
             if own is not None:
                 parts = own[k][0]
                 error, spread = parts.own[parts.several], spread[parts.several]
-            # what is called sigma is the half-width of the 68 % interval
+            # sigma is the half-width of the 68 % interval
             size = _along(error) / np.hypot(fitted[0], fitted[1] * spread)
             unit = float(_quantiles(size, len(error))[UNIT_LEVEL])
             a.append(fitted[0] * unit)
@@ -258,7 +261,7 @@ def _calibration(judged: Mapping[str, Judged], head: HeadConfig) -> dict[str, An
 
 
 def _errors(found: Judged, head: HeadConfig) -> list[Errors]:
-    """Errors of every irrep of an element, by structure."""
+    """Return the errors of every irrep of an element, by structure."""
     atoms = len(found.predicted)
     numbers = np.arange(atoms) if found.structure is None else np.unique(found.structure, return_inverse=True)[1]
     weight = np.ones(atoms) if found.weight is None else found.weight
@@ -270,13 +273,13 @@ def _errors(found: Judged, head: HeadConfig) -> list[Errors]:
 
 
 def _has_parts(errors: Errors) -> bool:
-    """Whether there are structures enough, with several sites, to tell what they have in common."""
+    """Return whether there are enough structures with several sites to determine the common part."""
     sites = np.bincount(errors.structure)
     return len(sites) >= FEWEST_STRUCTURES and sites[sites > 1].sum() >= FEWEST_ATOMS
 
 
 def _factors(quantity: str, ratios: np.ndarray) -> list[float]:
-    """Quantiles at all levels; those of a normal distribution of what has been seen a few times only."""
+    """Return quantiles at all levels; those of a normal distribution if there are too few samples."""
     count = ratios.shape[-1]
     if quantity.endswith(f"/{COMMON}") and count < FEWEST_ATOMS:
         return list(_NORMAL)
@@ -284,7 +287,7 @@ def _factors(quantity: str, ratios: np.ndarray) -> list[float]:
 
 
 def _ratios(found: Judged, head: HeadConfig, entry: Mapping[str, Any]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By quantity, ``|error|/sigma`` (``(samples, atoms)``) and sigma ``(atoms,)``."""
+    """Return by quantity ``|error|/sigma`` (``(samples, atoms)``) and sigma ``(atoms,)``."""
     own = np.hypot(np.array(entry["a"]), np.array(entry["b"]) * found.spread)
     errors, ranks = _errors(found, head), dict(enumerate(head.ranks))
     out: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -295,7 +298,7 @@ def _ratios(found: Judged, head: HeadConfig, entry: Mapping[str, Any]) -> dict[s
             found.predicted, found.target, head, {l: own[:, k] for k, l in ranks.items()}, None, ""
         )
     of = entry[COMMON]
-    # by structure, what all sites have in common
+    # common part by structure
     shared = [np.hypot(of["a"][k], of["b"][k] * errors[k].structure_spread()) for k in ranks]
     parts = [take_apart(errors[k], own[:, k] ** 2) for k in ranks]
     at_site = np.stack([shared[k][errors[k].structure] for k in ranks], axis=1)
@@ -316,7 +319,7 @@ def _ratios(found: Judged, head: HeadConfig, entry: Mapping[str, Any]) -> dict[s
 def _own_ratios(
     found: Judged, head: HeadConfig, parts: Sequence[Parts], own: Mapping[int, np.ndarray]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """As :func:`_ratios`, of what is read off tensors with own errors only, where a structure has several sites."""
+    """Do as :func:`_ratios` for derived quantities with independent errors only, for structures with several sites."""
     some = np.all([p.several for p in parts], axis=0)
     if not some.any():
         return {}
@@ -369,10 +372,10 @@ def _irreps(components: np.ndarray, head: HeadConfig) -> list[np.ndarray]:
 
 
 def _along(error: np.ndarray) -> np.ndarray:
-    """Sizes ``(samples, atoms)`` of the components of errors ``(atoms, 2l + 1)`` along random directions.
+    """Return the absolute components ``(samples, atoms)`` of errors ``(atoms, 2l + 1)`` along random directions.
 
-    In the frame of the cell, symmetry makes many components exactly zero: a crystal turned otherwise would have another
-    coverage. Cosines c of random directions have the density ``(1 - c^2)^(l - 1)``.
+    In the frame of the cell, symmetry makes many components exactly zero, and coverage would depend on the orientation
+    of the crystal. Cosines c of random directions have the density ``(1 - c^2)^(l - 1)``.
     """
     size = np.linalg.norm(error, axis=1)
     if error.shape[1] == 1:
@@ -384,13 +387,13 @@ def _along(error: np.ndarray) -> np.ndarray:
 
 
 def _quantiles(ratios: np.ndarray, atoms: int) -> np.ndarray:
-    """Quantiles at all levels, inflated for the number of atoms such that fresh ones are covered."""
+    """Return quantiles at all levels, with the finite-sample correction for coverage of new atoms."""
     levels = np.minimum(np.ceil((atoms + 1) * np.array(LEVELS)) / atoms, 1.0)
     return np.quantile(ratios, levels, method="inverted_cdf")
 
 
 def _student(error: np.ndarray, spread: np.ndarray) -> tuple[float, float, float]:
-    """a, b and degrees of freedom of the most likely multivariate t distribution of scale ``sqrt(a^2 + (b spread)^2)``.
+    """Fit a, b and degrees of freedom of a multivariate t distribution of scale ``sqrt(a^2 + (b spread)^2)``.
 
     Args:
         error: ``(atoms, dim)``.
@@ -421,7 +424,7 @@ def _student(error: np.ndarray, spread: np.ndarray) -> tuple[float, float, float
 
 
 def _joined(parts: Sequence[Judged]) -> Judged:
-    """All of them as one; structures keep apart."""
+    """Join several sets; structures remain distinct."""
     start, out = 0, []
     for part in parts:
         structure = np.arange(len(part.predicted)) if part.structure is None else part.structure

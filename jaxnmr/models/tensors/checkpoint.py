@@ -1,4 +1,4 @@
-"""Models on disk: arrays as safetensors, everything else as JSON in the header of the same file (host)."""
+"""Model files: arrays as safetensors, everything else as JSON in the header of the same file (host)."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _SUFFIX = ".safetensors"
 
 
 def shipped_models() -> tuple[str, ...]:
-    """Names of the models that come with the package, in alphabetical order (host)."""
+    """List the names of the models shipped with the package, in alphabetical order (host)."""
     return tuple(sorted(path.name.removesuffix(_SUFFIX) for path in SHIPPED.glob(f"*{_SUFFIX}")))
 
 
 def find_checkpoint(path_or_name: str | Path) -> Path:
-    """The file of a model: a path, or the name of a model that comes with the package.
+    """Return the file of a model, given as a path or as the name of a shipped model.
 
-    A plain word without a suffix is a name, unless there is a file of that name.
+    A plain word without a suffix is a name, unless there is a file with that name.
 
     Raises:
-        ConventionError: no model of that name comes with the package.
+        ConventionError: there is no shipped model of that name.
     """
     path = Path(path_or_name)
     if path.is_file() or path.suffix or path.name != str(path_or_name):
@@ -47,16 +47,16 @@ def find_checkpoint(path_or_name: str | Path) -> Path:
 def write_checkpoint(
     path: str | Path, config: NetworkConfig, card: Any, arrays: Mapping[str, Any], *, members: int | None = None
 ) -> Path:
-    """Write a model; the file is replaced in one go, so it is never half written.
+    """Write a model; the file is replaced atomically and never incomplete.
 
     Args:
         path: the file.
-        config, card: what is written as JSON.
+        config, card: description written as JSON.
         arrays: parameters and environments by name.
-        members: of an ensemble; its parameters have a leading axis.
+        members: number of members of an ensemble, whose parameters have a leading axis; ``None`` for a single network.
 
     Raises:
-        DataError: parameters that are not finite, a description JSON cannot hold, or a file that cannot be written.
+        DataError: parameters are not finite, the description cannot be written as JSON, or the file cannot be written.
     """
     description = {"architecture": config.to_dict(), "card": dataclasses.asdict(card), "members": members}
     return write_described(path, _KEY, FORMAT, description, arrays)
@@ -67,15 +67,16 @@ def read_checkpoint(
     names_and_shapes: Callable[[NetworkConfig, int | None, Mapping[str, np.ndarray]], Mapping[str, tuple[int, ...]]]
     | None,
 ) -> tuple[NetworkConfig, dict[str, Any], dict[str, np.ndarray], int | None]:
-    """Architecture, card, arrays and number of members (``None`` for a single network) of a model.
+    """Read architecture, card, arrays and number of members (``None`` for a single network) of a model.
 
     Args:
         path: the file.
-        names_and_shapes: what an architecture with so many members needs, given the arrays that were found; ``None`` where that
-            is known to be true, since a network is traced for it.
+        names_and_shapes: returns the arrays required by an architecture with so many members, given those found;
+            ``None`` to skip this check, which has to trace the network.
 
     Raises:
-        ParseError: no such file, no model, corrupted numbers, another version, parameters that do not fit.
+        ParseError: there is no such file, it is not a model, it is damaged or of another version, or parameters do not
+            match.
     """
     path = Path(path)
     description, arrays = read_described(path, _KEY, FORMAT, what="a model", written_by="TensorModel.save")

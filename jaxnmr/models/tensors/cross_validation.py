@@ -1,4 +1,4 @@
-"""Cross-validation: every structure is predicted by networks that have seen nothing like it (host)."""
+"""k-fold cross-validation: every structure is predicted by networks trained without its fold (host)."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class CrossValidation:
 
     Attributes:
         prepared: the data; parts are ``"fold 1"``, ``"fold 2"`` ...
-        models: one per fold, trained on the others.
-        folds: every model judged on its own fold.
-        pooled: all of them together; its coverage calibrates every fold with errors made in the others (``None`` where atoms
-            are too few for that).
+        models: one per fold, trained on the other folds.
+        folds: evaluation of every model on its own fold.
+        pooled: evaluation of all folds together; its coverage calibrates every fold with errors in the others (``None``
+            if there are too few atoms).
     """
 
     prepared: Prepared
@@ -53,23 +53,24 @@ def cross_validate(
     client: Client | None = None,
     progress: Callable[[Row, Tally], Any] | None = None,
 ) -> CrossValidation:
-    """Train as many times as there are folds, each time on all others; state is kept in ``folder/fold_1`` and so on.
+    """Train once per fold, on all other folds; state is kept in ``folder/fold_1`` and so on.
 
-    Called again after an interruption, it goes on. A model to start from must not have learned from these structures.
+    A call after an interruption continues. A model to start from must not have been trained on these structures.
 
     Args:
-        experiment: as for :func:`run_experiment`; of its split, kind and seed are used.
-        folder: made when missing.
-        folds: number of parts, at least two.
-        prepared: what :func:`deal_folds` gave, if it was called before.
-        callback: called with the numbers of fold and member after every epoch; not where a client is given.
-        client: of a Dask cluster, whose workers train folds and members at the same time; they must reach the folder.
-        progress: called after every training that ended on it.
+        experiment: as for :func:`run_experiment`; only kind and seed of its split are used.
+        folder: created if missing.
+        folds: number of folds, at least two.
+        prepared: result of :func:`deal_folds`, if it was called before.
+        callback: called with the indices of fold and member after every epoch; not with a client.
+        client: client of a Dask cluster, whose workers train folds and members in parallel; they need access to the folder.
+        progress: called after every training that ended on the cluster.
 
     Raises:
-        ConventionError: fewer than two folds.
+        ConventionError: there are fewer than two folds.
         JaxnmrError: a training on the cluster failed; the others are kept.
-        DataError: fewer groups than folds, or an element that only one fold has; see also :func:`run_experiment`.
+        DataError: there are fewer groups than folds, or an element occurs in one fold only; see also
+            :func:`run_experiment`.
     """
     prepared = deal_folds(experiment, folds) if prepared is None else prepared
     parts = {name: _without(prepared, name) for name in prepared.parts}
@@ -101,7 +102,7 @@ def cross_validate(
 
 
 def _without(prepared: Prepared, fold: str) -> Prepared:
-    """The data with one fold for the test, and all others to train on."""
+    """Return the data with one fold as the test part, and all others as the training part."""
     rest = np.sort(np.concatenate([part for name, part in prepared.parts.items() if name != fold]))
     mine = replace(prepared, parts={"train": rest, "test": prepared.parts[fold]})
     mine.require_elements()
@@ -109,7 +110,7 @@ def _without(prepared: Prepared, fold: str) -> Prepared:
 
 
 def deal_folds(experiment: Experiment, folds: int) -> Prepared:
-    """Read and check the data and deal them to folds of about equal size; see :func:`cross_validate`."""
+    """Read and check the data, and divide them into folds of about equal size; see :func:`cross_validate`."""
     if folds < 2:
         raise ConventionError(f"{folds} folds; expected two at least")
     data, labels = experiment.checked()
@@ -119,7 +120,7 @@ def deal_folds(experiment: Experiment, folds: int) -> Prepared:
 
 
 def _pooled(judged: Sequence[Evaluation]) -> dict[str, Comparison]:
-    """Comparisons of all folds by element; structures keep their own numbers."""
+    """Join the comparisons of all folds by element; structures remain distinct."""
     found: dict[str, list[Comparison]] = {}
     for evaluation in judged:
         for element, comparison in evaluation.comparisons.items():

@@ -1,7 +1,7 @@
-"""Ways to differentiate a network by what a refinement moves: no more than needed.
+"""Strategies to differentiate a network by the refined parameters, no more than needed.
 
-Forward, along the refined numbers that move the cell or the atoms of a phase and no others; or backward, from the components that
-terms read, where these are clearly fewer.
+Forward mode, along the refined parameters that move the cell or the atoms of a phase and no others; or reverse mode,
+from the components that terms read, if these are clearly fewer.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from ...typing import Array
 
 # values by head, and their derivatives with a leading axis of columns
 Derivatives = tuple[dict[str, Array], dict[str, Array]]
-# of a number of tangents, how many to take at once
+# from the number of tangents to the number of them per batch
 Batch = Callable[[int], int]
-# orthonormal tensors (k, 3, 3), or components (dim, dim), of a part of what a head predicts of one site
+# orthonormal tensors (k, 3, 3), or components (dim, dim), spanning a part of the prediction for one site
 Basis = Callable[[str, str], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Everywhere:
-    """Forward mode along every refined number, where nobody said which of them move atoms."""
+    """Forward mode along all refined parameters, if it is not known which of them move atoms."""
 
     def how(self, batch: Batch) -> str:
-        """In words."""
+        """Describe the strategy in words."""
         return "forward mode along every refined number, as it is not known which of them move atoms"
 
     def columns_for(self, columns: np.ndarray) -> np.ndarray:
-        """Which of the columns may stand for another change of the structure."""
+        """Return the columns that may be recombined for another change of the structure."""
         return columns
 
     def derivatives(self, at, where, tangents: tuple[Array, Array], basis: Basis, batch: Batch) -> Derivatives:
-        """Values and derivatives of ``at(cell, xyz)`` (traceable).
+        """Return values and derivatives of ``at(cell, xyz)`` (traceable).
 
         Args:
-            at: predictions by head.
+            at: returns predictions by head.
             where: cell and coordinates.
             tangents: of both, ``(columns, 6)`` and ``(columns, sites, 3)``.
             basis, batch: see `Basis` and `Batch`.
@@ -50,18 +50,18 @@ class Everywhere:
 
 @dataclass(frozen=True)
 class Forward:
-    """Forward mode along the refined numbers that move the cell or atoms.
+    """Forward mode along the refined parameters that move the cell or atoms.
 
     Attributes:
-        columns: these numbers.
-        read: how many components terms read; ``None`` where some term does not say.
+        columns: indices of these parameters.
+        read: number of components that terms read; ``None`` if a term does not declare them.
     """
 
     columns: tuple[int, ...]
     read: int | None
 
     def how(self, batch: Batch) -> str:
-        """In words."""
+        """Describe the strategy in words."""
         if not self.columns:
             return "not calculated: nothing refined moves its cell or atoms"
         read = "an unknown number of" if self.read is None else str(self.read)
@@ -71,11 +71,11 @@ class Forward:
         )
 
     def columns_for(self, columns: np.ndarray) -> np.ndarray:
-        """Those that moved atoms when this way was chosen."""
+        """Return the columns that moved atoms when this strategy was chosen."""
         return np.intersect1d(columns, self.columns).astype(int)
 
     def derivatives(self, at, where, tangents: tuple[Array, Array], basis: Basis, batch: Batch) -> Derivatives:
-        """As of `Everywhere`; NaN in columns that move atoms though they were not announced."""
+        """Differentiate as `Everywhere`; NaN in columns that move atoms but were not declared."""
         return _forward(np.array(self.columns, dtype=int), at, where, tangents, batch)
 
 
@@ -84,9 +84,9 @@ class Backward:
     """Reverse mode from the components that terms read.
 
     Attributes:
-        columns: refined numbers that move the cell or atoms.
-        rows: ``(head, site, part)`` of all that terms read.
-        read: how many components these are.
+        columns: indices of the refined parameters that move the cell or atoms.
+        rows: ``(head, site, part)`` of everything that terms read.
+        read: number of these components.
     """
 
     columns: tuple[int, ...]
@@ -94,7 +94,7 @@ class Backward:
     read: int
 
     def how(self, batch: Batch) -> str:
-        """In words."""
+        """Describe the strategy in words."""
         if not self.rows:
             return "not calculated: no term reads them"
         return (
@@ -103,11 +103,11 @@ class Backward:
         )
 
     def columns_for(self, columns: np.ndarray) -> np.ndarray:
-        """All of them."""
+        """Return all of them."""
         return columns
 
     def derivatives(self, at, where, tangents: tuple[Array, Array], basis: Basis, batch: Batch) -> Derivatives:
-        """As of `Everywhere`; NaN for sites that no term reads."""
+        """Differentiate as `Everywhere`; NaN for sites that no term reads."""
         cell, xyz = tangents
         if not self.rows:
             values = at(*where)
@@ -129,7 +129,7 @@ class Backward:
         out: dict[str, Array] = {}
         for head, value in values.items():
             read = np.unique([s for h, s, _ in one if h == head]).astype(int)
-            # what is not read has no derivative here: NaN, rather than silently none
+            # undeclared components have no derivative here: NaN rather than a silent zero
             blank = jnp.full((len(cell), *value.shape), jnp.nan, value.dtype).at[:, read].set(0.0)
             mine = np.array([k for k, (h, _, _) in enumerate(one) if h == head], dtype=int)
             parts = jnp.einsum("rp,r...->pr...", along[mine], dyads[head][mine])
@@ -138,7 +138,7 @@ class Backward:
 
 
 def _forward(chosen: np.ndarray, at, where, tangents: tuple[Array, Array], batch: Batch) -> Derivatives:
-    """Along chosen columns; NaN in others that are not zero."""
+    """Differentiate along chosen columns; NaN in others that are not zero."""
     cell, xyz = tangents
     if chosen.size:
         values, push = jax.linearize(at, *where)
@@ -157,7 +157,7 @@ def _forward(chosen: np.ndarray, at, where, tangents: tuple[Array, Array], batch
 
 
 def mapped(function, rows, batch: int):
-    """``vmap`` over leading axes, ``batch`` rows at a time; rows repeated at the end even the batches out."""
+    """Apply ``vmap`` over leading axes, ``batch`` rows at a time; the last batch is padded with repeated rows."""
     count = jax.tree.leaves(rows)[0].shape[0]
     if batch >= count:
         return jax.vmap(function)(rows)

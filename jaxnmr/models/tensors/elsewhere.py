@@ -1,4 +1,4 @@
-"""Trainings that do not depend on each other, folds and members, on the workers of a cluster (host)."""
+"""Independent trainings, of folds and members, on the workers of a cluster (host)."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ COLUMNS: Mapping[str, type] = {"fold": str, "member": int, "epochs": int, "train
 
 @dataclass(frozen=True)
 class Training:
-    """How members are trained; see `Work`. Their states are files in the folder, which every worker must reach.
+    """Training of members; see `Work`. Their states are files in the folders, to which every worker needs access.
 
     Attributes:
-        experiment: what is trained.
-        parts: the data, by name of the fold.
-        folders: where the states of each fold are kept.
+        experiment: description of the training.
+        parts: data by name of the fold.
+        folders: folders for the states of each fold.
     """
 
     experiment: Experiment
@@ -41,10 +41,10 @@ class Training:
     folders: Mapping[str, Path]
 
     def begin(self) -> None:
-        """Nothing is shared."""
+        """Do nothing: no state is shared."""
 
     def rows(self, state: None, items: Iterable[Item]) -> Iterator[Row]:
-        """Train one member of a fold after the other."""
+        """Train the members one after the other."""
         for item in items:
             fold, member = item.content
             try:
@@ -67,13 +67,13 @@ def train_elsewhere(
     client: Client,
     callback: Callable[[Row, Tally], Any] | None = None,
 ) -> Tally:
-    """Train all members of all folds on a cluster, one row of a table in ``folder`` for each; states lie in ``folders``.
+    """Train all members of all folds on a cluster; one row per member in a table in ``folder``, states in ``folders``.
 
-    A second call goes on where the first ended.
+    A call after an interruption continues.
 
     Raises:
-        ConventionError: the table is that of another experiment.
-        JaxnmrError: a training that failed; the others are finished first.
+        ConventionError: the table belongs to another experiment.
+        JaxnmrError: a training failed; the others are finished first.
     """
     work = Training(experiment, parts, {name: path.absolute() for name, path in folders.items()})
     for path in work.folders.values():
@@ -94,8 +94,8 @@ def train_elsewhere(
 
 
 def _digest(experiment: Experiment, parts: Mapping[str, Prepared]) -> str:
-    """Of what is trained, on what."""
-    # more members are the same experiment
+    """Return a digest of the experiment and its data."""
+    # the number of members may change
     made = hashlib.sha256(repr(replace(experiment, members=1)).encode())
     for name, prepared in parts.items():
         for part, indices in prepared.parts.items():

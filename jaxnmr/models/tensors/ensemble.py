@@ -1,4 +1,4 @@
-"""Several networks as one: stacked parameters, the mean of their outputs and how far they disagree."""
+"""Ensembles: stacked parameters, mean and spread of the outputs of several networks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ..networks.config import HeadConfig
 
 
 class Outputs(NamedTuple):
-    """What a model says of the nodes of a graph.
+    """Outputs of a model for the nodes of a graph.
 
     Attributes:
-        components: by head, ``(nodes, dim)`` in the unit of the head; the mean of the members.
-        spread: by head, ``(nodes, irreps)``: standard deviation of the members per component of an irrep, the same in every
-            frame; of a single network its novelty, or 0 where that is not known.
-        scalars: ``(nodes, features)`` invariants that the heads read, of all members.
-        novelty: ``(nodes,)``, see :mod:`jaxnmr.models.tensors.novelty`; NaN where the model has no environments.
+        components: by head, ``(nodes, dim)`` in the unit of the head; the mean over members.
+        spread: by head, ``(nodes, irreps)``: standard deviation of the members per component of an irrep, the same in
+            every frame; for a single network its novelty, or 0 if unknown.
+        scalars: ``(nodes, features)`` invariant inputs of the heads, of all members.
+        novelty: ``(nodes,)``, see :mod:`jaxnmr.models.tensors.novelty`; NaN without environments.
     """
 
     components: dict[str, Array]
@@ -36,16 +36,16 @@ class Outputs(NamedTuple):
 
 
 def stack(trees: Sequence[tuple[Any, int | None]]) -> Any:
-    """Parameters with a leading member axis, of single networks (``None``) and of ensembles (number of members)."""
+    """Stack parameters along a leading member axis, from single networks (``None``) and ensembles (number of members)."""
     wide = [tree if members else jax.tree.map(lambda a: jnp.asarray(a)[None], tree) for tree, members in trees]
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *wide)
 
 
 def check_members(members: Sequence[Any]) -> None:
-    """Refuse what cannot be one ensemble.
+    """Refuse members that cannot form an ensemble.
 
     Raises:
-        ConventionError: no member, or members of different architectures.
+        ConventionError: there are no members, or their architectures differ.
     """
     if not members:
         raise ConventionError("an ensemble needs at least one model")
@@ -58,14 +58,14 @@ def check_members(members: Sequence[Any]) -> None:
 
 
 def widths(head: HeadConfig) -> np.ndarray:
-    """Components of every irrep of a head, ``(irreps,)``."""
+    """Return the number of components of every irrep of a head, ``(irreps,)``."""
     return np.array([2 * l + 1 for l in head.ranks])
 
 
 def mean_and_spread(values: Array, head: HeadConfig) -> tuple[Array, Array]:
-    """Mean ``(nodes, dim)`` and spread ``(nodes, irreps)`` of the components ``(members, nodes, dim)`` of a head.
+    """Return mean ``(nodes, dim)`` and spread ``(nodes, irreps)`` of the components ``(members, nodes, dim)`` of a head.
 
-    The spread has no derivative: where members agree it has none.
+    The spread is not differentiated: it is singular where members agree.
     """
     mean = values.mean(axis=0)
     members, size = len(values), widths(head)
@@ -76,15 +76,15 @@ def mean_and_spread(values: Array, head: HeadConfig) -> tuple[Array, Array]:
 
 
 class Judged(NamedTuple):
-    """Outputs of a model for the labelled atoms of one element, equivalent ones once, and their labels.
+    """Outputs of a model and labels, for the labelled atoms of one element; equivalent atoms occur once.
 
     Attributes:
         predicted, target: components ``(atoms, dim)``.
         spread: ``(atoms, irreps)``.
         scalars: ``(atoms, features)``.
         novelty: ``(atoms,)``.
-        structure, weight: ``(atoms,)`` number of the structure in the data, and equivalent atoms; ``None`` where every atom
-            counts for itself.
+        structure, weight: ``(atoms,)`` index of the structure in the data, and number of equivalent atoms; ``None`` if
+            every atom counts separately.
     """
 
     predicted: np.ndarray
@@ -97,10 +97,10 @@ class Judged(NamedTuple):
 
 
 def judge(model, data: TensorData, *, batch: int = 8) -> dict[str, Judged]:
-    """Outputs and labels of a data set by element, in alphabetical order (host).
+    """Return outputs and labels of a data set by element, in alphabetical order (host).
 
     Raises:
-        ConventionError: a model without the head, or elements it does not know.
+        ConventionError: the model lacks the head, or does not support an element.
     """
     head, table = model.config.head(data.quantity), model.config.species
     batches = Batches(labelled_graphs(data, model.config), batch)
@@ -124,5 +124,5 @@ def judge(model, data: TensorData, *, batch: int = 8) -> dict[str, Judged]:
 
 @compiled(kept=True)
 def compiled_outputs(model, graph):
-    """What a model says of a graph, compiled."""
+    """Return the outputs of a model for a graph, compiled."""
     return model.outputs(graph)

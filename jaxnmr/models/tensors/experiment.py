@@ -1,4 +1,4 @@
-"""A training from files to scores: read, check, split, train, judge (host)."""
+"""Training from files to scores: reading, checks, split, training, evaluation (host)."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from .train import TrainingResult, train_members
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Everything a training is made of.
+    """Complete description of a training.
 
     Attributes:
         title: name of the model.
-        source: the data.
-        split: of the structures.
-        network: arguments of `NetworkConfig` other than species and heads; ``irreps`` is that of the head. Where there is a
-            model to start from, ``irreps`` at most.
-        recipe: of the first member; the others have the seeds that follow.
-        members: models that are trained, differing in their seed.
+        source: data source.
+        split: split of the structures.
+        network: arguments of `NetworkConfig` other than species and heads; ``irreps`` is that of the head. With a model
+            to start from, only ``irreps`` is allowed.
+        recipe: recipe of the first member; the others have consecutive seeds.
+        members: number of models to train, which differ in their seed.
         wrong_frame, wrong_sign: see :func:`check_labels`.
-        start: model whose training goes on with these data; where it predicts another quantity, its features are taken over.
-            Of an ensemble every member starts from one of its networks in turn.
-        references: by element, ``(reference_ppm, slope)`` of chemical shifts.
+        start: model from which to start; if it predicts another quantity, its features are transferred. If it is an
+            ensemble, the members start from its networks in turn.
+        references: ``(reference_ppm, slope)`` of chemical shifts, by element.
     """
 
     title: str
@@ -61,8 +61,8 @@ class Experiment:
         """Read, check and split the data.
 
         Raises:
-            ParseError, DataError, ConventionError: see `DataSource.read`, :func:`check_labels`, `Split.parts`; an element that
-                is labelled, but not in the training part.
+            ParseError, DataError, ConventionError: see `DataSource.read`, :func:`check_labels`, `Split.parts`; or a
+                labelled element does not occur in the training part.
         """
         data, labels = self.checked()
         prepared = Prepared(data, labels, self.split.parts(data))
@@ -70,11 +70,11 @@ class Experiment:
         return prepared
 
     def checked(self) -> tuple[TensorData, LabelReport]:
-        """The data and what was found in their labels; errors as :meth:`prepare`."""
+        """Return the data and the report on their labels; errors as for :meth:`prepare`."""
         return check_labels(self.source.read(), wrong_frame=self.wrong_frame, wrong_sign=self.wrong_sign)
 
     def remembered(self, structures: int) -> float:
-        """Share of the random parameters of the start in the averaged ones, for a number of training structures."""
+        """Return the weight of the random initial parameters in the averaged ones, by number of training structures."""
         if self.start is not None:
             return 0.0
         return self.recipe.ema ** (self.recipe.epochs * -(-structures // self.recipe.batch))
@@ -82,17 +82,17 @@ class Experiment:
     def configuration(
         self, data: TensorData, train_data: TensorData, start: TensorModel | None = None
     ) -> NetworkConfig:
-        """The network for these data; neighbours are counted in the training part where they are not given.
+        """Return the network configuration for these data; neighbours are counted in the training part by default.
 
         Raises:
-            ConventionError: a network that cannot be.
+            ConventionError: the network is impossible.
         """
         return self.configured(data, train_data, start)[0]
 
     def configured(
         self, data: TensorData, train_data: TensorData, start: TensorModel | None = None
     ) -> tuple[NetworkConfig, list[jraph.GraphsTuple]]:
-        """As :meth:`configuration`, with the graphs of the training part, which take long to make."""
+        """Return :meth:`configuration` together with the graphs of the training part, which take long to make."""
         arguments = dict(self.network)
         irreps = arguments.pop("irreps", "")
         head = HeadConfig(name=data.quantity, irreps=irreps, elements=data.labelled_elements)
@@ -110,20 +110,20 @@ class Experiment:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """A model judged on some structures.
+    """Evaluation of a model on some structures.
 
     Attributes:
-        part: of the split, ``"all"``, or which folds.
-        source: of the data.
-        quantity: that was predicted.
-        names: of the structures.
-        population: structures of all parts.
-        comparisons: by element; of an ensemble those of its mean.
-        members: errors by element of every network of an ensemble; empty for one network.
-        coverage: how often intervals of the model hold, ``None`` where it has none.
-        trained: how many of the structures the model was trained on, ``None`` where it does not say.
-        followed: how many of them its training was followed on (validation).
-        alike: how many others have a structure of their group in the training part.
+        part: part of the split, ``"all"``, or the fold.
+        source: source of the data.
+        quantity: predicted quantity.
+        names: names of the structures.
+        population: number of structures in all parts.
+        comparisons: comparisons by element; for an ensemble, those of its mean.
+        members: errors by element of every network of an ensemble; empty for a single network.
+        coverage: coverage of the intervals; ``None`` without calibration.
+        trained: number of the structures the model was trained on; ``None`` if unknown.
+        followed: number of the structures used for validation in its training.
+        alike: number of other structures with a member of their group in the training part.
     """
 
     part: str
@@ -140,16 +140,16 @@ class Evaluation:
 
     @property
     def title(self) -> str:
-        """What was judged, in words."""
+        """Description of the structures."""
         which = {"all": "all parts"}.get(self.part, self.part if "fold" in self.part else f"{self.part} part")
         return f"{which}, {len(self.names)} structures"
 
     def scores(self) -> dict[str, dict[str, float]]:
-        """Errors by element, see `Comparison.metrics`."""
+        """Return errors by element, see `Comparison.metrics`."""
         return {element: comparison.metrics() for element, comparison in self.comparisons.items()}
 
     def caveats(self) -> list[str]:
-        """What these scores are not, in words."""
+        """List limitations of these scores, in words."""
         count = len(self.names)
         if self.trained is None:
             return ["The model does not say which structures it was trained on; these may be among them."]
@@ -172,16 +172,16 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class ExperimentResult:
-    """A trained model with its course and scores.
+    """A trained model with its learning curves and scores.
 
     Attributes:
-        experiment: what was asked for.
+        experiment: description of the training.
         prepared: the data.
         model: a network, or the ensemble of all.
-        histories: of every network.
-        evaluations: of validation and test parts; of the training part where that is everything.
-        file: of the model.
-        warnings: what to know before using it.
+        histories: learning curves of all networks.
+        evaluations: evaluations of validation and test parts; of the training part if there are no others.
+        file: file of the model.
+        warnings: cautions for using it.
     """
 
     experiment: Experiment
@@ -202,22 +202,23 @@ def run_experiment(
     width: int | None = None,
     devices: Sequence[jax.Device] | None = None,
 ) -> ExperimentResult:
-    """Train all members, calibrate their uncertainty with the validation part, judge them and write ``model.safetensors``.
+    """Train all members, calibrate them on the validation part, evaluate them and write ``model.safetensors``.
 
-    State is kept in the folder after every epoch: called again after an interruption, it goes on and ends with the same
+    State is kept in the folder after every epoch: a call after an interruption continues and ends with the same
     numbers.
 
     Args:
-        experiment: what to do.
-        folder: made when missing.
-        prepared: what `Experiment.prepare` gave, if it was called before.
-        callback: called with the number of the member after every epoch.
-        width, devices: as of :func:`jaxnmr.models.tensors.train.train_members`. Of several processes each calls this, and the
-            first alone writes files.
+        experiment: description of the training.
+        folder: created if missing.
+        prepared: result of `Experiment.prepare`, if it was called before.
+        callback: called with the index of the member after every epoch.
+        width, devices: as for :func:`jaxnmr.models.tensors.train.train_members`. With several processes each calls this
+            function, and only the first writes files.
 
     Raises:
-        ParseError: a state of another training in the folder, a starting model that cannot be read.
-        ConventionError, DataError, ConvergenceError: see `Experiment.prepare` and :func:`jaxnmr.models.tensors.train.train_members`.
+        ParseError: the folder holds the state of another training, or the starting model cannot be read.
+        ConventionError, DataError, ConvergenceError: see `Experiment.prepare` and
+            :func:`jaxnmr.models.tensors.train.train_members`.
     """
     folder = Path(folder)
     if is_first():
@@ -259,10 +260,10 @@ def train_some(
     width: int | None = None,
     devices: Sequence[jax.Device] | None = None,
 ) -> list[TrainingResult]:
-    """Train some members of an experiment; arguments and errors as of :func:`run_experiment`.
+    """Train some members of an experiment; arguments and errors as for :func:`run_experiment`.
 
     Args:
-        members: their numbers, from 0.
+        members: their indices, from 0.
     """
     start = None if experiment.start is None else TensorModel.load(experiment.start)
     if start is not None and experiment.network.keys() - {"irreps"}:
@@ -285,7 +286,7 @@ def train_some(
 
 
 def evaluate(model: TensorModel, prepared: Prepared, part: str = "test") -> Evaluation:
-    """Judge a model on a part of the data.
+    """Evaluate a model on a part of the data.
 
     Args:
         model: a network or an ensemble.
@@ -293,8 +294,8 @@ def evaluate(model: TensorModel, prepared: Prepared, part: str = "test") -> Eval
         part: ``"train"``, ``"valid"``, ``"test"`` or ``"all"``.
 
     Raises:
-        ConventionError: a quantity the model does not predict, elements it does not know or was not trained on.
-        DataError: no such part.
+        ConventionError: the model does not predict the quantity, or an element is not supported or was not trained.
+        DataError: there is no such part.
     """
     data, indices = prepared.part(part), prepared.indices(part)
     single = [compare(model.member(k), data) for k in range(model.members or 1)]
@@ -320,11 +321,11 @@ def evaluate(model: TensorModel, prepared: Prepared, part: str = "test") -> Eval
 
 
 def load_models(paths: Sequence[str | Path]) -> TensorModel:
-    """Read a model; of several files one ensemble, which was trained on what any of its members was trained on.
+    """Read a model; several files are joined to one ensemble, trained on the structures of any of its members.
 
     Raises:
-        ParseError: see `TensorModel.load`.
-        ConventionError: models of different architectures.
+        ParseError: as for `TensorModel.load`.
+        ConventionError: the models have different architectures.
     """
     models = [TensorModel.load(path) for path in paths]
     if len(models) == 1:
@@ -341,7 +342,7 @@ def load_models(paths: Sequence[str | Path]) -> TensorModel:
 
 
 def structure_mark(structure: Magres) -> str:
-    """A short fingerprint of elements, cell and positions (to 0.001 Å), to know a structure again."""
+    """Return a short fingerprint of elements, cell and positions (to 0.001 Å), to recognise a structure."""
     digest = hashlib.sha256(" ".join(structure.elements).encode())
     for numbers in (structure.lattice, structure.positions):
         digest.update((np.round(np.asarray(numbers, dtype=float), 3) + 0.0).tobytes())
@@ -375,7 +376,7 @@ def _card(experiment: Experiment, prepared: Prepared) -> ModelCard:
 
 
 def _scored(model: TensorModel, test: Evaluation) -> TensorModel:
-    """The model with its scores of the test part on its card."""
+    """Return the model with its scores on the test part in its card."""
     flat = {f"{element}/{name}": value for element, of in test.scores().items() for name, value in of.items()}
     flat = {name: value for name, value in flat.items() if np.isfinite(value)}
     return model.replace(card=replace(model.card, scores=flat))

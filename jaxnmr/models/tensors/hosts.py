@@ -18,19 +18,20 @@ T = TypeVar("T")
 def join(
     coordinator: str | None = None, processes: int | None = None, process: int | None = None, *, seconds: int = 300
 ) -> None:
-    """Make this process one of several that train together; before anything is calculated.
+    """Make this process one of several that train together; must be called before any calculation.
 
     Args:
-        coordinator: ``"HOST:PORT"`` of process 0, which listens there.
-        processes: how many there are.
-        process: which of them this one is, from 0.
-        seconds: how long to wait for the others.
+        coordinator: ``"HOST:PORT"`` on which process 0 listens.
+        processes: number of processes.
+        process: index of this process, from 0.
+        seconds: time to wait for the others.
 
-    What is not given is what a scheduler says (SLURM, Open MPI and whatever else ``jax.distributed.initialize`` knows).
+    Missing arguments are taken from the scheduler (SLURM, Open MPI and others that ``jax.distributed.initialize``
+    supports).
 
     Raises:
-        ConventionError: numbers that do not fit each other, a scheduler that says nothing, a coordinator that does not answer,
-            processes that do not come, something that was calculated before.
+        ConventionError: numbers are inconsistent, the scheduler provides none, the coordinator does not answer,
+            processes are missing, or something was calculated before.
     """
     if processes is not None and processes < 1:
         raise ConventionError(f"there are {processes} processes; expected one at least")
@@ -59,20 +60,20 @@ def join(
 
 
 def count_processes() -> int:
-    """How many processes train together; 1 where none were joined."""
+    """Return the number of processes that train together; 1 if none were joined."""
     return jax.process_count()
 
 
 def is_first() -> bool:
-    """Whether this process writes files; the only one does."""
+    """Return whether this process is the first, the only one that writes files."""
     return jax.process_index() == 0
 
 
 def in_all(function: Callable[[], T]) -> T:
-    """What a function gives here, unless it fails in any of the processes.
+    """Return the result of a function in this process, unless it fails in any of the processes.
 
     Raises:
-        DataError: it failed in another one; what it raises itself where it failed here.
+        DataError: it failed in another process; if it fails here, its own exception is raised.
     """
     if jax.process_count() == 1:
         return function()
@@ -81,7 +82,7 @@ def in_all(function: Callable[[], T]) -> T:
     problem: Exception | None = None
     try:
         found = function()
-    except Exception as error:  # the others are waiting to hear of it
+    except Exception as error:  # the others are waiting for the outcome
         problem = error
     failed = np.flatnonzero(process_allgather(np.bool_(problem is not None)))
     if problem is not None:
@@ -92,7 +93,7 @@ def in_all(function: Callable[[], T]) -> T:
 
 
 def from_first(content: Callable[[], bytes | None]) -> bytes | None:
-    """What the first process gets from a function, on all of them; errors as :func:`in_all`."""
+    """Return the result of a function in the first process, on all of them; errors as for :func:`in_all`."""
     if jax.process_count() == 1:
         return content()
     from jax.experimental.multihost_utils import broadcast_one_to_all
@@ -106,13 +107,13 @@ def from_first(content: Callable[[], bytes | None]) -> bytes | None:
 
 
 def require_same(contents: Mapping[str, bytes]) -> None:
-    """Refuse to train together what is not the same in all processes.
+    """Refuse to train together if inputs differ between processes.
 
     Args:
-        contents: by what it is, in words.
+        contents: contents by description.
 
     Raises:
-        DataError: a process has something else; the same in all of them.
+        DataError: an input of some process differs; raised in all of them.
     """
     if jax.process_count() == 1:
         return
@@ -130,14 +131,15 @@ def require_same(contents: Mapping[str, bytes]) -> None:
 
 
 def step_devices(devices: Sequence[jax.Device] | None, batch: int) -> tuple[jax.Device, ...]:
-    """The devices that take part in a step.
+    """Return the devices that take part in a step.
 
     Args:
-        devices: all of them; by default all devices of all processes, of a single process no more than a step has structures.
-        batch: most structures of a step.
+        devices: all of them; by default all devices of all processes, or for a single process at most one per structure
+            of a step.
+        batch: largest number of structures in a step.
 
     Raises:
-        ConventionError: more devices than structures, one named twice, or none of this process.
+        ConventionError: there are more devices than structures, one is named twice, or none belongs to this process.
     """
     if devices is None:
         devices = jax.devices() if jax.process_count() > 1 else jax.devices()[:batch]

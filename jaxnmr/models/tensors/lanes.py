@@ -1,4 +1,4 @@
-"""Trainings that run side by side: members of an ensemble in one program, and their batches dealt to devices (host)."""
+"""Simultaneous trainings: members of an ensemble in one program, with batches distributed over devices (host)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from .tensor_model import TensorModel
 
 
 class Lanes:
-    """Trainings that differ in their seed, one step of all of them at a time.
+    """Trainings that differ in their seed, advanced one step at a time together.
 
-    Every member takes the batches that it would take alone, in its own order. In one program they have one size: that of the
-    largest of the members' batches of a step. A member without a batch, since its order makes fewer of them, waits.
+    Every member takes the same batches as if trained alone, in its own order. In a common program all batches of a step
+    have the size of the largest. A member without a batch, because its order gives fewer of them, waits.
 
     Args:
-        states: where each stands.
+        states: current state of each.
         models: scales and shifts of each.
-        devices: over which every batch is dealt.
-        batches: of the training data, made for as many devices.
-        head: what is trained.
-        recipe: how; its seed means nothing here.
-        steps: of a whole training.
+        devices: devices over which every batch is distributed.
+        batches: training data, made for the same number of devices.
+        head: head to be trained.
+        recipe: training recipe; its seed is ignored.
+        steps: number of steps of a whole training.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Lanes:
         steps: int,
     ):
         self.batches, self.count = batches, len(states)
-        # what a step does not depend on is left out, so that trainings that differ in it share one program
+        # irrelevant fields are reset, so that trainings that differ in them share one program
         recipe = dataclasses.replace(recipe, seed=0)
         self._step: dict[str, Any] = {"head": head, "recipe": recipe, "steps": steps}
         self._loss: dict[str, Any] = {"head": head, "delta": recipe.delta, "offset": recipe.offset}
@@ -61,12 +61,12 @@ class Lanes:
         else:
             stacked = lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves])
             self._state = self._everywhere(jax.tree.map(stacked, *states))
-            # notes differ, and are not looked at
+            # notes may differ, and are not used
             arrays = jax.tree.map(stacked, *[(model.scale, model.shift) for model in rest])
             self._rest = self._everywhere(rest[0].replace(scale=arrays[0], shift=arrays[1]))
 
     def epoch(self, orders: Sequence[Iterable[int]]) -> Any:
-        """All batches once, each member in its order; sums of losses and labels ``(members, 2)``, still on their way."""
+        """Use all batches once, each member in its order; return pending sums of losses and labels ``(members, 2)``."""
         totals = self._zeros()
         for chunks in itertools.zip_longest(*(self.batches.chunks(order) for order in orders), fillvalue=()):
             room = self.batches.capacity(*chunks)
@@ -82,7 +82,7 @@ class Lanes:
         return totals
 
     def followed(self, batches: Batches) -> Iterator[Any]:
-        """Validation batches, to be made once and handed to :meth:`losses`."""
+        """Yield validation batches, to be made once and passed to :meth:`losses`."""
         for chosen in batches.chunks(range(len(batches.graphs))):
             room = batches.capacity(chosen)
             if self._alone:
@@ -93,7 +93,7 @@ class Lanes:
                 yield jax.tree.map(lambda a: a[:, 0], dealt)
 
     def losses(self, followed: Iterable[Any]) -> Any:
-        """Sums of losses and labels of batches with the averaged weights ``(members, 2)``, still on their way."""
+        """Return sums of losses and labels of batches with the averaged weights ``(members, 2)``, still pending."""
         totals = self._zeros()
         for batch in followed:
             if self._alone:
@@ -104,11 +104,11 @@ class Lanes:
         return totals
 
     def numbers(self, totals: Any) -> np.ndarray:
-        """Totals on the host, ``(members, 2)``."""
+        """Return totals on the host, ``(members, 2)``."""
         return np.asarray(totals, dtype=float).reshape(self.count, 2)
 
     def states(self) -> list[TrainingState]:
-        """Where each stands."""
+        """Return the current state of each training."""
         if self._alone:
             return [self._state]
         state = jax.tree.map(np.asarray, self._state)
@@ -118,14 +118,14 @@ class Lanes:
         return jnp.zeros(2, np.float32) if self._alone else self._everywhere(np.zeros((self.count, 2), np.float32))
 
     def _everywhere(self, tree: Any) -> Any:
-        """Arrays that all devices have, of all processes."""
+        """Replicate arrays on all devices of all processes."""
         if self._mesh is None:
             return jax.tree.map(jnp.asarray, tree)
         sharding = NamedSharding(self._mesh, P())
         return jax.tree.map(lambda a: jax.make_array_from_callback(a.shape, sharding, lambda at: a[at]), tree)
 
     def _dealt(self, batches: Batches, chunks: Sequence[Sequence[int]], room: Capacity) -> Any:
-        """Batches with leading axes of devices and members; of several processes each makes those of its own devices."""
+        """Return batches with leading axes of devices and members; each process makes those of its own devices."""
         parts = [batches.dealt(chosen) for chosen in chunks]
         rows = [[batches.padded(of_member[k], room) for of_member in parts] for k in self._own]
         stacked = [jax.tree.map(lambda *a: np.stack(a), *row) for row in rows]

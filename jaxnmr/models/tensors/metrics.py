@@ -1,4 +1,4 @@
-"""How good a model is: errors of tensors and of what people read from them (host)."""
+"""Accuracy of a model: errors of tensors and of the quantities derived from them (host)."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _components = compiled(TensorModel.components, kept=True)
 class Comparison:
     """Predicted and true tensors of the labelled atoms of one element.
 
-    Equivalent atoms count as one, with a weight.
+    Equivalent atoms occur once, with a weight.
 
     Attributes:
-        element: of the atoms.
+        element: element of the atoms.
         quantity: ``"shielding"`` (ppm) or ``"efg"`` (atomic units).
         predicted, true: ``(n, 3, 3)``.
-        weight: ``(n,)`` how many labelled atoms each stands for.
-        structure: ``(n,)`` numbers of the structures they belong to.
+        weight: ``(n,)`` number of labelled atoms that each represents.
+        structure: ``(n,)`` indices of the structures they belong to.
     """
 
     element: str
@@ -49,17 +49,17 @@ class Comparison:
 
     @property
     def isotope(self) -> Isotope | None:
-        """The most abundant quadrupolar nucleus of the element; ``None`` where there is none."""
+        """Most abundant quadrupolar nucleus of the element; ``None`` if there is none."""
         try:
             return next((n for n in isotopes_of(self.element) if n.is_quadrupolar), None)
-        except ConventionError:  # an element of which no nucleus has a spin
+        except ConventionError:  # no isotope of the element has a spin
             return None
 
     def values(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """What people read from the tensors, by name, as ``(predicted, true)``, each ``(n,)``.
+        """Return quantities derived from the tensors, by name, as ``(predicted, true)``, each ``(n,)``.
 
-        Shieldings: ``iso``, ``span``, ``skew``, ``zeta`` (ppm, skew without unit), ``eta``. Field gradients: ``vzz`` (atomic
-        units), ``eta``, and ``cq_mhz`` of :attr:`isotope`, signed, where there is one.
+        Shieldings: ``iso``, ``span``, ``skew``, ``zeta`` (ppm, skew dimensionless), ``eta``. Field gradients: ``vzz``
+        (atomic units), ``eta``, and signed ``cq_mhz`` of :attr:`isotope`, if there is one.
         """
         pairs = {name: tuple(both) for name, both in self._read.items() if name != "axes"}
         if "vzz" in pairs and self.isotope is not None:
@@ -68,17 +68,17 @@ class Comparison:
         return pairs
 
     def angles_deg(self) -> np.ndarray:
-        """Errors of the orientation of the principal axes ``(n,)``, see :func:`orientation_error_deg`."""
+        """Return the errors ``(n,)`` of the orientation of the principal axes, see :func:`orientation_error_deg`."""
         return orientation_error_deg(*self._read["axes"])
 
     def metrics(self) -> dict[str, float]:
-        """Errors by name; ``_mae`` are means, ``_median`` medians of absolute errors.
+        """Return errors by name; ``_mae`` are means, ``_median`` medians of absolute errors.
 
-        ``tensor``: mean of ``|T_ij|`` differences over the nine components of the symmetric part. ``rmse_l0_percent`` and
-        so on: root mean square of the error of an irrep relative to its spread. ``iso_offset``: root mean square of the mean
-        error of a structure, and ``iso_within``: what is left when it is taken away, over structures with several sites;
-        differences of shifts in one structure are as good as the latter. ``cq_size``: of ``|C_Q|``; the signed one
-        counts double where eta is near 1 and the sign turns over. ``orientation_deg``: smallest angle of a
+        ``tensor``: mean absolute difference of the nine components of the symmetric part. ``rmse_l0_percent`` and so
+        on: root mean square error of an irrep relative to its spread. ``iso_offset``: root mean square of the mean
+        error of a structure, and ``iso_within``: the error after subtracting this mean, over structures with several
+        sites; it is the error of differences of shifts in one structure. ``cq_size``: of ``|C_Q|``; the error of the
+        signed value doubles if eta is near 1 and the sign is inverted. ``orientation_deg``: smallest angle of a
         rotation that takes the true principal axes to the predicted ones, over the four equivalent sets.
         """
         mean = lambda values: float(np.average(np.abs(values), weights=self.weight))
@@ -105,7 +105,7 @@ class Comparison:
         return out | {"orientation_deg": mean(angles), "orientation_deg_median": _median(angles, self.weight)}
 
     def _common(self, error: np.ndarray) -> dict[str, float]:
-        """Errors that the sites of a structure have in common, and those that they have not."""
+        """Return the common errors of the sites of a structure, and the remaining ones."""
         _, place, count = np.unique(self.structure, return_inverse=True, return_counts=True)
         total = lambda values: np.bincount(place, values)
         mean = total(self.weight * error) / total(self.weight)
@@ -118,15 +118,15 @@ class Comparison:
 
     @property
     def _symmetric(self) -> np.ndarray:
-        """Predicted and true, ``(2, n, 3, 3)``."""
+        """Symmetric parts of predicted and true tensors, ``(2, n, 3, 3)``."""
         both = np.stack([self.predicted, self.true])
         return 0.5 * (both + both.swapaxes(2, 3))
 
     @cached_property
     def _read(self) -> dict[str, np.ndarray]:
-        """What is read from predicted and true tensors, each ``(2, n)``, and their ``axes`` ``(2, n, 3, 3)``."""
+        """Quantities derived from predicted and true tensors, each ``(2, n)``, and their ``axes`` ``(2, n, 3, 3)``."""
         flat = self._symmetric.reshape(-1, 3, 3)
-        # sizes within a quarter share a program
+        # padded so that similar sizes share a program
         filled = np.concatenate(
             [flat, np.broadcast_to(np.diag([-0.3, -0.7, 1.0]), (bucket(len(flat)) - len(flat), 3, 3))]
         )
@@ -145,15 +145,15 @@ def _read_shielding(tensors: Array) -> dict[str, Array]:
 @jax.jit
 def _read_efg(tensors: Array) -> dict[str, Array]:
     (x, y, z), axes = (lambda frame: (jnp.moveaxis(frame.values, -1, 0), frame.axes))(principal_frame(tensors, "efg"))
-    # a site that symmetry leaves without a gradient has no asymmetry either
+    # a site whose gradient vanishes by symmetry has no asymmetry either
     return {"vzz": z, "eta": (x - y) / jnp.where(z == 0, jnp.inf, z), "axes": axes}
 
 
 def compare(model: TensorModel, data: TensorData, *, batch: int = 8) -> dict[str, Comparison]:
-    """Predict all labelled atoms of a data set, by element.
+    """Predict all labelled atoms of a data set, and compare them with their labels by element.
 
     Raises:
-        ConventionError: a model without the head, or elements it does not know.
+        ConventionError: the model lacks the head, or does not support an element.
     """
     head = model.config.head(data.quantity)
     batches = Batches(labelled_graphs(data, model.config), batch)
@@ -174,9 +174,9 @@ def compare(model: TensorModel, data: TensorData, *, batch: int = 8) -> dict[str
 
 
 def orientation_error_deg(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Angle ``(n,)`` of the smallest rotation between two principal frames ``(n, 3, 3)`` (columns, right-handed).
+    """Return the smallest rotation angle ``(n,)`` between two principal frames ``(n, 3, 3)`` (columns, right-handed).
 
-    Axes have no sign: turning a frame by 180 degrees about one of its axes gives the same tensor, so that four frames
+    Axes have no sign: rotating a frame by 180 degrees about one of its axes gives the same tensor, so that four frames
     are compared.
     """
     traces = np.einsum("nij,fjk,nik->nf", predicted, HALF_TURNS, true)
@@ -184,9 +184,9 @@ def orientation_error_deg(predicted: np.ndarray, true: np.ndarray) -> np.ndarray
 
 
 def random_orientation_deg(count: int, *, seed: int = 0) -> np.ndarray:
-    """Errors ``(count,)`` of frames that have nothing to do with each other: what chance gives."""
+    """Return orientation errors ``(count,)`` of unrelated frames, as expected by chance."""
     quaternions = np.random.default_rng(seed).normal(size=(count, 4))
-    # the four equivalent frames are the four components: the largest belongs to the smallest rotation
+    # the components of the quaternion belong to the four equivalent frames: the largest gives the smallest rotation
     largest = np.abs(quaternions).max(axis=1) / np.linalg.norm(quaternions, axis=1)
     return np.degrees(2.0 * np.arccos(np.clip(largest, -1.0, 1.0)))
 

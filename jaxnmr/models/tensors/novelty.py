@@ -1,8 +1,8 @@
-"""Atoms unlike those of the training: far from all of them in the space of the scalars that heads read.
+"""Novelty: distance of an atom from those of the training data, in the space of the scalar inputs of the heads.
 
 Scalars do not change with rotations, reflections, the choice of the cell or the numbering of atoms, so neither does the
-novelty. It is the distance to the closest of a few remembered atoms of the training, in units of the distance that 99 % of
-atoms that were neither trained on nor remembered stay below: an atom is called novel above 1.
+novelty. It is the distance to the closest of a few stored atoms of the training data, in units of the distance that 99 % of
+held-out atoms stay below: an atom is called novel above 1.
 """
 
 from __future__ import annotations
@@ -23,30 +23,31 @@ from .ensemble import judge
 MOST_ENVIRONMENTS = 200
 HELD_OUT = 0.99
 _MOST_DIRECTIONS = 16
-# of the largest variance: directions in which atoms of the training differ by less are noise of the network
+# relative to the largest variance: directions with less variance among training atoms are noise of the network
 _SMALLEST_VARIANCE = 1e-3
 _PARTS = ("mean", "projection", "points")
 
 
 def with_novelty(model, training: TensorData, held_out: TensorData, *, batch: int = 8):
-    """The model with environments of its training, so that it can tell atoms unlike them (host).
+    """Return the model with environments of its training data, so that it can detect atoms unlike them (host).
 
-    A calibration is removed: calibrate afterwards.
+    An existing calibration is removed: calibrate afterwards.
 
     Args:
         model: single or ensemble.
-        training: what it was trained on.
-        held_out: labelled structures it was not trained on, of the same kind; they set the threshold.
-        batch: structures evaluated at once.
+        training: data it was trained on.
+        held_out: labelled structures of the same kind it was not trained on; they set the threshold.
+        batch: number of structures evaluated at once.
 
     Returns:
         A model with ``environments`` of all labelled elements: by element ``mean`` ``(features,)``, ``projection``
-        ``(features, directions)``, whitening, in units of the threshold, and ``points`` ``(at most 200, directions)``, half
-        precision. Of several quantities (heads) the last call counts for elements of both.
+        ``(features, directions)``, which whitens in units of the threshold, and ``points``
+        ``(at most 200, directions)`` in half precision. With several quantities (heads) the last call applies to
+        elements of both.
 
     Raises:
-        DataError: an element of the training that has no held-out atom.
-        ConventionError: data that do not fit the network.
+        DataError: an element of the training data has no held-out atom.
+        ConventionError: the data do not match the network.
     """
     known, fresh = judge(model, training, batch=batch), judge(model, held_out, batch=batch)
     missing = sorted(known.keys() - fresh.keys())
@@ -59,11 +60,11 @@ def with_novelty(model, training: TensorData, held_out: TensorData, *, batch: in
 def novelty(
     scalars: Array, species: Array, environments: Mapping[str, Mapping[str, Array]], table: tuple[str, ...]
 ) -> Array:
-    """Novelty ``(nodes,)`` of atoms (traceable); NaN for elements without environments.
+    """Return the novelty ``(nodes,)`` of atoms (traceable); NaN for elements without environments.
 
     Args:
         scalars: ``(nodes, features)``.
-        species: ``(nodes,)`` numbers in the table.
+        species: ``(nodes,)`` indices in the table.
         environments: see :func:`with_novelty`.
         table: elements.
     """
@@ -80,7 +81,7 @@ def novelty(
 def environment_shapes(
     arrays: Mapping[str, np.ndarray], config: NetworkConfig, members: int | None
 ) -> dict[str, tuple[int, ...]]:
-    """Shapes that the environments among the arrays of a checkpoint must have; numbers of points and directions are free."""
+    """Return the shapes required of environments in a checkpoint; numbers of points and directions are free."""
     features = Irreps.read(config.hidden).each.count(SCALAR) * (members or 1)
     shapes: dict[str, tuple[int, ...]] = {}
     for element in {name.split("/")[1] for name in arrays if name.startswith("environments/")} & set(config.species):
@@ -96,7 +97,7 @@ def _environments(known: np.ndarray, fresh: np.ndarray) -> dict[str, Array]:
     variance, axes = np.linalg.eigh((known - mean).T @ (known - mean) / len(known))
     variance, axes = variance[::-1][:_MOST_DIRECTIONS], axes[:, ::-1][:, :_MOST_DIRECTIONS]
     kept = variance > max(_SMALLEST_VARIANCE * variance[0], np.finfo(float).tiny)
-    if not kept.any():  # all atoms of the training look the same: any difference counts
+    if not kept.any():  # all atoms of the training data are identical: any difference counts
         variance, kept = np.ones_like(variance), np.ones_like(kept)
     projection = axes[:, kept] / np.sqrt(variance[kept])
     points = _spread_out((known - mean) @ projection, MOST_ENVIRONMENTS)
@@ -112,7 +113,7 @@ def _environments(known: np.ndarray, fresh: np.ndarray) -> dict[str, Array]:
 
 
 def _spread_out(points: np.ndarray, most: int) -> np.ndarray:
-    """Some of the points such that none is far from all of them: each next one is the farthest from those before."""
+    """Select points such that none is far from all of them: each next one is the farthest from those before."""
     chosen = [int(np.argmin((points**2).sum(-1)))]
     distance = ((points - points[chosen[0]]) ** 2).sum(-1)
     while len(chosen) < min(most, len(points)) and distance.max() > 0:

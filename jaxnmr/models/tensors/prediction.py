@@ -1,4 +1,4 @@
-"""`Prediction`: the tensors of a crystal and everything that is reported of them."""
+"""`Prediction`: the predicted tensors of a crystal and all quantities derived from them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ..networks.config import EFG, SHIELDING
 from .calibration import COMMON, DERIVED, LEVELS, OWN, UNIT_LEVEL
 from .propagation import interval, propagated, propagated_on_host, read_off
 
-# what sigma() and interval() are asked for: the head, and the quantity that was calibrated
+# quantities of sigma() and interval(): head and calibrated quantity
 _UNCERTAIN = {
     "iso": (SHIELDING, "iso"),
     "shift": (SHIELDING, "iso"),
@@ -45,25 +45,25 @@ _FOOTNOTE = "? unlike the atoms the model was trained on: numbers and uncertaint
 
 
 class Prediction(Struct):
-    """Predicted quantities of the sites of a crystal; everything here can be traced.
+    """Predicted quantities of the sites of a crystal; all methods can be traced unless marked (host).
 
     Attributes:
-        tensors: by head, ``(sites, 3, 3)`` in the frame of the crystal's lattice or ``(sites, dim)``; NaN for elements
-            the model was not trained on.
-        lattice: ``(3, 3)`` Å, rows.
-        positions: ``(atoms, 3)`` Å, all atoms of one primitive cell, that of ``lattice``.
-        site: ``(atoms,)`` the site each atom is an image of.
-        turn: ``(atoms, 3, 3)`` Cartesian matrices that take tensors of the site to those of the atom.
-        multiplicity: ``(sites,)`` atoms of the conventional cell.
-        spread: by head, ``(sites, irreps)``: standard deviation of the members of an ensemble per component, as it is.
+        tensors: by head, ``(sites, 3, 3)`` in the frame of the crystal's lattice or ``(sites, dim)``; NaN for elements the
+            model was not trained on.
+        lattice: ``(3, 3)`` lattice vectors as rows, Å.
+        positions: ``(atoms, 3)`` positions of all atoms of the primitive cell ``lattice``, Å.
+        site: ``(atoms,)`` site of which each atom is an image.
+        turn: ``(atoms, 3, 3)`` Cartesian matrices from tensors of the site to those of the atom.
+        multiplicity: ``(sites,)`` number of atoms in the conventional cell.
+        spread: by head, ``(sites, irreps)``: standard deviation of the members of an ensemble per component, uncalibrated.
         sigmas: by head, ``(sites, irreps)``: see :meth:`component_sigma`.
         commons: by head, ``(sites, irreps)``: see :meth:`common_sigma`.
         factors: by head and quantity, ``(sites, levels)``: calibrated half-widths in units of the propagated sigma; with
-            ``/own`` those of own errors.
-        novelty: ``(sites,)`` distance from the atoms of the training, above 1 where an atom is unlike them; NaN where that
-            is not known.
-        labels, elements: per site.
-        references: of chemical shifts, ``(element, reference_ppm, slope)``.
+            ``/own`` those of independent errors.
+        novelty: ``(sites,)`` distance from the atoms of the training data, above 1 for atoms unlike them; NaN if
+            unknown.
+        labels, elements: labels and elements of the sites.
+        references: references of chemical shifts, ``(element, reference_ppm, slope)``.
     """
 
     tensors: dict[str, Array]
@@ -83,7 +83,7 @@ class Prediction(Struct):
 
     @property
     def shielding_ppm(self) -> Array:
-        """SHIELDING tensors ``(sites, 3, 3)`` with their antisymmetric part.
+        """SHIELDING tensors ``(sites, 3, 3)`` including the antisymmetric part.
 
         Raises:
             ConventionError: the model does not predict shieldings.
@@ -100,66 +100,67 @@ class Prediction(Struct):
         return self._tensor(EFG)
 
     def of_atoms(self, name: str) -> Array:
-        """Tensors of all atoms of the cell ``(atoms, 3, 3)``: those of their site, turned."""
+        """Return tensors of all atoms of the cell ``(atoms, 3, 3)``: those of their site, rotated."""
         tensors = self._tensor(name)[jnp.asarray(self.site)]
         return jnp.einsum("nij,njk,nlk->nil", self.turn, tensors, self.turn)
 
     def shift(self, nucleus: str, reference: ShiftReference | None = None) -> Array:
-        """Isotropic chemical shifts of the sites of a nucleus, ppm.
+        """Return isotropic chemical shifts of the sites of a nucleus, ppm.
 
         Args:
             nucleus: isotope, ``"29Si"``.
-            reference: of shifts; the model's own by default.
+            reference: chemical-shift reference; the model's own by default.
 
         Raises:
-            ParameterError: no such site in the crystal.
-            ConventionError: no reference, or the model was not trained on the element.
+            ParameterError: the crystal has no such site.
+            ConventionError: there is no reference, or the model was not trained on the element.
         """
         shielding = self._of(SHIELDING, isotope(nucleus))[1]
         return self._reference(isotope(nucleus), reference).shift(isotropic(shielding))
 
     def maryland(self, nucleus: str) -> Maryland:
-        """Isotropic SHIELDING, span and skew of the sites of a nucleus, ppm."""
+        """Return isotropic SHIELDING, span and skew of the sites of a nucleus, ppm."""
         return maryland_from_shielding(self._of(SHIELDING, isotope(nucleus))[1])
 
     def haeberlen(self, nucleus: str) -> Haeberlen:
-        """Isotropic SHIELDING, zeta and eta of the sites of a nucleus, ppm; at eta near 1 zeta may flip its sign."""
+        """Return isotropic SHIELDING, zeta and eta of sites of a nucleus, ppm; the sign of zeta is unstable at eta near 1."""
         return haeberlen_from_shielding(self._of(SHIELDING, isotope(nucleus))[1])
 
     def quadrupolar(self, nucleus: str, *, q_barn=None) -> Quadrupolar:
-        """C_Q in Hz, signed, and eta of the sites of a nucleus.
+        """Return C_Q in Hz, signed, and eta of the sites of a nucleus.
 
         Args:
             nucleus: isotope, ``"17O"``.
-            q_barn: quadrupole moment to use; an effective one, see `jaxnmr.nmr.EffectiveQuadrupole`, corrects the calculation.
+            q_barn: quadrupole moment; an effective one, see `jaxnmr.nmr.EffectiveQuadrupole`, corrects the calculation.
         """
         return quadrupolar_parameters(self.quadrupolar_hz(nucleus, q_barn=q_barn))
 
     def quadrupolar_hz(self, nucleus: str, *, q_barn: Scalar | None = None) -> Array:
-        """Quadrupolar tensors eQV/h ``(sites of the nucleus, 3, 3)``."""
+        """Return quadrupolar tensors eQV/h ``(sites of the nucleus, 3, 3)``."""
         return quadrupolar_from_efg(self._of(EFG, isotope(nucleus))[1], nucleus, q_barn=q_barn)
 
     def principal_frame(self, name: str, nucleus: str) -> PrincipalFrame:
-        """Principal values and axes, in the order of Haeberlen for shieldings and ``|zz| >= |yy| >= |xx|`` for EFGs.
+        """Return principal values and axes, in Haeberlen's order for shieldings and ``|zz| >= |yy| >= |xx|`` for EFGs.
 
-        Axes are columns in the Cartesian frame of the lattice. They are for reports: they have no derivative.
+        Axes are columns in the Cartesian frame of the lattice. They are for reports and have no derivative.
         """
         return principal_frame(self._of(name, isotope(nucleus))[1], "efg" if name == EFG else "haeberlen")
 
     @property
     def novel(self) -> Array:
-        """``(sites,)`` whether an atom is unlike those of the training: its uncertainty does not hold."""
+        """Novelty flags ``(sites,)`` of atoms unlike those of the training data, whose uncertainty is not valid."""
         return jnp.zeros(len(self.elements), dtype=bool) if self.novelty is None else jnp.asarray(self.novelty) > 1.0
 
     def component_sigma(self, name: str) -> Array:
-        """Uncertainty ``(sites, irreps)`` of a component of every irrep of a head, half of its 68 % interval.
+        """Return the uncertainty ``(sites, irreps)`` of a component of every irrep of a head, half of its 68 % interval.
 
-        It is what every site has of its own; what all of them have in common is :meth:`common_sigma`. Columns are the irreps of the head, commonly l = 0, 1, 2 of ``"shielding"`` (ppm) and l = 2 of ``"efg"`` (atomic
-        units), for orthonormal components: that of the isotropic value is that of l = 0 over sqrt3. NaN for elements
-        without calibration.
+        This is the independent error of each site; the error common to all sites is :meth:`common_sigma`. Columns are
+        the irreps of the head, usually l = 0, 1, 2 of ``"shielding"`` (ppm) and l = 2 of ``"efg"`` (atomic units), for
+        orthonormal components: that of the isotropic value is that of l = 0 over sqrt3. NaN for elements without
+        calibration.
 
         Raises:
-            ConventionError: no such head, or a model that is not calibrated.
+            ConventionError: there is no such head, or the model is not calibrated.
         """
         self._tensor(name)
         if name not in self.sigmas or (
@@ -169,14 +170,14 @@ class Prediction(Struct):
         return self.sigmas[name]
 
     def common_sigma(self, name: str) -> Array:
-        """Standard deviation ``(sites, irreps)`` of the error that all sites of an element share in this structure.
+        """Return the standard deviation ``(sites, irreps)`` of the error shared by all sites of an element.
 
-        Of l = 0 a constant of a component (that of the isotropic value over sqrt3 is the same for all sites), of other irreps
-        a ratio: by how much all of their components may be too large together. 0 where the model was calibrated without
-        parts, NaN for elements without calibration.
+        For l = 0 this is a constant of a component (over sqrt3, that of the isotropic value, the same for all sites),
+        for other irreps a common relative error of all components. 0 if the model was calibrated in a single part, NaN
+        for elements without calibration.
 
         Raises:
-            ConventionError: as :meth:`component_sigma`.
+            ConventionError: as for :meth:`component_sigma`.
         """
         own = self.component_sigma(name)
         return self.commons[name] if name in self.commons else 0.0 * own
@@ -190,22 +191,22 @@ class Prediction(Struct):
         reference: ShiftReference | None = None,
         q_barn: Scalar | None = None,
     ) -> Array:
-        """Uncertainty of the sites of a nucleus, half of the 68 % interval.
+        """Return the uncertainty of the sites of a nucleus, half of the 68 % interval.
 
         Errors have heavy tails: the 95 % interval is usually more than twice as wide, see :meth:`interval`.
 
         Args:
-            quantity: ``"iso"`` (shielding), ``"shift"``, ``"span"`` (ppm), ``"skew"``, ``"cq"`` (Hz, of its size), or
-                ``"eta_q"``. Uncertainties of components are propagated to first order, then calibrated.
+            quantity: ``"iso"`` (shielding), ``"shift"``, ``"span"`` (ppm), ``"skew"``, ``"cq"`` (Hz, of its absolute
+                value), or ``"eta_q"``. Uncertainties of components are propagated to first order, then calibrated.
             nucleus: isotope, ``"29Si"``.
-            part: ``"all"``; ``"own"``, what every site has of its own: the uncertainty of differences between sites of a
-                structure; or ``"common"``, the standard deviation of what all of them share.
-            reference: of shifts; the model's own by default.
-            q_barn: quadrupole moment to use, see :meth:`quadrupolar`; its own uncertainty is not included.
+            part: ``"all"``; ``"own"``, the independent error of each site: the uncertainty of differences between sites
+                of a structure; or ``"common"``, the standard deviation of the error that they share.
+            reference: chemical-shift reference; the model's own by default.
+            q_barn: quadrupole moment, see :meth:`quadrupolar`; its own uncertainty is not included.
 
         Raises:
-            ParameterError: no such site in the crystal.
-            ConventionError: an unknown quantity or part, or a model that is not calibrated for it.
+            ParameterError: the crystal has no such site.
+            ConventionError: the quantity or part is unknown, or the model is not calibrated for it.
         """
         half, _, unit = self._half_width(quantity, nucleus, 0.68, reference, q_barn, part)
         return half * np.abs(unit)
@@ -219,15 +220,15 @@ class Prediction(Struct):
         reference: ShiftReference | None = None,
         q_barn: Scalar | None = None,
     ) -> tuple[Array, Array]:
-        """Lower and upper ends of intervals that hold the value of a calculation, for the sites of a nucleus.
+        """Return lower and upper ends of intervals for the calculated value, for the sites of a nucleus.
 
         Args:
-            quantity, nucleus, reference, q_barn: as for :meth:`sigma`. ``"cq"`` has the sign of the prediction; where eta is
-                near 1 the sign itself is uncertain.
-            level: share of atoms like those of the calibration, 0.5, 0.68, 0.8, 0.9 or 0.95.
+            quantity, nucleus, reference, q_barn: as for :meth:`sigma`. ``"cq"`` has the sign of the prediction; if eta
+                is near 1 the sign itself is uncertain.
+            level: coverage for atoms like those of the calibration, 0.5, 0.68, 0.8, 0.9 or 0.95.
 
         Raises:
-            ParameterError, ConventionError: as :meth:`sigma`, or another level.
+            ParameterError, ConventionError: as for :meth:`sigma`, or the level is not calibrated.
         """
         half, tensors, unit = self._half_width(quantity, nucleus, level, reference, q_barn)
         what = _UNCERTAIN[quantity][1]
@@ -249,7 +250,7 @@ class Prediction(Struct):
         q_barn: Scalar | None,
         part: str = "all",
     ) -> tuple[Array, Array, Values]:
-        """Half-widths in the unit of the head, the tensors, and what an atomic unit or ppm of the head is."""
+        """Return half-widths in the unit of the head, the tensors, and the factor from that unit to the quantity."""
         if quantity not in _UNCERTAIN:
             raise ConventionError(f"quantity is {quantity!r}; expected one of {', '.join(_UNCERTAIN)}")
         if level not in LEVELS:
@@ -266,7 +267,7 @@ class Prediction(Struct):
             )
         if part == OWN:
             factor = self.factors.get(f"{head}/{what}/{OWN}", factor)
-        # numpy where numbers are known: outside of compiled functions every operation of JAX is a program of its own
+        # NumPy for known numbers: outside compiled functions JAX compiles every operation separately
         known = is_concrete(self.sigmas[head], factor, tensors)
         xp, spread = (np, propagated_on_host) if known else (jnp, propagated)
         sigmas, commons = (xp.asarray(a)[chosen] for a in (self.sigmas[head], self.common_sigma(head)))
@@ -286,17 +287,17 @@ class Prediction(Struct):
     def sites(
         self, nucleus: str, *, reference: ShiftReference | None = None, q_barn: Scalar | None = None, **widths: float
     ) -> Sites:
-        """Sites of one isotope as spectra need them, weighted by multiplicity.
+        """Return the sites of one isotope for spectra, weighted by multiplicity.
 
         Args:
             nucleus: isotope, ``"29Si"``.
-            reference: of shifts; the model's own by default, and zero shifts where it predicts no shielding.
-            q_barn: quadrupole moment to use, see :meth:`quadrupolar`.
+            reference: chemical-shift reference; the model's own by default, and zero shifts if it predicts no shielding.
+            q_barn: quadrupole moment, see :meth:`quadrupolar`.
             widths: ``gaussian_hz`` and ``lorentzian_hz``.
 
         Raises:
-            ParameterError: no such site in the crystal.
-            ConventionError: the model predicts nothing of it, or widths of another name.
+            ParameterError: the crystal has no such site.
+            ConventionError: the model predicts nothing relevant, or a width has an unknown name.
         """
         atom = isotope(nucleus)
         names = [n for n in (SHIELDING, EFG) if n in self.tensors and (n == SHIELDING or atom.is_quadrupolar)]
@@ -331,7 +332,7 @@ class Prediction(Struct):
         )
 
     def to_magres(self, name: str = "prediction") -> Magres:
-        """All atoms of the cell with their tensors, to write as ``.magres`` or hand to ASE (host)."""
+        """Return all atoms of the cell with their tensors, to write as ``.magres`` or pass to ASE (host)."""
         site = np.asarray(self.site)
         elements = tuple("H" if self.elements[k] == "D" else self.elements[k] for k in site)
         counts = [elements[: k + 1].count(e) for k, e in enumerate(elements)]
@@ -347,7 +348,7 @@ class Prediction(Struct):
         )
 
     def __str__(self) -> str:
-        """One line per site (host)."""
+        """Return a table with one line per site (host)."""
         sure = {head: f"{head}/{of[0]}" in self.factors for head, of in DERIVED.items()}
         plus = {head: f"{'±':>8}" if known_ else "" for head, known_ in sure.items()}
         lines = [
@@ -375,14 +376,14 @@ class Prediction(Struct):
         return "\n".join(lines + ([_FOOTNOTE] if novel.any() else []))
 
     def _plus(self, site: int, head: str, what: str, unit: float) -> str:
-        """Half of the 68 % interval of one site as text."""
+        """Return half of the 68 % interval of one site as text."""
         if f"{head}/{what}" not in self.factors:
             return ""
         half = unit * float(self._halves(head, what)[site])
         return f"{half:8.3f}" if np.isfinite(half) else f"{'-':>8}"
 
     def _halves(self, head: str, what: str) -> np.ndarray:
-        """Half of the 68 % intervals of all sites, in the unit of the head (host)."""
+        """Return half of the 68 % intervals of all sites, in the unit of the head (host)."""
         own, common = ({0: a[:, 0], 2: a[:, -1]} for a in map(np.asarray, (self.sigmas[head], self.common_sigma(head))))
         tensors = np.nan_to_num(np.asarray(self.tensors[head]))
         factor = np.asarray(self.factors[f"{head}/{what}"])[:, UNIT_LEVEL]
@@ -394,7 +395,7 @@ class Prediction(Struct):
         return self.tensors[name]
 
     def _of(self, name: str, nucleus: Isotope, *, strict: bool = True) -> tuple[np.ndarray, Array]:
-        """Sites of a nucleus and their tensors."""
+        """Return the sites of a nucleus and their tensors."""
         chosen = sites_of(self.elements, nucleus)
         tensors = self._tensor(name)
         tensors = (np if is_concrete(tensors) else jnp).asarray(tensors)[chosen]

@@ -1,4 +1,4 @@
-"""What is read off tensors, and how uncertain it is: both parts of errors of components, propagated to first order."""
+"""Quantities derived from tensors and their uncertainties, propagated to first order from own and common errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...typing import Array
 
 
 def read_off(quantity: str, tensors: Array) -> Array:
-    """``iso``, ``span``, ``skew``, size of the largest principal value ``vzz``, or ``eta_q`` of tensors ``(n, 3, 3)``."""
+    """Return ``iso``, ``span``, ``skew``, ``vzz`` (its absolute value) or ``eta_q`` of tensors ``(n, 3, 3)``."""
     if quantity in ("vzz", "eta_q"):
         of = haeberlen_from_shielding(tensors)
         return jnp.abs(of.zeta) if quantity == "vzz" else of.eta
@@ -26,20 +26,20 @@ def read_off(quantity: str, tensors: Array) -> Array:
 def propagated(
     quantity: str, tensors: Array | None, sigmas: Mapping[int, Array], commons: Mapping[int, Array] | None = None
 ) -> Array:
-    """Uncertainty ``(n,)`` of what is read off tensors, to first order, for independent errors of all components.
+    """Return the uncertainty ``(n,)`` of derived quantities to first order, for independent errors of all components.
 
-    With ``e_k`` the principal axes, the span changes by ``(e3 e3 - e1 e1) : dT``, whose two dyads have the norm sqrt2; a
-    principal value of the traceless part by a dyad of norm sqrt(2/3), orthogonal to the difference of the other two. A factor of
-    all components changes span and principal values by its share, and neither skew nor asymmetry.
+    With ``e_k`` the principal axes, the span changes by ``(e3 e3 - e1 e1) : dT``, whose two dyads have the norm sqrt2;
+    a principal value of the traceless part by a dyad of norm sqrt(2/3), orthogonal to the difference of the other two.
+    A common factor of all components changes span and principal values proportionally, but neither skew nor asymmetry.
 
     Args:
         quantity: see :func:`read_off`.
-        tensors: ``(n, 3, 3)``; of ``"iso"``, and of ``"span"`` and ``"vzz"`` without a common part, they do not matter.
-        sigmas: by l, ``(n,)`` of a component.
-        commons: by l, ``(n,)`` of the common part, see :func:`site_commons`; none by default.
+        tensors: ``(n, 3, 3)``; not needed for ``"iso"``, nor for ``"span"`` and ``"vzz"`` without a common part.
+        sigmas: ``(n,)`` uncertainty of a component, by l.
+        commons: ``(n,)`` uncertainty of the common part by l, see :func:`site_commons`; none by default.
 
     Raises:
-        ShapeError: no tensors where they do.
+        ShapeError: tensors are needed but missing.
     """
     if quantity == "iso":
         return (sigmas[0] if commons is None else (sigmas[0] ** 2 + commons[0] ** 2) ** 0.5) / math.sqrt(3.0)
@@ -67,7 +67,7 @@ _propagated = compiled(propagated, kept=True, static_argnums=0)
 def propagated_on_host(
     quantity: str, tensors: Array | None, sigmas: Mapping[int, Array], commons: Mapping[int, Array] | None = None
 ) -> np.ndarray:
-    """:func:`propagated` of numbers (host)."""
+    """Evaluate :func:`propagated` for known numbers (host)."""
     if commons is not None and not any(np.nan_to_num(np.asarray(c)).any() for c in commons.values()):
         commons = None
     # without tensors there is nothing to compile
@@ -76,7 +76,7 @@ def propagated_on_host(
 
 
 def interval(quantity: str, values: Array, half: Array) -> tuple[Array, Array]:
-    """Lower and upper ends of ``values +- half``, within what is possible."""
+    """Return the lower and upper ends of ``values +- half``, within the possible range."""
     low, high = {"span": (0.0, jnp.inf), "vzz": (0.0, jnp.inf), "eta_q": (0.0, 1.0), "skew": (-1.0, 1.0)}.get(
         quantity, (-jnp.inf, jnp.inf)
     )

@@ -1,4 +1,4 @@
-"""How tensor models are trained, and what is told of it."""
+"""Recipe of a training, and information for callbacks."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from ...errors import ConventionError
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train.
+    """Training options.
 
     Attributes:
-        epochs: passes over the data.
-        batch: most structures in a step, on all devices together: a training is the same on any number of them.
-        learning_rate: at its peak, after ``warmup`` (a fraction of all steps); then a cosine down to a hundredth.
-        weight_decay: of AdamW.
+        epochs: number of passes over the data.
+        batch: largest number of structures in a step, on all devices together: the result does not depend on the number
+            of devices.
+        learning_rate: peak learning rate, after ``warmup`` (a fraction of all steps); then a cosine decay to a hundredth.
+        weight_decay: weight decay of AdamW.
         clip: largest norm of the gradient.
-        ema: decay of the averaged weights, which are the ones that are kept.
-        delta: where the loss turns from quadratic to linear, in units of the spread of the labels.
-        offset: how many times larger than errors of single atoms a constant is that all isotropic labels of a structure may
-            have in common, and that no structure can tell: macroscopic susceptibility, for instance, that was not converged.
-            0 for none.
-        seed: of parameters and order.
+        ema: decay of the exponentially averaged weights, which are those kept.
+        delta: error at which the loss changes from quadratic to linear, in units of the spread of the labels.
+        offset: scatter, relative to errors of single atoms, of a constant error common to all isotropic labels of a
+            structure that cannot be predicted from the structure, such as an unconverged macroscopic susceptibility. 0
+            for none.
+        seed: seed of parameters and order.
     """
 
     epochs: int = 200
@@ -51,7 +52,7 @@ class Recipe:
 
 
 class EpochInfo(NamedTuple):
-    """What a callback is told after every epoch; losses are per label, in scaled units."""
+    """Progress of a training after an epoch; losses are per label, in scaled units."""
 
     epoch: int
     epochs: int

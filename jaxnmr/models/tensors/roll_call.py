@@ -1,4 +1,4 @@
-"""Processes find each other before JAX is told of them, which ends a process that waits in vain (host)."""
+"""Rendezvous of processes before JAX is initialised, since JAX would kill a process that waits in vain (host)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _GREETING = "jaxnmr"
 
 
 def roll_call(coordinator: str, processes: int, process: int, seconds: float) -> None:
-    """Wait until all processes are there; all of them hear of it when they are not.
+    """Wait until all processes are present; if any is missing, all of them raise.
 
     Args:
-        coordinator: ``"HOST:PORT"``, where process 0 listens.
-        processes, process: how many, and which of them this one is, from 0.
-        seconds: how long to wait.
+        coordinator: ``"HOST:PORT"`` on which process 0 listens.
+        processes, process: number of processes, and index of this one, from 0.
+        seconds: time to wait.
 
     Raises:
-        ConventionError: a port that is taken, nobody who listens, processes that are missing, that are there twice or that say
-            another number of them.
+        ConventionError: the port is taken, nobody listens, or processes are missing, have the same index or another
+            number of processes.
     """
     host, _, port = coordinator.rpartition(":")
     last = time.monotonic() + seconds
@@ -54,7 +54,7 @@ def _listen(port: int, processes: int, last: float) -> None:
                 missing = [k for k in range(1, processes) if k not in there]
                 problem = f"process {', '.join(map(str, missing))} of {processes} did not come in time: start all of them, numbered from 0"
                 continue
-            except (ValueError, OSError):  # somebody else
+            except (ValueError, OSError):  # another program
                 caller.close()
                 continue
             if greeting != _GREETING:
@@ -70,7 +70,7 @@ def _listen(port: int, processes: int, last: float) -> None:
         for caller in there.values():
             try:
                 caller.sendall((problem or "here").encode())
-            except OSError:  # it has given up
+            except OSError:  # the process has given up
                 pass
             caller.close()
     if problem:
@@ -82,7 +82,7 @@ def _report(host: str, port: int, processes: int, process: int, last: float) -> 
         try:
             with socket.create_connection((host, port), timeout=max(0.01, last - time.monotonic())) as line:
                 line.sendall(f"{_GREETING} {processes} {process}".encode())
-                # a little longer than process 0, which can say who is missing
+                # a little longer than process 0, which can report who is missing
                 line.settimeout(max(0.01, last - time.monotonic()) + 2.0)
                 answer = b"".join(iter(lambda: line.recv(1024), b"")).decode()
         except OSError as error:

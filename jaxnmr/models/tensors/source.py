@@ -1,7 +1,7 @@
 """A tensor model as the source of one phase of an objective: neighbours, values, uncertainty, domain.
 
-A network is expensive, so it is evaluated once per parameter vector and differentiated no more than needed; `derivatives` says
-in which ways.
+A network is expensive, so it is evaluated once per parameter vector and differentiated no more than needed; see
+`derivatives` for the strategies.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from ...typing import Array
 from ..networks.irreps import tensor_basis
 from .derivatives import Backward, Everywhere, Forward
 
-# edges are padded to multiples of this, so that few changes of neighbours compile again
+# edges are padded to multiples of this, so that changes of neighbours seldom cause a compilation
 _EDGES = 128
-# a row of reverse mode takes 1.0 to 1.2 times as long as a column of forward mode, and about as much memory: it is taken
-# where it is clearly cheaper
+# a row of reverse mode takes 1.0 to 1.2 times as long as a column of forward mode, and about as much memory: it is used if
+# clearly cheaper
 REVERSE_COST = 1.5
-# numbers kept per edge and tangent, in units of the product of features and spherical harmonics: 0.53 were measured
+# numbers kept per edge and tangent, in units of the product of features and spherical harmonics (measured: 0.53)
 _INTERMEDIATES = 0.7
 
 
 class Predicting(Protocol):
-    """A model that a phase can be predicted with; `jaxnmr.TensorModel` is one."""
+    """A model that can predict quantities of a phase, such as `jaxnmr.TensorModel`."""
 
     @property
     def config(self) -> Any:
@@ -46,47 +46,47 @@ class Predicting(Protocol):
 
     @property
     def card(self) -> Any:
-        """What is known about it: name, references of shifts, calibration."""
+        """Facts about the model: name, shift references, calibration."""
 
     @property
     def environments(self) -> Mapping[str, Any]:
-        """What atoms of its training looked like, by element."""
+        """Environments of its training data, by element."""
 
     @property
     def members(self) -> int | None:
-        """Networks of an ensemble; ``None`` for a single one."""
+        """Number of networks of an ensemble; ``None`` for a single one."""
 
     @property
     def count(self) -> int:
         """Number of its parameters."""
 
     def plan(self, crystal: Crystal) -> Any:
-        """The neighbours of every atom (host)."""
+        """Return the neighbours of every atom (host)."""
 
     def tensors(self, crystal: Crystal, plan: Any) -> dict[str, Array]:
-        """Predictions for all sites by head (traceable)."""
+        """Return predictions for all sites by head (traceable)."""
 
     def outputs(self, graph: Any) -> Any:
-        """Predictions with their spread and novelty, by node (traceable)."""
+        """Return predictions with their spread and novelty, by node (traceable)."""
 
     def predict(self, crystal: Crystal, plan: Any = None) -> Any:
-        """The prediction with its uncertainty (host)."""
+        """Return the prediction with its uncertainty (host)."""
 
     def replace(self, **changes: Any) -> Self:
-        """A copy with other fields."""
+        """Return a copy with some fields replaced."""
 
 
 class Predicted(PhaseSource):
-    """One model for one phase.
+    """One model as the source of one phase.
 
     Attributes:
         model: single network or ensemble.
         plan: neighbours of the phase, edges padded.
-        name: of the model.
+        name: name of the model.
         phase: name of the crystal.
-        provisions: per head, what the state is told of it.
-        way: how it is differentiated.
-        memory_bytes: for derivatives that are calculated at once.
+        provisions: quantities provided, one per head.
+        way: differentiation strategy.
+        memory_bytes: memory for derivatives calculated at once.
     """
 
     model: Predicting
@@ -112,12 +112,12 @@ class Predicted(PhaseSource):
         Args:
             model: single network or ensemble.
             phase: name of the crystal.
-            crystal: where neighbours are listed.
-            memory_bytes: for derivatives that are calculated at once; by default what suits the device.
-            device: kind of device to calculate on; by default the one JAX computes on.
+            crystal: structure for which neighbours are listed.
+            memory_bytes: memory for derivatives calculated at once; by default suitable for the device.
+            device: kind of device to calculate on; by default JAX's default device.
 
         Raises:
-            ConventionError: an element the model does not know, partial occupancy, atoms on top of each other, no such device.
+            ConventionError: an element is not supported, occupancy is partial, atoms overlap, or there is no such device.
         """
         config = model.config
         try:
@@ -144,11 +144,11 @@ class Predicted(PhaseSource):
 
     # -- values --------------------------------------------------------------------------------------------------
     def evaluate(self, crystal: Crystal) -> dict[str, Array]:
-        """By head, predictions for all sites (traceable); compiled where it is not traced."""
+        """Return predictions for all sites by head (traceable); compiled if not traced."""
         return _tensors(self._bare(), self.plan, crystal)
 
     def _bare(self) -> Predicting:
-        # environments would make programs of their own
+        # environments would require separate programs
         return self.model.replace(environments={})
 
     @property
@@ -156,7 +156,7 @@ class Predicted(PhaseSource):
         return True
 
     def prediction(self, crystal: Crystal) -> Any:
-        """The `Prediction` with its uncertainty and novelty (host)."""
+        """Return the `Prediction` with its uncertainty and novelty (host)."""
         return self.model.predict(_on_host(crystal), self.plan)
 
     def shapes(self, crystal: Crystal) -> dict[str, jax.ShapeDtypeStruct]:
@@ -169,7 +169,7 @@ class Predicted(PhaseSource):
         }
 
     def replan(self, crystal: Crystal) -> tuple[Predicted, str]:
-        """A copy with neighbours listed again when the skin is about to be used up, and why (host)."""
+        """Return a copy with neighbours listed again if the skin is nearly used up, and a note (host)."""
         plan = in_time(self.plan, _on_host(crystal))
         if plan is self.plan:
             return self, ""
@@ -177,18 +177,18 @@ class Predicted(PhaseSource):
         return self.replace(plan=plan), f"neighbours of {self.phase} listed again"
 
     def outgrown(self, crystal: Crystal) -> Array | bool:
-        # whether sites are outside its domain is looked at after every step
+        # with environments, the domain has to be checked after every step
         return bool(self.model.environments) or is_short(self.plan, crystal)
 
     def outside(self, crystal: Crystal, prediction: Any = None) -> dict[str, float]:
-        """Novelty of the sites that are unlike those of the training, by label; of a `Prediction` where there is one (host)."""
+        """Return the novelty of sites unlike those of the training data, by label; of a `Prediction` if given (host)."""
         if not self.model.environments:
             return {}
         found = np.asarray((self.prediction(crystal) if prediction is None else prediction).novelty)
         return {crystal.labels[k]: float(found[k]) for k in np.flatnonzero(found > 1.0)}
 
     def warnings(self, crystal: Crystal, prediction: Any = None) -> tuple[str, ...]:
-        """A sentence about atoms unlike those of the training, if there are any (host)."""
+        """Warn about atoms unlike those of the training data (host)."""
         strange = [f"{label} ({novelty:.1f})" for label, novelty in self.outside(crystal, prediction).items()]
         if not strange:
             return ()
@@ -223,22 +223,22 @@ class Predicted(PhaseSource):
         }  # fmt: skip
 
     def note(self) -> str:
-        """How derivatives are calculated and why, in a sentence."""
+        """Describe how derivatives are calculated and why, in one sentence."""
         return (
             f"Derivatives of {', '.join(p.name for p in self.provisions)} of {self.phase}: {self.way.how(self._batch)}."
         )
 
     # -- derivatives ---------------------------------------------------------------------------------------------
     def linearised(self, crystal: Crystal, tangents: Crystal) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Predictions and their derivatives along tangents of the crystal (traceable).
+        """Return predictions and their derivatives along tangents of the crystal (traceable).
 
         Args:
-            crystal: where.
-            tangents: of its cell ``(columns, 6)`` and coordinates ``(columns, sites, 3)``; others do not count.
+            crystal: point of linearisation.
+            tangents: tangents of its cell ``(columns, 6)`` and coordinates ``(columns, sites, 3)``; others are ignored.
 
         Returns:
-            By head, values as :meth:`evaluate`, and derivatives with a leading axis of columns: NaN in columns that move the
-            phase though :meth:`differentiated` was told otherwise, and for sites that no term reads.
+            By head, values as :meth:`evaluate`, and derivatives with a leading axis of columns: NaN in columns that
+            move the phase but were not declared to :meth:`differentiated`, and for sites that no term reads.
         """
         bare = self._bare()
         at = lambda cell, xyz: _tensors(bare, self.plan, crystal.replace(cell=cell, xyz=xyz))
@@ -246,7 +246,7 @@ class Predicted(PhaseSource):
         return self.way.derivatives(at, where, (tangents.cell, tangents.xyz), self._basis, self._batch)
 
     def _rows(self, reads: Sequence[TensorRead]) -> tuple[tuple[str, int, str], ...]:
-        """What is read of this model, every site once with the largest part."""
+        """Return what is read from this model, every site once with the largest part."""
         order = ("isotropic", "symmetric", "all")
         largest: dict[tuple[str, int], str] = {}
         heads = {p.name for p in self.provisions}
@@ -258,7 +258,7 @@ class Predicted(PhaseSource):
         return tuple((head, site, part) for (head, site), part in sorted(largest.items()))
 
     def _basis(self, head: str, part: str) -> np.ndarray:
-        """Orthonormal tensors ``(k, 3, 3)``, or components ``(dim, dim)``, of what is read of one site."""
+        """Return orthonormal tensors ``(k, 3, 3)``, or components ``(dim, dim)``, spanning what is read of one site."""
         config = self.model.config.head(head)
         if not config.is_tensor:
             return np.eye(sum(2 * l + 1 for l in config.ranks))
@@ -271,7 +271,7 @@ class Predicted(PhaseSource):
         return np.array(dyads).reshape(-1, 3, 3)
 
     def _batch(self, count: int) -> int:
-        """How many tangents at once fit in the memory, evened out."""
+        """Return the number of tangents per batch that fit in memory, with batches of equal size."""
         most = max(1, min(count, self.memory_bytes // self.tangent_bytes))
         return math.ceil(count / math.ceil(count / most))
 
@@ -293,7 +293,7 @@ _tensors = compiled(_tensors_of, kept=True)
 
 
 def _padded(plan: GraphPlan, before: int) -> GraphPlan:
-    """The plan with edges of no length at the end, as many as before if they suffice."""
+    """Return the plan padded with edges of zero length, to the previous number of edges if sufficient."""
     graph = plan.reference
     count = len(graph.senders)
     wanted = _EDGES * math.ceil(1.04 * count / _EDGES)

@@ -1,4 +1,4 @@
-"""A step of a training as compiled programs: for one network, for the members of an ensemble at once, over devices."""
+"""A training step as compiled programs: for one network, for all members of an ensemble, over devices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AXIS = "devices"
 
 
 class TrainingState(NamedTuple):
-    """Everything a step changes."""
+    """Everything that a step changes."""
 
     weights: Any
     averaged: Any
@@ -34,18 +34,18 @@ class TrainingState(NamedTuple):
 
 @compiled(kept=True, static_argnames=("head", "recipe", "steps"))
 def step(state: TrainingState, totals, model: TensorModel, batch, *, head: HeadConfig, recipe: Recipe, steps: int):
-    """One step of one network.
+    """Perform one step of one network.
 
     Args:
-        state: before it.
-        totals: ``(2,)`` sums of losses and of labels; those of the batch are added, so that nobody need wait for them.
+        state: state before the step.
+        totals: ``(2,)`` sums of losses and of labels; those of the batch are added without waiting for the result.
         model: scales and shifts.
-        batch: of labelled graphs.
-        head, recipe: what is trained, and how.
-        steps: of the whole training.
+        batch: batch of labelled graphs.
+        head, recipe: head to be trained, and training options.
+        steps: number of steps of the whole training.
 
     Returns:
-        The state after it and the totals.
+        The state after the step, and the totals.
     """
     return _stepped(state, totals, model, batch, head, recipe, steps)
 
@@ -54,14 +54,14 @@ def step(state: TrainingState, totals, model: TensorModel, batch, *, head: HeadC
 def step_of_many(
     state: TrainingState, totals, model: TensorModel, batches, active, *, head: HeadConfig, recipe: Recipe, steps: int, mesh: Mesh | None
 ):  # fmt: skip
-    """One step of several networks, each with its own batch, which is dealt to devices.
+    """Perform one step of several networks, each with its own batch, distributed over devices.
 
     Args:
-        state, totals, model: as of :func:`step`, with a leading axis of members.
+        state, totals, model: as for :func:`step`, with a leading axis of members.
         batches: with leading axes of devices and members.
-        active: ``(members,)`` whether there is a batch; the others stay as they are.
-        head, recipe, steps: as of :func:`step`.
-        mesh: of the devices; ``None`` for one.
+        active: ``(members,)`` whether there is a batch; other members do not change.
+        head, recipe, steps: as for :func:`step`.
+        mesh: mesh of the devices; ``None`` for a single one.
     """
 
     def of_all(axis, state, totals, model, batches, active):
@@ -72,7 +72,7 @@ def step_of_many(
 
 @compiled(kept=True, static_argnames=("head", "delta", "offset"))
 def add_loss(weights, totals, model: TensorModel, batch, *, head: HeadConfig, delta: float, offset: float):
-    """Sums of losses and of labels, ``(2,)``, with those of one more batch."""
+    """Add the sums of losses and of labels of a batch to totals ``(2,)``."""
     return _added(head, delta, offset, None, weights, totals, model, batch)
 
 
@@ -80,7 +80,7 @@ def add_loss(weights, totals, model: TensorModel, batch, *, head: HeadConfig, de
 def add_loss_of_many(
     weights, totals, model: TensorModel, batches, *, head: HeadConfig, delta: float, offset: float, mesh: Mesh | None
 ):
-    """As :func:`add_loss` for several networks, ``(members, 2)``, and one batch that is dealt to devices."""
+    """Do as :func:`add_loss` for several networks, ``(members, 2)``, and one batch distributed over devices."""
 
     def of_all(axis, weights, totals, model, batches):
         own = _own(batches)
@@ -94,11 +94,11 @@ def add_loss_of_many(
 
 
 def _spread(function: Callable, mesh: Mesh | None, *arguments):
-    """The function of the part of the batches, its fourth argument after the axis, that each device has."""
+    """Apply a function on each device to its part of the batches, the fourth argument after the axis."""
     if mesh is None:
         return function(None, *arguments)
     specs = [P(AXIS) if k == 3 else P() for k in range(len(arguments))]
-    # what comes out is the same everywhere, since all that differs is summed over devices
+    # the results are the same on all devices, since everything that differs is summed over them
     run = jax.shard_map(partial(function, AXIS), mesh=mesh, in_specs=tuple(specs), out_specs=P(), check_vma=False)
     return run(*arguments)
 
@@ -108,7 +108,7 @@ def _own(batches):
 
 
 def _each(function: Callable, *arguments):
-    """The function of every member; of a single one without a batch axis, which would only cost."""
+    """Apply a function to every member; to a single one without a batch axis, which would only add cost."""
     if len(jax.tree.leaves(arguments)[0]) > 1:
         return jax.vmap(function)(*arguments)
     return jax.tree.map(lambda a: a[None], function(*_own(arguments)))
@@ -119,7 +119,7 @@ def _summed(value, axis: str | None):
 
 
 def _stepped(state: TrainingState, totals, model, batch, head, recipe: Recipe, steps: int, axis: str | None = None):
-    # the mean over the labels of all devices
+    # mean over the labels of all devices
     labels = _summed(jnp.sum(batch.nodes["weight"]), axis)
     value_and_slope = jax.value_and_grad(mean_loss)(
         state.weights, model, batch, labels, head, recipe.delta, recipe.offset
@@ -143,17 +143,17 @@ def _added(head, delta: float, offset: float, axis: str | None, weights, totals,
 
 
 def tensor_loss(predicted: Array, target: Array, weight: Array, scale: Array, head: HeadConfig, delta: float) -> Array:
-    """Masked pseudo-Huber loss, summed over labels; rotations do not change it.
+    """Return the masked pseudo-Huber loss, summed over labels; it is invariant under rotations.
 
-    Every irrep counts once: ``delta^2 (sqrt(1 + r^2/delta^2) - 1)`` of its squared error r^2 per component in units of
+    Every irrep contributes ``delta^2 (sqrt(1 + r^2/delta^2) - 1)`` for its mean squared error r^2 per component in units of
     ``scale``.
 
     Args:
         predicted, target: ``(nodes, dim)``.
         weight: ``(nodes,)``, 0 for nodes without a label.
         scale: ``(nodes, irreps)``.
-        head: the irreps.
-        delta: where it turns from quadratic to linear.
+        head: head with its irreps.
+        delta: error at which the loss changes from quadratic to linear.
     """
     start, total = 0, jnp.zeros((), dtype=predicted.dtype)
     for k, ir in enumerate(Irreps.read(head.irreps).each):
@@ -165,15 +165,16 @@ def tensor_loss(predicted: Array, target: Array, weight: Array, scale: Array, he
 
 
 def common_offset(error: Array, weight: Array, owner: Array, structures: int, ratio: float) -> Array:
-    """Most likely constant that the errors of all atoms of a structure have in common, for every atom (traceable).
+    """Return the most likely common error of all atoms of a structure, for every atom (traceable).
 
-    The mean error of n sites times ``n ratio^2/(1 + n ratio^2)``, for a constant that scatters ``ratio`` times more than the
-    errors of single sites: the best linear unbiased prediction of a random effect (G. K. Robinson, Statist. Sci. 6, 15, 1991).
+    It is the mean error of n sites times ``n ratio^2/(1 + n ratio^2)``, for a constant with ``ratio`` times the scatter
+    of errors of single sites: the best linear unbiased prediction of a random effect (G. K. Robinson, Statist. Sci. 6,
+    15, 1991).
 
     Args:
         error: ``(nodes,)``.
         weight: ``(nodes,)``, 0 for nodes without a label.
-        owner: ``(nodes,)`` which structure a node belongs to.
+        owner: ``(nodes,)`` index of the structure of each node.
         structures: number of structures.
         ratio: see above.
     """
@@ -184,7 +185,7 @@ def common_offset(error: Array, weight: Array, owner: Array, structures: int, ra
 
 
 def optimiser(recipe: Recipe, steps: int) -> optax.GradientTransformation:
-    """AdamW with warm-up, cosine and a largest norm of the gradient."""
+    """Make AdamW with warm-up, cosine decay and gradient clipping."""
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, recipe.learning_rate, max(1, round(recipe.warmup * steps)), steps, 0.01 * recipe.learning_rate
     )
@@ -196,7 +197,7 @@ def optimiser(recipe: Recipe, steps: int) -> optax.GradientTransformation:
 def mean_loss(
     weights, model: TensorModel, batch: jraph.GraphsTuple, labels: Array, head: HeadConfig, delta: float, offset: float
 ) -> Array:
-    """Loss of the labels of a batch, divided by a number of labels (traceable)."""
+    """Return the loss of the labels of a batch, divided by a number of labels (traceable)."""
     nodes = batch.nodes
     predicted = model.replace(weights=weights).components(batch)[head.name]
     weight, target = nodes["weight"], nodes["target"]
@@ -205,7 +206,7 @@ def mean_loss(
         count = len(batch.n_node)
         owner = jnp.repeat(jnp.arange(count), batch.n_node, total_repeat_length=len(weight))
         for column in np.flatnonzero(np.repeat(head.ranks, 2 * np.array(head.ranks) + 1) == 0):
-            # held while derivatives are taken: the loss is at its minimum by it
+            # no derivative is needed: the loss is at its minimum with respect to it
             error = jax.lax.stop_gradient(predicted[:, column] - target[:, column])
             target = target.at[:, column].add(common_offset(error, weight, owner, count, offset))
     return tensor_loss(predicted, target, weight, scale, head, delta) / jnp.maximum(labels, 1.0)

@@ -1,4 +1,4 @@
-"""`TensorModel`: NMR tensors of every site of a crystal, by a trained network or several."""
+"""`TensorModel`: NMR tensors of all sites of a crystal, predicted by a trained network or an ensemble."""
 
 from __future__ import annotations
 
@@ -38,17 +38,18 @@ SKIN = 0.5
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ModelCard:
-    """Facts about a model that people should know; written to its checkpoint.
+    """Facts about a model for its users; written to its checkpoint.
 
     Attributes:
-        name: of the model.
+        name: name of the model.
         level_of_theory: functional, pseudopotentials, program of the training data.
-        training: data, split, seed, script, as plain values.
-        scores: of structures it was not trained on, by metric.
-        calibration: of its uncertainty, as plain values; see :func:`jaxnmr.models.tensors.calibration.calibrate`.
-        references: by element, ``(reference_ppm, slope)`` of chemical shifts, see `jaxnmr.nmr.ShiftReference`.
+        training: data, split, seed, script of the training, as plain values.
+        scores: scores on structures it was not trained on, by metric.
+        calibration: calibration of its uncertainty, as plain values; see
+            :func:`jaxnmr.models.tensors.calibration.calibrate`.
+        references: ``(reference_ppm, slope)`` of chemical shifts by element, see `jaxnmr.nmr.ShiftReference`.
 
-    Cards are equal when they say the same.
+    Cards with the same content are equal.
     """
 
     name: str = "model"
@@ -70,19 +71,20 @@ class ModelCard:
 
 
 class TensorModel(Source):
-    """Parameters and description of a network, or of an ensemble; a pytree, so that it can be trained and closed over.
+    """Parameters and description of a network or an ensemble; a pytree, so that it can be trained and closed over.
 
-    An ensemble (:meth:`ensemble`) is several networks of one architecture: its parameters have a leading member axis, one
-    compiled program evaluates them all, what it predicts is their mean, and how far they disagree says how uncertain it is.
+    An ensemble (:meth:`ensemble`) consists of several networks of one architecture: its parameters have a leading
+    member axis, one compiled program evaluates them all, the prediction is their mean, and their disagreement is a
+    measure of uncertainty.
 
     Attributes:
         weights: parameters of the network (flax).
-        scale: by head, ``(species, irreps)``: the network's numbers are multiplied by it.
-        shift: by head, ``(species, irreps)``: added to the invariant ones (0e).
-        environments: by element, what atoms of the training looked like; see :mod:`jaxnmr.models.tensors.novelty`.
+        scale: by head, ``(species, irreps)``: factors of the outputs of the network.
+        shift: by head, ``(species, irreps)``: offsets of the invariant outputs (0e).
+        environments: environments of the training data by element; see :mod:`jaxnmr.models.tensors.novelty`.
         config: the architecture.
         card: origin and quality.
-        members: of an ensemble; ``None`` for a single network, whose parameters have no member axis.
+        members: number of members of an ensemble; ``None`` for a single network, whose parameters have no member axis.
     """
 
     weights: dict[str, Any]
@@ -104,17 +106,17 @@ class TensorModel(Source):
         card: ModelCard | None = None,
         dtype=np.float32,
     ) -> Self:
-        """An untrained model with random parameters.
+        """Make an untrained model with random parameters.
 
         Args:
             config: the architecture.
-            key: of the random numbers.
+            key: PRNG key.
             scale, shift: by head, ``(species, irreps)``; 1 and 0 by default.
             card: origin; filled in after training.
-            dtype: of the parameters.
+            dtype: dtype of the parameters.
 
         Raises:
-            ShapeError: scales or shifts of another shape.
+            ShapeError: scales or shifts have the wrong shape.
         """
         shapes = {head.name: (len(config.species), len(head.ranks)) for head in config.heads}
         statistics: list[dict[str, Array]] = []
@@ -128,7 +130,7 @@ class TensorModel(Source):
             statistics.append({name: jnp.asarray(values, dtype=dtype) for name, values in filled.items()})
         leaves, treedef = jax.tree.flatten(_weight_shapes(config))
         ends = np.cumsum([leaf.size for leaf in leaves])
-        # the initialisers of the network are all standard normal; one draw compiles in no time
+        # all initialisers of the network are standard normal; a single draw compiles quickly
         numbers = jnp.split(jax.random.normal(key, (ends[-1],), dtype=dtype), ends[:-1])
         weights = jax.tree.unflatten(treedef, [n.reshape(s.shape) for n, s in zip(numbers, leaves, strict=True)])
         return cls(weights=weights, scale=statistics[0], shift=statistics[1], config=config, card=card or ModelCard())
@@ -136,14 +138,15 @@ class TensorModel(Source):
     @classmethod
     @checked
     def ensemble(cls, members: Sequence[TensorModel], *, card: ModelCard | None = None) -> Self:
-        """Several networks of one architecture as one model (host).
+        """Join several networks of one architecture to one model (host).
 
         Args:
-            members: trained from different starts, or on different parts of the data; ensembles count as their members.
+            members: models trained from different starts, or on different parts of the data; ensembles are joined with
+                all their members.
             card: origin; that of the first member by default, without its scores and calibration.
 
         Raises:
-            ConventionError: no member, or members of different architectures.
+            ConventionError: there are no members, or their architectures differ.
 
         Example:
             >>> model = TensorModel.ensemble([TensorModel.load(path) for path in paths])  # doctest: +SKIP
@@ -162,10 +165,10 @@ class TensorModel(Source):
 
     @checked
     def member(self, index: int) -> Self:
-        """One network of an ensemble, without the calibration and environments, which belong to the whole.
+        """Return one network of an ensemble, without calibration and environments, which belong to the ensemble.
 
         Raises:
-            ConventionError: there are not so many.
+            ConventionError: there is no such member.
         """
         count = self.members or 1
         if not -count <= index < count:
@@ -183,18 +186,18 @@ class TensorModel(Source):
     @classmethod
     @checked
     def load(cls, path_or_name: str | Path) -> Self:
-        """Read a model that :meth:`save` wrote, single or ensemble (host).
+        """Read a model written by :meth:`save`, single or ensemble (host).
 
         Args:
-            path_or_name: a file, or the name of a model that comes with the package, such as ``"silica-29si"``.
+            path_or_name: a file, or the name of a shipped model, such as ``"silica-29si"``.
 
         Raises:
-            ConventionError: no model of that name comes with the package; the message lists those that do.
-            ParseError: no such file, no model, corrupted numbers, another version, parameters that do not fit the
-                description.
+            ConventionError: there is no shipped model of that name; the message lists those that exist.
+            ParseError: there is no such file, it is not a model, it is damaged or of another version, or parameters do
+                not match the description.
         """
         path = find_checkpoint(path_or_name)
-        # those that come with the package were looked at before
+        # shipped models were checked before
         wanted = None if path.parent == SHIPPED else _names_and_shapes
         config, described, arrays, members = read_checkpoint(path, wanted)
         try:
@@ -209,7 +212,7 @@ class TensorModel(Source):
         """Write parameters (safetensors) and description (JSON in the same file) (host).
 
         Raises:
-            DataError: parameters that are not finite, or a file that cannot be written.
+            DataError: parameters are not finite, or the file cannot be written.
         """
         return write_checkpoint(path, self.config, self.card, _flat(self), members=self.members)
 
@@ -219,29 +222,29 @@ class TensorModel(Source):
         return sum(w.size for w in jax.tree.leaves(self.weights)) // (self.members or 1)
 
     def plan(self, crystal: Crystal, *, skin: float = SKIN) -> GraphPlan:
-        """Neighbours of a crystal, for :meth:`tensors` (host).
+        """List the neighbours of a crystal, for :meth:`tensors` (host).
 
         Raises:
-            ConventionError: an element the model does not know, partial occupancy, atoms on top of each other.
+            ConventionError: an element is not supported, occupancy is partial, or atoms overlap.
         """
         return plan_graph(crystal, cutoff=self.config.cutoff, skin=skin, species=self.config.species)
 
     def for_phase(
         self, phase: str, crystal: Crystal, *, memory_bytes: int | None = None, device: str | None = None
     ) -> Predicted:
-        """This model as the source of one phase of an objective (host); see `jaxnmr.objective.Source`."""
+        """Make this model the source of one phase of an objective (host); see `jaxnmr.objective.Source`."""
         return Predicted.create(self, phase, crystal, memory_bytes, device=device)
 
     def components(self, graph: jraph.GraphsTuple) -> dict[str, Array]:
-        """Irreps of every head for the nodes of a graph, ``(nodes, dim)`` in the unit of the head (traceable).
+        """Return components of every head for the nodes of a graph, ``(nodes, dim)`` in the unit of the head (traceable).
 
-        Of an ensemble the mean; ``model.member(k).components(graph)`` are those of one network.
+        For an ensemble these are means; ``model.member(k).components(graph)`` are those of one network.
         """
         values, _ = self._of_members(graph)
         return {name: value.mean(axis=0) for name, value in values.items()}
 
     def outputs(self, graph: jraph.GraphsTuple) -> Outputs:
-        """Components with their spread and the novelty of every node (traceable; only components have derivatives)."""
+        """Return components, their spread and the novelty of nodes (traceable; only components have derivatives)."""
         values, scalars = self._of_members(graph)
         species = jnp.asarray(graph.nodes["species"])
         scalars = jax.lax.stop_gradient(jnp.moveaxis(scalars, 0, 1).reshape(len(species), -1))
@@ -254,7 +257,7 @@ class TensorModel(Source):
         return Outputs(mean, spread, scalars, strange)
 
     def _of_members(self, graph: jraph.GraphsTuple) -> tuple[dict[str, Array], Array]:
-        """Components of every head ``(members, nodes, dim)`` and scalars ``(members, nodes, features)``."""
+        """Return components of every head ``(members, nodes, dim)`` and scalars ``(members, nodes, features)``."""
         dtype = jnp.asarray(graph.nodes["positions"]).dtype
         own = jax.tree.map(lambda a: jnp.asarray(a, dtype=dtype), (self.weights, self.scale, self.shift))
         of_one = lambda weights, scale, shift: self._of_one(weights, scale, shift, graph)
@@ -269,7 +272,7 @@ class TensorModel(Source):
         shift: Mapping[str, Array],
         graph: jraph.GraphsTuple,
     ) -> tuple[dict[str, Array], Array]:
-        # only where it is traced: its libraries take long to import
+        # imported only when traced: its libraries take long to import
         from ..networks.network import Network
 
         raw, state = Network(self.config).apply({"params": weights}, graph, mutable=["intermediates"])
@@ -283,16 +286,18 @@ class TensorModel(Source):
         return out, state["intermediates"]["scalars"][0]
 
     def tensors(self, crystal: Crystal, plan: GraphPlan | None = None) -> dict[str, Array]:
-        """Predicted quantities of every site of a crystal (traceable in cell and coordinates).
+        """Return the predicted quantities of all sites of a crystal (traceable in cell and coordinates).
 
         Args:
             crystal: the crystal; traced or not.
-            plan: made with :meth:`plan` for this crystal or one like it; made here when not given, which needs numbers.
+            plan: made by :meth:`plan` for this crystal or a similar one; by default made here, which requires an
+                untraced crystal.
 
         Returns:
             By head, ``(sites, 3, 3)`` Cartesian tensors in the frame of ``crystal.lattice()``, or ``(sites, dim)``
-            components; of an ensemble the mean. Not a number for elements the head was not trained on, and for all sites once atoms have moved so
-            far that a neighbour may be missing from the plan: a solver rejects such a step; plan again.
+            components; for an ensemble the mean. NaN for elements the head was not trained on, and for all sites once
+            atoms have moved so far that a neighbour may be missing from the plan: a solver rejects such a step; plan
+            again.
         """
         plan = self.plan(crystal) if plan is None else plan
         graph = plan.graph(crystal)
@@ -300,7 +305,7 @@ class TensorModel(Source):
         return self._of_sites(self.components(graph), valid, plan)
 
     def _valid(self, crystal: Crystal, margin: Array) -> dict[str, Array]:
-        """By head, which sites ``(sites,)`` have a value that means something."""
+        """Return, by head, which sites ``(sites,)`` have a meaningful value."""
         numbers, xp = species_numbers(crystal.elements, self.config.species), np if is_concrete(margin) else jnp
         meant = {h.name: np.array([e in h.elements for e in self.config.species])[numbers] for h in self.config.heads}
         return {name: (xp.asarray(margin) > 0) & of for name, of in meant.items()}
@@ -309,16 +314,16 @@ class TensorModel(Source):
         out = {}
         for name, values in components.items():
             head = self.config.head(name)
-            # all nodes first: their number is padded, that of the sites would need programs of its own
+            # convert all nodes, whose number is padded: the number of sites would need separate programs
             values = cartesian(values, head.irreps) if head.is_tensor else values
             out[name] = _at_sites(values, valid[name], plan)
         return out
 
     @checked
     def predict(self, crystal: Crystal, plan: GraphPlan | None = None) -> Prediction:
-        """Tensors of a crystal with everything that follows from them.
+        """Predict the tensors of a crystal with all derived quantities.
 
-        Arguments and errors as :meth:`tensors` and :meth:`plan`.
+        Arguments and errors are those of :meth:`tensors` and :meth:`plan`.
 
         Example:
             >>> model.predict(crystal).shift("29Si")  # doctest: +SKIP
@@ -326,11 +331,11 @@ class TensorModel(Source):
         plan = self.plan(crystal) if plan is None else plan
         known = is_concrete(*jax.tree.leaves((self, plan, crystal)))
         if known:
-            # numpy: outside of compiled functions every operation of JAX is a program of its own
+            # NumPy: outside compiled functions JAX compiles every operation separately
             plan, crystal = jax.device_get((plan, crystal))
         graph, margin = plan.graph(crystal), plan.margin(crystal)
         if known:
-            # one program serves all crystals of about this size
+            # one program serves all crystals of similar size
             graph_of_size = pad_graph(graph, smallest_nodes=32, smallest_edges=512)
             out = jax.device_get(compiled_outputs(self, graph_of_size))
         else:
@@ -358,19 +363,19 @@ class TensorModel(Source):
 
 
 def _at_sites(values: Array, valid: Array, plan: GraphPlan) -> Array:
-    """Values of nodes at the sites of a crystal, NaN where they mean nothing; on the host where they are known."""
+    """Return values of nodes at the sites of a crystal, NaN if meaningless; on the host if they are known."""
     xp = np if is_concrete(values, valid, plan.sites) else jnp
     chosen = xp.asarray(values)[plan.sites]
     return xp.where(valid.reshape(-1, *[1] * (chosen.ndim - 1)), chosen, xp.asarray(np.nan, dtype=chosen.dtype))
 
 
 def _invariant(head: HeadConfig) -> np.ndarray:
-    """Which irreps of a head are scalars."""
+    """Return which irreps of a head are scalars."""
     return np.array([ir == SCALAR for ir in Irreps.read(head.irreps).each])
 
 
 def _two_atoms(config: NetworkConfig, dtype) -> jraph.GraphsTuple:
-    """A graph with one edge: enough to give parameters their shapes."""
+    """Make a graph with one edge, sufficient to determine the shapes of parameters."""
     side = 3.0 * config.cutoff
     positions = np.array([[0.0, 0.0, 0.0], [0.5 * config.cutoff, 0.0, 0.0]])
     graph = structure_graph(
@@ -397,7 +402,7 @@ def _nested(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, Any]:
 
 
 def _weight_shapes(config: NetworkConfig) -> dict[str, Any]:
-    """Shapes of the parameters of the network; nothing is computed."""
+    """Return the shapes of the parameters of the network, without computing them."""
     from ..networks.network import Network
 
     init = lambda key: Network(config).init(key, _two_atoms(config, np.float32))["params"]
@@ -407,7 +412,7 @@ def _weight_shapes(config: NetworkConfig) -> dict[str, Any]:
 def _names_and_shapes(
     config: NetworkConfig, members: int | None, arrays: Mapping[str, np.ndarray]
 ) -> dict[str, tuple[int, ...]]:
-    """What a checkpoint of this architecture must contain."""
+    """Return the arrays required in a checkpoint of this architecture."""
     statistics = {
         head.name: jax.ShapeDtypeStruct((len(config.species), len(head.ranks)), np.float32) for head in config.heads
     }

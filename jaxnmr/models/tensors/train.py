@@ -1,4 +1,4 @@
-"""Training of tensor models: robust loss, AdamW with warm-up and cosine, averaged weights; deterministic, resumable."""
+"""Training of tensor models: robust loss, AdamW with cosine decay, averaged weights; deterministic, resumable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .transfer import transferred
 
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
-    """A trained model with its learning curve; the model has the averaged weights of the last epoch."""
+    """A trained model, with the averaged weights of the last epoch, and its learning curve."""
 
     model: TensorModel
     history: tuple[EpochInfo, ...]
@@ -39,7 +39,7 @@ class TrainingResult:
 
 @dataclass
 class _Member:
-    """A training on its way."""
+    """A training in progress."""
 
     recipe: Recipe
     model: TensorModel
@@ -64,22 +64,22 @@ def train(
     """Train a model on one quantity (host loop around a compiled step).
 
     Args:
-        config: the network.
+        config: configuration of the network.
         data: labelled structures.
-        recipe: how.
-        valid: structures whose loss is followed; they change nothing.
-        start: a model to start from. One of the same configuration is trained further, with its scales and shifts; of one
-            with other heads or more species the features are taken over, see :func:`transferred`.
-        card: origin, for the model.
-        checkpoint: state after every epoch; training continues from there if it exists, on however many devices.
+        recipe: training options.
+        valid: validation structures, whose loss is monitored without affecting the training.
+        start: model to start from. With the same configuration it is trained further, with its scales and shifts; with
+            other heads or more species its features are transferred, see :func:`transferred`.
+        card: origin, stored in the model.
+        checkpoint: file of the state after every epoch; if it exists, training continues from it, on any number of devices.
         callback: called after every epoch.
-        devices: over which the structures of every step are dealt; by default all there are, see :func:`train_members`.
+        devices: devices over which the structures of every step are distributed; by default all, see :func:`train_members`.
 
     Raises:
-        ConvergenceError: the loss is no number.
-        ConventionError: data or starting model that do not fit the network, devices that do not fit the recipe.
-        DataError: several processes that do not train the same.
-        ParseError: a checkpoint that is damaged or of another training.
+        ConvergenceError: the loss is not finite.
+        ConventionError: data or starting model do not match the network, or devices do not match the recipe.
+        DataError: several processes do not train the same.
+        ParseError: a checkpoint is damaged or belongs to another training.
     """
     (result,) = train_members(
         config,
@@ -109,28 +109,30 @@ def train_members(
     width: int | None = None,
     devices: Sequence[jax.Device] | None = None,
 ) -> list[TrainingResult]:
-    """Train the members of an ensemble, several at once where the device is wide.
+    """Train the members of an ensemble, several at once if the device is wide enough.
 
-    Members that are trained at once are equal, to rounding, to members that are trained one after the other: each has its own
-    order of the same batches. They cost more padding, since batches of one step have one size.
+    Members trained at once are equal, to rounding, to members trained one after the other: each has its own order of
+    the same batches. They need more padding, since the batches of one step have the same size.
 
-    Over several devices, a step has the structures it has on one, at most ``recipe.batch`` of them altogether; they are dealt to
-    the devices, and what each finds of the loss and its gradient, divided by the number of labels of them all, is summed. So a
-    training is the same on any number of devices, to rounding, and can go on on another number of them. More devices than
-    ``batch`` are of no use. Where several processes were joined (:func:`jaxnmr.models.tensors.hosts.join`) each calls this
-    function with the same arguments; the first writes checkpoints, and callbacks are called in all of them.
+    On several devices, a step has the same structures as on one, at most ``recipe.batch`` altogether; they are
+    distributed over the devices, and the contributions of the devices to loss and gradient, divided by the total number
+    of labels, are summed. The result of a training therefore does not depend on the number of devices, to rounding, and
+    it can be continued on another number. More devices than ``batch`` are useless. If several processes were joined
+    (:func:`jaxnmr.models.tensors.hosts.join`) each calls this function with the same arguments; the first writes
+    checkpoints, and callbacks are called in all of them.
 
     Args:
-        config, data, valid, card: as of :func:`train`.
-        recipes: of each member; they differ in their seeds.
-        starts, checkpoints: as of :func:`train`, one for each.
-        callback: called with the number of the member after every epoch of it.
-        graphs: what :func:`labelled_graphs` makes of the data, where somebody has it.
-        width: how many members at once; chosen by the kind of device when not given.
-        devices: over which steps are dealt; by default all of all processes, and of a single process no more than ``batch``.
+        config, data, valid, card: as for :func:`train`.
+        recipes: one per member; they differ only in their seeds.
+        starts, checkpoints: as for :func:`train`, one per member.
+        callback: called with the index of the member after each of its epochs.
+        graphs: result of :func:`labelled_graphs` for the data, if already available.
+        width: number of members trained at once; chosen by the kind of device by default.
+        devices: devices over which steps are distributed; by default all of all processes, and for a single process at
+            most ``batch``.
 
     Raises:
-        ConventionError: recipes that differ in more than their seeds, a width below 1; and whatever :func:`train` raises.
+        ConventionError: recipes differ in more than their seeds, or the width is below 1; otherwise as for :func:`train`.
     """
     head = config.head(data.quantity)
     if not recipes or len({dataclasses.replace(recipe, seed=0) for recipe in recipes}) > 1:
@@ -144,7 +146,7 @@ def train_members(
     batched = partial(Batches, size=recipe.batch, passes=recipe.epochs * len(recipes), devices=len(devices))
     batches = batched(graphs, shuffled=True)
     judged = None if valid is None else batched(labelled_graphs(valid, config))
-    # in the order of the data, whatever the seed, so that members of an ensemble share one program
+    # counted in the order of the data, whatever the seed, so that members of an ensemble share one program
     steps = recipe.epochs * (sum(1 for _ in batches.chunks(range(len(graphs)))) + 1)
     none = [None] * len(recipes)
     with nullcontext() if alone or len(devices) > 1 else jax.default_device(devices[0]):
@@ -155,7 +157,7 @@ def train_members(
         _require_same(members, data)
         for first in range(0, len(members), width):
             group = members[first : first + width]
-            # who was interrupted earlier catches up first
+            # members that were interrupted earlier catch up first
             while behind := [m for m in group if len(m.history) < recipe.epochs]:
                 least, *later = sorted({len(m.history) for m in behind})
                 together = [m for m in behind if len(m.history) == least]
@@ -187,7 +189,7 @@ def _begun(
     steps: int,
     checkpoint: str | Path | None,
 ) -> _Member:
-    """A training where it begins, or goes on."""
+    """Start a training, or resume it."""
     origin = start
     if start is None or start.config != config:
         scale, shift = label_statistics(graphs, head, len(config.species))
@@ -195,7 +197,7 @@ def _begun(
         start = make(config, key=jax.random.key(recipe.seed), scale={head.name: scale}, shift={head.name: shift})
     elif start.members is not None:
         raise ConventionError("the model to start from is an ensemble: take one of its networks, model.member(0)")
-    # what start could tell of itself is not true of what it becomes
+    # environments and card of the starting model do not apply to the result
     start = start.replace(environments={}, card=card or start.card)
     state = TrainingState(start.weights, start.weights, optimiser(recipe, steps).init(start.weights))
     mark, history = identity(config, recipe, data, origin), list[EpochInfo]()
@@ -205,7 +207,7 @@ def _begun(
 
 
 def _require_same(members: Sequence[_Member], data: TensorData) -> None:
-    """Processes that train together must train the same."""
+    """Require that processes that train together train the same."""
     structures = b"".join(
         "|".join(s.elements).encode() + np.asarray(s.positions).tobytes() + np.asarray(s.vectors).tobytes()
         for s in data.structures
@@ -221,7 +223,7 @@ def _advance(
     until: int,
     callback: Callable[[int, EpochInfo], None] | None,
 ) -> None:
-    """Train members that have done as many epochs, until they have done so many."""
+    """Train members with equal numbers of finished epochs until epoch ``until``."""
     epochs, count = members[0].recipe.epochs, len(lanes.batches.graphs)
     followed = None if judged is None else list(lanes.followed(judged))
     for epoch in range(len(members[0].history), until):

@@ -1,4 +1,4 @@
-"""The state of a training in a file, from which it goes on after an interruption."""
+"""The state of a training in a file, from which it continues after an interruption."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .tensor_model import TensorModel
 
 
 def identity(config: NetworkConfig, recipe: Recipe, data: TensorData, start: TensorModel | None) -> str:
-    """What must be the same for a training to go on; ``start`` where it does not begin with random parameters."""
+    """Return what must be unchanged for a training to continue; ``start`` if it does not begin with random parameters."""
     labels = hashlib.sha256(b"".join(np.nan_to_num(data.tensors(k)).tobytes() for k in range(len(data)))).hexdigest()
     entries = [config.to_dict(), dataclasses.asdict(recipe), data.quantity, labels]
     if start is not None:
@@ -35,7 +35,7 @@ def identity(config: NetworkConfig, recipe: Recipe, data: TensorData, start: Ten
 
 
 def _difference(found: str, wanted: str) -> str:
-    """What two identities differ in, in words."""
+    """Describe the differences between two identities."""
     pairs = itertools.zip_longest(json.loads(found), json.loads(wanted))
     out = []
     for name, (theirs, mine) in zip(("network", "recipe", "quantity", "labels", "starting model"), pairs, strict=False):
@@ -55,12 +55,12 @@ def write_state(path: str | Path, state: TrainingState, history: Sequence[EpochI
 
 
 def read_state(path: str | Path, like: TrainingState, identity: str) -> tuple[TrainingState, list[EpochInfo]]:
-    """The state and its history; ``like`` and nothing where there is no file (host).
+    """Read a state and its history; return ``like`` and an empty history if there is no file (host).
 
-    Of several processes the first one reads it, for all of them.
+    With several processes the first one reads it for all of them.
 
     Raises:
-        ParseError: a file that is damaged, or of another training.
+        ParseError: the file is damaged, or belongs to another training.
     """
     try:
         content = from_first(lambda: Path(path).read_bytes() if Path(path).exists() else None)
@@ -68,7 +68,7 @@ def read_state(path: str | Path, like: TrainingState, identity: str) -> tuple[Tr
             return like, []
         arrays = safetensors.numpy.load(content)
         leaves = [arrays[name] for name in sorted(arrays)]
-        # as the format lays it down: eight bytes that say how long the header is, and the header
+        # the format begins with eight bytes for the length of the header, followed by the header
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
         history = [EpochInfo(**info) for info in json.loads(header["history"])]
         found = header["identity"]

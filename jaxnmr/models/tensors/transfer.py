@@ -1,4 +1,4 @@
-"""A network that has learned one quantity, as the start for another one: its features are kept, its heads are new."""
+"""Transfer learning: a trained network as the start for another quantity, with its features kept and new heads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...typing import Array
 from ..networks.config import NetworkConfig
 from .tensor_model import TensorModel
 
-# what every layer shares, whatever it is trained on
+# options that must be equal, whatever is trained
 _SAME = ("layers", "hidden", "cutoff", "lmax", "radial", "radial_hidden", "neighbours")
 # parameters with a leading axis of species
 _BY_SPECIES = ("embedding", "own")
@@ -23,16 +23,16 @@ _BY_SPECIES = ("embedding", "own")
 def transferred(
     source: TensorModel, config: NetworkConfig, *, key: Array, scale: Mapping[str, Array], shift: Mapping[str, Array]
 ) -> TensorModel:
-    """A model with the features of another one and random heads.
+    """Return a model with the features of another one and random heads.
 
     Args:
-        source: a single network that knows at least the species of ``config``.
-        config: of the new model: heads and species may be others, the layers must be the same.
+        source: a single network that supports at least the species of ``config``.
+        config: configuration of the new model: heads and species may differ, layers must be the same.
         key: typed PRNG key, for the heads.
-        scale, shift: of the new heads, see `TensorModel.create`.
+        scale, shift: scales and shifts of the new heads, see `TensorModel.create`.
 
     Raises:
-        ConventionError: layers or species that do not fit, an ensemble, a head that reads other irreps.
+        ConventionError: layers or species do not match, the source is an ensemble, or a head reads other irreps.
     """
     if source.members is not None:
         raise ConventionError("the model to start from is an ensemble: take one of its networks, model.member(0)")

@@ -1,14 +1,14 @@
-"""Errors of learned tensors in two parts: what all sites of a structure have in common, and what every site has of its own.
+"""Errors of learned tensors in two parts: common to all sites of a structure, and independent at each site.
 
-The common part of a structure is one number per irrep, in a direction that turns with the tensors: of l = 0 a constant, of
-higher ranks a factor of the predicted components (a slope). With u the direction of every site, errors are
+The common part of a structure is one number per irrep, in a direction that rotates with the tensors: for l = 0 a
+constant, for higher ranks a factor of the predicted components (a slope). With u the direction at each site, errors are
 
     e_i = c u_i + own_i,    var c = A^2 + (B S)^2,    var own_i = a^2 + (b spread_i)^2,
 
-S being the spread of a structure in the unit of c. Then c is a random effect (G. K. Robinson, Statist. Sci. 6, 15, 1991): its best
-estimate in a structure is a mean weighted by the own variances, and what is left at a site has variance ``(1 - h)`` of its own with
-the leverage h. A and B have a flat prior on their scale (A. Gelman, Bayesian Anal. 1, 515, 2006): where structures are few
-they are wide, and they are never zero by chance.
+S being the spread of a structure in the unit of c. Then c is a random effect (G. K. Robinson, Statist. Sci. 6, 15,
+1991): its best estimate in a structure is a mean weighted by the inverse own variances, and the remaining error at a
+site has ``(1 - h)`` times its own variance, with the leverage h. A and B have a flat prior on their scale (A. Gelman,
+Bayesian Anal. 1, 515, 2006): with few structures their posterior is wide, and they are never zero by chance.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 from ..._arrays import is_concrete
 from ...typing import Array
 
-# below this the scatter between structures is not known at all, and errors have one part
+# with fewer structures the scatter between them is unknown, and errors have one part
 FEWEST_STRUCTURES = 5
-# leverage beyond which nothing is left of an error of one site
+# leverage beyond which nothing remains of the error of a site
 _ALONE = 1.0 - 1e-6
-# share of the spread in the variance of a structure of median spread
+# candidates for the fraction of the spread in the variance of a structure of median spread
 _SHARES = (0.0, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97)
 _ROUNDS = 6
 
@@ -34,9 +34,9 @@ class Errors(NamedTuple):
     """Errors of one irrep of one element.
 
     Attributes:
-        error, along: ``(atoms, dim)`` the error, and the direction of the common part.
-        spread, weight: ``(atoms,)`` spread of an ensemble, and equivalent atoms.
-        structure: ``(atoms,)`` number of the structure, from 0 without gaps.
+        error, along: ``(atoms, dim)`` error, and direction of the common part.
+        spread, weight: ``(atoms,)`` spread of an ensemble, and number of equivalent atoms.
+        structure: ``(atoms,)`` index of the structure, from 0 without gaps.
     """
 
     error: np.ndarray
@@ -47,26 +47,26 @@ class Errors(NamedTuple):
 
     @property
     def structures(self) -> int:
-        """How many structures there are."""
+        """Number of structures."""
         return int(self.structure.max()) + 1
 
     def total(self, values: np.ndarray) -> np.ndarray:
-        """Sums over the atoms of every structure ``(structures,)``."""
+        """Return sums over the atoms of every structure, ``(structures,)``."""
         return np.bincount(self.structure, values, minlength=self.structures)
 
     def structure_spread(self) -> np.ndarray:
-        """``(structures,)`` S: the spread in the unit of the common part."""
+        """Return S ``(structures,)``, the spread in the unit of the common part."""
         size = self.total(self.weight * np.sum(self.along**2, axis=1)) / self.error.shape[1]
         return np.sqrt(self.total(self.weight * self.spread**2) / np.maximum(size, np.finfo(float).tiny))
 
 
 class Parts(NamedTuple):
-    """Errors taken apart.
+    """Errors separated into two parts.
 
     Attributes:
-        common: ``(structures,)`` best estimate of c, and ``precision`` one over its variance by own errors.
-        own: ``(atoms, dim)`` what is left, made as large as an own error is by its leverage.
-        several: ``(atoms,)`` whether anything is left: whether a structure has more to compare with.
+        common: ``(structures,)`` best estimate of c, and ``precision`` the inverse of its variance from own errors.
+        own: ``(atoms, dim)`` remaining error, rescaled by its leverage to the size of an own error.
+        several: ``(atoms,)`` whether anything remains, that is, whether the structure has other sites for comparison.
     """
 
     common: np.ndarray
@@ -76,19 +76,19 @@ class Parts(NamedTuple):
 
 
 def direction(predicted: np.ndarray, rank: int) -> np.ndarray:
-    """Direction of the common part ``(atoms, dim)``: 1 of scalars, otherwise what was predicted."""
+    """Return the direction of the common part ``(atoms, dim)``: 1 for scalars, otherwise the prediction."""
     return np.ones_like(predicted) if rank == 0 else predicted
 
 
 def take_apart(errors: Errors, variance: np.ndarray) -> Parts:
-    """Estimates of both parts, given own variances ``(atoms,)`` of a component."""
+    """Estimate both parts, given own variances ``(atoms,)`` of a component."""
     sizes = np.sum(errors.along**2, axis=1)
     precision = np.maximum(errors.total(sizes / variance), np.finfo(float).tiny)
     common = errors.total(np.sum(errors.error * errors.along, axis=1) / variance) / precision
     left = errors.error - common[errors.structure, None] * errors.along
     leverage = sizes / variance / precision[errors.structure]
     several = leverage < _ALONE
-    # only along u something is missing
+    # only the component along u is reduced
     unit = errors.along / np.sqrt(np.maximum(sizes, np.finfo(float).tiny))[:, None]
     missing = 1.0 / np.sqrt(1.0 - np.where(several, leverage, 0.0)) - 1.0
     own = left + (missing * np.sum(left * unit, axis=1))[:, None] * unit
@@ -98,11 +98,11 @@ def take_apart(errors: Errors, variance: np.ndarray) -> Parts:
 def own_part(
     errors: Errors, fit: Callable[[np.ndarray, np.ndarray], tuple[float, float, float]]
 ) -> tuple[Parts, tuple[float, float, float]]:
-    """Errors taken apart with the own variances that fit them.
+    """Separate errors with self-consistent own variances.
 
     Args:
-        errors: of an irrep.
-        fit: from errors ``(atoms, dim)`` and spreads ``(atoms,)`` to a, b and degrees of freedom.
+        errors: errors of an irrep.
+        fit: function from errors ``(atoms, dim)`` and spreads ``(atoms,)`` to a, b and degrees of freedom.
     """
     found = (1.0, 0.0, 1000.0)
     for _ in range(_ROUNDS):
@@ -114,10 +114,10 @@ def own_part(
 
 
 def common_part(common: np.ndarray, variance: np.ndarray, spread: np.ndarray) -> tuple[float, float]:
-    """A and B of the common part.
+    """Return A and B of the common part.
 
     Args:
-        common: ``(structures,)`` estimates of c; ``variance`` theirs, by own errors.
+        common: ``(structures,)`` estimates of c; ``variance`` their variances from own errors.
         spread: ``(structures,)`` S.
     """
     typical = float(np.median(spread))
@@ -137,15 +137,15 @@ def common_part(common: np.ndarray, variance: np.ndarray, spread: np.ndarray) ->
 
 
 def common_sigma(entry: Any, k: int, spread: Array, along: Array | None, weight: Array) -> Array:
-    """Standard deviation of the common part of one structure: in the unit of a component of a scalar, a ratio of others.
+    """Return the standard deviation of a structure's common part: for scalars that of a component, else a ratio.
 
     Args:
         entry: calibration of an element.
-        k: which irrep.
+        k: index of the irrep.
         spread, weight: ``(sites,)`` of the sites of the element.
-        along: ``(sites, dim)`` predicted components; ``None`` of a scalar.
+        along: ``(sites, dim)`` predicted components; ``None`` for scalars.
     """
-    # imported here, as tracers may come
+    # imported here because arguments may be tracers
     import jax.numpy as jnp
 
     xp = np if is_concrete(spread, along, weight) else jnp

@@ -1,4 +1,4 @@
-"""Spin echoes of nuclear spins on a lattice that feel each other: mean-field dynamics, pulses, frequencies, kernels."""
+"""Spin echoes of coupled nuclear spins on a lattice: mean-field dynamics, pulses, frequencies, kernels."""
 
 from .derivatives import changes_nothing, curve_derivatives
 from .draws import DrawCovariance, as_real

@@ -1,4 +1,4 @@
-"""How curves change with parameters, several at once in forward mode."""
+"""Derivatives of curves with respect to parameters, several at once in forward mode."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NAMES = ("alpha", "xi", "p", "gamma", "gamma_1", "width")
 
 
 def changes_nothing(experiment: EchoExperiment, name: str) -> str:
-    """Why curves do not depend on a parameter at all, as the form of the equations says; empty where they may.
+    """Return the reason why the equations make curves independent of a parameter; empty if they may depend on it.
 
     Args:
         experiment: spins and pulses.
-        name: of a field of `EchoParameters`.
+        name: a field of `EchoParameters`.
 
     Raises:
-        ParameterError: there is none of this name.
+        ParameterError: no such field.
     """
     if name not in NAMES:
         raise ParameterError(f"there is no parameter {name!r} of a spin echo; expected one of {', '.join(NAMES)}")
@@ -47,18 +47,19 @@ def curve_derivatives(
     key: Key[Array, "*curves"],
     names: Sequence[str] = ("alpha", "xi", "p", "gamma"),
 ) -> tuple[Complex[Array, "*curves points"], Complex[Array, "*curves names points"]]:
-    """Curves and their derivatives at fixed quantiles of the frequencies; compiled once per shape.
+    """Return curves and their derivatives at fixed quantiles of the frequencies; compiled once per shape.
 
-    One pass in forward mode with a tangent for each name. What the form of the equations excludes is exactly 0 and costs nothing.
+    There is one pass in forward mode with a tangent per name. Derivatives that the equations exclude are exactly 0 at
+    no cost.
 
     Args:
         experiment: spins and pulses.
         parameters: numbers.
-        key: of the frequencies, or ``(curves,)`` of several draws.
+        key: of the frequencies, or ``(curves,)`` for several draws.
         names: fields of `EchoParameters`.
 
     Returns:
-        ``(points,)`` and ``(names, points)``, with the draws in front where there are several.
+        ``(points,)`` and ``(names, points)``, with a leading axis of draws if there are several.
 
     Raises:
         ParameterError: an unknown name.

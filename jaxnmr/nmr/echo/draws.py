@@ -1,4 +1,4 @@
-"""What the frequencies that happen to be drawn do to a curve: its covariance, from many draws (host)."""
+"""Covariance of a curve due to the random draw of frequencies, estimated from many draws (host)."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ FEWEST_DRAWS = 16
 
 
 def as_real(curves: Complex[Array, "*curves points"]) -> Float[Array, "*curves numbers"]:
-    """Real parts, then imaginary parts, in the last dimension."""
+    """Concatenate real parts and imaginary parts along the last dimension."""
     return jnp.concatenate([jnp.real(curves), jnp.imag(curves)], axis=-1)
 
 
 class DrawCovariance(Struct):
-    """Covariance of curves with frequencies drawn afresh, as directions with standard deviations and what is left for all others.
+    """Covariance of curves over independent draws of the frequencies: principal directions and a common remainder.
 
-    Directions come from one half of the draws, standard deviations along them, and beside them, from the other half: those of
-    the same draws would be too small, most of all along the quiet directions that tell the coupling and its relaxation.
+    The directions come from one half of the draws, the standard deviations along and beside them from the other half.
+    From the same draws they would be too small, most of all along the quiet directions that determine the coupling and
+    its relaxation.
 
     Attributes:
         directions: ``(directions, numbers)``, orthonormal.
         deviations: ``(directions,)`` standard deviations along them.
-        rest: of every other direction.
+        rest: standard deviation along every other direction.
     """
 
     directions: Array
@@ -38,13 +39,13 @@ class DrawCovariance(Struct):
 
     @classmethod
     def of(cls, curves: Complex[np.ndarray, "draws points"]) -> Self:
-        """From curves of the same parameters.
+        """Estimate from curves with the same parameters.
 
         Args:
-            curves: independent draws, 16 or more; a thousand tell all directions of a curve of 471 points.
+            curves: independent draws, 16 or more; a thousand determine all directions of a curve of 471 points.
 
         Raises:
-            DataError: too few, or numbers that are not finite.
+            DataError: too few curves, or numbers that are not finite.
         """
         values = np.asarray(as_real(np.asarray(curves)), dtype=float)
         if len(values) < FEWEST_DRAWS or not np.isfinite(values).all():
@@ -69,12 +70,12 @@ class DrawCovariance(Struct):
     def whitened(
         self, values: Float[Array, "*n numbers"], noise: Scalar, times: float = 1.0
     ) -> Float[Array, "*n numbers"]:
-        """Numbers multiplied by the inverse root of the covariance and white noise. Traceable.
+        """Multiply by the inverse square root of the covariance plus white noise. Traceable.
 
         Args:
-            values: as of :func:`as_real`.
+            values: as returned by :func:`as_real`.
             noise: standard deviation of white noise on real and imaginary parts.
-            times: the covariance counts so often: 1 + 1/K where a mean of K draws is compared.
+            times: factor of the covariance: 1 + 1/K for comparison with a mean of K draws.
         """
         along = values @ self.directions.T
         other = 1.0 / jnp.sqrt(noise**2 + times * self.rest**2)
@@ -82,7 +83,7 @@ class DrawCovariance(Struct):
         return values * other + (along * factors) @ self.directions
 
     def total(self) -> Float[np.ndarray, " numbers"]:
-        """Standard deviation of each number."""
+        """Return the standard deviation of each number."""
         directions = np.asarray(self.directions)
         share = np.asarray(self.deviations) ** 2 - np.asarray(self.rest) ** 2
         return np.sqrt(np.maximum(np.asarray(self.rest) ** 2 + share @ directions**2, 0.0))

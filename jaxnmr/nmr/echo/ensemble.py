@@ -1,4 +1,4 @@
-"""The spins of an echo, what couples and relaxes them, and the experiment that is made with them."""
+"""The spins of an echo, their couplings and relaxation, and the experiment performed on them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .sequence import PulseSequence
 
 
 class EchoParameters(Struct):
-    """What a curve depends on; numbers, or ``(curves,)`` of many. Their precision is that of the simulation.
+    """Parameters of a curve; numbers, or ``(curves,)`` for many. Their precision is that of the simulation.
 
     Attributes:
         alpha: strength of the coupling, MHz.
         xi: its length in lattice constants.
         p: its exponent.
         gamma: Γ of the jump operator ``√Γ I_z``, in units of γ: transverse magnetisation decays with ``Γ/2``.
-        gamma_1: 1/T1 in units of γ; transverse magnetisation decays with half of it, too.
+        gamma_1: 1/T1 in units of γ; transverse magnetisation additionally decays with half of it.
         width: full width of the line at half maximum, MHz.
     """
 
@@ -47,7 +47,7 @@ class EchoParameters(Struct):
         width: ArrayLike = 0.05,
     ):
         values = {"alpha": alpha, "xi": xi, "p": p, "gamma": gamma, "gamma_1": gamma_1, "width": width}
-        # numbers of Python and whole numbers take the precision of what has one
+        # Python numbers and integers take the precision of those that have one
         kinds = [jnp.result_type(a) for a in values.values() if hasattr(a, "dtype")]
         kinds = [kind for kind in kinds if jnp.issubdtype(kind, jnp.floating)]
         kind = jnp.result_type(*kinds) if kinds else jnp.zeros(()).dtype
@@ -59,12 +59,12 @@ class SpinEnsemble(Struct):
     """Spins ½ on a periodic lattice, each in the mean field of all others.
 
     ``H_i = -(ν_i - ν0) I_z - α Σ_k a_k M_k I_k`` in the laboratory frame for k = x, y, z with the mean field ``M_i = Σ_j w_ij <I_j>``, seen from
-    the frame that turns with ν0. What turns against it, where ``a_x`` and ``a_y`` differ, is kept.
+    the frame that rotates with ν0. Counter-rotating terms, which occur if ``a_x`` and ``a_y`` differ, are kept.
 
     Attributes:
         kernel: w.
         axes: ``(3,)`` a: (0, 1, 0) couples y with y, (1, 1, 1) is isotropic.
-        polarisation: ``<I_z>`` at the start, and where T1 leads to.
+        polarisation: initial ``<I_z>``, which is also its equilibrium value under T1 relaxation.
         line: distribution of ν.
         sizes: of the lattice, in one to three dimensions.
         nu0: centre of the line, MHz.
@@ -115,12 +115,12 @@ class SpinEnsemble(Struct):
 
     @property
     def spins(self) -> int:
-        """How many."""
+        """Number of spins."""
         return int(np.prod(self.sizes))
 
 
 class EchoExperiment(Struct):
-    """Spins, and the pulses they are given.
+    """Spins and the pulses applied to them.
 
     Attributes:
         ensemble: the spins.

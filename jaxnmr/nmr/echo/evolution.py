@@ -1,4 +1,4 @@
-"""Spins through a pulse sequence: one step after the other, their mean fields by Fourier transforms."""
+"""Evolution of spins through a pulse sequence, step by step, with mean fields by Fourier transform."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from .rotation import LARGEST_ANGLE, Vector, rotate
 from .sequence import Steps
 
 Spins = tuple[Array, Array]
-# curves in flight at once: what they need fits in the cache of a core
+# number of curves simulated simultaneously, whose data fit in the cache of a core
 TOGETHER = 8
 
 
 class _Step(NamedTuple):
-    """Numbers of one step, or ``(steps,)`` of all, such that few are left for every spin.
+    """Numbers of one step, or ``(steps,)`` of all, arranged to leave few operations per spin.
 
     Attributes:
         duration: in units of 1/γ.
-        pulse_x, pulse_y: angles by which the pulse turns.
-        xx, xy, yy: by which mean fields turn about x and y.
-        grow, rise: what z gains before the rotation; ``lose``, ``lose_z`` and ``rise_after`` what all gain after it. Changes are kept,
-            not factors near 1, of which single precision would leave a tenth of a slow rate.
-        mixing, drive: what relaxation and rotation do to each other.
+        pulse_x, pulse_y: rotation angles of the pulse.
+        xx, xy, yy: rotation by mean fields about x and y.
+        grow, rise: changes of z before the rotation; ``lose``, ``lose_z`` and ``rise_after`` changes of all components
+            after it. Changes are stored rather than factors near 1, from which single precision would lose a tenth of a
+            slow rate.
+        mixing, drive: commutator terms of relaxation and rotation.
     """
 
     duration: Array
@@ -52,22 +53,22 @@ class _Step(NamedTuple):
 def curve(
     experiment: EchoExperiment, parameters: EchoParameters, offsets: Float[Array, "*sizes"]
 ) -> Complex[Array, " points"]:
-    """The mean ``<I_x> + i <I_y>`` at the points that the sequence records, for these frequencies. Traceable.
+    """Return the mean ``<I_x> + i <I_y>`` at the recorded points of the sequence for these frequencies. Traceable.
 
-    Within a step mean fields are frozen, at the time of its end, and the equation of motion of each spin,
-    ``dI/dt = b × I - relaxation``, is solved to 10⁻⁶: a rotation between two halves of the relaxation, with the first term of what both do
-    to each other (Euler-Maclaurin).
+    Within a step, mean fields are frozen, with the phase of the rotating frame at its end, and the equation of motion
+    of each spin, ``dI/dt = b × I - relaxation``, is solved to 10⁻⁶: a rotation between two halves of the relaxation,
+    with the first term of their commutator (Euler-Maclaurin).
 
-    Derivatives in reverse mode keep the spins at some 2 √steps steps and calculate the others again: ``12 √steps · 2`` bytes a spin in
-    single precision instead of ``12 steps`` and what is between.
+    Reverse-mode derivatives store the spins at about 2 √steps steps and recompute the others: ``12 √steps · 2`` bytes
+    per spin in single precision instead of ``12 steps`` and intermediate values.
 
     Args:
         experiment: spins and pulses.
         parameters: numbers.
-        offsets: of the frequencies from their centre, MHz; as of ``line.draw``.
+        offsets: of the frequencies from their centre, MHz; as returned by ``line.draw``.
 
     Returns:
-        the curve; not numbers where a mean field turns spins by more than half a turn within a step.
+        The curve; NaN if a mean field rotates spins by more than half a turn within a step.
     """
     ensemble, sequence = experiment.ensemble, experiment.sequence
     kind = parameters.alpha.dtype
@@ -81,7 +82,7 @@ def curve(
     offsets, weights = offsets.reshape(-1), weights.reshape(-1)
 
     def back(transformed: Array) -> Array:
-        """Mean fields, of the transform of the spins."""
+        """Return the mean fields from the transform of the spins."""
         if ensemble.kernel.directional:
             found = transformed * weights
         else:
@@ -100,9 +101,9 @@ def curve(
             z = z + now.duration * along * jnp.real(back(jnp.fft.fftn(mz.reshape(sizes)).reshape(-1)))
         v = _mixed((jnp.real(plane), jnp.imag(plane), mz + (now.grow * mz + now.rise)), x, y, now.mixing, now.drive)
         mx, my, mz = _mixed(rotate(v, (x, y, z), wide), x, y, -now.mixing, -now.drive)
-        # one complex number: what both parts have in common is calculated once
+        # one complex number, so that common parts are calculated once
         after = jax.lax.complex(mx + now.lose * mx, my + now.lose * my), mz + (now.lose_z * mz + now.rise_after)
-        # the sum of before the step
+        # the sum before the step
         return after, transformed[0]
 
     each = _each(ensemble, parameters, steps)
@@ -113,7 +114,7 @@ def curve(
 
 
 def _mixed(v: Vector, x: Array, y: Array, mixing: Array, drive: Array) -> Vector:
-    """What relaxation and rotation do to each other within half a step: ``(h/12) [D, Ω]`` of the rates D, applied to the spins."""
+    """Apply the commutator of relaxation and rotation within half a step: ``(h/12) [D, Ω]`` of the rates D."""
     mx, my, mz = v
     both = mixing * mz - drive
     return mx + both * y, my - both * x, mz + mixing * (y * mx - x * my)
@@ -123,7 +124,7 @@ def _each(ensemble: SpinEnsemble, parameters: EchoParameters, steps: Steps) -> _
     kind = parameters.alpha.dtype
     h, pulse = jnp.asarray(steps.duration, kind), jnp.asarray(steps.pulse, kind)
     axes = jnp.asarray(ensemble.axes, kind)
-    # in double precision: thousands of turns
+    # in double precision, because of thousands of turns
     phase = 2.0 * ensemble.nu0 * steps.time
     cosine, sine = jnp.asarray(np.cos(phase), kind), jnp.asarray(np.sin(phase), kind)
     with_it = -0.5 * parameters.alpha * (axes[0] + axes[1])
@@ -131,7 +132,7 @@ def _each(ensemble: SpinEnsemble, parameters: EchoParameters, steps: Steps) -> _
     longitudinal = parameters.gamma_1
     transverse = 0.5 * (parameters.gamma + longitudinal)
     rest = jnp.asarray(ensemble.polarisation, kind)
-    # what all components lose commutes with rotations, and is taken off afterwards
+    # losses common to all components commute with rotations and are applied afterwards
     half, lost_z = jnp.exp(-0.5 * transverse * h), -jnp.expm1(-0.5 * longitudinal * h)
     return _Step(
         duration=h,
@@ -151,11 +152,11 @@ def _each(ensemble: SpinEnsemble, parameters: EchoParameters, steps: Steps) -> _
 
 
 def _scanned(step: Callable, spins: Spins, each: _Step, count: int) -> tuple[Spins, Array]:
-    """A scan in blocks, of which derivatives in reverse mode keep the beginnings only."""
+    """Scan in blocks, of which reverse-mode derivatives keep only the beginnings."""
     root = int(np.ceil(np.sqrt(count)))
     inner = min(range(max(root // 2, 1), 2 * root + 1), key=lambda n: (-count % n, abs(n - root)))
     blocks = -(-count // inner)
-    # what is added has no duration
+    # padding steps have no duration
     rest = blocks * inner - count
     padded = _Step(*(jnp.append(a, jnp.zeros(rest, a.dtype)).reshape(blocks, inner) for a in each))
     one = jax.checkpoint(step, prevent_cse=False)
@@ -178,18 +179,18 @@ def _simulated(experiment: EchoExperiment, parameters: EchoParameters, keys: Arr
 def simulate(
     experiment: EchoExperiment, parameters: EchoParameters, key: Key[Array, ""]
 ) -> Complex[Array, "*curves points"]:
-    """Curves with frequencies drawn afresh for each; compiled once per shape.
+    """Simulate curves, each with independently drawn frequencies; compiled once per shape.
 
     Args:
         experiment: spins and pulses.
-        parameters: numbers for one curve, or ``(curves,)``; numbers among them are those of all curves.
+        parameters: numbers for one curve, or ``(curves,)``; single numbers apply to all curves.
         key: of ``jax.random``.
 
     Returns:
         ``(points,)``, or ``(curves, points)``.
 
     Raises:
-        ShapeError: parameters of different numbers of curves.
+        ShapeError: parameters for different numbers of curves.
     """
     shapes = {a.shape for a in jax.tree.leaves(parameters)} - {()}
     if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):

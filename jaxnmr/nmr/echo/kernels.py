@@ -1,4 +1,4 @@
-"""How the coupling of two spins falls off with their distance, on a periodic lattice."""
+"""Distance dependence of the coupling between two spins on a periodic lattice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...errors import ConventionError
 from ...typing import Array, Scalar
 
 Family = Literal["power", "gaussian", "exponential", "stretched", "rkky", "uniform"]
-# of these the length, or the exponent, changes the weights before they are normalised
+# families for which the length, or the exponent, changes the weights before normalisation
 WITH_LENGTH = ("power", "gaussian", "exponential", "stretched", "rkky")
 WITH_EXPONENT = ("power", "stretched")
 
@@ -28,10 +28,10 @@ class Kernel(Struct):
     ``uniform`` one over the number of spins. Distances are those to the nearest image.
 
     Attributes:
-        angular: ``(3,)`` weights of 1, ``x/r`` and ``(x² - y²)/r²``, by which w(r) is multiplied (s, p and d).
-        family: which function.
-        normalised: whether the weights of all neighbours sum to 1. A power law loses its length by that.
-        directional: whether p takes part, so that w(-r) is another number than w(r).
+        angular: ``(3,)`` weights of 1, ``x/r`` and ``(x² - y²)/r²``, which multiply w(r) (s, p and d).
+        family: the radial function.
+        normalised: whether the weights of all neighbours sum to 1, which removes the length of a power law.
+        directional: whether p contributes, so that w(-r) differs from w(r).
     """
 
     angular: Array
@@ -54,16 +54,16 @@ class Kernel(Struct):
 
     @property
     def has_length(self) -> bool:
-        """Whether ξ changes anything."""
+        """True if ξ has any effect."""
         return self.family in WITH_LENGTH and not (self.family == "power" and self.normalised)
 
     @property
     def has_exponent(self) -> bool:
-        """Whether p changes anything."""
+        """True if p has any effect."""
         return self.family in WITH_EXPONENT
 
     def weights(self, sizes: tuple[int, ...], xi: Scalar, p: Scalar) -> Float[Array, "*sizes"]:
-        """Weights of the neighbours of a spin by their offset, the spin itself first.
+        """Return the weights of the neighbours of a spin by their offset, the spin itself first.
 
         Args:
             sizes: of the lattice.
@@ -77,7 +77,7 @@ class Kernel(Struct):
         if self.family == "uniform":
             radial = jnp.full(sizes, 1.0 / count, kind)
         elif self.family == "power":
-            # the length of a normalised power law cancels, which rounding must not blur
+            # the length of a normalised power law cancels; it is omitted to keep rounding errors out
             radial = jnp.exp(-p * (log_r if self.normalised else log_r - jnp.log(xi)))
         elif self.family == "gaussian":
             radial = jnp.exp(-((distance / xi) ** 2))
@@ -101,13 +101,13 @@ class Kernel(Struct):
         return found / jnp.sum(found) if self.normalised else found
 
     def transform(self, sizes: tuple[int, ...], xi: Scalar, p: Scalar) -> Inexact[Array, "*sizes"]:
-        """What multiplies the Fourier transform of the spins to give that of their mean fields ``m_i = Σ w(r_j - r_i) I_j``."""
+        """Return the Fourier-space factor from spins to their mean fields ``m_i = Σ w(r_j - r_i) I_j``."""
         found = jnp.fft.fftn(self.weights(sizes, xi, p))
         return jnp.conj(found) if self.directional else jnp.real(found)
 
 
 def neighbours(sizes: tuple[int, ...]) -> tuple[list[Float[np.ndarray, "*sizes"]], Float[np.ndarray, "*sizes"]]:
-    """Offsets to the nearest images of all spins from the first, and their distances with 1 for the spin itself (host)."""
+    """Return offsets from the first spin to the nearest images of all, and distances, 1 for itself (host)."""
     axes = [((np.arange(n) + n // 2) % n - n // 2).astype(float) for n in sizes]
     offsets = list(np.meshgrid(*axes, indexing="ij"))
     r = np.sqrt(sum(x * x for x in offsets))

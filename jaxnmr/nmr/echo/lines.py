@@ -19,12 +19,12 @@ _SIGMA = float(1.0 / np.sqrt(8.0 * np.log(2.0)))
 
 
 class Line(Struct):
-    """Frequencies about the centre of the line: its shape, and where it ends.
+    """Frequencies about the centre of the line: its shape and cutoff.
 
     Attributes:
-        shape: what is drawn from.
+        shape: shape of the distribution.
         cutoff: frequencies lie within ± this, in MHz.
-        grid: they are drawn from so many equally spaced ones, ends included; 0: from all.
+        grid: number of equally spaced frequencies to draw from, ends included; 0 for a continuous distribution.
     """
 
     shape: Shape = static()
@@ -42,11 +42,11 @@ class Line(Struct):
         set_fields(self, shape=shape, cutoff=float(cutoff), grid=int(grid))
 
     def quantile(self, u: Float[Array, "*n"], width: Scalar) -> Float[Array, "*n"]:
-        """Offsets from the centre, in MHz, below which the part ``u`` of the truncated line lies.
+        """Return offsets from the centre, in MHz, below which the fraction ``u`` of the truncated line lies.
 
         Args:
             u: between 0 and 1.
-            width: full width at half maximum in MHz (of a box: its whole width).
+            width: full width at half maximum in MHz (for a box: its full width).
         """
         kind = jnp.asarray(u).dtype
         width = jnp.asarray(width, kind)
@@ -68,7 +68,7 @@ class Line(Struct):
         return (2.0 * u - 1.0) * jnp.minimum(0.5 * width, self.cutoff)
 
     def draw(self, key: Key[Array, ""], sizes: tuple[int, ...], width: Scalar) -> Float[Array, "*sizes"]:
-        """Frequencies of spins, drawn independently, as offsets from the centre in MHz. The same key is the same quantiles."""
+        """Draw independent frequencies of spins, as offsets from the centre in MHz; equal keys give equal quantiles."""
         kind = jnp.asarray(width).dtype
         return self.quantile(jax.random.uniform(key, sizes, kind), width)
 

@@ -1,4 +1,4 @@
-"""The step of one spin as an exponential in Liouville space: slow, and exact; what the fast one is compared with."""
+"""Exact step of one spin as an exponential in Liouville space, a slow reference for the fast step."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ def liouville_step(
     gamma_1: float = 0.0,
     polarisation: float = 0.5,
 ) -> Float[np.ndarray, 3]:
-    """``<I>`` after ``ρ' = -i[b·I, ρ] + Σ (L ρ L† - ½{L†L, ρ})`` for some time (G. Lindblad, Commun. Math. Phys. 48, 119, 1976; host).
+    """Return ``<I>`` after evolution under ``ρ' = -i[b·I, ρ] + Σ (L ρ L† - ½{L†L, ρ})`` (host).
 
-    The jump operators are ``√Γ I_z``, and ``√(Γ1(½ ± polarisation)) I_±``.
+    The jump operators are ``√Γ I_z`` and ``√(Γ1(½ ± polarisation)) I_±``.
 
     Args:
-        spin: at the beginning.
+        spin: initial ``<I>``.
         field: b, radians per unit of time.
         duration: of the step.
         gamma, gamma_1: Γ and 1/T1.
-        polarisation: ``<I_z>`` at rest.
+        polarisation: ``<I_z>`` in equilibrium.
+
+    Source: G. Lindblad, Commun. Math. Phys. 48, 119 (1976).
     """
     hamiltonian = field[0] * _X + field[1] * _Y + field[2] * _Z
     jumps = (
@@ -37,7 +39,7 @@ def liouville_step(
         np.sqrt(gamma_1 * (0.5 + polarisation)) * _PLUS,
         np.sqrt(gamma_1 * (0.5 - polarisation)) * _PLUS.T,
     )
-    # of matrices row by row: A ρ B is (A ⊗ Bᵀ) ρ
+    # for matrices flattened by rows, A ρ B is (A ⊗ Bᵀ) ρ
     flow = -1j * (np.kron(hamiltonian, _ONE) - np.kron(_ONE, hamiltonian.T))
     for jump in jumps:
         lost = jump.conj().T @ jump
@@ -49,7 +51,7 @@ def liouville_step(
 
 
 def _exponential(a: np.ndarray) -> np.ndarray:
-    """By its series, of a matrix halved until it is small."""
+    """Matrix exponential by its series, with the matrix halved until it is small."""
     halvings = max(0, int(np.ceil(np.log2(max(np.abs(a).sum(axis=1).max(), 1e-300) / 0.25))))
     a = a / 2.0**halvings
     term = total = np.eye(len(a), dtype=complex)

@@ -1,4 +1,4 @@
-"""Experiments with a name."""
+"""Predefined experiments."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from .kernels import Kernel
 from .lines import Line
 from .sequence import PulseSequence
 
-# uniform between: α, ξ, p, and d of Γ = 10^-d
+# uniform between these limits: α, ξ, p, and d of Γ = 10^-d
 CHALLENGE_PRIOR = {"alpha": (0.0, 0.2), "xi": (0.0, 20.0), "p": (2.0, 4.0), "d": (3.0, 6.0)}
 
 
 def challenge() -> EchoExperiment:
-    """The experiment of the ML4SCI NMR challenge of 2020: 50 × 50 spins, normalised power law, 471 points, the echo at 314.
+    """Return the ML4SCI NMR challenge of 2020: 50 × 50 spins, normalised power law, 471 points, echo at point 314.
 
-    τ is 50 µs, which is 157 steps of 2/γ. Frequencies are drawn from 2,500 within ± 0.25 MHz with the weights of a Lorentzian.
+    τ is 50 µs, which is 157 steps of 2/γ. Frequencies are drawn from 2,500 values within ± 0.25 MHz with Lorentzian
+    weights.
     """
     line = Line("lorentzian", cutoff=0.25, grid=2500)
     ensemble = SpinEnsemble(

@@ -11,7 +11,7 @@ from jaxtyping import Num
 from ...errors import DataError, ShapeError
 from .sequence import PulseSequence
 
-# <I_+> of spins ½ is no longer
+# <I_+> of spins ½ cannot be longer
 _LONGEST = 0.5
 _ROOM = 0.1
 
@@ -22,8 +22,8 @@ class Echo:
 
     Attributes:
         curves: ``(curves, points)``; a single one may be given as ``(points,)``.
-        time: ``(points,)`` in µs; ``None`` where a file has none.
-        source: where they come from.
+        time: ``(points,)`` in µs; ``None`` if a file has none.
+        source: their origin.
     """
 
     curves: Num[np.ndarray, ...]
@@ -55,11 +55,11 @@ class Echo:
         return len(self.curves)
 
     def checked(self, sequence: PulseSequence) -> Self:
-        """These curves, once they fit a pulse sequence.
+        """Return these curves after checking that they fit a pulse sequence.
 
         Raises:
-            ShapeError: another number of points.
-            DataError: another scale than that of spins ½, or other times.
+            ShapeError: a different number of points.
+            DataError: a scale other than that of spins ½, or different times.
         """
         where = f"{self.source}: " if self.source else ""
         points = self.curves.shape[1]

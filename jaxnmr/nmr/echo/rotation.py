@@ -1,4 +1,4 @@
-"""Rotations of many vectors about axes of their own, and how they change with the axes."""
+"""Rotations of many vectors about individual axes, with derivatives with respect to the axes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from jaxtyping import Float
 from ...typing import Array
 
 Vector = tuple[Float[Array, "*n"], Float[Array, "*n"], Float[Array, "*n"]]
-# half of the largest angle of the polynomials, squared: a little more than half a turn
+# half of the largest angle of the polynomials, squared; the angle is slightly above half a turn
 _MOST = float((0.5 * 1.02 * np.pi) ** 2)
 LARGEST_ANGLE = 2.0 * float(np.sqrt(_MOST))
 
 
 def _fitted(function: Callable, degree: int) -> tuple[float, ...]:
-    """Coefficients, the constant first, of a polynomial in u = x² through Chebyshev points of ``[0, _MOST]``."""
+    """Return coefficients, the constant first, of a polynomial in u = x² through Chebyshev points of ``[0, _MOST]``."""
     fit = np.polynomial.Chebyshev.interpolate(lambda u: function(np.sqrt(u)), degree, domain=[0.0, _MOST])
     return tuple(map(float, fit.convert(kind=np.polynomial.Polynomial).coef))
 
 
-# their errors are below the rounding of the numbers they are for
+# errors are below the rounding of the respective precision
 _SINC = {4: _fitted(lambda x: np.sinc(x / np.pi), 5), 8: _fitted(lambda x: np.sinc(x / np.pi), 9)}
 _COSINE = {4: _fitted(np.cos, 6), 8: _fitted(np.cos, 10)}
 
@@ -38,7 +38,7 @@ def _polynomial(u: Array, coefficients: tuple[float, ...]) -> Array:
 
 
 def _factors(square: Array, wide: bool) -> tuple[Array, Array]:
-    """``sin θ/θ`` and ``(1 - cos θ)/θ²`` of θ²."""
+    """Return ``sin θ/θ`` and ``(1 - cos θ)/θ²`` from θ²."""
     quarter = 0.25 * square
     sinc: Array
     cosine: Array
@@ -58,7 +58,7 @@ def _cross(a: Vector, b: Vector) -> Vector:
 
 
 def _with_factors(v: Vector, angle: Vector, s: Array, k: Array) -> Vector:
-    """``v + s φ×v + k φ×(φ×v)``."""
+    """Return ``v + s φ×v + k φ×(φ×v)``."""
     first = _cross(angle, v)
     other = _cross(angle, (s * v[0] + k * first[0], s * v[1] + k * first[1], s * v[2] + k * first[2]))
     return v[0] + other[0], v[1] + other[1], v[2] + other[2]
@@ -73,14 +73,15 @@ def _rotate(v: Vector, angle: Vector, wide: bool) -> Vector:
 
 
 def rotate(v: Vector, angle: Vector, wide: bool = False) -> Vector:
-    """Vectors ``v`` turned about ``angle`` by its length, in radians.
+    """Rotate vectors ``v`` about ``angle`` by its length, in radians.
 
-    O. Rodrigues' formula, whose factors are polynomials of θ²: nothing is divided, and an angle of 0 is like any other.
+    This is Rodrigues' formula with factors that are polynomials of θ²: there is no division, so an angle of 0 is not
+    special.
 
     Args:
         v: components.
-        angle: components, of at most ``LARGEST_ANGLE``: beyond it the result is not a number, unless ``wide``.
-        wide: angles of any length, by sines and cosines at three times the cost.
+        angle: components, of at most ``LARGEST_ANGLE``; beyond it the result is NaN, unless ``wide``.
+        wide: allow angles of any length, using sines and cosines at three times the cost.
     """
     return (_WIDE if wide else _NARROW)(v, angle)
 
@@ -100,16 +101,16 @@ def _make(wide: bool) -> Callable[[Vector, Vector], Vector]:
         (v, angle), (dv, d_angle) = primals, tangents
         square = _square(angle)
         s, k = _factors(square, wide)
-        # XLA does not repeat a division for every tangent and component, as it does with what is divided here
+        # XLA does not repeat this division for every tangent and component, as it would for the quotients below
         one = 1.0 + 0.0 * square
         s, k = s / one, k / one
         turned = _with_factors(v, angle, s, k)
         turned = turned[0] / one, turned[1] / one, turned[2] / one
-        # what rounding leaves of 1 - s is multiplied by θ² again
+        # the rounding error of 1 - s is later multiplied by θ²
         q = (1.0 - s) / jnp.maximum(square, jnp.finfo(square.dtype).tiny)
         dx, dy, dz = d_angle
         if isinstance(dz, SymbolicZero):
-            # frequencies that nobody differentiates by
+            # frequencies without tangents
             dx, dy = (jnp.zeros_like(angle[0]) if isinstance(d, SymbolicZero) else d for d in (dx, dy))
             first = -angle[2] * dy, angle[2] * dx, angle[0] * dy - angle[1] * dx
             x, y, z = _cross(angle, (k * dx + q * first[0], k * dy + q * first[1], q * first[2]))

@@ -1,4 +1,4 @@
-"""Pulse sequences as data: pulses and delays, and the steps they are made of."""
+"""Pulse sequences as data: pulses and delays, and their decomposition into steps."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ UNIT_US = 1.0 / (2.0 * np.pi)
 @checked
 @dataclass(frozen=True)
 class EchoPulse:
-    """A pulse on resonance: turns about an axis in the plane.
+    """A resonant pulse: a rotation about an axis in the transverse plane.
 
     Attributes:
-        angle_deg: by how much, counterclockwise seen against the axis.
+        angle_deg: rotation angle, counterclockwise when viewed against the axis.
         phase_deg: of the axis: 0 is x, 90 is y.
-        steps: for how many steps it is on, with all else going on; 0 is a pulse without duration.
+        steps: duration in steps, with all other interactions active; 0 for an ideal pulse without duration.
     """
 
     angle_deg: float
@@ -41,7 +41,7 @@ class Delay:
     """Free evolution.
 
     Attributes:
-        steps: for how many steps.
+        steps: number of steps.
         acquire: whether a point is recorded after each of them.
     """
 
@@ -50,11 +50,11 @@ class Delay:
 
 
 class Steps(NamedTuple):
-    """Steps of an evolution, ideal pulses among them as steps without duration (host, but ``pulse``).
+    """Steps of an evolution, including ideal pulses as steps without duration (host, except ``pulse``).
 
     Attributes:
-        duration, time: ``(steps,)`` in units of 1/γ, the time at its end.
-        pulse: ``(steps, 2)`` by what angle the pulse turns about x and y during it.
+        duration, time: ``(steps,)`` in units of 1/γ; time is that at the end of the step.
+        pulse: ``(steps, 2)`` angles by which the pulse rotates about x and y during the step.
         acquired: ``(points,)`` the steps after which a point is recorded.
     """
 
@@ -65,11 +65,11 @@ class Steps(NamedTuple):
 
 
 class PulseSequence(Struct):
-    """Pulses and delays, in steps of one length.
+    """Pulses and delays, in steps of equal length.
 
     Attributes:
-        angles, phases: ``(pulses,)`` in radians; what is calculated can be differentiated by them.
-        layout: of each part ``(which pulse or -1, steps, whether acquired)``.
+        angles, phases: ``(pulses,)`` in radians; results are differentiable with respect to them.
+        layout: for each part ``(index of the pulse or -1, steps, whether acquired)``.
         dt: length of a step in units of 1/γ, γ = 2π·10⁶ 1/s: ``UNIT_US`` µs each.
     """
 
@@ -105,36 +105,36 @@ class PulseSequence(Struct):
     def hahn(
         cls, tau_steps: int, after_steps: int | None = None, *, dt: float, refocus_phase_deg: float = 90.0
     ) -> Self:
-        """90° about x, ``tau_steps``, 180°, ``after_steps`` (twice as many unless given); recorded throughout."""
+        """Hahn echo: 90° about x, ``tau_steps``, 180°, ``after_steps`` (by default twice as many); recorded throughout."""
         after = 2 * tau_steps if after_steps is None else after_steps
         return cls([EchoPulse(90.0), Delay(tau_steps), EchoPulse(180.0, refocus_phase_deg), Delay(after)], dt=dt)
 
     @classmethod
     def cpmg(cls, tau_steps: int, echoes: int, *, dt: float) -> Self:
-        """90° about x, then 180° about y after τ, 3τ, 5τ ... (S. Meiboom & D. Gill, Rev. Sci. Instrum. 29, 688, 1958)."""
+        """CPMG: 90° about x, 180° about y after τ, 3τ, 5τ ... (S. Meiboom & D. Gill, Rev. Sci. Instrum. 29, 688, 1958)."""
         train = [part for _ in range(echoes) for part in (EchoPulse(180.0, 90.0), Delay(2 * tau_steps))]
         return cls([EchoPulse(90.0), Delay(tau_steps), *train], dt=dt)
 
     @classmethod
     def stimulated(cls, tau_steps: int, mixing_steps: int, after_steps: int | None = None, *, dt: float) -> Self:
-        """Three pulses of 90°, τ and the mixing time between them (E. L. Hahn, Phys. Rev. 80, 580, 1950)."""
+        """Stimulated echo: three 90° pulses separated by τ and the mixing time (E. L. Hahn, Phys. Rev. 80, 580, 1950)."""
         after = 2 * tau_steps if after_steps is None else after_steps
         pulse = EchoPulse(90.0)
         return cls([pulse, Delay(tau_steps), pulse, Delay(mixing_steps), pulse, Delay(after)], dt=dt)
 
     @property
     def points(self) -> int:
-        """How many points a curve has."""
+        """Number of points of a curve."""
         return sum(steps for _, steps, acquired in self.layout if acquired)
 
     @property
     def time_us(self) -> Float[np.ndarray, " points"]:
-        """When they are recorded, in µs after the first pulse began."""
+        """Recording times in µs after the start of the first pulse."""
         steps = self.steps()
         return steps.time[steps.acquired] * UNIT_US
 
     def steps(self) -> Steps:
-        """All steps one by one; traceable by angles and phases."""
+        """List all steps; traceable in angles and phases."""
         owner: list[int] = []
         duration: list[float] = []
         share: list[float] = []
@@ -148,7 +148,7 @@ class PulseSequence(Struct):
             share += [1.0 / count if which >= 0 else 0.0] * count
         angles, phases = jnp.append(jnp.asarray(self.angles), 0.0), jnp.append(jnp.asarray(self.phases), 0.0)
         axis = jnp.stack([jnp.cos(phases), jnp.sin(phases)], axis=1)
-        # a whole turn more is no turn; a rotation is accurate up to half a turn
+        # full turns are removed, since a rotation is accurate up to half a turn
         near = angles - 2.0 * np.pi * jnp.round(angles / (2.0 * np.pi))
         whole = np.array([steps > 0 for which, steps, _ in self.layout if which >= 0] + [False])
         turned = jnp.where(whole, angles, near)[:, None] * axis

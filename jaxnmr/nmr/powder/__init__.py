@@ -1,1 +1,1 @@
-"""Spectra of powders: frequencies of transitions, averages over orientations, sidebands, the simulation."""
+"""Powder spectra: transition frequencies, orientation averages, sidebands, simulation."""

@@ -1,9 +1,9 @@
-"""Distributions of tensors in disordered solids, as quadratures whose width can be refined.
+"""Distributions of tensors in disordered solids, as quadratures with a refinable width.
 
 Isotropic Gaussian noise on a traceless tensor, ``T = T0 + sigma/2 S(U)`` with five independent standard normal numbers U
-in ``S``: with ``T0 = 0`` this is the Czjzek distribution ``p(V, eta) ~ V^4 eta (1 - eta^2/9) exp(-V^2 (1 + eta^2/3)/(2
-sigma^2))`` of the largest principal value V (C_Q, zeta), otherwise the extended Czjzek model. The nodes U are fixed, so a
-spectrum is a smooth function of T0 and sigma. (mrsimulator's sigma is half of this one.)
+in ``S``. With ``T0 = 0`` this is the Czjzek distribution ``p(V, eta) ~ V^4 eta (1 - eta^2/9) exp(-V^2 (1 + eta^2/3)/(2
+sigma^2))`` of the largest principal value V (C_Q, zeta), otherwise the extended Czjzek model. The nodes U are fixed, so
+that a spectrum is a smooth function of T0 and sigma. (mrsimulator's sigma is half of this one.)
 
 Source: Czjzek et al., Phys. Rev. B 23, 2513 (1981); Le Caer, Bureau & Massiot, J. Phys.: Condens. Matter 22, 065402
 (2010).
@@ -18,10 +18,10 @@ from jaxtyping import Float
 def czjzek_nodes(
     sizes: int = 40, asymmetries: int = 12
 ) -> tuple[Float[np.ndarray, "nodes 3 3"], Float[np.ndarray, " nodes"]]:
-    """Nodes for noise on nothing, in principal axes.
+    """Return nodes for pure noise (``T0 = 0``), in principal axes.
 
-    The size of the noise and its asymmetry are independent: a Gauss rule in eta, and in the size evenly spaced nodes that
-    are shifted from one eta to the next, so that the edges of their patterns interleave.
+    The size of the noise and its asymmetry are independent: a Gauss rule in eta, and evenly spaced nodes in the size,
+    shifted from one eta to the next so that the edges of their patterns interleave.
 
     Returns:
         Tensors for sigma = 1, half of them with the opposite sign, and their weights.
@@ -42,7 +42,7 @@ def czjzek_nodes(
 
 
 def gaussian_nodes(count: int = 512) -> tuple[Float[np.ndarray, "nodes 3 3"], Float[np.ndarray, " nodes"]]:
-    """Nodes for noise on a tensor: a low-discrepancy set of normal numbers, made exact in mean and covariance.
+    """Return nodes for noise on a tensor: low-discrepancy normal numbers, made exact in mean and covariance.
 
     Returns:
         Tensors for sigma = 1 and their weights.

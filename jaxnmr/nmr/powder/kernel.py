@@ -21,11 +21,11 @@ from .transitions import frequency_tensors
 
 
 class Grid(Struct):
-    """Where intensity is collected, in Hz from the reference.
+    """Grid on which intensity is collected, in Hz from the reference.
 
     Attributes:
-        first_hz, step_hz: the first point that is shown, and the distance of points.
-        points: number of points shown.
+        first_hz, step_hz: the first displayed point, and the spacing of points.
+        points: number of displayed points.
         padding: points collected beyond each end; broadening carries their intensity into the window.
     """
 
@@ -36,27 +36,27 @@ class Grid(Struct):
 
     @property
     def bins(self) -> int:
-        """Points in all."""
+        """Total number of points."""
         return self.points + 2 * self.padding
 
     def bin(self, frequency_hz: Values) -> Float[Array, "*n"]:
-        """Position in bins."""
+        """Return the position in bins."""
         return (frequency_hz - self.first_hz) / self.step_hz + self.padding
 
 
 class Experiment(Struct):
-    """What all sites of a spectrum share.
+    """Experimental conditions shared by all sites of a spectrum.
 
     Attributes:
         larmor_hz: Larmor frequency of the bare nucleus.
         reference_hz: frequency of 0 ppm.
-        mas_hz: spinning speed; 0 without spinning, infinite where sidebands do not matter.
+        mas_hz: spinning rate; 0 without spinning, infinite if sidebands are neglected.
         angle_rad: angle between rotor and field.
-        excitation: how evenly lines are excited, or ``None``.
-        grid: where intensity is collected.
+        excitation: excitation profile, or ``None``.
+        grid: grid on which intensity is collected.
         spin: I of the observed nucleus.
-        broadened: lines have a width. Otherwise bins hold integrals, and sharp lines are shared by two bins.
-        crystallites: whose sidebands are calculated at once; chosen by the kind of device.
+        broadened: whether lines have a width. Otherwise bins hold integrals, and sharp lines are shared by two bins.
+        crystallites: number of crystallites whose sidebands are calculated at once; chosen by type of device.
     """
 
     larmor_hz: Float[Array, ""]
@@ -71,26 +71,27 @@ class Experiment(Struct):
 
 
 class Group(Struct):
-    """Sites that are calculated alike.
+    """Sites that are calculated in the same way.
 
     Attributes:
-        orientations: the powder.
-        coefficients: of :func:`transitions.coefficients`.
+        orientations: the powder grid.
+        coefficients: from :func:`transitions.coefficients`.
         weights: relative intensities.
         nutations: nutation frequencies over that of a spin 1/2.
         partner_states: quantum numbers of the coupled spins in all their states.
         nodes, node_weights: quadrature over a distribution of tensors; a single
             zero without one.
         transitions: quantum numbers of the transitions.
-        members: which sites.
-        count: points per rotor period; 1 when there are no sidebands.
+        members: indices of the sites.
+        count: points per rotor period; 1 without sidebands.
         orders: sidebands that are calculated.
-        resting: no spinning.
-        sharp: every band is a single frequency, alike in all orientations.
-        narrow: every band is so narrow that neighbouring points share it, as they share sharp lines; without broadening only.
-        aligned: all tensors share principal axes (needed for an octant).
-        room: bins for the pattern of one band, collected round its own centre and then moved to its place; 0 to collect
-            every band where it lies, for patterns wider than the window and for spectra without broadening.
+        resting: whether there is no spinning.
+        sharp: whether every band is a single frequency, the same for all orientations.
+        narrow: whether bands are so narrow that neighbouring points share them like sharp lines; only without
+            broadening.
+        aligned: whether all tensors share principal axes (needed for an octant).
+        room: bins for the pattern of one band, collected around its own centre and then moved to its place; 0 to
+            collect every band in place, for patterns wider than the window and for spectra without broadening.
     """
 
     orientations: Orientations
@@ -112,9 +113,7 @@ class Group(Struct):
 
 
 def band_table(experiment: Experiment, group: Group) -> Float[jax.Array, "2 bands half"] | None:
-    """Cosine and sine of the phases that move the bands from the centre to their places; the
-    same for all sites.
-    """
+    """Return cosine and sine of the phases that move bands from the centre to their places; the same for all sites."""
     if not (experiment.broadened and (group.sharp or group.room) and group.count > 1):
         return None
     dtype = experiment.grid.step_hz.dtype
@@ -125,35 +124,35 @@ def band_table(experiment: Experiment, group: Group) -> Float[jax.Array, "2 band
 def site_signal(
     experiment: Experiment, group: Group, table: Float[Array, "2 bands half"] | None, site: Sites
 ) -> Inexact[Array, " signal"]:
-    """Intensity of one site.
+    """Calculate the intensity of one site.
 
     Args:
         experiment: what all sites share.
-        group: how this site is calculated.
+        group: calculation settings of this site.
         table: from :func:`band_table`.
         site: one site, without a leading axis.
 
     Returns:
-        As many real numbers as there are bins without broadening; with it the Fourier transform of the broadened
-        intensity, ``bins//2 + 1`` complex ones.
+        Without broadening, one real number per bin; with it, the Fourier transform of the broadened intensity,
+        ``bins//2 + 1`` complex numbers.
     """
     return finished(experiment, site_pattern(experiment, group, table, site), site)
 
 
 def finished(experiment: Experiment, pattern: Inexact[Array, " signal"], site: Sites) -> Inexact[Array, " signal"]:
-    """What `site_signal` returns, from the pattern of sharp lines with an amplitude of 1."""
+    """Return the result of `site_signal` from the pattern of sharp lines with an amplitude of 1."""
     signal = site.amplitude * pattern
     return signal * _broadening(experiment, site) if experiment.broadened else signal
 
 
 def slides(experiment: Experiment, group: Group) -> bool:
-    """A change of the shift only moves the pattern, and :func:`pattern_by_shift` is its derivative."""
+    """Return whether a change of the shift only moves the pattern, with :func:`pattern_by_shift` as its derivative."""
     moved = experiment.broadened and (group.sharp or group.room) and experiment.excitation is None
     return bool(moved) and len({final - initial for final, initial in group.transitions}) == 1
 
 
 def pattern_by_shift(experiment: Experiment, group: Group, pattern: Complex[Array, " half"]) -> Complex[Array, " half"]:
-    """Derivative of `site_pattern` by the shift in ppm, where it `slides`."""
+    """Return the derivative of `site_pattern` with respect to the shift in ppm, if it `slides`."""
     (final, initial), grid = group.transitions[0], experiment.grid
     bins_per_ppm = (final - initial) * 1e-6 * experiment.reference_hz / grid.step_hz
     return 1j * bins_per_ppm * _turns(grid.bins, pattern.real.dtype) * pattern
@@ -167,7 +166,7 @@ def site_pattern(
     *,
     pushed: bool = False,
 ) -> Inexact[Array, " signal"]:
-    """`site_signal` with an amplitude of 1 and without broadening; ``pushed`` is that of `bin_tents`."""
+    """`site_signal` with an amplitude of 1 and without broadening; ``pushed`` as for `bin_tents`."""
     dtype = site.shift_ppm.dtype
     constants = (
         group.coefficients,
@@ -187,7 +186,7 @@ def site_pattern(
         quadrupolar = site.quadrupolar_hz + site.quadrupolar_spread_hz * nodes[node]
         couplings = site.couplings_hz
         if group.sharp and experiment.spin > 0.5:
-            # planned for sites without quadrupolar coupling: anything else would lose its width unnoticed
+            # planned for sites without quadrupolar coupling: otherwise a width would silently be lost
             quadrupolar = jnp.where(jnp.any(quadrupolar != 0), jnp.nan, quadrupolar)
         if group.aligned:
             shielding, quadrupolar, couplings = _in_shared_axes(shielding, quadrupolar, couplings)
@@ -228,7 +227,7 @@ def _transition(
     *,
     pushed: bool,
 ) -> Inexact[Array, " signal"]:
-    """Intensity of one transition, or its Fourier transform when bands are moved to their places."""
+    """Return the intensity of one transition, or its Fourier transform if bands are moved to their places."""
     grid, powder = experiment.grid, group.orientations
     in_rotor2, in_rotor4 = powder.rank2 @ rank2, powder.rank4 @ rank4 if experiment.spin > 0.5 else None
     if group.resting:
@@ -248,7 +247,7 @@ def _transition(
             bands = bands * _excited(experiment.excitation, experiment.reference_hz, rank0 + orders * spacing, nutation)
         if experiment.broadened:
             return _moved(experiment, table, rank0, orders * spacing, bands[:, None])
-        # a position of NaN is in no bin, and must not vanish for that
+        # a NaN position is in no bin and must not be lost for that reason
         return bin_lines(grid.bin(rank0 + orders * spacing), bands, grid.bins) + 0.0 * rank0
     shares = powder.areas[:, None]
     if group.count > 1:
@@ -289,20 +288,20 @@ def _moved(
     bands: Inexact[Array, "bands half_or_one"],
     first: int = 0,
 ) -> Complex[Array, " half"]:
-    """Fourier transform of the sum of bands at their places, exact between points.
+    """Return the Fourier transform of the sum of bands at their places, exact between points.
 
     Args:
-        experiment: with the grid.
+        experiment: provides the grid.
         table: from :func:`band_table`; ``None`` for a single band.
-        centre_hz: where the centre band belongs.
+        centre_hz: position of the centre band.
         distances_hz: from the centre band.
         bands: transforms of the bands, or intensities of sharp lines.
-        first: where the first bin of a band lies, from the band's own centre.
+        first: position of the first bin of a band, relative to the band's own centre.
     """
     grid = experiment.grid
     sin, cos = sincos((grid.bin(centre_hz) + first) * _turns(grid.bins, bands.real.dtype))
-    # what is moved beyond the grid comes in again from the other side. Bands are narrower than half the grid (see `room`),
-    # so those with their centre inside it return to the padding only, and the others do not reach the window
+    # bands moved beyond the grid re-enter on the other side. Bands are narrower than half the grid (see `room`),
+    # so those with their centre inside it re-enter only the padding, and the others do not reach the window
     centres = grid.bin(centre_hz + distances_hz)
     bands = jnp.where(((centres > 0) & (centres < grid.bins - 1))[:, None], bands, 0.0)
     if table is not None and bands.shape[1] == 1:
@@ -315,7 +314,7 @@ def _moved(
 
 
 def _turns(bins: int, dtype: DTypeLike) -> Float[jax.Array, " half"]:
-    """Phase per bin of every point of the Fourier transform, radian."""
+    """Return the phase per bin of every point of the Fourier transform, radians."""
     return jnp.asarray(-2 * np.pi / bins * np.arange(bins // 2 + 1), dtype)
 
 
@@ -326,7 +325,7 @@ def _modulation(
     d4: Float[Array, "5"],
     mas_hz: Scalar,
 ) -> Float[Array, "vertices harmonics 2"]:
-    """Components m = 1, 2 ... over ``m nu_r``."""
+    """Return the components m = 1, 2 ... over ``m nu_r``."""
     pairs = lambda r: r[:, 1:].reshape(len(r), -1, 2)
     scale = lambda d: (d[1:] / (np.arange(1, len(d)) * mas_hz))[:, None]
     out = pairs(in_rotor2) * scale(d2)
@@ -336,7 +335,7 @@ def _modulation(
 
 
 def reduced(angle: Scalar) -> tuple[Float[Array, "3"], Float[Array, "5"]]:
-    """``d^2_m0`` for m = 0..2 and ``d^4_m0`` for m = 0..4 at an angle."""
+    """Return ``d^2_m0`` for m = 0..2 and ``d^4_m0`` for m = 0..4 at an angle."""
     xp = namespace(angle)
     c, s = xp.cos(angle), xp.sin(angle)
     d2 = xp.stack([(3 * c**2 - 1) / 2, -sqrt(3 / 2) * s * c, sqrt(3 / 8) * s**2])
@@ -360,7 +359,7 @@ def _excited(
 
 
 def _broadening(experiment: Experiment, site: Sites) -> Float[Array, " half"]:
-    """Decay of a Gaussian and a Lorentzian line, by their widths."""
+    """Return the decay due to Gaussian and Lorentzian broadening of the given widths."""
     bins = experiment.grid.bins
     time = jnp.arange(bins // 2 + 1, dtype=site.gaussian_hz.dtype) / (bins * experiment.grid.step_hz)
     gaussian = (np.pi * site.gaussian_hz * time) ** 2 / (4 * log(2.0))
@@ -368,7 +367,7 @@ def _broadening(experiment: Experiment, site: Sites) -> Float[Array, " half"]:
 
 
 def coupling_components(couplings: Float[Array, "couplings 3 3"]) -> Float[Array, "couplings 5"]:
-    """Rank-2 components of the secular part of coupling tensors."""
+    """Return the rank-2 components of the secular part of coupling tensors."""
     xp = namespace(couplings)
     return sqrt(2 / 3) * xp.einsum("kij,cij->ck", from_cartesian().astype(couplings.dtype), couplings)
 
@@ -376,10 +375,10 @@ def coupling_components(couplings: Float[Array, "couplings 3 3"]) -> Float[Array
 def _in_shared_axes(
     shielding: Float[Array, "3 3"], quadrupolar: Float[Array, "3 3"], couplings: Float[Array, "couplings 3 3"]
 ) -> tuple[Float[Array, "3 3"], Float[Array, "3 3"], Float[Array, "couplings 3 3"]]:
-    """The diagonals of tensors in the principal axes they share; NaN where they do not share them.
+    """Return the diagonals of tensors in their shared principal axes; NaN if they do not share them.
 
-    The axes count as constants: a powder does not notice a common rotation, and a tilt of one tensor against another
-    changes its spectrum in second order only, so derivatives by the diagonal elements are the whole derivative.
+    The axes count as constants: a powder spectrum is invariant under a common rotation, and tilting one tensor against
+    another changes it in second order only, so that derivatives with respect to the diagonal elements are complete.
     """
     tensors = jnp.concatenate([shielding[None], quadrupolar[None], couplings])
     tensors = (tensors + tensors.swapaxes(1, 2)) / 2
@@ -387,7 +386,7 @@ def _in_shared_axes(
     fixed = jax.lax.stop_gradient(tensors)
     size = jnp.sqrt(jnp.sum(fixed**2, axis=(1, 2)))
     tiny = jnp.finfo(fixed.dtype).tiny
-    # an uneven mixture, so that no axes are lost where one tensor is axial
+    # unequal weights, so that the axes stay defined if one tensor is axial
     mixture = jnp.einsum("t,tij->ij", 1.0 / ((1.0 + 0.618 * jnp.arange(len(fixed))) * jnp.maximum(size, tiny)), fixed)
     axes = jnp.linalg.eigh(mixture)[1]
     turned = jnp.einsum("ia,tij,jb->tab", axes, tensors, axes)

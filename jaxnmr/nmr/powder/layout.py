@@ -1,4 +1,4 @@
-"""Laying out a spectrum on the host: averaging volumes, sidebands, which sites go together, and what to doubt after."""
+"""Layout of a spectrum on the host: averaging volumes, sidebands, grouping of sites, and warnings about results."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -23,20 +23,20 @@ from .transitions import transitions as quantum_numbers
 Pair = tuple[float, float]
 
 MOST_SIDEBANDS = 4096
-# an angle is the magic one when this part of an anisotropy is left: 54.7356° is, with 3e-7
+# an angle counts as magic if at most this fraction of an anisotropy remains: 3e-7 for 54.7356°
 _MAGIC = 1e-6
-# points that the pattern of a band must span for integrals over bins to show where it lies
+# minimum width of a band's pattern in points for integrals over bins to show its position
 _NARROW = 2.0
-# the widest a rank-2 pattern can be, in norms of its components (an axial one has 1.5/1.0, one of asymmetry 1 has 1.73)
+# largest width of a rank-2 pattern, in norms of its components (an axial one has 1.5/1.0, one of asymmetry 1 has 1.73)
 _SPREAD = 1.75
 
 
 class SpectrumWarning(UserWarning):
-    """A simulated spectrum that is not what it seems: clipped, too coarse, or with too few sidebands."""
+    """A simulated spectrum that may mislead: clipped, too coarse, or with too few sidebands."""
 
 
 class _Kind(NamedTuple):
-    """In what sites and transitions of a group agree."""
+    """Properties shared by the sites and transitions of a group."""
 
     volume: Volume
     aligned: bool
@@ -58,19 +58,19 @@ def lay_groups(
     volume: Volume | None,
     sidebands: int | None,
 ) -> tuple[Group, ...]:
-    """Sort sites and transitions into groups that are calculated alike.
+    """Sort sites and transitions into groups that are calculated in the same way.
 
     Args:
         experiment: field, spinning and grid.
         sites: with the tensors to plan for.
-        transitions: quantum numbers, of sites that have none of their own.
-        equal_weights: all transitions are equally intense, instead of as after a short pulse.
-        density: divisions of an octahedron's edge; chosen for every site and transition when ``None``.
-        volume: averaging volume; chosen for every site when ``None``.
-        sidebands: points per rotor period; chosen for every site and transition when ``None``.
+        transitions: quantum numbers, for sites that have none of their own.
+        equal_weights: whether all transitions are equally intense, instead of as after a short pulse.
+        density: divisions of an octahedron's edge; chosen for every site and transition if ``None``.
+        volume: averaging volume; chosen for every site if ``None``.
+        sidebands: points per rotor period; chosen for every site and transition if ``None``.
 
     Raises:
-        ConventionError: an octant for tensors that do not share axes, spinning too slow to count its sidebands.
+        ConventionError: an octant for tensors that do not share axes, or spinning with too many sidebands.
     """
     magic = abs(float(reduced(experiment.angle_rad)[0][0])) < _MAGIC
     mas = float(experiment.mas_hz)
@@ -160,7 +160,7 @@ def _kind_of_distribution(sites: Sites, k: int) -> str:
 
 
 def share_axes(sites: Sites, k: int) -> bool:
-    """All anisotropic tensors of a site have common principal axes (host)."""
+    """Return whether all anisotropic tensors of a site have common principal axes (host)."""
     tensors = [
         np.asarray(sites.shielding_ppm)[k],
         np.asarray(sites.quadrupolar_hz)[k],
@@ -174,7 +174,7 @@ def share_axes(sites: Sites, k: int) -> bool:
             scaled.append(tensor / size)
     spreads = (sites.shielding_spread_ppm[k] > 0, sites.quadrupolar_spread_hz[k] > 0)
     if any(spreads):
-        # random tensors share axes with nothing but themselves
+        # random tensors share axes only with themselves
         others = [t for spread, t in zip(spreads, tensors[:2], strict=True) if not spread] + tensors[2:]
         return not any(np.ptp(np.linalg.eigvalsh((t + t.T) / 2)) > 0 for t in others)
     pairs = ((a, b) for n, a in enumerate(scaled) for b in scaled[:n])
@@ -182,12 +182,12 @@ def share_axes(sites: Sites, k: int) -> bool:
 
 
 def needed_sidebands(width_hz: float, mas_hz: float) -> int:
-    """Points per rotor period that a pattern of this width needs, a power of two."""
+    """Return the points per rotor period needed for a pattern of this width, a power of two."""
     return 1 << (2 * ceil(1.2 * width_hz / mas_hz) + 8 - 1).bit_length()
 
 
 def needed_density(experiment: Experiment, sites: Sites, k: int, pair: Pair, sharp: bool) -> int:
-    """Divisions of an octahedron's edge for an error of about 4e-3, or 1e-3 with sidebands."""
+    """Return the divisions of an octahedron's edge for an error of about 4e-3, or 1e-3 with sidebands."""
     if sharp:
         return 70
     spinning = 0 < float(experiment.mas_hz) < np.inf
@@ -196,10 +196,10 @@ def needed_density(experiment: Experiment, sites: Sites, k: int, pair: Pair, sha
 
 
 def _error_constant(experiment: Experiment, spread_hz: float, width_hz: float) -> float:
-    """The relative error of a spectrum times the square of the density.
+    """Return the relative error of a spectrum times the square of the density.
 
-    Measured on quadrupolar and shielding patterns smoothed over four points: up to 60 for axial tensors whose pattern
-    covers 300 points or more, less for narrower patterns and broader lines.
+    It was measured on quadrupolar and shielding patterns smoothed over four points: up to 60 for axial tensors whose
+    pattern spans 300 points or more, less for narrower patterns and broader lines.
     """
     step = float(experiment.grid.step_hz)
     return 60.0 * min(1.0, (spread_hz / step / 300.0) ** 0.8) * min(1.0, (4.0 * step / max(width_hz, step)) ** 1.5)
@@ -210,7 +210,7 @@ def _width(sites: Sites, k: int) -> float:
 
 
 def _spread(experiment: Experiment, sites: Sites, k: int, pair: Pair) -> float:
-    """Width of the centre band over all orientations, Hz."""
+    """Return the width of the centre band over all orientations, Hz."""
     _, rank2, rank4 = _tensors(experiment, sites, k, pair)
     if float(experiment.mas_hz) == 0:
         return _SPREAD * (rank2 + rank4)
@@ -219,17 +219,17 @@ def _spread(experiment: Experiment, sites: Sites, k: int, pair: Pair) -> float:
 
 
 def shown_by(experiment: Experiment, sites: Sites, k: int, transitions: Sequence[Pair]) -> tuple[Pair, ...]:
-    """Transitions of a site: its own, or those of the spectrum.
+    """Return the transitions of a site: its own, or those of the spectrum.
 
     Raises:
-        ConventionError: those of the site do not exist.
+        ConventionError: the site's transitions do not exist.
     """
     own = sites.transitions[k] if sites.transitions else None
     return tuple(transitions) if own is None else quantum_numbers(experiment.spin, own)
 
 
 def natural_range(experiment: Experiment, sites: Sites, transitions: Sequence[Pair]) -> tuple[float, float]:
-    """Lowest and highest frequency in Hz at which these sites can have intensity, their widths included (host)."""
+    """Return the lowest and highest frequency in Hz at which these sites can have intensity, widths included (host)."""
     fast = np.isinf(float(experiment.mas_hz))
     d2, d4 = (np.asarray(d) for d in reduced(experiment.angle_rad))
     low, high = np.inf, -np.inf
@@ -247,8 +247,8 @@ def natural_range(experiment: Experiment, sites: Sites, transitions: Sequence[Pa
 
 
 def _tensors(experiment: Experiment, sites: Sites, k: int, pair: Pair) -> tuple[float, float, float]:
-    """Frequency of rank 0, and sizes of those of rank 2 and 4 (anisotropic couplings added), in Hz."""
-    # a distribution reaches three sigma
+    """Return the rank-0 frequency, and the sizes of ranks 2 and 4 (anisotropic couplings added), in Hz."""
+    # distributions are covered to three sigma
     wide = 3.0 * np.diag([-0.75, -0.25, 1.0])
     site = (
         sites.shift_ppm[k],
@@ -265,22 +265,22 @@ def _tensors(experiment: Experiment, sites: Sites, k: int, pair: Pair) -> tuple[
 
 
 def _splitting(sites: Sites, k: int, pair: Pair) -> float:
-    """How far isotropic couplings move a line at most, Hz."""
+    """Return the largest displacement of a line by isotropic couplings, Hz."""
     coupled = zip(sites.partners, np.asarray(sites.couplings_hz)[k], strict=True)
     return abs(pair[0] - pair[1]) * sum(isotope_data(partner).spin * abs(np.trace(t)) / 3 for partner, t in coupled)
 
 
 def _size(components: Float[Array, " components"]) -> float:
-    """Largest frequency a tensor can give: the norm of its components, in both signs of m."""
+    """Return an upper bound of the frequency of a tensor: the norm of its components, in both signs of m."""
     c = np.asarray(components)
     return float(np.sqrt(c[0] ** 2 + 2 * np.sum(c[1:] ** 2)))
 
 
 def _room(experiment: Experiment, sites: Sites, members: Iterable[int], pairs: Sequence[Pair], bands: int) -> int:
-    """Bins for the pattern of a band, which may grow up to fourfold; 0 when it must be collected where it lies.
+    """Return the bins for the pattern of a band, which may grow up to fourfold; 0 if it must be collected in place.
 
-    At most as many as the window has points: padded by half a window on either side, what is moved never comes in again.
-    Without broadening a single band is collected where it lies, and others have room to grow eightfold.
+    It is at most the number of points of the window: with padding by half a window on either side, moved bands never
+    re-enter. Without broadening, a single band is collected in place, and others have room to grow eightfold.
     """
     if not experiment.broadened and bands == 1:
         return 0
@@ -296,7 +296,7 @@ def _room(experiment: Experiment, sites: Sites, members: Iterable[int], pairs: S
 def _orders_in_window(
     experiment: Experiment, sites: Sites, members: Iterable[int], pairs: Sequence[Pair], count: int
 ) -> tuple[int, ...]:
-    """Bands that reach the window, with room for sites to move by a twelfth of it and for the speed to change by a tenth.
+    """Return the bands that reach the window, allowing sites to move by a twelfth of it and the rate to change by a tenth.
 
     Widths carry a band a little further; what reaches the window from beyond is the far tail of a Lorentzian.
     """
@@ -321,7 +321,7 @@ def _orders_in_window(
 def doubts(
     experiment: Experiment, groups: tuple[Group, ...], sites: Sites, values: Float[np.ndarray, " points"]
 ) -> list[str]:
-    """Sentences about a simulated spectrum that its reader should know (host)."""
+    """Return sentences about a simulated spectrum that its reader should know (host)."""
     grid, out = experiment.grid, []
     step = float(grid.step_hz)
     expected = float(np.sum(np.asarray(sites.amplitude)))
@@ -368,7 +368,7 @@ def doubts(
 
 
 def _folded(width_hz: float, mas_hz: float, count: int) -> float:
-    """Intensity beyond ``count`` sidebands of an axial tensor with this largest frequency, at the magic angle."""
+    """Return the intensity beyond ``count`` sidebands of an axial tensor of this width, at the magic angle."""
     beta = np.linspace(0.0, np.pi / 2, 41)
     more = 1 << (8 * max(count, ceil(width_hz / mas_hz))).bit_length()
     turn = 2 * np.pi * np.arange(more) / more

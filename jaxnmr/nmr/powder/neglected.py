@@ -1,4 +1,4 @@
-"""What second-order perturbation theory neglects of a quadrupolar coupling, by exact diagonalisation (host)."""
+"""Errors of second-order perturbation theory for a quadrupolar coupling, by exact diagonalisation (host)."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ _DIVISIONS = 8
 def neglected_hz(
     spin: float, larmor_hz: float, quadrupolar_hz: Float[np.ndarray, "3 3"], transitions: Sequence[tuple[float, float]]
 ) -> float:
-    """The largest error of the frequency of these transitions over all orientations without spinning, Hz.
+    """Return the largest error of the frequencies of these transitions over all orientations without spinning, Hz.
 
-    The exact frequency is that of the whole Hamiltonian ``-nu_L I_z + I Q I/(2I(2I - 1))``, whose states are told apart by
-    the pure one that they hold most of.
+    The exact frequency is that of the full Hamiltonian ``-nu_L I_z + I Q I/(2I(2I - 1))``, whose states are identified
+    by the pure state that contributes most.
 
     Args:
         spin: I.
@@ -44,7 +44,7 @@ def neglected_hz(
     ]
     worst = 0.0
     for field, row2, row4 in zip(places, powder.rank2[:, 0], powder.rank4[:, 0], strict=True):
-        # axes of which the last lies along the field
+        # axes with the last one along the field
         frame = np.linalg.svd(field[None])[2][[1, 2, 0]]
         energy = larmor_hz * operators[2] + np.einsum("ij,ijab->ab", frame @ tensor @ frame.T, products)
         levels, states = np.linalg.eigh(energy)
@@ -58,7 +58,7 @@ def neglected_hz(
 def beyond_second_order(
     spin: float, larmor_hz: float, sites: Sites, transitions: Sequence[tuple[float, float]], step_hz: float
 ) -> list[str]:
-    """Sentences about sites whose spectrum second-order theory gets wrong by more than half a line width."""
+    """Describe sites whose spectrum second-order theory gets wrong by more than half a line width."""
     out = []
     for k, label in enumerate(sites.labels):
         tensor = np.asarray(sites.quadrupolar_hz[k], dtype=float)

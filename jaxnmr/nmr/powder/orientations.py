@@ -20,13 +20,13 @@ _SIGNS = {
 
 
 class Orientations(Struct):
-    """Directions of the rotor axis (of the field, when static) in the crystal, with the triangles between them.
+    """Directions of the rotor axis (of the field, if static) in the crystal, with the triangles between them.
 
     Attributes:
-        rank2: turns rank-2 components into the rotor frame; without spinning only the first of five rows.
+        rank2: transforms rank-2 components to the rotor frame; without spinning only the first of five rows.
         rank4: the same for rank 4, nine rows or the first.
         triangles: vertices of every triangle.
-        rings: neighbours of every vertex, in the order of the triangles round it; the vertex itself where
+        rings: neighbours of every vertex, in the order of the triangles around it; the vertex itself if
             there is none.
         areas: a triangle covers the sum over its vertices; all triangles together cover 1.
         weights: for sums over vertices; they sum to 1.
@@ -43,13 +43,13 @@ class Orientations(Struct):
 
     @classmethod
     def plan(cls, density: int, volume: Volume, *, spinning: bool) -> Self:
-        """Lay the grid (host).
+        """Generate the grid (host).
 
         Args:
             density: divisions of an octahedron's edge; an octant has ``(density+1)(density+2)/2`` vertices.
-            volume: the part of the sphere. An octant is enough only when all tensors are diagonal in the frame, a
+            volume: the part of the sphere. An octant suffices only if all tensors are diagonal in the frame, a
                 hemisphere always.
-            spinning: keep the components that spinning modulates.
+            spinning: whether to keep the components that spinning modulates.
 
         Raises:
             ConventionError: a density below 2, or an unknown volume.
@@ -84,7 +84,7 @@ class Orientations(Struct):
 def octahedron_face(
     n: int,
 ) -> tuple[Float[np.ndarray, "vertices 3"], Int[np.ndarray, "triangles 3"], Int[np.ndarray, "6 vertices"]]:
-    """Points of an octahedron's face, the corners of its triangles, and the neighbours of every point."""
+    """Return the points of an octahedron's face, the corners of its triangles, and the neighbours of every point."""
     i, j = (a.ravel() for a in np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij"))
     inside = i + j <= n
     number = np.full((n + 1) * (n + 1), -1)

@@ -1,9 +1,9 @@
 """Spinning sidebands of one crystallite, averaged over the start of rotation.
 
-``|FFT_j exp(i phase_j)/N|^2`` with the phase a rotor-periodic modulation has gathered after ``j`` N-ths of a turn (Eden &
-Levitt, J. Magn. Reson. 132, 220 (1998)). The modulation has few harmonics, so a derivative of the amplitudes is a short
-convolution of the amplitudes with themselves and needs neither exponentials nor Fourier transforms of its own. Crystallites
-are taken in parcels, whose size the kind of device decides.
+``|FFT_j exp(i phase_j)/N|^2``, where the phase is that accumulated from a rotor-periodic modulation after ``j`` N-ths
+of a turn (Eden & Levitt, J. Magn. Reson. 132, 220 (1998)). The modulation has few harmonics, so that a derivative of
+the amplitudes is a short convolution of the amplitudes with themselves, without further exponentials or Fourier
+transforms. Crystallites are processed in batches whose size depends on the type of device.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from ...typing import Array
 def _amplitudes(
     modulation: Float[Array, "*n harmonics 2"], count: int, first: int
 ) -> tuple[Float[jax.Array, "*n count"], Float[jax.Array, "*n count"]]:
-    """Real and imaginary part of the amplitudes of all ``count`` bands, from the band ``first`` upwards and then round."""
+    """Return real and imaginary parts of all ``count`` amplitudes, cyclically from the band ``first`` upwards."""
     harmonics, points = modulation.shape[-2], np.arange(count)
     angle = 2 * np.pi * np.outer(np.arange(1, harmonics + 1), points) / count
     table = np.stack([np.sin(angle), np.cos(angle)], axis=1).reshape(2 * harmonics, count)
@@ -36,14 +36,14 @@ def _amplitudes(
 def intensities(
     modulation: Float[Array, "crystallites harmonics 2"], count: int, orders: tuple[int, ...], at_once: int
 ) -> Float[jax.Array, "crystallites orders"]:
-    """Intensity of spinning sidebands.
+    """Return the intensities of spinning sidebands.
 
     Args:
         modulation: real and imaginary part of ``r_m d_m0/(m nu_r)``, m = 1, 2, ...: the
             components of the frequency in the rotor frame over the harmonic's frequency, dimensionless.
-        count: points per rotor period; all intensities sum to 1, and orders are meant modulo ``count``.
-        orders: the bands wanted, 0 the centre band.
-        at_once: crystallites in a parcel, see `Tuning`.
+        count: points per rotor period; all intensities sum to 1, and orders are taken modulo ``count``.
+        orders: the bands requested, 0 the centre band.
+        at_once: crystallites in a batch, see `Tuning`.
     """
 
     def of(modulation: jax.Array) -> jax.Array:
@@ -67,7 +67,7 @@ def _intensities_jvp(
         out: jax.Array | float = 0.0
         for k in range(harmonics):
             below, above = at(-k - 1), at(k + 1)
-            # conj(A_k) A_{k-m} now and m bands further up
+            # conj(A_k) A_{k-m} for this band and m bands further up
             now, then = _product(here, below), _product(above, here)
             real, imag = tangent[..., k, 0, None], tangent[..., k, 1, None]
             out = out + 2.0 * (real * (now[0] - then[0]) - imag * (now[1] - then[1]))
@@ -85,7 +85,7 @@ def summed_intensities(
     orders: tuple[int, ...],
     at_once: int,
 ) -> Float[jax.Array, " orders"]:
-    """`intensities` summed over crystallites with weights."""
+    """Sum `intensities` over crystallites with weights."""
 
     def of(modulation: jax.Array, weights: jax.Array) -> jax.Array:
         real, imag = _amplitudes(modulation, count, orders[0])
@@ -117,13 +117,14 @@ def _summed_intensities_jvp(
 
 
 def _product(a: Sequence[jax.Array], b: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """``conj(a) b`` of real and imaginary parts; the compiler vectorises no complex numbers."""
+    """Return ``conj(a) b`` in real and imaginary parts, because the compiler does not vectorise complex numbers."""
     return a[0] * b[0] + a[1] * b[1], a[0] * b[1] - a[1] * b[0]
 
 
 def _in_parcels(at_once: int, function: Callable[..., Any], *arrays: Array) -> Any:
-    """A function of parcels of crystallites (the leading axis), one after the other; results with a leading axis of
-    parcels. The last parcel is filled up with zeros.
+    """Apply a function to batches of crystallites (the leading axis) in sequence; results have a leading axis of batches.
+
+    The last batch is padded with zeros.
     """
     count = len(arrays[0])
     size = min(at_once, count)
@@ -137,7 +138,7 @@ def _joined(parcels: jax.Array, count: int) -> jax.Array:
 
 
 def _pick(values: Float[jax.Array, "*n bands"], orders: Sequence[int], first: int) -> Float[jax.Array, "*n picked"]:
-    """Columns of the bands ``orders``, modulo the number of bands, of which the first column is the band ``first``."""
+    """Select the columns of the bands ``orders``, modulo the number of bands; the first column is the band ``first``."""
     count = values.shape[-1]
     columns = (np.array(orders) - first) % count
     if (np.diff(columns) % count == 1).all() and len(columns) <= count:
@@ -146,10 +147,10 @@ def _pick(values: Float[jax.Array, "*n bands"], orders: Sequence[int], first: in
 
 
 def sincos(x: Float[Array, "*n"]) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
-    """Sine and cosine; in double precision about ten times faster than the library's on a CPU.
+    """Return sine and cosine; in double precision about ten times faster than the library's on a CPU.
 
     The library calls a scalar function per number. This is arithmetic that the compiler vectorises: reduction to
-    [-pi/4, pi/4] and Taylor series, within 3e-16 (1 + |x|) of the truth.
+    [-pi/4, pi/4] and Taylor series, accurate to 3e-16 (1 + |x|).
     """
     if x.dtype != jnp.float64:
         return jnp.sin(x), jnp.cos(x)

@@ -1,4 +1,4 @@
-"""Spectra of sites: `SpectrumStatic`, `SpectrumMAS`, and the `SpectrumPlan` that is compiled."""
+"""Spectra of sites: `SpectrumStatic`, `SpectrumMAS`, and the compiled `SpectrumPlan`."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -39,25 +39,25 @@ from .layout import SpectrumWarning, doubts, lay_groups, natural_range
 from .orientations import Volume
 from .transitions import Transitions, transitions
 
-# what a parameter changes at most: amplitudes and widths, shifts too, or anything
+# largest effect of a parameter: on amplitudes and widths, on shifts too, or on anything
 SCALES, MOVES, RESHAPES = 0, 1, 2
-# of an experiment whose axis is still to be found
-# a spectrum of more is a mistake in typing
+# limit of the axis: a larger number is a typing error
 MOST_POINTS = 2**24
+# placeholder for an experiment whose axis is not yet determined
 _NO_GRID = Grid(first_hz=np.zeros(()), step_hz=np.ones(()), points=0, padding=0)
 MAGIC_ANGLE_DEG = float(np.degrees(np.arccos(1 / np.sqrt(3))))
 
 
 class SpectrumPlan(Struct):
-    """A spectrum laid out for certain sites: which orientations, sidebands and points. Traceable.
+    """Layout of a spectrum for certain sites: orientations, sidebands and points. Traceable.
 
-    The tensors, shifts, widths and amplitudes of the sites may change, and the numbers of ``experiment`` (spinning speed,
-    field); the layout was made with room for moderate changes.
+    The tensors, shifts, widths and amplitudes of the sites may change, as may the numbers of ``experiment`` (spinning
+    rate, field); the layout has room for moderate changes.
 
     Attributes:
         experiment: field, spinning, axis.
-        groups: sites that are calculated alike.
-        chunk: sites in flight at once.
+        groups: sites that are calculated in the same way.
+        chunk: number of sites calculated at once.
         dead_time_s: the decay before this time is missing.
     """
 
@@ -73,19 +73,19 @@ class SpectrumPlan(Struct):
         return grid.first_hz + grid.step_hz * jnp.arange(grid.points)
 
     def components(self, sites: Sites) -> Float[Array, "sites points"]:
-        """Absorption of every site; a site inside the window sums to its amplitude."""
+        """Return the absorption of every site; a site inside the window sums to its amplitude."""
         out = jnp.zeros((len(sites), self.experiment.grid.points), sites.shift_ppm.dtype)
         for group in self.groups:
-            # a site is in several groups when its transitions are calculated differently
+            # a site is in several groups if its transitions are calculated differently
             out = out.at[np.array(group.members)].add(self._shown(self._signals(group, sites)))
         return out
 
     def spectrum(self, sites: Sites) -> Float[Array, " points"]:
-        """Sum over all sites: absorption, per point."""
+        """Return the absorption at each point, summed over all sites."""
         return self._shown(self._total(sites))
 
     def complex_spectrum(self, sites: Sites) -> Complex[Array, " points"]:
-        """Absorption + i dispersion, as a phased spectrometer shows it."""
+        """Return absorption + i dispersion, like a phased experimental spectrum."""
         return self._phased(self._total(sites))
 
     def jacobian(
@@ -95,7 +95,7 @@ class SpectrumPlan(Struct):
         columns: Int[np.ndarray, "sites most"],
         reach: Sequence[int] | Int[np.ndarray, " parameters"] | None = None,
     ) -> Complex[Array, "points parameters"]:
-        """Derivative of :meth:`complex_spectrum` along changes of the sites; see :meth:`value_and_jacobian`."""
+        """Return the derivative of :meth:`complex_spectrum` along changes of the sites; see :meth:`value_and_jacobian`."""
         return self.value_and_jacobian(sites, tangents, columns, reach)[1]
 
     def value_and_jacobian(
@@ -105,14 +105,14 @@ class SpectrumPlan(Struct):
         columns: Int[np.ndarray, "sites most"],
         reach: Sequence[int] | Int[np.ndarray, " parameters"] | None = None,
     ) -> tuple[Complex[Array, " points"], Complex[Array, "points parameters"]]:
-        """:meth:`complex_spectrum` and its derivative along changes of the sites, each site pushing its own columns only.
+        """Return :meth:`complex_spectrum` and its derivative along changes of the sites, each site in its own columns only.
 
         Args:
-            sites: where.
+            sites: point of evaluation.
             tangents: changes, with a leading axis of parameters in every leaf.
-            columns: parameters that each site depends on, on the host; -1 fills up.
-            reach: what each parameter changes at most: `SCALES` (amplitudes and widths), `MOVES` (these and shifts) or
-                `RESHAPES` (anything, the default). The first two cost next to nothing; what else their tangents hold is
+            columns: parameters that each site depends on, on the host; padded with -1.
+            reach: largest effect of each parameter: `SCALES` (amplitudes and widths), `MOVES` (these and shifts) or
+                `RESHAPES` (anything, the default). The first two are almost free; other parts of their tangents are
                 ignored.
         """
         sites, tangents = jax.tree.map(jnp.asarray, (sites, tangents))
@@ -147,18 +147,18 @@ class SpectrumPlan(Struct):
         return self._phased(value), self._phased(total).T
 
     def with_mas(self, mas_hz: Scalar) -> Self:
-        """This plan at another spinning speed (traceable); far from the planned one, plan again."""
+        """Return this plan at another spinning rate (traceable); far from the planned one, plan again."""
         return self.replace(experiment=self.experiment.replace(mas_hz=mas_hz))
 
     def with_rotor_angle(self, degrees: Scalar) -> Self:
-        """This plan at another angle between rotor and field (traceable); far from the planned one, plan again."""
+        """Return this plan at another angle between rotor and field (traceable); far from the planned one, plan again."""
         return self.replace(experiment=self.experiment.replace(angle_rad=jnp.deg2rad(degrees)))
 
     def _total(self, sites: Sites) -> Inexact[Array, " signal"]:
         return jnp.asarray(sum(self._signals(group, sites).sum(axis=0) for group in self.groups))
 
     def _signals(self, group: Group, sites: Sites) -> Inexact[Array, "members signal"]:
-        """What `site_signal` returns for every member of a group."""
+        """Return the `site_signal` of every member of a group."""
         sliced = jax.tree.map(lambda leaf: jnp.asarray(leaf)[np.array(group.members)], sites)
         return jax.lax.map(self._one_signal(group), sliced, batch_size=None if self.chunk == 1 else self.chunk)
 
@@ -166,7 +166,7 @@ class SpectrumPlan(Struct):
         return partial(site_signal, self.experiment, group, band_table(self.experiment, group))
 
     def _shown(self, signal: Inexact[Array, "*n signal"]) -> Float[Array, "*n points"]:
-        """The points of the window from what `site_signal` returns, any leading axes."""
+        """Return the points of the window from results of `site_signal` with any leading axes."""
         if self.dead_time_s:
             return jnp.real(self._phased(signal))
         grid = self.experiment.grid
@@ -175,11 +175,11 @@ class SpectrumPlan(Struct):
         return signal[..., grid.padding : grid.padding + grid.points]
 
     def _phased(self, signal: Inexact[Array, "*n signal"]) -> Complex[Array, "*n points"]:
-        """The same with dispersion, as imaginary part."""
+        """Return the same with dispersion as imaginary part."""
         grid = self.experiment.grid
         if not self.experiment.broadened:
             signal = jnp.fft.rfft(signal)
-        # the one-sided signal of a decay: twice the positive times, none of the negative ones
+        # the one-sided signal of a decay: positive times doubled, negative ones removed
         kept = np.ones(grid.bins // 2 + 1)
         kept[1 : (grid.bins + 1) // 2] = 2.0
         if self.dead_time_s:
@@ -193,7 +193,7 @@ class SpectrumPlan(Struct):
 def _packed(
     columns: Int[np.ndarray, "sites most"], wanted: Bool[np.ndarray, "sites most"]
 ) -> Int[np.ndarray, "sites fewer"]:
-    """The wanted columns of every site, filled up with -1."""
+    """Return the selected columns of every site, padded with -1."""
     rows = [row[keep] for row, keep in zip(columns, wanted, strict=True)]
     most = max(map(len, rows), default=0)
     return np.array([[*row, *[-1] * (most - len(row))] for row in rows], dtype=int).reshape(len(rows), most)
@@ -208,8 +208,10 @@ def _push(
     shaping: Sites,
     others: Sites,
 ) -> tuple[Inexact[Array, " signal"], Inexact[Array, "parameters signal"]]:
-    """`site_signal` of one site, and its changes: along tangents that may change anything, then along those of shift,
-    amplitude and widths only. The latter follow from the pattern and from its derivative by the shift.
+    """Return `site_signal` of one site and its changes along two kinds of tangents.
+
+    Those along general tangents come first, then those of shift, amplitude and widths only, which follow from the
+    pattern and its derivative with respect to the shift.
     """
     pattern_of = partial(site_pattern, experiment, group, table, pushed=True)
     easy = moving and slides(experiment, group)
@@ -239,7 +241,7 @@ class _Simulation:
 
     isotope: str
     b0_tesla: float | None = None
-    larmor_hz: float = None  # type: ignore[assignment]  # what is not given follows from b0_tesla
+    larmor_hz: float = None  # type: ignore[assignment]  # by default derived from b0_tesla
     transitions: Transitions = "central"
     transition_weights: Literal["short pulse", "equal"] = "short pulse"
     integration_density: int | Literal["auto"] = "auto"
@@ -261,7 +263,7 @@ class _Simulation:
             raise ConventionError("give b0_tesla or larmor_hz, and not both")
         if self.b0_tesla is not None:
             larmor_hz = reference_hz(self.isotope, self.b0_tesla)
-            # dataclasses.replace hands over both, as they were
+            # dataclasses.replace passes both unchanged
             if self.larmor_hz is not None and not math.isclose(self.larmor_hz, larmor_hz, rel_tol=1e-9):
                 raise ConventionError(
                     f"give b0_tesla or larmor_hz, and not both: {self.larmor_hz / 1e6:.6g} MHz is not the frequency of "
@@ -315,17 +317,17 @@ class _Simulation:
 
         Args:
             sites: of this isotope.
-            points, width_hz, centre_ppm: the axis, ``points`` from ``centre - width/2``. What is not given is chosen to
-                show everything.
-            like: a spectrum whose axis is taken instead; its frequency of 0 ppm must be this one's.
-            broadened: lines have widths (default: when a site has one).
-            device: kind of device to calculate on; by default that of the simulation.
+            points, width_hz, centre_ppm: the axis, ``points`` from ``centre - width/2``. Values not given are chosen to
+                show all intensity.
+            like: a spectrum whose axis is used instead; it must have the same frequency of 0 ppm.
+            broadened: whether lines have widths (default: if any site has one).
+            device: type of device; by default that of the simulation.
 
         Raises:
-            ConventionError: sites of another isotope, an axis without extent, spectra of another nucleus or field, no such
-                device.
+            ConventionError: sites of another isotope, an axis without extent, a spectrum of another nucleus or field,
+                or an unknown device.
         """
-        # on the host: the layout is made of many small steps, each of which would be a program
+        # on the host, because the layout takes many small steps, each of which would be compiled
         sites = cast(Sites, jax.tree.map(np.asarray, Sites.of(sites)))
         tuned = tuning(self.device if device is None else device)
         if sites.isotope != self.isotope:
@@ -357,11 +359,11 @@ class _Simulation:
 
     @checked
     def simulate(self, sites: Site | Sequence[Site] | Sites, **axis: Any) -> Spectrum:
-        """The spectrum of these sites (host); takes what :meth:`plan` takes.
+        """Simulate the spectrum of these sites (host); accepts the arguments of :meth:`plan`.
 
         Warns:
-            SpectrumWarning: intensity beyond the sidebands that are calculated or outside the window, a grid of
-                orientations too coarse for the points, lines narrower than two points.
+            SpectrumWarning: intensity beyond the calculated sidebands or outside the window, a grid of
+                orientations too coarse for the points, or lines narrower than two points.
         """
         sites = Sites.of(sites)
         plan = self.plan(sites, **axis)
@@ -375,10 +377,10 @@ class _Simulation:
         )
 
     def check_same(self, spectrum: Spectrum) -> None:
-        """That a spectrum is of this nucleus, and was measured within a thousandth of this Larmor frequency.
+        """Check that a spectrum is of this nucleus and was measured within a thousandth of this Larmor frequency.
 
         Raises:
-            ConventionError: it is not.
+            ConventionError: otherwise.
         """
         if spectrum.isotope and symbol_of(spectrum.isotope) != self.isotope:
             raise ConventionError(f"{spectrum.name} shows {spectrum.isotope}, the simulation is of {self.isotope}")
@@ -428,22 +430,23 @@ class SpectrumStatic(_Simulation):
 
     Attributes:
         isotope: observed nucleus.
-        b0_tesla: field; or give ``larmor_hz``, the frequency of 0 ppm. Shifts are relative to that frequency, tensors
-            act on the Larmor frequency of the bare nucleus, a little higher (the reference compound is shielded).
-        transitions: ``"central"`` (all, for whole spins, which have no central one), ``"satellites"``, ``"all"``, or
+        b0_tesla: field; or give ``larmor_hz``, the frequency of 0 ppm. Shifts are relative to that frequency; tensors
+            act on the Larmor frequency of the bare nucleus, which is a little higher (the reference compound is
+            shielded).
+        transitions: ``"central"`` (all for integer spins, which have no central one), ``"satellites"``, ``"all"``, or
             pairs of quantum numbers.
-        transition_weights: ``"short pulse"`` for the intensities a short pulse gives, ``I(I+1) - m(m-1)`` (3:4:3 for spin
-            3/2), or ``"equal"`` ones, as mrsimulator has them. All together have the site's amplitude.
-        integration_density: divisions of an octahedron's edge; ``"auto"`` takes what pattern and line width need for an
+        transition_weights: ``"short pulse"`` for intensities after a short pulse, ``I(I+1) - m(m-1)`` (3:4:3 for spin
+            3/2), or ``"equal"`` as in mrsimulator. Together they have the site's amplitude.
+        integration_density: divisions of an octahedron's edge; ``"auto"`` derives it from pattern and line width for an
             error of 4e-3, or 1e-3 with sidebands. Derivatives need more than spectra: fit lines broader than four points,
-            or take 200.
-        volume: part of the sphere that is averaged; ``"auto"`` takes an octant where the tensors of a site share
+            or use 200.
+        volume: part of the sphere that is averaged; ``"auto"`` uses an octant if the tensors of a site share
             axes, else a hemisphere.
-        excitation: how evenly lines are excited, `Pulse` or `GaussianBandwidth`.
+        excitation: excitation profile, `Pulse` or `GaussianBandwidth`.
         dead_time_s: the decay before this time was not recorded. Phased to time zero, such a spectrum has a rolling
             baseline under its strong lines, which this reproduces.
-        chunk: sites in flight at once; memory grows with it. Chosen by the kind of device when not given.
-        device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the kind to calculate on; by default the one JAX computes on.
+        chunk: number of sites calculated at once; memory grows with it. Chosen by type of device if not given.
+        device: ``"cpu"``, ``"gpu"`` or ``"tpu"``, the type of device; by default the one JAX computes on.
     """
 
 
@@ -453,9 +456,9 @@ class SpectrumMAS(_Simulation):
     """Spectrum of a powder spinning about an axis at an angle to the field, the magic angle by default.
 
     Attributes:
-        mas_hz: spinning speed; ``float("inf")`` for one so fast that all intensity is in the centre band.
+        mas_hz: spinning rate; ``float("inf")`` for one so high that all intensity is in the centre band.
         rotor_angle_deg: angle between rotor and field.
-        sidebands: how many are calculated (points per rotor period); ``"auto"`` takes what the tensors need.
+        sidebands: number calculated (points per rotor period); ``"auto"`` uses as many as the tensors need.
 
     The other attributes are those of `SpectrumStatic`.
     """

@@ -1,8 +1,8 @@
 """Spherical components of even-rank tensors, in real arithmetic.
 
-A rank-l tensor of a real interaction has components with ``T[l,-m] = (-1)^m conj(T[l,m])``, so ``2l + 1`` real numbers
-describe it: ``(T_l0, Re T_l1, Im T_l1, ..., Re T_ll, Im T_ll)``. Everything here is a constant matrix between such
-vectors, made once with numpy.
+The components of a rank-l tensor of a real interaction satisfy ``T[l,-m] = (-1)^m conj(T[l,m])``, so ``2l + 1`` real
+numbers describe it: ``(T_l0, Re T_l1, Im T_l1, ..., Re T_ll, Im T_ll)``. Everything here is a constant matrix between
+such vectors, computed once with NumPy.
 
 Source: Varshalovich, Moskalev & Khersonskii, Quantum Theory of Angular Momentum (1988), ch. 4 and 8.
 """
@@ -18,8 +18,10 @@ from ...typing import Numbers
 
 @cache
 def from_cartesian() -> Float[np.ndarray, "5 3 3"]:
-    """Rank-2 components of a Cartesian tensor, ``T20 = (2 Tzz - Txx - Tyy)/sqrt(6)``, ``T21 = -Txz - i Tyz``,
-    ``T22 = (Txx - Tyy)/2 + i Txy``; the trace and the antisymmetric part drop out.
+    """Return the matrix from a Cartesian tensor to its rank-2 components.
+
+    ``T20 = (2 Tzz - Txx - Tyy)/sqrt(6)``, ``T21 = -Txz - i Tyz``, ``T22 = (Txx - Tyy)/2 + i Txy``; the trace and the
+    antisymmetric part drop out.
     """
     # real and imaginary parts of m > 0, which are not orthonormal: not `TRACELESS_DYADS`
     matrix = np.zeros((5, 3, 3))
@@ -32,7 +34,7 @@ def from_cartesian() -> Float[np.ndarray, "5 3 3"]:
 
 @cache
 def _to_complex(rank: int) -> Complex[np.ndarray, "size size"]:
-    """Complex components ``m = -l..l`` from the real vector."""
+    """Return the matrix from the real vector to complex components ``m = -l..l``."""
     matrix = np.zeros((2 * rank + 1, 2 * rank + 1), dtype=complex)
     matrix[rank, 0] = 1.0
     for m in range(1, rank + 1):
@@ -42,7 +44,7 @@ def _to_complex(rank: int) -> Complex[np.ndarray, "size size"]:
 
 
 def _to_real(components: Complex[np.ndarray, " size *n"]) -> Float[np.ndarray, " size *n"]:
-    """Real vector (first axis) from complex components ``m = -l..l`` (first axis)."""
+    """Convert complex components ``m = -l..l`` (first axis) to the real vector (first axis)."""
     rank = (len(components) - 1) // 2
     rows = [components[rank].real]
     for m in range(1, rank + 1):
@@ -52,7 +54,7 @@ def _to_real(components: Complex[np.ndarray, " size *n"]) -> Float[np.ndarray, "
 
 @cache
 def product(rank: int) -> Float[np.ndarray, "size 5 5"]:
-    """The rank-k part ``{A x B}_k`` of the product of two rank-2 tensors, k = 0, 2 or 4.
+    """Return the matrix of the rank-k part ``{A x B}_k`` of the product of two rank-2 tensors, k = 0, 2 or 4.
 
     ``{A x B}_kM = sum_m <2 m 2 M-m|k M> A_m B_{M-m}``.
     """
@@ -67,7 +69,7 @@ def product(rank: int) -> Float[np.ndarray, "size 5 5"]:
 def rotation(
     rank: int, alpha: Float[np.ndarray, " n"], beta: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n size size"]:
-    """Components in a frame turned by Euler angles ``(alpha, beta, 0)`` (radian).
+    """Return the matrix to components in a frame rotated by Euler angles ``(alpha, beta, 0)`` (radians).
 
     ``r_m' = sum_m T_m exp(-i m alpha) d^l_mm'(beta)``.
     """
@@ -78,7 +80,7 @@ def rotation(
 
 
 def wigner_d(rank: int, beta: Numbers) -> Float[np.ndarray, "*n size size"]:
-    """Reduced rotation matrices ``d^l_mm'(beta)``, m and m' from -l to l."""
+    """Return the reduced rotation matrices ``d^l_mm'(beta)``, m and m' from -l to l."""
     half = np.asarray(beta, dtype=float) / 2
     c, s = np.cos(half), np.sin(half)
     out = np.zeros((*half.shape, 2 * rank + 1, 2 * rank + 1))
@@ -95,7 +97,7 @@ def wigner_d(rank: int, beta: Numbers) -> Float[np.ndarray, "*n size size"]:
 
 
 def _clebsch_gordan(j1: int, m1: int, j2: int, m2: int, j: int, m: int) -> float:
-    """``<j1 m1 j2 m2|j m>`` for whole angular momenta, by Racah's formula."""
+    """Clebsch-Gordan coefficient ``<j1 m1 j2 m2|j m>`` for integer angular momenta, by Racah's formula."""
     if m1 + m2 != m:
         return 0.0
     f = factorial

@@ -1,11 +1,11 @@
 """Powder patterns from frequencies on a triangulated sphere.
 
-Over one triangle the frequency varies linearly, so its intensity is spread as a triangle over frequency, from the
+Over one triangle the frequency varies linearly, so that its intensity is spread over frequency as a triangle, from the
 smallest to the largest corner with the apex at the middle one (Alderman, Solum & Grant 1986). Such a tent is the second
 divided difference of a ramp: three kinks of weight ``h/(b-a)``, ``-h/(b-a) - h/(c-b)`` and ``h/(c-b)``, with ``h`` twice
-the area over ``c - a``. The kinks of all triangles round a vertex lie at its frequency, so they are summed there first.
-Scattering these sums with B-spline weights and summing twice gives the bins exactly, at a cost that grows with
-vertices + bins and with no window per triangle.
+the area over ``c - a``. The kinks of all triangles around a vertex lie at its frequency, so they are summed there
+first. Scattering these sums with B-spline weights and summing twice gives the bins exactly, at a cost that grows with
+vertices + bins and without a window per triangle.
 """
 
 from collections.abc import Sequence
@@ -21,22 +21,22 @@ from jaxtyping import Bool, Float, Int
 
 from ...typing import Array, Scalar
 
-# order of the B-spline that a bin weighs its neighbourhood with: a box one bin wide, a hat two bins wide with which
+# order of the B-spline by which a bin weights its neighbourhood: a box one bin wide, a hat two bins wide with which
 # neighbours share a line linearly, or a smooth bell four bins wide
 BOX, HAT, BELL = 1, 2, 4
-# least side of a triangle, in bins
+# smallest side of a triangle, in bins
 _LEAST = {BOX: 1e-3, HAT: 1e-2, BELL: 0.1}
 SLICES = 64
 Pair = tuple[jax.Array, jax.Array]
 
 
 class Sides(NamedTuple):
-    """Of the six triangles round every vertex.
+    """Sides of the six triangles around every vertex.
 
     Attributes:
         rise, fall: distances from the lowest to the middle corner and on to the highest one.
-        bound, slope: the least that such a side may have, and its derivative by their sum.
-        inverse: one over the product of both sides and their sum, as large as they may be, 0 without a triangle.
+        bound, slope: the minimum of such a side, and its derivative with respect to their sum.
+        inverse: one over the product of both sides and their sum, after applying the bound; 0 without a triangle.
         role: whether the vertex is the lowest (-1) or highest (1) corner.
         ordered: whether the next neighbour is above this one.
     """
@@ -60,23 +60,23 @@ def bin_tents(
     collect: int,
     pushed: bool = False,
 ) -> Float[jax.Array, "bins bands"]:
-    """Sum of the tents of all triangles.
+    """Sum the tents of all triangles.
 
     Args:
         frequencies: in bins; bin k is centred at k.
-        intensities: a triangle has the sum of its corners' intensity, in several bands at once.
+        intensities: a triangle has the sum of its corners' intensities, in several bands at once.
         triangles: corners of the triangles.
         rings: neighbours, see `Orientations`.
-        bins: number of bins; what lies outside is dropped.
-        collect: `BOX` for the integral over every bin, `HAT` to keep the position of patterns narrower than a bin (as
-            :func:`bin_lines` does, pattern by pattern), `BELL` to weigh the neighbourhood of a bin smoothly: that keeps
-            positions and a smooth gradient, and a Fourier transform can take it off again
+        bins: number of bins; intensity outside is dropped.
+        collect: `BOX` for the integral over every bin, `HAT` to preserve the position of patterns narrower than a bin
+            (as :func:`bin_lines` does, pattern by pattern), `BELL` to weight the neighbourhood of a bin smoothly: that
+            preserves positions and gives a smooth gradient, and can be removed again in a Fourier transform
             (:func:`collected`).
-        pushed: in double precision, derivatives along several directions are calculated one after the other, which takes a
+        pushed: in double precision, calculate derivatives along several directions in sequence, which takes a
             third of the time; only for forward mode.
 
     Returns:
-        In the dtype of ``frequencies``.
+        Intensities per bin, in the dtype of ``frequencies``.
     """
     if frequencies.dtype != jnp.float64:
         areas = jnp.sum(intensities[triangles], axis=1)
@@ -86,8 +86,8 @@ def bin_tents(
     corners = _looked_up(frequencies + (pieces + shift), around)
     position = corners[0]
     start = jnp.floor(position)
-    # left of the guard a kink is a straight line over the whole grid, all of them are summed in a row of their own; also a
-    # position of NaN is, which must not vanish
+    # left of the guard a kink is a straight line over the whole grid, and all of these are summed in a separate row;
+    # NaN positions go there too, so as not to be lost
     last, before = bins + pieces, ~(start >= 0)
     index = jnp.where(before, last, jnp.where(start < last, start, last + 1)).astype(jnp.int32)
     place = position - jnp.where(before, 0.0, start)
@@ -98,10 +98,10 @@ def bin_tents(
 
 
 def _looked_up(position: Float[jax.Array, " vertices"], rings: Int[jax.Array, "6 vertices"]) -> jax.Array:
-    """Positions of every vertex and its neighbours, ``(7, vertices)``.
+    """Return the positions of every vertex and its neighbours, ``(7, vertices)``.
 
-    The vertex itself is looked up as its neighbours are: a compiler may calculate positions anew wherever they are used, and
-    round them in other ways, but all corners of a triangle must agree on their order, also where they are level.
+    The vertex itself is gathered like its neighbours: a compiler may recompute positions wherever they are used, with
+    different rounding, but all corners of a triangle must agree on their order, including ties.
     """
     itself = jnp.arange(len(position), dtype=rings.dtype)
     return position[jnp.concatenate([itself[None], rings])]
@@ -118,15 +118,16 @@ def _powers(
     collect: int,
     rows: int,
 ) -> Float[jax.Array, "powers rows channels"]:
-    """Kinks of the triangles round every vertex times powers of their place in a bin, added up by bin.
+    """Sum kinks of the triangles around every vertex times powers of their place in a bin, by bin.
 
     Args:
         position: in bins.
         corners: the same numbers, from `_looked_up`.
-        place: in the bin of the vertex. A kink may leave that bin by the least distance; it keeps the bin's polynomial.
+        place: in the bin of the vertex. A kink may leave that bin by the minimum distance; it keeps the bin's
+            polynomial.
         intensities: see `bin_tents`.
-        index: of the vertex's row; beyond the last one it counts nowhere.
-        beyond: which bands have the vertex in the next row; they are added up apart, as further channels.
+        index: of the vertex's row; beyond the last one it is ignored.
+        beyond: bands that have the vertex in the next row; they are summed separately, as further channels.
         rings: neighbours.
         collect, rows: order of the spline, number of rows.
     """
@@ -138,7 +139,7 @@ def _summed(
     kinks: jax.Array, place: jax.Array, intensities: jax.Array, index: jax.Array, beyond: Any, rings: jax.Array, collect: int,
     rows: int,
 ) -> jax.Array:  # fmt: skip
-    """`_powers` from the kinks, and from where they lie in the bins of their vertices."""
+    """Compute `_powers` from the kinks and their places in the bins of their vertices."""
     one = lambda kinks, rings: (kinks * place, _round(rings, (kinks, intensities)))
     return _each_power(one, kinks, index, beyond, rings, collect, rows)
 
@@ -146,8 +147,8 @@ def _summed(
 def _each_power(
     weigh: Any, start: Any, index: jax.Array, beyond: Any, rings: Int[jax.Array, "6 vertices"], collect: int, rows: int
 ) -> Float[jax.Array, "powers rows channels"]:
-    """Weights of vertices for every power, added up by row."""
-    # neighbours change from turn to turn as far as the compiler knows: it must not write down the intensities of all
+    """Return the weights of vertices for every power, summed by row."""
+    # the neighbours are made to look variable, so that the compiler does not store the intensities of all of them
     turns = jnp.broadcast_to(rings, (collect + 2, *rings.shape))
     if beyond is None:
 
@@ -156,7 +157,7 @@ def _each_power(
             return so_far, jnp.zeros((rows, weights.shape[1]), weights.dtype).at[index].add(weights, mode="drop")
 
         return jax.lax.scan(one, start, turns)[1]
-    # of weights that are written down: within one loop they would be calculated number by number
+    # sums of stored weights: within one loop they would be calculated number by number
     bands = beyond.shape[1]
     place = ((2 * index[:, None] + beyond) * bands + np.arange(bands, dtype=index.dtype)).ravel()
     add = lambda weights: jnp.zeros(rows * 2 * bands, weights.dtype).at[place].add(weights.ravel(), mode="drop")
@@ -164,7 +165,7 @@ def _each_power(
 
 
 def _round(rings: Int[jax.Array, "6 vertices"], *pairs: Pair) -> Float[jax.Array, "vertices bands"]:
-    """Sum of kinks times the intensity of their triangle over the triangles round every vertex, for pairs of both."""
+    """Sum kinks times the intensity of their triangle over the triangles around every vertex, for pairs of both."""
     total = sum(jnp.sum(kinks, axis=0)[:, None] * intensities for kinks, intensities in pairs)
     for k, ring in enumerate(rings):
         for kinks, intensities in pairs:
@@ -212,7 +213,7 @@ def _pushed_powers_jvp(collect: int, rows: int, primals: Any, tangents: Any) -> 
 
     @push.def_vmap
     def one_by_one(count: int, batched: Any, here: Any, along: Any) -> tuple[jax.Array, bool]:
-        # all at once, rows to be added would not lie together: several times slower
+        # if calculated at once, rows to be added would not be contiguous: several times slower
         if any(jax.tree.leaves(batched[0])):
             axes = jax.tree.map(lambda yes: 0 if yes else None, batched)
             return jax.vmap(push.fun, in_axes=axes, axis_size=count)(here, along), True
@@ -234,20 +235,20 @@ def bin_bands(
     collect: int,
     pushed: bool = False,
 ) -> Float[jax.Array, " bins"]:
-    """Sum of bands that differ in place and intensity and hardly in shape, in double precision: `bin_tents` of each.
+    """Sum bands that differ in place and intensity and hardly in shape, in double precision: `bin_tents` of each.
 
-    What takes time, the kinks and what is summed round the vertices, is done once for all bands. A band whose bins begin
-    at another part of a bin has its kinks in the same bins, or in the next ones: both sums are kept, and the powers of the
-    place in a bin follow from those of the place in the bins of the frequencies (a binomial).
+    The expensive parts, the kinks and the sums around vertices, are calculated once for all bands. A band whose bins
+    begin at another fraction of a bin has its kinks in the same bins or in the next ones: both sums are kept, and the
+    powers of the place in a bin follow from those of the place in the bins of the frequencies (a binomial).
 
     Args:
         frequencies: from the centre of a band, in bins.
-        intensities: a triangle has the sum of its corners' intensity.
+        intensities: a triangle has the sum of its corners' intensities.
         rings: neighbours, see `Orientations`.
-        bins: number of bins; what lies outside is dropped.
+        bins: number of bins; intensity outside is dropped.
         centre: of the band at a distance of 0, in bins.
         distances: of the bands, in bins.
-        room: bins for the pattern of a band round its centre; the result is NaN when it does not fit.
+        room: bins for the pattern of a band around its centre; the result is NaN if it does not fit.
         collect, pushed: see `bin_tents`.
     """
     frequencies, intensities, around = jnp.asarray(frequencies), jnp.asarray(intensities), jnp.asarray(rings)
@@ -258,7 +259,7 @@ def bin_bands(
     place = position - start
     fits = jnp.all((position > 0) & (position < room))
     index = jnp.where(fits, start, 0.0).astype(jnp.int32)
-    # where the bins of every band begin, from those of the frequencies
+    # start of the bins of every band, relative to those of the frequencies
     begin = centre + distances + (pieces + shift) - half
     whole = jnp.floor(begin)
     part = begin - whole
@@ -281,7 +282,7 @@ def bin_bands(
 
 
 def _integrated(powers: Float[jax.Array, " powers rows *n"], shift: float) -> Float[jax.Array, " bins *n"]:
-    """Second integral of kinks from their sums by bin; the last row is of straight lines."""
+    """Integrate kinks twice from their sums by bin; the last row contains straight lines."""
     pieces, bins = powers.shape[0], powers.shape[1] - 1
     parts = jnp.tensordot(_spline(pieces).T, powers, 1)
     none = [(0, 0)] * (powers.ndim - 2)
@@ -297,24 +298,25 @@ def _kinks(
     rings: Int[jax.Array, "6 vertices"],
     least: float,
 ) -> tuple[Float[jax.Array, "6 vertices"], Float[jax.Array, "6 vertices"]]:
-    """Kink at every vertex of the six triangles round it, for an area of 1, and how far from the vertex it lies.
+    """Return the kinks of the six triangles around every vertex, for unit area, and their offsets from the vertex.
 
-    Sides of a triangle are divided by, so they are made larger round the same centre where a kink would weigh more than
-    ``1/least^2``: ``least`` bins where a triangle collapses, much less for a steep side of a wide tent. That moves kinks.
+    Sides of a triangle appear in denominators, so they are enlarged about the same centre where a kink would have a
+    weight above ``1/least^2``: to ``least`` bins if a triangle collapses, much less for a steep side of a wide tent.
+    This moves kinks.
     """
     return _kinks_of(_sides_round(corners, rings, least))
 
 
 @_kinks.defjvp
 def _kinks_jvp(least: float, primals: Any, tangents: Any) -> tuple[Pair, Pair]:
-    """By hand, and from few numbers that are written down: the compiler would divide again for each of them."""
+    """Differentiate by hand, from few stored numbers, as the compiler would repeat the divisions for each of them."""
     _, corners, rings = primals
     sides = _sides_round(corners, rings, least)
     return _kinks_of(sides), _changed(_kink_slopes(sides), rings, tangents[0])
 
 
 def _changed(slopes: Sequence[Pair], rings: Int[jax.Array, "6 vertices"], change: jax.Array) -> Pair:
-    """How kinks and their moves change with the positions of vertices."""
+    """Return the changes of kinks and of their offsets with the positions of vertices."""
     first = change[rings] - change
     second = jnp.roll(first, -1, axis=0)
     weight, move = (by_first * first + by_second * second for by_first, by_second in slopes)
@@ -322,11 +324,11 @@ def _changed(slopes: Sequence[Pair], rings: Int[jax.Array, "6 vertices"], change
 
 
 def _kink_slopes(sides: Sides) -> list[Pair]:
-    """Derivatives of kinks and of their moves by the distances of the first and the second neighbour."""
+    """Return derivatives of kinks and of their offsets by the distances of the first and the second neighbour."""
     rise, fall, bound, slope, inverse, role, ordered = sides
     ones, none = jnp.ones_like(rise), jnp.zeros_like(rise)
     wide, far = jnp.maximum(rise, bound), jnp.maximum(fall, bound)
-    # how the sides change with the true ones
+    # derivatives of the bounded sides with respect to the true ones
     by_rise = jnp.where(rise >= bound, ones, slope), jnp.where(fall >= bound, none, slope)
     by_fall = jnp.where(rise >= bound, none, slope), jnp.where(fall >= bound, ones, slope)
     both = 2.0 * inverse**2
@@ -355,7 +357,7 @@ def _kinks_of(sides: Sides) -> Pair:
 
 
 def _moves(role: jax.Array, longer: jax.Array, further: jax.Array) -> jax.Array:
-    """How far corners are moved where the sides are longer than they were."""
+    """Return the displacement of corners whose sides have been lengthened."""
     return _by_role(role, -2.0 * longer - further, longer - further, longer + 2.0 * further) / 3.0
 
 
@@ -377,29 +379,29 @@ def _sides_round(corners: Float[jax.Array, "7 vertices"], rings: Int[jax.Array, 
     bound = 2.0 * least**2 / jnp.maximum(rise + fall, 2.0 * least)
     slope = jnp.where(rise + fall > 2.0 * least, -(bound**2) / (2.0 * least**2), 0.0)
     wide, far = jnp.maximum(rise, bound), jnp.maximum(fall, bound)
-    # no triangle; and one that ends left of the grid leaves nothing: better exactly than by rounding
+    # no triangle, or one that ends left of the grid and contributes nothing: exact rather than to rounding
     there = (first_number != numbers) & (second_number != numbers) & ~(high < 0)
     inverse = jnp.where(there, 1.0 / (wide * far * (wide + far)), 0.0)
     return Sides(rise, fall, bound, slope, inverse, role, first <= second)
 
 
 def collected(bins: int, dtype: DTypeLike) -> Float[jax.Array, " half"]:
-    """Fourier transform of the bell of :func:`bin_tents`, of ``bins//2 + 1`` points; divide by it to take it off."""
+    """Return the Fourier transform of the bell of :func:`bin_tents`, ``bins//2 + 1`` points, by which to divide it out."""
     return jnp.asarray(np.sinc(np.arange(bins // 2 + 1) / bins) ** BELL, dtype)
 
 
 def bin_lines(
     positions: Float[Array, " lines"], intensities: Float[Array, " lines"], bins: int
 ) -> Float[jax.Array, " bins"]:
-    """Sharp lines, each shared by its two nearest bins so that its position is kept.
+    """Bin sharp lines, each shared by its two nearest bins so that its position is preserved.
 
     Args:
         positions: in bins.
         intensities: of the lines.
-        bins: number of bins; what lies outside is dropped.
+        bins: number of bins; intensity outside is dropped.
 
     Returns:
-        In the dtype of ``positions``.
+        Intensities per bin, in the dtype of ``positions``.
     """
     start = jnp.floor(positions)
     part = positions - start
@@ -410,7 +412,7 @@ def bin_lines(
 
 
 def _sides(corners: Float[Array, "triangles 3"], least: float) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Lowest corner, and the distances to the middle and from there to the highest one, made larger as in `_kinks`."""
+    """Return the lowest corner and the distances to the middle and on to the highest one, enlarged as in `_kinks`."""
     low, high = jnp.min(corners, axis=1), jnp.max(corners, axis=1)
     total = jnp.sum(corners, axis=1)
     middle = total - low - high
@@ -422,8 +424,10 @@ def _sides(corners: Float[Array, "triangles 3"], least: float) -> tuple[jax.Arra
 def _bin_slices(
     corners: Float[Array, "triangles 3"], areas: Float[Array, "#triangles bands"], bins: int, *, collect: int
 ) -> Float[jax.Array, "bins bands"]:
-    """`bin_tents` for single precision, where sums of kinks lose the digits: every tent is cut into even slices of which
-    each falls into one or two bins. Exact up to the slope within a slice, for tents of up to ``SLICES`` bins.
+    """`bin_tents` for single precision, where sums of kinks lose digits.
+
+    Every tent is cut into equal slices, each of which falls into one or two bins. Exact up to the slope within a slice,
+    for tents of up to ``SLICES`` bins.
     """
     a, rise, fall = _sides(corners, 2e-2)
     width = (rise + fall) / SLICES
@@ -433,7 +437,7 @@ def _bin_slices(
     share = jnp.diff(jnp.where(edges < rise, rising, falling), axis=0)
     centre = a + edges[:-1] + width / 2
     if collect == BOX:
-        # the part of a slice, at most a bin wide, that lies beyond the edge of the bin its lower end is in
+        # the part of a slice, at most a bin wide, that extends beyond the edge of the bin containing its lower end
         reach = jnp.minimum(width, 1.0)
         start = jnp.floor(centre - reach / 2 + 0.5)
         beyond = jnp.clip((centre + reach / 2 - start - 0.5) / reach, 0.0, 1.0)
@@ -451,8 +455,9 @@ def _bin_slices(
 
 
 def _spline(order: int) -> Float[np.ndarray, "order order"]:
-    """The pieces ``M(1 - u), M(2 - u) ...`` of a cardinal B-spline on [0, order], as coefficients of
-    powers of u (rows), for u in [0, 1).
+    """Return the pieces ``M(1 - u), M(2 - u) ...`` of a cardinal B-spline on [0, order].
+
+    They are coefficients of powers of u (rows), for u in [0, 1).
     """
     pieces = np.ones((1, 1))
     for n in range(2, order + 1):

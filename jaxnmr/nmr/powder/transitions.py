@@ -1,6 +1,6 @@
-"""Transitions of a spin, and the frequency every interaction gives them in every orientation.
+"""Transitions of a spin, and their frequency contributions from every interaction in every orientation.
 
-First and second order in the interactions over the Larmor frequency; positive frequencies mean larger shifts, for
+First and second order in the ratio of interactions to Larmor frequency. Positive frequencies mean larger shifts for
 either sign of gamma. Source: Grandinetti, Ash & Trease, Prog. NMR Spectrosc. 59, 121 (2011); the coefficients were
 checked against exact diagonalisation.
 """
@@ -22,7 +22,7 @@ Transitions = Literal["central", "satellites", "all"] | tuple[tuple[float, float
 
 
 def transitions(spin: float, which: Transitions | Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """Pairs ``(m_final, m_initial)`` of quantum numbers.
+    """Return pairs ``(m_final, m_initial)`` of quantum numbers.
 
     Args:
         spin: I, half-integer or integer.
@@ -30,7 +30,7 @@ def transitions(spin: float, which: Transitions | Sequence[tuple[float, float]])
             ones, or pairs such as ``[(1.5, 0.5)]``, of any order.
 
     Raises:
-        ConventionError: a spin that does not exist, a name that is not known, levels that the spin does not have.
+        ConventionError: an impossible spin, an unknown name, or levels that the spin does not have.
     """
     check_spin(spin)
     levels = np.arange(-spin, spin + 0.5)
@@ -63,14 +63,15 @@ def transitions(spin: float, which: Transitions | Sequence[tuple[float, float]])
 
 
 def check_spin(spin: float) -> None:
-    """Raise `ConventionError` unless the spin is a positive multiple of 1/2 up to 9/2 (or whole up to 6)."""
+    """Raise `ConventionError` unless the spin is a positive multiple of 1/2, at most 7."""
     if not (spin > 0 and float(2 * spin).is_integer() and spin <= 7):
         raise ConventionError(f"spin I = {spin:g}; expected a positive multiple of 1/2, such as 1/2, 1, 3/2 ... 9/2")
 
 
 def coefficients(spin: float, final: float, initial: float) -> Float[np.ndarray, "5"]:
-    """``(p, d, c0, c2, c4)``: the order of the transition, and how first-order quadrupolar, and the parts of rank 0, 2
-    and 4 of second-order quadrupolar interactions act on it.
+    """Return ``(p, d, c0, c2, c4)``: the order of the transition and its factors for quadrupolar interactions.
+
+    These are one for the first order, and those for the parts of rank 0, 2 and 4 of the second order.
     """
     casimir = spin * (spin + 1)
     p = final - initial
@@ -89,8 +90,10 @@ def coefficients(spin: float, final: float, initial: float) -> Float[np.ndarray,
 
 
 def strength(spin: float, final: float, initial: float) -> float:
-    """``I(I+1) - m_f m_i`` of a single-quantum transition: its intensity after a short pulse, and the square of its
-    nutation frequency over that of a spin 1/2. Transitions of other orders, which no short pulse excites, get 1.
+    """Return ``I(I+1) - m_f m_i`` of a single-quantum transition, its intensity after a short pulse.
+
+    It is also the square of its nutation frequency over that of a spin 1/2. Transitions of other orders, which no short
+    pulse excites, get 1.
     """
     return spin * (spin + 1) - final * initial if abs(final - initial) == 1 else 1.0
 
@@ -104,7 +107,7 @@ def frequency_tensors(
     shielding_ppm: Float[Array, "3 3"],
     quadrupolar_hz: Float[Array, "3 3"],
 ) -> tuple[Scalar, Float[Array, "5"], Float[Array, "9"]]:
-    """Parts of rank 0, 2 and 4 of the frequency of one transition of one site.
+    """Return the parts of rank 0, 2 and 4 of the frequency of one transition of one site.
 
     Args:
         coefficients: from :func:`coefficients`.
@@ -116,7 +119,7 @@ def frequency_tensors(
         quadrupolar_hz: quadrupolar tensor; its largest principal value is C_Q.
 
     Returns:
-        Hz; real components (see `spherical`).
+        Parts in Hz, as real components (see `spherical`).
     """
     p, d, c0, c2, c4 = (coefficients[k] for k in range(5))
     xp = namespace(coefficients, larmor_hz, shift_ppm, shielding_ppm, quadrupolar_hz)
@@ -127,7 +130,7 @@ def frequency_tensors(
     if spin < 1:
         return rank0, rank2, xp.zeros(9, dtype)
     q = xp.einsum("kij,ij->k", to_spherical, quadrupolar_hz) / (2 * spin * (2 * spin - 1))
-    # products over the Larmor frequency, scaled first: squares of MHz would leave single precision's digits
+    # products over the Larmor frequency, scaled first because squares of MHz would exceed single precision
     times = lambda rank, other: xp.einsum("kab,a,b->k", spherical.product(rank).astype(dtype), q / larmor_hz, other)
     rank0 = rank0 + c0 * times(0, q)[0] + d * (3 / sqrt(5)) * times(0, s)[0]
     rank2 = rank2 + d * q + c2 * times(2, q) - d * (3 / sqrt(14)) * times(2, s)

@@ -1,3 +1,3 @@
-"""What may decide which candidate comes first."""
+"""Criteria for the ranking of candidates."""
 
 RANKINGS = ("bic", "aic", "chi2", "rwp", "energy")

@@ -1,4 +1,4 @@
-"""Candidates as they are given, as items of a campaign (host)."""
+"""Conversion of candidates to items of a campaign (host)."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ...io.structures.candidates import Candidates, candidate_of_file, read_cand
 
 
 def items_of(candidates: Any) -> Iterator[Item]:
-    """Items; candidates in files are read one after the other, as items are taken.
+    """Yield items; candidates in files are read one after the other, on demand.
 
     Args:
-        candidates: as of :func:`jaxnmr.screen`.
+        candidates: as for :func:`jaxnmr.screen`.
 
     Raises:
-        ConventionError: no candidates, or two of one name.
-        ParameterError: something that is no structure.
-        ParseError: files that are not there.
+        ConventionError: there are no candidates, or two with the same name.
+        ParameterError: a candidate is not a structure.
+        ParseError: a file does not exist.
     """
     if isinstance(candidates, str | Path):
         candidates = read_candidates(candidates)
@@ -72,7 +72,7 @@ def _item(name: str, given: Any) -> Item:
         said = (given.numbers, given.positions, given.cell.array, given.pbc, sorted(given.arrays), repr(given.info))
         of = Given(given)
         return Item(_key(name, digest(*said).encode()), name, given.get_chemical_formula(), of, 256 + 64 * len(given))
-    # a row of the table says that it is no structure
+    # its row of the table will report that it is not a structure
     return Item(_key(name, shown(given).encode()), name, "", Given(given))
 
 
@@ -83,7 +83,7 @@ def _read_later(candidate: Candidate) -> Item:
 
 
 def _key(name: str, *content: bytes) -> str:
-    """Digest of what a candidate is read from: nothing is built to find out that it is done."""
+    """Return a digest of a candidate's source: finished candidates are recognised without building them."""
     made = hashlib.sha256()
     for part in (name.encode(), *content):
         made.update(f"{len(part)}:".encode())
@@ -93,10 +93,10 @@ def _key(name: str, *content: bytes) -> str:
 
 @dataclass(frozen=True)
 class Given:
-    """A candidate that is in memory already, a crystal or ASE's ``Atoms``."""
+    """A candidate already in memory, a crystal or ASE ``Atoms``."""
 
     structure: Any
 
     def crystal(self) -> Crystal:
-        """The structure."""
+        """Return the structure."""
         return self.structure if isinstance(self.structure, Crystal) else from_ase(self.structure)

@@ -1,4 +1,4 @@
-"""What a screening of candidates returns: rows, their ranking, and words (host)."""
+"""`ScreeningResult`: rows of a screening, their ranking, and a summary in words (host)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ...campaign.rows import Row
 from ...refinement.result import RefinementResult
 from .rows import ScreeningRow
 
-# candidates whose criterion is this close to the best one are not clearly worse (Kass & Raftery, J. Am. Stat. Assoc. 90, 773)
+# candidates within this of the best criterion are not clearly worse (Kass & Raftery, J. Am. Stat. Assoc. 90, 773)
 CLEARLY_WORSE = 10.0
-# and this close they have most likely become the same structure
+# within this they have most likely become the same structure
 SAME = 0.01
-# what figures of merit are made of
+# inputs of the figures of merit
 MERITS = ("chi2", "n_observations", "n_parameters", "gof", "rwp", "log_variance", "energy_ev_atom")
 
 
@@ -29,14 +29,14 @@ class ScreeningResult:
     """The outcome of :func:`jaxnmr.screen`.
 
     Attributes:
-        rows: one per candidate in the table, the best first; without a figure of merit last. Those of a file are read when they are
-            looked at.
-        rank: which figure of merit decides, and ``figures`` its value per row, minus that of the best for the criteria.
-        fits: full results of the best candidates that this call refined, by name.
-        refined, resumed: how many candidates were refined in this call, and how many had a row before.
-        seconds, compile_seconds: wall time, and how much time went into compiling, of all processes together.
-        table_file: where all of it is kept; ``None`` where no folder was given.
-        look: of the key of a candidate, all that the table has of it.
+        rows: one per candidate in the table, the best first, those without a figure of merit last. Rows of a file are
+            read on access.
+        rank: figure of merit for the ranking; ``figures`` its value per row, minus that of the best for the criteria.
+        fits: full results of the best candidates refined in this call, by name.
+        refined, resumed: number of candidates refined in this call, and of those with an earlier row.
+        seconds, compile_seconds: wall time, and total compile time of all processes.
+        table_file: file of the table; ``None`` if no folder was given.
+        look: returns the full record of a candidate by its key.
     """
 
     rows: Sequence[ScreeningRow]
@@ -56,16 +56,16 @@ class ScreeningResult:
         return self.rows[0]
 
     def structure(self, index: int) -> str:
-        """The refined structures of a candidate as CIF; empty where there are none."""
+        """Return the refined structures of a candidate as CIF; empty if there are none."""
         return self.look(self.rows[index].key).text
 
     def parameters(self, index: int) -> dict[str, list[float]]:
-        """``[value, standard uncertainty]`` of what was refined of a candidate, by name."""
+        """Return ``[value, standard uncertainty]`` of the refined parameters of a candidate, by name."""
         return dict(self.look(self.rows[index].key).record.get("parameters", {}))
 
     @property
     def message(self) -> str:
-        """What came out, in sentences."""
+        """Summary of the outcome, in sentences."""
         n, best, figures = len(self.rows), self.rows[0], np.asarray(self.figures)
         failed = self.statuses["error"]
         if self.rank == "energy" and not np.isfinite(figures[0]) and failed < n:
@@ -93,12 +93,12 @@ class ScreeningResult:
 
     @cached_property
     def statuses(self) -> Counter[str]:
-        """How many candidates ended in which way."""
+        """Number of candidates by status."""
         return Counter(row.status for row in self.rows)
 
     @cached_property
     def common(self) -> tuple[str, ...]:
-        """Flags that every refined candidate has, of the data rather than of a candidate; none of a single one."""
+        """Flags of every refined candidate, due to the data rather than the candidates; empty for a single candidate."""
         found: list[str] | None = None
         refined = 0
         for row in self.rows:
@@ -111,11 +111,11 @@ class ScreeningResult:
         return tuple(found or ()) if refined > 1 else ()
 
     def remarks(self, row: ScreeningRow) -> tuple[str, ...]:
-        """What is to be said of one candidate and not of all of them."""
+        """Return the remarks specific to one candidate."""
         return (row.message,) if row.status == "error" else tuple(f for f in row.flags if f not in self.common)
 
     def table(self, most: int = 100) -> str:
-        """One line per candidate, ranked; so many of the best, and how many more there are."""
+        """Return a table with one line per candidate, ranked: the best ``most``, and the number of the others."""
         said = lambda row: "; ".join(self.remarks(row))
         rows = [
             (
@@ -129,7 +129,7 @@ class ScreeningResult:
         return plain(head, rows) + (f"\n... and {more} more" if more else "")
 
     def __repr__(self) -> str:
-        """The sentences and the table."""
+        """Return the summary and the table."""
         return "\n".join(
             (f"ScreeningResult: {self.message}", *(f"of all candidates: {flag}" for flag in self.common), self.table())
         )
@@ -143,20 +143,20 @@ _HEADS = {"bic": "BIC - best", "aic": "AIC - best", "chi2": "chi² - best", "rwp
 
 
 def figures_of_merit(columns: Mapping[str, Any], rank: str) -> tuple[np.ndarray, np.ndarray]:
-    """Figures of merit, and the order of candidates by them, best first; without one last.
+    """Return figures of merit, and the order of candidates by them, best first and those without one last.
 
-    The criteria take chi² divided by that per degree of freedom of the best candidate, where that is above 1: no candidate
-    explains the data to within their uncertainties then, and differences count less. Chi² stands for -2 log of the likelihood; where
-    a model says how uncertain it is of each candidate, the determinant of the covariance belongs to that, or the candidate of
-    which least is known would come first.
+    For the criteria chi² is divided by that per degree of freedom of the best candidate if it is above 1: then no
+    candidate explains the data to within their uncertainties, and differences count less. Chi² stands for -2 log
+    likelihood; if uncertainties come from a model and differ between candidates, the log determinant of the covariance
+    must be added, or the candidate with the largest uncertainties would come first.
 
     Args:
-        columns: ``chi2``, ``n_observations``, ``n_parameters``, ``gof``, ``rwp``, ``log_variance`` and ``energy_ev_atom`` of
-            all candidates, ``None`` or NaN where there is none.
-        rank: as of :func:`jaxnmr.screen`.
+        columns: ``chi2``, ``n_observations``, ``n_parameters``, ``gof``, ``rwp``, ``log_variance`` and
+            ``energy_ev_atom`` of all candidates, ``None`` or NaN if missing.
+        rank: as for :func:`jaxnmr.screen`.
 
     Returns:
-        The R factor, or how much worse than the best, ``(n,)``, and indices ``(n,)``.
+        The R factor, or the excess over the best, ``(n,)``, and indices ``(n,)``.
 
     Source: Schwarz, Ann. Stat. 6, 461 (1978); Akaike, IEEE Trans. Autom. Control 19, 716 (1974); Lebreton et al., Ecol.
     Monogr. 62, 67 (1992) (the division).
@@ -180,7 +180,7 @@ def figures_of_merit(columns: Mapping[str, Any], rank: str) -> tuple[np.ndarray,
 
 
 def ranked(rows: Iterable[ScreeningRow], rank: str) -> tuple[tuple[ScreeningRow, ...], tuple[float, ...]]:
-    """Rows by figure of merit, best first, and that figure."""
+    """Sort rows by figure of merit, best first; also return the figures."""
     rows = list(rows)
     figure, order = figures_of_merit({name: [getattr(row, name) for row in rows] for name in MERITS}, rank)
     most = max((row.n_observations for row in rows), default=0)
@@ -188,7 +188,7 @@ def ranked(rows: Iterable[ScreeningRow], rank: str) -> tuple[tuple[ScreeningRow,
 
 
 def with_doubt(row: ScreeningRow, most: int) -> ScreeningRow:
-    """A row, flagged where it was fitted to fewer numbers than ``most``."""
+    """Flag a row that was fitted to fewer values than ``most``."""
     if row.n_observations in (0, most):
         return row
     return replace(row, flags=(*row.flags, f"fitted to {row.n_observations} numbers, others to {most}: not comparable"))

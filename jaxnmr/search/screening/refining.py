@@ -1,4 +1,4 @@
-"""The work of a screening: candidates set up and refined, in this process or in a worker (host)."""
+"""Work of a screening: candidates set up and refined, in this process or in a worker (host)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..fingerprint import fingerprint
 from ..rooms import Rooms
 from .rows import ScreeningRow, cif_of, described, kept
 
-# the name under which every candidate is handed over: terms find their phase by it, so it is part of compiled programs
+# every candidate is given this name: terms find their phase by it, so it is part of compiled programs
 CANDIDATE = "candidate"
 
 Make = Callable[[Crystal], Sequence[Any]]
@@ -32,13 +32,13 @@ Make = Callable[[Crystal], Sequence[Any]]
 
 @dataclass(frozen=True)
 class Refining:
-    """How candidates are refined; see `Work`.
+    """Refinement of candidates; see `Work`.
 
     Attributes:
-        make, stages, solver, settings: as of :func:`jaxnmr.screen`.
-        devices, width: as of :func:`jaxnmr.refine_starts`.
-        cache: folder of compiled programs, for processes that have none.
-        keep: receives every row with its full result; not for other processes.
+        make, stages, solver, settings: as for :func:`jaxnmr.screen`.
+        devices, width: as for :func:`jaxnmr.refine_starts`.
+        cache: folder of compiled programs, for processes without one.
+        keep: called with every row and its full result; not for other processes.
     """
 
     make: Make
@@ -51,14 +51,14 @@ class Refining:
     keep: Callable[[Item, ScreeningRow, RefinementResult], None] | None = field(default=None, repr=False)
 
     def begin(self) -> tuple[Batches, Rooms]:
-        """What all candidates share."""
+        """Set up what all candidates share."""
         enable_x64()
         share_cache(self.cache)
         getattr(self.make, "begin", lambda: None)()
         return Batches(self.devices, self.width), Rooms()
 
     def rows(self, state: tuple[Batches, Rooms], items: Iterable[Item]) -> Iterator[Row]:
-        """Rows of candidates as they end; what goes wrong with one is its row and stops no other."""
+        """Yield rows of candidates as they end; an error is recorded in the row and does not stop the others."""
         batches, rooms = state
         run = _Run(self, rooms)
         for ending in together(run.descents(items), batches):
@@ -72,19 +72,19 @@ class Refining:
             raise KeyboardInterrupt
 
     def setup(self, content: Any) -> tuple[Any, Parameters, Sequence[Stage] | None, Solver]:
-        """What is refined of a candidate, as ``make`` gives it."""
+        """Return objective, parameters, stages and solver for a candidate, from ``make``."""
         objective, params, *rest = self.make(content.crystal().replace(name=CANDIDATE))
         stages, solver = [*rest, None, None][:2]
         return objective, params, stages or self.stages, solver or self.solver
 
     def mark(self, objective, params: Parameters, stages: Sequence[Stage] | None, solver: Solver) -> str:
-        """Digest of everything that the refinement of a candidate depends on."""
+        """Return a digest of all inputs of the refinement of a candidate."""
         return fingerprint(objective, params, stages, solver, self.settings)
 
 
 @dataclass
 class _Begun:
-    """A candidate that is being refined."""
+    """A candidate being refined."""
 
     item: Item
     start: Parameters
@@ -102,10 +102,10 @@ class _Run:
         self.interrupted = False
 
     def descents(self, items: Iterable[Item]) -> Iterator[Descent]:
-        """Refinements of candidates, made when there is room for them."""
+        """Yield refinements of candidates, made when there is room for them."""
         for item in items:
             try:
-                # warnings on the way belong to the row
+                # warnings raised meanwhile belong to the row
                 with warnings.catch_warnings(record=True) as doubts:
                     warnings.simplefilter("always", UserWarning)
                     objective, params, stages, solver = self.work.setup(item.content)
@@ -119,7 +119,7 @@ class _Run:
             yield descent
 
     def ended(self, ending: Ending) -> Row | None:
-        """The row of a candidate, ``None`` where it was interrupted."""
+        """Return the row of a candidate, or ``None`` if it was interrupted."""
         begun = self.begun[ending.index]
         if ending.status == "interrupted":
             self.interrupted = True

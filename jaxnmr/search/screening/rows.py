@@ -1,4 +1,4 @@
-"""One candidate of a screening: the row of its refinement, and how a table keeps it (host)."""
+"""One candidate of a screening: the row of its refinement, and its record in a table (host)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...objective.objective import residuals
 from ...refinement.result import RefinementResult
 
 KIND = "screening"
-# what ranking reads has columns of its own
+# values needed for ranking have their own columns
 COLUMNS: dict[str, type] = {
     "chi2": float, "n_observations": int, "n_parameters": int, "gof": float, "rwp": float, "moved": float, "strain": float,
     "log_variance": float, "energy_ev_atom": float,
@@ -29,20 +29,20 @@ class ScreeningRow:
     """One candidate.
 
     Attributes:
-        name: of the candidate.
-        status, message: as of a `RefinementResult`; ``"error"`` when it could not be set up or refined.
+        name: name of the candidate.
+        status, message: as in a `RefinementResult`; ``"error"`` if it could not be set up or refined.
         chi2: sum of squared residuals of the whole objective; NaN after an error.
-        log_variance: what the uncertainties that models have of this candidate add to it, up to a constant of all candidates:
-            the logarithm of the determinant of their covariance; 0 where uncertainties were given.
-        n_observations, n_parameters: measured numbers (no restraints) and refined numbers.
+        log_variance: contribution of model uncertainties to it, up to a constant common to all candidates: the log
+            determinant of their covariance; 0 if uncertainties were given.
+        n_observations, n_parameters: number of measured values (no restraints) and of refined parameters.
         gof: root of chi² over the degrees of freedom.
         factors: Rwp per histogram and Rw per spectrum, per cent.
-        moved: largest displacement of an atom from where the candidate had it, Å; ``strain`` largest relative change of a
+        moved: largest displacement of an atom from its original position, Å; ``strain`` the largest relative change of a
             cell length.
-        flags: what makes this result doubtful, in words.
-        energy_ev_atom: energy per atom of the minimum that an `EnergyTerm` holds the structure near, eV.
+        flags: reasons to doubt this result, in words.
+        energy_ev_atom: energy per atom of the minimum from an `EnergyTerm`, eV.
         seconds: wall time of the refinement.
-        key: digest of the candidate, under which it stands in the table.
+        key: digest of the candidate, its key in the table.
     """
 
     name: str
@@ -68,7 +68,7 @@ class ScreeningRow:
 
 
 def described(name: str, start: Parameters, fit: RefinementResult) -> ScreeningRow:
-    """The row of a finished refinement that began at ``start``."""
+    """Make the row of a finished refinement that began at ``start``."""
     end = fit.parameters
     r = np.asarray(residuals(end.spec.layout, fit.objective, end.offset(), end.spec.transform, end.theta))
     chi2, k = float(r @ r), end.n_free
@@ -103,7 +103,7 @@ def described(name: str, start: Parameters, fit: RefinementResult) -> ScreeningR
 
 
 def _energy_per_atom(fit: RefinementResult) -> float | None:
-    """Energy per atom of the minimum that the only `EnergyTerm` holds the structure near, in the refined cell."""
+    """Return the energy per atom of the minimum from the only `EnergyTerm`, in the refined cell."""
     energies = list(fit.of_kind("energy").values())
     if len(energies) != 1:
         return None
@@ -112,7 +112,7 @@ def _energy_per_atom(fit: RefinementResult) -> float | None:
 
 
 def parameter_record(fit: RefinementResult) -> dict[str, list[float]]:
-    """``[value, standard uncertainty]`` of what was refined, by name."""
+    """Return ``[value, standard uncertainty]`` of the refined parameters, by name."""
     esd = np.concatenate([np.ravel(e) for e in fit.esds.values()])
     return {row.name: [row.value, float(s)] for row, s in zip(fit.parameters.rows(), esd, strict=True) if row.free}
 
@@ -125,14 +125,14 @@ def kept(
     compile_seconds: float = 0.0,
     mark: str = "",
 ) -> Row:
-    """A row as a table keeps it.
+    """Convert a row to a record of a table.
 
     Args:
         row: the row.
-        fit: the refinement, of which the parameters are kept; ``None`` where there is none.
+        fit: the refinement, whose parameters are stored; ``None`` if there is none.
         text: the refined structures as CIF.
-        compile_seconds: of the time, what went into compiling.
-        mark: digest of what was refined, see :func:`fingerprint`.
+        compile_seconds: part of the time spent compiling.
+        mark: digest of the inputs, see :func:`fingerprint`.
     """
     record = {
         "factors": row.factors, "flags": row.flags, "parameters": {} if fit is None else parameter_record(fit),
@@ -143,7 +143,7 @@ def kept(
 
 
 def taken(row: Row) -> ScreeningRow:
-    """A row from a table."""
+    """Convert a record of a table to a row."""
     values = {name: row.values.get(name) for name in COLUMNS if name != "rwp"}
     numbers: dict[str, Any] = {
         name: _NAN if values[name] is None else values[name] for name in ("chi2", "gof", "moved", "strain")
@@ -157,7 +157,7 @@ def taken(row: Row) -> ScreeningRow:
 
 
 def cif_of(name: str, fit: RefinementResult) -> str:
-    """The refined structures as CIF, with uncertainties; the only one under the name of the candidate."""
+    """Return the refined structures as CIF, with uncertainties; a single one gets the name of the candidate."""
     if len(fit.crystals) > 1:
         return cif_text(fit.crystals, fit.esds)
     only = next(iter(fit.crystals.values())).replace(name=name)

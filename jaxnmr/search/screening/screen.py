@@ -1,4 +1,4 @@
-"""Screening: many candidate structures, each refined against the same data, ranked (host)."""
+"""Screening: many candidate structures, each refined against the same data, and ranked (host)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from .stored import rank_table
 if TYPE_CHECKING:
     from distributed import Client
 
-# candidates looked at for one that was refined before, to see whether it was in the same way
+# number of candidates searched for a finished one, to check that it was refined in the same way
 _LOOK = 1000
 
 
@@ -62,37 +62,38 @@ def screen(
 ) -> ScreeningResult:
     """Refine many candidate structures, each with its own objective, and rank them.
 
-    Candidates of equal shapes share compiled programs and are evaluated together, as starts are in
-    :func:`jaxnmr.refine_starts`. A candidate that cannot be set up or refined is a row of the table and stops no other.
-    With a folder, the table is kept there (``table.sqlite``): a call that was interrupted goes on where it stopped, and refines
-    only candidates that have no row. With a client of a Dask cluster, its workers refine, and this process writes.
+    Candidates of equal shapes share compiled programs and are evaluated together, as in :func:`jaxnmr.refine_starts`. A
+    candidate that cannot be set up or refined is a row of the table and does not stop the others. With a folder, the
+    table is kept there (``table.sqlite``): a call after an interruption continues, and refines only candidates without
+    a row. With the client of a Dask cluster, its workers refine, and this process writes the table.
 
     Args:
         candidates: crystals, files of structures or ASE ``Atoms``, in any mixture, or a mapping from names to them; or a
-            folder, a file of many structures or what :func:`jaxnmr.io.read_candidates` gives, which are read as they are needed.
-        make: of a crystal (whose name is always ``"candidate"``) the objective and its parameters, and stages and solver
-            if they are to differ from those below: ``(objective, params)`` up to ``(objective, params, stages, solver)``. For a
-            cluster it must be picklable. Where it has a method ``begin``, this is called once in every process, and what that
-            raises means that no candidate can be refined there.
-        folder: where the table is kept; in memory when not given. One process at a time writes it.
-        stages, solver: as of :func:`jaxnmr.refine`.
-        rank: ``"bic"``, ``"aic"`` (chi², divided by that per degree of freedom of the best candidate where it is above 1, plus
-            ``k ln n`` or ``2 k``), ``"chi2"``, ``"rwp"``, or ``"energy"`` per atom, for candidates of one composition whose objective
-            has an `EnergyTerm`. The energy stands in the table whatever decides.
-        callback: receives a `ScreeningRow` whenever a candidate is done.
-        progress: receives counts, rate and the time that is left, before that.
-        keep: of so many of the best candidates refined in this call the full results are kept; those of a cluster are refined here
-            once more.
-        devices, width: as of :func:`jaxnmr.refine_starts`; not with a client, whose workers take their own devices.
-        client: of ``dask.distributed``.
-        retry: refine candidates once more whose row is an error.
-        settings: of ``make``, in words or as a digest. Where it differs from that of the table, or where the first candidate
-            that is done would be refined in another way today, the table is that of another run, and refused.
+            folder, a file of many structures or the value of :func:`jaxnmr.io.read_candidates`, which are read on demand.
+        make: makes the objective and its parameters from a crystal (whose name is always ``"candidate"``), and
+            optionally stages and solver that replace those below: ``(objective, params)`` up to
+            ``(objective, params, stages, solver)``. For a cluster it must be picklable. If it has a method ``begin``,
+            this is called once in every process; an exception in it means that no candidate can be refined there.
+        folder: folder of the table; in memory by default. Only one process at a time can write it.
+        stages, solver: as for :func:`jaxnmr.refine`.
+        rank: ``"bic"``, ``"aic"`` (chi², divided by that per degree of freedom of the best candidate if it is above 1,
+            plus ``k ln n`` or ``2 k``), ``"chi2"``, ``"rwp"``, or ``"energy"`` per atom, for candidates of one
+            composition whose objective has an `EnergyTerm`. The energy is in the table for any ranking.
+        callback: called with a `ScreeningRow` whenever a candidate is finished.
+        progress: called before that with counts, rate and remaining time.
+        keep: number of best candidates refined in this call of which full results are kept; those refined on a cluster
+            are refined again here.
+        devices, width: as for :func:`jaxnmr.refine_starts`; not with a client, whose workers take their own devices.
+        client: client of ``dask.distributed``.
+        retry: refine candidates again whose row is an error.
+        settings: settings of ``make``, in words or as a digest. If it differs from that of the table, or if the first
+            finished candidate would now be refined in another way, the table belongs to another run and is refused.
 
     Raises:
-        ConventionError: no candidates, two of the same name, an unknown ranking, a table of another run or that another process
-            writes, ``make`` that cannot be sent to workers, no worker that could do it.
-        JaxnmrError: no space on the disk, or the scheduler is gone; what was finished before is kept.
+        ConventionError: there are no candidates, or two with the same name; the ranking is unknown; the table belongs
+            to another run or is being written by another process; ``make`` cannot be sent to workers; or no worker can
+            do the work.
+        JaxnmrError: the disk is full, or the scheduler is gone; finished candidates are kept.
         PrecisionError: single precision.
     """
     if jax.numpy.zeros(1).dtype != np.float64:
@@ -102,7 +103,7 @@ def screen(
     if client is not None and not (devices is None and width is None):
         raise ParameterError("devices and width are of this process: leave them out where there is a client")
     began = time.perf_counter()
-    Batches(devices, width)  # refuses what cannot be
+    Batches(devices, width)  # for its checks
     items = items_of(candidates)
     first = next(items, None)
     if first is None:
@@ -135,7 +136,7 @@ def screen(
         reader = table.reader()
         rows, figures = rank_table(reader, rank)
     finally:
-        # one in memory lives as long as its rows are looked at
+        # a table in memory lives as long as its rows are used
         if table.path is not None:
             table.close()
     return ScreeningResult(
@@ -145,7 +146,7 @@ def screen(
 
 
 def _require_same_run(items: Iterator[Item], work: Refining, table: Table) -> Iterator[Item]:
-    """Refuse a table that was made in another way: one candidate that is done is set up again to see that."""
+    """Refuse a table that was made in another way, by setting up one finished candidate again."""
     looked = list(islice(items, _LOOK))
     known = table.known([item.key for item in looked])
     reader = table.reader()
@@ -153,7 +154,7 @@ def _require_same_run(items: Iterator[Item], work: Refining, table: Table) -> It
         mark = reader.row(item.key).record.get("fingerprint") if item.key in known else None
         if mark:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # said when it was refined
+                warnings.simplefilter("ignore")  # already reported when it was refined
                 now = work.mark(*work.setup(item.content))
             if now != mark:
                 raise ConventionError(
@@ -166,13 +167,13 @@ def _require_same_run(items: Iterator[Item], work: Refining, table: Table) -> It
 
 @dataclass
 class _Watched:
-    """An engine of which it is known what is being worked on."""
+    """An engine whose current items are recorded."""
 
     engine: Engine
     best: _Best
 
     def run(self, work: Work, items: Iterator[Item]) -> Iterator[Row | None]:
-        """See `Engine`."""
+        """Run the engine; see `Engine`."""
         return self.engine.run(work, map(self.best.away, items))
 
 
@@ -183,30 +184,30 @@ class _Best:
         self._most, self._rank = most, rank
         self.fits: dict[str, RefinementResult] = {}
         self._rows: dict[str, ScreeningRow] = {}
-        # of a cluster: candidates that are elsewhere, and the best of those that are back
+        # for a cluster: candidates being refined elsewhere, and the best of the finished ones
         self._away: dict[str, Item] = {}
         self._items: dict[str, Item] = {}
 
     def keep(self, item: Item, row: ScreeningRow, fit: RefinementResult) -> None:
-        """A refinement of this process ended."""
+        """Record a refinement of this process."""
         self._rows[row.name], self.fits[row.name] = row, fit
         self._leave_out(self.fits)
 
     def away(self, item: Item) -> Item:
-        """A candidate is on its way to another process."""
+        """Record a candidate on its way to another process."""
         if self._most:
             self._away[item.key] = item
         return item
 
     def done(self, row: Row) -> None:
-        """A row came back."""
+        """Record a row that came back."""
         item = self._away.pop(row.key, None)
         if item is not None and row.status != "error":
             self._rows[row.name], self._items[row.name] = taken(row), item
             self._leave_out(self._items)
 
     def refined_here(self, work: Refining) -> None:
-        """Refine those that are the best once more, in this process."""
+        """Refine the best candidates again in this process."""
         self._rows.clear()
         for _ in work.rows(work.begin(), list(self._items.values())):
             pass

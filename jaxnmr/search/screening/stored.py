@@ -1,4 +1,4 @@
-"""The ranking of a table that may be too long to be held (host)."""
+"""Ranking of a table that may be too large for memory (host)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .rows import KIND, ScreeningRow, taken
 
 
 class RankedRows(Sequence[ScreeningRow]):
-    """Rows of a table in an order, read when they are looked at.
+    """Rows of a table in a given order, read on access.
 
     Args:
         rows: the table.
-        keys: of its rows, in the order.
+        keys: keys of its rows, in order.
         most: the largest number of observations of any candidate.
     """
 
@@ -41,7 +41,7 @@ class RankedRows(Sequence[ScreeningRow]):
 
 
 def rank_table(rows: Rows, rank: str) -> tuple[RankedRows, tuple[float, ...]]:
-    """All rows of a table, the best first, and their figures of merit; equal ones by name."""
+    """Return all rows of a table, best first and ties by name, and their figures of merit."""
     columns = {name: rows.column(name) for name in MERITS}
     figure, order = figures_of_merit(columns, rank)
     keys = rows.keys()
@@ -50,14 +50,14 @@ def rank_table(rows: Rows, rank: str) -> tuple[RankedRows, tuple[float, ...]]:
 
 
 def ranked_table(folder: str | Path, rank: str = "bic") -> ScreeningResult:
-    """The ranking of a table as it is now; it may be being written.
+    """Rank a table in its current state; it may still be being written.
 
     Args:
-        folder: of a screening.
-        rank: as of :func:`jaxnmr.screen`.
+        folder: folder of a screening.
+        rank: as for :func:`jaxnmr.screen`.
 
     Raises:
-        ParseError: no table of a screening, or one without rows.
+        ParseError: there is no table of a screening, or it has no rows.
     """
     rows = Rows(folder)
     if rows.notes["kind"] != KIND:

@@ -1,1 +1,1 @@
-"""A series of data sets refined one after the other, each from its neighbour."""
+"""A series of data sets refined one after the other, each starting from its neighbour."""

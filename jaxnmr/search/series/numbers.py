@@ -1,4 +1,4 @@
-"""The numbers of one row of a series: parameters, and what follows from them, with standard uncertainties (host)."""
+"""Values of one row of a series: parameters and derived quantities, with standard uncertainties (host)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ...refinement.result import RefinementResult
 
 
 def numbers(fit: RefinementResult, names: Collection[str]) -> tuple[dict[str, list[float]], dict[str, list[Any]]]:
-    """Values and uncertainties by name: of parameters, and of what is derived, with units.
+    """Return values and uncertainties by name: of parameters, and of derived quantities with their units.
 
     Args:
-        fit: of one row.
-        names: the parameters.
+        fit: result of one row.
+        names: names of the parameters.
     """
     esd = np.concatenate([np.ravel(of) for of in fit.esds.values()])
     flat = np.asarray(fit.parameters.flat, dtype=float)
@@ -36,9 +36,9 @@ def numbers(fit: RefinementResult, names: Collection[str]) -> tuple[dict[str, li
 
 
 def _volume(cell: np.ndarray, covariance: np.ndarray) -> tuple[float, float]:
-    """Volume in Å³ and its uncertainty: the change of ``det G`` is ``det G tr(G⁻¹ dG)``, and the volume its root."""
+    """Return the volume in Å³ and its uncertainty, from ``d det G = det G tr(G⁻¹ dG)`` and ``V = (det G)^(1/2)``."""
     inverse = reciprocal_metric(cell)
-    # in the order 11 22 33 12 13 23; those off the diagonal count twice
+    # order 11 22 33 12 13 23; off-diagonal elements count twice
     weights = np.array(
         [inverse[0, 0], inverse[1, 1], inverse[2, 2], 2 * inverse[0, 1], 2 * inverse[0, 2], 2 * inverse[1, 2]]
     )

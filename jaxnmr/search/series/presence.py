@@ -1,4 +1,4 @@
-"""Which phases and sites are there: of one whose amount the data do not tell from zero, nothing else can be refined (host)."""
+"""Presence of phases and sites: without a significant amount nothing else of them can be refined (host)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ...objective import Objective, Parameters
 from ...refinement.descent import Descent
 from ...refinement.linearised import Linearised
 
-# what was held comes back when its amount is known this much better than what is there needs: noise alone brings nothing back
+# a held part returns only if its amount exceeds the limit of presence by this factor: noise alone cannot do that
 RETURNS = 1.5
 
 
 class Part(NamedTuple):
-    """A phase, or a site of a spectrum, among ``n`` refined numbers.
+    """A phase, or a site of a spectrum, among ``n`` refined parameters.
 
     Attributes:
-        name: of the phase, or ``"nmr: Na1"``.
-        amounts: ``(n,)`` which of the numbers say how much of it there is: its scales, its amplitude.
-        others: ``(n,)`` which of them say what it is like.
+        name: name of the phase, or ``"nmr: Na1"``.
+        amounts: ``(n,)`` which parameters are its amounts: its scales or its amplitude.
+        others: ``(n,)`` which parameters describe it otherwise.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Part(NamedTuple):
 
 
 def parts(objective: Objective, params: Parameters) -> tuple[Part, ...]:
-    """Phases and sites whose amount is refined, and something else of them."""
+    """List phases and sites with refined amounts and other refined parameters."""
     spec, names = params.spec, params.free_names
     of_amounts = np.array([bool(spec.intensity[k] and spec.lower[k] == 0.0) for k in spec.free_pivots], dtype=bool)
     found = []
@@ -49,7 +49,7 @@ def parts(objective: Objective, params: Parameters) -> tuple[Part, ...]:
 
 
 def _of_structure(name: str, prefix: str) -> bool:
-    # parameters of the only phase have no prefix, those of terms have one
+    # parameters of a single phase have no prefix, those of terms have one
     return name.startswith(prefix) if prefix else "/" not in name
 
 
@@ -59,11 +59,11 @@ def _of_element(name: str, of: str) -> bool:
 
 
 def amounts(descent: Descent, *, scattered: bool = True) -> np.ndarray:
-    """``(n,)`` refined numbers where a refinement stands, over their standard uncertainties; infinite where they did not move.
+    """Return refined parameters over their standard uncertainties, ``(n,)``; infinite if they did not move.
 
     Args:
-        descent: after it has run.
-        scattered: take residuals to be as uncertain as they turned out to be, not as they claim.
+        descent: a refinement that has run.
+        scattered: scale uncertainties by the goodness of fit instead of taking them as stated.
     """
     point, active = descent.point, descent.active
     theta, lower, upper = (np.asarray(of) for of in (point.theta, descent.course.lower, descent.course.upper))
@@ -77,11 +77,11 @@ def amounts(descent: Descent, *, scattered: bool = True) -> np.ndarray:
 
 
 def goodness(descent: Descent) -> float:
-    """Root of chi² over the degrees of freedom where a refinement stands."""
+    """Return the goodness of fit at the current point of a refinement."""
     rows = max(of.stop for of in descent.slices.values())
     return float(np.sqrt(float(descent.point.chi2) / max(rows - int(descent.active.sum()), 1)))
 
 
 def seen(of: Iterable[Part], ratios: np.ndarray) -> dict[str, float]:
-    """By part, the largest of its amounts over their standard uncertainties."""
+    """Return, for each part, the largest of its amounts over their standard uncertainties."""
     return {part.name: float(ratios[part.amounts].max()) for part in of}

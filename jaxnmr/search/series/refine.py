@@ -1,4 +1,4 @@
-"""Series: many patterns or spectra refined one after the other with one model, each from its neighbour's result (host)."""
+"""Series: many patterns or spectra refined in turn with one model, each from its neighbour's result (host)."""
 
 from __future__ import annotations
 
@@ -48,34 +48,36 @@ def refine_series(
     callback: Callable[[SeriesRow], None] | None = None,
     settings: str = "",
 ) -> SeriesResult:
-    """Refine a series of data with one model, one after the other, each starting where its neighbour ended.
+    """Refine a series of data sets with one model, each starting from the result of its neighbour.
 
-    The first set of data is refined in all stages from the values of the model, the others in the last stage from the result of
-    the one before. On the way back each starts from the one behind it; of the two results the better one is kept, and where they
-    are different minima, the result says so. What is planned is planned with room to spare, so that all share one compiled program.
+    The first data set is refined in all stages from the values of the model, the others in the last stage from the
+    result of the previous one. On the way back each starts from the one after it; the better of the two results is
+    kept, and if they are different minima, the result reports it. Plans have some margin, so that all rows share one
+    compiled program.
 
-    A phase or a site whose amount is not told from zero has nothing else that could be refined: the rest of it is held at the
-    neighbour's values, and freed again when there is more of it.
+    If the amount of a phase or a site does not differ significantly from zero, nothing else of it can be refined: its other
+    parameters are held at the neighbour's values, and freed again when there is more of it.
 
     Args:
-        data: files, patterns, spectra or whatever ``make`` takes, in the order of the series; a mapping from names to them, or
-            files, whose names are those of their rows.
-        make: of one of them the objective and its parameters, and stages and solver if they are to differ from those below:
-            ``(objective, params)`` up to ``(objective, params, stages, solver)``. The parameters must be the same ones every time.
+        data: files, patterns, spectra or other arguments of ``make``, in the order of the series; a mapping from names
+            to them, or files, whose names become those of their rows.
+        make: makes the objective and its parameters from one of them, and optionally stages and solver that replace
+            those below: ``(objective, params)`` up to ``(objective, params, stages, solver)``. The parameters must be
+            the same every time.
         at: temperature, time, composition or field of each, in the same order or by name; 1, 2, 3 ... by default.
-        abscissa, unit: what ``at`` is, for tables and pictures.
-        folder: where every finished row is kept, so that a call that was interrupted goes on where it stopped; nothing is kept when
-            not given.
-        backward: whether to go back again.
-        stages, solver: as of :func:`jaxnmr.refine`.
-        present: a phase or a site is there when its amount is this many standard uncertainties above zero (and comes back at 1.5
+        abscissa, unit: name and unit of ``at``, for tables and figures.
+        folder: folder in which every finished row is kept, so that a call after an interruption continues; by default
+            nothing is kept.
+        backward: whether to refine the series backwards as well.
+        stages, solver: as for :func:`jaxnmr.refine`.
+        present: a phase or a site is present if its amount is at least this many standard uncertainties (and returns at 1.5
             times as many).
-        callback: receives a `SeriesRow` whenever a refinement is done.
-        settings: enters the digest; change it when ``make`` changed in a way that objective and parameters do not show.
+        callback: called with a `SeriesRow` whenever a refinement is finished.
+        settings: part of the digest; change it when ``make`` changed in a way that objective and parameters do not show.
 
     Raises:
-        ConventionError: no data, two of the same name, an abscissa that is not finite or of another length, a folder that holds
-            another series or at which another process works.
+        ConventionError: there are no data, or two sets with the same name; ``at`` is not finite or has another length;
+            the folder holds another series or is used by another process.
         PrecisionError: single precision.
     """
     if jax.numpy.zeros(1).dtype != np.float64:
@@ -92,7 +94,7 @@ def refine_series(
 
 
 class _Setup(NamedTuple):
-    """What is refined in one row."""
+    """Inputs of the refinement of one row."""
 
     objective: Objective
     params: Parameters
@@ -102,7 +104,7 @@ class _Setup(NamedTuple):
 
 
 class _Solved(NamedTuple):
-    """How the refinement of a row ended."""
+    """Outcome of the refinement of a row."""
 
     descent: Descent
     ended: tuple[str, str]
@@ -148,7 +150,7 @@ class _Series:
         )  # fmt: skip
 
     def _pass(self, names, direction: str, neighbour: SeriesRow | None, key: str, rivals) -> dict[str, SeriesRow]:
-        """Rows in one direction, each from the last one before it that is of use."""
+        """Refine rows in one direction, each from the last usable one before it."""
         rows: dict[str, SeriesRow] = {}
         for name in names:
             row = self._row(name, direction, neighbour, key, rivals.get(name))
@@ -192,7 +194,7 @@ class _Series:
         return row
 
     def _setup(self, name: str) -> _Setup:
-        """What ``make`` gives for one set of data; warnings on the way belong to its row."""
+        """Call ``make`` for one data set; warnings raised meanwhile belong to its row."""
         with warnings.catch_warnings(record=True) as doubts:
             warnings.simplefilter("always", UserWarning)
             made: list[Any] = list(self.make(self.named[name]))
@@ -207,11 +209,11 @@ class _Series:
         return setup
 
     def _know(self, setup: _Setup) -> None:
-        """Take from the first row what all of them have in common; refuse another one."""
+        """Take the common properties of all rows from the first; refuse rows that differ."""
         if self.layout is None:
             descent = Descent(setup.objective, setup.params, setup.solver, setup.stages)
             self.layout = (setup.params.labels, descent.params.free_names)
-            # those that follow others by symmetry or a tie say nothing new
+            # tied and symmetry-related values are redundant
             self.moved = descent.params.free_names
             self.parts = parts(setup.objective, descent.params)
             self.units = dict(zip(setup.params.labels, setup.params.spec.units, strict=True))
@@ -223,7 +225,7 @@ class _Series:
     def _descent(
         self, setup: _Setup, flat: np.ndarray | None, held: Collection[str], *, amounts_only: bool = False
     ) -> Descent:
-        """A refinement that is about to begin: in all stages, or in the last one from other values, with parts held."""
+        """Set up a refinement: in all stages, or in the last one from other values, with parts held."""
         descent = Descent(setup.objective, setup.params, setup.solver, setup.stages)
         if descent.params.free_names != self.layout[1]:
             raise ParameterError(
@@ -247,12 +249,12 @@ class _Series:
         return descent
 
     def _in_room(self, objective: Objective) -> Objective:
-        """The objective with room for its terms that is the same for all rows, to be planned when it is bound."""
+        """Return the objective with terms of common sizes for all rows, to be planned when it is bound."""
         room = lambda term: tuple(self.sizes[term.name]) if term.name in self.sizes else spacious(term.sizes)
         return objective.replace(terms=tuple(t.in_room(room(t), None) if t.sizes else t for t in objective.terms))
 
     def _solved(self, setup: _Setup, neighbour: SeriesRow | None) -> _Solved:
-        """Refine, and see which parts are there, until that does not change any more."""
+        """Refine, and determine which parts are present, until that no longer changes."""
         held = self._not_there(setup) if neighbour is None else frozenset(neighbour.absent)
         flat = None if neighbour is None else np.array(neighbour.flat)
         origin: Parameters | None = None
@@ -281,13 +283,13 @@ class _Series:
         return _Solved(descent, ended, tuple(part.name for part in self.parts if part.name in held), steps, evaluations)
 
     def _not_there(self, setup: _Setup) -> frozenset[str]:
-        """Parts that the data of the first row do not show where the model begins: they would drift anywhere."""
+        """Return the parts not visible in the data of the first row at the starting values, which would drift freely."""
         if not self.parts:
             return frozenset()
         descent = self._descent(setup, None, (), amounts_only=True)
         if descent.alone()[0] == "interrupted":
             raise KeyboardInterrupt
-        # where the model begins much is wrong, and residuals say little: uncertainties as they claim to be
+        # the misfit of the starting values is no measure of uncertainty: use stated uncertainties
         found = seen(self.parts, amounts(descent, scattered=False))
         return frozenset(name for name, ratio in found.items() if ratio <= self.present)
 
@@ -308,7 +310,7 @@ class _Series:
         )  # fmt: skip
 
     def _apart(self, descent: Descent, absent: Collection[str], rival: SeriesRow) -> float:
-        """How far another result for the same data is, in standard uncertainties with all parameters together."""
+        """Return the distance to another result for the same data, in standard uncertainties of all parameters together."""
         spec, problem = descent.params.spec, descent.point.problem
         other = np.array(rival.flat)[spec.free_pivots] / spec.scale[spec.free_pivots]
         away = other - np.asarray(descent.point.theta)

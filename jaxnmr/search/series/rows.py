@@ -1,4 +1,4 @@
-"""What a series returns: rows, what they say together, and words (host)."""
+"""`SeriesResult`: rows of a series, their common results, and a summary in words (host)."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from ...errors import ParameterError
 from ...refinement.result import RefinementResult
 from ...units import format_esd
 
-# two directions that end closer than this, in standard uncertainties with all parameters together, found the same minimum
+# two directions that end within this many standard uncertainties, all parameters together, found the same minimum
 SAME_MINIMUM = 0.5
 _NAN = float("nan")
 
 
 @dataclass(frozen=True)
 class SeriesRow:
-    """One row: one refinement of one set of data.
+    """One row: the refinement of one data set.
 
     Attributes:
-        name: of the row; ``at`` its abscissa.
-        direction: ``"forward"`` or ``"backward"``: from which neighbour it started.
-        status, message: as of a `RefinementResult`, or ``"error"`` when it could not be set up or refined.
+        name: name of the row; ``at`` its abscissa.
+        direction: ``"forward"`` or ``"backward"``: the side of the neighbour it started from.
+        status, message: as in a `RefinementResult`, or ``"error"`` if it could not be set up or refined.
         chi2: sum of squared residuals of the whole objective; NaN after an error.
-        n_residuals, n_parameters: residuals and refined numbers.
+        n_residuals, n_parameters: number of residuals and of refined parameters.
         gof: root of chi² over the degrees of freedom.
         factors: Rwp per histogram and Rw per spectrum, per cent.
-        values: value and standard uncertainty of everything that a refinement may move, by name; 0 where it was held.
-        derived: value, standard uncertainty and unit of what follows: volumes, weight fractions, ...
-        absent: phases and sites whose amount is not told from zero; all else of them was held.
-        apart: of a row that was refined in both directions, how far the two ends are from each other in standard
-            uncertainties, all parameters together; otherwise ``None``.
-        flags: what makes this row doubtful, in words.
-        steps, evaluations: of the refinement; ``compiled`` how many programs it had to compile, ``seconds`` wall time.
-        start: the name of the row it started from; empty for the values of the model.
-        sizes: what was planned, by term, so that other rows share programs.
-        flat: all values, for the neighbour to start from.
+        values: value and standard uncertainty of all parameters that may be refined, by name; uncertainty 0 if held.
+        derived: value, standard uncertainty and unit of derived quantities: volumes, weight fractions, ...
+        absent: phases and sites with insignificant amounts; their other parameters were held.
+        apart: for a row refined in both directions, distance between the two results in standard uncertainties, all
+            parameters together; otherwise ``None``.
+        flags: reasons to doubt this row, in words.
+        steps, evaluations: numbers of both; ``compiled`` number of programs that were compiled, ``seconds`` wall time.
+        start: name of the row it started from; empty for the values of the model.
+        sizes: sizes of planned arrays by term, so that other rows share programs.
+        flat: all values, as start of the neighbour.
         key: digest of data, model and neighbours.
     """
 
@@ -70,7 +70,7 @@ class SeriesRow:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Self:
-        """A row from its record in a folder."""
+        """Make a row from its record in a folder."""
         known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
         number = lambda value: _NAN if value is None else value
         known |= {name: number(known[name]) for name in ("at", "chi2", "gof")}
@@ -82,7 +82,7 @@ class SeriesRow:
 
     @property
     def usable(self) -> bool:
-        """Whether there is a result a neighbour may start from."""
+        """Return whether the row has a result from which a neighbour may start."""
         return bool(self.flat) and self.status in ("converged", "max_steps", "stalled", "misfit")
 
     @property
@@ -92,7 +92,7 @@ class SeriesRow:
 
 
 class Span(NamedTuple):
-    """Rows in a row: names and abscissae of the first and the last."""
+    """Consecutive rows: names and abscissae of the first and the last."""
 
     first: str
     last: str
@@ -108,13 +108,13 @@ class SeriesResult:
     """The outcome of :func:`jaxnmr.refine_series`.
 
     Attributes:
-        rows: the better of the two directions, in the order of the series.
-        forward, backward: rows of each direction by name; the backward ones are none without a way back.
-        abscissa, unit: what ``at`` of the rows is.
-        units: unit of every column, by name of the parameter or of what is derived.
-        names: everything that a refinement may move; ``parts`` phases and sites that may be absent.
-        refined, resumed: how many refinements this call did, and how many were read from the folder.
-        seconds: wall time; ``compile_seconds`` of it spent compiling.
+        rows: better result of the two directions, in the order of the series.
+        forward, backward: rows of each direction by name; ``backward`` is empty without a way back.
+        abscissa, unit: name and unit of ``at`` of the rows.
+        units: unit of every column, by name of the parameter or derived quantity.
+        names: all parameters that may be refined; ``parts`` phases and sites that may be absent.
+        refined, resumed: number of refinements in this call, and of those read from the folder.
+        seconds: wall time; ``compile_seconds`` the part spent compiling.
     """
 
     rows: tuple[SeriesRow, ...]
@@ -133,19 +133,19 @@ class SeriesResult:
 
     @property
     def at(self) -> np.ndarray:
-        """``(rows,)`` the abscissa."""
+        """Abscissae, ``(rows,)``."""
         return np.array([row.at for row in self.rows])
 
     @property
     def axis(self) -> str:
-        """The abscissa with its unit, for headings."""
+        """Abscissa with its unit, for headings."""
         return f"{self.abscissa} / {self.unit}" if self.unit else self.abscissa
 
     def column(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Values and standard uncertainties ``(rows,)`` of a parameter or of what follows from them; NaN where there is none.
+        """Return values and standard uncertainties ``(rows,)`` of a parameter or derived quantity; NaN if missing.
 
         Raises:
-            ParameterError: no such column.
+            ParameterError: there is no such column.
         """
         if name not in self.columns:
             raise ParameterError(f"the series has no column {name!r}; it has {', '.join(self.columns)}")
@@ -155,15 +155,15 @@ class SeriesResult:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of all columns with uncertainties: parameters that some row refined, and what follows from them."""
+        """Names of all columns with uncertainties: parameters refined in at least one row, and derived quantities."""
         moved = [name for name in self.names if any(row.values.get(name, (0, 0))[1] > 0 for row in self.rows)]
         return (*moved, *dict.fromkeys(name for row in self.rows for name in row.derived))
 
     def fit(self, name: str) -> RefinementResult:
-        """Everything about one row, for its picture and its report: calculated again at its parameters.
+        """Return the full result of one row, for its figure and report, recalculated at its parameters.
 
         Raises:
-            ParameterError: no such row, or one that could not be refined.
+            ParameterError: there is no such row, or it could not be refined.
         """
         found = [row for row in self.rows if row.name == name]
         if not found:
@@ -173,12 +173,12 @@ class SeriesResult:
         return self.again(found[0])
 
     def presence(self) -> dict[str, tuple[Span, ...]]:
-        """From where to where each phase (or site) is present, of those that are absent somewhere."""
+        """Return the ranges in which each phase (or site) is present, for those that are absent somewhere."""
         of = {part: self._spans(part not in row.absent and row.usable for row in self.rows) for part in self.parts}
         return {part: spans for part, spans in of.items() if any(part in row.absent for row in self.rows)}
 
     def disagreements(self) -> tuple[Span, ...]:
-        """From where to where the two directions end in different minima."""
+        """Return the ranges in which the two directions end in different minima."""
         return self._spans(self._disagrees(row.name) for row in self.rows)
 
     def _disagrees(self, name: str) -> bool:
@@ -198,7 +198,7 @@ class SeriesResult:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What came out."""
+        """Sentences about the outcome."""
         n = len(self.rows)
         done = sum(row.status == "converged" for row in self.rows)
         words = [f"{done} of {counted(n, 'row')} converged, {self.axis} from {self.at[0]:g} to {self.at[-1]:g}."]
@@ -223,15 +223,15 @@ class SeriesResult:
 
     @property
     def message(self) -> str:
-        """What came out, in sentences."""
+        """Summary of the outcome, in sentences."""
         return " ".join(self.sentences)
 
     def table(self) -> str:
-        """One line per row, with everything that was refined."""
+        """Return a table with one line per row and all refined parameters."""
         return plain(*self.cells(self.columns))
 
     def cells(self, columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-        """Heading and lines of a table with these columns."""
+        """Return headings and lines of a table with these columns."""
         head = ["row", self.axis, "status", "R / %", "GoF", *(self.heading(name) for name in columns), "absent"]
         lines = []
         for row in self.rows:
@@ -241,16 +241,16 @@ class SeriesResult:
         return head, lines
 
     def heading(self, name: str) -> str:
-        """A column with its unit."""
+        """Return the heading of a column, with its unit."""
         return f"{name} / {self.units[name]}" if self.units.get(name) else name
 
     def __repr__(self) -> str:
-        """The sentences and the table."""
+        """Return the summary and the table."""
         return f"SeriesResult: {self.message}\n{self.table()}"
 
 
 def written(pair: Sequence[Any] | None) -> str:
-    """A value with its uncertainty; in brackets where it was held, nothing where there is none."""
+    """Write a value with its uncertainty; in brackets if it was held, empty if there is none."""
     if pair is None or not np.isfinite(pair[0]):
         return ""
     text = format_esd(pair[0], pair[1], digits=6)
@@ -263,11 +263,12 @@ def _within(row: SeriesRow, span: Span, rows: Sequence[SeriesRow]) -> bool:
 
 
 def better(first: SeriesRow, second: SeriesRow) -> SeriesRow:
-    """The better of two rows of the same data: one that converged, then the smaller ``chi²/c + k ln n``; the first where both are
-    the same minimum.
+    """Return the better of two rows of the same data.
 
-    As in a screening chi² is divided by that per degree of freedom of the better fit where it exceeds 1. Rows of as many refined
-    numbers are compared by chi² alone.
+    A converged row is better, then the one with the smaller ``chi²/c + k ln n``; the first if both are the same minimum.
+
+    As in a screening chi² is divided by that per degree of freedom of the better fit if it exceeds 1. Rows with equal
+    numbers of refined parameters are compared by chi² alone.
 
     Source: Schwarz, Ann. Stat. 6, 461 (1978).
     """

@@ -1,4 +1,4 @@
-"""The table of a series: one row per set of data and direction, and a note of whose rows they are (host)."""
+"""Table of a series: one row per data set and direction, with a record of the series (host)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ COLUMNS: Mapping[str, type] = {"direction": str, "at": float, "chi2": float, "go
 
 
 class SeriesTable:
-    """Rows of one series, kept in a folder, or in memory where there is none.
+    """Rows of one series, kept in a folder, or in memory without one.
 
     Args:
-        folder: where; the file is ``table.sqlite``.
+        folder: folder of the file ``table.sqlite``.
     """
 
     def __init__(self, folder: str | Path | None):
@@ -27,14 +27,14 @@ class SeriesTable:
         self._table: Table | None = None
 
     def open(self, names: Sequence[str], first: str) -> None:
-        """Become the one that writes the rows of a series; once is enough.
+        """Become the writer of the rows of a series; further calls have no effect.
 
         Args:
-            names: of its rows, in order; a series that was longer or shorter before is the same one.
+            names: names of its rows, in order; a longer or shorter series with the same beginning is the same one.
             first: digest of the first row: data, structure, plans, values, bounds, stages and solver.
 
         Raises:
-            ConventionError: another process is at work here, or the table holds another series.
+            ConventionError: another process is writing, or the table holds another series.
         """
         if self._table is not None:
             return
@@ -48,7 +48,7 @@ class SeriesTable:
             self._table.note(names=json.dumps(list(names)), first=first)
 
     def close(self) -> None:
-        """Give the table back."""
+        """Release the table."""
         if self._table is not None:
             self._table.close()
 
@@ -65,15 +65,15 @@ class SeriesTable:
             )
 
     def row(self, name: str, direction: str, key: str) -> SeriesRow | None:
-        """The row of a refinement that is done, else ``None``.
+        """Return the row of a finished refinement, else ``None``.
 
         Raises:
-            ConventionError: on the way forward, one that was refined from other data.
+            ConventionError: in the forward direction, the row was refined from other data.
         """
         found = self._rows.named(_name(name, direction))
         if found is None or found.key == key:
             return None if found is None else SeriesRow.of_record(found.record)
-        if direction == "backward":  # there was another end to come back from
+        if direction == "backward":  # the way back started from another end
             return None
         raise ConventionError(
             f"{self._folder} holds another series: its row {name!r} was refined from other data than those that are there now; "
@@ -81,7 +81,7 @@ class SeriesTable:
         )
 
     def keep(self, row: SeriesRow) -> None:
-        """Put a row in place, complete or not at all."""
+        """Write a row, completely or not at all."""
         assert self._table is not None
         values = {name: getattr(row, name) for name in COLUMNS}
         name = _name(row.name, row.direction)

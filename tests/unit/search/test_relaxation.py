@@ -131,6 +131,23 @@ def test_symmetry_may_leave_nothing_to_relax():
     assert np.abs(result.forces).max() < 1e-9
 
 
+def test_where_no_coordinate_is_free_the_cell_finds_its_minimum():
+    crystal = jn.Crystal.create(
+        cell=[7.16] * 3 + [90] * 3, spacegroup="F d -3 m:2", species=["Si", "O"], xyz=[[1 / 8] * 3, [0] * 3]
+    )
+    result = jn.relax(crystal, CHIK, cell="free")
+    assert result.converged
+    edge = float(result.crystal.cell[0])
+    energies = []
+    for change in (-0.01, 0.0, 0.01):
+        other = crystal.replace(cell=np.array([edge + change] * 3 + [90.0] * 3))
+        energies.append(CHIK.predict(other).energy_ev)
+    assert energies[1] < min(energies[0], energies[2])
+    # the vertex of the parabola through the three
+    vertex = 0.005 * (energies[0] - energies[2]) / (energies[0] + energies[2] - 2.0 * energies[1])
+    assert abs(vertex) < 1e-3
+
+
 def test_arguments_that_make_no_sense_are_refused():
     with pytest.raises(ParameterError, match="cell is 'loose'; expected one of 'fixed', 'free'"):
         jn.relax(quartz(), BKS, cell="loose")

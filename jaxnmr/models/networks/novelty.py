@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import DataError
-from ..typing import Array
+from ...errors import DataError
+from ...typing import Array
 
 MOST_POINTS = 200
 MOST_DIRECTIONS = 12

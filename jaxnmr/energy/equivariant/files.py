@@ -1,0 +1,78 @@
+"""Potentials of equivariant networks on disk: arrays as safetensors, everything else as JSON in the header (host)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..._model_file import flat, nested, read_described, require_shapes, write_described
+from ...errors import ConventionError, ParseError
+from ...models.networks.config import NetworkConfig
+
+FORMAT = 1
+SHIPPED = Path(__file__).parent / "shipped"
+_KEY = "jaxnmr.energy"
+_SUFFIX = ".safetensors"
+
+
+def shipped_networks() -> tuple[str, ...]:
+    """Names of the potentials that come with the package (host)."""
+    return tuple(sorted(path.name.removesuffix(_SUFFIX) for path in SHIPPED.glob(f"*{_SUFFIX}")))
+
+
+def find_potential(source: str | Path) -> Path:
+    """The file of a potential: a path, or the name of one that comes with the package.
+
+    Raises:
+        ConventionError: a plain word that is neither a file nor such a name.
+    """
+    path = Path(source)
+    if path.is_file() or path.suffix or path.name != str(source):
+        return path
+    if path.name not in shipped_networks():
+        raise ConventionError(
+            f"no network potential {path.name!r} comes with jaxnmr; there are {', '.join(shipped_networks()) or 'none'}. Give one "
+            "of these names, or the path of a file"
+        )
+    return SHIPPED / f"{path.name}{_SUFFIX}"
+
+
+def write_potential(path: str | Path, potential) -> Path:
+    """Write a potential; the file is replaced in one go.
+
+    Raises:
+        DataError: numbers that are not finite, a card that JSON cannot hold, or a file that cannot be written.
+    """
+    arrays = flat(potential.weights, "weights")
+    arrays |= {"scale": np.asarray(potential.scale), "reference": np.asarray(potential.reference)}
+    arrays |= flat(potential.environments, "environments")
+    description = {"architecture": potential.config.to_dict(), "card": dict(potential.card)}
+    return write_described(path, _KEY, FORMAT, description, arrays)
+
+
+def read_potential(
+    path: str | Path, shapes_of: Callable[[NetworkConfig], Any]
+) -> tuple[NetworkConfig, dict[str, Any], dict[str, Any]]:
+    """Architecture, card, and the arrays of a potential by the names of its fields.
+
+    Raises:
+        ParseError: no such file, no potential, corrupted numbers, another version, arrays that do not fit.
+    """
+    path = Path(path)
+    description, arrays = read_described(
+        path, _KEY, FORMAT, what="a network potential", written_by="NetworkPotential.save"
+    )
+    try:
+        card = dict(description["card"])
+        config = NetworkConfig.from_dict(description["architecture"])
+        needed = {name: tuple(leaf.shape) for name, leaf in flat(shapes_of(config), "weights").items()}
+    except (ValueError, KeyError, TypeError, AttributeError, ConventionError) as error:
+        raise ParseError(path, None, f"the description of the potential cannot be read: {error}") from error
+    needed |= {"scale": (), "reference": (len(config.species),)}
+    found = {name: array.shape for name, array in arrays.items() if not name.startswith("environments/")}
+    require_shapes(path, found, needed)
+    fields = {"scale": arrays["scale"], "reference": arrays["reference"]}
+    return config, card, fields | {name: nested(arrays, name) for name in ("weights", "environments")}
