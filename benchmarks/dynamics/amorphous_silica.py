@@ -22,6 +22,7 @@ from typing import Any
 
 import amorphous_nmr
 import numpy as np
+from jaxnmr.dynamics.supercell import supercell
 
 import jaxnmr as jn
 from jaxnmr.dynamics.network import Network, pair_distribution
@@ -29,7 +30,6 @@ from jaxnmr.dynamics.quench import Schedule, at_density, quench
 from jaxnmr.dynamics.rings import primitive_rings
 from jaxnmr.dynamics.settle import settle
 from jaxnmr.dynamics.state import crystal_at
-from jaxnmr.dynamics.supercell import supercell
 
 DENSITY = 2.20  # g/cm³, of vitreous silica
 # fs, K: melt, down to where diffusion is slow, slowly through what is the glass transition at such rates, the rest

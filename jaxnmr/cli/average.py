@@ -40,11 +40,20 @@ def add_average(command: Callable) -> None:
 
 
 def _average(arguments: argparse.Namespace, console: Console) -> int:
+    return _of_file(arguments.run, arguments, console, resume=arguments.resume)
+
+
+def average_example(path: Path, arguments: argparse.Namespace, console: Console) -> int:
+    """Run an example: examples are there to be tried again, and go on where they were."""
+    return _of_file(path, arguments, console, resume=True)
+
+
+def _of_file(path: Path, arguments: argparse.Namespace, console: Console, *, resume: bool) -> int:
     from ..runfile.average import load_average
 
-    run = load_average(arguments.run)
+    run = load_average(path)
     _prepare(arguments)
-    return average_run(run, arguments.out or Path("out") / run.path.stem, console, resume=arguments.resume)
+    return average_run(run, arguments.out or Path("out") / run.path.stem, console, resume=resume)
 
 
 def average_run(run: AverageRun, folder: Path, console: Console, *, resume: bool) -> int:

@@ -317,12 +317,7 @@ def _examples(arguments: argparse.Namespace, console: Console) -> int:
         arguments.run, arguments.out = trainings[arguments.name], arguments.out or Path("out") / arguments.name
         return _train(arguments, console)
     if arguments.name in averages:
-        from ..runfile.average import load_average
-        from .average import average_run
-
-        _prepare(arguments)
-        folder = arguments.out or Path("out") / arguments.name
-        return average_run(load_average(averages[arguments.name]), folder, console, resume=True)
+        return arguments.average(averages[arguments.name], arguments, console)
     if arguments.name is not None and arguments.name not in found:
         raise no_example(arguments.name)
     from ..runfile import load_run

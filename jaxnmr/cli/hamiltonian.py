@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..electronic.scf.ridge import RidgeModel
     from ..electronic.scf.starts import Start
 
-# novelty above which a model's word on an atom is worth nothing; 1 is where a hundredth of held-out atoms lie
+# what is allowed of novelty and of shapes beyond the training; 1 is where a hundredth of what was held out lies
 _NOVEL = 3.0
 # those of jaxnmr.electronic.scf.starts; all are compared with minao
 _STARTS = ("minao", "SAP", "Hückel", "hcore", "minao Fock")
@@ -241,6 +241,8 @@ def _ridge_start(model: RidgeModel) -> dict[str, Start]:
 def _network_start(
     arguments: argparse.Namespace, numbers: tuple[int, ...], xyz: np.ndarray, settings: Settings, console: Console
 ) -> dict[str, Start]:  # fmt: skip
+    import numpy as np
+
     from ..electronic.model import HamiltonianModel
     from ..electronic.scf.starts import model_start
 
@@ -256,6 +258,12 @@ def _network_start(
             raise DataError(
                 f"geometry {geometry}, atom {atom + 1}: unlike all of the training of {arguments.model.name} (novelty {novel.max():.1f}, usual is "
                 f"up to 1): train with geometries of this kind"
+            )
+        beyond = np.nan_to_num(model.beyond(numbers, xyz)) if model.ranges else np.zeros(1)
+        if beyond.max() > _NOVEL:
+            raise DataError(
+                f"geometry {int(beyond.argmax())}: distances between its atoms are {beyond.max():.1f} times as far beyond those of the training of "
+                f"{arguments.model.name} as is usual: train with geometries of this kind"
             )
 
     _inside(arguments, console, check)

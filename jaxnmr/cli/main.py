@@ -19,7 +19,7 @@ from rich.markup import escape
 
 from ..errors import JaxnmrError
 from . import commands
-from .average import add_average
+from .average import add_average, average_example
 from .beginning import add_new
 from .codes import INTERRUPTED, OK, WRONG_INPUT
 from .density import add_density
@@ -209,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     examples = command(
         "examples", commands._examples, "list or run the examples", "jaxnmr examples run quartz --out out"
     )
+    examples.set_defaults(average=average_example)
     examples.add_argument("action", nargs="?", choices=("list", "run"), default="list", help="list (default) or run")
     examples.add_argument(
         "--copy", nargs=2, metavar=("NAME", "DIR"), help="copy the run file of an example and its small input files, to edit them"

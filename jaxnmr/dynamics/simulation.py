@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from .._struct import Struct, compiled
 from ..crystal import Crystal
-from ..errors import DynamicsError, ParameterError, PrecisionError
+from ..errors import ConventionError, DynamicsError, ParameterError, PrecisionError
 from ..typing import Array
 from .ensemble import Ensemble
 from .state import BOLTZMANN, GPA, Forces, State, crystal_at, forces_at, kinetic_energy, thermal_velocities
@@ -134,7 +134,7 @@ def simulate(
     Raises:
         ParameterError: numbers of steps that make no sense.
         ConventionError: a crystal that the potential cannot describe.
-        DynamicsError: atoms that fly apart, or energies that are not finite.
+        DynamicsError: atoms that fly apart or into each other, or energies that are not finite.
     """
     for name, value in (("steps", steps), ("every", every)):
         if not (isinstance(value, int | np.integer) and value > 0):
@@ -166,11 +166,21 @@ def simulate(
                 raise DynamicsError(
                     f"neighbours listed up to {skin:g} Å beyond the cutoff do not last one step; a larger skin"
                 )
-            plan, renewals = plan.renewed(at(state)), renewals + 1
+            plan, renewals = _renewed(plan, at(state), int(state.step)), renewals + 1
         if float(margin) <= 0:
-            plan, renewals = plan.renewed(at(state)), renewals + 1
+            plan, renewals = _renewed(plan, at(state), int(state.step)), renewals + 1
         time += (int(state.step) - begun) * float(now.timestep_fs)
         yield _frame(state, crystal, masses, sums, time, renewals)
+
+
+def _renewed(plan: Any, crystal: Crystal, step: int) -> Any:
+    try:
+        return plan.renewed(crystal)
+    except ConventionError as error:
+        raise DynamicsError(
+            f"after {step} steps the potential can no longer describe the structure: {error}; a smaller timestep, a relaxed "
+            "start (jn.relax), or a temperature that the potential can describe"
+        ) from None
 
 
 def _time_of(state: State, asked: Callable[[float], Ensemble]) -> float:

@@ -5,10 +5,12 @@ Frames of a simulation remember those before. With the normalised autocorrelatio
     var(mean) = 2 tau var(x) / n,     tau = 1/2 + rho(1) + rho(2) + ...
 
 tau is the integrated autocorrelation time in frames, 1/2 where frames are independent. The sum ends at the first W of at least 4
-tau(W), the automatic window of A. Sokal, *Monte Carlo Methods in Statistical Mechanics*, Lausanne (1989). Deviations from a mean
-of few frames are too small; that of the sum over the window is made good by 1 - (2 W + 1)/n (U. Wolff, *Comput. Phys. Commun.*
-**156**, 143, 2004, eq. 49). The variance of a mean is then itself known to 2 (2 W + 1)/n, relative and squared (eq. 42), as
-from n/(2 W + 1) degrees of freedom, which is what Student's distribution asks for.
+tau(W), the automatic window of A. Sokal, *Monte Carlo Methods in Statistical Mechanics*, Lausanne (1989). Atoms swing, and rho
+with them: its sums look complete while it still goes back and forth. W is therefore at least 4 times the sum of those
+abs(rho) that stand out from noise, too. Deviations from a mean of few frames are too small; that of the sum over the
+window is made good by 1 - (2 W + 1)/n (U. Wolff, *Comput. Phys. Commun.* **156**, 143, 2004, eq. 49). The variance of a mean is
+then itself known to 2 (2 W + 1)/n, relative and squared (eq. 42), as from n/(2 W + 1) degrees of freedom, which is what
+Student's distribution asks for.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from scipy.special import stdtrit
 
 from ..errors import DataError, ParameterError
 
-# lags of the window over tau, and frames over tau below which errors themselves are hardly known
-_WINDOW, _SHORT = 4.0, 50.0
+# lags of the window over tau; frames over tau, and degrees of freedom, below which errors themselves are hardly known
+_WINDOW, _SHORT, _FREEDOM = 4.0, 50.0, 6.0
 _FEWEST = 4
 # columns at once: bounds the memory of the transforms
 _COLUMNS = 512
@@ -56,8 +58,11 @@ class MeanError:
 
     @property
     def short(self) -> Bool[np.ndarray, ...]:
-        """Where the series is shorter than 50 tau: means may lie outside of their intervals, and longer memory goes unseen."""
-        return self.frames < _SHORT * self.tau
+        """Where the series is shorter than 50 tau, or its error known from fewer than 6 degrees of freedom.
+
+        Intervals are then wide and may yet be too narrow: what is remembered longer than the series goes unseen.
+        """
+        return (self.frames < _SHORT * self.tau) | (self.freedom < _FREEDOM)
 
     def width(self, probability: float = 0.95) -> Float[np.ndarray, ...]:
         """Half of the width of an interval about the mean, by Student's distribution.
@@ -168,9 +173,13 @@ def _window(columns: np.ndarray) -> tuple[Float[np.ndarray, " columns"], Int[np.
     rho = np.where(still, 0.0, product / np.where(still, 1.0, product[0]))
     sums = 0.5 + np.concatenate([np.zeros((1, columns.shape[1])), np.cumsum(rho[1:], axis=0)])
     sums = np.maximum(sums, 0.5)
-    enough = np.arange(len(sums))[:, None] >= _WINDOW * sums
-    # frames that do not resemble the next at all are taken for independent
-    enough[0] |= rho[1] <= 0.5 / np.sqrt(count)
+    # atoms swing: sums of what changes its sign look complete too early, those of sizes that stand out from noise do not
+    noise = 1.0 / np.sqrt(count)
+    sizes = np.where(np.abs(rho) > 2.0 * noise, np.abs(rho), 0.0)
+    sizes[0] = 0.5
+    enough = np.arange(len(sums))[:, None] >= _WINDOW * np.maximum(sums, np.cumsum(sizes, axis=0))
+    # frames that do not resemble the next ones at all are taken for independent
+    enough[0] |= (rho[1] <= 0.5 * noise) & (np.max(rho[2:5], axis=0, initial=-1.0) < 2.0 * noise)
     enough[-1] = True
     window = np.argmax(enough, axis=0)
     return np.take_along_axis(sums, window[None], axis=0)[0], window

@@ -12,6 +12,7 @@ from ..models.networks.novelty import environments_of
 from .blocks import block_layout
 from .data import HamiltonianData
 from .model import HamiltonianModel, scalar_features
+from .shapes import composition, ranges_of
 
 EV = 27.211386245988  # per Hartree, CODATA 2018
 
@@ -70,21 +71,34 @@ def errors_of(predicted, data: HamiltonianData) -> HamiltonianErrors:
 def with_novelty(
     model: HamiltonianModel, training: Sequence[HamiltonianData], held_out: Sequence[HamiltonianData], *, seed: int = 0
 ) -> HamiltonianModel:
-    """The model with environments of its training.
+    """The model with environments and shapes of its training.
 
     Args:
         model: trained.
         training: what it was trained on.
-        held_out: labels of the same molecules that it was not trained on; they set the threshold.
+        held_out: labels of the same molecules that it was not trained on; they set what is usual.
         seed: of the choice of what is remembered.
 
     Raises:
-        DataError: an element of the training that has no held-out atom.
+        DataError: an element of the training that has no held-out atom, or a molecule without held-out geometries.
     """
     known, fresh = _scalars(model, training), _scalars(model, held_out)
     none = np.zeros((0, 1))
     environments = {element: environments_of(of, fresh.get(element, none), seed=seed) for element, of in known.items()}
-    return model.replace(environments=environments)
+    there, others = _positions(training), _positions(held_out)
+    ranges = {}
+    for elements, xyz in there.items():
+        held = others.get(elements, np.zeros((0, len(elements), 3)))
+        ranges[composition(elements)] = ranges_of(elements, xyz, held)
+    return model.replace(environments=environments, ranges=ranges)
+
+
+def _positions(data: Sequence[HamiltonianData]) -> dict[tuple[str, ...], np.ndarray]:
+    """Positions of all geometries of the same atoms, by the sorted elements."""
+    found: dict[tuple[str, ...], list[np.ndarray]] = {}
+    for part in map(HamiltonianData.sorted_by_element, data):
+        found.setdefault(part.orbitals.elements, []).append(part.xyz)
+    return {elements: np.concatenate(parts) for elements, parts in found.items()}
 
 
 def _scalars(model: HamiltonianModel, data: Sequence[HamiltonianData]) -> dict[str, np.ndarray]:

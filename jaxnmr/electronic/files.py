@@ -47,13 +47,14 @@ def write_model(path: str | Path, model) -> Path:
         DataError: numbers that are not finite, a card that JSON cannot hold, or a file that cannot be written.
     """
     arrays = flat(model.weights, "weights") | flat(dict(model.scales), "scales") | flat(dict(model.shifts), "shifts")
-    arrays |= flat({key: dict(of) for key, of in model.environments.items()}, "environments")
+    for name in ("environments", "ranges"):
+        arrays |= flat({key: dict(of) for key, of in getattr(model, name).items()}, name)
     description = {"architecture": model.config.to_dict(), "card": dict(model.card)}
     return write_described(path, _KEY, FORMAT, description, arrays)
 
 
 def read_model(path: str | Path, shapes_of: Callable[[HamiltonianConfig], Any]):
-    """Architecture, card, weights, scales, shifts and environments.
+    """Architecture, card, weights, scales, shifts, environments and ranges.
 
     Raises:
         ParseError: no such file, no model, corrupted numbers, another version, parameters that do not fit.
@@ -71,7 +72,7 @@ def read_model(path: str | Path, shapes_of: Callable[[HamiltonianConfig], Any]):
     weights = nested(arrays, "weights")
     shapes = lambda of: {name: np.shape(leaf) for name, leaf in flat(of, "").items()}
     require_shapes(path, shapes(weights), shapes(shapes_of(config)))
-    parts = (nested(arrays, name) for name in ("scales", "shifts", "environments"))
+    parts = (nested(arrays, name) for name in ("scales", "shifts", "environments", "ranges"))
     return config, card, weights, *parts
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from .config import HamiltonianConfig
 from .data import HamiltonianData
 from .files import find_model, read_model, write_model
 from .network import HamiltonianNetwork
+from .shapes import beyond
 
 _LEAST_SCALE = 1e-6
 # molecules that one program calculates at once, where there is more than one
@@ -35,6 +36,7 @@ class HamiltonianModel(Struct):
         scales: by kind of blocks, ``(components,)`` Hartree; kinds that are missing were not in the training.
         shifts: by kind of on-site blocks, ``(components,)`` Hartree, added.
         environments: what atoms of the training look like to the network, by element; see `novelty`.
+        ranges: distances between the atoms of the molecules of the training, by composition; see `shapes`.
         config: architecture.
         card: where it comes from: seed, data, scores.
     """
@@ -43,6 +45,7 @@ class HamiltonianModel(Struct):
     scales: Mapping[str, Array]
     shifts: Mapping[str, Array]
     environments: Mapping[str, Mapping[str, Array]]
+    ranges: Mapping[str, Mapping[str, Array]]
     config: HamiltonianConfig = static()
     card: Mapping[str, Any] = static(note=True)
 
@@ -57,7 +60,7 @@ class HamiltonianModel(Struct):
         generator = np.random.default_rng(seed)
         shapes = parameter_shapes(config)
         weights = jax.tree.map(lambda of: jnp.asarray(generator.normal(size=of.shape), dtype=np.float32), shapes)
-        return cls(weights=weights, scales=scales, shifts=shifts, environments={}, config=config, card={})
+        return cls(weights=weights, scales=scales, shifts=shifts, environments={}, ranges={}, config=config, card={})
 
     def correction(self, xyz: Array, elements: tuple[str, ...]) -> Array:
         """What the network adds to the matrix of the start, Hartree ``(molecules, m, m)`` (traceable).
@@ -97,9 +100,7 @@ class HamiltonianModel(Struct):
         for what, wanted in (("basis", basis), ("functional", functional)):
             if wanted and wanted.lower() != getattr(self.config, what).lower():
                 raise ConventionError(f"the model is of the {what} {getattr(self.config, what)!r}, not of {wanted!r}")
-        elements, xyz = symbols(atoms), np.asarray(xyz, dtype=float)
-        if xyz.ndim not in (2, 3) or xyz.shape[-2:] != (len(elements), 3):
-            raise ShapeError(f"positions have the shape {xyz.shape}; expected (..., {len(elements)}, 3)")
+        elements, xyz = _molecules(atoms, xyz)
         if bool(self.config.start) != (start is not None):
             raise ConventionError(
                 f"the model adds to the matrix of the start {self.config.start!r}: give start=..."
@@ -126,23 +127,36 @@ class HamiltonianModel(Struct):
         """
         if not self.environments:
             raise DataError("the model remembers no environments of its training: see jaxnmr.electronic.with_novelty")
-        elements, xyz = symbols(atoms), np.asarray(xyz, dtype=float)
-        if xyz.ndim not in (2, 3) or xyz.shape[-2:] != (len(elements), 3):
-            raise ShapeError(f"positions have the shape {xyz.shape}; expected (..., {len(elements)}, 3)")
+        elements, xyz = _molecules(atoms, xyz)
         orbitals, order, _, _ = self._order(elements)
         many = xyz.reshape(-1, *xyz.shape[-2:])
         found = _in_parts(partial(_novelty, self, elements=orbitals.elements), many[:, order])
         return found[:, np.argsort(order)].reshape(xyz.shape[:-1])
 
+    def beyond(self, atoms, xyz) -> np.ndarray:
+        """How far distances between atoms leave those of the training, of a molecule or of ``(molecules,)``: up to 1 is usual (host).
+
+        Where a group turns about a bond, this says so sooner than :meth:`novelty`. NaN for molecules of a composition that was
+        not in the training.
+
+        Raises:
+            DataError: the model remembers no shapes.
+            ShapeError: as of :meth:`hamiltonian`.
+        """
+        if not self.ranges:
+            raise DataError("the model remembers no shapes of its training: see jaxnmr.electronic.with_novelty")
+        elements, xyz = _molecules(atoms, xyz)
+        return beyond(elements, xyz.reshape(-1, *xyz.shape[-2:]), self.ranges).reshape(xyz.shape[:-2])
+
     def require_known(self, atoms, xyz, *, most: float = 1.5) -> None:
-        """Refuse molecules with atoms unlike those of the training (host).
+        """Refuse molecules with atoms or of shapes unlike those of the training (host).
 
         Args:
             atoms, xyz: as of :meth:`hamiltonian`.
-            most: novelty that is allowed.
+            most: that is allowed of :meth:`novelty` and of :meth:`beyond`.
 
         Raises:
-            ConventionError: an atom is more novel.
+            ConventionError: an atom is more novel, or distances between atoms are farther beyond those of the training.
             DataError: the model remembers no environments.
         """
         found = self.novelty(atoms, xyz).reshape(-1, len(symbols(atoms)))
@@ -152,6 +166,14 @@ class HamiltonianModel(Struct):
                 f"atom {atom + 1} ({symbols(atoms)[atom]}) of molecule {which + 1} is unlike those of the training: novelty "
                 f"{found[which, atom]:.1f}, expected at most {most}. Its matrix is an extrapolation: start from minao instead, or "
                 "train with geometries like this one"
+            )
+        shapes = np.atleast_1d(self.beyond(atoms, xyz)) if self.ranges else np.zeros(1)
+        farthest = int(np.argmax(np.nan_to_num(shapes)))
+        if shapes[farthest] > most:
+            raise ConventionError(
+                f"molecule {farthest + 1} has a shape unlike those of the training: distances between its atoms are {shapes[farthest]:.1f} times "
+                f"as far beyond theirs as is usual, expected at most {most}. Start from minao instead, or train with geometries like "
+                "this one"
             )
 
     def save(self, path: str | Path) -> Path:
@@ -166,8 +188,9 @@ class HamiltonianModel(Struct):
             ConventionError: no model of that name comes with the package.
             ParseError: no model, a damaged one, or one of another version.
         """
-        config, card, weights, scales, shifts, environments = read_model(find_model(path_or_name), parameter_shapes)
-        return cls(weights=weights, scales=scales, shifts=shifts, environments=environments, config=config, card=card)
+        config, card, weights, *kept = read_model(find_model(path_or_name), parameter_shapes)
+        names = ("scales", "shifts", "environments", "ranges")
+        return cls(weights=weights, config=config, card=card, **dict(zip(names, kept, strict=True)))
 
     def layout(self, elements: tuple[str, ...]) -> BlockLayout:
         """Where the blocks of a molecule are (host).
@@ -199,6 +222,18 @@ class HamiltonianModel(Struct):
         return orbitals, order, rows, np.argsort(rows)
 
 
+def _molecules(atoms, xyz) -> tuple[tuple[str, ...], np.ndarray]:
+    """Elements, and positions that fit them.
+
+    Raises:
+        ShapeError: they do not.
+    """
+    elements, xyz = symbols(atoms), np.asarray(xyz, dtype=float)
+    if xyz.ndim not in (2, 3) or xyz.shape[-2:] != (len(elements), 3):
+        raise ShapeError(f"positions have the shape {xyz.shape}; expected (..., {len(elements)}, 3)")
+    return elements, xyz
+
+
 def _in_parts(function, xyz: np.ndarray) -> np.ndarray:
     """What a function gives for molecules, so many at a time that one program or two serve any number of them."""
     size = 1 if len(xyz) == 1 else _TOGETHER
@@ -227,6 +262,7 @@ def scalar_features(model: HamiltonianModel, xyz: Array, elements: tuple[str, ..
     return kept["intermediates"]["scalars"][0]
 
 
+@lru_cache
 def parameter_shapes(config: HamiltonianConfig) -> Any:
     """Shapes of all parameters, without calculating any."""
     elements = (config.elements[0], config.elements[-1])

@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._arguments import checked
-from ..dynamics.average import ThermalAverage
-from ..dynamics.pooling import cell_lengths
-from ..dynamics.readings import Reading, running
-from ..dynamics.series import DOWN, UP, ThermalSeries
-from ..dynamics.spectra import AveragedSpectra
 from ..errors import ParameterError
 from .style import CALCULATED, GREY, OBSERVED, PHASES, isotope_text, styled
 
@@ -20,9 +15,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ..dynamics.average import ThermalAverage
+    from ..dynamics.readings import Reading
+    from ..dynamics.series import ThermalSeries
+    from ..dynamics.spectra import AveragedSpectra
+
 _MOST = 9
 _ACROSS = 3
-_MARKS = {UP: ("^", "full", "-"), DOWN: ("v", "none", "--")}
+_MARKS = {"up": ("^", "full", "-"), "down": ("v", "none", "--")}
 
 
 def interesting(readings: Sequence[Reading], most: int = _MOST) -> tuple[Reading, ...]:
@@ -69,6 +69,9 @@ def course(average: ThermalAverage, readings: Sequence[Reading] | None = None) -
     Returns:
         The figure.
     """
+    from ..dynamics.pooling import cell_lengths
+    from ..dynamics.readings import running
+
     shown = interesting(average.readings, 6) if readings is None else tuple(readings)
     frames = average.frames
     time = (frames["time_fs"] - frames["time_fs"][0]) / 1000.0
@@ -196,7 +199,7 @@ def against_temperature(series: ThermalSeries, readings: Sequence[Reading] | Non
         for axis in axes:
             axis.set_xlabel("temperature / K")
             axis.margins(0.08)
-        ways = "▲ heating, ▽ cooling, " if DOWN in series.directions and UP in series.directions else ""
+        ways = "▲ heating, ▽ cooling, " if len(set(series.directions)) > 1 else ""
         figure.suptitle(f"{first.crystal.name}, {ways}grey: without motion", x=0.01, ha="left", fontsize=9)
         return figure
 

@@ -93,9 +93,10 @@ def find_minimum(
         if callback is not None:
             callback(count, float(field.e_tot), float(abs(gradient).max()))
         if abs(gradient).max() < tolerance:
-            found = field.Hessian()
-            found.verbose = 0
-            return Reference(tuple(int(z) for z in numbers), position, float(field.e_tot), found.kernel())
+            second = field.Hessian()
+            second.verbose = 0
+            found = Reference(tuple(int(z) for z in numbers), position, float(field.e_tot), second.kernel())
+            return found if found.modes()[0][0] > -_SOFTEST else replace(found, hessian=invariant(found.hessian))
         if best is not None:
             change = gradient - best[1]
             if step @ change > 0:
@@ -110,6 +111,20 @@ def find_minimum(
             step = step / 3
         position = best[2] + BOHR * step.reshape(-1, 3)
     raise ConvergenceError(f"no minimum in {_STEPS} steps: begin from a better geometry")
+
+
+def invariant(hessian: np.ndarray) -> np.ndarray:
+    """A Hessian ``(n, n, 3, 3)`` whose rows add up to zero, by its diagonal blocks: moving all atoms costs no energy.
+
+    Grids move with the atoms, which second derivatives of pyscf leave out. On coarse grids the sums are as large as the stiffness of soft
+    torsions, and such a mode may come out imaginary where there is a minimum.
+    """
+    found = (hessian + hessian.transpose(1, 0, 3, 2)) / 2
+    atoms = np.arange(len(found))
+    found[atoms, atoms] = 0.0
+    own = -found.sum(axis=1)
+    found[atoms, atoms] = (own + own.transpose(0, 2, 1)) / 2
+    return found
 
 
 def harmonic(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
 from scipy.signal import lfilter
 
 from jaxnmr.dynamics.statistics import mean_error, settling
@@ -28,6 +29,28 @@ def test_intervals_contain_the_mean_as_often_as_they_say(decay, frames):
     found = mean_error(remembering(frames, decay))
     for probability in (0.6827, 0.9545):
         inside = np.mean(np.abs(found.mean) < found.width(probability))
+        assert abs(inside - probability) < 0.05, (probability, inside)
+
+
+def swinging(frames: int, spacing: float, omega: float, decay: float, seed: int = 0) -> np.ndarray:
+    """Squares of damped oscillators with the mean 1, twelve to a column; exact steps of their Langevin equation."""
+    rng, turn = np.random.default_rng(seed), np.array([[0.0, 1.0], [-(omega**2), -1.0 / decay]])
+    step, spread = expm(turn * spacing), np.diag([1.0, omega**2])
+    push = np.linalg.cholesky(spread - step @ spread @ step.T)
+    now = np.sqrt(spread) @ rng.normal(size=(2, REPLICAS * 12))
+    out = np.empty((frames, REPLICAS))
+    for k in range(frames):
+        out[k] = (now[0] ** 2).reshape(REPLICAS, 12).mean(axis=1)
+        now = step @ now + push @ rng.normal(size=now.shape)
+    return out
+
+
+@pytest.mark.parametrize(("spacing", "frames"), [(10.0, 250), (32.0, 60), (32.0, 250)])
+def test_intervals_are_honest_where_atoms_swing(spacing, frames):
+    """Frames of 32 fs and a period of 64 fs: the next frame says nothing, the one after it everything."""
+    found = mean_error(swinging(frames, spacing, 0.049, 60.0))
+    for probability in (0.6827, 0.9545):
+        inside = np.mean(np.abs(found.mean - 1.0) < found.width(probability))
         assert abs(inside - probability) < 0.05, (probability, inside)
 
 

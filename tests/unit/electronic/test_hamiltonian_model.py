@@ -205,6 +205,7 @@ def test_a_model_comes_back_from_its_file(trained, data, tmp_path):
     args = (data[1].numbers, data[1].xyz, data[1].h0)
     np.testing.assert_array_equal(again.hamiltonian(*args), model.hamiltonian(*args))
     np.testing.assert_array_equal(again.novelty(*args[:2]), model.novelty(*args[:2]))
+    np.testing.assert_array_equal(again.beyond(*args[:2]), model.beyond(*args[:2]))
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ParseError, match="damaged"):
         HamiltonianModel.load(path)
@@ -222,6 +223,16 @@ def test_stretched_molecules_are_novel_and_those_like_the_training_are_not(train
     model.require_known("HHHH", data[0].xyz[:3])
     with pytest.raises(ConventionError, match=r"atom \d \(H\) of molecule 2 is unlike.*start from minao"):
         model.require_known("HHHH", data[0].xyz[:2] * np.array([1.0, 1.6])[:, None, None])
+    assert model.beyond("HHHH", data[0].xyz).max() < 1e-5 and model.beyond("HHHH", 1.6 * data[1].xyz[0]) > 3.0
+    near = model.replace(
+        environments={k: {**of, "projection": 0.0 * of["projection"]} for k, of in model.environments.items()}
+    )
+    with pytest.raises(ConventionError, match="molecule 1 has a shape unlike"):
+        near.require_known(
+            "HHHH", 1.6 * data[0].xyz[0], most=np.linalg.norm(model.environments["H"]["points"], axis=1).max()
+        )
+    with pytest.raises(DataError, match="remembers no shapes"):
+        model.replace(ranges={}).beyond("HHHH", data[0].xyz)
     with pytest.raises(DataError, match="remembers no environments"):
         model.replace(environments={}).novelty("HHHH", data[1].xyz)
 

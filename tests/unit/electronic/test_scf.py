@@ -11,7 +11,7 @@ from jaxnmr.cli import main
 from jaxnmr.electronic.basis import Orbitals
 from jaxnmr.electronic.data import HamiltonianData
 from jaxnmr.electronic.scf.calculation import SCFError, Settings, check, kohn_sham, molecule, solve
-from jaxnmr.electronic.scf.generate import Plan, collect, generate
+from jaxnmr.electronic.scf.generate import Plan, collect, generate, minimum_of
 from jaxnmr.electronic.scf.molecules import known
 from jaxnmr.electronic.scf.restart import compare, restart
 from jaxnmr.electronic.scf.starts import STARTS, Predicted, given
@@ -25,6 +25,15 @@ def water():
     numbers, xyz = known("water")
     xyz = xyz + 0.04 * np.random.default_rng(0).normal(size=xyz.shape)
     return numbers, xyz, solve(numbers, xyz, SETTINGS)[0]
+
+
+@pytest.fixture(scope="module")
+def minimum(tmp_path_factory):
+    """A file with the minimum of water: the same for all plans whose grids are of the level 1 or 2."""
+    numbers, xyz = known("water")
+    folder = tmp_path_factory.mktemp("minimum")
+    minimum_of(Plan("water", numbers, tuple(tuple(map(float, row)) for row in xyz)), folder)
+    return folder / "minimum.npz"
 
 
 def test_what_is_kept_of_a_calculation_solves_its_own_equations(water):
@@ -117,16 +126,17 @@ def test_calculations_that_end_badly_raise(water):
         restart(numbers, xyz, given(np.eye(3)), settings=SETTINGS)
 
 
-def test_data_go_on_where_they_stopped_and_do_not_depend_on_it(tmp_path):
+def test_data_go_on_where_they_stopped_and_do_not_depend_on_it(minimum, tmp_path):
     numbers, xyz = known("water")
     start = tuple(tuple(map(float, row)) for row in xyz)
     plan = Plan("water", numbers, start, settings=Settings(grid=1), stability=2)
     seen = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "minimum.npz").write_bytes(minimum.read_bytes())
     generate(plan, 1, tmp_path / "a", lambda k, _: seen.append(k))
     generate(plan, 3, tmp_path / "a", lambda k, found: seen.append((k, "stable" in found)))
     assert seen == [0, (1, False), (2, True)]
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "minimum.npz").write_bytes((tmp_path / "a" / "minimum.npz").read_bytes())
     generate(plan, 3, tmp_path / "b")
     one, two = (HamiltonianData.read(collect(tmp_path / name)) for name in "ab")
     assert np.array_equal(one.xyz, two.xyz)
@@ -140,8 +150,10 @@ def test_data_go_on_where_they_stopped_and_do_not_depend_on_it(tmp_path):
     assert np.ptp(one.e_tot) > 1e-4
 
 
-def test_the_command_makes_data_and_compares_starts(tmp_path):
+def test_the_command_makes_data_and_compares_starts(minimum, tmp_path):
     out = tmp_path / "water"
+    out.mkdir()
+    (out / "minimum.npz").write_bytes(minimum.read_bytes())
     assert main(["hamiltonian", "data", "water", "--count", "6", "--out", str(out), "--quiet"]) == 0
     assert json.loads((out / "result.json").read_text())["result"]["geometries"] == 6
     asked = ["hamiltonian", "scf", str(tmp_path / "water.npz"), "--train", "5", "--test", "1"]

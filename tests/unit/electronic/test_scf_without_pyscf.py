@@ -18,7 +18,7 @@ from jaxnmr.electronic.scf.molecules import NAMES, known, read_xyz
 from jaxnmr.electronic.scf.packages import MissingPackageError
 from jaxnmr.electronic.scf.restart import Comparison, Trial
 from jaxnmr.electronic.scf.ridge import fit_ridge, predict_all
-from jaxnmr.electronic.scf.sampling import BOHR, KELVIN, Reference, harmonic, rotation
+from jaxnmr.electronic.scf.sampling import BOHR, KELVIN, Reference, harmonic, invariant, rotation
 from jaxnmr.electronic.scf.starts import density_of, model_start
 from jaxnmr.errors import ConventionError, DataError, JaxnmrError, ParseError, ShapeError
 
@@ -110,6 +110,18 @@ def test_harmonic_geometries_have_the_energy_of_equipartition_and_quantum_ones_m
     assert found.mean() == pytest.approx(wanted, abs=4 * wanted * np.sqrt(2 / 3 / 500))
     quantum = np.mean([energy(harmonic(reference, tree, kelvin, rng, quantum=True)) for _ in range(50)])
     assert quantum > 20 * wanted
+
+
+def test_a_hessian_whose_rows_do_not_add_up_is_mended_by_its_diagonal_blocks():
+    reference = spring_molecule()
+    np.testing.assert_allclose(invariant(reference.hessian), reference.hessian, atol=1e-14)
+    noise = np.random.default_rng(3).normal(size=(3, 3, 3))
+    upset = reference.hessian.copy()
+    for k in range(3):
+        upset[k, k] -= 0.3 * (noise[k] + noise[k].T)
+    mended = Reference(reference.numbers, reference.xyz, 0.0, invariant(upset))
+    np.testing.assert_allclose(mended.modes()[0], reference.modes()[0], rtol=1e-9)
+    assert abs(Reference(reference.numbers, reference.xyz, 0.0, upset).modes()[0] - reference.modes()[0]).max() > 50.0
 
 
 def test_an_imaginary_mode_is_refused():

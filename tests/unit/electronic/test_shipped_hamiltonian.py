@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from jaxnmr.electronic import HamiltonianModel, Orbitals, electronic_structure, shipped_hamiltonians
+from jaxnmr.electronic.scf.internal import tree_of
+from jaxnmr.electronic.scf.molecules import known
 from jaxnmr.errors import ConventionError
 
 REFERENCE = json.loads(
@@ -44,3 +46,18 @@ def test_from_one_fock_build_it_comes_to_the_orbitals_and_the_dipole_of_pyscf(mo
     assert error(found).max() < 30.0 < 0.05 * error(begun).mean()
     apart = lambda of: np.abs(of.dipole - np.array(REFERENCE["dipole"])).max()
     assert apart(found) < 0.03 < 0.3 * apart(begun)
+
+
+def test_a_hydroxyl_group_that_is_turned_to_cis_is_outside_the_training(model):
+    """Nearest atoms hardly change there: of their novelty alone the geometry would pass."""
+    numbers, trans = known("ethanol")
+    tree = tree_of(numbers, trans)
+    coordinates = [(atom, k) for atom, refs in zip(tree.order, tree.references, strict=True) for k in range(len(refs))]
+    turn = coordinates.index((3, 2))
+    shapes = []
+    for angle in (0.0, 60.0, 130.0, 180.0):
+        q = tree.measure(trans)
+        q[turn] += np.radians(angle)
+        shapes.append(tree.place(q))
+    found = model.beyond(numbers, np.array(shapes))
+    assert found[:2].max() < 1.0 < found[2] < 3.0 < found[3]
