@@ -22,14 +22,14 @@ from typing import Any
 
 import amorphous_nmr
 import numpy as np
-from jaxnmr.dynamics.supercell import supercell
 
 import jaxnmr as jn
 from jaxnmr.dynamics.network import Network, pair_distribution
-from jaxnmr.dynamics.quench import Schedule, at_density, quench
+from jaxnmr.dynamics.quench import TemperatureProgram, at_density, quench
 from jaxnmr.dynamics.rings import primitive_rings
 from jaxnmr.dynamics.settle import settle
 from jaxnmr.dynamics.state import crystal_at
+from jaxnmr.dynamics.supercells import supercell
 
 DENSITY = 2.20  # g/cm³, of vitreous silica
 # fs, K: melt, down to where diffusion is slow, slowly through what is the glass transition at such rates, the rest
@@ -71,7 +71,7 @@ def run_quench(out: Path, asked: argparse.Namespace) -> None:
     """Melt and quench; a line in `quench.log` for every picosecond."""
     begin = crystal()
     potential = jn.EnergyModel.load("chik").for_dynamics()
-    schedule = Schedule.create(POINTS, timestep_fs=2.0)
+    schedule = TemperatureProgram.create(POINTS, timestep_fs=2.0)
     silicon = np.array(begin.elements) == "Si"
     home = np.asarray(begin.xyz) @ np.asarray(begin.lattice())
     spent = time.process_time()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,12 +30,12 @@ def write_state(path: str | Path, state: State, *, of: str) -> Path:
         OSError: it cannot be written.
     """
     acting = state.acting
-    arrays = {
+    arrays: dict[str, Any] = {
         "positions": state.positions, "vectors": state.vectors, "velocities": state.velocities, "energy": acting.energy,
-        "forces": acting.forces, "virial": acting.virial, "key": jax.random.key_data(state.key), "step": state.step,
+        "forces": acting.forces, "virial": acting.virial, "key": jax.random.key_data(state.key), "step": state.step, "format": _FORMAT, "of": of,
     }  # fmt: skip
     buffer = io.BytesIO()
-    np.savez(buffer, format=_FORMAT, of=of, **{name: np.asarray(array) for name, array in arrays.items()})
+    np.savez(buffer, **{name: np.asarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]  # its own keywords
     return write_atomically(path, buffer.getvalue())
 
 
